@@ -1,0 +1,321 @@
+"""One run is one folder: what was asked, how it stands, what was measured, what came out.
+
+    config.json      kind of run, options, versions, commit     written once, never edited
+    status.json      Status, message, times, step               written only by the holder of `lock`
+    metrics.jsonl    one row a step                             append-only, readers skip an unfinished last line
+    samples.jsonl    texts of some steps, token by token        append-only
+    report.json      what the finished run measured of itself
+    train.log        what the process said
+    checkpoint.pt    state for --resume                         replaced whole
+    model/           the result, plain transformers or peft files
+    lock, stop       held while the trainer lives; created to ask it to stop
+
+This module knows folders and files only: no torch, no page. Writers replace files whole (temp file, then
+`os.replace`), so a reader never sees half a file and a kill never leaves one.
+"""
+
+import fcntl
+import importlib.metadata
+import json
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.errors import DataError, DemoError, JobError
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "datasets")
+
+
+class Status(StrEnum):
+    """Where a run stands: queued -> running -> finished | failed | stopped."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+class StopRequested(Exception):  # noqa: N818  (not an error: somebody asked politely)
+    """Raised inside a trainer at the next safe point after `Run.request_stop`."""
+
+
+class Run:
+    """A run folder. Any number of readers; one writer, which holds the lock."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.model_folder = self.folder / "model"
+        self.checkpoint_path = self.folder / "checkpoint.pt"
+        self._ending = "finished"
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+    # -- beginning ---------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, folder: str | Path, kind: str, options: dict[str, Any]) -> "Run":
+        """Make the folder and write config.json.
+
+        Raises:
+            JobError: the folder already holds a run.
+        """
+        run = cls(folder)
+        if run.exists():
+            raise JobError(
+                f"{run.folder} already holds a run: add --resume to go on with it, or choose another folder"
+            )
+        run.folder.mkdir(parents=True, exist_ok=True)
+        config = {
+            "kind": kind,
+            "options": options,
+            "versions": _versions(),
+            "commit": _commit(),
+            "created_at": _now(),
+        }
+        write_json(run.folder / "config.json", config)
+        run.set_status(Status.QUEUED)
+        return run
+
+    def exists(self) -> bool:
+        """Say whether the folder holds a run."""
+        return (self.folder / "config.json").is_file()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What config.json says: kind, options, versions, commit, created_at.
+
+        Raises:
+            JobError: there is no run in this folder.
+        """
+        if not self.exists():
+            raise JobError(f"{self.folder} holds no run (no config.json): check the folder's name")
+        return read_json(self.folder / "config.json")
+
+    # -- status ------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The newest status row; a run that says running but holds no lock has died and is failed."""
+        path = self.folder / "status.json"
+        status = read_json(path) if path.is_file() else {"status": Status.QUEUED}
+        if status["status"] == Status.RUNNING and not self.alive():
+            # Read again: it may have ended between the two looks.
+            status = read_json(path)
+            if status["status"] == Status.RUNNING:
+                status |= {"status": Status.FAILED, "message": "the process died without a word; --resume goes on"}
+        return status
+
+    def set_status(self, status: Status, **facts: Any) -> None:
+        """Write status.json: the status, the time, and whatever facts belong to it."""
+        write_json(self.folder / "status.json", {"status": status, "updated_at": _now(), **facts})
+
+    def alive(self) -> bool:
+        """Say whether a process holds the run's lock (the kernel releases it even on SIGKILL)."""
+        try:
+            with open(self.folder / "lock") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Hold the lock while training, and leave a truthful status whatever happens inside.
+
+        The status is running inside; finished, stopped (StopRequested, Ctrl-C) or failed afterwards.
+        StopRequested ends here; every other exception goes on to the caller.
+
+        Raises:
+            JobError: another process is training in this folder.
+        """
+        with open(self.folder / "lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise JobError(f"{self.folder} is in use by another process: stop that one first") from None
+            (self.folder / "stop").unlink(missing_ok=True)
+            started_at = _now()
+            self.set_status(Status.RUNNING, pid=os.getpid(), started_at=started_at)
+            try:
+                with self._logging():
+                    yield
+            except StopRequested:
+                self.set_status(Status.STOPPED, started_at=started_at, message="stopped when asked; --resume goes on")
+            except KeyboardInterrupt:
+                self.set_status(Status.STOPPED, started_at=started_at, message="interrupted; --resume goes on")
+                raise
+            except BaseException as error:
+                message = str(error) if isinstance(error, DemoError) else f"{type(error).__name__}: {error}"
+                self.set_status(Status.FAILED, started_at=started_at, message=message)
+                raise
+            else:
+                self.set_status(Status.FINISHED, started_at=started_at, message=self._ending)
+
+    def end_early(self, reason: str) -> None:
+        """Note why a run that ends by itself ended before its last step; becomes the status message."""
+        self._ending = reason
+
+    @contextmanager
+    def _logging(self) -> Iterator[None]:
+        """Copy this package's log lines into train.log while inside."""
+        handler = logging.FileHandler(self.folder / "train.log")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger = logging.getLogger("rlhf_demo")
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            yield
+        except Exception:
+            logger.exception("the run ended with an error")
+            raise
+        finally:
+            logger.removeHandler(handler)
+            handler.close()
+
+    # -- stopping ----------------------------------------------------------------------------------
+
+    def request_stop(self) -> None:
+        """Ask the trainer to save and end at its next safe point."""
+        (self.folder / "stop").touch()
+
+    def check_stop(self) -> None:
+        """Raise StopRequested if somebody asked; trainers call this between pieces of work."""
+        if (self.folder / "stop").exists():
+            raise StopRequested
+
+    # -- rows --------------------------------------------------------------------------------------
+
+    def append(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Append rows to NAME.jsonl in one write and flush them to the disk's cache."""
+        with open(self.folder / f"{name}.jsonl", "a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+
+    def read(self, name: str) -> list[dict[str, Any]]:
+        """Read NAME.jsonl; an unfinished last line is somebody still writing and is skipped.
+
+        Raises:
+            DataError: a line before the last is not JSON.
+        """
+        path = self.folder / f"{name}.jsonl"
+        return read_jsonl(path) if path.is_file() else []
+
+    def rewind(self, step: int) -> None:
+        """Drop the rows of steps after `step`, so that a resumed run writes each step once."""
+        for name in ("metrics", "samples"):
+            rows = [row for row in self.read(name) if row["step"] <= step]
+            write_text(
+                self.folder / f"{name}.jsonl",
+                "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows),
+            )
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write the file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all; NaN and infinities are refused."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        DataError: the file is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is not valid JSON ({error}): restore or delete it") from None
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Read rows; an unfinished last line is skipped.
+
+    Raises:
+        DataError: a line before the last is not JSON.
+    """
+    lines = path.read_text(encoding="utf-8").split("\n")
+    rows = []
+    for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is unfinished or empty
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            raise DataError(f"{path} line {number} is not valid JSON: restore or delete the file") from None
+    return rows
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it takes `path`'s place in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success it takes `path`'s place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        old = path.with_name(f".{path.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(temporary, path)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def list_runs(root: str | Path) -> list[Run]:
+    """Find the runs directly under `root` and one level below, oldest first."""
+    root = Path(root)
+    configs = [*root.glob("config.json"), *root.glob("*/config.json"), *root.glob("*/*/config.json")]
+    runs = [Run(path.parent) for path in configs if (path.parent / "status.json").is_file()]
+    return sorted(runs, key=lambda run: run.config["created_at"])
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def _commit() -> str:
+    """Name the commit of this code, or say that it is not in a git checkout."""
+    package = Path(__file__).parent
+    result = subprocess.run(
+        ["git", "-C", str(package), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return result.stdout.strip() or "not a git checkout"
