@@ -1,0 +1,132 @@
+"""Find the folder that a model's name means.
+
+A model is named the same way everywhere: a shipped name (`gpt2-mini`), a run folder (its `model/`), any
+folder in Hugging Face's format, or a Hub id (`gpt2`, `owner/name`). This module turns the name into a local
+folder, downloading from the Hub where needed, and imports neither torch nor transformers, so that a wrong
+name is answered at once.
+"""
+
+import json
+import re
+import threading
+from pathlib import Path
+
+from rlhf_demo.errors import CheckpointError
+
+CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
+HUB_SECONDS = 2.0
+"""How long the Hub may take to answer before it counts as out of reach, in seconds."""
+
+WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+"""What is fetched of a Hub model: safetensors only, never pickled weights or code."""
+
+
+def shipped_models() -> list[str]:
+    """List the names of the models under checkpoints/."""
+    folders = CHECKPOINTS.iterdir() if CHECKPOINTS.is_dir() else []
+    return sorted(folder.name for folder in folders if _is_model(folder))
+
+
+def locate(name: str) -> Path:
+    """Return the absolute local folder of the model called `name`.
+
+    Raises:
+        CheckpointError: there is no such model, the run has none yet, or the Hub cannot be reached.
+    """
+    if not name.strip():
+        raise CheckpointError(f"a model's name is empty: name one of {', '.join(shipped_models())}, a run or a folder")
+    if name in shipped_models():
+        return CHECKPOINTS / name
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _in_folder(folder.resolve())
+    if folder.is_absolute() or name.startswith((".", "~")) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        raise CheckpointError(f"there is no folder {name}: check the path")
+    return _on_hub(name)
+
+
+def adapter_base(folder: Path) -> Path | None:
+    """Return the folder of the base model under an adapter, or None where `folder` holds whole weights.
+
+    A shipped adapter names its base relative to the repository's top folder, so it resolves from any
+    working folder; an adapter in a run names an absolute folder or a Hub id.
+    """
+    path = folder / "adapter_config.json"
+    if not path.is_file():
+        return None
+    base = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    if (CHECKPOINTS.parent / base / "config.json").is_file():
+        return CHECKPOINTS.parent / base
+    return locate(base)
+
+
+def base_reference(folder: Path) -> str:
+    """Return how an adapter should name its base: relative for shipped models, else an absolute folder."""
+    folder = folder.resolve()
+    return str(folder.relative_to(CHECKPOINTS.parent)) if folder.parent == CHECKPOINTS else str(folder)
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "adapter_config.json").is_file() or (folder / "config.json").is_file()
+
+
+def _in_folder(folder: Path) -> Path:
+    if (folder / "status.json").is_file():  # a run folder
+        if _is_model(folder / "model"):
+            return folder / "model"
+        raise CheckpointError(f"the run {folder} has no model yet: wait for it to finish, or resume it")
+    if _is_model(folder):
+        return folder
+    raise CheckpointError(f"{folder} holds no model (no config.json or adapter_config.json): check the path")
+
+
+def _on_hub(name: str) -> Path:
+    from huggingface_hub import constants, snapshot_download, try_to_load_from_cache  # noqa: PLC0415
+
+    fetch = {"repo_id": name, "allow_patterns": WANTED, "ignore_patterns": ["*/*"]}
+    if isinstance(try_to_load_from_cache(name, "config.json"), str) or isinstance(
+        try_to_load_from_cache(name, "adapter_config.json"), str
+    ):
+        folder = Path(snapshot_download(**fetch, local_files_only=True))
+    elif constants.HF_HUB_OFFLINE:
+        raise CheckpointError(_unknown(name, "HF_HUB_OFFLINE forbids asking the Hub"))
+    else:
+        _ask_hub(name)
+        folder = Path(snapshot_download(**fetch))
+    if not list(folder.glob("*.safetensors")):
+        raise CheckpointError(f"{name} has no safetensors weights, and nothing else is loaded: choose another model")
+    return folder
+
+
+def _ask_hub(name: str) -> None:
+    """Make sure that the Hub answers and has the model, within HUB_SECONDS.
+
+    A thread, because a name server that does not answer keeps the caller for as long as it likes.
+    """
+    from huggingface_hub import HfApi  # noqa: PLC0415
+    from huggingface_hub.errors import RepositoryNotFoundError  # noqa: PLC0415
+
+    answer: list[Exception | None] = []
+
+    def ask() -> None:
+        try:
+            HfApi().model_info(name, timeout=HUB_SECONDS)
+            answer.append(None)
+        except Exception as error:  # noqa: BLE001  (whatever it was, the caller says it in words)
+            answer.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(HUB_SECONDS)
+    if answer == [None]:
+        return
+    if answer and isinstance(answer[0], RepositoryNotFoundError):
+        raise CheckpointError(_unknown(name, "the Hub has no model of that name, or it is private"))
+    raise CheckpointError(_unknown(name, "it is not in the local cache and the Hub cannot be reached"))
+
+
+def _unknown(name: str, why: str) -> str:
+    return (
+        f"model {name!r} cannot be had: {why}; name a shipped model ({', '.join(shipped_models())}), "
+        "a run folder or a model's folder"
+    )
