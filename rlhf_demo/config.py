@@ -100,13 +100,91 @@ class BaseConfig(Options):
         "rows: whole documents packed; segments of whole sentences; plain sentences (commonest words, no names)",
         choices=("packed", "segments", "plain"),
     )
-    held_out: int = option(2500, "documents at the start of the file kept for held-out perplexity", low=1)
+    held_out: int = option(
+        2500, "documents at the start of the file (of its test split, if any) kept for perplexity, at most a tenth", low=1
+    )
     total_steps: int = option(200, "optimiser steps", low=1)
     batch_tokens: int = option(4096, "tokens per step", low=64)
-    learning_rate: float = option(1e-3, "peak learning rate of the matrices (Muon)", low=0.0, high=1.0)
+    learning_rate: float = option(1e-3, "peak learning rate (Muon and Adam)", low=0.0, high=1.0)
     warmup_steps: int = option(50, "steps of linear warm-up", low=0)
+    evaluate_every: int = option(100, "steps between looks at the held-out text", low=1)
     checkpoint_every: int = option(100, "steps between saved states", low=1)
     seed: int = option(0, "seed of data order and new weights", low=0)
     dtype: str = option("auto", "number format of matrix products", choices=DTYPES)
     device: str = option("auto", "where to compute", choices=DEVICES)
     compile: bool = option(False, "torch.compile: faster in long runs, 33 s a graph, needs a C++ compiler")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PPOConfig(Options):
+    """Stage 2: change the policy so that its responses score higher, close to the reference."""
+
+    policy: str = option("gpt2-mini", "model to train: shipped name, run folder, path or Hub id")
+    reward: str = option(
+        "reward-mini",
+        "what scores the responses: reward model (any model name), 'star-rater', 'longer', or package.module:function",
+    )
+    label: str | None = option(None, "label whose logit is the score, where the reward is a text classifier")
+    prompts: str = option("shipped", "'shipped', a text file with one prompt a line, or a JSONL file with 'prompt'")
+    total_steps: int = option(40, "steps of rollout and update", low=1, high=100_000)
+    batch_size: int = option(64, "responses sampled per step", low=2, high=4096)
+    minibatch_size: int = option(16, "responses per optimiser step", low=1, high=4096)
+    ppo_epochs: int = option(4, "passes over each rollout", low=1, high=16)
+    max_new_tokens: int = option(32, "longest response, tokens", low=1, high=1024)
+    temperature: float = option(0.7, "part of the policy: logits / temperature is sampled and scored", low=0.05, high=5.0)
+    learning_rate: float = option(3e-5, "peak learning rate of Adam", low=0.0, high=1.0)
+    warmup_steps: int = option(5, "steps over which the learning rate rises", low=0)
+    lora_rank: int = option(0, "rank of the LoRA adapter that is trained; 0 trains all weights", low=0, high=512)
+    kl_coef: float = option(0.1, "KL penalty at the start, reward units per nat", low=0.0, high=10.0)
+    kl_target: float = option(3.0, "KL per response that the coefficient aims at, nats; 0 keeps it fixed", low=0.0)
+    kl_budget: float = option(10.0, "KL per response at which the run stops, nats", low=0.0)
+    missing_eos_penalty: float = option(1.0, "taken off the score of a response that was cut short, reward units", low=0.0)
+    clip_range: float = option(0.2, "how far a token's ratio may move from 1 before its gradient stops", low=0.0, high=1.0)
+    value_clip_range: float = option(0.2, "how far a value may move per rollout, reward units", low=0.0)
+    value_coef: float = option(0.1, "weight of the value loss", low=0.0)
+    entropy_coef: float = option(0.0, "weight of the entropy bonus", low=0.0)
+    gamma: float = option(1.0, "discount per token", low=0.0, high=1.0)
+    gae_lambda: float = option(0.95, "how far advantages look ahead", low=0.0, high=1.0)
+    max_grad_norm: float = option(1.0, "gradients longer than this are scaled down to it", low=0.0)
+    samples_every: int = option(5, "steps between the samples kept token by token", low=1)
+    checkpoint_every: int = option(10, "steps between saved states", low=1)
+    seed: int = option(0, "seed of prompts, sampling and minibatches", low=0, high=2**31 - 1)
+    dtype: str = option("auto", "number format of matrix products", choices=DTYPES)
+    device: str = option("auto", "where to compute", choices=DEVICES)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch_size % self.minibatch_size:
+            raise ConfigError(
+                f"--batch-size is {self.batch_size}: it must be a multiple of --minibatch-size ({self.minibatch_size})"
+            )
+
+    @property
+    def minibatches(self) -> int:
+        """How many optimiser steps one rollout gets."""
+        return self.ppo_epochs * self.batch_size // self.minibatch_size
+
+
+PPO_PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {},
+    "gpt2": {"policy": "gpt2", "lora_rank": 16, "learning_rate": 1e-4},
+}
+"""Named changes to PPOConfig's defaults; `quick` is the defaults."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairsConfig(Options):
+    """Stage 1a: sample two responses to each prompt and let a rater prefer one."""
+
+    model: str = option("gpt2-mini", "model that writes both responses: shipped name, run folder, path or Hub id")
+    rater: str = option("star-rater", "who prefers: 'star-rater' (simulated), 'longer', a model, or package.module:function")
+    label: str | None = option(None, "label whose logit decides, where the rater is a text classifier")
+    error_rate: float = option(0.0, "share of preferences that are turned round", low=0.0, high=0.5)
+    prompts: str = option("shipped", "'shipped', a text file with one prompt a line, or a JSONL file with 'prompt'")
+    train_pairs: int = option(1242, "pairs on training prompts", low=0)
+    heldout_pairs: int = option(1258, "pairs on held-out prompts", low=0)
+    max_new_tokens: int = option(32, "longest response, tokens", low=1, high=1024)
+    temperature: float = option(0.7, "logits / temperature is sampled", low=0.05, high=5.0)
+    seed: int = option(0, "seed of the sampling and of the rater's errors", low=0, high=2**31 - 1)
+    dtype: str = option("auto", "number format of matrix products", choices=DTYPES)
+    device: str = option("auto", "where to compute", choices=DEVICES)

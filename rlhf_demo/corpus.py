@@ -1,10 +1,11 @@
-"""Text for the base model: read documents, clean them, split them into sentences, cut rows of tokens.
+"""Text for the base model: read documents, clean them, split them into sentences, cut it into segments of tokens.
 
-Owns what counts as a sentence, as a plain sentence and as a row; knows nothing of models or training.
+Owns what counts as a sentence, as a plain sentence and as a segment; knows nothing of models or training.
 
     documents   one string each, in the file's own order; the held-out ones are set apart before anything is counted
     sentences   of a document, tokenised once and kept as 16-bit numbers
-    rows        begin token, whole sentences up to a limit, end token; cut anew for every pass over the data
+    segments    begin token, whole sentences up to a limit, end token; cut anew for every pass over the data
+    batches     segments packed into rows of one fixed length
 """
 
 import re
@@ -26,9 +27,11 @@ CAPITALS = frozenset(
 
 GENERAL_LIMITS = (24, 36, 48, 62)
 PLAIN_LIMITS = (20, 32, 46, 60)
-"""Most tokens between begin and end; one is drawn for each row."""
-ROW_SIZES = (26, 38, 50, 64)
-"""Rows are padded to these lengths: few enough to compile a graph for each."""
+"""Most tokens between begin and end; one is drawn for each segment."""
+ROW_TOKENS = 128
+"""Several segments share a row of this many tokens; attention is kept apart."""
+PACKED_TOKENS = 256
+"""Tokens of a row in the stage `packed`, less where the model takes fewer."""
 PLAIN_SHARE = 0.7
 """Share of the tokens that are plain rows in the stage `plain`."""
 
@@ -133,12 +136,12 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.document_starts) - 1
 
-    def rows(
+    def segments(
         self, documents: np.ndarray, edge: int, rng: np.random.Generator, *, plain: bool
     ) -> Iterator[np.ndarray]:
-        """Cut documents into rows of whole sentences.
+        """Cut documents into segments of whole sentences.
 
-        A row takes sentences up to a limit drawn for it; a longer first sentence gets the next limit that
+        A segment takes sentences up to a limit drawn for it; a longer first sentence gets the next limit that
         holds it, and one beyond the highest limit is cut there and gets no end token.
 
         Args:
@@ -200,55 +203,74 @@ def _tokenise(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> tuple[np.
     return np.concatenate(ids), np.cumsum(sizes)
 
 
-def stage_rows(
-    corpus: Corpus, stage: str, edge: int, positions: int, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """Cut one pass over the documents, in random order, as the stage wants it: [time] token ids each."""
+def cut(corpus: Corpus, stage: str, edge: int, size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Cut one pass over the documents into segments, in random order: [time] token ids each, at most `size`."""
     order = rng.permutation(len(corpus))
     if stage == "packed":
-        return list(corpus.packed(order, edge, positions))
-    if stage == "segments":
-        rows = list(corpus.rows(order, edge, rng, plain=False))
-    else:
-        rows = list(corpus.rows(order, edge, rng, plain=True))
-        wanted = sum(map(len, rows)) * (1 - PLAIN_SHARE) / PLAIN_SHARE
-        for row in corpus.rows(order, edge, rng, plain=False):
-            wanted -= len(row)
-            if wanted < 0:
+        return list(corpus.packed(order, edge, size))
+    segments = list(corpus.segments(order, edge, rng, plain=stage != "segments"))
+    if stage == "plain":
+        general_tokens = sum(map(len, segments)) * (1 - PLAIN_SHARE) / PLAIN_SHARE
+        for segment in corpus.segments(order, edge, rng, plain=False):
+            general_tokens -= len(segment)
+            if general_tokens < 0:
                 break
-            rows.append(row)
-    return [rows[place] for place in rng.permutation(len(rows))]
+            segments.append(segment)
+    return [segments[place] for place in rng.permutation(len(segments))]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one padded length.
+    """Rows that hold several segments each.
 
     Attributes:
-        ids: [rows, time], token ids, 0 where padded (at the right, so attention never sees it).
-        lengths: [rows], real tokens of each row.
+        ids: [rows, time], token ids, 0 where a row is not filled.
+        segments: [rows, time], 1, 2, ... number of the segment in its row; 0 where a row is not filled.
+        positions: [rows, time], place of the token in its segment.
     """
 
     ids: np.ndarray
-    lengths: np.ndarray
+    segments: np.ndarray
+    positions: np.ndarray
 
 
-def batches(rows: list[np.ndarray], batch_tokens: int, rng: np.random.Generator) -> list[Batch]:
-    """Sort rows into batches of about `batch_tokens`, one padded length in each, in random order.
+def batches(segments: list[np.ndarray], size: int, batch_tokens: int) -> list[Batch]:
+    """Pack segments into rows of `size` tokens and rows into batches of about `batch_tokens`, all of one shape.
 
-    The last batch of a length is filled up with rows of its first, so that each length has one shape.
+    The last batch is filled up with the first rows.
     """
-    buckets: dict[int, list[np.ndarray]] = {}
-    for row in rows:
-        size = next((size for size in ROW_SIZES if size >= len(row)), len(row))
-        buckets.setdefault(size, []).append(row)
+    rows = _pack(list(map(len, segments)), size)
+    count = max(1, batch_tokens // size)
     found = []
-    for size, bucket in sorted(buckets.items()):
-        count = max(1, batch_tokens // size)
-        for begin in range(0, len(bucket), count):
-            chosen = [bucket[place % len(bucket)] for place in range(begin, begin + count)]
-            ids = np.zeros((count, size), dtype=chosen[0].dtype)
-            for place, row in enumerate(chosen):
-                ids[place, : len(row)] = row
-            found.append(Batch(ids, np.array([len(row) for row in chosen])))
-    return [found[place] for place in rng.permutation(len(found))]
+    for begin in range(0, len(rows), count):
+        ids, numbers, positions = np.zeros((3, count, size), dtype=np.int64)
+        for place in range(count):
+            end = 0
+            for number, chosen in enumerate(rows[(begin + place) % len(rows)], start=1):
+                segment = segments[chosen]
+                span = slice(end, end + len(segment))
+                ids[place, span], numbers[place, span] = segment, number
+                positions[place, span] = np.arange(len(segment))
+                end = span.stop
+        found.append(Batch(ids, numbers, positions))
+    return found
+
+
+def _pack(lengths: list[int], size: int) -> list[list[int]]:
+    """Fill rows one by one: the next segment, then again and again the longest one that still fits."""
+    waiting: dict[int, list[int]] = {}
+    for number, length in reversed(list(enumerate(lengths))):
+        waiting.setdefault(length, []).append(number)
+    rows, placed = [], [False] * len(lengths)
+    for number, length in enumerate(lengths):
+        if placed[number]:
+            continue
+        row, room = [], size
+        while length:
+            chosen = waiting[length].pop()
+            placed[chosen] = True
+            row.append(chosen)
+            room -= length
+            length = next((fits for fits in range(room, 0, -1) if waiting.get(fits)), 0)
+        rows.append(row)
+    return rows

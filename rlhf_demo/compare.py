@@ -1,0 +1,130 @@
+"""Two models answer the same prompts with the same random numbers; what each wrote is measured side by side."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from rlhf_demo.evaluate import count_wins, distinct_n, mean_kl, perplexity, response_logprobs
+from rlhf_demo.models import Policy
+from rlhf_demo.reliability import wilson_interval
+from rlhf_demo.rollout import Scorer, decode, generate
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One side of a comparison: a model under the name it was asked for."""
+
+    name: str
+    policy: Policy
+
+
+def compare(
+    left: Contestant,
+    right: Contestant,
+    base: Policy,
+    prompts: list[str],
+    scorer: Scorer,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+    on_token: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Let both models respond and report.
+
+    KL is counted against `base` at the sampling temperature; perplexity is the base's, at temperature 1.
+
+    Returns:
+        JSON-ready: `models` (two dicts of figures), `win_rate` of right against left with a 95% interval (a tie
+        counts half), and `rows` (prompt, both responses, both scores).
+    """
+    sides = []
+    for contestant in (left, right):
+        ids = generate(
+            contestant.policy,
+            prompts,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            seed=seed,
+            dtype=dtype,
+            on_token=on_token,
+        )
+        texts = decode(contestant.policy, ids)
+        sides.append((contestant, ids, texts, scorer(prompts, texts)))
+    (_, _, left_texts, left_scores), (_, _, right_texts, right_scores) = sides
+    wins, ties, losses = count_wins(right_scores, left_scores)
+    low, high = wilson_interval(wins + ties / 2, len(prompts))
+    rows = zip(prompts, left_texts, right_texts, left_scores.tolist(), right_scores.tolist(), strict=True)
+    return {
+        "models": [figures(side, base, prompts, temperature) for side in sides],
+        "prompts": len(prompts),
+        "seed": seed,
+        "temperature": temperature,
+        "max_new_tokens": max_new_tokens,
+        "wins": wins,
+        "ties": ties,
+        "losses": losses,
+        "win_rate": (wins + ties / 2) / len(prompts),
+        "win_rate_low": low,
+        "win_rate_high": high,
+        "rows": [
+            {"prompt": prompt, "responses": [a, b], "scores": [round(x, 4), round(y, 4)]} for prompt, a, b, x, y in rows
+        ],
+    }
+
+
+def figures(side: tuple, base: Policy, prompts: list[str], temperature: float) -> dict[str, Any]:
+    """Measure one side: score, length, diversity, and KL and perplexity where it shares the base's tokens."""
+    contestant, ids, texts, scores = side
+    result = {
+        "name": contestant.name,
+        "score": float(scores.mean()),
+        "length": sum(map(len, ids)) / len(ids),
+        "eos_rate": sum(row[-1] == contestant.policy.tokenizer.eos_token_id for row in ids) / len(ids),
+        "distinct_1": distinct_n(ids, 1),
+        "distinct_2": distinct_n(ids, 2),
+        "different_responses": len(set(texts)),
+    }
+    if contestant.policy.tokenizer.get_vocab() == base.tokenizer.get_vocab():
+        ours = response_logprobs(contestant.policy, prompts, ids, temperature)
+        theirs = response_logprobs(base, prompts, ids, temperature)
+        result["kl"] = mean_kl(ours, theirs)
+        result["perplexity"] = perplexity(response_logprobs(base, prompts, ids, 1.0))
+    return result
+
+
+def table(report: dict[str, Any]) -> str:
+    """Lay a report's figures out as text, one column a model."""
+    names = [model["name"] for model in report["models"]]
+    lines = [f"{'':22}" + "".join(f"{name[-22:]:>24}" for name in names)]
+    units = {
+        "score": "score",
+        "kl": "KL to base, nats",
+        "length": "length, tokens",
+        "eos_rate": "ended by itself",
+        "distinct_1": "distinct-1",
+        "distinct_2": "distinct-2",
+        "perplexity": "perplexity under base",
+    }
+    for key, label in units.items():
+        cells = [f"{model[key]:.2f}" if key in model else "-" for model in report["models"]]
+        lines.append(f"{label:22}" + "".join(f"{cell:>24}" for cell in cells))
+    rate, low, high = (100 * report[key] for key in ("win_rate", "win_rate_low", "win_rate_high"))
+    lines.append(f"{names[1]} wins {rate:.0f}% [{low:.0f}, {high:.0f}] of {report['prompts']} prompts against {names[0]}")
+    return "\n".join(lines)
+
+
+def side_by_side(report: dict[str, Any], count: int) -> str:
+    """Show the first `count` prompts with both responses and scores."""
+    names = [model["name"] for model in report["models"]]
+    width = max(map(len, names))
+    blocks = []
+    for row in report["rows"][:count]:
+        lines = [row["prompt"]]
+        for name, response, score in zip(names, row["responses"], row["scores"], strict=True):
+            lines.append(f"  {name:>{width}} {score:+6.2f} |{response}")
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)

@@ -1,0 +1,72 @@
+"""Stage 1a: two responses to one prompt, and a rater who prefers one of them.
+
+Pairs are unfiltered samples of the model, except that ties (equal texts or equal scores) are drawn again: a
+reward model trained on picked pairs would be tested on easier ones than PPO will show it.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import torch
+from tqdm import tqdm
+
+from rlhf_demo.config import PairsConfig
+from rlhf_demo.models import Policy, load_policy, pick_device, pick_dtype
+from rlhf_demo.preferences import load_prompts
+from rlhf_demo.raters import Rater
+from rlhf_demo.rollout import Scorer, decode, generate, seeded
+from rlhf_demo.runs import Run
+
+PROMPTS_AT_ONCE = 128
+
+
+def make_pairs(config: PairsConfig, run: Run, scorer: Scorer) -> None:
+    """Write the run's pairs.jsonl: prompt, chosen, rejected, margin and split.
+
+    The margin is the rater's score of the chosen response less that of the rejected one; it is negative where the
+    rater's error turned the preference round.
+
+    Raises:
+        DemoError: the model or the prompts cannot be used.
+    """
+    with run.recording():
+        policy = load_policy(config.model, device=pick_device(config.device))
+        rater = Rater(scorer, error_rate=config.error_rate, seed=config.seed)
+        for split, count in (("train", config.train_pairs), ("heldout", config.heldout_pairs)):
+            if count:
+                pairs = _judged_pairs(config, run, policy, rater, split)
+                rows = [{**pair, "split": split} for pair in tqdm(islice(pairs, count), f"{split} pairs", count)]
+                run.append("pairs", rows)
+
+
+def _judged_pairs(
+    config: PairsConfig, run: Run, policy: Policy, rater: Rater, split: str
+) -> Iterator[dict[str, str | float]]:
+    """Yield judged pairs of one split without end: all prompts in random order, then all again in another."""
+    prompts = load_prompts(config.prompts, split)
+    for lap in range(10**9):
+        order = torch.randperm(len(prompts), generator=seeded(config.seed, f"{split} order", lap)).tolist()
+        for start in range(0, len(order), PROMPTS_AT_ONCE):
+            batch = [prompts[i] for i in order[start : start + PROMPTS_AT_ONCE]]
+            left, right = (
+                decode(
+                    policy,
+                    generate(
+                        policy,
+                        batch,
+                        max_new_tokens=config.max_new_tokens,
+                        temperature=config.temperature,
+                        seed=seeded(config.seed, f"{split} {side} {start}", lap).initial_seed(),
+                        dtype=pick_dtype(policy.lm.device, config.dtype),
+                        on_token=run.check_stop,
+                    ),
+                )
+                for side in ("left", "right")
+            )
+            preferences, margins = rater.prefer(batch, left, right)
+            for prompt, a, b, preference, margin in zip(batch, left, right, preferences, margins, strict=True):
+                if a == b or preference == 0:
+                    continue
+                chosen, rejected = (a, b) if preference > 0 else (b, a)
+                margin = round(float(margin) * int(preference), 4)
+                yield {"prompt": prompt, "chosen": chosen, "rejected": rejected, "margin": margin}

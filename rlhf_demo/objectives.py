@@ -1,0 +1,258 @@
+"""The mathematics of PPO for language models, as pure functions of tensors.
+
+Nothing here knows models, text or files; nothing modifies its inputs. Shapes: `batch` responses, `time` tokens
+of a response. `response_mask` is True at real response tokens, the first EOS included; outside it every result
+is 0, so padding can never change a number.
+
+Sources: Schulman et al. 2017 (PPO, https://arxiv.org/abs/1707.06347), Schulman et al. 2016 (GAE,
+https://arxiv.org/abs/1506.02438), Ziegler et al. 2019 (PPO for language, https://arxiv.org/abs/1909.08593),
+Stiennon et al. 2020 (https://arxiv.org/abs/2009.01325), Huang et al. 2023 ("The N implementation details of RLHF
+with PPO"), Schulman 2020 ("Approximating KL divergence", http://joschu.net/blog/kl-approx.html).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from rlhf_demo.errors import ShapeError
+
+KL_ERROR_CLIP = 0.2
+"""Ziegler 2019, section 2.2: the proportional error of the controller is cut to this range."""
+
+KL_GAIN = 0.5
+"""Step of the controller. Ziegler used 0.1 over thousands of steps; a lesson has dozens, so it moves faster."""
+
+
+def check_shapes(**tensors: Tensor) -> None:
+    """Make sure that tensors which belong together agree in shape.
+
+    Raises:
+        ShapeError: they do not; names each with its shape.
+    """
+    if len({tensor.shape for tensor in tensors.values()}) > 1:
+        shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
+        raise ShapeError(f"these must have one shape: {shapes}")
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Average x [any shape] where mask is True; 0 where it is True nowhere."""
+    return (x * mask).sum() / mask.sum().clamp_min(1)
+
+
+def token_logprobs(logits: Tensor, token_ids: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Read the chosen tokens' log-probabilities, and the entropy, off the policy's distribution.
+
+    The temperature belongs to the policy: what is sampled is softmax(logits / temperature), so that is what is
+    scored. Scoring another distribution than the sampled one is the classic cause of a negative KL.
+
+    Args:
+        logits: [batch, time, vocabulary], any float type.
+        token_ids: [batch, time].
+
+    Returns:
+        logprobs and entropy, both [batch, time] float32, nats.
+    """
+    log_distribution = F.log_softmax(logits.float() / temperature, dim=-1)
+    logprobs = log_distribution.gather(-1, token_ids[..., None]).squeeze(-1)
+    entropy = -(log_distribution.exp() * log_distribution).sum(-1)
+    return logprobs, entropy
+
+
+# -- KL against the reference -------------------------------------------------------------------------
+
+
+def kl_k1(logprobs: Tensor, ref_logprobs: Tensor, response_mask: Tensor) -> Tensor:
+    """Estimate the KL of policy from reference per token: log p - log p_ref at tokens the policy sampled.
+
+    Unbiased, and negative for tokens that the reference likes better (Schulman 2020, k1).
+
+    Returns:
+        [batch, time], nats, 0 outside the mask.
+    """
+    check_shapes(logprobs=logprobs, ref_logprobs=ref_logprobs, response_mask=response_mask)
+    return (logprobs - ref_logprobs) * response_mask
+
+
+def kl_k3(logprobs: Tensor, ref_logprobs: Tensor, response_mask: Tensor) -> Tensor:
+    """Estimate the same KL with less noise and never below 0: r - 1 - log r with r = p_ref / p (Schulman 2020, k3)."""
+    check_shapes(logprobs=logprobs, ref_logprobs=ref_logprobs, response_mask=response_mask)
+    log_ratio = ref_logprobs - logprobs
+    return (torch.expm1(log_ratio) - log_ratio) * response_mask
+
+
+def adapt_kl_coef(kl_coef: float, kl: float, kl_target: float) -> float:
+    """Move the KL coefficient so that the KL per response comes to its target (Ziegler 2019, section 2.2).
+
+    Args:
+        kl: mean KL of the step's responses, nats per response.
+        kl_target: the same unit.
+
+    Returns:
+        The next step's coefficient, reward units per nat.
+    """
+    error = min(max(kl / kl_target - 1.0, -KL_ERROR_CLIP), KL_ERROR_CLIP)
+    return kl_coef * (1.0 + KL_GAIN * error)
+
+
+# -- rewards and advantages -----------------------------------------------------------------------------
+
+
+def token_rewards(scores: Tensor, kl: Tensor, response_mask: Tensor, kl_coef: float) -> Tensor:
+    """Spread a response's reward over its tokens: each pays for its KL, the last one earns the score.
+
+    Ziegler 2019, equation 2: R = score - kl_coef * KL, the KL paid token by token.
+
+    Args:
+        scores: [batch], reward units.
+        kl: [batch, time], nats, 0 outside the mask.
+
+    Returns:
+        rewards, [batch, time], reward units, 0 outside the mask.
+    """
+    check_shapes(kl=kl, response_mask=response_mask)
+    last = response_mask.sum(-1, keepdim=True) - 1  # [batch, 1]; every response has at least one token
+    return (-kl_coef * kl * response_mask).scatter_add(-1, last, scores[:, None].to(kl.dtype))
+
+
+def gae(
+    rewards: Tensor, values: Tensor, response_mask: Tensor, *, gamma: float, gae_lambda: float
+) -> tuple[Tensor, Tensor]:
+    """Estimate how much better each token was than the value head expected.
+
+    Generalised advantage estimation (Schulman et al. 2016, equation 16). After the last real token there is
+    nothing to come, so its next value is 0.
+
+    Args:
+        rewards: [batch, time], reward units.
+        values: [batch, time], the value head's guess *before* each token, reward units.
+        response_mask: [batch, time], True = real token; real tokens come first.
+
+    Returns:
+        advantages and returns, [batch, time], 0 outside the mask, not whitened.
+
+    Raises:
+        ShapeError: the three differ in shape.
+    """
+    check_shapes(rewards=rewards, values=values, response_mask=response_mask)
+    rewards, values = rewards * response_mask, values * response_mask
+    advantages = torch.zeros_like(rewards)
+    next_advantage = next_value = torch.zeros_like(rewards[:, 0])
+    for t in reversed(range(rewards.shape[1])):
+        # delta_t = r_t + gamma * V(s_t+1) - V(s_t)
+        delta = rewards[:, t] + gamma * next_value - values[:, t]
+        next_advantage = delta + gamma * gae_lambda * next_advantage
+        next_value = values[:, t]
+        advantages[:, t] = next_advantage
+    return advantages * response_mask, (advantages + values) * response_mask
+
+
+def whiten(x: Tensor, mask: Tensor) -> Tensor:
+    """Shift and scale x [batch, time] to mean 0 and variance 1 over the mask (True = counts); 0 outside it."""
+    check_shapes(x=x, mask=mask)
+    mean = masked_mean(x, mask)
+    variance = masked_mean((x - mean) ** 2, mask)
+    return (x - mean) * torch.rsqrt(variance + 1e-8) * mask
+
+
+def explained_variance(values: Tensor, returns: Tensor, response_mask: Tensor) -> Tensor:
+    """Return the share of the returns' variance that the values foretold: 1 perfect, 0 no better than the mean."""
+    error = returns - values
+    mean_error, mean_return = masked_mean(error, response_mask), masked_mean(returns, response_mask)
+    unexplained = masked_mean((error - mean_error) ** 2, response_mask)
+    variance = masked_mean((returns - mean_return) ** 2, response_mask)
+    return 1.0 - unexplained / variance.clamp_min(1e-8)
+
+
+# -- losses -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PPOStats:
+    """What one minibatch's losses were: scalars (tensors of no dimension)."""
+
+    policy_loss: Tensor
+    value_loss: Tensor
+    entropy: Tensor  # nats per token
+    ratio: Tensor
+    clip_fraction: Tensor  # 0..1
+    approx_kl: Tensor  # nats per token, policy now against policy at sampling time
+
+
+def policy_loss(
+    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, response_mask: Tensor, *, clip_range: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return PPO's clipped surrogate as a loss (Schulman et al. 2017, equation 7), averaged over real tokens.
+
+    Args:
+        logprobs: [batch, time], nats, under the policy now; carries the gradient.
+        old_logprobs: [batch, time], nats, when the responses were sampled.
+        advantages: [batch, time].
+
+    Returns:
+        The loss (scalar), the ratio [batch, time] and which tokens the clip cut off [batch, time] bool.
+    """
+    check_shapes(
+        logprobs=logprobs, old_logprobs=old_logprobs, advantages=advantages, response_mask=response_mask
+    )
+    ratio = torch.exp((logprobs - old_logprobs) * response_mask)  # 1 outside the mask
+    unclipped = -advantages * ratio
+    clipped = -advantages * ratio.clamp(1.0 - clip_range, 1.0 + clip_range)
+    loss = masked_mean(torch.maximum(unclipped, clipped), response_mask)
+    return loss, ratio, (clipped > unclipped) & response_mask
+
+
+def value_loss(
+    values: Tensor, old_values: Tensor, returns: Tensor, response_mask: Tensor, *, value_clip_range: float
+) -> Tensor:
+    """Return half the squared error of the values, the larger of moved and clipped (Huang et al. 2023, detail on
+    value clipping): a value may move by value_clip_range per rollout before its gradient stops.
+
+    Args:
+        values: [batch, time], reward units, now; carries the gradient. old_values: at sampling time.
+        returns: [batch, time], reward units.
+    """
+    check_shapes(values=values, old_values=old_values, returns=returns, response_mask=response_mask)
+    clipped = old_values + (values - old_values).clamp(-value_clip_range, value_clip_range)
+    return 0.5 * masked_mean(torch.maximum((values - returns) ** 2, (clipped - returns) ** 2), response_mask)
+
+
+def ppo_loss(
+    logprobs: Tensor,
+    entropy: Tensor,
+    values: Tensor,
+    *,
+    old_logprobs: Tensor,
+    old_values: Tensor,
+    advantages: Tensor,
+    returns: Tensor,
+    response_mask: Tensor,
+    clip_range: float,
+    value_clip_range: float,
+    value_coef: float,
+    entropy_coef: float,
+) -> tuple[Tensor, PPOStats]:
+    """Add up policy loss, value loss and entropy bonus (Schulman et al. 2017, equation 9).
+
+    All tensors are [batch, time]; the first three carry gradients.
+
+    Returns:
+        The loss to minimise (scalar) and its parts, detached.
+    """
+    surrogate, ratio, clipped = policy_loss(
+        logprobs, old_logprobs, advantages, response_mask, clip_range=clip_range
+    )
+    value = value_loss(values, old_values, returns, response_mask, value_clip_range=value_clip_range)
+    mean_entropy = masked_mean(entropy, response_mask)
+    loss = surrogate + value_coef * value - entropy_coef * mean_entropy
+    log_ratio = (logprobs - old_logprobs).detach()
+    stats = PPOStats(
+        policy_loss=surrogate.detach(),
+        value_loss=value.detach(),
+        entropy=mean_entropy.detach(),
+        ratio=masked_mean(ratio.detach(), response_mask),
+        clip_fraction=masked_mean(clipped.float(), response_mask),
+        approx_kl=masked_mean(torch.expm1(log_ratio) - log_ratio, response_mask),  # k3 of old from new
+    )
+    return loss, stats

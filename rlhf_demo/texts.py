@@ -1,0 +1,119 @@
+"""Read documents from a file or the Hub, and set some apart as held out.
+
+Held out are the first documents in the file's own order; where the file has a column `split` that says test
+in some rows, the first of those. They are never trained on, nor counted among the commonest words.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.errors import DataError
+
+SHIPPED_PAIRS = Path(__file__).resolve().parent.parent / "checkpoints" / "pairs.jsonl"
+
+
+def read_documents(data: str | None, column: str, split: str) -> tuple[list[str], list[bool]]:
+    """Read every document and whether it may be held out, in the file's order.
+
+    Args:
+        data: Parquet, JSONL or plain text file (one document a paragraph), or Hub id; None = the shipped pairs.
+        column: column of a table that holds the text.
+        split: split of a Hub data set.
+
+    Raises:
+        DataError: there is no such file or column, it cannot be read, or it holds no text.
+    """
+    if data is None:
+        return _shipped_pairs()
+    path = Path(data).expanduser()
+    if path.suffix in (".parquet", ".jsonl"):
+        rows = _read_parquet(path, column) if path.suffix == ".parquet" else _read_jsonl(path)
+        texts = [row[column] for row in rows if column in row]
+        if len(texts) < len(rows) or not all(isinstance(text, str) for text in texts):
+            raise DataError(f"{data} has rows without text in the column {column!r}: name another with --column")
+        tests = [row.get("split") == "test" for row in rows]
+    elif path.is_file():
+        texts = _read_text(path).split("\n\n")
+        tests = [False] * len(texts)
+    elif path.suffix or path.is_absolute() or data.count("/") > 1:
+        raise DataError(f"there is no file {data}: check the name")
+    else:
+        texts = _read_hub(data, column, split)
+        tests = [False] * len(texts)
+    may_hold = tests if any(tests) else [True] * len(texts)
+    kept = [place for place, text in enumerate(texts) if text.strip()]
+    if len(kept) < 2:
+        raise DataError(f"{data} holds fewer than 2 texts: give a file with text in it")
+    return [texts[place] for place in kept], [may_hold[place] for place in kept]
+
+
+def hold_out(texts: list[str], may_hold: list[bool], count: int) -> tuple[list[str], list[str]]:
+    """Return the texts to train on and the held-out ones: the first `count` that may be, at most a tenth of all."""
+    count = min(count, max(1, len(texts) // 10))
+    held = set([place for place, may in enumerate(may_hold) if may][:count])
+    return (
+        [text for place, text in enumerate(texts) if place not in held],
+        [text for place, text in enumerate(texts) if place in held],
+    )
+
+
+def _shipped_pairs() -> tuple[list[str], list[bool]]:
+    if not SHIPPED_PAIRS.is_file():
+        raise DataError(f"the shipped pairs are missing ({SHIPPED_PAIRS}): restore the file or give --data")
+    texts = {}  # a dict keeps the order and drops what comes twice
+    for row in _read_jsonl(SHIPPED_PAIRS):
+        texts |= {row["prompt"] + row["chosen"]: None, row["prompt"] + row["rejected"]: None}
+    return list(texts), [True] * len(texts)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}: check the name") from None
+    except ValueError:
+        raise DataError(f"{path} is not UTF-8 text: convert it, or give Parquet or JSONL") from None
+
+
+def _read_jsonl(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            raise DataError(f"{path} line {number} is not valid JSON: mend or delete the line") from None
+        if not isinstance(rows[-1], dict):
+            raise DataError(f"{path} line {number} is not a JSON object: write one {{...}} a line")
+    return rows
+
+
+def _read_parquet(path: Path, column: str) -> list[dict[str, Any]]:
+    import pyarrow  # noqa: PLC0415
+    import pyarrow.parquet  # noqa: PLC0415
+
+    try:
+        names = pyarrow.parquet.read_schema(path).names
+        if column not in names:
+            raise DataError(f"{path} has no column {column!r}: choose one of {', '.join(names)} with --column")
+        wanted = {column, "split"} & set(names)
+        return pyarrow.parquet.read_table(path, columns=sorted(wanted)).to_pylist()
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}: check the name") from None
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path} is no readable Parquet file ({str(error).splitlines()[0]}): give another") from None
+
+
+def _read_hub(name: str, column: str, split: str) -> list[str]:
+    import datasets  # noqa: PLC0415  (slow to import, and a file needs none of it)
+
+    try:
+        table = datasets.load_dataset(name, split=split)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"the Hub data set {name!r} cannot be read ({first_line}): check its name and --split") from None
+    if column not in table.column_names:
+        raise DataError(f"{name} has no column {column!r}: choose one of {', '.join(table.column_names)} with --column")
+    return [text for text in table[column] if isinstance(text, str)]
