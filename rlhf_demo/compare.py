@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 
+from rlhf_demo.config import CompareConfig
 from rlhf_demo.evaluate import count_wins, distinct_n, mean_kl, perplexity, response_logprobs
-from rlhf_demo.models import Policy
+from rlhf_demo.models import Policy, load_policy, pick_device, pick_dtype
+from rlhf_demo.preferences import load_prompts
 from rlhf_demo.reliability import wilson_interval
 from rlhf_demo.rollout import Scorer, decode, generate
 
@@ -74,6 +76,24 @@ def compare(
             {"prompt": prompt, "responses": [a, b], "scores": [round(x, 4), round(y, 4)]} for prompt, a, b, x, y in rows
         ],
     }
+
+
+def compare_models(left: str, right: str, config: CompareConfig, scorer: Scorer) -> dict[str, Any]:
+    """Load two models by name, compare them on the first `count` held-out prompts, and name the rater."""
+    device = pick_device(config.device)
+    policies = {name: load_policy(name, device=device) for name in {left, right, config.base}}
+    report = compare(
+        Contestant(left, policies[left]),
+        Contestant(right, policies[right]),
+        policies[config.base],
+        load_prompts(config.prompts, "heldout")[: config.count],
+        scorer,
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        seed=config.seed,
+        dtype=pick_dtype(device, config.dtype),
+    )
+    return {"base": config.base, "rater": config.rater, **report}
 
 
 def figures(side: tuple, base: Policy, prompts: list[str], temperature: float) -> dict[str, Any]:

@@ -100,6 +100,9 @@ class BaseConfig(Options):
         "rows: whole documents packed; segments of whole sentences; plain sentences (commonest words, no names)",
         choices=("packed", "segments", "plain"),
     )
+    common_words: int = option(8000, "a plain sentence uses only so many of the commonest words", low=100)
+    longest_sentence: int = option(32, "most words of a plain sentence", low=4)
+    plain_share: float = option(0.7, "share of the tokens that are plain segments, in the stage plain", low=0.01, high=1.0)
     held_out: int = option(
         2500, "documents at the start of the file (of its test split, if any) kept for perplexity, at most a tenth", low=1
     )
@@ -107,12 +110,34 @@ class BaseConfig(Options):
     batch_tokens: int = option(4096, "tokens per step", low=64)
     learning_rate: float = option(1e-3, "peak learning rate (Muon and Adam)", low=0.0, high=1.0)
     warmup_steps: int = option(50, "steps of linear warm-up", low=0)
+    dropout: float | None = option(
+        None, "share dropped in training: 0.1 where the text comes round often; the model's own if not given", low=0.0, high=0.9
+    )
     evaluate_every: int = option(100, "steps between looks at the held-out text", low=1)
     checkpoint_every: int = option(100, "steps between saved states", low=1)
     seed: int = option(0, "seed of data order and new weights", low=0)
     dtype: str = option("auto", "number format of matrix products", choices=DTYPES)
     device: str = option("auto", "where to compute", choices=DEVICES)
     compile: bool = option(False, "torch.compile: faster in long runs, 33 s a graph, needs a C++ compiler")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardConfig(Options):
+    """Stage 1: fit a reward model to preference pairs."""
+
+    model: str = option("gpt2-mini", "model that gets a scoring head: shipped name, run folder, path or Hub id")
+    data: str = option("shipped", "preference pairs: 'shipped', a JSONL, CSV or Parquet file, or a Hub id")
+    split: str | None = option(None, "split to take of a Hub data set, or of a file with a column 'split'")
+    train_pairs: int = option(1242, "most pairs to train on; the others are held out", low=1)
+    epochs: int = option(1, "passes over the training pairs", low=1, high=100)
+    batch_size: int = option(16, "pairs per optimiser step", low=1, high=4096)
+    learning_rate: float = option(1e-3, "peak learning rate of AdamW", low=0.0, high=1.0)
+    warmup_steps: int = option(8, "steps over which the learning rate rises", low=0)
+    lora_rank: int = option(8, "rank of the LoRA adapter that is trained; 0 trains all weights", low=0, high=512)
+    checkpoint_every: int = option(20, "steps between saved states", low=1)
+    seed: int = option(0, "seed of new weights, data order and the split by prompt", low=0, high=2**31 - 1)
+    dtype: str = option("auto", "number format of matrix products", choices=DTYPES)
+    device: str = option("auto", "where to compute", choices=DEVICES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,5 +211,56 @@ class PairsConfig(Options):
     max_new_tokens: int = option(32, "longest response, tokens", low=1, high=1024)
     temperature: float = option(0.7, "logits / temperature is sampled", low=0.05, high=5.0)
     seed: int = option(0, "seed of the sampling and of the rater's errors", low=0, high=2**31 - 1)
+    dtype: str = option("auto", "number format of matrix products", choices=DTYPES)
+    device: str = option("auto", "where to compute", choices=DEVICES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaterConfig(Options):
+    """Before stage 1: train the simulated rater to tell liked films from disliked ones by their reviews."""
+
+    model: str = option("gpt2-mini", "model that gets a scoring head: shipped name, run folder, path or Hub id")
+    data: str | None = option(None, "reviews: Parquet file with the columns split (train, test), stars (1-10) and text")
+    lora_rank: int = option(16, "rank of the LoRA adapter that is trained", low=1, high=512)
+    total_steps: int = option(1600, "optimiser steps", low=1, high=1_000_000)
+    batch_tokens: int = option(4096, "tokens per step", low=64)
+    learning_rate: float = option(1e-3, "peak learning rate of AdamW", low=0.0, high=1.0)
+    warmup_steps: int = option(20, "steps over which the learning rate rises", low=0)
+    checkpoint_every: int = option(100, "steps between saved states", low=1)
+    report_reviews: int | None = option(None, "test reviews in the report, the first of the file; all when not given", low=1)
+    seed: int = option(0, "seed of new weights and of the texts drawn", low=0, high=2**31 - 1)
+    dtype: str = option("auto", "number format of matrix products", choices=DTYPES)
+    device: str = option("auto", "where to compute", choices=DEVICES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateConfig(Options):
+    """Write responses to prompts with one model."""
+
+    model: str = option("gpt2-mini", "model that writes: shipped name, run folder, path or Hub id")
+    prompts: str = option("shipped", "'shipped' (the held-out ones), a text file, or a JSONL file with 'prompt'")
+    samples: int = option(1, "responses to each prompt", low=1, high=1000)
+    reward: str | None = option(None, "what scores them, if anything: a model, 'longer', or package.module:function")
+    label: str | None = option(None, "label whose logit is the score, where the reward is a text classifier")
+    max_new_tokens: int = option(32, "longest response, tokens", low=1, high=1024)
+    temperature: float = option(0.7, "logits / temperature is sampled", low=0.05, high=5.0)
+    seed: int = option(0, "seed of the sampling", low=0, high=2**31 - 1)
+    dtype: str = option("auto", "number format of matrix products", choices=DTYPES)
+    device: str = option("auto", "where to compute", choices=DEVICES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig(Options):
+    """Let two models answer the same prompts with the same random numbers, and measure both."""
+
+    base: str = option("gpt2-mini", "model that KL and perplexity are counted against")
+    rater: str = option("star-rater", "who decides what wins: 'star-rater' (simulated), 'longer', a model, module:function")
+    label: str | None = option(None, "label whose logit decides, where the rater is a text classifier")
+    prompts: str = option("shipped", "'shipped' (the held-out ones), a text file, or a JSONL file with 'prompt'")
+    count: int = option(256, "most prompts to answer", low=1)
+    show: int = option(8, "prompts to print with both responses", low=0)
+    max_new_tokens: int = option(32, "longest response, tokens", low=1, high=1024)
+    temperature: float = option(0.7, "logits / temperature is sampled", low=0.05, high=5.0)
+    seed: int = option(0, "seed of the sampling", low=0, high=2**31 - 1)
     dtype: str = option("auto", "number format of matrix products", choices=DTYPES)
     device: str = option("auto", "where to compute", choices=DEVICES)

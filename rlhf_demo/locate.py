@@ -81,36 +81,39 @@ def _in_folder(folder: Path) -> Path:
 
 
 def _on_hub(name: str) -> Path:
-    from huggingface_hub import constants, snapshot_download, try_to_load_from_cache  # noqa: PLC0415
+    from huggingface_hub import snapshot_download, try_to_load_from_cache  # noqa: PLC0415
 
     fetch = {"repo_id": name, "allow_patterns": WANTED, "ignore_patterns": ["*/*"]}
     if isinstance(try_to_load_from_cache(name, "config.json"), str) or isinstance(
         try_to_load_from_cache(name, "adapter_config.json"), str
     ):
         folder = Path(snapshot_download(**fetch, local_files_only=True))
-    elif constants.HF_HUB_OFFLINE:
-        raise CheckpointError(_unknown(name, "HF_HUB_OFFLINE forbids asking the Hub"))
     else:
-        _ask_hub(name)
+        refusal = hub_refusal(name, "model")
+        if refusal is not None:
+            raise CheckpointError(_unknown(name, refusal))
         folder = Path(snapshot_download(**fetch))
     if not list(folder.glob("*.safetensors")):
         raise CheckpointError(f"{name} has no safetensors weights, and nothing else is loaded: choose another model")
     return folder
 
 
-def _ask_hub(name: str) -> None:
-    """Make sure that the Hub answers and has the model, within HUB_SECONDS.
+def hub_refusal(name: str, kind: str) -> str | None:
+    """Ask the Hub for a `model` or `dataset`, and return why it cannot be had, or None where it can.
 
-    A thread, because a name server that does not answer keeps the caller for as long as it likes.
+    Takes at most HUB_SECONDS. A thread, because a name server that does not answer keeps the caller for as long as
+    it likes.
     """
-    from huggingface_hub import HfApi  # noqa: PLC0415
+    from huggingface_hub import HfApi, constants  # noqa: PLC0415
     from huggingface_hub.errors import RepositoryNotFoundError  # noqa: PLC0415
 
+    if constants.HF_HUB_OFFLINE:
+        return "it is not in the local cache and HF_HUB_OFFLINE forbids asking the Hub"
     answer: list[Exception | None] = []
 
     def ask() -> None:
         try:
-            HfApi().model_info(name, timeout=HUB_SECONDS)
+            HfApi().repo_info(name, repo_type=kind, timeout=HUB_SECONDS)
             answer.append(None)
         except Exception as error:  # noqa: BLE001  (whatever it was, the caller says it in words)
             answer.append(error)
@@ -119,10 +122,10 @@ def _ask_hub(name: str) -> None:
     thread.start()
     thread.join(HUB_SECONDS)
     if answer == [None]:
-        return
+        return None
     if answer and isinstance(answer[0], RepositoryNotFoundError):
-        raise CheckpointError(_unknown(name, "the Hub has no model of that name, or it is private"))
-    raise CheckpointError(_unknown(name, "it is not in the local cache and the Hub cannot be reached"))
+        return f"the Hub has no {kind} of that name, or it is private"
+    return "it is not in the local cache and the Hub cannot be reached"
 
 
 def _unknown(name: str, why: str) -> str:

@@ -86,9 +86,14 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Load a tokenizer and make sure that its pad token is a token of its own.
 
+    An adapter that brings no tokenizer uses its base's: the same half megabyte need not be shipped with each.
+
     Raises:
         CheckpointError: the folder holds no tokenizer, or no token can serve as padding.
     """
+    base = adapter_base(folder)
+    if base is not None and not (folder / "tokenizer_config.json").is_file():
+        folder = base
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:

@@ -31,7 +31,9 @@ def read_documents(data: str | None, column: str, split: str) -> tuple[list[str]
         rows = _read_parquet(path, column) if path.suffix == ".parquet" else _read_jsonl(path)
         texts = [row[column] for row in rows if column in row]
         if len(texts) < len(rows) or not all(isinstance(text, str) for text in texts):
-            raise DataError(f"{data} has rows without text in the column {column!r}: name another with --column")
+            raise DataError(
+                f"{data} has rows without text in the column {column!r}: name another with --column"
+            )
         tests = [row.get("split") == "test" for row in rows]
     elif path.is_file():
         texts = _read_text(path).split("\n\n")
@@ -60,7 +62,9 @@ def hold_out(texts: list[str], may_hold: list[bool], count: int) -> tuple[list[s
 
 def _shipped_pairs() -> tuple[list[str], list[bool]]:
     if not SHIPPED_PAIRS.is_file():
-        raise DataError(f"the shipped pairs are missing ({SHIPPED_PAIRS}): restore the file or give --data")
+        raise DataError(
+            f"the shipped pairs are missing ({SHIPPED_PAIRS}): restore the file or give --data"
+        )
     texts = {}  # a dict keeps the order and drops what comes twice
     for row in _read_jsonl(SHIPPED_PAIRS):
         texts |= {row["prompt"] + row["chosen"]: None, row["prompt"] + row["rejected"]: None}
@@ -84,7 +88,9 @@ def _read_jsonl(path: Path) -> list[dict[str, Any]]:
         try:
             rows.append(json.loads(line))
         except ValueError:
-            raise DataError(f"{path} line {number} is not valid JSON: mend or delete the line") from None
+            raise DataError(
+                f"{path} line {number} is not valid JSON: mend or delete the line"
+            ) from None
         if not isinstance(rows[-1], dict):
             raise DataError(f"{path} line {number} is not a JSON object: write one {{...}} a line")
     return rows
@@ -97,13 +103,17 @@ def _read_parquet(path: Path, column: str) -> list[dict[str, Any]]:
     try:
         names = pyarrow.parquet.read_schema(path).names
         if column not in names:
-            raise DataError(f"{path} has no column {column!r}: choose one of {', '.join(names)} with --column")
+            raise DataError(
+                f"{path} has no column {column!r}: choose one of {', '.join(names)} with --column"
+            )
         wanted = {column, "split"} & set(names)
         return pyarrow.parquet.read_table(path, columns=sorted(wanted)).to_pylist()
     except FileNotFoundError:
         raise DataError(f"there is no file {path}: check the name") from None
     except pyarrow.ArrowException as error:
-        raise DataError(f"{path} is no readable Parquet file ({str(error).splitlines()[0]}): give another") from None
+        raise DataError(
+            f"{path} is no readable Parquet file ({str(error).splitlines()[0]}): give another"
+        ) from None
 
 
 def _read_hub(name: str, column: str, split: str) -> list[str]:
@@ -113,7 +123,11 @@ def _read_hub(name: str, column: str, split: str) -> list[str]:
         table = datasets.load_dataset(name, split=split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"the Hub data set {name!r} cannot be read ({first_line}): check its name and --split") from None
+        raise DataError(
+            f"the Hub data set {name!r} cannot be read ({first_line}): check its name and --split"
+        ) from None
     if column not in table.column_names:
-        raise DataError(f"{name} has no column {column!r}: choose one of {', '.join(table.column_names)} with --column")
+        raise DataError(
+            f"{name} has no column {column!r}: choose one of {', '.join(table.column_names)} with --column"
+        )
     return [text for text in table[column] if isinstance(text, str)]

@@ -1,42 +1,49 @@
 """Stage 0: pretrain or continue a small GPT-2 on any text.
 
-Owns the optimisers, the schedule, the loop, and how a new model and its tokenizer are made; what is trained on
-is corpus.py's. Everything that is drawn depends on the seed and the step alone, so a run that was stopped or
+Owns the optimisers, the schedule and the loop; what is trained on is corpus.py's, a new model new_gpt2.py's. Everything that is drawn depends on the seed and the step alone, so a run that was stopped or
 killed and resumed gives the numbers of one that was not.
 
 Sources: Radford et al. 2019 (GPT-2); Jordan et al. 2024, https://kellerjordan.github.io/posts/muon (Muon for
 the matrices); Liu et al. 2025, https://arxiv.org/abs/2502.16982 (Muon's steps scaled to the size of Adam's).
 """
 
-import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 from transformers import (
     AutoModelForCausalLM,
-    GPT2Config,
-    GPT2LMHeadModel,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
 )
 
 from rlhf_demo.config import BaseConfig
-from rlhf_demo.corpus import PACKED_TOKENS, ROW_TOKENS, Batch, Corpus, batches, common_words, cut, sentences
-from rlhf_demo.errors import CheckpointError, DataError, TrainingDiverged
+from rlhf_demo.corpus import (
+    PACKED_TOKENS,
+    ROW_TOKENS,
+    Batch,
+    Corpus,
+    batches,
+    common_words,
+    cut,
+    sentences,
+)
+from rlhf_demo.errors import DataError, TrainingDiverged
 from rlhf_demo.locate import locate
-from rlhf_demo.models import BYTE_0, PAD, autocast, load_tokenizer, max_positions, pick_device, pick_dtype
+from rlhf_demo.models import (
+    autocast,
+    load_tokenizer,
+    max_positions,
+    pick_device,
+    pick_dtype,
+)
+from rlhf_demo.new_gpt2 import new_model, new_tokenizer, save_model
 from rlhf_demo.runs import Run, StopRequested, replacing, replacing_folder, write_json
 from rlhf_demo.texts import hold_out, read_documents
 
@@ -49,11 +56,6 @@ LAST_RATE = 0.03
 """Learning rate at the last step as a share of the peak."""
 HELD_OUT_TOKENS = 40_000
 """Tokens of each kind that one evaluation reads."""
-SHARD_BYTES = 8_980_000
-"""Largest weight file: below 9 MB with its header."""
-NEW_MODEL = {"n_layer": 6, "n_head": 4, "n_embd": 256, "n_positions": 256}
-NEW_TOKENS = 8192
-EDGE = "<|endoftext|>"
 
 
 def train_base(config: BaseConfig, run: Run, resume: bool = False) -> None:
@@ -78,26 +80,37 @@ class _Trainer:
         torch.manual_seed(config.seed)
 
         # 1. Read the text and set the held-out documents apart before anything is learned from the others.
-        texts, held_out = hold_out(*read_documents(config.data, config.column, config.split), config.held_out)
+        texts, held_out = hold_out(
+            *read_documents(config.data, config.column, config.split), config.held_out
+        )
         documents = [found for found in map(sentences, texts) if found]
         run.check_stop()
 
         # 2. Load or make the model, and turn the text into tokens.
         if config.model == "new":
-            self.tokenizer = new_tokenizer(texts)
+            self.tokenizer = new_tokenizer(" ".join(document) for document in documents)
             self.model: PreTrainedModel = new_model(self.tokenizer)
         else:
             folder = locate(config.model)
             self.tokenizer = load_tokenizer(folder)
             self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         self.model.to(self.device).train()
+        if config.dropout is not None:
+            set_dropout(self.model, config.dropout)
         self.edge = self.tokenizer.eos_token_id
         wanted = PACKED_TOKENS if config.stage == "packed" else ROW_TOKENS
         self.row_tokens = min(wanted, max_positions(self.model))
-        common = common_words(sentence for document in documents for sentence in document)
-        self.corpus = Corpus.build(documents, self.tokenizer, common)
+        common = common_words(
+            (sentence for document in documents for sentence in document), config.common_words
+        )
+        self.corpus = Corpus.build(documents, self.tokenizer, common, config.longest_sentence)
         run.check_stop()
-        held_out_corpus = Corpus.build([sentences(text) for text in held_out], self.tokenizer, common)
+        held_out_corpus = Corpus.build(
+            [found for found in map(sentences, held_out) if found],
+            self.tokenizer,
+            common,
+            config.longest_sentence,
+        )
         self.held_out = self._held_out_batches(held_out_corpus)
         logger.info(
             "%d documents with %d sentences (%.0f%% plain), %d documents held out; %s on %s",
@@ -122,7 +135,7 @@ class _Trainer:
         """Cut the held-out documents, the same way in every run with this seed of the cut (0)."""
         kinds = {"": "packed" if self.config.stage == "packed" else "segments"}
         if self.config.stage == "plain":
-            kinds["plain_"] = "plain_only"
+            kinds["plain_"] = "plain"
         found = {}
         for prefix, stage in kinds.items():
             segments = cut(corpus, stage, self.edge, self.row_tokens, np.random.default_rng(0))
@@ -134,9 +147,18 @@ class _Trainer:
         """Yield batches for ever from where the run is; each pass cuts the text anew."""
         while True:
             rng = np.random.default_rng([self.config.seed, self.cut])
-            segments = cut(self.corpus, self.config.stage, self.edge, self.row_tokens, rng)
+            segments = cut(
+                self.corpus,
+                self.config.stage,
+                self.edge,
+                self.row_tokens,
+                rng,
+                self.config.plain_share,
+            )
             if not segments:
-                raise DataError(f"the text gives no row for the stage {self.config.stage!r}: give more, or another stage")
+                raise DataError(
+                    f"the text gives no row for the stage {self.config.stage!r}: give more, or another stage"
+                )
             found = batches(segments, self.row_tokens, self.config.batch_tokens)
             order = rng.permutation(len(found))
             while self.place < len(found):
@@ -157,16 +179,14 @@ class _Trainer:
         self.run.rewind(self.step if self.step else -1)
         if self.step == 0:
             self.run.append("metrics", [{"step": 0, **self._evaluate()}])
-        bar = tqdm(self._batches(), total=self.config.total_steps, initial=self.step, disable=None)
-        for batch in bar:
-            if self.step >= self.config.total_steps:
-                break
+        stream = self._batches()
+        for _ in tqdm(range(self.step, self.config.total_steps), disable=None):
             try:
                 self.run.check_stop()
             except StopRequested:
                 self._save()
                 raise
-            self.run.append("metrics", [self._train_step(batch)])
+            self.run.append("metrics", [self._train_step(next(stream))])
             if self.step % self.config.checkpoint_every == 0:
                 self._save()
         self._finish()
@@ -214,14 +234,20 @@ class _Trainer:
             total, count = 0.0, 0
             with torch.no_grad(), autocast(self.device, self.dtype):
                 for batch in found:
-                    self.run.check_stop()
-                    targets = int((batch.segments[:, 1:] * (batch.segments[:, 1:] == batch.segments[:, :-1]) > 0).sum())
+                    targets = int(
+                        (batch.positions > 0).sum()
+                    )  # every token but the first of each segment
                     total += batch_loss(self.model, *self._tensors(batch)).item() * targets
                     count += targets
             loss = total / count
-            row |= {f"base/held_out_{prefix}loss": loss, f"base/held_out_{prefix}perplexity": math.exp(min(loss, 50.0))}
+            row |= {
+                f"base/held_out_{prefix}loss": loss,
+                f"base/held_out_{prefix}perplexity": math.exp(min(loss, 50.0)),
+            }
         self.model.train()
-        logger.info("step %d: %s", self.step, ", ".join(f"{key} {value:.4f}" for key, value in row.items()))
+        logger.info(
+            "step %d: %s", self.step, ", ".join(f"{key} {value:.4f}" for key, value in row.items())
+        )
         return row
 
     # -- files ---------------------------------------------------------------------------------------
@@ -244,7 +270,9 @@ class _Trainer:
         self.model.load_state_dict(state["model"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
-        self.step, self.tokens, self.cut, self.place = (state[key] for key in ("step", "tokens", "cut", "place"))
+        self.step, self.tokens, self.cut, self.place = (
+            state[key] for key in ("step", "tokens", "cut", "place")
+        )
 
     def _finish(self) -> None:
         with replacing_folder(self.run.model_folder) as temporary:
@@ -273,10 +301,14 @@ def batch_loss(model: PreTrainedModel, ids: Tensor, segments: Tensor, positions:
     causal = torch.ones(time_steps, time_steps, dtype=torch.bool, device=ids.device).tril()
     # A token sees those before it in its own segment: [rows, 1, time, time], True = seen.
     seen = (segments[:, None, :, None] == segments[:, None, None, :]) & causal
-    logits = model(input_ids=ids, attention_mask=seen, position_ids=positions, use_cache=False).logits
+    logits = model(
+        input_ids=ids, attention_mask=seen, position_ids=positions, use_cache=False
+    ).logits
     trained = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
     targets = ids[:, 1:].masked_fill(~trained, -100)
-    return functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), targets.flatten(), ignore_index=-100)
+    return functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1).float(), targets.flatten(), ignore_index=-100
+    )
 
 
 def learning_rate(step: int, config: BaseConfig) -> float:
@@ -284,7 +316,19 @@ def learning_rate(step: int, config: BaseConfig) -> float:
     if step <= config.warmup_steps:
         return config.learning_rate * step / config.warmup_steps
     done = (step - config.warmup_steps) / max(1, config.total_steps - config.warmup_steps)
-    return config.learning_rate * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+    return config.learning_rate * (
+        LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    )
+
+
+def set_dropout(model: PreTrainedModel, share: float) -> None:
+    """Drop this share of the embeddings and of what each block adds; its config keeps what it says.
+
+    Attention weights are left whole: with dropout there, torch leaves its fast attention.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0 if name.endswith("attn_dropout") else share
 
 
 def split_parameters(model: PreTrainedModel) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -294,55 +338,3 @@ def split_parameters(model: PreTrainedModel) -> tuple[list[nn.Parameter], list[n
     parameters = list(model.parameters())
     matrices = [one for one in parameters if one.ndim == 2 and one not in tables]
     return matrices, [one for one in parameters if one.ndim != 2 or one in tables]
-
-
-def new_tokenizer(texts: list[str]) -> PreTrainedTokenizerBase:
-    """Train byte-level BPE: EDGE is id 0 and put in front of every text, PAD takes the place of byte 0."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=NEW_TOKENS,
-        special_tokens=[EDGE],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator((" ".join(sentences(text)) for text in texts), trainer)
-    tokenizer.post_processor = processors.Sequence(
-        [
-            processors.ByteLevel(trim_offsets=False),
-            processors.TemplateProcessing(
-                single=f"{EDGE} $A", pair=f"{EDGE} $A $B", special_tokens=[(EDGE, 0)]
-            ),
-        ]
-    )
-    spec = json.loads(tokenizer.to_str())
-    spec["model"]["vocab"][PAD] = spec["model"]["vocab"].pop(BYTE_0)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(json.dumps(spec)),
-        bos_token=EDGE, eos_token=EDGE, unk_token=EDGE, pad_token=PAD,
-        model_max_length=NEW_MODEL["n_positions"],
-    )  # fmt: skip
-
-
-def new_model(tokenizer: PreTrainedTokenizerBase) -> GPT2LMHeadModel:
-    """Make a small GPT-2 with random weights and no dropout."""
-    return GPT2LMHeadModel(
-        GPT2Config(
-            **NEW_MODEL,
-            vocab_size=len(tokenizer),
-            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )  # fmt: skip
-
-
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write float16 tensors that a plain load turns into float32, in shards below 9 MB, and the tokenizer."""
-    halves = {name: tensor.half() for name, tensor in model.state_dict().items()}
-    model.save_pretrained(folder, state_dict=halves, max_shard_size=SHARD_BYTES)
-    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    write_json(folder / "config.json", settings | {"dtype": "float32"})
-    tokenizer.save_pretrained(folder)

@@ -1,0 +1,304 @@
+"""The commands. Each handler imports what it needs itself, so that --help and a wrong name answer at once."""
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.config import (
+    PPO_PRESETS,
+    BaseConfig,
+    CompareConfig,
+    GenerateConfig,
+    Options,
+    PairsConfig,
+    PPOConfig,
+    RaterConfig,
+    RewardConfig,
+    declarations,
+)
+from rlhf_demo.errors import ConfigError, DemoError, JobError
+from rlhf_demo.locate import locate
+from rlhf_demo.runs import Run, Status, list_runs, write_json, write_text
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit code: 0 done, 2 a sentence on stderr says what was wrong."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    try:
+        args = build_parser().parse_args(arguments)
+        args.handler(args)
+    except DemoError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.filename or 'the disk'}: {error.strerror or error}; nothing half-written is left", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; --resume goes on where a run folder was given", file=sys.stderr)
+        return 130
+    return 0
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one sentence."""
+
+    def error(self, message: str) -> None:
+        """Raise instead of printing the usage."""
+        raise ConfigError(f"{message}; see '{self.prog} --help'")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe every command; options come from their declarations in config.py."""
+    parser = Parser(prog="rlhf_demo", description="RLHF that people can watch: the whole loop on one small machine.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+
+    quick = commands.add_parser("quickstart", help="run the whole loop on the shipped base model, in minutes")
+    quick.add_argument("--out", required=True, help="folder for the run folders of each stage")
+    quick.add_argument("--seed", type=int, default=0, help="seed of everything (default 0)")
+    quick.add_argument("--dtype", default="auto", help="number format: auto, float32 or bfloat16 (default auto)")
+    quick.set_defaults(handler=quickstart)
+
+    for name, config_class, handler, help_text in (
+        ("train-base", BaseConfig, train_base, "pretrain or continue a base model on text"),
+        ("train-rater", RaterConfig, train_rater, "train the simulated rater on star ratings"),
+        ("make-pairs", PairsConfig, make_pairs, "sample pairs of responses and let a rater prefer"),
+        ("train-reward", RewardConfig, train_reward, "fit a reward model to preference pairs"),
+        ("train-ppo", PPOConfig, train_ppo, "train a policy against a reward by PPO"),
+    ):
+        command = commands.add_parser(name, help=help_text, description=config_class.__doc__)
+        command.add_argument("--run-dir", required=True, help="folder that everything goes into")
+        command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
+        if config_class is PPOConfig:
+            command.add_argument("--preset", choices=PPO_PRESETS, default="quick", help="named set of options (default quick)")
+        add_options(command, config_class)
+        command.set_defaults(handler=handler)
+
+    command = commands.add_parser("generate", help="write responses with one model")
+    command.add_argument("--out", help="JSONL file to write; printed when left out")
+    add_options(command, GenerateConfig)
+    command.set_defaults(handler=generate)
+
+    command = commands.add_parser("compare", help="two models, same prompts, same random numbers")
+    command.add_argument("left", help="first model, usually the base")
+    command.add_argument("right", help="second model, whose win rate is reported")
+    command.add_argument("--out", help="JSON file for the whole report")
+    add_options(command, CompareConfig)
+    command.set_defaults(handler=compare)
+
+    command = commands.add_parser("runs", help="list runs, or ask one to stop")
+    command.add_argument("folder", nargs="?", default="runs", help="folder to look in (default runs)")
+    command.add_argument("--stop", action="store_true", help="ask the run in this very folder to save and stop")
+    command.set_defaults(handler=show_runs)
+    return parser
+
+
+# -- options ---------------------------------------------------------------------------------------------
+
+
+def add_options(parser: argparse.ArgumentParser, config_class: type[Options]) -> None:
+    """Add one flag per declared option; one that is not given leaves no trace."""
+    for declared, kind, _ in declarations(config_class):
+        flag, default = f"--{declared.name.replace('_', '-')}", declared.default
+        help_text = f"{declared.metadata['help']} (default {default})".replace("%", "%%")
+        if kind is bool:
+            parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=help_text)
+        else:
+            parser.add_argument(flag, type=kind, default=argparse.SUPPRESS, help=help_text, metavar=kind.__name__.upper())
+
+
+def given_options(args: argparse.Namespace, config_class: type[Options]) -> dict[str, Any]:
+    """Return the options that stood on the command line."""
+    return {declared.name: getattr(args, declared.name) for declared, _, _ in declarations(config_class) if declared.name in args}
+
+
+def train(
+    args: argparse.Namespace,
+    kind: str,
+    config_class: type[Options],
+    stage: Callable[[Any, Run, bool], None],
+    preset: dict[str, Any] | None = None,
+) -> Run:
+    """Start a training in a new run folder, or go on with the one that is there."""
+    given, run = given_options(args, config_class), Run(args.run_dir)
+    if args.resume:
+        saved = run.config
+        if saved["kind"] != kind:
+            raise JobError(f"{run.folder} holds a run of {saved['kind']}: resume it with that command")
+        if given:
+            raise ConfigError(f"--{next(iter(given)).replace('_', '-')} cannot be changed by --resume: leave it out")
+        if run.status["status"] == Status.FINISHED:
+            raise JobError(f"{run.folder} is finished: there is nothing to resume")
+        config = config_class.from_dict(saved["options"])
+    else:
+        config = config_class(**{**(preset or {}), **given})
+    for option in ("model", "policy"):
+        name = getattr(config, option, "new")
+        if name != "new":
+            locate(name)  # before the slow imports
+    if not args.resume:
+        run = Run.create(args.run_dir, kind, config.to_dict())
+    stage(config, run, args.resume)
+    print(f"{run.folder}: {run.status['message']}")
+    return run
+
+
+def scorer_for(name: str, config: Any) -> Any:
+    """Load whatever scores texts; Python functions are allowed here and nowhere else."""
+    from rlhf_demo.models import pick_device, pick_dtype
+    from rlhf_demo.raters import load_scorer
+
+    device = pick_device(config.device)
+    dtype = pick_dtype(device, config.dtype)
+    return load_scorer(name, device=device, label=config.label, dtype=dtype, allow_python=True)
+
+
+# -- commands ----------------------------------------------------------------------------------------------
+
+
+def quickstart(args: argparse.Namespace) -> None:
+    """Run the whole loop."""
+    from rlhf_demo.quickstart import quickstart
+
+    quickstart(Path(args.out), seed=args.seed, dtype=args.dtype, say=print)
+
+
+def train_base(args: argparse.Namespace) -> None:
+    """Stage 0."""
+
+    def stage(config: BaseConfig, run: Run, resume: bool) -> None:
+        from rlhf_demo.train_base import train_base
+
+        train_base(config, run, resume=resume)
+
+    run = train(args, "base", BaseConfig, stage)
+    print_report(run)
+
+
+def train_rater(args: argparse.Namespace) -> None:
+    """Train the simulated rater."""
+
+    def stage(config: RaterConfig, run: Run, resume: bool) -> None:
+        from rlhf_demo.train_rater import train_rater
+
+        train_rater(config, run, resume=resume)
+
+    run = train(args, "rater", RaterConfig, stage)
+    print_report(run)
+
+
+def make_pairs(args: argparse.Namespace) -> None:
+    """Stage 1a."""
+
+    def stage(config: PairsConfig, run: Run, resume: bool) -> None:
+        from rlhf_demo.make_pairs import make_pairs
+
+        make_pairs(config, run, scorer_for(config.rater, config))
+
+    run = train(args, "pairs", PairsConfig, stage)
+    print(f"{len(run.read('pairs'))} pairs in {run.folder / 'pairs.jsonl'}")
+
+
+def train_reward(args: argparse.Namespace) -> None:
+    """Stage 1."""
+
+    def stage(config: RewardConfig, run: Run, resume: bool) -> None:
+        from rlhf_demo.train_reward import train_reward
+
+        train_reward(config, run, resume=resume)
+
+    run = train(args, "reward", RewardConfig, stage)
+    if (run.folder / "report.json").is_file():
+        from rlhf_demo.reliability import format_report
+
+        print(format_report(json.loads((run.folder / "report.json").read_text(encoding="utf-8"))))
+
+
+def train_ppo(args: argparse.Namespace) -> None:
+    """Stage 2."""
+
+    def stage(config: PPOConfig, run: Run, resume: bool) -> None:
+        from rlhf_demo.train_ppo import train_ppo
+
+        train_ppo(config, run, scorer_for(config.reward, config), resume=resume)
+
+    run = train(args, "ppo", PPOConfig, stage, preset=PPO_PRESETS[args.preset])
+    rows = run.read("metrics")
+    if rows:
+        last = rows[-1]
+        print(f"step {last['step']}: score {last['objective/score']:.2f}, KL {last['objective/kl']:.1f} nats per response")
+
+
+def generate(args: argparse.Namespace) -> None:
+    """Write responses as JSON lines."""
+    config = GenerateConfig(**given_options(args, GenerateConfig))
+    locate(config.model)
+    from rlhf_demo.generate import generate_rows
+
+    scorer = scorer_for(config.reward, config) if config.reward else None
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in generate_rows(config, scorer))
+    if args.out:
+        write_text(Path(args.out), text)
+        print(f"{text.count(chr(10))} responses in {args.out}")
+    else:
+        print(text, end="")
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Compare two models."""
+    config = CompareConfig(**given_options(args, CompareConfig))
+    for name in (args.left, args.right, config.base):
+        locate(name)
+    from rlhf_demo.compare import compare_models, side_by_side, table
+
+    report = compare_models(args.left, args.right, config, scorer_for(config.rater, config))
+    print(side_by_side(report, config.show), table(report), sep="\n\n")
+    if args.out:
+        write_json(Path(args.out), report)
+
+
+def show_runs(args: argparse.Namespace) -> None:
+    """List runs, or ask one to stop."""
+    if args.stop:
+        run = Run(args.folder)
+        if not run.alive():
+            raise JobError(f"{run.folder} is not being trained ({run.config['kind']}, {run.status['status']}): nothing to stop")
+        run.request_stop()
+        print(f"{run.folder}: asked to stop")
+        return
+    if not Path(args.folder).is_dir():
+        raise JobError(f"there is no folder {args.folder}: name the folder that holds your runs")
+    for run in list_runs(args.folder):
+        rows = run.read("metrics")
+        figures = {name: value for name, value in (rows[-1] if rows else {}).items() if name in SUMMARY}
+        summary = ", ".join(f"{SUMMARY[name]} {value:.3g}" for name, value in figures.items())
+        print(f"{run.folder}  {run.config['kind']}  {run.status['status']}  {summary}  {run.status.get('message', '')}")
+
+
+SUMMARY = {
+    "step": "step",
+    "objective/score": "score",
+    "objective/kl": "KL",
+    "heldout/accuracy": "held-out accuracy",
+    "base/held_out_perplexity": "held-out perplexity",
+    "rater/accuracy": "accuracy",
+}
+"""Which figures of the last row stand in the list of runs, and what they are called there."""
+
+
+def print_report(run: Run) -> None:
+    """Print a run's report.json as it is."""
+    path = run.folder / "report.json"
+    if path.is_file():
+        print(path.read_text(encoding="utf-8"), end="")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

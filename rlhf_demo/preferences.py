@@ -1,0 +1,314 @@
+"""Preference pairs and prompts: read them, check every row, drop what cannot teach, split them by prompt.
+
+Reads TRL's preference format (https://huggingface.co/docs/trl/dataset_formats#preference): columns `prompt`,
+`chosen`, `rejected`, or `chosen` and `rejected` alone with the prompt at their common beginning, as in HH-RLHF's
+dialogues; `margin` (how sure the rater was) and `split` may be there. Knows nothing of models.
+
+JSONL and CSV are parsed here, row by row, because only so can a bad row be named; Parquet files and Hub data
+sets come through `datasets`, which takes seconds to import and is imported only then.
+"""
+
+import csv
+import gzip
+import json
+import math
+import os
+import random
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rlhf_demo.errors import DataError
+from rlhf_demo.locate import CHECKPOINTS, hub_refusal
+
+SHIPPED = "shipped"
+SPLITS = ("train", "heldout")
+MOST_TRAINED_ON = 0.8
+"""Share of own pairs that is trained on at most, so that there is always something to measure on."""
+
+LAST_SPEAKER = "\n\nAssistant:"
+"""How HH-RLHF's dialogues begin the turn that is judged."""
+
+_COLUMNS = ("prompt", "chosen", "rejected", "margin", "split")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Preference pairs, column by column; `chosen` and `rejected` are responses without the prompt.
+
+    `margins` says how sure the rater was, in the rater's own units; None where the data does not tell.
+    `dropped` counts the rows left out on loading, by reason: empty, equal, duplicate.
+    """
+
+    prompts: list[str]
+    chosen: list[str]
+    rejected: list[str]
+    margins: list[float] | None = None
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.prompts), len(self.chosen), len(self.rejected), len(self.margins or self.prompts)}
+        if len(lengths) != 1:
+            raise DataError(f"the columns of the pairs have {sorted(lengths)} rows: give each the same number")
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def select(self, indices: Sequence[int]) -> "Pairs":
+        """Return the pairs at these places, in this order; `dropped` still counts the whole load."""
+        return Pairs(
+            [self.prompts[index] for index in indices],
+            [self.chosen[index] for index in indices],
+            [self.rejected[index] for index in indices],
+            None if self.margins is None else [self.margins[index] for index in indices],
+            self.dropped,
+        )
+
+
+# -- pairs ---------------------------------------------------------------------------------------------
+
+
+def load_pairs(source: str, split: str | None = None) -> Pairs:
+    """Read preference pairs and drop the empty, equal and duplicate ones.
+
+    An explicit prompt that both responses repeat is taken off them. An implicit prompt is the common beginning of
+    both texts up to the last `Assistant:` in it, else up to the last whitespace in it, so that no word is torn.
+
+    Args:
+        source: `shipped`; a file .jsonl, .json (a list of rows), .csv (each also with .gz) or .parquet; a Hub id.
+        split: of a Hub data set (`train` when None); of a file, the rows whose column `split` says so (all when None).
+
+    Raises:
+        DataError: there is no such file or data set, or a row cannot be used; rows count from 1.
+    """
+    name, rows = _open(source, "pairs.jsonl", split)
+    seen: set[tuple[str, str, str]] = set()
+    kept: list[tuple[str, str, str]] = []
+    margins: list[float] = []
+    dropped: Counter[str] = Counter()
+    for where, row in rows:
+        pair = _read_pair(row, where)
+        if not pair[1].strip() or not pair[2].strip():
+            dropped["empty"] += 1
+        elif pair[1] == pair[2]:
+            dropped["equal"] += 1
+        elif pair in seen:
+            dropped["duplicate"] += 1
+        else:
+            seen.add(pair)
+            kept.append(pair)
+            margins += _read_margin(row, where)
+    if not kept:
+        raise DataError(f"{name} holds no usable pair ({sum(dropped.values())} rows dropped): give it other data")
+    if margins and len(margins) != len(kept):
+        raise DataError(f"{name}: column 'margin' is in some rows only: fill it everywhere or leave it out")
+    prompts, chosen, rejected = (list(column) for column in zip(*kept, strict=True))
+    return Pairs(prompts, chosen, rejected, margins or None, dict(dropped))
+
+
+def split_by_prompt(pairs: Pairs, train_pairs: int, seed: int) -> tuple[Pairs, Pairs]:
+    """Split pairs into train and held-out so that no prompt is on both sides.
+
+    Args:
+        train_pairs: how many to train on at most; never more than MOST_TRAINED_ON of them all.
+
+    Raises:
+        DataError: all pairs have the same prompt, or one prompt has too many.
+    """
+    by_prompt: dict[str, list[int]] = {}
+    for index, prompt in enumerate(pairs.prompts):
+        by_prompt.setdefault(prompt, []).append(index)
+    prompts = list(by_prompt)
+    random.Random(seed).shuffle(prompts)
+    room = min(train_pairs, int(MOST_TRAINED_ON * len(pairs)))
+    train: list[int] = []
+    held_out: list[int] = []
+    for prompt in prompts:
+        group = by_prompt[prompt]
+        (train if len(train) + len(group) <= room else held_out).extend(group)
+    if not train or not held_out:
+        raise DataError(
+            f"{len(pairs)} pairs on {len(prompts)} different prompts cannot be split into {room} to train on and others "
+            "held out with no prompt in both: give pairs on more prompts"
+        )
+    return pairs.select(sorted(train)), pairs.select(sorted(held_out))
+
+
+def _read_pair(row: dict[str, Any], where: str) -> tuple[str, str, str]:
+    chosen, rejected = _text(row, "chosen", where), _text(row, "rejected", where)
+    if "prompt" not in row:
+        prompt = implicit_prompt(chosen, rejected)
+    else:
+        prompt = _text(row, "prompt", where)
+        if not (chosen.startswith(prompt) and rejected.startswith(prompt)):
+            return prompt, chosen, rejected
+    return prompt, chosen[len(prompt) :], rejected[len(prompt) :]
+
+
+def implicit_prompt(chosen: str, rejected: str) -> str:
+    """Return the prompt that both texts begin with; empty where they share no whole word."""
+    common = os.path.commonprefix([chosen, rejected])
+    turn = common.rfind(LAST_SPEAKER)
+    if turn >= 0:
+        return common[: turn + len(LAST_SPEAKER)]
+    gap = re.search(r"\s+\S*$", common)
+    return common[: gap.start()] if gap else ""
+
+
+def _text(row: dict[str, Any], column: str, where: str) -> str:
+    if column not in row:
+        raise DataError(f"{where}: column {column!r} is missing, there are {', '.join(map(str, row)) or 'none'}: add it")
+    value = row[column]
+    if value is None:
+        raise DataError(f"{where}: column {column!r} is null: give it a text")
+    if isinstance(value, list):
+        raise DataError(f"{where}: column {column!r} is a list of messages: join them into one text")
+    if not isinstance(value, str):
+        raise DataError(f"{where}: column {column!r} is {value!r}, not text: put it in quotes")
+    return value
+
+
+def _read_margin(row: dict[str, Any], where: str) -> list[float]:
+    """Return the margin as a list of one, or of none where the row has no such column."""
+    if "margin" not in row:
+        return []
+    try:
+        margin = math.nan if isinstance(row["margin"], bool) else float(row["margin"])
+    except (TypeError, ValueError):
+        margin = math.nan
+    if not math.isfinite(margin):
+        raise DataError(f"{where}: column 'margin' is {row['margin']!r}: give a number, or leave the column out everywhere")
+    return [margin]
+
+
+# -- prompts -------------------------------------------------------------------------------------------
+
+
+def load_prompts(source: str, split: str) -> list[str]:
+    """Read prompts.
+
+    Args:
+        source: `shipped`; a text file with one prompt a line; a file with a column `prompt` (.jsonl, .json, .csv, .parquet).
+        split: `train` or `heldout`, where the source tells them apart (a column `split`); else all are returned.
+
+    Raises:
+        DataError: there is no such file, it holds no prompt, or a row cannot be used.
+    """
+    if source != SHIPPED and not Path(source).expanduser().is_file():
+        raise DataError(f"there is no file {source} with prompts: check the path, or give {SHIPPED!r}")
+    if _kind(source) == "":
+        lines = _read_text(Path(source).expanduser()).split("\n")
+        prompts = [line.rstrip("\r") for line in lines if line.strip()]
+    else:
+        _, rows = _open(source, "prompts.jsonl", None)
+        prompts = [_text(row, "prompt", where) for where, row in rows if row.get("split", split) == split]
+    if not prompts:
+        raise DataError(f"{source} holds no prompt for the split {split!r}: add some, one a line")
+    return prompts
+
+
+# -- files and Hub -------------------------------------------------------------------------------------
+
+
+def _open(source: str, shipped: str, split: str | None) -> tuple[str, Iterator[tuple[str, dict[str, Any]]]]:
+    """Return a name for messages and the rows, each with its own name for messages."""
+    path = CHECKPOINTS / shipped if source == SHIPPED else Path(source).expanduser()
+    if path.is_file():
+        return path.name, _wanted(path.name, _file_rows(path), split)
+    if source == SHIPPED:
+        raise DataError(f"{path} is missing: make it with `python -m rlhf_demo make-pairs`, or restore checkpoints/")
+    if path.is_dir() or _kind(source) or path.is_absolute() or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):
+        raise DataError(f"there is no file {source}: check the path")
+    return source, _wanted(source, _hub_rows(source, split or "train"), None)
+
+
+def _wanted(
+    name: str, rows: Iterable[tuple[int, Any]], split: str | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, row in rows:
+        where = f"{name} row {number}"
+        if not isinstance(row, dict):
+            raise DataError(f"{where} is {str(row)[:40]!r}, not an object with columns: write one object a row")
+        if split is None or _text(row, "split", where) == split:
+            yield where, row
+
+
+def _kind(source: str) -> str:
+    """Return what the name says about the format: jsonl, json, csv, parquet, or nothing."""
+    found = re.search(r"\.(jsonl|json|csv|parquet)(\.gz)?$", source.lower())
+    return "jsonl" if source == SHIPPED else found[1] if found else ""
+
+
+def _file_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield rows with their numbers; in JSONL the number is the line's, so that an editor finds it."""
+    kind = _kind(path.name)
+    if kind == "parquet":
+        with TemporaryDirectory() as cache:  # else `datasets` keeps a second copy of every file it has read
+            yield from _dataset_rows(path.name, "parquet", data_files=str(path), split="train", cache_dir=cache)
+    elif kind == "csv":
+        yield from enumerate(_csv_rows(path), start=1)
+    elif kind in ("json", "jsonl"):
+        text = _read_text(path)
+        if kind == "json" and text.lstrip().startswith("["):
+            yield from enumerate(_parse_json(text, path.name), start=1)
+            return
+        for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: texts hold other separators
+            if line.strip():
+                yield number, _parse_json(line, f"{path.name} row {number}")
+    else:
+        raise DataError(f"{path} has no known format: name it .jsonl, .json, .csv or .parquet")
+
+
+def _parse_json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{where} is not valid JSON ({error}): mend it") from None
+
+
+def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+    csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is shorter than some dialogues
+    lines = _read_text(path).splitlines(keepends=True)
+    try:
+        for row in csv.DictReader(lines, strict=True):
+            yield {column: value for column, value in row.items() if column is not None and value is not None}
+    except csv.Error as error:
+        raise DataError(f"{path.name} is not valid CSV ({error}): mend it") from None
+
+
+def _read_text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as UTF-8 text ({error}): save it anew") from None
+
+
+def _hub_rows(name: str, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    refusal = hub_refusal(name, "dataset")
+    try:
+        yield from _dataset_rows(name, name, offline=refusal is not None, split=split)
+    except DataError:
+        if refusal is None:
+            raise
+        raise DataError(f"data set {name!r} cannot be had: {refusal}; name a file or {SHIPPED!r}") from None
+
+
+def _dataset_rows(name: str, path: str, offline: bool = True, **kwargs: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    import datasets  # noqa: PLC0415  (takes seconds)
+
+    before = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = before or offline  # what is cached is then taken without asking the Hub again
+    try:
+        dataset = datasets.load_dataset(path, **kwargs)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DataError(f"{name} cannot be read ({reason}): check its name, split and format") from None
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before
+    yield from enumerate(dataset.select_columns([c for c in _COLUMNS if c in dataset.column_names]), start=1)

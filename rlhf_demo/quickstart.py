@@ -1,0 +1,60 @@
+"""The whole loop in one command: pairs, reward model, PPO, comparison, each in a run folder of its own."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rlhf_demo.compare import compare_models, side_by_side, table
+from rlhf_demo.config import CompareConfig, PairsConfig, PPOConfig, RewardConfig
+from rlhf_demo.make_pairs import make_pairs
+from rlhf_demo.models import pick_device, pick_dtype
+from rlhf_demo.raters import load_scorer
+from rlhf_demo.reliability import format_report
+from rlhf_demo.runs import Run, read_json, write_json
+from rlhf_demo.train_ppo import train_ppo
+from rlhf_demo.train_reward import train_reward
+
+HELDOUT_PAIRS = 400
+
+
+def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) -> None:
+    """Run the loop on the shipped base model and say how each stage went.
+
+    Args:
+        out: gets the folders pairs, reward, ppo and the file compare.json.
+        say: called with each line for the reader.
+
+    Raises:
+        JobError: `out` already holds a quickstart.
+    """
+    started = time.perf_counter()
+    shared = {"seed": seed, "dtype": dtype}
+    device = pick_device("auto")
+    numbers = pick_dtype(device, dtype)
+    pairs_config = PairsConfig(heldout_pairs=HELDOUT_PAIRS, **shared)
+    pairs = Run.create(out / "pairs", "pairs", pairs_config.to_dict())
+
+    say(f"1 of 4  Sample pairs from {pairs_config.model}; a simulated rater prefers one of each")
+    rater = load_scorer(pairs_config.rater, device=device, dtype=numbers)
+    make_pairs(pairs_config, pairs, rater)
+    example = pairs.read("pairs")[0]
+    say(f"        e.g. {example['prompt']}\n        preferred:{example['chosen']}\n        over:     {example['rejected']}")
+
+    reward_config = RewardConfig(data=str(pairs.folder / "pairs.jsonl"), **shared)
+    reward = Run.create(out / "reward", "reward", reward_config.to_dict())
+    say(f"\n2 of 4  Train a reward model on {pairs_config.train_pairs} of the pairs")
+    train_reward(reward_config, reward)
+    say(format_report(read_json(reward.folder / "report.json")))
+
+    ppo_config = PPOConfig(reward=str(reward.folder), **shared)
+    ppo = Run.create(out / "ppo", "ppo", ppo_config.to_dict())
+    say(f"\n3 of 4  PPO: {ppo_config.total_steps} steps of {ppo_config.batch_size} responses against that reward model")
+    train_ppo(ppo_config, ppo, load_scorer(ppo_config.reward, device=device, dtype=numbers))
+    say(f"        {ppo.status['message']}")
+
+    say("\n4 of 4  Base and PPO model on prompts that were not trained on")
+    report = compare_models(pairs_config.model, str(ppo.folder), CompareConfig(**shared), rater)
+    write_json(out / "compare.json", report)
+    say(side_by_side(report, CompareConfig().show) + "\n")
+    say(table(report))
+    say(f"(the judge is the simulated rater)  {time.perf_counter() - started:.0f} seconds in all; everything lies in {out}")

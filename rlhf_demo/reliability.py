@@ -1,0 +1,174 @@
+"""How far a reward model can be relied on: what it gets right on pairs it has not seen.
+
+Works on margins (score of the chosen response minus score of the rejected one) and texts; knows nothing of
+models. Margins are in the units of training, where sigmoid(margin) is the probability that the rater prefers the
+first response (Bradley and Terry 1952; Stiennon et al. 2020, https://arxiv.org/abs/2009.01325, section 3.4).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rlhf_demo.preferences import Pairs
+
+Z_95 = 1.959964
+"""Standard normal quantile: 95% of a normal distribution lies within so many standard deviations."""
+
+BIN_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+WORST_SHOWN = 10
+"""How many of the most mistaken pairs are kept in the report."""
+
+
+def wilson_interval(successes: float, trials: int) -> tuple[float, float]:
+    """Return the 95% interval of a share (Wilson 1927): honest also near 0 and 1 and for few trials.
+
+    Args:
+        successes: how many of the trials went well; a tie may count as half.
+        trials: at least 0; without any, nothing is known and the interval is 0 to 1.
+    """
+    if not trials:
+        return 0.0, 1.0
+    share, z2 = successes / trials, Z_95**2
+    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = Z_95 / (1 + z2 / trials) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def rightness(margin: float) -> float:
+    """Return 1 for a pair in the rater's order, 0 for the reverse, and a half for a tie."""
+    return 1.0 if margin > 0 else 0.5 if margin == 0 else 0.0
+
+
+def held_out_report(pairs: Pairs, margins: Sequence[float]) -> dict[str, Any]:
+    """Say how often and how surely the reward model agrees with the rater on held-out pairs.
+
+    Args:
+        pairs: the held-out pairs, at least one.
+        margins: for each pair score(chosen) - score(rejected), in the units of training.
+
+    Returns:
+        JSON-ready values. Shares are 0 to 1, `loss` is in nats per pair, ties count half everywhere.
+    """
+    right = [rightness(margin) for margin in margins]
+    longer = [rightness(len(c) - len(r)) for c, r in zip(pairs.chosen, pairs.rejected, strict=True)]
+    low, high = wilson_interval(sum(right), len(right))
+    return {
+        "accuracy": mean(right),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "pairs": len(right),
+        "loss": mean([pair_loss(margin) for margin in margins]),
+        "baseline_longer": mean(longer),
+        "reliability": reliability_table(margins),
+        "margin_quartiles": [] if pairs.margins is None else quartile_table(pairs.margins, right),
+        "most_wrong": [
+            {
+                "prompt": pairs.prompts[index],
+                "chosen": pairs.chosen[index],
+                "rejected": pairs.rejected[index],
+                "margin": margins[index],
+            }
+            for index in sorted(range(len(margins)), key=lambda index: margins[index])[:WORST_SHOWN]
+            if margins[index] < 0
+        ],
+    }
+
+
+def pair_loss(margin: float) -> float:
+    """Return -log sigmoid(margin): the Bradley-Terry loss of one pair, nats."""
+    # For a large negative margin exp(-margin) overflows; there the loss is -margin itself.
+    return math.log1p(math.exp(-margin)) if margin > 0 else math.log1p(math.exp(margin)) - margin
+
+
+def reliability_table(margins: Sequence[float]) -> list[dict[str, float]]:
+    """Compare what the model says with how often it is right, by how sure it is.
+
+    In the data the chosen response always comes first; had the two come in random order, the model would give its
+    favourite sigmoid(|margin|) >= 0.5. So that is what it predicts, and what is observed is how often the rater
+    had the same favourite.
+
+    Returns:
+        One row for each bin that holds pairs: `low`, `high`, `predicted` and `observed` (means), `pairs`.
+    """
+    rows = []
+    sure = [1 / (1 + math.exp(-abs(margin))) for margin in margins]
+    for low, high in zip(BIN_EDGES, BIN_EDGES[1:], strict=False):
+        inside = [i for i, p in enumerate(sure) if low <= p < high or p == high == 1.0]
+        if inside:
+            rows.append(
+                {
+                    "low": low,
+                    "high": high,
+                    "predicted": mean([sure[i] for i in inside]),
+                    "observed": mean([rightness(margins[i]) for i in inside]),
+                    "pairs": len(inside),
+                }
+            )
+    return rows
+
+
+def quartile_table(rater_margins: Sequence[float], right: Sequence[float]) -> list[dict[str, float]]:
+    """Return the accuracy where the rater was least sure, up to where it was most sure.
+
+    Returns:
+        Four rows (fewer for under four pairs): `low`, `high` (the rater's margins), `accuracy`, `pairs`.
+    """
+    order = sorted(range(len(right)), key=lambda index: abs(rater_margins[index]))
+    rows = []
+    for quarter in range(4):
+        inside = order[len(order) * quarter // 4 : len(order) * (quarter + 1) // 4]
+        if inside:
+            rows.append(
+                {
+                    "low": abs(rater_margins[inside[0]]),
+                    "high": abs(rater_margins[inside[-1]]),
+                    "accuracy": mean([right[index] for index in inside]),
+                    "pairs": len(inside),
+                }
+            )
+    return rows
+
+
+def format_report(report: dict[str, Any]) -> str:
+    """Return the report as a short text for the terminal."""
+    lines = [
+        f"Held-out report: {report['pairs']:,} pairs that were not trained on",
+        "",
+        f"  reward model        {report['accuracy']:.3f}  (95% interval {report['accuracy_low']:.3f} to "
+        f"{report['accuracy_high']:.3f})",
+        f"  the longer one wins {report['baseline_longer']:.3f}",
+        "  tossing a coin      0.500",
+        f"  loss                {report['loss']:.3f}  nats per pair (a coin: 0.693)",
+        "",
+        "  how sure it is   it says  it is right   pairs",
+    ]
+    lines += [
+        f"    {row['low']:.1f} to {row['high']:.1f}      {row['predicted']:.2f}         {row['observed']:.2f}  {row['pairs']:6,}"
+        for row in report["reliability"]
+    ]
+    if report["margin_quartiles"]:
+        lines += ["", "  rater's margin   accuracy   pairs"]
+        lines += [
+            f"    {row['low']:4.2f} to {row['high']:4.2f}      {row['accuracy']:.2f}  {row['pairs']:6,}"
+            for row in report["margin_quartiles"]
+        ]
+    if report["most_wrong"]:
+        worst = report["most_wrong"][0]
+        lines += [
+            "",
+            f"  most wrong (margin {worst['margin']:.2f}; {len(report['most_wrong'])} such pairs in report.json):",
+            f"    prompt    {_short(worst['prompt'])}",
+            f"    preferred {_short(worst['chosen'])}",
+            f"    rejected  {_short(worst['rejected'])}",
+        ]
+    return "\n".join(lines)
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of at least one number."""
+    return sum(values) / len(values)
+
+
+def _short(text: str, most: int = 80) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= most else "..." + text[-most + 3 :]

@@ -1,0 +1,293 @@
+"""Preference pairs and prompts: formats, bad rows, what is dropped, the split by prompt."""
+
+import csv
+import gzip
+import json
+import time
+
+import pytest
+
+from rlhf_demo import preferences
+from rlhf_demo.errors import DataError
+from rlhf_demo.preferences import Pairs, implicit_prompt, load_pairs, load_prompts, split_by_prompt
+
+ROWS = [
+    {"prompt": "The film", "chosen": " is good.", "rejected": " is bad.", "margin": 2.5, "split": "train"},
+    {"prompt": "I went", "chosen": " home.", "rejected": " to, to the.", "margin": 0.5, "split": "heldout"},
+]
+
+
+def write_jsonl(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def write_csv(path, rows):
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(path)
+
+
+def write_gz(path, rows):
+    path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    return str(path)
+
+
+def write_json(path, rows):
+    path.write_text(json.dumps(rows))
+    return str(path)
+
+
+def write_parquet(path, rows):
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    return str(path)
+
+
+# -- formats -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.jsonl", write_jsonl),
+        ("a.jsonl.gz", write_gz),
+        ("a.json", write_json),
+        ("a.csv", write_csv),
+        ("a.parquet", write_parquet),
+    ],
+)
+def test_load_pairs_gives_the_same_from_every_format(tmp_path, name, write):
+    assert load_pairs(write(tmp_path / name, ROWS)) == Pairs(
+        ["The film", "I went"], [" is good.", " home."], [" is bad.", " to, to the."], [2.5, 0.5], {}
+    )
+
+
+def test_load_pairs_with_split_takes_the_rows_of_that_split(tmp_path):
+    assert load_pairs(write_jsonl(tmp_path / "a.jsonl", ROWS), "heldout").prompts == ["I went"]
+
+
+def test_load_pairs_with_split_of_a_file_without_that_column_says_so(tmp_path):
+    rows = [{"chosen": "a", "rejected": "b"}]
+    with pytest.raises(DataError, match="row 1: column 'split' is missing"):
+        load_pairs(write_jsonl(tmp_path / "a.jsonl", rows), "train")
+
+
+def test_load_pairs_shipped_reads_the_checkpoints_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(preferences, "CHECKPOINTS", tmp_path)
+    write_jsonl(tmp_path / "pairs.jsonl", ROWS)
+    assert load_pairs("shipped", "train").chosen == [" is good."]
+
+
+def test_load_pairs_without_margins_has_none(tmp_path):
+    assert load_pairs(write_jsonl(tmp_path / "a.jsonl", [{"chosen": "a", "rejected": "b"}])).margins is None
+
+
+def test_csv_numbers_and_na_stay_text(tmp_path):
+    rows = [{"prompt": "How many?", "chosen": "42", "rejected": "NA"}]
+    assert load_pairs(write_csv(tmp_path / "a.csv", rows)).rejected == ["NA"]
+
+
+# -- prompts of pairs ----------------------------------------------------------------------------------
+
+
+def test_explicit_prompt_that_both_repeat_is_taken_off(tmp_path):
+    row = {"prompt": "Hi", "chosen": "Hi there", "rejected": "Hi you"}
+    pairs = load_pairs(write_jsonl(tmp_path / "a.jsonl", [row]))
+    assert (pairs.prompts, pairs.chosen, pairs.rejected) == (["Hi"], [" there"], [" you"])
+
+
+def test_explicit_prompt_that_one_repeats_stays(tmp_path):
+    row = {"prompt": "Hi", "chosen": "Hi there", "rejected": " you"}
+    assert load_pairs(write_jsonl(tmp_path / "a.jsonl", [row])).chosen == ["Hi there"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected", "prompt"),
+    [
+        # A dialogue is cut after the last turn that both share, though the answers begin alike.
+        ("\n\nHuman: Hi\n\nAssistant: Oh no.", "\n\nHuman: Hi\n\nAssistant: Oh yes.", "\n\nHuman: Hi\n\nAssistant:"),
+        # Plain texts are cut at the last whitespace, so no word is torn: "go" and "good" share letters only.
+        ("It is good", "It is going", "It is"),
+        ("It is", "It is going", "It"),
+        ("good", "going", ""),
+        ("yes", "no", ""),
+    ],
+)
+def test_implicit_prompt_is_the_common_beginning_in_whole_words(chosen, rejected, prompt):
+    assert implicit_prompt(chosen, rejected) == prompt
+
+
+def test_load_pairs_with_implicit_prompt_keeps_the_whole_text(tmp_path):
+    row = {"chosen": "It is good", "rejected": "It is going"}
+    pairs = load_pairs(write_jsonl(tmp_path / "a.jsonl", [row]))
+    assert (pairs.prompts, pairs.chosen, pairs.rejected) == (["It is"], [" good"], [" going"])
+
+
+# -- bad rows ------------------------------------------------------------------------------------------
+
+GOOD = {"prompt": "a", "chosen": "b", "rejected": "c"}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"prompt": "a", "chosen": "b"}, "row 2: column 'rejected' is missing, there are prompt, chosen"),
+        ({**GOOD, "chosen": None}, "row 2: column 'chosen' is null"),
+        ({**GOOD, "prompt": None}, "row 2: column 'prompt' is null"),
+        ({**GOOD, "chosen": 7}, "row 2: column 'chosen' is 7, not text"),
+        ({**GOOD, "chosen": [{"role": "user", "content": "x"}]}, "row 2: column 'chosen' is a list of messages"),
+        ({**GOOD, "chosen": "d", "margin": "big"}, "row 2: column 'margin' is 'big'"),
+        ({**GOOD, "chosen": "d", "margin": True}, "row 2: column 'margin' is True"),
+        (["a", "b"], "row 2 is .* not an object"),
+    ],
+)
+def test_bad_row_is_named_by_number_and_fault(tmp_path, row, message):
+    with pytest.raises(DataError, match=message):
+        load_pairs(write_jsonl(tmp_path / "a.jsonl", [GOOD, row]))
+
+
+def test_broken_line_is_named_by_its_line_also_after_empty_lines(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(GOOD) + '\n\n{"chosen": \n')
+    with pytest.raises(DataError, match=r"a\.jsonl row 3 is not valid JSON"):
+        load_pairs(str(path))
+
+
+def test_short_csv_row_is_named(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("prompt,chosen,rejected\na,b,c\nd,e\n")
+    with pytest.raises(DataError, match="row 2: column 'rejected' is missing"):
+        load_pairs(str(path))
+
+
+def test_parquet_row_with_null_is_named(tmp_path):
+    with pytest.raises(DataError, match="row 2: column 'rejected' is null"):
+        load_pairs(write_parquet(tmp_path / "a.parquet", [GOOD, {**GOOD, "rejected": None}]))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.csv", b'chosen,rejected\n"a,b\n'), ("a.jsonl", b"\xff\xfe"), ("a.jsonl.gz", b"no gzip"), ("a.parquet", b"no")],
+)
+def test_damaged_file_is_one_sentence(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=name) as caught:
+        load_pairs(str(tmp_path / name))
+    assert "\n" not in str(caught.value)
+
+
+def test_margin_in_some_rows_only_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="'margin' is in some rows only"):
+        load_pairs(write_jsonl(tmp_path / "a.jsonl", [GOOD, {**GOOD, "chosen": "d", "margin": 1}]))
+
+
+def test_empty_equal_and_duplicate_pairs_are_dropped_with_a_count(tmp_path):
+    rows = [GOOD, {**GOOD, "chosen": " "}, {**GOOD, "rejected": "b"}, GOOD, {**GOOD, "chosen": "d"}]
+    pairs = load_pairs(write_jsonl(tmp_path / "a.jsonl", rows))
+    assert pairs.chosen == ["b", "d"]
+    assert pairs.dropped == {"empty": 1, "equal": 1, "duplicate": 1}
+
+
+def test_data_without_a_usable_pair_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no usable pair"):
+        load_pairs(write_jsonl(tmp_path / "a.jsonl", [{**GOOD, "rejected": "b"}]))
+
+
+def test_pairs_of_unequal_columns_are_refused():
+    with pytest.raises(DataError, match="same number"):
+        Pairs(["a"], ["b", "c"], ["d"])
+
+
+# -- sources that are not there ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["nothing.jsonl", "/no/such/pairs", "./pairs", "a b", "a/b/c"])
+def test_missing_file_is_named_and_the_hub_not_asked(source, monkeypatch):
+    monkeypatch.setattr(preferences, "hub_refusal", lambda *_: pytest.fail("asked the Hub"))
+    with pytest.raises(DataError, match="there is no file"):
+        load_pairs(source)
+
+
+def test_missing_shipped_pairs_say_how_to_get_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(preferences, "CHECKPOINTS", tmp_path)
+    with pytest.raises(DataError, match="make-pairs"):
+        load_pairs("shipped", "train")
+
+
+def test_unreachable_hub_is_one_sentence_within_three_seconds(monkeypatch):
+    monkeypatch.setattr(preferences, "hub_refusal", lambda name, kind: "the Hub cannot be reached")
+    started = time.perf_counter()
+    with pytest.raises(DataError, match="'nobody/nothing' cannot be had: the Hub cannot be reached"):
+        load_pairs("nobody/nothing")
+    assert time.perf_counter() - started < 3
+
+
+# -- split by prompt -----------------------------------------------------------------------------------
+
+
+def pairs_on(prompts):
+    numbers = range(len(prompts))
+    return Pairs(prompts, [f"c{n}" for n in numbers], [f"r{n}" for n in numbers], [float(n) for n in numbers])
+
+
+def test_split_by_prompt_has_no_prompt_on_both_sides_and_every_pair_once():
+    pairs = pairs_on([f"p{n % 17}" for n in range(100)])
+    train, held_out = split_by_prompt(pairs, 60, seed=0)
+    assert not set(train.prompts) & set(held_out.prompts)
+    assert sorted(train.chosen + held_out.chosen) == sorted(pairs.chosen)
+    assert 54 <= len(train) <= 60  # groups of 5 or 6 pairs fill it to within one group
+
+
+def test_split_by_prompt_keeps_a_fifth_held_out():
+    train, held_out = split_by_prompt(pairs_on([f"p{n}" for n in range(50)]), 1242, seed=0)
+    assert (len(train), len(held_out)) == (40, 10)
+
+
+def test_split_by_prompt_depends_on_nothing_but_the_seed():
+    pairs = pairs_on([f"p{n}" for n in range(50)])
+    assert split_by_prompt(pairs, 20, seed=1) == split_by_prompt(pairs, 20, seed=1)
+    assert split_by_prompt(pairs, 20, seed=1) != split_by_prompt(pairs, 20, seed=2)
+
+
+def test_split_of_pairs_on_one_prompt_is_an_error():
+    with pytest.raises(DataError, match="give pairs on more prompts"):
+        split_by_prompt(pairs_on(["same"] * 10), 5, seed=0)
+
+
+# -- prompts -------------------------------------------------------------------------------------------
+
+
+def test_load_prompts_from_text_has_one_a_line(tmp_path):
+    (tmp_path / "a.txt").write_text("The film\r\n\n I went \n")
+    assert load_prompts(str(tmp_path / "a.txt"), "train") == ["The film", " I went "]
+
+
+def test_load_prompts_from_jsonl_respects_the_split_where_there_is_one(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"prompt": "a", "split": "train"}, {"prompt": "b", "split": "heldout"}])
+    assert load_prompts(path, "heldout") == ["b"]
+    assert load_prompts(write_jsonl(tmp_path / "b.jsonl", [{"prompt": "a"}]), "heldout") == ["a"]
+
+
+def test_load_prompts_shipped_reads_the_checkpoints_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(preferences, "CHECKPOINTS", tmp_path)
+    write_jsonl(tmp_path / "prompts.jsonl", [{"prompt": "a", "kind": "film", "split": "train"}])
+    assert load_prompts("shipped", "train") == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("\n", "no prompt"), ('{"text": "a"}\n', "row 1: column 'prompt' is missing")]
+)
+def test_load_prompts_of_unusable_file_is_an_error(tmp_path, content, message):
+    (tmp_path / "a.jsonl").write_text(content)
+    with pytest.raises(DataError, match=message):
+        load_prompts(str(tmp_path / "a.jsonl"), "train")
+
+
+def test_load_prompts_of_missing_file_is_an_error():
+    with pytest.raises(DataError, match="there is no file nowhere"):
+        load_prompts("nowhere", "train")
