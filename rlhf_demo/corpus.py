@@ -1,6 +1,6 @@
 """Text for the base model: split documents into sentences, and cut those into segments of tokens.
 
-Owns what counts as a sentence, as a plain sentence and as a segment; knows no model and no training.
+Owns what counts as a sentence, a plain sentence and a segment; knows no model and no training.
 
     documents   one string each, as texts.py reads them
     sentences   of a document, cleaned, tokenised once and kept as 16-bit numbers
@@ -18,8 +18,8 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 CAPITALS = frozenset(
-    ["I", "I'm", "I've", "I'd", "I'll", "DVD", "TV", "VHS", "CGI", "OK"]
-    + ["American", "English", "British", "Hollywood", "Oscar", "Christmas"]
+    {"I", "I'm", "I've", "I'd", "I'll", "DVD", "TV", "VHS", "CGI", "OK"}
+    | {"American", "English", "British", "Hollywood", "Oscar", "Christmas"}
 )
 """Capitalised words a plain sentence may hold after its first word."""
 
@@ -116,9 +116,9 @@ class Corpus:
     """Tokenised sentences of some documents.
 
     Attributes:
-        bare_ids: [tokens], all sentences one after the other, each as it stands at the start of a text.
+        bare_ids: [tokens], the sentences one after the other, each as at the start of a text.
         bare_starts: [sentences + 1], where each begins in bare_ids.
-        spaced_ids, spaced_starts: the same with the blank that stands before a later sentence.
+        spaced_ids, spaced_starts: the same with a blank in front, as later in a text.
         plain: [sentences], True = plain sentence.
         whole: [sentences], True = ends as a sentence does.
         document_starts: [documents + 1], number of each document's first sentence.
@@ -152,6 +152,11 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.document_starts) - 1
+
+    @property
+    def plain_share(self) -> float:
+        """Share of the sentences that are plain."""
+        return float(self.plain.sum() / max(1, len(self.plain)))
 
     def segments(
         self, documents: np.ndarray, edge: int, rng: np.random.Generator, *, plain: bool

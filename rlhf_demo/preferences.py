@@ -222,7 +222,7 @@ def _open(source: str, shipped: str, split: str | None) -> tuple[str, Iterator[t
         return path.name, _wanted(path.name, _file_rows(path), split)
     if source == SHIPPED:
         raise DataError(f"{path} is missing: make it with `python -m rlhf_demo make-pairs`, or restore checkpoints/")
-    if path.is_dir() or _kind(source) or path.is_absolute() or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):
+    if path.is_dir() or _kind(source) or path.is_absolute() or not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", source):
         raise DataError(f"there is no file {source}: check the path")
     return source, _wanted(source, _hub_rows(source, split or "train"), None)
 

@@ -1,7 +1,7 @@
 """Read documents from a file or the Hub, and set some apart as held out.
 
-Held out are the first documents in the file's own order; where the file has a column `split` that says test
-in some rows, the first of those. They are never trained on, nor counted among the commonest words.
+Held out are the first documents in the file's own order; where a column `split` says test in some
+rows, the first of those. They are never trained on, nor counted for the commonest words.
 """
 
 import json
@@ -17,7 +17,8 @@ def read_documents(data: str | None, column: str, split: str) -> tuple[list[str]
     """Read every document and whether it may be held out, in the file's order.
 
     Args:
-        data: Parquet, JSONL or plain text file (one document a paragraph), or Hub id; None = the shipped pairs.
+        data: Parquet, JSONL or plain text file (documents apart by an empty line), or Hub id; None
+            = the shipped pairs.
         column: column of a table that holds the text.
         split: split of a Hub data set.
 
@@ -35,6 +36,8 @@ def read_documents(data: str | None, column: str, split: str) -> tuple[list[str]
                 f"{data} has rows without text in the column {column!r}: name another with --column"
             )
         tests = [row.get("split") == "test" for row in rows]
+    elif path.suffix in (".csv", ".json"):
+        raise DataError(f"{data} is {path.suffix[1:].upper()}: give Parquet, JSONL or a text file")
     elif path.is_file():
         texts = _read_text(path).split("\n\n")
         tests = [False] * len(texts)
@@ -51,7 +54,13 @@ def read_documents(data: str | None, column: str, split: str) -> tuple[list[str]
 
 
 def hold_out(texts: list[str], may_hold: list[bool], count: int) -> tuple[list[str], list[str]]:
-    """Return the texts to train on and the held-out ones: the first `count` that may be, at most a tenth of all."""
+    """Return the texts to train on and the held-out ones.
+
+    Args:
+        texts: all of them.
+        may_hold: which of them may be held out.
+        count: how many are, the first ones; at most a tenth of all, so that small files train too.
+    """
     count = min(count, max(1, len(texts) // 10))
     held = set([place for place, may in enumerate(may_hold) if may][:count])
     return (
@@ -65,10 +74,10 @@ def _shipped_pairs() -> tuple[list[str], list[bool]]:
         raise DataError(
             f"the shipped pairs are missing ({SHIPPED_PAIRS}): restore the file or give --data"
         )
-    texts = {}  # a dict keeps the order and drops what comes twice
-    for row in _read_jsonl(SHIPPED_PAIRS):
-        texts |= {row["prompt"] + row["chosen"]: None, row["prompt"] + row["rejected"]: None}
-    return list(texts), [True] * len(texts)
+    rows = _read_jsonl(SHIPPED_PAIRS)
+    both = [row["prompt"] + row[side] for row in rows for side in ("chosen", "rejected")]
+    texts = list(dict.fromkeys(both))  # in order, without what comes twice
+    return texts, [True] * len(texts)
 
 
 def _read_text(path: Path) -> str:
@@ -128,6 +137,7 @@ def _read_hub(name: str, column: str, split: str) -> list[str]:
         ) from None
     if column not in table.column_names:
         raise DataError(
-            f"{name} has no column {column!r}: choose one of {', '.join(table.column_names)} with --column"
+            f"{name} has no column {column!r}: choose one of {', '.join(table.column_names)} "
+            "with --column"
         )
     return [text for text in table[column] if isinstance(text, str)]

@@ -1,16 +1,18 @@
 """Stage 0: pretrain or continue a small GPT-2 on any text.
 
-Owns the optimisers, the schedule and the loop; what is trained on is corpus.py's, a new model new_gpt2.py's. Everything that is drawn depends on the seed and the step alone, so a run that was stopped or
-killed and resumed gives the numbers of one that was not.
+Owns the optimisers, the schedule and the loop. The text is read by texts.py, cut by corpus.py and
+packed by packing.py; new_gpt2.py makes a new model. Whatever is drawn follows from the seed and the
+step alone, so a run that was stopped or killed and resumed gives the numbers of one that was not.
 
-Sources: Radford et al. 2019 (GPT-2); Jordan et al. 2024, https://kellerjordan.github.io/posts/muon (Muon for
-the matrices); Liu et al. 2025, https://arxiv.org/abs/2502.16982 (Muon's steps scaled to the size of Adam's).
+Sources: Radford et al. 2019 (GPT-2); Jordan et al. 2024, https://kellerjordan.github.io/posts/muon
+(Muon for the matrices); Liu et al. 2025, https://arxiv.org/abs/2502.16982 (its steps scaled to the
+size of Adam's).
 """
 
 import logging
 import math
 import time
-from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -18,32 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
-from transformers import (
-    AutoModelForCausalLM,
-    PreTrainedModel,
-)
+from transformers import PreTrainedModel
 
 from rlhf_demo.config import BaseConfig
-from rlhf_demo.corpus import (
-    PACKED_TOKENS,
-    ROW_TOKENS,
-    Batch,
-    Corpus,
-    batches,
-    common_words,
-    cut,
-    sentences,
-)
-from rlhf_demo.errors import DataError, TrainingDiverged
-from rlhf_demo.locate import locate
-from rlhf_demo.models import (
-    autocast,
-    load_tokenizer,
-    max_positions,
-    pick_device,
-    pick_dtype,
-)
-from rlhf_demo.new_gpt2 import new_model, new_tokenizer, save_model
+from rlhf_demo.corpus import LONGEST_SEGMENT, Corpus, common_words, sentences
+from rlhf_demo.errors import CheckpointError, ConfigError, TrainingDiverged
+from rlhf_demo.models import autocast, max_positions, pick_device, pick_dtype
+from rlhf_demo.new_gpt2 import load_or_make, save_model
+from rlhf_demo.packing import Batch, Stream, held_out_batches
 from rlhf_demo.runs import Run, StopRequested, replacing, replacing_folder, write_json
 from rlhf_demo.texts import hold_out, read_documents
 
@@ -54,8 +38,10 @@ WEIGHT_DECAY = 0.1
 ADAM_BETAS = (0.9, 0.95)
 LAST_RATE = 0.03
 """Learning rate at the last step as a share of the peak."""
-HELD_OUT_TOKENS = 40_000
-"""Tokens of each kind that one evaluation reads."""
+ROW_TOKENS = 128
+"""Several segments share a row of this many tokens, less where the model takes fewer."""
+PACKED_TOKENS = 256
+"""The same in the stage `packed`."""
 
 
 def train_base(config: BaseConfig, run: Run, resume: bool = False) -> None:
@@ -64,57 +50,58 @@ def train_base(config: BaseConfig, run: Run, resume: bool = False) -> None:
     Raises:
         DataError: the text cannot be read, or holds too little for the stage.
         CheckpointError: the model, or the saved state of a resumed run, cannot be used.
+        ConfigError: the saved state belongs to a run with other options.
         TrainingDiverged: the loss stopped being finite.
     """
     with run.recording():
-        _Trainer(config, run).train(resume)
+        trainer = Trainer(config, run)
+        if resume and run.checkpoint_path.is_file():
+            trainer.load_state()
+        trainer.train()
 
 
-class _Trainer:
+class Trainer:
     """What the loop holds: model, optimisers, text, and how far it is."""
 
     def __init__(self, config: BaseConfig, run: Run) -> None:
         self.config, self.run = config, run
         self.device = pick_device(config.device)
         self.dtype = pick_dtype(self.device, config.dtype)
-        torch.manual_seed(config.seed)
+        self.step = self.tokens = 0
 
-        # 1. Read the text and set the held-out documents apart before anything is learned from the others.
-        texts, held_out = hold_out(
-            *read_documents(config.data, config.column, config.split), config.held_out
+        # 1. Read the text; set the held-out documents apart before the rest is looked at.
+        texts = read_documents(config.data, config.column, config.split)
+        kept, held_out = (
+            [found for found in map(sentences, some) if found]
+            for some in hold_out(*texts, config.held_out)
         )
-        documents = [found for found in map(sentences, texts) if found]
         run.check_stop()
 
         # 2. Load or make the model, and turn the text into tokens.
-        if config.model == "new":
-            self.tokenizer = new_tokenizer(" ".join(document) for document in documents)
-            self.model: PreTrainedModel = new_model(self.tokenizer)
-        else:
-            folder = locate(config.model)
-            self.tokenizer = load_tokenizer(folder)
-            self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        torch.manual_seed(config.seed)
+        self.model, self.tokenizer = load_or_make(config.model, kept)
         self.model.to(self.device).train()
         if config.dropout is not None:
             set_dropout(self.model, config.dropout)
-        self.edge = self.tokenizer.eos_token_id
         wanted = PACKED_TOKENS if config.stage == "packed" else ROW_TOKENS
-        self.row_tokens = min(wanted, max_positions(self.model))
-        common = common_words(
-            (sentence for document in documents for sentence in document), config.common_words
+        row_tokens = min(wanted, max_positions(self.model))
+        if config.stage != "packed" and row_tokens < LONGEST_SEGMENT:
+            raise CheckpointError(
+                f"{config.model} takes {row_tokens} tokens at once and the stage {config.stage!r} "
+                f"needs {LONGEST_SEGMENT}: choose another model, or --stage packed"
+            )
+        common = common_words((one for found in kept for one in found), config.common_words)
+        train_corpus, held_out_corpus = (
+            Corpus.build(documents, self.tokenizer, common, config.longest_sentence)
+            for documents in (kept, held_out)
         )
-        self.corpus = Corpus.build(documents, self.tokenizer, common, config.longest_sentence)
-        run.check_stop()
-        held_out_corpus = Corpus.build(
-            [found for found in map(sentences, held_out) if found],
-            self.tokenizer,
-            common,
-            config.longest_sentence,
-        )
-        self.held_out = self._held_out_batches(held_out_corpus)
+        shape = (self.tokenizer.eos_token_id, row_tokens, config.batch_tokens)
+        self.stream = Stream(train_corpus, config.stage, config.plain_share, *shape, config.seed)
+        self.held_out = held_out_batches(held_out_corpus, config.stage, *shape)
+        self.documents = {"documents": len(kept), "held_out_documents": len(held_out)}
         logger.info(
-            "%d documents with %d sentences (%.0f%% plain), %d documents held out; %s on %s",
-            len(self.corpus), len(self.corpus.plain), 100 * self.corpus.plain.mean(), len(held_out),
+            "%d documents with %d sentences, %.0f%% plain; %d documents held out; %s on %s",
+            len(kept), len(train_corpus.plain), 100 * train_corpus.plain_share, len(held_out),
             self.dtype, self.device,
         )  # fmt: skip
 
@@ -126,75 +113,34 @@ class _Trainer:
             ),
             torch.optim.AdamW(rest, lr=0.0, betas=ADAM_BETAS, weight_decay=0.0),
         ]
-        self.step = self.tokens = self.cut = self.place = 0
         self.loss = torch.compile(batch_loss, dynamic=False) if config.compile else batch_loss
 
-    # -- text ----------------------------------------------------------------------------------------
+    # -- loop ------------------------------------------------------------------------------------
 
-    def _held_out_batches(self, corpus: Corpus) -> dict[str, list[Batch]]:
-        """Cut the held-out documents, the same way in every run with this seed of the cut (0)."""
-        kinds = {"": "packed" if self.config.stage == "packed" else "segments"}
-        if self.config.stage == "plain":
-            kinds["plain_"] = "plain"
-        found = {}
-        for prefix, stage in kinds.items():
-            segments = cut(corpus, stage, self.edge, self.row_tokens, np.random.default_rng(0))
-            rows = batches(segments, self.row_tokens, self.config.batch_tokens) if segments else []
-            found[prefix] = rows[: max(1, HELD_OUT_TOKENS // self.config.batch_tokens)]
-        return found
-
-    def _batches(self) -> Iterator[Batch]:
-        """Yield batches for ever from where the run is; each pass cuts the text anew."""
-        while True:
-            rng = np.random.default_rng([self.config.seed, self.cut])
-            segments = cut(
-                self.corpus,
-                self.config.stage,
-                self.edge,
-                self.row_tokens,
-                rng,
-                self.config.plain_share,
-            )
-            if not segments:
-                raise DataError(
-                    f"the text gives no row for the stage {self.config.stage!r}: give more, or another stage"
-                )
-            found = batches(segments, self.row_tokens, self.config.batch_tokens)
-            order = rng.permutation(len(found))
-            while self.place < len(found):
-                self.place += 1
-                yield found[order[self.place - 1]]
-            self.cut, self.place = self.cut + 1, 0
-
-    def _tensors(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        found = (torch.from_numpy(field) for field in (batch.ids, batch.segments, batch.positions))
-        ids, segments, positions = (field.to(self.device) for field in found)
-        return ids, segments, positions
-
-    # -- loop ----------------------------------------------------------------------------------------
-
-    def train(self, resume: bool) -> None:
-        if resume and self.run.checkpoint_path.is_file():
-            self._load()
-        self.run.rewind(self.step if self.step else -1)
+    def train(self) -> None:
+        """Go on from where the run is to the last step, and write the model and the report."""
+        # A step before 0 that no row has: where nothing is saved yet, every row goes.
+        self.run.rewind(self.step or -1)
         if self.step == 0:
             self.run.append("metrics", [{"step": 0, **self._evaluate()}])
-        stream = self._batches()
-        for _ in tqdm(range(self.step, self.config.total_steps), disable=None):
+        steps = range(self.step, self.config.total_steps)
+        for _ in tqdm(steps, initial=self.step, total=self.config.total_steps, disable=None):
             try:
                 self.run.check_stop()
             except StopRequested:
-                self._save()
+                self.save_state()
                 raise
-            self.run.append("metrics", [self._train_step(next(stream))])
+            self.run.append("metrics", [self._train_step(self.stream.next())])
             if self.step % self.config.checkpoint_every == 0:
-                self._save()
+                self.save_state()
         self._finish()
 
     def _train_step(self, batch: Batch) -> dict[str, Any]:
+        """Take one step of the optimisers and return its row of metrics."""
         began = time.perf_counter()
         self.step += 1
-        torch.manual_seed(self.config.seed * 1_000_003 + self.step)  # for models with dropout
+        # What dropout drops follows from the step, not from where the run was started or resumed.
+        torch.manual_seed(self.config.seed * 1_000_003 + self.step)
         rate = learning_rate(self.step, self.config)
         with autocast(self.device, self.dtype):
             loss = self.loss(self.model, *self._tensors(batch))
@@ -228,64 +174,76 @@ class _Trainer:
         """Measure the held-out text: loss in nats per token, and perplexity = exp(loss)."""
         self.model.eval()
         row = {}
-        for prefix, found in self.held_out.items():
-            if not found:  # no plain sentence among the held-out ones
-                continue
-            total, count = 0.0, 0
+        for kind, batches in self.held_out.items():
+            total, targets = 0.0, 0
             with torch.no_grad(), autocast(self.device, self.dtype):
-                for batch in found:
-                    targets = int(
-                        (batch.positions > 0).sum()
-                    )  # every token but the first of each segment
-                    total += batch_loss(self.model, *self._tensors(batch)).item() * targets
-                    count += targets
-            loss = total / count
-            row |= {
-                f"base/held_out_{prefix}loss": loss,
-                f"base/held_out_{prefix}perplexity": math.exp(min(loss, 50.0)),
-            }
+                for batch in batches:
+                    # Every token but the first of each segment is predicted.
+                    count = int((batch.positions > 0).sum())
+                    total += batch_loss(self.model, *self._tensors(batch)).item() * count
+                    targets += count
+            loss = total / targets
+            row[f"base/held_out_{kind}loss"] = loss
+            row[f"base/held_out_{kind}perplexity"] = math.exp(min(loss, 50.0))  # stays finite
         self.model.train()
-        logger.info(
-            "step %d: %s", self.step, ", ".join(f"{key} {value:.4f}" for key, value in row.items())
-        )
+        said = ", ".join(f"{key} {value:.4f}" for key, value in row.items())
+        logger.info("step %d: %s", self.step, said)
         return row
 
-    # -- files ---------------------------------------------------------------------------------------
+    def _tensors(self, batch: Batch) -> list[Tensor]:
+        """Return ids, segments and positions, [rows, time] each, on the device."""
+        fields: list[np.ndarray] = [batch.ids, batch.segments, batch.positions]
+        return [torch.from_numpy(field).to(self.device) for field in fields]
 
-    def _save(self) -> None:
+    # -- files -----------------------------------------------------------------------------------
+
+    def save_state(self) -> None:
+        """Write all that a resumed run needs."""
         state = {
+            "options": asdict(self.config),
             "step": self.step,
             "tokens": self.tokens,
-            "cut": self.cut,
-            "place": self.place,
+            "turn": self.stream.turn,
+            "place": self.stream.place,
             "model": self.model.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }
         with replacing(self.run.checkpoint_path) as temporary:
             torch.save(state, temporary)
 
-    def _load(self) -> None:
+    def load_state(self) -> None:
+        """Take over a saved state.
+
+        Raises:
+            CheckpointError: the file is damaged.
+            ConfigError: it belongs to a run with other options.
+        """
         path = self.run.checkpoint_path
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except Exception as error:  # noqa: BLE001  (torch raises half a dozen kinds for a damaged file)
+            name = type(error).__name__
+            raise CheckpointError(f"{path} cannot be read ({name}): start afresh") from None
+        if state["options"] != asdict(self.config):
+            raise ConfigError(f"{path} belongs to a run with other options: resume with its own")
         self.model.load_state_dict(state["model"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
-        self.step, self.tokens, self.cut, self.place = (
-            state[key] for key in ("step", "tokens", "cut", "place")
-        )
+        self.step, self.tokens = state["step"], state["tokens"]
+        self.stream.turn, self.stream.place = state["turn"], state["place"]
 
     def _finish(self) -> None:
         with replacing_folder(self.run.model_folder) as temporary:
             save_model(self.model, self.tokenizer, temporary)
         rows = self.run.read("metrics")
         first, last = rows[0], rows[-1]
-        report = {"steps": self.step, "tokens": self.tokens}
+        report = {"steps": self.step, "tokens": self.tokens, **self.documents}
         for key in (key for key in last if key.startswith("base/held_out")):
-            report |= {key: last[key], f"{key}_before": first[key]}
+            report |= {f"{key}_before": first[key], key: last[key]}
         write_json(self.run.folder / "report.json", report)
 
 
-# -- parts -------------------------------------------------------------------------------------------
+# -- parts -----------------------------------------------------------------------------------------
 
 
 def batch_loss(model: PreTrainedModel, ids: Tensor, segments: Tensor, positions: Tensor) -> Tensor:
@@ -312,13 +270,13 @@ def batch_loss(model: PreTrainedModel, ids: Tensor, segments: Tensor, positions:
 
 
 def learning_rate(step: int, config: BaseConfig) -> float:
-    """Return the rate of a step, 1 to total_steps: linear warm-up, then a cosine down to LAST_RATE of the peak."""
-    if step <= config.warmup_steps:
-        return config.learning_rate * step / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, config.total_steps - config.warmup_steps)
-    return config.learning_rate * (
-        LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-    )
+    """Return the rate of a step: linear warm-up, then a cosine down to LAST_RATE of the peak."""
+    warmup = config.warmup_steps
+    if step <= warmup:
+        return config.learning_rate * step / warmup
+    done = (step - warmup) / (config.total_steps - warmup)  # 0 after the warm-up, 1 at the end
+    left = 0.5 * (1 + math.cos(math.pi * done))
+    return config.learning_rate * (LAST_RATE + (1 - LAST_RATE) * left)
 
 
 def set_dropout(model: PreTrainedModel, share: float) -> None:
@@ -332,7 +290,7 @@ def set_dropout(model: PreTrainedModel, share: float) -> None:
 
 
 def split_parameters(model: PreTrainedModel) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Return the matrices of the blocks, and everything else: embeddings, output layer, norms and biases."""
+    """Return the matrices of the blocks, and the rest: embeddings, output layer, norms, biases."""
     tables = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
     tables.add(model.get_output_embeddings().weight)
     parameters = list(model.parameters())

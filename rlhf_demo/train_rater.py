@@ -134,7 +134,7 @@ def training_snippet(sentences: list[str], rng: np.random.Generator) -> str:
     """Return up to SHORT_TOKENS words from a random sentence's start, sometimes from any word."""
     if rng.random() < ANYWHERE_SHARE:
         return words_from(" ".join(sentences).split(), rng, SHORT_TOKENS)
-    start = int(rng.integers(0, len(sentences)))
+    start = int(rng.integers(0, max(1, len(sentences))))  # of a text of tags alone, none is left
     # A word is one token at least, so no more words than tokens can be needed.
     return " ".join(" ".join(sentences[start:]).split()[:SHORT_TOKENS])
 
@@ -266,9 +266,8 @@ class _Trainer:
         """Score test reviews, whole and as snippets, with the saved files; write report, card."""
         scorer = load_reward_model(str(self.run.folder), device=self.device, dtype=self.dtype)
         texts = self.test.texts[: self.config.report_reviews]
-        rng = np.random.default_rng(
-            0
-        )  # not the run's seed: all raters are asked about the same snippets
+        # Not the run's seed: all raters are asked about the same snippets.
+        rng = np.random.default_rng(0)
         right: dict[str, list[Tensor]] = {"snippets": [], "whole_reviews": []}
         for start in tqdm(range(0, len(texts), REPORT_CHUNK), "report", disable=None):
             self.run.check_stop()

@@ -1,9 +1,5 @@
 """Scorers and raters: what they return, what they refuse, and how often they err."""
 
-import os
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
 import numpy as np
 import pytest
 import torch
@@ -60,7 +56,7 @@ def module(tmp_path, monkeypatch):
     return name
 
 
-# -- scorers ----------------------------------------------------------------------------------------
+# -- scorers --------------------------------------------------------------------------------------
 
 
 def test_longer_counts_the_characters_of_the_response_only():
@@ -134,7 +130,7 @@ def test_describe_calls_the_star_rater_simulated():
     assert describe("runs/reward") == "model runs/reward: its score decides"
 
 
-# -- raters -----------------------------------------------------------------------------------------
+# -- raters ---------------------------------------------------------------------------------------
 
 
 def test_rater_prefers_the_higher_score_and_gives_the_margin():

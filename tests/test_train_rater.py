@@ -1,10 +1,7 @@
-"""Training the simulated rater: what it reads, what it learns, and that it stops and resumes exactly."""
+"""The simulated rater: what it reads, what it learns, that it stops and resumes exactly."""
 
 import json
 import math
-import os
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import pyarrow
@@ -12,12 +9,10 @@ import pyarrow.parquet
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from rlhf_demo import train_rater as module
 from rlhf_demo.config import RaterConfig
 from rlhf_demo.errors import ConfigError, DataError, TrainingDiverged
-from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.models import load_reward_model, new_reward_model
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.train_rater import (
@@ -34,21 +29,6 @@ from rlhf_demo.train_rater import (
 CPU = torch.device("cpu")
 LIKED = "It was good fun to watch.<br /><br />A caf\u00e9 scene is lovely."
 DISLIKED = "It was bad and dull to watch.<br /><br />A long scene is awful."
-
-
-@pytest.fixture(scope="session")
-def tiny_model_folder(tmp_path_factory):
-    """A random GPT-2 of 2 layers, 32 wide, with the shipped tokenizer."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    tokenizer = AutoTokenizer.from_pretrained(CHECKPOINTS / "gpt2-mini")
-    torch.manual_seed(0)
-    config = GPT2Config(
-        n_layer=2, n_head=2, n_embd=32, n_positions=64, vocab_size=len(tokenizer),
-        bos_token_id=0, eos_token_id=0, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    GPT2LMHeadModel(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +65,7 @@ def without_times(rows):
     ]
 
 
-# -- data --------------------------------------------------------------------------------------------
+# -- data -----------------------------------------------------------------------------------------
 
 
 def test_load_reviews_labels_seven_stars_or_more_as_liked(tmp_path):
@@ -109,11 +89,13 @@ def test_load_reviews_names_what_is_wrong(tmp_path):
     with pytest.raises(DataError, match="has no column 'stars'"):
         load_reviews(str(path), "train")
     write_reviews(path, split=["train", "test"], stars=[9, 2])
-    with pytest.raises(DataError, match="the split 'train' of .* needs reviews of 7 stars or more"):
+    with pytest.raises(
+        DataError, match=r"the split 'train' of .* needs reviews of 7 stars or more"
+    ):
         load_reviews(str(path), "train")
 
 
-# -- texts -------------------------------------------------------------------------------------------
+# -- texts ----------------------------------------------------------------------------------------
 
 
 def test_words_from_gives_forty_words_in_a_row_from_anywhere():
@@ -133,13 +115,14 @@ def test_training_snippets_mostly_begin_a_sentence():
     rng = np.random.default_rng(0)
     found = [training_snippet(sentences, rng) for _ in range(1000)]
     begins = [text.split()[0] for text in found]
-    # 0.8 begin one of three sentences, the others at one of about 44 words: 0.2 * 3 / 44 = 0.01 more.
+    # 0.8 begin a sentence of three, the others one of about 44 words: 0.2 * 3 / 44 = 0.01 more.
     assert abs(sum(word in ("One", "Four", "Seven") for word in begins) / 1000 - 0.81) < 0.05
     assert abs(begins.count("Seven") / 1000 - 0.27) < 0.05
     assert max(len(text.split()) for text in found) == 64
+    assert {training_snippet([], rng) for _ in range(20)} == {""}
 
 
-# -- maths -------------------------------------------------------------------------------------------
+# -- maths ----------------------------------------------------------------------------------------
 
 
 def test_prefix_loss_is_the_mean_over_counted_places():
@@ -182,21 +165,21 @@ def test_share_has_the_wilson_interval():
     }
 
 
-# -- runs --------------------------------------------------------------------------------------------
+# -- runs -----------------------------------------------------------------------------------------
 
 
 def test_rater_learns_and_its_files_are_a_plain_adapter(tmp_path, options, tiny_model_folder):
-    config, run = start(tmp_path / "run", options | {"total_steps": 40})
+    config, run = start(tmp_path / "run", options | {"total_steps": 20})
     train_rater(config, run)
 
     rows = run.read("metrics")
-    assert [row["step"] for row in rows] == list(range(1, 41))
+    assert [row["step"] for row in rows] == list(range(1, 21))
     assert rows[0]["rater/loss"] > 0.6 and rows[-1]["rater/loss"] < 0.3
     assert rows[-1]["rater/accuracy"] == 1.0
     assert run.status["status"] == Status.FINISHED
 
     report = json.loads((run.folder / "report.json").read_text())
-    assert report["steps"] == 40 and report["snippet_words"] == 40
+    assert report["steps"] == 20 and report["snippet_words"] == 40
     for name in ("snippets", "whole_reviews"):
         # 2 of 2; Wilson's lower end is n / (n + z^2) = 2 / 5.8415
         assert report[name]["accuracy"] == 1.0 and report[name]["reviews"] == 2

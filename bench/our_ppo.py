@@ -1,0 +1,99 @@
+"""Our engine on the work that trl_ppo.py states; started by ppo_vs_trl.py, in a process of its own.
+
+The real trainer does it: `PPOTrainer.run_step` with 64 prompts of 8 tokens, 32 sampled tokens each, 4 PPO epochs in
+minibatches of 16, temperature 1, a reference and a reward model of the policy's own size. The reward model reads
+text, as it does in every run of ours, so decoding and encoding are in the time. One thing is changed: no token ends
+a response. The last line printed is JSON, with the names that trl_ppo.py uses.
+"""
+
+import argparse
+import functools
+import itertools
+import json
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from rlhf_demo import train_ppo
+from rlhf_demo.config import DEVICES, DTYPES, PPOConfig
+from rlhf_demo.locate import locate
+from rlhf_demo.models import RewardModel, load_tokenizer, new_reward_model, pick_device, pick_dtype
+from rlhf_demo.preferences import SHIPPED, load_prompts
+from rlhf_demo.runs import Run
+
+PROMPT_TOKENS, RESPONSE_TOKENS, BATCH, MINIBATCHES, PPO_EPOCHS = 8, 32, 64, 4, 4
+
+
+def main() -> None:
+    """Run one warm-up step and the timed ones, and print what they took."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--policy", required=True, help="folder of a causal LM with its tokenizer")
+    parser.add_argument("--steps", type=int, default=5, help="timed PPO steps, after one warm-up step")
+    parser.add_argument("--lora-rank", type=int, default=0, help="rank of the LoRA adapter; 0 trains all weights")
+    parser.add_argument("--dtype", choices=DTYPES, default="auto")
+    parser.add_argument("--device", choices=DEVICES, default="cpu")
+    args = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as folder:
+        prompts = Path(folder) / "prompts.jsonl"
+        prompts.write_text(prompts_of_length(PROMPT_TOKENS, load_tokenizer(locate(args.policy))), encoding="utf-8")
+        config = PPOConfig(
+            policy=args.policy,
+            prompts=str(prompts),
+            total_steps=args.steps + 1,
+            batch_size=BATCH,
+            minibatch_size=BATCH // MINIBATCHES,
+            ppo_epochs=PPO_EPOCHS,
+            max_new_tokens=RESPONSE_TOKENS,
+            temperature=1.0,
+            learning_rate=1e-5,
+            lora_rank=args.lora_rank,
+            dtype=args.dtype,
+            device=args.device,
+        )
+        print(json.dumps(measure(config, Run.create(Path(folder) / "run", "ppo", config.to_dict()))))
+
+
+def prompts_of_length(tokens: int, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Cut the shipped prompts' text into pieces that are `tokens` long again when tokenised; returns JSONL."""
+    ids = tokenizer(" ".join(load_prompts(SHIPPED, "train")), verbose=False)["input_ids"]
+    texts = [tokenizer.decode(ids[start : start + tokens]) for start in range(0, len(ids), tokens)]
+    fitting = [text for text in texts if len(tokenizer(text)["input_ids"]) == tokens]
+    return "".join(json.dumps({"prompt": text}) + "\n" for text in fitting)
+
+
+def measure(config: PPOConfig, run: Run) -> dict[str, float]:
+    """Make the steps and return median seconds, episodes per second and peak memory."""
+    device = pick_device(config.device)
+    dtype = pick_dtype(device, config.dtype)
+    # A head of random weights on the policy's own network: the scores mean nothing, the work is the same.
+    model, tokenizer = new_reward_model(config.policy, lora_rank=0, device=device)
+    scorer = RewardModel(model.requires_grad_(False), tokenizer, 0, dtype)
+    train_ppo.sample = functools.partial(train_ppo.sample, eos_token_id=-1)  # sampling stops nowhere
+    trainer = train_ppo.PPOTrainer(config, run, scorer)
+    step_ends = []
+    for _ in range(config.total_steps):
+        row = trainer.run_step()
+        step_ends.append(time.perf_counter())
+        if row["response/length"] != RESPONSE_TOKENS:
+            raise SystemExit(f"a response holds {row['response/length']} tokens, not {RESPONSE_TOKENS}: this is other work")
+
+    seconds = sorted(later - earlier for earlier, later in itertools.pairwise(step_ends))
+    median = seconds[len(seconds) // 2]
+    result = {
+        "step_seconds": round(median, 3),
+        "episodes_per_second": round(BATCH / median, 2),
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "dtype": str(dtype).removeprefix("torch."),
+    } | {name: round(value, 3) for name, value in row.items() if name.startswith("time/")}
+    if device.type == "cuda":
+        result["peak_cuda_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
+    return result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Time our PPO against TRL 1.12's (the last release that has one) on the same work, on this machine.
+
+    python bench/ppo_vs_trl.py [--json FILE]
+
+Both engines run in processes of their own, in turn, three times; medians are reported. The work is the one that
+trl_ppo.py states: 64 episodes a step, 8 prompt tokens and 32 sampled ones each, 4 PPO epochs of 4 minibatches, all
+weights trained, one reference, one reward model of the policy's size, torch.compile off. TRL runs in float32 and in
+bfloat16 and the faster one counts; ours takes the number format that it takes by default.
+
+TRL 1.12 and our TRL cannot share an environment: the first call makes bench/.trl (1 GB, a few minutes).
+
+This file needs the standard library alone, and that matters: a process's ru_maxrss starts at its parent's.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent
+ROOT = BENCH.parent
+PEER = BENCH / ".trl"
+PEER_PACKAGES = ["torch==2.13.0", "trl==1.12.0"]
+ROUNDS = 3
+NAMES = {"ours": "ours", "trl_float32": "TRL, float32", "trl_bfloat16": "TRL, bfloat16"}
+
+
+def main() -> None:
+    """Run what is asked for, print the table, write the JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here too")
+    parser.add_argument("--policy", type=Path, default=ROOT / "checkpoints" / "gpt2-mini", help="folder of a GPT-2")
+    parser.add_argument("--steps", type=int, default=5, help="timed PPO steps per process, after one warm-up step")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="processes of each engine")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--only", choices=("ours", "trl"), help="run one engine alone")
+    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="number format of ours")
+    parser.add_argument("--lora-rank", type=int, default=0, help="ours trains a LoRA adapter; TRL always all weights")
+    parser.add_argument("--peer-python", type=Path, help="a Python that has TRL 1.12, instead of bench/.trl")
+    args = parser.parse_args()
+
+    commands = {}
+    if args.only != "trl":
+        commands["ours"] = [sys.executable, "-m", "bench.our_ppo", "--lora-rank", str(args.lora_rank), "--dtype", args.dtype]
+    if args.only != "ours":
+        peer = [str(args.peer_python or peer_python()), str(BENCH / "trl_ppo.py")]
+        commands |= {"trl_float32": peer, "trl_bfloat16": [*peer, "--bf16"]}
+    work = ["--policy", str(args.policy.resolve()), "--steps", str(args.steps), "--device", args.device]
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
+    for number in range(1, args.rounds + 1):
+        for name, command in commands.items():
+            print(f"round {number} of {args.rounds}: {NAMES[name]} ...", file=sys.stderr, flush=True)
+            runs[name].append(last_json_line([*command, *work]))
+
+    report = summarise(runs) | {"machine": machine(), "options": {"steps": args.steps, "lora_rank": args.lora_rank}, "runs": runs}
+    print_table(report)
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def peer_python() -> Path:
+    """Return the peer's Python, making its environment where it is missing."""
+    python, done = PEER / "bin" / "python", PEER / "installed"
+    if not done.is_file():
+        print(f"installing {' '.join(PEER_PACKAGES)} into {PEER} ...", file=sys.stderr, flush=True)
+        venv.create(PEER, clear=True, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PEER_PACKAGES], check=True)
+        done.touch()
+    return python
+
+
+def last_json_line(command: list[str]) -> dict[str, float]:
+    """Run a benchmark process to its end and return the JSON of its last line."""
+    # Nothing is fetched from the Hub, so nothing should be asked of it either.
+    env = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with code {done.returncode}:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def summarise(runs: dict[str, list[dict[str, float]]]) -> dict[str, object]:
+    """Take medians over the rounds, the faster TRL as `trl`, and both ratios where both engines ran."""
+    report: dict[str, object] = {}
+    for name, results in runs.items():
+        numbers = [key for key, value in results[0].items() if not isinstance(value, str)]
+        report[name] = {key: round(statistics.median(result[key] for result in results), 3) for key in numbers}
+    formats = [name for name in report if name.startswith("trl_")]
+    if formats:
+        faster = max(formats, key=lambda name: report[name]["episodes_per_second"])
+        report["trl"] = report[faster] | {"dtype": faster.removeprefix("trl_")}
+    if "ours" in report:
+        report["ours"]["dtype"] = runs["ours"][0]["dtype"]
+    if "ours" in report and "trl" in report:
+        memory = "peak_cuda_mib" if "peak_cuda_mib" in report["ours"] else "peak_mib"
+        ours, trl = report["ours"], report["trl"]
+        ratios = {
+            "speed_ratio": round(ours["episodes_per_second"] / trl["episodes_per_second"], 2),
+            "memory_ratio": round(ours[memory] / trl[memory], 3),
+        }
+        report = ratios | report
+    return report
+
+
+def machine() -> str:
+    """Name the processor, its cores, and the system."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return f"{model}, {len(os.sched_getaffinity(0))} cores, {platform.system()} {platform.release()}"
+
+
+def print_table(report: dict[str, object]) -> None:
+    """Print one line per engine, and the ratios."""
+    print(report["machine"])
+    print(f"{'':16}{'s per step':>12}{'episodes/s':>12}{'peak MiB':>10}")
+    for key, name in NAMES.items():
+        if key in report:
+            row = report[key]
+            label = f"{name}, {row['dtype']}" if key == "ours" else name
+            peak = row.get("peak_cuda_mib", row["peak_mib"])
+            print(f"{label:16}{row['step_seconds']:12.2f}{row['episodes_per_second']:12.2f}{peak:10.0f}")
+    if "speed_ratio" in report:
+        print(f"speed_ratio {report['speed_ratio']}, memory_ratio {report['memory_ratio']} (against the faster TRL)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Sampling and reading back: what is sampled is what is scored, and padding changes nothing."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from rlhf_demo.errors import ShapeError
+from rlhf_demo.models import load_policy
+from rlhf_demo.rollout import (
+    Rollout,
+    collect,
+    decode,
+    draw,
+    encode_prompts,
+    generate,
+    pad_responses,
+    sample,
+    seeded,
+    token_outputs,
+)
+
+CPU = torch.device("cpu")
+PROMPTS = ["The film was", "I", "We saw it with my family and the"]
+
+
+@pytest.fixture
+def policy(tiny_model_folder):
+    return load_policy(str(tiny_model_folder), device=CPU, for_training=True)
+
+
+def sample_batch(policy, seed=0, max_new_tokens=12, temperature=0.7):
+    prompt_ids, mask, _ = encode_prompts(policy, PROMPTS, max_new_tokens)
+    ids, response_mask = sample(
+        policy, prompt_ids, mask,
+        max_new_tokens=max_new_tokens, temperature=temperature, generator=seeded(seed, "test", 0),
+    )  # fmt: skip
+    return prompt_ids, mask, ids, response_mask
+
+
+def test_draw_follows_the_tempered_distribution():
+    # logits (0, ln 2) at temperature 0.5: probabilities 1/5 and 4/5. The share of ones among 20,000 draws has a
+    # standard deviation of sqrt(0.16 / 20000) = 0.0028; five of them are 0.014.
+    logits = torch.tensor([0.0, math.log(2.0)]).expand(20_000, 2)
+    share = draw(logits, 0.5, seeded(0, "draw", 0)).float().mean()
+    assert abs(float(share) - 0.8) < 0.014
+
+
+def test_same_noise_and_nearly_same_logits_give_the_same_tokens():
+    logits = torch.randn(500, 50, generator=torch.Generator().manual_seed(0))
+    moved = logits + 0.01 * torch.randn(500, 50, generator=torch.Generator().manual_seed(1))
+    same = draw(logits, 1.0, seeded(0, "draw", 0)) == draw(moved, 1.0, seeded(0, "draw", 0))
+    assert same.float().mean() > 0.95
+    other = draw(logits, 1.0, seeded(0, "draw", 0)) == draw(logits, 1.0, seeded(0, "draw", 1))
+    assert other.float().mean() < 0.5
+
+
+def test_cached_sampling_agrees_with_reading_the_sequence_whole(policy):
+    """Greedy through the cache equals greedy by full forward passes, row by row and without padding."""
+    prompt_ids, mask, _ = encode_prompts(policy, PROMPTS, 8)
+    ids, _ = sample(
+        policy, prompt_ids, mask, max_new_tokens=8, temperature=0.05, generator=seeded(0, "g", 0), eos_token_id=-1
+    )
+    noise = seeded(0, "g", 0)
+    for time in range(8):
+        gumbel = -torch.empty(3, policy.lm.config.vocab_size).exponential_(generator=noise).log()
+        for row in range(3):
+            alone = torch.cat([prompt_ids[row][mask[row]], ids[row, :time]])[None]
+            with torch.no_grad():
+                logits = policy.lm(input_ids=alone).logits[0, -1]
+            assert int((logits / 0.05 + gumbel[row]).argmax()) == int(ids[row, time])
+
+
+def test_response_ends_with_the_first_eos_and_is_padded_after_it(policy):
+    prompt_ids, mask, _ = encode_prompts(policy, PROMPTS, 12)
+    settings = {"max_new_tokens": 12, "temperature": 1.0}
+    free, _ = sample(policy, prompt_ids, mask, **settings, generator=seeded(0, "e", 0), eos_token_id=-1)
+    end = int(free[1, 4])  # with this token as EOS the same draws end row 1 at its first appearance
+    ids, response_mask = sample(policy, prompt_ids, mask, **settings, generator=seeded(0, "e", 0), eos_token_id=end)
+    for row, real, unended in zip(ids, response_mask, free[:, : ids.shape[1]]):
+        places = (unended == end).nonzero().flatten().tolist()
+        length = places[0] + 1 if places else len(row)
+        assert real.tolist() == [t < length for t in range(len(row))]
+        assert row[:length].tolist() == unended[:length].tolist()
+        assert (row[length:] == policy.tokenizer.pad_token_id).all()
+    assert response_mask[1].sum() <= 5
+
+
+def test_token_outputs_match_plain_transformers_row_by_row(policy):
+    prompt_ids, mask, ids, response_mask = sample_batch(policy)
+    now = token_outputs(policy, torch.cat([prompt_ids, ids], 1), torch.cat([mask, response_mask], 1), ids.shape[1], 0.7)
+    for row in range(3):
+        length = int(response_mask[row].sum())
+        alone = torch.cat([prompt_ids[row][mask[row]], ids[row, :length]])[None]
+        with torch.no_grad():
+            logits = policy.lm(input_ids=alone).logits[0]
+        expected = torch.log_softmax(logits[-length - 1 : -1] / 0.7, -1).gather(-1, ids[row, :length, None])[:, 0]
+        assert_close(now.logprobs[row, :length], expected, atol=1e-5, rtol=0)
+
+
+def test_before_the_first_update_kl_and_ratio_are_exact(policy):
+    prompt_ids, mask, ids, response_mask = sample_batch(policy)
+    rollout = collect(policy, prompt_ids, mask, ids, response_mask, torch.zeros(3), 0.7)
+    assert_close(rollout.old_logprobs, rollout.ref_logprobs, atol=1e-5, rtol=0)
+    rows = torch.tensor([2, 0])  # another batch than the rollout's
+    again = token_outputs(policy, rollout.sequence_ids[rows], rollout.attention_mask[rows], ids.shape[1], 0.7)
+    ratio = torch.exp((again.logprobs - rollout.old_logprobs[rows]) * response_mask[rows])
+    assert_close(ratio, torch.ones_like(ratio), atol=1e-5, rtol=0)
+
+
+def test_lora_reference_is_the_same_network_with_the_adapter_off(tiny_model_folder):
+    policy = load_policy(str(tiny_model_folder), device=CPU, for_training=True, lora_rank=4)
+    prompt_ids, mask, ids, response_mask = sample_batch(policy)
+    before = collect(policy, prompt_ids, mask, ids, response_mask, torch.zeros(3), 0.7)
+    assert_close(before.old_logprobs, before.ref_logprobs, atol=0, rtol=0)
+    with torch.no_grad():
+        for name, parameter in policy.named_parameters():
+            if "lora_B" in name:
+                parameter.add_(0.1)
+    after = collect(policy, prompt_ids, mask, ids, response_mask, torch.zeros(3), 0.7)
+    assert_close(after.ref_logprobs, before.ref_logprobs, atol=0, rtol=0)
+    assert (after.old_logprobs - before.old_logprobs).abs().max() > 1e-3
+
+
+def test_eos_keeps_a_gradient(policy):
+    """Pad is not EOS: the log-probability of a real EOS is trained like any token's."""
+    assert policy.tokenizer.pad_token_id != policy.tokenizer.eos_token_id
+    eos = policy.tokenizer.eos_token_id
+    ids, mask, response_mask = pad_responses(policy, ["The film", "I"], [[7, 8, eos], [eos]])
+    assert response_mask.tolist() == [[True, True, True], [True, False, False]]
+    outputs = token_outputs(policy, ids, mask, 3, 1.0)
+    outputs.logprobs[1, 0].backward()
+    assert policy.lm.get_output_embeddings().weight.grad[eos].abs().sum() > 0
+
+
+def test_prompts_leave_room_for_the_response(policy):
+    long = "the film " * 100
+    prompt_ids, mask, cut = encode_prompts(policy, ["The film", long], 20)
+    assert cut == 1
+    assert prompt_ids.shape[1] == 64 - 20  # the tiny model has 64 positions
+    with pytest.raises(ShapeError, match="64 positions"):
+        encode_prompts(policy, ["The film"], 64)
+
+
+def test_empty_prompt_starts_with_the_begin_token(policy):
+    prompt_ids, mask, _ = encode_prompts(policy, [""], 4)
+    assert prompt_ids[mask].tolist() == [policy.tokenizer.bos_token_id]
+
+
+def test_generate_is_repeatable_and_depends_on_the_seed(policy):
+    write = lambda seed: decode(policy, generate(policy, PROMPTS, max_new_tokens=6, temperature=1.0, seed=seed))  # noqa: E731
+    assert write(1) == write(1) != write(2)
+
+
+def test_rollout_with_tensors_that_do_not_fit_is_refused():
+    time = torch.zeros(2, 3)
+    with pytest.raises(ShapeError, match="do not fit"):
+        Rollout(
+            sequence_ids=torch.zeros(2, 5), attention_mask=torch.zeros(2, 5), response_mask=time, old_logprobs=time,
+            ref_logprobs=time[:, :2], old_values=time, scores=torch.zeros(2), has_eos=torch.zeros(2),
+        )  # fmt: skip

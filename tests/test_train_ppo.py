@@ -1,0 +1,287 @@
+"""The PPO loop on a tiny model: it learns, stops, resumes bit for bit, and says so when numbers break."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import torch
+from torch.testing import assert_close
+from transformers import AutoModelForCausalLM
+
+from rlhf_demo.config import PPOConfig
+from rlhf_demo.errors import CheckpointError, ConfigError, TrainingDiverged
+from rlhf_demo.models import load_policy
+from rlhf_demo.runs import Run, Status, read_json
+from rlhf_demo.train_ppo import PPOTrainer, train_ppo
+
+ALL = {"samples_every": 1, "checkpoint_every": 2}
+
+
+@pytest.fixture
+def config(tiny_model_folder, prompts_file):
+    def make(**changes):
+        options = {
+            "policy": str(tiny_model_folder), "reward": "longer", "prompts": str(prompts_file),
+            "total_steps": 4, "batch_size": 8, "minibatch_size": 4, "ppo_epochs": 2, "max_new_tokens": 8,
+            "learning_rate": 1e-3, "warmup_steps": 1, "kl_budget": 1e6, "dtype": "float32",
+        }  # fmt: skip
+        return PPOConfig(**options | changes)
+
+    return make
+
+
+def longer(prompts, responses):
+    return torch.tensor([len(response) / 10 for response in responses])
+
+
+def start(config, folder, scorer=longer, **kwargs):
+    run = Run.create(folder, "ppo", config.to_dict())
+    train_ppo(config, run, scorer, **kwargs)
+    return run
+
+
+def without_time(rows):
+    return [{key: value for key, value in row.items() if not key.startswith("time/")} for row in rows]
+
+
+def weights(run):
+    return AutoModelForCausalLM.from_pretrained(run.model_folder).state_dict()
+
+
+def assert_same_run(one, other):
+    assert without_time(one.read("metrics")) == without_time(other.read("metrics"))
+    assert one.read("samples") == other.read("samples")
+    assert_close(weights(one), weights(other), atol=0, rtol=0)
+    assert (one.model_folder / "value_head.safetensors").read_bytes() == (
+        other.model_folder / "value_head.safetensors"
+    ).read_bytes()
+
+
+def test_thirty_steps_raise_the_score_of_a_toy_reward(config, tmp_path):
+    """A reward for the share of one common token: the policy learns to write it."""
+    chosen = "the"
+
+    def scorer(prompts, responses):
+        return torch.tensor([5.0 * response.lower().count(chosen) / 8 for response in responses])
+
+    run = start(config(total_steps=30, batch_size=32, minibatch_size=16, learning_rate=3e-3, kl_coef=0.0, kl_target=0.0,
+                       missing_eos_penalty=0.0), tmp_path / "run", scorer)  # fmt: skip
+    scores = [row["objective/score"] for row in run.read("metrics")]
+    assert sum(scores[-5:]) / 5 > sum(scores[:5]) / 5 + 0.3
+
+
+@pytest.mark.parametrize("lora_rank", [0, 4])
+def test_first_step_has_no_kl_and_its_first_ratio_is_one(config, tmp_path, lora_rank):
+    settings = config(total_steps=1, ppo_epochs=1, minibatch_size=8, lora_rank=lora_rank)
+    row = start(settings, tmp_path / "run").read("metrics")[0]
+    assert abs(row["objective/kl"]) < 1e-5
+    assert abs(row["objective/kl_k3"]) < 1e-5
+    assert abs(row["policy/ratio"] - 1) < 1e-5  # one minibatch: read before the only update
+    assert abs(row["policy/approx_kl"]) < 1e-5
+
+
+def test_first_step_in_bfloat16_has_little_kl(config, tmp_path):
+    row = start(config(total_steps=1, dtype="bfloat16"), tmp_path / "run").read("metrics")[0]
+    assert abs(row["objective/kl"]) < 0.02
+
+
+def test_rewards_in_the_samples_add_up_to_score_less_kl_and_penalty(config, tmp_path):
+    settings = config(total_steps=1, samples_every=1, kl_coef=0.25, missing_eos_penalty=2.0)
+    run = start(settings, tmp_path / "run")
+    for row in run.read("samples"):
+        ended = row["token"][-1] == "<|endoftext|>"
+        expected = row["score"] - 0.25 * sum(row["kl"]) - (0.0 if ended else 2.0)
+        assert sum(row["reward"]) == pytest.approx(expected, abs=1e-3)
+        assert len({len(row[key]) for key in ("token", "logprob", "ref_logprob", "kl", "value", "ratio", "clipped")}) == 1
+
+
+def test_same_seed_same_run_and_another_seed_another(config, tmp_path):
+    one, two = start(config(**ALL), tmp_path / "1"), start(config(**ALL), tmp_path / "2")
+    assert_same_run(one, two)
+    other = start(config(**ALL, seed=1), tmp_path / "3")
+    assert without_time(other.read("metrics")) != without_time(one.read("metrics"))
+
+
+def stop_at(run, call):
+    """Make a scorer or hook that asks the run to stop at its n-th call."""
+    calls = []
+
+    def scorer(prompts, responses):
+        calls.append(1)
+        if len(calls) == call:
+            run.request_stop()
+        return longer(prompts, responses)
+
+    return scorer
+
+
+@pytest.mark.parametrize("lora_rank", [0, 4])
+def test_stopped_inside_a_step_and_resumed_equals_uninterrupted(config, tmp_path, lora_rank):
+    settings = config(**ALL, lora_rank=lora_rank)
+    whole = start(config(**ALL, lora_rank=lora_rank), tmp_path / "whole")
+    run = Run.create(tmp_path / "stopped", "ppo", settings.to_dict())
+    train_ppo(settings, run, stop_at(run, 3))  # after the rollout of step 3, before its first minibatch
+    assert run.status["status"] == Status.STOPPED
+    assert [row["step"] for row in run.read("metrics")] == [1, 2]
+    assert (run.model_folder / "value_head.safetensors").is_file()
+    train_ppo(settings, run, longer, resume=True)
+    assert run.status["status"] == Status.FINISHED
+    assert [row["step"] for row in run.read("metrics")] == [1, 2, 3, 4]
+    if lora_rank == 0:
+        assert_same_run(whole, run)
+    else:
+        assert without_time(whole.read("metrics")) == without_time(run.read("metrics"))
+        name = "adapter_model.safetensors"
+        assert (whole.model_folder / name).read_bytes() == (run.model_folder / name).read_bytes()
+
+
+def test_stopped_between_minibatches_and_resumed_equals_uninterrupted(config, tmp_path, monkeypatch):
+    whole = start(config(**ALL), tmp_path / "whole")
+    settings = config(**ALL)
+    run = Run.create(tmp_path / "stopped", "ppo", settings.to_dict())
+    from rlhf_demo import train_ppo as module
+
+    calls, original = [], module.ppo_loss
+
+    def counted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 6:  # step 2 has minibatches 5 to 8
+            run.request_stop()
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(module, "ppo_loss", counted)
+    train_ppo(settings, run, longer)
+    assert [row["step"] for row in run.read("metrics")] == [1]
+    monkeypatch.setattr(module, "ppo_loss", original)
+    train_ppo(settings, run, longer, resume=True)
+    assert_same_run(whole, run)
+
+
+SCRIPT = """
+import sys
+from rlhf_demo.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def run_command(config, folder, *extra):
+    flags = [] if "--resume" in extra else [
+        text for key, value in config.to_dict().items() if value is not None
+        for text in (f"--{key.replace('_', '-')}", str(value))
+    ]  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", SCRIPT, "train-ppo", "--run-dir", str(folder), *flags, *extra],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def wait_until(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_killed_and_resumed_equals_uninterrupted(config, tmp_path, rows):
+    """SIGKILL at about row 1 (before the first periodic state) and 4 (after it), then --resume in a new process."""
+    settings = config(**ALL, total_steps=8)
+    whole = run_command(settings, tmp_path / "whole")
+    killed = run_command(settings, tmp_path / "killed")
+    run = Run(tmp_path / "killed")
+    wait_until(lambda: run.exists() and len(run.read("metrics")) >= rows)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert run.status["status"] in (Status.FAILED, Status.FINISHED)
+    if run.status["status"] == Status.FAILED:  # else it was faster than the signal
+        resumed = run_command(settings, tmp_path / "killed", "--resume")
+        assert resumed.communicate()[1] is not None and resumed.returncode == 0
+    assert whole.communicate()[1] is not None and whole.returncode == 0
+    assert_same_run(Run(tmp_path / "whole"), run)
+
+
+def test_kl_over_the_budget_ends_the_run_and_keeps_the_model(config, tmp_path):
+    def scorer(prompts, responses):
+        return torch.tensor([5.0 * response.count("a") for response in responses])
+
+    settings = config(total_steps=50, learning_rate=1e-2, kl_coef=0.0, kl_target=0.0, kl_budget=2.0)
+    run = start(settings, tmp_path / "run", scorer)
+    rows = run.read("metrics")
+    assert rows[-1]["objective/kl"] > 2.0 and all(row["objective/kl"] <= 2.0 for row in rows[:-1])
+    assert len(rows) < 50
+    assert "over the budget of 2" in run.status["message"]
+    assert (run.model_folder / "model.safetensors").is_file()
+
+
+def test_a_score_that_is_not_finite_ends_the_run_naming_step_and_metric(config, tmp_path):
+    calls = []
+
+    def scorer(prompts, responses):
+        calls.append(1)
+        return longer(prompts, responses) * (float("nan") if len(calls) == 3 else 1.0)
+
+    settings = config(**ALL)
+    run = Run.create(tmp_path / "run", "ppo", settings.to_dict())
+    with pytest.raises(TrainingDiverged, match="step 3: objective/score became nan"):
+        train_ppo(settings, run, scorer)
+    assert run.status["status"] == Status.FAILED
+    assert "objective/score" in run.status["message"]
+    # The state after step 2 is kept, and saved as a model.
+    assert torch.load(run.checkpoint_path, weights_only=True)["step"] == 2
+    assert all(bool(torch.isfinite(value).all()) for value in weights(run).values())
+
+
+def test_a_gradient_that_is_not_finite_is_never_applied(config, tmp_path, monkeypatch):
+    from rlhf_demo import train_ppo as module
+
+    monkeypatch.setattr(module.torch.nn.utils, "clip_grad_norm_", lambda *args: torch.tensor(float("inf")))
+    settings = config()
+    run = Run.create(tmp_path / "run", "ppo", settings.to_dict())
+    with pytest.raises(TrainingDiverged, match="step 1: policy/gradient_norm became inf"):
+        train_ppo(settings, run, longer)
+    base = AutoModelForCausalLM.from_pretrained(settings.policy).state_dict()
+    assert_close(weights(run), base, atol=0, rtol=0)
+
+
+def test_damaged_and_foreign_saved_states_are_refused(config, tmp_path):
+    settings = config()
+    run = Run.create(tmp_path / "run", "ppo", settings.to_dict())
+    run.checkpoint_path.write_bytes(b"not a state")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        train_ppo(settings, run, longer, resume=True)
+    PPOTrainer(config(seed=5), run, longer).save_state()
+    with pytest.raises(ConfigError, match="other options"):
+        train_ppo(settings, run, longer, resume=True)
+
+
+def test_stop_is_obeyed_within_a_minibatch(config, tmp_path):
+    settings = config(total_steps=1000)
+    run = Run.create(tmp_path / "run", "ppo", settings.to_dict())
+    thread = threading.Thread(target=train_ppo, args=(settings, run, longer))
+    thread.start()
+    wait_until(lambda: len(run.read("metrics")) >= 2)
+    asked = time.monotonic()
+    run.request_stop()
+    thread.join(10)
+    assert not thread.is_alive() and time.monotonic() - asked < 5
+    assert run.status["status"] == Status.STOPPED
+
+
+def test_saved_model_and_value_head_load_again(config, tmp_path):
+    run = start(config(total_steps=2), tmp_path / "run")
+    policy = load_policy(str(run.folder), device=torch.device("cpu"))
+    assert policy.value_head.weight.abs().sum() > 0
+    assert read_json(run.folder / "config.json")["kind"] == "ppo"
+    assert not run.checkpoint_path.exists()  # a finished run needs no state to resume from
+
+
+def test_prompts_come_round_in_a_new_order(config, tmp_path):
+    settings = config(batch_size=6, minibatch_size=6)
+    trainer = PPOTrainer(settings, Run.create(tmp_path / "run", "ppo", settings.to_dict()), longer)
+    first, second = trainer.batch_of_prompts(1), trainer.batch_of_prompts(2)
+    assert sorted(first) == sorted(second) == sorted(trainer.prompts)
+    assert first != second
