@@ -59,9 +59,11 @@ def main() -> None:
 
 
 def prompts_of_length(tokens: int, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Cut the shipped prompts' text into pieces that are `tokens` long again when tokenised; returns JSONL."""
-    ids = tokenizer(" ".join(load_prompts(SHIPPED, "train")), verbose=False)["input_ids"]
-    texts = [tokenizer.decode(ids[start : start + tokens]) for start in range(0, len(ids), tokens)]
+    """Cut the shipped prompts' text into pieces that are `tokens` long when tokenised; JSONL."""
+    added = len(tokenizer("")["input_ids"])  # 1 where the tokenizer begins every text with BOS
+    ids = tokenizer(" ".join(load_prompts(SHIPPED, "train")), verbose=False)["input_ids"][added:]
+    piece = tokens - added
+    texts = [tokenizer.decode(ids[start : start + piece]) for start in range(0, len(ids), piece)]
     fitting = [text for text in texts if len(tokenizer(text)["input_ids"]) == tokens]
     return "".join(json.dumps({"prompt": text}) + "\n" for text in fitting)
 

@@ -92,7 +92,7 @@ class BaseConfig(Options):
     """Stage 0: pretrain or continue a small base model on any text."""
 
     model: str = option("gpt2-mini", "model to continue: shipped name, run folder, path or Hub id; 'new' starts afresh")
-    data: str | None = option(None, "text to train on: Parquet, JSONL or text file, or Hub id (own prompts when not given)")
+    data: str | None = option(None, "Parquet, JSONL or text file, or Hub id; the texts of the shipped pairs if not given")
     column: str = option("text", "column that holds the text")
     split: str = option("train", "split of a Hub data set")
     stage: str = option(
@@ -115,10 +115,10 @@ class BaseConfig(Options):
     )
     evaluate_every: int = option(100, "steps between looks at the held-out text", low=1)
     checkpoint_every: int = option(100, "steps between saved states", low=1)
-    seed: int = option(0, "seed of data order and new weights", low=0)
+    seed: int = option(0, "seed of data order and new weights", low=0, high=2**31 - 1)
     dtype: str = option("auto", "number format of matrix products", choices=DTYPES)
     device: str = option("auto", "where to compute", choices=DEVICES)
-    compile: bool = option(False, "torch.compile: faster in long runs, 33 s a graph, needs a C++ compiler")
+    compile: bool = option(False, "torch.compile: faster in long runs, takes 40 s at the start, needs a C++ compiler")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,11 +27,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rlhf_demo.errors import DataError, DemoError, JobError
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets")
+
+
+OLD = ".old"
+"""Ending of a folder that is about to be replaced."""
 
 
 class Status(StrEnum):
@@ -141,10 +145,9 @@ class Run:
             JobError: another process is training in this folder.
         """
         with open(self.folder / "lock", "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise JobError(f"{self.folder} is in use by another process: stop that one first") from None
+            if not _locked(lock):
+                raise JobError(f"{self.folder} is in use by another process: stop that one first")
+            self._clear_leftovers()
             (self.folder / "stop").unlink(missing_ok=True)
             started_at = _now()
             self.set_status(Status.RUNNING, pid=os.getpid(), started_at=started_at)
@@ -167,6 +170,18 @@ class Run:
         """Note why a run that ends by itself ended before its last step; becomes the status message."""
         self._ending = reason
 
+    def _clear_leftovers(self) -> None:
+        """Put right what a killed writer left: half-made files, and a folder moved aside but not replaced."""
+        for old in self.folder.glob(f".*{OLD}"):
+            name = old.name.removeprefix(".").removesuffix(OLD)
+            if not (self.folder / name).exists():
+                os.replace(old, self.folder / name)
+        for leftover in [*self.folder.glob(f".*{OLD}"), *self.folder.glob(".*." + "?" * 8)]:  # as tempfile names them
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink()
+
     @contextmanager
     def _logging(self) -> Iterator[None]:
         """Copy this package's log lines into train.log while inside."""
@@ -177,6 +192,9 @@ class Run:
         logger.setLevel(logging.INFO)
         try:
             yield
+        except StopRequested:
+            logger.info("stopped when asked")
+            raise
         except Exception:
             logger.exception("the run ended with an error")
             raise
@@ -253,7 +271,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: a line before the last is not JSON.
     """
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = path.read_bytes().split(b"\n")  # bytes, because an unfinished line may end inside a character
     rows = []
     for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is unfinished or empty
         try:
@@ -280,13 +298,17 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes `path`'s place."""
+    """Yield a temporary folder beside `path`; on success it takes `path`'s place.
+
+    Folders cannot be exchanged in one step everywhere: a kill between two renames leaves the old one under another
+    name, and `Run.recording` puts it back.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield temporary
         temporary.chmod(0o755)
-        old = path.with_name(f".{path.name}.old")
+        old = path.with_name(f".{path.name}{OLD}")
         shutil.rmtree(old, ignore_errors=True)
         if path.exists():
             os.replace(path, old)
@@ -302,6 +324,18 @@ def list_runs(root: str | Path) -> list[Run]:
     configs = [*root.glob("config.json"), *root.glob("*/config.json"), *root.glob("*/*/config.json")]
     runs = [Run(path.parent) for path in configs if (path.parent / "status.json").is_file()]
     return sorted(runs, key=lambda run: run.config["created_at"])
+
+
+def _locked(lock: IO[str]) -> bool:
+    """Take the writer's lock; a reader that looks whether the run is alive holds it for an instant, so try again."""
+    for _ in range(10):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
 
 
 def _now() -> str:

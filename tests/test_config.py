@@ -1,7 +1,9 @@
 """Options: what a config accepts, and that no option is declared in vain."""
 
 import ast
+import inspect
 import math
+import textwrap
 from dataclasses import fields
 from pathlib import Path
 
@@ -55,8 +57,16 @@ def options_read(cls):
         else:
             parts = [tree]
         for part in parts:
-            names |= {n.attr for n in ast.walk(part) if isinstance(n, ast.Attribute) and is_config(n.value)}
+            names |= attributes(part, is_config)
+    for name in names & set(vars(cls)):  # a property that is read reads options in its turn
+        if isinstance(vars(cls)[name], property):
+            source = textwrap.dedent(inspect.getsource(vars(cls)[name].fget))
+            names |= attributes(ast.parse(source), lambda node: getattr(node, "id", "") == "self")
     return names
+
+
+def attributes(tree, of):
+    return {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and of(n.value)}
 
 
 def is_config(node):

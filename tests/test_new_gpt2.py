@@ -72,7 +72,7 @@ def test_save_model_loads_plainly_in_float32_from_small_shards(tmp_path):
 
 def test_load_or_make_of_a_folder_without_a_language_model_says_so(tmp_path):
     load_tokenizer(SHIPPED).save_pretrained(tmp_path)
-    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    (tmp_path / "config.json").write_text('{"model_type": "nothing"}')
     with pytest.raises(CheckpointError, match="holds no causal language model"):
         load_or_make(str(tmp_path), [])
 
