@@ -1,9 +1,9 @@
 """Find the folder that a model's name means.
 
-A model is named the same way everywhere: a shipped name (`gpt2-mini`), a run folder (its `model/`), any
-folder in Hugging Face's format, or a Hub id (`gpt2`, `owner/name`). This module turns the name into a local
-folder, downloading from the Hub where needed, and imports neither torch nor transformers, so that a wrong
-name is answered at once.
+A model is named the same way everywhere: a shipped name (`gpt2-mini`), a run folder (its `model/`),
+any folder in Hugging Face's format, or a Hub id (`gpt2`, `owner/name`). This module turns the name
+into a local folder, downloading from the Hub where needed, and imports neither torch nor
+transformers, so that a wrong name is answered at once.
 """
 
 import json
@@ -14,8 +14,9 @@ from pathlib import Path
 from rlhf_demo.errors import CheckpointError
 
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
-HUB_SECONDS = 2.0
-"""How long the Hub may take to answer before it counts as out of reach, in seconds."""
+HUB_SECONDS = 1.5
+"""How long the Hub may take to answer before it counts as out of reach: a wrong name is answered
+within 3 seconds, imports included, also on a busy machine."""
 
 WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 """What is fetched of a Hub model: safetensors only, never pickled weights or code."""
@@ -34,36 +35,55 @@ def locate(name: str) -> Path:
         CheckpointError: there is no such model, the run has none yet, or the Hub cannot be reached.
     """
     if not name.strip():
-        raise CheckpointError(f"a model's name is empty: name one of {', '.join(shipped_models())}, a run or a folder")
+        raise CheckpointError(
+            f"a model's name is empty: name one of {', '.join(shipped_models())}, a run or a folder"
+        )
     if name in shipped_models():
         return CHECKPOINTS / name
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _in_folder(folder.resolve())
-    if folder.is_absolute() or name.startswith((".", "~")) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+    if (
+        folder.is_absolute()
+        or name.startswith((".", "~"))
+        or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name)
+    ):
         raise CheckpointError(f"there is no folder {name}: check the path")
     return _on_hub(name)
 
 
 def adapter_base(folder: Path) -> Path | None:
-    """Return the folder of the base model under an adapter, or None where `folder` holds whole weights.
+    """Return the folder of the base model under an adapter, or None where `folder` holds whole
+    weights.
 
-    A shipped adapter names its base relative to the repository's top folder, so it resolves from any
-    working folder; an adapter in a run names an absolute folder or a Hub id.
+    A shipped adapter names its base relative to the repository's top folder, so it resolves from
+    any working folder; an adapter in a run names an absolute folder or a Hub id.
+
+    Raises:
+        CheckpointError: the adapter names no base, or one that cannot be found.
     """
     path = folder / "adapter_config.json"
     if not path.is_file():
         return None
-    base = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    try:
+        base = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (ValueError, KeyError):
+        base = None
+    if not isinstance(base, str):
+        raise CheckpointError(f"{path} names no base model: restore the file")
     if (CHECKPOINTS.parent / base / "config.json").is_file():
         return CHECKPOINTS.parent / base
     return locate(base)
 
 
 def base_reference(folder: Path) -> str:
-    """Return how an adapter should name its base: relative for shipped models, else an absolute folder."""
+    """Return how an adapter should name its base: relative for shipped models, else an absolute
+    folder.
+    """
     folder = folder.resolve()
-    return str(folder.relative_to(CHECKPOINTS.parent)) if folder.parent == CHECKPOINTS else str(folder)
+    return (
+        str(folder.relative_to(CHECKPOINTS.parent)) if folder.parent == CHECKPOINTS else str(folder)
+    )
 
 
 def _is_model(folder: Path) -> bool:
@@ -74,10 +94,14 @@ def _in_folder(folder: Path) -> Path:
     if (folder / "status.json").is_file():  # a run folder
         if _is_model(folder / "model"):
             return folder / "model"
-        raise CheckpointError(f"the run {folder} has no model yet: wait for it to finish, or resume it")
+        raise CheckpointError(
+            f"the run {folder} has no model yet: wait for it to finish, or resume it"
+        )
     if _is_model(folder):
         return folder
-    raise CheckpointError(f"{folder} holds no model (no config.json or adapter_config.json): check the path")
+    raise CheckpointError(
+        f"{folder} holds no model (no config.json or adapter_config.json): check the path"
+    )
 
 
 def _on_hub(name: str) -> Path:
@@ -94,15 +118,18 @@ def _on_hub(name: str) -> Path:
             raise CheckpointError(_unknown(name, refusal))
         folder = Path(snapshot_download(**fetch))
     if not list(folder.glob("*.safetensors")):
-        raise CheckpointError(f"{name} has no safetensors weights, and nothing else is loaded: choose another model")
+        raise CheckpointError(
+            f"{name} has no safetensors weights, and nothing else is loaded: choose another model"
+        )
     return folder
 
 
 def hub_refusal(name: str, kind: str) -> str | None:
-    """Ask the Hub for a `model` or `dataset`, and return why it cannot be had, or None where it can.
+    """Ask the Hub for a `model` or `dataset`, and return why it cannot be had, or None where it
+    can.
 
-    Takes at most HUB_SECONDS. A thread, because a name server that does not answer keeps the caller for as long as
-    it likes.
+    Takes at most HUB_SECONDS. A thread, because a name server that does not answer keeps the caller
+    for as long as it likes.
     """
     from huggingface_hub import HfApi, constants  # noqa: PLC0415
     from huggingface_hub.errors import RepositoryNotFoundError  # noqa: PLC0415
@@ -130,6 +157,6 @@ def hub_refusal(name: str, kind: str) -> str | None:
 
 def _unknown(name: str, why: str) -> str:
     return (
-        f"model {name!r} cannot be had: {why}; name a shipped model ({', '.join(shipped_models())}), "
-        "a run folder or a model's folder"
+        f"model {name!r} cannot be had: {why}; name a shipped model "
+        f"({', '.join(shipped_models())}), a run folder or a model's folder"
     )

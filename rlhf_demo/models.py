@@ -2,9 +2,6 @@
 
 What is decided here and nowhere else:
 
-- **Padding.** Every tokenizer gets a pad token of its own, distinct from EOS. If EOS doubled as padding, it would
-  be masked out of every loss and the policy would never learn to end. A tokenizer without one gives the job to
-  the token of byte 0, which no text holds: no embedding has to be added, so files stay plain.
 - **Where a score is read.** At the last token of plain `tokenizer(text)`, nothing added, text = prompt + response.
 - **Number format.** Weights stay float32; matrix products run in bfloat16 where the device is good at it.
 - **Files.** Whole models as `transformers` writes them, adapters as `peft` writes them, the value head apart.
@@ -12,7 +9,6 @@ What is decided here and nowhere else:
 Sources: Ziegler et al. 2019 (value head on the policy's trunk), Hu et al. 2021 (LoRA).
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -24,21 +20,16 @@ from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
 )
 from transformers.utils import logging as transformers_logging
 
 from rlhf_demo.errors import CheckpointError, ConfigError
-from rlhf_demo.locate import adapter_base, base_reference, locate
+from rlhf_demo.loading import add_adapter, is_classifier, load_network, load_tokenizer, readable
+from rlhf_demo.locate import adapter_base, locate
 from rlhf_demo.runs import replacing_folder
 
-BYTE_0 = "\u0100"
-"""How byte-level BPE (GPT-2's) writes the byte 0."""
-
-PAD = "<|pad|>"
 SHARD_SIZE = "8MB"
 """Small enough for a plain push to a Space, which refuses files over 10 MB."""
 
@@ -55,7 +46,9 @@ def pick_device(device: str) -> torch.device:
         ConfigError: cuda is asked for and there is none.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device is 'cuda': this machine shows no GPU to torch, use --device cpu")
+        raise ConfigError(
+            "--device is 'cuda': this machine shows no GPU to torch, use --device cpu"
+        )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
@@ -69,7 +62,11 @@ def pick_dtype(device: torch.device, dtype: str) -> torch.dtype:
     if dtype != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+        return (
+            torch.bfloat16
+            if torch.cuda.is_bf16_supported(including_emulation=False)
+            else torch.float32
+        )
     capabilities = torch.cpu.get_capabilities()
     fast = capabilities.get("avx512_bf16", False) or capabilities.get("amx_bf16", False)
     return torch.bfloat16 if fast else torch.float32
@@ -78,58 +75,6 @@ def pick_dtype(device: torch.device, dtype: str) -> torch.dtype:
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
     """Run matrix products in `dtype` inside this context; float32 changes nothing."""
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
-
-
-# -- tokenizers --------------------------------------------------------------------------------------
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Load a tokenizer and make sure that its pad token is a token of its own.
-
-    An adapter that brings no tokenizer uses its base's: the same half megabyte need not be shipped with each.
-
-    Raises:
-        CheckpointError: the folder holds no tokenizer, or no token can serve as padding.
-    """
-    base = adapter_base(folder)
-    if base is not None and not (folder / "tokenizer_config.json").is_file():
-        folder = base
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder} holds no usable tokenizer ({_first_line(error)}): add its files") from None
-    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id != tokenizer.eos_token_id:
-        return tokenizer
-    if BYTE_0 in tokenizer.get_vocab():
-        return _rename_byte_0(tokenizer)
-    if tokenizer.unk_token_id is not None and tokenizer.unk_token_id != tokenizer.eos_token_id:
-        tokenizer.pad_token = tokenizer.unk_token
-        return tokenizer
-    raise CheckpointError(f"the tokenizer in {folder} has no token that could serve as padding: give it a pad token")
-
-
-def _rename_byte_0(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """Give the token of byte 0 the name PAD: its id and the vocabulary's size stay as they are."""
-    spec = json.loads(tokenizer.backend_tokenizer.to_str())
-    vocabulary = spec["model"]["vocab"]
-    pad_id = vocabulary.pop(BYTE_0)
-    vocabulary[PAD] = pad_id
-    # No merge can still lead to or from the byte; texts hold it in no case.
-    spec["model"]["merges"] = [merge for merge in spec["model"]["merges"] if not any(BYTE_0 in part for part in merge)]
-    backend = tokenizer.backend_tokenizer.from_str(json.dumps(spec))
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        bos_token=tokenizer.bos_token,
-        eos_token=tokenizer.eos_token,
-        unk_token=tokenizer.unk_token,
-        pad_token=PAD,
-        model_max_length=tokenizer.model_max_length,
-    )
-
-
-def max_positions(model: PreTrainedModel) -> int:
-    """Return how many tokens the model can take at once."""
-    return int(getattr(model.config, "max_position_embeddings", None) or 1024)
 
 
 # -- the policy --------------------------------------------------------------------------------------
@@ -142,7 +87,9 @@ class Policy(nn.Module):
     frozen copy. Dropout is off: the network is in eval mode for good.
     """
 
-    def __init__(self, lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    def __init__(
+        self, lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path
+    ) -> None:
         super().__init__()
         self.lm = lm.eval()
         self.tokenizer = tokenizer
@@ -168,7 +115,10 @@ class Policy(nn.Module):
         # Positions count real tokens only, so padding on the left changes nothing.
         positions = (attention_mask.long().cumsum(-1) - 1).clamp_min(0)[:, -sequence_ids.shape[1] :]
         return self.lm.base_model(
-            input_ids=sequence_ids, attention_mask=attention_mask.long(), position_ids=positions, **cache
+            input_ids=sequence_ids,
+            attention_mask=attention_mask.long(),
+            position_ids=positions,
+            **cache,
         )
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -185,7 +135,9 @@ class Policy(nn.Module):
         """Yield the frozen network that training started from."""
         if self.adapter is None:
             if self.reference is None:
-                raise CheckpointError("this policy keeps no reference: load it with for_training=True")
+                raise CheckpointError(
+                    "this policy keeps no reference: load it with for_training=True"
+                )
             yield self.reference
         else:
             with self.adapter.disable_adapter():
@@ -196,7 +148,9 @@ class Policy(nn.Module):
         with replacing_folder(folder) as temporary:
             (self.adapter or self.lm).save_pretrained(temporary, max_shard_size=SHARD_SIZE)
             self.tokenizer.save_pretrained(temporary)
-            head = {name: tensor.contiguous() for name, tensor in self.value_head.state_dict().items()}
+            head = {
+                name: tensor.contiguous() for name, tensor in self.value_head.state_dict().items()
+            }
             save_file(head, temporary / "value_head.safetensors")
 
 
@@ -214,19 +168,24 @@ def load_policy(
         CheckpointError: the model cannot be found or is no causal language model.
     """
     folder = locate(name)
-    lm, merged = _load(AutoModelForCausalLM, folder)
+    if is_classifier(folder):
+        raise CheckpointError(f"{name} scores texts and cannot write any: choose a language model")
+    lm, merged = load_network(AutoModelForCausalLM, folder)
     lm.to(device)
     policy = Policy(lm, load_tokenizer(folder), folder)
     head = folder / "value_head.safetensors"
     if head.is_file():
-        policy.value_head.load_state_dict(load_file(head))
+        with readable(head):
+            policy.value_head.load_state_dict(load_file(head))
     _check_head(policy)
     if not for_training:
         return policy.requires_grad_(False)
     if lora_rank and merged:
-        raise ConfigError(f"--lora-rank is {lora_rank}: {name} is itself an adapter, train all its weights (--lora-rank 0)")
+        raise ConfigError(
+            f"--lora-rank is {lora_rank}: {name} is itself an adapter, train all its weights (--lora-rank 0)"
+        )
     if lora_rank:
-        policy.adapter = _wrap(lm, "CAUSAL_LM", lora_rank, folder)
+        policy.adapter = add_adapter(lm, "CAUSAL_LM", lora_rank, folder)
     else:
         policy.reference = load_policy(name, device=device)
     return policy
@@ -258,13 +217,19 @@ class RewardModel:
     """A sequence classifier whose logit for one label is the score of a text."""
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, label: int, dtype: torch.dtype
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        label: int,
+        dtype: torch.dtype,
     ) -> None:
         self.model, self.tokenizer, self.label, self.dtype = model.eval(), tokenizer, label, dtype
 
     def __call__(self, prompts: list[str], responses: list[str]) -> Tensor:
         """Score responses to prompts: float32 [batch] on the CPU, reward units."""
-        return self.score_texts([prompt + response for prompt, response in zip(prompts, responses, strict=True)])
+        return self.score_texts(
+            [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
+        )
 
     @torch.no_grad()
     def score_texts(self, texts: list[str], batch_size: int = 64) -> Tensor:
@@ -274,7 +239,9 @@ class RewardModel:
         by_length = sorted(range(len(ids)), key=lambda index: len(ids[index]))
         for start in range(0, len(ids), batch_size):
             chosen = by_length[start : start + batch_size]
-            batch = self.tokenizer.pad({"input_ids": [ids[i] for i in chosen]}, padding_side="right", return_tensors="pt")
+            batch = self.tokenizer.pad(
+                {"input_ids": [ids[i] for i in chosen]}, padding_side="right", return_tensors="pt"
+            )
             with autocast(self.model.device, self.dtype):
                 logits = self.model(**batch.to(self.model.device)).logits
             scores[chosen] = logits[:, self.label].float().cpu()
@@ -302,15 +269,20 @@ def load_reward_model(
         ConfigError: the label is needed and missing, or unknown.
     """
     folder = locate(name)
-    base = adapter_base(folder) or folder
-    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    is_classifier = any("ForSequenceClassification" in kind for kind in config.get("architectures") or [])
-    if base == folder and not is_classifier:
-        raise CheckpointError(f"{name} has no classification head, so it cannot score texts: choose a reward model")
-    model, _ = _load(AutoModelForSequenceClassification, folder, num_labels=None if is_classifier else 1)
+    if not is_classifier(folder):
+        raise CheckpointError(
+            f"{name} has no classification head, so it cannot score texts: choose a reward model"
+        )
+    base = adapter_base(folder)
+    new_head = base is not None and not is_classifier(base)  # the adapter brings the head's weights
+    model, _ = load_network(
+        AutoModelForSequenceClassification, folder, num_labels=1 if new_head else None
+    )
     tokenizer = load_tokenizer(folder)
     model.config.pad_token_id = tokenizer.pad_token_id
-    return RewardModel(model.to(device).requires_grad_(False), tokenizer, _label_index(model, name, label), dtype)
+    return RewardModel(
+        model.to(device).requires_grad_(False), tokenizer, _label_index(model, name, label), dtype
+    )
 
 
 def _label_index(model: PreTrainedModel, name: str, label: str | None) -> int:
@@ -319,10 +291,14 @@ def _label_index(model: PreTrainedModel, name: str, label: str | None) -> int:
         return 0
     if label is not None and label in labels:
         return labels.index(label)
-    raise ConfigError(f"--label is {label!r}: {name} has the labels {', '.join(labels)}, choose one")
+    raise ConfigError(
+        f"--label is {label!r}: {name} has the labels {', '.join(labels)}, choose one"
+    )
 
 
-def new_reward_model(name: str, *, lora_rank: int, device: torch.device) -> tuple[Any, PreTrainedTokenizerBase]:
+def new_reward_model(
+    name: str, *, lora_rank: int, device: torch.device
+) -> tuple[Any, PreTrainedTokenizerBase]:
     """Put a fresh scoring head on a base model, ready for RewardTrainer.
 
     Returns:
@@ -331,67 +307,28 @@ def new_reward_model(name: str, *, lora_rank: int, device: torch.device) -> tupl
     """
     folder = locate(name)
     tokenizer = load_tokenizer(folder)
-    model, merged = _load(AutoModelForSequenceClassification, folder, num_labels=1)
+    model, merged = load_network(AutoModelForSequenceClassification, folder, num_labels=1)
     model.config.pad_token_id = tokenizer.pad_token_id
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     if lora_rank and merged:
-        raise ConfigError(f"--lora-rank is {lora_rank}: {name} is itself an adapter, train all its weights (--lora-rank 0)")
+        raise ConfigError(
+            f"--lora-rank is {lora_rank}: {name} is itself an adapter, train all its weights (--lora-rank 0)"
+        )
     if lora_rank:
-        model = _wrap(model, "SEQ_CLS", lora_rank, folder)
+        model = add_adapter(model, "SEQ_CLS", lora_rank, folder, ["score", last_norm_name(model)])
     return model.to(device), tokenizer
+
+
+def max_positions(model: PreTrainedModel) -> int:
+    """Return how many tokens the model can take at once."""
+    return int(getattr(model.config, "max_position_embeddings", None) or 1024)
 
 
 def last_norm_name(model: nn.Module) -> str:
     """Return the name of the trunk's last normalisation layer, e.g. `transformer.ln_f`."""
-    names = [name for name, module in model.named_modules() if "norm" in type(module).__name__.lower()]
+    names = [
+        name for name, module in model.named_modules() if "norm" in type(module).__name__.lower()
+    ]
     return names[-1]
-
-
-# -- loading and adapters ------------------------------------------------------------------------------
-
-
-def _load(auto_class: Any, folder: Path, num_labels: int | None = None) -> tuple[PreTrainedModel, bool]:
-    """Load whole weights, or a base with its adapter merged in; in float32, safetensors only.
-
-    Returns:
-        The model and whether an adapter was merged.
-    """
-    base = adapter_base(folder)
-    kwargs: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
-    if num_labels is not None:
-        kwargs["num_labels"] = num_labels
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # a new head is expected, not worth a warning
-    try:
-        model = auto_class.from_pretrained(base or folder, **kwargs)
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{folder} cannot be loaded ({_first_line(error)}): choose another model") from None
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-    if base is not None:
-        from peft import PeftModel  # noqa: PLC0415  (takes a second and is needed for adapters only)
-
-        model = PeftModel.from_pretrained(model, folder, local_files_only=True).merge_and_unload()
-    return model, base is not None
-
-
-def _wrap(model: PreTrainedModel, task_type: str, rank: int, folder: Path) -> Any:
-    from peft import LoraConfig, get_peft_model  # noqa: PLC0415
-
-    config = LoraConfig(
-        r=rank,
-        lora_alpha=2 * rank,
-        target_modules="all-linear",
-        modules_to_save=["score", last_norm_name(model)] if task_type == "SEQ_CLS" else None,
-        task_type=task_type,
-        fan_in_fan_out=model.config.model_type == "gpt2",  # GPT-2 keeps its matrices transposed (Conv1D)
-    )
-    wrapped = get_peft_model(model, config)
-    wrapped.peft_config["default"].base_model_name_or_path = base_reference(folder)
-    return wrapped
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

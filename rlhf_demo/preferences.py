@@ -1,11 +1,13 @@
-"""Preference pairs and prompts: read them, check every row, drop what cannot teach, split them by prompt.
+"""Preference pairs and prompts: read them, check every row, drop what cannot teach, split them by
+prompt.
 
-Reads TRL's preference format (https://huggingface.co/docs/trl/dataset_formats#preference): columns `prompt`,
-`chosen`, `rejected`, or `chosen` and `rejected` alone with the prompt at their common beginning, as in HH-RLHF's
-dialogues; `margin` (how sure the rater was) and `split` may be there. Knows nothing of models.
+Reads TRL's preference format (https://huggingface.co/docs/trl/dataset_formats#preference): columns
+`prompt`, `chosen`, `rejected`, or `chosen` and `rejected` alone with the prompt at their common
+beginning, as in HH-RLHF's dialogues; `margin` (how sure the rater was) and `split` may be there.
+Knows nothing of models.
 
-JSONL and CSV are parsed here, row by row, because only so can a bad row be named; Parquet files and Hub data
-sets come through `datasets`, which takes seconds to import and is imported only then.
+JSONL and CSV are parsed here, row by row, because only so can a bad row be named; Parquet files and
+Hub data sets come through `datasets`, which takes seconds to import and is imported only then.
 """
 
 import csv
@@ -29,7 +31,9 @@ from rlhf_demo.locate import CHECKPOINTS, hub_refusal
 SHIPPED = "shipped"
 SPLITS = ("train", "heldout")
 MOST_TRAINED_ON = 0.8
-"""Share of own pairs that is trained on at most, so that there is always something to measure on."""
+"""Share of own pairs that is trained on at most, so that there is always something to measure
+on.
+"""
 
 LAST_SPEAKER = "\n\nAssistant:"
 """How HH-RLHF's dialogues begin the turn that is judged."""
@@ -41,8 +45,8 @@ _COLUMNS = ("prompt", "chosen", "rejected", "margin", "split")
 class Pairs:
     """Preference pairs, column by column; `chosen` and `rejected` are responses without the prompt.
 
-    `margins` says how sure the rater was, in the rater's own units; None where the data does not tell.
-    `dropped` counts the rows left out on loading, by reason: empty, equal, duplicate.
+    `margins` says how sure the rater was, in the rater's own units; None where the data does not
+    tell. `dropped` counts the rows left out on loading, by reason: empty, equal, duplicate.
     """
 
     prompts: list[str]
@@ -52,15 +56,24 @@ class Pairs:
     dropped: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        lengths = {len(self.prompts), len(self.chosen), len(self.rejected), len(self.margins or self.prompts)}
+        lengths = {
+            len(self.prompts),
+            len(self.chosen),
+            len(self.rejected),
+            len(self.margins or self.prompts),
+        }
         if len(lengths) != 1:
-            raise DataError(f"the columns of the pairs have {sorted(lengths)} rows: give each the same number")
+            raise DataError(
+                f"the columns of the pairs have {sorted(lengths)} rows: give each the same number"
+            )
 
     def __len__(self) -> int:
         return len(self.prompts)
 
     def select(self, indices: Sequence[int]) -> "Pairs":
-        """Return the pairs at these places, in this order; `dropped` still counts the whole load."""
+        """Return the pairs at these places, in this order; `dropped` still counts the whole
+        load.
+        """
         return Pairs(
             [self.prompts[index] for index in indices],
             [self.chosen[index] for index in indices],
@@ -70,18 +83,21 @@ class Pairs:
         )
 
 
-# -- pairs ---------------------------------------------------------------------------------------------
+# -- pairs -----------------------------------------------------------------------------------------
 
 
 def load_pairs(source: str, split: str | None = None) -> Pairs:
     """Read preference pairs and drop the empty, equal and duplicate ones.
 
-    An explicit prompt that both responses repeat is taken off them. An implicit prompt is the common beginning of
-    both texts up to the last `Assistant:` in it, else up to the last whitespace in it, so that no word is torn.
+    An explicit prompt that both responses repeat is taken off them. An implicit prompt is the
+    common beginning of both texts up to the last `Assistant:` in it, else up to the last whitespace
+    in it, so that no word is torn.
 
     Args:
-        source: `shipped`; a file .jsonl, .json (a list of rows), .csv (each also with .gz) or .parquet; a Hub id.
-        split: of a Hub data set (`train` when None); of a file, the rows whose column `split` says so (all when None).
+        source: `shipped`; a file .jsonl, .json (a list of rows), .csv (each also with .gz) or
+            .parquet; a Hub id.
+        split: of a Hub data set (`train` when None); of a file, the rows whose column `split` says
+            so (all when None).
 
     Raises:
         DataError: there is no such file or data set, or a row cannot be used; rows count from 1.
@@ -104,9 +120,14 @@ def load_pairs(source: str, split: str | None = None) -> Pairs:
             kept.append(pair)
             margins += _read_margin(row, where)
     if not kept:
-        raise DataError(f"{name} holds no usable pair ({sum(dropped.values())} rows dropped): give it other data")
+        raise DataError(
+            f"{name} holds no usable pair ({sum(dropped.values())} rows dropped): "
+            "give texts that differ and are not empty"
+        )
     if margins and len(margins) != len(kept):
-        raise DataError(f"{name}: column 'margin' is in some rows only: fill it everywhere or leave it out")
+        raise DataError(
+            f"{name}: column 'margin' is in some rows only: fill it everywhere or leave it out"
+        )
     prompts, chosen, rejected = (list(column) for column in zip(*kept, strict=True))
     return Pairs(prompts, chosen, rejected, margins or None, dict(dropped))
 
@@ -115,7 +136,9 @@ def split_by_prompt(pairs: Pairs, train_pairs: int, seed: int) -> tuple[Pairs, P
     """Split pairs into train and held-out so that no prompt is on both sides.
 
     Args:
+        pairs: any pairs.
         train_pairs: how many to train on at most; never more than MOST_TRAINED_ON of them all.
+        seed: decides which prompts fall to which side.
 
     Raises:
         DataError: all pairs have the same prompt, or one prompt has too many.
@@ -133,8 +156,8 @@ def split_by_prompt(pairs: Pairs, train_pairs: int, seed: int) -> tuple[Pairs, P
         (train if len(train) + len(group) <= room else held_out).extend(group)
     if not train or not held_out:
         raise DataError(
-            f"{len(pairs)} pairs on {len(prompts)} different prompts cannot be split into {room} to train on and others "
-            "held out with no prompt in both: give pairs on more prompts"
+            f"{len(pairs)} pairs on {len(prompts)} prompts cannot be split into {room} to train on "
+            "and others held out with no prompt in both: give pairs on more prompts"
         )
     return pairs.select(sorted(train)), pairs.select(sorted(held_out))
 
@@ -152,7 +175,7 @@ def _read_pair(row: dict[str, Any], where: str) -> tuple[str, str, str]:
 
 def implicit_prompt(chosen: str, rejected: str) -> str:
     """Return the prompt that both texts begin with; empty where they share no whole word."""
-    common = os.path.commonprefix([chosen, rejected])
+    common = os.path.commonprefix([chosen, rejected])  # noqa: RUF071  (characters are meant)
     turn = common.rfind(LAST_SPEAKER)
     if turn >= 0:
         return common[: turn + len(LAST_SPEAKER)]
@@ -162,12 +185,17 @@ def implicit_prompt(chosen: str, rejected: str) -> str:
 
 def _text(row: dict[str, Any], column: str, where: str) -> str:
     if column not in row:
-        raise DataError(f"{where}: column {column!r} is missing, there are {', '.join(map(str, row)) or 'none'}: add it")
+        raise DataError(
+            f"{where}: column {column!r} is missing, "
+            f"there are {', '.join(map(str, row)) or 'none'}: add it"
+        )
     value = row[column]
     if value is None:
         raise DataError(f"{where}: column {column!r} is null: give it a text")
     if isinstance(value, list):
-        raise DataError(f"{where}: column {column!r} is a list of messages: join them into one text")
+        raise DataError(
+            f"{where}: column {column!r} is a list of messages: join them into one text"
+        )
     if not isinstance(value, str):
         raise DataError(f"{where}: column {column!r} is {value!r}, not text: put it in quotes")
     return value
@@ -182,47 +210,66 @@ def _read_margin(row: dict[str, Any], where: str) -> list[float]:
     except (TypeError, ValueError):
         margin = math.nan
     if not math.isfinite(margin):
-        raise DataError(f"{where}: column 'margin' is {row['margin']!r}: give a number, or leave the column out everywhere")
+        raise DataError(
+            f"{where}: column 'margin' is {row['margin']!r}: "
+            "give a number, or leave the column out everywhere"
+        )
     return [margin]
 
 
-# -- prompts -------------------------------------------------------------------------------------------
+# -- prompts ---------------------------------------------------------------------------------------
 
 
 def load_prompts(source: str, split: str) -> list[str]:
     """Read prompts.
 
     Args:
-        source: `shipped`; a text file with one prompt a line; a file with a column `prompt` (.jsonl, .json, .csv, .parquet).
-        split: `train` or `heldout`, where the source tells them apart (a column `split`); else all are returned.
+        source: `shipped`; a text file with one prompt a line; a file with a column `prompt`
+            (.jsonl, .json, .csv, .parquet).
+        split: `train` or `heldout`, where the source tells them apart (a column `split`); else all
+            are returned.
 
     Raises:
         DataError: there is no such file, it holds no prompt, or a row cannot be used.
     """
     if source != SHIPPED and not Path(source).expanduser().is_file():
-        raise DataError(f"there is no file {source} with prompts: check the path, or give {SHIPPED!r}")
+        raise DataError(
+            f"there is no file {source} with prompts: check the path, or give {SHIPPED!r}"
+        )
     if _kind(source) == "":
         lines = _read_text(Path(source).expanduser()).split("\n")
         prompts = [line.rstrip("\r") for line in lines if line.strip()]
     else:
         _, rows = _open(source, "prompts.jsonl", None)
-        prompts = [_text(row, "prompt", where) for where, row in rows if row.get("split", split) == split]
+        prompts = [
+            _text(row, "prompt", where) for where, row in rows if row.get("split", split) == split
+        ]
     if not prompts:
         raise DataError(f"{source} holds no prompt for the split {split!r}: add some, one a line")
     return prompts
 
 
-# -- files and Hub -------------------------------------------------------------------------------------
+# -- files and Hub ---------------------------------------------------------------------------------
 
 
-def _open(source: str, shipped: str, split: str | None) -> tuple[str, Iterator[tuple[str, dict[str, Any]]]]:
+def _open(
+    source: str, shipped: str, split: str | None
+) -> tuple[str, Iterator[tuple[str, dict[str, Any]]]]:
     """Return a name for messages and the rows, each with its own name for messages."""
     path = CHECKPOINTS / shipped if source == SHIPPED else Path(source).expanduser()
     if path.is_file():
         return path.name, _wanted(path.name, _file_rows(path), split)
     if source == SHIPPED:
-        raise DataError(f"{path} is missing: make it with `python -m rlhf_demo make-pairs`, or restore checkpoints/")
-    if path.is_dir() or _kind(source) or path.is_absolute() or not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", source):
+        raise DataError(
+            f"{path} is missing: restore checkpoints/, or make it with "
+            "`python -m rlhf_demo make-pairs`"
+        )
+    if (
+        path.is_dir()
+        or _kind(source)
+        or path.is_absolute()
+        or not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", source)
+    ):
         raise DataError(f"there is no file {source}: check the path")
     return source, _wanted(source, _hub_rows(source, split or "train"), None)
 
@@ -233,7 +280,9 @@ def _wanted(
     for number, row in rows:
         where = f"{name} row {number}"
         if not isinstance(row, dict):
-            raise DataError(f"{where} is {str(row)[:40]!r}, not an object with columns: write one object a row")
+            raise DataError(
+                f"{where} is {str(row)[:40]!r}, not an object with columns: write one object a row"
+            )
         if split is None or _text(row, "split", where) == split:
             yield where, row
 
@@ -245,11 +294,17 @@ def _kind(source: str) -> str:
 
 
 def _file_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """Yield rows with their numbers; in JSONL the number is the line's, so that an editor finds it."""
+    """Yield rows with their numbers; in JSONL the number is the line's, so that an editor finds
+    it.
+    """
     kind = _kind(path.name)
     if kind == "parquet":
-        with TemporaryDirectory() as cache:  # else `datasets` keeps a second copy of every file it has read
-            yield from _dataset_rows(path.name, "parquet", data_files=str(path), split="train", cache_dir=cache)
+        with (
+            TemporaryDirectory() as cache
+        ):  # else `datasets` keeps a second copy of every file it has read
+            yield from _dataset_rows(
+                path.name, "parquet", data_files=str(path), split="train", cache_dir=cache
+            )
     elif kind == "csv":
         yield from enumerate(_csv_rows(path), start=1)
     elif kind in ("json", "jsonl"):
@@ -257,7 +312,9 @@ def _file_rows(path: Path) -> Iterator[tuple[int, Any]]:
         if kind == "json" and text.lstrip().startswith("["):
             yield from enumerate(_parse_json(text, path.name), start=1)
             return
-        for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: texts hold other separators
+        for number, line in enumerate(
+            text.split("\n"), start=1
+        ):  # not splitlines: texts hold other separators
             if line.strip():
                 yield number, _parse_json(line, f"{path.name} row {number}")
     else:
@@ -276,7 +333,11 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
     lines = _read_text(path).splitlines(keepends=True)
     try:
         for row in csv.DictReader(lines, strict=True):
-            yield {column: value for column, value in row.items() if column is not None and value is not None}
+            yield {
+                column: value
+                for column, value in row.items()
+                if column is not None and value is not None
+            }
     except csv.Error as error:
         raise DataError(f"{path.name} is not valid CSV ({error}): mend it") from None
 
@@ -296,19 +357,29 @@ def _hub_rows(name: str, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
     except DataError:
         if refusal is None:
             raise
-        raise DataError(f"data set {name!r} cannot be had: {refusal}; name a file or {SHIPPED!r}") from None
+        raise DataError(
+            f"data set {name!r} cannot be had: {refusal}; name a file or {SHIPPED!r}"
+        ) from None
 
 
-def _dataset_rows(name: str, path: str, offline: bool = True, **kwargs: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+def _dataset_rows(
+    name: str, path: str, offline: bool = True, **kwargs: Any
+) -> Iterator[tuple[int, dict[str, Any]]]:
     import datasets  # noqa: PLC0415  (takes seconds)
 
     before = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = before or offline  # what is cached is then taken without asking the Hub again
+    datasets.config.HF_HUB_OFFLINE = (
+        before or offline
+    )  # what is cached is then taken without asking the Hub again
     try:
         dataset = datasets.load_dataset(path, **kwargs)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DataError(f"{name} cannot be read ({reason}): check its name, split and format") from None
+        raise DataError(
+            f"{name} cannot be read ({reason}): check its name, split and format"
+        ) from None
     finally:
         datasets.config.HF_HUB_OFFLINE = before
-    yield from enumerate(dataset.select_columns([c for c in _COLUMNS if c in dataset.column_names]), start=1)
+    yield from enumerate(
+        dataset.select_columns([c for c in _COLUMNS if c in dataset.column_names]), start=1
+    )

@@ -1,18 +1,22 @@
 """How far a reward model can be relied on: what it gets right on pairs it has not seen.
 
-Works on margins (score of the chosen response minus score of the rejected one) and texts; knows nothing of
-models. Margins are in the units of training, where sigmoid(margin) is the probability that the rater prefers the
-first response (Bradley and Terry 1952; Stiennon et al. 2020, https://arxiv.org/abs/2009.01325, section 3.4).
+Works on margins (score of the chosen response minus score of the rejected one) and texts; knows
+nothing of models. Margins are in the units of training, where sigmoid(margin) is the probability
+that the rater prefers the first response (Bradley and Terry 1952; Stiennon et al. 2020,
+https://arxiv.org/abs/2009.01325, section 3.4).
 """
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from rlhf_demo.preferences import Pairs
 
 Z_95 = 1.959964
-"""Standard normal quantile: 95% of a normal distribution lies within so many standard deviations."""
+"""Standard normal quantile: 95% of a normal distribution lies within so many standard
+deviations.
+"""
 
 BIN_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 WORST_SHOWN = 10
@@ -20,7 +24,8 @@ WORST_SHOWN = 10
 
 
 def wilson_interval(successes: float, trials: int) -> tuple[float, float]:
-    """Return the 95% interval of a share (Wilson 1927): honest also near 0 and 1 and for few trials.
+    """Return the 95% interval of a share (Wilson 1927): honest also near 0 and 1 and for few
+    trials.
 
     Args:
         successes: how many of the trials went well; a tie may count as half.
@@ -47,7 +52,8 @@ def held_out_report(pairs: Pairs, margins: Sequence[float]) -> dict[str, Any]:
         margins: for each pair score(chosen) - score(rejected), in the units of training.
 
     Returns:
-        JSON-ready values. Shares are 0 to 1, `loss` is in nats per pair, ties count half everywhere.
+        JSON-ready values. Shares are 0 to 1, `loss` is in nats per pair, ties count half
+        everywhere.
     """
     right = [rightness(margin) for margin in margins]
     longer = [rightness(len(c) - len(r)) for c, r in zip(pairs.chosen, pairs.rejected, strict=True)]
@@ -83,16 +89,17 @@ def pair_loss(margin: float) -> float:
 def reliability_table(margins: Sequence[float]) -> list[dict[str, float]]:
     """Compare what the model says with how often it is right, by how sure it is.
 
-    In the data the chosen response always comes first; had the two come in random order, the model would give its
-    favourite sigmoid(|margin|) >= 0.5. So that is what it predicts, and what is observed is how often the rater
-    had the same favourite.
+    In the data the chosen response always comes first; had the two come in random order, the model
+    would give its favourite sigmoid(|margin|) >= 0.5. So that is what it predicts, and what is
+    observed is how often the rater had the same favourite.
 
     Returns:
-        One row for each bin that holds pairs: `low`, `high`, `predicted` and `observed` (means), `pairs`.
+        One row for each bin that holds pairs: `low`, `high`, `predicted` and `observed` (means),
+            `pairs`.
     """
     rows = []
     sure = [1 / (1 + math.exp(-abs(margin))) for margin in margins]
-    for low, high in zip(BIN_EDGES, BIN_EDGES[1:], strict=False):
+    for low, high in pairwise(BIN_EDGES):
         inside = [i for i, p in enumerate(sure) if low <= p < high or p == high == 1.0]
         if inside:
             rows.append(
@@ -107,11 +114,14 @@ def reliability_table(margins: Sequence[float]) -> list[dict[str, float]]:
     return rows
 
 
-def quartile_table(rater_margins: Sequence[float], right: Sequence[float]) -> list[dict[str, float]]:
+def quartile_table(
+    rater_margins: Sequence[float], right: Sequence[float]
+) -> list[dict[str, float]]:
     """Return the accuracy where the rater was least sure, up to where it was most sure.
 
     Returns:
-        Four rows (fewer for under four pairs): `low`, `high` (the rater's margins), `accuracy`, `pairs`.
+        Four rows (fewer for under four pairs): `low`, `high` (the rater's margins), `accuracy`,
+        `pairs`.
     """
     order = sorted(range(len(right)), key=lambda index: abs(rater_margins[index]))
     rows = []
@@ -134,8 +144,8 @@ def format_report(report: dict[str, Any]) -> str:
     lines = [
         f"Held-out report: {report['pairs']:,} pairs that were not trained on",
         "",
-        f"  reward model        {report['accuracy']:.3f}  (95% interval {report['accuracy_low']:.3f} to "
-        f"{report['accuracy_high']:.3f})",
+        f"  reward model        {report['accuracy']:.3f}  "
+        f"(95% interval {report['accuracy_low']:.3f} to {report['accuracy_high']:.3f})",
         f"  the longer one wins {report['baseline_longer']:.3f}",
         "  tossing a coin      0.500",
         f"  loss                {report['loss']:.3f}  nats per pair (a coin: 0.693)",
@@ -143,20 +153,23 @@ def format_report(report: dict[str, Any]) -> str:
         "  how sure it is   it says  it is right   pairs",
     ]
     lines += [
-        f"    {row['low']:.1f} to {row['high']:.1f}      {row['predicted']:.2f}         {row['observed']:.2f}  {row['pairs']:6,}"
+        f"    {row['low']:.1f} to {row['high']:.1f}      {row['predicted']:.2f}"
+        f"         {row['observed']:.2f}  {row['pairs']:6,}"
         for row in report["reliability"]
     ]
     if report["margin_quartiles"]:
         lines += ["", "  rater's margin   accuracy   pairs"]
         lines += [
-            f"    {row['low']:4.2f} to {row['high']:4.2f}      {row['accuracy']:.2f}  {row['pairs']:6,}"
+            f"    {row['low']:4.2f} to {row['high']:4.2f}"
+            f"      {row['accuracy']:.2f}  {row['pairs']:6,}"
             for row in report["margin_quartiles"]
         ]
     if report["most_wrong"]:
         worst = report["most_wrong"][0]
         lines += [
             "",
-            f"  most wrong (margin {worst['margin']:.2f}; {len(report['most_wrong'])} such pairs in report.json):",
+            f"  most wrong (margin {worst['margin']:.2f}; "
+            f"the worst {len(report['most_wrong'])} are in report.json):",
             f"    prompt    {_short(worst['prompt'])}",
             f"    preferred {_short(worst['chosen'])}",
             f"    rejected  {_short(worst['rejected'])}",

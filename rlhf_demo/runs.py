@@ -19,6 +19,7 @@ import importlib.metadata
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -36,6 +37,9 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "datasets")
 
 OLD = ".old"
 """Ending of a folder that is about to be replaced."""
+
+LEFTOVER = re.compile(r"\.(?P<name>model|[\w-]+\.(json|jsonl|pt))(?P<ending>\.old|\.[a-z0-9_]{8})")
+"""What `replacing` and `replacing_folder` call their temporary files in a run folder (tempfile adds 8 characters)."""
 
 
 class Status(StrEnum):
@@ -172,12 +176,13 @@ class Run:
 
     def _clear_leftovers(self) -> None:
         """Put right what a killed writer left: half-made files, and a folder moved aside but not replaced."""
-        for old in self.folder.glob(f".*{OLD}"):
-            name = old.name.removeprefix(".").removesuffix(OLD)
-            if not (self.folder / name).exists():
-                os.replace(old, self.folder / name)
-        for leftover in [*self.folder.glob(f".*{OLD}"), *self.folder.glob(".*." + "?" * 8)]:  # as tempfile names them
-            if leftover.is_dir():
+        for leftover in self.folder.iterdir():
+            found = LEFTOVER.fullmatch(leftover.name)
+            if not found:
+                continue
+            if found["ending"] == OLD and not (self.folder / found["name"]).exists():
+                os.replace(leftover, self.folder / found["name"])
+            elif leftover.is_dir():
                 shutil.rmtree(leftover)
             else:
                 leftover.unlink()

@@ -1,19 +1,19 @@
 """Stage 1: fit a reward model to preference pairs. Read it top to bottom.
 
-The loop is TRL's RewardTrainer (Bradley-Terry loss: -log sigmoid(score of chosen - score of rejected)); ours are the
-data it gets, the rows it leaves, stop and resume, and what follows: scores normalised inside the weights, and the
-held-out report. Pairs go in tokenised, because given texts RewardTrainer would append EOS and drop long ones silently;
-a score is read at the last token of plain `tokenizer(prompt + response)`, as `models.py` decides.
+The loop is TRL's RewardTrainer (Bradley-Terry loss: -log sigmoid(score of chosen - score of
+rejected)); ours are the data it gets, the rows it leaves, stop and resume, and what follows: scores
+normalised inside the weights, and the held-out report. Pairs go in tokenised, because given texts
+RewardTrainer would append EOS and drop long ones silently; a score is read at the last token of
+plain `tokenizer(prompt + response)`, as `models.py` decides.
 
-Sources: Ziegler et al. 2019 (https://arxiv.org/abs/1909.08593: scores to mean 0 and variance 1 on the base's samples),
-Stiennon et al. 2020 (https://arxiv.org/abs/2009.01325).
+Sources: Ziegler et al. 2019 (https://arxiv.org/abs/1909.08593: scores to mean 0 and variance 1 on
+the base's samples), Stiennon et al. 2020 (https://arxiv.org/abs/2009.01325).
 """
 
 import logging
 import math
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,9 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from rlhf_demo.config import RewardConfig
-from rlhf_demo.errors import CheckpointError, DataError, TrainingDiverged
+from rlhf_demo.errors import TrainingDiverged
 from rlhf_demo.models import (
     SHARD_SIZE,
-    autocast,
-    last_norm_name,
     max_positions,
     new_reward_model,
     pick_device,
@@ -37,34 +35,30 @@ from rlhf_demo.models import (
 from rlhf_demo.preferences import SHIPPED, Pairs, load_pairs, split_by_prompt
 from rlhf_demo.reliability import format_report, held_out_report, pair_loss, rightness
 from rlhf_demo.runs import Run, StopRequested, read_json, replacing_folder, write_json
+from rlhf_demo.scoring import EncodedPairs, PairScorer, encode_pairs, normalise
 
 log = logging.getLogger(__name__)
 
 HELD_OUT_LOOKS = 3
-"""How often the held-out pairs are scored after the start, evenly spaced, the last time at the end."""
-
-SCORING_TOKENS = 2048
-"""Tokens scored at once, padding included: more are slower on a CPU, whose caches they overflow."""
+"""How often the held-out pairs are scored after the start, evenly spaced, the last time at the
+end.
+"""
 
 MAX_GRAD_NORM = 1.0
 ROW_FILE = "row.json"
-"""The metrics row of a checkpoint's step. Written last, so a checkpoint that a kill cut short lacks it."""
-
-
-@dataclass(frozen=True)
-class EncodedPairs:
-    """Token ids of prompt + response for each pair, cut at the left to the model's positions."""
-
-    chosen_ids: list[list[int]]
-    rejected_ids: list[list[int]]
-    cut: int  # how many of the texts lost their beginning
+"""The metrics row of a checkpoint's step. Written last, so a checkpoint that a kill cut short lacks
+it.
+"""
 
 
 def train_reward(config: RewardConfig, run: Run, resume: bool = False) -> None:
     """Train a reward model; rows, model and report go into the run folder.
 
     Args:
-        resume: go on from the run's last checkpoint, exactly; from the start where there is none yet.
+        config: the options.
+        run: the run's folder, made by `Run.create`.
+        resume: go on from the run's last checkpoint, exactly; from the start where there is none
+            yet.
 
     Raises:
         TrainingDiverged: loss or gradient stopped being finite; the last checkpoint is kept.
@@ -83,13 +77,16 @@ def train_reward(config: RewardConfig, run: Run, resume: bool = False) -> None:
         train = encode_pairs(train_pairs, tokenizer, max_positions(model))
         held_out = encode_pairs(held_out_pairs, tokenizer, max_positions(model))
         log.info(
-            "%d pairs to train on (%d texts cut), %d held out (%d texts cut), dropped: %s",
-            len(train_pairs), train.cut, len(held_out_pairs), held_out.cut, train_pairs.dropped or "none",
-        )  # fmt: skip
+            "%d pairs to train on, %d held out, %d texts cut, dropped: %s",
+            len(train_pairs),
+            len(held_out_pairs),
+            train.cut + held_out.cut,
+            train_pairs.dropped or "none",
+        )
 
         # 3. Train.
         checkpoints = run.folder / "checkpoints"
-        scorer = PairScorer(model, tokenizer.pad_token_id, dtype, run)
+        scorer = PairScorer(model, tokenizer.pad_token_id, dtype, run.check_stop)
         recorder = Recorder(run, scorer, held_out)
         trainer = build_trainer(config, model, tokenizer, train, recorder, checkpoints, dtype)
         last = last_checkpoint(checkpoints) if resume else None
@@ -104,11 +101,13 @@ def train_reward(config: RewardConfig, run: Run, resume: bool = False) -> None:
         margins = recorder.held_out_margins or scorer.margins(held_out)
         report = held_out_report(held_out_pairs, margins)
 
-        # 5. Normalise on the responses of the training pairs: for shipped pairs all samples of the base, unfiltered.
+        # 5. Normalise on the responses of the training pairs: for shipped pairs all samples of the
+        # base, unfiltered.
         scores = scorer.scores(train.chosen_ids + train.rejected_ids)
         mean, std = normalise(model, scores)
         report |= {
-            "score_mean": mean,  # of training's scores; the saved model gives (score - score_mean) / score_std
+            # Of the scores as trained; the saved model gives (score - score_mean) / score_std.
+            "score_mean": mean,
             "score_std": std,
             "train_pairs": len(train_pairs),
             "dropped": train_pairs.dropped,
@@ -122,7 +121,7 @@ def train_reward(config: RewardConfig, run: Run, resume: bool = False) -> None:
         shutil.rmtree(checkpoints, ignore_errors=True)
 
 
-# -- data ----------------------------------------------------------------------------------------------
+# -- data ------------------------------------------------------------------------------------------
 
 
 def load_both_sides(config: RewardConfig) -> tuple[Pairs, Pairs]:
@@ -132,70 +131,14 @@ def load_both_sides(config: RewardConfig) -> tuple[Pairs, Pairs]:
         DataError: the data cannot be read, or not be split.
     """
     if config.data != SHIPPED or config.split is not None:
-        return split_by_prompt(load_pairs(config.data, config.split), config.train_pairs, config.seed)
+        return split_by_prompt(
+            load_pairs(config.data, config.split), config.train_pairs, config.seed
+        )
     train = load_pairs(SHIPPED, "train")
     return train.select(range(min(config.train_pairs, len(train)))), load_pairs(SHIPPED, "heldout")
 
 
-def encode_pairs(pairs: Pairs, tokenizer: PreTrainedTokenizerBase, most_tokens: int) -> EncodedPairs:
-    """Tokenise prompt + response of both sides, nothing appended, cut at the left."""
-    cut = 0
-    sides = []
-    for responses in (pairs.chosen, pairs.rejected):
-        texts = [prompt + response for prompt, response in zip(pairs.prompts, responses, strict=True)]
-        ids = tokenizer(texts, truncation=False, verbose=False)["input_ids"]
-        cut += sum(len(row) > most_tokens for row in ids)
-        sides.append([row[-most_tokens:] for row in ids])
-    if not all(sides[0]) or not all(sides[1]):
-        raise DataError("a pair has no token left after the tokenizer: remove texts that it does not know")
-    return EncodedPairs(*sides, cut)
-
-
-# -- scoring -------------------------------------------------------------------------------------------
-
-
-class PairScorer:
-    """Scores token ids with the model under training, and heeds a wish to stop between batches."""
-
-    def __init__(self, model: nn.Module, pad_id: int, dtype: torch.dtype, run: Run) -> None:
-        self.model, self.pad_id, self.dtype, self.run = model, pad_id, dtype, run
-
-    @torch.no_grad()
-    def scores(self, ids: list[list[int]]) -> torch.Tensor:
-        """Score rows of token ids: float32 [rows] on the CPU, in the model's present units.
-
-        Raises:
-            StopRequested: somebody asked, between two batches.
-        """
-        device = next(self.model.parameters()).device
-        scores = torch.empty(len(ids))
-        # Rows of similar length together: half the padding, so half the work.
-        by_length = sorted(range(len(ids)), key=lambda index: len(ids[index]))
-        training = self.model.training
-        self.model.eval()
-        while by_length:
-            self.run.check_stop()
-            width = len(ids[by_length[-1]])
-            rows = [by_length.pop() for _ in range(min(len(by_length), max(1, SCORING_TOKENS // width)))]
-            batch = torch.full((len(rows), width), self.pad_id)  # [batch, time]
-            mask = torch.zeros_like(batch)
-            for place, row in enumerate(rows):
-                batch[place, : len(ids[row])] = torch.tensor(ids[row])
-                mask[place, : len(ids[row])] = 1
-            with autocast(device, self.dtype):
-                logits = self.model(input_ids=batch.to(device), attention_mask=mask.to(device), use_cache=False).logits
-            scores[rows] = logits[:, 0].float().cpu()
-        self.model.train(training)
-        return scores
-
-    def margins(self, pairs: EncodedPairs) -> list[float]:
-        """Return score(chosen) - score(rejected) for each pair."""
-        scores = self.scores(pairs.chosen_ids + pairs.rejected_ids)
-        chosen, rejected = scores.chunk(2)
-        return (chosen - rejected).tolist()
-
-
-# -- training ------------------------------------------------------------------------------------------
+# -- training --------------------------------------------------------------------------------------
 
 
 def build_trainer(
@@ -207,7 +150,9 @@ def build_trainer(
     checkpoints: Path,
     dtype: torch.dtype,
 ) -> Any:
-    """Set up TRL's RewardTrainer so that it does this and nothing else: no reports elsewhere, no prints, no dropout."""
+    """Set up TRL's RewardTrainer so that it does this and nothing else: no reports elsewhere, no
+    prints, no dropout.
+    """
     from datasets import Dataset  # noqa: PLC0415  (with trl: seconds and 470 MiB)
     from trl import RewardConfig as TRLRewardConfig  # noqa: PLC0415
     from trl import RewardTrainer  # noqa: PLC0415
@@ -238,7 +183,9 @@ def build_trainer(
     trainer = RewardTrainer(
         model=model,
         args=arguments,
-        train_dataset=Dataset.from_dict({"chosen_ids": train.chosen_ids, "rejected_ids": train.rejected_ids}),
+        train_dataset=Dataset.from_dict(
+            {"chosen_ids": train.chosen_ids, "rejected_ids": train.rejected_ids}
+        ),
         processing_class=tokenizer,
         callbacks=[recorder],
     )
@@ -247,7 +194,9 @@ def build_trainer(
 
 
 class Recorder(TrainerCallback):
-    """Writes a metrics row for each step, looks at the held-out pairs now and then, and heeds a wish to stop."""
+    """Writes a metrics row for each step, looks at the held-out pairs now and then, and heeds a
+    wish to stop.
+    """
 
     def __init__(self, run: Run, scorer: PairScorer, held_out: EncodedPairs) -> None:
         self.run, self.scorer, self.held_out = run, scorer, held_out
@@ -258,9 +207,17 @@ class Recorder(TrainerCallback):
         self.bar: tqdm | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Bring the rows in line with the checkpoint, and look at the held-out pairs before the first step."""
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="reward model", unit="step")
-        self.row = {"step": 0} if state.global_step == 0 else read_json(checkpoint_folder(args, state) / ROW_FILE)
+        """Bring the rows in line with the checkpoint, and look at the held-out pairs before the
+        first step.
+        """
+        self.bar = tqdm(
+            total=state.max_steps, initial=state.global_step, desc="reward model", unit="step"
+        )
+        self.row = (
+            {"step": 0}
+            if state.global_step == 0
+            else read_json(checkpoint_folder(args, state) / ROW_FILE)
+        )
         self.run.rewind(state.global_step - 1)
         # At the start, or where a stop cut short the look that belongs to the checkpoint's step.
         if self.is_look(state) and "heldout/loss" not in self.row:
@@ -271,8 +228,12 @@ class Recorder(TrainerCallback):
         """Start the clock."""
         self.step_started = time.perf_counter()
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
-        """Write the step's row; runs before the trainer saves, so the rows never lag behind a checkpoint."""
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any
+    ) -> None:
+        """Write the step's row; runs before the trainer saves, so the rows never lag behind a
+        checkpoint.
+        """
         if "loss" not in logs:  # the trainer's own summary at the end
             return
         row = {
@@ -296,7 +257,9 @@ class Recorder(TrainerCallback):
         self.row = row
         self.run.append("metrics", [row])
         self.bar.update()
-        self.bar.set_postfix(loss=f"{logs['loss']:.3f}", accuracy=f"{logs['accuracy']:.2f}", refresh=False)
+        self.bar.set_postfix(
+            loss=f"{logs['loss']:.3f}", accuracy=f"{logs['accuracy']:.2f}", refresh=False
+        )
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Mark the checkpoint as complete."""
@@ -308,7 +271,9 @@ class Recorder(TrainerCallback):
 
     def is_look(self, state: Any) -> bool:
         """Say whether the held-out pairs are scored after this step."""
-        return state.global_step in {round(state.max_steps * look / HELD_OUT_LOOKS) for look in range(HELD_OUT_LOOKS + 1)}
+        return state.global_step in {
+            round(state.max_steps * look / HELD_OUT_LOOKS) for look in range(HELD_OUT_LOOKS + 1)
+        }
 
     def look(self, step: int) -> dict[str, float]:
         """Return loss (nats per pair) and accuracy on the held-out pairs."""
@@ -316,7 +281,10 @@ class Recorder(TrainerCallback):
         loss = sum(map(pair_loss, margins)) / len(margins)
         if not math.isfinite(loss):
             raise TrainingDiverged(step, "heldout/loss", loss)
-        return {"heldout/loss": loss, "heldout/accuracy": sum(map(rightness, margins)) / len(margins)}
+        return {
+            "heldout/loss": loss,
+            "heldout/accuracy": sum(map(rightness, margins)) / len(margins),
+        }
 
 
 def checkpoint_folder(args: Any, state: Any) -> Path:
@@ -325,7 +293,9 @@ def checkpoint_folder(args: Any, state: Any) -> Path:
 
 
 def last_checkpoint(checkpoints: Path) -> Path | None:
-    """Return the newest complete checkpoint, or None; those that a kill left incomplete are removed."""
+    """Return the newest complete checkpoint, or None; those that a kill left incomplete are
+    removed.
+    """
     found = {int(folder.name.split("-")[1]): folder for folder in checkpoints.glob("checkpoint-*")}
     for step, folder in list(found.items()):
         if not (folder / ROW_FILE).is_file():
@@ -333,44 +303,13 @@ def last_checkpoint(checkpoints: Path) -> Path | None:
     return found[max(found)] if found else None
 
 
-# -- the result ----------------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def normalise(model: nn.Module, scores: torch.Tensor) -> tuple[float, float]:
-    """Change the weights so that these scores would have mean 0 and variance 1.
-
-    score = w . (norm(h) + b), with head w and the last norm's bias b. With w' = w / std and b' = b + delta, where
-    w' . delta = -mean / std, the score becomes (score - mean) / std; delta along w is the smallest such change.
-    A norm without bias (RMSNorm) leaves the mean where it is, which PPO's whitening does not mind.
-
-    Args:
-        scores: float32 [responses], of the model as it is.
-
-    Returns:
-        Mean and standard deviation of the scores before.
-
-    Raises:
-        CheckpointError: the scores are all the same, so the model has learnt nothing.
-    """
-    mean, std = scores.double().mean().item(), scores.double().std(correction=0).item()
-    if not std > 0:
-        raise CheckpointError(f"every score is {mean:.3g}, so they cannot be brought to variance 1: train longer or on other data")
-    head = _last(model, "score").weight  # [1, width]
-    bias = dict(model.get_submodule(last_norm_name(model)).named_parameters()).get("bias")
-    if bias is not None:
-        bias -= mean * head[0] / head[0].square().sum()
-    head /= std
-    return mean, std
-
-
-def _last(model: nn.Module, name: str) -> nn.Module:
-    """Return the linear layer of this name; peft keeps the original first and the trained copy after it."""
-    return [m for path, m in model.named_modules() if isinstance(m, nn.Linear) and name in path.split(".")][-1]
+# -- the result ------------------------------------------------------------------------------------
 
 
 def save_model(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write plain transformers or peft files; the adapter of peft holds the scoring head and the last norm too."""
+    """Write plain transformers or peft files; the adapter of peft holds the scoring head and the
+    last norm too.
+    """
     with replacing_folder(folder) as temporary:
         model.save_pretrained(temporary, max_shard_size=SHARD_SIZE)
         tokenizer.save_pretrained(temporary)

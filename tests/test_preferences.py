@@ -12,8 +12,20 @@ from rlhf_demo.errors import DataError
 from rlhf_demo.preferences import Pairs, implicit_prompt, load_pairs, load_prompts, split_by_prompt
 
 ROWS = [
-    {"prompt": "The film", "chosen": " is good.", "rejected": " is bad.", "margin": 2.5, "split": "train"},
-    {"prompt": "I went", "chosen": " home.", "rejected": " to, to the.", "margin": 0.5, "split": "heldout"},
+    {
+        "prompt": "The film",
+        "chosen": " is good.",
+        "rejected": " is bad.",
+        "margin": 2.5,
+        "split": "train",
+    },
+    {
+        "prompt": "I went",
+        "chosen": " home.",
+        "rejected": " to, to the.",
+        "margin": 0.5,
+        "split": "heldout",
+    },
 ]
 
 
@@ -48,7 +60,7 @@ def write_parquet(path, rows):
     return str(path)
 
 
-# -- formats -------------------------------------------------------------------------------------------
+# -- formats ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -63,7 +75,11 @@ def write_parquet(path, rows):
 )
 def test_load_pairs_gives_the_same_from_every_format(tmp_path, name, write):
     assert load_pairs(write(tmp_path / name, ROWS)) == Pairs(
-        ["The film", "I went"], [" is good.", " home."], [" is bad.", " to, to the."], [2.5, 0.5], {}
+        ["The film", "I went"],
+        [" is good.", " home."],
+        [" is bad.", " to, to the."],
+        [2.5, 0.5],
+        {},
     )
 
 
@@ -84,7 +100,10 @@ def test_load_pairs_shipped_reads_the_checkpoints_folder(tmp_path, monkeypatch):
 
 
 def test_load_pairs_without_margins_has_none(tmp_path):
-    assert load_pairs(write_jsonl(tmp_path / "a.jsonl", [{"chosen": "a", "rejected": "b"}])).margins is None
+    assert (
+        load_pairs(write_jsonl(tmp_path / "a.jsonl", [{"chosen": "a", "rejected": "b"}])).margins
+        is None
+    )
 
 
 def test_csv_numbers_and_na_stay_text(tmp_path):
@@ -92,7 +111,7 @@ def test_csv_numbers_and_na_stay_text(tmp_path):
     assert load_pairs(write_csv(tmp_path / "a.csv", rows)).rejected == ["NA"]
 
 
-# -- prompts of pairs ----------------------------------------------------------------------------------
+# -- prompts of pairs ------------------------------------------------------------------------------
 
 
 def test_explicit_prompt_that_both_repeat_is_taken_off(tmp_path):
@@ -110,8 +129,13 @@ def test_explicit_prompt_that_one_repeats_stays(tmp_path):
     ("chosen", "rejected", "prompt"),
     [
         # A dialogue is cut after the last turn that both share, though the answers begin alike.
-        ("\n\nHuman: Hi\n\nAssistant: Oh no.", "\n\nHuman: Hi\n\nAssistant: Oh yes.", "\n\nHuman: Hi\n\nAssistant:"),
-        # Plain texts are cut at the last whitespace, so no word is torn: "go" and "good" share letters only.
+        (
+            "\n\nHuman: Hi\n\nAssistant: Oh no.",
+            "\n\nHuman: Hi\n\nAssistant: Oh yes.",
+            "\n\nHuman: Hi\n\nAssistant:",
+        ),
+        # Plain texts are cut at the last whitespace, so no word is torn: "go" and "good" share
+        # letters only.
         ("It is good", "It is going", "It is"),
         ("It is", "It is going", "It"),
         ("good", "going", ""),
@@ -128,7 +152,7 @@ def test_load_pairs_with_implicit_prompt_keeps_the_whole_text(tmp_path):
     assert (pairs.prompts, pairs.chosen, pairs.rejected) == (["It is"], [" good"], [" going"])
 
 
-# -- bad rows ------------------------------------------------------------------------------------------
+# -- bad rows --------------------------------------------------------------------------------------
 
 GOOD = {"prompt": "a", "chosen": "b", "rejected": "c"}
 
@@ -136,11 +160,17 @@ GOOD = {"prompt": "a", "chosen": "b", "rejected": "c"}
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"prompt": "a", "chosen": "b"}, "row 2: column 'rejected' is missing, there are prompt, chosen"),
+        (
+            {"prompt": "a", "chosen": "b"},
+            "row 2: column 'rejected' is missing, there are prompt, chosen",
+        ),
         ({**GOOD, "chosen": None}, "row 2: column 'chosen' is null"),
         ({**GOOD, "prompt": None}, "row 2: column 'prompt' is null"),
         ({**GOOD, "chosen": 7}, "row 2: column 'chosen' is 7, not text"),
-        ({**GOOD, "chosen": [{"role": "user", "content": "x"}]}, "row 2: column 'chosen' is a list of messages"),
+        (
+            {**GOOD, "chosen": [{"role": "user", "content": "x"}]},
+            "row 2: column 'chosen' is a list of messages",
+        ),
         ({**GOOD, "chosen": "d", "margin": "big"}, "row 2: column 'margin' is 'big'"),
         ({**GOOD, "chosen": "d", "margin": True}, "row 2: column 'margin' is True"),
         (["a", "b"], "row 2 is .* not an object"),
@@ -172,7 +202,12 @@ def test_parquet_row_with_null_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.csv", b'chosen,rejected\n"a,b\n'), ("a.jsonl", b"\xff\xfe"), ("a.jsonl.gz", b"no gzip"), ("a.parquet", b"no")],
+    [
+        ("a.csv", b'chosen,rejected\n"a,b\n'),
+        ("a.jsonl", b"\xff\xfe"),
+        ("a.jsonl.gz", b"no gzip"),
+        ("a.parquet", b"no"),
+    ],
 )
 def test_damaged_file_is_one_sentence(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
@@ -203,7 +238,7 @@ def test_pairs_of_unequal_columns_are_refused():
         Pairs(["a"], ["b", "c"], ["d"])
 
 
-# -- sources that are not there ------------------------------------------------------------------------
+# -- sources that are not there --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("source", ["nothing.jsonl", "/no/such/pairs", "./pairs", "a b", "a/b/c"])
@@ -222,17 +257,21 @@ def test_missing_shipped_pairs_say_how_to_get_them(tmp_path, monkeypatch):
 def test_unreachable_hub_is_one_sentence_within_three_seconds(monkeypatch):
     monkeypatch.setattr(preferences, "hub_refusal", lambda name, kind: "the Hub cannot be reached")
     started = time.perf_counter()
-    with pytest.raises(DataError, match="'nobody/nothing' cannot be had: the Hub cannot be reached"):
+    with pytest.raises(
+        DataError, match="'nobody/nothing' cannot be had: the Hub cannot be reached"
+    ):
         load_pairs("nobody/nothing")
     assert time.perf_counter() - started < 3
 
 
-# -- split by prompt -----------------------------------------------------------------------------------
+# -- split by prompt -------------------------------------------------------------------------------
 
 
 def pairs_on(prompts):
     numbers = range(len(prompts))
-    return Pairs(prompts, [f"c{n}" for n in numbers], [f"r{n}" for n in numbers], [float(n) for n in numbers])
+    return Pairs(
+        prompts, [f"c{n}" for n in numbers], [f"r{n}" for n in numbers], [float(n) for n in numbers]
+    )
 
 
 def test_split_by_prompt_has_no_prompt_on_both_sides_and_every_pair_once():
@@ -259,7 +298,7 @@ def test_split_of_pairs_on_one_prompt_is_an_error():
         split_by_prompt(pairs_on(["same"] * 10), 5, seed=0)
 
 
-# -- prompts -------------------------------------------------------------------------------------------
+# -- prompts ---------------------------------------------------------------------------------------
 
 
 def test_load_prompts_from_text_has_one_a_line(tmp_path):
@@ -268,7 +307,10 @@ def test_load_prompts_from_text_has_one_a_line(tmp_path):
 
 
 def test_load_prompts_from_jsonl_respects_the_split_where_there_is_one(tmp_path):
-    path = write_jsonl(tmp_path / "a.jsonl", [{"prompt": "a", "split": "train"}, {"prompt": "b", "split": "heldout"}])
+    path = write_jsonl(
+        tmp_path / "a.jsonl",
+        [{"prompt": "a", "split": "train"}, {"prompt": "b", "split": "heldout"}],
+    )
     assert load_prompts(path, "heldout") == ["b"]
     assert load_prompts(write_jsonl(tmp_path / "b.jsonl", [{"prompt": "a"}]), "heldout") == ["a"]
 
@@ -280,7 +322,8 @@ def test_load_prompts_shipped_reads_the_checkpoints_folder(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("\n", "no prompt"), ('{"text": "a"}\n', "row 1: column 'prompt' is missing")]
+    ("content", "message"),
+    [("\n", "no prompt"), ('{"text": "a"}\n', "row 1: column 'prompt' is missing")],
 )
 def test_load_prompts_of_unusable_file_is_an_error(tmp_path, content, message):
     (tmp_path / "a.jsonl").write_text(content)

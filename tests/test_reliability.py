@@ -19,7 +19,8 @@ LN3 = math.log(3)  # sigmoid(ln 3) = 3 / (1 + 3) = 0.75
 
 def test_wilson_interval_of_8_in_10_equals_hand_working():
     # z = 1.959964, z^2 = 3.841459; centre = (0.8 + 0.192073) / 1.384146 = 0.716740
-    # half = 1.959964 / 1.384146 * sqrt(0.8 * 0.2 / 10 + 3.841459 / 400) = 1.416010 * 0.160011 = 0.226577
+    # half = 1.959964 / 1.384146 * sqrt(0.8 * 0.2 / 10 + 3.841459 / 400) = 1.416010 * 0.160011 =
+    # 0.226577
     assert wilson_interval(8, 10) == pytest.approx((0.490163, 0.943317), abs=2e-6)
 
 
@@ -33,7 +34,9 @@ def test_wilson_interval_without_trials_knows_nothing():
     assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize(("margin", "loss"), [(0.0, math.log(2)), (LN3, -math.log(0.75)), (-LN3, -math.log(0.25))])
+@pytest.mark.parametrize(
+    ("margin", "loss"), [(0.0, math.log(2)), (LN3, -math.log(0.75)), (-LN3, -math.log(0.25))]
+)
 def test_pair_loss_equals_minus_log_sigmoid(margin, loss):
     assert pair_loss(margin) == pytest.approx(loss)
 
@@ -53,20 +56,33 @@ def test_reliability_table_compares_sureness_with_how_often_it_is_right():
 
 
 def test_reliability_table_keeps_pairs_of_full_sureness():
-    assert reliability_table([1e4]) == [{"low": 0.9, "high": 1.0, "predicted": 1.0, "observed": 1.0, "pairs": 1}]
+    assert reliability_table([1e4]) == [
+        {"low": 0.9, "high": 1.0, "predicted": 1.0, "observed": 1.0, "pairs": 1}
+    ]
 
 
 def test_quartile_table_sorts_by_the_raters_margin():
-    # Sorted by size: 0.1 wrong, 0.2 right | 0.3 wrong, 0.4 wrong | 0.5 right, 0.6 right | 0.7 right, 0.8 wrong
+    # Sorted by size: 0.1 wrong, 0.2 right | 0.3 wrong, 0.4 wrong | 0.5 right, 0.6 right | 0.7
+    # right, 0.8 wrong
     table = quartile_table([0.5, -0.1, 0.8, 0.2, 0.3, 0.7, 0.4, 0.6], [1, 0, 0, 1, 0, 1, 0, 1])
     assert [row["accuracy"] for row in table] == [0.5, 0.0, 1.0, 0.5]
-    assert [(row["low"], row["high"]) for row in table] == [(0.1, 0.2), (0.3, 0.4), (0.5, 0.6), (0.7, 0.8)]
+    assert [(row["low"], row["high"]) for row in table] == [
+        (0.1, 0.2),
+        (0.3, 0.4),
+        (0.5, 0.6),
+        (0.7, 0.8),
+    ]
     assert [row["pairs"] for row in table] == [2, 2, 2, 2]
 
 
 @pytest.fixture
 def report():
-    pairs = Pairs(["p"] * 4, ["long one", "ab", "a", "same"], ["short", "abc", "b", "size"], [1.0, 2.0, 3.0, 4.0])
+    pairs = Pairs(
+        ["p"] * 4,
+        ["long one", "ab", "a", "same"],
+        ["short", "abc", "b", "size"],
+        [1.0, 2.0, 3.0, 4.0],
+    )
     return held_out_report(pairs, [LN3, -LN3, -1.0, 0.0])
 
 
@@ -97,6 +113,8 @@ def test_held_out_report_without_rater_margins_has_no_quartiles():
 
 def test_format_report_shows_accuracy_interval_and_baselines(report):
     text = format_report(report)
-    assert "0.375" in text and f"{report['accuracy_low']:.3f} to {report['accuracy_high']:.3f}" in text
+    assert (
+        "0.375" in text and f"{report['accuracy_low']:.3f} to {report['accuracy_high']:.3f}" in text
+    )
     assert "the longer one wins 0.500" in text and "0.693" in text
     assert "preferred ab" in text

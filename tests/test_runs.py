@@ -330,10 +330,12 @@ def test_what_a_killed_writer_left_half_done_is_cleared_by_the_next(run):
     with open(run.folder / ".checkpoint.pt.a1b2c3d4", "w") as file:
         file.write("half")
     (run.folder / ".model.e5f6_7g8").mkdir()
-    (run.folder / ".gitignore").write_text("*")  # the user's own
+    own = [".bashrc.old", ".gitignore", ".notes.abcdefgh"]
+    for name in own:
+        (run.folder / name).write_text("the user's own")
     with run.recording():
         pass
-    assert [name for name in os.listdir(run.folder) if name.startswith(".")] == [".gitignore"]
+    assert sorted(name for name in os.listdir(run.folder) if name.startswith(".")) == own
 
 
 # -- lists -----------------------------------------------------------------------------------------

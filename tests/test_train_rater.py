@@ -169,17 +169,17 @@ def test_share_has_the_wilson_interval():
 
 
 def test_rater_learns_and_its_files_are_a_plain_adapter(tmp_path, options, tiny_model_folder):
-    config, run = start(tmp_path / "run", options | {"total_steps": 20})
+    config, run = start(tmp_path / "run", options | {"total_steps": 40})
     train_rater(config, run)
 
     rows = run.read("metrics")
-    assert [row["step"] for row in rows] == list(range(1, 21))
+    assert [row["step"] for row in rows] == list(range(1, 41))
     assert rows[0]["rater/loss"] > 0.6 and rows[-1]["rater/loss"] < 0.3
     assert rows[-1]["rater/accuracy"] == 1.0
     assert run.status["status"] == Status.FINISHED
 
     report = json.loads((run.folder / "report.json").read_text())
-    assert report["steps"] == 20 and report["snippet_words"] == 40
+    assert report["steps"] == 40 and report["snippet_words"] == 40
     for name in ("snippets", "whole_reviews"):
         # 2 of 2; Wilson's lower end is n / (n + z^2) = 2 / 5.8415
         assert report[name]["accuracy"] == 1.0 and report[name]["reviews"] == 2
@@ -200,7 +200,9 @@ def test_rater_learns_and_its_files_are_a_plain_adapter(tmp_path, options, tiny_
     settings = json.loads((run.model_folder / "adapter_config.json").read_text())
     assert settings["base_model_name_or_path"] == str(tiny_model_folder)
     scorer = load_reward_model(str(run.folder), device=CPU)
-    liked, disliked = scorer(["It was", "It was"], [" good fun.", " bad and dull."])
+    liked, disliked = scorer(
+        ["It was", "It was"], [" good fun to watch.", " bad and dull to watch."]
+    )
     assert liked > 0 > disliked
 
 

@@ -1,44 +1,47 @@
-"""The reward model's training: rows, stop and resume, normalised scores, files that plain libraries load."""
+"""The reward model's training: rows, stop and resume, normalised scores, files that plain libraries
+load.
+"""
 
 import json
 import math
+from functools import partial
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, GPT2Config
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 
-from rlhf_demo import preferences, train_reward as module
+from rlhf_demo import preferences
+from rlhf_demo import train_reward as module
 from rlhf_demo.config import RewardConfig
 from rlhf_demo.errors import TrainingDiverged
-from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.models import load_reward_model, load_tokenizer, new_reward_model
 from rlhf_demo.preferences import Pairs, load_pairs, split_by_prompt
 from rlhf_demo.runs import Run, Status
-from rlhf_demo.train_reward import encode_pairs, last_checkpoint, load_both_sides, normalise, train_reward
+from rlhf_demo.scoring import encode_pairs, normalise
+from rlhf_demo.train_reward import (
+    last_checkpoint,
+    load_both_sides,
+    train_reward,
+)
 
 STEPS = 6  # 24 pairs in batches of 4
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="session")
-def tiny_model_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    tokenizer = AutoTokenizer.from_pretrained(CHECKPOINTS / "gpt2-mini")
-    torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=len(tokenizer), n_layer=2, n_embd=32, n_head=4, n_positions=64,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def pairs_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("pairs") / "pairs.jsonl"
     rows = [
-        {"prompt": f"Film {n} was", "chosen": " so" * (n % 3) + " good", "rejected": " so, so bad", "margin": n / 10}
+        {
+            "prompt": f"Film {n} was",
+            "chosen": " so" * (n % 3) + " good",
+            "rejected": " so, so bad",
+            "margin": n / 10,
+        }
         for n in range(36)
     ]
     rows += [rows[0], {**rows[1], "prompt": "long " * 80}]
@@ -46,16 +49,24 @@ def pairs_file(tmp_path_factory):
     return path
 
 
+def make_config(model, data, **changes):
+    options = {
+        "model": str(model),
+        "data": str(data),
+        "train_pairs": 24,
+        "batch_size": 4,
+        "warmup_steps": 2,
+        "learning_rate": 1e-2,
+        "lora_rank": 4,
+        "checkpoint_every": 2,
+        "dtype": "float32",
+    }
+    return RewardConfig(**options | changes)
+
+
 @pytest.fixture
 def config(tiny_model_folder, pairs_file):
-    def make(**changes):
-        options = {
-            "model": str(tiny_model_folder), "data": str(pairs_file), "train_pairs": 24, "batch_size": 4,
-            "warmup_steps": 2, "learning_rate": 1e-2, "lora_rank": 4, "checkpoint_every": 2, "dtype": "float32",
-        }  # fmt: skip
-        return RewardConfig(**options | changes)
-
-    return make
+    return partial(make_config, tiny_model_folder, pairs_file)
 
 
 def new_run(folder, config):
@@ -67,17 +78,16 @@ def finished(tmp_path_factory, tiny_model_folder, pairs_file):
     """Two finished runs: with LoRA and with all weights."""
     runs = {}
     for name, rank in {"lora": 4, "full": 0}.items():
-        config = RewardConfig(
-            model=str(tiny_model_folder), data=str(pairs_file), train_pairs=24, batch_size=4, warmup_steps=2,
-            learning_rate=1e-2, lora_rank=rank, checkpoint_every=2, dtype="float32",
-        )  # fmt: skip
+        config = make_config(tiny_model_folder, pairs_file, lora_rank=rank)
         runs[name] = new_run(tmp_path_factory.mktemp("runs") / name, config)
         train_reward(config, runs[name])
     return runs
 
 
 def without_times(rows):
-    return [{key: value for key, value in row.items() if not key.startswith("time/")} for row in rows]
+    return [
+        {key: value for key, value in row.items() if not key.startswith("time/")} for row in rows
+    ]
 
 
 def weights(run):
@@ -95,7 +105,7 @@ def plain_model(run, kind, base):
     return PeftModel.from_pretrained(model, run.model_folder).eval()
 
 
-# -- a finished run ------------------------------------------------------------------------------------
+# -- a finished run --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["lora", "full"])
@@ -103,7 +113,12 @@ def test_finished_run_has_one_row_a_step_and_held_out_looks_from_start_to_end(fi
     rows = finished[kind].read("metrics")
     assert [row["step"] for row in rows] == list(range(STEPS + 1))
     for row in rows[1:]:
-        assert {"reward/loss", "reward/accuracy", "reward/margin", "time/step_seconds"} <= row.keys()
+        assert {
+            "reward/loss",
+            "reward/accuracy",
+            "reward/margin",
+            "time/step_seconds",
+        } <= row.keys()
     looks = [row["step"] for row in rows if "heldout/loss" in row]
     assert looks[0] == 0 and looks[-1] == STEPS and len(looks) == module.HELD_OUT_LOOKS + 1
     assert finished[kind].status["status"] == Status.FINISHED
@@ -145,8 +160,12 @@ def test_score_is_the_same_alone_in_a_batch_padded_left_or_right_and_by_plain_li
     model = plain_model(finished[kind], kind, tiny_model_folder)
     tokenizer = AutoTokenizer.from_pretrained(finished[kind].model_folder)
     texts = ["Film 1 was good.", "Film 2 was bad, so bad. I left early and went home.", "Well."]
-    alone = torch.stack([model(**tokenizer(text, return_tensors="pt")).logits[0, 0] for text in texts])
-    right = model(**tokenizer(texts, padding=True, padding_side="right", return_tensors="pt")).logits[:, 0]
+    alone = torch.stack(
+        [model(**tokenizer(text, return_tensors="pt")).logits[0, 0] for text in texts]
+    )
+    right = model(
+        **tokenizer(texts, padding=True, padding_side="right", return_tensors="pt")
+    ).logits[:, 0]
     batch = tokenizer(texts, padding=True, padding_side="left", return_tensors="pt")
     positions = (batch["attention_mask"].cumsum(-1) - 1).clamp_min(0)
     left = model(**batch, position_ids=positions).logits[:, 0]
@@ -165,7 +184,7 @@ def test_adapter_names_its_base_and_holds_head_and_last_norm(finished, tiny_mode
     assert any("score" in name for name in names) and any("ln_f.bias" in name for name in names)
 
 
-# -- stop and resume -----------------------------------------------------------------------------------
+# -- stop and resume -------------------------------------------------------------------------------
 
 
 class Killed(BaseException):
@@ -179,7 +198,9 @@ def assert_equal_runs(run, other):
 
 
 @pytest.mark.parametrize("step", [1, 3])  # 1 is before the first checkpoint
-def test_killed_run_resumed_equals_one_that_ran_through(finished, config, tmp_path, monkeypatch, step):
+def test_killed_run_resumed_equals_one_that_ran_through(
+    finished, config, tmp_path, monkeypatch, step
+):
     run = new_run(tmp_path / "run", config())
     append = Run.append
 
@@ -216,18 +237,21 @@ def test_stopped_run_resumed_equals_one_that_ran_through(finished, config, tmp_p
     assert_equal_runs(run, finished["full"])
 
 
-def test_run_stopped_while_scoring_and_resumed_equals_one_that_ran_through(finished, config, tmp_path, monkeypatch):
+def test_run_stopped_while_scoring_and_resumed_equals_one_that_ran_through(
+    finished, config, tmp_path, monkeypatch
+):
     run = new_run(tmp_path / "run", config())
     scores = module.PairScorer.scores
-    # Looks come at steps 0, 2, 4, 6, then the normalisation. Which scoring of a session is interrupted, and the last step:
-    # the look at 0; the look at 2; that same look made up for; all looks done, the normalisation.
+    # Looks come at steps 0, 2, 4, 6, then the normalisation. Which scoring of a session is
+    # interrupted, and the last step: # the look at 0; the look at 2; that same look made up for;
+    # all looks done, the normalisation.
     for interrupted, step in [(1, 0), (2, 2), (1, 2), (4, 6)]:
         calls = []
 
         def scores_or_stop(self, ids, calls=calls, interrupted=interrupted):
             calls.append(1)
             if len(calls) == interrupted:
-                self.run.request_stop()
+                run.request_stop()
             return scores(self, ids)
 
         monkeypatch.setattr(module.PairScorer, "scores", scores_or_stop)
@@ -240,14 +264,21 @@ def test_run_stopped_while_scoring_and_resumed_equals_one_that_ran_through(finis
     assert_equal_runs(run, finished["lora"])
 
 
-# -- divergence ----------------------------------------------------------------------------------------
+# -- divergence ------------------------------------------------------------------------------------
 
 
 def test_loss_that_is_not_finite_ends_the_run_with_step_and_metric(config, tmp_path, monkeypatch):
     on_log = module.Recorder.on_log
 
     def diverge(self, args, state, control, logs, **kwargs):
-        on_log(self, args, state, control, {**logs, "loss": math.nan} if state.global_step == 3 else logs, **kwargs)
+        on_log(
+            self,
+            args,
+            state,
+            control,
+            {**logs, "loss": math.nan} if state.global_step == 3 else logs,
+            **kwargs,
+        )
 
     monkeypatch.setattr(module.Recorder, "on_log", diverge)
     run = new_run(tmp_path / "run", config())
@@ -269,13 +300,15 @@ def test_model_with_broken_weights_ends_before_the_first_step(config, tmp_path, 
         train_reward(config(model=str(broken)), run)
 
 
-# -- parts ---------------------------------------------------------------------------------------------
+# -- parts -----------------------------------------------------------------------------------------
 
 
 def test_encode_pairs_appends_nothing_and_cuts_at_the_left_with_a_count(tiny_model_folder):
     tokenizer = load_tokenizer(tiny_model_folder)
     pairs = Pairs(["Film was", "One two three four"], [" good", " five"], [" bad", " six"])
-    whole = [tokenizer(p + c)["input_ids"] for p, c in zip(pairs.prompts, pairs.chosen, strict=True)]
+    whole = [
+        tokenizer(p + c)["input_ids"] for p, c in zip(pairs.prompts, pairs.chosen, strict=True)
+    ]
     assert encode_pairs(pairs, tokenizer, 64).chosen_ids == whole
     encoded = encode_pairs(pairs, tokenizer, len(whole[0]))
     assert encoded.chosen_ids == [whole[0], whole[1][-len(whole[0]) :]]
@@ -288,7 +321,9 @@ def test_normalise_moves_every_score_by_mean_and_scale(tiny_model_folder, rank):
     torch.manual_seed(0)
     model, tokenizer = new_reward_model(str(tiny_model_folder), lora_rank=rank, device=CPU)
     model.eval()
-    batch = tokenizer(["Film was good.", "Film was bad.", "Well."], padding=True, return_tensors="pt")
+    batch = tokenizer(
+        ["Film was good.", "Film was bad.", "Well."], padding=True, return_tensors="pt"
+    )
     before = model(**batch).logits[:, 0]
     mean, std = normalise(model, torch.tensor([1.0, 3.0]))
     assert (mean, std) == (2.0, 1.0)  # of 1 and 3
@@ -297,9 +332,17 @@ def test_normalise_moves_every_score_by_mean_and_scale(tiny_model_folder, rank):
     assert torch.allclose(model(**batch).logits[:, 0], (before - 2.0) / 4.0, atol=1e-5)
 
 
-def test_shipped_pairs_keep_their_split_and_own_data_is_split_by_prompt(tmp_path, monkeypatch, config):
+def test_shipped_pairs_keep_their_split_and_own_data_is_split_by_prompt(
+    tmp_path, monkeypatch, config
+):
     rows = [
-        {"prompt": f"p{n}", "chosen": "a", "rejected": "b", "split": "train" if n < 7 else "heldout"} for n in range(10)
+        {
+            "prompt": f"p{n}",
+            "chosen": "a",
+            "rejected": "b",
+            "split": "train" if n < 7 else "heldout",
+        }
+        for n in range(10)
     ]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setattr(preferences, "CHECKPOINTS", tmp_path)
@@ -307,3 +350,9 @@ def test_shipped_pairs_keep_their_split_and_own_data_is_split_by_prompt(tmp_path
     assert (train.prompts, held_out.prompts) == (["p0", "p1", "p2", "p3", "p4"], ["p7", "p8", "p9"])
     train, held_out = load_both_sides(config(data=str(tmp_path / "pairs.jsonl"), train_pairs=5))
     assert (len(train), len(held_out)) == (5, 5)
+
+
+def test_finished_run_resumed_stays_as_it_is(finished, config):
+    before = (finished["lora"].folder / "metrics.jsonl").read_bytes()
+    train_reward(config(), finished["lora"], resume=True)
+    assert (finished["lora"].folder / "metrics.jsonl").read_bytes() == before

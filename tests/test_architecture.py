@@ -1,0 +1,149 @@
+"""Who may import whom. The tables here are the architecture."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import rlhf_demo
+
+PACKAGE = Path(rlhf_demo.__file__).parent
+REPOSITORY = PACKAGE.parent
+
+# Module -> what it may import of this package, at its top or inside a function.
+ALLOWED = {
+    "__init__": set(),
+    # Standard library only.
+    "errors": set(),
+    "metrics": set(),
+    "config": {"errors"},
+    "runs": {"errors"},
+    "locate": {"errors"},
+    # Texts and data.
+    "preferences": {"errors", "locate"},
+    "reliability": {"preferences"},
+    "texts": {"errors"},
+    "corpus": {"errors"},
+    "packing": {"errors", "corpus"},
+    # Models and what is done with them.
+    "objectives": {"errors"},
+    "loading": {"errors", "locate"},
+    "models": {"errors", "loading", "locate", "runs"},
+    "new_gpt2": {"errors", "loading", "locate", "models", "runs"},
+    "scoring": {"errors", "models", "preferences"},
+    "raters": {"errors", "models"},
+    "rollout": {"errors", "models", "objectives"},
+    "evaluate": {"models", "rollout"},
+    # The stages.
+    "train_base": {
+        "config", "corpus", "errors", "models", "new_gpt2", "packing", "runs", "texts",
+    },
+    "train_rater": {"config", "corpus", "errors", "loading", "models", "reliability", "runs", "texts"},
+    "make_pairs": {"config", "errors", "models", "preferences", "raters", "rollout", "runs"},
+    "train_reward": {"config", "errors", "models", "preferences", "reliability", "runs", "scoring"},
+    "train_ppo": {
+        "config", "errors", "evaluate", "models", "objectives", "preferences", "rollout", "runs",
+    },
+    "generate": {"config", "models", "preferences", "rollout"},
+    "compare": {"config", "evaluate", "models", "preferences", "reliability", "rollout"},
+    "quickstart": {
+        "compare", "config", "make_pairs", "models", "raters", "reliability", "runs",
+        "train_ppo", "train_reward",
+    },
+    # The command line: these at its top, any other inside a handler.
+    "__main__": {"config", "errors", "locate", "runs"},
+}  # fmt: skip
+
+STANDARD_LIBRARY_ONLY = {"errors", "metrics", "config", "runs", "locate", "__main__", "__init__"}
+NEVER_AT_THE_TOP = {"trl", "peft", "datasets", "gradio", "huggingface_hub", "plotly"}
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+MOST_LINES = 400
+
+
+def imports(module, *, top_only=False):
+    """Yield (package, module) of each import: ("rlhf_demo", "runs"), ("torch", "nn")."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    nodes = []
+    waiting = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        nodes.append(node)
+        if not (top_only and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+            waiting += ast.iter_child_nodes(node)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                package, _, rest = alias.name.partition(".")
+                yield package, rest
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            package, _, rest = node.module.partition(".")
+            for alias in node.names:
+                yield package, rest or alias.name
+
+
+def own_imports(module, **how):
+    return {name.split(".")[0] for package, name in imports(module, **how) if package == "rlhf_demo"}
+
+
+def test_table_names_the_modules_that_there_are():
+    assert sorted(ALLOWED) == MODULES
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_imports_only_what_lies_below_it(module):
+    found = own_imports(module, top_only=module == "__main__")
+    beyond = found - ALLOWED[module]
+    assert not beyond, f"{module} imports {sorted(beyond)}"
+
+
+def test_table_has_no_circle():
+    done = set()
+    while len(done) < len(ALLOWED):
+        free = {module for module, below in ALLOWED.items() if module not in done and below <= done}
+        assert free, f"these import each other: {sorted(set(ALLOWED) - done)}"
+        done |= free
+
+
+@pytest.mark.parametrize("module", sorted(STANDARD_LIBRARY_ONLY))
+def test_instant_module_needs_the_standard_library_only(module):
+    """Else --help would be slow; what a function imports when it is called does not count."""
+    found = {package for package, _ in imports(module, top_only=True)} - {"rlhf_demo"}
+    assert found <= set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_slow_libraries_are_never_imported_at_the_top(module):
+    found = {package for package, _ in imports(module, top_only=True)}
+    assert not found & NEVER_AT_THE_TOP
+
+
+def test_pure_mathematics_needs_torch_only():
+    found = {package for package, _ in imports("objectives")} - {"rlhf_demo"}
+    assert found - set(sys.stdlib_module_names) == {"torch"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_engine_knows_no_page(module):
+    found = set(imports(module))
+    assert not {package for package, _ in found} & {"gradio", "plotly"}
+    assert not {name.split(".")[0] for package, name in found if package == "rlhf_demo"} & {"ui", "jobs"}
+
+
+@pytest.mark.parametrize("folder", ["rlhf_demo", "tests", "bench"])
+def test_files_stay_short(folder):
+    lengths = {
+        path.name: path.read_text(encoding="utf-8").count("\n")
+        for path in (REPOSITORY / folder).glob("*.py")
+        if path.name != "trl_ppo.py"  # the peer's benchmark, kept word for word
+    }
+    assert not {name: lines for name, lines in lengths.items() if lines > MOST_LINES}
+
+
+def test_only_the_command_line_prints():
+    """Pages and tests call the same functions; what they have to say goes into the run folder."""
+    for module in set(MODULES) - {"__main__"}:
+        tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+        calls = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+        assert "print" not in calls, module
