@@ -1,9 +1,10 @@
-"""Our engine on the work that trl_ppo.py states; started by ppo_vs_trl.py, in a process of its own.
+"""Our engine on the work that trl_ppo.py states; ppo_vs_trl.py starts it, a process of its own.
 
-The real trainer does it: `PPOTrainer.run_step` with 64 prompts of 8 tokens, 32 sampled tokens each, 4 PPO epochs in
-minibatches of 16, temperature 1, a reference and a reward model of the policy's own size. The reward model reads
-text, as it does in every run of ours, so decoding and encoding are in the time. One thing is changed: no token ends
-a response. The last line printed is JSON, with the names that trl_ppo.py uses.
+The real trainer does it: `PPOTrainer.run_step` with 64 prompts of 8 tokens, 32 sampled tokens each,
+4 PPO epochs in minibatches of 16, temperature 1, a reference and a reward model of the policy's own
+size. The reward model reads text, as in every run of ours, so tokenising is in the time.
+One thing is changed: no token ends a response. The last line printed is JSON, with the names that
+trl_ppo.py uses; the first step is left out as warm-up.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from rlhf_demo.config import DEVICES, DTYPES, PPOConfig
 from rlhf_demo.locate import locate
 from rlhf_demo.models import RewardModel, load_tokenizer, new_reward_model, pick_device, pick_dtype
 from rlhf_demo.preferences import SHIPPED, load_prompts
+from rlhf_demo.rollout import sample
 from rlhf_demo.runs import Run
 
 PROMPT_TOKENS, RESPONSE_TOKENS, BATCH, MINIBATCHES, PPO_EPOCHS = 8, 32, 64, 4, 4
@@ -32,15 +34,16 @@ def main() -> None:
     """Run one warm-up step and the timed ones, and print what they took."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--policy", required=True, help="folder of a causal LM with its tokenizer")
-    parser.add_argument("--steps", type=int, default=5, help="timed PPO steps, after one warm-up step")
-    parser.add_argument("--lora-rank", type=int, default=0, help="rank of the LoRA adapter; 0 trains all weights")
+    parser.add_argument("--steps", type=int, default=5, help="timed steps, after one warm-up step")
+    parser.add_argument("--lora-rank", type=int, default=0, help="0 trains all weights")
     parser.add_argument("--dtype", choices=DTYPES, default="auto")
     parser.add_argument("--device", choices=DEVICES, default="cpu")
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
         prompts = Path(folder) / "prompts.jsonl"
-        prompts.write_text(prompts_of_length(PROMPT_TOKENS, load_tokenizer(locate(args.policy))), encoding="utf-8")
+        tokenizer = load_tokenizer(locate(args.policy))
+        prompts.write_text(prompts_of_length(PROMPT_TOKENS, tokenizer), encoding="utf-8")
         config = PPOConfig(
             policy=args.policy,
             prompts=str(prompts),
@@ -55,7 +58,8 @@ def main() -> None:
             dtype=args.dtype,
             device=args.device,
         )
-        print(json.dumps(measure(config, Run.create(Path(folder) / "run", "ppo", config.to_dict()))))
+        run = Run.create(Path(folder) / "run", "ppo", config.to_dict())
+        print(json.dumps(measure(config, run)))
 
 
 def prompts_of_length(tokens: int, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -72,17 +76,17 @@ def measure(config: PPOConfig, run: Run) -> dict[str, float]:
     """Make the steps and return median seconds, episodes per second and peak memory."""
     device = pick_device(config.device)
     dtype = pick_dtype(device, config.dtype)
-    # A head of random weights on the policy's own network: the scores mean nothing, the work is the same.
+    # A head of random weights on the policy's network: the scores mean nothing, the work is real.
     model, tokenizer = new_reward_model(config.policy, lora_rank=0, device=device)
     scorer = RewardModel(model.requires_grad_(False), tokenizer, 0, dtype)
-    train_ppo.sample = functools.partial(train_ppo.sample, eos_token_id=-1)  # sampling stops nowhere
+    train_ppo.sample = functools.partial(sample, eos_token_id=-1)  # sampling stops nowhere
     trainer = train_ppo.PPOTrainer(config, run, scorer)
     step_ends = []
     for _ in range(config.total_steps):
         row = trainer.run_step()
         step_ends.append(time.perf_counter())
         if row["response/length"] != RESPONSE_TOKENS:
-            raise SystemExit(f"a response holds {row['response/length']} tokens, not {RESPONSE_TOKENS}: this is other work")
+            raise SystemExit(f"responses hold {row['response/length']} tokens: this is other work")
 
     seconds = sorted(later - earlier for earlier, later in itertools.pairwise(step_ends))
     median = seconds[len(seconds) // 2]

@@ -77,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--run-dir", required=True, help="folder that everything goes into")
         command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
         if config_class is PPOConfig:
-            command.add_argument("--preset", choices=PPO_PRESETS, default="quick", help="named set of options (default quick)")
+            command.add_argument("--preset", choices=PPO_PRESETS, help="named set of options (default quick)")
         add_options(command, config_class)
         command.set_defaults(handler=handler)
 
@@ -139,15 +139,24 @@ def train(
         config = config_class.from_dict(saved["options"])
     else:
         config = config_class(**{**(preset or {}), **given})
-    for option in ("model", "policy"):
-        name = getattr(config, option, "new")
-        if name != "new":
-            locate(name)  # before the slow imports
+    check_models(*(getattr(config, name, None) for name in ("model", "policy", "reward", "rater")))
     if not args.resume:
         run = Run.create(args.run_dir, kind, config.to_dict())
-    stage(config, run, args.resume)
+    try:
+        stage(config, run, args.resume)
+    except DemoError:
+        if not args.resume:
+            run.discard_unused()
+        raise
     print(f"{run.folder}: {run.status['message']}")
     return run
+
+
+def check_models(*names: str | None) -> None:
+    """Find models by name before the slow imports, so that a wrong name is answered at once."""
+    for name in names:
+        if name is not None and name not in NO_MODELS and ":" not in name:  # module:function is imported later
+            locate(name)
 
 
 def scorer_for(name: str, config: Any) -> Any:
@@ -229,7 +238,9 @@ def train_ppo(args: argparse.Namespace) -> None:
 
         train_ppo(config, run, scorer_for(config.reward, config), resume=resume)
 
-    run = train(args, "ppo", PPOConfig, stage, preset=PPO_PRESETS[args.preset])
+    if args.resume and args.preset:
+        raise ConfigError("--preset cannot be changed by --resume: leave it out")
+    run = train(args, "ppo", PPOConfig, stage, preset=PPO_PRESETS[args.preset or "quick"])
     rows = run.read("metrics")
     if rows:
         last = rows[-1]
@@ -239,7 +250,7 @@ def train_ppo(args: argparse.Namespace) -> None:
 def generate(args: argparse.Namespace) -> None:
     """Write responses as JSON lines."""
     config = GenerateConfig(**given_options(args, GenerateConfig))
-    locate(config.model)
+    check_models(config.model, config.reward)
     from rlhf_demo.generate import generate_rows
 
     scorer = scorer_for(config.reward, config) if config.reward else None
@@ -254,8 +265,7 @@ def generate(args: argparse.Namespace) -> None:
 def compare(args: argparse.Namespace) -> None:
     """Compare two models."""
     config = CompareConfig(**given_options(args, CompareConfig))
-    for name in (args.left, args.right, config.base):
-        locate(name)
+    check_models(args.left, args.right, config.base, config.rater)
     from rlhf_demo.compare import compare_models, side_by_side, table
 
     report = compare_models(args.left, args.right, config, scorer_for(config.rater, config))
@@ -281,6 +291,9 @@ def show_runs(args: argparse.Namespace) -> None:
         summary = ", ".join(f"{SUMMARY[name]} {value:.3g}" for name, value in figures.items())
         print(f"{run.folder}  {run.config['kind']}  {run.status['status']}  {summary}  {run.status.get('message', '')}")
 
+
+NO_MODELS = ("new", "longer")
+"""Names that stand where a model's may, and mean none."""
 
 SUMMARY = {
     "step": "step",

@@ -130,7 +130,7 @@ class RewardConfig(Options):
     split: str | None = option(None, "split to take of a Hub data set, or of a file with a column 'split'")
     train_pairs: int = option(1242, "most pairs to train on; the others are held out", low=1)
     epochs: int = option(1, "passes over the training pairs", low=1, high=100)
-    batch_size: int = option(16, "pairs per optimiser step", low=1, high=4096)
+    batch_size: int = option(8, "pairs per optimiser step", low=1, high=4096)
     learning_rate: float = option(1e-3, "peak learning rate of AdamW", low=0.0, high=1.0)
     warmup_steps: int = option(8, "steps over which the learning rate rises", low=0)
     lora_rank: int = option(8, "rank of the LoRA adapter that is trained; 0 trains all weights", low=0, high=512)

@@ -43,7 +43,7 @@ def response_logprobs(
 def perplexity(logprobs: list[Tensor]) -> float:
     """Return exp of the mean negative log-probability per token, over all tokens of all responses."""
     tokens = torch.cat(logprobs)
-    return math.exp(-float(tokens.mean()))
+    return math.exp(min(-float(tokens.mean()), 50.0))  # stays finite
 
 
 def mean_kl(logprobs: list[Tensor], ref_logprobs: list[Tensor]) -> float:

@@ -5,12 +5,13 @@ reward model trained on picked pairs would be tested on easier ones than PPO wil
 """
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, islice
 
 import torch
 from tqdm import tqdm
 
 from rlhf_demo.config import PairsConfig
+from rlhf_demo.errors import DataError
 from rlhf_demo.models import Policy, load_policy, pick_device, pick_dtype
 from rlhf_demo.preferences import load_prompts
 from rlhf_demo.raters import Rater
@@ -30,21 +31,26 @@ def make_pairs(config: PairsConfig, run: Run, scorer: Scorer) -> None:
         DemoError: the model or the prompts cannot be used.
     """
     with run.recording():
+        (run.folder / "pairs.jsonl").unlink(missing_ok=True)  # a resumed run makes the same pairs anew
         policy = load_policy(config.model, device=pick_device(config.device))
         rater = Rater(scorer, error_rate=config.error_rate, seed=config.seed)
-        for split, count in (("train", config.train_pairs), ("heldout", config.heldout_pairs)):
-            if count:
-                pairs = _judged_pairs(config, run, policy, rater, split)
-                rows = [{**pair, "split": split} for pair in tqdm(islice(pairs, count), f"{split} pairs", count)]
+        for split, wanted in (("train", config.train_pairs), ("heldout", config.heldout_pairs)):
+            if wanted:
+                pairs = _judged_pairs(config, run, policy, rater, split, load_prompts(config.prompts, split))
+                rows = [{**pair, "split": split} for pair in tqdm(islice(pairs, wanted), f"{split} pairs", wanted)]
                 run.append("pairs", rows)
 
 
 def _judged_pairs(
-    config: PairsConfig, run: Run, policy: Policy, rater: Rater, split: str
+    config: PairsConfig, run: Run, policy: Policy, rater: Rater, split: str, prompts: list[str]
 ) -> Iterator[dict[str, str | float]]:
-    """Yield judged pairs of one split without end: all prompts in random order, then all again in another."""
-    prompts = load_prompts(config.prompts, split)
-    for lap in range(10**9):
+    """Yield judged pairs of one split without end: all prompts in random order, then all again in another.
+
+    Raises:
+        DataError: the rater prefers neither response to any of the prompts.
+    """
+    for lap in count():
+        found = False
         order = torch.randperm(len(prompts), generator=seeded(config.seed, f"{split} order", lap)).tolist()
         for start in range(0, len(order), PROMPTS_AT_ONCE):
             batch = [prompts[i] for i in order[start : start + PROMPTS_AT_ONCE]]
@@ -67,6 +73,12 @@ def _judged_pairs(
             for prompt, a, b, preference, margin in zip(batch, left, right, preferences, margins, strict=True):
                 if a == b or preference == 0:
                     continue
+                found = True
                 chosen, rejected = (a, b) if preference > 0 else (b, a)
                 margin = round(float(margin) * int(preference), 4)
                 yield {"prompt": prompt, "chosen": chosen, "rejected": rejected, "margin": margin}
+        if not found:
+            raise DataError(
+                f"the rater {config.rater!r} preferred neither response to any of {len(prompts)} prompts: give it other "
+                "prompts, or choose another rater"
+            )

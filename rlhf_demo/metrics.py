@@ -63,6 +63,10 @@ GLOSSARY: dict[str, Metric] = {
     "base/gradient_norm": Metric("gradient norm", "-", "length of the gradient before it is clipped"),
     "base/held_out_loss": Metric("held-out loss", "nats per token", "the same loss on text that was not trained on", "falls"),
     "base/held_out_perplexity": Metric("held-out perplexity", "-", "exp of that loss: among how many tokens the model wavers", "falls"),
+    "base/held_out_plain_loss": Metric("held-out loss, plain", "nats per token", "the same on plain sentences", "falls"),
+    "base/held_out_plain_perplexity": Metric(
+        "held-out perplexity, plain", "-", "the same on plain sentences: commonest words, no names", "falls"
+    ),
     "rater/loss": Metric("loss", "nats per text", "error of the simulated rater's guess; 0.69 is guessing", "falls"),
     "rater/accuracy": Metric("accuracy", "0..1", "share of the step's texts that the rater guesses right", "rises"),
     "rater/learning_rate": Metric("learning rate", "-", "of this step, after warm-up and decay"),

@@ -29,9 +29,9 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
     """
     started = time.perf_counter()
     shared = {"seed": seed, "dtype": dtype}
+    pairs_config = PairsConfig(heldout_pairs=HELDOUT_PAIRS, **shared)
     device = pick_device("auto")
     numbers = pick_dtype(device, dtype)
-    pairs_config = PairsConfig(heldout_pairs=HELDOUT_PAIRS, **shared)
     pairs = Run.create(out / "pairs", "pairs", pairs_config.to_dict())
 
     say(f"1 of 4  Sample pairs from {pairs_config.model}; a simulated rater prefers one of each")

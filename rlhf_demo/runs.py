@@ -35,6 +35,9 @@ from rlhf_demo.errors import DataError, DemoError, JobError
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets")
 
 
+BOOKKEEPING = {"config.json", "status.json", "train.log", "lock"}
+"""What a run's folder holds before the run has made anything."""
+
 OLD = ".old"
 """Ending of a folder that is about to be replaced."""
 
@@ -93,6 +96,12 @@ class Run:
         write_json(run.folder / "config.json", config)
         run.set_status(Status.QUEUED)
         return run
+
+    def discard_unused(self) -> None:
+        """Remove a run that ended before it made anything, so that its folder can be asked for again."""
+        made = {path.name for path in self.folder.iterdir()} - BOOKKEEPING
+        if not made and not self.alive():
+            shutil.rmtree(self.folder)
 
     def exists(self) -> bool:
         """Say whether the folder holds a run."""

@@ -1,4 +1,4 @@
-"""Scores of tokenised pairs while a reward model is trained, and their normalisation in its weights.
+"""Scores of tokenised pairs under a model in training, and their normalisation in its weights.
 
 Knows models and tensors; knows nothing of training, files or reports.
 """

@@ -34,7 +34,7 @@ from rlhf_demo.models import (
 )
 from rlhf_demo.preferences import SHIPPED, Pairs, load_pairs, split_by_prompt
 from rlhf_demo.reliability import format_report, held_out_report, pair_loss, rightness
-from rlhf_demo.runs import Run, StopRequested, read_json, replacing_folder, write_json
+from rlhf_demo.runs import Run, Status, StopRequested, read_json, replacing_folder, write_json
 from rlhf_demo.scoring import EncodedPairs, PairScorer, encode_pairs, normalise
 
 log = logging.getLogger(__name__)
@@ -57,13 +57,15 @@ def train_reward(config: RewardConfig, run: Run, resume: bool = False) -> None:
     Args:
         config: the options.
         run: the run's folder, made by `Run.create`.
-        resume: go on from the run's last checkpoint, exactly; from the start where there is none
-            yet.
+        resume: go on from the run's last checkpoint, exactly; from the start where there is none;
+            a finished run is left as it is.
 
     Raises:
         TrainingDiverged: loss or gradient stopped being finite; the last checkpoint is kept.
         DemoError: the model or the data cannot be used.
     """
+    if resume and run.status["status"] == Status.FINISHED:
+        return
     with run.recording():
         # 1. Pairs: some to train on, the others held out, no prompt in both.
         train_pairs, held_out_pairs = load_both_sides(config)

@@ -11,12 +11,14 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
 
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.models import load_tokenizer
 
-torch.set_num_threads(2)
+torch.set_num_threads(
+    1
+)  # tiny models gain nothing from more, and two that wait for each other cost minutes
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +27,11 @@ def no_network(monkeypatch):
     connect = socket.socket.connect
 
     def guarded(self, address):
-        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in (
+            "127.0.0.1",
+            "::1",
+            "localhost",
+        ):
             raise OSError(f"the network is blocked in tests: {address}")
         return connect(self, address)
 
@@ -52,6 +58,23 @@ def save_tiny_model(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def save_tiny_classifier(folder: Path, base: Path, labels: int = 1, seed: int = 0) -> Path:
+    """Write a tiny classifier of random weights with the tokenizer of `base`."""
+    tokenizer = load_tokenizer(base)
+    torch.manual_seed(seed)
+    config = GPT2Config(
+        n_layer=2, n_head=2, n_embd=32, n_positions=32, initializer_range=0.2,
+        vocab_size=len(tokenizer), num_labels=labels, pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    if labels > 1:
+        config.id2label = {0: "dull", 1: "fair", 2: "fine"}
+        config.label2id = {name: index for index, name in config.id2label.items()}
+    GPT2ForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_model_folder(tmp_path_factory) -> Path:
     """A folder with a tiny causal language model and its tokenizer."""
@@ -62,7 +85,9 @@ def tiny_model_folder(tmp_path_factory) -> Path:
 def prompts_file(tmp_path_factory) -> Path:
     """Six prompts, one a line."""
     path = tmp_path_factory.mktemp("prompts") / "prompts.txt"
-    path.write_text("The film was\nI liked the\nWe saw it and\nThis is a\nMy friend said\nIn the end\n")
+    path.write_text(
+        "The film was\nI liked the\nWe saw it and\nThis is a\nMy friend said\nIn the end\n"
+    )
     return path
 
 

@@ -128,7 +128,7 @@ def test_texts_for_people_name_both_models_and_the_result(tiny_model_folder, con
         max_new_tokens=4, temperature=0.7, seed=0,
     )  # fmt: skip
     text = table(report)
-    # One tie in two prompts more would change nothing: half of 2 ties is 1 of 2.
+    # Two ties count half each: 1 of 2.
     assert "after PPO wins 50%" in text
     assert "of 2 prompts against base" in text
     shown = side_by_side(report, 1)
@@ -139,7 +139,10 @@ def test_texts_for_people_name_both_models_and_the_result(tiny_model_folder, con
 def test_missing_prompts_are_named(tiny_model_folder, config):
     with pytest.raises(DataError, match=r"no file /no/such/prompts.txt"):
         compare_models(
-            str(tiny_model_folder), str(tiny_model_folder), config(prompts="/no/such/prompts.txt"), longer
+            str(tiny_model_folder),
+            str(tiny_model_folder),
+            config(prompts="/no/such/prompts.txt"),
+            longer,
         )
 
 

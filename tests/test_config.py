@@ -71,7 +71,9 @@ def attributes(tree, of):
 
 def is_config(node):
     return (isinstance(node, ast.Name) and node.id == "config") or (
-        isinstance(node, ast.Attribute) and node.attr == "config" and isinstance(node.value, ast.Name)
+        isinstance(node, ast.Attribute)
+        and node.attr == "config"
+        and isinstance(node.value, ast.Name)
     )
 
 
@@ -142,7 +144,7 @@ def test_whole_number_serves_as_float():
 def test_none_is_taken_only_where_the_declaration_says_so():
     assert PPOConfig(label=None).label is None
     assert BaseConfig(dropout=None).dropout is None
-    with pytest.raises(ConfigError, match="--dropout is 0.95"):
+    with pytest.raises(ConfigError, match=r"--dropout is 0\.95"):
         BaseConfig(dropout=0.95)
 
 

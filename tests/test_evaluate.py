@@ -45,7 +45,7 @@ def test_perplexity_worked_by_hand():
 
 
 def test_perplexity_weighs_tokens_not_responses():
-    # Seven tokens at 1/2 and one at 1/256: (7 * 1 + 8) / 8 * ln 2. Per response it would be 4.5 ln 2.
+    # Seven tokens at 1/2 and one at 1/256: (7 * 1 + 8) / 8 * ln 2; per response 4.5.
     logprobs = [torch.full((7,), 0.5).log(), torch.tensor([1 / 256]).log()]
     assert perplexity(logprobs) == pytest.approx(2 ** (15 / 8))
 

@@ -1,4 +1,4 @@
-"""One name, one folder: shipped models, runs, folders, the Hub's cache, and names that mean nothing."""
+"""One name, one folder: shipped models, runs, folders, the Hub's cache, unknown names."""
 
 import json
 import os
@@ -131,7 +131,9 @@ def assert_one_sentence_in_time(result, seconds):
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
-    assert result.stderr.startswith("error: model 'no-such/model' cannot be had: it is not in the local")
+    assert result.stderr.startswith(
+        "error: model 'no-such/model' cannot be had: it is not in the local"
+    )
     assert seconds < 3.0
 
 
@@ -179,7 +181,12 @@ def test_cached_id_is_found_while_the_hub_cannot_be_reached(tmp_path, tiny_model
     environment = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}
     environment |= {"HF_HUB_CACHE": str(tmp_path / "cache"), "HF_ENDPOINT": "http://127.0.0.1:1"}
     found = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, cwd=REPOSITORY
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
     ).stdout.strip()
     assert found.startswith(str(tmp_path / "cache"))
     assert load_policy(found, device=torch.device("cpu")).lm.config.n_layer == 2
@@ -189,7 +196,11 @@ def test_cached_id_without_safetensors_is_refused(tmp_path, tiny_model_folder):
     cache = tmp_path / "cache"
     cache_model(cache, "some-one/pickled", tiny_model_folder, leave_out=("model.safetensors",))
     result, _ = command(
-        "generate", "--model", "some-one/pickled", HF_HUB_CACHE=str(cache), HF_ENDPOINT="http://127.0.0.1:1"
+        "generate",
+        "--model",
+        "some-one/pickled",
+        HF_HUB_CACHE=str(cache),
+        HF_ENDPOINT="http://127.0.0.1:1",
     )
     assert result.returncode == 2
     assert "some-one/pickled has no safetensors weights" in result.stderr

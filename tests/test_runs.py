@@ -342,7 +342,11 @@ def test_what_a_killed_writer_left_half_done_is_cleared_by_the_next(run):
 
 
 def test_list_runs_finds_runs_here_and_one_level_down_oldest_first(tmp_path):
-    for name, made in [("b", "2026-01-02"), ("a/inner", "2026-01-01"), ("c/d/too-deep", "2026-01-03")]:
+    for name, made in [
+        ("b", "2026-01-02"),
+        ("a/inner", "2026-01-01"),
+        ("c/d/too-deep", "2026-01-03"),
+    ]:
         run = Run.create(tmp_path / name, "ppo", {})
         write_json(run.folder / "config.json", {**run.config, "created_at": made})
     (tmp_path / "model").mkdir()

@@ -66,7 +66,7 @@ def make_config(model, data, **changes):
 
 @pytest.fixture
 def config(tiny_model_folder, pairs_file):
-    return partial(make_config, tiny_model_folder, pairs_file)
+    return partial(make_config, model=tiny_model_folder, data=pairs_file)
 
 
 def new_run(folder, config):
