@@ -23,6 +23,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.activations import NewGELUActivation
 from transformers.utils import logging as transformers_logging
 
 from rlhf_demo.errors import CheckpointError, ConfigError
@@ -171,7 +172,7 @@ def load_policy(
     if is_classifier(folder):
         raise CheckpointError(f"{name} scores texts and cannot write any: choose a language model")
     lm, merged = load_network(AutoModelForCausalLM, folder)
-    lm.to(device)
+    speed_up(lm.to(device))
     policy = Policy(lm, load_tokenizer(folder), folder)
     head = folder / "value_head.safetensors"
     if head.is_file():
@@ -281,7 +282,7 @@ def load_reward_model(
     tokenizer = load_tokenizer(folder)
     model.config.pad_token_id = tokenizer.pad_token_id
     return RewardModel(
-        model.to(device).requires_grad_(False), tokenizer, _label_index(model, name, label), dtype
+        speed_up(model.to(device)).requires_grad_(False), tokenizer, _label_index(model, name, label), dtype
     )
 
 
@@ -319,6 +320,21 @@ def new_reward_model(
     if lora_rank:
         model = add_adapter(model, "SEQ_CLS", lora_rank, folder, ["score", last_norm_name(model)])
     return model.to(device), tokenizer
+
+
+def speed_up(model: PreTrainedModel) -> PreTrainedModel:
+    """Choose the faster of equal ways to compute, in place.
+
+    GPT-2's activation is torch's own tanh GELU, in one kernel instead of eight. On a CPU, for texts
+    of some dozen tokens, plain matrix products beat the fused attention kernel by a factor of 5.
+    """
+    for module in model.modules():
+        for name, child in module.named_children():
+            if isinstance(child, NewGELUActivation):
+                setattr(module, name, nn.GELU(approximate="tanh"))
+    if model.device.type == "cpu":
+        model.set_attn_implementation("eager")
+    return model
 
 
 def max_positions(model: PreTrainedModel) -> int:

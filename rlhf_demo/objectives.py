@@ -21,6 +21,9 @@ from rlhf_demo.errors import ShapeError
 KL_ERROR_CLIP = 0.2
 """Ziegler 2019, section 2.2: the proportional error of the controller is cut to this range."""
 
+ROWS_AT_ONCE = 64
+"""How many vocabulary-wide rows token_logprobs works on at a time."""
+
 KL_GAIN = 0.5
 """Step of the controller. Ziegler used 0.1 over thousands of steps; a lesson has dozens, so it moves faster."""
 
@@ -41,23 +44,69 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     return (x * mask).sum() / mask.sum().clamp_min(1)
 
 
-def token_logprobs(logits: Tensor, token_ids: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def token_logprobs(
+    logits: Tensor, token_ids: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
     """Read the chosen tokens' log-probabilities, and the entropy, off the policy's distribution.
 
-    The temperature belongs to the policy: what is sampled is softmax(logits / temperature), so that is what is
-    scored. Scoring another distribution than the sampled one is the classic cause of a negative KL.
+    The temperature belongs to the policy: what is sampled is softmax(logits / temperature), so that
+    is what is scored. Scoring another distribution than the sampled one is the classic cause of a
+    negative KL.
 
     Args:
         logits: [batch, time, vocabulary], any float type.
         token_ids: [batch, time].
 
     Returns:
-        logprobs and entropy, both [batch, time] float32, nats.
+        logprobs and entropy, both [batch, time], nats, float32 (float64 for float64 logits).
     """
-    log_distribution = F.log_softmax(logits.float() / temperature, dim=-1)
-    logprobs = log_distribution.gather(-1, token_ids[..., None]).squeeze(-1)
-    entropy = -(log_distribution.exp() * log_distribution).sum(-1)
-    return logprobs, entropy
+    return _TokenLogprobs.apply(logits, token_ids, temperature)
+
+
+class _TokenLogprobs(torch.autograd.Function):
+    """token_logprobs a few rows at a time, so that no [batch, time, vocabulary] float32 is ever held.
+
+    Plain autograd would keep three of them; on a CPU, moving that memory takes longer than the
+    arithmetic. Only the logits are kept, in their own type, and backward reads them again:
+
+        d log p_a / d z = (1[a] - p) / T          d H / d z = -p (log p + H) / T
+    """
+
+    @staticmethod
+    def forward(ctx, logits, token_ids, temperature):
+        rows, ids = logits.flatten(0, -2), token_ids.flatten()
+        kind = torch.promote_types(logits.dtype, torch.float32)
+        logprobs, entropy = rows.new_empty(2, len(rows), dtype=kind)
+        for part in _parts(len(rows)):
+            log_p = F.log_softmax(rows[part].to(kind) / temperature, dim=-1)
+            logprobs[part] = log_p.gather(-1, ids[part, None]).squeeze(-1)
+            entropy[part] = -(log_p.exp() * log_p).sum(-1)
+        ctx.save_for_backward(logits, token_ids, entropy)
+        ctx.temperature = temperature
+        ctx.set_materialize_grads(False)
+        return logprobs.view_as(token_ids), entropy.view_as(token_ids)
+
+    @staticmethod
+    def backward(ctx, grad_logprobs, grad_entropy):
+        logits, token_ids, entropy = ctx.saved_tensors
+        rows, ids = logits.flatten(0, -2), token_ids.flatten()
+        grad = torch.zeros_like(rows)
+        for part in _parts(len(rows)):
+            log_p = F.log_softmax(rows[part].to(entropy.dtype) / ctx.temperature, dim=-1)
+            p, total = log_p.exp(), torch.zeros_like(log_p)
+            if grad_logprobs is not None:
+                g = grad_logprobs.flatten()[part, None]
+                total.sub_(g * p).scatter_add_(-1, ids[part, None], g)
+            if grad_entropy is not None:
+                g = grad_entropy.flatten()[part, None]
+                total.sub_(g * p * (log_p + entropy[part, None]))
+            grad[part] = total / ctx.temperature
+        return grad.view_as(logits), None, None
+
+
+def _parts(count: int) -> list[slice]:
+    """Cut `count` rows into pieces that stay in the processor's cache."""
+    return [slice(start, start + ROWS_AT_ONCE) for start in range(0, count, ROWS_AT_ONCE)]
 
 
 # -- KL against the reference -------------------------------------------------------------------------
@@ -245,7 +294,9 @@ def ppo_loss(
     )
     value = value_loss(values, old_values, returns, response_mask, value_clip_range=value_clip_range)
     mean_entropy = masked_mean(entropy, response_mask)
-    loss = surrogate + value_coef * value - entropy_coef * mean_entropy
+    loss = surrogate + value_coef * value
+    if entropy_coef:  # without a bonus the entropy needs no gradient, which saves its backward pass
+        loss = loss - entropy_coef * mean_entropy
     log_ratio = (logprobs - old_logprobs).detach()
     stats = PPOStats(
         policy_loss=surrogate.detach(),

@@ -3,6 +3,7 @@
 Knows models and tensors; knows nothing of training, files or reports.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +26,11 @@ class EncodedPairs:
     chosen_ids: list[list[int]]
     rejected_ids: list[list[int]]
     cut: int  # how many of the texts lost their beginning
+
+    def spaced(self, most: int) -> "EncodedPairs":
+        """Return at most so many of the pairs, evenly spaced."""
+        step = math.ceil(len(self.chosen_ids) / most)
+        return EncodedPairs(self.chosen_ids[::step], self.rejected_ids[::step], self.cut)
 
 
 def encode_pairs(

@@ -74,7 +74,7 @@ class PPOTrainer:
         )
         self.prompts = load_prompts(config.prompts, "train")
         self.trainable = {name: p for name, p in self.policy.named_parameters() if p.requires_grad}
-        self.optimizer = torch.optim.Adam(self.trainable.values(), lr=0.0, eps=ADAM_EPS)
+        self.optimizer = torch.optim.Adam(self.trainable.values(), lr=0.0, eps=ADAM_EPS, fused=True)
         # What changes from step to step, and so what a saved state holds:
         self.step = 0  # the last finished step
         self.kl_coef = config.kl_coef

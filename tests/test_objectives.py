@@ -176,17 +176,24 @@ def test_gradient_of_the_whole_loss_matches_finite_differences():
 
     old = torch.log_softmax(logits.detach() / 0.7, dim=-1).gather(-1, ids[..., None]).squeeze(-1) + 0.3 * fixed[0]
 
-    def frozen_loss(logits, values):
-        log_distribution = torch.log_softmax(logits / 0.7, dim=-1)
-        logprobs = log_distribution.gather(-1, ids[..., None]).squeeze(-1)
-        entropy = -(log_distribution.exp() * log_distribution).sum(-1)
+    def loss(logits, values):
+        logprobs, entropy = token_logprobs(logits, ids, 0.7)
         return ppo_loss(
             logprobs, entropy, values,
             old_logprobs=old, old_values=fixed[1], advantages=fixed[2], returns=fixed[3],
             response_mask=mask, clip_range=0.2, value_clip_range=0.2, value_coef=0.1, entropy_coef=0.01,
         )[0]  # fmt: skip
 
-    assert torch.autograd.gradcheck(frozen_loss, (logits, values), eps=1e-6, atol=1e-7)
+    assert torch.autograd.gradcheck(loss, (logits, values), eps=1e-6, atol=1e-7)
+
+
+def test_token_logprobs_gradient_matches_finite_differences_for_either_result_alone():
+    generator = torch.Generator().manual_seed(4)
+    # 70 rows: more than are worked on at a time.
+    logits = torch.randn(7, 10, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    ids = torch.randint(0, 4, (7, 10), generator=generator)
+    for part in (0, 1):
+        assert torch.autograd.gradcheck(lambda x: token_logprobs(x, ids, 0.7)[part], (logits,))  # noqa: B023
 
 
 def test_clipped_tokens_get_no_gradient_and_masked_ones_neither():

@@ -356,3 +356,17 @@ def test_finished_run_resumed_stays_as_it_is(finished, config):
     before = (finished["lora"].folder / "metrics.jsonl").read_bytes()
     train_reward(config(), finished["lora"], resume=True)
     assert (finished["lora"].folder / "metrics.jsonl").read_bytes() == before
+
+
+def test_looks_before_the_last_step_take_evenly_spaced_pairs(config, tmp_path, monkeypatch):
+    looked = []
+    margins = module.PairScorer.margins
+
+    def record(self, pairs):
+        looked.append(len(pairs.chosen_ids))
+        return margins(self, pairs)
+
+    monkeypatch.setattr(module.PairScorer, "margins", record)
+    monkeypatch.setattr(module, "LOOK_PAIRS", 5)
+    train_reward(config(), new_run(tmp_path / "run", config()))
+    assert looked == [5, 5, 5, 13]  # of 13 every third: 0, 3, 6, 9, 12
