@@ -39,7 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"error: {error.filename or 'the disk'}: {error.strerror or error}; nothing half-written is left", file=sys.stderr)
+        print(
+            f"error: {error.filename or 'the disk'}: {error.strerror or error}; nothing half-written is left",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("interrupted; --resume goes on where a run folder was given", file=sys.stderr)
@@ -57,13 +60,22 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe every command; options come from their declarations in config.py."""
-    parser = Parser(prog="rlhf_demo", description="RLHF that people can watch: the whole loop on one small machine.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    parser = Parser(
+        prog="rlhf_demo",
+        description="RLHF that people can watch: the whole loop on one small machine.",
+    )
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=Parser
+    )
 
-    quick = commands.add_parser("quickstart", help="run the whole loop on the shipped base model, in minutes")
+    quick = commands.add_parser(
+        "quickstart", help="run the whole loop on the shipped base model, in minutes"
+    )
     quick.add_argument("--out", required=True, help="folder for the run folders of each stage")
     quick.add_argument("--seed", type=int, default=0, help="seed of everything (default 0)")
-    quick.add_argument("--dtype", default="auto", help="number format: auto, float32 or bfloat16 (default auto)")
+    quick.add_argument(
+        "--dtype", default="auto", help="number format: auto, float32 or bfloat16 (default auto)"
+    )
     quick.set_defaults(handler=quickstart)
 
     for name, config_class, handler, help_text in (
@@ -75,9 +87,13 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=help_text, description=config_class.__doc__)
         command.add_argument("--run-dir", required=True, help="folder that everything goes into")
-        command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
+        command.add_argument(
+            "--resume", action="store_true", help="go on with the run in --run-dir"
+        )
         if config_class is PPOConfig:
-            command.add_argument("--preset", choices=PPO_PRESETS, help="named set of options (default quick)")
+            command.add_argument(
+                "--preset", choices=PPO_PRESETS, help="named set of options (default quick)"
+            )
         add_options(command, config_class)
         command.set_defaults(handler=handler)
 
@@ -94,8 +110,12 @@ def build_parser() -> argparse.ArgumentParser:
     command.set_defaults(handler=compare)
 
     command = commands.add_parser("runs", help="list runs, or ask one to stop")
-    command.add_argument("folder", nargs="?", default="runs", help="folder to look in (default runs)")
-    command.add_argument("--stop", action="store_true", help="ask the run in this very folder to save and stop")
+    command.add_argument(
+        "folder", nargs="?", default="runs", help="folder to look in (default runs)"
+    )
+    command.add_argument(
+        "--stop", action="store_true", help="ask the run in this very folder to save and stop"
+    )
     command.set_defaults(handler=show_runs)
     return parser
 
@@ -109,14 +129,26 @@ def add_options(parser: argparse.ArgumentParser, config_class: type[Options]) ->
         flag, default = f"--{declared.name.replace('_', '-')}", declared.default
         help_text = f"{declared.metadata['help']} (default {default})".replace("%", "%%")
         if kind is bool:
-            parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=help_text)
+            parser.add_argument(
+                flag, action="store_true", default=argparse.SUPPRESS, help=help_text
+            )
         else:
-            parser.add_argument(flag, type=kind, default=argparse.SUPPRESS, help=help_text, metavar=kind.__name__.upper())
+            parser.add_argument(
+                flag,
+                type=kind,
+                default=argparse.SUPPRESS,
+                help=help_text,
+                metavar=kind.__name__.upper(),
+            )
 
 
 def given_options(args: argparse.Namespace, config_class: type[Options]) -> dict[str, Any]:
     """Return the options that stood on the command line."""
-    return {declared.name: getattr(args, declared.name) for declared, _, _ in declarations(config_class) if declared.name in args}
+    return {
+        declared.name: getattr(args, declared.name)
+        for declared, _, _ in declarations(config_class)
+        if declared.name in args
+    }
 
 
 def train(
@@ -131,9 +163,13 @@ def train(
     if args.resume:
         saved = run.config
         if saved["kind"] != kind:
-            raise JobError(f"{run.folder} holds a run of {saved['kind']}: resume it with that command")
+            raise JobError(
+                f"{run.folder} holds a run of {saved['kind']}: resume it with that command"
+            )
         if given:
-            raise ConfigError(f"--{next(iter(given)).replace('_', '-')} cannot be changed by --resume: leave it out")
+            raise ConfigError(
+                f"--{next(iter(given)).replace('_', '-')} cannot be changed by --resume: leave it out"
+            )
         if run.status["status"] == Status.FINISHED:
             raise JobError(f"{run.folder} is finished: there is nothing to resume")
         config = config_class.from_dict(saved["options"])
@@ -155,7 +191,9 @@ def train(
 def check_models(*names: str | None) -> None:
     """Find models by name before the slow imports, so that a wrong name is answered at once."""
     for name in names:
-        if name is not None and name not in NO_MODELS and ":" not in name:  # module:function is imported later
+        if (
+            name is not None and name not in NO_MODELS and ":" not in name
+        ):  # module:function is imported later
             locate(name)
 
 
@@ -244,7 +282,9 @@ def train_ppo(args: argparse.Namespace) -> None:
     rows = run.read("metrics")
     if rows:
         last = rows[-1]
-        print(f"step {last['step']}: score {last['objective/score']:.2f}, KL {last['objective/kl']:.1f} nats per response")
+        print(
+            f"step {last['step']}: score {last['objective/score']:.2f}, KL {last['objective/kl']:.1f} nats per response"
+        )
 
 
 def generate(args: argparse.Namespace) -> None:
@@ -254,7 +294,9 @@ def generate(args: argparse.Namespace) -> None:
     from rlhf_demo.generate import generate_rows
 
     scorer = scorer_for(config.reward, config) if config.reward else None
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in generate_rows(config, scorer))
+    text = "".join(
+        json.dumps(row, ensure_ascii=False) + "\n" for row in generate_rows(config, scorer)
+    )
     if args.out:
         write_text(Path(args.out), text)
         print(f"{text.count(chr(10))} responses in {args.out}")
@@ -279,7 +321,9 @@ def show_runs(args: argparse.Namespace) -> None:
     if args.stop:
         run = Run(args.folder)
         if not run.alive():
-            raise JobError(f"{run.folder} is not being trained ({run.config['kind']}, {run.status['status']}): nothing to stop")
+            raise JobError(
+                f"{run.folder} is not being trained ({run.config['kind']}, {run.status['status']}): nothing to stop"
+            )
         run.request_stop()
         print(f"{run.folder}: asked to stop")
         return
@@ -287,9 +331,13 @@ def show_runs(args: argparse.Namespace) -> None:
         raise JobError(f"there is no folder {args.folder}: name the folder that holds your runs")
     for run in list_runs(args.folder):
         rows = run.read("metrics")
-        figures = {name: value for name, value in (rows[-1] if rows else {}).items() if name in SUMMARY}
+        figures = {
+            name: value for name, value in (rows[-1] if rows else {}).items() if name in SUMMARY
+        }
         summary = ", ".join(f"{SUMMARY[name]} {value:.3g}" for name, value in figures.items())
-        print(f"{run.folder}  {run.config['kind']}  {run.status['status']}  {summary}  {run.status.get('message', '')}")
+        print(
+            f"{run.folder}  {run.config['kind']}  {run.status['status']}  {summary}  {run.status.get('message', '')}"
+        )
 
 
 NO_MODELS = ("new", "longer")

@@ -59,7 +59,9 @@ def compare(
     (_, _, left_texts, left_scores), (_, _, right_texts, right_scores) = sides
     wins, ties, losses = count_wins(right_scores, left_scores)
     low, high = wilson_interval(wins + ties / 2, len(prompts))
-    rows = zip(prompts, left_texts, right_texts, left_scores.tolist(), right_scores.tolist(), strict=True)
+    rows = zip(
+        prompts, left_texts, right_texts, left_scores.tolist(), right_scores.tolist(), strict=True
+    )
     return {
         "models": [figures(side, base, prompts, temperature) for side in sides],
         "prompts": len(prompts),
@@ -73,7 +75,8 @@ def compare(
         "win_rate_low": low,
         "win_rate_high": high,
         "rows": [
-            {"prompt": prompt, "responses": [a, b], "scores": [round(x, 4), round(y, 4)]} for prompt, a, b, x, y in rows
+            {"prompt": prompt, "responses": [a, b], "scores": [round(x, 4), round(y, 4)]}
+            for prompt, a, b, x, y in rows
         ],
     }
 
@@ -103,7 +106,8 @@ def figures(side: tuple, base: Policy, prompts: list[str], temperature: float) -
         "name": contestant.name,
         "score": float(scores.mean()),
         "length": sum(map(len, ids)) / len(ids),
-        "eos_rate": sum(row[-1] == contestant.policy.tokenizer.eos_token_id for row in ids) / len(ids),
+        "eos_rate": sum(row[-1] == contestant.policy.tokenizer.eos_token_id for row in ids)
+        / len(ids),
         "distinct_1": distinct_n(ids, 1),
         "distinct_2": distinct_n(ids, 2),
         "different_responses": len(set(texts)),
@@ -133,7 +137,9 @@ def table(report: dict[str, Any]) -> str:
         cells = [f"{model[key]:.2f}" if key in model else "-" for model in report["models"]]
         lines.append(f"{label:22}" + "".join(f"{cell:>24}" for cell in cells))
     rate, low, high = (100 * report[key] for key in ("win_rate", "win_rate_low", "win_rate_high"))
-    lines.append(f"{names[1]} wins {rate:.0f}% [{low:.0f}, {high:.0f}] of {report['prompts']} prompts against {names[0]}")
+    lines.append(
+        f"{names[1]} wins {rate:.0f}% [{low:.0f}, {high:.0f}] of {report['prompts']} prompts against {names[0]}"
+    )
     return "\n".join(lines)
 
 

@@ -12,7 +12,9 @@ def generate_rows(config: GenerateConfig, scorer: Scorer | None) -> list[dict[st
     """Return rows of `prompt`, `response` and, with a scorer, `score`; all samples of a prompt stand together."""
     device = pick_device(config.device)
     policy = load_policy(config.model, device=device)
-    prompts = [prompt for prompt in load_prompts(config.prompts, "heldout") for _ in range(config.samples)]
+    prompts = [
+        prompt for prompt in load_prompts(config.prompts, "heldout") for _ in range(config.samples)
+    ]
     responses = decode(
         policy,
         generate(
@@ -24,7 +26,9 @@ def generate_rows(config: GenerateConfig, scorer: Scorer | None) -> list[dict[st
             dtype=pick_dtype(device, config.dtype),
         ),
     )
-    rows: list[dict[str, Any]] = [{"prompt": p, "response": r} for p, r in zip(prompts, responses, strict=True)]
+    rows: list[dict[str, Any]] = [
+        {"prompt": p, "response": r} for p, r in zip(prompts, responses, strict=True)
+    ]
     if scorer:
         for row, score in zip(rows, scorer(prompts, responses).tolist(), strict=True):
             row["score"] = round(score, 4)

@@ -31,13 +31,20 @@ def make_pairs(config: PairsConfig, run: Run, scorer: Scorer) -> None:
         DemoError: the model or the prompts cannot be used.
     """
     with run.recording():
-        (run.folder / "pairs.jsonl").unlink(missing_ok=True)  # a resumed run makes the same pairs anew
+        (run.folder / "pairs.jsonl").unlink(
+            missing_ok=True
+        )  # a resumed run makes the same pairs anew
         policy = load_policy(config.model, device=pick_device(config.device))
         rater = Rater(scorer, error_rate=config.error_rate, seed=config.seed)
         for split, wanted in (("train", config.train_pairs), ("heldout", config.heldout_pairs)):
             if wanted:
-                pairs = _judged_pairs(config, run, policy, rater, split, load_prompts(config.prompts, split))
-                rows = [{**pair, "split": split} for pair in tqdm(islice(pairs, wanted), f"{split} pairs", wanted)]
+                pairs = _judged_pairs(
+                    config, run, policy, rater, split, load_prompts(config.prompts, split)
+                )
+                rows = [
+                    {**pair, "split": split}
+                    for pair in tqdm(islice(pairs, wanted), f"{split} pairs", wanted)
+                ]
                 run.append("pairs", rows)
 
 
@@ -51,7 +58,9 @@ def _judged_pairs(
     """
     for lap in count():
         found = False
-        order = torch.randperm(len(prompts), generator=seeded(config.seed, f"{split} order", lap)).tolist()
+        order = torch.randperm(
+            len(prompts), generator=seeded(config.seed, f"{split} order", lap)
+        ).tolist()
         for start in range(0, len(order), PROMPTS_AT_ONCE):
             batch = [prompts[i] for i in order[start : start + PROMPTS_AT_ONCE]]
             left, right = (
@@ -70,7 +79,9 @@ def _judged_pairs(
                 for side in ("left", "right")
             )
             preferences, margins = rater.prefer(batch, left, right)
-            for prompt, a, b, preference, margin in zip(batch, left, right, preferences, margins, strict=True):
+            for prompt, a, b, preference, margin in zip(
+                batch, left, right, preferences, margins, strict=True
+            ):
                 if a == b or preference == 0:
                     continue
                 found = True

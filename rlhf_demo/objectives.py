@@ -44,9 +44,7 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     return (x * mask).sum() / mask.sum().clamp_min(1)
 
 
-def token_logprobs(
-    logits: Tensor, token_ids: Tensor, temperature: float
-) -> tuple[Tensor, Tensor]:
+def token_logprobs(logits: Tensor, token_ids: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Read the chosen tokens' log-probabilities, and the entropy, off the policy's distribution.
 
     The temperature belongs to the policy: what is sampled is softmax(logits / temperature), so that
@@ -161,7 +159,9 @@ def token_rewards(scores: Tensor, kl: Tensor, response_mask: Tensor, kl_coef: fl
         rewards, [batch, time], reward units, 0 outside the mask.
     """
     check_shapes(kl=kl, response_mask=response_mask)
-    last = response_mask.sum(-1, keepdim=True) - 1  # [batch, 1]; every response has at least one token
+    last = (
+        response_mask.sum(-1, keepdim=True) - 1
+    )  # [batch, 1]; every response has at least one token
     return (-kl_coef * kl * response_mask).scatter_add(-1, last, scores[:, None].to(kl.dtype))
 
 
@@ -230,7 +230,12 @@ class PPOStats:
 
 
 def policy_loss(
-    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, response_mask: Tensor, *, clip_range: float
+    logprobs: Tensor,
+    old_logprobs: Tensor,
+    advantages: Tensor,
+    response_mask: Tensor,
+    *,
+    clip_range: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return PPO's clipped surrogate as a loss (Schulman et al. 2017, equation 7), averaged over real tokens.
 
@@ -243,7 +248,10 @@ def policy_loss(
         The loss (scalar), the ratio [batch, time] and which tokens the clip cut off [batch, time] bool.
     """
     check_shapes(
-        logprobs=logprobs, old_logprobs=old_logprobs, advantages=advantages, response_mask=response_mask
+        logprobs=logprobs,
+        old_logprobs=old_logprobs,
+        advantages=advantages,
+        response_mask=response_mask,
     )
     ratio = torch.exp((logprobs - old_logprobs) * response_mask)  # 1 outside the mask
     unclipped = -advantages * ratio
@@ -253,7 +261,12 @@ def policy_loss(
 
 
 def value_loss(
-    values: Tensor, old_values: Tensor, returns: Tensor, response_mask: Tensor, *, value_clip_range: float
+    values: Tensor,
+    old_values: Tensor,
+    returns: Tensor,
+    response_mask: Tensor,
+    *,
+    value_clip_range: float,
 ) -> Tensor:
     """Return half the squared error of the values, the larger of moved and clipped (Huang et al. 2023, detail on
     value clipping): a value may move by value_clip_range per rollout before its gradient stops.
@@ -264,7 +277,9 @@ def value_loss(
     """
     check_shapes(values=values, old_values=old_values, returns=returns, response_mask=response_mask)
     clipped = old_values + (values - old_values).clamp(-value_clip_range, value_clip_range)
-    return 0.5 * masked_mean(torch.maximum((values - returns) ** 2, (clipped - returns) ** 2), response_mask)
+    return 0.5 * masked_mean(
+        torch.maximum((values - returns) ** 2, (clipped - returns) ** 2), response_mask
+    )
 
 
 def ppo_loss(
@@ -292,7 +307,9 @@ def ppo_loss(
     surrogate, ratio, clipped = policy_loss(
         logprobs, old_logprobs, advantages, response_mask, clip_range=clip_range
     )
-    value = value_loss(values, old_values, returns, response_mask, value_clip_range=value_clip_range)
+    value = value_loss(
+        values, old_values, returns, response_mask, value_clip_range=value_clip_range
+    )
     mean_entropy = masked_mean(entropy, response_mask)
     loss = surrogate + value_coef * value
     if entropy_coef:  # without a bonus the entropy needs no gradient, which saves its backward pass
@@ -304,6 +321,8 @@ def ppo_loss(
         entropy=mean_entropy.detach(),
         ratio=masked_mean(ratio.detach(), response_mask),
         clip_fraction=masked_mean(clipped.float(), response_mask),
-        approx_kl=masked_mean(torch.expm1(log_ratio) - log_ratio, response_mask),  # k3 of old from new
+        approx_kl=masked_mean(
+            torch.expm1(log_ratio) - log_ratio, response_mask
+        ),  # k3 of old from new
     )
     return loss, stats

@@ -38,7 +38,9 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
     rater = load_scorer(pairs_config.rater, device=device, dtype=numbers)
     make_pairs(pairs_config, pairs, rater)
     example = pairs.read("pairs")[0]
-    say(f"        e.g. {example['prompt']}\n        preferred:{example['chosen']}\n        over:     {example['rejected']}")
+    say(
+        f"        e.g. {example['prompt']}\n        preferred:{example['chosen']}\n        over:     {example['rejected']}"
+    )
 
     reward_config = RewardConfig(data=str(pairs.folder / "pairs.jsonl"), **shared)
     reward = Run.create(out / "reward", "reward", reward_config.to_dict())
@@ -48,7 +50,9 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
 
     ppo_config = PPOConfig(reward=str(reward.folder), **shared)
     ppo = Run.create(out / "ppo", "ppo", ppo_config.to_dict())
-    say(f"\n3 of 4  PPO: {ppo_config.total_steps} steps of {ppo_config.batch_size} responses against that reward model")
+    say(
+        f"\n3 of 4  PPO: {ppo_config.total_steps} steps of {ppo_config.batch_size} responses against that reward model"
+    )
     train_ppo(ppo_config, ppo, load_scorer(ppo_config.reward, device=device, dtype=numbers))
     say(f"        {ppo.status['message']}")
 
@@ -57,4 +61,6 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
     write_json(out / "compare.json", report)
     say(side_by_side(report, CompareConfig().show) + "\n")
     say(table(report))
-    say(f"(the judge is the simulated rater)  {time.perf_counter() - started:.0f} seconds in all; everything lies in {out}")
+    say(
+        f"(the judge is the simulated rater)  {time.perf_counter() - started:.0f} seconds in all; everything lies in {out}"
+    )

@@ -52,7 +52,9 @@ class Rollout:
     def __post_init__(self) -> None:
         shapes = {name: tuple(getattr(self, name).shape) for name in self.__dataclass_fields__}
         batch, time = shapes["response_mask"]
-        same_time = all(shapes[name] == (batch, time) for name in ("old_logprobs", "ref_logprobs", "old_values"))
+        same_time = all(
+            shapes[name] == (batch, time) for name in ("old_logprobs", "ref_logprobs", "old_values")
+        )
         same_batch = shapes["scores"] == shapes["has_eos"] == (batch,)
         if not (same_time and same_batch and shapes["sequence_ids"] == shapes["attention_mask"]):
             raise ShapeError(f"a rollout's tensors do not fit together: {shapes}")
@@ -64,7 +66,10 @@ class Rollout:
 
     def responses(self) -> list[list[int]]:
         """Return each response's real token ids, its EOS included."""
-        return [ids[real].tolist() for ids, real in zip(self.response_ids, self.response_mask, strict=True)]
+        return [
+            ids[real].tolist()
+            for ids, real in zip(self.response_ids, self.response_mask, strict=True)
+        ]
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the tensors by name, for a saved state."""
@@ -80,13 +85,17 @@ class TokenOutputs:
     values: Tensor  # reward units
 
 
-def seeded(seed: int, purpose: str, step: int, device: torch.device | str = "cpu") -> torch.Generator:
+def seeded(
+    seed: int, purpose: str, step: int, device: torch.device | str = "cpu"
+) -> torch.Generator:
     """Return a random generator that depends on its arguments alone, so that no generator's state need be saved."""
     digest = hashlib.sha256(f"{seed}/{purpose}/{step}".encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-def encode_prompts(policy: Policy, prompts: list[str], max_new_tokens: int) -> tuple[Tensor, Tensor, int]:
+def encode_prompts(
+    policy: Policy, prompts: list[str], max_new_tokens: int
+) -> tuple[Tensor, Tensor, int]:
     """Tokenise prompts, padded on the left, and leave room for the response within the model's positions.
 
     Returns:
@@ -155,7 +164,9 @@ def sample(
     ids, tokens, masks = prompt_ids, [], []
     for _ in range(max_new_tokens):
         on_token()
-        hidden = policy.hidden(ids, attention_mask, past_key_values=cache, use_cache=True).last_hidden_state
+        hidden = policy.hidden(
+            ids, attention_mask, past_key_values=cache, use_cache=True
+        ).last_hidden_state
         token = draw(policy.logits(hidden[:, -1]), temperature, generator)
         tokens.append(token.masked_fill(~alive, policy.tokenizer.pad_token_id))
         masks.append(alive)
@@ -168,7 +179,11 @@ def sample(
 
 
 def token_outputs(
-    policy: Policy, sequence_ids: Tensor, attention_mask: Tensor, response_time: int, temperature: float
+    policy: Policy,
+    sequence_ids: Tensor,
+    attention_mask: Tensor,
+    response_time: int,
+    temperature: float,
 ) -> TokenOutputs:
     """Read whole sequences once and say, for each response token, what the network thought of it.
 
@@ -236,8 +251,14 @@ def pad_responses(
     lengths = torch.tensor([len(ids) for ids in responses], device=mask.device)
     response_mask = torch.arange(time, device=mask.device) < lengths[:, None]
     pad = policy.tokenizer.pad_token_id
-    response_ids = torch.tensor([ids + [pad] * (time - len(ids)) for ids in responses], device=mask.device)
-    return torch.cat([prompt_ids, response_ids], dim=1), torch.cat([mask, response_mask], dim=1), response_mask
+    response_ids = torch.tensor(
+        [ids + [pad] * (time - len(ids)) for ids in responses], device=mask.device
+    )
+    return (
+        torch.cat([prompt_ids, response_ids], dim=1),
+        torch.cat([mask, response_mask], dim=1),
+        response_mask,
+    )
 
 
 def generate(
@@ -258,7 +279,9 @@ def generate(
     """
     responses: list[list[int]] = []
     for start in range(0, len(prompts), batch_size):
-        prompt_ids, mask, _ = encode_prompts(policy, prompts[start : start + batch_size], max_new_tokens)
+        prompt_ids, mask, _ = encode_prompts(
+            policy, prompts[start : start + batch_size], max_new_tokens
+        )
         with autocast(policy.lm.device, dtype):
             ids, response_mask = sample(
                 policy,

@@ -55,7 +55,7 @@ class Status(StrEnum):
     STOPPED = "stopped"
 
 
-class StopRequested(Exception):  # noqa: N818  (not an error: somebody asked politely)
+class StopRequested(Exception):
     """Raised inside a trainer at the next safe point after `Run.request_stop`."""
 
 
@@ -129,7 +129,10 @@ class Run:
             # Read again: it may have ended between the two looks.
             status = read_json(path)
             if status["status"] == Status.RUNNING:
-                status |= {"status": Status.FAILED, "message": "the process died without a word; --resume goes on"}
+                status |= {
+                    "status": Status.FAILED,
+                    "message": "the process died without a word; --resume goes on",
+                }
         return status
 
     def set_status(self, status: Status, **facts: Any) -> None:
@@ -168,12 +171,22 @@ class Run:
                 with self._logging():
                     yield
             except StopRequested:
-                self.set_status(Status.STOPPED, started_at=started_at, message="stopped when asked; --resume goes on")
+                self.set_status(
+                    Status.STOPPED,
+                    started_at=started_at,
+                    message="stopped when asked; --resume goes on",
+                )
             except KeyboardInterrupt:
-                self.set_status(Status.STOPPED, started_at=started_at, message="interrupted; --resume goes on")
+                self.set_status(
+                    Status.STOPPED, started_at=started_at, message="interrupted; --resume goes on"
+                )
                 raise
             except BaseException as error:
-                message = str(error) if isinstance(error, DemoError) else f"{type(error).__name__}: {error}"
+                message = (
+                    str(error)
+                    if isinstance(error, DemoError)
+                    else f"{type(error).__name__}: {error}"
+                )
                 self.set_status(Status.FAILED, started_at=started_at, message=message)
                 raise
             else:
@@ -232,7 +245,9 @@ class Run:
     def append(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Append rows to NAME.jsonl in one write and flush them to the disk's cache."""
         with open(self.folder / f"{name}.jsonl", "a", encoding="utf-8") as file:
-            file.write("".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+            file.write(
+                "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+            )
 
     def read(self, name: str) -> list[dict[str, Any]]:
         """Read NAME.jsonl; an unfinished last line is somebody still writing and is skipped.
@@ -249,7 +264,9 @@ class Run:
             rows = [row for row in self.read(name) if row["step"] <= step]
             write_text(
                 self.folder / f"{name}.jsonl",
-                "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows),
+                "".join(
+                    json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows
+                ),
             )
 
 
@@ -285,13 +302,19 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: a line before the last is not JSON.
     """
-    lines = path.read_bytes().split(b"\n")  # bytes, because an unfinished line may end inside a character
+    lines = path.read_bytes().split(
+        b"\n"
+    )  # bytes, because an unfinished line may end inside a character
     rows = []
-    for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is unfinished or empty
+    for number, line in enumerate(
+        lines[:-1], start=1
+    ):  # what follows the last newline is unfinished or empty
         try:
             rows.append(json.loads(line))
         except ValueError:
-            raise DataError(f"{path} line {number} is not valid JSON: restore or delete the file") from None
+            raise DataError(
+                f"{path} line {number} is not valid JSON: restore or delete the file"
+            ) from None
     return rows
 
 
@@ -335,7 +358,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 def list_runs(root: str | Path) -> list[Run]:
     """Find the runs directly under `root` and one level below, oldest first."""
     root = Path(root)
-    configs = [*root.glob("config.json"), *root.glob("*/config.json"), *root.glob("*/*/config.json")]
+    configs = [
+        *root.glob("config.json"),
+        *root.glob("*/config.json"),
+        *root.glob("*/*/config.json"),
+    ]
     runs = [Run(path.parent) for path in configs if (path.parent / "status.json").is_file()]
     return sorted(runs, key=lambda run: run.config["created_at"])
 
@@ -364,6 +391,9 @@ def _commit() -> str:
     """Name the commit of this code, or say that it is not in a git checkout."""
     package = Path(__file__).parent
     result = subprocess.run(
-        ["git", "-C", str(package), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+        ["git", "-C", str(package), "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return result.stdout.strip() or "not a git checkout"

@@ -30,7 +30,9 @@ def ship(run: str, name: str) -> Path:
     source = locate(run)
     base = adapter_base(source)
     if base is None or base.parent != CHECKPOINTS:
-        raise CheckpointError(f"{run} holds no adapter on a shipped base: train it with --lora-rank above 0")
+        raise CheckpointError(
+            f"{run} holds no adapter on a shipped base: train it with --lora-rank above 0"
+        )
     target = CHECKPOINTS / name
     with replacing_folder(target) as folder:
         _copy_adapter(source, folder)
@@ -59,14 +61,18 @@ def _point_to_base(base: Path, folder: Path, *, classifier: bool) -> None:
     config = read_json(base / "config.json")
     if classifier:
         config |= {
-            "architectures": [config["architectures"][0].replace("LMHeadModel", "ForSequenceClassification")],
+            "architectures": [
+                config["architectures"][0].replace("LMHeadModel", "ForSequenceClassification")
+            ],
             "id2label": {"0": "score"},
             "label2id": {"score": 0},
         }
     write_json(folder / "config.json", config)
     if (base / INDEX).is_file():
         index = read_json(base / INDEX)
-        index["weight_map"] = {key: f"../{base.name}/{file}" for key, file in index["weight_map"].items()}
+        index["weight_map"] = {
+            key: f"../{base.name}/{file}" for key, file in index["weight_map"].items()
+        }
         write_json(folder / INDEX, index)
 
 

@@ -10,7 +10,6 @@ Sources: Ziegler et al. 2019 (https://arxiv.org/abs/1909.08593), Stiennon et al.
 """
 
 import logging
-import math
 import time
 from dataclasses import asdict
 from typing import Any
@@ -21,26 +20,30 @@ from tqdm import tqdm
 
 from rlhf_demo.config import PPOConfig
 from rlhf_demo.errors import CheckpointError, ConfigError, TrainingDiverged
-from rlhf_demo.evaluate import distinct_n
 from rlhf_demo.models import autocast, load_policy, pick_device, pick_dtype
 from rlhf_demo.objectives import (
     adapt_kl_coef,
-    explained_variance,
     gae,
     kl_k1,
-    kl_k3,
     ppo_loss,
     token_rewards,
     whiten,
 )
+from rlhf_demo.ppo_rows import StepTensors, metrics_row, sample_rows
 from rlhf_demo.preferences import load_prompts
-from rlhf_demo.rollout import Rollout, Scorer, collect, decode, encode_prompts, sample, seeded, token_outputs
-from rlhf_demo.runs import Run, StopRequested, replacing
+from rlhf_demo.rollout import (
+    Rollout,
+    Scorer,
+    collect,
+    decode,
+    encode_prompts,
+    sample,
+    seeded,
+    token_outputs,
+)
+from rlhf_demo.runs import Run, Status, StopRequested, replacing
 
 log = logging.getLogger(__name__)
-
-SAMPLES_KEPT = 8
-"""How many responses of a step are kept token by token."""
 
 ADAM_EPS = 1e-5
 """Huang et al. 2023: PPO code uses 1e-5 where libraries default to 1e-8."""
@@ -59,6 +62,8 @@ def train_ppo(config: PPOConfig, run: Run, scorer: Scorer, *, resume: bool = Fal
     """
     with run.recording():
         PPOTrainer(config, run, scorer).train(resume=resume)
+    if run.status["status"] == Status.FINISHED:
+        run.checkpoint_path.unlink(missing_ok=True)  # nothing is left to resume
 
 
 class PPOTrainer:
@@ -91,12 +96,16 @@ class PPOTrainer:
         if not self.run.checkpoint_path.is_file():
             self.save_state()  # so that there is a good state to fall back on from the first step
         try:
-            with tqdm(total=self.config.total_steps, initial=self.step, desc="PPO", unit="step") as bar:
+            with tqdm(
+                total=self.config.total_steps, initial=self.step, desc="PPO", unit="step"
+            ) as bar:
                 while self.step < self.config.total_steps:
                     row = self.run_step()
                     bar.update()
                     bar.set_postfix(
-                        score=f"{row['objective/score']:.2f}", kl=f"{row['objective/kl']:.1f}", refresh=False
+                        score=f"{row['objective/score']:.2f}",
+                        kl=f"{row['objective/kl']:.1f}",
+                        refresh=False,
                     )
                     if row["objective/kl"] > self.config.kl_budget:
                         self.run.end_early(
@@ -113,7 +122,6 @@ class PPOTrainer:
             self.policy.save(self.run.model_folder)
             raise
         self.policy.save(self.run.model_folder)
-        self.run.checkpoint_path.unlink(missing_ok=True)
 
     def run_step(self) -> dict[str, Any]:
         """Do one step, write its rows, and return its metrics row."""
@@ -121,35 +129,34 @@ class PPOTrainer:
         seconds = {"sampling": 0.0, "scoring": 0.0}
         if self.rollout is None:  # else a stopped run goes on inside its step
             self.rollout, seconds = self.collect_rollout(step)
-        rollout = self.rollout
+        rollout, mask = self.rollout, self.rollout.response_mask
 
-        # 4. Token rewards: every token pays for its KL, the last one earns the score (Ziegler 2019, eq. 2).
-        kl = kl_k1(rollout.old_logprobs, rollout.ref_logprobs, rollout.response_mask)
+        # 4. Token rewards: every token pays for its KL, the last one earns the score (Ziegler 2019,
+        #    eq. 2). A response that was cut short earns less.
+        kl = kl_k1(rollout.old_logprobs, rollout.ref_logprobs, mask)
         scores = rollout.scores - config.missing_eos_penalty * ~rollout.has_eos
-        rewards = token_rewards(scores, kl, rollout.response_mask, self.kl_coef)
+        rewards = token_rewards(scores, kl, mask, self.kl_coef)
 
         # 5. Advantages and returns (Schulman 2016), then advantages to mean 0, variance 1 (Huang 2023).
         advantages, returns = gae(
-            rewards, rollout.old_values, rollout.response_mask, gamma=config.gamma, gae_lambda=config.gae_lambda
+            rewards, rollout.old_values, mask, gamma=config.gamma, gae_lambda=config.gae_lambda
         )
-        whitened = whiten(advantages, rollout.response_mask)
+        tensors = StepTensors(kl, rewards, whiten(advantages, mask), returns)
 
         # 6. Update: ppo_epochs passes over the rollout in minibatches (Schulman 2017, algorithm 1).
         update_started = time.perf_counter()
-        self.update(step, whitened, returns)
-        update_seconds = time.perf_counter() - update_started
+        self.update(step, tensors)
+        seconds["updating"] = time.perf_counter() - update_started
 
-        row = self.metrics_row(step, kl, rewards, returns)
-        row |= {
-            "time/sampling_seconds": seconds["sampling"],
-            "time/scoring_seconds": seconds["scoring"],
-            "time/updating_seconds": update_seconds,
-            "time/step_seconds": time.perf_counter() - started,
-        }
+        row = metrics_row(step, rollout, tensors, self.updates)
+        row["objective/kl_coef"] = self.kl_coef
+        row["policy/learning_rate"] = self.learning_rate(step)
         if step == 1 or step % config.samples_every == 0 or step == config.total_steps:
-            self.run.append("samples", self.sample_rows(step, kl, rewards, whitened, returns))
+            self.write_samples(step, tensors)
+        row |= {f"time/{phase}_seconds": value for phase, value in seconds.items()}
+        row["time/step_seconds"] = time.perf_counter() - started
         self.run.append("metrics", [row])
-        log.info("step %d: score %.3f, kl %.2f nats", step, row["objective/score"], row["objective/kl"])
+        log.info("step %d: score %.3f, KL %.2f", step, row["objective/score"], row["objective/kl"])
 
         # 7. Move the KL coefficient towards its target (Ziegler 2019, section 2.2).
         if config.kl_target:
@@ -165,9 +172,15 @@ class PPOTrainer:
         with autocast(self.device, self.dtype):
             # 1. Sample responses from the policy as it is.
             prompts = self.batch_of_prompts(step)
-            prompt_ids, attention_mask, cut = encode_prompts(self.policy, prompts, config.max_new_tokens)
+            prompt_ids, attention_mask, cut = encode_prompts(
+                self.policy, prompts, config.max_new_tokens
+            )
             if cut:
-                log.warning("step %d: %d prompts lost their beginning, they exceed the model's positions", step, cut)
+                log.warning(
+                    "step %d: %d prompts lost their beginning, they exceed the model's positions",
+                    step,
+                    cut,
+                )
             response_ids, response_mask = sample(
                 self.policy,
                 prompt_ids,
@@ -180,22 +193,30 @@ class PPOTrainer:
             sampled = time.perf_counter()
 
             # 2. Score each response as text: the reward model may have another tokenizer.
-            responses = [ids[real].tolist() for ids, real in zip(response_ids, response_mask, strict=True)]
+            responses = [
+                ids[real].tolist() for ids, real in zip(response_ids, response_mask, strict=True)
+            ]
             scores = self.scorer(prompts, decode(self.policy, responses))
             require_finite(step, "objective/score", scores)
             scored = time.perf_counter()
 
             # 3. Read the responses with policy and reference.
             rollout = collect(
-                self.policy, prompt_ids, attention_mask, response_ids, response_mask, scores, config.temperature
+                self.policy,
+                prompt_ids,
+                attention_mask,
+                response_ids,
+                response_mask,
+                scores,
+                config.temperature,
             )
         return rollout, {
             "sampling": sampled - started,
             "scoring": scored - sampled + time.perf_counter() - scored,
         }
 
-    def update(self, step: int, advantages: Tensor, returns: Tensor) -> None:
-        """Make the optimiser steps of one rollout that are not yet done; advantages and returns [batch, time]."""
+    def update(self, step: int, tensors: StepTensors) -> None:
+        """Make the optimiser steps of one rollout that are not yet done."""
         config, rollout = self.config, self.rollout
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
@@ -203,12 +224,20 @@ class PPOTrainer:
         for index in range(len(self.updates), config.minibatches):
             self.run.check_stop()
             ppo_epoch, slot = divmod(index, per_epoch)
-            order = torch.randperm(config.batch_size, generator=seeded(config.seed, f"epoch {ppo_epoch}", step))
-            rows = order[slot * config.minibatch_size : (slot + 1) * config.minibatch_size].to(self.device)
+            order = torch.randperm(
+                config.batch_size, generator=seeded(config.seed, f"epoch {ppo_epoch}", step)
+            )
+            rows = order[slot * config.minibatch_size : (slot + 1) * config.minibatch_size].to(
+                self.device
+            )
             mask = rollout.response_mask[rows]
             with autocast(self.device, self.dtype):
                 now = token_outputs(
-                    self.policy, rollout.sequence_ids[rows], rollout.attention_mask[rows], mask.shape[1], config.temperature
+                    self.policy,
+                    rollout.sequence_ids[rows],
+                    rollout.attention_mask[rows],
+                    mask.shape[1],
+                    config.temperature,
                 )
             loss, stats = ppo_loss(
                 now.logprobs,
@@ -216,8 +245,8 @@ class PPOTrainer:
                 now.values,
                 old_logprobs=rollout.old_logprobs[rows],
                 old_values=rollout.old_values[rows],
-                advantages=advantages[rows],
-                returns=returns[rows],
+                advantages=tensors.advantages[rows],
+                returns=tensors.returns[rows],
                 response_mask=mask,
                 clip_range=config.clip_range,
                 value_clip_range=config.value_clip_range,
@@ -230,14 +259,20 @@ class PPOTrainer:
             norm = torch.nn.utils.clip_grad_norm_(self.trainable.values(), config.max_grad_norm)
             require_finite(step, "policy/gradient_norm", norm)
             self.optimizer.step()
-            self.updates.append({name: float(value) for name, value in vars(stats).items()} | {"gradient_norm": float(norm)})
+            self.updates.append(
+                {name: float(value) for name, value in vars(stats).items()}
+                | {"gradient_norm": float(norm)}
+            )
 
     def learning_rate(self, step: int) -> float:
         """Rise over warmup_steps, then fall in a line towards 0 (Huang et al. 2023: annealed learning rate)."""
         config = self.config
         if step <= config.warmup_steps:
             return config.learning_rate * step / config.warmup_steps
-        return config.learning_rate * (1.0 - (step - 1 - config.warmup_steps) / max(config.total_steps - config.warmup_steps, 1))
+        return config.learning_rate * (
+            1.0
+            - (step - 1 - config.warmup_steps) / max(config.total_steps - config.warmup_steps, 1)
+        )
 
     def batch_of_prompts(self, step: int) -> list[str]:
         """Return the step's prompts: all prompts in random order, then all again in another one."""
@@ -246,85 +281,25 @@ class PPOTrainer:
         for position in range((step - 1) * batch, step * batch):
             epoch, place = divmod(position, count)
             if place == 0 or not chosen:
-                order = torch.randperm(count, generator=seeded(self.config.seed, "prompts", epoch)).tolist()
+                order = torch.randperm(
+                    count, generator=seeded(self.config.seed, "prompts", epoch)
+                ).tolist()
             chosen.append(self.prompts[order[place]])
         return chosen
 
-    # -- what is written down ----------------------------------------------------------------------------
-
-    def metrics_row(self, step: int, kl: Tensor, rewards: Tensor, returns: Tensor) -> dict[str, Any]:
-        """Sum up one step; the names are explained in metrics.py."""
-        rollout, mask = self.rollout, self.rollout.response_mask
-        responses = rollout.responses()
-        lengths = [len(ids) for ids in responses]
-        updates = {name: sum(update[name] for update in self.updates) / len(self.updates) for name in self.updates[0]}
-        row = {
-            "step": step,
-            "objective/score": float(rollout.scores.mean()),
-            "objective/kl": float(kl.sum(-1).mean()),
-            "objective/kl_k3": float(kl_k3(rollout.old_logprobs, rollout.ref_logprobs, mask).sum(-1).mean()),
-            "objective/reward": float(rewards.sum(-1).mean()),
-            "objective/kl_coef": self.kl_coef,
-            "objective/distinct_2": distinct_n(responses, 2),
-            "policy/loss": updates["policy_loss"],
-            "policy/entropy": updates["entropy"],
-            "policy/ratio": updates["ratio"],
-            "policy/clip_fraction": updates["clip_fraction"],
-            "policy/approx_kl": updates["approx_kl"],
-            "policy/gradient_norm": updates["gradient_norm"],
-            "policy/learning_rate": self.learning_rate(step),
-            "value/loss": updates["value_loss"],
-            "value/explained_variance": float(explained_variance(rollout.old_values, returns, mask)),
-            "response/length": sum(lengths) / len(lengths),
-            "response/eos_rate": float(rollout.has_eos.float().mean()),
-        }
-        for name, value in row.items():
-            if not math.isfinite(value):
-                raise TrainingDiverged(step, name, value)
-        return row
-
-    @torch.no_grad()
-    def sample_rows(
-        self, step: int, kl: Tensor, rewards: Tensor, advantages: Tensor, returns: Tensor
-    ) -> list[dict[str, Any]]:
-        """Describe the step's first responses token by token; all tensors [batch, time]."""
-        rollout, kept = self.rollout, slice(0, min(SAMPLES_KEPT, self.config.batch_size))
+    def write_samples(self, step: int, tensors: StepTensors) -> None:
+        """Keep the step's first responses token by token."""
         with autocast(self.device, self.dtype):
-            after = token_outputs(
+            rows = sample_rows(
+                step,
                 self.policy,
-                rollout.sequence_ids[kept],
-                rollout.attention_mask[kept],
-                rollout.response_mask.shape[1],
-                self.config.temperature,
+                self.batch_of_prompts(step),
+                self.rollout,
+                tensors,
+                temperature=self.config.temperature,
+                clip_range=self.config.clip_range,
             )
-        ratio = torch.exp(after.logprobs - rollout.old_logprobs[kept])
-        columns = {
-            "logprob": rollout.old_logprobs,
-            "ref_logprob": rollout.ref_logprobs,
-            "kl": kl,
-            "reward": rewards,
-            "value": rollout.old_values,
-            "advantage": advantages,
-            "return": returns,
-            "ratio": ratio,
-        }
-        responses = rollout.responses()[kept]
-        texts, prompts = decode(self.policy, responses), self.batch_of_prompts(step)[kept]
-        rows = []
-        for index, (prompt, text, ids) in enumerate(zip(prompts, texts, responses, strict=True)):
-            numbers = {name: [round(x, 5) for x in column[index, : len(ids)].tolist()] for name, column in columns.items()}
-            rows.append(
-                {
-                    "step": step,
-                    "prompt": prompt,
-                    "response": text,
-                    "score": float(rollout.scores[index]),
-                    "token": [self.policy.tokenizer.decode([token]) for token in ids],
-                    **numbers,
-                    "clipped": [abs(x - 1.0) > self.config.clip_range for x in numbers["ratio"]],
-                }
-            )
-        return rows
+        self.run.append("samples", rows)
 
     # -- saved states ------------------------------------------------------------------------------------
 
@@ -350,11 +325,17 @@ class PPOTrainer:
             ConfigError: it belongs to a run with other options.
         """
         try:
-            state = torch.load(self.run.checkpoint_path, map_location=self.device, weights_only=True)
+            state = torch.load(
+                self.run.checkpoint_path, map_location=self.device, weights_only=True
+            )
         except Exception as error:  # noqa: BLE001  (torch raises half a dozen kinds for a damaged file)
-            raise CheckpointError(f"{self.run.checkpoint_path} cannot be read ({type(error).__name__}): start afresh") from None
+            raise CheckpointError(
+                f"{self.run.checkpoint_path} cannot be read ({type(error).__name__}): start afresh"
+            ) from None
         if state["options"] != asdict(self.config):
-            raise ConfigError(f"{self.run.checkpoint_path} belongs to a run with other options: resume with its own")
+            raise ConfigError(
+                f"{self.run.checkpoint_path} belongs to a run with other options: resume with its own"
+            )
         with torch.no_grad():
             for name, parameter in self.trainable.items():
                 parameter.copy_(state["trainable"][name])

@@ -57,7 +57,7 @@ def test_save_model_loads_plainly_in_float32_from_small_shards(tmp_path):
     shards = list(tmp_path.glob("*.safetensors"))
     for shard in shards:
         with safe_open(shard, "pt") as file:
-            assert {file.get_tensor(key).dtype for key in file.keys()} == {torch.float16}  # noqa: SIM118
+            assert {file.get_tensor(key).dtype for key in file.keys()} == {torch.float16}
             # One tensor may be larger than a shard; here the embedding is.
             assert shard.stat().st_size < 9_000_000 or len(list(file.keys())) == 1
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
