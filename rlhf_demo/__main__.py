@@ -1,4 +1,4 @@
-"""The commands. Each handler imports what it needs itself, so that --help and a wrong name answer at once."""
+"""The commands. Each handler imports what it needs, so --help and wrong names answer at once."""
 
 import argparse
 import json
@@ -22,8 +22,9 @@ from rlhf_demo.config import (
     declarations,
 )
 from rlhf_demo.errors import ConfigError, DemoError, JobError
+from rlhf_demo.files import write_json, write_text
 from rlhf_demo.locate import locate
-from rlhf_demo.runs import Run, Status, list_runs, write_json, write_text
+from rlhf_demo.runs import Run, Status, list_runs
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,7 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except OSError as error:
         print(
-            f"error: {error.filename or 'the disk'}: {error.strerror or error}; nothing half-written is left",
+            f"error: {error.filename or 'the disk'}: {error.strerror or error}; "
+            "nothing half-written is left",
             file=sys.stderr,
         )
         return 2
@@ -120,7 +122,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-# -- options ---------------------------------------------------------------------------------------------
+# -- options ---------------------------------------------------------------------------------------
 
 
 def add_options(parser: argparse.ArgumentParser, config_class: type[Options]) -> None:
@@ -168,7 +170,8 @@ def train(
             )
         if given:
             raise ConfigError(
-                f"--{next(iter(given)).replace('_', '-')} cannot be changed by --resume: leave it out"
+                f"--{next(iter(given)).replace('_', '-')} cannot be changed by --resume: "
+                "leave it out"
             )
         if run.status["status"] == Status.FINISHED:
             raise JobError(f"{run.folder} is finished: there is nothing to resume")
@@ -207,7 +210,7 @@ def scorer_for(name: str, config: Any) -> Any:
     return load_scorer(name, device=device, label=config.label, dtype=dtype, allow_python=True)
 
 
-# -- commands ----------------------------------------------------------------------------------------------
+# -- commands --------------------------------------------------------------------------------------
 
 
 def quickstart(args: argparse.Namespace) -> None:
@@ -283,7 +286,8 @@ def train_ppo(args: argparse.Namespace) -> None:
     if rows:
         last = rows[-1]
         print(
-            f"step {last['step']}: score {last['objective/score']:.2f}, KL {last['objective/kl']:.1f} nats per response"
+            f"step {last['step']}: score {last['objective/score']:.2f}, "
+            f"KL {last['objective/kl']:.1f} nats per response"
         )
 
 
@@ -322,7 +326,8 @@ def show_runs(args: argparse.Namespace) -> None:
         run = Run(args.folder)
         if not run.alive():
             raise JobError(
-                f"{run.folder} is not being trained ({run.config['kind']}, {run.status['status']}): nothing to stop"
+                f"{run.folder} is not being trained ({run.config['kind']}, "
+                f"{run.status['status']}): nothing to stop"
             )
         run.request_stop()
         print(f"{run.folder}: asked to stop")
@@ -336,7 +341,8 @@ def show_runs(args: argparse.Namespace) -> None:
         }
         summary = ", ".join(f"{SUMMARY[name]} {value:.3g}" for name, value in figures.items())
         print(
-            f"{run.folder}  {run.config['kind']}  {run.status['status']}  {summary}  {run.status.get('message', '')}"
+            f"{run.folder}  {run.config['kind']}  {run.status['status']}  {summary}  "
+            f"{run.status.get('message', '')}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Two models answer the same prompts with the same random numbers; what each wrote is measured side by side."""
+"""Two models answer the same prompts with the same random numbers; measured side by side."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,11 +37,12 @@ def compare(
 ) -> dict[str, Any]:
     """Let both models respond and report.
 
-    KL is counted against `base` at the sampling temperature; perplexity is the base's, at temperature 1.
+    KL is counted against `base` at the sampling temperature; perplexity is the base's, at
+    temperature 1.
 
     Returns:
-        JSON-ready: `models` (two dicts of figures), `win_rate` of right against left with a 95% interval (a tie
-        counts half), and `rows` (prompt, both responses, both scores).
+        JSON-ready: `models` (two dicts of figures), `win_rate` of right against left with a 95%
+        interval (a tie counts half), and `rows` (prompt, both responses, both scores).
     """
     sides = []
     for contestant in (left, right):
@@ -82,7 +83,7 @@ def compare(
 
 
 def compare_models(left: str, right: str, config: CompareConfig, scorer: Scorer) -> dict[str, Any]:
-    """Load two models by name, compare them on the first `count` held-out prompts, and name the rater."""
+    """Load two models by name, compare them on `count` held-out prompts, and name the rater."""
     device = pick_device(config.device)
     policies = {name: load_policy(name, device=device) for name in {left, right, config.base}}
     report = compare(
@@ -100,7 +101,7 @@ def compare_models(left: str, right: str, config: CompareConfig, scorer: Scorer)
 
 
 def figures(side: tuple, base: Policy, prompts: list[str], temperature: float) -> dict[str, Any]:
-    """Measure one side: score, length, diversity, and KL and perplexity where it shares the base's tokens."""
+    """Measure one side: score, length, diversity; KL, perplexity where it has the base's tokens."""
     contestant, ids, texts, scores = side
     result = {
         "name": contestant.name,
@@ -138,7 +139,8 @@ def table(report: dict[str, Any]) -> str:
         lines.append(f"{label:22}" + "".join(f"{cell:>24}" for cell in cells))
     rate, low, high = (100 * report[key] for key in ("win_rate", "win_rate_low", "win_rate_high"))
     lines.append(
-        f"{names[1]} wins {rate:.0f}% [{low:.0f}, {high:.0f}] of {report['prompts']} prompts against {names[0]}"
+        f"{names[1]} wins {rate:.0f}% [{low:.0f}, {high:.0f}] of {report['prompts']} prompts "
+        f"against {names[0]}"
     )
     return "\n".join(lines)
 

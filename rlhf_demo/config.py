@@ -1,7 +1,7 @@
 """The options of every stage, each declared once: default, meaning, range.
 
 A declaration feeds the command line, the page's forms and the README's table, and is checked when a
-config is made. Each stage has one frozen dataclass; what can be computed from options is a property.
+config is made. Each stage has one frozen dataclass; what follows from options is a property.
 """
 
 import math
@@ -24,7 +24,7 @@ def option(
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
 ) -> Any:
-    """Declare one option: its default, what it means (with unit), and the values it may take, ends included."""
+    """Declare one option: default, meaning (with unit), and allowed values, ends included."""
     return field(
         default=default, metadata={"help": help, "low": low, "high": high, "choices": choices}
     )
@@ -106,7 +106,8 @@ class BaseConfig(Options):
     split: str = option("train", "split of a Hub data set")
     stage: str = option(
         "plain",
-        "rows: whole documents packed; segments of whole sentences; plain sentences (commonest words, no names)",
+        "rows: whole documents packed; segments of whole sentences; "
+        "plain sentences (commonest words, no names)",
         choices=("packed", "segments", "plain"),
     )
     common_words: int = option(
@@ -118,7 +119,8 @@ class BaseConfig(Options):
     )
     held_out: int = option(
         2500,
-        "documents at the start of the file (of its test split, if any) kept for perplexity, at most a tenth",
+        "documents at the start of the file (of its test split, if any) kept for perplexity, "
+        "at most a tenth",
         low=1,
     )
     total_steps: int = option(200, "optimiser steps", low=1)
@@ -127,7 +129,8 @@ class BaseConfig(Options):
     warmup_steps: int = option(50, "steps of linear warm-up", low=0)
     dropout: float | None = option(
         None,
-        "share dropped in training: 0.1 where the text comes round often; the model's own if not given",
+        "share dropped in training: 0.1 where the text comes round often; "
+        "the model's own if not given",
         low=0.0,
         high=0.9,
     )
@@ -149,7 +152,8 @@ class RewardConfig(Options):
         "gpt2-mini", "model that gets a scoring head: shipped name, run folder, path or Hub id"
     )
     data: str = option(
-        "shipped", "preference pairs: 'shipped', a JSONL, CSV or Parquet file, or a Hub id"
+        "shipped",
+        "preference pairs: 'shipped', a make-pairs run, a JSONL, CSV or Parquet file, or a Hub id",
     )
     split: str | None = option(
         None, "split to take of a Hub data set, or of a file with a column 'split'"
@@ -177,7 +181,8 @@ class PPOConfig(Options):
     policy: str = option("gpt2-mini", "model to train: shipped name, run folder, path or Hub id")
     reward: str = option(
         "reward-mini",
-        "what scores the responses: reward model (any model name), 'star-rater', 'longer', or package.module:function",
+        "what scores the responses: reward model (any model name), 'star-rater', 'longer', "
+        "or package.module:function",
     )
     label: str | None = option(
         None, "label whose logit is the score, where the reward is a text classifier"
@@ -188,21 +193,21 @@ class PPOConfig(Options):
     total_steps: int = option(40, "steps of rollout and update", low=1, high=100_000)
     batch_size: int = option(64, "responses sampled per step", low=2, high=4096)
     minibatch_size: int = option(16, "responses per optimiser step", low=1, high=4096)
-    ppo_epochs: int = option(4, "passes over each rollout", low=1, high=16)
+    ppo_epochs: int = option(2, "passes over each rollout", low=1, high=16)
     max_new_tokens: int = option(32, "longest response, tokens", low=1, high=1024)
     temperature: float = option(
         0.7, "part of the policy: logits / temperature is sampled and scored", low=0.05, high=5.0
     )
-    learning_rate: float = option(3e-5, "peak learning rate of Adam", low=0.0, high=1.0)
+    learning_rate: float = option(5e-4, "peak learning rate of Adam", low=0.0, high=1.0)
     warmup_steps: int = option(5, "steps over which the learning rate rises", low=0)
     lora_rank: int = option(
-        0, "rank of the LoRA adapter that is trained; 0 trains all weights", low=0, high=512
+        16, "rank of the LoRA adapter that is trained; 0 trains all weights", low=0, high=512
     )
     kl_coef: float = option(
-        0.1, "KL penalty at the start, reward units per nat", low=0.0, high=10.0
+        0.3, "KL penalty at the start, reward units per nat", low=0.0, high=10.0
     )
     kl_target: float = option(
-        3.0, "KL per response that the coefficient aims at, nats; 0 keeps it fixed", low=0.0
+        2.0, "KL per response that the coefficient aims at, nats; 0 keeps it fixed", low=0.0
     )
     kl_budget: float = option(10.0, "KL per response at which the run stops, nats", low=0.0)
     missing_eos_penalty: float = option(
@@ -229,7 +234,8 @@ class PPOConfig(Options):
         super().__post_init__()
         if self.batch_size % self.minibatch_size:
             raise ConfigError(
-                f"--batch-size is {self.batch_size}: it must be a multiple of --minibatch-size ({self.minibatch_size})"
+                f"--batch-size is {self.batch_size}: "
+                f"it must be a multiple of --minibatch-size ({self.minibatch_size})"
             )
 
     @property
@@ -240,7 +246,7 @@ class PPOConfig(Options):
 
 PPO_PRESETS: dict[str, dict[str, Any]] = {
     "quick": {},
-    "gpt2": {"policy": "gpt2", "lora_rank": 16, "learning_rate": 1e-4},
+    "gpt2": {"policy": "gpt2", "learning_rate": 1e-4},
 }
 """Named changes to PPOConfig's defaults; `quick` is the defaults."""
 
@@ -274,7 +280,7 @@ class PairsConfig(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class RaterConfig(Options):
-    """Before stage 1: train the simulated rater to tell liked films from disliked ones by their reviews."""
+    """Before stage 1: train the simulated rater to tell by its review whether a film was liked."""
 
     model: str = option(
         "gpt2-mini", "model that gets a scoring head: shipped name, run folder, path or Hub id"

@@ -1,6 +1,6 @@
 """What can go wrong, as classes whose message is one sentence for the person at the keyboard.
 
-    DemoError               never raised itself; the command line prints any of these and exits with 2
+    DemoError               never raised itself; the command line prints these and exits with 2
     |- ConfigError          an option is out of range, unknown, or does not fit another one
     |- DataError            a data file or a row of it cannot be used
     |- CheckpointError      a model or a saved state is missing, damaged or does not fit
@@ -37,8 +37,8 @@ class TrainingDiverged(DemoError):
 
     def __init__(self, step: int, metric: str, value: float) -> None:
         super().__init__(
-            f"training diverged at step {step}: {metric} became {value}; the last saved state is kept, "
-            "try a lower learning rate or a higher KL coefficient"
+            f"training diverged at step {step}: {metric} became {value}; "
+            "the last saved state is kept, try a lower learning rate or a higher KL coefficient"
         )
         self.step, self.metric = step, metric
 

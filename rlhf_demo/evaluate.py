@@ -1,6 +1,7 @@
 """Measure what models write: diversity, drift from the base, fluency, and who wins against whom.
 
-Everything here is a function of texts, tokens or log-probabilities; nothing trains and nothing writes files.
+Everything here is a function of texts, tokens or log-probabilities; nothing trains and nothing
+writes files.
 """
 
 import math
@@ -14,9 +15,10 @@ from rlhf_demo.rollout import pad_responses, token_outputs
 
 
 def distinct_n(responses: Sequence[Sequence[int]], n: int) -> float:
-    """Return the share of different n-grams among all n-grams of all responses (Li et al. 2016, distinct-n).
+    """Return the share of different n-grams among all n-grams of all responses.
 
-    It falls as more text is measured, so only sets of equal size compare.
+    This is distinct-n of Li et al. 2016. It falls as more text is measured, so only sets of equal
+    size compare.
 
     Returns:
         0..1; 0 where no response has n tokens.
@@ -27,21 +29,27 @@ def distinct_n(responses: Sequence[Sequence[int]], n: int) -> float:
 
 @torch.no_grad()
 def response_logprobs(
-    policy: Policy, prompts: list[str], responses: list[list[int]], temperature: float, batch_size: int = 64
+    policy: Policy,
+    prompts: list[str],
+    responses: list[list[int]],
+    temperature: float,
+    batch_size: int = 64,
 ) -> list[Tensor]:
-    """Return the log-probability of each response token: one float32 [time] on the CPU per response, nats."""
+    """Return each token's log-probability, nats: one float32 [time] on the CPU per response."""
     logprobs: list[Tensor] = []
     for start in range(0, len(prompts), batch_size):
         ids, mask, response_mask = pad_responses(
             policy, prompts[start : start + batch_size], responses[start : start + batch_size]
         )
         outputs = token_outputs(policy, ids, mask, response_mask.shape[1], temperature)
-        logprobs += [row[real].cpu() for row, real in zip(outputs.logprobs, response_mask, strict=True)]
+        logprobs += [
+            row[real].cpu() for row, real in zip(outputs.logprobs, response_mask, strict=True)
+        ]
     return logprobs
 
 
 def perplexity(logprobs: list[Tensor]) -> float:
-    """Return exp of the mean negative log-probability per token, over all tokens of all responses."""
+    """Return exp of the mean negative log-probability over all tokens of all responses."""
     tokens = torch.cat(logprobs)
     return math.exp(min(-float(tokens.mean()), 50.0))  # stays finite
 
@@ -54,4 +62,8 @@ def mean_kl(logprobs: list[Tensor], ref_logprobs: list[Tensor]) -> float:
 
 def count_wins(scores: Tensor, against: Tensor) -> tuple[int, int, int]:
     """Count wins, ties and losses of scores [n] against other scores of the same prompts [n]."""
-    return int((scores > against).sum()), int((scores == against).sum()), int((scores < against).sum())
+    return (
+        int((scores > against).sum()),
+        int((scores == against).sum()),
+        int((scores < against).sum()),
+    )

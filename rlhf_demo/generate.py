@@ -9,7 +9,7 @@ from rlhf_demo.rollout import Scorer, decode, generate
 
 
 def generate_rows(config: GenerateConfig, scorer: Scorer | None) -> list[dict[str, Any]]:
-    """Return rows of `prompt`, `response` and, with a scorer, `score`; all samples of a prompt stand together."""
+    """Return rows of `prompt`, `response` and, with a scorer, `score`, prompt by prompt."""
     device = pick_device(config.device)
     policy = load_policy(config.model, device=device)
     prompts = [

@@ -1,7 +1,7 @@
 """Stage 1a: two responses to one prompt, and a rater who prefers one of them.
 
-Pairs are unfiltered samples of the model, except that ties (equal texts or equal scores) are drawn again: a
-reward model trained on picked pairs would be tested on easier ones than PPO will show it.
+Pairs are unfiltered samples of the model, except that ties (equal texts or equal scores) are drawn
+again: a reward model trained on picked pairs would be tested on easier ones than PPO will show it.
 """
 
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ PROMPTS_AT_ONCE = 128
 def make_pairs(config: PairsConfig, run: Run, scorer: Scorer) -> None:
     """Write the run's pairs.jsonl: prompt, chosen, rejected, margin and split.
 
-    The margin is the rater's score of the chosen response less that of the rejected one; it is negative where the
-    rater's error turned the preference round.
+    The margin is the rater's score of the chosen response less that of the rejected one; it is
+    negative where the rater's error turned the preference round.
 
     Raises:
         DemoError: the model or the prompts cannot be used.
@@ -51,7 +51,7 @@ def make_pairs(config: PairsConfig, run: Run, scorer: Scorer) -> None:
 def _judged_pairs(
     config: PairsConfig, run: Run, policy: Policy, rater: Rater, split: str, prompts: list[str]
 ) -> Iterator[dict[str, str | float]]:
-    """Yield judged pairs of one split without end: all prompts in random order, then all again in another.
+    """Yield judged pairs of one split without end: all prompts in random order, then in another.
 
     Raises:
         DataError: the rater prefers neither response to any of the prompts.
@@ -90,6 +90,6 @@ def _judged_pairs(
                 yield {"prompt": prompt, "chosen": chosen, "rejected": rejected, "margin": margin}
         if not found:
             raise DataError(
-                f"the rater {config.rater!r} preferred neither response to any of {len(prompts)} prompts: give it other "
-                "prompts, or choose another rater"
+                f"the rater {config.rater!r} preferred neither response to any of "
+                f"{len(prompts)} prompts: give it other prompts, or choose another rater"
             )

@@ -2,9 +2,11 @@
 
 What is decided here and nowhere else:
 
-- **Where a score is read.** At the last token of plain `tokenizer(text)`, nothing added, text = prompt + response.
-- **Number format.** Weights stay float32; matrix products run in bfloat16 where the device is good at it.
-- **Files.** Whole models as `transformers` writes them, adapters as `peft` writes them, the value head apart.
+- **Where a score is read.** At the last token of plain `tokenizer(text)`, nothing added; text is
+  prompt + response.
+- **Number format.** Weights stay float32; matrix products run in bfloat16 where that is fast.
+- **Files.** Whole models as `transformers` writes them, adapters as `peft` writes them, the value
+  head apart.
 
 Sources: Ziegler et al. 2019 (value head on the policy's trunk), Hu et al. 2021 (LoRA).
 """
@@ -27,9 +29,9 @@ from transformers.activations import NewGELUActivation
 from transformers.utils import logging as transformers_logging
 
 from rlhf_demo.errors import CheckpointError, ConfigError
+from rlhf_demo.files import replacing_folder
 from rlhf_demo.loading import add_adapter, is_classifier, load_network, load_tokenizer, readable
 from rlhf_demo.locate import adapter_base, locate
-from rlhf_demo.runs import replacing_folder
 
 SHARD_SIZE = "8MB"
 """Small enough for a plain push to a Space, which refuses files over 10 MB."""
@@ -37,7 +39,7 @@ SHARD_SIZE = "8MB"
 transformers_logging.disable_progress_bar()
 
 
-# -- device and number format -----------------------------------------------------------------------
+# -- device and number format ----------------------------------------------------------------------
 
 
 def pick_device(device: str) -> torch.device:
@@ -58,7 +60,8 @@ def pick_device(device: str) -> torch.device:
 def pick_dtype(device: torch.device, dtype: str) -> torch.dtype:
     """Return the number format of matrix products; `auto` asks the device.
 
-    bfloat16 is four times as fast as float32 on a CPU with AVX512-BF16 or AMX and slower than it on one without.
+    bfloat16 is four times as fast as float32 on a CPU with AVX512-BF16 or AMX and slower than it on
+    one without.
     """
     if dtype != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
@@ -78,14 +81,14 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
 
 
-# -- the policy --------------------------------------------------------------------------------------
+# -- the policy ------------------------------------------------------------------------------------
 
 
 class Policy(nn.Module):
     """A causal language model, its tokenizer, and a value head on its trunk.
 
-    With LoRA the reference is this same network with the adapter switched off; without, `reference` holds a
-    frozen copy. Dropout is off: the network is in eval mode for good.
+    With LoRA the reference is this same network with the adapter switched off; without, `reference`
+    holds a frozen copy. Dropout is off: the network is in eval mode for good.
     """
 
     def __init__(
@@ -145,7 +148,7 @@ class Policy(nn.Module):
                 yield self
 
     def save(self, folder: Path) -> None:
-        """Write plain transformers or peft files, the tokenizer, and value_head.safetensors beside them."""
+        """Write plain transformers or peft files, the tokenizer and value_head.safetensors."""
         with replacing_folder(folder) as temporary:
             (self.adapter or self.lm).save_pretrained(temporary, max_shard_size=SHARD_SIZE)
             self.tokenizer.save_pretrained(temporary)
@@ -162,7 +165,8 @@ def load_policy(
 
     Args:
         name: shipped name, run folder, path or Hub id.
-        for_training: keep a reference beside it (or under it, with LoRA) and make its weights trainable.
+        for_training: keep a reference beside it (or under it, with LoRA) and make its weights
+            trainable.
         lora_rank: rank of a new LoRA adapter to train; 0 trains all weights.
 
     Raises:
@@ -183,7 +187,8 @@ def load_policy(
         return policy.requires_grad_(False)
     if lora_rank and merged:
         raise ConfigError(
-            f"--lora-rank is {lora_rank}: {name} is itself an adapter, train all its weights (--lora-rank 0)"
+            f"--lora-rank is {lora_rank}: {name} is itself an adapter, "
+            "train all its weights (--lora-rank 0)"
         )
     if lora_rank:
         policy.adapter = add_adapter(lm, "CAUSAL_LM", lora_rank, folder)
@@ -195,7 +200,8 @@ def load_policy(
 def _check_head(policy: Policy) -> None:
     """Make sure that trunk and output embeddings give the model's own logits.
 
-    Some families scale or cap their logits in between; training them as if they did not would be silently wrong.
+    Some families scale or cap their logits in between; training them as if they did not would be
+    silently wrong.
 
     Raises:
         CheckpointError: they differ.
@@ -206,12 +212,13 @@ def _check_head(policy: Policy) -> None:
         ours = policy.logits(policy.hidden(ids, mask).last_hidden_state)
         if not torch.allclose(ours, policy.lm(input_ids=ids).logits, atol=1e-3, rtol=1e-3):
             raise CheckpointError(
-                f"{policy.folder}: models of type {policy.lm.config.model_type!r} change their logits after the "
-                "output layer, which this trainer does not follow; choose a model like gpt2, llama or qwen2"
+                f"{policy.folder}: models of type {policy.lm.config.model_type!r} change their "
+                "logits after the output layer, which this trainer does not follow; "
+                "choose a model like gpt2, llama or qwen2"
             )
 
 
-# -- models that score -------------------------------------------------------------------------------
+# -- models that score -----------------------------------------------------------------------------
 
 
 class RewardModel:
@@ -251,7 +258,8 @@ class RewardModel:
     def encode(self, text: str) -> list[int]:
         """Return the ids of plain `tokenizer(text)`, cut at the left to the model's positions.
 
-        An empty text of a tokenizer that adds nothing becomes one EOS, since a score needs a token to stand at.
+        An empty text of a tokenizer that adds nothing becomes one EOS, since a score needs a token
+        to stand at.
         """
         ids = self.tokenizer(text, truncation=False, verbose=False)["input_ids"]
         return ids[-max_positions(self.model) :] or [self.tokenizer.eos_token_id]
@@ -282,7 +290,10 @@ def load_reward_model(
     tokenizer = load_tokenizer(folder)
     model.config.pad_token_id = tokenizer.pad_token_id
     return RewardModel(
-        speed_up(model.to(device)).requires_grad_(False), tokenizer, _label_index(model, name, label), dtype
+        speed_up(model.to(device)).requires_grad_(False),
+        tokenizer,
+        _label_index(model, name, label),
+        dtype,
     )
 
 
@@ -303,8 +314,8 @@ def new_reward_model(
     """Put a fresh scoring head on a base model, ready for RewardTrainer.
 
     Returns:
-        The model (a peft model where lora_rank > 0, whose adapter also holds the head and the last norm,
-        because normalising the scores changes those two) and its tokenizer.
+        The model (a peft model where lora_rank > 0, whose adapter also holds the head and the last
+        norm, because normalising the scores changes those two) and its tokenizer.
     """
     folder = locate(name)
     tokenizer = load_tokenizer(folder)
@@ -315,7 +326,8 @@ def new_reward_model(
             module.p = 0.0
     if lora_rank and merged:
         raise ConfigError(
-            f"--lora-rank is {lora_rank}: {name} is itself an adapter, train all its weights (--lora-rank 0)"
+            f"--lora-rank is {lora_rank}: {name} is itself an adapter, "
+            "train all its weights (--lora-rank 0)"
         )
     if lora_rank:
         model = add_adapter(model, "SEQ_CLS", lora_rank, folder, ["score", last_norm_name(model)])

@@ -23,9 +23,9 @@ from transformers import (
 )
 
 from rlhf_demo.errors import CheckpointError
+from rlhf_demo.files import read_json, write_json
 from rlhf_demo.loading import BYTE_0, PAD, load_tokenizer
 from rlhf_demo.locate import adapter_base, locate
-from rlhf_demo.runs import read_json, write_json
 
 SIZES = {"n_layer": 6, "n_head": 4, "n_embd": 256, "n_positions": 256}
 VOCABULARY = 8192

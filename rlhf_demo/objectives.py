@@ -1,13 +1,14 @@
 """The mathematics of PPO for language models, as pure functions of tensors.
 
-Nothing here knows models, text or files; nothing modifies its inputs. Shapes: `batch` responses, `time` tokens
-of a response. `response_mask` is True at real response tokens, the first EOS included; outside it every result
-is 0, so padding can never change a number.
+Nothing here knows models, text or files; nothing modifies its inputs. Shapes: `batch` responses,
+`time` tokens of a response. `response_mask` is True at real response tokens, the first EOS
+included; outside it every result is 0, so padding can never change a number.
 
 Sources: Schulman et al. 2017 (PPO, https://arxiv.org/abs/1707.06347), Schulman et al. 2016 (GAE,
-https://arxiv.org/abs/1506.02438), Ziegler et al. 2019 (PPO for language, https://arxiv.org/abs/1909.08593),
-Stiennon et al. 2020 (https://arxiv.org/abs/2009.01325), Huang et al. 2023 ("The N implementation details of RLHF
-with PPO"), Schulman 2020 ("Approximating KL divergence", http://joschu.net/blog/kl-approx.html).
+https://arxiv.org/abs/1506.02438), Ziegler et al. 2019 (PPO for language,
+https://arxiv.org/abs/1909.08593), Stiennon et al. 2020 (https://arxiv.org/abs/2009.01325), Huang et
+al. 2023 ("The N implementation details of RLHF with PPO"), Schulman 2020 ("Approximating KL
+divergence", http://joschu.net/blog/kl-approx.html).
 """
 
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ KL_ERROR_CLIP = 0.2
 ROWS_AT_ONCE = 64
 """How many vocabulary-wide rows token_logprobs works on at a time."""
 
-KL_GAIN = 0.5
-"""Step of the controller. Ziegler used 0.1 over thousands of steps; a lesson has dozens, so it moves faster."""
+KL_GAIN = 0.2
+"""Step of the controller. Ziegler 2019 used 0.1 over thousands of steps; a lesson has dozens."""
 
 
 def check_shapes(**tensors: Tensor) -> None:
@@ -62,7 +63,7 @@ def token_logprobs(logits: Tensor, token_ids: Tensor, temperature: float) -> tup
 
 
 class _TokenLogprobs(torch.autograd.Function):
-    """token_logprobs a few rows at a time, so that no [batch, time, vocabulary] float32 is ever held.
+    """token_logprobs a few rows at a time, so that no float32 [batch, time, vocabulary] is held.
 
     Plain autograd would keep three of them; on a CPU, moving that memory takes longer than the
     arithmetic. Only the logits are kept, in their own type, and backward reads them again:
@@ -107,13 +108,14 @@ def _parts(count: int) -> list[slice]:
     return [slice(start, start + ROWS_AT_ONCE) for start in range(0, count, ROWS_AT_ONCE)]
 
 
-# -- KL against the reference -------------------------------------------------------------------------
+# -- KL against the reference ----------------------------------------------------------------------
 
 
 def kl_k1(logprobs: Tensor, ref_logprobs: Tensor, response_mask: Tensor) -> Tensor:
-    """Estimate the KL of policy from reference per token: log p - log p_ref at tokens the policy sampled.
+    """Estimate the KL of policy from reference per token: log p - log p_ref at sampled tokens.
 
-    Unbiased, and negative for tokens that the reference likes better (Schulman 2020, k1).
+    Unbiased where the policy sampled the tokens, and negative for tokens that the reference likes
+    better (Schulman 2020, k1).
 
     Returns:
         [batch, time], nats, 0 outside the mask.
@@ -123,14 +125,19 @@ def kl_k1(logprobs: Tensor, ref_logprobs: Tensor, response_mask: Tensor) -> Tens
 
 
 def kl_k3(logprobs: Tensor, ref_logprobs: Tensor, response_mask: Tensor) -> Tensor:
-    """Estimate the same KL with less noise and never below 0: r - 1 - log r with r = p_ref / p (Schulman 2020, k3)."""
+    """Estimate the same KL with less noise and never below 0 (Schulman 2020, k3).
+
+    It is r - 1 - log r with r = p_ref / p.
+    """
     check_shapes(logprobs=logprobs, ref_logprobs=ref_logprobs, response_mask=response_mask)
     log_ratio = ref_logprobs - logprobs
     return (torch.expm1(log_ratio) - log_ratio) * response_mask
 
 
 def adapt_kl_coef(kl_coef: float, kl: float, kl_target: float) -> float:
-    """Move the KL coefficient so that the KL per response comes to its target (Ziegler 2019, section 2.2).
+    """Move the KL coefficient so that the KL per response comes to its target.
+
+    This is the controller of Ziegler 2019, section 2.2.
 
     Args:
         kl: mean KL of the step's responses, nats per response.
@@ -143,11 +150,11 @@ def adapt_kl_coef(kl_coef: float, kl: float, kl_target: float) -> float:
     return kl_coef * (1.0 + KL_GAIN * error)
 
 
-# -- rewards and advantages -----------------------------------------------------------------------------
+# -- rewards and advantages ------------------------------------------------------------------------
 
 
 def token_rewards(scores: Tensor, kl: Tensor, response_mask: Tensor, kl_coef: float) -> Tensor:
-    """Spread a response's reward over its tokens: each pays for its KL, the last one earns the score.
+    """Spread a response's reward over its tokens: each pays its KL, the last earns the score.
 
     Ziegler 2019, equation 2: R = score - kl_coef * KL, the KL paid token by token.
 
@@ -170,8 +177,8 @@ def gae(
 ) -> tuple[Tensor, Tensor]:
     """Estimate how much better each token was than the value head expected.
 
-    Generalised advantage estimation (Schulman et al. 2016, equation 16). After the last real token there is
-    nothing to come, so its next value is 0.
+    Generalised advantage estimation (Schulman et al. 2016, equation 16). After the last real token
+    there is nothing to come, so its next value is 0.
 
     Args:
         rewards: [batch, time], reward units.
@@ -198,7 +205,7 @@ def gae(
 
 
 def whiten(x: Tensor, mask: Tensor) -> Tensor:
-    """Shift and scale x [batch, time] to mean 0 and variance 1 over the mask (True = counts); 0 outside it."""
+    """Shift and scale x [batch, time] to mean 0 and variance 1 over the mask; 0 outside it."""
     check_shapes(x=x, mask=mask)
     mean = masked_mean(x, mask)
     variance = masked_mean((x - mean) ** 2, mask)
@@ -206,7 +213,10 @@ def whiten(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def explained_variance(values: Tensor, returns: Tensor, response_mask: Tensor) -> Tensor:
-    """Return the share of the returns' variance that the values foretold: 1 perfect, 0 no better than the mean."""
+    """Return the share of the returns' variance that the values foretold.
+
+    1 is perfect, 0 no better than the mean.
+    """
     error = returns - values
     mean_error, mean_return = masked_mean(error, response_mask), masked_mean(returns, response_mask)
     unexplained = masked_mean((error - mean_error) ** 2, response_mask)
@@ -214,7 +224,7 @@ def explained_variance(values: Tensor, returns: Tensor, response_mask: Tensor) -
     return 1.0 - unexplained / variance.clamp_min(1e-8)
 
 
-# -- losses -----------------------------------------------------------------------------------------------
+# -- losses ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -237,7 +247,9 @@ def policy_loss(
     *,
     clip_range: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return PPO's clipped surrogate as a loss (Schulman et al. 2017, equation 7), averaged over real tokens.
+    """Return PPO's clipped surrogate as a loss, averaged over real tokens.
+
+    This is equation 7 of Schulman et al. 2017.
 
     Args:
         logprobs: [batch, time], nats, under the policy now; carries the gradient.
@@ -245,7 +257,8 @@ def policy_loss(
         advantages: [batch, time].
 
     Returns:
-        The loss (scalar), the ratio [batch, time] and which tokens the clip cut off [batch, time] bool.
+        The loss (scalar), the ratio [batch, time], and which tokens the clip cut off (bool
+        [batch, time]).
     """
     check_shapes(
         logprobs=logprobs,
@@ -268,11 +281,14 @@ def value_loss(
     *,
     value_clip_range: float,
 ) -> Tensor:
-    """Return half the squared error of the values, the larger of moved and clipped (Huang et al. 2023, detail on
-    value clipping): a value may move by value_clip_range per rollout before its gradient stops.
+    """Return half the squared error of the values, the larger of moved and clipped.
+
+    A value may move by value_clip_range per rollout before its gradient stops (Huang et al. 2023,
+    detail on value clipping).
 
     Args:
-        values: [batch, time], reward units, now; carries the gradient. old_values: at sampling time.
+        values: [batch, time], reward units, now; carries the gradient.
+        old_values: [batch, time], reward units, when the responses were sampled.
         returns: [batch, time], reward units.
     """
     check_shapes(values=values, old_values=old_values, returns=returns, response_mask=response_mask)

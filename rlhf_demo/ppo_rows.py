@@ -1,6 +1,6 @@
 """What a PPO step writes down: one row of metrics, and some responses token by token.
 
-The names are explained in metrics.py. Nothing here trains; tensors are [batch, time] as in objectives.py.
+metrics.py explains the names. Nothing here trains; tensors are [batch, time] as in objectives.py.
 """
 
 import math

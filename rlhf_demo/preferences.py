@@ -29,6 +29,7 @@ from rlhf_demo.errors import DataError
 from rlhf_demo.locate import CHECKPOINTS, hub_refusal
 
 SHIPPED = "shipped"
+PAIRS_FILE = "pairs.jsonl"
 SPLITS = ("train", "heldout")
 MOST_TRAINED_ON = 0.8
 """Share of own pairs that is trained on at most, so that there is always something to measure
@@ -94,15 +95,15 @@ def load_pairs(source: str, split: str | None = None) -> Pairs:
     in it, so that no word is torn.
 
     Args:
-        source: `shipped`; a file .jsonl, .json (a list of rows), .csv (each also with .gz) or
-            .parquet; a Hub id.
+        source: `shipped`; the folder of a make-pairs run; a file .jsonl, .json (a list of
+            rows), .csv (each also with .gz) or .parquet; a Hub id.
         split: of a Hub data set (`train` when None); of a file, the rows whose column `split` says
             so (all when None).
 
     Raises:
         DataError: there is no such file or data set, or a row cannot be used; rows count from 1.
     """
-    name, rows = _open(source, "pairs.jsonl", split)
+    name, rows = _open(source, PAIRS_FILE, split)
     seen: set[tuple[str, str, str]] = set()
     kept: list[tuple[str, str, str]] = []
     margins: list[float] = []
@@ -257,6 +258,8 @@ def _open(
 ) -> tuple[str, Iterator[tuple[str, dict[str, Any]]]]:
     """Return a name for messages and the rows, each with its own name for messages."""
     path = CHECKPOINTS / shipped if source == SHIPPED else Path(source).expanduser()
+    if is_pairs_run(source):
+        path /= PAIRS_FILE
     if path.is_file():
         return path.name, _wanted(path.name, _file_rows(path), split)
     if source == SHIPPED:
@@ -272,6 +275,11 @@ def _open(
     ):
         raise DataError(f"there is no file {source}: check the path")
     return source, _wanted(source, _hub_rows(source, split or "train"), None)
+
+
+def is_pairs_run(source: str) -> bool:
+    """Say whether the source is the folder of a make-pairs run, whose rows know their split."""
+    return (Path(source).expanduser() / PAIRS_FILE).is_file()
 
 
 def _wanted(

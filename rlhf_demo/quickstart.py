@@ -1,4 +1,4 @@
-"""The whole loop in one command: pairs, reward model, PPO, comparison, each in a run folder of its own."""
+"""The whole loop in one command: pairs, reward model, PPO, comparison, each in its own folder."""
 
 import time
 from collections.abc import Callable
@@ -6,11 +6,12 @@ from pathlib import Path
 
 from rlhf_demo.compare import compare_models, side_by_side, table
 from rlhf_demo.config import CompareConfig, PairsConfig, PPOConfig, RewardConfig
+from rlhf_demo.files import read_json, write_json
 from rlhf_demo.make_pairs import make_pairs
 from rlhf_demo.models import pick_device, pick_dtype
 from rlhf_demo.raters import load_scorer
 from rlhf_demo.reliability import format_report
-from rlhf_demo.runs import Run, read_json, write_json
+from rlhf_demo.runs import Run
 from rlhf_demo.train_ppo import train_ppo
 from rlhf_demo.train_reward import train_reward
 
@@ -39,10 +40,12 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
     make_pairs(pairs_config, pairs, rater)
     example = pairs.read("pairs")[0]
     say(
-        f"        e.g. {example['prompt']}\n        preferred:{example['chosen']}\n        over:     {example['rejected']}"
+        f"        e.g. {example['prompt']}\n"
+        f"        preferred:{example['chosen']}\n"
+        f"        over:     {example['rejected']}"
     )
 
-    reward_config = RewardConfig(data=str(pairs.folder / "pairs.jsonl"), **shared)
+    reward_config = RewardConfig(data=str(pairs.folder), **shared)
     reward = Run.create(out / "reward", "reward", reward_config.to_dict())
     say(f"\n2 of 4  Train a reward model on {pairs_config.train_pairs} of the pairs")
     train_reward(reward_config, reward)
@@ -51,7 +54,8 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
     ppo_config = PPOConfig(reward=str(reward.folder), **shared)
     ppo = Run.create(out / "ppo", "ppo", ppo_config.to_dict())
     say(
-        f"\n3 of 4  PPO: {ppo_config.total_steps} steps of {ppo_config.batch_size} responses against that reward model"
+        f"\n3 of 4  PPO: {ppo_config.total_steps} steps of {ppo_config.batch_size} responses "
+        "against that reward model"
     )
     train_ppo(ppo_config, ppo, load_scorer(ppo_config.reward, device=device, dtype=numbers))
     say(f"        {ppo.status['message']}")
@@ -62,5 +66,6 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
     say(side_by_side(report, CompareConfig().show) + "\n")
     say(table(report))
     say(
-        f"(the judge is the simulated rater)  {time.perf_counter() - started:.0f} seconds in all; everything lies in {out}"
+        f"(the judge is the simulated rater)  {time.perf_counter() - started:.0f} seconds in all; "
+        f"everything lies in {out}"
     )

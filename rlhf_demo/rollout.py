@@ -1,7 +1,7 @@
 """Sample responses and write down everything that PPO will need to know about them.
 
-Layout of a batch: prompts are padded on the left, responses on the right, so that the first response token of
-every row stands in the same column.
+Layout of a batch: prompts are padded on the left, responses on the right, so that the first
+response token of every row stands in the same column.
 
     <pad> <pad> This  film | was   good  <eos> <pad>
     <bos>  I    went  to   | the   shop  and   saw
@@ -88,7 +88,7 @@ class TokenOutputs:
 def seeded(
     seed: int, purpose: str, step: int, device: torch.device | str = "cpu"
 ) -> torch.Generator:
-    """Return a random generator that depends on its arguments alone, so that no generator's state need be saved."""
+    """Return a random generator that depends on its arguments alone: no state need be saved."""
     digest = hashlib.sha256(f"{seed}/{purpose}/{step}".encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
@@ -96,17 +96,18 @@ def seeded(
 def encode_prompts(
     policy: Policy, prompts: list[str], max_new_tokens: int
 ) -> tuple[Tensor, Tensor, int]:
-    """Tokenise prompts, padded on the left, and leave room for the response within the model's positions.
+    """Tokenise prompts, padded on the left, with room for the response in the model's positions.
 
     Returns:
-        prompt_ids and attention_mask, [batch, prompt_time], and how many prompts lost their beginning.
+        prompt_ids and attention_mask, [batch, prompt_time], and how many prompts lost their
+        beginning.
     """
     tokenizer = policy.tokenizer
     room = max_positions(policy.lm) - max_new_tokens
     if room < 1:
         raise ShapeError(
-            f"max_new_tokens is {max_new_tokens}: the model has {max_positions(policy.lm)} positions for prompt and "
-            "response together, ask for fewer"
+            f"max_new_tokens is {max_new_tokens}: the model has {max_positions(policy.lm)} "
+            "positions for prompt and response together, ask for fewer"
         )
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     encoded = [ids or [start] for ids in tokenizer(prompts, verbose=False)["input_ids"]]
@@ -121,8 +122,9 @@ def encode_prompts(
 def draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
     """Draw one token per row from softmax(logits / temperature).
 
-    The Gumbel trick: argmax(log p + noise) is a draw from p, and two policies given the same noise choose the same
-    token wherever they agree. That makes side-by-side texts part only where the models do.
+    The Gumbel trick: argmax(log p + noise) is a draw from p, and two policies given the same noise
+    choose the same token wherever they agree. That makes side-by-side texts part only where the
+    models do.
 
     Args:
         logits: [batch, vocabulary].
@@ -130,7 +132,8 @@ def draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tens
     Returns:
         token ids, [batch].
     """
-    # -log(-log u) is Gumbel noise; torch makes uniform numbers several times faster than exponential ones.
+    # -log(-log u) is Gumbel noise; torch makes uniform numbers several times faster than
+    # exponential ones.
     uniform = torch.empty_like(logits, dtype=torch.float32).uniform_(generator=generator)
     gumbel = uniform.log_().neg_().log_().neg_()
     return (logits.float() / temperature + gumbel).argmax(-1)
@@ -187,8 +190,8 @@ def token_outputs(
 ) -> TokenOutputs:
     """Read whole sequences once and say, for each response token, what the network thought of it.
 
-    What is thought of token t is read at position t - 1, and only those positions go through the vocabulary-sized
-    output layer.
+    What is thought of token t is read at position t - 1, and only those positions go through the
+    vocabulary-sized output layer.
 
     Args:
         sequence_ids, attention_mask: [batch, prompt_time + time].
@@ -214,10 +217,11 @@ def collect(
 ) -> Rollout:
     """Read sampled responses with policy and reference and pack all that PPO needs.
 
-    Policy and reference read the same sequences in the same way, so before the first update their log-probabilities
-    are equal to the last bit and the KL is 0. Taking old_logprobs from the sampling pass instead would save this
-    reading (a twelfth of the update's work) at the price of that pass's rounding: nothing to speak of in float32,
-    but in bfloat16 about as large as an early step's whole KL (docs/experiments.md).
+    Policy and reference read the same sequences in the same way, so before the first update their
+    log-probabilities are equal to the last bit and the KL is 0. Taking old_logprobs from the
+    sampling pass instead would save this reading (a twelfth of the update's work) at the price of
+    that pass's rounding: nothing to speak of in float32, but in bfloat16 about as large as an early
+    step's whole KL (docs/experiments.md).
     """
     sequence_ids = torch.cat([prompt_ids, response_ids], dim=1)
     mask = torch.cat([attention_mask, response_mask], dim=1)
@@ -274,8 +278,8 @@ def generate(
 ) -> list[list[int]]:
     """Write one response to each prompt; returns each response's token ids, its EOS included.
 
-    Batch number k draws from a generator seeded by (seed, k), so two models with one vocabulary, given the same
-    prompts and seed, meet the same random numbers in the same places.
+    Batch number k draws from a generator seeded by (seed, k), so two models with one vocabulary,
+    given the same prompts and seed, meet the same random numbers in the same places.
     """
     responses: list[list[int]] = []
     for start in range(0, len(prompts), batch_size):

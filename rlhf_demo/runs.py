@@ -1,17 +1,17 @@
 """One run is one folder: what was asked, how it stands, what was measured, what came out.
 
-    config.json      kind of run, options, versions, commit     written once, never edited
-    status.json      Status, message, times, step               written only by the holder of `lock`
-    metrics.jsonl    one row a step                             append-only, readers skip an unfinished last line
-    samples.jsonl    texts of some steps, token by token        append-only
+    config.json      kind of run, options, versions, commit; written once, never edited
+    status.json      Status, message, times, step; written only by the holder of `lock`
+    metrics.jsonl    one row a step, append-only; readers skip an unfinished last line
+    samples.jsonl    texts of some steps, token by token; append-only
     report.json      what the finished run measured of itself
     train.log        what the process said
-    checkpoint.pt    state for --resume                         replaced whole
+    checkpoint.pt    state for --resume; replaced whole
     model/           the result, plain transformers or peft files
     lock, stop       held while the trainer lives; created to ask it to stop
 
-This module knows folders and files only: no torch, no page. Writers replace files whole (temp file, then
-`os.replace`), so a reader never sees half a file and a kill never leaves one.
+This module knows folders and files only: no torch, no page. Writers replace files whole (files.py),
+so a reader never sees half a file and a kill never leaves one.
 """
 
 import fcntl
@@ -19,10 +19,8 @@ import importlib.metadata
 import json
 import logging
 import os
-import re
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,19 +28,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
 
-from rlhf_demo.errors import DataError, DemoError, JobError
+from rlhf_demo.errors import DemoError, JobError
+from rlhf_demo.files import LEFTOVER, OLD, read_json, read_jsonl, write_json, write_text
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets")
 
-
 BOOKKEEPING = {"config.json", "status.json", "train.log", "lock"}
 """What a run's folder holds before the run has made anything."""
-
-OLD = ".old"
-"""Ending of a folder that is about to be replaced."""
-
-LEFTOVER = re.compile(r"\.(?P<name>model|[\w-]+\.(json|jsonl|pt))(?P<ending>\.old|\.[a-z0-9_]{8})")
-"""What `replacing` and `replacing_folder` call their temporary files in a run folder (tempfile adds 8 characters)."""
 
 
 class Status(StrEnum):
@@ -83,7 +75,8 @@ class Run:
         run = cls(folder)
         if run.exists():
             raise JobError(
-                f"{run.folder} already holds a run: add --resume to go on with it, or choose another folder"
+                f"{run.folder} already holds a run: "
+                "add --resume to go on with it, or choose another folder"
             )
         run.folder.mkdir(parents=True, exist_ok=True)
         config = {
@@ -98,7 +91,7 @@ class Run:
         return run
 
     def discard_unused(self) -> None:
-        """Remove a run that ended before it made anything, so that its folder can be asked for again."""
+        """Remove a run that ended before it made anything, so that its folder is free again."""
         made = {path.name for path in self.folder.iterdir()} - BOOKKEEPING
         if not made and not self.alive():
             shutil.rmtree(self.folder)
@@ -122,7 +115,7 @@ class Run:
 
     @property
     def status(self) -> dict[str, Any]:
-        """The newest status row; a run that says running but holds no lock has died and is failed."""
+        """The newest status row; a run that says running but holds no lock has died: failed."""
         path = self.folder / "status.json"
         status = read_json(path) if path.is_file() else {"status": Status.QUEUED}
         if status["status"] == Status.RUNNING and not self.alive():
@@ -154,8 +147,8 @@ class Run:
     def recording(self) -> Iterator[None]:
         """Hold the lock while training, and leave a truthful status whatever happens inside.
 
-        The status is running inside; finished, stopped (StopRequested, Ctrl-C) or failed afterwards.
-        StopRequested ends here; every other exception goes on to the caller.
+        The status is running inside; finished, stopped (StopRequested, Ctrl-C) or failed
+        afterwards. StopRequested ends here; every other exception goes on to the caller.
 
         Raises:
             JobError: another process is training in this folder.
@@ -193,11 +186,11 @@ class Run:
                 self.set_status(Status.FINISHED, started_at=started_at, message=self._ending)
 
     def end_early(self, reason: str) -> None:
-        """Note why a run that ends by itself ended before its last step; becomes the status message."""
+        """Note, as the status message, why a run ended by itself before its last step."""
         self._ending = reason
 
     def _clear_leftovers(self) -> None:
-        """Put right what a killed writer left: half-made files, and a folder moved aside but not replaced."""
+        """Put right what a killed writer left: half-made files, a folder moved but not replaced."""
         for leftover in self.folder.iterdir():
             found = LEFTOVER.fullmatch(leftover.name)
             if not found:
@@ -270,91 +263,6 @@ class Run:
             )
 
 
-# -- files -----------------------------------------------------------------------------------------
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write the file whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all; NaN and infinities are refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        DataError: the file is not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is not valid JSON ({error}): restore or delete it") from None
-
-
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Read rows; an unfinished last line is skipped.
-
-    Raises:
-        DataError: a line before the last is not JSON.
-    """
-    lines = path.read_bytes().split(
-        b"\n"
-    )  # bytes, because an unfinished line may end inside a character
-    rows = []
-    for number, line in enumerate(
-        lines[:-1], start=1
-    ):  # what follows the last newline is unfinished or empty
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            raise DataError(
-                f"{path} line {number} is not valid JSON: restore or delete the file"
-            ) from None
-    return rows
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes `path`'s place in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes `path`'s place.
-
-    Folders cannot be exchanged in one step everywhere: a kill between two renames leaves the old one under another
-    name, and `Run.recording` puts it back.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        old = path.with_name(f".{path.name}{OLD}")
-        shutil.rmtree(old, ignore_errors=True)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(temporary, path)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def list_runs(root: str | Path) -> list[Run]:
     """Find the runs directly under `root` and one level below, oldest first."""
     root = Path(root)
@@ -368,7 +276,7 @@ def list_runs(root: str | Path) -> list[Run]:
 
 
 def _locked(lock: IO[str]) -> bool:
-    """Take the writer's lock; a reader that looks whether the run is alive holds it for an instant, so try again."""
+    """Take the writer's lock, in several tries: a reader of `alive` holds it for an instant."""
     for _ in range(10):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

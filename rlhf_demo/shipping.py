@@ -1,10 +1,11 @@
-"""Turn a finished run's adapter into a shipped one: half the size, and loadable by plain transformers from any folder.
+"""Turn a finished run's adapter into a shipped one: half the size, and loadable from any folder.
 
     python -m rlhf_demo.shipping RUN NAME        writes checkpoints/NAME
 
-A shipped folder holds the adapter in float16, the base's config.json, and a weight index whose entries point into the
-base's own folder beside it (`../gpt2-mini/...`). `from_pretrained` then finds base and adapter by itself, wherever it
-is called from, and no weight is stored twice. The tokenizer is the base's.
+A shipped folder holds the adapter in float16, the base's config.json, and a weight index whose
+entries point into the base's own folder beside it (`../gpt2-mini/...`). Plain transformers'
+`from_pretrained` then finds base and adapter by itself, wherever it is called from, and no weight
+is stored twice. The tokenizer is the base's.
 """
 
 import shutil
@@ -15,8 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rlhf_demo.errors import CheckpointError
+from rlhf_demo.files import read_json, replacing_folder, write_json
 from rlhf_demo.locate import CHECKPOINTS, adapter_base, locate
-from rlhf_demo.runs import read_json, replacing_folder, write_json
 
 INDEX = "model.safetensors.index.json"
 

@@ -25,10 +25,11 @@ from transformers import PreTrainedModel
 from rlhf_demo.config import BaseConfig
 from rlhf_demo.corpus import LONGEST_SEGMENT, Corpus, common_words, sentences
 from rlhf_demo.errors import CheckpointError, ConfigError, TrainingDiverged
+from rlhf_demo.files import replacing, replacing_folder, write_json
 from rlhf_demo.models import autocast, max_positions, pick_device, pick_dtype
 from rlhf_demo.new_gpt2 import load_or_make, save_model
 from rlhf_demo.packing import Batch, Stream, held_out_batches
-from rlhf_demo.runs import Run, StopRequested, replacing, replacing_folder, write_json
+from rlhf_demo.runs import Run, StopRequested
 from rlhf_demo.texts import hold_out, read_documents
 
 logger = logging.getLogger(__name__)

@@ -1,12 +1,14 @@
-"""Stage 2: PPO, from prompts to a policy that the reward model scores higher. Read it top to bottom.
+"""Stage 2: PPO, from prompts to a policy that the reward model scores higher.
 
-One step samples a batch of responses, scores them, and makes `ppo_epochs` passes of small updates over it. Every
-random choice comes from a generator seeded by (seed, purpose, step), so a step depends on nothing but the state
-before it: that is what makes `--resume` exact.
+Read it top to bottom.
+
+One step samples a batch of responses, scores them, and makes `ppo_epochs` passes of small updates
+over it. Every random choice comes from a generator seeded by (seed, purpose, step), so a step
+depends on nothing but the state before it: that is what makes `--resume` exact.
 
 Sources: Ziegler et al. 2019 (https://arxiv.org/abs/1909.08593), Stiennon et al. 2020
-(https://arxiv.org/abs/2009.01325), Schulman et al. 2017 (https://arxiv.org/abs/1707.06347), Huang et al. 2023
-("The N implementation details of RLHF with PPO").
+(https://arxiv.org/abs/2009.01325), Schulman et al. 2017 (https://arxiv.org/abs/1707.06347), Huang
+et al. 2023 ("The N implementation details of RLHF with PPO").
 """
 
 import logging
@@ -20,6 +22,7 @@ from tqdm import tqdm
 
 from rlhf_demo.config import PPOConfig
 from rlhf_demo.errors import CheckpointError, ConfigError, TrainingDiverged
+from rlhf_demo.files import replacing
 from rlhf_demo.models import autocast, load_policy, pick_device, pick_dtype
 from rlhf_demo.objectives import (
     adapt_kl_coef,
@@ -41,7 +44,7 @@ from rlhf_demo.rollout import (
     seeded,
     token_outputs,
 )
-from rlhf_demo.runs import Run, Status, StopRequested, replacing
+from rlhf_demo.runs import Run, Status, StopRequested
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +60,8 @@ def train_ppo(config: PPOConfig, run: Run, scorer: Scorer, *, resume: bool = Fal
         resume: go on from the run's saved state instead of starting at step 1.
 
     Raises:
-        TrainingDiverged: a score, loss or gradient stopped being finite; the last good state is kept and saved.
+        TrainingDiverged: a score, loss or gradient stopped being finite; the last good state is
+            kept and saved.
         DemoError: the policy or the prompts cannot be used.
     """
     with run.recording():
@@ -86,7 +90,7 @@ class PPOTrainer:
         self.rollout: Rollout | None = None  # of the step under way
         self.updates: list[dict[str, float]] = []  # what its minibatches reported so far
 
-    # -- the loop --------------------------------------------------------------------------------------
+    # -- the loop ----------------------------------------------------------------------------------
 
     def train(self, *, resume: bool) -> None:
         """Run all steps that are left, then save the model."""
@@ -109,8 +113,9 @@ class PPOTrainer:
                     )
                     if row["objective/kl"] > self.config.kl_budget:
                         self.run.end_early(
-                            f"ended at step {self.step} of {self.config.total_steps}: KL {row['objective/kl']:.1f} nats is "
-                            f"over the budget of {self.config.kl_budget:g}"
+                            f"ended at step {self.step} of {self.config.total_steps}: "
+                            f"KL {row['objective/kl']:.1f} nats is over the budget of "
+                            f"{self.config.kl_budget:g}"
                         )
                         break
         except (StopRequested, KeyboardInterrupt):
@@ -137,7 +142,7 @@ class PPOTrainer:
         scores = rollout.scores - config.missing_eos_penalty * ~rollout.has_eos
         rewards = token_rewards(scores, kl, mask, self.kl_coef)
 
-        # 5. Advantages and returns (Schulman 2016), then advantages to mean 0, variance 1 (Huang 2023).
+        # 5. Advantages and returns (Schulman 2016); advantages to mean 0, variance 1 (Huang 2023).
         advantages, returns = gae(
             rewards, rollout.old_values, mask, gamma=config.gamma, gae_lambda=config.gae_lambda
         )
@@ -167,7 +172,7 @@ class PPOTrainer:
         return row
 
     def collect_rollout(self, step: int) -> tuple[Rollout, dict[str, float]]:
-        """Sample and score one batch (steps 1 to 3); changes nothing, so a stop here loses nothing."""
+        """Sample and score one batch (steps 1 to 3); changes nothing: a stop here loses nothing."""
         config, started = self.config, time.perf_counter()
         with autocast(self.device, self.dtype):
             # 1. Sample responses from the policy as it is.
@@ -265,7 +270,7 @@ class PPOTrainer:
             )
 
     def learning_rate(self, step: int) -> float:
-        """Rise over warmup_steps, then fall in a line towards 0 (Huang et al. 2023: annealed learning rate)."""
+        """Rise over warmup_steps, then fall in a line towards 0 (annealed: Huang et al. 2023)."""
         config = self.config
         if step <= config.warmup_steps:
             return config.learning_rate * step / config.warmup_steps
@@ -301,7 +306,7 @@ class PPOTrainer:
             )
         self.run.append("samples", rows)
 
-    # -- saved states ------------------------------------------------------------------------------------
+    # -- saved states ------------------------------------------------------------------------------
 
     def save_state(self) -> None:
         """Write everything that --resume needs into one file, whole or not at all."""
@@ -334,7 +339,8 @@ class PPOTrainer:
             ) from None
         if state["options"] != asdict(self.config):
             raise ConfigError(
-                f"{self.run.checkpoint_path} belongs to a run with other options: resume with its own"
+                f"{self.run.checkpoint_path} belongs to a run with other options: "
+                "resume with its own"
             )
         with torch.no_grad():
             for name, parameter in self.trainable.items():
@@ -345,7 +351,7 @@ class PPOTrainer:
 
 
 def require_finite(step: int, metric: str, x: Tensor) -> None:
-    """Raise TrainingDiverged where x holds a NaN or an infinity; nothing non-finite is ever skipped."""
+    """Raise TrainingDiverged where x holds a NaN or an infinity; none is ever skipped."""
     finite = torch.isfinite(x)
     if not finite.all():
         raise TrainingDiverged(step, metric, float(x[~finite].flatten()[0] if x.ndim else x))

@@ -25,6 +25,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from rlhf_demo.config import RewardConfig
 from rlhf_demo.errors import TrainingDiverged
+from rlhf_demo.files import read_json, replacing_folder, write_json
 from rlhf_demo.models import (
     SHARD_SIZE,
     max_positions,
@@ -32,9 +33,9 @@ from rlhf_demo.models import (
     pick_device,
     pick_dtype,
 )
-from rlhf_demo.preferences import SHIPPED, Pairs, load_pairs, split_by_prompt
+from rlhf_demo.preferences import SHIPPED, Pairs, is_pairs_run, load_pairs, split_by_prompt
 from rlhf_demo.reliability import format_report, held_out_report, pair_loss, rightness
-from rlhf_demo.runs import Run, Status, StopRequested, read_json, replacing_folder, write_json
+from rlhf_demo.runs import Run, Status, StopRequested
 from rlhf_demo.scoring import EncodedPairs, PairScorer, encode_pairs, normalise
 
 log = logging.getLogger(__name__)
@@ -135,12 +136,12 @@ def load_both_sides(config: RewardConfig) -> tuple[Pairs, Pairs]:
     Raises:
         DataError: the data cannot be read, or not be split.
     """
-    if config.data != SHIPPED or config.split is not None:
-        return split_by_prompt(
-            load_pairs(config.data, config.split), config.train_pairs, config.seed
-        )
-    train = load_pairs(SHIPPED, "train")
-    return train.select(range(min(config.train_pairs, len(train)))), load_pairs(SHIPPED, "heldout")
+    if config.split is None and (config.data == SHIPPED or is_pairs_run(config.data)):
+        train = load_pairs(config.data, "train")
+        train = train.select(range(min(config.train_pairs, len(train))))
+        return train, load_pairs(config.data, "heldout")
+    pairs = load_pairs(config.data, config.split)
+    return split_by_prompt(pairs, config.train_pairs, config.seed)
 
 
 # -- training --------------------------------------------------------------------------------------

@@ -10,9 +10,10 @@ from conftest import read_rows
 
 from rlhf_demo.__main__ import NO_MODELS, main
 from rlhf_demo.errors import TrainingDiverged
+from rlhf_demo.files import write_json
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.raters import RULES
-from rlhf_demo.runs import Run, Status, write_json
+from rlhf_demo.runs import Run, Status
 
 COMMANDS = [
     "quickstart", "train-base", "train-rater", "make-pairs", "train-reward", "train-ppo",

@@ -8,10 +8,10 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from rlhf_demo.errors import CheckpointError
+from rlhf_demo.files import read_json
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.models import load_tokenizer
 from rlhf_demo.new_gpt2 import load_or_make, new_tokenizer, save_model
-from rlhf_demo.runs import read_json
 
 SHIPPED = CHECKPOINTS / "gpt2-mini"
 

@@ -1,4 +1,4 @@
-"""The mathematics, against numbers worked by hand, finite differences in float64, and TRL 1.12's formulas."""
+"""The mathematics, against hand-worked numbers, finite differences and TRL 1.12's formulas."""
 
 import math
 
@@ -29,7 +29,7 @@ def tensor(rows):
     return torch.tensor(rows, dtype=torch.float64)
 
 
-# -- by hand -----------------------------------------------------------------------------------------------
+# -- by hand ---------------------------------------------------------------------------------------
 
 
 def test_token_logprobs_divides_the_logits_by_the_temperature():
@@ -61,8 +61,9 @@ def test_gae_worked_by_hand_for_two_lengths():
     values = tensor([[0.5, 1.0, 1.5], [1.0, 2.0, 99.0]])
     mask = torch.tensor([[T, T, T], [T, T, F]])
     # gamma 0.9, lambda 0.5, so each step back multiplies by 0.45.
-    # Row 0: delta_2 = 2 - 1.5 = 0.5;  delta_1 = 0 + 0.9 * 1.5 - 1 = 0.35;  delta_0 = 1 + 0.9 * 1 - 0.5 = 1.4
-    #        A_2 = 0.5;  A_1 = 0.35 + 0.45 * 0.5 = 0.575;  A_0 = 1.4 + 0.45 * 0.575 = 1.65875
+    # Row 0: delta_2 = 2 - 1.5 = 0.5;  A_2 = 0.5
+    #        delta_1 = 0 + 0.9 * 1.5 - 1 = 0.35;  A_1 = 0.35 + 0.45 * 0.5 = 0.575
+    #        delta_0 = 1 + 0.9 * 1 - 0.5 = 1.4;  A_0 = 1.4 + 0.45 * 0.575 = 1.65875
     # Row 1: delta_1 = 1 - 2 = -1;  delta_0 = 0.5 + 0.9 * 2 - 1 = 1.3;  A_0 = 1.3 - 0.45 = 0.85
     advantages, returns = gae(rewards, values, mask, gamma=0.9, gae_lambda=0.5)
     expected = tensor([[1.65875, 0.575, 0.5], [0.85, -1.0, 0.0]])
@@ -85,10 +86,15 @@ def test_whiten_centres_and_scales_over_the_mask_only():
 
 def test_policy_loss_clips_on_the_side_that_would_gain():
     # Ratios 1.5, 1.5, 0.5, 0.5 with advantages +1, -1, +1, -1 and clip 0.2:
-    # -min(1.5, 1.2), -min(-1.5, -1.2), -min(0.5, 0.8), -min(-0.5, -0.8) = -1.2, 1.5, -0.5, 0.8; mean 0.15.
+    # -min(1.5, 1.2), -min(-1.5, -1.2), -min(0.5, 0.8), -min(-0.5, -0.8)
+    # = -1.2, 1.5, -0.5, 0.8; mean 0.15.
     ratio = tensor([[1.5, 1.5, 0.5, 0.5]])
     loss, found, clipped = policy_loss(
-        ratio.log(), torch.zeros_like(ratio), tensor([[1.0, -1.0, 1.0, -1.0]]), torch.tensor([[T, T, T, T]]), clip_range=0.2
+        ratio.log(),
+        torch.zeros_like(ratio),
+        tensor([[1.0, -1.0, 1.0, -1.0]]),
+        torch.tensor([[T, T, T, T]]),
+        clip_range=0.2,
     )
     assert_close(loss, torch.tensor(0.15, dtype=torch.float64))
     assert_close(found, ratio)
@@ -99,7 +105,11 @@ def test_value_loss_takes_the_larger_of_moved_and_clipped_error():
     # Old 0, now 1, clip 0.2: the clipped value is 0.2. Return 2: errors 1 and 1.8 -> 1.8^2 = 3.24.
     # Return 0.5: errors 0.5 and -0.3 -> 0.25. Half the mean: 0.5 * (3.24 + 0.25) / 2 = 0.8725.
     loss = value_loss(
-        tensor([[1.0, 1.0]]), tensor([[0.0, 0.0]]), tensor([[2.0, 0.5]]), torch.tensor([[T, T]]), value_clip_range=0.2
+        tensor([[1.0, 1.0]]),
+        tensor([[0.0, 0.0]]),
+        tensor([[2.0, 0.5]]),
+        torch.tensor([[T, T]]),
+        value_clip_range=0.2,
     )
     assert_close(loss, torch.tensor(0.8725, dtype=torch.float64))
 
@@ -107,23 +117,36 @@ def test_value_loss_takes_the_larger_of_moved_and_clipped_error():
 def test_explained_variance_of_perfect_useless_and_wrong_values():
     returns, mask = tensor([[1.0, 2.0, 3.0, 9.0]]), torch.tensor([[T, T, T, F]])
     assert_close(explained_variance(returns, returns, mask), torch.tensor(1.0, dtype=torch.float64))
-    assert_close(explained_variance(torch.zeros_like(returns), returns, mask), torch.tensor(0.0, dtype=torch.float64))
+    assert_close(
+        explained_variance(torch.zeros_like(returns), returns, mask),
+        torch.tensor(0.0, dtype=torch.float64),
+    )
     # values = -returns: error variance is 4 times the returns', so 1 - 4 = -3.
-    assert_close(explained_variance(-returns, returns, mask), torch.tensor(-3.0, dtype=torch.float64))
+    assert_close(
+        explained_variance(-returns, returns, mask), torch.tensor(-3.0, dtype=torch.float64)
+    )
 
 
-@pytest.mark.parametrize(("kl", "expected"), [(6.0, 0.2), (60.0, 0.22), (0.0, 0.18), (6.6, 0.21)])
+@pytest.mark.parametrize(
+    ("kl", "expected"), [(6.0, 0.2), (60.0, 0.208), (0.0, 0.192), (6.6, 0.204)]
+)
 def test_kl_coef_rises_above_the_target_and_falls_below_it(kl, expected):
-    # error = clip(kl / 6 - 1, -0.2, 0.2); coefficient * (1 + 0.5 * error).
+    # error = clip(kl / 6 - 1, -0.2, 0.2); coefficient * (1 + 0.2 * error).
     assert adapt_kl_coef(0.2, kl, 6.0) == pytest.approx(expected)
 
 
 def test_shapes_that_do_not_belong_together_are_named():
     with pytest.raises(ShapeError, match=r"rewards \[1, 2\], values \[1, 3\]"):
-        gae(torch.zeros(1, 2), torch.zeros(1, 3), torch.ones(1, 2, dtype=torch.bool), gamma=1.0, gae_lambda=1.0)
+        gae(
+            torch.zeros(1, 2),
+            torch.zeros(1, 3),
+            torch.ones(1, 2, dtype=torch.bool),
+            gamma=1.0,
+            gae_lambda=1.0,
+        )
 
 
-# -- properties ----------------------------------------------------------------------------------------------
+# -- properties ------------------------------------------------------------------------------------
 
 
 def random_batch(seed=0, batch=3, time=5):
@@ -148,7 +171,9 @@ def test_extra_padding_changes_nothing():
         assert_close(pad(a, 0.0), b)
     assert_close(pad(whiten(values, mask), 0.0), whiten(pad(values, 7.0), wide))
     loss, *_ = policy_loss(logprobs, old, values, mask, clip_range=0.2)
-    wide_loss, *_ = policy_loss(pad(logprobs, 7.0), pad(old, -7.0), pad(values, 7.0), wide, clip_range=0.2)
+    wide_loss, *_ = policy_loss(
+        pad(logprobs, 7.0), pad(old, -7.0), pad(values, 7.0), wide, clip_range=0.2
+    )
     assert_close(loss, wide_loss)
 
 
@@ -162,26 +187,32 @@ def test_inputs_are_not_modified():
     assert_close((rewards, values), before, atol=0, rtol=0)
 
 
-# -- gradients in float64 against finite differences ------------------------------------------------------------
+# -- gradients in float64 against finite differences -----------------------------------------------
 
 
 def test_gradient_of_the_whole_loss_matches_finite_differences():
     generator = torch.Generator().manual_seed(1)
     batch, time, vocabulary = 2, 3, 5
-    logits = torch.randn(batch, time, vocabulary, generator=generator, dtype=torch.float64, requires_grad=True)
+    logits = torch.randn(
+        batch, time, vocabulary, generator=generator, dtype=torch.float64, requires_grad=True
+    )
     values = torch.randn(batch, time, generator=generator, dtype=torch.float64, requires_grad=True)
     ids = torch.randint(0, vocabulary, (batch, time), generator=generator)
     mask = torch.tensor([[T, T, T], [T, T, F]])
     fixed = [torch.randn(batch, time, generator=generator, dtype=torch.float64) for _ in range(4)]
 
-    old = torch.log_softmax(logits.detach() / 0.7, dim=-1).gather(-1, ids[..., None]).squeeze(-1) + 0.3 * fixed[0]
+    old = (
+        torch.log_softmax(logits.detach() / 0.7, dim=-1).gather(-1, ids[..., None]).squeeze(-1)
+        + 0.3 * fixed[0]
+    )
 
     def loss(logits, values):
         logprobs, entropy = token_logprobs(logits, ids, 0.7)
         return ppo_loss(
             logprobs, entropy, values,
             old_logprobs=old, old_values=fixed[1], advantages=fixed[2], returns=fixed[3],
-            response_mask=mask, clip_range=0.2, value_clip_range=0.2, value_coef=0.1, entropy_coef=0.01,
+            response_mask=mask, clip_range=0.2, value_clip_range=0.2,
+            value_coef=0.1, entropy_coef=0.01,
         )[0]  # fmt: skip
 
     assert torch.autograd.gradcheck(loss, (logits, values), eps=1e-6, atol=1e-7)
@@ -199,14 +230,21 @@ def test_token_logprobs_gradient_matches_finite_differences_for_either_result_al
 def test_clipped_tokens_get_no_gradient_and_masked_ones_neither():
     logprobs = tensor([[math.log(1.5), 0.0, 0.3]]).requires_grad_()
     mask = torch.tensor([[T, T, F]])
-    loss, *_ = policy_loss(logprobs, torch.zeros(1, 3, dtype=torch.float64), tensor([[1.0, 1.0, 1.0]]), mask, clip_range=0.2)
+    loss, *_ = policy_loss(
+        logprobs,
+        torch.zeros(1, 3, dtype=torch.float64),
+        tensor([[1.0, 1.0, 1.0]]),
+        mask,
+        clip_range=0.2,
+    )
     loss.backward()
-    # Token 0 is beyond the clip with a positive advantage; token 1 has ratio 1: gradient -A * ratio / 2 tokens.
+    # Token 0 is beyond the clip with a positive advantage.
+    # Token 1 has ratio 1: gradient -A * ratio / 2 tokens.
     assert_close(logprobs.grad, tensor([[0.0, -0.5, 0.0]]))
 
 
-# -- TRL 1.12 as an independent reference -------------------------------------------------------------------------
-# Formulas as trl/experimental/ppo/ppo_trainer.py of 1.12.0 states them, written out on plain tensors.
+# -- TRL 1.12 as an independent reference ----------------------------------------------------------
+# Formulas as trl/experimental/ppo/ppo_trainer.py of 1.12.0 states them, on plain tensors.
 
 
 def trl_masked_mean(values, mask):
@@ -235,22 +273,28 @@ def trl_advantages(rewards, values, gamma, lam):
 
 def test_advantages_losses_and_whitening_agree_with_trl():
     draw, _ = random_batch(seed=2, batch=4, time=6)
-    mask = torch.ones(4, 6, dtype=torch.bool)  # TRL handles padding otherwise; on full rows both must agree
+    # TRL handles padding otherwise; on full rows both must agree.
+    mask = torch.ones(4, 6, dtype=torch.bool)
     rewards, values, logprobs, old = draw(), draw(), draw(), draw()
     advantages, returns = gae(rewards, values, mask, gamma=0.98, gae_lambda=0.9)
     trl_adv, trl_ret = trl_advantages(rewards, values, 0.98, 0.9)
     assert_close((advantages, returns), (trl_adv, trl_ret))
 
     ours, theirs = whiten(advantages, mask), trl_whiten(trl_adv, mask)
-    assert_close(ours * math.sqrt((24 - 1) / 24), theirs)  # biased against unbiased variance of 24 numbers
+    # Biased against unbiased variance of 24 numbers.
+    assert_close(ours * math.sqrt((24 - 1) / 24), theirs)
 
     now = draw()
     vpredclipped = torch.clamp(now, values - 0.2, values + 0.2)
-    vf_loss = 0.5 * trl_masked_mean(torch.max(torch.square(now - trl_ret), torch.square(vpredclipped - trl_ret)), mask)
+    vf_loss = 0.5 * trl_masked_mean(
+        torch.max(torch.square(now - trl_ret), torch.square(vpredclipped - trl_ret)), mask
+    )
     assert_close(value_loss(now, values, returns, mask, value_clip_range=0.2), vf_loss)
 
     ratio = torch.exp(logprobs - old)
-    pg_loss = trl_masked_mean(torch.max(-advantages * ratio, -advantages * torch.clamp(ratio, 0.8, 1.2)), mask)
+    pg_loss = trl_masked_mean(
+        torch.max(-advantages * ratio, -advantages * torch.clamp(ratio, 0.8, 1.2)), mask
+    )
     assert_close(policy_loss(logprobs, old, advantages, mask, clip_range=0.2)[0], pg_loss)
 
 

@@ -40,8 +40,8 @@ def sample_batch(policy, seed=0, max_new_tokens=12, temperature=0.7):
 
 
 def test_draw_follows_the_tempered_distribution():
-    # logits (0, ln 2) at temperature 0.5: probabilities 1/5 and 4/5. The share of ones among 20,000 draws has a
-    # standard deviation of sqrt(0.16 / 20000) = 0.0028; five of them are 0.014.
+    # logits (0, ln 2) at temperature 0.5: probabilities 1/5 and 4/5. The share of ones among 20,000
+    # draws has a standard deviation of sqrt(0.16 / 20000) = 0.0028; five of them are 0.014.
     logits = torch.tensor([0.0, math.log(2.0)]).expand(20_000, 2)
     share = draw(logits, 0.5, seeded(0, "draw", 0)).float().mean()
     assert abs(float(share) - 0.8) < 0.014
@@ -57,14 +57,22 @@ def test_same_noise_and_nearly_same_logits_give_the_same_tokens():
 
 
 def test_cached_sampling_agrees_with_reading_the_sequence_whole(policy):
-    """Greedy through the cache equals greedy by full forward passes, row by row and without padding."""
+    """Greedy through the cache equals greedy by full forward passes, by row, without padding."""
     prompt_ids, mask, _ = encode_prompts(policy, PROMPTS, 8)
     ids, _ = sample(
-        policy, prompt_ids, mask, max_new_tokens=8, temperature=0.05, generator=seeded(0, "g", 0), eos_token_id=-1
+        policy,
+        prompt_ids,
+        mask,
+        max_new_tokens=8,
+        temperature=0.05,
+        generator=seeded(0, "g", 0),
+        eos_token_id=-1,
     )
     noise = seeded(0, "g", 0)
     for time in range(8):
-        gumbel = -(-torch.empty(3, policy.lm.config.vocab_size).uniform_(generator=noise).log()).log()
+        gumbel = -(
+            -torch.empty(3, policy.lm.config.vocab_size).uniform_(generator=noise).log()
+        ).log()
         for row in range(3):
             alone = torch.cat([prompt_ids[row][mask[row]], ids[row, :time]])[None]
             with torch.no_grad():
@@ -75,9 +83,13 @@ def test_cached_sampling_agrees_with_reading_the_sequence_whole(policy):
 def test_response_ends_with_the_first_eos_and_is_padded_after_it(policy):
     prompt_ids, mask, _ = encode_prompts(policy, PROMPTS, 12)
     settings = {"max_new_tokens": 12, "temperature": 1.0}
-    free, _ = sample(policy, prompt_ids, mask, **settings, generator=seeded(0, "e", 0), eos_token_id=-1)
+    free, _ = sample(
+        policy, prompt_ids, mask, **settings, generator=seeded(0, "e", 0), eos_token_id=-1
+    )
     end = int(free[1, 4])  # with this token as EOS the same draws end row 1 at its first appearance
-    ids, response_mask = sample(policy, prompt_ids, mask, **settings, generator=seeded(0, "e", 0), eos_token_id=end)
+    ids, response_mask = sample(
+        policy, prompt_ids, mask, **settings, generator=seeded(0, "e", 0), eos_token_id=end
+    )
     for row, real, unended in zip(ids, response_mask, free[:, : ids.shape[1]]):
         places = (unended == end).nonzero().flatten().tolist()
         length = places[0] + 1 if places else len(row)
@@ -89,13 +101,21 @@ def test_response_ends_with_the_first_eos_and_is_padded_after_it(policy):
 
 def test_token_outputs_match_plain_transformers_row_by_row(policy):
     prompt_ids, mask, ids, response_mask = sample_batch(policy)
-    now = token_outputs(policy, torch.cat([prompt_ids, ids], 1), torch.cat([mask, response_mask], 1), ids.shape[1], 0.7)
+    now = token_outputs(
+        policy,
+        torch.cat([prompt_ids, ids], 1),
+        torch.cat([mask, response_mask], 1),
+        ids.shape[1],
+        0.7,
+    )
     for row in range(3):
         length = int(response_mask[row].sum())
         alone = torch.cat([prompt_ids[row][mask[row]], ids[row, :length]])[None]
         with torch.no_grad():
             logits = policy.lm(input_ids=alone).logits[0]
-        expected = torch.log_softmax(logits[-length - 1 : -1] / 0.7, -1).gather(-1, ids[row, :length, None])[:, 0]
+        expected = torch.log_softmax(logits[-length - 1 : -1] / 0.7, -1).gather(
+            -1, ids[row, :length, None]
+        )[:, 0]
         assert_close(now.logprobs[row, :length], expected, atol=1e-5, rtol=0)
 
 
@@ -104,7 +124,9 @@ def test_before_the_first_update_kl_and_ratio_are_exact(policy):
     rollout = collect(policy, prompt_ids, mask, ids, response_mask, torch.zeros(3), 0.7)
     assert_close(rollout.old_logprobs, rollout.ref_logprobs, atol=1e-5, rtol=0)
     rows = torch.tensor([2, 0])  # another batch than the rollout's
-    again = token_outputs(policy, rollout.sequence_ids[rows], rollout.attention_mask[rows], ids.shape[1], 0.7)
+    again = token_outputs(
+        policy, rollout.sequence_ids[rows], rollout.attention_mask[rows], ids.shape[1], 0.7
+    )
     ratio = torch.exp((again.logprobs - rollout.old_logprobs[rows]) * response_mask[rows])
     assert_close(ratio, torch.ones_like(ratio), atol=1e-5, rtol=0)
 
@@ -136,7 +158,7 @@ def test_eos_keeps_a_gradient(policy):
 
 def test_prompts_leave_room_for_the_response(policy):
     long = "the film " * 100
-    prompt_ids, mask, cut = encode_prompts(policy, ["The film", long], 20)
+    prompt_ids, _, cut = encode_prompts(policy, ["The film", long], 20)
     assert cut == 1
     assert prompt_ids.shape[1] == 64 - 20  # the tiny model has 64 positions
     with pytest.raises(ShapeError, match="64 positions"):
@@ -149,7 +171,10 @@ def test_empty_prompt_starts_with_the_begin_token(policy):
 
 
 def test_generate_is_repeatable_and_depends_on_the_seed(policy):
-    write = lambda seed: decode(policy, generate(policy, PROMPTS, max_new_tokens=6, temperature=1.0, seed=seed))  # noqa: E731
+    def write(seed):
+        ids = generate(policy, PROMPTS, max_new_tokens=6, temperature=1.0, seed=seed)
+        return decode(policy, ids)
+
     assert write(1) == write(1) != write(2)
 
 
@@ -157,6 +182,7 @@ def test_rollout_with_tensors_that_do_not_fit_is_refused():
     time = torch.zeros(2, 3)
     with pytest.raises(ShapeError, match="do not fit"):
         Rollout(
-            sequence_ids=torch.zeros(2, 5), attention_mask=torch.zeros(2, 5), response_mask=time, old_logprobs=time,
-            ref_logprobs=time[:, :2], old_values=time, scores=torch.zeros(2), has_eos=torch.zeros(2),
+            sequence_ids=torch.zeros(2, 5), attention_mask=torch.zeros(2, 5), response_mask=time,
+            old_logprobs=time, ref_logprobs=time[:, :2], old_values=time,
+            scores=torch.zeros(2), has_eos=torch.zeros(2),
         )  # fmt: skip

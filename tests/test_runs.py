@@ -12,11 +12,7 @@ import threading
 import pytest
 
 from rlhf_demo.errors import DataError, JobError, TrainingDiverged
-from rlhf_demo.runs import (
-    Run,
-    Status,
-    StopRequested,
-    list_runs,
+from rlhf_demo.files import (
     read_json,
     read_jsonl,
     replacing,
@@ -24,6 +20,7 @@ from rlhf_demo.runs import (
     write_json,
     write_text,
 )
+from rlhf_demo.runs import Run, Status, StopRequested, list_runs
 
 HOLDER = """
 import sys
@@ -288,7 +285,7 @@ def test_replacing_folder_leaves_the_old_one_when_the_writer_raises(tmp_path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from rlhf_demo import runs
+from rlhf_demo import files, runs
 
 path, fatal = Path(sys.argv[1]) / "model", int(sys.argv[2])
 calls = []
@@ -302,10 +299,10 @@ def dying(function):
     return wrapped
 
 with runs.Run(sys.argv[1]).recording():
-    with runs.replacing_folder(path) as temporary:
+    with files.replacing_folder(path) as temporary:
         (temporary / "weights").write_text("new")
         os.replace, os.rename = dying(os.replace), dying(os.rename)
-        runs.shutil.rmtree = dying(runs.shutil.rmtree)
+        files.shutil.rmtree = dying(files.shutil.rmtree)
     print("survived")
 """
 

@@ -12,8 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 from rlhf_demo import train_base as module
 from rlhf_demo.config import BaseConfig
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError, TrainingDiverged
+from rlhf_demo.files import read_json
 from rlhf_demo.packing import Stream
-from rlhf_demo.runs import Run, Status, read_json
+from rlhf_demo.runs import Run, Status
 from rlhf_demo.train_base import (
     Trainer,
     batch_loss,

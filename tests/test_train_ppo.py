@@ -1,4 +1,4 @@
-"""The PPO loop on a tiny model: it learns, stops, resumes bit for bit, and says so when numbers break."""
+"""The PPO loop on a tiny model: it learns, stops, resumes bit for bit, reports broken numbers."""
 
 import os
 import signal
@@ -14,8 +14,9 @@ from transformers import AutoModelForCausalLM
 
 from rlhf_demo.config import PPOConfig
 from rlhf_demo.errors import CheckpointError, ConfigError, TrainingDiverged
+from rlhf_demo.files import read_json
 from rlhf_demo.models import load_policy
-from rlhf_demo.runs import Run, Status, read_json
+from rlhf_demo.runs import Run, Status
 from rlhf_demo.train_ppo import PPOTrainer, train_ppo
 
 ALL = {"samples_every": 1, "checkpoint_every": 2}
@@ -26,8 +27,9 @@ def config(tiny_model_folder, prompts_file):
     def make(**changes):
         options = {
             "policy": str(tiny_model_folder), "reward": "longer", "prompts": str(prompts_file),
-            "total_steps": 4, "batch_size": 8, "minibatch_size": 4, "ppo_epochs": 2, "max_new_tokens": 8,
-            "learning_rate": 1e-3, "warmup_steps": 1, "kl_budget": 1e6, "dtype": "float32",
+            "total_steps": 4, "batch_size": 8, "minibatch_size": 4, "ppo_epochs": 2,
+            "max_new_tokens": 8, "learning_rate": 1e-3, "warmup_steps": 1, "kl_budget": 1e6,
+            "dtype": "float32",
         }  # fmt: skip
         return PPOConfig(**options | changes)
 
@@ -45,7 +47,9 @@ def start(config, folder, scorer=longer, **kwargs):
 
 
 def without_time(rows):
-    return [{key: value for key, value in row.items() if not key.startswith("time/")} for row in rows]
+    return [
+        {key: value for key, value in row.items() if not key.startswith("time/")} for row in rows
+    ]
 
 
 def weights(run):
@@ -68,8 +72,11 @@ def test_thirty_steps_raise_the_score_of_a_toy_reward(config, tmp_path):
     def scorer(prompts, responses):
         return torch.tensor([5.0 * response.lower().count(chosen) / 8 for response in responses])
 
-    run = start(config(total_steps=30, batch_size=32, minibatch_size=16, learning_rate=3e-3, kl_coef=0.0, kl_target=0.0,
-                       missing_eos_penalty=0.0), tmp_path / "run", scorer)  # fmt: skip
+    settings = config(
+        total_steps=30, batch_size=32, minibatch_size=16, learning_rate=3e-3,
+        kl_coef=0.0, kl_target=0.0, missing_eos_penalty=0.0,
+    )  # fmt: skip
+    run = start(settings, tmp_path / "run", scorer)
     scores = [row["objective/score"] for row in run.read("metrics")]
     assert sum(scores[-5:]) / 5 > sum(scores[:5]) / 5 + 0.3
 
@@ -96,7 +103,8 @@ def test_rewards_in_the_samples_add_up_to_score_less_kl_and_penalty(config, tmp_
         ended = row["token"][-1] == "<|endoftext|>"
         expected = row["score"] - 0.25 * sum(row["kl"]) - (0.0 if ended else 2.0)
         assert sum(row["reward"]) == pytest.approx(expected, abs=1e-3)
-        assert len({len(row[key]) for key in ("token", "logprob", "ref_logprob", "kl", "value", "ratio", "clipped")}) == 1
+        by_token = ("token", "logprob", "ref_logprob", "kl", "value", "ratio", "clipped")
+        assert len({len(row[key]) for key in by_token}) == 1
 
 
 def test_same_seed_same_run_and_another_seed_another(config, tmp_path):
@@ -124,7 +132,8 @@ def test_stopped_inside_a_step_and_resumed_equals_uninterrupted(config, tmp_path
     settings = config(**ALL, lora_rank=lora_rank)
     whole = start(config(**ALL, lora_rank=lora_rank), tmp_path / "whole")
     run = Run.create(tmp_path / "stopped", "ppo", settings.to_dict())
-    train_ppo(settings, run, stop_at(run, 3))  # after the rollout of step 3, before its first minibatch
+    # After the rollout of step 3, before its first minibatch.
+    train_ppo(settings, run, stop_at(run, 3))
     assert run.status["status"] == Status.STOPPED
     assert [row["step"] for row in run.read("metrics")] == [1, 2]
     assert (run.model_folder / "value_head.safetensors").is_file()
@@ -139,7 +148,9 @@ def test_stopped_inside_a_step_and_resumed_equals_uninterrupted(config, tmp_path
         assert (whole.model_folder / name).read_bytes() == (run.model_folder / name).read_bytes()
 
 
-def test_stopped_between_minibatches_and_resumed_equals_uninterrupted(config, tmp_path, monkeypatch):
+def test_stopped_between_minibatches_and_resumed_equals_uninterrupted(
+    config, tmp_path, monkeypatch
+):
     whole = start(config(**ALL), tmp_path / "whole")
     settings = config(**ALL)
     run = Run.create(tmp_path / "stopped", "ppo", settings.to_dict())
@@ -174,8 +185,12 @@ def run_command(config, folder, *extra):
         for text in (f"--{key.replace('_', '-')}", str(value))
     ]  # fmt: skip
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", SCRIPT, "train-ppo", "--run-dir", str(folder), *flags, *extra],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        [
+            sys.executable, "-W", "ignore", "-c", SCRIPT,
+            "train-ppo", "--run-dir", str(folder), *flags, *extra,
+        ],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
 
@@ -188,7 +203,7 @@ def wait_until(condition, seconds=60.0):
 
 @pytest.mark.parametrize("rows", [1, 4])
 def test_killed_and_resumed_equals_uninterrupted(config, tmp_path, rows):
-    """SIGKILL at about row 1 (before the first periodic state) and 4 (after it), then --resume in a new process."""
+    """SIGKILL at about row 1 (before the first periodic state) and 4 (after it), then --resume."""
     settings = config(**ALL, total_steps=8)
     whole = run_command(settings, tmp_path / "whole")
     killed = run_command(settings, tmp_path / "killed")
@@ -238,7 +253,9 @@ def test_a_score_that_is_not_finite_ends_the_run_naming_step_and_metric(config, 
 def test_a_gradient_that_is_not_finite_is_never_applied(config, tmp_path, monkeypatch):
     from rlhf_demo import train_ppo as module
 
-    monkeypatch.setattr(module.torch.nn.utils, "clip_grad_norm_", lambda *args: torch.tensor(float("inf")))
+    monkeypatch.setattr(
+        module.torch.nn.utils, "clip_grad_norm_", lambda *args: torch.tensor(float("inf"))
+    )
     settings = config()
     run = Run.create(tmp_path / "run", "ppo", settings.to_dict())
     with pytest.raises(TrainingDiverged, match="step 1: policy/gradient_norm became inf"):

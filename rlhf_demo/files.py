@@ -1,0 +1,103 @@
+"""Plain files: written whole or not at all, read with errors that name the file.
+
+Writers make a temporary file beside the target, then `os.replace` it, so a reader never sees half a
+file and a kill never leaves one under the target's name.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.errors import DataError
+
+OLD = ".old"
+"""Ending of a folder that is about to be replaced."""
+
+LEFTOVER = re.compile(r"\.(?P<name>model|[\w-]+\.(json|jsonl|pt))(?P<ending>\.old|\.[a-z0-9_]{8})")
+"""What the temporary files below are called in a run folder (tempfile adds 8 characters)."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write the file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all; NaN and infinities are refused."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        DataError: the file is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is not valid JSON ({error}): restore or delete it") from None
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Read rows; an unfinished last line is skipped.
+
+    Raises:
+        DataError: a line before the last is not JSON.
+    """
+    # Bytes, because an unfinished line may end inside a character.
+    lines = path.read_bytes().split(b"\n")
+    rows = []
+    # What follows the last newline is unfinished or empty.
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            raise DataError(
+                f"{path} line {number} is not valid JSON: restore or delete the file"
+            ) from None
+    return rows
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it takes `path`'s place in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success it takes `path`'s place.
+
+    Folders cannot be exchanged in one step everywhere: a kill between two renames leaves the old
+    one under another name, and `Run.recording` puts it back.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        old = path.with_name(f".{path.name}{OLD}")
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(temporary, path)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

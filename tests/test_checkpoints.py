@@ -1,0 +1,101 @@
+"""What is shipped: sizes, formats, plain loading anywhere, prompts and pairs that do not leak."""
+
+import json
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors import safe_open
+from torch.testing import assert_close
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
+
+from rlhf_demo.locate import CHECKPOINTS, shipped_models
+from rlhf_demo.models import load_policy, load_reward_model
+
+CPU = torch.device("cpu")
+TEXTS = ["This film is wonderful.", "This film is awful and I want my money back.", "It was"]
+
+
+def rows(name):
+    return [json.loads(line) for line in (CHECKPOINTS / name).read_text().splitlines()]
+
+
+def test_shipped_models_are_the_four_of_the_loop():
+    assert shipped_models() == ["gpt2-mini", "gpt2-mini-ppo", "reward-mini", "star-rater"]
+
+
+def test_checkpoints_fit_a_plain_push_to_a_space():
+    sizes = {
+        path: path.stat().st_size
+        for path in CHECKPOINTS.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert max(sizes.values()) < 9_000_000
+    assert sum(sizes.values()) < 20_000_000
+
+
+def test_base_is_stored_in_half_and_loads_in_float32():
+    folder = CHECKPOINTS / "gpt2-mini"
+    for shard in folder.glob("*.safetensors"):
+        with safe_open(shard, "pt") as tensors:
+            assert {tensors.get_slice(key).get_dtype() for key in tensors.keys()} == {"F16"}
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.dtype == torch.float32
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.pad_token_id not in (None, tokenizer.eos_token_id)
+    assert model.config.pad_token_id == tokenizer.pad_token_id
+
+
+@pytest.mark.parametrize("name", ["reward-mini", "star-rater"])
+def test_reward_models_load_with_plain_transformers_from_any_folder(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(CHECKPOINTS / "gpt2-mini")
+    plain = AutoModelForSequenceClassification.from_pretrained(CHECKPOINTS / name).eval()
+    base = AutoModelForSequenceClassification.from_pretrained(
+        CHECKPOINTS / "gpt2-mini", num_labels=1
+    )
+    by_peft = PeftModel.from_pretrained(base, CHECKPOINTS / name).eval()
+    ours = load_reward_model(name, device=CPU).score_texts(TEXTS)
+    for model in (plain, by_peft):
+        with torch.no_grad():
+            alone = [model(**tokenizer(text, return_tensors="pt")).logits.item() for text in TEXTS]
+        assert_close(ours, torch.tensor(alone), atol=1e-5, rtol=1e-5)
+
+
+def test_ppo_model_loads_with_plain_transformers_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plain = AutoModelForCausalLM.from_pretrained(CHECKPOINTS / "gpt2-mini-ppo").eval()
+    ours = load_policy("gpt2-mini-ppo", device=CPU)
+    base = load_policy("gpt2-mini", device=CPU)
+    ids = ours.tokenizer(TEXTS[1], return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        expected = plain(input_ids=ids).logits
+        assert_close(ours.lm(input_ids=ids).logits, expected, atol=1e-4, rtol=1e-4)
+        assert (base.lm(input_ids=ids).logits - expected).abs().max() > 0.1
+
+
+def test_no_prompt_is_both_in_train_and_held_out():
+    prompts = rows("prompts.jsonl")
+    assert len({row["prompt"].lower() for row in prompts}) == len(prompts) >= 200
+    split = {row["prompt"]: row["split"] for row in prompts}
+    assert sum(value == "heldout" for value in split.values()) >= 256
+    pairs = rows("pairs.jsonl")
+    assert len(pairs) == 2500
+    for pair in pairs:
+        assert split[pair["prompt"]] == pair["split"]
+        assert pair["chosen"] != pair["rejected"]
+        assert pair["margin"] > 0  # no errors, no ties
+    assert sum(pair["split"] == "train" for pair in pairs) == 1242
+
+
+def test_shipped_scores_have_mean_0_and_variance_1_on_samples_of_the_base():
+    # 1,200 texts: the mean's standard error is 0.03, the variance's about 0.04; five of each.
+    pairs = [pair for pair in rows("pairs.jsonl") if pair["split"] == "train"][:600]
+    texts = [pair["prompt"] + pair[side] for pair in pairs for side in ("chosen", "rejected")]
+    scores = load_reward_model("reward-mini", device=CPU).score_texts(texts)
+    assert abs(float(scores.mean())) < 0.15
+    assert abs(float(scores.var()) - 1.0) < 0.2
