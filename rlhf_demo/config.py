@@ -204,10 +204,10 @@ class PPOConfig(Options):
         16, "rank of the LoRA adapter that is trained; 0 trains all weights", low=0, high=512
     )
     kl_coef: float = option(
-        0.3, "KL penalty at the start, reward units per nat", low=0.0, high=10.0
+        0.2, "KL penalty at the start, reward units per nat", low=0.0, high=10.0
     )
     kl_target: float = option(
-        2.0, "KL per response that the coefficient aims at, nats; 0 keeps it fixed", low=0.0
+        3.0, "KL per response that the coefficient aims at, nats; 0 keeps it fixed", low=0.0
     )
     kl_budget: float = option(10.0, "KL per response at which the run stops, nats", low=0.0)
     missing_eos_penalty: float = option(
@@ -220,7 +220,7 @@ class PPOConfig(Options):
         0.2, "how far a value may move per rollout, reward units", low=0.0
     )
     value_coef: float = option(0.1, "weight of the value loss", low=0.0)
-    entropy_coef: float = option(0.0, "weight of the entropy bonus", low=0.0)
+    entropy_coef: float = option(0.05, "weight of the entropy bonus", low=0.0)
     gamma: float = option(1.0, "discount per token", low=0.0, high=1.0)
     gae_lambda: float = option(0.95, "how far advantages look ahead", low=0.0, high=1.0)
     max_grad_norm: float = option(1.0, "gradients longer than this are scaled down to it", low=0.0)
