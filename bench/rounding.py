@@ -1,0 +1,63 @@
+"""What would it cost to take old_logprobs from the sampling pass instead of reading them again?
+
+    python bench/rounding.py [--dtype bfloat16]
+
+Samples 64 responses of the shipped base, then computes their log-probabilities twice with the same
+weights: token by token through the key-value cache, as sampling does, and whole, as the update
+does. The difference is pure rounding.
+"""
+
+import argparse
+
+import torch
+from transformers import DynamicCache
+
+from rlhf_demo.models import autocast, load_policy, pick_device, pick_dtype
+from rlhf_demo.objectives import token_logprobs
+from rlhf_demo.preferences import SHIPPED, load_prompts
+from rlhf_demo.rollout import encode_prompts, sample, seeded, token_outputs
+
+TEMPERATURE, MAX_NEW_TOKENS = 0.7, 32
+
+
+@torch.no_grad()
+def main() -> None:
+    """Print the rounding per token and per response."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
+    args = parser.parse_args()
+    device = pick_device("cpu")
+    dtype = pick_dtype(device, args.dtype)
+    policy = load_policy("gpt2-mini", device=device)
+    prompts = load_prompts(SHIPPED, "train")[:64]
+    prompt_ids, mask, _ = encode_prompts(policy, prompts, MAX_NEW_TOKENS)
+    with autocast(device, dtype):
+        ids, real = sample(
+            policy,
+            prompt_ids,
+            mask,
+            max_new_tokens=MAX_NEW_TOKENS,
+            temperature=TEMPERATURE,
+            generator=seeded(0, "rounding", 0),
+        )
+        whole_mask = torch.cat([mask, real], dim=1)
+        sequence_ids = torch.cat([prompt_ids, ids], dim=1)
+        read = token_outputs(policy, sequence_ids, whole_mask, ids.shape[1], TEMPERATURE).logprobs
+        columns, cache, now, seen = [], DynamicCache(config=policy.lm.config), prompt_ids, mask
+        for t in range(ids.shape[1]):
+            hidden = policy.hidden(now, seen, past_key_values=cache, use_cache=True)
+            logits = policy.logits(hidden.last_hidden_state[:, -1:])
+            columns.append(token_logprobs(logits, ids[:, t : t + 1], TEMPERATURE)[0])
+            now, seen = ids[:, t : t + 1], torch.cat([seen, real[:, t : t + 1]], dim=1)
+    noise = (torch.cat(columns, dim=1) - read) * real
+    per_token, per_response = noise[real], noise.sum(-1)
+    print(f"{dtype}, {len(prompts)} responses, {int(real.sum())} tokens")
+    print(f"per token:    mean |difference| {per_token.abs().mean():.1e} nats")
+    print(
+        f"per response: mean {per_response.mean():+.1e}, spread {per_response.std():.1e}, "
+        f"largest {per_response.abs().max():.1e} nats"
+    )
+
+
+if __name__ == "__main__":
+    main()
