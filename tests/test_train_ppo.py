@@ -29,6 +29,7 @@ def config(tiny_model_folder, prompts_file):
             "policy": str(tiny_model_folder), "reward": "longer", "prompts": str(prompts_file),
             "total_steps": 4, "batch_size": 8, "minibatch_size": 4, "ppo_epochs": 2,
             "max_new_tokens": 8, "learning_rate": 1e-3, "warmup_steps": 1, "kl_budget": 1e6,
+            "lora_rank": 0, "entropy_coef": 0.0,
             "dtype": "float32",
         }  # fmt: skip
         return PPOConfig(**options | changes)
