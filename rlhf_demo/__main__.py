@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_demo.config import (
+    DTYPES,
     PPO_PRESETS,
     BaseConfig,
     CompareConfig,
@@ -21,9 +23,9 @@ from rlhf_demo.config import (
     RewardConfig,
     declarations,
 )
-from rlhf_demo.errors import ConfigError, DemoError, JobError
+from rlhf_demo.errors import ConfigError, DataError, DemoError, JobError
 from rlhf_demo.files import write_json, write_text
-from rlhf_demo.locate import locate
+from rlhf_demo.locate import hub_refusal, locate
 from rlhf_demo.runs import Run, Status, list_runs
 
 
@@ -76,7 +78,10 @@ def build_parser() -> argparse.ArgumentParser:
     quick.add_argument("--out", required=True, help="folder for the run folders of each stage")
     quick.add_argument("--seed", type=int, default=0, help="seed of everything (default 0)")
     quick.add_argument(
-        "--dtype", default="auto", help="number format: auto, float32 or bfloat16 (default auto)"
+        "--dtype",
+        default="auto",
+        choices=DTYPES,
+        help="number format (default auto)",
     )
     quick.set_defaults(handler=quickstart)
 
@@ -179,6 +184,7 @@ def train(
     else:
         config = config_class(**{**(preset or {}), **given})
     check_models(*(getattr(config, name, None) for name in ("model", "policy", "reward", "rater")))
+    check_data(config)
     if not args.resume:
         run = Run.create(args.run_dir, kind, config.to_dict())
     try:
@@ -198,6 +204,23 @@ def check_models(*names: str | None) -> None:
             name is not None and name not in NO_MODELS and ":" not in name
         ):  # module:function is imported later
             locate(name)
+
+
+def check_data(config: Options) -> None:
+    """Ask for a Hub data set before the slow imports; files are looked at when they are read."""
+    data = getattr(config, "data", None)
+    if data and HUB_ID.fullmatch(data) and not Path(data).exists():
+        refusal = hub_refusal(data, "dataset")
+        if refusal:
+            raise DataError(
+                f"data {data!r} cannot be had: there is no such file, and {refusal}; check the name"
+            )
+
+
+def check_out(out: str | None) -> None:
+    """Make sure that the file to write can be written before anything is computed."""
+    if out and (Path(out).is_dir() or not Path(out).resolve().parent.is_dir()):
+        raise ConfigError(f"--out is {out}: name a file in a folder that exists")
 
 
 def scorer_for(name: str, config: Any) -> Any:
@@ -295,6 +318,7 @@ def generate(args: argparse.Namespace) -> None:
     """Write responses as JSON lines."""
     config = GenerateConfig(**given_options(args, GenerateConfig))
     check_models(config.model, config.reward)
+    check_out(args.out)
     from rlhf_demo.generate import generate_rows
 
     scorer = scorer_for(config.reward, config) if config.reward else None
@@ -312,6 +336,7 @@ def compare(args: argparse.Namespace) -> None:
     """Compare two models."""
     config = CompareConfig(**given_options(args, CompareConfig))
     check_models(args.left, args.right, config.base, config.rater)
+    check_out(args.out)
     from rlhf_demo.compare import compare_models, side_by_side, table
 
     report = compare_models(args.left, args.right, config, scorer_for(config.rater, config))
@@ -334,7 +359,10 @@ def show_runs(args: argparse.Namespace) -> None:
         return
     if not Path(args.folder).is_dir():
         raise JobError(f"there is no folder {args.folder}: name the folder that holds your runs")
-    for run in list_runs(args.folder):
+    runs = list_runs(args.folder)
+    if not runs:
+        print(f"no runs in {args.folder}")
+    for run in runs:
         rows = run.read("metrics")
         figures = {
             name: value for name, value in (rows[-1] if rows else {}).items() if name in SUMMARY
@@ -345,6 +373,9 @@ def show_runs(args: argparse.Namespace) -> None:
             f"{run.status.get('message', '')}"
         )
 
+
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+"""A data set's name on the Hub, owner/name."""
 
 NO_MODELS = ("new", "longer")
 """Names that stand where a model's may, and mean none."""

@@ -26,7 +26,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from rlhf_demo.errors import CheckpointError
-from rlhf_demo.locate import adapter_base, base_reference
+from rlhf_demo.locate import adapter_base
 
 BYTE_0 = "\u0100"
 """How byte-level BPE (GPT-2's) writes the byte 0."""
@@ -183,7 +183,7 @@ def add_adapter(
         fan_in_fan_out=model.config.model_type == "gpt2",
     )
     wrapped = get_peft_model(model, config)
-    wrapped.peft_config["default"].base_model_name_or_path = base_reference(folder)
+    wrapped.peft_config["default"].base_model_name_or_path = str(folder.resolve())
     return wrapped
 
 

@@ -76,16 +76,6 @@ def adapter_base(folder: Path) -> Path | None:
     return locate(base)
 
 
-def base_reference(folder: Path) -> str:
-    """Return how an adapter should name its base: relative for shipped models, else an absolute
-    folder.
-    """
-    folder = folder.resolve()
-    return (
-        str(folder.relative_to(CHECKPOINTS.parent)) if folder.parent == CHECKPOINTS else str(folder)
-    )
-
-
 def _is_model(folder: Path) -> bool:
     return (folder / "adapter_config.json").is_file() or (folder / "config.json").is_file()
 

@@ -36,16 +36,40 @@ def make_pairs(config: PairsConfig, run: Run, scorer: Scorer) -> None:
         )  # a resumed run makes the same pairs anew
         policy = load_policy(config.model, device=pick_device(config.device))
         rater = Rater(scorer, error_rate=config.error_rate, seed=config.seed)
+        prompts = split_prompts(config)
         for split, wanted in (("train", config.train_pairs), ("heldout", config.heldout_pairs)):
             if wanted:
-                pairs = _judged_pairs(
-                    config, run, policy, rater, split, load_prompts(config.prompts, split)
-                )
+                pairs = _judged_pairs(config, run, policy, rater, split, prompts[split])
                 rows = [
                     {**pair, "split": split}
                     for pair in tqdm(islice(pairs, wanted), f"{split} pairs", wanted)
                 ]
                 run.append("pairs", rows)
+
+
+def split_prompts(config: PairsConfig) -> dict[str, list[str]]:
+    """Return the prompts of both splits; where the source tells none, a third is held out.
+
+    Raises:
+        DataError: both splits are wanted and there is but one prompt.
+    """
+    sides = {split: load_prompts(config.prompts, split) for split in ("train", "heldout")}
+    if not set(sides["train"]) & set(sides["heldout"]):
+        return sides
+    prompts = sorted(set(sides["train"]) | set(sides["heldout"]))
+    if not (config.train_pairs and config.heldout_pairs):
+        return {"train": prompts, "heldout": prompts}
+    if len(prompts) < 2:
+        raise DataError(
+            f"{config.prompts} holds {len(prompts)} prompt: give two or more, so that one can be "
+            "held out, or set --heldout-pairs 0"
+        )
+    order = torch.randperm(len(prompts), generator=seeded(config.seed, "split", 0)).tolist()
+    held_out = max(1, len(prompts) // 3)
+    return {
+        "train": [prompts[i] for i in order[held_out:]],
+        "heldout": [prompts[i] for i in order[:held_out]],
+    }
 
 
 def _judged_pairs(

@@ -112,7 +112,10 @@ def sample_rows(
                 "score": float(rollout.scores[index]),
                 "token": [policy.tokenizer.decode([token]) for token in response],
                 **numbers,
-                "clipped": [abs(ratio - 1.0) > clip_range for ratio in numbers["ratio"]],
+                "clipped": [
+                    ratio > 1.0 + clip_range if advantage > 0 else ratio < 1.0 - clip_range
+                    for ratio, advantage in zip(numbers["ratio"], numbers["advantage"], strict=True)
+                ],
             }
         )
     return rows

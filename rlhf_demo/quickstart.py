@@ -6,12 +6,13 @@ from pathlib import Path
 
 from rlhf_demo.compare import compare_models, side_by_side, table
 from rlhf_demo.config import CompareConfig, PairsConfig, PPOConfig, RewardConfig
+from rlhf_demo.errors import JobError
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.make_pairs import make_pairs
 from rlhf_demo.models import pick_device, pick_dtype
 from rlhf_demo.raters import load_scorer
 from rlhf_demo.reliability import format_report
-from rlhf_demo.runs import Run
+from rlhf_demo.runs import Run, Status
 from rlhf_demo.train_ppo import train_ppo
 from rlhf_demo.train_reward import train_reward
 
@@ -29,6 +30,9 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
         JobError: `out` already holds a quickstart.
     """
     started = time.perf_counter()
+    for stage in ("pairs", "reward", "ppo"):
+        if Run(out / stage).exists():
+            raise JobError(f"{out / stage} already holds a run: choose another folder for --out")
     shared = {"seed": seed, "dtype": dtype}
     pairs_config = PairsConfig(heldout_pairs=HELDOUT_PAIRS, **shared)
     device = pick_device("auto")
@@ -38,6 +42,7 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
     say(f"1 of 4  Sample pairs from {pairs_config.model}; a simulated rater prefers one of each")
     rater = load_scorer(pairs_config.rater, device=device, dtype=numbers)
     make_pairs(pairs_config, pairs, rater)
+    require_finished(pairs)
     example = pairs.read("pairs")[0]
     say(
         f"        e.g. {example['prompt']}\n"
@@ -49,6 +54,7 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
     reward = Run.create(out / "reward", "reward", reward_config.to_dict())
     say(f"\n2 of 4  Train a reward model on {pairs_config.train_pairs} of the pairs")
     train_reward(reward_config, reward)
+    require_finished(reward)
     say(format_report(read_json(reward.folder / "report.json")))
 
     ppo_config = PPOConfig(reward=str(reward.folder), **shared)
@@ -58,6 +64,7 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
         "against that reward model"
     )
     train_ppo(ppo_config, ppo, load_scorer(ppo_config.reward, device=device, dtype=numbers))
+    require_finished(ppo)
     say(f"        {ppo.status['message']}")
 
     say("\n4 of 4  Base and PPO model on prompts that were not trained on")
@@ -69,3 +76,16 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
         f"(the judge is the simulated rater)  {time.perf_counter() - started:.0f} seconds in all; "
         f"everything lies in {out}"
     )
+
+
+def require_finished(run: Run) -> None:
+    """End the chain where a stage was stopped.
+
+    Raises:
+        JobError: the run did not finish.
+    """
+    if run.status["status"] != Status.FINISHED:
+        raise JobError(
+            f"{run.folder} was stopped, so quickstart ends here: resume that run with its command, "
+            "or start quickstart again in another folder"
+        )

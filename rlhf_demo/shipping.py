@@ -20,6 +20,7 @@ from rlhf_demo.files import read_json, replacing_folder, write_json
 from rlhf_demo.locate import CHECKPOINTS, adapter_base, locate
 
 INDEX = "model.safetensors.index.json"
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 
 
 def ship(run: str, name: str) -> Path:
@@ -36,21 +37,25 @@ def ship(run: str, name: str) -> Path:
         )
     target = CHECKPOINTS / name
     with replacing_folder(target) as folder:
-        _copy_adapter(source, folder)
+        _copy_adapter(source, folder, base)
         _point_to_base(base, folder, classifier=_is_classifier(source))
-        for extra in ("value_head.safetensors",):
-            if (source / extra).is_file():
-                shutil.copy(source / extra, folder / extra)
+        for name in TOKENIZER:  # without it AutoTokenizer would quietly make up an empty one
+            shutil.copy(base / name, folder / name)
+        if (source / "value_head.safetensors").is_file():
+            shutil.copy(source / "value_head.safetensors", folder / "value_head.safetensors")
         if (target / "README.md").is_file():
             shutil.copy(target / "README.md", folder / "README.md")
     return target
 
 
-def _copy_adapter(source: Path, folder: Path) -> None:
+def _copy_adapter(source: Path, folder: Path, base: Path) -> None:
     tensors = load_file(source / "adapter_model.safetensors")
     halves = {key: tensor.to(torch.float16).contiguous() for key, tensor in tensors.items()}
     save_file(halves, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    shutil.copy(source / "adapter_config.json", folder / "adapter_config.json")
+    spec = read_json(source / "adapter_config.json")
+    # Our own loader and peft called from the repository's top find this; transformers needs it not.
+    spec["base_model_name_or_path"] = f"{CHECKPOINTS.name}/{base.name}"
+    write_json(folder / "adapter_config.json", spec)
 
 
 def _is_classifier(source: Path) -> bool:

@@ -82,10 +82,12 @@ class PPOTrainer:
             config.policy, device=self.device, for_training=True, lora_rank=config.lora_rank
         )
         self.prompts = load_prompts(config.prompts, "train")
+        encode_prompts(self.policy, self.prompts[:1], config.max_new_tokens)  # is there room?
         self.trainable = {name: p for name, p in self.policy.named_parameters() if p.requires_grad}
         self.optimizer = torch.optim.Adam(self.trainable.values(), lr=0.0, eps=ADAM_EPS, fused=True)
         # What changes from step to step, and so what a saved state holds:
         self.step = 0  # the last finished step
+        self.kl = 0.0  # nats per response in that step
         self.kl_coef = config.kl_coef
         self.rollout: Rollout | None = None  # of the step under way
         self.updates: list[dict[str, float]] = []  # what its minibatches reported so far
@@ -103,7 +105,7 @@ class PPOTrainer:
             with tqdm(
                 total=self.config.total_steps, initial=self.step, desc="PPO", unit="step"
             ) as bar:
-                while self.step < self.config.total_steps:
+                while self.step < self.config.total_steps and self.kl <= self.config.kl_budget:
                     row = self.run_step()
                     bar.update()
                     bar.set_postfix(
@@ -111,14 +113,7 @@ class PPOTrainer:
                         kl=f"{row['objective/kl']:.1f}",
                         refresh=False,
                     )
-                    if row["objective/kl"] > self.config.kl_budget:
-                        self.run.end_early(
-                            f"ended at step {self.step} of {self.config.total_steps}: "
-                            f"KL {row['objective/kl']:.1f} nats is over the budget of "
-                            f"{self.config.kl_budget:g}"
-                        )
-                        break
-        except (StopRequested, KeyboardInterrupt):
+        except StopRequested:  # a safe point; Ctrl-C may fall anywhere and keeps the last state
             self.save_state()
             self.policy.save(self.run.model_folder)
             raise
@@ -126,6 +121,11 @@ class PPOTrainer:
             self.load_state()
             self.policy.save(self.run.model_folder)
             raise
+        if self.kl > self.config.kl_budget:
+            self.run.end_early(
+                f"ended at step {self.step} of {self.config.total_steps}: KL {self.kl:.1f} nats "
+                f"is over the budget of {self.config.kl_budget:g}"
+            )
         self.policy.save(self.run.model_folder)
 
     def run_step(self) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class PPOTrainer:
         # 7. Move the KL coefficient towards its target (Ziegler 2019, section 2.2).
         if config.kl_target:
             self.kl_coef = adapt_kl_coef(self.kl_coef, row["objective/kl"], config.kl_target)
-        self.step, self.rollout, self.updates = step, None, []
+        self.step, self.kl, self.rollout, self.updates = step, row["objective/kl"], None, []
         if step % config.checkpoint_every == 0:
             self.save_state()
         return row
@@ -313,6 +313,7 @@ class PPOTrainer:
         state = {
             "options": asdict(self.config),
             "step": self.step,
+            "kl": self.kl,
             "kl_coef": self.kl_coef,
             "trainable": {name: parameter.detach() for name, parameter in self.trainable.items()},
             "optimizer": self.optimizer.state_dict(),
@@ -346,7 +347,8 @@ class PPOTrainer:
             for name, parameter in self.trainable.items():
                 parameter.copy_(state["trainable"][name])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.kl_coef, self.updates = state["step"], state["kl_coef"], state["updates"]
+        self.step, self.kl, self.kl_coef = state["step"], state["kl"], state["kl_coef"]
+        self.updates = state["updates"]
         self.rollout = Rollout(**state["rollout"]) if state["rollout"] else None
 
 

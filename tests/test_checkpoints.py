@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import AutoPeftModelForCausalLM, PeftModel
 from safetensors import safe_open
 from torch.testing import assert_close
 from transformers import (
@@ -99,3 +99,20 @@ def test_shipped_scores_have_mean_0_and_variance_1_on_samples_of_the_base():
     scores = load_reward_model("reward-mini", device=CPU).score_texts(texts)
     assert abs(float(scores.mean())) < 0.15
     assert abs(float(scores.var()) - 1.0) < 0.2
+
+
+@pytest.mark.parametrize("name", ["gpt2-mini-ppo", "reward-mini", "star-rater"])
+def test_adapters_bring_their_tokenizer(name):
+    text = "The film was wonderful."
+    base = AutoTokenizer.from_pretrained(CHECKPOINTS / "gpt2-mini")
+    assert AutoTokenizer.from_pretrained(CHECKPOINTS / name)(text) == base(text)
+
+
+def test_peft_finds_the_base_from_the_top_folder(monkeypatch):
+    monkeypatch.chdir(CHECKPOINTS.parent)
+    model = AutoPeftModelForCausalLM.from_pretrained(CHECKPOINTS / "gpt2-mini-ppo").eval()
+    ours = load_policy("gpt2-mini-ppo", device=CPU)
+    ids = ours.tokenizer(TEXTS[1], return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        expected = model(input_ids=ids).logits
+        assert_close(ours.lm(input_ids=ids).logits, expected, atol=1e-4, rtol=1e-4)

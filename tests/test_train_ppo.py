@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from transformers import AutoModelForCausalLM
 
 from rlhf_demo.config import PPOConfig
-from rlhf_demo.errors import CheckpointError, ConfigError, TrainingDiverged
+from rlhf_demo.errors import CheckpointError, ConfigError, ShapeError, TrainingDiverged
 from rlhf_demo.files import read_json
 from rlhf_demo.models import load_policy
 from rlhf_demo.runs import Run, Status
@@ -303,3 +303,23 @@ def test_prompts_come_round_in_a_new_order(config, tmp_path):
     first, second = trainer.batch_of_prompts(1), trainer.batch_of_prompts(2)
     assert sorted(first) == sorted(second) == sorted(trainer.prompts)
     assert first != second
+
+
+def test_a_saved_state_over_the_budget_ends_there_when_resumed(config, tmp_path):
+    settings = config(total_steps=5, kl_budget=2.0)
+    run = Run.create(tmp_path / "run", "ppo", settings.to_dict())
+    trainer = PPOTrainer(settings, run, longer)
+    trainer.step, trainer.kl = 2, 2.5
+    run.append("metrics", [{"step": 1}, {"step": 2}])
+    trainer.save_state()
+    train_ppo(settings, run, longer, resume=True)
+    assert [row["step"] for row in run.read("metrics")] == [1, 2]
+    assert "over the budget of 2" in run.status["message"]
+
+
+def test_more_new_tokens_than_positions_are_refused_before_anything_is_made(config, tmp_path):
+    settings = config(max_new_tokens=64)
+    run = Run.create(tmp_path / "run", "ppo", settings.to_dict())
+    with pytest.raises(ShapeError, match="--max-new-tokens is 64"):
+        train_ppo(settings, run, longer)
+    assert not run.checkpoint_path.exists()
