@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_demo.config import (
-    DTYPES,
     PPO_PRESETS,
     BaseConfig,
     CompareConfig,
@@ -80,8 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     quick.add_argument(
         "--dtype",
         default="auto",
-        choices=DTYPES,
-        help="number format (default auto)",
+        help="number format: auto, float32 or bfloat16 (default auto)",
     )
     quick.set_defaults(handler=quickstart)
 
@@ -200,9 +198,8 @@ def train(
 def check_models(*names: str | None) -> None:
     """Find models by name before the slow imports, so that a wrong name is answered at once."""
     for name in names:
-        if (
-            name is not None and name not in NO_MODELS and ":" not in name
-        ):  # module:function is imported later
+        is_function = name is not None and ":" in name  # module:function is imported later
+        if name is not None and name not in NO_MODELS and not is_function:
             locate(name)
 
 
@@ -238,6 +235,7 @@ def scorer_for(name: str, config: Any) -> Any:
 
 def quickstart(args: argparse.Namespace) -> None:
     """Run the whole loop."""
+    PairsConfig(seed=args.seed, dtype=args.dtype)  # checks both before the slow imports
     from rlhf_demo.quickstart import quickstart
 
     quickstart(Path(args.out), seed=args.seed, dtype=args.dtype, say=print)

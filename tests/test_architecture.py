@@ -54,8 +54,8 @@ ALLOWED = {
     "generate": {"config", "models", "preferences", "rollout"},
     "compare": {"config", "evaluate", "models", "preferences", "reliability", "rollout"},
     "quickstart": {
-        "compare", "config", "files", "make_pairs", "models", "raters", "reliability", "runs",
-        "train_ppo", "train_reward",
+        "compare", "config", "errors", "files", "make_pairs", "models", "raters", "reliability",
+        "runs", "train_ppo", "train_reward",
     },
     # The command line: these at its top, any other inside a handler.
     "__main__": {"config", "errors", "files", "locate", "runs"},

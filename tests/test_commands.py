@@ -320,4 +320,4 @@ def test_rater_that_never_prefers_ends_with_a_sentence(
     make = ["make-pairs", "--run-dir", str(tmp_path / "run"), "--model", str(tiny_model_folder)]
     options = ["--rater", "indifferent:same", "--prompts", str(prompts_file)]
     assert main([*make, *options, "--max-new-tokens", "2"]) == 2
-    assert "preferred neither response to any of 6 prompts" in capsys.readouterr().err
+    assert "preferred neither response to any of 4 prompts" in capsys.readouterr().err
