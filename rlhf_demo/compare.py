@@ -54,6 +54,7 @@ def compare(
             seed=seed,
             dtype=dtype,
             on_token=on_token,
+            progress=contestant.name,
         )
         texts = decode(contestant.policy, ids)
         sides.append((contestant, ids, texts, scorer(prompts, texts)))

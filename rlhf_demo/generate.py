@@ -24,6 +24,7 @@ def generate_rows(config: GenerateConfig, scorer: Scorer | None) -> list[dict[st
             temperature=config.temperature,
             seed=config.seed,
             dtype=pick_dtype(device, config.dtype),
+            progress="responses",
         ),
     )
     rows: list[dict[str, Any]] = [

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 from transformers import DynamicCache
 
 from rlhf_demo.errors import ShapeError
@@ -274,14 +275,17 @@ def generate(
     dtype: torch.dtype = torch.float32,
     batch_size: int = 64,
     on_token: Callable[[], None] = lambda: None,
+    progress: str | None = None,
 ) -> list[list[int]]:
     """Write one response to each prompt; returns each response's token ids, its EOS included.
 
     Batch number k draws from a generator seeded by (seed, k), so two models with one vocabulary,
-    given the same prompts and seed, meet the same random numbers in the same places.
+    given the same prompts and seed, meet the same random numbers in the same places. A progress bar
+    is shown where it is given a name.
     """
     responses: list[list[int]] = []
-    for start in range(0, len(prompts), batch_size):
+    starts = range(0, len(prompts), batch_size)
+    for start in tqdm(starts, progress, disable=progress is None, unit="batch"):
         prompt_ids, mask, _ = encode_prompts(
             policy, prompts[start : start + batch_size], max_new_tokens
         )
