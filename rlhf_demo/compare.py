@@ -1,6 +1,5 @@
 """Two models answer the same prompts with the same random numbers; measured side by side."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,9 @@ from rlhf_demo.config import CompareConfig
 from rlhf_demo.evaluate import count_wins, distinct_n, mean_kl, perplexity, response_logprobs
 from rlhf_demo.models import Policy, load_policy, pick_device, pick_dtype
 from rlhf_demo.preferences import load_prompts
+from rlhf_demo.raters import Scorer
 from rlhf_demo.reliability import wilson_interval
-from rlhf_demo.rollout import Scorer, decode, generate
+from rlhf_demo.rollout import decode, generate
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,6 @@ def compare(
     temperature: float,
     seed: int,
     dtype: torch.dtype = torch.float32,
-    on_token: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Let both models respond and report.
 
@@ -53,7 +52,6 @@ def compare(
             temperature=temperature,
             seed=seed,
             dtype=dtype,
-            on_token=on_token,
             progress=contestant.name,
         )
         texts = decode(contestant.policy, ids)

@@ -14,8 +14,8 @@ from rlhf_demo.config import PairsConfig
 from rlhf_demo.errors import DataError
 from rlhf_demo.models import Policy, load_policy, pick_device, pick_dtype
 from rlhf_demo.preferences import load_prompts
-from rlhf_demo.raters import Rater
-from rlhf_demo.rollout import Scorer, decode, generate, seeded
+from rlhf_demo.raters import Rater, Scorer
+from rlhf_demo.rollout import decode, generate, seeded
 from rlhf_demo.runs import Run
 
 PROMPTS_AT_ONCE = 128

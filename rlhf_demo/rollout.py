@@ -23,9 +23,6 @@ from rlhf_demo.errors import ShapeError
 from rlhf_demo.models import Policy, autocast, max_positions
 from rlhf_demo.objectives import token_logprobs
 
-Scorer = Callable[[list[str], list[str]], Tensor]
-"""Maps prompts and responses to scores, float32 [batch], reward units."""
-
 
 @dataclass(frozen=True)
 class Rollout:

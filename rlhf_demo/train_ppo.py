@@ -34,9 +34,9 @@ from rlhf_demo.objectives import (
 )
 from rlhf_demo.ppo_rows import StepTensors, metrics_row, sample_rows
 from rlhf_demo.preferences import load_prompts
+from rlhf_demo.raters import Scorer
 from rlhf_demo.rollout import (
     Rollout,
-    Scorer,
     collect,
     decode,
     encode_prompts,

@@ -48,11 +48,13 @@ ALLOWED = {
         "config", "errors", "files", "models", "preferences", "reliability", "runs", "scoring",
     },
     "train_ppo": {
-        "config", "errors", "files", "models", "objectives", "ppo_rows", "preferences", "rollout",
-        "runs",
+        "config", "errors", "files", "models", "objectives", "ppo_rows", "preferences", "raters",
+        "rollout", "runs",
     },
-    "generate": {"config", "models", "preferences", "rollout"},
-    "compare": {"config", "evaluate", "models", "preferences", "reliability", "rollout"},
+    "generate": {"config", "models", "preferences", "raters", "rollout"},
+    "compare": {
+        "config", "evaluate", "models", "preferences", "raters", "reliability", "rollout",
+    },
     "quickstart": {
         "compare", "config", "errors", "files", "make_pairs", "models", "raters", "reliability",
         "runs", "train_ppo", "train_reward",
