@@ -302,7 +302,7 @@ def train_ppo(args: argparse.Namespace) -> None:
 
     if args.resume and args.preset:
         raise ConfigError("--preset cannot be changed by --resume: leave it out")
-    run = train(args, "ppo", PPOConfig, stage, preset=PPO_PRESETS[args.preset or "quick"])
+    run = train(args, "ppo", PPOConfig, stage, preset=PPO_PRESETS[args.preset or "quick"].options)
     rows = run.read("metrics")
     if rows:
         last = rows[-1]

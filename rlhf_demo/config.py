@@ -117,6 +117,9 @@ class BaseConfig(Options):
     plain_share: float = option(
         0.7, "share of the tokens that are plain segments, in the stage plain", low=0.01, high=1.0
     )
+    longest_plain: int = option(
+        60, "most tokens of a plain segment; 20 gives one or two short sentences", low=9, high=62
+    )
     held_out: int = option(
         2500,
         "documents at the start of the file (of its test split, if any) kept for perplexity, "
@@ -224,7 +227,7 @@ class PPOConfig(Options):
     gamma: float = option(1.0, "discount per token", low=0.0, high=1.0)
     gae_lambda: float = option(0.95, "how far advantages look ahead", low=0.0, high=1.0)
     max_grad_norm: float = option(1.0, "gradients longer than this are scaled down to it", low=0.0)
-    samples_every: int = option(5, "steps between the samples kept token by token", low=1)
+    samples_every: int = option(1, "steps between the samples kept token by token", low=1)
     checkpoint_every: int = option(10, "steps between saved states", low=1)
     seed: int = option(0, "seed of prompts, sampling and minibatches", low=0, high=2**31 - 1)
     dtype: str = option("auto", "number format of matrix products", choices=DTYPES)
@@ -244,11 +247,44 @@ class PPOConfig(Options):
         return self.ppo_epochs * self.batch_size // self.minibatch_size
 
 
-PPO_PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {},
-    "gpt2": {"policy": "gpt2", "learning_rate": 1e-4},
+@dataclass(frozen=True)
+class Preset:
+    """Named changes to PPOConfig's defaults, with what they show."""
+
+    label: str
+    shows: str
+    options: dict[str, Any]
+
+
+PPO_PRESETS: dict[str, Preset] = {
+    "quick": Preset("quick", "the whole of PPO in about two minutes on two CPU cores", {}),
+    "thorough": Preset(
+        "thorough",
+        "three times the steps at a lower learning rate: the same end, more gently",
+        {"total_steps": 120, "learning_rate": 3e-4},
+    ),
+    "no-kl": Preset(
+        "no KL penalty",
+        "nothing holds the policy near the base: watch the score win and the texts become one",
+        {"kl_coef": 0.0, "kl_target": 0.0, "kl_budget": 200.0},
+    ),
+    "high-kl": Preset(
+        "high KL penalty",
+        "drift costs so much that the policy hardly dares to move",
+        {"kl_coef": 2.0, "kl_target": 0.0},
+    ),
+    "high-learning-rate": Preset(
+        "too high learning rate",
+        "steps so large that they break what they build on",
+        {"learning_rate": 1e-2, "kl_budget": 200.0},
+    ),
+    "gpt2": Preset(
+        "GPT-2 124 M with LoRA",
+        "the real GPT-2; wants a GPU and the model from the Hub",
+        {"policy": "gpt2", "learning_rate": 1e-4},
+    ),
 }
-"""Named changes to PPOConfig's defaults; `quick` is the defaults."""
+"""`quick` is the defaults."""
 
 
 @dataclass(frozen=True, kw_only=True)

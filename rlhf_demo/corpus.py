@@ -24,9 +24,8 @@ CAPITALS = frozenset(
 """Capitalised words a plain sentence may hold after its first word."""
 
 GENERAL_LIMITS = (24, 36, 48, 62)
-PLAIN_LIMITS = (20, 32, 46, 60)
 """Most tokens between begin and end; one is drawn for each segment."""
-LONGEST_SEGMENT = max(*GENERAL_LIMITS, *PLAIN_LIMITS) + 2
+LONGEST_SEGMENT = max(GENERAL_LIMITS) + 2
 """Tokens, begin and end included."""
 
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'})
@@ -159,7 +158,13 @@ class Corpus:
         return float(self.plain.sum() / max(1, len(self.plain)))
 
     def segments(
-        self, documents: np.ndarray, edge: int, rng: np.random.Generator, *, plain: bool
+        self,
+        documents: np.ndarray,
+        edge: int,
+        rng: np.random.Generator,
+        limits: tuple[int, ...],
+        *,
+        plain: bool,
     ) -> Iterator[np.ndarray]:
         """Cut documents into segments of whole sentences.
 
@@ -170,13 +175,13 @@ class Corpus:
             documents: numbers of the documents to cut.
             edge: id of the token that begins and ends a text.
             rng: draws the limits.
-            plain: take the plain sentences only; they then follow each other even where others
-                stood between.
+            limits: most tokens between begin and end, ascending.
+            plain: take the plain sentences only. Two stand in one segment only where nothing stood
+                between them: what is joined across a gap teaches a model to contradict itself.
 
         Yields:
             [time] token ids.
         """
-        limits = PLAIN_LIMITS if plain else GENERAL_LIMITS
         bare, spaced = self.bare_starts.tolist(), self.spaced_starts.tolist()
         plain_flags, starts = self.plain.tolist(), self.document_starts.tolist()
         for document in documents.tolist():
@@ -185,7 +190,8 @@ class Corpus:
             for number in range(starts[document], starts[document + 1]):
                 if plain and not plain_flags[number]:
                     continue
-                if pieces and size + spaced[number + 1] - spaced[number] <= limit:
+                adjoins = not plain or last == number - 1
+                if pieces and adjoins and size + spaced[number + 1] - spaced[number] <= limit:
                     pieces.append(self.spaced_ids[spaced[number] : spaced[number + 1]])
                     size += len(pieces[-1])
                 else:
@@ -235,6 +241,11 @@ def _tokenise(
     return np.concatenate(ids), np.cumsum(sizes)
 
 
+def plain_limits(longest: int) -> tuple[int, ...]:
+    """Return the limits of plain segments whose longest has so many tokens between its edges."""
+    return tuple(round(longest * share) for share in (1 / 3, 1 / 2, 3 / 4, 1))
+
+
 def cut(
     corpus: Corpus,
     stage: str,
@@ -242,6 +253,7 @@ def cut(
     size: int,
     rng: np.random.Generator,
     plain_share: float = 1.0,
+    longest_plain: int = 60,
 ) -> list[np.ndarray]:
     """Cut one pass over the documents into segments, in random order.
 
@@ -253,6 +265,7 @@ def cut(
         rng: draws the order and the limits.
         plain_share: the stage plain adds general segments until plain ones hold this share of the
             tokens.
+        longest_plain: most tokens of a plain segment between begin and end.
 
     Returns:
         [time] token ids each.
@@ -260,10 +273,11 @@ def cut(
     order = rng.permutation(len(corpus))
     if stage == "packed":
         return list(corpus.packed(order, edge, size))
-    segments = list(corpus.segments(order, edge, rng, plain=stage != "segments"))
+    limits = GENERAL_LIMITS if stage == "segments" else plain_limits(longest_plain)
+    segments = list(corpus.segments(order, edge, rng, limits, plain=stage != "segments"))
     if stage == "plain":
         general_tokens = sum(map(len, segments)) * (1 - plain_share) / plain_share
-        for segment in corpus.segments(order, edge, rng, plain=False):
+        for segment in corpus.segments(order, edge, rng, GENERAL_LIMITS, plain=False):
             general_tokens -= len(segment)
             if general_tokens < 0:
                 break

@@ -90,6 +90,7 @@ class Stream:
     corpus: Corpus
     stage: str
     plain_share: float
+    longest_plain: int
     edge: int
     row_tokens: int
     batch_tokens: int
@@ -114,7 +115,10 @@ class Stream:
 
     def _cut(self) -> list[Batch]:
         rng = np.random.default_rng([self.seed, self.turn])
-        segments = cut(self.corpus, self.stage, self.edge, self.row_tokens, rng, self.plain_share)
+        segments = cut(
+            self.corpus, self.stage, self.edge, self.row_tokens, rng,
+            self.plain_share, self.longest_plain,
+        )  # fmt: skip
         if not segments:
             raise DataError(
                 f"the text gives no row for the stage {self.stage!r}: give more, or another stage"
@@ -124,7 +128,7 @@ class Stream:
 
 
 def held_out_batches(
-    corpus: Corpus, stage: str, edge: int, row_tokens: int, batch_tokens: int
+    corpus: Corpus, stage: str, longest_plain: int, edge: int, row_tokens: int, batch_tokens: int
 ) -> dict[str, list[Batch]]:
     """Cut about HELD_OUT_TOKENS of the held-out documents, the same in every run.
 
@@ -137,7 +141,8 @@ def held_out_batches(
         stages["plain_"] = "plain"
     kept: dict[str, list[Batch]] = {}
     for kind, its_stage in stages.items():
-        segments = cut(corpus, its_stage, edge, row_tokens, np.random.default_rng(0))
+        rng = np.random.default_rng(0)
+        segments = cut(corpus, its_stage, edge, row_tokens, rng, longest_plain=longest_plain)
         if segments:
             found = batches(segments, row_tokens, batch_tokens)
             kept[kind] = found[: max(1, HELD_OUT_TOKENS // batch_tokens)]

@@ -97,8 +97,17 @@ class Trainer:
             for documents in (kept, held_out)
         )
         shape = (self.tokenizer.eos_token_id, row_tokens, config.batch_tokens)
-        self.stream = Stream(train_corpus, config.stage, config.plain_share, *shape, config.seed)
-        self.held_out = held_out_batches(held_out_corpus, config.stage, *shape)
+        self.stream = Stream(
+            train_corpus,
+            config.stage,
+            config.plain_share,
+            config.longest_plain,
+            *shape,
+            config.seed,
+        )
+        self.held_out = held_out_batches(
+            held_out_corpus, config.stage, config.longest_plain, *shape
+        )
         self.documents = {"documents": len(kept), "held_out_documents": len(held_out)}
         logger.info(
             "%d documents with %d sentences, %.0f%% plain; %d documents held out; %s on %s",

@@ -176,9 +176,9 @@ def test_config_cannot_be_changed_after_it_was_checked():
 
 
 def test_presets_make_valid_configs():
-    for changes in PPO_PRESETS.values():
-        PPOConfig(**changes)
-    assert PPO_PRESETS["quick"] == {}  # it is the defaults
+    for preset in PPO_PRESETS.values():
+        PPOConfig(**preset.options)
+    assert PPO_PRESETS["quick"].options == {}  # it is the defaults
 
 
 # -- nothing declared in vain ----------------------------------------------------------------------

@@ -6,12 +6,12 @@ import pytest
 from rlhf_demo.corpus import (
     GENERAL_LIMITS,
     LONGEST_SEGMENT,
-    PLAIN_LIMITS,
     Corpus,
     clean,
     common_words,
     cut,
     is_plain,
+    plain_limits,
     sentences,
 )
 from rlhf_demo.locate import CHECKPOINTS
@@ -20,6 +20,12 @@ from rlhf_demo.models import load_tokenizer
 EDGE = 0
 PLAIN = "I liked the film very much."
 ODD = "Zorblax Quux met Mr. Frobnitz in the film."
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
 WORDS = frozenset("i liked the film very much it was a good one and well made was".split())
 
 
@@ -114,10 +120,8 @@ def test_common_words_leaves_out_names_and_what_is_rare():
 
 def test_segments_begin_and_end_with_the_edge_and_keep_to_the_limits(tokenizer):
     corpus = build([[PLAIN] * 30, [ODD] * 30], tokenizer)
-    for plain, limits in ((False, GENERAL_LIMITS), (True, PLAIN_LIMITS)):
-        found = list(
-            corpus.segments(everything(corpus), EDGE, np.random.default_rng(0), plain=plain)
-        )
+    for plain, limits in ((False, GENERAL_LIMITS), (True, plain_limits(60))):
+        found = list(corpus.segments(everything(corpus), EDGE, rng(), limits, plain=plain))
         assert found
         for segment in found:
             assert segment[0] == EDGE and segment[-1] == EDGE
@@ -128,46 +132,51 @@ def test_segments_begin_and_end_with_the_edge_and_keep_to_the_limits(tokenizer):
 def test_segments_decode_to_whole_sentences_in_the_order_of_the_document(tokenizer):
     document = ["It was a good film.", "I liked it.", "The end came too soon."]
     corpus = build([document], tokenizer)
-    found = corpus.segments(everything(corpus), EDGE, np.random.default_rng(0), plain=False)
+    found = corpus.segments(everything(corpus), EDGE, rng(), GENERAL_LIMITS, plain=False)
     texts = [tokenizer.decode(segment, skip_special_tokens=True) for segment in found]
     assert " ".join(texts) == " ".join(document)
 
 
 def test_segments_have_the_ids_the_tokenizer_gives_the_text(tokenizer):
     corpus = build([["It was a good film.", "I liked it."]], tokenizer)
-    (segment,) = corpus.segments(everything(corpus), EDGE, np.random.default_rng(0), plain=False)
+    (segment,) = corpus.segments(everything(corpus), EDGE, rng(), GENERAL_LIMITS, plain=False)
     assert [*segment[:-1]] == tokenizer("It was a good film. I liked it.")["input_ids"]
 
 
-def test_plain_segments_let_plain_sentences_follow_each_other(tokenizer):
-    corpus = build([[PLAIN, ODD, "It was very good."]], tokenizer)
-    (segment,) = corpus.segments(everything(corpus), EDGE, np.random.default_rng(0), plain=True)
-    text = tokenizer.decode(segment, skip_special_tokens=True)
-    assert text == f"{PLAIN} It was very good."
+def test_plain_segments_break_where_another_sentence_stood_between(tokenizer):
+    corpus = build([[PLAIN, "It was very good.", ODD, "It was well made."]], tokenizer)
+    found = list(corpus.segments(everything(corpus), EDGE, rng(), plain_limits(60), plain=True))
+    texts = [tokenizer.decode(segment, skip_special_tokens=True) for segment in found]
+    assert texts == [f"{PLAIN} It was very good.", "It was well made."]
+
+
+def test_plain_limits_end_with_the_longest():
+    assert plain_limits(60) == (20, 30, 45, 60)
+    assert plain_limits(36) == (12, 18, 27, 36)
 
 
 def test_segments_do_not_run_over_the_end_of_a_document(tokenizer):
     corpus = build([[PLAIN], [PLAIN]], tokenizer)
-    found = list(corpus.segments(everything(corpus), EDGE, np.random.default_rng(0), plain=True))
+    found = list(corpus.segments(everything(corpus), EDGE, rng(), plain_limits(60), plain=True))
     assert len(found) == 2
 
 
 def test_segments_cut_a_sentence_beyond_every_limit_and_do_not_end_it(tokenizer):
     corpus = build([["The film was " + "very " * 100 + "good."]], tokenizer)
-    (segment,) = corpus.segments(everything(corpus), EDGE, np.random.default_rng(0), plain=False)
+    (segment,) = corpus.segments(everything(corpus), EDGE, rng(), GENERAL_LIMITS, plain=False)
     assert len(segment) == max(GENERAL_LIMITS) + 1  # the begin token, and no end token
     assert segment[-1] != EDGE
 
 
 def test_segments_do_not_end_what_does_not_end_as_a_sentence(tokenizer):
     corpus = build([["A heading without a stop"]], tokenizer)
-    (segment,) = corpus.segments(everything(corpus), EDGE, np.random.default_rng(0), plain=False)
+    (segment,) = corpus.segments(everything(corpus), EDGE, rng(), GENERAL_LIMITS, plain=False)
     assert segment[0] == EDGE and segment[-1] != EDGE
 
 
 def test_cut_in_the_stage_plain_adds_general_segments_up_to_their_share(tokenizer):
     corpus = build([[PLAIN, ODD] * 3] * 200, tokenizer)
-    found = cut(corpus, "plain", EDGE, 128, np.random.default_rng(0), plain_share=0.7)
+    found = cut(corpus, "plain", EDGE, 128, rng(), plain_share=0.7)
     odd = [segment for segment in found if "Zorblax" in tokenizer.decode(segment)]
     share = sum(map(len, odd)) / sum(map(len, found))
     assert share == pytest.approx(0.3, abs=0.02)
@@ -175,7 +184,7 @@ def test_cut_in_the_stage_plain_adds_general_segments_up_to_their_share(tokenize
 
 def test_cut_in_the_stage_packed_loses_only_the_last_unfilled_piece(tokenizer):
     corpus = build([[PLAIN, ODD]] * 10, tokenizer)
-    found = cut(corpus, "packed", EDGE, 16, np.random.default_rng(0))
+    found = cut(corpus, "packed", EDGE, 16, rng())
     assert {len(segment) for segment in found} == {16}
     # One edge before each document and one at the very end.
     tokens = 10 * (1 + len(tokenizer(f"{PLAIN} {ODD}", add_special_tokens=False)["input_ids"])) + 1

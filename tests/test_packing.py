@@ -46,7 +46,7 @@ def test_batches_have_one_shape_and_are_nearly_full():
 
 def test_stream_set_to_a_place_goes_on_as_if_it_had_never_stopped():
     corpus = corpus_of([["The film was the film."] * 3] * 40)
-    options = ("segments", 0.7, 0, 64, 128, 5)
+    options = ("segments", 0.7, 60, 0, 64, 128, 5)
     stream = Stream(corpus, *options)
     seen = [stream.next().ids for _ in range(30)]  # more than one pass
     assert stream.turn > 0
@@ -61,7 +61,7 @@ def test_stream_set_to_a_place_goes_on_as_if_it_had_never_stopped():
 
 def test_stream_cuts_each_pass_anew():
     corpus = corpus_of([["The film was the film."] * 9] * 40)
-    stream = Stream(corpus, "segments", 0.7, 0, 128, 10_000, 0)
+    stream = Stream(corpus, "segments", 0.7, 60, 0, 128, 10_000, 0)
     first, second = stream.next(), stream.next()
     assert stream.turn == 1
     assert not np.array_equal(first.ids, second.ids)
@@ -70,7 +70,7 @@ def test_stream_cuts_each_pass_anew():
 def test_stream_without_a_plain_sentence_says_so():
     corpus = corpus_of([["Nothing here is usual at all."]])
     with pytest.raises(DataError, match="no row for the stage 'plain'"):
-        Stream(corpus, "plain", 0.7, 0, 64, 128, 0).next()
+        Stream(corpus, "plain", 0.7, 60, 0, 64, 128, 0).next()
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_stream_without_a_plain_sentence_says_so():
 )
 def test_held_out_batches_have_the_kinds_of_the_stage(stage, kinds):
     corpus = corpus_of([["The film was the film.", "Nothing here is usual."]] * 20)
-    assert set(held_out_batches(corpus, stage, 0, 64, 128)) == kinds
+    assert set(held_out_batches(corpus, stage, 60, 0, 64, 128)) == kinds
 
 
 def test_held_out_batches_leave_out_a_kind_that_is_not_there():
     corpus = corpus_of([["Nothing here is usual at all."]] * 20)
-    assert set(held_out_batches(corpus, "plain", 0, 64, 128)) == {""}
+    assert set(held_out_batches(corpus, "plain", 60, 0, 64, 128)) == {""}
