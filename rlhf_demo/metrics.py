@@ -55,7 +55,7 @@ GLOSSARY: dict[str, Metric] = {
         "distinct-2",
         "0..1",
         "share of different token pairs among all in the step's responses",
-        healthy="stays above 0.7 of its start",
+        healthy="stays above 0.75 of its start",
     ),
     "policy/loss": Metric(
         "policy loss", "-", "clipped surrogate; it need not fall", trl="loss/policy_avg"

@@ -100,6 +100,7 @@ class Policy(nn.Module):
         self.folder = folder
         self.adapter: Any = None  # a peft model around `lm`, sharing its weights
         self.reference: Policy | None = None
+        self.has_value_head = False  # a trained one, from a file
         self.value_head = nn.Linear(lm.get_output_embeddings().in_features, 1, device=lm.device)
         # Zero at the start: the first advantages are then those of the rewards alone.
         nn.init.zeros_(self.value_head.weight)
@@ -182,6 +183,7 @@ def load_policy(
     if head.is_file():
         with readable(head):
             policy.value_head.load_state_dict(load_file(head))
+        policy.has_value_head = True
     _check_head(policy)
     if not for_training:
         return policy.requires_grad_(False)
@@ -239,11 +241,14 @@ class RewardModel:
             [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
         )
 
-    @torch.no_grad()
     def score_texts(self, texts: list[str], batch_size: int = 64) -> Tensor:
         """Score whole texts; one too long for the model loses its beginning."""
-        ids = [self.encode(text) for text in texts]
-        scores = torch.empty(len(texts))
+        return self.score_ids([self.encode(text) for text in texts], batch_size)
+
+    @torch.no_grad()
+    def score_ids(self, ids: list[list[int]], batch_size: int) -> Tensor:
+        """Score rows of token ids, each read at its last token: float32 [rows] on the CPU."""
+        scores = torch.empty(len(ids))
         by_length = sorted(range(len(ids)), key=lambda index: len(ids[index]))
         for start in range(0, len(ids), batch_size):
             chosen = by_length[start : start + batch_size]

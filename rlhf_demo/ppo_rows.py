@@ -101,7 +101,7 @@ def sample_rows(
         zip(responses, decode(policy, responses), strict=True)
     ):
         numbers = {
-            name: [round(x, 5) for x in column[index, : len(response)].tolist()]
+            name: [round(x, 4) for x in column[index, : len(response)].tolist()]
             for name, column in columns.items()
         }
         rows.append(

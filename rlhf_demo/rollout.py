@@ -11,13 +11,13 @@ Sources: Ziegler et al. 2019; Huang et al. 2023 ("The N implementation details o
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
-from transformers import DynamicCache
+from transformers import DynamicCache, TopKLogitsWarper, TopPLogitsWarper
 
 from rlhf_demo.errors import ShapeError
 from rlhf_demo.models import Policy, autocast, max_positions
@@ -137,7 +137,73 @@ def draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tens
     return (logits.float() / temperature + gumbel).argmax(-1)
 
 
+def keep_likely(logits: Tensor, temperature: float, top_k: int, top_p: float) -> Tensor:
+    """Rule out all but the likeliest tokens.
+
+    Args:
+        logits: [batch, vocabulary].
+        temperature: which top-p counts its probabilities at.
+        top_k: keep this many of the most probable tokens; 0 keeps all.
+        top_p: of those, keep the fewest whose probability together reaches this, at least one; 1.0
+            keeps all.
+
+    Returns:
+        logits, float32, minus infinity where a token is ruled out.
+    """
+    logits = logits.float()
+    if top_k:
+        logits = TopKLogitsWarper(top_k)(None, logits)
+    if top_p < 1.0:
+        kept = TopPLogitsWarper(top_p)(None, logits / temperature).isfinite()
+        logits = logits.masked_fill(~kept, -torch.inf)
+    return logits
+
+
 @torch.no_grad()
+def stream(
+    policy: Policy,
+    prompt_ids: Tensor,
+    attention_mask: Tensor,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    generator: torch.Generator,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    eos_token_id: int | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Write responses token by token, keeping keys and values of what was read.
+
+    Args:
+        prompt_ids, attention_mask: [batch, prompt_time], padded on the left; True = real token.
+        top_k, top_p: which tokens may be drawn, see keep_likely.
+        eos_token_id: ends a response; the tokenizer's own when left out, -1 for none.
+
+    Yields:
+        token ids [batch], pad where the response has ended, and a mask [batch], True = real token;
+        at most max_new_tokens times.
+    """
+    eos = policy.tokenizer.eos_token_id if eos_token_id is None else eos_token_id
+    cache = DynamicCache(config=policy.lm.config)
+    alive = torch.ones_like(attention_mask[:, 0])  # [batch], True = still writing
+    ids = prompt_ids
+    for _ in range(max_new_tokens):
+        hidden = policy.hidden(
+            ids, attention_mask, past_key_values=cache, use_cache=True
+        ).last_hidden_state
+        logits = policy.logits(hidden[:, -1])
+        if top_k or top_p < 1.0:
+            logits = keep_likely(logits, temperature, top_k, top_p)
+        token = draw(logits, temperature, generator)
+        token = token.masked_fill(~alive, policy.tokenizer.pad_token_id)
+        yield token, alive
+        attention_mask = torch.cat([attention_mask, alive[:, None]], dim=1)
+        alive = alive & (token != eos)
+        if not alive.any():
+            return
+        ids = token[:, None]
+
+
 def sample(
     policy: Policy,
     prompt_ids: Tensor,
@@ -149,33 +215,27 @@ def sample(
     eos_token_id: int | None = None,
     on_token: Callable[[], None] = lambda: None,
 ) -> tuple[Tensor, Tensor]:
-    """Write responses token by token, keeping keys and values of what was read.
+    """Write whole responses; see `stream` for what is not said here.
 
     Args:
-        prompt_ids, attention_mask: [batch, prompt_time], padded on the left; True = real token.
-        eos_token_id: ends a response; the tokenizer's own when left out, -1 for none.
-        on_token: called before each token; may raise to break off.
+        on_token: called after each token; may raise to break off.
 
     Returns:
         response_ids and response_mask, [batch, time], time <= max_new_tokens; pad outside the mask.
     """
-    eos = policy.tokenizer.eos_token_id if eos_token_id is None else eos_token_id
-    cache = DynamicCache(config=policy.lm.config)
-    alive = torch.ones_like(attention_mask[:, 0])  # [batch], True = still writing
-    ids, tokens, masks = prompt_ids, [], []
-    for _ in range(max_new_tokens):
-        on_token()
-        hidden = policy.hidden(
-            ids, attention_mask, past_key_values=cache, use_cache=True
-        ).last_hidden_state
-        token = draw(policy.logits(hidden[:, -1]), temperature, generator)
-        tokens.append(token.masked_fill(~alive, policy.tokenizer.pad_token_id))
+    tokens, masks = [], []
+    for token, alive in stream(
+        policy,
+        prompt_ids,
+        attention_mask,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        generator=generator,
+        eos_token_id=eos_token_id,
+    ):
+        tokens.append(token)
         masks.append(alive)
-        attention_mask = torch.cat([attention_mask, alive[:, None]], dim=1)
-        alive = alive & (token != eos)
-        if not alive.any():
-            break
-        ids = tokens[-1][:, None]
+        on_token()
     return torch.stack(tokens, dim=1), torch.stack(masks, dim=1)
 
 

@@ -8,6 +8,7 @@
     train.log        what the process said
     checkpoint.pt    state for --resume; replaced whole
     model/           the result, plain transformers or peft files
+    steps/STEP/      the model as it was after some steps, where a trainer keeps it
     lock, stop       held while the trainer lives; created to ask it to stop
 
 This module knows folders and files only: no torch, no page. Writers replace files whole (files.py),
@@ -57,6 +58,7 @@ class Run:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.model_folder = self.folder / "model"
+        self.steps_folder = self.folder / "steps"
         self.checkpoint_path = self.folder / "checkpoint.pt"
         self._ending = "finished"
 
@@ -201,6 +203,8 @@ class Run:
                 shutil.rmtree(leftover)
             else:
                 leftover.unlink()
+        for leftover in self.steps_folder.glob(".*"):
+            shutil.rmtree(leftover)  # the trainer comes by that step again and writes it anew
 
     @contextmanager
     def _logging(self) -> Iterator[None]:
@@ -221,6 +225,18 @@ class Run:
         finally:
             logger.removeHandler(handler)
             handler.close()
+
+    # -- the model on its way ----------------------------------------------------------------------
+
+    def step_folder(self, step: int) -> Path:
+        """Return where the model after this step is or would be; a model's name like any other."""
+        return self.steps_folder / str(step)
+
+    def saved_steps(self) -> list[int]:
+        """List the steps whose model was kept, in order; folders half written do not count."""
+        if not self.steps_folder.is_dir():
+            return []
+        return sorted(int(path.name) for path in self.steps_folder.iterdir() if path.name.isdigit())
 
     # -- stopping ----------------------------------------------------------------------------------
 
@@ -298,6 +314,8 @@ def _versions() -> dict[str, str]:
 def _commit() -> str:
     """Name the commit of this code, or say that it is not in a git checkout."""
     package = Path(__file__).parent
+    if shutil.which("git") is None:  # as in the Docker image
+        return "not a git checkout"
     result = subprocess.run(
         ["git", "-C", str(package), "describe", "--always", "--dirty"],
         capture_output=True,

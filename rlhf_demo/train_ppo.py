@@ -168,6 +168,11 @@ class PPOTrainer:
             self.kl_coef = adapt_kl_coef(self.kl_coef, row["objective/kl"], config.kl_target)
         self.step, self.kl, self.rollout, self.updates = step, row["objective/kl"], None, []
         if step % config.checkpoint_every == 0:
+            # The model goes first: killed between the two, a resumed run comes by here again. Only
+            # adapters are kept of each step; whole weights, many times as large, would fill the
+            # disk.
+            if config.lora_rank:
+                self.policy.save(self.run.step_folder(step))
             self.save_state()
         return row
 

@@ -238,6 +238,7 @@ def test_value_head_starts_at_zero_and_comes_back_after_saving(tiny_model_folder
     policy.save(tmp_path / "model")
     again = load_policy(str(tmp_path / "model"), device=CPU)
     assert policy.values(hidden).abs().min() > 0
+    assert again.has_value_head and not policy.has_value_head
     assert_close(again.values(hidden), policy.values(hidden), atol=0, rtol=0)
 
 

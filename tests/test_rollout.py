@@ -15,9 +15,11 @@ from rlhf_demo.rollout import (
     draw,
     encode_prompts,
     generate,
+    keep_likely,
     pad_responses,
     sample,
     seeded,
+    stream,
     token_outputs,
 )
 
@@ -54,6 +56,66 @@ def test_same_noise_and_nearly_same_logits_give_the_same_tokens():
     assert same.float().mean() > 0.95
     other = draw(logits, 1.0, seeded(0, "draw", 0)) == draw(logits, 1.0, seeded(0, "draw", 1))
     assert other.float().mean() < 0.5
+
+
+LN = [math.log(p) for p in (0.5, 0.3, 0.15, 0.05)]
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "top_p", "kept"),
+    [
+        (1.0, 0, 1.0, 4),
+        (1.0, 2, 1.0, 2),
+        (1.0, 9, 1.0, 4),  # more than there are: all
+        (1.0, 0, 0.75, 2),  # 0.5 is less than 0.75; 0.5 + 0.3 reaches it
+        (1.0, 0, 0.9, 3),
+        (1.0, 0, 0.0, 1),  # never none
+        (1.0, 2, 0.6, 1),  # of the two 0.5 has 0.5 / 0.8 = 0.625, which reaches 0.6
+        (0.5, 0, 0.6, 1),  # squared and normed: 0.25 / 0.365 = 0.685, which reaches 0.6
+        (2.0, 0, 0.75, 3),  # roots: 0.707, 0.548, 0.387, 0.224 of 1.866; two are 0.673
+    ],
+)
+def test_top_k_and_top_p_keep_the_likeliest(temperature, top_k, top_p, kept):
+    order = torch.tensor([2, 0, 3, 1])  # the likeliest need not come first
+    logits = torch.tensor([LN])[:, order]
+    found = keep_likely(logits, temperature, top_k, top_p)
+    expected = logits.masked_fill(order >= kept, -torch.inf)
+    assert_close(found, expected, atol=0, rtol=0)
+
+
+def test_stream_with_top_k_one_takes_the_likeliest_token_whatever_the_noise(policy):
+    prompt_ids, mask, _ = encode_prompts(policy, PROMPTS[:1], 5)
+    settings = {"max_new_tokens": 5, "temperature": 5.0, "top_k": 1, "eos_token_id": -1}
+    ids = prompt_ids
+    for token, alive in stream(policy, prompt_ids, mask, generator=seeded(0, "k", 0), **settings):
+        with torch.no_grad():
+            assert token.tolist() == policy.lm(input_ids=ids).logits[:, -1].argmax(-1).tolist()
+        assert alive.tolist() == [True]
+        ids = torch.cat([ids, token[:, None]], dim=1)
+    assert ids.shape[1] == prompt_ids.shape[1] + 5
+
+
+def test_stream_that_is_left_early_leaves_gradients_on(policy):
+    prompt_ids, mask, _ = encode_prompts(policy, PROMPTS, 5)
+    tokens = stream(
+        policy, prompt_ids, mask, max_new_tokens=5, temperature=1.0, generator=seeded(0, "g", 0)
+    )
+    next(tokens)
+    assert torch.is_grad_enabled()
+    tokens.close()
+    assert torch.is_grad_enabled()
+
+
+def test_break_off_ends_sampling_at_once(policy):
+    def stop():
+        raise KeyboardInterrupt
+
+    prompt_ids, mask, _ = encode_prompts(policy, PROMPTS, 5)
+    with pytest.raises(KeyboardInterrupt):
+        sample(
+            policy, prompt_ids, mask, max_new_tokens=5, temperature=1.0,
+            generator=seeded(0, "s", 0), on_token=stop,
+        )  # fmt: skip
 
 
 def test_cached_sampling_agrees_with_reading_the_sequence_whole(policy):

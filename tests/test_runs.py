@@ -135,6 +135,17 @@ def test_stop_request_of_the_last_run_does_not_stop_the_next(run):
     assert run.status["status"] == Status.FINISHED
 
 
+def test_saved_steps_are_listed_by_number_and_half_written_ones_left_out(run):
+    assert run.saved_steps() == []
+    for name in ("100", "20", ".30.abcd1234", ".20.old"):
+        (run.folder / "steps" / name).mkdir(parents=True)
+    assert run.saved_steps() == [20, 100]
+    assert run.step_folder(20) == run.folder / "steps" / "20"
+    with run.recording():
+        kept = sorted(path.name for path in (run.folder / "steps").iterdir())
+    assert kept == ["100", "20"]
+
+
 def test_stop_is_an_exception_that_no_error_handler_takes_for_an_error():
     assert not issubclass(StopRequested, JobError)
 

@@ -147,6 +147,10 @@ def test_stopped_inside_a_step_and_resumed_equals_uninterrupted(config, tmp_path
         assert without_time(whole.read("metrics")) == without_time(run.read("metrics"))
         name = "adapter_model.safetensors"
         assert (whole.model_folder / name).read_bytes() == (run.model_folder / name).read_bytes()
+        assert whole.saved_steps() == run.saved_steps() == [2, 4]
+        for step in (2, 4):
+            folders = (whole.step_folder(step), run.step_folder(step))
+            assert len({(folder / name).read_bytes() for folder in folders}) == 1
 
 
 def test_stopped_between_minibatches_and_resumed_equals_uninterrupted(
@@ -295,6 +299,45 @@ def test_saved_model_and_value_head_load_again(config, tmp_path):
     assert policy.value_head.weight.abs().sum() > 0
     assert read_json(run.folder / "config.json")["kind"] == "ppo"
     assert not run.checkpoint_path.exists()  # a finished run needs no state to resume from
+
+
+def test_adapter_is_kept_at_its_saved_steps_and_loads_like_any_model(config, tmp_path):
+    run = start(config(total_steps=5, checkpoint_every=2, lora_rank=4), tmp_path / "run")
+    assert run.saved_steps() == [2, 4]
+    kept = [load_policy(str(run.step_folder(step)), device=torch.device("cpu")) for step in (2, 4)]
+    kept.append(load_policy(str(run.folder), device=torch.device("cpu")))
+    assert all(policy.has_value_head for policy in kept)
+    weights = [policy.lm.transformer.h[0].mlp.c_fc.weight for policy in kept]
+    assert not torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])
+
+
+def test_whole_weights_are_not_kept_at_every_saved_step(config, tmp_path):
+    run = start(config(total_steps=2, checkpoint_every=1), tmp_path / "run")
+    assert run.saved_steps() == []
+
+
+def test_killed_before_the_state_is_written_a_resumed_run_writes_the_step_again(
+    config, tmp_path, monkeypatch
+):
+    settings = config(**ALL, lora_rank=4)
+    run = Run.create(tmp_path / "run", "ppo", settings.to_dict())
+    save_state = PPOTrainer.save_state
+
+    def killed_at_step_2(trainer):
+        if trainer.step == 2:
+            raise KeyboardInterrupt
+        save_state(trainer)
+
+    monkeypatch.setattr(PPOTrainer, "save_state", killed_at_step_2)
+    with pytest.raises(KeyboardInterrupt):
+        train_ppo(settings, run, longer)
+    name = "adapter_model.safetensors"
+    before = (run.step_folder(2) / name).read_bytes()
+    (run.step_folder(2) / name).write_bytes(b"")  # so that it shows whether it is written again
+    monkeypatch.setattr(PPOTrainer, "save_state", save_state)
+    train_ppo(settings, run, longer, resume=True)
+    assert run.saved_steps() == [2, 4]
+    assert (run.step_folder(2) / name).read_bytes() == before
 
 
 def test_prompts_come_round_in_a_new_order(config, tmp_path):
