@@ -1,0 +1,398 @@
+"""What the curves of a run say, in one sentence, and what to try, in another.
+
+Each rule is a pure function over the rows of metrics.jsonl and the run's options (for a reward
+model: its report). It answers with a Story where its pattern is there, else with None. `ppo_story`
+and `reward_story` tell the most important one: first what ended the run, then what makes its result
+worth less than it looks, then why nothing is learned, then how it goes.
+
+Options of a running run do not change, so what to try concerns the next one.
+"""
+
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlhf_demo.trends import FEWEST, mean, number, trend
+
+Row = dict[str, Any]
+Options = dict[str, Any]
+Report = dict[str, Any]
+
+LONG = 10  # steps after which what has not come yet is worth a word
+IN_A_ROW = 3  # steps out of bounds; a single one may be chance
+RUNAWAY = 2.0  # times the KL target
+DIVERSITY_LEFT = 0.75  # of distinct-2 at the start; default runs keep 0.78 to 0.81 at 3 nats
+LENGTH_RANGE = (0.6, 1.6)  # of the length at the start; default runs come to 1.25 to 1.35
+MOST_CLIPPED = 0.3  # of the tokens, as in the glossary
+ENTROPY_LEFT = 0.5  # of the entropy at the start
+UNMOVED_KL = 0.05  # nats per response; the default target is 60 times as much
+BLIND = 0.05  # explained variance
+GAP = 0.1  # training less held-out accuracy: from here pairs are learned by heart
+TOO_SURE = 0.05  # probability as stated less share right: from here it is overconfident
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a run's figures say: one sentence on what is, one on what to try."""
+
+    key: str
+    level: str  # info, good or warning
+    what: str
+    try_: str
+
+
+def warning(key: str, what: str, try_: str) -> Story:
+    """Return a story that asks for attention."""
+    return Story(key, "warning", what, try_)
+
+
+# -- PPO -------------------------------------------------------------------------------------------
+
+
+def ppo_story(rows: Sequence[Row], options: Options, status: str, message: str = "") -> Story:
+    """Tell how a PPO run stands; there is always something true to say.
+
+    Args:
+        rows: what metrics.jsonl holds so far.
+        options: the run's, as in its config.json.
+        status: queued, running, finished, failed or stopped.
+        message: the status in words; it tells a diverged run from another failure.
+    """
+    if story := failed(rows, status, message) or waiting(rows, status):
+        return story
+    stories = (rule(rows, options) for rule in PPO_RULES)
+    return next(filter(None, stories), None) or progress(rows, options, status)
+
+
+def kl_over_budget(rows: Sequence[Row], options: Options) -> Story | None:
+    """Tell that the run ended itself because the policy drifted too far."""
+    kl, budget = rows[-1]["objective/kl"], options["kl_budget"]
+    if kl <= budget:
+        return None
+    return warning(
+        "kl_over_budget",
+        f"KL passed its budget of {budget:g} nats ({number(kl)}), "
+        f"so the run ended at step {rows[-1]['step']} of {options['total_steps']}.",
+        f"Next run: {hold_closer(options)}.",
+    )
+
+
+def kl_runs_away(rows: Sequence[Row], options: Options) -> Story | None:
+    """Tell that KL stays far above the target that its coefficient should hold it to."""
+    target, last = options["kl_target"], [row["objective/kl"] for row in rows[-IN_A_ROW:]]
+    if not target or len(last) < IN_A_ROW or min(last) <= RUNAWAY * target:
+        return None
+    return warning(
+        "kl_runs_away",
+        f"KL has been over twice its target for {IN_A_ROW} steps: {number(last[-1])} nats, "
+        f"target {target:g}, the run ends above {options['kl_budget']:g}.",
+        f"Next run: a learning rate below {options['learning_rate']:g}, or a KL coefficient above "
+        f"{options['kl_coef']:g}.",
+    )
+
+
+def diversity_falls(rows: Sequence[Row], options: Options) -> Story | None:
+    """Tell that the score is bought with responses that resemble each other."""
+    score, distinct = trend(rows, "objective/score"), trend(rows, "objective/distinct_2")
+    if not (score.rose and distinct.fell and distinct.ratio < DIVERSITY_LEFT):
+        return None
+    return warning(
+        "diversity_falls",
+        f"The score rose by {number(score.gain)} reward units, but distinct-2 fell from "
+        f"{number(distinct.start)} to {number(distinct.now)}: the responses grow alike.",
+        f"Read whether they please you too. Next run: {hold_closer(options)}.",
+    )
+
+
+def score_fell_back(rows: Sequence[Row], options: Options) -> Story | None:
+    """Tell that over half of what was once gained is lost again."""
+    score = trend(rows, "objective/score")
+    gained, lost = score.best - score.start, score.best - score.now
+    if not (gained > score.noise and lost > score.noise and lost > gained / 2):
+        return None
+    return warning(
+        "score_fell_back",
+        f"The score was {number(score.best)} around step {score.best_step} and is "
+        f"{number(score.now)} reward units now: over half of its gain is lost.",
+        f"Next run: end near step {score.best_step}, or a learning rate below "
+        f"{options['learning_rate']:g}.",
+    )
+
+
+def length_drifts(rows: Sequence[Row], options: Options) -> Story | None:
+    """Tell that responses grow much longer or shorter: maybe the reward pays for just that."""
+    length = trend(rows, "response/length")
+    shorter = length.fell and length.ratio < LENGTH_RANGE[0]
+    longer = length.rose and length.ratio > LENGTH_RANGE[1]
+    if not (shorter or longer):
+        return None
+    return warning(
+        "length_drifts",
+        f"The responses grow {'longer' if longer else 'shorter'}: {number(length.now)} tokens, "
+        f"{number(length.start)} at the start, at most {options['max_new_tokens']}.",
+        "Read the samples: is length all that the reward pays for?",
+    )
+
+
+def clip_fraction_high(rows: Sequence[Row], options: Options) -> Story | None:
+    """Tell that the updates are larger than the clip allows."""
+    last = [row["policy/clip_fraction"] for row in rows[-IN_A_ROW:]]
+    if len(last) < IN_A_ROW or min(last) <= MOST_CLIPPED:
+        return None
+    return warning(
+        "clip_fraction_high",
+        f"The clip has cut off over {MOST_CLIPPED:.0%} of the tokens for {IN_A_ROW} steps "
+        f"(now {last[-1]:.0%}): the updates are too large.",
+        f"Next run: a learning rate below {options['learning_rate']:g}.",
+    )
+
+
+def entropy_collapses(rows: Sequence[Row], options: Options) -> Story | None:
+    """Tell that the policy hardly ever hesitates any more, so it finds nothing new."""
+    entropy = trend(rows, "policy/entropy")
+    if not (entropy.fell and entropy.ratio < ENTROPY_LEFT):
+        return None
+    return warning(
+        "entropy_collapses",
+        f"Entropy fell from {number(entropy.start)} to {number(entropy.now)} nats per token: "
+        "the policy hardly hesitates any more, so it finds little new.",
+        f"Next run: an entropy bonus above {options['entropy_coef']:g}.",
+    )
+
+
+def policy_unmoved(rows: Sequence[Row], options: Options) -> Story | None:
+    """Tell that the policy still writes as the reference does."""
+    kl, target = trend(rows, "objective/kl").now, options["kl_target"]
+    if len(rows) < LONG or kl >= (min(UNMOVED_KL, target / 2) if target else UNMOVED_KL):
+        return None
+    return warning(
+        "policy_unmoved",
+        f"After {len(rows)} steps KL is still {number(kl)} nats: "
+        "the policy writes as the reference does.",
+        f"Next run: a learning rate above {options['learning_rate']:g}, or a KL coefficient below "
+        f"{options['kl_coef']:g}.",
+    )
+
+
+def nothing_learned(rows: Sequence[Row], options: Options) -> Story | None:
+    """Tell that half of the steps are done and the score is no higher than chance makes it."""
+    score = trend(rows, "objective/score")
+    if len(rows) < max(LONG, options["total_steps"] / 2) or score.rose:
+        return None
+    return warning(
+        "nothing_learned",
+        f"After {len(rows)} of {options['total_steps']} steps the score "
+        f"{score.words('reward units')}.",
+        "Read the samples: can the reward tell them apart? Next run: a learning rate "
+        f"{'below' if score.fell else 'above'} {options['learning_rate']:g}.",
+    )
+
+
+def value_head_blind(rows: Sequence[Row], options: Options) -> Story | None:
+    """Tell, while the score does not rise, that the value head foretells nothing either."""
+    explained = trend(rows, "value/explained_variance").now
+    if len(rows) < LONG or explained >= BLIND or trend(rows, "objective/score").rose:
+        return None
+    return Story(
+        "value_head_blind",
+        "info",
+        f"The value head foretells nothing yet (explained variance {number(explained)}, "
+        "1 is perfect), so the updates are noisy.",
+        f"Give it more steps. Next run: a batch larger than {options['batch_size']} responses.",
+    )
+
+
+PPO_RULES: tuple[Callable[[Sequence[Row], Options], Story | None], ...] = (
+    kl_over_budget,
+    kl_runs_away,
+    diversity_falls,
+    score_fell_back,
+    length_drifts,
+    clip_fraction_high,
+    entropy_collapses,
+    policy_unmoved,
+    nothing_learned,
+    value_head_blind,
+)
+"""Most important first. Rules are called with at least one row."""
+
+
+def progress(rows: Sequence[Row], options: Options, status: str) -> Story:
+    """Tell where score and KL stand in a run that no rule finds fault with."""
+    last, total = rows[-1], options["total_steps"]
+    score, kl = trend(rows, "objective/score"), trend(rows, "objective/kl")
+    early, level = len(rows) < FEWEST, "good" if score.rose else "info"
+    if early:
+        words = f"score {number(last['objective/score'])}, KL {number(last['objective/kl'])} nats"
+        words += ", too few steps to tell a trend from noise"
+    else:
+        words = f"the score {score.words('reward units')} while KL came to "
+        words += beside_target(kl.now, options["kl_target"])
+    where = f"step {last['step']} of {total}: {words}."
+    if status == "finished":
+        try_ = "Compare it with its reference on prompts that it was not trained on."
+        return Story("finished", level, f"Finished at {where}", try_)
+    if status == "stopped":
+        try_ = "Resume it, or compare what it has become with its reference."
+        return Story("stopped", level, f"Stopped at {where}", try_)
+    if early:
+        return Story("early", level, f"At {where}", f"Wait for step {min(FEWEST, total)}.")
+    if score.rose:
+        return Story("learning", level, f"At {where}", "Read the samples: do they please you too?")
+    return Story("no_trend", level, f"At {where}", "Wait: a trend shows once it exceeds the noise.")
+
+
+# -- the reward model ------------------------------------------------------------------------------
+
+
+def reward_story(
+    rows: Sequence[Row], report: Report | None, status: str, message: str = ""
+) -> Story:
+    """Tell how a reward model's run stands.
+
+    Args:
+        rows: what metrics.jsonl holds so far.
+        report: what reliability.held_out_report found; None until the run has finished.
+        status: queued, running, finished, failed or stopped.
+        message: the status in words; it tells a diverged run from another failure.
+    """
+    trained = [row for row in rows if "reward/loss" in row]
+    if story := failed(trained, status, message) or (not report and waiting(trained, status)):
+        return story
+    judged = (rule(trained, report) for rule in REWARD_RULES)
+    return next(filter(None, judged), None) or reward_progress(trained, report, status)
+
+
+def guessing(rows: Sequence[Row], report: Report | None) -> Story | None:
+    """Tell that the finished model may be no better than a coin."""
+    if not report or report["accuracy_low"] > 0.5:
+        return None
+    return warning(
+        "guessing",
+        f"The reward model gets {share_right(report)}: that may be guessing (50%).",
+        "Give it more pairs, or pairs whose two responses differ more.",
+    )
+
+
+def longer_does_as_well(rows: Sequence[Row], report: Report | None) -> Story | None:
+    """Tell that picking the longer response may be as good as the finished model."""
+    if not report or report["accuracy_low"] > report["baseline_longer"]:
+        return None
+    return warning(
+        "longer_does_as_well",
+        f"The reward model gets {share_right(report)}; "
+        f"just picking the longer response gets {report['baseline_longer']:.0%}.",
+        "Give it pairs of like length, so that length does not decide.",
+    )
+
+
+def learned_by_heart(rows: Sequence[Row], report: Report | None) -> Story | None:
+    """Tell that it knows its training pairs far better than others, at the last look at those."""
+    looks = [index for index, row in enumerate(rows) if "heldout/accuracy" in row]
+    if not looks or looks[-1] < LONG:
+        return None
+    held_out = rows[looks[-1]]["heldout/accuracy"]
+    training = lately(rows[: looks[-1] + 1])
+    if training - held_out <= GAP or (report and training <= report["accuracy_high"]):
+        return None
+    return warning(
+        "learned_by_heart",
+        f"The reward model gets {training:.0%} of its training pairs right but {held_out:.0%} of "
+        "the held-out ones: it learns pairs by heart.",
+        "Next run: fewer epochs, a lower learning rate or more pairs.",
+    )
+
+
+def overconfident(rows: Sequence[Row], report: Report | None) -> Story | None:
+    """Tell that the finished model is surer of its choices than it is right."""
+    if not report:
+        return None
+    table = report["reliability"]
+    stated = sum(row["pairs"] * row["predicted"] for row in table) / report["pairs"]
+    if stated - report["accuracy"] <= TOO_SURE or stated <= report["accuracy_high"]:
+        return None
+    return warning(
+        "overconfident",
+        f"The reward model is {stated:.0%} sure of its choices on average, "
+        f"but gets {share_right(report)}.",
+        "Trust the order of its scores more than their size. Next run: fewer epochs.",
+    )
+
+
+REWARD_RULES = (guessing, longer_does_as_well, learned_by_heart, overconfident)
+
+
+def reward_progress(rows: Sequence[Row], report: Report | None, status: str) -> Story:
+    """Tell how many pairs the model gets right in a run that no rule finds fault with."""
+    if report:
+        return Story(
+            "finished",
+            "good",
+            f"The reward model gets {share_right(report)}; "
+            f"just picking the longer response gets {report['baseline_longer']:.0%}.",
+            "Train the policy against it, then read what it rewards.",
+        )
+    stopped = status == "stopped"
+    opening = f"{'Stopped at step' if stopped else 'Step'} {rows[-1]['step']}"
+    looks = [row["heldout/accuracy"] for row in rows if "heldout/accuracy" in row]
+    words = f"lately {lately(rows):.0%} of the training pairs came out right (guessing: 50%)"
+    if len(rows) < FEWEST:
+        words = "too few pairs seen to tell learning from guessing"
+    elif looks:
+        words += f", of the held-out pairs {looks[-1]:.0%} at the last look"
+    key = "stopped" if stopped else "early" if len(rows) < FEWEST else "learning"
+    try_ = "Resume it: its report comes at the end." if stopped else "Wait for its report."
+    return Story(key, "info", f"{opening}: {words}.", try_)
+
+
+# -- both ------------------------------------------------------------------------------------------
+
+
+def failed(rows: Sequence[Row], status: str, message: str) -> Story | None:
+    """Tell that the run ended with an error: a number that is not finite, or any other."""
+    if status != "failed":
+        return None
+    if message.startswith("training diverged"):
+        what = f"T{message.partition(';')[0][1:]}."
+        return warning("diverged", what, "Next run: a lower learning rate.")
+    reason = textwrap.shorten(message or "no reason was noted", 110, placeholder="...")
+    what = f"The run failed after step {rows[-1]['step'] if rows else 0}: {reason.rstrip('.')}."
+    return warning("failed", what, "Read its log, put right what it names, and resume it.")
+
+
+def waiting(rows: Sequence[Row], status: str) -> Story | None:
+    """Tell what is awaited before step 1."""
+    if rows:
+        return None
+    if status in ("stopped", "finished"):
+        return Story("waiting", "info", "The run ended before step 1.", "Resume it to go on.")
+    what = "the run is queued" if status == "queued" else "models and data are being loaded"
+    return Story("waiting", "info", f"Waiting for step 1: {what}.", "It goes on by itself.")
+
+
+def beside_target(kl: float, target: float) -> str:
+    """Say where KL stands beside its target, where there is one."""
+    if not target:
+        return f"{number(kl)} nats, with no target set"
+    place = "below" if kl < target / 1.5 else "above" if kl > target * 1.5 else "near"
+    return f"{number(kl)} nats, {place} its target of {target:g}"
+
+
+def hold_closer(options: Options) -> str:
+    """Name the options of the next run that would keep the policy closer to its reference."""
+    coefficient = f"a KL coefficient above {options['kl_coef']:g}"
+    if not (options["kl_coef"] and options["kl_target"]):
+        return coefficient
+    return f"{coefficient}, or a KL target below {options['kl_target']:g} nats"
+
+
+def share_right(report: Report) -> str:
+    """Say what share of the held-out pairs is right, with its 95% interval in percent."""
+    interval = f"[{100 * report['accuracy_low']:.0f}, {100 * report['accuracy_high']:.0f}]"
+    return f"{report['accuracy']:.0%} of {report['pairs']:,} held-out pairs right {interval}"
+
+
+def lately(rows: Sequence[Row]) -> float:
+    """Return the training accuracy of the last 20 steps: one step has a few pairs only."""
+    return mean([row["reward/accuracy"] for row in rows[-20:]])

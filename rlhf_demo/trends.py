@@ -1,0 +1,87 @@
+"""Whether a noisy series of figures has moved, or only seems to.
+
+A step's figures come from one batch of texts, so they jump. A series counts as moved only where
+the means of its first and last steps lie further apart than such jumps explain.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+FEWEST = 6
+"""Of fewer steps no trend is told: the learning rate still rises."""
+END_STEPS = 5
+"""A series begins and ends with the mean of so many steps; fewer where it is under 15 long."""
+NOISE = 2.0
+"""Standard errors from which a change counts: few flat series get there by chance."""
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Where a series started, stands and was at its best (means of a few steps), and its noise.
+
+    Of too few steps nothing is known: all but the noise is NaN, which no comparison passes.
+    """
+
+    start: float
+    now: float
+    best: float
+    best_step: int
+    noise: float
+
+    @property
+    def gain(self) -> float:
+        """How much higher the series is than at its start; negative where it fell."""
+        return self.now - self.start
+
+    @property
+    def ratio(self) -> float:
+        """What it is now as a multiple of its start (NaN for a start at 0)."""
+        return self.now / self.start if self.start else math.nan
+
+    @property
+    def rose(self) -> bool:
+        """Whether it is higher than at its start by more than noise."""
+        return self.gain > self.noise
+
+    @property
+    def fell(self) -> bool:
+        """Whether it is lower than at its start by more than noise."""
+        return -self.gain > self.noise
+
+    def words(self, unit: str) -> str:
+        """Say how it went: "rose by 0.90 nats", or "moved by -0.03 nats (noise: 0.12)"."""
+        if self.rose or self.fell:
+            return f"{'rose' if self.rose else 'fell'} by {number(abs(self.gain))} {unit}"
+        return f"moved by {number(self.gain, sign='+')} {unit} (noise: {number(self.noise)})"
+
+
+def trend(rows: Sequence[dict[str, Any]], name: str) -> Trend:
+    """Sum up how the series `name` went.
+
+    The spread of single steps is taken from the jumps between neighbours, which a slow rise hardly
+    changes (von Neumann 1941): variance = mean squared jump / 2.
+    """
+    if len(rows) < FEWEST:
+        return Trend(math.nan, math.nan, math.nan, 0, math.inf)
+    values = [row[name] for row in rows]
+    width = min(END_STEPS, len(values) // 3)
+    means = [mean(values[first : first + width]) for first in range(len(values) - width + 1)]
+    variance = mean([(after - before) ** 2 for before, after in pairwise(values)]) / 2
+    best = max(range(len(means)), key=means.__getitem__)
+    # Both ends are means of `width` steps, and their variances add up.
+    noise = NOISE * math.sqrt(2 * variance / width)
+    return Trend(means[0], means[-1], means[best], rows[best + width // 2]["step"], noise)
+
+
+def number(x: float, sign: str = "") -> str:
+    """Write two or three significant digits, and no -0; with sign="+" a plus is written too."""
+    digits = 2 if abs(x) < 1 else 1 if abs(x) < 100 else 0
+    return f"{round(x, digits) + 0.0:{sign}.{digits}f}"
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of at least one number."""
+    return sum(values) / len(values)

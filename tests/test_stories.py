@@ -1,0 +1,369 @@
+"""Each rule on a series where it speaks and on one where it is silent; then which one is told."""
+
+import pytest
+
+from rlhf_demo import stories
+from rlhf_demo.config import PPOConfig
+from rlhf_demo.preferences import Pairs
+from rlhf_demo.reliability import held_out_report
+from rlhf_demo.stories import Story, ppo_story, reward_story
+
+# total_steps 40, kl_target 3, kl_budget 10, kl_coef 0.2, learning_rate 0.0005, entropy_coef 0.05.
+OPTIONS = PPOConfig().to_dict()
+LONGEST_WHAT, LONGEST_TRY = 160, 120
+
+
+def rise(start, end, steps):
+    """Return `steps` numbers in a straight line."""
+    return [start + (end - start) * step / max(1, steps - 1) for step in range(steps)]
+
+
+def run_rows(steps, **series):
+    """Return rows of a healthy run in which nothing moves, but for the series that are given."""
+    still = {
+        "objective/score": 0.0,
+        "objective/kl": 3.0,
+        "objective/distinct_2": 0.68,
+        "policy/entropy": 2.0,
+        "policy/clip_fraction": 0.1,
+        "response/length": 13.0,
+        "value/explained_variance": 0.4,
+    }
+    named = {next(key for key in still if key.endswith(name)): x for name, x in series.items()}
+    return [
+        {"step": step + 1, **still, **{key: values[step] for key, values in named.items()}}
+        for step in range(steps)
+    ]
+
+
+def healthy_rows(steps):
+    """Return rows of a run that learns well: the score rises by a tenth each step."""
+    return run_rows(steps, score=rise(0.0, 0.1 * (steps - 1), steps))
+
+
+# -- PPO's rules: where each speaks, where it is silent --------------------------------------------
+
+FIRES = {
+    "kl_over_budget": run_rows(3, kl=[5.0, 8.0, 10.4]),
+    "kl_runs_away": run_rows(3, kl=[6.1, 6.5, 7.0]),
+    # Ends of 5 of 20 steps: distinct-2 goes from about 0.66 to about 0.42, 64% of it.
+    "diversity_falls": run_rows(20, score=rise(0.0, 1.9, 20), distinct_2=rise(0.68, 0.40, 20)),
+    # Up by 2 and down to 0 again, with jumps of 0.2: all of the gain is lost.
+    "score_fell_back": run_rows(21, score=rise(0.0, 2.0, 11) + rise(1.8, 0.0, 10)),
+    "length_drifts": run_rows(15, length=rise(13.0, 30.0, 15)),
+    "clip_fraction_high": run_rows(3, clip_fraction=[0.31, 0.35, 0.38]),
+    "entropy_collapses": run_rows(15, entropy=rise(2.0, 0.5, 15)),
+    "policy_unmoved": run_rows(10, kl=[0.01, -0.01] * 5),
+    "nothing_learned": run_rows(20, score=[0.1, -0.1] * 10),
+    "value_head_blind": run_rows(10, score=[0.1, -0.1] * 5, explained_variance=[0.02] * 10),
+}
+
+SILENT = {
+    "kl_over_budget": run_rows(3, kl=[5.0, 10.4, 10.0]),  # the budget itself is not over it
+    "kl_runs_away": run_rows(3, kl=[6.1, 5.9, 7.0]),  # not three steps in a row
+    # The same score; distinct-2 falls to about 0.58, 87% of its start.
+    "diversity_falls": run_rows(20, score=rise(0.0, 1.9, 20), distinct_2=rise(0.68, 0.57, 20)),
+    # Up by 2, then back to 1.6.
+    "score_fell_back": run_rows(21, score=rise(0.0, 2.0, 11) + rise(2.0, 1.6, 10)),
+    "length_drifts": run_rows(15, length=rise(13.0, 17.0, 15)),
+    "clip_fraction_high": run_rows(3, clip_fraction=[0.31, 0.30, 0.38]),
+    "entropy_collapses": run_rows(15, entropy=rise(2.0, 1.6, 15)),
+    "policy_unmoved": run_rows(10, kl=rise(0.0, 2.0, 10)),
+    "nothing_learned": healthy_rows(20),
+    "value_head_blind": run_rows(10, score=[0.1, -0.1] * 5),
+}
+
+
+def test_every_ppo_rule_has_both_series():
+    names = [rule.__name__ for rule in stories.PPO_RULES]
+    assert sorted(names) == sorted(FIRES) == sorted(SILENT)
+
+
+@pytest.mark.parametrize("name", FIRES)
+def test_ppo_rule_on_its_pattern_says_so_with_its_own_key(name):
+    story = getattr(stories, name)(FIRES[name], OPTIONS)
+    assert story.key == name
+    assert story.level == ("info" if name == "value_head_blind" else "warning")
+    assert story.what and story.try_
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_ppo_rule_without_its_pattern_is_silent(name):
+    assert getattr(stories, name)(SILENT[name], OPTIONS) is None
+
+
+@pytest.mark.parametrize("name", FIRES)
+@pytest.mark.parametrize("steps", [1, 2])
+def test_ppo_rule_on_the_first_steps_of_a_healthy_run_is_silent(name, steps):
+    assert getattr(stories, name)(healthy_rows(steps), OPTIONS) is None
+
+
+@pytest.mark.parametrize("name", FIRES)
+def test_ppo_rule_on_a_run_that_learns_well_is_silent(name):
+    assert getattr(stories, name)(healthy_rows(40), OPTIONS) is None
+
+
+def test_diversity_falls_while_the_score_does_not_rise_is_silent():
+    rows = run_rows(20, distinct_2=rise(0.68, 0.40, 20))
+    assert stories.diversity_falls(rows, OPTIONS) is None
+
+
+def test_length_drifts_to_short_responses_says_shorter():
+    story = stories.length_drifts(run_rows(15, length=rise(13.0, 4.0, 15)), OPTIONS)
+    assert "grow shorter" in story.what
+
+
+def test_kl_runs_away_without_a_target_is_silent():
+    rows = run_rows(3, kl=[6.1, 6.5, 7.0])
+    assert stories.kl_runs_away(rows, OPTIONS | {"kl_target": 0.0}) is None
+
+
+def test_policy_unmoved_with_a_tiny_target_that_is_met_is_silent():
+    rows = run_rows(12, kl=[0.03] * 12)
+    assert stories.policy_unmoved(rows, OPTIONS | {"kl_target": 0.03}) is None
+    assert stories.policy_unmoved(rows, OPTIONS | {"kl_target": 0.0}) is not None
+
+
+def test_nothing_learned_waits_for_ten_steps_and_for_half_of_them():
+    noise = run_rows(20, score=[0.1, -0.1] * 10)
+    assert stories.nothing_learned(noise[:19], OPTIONS) is None
+    assert stories.nothing_learned(noise[:9], OPTIONS | {"total_steps": 12}) is None
+    assert stories.nothing_learned(noise[:10], OPTIONS | {"total_steps": 12}) is not None
+
+
+def test_nothing_learned_of_a_score_that_fell_advises_a_lower_learning_rate():
+    story = stories.nothing_learned(run_rows(20, score=rise(1.0, 0.0, 20)), OPTIONS)
+    # Ends of 5 steps: 1 - 2/19 and 2/19 on average, so it fell by 15/19 = 0.79.
+    assert "fell by 0.79 reward units" in story.what
+    assert "below 0.0005" in story.try_
+
+
+# -- PPO: which story is told ----------------------------------------------------------------------
+
+
+def test_ppo_story_before_step_one_says_what_is_awaited():
+    assert ppo_story([], OPTIONS, "queued").what == "Waiting for step 1: the run is queued."
+    assert ppo_story([], OPTIONS, "running").what.startswith("Waiting for step 1: models")
+    assert ppo_story([], OPTIONS, "stopped").what == "The run ended before step 1."
+
+
+def test_ppo_story_of_the_first_steps_gives_figures_and_no_judgement():
+    story = ppo_story(run_rows(3, score=[0.0, 0.4, 0.8]), OPTIONS, "running")
+    assert story == Story(
+        "early",
+        "info",
+        "At step 3 of 40: score 0.80, KL 3.0 nats, too few steps to tell a trend from noise.",
+        "Wait for step 6.",
+    )
+
+
+def test_ppo_story_of_a_run_that_learns_gives_gain_and_kl_beside_its_target():
+    # 12 steps, ends of 4: the score goes from 0.15 to 0.95.
+    story = ppo_story(healthy_rows(12), OPTIONS, "running")
+    assert (story.key, story.level) == ("learning", "good")
+    assert story.what == (
+        "At step 12 of 40: the score rose by 0.80 reward units while KL came to 3.0 nats, "
+        "near its target of 3."
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [(5.0, "below its target of 5."), (1.9, "above its target of 1.9."),
+     (0.0, "with no target set.")],
+)  # fmt: skip
+def test_ppo_story_says_where_kl_stands(target, expected):
+    story = ppo_story(healthy_rows(12), OPTIONS | {"kl_target": target}, "running")
+    assert story.what.endswith(f"KL came to 3.0 nats, {expected}")
+
+
+def test_ppo_story_of_noise_before_half_of_the_steps_asks_for_patience():
+    story = ppo_story(run_rows(8, score=[0.1, -0.1] * 4), OPTIONS, "running")
+    assert (story.key, story.level) == ("no_trend", "info")
+
+
+@pytest.mark.parametrize(
+    ("status", "opening"), [("finished", "Finished at step 40"), ("stopped", "Stopped at step 40")]
+)
+def test_ppo_story_of_an_ended_run_says_how_it_ended(status, opening):
+    story = ppo_story(healthy_rows(40), OPTIONS, status)
+    assert (story.key, story.level) == (status, "good")
+    assert story.what.startswith(opening)
+
+
+def test_ppo_story_of_a_diverged_run_names_step_and_figure():
+    message = (
+        "training diverged at step 7: policy/loss became nan; the last saved state is kept, "
+        "try a lower learning rate or a higher KL coefficient"
+    )
+    story = ppo_story(FIRES["diversity_falls"], OPTIONS, "failed", message)
+    assert (story.key, story.level) == ("diverged", "warning")
+    assert story.what == "Training diverged at step 7: policy/loss became nan."
+
+
+def test_ppo_story_of_any_other_failure_gives_its_reason_cut_to_length():
+    assert ppo_story([], OPTIONS, "failed").what == (
+        "The run failed after step 0: no reason was noted."
+    )
+    story = ppo_story(healthy_rows(12), OPTIONS, "failed", "OSError: no space left " * 20)
+    assert story.key == "failed"
+    assert story.what.startswith("The run failed after step 12: OSError: no space left")
+    assert len(story.what) <= LONGEST_WHAT
+
+
+def test_ppo_story_with_two_patterns_tells_the_more_important_one():
+    both = run_rows(3, kl=[6.1, 8.0, 10.4], clip_fraction=[0.4, 0.4, 0.4])
+    assert ppo_story(both, OPTIONS, "finished").key == "kl_over_budget"
+    assert ppo_story(both[:2] + both[1:2], OPTIONS, "running").key == "kl_runs_away"
+
+
+def test_advice_without_a_kl_penalty_is_to_have_one():
+    free = OPTIONS | {"kl_coef": 0.0, "kl_target": 0.0}
+    story = ppo_story(FIRES["kl_over_budget"], free, "finished")
+    assert story.try_ == "Next run: a KL coefficient above 0."
+
+
+# -- the reward model ------------------------------------------------------------------------------
+
+
+def reward_rows(accuracies, looks):
+    """Return rows of a reward run; `looks` gives held-out accuracy by step, 0 before training."""
+    rows = [{"step": 0, "heldout/loss": 0.69, "heldout/accuracy": 0.5}]
+    for step, accuracy in enumerate(accuracies, start=1):
+        row = {"step": step, "reward/loss": 0.5, "reward/accuracy": accuracy, "reward/margin": 1.0}
+        if step in looks:
+            row |= {"heldout/loss": 0.5, "heldout/accuracy": looks[step]}
+        rows.append(row)
+    return rows
+
+
+def report_of(right, wrong, *, margin=1.0, longer=0.5):
+    """Return the real report on pairs with these margins, of which a share has the longer chosen.
+
+    A margin of 1 is a stated probability of 1 / (1 + e^-1) = 0.73.
+    """
+    count = right + wrong
+    lengths = [3 if index < longer * count else 1 for index in range(count)]
+    pairs = Pairs(
+        prompts=["p"] * count,
+        chosen=["a" * length for length in lengths],
+        rejected=["bb"] * count,
+    )
+    return held_out_report(pairs, [margin] * right + [-margin] * wrong)
+
+
+GOOD_ROWS = reward_rows([0.5, 0.75] * 10 + [0.875, 0.75] * 10, {40: 0.8})
+
+
+def test_reward_story_before_step_one_waits_though_the_held_out_pairs_were_looked_at():
+    assert reward_story(reward_rows([], {}), None, "running").key == "waiting"
+
+
+def test_reward_story_of_the_first_steps_does_not_judge():
+    story = reward_story(reward_rows([1.0, 1.0], {}), None, "running")
+    assert (story.key, story.what) == (
+        "early", "Step 2: too few pairs seen to tell learning from guessing."
+    )  # fmt: skip
+
+
+def test_reward_story_while_learning_gives_both_accuracies():
+    # The last 20 steps alternate 0.875 and 0.75: 0.8125 on average.
+    story = reward_story(GOOD_ROWS, None, "running")
+    assert story.what == (
+        "Step 40: lately 81% of the training pairs came out right (guessing: 50%), "
+        "of the held-out pairs 80% at the last look."
+    )
+    assert reward_story(GOOD_ROWS, None, "stopped").what.startswith("Stopped at step 40: lately")
+
+
+def test_reward_story_of_a_good_model_gives_its_interval_and_the_yardstick():
+    # Wilson's interval of 400 in 500: centre (0.8 + 1.921/500) / (1 + 3.841/500) = 0.7977,
+    # half-width 0.0350; at 73% stated it is rather too modest.
+    story = reward_story(GOOD_ROWS, report_of(400, 100, longer=0.52), "finished")
+    assert story == Story(
+        "finished",
+        "good",
+        "The reward model gets 80% of 500 held-out pairs right [76, 83]; "
+        "just picking the longer response gets 52%.",
+        "Train the policy against it, then read what it rewards.",
+    )
+
+
+def test_guessing_is_told_where_the_interval_holds_a_half():
+    # 53 of 100: the interval reaches from 43 to 62. Of 400 and 100 it starts at 76.
+    story = reward_story(GOOD_ROWS, report_of(53, 47), "finished")
+    assert (story.key, story.level) == ("guessing", "warning")
+    assert stories.guessing(GOOD_ROWS, report_of(400, 100)) is None
+    assert stories.guessing(GOOD_ROWS, None) is None
+
+
+def test_longer_does_as_well_is_told_where_the_interval_holds_it():
+    story = reward_story(GOOD_ROWS, report_of(400, 100, longer=0.78), "finished")
+    assert (story.key, story.level) == ("longer_does_as_well", "warning")
+    assert "78%" in story.what
+    assert stories.longer_does_as_well(GOOD_ROWS, report_of(400, 100, longer=0.7)) is None
+    assert stories.longer_does_as_well(GOOD_ROWS, None) is None
+
+
+def test_learned_by_heart_is_told_where_training_pairs_go_far_better():
+    by_heart = reward_rows([0.75] * 10 + [1.0] * 20, {30: 0.7})
+    story = reward_story(by_heart, None, "running")
+    assert (story.key, story.level) == ("learned_by_heart", "warning")
+    assert "100% of its training pairs right but 70%" in story.what
+    assert stories.learned_by_heart(GOOD_ROWS, None) is None
+
+
+def test_learned_by_heart_compares_with_the_training_accuracy_of_that_look():
+    """What was learned since the last look says nothing about the held-out pairs."""
+    rows = reward_rows([0.75] * 20 + [1.0] * 20, {20: 0.72})
+    assert stories.learned_by_heart(rows, None) is None
+
+
+def test_learned_by_heart_within_the_interval_of_few_held_out_pairs_is_silent():
+    # 8 of 10: the interval reaches up to 0.94.
+    rows = reward_rows([0.925] * 20, {20: 0.8})
+    assert stories.learned_by_heart(rows, None) is not None
+    assert stories.learned_by_heart(rows, report_of(8, 2)) is None
+
+
+def test_overconfident_is_told_where_it_is_surer_than_right():
+    # Margin 3: 1 / (1 + e^-3) = 0.95 stated, 0.80 right. Margin 1.5: 0.82 stated.
+    story = reward_story(GOOD_ROWS, report_of(400, 100, margin=3.0), "finished")
+    assert (story.key, story.level) == ("overconfident", "warning")
+    assert "95% sure" in story.what
+    assert stories.overconfident(GOOD_ROWS, report_of(400, 100, margin=1.5)) is None
+    assert stories.overconfident(GOOD_ROWS, None) is None
+
+
+def test_reward_story_of_a_failed_run_says_so():
+    assert reward_story(GOOD_ROWS, None, "failed", "ValueError: x").what == (
+        "The run failed after step 40: ValueError: x."
+    )
+
+
+def test_reward_story_of_a_report_without_rows_tells_the_report():
+    assert reward_story([], report_of(400, 100), "finished").key == "finished"
+
+
+# -- all of them -----------------------------------------------------------------------------------
+
+
+def test_sentences_are_short_and_calm():
+    rows = [*FIRES.values(), *SILENT.values(), healthy_rows(40), healthy_rows(3), []]
+    told = [
+        ppo_story(series, OPTIONS, status)
+        for series in rows
+        for status in ("queued", "running", "finished", "stopped", "failed")
+    ]
+    told += [rule(FIRES[rule.__name__], OPTIONS) for rule in stories.PPO_RULES]
+    told += [
+        reward_story(GOOD_ROWS, report, "finished")
+        for report in (
+            None, report_of(400, 100), report_of(53, 47), report_of(400, 100, longer=0.78),
+            report_of(400, 100, margin=3.0),
+        )
+    ]  # fmt: skip
+    for story in told:
+        assert len(story.what) <= LONGEST_WHAT and len(story.try_) <= LONGEST_TRY, story
+        assert story.what.endswith(".") and story.try_.endswith((".", "?")), story
+        assert "!" not in story.what + story.try_ and "nan" not in story.what, story
