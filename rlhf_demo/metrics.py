@@ -20,6 +20,7 @@ class Metric:
 
 GLOSSARY: dict[str, Metric] = {
     "step": Metric("step", "count", "one rollout and the updates made on it"),
+    "reward/total_steps": Metric("steps in all", "count", "how many steps the run will make"),
     "objective/score": Metric(
         "score",
         "reward units",

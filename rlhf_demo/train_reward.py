@@ -220,7 +220,7 @@ class Recorder(TrainerCallback):
             total=state.max_steps, initial=state.global_step, desc="reward model", unit="step"
         )
         self.row = (
-            {"step": 0}
+            {"step": 0, "reward/total_steps": state.max_steps}
             if state.global_step == 0
             else read_json(checkpoint_folder(args, state) / ROW_FILE)
         )

@@ -1,0 +1,152 @@
+"""Processes of jobs: start one that outlives the app, see whether it lives, signal its group.
+
+Each is started in a session of its own, so its number is also the number of its process group, and
+everything it starts can be reached by that number. Knows numbers and command lines only, no runs.
+"""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parent.parent
+
+COMMANDS = {"pairs": "make-pairs", "reward": "train-reward", "ppo": "train-ppo"}
+"""Kinds of run that the page starts, and the command that each one is."""
+
+STARTED = "--- started: "
+"""Begins the line of a job's log that stands before each start's output."""
+
+NICENESS = 10
+"""Of the trainer; 0 is the app's. At 10 a busy core goes to the app nine times out of ten."""
+
+PROC = Path("/proc")
+
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""What this process started. Only a parent learns the exit code, whichever part of it asks."""
+
+
+def training_command(kind: str, folder: Path) -> list[str]:
+    """Return the command that fills a run folder; with --resume it takes its options from there."""
+    command = [sys.executable, "-m", "rlhf_demo", COMMANDS[kind]]
+    return [*command, "--run-dir", str(folder), "--resume"]
+
+
+def start(command: list[str], log: Path) -> int:
+    """Start a command that goes on when this process ends; return its process (group) number.
+
+    Its output goes to the end of `log`: into a pipe it would block, or die, without a reader.
+
+    Raises:
+        OSError: the command cannot be started or the log cannot be written.
+    """
+    with open(log, "ab", buffering=0) as output:
+        line = shlex.join(command).replace("\n", " ")
+        output.write(f"{STARTED}{line}\n".encode())
+        child = subprocess.Popen(
+            command,
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    _children[child.pid] = child
+    _lower_priority(child.pid)
+    return child.pid
+
+
+def _lower_priority(pid: int) -> None:
+    """Let the app go first. Best effort: slower pages are no reason not to train."""
+    try:
+        # At once after the start, while there is one thread: threads inherit it.
+        os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
+        # Linux desktops and some servers share the CPU by session first (autogroups), where
+        # niceness counts only inside a session; the session has a niceness of its own.
+        (PROC / str(pid) / "autogroup").write_text(str(NICENESS))
+    except OSError:
+        return
+
+
+def exit_code(pid: int) -> int | None:
+    """Return how a child of this process ended (below 0: by that signal), else None.
+
+    What a failed one leaves running in its group is killed: nobody else would end it.
+    """
+    child = _children.get(pid)
+    if child is None:
+        return None
+    if child.returncode is None and child.poll():
+        # A group's number is not given away while the group has members.
+        _send_to_group(pid, signal.SIGKILL)
+    return child.returncode
+
+
+def reap() -> None:
+    """Collect the exit codes of children that ended, so that none stays a zombie."""
+    for pid in list(_children):
+        exit_code(pid)
+
+
+def alive(pid: int, name: str) -> bool:
+    """Say whether the process, or any other of its group, lives.
+
+    Args:
+        pid: number of the process that was started.
+        name: part of its command line. A number is given away again after a process is gone;
+            another's process does not count.
+    """
+    child = _children.get(pid)
+    if child is not None and exit_code(pid) is None:
+        return True
+    if not PROC.joinpath("self").exists():  # macOS
+        return _send_to_group(pid, 0)
+    if _group_of(pid) is None:
+        return pid in filter(None, map(_group_of, _numbers()))
+    return name.encode() in _command_line(pid)
+
+
+def send(pid: int, name: str, number: signal.Signals) -> None:
+    """Send a signal to the process's group, or to it alone where the group is another's."""
+    if not alive(pid, name):
+        return
+    try:
+        if os.getpgid(pid) != pid:  # started by a script, which shall live
+            os.kill(pid, number)
+            return
+    except ProcessLookupError:  # the first process is gone, others of its group are not
+        pass
+    _send_to_group(pid, number)
+
+
+def _send_to_group(group: int, number: int) -> bool:
+    """Send a signal (0: none, only look); say whether there was anybody to get it."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):  # macOS forbids signals to zombies
+        return False
+    return True
+
+
+def _numbers() -> list[int]:
+    return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
+
+
+def _group_of(pid: int) -> int | None:
+    """Return a process's group, None if there is no such process or it is a zombie."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # pid (name, which may hold spaces and brackets) state parent group ...
+    state, _, group = text.rpartition(")")[2].split()[:3]
+    return None if state in "ZX" else int(group)
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return (PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return b""

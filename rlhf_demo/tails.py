@@ -1,0 +1,84 @@
+"""Follow JSONL files that somebody else is writing: each look reads only what is new.
+
+A run's rows are asked for by many browsers every second; reading the whole file each time would
+cost more than the training that writes it.
+"""
+
+import json
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.errors import DataError
+
+
+class Tail:
+    """The rows of one JSONL file so far. May be used by several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._forget()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return all rows so far, an unfinished last line left out; none if there is no file.
+
+        A file that was replaced (another inode) or became shorter is read again from its start.
+
+        Raises:
+            DataError: a whole line is not JSON.
+        """
+        with self._lock:
+            try:
+                with open(self.path, "rb") as file:
+                    self._read(file.fileno())
+            except FileNotFoundError:
+                self._forget()
+            return list(self._rows)
+
+    def _forget(self) -> None:
+        self._rows: list[dict[str, Any]] = []
+        self._offset = 0
+        self._inode: int | None = None
+
+    def _read(self, descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        if found.st_ino != self._inode or found.st_size < self._offset:
+            self._forget()
+            self._inode = found.st_ino
+        new = os.pread(descriptor, found.st_size - self._offset, self._offset)
+        whole = new[: new.rfind(b"\n") + 1]
+        # Bytes, because an unfinished line may end inside a character.
+        self._rows += self._parsed(whole.split(b"\n")[:-1])
+        self._offset += len(whole)
+
+    def _parsed(self, lines: list[bytes]) -> list[dict[str, Any]]:
+        rows = []
+        for number, line in enumerate(lines, start=len(self._rows) + 1):
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                raise DataError(
+                    f"{self.path} line {number} is not valid JSON: restore or delete the file"
+                ) from None
+        return rows
+
+
+class Tails:
+    """The tails of the files that were asked for last, `most` of them."""
+
+    def __init__(self, most: int = 64) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._tails: OrderedDict[Path, Tail] = OrderedDict()
+
+    def rows(self, path: Path) -> list[dict[str, Any]]:
+        """Return all rows of the file so far; see `Tail.rows`."""
+        with self._lock:
+            tail = self._tails.setdefault(path, Tail(path))
+            self._tails.move_to_end(path)
+            if len(self._tails) > self._most:
+                self._tails.popitem(last=False)
+        return tail.rows()
