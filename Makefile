@@ -17,5 +17,20 @@ format:  ## bring the code into shape
 	ruff check --fix .
 	ruff format .
 
+app:  ## open the page on http://127.0.0.1:7860
+	python app.py
+
+examples:  ## train the example runs anew and put their records into checkpoints/examples (10 minutes)
+	rm -rf runs/examples && mkdir -p runs/examples
+	python -m rlhf_demo train-reward --run-dir runs/examples/reward
+	python -m rlhf_demo train-ppo --run-dir runs/examples/quick
+	python -m rlhf_demo train-ppo --run-dir runs/examples/no-kl --preset no-kl --samples-every 5
+	python -m rlhf_demo train-ppo --run-dir runs/examples/fast --preset high-learning-rate --samples-every 5
+	python -m rlhf_demo.shipping runs/examples/reward reward-shipped "Reward model on the shipped pairs"
+	python -m rlhf_demo.shipping runs/examples/fast ppo-fast "PPO, too high learning rate"
+	python -m rlhf_demo.shipping runs/examples/no-kl ppo-no-kl "PPO, no KL penalty"
+	python -m rlhf_demo.shipping runs/examples/quick ppo-quick "PPO, quick"
+	python -m rlhf_demo compare gpt2-mini gpt2-mini-ppo --show 0 --out checkpoints/examples/compare.json
+
 quickstart:  ## the whole loop on the shipped model
 	python -m rlhf_demo quickstart --out runs

@@ -1,11 +1,13 @@
 """Turn a finished run's adapter into a shipped one: half the size, and loadable from any folder.
 
-    python -m rlhf_demo.shipping RUN NAME        writes checkpoints/NAME
+    python -m rlhf_demo.shipping RUN NAME           writes checkpoints/NAME
+    python -m rlhf_demo.shipping RUN NAME TITLE     writes checkpoints/examples/NAME, its record
 
 A shipped folder holds the adapter in float16, the base's config.json, and a weight index whose
 entries point into the base's own folder beside it (`../gpt2-mini/...`). Plain transformers'
 `from_pretrained` then finds base and adapter by itself, wherever it is called from, and no weight
-is stored twice. The tokenizer is the base's.
+is stored twice. The tokenizer is the base's. An example is a finished run's record as the trainer
+wrote it, without its model: the page shows it before anybody has trained anything.
 """
 
 import shutil
@@ -15,12 +17,15 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from rlhf_demo.errors import CheckpointError
+from rlhf_demo.errors import CheckpointError, JobError
 from rlhf_demo.files import read_json, replacing_folder, write_json
 from rlhf_demo.locate import CHECKPOINTS, adapter_base, locate
+from rlhf_demo.runs import Run, Status
 
 INDEX = "model.safetensors.index.json"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+RECORD = ("config.json", "status.json", "metrics.jsonl", "samples.jsonl", "report.json")
+"""What an example shows of its run."""
 
 
 def ship(run: str, name: str) -> Path:
@@ -45,6 +50,24 @@ def ship(run: str, name: str) -> Path:
             shutil.copy(source / "value_head.safetensors", folder / "value_head.safetensors")
         if (target / "README.md").is_file():
             shutil.copy(target / "README.md", folder / "README.md")
+    return target
+
+
+def ship_example(run: str, name: str, title: str) -> Path:
+    """Write checkpoints/examples/NAME from the record of a finished run.
+
+    Raises:
+        JobError: the run is not finished.
+    """
+    source = Run(run)
+    if source.status["status"] != Status.FINISHED:
+        raise JobError(f"{run} is {source.status['status']}: only a finished run can be an example")
+    target = CHECKPOINTS / "examples" / name
+    with replacing_folder(target) as folder:
+        for file in RECORD:
+            if (source.folder / file).is_file():
+                shutil.copy(source.folder / file, folder / file)
+        write_json(folder / "job.json", {"title": title})
     return target
 
 
@@ -83,4 +106,5 @@ def _point_to_base(base: Path, folder: Path, *, classifier: bool) -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{ship(*sys.argv[1:3])}\n")
+    shipped = ship(*sys.argv[1:3]) if len(sys.argv) == 3 else ship_example(*sys.argv[1:4])
+    sys.stdout.write(f"{shipped}\n")

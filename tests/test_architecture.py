@@ -21,22 +21,53 @@ ALLOWED = {
     "files": {"errors"},
     "runs": {"errors", "files"},
     "locate": {"errors"},
+    "trends": set(),
+    "stories": {"trends"},
+    # Jobs: the engine's commands as processes that the page watches.
+    "tails": {"errors"},
+    "processes": set(),
+    "deaths": {"processes"},
+    "job_folders": {"deaths", "errors", "files", "processes", "runs"},
+    "scheduler": {"deaths", "errors", "files", "job_folders", "processes", "runs"},
+    "overview": {"errors", "job_folders", "runs", "tails"},
+    "jobs": {
+        "config", "deaths", "errors", "files", "job_folders", "overview", "processes", "runs",
+        "scheduler", "tails",
+    },
     # Texts and data.
     "preferences": {"errors", "locate"},
     "reliability": {"preferences"},
     "texts": {"errors"},
     "corpus": {"errors"},
     "packing": {"errors", "corpus"},
+    # People's votes: what one is, what they are worth, where they are kept, classes.
+    "ballots": {"errors"},
+    "agreement": {"ballots", "reliability"},
+    "vote_files": {"ballots", "errors", "files"},
+    "vote_pairs": {"ballots", "errors", "files", "preferences", "vote_files"},
+    "limits": {"ballots"},
+    "tables": {"ballots", "errors"},
+    "records": {"ballots", "errors", "tables"},
+    "assignments": {"ballots", "tables"},
+    "votes": {"assignments", "ballots", "limits", "records", "tables"},
+    "rounds": {"agreement", "ballots", "records", "tables", "vote_pairs", "votes"},
+    "classes": {
+        "assignments", "ballots", "errors", "limits", "records", "rounds", "tables", "votes",
+    },
+    "simulated_class": {"ballots", "classes", "errors"},
     # Models and what is done with them.
     "objectives": {"errors"},
     "loading": {"errors", "locate"},
     "models": {"errors", "files", "loading", "locate"},
     "new_gpt2": {"errors", "files", "loading", "locate", "models"},
-    "shipping": {"errors", "files", "locate"},
+    "shipping": {"errors", "files", "locate", "runs"},
     "scoring": {"errors", "models", "preferences"},
     "raters": {"errors", "models"},
     "rollout": {"errors", "models", "objectives"},
     "evaluate": {"models", "rollout"},
+    "contributions": {"models"},
+    "duel": {"config", "contributions", "evaluate", "models", "raters", "rollout"},
+    "shelf": {"locate", "models", "raters"},
     "ppo_rows": {"errors", "evaluate", "models", "objectives", "rollout"},
     # The stages.
     "train_base": {
@@ -65,7 +96,11 @@ ALLOWED = {
 
 STANDARD_LIBRARY_ONLY = {
     "errors", "metrics", "config", "files", "runs", "locate", "__main__", "__init__",
+    "trends", "stories",
+    "tails", "processes", "deaths", "job_folders", "scheduler", "overview", "jobs",
 }  # fmt: skip
+SPEAKS_TO_THE_DATABASE = {"tables", "records", "assignments", "votes", "rounds", "classes"}
+COUNTS_VOTES = {"ballots", "agreement", "vote_files", "vote_pairs", "limits", "simulated_class"}
 NEVER_AT_THE_TOP = {"trl", "peft", "datasets", "gradio", "huggingface_hub", "plotly"}
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 MOST_LINES = 400
@@ -129,6 +164,17 @@ def test_instant_module_needs_the_standard_library_only(module):
 def test_slow_libraries_are_never_imported_at_the_top(module):
     found = {package for package, _ in imports(module, top_only=True)}
     assert not found & NEVER_AT_THE_TOP
+
+
+def test_only_the_store_and_the_classes_speak_to_the_database():
+    found = {m for m in MODULES if "sqlalchemy" in {package for package, _ in imports(m)}}
+    assert found == SPEAKS_TO_THE_DATABASE
+
+
+@pytest.mark.parametrize("module", sorted(COUNTS_VOTES))
+def test_what_counts_votes_needs_the_standard_library_only(module):
+    found = {package for package, _ in imports(module, top_only=True)} - {"rlhf_demo"}
+    assert found <= set(sys.stdlib_module_names)
 
 
 def test_pure_mathematics_needs_torch_only():
