@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import socket
 from pathlib import Path
 
@@ -94,3 +95,37 @@ def prompts_file(tmp_path_factory) -> Path:
 def read_rows(path: Path) -> list[dict]:
     """Read a JSONL file whole."""
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def clock():
+    """Time that passes only when told to."""
+    from tests.voting import Clock
+
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path, clock):
+    """A store of votes in a folder of its own, its sides drawn the same way each time."""
+    from rlhf_demo.votes import Store
+
+    store = Store(f"sqlite:///{tmp_path}/votes.db", clock=clock, rng=random.Random(0))
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def classes(store):
+    """The classes of that store."""
+    from rlhf_demo.classes import Classes
+
+    return Classes(store)
+
+
+@pytest.fixture
+def rounds(store):
+    """The rounds of these classes."""
+    from rlhf_demo.rounds import Rounds
+
+    return Rounds(store)

@@ -1,0 +1,274 @@
+"""Class mode: opening a class, joining it, and what its instructor and its students see.
+
+What goes on in a lesson, round by round, is in rounds.py. The instructor acts by a token, a student
+by a secret; both are checked here, in the same transaction as what they do. Whether somebody may be
+an instructor at all (a password) is for the caller to ask before `create_lesson` and `new_token`.
+Students vote by the store's own `next_pair`, `vote` and `undo`.
+
+What is kept about a student: the nickname, the answers, and when they came.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, select, update
+
+from rlhf_demo.assignments import seats_left
+from rlhf_demo.ballots import LONGEST_NICKNAME, LONGEST_QUESTION, Vote, VoteRefused, clean_text
+from rlhf_demo.errors import ConfigError
+from rlhf_demo.limits import RateLimit
+from rlhf_demo.records import (
+    by_id,
+    current_round,
+    free_code,
+    new_lesson,
+    new_rater,
+    new_secret,
+    owner,
+    question_id,
+)
+from rlhf_demo.rounds import blind_result, round_facts
+from rlhf_demo.tables import lessons, pairs, raters, showings
+from rlhf_demo.votes import Store
+
+MOST_RATERS = 200
+"""Raters in one class, simulated ones too; a wrong turn of a script should not fill the disk."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A student who has just joined: the nickname as given, and the secret that goes to the phone
+    and nowhere else.
+    """
+
+    rater: int
+    nickname: str
+    secret: str
+
+
+@dataclass(frozen=True)
+class NewLesson:
+    """A lesson just made: its code is for everybody, its token for the instructor alone."""
+
+    lesson: int
+    code: str
+    token: str
+
+
+class Classes:
+    """The lessons of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.database, self.clock = store.database, store.clock
+        # Thirty phones of a school come from one address within a minute, some with typing errors.
+        self._joins_limit = RateLimit(60, 1.0, store.clock)
+        self._misses_limit = RateLimit(30, 0.2, store.clock)
+
+    # -- the instructor's lesson -------------------------------------------------------------------
+
+    def create_lesson(
+        self, question: str, *, overlap: int = 3, clean_words: bool = True
+    ) -> NewLesson:
+        """Open a class.
+
+        Args:
+            question: what stands over every pair.
+            overlap: students who see each pair, 1 to 30.
+            clean_words: whoever samples for this class must keep coarse words out.
+
+        Raises:
+            ConfigError: overlap is out of range.
+            VoteRefused: the question is empty or too long.
+        """
+        if not 1 <= overlap <= 30:
+            raise ConfigError(f"{overlap} students for each pair: choose 1 to 30")
+        text = clean_text(question, LONGEST_QUESTION, "question")
+        with self.database.writing() as connection:
+            code = free_code(connection)
+            lesson, token = new_lesson(
+                connection,
+                self.clock(),
+                kind="class",
+                code=code,
+                overlap=overlap,
+                question=question_id(connection, text),
+                clean_words=clean_words,
+            )
+        return NewLesson(lesson, code, token)
+
+    def new_token(self, code: str) -> str:
+        """Return a new instructor's token for a class; the one before stops working.
+
+        For an instructor at another machine. The caller has checked the password.
+
+        Raises:
+            VoteRefused: there is no such class.
+        """
+        secret, secret_hash = new_secret()
+        with self.database.writing() as connection:
+            lesson = self._by_code(connection, code)
+            this = update(lessons).where(lessons.c.id == lesson.id)
+            connection.execute(this.values(secret_hash=secret_hash))
+        return f"{lesson.id}.{secret}"
+
+    def pause(self, token: str) -> None:
+        """Let nobody vote until `reopen`; joining goes on."""
+        self._set_state(token, "paused")
+
+    def reopen(self, token: str) -> None:
+        """Let the class vote again."""
+        self._set_state(token, "open")
+
+    def _set_state(self, token: str, state: str) -> None:
+        with self.database.writing() as connection:
+            lesson = owner(connection, lessons, token)
+            this = update(lessons).where(lessons.c.id == lesson.id)
+            connection.execute(this.values(state=state))
+
+    def delete_lesson(self, token: str) -> None:
+        """Delete a class with everything in it: students, pairs, votes. There is no way back."""
+        with self.database.writing() as connection:
+            lesson = owner(connection, lessons, token)
+            connection.execute(delete(lessons).where(lessons.c.id == lesson.id))
+
+    # -- students ----------------------------------------------------------------------------------
+
+    def join(self, code: str, nickname: str, client: str) -> Joined:
+        """Let a student in.
+
+        Args:
+            code: as typed; case and blanks do not matter.
+            nickname: bounded, one line of text; a number is added where somebody has it.
+            client: where the visitor comes from, for the limits.
+
+        Raises:
+            VoteRefused: no class has the code, the nickname is no good, the class is full, or too
+                many come at once.
+        """
+        self._joins_limit.require(client, "students join from this address")
+        with self.database.writing() as connection:
+            try:
+                lesson = self._by_code(connection, code)
+            except VoteRefused:
+                # Who guesses is stopped long before one guess in 148 million is right.
+                self._misses_limit.require(client, "wrong codes come from this address")
+                raise
+            return self._add_rater(connection, lesson.id, nickname)
+
+    def join_simulated(
+        self, token: str, nickname: str, *, taste: str, noise: float, careless: bool
+    ) -> Joined:
+        """Let a simulated student in, marked as one for good; only the instructor can."""
+        traits = {"simulated": True, "taste": taste, "noise": noise, "careless": careless}
+        with self.database.writing() as connection:
+            lesson = owner(connection, lessons, token, lock=True)
+            return self._add_rater(connection, lesson.id, nickname, **traits)
+
+    def _add_rater(
+        self, connection: Connection, lesson: int, nickname: str, **traits: Any
+    ) -> Joined:
+        if isinstance(nickname, str):
+            nickname = nickname.strip()[:LONGEST_NICKNAME]
+        name = clean_text(nickname, LONGEST_NICKNAME, "nickname")
+        here = select(func.count()).where(raters.c.lesson_id == lesson)
+        if connection.execute(here).scalar_one() >= MOST_RATERS:
+            raise VoteRefused(f"the class is full ({MOST_RATERS}): ask the instructor")
+        made = new_rater(connection, self.clock(), lesson, name, unique=True, **traits)
+        return Joined(*made)
+
+    def _by_code(self, connection: Connection, code: str) -> Row:
+        typed = "".join(code.split()).upper() if isinstance(code, str) else ""
+        query = select(lessons).where(lessons.c.code == typed[:10], lessons.c.kind == "class")
+        # Where the database locks rows, two who join at once get their nicknames in turn.
+        found = connection.execute(query.with_for_update()).one_or_none()
+        if found is None:
+            raise VoteRefused("no class has this code: look at the instructor's screen again")
+        return found
+
+    def student_view(self, secret: str) -> dict[str, Any]:
+        """Return what a student's phone shows beside the pair; nothing of anybody else's.
+
+        Returns:
+            JSON-ready: `nickname`, `votes` (own), `state` (open, paused), `round`, `kind`
+            (feedback, blind), `round_state` (open, closed, revealed), `question`, `result` (of the
+            blind vote, once revealed, else None).
+        """
+        with self.database.reading() as connection:
+            rater = owner(connection, raters, secret)
+            lesson = by_id(connection, lessons, rater.lesson_id)
+            latest = current_round(connection, lesson.id)
+            mine = (showings.c.rater_id == rater.id, showings.c.choice.is_not(None))
+            view = {
+                "nickname": rater.nickname,
+                "votes": connection.execute(select(func.count()).where(*mine)).scalar_one(),
+                **round_facts(connection, lesson, latest),
+            }
+        result = blind_result(self.store, latest) if latest.state == "revealed" else None
+        return view | {"result": result}
+
+    # -- the instructor's screen -------------------------------------------------------------------
+
+    def overview(self, token: str) -> dict[str, Any]:
+        """Return how the lesson stands.
+
+        Returns:
+            JSON-ready: `lesson`, `code`, `state`, `round`, `kind`, `round_state`, `question`,
+            `overlap`, `clean_words`, `votes` (of the round), `seats_left` (showings its pairs have
+            room for), `raters` (rows: rater, nickname, simulated, left_out, votes, last_seen).
+        """
+        now = self.clock()
+        with self.database.reading() as connection:
+            lesson = owner(connection, lessons, token)
+            latest = current_round(connection, lesson.id)
+            counts = (
+                select(showings.c.rater_id, func.count())
+                .join(raters, raters.c.id == showings.c.rater_id)
+                .where(raters.c.lesson_id == lesson.id, showings.c.choice.is_not(None))
+                .group_by(showings.c.rater_id)
+            )
+            given = dict(connection.execute(counts).tuples().all())
+            here = select(pairs.c.id).where(pairs.c.round_id == latest.id)
+            of_round = (showings.c.choice.is_not(None), showings.c.pair_id.in_(here))
+            people = select(raters).where(raters.c.lesson_id == lesson.id).order_by(raters.c.id)
+            return {
+                "lesson": lesson.id,
+                "code": lesson.code,
+                **round_facts(connection, lesson, latest),
+                "overlap": lesson.overlap,
+                "clean_words": lesson.clean_words,
+                "votes": connection.execute(select(func.count()).where(*of_round)).scalar_one(),
+                "seats_left": seats_left(connection, latest.id, lesson.overlap, now),
+                "raters": [
+                    {
+                        "rater": row.id,
+                        "nickname": row.nickname,
+                        "simulated": row.simulated,
+                        "left_out": row.left_out,
+                        "votes": given.get(row.id, 0),
+                        "last_seen": row.last_seen,
+                    }
+                    for row in connection.execute(people)
+                ],
+            }
+
+    def votes(self, token: str) -> list[Vote]:
+        """Return all answers of the class, to show, measure and export."""
+        with self.database.reading() as connection:
+            lesson = owner(connection, lessons, token).id
+        return self.store.votes(lesson)
+
+    def set_left_out(self, token: str, rater: int, left_out: bool) -> None:
+        """Leave a rater's votes out of the reward model's data, or take them in again.
+
+        Raises:
+            VoteRefused: the rater is not of this class.
+        """
+        with self.database.writing() as connection:
+            lesson = owner(connection, lessons, token)
+            this = update(raters).where(raters.c.id == rater, raters.c.lesson_id == lesson.id)
+            if not connection.execute(this.values(left_out=left_out)).rowcount:
+                raise VoteRefused(f"rater {rater} is not in this class: look at the list again")
+            # The model was trained on other votes than these: it is due at once.
+            stale = update(lessons).where(lessons.c.id == lesson.id)
+            connection.execute(stale.values(trained_votes=0))

@@ -1,0 +1,308 @@
+"""The single steps on the tables that the store and the classes share, each inside a transaction.
+
+Secrets: whoever acts holds `id.random`; the database has only the SHA-256 of the random part, so a
+copy of it lets nobody vote. The random part has 192 bits, which needs no salt and no slow hash.
+"""
+
+import hashlib
+import hmac
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from rlhf_demo.ballots import NewPair, Showing, Vote, VoteRefused
+from rlhf_demo.errors import DataError
+from rlhf_demo.tables import lessons, pairs, questions, raters, rounds, showings
+
+MOST_ID = 2**31 - 1
+"""Largest integer that every database takes as a key."""
+
+CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ"
+"""Without I, L and O, which a projector makes look like 1 and 0."""
+
+CODE_LENGTH = 6
+_TRIES = 20
+
+
+def new_secret() -> tuple[str, str]:
+    """Return a random secret and its hash."""
+    secret = secrets.token_urlsafe(24)
+    return secret, _hash(secret)
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+
+
+def owner(connection: Connection, table: Table, token: Any, *, lock: bool = False) -> Row:
+    """Return the row whose secret this is.
+
+    Args:
+        connection: the transaction.
+        table: raters, or lessons for an instructor.
+        token: what an endpoint was sent, `id.random`.
+        lock: keep others of the same token waiting, where the database locks rows.
+
+    Raises:
+        VoteRefused: it is nobody's.
+    """
+    number, _, secret = token.partition(".") if isinstance(token, str) else ("", "", "")
+    row = None
+    if number.isdecimal() and len(number) < 10:
+        query = select(table).where(table.c.id == int(number))
+        row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if not hmac.compare_digest(row.secret_hash if row else "", _hash(secret)):
+        raise VoteRefused("this visit is not known here: join again, or open the page anew")
+    return row
+
+
+def by_id(connection: Connection, table: Table, number: int) -> Row:
+    """Return the row with this id, which is known to exist."""
+    return connection.execute(select(table).where(table.c.id == number)).one()
+
+
+def new_lesson(
+    connection: Connection,
+    now: float,
+    *,
+    kind: str,
+    overlap: int,
+    code: str | None = None,
+    source: str | None = None,
+    question: int | None = None,
+    clean_words: bool = False,
+) -> tuple[int, str]:
+    """Make a lesson with its first round of feedback; return its id and the instructor's token."""
+    secret, secret_hash = new_secret()
+    row = {
+        "kind": kind,
+        "code": code,
+        "source": source,
+        "secret_hash": secret_hash,
+        "state": "open",
+        "overlap": overlap,
+        "clean_words": clean_words,
+        "trained_votes": 0,
+        "created": now,
+    }
+    number = connection.execute(insert(lessons).values(row)).inserted_primary_key[0]
+    new_round(connection, number, 1, kind="feedback", question=question)
+    return number, f"{number}.{secret}"
+
+
+def free_code(connection: Connection, draw: Callable[[str], str] = secrets.choice) -> str:
+    """Return a class code that no lesson has."""
+    for _ in range(_TRIES):
+        code = "".join(draw(CODE_LETTERS) for _ in range(CODE_LENGTH))
+        taken = select(lessons.c.id).where(lessons.c.code == code)
+        if connection.execute(taken).scalar() is None:
+            return code
+    raise DataError(f"no free class code in {_TRIES} tries: delete lessons that are over")
+
+
+def new_round(
+    connection: Connection,
+    lesson: int,
+    number: int,
+    *,
+    kind: str,
+    question: int | None,
+    base: str | None = None,
+    contender: str | None = None,
+) -> int:
+    """Make a round; in a blind one it is drawn which model is called A. Returns its id."""
+    row = {
+        "lesson_id": lesson,
+        "number": number,
+        "kind": kind,
+        "state": "open",
+        "question_id": question,
+        "base": base,
+        "contender": contender,
+        "a_is_contender": None if base is None else random.SystemRandom().random() < 0.5,
+    }
+    return connection.execute(insert(rounds).values(row)).inserted_primary_key[0]
+
+
+def current_round(connection: Connection, lesson: int) -> Row:
+    """Return the newest round of a lesson."""
+    newest = select(rounds).where(rounds.c.lesson_id == lesson).order_by(rounds.c.id.desc())
+    return connection.execute(newest.limit(1)).one()
+
+
+def new_rater(
+    connection: Connection,
+    now: float,
+    lesson: int,
+    nickname: str,
+    *,
+    unique: bool = False,
+    **traits: Any,
+) -> tuple[int, str, str]:
+    """Make a rater; return the id, the nickname given and the secret token.
+
+    Args:
+        connection: the transaction.
+        now: seconds since 1970.
+        lesson: where the rater votes.
+        nickname: already cleaned.
+        unique: add a number to a nickname that somebody in the lesson has.
+        traits: of a simulated rater: simulated, taste, noise, careless.
+    """
+    if unique:
+        nickname = _free_nickname(connection, lesson, nickname)
+    secret, secret_hash = new_secret()
+    row = {
+        "lesson_id": lesson,
+        "nickname": nickname,
+        "nickname_key": nickname.casefold() if unique else None,
+        "secret_hash": secret_hash,
+        "joined": now,
+        "last_seen": now,
+        **traits,
+    }
+    number = connection.execute(insert(raters).values(row)).inserted_primary_key[0]
+    return number, nickname, f"{number}.{secret}"
+
+
+def _free_nickname(connection: Connection, lesson: int, nickname: str) -> str:
+    query = select(raters.c.nickname_key).where(raters.c.lesson_id == lesson)
+    taken = set(connection.execute(query).scalars())
+    free, number = nickname, 1
+    while free.casefold() in taken:
+        number += 1
+        free = f"{nickname} {number}"
+    return free
+
+
+def insert_pairs(
+    connection: Connection,
+    round_id: int,
+    new: Sequence[NewPair],
+    kind: str,
+    owner_id: int | None = None,
+) -> list[int]:
+    """Add pairs to a round; return their ids."""
+    numbers = []
+    for pair in new:
+        row = {**vars(pair), "round_id": round_id, "kind": kind, "owner_id": owner_id}
+        numbers.append(connection.execute(insert(pairs).values(row)).inserted_primary_key[0])
+    return numbers
+
+
+def question_id(connection: Connection, text: str) -> int:
+    """Return the id of a question, new or known."""
+    known = select(questions.c.id).where(questions.c.text == text)
+    found = connection.execute(known).scalar()
+    if found is None:
+        try:
+            with connection.begin_nested():
+                new = connection.execute(insert(questions).values(text=text))
+                found = new.inserted_primary_key[0]
+        except IntegrityError:  # another process was quicker
+            found = connection.execute(known).scalar_one()
+    return found
+
+
+def own_showing(connection: Connection, rater: int, showing: Any) -> Row:
+    """Return what was shown to this rater under this id, with its pair, round and lesson.
+
+    Raises:
+        VoteRefused: it was shown to somebody else, or to nobody.
+    """
+    row = None
+    if type(showing) is int and 0 < showing <= MOST_ID:
+        row = connection.execute(
+            select(
+                showings,
+                pairs.c.kind,
+                pairs.c.first_model,
+                pairs.c.second_model,
+                rounds.c.state.label("round_state"),
+                lessons.c.kind.label("lesson_kind"),
+                lessons.c.state.label("lesson_state"),
+                lessons.c.overlap,
+            )
+            .select_from(showings)
+            .join(pairs, pairs.c.id == showings.c.pair_id)
+            .join(rounds, rounds.c.id == pairs.c.round_id)
+            .join(lessons, lessons.c.id == rounds.c.lesson_id)
+            .where(showings.c.id == showing, showings.c.rater_id == rater)
+        ).one_or_none()
+    if row is None:
+        raise VoteRefused("this pair is not yours to answer: take the next one")
+    return row
+
+
+def check_open(shown: Row) -> None:
+    """Refuse what comes while the class is paused or after the round.
+
+    Raises:
+        VoteRefused: so it is.
+    """
+    if shown.lesson_state != "open":
+        raise VoteRefused("the class is paused: wait for the instructor to go on")
+    if shown.round_state != "open":
+        raise VoteRefused("this round is over: wait for the next one")
+
+
+def as_seen(connection: Connection, showing: int) -> Showing:
+    """Return a showing with its texts on the sides that were drawn for it."""
+    row = connection.execute(
+        select(
+            showings.c.id,
+            showings.c.swapped,
+            questions.c.text.label("question"),
+            pairs.c.prompt,
+            pairs.c.first,
+            pairs.c.second,
+        )
+        .select_from(showings)
+        .join(pairs, pairs.c.id == showings.c.pair_id)
+        .join(questions, questions.c.id == showings.c.question_id)
+        .where(showings.c.id == showing)
+    ).one()
+    left, right = (row.second, row.first) if row.swapped else (row.first, row.second)
+    return Showing(row.id, row.question, row.prompt, left, right)
+
+
+def add_imported(connection: Connection, now: float, lesson: int, votes: Sequence[Vote]) -> int:
+    """Keep votes read from a file in their lesson; return how many were double and left out."""
+    first_round = current_round(connection, lesson).id
+    round_ids = {1: first_round}
+    rater_ids: dict[int, int] = {}
+    pair_ids: dict[tuple, int] = {}
+    seen: set[tuple] = set()
+    for vote in votes:
+        if vote.round not in round_ids:
+            made = new_round(connection, lesson, vote.round, kind="feedback", question=None)
+            round_ids[vote.round] = made
+        if vote.rater not in rater_ids:
+            traits = {"simulated": vote.simulated, "left_out": vote.left_out}
+            rater_ids[vote.rater], *_ = new_rater(connection, now, lesson, "imported", **traits)
+        texts = (vote.round, vote.kind, vote.prompt, vote.first, vote.second)
+        if texts not in pair_ids:
+            new = NewPair(*texts[2:], vote.first_model, vote.second_model)
+            [pair_ids[texts]] = insert_pairs(connection, round_ids[vote.round], [new], vote.kind)
+        key = (pair_ids[texts], rater_ids[vote.rater], vote.question, vote.repeat)
+        if key in seen:
+            continue
+        seen.add(key)
+        row = {
+            "pair_id": key[0],
+            "rater_id": key[1],
+            "question_id": question_id(connection, vote.question),
+            "repeat": vote.repeat,
+            "swapped": vote.swapped,
+            "shown_at": vote.time - (vote.seconds or 0.0),
+            "held_at": vote.time,
+            "choice": vote.choice,
+            "voted_at": vote.time,
+            "seconds": vote.seconds,
+        }
+        connection.execute(insert(showings).values(row))
+    return len(votes) - len(seen)

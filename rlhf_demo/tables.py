@@ -1,0 +1,221 @@
+"""The database behind people's feedback: its tables, and short transactions on them.
+
+SQLite by default, any database that SQLAlchemy speaks by `DATABASE_URL`. Times are seconds since
+1970 (UTC) everywhere. A vote is an answered showing: the row is made when a pair is handed out, and
+answering fills in its empty `choice`. So a vote can neither come without a pair having been shown
+nor come twice, and handing out and voting cannot disagree.
+
+    lessons  1-n  rounds  1-n  pairs  1-n  showings  n-1  raters  n-1  lessons
+    questions                              showings  n-1  questions
+
+A lesson is where people vote: the open page (one row), a class, or an imported file.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Connection,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+)
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+
+from rlhf_demo.ballots import KEPT_CHOICES
+from rlhf_demo.errors import DataError
+
+BUSY_MILLISECONDS = 10_000
+"""How long SQLite waits for another process that is writing."""
+
+PRAGMAS = (
+    f"busy_timeout={BUSY_MILLISECONDS}",
+    "journal_mode=WAL",  # readers never wait for the writer
+    "synchronous=FULL",  # a transaction that has returned survives a power cut
+    "foreign_keys=ON",
+    "secure_delete=ON",  # what is deleted about people is overwritten
+)
+
+metadata = MetaData()
+
+
+def _table(name: str, *parts: Any) -> Table:
+    # Numbers of deleted rows are not given out again: an old secret or pseudonym stays nobody's.
+    key = Column("id", Integer, primary_key=True)
+    return Table(name, metadata, key, *parts, sqlite_autoincrement=True)
+
+
+def _belongs_to(name: str, table: str, *, nullable: bool = False) -> Column:
+    key = ForeignKey(f"{table}.id", ondelete="CASCADE")
+    return Column(name, Integer, key, nullable=nullable, index=True)
+
+
+questions = _table("questions", Column("text", String(200), nullable=False, unique=True))
+
+lessons = _table(
+    "lessons",
+    Column("kind", String(10), nullable=False),  # open, class, import
+    Column("code", String(10), unique=True),  # what students type; OPEN_CODE for the open page
+    Column("source", String(64), unique=True),  # sha256 of an imported file
+    Column("secret_hash", String(64), nullable=False),  # the instructor's
+    Column("state", String(10), nullable=False),  # open, paused
+    Column("overlap", Integer, nullable=False),  # people who see each pair
+    Column("clean_words", Boolean, nullable=False),  # True: coarse words are never sampled
+    Column("trained_votes", Integer, nullable=False, default=0),  # at the last retraining
+    Column("created", Float, nullable=False),
+)
+
+rounds = _table(
+    "rounds",
+    _belongs_to("lesson_id", "lessons"),
+    Column("number", Integer, nullable=False),
+    Column("kind", String(10), nullable=False),  # feedback, blind
+    Column("state", String(10), nullable=False),  # open, closed, revealed
+    _belongs_to("question_id", "questions", nullable=True),  # none where visitors bring their own
+    Column("base", Text),  # models of a blind vote
+    Column("contender", Text),
+    Column("a_is_contender", Boolean),  # what "A" stands for until the names are shown
+    UniqueConstraint("lesson_id", "number", "kind"),
+)
+
+raters = _table(
+    "raters",
+    _belongs_to("lesson_id", "lessons"),
+    Column("nickname", String(40), nullable=False),
+    Column("nickname_key", String(80)),  # without case; none for visitors of the open page
+    Column("secret_hash", String(64), nullable=False),
+    Column("simulated", Boolean, nullable=False, default=False),
+    Column("taste", Text),  # of a simulated rater, with the two below
+    Column("noise", Float),
+    Column("careless", Boolean),
+    Column("left_out", Boolean, nullable=False, default=False),
+    Column("joined", Float, nullable=False),
+    Column("last_seen", Float, nullable=False),
+    UniqueConstraint("lesson_id", "nickname_key"),
+)
+
+pairs = _table(
+    "pairs",
+    _belongs_to("round_id", "rounds"),
+    Column("kind", String(10), nullable=False),  # plain, catch, duel
+    Column("prompt", Text, nullable=False),
+    Column("first", Text, nullable=False),
+    Column("second", Text, nullable=False),
+    Column("first_model", Text, nullable=False),
+    Column("second_model", Text, nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("temperature", Float, nullable=False),
+    _belongs_to("owner_id", "raters", nullable=True),  # the only one who sees it, if any
+)
+
+showings = _table(
+    "showings",
+    _belongs_to("pair_id", "pairs"),
+    _belongs_to("rater_id", "raters"),
+    _belongs_to("question_id", "questions"),
+    Column("repeat", Boolean, nullable=False),
+    Column("swapped", Boolean),  # True: the second text stands on the left; none: not known
+    Column("shown_at", Float, nullable=False),
+    Column("held_at", Float, nullable=False),  # last time the rater's page asked for it
+    Column("choice", String(10)),  # none: not answered yet
+    Column("voted_at", Float),
+    Column("seconds", Float),
+    UniqueConstraint("pair_id", "rater_id", "question_id", "repeat"),
+    CheckConstraint(f"choice IN {KEPT_CHOICES}", name="known_choice"),
+)
+Index("votes_of_rater", showings.c.rater_id, showings.c.voted_at)
+
+
+def database_url(folder: str | Path) -> str:
+    """Return where feedback is kept: `DATABASE_URL` if set, else votes.db in the folder."""
+    return os.environ.get("DATABASE_URL") or f"sqlite:///{Path(folder).absolute()}/votes.db"
+
+
+class Database:
+    """An engine with the tables made; safe to share between threads."""
+
+    def __init__(self, url: str) -> None:
+        """Connect, and make the tables that are not there.
+
+        Raises:
+            DataError: the address cannot be read, or the database cannot be opened.
+        """
+        try:
+            self.engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            raise DataError(
+                f"the database's address cannot be used ({error}): mend DATABASE_URL or unset it"
+            ) from None
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        # SQLite takes one writer at a time; waiting here is fairer than its loop of retries.
+        self._writer = threading.Lock()
+        try:
+            with self._transaction() as connection:
+                metadata.create_all(connection)
+        except OperationalError as error:
+            where = self.engine.url.render_as_string(hide_password=True)
+            raise DataError(
+                f"the database {where} cannot be opened ({error.orig}): check DATABASE_URL, "
+                "the folder and its rights"
+            ) from None
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one moment and changes nothing."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is on disk when this ends, or, after any error, never was.
+
+        Raises:
+            DataError: the database could not keep it (disk full, locked for too long, gone).
+        """
+        try:
+            with self._transaction() as connection:
+                yield connection
+        except OperationalError as error:
+            raise DataError(
+                f"nothing was kept, the database says {error.orig}: try again"
+            ) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._writer, self.engine.connect() as connection:
+            connection.execution_options(writes=True)
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # sqlite3 begins no transaction of its own; we do, below
+    for pragma in PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes its turn at once: a reader that turns writer half-way could be refused.
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,281 @@
+"""Votes in files, out and in, as JSONL and Parquet.
+
+The format is TRL's (`prompt`, `chosen`, `rejected`) with more columns beside; a second layout keeps
+every answer, ties and skips too. A rater appears by number, never by nickname.
+"""
+
+import calendar
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.ballots import (
+    CATCH,
+    DUEL,
+    KEPT_CHOICES,
+    LONGEST_QUESTION,
+    PLAIN,
+    Vote,
+    written_time,
+)
+from rlhf_demo.errors import DataError
+from rlhf_demo.files import replacing, write_text
+
+PREFERENCE_COLUMNS = {
+    "prompt": str, "chosen": str, "rejected": str, "question": str, "lesson": int, "rater": int,
+    "round": int, "time": str, "kind": str, "chosen_model": str, "rejected_model": str,
+    "chosen_on_left": bool, "simulated": bool, "left_out": bool,
+}  # fmt: skip
+"""Columns of the TRL layout: decided votes on real pairs, each rater's first word."""
+
+ALL_COLUMNS = {
+    "prompt": str, "first": str, "second": str, "choice": str, "question": str, "lesson": int,
+    "rater": int, "round": int, "time": str, "seconds": float, "kind": str, "repeat": bool,
+    "swapped": bool, "first_model": str, "second_model": str, "simulated": bool, "left_out": bool,
+}  # fmt: skip
+"""Columns of the layout with every answer; `swapped`: the second text stood on the left."""
+
+MOST_ROUNDS = 10_000
+"""A round's number beyond it is an error in the file."""
+
+_UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
+"""What JSON can hold and a database cannot."""
+
+_REQUIRED = {
+    "preferences": ("prompt", "chosen", "rejected"),
+    "all": ("prompt", "first", "second", "choice"),
+}
+
+
+# -- export ----------------------------------------------------------------------------------------
+
+
+def preference_row(vote: Vote) -> dict[str, Any]:
+    """Return a decided vote in TRL's format, with the columns of PREFERENCE_COLUMNS."""
+    models = (vote.first_model, vote.second_model)
+    chosen_model, rejected_model = models if vote.choice == "first" else models[::-1]
+    return {
+        "prompt": vote.prompt,
+        "chosen": vote.chosen,
+        "rejected": vote.rejected,
+        "question": vote.question,
+        "lesson": vote.lesson,
+        "rater": vote.rater,
+        "round": vote.round,
+        "time": written_time(vote.time),
+        "kind": vote.kind,
+        "chosen_model": chosen_model,
+        "rejected_model": rejected_model,
+        "chosen_on_left": vote.left,
+        "simulated": vote.simulated,
+        "left_out": vote.left_out,
+    }
+
+
+def full_row(vote: Vote) -> dict[str, Any]:
+    """Return any vote with the columns of ALL_COLUMNS."""
+    return {name: getattr(vote, name) for name in ALL_COLUMNS} | {"time": written_time(vote.time)}
+
+
+def export_votes(votes: Iterable[Vote], path: Path, *, all_votes: bool = False) -> int:
+    """Write votes as JSONL or Parquet, by the file's name; return how many rows.
+
+    Args:
+        votes: what to write.
+        path: ends in .jsonl or .parquet.
+        all_votes: write every answer in the layout of ALL_COLUMNS, not the preferences alone.
+
+    Raises:
+        DataError: there is nothing to write, or the name has another ending.
+    """
+    if all_votes:
+        columns, rows = ALL_COLUMNS, [full_row(vote) for vote in votes]
+    else:
+        columns, rows = PREFERENCE_COLUMNS, [preference_row(v) for v in votes if v.teaches]
+    if not rows:
+        raise DataError("there are no votes to write yet: vote first")
+    if path.suffix == ".jsonl":
+        write_text(path, row_lines(rows))
+    elif path.suffix == ".parquet":
+        _write_parquet(rows, columns, path)
+    else:
+        raise DataError(f"{path.name} has no known format: name it .jsonl or .parquet")
+    return len(rows)
+
+
+def row_lines(rows: Iterable[dict[str, Any]]) -> str:
+    """Return rows as the text of a JSONL file."""
+    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+
+
+def _write_parquet(rows: list[dict[str, Any]], columns: dict[str, type], path: Path) -> None:
+    import pyarrow  # noqa: PLC0415  (with its file format: half a second)
+    import pyarrow.parquet  # noqa: PLC0415
+
+    kinds = {
+        str: pyarrow.string(),
+        int: pyarrow.int64(),
+        bool: pyarrow.bool_(),
+        float: pyarrow.float64(),
+    }
+    # Types are told, not guessed: a column without any value would else get a type of its own.
+    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
+    with replacing(path) as temporary:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema), temporary)
+
+
+# -- import ----------------------------------------------------------------------------------------
+
+
+def read_votes(path: Path, *, question: str) -> tuple[list[Vote], str]:
+    """Read votes in either layout; missing columns get plain values.
+
+    A preference is put in the order of its texts, so that two people who preferred different ones
+    are seen to disagree on one pair.
+
+    Args:
+        path: ends in .jsonl or .parquet.
+        question: what was asked, where the file does not say.
+
+    Returns:
+        The votes (their ids count rows from 1, those of pairs and lessons mean nothing), and the
+        SHA-256 of the file.
+
+    Raises:
+        DataError: the file cannot be read, or a row cannot be used; rows count from 1.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): check the path") from None
+    rows = _rows(path)
+    votes = [_read_vote(row, f"{path.name} row {n}", n, question) for n, row in rows]
+    if not votes:
+        raise DataError(f"{path.name} holds no votes: choose a file with votes")
+    return votes, hashlib.sha256(data).hexdigest()
+
+
+def _rows(path: Path) -> Iterable[tuple[int, Any]]:
+    if path.suffix == ".parquet":
+        import pyarrow  # noqa: PLC0415  (with its file format: half a second)
+        import pyarrow.parquet  # noqa: PLC0415
+
+        try:
+            yield from enumerate(pyarrow.parquet.read_table(path).to_pylist(), start=1)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise DataError(f"{path.name} is not valid Parquet ({error}): mend it") from None
+    elif path.suffix == ".jsonl":
+        try:
+            lines = path.read_text(encoding="utf-8-sig").split("\n")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path.name} is not UTF-8 ({error}): save it anew") from None
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                try:
+                    yield number, json.loads(line)
+                except ValueError as error:
+                    raise DataError(
+                        f"{path.name} row {number} is not valid JSON ({error}): mend it"
+                    ) from None
+    else:
+        raise DataError(f"{path.name} has no known format: name it .jsonl or .parquet")
+
+
+def _read_vote(row: Any, where: str, number: int, question: str) -> Vote:
+    if not isinstance(row, dict):
+        raise DataError(f"{where} is {str(row)[:40]!r}, not an object with columns: mend it")
+    layout = "all" if "choice" in row else "preferences"
+    for name in _REQUIRED[layout]:
+        if not isinstance(row.get(name), str):
+            raise DataError(f"{where}: column {name!r} is {row.get(name)!r}: give a text")
+    columns = ALL_COLUMNS if layout == "all" else PREFERENCE_COLUMNS
+    for name, kind in columns.items():
+        accepted = (int, float) if kind is float else kind
+        value = row.get(name)
+        wrong = value is not None and not isinstance(value, accepted)
+        if wrong or (kind is int and isinstance(value, bool)):
+            raise DataError(f"{where}: column {name!r} is {value!r}: give a {kind.__name__}")
+        if isinstance(value, str) and _UNKEEPABLE.search(value):
+            raise DataError(f"{where}: column {name!r} holds half a character or a null: mend it")
+    asked, number_of_round = _given(row, "question", question), _given(row, "round", 1)
+    if not 0 < len(asked) <= LONGEST_QUESTION:
+        raise DataError(
+            f"{where}: the question has {len(asked)} characters: use 1 to {LONGEST_QUESTION}"
+        )
+    if not 0 < number_of_round <= MOST_ROUNDS:
+        raise DataError(f"{where}: round is {number_of_round}: use 1 to {MOST_ROUNDS}")
+    texts = _all_texts(row, where) if layout == "all" else _preference_texts(row)
+    return Vote(
+        id=number,
+        lesson=0,
+        round=number_of_round,
+        pair=0,
+        prompt=row["prompt"],
+        question=asked,
+        rater=_given(row, "rater", 1),
+        time=_read_time(row.get("time"), where),
+        simulated=_given(row, "simulated", False),
+        left_out=_given(row, "left_out", False),
+        **texts,
+    )
+
+
+def _all_texts(row: dict[str, Any], where: str) -> dict[str, Any]:
+    kind = _given(row, "kind", PLAIN)
+    if row["choice"] not in KEPT_CHOICES or kind not in (PLAIN, CATCH, DUEL):
+        raise DataError(
+            f"{where}: choice {row['choice']!r} on a pair of kind {kind!r} is not known: "
+            f"use one of {', '.join(KEPT_CHOICES)} and {', '.join((PLAIN, CATCH, DUEL))}"
+        )
+    return {
+        "kind": kind,
+        "first": row["first"],
+        "second": row["second"],
+        "first_model": _given(row, "first_model", ""),
+        "second_model": _given(row, "second_model", ""),
+        "choice": row["choice"],
+        "swapped": row.get("swapped"),
+        "repeat": _given(row, "repeat", False),
+        "seconds": row.get("seconds"),
+    }
+
+
+def _preference_texts(row: dict[str, Any]) -> dict[str, Any]:
+    texts = [
+        (row["chosen"], _given(row, "chosen_model", "")),
+        (row["rejected"], _given(row, "rejected_model", "")),
+    ]
+    (first, first_model), (second, second_model) = sorted(texts)
+    chose_first = first == row["chosen"]
+    on_left = row.get("chosen_on_left")
+    return {
+        "kind": PLAIN,
+        "first": first,
+        "second": second,
+        "first_model": first_model,
+        "second_model": second_model,
+        "choice": "first" if chose_first else "second",
+        "swapped": None if on_left is None else on_left != chose_first,
+        "repeat": False,
+        "seconds": None,
+    }
+
+
+def _given(row: dict[str, Any], name: str, otherwise: Any) -> Any:
+    value = row.get(name)
+    return otherwise if value is None else value
+
+
+def _read_time(text: str | None, where: str) -> float:
+    if text is None:
+        return time.time()
+    try:
+        return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
+    except ValueError:
+        raise DataError(
+            f"{where}: column 'time' is {text!r}: write it as 2026-01-31T09:00:00Z, in UTC"
+        ) from None

@@ -1,0 +1,48 @@
+"""What the tests of votes and classes share: a clock, pairs, and students who answer."""
+
+from rlhf_demo.ballots import NewPair
+
+HAPPY, GOOD = "Which sounds happier?", "Which is better English?"
+
+
+class Clock:
+    """Time that passes only when told to."""
+
+    def __init__(self):
+        self.now = 1_000_000.0
+
+    def __call__(self):
+        return self.now
+
+
+def new_pairs(count, start=0, model="m"):
+    return [
+        NewPair(f"Prompt {n}", f" first {n}", f" second {n}", model, model)
+        for n in range(start, start + count)
+    ]
+
+
+def join(classes, lesson, count):
+    return [classes.join(lesson.code, "Ann", "school").secret for _ in range(count)]
+
+
+def take_turns(store, secrets, choose=lambda showing: "left"):
+    """Let everybody answer, a second between two answers, until nobody is given a pair."""
+    waiting = list(secrets)
+    while waiting:
+        waiting = [secret for secret in waiting if answer_one(store, secret, choose)]
+
+
+def answer_one(store, secret, choose=lambda showing: "left"):
+    """Let a student answer the next pair, a second later; False where there is none."""
+    store.clock.now += 1
+    showing = store.next_pair(secret)
+    return showing is not None and store.vote(secret, showing.id, choose(showing))
+
+
+def answer(store, secret, choice="left", question=HAPPY, **wish):
+    """Let a visitor answer the next pair, a second later."""
+    store.clock.now += 1
+    showing = store.next_pair(secret, question, **wish)
+    assert store.vote(secret, showing.id, choice)
+    return showing
