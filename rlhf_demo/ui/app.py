@@ -1,0 +1,38 @@
+"""The page: header and strip, and one tab for each stage of the loop."""
+
+import gradio as gr
+
+from rlhf_demo.ui.api import add_endpoints
+from rlhf_demo.ui.compare_tab import CompareTab
+from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.ppo_tab import PPOTab
+from rlhf_demo.ui.reward_tab import RewardTab
+from rlhf_demo.ui.runs_tab import RunsTab
+from rlhf_demo.ui.settings import Settings
+from rlhf_demo.ui.shared import Shared
+from rlhf_demo.ui.start_tab import StartTab
+from rlhf_demo.ui.strip import Strip
+
+TABS = (
+    ("Start", StartTab), ("Reward model", RewardTab), ("PPO", PPOTab), ("Compare", CompareTab), ("Runs", RunsTab),
+)  # fmt: skip
+
+
+def build_app(settings: Settings) -> gr.Blocks:
+    """Build the page over the runs that the settings name, and start their queue.
+
+    Raises:
+        DemoError: the settings cannot be used.
+    """
+    shared = Shared.open(settings)
+    with gr.Blocks(title="RLHF, live", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
+        part("strip", [Strip(shared.jobs).strip_state], css_class="top")
+        with gr.Tabs(elem_id="pages", overflow_behavior="wrap"):
+            for name, tab in TABS:
+                with gr.Tab(name, id=name.lower()):
+                    tab(shared).build(demo)
+        add_endpoints(shared)
+    demo.queue(max_size=200)
+    shared.jobs.open()
+    demo.shared = shared
+    return demo

@@ -1,0 +1,191 @@
+"""What the live boards ask of the server: new rows of a run, the texts of a step, stop and resume.
+
+Only rows after the last step that the page has travel. A resumed run writes the same steps again to
+the last bit, so a page that already has them sees no jump.
+"""
+
+from typing import Any
+
+from rlhf_demo.errors import JobError
+from rlhf_demo.files import read_json
+from rlhf_demo.jobs import Jobs
+from rlhf_demo.runs import Run, Status
+from rlhf_demo.stories import ppo_story, reward_story
+from rlhf_demo.tails import Tails
+from rlhf_demo.ui import charts
+from rlhf_demo.ui.choices import has_model
+from rlhf_demo.ui.commands import repeat_command
+
+BOARDS = {"ppo": charts.PPO, "reward": charts.REWARD}
+NEAR_BUDGET = 1 / 3
+"""The KL budget is drawn once KL has come so near; before, it would flatten the curve."""
+
+
+class Board:
+    """The server functions of the boards."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self.jobs = jobs
+        self.tails = Tails()
+
+    def board_rows(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return what is new about a run.
+
+        Args:
+            request: `kind` of board, `run` id (empty: the newest one), `since` (last step the page
+                has, -1 for none), `created` (of the run the page has), `secret`.
+        """
+        kind = request["kind"] if request["kind"] in BOARDS else "ppo"
+        listed = [row for row in self.jobs.overview() if row["kind"] == kind]
+        row = self._chosen(listed, str(request.get("run") or ""))
+        run = self.jobs.find(row["id"])
+        rows = self.tails.rows(run.folder / "metrics.jsonl")
+        config = run.config
+        since = (
+            int(request.get("since") or -1)
+            if request.get("created") == config["created_at"]
+            else -1
+        )
+        new = [one for one in rows if one["step"] > since]
+        options = config["options"]
+        report = (
+            read_json(run.folder / "report.json")
+            if (run.folder / "report.json").is_file()
+            else None
+        )
+        story = (
+            ppo_story(rows, options, row["status"], row["message"] or "")
+            if kind == "ppo"
+            else reward_story(rows, report, row["status"], row["message"] or "")
+        )
+        return {
+            "run": row | {
+                "mine": self.jobs.may_change(row["id"], str(request.get("secret") or "")),
+                "command": repeat_command(config),
+            },
+            "created": config["created_at"],
+            "since": since,
+            "columns": {key: [one.get(key) for one in new] for key in charts.keys(BOARDS[kind])} if new else {},
+            "lines": _lines(kind, options, rows),
+            "figures": (_ppo_figures if kind == "ppo" else _reward_figures)(rows, row, options, report),
+            "story": {"what": story.what, "try": story.try_, "level": story.level},
+            "sample_steps": self._sample_steps(run),
+            "has_model": has_model(run) or row["example"],
+            "log": self.jobs.log_tail(row["id"]) if row["status"] == Status.FAILED else "",
+            "runs": [
+                {"id": one["id"], "label": f"{one['title']} ({one['status']})"} for one in listed
+            ],
+        }  # fmt: skip
+
+    def board_samples(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the texts of one step of a run, token by token."""
+        run, step = self.jobs.find(str(request["run"])), int(request["step"])
+        rows = self.tails.rows(run.folder / "samples.jsonl")
+        return {"step": step, "rows": [row for row in rows if row["step"] == step]}
+
+    def stop_job(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Ask a run to stop; only its owner may."""
+        self.jobs.stop(str(request["run"]), str(request["secret"]))
+        return {"asked": True}
+
+    def resume_job(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Put a stopped or failed run back in the queue; only its owner may."""
+        self.jobs.resume(str(request["run"]), str(request["secret"]))
+        return {"queued": True}
+
+    def _chosen(self, listed: list[dict[str, Any]], run_id: str) -> dict[str, Any]:
+        """Find the wanted run, else the one that runs, else the newest."""
+        if run_id:
+            row = next((one for one in listed if one["id"] == run_id), None)
+            if row is None:
+                raise JobError(f"there is no run {run_id[:60]!r} here: it may have been deleted")
+            return row
+        if not listed:
+            raise JobError("there is no run yet: start one above")
+        return next((one for one in listed if one["status"] == Status.RUNNING), listed[0])
+
+    def _sample_steps(self, run: Run) -> list[int]:
+        return sorted({row["step"] for row in self.tails.rows(run.folder / "samples.jsonl")})
+
+
+def _lines(kind: str, options: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the yardsticks of the charts: base, target, budget, coin."""
+    if kind == "reward":
+        return {
+            "heldout/loss": [{"y": 0.693, "label": "a coin", "dash": "dot", "color": "soft"}],
+            "heldout/accuracy": [{"y": 0.5, "label": "a coin", "dash": "dot", "color": "soft"}],
+            "reward/margin": [],
+        }
+    lines, budget = [], options["kl_budget"]
+    if options["kl_target"]:
+        lines.append({"y": options["kl_target"], "label": f"target {options['kl_target']:g}"})
+    highest = max([row["objective/kl"] for row in rows], default=0.0)
+    if (
+        max(highest, options["kl_target"]) >= budget * NEAR_BUDGET
+        or budget <= 4 * options["kl_target"]
+    ):
+        lines.append({"y": budget, "label": f"stops at {budget:g}", "dash": "dot"})
+    return {
+        "objective/score": [{"y": 0.0, "label": "base", "dash": "dot"}],
+        "objective/kl": lines,
+    }
+
+
+def _ppo_figures(
+    rows: list[dict[str, Any]], row: dict[str, Any], options: dict[str, Any], report: None
+) -> list[tuple[str, str]]:
+    target, budget = options["kl_target"], options["kl_budget"]
+    aim = f"target {target:g}, " if target else "no target, "
+    if not rows:
+        return [
+            ("\u2013", "score, base is about 0"),
+            ("\u2013", f"KL in nats, {aim}stops at {budget:g}"),
+            _time(rows, row),
+        ]
+    last = rows[-1]
+    return [
+        (_signed(last["objective/score"]), "score, base is about 0"),
+        (f"{last['objective/kl']:.1f}".replace("-", "\u2212"), f"KL in nats, {aim}stops at {budget:g}"),
+        _time(rows, row),
+    ]  # fmt: skip
+
+
+def _reward_figures(
+    rows: list[dict[str, Any]], row: dict[str, Any], options: dict[str, Any], report: dict | None
+) -> list[tuple[str, str]]:
+    looks = [one for one in rows if one.get("heldout/accuracy") is not None]
+    if report:
+        low, high = 100 * report["accuracy_low"], 100 * report["accuracy_high"]
+        first = (
+            f"{100 * report['accuracy']:.0f}%",
+            f"of {report['pairs']:,} held-out pairs right [{low:.0f}, {high:.0f}]",
+        )
+        second = (
+            f"{100 * report['baseline_longer']:.0f}%",
+            "by choosing the longer one; a coin 50%",
+        )
+    elif looks:
+        first = (f"{100 * looks[-1]['heldout/accuracy']:.0f}%", "of held-out pairs right so far")
+        second = (f"{looks[-1]['heldout/loss']:.2f}", "held-out loss, nats per pair; a coin 0.69")
+    else:
+        first, second = (
+            ("\u2013", "of held-out pairs right"),
+            ("\u2013", "held-out loss, nats per pair"),
+        )
+    return [first, second, _time(rows, row)]
+
+
+def _time(rows: list[dict[str, Any]], row: dict[str, Any]) -> tuple[str, str]:
+    """Say how long is left, or how far the run came."""
+    seconds = [one["time/step_seconds"] for one in rows[-10:] if one.get("time/step_seconds")]
+    pace = f", {sum(seconds) / len(seconds):.1f} s a step" if seconds else ""
+    if row["status"] == Status.RUNNING and row.get("seconds_left") is not None:
+        left = row["seconds_left"]
+        return (f"{left:.0f} s" if left < 100 else f"{left / 60:.0f} min", f"left{pace}")
+    if row["status"] == Status.QUEUED:
+        return (f"{row.get('place') or 1}.", "in the queue")
+    return (f"{row['step'] or 0}", f"of {row['total_steps'] or 0} steps{pace}")
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "\u2212")

@@ -1,0 +1,205 @@
+"""What a visitor may name: ids from the lists shown, turned into the engine's names.
+
+An id is a shipped model (`gpt2-mini`), a run (`ppo-k3f9ab`), a run at a saved step
+(`ppo-k3f9ab@20`), an uploaded file (`upload-9f3c...`), or a Hub id where those are allowed. Never a
+path, never the name of a Python function: whatever is not in the lists is refused here.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+from pathlib import Path
+
+import psutil
+
+from rlhf_demo.errors import CheckpointError, ConfigError, DataError
+from rlhf_demo.files import replacing
+from rlhf_demo.jobs import Jobs
+from rlhf_demo.locate import CHECKPOINTS, hub_megabytes, shipped_models
+from rlhf_demo.preferences import SHIPPED
+from rlhf_demo.runs import Run
+from rlhf_demo.ui.settings import Settings
+
+RULE = "longer"
+STAR_RATER = "star-rater"
+SCORERS = ("reward-mini", STAR_RATER)
+"""Shipped models that score texts; every other shipped one writes them."""
+
+LABELS = {
+    "gpt2-mini": "gpt2-mini: the base, 6.9 M weights",
+    "gpt2-mini-ppo": "gpt2-mini-ppo: the base after PPO",
+    "reward-mini": "reward-mini: trained on the shipped pairs",
+    STAR_RATER: "star-rater: simulated rater of films",
+    RULE: "longer: the length rule",
+}
+HUB_ID = re.compile(r"[\w-][\w.-]{0,95}(/[\w.-]{1,96})?")
+MOST_UPLOADED = 20_000_000
+"""Bytes of an uploaded file of pairs."""
+
+Choice = tuple[str, str]
+"""Label and id."""
+
+
+def has_model(run: Run) -> bool:
+    """Say whether a run has saved a model yet."""
+    names = ("config.json", "adapter_config.json")
+    return any((run.model_folder / name).is_file() for name in names)
+
+
+class Choices:
+    """The lists that forms show, and what their ids mean."""
+
+    def __init__(self, settings: Settings, jobs: Jobs) -> None:
+        self.settings, self.jobs = settings, jobs
+        self.uploads = settings.runs / "uploads"
+
+    # -- lists -------------------------------------------------------------------------------------
+
+    def policies(self) -> list[Choice]:
+        """Models that write: shipped, trained here, and from the Hub."""
+        shipped = [name for name in shipped_models() if name not in SCORERS]
+        hub = [(f"{name}: from the Hub", name) for name in self.settings.hub]
+        return [(LABELS.get(name, name), name) for name in shipped] + self._runs("ppo") + hub
+
+    def contestants(self) -> list[Choice]:
+        """Models to compare: the same, and PPO runs at their saved steps."""
+        steps = [
+            (f"{label}, step {step}", f"{run_id}@{step}")
+            for label, run_id in self._runs("ppo")
+            for step in self.jobs.find(run_id).saved_steps()
+        ]
+        return [*self.policies(), *steps]
+
+    def rewards(self) -> list[Choice]:
+        """What may score: reward models, the simulated rater, the rule."""
+        shipped = [name for name in SCORERS if name in shipped_models()]
+        return (
+            [(LABELS[name], name) for name in shipped]
+            + self._runs("reward")
+            + [(LABELS[RULE], RULE)]
+        )
+
+    def data(self) -> list[Choice]:
+        """Preference pairs: shipped and uploaded."""
+        uploads = sorted(self.uploads.glob("upload-*")) if self.uploads.is_dir() else []
+        return [("shipped: 2,500 pairs, simulated rater", SHIPPED)] + [
+            (f"uploaded: {path.stem}", path.stem) for path in uploads
+        ]
+
+    def _runs(self, kind: str) -> list[Choice]:
+        rows = [row for row in self.jobs.overview() if row["kind"] == kind and not row["example"]]
+        return [
+            (f"{row['title']} ({row['id']})", row["id"])
+            for row in rows
+            if has_model(self.jobs.find(row["id"]))
+        ]
+
+    # -- what an id means --------------------------------------------------------------------------
+
+    def policy(self, chosen: str) -> str:
+        """Return the engine's name of a model that writes.
+
+        Raises:
+            ConfigError: the id is in no list.
+        """
+        if chosen in shipped_models() and chosen not in SCORERS:
+            return chosen
+        run_id, _, step = str(chosen).partition("@")
+        if self._is_run(run_id, "ppo"):
+            run = self.jobs.find(run_id)
+            if not step:
+                return self.path(run.folder)
+            if step.isdigit() and int(step) in run.saved_steps():
+                return self.path(run.step_folder(int(step)))
+            raise ConfigError(
+                f"{run_id} has no saved step {step}: choose one of {run.saved_steps()}"
+            )
+        return self._hub(chosen)
+
+    def reward(self, chosen: str) -> str:
+        """Return the engine's name of what scores.
+
+        Raises:
+            ConfigError: the id is in no list.
+        """
+        if chosen == RULE or chosen in SCORERS:
+            return chosen
+        if self._is_run(chosen, "reward"):
+            return self.path(self.jobs.find(chosen).folder)
+        return self._hub(chosen)
+
+    def pairs(self, chosen: str) -> str:
+        """Return the engine's name of preference data.
+
+        Raises:
+            DataError: the id is in no list.
+        """
+        if chosen == SHIPPED:
+            return SHIPPED
+        uploads = [path for path in self.uploads.glob("upload-*") if path.stem == chosen]
+        if uploads:
+            return self.path(uploads[0])
+        if self.settings.public:
+            raise DataError(f"data {chosen!r} is not in the list: choose from it, or upload a file")
+        if not HUB_ID.fullmatch(str(chosen)) or "/" not in chosen:
+            raise DataError(f"data {chosen!r} is no Hub id: give one like owner/name")
+        return chosen
+
+    def keep_upload(self, path: str) -> str:
+        """Take over a file that Gradio received, and return its id.
+
+        Raises:
+            DataError: the file is too large or of a kind that is not read.
+        """
+        source = Path(path)
+        ending = "".join(source.suffixes[-2:]) if source.suffix == ".gz" else source.suffix
+        if ending not in (".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz", ".csv.gz"):
+            raise DataError(f"{source.name} is not read: give a JSONL, CSV or Parquet file")
+        if source.stat().st_size > MOST_UPLOADED:
+            raise DataError(
+                f"{source.name} is larger than {MOST_UPLOADED // 10**6} MB: give fewer pairs"
+            )
+        digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
+        target = self.uploads / f"upload-{digest}{ending}"
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
+        return f"upload-{digest}"
+
+    def path(self, folder: Path) -> str:
+        """Name a folder as the command line would: relative to the repository where it lies in it."""
+        folder = folder.resolve()
+        home = CHECKPOINTS.parent
+        return os.path.relpath(folder, home) if folder.is_relative_to(home) else str(folder)
+
+    def _is_run(self, chosen: str, kind: str) -> bool:
+        return any(row["id"] == chosen and row["kind"] == kind for row in self.jobs.overview())
+
+    def _hub(self, chosen: str) -> str:
+        """Let a Hub id through: the owner's in public mode, elsewhere any that fits this machine.
+
+        Raises:
+            ConfigError: the id is not allowed.
+            CheckpointError: the model cannot be had, or is too large.
+        """
+        if chosen in self.settings.hub:
+            return chosen
+        if self.settings.public:
+            raise ConfigError(
+                f"{chosen!r} is not in the list: this page is public, choose from the list"
+            )
+        # A folder of that name would be taken for a path.
+        if not isinstance(chosen, str) or not HUB_ID.fullmatch(chosen) or Path(chosen).exists():
+            raise ConfigError(
+                f"{chosen!r} is no name from the list and no Hub id: choose from the list"
+            )
+        megabytes = hub_megabytes(chosen)
+        disk = shutil.disk_usage(CHECKPOINTS).free / 1e6
+        memory = psutil.virtual_memory().available / 1e6
+        # Weights, their float32 copy, activations and a reward model beside it.
+        if megabytes * 1.2 > disk or megabytes * 4 > memory:
+            raise CheckpointError(
+                f"{chosen} has {megabytes:,.0f} MB of weights: this machine has {disk:,.0f} MB of disk "
+                f"and {memory:,.0f} MB of memory free, choose a smaller model"
+            )
+        return chosen

@@ -1,0 +1,27 @@
+"""The command line that a run stands for."""
+
+import shlex
+from typing import Any
+
+from rlhf_demo.config import BaseConfig, Options, PairsConfig, PPOConfig, RaterConfig, RewardConfig
+
+COMMANDS: dict[str, tuple[str, type[Options]]] = {
+    "base": ("train-base", BaseConfig),
+    "rater": ("train-rater", RaterConfig),
+    "pairs": ("make-pairs", PairsConfig),
+    "reward": ("train-reward", RewardConfig),
+    "ppo": ("train-ppo", PPOConfig),
+}
+"""Kind of run -> its command and options."""
+
+
+def repeat_command(config: dict[str, Any]) -> str:
+    """Return the command that repeats a run in a new folder: every option that is no default."""
+    command, config_class = COMMANDS[config["kind"]]
+    defaults = config_class().to_dict()
+    words = ["python", "-m", "rlhf_demo", command, "--run-dir", "runs/again"]
+    for name, value in config["options"].items():
+        if name in defaults and value != defaults[name] and value is not None:
+            flag = f"--{name.replace('_', '-')}"
+            words += [flag] if value is True else [flag, str(value)]
+    return shlex.join(words)

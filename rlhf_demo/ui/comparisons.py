@@ -1,0 +1,242 @@
+"""Comparisons as records: made piece by piece, kept under an id, opened again without computing.
+
+A record is JSON. `kind` is `duel` (one prompt, token by token) or `many` (prompts and a report);
+`settings` say who wrote, how, and what scored; then comes the duel's `state` or the `report`. One
+that was kept has an `id` and a `date` too. Nothing here knows of the page.
+
+    python -m rlhf_demo.ui.comparisons --example    writes the duel that the page shows at first
+"""
+
+import math
+import re
+import secrets
+import string
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rlhf_demo.compare import Contestant, figures
+from rlhf_demo.duel import DuelOptions, DuelState, duel
+from rlhf_demo.errors import DataError
+from rlhf_demo.evaluate import count_wins, distinct_n
+from rlhf_demo.files import read_json, write_json
+from rlhf_demo.locate import CHECKPOINTS
+from rlhf_demo.models import Policy, load_policy
+from rlhf_demo.raters import Scorer, load_scorer
+from rlhf_demo.reliability import wilson_interval
+from rlhf_demo.rollout import decode, generate
+
+ID = re.compile(r"[a-z0-9]{8}")
+FRAME_SECONDS = 1 / 15
+"""How often a growing text is shown: as fast as reading needs, and no faster."""
+
+CHUNK = 32
+"""Prompts that are answered at once; between two chunks others have their turn."""
+
+EXAMPLE_PATH = CHECKPOINTS / "examples" / "duel.json"
+EXAMPLE_PROMPT = "I watched this with my sister and"
+
+Record = dict[str, Any]
+
+
+class Comparisons:
+    """The folder of kept records; the oldest make room for new ones."""
+
+    def __init__(self, folder: Path, most: int = 500) -> None:
+        self.folder, self.most = folder, most
+        self._lock = threading.Lock()
+
+    def keep(self, record: Record) -> Record:
+        """Save a record, and return it with its new `id` and its `date` (UTC)."""
+        name = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
+        kept = record | {"id": name, "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        with self._lock:
+            write_json(self.folder / f"{name}.json", kept)
+            by_age = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+            for path in by_age[: -self.most]:
+                path.unlink()
+        return kept
+
+    def open(self, name: str) -> Record:
+        """Return a kept record.
+
+        Raises:
+            DataError: there is none of that id.
+        """
+        path = self.folder / f"{name}.json"
+        if not ID.fullmatch(name) or not path.is_file():
+            raise DataError(
+                f"there is no saved comparison {name[:40]!r} here: "
+                "check the address, or compare anew"
+            )
+        return read_json(path)
+
+
+# -- one prompt ------------------------------------------------------------------------------------
+
+
+def frames(steps: Iterator[DuelState], turn: threading.Lock) -> Iterator[DuelState]:
+    """Run a duel for one frame at a time; between two frames others have their turn.
+
+    Args:
+        steps: the duel.
+        turn: held while a model computes.
+    """
+    state = None
+    while state is None or not state.finished:
+        with turn:
+            end = time.monotonic() + FRAME_SECONDS
+            state = next(steps)
+            while not state.finished and time.monotonic() < end:
+                state = next(steps)
+        yield state
+
+
+def same_tokens(left: Policy, right: Policy) -> bool:
+    """Say whether two models write with the same tokens; else no random number means the same."""
+    return left.tokenizer.get_vocab() == right.tokenizer.get_vocab()
+
+
+def example_record() -> Record:
+    """Let the shipped base and PPO model write to one prompt, as the page does."""
+    cpu = torch.device("cpu")
+    left, right = "gpt2-mini", "gpt2-mini-ppo"
+    base, ppo = (load_policy(name, device=cpu) for name in (left, right))
+    scorer, options = load_scorer("reward-mini", device=cpu), DuelOptions()
+    *_, state = duel(base, ppo, base, EXAMPLE_PROMPT, options, scorer=scorer)
+    return {
+        "kind": "duel",
+        "example": True,
+        "settings": {
+            "left": {"id": left, "name": left},
+            "right": {"id": right, "name": right},
+            "scorer": {"id": "reward-mini", "name": "reward-mini"},
+            "base": left,
+            "prompt": EXAMPLE_PROMPT,
+            "same_tokens": True,
+            **options.to_dict(),
+        },
+        "state": state.to_dict(),
+    }
+
+
+# -- many prompts ----------------------------------------------------------------------------------
+
+
+@dataclass
+class Answers:
+    """What one model has answered so far; lists have one entry a prompt, `parts` one a chunk."""
+
+    contestant: Contestant
+    ids: list[list[int]] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    parts: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class ManyPrompts:
+    """Two models answer many prompts, chunk by chunk, with the same random numbers.
+
+    Attributes:
+        base: what KL and perplexity are counted against.
+        scorer: who judges; a higher score wins.
+        options: how both sample; nothing is ruled out here, so top-k and top-p do not count.
+    """
+
+    left: Contestant
+    right: Contestant
+    base: Policy
+    scorer: Scorer
+    prompts: list[str]
+    options: DuelOptions
+
+    def __post_init__(self) -> None:
+        self.sides = [Answers(self.left), Answers(self.right)]
+
+    def steps(self, turn: threading.Lock) -> Iterator[int]:
+        """Answer chunk after chunk, and yield how many prompts both have answered."""
+        for number, start in enumerate(range(0, len(self.prompts), CHUNK)):
+            prompts = self.prompts[start : start + CHUNK]
+            for side in self.sides:
+                with turn:
+                    # Each chunk draws numbers of its own, else prompts would share their luck.
+                    self._answer(side, prompts, seed=self.options.seed * 1000 + number)
+            yield start + len(prompts)
+
+    def _answer(self, side: Answers, prompts: list[str], seed: int) -> None:
+        policy, temperature = side.contestant.policy, self.options.temperature
+        length = self.options.max_new_tokens
+        ids = generate(policy, prompts, max_new_tokens=length, temperature=temperature, seed=seed)
+        texts = decode(policy, ids)
+        scores = self.scorer(prompts, texts)
+        answers = (side.contestant, ids, texts, scores)
+        measured = figures(answers, self.base, prompts, temperature)
+        side.parts.append(measured | {"prompts": len(prompts), "tokens": sum(map(len, ids))})
+        side.ids += ids
+        side.texts += texts
+        side.scores += scores.tolist()
+
+    def report(self) -> dict[str, Any]:
+        """Return what `compare.compare` reports, over all chunks."""
+        left, right = self.sides
+        wins, ties, losses = count_wins(torch.tensor(right.scores), torch.tensor(left.scores))
+        count = len(self.prompts)
+        low, high = wilson_interval(wins + ties / 2, count)
+        rows = zip(self.prompts, left.texts, right.texts, left.scores, right.scores, strict=True)
+        return {
+            "models": [merged(side) for side in self.sides],
+            "prompts": count,
+            "seed": self.options.seed,
+            "temperature": self.options.temperature,
+            "max_new_tokens": self.options.max_new_tokens,
+            "wins": wins,
+            "ties": ties,
+            "losses": losses,
+            "win_rate": (wins + ties / 2) / count,
+            "win_rate_low": low,
+            "win_rate_high": high,
+            "rows": [
+                {"prompt": prompt, "responses": [a, b], "scores": [round(x, 4), round(y, 4)]}
+                for prompt, a, b, x, y in rows
+            ],
+        }
+
+
+def merged(side: Answers) -> dict[str, Any]:
+    """Return the figures over all chunks, exactly as if they had been measured at once.
+
+    Means are weighted by prompts, perplexity by tokens; diversity is counted anew, for a share of
+    different tokens is no mean.
+    """
+    parts = side.parts
+
+    def mean(key: str) -> float:
+        return sum(part[key] * part["prompts"] for part in parts) / len(side.ids)
+
+    found = {
+        "name": side.contestant.name,
+        "score": mean("score"),
+        "length": mean("length"),
+        "eos_rate": mean("eos_rate"),
+        "distinct_1": distinct_n(side.ids, 1),
+        "distinct_2": distinct_n(side.ids, 2),
+        "different_responses": len(set(side.texts)),
+    }
+    if "kl" in parts[0]:
+        surprise = sum(math.log(part["perplexity"]) * part["tokens"] for part in parts)
+        found["kl"] = mean("kl")
+        found["perplexity"] = math.exp(surprise / sum(part["tokens"] for part in parts))
+    return found
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--example"]:
+        sys.exit("usage: python -m rlhf_demo.ui.comparisons --example")
+    write_json(EXAMPLE_PATH, example_record())

@@ -1,0 +1,112 @@
+"""How Python and the page's own JavaScript meet: assets, the theme, and parts made of gr.HTML.
+
+A part is a fixed piece of markup, a JavaScript function of the same name in static/, and the server
+functions that it may call. Texts of models and people reach it as JSON and become text nodes.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from rlhf_demo.errors import DemoError
+
+STATIC = Path(__file__).parent / "static"
+SCRIPTS = (
+    "core", "charts", "tokens", "strip", "samples", "board", "lesson", "reward", "duel", "many", "runs",
+)  # fmt: skip
+
+
+def part(
+    name: str,
+    functions: list[Callable[[Any], Any]],
+    *,
+    value: Any = None,
+    css_class: str = "",
+    **how: Any,
+) -> gr.HTML:
+    """Make a part of the page: `rlhf.<name>` in static/ fills the element `.rl-<css_class>`."""
+    return gr.HTML(
+        value={} if value is None else value,
+        html_template=f'<div class="rl-root rl-{css_class or name}"></div>',
+        js_on_load=f"rlhf.{name}({{element, props, server, watch, trigger}})",
+        apply_default_css=False,
+        server_functions=[answering(function) for function in functions],
+        **how,
+    )
+
+
+def answering(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Let a server function answer {"error": sentence} where it raises a DemoError.
+
+    Anybody on the network can call it with anything, so a request of the wrong shape is answered
+    in words too.
+    """
+
+    @wraps(function)
+    def answer(request: Any) -> Any:
+        try:
+            return function(request)
+        except DemoError as error:
+            return {"error": str(error)}
+        except (TypeError, KeyError, AttributeError):
+            return {
+                "error": "this request lacks a part or has one of the wrong kind: reload the page"
+            }
+
+    return answer
+
+
+def head() -> str:
+    """Return what goes into the page's head: Plotly from the installed package, and our scripts.
+
+    Nothing is fetched from another machine. The address is relative, so it holds under a path
+    prefix too.
+    """
+    import plotly  # noqa: PLC0415  (only its folder is needed)
+
+    library = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    gr.set_static_paths([library])
+    scripts = "\n".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    return (
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<script src="gradio_api/file={library}"></script>\n<script>\n{scripts}\n</script>'
+    )
+
+
+def css() -> str:
+    """Return the page's style."""
+    return (STATIC / "style.css").read_text(encoding="utf-8")
+
+
+def theme() -> gr.themes.Base:
+    """Gradio's own parts in the page's colours; system fonts, so nothing is fetched."""
+    fonts = ["Inter", "Source Sans 3", "system-ui", "sans-serif"]
+    return gr.themes.Base(
+        font=fonts, font_mono=["ui-monospace", "monospace"], radius_size="md", text_size="md"
+    ).set(
+        body_background_fill="var(--rl-bg)", body_background_fill_dark="var(--rl-bg)",
+        body_text_color="var(--rl-ink)", body_text_color_dark="var(--rl-ink)",
+        body_text_color_subdued="var(--rl-soft)", body_text_color_subdued_dark="var(--rl-soft)",
+        background_fill_primary="var(--rl-card)", background_fill_primary_dark="var(--rl-card)",
+        background_fill_secondary="var(--rl-bg)", background_fill_secondary_dark="var(--rl-bg)",
+        block_background_fill="var(--rl-card)", block_background_fill_dark="var(--rl-card)",
+        block_border_color="var(--rl-line)", block_border_color_dark="var(--rl-line)",
+        block_label_text_color="var(--rl-ink)", block_label_text_color_dark="var(--rl-ink)",
+        block_title_text_color="var(--rl-ink)", block_title_text_color_dark="var(--rl-ink)",
+        block_info_text_color="var(--rl-soft)", block_info_text_color_dark="var(--rl-soft)",
+        border_color_primary="var(--rl-line)", border_color_primary_dark="var(--rl-line)",
+        input_background_fill="var(--rl-bg)", input_background_fill_dark="var(--rl-bg)",
+        input_border_color="var(--rl-line)", input_border_color_dark="var(--rl-line)",
+        slider_color="var(--rl-ppo)", slider_color_dark="var(--rl-ppo)",
+        button_primary_background_fill="var(--rl-ppo)", button_primary_background_fill_dark="var(--rl-ppo)",
+        button_primary_background_fill_hover="var(--rl-ppo)", button_primary_background_fill_hover_dark="var(--rl-ppo)",
+        button_primary_text_color="var(--rl-on-ppo)", button_primary_text_color_dark="var(--rl-on-ppo)",
+        button_primary_border_color="var(--rl-ppo)", button_primary_border_color_dark="var(--rl-ppo)",
+        button_secondary_background_fill="var(--rl-card)", button_secondary_background_fill_dark="var(--rl-card)",
+        button_secondary_text_color="var(--rl-ink)", button_secondary_text_color_dark="var(--rl-ink)",
+        button_secondary_border_color="var(--rl-line)", button_secondary_border_color_dark="var(--rl-line)",
+        button_border_width="1px", button_border_width_dark="1px", button_large_radius="9px", button_medium_radius="9px", block_shadow="none", block_shadow_dark="none",
+    )  # fmt: skip

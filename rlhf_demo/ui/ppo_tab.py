@@ -1,0 +1,154 @@
+"""The PPO tab: choose what to train against what, start it, and watch it live."""
+
+from typing import Any
+
+import gradio as gr
+
+from rlhf_demo.config import PPO_PRESETS, PPOConfig
+from rlhf_demo.ui import charts, forms
+from rlhf_demo.ui.board import Board
+from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
+
+LEAD = (
+    "Here the policy learns: it writes texts, the reward model scores them, and PPO (proximal policy "
+    "optimisation, Schulman et al. 2017) makes what scored well likelier, in small steps. The KL penalty keeps it "
+    "near the base, because a reward model that is only pleased is easily fooled."
+)
+OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
+"""The settings that matter; the others are folded away."""
+FOLDED = (
+    "batch_size", "minibatch_size", "ppo_epochs", "max_new_tokens", "temperature", "lora_rank", "warmup_steps",
+    "kl_budget", "missing_eos_penalty", "clip_range", "value_clip_range", "value_coef", "entropy_coef",
+    "gamma", "gae_lambda", "max_grad_norm", "samples_every", "checkpoint_every", "dtype",
+)  # fmt: skip
+NAMES = OPEN + FOLDED
+
+
+class PPOTab:
+    """The tab's form and its handlers."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+
+    def build(self, demo: gr.Blocks) -> None:
+        """Lay the tab out inside the Blocks that is open."""
+        gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
+        with gr.Column(elem_classes="rl-form"):
+            with gr.Row():
+                self.policy = gr.Dropdown(
+                    label="Policy", info="the model that writes and learns", scale=3
+                )
+                self.reward = gr.Dropdown(label="Reward", info="what scores its texts", scale=3)
+                self.preset = gr.Dropdown(
+                    choices=[(preset.label, name) for name, preset in PPO_PRESETS.items()],
+                    value="quick", label="Preset", info=PPO_PRESETS["quick"].shows, scale=3,
+                )  # fmt: skip
+                start = gr.Button("Start PPO", variant="primary", scale=1, min_width=130)
+            with gr.Accordion("Own settings", open=False):
+                with gr.Row():
+                    open_fields = forms.fields(PPOConfig, OPEN)
+                with gr.Accordion("All the others", open=False):
+                    with gr.Row():
+                        title = gr.Textbox(
+                            label="name",
+                            info="what the run is called in the lists",
+                            max_lines=1,
+                            max_length=60,
+                        )
+                        label = gr.Textbox(
+                            label="label",
+                            info="where the reward is a classifier from the Hub: whose logit is the score",
+                            max_lines=1,
+                        )
+                        folded_fields = forms.fields(PPOConfig, FOLDED)
+        self.fields = open_fields + folded_fields
+        notice = part("notice", [])
+        secret = secret_input()
+        board = Board(self.shared.jobs)
+        part(
+            "board",
+            [board.board_rows, board.board_samples, board.stop_job, board.resume_job],
+            value=charts.PPO,
+        )
+        start.click(
+            self.start, [self.policy, self.reward, title, label, *self.fields, secret], notice,
+            js=SECRET, api_visibility="private", show_progress="hidden", queue=False,
+        )  # fmt: skip
+        self.preset.change(
+            self.take_preset, self.preset, [self.preset, self.policy, *self.fields],
+            api_visibility="private", queue=False, show_progress="hidden",
+        )  # fmt: skip
+        demo.load(
+            self.lists, None, [self.policy, self.reward, self.preset],
+            api_visibility="private", queue=False, show_progress="hidden",
+        )  # fmt: skip
+
+    def lists(self) -> list[Any]:
+        """Fill the lists as they are now; GPT-2 comes first where there is a GPU."""
+        choices = self.shared.choices
+        custom = not self.shared.settings.public
+        preset = "gpt2" if self.shared.shelf.device.type == "cuda" and _cached("gpt2") else "quick"
+        return [
+            gr.update(choices=choices.policies(), value="gpt2-mini", allow_custom_value=custom),
+            gr.update(choices=choices.rewards(), value="reward-mini", allow_custom_value=custom),
+            gr.update(value=preset),
+        ]
+
+    def take_preset(self, name: str) -> list[Any]:
+        """Put a preset's options into the fields."""
+        preset = PPO_PRESETS[name]
+        values = PPOConfig(**preset.options).to_dict()
+        policy = values["policy"]
+        return [gr.update(info=preset.shows), policy, *(values[field] for field in NAMES)]
+
+    def start(self, policy: str, reward: str, title: str, label: str, *rest: Any) -> dict[str, str]:
+        """Queue a run with the form's settings."""
+        *values, secret = rest
+        return started(
+            "ppo",
+            lambda: self.enqueue(
+                policy, reward, title, label, forms.options(PPOConfig, NAMES, tuple(values)), secret
+            ),
+        )
+
+    def enqueue(
+        self,
+        policy: str,
+        reward: str,
+        title: str,
+        label: str,
+        options: dict[str, Any],
+        secret: str,
+        after: str | None = None,
+    ) -> str:
+        """Check everything that a visitor named, and queue the run.
+
+        Raises:
+            DemoError: an id is in no list, an option is out of range, or the queue is full.
+        """
+        choices = self.shared.choices
+        config = PPOConfig(
+            policy=choices.policy(policy),
+            reward=choices.reward(reward),
+            label=label or None,
+            **options,
+        )
+        return self.shared.jobs.start(
+            "ppo", config, title=title or _title(policy, config), secret=secret, after=after
+        )
+
+
+def _title(policy: str, config: PPOConfig) -> str:
+    values = config.to_dict()
+    for preset in PPO_PRESETS.values():
+        wanted = PPOConfig(**preset.options).to_dict()
+        if all(values[name] == wanted[name] for name in NAMES if name != "seed"):
+            return f"{policy}, {preset.label}"
+    return f"{policy}, own settings"
+
+
+def _cached(name: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415
+
+    return isinstance(try_to_load_from_cache(name, "config.json"), str)

@@ -1,0 +1,200 @@
+"""The reward-model tab: choose preference pairs, look at them, train on them, and doubt the result."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from rlhf_demo.config import RewardConfig
+from rlhf_demo.contributions import contributions
+from rlhf_demo.errors import ConfigError, DemoError
+from rlhf_demo.files import read_json
+from rlhf_demo.models import RewardModel
+from rlhf_demo.preferences import load_pairs
+from rlhf_demo.ui import charts, forms
+from rlhf_demo.ui.board import Board
+from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
+
+LEAD = (
+    "Here a small model learns which of two texts was preferred, from pairs that somebody judged. What it learned is "
+    "one number for any text, its score, and PPO will make texts that score high: so see below how far to trust it."
+)
+OPEN = ("train_pairs", "epochs", "learning_rate")
+FOLDED = ("batch_size", "lora_rank", "warmup_steps", "seed", "dtype")
+NAMES = OPEN + FOLDED
+PREVIEWED = 10
+MOST_CHARACTERS = 2000
+"""Longest text that is scored token by token."""
+
+
+class RewardTab:
+    """The tab's form and its handlers."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+
+    def build(self, demo: gr.Blocks) -> None:
+        """Lay the tab out inside the Blocks that is open."""
+        gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
+        with gr.Column(elem_classes="rl-form"):
+            with gr.Row():
+                model = gr.Dropdown(
+                    label="Base", info="the model that gets a scoring head", scale=3
+                )
+                data = gr.Dropdown(
+                    label="Pairs", info="who judged them is what the model will learn", scale=3
+                )
+                upload = gr.UploadButton(
+                    "Upload own pairs", scale=1, min_width=150, elem_classes="rl-low",
+                    file_types=[".jsonl", ".json", ".csv", ".parquet", ".gz"],
+                )  # fmt: skip
+                start = gr.Button(
+                    "Train the reward model", variant="primary", scale=1, min_width=210
+                )
+            with gr.Accordion("Own settings", open=False):
+                with gr.Row():
+                    open_fields = forms.fields(RewardConfig, OPEN)
+                with gr.Accordion("All the others", open=False), gr.Row():
+                    title = gr.Textbox(
+                        label="name",
+                        info="what the run is called in the lists",
+                        max_lines=1,
+                        max_length=60,
+                    )
+                    folded_fields = forms.fields(RewardConfig, FOLDED)
+        notice = part("notice", [])
+        secret = secret_input()
+        preview = part("preview", [], value=self.preview("shipped"))
+        board = Board(self.shared.jobs)
+        part(
+            "board",
+            [board.board_rows, board.board_samples, board.stop_job, board.resume_job],
+            value=charts.REWARD,
+        )
+        part("honesty", [self.reward_report])
+        part("scoring", [self.scorers, self.score_text])
+        start.click(
+            self.start, [model, data, title, *open_fields, *folded_fields, secret], notice,
+            js=SECRET, api_visibility="private", show_progress="hidden", queue=False,
+        )  # fmt: skip
+        data.change(
+            self.preview,
+            data,
+            preview,
+            api_visibility="private",
+            queue=False,
+            show_progress="hidden",
+        )
+        upload.upload(
+            self.take_upload, upload, [data, preview],
+            api_visibility="private", show_progress="hidden",
+        )  # fmt: skip
+        demo.load(
+            self.lists,
+            None,
+            [model, data],
+            api_visibility="private",
+            queue=False,
+            show_progress="hidden",
+        )
+
+    def lists(self) -> list[Any]:
+        """Fill the lists as they are now."""
+        choices, custom = self.shared.choices, not self.shared.settings.public
+        return [
+            gr.update(choices=choices.policies(), value="gpt2-mini", allow_custom_value=custom),
+            gr.update(choices=choices.data(), value="shipped", allow_custom_value=custom),
+        ]
+
+    def preview(self, data: str) -> dict[str, Any]:
+        """Show ten pairs, evenly spaced, and what was dropped and why."""
+        return self._told(lambda: self.shared.choices.pairs(data))
+
+    def take_upload(self, path: str | None) -> list[Any]:
+        """Keep an uploaded file, list it, and show its pairs."""
+        if path is None:
+            return [gr.skip(), gr.skip()]
+        found: list[str] = []
+
+        def keep() -> str:
+            found.append(self.shared.choices.keep_upload(path))
+            return self.shared.choices.pairs(found[0])
+
+        told = self._told(keep)
+        if "error" in told:
+            return [gr.skip(), told]
+        return [gr.update(choices=self.shared.choices.data(), value=found[0]), told]
+
+    def _told(self, name: Callable[[], str]) -> dict[str, Any]:
+        try:
+            pairs = load_pairs(name())
+        except DemoError as error:
+            return {"error": str(error)}
+        step = max(1, len(pairs) // PREVIEWED)
+        shown = pairs.select(list(range(0, len(pairs), step))[:PREVIEWED])
+        return {
+            "count": len(pairs),
+            "dropped": pairs.dropped,
+            "pairs": [
+                {"prompt": prompt[-400:], "chosen": chosen[:600], "rejected": rejected[:600]}
+                for prompt, chosen, rejected in zip(
+                    shown.prompts, shown.chosen, shown.rejected, strict=True
+                )
+            ],
+        }
+
+    def start(self, model: str, data: str, title: str, *rest: Any) -> dict[str, str]:
+        """Queue a run with the form's settings."""
+        *values, secret = rest
+        return started(
+            "reward",
+            lambda: self.enqueue(
+                model, data, title, forms.options(RewardConfig, NAMES, tuple(values)), secret
+            ),
+        )
+
+    def enqueue(
+        self, model: str, data: str, title: str, options: dict[str, Any], secret: str
+    ) -> str:
+        """Check everything that a visitor named, and queue the run.
+
+        Raises:
+            DemoError: an id is in no list, an option is out of range, or the queue is full.
+        """
+        choices = self.shared.choices
+        config = RewardConfig(model=choices.policy(model), data=choices.pairs(data), **options)
+        return self.shared.jobs.start(
+            "reward", config, title=title or f"{model} on {data} pairs", secret=secret
+        )
+
+    # -- what the parts ask ------------------------------------------------------------------------
+
+    def reward_report(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return a finished run's held-out report."""
+        path = self.shared.jobs.find(str(request["run"])).folder / "report.json"
+        return {"report": read_json(path) if path.is_file() else None}
+
+    def scorers(self, request: Any) -> dict[str, Any]:
+        """List what can score a text token by token: everything but rules."""
+        return {"scorers": [one for one in self.shared.choices.rewards() if one[1] != "longer"]}
+
+    def score_text(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Score any text, and say what each token added to the score."""
+        text = str(request["text"])
+        if not text.strip():
+            raise ConfigError("the text is empty: type a sentence to score")
+        if len(text) > MOST_CHARACTERS:
+            raise ConfigError(
+                f"the text has {len(text):,} characters: give at most {MOST_CHARACTERS:,}"
+            )
+        name = self.shared.choices.reward(str(request["scorer"]))
+        with self.shared.turn:
+            scorer = self.shared.shelf.scorer(name)
+            if not isinstance(scorer, RewardModel):
+                raise ConfigError(f"{name} is a rule and reads no tokens: choose a model")
+            tokens = contributions(scorer, text)
+        return {
+            "tokens": [one | {"score_so_far": one["score"]} for one in tokens],
+            "score": tokens[-1]["score"],
+        }

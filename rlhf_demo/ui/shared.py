@@ -1,0 +1,69 @@
+"""What all tabs share: settings, jobs, the lists to choose from, and the models in memory."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import gradio as gr
+
+from rlhf_demo.errors import DemoError
+from rlhf_demo.jobs import Jobs, Limits
+from rlhf_demo.locate import CHECKPOINTS
+from rlhf_demo.models import pick_device, pick_dtype
+from rlhf_demo.shelf import Shelf
+from rlhf_demo.ui import space
+from rlhf_demo.ui.choices import Choices
+from rlhf_demo.ui.settings import Settings
+
+EXAMPLES = CHECKPOINTS / "examples"
+SECRET = "(...a) => [...a.slice(0, -1), rlhf.secret()]"
+"""JavaScript that puts the visitor's secret in the place of a handler's last input."""
+
+
+@dataclass
+class Shared:
+    """The stores behind the page; one for each app.
+
+    Attributes:
+        turn: held by whoever computes with a model, so that visitors wait for each other instead of
+            slowing each other down.
+    """
+
+    settings: Settings
+    jobs: Jobs
+    choices: Choices
+    shelf: Shelf
+    turn: threading.Lock
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Shared":
+        """Open the folder of runs and start its queue."""
+        settings.runs.mkdir(parents=True, exist_ok=True)
+        jobs = Jobs(
+            settings.runs,
+            examples=EXAMPLES,
+            at_once=settings.jobs_at_once,
+            limits=Limits(
+                most_steps=settings.most_steps,
+                most_minutes=settings.most_minutes,
+                most_waiting=settings.most_waiting,
+            ),
+            instructor_password=settings.password,
+            public=settings.public,
+        )
+        device = pick_device(space.app_device())
+        shelf = Shelf(device, pick_dtype(device, "auto"))
+        return cls(settings, jobs, Choices(settings, jobs), shelf, threading.Lock())
+
+
+def secret_input() -> gr.Textbox:
+    """Make the unseen input whose value the browser fills in (see SECRET)."""
+    return gr.Textbox(visible=False)
+
+
+def started(kind: str, make: Callable[[], str]) -> dict[str, str]:
+    """Start something and return what the notice under its button shows: the run, or why not."""
+    try:
+        return {"kind": kind, "run": make()}
+    except DemoError as error:
+        return {"error": str(error)}

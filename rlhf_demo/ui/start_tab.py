@@ -1,0 +1,57 @@
+"""The Start tab: the loop as a picture that shows where you are, and one button for the whole lesson."""
+
+from typing import Any
+
+import gradio as gr
+
+from rlhf_demo.config import PPOConfig, RewardConfig
+from rlhf_demo.errors import ConfigError
+from rlhf_demo.files import read_json
+from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.shared import EXAMPLES, Shared
+
+SHOWN = 3
+"""Prompts of the shipped comparison that are shown."""
+
+
+class StartTab:
+    """The tab's one part and its server functions."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+
+    def build(self, demo: gr.Blocks) -> None:
+        """Lay the tab out inside the Blocks that is open."""
+        part("lesson", [self.start_lesson, self.lesson_state], value={"example": example()})
+
+    def start_lesson(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Queue the two trainings of the lesson: a reward model, and PPO that follows it.
+
+        Raises:
+            DemoError: no secret is given, or the queue is full.
+        """
+        secret, jobs, choices = (
+            str(request.get("secret") or ""),
+            self.shared.jobs,
+            self.shared.choices,
+        )
+        if not secret:
+            raise ConfigError("this request has no secret: reload the page")
+        reward = jobs.start(
+            "reward", RewardConfig(), title="The lesson's reward model", secret=secret
+        )
+        config = PPOConfig(reward=choices.path(jobs.find(reward).folder))
+        ppo = jobs.start("ppo", config, title="The lesson's PPO", secret=secret, after=reward)
+        return {"reward": reward, "ppo": ppo}
+
+    def lesson_state(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Say how the two runs of a lesson stand."""
+        wanted = [str(request["reward"]), str(request["ppo"])]
+        rows = {row["id"]: row for row in self.shared.jobs.overview()}
+        return {"runs": [rows.get(one) for one in wanted]}
+
+
+def example() -> list[dict[str, Any]]:
+    """Return what base and PPO model of the shipped example wrote to the same prompts."""
+    path = EXAMPLES / "compare.json"
+    return read_json(path)["rows"][:SHOWN] if path.is_file() else []

@@ -1,0 +1,159 @@
+// The live board of one run: where it stands, what it means, the curves, and the texts of that step.
+(() => {
+  const { h } = rlhf;
+
+  const figure = (color) => {
+    const value = h("b", { style: { color: color ? `var(--rl-${color})` : null } }, "\u2013");
+    const meaning = h("span", {}, "\u00A0");
+    return { box: h("div", { class: "rl-figure" }, value, meaning), set: (text, words) => (rlhf.say(value, text), rlhf.say(meaning, words)) };
+  };
+
+  // kind: "ppo" or "reward"; specs: the charts, as charts.py declares them.
+  rlhf.board = ({ element, props, server }) => {
+    const { kind, charts, small, folded } = props.value;
+    const root = element.querySelector(".rl-board");
+    const picker = h("select", { "aria-label": "Run shown", onchange: () => rlhf.showRun(picker.value, kind, false) });
+    const title = h("span", { class: "rl-run-title" });
+    const badge = h("span", { class: "rl-badge" });
+    const figures = kind === "ppo" ? [figure("score"), figure("kl"), figure(null)] : [figure("score"), figure("base"), figure(null)];
+    const bar = h("i");
+    const progress = h("div", { class: "rl-bar", role: "progressbar", "aria-label": "Progress", "aria-valuemin": 0, "aria-valuemax": 100 }, bar);
+    const stop = h("button", { class: "rl-button", type: "button" }, "Stop");
+    const resume = h("button", { class: "rl-button", type: "button" }, "Resume");
+    const next = h("button", { class: "rl-button rl-main", type: "button" }, kind === "ppo" ? "Compare now" : "Use it in PPO");
+    const problem = h("p", { hidden: true });
+    const story = h("p", { class: "rl-story", "aria-live": "polite" });
+    const cards = charts.map((spec) => rlhf.chartCard({ ...spec, height: 200, head: true }));
+    const smalls = small.map((spec) => rlhf.chartCard({ ...spec, height: 44, small: true }));
+    const foldedCards = folded.map((spec) => rlhf.chartCard({ ...spec, height: 150 }));
+    const samples = kind === "ppo" ? rlhf.samples(server) : null;
+    const log = h("pre", { class: "rl-log" });
+    const fold = h("details", { class: "rl-fold" },
+      h("summary", {}, kind === "ppo" ? "Losses and the rest" : "The rest"),
+      kind === "ppo" ? h("p", { class: "rl-soft" }, "These need not fall: each step samples new texts, so the losses are measured on a moving target. Score and KL say how it goes.") : null,
+      h("div", { class: "rl-grid-3" }, foldedCards.map((one) => one.card)));
+    const repeat = h("details", { class: "rl-fold" }, h("summary", {}, "The command that repeats this run, and its log"), h("code", { class: "rl-command" }), log);
+    rlhf.fill(root,
+      h("div", { class: "rl-run-line" }, h("label", {}, "Run ", picker), badge, title),
+      h("div", { class: "rl-head" }, figures.map((one) => one.box), progress, stop, resume, next),
+      problem, story,
+      h("div", { class: samples ? "rl-grid" : "rl-grid-1" },
+        h("div", {}, h("div", { class: kind === "reward" ? "rl-grid-3" : "" }, cards.map((one) => one.card)), smalls.length ? h("div", { class: "rl-small" }, smalls.map((one) => one.card)) : null),
+        samples ? samples.card : null),
+      foldedCards.length ? fold : null, repeat,
+    );
+
+    const all = [...cards, ...smalls];
+    const allSpecs = [...charts, ...small];
+    let run = null, created = null, since = -1, columns = {}, shownLines = "";
+
+    const reset = () => {
+      since = -1;
+      columns = {};
+      shownLines = "";
+      [...all, ...(fold.open ? foldedCards : [])].forEach((one, index) => one.chart.replace(one.chart.spec.series.map(() => ({ x: [], y: [] }))));
+      if (samples) samples.reset();
+    };
+
+    const seriesOf = (spec) => spec.series.map((one) => ({ x: columns.step || [], y: columns[one.key] || [] }));
+
+    const extend = (cardsNow, specs, fresh) =>
+      cardsNow.forEach((one, index) => {
+        one.chart.extend(specs[index].series.map((s) => known(fresh.step, fresh[s.key] || [])));
+        const last = (columns[specs[index].series[0].key] || []).filter((v) => v !== null).at(-1);
+        if (one.chart.spec.small) rlhf.fill(one.value, h("b", {}, valueText(specs[index], last)), " ", specs[index].unit || "");
+      });
+    // Some figures stand in some rows only.
+    const known = (steps, values) => {
+      const kept = steps.map((step, i) => [step, values[i]]).filter(([, value]) => value !== null && value !== undefined);
+      return [kept.map(([step]) => step), kept.map(([, value]) => value)];
+    };
+    const valueText = (spec, value) => (spec.percent ? rlhf.percent(value) : rlhf.number(value, spec.digits ?? 2));
+
+    fold.addEventListener("toggle", () => {
+      if (fold.open) foldedCards.forEach((one, i) => one.chart.replace(folded[i].series.map((s) => {
+        const [x, y] = known(columns.step || [], columns[s.key] || []);
+        return { x, y };
+      })));
+    });
+
+    const setLines = (lines, total) => {
+      const key = JSON.stringify([lines, total]);
+      if (key === shownLines) return;
+      shownLines = key;
+      charts.forEach((spec, i) => {
+        const chart = cards[i].chart;
+        chart.spec.lines = lines[spec.key] || [];
+        chart.spec.xRange = total ? [0, total] : undefined;
+        chart.draw();
+      });
+    };
+
+    const poller = rlhf.poll(element, 1000, async () => {
+      const wanted = (rlhf.wanted || {})[kind] || (runIs(rlhf.address().run, kind) ? rlhf.address().run : "");
+      const answer = await server.board_rows({ kind, run: wanted, since, created, secret: rlhf.secret() });
+      if (answer.error) {
+        rlhf.problem(problem, answer.error);
+        if (rlhf.wanted) delete rlhf.wanted[kind];
+        if (rlhf.address().run === wanted) rlhf.setAddress({ run: null });
+        return;
+      }
+      if (answer.run.id !== run || answer.created !== created) {
+        run = answer.run.id;
+        created = answer.created;
+        reset();
+        rlhf.problem(problem, "");
+        if (answer.since >= 0) return poller.now();
+      }
+      const fresh = answer.columns;
+      for (const [name, values] of Object.entries(fresh)) columns[name] = [...(columns[name] || []), ...values];
+      if (fresh.step && fresh.step.length) since = fresh.step.at(-1);
+      setLines(answer.lines, answer.run.total_steps);
+      if (fresh.step && fresh.step.length) {
+        extend(all, allSpecs, fresh);
+        if (fold.open) extend(foldedCards, folded, fresh);
+      }
+      show(answer);
+    });
+    const runIs = (id, wantedKind) => id && id.startsWith(wantedKind);
+    window.addEventListener("rlhf:run", (event) => event.detail.kind === kind && poller.now());
+
+    const show = (answer) => {
+      const { run: now } = answer;
+      drawPicker(answer.runs, now.id);
+      rlhf.say(title, now.example ? "A finished example, really trained, shipped with this page." : now.message || "");
+      badge.dataset.state = now.status;
+      rlhf.say(badge, now.status === "queued" ? `waiting, place ${now.place ?? 1}` : now.example ? "example" : now.status);
+      answer.figures.forEach(([value, words], i) => figures[i].set(value, words));
+      const share = now.total_steps ? Math.min(1, now.step / now.total_steps) : 0;
+      bar.style.width = `${100 * share}%`;
+      progress.setAttribute("aria-valuenow", Math.round(100 * share));
+      stop.hidden = !(now.mine && (now.status === "running" || now.status === "queued"));
+      resume.hidden = !(now.mine && (now.status === "stopped" || now.status === "failed") && !now.example);
+      next.hidden = !answer.has_model;
+      rlhf.fill(story, answer.story.what, " ", h("em", {}, answer.story.try));
+      story.dataset.level = answer.story.level;
+      rlhf.say(repeat.querySelector("code"), now.command || "");
+      rlhf.say(log, answer.log || "");
+      if (samples) samples.update(now, answer.sample_steps);
+      window.dispatchEvent(new CustomEvent("rlhf:board", { detail: { kind, run: now } }));
+    };
+
+    const drawPicker = (runs, id) => {
+      const key = JSON.stringify(runs);
+      if (picker.dataset.key !== key) {
+        picker.dataset.key = key;
+        rlhf.fill(picker, runs.map((one) => h("option", { value: one.id }, one.label)));
+      }
+      if (document.activeElement !== picker) picker.value = id;
+    };
+
+    const change = async (name) => (await rlhf.call(problem, server[name]({ run, secret: rlhf.secret() }))) && poller.now();
+    stop.onclick = () => (rlhf.say(stop, "Stopping"), change("stop_job").then(() => rlhf.say(stop, "Stop")));
+    resume.onclick = () => change("resume_job");
+    next.onclick = () => {
+      window.dispatchEvent(new CustomEvent("rlhf:use", { detail: { kind, run } }));
+      rlhf.openTab(kind === "ppo" ? "compare" : "ppo");
+    };
+  };
+})();

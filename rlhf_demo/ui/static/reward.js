@@ -1,0 +1,126 @@
+// The reward-model tab's own parts: pairs before training, the honesty panel, and a text's score by token.
+(() => {
+  const { h } = rlhf;
+
+  rlhf.preview = ({ element, props, watch }) => {
+    const root = element.querySelector(".rl-preview");
+    const draw = () => {
+      const { error, count, dropped, pairs } = props.value || {};
+      if (error) return rlhf.fill(root, h("p", { class: "rl-problem", role: "alert" }, error));
+      if (!pairs) return;
+      const out = Object.entries(dropped).map(([reason, n]) => `${n} ${reason}`).join(", ");
+      rlhf.fill(root, h("details", { class: "rl-fold" },
+        h("summary", {}, `See ten of the ${count.toLocaleString("en")} pairs`, h("span", {}, out ? `; dropped: ${out}` : "; none was dropped")),
+        h("div", { class: "rl-pairs" }, pairs.map((pair) => h("article", {},
+          h("p", { class: "rl-prompt" }, pair.prompt),
+          h("p", {}, h("span", { class: "rl-chip rl-up" }, "preferred"), " ", pair.chosen),
+          h("p", {}, h("span", { class: "rl-chip" }, "rejected"), " ", pair.rejected))))));
+    };
+    watch("value", draw);
+    draw();
+  };
+
+  // -- how far to trust it --------------------------------------------------------------------------
+
+  rlhf.honesty = ({ element, server }) => {
+    const root = element.querySelector(".rl-honesty");
+    const accuracy = rlhf.chartCard({
+      title: "Right on held-out pairs", subtitle: "share in the rater's order, with its 95% interval", height: 230, hovermode: "closest",
+      xRange: [0, 1.05], xFormat: ".0%", left: 104,
+      series: [{ color: "score", type: "bar", orientation: "h" }],
+    });
+    const reliability = rlhf.chartCard({
+      title: "Does it know how sure it is?", subtitle: "how often it is right, over how sure it says it is", height: 230, hovermode: "closest",
+      xRange: [0.48, 1.02], yRange: [0.3, 1.05], xTitle: "says it is right with this probability", xFormat: ".0%", yFormat: ".0%",
+      series: [{ color: "soft", dash: "dot", name: "honest" }, { color: "score", mode: "lines+markers", name: "it" }],
+    });
+    const margins = rlhf.chartCard({
+      title: "Close calls are harder", subtitle: "accuracy by how sure the rater was", height: 230, hovermode: "closest", yRange: [0, 1.08], yFormat: ".0%",
+      series: [{ color: "score", type: "bar" }],
+    });
+    const worst = h("div", {});
+    const empty = h("p", { class: "rl-soft" }, "The report follows when the run is finished.");
+    const panel = h("div", {},
+      h("div", { class: "rl-grid-3" }, accuracy.card, reliability.card, margins.card),
+      h("details", { class: "rl-fold" }, h("summary", {}, "The pairs it gets most wrong"), worst));
+    rlhf.fill(root, h("h2", { class: "rl-h2" }, "How far to trust it"), empty, panel);
+
+    const draw = (report) => {
+      empty.hidden = !!report;
+      panel.hidden = !report;
+      if (!report) return;
+      const names = ["reward model", "the longer one", "a coin"];
+      const shares = [report.accuracy, report.baseline_longer, 0.5];
+      accuracy.chart.replace([{
+        x: shares.slice().reverse(), y: names.slice().reverse(), hover: "%{x:.1%}<extra></extra>",
+        text: shares.map((one) => rlhf.percent(one)).reverse(), textposition: "inside", width: 0.6, colors: ["soft", "soft", "score"],
+        error: { type: "data", symmetric: false, array: [0, 0, report.accuracy_high - report.accuracy], arrayminus: [0, 0, report.accuracy - report.accuracy_low] },
+      }]);
+      const bins = report.reliability;
+      reliability.chart.replace([
+        { x: [0.5, 1], y: [0.5, 1], hover: "<extra></extra>" },
+        { x: bins.map((b) => b.predicted), y: bins.map((b) => b.observed), hover: "says %{x:.0%}, is right %{y:.0%}<extra></extra>", size: 9 },
+      ]);
+      const quarters = report.margin_quartiles;
+      margins.card.hidden = !quarters.length;
+      const names4 = ["closest", "close", "clear", "clearest"];
+      margins.chart.replace([{
+        x: quarters.map((_, i) => names4[i]), y: quarters.map((q) => q.accuracy), text: quarters.map((q) => rlhf.percent(q.accuracy)),
+        hover: "%{y:.1%}<extra></extra>", textposition: "inside",
+      }]);
+      rlhf.fill(worst, report.most_wrong.map((pair) => h("article", { class: "rl-sample" },
+        h("span", { class: "rl-chip rl-down", title: "its score of the preferred text less that of the rejected one" }, rlhf.signed(pair.margin, 1)),
+        h("p", { class: "rl-prompt" }, pair.prompt),
+        h("p", {}, h("span", { class: "rl-soft" }, "the rater preferred "), pair.chosen),
+        h("p", {}, h("span", { class: "rl-soft" }, "it preferred "), pair.rejected))));
+    };
+
+    let shown = null;
+    window.addEventListener("rlhf:board", async ({ detail: { kind, run } }) => {
+      const key = `${run.id} ${run.status}`;
+      if (kind !== "reward" || key === shown) return;
+      shown = key;
+      const answer = await server.reward_report({ run: run.id });
+      if (!answer.error) draw(answer.report);
+    });
+  };
+
+  // -- any text, token by token -----------------------------------------------------------------------
+
+  rlhf.scoring = ({ element, server }) => {
+    const root = element.querySelector(".rl-scoring");
+    const pick = h("select", { "aria-label": "Score with" });
+    const text = h("input", { type: "text", class: "rl-wide", maxlength: 2000, "aria-label": "Text to score", value: "This film is not a masterpiece, but I loved every minute of it." });
+    const go = h("button", { class: "rl-button", type: "submit" }, "Score it");
+    const score = h("b", { class: "rl-big-score" }, "\u2013");
+    const out = h("p", { class: "rl-scored" }, "\u00A0");
+    const problem = h("p", { hidden: true });
+    const form = h("form", { class: "rl-inline" }, text, h("label", {}, "with ", pick), go);
+    rlhf.fill(root, h("section", { class: "rl-card" },
+      h("h3", {}, "Score any text ", h("span", {}, "each token's contribution: the score up to and with it, less the score before it; they add up to the score")),
+      form, problem, h("div", { class: "rl-score-line" }, score, out), rlhf.legend("contribution")));
+
+    const lists = async () => {
+      const answer = await rlhf.call(problem, server.scorers(0));
+      if (!answer) return;
+      const key = JSON.stringify(answer.scorers);
+      if (pick.dataset.key === key) return;
+      const before = pick.value;
+      pick.dataset.key = key;
+      rlhf.fill(pick, answer.scorers.map(([label, id]) => h("option", { value: id }, label)));
+      if (before) pick.value = before;
+    };
+    const ask = async () => {
+      go.disabled = true;
+      const answer = await rlhf.call(problem, server.score_text({ text: text.value, scorer: pick.value }));
+      go.disabled = false;
+      if (!answer) return;
+      rlhf.say(score, rlhf.signed(answer.score));
+      rlhf.fill(out, rlhf.tokenText(answer.tokens.map((one) => ({ ...one, piece: one.piece || "" })), "contribution", { label: "scored text" }));
+    };
+    form.addEventListener("submit", (event) => (event.preventDefault(), ask()));
+    window.addEventListener("rlhf:tab", (event) => event.detail === "reward model" && lists());
+    window.addEventListener("rlhf:board", ({ detail: { kind, run } }) => kind === "reward" && run.status === "finished" && lists());
+    lists().then(() => element.offsetParent !== null && ask());
+  };
+})();

@@ -1,0 +1,62 @@
+// What the policy wrote at a step, token by token; a slider goes back to any step whose texts were kept.
+(() => {
+  const { h } = rlhf;
+  const BY = ["kl", "advantage", "value", "logprob"];
+
+  rlhf.samples = (server) => {
+    const heading = h("h3", {});
+    const slider = h("input", { type: "range", min: 0, max: 0, value: 0, "aria-label": "Step whose texts are shown" });
+    const by = h("select", { "aria-label": "Colour tokens by" }, BY.map((one) => h("option", { value: one }, rlhf.colourings[one].label)));
+    const list = h("div", { class: "rl-sample-list" });
+    const legend = h("div", {});
+    const card = h("section", { class: "rl-card rl-samples", "aria-label": "Texts of a step" },
+      heading,
+      h("div", { class: "rl-scrub" }, h("span", {}, "first"), slider, h("span", {}, "now")),
+      h("label", { class: "rl-by" }, "Colour by ", by), legend, h("p", { class: "rl-legend" }, h("span", { class: "rl-clipped" }, "dotted"), "the clip stopped this token\u2019s update"), list);
+    let run = null, steps = [], follow = true, shown = null, rows = [];
+
+    const draw = () => {
+      rlhf.fill(legend, rlhf.legend(by.value));
+      rlhf.fill(list, rows.map((row) => h("article", { class: "rl-sample" },
+        h("span", { class: `rl-chip ${row.score >= 0 ? "rl-up" : "rl-down"}`, title: "score of this response, reward units" }, rlhf.signed(row.score, 1)),
+        h("p", { class: "rl-prompt" }, row.prompt),
+        h("p", {}, rlhf.tokenText(rlhf.tokensOf(row), by.value, { label: "response" })))));
+    };
+    const load = async (step) => {
+      if (step === undefined || step === shown) return;
+      shown = step;
+      const answer = await server.board_samples({ run, step });
+      if (answer.error || answer.step !== shown) return;
+      rows = answer.rows;
+      draw();
+    };
+    const head = (total) => rlhf.fill(heading, steps.length ? `What it writes at step ${steps[slider.value]}` : "What it writes", " ", h("span", {}, steps.length ? `of ${total}` : "waiting for step 1"));
+    let total = 0;
+    slider.oninput = () => {
+      follow = Number(slider.value) === steps.length - 1;
+      head(total);
+      load(steps[slider.value]);
+    };
+    by.onchange = draw;
+    return {
+      card,
+      reset: () => {
+        steps = [];
+        rows = [];
+        shown = null;
+        follow = true;
+        rlhf.fill(list);
+      },
+      update: (now, sampleSteps) => {
+        run = now.id;
+        total = now.total_steps;
+        steps = sampleSteps;
+        slider.max = Math.max(0, steps.length - 1);
+        slider.disabled = steps.length < 2;
+        if (follow) slider.value = slider.max;
+        head(total);
+        load(steps[slider.value]);
+      },
+    };
+  };
+})();

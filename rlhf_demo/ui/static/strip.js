@@ -1,0 +1,59 @@
+// The header and the strip: where you are in the loop, what each stage has reached, and the way there.
+(() => {
+  const { h } = rlhf;
+
+  rlhf.strip = ({ element, server }) => {
+    rlhf.applySavedTheme();
+    const root = element.querySelector(".rl-top");
+    const nav = h("nav", { class: "rl-strip", "aria-label": "The loop" });
+    const theme = h("button", { class: "rl-button rl-quiet", type: "button", title: "Light or dark", "aria-label": "Switch between light and dark", onclick: rlhf.switchTheme }, "\u25D0");
+    const note = h("p", { class: "rl-note", hidden: true });
+    rlhf.fill(root,
+      h("header", {}, h("h1", {}, "RLHF, live"), h("p", {}, "Teach a small GPT-2 what people prefer, and watch it learn."), theme),
+      nav, note,
+    );
+    const buttons = new Map();
+    let current = (rlhf.address().tab || "start").toLowerCase();
+
+    const mark = () => {
+      for (const [tab, button] of buttons) button.toggleAttribute("aria-current", tab === current) || button.removeAttribute("aria-current");
+      const now = buttons.get(current);
+      if (now) now.setAttribute("aria-current", "page");
+    };
+
+    const draw = (stages) => {
+      for (const stage of stages) {
+        let button = buttons.get(stage.tab);
+        if (!button) {
+          button = h("button", { type: "button", onclick: () => rlhf.openTab(stage.tab) }, h("b", {}), h("small", {}));
+          buttons.set(stage.tab, button);
+          nav.append(button);
+        }
+        rlhf.say(button.querySelector("b"), stage.title);
+        rlhf.say(button.querySelector("small"), stage.line);
+        button.dataset.state = stage.state;
+      }
+      mark();
+    };
+
+    window.addEventListener("rlhf:tab", (event) => {
+      current = event.detail;
+      mark();
+    });
+    rlhf.stripPoll = rlhf.poll(element, 2000, async () => {
+      const answer = await server.strip_state(0);
+      draw(answer.stages);
+      rlhf.overview = answer;
+      note.hidden = !answer.note;
+      rlhf.say(note, answer.note || "");
+    });
+
+    // The address says which page, run or comparison to open.
+    const wanted = rlhf.address();
+    const open = (tries) => {
+      const tab = wanted.tab || (wanted.compare ? "compare" : wanted.run ? (wanted.run.startsWith("reward") ? "reward model" : "ppo") : "start");
+      if (!rlhf.openTab(tab) && tries) setTimeout(() => open(tries - 1), 50);
+    };
+    open(100);
+  };
+})();

@@ -1,0 +1,109 @@
+// A text with a colour behind each token, and its figures on hover, tap or arrow keys.
+(() => {
+  const { h } = rlhf;
+
+  // What tokens can be coloured by. `at` gives a share from -1 to 1 for how strongly to colour.
+  rlhf.colourings = {
+    kl: { label: "KL from the base", color: "kl", unit: "nats", full: 2, low: "as likely under the base", high: "2 nats likelier under this model" },
+    logprob: { label: "surprise", color: "soft", unit: "nats", full: 6, flip: true, low: "expected", high: "6 nats of surprise" },
+    value: { label: "value", color: "score", unit: "reward units", full: 1.5, both: true, low: "a low score expected", high: "a high score expected" },
+    score_so_far: { label: "score so far", color: "score", unit: "reward units", full: 1.5, both: true, low: "low", high: "high" },
+    contribution: { label: "contribution", color: "score", unit: "reward units", full: 0.6, both: true, low: "lowers the score", high: "raises it" },
+    advantage: { label: "advantage", color: "ppo", unit: "standard deviations", full: 2, both: true, low: "made rarer", high: "made likelier" },
+    reward: { label: "reward", color: "score", unit: "reward units", full: 1.5, both: true, low: "costs", high: "earns" },
+  };
+
+  const share = (by, value) => {
+    const spec = rlhf.colourings[by];
+    if (value === null || value === undefined) return 0;
+    const amount = Math.max(-1, Math.min(1, (spec.flip ? -value : value) / spec.full));
+    return spec.both ? amount : Math.max(0, amount);
+  };
+
+  const background = (by, value) => {
+    const amount = share(by, value);
+    if (Math.abs(amount) < 0.04) return "transparent";
+    const color = amount < 0 ? "below" : rlhf.colourings[by].color;
+    return `color-mix(in srgb, var(--rl-${color}) ${Math.round(Math.abs(amount) * 46)}%, transparent)`;
+  };
+
+  const NAMES = {
+    logprob: ["log-probability", "nats"], ref_logprob: ["under the base", "nats"], kl: ["KL", "nats"], value: ["value", ""],
+    advantage: ["advantage", ""], reward: ["reward", ""], return: ["return", ""], ratio: ["ratio after update", ""], score_so_far: ["score so far", ""],
+    contribution: ["contribution", ""],
+  };
+
+  let tip = null;
+  const showTip = (span, piece, figures, note) => {
+    tip = tip || document.body.appendChild(h("div", { class: "rl-tip", role: "status" }));
+    const rows = Object.entries(figures).filter(([name, value]) => NAMES[name] && value !== null && value !== undefined);
+    rlhf.fill(
+      tip,
+      h("b", {}, piece.trim() === "" ? "(blank)" : piece),
+      rows.map(([name, value]) => h("div", {}, h("span", {}, NAMES[name][0]), h("span", {}, `${rlhf.signed(value)} ${NAMES[name][1]}`))),
+      note ? h("p", {}, note) : null,
+    );
+    const box = span.getBoundingClientRect();
+    tip.hidden = false;
+    const width = tip.offsetWidth;
+    tip.style.left = `${Math.max(8, Math.min(box.left + box.width / 2 - width / 2, innerWidth - width - 8))}px`;
+    const above = box.top > tip.offsetHeight + 14;
+    tip.style.top = `${above ? box.top - tip.offsetHeight - 6 : box.bottom + 6}px`;
+  };
+  const hideTip = () => tip && (tip.hidden = true);
+  document.addEventListener("scroll", hideTip, true);
+  document.addEventListener("pointerdown", (event) => event.target.closest(".rl-token") || hideTip());
+
+  // tokens: [{piece, kl, logprob, ...}]; by: a key of colourings; parting: index to mark, or null.
+  rlhf.tokenText = (tokens, by, { parting = null, label = "tokens" } = {}) => {
+    const spans = tokens.map((token, index) =>
+      h("span", {
+        class: `rl-token${index === parting ? " rl-parting" : ""}${token.clipped ? " rl-clipped" : ""}`, "data-index": index,
+        style: { background: background(by, token[by]) },
+      }, token.piece.replace("<|endoftext|>", "\u25A0")),
+    );
+    const show = (index) => {
+      text.dataset.active = index;
+      spans.forEach((span, place) => span.classList.toggle("rl-token-active", place === index));
+      const token = tokens[index];
+      const note = index === parting ? "Here the two texts part." : token.clipped ? "The clip stopped this token's update." : null;
+      showTip(spans[index], token.piece.replace("<|endoftext|>", "end of text"), token, note);
+    };
+    const text = h("span", {
+      class: "rl-tokens", tabindex: 0, role: "group", "aria-label": `${label}; arrow keys show each token's figures`,
+      onpointerover: (event) => event.target.dataset.index !== undefined && show(Number(event.target.dataset.index)),
+      onpointerleave: (event) => event.pointerType === "mouse" && (hideTip(), spans.forEach((s) => s.classList.remove("rl-token-active"))),
+      onclick: (event) => event.target.dataset.index !== undefined && show(Number(event.target.dataset.index)),
+      onblur: () => (hideTip(), spans.forEach((s) => s.classList.remove("rl-token-active"))),
+      onkeydown: (event) => {
+        const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+        if (event.key === "Escape") hideTip();
+        if (!step || !spans.length) return;
+        event.preventDefault();
+        const now = text.dataset.active === undefined ? -1 : Number(text.dataset.active);
+        show(Math.max(0, Math.min(spans.length - 1, now + step)));
+      },
+    }, spans);
+    return text;
+  };
+
+  rlhf.legend = (by) => {
+    const spec = rlhf.colourings[by];
+    const from = spec.both ? "color-mix(in srgb, var(--rl-below) 46%, transparent)" : "transparent";
+    return h("p", { class: "rl-legend" },
+      h("span", {}, spec.low),
+      h("i", { style: { background: `linear-gradient(90deg, ${from}, ${spec.both ? "transparent, " : ""}color-mix(in srgb, var(--rl-${spec.color}) 46%, transparent))` } }),
+      h("span", {}, spec.high),
+    );
+  };
+
+  // Columns of figures by token, as the trainer writes them, turned into one object a token.
+  rlhf.tokensOf = (sample) =>
+    sample.token.map((piece, index) => {
+      const token = { piece };
+      for (const name of ["logprob", "ref_logprob", "kl", "reward", "value", "advantage", "return", "ratio", "clipped"]) {
+        if (sample[name]) token[name] = sample[name][index];
+      }
+      return token;
+    });
+})();

@@ -1,0 +1,85 @@
+"""What the strip on top of every page says: each stage of the loop, and how far it has come."""
+
+from typing import Any
+
+from rlhf_demo.files import read_json
+from rlhf_demo.jobs import Jobs
+from rlhf_demo.runs import Status
+from rlhf_demo.ui import space
+
+BUSY = (Status.RUNNING, Status.QUEUED)
+
+
+class Strip:
+    """The server function of the strip."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self.jobs = jobs
+
+    def strip_state(self, request: Any) -> dict[str, Any]:
+        """Return the stages with a line each, and a note about this machine where there is one."""
+        rows = self.jobs.overview()
+        busy = [row for row in rows if row["status"] in BUSY]
+        return {
+            "stages": [
+                _stage("start", "Start", "the whole loop", []),
+                _stage("reward model", "1 Reward model", self._reward_line(rows), busy, "reward"),
+                _stage("ppo", "2 PPO", _ppo_line(rows), busy, "ppo"),
+                _stage("compare", "3 Compare", "base against PPO", []),
+                _stage("runs", "Runs", _runs_line(rows), []),
+            ],
+            "note": space.note(),
+        }
+
+    def _reward_line(self, rows: list[dict[str, Any]]) -> str:
+        row = _newest(rows, "reward")
+        if row is None:
+            return "learns what people prefer"
+        if row["status"] in BUSY:
+            return _progress(row)
+        path = self.jobs.find(row["id"]).folder / "report.json"
+        if not path.is_file():
+            return row["status"]
+        report = read_json(path)
+        low, high = 100 * report["accuracy_low"], 100 * report["accuracy_high"]
+        return f"{100 * report['accuracy']:.0f}% right [{low:.0f}, {high:.0f}]"
+
+
+def _stage(
+    tab: str, title: str, line: str, busy: list[dict[str, Any]], kind: str = ""
+) -> dict[str, str]:
+    running = any(row["kind"] == kind and row["status"] == Status.RUNNING for row in busy)
+    return {"tab": tab, "title": title, "line": line, "state": "now" if running else "idle"}
+
+
+def _newest(rows: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:
+    """Return the run of this kind that runs, else the newest."""
+    found = [row for row in rows if row["kind"] == kind]
+    return next(
+        (row for row in found if row["status"] == Status.RUNNING), found[0] if found else None
+    )
+
+
+def _progress(row: dict[str, Any]) -> str:
+    if row["status"] == Status.QUEUED:
+        return f"waiting, place {row.get('place') or 1}"
+    return f"running, step {row['step'] or 0} of {row['total_steps'] or '?'}"
+
+
+def _ppo_line(rows: list[dict[str, Any]]) -> str:
+    row = _newest(rows, "ppo")
+    if row is None:
+        return "follows the reward model"
+    if row["status"] in BUSY:
+        return _progress(row)
+    score, kl = row["figures"].get("objective/score"), row["figures"].get("objective/kl")
+    if score is None:
+        return row["status"]
+    return f"score {score:+.1f} at {kl:.1f} nats".replace("-", "\u2212")
+
+
+def _runs_line(rows: list[dict[str, Any]]) -> str:
+    waiting = sum(row["status"] == Status.QUEUED for row in rows)
+    own = sum(not row["example"] for row in rows)
+    text = f"{own} run{'s' * (own != 1)}" if own else "finished examples"
+    return text + (f", {waiting} waiting" if waiting else "")
