@@ -1,6 +1,6 @@
 """Start the page: python app.py. What an owner can set stands in rlhf_demo/ui/settings.py."""
 
-from rlhf_demo.ui import space  # noqa: F401  (before torch: on ZeroGPU, `spaces` must come first)
+from rlhf_demo.ui import space  # before torch: on ZeroGPU, `spaces` must come first
 
 import os
 import sys
@@ -18,7 +18,8 @@ def main() -> int:
     from rlhf_demo.ui.app import build_app
     from rlhf_demo.ui.settings import Settings
 
-    # One prompt at a time needs one thread; two would wait for the trainer's, and take ten times as long.
+    space.hide_gpu()
+    # One prompt needs one thread; two would wait for those of a training, ten times as long.
     torch.set_num_threads(1)
     try:
         demo = build_app(Settings.from_environment())

@@ -2,6 +2,7 @@
 
 import gradio as gr
 
+from rlhf_demo.ui import space
 from rlhf_demo.ui.api import add_endpoints
 from rlhf_demo.ui.compare_tab import CompareTab
 from rlhf_demo.ui.parts import part
@@ -28,11 +29,23 @@ def build_app(settings: Settings) -> gr.Blocks:
     with gr.Blocks(title="RLHF, live", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
         part("strip", [Strip(shared.jobs).strip_state], css_class="top")
         with gr.Tabs(elem_id="pages", overflow_behavior="wrap"):
-            for name, tab in TABS:
+            tabs = {name: tab(shared) for name, tab in TABS}
+            for name, tab in tabs.items():
                 with gr.Tab(name, id=name.lower()):
-                    tab(shared).build(demo)
+                    tab.build(demo)
+        tabs["Runs"].fill_forms(tabs["PPO"], tabs["Reward model"])
         add_endpoints(shared)
+        if space.on_zero_gpu():
+            _lent_gpu()
     demo.queue(max_size=200)
     shared.jobs.open()
     demo.shared = shared
     return demo
+
+
+def _lent_gpu() -> None:
+    """Offer the one handler that is lent a GPU: ZeroGPU ends an app at its start that has none."""
+    with gr.Row():
+        ask = gr.Button("Which GPU does this Space lend?", scale=0)
+        answer = gr.Textbox(show_label=False, interactive=False, container=False)
+    ask.click(space.gpu_handler(space.gpu_name), None, answer, api_visibility="private")

@@ -95,6 +95,14 @@ class Choices:
             if has_model(self.jobs.find(row["id"]))
         ]
 
+    def named(self, engine_name: str, listed: list[Choice]) -> str:
+        """Return the id that a list has for the engine's name of a model, else the name itself."""
+        ids = {self.path(self.jobs.find(one).folder): one for _, one in listed if self._is_any_run(one)}
+        return ids.get(engine_name, engine_name)
+
+    def _is_any_run(self, chosen: str) -> bool:
+        return any(row["id"] == chosen for row in self.jobs.overview())
+
     # -- what an id means --------------------------------------------------------------------------
 
     def policy(self, chosen: str) -> str:

@@ -31,7 +31,8 @@ LEAD = (
 )
 MANY_LEAD = (
     "One text proves little. The two models above answer many prompts kept out of all training, "
-    "with the temperature, length and seed set above, and a judge says each time whose text is better."
+    "with the temperature, length and seed set above, and a judge says each time whose text is "
+    "better."
 )
 NAMES = ("temperature", "top_k", "top_p", "max_new_tokens", "seed")
 MOST_TOKENS = 128
@@ -94,14 +95,12 @@ class CompareTab:
                 again = gr.Button("Again with the next seed", size="sm", min_width=0)
             with gr.Accordion("Temperature, top-k, top-p, length, seed", open=False), gr.Row():
                 self.fields = forms.fields(DuelOptions, NAMES)
-                self.fields[
-                    NAMES.index("max_new_tokens")
-                ].maximum = MOST_TOKENS  # less than declared
+                length, seed = self.fields[-2:]
+                length.maximum = MOST_TOKENS  # less than is declared for the command line
         self.duel = part("duel", [], value=_example_duel())
 
         asked = [self.left, self.right, self.scorer, self.prompt, *self.fields]
         how = {**QUIET, "concurrency_id": "model", "concurrency_limit": 1}
-        seed = self.fields[NAMES.index("seed")]
         gr.on([write.click, self.prompt.submit], self.write, asked, self.duel, **how)
         filled = [self.prompt, *self.fields]
         prepared = [
@@ -127,7 +126,8 @@ class CompareTab:
                 start = gr.Button("Compare on many prompts", min_width=190)
             with gr.Accordion("Own prompts", open=False):
                 own = gr.Textbox(
-                    value="", label="Own prompts", show_label=False, container=False, lines=4, max_lines=12,
+                    value="", label="Own prompts", show_label=False, container=False,
+                    lines=4, max_lines=12,
                     placeholder=f"One a line, at most {MOST_OWN}, in place of the shipped ones.",
                 )  # fmt: skip
         self.many = part("many", [], value=_example_report())

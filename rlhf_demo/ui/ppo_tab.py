@@ -63,7 +63,7 @@ class PPOTab:
                         )
                         folded_fields = forms.fields(PPOConfig, FOLDED)
         self.fields = open_fields + folded_fields
-        notice = part("notice", [])
+        notice = part("notice", [], value={"form": "ppo"})
         secret = secret_input()
         board = Board(self.shared.jobs)
         part(
@@ -74,6 +74,10 @@ class PPOTab:
         start.click(
             self.start, [self.policy, self.reward, title, label, *self.fields, secret], notice,
             js=SECRET, api_visibility="private", show_progress="hidden", queue=False,
+        )  # fmt: skip
+        notice.select(
+            self.take, None, [self.policy, self.reward, label, *self.fields],
+            api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
         self.preset.change(
             self.take_preset, self.preset, [self.preset, self.policy, *self.fields],
@@ -93,6 +97,27 @@ class PPOTab:
             gr.update(choices=choices.policies(), value="gpt2-mini", allow_custom_value=custom),
             gr.update(choices=choices.rewards(), value="reward-mini", allow_custom_value=custom),
             gr.update(value=preset),
+        ]
+
+    def take(self, event: gr.EventData) -> list[Any]:
+        """Fill the form with what another tab hands over: a reward model, or a run to do again."""
+        return self.filled(event._data or {})
+
+    def filled(self, handed: dict[str, Any]) -> list[Any]:
+        """Return the form's new values: policy, reward, label, then the fields."""
+        choices, nothing = self.shared.choices, [gr.skip()] * len(NAMES)
+        rewards = choices.rewards()
+        if "reward" in handed:
+            wanted = str(handed["reward"])
+            found = wanted if wanted in [one for _, one in rewards] else "reward-mini"
+            return [gr.skip(), gr.update(choices=rewards, value=found), gr.skip(), *nothing]
+        options = self.shared.jobs.find(str(handed["again"])).config["options"]
+        policies = choices.policies()
+        return [
+            gr.update(choices=policies, value=choices.named(options["policy"], policies)),
+            gr.update(choices=rewards, value=choices.named(options["reward"], rewards)),
+            options["label"] or "",
+            *(options[name] for name in NAMES),
         ]
 
     def take_preset(self, name: str) -> list[Any]:

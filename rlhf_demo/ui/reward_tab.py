@@ -63,7 +63,8 @@ class RewardTab:
                         max_length=60,
                     )
                     folded_fields = forms.fields(RewardConfig, FOLDED)
-        notice = part("notice", [])
+        self.model, self.data, self.fields = model, data, open_fields + folded_fields
+        notice = part("notice", [], value={"form": "reward"})
         secret = secret_input()
         preview = part("preview", [], value=self.preview("shipped"))
         board = Board(self.shared.jobs)
@@ -77,6 +78,10 @@ class RewardTab:
         start.click(
             self.start, [model, data, title, *open_fields, *folded_fields, secret], notice,
             js=SECRET, api_visibility="private", show_progress="hidden", queue=False,
+        )  # fmt: skip
+        notice.select(
+            self.take, None, [model, data, *open_fields, *folded_fields],
+            api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
         data.change(
             self.preview,
@@ -105,6 +110,18 @@ class RewardTab:
         return [
             gr.update(choices=choices.policies(), value="gpt2-mini", allow_custom_value=custom),
             gr.update(choices=choices.data(), value="shipped", allow_custom_value=custom),
+        ]
+
+    def take(self, event: gr.EventData) -> list[Any]:
+        """Fill the form with the settings of a run that is to be done again."""
+        choices = self.shared.choices
+        options = self.shared.jobs.find(str(event.again)).config["options"]
+        models, data = choices.policies(), choices.data()
+        known = [one for _, one in data if choices.pairs(one) == options["data"]]
+        return [
+            gr.update(choices=models, value=choices.named(options["model"], models)),
+            gr.update(choices=data, value=known[0]) if known else gr.skip(),
+            *(options[name] for name in NAMES),
         ]
 
     def preview(self, data: str) -> dict[str, Any]:

@@ -4,26 +4,26 @@ Everybody may look at every run and download it. Changing one is its owner's; th
 jobs.py, from the secret that each request carries.
 """
 
-import hashlib
 import hmac
-import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from rlhf_demo.config import declarations
-from rlhf_demo.errors import ConfigError, JobError
-from rlhf_demo.files import read_json, replacing
+from rlhf_demo.errors import ConfigError, DemoError, JobError
+from rlhf_demo.files import read_json
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.tails import Tails
+from rlhf_demo.ui import ppo_tab, reward_tab
 from rlhf_demo.ui.board import BOARDS, Board
 from rlhf_demo.ui.choices import has_model
 from rlhf_demo.ui.commands import COMMANDS, repeat_command
+from rlhf_demo.ui.downloads import zip_folder
 from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.ppo_tab import PPOTab
+from rlhf_demo.ui.reward_tab import RewardTab
 from rlhf_demo.ui.shared import Shared
 
 LEAD = (
@@ -37,16 +37,10 @@ CURVES = {
 """Kind of run -> the metrics that are drawn over each other."""
 LISTED = ("id", "title", "kind", "status", "place", "step", "total_steps", "created_at", "example")
 """What the list shows of a row of the overview."""
-KEPT_BACK = {"job.json", "lock", "stop", "stopping.json", "checkpoint.pt"}
-"""Not downloaded: who owns the run, how it is being run, the state of an unfinished training."""
-TEXTS = {".json", ".jsonl", ".log", ".md"}
-"""Files that may name folders of this machine."""
-MOST_ZIPPED = 300_000_000
-"""Bytes of a run that can be downloaded: GPT-2 with LoRA is far below, all of its weights above."""
 
 
 class RunsTab:
-    """The tab's two parts and their server functions."""
+    """The tab's part and its server functions."""
 
     def __init__(self, shared: Shared) -> None:
         self.shared, self.jobs = shared, shared.jobs
@@ -64,6 +58,60 @@ class RunsTab:
             ],
             value={"password": self.shared.settings.password is not None},
         )  # fmt: skip
+
+    def fill_forms(self, ppo: PPOTab, reward: RewardTab) -> None:
+        """Let a run's settings be taken over by the forms of the other tabs, which are laid out."""
+        self.forms = {
+            "ppo": {
+                "policy": ppo.policy, "reward": ppo.reward,
+                **dict(zip(ppo_tab.NAMES, ppo.fields, strict=True)),
+            },
+            "reward": {
+                "model": reward.model, "data": reward.data,
+                **dict(zip(reward_tab.NAMES, reward.fields, strict=True)),
+            },
+        }  # fmt: skip
+        self.part.select(
+            self.again, None, [field for form in self.forms.values() for field in form.values()],
+            api_visibility="private", show_progress="hidden",
+        )  # fmt: skip
+
+    def again(self, event: gr.EventData) -> dict[Any, Any]:
+        """Fill the form that a run came from, for another one."""
+        try:
+            filled = self.filled(str(event.run))
+        except DemoError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        gr.Info("The form has this run's settings. Change them under Own settings, then start.")
+        return filled
+
+    def filled(self, run_id: str) -> dict[Any, Any]:
+        """Return what each field of the form shows after taking over a run's settings.
+
+        What was named on the command line and is in no list is left as it is.
+
+        Raises:
+            DemoError: there is no such run, or none of its kind can be started here.
+        """
+        config, choices = self.jobs.find(run_id).config, self.shared.choices
+        if config["kind"] not in self.forms:
+            raise JobError(f"{run_id} has no form on this page: repeat it by its command")
+        named = {
+            "policy": (choices.policies, choices.policy),
+            "model": (choices.policies, choices.policy),
+            "reward": (choices.rewards, choices.reward),
+            "data": (choices.data, choices.pairs),
+        }
+        values = {}
+        for name, field in self.forms[config["kind"]].items():
+            value = config["options"].get(name)
+            if name in named:
+                listed, means = named[name][0](), named[name][1]
+                found = [one for _, one in listed if means(one) == value]
+                values[field] = gr.update(choices=listed, **({"value": found[0]} if found else {}))
+            elif value is not None:
+                values[field] = value
+        return values
 
     # -- looking -----------------------------------------------------------------------------------
 
@@ -190,7 +238,7 @@ def changed_settings(config: dict[str, Any], runs: Path) -> list[dict[str, str]]
         {
             "name": declared.name.replace("_", " "),
             "value": _without_folder(options[declared.name], runs),
-            "default": str(declared.default),
+            "default": "none" if declared.default is None else str(declared.default),
             "meaning": declared.metadata["help"],
         }
         for declared, _, _ in declarations(COMMANDS[config["kind"]][1])
@@ -204,64 +252,6 @@ def _without_folder(value: Any, runs: Path) -> str:
     if isinstance(value, str) and (home / value).is_relative_to(runs):
         return str((home / value).relative_to(runs))
     return str(value)
-
-
-def zip_folder(run: Run, runs: Path) -> Path:
-    """Pack a run's folder for its download, once for each state it is in.
-
-    Folders of this machine, which saved models and logs name, are left out of the texts, so that
-    `runs/` and `checkpoints/` lie beside whatever unpacks it.
-
-    Raises:
-        JobError: the run is too large, or changed while it was read.
-    """
-    run_id = run.folder.name
-    try:
-        files = _files(run.folder)
-        size = sum(path.stat().st_size for path in files)
-        if size > MOST_ZIPPED:
-            raise JobError(
-                f"{run_id} has {size / 1e6:,.0f} MB, more than the {MOST_ZIPPED // 10**6} MB that "
-                "are sent: copy its folder on the machine that runs this page"
-            )
-        state = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files]
-        digest = hashlib.sha256(repr(state).encode()).hexdigest()[:32]
-        target = Path(get_upload_folder()).resolve() / digest / f"{run_id}.zip"
-        if not target.is_file():
-            with replacing(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-                for path in files:
-                    name = f"{run_id}/{path.relative_to(run.folder).as_posix()}"
-                    archive.writestr(name, _content(path, runs), _method(path))
-    except FileNotFoundError:
-        raise JobError(f"{run_id} changed while it was packed: try again in a moment") from None
-    return target
-
-
-def _files(folder: Path) -> list[Path]:
-    """List what is sent: whole files of the run itself; no links, no half-written ones."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and not path.is_symlink()
-        and not any(name.startswith(".") for name in path.relative_to(folder).parts)
-        and not (path.parent == folder and path.name in KEPT_BACK)
-    )
-
-
-def _content(path: Path, runs: Path) -> bytes:
-    content = path.read_bytes()
-    if path.suffix not in TEXTS:
-        return content
-    libraries = Path(gr.__file__).parents[1]
-    for place, instead in ((runs.resolve(), b"runs/"), (CHECKPOINTS.parent, b""), (libraries, b"")):
-        content = content.replace(os.fsencode(place) + b"/", instead)
-    return content
-
-
-def _method(path: Path) -> int:
-    # Weights hardly shrink, and trying takes a second for each 30 MB.
-    return zipfile.ZIP_STORED if path.suffix == ".safetensors" else zipfile.ZIP_DEFLATED
 
 
 def _minus(text: str) -> str:

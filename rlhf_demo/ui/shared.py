@@ -52,7 +52,9 @@ class Shared:
             public=settings.public,
         )
         device = pick_device(space.app_device())
-        shelf = Shelf(device, pick_dtype(device, "auto"))
+        # On a CPU one prompt at a time is faster in float32, and its scores do not move in steps.
+        dtype = pick_dtype(device, "auto" if device.type == "cuda" else "float32")
+        shelf = Shelf(device, dtype)
         return cls(settings, jobs, Choices(settings, jobs), shelf, threading.Lock())
 
 

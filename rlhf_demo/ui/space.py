@@ -7,7 +7,7 @@ its start. To make that work `spaces` changes torch, so that in the app's own pr
 counts as a CPU machine here: training runs in the background on the CPU.
 
 The app imports this module before torch, as `spaces` requires, and is served by `demo.launch()`,
-which `spaces` waits for to report that the app has started. Nothing here imports torch itself.
+which `spaces` waits for to report that the app has started. Nothing at the top imports torch.
 """
 
 import os
@@ -40,6 +40,13 @@ def gpu_handler(function: Handler) -> Handler:
     Anywhere else the function is returned as it is. At least one handler of the app needs this.
     """
     return function if spaces is None else spaces.GPU(duration=GPU_SECONDS)(function)
+
+
+def gpu_name() -> str:
+    """Return the name of the GPU that is lent to the call of this very handler."""
+    import torch  # noqa: PLC0415  (after `spaces`)
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no GPU"
 
 
 def hide_gpu() -> None:

@@ -179,9 +179,26 @@
 })();
 
 // Under a start button: the sentence that says why it could not start, or the way to the run.
-rlhf.notice = ({ element, props, watch }) => {
+// It also takes what another tab hands to its form: a reward model to use, a run to do again.
+rlhf.handed = {};
+window.addEventListener("rlhf:use", ({ detail }) => detail.kind === "reward" && hand("ppo", { reward: detail.run }));
+window.addEventListener("rlhf:again", ({ detail }) => hand(detail.kind, { again: detail.run }));
+const hand = (kind, what) => {
+  rlhf.handed[kind] = what;
+  window.dispatchEvent(new CustomEvent("rlhf:handed"));
+};
+
+rlhf.notice = ({ element, props, watch, trigger }) => {
   const place = rlhf.h("p", { hidden: true });
   element.querySelector(".rl-notice").append(place);
+  const form = props.value.form;
+  const take = () => {
+    if (!rlhf.handed[form]) return;
+    trigger("select", rlhf.handed[form]);
+    delete rlhf.handed[form];
+  };
+  window.addEventListener("rlhf:handed", take);
+  take();
   watch("value", () => {
     const { error, run, kind } = props.value || {};
     rlhf.problem(place, error);

@@ -9,7 +9,7 @@
       { key: "objective/kl", title: "KL from the base", subtitle: "nats per response, over the steps", color: "kl", fromZero: true },
     ],
     reward: [
-      { key: "heldout/loss", title: "Held-out loss", subtitle: "nats per pair, over the steps; a coin has 0.69", color: "kl", mode: "lines+markers", lines: [{ y: 0.693, label: "a coin", dash: "dot", color: "soft" }] },
+      { key: "heldout/loss", title: "Held-out loss", subtitle: "nats per pair, over the steps; a coin has 0.69", color: "score", mode: "lines+markers", lines: [{ y: 0.693, label: "a coin", dash: "dot", color: "soft" }] },
       { key: "heldout/accuracy", title: "Held-out accuracy", subtitle: "share of pairs in the rater\u2019s order, over the steps", color: "score", mode: "lines+markers", yFormat: ".0%", lines: [{ y: 0.5, label: "a coin", dash: "dot", color: "soft" }] },
     ],
   };
@@ -88,7 +88,7 @@
     setTimeout(() => rlhf.say(button, "Copy"), 2500);
   };
 
-  const details = ({ server, changed, deleted }) => {
+  const details = ({ server, trigger, changed, deleted }) => {
     const root = h("section", { class: "rl-run-details", hidden: true, "aria-label": "The run that is picked" });
     const problem = h("p", { hidden: true });
     let shown = "", now = null;
@@ -104,7 +104,7 @@
       rlhf.say(from, "Download as zip");
     };
     const again = () => {
-      window.dispatchEvent(new CustomEvent("rlhf:again", { detail: { kind: now.kind, run: now.id } }));
+      trigger("select", { run: now.id });
       rlhf.openTab(now.kind === "reward" ? "reward model" : "ppo");
     };
 
@@ -122,7 +122,7 @@
 
     const settings = () =>
       now.settings.length
-        ? h("dl", { class: "rl-settings" }, now.settings.map((one) => h("div", { title: `${one.meaning}; default ${one.default}`, tabindex: 0 }, h("dt", {}, one.name), h("dd", {}, one.value))))
+        ? h("dl", { class: "rl-settings" }, now.settings.map((one) => h("div", { tabindex: 0 }, h("dt", {}, one.name), h("dd", {}, one.value), h("dd", { class: "rl-meaning" }, `${one.meaning}. Default: ${one.default}`))))
         : h("p", { class: "rl-soft" }, "All settings are the defaults.");
 
     const draw = (answer) => {
@@ -141,7 +141,7 @@
         now.message && now.message !== now.status ? h("p", { class: now.status === "failed" ? "rl-problem" : "rl-soft" }, now.message) : null,
         now.log ? h("details", { class: "rl-fold" }, h("summary", {}, "The end of its log"), h("pre", { class: "rl-log" }, now.log)) : null,
         buttons(), problem,
-        h("h3", {}, "Settings that are not the defaults ", h("span", {}, "point at one for its meaning")), settings(),
+        h("h3", {}, "Settings that are not the defaults ", h("span", {}, "point at one, or tap it, for its meaning")), settings(),
         h("h3", {}, "The command that repeats it ", h("span", {}, "with the same seed: the same numbers")),
         h("div", { class: "rl-command-line" }, code, button("Copy", (from) => copy(code, from))));
     };
@@ -213,7 +213,7 @@
     return h("details", { class: "rl-fold" }, h("summary", {}, "Instructor"), form, problem);
   };
 
-  rlhf.runs = ({ element, props, server }) => {
+  rlhf.runs = ({ element, props, server, trigger }) => {
     let picked = rlhf.address().run || "", ticked = [];
     const changed = () => poller.now();
     const pick = (id) => {
@@ -232,7 +232,7 @@
       changed();
     };
     const runs = list({ pick, tick });
-    const shown = details({ server, changed, deleted: forgetRun });
+    const shown = details({ server, trigger, changed, deleted: forgetRun });
     const curves = overlay(server);
     rlhf.fill(element.querySelector(".rl-runs"), runs.element, curves.element, shown.element, props.value.password ? instructor(server, changed) : null);
 

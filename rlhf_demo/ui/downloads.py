@@ -1,0 +1,83 @@
+"""A run as a zip, for whoever wants its numbers, texts and model at home.
+
+The owner's note, locks and the state of an unfinished training stay here, and so do the names of
+this machine's folders.
+"""
+
+import hashlib
+import os
+import zipfile
+from pathlib import Path
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from rlhf_demo.errors import JobError
+from rlhf_demo.files import replacing
+from rlhf_demo.locate import CHECKPOINTS
+from rlhf_demo.runs import Run
+
+KEPT_BACK = {"job.json", "lock", "stop", "stopping.json", "checkpoint.pt"}
+"""Not downloaded: who owns the run, how it is being run, the state of an unfinished training."""
+TEXTS = {".json", ".jsonl", ".log", ".md"}
+"""Files that may name folders of this machine."""
+MOST_ZIPPED = 300_000_000
+"""Bytes of a run that can be downloaded: GPT-2 with LoRA is far below, all of its weights above."""
+
+
+def zip_folder(run: Run, runs: Path) -> Path:
+    """Pack a run's folder for its download, once for each state it is in.
+
+    Folders of this machine, which saved models and logs name, are left out of the texts, so that
+    `runs/` and `checkpoints/` lie beside whatever unpacks it.
+
+    Raises:
+        JobError: the run is too large, or changed while it was read.
+    """
+    run_id = run.folder.name
+    try:
+        files = _files(run.folder)
+        size = sum(path.stat().st_size for path in files)
+        if size > MOST_ZIPPED:
+            raise JobError(
+                f"{run_id} has {size / 1e6:,.0f} MB, more than the {MOST_ZIPPED // 10**6} MB that "
+                "are sent: copy its folder on the machine that runs this page"
+            )
+        state = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files]
+        digest = hashlib.sha256(repr(state).encode()).hexdigest()[:32]
+        target = Path(get_upload_folder()).resolve() / digest / f"{run_id}.zip"
+        if not target.is_file():
+            with replacing(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+                for path in files:
+                    name = f"{run_id}/{path.relative_to(run.folder).as_posix()}"
+                    archive.writestr(name, _content(path, runs), _method(path))
+    except FileNotFoundError:
+        raise JobError(f"{run_id} changed while it was packed: try again in a moment") from None
+    return target
+
+
+def _files(folder: Path) -> list[Path]:
+    """List what is sent: whole files of the run itself; no links, no half-written ones."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not path.is_symlink()
+        and not any(name.startswith(".") for name in path.relative_to(folder).parts)
+        and not (path.parent == folder and path.name in KEPT_BACK)
+    )
+
+
+def _content(path: Path, runs: Path) -> bytes:
+    content = path.read_bytes()
+    if path.suffix not in TEXTS:
+        return content
+    libraries = Path(gr.__file__).parents[1]
+    for place, instead in ((runs.resolve(), b"runs/"), (CHECKPOINTS.parent, b""), (libraries, b"")):
+        content = content.replace(os.fsencode(place) + b"/", instead)
+    return content
+
+
+def _method(path: Path) -> int:
+    # Weights hardly shrink, and trying takes a second for each 30 MB.
+    return zipfile.ZIP_STORED if path.suffix == ".safetensors" else zipfile.ZIP_DEFLATED
