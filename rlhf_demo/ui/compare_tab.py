@@ -97,7 +97,7 @@ class CompareTab:
                 self.fields = forms.fields(DuelOptions, NAMES)
                 length, seed = self.fields[-2:]
                 length.maximum = MOST_TOKENS  # less than is declared for the command line
-        self.duel = part("duel", [], value=_example_duel())
+        self.duel = part("duel", [self.get_ready], value=_example_duel())
 
         asked = [self.left, self.right, self.scorer, self.prompt, *self.fields]
         how = {**QUIET, "concurrency_id": "model", "concurrency_limit": 1}
@@ -140,7 +140,9 @@ class CompareTab:
 
     def _picker(self, label: str, info: str) -> gr.Dropdown:
         custom = not self.shared.settings.public
-        return gr.Dropdown(label=label, info=info, allow_custom_value=custom, scale=3)
+        return gr.Dropdown(
+            label=label, info=info, allow_custom_value=custom, scale=3, min_width=230
+        )
 
     # -- filling the forms -------------------------------------------------------------------------
 
@@ -196,6 +198,13 @@ class CompareTab:
         return [left, right, scorer]
 
     # -- one prompt --------------------------------------------------------------------------------
+
+    def get_ready(self, request: Any) -> dict[str, bool]:
+        """Load what most people compare first, while they still read the page."""
+        left, right, scorer, _ = DEFAULTS
+        self._models(left, right)
+        self.shared.shelf.scorer(scorer)
+        return {"ready": True}
 
     def write(
         self, left: str, right: str, scorer: str, prompt: str, *values: Any

@@ -21,7 +21,7 @@ SCRIPTS = (
 
 def part(
     name: str,
-    functions: list[Callable[[Any], Any]],
+    functions: list[Callable[..., Any]],
     *,
     value: Any = None,
     css_class: str = "",
@@ -38,7 +38,7 @@ def part(
     )
 
 
-def answering(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def answering(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let a server function answer {"error": sentence} where it raises a DemoError.
 
     Anybody on the network can call it with anything, so a request of the wrong shape is answered
@@ -46,9 +46,9 @@ def answering(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """
 
     @wraps(function)
-    def answer(request: Any) -> Any:
+    def answer(*request: Any) -> Any:  # and the web request, where the function asks for it
         try:
-            return function(request)
+            return function(*request)
         except DemoError as error:
             return {"error": str(error)}
         except (TypeError, KeyError, AttributeError):

@@ -80,7 +80,7 @@
     };
   };
 
-  rlhf.duel = ({ element, props, watch, trigger }) => {
+  rlhf.duel = ({ element, props, server, watch, trigger }) => {
     const problem = h("p", { hidden: true });
     const verdict = h("p", { class: "rl-verdict", "aria-live": "polite" });
     const by = h("select", { "aria-label": "Colour tokens by" }, BY.map((one) => h("option", { value: one }, rlhf.colourings[one].label)));
@@ -133,6 +133,7 @@
       if (!state) {
         rlhf.say(verdict, "Loading the models, where they are not in memory yet.");
         rlhf.say(line, "\u00A0");
+        if (verdict.getBoundingClientRect().top > 0.75 * innerHeight) verdict.scrollIntoView({ block: "start" });
         return;
       }
       if (!state.finished) {
@@ -152,9 +153,8 @@
     draw();
 
     receive = (run) => trigger("select", { run });
-    if (sent) {
-      receive(sent);
-      sent = null;
-    }
+    if (sent) receive(sent);
+    else server.get_ready(0).catch(() => null); // only saves time; pressing the button says what is wrong
+    sent = null;
   };
 })();

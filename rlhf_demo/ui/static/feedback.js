@@ -141,8 +141,13 @@
       if (answered.undone) await refresh();
     };
 
+    // Keys answer only what can be seen: arrows must go on scrolling the rest of a page.
+    const onScreen = () => {
+      const { top, bottom, height } = left.card.getBoundingClientRect();
+      return height > 0 && top < window.innerHeight && bottom > 0;
+    };
     document.addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || place.offsetParent === null || typing(document.activeElement)) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !onScreen() || typing(document.activeElement)) return;
       const pressed = event.key.toLowerCase();
       if (pressed === "u" && undo) return takeBack();
       if (!KEYS[pressed] || !now) return;

@@ -1,0 +1,133 @@
+"""The votes of the open page as training data: lists to choose from, and folders to train on.
+
+A folder is named by what it holds and never changes, so a run can always be resumed with the very
+votes it began with. Votes of classes are never in it: they are their instructor's to give away.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.agreement import human_ceiling
+from rlhf_demo.ballots import Vote
+from rlhf_demo.errors import DataError
+from rlhf_demo.files import read_json, write_json
+from rlhf_demo.locate import CHECKPOINTS
+from rlhf_demo.preferences import PAIRS_FILE
+from rlhf_demo.vote_pairs import split_last_rated, usable, write_split
+from rlhf_demo.votes import Store
+
+FACTS = "votes.json"
+FEWEST = 8
+"""Preferences below which nothing is trained: one batch."""
+FEWEST_SHARED = 10
+"""Votes on pairs that somebody else has judged too, below which agreement is not told."""
+STEPS = 40
+"""Optimiser steps aimed at with few votes; one pass over thirty of them would be four."""
+MOST_EPOCHS = 8
+
+
+class VoteData:
+    """What can be learned from the votes of one store."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        """Look at a store.
+
+        Args:
+            store: where the votes are.
+            folder: of the folders to train on.
+        """
+        self.store, self.folder = store, folder
+
+    def questions(self) -> list[tuple[str, int]]:
+        """Return the questions with enough preferences to train on, and how many they have."""
+        votes = self.store.votes(classes=False)
+        counts = Counter(vote.question for vote in usable(votes, {vote.question for vote in votes}))
+        return [(question, count) for question, count in counts.most_common() if count >= FEWEST]
+
+    def choices(self) -> list[tuple[str, str]]:
+        """List them for a form: label and id."""
+        return [
+            (f"votes: {question} ({count} votes)", _id(question))
+            for question, count in self.questions()
+        ]
+
+    def chosen(self, chosen: str) -> Path | None:
+        """Return the folder of what `choices` lists under this id, or None where it does not.
+
+        Raises:
+            DataError: the votes cannot be split.
+        """
+        found = [question for question, _ in self.questions() if _id(question) == chosen]
+        return self.write(found) if found else None
+
+    def write(self, questions: Collection[str], without_raters: Collection[int] = ()) -> Path:
+        """Return a folder with the votes on these questions.
+
+        Raises:
+            DataError: there are too few.
+        """
+        votes = usable(
+            self.store.votes(classes=False), questions, without_raters=set(without_raters)
+        )
+        if len(votes) < FEWEST:
+            raise DataError(
+                f"there are {len(votes)} preferences: vote until there are {FEWEST}, "
+                "then train on them"
+            )
+        return write_votes(votes, self.folder)
+
+
+def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
+    """Write usable votes as a folder that `train-reward --data` takes; return it.
+
+    Args:
+        votes: what `vote_pairs.usable` returned.
+        folder: of such folders; this one's name comes from what it holds.
+
+    Raises:
+        DataError: there are too few votes to split.
+    """
+    split = split_last_rated(votes)
+    told = [(vote.id, vote.time, vote.choice, vote.question) for vote in votes]
+    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+    target = folder / f"votes-{digest}"
+    if not (target / FACTS).is_file():
+        write_split(split, target)
+        facts = {
+            "questions": sorted({vote.question for vote in votes}),
+            "votes": len(votes),
+            "raters": len({vote.rater for vote in votes}),
+            "simulated": sum(vote.simulated for vote in votes),
+            "too_few_to_tell": split.too_few_to_tell,
+            "human_ceiling": asdict(human_ceiling(votes)),
+        }
+        write_json(target / FACTS, facts)  # last: it says that the folder is whole
+    return target
+
+
+def epochs_for(folder: Path, batch_size: int = 8) -> int:
+    """Return how many passes a training on this folder's votes needs."""
+    lines = (folder / PAIRS_FILE).read_text(encoding="utf-8").splitlines()
+    train = sum(json.loads(line)["split"] == "train" for line in lines)
+    return min(MOST_EPOCHS, max(1, -(-STEPS * batch_size // max(1, train))))
+
+
+def vote_facts(data: str) -> dict[str, Any] | None:
+    """Return what is known of the votes that a run's option `data` names; None where it is else."""
+    path = CHECKPOINTS.parent / data / FACTS
+    return read_json(path) if path.is_file() else None
+
+
+def people_agree(facts: dict[str, Any] | None) -> float | None:
+    """Return how often people agree with each other on these votes; None where too few tell."""
+    ceiling = facts and facts["human_ceiling"]
+    return ceiling["share"] if ceiling and ceiling["count"] >= FEWEST_SHARED else None
+
+
+def _id(question: str) -> str:
+    return f"votes-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
