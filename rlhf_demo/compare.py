@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from rlhf_demo.config import CompareConfig
 from rlhf_demo.evaluate import count_wins, distinct_n, mean_kl, perplexity, response_logprobs
@@ -56,18 +57,36 @@ def compare(
         )
         texts = decode(contestant.policy, ids)
         sides.append((contestant, ids, texts, scorer(prompts, texts)))
-    (_, _, left_texts, left_scores), (_, _, right_texts, right_scores) = sides
+    return {
+        "models": [figures(side, base, prompts, temperature) for side in sides],
+        "seed": seed,
+        "temperature": temperature,
+        "max_new_tokens": max_new_tokens,
+        **verdict(prompts, *((texts, scores) for _, _, texts, scores in sides)),
+    }
+
+
+def verdict(
+    prompts: list[str], left: tuple[list[str], Tensor], right: tuple[list[str], Tensor]
+) -> dict[str, Any]:
+    """Count wins of right against left, and list the answers.
+
+    Args:
+        prompts: what both answered.
+        left, right: responses and their scores, float32 [prompts].
+
+    Returns:
+        JSON-ready: `prompts` (how many), `wins`, `ties`, `losses`, `win_rate` with a 95% interval
+        (a tie counts half), and `rows`.
+    """
+    (left_texts, left_scores), (right_texts, right_scores) = left, right
     wins, ties, losses = count_wins(right_scores, left_scores)
     low, high = wilson_interval(wins + ties / 2, len(prompts))
     rows = zip(
         prompts, left_texts, right_texts, left_scores.tolist(), right_scores.tolist(), strict=True
     )
     return {
-        "models": [figures(side, base, prompts, temperature) for side in sides],
         "prompts": len(prompts),
-        "seed": seed,
-        "temperature": temperature,
-        "max_new_tokens": max_new_tokens,
         "wins": wins,
         "ties": ties,
         "losses": losses,

@@ -21,15 +21,14 @@ from typing import Any
 
 import torch
 
-from rlhf_demo.compare import Contestant, figures
+from rlhf_demo.compare import Contestant, figures, verdict
 from rlhf_demo.duel import DuelOptions, DuelState, duel
 from rlhf_demo.errors import DataError
-from rlhf_demo.evaluate import count_wins, distinct_n
+from rlhf_demo.evaluate import distinct_n
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.models import Policy, load_policy
 from rlhf_demo.raters import Scorer, load_scorer
-from rlhf_demo.reliability import wilson_interval
 from rlhf_demo.rollout import decode, generate
 
 ID = re.compile(r"[a-z0-9]{8}")
@@ -185,27 +184,13 @@ class ManyPrompts:
 
     def report(self) -> dict[str, Any]:
         """Return what `compare.compare` reports, over all chunks."""
-        left, right = self.sides
-        wins, ties, losses = count_wins(torch.tensor(right.scores), torch.tensor(left.scores))
-        count = len(self.prompts)
-        low, high = wilson_interval(wins + ties / 2, count)
-        rows = zip(self.prompts, left.texts, right.texts, left.scores, right.scores, strict=True)
+        answers = [(side.texts, torch.tensor(side.scores)) for side in self.sides]
         return {
             "models": [merged(side) for side in self.sides],
-            "prompts": count,
             "seed": self.options.seed,
             "temperature": self.options.temperature,
             "max_new_tokens": self.options.max_new_tokens,
-            "wins": wins,
-            "ties": ties,
-            "losses": losses,
-            "win_rate": (wins + ties / 2) / count,
-            "win_rate_low": low,
-            "win_rate_high": high,
-            "rows": [
-                {"prompt": prompt, "responses": [a, b], "scores": [round(x, 4), round(y, 4)]}
-                for prompt, a, b, x, y in rows
-            ],
+            **verdict(self.prompts, *answers),
         }
 
 
