@@ -65,9 +65,11 @@ class Board:
             },
             "created": config["created_at"],
             "since": since,
-            "columns": {key: [one.get(key) for one in new] for key in charts.keys(BOARDS[kind])} if new else {},
+            "columns": _columns(kind, new),
             "lines": _lines(kind, options, rows),
-            "figures": (_ppo_figures if kind == "ppo" else _reward_figures)(rows, row, options, report),
+            "figures": _ppo_figures(rows, row, options)
+            if kind == "ppo"
+            else _reward_figures(rows, row, report),
             "story": {"what": story.what, "try": story.try_, "level": story.level},
             "sample_steps": self._sample_steps(run),
             "has_model": has_model(run) or row["example"],
@@ -108,6 +110,11 @@ class Board:
         return sorted({row["step"] for row in self.tails.rows(run.folder / "samples.jsonl")})
 
 
+def _columns(kind: str, new: list[dict[str, Any]]) -> dict[str, list[float | None]]:
+    """Return the rows' figures metric by metric; some stand in some rows only."""
+    return {key: [row.get(key) for row in new] for key in charts.keys(BOARDS[kind])} if new else {}
+
+
 def _lines(kind: str, options: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the yardsticks of the charts: base, target, budget, coin."""
     if kind == "reward":
@@ -132,26 +139,23 @@ def _lines(kind: str, options: dict[str, Any], rows: list[dict[str, Any]]) -> di
 
 
 def _ppo_figures(
-    rows: list[dict[str, Any]], row: dict[str, Any], options: dict[str, Any], report: None
+    rows: list[dict[str, Any]], row: dict[str, Any], options: dict[str, Any]
 ) -> list[tuple[str, str]]:
-    target, budget = options["kl_target"], options["kl_budget"]
-    aim = f"target {target:g}, " if target else "no target, "
-    if not rows:
-        return [
-            ("\u2013", "score, base is about 0"),
-            ("\u2013", f"KL in nats, {aim}stops at {budget:g}"),
-            _time(rows, row),
-        ]
-    last = rows[-1]
+    """Return the three large figures, each with its unit and its yardstick."""
+    target = f"target {options['kl_target']:g}" if options["kl_target"] else "no target"
+    score, kl = "\u2013", "\u2013"
+    if rows:
+        score = _minus(f"{rows[-1]['objective/score']:+.2f}")
+        kl = _minus(f"{rows[-1]['objective/kl']:.1f}")
     return [
-        (_signed(last["objective/score"]), "score, base is about 0"),
-        (f"{last['objective/kl']:.1f}".replace("-", "\u2212"), f"KL in nats, {aim}stops at {budget:g}"),
+        (score, "score, base is about 0"),
+        (kl, f"KL in nats, {target}, stops at {options['kl_budget']:g}"),
         _time(rows, row),
-    ]  # fmt: skip
+    ]
 
 
 def _reward_figures(
-    rows: list[dict[str, Any]], row: dict[str, Any], options: dict[str, Any], report: dict | None
+    rows: list[dict[str, Any]], row: dict[str, Any], report: dict[str, Any] | None
 ) -> list[tuple[str, str]]:
     looks = [one for one in rows if one.get("heldout/accuracy") is not None]
     if report:
@@ -160,18 +164,14 @@ def _reward_figures(
             f"{100 * report['accuracy']:.0f}%",
             f"of {report['pairs']:,} held-out pairs right [{low:.0f}, {high:.0f}]",
         )
-        second = (
-            f"{100 * report['baseline_longer']:.0f}%",
-            "by choosing the longer one; a coin 50%",
-        )
+        longer = f"{100 * report['baseline_longer']:.0f}%"
+        second = (longer, "by choosing the longer one; a coin 50%")
     elif looks:
         first = (f"{100 * looks[-1]['heldout/accuracy']:.0f}%", "of held-out pairs right so far")
         second = (f"{looks[-1]['heldout/loss']:.2f}", "held-out loss, nats per pair; a coin 0.69")
     else:
-        first, second = (
-            ("\u2013", "of held-out pairs right"),
-            ("\u2013", "held-out loss, nats per pair"),
-        )
+        first = ("\u2013", "of held-out pairs right")
+        second = ("\u2013", "held-out loss, nats per pair")
     return [first, second, _time(rows, row)]
 
 
@@ -187,5 +187,6 @@ def _time(rows: list[dict[str, Any]], row: dict[str, Any]) -> tuple[str, str]:
     return (f"{row['step'] or 0}", f"of {row['total_steps'] or 0} steps{pace}")
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "\u2212")
+def _minus(number: str) -> str:
+    """Write a minus as wide as a plus."""
+    return number.replace("-", "\u2212")

@@ -1,8 +1,9 @@
 """What a visitor may name: ids from the lists shown, turned into the engine's names.
 
 An id is a shipped model (`gpt2-mini`), a run (`ppo-k3f9ab`), a run at a saved step
-(`ppo-k3f9ab@20`), an uploaded file (`upload-9f3c...`), or a Hub id where those are allowed. Never a
-path, never the name of a Python function: whatever is not in the lists is refused here.
+(`ppo-k3f9ab@20`), the votes on a question (`votes-51ab...`), an uploaded file (`upload-9f3c...`),
+or a Hub id where those are allowed. Never a path, never the name of a Python function: whatever is
+not in the lists is refused here.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from rlhf_demo.locate import CHECKPOINTS, hub_megabytes, shipped_models
 from rlhf_demo.preferences import SHIPPED
 from rlhf_demo.runs import Run
 from rlhf_demo.ui.settings import Settings
+from rlhf_demo.ui.vote_data import VoteData
 
 RULE = "longer"
 STAR_RATER = "star-rater"
@@ -50,8 +52,8 @@ def has_model(run: Run) -> bool:
 class Choices:
     """The lists that forms show, and what their ids mean."""
 
-    def __init__(self, settings: Settings, jobs: Jobs) -> None:
-        self.settings, self.jobs = settings, jobs
+    def __init__(self, settings: Settings, jobs: Jobs, votes: VoteData | None = None) -> None:
+        self.settings, self.jobs, self.votes = settings, jobs, votes
         self.uploads = settings.runs / "uploads"
 
     # -- lists -------------------------------------------------------------------------------------
@@ -81,9 +83,10 @@ class Choices:
         )
 
     def data(self) -> list[Choice]:
-        """Preference pairs: shipped and uploaded."""
+        """Preference pairs: shipped, people's votes, and uploaded."""
         uploads = sorted(self.uploads.glob("upload-*")) if self.uploads.is_dir() else []
-        return [("shipped: 2,500 pairs, simulated rater", SHIPPED)] + [
+        votes = self.votes.choices() if self.votes else []
+        return [("shipped: 2,500 pairs, simulated rater", SHIPPED), *votes] + [
             (f"uploaded: {path.stem}", path.stem) for path in uploads
         ]
 
@@ -94,14 +97,6 @@ class Choices:
             for row in rows
             if has_model(self.jobs.find(row["id"]))
         ]
-
-    def named(self, engine_name: str, listed: list[Choice]) -> str:
-        """Return the id that a list has for the engine's name of a model, else the name itself."""
-        ids = {self.path(self.jobs.find(one).folder): one for _, one in listed if self._is_any_run(one)}
-        return ids.get(engine_name, engine_name)
-
-    def _is_any_run(self, chosen: str) -> bool:
-        return any(row["id"] == chosen for row in self.jobs.overview())
 
     # -- what an id means --------------------------------------------------------------------------
 
@@ -148,6 +143,9 @@ class Choices:
         uploads = [path for path in self.uploads.glob("upload-*") if path.stem == chosen]
         if uploads:
             return self.path(uploads[0])
+        votes = self.votes.chosen(chosen) if self.votes else None
+        if votes:
+            return self.path(votes)
         if self.settings.public:
             raise DataError(f"data {chosen!r} is not in the list: choose from it, or upload a file")
         if not HUB_ID.fullmatch(str(chosen)) or "/" not in chosen:
@@ -175,7 +173,7 @@ class Choices:
         return f"upload-{digest}"
 
     def path(self, folder: Path) -> str:
-        """Name a folder as the command line would: relative to the repository where it lies in it."""
+        """Name a folder as the command line would: relative to the repository if it lies in it."""
         folder = folder.resolve()
         home = CHECKPOINTS.parent
         return os.path.relpath(folder, home) if folder.is_relative_to(home) else str(folder)
@@ -207,7 +205,7 @@ class Choices:
         # Weights, their float32 copy, activations and a reward model beside it.
         if megabytes * 1.2 > disk or megabytes * 4 > memory:
             raise CheckpointError(
-                f"{chosen} has {megabytes:,.0f} MB of weights: this machine has {disk:,.0f} MB of disk "
-                f"and {memory:,.0f} MB of memory free, choose a smaller model"
+                f"{chosen} has {megabytes:,.0f} MB of weights: this machine has {disk:,.0f} MB of "
+                f"disk and {memory:,.0f} MB of memory free, choose a smaller model"
             )
         return chosen

@@ -15,7 +15,9 @@ from rlhf_demo.errors import DemoError
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
-    "core", "charts", "tokens", "strip", "samples", "board", "lesson", "reward", "duel", "many", "runs",
+    "core", "charts", "tokens", "strip", "samples", "board", "lesson", "reward", "duel", "many",
+    "runs",
+    "feedback", "quality", "blind",
 )  # fmt: skip
 
 
@@ -84,29 +86,23 @@ def css() -> str:
 def theme() -> gr.themes.Base:
     """Gradio's own parts in the page's colours; system fonts, so nothing is fetched."""
     fonts = ["Inter", "Source Sans 3", "system-ui", "sans-serif"]
-    return gr.themes.Base(
+    colours = {
+        "body_background_fill": "bg", "body_text_color": "ink", "body_text_color_subdued": "soft",
+        "background_fill_primary": "card", "background_fill_secondary": "bg",
+        "block_background_fill": "card", "block_border_color": "line",
+        "block_label_text_color": "ink", "block_title_text_color": "ink",
+        "block_info_text_color": "soft", "border_color_primary": "line",
+        "input_background_fill": "bg", "input_border_color": "line", "slider_color": "ppo",
+        "button_primary_background_fill": "ppo", "button_primary_background_fill_hover": "ppo",
+        "button_primary_text_color": "on-ppo", "button_primary_border_color": "ppo",
+        "button_secondary_background_fill": "card", "button_secondary_text_color": "ink",
+        "button_secondary_border_color": "line",
+    }  # fmt: skip
+    # One value for light and dark: the style sheet's variables know which it is.
+    both = {name: f"var(--rl-{colour})" for name, colour in colours.items()}
+    both |= {"button_border_width": "1px", "block_shadow": "none"}
+    dark = {f"{name}_dark": value for name, value in both.items()}
+    base = gr.themes.Base(
         font=fonts, font_mono=["ui-monospace", "monospace"], radius_size="md", text_size="md"
-    ).set(
-        body_background_fill="var(--rl-bg)", body_background_fill_dark="var(--rl-bg)",
-        body_text_color="var(--rl-ink)", body_text_color_dark="var(--rl-ink)",
-        body_text_color_subdued="var(--rl-soft)", body_text_color_subdued_dark="var(--rl-soft)",
-        background_fill_primary="var(--rl-card)", background_fill_primary_dark="var(--rl-card)",
-        background_fill_secondary="var(--rl-bg)", background_fill_secondary_dark="var(--rl-bg)",
-        block_background_fill="var(--rl-card)", block_background_fill_dark="var(--rl-card)",
-        block_border_color="var(--rl-line)", block_border_color_dark="var(--rl-line)",
-        block_label_text_color="var(--rl-ink)", block_label_text_color_dark="var(--rl-ink)",
-        block_title_text_color="var(--rl-ink)", block_title_text_color_dark="var(--rl-ink)",
-        block_info_text_color="var(--rl-soft)", block_info_text_color_dark="var(--rl-soft)",
-        border_color_primary="var(--rl-line)", border_color_primary_dark="var(--rl-line)",
-        input_background_fill="var(--rl-bg)", input_background_fill_dark="var(--rl-bg)",
-        input_border_color="var(--rl-line)", input_border_color_dark="var(--rl-line)",
-        slider_color="var(--rl-ppo)", slider_color_dark="var(--rl-ppo)",
-        button_primary_background_fill="var(--rl-ppo)", button_primary_background_fill_dark="var(--rl-ppo)",
-        button_primary_background_fill_hover="var(--rl-ppo)", button_primary_background_fill_hover_dark="var(--rl-ppo)",
-        button_primary_text_color="var(--rl-on-ppo)", button_primary_text_color_dark="var(--rl-on-ppo)",
-        button_primary_border_color="var(--rl-ppo)", button_primary_border_color_dark="var(--rl-ppo)",
-        button_secondary_background_fill="var(--rl-card)", button_secondary_background_fill_dark="var(--rl-card)",
-        button_secondary_text_color="var(--rl-ink)", button_secondary_text_color_dark="var(--rl-ink)",
-        button_secondary_border_color="var(--rl-line)", button_secondary_border_color_dark="var(--rl-line)",
-        button_border_width="1px", button_border_width_dark="1px", button_large_radius="9px", button_medium_radius="9px", block_shadow="none", block_shadow_dark="none",
-    )  # fmt: skip
+    )
+    return base.set(button_large_radius="9px", button_medium_radius="9px", **both, **dark)

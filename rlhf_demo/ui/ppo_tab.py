@@ -11,16 +11,16 @@ from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
 
 LEAD = (
-    "Here the policy learns: it writes texts, the reward model scores them, and PPO (proximal policy "
-    "optimisation, Schulman et al. 2017) makes what scored well likelier, in small steps. The KL penalty keeps it "
-    "near the base, because a reward model that is only pleased is easily fooled."
+    "Here the policy learns: it writes texts, the reward model scores them, and PPO (proximal "
+    "policy optimisation, Schulman et al. 2017) makes what scored well likelier, in small steps. "
+    "The KL penalty keeps it near the base, because a reward model is easily fooled."
 )
 OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
 """The settings that matter; the others are folded away."""
 FOLDED = (
-    "batch_size", "minibatch_size", "ppo_epochs", "max_new_tokens", "temperature", "lora_rank", "warmup_steps",
-    "kl_budget", "missing_eos_penalty", "clip_range", "value_clip_range", "value_coef", "entropy_coef",
-    "gamma", "gae_lambda", "max_grad_norm", "samples_every", "checkpoint_every", "dtype",
+    "batch_size", "minibatch_size", "ppo_epochs", "max_new_tokens", "temperature", "lora_rank",
+    "warmup_steps", "kl_budget", "missing_eos_penalty", "clip_range", "value_clip_range",
+    "value_coef", "entropy_coef", "gamma", "gae_lambda", "max_grad_norm", "samples_every", "checkpoint_every", "dtype",
 )  # fmt: skip
 NAMES = OPEN + FOLDED
 
@@ -58,12 +58,12 @@ class PPOTab:
                         )
                         label = gr.Textbox(
                             label="label",
-                            info="where the reward is a classifier from the Hub: whose logit is the score",
+                            info="of a classifier from the Hub: whose logit is the score",
                             max_lines=1,
                         )
                         folded_fields = forms.fields(PPOConfig, FOLDED)
         self.fields = open_fields + folded_fields
-        notice = part("notice", [], value={"form": "ppo"})
+        notice = part("notice", [], value={"takes": "reward"})
         secret = secret_input()
         board = Board(self.shared.jobs)
         part(
@@ -76,7 +76,7 @@ class PPOTab:
             js=SECRET, api_visibility="private", show_progress="hidden", queue=False,
         )  # fmt: skip
         notice.select(
-            self.take, None, [self.policy, self.reward, label, *self.fields],
+            self.take_reward, None, self.reward,
             api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
         self.preset.change(
@@ -99,26 +99,11 @@ class PPOTab:
             gr.update(value=preset),
         ]
 
-    def take(self, event: gr.EventData) -> list[Any]:
-        """Fill the form with what another tab hands over: a reward model, or a run to do again."""
-        return self.filled(event._data or {})
-
-    def filled(self, handed: dict[str, Any]) -> list[Any]:
-        """Return the form's new values: policy, reward, label, then the fields."""
-        choices, nothing = self.shared.choices, [gr.skip()] * len(NAMES)
-        rewards = choices.rewards()
-        if "reward" in handed:
-            wanted = str(handed["reward"])
-            found = wanted if wanted in [one for _, one in rewards] else "reward-mini"
-            return [gr.skip(), gr.update(choices=rewards, value=found), gr.skip(), *nothing]
-        options = self.shared.jobs.find(str(handed["again"])).config["options"]
-        policies = choices.policies()
-        return [
-            gr.update(choices=policies, value=choices.named(options["policy"], policies)),
-            gr.update(choices=rewards, value=choices.named(options["reward"], rewards)),
-            options["label"] or "",
-            *(options[name] for name in NAMES),
-        ]
+    def take_reward(self, event: gr.EventData) -> Any:
+        """Choose the reward model that another tab hands over; an example's is the shipped one."""
+        rewards = self.shared.choices.rewards()
+        found = [one for _, one in rewards if one == str(event.run)]
+        return gr.update(choices=rewards, value=found[0] if found else "reward-mini")
 
     def take_preset(self, name: str) -> list[Any]:
         """Put a preset's options into the fields."""

@@ -1,4 +1,4 @@
-"""The reward-model tab: choose preference pairs, look at them, train on them, and doubt the result."""
+"""The reward-model tab: choose preference pairs, look at them, train on them, doubt the result."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,8 +17,9 @@ from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
 
 LEAD = (
-    "Here a small model learns which of two texts was preferred, from pairs that somebody judged. What it learned is "
-    "one number for any text, its score, and PPO will make texts that score high: so see below how far to trust it."
+    "Here a small model learns which of two texts was preferred, from pairs that somebody judged. "
+    "What it learned is one number for any text, its score, and PPO will make texts that score "
+    "high: so see below how far to trust it."
 )
 OPEN = ("train_pairs", "epochs", "learning_rate")
 FOLDED = ("batch_size", "lora_rank", "warmup_steps", "seed", "dtype")
@@ -64,7 +65,7 @@ class RewardTab:
                     )
                     folded_fields = forms.fields(RewardConfig, FOLDED)
         self.model, self.data, self.fields = model, data, open_fields + folded_fields
-        notice = part("notice", [], value={"form": "reward"})
+        notice = part("notice", [])
         secret = secret_input()
         preview = part("preview", [], value=self.preview("shipped"))
         board = Board(self.shared.jobs)
@@ -78,10 +79,6 @@ class RewardTab:
         start.click(
             self.start, [model, data, title, *open_fields, *folded_fields, secret], notice,
             js=SECRET, api_visibility="private", show_progress="hidden", queue=False,
-        )  # fmt: skip
-        notice.select(
-            self.take, None, [model, data, *open_fields, *folded_fields],
-            api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
         data.change(
             self.preview,
@@ -110,18 +107,6 @@ class RewardTab:
         return [
             gr.update(choices=choices.policies(), value="gpt2-mini", allow_custom_value=custom),
             gr.update(choices=choices.data(), value="shipped", allow_custom_value=custom),
-        ]
-
-    def take(self, event: gr.EventData) -> list[Any]:
-        """Fill the form with the settings of a run that is to be done again."""
-        choices = self.shared.choices
-        options = self.shared.jobs.find(str(event.again)).config["options"]
-        models, data = choices.policies(), choices.data()
-        known = [one for _, one in data if choices.pairs(one) == options["data"]]
-        return [
-            gr.update(choices=models, value=choices.named(options["model"], models)),
-            gr.update(choices=data, value=known[0]) if known else gr.skip(),
-            *(options[name] for name in NAMES),
         ]
 
     def preview(self, data: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The Start tab: the loop as a picture that shows where you are, and one button for the whole lesson."""
+"""The Start tab: the loop as a picture that shows where you are, one button for the lesson."""
 
 from typing import Any
 

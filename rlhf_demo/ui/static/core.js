@@ -178,26 +178,21 @@
   });
 })();
 
-// Under a start button: the sentence that says why it could not start, or the way to the run.
-// It also takes what another tab hands to its form: a reward model to use, a run to do again.
+// Under a start button: the sentence that says why it could not start, or the way to the run. It
+// also takes what another tab hands over for its form, which may happen before it is first opened.
 rlhf.handed = {};
-window.addEventListener("rlhf:use", ({ detail }) => detail.kind === "reward" && hand("ppo", { reward: detail.run }));
-window.addEventListener("rlhf:again", ({ detail }) => hand(detail.kind, { again: detail.run }));
-const hand = (kind, what) => {
-  rlhf.handed[kind] = what;
-  window.dispatchEvent(new CustomEvent("rlhf:handed"));
-};
+window.addEventListener("rlhf:use", ({ detail }) => (rlhf.handed[detail.kind] = detail.run));
 
 rlhf.notice = ({ element, props, watch, trigger }) => {
   const place = rlhf.h("p", { hidden: true });
   element.querySelector(".rl-notice").append(place);
-  const form = props.value.form;
+  const { takes } = props.value;
   const take = () => {
-    if (!rlhf.handed[form]) return;
-    trigger("select", rlhf.handed[form]);
-    delete rlhf.handed[form];
+    if (!rlhf.handed[takes]) return;
+    trigger("select", { run: rlhf.handed[takes] });
+    delete rlhf.handed[takes];
   };
-  window.addEventListener("rlhf:handed", take);
+  if (takes) window.addEventListener("rlhf:use", take);
   take();
   watch("value", () => {
     const { error, run, kind } = props.value || {};

@@ -168,4 +168,64 @@
       showing: () => now,
     };
   };
+
+  // -- the Feedback tab -----------------------------------------------------------------------------
+
+  // The voter's secret: made by the server, kept in this browser, sent with every vote.
+  const RATER = "rlhf_demo_rater", MINE = "rlhf_demo_votes";
+  rlhf.rater = () => localStorage.getItem(RATER) || "";
+  let entering = null;
+  rlhf.enter = (server) =>
+    (entering = entering || server.enter({ rater: rlhf.rater() }).then((answer) => {
+      if (answer.error) throw new Error(answer.error);
+      if (answer.rater !== rlhf.rater()) localStorage.setItem(MINE, "0");
+      localStorage.setItem(RATER, answer.rater);
+    }).catch((error) => {
+      entering = null;
+      throw error;
+    }));
+
+  rlhf.feedback = ({ element, props, server, watch }) => {
+    const problem = h("p", { hidden: true });
+    const place = h("div", {});
+    const count = h("p", { class: "rl-soft rl-ballot-count", "aria-live": "polite" }, "\u00A0");
+    const stored = h("p", { class: "rl-soft" },
+      "Kept about you: your answers, when and how fast they came, under a number; no name, no address. The models\u2019 names stay hidden, and sides are drawn at random. Now and then a pair comes again, or one text twice: that tells how careful answers are.");
+    rlhf.fill(element.querySelector(".rl-feedback"), problem, place, count, stored);
+    let asked = { ...props.value }, votes = null;
+
+    const mine = (more) => {
+      const now = Math.max(0, Number(localStorage.getItem(MINE) || 0) + more);
+      localStorage.setItem(MINE, String(now));
+      return now;
+    };
+    const tell = (answer, more) => {
+      if (answer) votes = answer.votes;
+      const own = mine(more);
+      rlhf.say(count, own ? `${own} ${own === 1 ? "answer" : "answers"} of yours, ${votes ?? own} in all on this page.` : "Your first answer will be counted here.");
+      if (more) window.dispatchEvent(new CustomEvent("rlhf:voted", { detail: asked }));
+    };
+
+    const ballot = rlhf.ballot(place, {
+      ahead: true,
+      next: async (beside) => {
+        await rlhf.enter(server);
+        const answer = await server.next_pair({ ...asked, rater: rlhf.rater(), beside: beside || null });
+        if (answer.error || answer.showing) delete asked.prompt; // waited for once
+        return answer;
+      },
+      vote: (showing, choice) => server.vote({ rater: rlhf.rater(), showing, choice }),
+      undo: () => server.undo({ rater: rlhf.rater() }).then((answer) => (answer.undone && tell(answer, -1), answer)),
+      onvote: (answer) => tell(answer, 1),
+    });
+    watch("value", () => {
+      rlhf.problem(problem, props.value.error);
+      if (props.value.error) return;
+      asked = { ...props.value };
+      window.dispatchEvent(new CustomEvent("rlhf:question", { detail: asked }));
+      ballot.refresh();
+    });
+    window.addEventListener("rlhf:tab", (event) => event.detail === "feedback" && !ballot.showing() && ballot.refresh());
+    tell(null, 0);
+  };
 })();

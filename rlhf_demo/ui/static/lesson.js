@@ -3,10 +3,13 @@
   const { h } = rlhf;
 
   const STAGES = [
-    { tab: "reward model", n: "1", title: "Reward model", color: "score", text: "A small model learns from judged pairs which text people would prefer, and gives any text a score." },
-    { tab: "ppo", n: "2", title: "PPO", color: "ppo", text: "GPT-2 writes, the reward model scores, and PPO makes what scored well likelier, step by step." },
-    { tab: "compare", n: "3", title: "Compare", color: "base", text: "Base and PPO model answer the same prompt with the same random numbers. Which would you prefer?" },
+    { tab: "feedback", n: "1", title: "Feedback", color: "warn", text: "You read two texts and say which you prefer. The shipped example was judged by a simulated rater instead." },
+    { tab: "reward model", n: "2", title: "Reward model", color: "score", text: "A small model learns from judged pairs which text people would prefer, and gives any text a score." },
+    { tab: "ppo", n: "3", title: "PPO", color: "ppo", text: "GPT-2 writes, the reward model scores, and PPO makes what scored well likelier, step by step." },
+    { tab: "compare", n: "4", title: "Compare", color: "base", text: "Base and PPO model answer the same prompt with the same random numbers. Which would you prefer?" },
   ];
+
+  const TRAINED = 1; // the stage at which the lesson's trainings begin
 
   rlhf.lesson = ({ element, props, server }) => {
     const root = element.querySelector(".rl-lesson");
@@ -27,7 +30,7 @@
       h("p", { class: "rl-lead" },
         h("b", {}, "RLHF, reinforcement learning from human feedback, is a loop: "),
         "preferences train a reward model, the reward model trains a language model, and people look at what came out. Here the whole loop is really trained, on this machine, on a GPT-2 small enough that you can watch it change."),
-      h("div", { class: "rl-loop", role: "group", "aria-label": "The loop" }, cards.map((one, i) => [one.card, i < 2 ? h("span", { class: "rl-arrow", "aria-hidden": "true" }, "\u2192") : null])),
+      h("div", { class: "rl-loop", role: "group", "aria-label": "The loop" }, cards.map((one, i) => [one.card, i < cards.length - 1 ? h("span", { class: "rl-arrow", "aria-hidden": "true" }, "\u2192") : null])),
       back,
       h("div", { class: "rl-go" }, go, about), problem, next, example);
 
@@ -57,9 +60,10 @@
     const draw = (runs) => {
       runs.forEach((row, i) => {
         if (!row) return;
-        rlhf.say(cards[i].line, words(row));
-        cards[i].card.dataset.state = row.status;
-        cards[i].bar.style.width = `${row.total_steps ? (100 * (row.step || 0)) / row.total_steps : 0}%`;
+        const stage = cards[TRAINED + i];
+        rlhf.say(stage.line, words(row));
+        stage.card.dataset.state = row.status;
+        stage.bar.style.width = `${row.total_steps ? (100 * (row.step || 0)) / row.total_steps : 0}%`;
       });
       const [reward, ppo] = runs;
       const done = ppo && ppo.status === "finished";
@@ -70,13 +74,13 @@
       next.hidden = !(busy || done);
       if (next.dataset.state !== `${busy} ${done} ${reward && reward.status}`) {
         next.dataset.state = `${busy} ${done} ${reward && reward.status}`;
-        const live = reward && reward.status === "running" ? STAGES[0] : STAGES[1];
+        const live = reward && reward.status === "running" ? STAGES[TRAINED] : STAGES[TRAINED + 1];
         rlhf.fill(next, done
           ? h("button", { class: "rl-button rl-main", type: "button", onclick: () => (window.dispatchEvent(new CustomEvent("rlhf:use", { detail: { kind: "ppo", run: ppo.id } })), rlhf.openTab("compare")) }, "See base and PPO model side by side")
           : h("button", { class: "rl-button rl-main", type: "button", onclick: () => open(live) }, `Watch it live: ${live.title}`));
       }
-      cards[2].card.dataset.state = done ? "ready" : "";
-      rlhf.say(cards[2].line, done ? "ready: look at what came out" : "");
+      cards.at(-1).card.dataset.state = done ? "ready" : "";
+      rlhf.say(cards.at(-1).line, done ? "ready: look at what came out" : "");
     };
     const poller = rlhf.poll(element, 1500, async () => {
       const now = lesson();

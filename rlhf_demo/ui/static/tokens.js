@@ -4,7 +4,7 @@
 
   // What tokens can be coloured by. `at` gives a share from -1 to 1 for how strongly to colour.
   rlhf.colourings = {
-    kl: { label: "KL from the base", color: "kl", unit: "nats", full: 2, low: "as likely under the base", high: "2 nats likelier under this model" },
+    kl: { label: "KL from the base", color: "kl", unit: "nats", full: 2, low: "as the base", high: "2 nats likelier" },
     logprob: { label: "surprise", color: "soft", unit: "nats", full: 6, flip: true, low: "expected", high: "6 nats of surprise" },
     value: { label: "value", color: "score", unit: "reward units", full: 1.5, both: true, low: "a low score expected", high: "a high score expected" },
     score_so_far: { label: "score so far", color: "score", unit: "reward units", full: 1.5, both: true, low: "low", high: "high" },
