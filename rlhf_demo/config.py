@@ -223,10 +223,13 @@ class PPOConfig(Options):
         0.2, "how far a value may move per rollout, reward units", low=0.0
     )
     value_coef: float = option(0.1, "weight of the value loss", low=0.0)
-    entropy_coef: float = option(0.05, "weight of the entropy bonus", low=0.0)
+    entropy_coef: float = option(0.0, "weight of the entropy bonus", low=0.0)
     gamma: float = option(1.0, "discount per token", low=0.0, high=1.0)
     gae_lambda: float = option(0.95, "how far advantages look ahead", low=0.0, high=1.0)
     max_grad_norm: float = option(1.0, "gradients longer than this are scaled down to it", low=0.0)
+    clean_words: bool = option(
+        False, "keep coarse words from being sampled and scored, for policy and reference alike"
+    )
     samples_every: int = option(1, "steps between the samples kept token by token", low=1)
     checkpoint_every: int = option(10, "steps between saved states", low=1)
     seed: int = option(0, "seed of prompts, sampling and minibatches", low=0, high=2**31 - 1)
