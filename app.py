@@ -27,8 +27,14 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     demo.launch(
-        theme=parts.theme(), css=parts.css(), head=parts.head(), ssr_mode=False, run_history=False,
-        footer_links=["api"], max_file_size="20mb", show_error=True,
+        theme=parts.theme(),
+        css=parts.css(),
+        head=parts.head(),
+        ssr_mode=False,
+        run_history=False,
+        footer_links=["api"],
+        max_file_size="20mb",
+        show_error=True,
     )
     return 0
 

@@ -42,6 +42,7 @@ class Wish:
     overlap: int
     evenly: bool  # True: nobody does more than a fair share while others are there
     model: str | None = None  # only pairs with a text of this model
+    against: str | None = None  # and with one of this model too
 
 
 def assign(connection: Connection, rater: int, wish: Wish, now: float, rng: random.Random) -> int:
@@ -128,8 +129,9 @@ def _visible(rater: int, wish: Wish) -> ColumnElement[bool]:
         pairs.c.kind == wish.kind,
         or_(pairs.c.owner_id.is_(None), pairs.c.owner_id == rater),
     ]
-    if wish.model is not None:
-        wanted.append(or_(pairs.c.first_model == wish.model, pairs.c.second_model == wish.model))
+    for model in (wish.model, wish.against):
+        if model is not None:
+            wanted.append(or_(pairs.c.first_model == model, pairs.c.second_model == model))
     return and_(*wanted)
 
 

@@ -14,7 +14,14 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, select, update
 
 from rlhf_demo.assignments import seats_left
-from rlhf_demo.ballots import LONGEST_NICKNAME, LONGEST_QUESTION, Vote, VoteRefused, clean_text
+from rlhf_demo.ballots import (
+    CATCH,
+    LONGEST_NICKNAME,
+    LONGEST_QUESTION,
+    Vote,
+    VoteRefused,
+    clean_text,
+)
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.limits import RateLimit
 from rlhf_demo.records import (
@@ -112,6 +119,24 @@ class Classes:
             connection.execute(this.values(secret_hash=secret_hash))
         return f"{lesson.id}.{secret}"
 
+    def lesson_of(self, token: str) -> int:
+        """Return the id of the lesson whose token this is.
+
+        Raises:
+            VoteRefused: it is nobody's.
+        """
+        with self.database.reading() as connection:
+            return owner(connection, lessons, token).id
+
+    def lesson_of_student(self, secret: str) -> int:
+        """Return the id of the lesson that a student is in.
+
+        Raises:
+            VoteRefused: the secret is nobody's.
+        """
+        with self.database.reading() as connection:
+            return owner(connection, raters, secret).lesson_id
+
     def pause(self, token: str) -> None:
         """Let nobody vote until `reopen`; joining goes on."""
         self._set_state(token, "paused")
@@ -190,18 +215,26 @@ class Classes:
         """Return what a student's phone shows beside the pair; nothing of anybody else's.
 
         Returns:
-            JSON-ready: `nickname`, `votes` (own), `state` (open, paused), `round`, `kind`
-            (feedback, blind), `round_state` (open, closed, revealed), `question`, `result` (of the
-            blind vote, once revealed, else None).
+            JSON-ready: `nickname`, `votes` (own), `done` (own ones of the round, without catch
+            pairs and repeats), `state` (open, paused), `round`, `kind` (feedback, blind),
+            `round_state` (open, closed, revealed), `question`, `result` (of the blind vote, once
+            revealed, else None).
         """
         with self.database.reading() as connection:
             rater = owner(connection, raters, secret)
             lesson = by_id(connection, lessons, rater.lesson_id)
             latest = current_round(connection, lesson.id)
             mine = (showings.c.rater_id == rater.id, showings.c.choice.is_not(None))
+            done = (
+                select(func.count())
+                .select_from(showings.join(pairs, pairs.c.id == showings.c.pair_id))
+                .where(pairs.c.round_id == latest.id, pairs.c.kind != CATCH)
+                .where(showings.c.repeat.is_(False))
+            )
             view = {
                 "nickname": rater.nickname,
                 "votes": connection.execute(select(func.count()).where(*mine)).scalar_one(),
+                "done": connection.execute(done.where(*mine)).scalar_one(),
                 **round_facts(connection, lesson, latest),
             }
         result = blind_result(self.store, latest) if latest.state == "revealed" else None

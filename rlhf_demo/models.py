@@ -28,6 +28,7 @@ from transformers import (
 from transformers.activations import NewGELUActivation
 from transformers.utils import logging as transformers_logging
 
+from rlhf_demo.coarse_words import WordGuard
 from rlhf_demo.errors import CheckpointError, ConfigError
 from rlhf_demo.files import replacing_folder
 from rlhf_demo.loading import add_adapter, is_classifier, load_network, load_tokenizer, readable
@@ -100,6 +101,7 @@ class Policy(nn.Module):
         self.folder = folder
         self.adapter: Any = None  # a peft model around `lm`, sharing its weights
         self.reference: Policy | None = None
+        self.guard: WordGuard | None = None  # rules tokens out wherever logits are read
         self.has_value_head = False  # a trained one, from a file
         self.value_head = nn.Linear(lm.get_output_embeddings().in_features, 1, device=lm.device)
         # Zero at the start: the first advantages are then those of the rewards alone.
@@ -134,6 +136,12 @@ class Policy(nn.Module):
         """Map the trunk's output [..., width] to values [...], reward units, in float32."""
         with torch.autocast(hidden.device.type, enabled=False):
             return self.value_head(hidden.float()).squeeze(-1)
+
+    def keep_words_clean(self) -> None:
+        """Let this policy and its reference neither sample nor score coarse words from now on."""
+        self.guard = WordGuard(self.tokenizer, self.lm.device)
+        if self.reference is not None:
+            self.reference.guard = self.guard
 
     @contextmanager
     def as_reference(self) -> Iterator["Policy"]:

@@ -90,6 +90,7 @@ class Pairs:
 def load_pairs(source: str, split: str | None = None) -> Pairs:
     """Read preference pairs and drop the empty, equal and duplicate ones.
 
+    Where a column `rater` says who judged, the same pair from two people is no duplicate.
     An explicit prompt that both responses repeat is taken off them. An implicit prompt is the
     common beginning of both texts up to the last `Assistant:` in it, else up to the last whitespace
     in it, so that no word is torn.
@@ -104,7 +105,7 @@ def load_pairs(source: str, split: str | None = None) -> Pairs:
         DataError: there is no such file or data set, or a row cannot be used; rows count from 1.
     """
     name, rows = _open(source, PAIRS_FILE, split)
-    seen: set[tuple[str, str, str]] = set()
+    seen: set[tuple] = set()
     kept: list[tuple[str, str, str]] = []
     margins: list[float] = []
     dropped: Counter[str] = Counter()
@@ -114,10 +115,10 @@ def load_pairs(source: str, split: str | None = None) -> Pairs:
             dropped["empty"] += 1
         elif pair[1] == pair[2]:
             dropped["equal"] += 1
-        elif pair in seen:
+        elif (told := (*pair, str(row.get("rater")))) in seen:
             dropped["duplicate"] += 1
         else:
-            seen.add(pair)
+            seen.add(told)
             kept.append(pair)
             margins += _read_margin(row, where)
     if not kept:

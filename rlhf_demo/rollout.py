@@ -186,12 +186,14 @@ def stream(
     eos = policy.tokenizer.eos_token_id if eos_token_id is None else eos_token_id
     cache = DynamicCache(config=policy.lm.config)
     alive = torch.ones_like(attention_mask[:, 0])  # [batch], True = still writing
-    ids = prompt_ids
+    ids = sequence_ids = prompt_ids
     for _ in range(max_new_tokens):
         hidden = policy.hidden(
             ids, attention_mask, past_key_values=cache, use_cache=True
         ).last_hidden_state
         logits = policy.logits(hidden[:, -1])
+        if policy.guard:
+            policy.guard.hide(logits[:, None], sequence_ids)
         if top_k or top_p < 1.0:
             logits = keep_likely(logits, temperature, top_k, top_p)
         token = draw(logits, temperature, generator)
@@ -202,6 +204,7 @@ def stream(
         if not alive.any():
             return
         ids = token[:, None]
+        sequence_ids = torch.cat([sequence_ids, ids], dim=1)
 
 
 def sample(
@@ -257,9 +260,10 @@ def token_outputs(
     # Nothing is asked of the last token, so it is not read.
     hidden = policy.hidden(sequence_ids[:, :-1], attention_mask[:, :-1], use_cache=False)
     hidden = hidden.last_hidden_state[:, -response_time:]  # [batch, time, width]
-    logprobs, entropy = token_logprobs(
-        policy.logits(hidden), sequence_ids[:, -response_time:], temperature
-    )
+    logits = policy.logits(hidden)
+    if policy.guard:
+        policy.guard.hide(logits, sequence_ids[:, :-1])
+    logprobs, entropy = token_logprobs(logits, sequence_ids[:, -response_time:], temperature)
     return TokenOutputs(logprobs, entropy, policy.values(hidden))
 
 

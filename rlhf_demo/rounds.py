@@ -2,23 +2,57 @@
 
     feedback 1 -> (reward model, PPO) -> blind vote 1, revealed -> feedback 2 -> ...
 
-Every function takes the instructor's token and checks it in the transaction that acts.
+What the instructor does takes the token and checks it in the transaction that acts. What the server
+does by itself for a lesson (pairs, retraining) takes the lesson's id: no endpoint may pass that on.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, delete, func, or_, select, update
 
 from rlhf_demo.agreement import win_rate
-from rlhf_demo.ballots import DUEL, LONGEST_QUESTION, PLAIN, NewPair, Vote, VoteRefused, clean_text
+from rlhf_demo.ballots import (
+    CATCH,
+    DUEL,
+    LONGEST_QUESTION,
+    PLAIN,
+    NewPair,
+    Vote,
+    VoteRefused,
+    clean_text,
+)
 from rlhf_demo.records import by_id, current_round, insert_pairs, new_round, owner, question_id
-from rlhf_demo.tables import lessons, pairs, questions, rounds, showings
-from rlhf_demo.vote_pairs import LastRated, split_last_rated, usable
+from rlhf_demo.tables import lessons, pairs, questions, raters, rounds, showings
+from rlhf_demo.vote_pairs import usable
 from rlhf_demo.votes import Store
 
 RETRAIN_EVERY = 10
 """New preferences after which the class's reward model is trained anew."""
+
+ACTIVE_SECONDS = 900.0
+"""A class in which nobody was heard of for so long needs no pairs and no training."""
+
+MOST_POINTS = 30
+"""Points of the curve that shows how a blind vote came to where it is."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a class stands, for the server that serves it."""
+
+    lesson: int
+    code: str
+    overlap: int
+    clean_words: bool
+    round: int
+    kind: str  # feedback, blind
+    round_state: str  # open, closed, revealed
+    base: str | None  # models of a blind vote
+    contender: str | None
+    students: int  # who have joined, simulated ones too
+    pairs: int  # of the round, catch pairs apart
 
 
 class Rounds:
@@ -27,31 +61,7 @@ class Rounds:
     def __init__(self, store: Store) -> None:
         self.store, self.database = store, store.database
 
-    # -- pairs and rounds --------------------------------------------------------------------------
-
-    def add_pairs(self, token: str, new: Sequence[NewPair]) -> None:
-        """Put sampled pairs into the round that is on.
-
-        Args:
-            token: the instructor's.
-            new: in a blind round `first` is the base's text and `second` the contender's.
-
-        Raises:
-            VoteRefused: the round is over, or pairs of other models come into a blind round.
-        """
-        with self.database.writing() as connection:
-            lesson = owner(connection, lessons, token)
-            latest = current_round(connection, lesson.id)
-            if latest.state != "open":
-                raise VoteRefused("this round is over: begin the next one first")
-            blind = latest.kind == "blind"
-            models = {(pair.first_model, pair.second_model) for pair in new}
-            if blind and models - {(latest.base, latest.contender)}:
-                raise VoteRefused(
-                    f"this blind vote is {latest.base} against {latest.contender}: "
-                    "sample the pairs from these, in this order"
-                )
-            insert_pairs(connection, latest.id, new, DUEL if blind else PLAIN)
+    # -- rounds ------------------------------------------------------------------------------------
 
     def open_blind(self, token: str, base: str, contender: str) -> None:
         """End the round of feedback and begin the blind vote between two models.
@@ -121,39 +131,96 @@ class Rounds:
         unanswered = showings.c.choice.is_(None) & showings.c.pair_id.in_(here)
         connection.execute(delete(showings).where(unanswered))
 
-    # -- reward model ------------------------------------------------------------------------------
+    # -- what the server does by itself ------------------------------------------------------------
 
-    def due_for_retraining(self, token: str) -> bool:
+    def active(self) -> list[int]:
+        """Return the classes that were opened, or in which somebody was there, of late."""
+        since = self.store.clock() - ACTIVE_SECONDS
+        here = select(raters.c.lesson_id).where(raters.c.last_seen > since)
+        query = select(lessons.c.id).where(lessons.c.kind == "class")
+        query = query.where(or_(lessons.c.created > since, lessons.c.id.in_(here)))
+        with self.database.reading() as connection:
+            return list(connection.execute(query.order_by(lessons.c.id)).scalars())
+
+    def standing(self, lesson: int) -> Standing:
+        """Return how a class stands.
+
+        Raises:
+            VoteRefused: it has been deleted.
+        """
+        with self.database.reading() as connection:
+            row, latest = self._there(connection, lesson)
+            count = select(func.count())
+            students = count.select_from(raters).where(raters.c.lesson_id == lesson)
+            here = pairs.c.round_id == latest.id, pairs.c.kind != CATCH
+            return Standing(
+                lesson,
+                row.code,
+                row.overlap,
+                row.clean_words,
+                latest.number,
+                latest.kind,
+                latest.state,
+                latest.base,
+                latest.contender,
+                connection.execute(students).scalar_one(),
+                connection.execute(count.select_from(pairs).where(*here)).scalar_one(),
+            )
+
+    def add_pairs(self, lesson: int, new: Sequence[NewPair]) -> None:
+        """Put sampled pairs into the round that is on.
+
+        Args:
+            lesson: its id.
+            new: in a blind round `first` is the base's text and `second` the contender's.
+
+        Raises:
+            VoteRefused: the round is over, or pairs of other models come into a blind round.
+        """
+        with self.database.writing() as connection:
+            _, latest = self._there(connection, lesson)
+            if latest.state != "open":
+                raise VoteRefused("this round is over: begin the next one first")
+            blind = latest.kind == "blind"
+            models = {(pair.first_model, pair.second_model) for pair in new}
+            if blind and models - {(latest.base, latest.contender)}:
+                raise VoteRefused(
+                    f"this blind vote is {latest.base} against {latest.contender}: "
+                    "sample the pairs from these, in this order"
+                )
+            insert_pairs(connection, latest.id, new, DUEL if blind else PLAIN)
+
+    def due_for_retraining(self, lesson: int) -> bool:
         """Say whether ten new preferences have come in since `mark_trained`.
 
         Never during a blind vote: its answers are data for the round after it.
         """
         with self.database.reading() as connection:
-            lesson, latest = self._current(connection, token)
+            row, latest = self._there(connection, lesson)
         if latest.kind == "blind":
             return False
-        return len(self._usable(token)) - lesson.trained_votes >= RETRAIN_EVERY
+        return len(self.training_votes(lesson)) - row.trained_votes >= RETRAIN_EVERY
 
-    def training_votes(self, token: str) -> LastRated:
-        """Return the class's preferences on the present question, the last-rated fifth held out.
+    def training_votes(self, lesson: int) -> list[Vote]:
+        """Return the class's preferences on the present question, of all its rounds."""
+        with self.database.reading() as connection:
+            _, latest = self._there(connection, lesson)
+            asked = by_id(connection, questions, latest.question_id).text
+        return usable(self.store.votes(lesson), [asked])
 
-        Raises:
-            DataError: there are too few votes to split.
-        """
-        return split_last_rated(self._usable(token))
-
-    def mark_trained(self, token: str, votes: int) -> None:
-        """Note that a training on so many votes (`LastRated.votes`) has begun."""
+    def mark_trained(self, lesson: int, votes: int) -> None:
+        """Note that a training on so many preferences has begun."""
         with self.database.writing() as connection:
-            lesson = owner(connection, lessons, token)
-            this = update(lessons).where(lessons.c.id == lesson.id)
+            this = update(lessons).where(lessons.c.id == lesson)
             connection.execute(this.values(trained_votes=votes))
 
-    def _usable(self, token: str) -> list[Vote]:
-        with self.database.reading() as connection:
-            lesson, latest = self._current(connection, token)
-            asked = by_id(connection, questions, latest.question_id).text
-        return usable(self.store.votes(lesson.id), [asked])
+    @staticmethod
+    def _there(connection: Connection, lesson: int) -> tuple[Row, Row]:
+        query = select(lessons).where(lessons.c.id == lesson, lessons.c.kind == "class")
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            raise VoteRefused("this class has been deleted: open a new one")
+        return row, current_round(connection, lesson)
 
     # -- blind votes -------------------------------------------------------------------------------
 
@@ -188,8 +255,9 @@ def blind_result(store: Store, blind: Row) -> dict[str, Any]:
     """Return how a blind round stands, for the model called A; over all its votes.
 
     Returns:
-        JSON-ready: what `agreement.win_rate` says, for A against B; `revealed`; and, only once it
-        is, `a` and `b` (the models) and `contender` ("a" or "b"), before that None.
+        JSON-ready: what `agreement.win_rate` says, for A against B; `series` (how it came to that:
+        rows of votes, rate, low, high); `revealed`; and, only once it is, `a` and `b` (the models)
+        and `contender` ("a" or "b"), before that None.
     """
     votes = [
         vote
@@ -200,7 +268,11 @@ def blind_result(store: Store, blind: Row) -> dict[str, Any]:
         (blind.contender, blind.base) if blind.a_is_contender else (blind.base, blind.contender)
     )
     revealed = blind.state == "revealed"
-    return win_rate(votes, "second" if blind.a_is_contender else "first") | {
+    winner = "second" if blind.a_is_contender else "first"
+    stops = sorted({round(len(votes) * n / MOST_POINTS) for n in range(1, MOST_POINTS + 1)} - {0})
+    series = [win_rate(votes[:stop], winner) for stop in stops]
+    return win_rate(votes, winner) | {
+        "series": [[one[key] for key in ("votes", "rate", "low", "high")] for one in series],
         "revealed": revealed,
         "a": models[0] if revealed else None,
         "b": models[1] if revealed else None,

@@ -81,6 +81,8 @@ class PPOTrainer:
         self.policy = load_policy(
             config.policy, device=self.device, for_training=True, lora_rank=config.lora_rank
         )
+        if config.clean_words:
+            self.policy.keep_words_clean()
         self.prompts = load_prompts(config.prompts, "train")
         encode_prompts(self.policy, self.prompts[:1], config.max_new_tokens)  # is there room?
         self.trainable = {name: p for name, p in self.policy.named_parameters() if p.requires_grad}

@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, delete, func, select, update
 
 from rlhf_demo.assignments import Wish, assign, has_seat, unseen
 from rlhf_demo.ballots import (
@@ -125,19 +125,29 @@ class Store:
         Args:
             new: the pairs; in a duel `second` is the contender's.
             kind: PLAIN or DUEL.
-            owner_secret: of the visitor who brought the prompt; nobody else is shown the pairs.
+            owner_secret: of the visitor who brought the prompt; nobody else is shown the pairs, and
+                what the visitor has not answered yet goes back, so that these come next.
         """
         with self.database.writing() as connection:
             who = None if owner_secret is None else owner(connection, raters, owner_secret).id
             insert_pairs(connection, self.open_round, new, kind, who)
+            if who is not None:
+                mine = (showings.c.rater_id == who) & showings.c.choice.is_(None)
+                connection.execute(delete(showings).where(mine))
 
     def pairs_waiting(
-        self, secret: str, question: str, *, kind: str = PLAIN, model: str | None = None
+        self,
+        secret: str,
+        question: str,
+        *,
+        kind: str = PLAIN,
+        model: str | None = None,
+        against: str | None = None,
     ) -> int:
         """Return how many pairs `next_pair` has left for this rater, to sample more in time."""
         with self.database.writing() as connection:
             rater = owner(connection, raters, secret)
-            wish = self._wish(connection, rater, question, kind, model)
+            wish = self._wish(connection, rater, question, kind, model, against)
             return unseen(connection, rater.id, wish, self.clock())
 
     def next_pair(
@@ -147,6 +157,8 @@ class Store:
         *,
         kind: str = PLAIN,
         model: str | None = None,
+        against: str | None = None,
+        beside: int | None = None,
     ) -> Showing | None:
         """Return the pair the rater is to answer now; the same one until it is answered.
 
@@ -156,6 +168,9 @@ class Store:
                 the following are not looked at.
             kind: PLAIN, or DUEL for a blind vote.
             model: only pairs in which this model wrote.
+            against: and in which this one wrote too.
+            beside: a showing that the page has on its screen: what is to come after it is asked
+                for ahead.
 
         Returns:
             None where there is nothing to show now.
@@ -169,8 +184,8 @@ class Store:
             if rater.last_seen < now - SEEN_EVERY:
                 here = update(raters).where(raters.c.id == rater.id)
                 connection.execute(here.values(last_seen=now))
-            wish = self._wish(connection, rater, question, kind, model)
-            showing = self._unanswered(connection, rater.id, wish, now)
+            wish = self._wish(connection, rater, question, kind, model, against)
+            showing = self._unanswered(connection, rater.id, wish, now, beside)
             showing = showing or assign(connection, rater.id, wish, now, self.rng)
             return as_seen(connection, showing) if showing else None
 
@@ -181,6 +196,7 @@ class Store:
         question: str | None,
         kind: str,
         model: str | None,
+        against: str | None,
     ) -> Wish:
         """Return what this rater may be shown."""
         lesson = by_id(connection, lessons, rater.lesson_id)
@@ -189,7 +205,9 @@ class Store:
         if lesson.kind == "open":
             asked = clean_text(question, LONGEST_QUESTION, "question")
             number = self._question(connection, asked, rater.id)
-            return Wish(self.open_round, number, kind, lesson.overlap, evenly=False, model=model)
+            return Wish(
+                self.open_round, number, kind, lesson.overlap, False, model=model, against=against
+            )
         latest = current_round(connection, lesson.id)
         if latest.state != "open":
             raise VoteRefused("this round is over: wait for the next one")
@@ -203,7 +221,9 @@ class Store:
         self._texts_limit.require(rater, "new texts come from you")
         return question_id(connection, text)
 
-    def _unanswered(self, connection: Connection, rater: int, wish: Wish, now: float) -> int:
+    def _unanswered(
+        self, connection: Connection, rater: int, wish: Wish, now: float, beside: int | None
+    ) -> int:
         """Return the rater's open showing that fits the wish, or 0; one that lost its seat goes."""
         query = (
             select(showings, pairs.c.kind, pairs.c.first_model, pairs.c.second_model)
@@ -214,7 +234,8 @@ class Store:
             .order_by(showings.c.id)
         )
         for row in connection.execute(query).all():
-            if wish.model is not None and wish.model not in (row.first_model, row.second_model):
+            wrote = {None, row.first_model, row.second_model}
+            if row.id == beside or not {wish.model, wish.against} <= wrote:
                 continue
             this = showings.c.id == row.id
             if has_seat(connection, row, wish.overlap, now):
@@ -258,7 +279,10 @@ class Store:
             if not has_seat(connection, shown, shown.overlap, now):
                 raise VoteRefused("this pair has gone to somebody else: take the next one")
             this = update(showings).where(showings.c.id == shown.id, showings.c.choice.is_(None))
-            seconds = max(0.0, now - shown.shown_at)
+            # A pair fetched ahead came to the eye when the one before it was answered.
+            before = select(func.max(showings.c.voted_at)).where(showings.c.rater_id == rater.id)
+            begun = max(shown.shown_at, connection.execute(before).scalar() or 0.0)
+            seconds = max(0.0, now - begun)
             connection.execute(this.values(choice=kept, voted_at=now, seconds=seconds))
             return True
 
@@ -313,10 +337,17 @@ class Store:
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def votes(self, lesson: int | None = None) -> list[Vote]:
+    def count(self) -> int:
+        """Return how many answers are kept, of everybody."""
+        with self.database.reading() as connection:
+            answered = select(func.count()).where(showings.c.choice.is_not(None))
+            return connection.execute(answered).scalar_one()
+
+    def votes(self, lesson: int | None = None, *, classes: bool = True) -> list[Vote]:
         """Return the answers of a lesson, or all, in the order they came.
 
-        For the server's own use: what it returns says who answered what.
+        For the server's own use: what it returns says who answered what. `classes=False` leaves out
+        those of classes, which are their instructors' to give away.
         """
         query = (
             select(
@@ -338,6 +369,9 @@ class Store:
         )  # fmt: skip
         if lesson is not None:
             query = query.where(rounds.c.lesson_id == lesson)
+        if not classes:
+            theirs = select(lessons.c.id).where(lessons.c.kind == "class")
+            query = query.where(rounds.c.lesson_id.not_in(theirs))
         with self.database.reading() as connection:
             return [Vote(**row._mapping) for row in connection.execute(query)]
 

@@ -58,7 +58,8 @@ ALLOWED = {
     # Models and what is done with them.
     "objectives": {"errors"},
     "loading": {"errors", "locate"},
-    "models": {"errors", "files", "loading", "locate"},
+    "coarse_words": set(),
+    "models": {"coarse_words", "errors", "files", "loading", "locate"},
     "new_gpt2": {"errors", "files", "loading", "locate", "models"},
     "shipping": {"errors", "files", "locate", "runs"},
     "scoring": {"errors", "models", "preferences"},

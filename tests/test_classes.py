@@ -93,7 +93,7 @@ def test_odd_overlap_or_question_is_refused(classes):
 
 def test_every_pair_is_seen_by_exactly_k_and_nobody_sees_one_twice(store, classes, rounds):
     lesson = classes.create_lesson(HAPPY, overlap=3)
-    rounds.add_pairs(lesson.token, new_pairs(20))
+    rounds.add_pairs(lesson.lesson, new_pairs(20))
     secrets = join(classes, lesson, 5)
     take_turns(store, secrets)
     votes = [v for v in classes.votes(lesson.token) if v.kind != CATCH and not v.repeat]
@@ -106,7 +106,7 @@ def test_every_pair_is_seen_by_exactly_k_and_nobody_sees_one_twice(store, classe
 
 def test_fast_student_stops_at_a_fair_share_until_the_others_leave(store, classes, rounds, clock):
     lesson = classes.create_lesson(HAPPY, overlap=1)
-    rounds.add_pairs(lesson.token, new_pairs(8))
+    rounds.add_pairs(lesson.lesson, new_pairs(8))
     fast, slow = join(classes, lesson, 2)
     store.next_pair(slow)
     take_turns(store, [fast], choose=lambda showing: "tie")
@@ -122,26 +122,26 @@ def test_full_share_helps_where_nobody_else_can(store, classes, rounds):
     # Two see each of 3 pairs: 6 seats among 3 students are 2 each. A late third pair that both
     # others have seen could be finished by nobody within the share.
     lesson = classes.create_lesson(HAPPY, overlap=2)
-    rounds.add_pairs(lesson.token, new_pairs(3))
+    rounds.add_pairs(lesson.lesson, new_pairs(3))
     one, two = join(classes, lesson, 2)
     take_turns(store, [one, two])
     assert classes.overview(lesson.token)["seats_left"] == 0
     [late] = join(classes, lesson, 1)
-    rounds.add_pairs(lesson.token, new_pairs(1, start=9))
+    rounds.add_pairs(lesson.lesson, new_pairs(1, start=9))
     take_turns(store, [late, one, two])
     assert classes.overview(lesson.token)["seats_left"] == 0
 
 
 def test_begun_pair_is_finished_before_another_is_begun(store, classes, rounds):
     lesson = classes.create_lesson(HAPPY, overlap=2)
-    rounds.add_pairs(lesson.token, new_pairs(4))
+    rounds.add_pairs(lesson.lesson, new_pairs(4))
     prompts = [store.next_pair(secret).prompt for secret in join(classes, lesson, 4)]
     assert prompts == ["Prompt 0", "Prompt 0", "Prompt 1", "Prompt 1"]
 
 
 def test_pair_of_a_student_who_left_goes_to_another(store, classes, rounds, clock):
     lesson = classes.create_lesson(HAPPY, overlap=1)
-    rounds.add_pairs(lesson.token, new_pairs(1))
+    rounds.add_pairs(lesson.lesson, new_pairs(1))
     gone, here = join(classes, lesson, 2)
     left = store.next_pair(gone)
     assert store.next_pair(here) is None
@@ -154,11 +154,11 @@ def test_pair_of_a_student_who_left_goes_to_another(store, classes, rounds, cloc
 
 def test_student_view_holds_nothing_of_others(store, classes, rounds):
     lesson = classes.create_lesson(HAPPY)
-    rounds.add_pairs(lesson.token, new_pairs(3))
+    rounds.add_pairs(lesson.lesson, new_pairs(3))
     one, two = join(classes, lesson, 2)
     answer_one(store, two)
     assert classes.student_view(one) == {
-        "nickname": "Ann", "votes": 0, "state": "open", "round": 1, "kind": "feedback",
+        "nickname": "Ann", "votes": 0, "done": 0, "state": "open", "round": 1, "kind": "feedback",
         "round_state": "open", "question": HAPPY, "result": None,
     }  # fmt: skip
 
@@ -168,7 +168,7 @@ def test_student_view_holds_nothing_of_others(store, classes, rounds):
 
 def test_overview_counts_votes_by_student(store, classes, rounds):
     lesson = classes.create_lesson(HAPPY, overlap=2, clean_words=False)
-    rounds.add_pairs(lesson.token, new_pairs(3))
+    rounds.add_pairs(lesson.lesson, new_pairs(3))
     one, _ = join(classes, lesson, 2)
     answer_one(store, one)
     seen = classes.overview(lesson.token)
@@ -184,11 +184,8 @@ def test_nobody_acts_as_instructor_without_the_token(store, classes, rounds):
     for token in (student, mixed, lesson.code, "", None, f"{store.open_lesson}."):
         for act in (
             classes.pause, classes.reopen, classes.delete_lesson, classes.overview, classes.votes,
-            rounds.reveal, rounds.next_round, rounds.blind_result, rounds.due_for_retraining,
-            rounds.training_votes,
+            rounds.reveal, rounds.next_round, rounds.blind_result,
             lambda t: rounds.open_blind(t, "a", "b"),
-            lambda t: rounds.add_pairs(t, new_pairs(1)),
-            lambda t: rounds.mark_trained(t, 10),
             lambda t: classes.set_left_out(t, 1, True),
             lambda t: classes.join_simulated(t, "S", taste="x", noise=0.0, careless=False),
         ):  # fmt: skip
@@ -212,7 +209,7 @@ def test_new_token_replaces_the_old_one(classes):
 
 def test_paused_class_neither_shows_nor_counts_until_reopened(store, classes, rounds):
     lesson = classes.create_lesson(HAPPY)
-    rounds.add_pairs(lesson.token, new_pairs(3))
+    rounds.add_pairs(lesson.lesson, new_pairs(3))
     [secret] = join(classes, lesson, 1)
     showing = store.next_pair(secret)
     classes.pause(lesson.token)
@@ -230,7 +227,7 @@ def test_paused_class_neither_shows_nor_counts_until_reopened(store, classes, ro
 def test_delete_removes_one_class_and_no_other(store, classes, rounds):
     lesson, other = classes.create_lesson(HAPPY), classes.create_lesson(HAPPY)
     for each in (lesson, other):
-        rounds.add_pairs(each.token, new_pairs(2))
+        rounds.add_pairs(each.lesson, new_pairs(2))
         secret = join(classes, each, 1)[0]
         answer_one(store, secret)
         store.next_pair(secret)
@@ -247,7 +244,7 @@ def test_delete_removes_one_class_and_no_other(store, classes, rounds):
 
 def test_left_out_rater_is_marked_and_only_in_ones_own_class(store, classes, rounds):
     lesson, other = classes.create_lesson(HAPPY), classes.create_lesson(HAPPY)
-    rounds.add_pairs(lesson.token, new_pairs(2))
+    rounds.add_pairs(lesson.lesson, new_pairs(2))
     joined = classes.join(lesson.code, "Ann", "school")
     answer_one(store, joined.secret)
     classes.set_left_out(lesson.token, joined.rater, True)
@@ -260,14 +257,14 @@ def test_left_out_rater_is_marked_and_only_in_ones_own_class(store, classes, rou
 
 def test_reward_model_is_due_after_each_ten_new_preferences(store, classes, rounds):
     lesson = classes.create_lesson(HAPPY, overlap=1)
-    rounds.add_pairs(lesson.token, new_pairs(40))
+    rounds.add_pairs(lesson.lesson, new_pairs(40))
     [secret] = join(classes, lesson, 1)
     due = []
     for _ in range(26):
         answer_one(store, secret)
-        due.append(rounds.due_for_retraining(lesson.token))
+        due.append(rounds.due_for_retraining(lesson.lesson))
         if due[-1]:
-            rounds.mark_trained(lesson.token, rounds.training_votes(lesson.token).votes)
+            rounds.mark_trained(lesson.lesson, len(rounds.training_votes(lesson.lesson)))
     # Every tenth showing is a catch pair and a tenth one a repeat, so ten preferences take more.
     useful = [v.teaches for v in classes.votes(lesson.token)]
     counts = [sum(useful[: n + 1]) for n in range(26)]

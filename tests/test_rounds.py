@@ -23,7 +23,7 @@ def blind(store, classes, rounds, clock):
     lesson = classes.create_lesson(HAPPY, overlap=2)
     secrets = join(classes, lesson, 2)
     rounds.open_blind(lesson.token, "base", "ppo")
-    rounds.add_pairs(lesson.token, duels(3))
+    rounds.add_pairs(lesson.lesson, duels(3))
     return lesson, secrets
 
 
@@ -70,7 +70,7 @@ def test_over_is_over(store, rounds, blind):
         lambda: store.next_pair(one),
         lambda: store.undo(one),
         lambda: store.vote(two, open_showing.id, "left"),
-        lambda: rounds.add_pairs(lesson.token, duels(1)),
+        lambda: rounds.add_pairs(lesson.lesson, duels(1)),
     ):
         with pytest.raises(VoteRefused):
             act()
@@ -83,7 +83,7 @@ def test_wrong_turns_of_the_instructor_are_refused(classes, rounds, blind):
         (lambda: rounds.open_blind(lesson.token, "base", "ppo"), "stands already"),
         (lambda: rounds.open_blind(fresh.token, "base", "base"), "against itself"),
         (lambda: rounds.next_round(lesson.token), "reveal it first"),
-        (lambda: rounds.add_pairs(lesson.token, new_pairs(1)), "base against ppo"),
+        (lambda: rounds.add_pairs(lesson.lesson, new_pairs(1)), "base against ppo"),
         (lambda: rounds.reveal(fresh.token), "no blind vote"),
         (lambda: rounds.blind_result(fresh.token), "no blind vote"),
     ]:
@@ -101,39 +101,39 @@ def test_round_two_has_the_blind_votes_in_its_data(
     take_turns(store, secrets, prefer("fine"))
     rounds.reveal(lesson.token)
     assert rounds.next_round(lesson.token) == 2
-    rounds.add_pairs(lesson.token, new_pairs(2))
+    rounds.add_pairs(lesson.lesson, new_pairs(2))
     take_turns(store, secrets)
     votes = classes.votes(lesson.token)
     assert [(vote.round, vote.kind == DUEL) for vote in votes].count((1, True)) == 6
     assert {vote.round for vote in votes if vote.kind != DUEL} == {2}
-    assert rounds.training_votes(lesson.token).votes == 6 + 4
-    assert rounds.due_for_retraining(lesson.token)
+    assert len(rounds.training_votes(lesson.lesson)) == 6 + 4
+    assert rounds.due_for_retraining(lesson.lesson)
 
 
 def test_new_question_begins_with_no_votes(store, classes, rounds):
     lesson = classes.create_lesson(HAPPY, overlap=1)
-    rounds.add_pairs(lesson.token, new_pairs(20))
+    rounds.add_pairs(lesson.lesson, new_pairs(20))
     [secret] = join(classes, lesson, 1)
     for _ in range(13):
         answer_one(store, secret)
-    assert rounds.due_for_retraining(lesson.token)
-    rounds.mark_trained(lesson.token, 10)
+    assert rounds.due_for_retraining(lesson.lesson)
+    rounds.mark_trained(lesson.lesson, 10)
     rounds.next_round(lesson.token, "Which is longer?")
-    assert not rounds.due_for_retraining(lesson.token)
+    assert not rounds.due_for_retraining(lesson.lesson)
     assert classes.student_view(secret)["question"] == "Which is longer?"
-    rounds.add_pairs(lesson.token, new_pairs(20, start=50))
+    rounds.add_pairs(lesson.lesson, new_pairs(20, start=50))
     for _ in range(13):
         answer_one(store, secret)
-    assert rounds.due_for_retraining(lesson.token)
+    assert rounds.due_for_retraining(lesson.lesson)
 
 
 def test_reward_model_rests_during_the_blind_vote(store, classes, rounds):
     lesson = classes.create_lesson(HAPPY, overlap=1)
     [secret] = join(classes, lesson, 1)
     rounds.open_blind(lesson.token, "base", "ppo")
-    rounds.add_pairs(lesson.token, duels(10))
+    rounds.add_pairs(lesson.lesson, duels(10))
     take_turns(store, [secret])
-    assert not rounds.due_for_retraining(lesson.token)
+    assert not rounds.due_for_retraining(lesson.lesson)
     rounds.reveal(lesson.token)
     rounds.next_round(lesson.token)
-    assert rounds.due_for_retraining(lesson.token)
+    assert rounds.due_for_retraining(lesson.lesson)

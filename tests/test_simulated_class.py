@@ -12,7 +12,7 @@ from tests.voting import HAPPY, new_pairs
 def simulate(store, classes, rounds, clock, **how):
     lesson = classes.create_lesson(HAPPY, overlap=3)
     rounds.add_pairs(
-        lesson.token,
+        lesson.lesson,
         [NewPair(f"Prompt {n}", " short", " much longer", "m", "m") for n in range(60)],
     )
     students = SimulatedClass(classes, lesson.token, students=6, **how)
@@ -67,7 +67,7 @@ def test_scorer_is_the_taste(store, classes, rounds, clock):
 
 def test_simulated_class_waits_while_paused(classes, rounds):
     lesson = classes.create_lesson(HAPPY)
-    rounds.add_pairs(lesson.token, new_pairs(9))
+    rounds.add_pairs(lesson.lesson, new_pairs(9))
     students = SimulatedClass(classes, lesson.token, students=3)
     classes.pause(lesson.token)
     assert students.step() == 0

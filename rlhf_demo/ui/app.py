@@ -5,6 +5,7 @@ import gradio as gr
 from rlhf_demo.ui import space
 from rlhf_demo.ui.api import add_endpoints
 from rlhf_demo.ui.compare_tab import CompareTab
+from rlhf_demo.ui.feedback_tab import FeedbackTab
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.ppo_tab import PPOTab
 from rlhf_demo.ui.reward_tab import RewardTab
@@ -13,9 +14,11 @@ from rlhf_demo.ui.settings import Settings
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.start_tab import StartTab
 from rlhf_demo.ui.strip import Strip
+from rlhf_demo.ui.student_page import StudentPage
 
 TABS = (
-    ("Start", StartTab), ("Reward model", RewardTab), ("PPO", PPOTab), ("Compare", CompareTab), ("Runs", RunsTab),
+    ("Start", StartTab), ("Feedback", FeedbackTab), ("Reward model", RewardTab), ("PPO", PPOTab),
+    ("Compare", CompareTab), ("Runs", RunsTab),
 )  # fmt: skip
 
 
@@ -27,18 +30,20 @@ def build_app(settings: Settings) -> gr.Blocks:
     """
     shared = Shared.open(settings)
     with gr.Blocks(title="RLHF, live", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
-        part("strip", [Strip(shared.jobs).strip_state], css_class="top")
+        part("strip", [Strip(shared.jobs, shared.store).strip_state], css_class="top")
         with gr.Tabs(elem_id="pages", overflow_behavior="wrap"):
             tabs = {name: tab(shared) for name, tab in TABS}
             for name, tab in tabs.items():
                 with gr.Tab(name, id=name.lower()):
                     tab.build(demo)
+        StudentPage(shared).build()
         tabs["Runs"].fill_forms(tabs["PPO"], tabs["Reward model"])
         add_endpoints(shared)
         if space.on_zero_gpu():
             _lent_gpu()
     demo.queue(max_size=200)
     shared.jobs.open()
+    shared.class_training.open()
     demo.shared = shared
     return demo
 

@@ -15,6 +15,7 @@ from rlhf_demo.tails import Tails
 from rlhf_demo.ui import charts
 from rlhf_demo.ui.choices import has_model
 from rlhf_demo.ui.commands import repeat_command
+from rlhf_demo.ui.vote_data import people_agree, vote_facts
 
 BOARDS = {"ppo": charts.PPO, "reward": charts.REWARD}
 NEAR_BUDGET = 1 / 3
@@ -120,7 +121,10 @@ def _lines(kind: str, options: dict[str, Any], rows: list[dict[str, Any]]) -> di
     if kind == "reward":
         return {
             "heldout/loss": [{"y": 0.693, "label": "a coin", "dash": "dot", "color": "soft"}],
-            "heldout/accuracy": [{"y": 0.5, "label": "a coin", "dash": "dot", "color": "soft"}],
+            "heldout/accuracy": [
+                {"y": 0.5, "label": "a coin", "dash": "dot", "color": "soft"},
+                *_people_line(options),
+            ],
             "reward/margin": [],
         }
     lines, budget = [], options["kl_budget"]
@@ -136,6 +140,14 @@ def _lines(kind: str, options: dict[str, Any], rows: list[dict[str, Any]]) -> di
         "objective/score": [{"y": 0.0, "label": "base", "dash": "dot"}],
         "objective/kl": lines,
     }
+
+
+def _people_line(options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the human ceiling of a reward model trained on votes, where enough people voted."""
+    agree = people_agree(vote_facts(options["data"]))
+    if agree is None:
+        return []
+    return [{"y": agree, "label": f"people agree with each other: {agree:.0%}", "color": "base"}]
 
 
 def _ppo_figures(

@@ -85,10 +85,14 @@ class Choices:
     def data(self) -> list[Choice]:
         """Preference pairs: shipped, people's votes, and uploaded."""
         uploads = sorted(self.uploads.glob("upload-*")) if self.uploads.is_dir() else []
-        votes = self.votes.choices() if self.votes else []
-        return [("shipped: 2,500 pairs, simulated rater", SHIPPED), *votes] + [
+        shipped = ("shipped: 2,500 pairs, simulated rater", SHIPPED)
+        return [shipped, *self.votes_listed()] + [
             (f"uploaded: {path.stem}", path.stem) for path in uploads
         ]
+
+    def votes_listed(self) -> list[Choice]:
+        """People's votes, by question."""
+        return self.votes.choices() if self.votes else []
 
     def _runs(self, kind: str) -> list[Choice]:
         rows = [row for row in self.jobs.overview() if row["kind"] == kind and not row["example"]]

@@ -12,6 +12,7 @@ from rlhf_demo.errors import ConfigError, DemoError
 from rlhf_demo.files import read_json
 from rlhf_demo.preferences import SHIPPED, load_prompts
 from rlhf_demo.ui import forms
+from rlhf_demo.ui.blind_vote import BlindVote
 from rlhf_demo.ui.choices import STAR_RATER
 from rlhf_demo.ui.comparisons import (
     EXAMPLE_PATH,
@@ -69,6 +70,7 @@ class CompareTab:
     def build(self, demo: gr.Blocks) -> None:
         """Lay the tab out inside the Blocks that is open."""
         self._lay_out_one_prompt()
+        BlindVote(self.shared).build(self.left, self.right)
         self._lay_out_many_prompts()
         pickers = [self.left, self.right, self.scorer, self.judge]
         gr.on([one.focus for one in pickers], self.lists, None, pickers, **AT_ONCE)

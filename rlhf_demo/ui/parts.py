@@ -17,7 +17,7 @@ STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
     "core", "charts", "tokens", "strip", "samples", "board", "lesson", "reward", "duel", "many",
     "runs",
-    "feedback", "quality", "blind",
+    "feedback", "quality", "blind", "student", "class",
 )  # fmt: skip
 
 

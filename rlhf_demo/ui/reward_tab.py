@@ -9,12 +9,15 @@ from rlhf_demo.config import RewardConfig
 from rlhf_demo.contributions import contributions
 from rlhf_demo.errors import ConfigError, DemoError
 from rlhf_demo.files import read_json
+from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.models import RewardModel
 from rlhf_demo.preferences import load_pairs
 from rlhf_demo.ui import charts, forms
 from rlhf_demo.ui.board import Board
+from rlhf_demo.ui.class_training import reward_config
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
+from rlhf_demo.ui.vote_data import people_agree, vote_facts
 
 LEAD = (
     "Here a small model learns which of two texts was preferred, from pairs that somebody judged. "
@@ -88,6 +91,14 @@ class RewardTab:
             queue=False,
             show_progress="hidden",
         )
+        data.input(
+            self.passes, data, open_fields[OPEN.index("epochs")],
+            api_visibility="private", queue=False, show_progress="hidden",
+        )  # fmt: skip
+        data.focus(
+            self.data_list, None, data,
+            api_visibility="private", queue=False, show_progress="hidden",
+        )  # fmt: skip
         upload.upload(
             self.take_upload, upload, [data, preview],
             api_visibility="private", show_progress="hidden",
@@ -108,6 +119,17 @@ class RewardTab:
             gr.update(choices=choices.policies(), value="gpt2-mini", allow_custom_value=custom),
             gr.update(choices=choices.data(), value="shipped", allow_custom_value=custom),
         ]
+
+    def data_list(self) -> Any:
+        """Fill the list of pairs anew: votes come in while the page is open."""
+        return gr.update(choices=self.shared.choices.data())
+
+    def passes(self, data: str) -> int:
+        """Return how many passes suit these pairs: a few votes are read more than once."""
+        if data in [one for _, one in self.shared.choices.votes_listed()]:
+            name = self.shared.choices.pairs(data)
+            return reward_config(CHECKPOINTS.parent / name, name).epochs
+        return RewardConfig().epochs
 
     def preview(self, data: str) -> dict[str, Any]:
         """Show ten pairs, evenly spaced, and what was dropped and why."""
@@ -166,16 +188,25 @@ class RewardTab:
         """
         choices = self.shared.choices
         config = RewardConfig(model=choices.policy(model), data=choices.pairs(data), **options)
+        # Votes are named by their question: "votes: Which is better English? (42 votes)".
+        votes = {one: label for label, one in choices.votes_listed()}
+        learned = votes.get(data, f"{data} pairs")
         return self.shared.jobs.start(
-            "reward", config, title=title or f"{model} on {data} pairs", secret=secret
+            "reward", config, title=title or f"{model} on {learned}", secret=secret
         )
 
     # -- what the parts ask ------------------------------------------------------------------------
 
     def reward_report(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return a finished run's held-out report."""
-        path = self.shared.jobs.find(str(request["run"])).folder / "report.json"
-        return {"report": read_json(path) if path.is_file() else None}
+        """Return a finished run's held-out report, and what is known of its votes."""
+        run = self.shared.jobs.find(str(request["run"]))
+        path = run.folder / "report.json"
+        facts = vote_facts(run.config["options"]["data"])
+        return {
+            "report": read_json(path) if path.is_file() else None,
+            "people": people_agree(facts),
+            "votes": facts,
+        }
 
     def scorers(self, request: Any) -> dict[str, Any]:
         """List what can score a text token by token: everything but rules."""

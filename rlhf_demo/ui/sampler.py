@@ -8,8 +8,6 @@ import random
 import threading
 from dataclasses import dataclass
 
-import torch
-
 from rlhf_demo.ballots import DUEL, PLAIN, NewPair, VoteRefused
 from rlhf_demo.errors import DemoError
 from rlhf_demo.preferences import SHIPPED, load_pairs, load_prompts
@@ -50,9 +48,7 @@ class Order:
 class Sampler:
     """Writes pairs into a store; safe to ask from several threads."""
 
-    def __init__(
-        self, store: Store, choices: Choices, shelf: Shelf, turn: threading.Lock
-    ) -> None:
+    def __init__(self, store: Store, choices: Choices, shelf: Shelf, turn: threading.Lock) -> None:
         self.store, self.choices, self.shelf, self.turn = store, choices, shelf, turn
         self._under_way: set[Order] = set()
         self._problems: dict[Order, str] = {}
@@ -102,11 +98,17 @@ class Sampler:
                 )
             self.store.add_pairs(pairs, kind=order.kind, owner_secret=order.owner)
         except DemoError as error:
-            with self._lock:
-                self._problems[order] = str(error)
+            self._note(order, str(error))
+        except Exception:
+            self._note(order, "the texts could not be written: the reason is in the server's log")
+            raise
         finally:
             with self._lock:
                 self._under_way.discard(order)
+
+    def _note(self, order: Order, problem: str) -> None:
+        with self._lock:
+            self._problems[order] = problem
 
     def _write(self, order: Order, first: str, second: str) -> list[NewPair]:
         if order.prompt is None:
@@ -128,10 +130,9 @@ class Sampler:
 
     def _responses(self, name: str, prompts: list[str], seed: int) -> list[str]:
         policy = self.shelf.policy(name)
-        with torch.inference_mode():
-            written = generate(
-                policy, prompts, max_new_tokens=MOST_TOKENS, temperature=TEMPERATURE, seed=seed
-            )
+        written = generate(
+            policy, prompts, max_new_tokens=MOST_TOKENS, temperature=TEMPERATURE, seed=seed
+        )
         return decode(policy, written)
 
 

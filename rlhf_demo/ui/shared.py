@@ -11,9 +11,14 @@ from rlhf_demo.jobs import Jobs, Limits
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.models import pick_device, pick_dtype
 from rlhf_demo.shelf import Shelf
+from rlhf_demo.tables import database_url
 from rlhf_demo.ui import space
 from rlhf_demo.ui.choices import Choices
+from rlhf_demo.ui.class_training import ClassTraining
+from rlhf_demo.ui.sampler import Sampler
 from rlhf_demo.ui.settings import Settings
+from rlhf_demo.ui.vote_data import VoteData
+from rlhf_demo.votes import Store
 
 EXAMPLES = CHECKPOINTS / "examples"
 SECRET = "(...a) => [...a.slice(0, -1), rlhf.secret()]"
@@ -27,6 +32,7 @@ class Shared:
     Attributes:
         turn: held by whoever computes with a model, so that visitors wait for each other instead of
             slowing each other down.
+        store: people's votes.
     """
 
     settings: Settings
@@ -34,6 +40,10 @@ class Shared:
     choices: Choices
     shelf: Shelf
     turn: threading.Lock
+    store: Store | None = None
+    vote_data: VoteData | None = None
+    sampler: Sampler | None = None
+    class_training: ClassTraining | None = None
 
     @classmethod
     def open(cls, settings: Settings) -> "Shared":
@@ -55,7 +65,12 @@ class Shared:
         # On a CPU one prompt at a time is faster in float32, and its scores do not move in steps.
         dtype = pick_dtype(device, "auto" if device.type == "cuda" else "float32")
         shelf = Shelf(device, dtype)
-        return cls(settings, jobs, Choices(settings, jobs), shelf, threading.Lock())
+        store = Store(database_url(settings.runs))
+        vote_data = VoteData(store, settings.runs / "votes")
+        choices, turn = Choices(settings, jobs, vote_data), threading.Lock()
+        sampler = Sampler(store, choices, shelf, turn)
+        classes = ClassTraining(store, jobs, choices, shelf, turn)
+        return cls(settings, jobs, choices, shelf, turn, store, vote_data, sampler, classes)
 
 
 def secret_input() -> gr.Textbox:

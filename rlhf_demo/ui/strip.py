@@ -6,6 +6,7 @@ from rlhf_demo.files import read_json
 from rlhf_demo.jobs import Jobs
 from rlhf_demo.runs import Status
 from rlhf_demo.ui import space
+from rlhf_demo.votes import Store
 
 BUSY = (Status.RUNNING, Status.QUEUED)
 
@@ -13,8 +14,8 @@ BUSY = (Status.RUNNING, Status.QUEUED)
 class Strip:
     """The server function of the strip."""
 
-    def __init__(self, jobs: Jobs) -> None:
-        self.jobs = jobs
+    def __init__(self, jobs: Jobs, store: Store) -> None:
+        self.jobs, self.store = jobs, store
 
     def strip_state(self, request: Any) -> dict[str, Any]:
         """Return the stages with a line each, and a note about this machine where there is one."""
@@ -23,13 +24,18 @@ class Strip:
         return {
             "stages": [
                 _stage("start", "Start", "the whole loop", []),
-                _stage("reward model", "1 Reward model", self._reward_line(rows), busy, "reward"),
-                _stage("ppo", "2 PPO", _ppo_line(rows), busy, "ppo"),
-                _stage("compare", "3 Compare", "base against PPO", []),
+                _stage("feedback", "1 Feedback", self._votes_line(), []),
+                _stage("reward model", "2 Reward model", self._reward_line(rows), busy, "reward"),
+                _stage("ppo", "3 PPO", _ppo_line(rows), busy, "ppo"),
+                _stage("compare", "4 Compare", "base against PPO", []),
                 _stage("runs", "Runs", _runs_line(rows), []),
             ],
             "note": space.note(),
         }
+
+    def _votes_line(self) -> str:
+        count = self.store.count()
+        return f"{count:,} vote{'s' * (count != 1)} so far" if count else "say what you prefer"
 
     def _reward_line(self, rows: list[dict[str, Any]]) -> str:
         row = _newest(rows, "reward")

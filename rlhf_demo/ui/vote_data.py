@@ -17,7 +17,6 @@ from rlhf_demo.ballots import Vote
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.locate import CHECKPOINTS
-from rlhf_demo.preferences import PAIRS_FILE
 from rlhf_demo.vote_pairs import split_last_rated, usable, write_split
 from rlhf_demo.votes import Store
 
@@ -26,9 +25,6 @@ FEWEST = 8
 """Preferences below which nothing is trained: one batch."""
 FEWEST_SHARED = 10
 """Votes on pairs that somebody else has judged too, below which agreement is not told."""
-STEPS = 40
-"""Optimiser steps aimed at with few votes; one pass over thirty of them would be four."""
-MOST_EPOCHS = 8
 
 
 class VoteData:
@@ -108,13 +104,6 @@ def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
         }
         write_json(target / FACTS, facts)  # last: it says that the folder is whole
     return target
-
-
-def epochs_for(folder: Path, batch_size: int = 8) -> int:
-    """Return how many passes a training on this folder's votes needs."""
-    lines = (folder / PAIRS_FILE).read_text(encoding="utf-8").splitlines()
-    train = sum(json.loads(line)["split"] == "train" for line in lines)
-    return min(MOST_EPOCHS, max(1, -(-STEPS * batch_size // max(1, train))))
 
 
 def vote_facts(data: str) -> dict[str, Any] | None:

@@ -49,7 +49,8 @@
       vote: (showing, choice) => server.blind_vote({ rater: rlhf.rater(), showing, choice }),
       onvote: (answer, choice) => {
         names.hidden = false;
-        rlhf.say(names, `That was ${answer.names[0]} on the left, ${answer.names[1]} on the right. ${sentence(choice, answer.names)}`);
+        const said = (one, other) => `That was ${answer.names[0]} ${one}, ${answer.names[1]} ${other}. ${sentence(choice, answer.names)}`;
+        rlhf.fill(names, h("span", { class: "rl-wide-only" }, said("on the left", "on the right")), h("span", { class: "rl-narrow-only" }, said("above", "below")));
         load();
       },
     };

@@ -16,8 +16,14 @@
 (() => {
   const { h } = rlhf;
   const KEYS = { arrowleft: "left", a: "left", arrowright: "right", l: "right", arrowdown: "tie", t: "tie", b: "both_bad", s: "skip" };
-  const ASK_AGAIN = 1500, SEND_AGAIN = 2000; // milliseconds
+  const ASK_AGAIN = 1500, SEND_AGAIN = 2000, READ_AT_LEAST = 250; // milliseconds; the last spares a double tap the next pair
   const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+  // Where the server cannot be reached Gradio's functions answer nothing, and do not always throw.
+  const reached = async (promise) => {
+    const answer = await promise;
+    if (!answer) throw new Error("no answer");
+    return answer;
+  };
   const typing = (element) => element && element.closest("input, textarea, select, [contenteditable], [role=listbox], [role=radiogroup], [role=slider]");
 
   rlhf.ballot = (place, source) => {
@@ -26,7 +32,7 @@
     const problem = h("p", { hidden: true });
     const empty = h("p", { class: "rl-ballot-empty", "aria-live": "polite" }, "\u00A0");
     const key = (name) => h("kbd", { "aria-hidden": "true" }, name);
-    const button = (choice, keyName, ...label) => h("button", { class: "rl-button", type: "button", disabled: true, onclick: () => answer(choice) }, label, key(keyName));
+    const button = (choice, keyName, ...label) => h("button", { class: "rl-button", type: "button", "aria-disabled": "true", onclick: () => answer(choice) }, label, key(keyName));
     const side = (choice, wide, narrow, keyName) => {
       const text = h("p", { class: "rl-ballot-text" }, "\u00A0");
       const pick = button(choice, keyName, h("span", { class: "rl-wide-only" }, wide), h("span", { class: "rl-narrow-only" }, narrow));
@@ -41,7 +47,7 @@
       question, h("div", { class: "rl-ballot-stage" }, pair, empty),
       h("div", { class: "rl-ballot-others" }, others, undo), problem));
 
-    let now = null, ahead = null, busy = false, paused = false, turn = 0, asking = null;
+    let now = null, ahead = null, busy = false, paused = false, turn = 0, asking = null, shownAt = 0;
     const buttons = [left.pick, right.pick, ...others];
 
     // A tap on a text answers too; selecting some of it does not.
@@ -53,6 +59,7 @@
       now = showing;
       pair.dataset.empty = showing ? "" : "yes";
       empty.hidden = !!showing;
+      shownAt = performance.now();
       if (showing) {
         rlhf.say(question, showing.question);
         rlhf.say(prompt, showing.prompt);
@@ -63,15 +70,24 @@
       enable();
       if (source.onshow) source.onshow(showing);
     };
-    const enable = () => buttons.forEach((one) => (one.disabled = !now || busy));
+    // Not `disabled`: a button that loses that way loses the keyboard's focus too.
+    const enable = () => buttons.forEach((one) => one.setAttribute("aria-disabled", String(!now || busy)));
 
     const fetchAhead = () => {
       ahead = null;
       if (!source.ahead || !now) return;
       const mine = turn, beside = now.id;
-      source.next(beside).then((answer) => {
+      reached(source.next(beside)).then((answer) => {
         if (mine === turn && now && now.id === beside && !answer.error) ahead = answer.showing;
       }, () => {});
+    };
+
+    const askAgain = (mine) => {
+      asking = setTimeout(() => {
+        if (mine !== turn || !place.isConnected) return;
+        if (document.hidden || place.offsetParent === null) askAgain(mine);
+        else refresh();
+      }, ASK_AGAIN);
     };
 
     // Asks until there is a pair, somebody paused the ballot, or a newer wish took over.
@@ -82,7 +98,7 @@
       clearTimeout(asking);
       let answer;
       try {
-        answer = await source.next();
+        answer = await reached(source.next());
       } catch (error) {
         answer = { showing: null, message: "The server does not answer; this page tries again by itself." };
       }
@@ -92,14 +108,14 @@
       if (answer.showing && now && answer.showing.id === now.id) return enable(), fetchAhead();
       show(answer.showing || null, answer.message || answer.error);
       if (now) fetchAhead();
-      else asking = setTimeout(() => mine === turn && refresh(), ASK_AGAIN);
+      else askAgain(mine);
     };
 
     // Kept in the order given; a lost line is waited for, since an answer that comes twice counts once.
     const send = async (id, choice) => {
       for (;;) {
         try {
-          return await source.vote(id, choice);
+          return await reached(source.vote(id, choice));
         } catch (error) {
           rlhf.problem(problem, "The server does not answer; your answer is sent again by itself.");
           if (!place.isConnected) return { error: "" };
@@ -109,7 +125,7 @@
     };
 
     const answer = async (choice) => {
-      if (!now || busy || paused) return;
+      if (!now || busy || paused || performance.now() - shownAt < READ_AT_LEAST) return;
       busy = true;
       const mine = ++turn, voted = now;
       if (ahead) show(ahead);
@@ -133,7 +149,7 @@
       if (!undo || undo.disabled || busy) return;
       busy = true;
       enable();
-      const answered = await rlhf.call(problem, source.undo());
+      const answered = await rlhf.call(problem, reached(source.undo()));
       busy = false;
       enable();
       if (!answered) return;
@@ -176,7 +192,7 @@
   rlhf.rater = () => localStorage.getItem(RATER) || "";
   let entering = null;
   rlhf.enter = (server) =>
-    (entering = entering || server.enter({ rater: rlhf.rater() }).then((answer) => {
+    (entering = entering || reached(server.enter({ rater: rlhf.rater() })).then((answer) => {
       if (answer.error) throw new Error(answer.error);
       if (answer.rater !== rlhf.rater()) localStorage.setItem(MINE, "0");
       localStorage.setItem(RATER, answer.rater);
@@ -190,7 +206,7 @@
     const place = h("div", {});
     const count = h("p", { class: "rl-soft rl-ballot-count", "aria-live": "polite" }, "\u00A0");
     const stored = h("p", { class: "rl-soft" },
-      "Kept about you: your answers, when and how fast they came, under a number; no name, no address. The models\u2019 names stay hidden, and sides are drawn at random. Now and then a pair comes again, or one text twice: that tells how careful answers are.");
+      "Kept here, and downloadable below by everybody: your answers with their times, and beginnings that you type, under a number in place of a name. The models\u2019 names stay hidden, and sides are drawn at random. Now and then a pair comes again, or one text twice: that tells how careful answers are.");
     rlhf.fill(element.querySelector(".rl-feedback"), problem, place, count, stored);
     let asked = { ...props.value }, votes = null;
 
@@ -211,11 +227,11 @@
       next: async (beside) => {
         await rlhf.enter(server);
         const answer = await server.next_pair({ ...asked, rater: rlhf.rater(), beside: beside || null });
-        if (answer.error || answer.showing) delete asked.prompt; // waited for once
+        if (answer && (answer.error || answer.showing)) delete asked.prompt; // waited for once
         return answer;
       },
       vote: (showing, choice) => server.vote({ rater: rlhf.rater(), showing, choice }),
-      undo: () => server.undo({ rater: rlhf.rater() }).then((answer) => (answer.undone && tell(answer, -1), answer)),
+      undo: () => server.undo({ rater: rlhf.rater() }).then((answer) => (answer && answer.undone && tell(answer, -1), answer)),
       onvote: (answer) => tell(answer, 1),
     });
     watch("value", () => {

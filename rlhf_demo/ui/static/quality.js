@@ -49,7 +49,7 @@
     const alpha = measure("Beyond chance", "Krippendorff\u2019s alpha over pairs that several people saw: 1 is full agreement, 0 is what chance gives.", "base");
     const self = measure("With themselves", "How often somebody answers a pair the same way when it comes again.", "base", true);
     const ties = measure("Ties", "How often people see no difference. Many ties mean that the texts, or the question, tell little.", "soft");
-    const left = measure("Left side", "How often the left text (on a phone the upper one) is preferred. Sides are drawn at random, so far from 50% means habit.", "soft", true);
+    const left = measure("Left side", "How often the left text (on a phone the upper one) is preferred. Sides are drawn at random: away from 50% it is habit.", "soft", true);
     const caught = measure("Caught", "How often one of two identical texts is preferred. A careful reader says tie.", "warn");
     const careless = h("div", { class: "rl-careless" });
     const go = h("button", { class: "rl-button rl-main", type: "button" }, "Train the reward model on these votes");

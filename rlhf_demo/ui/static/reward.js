@@ -39,22 +39,31 @@
       series: [{ color: "score", type: "bar" }],
     });
     const worst = h("div", {});
+    const voted = h("p", { class: "rl-soft rl-voted", hidden: true });
     const empty = h("p", { class: "rl-soft" }, "The report follows when the run is finished.");
-    const panel = h("div", {},
+    const panel = h("div", {}, voted,
       h("div", { class: "rl-grid-3" }, accuracy.card, reliability.card, margins.card),
       h("details", { class: "rl-fold" }, h("summary", {}, "The pairs it gets most wrong"), worst));
     rlhf.fill(root, h("h2", { class: "rl-h2" }, "How far to trust it"), empty, panel);
 
-    const draw = (report) => {
+    // Trained on people's votes: how far they agree with each other is as far as it can get.
+    const votesWords = ({ votes, raters, simulated, too_few_to_tell: few }) =>
+      `Learned from ${votes} votes of ${raters} ${raters === 1 ? "person" : "people"}${simulated ? `, ${simulated} of them simulated` : ""}; tested on the pairs that were rated last.${few ? " So few votes cannot tell whether it is right more often than a coin." : ""}`;
+
+    const draw = ({ report, people, votes }) => {
       empty.hidden = !!report;
       panel.hidden = !report;
       if (!report) return;
-      const names = ["reward model", "the longer one", "a coin"];
-      const shares = [report.accuracy, report.baseline_longer, 0.5];
+      voted.hidden = !votes;
+      if (votes) rlhf.say(voted, votesWords(votes));
+      const agree = people !== null;
+      const names = ["reward model", ...(agree ? ["other people"] : []), "the longer one", "a coin"];
+      const shares = [report.accuracy, ...(agree ? [people] : []), report.baseline_longer, 0.5];
+      const rest = shares.slice(1).map(() => 0);
       accuracy.chart.replace([{
         x: shares.slice().reverse(), y: names.slice().reverse(), hover: "%{x:.1%}<extra></extra>",
-        text: shares.map((one) => rlhf.percent(one)).reverse(), textposition: "inside", width: 0.6, colors: ["soft", "soft", "score"],
-        error: { type: "data", symmetric: false, array: [0, 0, report.accuracy_high - report.accuracy], arrayminus: [0, 0, report.accuracy - report.accuracy_low] },
+        text: shares.map((one) => rlhf.percent(one)).reverse(), textposition: "inside", width: 0.6, colors: ["soft", "soft", ...(agree ? ["base"] : []), "score"],
+        error: { type: "data", symmetric: false, array: [...rest, report.accuracy_high - report.accuracy], arrayminus: [...rest, report.accuracy - report.accuracy_low] },
       }]);
       const bins = report.reliability;
       reliability.chart.replace([
@@ -81,7 +90,7 @@
       if (kind !== "reward" || key === shown) return;
       shown = key;
       const answer = await server.reward_report({ run: run.id });
-      if (!answer.error) draw(answer.report);
+      if (!answer.error) draw(answer);
     });
   };
 

@@ -1,0 +1,108 @@
+"""The blind vote in Compare: people judge two models without knowing which wrote what.
+
+The names come after each answer, so an answer cannot be taken back. All votes on a pair of models
+count together, and as preferences they are data for the next round.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import gradio as gr
+
+from rlhf_demo.agreement import win_rate
+from rlhf_demo.ballots import DUEL, LONGEST_QUESTION, Vote, VoteRefused, clean_text
+from rlhf_demo.errors import DemoError
+from rlhf_demo.ui.feedback_tab import QUESTIONS, FeedbackTab
+from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.sampler import PROMPTS_AT_ONCE, Order
+from rlhf_demo.ui.shared import Shared
+
+LEAD = (
+    "A score is what the reward model thinks. Here you judge: two texts, one of each model above, "
+    "names hidden and sides drawn at random, and the names after your answer."
+)
+
+
+class BlindVote:
+    """The part below the duel and its server functions."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared, self.store, self.sampler = shared, shared.store, shared.sampler
+        self.enter = FeedbackTab(shared).enter
+
+    def build(self, left: gr.Dropdown, right: gr.Dropdown) -> None:
+        """Lay the part out inside the Blocks that is open, over the two models chosen there."""
+        gr.HTML(
+            f'<h2 class="rl-h2">Blind vote</h2><p class="rl-lead">{LEAD}</p>',
+            elem_classes="rl-plain",
+        )
+        with gr.Column(elem_classes="rl-form"), gr.Row():
+            question = gr.Dropdown(
+                list(QUESTIONS), value=QUESTIONS[-1], label="Question",
+                info="choose one, or type your own", allow_custom_value=True, scale=3,
+            )  # fmt: skip
+            begin = gr.Button("Vote without names", scale=1, min_width=190)
+        blind = part("blind", [self.enter, self.blind_next, self.blind_vote, self.blind_result])
+        begin.click(
+            self.begin, [left, right, question], blind,
+            api_visibility="private", show_progress="hidden", queue=False,
+        )  # fmt: skip
+
+    def begin(self, left: str, right: str, question: str) -> dict[str, str]:
+        """Tell the part which models and question it is about."""
+        try:
+            _order(left, right)
+            asked = clean_text(question, LONGEST_QUESTION, "question")
+        except DemoError as error:
+            return {"error": str(error)}
+        return {"left": left, "right": right, "question": asked}
+
+    def blind_next(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the pair to answer now, or the one after `beside`; names of models stay here.
+
+        Args:
+            request: `rater`, `question`, `left` and `right` (models), `beside`.
+        """
+        rater, question = request["rater"], request["question"]
+        order = _order(str(request["left"]), str(request["right"]))
+        ask = {"kind": DUEL, "model": order.first, "against": order.second}
+        if self.store.pairs_waiting(rater, question, **ask) < PROMPTS_AT_ONCE:
+            self.sampler.want(order)
+        showing = self.store.next_pair(rater, question, **ask, beside=request.get("beside"))
+        if showing is not None:
+            return {"showing": asdict(showing)}
+        message = self.sampler.problem(order)
+        return {"showing": None, "message": message or "Both models write, a moment."}
+
+    def blind_vote(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Keep an answer; then the names are no secret any more."""
+        self.store.vote(request["rater"], request["showing"], request["choice"])
+        return {"names": self.store.names(request["rater"], request["showing"])}
+
+    def blind_result(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return how often `right` beats `left` in all blind votes of the open page."""
+        order = _order(str(request["left"]), str(request["right"]))
+        votes = _between(self.store.votes(classes=False), order)
+        return win_rate(votes, "second" if request["right"] == order.second else "first")
+
+
+def _order(left: str, right: str) -> Order:
+    """Order two models so that a pair of them is the same whichever stands on the left.
+
+    Raises:
+        VoteRefused: they are the same model.
+    """
+    if left == right:
+        raise VoteRefused(f"{left} against itself tells nothing: choose another model on one side")
+    return Order(*sorted((left, right)))
+
+
+def _between(votes: Iterable[Vote], order: Order) -> list[Vote]:
+    return [
+        vote
+        for vote in votes
+        if vote.kind == DUEL
+        and (vote.first_model, vote.second_model) == (order.first, order.second)
+        and not vote.left_out
+    ]

@@ -1,0 +1,281 @@
+"""Class mode: what the instructor's screen asks of the server.
+
+Every request carries the instructor's token, which the store checks in the transaction that acts; a
+student's secret opens nothing here.
+"""
+
+import hmac
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import segno
+from gradio.utils import get_upload_folder
+
+from rlhf_demo.agreement import rater_table, vote_quality
+from rlhf_demo.ballots import VoteRefused
+from rlhf_demo.config import RewardConfig
+from rlhf_demo.errors import ConfigError, DataError, JobError
+from rlhf_demo.limits import RateLimit
+from rlhf_demo.ui.class_training import (
+    BLIND_EACH,
+    EACH,
+    MOST_EACH,
+    votes_by_time,
+)
+from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.shared import Shared
+from rlhf_demo.ui.simulations import TASTES, Simulations
+from rlhf_demo.ui.student_page import address_of
+from rlhf_demo.vote_files import export_votes
+from rlhf_demo.vote_pairs import FEWEST_TO_TELL, usable
+
+QUESTIONS = (
+    "Which is better English?",
+    "Which sounds happier?",
+    "Which would you rather read?",
+)
+FORMATS = ("jsonl", "parquet")
+LONGEST_ADDRESS = 300
+MOST_STUDENTS = 60
+"""Simulated students at a time."""
+
+
+class ClassMode:
+    """The server functions of both pages."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared, self.store = shared, shared.store
+        self.training = shared.class_training
+        self.classes, self.rounds = self.training.classes, self.training.rounds
+        self.simulations = Simulations(self.classes, shared.shelf, shared.turn)
+        # Classes are opened by hand, passwords are not guessed: a few at once from one address.
+        self._opening = RateLimit(10, 0.1, self.store.clock)
+
+    def build(self) -> None:
+        """Make the screen."""
+        self.screen = part(
+            "classroom",
+            [
+                self.open_class, self.take_over, self.class_state, self.class_qr, self.pause,
+                self.reopen, self.start_ppo, self.stop_ppo, self.open_blind, self.reveal,
+                self.next_round, self.leave_out, self.export_class, self.delete_class,
+                self.simulate, self.stop_simulation,
+            ],
+            value={
+                "questions": QUESTIONS,
+                "each": EACH,
+                "tastes": list(TASTES.items()),
+                "password": self.shared.settings.password is not None,
+                "few": FEWEST_TO_TELL,
+                "base_steps": 40,
+            },
+        )  # fmt: skip
+
+    # -- opening, reopening, closing ---------------------------------------------------------------
+
+    def open_class(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Open a class; return its code and the instructor's token.
+
+        Args:
+            request: `question`, `overlap` (students who see each pair), `each` (pairs that each
+                student answers in a round), `clean_words`, `password`.
+            http: says where the request comes from.
+
+        Raises:
+            DemoError: the password is wrong, or a value is out of range.
+        """
+        self._check_password(request, http)
+        overlap, each = int(request["overlap"]), int(request["each"])
+        if not 4 <= each <= MOST_EACH:
+            raise ConfigError(f"{each} pairs for each student: choose 4 to {MOST_EACH}")
+        made = self.classes.create_lesson(
+            request["question"], overlap=overlap, clean_words=bool(request["clean_words"])
+        )
+        self.training.note(made.code, each=each)
+        self.training.wake()
+        return {"code": made.code, "token": made.token}
+
+    def take_over(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Go on with a class at another computer; the computer before loses it.
+
+        Raises:
+            VoteRefused: this page has no password, it is wrong, or there is no such class.
+        """
+        if self.shared.settings.password is None:
+            raise VoteRefused(
+                "a class goes on in the browser that opened it: a page with an instructor's "
+                "password lets it move"
+            )
+        self._check_password(request, http)
+        return {"token": self.classes.new_token(request["code"])}
+
+    def _check_password(self, request: dict[str, Any], http: gr.Request) -> None:
+        self._opening.require(address_of(http), "tries come from this address")
+        password = self.shared.settings.password
+        given = str(request.get("password") or "")
+        if password is not None and not hmac.compare_digest(given.encode(), password.encode()):
+            raise VoteRefused("this is not the instructor's password: ask the owner of this page")
+
+    def class_qr(self, request: dict[str, Any]) -> dict[str, str]:
+        """Return the students' address as a QR picture, to be put into an <img>."""
+        address = str(request["address"])
+        if len(address) > LONGEST_ADDRESS:
+            raise ConfigError(
+                f"the address has {len(address)} characters: that is too long to scan"
+            )
+        code = segno.make(address, error="m", micro=False)
+        return {"picture": code.svg_data_uri(scale=8, border=2, light="#fff", dark="#111")}
+
+    def pause(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let nobody vote for now."""
+        self.classes.pause(request["token"])
+        return {"done": True}
+
+    def reopen(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let the class vote again."""
+        self.classes.reopen(request["token"])
+        self.training.wake()
+        return {"done": True}
+
+    def delete_class(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Delete the class: students, pairs, votes, files with votes, reward models."""
+        seen = self.classes.overview(request["token"])
+        self.simulations.stop(seen["lesson"])
+        self.classes.delete_lesson(request["token"])
+        shutil.rmtree(self._downloads(seen["code"]), ignore_errors=True)
+        self.training.forget(seen["code"])
+        return {"done": True}
+
+    # -- the instructor's screen -------------------------------------------------------------------
+
+    def class_state(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return everything that the instructor's screen shows; see the script for its use."""
+        token = request["token"]
+        seen = self.classes.overview(token)
+        record = self.training.record(seen["code"])
+        votes = self.classes.votes(token)
+        asked = [vote for vote in votes if vote.question == seen["question"]]
+        kept = [vote for vote in asked if not vote.left_out]
+        training = record["training"]
+        names = {row["rater"]: row["nickname"] for row in seen["raters"]}
+        rows = rater_table(asked)
+        return seen | {
+            "each": BLIND_EACH if seen["kind"] == "blind" else record["each"],
+            "all_votes": len(votes),
+            "preferences": len(usable(votes, [seen["question"]])),
+            "coming": votes_by_time([vote.time for vote in votes if vote.round == seen["round"]]),
+            "quality": vote_quality(kept),
+            "careless": [
+                {**row, "nickname": names[row["rater"]]}
+                for row in rows
+                if row["careless"] or row["left_out"]
+            ],
+            "history": record["history"],
+            "reward": record["reward"],
+            "training": training and {**training, "row": self.training.row(training["run"])},
+            "problem": record["problem"],
+            "ppo": self.training.row(record["ppo"].get(str(seen["round"]))),
+            "blind": self.rounds.blind_result(token) if seen["kind"] == "blind" else None,
+            "simulated": self.simulations.running(seen["lesson"]),
+        }
+
+    def leave_out(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Leave a student's votes out of the reward model's data, or take them in again."""
+        left_out = bool(request["left_out"])
+        self.classes.set_left_out(request["token"], int(request["rater"]), left_out)
+        self.training.wake()
+        return {"done": True}
+
+    def export_class(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Write all votes of the class where the page may serve files from; return the path.
+
+        Raises:
+            DataError: there are none, or the format is not known.
+        """
+        votes = self.classes.votes(request["token"])
+        if request["format"] not in FORMATS:
+            raise DataError(f"votes are written as {' or '.join(FORMATS)}: choose one of them")
+        code = self.classes.overview(request["token"])["code"]
+        # The folder's name cannot be guessed: these are the class's votes.
+        folder = self._downloads(code)
+        name = f"class-{code}-{len(votes)}{'-all' if request.get('everything') else ''}"
+        target = folder / f"{name}.{request['format']}"
+        rows = export_votes(votes, target, all_votes=bool(request.get("everything")))
+        self.screen.temp_files.add(str(target))  # so that Gradio removes it after a day
+        return {"path": str(target), "name": target.name, "rows": rows}
+
+    def _downloads(self, code: str) -> Path:
+        secret = self.training.record(code)["job_secret"] or "none"
+        hidden = hmac.new(secret.encode(), code.encode(), "sha256").hexdigest()[:32]
+        return Path(get_upload_folder()).resolve() / f"class-{hidden}"
+
+    # -- PPO and the blind vote --------------------------------------------------------------------
+
+    def start_ppo(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Start PPO on the class's reward model; the run belongs to the instructor's browser."""
+        lesson = self.classes.lesson_of(request["token"])
+        secret = str(request.get("secret") or "")
+        if not secret:
+            raise ConfigError("this request has no secret: reload the page")
+        return {"run": self.training.start_ppo(lesson, int(request["steps"]), secret)}
+
+    def stop_ppo(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Ask the class's PPO to save and stop."""
+        seen = self.classes.overview(request["token"])
+        run = self.training.record(seen["code"])["ppo"].get(str(seen["round"]))
+        if run is None:
+            raise JobError("this round has no PPO: there is nothing to stop")
+        self.shared.jobs.stop(run, str(request.get("secret") or ""))
+        return {"done": True}
+
+    def open_blind(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Begin the blind vote: the base against this round's PPO model."""
+        lesson = self.classes.lesson_of(request["token"])
+        contender = self.training.contender(lesson)
+        self.rounds.open_blind(request["token"], RewardConfig().model, contender)
+        self.training.wake()
+        return {"done": True}
+
+    def reveal(self, request: dict[str, Any]) -> dict[str, Any]:
+        """End the blind vote and show the names."""
+        return self.rounds.reveal(request["token"])
+
+    def next_round(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Begin the next round of feedback, with another question if one is given."""
+        number = self.rounds.next_round(request["token"], request.get("question") or None)
+        self.training.wake()
+        return {"round": number}
+
+    # -- simulated students ------------------------------------------------------------------------
+
+    def simulate(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let simulated students join and vote.
+
+        Args:
+            request: `token`, `students`, `taste` (one of TASTES), `noise`, `careless` (share).
+        """
+        students = int(request["students"])
+        if not 1 <= students <= MOST_STUDENTS:
+            raise ConfigError(f"{students} simulated students: choose 1 to {MOST_STUDENTS}")
+        self.simulations.start(
+            self.classes.lesson_of(request["token"]),
+            request["token"],
+            students=students,
+            taste=str(request["taste"]),
+            noise=float(request["noise"]),
+            careless_share=float(request["careless"]),
+        )
+        self.training.wake()
+        return {"done": True}
+
+    def stop_simulation(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let the simulated students leave; their votes stay."""
+        self.simulations.stop(self.classes.lesson_of(request["token"]))
+        return {"done": True}
+
+
+def build(shared: Shared) -> None:
+    """Lay the instructor's screen out inside the Blocks that is open."""
+    ClassMode(shared).build()

@@ -1,0 +1,354 @@
+"""What a class needs done behind its back: pairs written in time, and the reward model kept fresh.
+
+One thread looks at every class once a second. All that it knows stands in the store, in the class's
+folder and in the folders of its jobs, so it goes on where it was after the app has been restarted.
+"""
+
+import copy
+import logging
+import random
+import secrets
+import shutil
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.ballots import NewPair
+from rlhf_demo.classes import Classes
+from rlhf_demo.coarse_words import has_coarse_word
+from rlhf_demo.config import PPOConfig, RewardConfig
+from rlhf_demo.errors import DemoError, JobError
+from rlhf_demo.files import read_json, write_json
+from rlhf_demo.jobs import Jobs
+from rlhf_demo.models import Policy
+from rlhf_demo.preferences import PAIRS_FILE, SHIPPED, load_prompts
+from rlhf_demo.rollout import decode, generate
+from rlhf_demo.rounds import Rounds, Standing
+from rlhf_demo.runs import Status
+from rlhf_demo.shelf import Shelf
+from rlhf_demo.ui.choices import Choices, has_model
+from rlhf_demo.ui.vote_data import write_votes
+from rlhf_demo.vote_pairs import FEWEST_TO_TELL
+from rlhf_demo.votes import Store
+
+log = logging.getLogger(__name__)
+
+BASE = "gpt2-mini"
+"""What writes at first, what PPO starts from, and what the blind vote compares with."""
+EACH = 20
+"""Pairs that a student answers in a round, unless the instructor asks for another number."""
+MOST_EACH = 100
+BLIND_EACH = 8
+"""Pairs that a student answers in a blind vote."""
+BATCH = 16
+"""Pairs written at a time: about two seconds of a small model."""
+TEMPERATURE = 0.7
+MOST_TOKENS = 32
+LOOK_SECONDS = 1.0
+MOST_STEPS = 200
+"""Steps of a class's PPO at most: a lesson has an end."""
+BUSY = (Status.QUEUED, Status.RUNNING)
+BLIND_SPLITS = {"feedback": "train", "blind": "heldout"}
+"""A blind vote is on prompts that PPO has not seen."""
+
+# Twenty seconds from the tenth vote to the figure: eight go into starting the process, the rest is
+# about twenty-five optimiser steps on two cores.
+STEP_BUDGET = 24
+MOST_EPOCHS = 4
+
+
+class ClassTraining:
+    """The thread, and what it and the instructor's buttons do to a class's jobs."""
+
+    def __init__(
+        self, store: Store, jobs: Jobs, choices: Choices, shelf: Shelf, turn: threading.Lock
+    ) -> None:
+        self.jobs, self.choices, self.shelf, self.turn = jobs, choices, shelf, turn
+        self.classes, self.rounds = Classes(store), Rounds(store)
+        self.folder = choices.settings.runs / "classes"
+        self._records = threading.RLock()  # around reading and rewriting a class's record
+        self._wake = threading.Event()
+        self._ended = threading.Event()
+
+    def open(self) -> None:
+        """Begin to look after the classes."""
+        threading.Thread(target=self._run, name="classes", daemon=True).start()
+
+    def close(self) -> None:
+        """Look after them no more; running jobs go on."""
+        self._ended.set()
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Look at once: something was asked for."""
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            more = [self._attempt(lesson) for lesson in self._active()]
+            if not any(more):
+                self._wake.wait(LOOK_SECONDS)
+                self._wake.clear()
+
+    def _active(self) -> list[int]:
+        try:
+            return self.rounds.active()
+        except Exception:  # the database may be busy for a while: the thread outlives that
+            log.exception("classes")
+            return []
+
+    def _attempt(self, lesson: int) -> bool:
+        try:
+            return self.look_after(lesson)
+        except DemoError as error:
+            log.warning("class %d: %s", lesson, error)
+        except Exception:  # one class's trouble must not leave the others alone
+            log.exception("class %d", lesson)
+        return False
+
+    def look_after(self, lesson: int) -> bool:
+        """Do what is due for a class now; say whether more of it waits to be done at once.
+
+        Raises:
+            DemoError: the class is gone, or something of it cannot be done.
+        """
+        standing = self.rounds.standing(lesson)
+        self._take_result(standing)
+        self._retrain(standing)
+        return self._write_pairs(standing)
+
+    # -- the class's record ------------------------------------------------------------------------
+
+    def record(self, code: str) -> dict[str, Any]:
+        """Return what is noted of a class beside the store.
+
+        Keys: `each`, `job_secret`, `reward` (id of the run whose model is in use), `training` (the
+        one under way: run, votes), `history` (of reward models: run, round, votes, and its report's
+        figures), `ppo` (round -> run id), `problem`.
+        """
+        fresh = {
+            "each": EACH, "job_secret": "", "reward": None, "training": None, "history": [],
+            "ppo": {}, "problem": None,
+        }  # fmt: skip
+        path = self.folder / code / "class.json"
+        return fresh | (read_json(path) if path.is_file() else {})
+
+    def note(self, code: str, **changes: Any) -> None:
+        """Change a class's record."""
+        with self._records:
+            record = self.record(code) | changes
+            record["job_secret"] = record["job_secret"] or secrets.token_hex(16)
+            write_json(self.folder / code / "class.json", record)
+
+    def forget(self, code: str) -> None:
+        """Delete a class's folder and its reward models; its PPO runs stay in the list of runs."""
+        record = self.record(code)
+        known = {one["run"] for one in record["history"]} | {(record["training"] or {}).get("run")}
+        for run in known - {None}:
+            with suppress(JobError):  # gone already, or just running: then it is left
+                self.jobs.delete(run, record["job_secret"])
+        shutil.rmtree(self.folder / code, ignore_errors=True)
+
+    def row(self, run: str | None) -> dict[str, Any] | None:
+        """Return the list's row of a run, or None where there is no such run any more."""
+        return next((row for row in self.jobs.overview() if row["id"] == run), None)
+
+    # -- the reward model --------------------------------------------------------------------------
+
+    def _retrain(self, standing: Standing) -> None:
+        """Start a training where ten new preferences have come and none is under way."""
+        record = self.record(standing.code)
+        ppo = self.row(record["ppo"].get(str(standing.round)))
+        if record["training"] or (ppo and ppo["status"] in BUSY):
+            return  # while PPO trains, the model that it follows stands still
+        if not self.rounds.due_for_retraining(standing.lesson):
+            return
+        votes = self.rounds.training_votes(standing.lesson)
+        self.rounds.mark_trained(standing.lesson, len(votes))
+        try:
+            folder = write_votes(votes, self.folder / standing.code)
+            if not record["job_secret"]:
+                self.note(standing.code)
+                record = self.record(standing.code)
+            run = self.jobs.start(
+                "reward",
+                reward_config(folder, self.choices.path(folder)),
+                title=f"Class {standing.code}, {len(votes)} votes",
+                secret=record["job_secret"],
+            )
+        except DemoError as error:
+            self.note(standing.code, problem=str(error))
+            return
+        training = {"run": run, "votes": len(votes), "round": standing.round}
+        self.note(standing.code, training=training, problem=None)
+
+    def _take_result(self, standing: Standing) -> None:
+        """Take the figures of a training that is over; the model before it is deleted."""
+        record = self.record(standing.code)
+        training = record["training"]
+        row = training and self.row(training["run"])
+        if not training or (row and row["status"] in BUSY):
+            return
+        if row is None or row["status"] != Status.FINISHED:
+            told = row["message"] if row else "it has been deleted"
+            self.note(standing.code, training=None, problem=f"the reward model failed: {told}")
+            return
+        report = read_json(self.jobs.find(row["id"]).folder / "report.json")
+        seen = {
+            **training,
+            "accuracy": report["accuracy"],
+            "low": report["accuracy_low"],
+            "high": report["accuracy_high"],
+            "pairs": report["pairs"],
+            "too_few": training["votes"] < FEWEST_TO_TELL,
+        }
+        history = [*record["history"], seen]
+        self.note(standing.code, training=None, reward=row["id"], history=history, problem=None)
+        before = record["reward"]
+        if before and before not in self._followed(record):
+            with suppress(JobError):  # somebody uses it just now: it stays in the list of runs
+                self.jobs.delete(before, record["job_secret"])
+
+    def _followed(self, record: dict[str, Any]) -> set[str]:
+        """Return the reward models that a PPO run of the class follows or followed."""
+        rewards = set()
+        for run in record["ppo"].values():
+            with suppress(JobError):
+                rewards.add(Path(self.jobs.find(run).config["options"]["reward"]).name)
+        return rewards
+
+    # -- PPO ---------------------------------------------------------------------------------------
+
+    def start_ppo(self, lesson: int, steps: int, secret: str) -> str:
+        """Train the base against the class's reward model; return the run's id.
+
+        Raises:
+            JobError: there is no reward model yet, or this round has its PPO.
+        """
+        standing = self.rounds.standing(lesson)
+        record = self.record(standing.code)
+        if record["reward"] is None or self.row(record["reward"]) is None:
+            raise JobError("there is no reward model yet: wait for ten votes and half a minute")
+        if not 1 <= steps <= MOST_STEPS:
+            raise JobError(f"{steps} steps of PPO: choose 1 to {MOST_STEPS}")
+        before = self.row(record["ppo"].get(str(standing.round)))
+        if before and before["status"] in (*BUSY, Status.FINISHED):
+            raise JobError("this round has its PPO already: go on to the blind vote")
+        config = PPOConfig(
+            policy=BASE,
+            reward=self.choices.path(self.jobs.find(record["reward"]).folder),
+            total_steps=steps,
+            clean_words=standing.clean_words,
+        )
+        title = f"Class {standing.code}, round {standing.round}"
+        run = self.jobs.start("ppo", config, title=title, secret=secret)
+        with self._records:
+            ppo = self.record(standing.code)["ppo"] | {str(standing.round): run}
+            self.note(standing.code, ppo=ppo)
+        return run
+
+    def contender(self, lesson: int) -> str:
+        """Return the PPO run whose model can stand in the blind vote.
+
+        Raises:
+            JobError: there is none yet.
+        """
+        standing = self.rounds.standing(lesson)
+        run = self.record(standing.code)["ppo"].get(str(standing.round))
+        row = self.row(run)
+        if row is None or row["status"] in BUSY or not has_model(self.jobs.find(run)):
+            raise JobError("this round has no finished PPO model yet: train one first")
+        return run
+
+    # -- pairs -------------------------------------------------------------------------------------
+
+    def _write_pairs(self, standing: Standing) -> bool:
+        """Write a batch of pairs if the round needs more; say whether more are missing still."""
+        if standing.round_state != "open":
+            return False
+        each = BLIND_EACH if standing.kind == "blind" else self.record(standing.code)["each"]
+        missing = pairs_wanted(each, standing.students, standing.overlap) - standing.pairs
+        if missing <= 0:
+            return False
+        with self.turn:
+            new = self._new_pairs(standing, min(BATCH, missing))
+        self.rounds.add_pairs(standing.lesson, new)
+        return missing > len(new)
+
+    def _new_pairs(self, standing: Standing, count: int) -> list[NewPair]:
+        # What is drawn follows from the class and the place in its round alone.
+        prompts = load_prompts(SHIPPED, BLIND_SPLITS[standing.kind])
+        random.Random(f"{standing.code}/{standing.round}").shuffle(prompts)
+        first = standing.pairs % len(prompts)
+        wanted = (prompts + prompts)[first : first + count]
+        seed = random.Random(f"{standing.code}/{standing.round}/{standing.pairs}").getrandbits(31)
+        if standing.kind == "blind":
+            models = (standing.base, standing.contender)
+        else:
+            models = (self._writer(standing, first),) * 2
+        sides = [
+            self._responses(standing, model, wanted, (seed + side) % 2**31)
+            for side, model in enumerate(models)
+        ]
+        pairs = [
+            NewPair(prompt, one, other, *models, seed, TEMPERATURE)
+            for prompt, one, other in zip(wanted, *sides, strict=True)
+            if one.strip() and other.strip() and one != other
+        ]
+        if not pairs:
+            raise JobError(
+                "both models write the same or nothing to every prompt: pairs are missing"
+            )
+        return pairs
+
+    def _writer(self, standing: Standing, place: int) -> str:
+        """Return who writes a batch: from round two on the base and the last PPO model in turns."""
+        last = self.record(standing.code)["ppo"].get(str(standing.round - 1))
+        ready = last is not None and self.row(last) and has_model(self.jobs.find(last))
+        return last if ready and place // BATCH % 2 else BASE
+
+    def _responses(
+        self, standing: Standing, model: str, prompts: list[str], seed: int
+    ) -> list[str]:
+        policy: Policy = self.shelf.policy(self.choices.policy(model))
+        if standing.clean_words:
+            policy = copy.copy(policy)  # its weights are the shelf's, its guard is not
+            policy.keep_words_clean()
+        written = decode(
+            policy,
+            generate(
+                policy, prompts, max_new_tokens=MOST_TOKENS, temperature=TEMPERATURE, seed=seed
+            ),
+        )
+        # A coarse word that was begun may be cut off at the last token: such a text is not shown.
+        return ["" if standing.clean_words and has_coarse_word(text) else text for text in written]
+
+
+def reward_config(folder: Path, name: str) -> RewardConfig:
+    """Return the options of a training that is over in time, however many votes there are."""
+    rows = (folder / PAIRS_FILE).read_text(encoding="utf-8").count('"split": "train"')
+    batch_size = 8 if rows <= 8 * STEP_BUDGET else 16
+    epochs = min(MOST_EPOCHS, max(1, STEP_BUDGET * batch_size // rows))
+    return RewardConfig(
+        model=BASE, data=name, train_pairs=max(1, rows), epochs=epochs, batch_size=batch_size,
+        warmup_steps=2, checkpoint_every=1000,
+    )  # fmt: skip
+
+
+def pairs_wanted(each: int, students: int, overlap: int) -> int:
+    """Return how many pairs a round needs so that everybody has enough to answer."""
+    return max(each, -(-each * students // overlap))
+
+
+def votes_by_time(times: list[float], bars: int = 30) -> dict[str, Any]:
+    """Count votes over the time since the first: a small chart of how they come in."""
+    if not times:
+        return {"seconds": 0.0, "counts": []}
+    first, last = min(times), max(max(times), time.time())
+    width = max(10.0, (last - first) / bars)
+    counts = [0] * (int((last - first) / width) + 1)
+    for moment in times:
+        counts[int((moment - first) / width)] += 1
+    return {"seconds": width, "counts": counts}

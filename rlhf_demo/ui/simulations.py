@@ -1,0 +1,72 @@
+"""Simulated students who vote in a class while the app runs, one answer each every two seconds.
+
+They are marked as simulated for good, in the store and wherever their votes are shown.
+"""
+
+import logging
+import threading
+from typing import Any
+
+from rlhf_demo.classes import Classes
+from rlhf_demo.errors import ConfigError, DemoError
+from rlhf_demo.raters import STAR_RATER, length_scores
+from rlhf_demo.shelf import Shelf
+from rlhf_demo.simulated_class import SimulatedClass
+
+log = logging.getLogger(__name__)
+
+TASTES = {"longer": "longer texts", STAR_RATER: "texts that sound pleased with a film"}
+ANSWER_SECONDS = 2.0
+
+
+class Simulations:
+    """The simulated classes of this app; at most one for each lesson."""
+
+    def __init__(self, classes: Classes, shelf: Shelf, turn: threading.Lock) -> None:
+        self.classes, self.shelf, self.turn = classes, shelf, turn
+        self._running: dict[int, tuple[dict[str, Any], threading.Event]] = {}
+        self._lock = threading.Lock()
+
+    def running(self, lesson: int) -> dict[str, Any] | None:
+        """Return what the simulated students of a lesson are like, or None where there are none."""
+        with self._lock:
+            found = self._running.get(lesson)
+        return found and found[0]
+
+    def start(self, lesson: int, token: str, *, taste: str, **traits: Any) -> None:
+        """Let simulated students join a class and vote until they are stopped.
+
+        Raises:
+            DemoError: some vote there already, a trait is out of range, or the class is full.
+        """
+        if taste not in TASTES:
+            raise ConfigError(f"there is no taste {taste!r}: choose one of {', '.join(TASTES)}")
+        if self.running(lesson):
+            raise ConfigError("simulated students vote here already: stop them first")
+        scorer = length_scores if taste == "longer" else self._pleased
+        simulated = SimulatedClass(
+            self.classes, token, taste=taste, scorer=scorer, seed=lesson, **traits
+        )
+        ended = threading.Event()
+        with self._lock:
+            self._running[lesson] = {"taste": taste, **traits}, ended
+        threading.Thread(
+            target=self._vote, args=(lesson, simulated, ended), name="simulated", daemon=True
+        ).start()
+
+    def stop(self, lesson: int) -> None:
+        """Let them vote no more; nothing happens where there are none."""
+        with self._lock:
+            _, ended = self._running.pop(lesson, (None, threading.Event()))
+        ended.set()
+
+    def _vote(self, lesson: int, simulated: SimulatedClass, ended: threading.Event) -> None:
+        while not ended.wait(ANSWER_SECONDS):
+            try:
+                simulated.step()
+            except DemoError as error:
+                log.warning("simulated students of class %d: %s", lesson, error)
+
+    def _pleased(self, prompts: list[str], responses: list[str]) -> list[float]:
+        with self.turn:
+            return self.shelf.scorer(STAR_RATER)(prompts, responses).tolist()

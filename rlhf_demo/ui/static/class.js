@@ -1,0 +1,263 @@
+// The instructor's screen: open a class, watch it vote and learn, train PPO on it, vote blind, and round again.
+(() => {
+  const { h } = rlhf;
+  const KEPT = "rlhf_demo_class"; // the instructor's token, in this browser
+  const ALONE = "rlhf_demo_class_alone"; // whether the class has the page for itself
+  const STEPS = [[15, "15 steps, under a minute"], [40, "40 steps, about two minutes"], [80, "80 steps, about four minutes"]];
+
+  rlhf.classroom = ({ element, props, server }) => {
+    const root = element.querySelector(".rl-classroom");
+    localStorage.getItem(KEPT) ? screen(root, props.value, server) : opening(root, props.value, server);
+  };
+
+  const field = (label, input, about) => h("label", { class: "rl-class-field" }, h("span", {}, label), input, about ? h("small", {}, about) : null);
+  const numberField = (value, low, high, step) => h("input", { type: "number", value, min: low, max: high, step: step || 1 });
+
+  // A question from the list, or own words.
+  const questionField = (questions, first) => {
+    const own = h("input", { type: "text", maxlength: 120, hidden: true, "aria-label": "The question in own words", placeholder: "Which \u2026?" });
+    const pick = h("select", { onchange: () => ((own.hidden = pick.value !== ""), own.hidden || own.focus()) },
+      first ? h("option", { value: "same" }, first) : null, questions.map((one) => h("option", { value: one }, one)), h("option", { value: "" }, "own words \u2026"));
+    return { box: h("span", { class: "rl-question-field" }, pick, own), get: () => (pick.value === "" ? own.value : pick.value === "same" ? null : pick.value) };
+  };
+
+  // -- before a class is open -----------------------------------------------------------------------
+
+  const opening = (root, about, server, sentence) => {
+    const problem = h("p", { hidden: true });
+    const question = questionField(about.questions);
+    const each = numberField(about.each, 4, 100), overlap = numberField(3, 1, 30);
+    const clean = h("input", { type: "checkbox", checked: true });
+    const password = h("input", { type: "password", autocomplete: "current-password" });
+    const go = h("button", { class: "rl-button rl-main", type: "submit" }, "Open a class");
+    const enter = (answer) => {
+      if (!answer) return;
+      localStorage.setItem(KEPT, answer.token);
+      screen(root, about, server);
+    };
+    const form = h("form", { class: "rl-class-form" },
+      field("Question over every pair", question.box),
+      field("Pairs for each student", each, "in a round"),
+      field("Students for each pair", overlap, "more show how far they agree"),
+      about.password ? field("Instructor\u2019s password", password) : null,
+      h("label", { class: "rl-check" }, clean, " Keep coarse words out: they are neither sampled nor scored"), go);
+    form.onsubmit = async (event) => {
+      event.preventDefault();
+      go.disabled = true;
+      enter(await rlhf.call(problem, server.open_class({ question: question.get(), each: each.value, overlap: overlap.value, clean_words: clean.checked, password: password.value })));
+      go.disabled = false;
+    };
+    const code = h("input", { type: "text", maxlength: 12, autocomplete: "off" }), word = h("input", { type: "password" });
+    const move = h("form", { class: "rl-class-form" }, field("Its code", code), field("Instructor\u2019s password", word), h("button", { class: "rl-button", type: "submit" }, "Go on here"));
+    move.onsubmit = async (event) => {
+      event.preventDefault();
+      enter(await rlhf.call(problem, server.take_over({ code: code.value, password: word.value })));
+    };
+    rlhf.fill(root, h("h2", { class: "rl-h2" }, "Teach a class"),
+      h("p", { class: "rl-lead" }, "Students join on their phones by a code, compare texts, and see on your screen how a reward model learns from them, how PPO follows it, and, in a blind vote, whether that was what they meant."),
+      form, problem,
+      about.password ? h("details", { class: "rl-fold" }, h("summary", {}, "Go on with a class that was opened at another computer"), move) : null);
+    rlhf.problem(problem, sentence);
+  };
+
+  // -- the screen of an open class ------------------------------------------------------------------
+
+  const figure = (color) => {
+    const value = h("b", { style: { color: color ? `var(--rl-${color})` : null } }, "\u2013");
+    const words = h("span", {}, "\u00A0");
+    return { box: h("div", { class: "rl-figure" }, value, words), set: (text, meaning) => (rlhf.say(value, text), rlhf.say(words, meaning)) };
+  };
+
+  const screen = (root, about, server) => {
+    const token = localStorage.getItem(KEPT);
+    const problem = h("p", { hidden: true }), told = h("p", { hidden: true });
+    const ask = async (name, more = {}) => {
+      const answer = await rlhf.call(problem, server[name]({ token, secret: rlhf.secret(), ...more }));
+      poller.now();
+      return answer;
+    };
+    const button = (words, act, kind = "") => h("button", { class: `rl-button ${kind}`, type: "button", onclick: act }, words);
+
+    // Who joins, and how.
+    const code = h("div", { class: "rl-class-code" }, "\u00A0");
+    const address = h("p", { class: "rl-class-address" });
+    const nearby = h("p", { class: "rl-soft", hidden: true }, "This address works on this computer only. Start the app with GRADIO_SERVER_NAME=0.0.0.0 and open this page by the computer\u2019s name or number in the network.");
+    const picture = h("img", { class: "rl-class-qr", alt: "QR picture of the students\u2019 address" });
+    const people = h("p", { class: "rl-class-people" });
+    const question = h("p", { class: "rl-class-question" });
+    const state = h("span", { class: "rl-badge" });
+
+    // How it goes.
+    const votes = figure(null), agree = figure("base"), right = figure("score"), last = figure("ppo");
+    const story = h("p", { class: "rl-story", "aria-live": "polite" });
+    const actions = h("div", { class: "rl-class-actions" });
+    const coming = rlhf.chartCard({ title: "Votes coming in", subtitle: "over the time of this round", height: 150, fromZero: true, series: [{ name: "votes", color: "base", type: "bar" }], hoverFormat: "d", xTitle: "minutes" });
+    const interval = (color) => [{ name: "upper end", color, faint: true, dash: "dot" }, { name: "lower end", color, faint: true, dash: "dot" }];
+    const curve = rlhf.chartCard({ title: "Reward model: right on the last-rated fifth", subtitle: "over votes, with its interval", height: 150, yRange: [0, 1.05], yFormat: ".0%", hoverFormat: ".0%", xTitle: "votes", series: [{ name: "right", color: "score", mode: "lines+markers" }], lines: [] });
+    const wins = rlhf.chartCard({ title: "Blind vote: A preferred to B", subtitle: "over votes, with its interval", height: 190, yRange: [0, 1.05], yFormat: ".0%", hoverFormat: ".0%", xTitle: "votes", series: [{ name: "A preferred", color: "kl" }, ...interval("kl")], lines: [{ y: 0.5, label: "no difference", dash: "dot", color: "soft" }] });
+    const outcome = h("div", { hidden: true });
+    const careless = h("div", { class: "rl-careless" });
+
+    const pause = button("Pause", () => ask(view.state === "open" ? "pause" : "reopen"));
+    const alone = button("Show the class alone", () => showAlone(!document.documentElement.classList.contains("rl-class-alone")));
+    const showAlone = (yes) => {
+      document.documentElement.classList.toggle("rl-class-alone", yes);
+      rlhf.say(alone, yes ? "Show the rest of the page" : "Show the class alone");
+      localStorage.setItem(ALONE, yes ? "yes" : "no");
+      window.dispatchEvent(new Event("resize"));
+    };
+    const leave = (sentence) => {
+      showAlone(false);
+      localStorage.removeItem(ALONE);
+      localStorage.removeItem(KEPT);
+      opening(root, about, server, sentence);
+    };
+    const save = async (format, everything) => {
+      const answer = await ask("export_class", { format, everything });
+      if (answer) h("a", { href: `gradio_api/file=${encodeURI(answer.path)}`, download: answer.name }).click();
+    };
+    const remove = button("Delete the class", () => rlhf.confirm(remove, "Students, pairs, votes and reward models will be gone. There is no way back.", "Delete all", async () => (await ask("delete_class")) && leave()), "rl-danger");
+    const another = button("New lesson", () => rlhf.confirm(another, "This class stays stored, but this browser forgets it. Export its votes first.", "New lesson", leave));
+
+    const students = numberField(12, 1, 60), noise = numberField(0.1, 0, 0.5, 0.05), sloppy = numberField(0.1, 0, 1, 0.05);
+    const taste = h("select", {}, about.tastes.map(([id, words]) => h("option", { value: id }, words)));
+    const simulate = button("Let them vote", () => ask("simulate", { students: students.value, taste: taste.value, noise: noise.value, careless: sloppy.value }));
+    const simulated = h("p", { class: "rl-soft" });
+    const stopThem = button("Stop them", () => ask("stop_simulation"));
+
+    const page = h("div", {},
+      h("div", { class: "rl-class-top" },
+        h("div", { class: "rl-class-join" }, h("p", { class: "rl-soft" }, "Join at"), address, h("p", { class: "rl-soft" }, "with the code"), code),
+        picture,
+        h("div", { class: "rl-class-room" }, h("div", {}, state), question, people)),
+      nearby, problem, told,
+      h("div", { class: "rl-head rl-class-figures" }, votes.box, agree.box, right.box, last.box),
+      story, actions, outcome, wins.card,
+      h("div", { class: "rl-grid-2" }, coming.card, curve.card), careless,
+      h("div", { class: "rl-class-tools" }, pause, alone, another, remove),
+      h("details", { class: "rl-fold" }, h("summary", {}, "The class\u2019s votes as files"),
+        h("p", { class: "rl-soft" }, "With raters\u2019 numbers in place of nicknames. Preferences are in TRL\u2019s format; every answer means ties and skips too."),
+        h("div", { class: "rl-inline" }, [["Preferences, JSONL", "jsonl", false], ["Preferences, Parquet", "parquet", false], ["Every answer, JSONL", "jsonl", true], ["Every answer, Parquet", "parquet", true]].map(([words, format, all]) => button(words, () => save(format, all))))),
+      h("details", { class: "rl-fold" }, h("summary", {}, "Try it without a class: simulated students"),
+        h("p", { class: "rl-soft" }, "They join this class marked as simulated, and answer once every two seconds. Noise is how often a careful one errs; a careless one does not read."),
+        h("div", { class: "rl-class-form" }, field("How many", students), field("They prefer", taste), field("Noise", noise, "0 to 0.5"), field("Careless", sloppy, "share, 0 to 1"), simulate, stopThem), simulated),
+      h("p", { class: "rl-soft" }, "Kept about students: nickname, answers, and when they came. Reward and PPO runs are listed under Runs without any of these."));
+    rlhf.fill(root, page);
+
+    let view = null, shownActions = "", qr = "";
+    showAlone(localStorage.getItem(ALONE) !== "no");
+
+    const poller = rlhf.poll(page, 2000, async () => {
+      const answer = await server.class_state({ token });
+      if (answer.error) {
+        if (!view) return leave(answer.error);
+        return rlhf.problem(problem, answer.error);
+      }
+      view = answer;
+      draw();
+    });
+
+    const draw = () => {
+      drawRoom();
+      drawFigures();
+      drawCharts();
+      drawActions();
+      drawCareless();
+      rlhf.problem(told, view.problem && `The reward model: ${view.problem}`);
+      rlhf.say(pause, view.state === "open" ? "Pause" : "Go on");
+      simulate.disabled = !!view.simulated;
+      stopThem.disabled = !view.simulated;
+      rlhf.say(simulated, view.simulated ? `${view.simulated.students} simulated students are voting: they prefer ${about.tastes.find(([id]) => id === view.simulated.taste)[1]}.` : "");
+    };
+
+    const drawRoom = () => {
+      rlhf.say(code, view.code);
+      const link = `${location.origin}${location.pathname}?class=${view.code}`;
+      rlhf.say(address, link.replace(/^https?:\/\//, ""));
+      nearby.hidden = !["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+      if (qr !== link) {
+        qr = link;
+        server.class_qr({ address: link }).then((answer) => (picture.src = answer.picture || ""));
+      }
+      const kind = view.kind === "blind" ? (view.round_state === "revealed" ? "revealed" : "blind vote") : "feedback";
+      rlhf.say(state, `round ${view.round}, ${view.state === "open" ? kind : "paused"}`);
+      state.dataset.state = view.state === "open" ? "running" : "failed";
+      rlhf.say(question, view.question);
+      const shown = view.raters.slice(-40);
+      rlhf.fill(people, view.raters.length
+        ? [h("span", {}, `${view.raters.length} joined`), shown.map((one) => h("span", { class: "rl-chip", title: one.simulated ? "a simulated student" : "" }, `${one.nickname}${one.simulated && !one.nickname.startsWith("Simulated") ? " (simulated)" : ""} ${one.votes}`))]
+        : "Nobody has joined yet.");
+    };
+
+    const newest = () => view.history.at(-1);
+    const drawFigures = () => {
+      const goal = view.each * view.raters.length, q = view.quality;
+      votes.set(String(view.votes), goal ? `votes this round, about ${goal} expected` : "votes this round");
+      const ceiling = q.human_ceiling;
+      if (ceiling.count < 10) agree.set("\u2013", "agreement: too few pairs seen by two");
+      else agree.set(rlhf.percent(ceiling.share), `agree with the others ${rlhf.interval(ceiling.low, ceiling.high)}, alpha ${rlhf.number(q.alpha)}`);
+      const now = newest();
+      if (!now) right.set("\u2013", view.training ? "the first reward model is training" : `reward model: after ten preferences, ${view.preferences} so far`);
+      else if (now.too_few) right.set("too few to tell", `reward model on ${now.votes} votes; told from ${about.few} on`);
+      else right.set(rlhf.percent(now.accuracy), `of the last-rated fifth right ${rlhf.interval(now.low, now.high)}, ${now.votes} votes`);
+      if (view.blind && view.blind.votes) last.set(rlhf.percent(view.blind.rate), `prefer A to B ${rlhf.interval(view.blind.low, view.blind.high)}, ${view.blind.votes} blind votes`);
+      else if (view.ppo) last.set(view.ppo.step ? rlhf.signed(view.ppo.figures["objective/score"]) : "\u2013", `PPO\u2019s score, step ${view.ppo.step || 0} of ${view.ppo.total_steps}`);
+      else last.set("\u2013", "PPO has not started");
+    };
+
+    const drawCharts = () => {
+      const { seconds, counts } = view.coming;
+      coming.chart.replace([{ x: counts.map((_, i) => ((i + 0.5) * seconds) / 60), y: counts }]);
+      const told = view.history.filter((one) => !one.too_few), x = told.map((one) => one.votes);
+      const ceiling = view.quality.human_ceiling;
+      const lines = [{ y: 0.5, label: "a coin", dash: "dot", color: "soft" }];
+      if (ceiling.count >= 10) lines.push({ y: ceiling.share, label: `people agree: ${rlhf.percent(ceiling.share)}`, color: "base" });
+      const reach = { type: "data", symmetric: false, array: told.map((one) => one.high - one.accuracy), arrayminus: told.map((one) => one.accuracy - one.low) };
+      curve.chart.replace([{ x, y: told.map((one) => one.accuracy), reach }], { lines });
+      wins.card.hidden = !view.blind;
+      if (!view.blind) return;
+      const series = view.blind.series, n = series.map((row) => row[0]);
+      wins.chart.replace([1, 3, 2].map((column) => ({ x: n, y: series.map((row) => row[column]) })));
+    };
+
+    // One main button at a time: what comes next in the lesson.
+    const drawActions = () => {
+      const ppo = view.ppo, busy = ppo && ["queued", "running"].includes(ppo.status);
+      const stage = view.kind === "blind" ? view.round_state : busy ? "ppo" : ppo && ["finished", "stopped"].includes(ppo.status) && ppo.step ? "trained" : view.reward ? "reward" : "votes";
+      rlhf.say(story, words(stage, ppo));
+      outcome.hidden = stage !== "revealed";
+      const key = `${stage} ${view.round} ${ppo && ppo.id}`;
+      if (key === shownActions) return;
+      shownActions = key;
+      if (stage === "revealed") rlhf.fill(outcome, rlhf.blindResult(view.blind));
+      const steps = h("select", { "aria-label": "Length of PPO" }, STEPS.map(([n, label]) => h("option", { value: n, selected: n === 40 }, label)));
+      const again = questionField(about.questions, "the same question");
+      const watch = () => button("Watch PPO live", () => rlhf.showRun(view.ppo.id, "ppo"));
+      const start = (label, kind) => button(label, async () => (await ask("start_ppo", { steps: Number(steps.value) })) && (shownActions = ""), kind);
+      const parts = {
+        votes: () => [],
+        reward: () => [start("Start PPO on the class\u2019s reward model", "rl-main rl-large"), steps],
+        ppo: () => [watch(), button("Stop PPO", () => ask("stop_ppo"))],
+        trained: () => [button("Open the blind vote: base against PPO", () => ask("open_blind"), "rl-main rl-large"), watch()],
+        open: () => [button("Reveal", () => ask("reveal"), "rl-main rl-large")],
+        revealed: () => [button("Next round", () => ask("next_round", { question: again.get() }), "rl-main rl-large"), again.box],
+      };
+      rlhf.fill(actions, parts[stage]());
+    };
+
+    const words = (stage, ppo) => {
+      const training = view.training && (view.training.row && view.training.row.status === "queued" ? "A new reward model waits for its turn." : `A new reward model is training on ${view.training.votes} votes.`);
+      const again = view.all_votes && view.state === "open" ? "It is trained anew every ten preferences." : "";
+      if (stage === "votes") return training || `The first reward model is trained when ten preferences are in: ${view.preferences} so far.`;
+      if (stage === "reward") return `${training || again} When the class has voted enough, let PPO follow its reward model.${ppo && ppo.status === "failed" ? ` PPO failed: ${ppo.message}` : ""}`;
+      if (stage === "ppo") return ppo.status === "queued" ? `PPO waits for its turn, place ${ppo.place || 1}.` : ppo.step ? `PPO is training: step ${ppo.step} of ${ppo.total_steps}. Students see its progress on their phones.` : "PPO is starting: it loads its models.";
+      if (stage === "trained") return `PPO ${ppo.status === "finished" ? "has finished" : "was stopped"}${ppo.message ? ` (${ppo.message})` : ""}. Now let the class judge without knowing who wrote what.`;
+      if (stage === "open") return "Blind vote: the class compares base and PPO model without their names. Which of them is A was drawn by lot.";
+      return "The names are out. The blind votes are data for the next round, in which PPO\u2019s texts are compared too.";
+    };
+
+    const drawCareless = () => rlhf.fill(careless, view.careless.map((row) => h("p", { class: "rl-careless-row" },
+      h("b", {}, row.nickname), " ", row.careless.join("; ") || "answers as others do", row.left_out ? "; left out. " : ". ",
+      button(row.left_out ? "Take in again" : "Leave these votes out", () => ask("leave_out", { rater: row.rater, left_out: !row.left_out }), "rl-quiet"))));
+  };
+})();

@@ -1,0 +1,85 @@
+"""The students' page: join by code and nickname, vote, watch, see the result.
+
+It is the same page as everything else, shown alone where the address has a class's code. Every
+request carries the student's secret; whose it is the store finds out for itself.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+import gradio as gr
+
+from rlhf_demo.runs import Status
+from rlhf_demo.ui.class_training import BLIND_EACH, BUSY
+from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.shared import Shared
+
+
+class StudentPage:
+    """The server functions of a student's phone."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.store, self.training = shared.store, shared.class_training
+        self.classes = self.training.classes
+
+    def build(self) -> None:
+        """Lay the page out; the browser shows it, and it alone, where the address has a code."""
+        part("student", [self.join, self.student_state, self.next_pair, self.vote, self.undo])
+
+    def join(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Let a student in."""
+        joined = self.classes.join(request["code"], request["nickname"], address_of(http))
+        self.training.wake()
+        return {"secret": joined.secret, "nickname": joined.nickname}
+
+    def student_state(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return how far the student and the class are; nothing of anybody else's votes."""
+        view = self.classes.student_view(request["secret"])
+        standing = self.training.rounds.standing(self.classes.lesson_of_student(request["secret"]))
+        record = self.training.record(standing.code)
+        row = self.training.row(record["ppo"].get(str(standing.round)))
+        return view | {
+            "code": standing.code,
+            "goal": BLIND_EACH if standing.kind == "blind" else record["each"],
+            "ppo": row and _progress(row),
+        }
+
+    def next_pair(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the pair to answer now, or the one after `beside`; else why there is none."""
+        secret = request["secret"]
+        view = self.classes.student_view(secret)
+        if view["state"] != "open":
+            return {"showing": None, "message": "The class is paused. It goes on here by itself."}
+        if view["round_state"] != "open":
+            return {"showing": None, "message": "This vote is over. Wait for the next round."}
+        showing = self.store.next_pair(secret, beside=request.get("beside"))
+        return {
+            "showing": showing and asdict(showing),
+            "message": "Waiting for the next pair. It comes here by itself.",
+        }
+
+    def vote(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Keep an answer; once this has returned, it is on disk."""
+        return {"kept": self.store.vote(request["secret"], request["showing"], request["choice"])}
+
+    def undo(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Take the student's last answer back."""
+        return {"undone": self.store.undo(request["secret"])}
+
+
+def _progress(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what students see of PPO: how far it is, and its figures."""
+    return {
+        "status": row["status"],
+        "busy": row["status"] in BUSY,
+        "finished": row["status"] == Status.FINISHED,
+        "step": row["step"] or 0,
+        "total_steps": row["total_steps"],
+        "score": row["figures"].get("objective/score"),
+        "kl": row["figures"].get("objective/kl"),
+    }
+
+
+def address_of(http: gr.Request) -> str:
+    """Return where a request comes from, for the limits."""
+    return http.client.host if http.client else "unknown"

@@ -1,0 +1,202 @@
+"""The Feedback tab: what its server functions answer, and what they refuse."""
+# ruff: noqa: F811  (fixtures are imported, and named again where they are used)
+
+from types import SimpleNamespace
+
+import pytest
+from vote_page import BASE, ask, fake, new_jobs, people_vote, shared, tab  # noqa: F401  (fixtures among them)
+from voting import GOOD, HAPPY, new_pairs
+
+from rlhf_demo.errors import DataError
+from rlhf_demo.ui.parts import STATIC, answering
+from rlhf_demo.ui.sampler import AHEAD, Order
+from rlhf_demo.ui.settings import Settings
+from rlhf_demo.ui.strip import Strip
+
+HTTP = SimpleNamespace(client=SimpleNamespace(host="here"))
+
+
+# -- the ballot ------------------------------------------------------------------------------------
+
+
+def test_known_voter_stays_who_it_is_and_an_unknown_one_is_made_anew(tab):
+    first = tab.enter({"rater": ""}, HTTP)["rater"]
+    assert tab.enter({"rater": first}, HTTP) == {"rater": first}
+    assert tab.enter({"rater": "99.forged"}, HTTP)["rater"] not in (first, "99.forged")
+
+
+def test_pair_comes_without_the_names_of_models(tab, store):
+    store.add_pairs(new_pairs(1, model="secret-model"))
+    answered = tab.next_pair(ask(store.visit("here"), model="secret-model"))
+    assert set(answered["showing"]) == {"id", "question", "prompt", "left", "right"}
+    assert "secret-model" not in str(answered)
+
+
+def test_pair_fetched_ahead_is_the_one_after_the_vote(tab, store):
+    store.add_pairs(new_pairs(3))
+    rater = store.visit("here")
+    now = tab.next_pair(ask(rater))["showing"]
+    ahead = tab.next_pair(ask(rater, beside=now["id"]))["showing"]
+    assert ahead["id"] != now["id"]
+    assert tab.next_pair(ask(rater))["showing"] == now  # still to be answered
+    assert tab.vote({"rater": rater, "showing": now["id"], "choice": "tie"}) == {"votes": 1}
+    assert tab.next_pair(ask(rater))["showing"] == ahead
+
+
+def test_pair_fetched_ahead_counts_its_seconds_from_the_answer_before(tab, store, clock):
+    store.add_pairs(new_pairs(2))
+    rater = store.visit("here")
+    now = tab.next_pair(ask(rater))["showing"]
+    ahead = tab.next_pair(ask(rater, beside=now["id"]))["showing"]
+    for showing, seconds in ((now, 8), (ahead, 3)):
+        clock.now += seconds
+        tab.vote({"rater": rater, "showing": showing["id"], "choice": "left"})
+    assert [vote.seconds for vote in store.votes()] == [8, 3]
+
+
+def test_first_pair_of_the_shipped_model_needs_no_sampling(tab, store):
+    showing = tab.next_pair(ask(store.visit("here"), model=BASE))["showing"]
+    assert showing["left"].strip() and showing["right"].strip()
+    assert store.pairs_waiting(store.visit("here"), HAPPY, model=BASE) == AHEAD
+
+
+def test_more_is_written_only_when_few_pairs_are_left(tab, store):
+    store.add_pairs(new_pairs(AHEAD))
+    rater = store.visit("here")
+    tab.next_pair(ask(rater))
+    assert tab.sampler.orders == []
+    tab.next_pair(ask(rater))  # one of them is on the screen now
+    assert tab.sampler.orders == [Order("m", "m")]
+
+
+def test_trouble_of_the_sampler_is_told_in_words(tab, store):
+    rater = store.visit("here")
+    assert "writes" in tab.next_pair(ask(rater))["message"]
+    tab.sampler.trouble = "the model is gone"
+    assert tab.next_pair(ask(rater))["message"] == "the model is gone"
+
+
+def test_undo_gives_the_pair_back(tab, store, clock):
+    rater = people_vote(store, 1, people=1)[0]
+    clock.now += 1
+    assert tab.undo({"rater": rater}) == {"undone": True, "votes": 0}
+    assert tab.undo({"rater": rater})["undone"] is False
+
+
+def test_own_beginning_goes_to_the_sampler_as_one_plain_line(tab, store):
+    rater = store.visit("here")
+    told, emptied = tab.write_to(" My <b>cat</b>\n says", HAPPY, "m", rater)
+    assert (told["prompt"], emptied) == ("My <b>cat</b> says", "")
+    assert tab.sampler.orders == [Order("m", "m", "My <b>cat</b> says", rater)]
+    tab.sampler.busy = True
+    waiting = tab.next_pair(ask(rater, prompt=told["prompt"]))
+    assert waiting == {"showing": None, "message": "m writes to your beginning."}
+
+
+@pytest.mark.parametrize("text", ["", "   ", "x" * 301])
+def test_empty_or_long_beginning_is_refused_in_words(tab, store, text):
+    told, _ = tab.write_to(text, HAPPY, "m", store.visit("here"))
+    assert "beginning" in told["error"] or "prompt" in told["error"]
+    assert tab.sampler.orders == []
+
+
+def test_own_pairs_come_next_and_to_nobody_else(tab, store):
+    store.add_pairs(new_pairs(2))
+    mine, other = store.visit("here"), store.visit("here")
+    tab.next_pair(ask(mine))
+    store.add_pairs(new_pairs(1, start=7), owner_secret=mine)
+    assert tab.next_pair(ask(mine))["showing"]["prompt"] == "Prompt 7"
+    assert tab.next_pair(ask(other))["showing"]["prompt"] != "Prompt 7"
+
+
+def test_question_of_ones_own_is_bounded(tab):
+    assert tab.ask("  Which is\nfunnier? ", "m") == {"question": "Which is funnier?", "model": "m"}
+    assert "at most 120" in tab.ask("x" * 121, "m")["error"]
+
+
+@pytest.mark.parametrize("request_", [None, 7, {}, {"rater": 1, "question": [], "model": {}}])
+def test_odd_request_is_answered_in_words(tab, request_):
+    for function in (tab.next_pair, tab.vote, tab.undo, tab.train, tab.export):
+        assert set(answering(function)(request_)) == {"error"}
+
+
+def test_scripts_write_text_never_markup():
+    for name in ("feedback", "quality", "blind"):
+        script = (STATIC / f"{name}.js").read_text(encoding="utf-8")
+        assert not [word for word in ("innerHTML", "outerHTML", "insertAdj") if word in script]
+
+
+# -- how good the votes are ------------------------------------------------------------------------
+
+
+def test_quality_counts_one_question_and_leaves_out_whom_one_asks_to(tab, store):
+    people_vote(store, 3, people=2)
+    people_vote(store, 2, people=1, question=GOOD)
+    told = tab.quality({"question": HAPPY})
+    assert (told["votes"], told["raters"], told["preferences"]) == (6, 2, 6)
+    assert told["together"] == 8
+    first = store.votes()[0].rater
+    fewer = tab.quality({"question": HAPPY, "without": [first]})
+    assert (fewer["votes"], fewer["preferences"]) == (6, 3)
+    assert fewer["quality"]["votes"] == 3
+
+
+def test_one_sided_rater_is_listed_by_number_and_reason(tab, store):
+    people_vote(store, 12, people=2, choose=lambda person: "tie" if person else "left")
+    [row] = tab.quality({"question": HAPPY})["careless"]
+    assert row["rater"] == store.votes()[0].rater
+    assert "chose the left text" in " ".join(row["careless"])
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tab, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
+    tab.quality_part = SimpleNamespace(temp_files=set())
+    return tab
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_exported_votes_are_read_by_another_page(files, store, tmp_path, kind):
+    people_vote(store, 3, people=1, choose=lambda person: "right")
+    told = files.export({"format": kind, "everything": True})
+    assert (told["rows"], told["name"]) == (3, f"all-votes.{kind}")
+    assert files.take_file(told["path"], HAPPY, "ann") == {"imported": {"kept": 3, "double": 0}}
+    assert files.quality({"question": HAPPY})["votes"] == 6
+    assert "imported before" in files.take_file(told["path"], HAPPY, "ann")["error"]
+
+
+def test_export_in_another_format_is_refused(files, store):
+    people_vote(store, 1, people=1)
+    with pytest.raises(DataError, match="jsonl or parquet"):
+        files.export({"format": "../x.csv"})
+
+
+def test_bad_file_is_refused_with_its_row(files, tmp_path):
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"prompt": "a", "chosen": "b"}\n')
+    assert "row 1" in files.take_file(str(path), HAPPY, "ann")["error"]
+
+
+@pytest.mark.parametrize(("secret", "kept"), [("", False), ("ann", False), ("teach", True)])
+@pytest.mark.parametrize("password", ["teach", None])
+def test_on_a_public_page_only_its_owner_imports(files, tmp_path, secret, kept, password):
+    files.shared.settings = Settings(runs=tmp_path / "runs", public=True, password=password)
+    path = tmp_path / "votes.jsonl"
+    path.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    told = files.take_file(str(path), HAPPY, secret)
+    assert ("imported" in told) == (kept and password is not None)
+
+
+# -- the strip -------------------------------------------------------------------------------------
+
+
+def test_strip_counts_the_votes(shared, store):
+    def line():
+        return Strip(shared.jobs, store).strip_state(0)["stages"][1]["line"]
+
+    assert line() == "say what you prefer"
+    people_vote(store, 1, people=1)
+    assert line() == "1 vote so far"

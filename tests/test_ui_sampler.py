@@ -1,0 +1,72 @@
+"""The sampler: pairs written ahead, once for all who wait, and troubles told in words."""
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+import torch
+from fake_jobs import wait_until
+from voting import HAPPY
+
+from rlhf_demo.ballots import VoteRefused
+from rlhf_demo.errors import ConfigError
+from rlhf_demo.models import load_policy
+from rlhf_demo.ui.sampler import OWN_PAIRS, Order, Sampler
+
+
+@pytest.fixture
+def sampler(store, tiny_model_folder):
+    """A sampler that knows the models one and two: both the tiny one."""
+    policy = load_policy(str(tiny_model_folder), device=torch.device("cpu"))
+
+    def find(name):
+        if name not in ("one", "two"):
+            raise ConfigError(f"{name!r} is not in the list: choose from it")
+        return name
+
+    choices = SimpleNamespace(policy=find)
+    return Sampler(store, choices, SimpleNamespace(policy=lambda name: policy), threading.Lock())
+
+
+def test_batch_is_written_once_for_all_who_wait_for_it(sampler, store):
+    order = Order("one", "one")
+    with sampler.turn:  # somebody computes
+        sampler.want(order)
+        sampler.want(order)
+        assert sampler.under_way(order)
+    wait_until(lambda: not sampler.under_way(order))
+    written = store.pairs_waiting(store.visit("here"), HAPPY, model="one")
+    assert 0 < written <= 8
+    assert sampler.problem(order) is None
+
+
+def test_own_beginning_gets_its_pairs(sampler, store):
+    rater = store.visit("here")
+    order = Order("one", "one", "My cat says", rater)
+    sampler.want(order)
+    wait_until(lambda: not sampler.under_way(order))
+    assert 0 < store.pairs_waiting(rater, HAPPY, model="one") <= OWN_PAIRS
+    assert store.pairs_waiting(store.visit("here"), HAPPY, model="one") == 0
+
+
+def test_models_that_write_the_same_are_said_to(sampler):
+    order = Order("one", "two")  # one model under two names, the same random numbers
+    sampler.want(order)
+    wait_until(lambda: not sampler.under_way(order))
+    assert "came out the same" in sampler.problem(order)
+    assert sampler.problem(order) is None  # told once; then it may be tried again
+
+
+def test_unknown_model_is_refused_before_anything_is_written(sampler):
+    with pytest.raises(ConfigError, match="not in the list"):
+        sampler.want(Order("/etc", "/etc"))
+
+
+def test_line_of_batches_is_bounded(sampler, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.ui.sampler.MOST_WAITING", 2)
+    with sampler.turn:
+        with pytest.raises(VoteRefused, match="try again"):
+            for n in range(99):
+                sampler.want(Order("one", "one", f"beginning {n}"))
+        waiting = list(sampler._under_way)
+    wait_until(lambda: not any(sampler.under_way(order) for order in waiting))

@@ -1,0 +1,67 @@
+"""A page over a store of votes in which nothing is sampled, and people who vote on it."""
+
+import threading
+
+import pytest
+from fake_jobs import fake, new_jobs  # noqa: F401  (fixtures)
+from voting import HAPPY, answer, new_pairs
+
+from rlhf_demo.ballots import CATCH
+from rlhf_demo.ui.choices import Choices
+from rlhf_demo.ui.feedback_tab import FeedbackTab
+from rlhf_demo.ui.sampler import Sampler
+from rlhf_demo.ui.settings import Settings
+from rlhf_demo.ui.shared import Shared
+from rlhf_demo.ui.vote_data import VoteData
+
+BASE, PPO = "gpt2-mini", "gpt2-mini-ppo"
+
+
+class NoSampler(Sampler):
+    """Notes what it is asked to write, and writes nothing."""
+
+    def __init__(self, store):
+        super().__init__(store, None, None, None)
+        self.orders, self.trouble, self.busy = [], None, False
+
+    def want(self, order):
+        self.orders.append(order)
+
+    def problem(self, order):
+        return self.trouble
+
+    def under_way(self, order):
+        return self.busy
+
+
+@pytest.fixture
+def shared(store, new_jobs, tmp_path):  # noqa: F811
+    settings = Settings(runs=tmp_path / "runs")
+    jobs, data = new_jobs(scheduling=False), VoteData(store, settings.runs / "votes")
+    choices = Choices(settings, jobs, data)
+    return Shared(settings, jobs, choices, None, threading.Lock(), store, data, NoSampler(store))
+
+
+@pytest.fixture
+def tab(shared):
+    return FeedbackTab(shared)
+
+
+def ask(rater, question=HAPPY, model="m", **more):
+    return {"rater": rater, "question": question, "model": model, **more}
+
+
+def people_vote(store, pairs, people=2, question=HAPPY, choose=lambda person: "left"):
+    """Let people answer that many pairs each; the text that was on the left may differ."""
+    store.add_pairs(new_pairs(pairs))
+    secrets = [store.visit("here") for _ in range(people)]
+    for person, secret in enumerate(secrets):
+        before = first_words(store)
+        while first_words(store) < before + pairs:
+            answer(store, secret, choose(person), question)
+    return secrets
+
+
+def first_words(store):
+    """Count the answers without the catch pairs and repeats that come in between."""
+    return sum(vote.kind != CATCH and not vote.repeat for vote in store.votes())
