@@ -31,6 +31,10 @@ examples:  ## train the example runs anew and put their records into checkpoints
 	python -m rlhf_demo.shipping runs/examples/no-kl ppo-no-kl "PPO, no KL penalty"
 	python -m rlhf_demo.shipping runs/examples/quick ppo-quick "PPO, quick"
 	python -m rlhf_demo compare gpt2-mini gpt2-mini-ppo --show 0 --out checkpoints/examples/compare.json
+	python -m rlhf_demo.ui.comparisons --example
+
+screenshots:  ## take the pictures in docs/ anew, from a job that really runs (3 minutes)
+	python -m bench.screenshots
 
 quickstart:  ## the whole loop on the shipped model
 	python -m rlhf_demo quickstart --out runs

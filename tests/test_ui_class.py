@@ -49,9 +49,7 @@ def shared(store, new_jobs, tmp_path, monkeypatch):  # noqa: F811
     choices, turn = Choices(settings, jobs), threading.Lock()
     training = ClassTraining(store, jobs, choices, Shelf(), turn)
     monkeypatch.setattr(training, "_responses", written)
-    return Shared(
-        settings, jobs, choices, Shelf(), turn, store=store, class_training=training
-    )  # fmt: skip
+    return Shared(settings, jobs, choices, Shelf(), turn, store, None, None, training)
 
 
 def written(standing, model, prompts, seed):

@@ -69,7 +69,6 @@ class ClassMode:
                 "tastes": list(TASTES.items()),
                 "password": self.shared.settings.password is not None,
                 "few": FEWEST_TO_TELL,
-                "base_steps": 40,
             },
         )  # fmt: skip
 

@@ -153,7 +153,8 @@ class ClassTraining:
 
     def row(self, run: str | None) -> dict[str, Any] | None:
         """Return the list's row of a run, or None where there is no such run any more."""
-        return next((row for row in self.jobs.overview() if row["id"] == run), None)
+        rows = self.jobs.overview() if run else []
+        return next((row for row in rows if row["id"] == run), None)
 
     # -- the reward model --------------------------------------------------------------------------
 

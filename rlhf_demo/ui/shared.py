@@ -33,6 +33,9 @@ class Shared:
         turn: held by whoever computes with a model, so that visitors wait for each other instead of
             slowing each other down.
         store: people's votes.
+        vote_data: the votes as preference pairs.
+        sampler: writes pairs ahead of those who vote.
+        class_training: what a class needs done behind its back.
     """
 
     settings: Settings
@@ -40,10 +43,10 @@ class Shared:
     choices: Choices
     shelf: Shelf
     turn: threading.Lock
-    store: Store | None = None
-    vote_data: VoteData | None = None
-    sampler: Sampler | None = None
-    class_training: ClassTraining | None = None
+    store: Store
+    vote_data: VoteData
+    sampler: Sampler
+    class_training: ClassTraining
 
     @classmethod
     def open(cls, settings: Settings) -> "Shared":
@@ -57,6 +60,7 @@ class Shared:
                 most_steps=settings.most_steps,
                 most_minutes=settings.most_minutes,
                 most_waiting=settings.most_waiting,
+                most_waiting_each=3 if settings.public else None,  # the lesson needs two
             ),
             instructor_password=settings.password,
             public=settings.public,

@@ -3,7 +3,7 @@
   const { h } = rlhf;
   const KEPT = "rlhf_demo_class"; // the instructor's token, in this browser
   const ALONE = "rlhf_demo_class_alone"; // whether the class has the page for itself
-  const STEPS = [[15, "15 steps, under a minute"], [40, "40 steps, about two minutes"], [80, "80 steps, about four minutes"]];
+  const STEPS = [[5, "5 steps, a rehearsal"], [15, "15 steps, under a minute"], [40, "40 steps, about two minutes"], [80, "80 steps, about four minutes"]];
 
   rlhf.classroom = ({ element, props, server }) => {
     const root = element.querySelector(".rl-classroom");
@@ -88,13 +88,13 @@
     const state = h("span", { class: "rl-badge" });
 
     // How it goes.
-    const votes = figure(null), agree = figure("base"), right = figure("score"), last = figure("ppo");
+    const votes = figure(null), agree = figure("base"), right = figure("score"), last = figure(null);
     const story = h("p", { class: "rl-story", "aria-live": "polite" });
     const actions = h("div", { class: "rl-class-actions" });
     const coming = rlhf.chartCard({ title: "Votes coming in", subtitle: "over the time of this round", height: 150, fromZero: true, series: [{ name: "votes", color: "base", type: "bar" }], hoverFormat: "d", xTitle: "minutes" });
     const interval = (color) => [{ name: "upper end", color, faint: true, dash: "dot" }, { name: "lower end", color, faint: true, dash: "dot" }];
     const curve = rlhf.chartCard({ title: "Reward model: right on the last-rated fifth", subtitle: "over votes, with its interval", height: 150, yRange: [0, 1.05], yFormat: ".0%", hoverFormat: ".0%", xTitle: "votes", series: [{ name: "right", color: "score", mode: "lines+markers" }], lines: [] });
-    const wins = rlhf.chartCard({ title: "Blind vote: A preferred to B", subtitle: "over votes, with its interval", height: 190, yRange: [0, 1.05], yFormat: ".0%", hoverFormat: ".0%", xTitle: "votes", series: [{ name: "A preferred", color: "kl" }, ...interval("kl")], lines: [{ y: 0.5, label: "no difference", dash: "dot", color: "soft" }] });
+    const wins = rlhf.chartCard({ title: "Blind vote: A preferred to B", subtitle: "over votes, with its interval", height: 190, yRange: [0, 1.05], yFormat: ".0%", hoverFormat: ".0%", xTitle: "votes", series: [{ name: "A preferred", color: "ink" }, ...interval("ink")], lines: [{ y: 0.5, label: "no difference", dash: "dot", color: "soft" }] });
     const outcome = h("div", { hidden: true });
     const careless = h("div", { class: "rl-careless" });
 
@@ -200,7 +200,8 @@
       if (!now) right.set("\u2013", view.training ? "the first reward model is training" : `reward model: after ten preferences, ${view.preferences} so far`);
       else if (now.too_few) right.set("too few to tell", `reward model on ${now.votes} votes; told from ${about.few} on`);
       else right.set(rlhf.percent(now.accuracy), `of the last-rated fifth right ${rlhf.interval(now.low, now.high)}, ${now.votes} votes`);
-      if (view.blind && view.blind.votes) last.set(rlhf.percent(view.blind.rate), `prefer A to B ${rlhf.interval(view.blind.low, view.blind.high)}, ${view.blind.votes} blind votes`);
+      if (view.blind && view.blind.revealed) last.set(`${view.blind.contender === "a" ? "A" : "B"}`, "was trained by PPO");
+      else if (view.blind && view.blind.votes) last.set(rlhf.percent(view.blind.rate), `prefer A to B ${rlhf.interval(view.blind.low, view.blind.high)}, ${view.blind.votes} blind votes`);
       else if (view.ppo) last.set(view.ppo.step ? rlhf.signed(view.ppo.figures["objective/score"]) : "\u2013", `PPO\u2019s score, step ${view.ppo.step || 0} of ${view.ppo.total_steps}`);
       else last.set("\u2013", "PPO has not started");
     };

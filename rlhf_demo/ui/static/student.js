@@ -81,7 +81,7 @@
       if (answer.error) return ballot.pause("\u00A0");
       view = answer;
       rlhf.say(who, ` ${view.nickname}, class ${view.code}, round ${view.round}`);
-      rlhf.say(count, `${Math.min(view.done, view.goal)} of ${view.goal}`);
+      rlhf.say(count, `${Math.min(view.done, view.goal)} of ${view.goal} pairs`);
       fill.style.width = `${Math.min(100, (100 * view.done) / view.goal)}%`;
       ppo.set(view.kind === "feedback" ? view.ppo : null);
       notice.hidden = !(view.kind === "blind" && !view.result);
