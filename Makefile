@@ -23,9 +23,9 @@ app:  ## open the page on http://127.0.0.1:7860
 examples:  ## train the example runs anew and put their records into checkpoints/examples (10 minutes)
 	rm -rf runs/examples && mkdir -p runs/examples
 	python -m rlhf_demo train-reward --run-dir runs/examples/reward
-	python -m rlhf_demo train-ppo --run-dir runs/examples/quick
-	python -m rlhf_demo train-ppo --run-dir runs/examples/no-kl --preset no-kl --samples-every 5
 	python -m rlhf_demo train-ppo --run-dir runs/examples/fast --preset high-learning-rate --samples-every 5
+	python -m rlhf_demo train-ppo --run-dir runs/examples/no-kl --preset no-kl --samples-every 5
+	python -m rlhf_demo train-ppo --run-dir runs/examples/quick  # the newest is what the page shows first
 	python -m rlhf_demo.shipping runs/examples/reward reward-shipped "Reward model on the shipped pairs"
 	python -m rlhf_demo.shipping runs/examples/fast ppo-fast "PPO, too high learning rate"
 	python -m rlhf_demo.shipping runs/examples/no-kl ppo-no-kl "PPO, no KL penalty"

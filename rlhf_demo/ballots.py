@@ -24,6 +24,13 @@ DECIDED = ("first", "second")
 PLAIN, CATCH, DUEL = "plain", "catch", "duel"
 """Kinds of pair: two samples to learn from, one text twice, two models in a blind vote."""
 
+QUESTIONS = (
+    "Which is better English?",
+    "Which sounds happier?",
+    "Which would you rather read?",
+)
+"""Questions to choose from over every pair; people may ask in their own words too."""
+
 LONGEST_NICKNAME = 20
 LONGEST_QUESTION = 120
 LONGEST_PROMPT = 300

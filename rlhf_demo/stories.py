@@ -70,11 +70,13 @@ def kl_over_budget(rows: Sequence[Row], options: Options) -> Story | None:
     kl, budget = rows[-1]["objective/kl"], options["kl_budget"]
     if kl <= budget:
         return None
+    leapt = len(rows) > 1 and kl > 2 * rows[-2]["objective/kl"]
+    lower = f"a learning rate below {options['learning_rate']:g}: KL more than doubled in a step"
     return warning(
         "kl_over_budget",
         f"KL passed its budget of {budget:g} nats ({number(kl)}), "
         f"so the run ended at step {rows[-1]['step']} of {options['total_steps']}.",
-        f"Next run: {hold_closer(options)}.",
+        f"Next run: {lower if leapt else hold_closer(options)}.",
     )
 
 

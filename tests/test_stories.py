@@ -217,6 +217,11 @@ def test_ppo_story_with_two_patterns_tells_the_more_important_one():
     assert ppo_story(both[:2] + both[1:2], OPTIONS, "running").key == "kl_runs_away"
 
 
+def test_advice_where_kl_leapt_over_its_budget_is_a_lower_learning_rate():
+    leap = run_rows(3, kl=[1.0, 5.0, 10.4])  # 10.4 is more than twice 5
+    assert "a learning rate below" in ppo_story(leap, OPTIONS, "finished").try_
+
+
 def test_advice_without_a_kl_penalty_is_to_have_one():
     free = OPTIONS | {"kl_coef": 0.0, "kl_target": 0.0}
     story = ppo_story(FIRES["kl_over_budget"], free, "finished")

@@ -73,6 +73,7 @@ class Board:
             else _reward_figures(rows, row, report),
             "story": {"what": story.what, "try": story.try_, "level": story.level},
             "sample_steps": self._sample_steps(run),
+            "model_step": max(run.saved_steps(), default=0),
             "has_model": has_model(run) or row["example"],
             "log": self.jobs.log_tail(row["id"]) if row["status"] == Status.FAILED else "",
             "runs": [

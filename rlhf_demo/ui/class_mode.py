@@ -6,6 +6,7 @@ student's secret opens nothing here.
 
 import hmac
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,10 @@ import segno
 from gradio.utils import get_upload_folder
 
 from rlhf_demo.agreement import rater_table, vote_quality
-from rlhf_demo.ballots import VoteRefused
-from rlhf_demo.config import RewardConfig
+from rlhf_demo.ballots import QUESTIONS, VoteRefused
 from rlhf_demo.errors import ConfigError, DataError, JobError
 from rlhf_demo.limits import RateLimit
-from rlhf_demo.ui.class_training import (
-    BLIND_EACH,
-    EACH,
-    MOST_EACH,
-    votes_by_time,
-)
+from rlhf_demo.ui.class_training import BASE, BLIND_EACH, EACH, MOST_EACH
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.simulations import TASTES, Simulations
@@ -31,11 +26,6 @@ from rlhf_demo.ui.student_page import address_of
 from rlhf_demo.vote_files import export_votes
 from rlhf_demo.vote_pairs import FEWEST_TO_TELL, usable
 
-QUESTIONS = (
-    "Which is better English?",
-    "Which sounds happier?",
-    "Which would you rather read?",
-)
 FORMATS = ("jsonl", "parquet")
 LONGEST_ADDRESS = 300
 MOST_STUDENTS = 60
@@ -233,7 +223,7 @@ class ClassMode:
         """Begin the blind vote: the base against this round's PPO model."""
         lesson = self.classes.lesson_of(request["token"])
         contender = self.training.contender(lesson)
-        self.rounds.open_blind(request["token"], RewardConfig().model, contender)
+        self.rounds.open_blind(request["token"], BASE, contender)
         self.training.wake()
         return {"done": True}
 
@@ -278,3 +268,15 @@ class ClassMode:
 def build(shared: Shared) -> None:
     """Lay the instructor's screen out inside the Blocks that is open."""
     ClassMode(shared).build()
+
+
+def votes_by_time(times: list[float], bars: int = 30) -> dict[str, Any]:
+    """Count votes over the time since the first: a small chart of how they come in."""
+    if not times:
+        return {"seconds": 0.0, "counts": []}
+    first, last = min(times), max(max(times), time.time())
+    width = max(10.0, (last - first) / bars)
+    counts = [0] * (int((last - first) / width) + 1)
+    for moment in times:
+        counts[int((moment - first) / width)] += 1
+    return {"seconds": width, "counts": counts}

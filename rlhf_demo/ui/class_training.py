@@ -10,7 +10,6 @@ import random
 import secrets
 import shutil
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -341,15 +340,3 @@ def reward_config(folder: Path, name: str) -> RewardConfig:
 def pairs_wanted(each: int, students: int, overlap: int) -> int:
     """Return how many pairs a round needs so that everybody has enough to answer."""
     return max(each, -(-each * students // overlap))
-
-
-def votes_by_time(times: list[float], bars: int = 30) -> dict[str, Any]:
-    """Count votes over the time since the first: a small chart of how they come in."""
-    if not times:
-        return {"seconds": 0.0, "counts": []}
-    first, last = min(times), max(max(times), time.time())
-    width = max(10.0, (last - first) / bars)
-    counts = [0] * (int((last - first) / width) + 1)
-    for moment in times:
-        counts[int((moment - first) / width)] += 1
-    return {"seconds": width, "counts": counts}

@@ -15,7 +15,14 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from rlhf_demo.agreement import rater_table, vote_quality
-from rlhf_demo.ballots import LONGEST_PROMPT, LONGEST_QUESTION, PLAIN, VoteRefused, clean_text
+from rlhf_demo.ballots import (
+    LONGEST_PROMPT,
+    LONGEST_QUESTION,
+    PLAIN,
+    QUESTIONS,
+    VoteRefused,
+    clean_text,
+)
 from rlhf_demo.errors import DataError, DemoError
 from rlhf_demo.ui import class_mode
 from rlhf_demo.ui.class_training import reward_config
@@ -30,11 +37,6 @@ LEAD = (
     "Everything begins with somebody's judgement: read two texts that a model wrote to the same "
     "beginning, and say which answers the question better. A reward model can be trained on your "
     "votes, and PPO will then write what you are likely to prefer."
-)
-QUESTIONS = (
-    "Which is better English?",
-    "Which sounds happier?",
-    "Which would you rather read?",
 )
 FORMATS = ("jsonl", "parquet")
 QUIET = {"api_visibility": "private", "show_progress": "hidden"}

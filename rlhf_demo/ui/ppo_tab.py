@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 
 from rlhf_demo.config import PPO_PRESETS, PPOConfig
+from rlhf_demo.duel import DuelOptions, duel
 from rlhf_demo.ui import charts, forms
 from rlhf_demo.ui.board import Board
 from rlhf_demo.ui.parts import part
@@ -12,8 +13,8 @@ from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
 
 LEAD = (
     "Here the policy learns: it writes texts, the reward model scores them, and PPO (proximal "
-    "policy optimisation, Schulman et al. 2017) makes what scored well likelier, in small steps. "
-    "The KL penalty keeps it near the base, because a reward model is easily fooled."
+    "policy optimisation) makes what scored well likelier, in small steps. The KL penalty keeps "
+    "it near the base, because a reward model is easily fooled."
 )
 OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
 """The settings that matter; the others are folded away."""
@@ -23,6 +24,11 @@ FOLDED = (
     "value_coef", "entropy_coef", "gamma", "gae_lambda", "max_grad_norm", "samples_every", "checkpoint_every", "dtype",
 )  # fmt: skip
 NAMES = OPEN + FOLDED
+PROMPT = "I watched this with my sister and"
+"""What reference and policy both answer below the curves."""
+MOST_TOKENS = 64
+EXAMPLE_MODELS = {"ppo-quick": "gpt2-mini-ppo"}
+"""Example runs are records without a model; this one's is shipped apart."""
 
 
 class PPOTab:
@@ -30,11 +36,12 @@ class PPOTab:
 
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
+        self._duels: dict[tuple, dict[str, Any]] = {}
 
     def build(self, demo: gr.Blocks) -> None:
         """Lay the tab out inside the Blocks that is open."""
         gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
-        with gr.Column(elem_classes="rl-form"):
+        with gr.Accordion("New run: choose, then start", open=False, elem_classes="rl-form"):
             with gr.Row():
                 self.policy = gr.Dropdown(
                     label="Policy", info="the model that writes and learns", scale=3
@@ -68,9 +75,12 @@ class PPOTab:
         board = Board(self.shared.jobs)
         part(
             "board",
-            [board.board_rows, board.board_samples, board.stop_job, board.resume_job],
+            [
+                board.board_rows, board.board_samples, board.stop_job, board.resume_job,
+                self.board_duel,
+            ],
             value=charts.PPO,
-        )
+        )  # fmt: skip
         start.click(
             self.start, [self.policy, self.reward, title, label, *self.fields, secret], notice,
             js=SECRET, api_visibility="private", show_progress="hidden", queue=False,
@@ -87,6 +97,43 @@ class PPOTab:
             self.lists, None, [self.policy, self.reward, self.preset],
             api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
+
+    def board_duel(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return what the run's reference and its newest saved model write to one prompt.
+
+        Made once for each saved step, whoever looks; None where the run has saved none yet.
+        """
+        run = self.shared.jobs.find(str(request["run"]))
+        step = max(run.saved_steps(), default=None)
+        name = (
+            self.shared.choices.path(run.step_folder(step))
+            if step
+            else EXAMPLE_MODELS.get(run.folder.name)
+        )
+        if name is None:
+            return {"state": None}
+        key = (run.folder.name, run.config["created_at"], step)
+        with self.shared.turn:
+            if key not in self._duels:
+                self._duels[key] = self._duel(run.config["options"], name)
+        return self._duels[key] | {"step": step}
+
+    def _duel(self, options: dict[str, Any], name: str) -> dict[str, Any]:
+        shelf, base = self.shared.shelf, options["policy"]
+        how = DuelOptions(
+            temperature=options["temperature"],
+            max_new_tokens=min(options["max_new_tokens"], MOST_TOKENS),
+        )
+        reference = shelf.policy(base)
+        scorer = shelf.scorer(options["reward"], options["label"])
+        *_, state = duel(reference, shelf.policy(name), reference, PROMPT, how, scorer=scorer)
+        settings = {
+            "prompt": PROMPT,
+            "base": base,
+            "scorer": {"name": options["reward"]},
+            **how.to_dict(),
+        }
+        return {"state": state.to_dict(), "settings": settings}
 
     def lists(self) -> list[Any]:
         """Fill the lists as they are now; GPT-2 comes first where there is a GPU."""

@@ -41,7 +41,7 @@ class RewardTab:
     def build(self, demo: gr.Blocks) -> None:
         """Lay the tab out inside the Blocks that is open."""
         gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
-        with gr.Column(elem_classes="rl-form"):
+        with gr.Accordion("New run: choose, then train", open=False, elem_classes="rl-form"):
             with gr.Row():
                 model = gr.Dropdown(
                     label="Base", info="the model that gets a scoring head", scale=3

@@ -11,7 +11,7 @@ from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import EXAMPLES, Shared
 
 SHOWN = 3
-"""Prompts of the shipped comparison that are shown."""
+"""Prompts of the shipped comparison that are shown: the middle ones by difference of scores."""
 
 
 class StartTab:
@@ -51,7 +51,15 @@ class StartTab:
         return {"runs": [rows.get(one) for one in wanted]}
 
 
-def example() -> list[dict[str, Any]]:
-    """Return what base and PPO model of the shipped example wrote to the same prompts."""
+def example() -> dict[str, Any]:
+    """Return the shipped comparison's win rate, and its answers of the most typical difference."""
     path = EXAMPLES / "compare.json"
-    return read_json(path)["rows"][:SHOWN] if path.is_file() else []
+    if not path.is_file():
+        return {}
+    report = read_json(path)
+    by_difference = sorted(report["rows"], key=lambda row: row["scores"][1] - row["scores"][0])
+    middle = (len(by_difference) - SHOWN) // 2
+    figures = ("win_rate", "win_rate_low", "win_rate_high", "prompts")
+    return {name: report[name] for name in figures} | {
+        "rows": by_difference[middle : middle + SHOWN]
+    }

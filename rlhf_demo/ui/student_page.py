@@ -9,7 +9,6 @@ from typing import Any
 
 import gradio as gr
 
-from rlhf_demo.runs import Status
 from rlhf_demo.ui.class_training import BLIND_EACH, BUSY
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
@@ -72,7 +71,6 @@ def _progress(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "status": row["status"],
         "busy": row["status"] in BUSY,
-        "finished": row["status"] == Status.FINISHED,
         "step": row["step"] or 0,
         "total_steps": row["total_steps"],
         "score": row["figures"].get("objective/score"),

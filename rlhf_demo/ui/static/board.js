@@ -8,6 +8,34 @@
     return { box: h("div", { class: "rl-figure" }, value, meaning), set: (text, words) => (rlhf.say(value, text), rlhf.say(meaning, words)) };
   };
 
+  // The reference and the newest saved model on one prompt, same random numbers.
+  const bothModels = (server) => {
+    const sides = ["base", "ppo"].map(rlhf.duelSide);
+    const note = h("p", { class: "rl-soft" });
+    const section = h("section", { class: "rl-both", hidden: true, "aria-label": "Both models on one prompt" }, h("div", { class: "rl-grid-2" }, sides.map((one) => one.card)), note);
+    let shown = null;
+    return {
+      section,
+      update: async (run, { model_step: step }) => {
+        const key = `${run.id} ${step}`;
+        if (key === shown) return;
+        shown = key;
+        const answer = await server.board_duel({ run: run.id }).catch(() => ({ state: null }));
+        if (shown !== key) return;
+        section.hidden = !answer.state;
+        if (!answer.state) return;
+        const { state, settings } = answer;
+        const names = [settings.base, answer.step ? `PPO, step ${answer.step}` : "PPO"];
+        ["left", "right"].forEach((side, i) => {
+          sides[i].begin({ name: names[i] }, settings);
+          sides[i].finish(state[side], settings, "kl", state.parting);
+        });
+        const piece = state.parting === null ? null : (state.right.token[state.parting] || "end of text").trim();
+        rlhf.say(note, `Same prompt, same random numbers. ${piece === null ? "They wrote the same." : `They part at \u201C${piece}\u201D.`} Darker: likelier than under the base (KL a token).`);
+      },
+    };
+  };
+
   // kind: "ppo" or "reward"; specs: the charts, as charts.py declares them.
   rlhf.board = ({ element, props, server }) => {
     const { kind, charts, small, folded } = props.value;
@@ -27,6 +55,7 @@
     const smalls = small.map((spec) => rlhf.chartCard({ ...spec, height: 44, small: true }));
     const foldedCards = folded.map((spec) => rlhf.chartCard({ ...spec, height: 150 }));
     const samples = kind === "ppo" ? rlhf.samples(server) : null;
+    const pair = kind === "ppo" ? bothModels(server) : null;
     const log = h("pre", { class: "rl-log" });
     const fold = h("details", { class: "rl-fold" },
       h("summary", {}, kind === "ppo" ? "Losses and the rest" : "The rest"),
@@ -40,7 +69,7 @@
       h("div", { class: samples ? "rl-grid" : "rl-grid-1" },
         h("div", {}, h("div", { class: kind === "reward" ? "rl-grid-3" : "" }, cards.map((one) => one.card)), smalls.length ? h("div", { class: "rl-small" }, smalls.map((one) => one.card)) : null),
         samples ? samples.card : null),
-      foldedCards.length ? fold : null, repeat,
+      pair ? pair.section : null, foldedCards.length ? fold : null, repeat,
     );
 
     const all = [...cards, ...smalls];
@@ -84,7 +113,7 @@
       charts.forEach((spec, i) => {
         const chart = cards[i].chart;
         chart.spec.lines = lines[spec.key] || [];
-        chart.spec.xRange = total ? [0, total] : undefined;
+        chart.spec.xRange = total ? [0, 1.015 * total] : undefined; // room for the last point
         chart.draw();
       });
     };
@@ -122,8 +151,9 @@
       const { run: now } = answer;
       drawPicker(answer.runs, now.id);
       rlhf.say(title, now.example ? "A finished example, really trained, shipped with this page." : now.message || "");
-      badge.dataset.state = now.status;
-      rlhf.say(badge, now.status === "queued" ? `waiting, place ${now.place ?? 1}` : now.example ? "example" : now.status);
+      const early = now.status === "finished" && now.step < now.total_steps;
+      badge.dataset.state = early ? "failed" : now.status;
+      rlhf.say(badge, now.status === "queued" ? `waiting, place ${now.place ?? 1}` : early ? "ended early" : now.example ? "example" : now.status);
       answer.figures.forEach(([value, words], i) => figures[i].set(value, words));
       const share = now.total_steps ? Math.min(1, now.step / now.total_steps) : 0;
       bar.style.width = `${100 * share}%`;
@@ -136,6 +166,7 @@
       rlhf.say(repeat.querySelector("code"), now.command || "");
       rlhf.say(log, answer.log || "");
       if (samples) samples.update(now, answer.sample_steps);
+      if (pair) pair.update(now, answer);
       window.dispatchEvent(new CustomEvent("rlhf:board", { detail: { kind, run: now } }));
     };
 

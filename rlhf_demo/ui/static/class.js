@@ -185,7 +185,7 @@
       rlhf.say(question, view.question);
       const shown = view.raters.slice(-40);
       rlhf.fill(people, view.raters.length
-        ? [h("span", {}, `${view.raters.length} joined`), shown.map((one) => h("span", { class: "rl-chip", title: one.simulated ? "a simulated student" : "" }, `${one.nickname}${one.simulated && !one.nickname.startsWith("Simulated") ? " (simulated)" : ""} ${one.votes}`))]
+        ? [h("span", {}, `${view.raters.length} joined`), shown.map((one) => h("span", { class: "rl-chip", title: one.simulated ? "a simulated student" : "" }, one.nickname, one.simulated && !one.nickname.startsWith("Simulated") ? " (simulated)" : "", h("b", {}, ` ${one.votes}`)))]
         : "Nobody has joined yet.");
     };
 
@@ -208,13 +208,14 @@
 
     const drawCharts = () => {
       const { seconds, counts } = view.coming;
-      coming.chart.replace([{ x: counts.map((_, i) => ((i + 0.5) * seconds) / 60), y: counts }]);
+      const minutes = seconds / 60;
+      coming.chart.replace([{ x: counts.map((_, i) => (i + 0.5) * minutes), y: counts, width: 0.85 * minutes }], { xRange: [0, Math.max(1, counts.length) * (minutes || 1)] });
       const told = view.history.filter((one) => !one.too_few), x = told.map((one) => one.votes);
       const ceiling = view.quality.human_ceiling;
       const lines = [{ y: 0.5, label: "a coin", dash: "dot", color: "soft" }];
       if (ceiling.count >= 10) lines.push({ y: ceiling.share, label: `people agree: ${rlhf.percent(ceiling.share)}`, color: "base" });
       const reach = { type: "data", symmetric: false, array: told.map((one) => one.high - one.accuracy), arrayminus: told.map((one) => one.accuracy - one.low) };
-      curve.chart.replace([{ x, y: told.map((one) => one.accuracy), reach }], { lines });
+      curve.chart.replace([{ x, y: told.map((one) => one.accuracy), reach }], { lines, xRange: [0, 1.1 * Math.max(100, ...x)] });
       wins.card.hidden = !view.blind;
       if (!view.blind) return;
       const series = view.blind.series, n = series.map((row) => row[0]);

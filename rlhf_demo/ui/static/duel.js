@@ -80,6 +80,8 @@
     };
   };
 
+  rlhf.duelSide = makeSide;
+
   rlhf.duel = ({ element, props, server, watch, trigger }) => {
     const problem = h("p", { hidden: true });
     const verdict = h("p", { class: "rl-verdict", "aria-live": "polite" });

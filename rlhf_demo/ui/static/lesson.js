@@ -90,10 +90,12 @@
       draw(answer.runs);
     });
 
-    const rows = (props.value || {}).example || [];
+    const shipped = (props.value || {}).example || {};
+    const rows = shipped.rows || [];
     if (rows.length)
       rlhf.fill(example,
-        h("h2", { class: "rl-h2" }, "What came out of the shipped example ", h("span", { class: "rl-soft rl-plain-weight" }, "same prompts, same random numbers; scores by a simulated rater")),
+        h("h2", { class: "rl-h2" }, `What came out of the shipped example: PPO wins ${rlhf.percent(shipped.win_rate)} ${rlhf.interval(shipped.win_rate_low, shipped.win_rate_high)} of ${shipped.prompts} prompts `,
+          h("span", { class: "rl-soft rl-plain-weight" }, "by a simulated rater; these are the three of the most typical difference, same random numbers on both sides")),
         h("div", { class: "rl-examples" }, rows.map((row) => h("article", { class: "rl-card" },
           h("p", { class: "rl-prompt" }, row.prompt),
           ["base", "ppo"].map((color, i) => h("p", { class: "rl-answer" }, h("i", { style: { background: `var(--rl-${color})` } }), h("span", { class: "rl-chip" }, `${i ? "PPO" : "base"} ${rlhf.signed(row.scores[i], 1)}`), row.responses[i]))))));

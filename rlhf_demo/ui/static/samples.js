@@ -11,16 +11,16 @@
     const legend = h("div", {});
     const card = h("section", { class: "rl-card rl-samples", "aria-label": "Texts of a step" },
       heading,
-      h("div", { class: "rl-scrub" }, h("span", {}, "first"), slider, h("span", {}, "now")),
-      h("label", { class: "rl-by" }, "Colour by ", by), legend, h("p", { class: "rl-legend" }, h("span", { class: "rl-clipped" }, "dotted"), "the clip stopped this token\u2019s update"), list);
+      h("div", { class: "rl-scrub" }, h("span", {}, "first"), slider, h("span", {}, "last")),
+      h("label", { class: "rl-by" }, "Colour by ", by), legend, list);
     let run = null, steps = [], follow = true, shown = null, rows = [];
 
     const draw = () => {
-      rlhf.fill(legend, rlhf.legend(by.value));
+      rlhf.fill(legend, rlhf.legend(by.value), by.value === "advantage" ? h("p", { class: "rl-legend" }, h("span", { class: "rl-clipped" }, "dotted"), "the clip stopped this token\u2019s update") : null);
       rlhf.fill(list, rows.map((row) => h("article", { class: "rl-sample" },
         h("span", { class: `rl-chip ${row.score >= 0 ? "rl-up" : "rl-down"}`, title: "score of this response, reward units" }, rlhf.signed(row.score, 1)),
         h("p", { class: "rl-prompt" }, row.prompt),
-        h("p", {}, rlhf.tokenText(rlhf.tokensOf(row), by.value, { label: "response" })))));
+        h("p", {}, rlhf.tokenText(rlhf.tokensOf(row), by.value, { label: "response", clips: by.value === "advantage" })))));
     };
     const load = async (step) => {
       if (step === undefined || step === shown) return;

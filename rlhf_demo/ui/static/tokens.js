@@ -4,7 +4,7 @@
 
   // What tokens can be coloured by. `at` gives a share from -1 to 1 for how strongly to colour.
   rlhf.colourings = {
-    kl: { label: "KL from the base", color: "kl", unit: "nats", full: 2, low: "as the base", high: "2 nats likelier" },
+    kl: { label: "KL from the base", color: "kl", unit: "nats", full: 3, low: "as the base", high: "3 nats likelier" },
     logprob: { label: "surprise", color: "soft", unit: "nats", full: 6, flip: true, low: "expected", high: "6 nats of surprise" },
     value: { label: "value", color: "score", unit: "reward units", full: 1.5, both: true, low: "a low score expected", high: "a high score expected" },
     score_so_far: { label: "score so far", color: "score", unit: "reward units", full: 1.5, both: true, low: "low", high: "high" },
@@ -55,10 +55,10 @@
   document.addEventListener("pointerdown", (event) => event.target.closest(".rl-token") || hideTip());
 
   // tokens: [{piece, kl, logprob, ...}]; by: a key of colourings; parting: index to mark, or null.
-  rlhf.tokenText = (tokens, by, { parting = null, label = "tokens" } = {}) => {
+  rlhf.tokenText = (tokens, by, { parting = null, label = "tokens", clips = false } = {}) => {
     const spans = tokens.map((token, index) =>
       h("span", {
-        class: `rl-token${index === parting ? " rl-parting" : ""}${token.clipped ? " rl-clipped" : ""}`, "data-index": index,
+        class: `rl-token${index === parting ? " rl-parting" : ""}${clips && token.clipped ? " rl-clipped" : ""}`, "data-index": index,
         style: { background: background(by, token[by]) },
       }, token.piece.replace("<|endoftext|>", "\u25A0")),
     );
