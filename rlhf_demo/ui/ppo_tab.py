@@ -21,7 +21,8 @@ OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
 FOLDED = (
     "batch_size", "minibatch_size", "ppo_epochs", "max_new_tokens", "temperature", "lora_rank",
     "warmup_steps", "kl_budget", "missing_eos_penalty", "clip_range", "value_clip_range",
-    "value_coef", "entropy_coef", "gamma", "gae_lambda", "max_grad_norm", "samples_every", "checkpoint_every", "dtype",
+    "value_coef", "entropy_coef", "gamma", "gae_lambda", "max_grad_norm", "samples_every",
+    "checkpoint_every", "dtype",
 )  # fmt: skip
 NAMES = OPEN + FOLDED
 PROMPT = "I watched this with my sister and"

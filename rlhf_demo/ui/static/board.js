@@ -185,6 +185,7 @@
     next.onclick = () => {
       window.dispatchEvent(new CustomEvent("rlhf:use", { detail: { kind, run } }));
       rlhf.openTab(kind === "ppo" ? "compare" : "ppo");
+      if (kind === "reward") rlhf.openForm();
     };
   };
 })();

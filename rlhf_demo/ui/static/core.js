@@ -90,6 +90,14 @@
     return true;
   };
 
+  // Opens the folded form of the tab in sight, when something has been put into it.
+  rlhf.openForm = () =>
+    setTimeout(() => {
+      const folds = [...document.querySelectorAll(".rl-form > button.label-wrap")];
+      const fold = folds.find((one) => one.offsetParent !== null);
+      if (fold && !fold.classList.contains("open")) fold.click();
+    }, 300);
+
   rlhf.showRun = (id, kind, tab = true) => {
     rlhf.setAddress({ run: id });
     rlhf.wanted = { ...(rlhf.wanted || {}), [kind]: id };

@@ -106,6 +106,7 @@
     const again = () => {
       trigger("select", { run: now.id });
       rlhf.openTab(now.kind === "reward" ? "reward model" : "ppo");
+      rlhf.openForm();
     };
 
     const buttons = () => {
