@@ -193,14 +193,24 @@ def test_engine_knows_no_page(module):
     }
 
 
-@pytest.mark.parametrize("folder", ["rlhf_demo", "tests", "bench"])
+@pytest.mark.parametrize(
+    "folder", ["rlhf_demo", "rlhf_demo/ui", "rlhf_demo/ui/static", "tests", "tests/browser", "bench"]
+)
 def test_files_stay_short(folder):
     lengths = {
         path.name: path.read_text(encoding="utf-8").count("\n")
-        for path in (REPOSITORY / folder).glob("*.py")
+        for kind in ("*.py", "*.js", "*.css")
+        for path in (REPOSITORY / folder).glob(kind)
         if path.name != "trl_ppo.py"  # the peer's benchmark, kept word for word
     }
     assert not {name: lines for name, lines in lengths.items() if lines > MOST_LINES}
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "ui").glob("*.py")), ids=lambda path: path.stem)
+def test_page_trains_nothing_itself(path):
+    """It starts commands (jobs.py) and reads run folders; a training never lives in its process."""
+    found = own_imports(f"ui/{path.stem}")
+    assert not {name for name in found if name.startswith("train_")} | (found & {"quickstart"})
 
 
 def test_only_the_command_line_prints():

@@ -20,6 +20,8 @@ SCRIPTS = (
     "feedback", "quality", "blind", "student", "class",
 )  # fmt: skip
 
+STYLES = ("style.css", "voting.css")
+
 
 def part(
     name: str,
@@ -80,7 +82,7 @@ def head() -> str:
 
 def css() -> str:
     """Return the page's style."""
-    return (STATIC / "style.css").read_text(encoding="utf-8")
+    return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in STYLES)
 
 
 def theme() -> gr.themes.Base:

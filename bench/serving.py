@@ -1,0 +1,192 @@
+"""The page as its users have it: `python app.py` in a process of its own, on a free port."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from rlhf_demo import processes
+from rlhf_demo.files import read_json
+from rlhf_demo.runs import Run
+
+REPOSITORY = Path(__file__).parent.parent
+SERVER_FUNCTIONS = "/gradio_api/component_server/"
+START_SECONDS = 90
+"""How long a start may take on a machine that trains and tests at the same time."""
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 60, every: float = 0.05) -> Any:
+    """Ask again and again until the answer is truthy, and return it.
+
+    Raises:
+        TimeoutError: it has not become so in this time.
+    """
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:g} s in vain")
+        time.sleep(every)
+    return answer
+
+
+class PageProcess:
+    """One folder of runs and the app that serves it; a context manager that starts and ends it.
+
+    Attributes:
+        runs: the folder.
+        url: where the page is, without a slash at the end; the same after a restart.
+    """
+
+    def __init__(self, runs: Path, **environment: str) -> None:
+        self.runs, self.environment = runs, environment
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = runs.parent / "app.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "PageProcess":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.stop()
+        finally:
+            self.end_trainings()
+
+    # -- the process -------------------------------------------------------------------------------
+
+    def start(self) -> float:
+        """Start the app; return the seconds until the page answered.
+
+        Raises:
+            RuntimeError, TimeoutError: it ended, or does not answer.
+        """
+        begin = time.monotonic()
+        environment = os.environ | {
+            "GRADIO_SERVER_NAME": "127.0.0.1",
+            "GRADIO_SERVER_PORT": str(self.port),
+            "GRADIO_TEMP_DIR": str(self.runs.parent / "served"),
+            "RLHF_DEMO_RUNS": str(self.runs),
+            **self.environment,
+        }
+        with open(self.log, "ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, str(REPOSITORY / "app.py")],
+                cwd=REPOSITORY,
+                env=environment,
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            wait_until(self._answers, START_SECONDS, every=0.02)
+        except TimeoutError:
+            self.kill()
+            raise
+        return time.monotonic() - begin
+
+    def stop(self) -> None:
+        """End the app as Ctrl-C does; trainings go on.
+
+        Raises:
+            RuntimeError: it had ended already.
+        """
+        process, self._process = self._process, None
+        if process.poll() is not None:
+            raise RuntimeError(f"app.py ended by itself with exit code {process.returncode}")
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def kill(self) -> None:
+        """End the app as a power cut does; trainings go on."""
+        self._process.kill()
+        self._process.wait()
+
+    def end_trainings(self) -> None:
+        """Kill what the app has started and left behind."""
+        for note in self.runs.glob("*/job.json"):
+            pid = read_json(note).get("started_pid")
+            if pid is not None:
+                processes.send(pid, note.parent.name, signal.SIGKILL)
+
+    def _answers(self) -> bool:
+        if self._process.poll() is not None:
+            said = self.log.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"app.py ended with exit code {self._process.returncode}: {said}")
+        try:
+            return httpx.get(self.url, timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    # -- what programs may ask ---------------------------------------------------------------------
+
+    def call(self, endpoint: str, *arguments: Any) -> Any:
+        """Call a public endpoint, e.g. /runs, and return its answer.
+
+        Raises:
+            RuntimeError: the endpoint answered with an error.
+        """
+        path = f"{self.url}/gradio_api/call/{endpoint.strip('/')}"
+        event = httpx.post(path, json={"data": list(arguments)}, timeout=30).raise_for_status()
+        told = httpx.get(f"{path}/{event.json()['event_id']}", timeout=120).text
+        name, _, data = told.strip().split("\n\n")[-1].partition("\n")
+        if name != "event: complete":
+            raise RuntimeError(f"{endpoint}: {data}")
+        return json.loads(data.removeprefix("data: "))[0]
+
+    def post(self, component: int, function: str, request: Any) -> httpx.Response:
+        """Call a server function of one of the page's parts as its JavaScript does."""
+        return httpx.post(
+            f"{self.url}{SERVER_FUNCTIONS}",
+            json=message(component, function, request),
+            timeout=30,
+        )
+
+    def components(self) -> dict[str, list[int]]:
+        """Return the page's server functions, and the parts that have each."""
+        found: dict[str, list[int]] = {}
+        for one in httpx.get(f"{self.url}/config", timeout=30).json()["components"]:
+            for function in one["props"].get("server_fns") or ():
+                found.setdefault(function, []).append(one["id"])
+        return found
+
+    def start_ppo(self, title: str, secret: str, **options: Any) -> str:
+        """Queue a PPO run against the shipped reward model; return its id."""
+        answer = self.call("start_ppo", "", "reward-mini", "quick", options, title, secret)
+        return answer["run"]
+
+    def rows(self, run: str) -> list[dict[str, Any]]:
+        """Return the metrics that a run has written so far."""
+        return Run(self.runs / run).read("metrics")
+
+    def status(self, run: str) -> str:
+        """Return a run's status."""
+        return Run(self.runs / run).status["status"]
+
+
+def message(component: int, function: str, request: Any) -> dict[str, Any]:
+    """Return what the page's JavaScript sends to call a server function."""
+    return {
+        "component_id": component,
+        "fn_name": function,
+        "data": request,
+        "session_hash": "a-program",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

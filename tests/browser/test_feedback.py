@@ -1,0 +1,68 @@
+"""People vote: by keys, over a lost line, and without names."""
+
+from playwright.sync_api import expect
+
+SIDES = ".rl-feedback .rl-ballot-sides"
+READY = "document.querySelector('.rl-feedback .rl-ballot-side .rl-button').ariaDisabled === 'false'"
+
+
+def ready_to_vote(visitor):
+    """Wait for a pair, and for as long as the page takes a second tap for a slip."""
+    visitor.wait_for(READY)
+    visitor.page.evaluate("new Promise((done) => setTimeout(done, 300))")
+    return visitor.page.locator(SIDES).inner_text()
+
+
+def test_answers_by_keys_are_counted_and_undone(new_visitor):
+    visitor = new_visitor().open(tab="feedback")
+    first = ready_to_vote(visitor)
+    count = visitor.page.locator(".rl-ballot-count")
+
+    visitor.page.keyboard.press("ArrowLeft")
+    visitor.sees(count, "1 answer of yours")
+    assert ready_to_vote(visitor) != first
+    visitor.page.keyboard.press("t")
+    visitor.sees(count, "2 answers of yours")
+    visitor.page.keyboard.press("u")
+
+    visitor.sees(count, "1 answer of yours")
+
+
+def test_keys_typed_into_a_field_are_no_answers(new_visitor):
+    visitor = new_visitor().open(tab="feedback")
+    pair = ready_to_vote(visitor)
+    visitor.asked.clear()
+
+    visitor.page.get_by_label("Own beginning").press_sequentially("tall basil")
+
+    assert visitor.page.locator(SIDES).inner_text() == pair
+    assert "vote" not in visitor.asked
+
+
+def test_answer_given_while_the_line_is_lost_arrives_once(new_visitor):
+    visitor = new_visitor().open(tab="feedback")
+    ready_to_vote(visitor)
+    problem = visitor.page.locator(".rl-feedback .rl-ballot .rl-problem")
+
+    visitor.page.context.set_offline(True)
+    visitor.page.keyboard.press("a")
+    visitor.sees(problem, "sent again by itself")
+    visitor.page.context.set_offline(False)
+
+    visitor.sees(visitor.page.locator(".rl-ballot-count"), "1 answer of yours")
+    expect(problem).to_be_hidden()
+
+
+def test_names_in_the_blind_vote_come_after_the_answer(new_visitor):
+    visitor = new_visitor().open(tab="compare")
+    visitor.button("Vote without names").click()
+    blind = visitor.page.locator(".rl-blind")
+    left = blind.get_by_role("button", name="Left")
+    expect(left).to_have_attribute("aria-disabled", "false", timeout=60_000)
+    assert "gpt2-mini" not in blind.inner_text()
+
+    visitor.page.evaluate("new Promise((done) => setTimeout(done, 300))")
+    left.click()
+
+    visitor.sees(blind.locator(".rl-story"), "gpt2-mini-ppo")
+    visitor.sees(blind.locator(".rl-win"), "over 1 vote")
