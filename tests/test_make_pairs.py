@@ -27,4 +27,4 @@ def test_one_prompt_cannot_be_divided(tmp_path):
 
 def test_shipped_prompts_keep_their_split():
     sides = split_prompts(PairsConfig())
-    assert (len(sides["train"]), len(sides["heldout"])) == (416, 304)
+    assert (len(sides["train"]), len(sides["heldout"])) == (382, 280)

@@ -186,7 +186,7 @@ sys.exit(main(sys.argv[1:]))
 
 def run_command(config, folder, *extra):
     flags = [] if "--resume" in extra else [
-        text for key, value in config.to_dict().items() if value is not None
+        text for key, value in config.to_dict().items() if value is not None and value is not False
         for text in (f"--{key.replace('_', '-')}", str(value))
     ]  # fmt: skip
     return subprocess.Popen(

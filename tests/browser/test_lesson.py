@@ -76,20 +76,19 @@ def stop_and_resume(app, visitor):
 
 
 def compare(visitor):
-    """Let base and PPO model write side by side; return what came out."""
+    """Go on to where base and PPO model write side by side at once; return what came out."""
     visitor.button("Compare now").click()
     run = visitor.page.get_by_label("Right", exact=True)
     expect(run).to_have_value(re.compile("own settings"))
-    visitor.button("Write side by side").click()
     visitor.wait_for("new URLSearchParams(location.search).has('compare')")
     return written(visitor)
 
 
 def written(visitor):
-    """Return the texts and the sentence above them once both models have ended."""
-    verdict = visitor.page.locator(".rl-verdict")
-    visitor.sees(verdict, "Same prompt, same random numbers. They")
-    return verdict.inner_text(), visitor.page.locator(".rl-written").all_inner_texts()
+    """Return the sentence and the texts of a comparison that was kept, once it is there."""
+    visitor.sees(visitor.page.locator(".rl-duel .rl-settings"), "Saved ")
+    verdict = visitor.page.locator(".rl-verdict").text_content()
+    return [verdict, *visitor.page.locator(".rl-duel .rl-written").all_text_contents()]
 
 
 def test_lesson_from_its_one_button_trains_one_after_the_other(app, new_visitor):
