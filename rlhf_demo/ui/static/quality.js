@@ -52,6 +52,7 @@
     const left = measure("Left side", "How often the left text (on a phone the upper one) is preferred. Sides are drawn at random: away from 50% it is habit.", "soft", true);
     const caught = measure("Caught", "How often one of two identical texts is preferred. A careful reader says tie.", "warn");
     const careless = h("div", { class: "rl-careless" });
+    const measures = h("div", { class: "rl-grid-3 rl-measures", hidden: true }, [ceiling, alpha, self, ties, left, caught].map((one) => one.card));
     const go = h("button", { class: "rl-button rl-main", type: "button" }, "Train the reward model on these votes");
     const together = h("input", { type: "checkbox" });
     const mix = h("label", { class: "rl-check" }, together, " together with the votes on other questions");
@@ -61,7 +62,7 @@
     rlhf.fill(element.querySelector(".rl-quality"),
       h("div", { class: "rl-go rl-train" }, go, mix, about), problem,
       h("h2", { class: "rl-h2" }, "How good are the votes"), line,
-      h("div", { class: "rl-grid-3 rl-measures" }, [ceiling, alpha, self, ties, left, caught].map((one) => one.card)), careless,
+      measures, careless,
       h("details", { class: "rl-fold" }, h("summary", {}, "Votes as files"),
         h("p", { class: "rl-soft" }, "Preferences in TRL\u2019s format (prompt, chosen, rejected), with question, rater\u2019s number, round and time beside; or every answer, ties and skips too. What is written here can be imported again below."),
         h("div", { class: "rl-inline" }, file("Preferences, JSONL", "jsonl", false), file("Preferences, Parquet", "parquet", false), file("Every answer, JSONL", "jsonl", true), file("Every answer, Parquet", "parquet", true)), said));
@@ -110,6 +111,7 @@
 
     const draw = () => {
       const { quality } = state;
+      measures.hidden = !state.votes;
       rlhf.say(line, state.votes
         ? `${state.votes} answers by ${state.raters} ${state.raters === 1 ? "person" : "people"} to \u201C${state.question}\u201D, ${state.preferences} of them preferences to learn from${state.simulated ? `; ${state.simulated} answers are simulated` : ""}.`
         : `Nobody has answered \u201C${state.question}\u201D yet.`);
