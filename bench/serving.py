@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from rlhf_demo import processes
 from rlhf_demo.files import read_json
@@ -113,6 +114,11 @@ class PageProcess:
         """End the app as a power cut does; trainings go on."""
         self._process.kill()
         self._process.wait()
+
+    def cpu_seconds(self) -> float:
+        """Return how long the app's process has computed so far, on all cores together."""
+        times = psutil.Process(self._process.pid).cpu_times()
+        return times.user + times.system
 
     def end_trainings(self) -> None:
         """Kill what the app has started and left behind."""

@@ -52,12 +52,14 @@ def main() -> None:
 
 def measure(page: PageProcess, run: str, viewers: int, seconds: float) -> None:
     """Time the training without and with viewers, and the viewers' answers."""
-    alone, watched, board, strip = [], [], [], []
+    alone, watched, board, strip, own, served = [], [], [], [], 0.0, 0.0
     for _ in range(ROUNDS):
         alone += steps_during(page, run, lambda: time.sleep(seconds))
+        own, served = own - time.process_time(), served - page.cpu_seconds()
         watched += steps_during(
             page, run, lambda: asyncio.run(watch(page, run, viewers, seconds, board, strip))
         )
+        own, served = own + time.process_time(), served + page.cpu_seconds()
     print(f"{viewers} viewers, {len(board)} updates of the board, {len(strip)} of the strip")
     for name, taken in (("board", board), ("strip", strip)):
         milliseconds = sorted(1000 * one for one in taken)
@@ -70,6 +72,9 @@ def measure(page: PageProcess, run: str, viewers: int, seconds: float) -> None:
         )
     slower = 100 * (statistics.mean(watched) / statistics.mean(alone) - 1)
     print(f"the training is {slower:+.1f}% slower with viewers")
+    cores = ROUNDS * seconds / 100
+    print(f"meanwhile the app took {served / cores:.0f}% of a core, and the viewers' own side,")
+    print(f"which in life is on other machines, {own / cores:.0f}%")
 
 
 def steps_during(page: PageProcess, run: str, span: Callable[[], None]) -> list[float]:

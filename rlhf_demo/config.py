@@ -129,7 +129,7 @@ class BaseConfig(Options):
     total_steps: int = option(200, "optimiser steps", low=1)
     batch_tokens: int = option(4096, "tokens per step", low=64)
     learning_rate: float = option(1e-3, "peak learning rate (Muon and Adam)", low=0.0, high=1.0)
-    warmup_steps: int = option(50, "steps of linear warm-up", low=0)
+    warmup_steps: int = option(50, "steps of linear warm-up", low=0, high=1_000_000)
     dropout: float | None = option(
         None,
         "share dropped in training: 0.1 where the text comes round often; "
@@ -161,11 +161,13 @@ class RewardConfig(Options):
     split: str | None = option(
         None, "split to take of a Hub data set, or of a file with a column 'split'"
     )
-    train_pairs: int = option(1242, "most pairs to train on; the others are held out", low=1)
+    train_pairs: int = option(
+        1242, "most pairs to train on; the others are held out", low=1, high=1_000_000
+    )
     epochs: int = option(1, "passes over the training pairs", low=1, high=100)
     batch_size: int = option(8, "pairs per optimiser step", low=1, high=4096)
     learning_rate: float = option(1e-3, "peak learning rate of AdamW", low=0.0, high=1.0)
-    warmup_steps: int = option(8, "steps over which the learning rate rises", low=0)
+    warmup_steps: int = option(8, "steps in which the learning rate rises", low=0, high=1_000_000)
     lora_rank: int = option(
         8, "rank of the LoRA adapter that is trained; 0 trains all weights", low=0, high=512
     )
@@ -202,7 +204,7 @@ class PPOConfig(Options):
         0.7, "part of the policy: logits / temperature is sampled and scored", low=0.05, high=5.0
     )
     learning_rate: float = option(5e-4, "peak learning rate of Adam", low=0.0, high=1.0)
-    warmup_steps: int = option(5, "steps over which the learning rate rises", low=0)
+    warmup_steps: int = option(5, "steps in which the learning rate rises", low=0, high=1_000_000)
     lora_rank: int = option(
         16, "rank of the LoRA adapter that is trained; 0 trains all weights", low=0, high=512
     )
@@ -331,7 +333,7 @@ class RaterConfig(Options):
     total_steps: int = option(1600, "optimiser steps", low=1, high=1_000_000)
     batch_tokens: int = option(4096, "tokens per step", low=64)
     learning_rate: float = option(1e-3, "peak learning rate of AdamW", low=0.0, high=1.0)
-    warmup_steps: int = option(20, "steps over which the learning rate rises", low=0)
+    warmup_steps: int = option(20, "steps in which the learning rate rises", low=0, high=1_000_000)
     checkpoint_every: int = option(100, "steps between saved states", low=1)
     report_reviews: int | None = option(
         None, "test reviews in the report, the first of the file; all when not given", low=1

@@ -113,7 +113,7 @@ class JobFolders:
     def all(self) -> list[Job]:
         """Look at own runs, newest first, then at the examples."""
         shown = sorted(self.own(), key=_age, reverse=True)
-        if self.examples is not None:
+        if self.examples is not None and self.examples.is_dir():
             shown += sorted(self._looks(self.examples, example=True), key=_age, reverse=True)
         return shown
 

@@ -7,6 +7,7 @@ the same folder shows it. One job runs at a time, the others wait in line (sched
 
 import hashlib
 import hmac
+import math
 import secrets
 import string
 import threading
@@ -171,7 +172,7 @@ class Jobs:
             raise JobError(f"{kind!r} cannot be started here: choose one of {', '.join(COMMANDS)}")
         values = options.to_dict()
         with self._mutex:
-            self._check_steps(values.get("total_steps"), secret)
+            self._check_steps(_steps(values), secret)
             self._check_line(secret)
             if after is not None and self._has_failed(after):
                 raise JobError(f"{after} has not finished: resume that one first")
@@ -289,6 +290,13 @@ class Jobs:
 
     def _changed(self) -> None:
         self._rows_at = float("-inf")
+
+
+def _steps(values: dict[str, Any]) -> int | None:
+    """Return how many steps a job's options ask for at most; None where there are none."""
+    if "epochs" in values:
+        return values["epochs"] * math.ceil(values["train_pairs"] / values["batch_size"])
+    return values.get("total_steps")
 
 
 def _hash(secret: str) -> str:

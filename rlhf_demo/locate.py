@@ -145,24 +145,23 @@ def hub_refusal(name: str, kind: str) -> str | None:
     return "it is not in the local cache and the Hub cannot be reached"
 
 
-def hub_megabytes(name: str) -> float:
-    """Ask the Hub how large a model's weights are, before anything is fetched.
+def hub_megabytes(name: str, kind: str) -> float:
+    """Ask the Hub how large a `model`'s weights or a `dataset`'s files are, before fetching any.
 
     Raises:
-        CheckpointError: the Hub does not have the model, cannot be reached, or tells no size.
+        CheckpointError: the Hub does not have it, cannot be reached, or tells no size.
     """
     from huggingface_hub import HfApi  # noqa: PLC0415
 
-    refusal = hub_refusal(name, "model")
+    refusal = hub_refusal(name, kind)
     if refusal is not None:
-        raise CheckpointError(_unknown(name, refusal))
-    found = HfApi().model_info(name, files_metadata=True, timeout=5.0).siblings or []
-    sizes = [one.size or 0 for one in found if one.rfilename.endswith(".safetensors")]
-    if not sum(sizes):
-        raise CheckpointError(
-            f"{name} has no safetensors weights, and nothing else is loaded: choose another model"
-        )
-    return sum(sizes) / 1e6
+        raise CheckpointError(_unknown(name, refusal) if kind == "model" else f"{name}: {refusal}")
+    found = HfApi().repo_info(name, repo_type=kind, files_metadata=True, timeout=5.0).siblings
+    ending = ".safetensors" if kind == "model" else ""
+    size = sum(one.size or 0 for one in found or [] if one.rfilename.endswith(ending))
+    if not size:
+        raise CheckpointError(f"{name} has no {ending or 'known'} files: choose another {kind}")
+    return size / 1e6
 
 
 def _unknown(name: str, why: str) -> str:

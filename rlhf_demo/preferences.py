@@ -36,6 +36,7 @@ MOST_TRAINED_ON = 0.8
 on.
 """
 
+MOST_BYTES = 200_000_000
 LAST_SPEAKER = "\n\nAssistant:"
 """How HH-RLHF's dialogues begin the turn that is judged."""
 
@@ -353,8 +354,11 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _read_text(path: Path) -> str:
     try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:  # a small .gz may unpack to more than there is memory
+            raise DataError(f"{path.name} holds over {MOST_BYTES // 10**6} MB of text: give fewer")
+        return data.decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as UTF-8 text ({error}): save it anew") from None
 

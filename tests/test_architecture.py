@@ -194,7 +194,8 @@ def test_engine_knows_no_page(module):
 
 
 @pytest.mark.parametrize(
-    "folder", ["rlhf_demo", "rlhf_demo/ui", "rlhf_demo/ui/static", "tests", "tests/browser", "bench"]
+    "folder",
+    ["rlhf_demo", "rlhf_demo/ui", "rlhf_demo/ui/static", "tests", "tests/browser", "bench"],
 )
 def test_files_stay_short(folder):
     lengths = {
@@ -206,10 +207,10 @@ def test_files_stay_short(folder):
     assert not {name: lines for name, lines in lengths.items() if lines > MOST_LINES}
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "ui").glob("*.py")), ids=lambda path: path.stem)
-def test_page_trains_nothing_itself(path):
+@pytest.mark.parametrize("module", sorted(path.stem for path in (PACKAGE / "ui").glob("*.py")))
+def test_page_trains_nothing_itself(module):
     """It starts commands (jobs.py) and reads run folders; a training never lives in its process."""
-    found = own_imports(f"ui/{path.stem}")
+    found = own_imports(f"ui/{module}")
     assert not {name for name in found if name.startswith("train_")} | (found & {"quickstart"})
 
 

@@ -94,7 +94,7 @@ def test_what_is_left_is_a_distribution_again_and_its_entropy_is_finite(policy, 
     size = len(policy.tokenizer)
     monkeypatch.setattr(policy, "logits", lambda hidden: torch.zeros(*hidden.shape[:-1], size))
     policy.keep_words_clean()
-    sequence = torch.tensor([ids(policy, "Oh what a f") + [5]])
+    sequence = torch.tensor([[*ids(policy, "Oh what a f"), 5]])
     seen = token_outputs(policy, sequence, torch.ones_like(sequence, dtype=torch.bool), 1, 0.7)
     # All others are equally likely: each has 1 / n, and the entropy is log n.
     left = size - len(ruled_out_ids(policy, "Oh what a f"))

@@ -90,7 +90,7 @@ def test_limits_refuse_in_one_sentence_and_do_not_bind_the_instructor(new_jobs):
     first = start(jobs, secret="ann", total_steps=100)
     start(jobs, secret="ann")
     with pytest.raises(JobError, match=r"^2 of your jobs wait already: try again"):
-        start(jobs, "reward", secret="ann")
+        start(jobs, "reward", secret="ann", train_pairs=64)
     start(jobs, secret="bob")
     with pytest.raises(JobError, match=r"^3 jobs wait already: try again when one has finished$"):
         start(jobs, secret="cid")
@@ -104,6 +104,14 @@ def test_limits_refuse_in_one_sentence_and_do_not_bind_the_instructor(new_jobs):
         for run_id in (first, own)
     }
     assert minutes == {first: 5, own: None}
+
+
+def test_limit_of_steps_binds_reward_models_too(new_jobs):
+    jobs = new_jobs(scheduling=False, limits=Limits(most_steps=100))
+    # 2 passes over 402 pairs, 8 at a time: 2 * ceil(50.25) = 102 steps.
+    with pytest.raises(JobError, match="102 steps are too many here"):
+        start(jobs, "reward", train_pairs=402, epochs=2, batch_size=8)
+    start(jobs, "reward", train_pairs=400, epochs=2, batch_size=8)
 
 
 def test_unknown_kind_is_refused(idle):

@@ -36,7 +36,9 @@ def tab(jobs, tmp_path, monkeypatch):
     """The tab in a page of its own, which serves files from a folder of the test."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
     settings = Settings(runs=tmp_path / "runs", password="teach")
-    tab = RunsTab(Shared(settings, jobs, Choices(settings, jobs), None, threading.Lock(), *[None] * 4))
+    tab = RunsTab(
+        Shared(settings, jobs, Choices(settings, jobs), None, threading.Lock(), *[None] * 4)
+    )
     with gr.Blocks(analytics_enabled=False) as tab.demo:
         tab.build(tab.demo)
     return tab

@@ -13,7 +13,7 @@ from rlhf_demo.runs import Run, Status
 from rlhf_demo.stories import ppo_story, reward_story
 from rlhf_demo.tails import Tails
 from rlhf_demo.ui import charts
-from rlhf_demo.ui.choices import has_model
+from rlhf_demo.ui.choices import EXAMPLE_MODELS, has_model
 from rlhf_demo.ui.commands import repeat_command
 from rlhf_demo.ui.vote_data import people_agree, vote_facts
 
@@ -74,7 +74,7 @@ class Board:
             "story": {"what": story.what, "try": story.try_, "level": story.level},
             "sample_steps": self._sample_steps(run),
             "model_step": max(run.saved_steps(), default=0),
-            "has_model": has_model(run) or row["example"],
+            "has_model": has_model(run) or row["id"] in EXAMPLE_MODELS,
             "log": self.jobs.log_tail(row["id"]) if row["status"] == Status.FAILED else "",
             "runs": [
                 {"id": one["id"], "label": f"{one['title']} ({one['status']})"} for one in listed
@@ -98,7 +98,7 @@ class Board:
         return {"queued": True}
 
     def _chosen(self, listed: list[dict[str, Any]], run_id: str) -> dict[str, Any]:
-        """Find the wanted run, else the one that runs, else the newest."""
+        """Find the wanted run, else the one that runs, else the newest with something to show."""
         if run_id:
             row = next((one for one in listed if one["id"] == run_id), None)
             if row is None:
@@ -106,7 +106,10 @@ class Board:
             return row
         if not listed:
             raise JobError("there is no run yet: start one above")
-        return next((one for one in listed if one["status"] == Status.RUNNING), listed[0])
+        return next(
+            (one for one in listed if one["status"] == Status.RUNNING),
+            next((one for one in listed if one["step"]), listed[0]),
+        )
 
     def _sample_steps(self, run: Run) -> list[int]:
         return sorted({row["step"] for row in self.tails.rows(run.folder / "samples.jsonl")})

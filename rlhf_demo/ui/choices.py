@@ -36,6 +36,10 @@ LABELS = {
     RULE: "longer: the length rule",
 }
 HUB_ID = re.compile(r"[\w-][\w.-]{0,95}(/[\w.-]{1,96})?")
+MOST_DATA = 500
+"""Megabytes of a data set from the Hub."""
+EXAMPLE_MODELS = {"ppo-quick": "gpt2-mini-ppo", "reward-shipped": "reward-mini"}
+"""Example runs are records without a model; these ones' are shipped apart."""
 MOST_UPLOADED = 20_000_000
 """Bytes of an uploaded file of pairs."""
 
@@ -87,7 +91,7 @@ class Choices:
         uploads = sorted(self.uploads.glob("upload-*")) if self.uploads.is_dir() else []
         shipped = ("shipped: 2,500 pairs, simulated rater", SHIPPED)
         return [shipped, *self.votes_listed()] + [
-            (f"uploaded: {path.stem}", path.stem) for path in uploads
+            (f"uploaded: {_upload_id(path)}", _upload_id(path)) for path in uploads
         ]
 
     def votes_listed(self) -> list[Choice]:
@@ -144,7 +148,8 @@ class Choices:
         """
         if chosen == SHIPPED:
             return SHIPPED
-        uploads = [path for path in self.uploads.glob("upload-*") if path.stem == chosen]
+        chosen = str(chosen)
+        uploads = [path for path in self.uploads.glob("upload-*") if _upload_id(path) == chosen]
         if uploads:
             return self.path(uploads[0])
         votes = self.votes.chosen(chosen) if self.votes else None
@@ -152,8 +157,14 @@ class Choices:
             return self.path(votes)
         if self.settings.public:
             raise DataError(f"data {chosen!r} is not in the list: choose from it, or upload a file")
-        if not HUB_ID.fullmatch(str(chosen)) or "/" not in chosen:
-            raise DataError(f"data {chosen!r} is no Hub id: give one like owner/name")
+        # A folder or file of that name would be taken for a path.
+        if not HUB_ID.fullmatch(chosen) or "/" not in chosen or Path(chosen).exists():
+            raise DataError(f"data {chosen!r} is no Hub id and in no list: give owner/name")
+        megabytes = hub_megabytes(chosen, "dataset")
+        if megabytes > MOST_DATA:
+            raise DataError(
+                f"{chosen} has {megabytes:,.0f} MB of data: choose one of at most {MOST_DATA} MB"
+            )
         return chosen
 
     def keep_upload(self, path: str) -> str:
@@ -183,7 +194,10 @@ class Choices:
         return os.path.relpath(folder, home) if folder.is_relative_to(home) else str(folder)
 
     def _is_run(self, chosen: str, kind: str) -> bool:
-        return any(row["id"] == chosen and row["kind"] == kind for row in self.jobs.overview())
+        return any(
+            row["id"] == chosen and row["kind"] == kind and not row["example"]
+            for row in self.jobs.overview()
+        ) and has_model(self.jobs.find(chosen))
 
     def _hub(self, chosen: str) -> str:
         """Let a Hub id through: the owner's in public mode, elsewhere any that fits this machine.
@@ -203,7 +217,7 @@ class Choices:
             raise ConfigError(
                 f"{chosen!r} is no name from the list and no Hub id: choose from the list"
             )
-        megabytes = hub_megabytes(chosen)
+        megabytes = hub_megabytes(chosen, "model")
         disk = shutil.disk_usage(CHECKPOINTS).free / 1e6
         memory = psutil.virtual_memory().available / 1e6
         # Weights, their float32 copy, activations and a reward model beside it.
@@ -213,3 +227,7 @@ class Choices:
                 f"disk and {memory:,.0f} MB of memory free, choose a smaller model"
             )
         return chosen
+
+
+def _upload_id(path: Path) -> str:
+    return path.name.partition(".")[0]

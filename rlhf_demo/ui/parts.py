@@ -55,7 +55,7 @@ def answering(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*request)
         except DemoError as error:
             return {"error": str(error)}
-        except (TypeError, KeyError, AttributeError):
+        except (TypeError, KeyError, AttributeError, ValueError, OverflowError):
             return {
                 "error": "this request lacks a part or has one of the wrong kind: reload the page"
             }

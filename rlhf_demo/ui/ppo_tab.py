@@ -6,8 +6,10 @@ import gradio as gr
 
 from rlhf_demo.config import PPO_PRESETS, PPOConfig
 from rlhf_demo.duel import DuelOptions, duel
+from rlhf_demo.errors import ConfigError
 from rlhf_demo.ui import charts, forms
 from rlhf_demo.ui.board import Board
+from rlhf_demo.ui.choices import EXAMPLE_MODELS
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
 
@@ -28,8 +30,8 @@ NAMES = OPEN + FOLDED
 PROMPT = "I watched this with my sister and"
 """What reference and policy both answer below the curves."""
 MOST_TOKENS = 64
-EXAMPLE_MODELS = {"ppo-quick": "gpt2-mini-ppo"}
-"""Example runs are records without a model; this one's is shipped apart."""
+MOST_PUBLIC = 64 * 128
+"""Tokens of a rollout on a public page: batch size times longest response."""
 
 
 class PPOTab:
@@ -192,6 +194,12 @@ class PPOTab:
             label=label or None,
             **options,
         )
+        tokens = config.batch_size * config.max_new_tokens
+        if self.shared.settings.public and tokens > MOST_PUBLIC:
+            raise ConfigError(
+                f"batch size times longest response is {tokens:,} tokens: this page is public, "
+                f"choose at most {MOST_PUBLIC:,}"
+            )
         return self.shared.jobs.start(
             "ppo", config, title=title or _title(policy, config), secret=secret, after=after
         )

@@ -61,9 +61,9 @@ def _stage(
 def _newest(rows: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:
     """Return the run of this kind that runs, else the newest."""
     found = [row for row in rows if row["kind"] == kind]
-    return next(
-        (row for row in found if row["status"] == Status.RUNNING), found[0] if found else None
-    )
+    busy = [row for row in found if row["status"] in BUSY]
+    shown = [row for row in busy if row["status"] == Status.RUNNING] + busy
+    return next(iter(shown + [row for row in found if row["step"]] + found), None)
 
 
 def _progress(row: dict[str, Any]) -> str:

@@ -149,6 +149,8 @@
 
     const show = (answer) => {
       const { run: now } = answer;
+      // The address of the tab in sight names what is shown, so that a copied link shows the same.
+      if (element.offsetParent !== null && rlhf.address().run !== now.id) rlhf.setAddress({ run: now.id });
       drawPicker(answer.runs, now.id);
       rlhf.say(title, now.example ? "A finished example, really trained, shipped with this page." : now.message || "");
       const early = now.status === "finished" && now.step < now.total_steps;

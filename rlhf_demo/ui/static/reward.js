@@ -89,6 +89,8 @@
       const key = `${run.id} ${run.status}`;
       if (kind !== "reward" || key === shown) return;
       shown = key;
+      const over = ["stopped", "failed"].includes(run.status);
+      rlhf.say(empty, over ? `This run was ${run.status === "failed" ? "not finished" : "stopped"}, so there is no report.` : "The report follows when the run is finished.");
       const answer = await server.reward_report({ run: run.id });
       if (!answer.error) draw(answer);
     });

@@ -19,7 +19,7 @@
   const when = (text) => new Date(text).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
   const stateWords = (row) => {
     if (row.status === "queued") return row.place ? `waiting, place ${row.place}` : "waiting";
-    return row.status === "running" && row.step ? `running, step ${row.step}${row.total_steps ? ` of ${row.total_steps}` : ""}` : row.status;
+    return row.status === "running" && row.step ? `running, step ${row.step}${row.total_steps ? ` of ${row.total_steps}` : ""}` : row.status === "finished" && row.step < row.total_steps ? "ended early" : row.status;
   };
   const figureChips = (row) =>
     row.figures.length
@@ -61,7 +61,7 @@
         const shown = JSON.stringify(row);
         if (one.shown === shown) continue;
         one.shown = shown;
-        one.state.dataset.state = row.status;
+        one.state.dataset.state = row.status === "finished" && row.step < row.total_steps ? "failed" : row.status;
         rlhf.say(one.state, stateWords(row));
         rlhf.fill(one.figures, figureChips(row));
       }

@@ -1,0 +1,78 @@
+"""What a visitor may name, and what it means."""
+
+import gzip
+import json
+
+import pytest
+from fake_jobs import fake, new_jobs, row, start  # noqa: F401  (two are fixtures)
+
+from rlhf_demo.errors import ConfigError, DataError
+from rlhf_demo.locate import CHECKPOINTS
+from rlhf_demo.preferences import load_pairs
+from rlhf_demo.ui.choices import Choices
+from rlhf_demo.ui.parts import answering
+from rlhf_demo.ui.settings import Settings
+
+PAIR = {"prompt": "It was", "chosen": " good.", "rejected": " bad."}
+
+
+@pytest.fixture
+def jobs(new_jobs):  # noqa: F811
+    return new_jobs(scheduling=False)
+
+
+@pytest.fixture
+def choices(jobs, tmp_path):
+    return Choices(Settings(runs=tmp_path / "runs"), jobs)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "jsonl.gz", "csv.gz"])
+def test_uploaded_file_is_listed_and_read_under_its_id(choices, tmp_path, ending):
+    text = {
+        "jsonl": json.dumps(PAIR), "json": json.dumps([PAIR]),
+        "csv": "prompt,chosen,rejected\nIt was, good., bad.\n",
+    }[ending.removesuffix(".gz")].encode()  # fmt: skip
+    path = tmp_path / f"mine.{ending}"
+    path.write_bytes(gzip.compress(text) if ending.endswith(".gz") else text)
+    name = choices.keep_upload(str(path))
+    assert name in [one for _, one in choices.data()]
+    assert load_pairs(choices.pairs(name)).chosen == [" good."]
+
+
+@pytest.mark.parametrize("name", ["checkpoints/pairs.jsonl", "/etc/passwd", "..", "a b", None, 5])
+def test_data_named_by_a_path_is_refused(choices, monkeypatch, name):
+    monkeypatch.chdir(CHECKPOINTS.parent)
+    with pytest.raises(DataError, match="is no Hub id and in no list"):
+        choices.pairs(name)
+
+
+@pytest.mark.parametrize("name", ["os:system", "/etc", "checkpoints/gpt2-mini", "star-rater", "-"])
+def test_model_that_is_in_no_list_is_refused(choices, monkeypatch, name):
+    monkeypatch.chdir(CHECKPOINTS.parent)
+    with pytest.raises(ConfigError):
+        choices.policy(name)
+
+
+def test_run_without_a_model_is_no_choice_yet(choices, jobs):
+    run = start(jobs)
+    assert run not in [one for _, one in choices.policies()]
+    with pytest.raises(ConfigError):
+        choices.policy(run)
+
+
+def test_public_page_takes_hub_models_from_the_owners_list_only(jobs, tmp_path):
+    settings = Settings(runs=tmp_path / "runs", public=True, hub=("owner/model",))
+    choices = Choices(settings, jobs)
+    assert choices.policy("owner/model") == "owner/model"
+    with pytest.raises(ConfigError, match="this page is public"):
+        choices.policy("owner/other")
+    with pytest.raises(DataError, match="is not in the list"):
+        choices.pairs("owner/data")
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, KeyError, AttributeError, OverflowError])
+def test_request_of_the_wrong_shape_is_answered_in_words(error):
+    def function(request):
+        raise error("x")
+
+    assert "reload the page" in answering(function)(None)["error"]
