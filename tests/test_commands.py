@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import read_rows
+from tiny import read_rows
 
 from rlhf_demo.__main__ import NO_MODELS, main
 from rlhf_demo.errors import TrainingDiverged

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import save_tiny_model
+from tiny import save_tiny_model
 
 from rlhf_demo.compare import Contestant, compare, compare_models, side_by_side, table
 from rlhf_demo.config import CompareConfig, GenerateConfig

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import save_tiny_classifier
+from tiny import save_tiny_classifier
 
 from rlhf_demo.contributions import contributions, cut_into_pieces, prefix_scores
 from rlhf_demo.models import load_reward_model

@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
-from conftest import save_tiny_classifier
 from peft import PeftModel
+from tiny import save_tiny_classifier
 from torch.testing import assert_close
 from transformers import (
     AutoModelForCausalLM,

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 import torch
-from conftest import save_tiny_classifier, save_tiny_model
+from tiny import save_tiny_classifier, save_tiny_model
 
 from rlhf_demo import shelf as module
 from rlhf_demo.errors import CheckpointError, ConfigError

@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
-from conftest import read_rows
 from safetensors.torch import load_file
+from tiny import read_rows
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
