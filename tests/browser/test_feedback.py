@@ -1,6 +1,9 @@
 """People vote: by keys, over a lost line, and without names."""
 
+import pytest
 from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
 
 SIDES = ".rl-feedback .rl-ballot-sides"
 READY = "document.querySelector('.rl-feedback .rl-ballot-side .rl-button').ariaDisabled === 'false'"

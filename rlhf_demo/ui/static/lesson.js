@@ -51,8 +51,9 @@
       poller.now();
     };
 
-    const words = (row) => {
-      if (row.status === "queued") return row.place ? `waiting, place ${row.place}` : "waiting for the reward model";
+    const words = (row, before) => {
+      if (row.status === "queued" && before && before.status === "running") return "waiting for the reward model";
+      if (row.status === "queued") return `waiting, place ${row.place || 1}`;
       if (row.status === "running") return row.step ? `step ${row.step} of ${row.total_steps}, ${rlhf.duration(row.seconds_left)} left` : "loading the model";
       return row.status === "failed" ? row.message : row.status;
     };
@@ -61,7 +62,7 @@
       runs.forEach((row, i) => {
         if (!row) return;
         const stage = cards[TRAINED + i];
-        rlhf.say(stage.line, words(row));
+        rlhf.say(stage.line, words(row, runs[i - 1]));
         stage.card.dataset.state = row.status;
         stage.bar.style.width = `${row.total_steps ? (100 * (row.step || 0)) / row.total_steps : 0}%`;
       });
