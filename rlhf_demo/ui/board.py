@@ -4,6 +4,7 @@ Only rows after the last step that the page has travel. A resumed run writes the
 the last bit, so a page that already has them sees no jump.
 """
 
+import time
 from typing import Any
 
 from rlhf_demo.errors import JobError
@@ -18,6 +19,10 @@ from rlhf_demo.ui.commands import repeat_command
 from rlhf_demo.ui.vote_data import people_agree, vote_facts
 
 BOARDS = {"ppo": charts.PPO, "reward": charts.REWARD}
+Row = dict[str, Any]
+STATE_SECONDS = 0.5
+"""How long one look at a run serves all its viewers."""
+MOST_STATES = 64
 NEAR_BUDGET = 1 / 3
 """The KL budget is drawn once KL has come so near; before, it would flatten the curve."""
 
@@ -28,6 +33,7 @@ class Board:
     def __init__(self, jobs: Jobs) -> None:
         self.jobs = jobs
         self.tails = Tails()
+        self._states: dict[str, tuple[float, dict[str, Any]]] = {}
 
     def board_rows(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return what is new about a run.
@@ -39,38 +45,36 @@ class Board:
         kind = request["kind"] if request["kind"] in BOARDS else "ppo"
         listed = [row for row in self.jobs.overview() if row["kind"] == kind]
         row = self._chosen(listed, str(request.get("run") or ""))
-        run = self.jobs.find(row["id"])
-        rows = self.tails.rows(run.folder / "metrics.jsonl")
-        config = run.config
-        since = (
-            int(request.get("since") or -1)
-            if request.get("created") == config["created_at"]
-            else -1
-        )
-        new = [one for one in rows if one["step"] > since]
-        options = config["options"]
-        report = (
-            read_json(run.folder / "report.json")
-            if (run.folder / "report.json").is_file()
-            else None
-        )
-        story = (
-            ppo_story(rows, options, row["status"], row["message"] or "")
-            if kind == "ppo"
-            else reward_story(rows, report, row["status"], row["message"] or "")
-        )
-        return {
-            "run": row | {
-                "mine": self.jobs.may_change(row["id"], str(request.get("secret") or "")),
-                "command": repeat_command(config),
-            },
-            "created": config["created_at"],
+        rows = self.tails.rows(self.jobs.find(row["id"]).folder / "metrics.jsonl")
+        state = self._state(kind, row, rows, listed)
+        known = request.get("created") == state["created"]
+        since = int(request.get("since", -1)) if known else -1
+        mine = self.jobs.may_change(row["id"], str(request.get("secret") or ""))
+        return state | {
+            "run": state["run"] | {"mine": mine},
             "since": since,
-            "columns": _columns(kind, new),
+            "columns": _columns(kind, [one for one in rows if one["step"] > since]),
+        }
+
+    def _state(self, kind: str, row: Row, rows: list[Row], listed: list[Row]) -> dict[str, Any]:
+        """Return what is the same for everybody who looks at a run; made anew twice a second."""
+        made_at, state = self._states.get(row["id"], (float("-inf"), {}))
+        if time.monotonic() - made_at < STATE_SECONDS:
+            return state
+        run = self.jobs.find(row["id"])
+        config, report = run.config, run.folder / "report.json"
+        options = config["options"]
+        said = (row["status"], row["message"] or "")
+        if kind == "ppo":
+            story, figures = ppo_story(rows, options, *said), _ppo_figures(rows, row, options)
+        else:
+            found = read_json(report) if report.is_file() else None
+            story, figures = reward_story(rows, found, *said), _reward_figures(rows, row, found)
+        state = {
+            "run": row | {"command": repeat_command(config)},
+            "created": config["created_at"],
             "lines": _lines(kind, options, rows),
-            "figures": _ppo_figures(rows, row, options)
-            if kind == "ppo"
-            else _reward_figures(rows, row, report),
+            "figures": figures,
             "story": {"what": story.what, "try": story.try_, "level": story.level},
             "sample_steps": self._sample_steps(run),
             "model_step": max(run.saved_steps(), default=0),
@@ -79,7 +83,11 @@ class Board:
             "runs": [
                 {"id": one["id"], "label": f"{one['title']} ({one['status']})"} for one in listed
             ],
-        }  # fmt: skip
+        }
+        if len(self._states) > MOST_STATES:
+            self._states.clear()
+        self._states[row["id"]] = time.monotonic(), state
+        return state
 
     def board_samples(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the texts of one step of a run, token by token."""

@@ -1,0 +1,85 @@
+"""What the boards are told: new rows only, to everybody the same but for who may stop."""
+
+import pytest
+from fake_jobs import fake, new_jobs, row, start  # noqa: F401  (two are fixtures)
+
+from rlhf_demo.errors import JobError
+from rlhf_demo.ui import board as module
+from rlhf_demo.ui.board import Board
+from rlhf_demo.ui.parts import answering
+
+FIGURES = {
+    "objective/score": 0.5, "objective/kl": 1.0, "objective/kl_coef": 0.2,
+    "objective/distinct_2": 0.6, "policy/entropy": 1.0, "policy/clip_fraction": 0.1,
+    "policy/approx_kl": 0.01, "response/length": 9.0, "response/eos_rate": 1.0,
+    "value/explained_variance": 0.4, "time/step_seconds": 2.0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def board(new_jobs, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(module, "STATE_SECONDS", 0.0)
+    return Board(new_jobs(scheduling=False))
+
+
+def write(board, run, *steps):
+    board.jobs.find(run).append("metrics", [{"step": step, **FIGURES} for step in steps])
+
+
+def ask(board, run, kind="ppo", **more):
+    return board.board_rows({"kind": kind, "run": run, "since": -1, "created": None} | more)
+
+
+def test_only_rows_after_the_last_known_step_travel(board):
+    run = start(board.jobs)
+    write(board, run, 1, 2)
+    first = ask(board, run)
+    assert first["columns"]["step"] == [1, 2]
+    write(board, run, 3)
+    known = {"since": 2, "created": first["created"]}
+    assert ask(board, run, **known)["columns"]["step"] == [3]
+    assert ask(board, run, **known | {"since": 3})["columns"] == {}
+
+
+def test_row_of_step_0_travels_once(board):
+    run = start(board.jobs, "reward")
+    board.jobs.find(run).append(
+        "metrics", [{"step": 0, "heldout/accuracy": 0.5, "heldout/loss": 0.7}]
+    )
+    first = ask(board, run, "reward")
+    assert first["columns"]["step"] == [0]
+    known = {"since": 0, "created": first["created"]}
+    assert ask(board, run, "reward", **known)["columns"] == {}
+
+
+def test_a_page_that_knows_another_run_of_that_name_gets_all_rows(board):
+    run = start(board.jobs)
+    write(board, run, 1, 2)
+    assert ask(board, run, since=2, created="2020-01-01T00:00:00Z")["columns"]["step"] == [1, 2]
+
+
+def test_only_the_owner_is_told_that_the_run_is_theirs(board):
+    run = start(board.jobs, secret="ann")
+    assert ask(board, run, secret="ann")["run"]["mine"]
+    assert not ask(board, run, secret="bob")["run"]["mine"]
+    with pytest.raises(JobError, match="belongs to somebody else"):
+        board.stop_job({"run": run, "secret": "bob"})
+
+
+def test_without_a_wish_the_newest_run_with_something_to_show_is_shown(board):
+    shown, empty = start(board.jobs), start(board.jobs)
+    write(board, shown, 1)
+    assert ask(board, "")["run"]["id"] == shown
+    assert ask(board, empty)["run"]["id"] == empty
+
+
+def test_unknown_run_is_answered_in_one_sentence(board):
+    answer = answering(board.board_rows)({"kind": "ppo", "run": "ppo-nobody"})
+    assert "there is no run 'ppo-nobody' here" in answer["error"]
+
+
+def test_texts_of_a_step_are_those_of_that_step(board):
+    run = start(board.jobs)
+    rows = [{"step": 1, "response": "a"}, {"step": 2, "response": "b"}]
+    board.jobs.find(run).append("samples", rows)
+    assert board.board_samples({"run": run, "step": 2}) == {"step": 2, "rows": [rows[1]]}
