@@ -35,7 +35,7 @@ LABELS = {
     STAR_RATER: "star-rater: simulated rater of films",
     RULE: "longer: the length rule",
 }
-HUB_ID = re.compile(r"[\w-][\w.-]{0,95}(/[\w.-]{1,96})?")
+HUB_ID = re.compile(r"\w[\w.-]{0,95}(/[\w.-]{1,96})?")
 MOST_DATA = 500
 """Megabytes of a data set from the Hub."""
 EXAMPLE_MODELS = {"ppo-quick": "gpt2-mini-ppo", "reward-shipped": "reward-mini"}
@@ -212,6 +212,8 @@ class Choices:
             raise ConfigError(
                 f"{chosen!r} is not in the list: this page is public, choose from the list"
             )
+        if chosen in shipped_models() or any(row["id"] == chosen for row in self.jobs.overview()):
+            raise ConfigError(f"{chosen} has no model that can be used here: choose from the list")
         # A folder of that name would be taken for a path.
         if not isinstance(chosen, str) or not HUB_ID.fullmatch(chosen) or Path(chosen).exists():
             raise ConfigError(
