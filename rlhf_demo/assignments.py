@@ -1,9 +1,10 @@
 """Which pair a rater is shown next. Runs inside the store's transactions, decides nothing else.
 
 A pair that others have begun is finished first, so agreement shows early and a pair's votes lie
-close in time. A showing holds its seat while it is young; one that nobody answers goes back. Now
-and then a rater gets one text twice (a catch pair) or a pair seen before, to tell how good the
-votes are; neither takes a seat.
+close in time. A showing holds its seat while it is young; one that nobody answers goes back. In a
+class everybody gets the same number of pairs, whoever is there just now: nobody does the share of
+somebody who is away, and who comes back late still finds one. Now and then a rater gets one text
+twice (a catch pair) or a pair seen before, to tell how good the votes are; neither takes a seat.
 """
 
 import random
@@ -18,9 +19,6 @@ from rlhf_demo.tables import pairs, raters, rounds, showings
 
 ANSWER_SECONDS = 120.0
 """A showing not asked for in this time, and unanswered, no longer holds its seat."""
-
-HERE_SECONDS = 60.0
-"""A rater heard of within this time counts as present."""
 
 CHECK_EVERY = 10
 """Of so many answers of a rater one is to a catch pair and one to a repeated pair."""
@@ -40,7 +38,7 @@ class Wish:
     question: int
     kind: str
     overlap: int
-    evenly: bool  # True: nobody does more than a fair share while others are there
+    evenly: bool  # True: everybody in the lesson does the same share
     model: str | None = None  # only pairs with a text of this model
     against: str | None = None  # and with one of this model too
 
@@ -135,70 +133,62 @@ def _visible(rater: int, wish: Wish) -> ColumnElement[bool]:
     return and_(*wanted)
 
 
-def _open_pairs(rater: int, wish: Wish, now: float) -> Any:
-    """Pairs with a free seat that the rater has not seen under this question, best one first."""
+def _open_pairs(rater: int, wish: Wish, now: float, *, full: bool = False) -> Any:
+    """Pairs with a free seat that the rater has not seen under this question, best one first.
+
+    With `full`, those without one, the least seen first.
+    """
     taken = _taken(now)
     number = func.coalesce(taken.c.taken, 0)
     seen = select(showings.c.pair_id).where(showings.c.rater_id == rater)
     if wish.kind != DUEL:  # a duel is blind once: its names may be known by the next question
         seen = seen.where(showings.c.question_id == wish.question)
+    seats = number >= wish.overlap if full else number < wish.overlap
     return (
-        select(pairs.c.id, number.label("taken"))
+        select(pairs.c.id)
         .select_from(pairs.outerjoin(taken, taken.c.pair_id == pairs.c.id))
-        .where(_visible(rater, wish), number < wish.overlap, pairs.c.id.not_in(seen))
+        .where(_visible(rater, wish), seats, pairs.c.id.not_in(seen))
         # One's own prompts first; then what others have begun; then the oldest.
-        .order_by(pairs.c.owner_id.is_(None), number.desc(), pairs.c.id)
+        .order_by(pairs.c.owner_id.is_(None), number.asc() if full else number.desc(), pairs.c.id)
     )
 
 
 def _new_pair(connection: Connection, rater: int, wish: Wish, now: float) -> int:
-    candidates = _open_pairs(rater, wish, now)
-    if not wish.evenly:
-        found = connection.execute(candidates.limit(1)).one_or_none()
-        return found.id if found else 0
-    done = _answers_by_rater(connection, wish)
-    here = _present(connection, wish, now) | {rater}
-    share = _fair_share(connection, wish, len(here))
-    if done.get(rater, 0) < share:
-        found = connection.execute(candidates.limit(1)).one_or_none()
-        return found.id if found else 0
-    # A full share is done: help only where too few of the others can.
-    behind = {other for other in here - {rater} if done.get(other, 0) < share}
-    rows = connection.execute(candidates).all()
-    seen_by: dict[int, set[int]] = {}
-    shown = select(showings.c.pair_id, showings.c.rater_id).where(
-        showings.c.rater_id.in_(behind), showings.c.repeat.is_(False)
-    )
-    for pair, other in connection.execute(shown):
-        seen_by.setdefault(pair, set()).add(other)
-    for row in rows:
-        if len(behind - seen_by.get(row.id, set())) < wish.overlap - row.taken:
-            return row.id
-    return 0
+    share, given = 0, 0
+    if wish.evenly:
+        share, given = _share(connection, wish), _given(connection, rater, wish)
+        if given >= max(1, share):  # one to begin with, while most pairs are still being written
+            return 0
+    found = connection.execute(_open_pairs(rater, wish, now).limit(1)).scalar()
+    if found is None and given < share:
+        # The seats that are left are on pairs this rater has seen: one more opinion than planned
+        # does no harm, and nobody sits there with nothing to do.
+        found = connection.execute(_open_pairs(rater, wish, now, full=True).limit(1)).scalar()
+    return found or 0
 
 
-def _answers_by_rater(connection: Connection, wish: Wish) -> dict[int, int]:
+def _given(connection: Connection, rater: int, wish: Wish) -> int:
+    """Return how many pairs the rater has answered or has on the screen, checks apart."""
     query = (
-        select(showings.c.rater_id, func.count())
-        .join(pairs, pairs.c.id == showings.c.pair_id)
+        select(func.count())
+        .select_from(showings.join(pairs, pairs.c.id == showings.c.pair_id))
         .where(pairs.c.round_id == wish.round, pairs.c.kind == wish.kind)
-        .where(showings.c.repeat.is_(False), showings.c.choice.is_not(None))
-        .group_by(showings.c.rater_id)
+        .where(showings.c.rater_id == rater, showings.c.repeat.is_(False))
     )
-    return dict(connection.execute(query).tuples().all())
+    return connection.execute(query).scalar_one()
 
 
-def _present(connection: Connection, wish: Wish, now: float) -> set[int]:
-    lesson = select(rounds.c.lesson_id).where(rounds.c.id == wish.round).scalar_subquery()
-    query = select(raters.c.id).where(
-        raters.c.lesson_id == lesson, raters.c.last_seen > now - HERE_SECONDS
-    )
-    return set(connection.execute(query).scalars())
+def _share(connection: Connection, wish: Wish) -> int:
+    """Return how many pairs each rater of the lesson is to answer, of those written so far.
 
-
-def _fair_share(connection: Connection, wish: Wish, people: int) -> int:
+    A round has pairs for everybody who has joined, rounded up, so rounding down here gives back
+    just the number that the instructor has asked of each.
+    """
     work = select(func.count()).where(pairs.c.round_id == wish.round, pairs.c.kind == wish.kind)
-    return -(-connection.execute(work).scalar_one() * wish.overlap // people)
+    lesson = select(rounds.c.lesson_id).where(rounds.c.id == wish.round).scalar_subquery()
+    people = select(func.count()).where(raters.c.lesson_id == lesson)
+    seats = connection.execute(work).scalar_one() * wish.overlap
+    return seats // connection.execute(people).scalar_one()
 
 
 def _catch_pair(connection: Connection, rater: int, wish: Wish, rng: random.Random) -> int:

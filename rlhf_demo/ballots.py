@@ -36,6 +36,10 @@ LONGEST_QUESTION = 120
 LONGEST_PROMPT = 300
 """Characters. What people type is refused beyond these, a nickname is cut."""
 
+LONGEST_TEXT = 4000
+LONGEST_MODEL = 200
+"""Characters of a prompt or response, and of a model's name, in a file."""
+
 
 class VoteRefused(DemoError):
     """A vote, a visitor or an instructor's wish is turned down; the message says what to do."""
@@ -147,6 +151,22 @@ def clean_text(text: Any, most: int, what: str) -> str:
     if len(cleaned) > most:
         raise VoteRefused(f"the {what} has {len(cleaned)} characters: use at most {most}")
     return cleaned
+
+
+def plain_text(text: str, most: int, what: str) -> str:
+    """Return a text of a file without control and format characters; its lines stay lines.
+
+    Args:
+        text: what the file holds, possibly nothing.
+        most: characters allowed.
+        what: the word for it in messages.
+
+    Raises:
+        VoteRefused: it is too long.
+    """
+    if len(text) > most:
+        raise VoteRefused(f"the {what} has {len(text)} characters: use at most {most}")
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c)[0] != "C")
 
 
 def written_time(seconds: float) -> str:

@@ -22,6 +22,7 @@ from rlhf_demo.ballots import (
     VoteRefused,
     clean_text,
 )
+from rlhf_demo.coarse_words import has_coarse_word
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.limits import RateLimit
 from rlhf_demo.records import (
@@ -156,6 +157,7 @@ class Classes:
         with self.database.writing() as connection:
             lesson = owner(connection, lessons, token)
             connection.execute(delete(lessons).where(lessons.c.id == lesson.id))
+        self.database.empty_log()
 
     # -- students ----------------------------------------------------------------------------------
 
@@ -196,6 +198,8 @@ class Classes:
         if isinstance(nickname, str):
             nickname = nickname.strip()[:LONGEST_NICKNAME]
         name = clean_text(nickname, LONGEST_NICKNAME, "nickname")
+        if has_coarse_word(name):
+            raise VoteRefused("this nickname holds a coarse word: choose another one")
         here = select(func.count()).where(raters.c.lesson_id == lesson)
         if connection.execute(here).scalar_one() >= MOST_RATERS:
             raise VoteRefused(f"the class is full ({MOST_RATERS}): ask the instructor")

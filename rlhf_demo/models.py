@@ -28,11 +28,11 @@ from transformers import (
 from transformers.activations import NewGELUActivation
 from transformers.utils import logging as transformers_logging
 
-from rlhf_demo.coarse_words import WordGuard
 from rlhf_demo.errors import CheckpointError, ConfigError
 from rlhf_demo.files import replacing_folder
 from rlhf_demo.loading import add_adapter, is_classifier, load_network, load_tokenizer, readable
 from rlhf_demo.locate import adapter_base, locate
+from rlhf_demo.word_guard import WordGuard
 
 SHARD_SIZE = "8MB"
 """Small enough for a plain push to a Space, which refuses files over 10 MB."""

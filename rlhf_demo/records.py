@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from rlhf_demo.ballots import NewPair, Showing, Vote, VoteRefused
+from rlhf_demo.ballots import NewPair, Showing, VoteRefused
 from rlhf_demo.errors import DataError
 from rlhf_demo.tables import lessons, pairs, questions, raters, rounds, showings
 
@@ -268,41 +268,3 @@ def as_seen(connection: Connection, showing: int) -> Showing:
     ).one()
     left, right = (row.second, row.first) if row.swapped else (row.first, row.second)
     return Showing(row.id, row.question, row.prompt, left, right)
-
-
-def add_imported(connection: Connection, now: float, lesson: int, votes: Sequence[Vote]) -> int:
-    """Keep votes read from a file in their lesson; return how many were double and left out."""
-    first_round = current_round(connection, lesson).id
-    round_ids = {1: first_round}
-    rater_ids: dict[int, int] = {}
-    pair_ids: dict[tuple, int] = {}
-    seen: set[tuple] = set()
-    for vote in votes:
-        if vote.round not in round_ids:
-            made = new_round(connection, lesson, vote.round, kind="feedback", question=None)
-            round_ids[vote.round] = made
-        if vote.rater not in rater_ids:
-            traits = {"simulated": vote.simulated, "left_out": vote.left_out}
-            rater_ids[vote.rater], *_ = new_rater(connection, now, lesson, "imported", **traits)
-        texts = (vote.round, vote.kind, vote.prompt, vote.first, vote.second)
-        if texts not in pair_ids:
-            new = NewPair(*texts[2:], vote.first_model, vote.second_model)
-            [pair_ids[texts]] = insert_pairs(connection, round_ids[vote.round], [new], vote.kind)
-        key = (pair_ids[texts], rater_ids[vote.rater], vote.question, vote.repeat)
-        if key in seen:
-            continue
-        seen.add(key)
-        row = {
-            "pair_id": key[0],
-            "rater_id": key[1],
-            "question_id": question_id(connection, vote.question),
-            "repeat": vote.repeat,
-            "swapped": vote.swapped,
-            "shown_at": vote.time - (vote.seconds or 0.0),
-            "held_at": vote.time,
-            "choice": vote.choice,
-            "voted_at": vote.time,
-            "seconds": vote.seconds,
-        }
-        connection.execute(insert(showings).values(row))
-    return len(votes) - len(seen)

@@ -204,6 +204,15 @@ class Database:
             with connection.begin():
                 yield connection
 
+    def empty_log(self) -> None:
+        """Write SQLite's log into the database, so that what was deleted is not left in it."""
+        if self.engine.dialect.name == "sqlite":
+            connection = self.engine.raw_connection()  # the engine's own begin a transaction
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+            finally:
+                connection.close()
+
     def close(self) -> None:
         """Give the connections back."""
         self.engine.dispose()

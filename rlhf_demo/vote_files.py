@@ -7,6 +7,7 @@ every answer, ties and skips too. A rater appears by number, never by nickname.
 import calendar
 import hashlib
 import json
+import math
 import re
 import time
 from collections.abc import Iterable
@@ -17,9 +18,14 @@ from rlhf_demo.ballots import (
     CATCH,
     DUEL,
     KEPT_CHOICES,
+    LONGEST_MODEL,
     LONGEST_QUESTION,
+    LONGEST_TEXT,
     PLAIN,
     Vote,
+    VoteRefused,
+    clean_text,
+    plain_text,
     written_time,
 )
 from rlhf_demo.errors import DataError
@@ -41,6 +47,19 @@ ALL_COLUMNS = {
 
 MOST_ROUNDS = 10_000
 """A round's number beyond it is an error in the file."""
+
+MOST_ROWS = 5_000
+MOST_BYTES = 32_000_000
+"""A file beyond these is for a training's own data, not for the votes of a page."""
+
+MOST_SECONDS = 1e9
+"""Thirty years over one pair: a longer time is an error in the file, infinity among them."""
+
+_LONGEST = {
+    "prompt": LONGEST_TEXT, "first": LONGEST_TEXT, "second": LONGEST_TEXT, "chosen": LONGEST_TEXT,
+    "rejected": LONGEST_TEXT, "first_model": LONGEST_MODEL, "second_model": LONGEST_MODEL,
+    "chosen_model": LONGEST_MODEL, "rejected_model": LONGEST_MODEL,
+}  # fmt: skip
 
 _UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
 """What JSON can hold and a database cannot."""
@@ -77,8 +96,11 @@ def preference_row(vote: Vote) -> dict[str, Any]:
 
 
 def full_row(vote: Vote) -> dict[str, Any]:
-    """Return any vote with the columns of ALL_COLUMNS."""
-    return {name: getattr(vote, name) for name in ALL_COLUMNS} | {"time": written_time(vote.time)}
+    """Return any vote with the columns of ALL_COLUMNS; seconds that are no number are left out."""
+    row = {name: getattr(vote, name) for name in ALL_COLUMNS} | {"time": written_time(vote.time)}
+    if row["seconds"] is not None and not math.isfinite(row["seconds"]):
+        row["seconds"] = None
+    return row
 
 
 def export_votes(votes: Iterable[Vote], path: Path, *, all_votes: bool = False) -> int:
@@ -146,14 +168,24 @@ def read_votes(path: Path, *, question: str) -> tuple[list[Vote], str]:
         SHA-256 of the file.
 
     Raises:
-        DataError: the file cannot be read, or a row cannot be used; rows count from 1.
+        DataError: the file cannot be read or is too large, or a row cannot be used; rows count
+            from 1.
     """
     try:
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise DataError(f"{path.name} has {size:,} bytes: split it, at most {MOST_BYTES:,}")
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}): check the path") from None
-    rows = _rows(path)
-    votes = [_read_vote(row, f"{path.name} row {n}", n, question) for n, row in rows]
+    votes = []
+    for number, row in _rows(path):
+        if len(votes) == MOST_ROWS:
+            raise DataError(f"{path.name} has more than {MOST_ROWS:,} rows: split it")
+        where = f"{path.name} row {number}"
+        try:
+            votes.append(_read_vote(row, where, number, question))
+        except VoteRefused as error:
+            raise DataError(f"{where}: {error}") from None
     if not votes:
         raise DataError(f"{path.name} holds no votes: choose a file with votes")
     return votes, hashlib.sha256(data).hexdigest()
@@ -165,7 +197,11 @@ def _rows(path: Path) -> Iterable[tuple[int, Any]]:
         import pyarrow.parquet  # noqa: PLC0415
 
         try:
-            yield from enumerate(pyarrow.parquet.read_table(path).to_pylist(), start=1)
+            with pyarrow.parquet.ParquetFile(path) as file:
+                # A small file may unpack to a large table: no more is taken than is asked for.
+                batches = file.iter_batches(batch_size=500)
+                rows = (row for batch in batches for row in batch.to_pylist())
+                yield from enumerate(rows, start=1)
         except (pyarrow.ArrowException, OSError) as error:
             raise DataError(f"{path.name} is not valid Parquet ({error}): mend it") from None
     elif path.suffix == ".jsonl":
@@ -177,7 +213,7 @@ def _rows(path: Path) -> Iterable[tuple[int, Any]]:
             if line.strip():
                 try:
                     yield number, json.loads(line)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise DataError(
                         f"{path.name} row {number} is not valid JSON ({error}): mend it"
                     ) from None
@@ -197,17 +233,22 @@ def _read_vote(row: Any, where: str, number: int, question: str) -> Vote:
         accepted = (int, float) if kind is float else kind
         value = row.get(name)
         wrong = value is not None and not isinstance(value, accepted)
-        if wrong or (kind is int and isinstance(value, bool)):
+        if wrong or (kind in (int, float) and isinstance(value, bool)):
             raise DataError(f"{where}: column {name!r} is {value!r}: give a {kind.__name__}")
         if isinstance(value, str) and _UNKEEPABLE.search(value):
             raise DataError(f"{where}: column {name!r} holds half a character or a null: mend it")
-    asked, number_of_round = _given(row, "question", question), _given(row, "round", 1)
-    if not 0 < len(asked) <= LONGEST_QUESTION:
-        raise DataError(
-            f"{where}: the question has {len(asked)} characters: use 1 to {LONGEST_QUESTION}"
-        )
+    row = row | {
+        name: plain_text(row[name], most, name)
+        for name, most in _LONGEST.items()
+        if isinstance(row.get(name), str)
+    }
+    asked = clean_text(_given(row, "question", question), LONGEST_QUESTION, "question")
+    number_of_round = _given(row, "round", 1)
     if not 0 < number_of_round <= MOST_ROUNDS:
         raise DataError(f"{where}: round is {number_of_round}: use 1 to {MOST_ROUNDS}")
+    seconds = row.get("seconds")
+    if layout == "all" and seconds is not None and not 0 <= seconds <= MOST_SECONDS:
+        raise DataError(f"{where}: seconds is {str(seconds)[:40]}: use 0 or more, or leave it out")
     texts = _all_texts(row, where) if layout == "all" else _preference_texts(row)
     return Vote(
         id=number,

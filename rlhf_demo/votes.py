@@ -28,7 +28,6 @@ from rlhf_demo.ballots import (
 )
 from rlhf_demo.limits import RateLimit
 from rlhf_demo.records import (
-    add_imported,
     as_seen,
     by_id,
     check_open,
@@ -41,6 +40,7 @@ from rlhf_demo.records import (
     question_id,
 )
 from rlhf_demo.tables import Database, lessons, pairs, questions, raters, rounds, showings
+from rlhf_demo.vote_imports import drop_unfinished, keep_votes
 
 OPEN_CODE = "open"
 """Code of the open page's lesson. Never one of a class: theirs are capital letters."""
@@ -79,6 +79,7 @@ class Store:
         self._texts_limit = RateLimit(5, 0.2, clock)  # own prompts and questions
         self._visits_limit = RateLimit(60, 1.0, clock)  # a school shares one address
         with self.database.writing() as connection:
+            drop_unfinished(connection)
             found = connection.execute(select(lessons.c.id).where(lessons.c.code == OPEN_CODE))
             self.open_lesson = found.scalar()
             if self.open_lesson is None:
@@ -338,9 +339,13 @@ class Store:
     # -- reading -----------------------------------------------------------------------------------
 
     def count(self) -> int:
-        """Return how many answers are kept, of everybody."""
+        """Return how many answers the page holds; those of classes are not counted."""
+        answered = (
+            select(func.count())
+            .select_from(showings.join(raters).join(lessons))
+            .where(showings.c.choice.is_not(None), lessons.c.kind != "class")
+        )
         with self.database.reading() as connection:
-            answered = select(func.count()).where(showings.c.choice.is_not(None))
             return connection.execute(answered).scalar_one()
 
     def votes(self, lesson: int | None = None, *, classes: bool = True) -> list[Vote]:
@@ -391,10 +396,4 @@ class Store:
         Raises:
             VoteRefused: this file has been imported before.
         """
-        now = self.clock()
-        with self.database.writing() as connection:
-            known = select(lessons.c.id).where(lessons.c.source == source)
-            if connection.execute(known).scalar() is not None:
-                raise VoteRefused("this file has been imported before: its votes are here already")
-            lesson, _ = new_lesson(connection, now, kind="import", overlap=1, source=source)
-            return lesson, add_imported(connection, now, lesson, votes)
+        return keep_votes(self.database, self.clock(), votes, source)

@@ -102,7 +102,7 @@ def taught(mode, **changes):
     mode.training.look_after(made.lesson)
     vote_all(mode, secrets)
     mode.training.look_after(made.lesson)
-    finish(mode, mode.training.record(made.code)["training"]["run"])
+    finish(mode, mode.training.records.read(made.lesson)["training"]["run"])
     mode.training.look_after(made.lesson)
     return made, secrets
 

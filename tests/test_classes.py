@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from rlhf_demo.assignments import ANSWER_SECONDS, HERE_SECONDS
+from rlhf_demo.assignments import ANSWER_SECONDS
 from rlhf_demo.ballots import CATCH, LONGEST_NICKNAME, VoteRefused
 from rlhf_demo.classes import MOST_RATERS
 from rlhf_demo.errors import ConfigError, DataError
@@ -57,6 +57,15 @@ def test_nicknames_are_made_different_bounded_and_plain(classes):
             classes.join(lesson.code, typed, "school")
 
 
+def test_nickname_with_a_coarse_word_is_refused_and_a_name_that_looks_like_one_is_not(classes):
+    lesson = classes.create_lesson(HAPPY)
+    for typed in ("Shithead", "xX_motherfucker", "big\u200b asshole"):
+        with pytest.raises(VoteRefused, match="coarse word: choose another"):
+            classes.join(lesson.code, typed, "school")
+    for typed in ("Akshita", "Harshit", "Cassandra"):
+        assert classes.join(lesson.code, typed, "school").nickname == typed
+
+
 def test_thirty_join_from_one_address_and_a_script_is_stopped(classes):
     lesson = classes.create_lesson(HAPPY)
     assert len(set(join(classes, lesson, 30))) == 30
@@ -104,32 +113,47 @@ def test_every_pair_is_seen_by_exactly_k_and_nobody_sees_one_twice(store, classe
     assert classes.overview(lesson.token)["seats_left"] == 0
 
 
-def test_fast_student_stops_at_a_fair_share_until_the_others_leave(store, classes, rounds, clock):
+def plain_answers(classes, lesson):
+    """Count each rater's answers without catch pairs and repeats."""
+    votes = classes.votes(lesson.token)
+    return Counter(vote.rater for vote in votes if vote.kind != CATCH and not vote.repeat)
+
+
+def test_fast_student_does_the_own_share_and_nobody_elses(store, classes, rounds, clock):
     lesson = classes.create_lesson(HAPPY, overlap=1)
     rounds.add_pairs(lesson.lesson, new_pairs(8))
     fast, slow = join(classes, lesson, 2)
-    store.next_pair(slow)
     take_turns(store, [fast], choose=lambda showing: "tie")
-    # 8 * 1 / 2, and a catch pair; the slow one is still there.
-    assert [vote.kind == CATCH for vote in classes.votes(lesson.token)].count(False) == 4
-    clock.now += HERE_SECONDS + ANSWER_SECONDS
+    clock.now += 10 * ANSWER_SECONDS  # the slow one has gone for a while, and comes back
     take_turns(store, [fast], choose=lambda showing: "tie")
-    plain = [v for v in classes.votes(lesson.token) if v.kind != CATCH and not v.repeat]
-    assert len(plain) == 8
+    assert list(plain_answers(classes, lesson).values()) == [4]  # 8 * 1 / 2
+    take_turns(store, [slow])
+    assert list(plain_answers(classes, lesson).values()) == [4, 4]
 
 
-def test_full_share_helps_where_nobody_else_can(store, classes, rounds):
-    # Two see each of 3 pairs: 6 seats among 3 students are 2 each. A late third pair that both
-    # others have seen could be finished by nobody within the share.
-    lesson = classes.create_lesson(HAPPY, overlap=2)
-    rounds.add_pairs(lesson.lesson, new_pairs(3))
-    one, two = join(classes, lesson, 2)
-    take_turns(store, [one, two])
-    assert classes.overview(lesson.token)["seats_left"] == 0
-    [late] = join(classes, lesson, 1)
-    rounds.add_pairs(lesson.lesson, new_pairs(1, start=9))
-    take_turns(store, [late, one, two])
-    assert classes.overview(lesson.token)["seats_left"] == 0
+def test_pair_fetched_ahead_counts_to_the_share(store, classes, rounds):
+    lesson = classes.create_lesson(HAPPY, overlap=1)
+    rounds.add_pairs(lesson.lesson, new_pairs(2))
+    one, _ = join(classes, lesson, 2)  # a pair for each
+    showing = store.next_pair(one)
+    assert store.next_pair(one, beside=showing.id) is None
+
+
+def test_student_who_was_away_still_finds_a_whole_share(store, classes, rounds, clock):
+    # Five pairs for each of four, three to a pair: 20 / 3 are 7 pairs. Three who go first fill
+    # five of them, so that the fourth is left seats on two.
+    lesson = classes.create_lesson(HAPPY, overlap=3)
+    rounds.add_pairs(lesson.lesson, new_pairs(7))
+    *early, late = join(classes, lesson, 4)
+    take_turns(store, early)
+    clock.now += 10 * ANSWER_SECONDS
+    take_turns(store, early)
+    assert list(plain_answers(classes, lesson).values()) == [5, 5, 5]
+    take_turns(store, [late])
+    assert list(plain_answers(classes, lesson).values()) == [5, 5, 5, 5]
+    seen = Counter((vote.pair, vote.rater) for vote in classes.votes(lesson.token)
+                   if not vote.repeat)  # fmt: skip
+    assert max(seen.values()) == 1
 
 
 def test_begun_pair_is_finished_before_another_is_begun(store, classes, rounds):
@@ -240,6 +264,19 @@ def test_delete_removes_one_class_and_no_other(store, classes, rounds):
         with pytest.raises(VoteRefused):
             act()
     assert len(classes.overview(other.token)["raters"]) == 1
+
+
+def test_nothing_of_a_deleted_class_is_left_on_disk(store, classes, rounds, tmp_path):
+    def on_disk():
+        return b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+
+    lesson = classes.create_lesson(HAPPY)
+    rounds.add_pairs(lesson.lesson, new_pairs(40))
+    secret = classes.join(lesson.code, "Rumpelstiltskin", "school").secret
+    answer_one(store, secret)
+    assert b"Rumpelstiltskin" in on_disk() and b"second 39" in on_disk()
+    classes.delete_lesson(lesson.token)
+    assert not [word for word in (b"umpelstiltskin", b"second 39") if word in on_disk()]
 
 
 def test_left_out_rater_is_marked_and_only_in_ones_own_class(store, classes, rounds):

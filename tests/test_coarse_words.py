@@ -5,13 +5,14 @@ import math
 import pytest
 import torch
 
-from rlhf_demo.coarse_words import COARSE_WORDS, WordGuard, has_coarse_word
+from rlhf_demo.coarse_words import COARSE_WORDS, has_coarse_word
 from rlhf_demo.config import PPOConfig
 from rlhf_demo.models import load_policy
 from rlhf_demo.objectives import token_logprobs
 from rlhf_demo.rollout import decode, generate, token_outputs
 from rlhf_demo.runs import Run, StopRequested
 from rlhf_demo.train_ppo import PPOTrainer, train_ppo
+from rlhf_demo.word_guard import WordGuard
 
 CPU = torch.device("cpu")
 
@@ -41,6 +42,13 @@ def ruled_out(policy, text):
         ("the actors,shitty as ever", True),
         ("He assumed that the title was a classic, and Dickens a cockney.", False),
         ("Scunthorpe and its shuttle", False),
+        ("an absofuckinglutely useless clusterfuck", True),
+        ("horseshit", True),
+        ("He is a dipshit and an asshat.", True),
+        ("a coon, a spic, a dyke, a kike", True),
+        ("Porn!", True),
+        ("A raccoon ate spicy cumin, said the document; cumulative scum.", False),
+        ("Akshita and Harshit saw the assassin.", False),
         ("", False),
     ],
 )
@@ -56,6 +64,12 @@ def test_piece_that_would_complete_a_word_is_ruled_out_and_only_there(policy):
     assert "uck" not in ruled_out(policy, "Oh what a")
 
 
+def test_word_that_is_coarse_anywhere_is_not_completed_within_another(policy):
+    assert "uck" in ruled_out(policy, "What a clusterf")
+    assert "k" in ruled_out(policy, "What a clusterfuc")
+    assert "uck" not in ruled_out(policy, "What a cluster")
+
+
 def test_word_that_innocent_ones_begin_with_may_be_begun_but_not_be_ended(policy):
     assert " ass" not in ruled_out(policy, "You")
     ended = ruled_out(policy, "You ass")
@@ -64,7 +78,7 @@ def test_word_that_innocent_ones_begin_with_may_be_begun_but_not_be_ended(policy
 
 
 def test_words_of_the_list_are_lower_case_letters_with_a_mark_at_most():
-    assert all(word.rstrip("*-").isalpha() and word.islower() for word in COARSE_WORDS)
+    assert all(word.strip("*-").isalpha() and word.islower() for word in COARSE_WORDS)
 
 
 def foul_mouthed(policy, monkeypatch):

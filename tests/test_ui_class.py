@@ -6,6 +6,7 @@ import pytest
 from rlhf_demo.ballots import NewPair, VoteRefused
 from rlhf_demo.errors import ConfigError, DataError
 from rlhf_demo.ui.class_mode import votes_by_time
+from rlhf_demo.ui.parts import answering
 from tests.class_page import (  # noqa: F401  (some are fixtures)
     HERE,
     class_mode,
@@ -121,6 +122,33 @@ def test_student_votes_once_for_nobody_else_and_sees_nothing_of_others(post, mod
     assert mode.class_state({"token": made.token})["votes"] == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("leave_out", {"rater": 10**400}),
+        ("leave_out", {"rater": 1e400}),
+        ("leave_out", {"rater": "Ann"}),
+        ("simulate", {"students": 1e400}),
+        ("simulate", {"noise": "much"}),
+        ("simulate", {"careless": None}),
+        ("start_ppo", {"steps": 1e400}),
+        ("start_ppo", {"steps": []}),
+        ("open_class", {"each": 1e400}),
+        ("open_class", {"overlap": "few"}),
+        ("open_class", {"question": {"a": 1}}),
+    ],
+)
+def test_request_of_the_wrong_kind_is_answered_in_words(mode, name, change):
+    made = open_class(mode)
+    fields = {
+        "token": made.token, "rater": 1, "left_out": True, "students": 2, "taste": "longer",
+        "noise": 0, "careless": 0, "steps": 5, "secret": "chalk", "question": GOOD, "overlap": 2,
+        "each": 8, "clean_words": True, "password": "teach",
+    }  # fmt: skip
+    web = [HERE] if name == "open_class" else []
+    assert answering(getattr(mode, name))(fields | change, *web)["error"]
+
+
 # -- what a student waits for ----------------------------------------------------------------------
 
 
@@ -156,11 +184,11 @@ def test_simulated_students_are_marked_and_leave_when_told(mode, clock):
     mode.simulate(request)
     told = mode.class_state({"token": made.token})
     assert [row["simulated"] for row in told["raters"]] == [True, True]
-    assert told["simulated"]["students"] == 2
+    assert told["simulation"]["students"] == 2
     with pytest.raises(ConfigError, match="stop them first"):
         mode.simulate(request)
     mode.stop_simulation({"token": made.token})
-    assert mode.class_state({"token": made.token})["simulated"] is None
+    assert mode.class_state({"token": made.token})["simulation"] is None
 
 
 @pytest.mark.parametrize("change", [{"students": 61}, {"taste": "os:system"}, {"noise": 0.7}])
@@ -180,8 +208,8 @@ def test_votes_are_exported_for_the_instructor_and_deleted_with_the_class(mode):
     answer = mode.export_class({"token": made.token, "format": "jsonl", "everything": True})
     text = open(answer["path"], encoding="utf-8").read()
     assert text.count("\n") == answer["rows"] and "Ann" not in text
-    folder = mode.training.folder / made.code
-    reward = mode.training.record(made.code)["reward"]
+    folder = mode.training.records.folder(made.lesson)
+    reward = mode.training.records.read(made.lesson)["reward"]
     assert folder.is_dir()
     mode.delete_class({"token": made.token})
     assert not folder.exists() and mode.training.row(reward) is None

@@ -92,12 +92,12 @@ def test_tenth_preference_starts_a_training_and_its_figures_are_taken(mode):
     ann = join(mode, made)
     mode.training.look_after(made.lesson)
     votes = 0
-    while mode.training.record(made.code)["training"] is None:
+    while mode.training.records.read(made.lesson)["training"] is None:
         assert answer_one(mode.store, ann)
         votes = mode.class_state({"token": made.token})["preferences"]
         mode.training.look_after(made.lesson)
     assert votes == 10
-    training = mode.training.record(made.code)["training"]
+    training = mode.training.records.read(made.lesson)["training"]
     options = mode.shared.jobs.find(training["run"]).config["options"]
     assert len(load_pairs(options["data"], "heldout")) == 2  # a fifth of ten
     finish(mode, training["run"])
@@ -109,33 +109,36 @@ def test_tenth_preference_starts_a_training_and_its_figures_are_taken(mode):
 def test_app_that_was_restarted_goes_on_with_the_training(mode, shared):
     made, _ = taught(mode)
     after = ClassTraining(shared.store, shared.jobs, shared.choices, Shelf(), shared.turn)
-    assert after.record(made.code)["reward"] == mode.training.record(made.code)["reward"]
+    assert (
+        after.records.read(made.lesson)["reward"]
+        == mode.training.records.read(made.lesson)["reward"]
+    )
     assert after.rounds.active() == [made.lesson]
 
 
 def test_newer_model_takes_the_place_of_the_one_before(mode):
     made, _ = taught(mode)
-    first = mode.training.record(made.code)["reward"]
+    first = mode.training.records.read(made.lesson)["reward"]
     mode.leave_out({"token": made.token, "rater": 1, "left_out": False})  # due at once
     mode.training.look_after(made.lesson)
-    second = mode.training.record(made.code)["training"]["run"]
+    second = mode.training.records.read(made.lesson)["training"]["run"]
     finish(mode, second)
     mode.training.look_after(made.lesson)
-    assert mode.training.record(made.code)["reward"] == second
+    assert mode.training.records.read(made.lesson)["reward"] == second
     assert mode.training.row(first) is None
-    assert len(mode.training.record(made.code)["history"]) == 2
+    assert len(mode.training.records.read(made.lesson)["history"]) == 2
 
 
 def test_model_that_ppo_follows_is_kept_and_not_trained_anew_meanwhile(mode):
     made, _ = taught(mode)
-    first = mode.training.record(made.code)["reward"]
+    first = mode.training.records.read(made.lesson)["reward"]
     run = mode.start_ppo({"token": made.token, "secret": "chalk", "steps": 5})["run"]
     mode.leave_out({"token": made.token, "rater": 1, "left_out": False})
     mode.training.look_after(made.lesson)
-    assert mode.training.record(made.code)["training"] is None
+    assert mode.training.records.read(made.lesson)["training"] is None
     finish(mode, run)
     mode.training.look_after(made.lesson)
-    finish(mode, mode.training.record(made.code)["training"]["run"])
+    finish(mode, mode.training.records.read(made.lesson)["training"]["run"])
     mode.training.look_after(made.lesson)
     assert mode.training.row(first) is not None
 
@@ -144,7 +147,7 @@ def test_failed_training_is_told_in_a_sentence(mode):
     made, _ = taught(mode)
     mode.leave_out({"token": made.token, "rater": 1, "left_out": False})
     mode.training.look_after(made.lesson)
-    run = mode.training.record(made.code)["training"]["run"]
+    run = mode.training.records.read(made.lesson)["training"]["run"]
     mode.shared.jobs.find(run).set_status(Status.FAILED, message="the disk is full")
     mode.training.look_after(made.lesson)
     assert "the disk is full" in mode.class_state({"token": made.token})["problem"]
@@ -175,7 +178,7 @@ def test_ppo_needs_a_reward_model_and_a_secret_and_runs_once_a_round(mode):
     run = mode.start_ppo(request)["run"]
     options = mode.shared.jobs.find(run).config["options"]
     assert options["clean_words"] is True and options["total_steps"] == 5
-    assert options["reward"].endswith(mode.training.record(made.code)["reward"])
+    assert options["reward"].endswith(mode.training.records.read(made.lesson)["reward"])
     with pytest.raises(JobError, match="has its PPO already"):
         mode.start_ppo(request)
     with pytest.raises(JobError, match="no finished PPO model"):

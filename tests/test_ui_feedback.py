@@ -190,6 +190,16 @@ def test_on_a_public_page_only_its_owner_imports(files, tmp_path, secret, kept, 
     assert ("imported" in told) == (kept and password is not None)
 
 
+@pytest.mark.parametrize(("secret", "kept"), [("", False), ("ann", False), ("teach", True)])
+def test_page_with_a_password_asks_for_it_before_an_import(files, tmp_path, secret, kept):
+    files.shared.settings = Settings(runs=tmp_path / "runs", password="teach")
+    path = tmp_path / "votes.jsonl"
+    path.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    told = files.take_file(str(path), HAPPY, secret)
+    assert ("imported" in told) == kept
+    assert kept or "instructor's password in the tab Runs" in told["error"]
+
+
 # -- the strip -------------------------------------------------------------------------------------
 
 

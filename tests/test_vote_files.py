@@ -9,7 +9,14 @@ import pytest
 from rlhf_demo.agreement import vote_quality, win_rate
 from rlhf_demo.ballots import CATCH, DUEL, PLAIN, Vote, VoteRefused
 from rlhf_demo.errors import DataError
-from rlhf_demo.vote_files import ALL_COLUMNS, PREFERENCE_COLUMNS, export_votes, read_votes
+from rlhf_demo.vote_files import (
+    ALL_COLUMNS,
+    MOST_BYTES,
+    MOST_ROWS,
+    PREFERENCE_COLUMNS,
+    export_votes,
+    read_votes,
+)
 
 VOTE = Vote(
     id=1, lesson=4, round=2, kind=PLAIN, pair=1, prompt="The film", first=" is good.",
@@ -17,6 +24,9 @@ VOTE = Vote(
     choice="second", swapped=True, repeat=False, time=86_400.0, seconds=2.5, simulated=False,
     left_out=False,
 )  # fmt: skip
+
+ROW = {"prompt": "p", "first": "a", "second": "b", "choice": "first"}
+"""As in a file with every answer."""
 
 VOTES = [
     VOTE,
@@ -114,14 +124,26 @@ def test_plain_trl_file_gets_the_question_and_counts_double_rows_once(tmp_path, 
         ('{"prompt": "p", "chosen": "a", "rejected": "b", "time": "now"}', "'time' is 'now'"),
         ('{"prompt": "p", "first": "a", "second": "b", "choice": "left"}', "choice 'left'"),
         ('{"prompt": "p", "chosen": "a\\ud800", "rejected": "b"}', "half a character"),
-        ('{"prompt": "p", "chosen": "a", "rejected": "b", "question": ""}', "question has 0"),
+        (
+            '{"prompt": "p", "chosen": "a", "rejected": "b", "question": ""}',
+            "row 1: the question is empty",
+        ),
         ('{"prompt": "p", "chosen": "a", "rejected": "b", "round": 0}', "round is 0"),
+        (ROW | {"seconds": float("inf")}, "row 1: seconds is inf"),
+        (ROW | {"seconds": float("nan")}, "row 1: seconds is nan"),
+        (ROW | {"seconds": -1}, "row 1: seconds is -1"),
+        (ROW | {"seconds": 10**400}, "row 1: seconds is 1000"),
+        (ROW | {"seconds": True}, "'seconds' is True"),
+        (ROW | {"question": "x" * 121}, "row 1: the question has 121"),
+        (ROW | {"first": "x" * 4001}, "row 1: the first has 4001 characters: use at most 4000"),
+        (ROW | {"second_model": "x" * 201}, "row 1: the second_model has 201"),
+        ("[" * 100_000, "row 1 is not valid JSON"),
         ("", "holds no votes"),
     ],
 )
 def test_bad_row_is_named(tmp_path, row, message):
     path = tmp_path / "votes.jsonl"
-    path.write_text(row)
+    path.write_text(row if isinstance(row, str) else json.dumps(row))
     with pytest.raises(DataError, match=message):
         read_votes(path, question="Which?")
 
@@ -148,3 +170,36 @@ def test_nothing_to_write_is_said(tmp_path):
         export_votes([], tmp_path / "votes.jsonl")
     with pytest.raises(DataError, match="no known format"):
         export_votes(VOTES, tmp_path / "votes.xml")
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_file_with_too_many_rows_is_refused_in_one_sentence(tmp_path, ending):
+    path = tmp_path / f"votes.{ending}"
+    export_votes([VOTE] * MOST_ROWS, path, all_votes=True)
+    assert len(read_votes(path, question="unused")[0]) == MOST_ROWS
+    export_votes([VOTE] * (MOST_ROWS + 1), path, all_votes=True)
+    with pytest.raises(DataError, match=r"more than 5,000 rows: split it$"):
+        read_votes(path, question="unused")
+
+
+def test_file_with_too_many_bytes_is_not_read(tmp_path):
+    path = tmp_path / "votes.jsonl"
+    with path.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    with pytest.raises(DataError, match="32,000,001 bytes: split it"):
+        read_votes(path, question="unused")
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan")])
+def test_seconds_that_are_no_number_stop_no_export(tmp_path, seconds):
+    path = tmp_path / "votes.jsonl"
+    export_votes([replace(VOTE, seconds=seconds)], path, all_votes=True)
+    assert json.loads(path.read_text())["seconds"] is None
+
+
+def test_texts_of_a_file_lose_what_turns_a_page_round_and_keep_their_lines(tmp_path):
+    path = tmp_path / "votes.jsonl"
+    texts = {"prompt": "Human:\n\n Hi", "first": " a\u202eb", "question": " Which\n one?"}
+    path.write_text(json.dumps(ROW | texts))
+    [vote], _ = read_votes(path, question="unused")
+    assert (vote.prompt, vote.first, vote.question) == ("Human:\n\n Hi", " ab", "Which one?")

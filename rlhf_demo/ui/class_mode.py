@@ -7,6 +7,7 @@ student's secret opens nothing here.
 import hmac
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ import segno
 from gradio.utils import get_upload_folder
 
 from rlhf_demo.agreement import rater_table, vote_quality
-from rlhf_demo.ballots import QUESTIONS, VoteRefused
+from rlhf_demo.ballots import DUEL, QUESTIONS, VoteRefused
 from rlhf_demo.errors import ConfigError, DataError, JobError
 from rlhf_demo.limits import RateLimit
-from rlhf_demo.ui.class_training import BASE, BLIND_EACH, EACH, MOST_EACH
+from rlhf_demo.ui.class_records import EACH
+from rlhf_demo.ui.class_training import BASE, BLIND_EACH, MOST_EACH, with_simulated
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.simulations import TASTES, Simulations
@@ -82,7 +84,7 @@ class ClassMode:
         made = self.classes.create_lesson(
             request["question"], overlap=overlap, clean_words=bool(request["clean_words"])
         )
-        self.training.note(made.code, each=each)
+        self.training.records.note(made.lesson, each=each)
         self.training.wake()
         return {"code": made.code, "token": made.token}
 
@@ -129,12 +131,19 @@ class ClassMode:
         return {"done": True}
 
     def delete_class(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Delete the class: students, pairs, votes, files with votes, reward models."""
-        seen = self.classes.overview(request["token"])
-        self.simulations.stop(seen["lesson"])
-        self.classes.delete_lesson(request["token"])
-        shutil.rmtree(self._downloads(seen["code"]), ignore_errors=True)
-        self.training.forget(seen["code"])
+        """Delete the class: students, pairs, votes, files with votes, reward models.
+
+        PPO runs stay under Runs; one that is on is stopped, so that its reward model can go.
+        """
+        lesson, records = self.classes.lesson_of(request["token"]), self.training.records
+        self.simulations.stop(lesson)
+        with records.lock:  # nothing of the class is started meanwhile
+            self.classes.delete_lesson(request["token"])
+            shutil.rmtree(self._downloads(lesson), ignore_errors=True)
+            for run in records.read(lesson)["ppo"].values():
+                with suppress(JobError):  # it is over, or another browser's
+                    self.shared.jobs.stop(run, str(request.get("secret") or ""))
+            records.forget(lesson)
         return {"done": True}
 
     # -- the instructor's screen -------------------------------------------------------------------
@@ -143,19 +152,29 @@ class ClassMode:
         """Return everything that the instructor's screen shows; see the script for its use."""
         token = request["token"]
         seen = self.classes.overview(token)
-        record = self.training.record(seen["code"])
+        record = self.training.records.read(seen["lesson"])
         votes = self.classes.votes(token)
         asked = [vote for vote in votes if vote.question == seen["question"]]
         kept = [vote for vote in asked if not vote.left_out]
+        of_round = [
+            vote
+            for vote in votes
+            if vote.round == seen["round"] and (vote.kind == DUEL) == (seen["kind"] == "blind")
+        ]
         training = record["training"]
         names = {row["rater"]: row["nickname"] for row in seen["raters"]}
         rows = rater_table(asked)
+        blind = None
+        if seen["kind"] == "blind":
+            blind = with_simulated(self.rounds.blind_result(token), votes, seen["round"])
         return seen | {
             "each": BLIND_EACH if seen["kind"] == "blind" else record["each"],
             "all_votes": len(votes),
             "preferences": len(usable(votes, [seen["question"]])),
-            "coming": votes_by_time([vote.time for vote in votes if vote.round == seen["round"]]),
-            "quality": vote_quality(kept),
+            "coming": votes_by_time([vote.time for vote in of_round]),
+            "votes": len(of_round),
+            "simulated": sum(vote.simulated for vote in of_round),
+            "quality": vote_quality(kept) | {"simulated": sum(vote.simulated for vote in kept)},
             "careless": [
                 {**row, "nickname": names[row["rater"]]}
                 for row in rows
@@ -166,14 +185,15 @@ class ClassMode:
             "training": training and {**training, "row": self.training.row(training["run"])},
             "problem": record["problem"],
             "ppo": self.training.row(record["ppo"].get(str(seen["round"]))),
-            "blind": self.rounds.blind_result(token) if seen["kind"] == "blind" else None,
-            "simulated": self.simulations.running(seen["lesson"]),
+            "blind": blind,
+            "simulation": self.simulations.running(seen["lesson"]),
         }
 
     def leave_out(self, request: dict[str, Any]) -> dict[str, Any]:
         """Leave a student's votes out of the reward model's data, or take them in again."""
         left_out = bool(request["left_out"])
-        self.classes.set_left_out(request["token"], int(request["rater"]), left_out)
+        with self.training.records.lock:  # else a training that just begins would outdo it
+            self.classes.set_left_out(request["token"], int(request["rater"]), left_out)
         self.training.wake()
         return {"done": True}
 
@@ -186,18 +206,18 @@ class ClassMode:
         votes = self.classes.votes(request["token"])
         if request["format"] not in FORMATS:
             raise DataError(f"votes are written as {' or '.join(FORMATS)}: choose one of them")
-        code = self.classes.overview(request["token"])["code"]
+        lesson = self.classes.lesson_of(request["token"])
         # The folder's name cannot be guessed: these are the class's votes.
-        folder = self._downloads(code)
-        name = f"class-{code}-{len(votes)}{'-all' if request.get('everything') else ''}"
+        folder = self._downloads(lesson)
+        name = f"class-{lesson}-{len(votes)}{'-all' if request.get('everything') else ''}"
         target = folder / f"{name}.{request['format']}"
         rows = export_votes(votes, target, all_votes=bool(request.get("everything")))
         self.screen.temp_files.add(str(target))  # so that Gradio removes it after a day
         return {"path": str(target), "name": target.name, "rows": rows}
 
-    def _downloads(self, code: str) -> Path:
-        secret = self.training.record(code)["job_secret"] or "none"
-        hidden = hmac.new(secret.encode(), code.encode(), "sha256").hexdigest()[:32]
+    def _downloads(self, lesson: int) -> Path:
+        secret = self.training.records.note(lesson)["job_secret"]
+        hidden = hmac.new(secret.encode(), str(lesson).encode(), "sha256").hexdigest()[:32]
         return Path(get_upload_folder()).resolve() / f"class-{hidden}"
 
     # -- PPO and the blind vote --------------------------------------------------------------------
@@ -213,7 +233,7 @@ class ClassMode:
     def stop_ppo(self, request: dict[str, Any]) -> dict[str, Any]:
         """Ask the class's PPO to save and stop."""
         seen = self.classes.overview(request["token"])
-        run = self.training.record(seen["code"])["ppo"].get(str(seen["round"]))
+        run = self.training.records.read(seen["lesson"])["ppo"].get(str(seen["round"]))
         if run is None:
             raise JobError("this round has no PPO: there is nothing to stop")
         self.shared.jobs.stop(run, str(request.get("secret") or ""))

@@ -7,19 +7,17 @@ folder and in the folders of its jobs, so it goes on where it was after the app 
 import copy
 import logging
 import random
-import secrets
-import shutil
 import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rlhf_demo.ballots import NewPair
+from rlhf_demo.ballots import DUEL, NewPair, Vote
 from rlhf_demo.classes import Classes
 from rlhf_demo.coarse_words import has_coarse_word
 from rlhf_demo.config import PPOConfig, RewardConfig
 from rlhf_demo.errors import DemoError, JobError
-from rlhf_demo.files import read_json, write_json
+from rlhf_demo.files import read_json
 from rlhf_demo.jobs import Jobs
 from rlhf_demo.models import Policy
 from rlhf_demo.preferences import PAIRS_FILE, SHIPPED, load_prompts
@@ -28,6 +26,7 @@ from rlhf_demo.rounds import Rounds, Standing
 from rlhf_demo.runs import Status
 from rlhf_demo.shelf import Shelf
 from rlhf_demo.ui.choices import Choices, has_model
+from rlhf_demo.ui.class_records import ClassRecords
 from rlhf_demo.ui.vote_data import write_votes
 from rlhf_demo.vote_pairs import FEWEST_TO_TELL
 from rlhf_demo.votes import Store
@@ -36,8 +35,6 @@ log = logging.getLogger(__name__)
 
 BASE = "gpt2-mini"
 """What writes at first, what PPO starts from, and what the blind vote compares with."""
-EACH = 20
-"""Pairs that a student answers in a round, unless the instructor asks for another number."""
 MOST_EACH = 100
 BLIND_EACH = 8
 """Pairs that a student answers in a blind vote."""
@@ -66,8 +63,7 @@ class ClassTraining:
     ) -> None:
         self.jobs, self.choices, self.shelf, self.turn = jobs, choices, shelf, turn
         self.classes, self.rounds = Classes(store), Rounds(store)
-        self.folder = choices.settings.runs / "classes"
-        self._records = threading.RLock()  # around reading and rewriting a class's record
+        self.records = ClassRecords(jobs, choices.settings.runs)
         self._wake = threading.Event()
         self._ended = threading.Event()
 
@@ -86,6 +82,7 @@ class ClassTraining:
 
     def _run(self) -> None:
         while not self._ended.is_set():
+            self._clear_up()
             more = [self._attempt(lesson) for lesson in self._active()]
             if not any(more):
                 self._wake.wait(LOOK_SECONDS)
@@ -97,6 +94,12 @@ class ClassTraining:
         except Exception:  # the database may be busy for a while: the thread outlives that
             log.exception("classes")
             return []
+
+    def _clear_up(self) -> None:
+        try:
+            self.records.clear_up()
+        except Exception:  # a full disk, say: the classes are looked after all the same
+            log.exception("deleted classes")
 
     def _attempt(self, lesson: int) -> bool:
         try:
@@ -113,42 +116,11 @@ class ClassTraining:
         Raises:
             DemoError: the class is gone, or something of it cannot be done.
         """
-        standing = self.rounds.standing(lesson)
-        self._take_result(standing)
-        self._retrain(standing)
+        with self.records.lock:  # nobody deletes the class, or starts its PPO, meanwhile
+            standing = self.rounds.standing(lesson)
+            self._take_result(standing)
+            self._retrain(standing)
         return self._write_pairs(standing)
-
-    # -- the class's record ------------------------------------------------------------------------
-
-    def record(self, code: str) -> dict[str, Any]:
-        """Return what is noted of a class beside the store.
-
-        Keys: `each`, `job_secret`, `reward` (id of the run whose model is in use), `training` (the
-        one under way: run, votes), `history` (of reward models: run, round, votes, and its report's
-        figures), `ppo` (round -> run id), `problem`.
-        """
-        fresh = {
-            "each": EACH, "job_secret": "", "reward": None, "training": None, "history": [],
-            "ppo": {}, "problem": None,
-        }  # fmt: skip
-        path = self.folder / code / "class.json"
-        return fresh | (read_json(path) if path.is_file() else {})
-
-    def note(self, code: str, **changes: Any) -> None:
-        """Change a class's record."""
-        with self._records:
-            record = self.record(code) | changes
-            record["job_secret"] = record["job_secret"] or secrets.token_hex(16)
-            write_json(self.folder / code / "class.json", record)
-
-    def forget(self, code: str) -> None:
-        """Delete a class's folder and its reward models; its PPO runs stay in the list of runs."""
-        record = self.record(code)
-        known = {one["run"] for one in record["history"]} | {(record["training"] or {}).get("run")}
-        for run in known - {None}:
-            with suppress(JobError):  # gone already, or just running: then it is left
-                self.jobs.delete(run, record["job_secret"])
-        shutil.rmtree(self.folder / code, ignore_errors=True)
 
     def row(self, run: str | None) -> dict[str, Any] | None:
         """Return the list's row of a run, or None where there is no such run any more."""
@@ -159,41 +131,44 @@ class ClassTraining:
 
     def _retrain(self, standing: Standing) -> None:
         """Start a training where ten new preferences have come and none is under way."""
-        record = self.record(standing.code)
+        record = self.records.read(standing.lesson)
         ppo = self.row(record["ppo"].get(str(standing.round)))
         if record["training"] or (ppo and ppo["status"] in BUSY):
             return  # while PPO trains, the model that it follows stands still
         if not self.rounds.due_for_retraining(standing.lesson):
             return
         votes = self.rounds.training_votes(standing.lesson)
-        self.rounds.mark_trained(standing.lesson, len(votes))
+        training = {
+            "votes": len(votes),
+            "simulated": sum(vote.simulated for vote in votes),
+            "round": standing.round,
+        }
         try:
-            folder = write_votes(votes, self.folder / standing.code)
-            if not record["job_secret"]:
-                self.note(standing.code)
-                record = self.record(standing.code)
+            folder = write_votes(votes, self.records.folder(standing.lesson))
             run = self.jobs.start(
                 "reward",
                 reward_config(folder, self.choices.path(folder)),
-                title=f"Class {standing.code}, {len(votes)} votes",
-                secret=record["job_secret"],
+                title=f"Class {standing.lesson}, {len(votes)} votes{of_them(training)}",
+                secret=self.records.note(standing.lesson)["job_secret"],
             )
         except DemoError as error:
-            self.note(standing.code, problem=str(error))
+            self.records.note(standing.lesson, problem=str(error))
             return
-        training = {"run": run, "votes": len(votes), "round": standing.round}
-        self.note(standing.code, training=training, problem=None)
+        self.records.note(standing.lesson, training={"run": run, **training}, problem=None)
+        self.rounds.mark_trained(standing.lesson, len(votes))
 
     def _take_result(self, standing: Standing) -> None:
         """Take the figures of a training that is over; the model before it is deleted."""
-        record = self.record(standing.code)
+        record = self.records.read(standing.lesson)
         training = record["training"]
         row = training and self.row(training["run"])
         if not training or (row and row["status"] in BUSY):
             return
         if row is None or row["status"] != Status.FINISHED:
             told = row["message"] if row else "it has been deleted"
-            self.note(standing.code, training=None, problem=f"the reward model failed: {told}")
+            self.records.note(
+                standing.lesson, training=None, problem=f"the reward model failed: {told}"
+            )
             return
         report = read_json(self.jobs.find(row["id"]).folder / "report.json")
         seen = {
@@ -205,7 +180,9 @@ class ClassTraining:
             "too_few": training["votes"] < FEWEST_TO_TELL,
         }
         history = [*record["history"], seen]
-        self.note(standing.code, training=None, reward=row["id"], history=history, problem=None)
+        self.records.note(
+            standing.lesson, training=None, reward=row["id"], history=history, problem=None
+        )
         before = record["reward"]
         if before and before not in self._followed(record):
             with suppress(JobError):  # somebody uses it just now: it stays in the list of runs
@@ -227,8 +204,12 @@ class ClassTraining:
         Raises:
             JobError: there is no reward model yet, or this round has its PPO.
         """
+        with self.records.lock:  # two who press at once start one
+            return self._start_ppo(lesson, steps, secret)
+
+    def _start_ppo(self, lesson: int, steps: int, secret: str) -> str:
         standing = self.rounds.standing(lesson)
-        record = self.record(standing.code)
+        record = self.records.read(lesson)
         if record["reward"] is None or self.row(record["reward"]) is None:
             raise JobError("there is no reward model yet: wait for ten votes and half a minute")
         if not 1 <= steps <= MOST_STEPS:
@@ -242,11 +223,10 @@ class ClassTraining:
             total_steps=steps,
             clean_words=standing.clean_words,
         )
-        title = f"Class {standing.code}, round {standing.round}"
+        model = next(one for one in record["history"] if one["run"] == record["reward"])
+        title = f"Class {lesson}, round {standing.round}, {model['votes']} votes{of_them(model)}"
         run = self.jobs.start("ppo", config, title=title, secret=secret)
-        with self._records:
-            ppo = self.record(standing.code)["ppo"] | {str(standing.round): run}
-            self.note(standing.code, ppo=ppo)
+        self.records.note(lesson, ppo=record["ppo"] | {str(standing.round): run})
         return run
 
     def contender(self, lesson: int) -> str:
@@ -256,7 +236,7 @@ class ClassTraining:
             JobError: there is none yet.
         """
         standing = self.rounds.standing(lesson)
-        run = self.record(standing.code)["ppo"].get(str(standing.round))
+        run = self.records.read(standing.lesson)["ppo"].get(str(standing.round))
         row = self.row(run)
         if row is None or row["status"] in BUSY or not has_model(self.jobs.find(run)):
             raise JobError("this round has no finished PPO model yet: train one first")
@@ -268,7 +248,9 @@ class ClassTraining:
         """Write a batch of pairs if the round needs more; say whether more are missing still."""
         if standing.round_state != "open":
             return False
-        each = BLIND_EACH if standing.kind == "blind" else self.record(standing.code)["each"]
+        each = (
+            BLIND_EACH if standing.kind == "blind" else self.records.read(standing.lesson)["each"]
+        )
         missing = pairs_wanted(each, standing.students, standing.overlap) - standing.pairs
         if missing <= 0:
             return False
@@ -305,7 +287,7 @@ class ClassTraining:
 
     def _writer(self, standing: Standing, place: int) -> str:
         """Return who writes a batch: from round two on the base and the last PPO model in turns."""
-        last = self.record(standing.code)["ppo"].get(str(standing.round - 1))
+        last = self.records.read(standing.lesson)["ppo"].get(str(standing.round - 1))
         ready = last is not None and self.row(last) and has_model(self.jobs.find(last))
         return last if ready and place // BATCH % 2 else BASE
 
@@ -340,3 +322,24 @@ def reward_config(folder: Path, name: str) -> RewardConfig:
 def pairs_wanted(each: int, students: int, overlap: int) -> int:
     """Return how many pairs a round needs so that everybody has enough to answer."""
     return max(each, -(-each * students // overlap))
+
+
+def of_them(counted: dict[str, Any]) -> str:
+    """Return how many of some votes simulated students gave, to follow the votes' number."""
+    return f", {counted['simulated']} of them simulated" if counted.get("simulated") else ""
+
+
+def with_simulated(result: dict[str, Any], votes: list[Vote], number: int) -> dict[str, Any]:
+    """Add to a blind vote's result how many of its votes are simulated.
+
+    Args:
+        result: of `rounds.blind_result`.
+        votes: all of the class.
+        number: the blind round's.
+    """
+    counted = (
+        vote.simulated
+        for vote in votes
+        if vote.kind == DUEL and vote.round == number and vote.choice != "skip"
+    )
+    return result | {"simulated": sum(counted)}

@@ -1,10 +1,11 @@
 """A run as a zip, for whoever wants its numbers, texts and model at home.
 
 The owner's note, locks and the state of an unfinished training stay here, and so do the names of
-this machine's folders.
+this machine's folders and what a class voted on.
 """
 
 import hashlib
+import json
 import os
 import zipfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from rlhf_demo.errors import JobError
 from rlhf_demo.files import replacing
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.runs import Run
+from rlhf_demo.ui.class_records import learned_from_class, without_votes
 
 KEPT_BACK = {"job.json", "lock", "stop", "stopping.json", "checkpoint.pt"}
 """Not downloaded: who owns the run, how it is being run, the state of an unfinished training."""
@@ -37,6 +39,9 @@ def zip_folder(run: Run, runs: Path) -> Path:
     run_id = run.folder.name
     try:
         files = _files(run.folder)
+        of_class = learned_from_class(run, runs)
+        if of_class:  # logs quote the report
+            files = [path for path in files if path.suffix != ".log"]
         size = sum(path.stat().st_size for path in files)
         if size > MOST_ZIPPED:
             raise JobError(
@@ -50,7 +55,10 @@ def zip_folder(run: Run, runs: Path) -> Path:
             with replacing(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
                 for path in files:
                     name = f"{run_id}/{path.relative_to(run.folder).as_posix()}"
-                    archive.writestr(name, _content(path, runs), _method(path))
+                    content = _content(path, runs)
+                    if of_class and path == run.folder / "report.json":
+                        content = json.dumps(without_votes(json.loads(content)), indent=2).encode()
+                    archive.writestr(name, content, _method(path))
     except FileNotFoundError:
         raise JobError(f"{run_id} changed while it was packed: try again in a moment") from None
     return target

@@ -263,9 +263,12 @@ class FeedbackTab:
     def _keep_file(self, path: Path, question: str, secret: str) -> dict[str, int]:
         owner, settings = self.shared.settings.password, self.shared.settings
         is_owner = owner is not None and hmac.compare_digest(secret.encode(), owner.encode())
-        if settings.public and not is_owner:
+        if (settings.public or owner is not None) and not is_owner:
             raise VoteRefused(
-                "this page is public, its votes are its visitors': only its owner may add others"
+                "only the owner of this page may add votes of others: give the instructor's "
+                "password in the tab Runs, then import"
+                if owner is not None
+                else "this page is public, its votes are its visitors': nobody may add others"
             )
         votes, digest = read_votes(path, question=question)
         _, double = self.store.add_votes(votes, digest)

@@ -14,6 +14,7 @@ from rlhf_demo.models import RewardModel
 from rlhf_demo.preferences import load_pairs
 from rlhf_demo.ui import charts, forms
 from rlhf_demo.ui.board import Board
+from rlhf_demo.ui.class_records import learned_from_class, without_votes
 from rlhf_demo.ui.class_training import reward_config
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
@@ -198,12 +199,18 @@ class RewardTab:
     # -- what the parts ask ------------------------------------------------------------------------
 
     def reward_report(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return a finished run's held-out report, and what is known of its votes."""
+        """Return a finished run's held-out report, and what is known of its votes.
+
+        The report of a class's run comes without the texts that its students voted on.
+        """
         run = self.shared.jobs.find(str(request["run"]))
         path = run.folder / "report.json"
+        report = read_json(path) if path.is_file() else None
+        if report and learned_from_class(run, self.shared.settings.runs):
+            report = without_votes(report)
         facts = vote_facts(run.config["options"]["data"])
         return {
-            "report": read_json(path) if path.is_file() else None,
+            "report": report,
             "people": people_agree(facts),
             "votes": facts,
         }

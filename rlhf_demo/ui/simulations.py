@@ -7,9 +7,11 @@ import logging
 import threading
 from typing import Any
 
+from rlhf_demo.ballots import VoteRefused
 from rlhf_demo.classes import Classes
 from rlhf_demo.errors import ConfigError, DemoError
 from rlhf_demo.raters import STAR_RATER, length_scores
+from rlhf_demo.rounds import Rounds
 from rlhf_demo.shelf import Shelf
 from rlhf_demo.simulated_class import SimulatedClass
 
@@ -24,6 +26,7 @@ class Simulations:
 
     def __init__(self, classes: Classes, shelf: Shelf, turn: threading.Lock) -> None:
         self.classes, self.shelf, self.turn = classes, shelf, turn
+        self.rounds = Rounds(classes.store)
         self._running: dict[int, tuple[dict[str, Any], threading.Event]] = {}
         self._lock = threading.Lock()
 
@@ -41,18 +44,22 @@ class Simulations:
         """
         if taste not in TASTES:
             raise ConfigError(f"there is no taste {taste!r}: choose one of {', '.join(TASTES)}")
-        if self.running(lesson):
-            raise ConfigError("simulated students vote here already: stop them first")
-        scorer = length_scores if taste == "longer" else self._pleased
-        simulated = SimulatedClass(
-            self.classes, token, taste=taste, scorer=scorer, seed=lesson, **traits
-        )
         ended = threading.Event()
-        with self._lock:
+        with self._lock:  # the place is taken before anybody joins: a second click finds it so
+            if lesson in self._running:
+                raise ConfigError("simulated students vote here already: stop them first")
             self._running[lesson] = {"taste": taste, **traits}, ended
-        threading.Thread(
-            target=self._vote, args=(lesson, simulated, ended), name="simulated", daemon=True
-        ).start()
+        try:
+            scorer = length_scores if taste == "longer" else self._pleased
+            simulated = SimulatedClass(
+                self.classes, token, taste=taste, scorer=scorer, seed=lesson, **traits
+            )
+            threading.Thread(
+                target=self._vote, args=(lesson, simulated, ended), name="simulated", daemon=True
+            ).start()
+        except BaseException:
+            self._leave(lesson, ended)
+            raise
 
     def stop(self, lesson: int) -> None:
         """Let them vote no more; nothing happens where there are none."""
@@ -60,12 +67,23 @@ class Simulations:
             _, ended = self._running.pop(lesson, (None, threading.Event()))
         ended.set()
 
+    def _leave(self, lesson: int, ended: threading.Event) -> None:
+        """Give the place free, unless others have it by now."""
+        with self._lock:
+            if lesson in self._running and self._running[lesson][1] is ended:
+                del self._running[lesson]
+
     def _vote(self, lesson: int, simulated: SimulatedClass, ended: threading.Event) -> None:
         while not ended.wait(ANSWER_SECONDS):
+            try:
+                self.rounds.standing(lesson)
+            except VoteRefused:  # the class has been deleted
+                break
             try:
                 simulated.step()
             except DemoError as error:
                 log.warning("simulated students of class %d: %s", lesson, error)
+        self._leave(lesson, ended)
 
     def _pleased(self, prompts: list[str], responses: list[str]) -> list[float]:
         with self.turn:

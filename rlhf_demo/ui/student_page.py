@@ -4,12 +4,14 @@ It is the same page as everything else, shown alone where the address has a clas
 request carries the student's secret; whose it is the store finds out for itself.
 """
 
+import unicodedata
 from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
 
-from rlhf_demo.ui.class_training import BLIND_EACH, BUSY
+from rlhf_demo.ballots import LONGEST_NICKNAME, VoteRefused
+from rlhf_demo.ui.class_training import BLIND_EACH, BUSY, with_simulated
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 
@@ -26,7 +28,15 @@ class StudentPage:
         part("student", [self.join, self.student_state, self.next_pair, self.vote, self.undo])
 
     def join(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
-        """Let a student in."""
+        """Let a student in.
+
+        Raises:
+            VoteRefused: the store refuses, or the nickname is one of a simulated student.
+        """
+        if sounds_simulated(request["nickname"]):
+            raise VoteRefused(
+                "a nickname that begins with 'Simulated' is for simulated students: choose another"
+            )
         joined = self.classes.join(request["code"], request["nickname"], address_of(http))
         self.training.wake()
         return {"secret": joined.secret, "nickname": joined.nickname}
@@ -35,7 +45,10 @@ class StudentPage:
         """Return how far the student and the class are; nothing of anybody else's votes."""
         view = self.classes.student_view(request["secret"])
         standing = self.training.rounds.standing(self.classes.lesson_of_student(request["secret"]))
-        record = self.training.record(standing.code)
+        record = self.training.records.read(standing.lesson)
+        if view["result"]:
+            votes = self.store.votes(standing.lesson)
+            view["result"] = with_simulated(view["result"], votes, view["round"])
         row = self.training.row(record["ppo"].get(str(standing.round)))
         return view | {
             "code": standing.code,
@@ -76,6 +89,12 @@ def _progress(row: dict[str, Any]) -> dict[str, Any]:
         "score": row["figures"].get("objective/score"),
         "kl": row["figures"].get("objective/kl"),
     }
+
+
+def sounds_simulated(nickname: str) -> bool:
+    """Say whether a nickname begins as those of simulated students do, however it is written."""
+    plain = unicodedata.normalize("NFKC", nickname.strip()[:LONGEST_NICKNAME]).casefold()
+    return "".join(letter for letter in plain if letter.isalnum()).startswith("simulated")
 
 
 def address_of(http: gr.Request) -> str:

@@ -2,12 +2,36 @@
 (() => {
   const { h } = rlhf;
   const KEPT = "rlhf_demo_class"; // the instructor's token, in this browser
+  const ALL = "rlhf_demo_classes"; // [{code, token, opened}]: every class that this browser has opened, newest first
   const ALONE = "rlhf_demo_class_alone"; // whether the class has the page for itself
   const STEPS = [[5, "5 steps, a rehearsal"], [15, "15 steps, under a minute"], [40, "40 steps, about two minutes"], [80, "80 steps, about four minutes"]];
 
   rlhf.classroom = ({ element, props, server }) => {
     const root = element.querySelector(".rl-classroom");
     localStorage.getItem(KEPT) ? screen(root, props.value, server) : opening(root, props.value, server);
+  };
+
+  const classes = () => JSON.parse(localStorage.getItem(ALL) || "[]");
+  const keepClasses = (list) => localStorage.setItem(ALL, JSON.stringify(list));
+  const remember = (code, token) => {
+    const before = classes().find((one) => one.code === code);
+    keepClasses([{ code, token, opened: before ? before.opened : Date.now() }, ...classes().filter((one) => one.code !== code)]);
+  };
+  const forget = (token) => keepClasses(classes().filter((one) => one.token !== token));
+
+  // A button that cannot be pressed again before its request has been answered.
+  const button = (words, act, kind = "", settle = () => {}) => {
+    const made = h("button", { class: `rl-button ${kind}`, type: "button", onclick: async () => {
+      made.disabled = true;
+      try {
+        await act();
+      } finally {
+        made.disabled = false;
+        settle();
+        if (document.activeElement === document.body && made.isConnected) made.focus(); // a disabled button loses it
+      }
+    } }, words);
+    return made;
   };
 
   const field = (label, input, about) => h("label", { class: "rl-class-field" }, h("span", {}, label), input, about ? h("small", {}, about) : null);
@@ -44,8 +68,9 @@
     form.onsubmit = async (event) => {
       event.preventDefault();
       go.disabled = true;
-      enter(await rlhf.call(problem, server.open_class({ question: question.get(), each: each.value, overlap: overlap.value, clean_words: clean.checked, password: password.value })));
+      const answer = await rlhf.call(problem, server.open_class({ question: question.get(), each: each.value, overlap: overlap.value, clean_words: clean.checked, password: password.value }));
       go.disabled = false;
+      enter(answer);
     };
     const code = h("input", { type: "text", maxlength: 12, autocomplete: "off" }), word = h("input", { type: "password" });
     const move = h("form", { class: "rl-class-form" }, field("Its code", code), field("Instructor\u2019s password", word), h("button", { class: "rl-button", type: "submit" }, "Go on here"));
@@ -53,9 +78,11 @@
       event.preventDefault();
       enter(await rlhf.call(problem, server.take_over({ code: code.value, password: word.value })));
     };
+    const before = classes().map((one) => button(`${one.code}, opened ${new Date(one.opened).toLocaleDateString()}`, () => enter(one)));
     rlhf.fill(root, h("h2", { class: "rl-h2" }, "Teach a class"),
       h("p", { class: "rl-lead" }, "Students join on their phones by a code, compare texts, and see on your screen how a reward model learns from them, how PPO follows it, and, in a blind vote, whether that was what they meant."),
       form, problem,
+      before.length ? h("div", {}, h("p", {}, "Your earlier classes"), h("div", { class: "rl-inline" }, before)) : null,
       about.password ? h("details", { class: "rl-fold" }, h("summary", {}, "Go on with a class that was opened at another computer"), move) : null);
     rlhf.problem(problem, sentence);
   };
@@ -73,10 +100,9 @@
     const problem = h("p", { hidden: true }), told = h("p", { hidden: true });
     const ask = async (name, more = {}) => {
       const answer = await rlhf.call(problem, server[name]({ token, secret: rlhf.secret(), ...more }));
-      poller.now();
+      await poller.now();
       return answer;
     };
-    const button = (words, act, kind = "") => h("button", { class: `rl-button ${kind}`, type: "button", onclick: act }, words);
 
     // Who joins, and how.
     const code = h("div", { class: "rl-class-code" }, "\u00A0");
@@ -116,14 +142,19 @@
       const answer = await ask("export_class", { format, everything });
       if (answer) h("a", { href: `gradio_api/file=${encodeURI(answer.path)}`, download: answer.name }).click();
     };
-    const remove = button("Delete the class", () => rlhf.confirm(remove, "Students, pairs, votes and reward models will be gone. There is no way back.", "Delete all", async () => (await ask("delete_class")) && leave()), "rl-danger");
-    const another = button("New lesson", () => rlhf.confirm(another, "This class stays stored, but this browser forgets it. Export its votes first.", "New lesson", leave));
+    const remove = button("Delete the class", () => rlhf.confirm(remove, "Students, pairs, votes and reward models will be gone, and there is no way back. PPO runs, which hold no votes, stay under Runs.", "Delete all", removeAll), "rl-danger");
+    const removeAll = async () => {
+      if (!(await rlhf.call(problem, server.delete_class({ token, secret: rlhf.secret() })))) return;
+      forget(token);
+      leave();
+    };
+    const another = button("New lesson", () => rlhf.confirm(another, "This class stays stored: this browser lists it among your earlier classes.", "New lesson", leave));
 
     const students = numberField(12, 1, 60), noise = numberField(0.1, 0, 0.5, 0.05), sloppy = numberField(0.1, 0, 1, 0.05);
     const taste = h("select", {}, about.tastes.map(([id, words]) => h("option", { value: id }, words)));
-    const simulate = button("Let them vote", () => ask("simulate", { students: students.value, taste: taste.value, noise: noise.value, careless: sloppy.value }));
+    const simulate = button("Let them vote", () => ask("simulate", { students: students.value, taste: taste.value, noise: noise.value, careless: sloppy.value }), "", () => drawSimulation());
     const simulated = h("p", { class: "rl-soft" });
-    const stopThem = button("Stop them", () => ask("stop_simulation"));
+    const stopThem = button("Stop them", () => ask("stop_simulation"), "", () => drawSimulation());
 
     const page = h("div", {},
       h("div", { class: "rl-class-top" },
@@ -150,9 +181,10 @@
     const poller = rlhf.poll(page, 2000, async () => {
       const answer = await server.class_state({ token });
       if (answer.error) {
-        if (!view) return leave(answer.error);
-        return rlhf.problem(problem, answer.error);
+        if (view) return rlhf.problem(problem, answer.error);
+        return leave(answer.error);
       }
+      if (!view) remember(answer.code, token);
       view = answer;
       draw();
     });
@@ -165,9 +197,14 @@
       drawCareless();
       rlhf.problem(told, view.problem && `The reward model: ${view.problem}`);
       rlhf.say(pause, view.state === "open" ? "Pause" : "Go on");
-      simulate.disabled = !!view.simulated;
-      stopThem.disabled = !view.simulated;
-      rlhf.say(simulated, view.simulated ? `${view.simulated.students} simulated students are voting: they prefer ${about.tastes.find(([id]) => id === view.simulated.taste)[1]}.` : "");
+      drawSimulation();
+    };
+
+    const drawSimulation = () => {
+      const now = view && view.simulation;
+      simulate.disabled = !!now;
+      stopThem.disabled = !now;
+      rlhf.say(simulated, now ? `${now.students} simulated students are voting: they prefer ${about.tastes.find(([id]) => id === now.taste)[1]}.` : "");
     };
 
     const drawRoom = () => {
@@ -185,29 +222,34 @@
       rlhf.say(question, view.question);
       const shown = view.raters.slice(-40);
       rlhf.fill(people, view.raters.length
-        ? [h("span", {}, `${view.raters.length} joined`), shown.map((one) => h("span", { class: "rl-chip", title: one.simulated ? "a simulated student" : "" }, one.nickname, one.simulated && !one.nickname.startsWith("Simulated") ? " (simulated)" : "", h("b", {}, ` ${one.votes}`)))]
+        ? [h("span", {}, `${view.raters.length} joined${ofThem(view.raters.filter((one) => one.simulated).length)}`), shown.map((one) => h("span", { class: "rl-chip", title: one.simulated ? "a simulated student" : "" }, one.nickname, one.simulated && !one.nickname.startsWith("Simulated") ? " (simulated)" : "", h("b", {}, ` ${one.votes}`)))]
         : "Nobody has joined yet.");
     };
 
+    const ofThem = (count) => (count ? `, ${count} of them simulated` : "");
+    const subtitle = (chart, words) => rlhf.say(chart.card.querySelector("h3 > span"), words);
     const newest = () => view.history.at(-1);
     const drawFigures = () => {
       const goal = view.each * view.raters.length, q = view.quality;
-      votes.set(String(view.votes), goal ? `votes this round, about ${goal} expected` : "votes this round");
+      votes.set(String(view.votes), `votes this round${ofThem(view.simulated)}${goal ? `, about ${goal} expected` : ""}`);
       const ceiling = q.human_ceiling;
       if (ceiling.count < 10) agree.set("\u2013", "agreement: too few pairs seen by two");
-      else agree.set(rlhf.percent(ceiling.share), `agree with the others ${rlhf.interval(ceiling.low, ceiling.high)}, alpha ${rlhf.number(q.alpha)}`);
+      else agree.set(rlhf.percent(ceiling.share), `agree with the others ${rlhf.interval(ceiling.low, ceiling.high)}, alpha ${rlhf.number(q.alpha)}; ${q.votes} votes${ofThem(q.simulated)}`);
       const now = newest();
       if (!now) right.set("\u2013", view.training ? "the first reward model is training" : `reward model: after ten preferences, ${view.preferences} so far`);
-      else if (now.too_few) right.set("too few to tell", `reward model on ${now.votes} votes; told from ${about.few} on`);
-      else right.set(rlhf.percent(now.accuracy), `of the last-rated fifth right ${rlhf.interval(now.low, now.high)}, ${now.votes} votes`);
+      else if (now.too_few) right.set("too few to tell", `reward model on ${now.votes} votes${ofThem(now.simulated)}; told from ${about.few} on`);
+      else right.set(rlhf.percent(now.accuracy), `of the last-rated fifth right ${rlhf.interval(now.low, now.high)}, ${now.votes} votes${ofThem(now.simulated)}`);
       if (view.blind && view.blind.revealed) last.set(`${view.blind.contender === "a" ? "A" : "B"}`, "was trained by PPO");
-      else if (view.blind && view.blind.votes) last.set(rlhf.percent(view.blind.rate), `prefer A to B ${rlhf.interval(view.blind.low, view.blind.high)}, ${view.blind.votes} blind votes`);
+      else if (view.blind && view.blind.votes) last.set(rlhf.percent(view.blind.rate), `prefer A to B ${rlhf.interval(view.blind.low, view.blind.high)}, ${view.blind.votes} blind votes${ofThem(view.blind.simulated)}`);
       else if (view.ppo) last.set(view.ppo.step ? rlhf.signed(view.ppo.figures["objective/score"]) : "\u2013", `PPO\u2019s score, step ${view.ppo.step || 0} of ${view.ppo.total_steps}`);
       else last.set("\u2013", "PPO has not started");
     };
 
     const drawCharts = () => {
       const { seconds, counts } = view.coming;
+      subtitle(coming, `over the time of this round${ofThem(view.simulated)}`);
+      const now = newest();
+      subtitle(curve, `over votes, with its interval${now && now.simulated ? `; newest: ${now.simulated} of ${now.votes} simulated` : ""}`);
       const minutes = seconds / 60;
       coming.chart.replace([{ x: counts.map((_, i) => (i + 0.5) * minutes), y: counts, width: 0.85 * minutes }], { xRange: [0, Math.max(1, counts.length) * (minutes || 1)] });
       const told = view.history.filter((one) => !one.too_few), x = told.map((one) => one.votes);
@@ -218,6 +260,7 @@
       curve.chart.replace([{ x, y: told.map((one) => one.accuracy), reach }], { lines, xRange: [0, 1.1 * Math.max(100, ...x)] });
       wins.card.hidden = !view.blind;
       if (!view.blind) return;
+      subtitle(wins, `over votes, with its interval${ofThem(view.blind.simulated)}`);
       const series = view.blind.series, n = series.map((row) => row[0]);
       wins.chart.replace([1, 3, 2].map((column) => ({ x: n, y: series.map((row) => row[column]) })));
     };
@@ -248,12 +291,12 @@
     };
 
     const words = (stage, ppo) => {
-      const training = view.training && (view.training.row && view.training.row.status === "queued" ? "A new reward model waits for its turn." : `A new reward model is training on ${view.training.votes} votes.`);
+      const training = view.training && (view.training.row && view.training.row.status === "queued" ? "A new reward model waits for its turn." : `A new reward model is training on ${view.training.votes} votes${ofThem(view.training.simulated)}.`);
       const again = view.all_votes && view.state === "open" ? "It is trained anew every ten preferences." : "";
       if (stage === "votes") return training || `The first reward model is trained when ten preferences are in: ${view.preferences} so far.`;
       if (stage === "reward") return `${training || again} When the class has voted enough, let PPO follow its reward model.${ppo && ppo.status === "failed" ? ` PPO failed: ${ppo.message}` : ""}`;
       if (stage === "ppo") return ppo.status === "queued" ? `PPO waits for its turn, place ${ppo.place || 1}.` : ppo.step ? `PPO is training: step ${ppo.step} of ${ppo.total_steps}. Students see its progress on their phones.` : "PPO is starting: it loads its models.";
-      if (stage === "trained") return `PPO ${ppo.status === "finished" ? "has finished" : "was stopped"}${ppo.message ? ` (${ppo.message})` : ""}. Now let the class judge without knowing who wrote what.`;
+      if (stage === "trained") return `PPO ${ppo.status === "finished" ? "has finished" : `was stopped at step ${ppo.step} of ${ppo.total_steps}`}. Now let the class judge without knowing who wrote what.`;
       if (stage === "open") return "Blind vote: the class compares base and PPO model without their names. Which of them is A was drawn by lot.";
       return "The names are out. The blind votes are data for the next round, in which PPO\u2019s texts are compared too.";
     };

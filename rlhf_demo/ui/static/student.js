@@ -140,10 +140,13 @@
     const [low, high] = forPPO ? [result.low, result.high] : [1 - result.high, 1 - result.low];
     const [ppo, base] = forPPO ? [result.wins, result.losses] : [result.losses, result.wins];
     const even = result.ties + result.both_bad;
-    const words = !result.votes ? "Nobody has voted." : low > 0.5 ? "The class prefers what PPO writes." : high < 0.5 ? "The class prefers the base: PPO has learned something else than what people like." : "The interval holds 50%: these votes cannot tell the two apart.";
+    const simulated = `${result.simulated} of ${result.votes} simulated`;
+    const who = result.simulated ? `The class, ${simulated},` : "The class";
+    const people = result.simulated === result.votes ? "simulated students" : "people";
+    const words = !result.votes ? "Nobody has voted." : low > 0.5 ? `${who} prefers what PPO writes.` : high < 0.5 ? `${who} prefers the base: PPO has learned something else than what ${people} like.` : `The interval holds 50%: these votes${result.simulated ? `, ${simulated},` : ""} cannot tell the two apart.`;
     return h("section", { class: "rl-card rl-blind-result" },
       h("h2", { class: "rl-h2" }, `It was ${forPPO ? "A" : "B"} that had been trained by PPO`),
-      h("div", { class: "rl-figure" }, h("b", { style: { color: "var(--rl-ppo)" } }, rlhf.percent(rate)), h("span", {}, `of ${result.votes} votes for PPO\u2019s text ${result.votes ? rlhf.interval(low, high) : ""}; 50% is no difference`)),
+      h("div", { class: "rl-figure" }, h("b", { style: { color: "var(--rl-ppo)" } }, rlhf.percent(rate)), h("span", {}, `of ${result.votes} votes${result.simulated ? ` (${result.simulated} simulated)` : ""} for PPO\u2019s text ${result.votes ? rlhf.interval(low, high) : ""}; 50% is no difference`)),
       h("p", {}, words),
       h("p", { class: "rl-soft" }, `PPO ${ppo}, base ${base}, tie or both bad ${even} (half for each).`));
   };
