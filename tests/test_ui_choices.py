@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import pytest
 from fake_jobs import fake, new_jobs, row, start  # noqa: F401  (two are fixtures)
@@ -9,6 +10,7 @@ from fake_jobs import fake, new_jobs, row, start  # noqa: F401  (two are fixture
 from rlhf_demo.errors import ConfigError, DataError
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.preferences import load_pairs
+from rlhf_demo.ui import choices as module
 from rlhf_demo.ui.choices import Choices
 from rlhf_demo.ui.parts import answering
 from rlhf_demo.ui.settings import Settings
@@ -37,6 +39,17 @@ def test_uploaded_file_is_listed_and_read_under_its_id(choices, tmp_path, ending
     name = choices.keep_upload(str(path))
     assert name in [one for _, one in choices.data()]
     assert load_pairs(choices.pairs(name)).chosen == [" good."]
+
+
+def test_oldest_upload_makes_room(choices, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MOST_FILES", 2)
+    names = []
+    for number in range(3):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_text(json.dumps(PAIR | {"chosen": f" {number}"}))
+        names.append(choices.keep_upload(str(path)))
+        os.utime(choices.uploads / f"{names[-1]}.jsonl", (number, number))
+    assert sorted(one for _, one in choices.data()[1:]) == sorted(names[1:])
 
 
 @pytest.mark.parametrize("name", ["checkpoints/pairs.jsonl", "/etc/passwd", "..", "a b", None, 5])

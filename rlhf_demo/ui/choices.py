@@ -40,6 +40,8 @@ MOST_DATA = 500
 """Megabytes of a data set from the Hub."""
 EXAMPLE_MODELS = {"ppo-quick": "gpt2-mini-ppo", "reward-shipped": "reward-mini"}
 """Example runs are records without a model; these ones' are shipped apart."""
+MOST_FILES = 100
+"""Uploaded files kept; the oldest make room."""
 MOST_UPLOADED = 20_000_000
 """Bytes of an uploaded file of pairs."""
 
@@ -185,6 +187,9 @@ class Choices:
         target = self.uploads / f"upload-{digest}{ending}"
         with replacing(target) as temporary:
             shutil.copyfile(source, temporary)
+        kept = sorted(self.uploads.glob("upload-*"), key=lambda path: path.stat().st_mtime)
+        for oldest in kept[:-MOST_FILES]:
+            oldest.unlink()
         return f"upload-{digest}"
 
     def path(self, folder: Path) -> str:
