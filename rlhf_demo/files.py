@@ -54,9 +54,18 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """
     # Bytes, because an unfinished line may end inside a character.
     lines = path.read_bytes().split(b"\n")
-    rows = []
     # What follows the last newline is unfinished or empty.
-    for number, line in enumerate(lines[:-1], start=1):
+    return parse_lines(path, lines[:-1])
+
+
+def parse_lines(path: Path, lines: list[bytes], first: int = 1) -> list[dict[str, Any]]:
+    """Parse whole lines of a JSONL file, the first of them being number `first` in it.
+
+    Raises:
+        DataError: a line is not JSON.
+    """
+    rows = []
+    for number, line in enumerate(lines, start=first):
         try:
             rows.append(json.loads(line))
         except ValueError:

@@ -9,7 +9,6 @@ A job has no home in any app's memory. Beside what a run writes (runs.py) its fo
 so that a second app, or the same one started again, knows as much as the first.
 """
 
-import fcntl
 import os
 import re
 import shutil
@@ -24,7 +23,7 @@ from typing import Any
 from rlhf_demo import deaths, processes
 from rlhf_demo.errors import DataError, JobError
 from rlhf_demo.files import read_json, write_json
-from rlhf_demo.runs import Run, Status
+from rlhf_demo.runs import Run, Status, take_lock
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 """A run's id is its folder's name: no separator, no leading dot, so it cannot lead elsewhere."""
@@ -225,7 +224,7 @@ def claimed(job: Job) -> Iterator[bool]:
     Yields False if somebody else works on the run, or changed it since `job` looked.
     """
     with open(job.run.folder / "lock", "a") as lock:
-        yield _locked(lock.fileno()) and all(
+        yield take_lock(lock) and all(
             _json(job.run.folder / name) == seen
             for name, seen in (("status.json", job.status), ("job.json", job.note))
         )
@@ -233,18 +232,6 @@ def claimed(job: Job) -> Iterator[bool]:
 
 def _json(path: Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
-
-
-def _locked(descriptor: int) -> bool:
-    # Several tries: a reader of `Run.alive` holds the lock for an instant.
-    for _ in range(10):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.01)
-        else:
-            return True
-    return False
 
 
 def _pid(note: dict[str, Any], status: dict[str, Any], stopping: dict[str, Any]) -> int | None:

@@ -25,7 +25,7 @@ WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 def shipped_models() -> list[str]:
     """List the names of the models under checkpoints/."""
     folders = CHECKPOINTS.iterdir() if CHECKPOINTS.is_dir() else []
-    return sorted(folder.name for folder in folders if _is_model(folder))
+    return sorted(folder.name for folder in folders if is_model(folder))
 
 
 def locate(name: str) -> Path:
@@ -76,18 +76,19 @@ def adapter_base(folder: Path) -> Path | None:
     return locate(base)
 
 
-def _is_model(folder: Path) -> bool:
+def is_model(folder: Path) -> bool:
+    """Say whether a folder holds a model or an adapter."""
     return (folder / "adapter_config.json").is_file() or (folder / "config.json").is_file()
 
 
 def _in_folder(folder: Path) -> Path:
     if (folder / "status.json").is_file():  # a run folder
-        if _is_model(folder / "model"):
+        if is_model(folder / "model"):
             return folder / "model"
         raise CheckpointError(
             f"the run {folder} has no model yet: wait for it to finish, or resume it"
         )
-    if _is_model(folder):
+    if is_model(folder):
         return folder
     raise CheckpointError(
         f"{folder} holds no model (no config.json or adapter_config.json): check the path"

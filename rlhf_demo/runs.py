@@ -156,7 +156,7 @@ class Run:
             JobError: another process is training in this folder.
         """
         with open(self.folder / "lock", "w") as lock:
-            if not _locked(lock):
+            if not take_lock(lock):
                 raise JobError(f"{self.folder} is in use by another process: stop that one first")
             self._clear_leftovers()
             (self.folder / "stop").unlink(missing_ok=True)
@@ -291,7 +291,7 @@ def list_runs(root: str | Path) -> list[Run]:
     return sorted(runs, key=lambda run: run.config["created_at"])
 
 
-def _locked(lock: IO[str]) -> bool:
+def take_lock(lock: IO[str]) -> bool:
     """Take the writer's lock, in several tries: a reader of `alive` holds it for an instant."""
     for _ in range(10):
         try:

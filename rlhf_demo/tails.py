@@ -4,14 +4,13 @@ A run's rows are asked for by many browsers every second; reading the whole file
 cost more than the training that writes it.
 """
 
-import json
 import os
 import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from rlhf_demo.errors import DataError
+from rlhf_demo.files import parse_lines
 
 
 class Tail:
@@ -51,19 +50,8 @@ class Tail:
         new = os.pread(descriptor, found.st_size - self._offset, self._offset)
         whole = new[: new.rfind(b"\n") + 1]
         # Bytes, because an unfinished line may end inside a character.
-        self._rows += self._parsed(whole.split(b"\n")[:-1])
+        self._rows += parse_lines(self.path, whole.split(b"\n")[:-1], first=len(self._rows) + 1)
         self._offset += len(whole)
-
-    def _parsed(self, lines: list[bytes]) -> list[dict[str, Any]]:
-        rows = []
-        for number, line in enumerate(lines, start=len(self._rows) + 1):
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                raise DataError(
-                    f"{self.path} line {number} is not valid JSON: restore or delete the file"
-                ) from None
-        return rows
 
 
 class Tails:

@@ -24,7 +24,7 @@ ALLOWED = {
     "trends": set(),
     "stories": {"trends"},
     # Jobs: the engine's commands as processes that the page watches.
-    "tails": {"errors"},
+    "tails": {"files"},
     "processes": set(),
     "deaths": {"processes"},
     "job_folders": {"deaths", "errors", "files", "processes", "runs"},

@@ -12,7 +12,6 @@ from rlhf_demo.files import read_json
 from rlhf_demo.jobs import Jobs
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.stories import ppo_story, reward_story
-from rlhf_demo.tails import Tails
 from rlhf_demo.ui import charts
 from rlhf_demo.ui.choices import EXAMPLE_MODELS, has_model
 from rlhf_demo.ui.commands import repeat_command
@@ -32,7 +31,7 @@ class Board:
 
     def __init__(self, jobs: Jobs) -> None:
         self.jobs = jobs
-        self.tails = Tails()
+        self.tails = jobs.tails
         self._states: dict[str, tuple[float, dict[str, Any]]] = {}
 
     def board_rows(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import psutil
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError
 from rlhf_demo.files import replacing
 from rlhf_demo.jobs import Jobs
-from rlhf_demo.locate import CHECKPOINTS, hub_megabytes, shipped_models
+from rlhf_demo.locate import CHECKPOINTS, hub_megabytes, is_model, shipped_models
 from rlhf_demo.preferences import SHIPPED
 from rlhf_demo.runs import Run
 from rlhf_demo.ui.settings import Settings
@@ -51,8 +51,7 @@ Choice = tuple[str, str]
 
 def has_model(run: Run) -> bool:
     """Say whether a run has saved a model yet."""
-    names = ("config.json", "adapter_config.json")
-    return any((run.model_folder / name).is_file() for name in names)
+    return is_model(run.model_folder)
 
 
 class Choices:

@@ -15,7 +15,6 @@ from rlhf_demo.errors import ConfigError, DemoError, JobError
 from rlhf_demo.files import read_json
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.runs import Run, Status
-from rlhf_demo.tails import Tails
 from rlhf_demo.ui import ppo_tab, reward_tab
 from rlhf_demo.ui.board import BOARDS, Board
 from rlhf_demo.ui.choices import has_model
@@ -44,7 +43,7 @@ class RunsTab:
 
     def __init__(self, shared: Shared) -> None:
         self.shared, self.jobs = shared, shared.jobs
-        self.tails = Tails()
+        self.tails = shared.jobs.tails
 
     def build(self, demo: gr.Blocks) -> None:
         """Lay the tab out inside the Blocks that is open."""
