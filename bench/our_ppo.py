@@ -22,7 +22,14 @@ from transformers import PreTrainedTokenizerBase
 from rlhf_demo import train_ppo
 from rlhf_demo.config import DEVICES, DTYPES, PPOConfig
 from rlhf_demo.locate import locate
-from rlhf_demo.models import RewardModel, load_tokenizer, new_reward_model, pick_device, pick_dtype
+from rlhf_demo.models import (
+    RewardModel,
+    load_tokenizer,
+    new_reward_model,
+    pick_device,
+    pick_dtype,
+    speed_up,
+)
 from rlhf_demo.preferences import SHIPPED, load_prompts
 from rlhf_demo.rollout import sample
 from rlhf_demo.runs import Run
@@ -78,7 +85,7 @@ def measure(config: PPOConfig, run: Run) -> dict[str, float]:
     dtype = pick_dtype(device, config.dtype)
     # A head of random weights on the policy's network: the scores mean nothing, the work is real.
     model, tokenizer = new_reward_model(config.policy, lora_rank=0, device=device)
-    scorer = RewardModel(model.requires_grad_(False), tokenizer, 0, dtype)
+    scorer = RewardModel(speed_up(model.requires_grad_(False)), tokenizer, 0, dtype)
     train_ppo.sample = functools.partial(sample, eos_token_id=-1)  # sampling stops nowhere
     trainer = train_ppo.PPOTrainer(config, run, scorer)
     step_ends = []

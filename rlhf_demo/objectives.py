@@ -66,7 +66,8 @@ class _TokenLogprobs(torch.autograd.Function):
     """token_logprobs a few rows at a time, so that no float32 [batch, time, vocabulary] is held.
 
     Plain autograd would keep three of them; on a CPU, moving that memory takes longer than the
-    arithmetic. Only the logits are kept, in their own type, and backward reads them again:
+    arithmetic. Only the probabilities are kept, in the logits' own type, and they are all that the
+    derivatives need, with z the logits, p the probabilities, a the token, H the entropy:
 
         d log p_a / d z = (1[a] - p) / T          d H / d z = -p (log p + H) / T
     """
@@ -75,32 +76,36 @@ class _TokenLogprobs(torch.autograd.Function):
     def forward(ctx, logits, token_ids, temperature):
         rows, ids = logits.flatten(0, -2), token_ids.flatten()
         kind = torch.promote_types(logits.dtype, torch.float32)
+        probabilities = torch.empty_like(rows)
         logprobs, entropy = rows.new_empty(2, len(rows), dtype=kind)
         for part in _parts(len(rows)):
-            log_p = F.log_softmax(rows[part].to(kind) / temperature, dim=-1)
-            logprobs[part] = log_p.gather(-1, ids[part, None]).squeeze(-1)
-            entropy[part] = -(log_p.exp() * log_p).sum(-1)
-        ctx.save_for_backward(logits, token_ids, entropy)
-        ctx.temperature = temperature
+            scaled = rows[part].to(kind, copy=True).div_(temperature)
+            p = scaled.softmax(-1)
+            # log sum exp(scaled), read off the likeliest token: log p = scaled - log_total.
+            log_total = scaled.amax(-1) - p.amax(-1).log()
+            logprobs[part] = scaled.gather(-1, ids[part, None]).squeeze(-1) - log_total
+            entropy[part] = log_total - torch.linalg.vecdot(p, scaled)  # -sum p log p
+            if ctx.needs_input_grad[0]:
+                probabilities[part] = p
+        ctx.save_for_backward(probabilities, ids, entropy)
+        ctx.temperature, ctx.shape = temperature, logits.shape
         ctx.set_materialize_grads(False)
         return logprobs.view_as(token_ids), entropy.view_as(token_ids)
 
     @staticmethod
     def backward(ctx, grad_logprobs, grad_entropy):
-        logits, token_ids, entropy = ctx.saved_tensors
-        rows, ids = logits.flatten(0, -2), token_ids.flatten()
-        grad = torch.zeros_like(rows)
-        for part in _parts(len(rows)):
-            log_p = F.log_softmax(rows[part].to(entropy.dtype) / ctx.temperature, dim=-1)
-            p, total = log_p.exp(), torch.zeros_like(log_p)
-            if grad_logprobs is not None:
-                g = grad_logprobs.flatten()[part, None]
-                total.sub_(g * p).scatter_add_(-1, ids[part, None], g)
-            if grad_entropy is not None:
-                g = grad_entropy.flatten()[part, None]
-                total.sub_(g * p * (log_p + entropy[part, None]))
-            grad[part] = total / ctx.temperature
-        return grad.view_as(logits), None, None
+        p, ids, entropy = ctx.saved_tensors  # [rows, vocabulary], [rows], [rows]
+        g = torch.zeros_like(entropy) if grad_logprobs is None else grad_logprobs.flatten()
+        g = (g / ctx.temperature).to(p.dtype)
+        grad = p * -g[:, None]
+        grad[torch.arange(len(ids), device=ids.device), ids] += g
+        if grad_entropy is not None:
+            g = grad_entropy.flatten()[:, None] / ctx.temperature
+            for part in _parts(len(p)):
+                grad[part] -= g[part] * (
+                    torch.xlogy(p[part], p[part]) + p[part] * entropy[part, None]
+                )
+        return grad.view(ctx.shape), None, None
 
 
 def _parts(count: int) -> list[slice]:

@@ -24,6 +24,10 @@ from rlhf_demo.models import Policy, autocast, max_positions
 from rlhf_demo.objectives import token_logprobs
 
 
+READ_AT_ONCE = 32
+"""Responses read at once where no gradient is needed: the logits of more overflow the caches."""
+
+
 @dataclass(frozen=True)
 class Rollout:
     """A batch of responses with what was known of them when they were sampled.
@@ -267,6 +271,24 @@ def token_outputs(
     return TokenOutputs(logprobs, entropy, policy.values(hidden))
 
 
+def read_in_parts(
+    policy: Policy,
+    sequence_ids: Tensor,
+    attention_mask: Tensor,
+    response_time: int,
+    temperature: float,
+) -> TokenOutputs:
+    """Do what token_outputs does a few rows at a time: less memory, and on a CPU less time."""
+    parts = [
+        token_outputs(policy, ids, mask, response_time, temperature)
+        for ids, mask in zip(
+            sequence_ids.split(READ_AT_ONCE), attention_mask.split(READ_AT_ONCE), strict=True
+        )
+    ]
+    fields = zip(*(vars(part).values() for part in parts), strict=True)
+    return TokenOutputs(*map(torch.cat, fields))
+
+
 @torch.no_grad()
 def collect(
     policy: Policy,
@@ -287,9 +309,9 @@ def collect(
     sequence_ids = torch.cat([prompt_ids, response_ids], dim=1)
     mask = torch.cat([attention_mask, response_mask], dim=1)
     time = response_mask.shape[1]
-    now = token_outputs(policy, sequence_ids, mask, time, temperature)
+    now = read_in_parts(policy, sequence_ids, mask, time, temperature)
     with policy.as_reference() as reference:
-        ref = token_outputs(reference, sequence_ids, mask, time, temperature)
+        ref = read_in_parts(reference, sequence_ids, mask, time, temperature)
     ended = response_ids.gather(1, response_mask.sum(-1, keepdim=True) - 1).squeeze(1)
     return Rollout(
         sequence_ids=sequence_ids,
