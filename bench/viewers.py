@@ -3,23 +3,26 @@
     python -m bench.viewers [--viewers 30] [--seconds 60]
 
 Starts the app and a PPO run with the shipped settings. Each viewer asks for the board's new rows
-each second, for the texts of a step when there are new ones, and for the strip every two seconds,
-as the page does. The training is timed in turn without and with them, twice, so that a slow moment
-of the machine does not count for one side only.
+and texts whenever the last answer said to, and for the strip every four seconds, as the page does.
+The training is timed in turn without and with them, twice, so that a slow moment of the machine
+does not count for one side only. In life the viewers' own side runs on other machines: here it is
+kept light (plain sockets, no parsing of what is not needed), and what it took is printed.
 """
 
 import argparse
-import asyncio
+import http.client
+import json
 import os
 import random
 import statistics
 import tempfile
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
+from http import HTTPStatus
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from bench.serving import SERVER_FUNCTIONS, PageProcess, message, wait_until
 from rlhf_demo.config import PPOConfig
@@ -28,9 +31,9 @@ WARM_UP_STEPS = 3
 """Left out: the first steps are slower."""
 ROUNDS = 2
 EPISODES = PPOConfig().batch_size
-
-Ask = Callable[..., Awaitable[dict[str, Any]]]
-"""Calls a server function: its name, the request, where to note the seconds."""
+STRIP_SECONDS = 4
+ASKED = ("board", "strip")
+HEADERS = {"Content-Type": "application/json"}
 
 
 def main() -> None:
@@ -50,25 +53,81 @@ def main() -> None:
     print(f"load average at the end: {os.getloadavg()[0]:.1f}")
 
 
+class Viewer:
+    """One who has the page open on a run: what they wait for each answer.
+
+    Attributes:
+        board, strip: seconds that each answer took.
+        failed: why they gave up, if they did.
+    """
+
+    def __init__(
+        self, page: PageProcess, parts: dict[str, int], run: str, late: random.Random
+    ) -> None:
+        self.parts, self.run, self.late = parts, run, late
+        self.connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
+        self.board: list[float] = []
+        self.strip: list[float] = []
+        self.failed: Exception | None = None
+        self._known = {"since": -1, "created": None, "texts_after": -1}
+
+    def look_on(self, seconds: float) -> None:
+        """Ask as the page does, for so long."""
+        begin = time.monotonic()
+        # Nobody opens a page on the same beat.
+        due = [(begin + self.late.random(), self._ask_board)]
+        due += [(begin + STRIP_SECONDS * self.late.random(), self._ask_strip)]
+        try:
+            while (next_one := min(due, key=itemgetter(0)))[0] < begin + seconds:
+                time.sleep(max(0.0, next_one[0] - time.monotonic()))
+                due.remove(next_one)
+                due.append((time.monotonic() + next_one[1](), next_one[1]))
+        except (OSError, http.client.HTTPException, RuntimeError) as error:
+            self.failed = error
+
+    def _ask_board(self) -> float:
+        request = {"kind": "ppo", "run": self.run, "secret": ""} | self._known
+        answer = self._ask("board_rows", request, self.board)
+        since = (answer["columns"].get("step") or [self._known["since"]])[-1]
+        texts = answer["texts"]["step"] if answer["texts"] else self._known["texts_after"]
+        self._known = {"since": since, "created": answer["created"], "texts_after": texts}
+        return answer["ask_again"]
+
+    def _ask_strip(self) -> float:
+        self._ask("strip_state", 0, self.strip)
+        return STRIP_SECONDS
+
+    def _ask(self, function: str, request: object, taken: list[float]) -> dict[str, Any]:
+        body = json.dumps(message(self.parts[function], function, request))
+        begin = time.perf_counter()
+        self.connection.request("POST", SERVER_FUNCTIONS, body, HEADERS)
+        answer = self.connection.getresponse()
+        text = answer.read()
+        taken.append(time.perf_counter() - begin)
+        if answer.status != HTTPStatus.OK:
+            raise RuntimeError(f"{function} answered {answer.status}: {text[:300]!r}")
+        return json.loads(text)
+
+
 def measure(page: PageProcess, run: str, viewers: int, seconds: float) -> None:
     """Time the training without and with viewers, and the viewers' answers."""
-    alone, watched, board, strip, own, served = [], [], [], [], 0.0, 0.0
+    alone, watched, seen, own, served = [], [], [], 0.0, 0.0
     for _ in range(ROUNDS):
         alone += steps_during(page, run, lambda: time.sleep(seconds))
         own, served = own - time.process_time(), served - page.cpu_seconds()
-        watched += steps_during(
-            page, run, lambda: asyncio.run(watch(page, run, viewers, seconds, board, strip))
-        )
+        watched += steps_during(page, run, lambda: seen.extend(watch(page, run, viewers, seconds)))
         own, served = own + time.process_time(), served + page.cpu_seconds()
+    board, strip = ([took for one in seen for took in getattr(one, name)] for name in ASKED)
     print(f"{viewers} viewers, {len(board)} updates of the board, {len(strip)} of the strip")
-    for name, taken in (("board", board), ("strip", strip)):
+    for name, taken in zip(ASKED, (board, strip), strict=True):
         milliseconds = sorted(1000 * one for one in taken)
         middle, late = (milliseconds[int(share * len(taken))] for share in (0.5, 0.95))
         print(f"{name}: median {middle:.0f} ms, 95% under {late:.0f} ms")
     for name, steps in (("without", alone), ("with", watched)):
         pace = statistics.mean(steps)
         print(
-            f"{name} viewers: {pace:.2f} s a step ({len(steps)} steps), {64 / pace:.1f} episodes/s"
+            f"{name} viewers: {pace:.2f} s a step ({len(steps)} steps), "
+            f"{EPISODES / pace:.1f} episodes/s"
         )
     slower = 100 * (statistics.mean(watched) / statistics.mean(alone) - 1)
     print(f"the training is {slower:+.1f}% slower with viewers")
@@ -84,64 +143,19 @@ def steps_during(page: PageProcess, run: str, span: Callable[[], None]) -> list[
     return [row["time/step_seconds"] for row in page.rows(run)[begun_before:]]
 
 
-async def watch(
-    page: PageProcess,
-    run: str,
-    viewers: int,
-    seconds: float,
-    board: list[float],
-    strip: list[float],
-) -> None:
-    """Let so many viewers look on; add the seconds that each answer took to the two lists."""
+def watch(page: PageProcess, run: str, viewers: int, seconds: float) -> list[Viewer]:
+    """Let so many viewers look on, and return them with what they noted."""
     functions = page.components()
-    limits = httpx.Limits(max_connections=None)  # a browser each, not one that waits for itself
-    async with httpx.AsyncClient(timeout=60, limits=limits) as client:
-
-        async def ask(function: str, request: object, taken: list | None = None) -> dict:
-            part = functions[function][-1]
-            begin = time.perf_counter()
-            answer = await client.post(
-                page.url + SERVER_FUNCTIONS, json=message(part, function, request)
-            )
-            if taken is not None:
-                taken.append(time.perf_counter() - begin)
-            return answer.raise_for_status().json()
-
-        async with asyncio.TaskGroup() as group:
-            for number in range(viewers):
-                late = random.Random(number).random()  # nobody opens a page on the same beat
-                group.create_task(look(ask, run, seconds, late, board))
-                group.create_task(glance(ask, seconds, 2 * late, strip))
-
-
-async def look(ask: Ask, run: str, seconds: float, late: float, taken: list[float]) -> None:
-    """Ask for new rows each second and for the newest texts, as the board does."""
-    since, created, shown = -1, None, None
-    async for _ in beats(1, late, seconds):
-        request = {"kind": "ppo", "run": run, "since": since, "created": created, "secret": ""}
-        answer = await ask("board_rows", request, taken)
-        created = answer["created"]
-        since = (answer["columns"].get("step") or [since])[-1]
-        if answer["sample_steps"] and answer["sample_steps"][-1] != shown:
-            shown = answer["sample_steps"][-1]
-            await ask("board_samples", {"run": run, "step": shown})
-
-
-async def glance(ask: Ask, seconds: float, late: float, taken: list[float]) -> None:
-    """Ask for the strip every two seconds."""
-    async for _ in beats(2, late, seconds):
-        await ask("strip_state", 0, taken)
-
-
-async def beats(every: float, late: float, seconds: float) -> AsyncIterator[None]:
-    """Beat every so many seconds, never twice at once, like the page's timer."""
-    begin = time.monotonic()
-    due = begin + late
-    while due < begin + seconds:
-        await asyncio.sleep(max(0, due - time.monotonic()))
-        yield
-        while due <= time.monotonic():
-            due += every
+    parts = {name: functions[name][-1] for name in ("board_rows", "strip_state")}
+    everybody = [Viewer(page, parts, run, random.Random(number)) for number in range(viewers)]
+    threads = [threading.Thread(target=one.look_on, args=(seconds,)) for one in everybody]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed := [one for one in everybody if one.failed]:
+        raise RuntimeError(f"{len(failed)} viewers had to give up: {failed[0].failed}")
+    return everybody
 
 
 if __name__ == "__main__":

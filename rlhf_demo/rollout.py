@@ -23,7 +23,6 @@ from rlhf_demo.errors import ShapeError
 from rlhf_demo.models import Policy, autocast, max_positions
 from rlhf_demo.objectives import token_logprobs
 
-
 READ_AT_ONCE = 32
 """Responses read at once where no gradient is needed: the logits of more overflow the caches."""
 

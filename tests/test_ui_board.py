@@ -4,6 +4,7 @@ import pytest
 from fake_jobs import fake, new_jobs, row, start  # noqa: F401  (two are fixtures)
 
 from rlhf_demo.errors import JobError
+from rlhf_demo.runs import Status
 from rlhf_demo.ui import board as module
 from rlhf_demo.ui.board import Board
 from rlhf_demo.ui.parts import answering
@@ -83,3 +84,44 @@ def test_texts_of_a_step_are_those_of_that_step(board):
     rows = [{"step": 1, "response": "a"}, {"step": 2, "response": "b"}]
     board.jobs.find(run).append("samples", rows)
     assert board.board_samples({"run": run, "step": 2}) == {"step": 2, "rows": [rows[1]]}
+
+
+def test_texts_of_the_newest_step_come_with_the_rows_where_they_are_wanted(board):
+    run = start(board.jobs)
+    write(board, run, 1, 2)
+    rows = [{"step": 1, "response": "a"}, {"step": 2, "response": "b"}]
+    board.jobs.find(run).append("samples", rows)
+    known = {"since": 2, "created": ask(board, run)["created"]}
+    newest = {"step": 2, "rows": [rows[1]]}
+    assert ask(board, run, texts_after=-1)["texts"] == newest
+    assert ask(board, run, **known, texts_after=1)["texts"] == newest
+    assert ask(board, run, **known, texts_after=2)["texts"] is None
+    assert ask(board, run, **known)["texts"] is None  # an earlier step is looked at
+    assert ask(board, run, texts_after=2)["texts"] == newest  # of another run of that name
+
+
+@pytest.mark.parametrize(
+    ("age", "pace", "wait"),
+    [(0.5, 2.0, 1.5), (1.9, 2.0, 1.0), (60.0, 2.0, 1.0), (0.0, 30.0, 5.0), (3.0, 6.0, 3.0)],
+)
+def test_page_is_told_to_ask_again_when_the_next_row_is_due(board, monkeypatch, age, pace, wait):
+    run = start(board.jobs)
+    write(board, run, 1)
+    path = board.jobs.find(run).folder / "metrics.jsonl"
+    monkeypatch.setattr(module.random, "uniform", lambda low, high: 0.0)
+    monkeypatch.setattr(module.time, "time", lambda: path.stat().st_mtime + age)
+    rows = [{"time/step_seconds": pace}]
+    running = {"id": run, "status": Status.RUNNING}
+    assert board._ask_again(running, rows) == pytest.approx(wait, abs=0.01)
+
+
+def test_page_of_a_run_at_rest_is_told_to_ask_seldom(board):
+    run = start(board.jobs)
+    write(board, run, 1)
+    assert ask(board, run)["run"]["status"] == "queued"
+    assert ask(board, run)["ask_again"] == 3.0
+
+
+def test_page_asks_again_soon_while_no_row_tells_the_pace(board):
+    run = start(board.jobs)
+    assert board._ask_again({"id": run, "status": Status.RUNNING}, []) == 1.0

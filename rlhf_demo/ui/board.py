@@ -4,7 +4,9 @@ Only rows after the last step that the page has travel. A resumed run writes the
 the last bit, so a page that already has them sees no jump.
 """
 
+import random
 import time
+from statistics import mean
 from typing import Any
 
 from rlhf_demo.errors import JobError
@@ -22,6 +24,12 @@ Row = dict[str, Any]
 STATE_SECONDS = 0.5
 """How long one look at a run serves all its viewers."""
 MOST_STATES = 64
+RECENT_STEPS = 10
+"""Steps that the pace is reckoned from."""
+SOONEST, LATEST, QUIET = 1.0, 5.0, 3.0
+"""Seconds until a page should ask again: while a run goes on, at least and at most; else."""
+SPREAD = 0.1, 0.6
+"""Seconds after a row is due, at random: thirty pages should not ask in one moment."""
 NEAR_BUDGET = 1 / 3
 """The KL budget is drawn once KL has come so near; before, it would flatten the curve."""
 
@@ -39,7 +47,13 @@ class Board:
 
         Args:
             request: `kind` of board, `run` id (empty: the newest one), `since` (last step the page
-                has, -1 for none), `created` (of the run the page has), `secret`.
+                has, -1 for none), `created` (of the run the page has), `texts_after`
+                (the step whose texts the page shows, while it wants the newest; -1 for none yet),
+                `secret`.
+
+        Returns:
+            Among the rest `columns`, the new rows metric by metric; `texts`, those of the newest
+            step where they are wanted, else None; `ask_again`, seconds.
         """
         kind = request["kind"] if request["kind"] in BOARDS else "ppo"
         listed = [row for row in self.jobs.overview() if row["kind"] == kind]
@@ -49,10 +63,14 @@ class Board:
         known = request.get("created") == state["created"]
         since = int(request.get("since", -1)) if known else -1
         mine = self.jobs.may_change(row["id"], str(request.get("secret") or ""))
+        after, newest = request.get("texts_after"), max(state["sample_steps"], default=-1)
+        wanted = after is not None and newest > (int(after) if known else -1)
         return state | {
             "run": state["run"] | {"mine": mine},
             "since": since,
             "columns": _columns(kind, [one for one in rows if one["step"] > since]),
+            "texts": self._texts(row["id"], newest) if wanted else None,
+            "ask_again": self._ask_again(row, rows),
         }
 
     def _state(self, kind: str, row: Row, rows: list[Row], listed: list[Row]) -> dict[str, Any]:
@@ -90,9 +108,22 @@ class Board:
 
     def board_samples(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the texts of one step of a run, token by token."""
-        run, step = self.jobs.find(str(request["run"])), int(request["step"])
-        rows = self.tails.rows(run.folder / "samples.jsonl")
+        return self._texts(str(request["run"]), int(request["step"]))
+
+    def _texts(self, run_id: str, step: int) -> dict[str, Any]:
+        rows = self.tails.rows(self.jobs.find(run_id).folder / "samples.jsonl")
         return {"step": step, "rows": [row for row in rows if row["step"] == step]}
+
+    def _ask_again(self, row: Row, rows: list[Row]) -> float:
+        """Return after how many seconds something new is likely."""
+        if row["status"] != Status.RUNNING:
+            return QUIET
+        seconds = _recent_seconds(rows)
+        if not seconds:
+            return SOONEST
+        written_at = (self.jobs.find(row["id"]).folder / "metrics.jsonl").stat().st_mtime
+        wait = written_at + mean(seconds) - time.time() + random.uniform(*SPREAD)
+        return min(max(wait, SOONEST), LATEST)
 
     def stop_job(self, request: dict[str, Any]) -> dict[str, Any]:
         """Ask a run to stop; only its owner may."""
@@ -200,14 +231,20 @@ def _reward_figures(
 
 def _time(rows: list[dict[str, Any]], row: dict[str, Any]) -> tuple[str, str]:
     """Say how long is left, or how far the run came."""
-    seconds = [one["time/step_seconds"] for one in rows[-10:] if one.get("time/step_seconds")]
-    pace = f", {sum(seconds) / len(seconds):.1f} s a step" if seconds else ""
+    seconds = _recent_seconds(rows)
+    pace = f", {mean(seconds):.1f} s a step" if seconds else ""
     if row["status"] == Status.RUNNING and row.get("seconds_left") is not None:
         left = row["seconds_left"]
         return (f"{left:.0f} s" if left < 100 else f"{left / 60:.0f} min", f"left{pace}")
     if row["status"] == Status.QUEUED:
         return (f"{row.get('place') or 1}.", "in the queue")
     return (f"{row['step'] or 0}", f"of {row['total_steps'] or 0} steps{pace}")
+
+
+def _recent_seconds(rows: list[Row]) -> list[float]:
+    return [
+        row["time/step_seconds"] for row in rows[-RECENT_STEPS:] if row.get("time/step_seconds")
+    ]
 
 
 def _minus(number: str) -> str:

@@ -1,5 +1,6 @@
 """What the strip on top of every page says: each stage of the loop, and how far it has come."""
 
+import time
 from typing import Any
 
 from rlhf_demo.files import read_json
@@ -8,6 +9,8 @@ from rlhf_demo.runs import Status
 from rlhf_demo.ui import space
 from rlhf_demo.votes import Store
 
+STATE_SECONDS = 1.0
+"""How long one look serves everybody who has the page open."""
 BUSY = (Status.RUNNING, Status.QUEUED)
 
 
@@ -16,9 +19,17 @@ class Strip:
 
     def __init__(self, jobs: Jobs, store: Store) -> None:
         self.jobs, self.store = jobs, store
+        self._known: tuple[float, dict[str, Any]] = float("-inf"), {}
 
     def strip_state(self, request: Any) -> dict[str, Any]:
         """Return the stages with a line each, and a note about this machine where there is one."""
+        made_at, state = self._known
+        if time.monotonic() - made_at > STATE_SECONDS:
+            state = self._look()
+            self._known = time.monotonic(), state
+        return state
+
+    def _look(self) -> dict[str, Any]:
         rows = self.jobs.overview()
         busy = [row for row in rows if row["status"] in BUSY]
         return {

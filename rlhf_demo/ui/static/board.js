@@ -120,7 +120,7 @@
 
     const poller = rlhf.poll(element, 1000, async () => {
       const wanted = (rlhf.wanted || {})[kind] || (runIs(rlhf.address().run, kind) ? rlhf.address().run : "");
-      const answer = await server.board_rows({ kind, run: wanted, since, created, secret: rlhf.secret() });
+      const answer = await server.board_rows({ kind, run: wanted, since, created, texts_after: samples ? samples.following() : null, secret: rlhf.secret() });
       if (answer.error) {
         rlhf.problem(problem, answer.error);
         if (rlhf.wanted) delete rlhf.wanted[kind];
@@ -143,6 +143,7 @@
         if (fold.open) extend(foldedCards, folded, fresh);
       }
       show(answer);
+      return answer.ask_again;
     });
     const runIs = (id, wantedKind) => id && id.startsWith(wantedKind);
     window.addEventListener("rlhf:run", (event) => event.detail.kind === kind && poller.now());
@@ -167,7 +168,7 @@
       story.dataset.level = answer.story.level;
       rlhf.say(repeat.querySelector("code"), now.command || "");
       rlhf.say(log, answer.log || "");
-      if (samples) samples.update(now, answer.sample_steps);
+      if (samples) samples.update(now, answer.sample_steps, answer.texts);
       if (pair) pair.update(now, answer);
       window.dispatchEvent(new CustomEvent("rlhf:board", { detail: { kind, run: now } }));
     };

@@ -107,24 +107,33 @@
 
   // -- asking the server --------------------------------------------------------------------------
 
-  // Calls `ask` every `milliseconds`, never twice at once, and not while the page or the element is
-  // hidden. `now()` asks at once, after something was clicked.
+  // Calls `ask` again and again: after as many seconds as it returns, or after `milliseconds`. Never
+  // twice at once, and not while the page or the element is hidden. `now()` asks at once, after
+  // something was clicked.
   rlhf.poll = (element, milliseconds, ask) => {
-    let busy = false;
+    let busy = false, again = false, timer;
     const tick = async (force) => {
-      if (!element.isConnected) return clearInterval(timer);
-      if (busy || (!force && (document.hidden || element.offsetParent === null))) return;
-      busy = true;
-      try {
-        await ask();
-        document.documentElement.classList.remove("rl-offline");
-      } catch (error) {
-        document.documentElement.classList.add("rl-offline");
-      } finally {
-        busy = false;
+      clearTimeout(timer);
+      if (!element.isConnected) return;
+      let wait = milliseconds;
+      if (busy) {
+        again = again || force === true;
+        return;
       }
+      if (force || !(document.hidden || element.offsetParent === null)) {
+        busy = true;
+        try {
+          wait = 1000 * (await ask()) || milliseconds;
+          document.documentElement.classList.remove("rl-offline");
+        } catch (error) {
+          document.documentElement.classList.add("rl-offline");
+        }
+        busy = false;
+        if (again) wait = 0;
+        again = false;
+      }
+      timer = setTimeout(tick, wait);
     };
-    const timer = setInterval(tick, milliseconds);
     document.addEventListener("visibilitychange", () => tick(false));
     window.addEventListener("rlhf:tab", () => setTimeout(() => tick(false), 60));
     tick(false);

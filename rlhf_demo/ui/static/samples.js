@@ -22,10 +22,10 @@
         h("p", { class: "rl-prompt" }, row.prompt),
         h("p", {}, rlhf.tokenText(rlhf.tokensOf(row), by.value, { label: "response", clips: by.value === "advantage" })))));
     };
-    const load = async (step) => {
+    const load = async (step, texts) => {
       if (step === undefined || step === shown) return;
       shown = step;
-      const answer = await server.board_samples({ run, step });
+      const answer = texts && texts.step === step ? texts : await server.board_samples({ run, step });
       if (answer.error || answer.step !== shown) return;
       rows = answer.rows;
       draw();
@@ -47,7 +47,9 @@
         follow = true;
         rlhf.fill(list);
       },
-      update: (now, sampleSteps) => {
+      // The step whose texts are shown, while the newest ones are wanted: newer ones then come with the rows.
+      following: () => (follow ? shown ?? -1 : null),
+      update: (now, sampleSteps, texts) => {
         run = now.id;
         total = now.total_steps;
         steps = sampleSteps;
@@ -55,7 +57,7 @@
         slider.disabled = steps.length < 2;
         if (follow) slider.value = slider.max;
         head(total);
-        load(steps[slider.value]);
+        load(steps[slider.value], texts);
       },
     };
   };

@@ -40,13 +40,14 @@
       current = event.detail;
       mark();
     });
-    rlhf.stripPoll = rlhf.poll(element, 2000, async () => {
+    const poller = rlhf.poll(element, 4000, async () => {
       const answer = await server.strip_state(0);
       draw(answer.stages);
       rlhf.overview = answer;
       note.hidden = !answer.note;
       rlhf.say(note, answer.note || "");
     });
+    window.addEventListener("rlhf:run", () => poller.now());
 
     // The address says which page, run or comparison to open.
     const wanted = rlhf.address();
