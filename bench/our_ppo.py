@@ -31,8 +31,8 @@ from rlhf_demo.models import (
     speed_up,
 )
 from rlhf_demo.preferences import SHIPPED, load_prompts
-from rlhf_demo.rollout import sample
 from rlhf_demo.runs import Run
+from rlhf_demo.sampling import sample
 
 PROMPT_TOKENS, RESPONSE_TOKENS, BATCH, MINIBATCHES, PPO_EPOCHS = 8, 32, 64, 4, 4
 

@@ -15,7 +15,8 @@ from transformers import DynamicCache
 from rlhf_demo.models import autocast, load_policy, pick_device, pick_dtype
 from rlhf_demo.objectives import token_logprobs
 from rlhf_demo.preferences import SHIPPED, load_prompts
-from rlhf_demo.rollout import encode_prompts, sample, seeded, token_outputs
+from rlhf_demo.rollout import token_outputs
+from rlhf_demo.sampling import encode_prompts, sample, seeded
 
 TEMPERATURE, MAX_NEW_TOKENS = 0.7, 32
 
@@ -42,7 +43,7 @@ def main() -> None:
         )
         whole_mask = torch.cat([mask, real], dim=1)
         sequence_ids = torch.cat([prompt_ids, ids], dim=1)
-        read = token_outputs(policy, sequence_ids, whole_mask, ids.shape[1], TEMPERATURE).logprobs
+        read = token_outputs(policy, sequence_ids, whole_mask, real, TEMPERATURE).logprobs
         columns, cache, now, seen = [], DynamicCache(config=policy.lm.config), prompt_ids, mask
         for t in range(ids.shape[1]):
             hidden = policy.hidden(now, seen, past_key_values=cache, use_cache=True)

@@ -12,7 +12,7 @@ from rlhf_demo.models import Policy, load_policy, pick_device, pick_dtype
 from rlhf_demo.preferences import load_prompts
 from rlhf_demo.raters import Scorer
 from rlhf_demo.reliability import wilson_interval
-from rlhf_demo.rollout import decode, generate
+from rlhf_demo.sampling import decode, generate
 
 
 @dataclass(frozen=True)

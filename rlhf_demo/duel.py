@@ -15,7 +15,8 @@ from rlhf_demo.contributions import cut_into_pieces, decode_prefix
 from rlhf_demo.evaluate import response_logprobs
 from rlhf_demo.models import Policy, autocast
 from rlhf_demo.raters import Scorer
-from rlhf_demo.rollout import decode, encode_prompts, seeded, stream, token_outputs
+from rlhf_demo.rollout import token_outputs
+from rlhf_demo.sampling import decode, encode_prompts, seeded, stream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +194,7 @@ class _Writer:
                 self.policy,
                 torch.cat([self.prompt_ids, ids], dim=1),
                 torch.cat([self.attention_mask, mask], dim=1),
-                len(self.ids),
+                mask,
                 temperature,
             )
             logprobs = read.logprobs[0].cpu()

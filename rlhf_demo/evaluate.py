@@ -41,7 +41,7 @@ def response_logprobs(
         ids, mask, response_mask = pad_responses(
             policy, prompts[start : start + batch_size], responses[start : start + batch_size]
         )
-        outputs = token_outputs(policy, ids, mask, response_mask.shape[1], temperature)
+        outputs = token_outputs(policy, ids, mask, response_mask, temperature)
         logprobs += [
             row[real].cpu() for row, real in zip(outputs.logprobs, response_mask, strict=True)
         ]

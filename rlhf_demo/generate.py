@@ -6,7 +6,7 @@ from rlhf_demo.config import GenerateConfig
 from rlhf_demo.models import load_policy, pick_device, pick_dtype
 from rlhf_demo.preferences import load_prompts
 from rlhf_demo.raters import Scorer
-from rlhf_demo.rollout import decode, generate
+from rlhf_demo.sampling import decode, generate
 
 
 def generate_rows(config: GenerateConfig, scorer: Scorer | None) -> list[dict[str, Any]]:

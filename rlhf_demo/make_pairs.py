@@ -15,8 +15,8 @@ from rlhf_demo.errors import DataError
 from rlhf_demo.models import Policy, load_policy, pick_device, pick_dtype
 from rlhf_demo.preferences import load_prompts
 from rlhf_demo.raters import Rater, Scorer
-from rlhf_demo.rollout import decode, generate, seeded
 from rlhf_demo.runs import Run
+from rlhf_demo.sampling import decode, generate, seeded
 
 PROMPTS_AT_ONCE = 128
 

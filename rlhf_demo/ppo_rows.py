@@ -14,7 +14,8 @@ from rlhf_demo.errors import TrainingDiverged
 from rlhf_demo.evaluate import distinct_n
 from rlhf_demo.models import Policy
 from rlhf_demo.objectives import explained_variance, kl_k3
-from rlhf_demo.rollout import Rollout, decode, token_outputs
+from rlhf_demo.rollout import Rollout, token_outputs
+from rlhf_demo.sampling import decode
 
 SAMPLES_KEPT = 8
 """How many responses of a step are kept token by token."""
@@ -83,8 +84,10 @@ def sample_rows(
 ) -> list[dict[str, Any]]:
     """Describe the step's first responses token by token; `policy` is the one after the update."""
     kept = slice(0, SAMPLES_KEPT)
-    ids, mask = rollout.sequence_ids[kept], rollout.attention_mask[kept]
-    after = token_outputs(policy, ids, mask, rollout.response_mask.shape[1], temperature)
+    first = rollout.part(kept)
+    after = token_outputs(
+        policy, first.sequence_ids, first.attention_mask, first.response_mask, temperature
+    )
     columns = {
         "logprob": rollout.old_logprobs,
         "ref_logprob": rollout.ref_logprobs,
@@ -93,7 +96,7 @@ def sample_rows(
         "value": rollout.old_values,
         "advantage": tensors.advantages,
         "return": tensors.returns,
-        "ratio": torch.exp(after.logprobs - rollout.old_logprobs[kept]),
+        "ratio": torch.exp(after.logprobs - first.old_logprobs),
     }
     responses = rollout.responses()[kept]
     rows = []

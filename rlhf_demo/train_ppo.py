@@ -35,16 +35,9 @@ from rlhf_demo.objectives import (
 from rlhf_demo.ppo_rows import StepTensors, metrics_row, sample_rows
 from rlhf_demo.preferences import load_prompts
 from rlhf_demo.raters import Scorer
-from rlhf_demo.rollout import (
-    Rollout,
-    collect,
-    decode,
-    encode_prompts,
-    sample,
-    seeded,
-    token_outputs,
-)
+from rlhf_demo.rollout import Rollout, collect, token_outputs
 from rlhf_demo.runs import Run, Status, StopRequested
+from rlhf_demo.sampling import decode, encode_prompts, sample, seeded
 
 log = logging.getLogger(__name__)
 
@@ -242,24 +235,25 @@ class PPOTrainer:
             rows = order[slot * config.minibatch_size : (slot + 1) * config.minibatch_size].to(
                 self.device
             )
-            mask = rollout.response_mask[rows]
+            part = rollout.part(rows)
+            longest = part.response_mask.shape[1]
             with autocast(self.device, self.dtype):
                 now = token_outputs(
                     self.policy,
-                    rollout.sequence_ids[rows],
-                    rollout.attention_mask[rows],
-                    mask.shape[1],
+                    part.sequence_ids,
+                    part.attention_mask,
+                    part.response_mask,
                     config.temperature,
                 )
             loss, stats = ppo_loss(
                 now.logprobs,
                 now.entropy,
                 now.values,
-                old_logprobs=rollout.old_logprobs[rows],
-                old_values=rollout.old_values[rows],
-                advantages=tensors.advantages[rows],
-                returns=tensors.returns[rows],
-                response_mask=mask,
+                old_logprobs=part.old_logprobs,
+                old_values=part.old_values,
+                advantages=tensors.advantages[rows, :longest],
+                returns=tensors.returns[rows, :longest],
+                response_mask=part.response_mask,
                 clip_range=config.clip_range,
                 value_clip_range=config.value_clip_range,
                 value_coef=config.value_coef,

@@ -52,24 +52,20 @@ class WordGuard:
         self._always = torch.tensor(inside, dtype=torch.long, device=device)
         self._known: dict[str, list[int]] = {}  # unfinished word -> tokens that it rules out
 
-    def hide(self, logits: Tensor, sequence_ids: Tensor) -> None:
+    def hide(self, logits: Tensor, texts: list[list[int]]) -> None:
         """Rule tokens out, in place.
 
         Args:
-            logits: [batch, time, vocabulary], what follows each of the last `time` places of
-            sequence_ids: [batch, time or more], pad ids where there is no token.
+            logits: [texts, vocabulary], what follows each of the
+            texts: token ids, pad ids where there is no token.
         """
         logits.index_fill_(-1, self._always, RULED_OUT)
-        time = logits.shape[1]
-        rows, places, tokens = [], [], []
-        for row, ids in enumerate(sequence_ids.tolist()):
-            before = len(ids) - time
-            for place in range(time):
-                found = self._completing(self._unfinished(ids[: before + place + 1]))
-                rows += [row] * len(found)
-                places += [place] * len(found)
-                tokens += found
-        logits[rows, places, tokens] = RULED_OUT
+        rows, tokens = [], []
+        for row, ids in enumerate(texts):
+            found = self._completing(self._unfinished(ids))
+            rows += [row] * len(found)
+            tokens += found
+        logits[rows, tokens] = RULED_OUT
 
     def _unfinished(self, ids: list[int]) -> str:
         """Return the letters since the last character that is none."""

@@ -9,8 +9,9 @@ from rlhf_demo.coarse_words import COARSE_WORDS, has_coarse_word
 from rlhf_demo.config import PPOConfig
 from rlhf_demo.models import load_policy
 from rlhf_demo.objectives import token_logprobs
-from rlhf_demo.rollout import decode, generate, token_outputs
+from rlhf_demo.rollout import token_outputs
 from rlhf_demo.runs import Run, StopRequested
+from rlhf_demo.sampling import decode, generate
 from rlhf_demo.train_ppo import PPOTrainer, train_ppo
 from rlhf_demo.word_guard import WordGuard
 
@@ -29,9 +30,9 @@ def ids(policy, text):
 def ruled_out(policy, text):
     """Return the tokens that the guard keeps from following a text."""
     guard = WordGuard(policy.tokenizer, CPU)
-    logits = torch.zeros(1, 1, len(policy.tokenizer))
-    guard.hide(logits, torch.tensor([ids(policy, text)]))
-    return {policy.tokenizer.decode([number]) for number in logits[0, 0].nonzero().flatten()}
+    logits = torch.zeros(1, len(policy.tokenizer))
+    guard.hide(logits, [ids(policy, text)])
+    return {policy.tokenizer.decode([number]) for number in logits[0].nonzero().flatten()}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,9 @@ def test_what_is_left_is_a_distribution_again_and_its_entropy_is_finite(policy, 
     monkeypatch.setattr(policy, "logits", lambda hidden: torch.zeros(*hidden.shape[:-1], size))
     policy.keep_words_clean()
     sequence = torch.tensor([[*ids(policy, "Oh what a f"), 5]])
-    seen = token_outputs(policy, sequence, torch.ones_like(sequence, dtype=torch.bool), 1, 0.7)
+    seen = token_outputs(
+        policy, sequence, torch.ones_like(sequence, dtype=torch.bool), torch.tensor([[True]]), 0.7
+    )
     # All others are equally likely: each has 1 / n, and the entropy is log n.
     left = size - len(ruled_out_ids(policy, "Oh what a f"))
     assert float(seen.logprobs) == pytest.approx(-math.log(left), abs=1e-5)
@@ -117,21 +120,20 @@ def test_what_is_left_is_a_distribution_again_and_its_entropy_is_finite(policy, 
 
 
 def ruled_out_ids(policy, text):
-    logits = torch.zeros(1, 1, len(policy.tokenizer))
-    policy.guard.hide(logits, torch.tensor([ids(policy, text)]))
-    return logits[0, 0].nonzero().flatten().tolist()
+    logits = torch.zeros(1, len(policy.tokenizer))
+    policy.guard.hide(logits, [ids(policy, text)])
+    return logits[0].nonzero().flatten().tolist()
 
 
 def test_gradient_of_a_token_that_is_ruled_out_is_zero_and_of_the_others_finite(policy):
     policy.keep_words_clean()
-    sequence = torch.tensor([ids(policy, "Oh what a f")])
-    leaf = torch.randn(1, 1, len(policy.tokenizer), requires_grad=True)
+    leaf = torch.randn(1, len(policy.tokenizer), requires_grad=True)
     logits = leaf * 1.0
-    policy.guard.hide(logits, sequence)
-    logprobs, entropy = token_logprobs(logits, torch.tensor([[5]]), 0.7)
+    policy.guard.hide(logits, [ids(policy, "Oh what a f")])
+    logprobs, entropy = token_logprobs(logits, torch.tensor([5]), 0.7)
     (logprobs + entropy).sum().backward()
     assert leaf.grad.isfinite().all()
-    assert leaf.grad[0, 0, ruled_out_ids(policy, "Oh what a f")].abs().max() == 0.0
+    assert leaf.grad[0, ruled_out_ids(policy, "Oh what a f")].abs().max() == 0.0
 
 
 @pytest.fixture

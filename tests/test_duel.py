@@ -11,7 +11,8 @@ from rlhf_demo.duel import DuelOptions, duel
 from rlhf_demo.errors import ConfigError, ShapeError
 from rlhf_demo.models import load_policy, load_reward_model
 from rlhf_demo.raters import length_scores
-from rlhf_demo.rollout import collect, decode, encode_prompts, generate
+from rlhf_demo.rollout import collect
+from rlhf_demo.sampling import decode, encode_prompts, generate
 
 CPU = torch.device("cpu")
 PROMPT = "The film was"

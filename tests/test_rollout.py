@@ -6,21 +6,25 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from rlhf_demo import rollout as rollout_module
 from rlhf_demo.errors import ShapeError
 from rlhf_demo.models import load_policy
 from rlhf_demo.rollout import (
     Rollout,
     collect,
+    pad_responses,
+    read_in_parts,
+    token_outputs,
+)
+from rlhf_demo.sampling import (
     decode,
     draw,
     encode_prompts,
     generate,
     keep_likely,
-    pad_responses,
     sample,
     seeded,
     stream,
-    token_outputs,
 )
 
 CPU = torch.device("cpu")
@@ -167,7 +171,7 @@ def test_token_outputs_match_plain_transformers_row_by_row(policy):
         policy,
         torch.cat([prompt_ids, ids], 1),
         torch.cat([mask, response_mask], 1),
-        ids.shape[1],
+        response_mask,
         0.7,
     )
     for row in range(3):
@@ -187,7 +191,7 @@ def test_before_the_first_update_kl_and_ratio_are_exact(policy):
     assert_close(rollout.old_logprobs, rollout.ref_logprobs, atol=1e-5, rtol=0)
     rows = torch.tensor([2, 0])  # another batch than the rollout's
     again = token_outputs(
-        policy, rollout.sequence_ids[rows], rollout.attention_mask[rows], ids.shape[1], 0.7
+        policy, rollout.sequence_ids[rows], rollout.attention_mask[rows], response_mask[rows], 0.7
     )
     ratio = torch.exp((again.logprobs - rollout.old_logprobs[rows]) * response_mask[rows])
     assert_close(ratio, torch.ones_like(ratio), atol=1e-5, rtol=0)
@@ -213,7 +217,7 @@ def test_eos_keeps_a_gradient(policy):
     eos = policy.tokenizer.eos_token_id
     ids, mask, response_mask = pad_responses(policy, ["The film", "I"], [[7, 8, eos], [eos]])
     assert response_mask.tolist() == [[True, True, True], [True, False, False]]
-    outputs = token_outputs(policy, ids, mask, 3, 1.0)
+    outputs = token_outputs(policy, ids, mask, response_mask, 1.0)
     outputs.logprobs[1, 0].backward()
     assert policy.lm.get_output_embeddings().weight.grad[eos].abs().sum() > 0
 
@@ -248,3 +252,42 @@ def test_rollout_with_tensors_that_do_not_fit_is_refused():
             old_logprobs=time, ref_logprobs=time[:, :2], old_values=time,
             scores=torch.zeros(2), has_eos=torch.zeros(2),
         )  # fmt: skip
+
+
+def test_part_of_a_rollout_leaves_out_columns_of_padding_and_reads_the_same(policy):
+    prompts, responses = ["The film was", "I", "Oh"], [[7, 8, 9, 11], [7], [12, 13]]
+    ids, mask, response_mask = pad_responses(policy, prompts, responses)
+    time = response_mask.shape[1]
+    prompt_ids, prompt_mask = ids[:, :-time], mask[:, :-time]
+    whole = collect(
+        policy, prompt_ids, prompt_mask, ids[:, -time:], response_mask, torch.arange(3.0), 0.7
+    )
+    rows = torch.tensor([2, 1])
+    part = whole.part(rows)
+    longest_prompt = int(prompt_mask[rows].sum(-1).max())
+    assert part.response_mask.tolist() == [[True, True], [True, False]]
+    assert part.sequence_ids.shape == part.attention_mask.shape == (2, longest_prompt + 2)
+    assert part.responses() == [[12, 13], [7]]
+    assert part.scores.tolist() == [2.0, 1.0]
+    again = token_outputs(policy, part.sequence_ids, part.attention_mask, part.response_mask, 0.7)
+    assert_close(again.logprobs, whole.old_logprobs[rows, :2], atol=1e-5, rtol=0)
+
+
+def test_nothing_is_said_of_padding(policy):
+    ids, mask, response_mask = pad_responses(policy, ["The film", "I"], [[7, 8, 9], [7]])
+    now = token_outputs(policy, ids, mask, response_mask, 0.7)
+    for outputs in (now.logprobs, now.entropy, now.values):
+        assert outputs.shape == (2, 3)
+        assert (outputs[1, 1:] == 0).all()
+    assert (now.logprobs[response_mask] < 0).all()
+
+
+def test_reading_in_parts_is_reading(policy, monkeypatch):
+    responses = [[7, 8, 9, 11], [7], [12, 13], [7, 9, 9], [8]]
+    batch = pad_responses(policy, ["The film was", "I", "Oh", "We", "It is a"], responses)
+    monkeypatch.setattr(rollout_module, "READ_AT_ONCE", 2)
+    parts = read_in_parts(policy, *batch, 0.7)
+    whole = token_outputs(policy, *batch, 0.7)
+    assert_close(parts.logprobs, whole.logprobs, atol=1e-5, rtol=0)
+    assert_close(parts.entropy, whole.entropy, atol=1e-5, rtol=0)
+    assert_close(parts.values, whole.values, atol=1e-5, rtol=0)

@@ -21,9 +21,9 @@ from rlhf_demo.files import read_json
 from rlhf_demo.jobs import Jobs
 from rlhf_demo.models import Policy
 from rlhf_demo.preferences import PAIRS_FILE, SHIPPED, load_prompts
-from rlhf_demo.rollout import decode, generate
 from rlhf_demo.rounds import Rounds, Standing
 from rlhf_demo.runs import Status
+from rlhf_demo.sampling import decode, generate
 from rlhf_demo.shelf import Shelf
 from rlhf_demo.ui.choices import Choices, has_model
 from rlhf_demo.ui.class_records import ClassRecords

@@ -29,7 +29,7 @@ from rlhf_demo.files import read_json, write_json
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.models import Policy, load_policy
 from rlhf_demo.raters import Scorer, load_scorer
-from rlhf_demo.rollout import decode, generate
+from rlhf_demo.sampling import decode, generate
 
 ID = re.compile(r"[a-z0-9]{8}")
 FRAME_SECONDS = 1 / 15

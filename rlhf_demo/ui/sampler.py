@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rlhf_demo.ballots import DUEL, PLAIN, NewPair, VoteRefused
 from rlhf_demo.errors import DemoError
 from rlhf_demo.preferences import SHIPPED, load_pairs, load_prompts
-from rlhf_demo.rollout import decode, generate
+from rlhf_demo.sampling import decode, generate
 from rlhf_demo.shelf import Shelf
 from rlhf_demo.ui.choices import Choices
 from rlhf_demo.votes import Store
