@@ -3,10 +3,10 @@
     python -m bench.viewers [--viewers 30] [--seconds 60]
 
 Starts the app and a PPO run with the shipped settings. Each viewer asks for the board's new rows
-and texts whenever the last answer said to, and for the strip every four seconds, as the page does.
+and texts whenever the last answer said to, and for the strip every eight seconds, as the page does.
 The training is timed in turn without and with them, twice, so that a slow moment of the machine
 does not count for one side only. In life the viewers' own side runs on other machines: here it is
-kept light (plain sockets, no parsing of what is not needed), and what it took is printed.
+kept light, and what it took is printed.
 """
 
 import argparse
@@ -31,7 +31,7 @@ WARM_UP_STEPS = 3
 """Left out: the first steps are slower."""
 ROUNDS = 2
 EPISODES = PPOConfig().batch_size
-STRIP_SECONDS = 4
+STRIP_SECONDS = 8
 ASKED = ("board", "strip")
 HEADERS = {"Content-Type": "application/json"}
 
@@ -81,7 +81,8 @@ class Viewer:
             while (next_one := min(due, key=itemgetter(0)))[0] < begin + seconds:
                 time.sleep(max(0.0, next_one[0] - time.monotonic()))
                 due.remove(next_one)
-                due.append((time.monotonic() + next_one[1](), next_one[1]))
+                wait = next_one[1]()
+                due.append((time.monotonic() + wait, next_one[1]))
         except (OSError, http.client.HTTPException, RuntimeError) as error:
             self.failed = error
 
@@ -106,7 +107,10 @@ class Viewer:
         taken.append(time.perf_counter() - begin)
         if answer.status != HTTPStatus.OK:
             raise RuntimeError(f"{function} answered {answer.status}: {text[:300]!r}")
-        return json.loads(text)
+        found = json.loads(text)
+        if "error" in found:
+            raise RuntimeError(f"{function} answered: {found['error']}")
+        return found
 
 
 def measure(page: PageProcess, run: str, viewers: int, seconds: float) -> None:

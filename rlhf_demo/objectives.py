@@ -52,21 +52,21 @@ def token_logprobs(logits: Tensor, token_ids: Tensor, temperature: float) -> tup
     negative KL.
 
     Args:
-        logits: [batch, time, vocabulary], any float type.
-        token_ids: [batch, time].
+        logits: [..., vocabulary], any float type.
+        token_ids: [...].
 
     Returns:
-        logprobs and entropy, both [batch, time], nats, float32 (float64 for float64 logits).
+        logprobs and entropy, both [...], nats, float32 (float64 for float64 logits).
     """
     return _TokenLogprobs.apply(logits, token_ids, temperature)
 
 
 class _TokenLogprobs(torch.autograd.Function):
-    """token_logprobs a few rows at a time, so that no float32 [batch, time, vocabulary] is held.
+    """token_logprobs in float32 a few rows at a time, whatever the logits' type and autocast.
 
-    Plain autograd would keep three of them; on a CPU, moving that memory takes longer than the
-    arithmetic. Only the probabilities are kept, in the logits' own type, and they are all that the
-    derivatives need, with z the logits, p the probabilities, a the token, H the entropy:
+    Plain autograd would keep three float32 tensors of the logits' size; on a CPU, moving that
+    memory takes longer than the arithmetic. Only the probabilities are kept, in the logits' own
+    type. With z the logits, p the probabilities, a the token, H the entropy:
 
         d log p_a / d z = (1[a] - p) / T          d H / d z = -p (log p + H) / T
     """
@@ -75,7 +75,8 @@ class _TokenLogprobs(torch.autograd.Function):
     def forward(ctx, logits, token_ids, temperature):
         rows, ids = logits.flatten(0, -2), token_ids.flatten()
         kind = torch.promote_types(logits.dtype, torch.float32)
-        probabilities = torch.empty_like(rows)
+        wanted = ctx.needs_input_grad[0]
+        probabilities = torch.empty_like(rows) if wanted else rows.new_empty(0)
         logprobs, entropy = rows.new_empty(2, len(rows), dtype=kind)
         for part in _parts(len(rows)):
             scaled = rows[part].to(kind, copy=True).div_(temperature)
@@ -83,27 +84,28 @@ class _TokenLogprobs(torch.autograd.Function):
             # log sum exp(scaled), read off the likeliest token: log p = scaled - log_total.
             log_total = scaled.amax(-1) - p.amax(-1).log()
             logprobs[part] = scaled.gather(-1, ids[part, None]).squeeze(-1) - log_total
-            entropy[part] = log_total - torch.linalg.vecdot(p, scaled)  # -sum p log p
-            if ctx.needs_input_grad[0]:
+            if wanted:
                 probabilities[part] = p
-        ctx.save_for_backward(probabilities, ids, entropy)
+            entropy[part] = log_total - scaled.mul_(p).sum(-1)  # -sum p log p
+        ctx.save_for_backward(probabilities, ids, logprobs, entropy)
         ctx.temperature, ctx.shape = temperature, logits.shape
         ctx.set_materialize_grads(False)
         return logprobs.view_as(token_ids), entropy.view_as(token_ids)
 
     @staticmethod
     def backward(ctx, grad_logprobs, grad_entropy):
-        p, ids, entropy = ctx.saved_tensors  # [rows, vocabulary], [rows], [rows]
+        p, ids, logprobs, entropy = ctx.saved_tensors  # [rows, vocabulary] and three of [rows]
         g = torch.zeros_like(entropy) if grad_logprobs is None else grad_logprobs.flatten()
-        g = (g / ctx.temperature).to(p.dtype)
-        grad = p * -g[:, None]
-        grad[torch.arange(len(ids), device=ids.device), ids] += g
+        g = g / ctx.temperature
+        grad = p * -g[:, None].to(p.dtype)
+        # 1 - p from the log-probability: of a likely token, p in 8 bits would leave little of it.
+        chosen = -torch.expm1(logprobs) * g
+        grad[torch.arange(len(ids), device=ids.device), ids] = chosen.to(p.dtype)
         if grad_entropy is not None:
             g = grad_entropy.flatten()[:, None] / ctx.temperature
             for part in _parts(len(p)):
-                grad[part] -= g[part] * (
-                    torch.xlogy(p[part], p[part]) + p[part] * entropy[part, None]
-                )
+                q = p[part].to(entropy.dtype)
+                grad[part] -= g[part] * (torch.xlogy(q, q) + q * entropy[part, None])
         return grad.view(ctx.shape), None, None
 
 

@@ -1,7 +1,6 @@
 """What a list of runs shows of each: one JSON-ready row a run.
 
-Polled by a whole class every second, so nothing is read or counted twice while its file stays as it
-is.
+Polled by a whole class, so nothing is read or counted twice while its file stays as it is.
 """
 
 from pathlib import Path

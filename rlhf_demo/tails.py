@@ -1,6 +1,6 @@
 """Follow JSONL files that somebody else is writing: each look reads only what is new.
 
-A run's rows are asked for by many browsers every second; reading the whole file each time would
+A run's rows are asked for by many browsers at every step; reading the whole file each time would
 cost more than the training that writes it.
 """
 

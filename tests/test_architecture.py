@@ -67,28 +67,29 @@ ALLOWED = {
     "shipping": {"errors", "files", "locate", "runs"},
     "scoring": {"errors", "models", "preferences"},
     "raters": {"errors", "models"},
-    "rollout": {"errors", "models", "objectives"},
+    "sampling": {"errors", "models"},
+    "rollout": {"errors", "models", "objectives", "sampling"},
     "evaluate": {"models", "rollout"},
     "contributions": {"models"},
-    "duel": {"config", "contributions", "evaluate", "models", "raters", "rollout"},
+    "duel": {"config", "contributions", "evaluate", "models", "raters", "rollout", "sampling"},
     "shelf": {"locate", "models", "raters"},
-    "ppo_rows": {"errors", "evaluate", "models", "objectives", "rollout"},
+    "ppo_rows": {"errors", "evaluate", "models", "objectives", "rollout", "sampling"},
     # The stages.
     "train_base": {
         "config", "corpus", "errors", "files", "models", "new_gpt2", "packing", "runs", "texts",
     },
     "train_rater": {"config", "corpus", "errors", "files", "models", "reliability", "runs"},
-    "make_pairs": {"config", "errors", "models", "preferences", "raters", "rollout", "runs"},
+    "make_pairs": {"config", "errors", "models", "preferences", "raters", "runs", "sampling"},
     "train_reward": {
         "config", "errors", "files", "models", "preferences", "reliability", "runs", "scoring",
     },
     "train_ppo": {
         "config", "errors", "files", "models", "objectives", "ppo_rows", "preferences", "raters",
-        "rollout", "runs",
+        "rollout", "runs", "sampling",
     },
-    "generate": {"config", "models", "preferences", "raters", "rollout"},
+    "generate": {"config", "models", "preferences", "raters", "sampling"},
     "compare": {
-        "config", "evaluate", "models", "preferences", "raters", "reliability", "rollout",
+        "config", "evaluate", "models", "preferences", "raters", "reliability", "sampling",
     },
     "quickstart": {
         "compare", "config", "errors", "files", "make_pairs", "models", "raters", "reliability",

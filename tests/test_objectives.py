@@ -310,3 +310,23 @@ def test_rewards_agree_with_trl():
 
 def test_masked_mean_of_nothing_is_zero():
     assert masked_mean(torch.ones(2, 2), torch.zeros(2, 2, dtype=torch.bool)) == 0
+
+
+def test_token_logprobs_are_exact_under_autocast_too():
+    """Trainings read the logits inside autocast, which would lower some operations' precision."""
+    logits = 3.0 * torch.randn(8, 500, generator=torch.Generator().manual_seed(0)) - 50.0
+    ids = torch.arange(8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logprobs, entropy = token_logprobs(logits, ids, 0.7)
+    expected = torch.distributions.Categorical(logits=logits.double() / 0.7)
+    assert_close(logprobs.double(), expected.log_prob(ids), atol=1e-4, rtol=0)
+    assert_close(entropy.double(), expected.entropy(), atol=1e-4, rtol=0)
+
+
+def test_gradient_of_a_likely_token_survives_bfloat16():
+    """With two tokens and logits (x, 0), d log p_0 / d x = 1 - p_0 = 1 / (1 + e^x)."""
+    logits = torch.tensor([[7.0, 0.0], [5.0, 0.0]], dtype=torch.bfloat16, requires_grad=True)
+    logprobs, _ = token_logprobs(logits, torch.tensor([0, 0]), 1.0)
+    logprobs.sum().backward()
+    expected = torch.tensor([1 / (1 + math.exp(7)), 1 / (1 + math.exp(5))])
+    assert_close(logits.grad[:, 0].float(), expected, atol=0, rtol=0.01)

@@ -40,7 +40,7 @@ class Board:
     def __init__(self, jobs: Jobs) -> None:
         self.jobs = jobs
         self.tails = jobs.tails
-        self._states: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._states: dict[str, tuple[float, tuple[int, str], dict[str, Any]]] = {}
 
     def board_rows(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return what is new about a run.
@@ -74,10 +74,17 @@ class Board:
         }
 
     def _state(self, kind: str, row: Row, rows: list[Row], listed: list[Row]) -> dict[str, Any]:
-        """Return what is the same for everybody who looks at a run; made anew twice a second."""
-        made_at, state = self._states.get(row["id"], (float("-inf"), {}))
-        if time.monotonic() - made_at < STATE_SECONDS:
+        """Return what is the same for everybody who looks at a run.
+
+        It is made anew twice a second, and whenever there is a new row or another status, so that
+        a page never gets a row without its figures and texts.
+        """
+        version = len(rows), row["status"]
+        made_at, made_of, state = self._states.get(row["id"], (float("-inf"), None, {}))
+        if time.monotonic() - made_at < STATE_SECONDS and made_of == version:
             return state
+        if rows:  # the list of runs may be a moment older
+            row = row | {"step": rows[-1]["step"]}
         run = self.jobs.find(row["id"])
         config, report = run.config, run.folder / "report.json"
         options = config["options"]
@@ -103,7 +110,7 @@ class Board:
         }
         if len(self._states) > MOST_STATES:
             self._states.clear()
-        self._states[row["id"]] = time.monotonic(), state
+        self._states[row["id"]] = time.monotonic(), version, state
         return state
 
     def board_samples(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -122,8 +129,8 @@ class Board:
         if not seconds:
             return SOONEST
         written_at = (self.jobs.find(row["id"]).folder / "metrics.jsonl").stat().st_mtime
-        wait = written_at + mean(seconds) - time.time() + random.uniform(*SPREAD)
-        return min(max(wait, SOONEST), LATEST)
+        wait = written_at + mean(seconds) - time.time()
+        return min(max(wait, SOONEST), LATEST) + random.uniform(*SPREAD)
 
     def stop_job(self, request: dict[str, Any]) -> dict[str, Any]:
         """Ask a run to stop; only its owner may."""

@@ -19,18 +19,18 @@ class Strip:
 
     def __init__(self, jobs: Jobs, store: Store) -> None:
         self.jobs, self.store = jobs, store
-        self._known: tuple[float, dict[str, Any]] = float("-inf"), {}
+        self._known: tuple[float, list[dict[str, Any]], dict[str, Any]] = float("-inf"), [], {}
 
     def strip_state(self, request: Any) -> dict[str, Any]:
         """Return the stages with a line each, and a note about this machine where there is one."""
-        made_at, state = self._known
-        if time.monotonic() - made_at > STATE_SECONDS:
-            state = self._look()
-            self._known = time.monotonic(), state
+        rows = self.jobs.overview()
+        made_at, made_of, state = self._known
+        if time.monotonic() - made_at > STATE_SECONDS or made_of != rows:
+            state = self._look(rows)
+            self._known = time.monotonic(), rows, state
         return state
 
-    def _look(self) -> dict[str, Any]:
-        rows = self.jobs.overview()
+    def _look(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         busy = [row for row in rows if row["status"] in BUSY]
         return {
             "stages": [
@@ -66,7 +66,9 @@ def _stage(
     tab: str, title: str, line: str, busy: list[dict[str, Any]], kind: str = ""
 ) -> dict[str, str]:
     running = any(row["kind"] == kind and row["status"] == Status.RUNNING for row in busy)
-    return {"tab": tab, "title": title, "line": line, "state": "now" if running else "idle"}
+    state = "now" if running else "idle"
+    run = (_newest(busy, kind) or {}).get("id", "")
+    return {"tab": tab, "title": title, "line": line, "state": state, "run": run}
 
 
 def _newest(rows: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:

@@ -125,7 +125,7 @@
         rlhf.problem(problem, answer.error);
         if (rlhf.wanted) delete rlhf.wanted[kind];
         if (rlhf.address().run === wanted) rlhf.setAddress({ run: null });
-        return;
+        return 3;
       }
       if (answer.run.id !== run || answer.created !== created) {
         run = answer.run.id;

@@ -108,8 +108,8 @@
   // -- asking the server --------------------------------------------------------------------------
 
   // Calls `ask` again and again: after as many seconds as it returns, or after `milliseconds`. Never
-  // twice at once, and not while the page or the element is hidden. `now()` asks at once, after
-  // something was clicked.
+  // twice at once, and not while the page or the element is hidden. `now()`, after something was
+  // clicked, asks at once, or again as soon as the answer under way is there.
   rlhf.poll = (element, milliseconds, ask) => {
     let busy = false, again = false, timer;
     const tick = async (force) => {
@@ -129,10 +129,10 @@
           document.documentElement.classList.add("rl-offline");
         }
         busy = false;
-        if (again) wait = 0;
-        again = false;
       }
-      timer = setTimeout(tick, wait);
+      const repeat = again;
+      again = false;
+      timer = setTimeout(tick, repeat ? 0 : wait, repeat);
     };
     document.addEventListener("visibilitychange", () => tick(false));
     window.addEventListener("rlhf:tab", () => setTimeout(() => tick(false), 60));

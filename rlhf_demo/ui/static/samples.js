@@ -25,8 +25,9 @@
     const load = async (step, texts) => {
       if (step === undefined || step === shown) return;
       shown = step;
+      const of = run;
       const answer = texts && texts.step === step ? texts : await server.board_samples({ run, step });
-      if (answer.error || answer.step !== shown) return;
+      if (answer.error || answer.step !== shown || run !== of) return;
       rows = answer.rows;
       draw();
     };

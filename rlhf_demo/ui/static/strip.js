@@ -32,6 +32,7 @@
         rlhf.say(button.querySelector("b"), stage.title);
         rlhf.say(button.querySelector("small"), stage.line);
         button.dataset.state = stage.state;
+        button.dataset.run = stage.run;
       }
       mark();
     };
@@ -40,7 +41,7 @@
       current = event.detail;
       mark();
     });
-    const poller = rlhf.poll(element, 4000, async () => {
+    const poller = rlhf.poll(element, 8000, async () => {
       const answer = await server.strip_state(0);
       draw(answer.stages);
       rlhf.overview = answer;
@@ -48,6 +49,16 @@
       rlhf.say(note, answer.note || "");
     });
     window.addEventListener("rlhf:run", () => poller.now());
+    // Between two looks the strip counts along with the board in sight, which hears of each step.
+    const statuses = new Map();
+    window.addEventListener("rlhf:board", ({ detail: { kind, run } }) => {
+      const button = buttons.get(kind === "reward" ? "reward model" : "ppo");
+      const changed = statuses.has(run.id) && statuses.get(run.id) !== run.status;
+      statuses.set(run.id, run.status);
+      if (changed) poller.now();
+      else if (button && button.dataset.run === run.id && run.status === "running")
+        rlhf.say(button.querySelector("small"), `running, step ${run.step || 0} of ${run.total_steps || "?"}`);
+    });
 
     // The address says which page, run or comparison to open.
     const wanted = rlhf.address();
