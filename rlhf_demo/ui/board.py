@@ -15,7 +15,7 @@ from rlhf_demo.jobs import Jobs
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.stories import ppo_story, reward_story
 from rlhf_demo.ui import charts
-from rlhf_demo.ui.choices import EXAMPLE_MODELS, has_model
+from rlhf_demo.ui.choices import EXAMPLE_MODELS, has_model, newest_model
 from rlhf_demo.ui.commands import repeat_command
 from rlhf_demo.ui.vote_data import people_agree, vote_facts
 
@@ -101,7 +101,7 @@ class Board:
             "figures": figures,
             "story": {"what": story.what, "try": story.try_, "level": story.level},
             "sample_steps": self._sample_steps(run),
-            "model_step": max(run.saved_steps(), default=0),
+            "model_step": newest_model(run)[0],
             "has_model": has_model(run) or row["id"] in EXAMPLE_MODELS,
             "log": self.jobs.log_tail(row["id"]) if row["status"] == Status.FAILED else "",
             "runs": [
@@ -178,13 +178,14 @@ def _lines(kind: str, options: dict[str, Any], rows: list[dict[str, Any]]) -> di
         }
     lines, budget = [], options["kl_budget"]
     if options["kl_target"]:
-        lines.append({"y": options["kl_target"], "label": f"target {options['kl_target']:g}"})
+        target = f"target {options['kl_target']:g}"
+        lines.append({"y": options["kl_target"], "label": target, "left": True})
     highest = max([row["objective/kl"] for row in rows], default=0.0)
     if (
         max(highest, options["kl_target"]) >= budget * NEAR_BUDGET
         or budget <= 4 * options["kl_target"]
     ):
-        lines.append({"y": budget, "label": f"stops at {budget:g}", "dash": "dot"})
+        lines.append({"y": budget, "label": f"stops at {budget:g}", "dash": "dot", "left": True})
     return {
         "objective/score": [{"y": 0.0, "label": "base", "dash": "dot"}],
         "objective/kl": lines,
@@ -196,7 +197,8 @@ def _people_line(options: dict[str, Any]) -> list[dict[str, Any]]:
     agree = people_agree(vote_facts(options["data"]))
     if agree is None:
         return []
-    return [{"y": agree, "label": f"people agree with each other: {agree:.0%}", "color": "base"}]
+    label = f"people agree with each other: {agree:.0%}"
+    return [{"y": agree, "label": label, "color": "base", "left": True}]
 
 
 def _ppo_figures(

@@ -19,7 +19,7 @@ from rlhf_demo.files import replacing
 from rlhf_demo.jobs import Jobs
 from rlhf_demo.locate import CHECKPOINTS, hub_megabytes, is_model, shipped_models
 from rlhf_demo.preferences import SHIPPED
-from rlhf_demo.runs import Run
+from rlhf_demo.runs import Run, Status
 from rlhf_demo.ui.settings import Settings
 from rlhf_demo.ui.vote_data import VoteData
 
@@ -52,6 +52,19 @@ Choice = tuple[str, str]
 def has_model(run: Run) -> bool:
     """Say whether a run has saved a model yet."""
     return is_model(run.model_folder)
+
+
+def newest_model(run: Run) -> tuple[int, Path | None]:
+    """Return the step of the newest model that a PPO run has saved, and its folder.
+
+    A run that finished or was stopped has the model that it ended with, any other those of its
+    saved steps. A shipped example has neither: step 0, no folder.
+    """
+    if run.status["status"] in (Status.FINISHED, Status.STOPPED) and has_model(run):
+        rows = run.read("metrics")
+        return (rows[-1]["step"] if rows else 0), run.model_folder
+    step = max(run.saved_steps(), default=0)
+    return step, run.step_folder(step) if step else None
 
 
 class Choices:

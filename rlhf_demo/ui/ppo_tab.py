@@ -9,7 +9,7 @@ from rlhf_demo.duel import DuelOptions, duel
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.ui import charts, forms
 from rlhf_demo.ui.board import Board
-from rlhf_demo.ui.choices import EXAMPLE_MODELS
+from rlhf_demo.ui.choices import EXAMPLE_MODELS, newest_model
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
 
@@ -107,12 +107,8 @@ class PPOTab:
         Made once for each saved step, whoever looks; None where the run has saved none yet.
         """
         run = self.shared.jobs.find(str(request["run"]))
-        step = max(run.saved_steps(), default=None)
-        name = (
-            self.shared.choices.path(run.step_folder(step))
-            if step
-            else EXAMPLE_MODELS.get(run.folder.name)
-        )
+        step, folder = newest_model(run)
+        name = self.shared.choices.path(folder) if folder else EXAMPLE_MODELS.get(run.folder.name)
         if name is None:
             return {"state": None}
         key = (run.folder.name, run.config["created_at"], step)

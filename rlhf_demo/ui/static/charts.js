@@ -23,7 +23,7 @@
         line: { color: rlhf.colour(one.color || spec.series[0].color), width: 1.4, dash: one.dash || "dash" }, opacity: 0.75,
       })),
       annotations: (spec.lines || []).map((one) => ({
-        text: one.label, xref: "paper", x: 1, xanchor: "right", y: one.y, yanchor: "bottom", showarrow: false,
+        text: one.label, xref: "paper", x: one.left ? 0.01 : 1, xanchor: one.left ? "left" : "right", y: one.y, yanchor: "bottom", showarrow: false,
         font: { color: soft, size: 12 },
       })),
     };

@@ -255,14 +255,19 @@
       const told = view.history.filter((one) => !one.too_few), x = told.map((one) => one.votes);
       const ceiling = view.quality.human_ceiling;
       const lines = [{ y: 0.5, label: "a coin", dash: "dot", color: "soft" }];
-      if (ceiling.count >= 10) lines.push({ y: ceiling.share, label: `people agree: ${rlhf.percent(ceiling.share)}`, color: "base" });
+      if (ceiling.count >= 10) lines.push({ y: ceiling.share, label: `people agree: ${rlhf.percent(ceiling.share)}`, color: "base", left: true });
       const reach = { type: "data", symmetric: false, array: told.map((one) => one.high - one.accuracy), arrayminus: told.map((one) => one.accuracy - one.low) };
       curve.chart.replace([{ x, y: told.map((one) => one.accuracy), reach }], { lines, xRange: [0, 1.1 * Math.max(100, ...x)] });
       wins.card.hidden = !view.blind;
       if (!view.blind) return;
       subtitle(wins, `over votes, with its interval${ofThem(view.blind.simulated)}`);
-      const series = view.blind.series, n = series.map((row) => row[0]);
-      wins.chart.replace([1, 3, 2].map((column) => ({ x: n, y: series.map((row) => row[column]) })));
+      const { series, revealed, contender } = view.blind, n = series.map((row) => row[0]);
+      // Once the names are out, the curve tells of PPO, as the figure above it does.
+      const ofB = revealed && contender === "b";
+      rlhf.say(wins.card.querySelector("h3").firstChild, revealed ? "Blind vote: PPO preferred to base" : "Blind vote: A preferred to B");
+      wins.chart.spec.series[0].name = revealed ? "PPO preferred" : "A preferred";
+      const columns = ofB ? [1, 2, 3] : [1, 3, 2]; // rate, upper end, lower end
+      wins.chart.replace(columns.map((column) => ({ x: n, y: series.map((row) => (ofB ? 1 - row[column] : row[column])) })));
     };
 
     // One main button at a time: what comes next in the lesson.
