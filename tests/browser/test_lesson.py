@@ -10,7 +10,7 @@ from rlhf_demo.locate import CHECKPOINTS
 
 pytestmark = pytest.mark.browser
 
-STEPS = 24
+STEPS = 60
 """Of PPO: enough that it still runs when the app is back."""
 
 
