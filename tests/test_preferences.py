@@ -3,9 +3,13 @@
 import csv
 import gzip
 import json
+import os
+import subprocess
+import sys
 import time
 
 import pytest
+from fake_hub import fake_hub
 
 from rlhf_demo import preferences
 from rlhf_demo.errors import DataError
@@ -269,6 +273,31 @@ def test_unreachable_hub_is_one_sentence_within_three_seconds(monkeypatch):
     ):
         load_pairs("nobody/nothing")
     assert time.perf_counter() - started < 3
+
+
+def test_data_set_is_fetched_from_the_hub_and_then_had_without_it(tmp_path):
+    """In processes of their own: the Hub's clients read its address when they are imported."""
+    rows = [{"prompt": "It was", "chosen": f" good {n}.", "rejected": " bad."} for n in range(3)]
+    files = {
+        f"{split}.jsonl": "".join(json.dumps(row) + "\n" for row in part).encode()
+        for split, part in (("train", rows[:2]), ("test", rows[2:]))
+    }
+    says = "import sys; from rlhf_demo.preferences import load_pairs\n"
+    says += "print(load_pairs('some-one/pairs', sys.argv[1]).chosen)"
+
+    def chosen(split, hub):
+        result = subprocess.run(
+            [sys.executable, "-c", says, split],
+            env=os.environ | {"HF_ENDPOINT": hub, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr[-2000:]
+        return result.stdout.strip()
+
+    with fake_hub("some-one/pairs", files) as hub:
+        assert chosen("train", hub) == "[' good 0.', ' good 1.']"
+        assert chosen("test", hub) == "[' good 2.']"
+    assert chosen("test", "http://127.0.0.1:1") == "[' good 2.']"
 
 
 # -- split by prompt -------------------------------------------------------------------------------
