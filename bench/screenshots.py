@@ -16,8 +16,6 @@ from playwright.sync_api import Browser, sync_playwright
 from bench.serving import REPOSITORY, PageProcess, wait_until
 
 DOCS = REPOSITORY / "docs"
-COLOURS = 200
-"""Of each picture: a fifth of the bytes, and nobody sees it."""
 WIDE, PHONE = {"width": 1280, "height": 1180}, {"width": 390, "height": 844}
 
 
@@ -71,7 +69,7 @@ def take(
     )
     image = Image.open(io.BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
     path = DOCS / f"{name}.png"
-    image.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    image.save(path, optimize=True)
     print(f"{path.relative_to(REPOSITORY)}  {path.stat().st_size / 1000:.0f} kB")
     page.close()
 

@@ -229,7 +229,9 @@ def progress(rows: Sequence[Row], options: Options, status: str) -> Story:
         words = f"score {number(last['objective/score'])}, KL {number(last['objective/kl'])} nats"
         words += ", too few steps to tell a trend from noise"
     else:
-        words = f"the score {score.words('reward units')} while KL came to "
+        words = (
+            f"averaged over a few steps, the score {score.words('reward units')} while KL came to "
+        )
         words += beside_target(kl.now, options["kl_target"])
     where = f"step {last['step']} of {total}: {words}."
     if status == "finished":

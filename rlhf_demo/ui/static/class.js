@@ -123,6 +123,8 @@
     const wins = rlhf.chartCard({ title: "Blind vote: A preferred to B", subtitle: "over votes, with its interval", height: 190, yRange: [0, 1.05], yFormat: ".0%", hoverFormat: ".0%", xTitle: "votes", series: [{ name: "A preferred", color: "ink" }, ...interval("ink")], lines: [{ y: 0.5, label: "no difference", dash: "dot", color: "soft" }] });
     const outcome = h("div", { hidden: true });
     const careless = h("div", { class: "rl-careless" });
+    // Folded: the screen is on the wall, and these lines name people.
+    const toCheck = h("summary", {}), checks = h("details", { class: "rl-fold", hidden: true }, toCheck, careless);
 
     const pause = button("Pause", () => ask(view.state === "open" ? "pause" : "reopen"));
     const alone = button("Show the class alone", () => showAlone(!document.documentElement.classList.contains("rl-class-alone")));
@@ -156,15 +158,16 @@
     const simulated = h("p", { class: "rl-soft" });
     const stopThem = button("Stop them", () => ask("stop_simulation"), "", () => drawSimulation());
 
+    const top = h("div", { class: "rl-class-top" },
+      h("div", { class: "rl-class-join" }, h("p", { class: "rl-soft" }, "Join at"), address, h("p", { class: "rl-soft" }, "with the code"), code),
+      picture,
+      h("div", { class: "rl-class-room" }, h("div", {}, state), question, people));
     const page = h("div", {},
-      h("div", { class: "rl-class-top" },
-        h("div", { class: "rl-class-join" }, h("p", { class: "rl-soft" }, "Join at"), address, h("p", { class: "rl-soft" }, "with the code"), code),
-        picture,
-        h("div", { class: "rl-class-room" }, h("div", {}, state), question, people)),
+      top,
       nearby, problem, told,
-      h("div", { class: "rl-head rl-class-figures" }, votes.box, agree.box, right.box, last.box),
-      story, actions, outcome, wins.card,
-      h("div", { class: "rl-grid-2" }, coming.card, curve.card), careless,
+      outcome, h("div", { class: "rl-head rl-class-figures" }, votes.box, agree.box, right.box, last.box),
+      story, actions, wins.card,
+      h("div", { class: "rl-grid-2" }, coming.card, curve.card), checks,
       h("div", { class: "rl-class-tools" }, pause, alone, another, remove),
       h("details", { class: "rl-fold" }, h("summary", {}, "The class\u2019s votes as files"),
         h("p", { class: "rl-soft" }, "With raters\u2019 numbers in place of nicknames. Preferences are in TRL\u2019s format; every answer means ties and skips too."),
@@ -220,9 +223,11 @@
       rlhf.say(state, `round ${view.round}, ${view.state === "open" ? kind : "paused"}`);
       state.dataset.state = view.state === "open" ? "running" : "failed";
       rlhf.say(question, view.question);
-      const shown = view.raters.slice(-40);
+      const real = view.raters.filter((one) => !one.simulated), ofSimulated = view.raters.length - real.length;
+      // Once PPO has begun, everybody is in: the wall belongs to what happens.
+      top.classList.toggle("rl-compact", view.kind === "blind" || Boolean(view.ppo));
       rlhf.fill(people, view.raters.length
-        ? [h("span", {}, `${view.raters.length} joined${ofThem(view.raters.filter((one) => one.simulated).length)}`), shown.map((one) => h("span", { class: "rl-chip", title: one.simulated ? "a simulated student" : "" }, one.nickname, one.simulated && !one.nickname.startsWith("Simulated") ? " (simulated)" : "", h("b", {}, ` ${one.votes}`)))]
+        ? [h("span", {}, `${view.raters.length} joined${ofThem(ofSimulated)}`), real.slice(-40).map((one) => h("span", { class: "rl-chip" }, one.nickname, h("b", {}, ` ${one.votes}`)))]
         : "Nobody has joined yet.");
     };
 
@@ -239,7 +244,7 @@
       if (!now) right.set("\u2013", view.training ? "the first reward model is training" : `reward model: after ten preferences, ${view.preferences} so far`);
       else if (now.too_few) right.set("too few to tell", `reward model on ${now.votes} votes${ofThem(now.simulated)}; told from ${about.few} on`);
       else right.set(rlhf.percent(now.accuracy), `of the last-rated fifth right ${rlhf.interval(now.low, now.high)}, ${now.votes} votes${ofThem(now.simulated)}`);
-      if (view.blind && view.blind.revealed) last.set(`${view.blind.contender === "a" ? "A" : "B"}`, "was trained by PPO");
+      if (view.blind && view.blind.revealed) last.set(rlhf.percent(view.blind.contender === "a" ? view.blind.rate : 1 - view.blind.rate), "prefer PPO\u2019s text to the base\u2019s");
       else if (view.blind && view.blind.votes) last.set(rlhf.percent(view.blind.rate), `prefer A to B ${rlhf.interval(view.blind.low, view.blind.high)}, ${view.blind.votes} blind votes${ofThem(view.blind.simulated)}`);
       else if (view.ppo) last.set(view.ppo.step ? rlhf.signed(view.ppo.figures["objective/score"]) : "\u2013", `PPO\u2019s score, step ${view.ppo.step || 0} of ${view.ppo.total_steps}`);
       else last.set("\u2013", "PPO has not started");
@@ -306,8 +311,12 @@
       return "The names are out. The blind votes are data for the next round, in which PPO\u2019s texts are compared too.";
     };
 
-    const drawCareless = () => rlhf.fill(careless, view.careless.map((row) => h("p", { class: "rl-careless-row" },
+    const drawCareless = () => {
+      checks.hidden = !view.careless.length;
+      rlhf.say(toCheck, `${view.careless.length} to look at, for you rather than the class`);
+      rlhf.fill(careless, view.careless.map((row) => h("p", { class: "rl-careless-row" },
       h("b", {}, row.nickname), " ", row.careless.join("; ") || "answers as others do", row.left_out ? "; left out. " : ". ",
       button(row.left_out ? "Take in again" : "Leave these votes out", () => ask("leave_out", { rater: row.rater, left_out: !row.left_out }), "rl-quiet"))));
+    };
   };
 })();

@@ -23,7 +23,7 @@
         h("b", {}, h("span", {}, stage.n), stage.title), h("p", {}, stage.text), h("div", { class: "rl-bar" }, bar), line);
       return { card, line, bar };
     });
-    const back = h("div", { class: "rl-back" }, h("span", {}, "\u21BA what people prefer of the two is the next round\u2019s data"));
+    const back = h("div", { class: "rl-back" }, h("span", {}, "\u21BA back to 1: what people prefer of the two is the next round\u2019s data"));
     const next = h("div", { class: "rl-next", hidden: true });
     const example = h("div", {});
     rlhf.fill(root,

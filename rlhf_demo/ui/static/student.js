@@ -10,7 +10,7 @@
     return found && (!code() || found.code === code()) ? found : null;
   };
 
-  const STORED = "Kept about you: your nickname, your answers, and when they came. No account, no address. The instructor sees the nickname and how many answers you gave, and can delete all of it.";
+  const STORED = "Kept about you: your nickname, your answers, and when they came. No account, no address. The instructor sees the nickname, how many answers you gave and whether they look careless, and can delete all of it.";
 
   rlhf.student = ({ element, server }) => {
     if (rlhf.address().class === undefined) return;
@@ -58,7 +58,8 @@
     const again = h("button", { class: "rl-button", type: "button", hidden: true, onclick: () => (localStorage.removeItem(KEPT), join(root, server)) }, "Join again");
     const page = h("div", {},
       h("header", { class: "rl-student-head" }, h("div", {}, count, who), h("div", { class: "rl-bar" }, fill)),
-      problem, again, notice, ppo.box, result, place,
+      // Nothing comes between an open pair and the thumb: what PPO does stands below.
+      problem, again, notice, result, place, ppo.box,
       h("p", { class: "rl-soft rl-student-foot" }, STORED));
     rlhf.fill(root, page);
 
@@ -145,9 +146,8 @@
     const people = result.simulated === result.votes ? "simulated students" : "people";
     const words = !result.votes ? "Nobody has voted." : low > 0.5 ? `${who} prefers what PPO writes.` : high < 0.5 ? `${who} prefers the base: PPO has learned something else than what ${people} like.` : `The interval holds 50%: these votes${result.simulated ? `, ${simulated},` : ""} cannot tell the two apart.`;
     return h("section", { class: "rl-card rl-blind-result" },
-      h("h2", { class: "rl-h2" }, `It was ${forPPO ? "A" : "B"} that had been trained by PPO`),
-      h("div", { class: "rl-figure" }, h("b", { style: { color: "var(--rl-ppo)" } }, rlhf.percent(rate)), h("span", {}, `of ${result.votes} votes${result.simulated ? ` (${result.simulated} simulated)` : ""} for PPO\u2019s text ${result.votes ? rlhf.interval(low, high) : ""}; 50% is no difference`)),
+      h("div", { class: "rl-figure" }, h("b", { style: { color: "var(--rl-ppo)" } }, rlhf.percent(rate)), h("span", {}, `of ${result.votes} votes${result.simulated ? ` (${result.simulated} simulated)` : ""} prefer PPO\u2019s text ${result.votes ? rlhf.interval(low, high) : ""}; 50% is no difference`)),
       h("p", {}, words),
-      h("p", { class: "rl-soft" }, `PPO ${ppo}, base ${base}, tie or both bad ${even} (half for each).`));
+      h("p", { class: "rl-soft" }, `It was ${forPPO ? "A" : "B"} that had been trained by PPO. PPO ${ppo}, base ${base}, tie or both bad ${even} (half for each).`));
   };
 })();
