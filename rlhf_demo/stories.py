@@ -229,10 +229,8 @@ def progress(rows: Sequence[Row], options: Options, status: str) -> Story:
         words = f"score {number(last['objective/score'])}, KL {number(last['objective/kl'])} nats"
         words += ", too few steps to tell a trend from noise"
     else:
-        words = (
-            f"averaged over a few steps, the score {score.words('reward units')} while KL came to "
-        )
-        words += beside_target(kl.now, options["kl_target"])
+        words = f"averaged over a few steps, the score {score.words('reward units')}"
+        words += " while KL came to " + beside_target(kl.now, options["kl_target"])
     where = f"step {last['step']} of {total}: {words}."
     if status == "finished":
         try_ = "Compare it with its reference on prompts that it was not trained on."
