@@ -63,18 +63,20 @@ PPO: dict[str, Any] = {
     ],
 }  # fmt: skip
 
-FAINT = {key: {"faint": True} for key in ("reward/loss", "reward/accuracy")}
-"""A training step sees eight pairs: its figures jump, so they stay in the background."""
+FAINT = {key: {"faint": True, "smooth": 10} for key in ("reward/loss", "reward/accuracy")}
+"""A training step sees eight pairs, the last one fewer: its figures jump, so they stay in the
+background, and are drawn as means.
+"""
 
 REWARD: dict[str, Any] = {
     "kind": "reward",
     "charts": [
         _spec(
-            "Loss", "nats per pair; a coin has 0.69",
+            "Loss", "nats per pair; a coin has 0.69; grey: training, mean of 10 steps",
             ("heldout/loss", "score"), ("reward/loss", "soft"), drawn=FAINT,
         ),
         _spec(
-            "Accuracy", "share of pairs in the rater's order",
+            "Accuracy", "share of pairs in the rater's order; grey: training, mean of 10 steps",
             ("heldout/accuracy", "score"), ("reward/accuracy", "soft"), yFormat=".0%", drawn=FAINT,
         ),
         _spec(

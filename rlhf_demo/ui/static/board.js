@@ -46,9 +46,9 @@
     const figures = kind === "ppo" ? [figure("score"), figure("kl"), figure(null)] : [figure("score"), figure("base"), figure(null)];
     const bar = h("i");
     const progress = h("div", { class: "rl-bar", role: "progressbar", "aria-label": "Progress", "aria-valuemin": 0, "aria-valuemax": 100 }, bar);
-    const stop = h("button", { class: "rl-button", type: "button" }, "Stop");
-    const resume = h("button", { class: "rl-button", type: "button" }, "Resume");
-    const next = h("button", { class: "rl-button rl-main", type: "button" }, kind === "ppo" ? "Compare now" : "Use it in PPO");
+    const stop = h("button", { class: "rl-button", type: "button", hidden: true }, "Stop");
+    const resume = h("button", { class: "rl-button", type: "button", hidden: true }, "Resume");
+    const next = h("button", { class: "rl-button rl-main", type: "button", hidden: true }, kind === "ppo" ? "Compare now" : "Use it in PPO");
     const problem = h("p", { hidden: true });
     const story = h("p", { class: "rl-story", "aria-live": "polite" });
     const cards = charts.map((spec) => rlhf.chartCard({ ...spec, height: 200, head: true }));
