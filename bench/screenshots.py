@@ -39,9 +39,7 @@ def main() -> None:
         take(browser, "board-dark", **board, theme="dark")
         take(browser, "board-phone", **board, viewport=PHONE, first_in_sight=".rl-board")
         take(browser, "start", app.url, ".rl-examples article")
-        take(
-            browser, "reward", f"{app.url}/?tab=reward model&run=reward-shipped", ".rl-scored span"
-        )
+        take(browser, "reward", f"{app.url}/?tab=reward model&run=reward-shipped", ".barlayer path")
         take(browser, "compare", f"{app.url}/?tab=compare", ".rl-written .rl-tokens")
         take(browser, "runs", f"{app.url}/?tab=runs&run={run}", ".rl-run-details h2")
         browser.close()

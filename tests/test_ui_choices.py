@@ -93,12 +93,12 @@ def test_request_of_the_wrong_shape_is_answered_in_words(error):
 
 def test_newest_model_is_of_a_saved_step_while_training_and_the_last_one_at_the_end(jobs):
     run = jobs.find(start(jobs))
-    assert newest_model(run) == (0, None)
+    assert newest_model(run, run.read("metrics")) == (0, None)
     with run.recording():
         run.append("metrics", [{"step": step} for step in range(1, 16)])
         for step in (5, 10):
             run.step_folder(step).mkdir(parents=True)
         run.model_folder.mkdir()
         (run.model_folder / "config.json").write_text("{}")  # of an earlier part of a resumed run
-        assert newest_model(run) == (10, run.step_folder(10))
-    assert newest_model(run) == (15, run.model_folder)
+        assert newest_model(run, run.read("metrics")) == (10, run.step_folder(10))
+    assert newest_model(run, run.read("metrics")) == (15, run.model_folder)

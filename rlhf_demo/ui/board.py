@@ -101,7 +101,7 @@ class Board:
             "figures": figures,
             "story": {"what": story.what, "try": story.try_, "level": story.level},
             "sample_steps": self._sample_steps(run),
-            "model_step": newest_model(run)[0],
+            "model_step": newest_model(run, rows)[0],
             "has_model": has_model(run) or row["id"] in EXAMPLE_MODELS,
             "log": self.jobs.log_tail(row["id"]) if row["status"] == Status.FAILED else "",
             "runs": [

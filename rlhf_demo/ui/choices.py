@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -54,14 +55,16 @@ def has_model(run: Run) -> bool:
     return is_model(run.model_folder)
 
 
-def newest_model(run: Run) -> tuple[int, Path | None]:
+def newest_model(run: Run, rows: list[dict[str, Any]]) -> tuple[int, Path | None]:
     """Return the step of the newest model that a PPO run has saved, and its folder.
 
     A run that finished or was stopped has the model that it ended with, any other those of its
     saved steps. A shipped example has neither: step 0, no folder.
+
+    Args:
+        rows: the run's metrics so far.
     """
     if run.status["status"] in (Status.FINISHED, Status.STOPPED) and has_model(run):
-        rows = run.read("metrics")
         return (rows[-1]["step"] if rows else 0), run.model_folder
     step = max(run.saved_steps(), default=0)
     return step, run.step_folder(step) if step else None

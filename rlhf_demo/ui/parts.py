@@ -38,7 +38,7 @@ def part(
         html_template=f'<div class="rl-root rl-{css_class or name}"></div>',
         js_on_load=f"rlhf.{name}({{element, props, server, watch, trigger}})",
         apply_default_css=False,
-        server_functions=[encoded(answering(function)) for function in functions],
+        server_functions=[answering(encoded(function)) for function in functions],
         **how,
     )
 

@@ -107,7 +107,8 @@ class PPOTab:
         Made once for each saved step, whoever looks; None where the run has saved none yet.
         """
         run = self.shared.jobs.find(str(request["run"]))
-        step, folder = newest_model(run)
+        rows = self.shared.jobs.tails.rows(run.folder / "metrics.jsonl")
+        step, folder = newest_model(run, rows)
         name = self.shared.choices.path(folder) if folder else EXAMPLE_MODELS.get(run.folder.name)
         if name is None:
             return {"state": None}

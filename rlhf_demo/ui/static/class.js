@@ -244,7 +244,7 @@
       if (!now) right.set("\u2013", view.training ? "the first reward model is training" : `reward model: after ten preferences, ${view.preferences} so far`);
       else if (now.too_few) right.set("too few to tell", `reward model on ${now.votes} votes${ofThem(now.simulated)}; told from ${about.few} on`);
       else right.set(rlhf.percent(now.accuracy), `of the last-rated fifth right ${rlhf.interval(now.low, now.high)}, ${now.votes} votes${ofThem(now.simulated)}`);
-      if (view.blind && view.blind.revealed) last.set(rlhf.percent(view.blind.contender === "a" ? view.blind.rate : 1 - view.blind.rate), "prefer PPO\u2019s text to the base\u2019s");
+      if (view.blind && view.blind.revealed) last.set(rlhf.percent(rlhf.ofPPO(view.blind.contender, view.blind.rate)[0]), "prefer PPO\u2019s text to the base\u2019s");
       else if (view.blind && view.blind.votes) last.set(rlhf.percent(view.blind.rate), `prefer A to B ${rlhf.interval(view.blind.low, view.blind.high)}, ${view.blind.votes} blind votes${ofThem(view.blind.simulated)}`);
       else if (view.ppo) last.set(view.ppo.step ? rlhf.signed(view.ppo.figures["objective/score"]) : "\u2013", `PPO\u2019s score, step ${view.ppo.step || 0} of ${view.ppo.total_steps}`);
       else last.set("\u2013", "PPO has not started");
@@ -268,11 +268,10 @@
       subtitle(wins, `over votes, with its interval${ofThem(view.blind.simulated)}`);
       const { series, revealed, contender } = view.blind, n = series.map((row) => row[0]);
       // Once the names are out, the curve tells of PPO, as the figure above it does.
-      const ofB = revealed && contender === "b";
+      const rates = series.map(([, ...figures]) => (revealed ? rlhf.ofPPO(contender, ...figures) : figures)); // rate, low, high
       rlhf.say(wins.card.querySelector("h3").firstChild, revealed ? "Blind vote: PPO preferred to base" : "Blind vote: A preferred to B");
       wins.chart.spec.series[0].name = revealed ? "PPO preferred" : "A preferred";
-      const columns = ofB ? [1, 2, 3] : [1, 3, 2]; // rate, upper end, lower end
-      wins.chart.replace(columns.map((column) => ({ x: n, y: series.map((row) => (ofB ? 1 - row[column] : row[column])) })));
+      wins.chart.replace([0, 2, 1].map((column) => ({ x: n, y: rates.map((row) => row[column]) })));
     };
 
     // One main button at a time: what comes next in the lesson.
@@ -315,8 +314,8 @@
       checks.hidden = !view.careless.length;
       rlhf.say(toCheck, `${view.careless.length} to look at, for you rather than the class`);
       rlhf.fill(careless, view.careless.map((row) => h("p", { class: "rl-careless-row" },
-      h("b", {}, row.nickname), " ", row.careless.join("; ") || "answers as others do", row.left_out ? "; left out. " : ". ",
-      button(row.left_out ? "Take in again" : "Leave these votes out", () => ask("leave_out", { rater: row.rater, left_out: !row.left_out }), "rl-quiet"))));
+        h("b", {}, row.nickname), " ", row.careless.join("; ") || "answers as others do", row.left_out ? "; left out. " : ". ",
+        button(row.left_out ? "Take in again" : "Leave these votes out", () => ask("leave_out", { rater: row.rater, left_out: !row.left_out }), "rl-quiet"))));
     };
   };
 })();

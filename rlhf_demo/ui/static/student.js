@@ -134,11 +134,14 @@
     };
   };
 
+  // A rate of A with its interval, told of PPO's texts; no rate stays none.
+  rlhf.ofPPO = (contender, rate, low, high) =>
+    contender === "a" || rate === null ? [rate, low, high] : [1 - rate, 1 - high, 1 - low];
+
   // The end of a blind vote, told the same way on every screen. Rates are of PPO's texts.
   rlhf.blindResult = (result) => {
     const forPPO = result.contender === "a";
-    const rate = forPPO || result.rate === null ? result.rate : 1 - result.rate;
-    const [low, high] = forPPO ? [result.low, result.high] : [1 - result.high, 1 - result.low];
+    const [rate, low, high] = rlhf.ofPPO(result.contender, result.rate, result.low, result.high);
     const [ppo, base] = forPPO ? [result.wins, result.losses] : [result.losses, result.wins];
     const even = result.ties + result.both_bad;
     const simulated = `${result.simulated} of ${result.votes} simulated`;
