@@ -64,10 +64,11 @@ def draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tens
         token ids, [batch].
     """
     # -log(-log u) is Gumbel noise; torch makes uniform numbers several times faster than
-    # exponential ones.
+    # exponential ones. Each pass works in place: at this size, memory is what takes the time.
     uniform = torch.empty_like(logits, dtype=torch.float32).uniform_(generator=generator)
-    gumbel = uniform.log_().neg_().log_().neg_()
-    return (logits.float() / temperature + gumbel).argmax(-1)
+    negative_gumbel = uniform.log_().neg_().log_()
+    scaled = logits.to(torch.float32, copy=True).div_(temperature)
+    return scaled.sub_(negative_gumbel).argmax(-1)
 
 
 def keep_likely(logits: Tensor, temperature: float, top_k: int, top_p: float) -> Tensor:
