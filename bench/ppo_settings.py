@@ -1,6 +1,6 @@
 """Train PPO under several settings, three seeds each, and print wins against KL and diversity.
 
-    python bench/ppo_settings.py --out DIR kl_target=1 kl_target=3,learning_rate=1e-4 ...
+    python -m bench.ppo_settings --out DIR kl_target=1 kl_target=3,learning_rate=1e-4 ...
 
 Each argument is one setting: option=value pairs joined by commas, changing train-ppo's defaults.
 Every run lies in DIR/SETTING-seedN; results.jsonl there has one row a run. Wins are judged by the

@@ -1,6 +1,6 @@
 """What would it cost to take old_logprobs from the sampling pass instead of reading them again?
 
-    python bench/rounding.py [--dtype bfloat16]
+    python -m bench.rounding [--dtype bfloat16]
 
 Samples 64 responses of the shipped base, then computes their log-probabilities twice with the same
 weights: token by token through the key-value cache, as sampling does, and whole, as the update
