@@ -1,19 +1,17 @@
-"""What would it cost to take old_logprobs from the sampling pass instead of reading them again?
+"""What does it cost that old_logprobs come from the sampling pass and are not read again?
 
     python -m bench.rounding [--dtype bfloat16]
 
-Samples 64 responses of the shipped base, then computes their log-probabilities twice with the same
-weights: token by token through the key-value cache, as sampling does, and whole, as the update
-does. The difference is pure rounding.
+Samples 64 responses of the shipped base, which notes their log-probabilities token by token through
+the key-value cache, then reads the same texts whole with the same weights, as the reference and the
+update do. The difference is pure rounding.
 """
 
 import argparse
 
 import torch
-from transformers import DynamicCache
 
 from rlhf_demo.models import autocast, load_policy, pick_device, pick_dtype
-from rlhf_demo.objectives import token_logprobs
 from rlhf_demo.preferences import SHIPPED, load_prompts
 from rlhf_demo.rollout import token_outputs
 from rlhf_demo.sampling import encode_prompts, sample, seeded
@@ -33,7 +31,7 @@ def main() -> None:
     prompts = load_prompts(SHIPPED, "train")[:64]
     prompt_ids, mask, _ = encode_prompts(policy, prompts, MAX_NEW_TOKENS)
     with autocast(device, dtype):
-        ids, real = sample(
+        sampled = sample(
             policy,
             prompt_ids,
             mask,
@@ -41,19 +39,18 @@ def main() -> None:
             temperature=TEMPERATURE,
             generator=seeded(0, "rounding", 0),
         )
-        whole_mask = torch.cat([mask, real], dim=1)
-        sequence_ids = torch.cat([prompt_ids, ids], dim=1)
-        read = token_outputs(policy, sequence_ids, whole_mask, real, TEMPERATURE).logprobs
-        columns, cache, now, seen = [], DynamicCache(config=policy.lm.config), prompt_ids, mask
-        for t in range(ids.shape[1]):
-            hidden = policy.hidden(now, seen, past_key_values=cache, use_cache=True)
-            logits = policy.logits(hidden.last_hidden_state[:, -1:])
-            columns.append(token_logprobs(logits, ids[:, t : t + 1], TEMPERATURE)[0])
-            now, seen = ids[:, t : t + 1], torch.cat([seen, real[:, t : t + 1]], dim=1)
-    noise = (torch.cat(columns, dim=1) - read) * real
+        real = sampled.response_mask
+        sequence_ids = torch.cat([prompt_ids, sampled.response_ids], dim=1)
+        read = token_outputs(
+            policy, sequence_ids, torch.cat([mask, real], dim=1), real, TEMPERATURE
+        )
+    noise = sampled.logprobs - read.logprobs
     per_token, per_response = noise[real], noise.sum(-1)
     print(f"{dtype}, {len(prompts)} responses, {int(real.sum())} tokens")
-    print(f"per token:    mean |difference| {per_token.abs().mean():.1e} nats")
+    print(
+        f"per token:    mean |difference| {per_token.abs().mean():.1e}, "
+        f"largest {per_token.abs().max():.1e} nats"
+    )
     print(
         f"per response: mean {per_response.mean():+.1e}, spread {per_response.std():.1e}, "
         f"largest {per_response.abs().max():.1e} nats"

@@ -167,8 +167,8 @@ class _Writer:
     def step(self) -> None:
         """Write one token."""
         with autocast(self.policy.lm.device, self.dtype):
-            token, _ = next(self._stream)
-        self.ids.append(int(token))
+            drawn = next(self._stream)
+        self.ids.append(int(drawn.token_ids))
         if self.done:
             self.prefixes += decode(self.policy, [self.ids])
         else:

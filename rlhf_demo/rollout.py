@@ -18,7 +18,7 @@ from torch import Tensor
 from rlhf_demo.errors import ShapeError
 from rlhf_demo.models import Policy
 from rlhf_demo.objectives import token_logprobs
-from rlhf_demo.sampling import encode_prompts
+from rlhf_demo.sampling import Sampled, encode_prompts
 
 READ_AT_ONCE = 32
 """Responses read at once where no gradient is needed: the logits of more overflow the caches."""
@@ -175,33 +175,32 @@ def collect(
     policy: Policy,
     prompt_ids: Tensor,
     attention_mask: Tensor,
-    response_ids: Tensor,
-    response_mask: Tensor,
+    sampled: Sampled,
     scores: Tensor,
     temperature: float,
 ) -> Rollout:
-    """Read sampled responses with policy and reference and pack all that PPO needs.
+    """Read sampled responses with the reference and pack all that PPO needs.
 
-    Policy and reference read the same sequences in the same way, so before the first update their
-    log-probabilities are equal to the last bit and the KL is 0. Taking old_logprobs from the
-    sampling pass instead would save this reading (a twelfth of four epochs' work) at the price of
-    that pass's rounding: 1e-5 nats a response in float32, 0.005 in bfloat16 (bench/rounding.py).
+    The policy's own log-probabilities and values are those of the sampling pass; reading them again
+    would cost a thirteenth of four epochs' work. Sampling goes token by token through a cache and
+    the reference reads whole texts, so before the first update the two differ by rounding: the KL
+    of a response is then 0 to some 1e-6 nats (bench/rounding.py).
     """
-    sequence_ids = torch.cat([prompt_ids, response_ids], dim=1)
+    sequence_ids = torch.cat([prompt_ids, sampled.response_ids], dim=1)
+    response_mask = sampled.response_mask
     mask = torch.cat([attention_mask, response_mask], dim=1)
-    now = read_in_parts(policy, sequence_ids, mask, response_mask, temperature)
     with policy.as_reference() as reference:
         ref = read_in_parts(reference, sequence_ids, mask, response_mask, temperature)
-    ended = response_ids.gather(1, response_mask.sum(-1, keepdim=True) - 1).squeeze(1)
+    last = response_mask.sum(-1, keepdim=True) - 1  # [batch, 1]
     return Rollout(
         sequence_ids=sequence_ids,
         attention_mask=mask,
         response_mask=response_mask,
-        old_logprobs=now.logprobs,
+        old_logprobs=sampled.logprobs,
         ref_logprobs=ref.logprobs,
-        old_values=now.values,
+        old_values=sampled.values,
         scores=scores.to(sequence_ids.device),
-        has_eos=ended == policy.tokenizer.eos_token_id,
+        has_eos=sampled.response_ids.gather(1, last).squeeze(1) == policy.tokenizer.eos_token_id,
     )
 
 

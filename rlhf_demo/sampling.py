@@ -6,6 +6,7 @@ places; every generator is made anew from (seed, purpose, step), so none need be
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,6 +15,49 @@ from transformers import DynamicCache, TopKLogitsWarper, TopPLogitsWarper
 
 from rlhf_demo.errors import ShapeError
 from rlhf_demo.models import Policy, autocast, max_positions
+from rlhf_demo.objectives import token_logprobs
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One more token of each response, and what the policy thought of it.
+
+    Attributes:
+        token_ids: [batch], pad where the response had ended.
+        alive: [batch], True = real token.
+        logprobs: [batch], nats, of softmax(logits / temperature), whatever top_k and top_p rule
+            out; not to be used where alive is False.
+        values: [batch], reward units, before the token; likewise.
+    """
+
+    token_ids: Tensor
+    alive: Tensor
+    logprobs: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Whole responses, and what the policy thought of each token when it was drawn.
+
+    Attributes:
+        response_ids: [batch, time], pad outside the mask.
+        response_mask: [batch, time], True = real response token, the first EOS included.
+        logprobs: [batch, time], nats, 0 outside the mask.
+        values: [batch, time], reward units, before each token; 0 outside the mask.
+    """
+
+    response_ids: Tensor
+    response_mask: Tensor
+    logprobs: Tensor
+    values: Tensor
+
+    def responses(self) -> list[list[int]]:
+        """Return each response's real token ids, its EOS included."""
+        return [
+            ids[real].tolist()
+            for ids, real in zip(self.response_ids, self.response_mask, strict=True)
+        ]
 
 
 def seeded(
@@ -105,7 +149,7 @@ def stream(
     top_k: int = 0,
     top_p: float = 1.0,
     eos_token_id: int | None = None,
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[Drawn]:
     """Write responses token by token, keeping keys and values of what was read.
 
     Args:
@@ -114,8 +158,7 @@ def stream(
         eos_token_id: ends a response; the tokenizer's own when left out, -1 for none.
 
     Yields:
-        token ids [batch], pad where the response has ended, and a mask [batch], True = real token;
-        at most max_new_tokens times.
+        The next token of each response, at most max_new_tokens times.
     """
     eos = policy.tokenizer.eos_token_id if eos_token_id is None else eos_token_id
     cache = DynamicCache(config=policy.lm.config)
@@ -124,15 +167,17 @@ def stream(
     for _ in range(max_new_tokens):
         hidden = policy.hidden(
             ids, attention_mask, past_key_values=cache, use_cache=True
-        ).last_hidden_state
-        logits = policy.logits(hidden[:, -1])
+        ).last_hidden_state[:, -1]
+        logits = policy.logits(hidden)
         if policy.guard:
             policy.guard.hide(logits, sequence_ids.tolist())
+        likely = logits
         if top_k or top_p < 1.0:
-            logits = keep_likely(logits, temperature, top_k, top_p)
-        token = draw(logits, temperature, generator)
+            likely = keep_likely(logits, temperature, top_k, top_p)
+        token = draw(likely, temperature, generator)
         token = token.masked_fill(~alive, policy.tokenizer.pad_token_id)
-        yield token, alive
+        logprobs, _ = token_logprobs(logits, token, temperature)
+        yield Drawn(token, alive, logprobs, policy.values(hidden))
         attention_mask = torch.cat([attention_mask, alive[:, None]], dim=1)
         alive = alive & (token != eos)
         if not alive.any():
@@ -151,17 +196,17 @@ def sample(
     generator: torch.Generator,
     eos_token_id: int | None = None,
     on_token: Callable[[], None] = lambda: None,
-) -> tuple[Tensor, Tensor]:
+) -> Sampled:
     """Write whole responses; see `stream` for what is not said here.
 
     Args:
         on_token: called after each token; may raise to break off.
 
     Returns:
-        response_ids and response_mask, [batch, time], time <= max_new_tokens; pad outside the mask.
+        The responses; time is that of the longest, at most max_new_tokens.
     """
-    tokens, masks = [], []
-    for token, alive in stream(
+    columns = []
+    for drawn in stream(
         policy,
         prompt_ids,
         attention_mask,
@@ -170,10 +215,15 @@ def sample(
         generator=generator,
         eos_token_id=eos_token_id,
     ):
-        tokens.append(token)
-        masks.append(alive)
+        columns.append(drawn)
         on_token()
-    return torch.stack(tokens, dim=1), torch.stack(masks, dim=1)
+    mask = torch.stack([drawn.alive for drawn in columns], dim=1)  # [batch, time]
+    return Sampled(
+        response_ids=torch.stack([drawn.token_ids for drawn in columns], dim=1),
+        response_mask=mask,
+        logprobs=torch.stack([drawn.logprobs for drawn in columns], 1).masked_fill(~mask, 0.0),
+        values=torch.stack([drawn.values for drawn in columns], 1).masked_fill(~mask, 0.0),
+    )
 
 
 def generate(
@@ -201,7 +251,7 @@ def generate(
             policy, prompts[start : start + batch_size], max_new_tokens
         )
         with autocast(policy.lm.device, dtype):
-            ids, response_mask = sample(
+            sampled = sample(
                 policy,
                 prompt_ids,
                 mask,
@@ -210,7 +260,7 @@ def generate(
                 generator=seeded(seed, "generate", start // batch_size, policy.lm.device),
                 on_token=on_token,
             )
-        responses += [row[real].tolist() for row, real in zip(ids, response_mask, strict=True)]
+        responses += sampled.responses()
     return responses
 
 

@@ -186,7 +186,7 @@ class PPOTrainer:
                     step,
                     cut,
                 )
-            response_ids, response_mask = sample(
+            sampled = sample(
                 self.policy,
                 prompt_ids,
                 attention_mask,
@@ -195,29 +195,19 @@ class PPOTrainer:
                 generator=seeded(config.seed, "sample", step, self.device),
                 on_token=self.run.check_stop,
             )
-            sampled = time.perf_counter()
+            sampling_ended = time.perf_counter()
 
             # 2. Score each response as text: the reward model may have another tokenizer.
-            responses = [
-                ids[real].tolist() for ids, real in zip(response_ids, response_mask, strict=True)
-            ]
-            scores = self.scorer(prompts, decode(self.policy, responses))
+            scores = self.scorer(prompts, decode(self.policy, sampled.responses()))
             require_finite(step, "objective/score", scores)
-            scored = time.perf_counter()
 
-            # 3. Read the responses with policy and reference.
+            # 3. Read the responses with the reference.
             rollout = collect(
-                self.policy,
-                prompt_ids,
-                attention_mask,
-                response_ids,
-                response_mask,
-                scores,
-                config.temperature,
+                self.policy, prompt_ids, attention_mask, sampled, scores, config.temperature
             )
         return rollout, {
-            "sampling": sampled - started,
-            "scoring": scored - sampled + time.perf_counter() - scored,
+            "sampling": sampling_ended - started,
+            "scoring": time.perf_counter() - sampling_ended,
         }
 
     def update(self, step: int, tensors: StepTensors) -> None:

@@ -67,7 +67,7 @@ ALLOWED = {
     "shipping": {"errors", "files", "locate", "runs"},
     "scoring": {"errors", "models", "preferences"},
     "raters": {"errors", "models"},
-    "sampling": {"errors", "models"},
+    "sampling": {"errors", "models", "objectives"},
     "rollout": {"errors", "models", "objectives", "sampling"},
     "evaluate": {"models", "rollout"},
     "contributions": {"models"},

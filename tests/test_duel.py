@@ -11,8 +11,8 @@ from rlhf_demo.duel import DuelOptions, duel
 from rlhf_demo.errors import ConfigError, ShapeError
 from rlhf_demo.models import load_policy, load_reward_model
 from rlhf_demo.raters import length_scores
-from rlhf_demo.rollout import collect
-from rlhf_demo.sampling import decode, encode_prompts, generate
+from rlhf_demo.rollout import token_outputs
+from rlhf_demo.sampling import Drawn, decode, encode_prompts, generate
 
 CPU = torch.device("cpu")
 PROMPT = "The film was"
@@ -106,23 +106,16 @@ def test_figures_are_those_that_ppo_would_note(base, moved):
     side = final(base, moved, base, PROMPT, OPTIONS).right
     ids = torch.tensor([alone(moved)])
     prompt_ids, mask, _ = encode_prompts(moved, [PROMPT], 10)
-    real, score = torch.ones_like(ids, dtype=torch.bool), torch.zeros(1)
-    ours = collect_with(moved, moved, prompt_ids, mask, ids, real, score)
-    theirs = collect_with(base, base, prompt_ids, mask, ids, real, score)
-    assert side.logprob == pytest.approx(ours.old_logprobs[0].tolist(), abs=6e-5)
-    kl = (ours.old_logprobs - theirs.old_logprobs)[0]
+    real = torch.ones_like(ids, dtype=torch.bool)
+    batch = (torch.cat([prompt_ids, ids], 1), torch.cat([mask, real], 1), real, 1.0)
+    with torch.no_grad():
+        ours, theirs = (token_outputs(policy, *batch) for policy in (moved, base))
+    assert side.logprob == pytest.approx(ours.logprobs[0].tolist(), abs=6e-5)
+    kl = (ours.logprobs - theirs.logprobs)[0]
     assert kl.abs().max() > 0.05
     assert side.kl == pytest.approx(kl.tolist(), abs=6e-5)
-    assert side.value == pytest.approx(ours.old_values[0].tolist(), abs=6e-5)
+    assert side.value == pytest.approx(ours.values[0].tolist(), abs=6e-5)
     assert side.logprob == [round(x, 4) for x in side.logprob]
-
-
-def collect_with(policy, reference, *args):
-    policy.reference = reference
-    try:
-        return collect(policy, *args, 1.0)
-    finally:
-        policy.reference = None
 
 
 def test_temperature_is_in_the_log_probabilities_but_top_k_is_not(base):
@@ -185,7 +178,8 @@ def write_always(monkeypatch, ids):
     """Let every model write these tokens."""
     tokens = [torch.tensor([token]) for token in ids]
     monkeypatch.setattr(
-        "rlhf_demo.duel.stream", lambda *args, **kwargs: ((token, None) for token in tokens)
+        "rlhf_demo.duel.stream",
+        lambda *args, **kwargs: (Drawn(token, None, None, None) for token in tokens),
     )
 
 

@@ -243,6 +243,34 @@ def test_clipped_tokens_get_no_gradient_and_masked_ones_neither():
     assert_close(logprobs.grad, tensor([[0.0, -0.5, 0.0]]))
 
 
+def test_ppo_loss_and_its_figures_worked_by_hand():
+    mask = torch.tensor([[T, T, F]])
+    loss, stats = ppo_loss(
+        tensor([[math.log(1.5), math.log(0.5), 7.0]]),
+        tensor([[0.3, 0.5, 7.0]]),
+        tensor([[1.0, 2.0, 7.0]]),
+        old_logprobs=tensor([[0.0, 0.0, 0.0]]),
+        old_values=tensor([[0.5, 2.0, 0.0]]),
+        advantages=tensor([[1.0, 1.0, 7.0]]),
+        returns=tensor([[2.0, 1.0, 0.0]]),
+        response_mask=mask,
+        clip_range=0.2,
+        value_clip_range=0.2,
+        value_coef=0.1,
+        entropy_coef=0.01,
+    )
+    # Ratios 1.5, cut to 1.2, and 0.5, not cut since the advantage is positive: -(1.2 + 0.5) / 2.
+    assert_close(stats.policy_loss, torch.tensor(-0.85, dtype=torch.float64))
+    assert_close(stats.clip_fraction, torch.tensor(0.5))
+    assert_close(stats.ratio, torch.tensor(1.0, dtype=torch.float64))
+    # Value 1 may move from 0.5 to 0.7 at most: error 1.3 squared. Value 2 has not moved: error 1.
+    assert_close(stats.value_loss, torch.tensor(0.5 * (1.69 + 1.0) / 2, dtype=torch.float64))
+    assert_close(stats.entropy, torch.tensor(0.4, dtype=torch.float64))
+    # r - 1 - log r: 0.5 - log 1.5 and -0.5 + log 2, on average log(4/3) / 2.
+    assert_close(stats.approx_kl, torch.tensor(math.log(4 / 3) / 2, dtype=torch.float64))
+    assert_close(loss, torch.tensor(-0.85 + 0.1 * 0.6725 - 0.01 * 0.4, dtype=torch.float64))
+
+
 # -- TRL 1.12 as an independent reference ----------------------------------------------------------
 # Formulas as trl/experimental/ppo/ppo_trainer.py of 1.12.0 states them, on plain tensors.
 

@@ -17,6 +17,7 @@ from rlhf_demo.rollout import (
     token_outputs,
 )
 from rlhf_demo.sampling import (
+    Sampled,
     decode,
     draw,
     encode_prompts,
@@ -38,11 +39,11 @@ def policy(tiny_model_folder):
 
 def sample_batch(policy, seed=0, max_new_tokens=12, temperature=0.7):
     prompt_ids, mask, _ = encode_prompts(policy, PROMPTS, max_new_tokens)
-    ids, response_mask = sample(
+    sampled = sample(
         policy, prompt_ids, mask,
         max_new_tokens=max_new_tokens, temperature=temperature, generator=seeded(seed, "test", 0),
     )  # fmt: skip
-    return prompt_ids, mask, ids, response_mask
+    return prompt_ids, mask, sampled
 
 
 def test_draw_follows_the_tempered_distribution():
@@ -91,11 +92,12 @@ def test_stream_with_top_k_one_takes_the_likeliest_token_whatever_the_noise(poli
     prompt_ids, mask, _ = encode_prompts(policy, PROMPTS[:1], 5)
     settings = {"max_new_tokens": 5, "temperature": 5.0, "top_k": 1, "eos_token_id": -1}
     ids = prompt_ids
-    for token, alive in stream(policy, prompt_ids, mask, generator=seeded(0, "k", 0), **settings):
+    for drawn in stream(policy, prompt_ids, mask, generator=seeded(0, "k", 0), **settings):
         with torch.no_grad():
-            assert token.tolist() == policy.lm(input_ids=ids).logits[:, -1].argmax(-1).tolist()
-        assert alive.tolist() == [True]
-        ids = torch.cat([ids, token[:, None]], dim=1)
+            logits = policy.lm(input_ids=ids).logits[:, -1]
+        assert drawn.token_ids.tolist() == logits.argmax(-1).tolist()
+        assert drawn.alive.tolist() == [True]
+        ids = torch.cat([ids, drawn.token_ids[:, None]], dim=1)
     assert ids.shape[1] == prompt_ids.shape[1] + 5
 
 
@@ -125,7 +127,7 @@ def test_break_off_ends_sampling_at_once(policy):
 def test_cached_sampling_agrees_with_reading_the_sequence_whole(policy):
     """Greedy through the cache equals greedy by full forward passes, by row, without padding."""
     prompt_ids, mask, _ = encode_prompts(policy, PROMPTS, 8)
-    ids, _ = sample(
+    ids = sample(
         policy,
         prompt_ids,
         mask,
@@ -133,7 +135,7 @@ def test_cached_sampling_agrees_with_reading_the_sequence_whole(policy):
         temperature=0.05,
         generator=seeded(0, "g", 0),
         eos_token_id=-1,
-    )
+    ).response_ids
     noise = seeded(0, "g", 0)
     for time in range(8):
         gumbel = -(
@@ -149,13 +151,14 @@ def test_cached_sampling_agrees_with_reading_the_sequence_whole(policy):
 def test_response_ends_with_the_first_eos_and_is_padded_after_it(policy):
     prompt_ids, mask, _ = encode_prompts(policy, PROMPTS, 12)
     settings = {"max_new_tokens": 12, "temperature": 1.0}
-    free, _ = sample(
+    free = sample(
         policy, prompt_ids, mask, **settings, generator=seeded(0, "e", 0), eos_token_id=-1
-    )
+    ).response_ids
     end = int(free[1, 4])  # with this token as EOS the same draws end row 1 at its first appearance
-    ids, response_mask = sample(
+    ended = sample(
         policy, prompt_ids, mask, **settings, generator=seeded(0, "e", 0), eos_token_id=end
     )
+    ids, response_mask = ended.response_ids, ended.response_mask
     for row, real, unended in zip(ids, response_mask, free[:, : ids.shape[1]]):
         places = (unended == end).nonzero().flatten().tolist()
         length = places[0] + 1 if places else len(row)
@@ -163,10 +166,16 @@ def test_response_ends_with_the_first_eos_and_is_padded_after_it(policy):
         assert row[:length].tolist() == unended[:length].tolist()
         assert (row[length:] == policy.tokenizer.pad_token_id).all()
     assert response_mask[1].sum() <= 5
+    assert (ended.logprobs[~response_mask] == 0).all()
+    assert (ended.values[~response_mask] == 0).all()
 
 
-def test_token_outputs_match_plain_transformers_row_by_row(policy):
-    prompt_ids, mask, ids, response_mask = sample_batch(policy)
+def test_what_sampling_notes_and_what_reading_says_match_plain_transformers_row_by_row(policy):
+    with torch.no_grad():
+        policy.value_head.weight.normal_(generator=torch.Generator().manual_seed(0))
+        policy.value_head.bias.fill_(0.5)
+    prompt_ids, mask, sampled = sample_batch(policy)
+    ids, response_mask = sampled.response_ids, sampled.response_mask
     now = token_outputs(
         policy,
         torch.cat([prompt_ids, ids], 1),
@@ -178,16 +187,20 @@ def test_token_outputs_match_plain_transformers_row_by_row(policy):
         length = int(response_mask[row].sum())
         alone = torch.cat([prompt_ids[row][mask[row]], ids[row, :length]])[None]
         with torch.no_grad():
-            logits = policy.lm(input_ids=alone).logits[0]
-        expected = torch.log_softmax(logits[-length - 1 : -1] / 0.7, -1).gather(
+            read = policy.lm(input_ids=alone, output_hidden_states=True)
+            values = policy.value_head(read.hidden_states[-1][0, -length - 1 : -1])[:, 0]
+        expected = torch.log_softmax(read.logits[0, -length - 1 : -1] / 0.7, -1).gather(
             -1, ids[row, :length, None]
         )[:, 0]
-        assert_close(now.logprobs[row, :length], expected, atol=1e-5, rtol=0)
+        for ours in (sampled, now):
+            assert_close(ours.logprobs[row, :length], expected, atol=1e-5, rtol=0)
+            assert_close(ours.values[row, :length], values, atol=1e-5, rtol=0)
 
 
 def test_before_the_first_update_kl_and_ratio_are_exact(policy):
-    prompt_ids, mask, ids, response_mask = sample_batch(policy)
-    rollout = collect(policy, prompt_ids, mask, ids, response_mask, torch.zeros(3), 0.7)
+    prompt_ids, mask, sampled = sample_batch(policy)
+    response_mask = sampled.response_mask
+    rollout = collect(policy, prompt_ids, mask, sampled, torch.zeros(3), 0.7)
     assert_close(rollout.old_logprobs, rollout.ref_logprobs, atol=1e-5, rtol=0)
     rows = torch.tensor([2, 0])  # another batch than the rollout's
     again = token_outputs(
@@ -199,16 +212,17 @@ def test_before_the_first_update_kl_and_ratio_are_exact(policy):
 
 def test_lora_reference_is_the_same_network_with_the_adapter_off(tiny_model_folder):
     policy = load_policy(str(tiny_model_folder), device=CPU, for_training=True, lora_rank=4)
-    prompt_ids, mask, ids, response_mask = sample_batch(policy)
-    before = collect(policy, prompt_ids, mask, ids, response_mask, torch.zeros(3), 0.7)
-    assert_close(before.old_logprobs, before.ref_logprobs, atol=0, rtol=0)
+    batch = sample_batch(policy)
+    before = collect(policy, *batch, torch.zeros(3), 0.7)
+    assert_close(before.old_logprobs, before.ref_logprobs, atol=1e-5, rtol=0)
     with torch.no_grad():
         for name, parameter in policy.named_parameters():
             if "lora_B" in name:
                 parameter.add_(0.1)
-    after = collect(policy, prompt_ids, mask, ids, response_mask, torch.zeros(3), 0.7)
+    after = collect(policy, *batch, torch.zeros(3), 0.7)
     assert_close(after.ref_logprobs, before.ref_logprobs, atol=0, rtol=0)
-    assert (after.old_logprobs - before.old_logprobs).abs().max() > 1e-3
+    moved = sample_batch(policy)[2].logprobs  # the same noise
+    assert (moved[:, 0] - before.old_logprobs[:, 0]).abs().max() > 1e-3
 
 
 def test_eos_keeps_a_gradient(policy):
@@ -259,9 +273,9 @@ def test_part_of_a_rollout_leaves_out_columns_of_padding_and_reads_the_same(poli
     ids, mask, response_mask = pad_responses(policy, prompts, responses)
     time = response_mask.shape[1]
     prompt_ids, prompt_mask = ids[:, :-time], mask[:, :-time]
-    whole = collect(
-        policy, prompt_ids, prompt_mask, ids[:, -time:], response_mask, torch.arange(3.0), 0.7
-    )
+    read = token_outputs(policy, ids, mask, response_mask, 0.7)
+    sampled = Sampled(ids[:, -time:], response_mask, read.logprobs.detach(), read.values.detach())
+    whole = collect(policy, prompt_ids, prompt_mask, sampled, torch.arange(3.0), 0.7)
     rows = torch.tensor([2, 1])
     part = whole.part(rows)
     longest_prompt = int(prompt_mask[rows].sum(-1).max())
