@@ -153,8 +153,8 @@ def test_kl_before_the_first_update_is_zero(config, tmp_path):
     run = Run.create(tmp_path / "run", "ppo", config.to_dict())
     train_ppo(config, run, longer)
     rows = run.read("metrics")
-    assert rows[0]["objective/kl"] == 0.0 and rows[0]["objective/kl_k3"] == 0.0
-    assert rows[-1]["objective/kl"] != 0.0
+    assert abs(rows[0]["objective/kl"]) < 1e-5 and rows[0]["objective/kl_k3"] < 1e-5
+    assert abs(rows[-1]["objective/kl"]) > 1e-4
     assert all(math.isfinite(row["policy/entropy"]) for row in rows)
 
 
