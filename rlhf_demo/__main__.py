@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -24,7 +23,8 @@ from rlhf_demo.config import (
 )
 from rlhf_demo.errors import ConfigError, DataError, DemoError, JobError
 from rlhf_demo.files import write_json, write_text
-from rlhf_demo.locate import hub_refusal, locate
+from rlhf_demo.hub_data import data_set_refusal
+from rlhf_demo.locate import HUB_ID, locate
 from rlhf_demo.runs import Run, Status, list_runs
 
 
@@ -206,8 +206,9 @@ def check_models(*names: str | None) -> None:
 def check_data(config: Options) -> None:
     """Ask for a Hub data set before the slow imports; files are looked at when they are read."""
     data = getattr(config, "data", None)
-    if data and HUB_ID.fullmatch(data) and not Path(data).exists():
-        refusal = hub_refusal(data, "dataset")
+    is_a_file = data is None or data == "shipped" or Path(data).exists() or Path(data).suffix
+    if not is_a_file and HUB_ID.fullmatch(data):
+        refusal = data_set_refusal(data)
         if refusal:
             raise DataError(
                 f"data {data!r} cannot be had: there is no such file, and {refusal}; check the name"
@@ -371,9 +372,6 @@ def show_runs(args: argparse.Namespace) -> None:
             f"{run.status.get('message', '')}"
         )
 
-
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-"""A data set's name on the Hub, owner/name."""
 
 NO_MODELS = ("new", "longer")
 """Names that stand where a model's may, and mean none."""

@@ -18,6 +18,9 @@ HUB_SECONDS = 1.5
 """How long the Hub may take to answer before it counts as out of reach: a wrong name is answered
 within 3 seconds, imports included, also on a busy machine."""
 
+HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+"""What may be a name on the Hub: `gpt2` or `owner/name`."""
+
 WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 """What is fetched of a Hub model: safetensors only, never pickled weights or code."""
 
@@ -43,11 +46,7 @@ def locate(name: str) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _in_folder(folder.resolve())
-    if (
-        folder.is_absolute()
-        or name.startswith((".", "~"))
-        or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name)
-    ):
+    if folder.is_absolute() or not HUB_ID.fullmatch(name):
         raise CheckpointError(f"there is no folder {name}: check the path")
     return _on_hub(name)
 

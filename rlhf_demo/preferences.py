@@ -12,6 +12,7 @@ Hub data sets come through `datasets`, which takes seconds to import and is impo
 
 import csv
 import gzip
+import io
 import json
 import math
 import os
@@ -26,7 +27,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rlhf_demo.errors import DataError
-from rlhf_demo.locate import CHECKPOINTS, hub_refusal
+from rlhf_demo.hub_data import load_data_set, load_hub_data
+from rlhf_demo.locate import CHECKPOINTS, HUB_ID
 
 SHIPPED = "shipped"
 PAIRS_FILE = "pairs.jsonl"
@@ -269,14 +271,10 @@ def _open(
             f"{path} is missing: restore checkpoints/, or make it with "
             "`python -m rlhf_demo make-pairs`"
         )
-    if (
-        path.is_dir()
-        or _kind(source)
-        or path.is_absolute()
-        or not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", source)
-    ):
+    if path.is_dir() or _kind(source) or path.is_absolute() or not HUB_ID.fullmatch(source):
         raise DataError(f"there is no file {source}: check the path")
-    return source, _wanted(source, _hub_rows(source, split or "train"), None)
+    rows = _rows_of(load_hub_data(source, split or "train"))
+    return source, _wanted(source, rows, None)
 
 
 def is_pairs_run(source: str) -> bool:
@@ -312,8 +310,10 @@ def _file_rows(path: Path) -> Iterator[tuple[int, Any]]:
         with (
             TemporaryDirectory() as cache
         ):  # else `datasets` keeps a second copy of every file it has read
-            yield from _dataset_rows(
-                path.name, "parquet", data_files=str(path), split="train", cache_dir=cache
+            yield from _rows_of(
+                load_data_set(
+                    path.name, "parquet", data_files=str(path), split="train", cache_dir=cache
+                )
             )
     elif kind == "csv":
         yield from enumerate(_csv_rows(path), start=1)
@@ -340,9 +340,9 @@ def _parse_json(text: str, where: str) -> Any:
 
 def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is shorter than some dialogues
-    lines = _read_text(path).splitlines(keepends=True)
+    text = io.StringIO(_read_text(path), newline="")  # not splitlines: see _file_rows
     try:
-        for row in csv.DictReader(lines, strict=True):
+        for row in csv.DictReader(text, strict=True):
             yield {
                 column: value
                 for column, value in row.items()
@@ -363,36 +363,6 @@ def _read_text(path: Path) -> str:
         raise DataError(f"{path} cannot be read as UTF-8 text ({error}): save it anew") from None
 
 
-def _hub_rows(name: str, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    refusal = hub_refusal(name, "dataset")
-    try:
-        yield from _dataset_rows(name, name, offline=refusal is not None, split=split)
-    except DataError:
-        if refusal is None:
-            raise
-        raise DataError(
-            f"data set {name!r} cannot be had: {refusal}; name a file or {SHIPPED!r}"
-        ) from None
-
-
-def _dataset_rows(
-    name: str, path: str, offline: bool = True, **kwargs: Any
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    import datasets  # noqa: PLC0415  (takes seconds)
-
-    before = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = (
-        before or offline
-    )  # what is cached is then taken without asking the Hub again
-    try:
-        dataset = datasets.load_dataset(path, **kwargs)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DataError(
-            f"{name} cannot be read ({reason}): check its name, split and format"
-        ) from None
-    finally:
-        datasets.config.HF_HUB_OFFLINE = before
-    yield from enumerate(
-        dataset.select_columns([c for c in _COLUMNS if c in dataset.column_names]), start=1
-    )
+def _rows_of(data_set: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    columns = [column for column in _COLUMNS if column in data_set.column_names]
+    yield from enumerate(data_set.select_columns(columns), start=1)

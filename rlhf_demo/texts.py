@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_demo.errors import DataError
+from rlhf_demo.hub_data import load_hub_data
+from rlhf_demo.locate import HUB_ID
 
 SHIPPED_PAIRS = Path(__file__).resolve().parent.parent / "checkpoints" / "pairs.jsonl"
 
@@ -41,7 +43,7 @@ def read_documents(data: str | None, column: str, split: str) -> tuple[list[str]
     elif path.is_file():
         texts = _read_text(path).split("\n\n")
         tests = [False] * len(texts)
-    elif path.suffix or path.is_absolute() or data.count("/") > 1:
+    elif path.suffix or path.is_absolute() or not HUB_ID.fullmatch(data):
         raise DataError(f"there is no file {data}: check the name")
     else:
         texts = _read_hub(data, column, split)
@@ -126,15 +128,7 @@ def _read_parquet(path: Path, column: str) -> list[dict[str, Any]]:
 
 
 def _read_hub(name: str, column: str, split: str) -> list[str]:
-    import datasets  # noqa: PLC0415  (slow to import, and a file needs none of it)
-
-    try:
-        table = datasets.load_dataset(name, split=split)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(
-            f"the Hub data set {name!r} cannot be read ({first_line}): check its name and --split"
-        ) from None
+    table = load_hub_data(name, split)
     if column not in table.column_names:
         raise DataError(
             f"{name} has no column {column!r}: choose one of {', '.join(table.column_names)} "

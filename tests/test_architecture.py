@@ -35,9 +35,10 @@ ALLOWED = {
         "scheduler", "tails",
     },
     # Texts and data.
-    "preferences": {"errors", "locate"},
+    "hub_data": {"errors", "locate"},
+    "preferences": {"errors", "hub_data", "locate"},
     "reliability": {"preferences"},
-    "texts": {"errors"},
+    "texts": {"errors", "hub_data", "locate"},
     "corpus": {"errors"},
     "packing": {"errors", "corpus"},
     # People's votes: what one is, what they are worth, where they are kept, classes.
@@ -96,12 +97,12 @@ ALLOWED = {
         "runs", "train_ppo", "train_reward",
     },
     # The command line: these at its top, any other inside a handler.
-    "__main__": {"config", "errors", "files", "locate", "runs"},
+    "__main__": {"config", "errors", "files", "hub_data", "locate", "runs"},
 }  # fmt: skip
 
 STANDARD_LIBRARY_ONLY = {
     "errors", "metrics", "config", "files", "runs", "locate", "__main__", "__init__",
-    "trends", "stories",
+    "hub_data", "trends", "stories",
     "tails", "processes", "deaths", "job_folders", "scheduler", "overview", "jobs",
 }  # fmt: skip
 SPEAKS_TO_THE_DATABASE = {

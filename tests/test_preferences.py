@@ -3,15 +3,10 @@
 import csv
 import gzip
 import json
-import os
-import subprocess
-import sys
-import time
 
 import pytest
-from fake_hub import fake_hub
 
-from rlhf_demo import preferences
+from rlhf_demo import hub_data, preferences
 from rlhf_demo.errors import DataError
 from rlhf_demo.preferences import Pairs, implicit_prompt, load_pairs, load_prompts, split_by_prompt
 
@@ -249,12 +244,22 @@ def test_pairs_of_unequal_columns_are_refused():
         Pairs(["a"], ["b", "c"], ["d"])
 
 
+def test_csv_rows_may_hold_any_line_separator(tmp_path):
+    texts = {"prompt": "a\u2028b", "chosen": "c\x85d\r\ne", "rejected": "f\x0cg\nh"}
+    with open(tmp_path / "a.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, texts)
+        writer.writeheader()
+        writer.writerow(texts)
+    pairs = load_pairs(str(tmp_path / "a.csv"))
+    assert [*pairs.prompts, *pairs.chosen, *pairs.rejected] == list(texts.values())
+
+
 # -- sources that are not there --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("source", ["nothing.jsonl", "/no/such/pairs", "./pairs", "a b", "a/b/c"])
 def test_missing_file_is_named_and_the_hub_not_asked(source, monkeypatch):
-    monkeypatch.setattr(preferences, "hub_refusal", lambda *_: pytest.fail("asked the Hub"))
+    monkeypatch.setattr(hub_data, "hub_refusal", lambda *_: pytest.fail("asked the Hub"))
     with pytest.raises(DataError, match="there is no file"):
         load_pairs(source)
 
@@ -263,41 +268,6 @@ def test_missing_shipped_pairs_say_how_to_get_them(tmp_path, monkeypatch):
     monkeypatch.setattr(preferences, "CHECKPOINTS", tmp_path)
     with pytest.raises(DataError, match="make-pairs"):
         load_pairs("shipped", "train")
-
-
-def test_unreachable_hub_is_one_sentence_within_three_seconds(monkeypatch):
-    monkeypatch.setattr(preferences, "hub_refusal", lambda name, kind: "the Hub cannot be reached")
-    started = time.perf_counter()
-    with pytest.raises(
-        DataError, match="'nobody/nothing' cannot be had: the Hub cannot be reached"
-    ):
-        load_pairs("nobody/nothing")
-    assert time.perf_counter() - started < 3
-
-
-def test_data_set_is_fetched_from_the_hub_and_then_had_without_it(tmp_path):
-    """In processes of their own: the Hub's clients read its address when they are imported."""
-    rows = [{"prompt": "It was", "chosen": f" good {n}.", "rejected": " bad."} for n in range(3)]
-    files = {
-        f"{split}.jsonl": "".join(json.dumps(row) + "\n" for row in part).encode()
-        for split, part in (("train", rows[:2]), ("test", rows[2:]))
-    }
-    says = "import sys; from rlhf_demo.preferences import load_pairs\n"
-    says += "print(load_pairs('some-one/pairs', sys.argv[1]).chosen)"
-
-    def chosen(split, hub):
-        result = subprocess.run(
-            [sys.executable, "-c", says, split],
-            env=os.environ | {"HF_ENDPOINT": hub, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert result.returncode == 0, result.stderr[-2000:]
-        return result.stdout.strip()
-
-    with fake_hub("some-one/pairs", files) as hub:
-        assert chosen("train", hub) == "[' good 0.', ' good 1.']"
-        assert chosen("test", hub) == "[' good 2.']"
-    assert chosen("test", "http://127.0.0.1:1") == "[' good 2.']"
 
 
 # -- split by prompt -------------------------------------------------------------------------------
