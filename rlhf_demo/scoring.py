@@ -37,20 +37,25 @@ def encode_pairs(
     pairs: Pairs, tokenizer: PreTrainedTokenizerBase, most_tokens: int
 ) -> EncodedPairs:
     """Tokenise prompt + response of both sides, nothing appended, cut at the left."""
-    cut = 0
-    sides = []
-    for responses in (pairs.chosen, pairs.rejected):
-        texts = [
-            prompt + response for prompt, response in zip(pairs.prompts, responses, strict=True)
-        ]
-        ids = tokenizer(texts, truncation=False, verbose=False)["input_ids"]
-        cut += sum(len(row) > most_tokens for row in ids)
-        sides.append([row[-most_tokens:] for row in ids])
-    if not all(sides[0]) or not all(sides[1]):
+    chosen, chosen_cut = encode_texts(pairs.prompts, pairs.chosen, tokenizer, most_tokens)
+    rejected, rejected_cut = encode_texts(pairs.prompts, pairs.rejected, tokenizer, most_tokens)
+    if not all(chosen) or not all(rejected):
         raise DataError(
             "a pair has no token left after the tokenizer: remove texts that it does not know"
         )
-    return EncodedPairs(*sides, cut)
+    return EncodedPairs(chosen, rejected, chosen_cut + rejected_cut)
+
+
+def encode_texts(
+    prompts: list[str],
+    responses: list[str],
+    tokenizer: PreTrainedTokenizerBase,
+    most_tokens: int,
+) -> tuple[list[list[int]], int]:
+    """Return the ids of prompt + response, cut at the left, and how many were cut."""
+    texts = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
+    ids = tokenizer(texts, truncation=False, verbose=False)["input_ids"]
+    return [row[-most_tokens:] for row in ids], sum(len(row) > most_tokens for row in ids)
 
 
 class PairScorer:

@@ -14,6 +14,9 @@ import logging
 import math
 import shutil
 import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +26,12 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from rlhf_demo.config import RewardConfig
-from rlhf_demo.errors import TrainingDiverged
+from rlhf_demo.config import PPOConfig, RewardConfig
+from rlhf_demo.errors import CheckpointError, TrainingDiverged
 from rlhf_demo.files import read_json, replacing_folder, write_json
 from rlhf_demo.models import (
     SHARD_SIZE,
+    load_policy,
     max_positions,
     new_reward_model,
     pick_device,
@@ -36,7 +40,8 @@ from rlhf_demo.models import (
 from rlhf_demo.preferences import SHIPPED, Pairs, is_pairs_run, load_pairs, split_by_prompt
 from rlhf_demo.reliability import format_report, held_out_report, pair_loss, rightness
 from rlhf_demo.runs import Run, Status, StopRequested
-from rlhf_demo.scoring import EncodedPairs, PairScorer, encode_pairs, normalise
+from rlhf_demo.sampling import decode, generate
+from rlhf_demo.scoring import EncodedPairs, PairScorer, encode_pairs, encode_texts, normalise
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +52,9 @@ end.
 
 LOOK_PAIRS = 300
 """Held-out pairs scored at a look before the last one, evenly spaced; the last look takes all."""
+
+BASE_SAMPLES = 128
+"""Samples of the base that scores are normalised on where the pairs are somebody else's texts."""
 
 MAX_GRAD_NORM = 1.0
 ROW_FILE = "row.json"
@@ -107,10 +115,9 @@ def train_reward(config: RewardConfig, run: Run, resume: bool = False) -> None:
         margins = recorder.held_out_margins or scorer.margins(held_out)
         report = held_out_report(held_out_pairs, margins)
 
-        # 5. Normalise on the responses of the training pairs: for shipped pairs all samples of the
-        # base, unfiltered.
-        scores = scorer.scores(train.chosen_ids + train.rejected_ids)
-        mean, std = normalise(model, scores)
+        # 5. Normalise on samples of the base, which is where PPO starts.
+        samples = samples_of_base(config, train_pairs, train, max_positions(model), run.check_stop)
+        mean, std = normalise(model, scorer.scores(samples))
         report |= {
             # Of the scores as trained; the saved model gives (score - score_mean) / score_std.
             "score_mean": mean,
@@ -136,12 +143,50 @@ def load_both_sides(config: RewardConfig) -> tuple[Pairs, Pairs]:
     Raises:
         DataError: the data cannot be read, or not be split.
     """
-    if config.split is None and (config.data == SHIPPED or is_pairs_run(config.data)):
-        train = load_pairs(config.data, "train")
+    if is_of_base(config):
+        train, held_out = load_pairs(config.data, "train"), load_pairs(config.data, "heldout")
+        dropped = dict(Counter(train.dropped) + Counter(held_out.dropped))
         train = train.select(range(min(config.train_pairs, len(train))))
-        return train, load_pairs(config.data, "heldout")
+        return replace(train, dropped=dropped), replace(held_out, dropped=dropped)
     pairs = load_pairs(config.data, config.split)
     return split_by_prompt(pairs, config.train_pairs, config.seed)
+
+
+def is_of_base(config: RewardConfig) -> bool:
+    """Say whether the pairs are samples of the base, unfiltered, whose rows know their split."""
+    return config.split is None and (config.data == SHIPPED or is_pairs_run(config.data))
+
+
+def samples_of_base(
+    config: RewardConfig,
+    pairs: Pairs,
+    encoded: EncodedPairs,
+    most_tokens: int,
+    check_stop: Callable[[], None],
+) -> list[list[int]]:
+    """Return texts of the base as token ids: the pairs' own, or its answers to their prompts.
+
+    An encoder cannot answer, so there the pairs' own texts stand in.
+    """
+    own = encoded.chosen_ids + encoded.rejected_ids
+    if is_of_base(config):
+        return own
+    try:
+        base = load_policy(config.model, device=pick_device(config.device))
+    except CheckpointError as error:
+        log.warning("scores are normalised on the pairs' own texts: %s", error)
+        return own
+    prompts = pairs.prompts[:: math.ceil(len(pairs) / BASE_SAMPLES)]
+    responses = generate(
+        base,
+        prompts,
+        max_new_tokens=PPOConfig.max_new_tokens,
+        temperature=PPOConfig.temperature,
+        seed=config.seed,
+        dtype=pick_dtype(base.lm.device, config.dtype),
+        on_token=check_stop,
+    )
+    return encode_texts(prompts, decode(base, responses), base.tokenizer, most_tokens)[0]
 
 
 # -- training --------------------------------------------------------------------------------------

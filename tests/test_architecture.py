@@ -82,7 +82,8 @@ ALLOWED = {
     "train_rater": {"config", "corpus", "errors", "files", "models", "reliability", "runs"},
     "make_pairs": {"config", "errors", "models", "preferences", "raters", "runs", "sampling"},
     "train_reward": {
-        "config", "errors", "files", "models", "preferences", "reliability", "runs", "scoring",
+        "config", "errors", "files", "models", "preferences", "reliability", "runs", "sampling",
+        "scoring",
     },
     "train_ppo": {
         "config", "errors", "files", "models", "objectives", "ppo_rows", "preferences", "raters",
