@@ -1,4 +1,4 @@
-.PHONY: help install test check format quickstart
+.PHONY: help install test check format app examples screenshots quickstart
 
 help:  ## say what each target does
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /  /'

@@ -158,7 +158,8 @@ def table(report: dict[str, Any]) -> str:
     rate, low, high = (100 * report[key] for key in ("win_rate", "win_rate_low", "win_rate_high"))
     lines.append(
         f"{names[1]} wins {rate:.0f}% [{low:.0f}, {high:.0f}] of {report['prompts']} prompts "
-        f"against {names[0]}"
+        f"against {names[0]}: {report['wins']} won, {report['ties']} tied (half a win each), "
+        f"{report['losses']} lost"
     )
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
 """The options of every stage, each declared once: default, meaning, range.
 
-A declaration feeds the command line, the page's forms and the README's table, and is checked when a
-config is made. Each stage has one frozen dataclass; what follows from options is a property.
+A declaration feeds the command line, its help and the page's forms, and is checked when a config is
+made. Each stage has one frozen dataclass; what follows from options is a property.
 """
 
 import math

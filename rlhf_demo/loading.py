@@ -42,8 +42,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.j
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Load a tokenizer and make sure that its pad token is a token of its own.
 
-    An adapter that brings no tokenizer uses its base's: the same half megabyte need not be shipped
-    with each.
+    An adapter that brings no tokenizer uses its base's.
 
     Raises:
         CheckpointError: the folder holds no tokenizer, or no token can serve as padding.

@@ -26,7 +26,6 @@ GLOSSARY: dict[str, Metric] = {
         "reward units",
         "mean score of the step's responses; 0 is the base's mean",
         healthy="rises, then levels",
-        trl="objective/scores",
     ),
     "objective/kl": Metric(
         "KL",
@@ -87,7 +86,6 @@ GLOSSARY: dict[str, Metric] = {
         "nats per token",
         "how far one step's updates moved the policy",
         healthy="below 0.05",
-        trl="policy/approxkl_avg",
     ),
     "policy/gradient_norm": Metric(
         "gradient norm", "-", "length of the gradient before it is clipped"
@@ -118,7 +116,6 @@ GLOSSARY: dict[str, Metric] = {
         "0..1",
         "share of responses that reached EOS",
         healthy="rises",
-        trl="val/num_eos_tokens",
     ),
     "reward/loss": Metric(
         "loss",
@@ -200,7 +197,7 @@ GLOSSARY: dict[str, Metric] = {
     "time/tokens_per_second": Metric("speed", "tokens per s", "tokens trained on in a second"),
     "time/sampling_seconds": Metric("sampling", "s", "time to write the step's responses"),
     "time/scoring_seconds": Metric(
-        "scoring", "s", "time to score them and read them with policy and reference"
+        "scoring", "s", "time to score them and read them with the reference"
     ),
     "time/updating_seconds": Metric("updating", "s", "time of the step's updates"),
     "time/step_seconds": Metric("step time", "s", "time of the whole step"),

@@ -242,6 +242,9 @@ class RewardModel:
         dtype: torch.dtype,
     ) -> None:
         self.model, self.tokenizer, self.label, self.dtype = model.eval(), tokenizer, label, dtype
+        # RoBERTa's tokenizer knows that two of the model's positions are never used.
+        self.most_tokens = min(max_positions(model), tokenizer.model_max_length)
+        tokenizer.truncation_side = "left"
 
     def __call__(self, prompts: list[str], responses: list[str]) -> Tensor:
         """Score responses to prompts: float32 [batch] on the CPU, reward units."""
@@ -275,7 +278,10 @@ class RewardModel:
         to stand at.
         """
         ids = self.tokenizer(text, truncation=False, verbose=False)["input_ids"]
-        return ids[-max_positions(self.model) :] or [self.tokenizer.eos_token_id]
+        if len(ids) > self.most_tokens and self.tokenizer.cls_token_id is not None:
+            # An encoder's head reads [CLS], which stands first: its tokenizer cuts behind it.
+            ids = self.tokenizer(text, truncation=True, max_length=self.most_tokens)["input_ids"]
+        return ids[-self.most_tokens :] or [self.tokenizer.eos_token_id]
 
 
 def load_reward_model(

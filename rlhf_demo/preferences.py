@@ -32,11 +32,8 @@ from rlhf_demo.locate import CHECKPOINTS, HUB_ID
 
 SHIPPED = "shipped"
 PAIRS_FILE = "pairs.jsonl"
-SPLITS = ("train", "heldout")
 MOST_TRAINED_ON = 0.8
-"""Share of own pairs that is trained on at most, so that there is always something to measure
-on.
-"""
+"""Share of own pairs that is trained on at most, so that some are left to measure on."""
 
 MOST_BYTES = 200_000_000
 LAST_SPEAKER = "\n\nAssistant:"

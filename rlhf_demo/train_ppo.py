@@ -200,6 +200,7 @@ class PPOTrainer:
             # 2. Score each response as text: the reward model may have another tokenizer.
             scores = self.scorer(prompts, decode(self.policy, sampled.responses()))
             require_finite(step, "objective/score", scores)
+            self.run.check_stop()
 
             # 3. Read the responses with the reference.
             rollout = collect(
@@ -249,7 +250,9 @@ class PPOTrainer:
                 value_coef=config.value_coef,
                 entropy_coef=config.entropy_coef,
             )
-            require_finite(step, "policy/loss", loss)
+            require_finite(step, "policy/loss", stats.policy_loss)
+            require_finite(step, "value/loss", stats.value_loss)
+            require_finite(step, "policy/entropy", stats.entropy)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(self.trainable.values(), config.max_grad_norm)
@@ -259,6 +262,8 @@ class PPOTrainer:
                 {name: float(value) for name, value in vars(stats).items()}
                 | {"gradient_norm": float(norm)}
             )
+        for name, parameter in self.trainable.items():
+            require_finite(step, f"the weight {name}", parameter.detach())
 
     def learning_rate(self, step: int) -> float:
         """Rise over warmup_steps, then fall in a line towards 0 (annealed: Huang et al. 2023)."""

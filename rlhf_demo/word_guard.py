@@ -33,7 +33,12 @@ class WordGuard:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> None:
         singles = tokenizer.batch_decode([[number] for number in range(len(tokenizer))])
-        pieces = [piece.lower() for piece in singles]
+        names = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+        # SentencePiece writes a leading blank as a bar, and forgets it where a text begins.
+        pieces = [
+            (" " if name.startswith("▁") else "") + piece.lower()
+            for name, piece in zip(names, singles, strict=True)
+        ]
         for special in tokenizer.all_special_ids:
             pieces[special] = " "  # ends a word
         self._pieces = pieces

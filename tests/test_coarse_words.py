@@ -4,6 +4,10 @@ import math
 
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.decoders import Metaspace
+from tokenizers.models import Unigram
+from transformers import PreTrainedTokenizerFast
 
 from rlhf_demo.coarse_words import COARSE_WORDS, has_coarse_word
 from rlhf_demo.config import PPOConfig
@@ -13,7 +17,7 @@ from rlhf_demo.rollout import token_outputs
 from rlhf_demo.runs import Run, StopRequested
 from rlhf_demo.sampling import decode, generate
 from rlhf_demo.train_ppo import PPOTrainer, train_ppo
-from rlhf_demo.word_guard import WordGuard
+from rlhf_demo.word_guard import RULED_OUT, WordGuard
 
 CPU = torch.device("cpu")
 
@@ -76,6 +80,19 @@ def test_word_that_innocent_ones_begin_with_may_be_begun_but_not_be_ended(policy
     ended = ruled_out(policy, "You ass")
     assert {".", ",", " and", "<|endoftext|>"} <= ended
     assert not {"ess", "ist", "ert"} & ended  # assess, assist, assert
+
+
+def test_sentencepiece_tokens_begin_a_word_where_their_bar_says_so():
+    pieces = ["<pad>", "<unk>", "▁the", "▁damn", "damn", "▁con", "ation"]
+    backend = Tokenizer(Unigram([(piece, -1.0) for piece in pieces], unk_id=1))
+    backend.decoder = Metaspace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, unk_token="<unk>", pad_token="<pad>", eos_token="<pad>"
+    )
+    assert tokenizer.decode([3]) == "damn"  # the blank is lost in what it decodes to alone
+    logits = torch.zeros(1, len(pieces))
+    WordGuard(tokenizer, CPU).hide(logits, [[2]])
+    assert logits[0, 3] == RULED_OUT and logits[0, 5] == 0 == logits[0, 2]
 
 
 def test_words_of_the_list_are_lower_case_letters_with_a_mark_at_most():

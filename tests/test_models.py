@@ -6,11 +6,18 @@ import pytest
 import torch
 from peft import PeftModel
 from tiny import save_tiny_classifier
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import RobertaProcessing
 from torch.testing import assert_close
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaForSequenceClassification,
 )
 
 from rlhf_demo.errors import CheckpointError, ConfigError
@@ -287,3 +294,25 @@ def test_adapter_cannot_carry_another_adapter(tiny_model_folder, tmp_path):
         load_policy(str(tmp_path / "model"), device=CPU, for_training=True, lora_rank=4)
     again = load_policy(str(tmp_path / "model"), device=CPU, for_training=True)  # all weights: may
     assert again.reference is not None
+
+
+def test_long_text_keeps_what_stands_for_the_whole_and_fits_roberta(tmp_path):
+    """RoBERTa's positions begin after its pad token's number: of 20, 18 can be used."""
+    words = ["<s>", "<pad>", "</s>", "<unk>", "good", "bad"]
+    backend = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, "<unk>"))
+    backend.pre_tokenizer = Whitespace()
+    backend.post_processor = RobertaProcessing(("</s>", 2), ("<s>", 0))
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, model_max_length=18, cls_token="<s>", pad_token="<pad>",
+        eos_token="</s>", unk_token="<unk>",
+    )  # fmt: skip
+    config = RobertaConfig(
+        vocab_size=6, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=8, max_position_embeddings=20, pad_token_id=1, num_labels=1,
+    )  # fmt: skip
+    RobertaForSequenceClassification(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    scorer = load_reward_model(str(tmp_path), device=CPU)
+    ids = scorer.encode("bad " * 30 + "good")
+    assert len(ids) == 18 and ids[0] == 0 and ids[-2:] == [4, 2]
+    assert scorer.score_texts(["bad " * 30 + "good", "good"]).isfinite().all()

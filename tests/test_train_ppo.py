@@ -9,6 +9,7 @@ import time
 
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.testing import assert_close
 from transformers import AutoModelForCausalLM
 
@@ -128,10 +129,10 @@ def stop_at(run, call):
     return scorer
 
 
-@pytest.mark.parametrize("lora_rank", [0, 4])
-def test_stopped_inside_a_step_and_resumed_equals_uninterrupted(config, tmp_path, lora_rank):
-    settings = config(**ALL, lora_rank=lora_rank)
-    whole = start(config(**ALL, lora_rank=lora_rank), tmp_path / "whole")
+@pytest.mark.parametrize(("lora_rank", "dtype"), [(0, "float32"), (4, "float32"), (4, "bfloat16")])
+def test_stopped_inside_a_step_and_resumed_equals_uninterrupted(config, tmp_path, lora_rank, dtype):
+    settings = config(**ALL, lora_rank=lora_rank, dtype=dtype)
+    whole = start(settings, tmp_path / "whole")
     run = Run.create(tmp_path / "stopped", "ppo", settings.to_dict())
     # After the rollout of step 3, before its first minibatch.
     train_ppo(settings, run, stop_at(run, 3))
@@ -267,6 +268,25 @@ def test_a_gradient_that_is_not_finite_is_never_applied(config, tmp_path, monkey
         train_ppo(settings, run, longer)
     base = AutoModelForCausalLM.from_pretrained(settings.policy).state_dict()
     assert_close(weights(run), base, atol=0, rtol=0)
+
+
+def test_a_weight_that_is_not_finite_after_the_last_minibatch_is_never_kept(config, tmp_path):
+    settings = config(checkpoint_every=1, samples_every=1)
+    run = Run.create(tmp_path / "run", "ppo", settings.to_dict())
+    steps = []
+
+    def spoil(optimizer, *args):
+        steps.append(1)
+        if len(steps) == 2 * settings.minibatches:  # the last of step 2
+            with torch.no_grad():
+                optimizer.param_groups[0]["params"][0][0, 0] = float("nan")
+
+    hook = register_optimizer_step_post_hook(spoil)
+    with pytest.raises(TrainingDiverged, match=r"step 2: the weight .* became nan"):
+        train_ppo(settings, run, longer)
+    hook.remove()
+    assert [row["step"] for row in run.read("metrics")] == [1]
+    assert all(tensor.isfinite().all() for tensor in weights(run).values())
 
 
 def test_damaged_and_foreign_saved_states_are_refused(config, tmp_path):
