@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import os
 import sys
 import warnings
@@ -24,8 +25,10 @@ from rlhf_demo.config import (
 from rlhf_demo.errors import ConfigError, DataError, DemoError, JobError
 from rlhf_demo.files import write_json, write_text
 from rlhf_demo.hub_data import data_set_refusal
+from rlhf_demo.listing import lines
 from rlhf_demo.locate import HUB_ID, locate
-from rlhf_demo.runs import Run, Status, list_runs
+from rlhf_demo.runs import Run, Status
+from rlhf_demo.signals import stopping_on_signals
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", category=FutureWarning)
+    logging.raiseExceptions = False  # a log that cannot be written is not the error to tell of
     try:
         args = build_parser().parse_args(arguments)
         args.handler(args)
@@ -48,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 2
     except KeyboardInterrupt:
-        print("interrupted; --resume goes on where a run folder was given", file=sys.stderr)
+        print("interrupted; a training goes on with its own command and --resume", file=sys.stderr)
         return 130
     return 0
 
@@ -61,10 +65,17 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; see '{self.prog} --help'")
 
 
+def folder(name: str) -> str:
+    """Check a folder's name; an empty one would mean the present folder."""
+    if not name.strip():
+        raise argparse.ArgumentTypeError("is empty: name a folder")
+    return name
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Describe every command; options come from their declarations in config.py."""
     parser = Parser(
-        prog="rlhf_demo",
+        prog="python -m rlhf_demo",
         description="RLHF that people can watch: the whole loop on one small machine.",
     )
     commands = parser.add_subparsers(
@@ -74,7 +85,9 @@ def build_parser() -> argparse.ArgumentParser:
     quick = commands.add_parser(
         "quickstart", help="run the whole loop on the shipped base model, in minutes"
     )
-    quick.add_argument("--out", required=True, help="folder for the run folders of each stage")
+    quick.add_argument(
+        "--out", required=True, type=folder, help="folder for the run folders of each stage"
+    )
     quick.add_argument("--seed", type=int, default=0, help="seed of everything (default 0)")
     quick.add_argument(
         "--dtype",
@@ -91,7 +104,9 @@ def build_parser() -> argparse.ArgumentParser:
         ("train-ppo", PPOConfig, train_ppo, "train a policy against a reward by PPO"),
     ):
         command = commands.add_parser(name, help=help_text, description=config_class.__doc__)
-        command.add_argument("--run-dir", required=True, help="folder that everything goes into")
+        command.add_argument(
+            "--run-dir", required=True, type=folder, help="folder that everything goes into"
+        )
         command.add_argument(
             "--resume", action="store_true", help="go on with the run in --run-dir"
         )
@@ -186,7 +201,8 @@ def train(
     if not args.resume:
         run = Run.create(args.run_dir, kind, config.to_dict())
     try:
-        stage(config, run, args.resume)
+        with stopping_on_signals(run):
+            stage(config, run, args.resume)
     except DemoError:
         if not args.resume:
             run.discard_unused()
@@ -217,8 +233,9 @@ def check_data(config: Options) -> None:
 
 def check_out(out: str | None) -> None:
     """Make sure that the file to write can be written before anything is computed."""
-    if out and (Path(out).is_dir() or not Path(out).resolve().parent.is_dir()):
-        raise ConfigError(f"--out is {out}: name a file in a folder that exists")
+    folder = Path(out or ".").resolve().parent
+    if out and (Path(out).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK)):
+        raise ConfigError(f"--out is {out}: name a file in a folder that you can write to")
 
 
 def scorer_for(name: str, config: Any) -> Any:
@@ -358,33 +375,11 @@ def show_runs(args: argparse.Namespace) -> None:
         return
     if not Path(args.folder).is_dir():
         raise JobError(f"there is no folder {args.folder}: name the folder that holds your runs")
-    runs = list_runs(args.folder)
-    if not runs:
-        print(f"no runs in {args.folder}")
-    for run in runs:
-        rows = run.read("metrics")
-        figures = {
-            name: value for name, value in (rows[-1] if rows else {}).items() if name in SUMMARY
-        }
-        summary = ", ".join(f"{SUMMARY[name]} {value:.3g}" for name, value in figures.items())
-        print(
-            f"{run.folder}  {run.config['kind']}  {run.status['status']}  {summary}  "
-            f"{run.status.get('message', '')}"
-        )
+    print(*lines(Path(args.folder)), sep="\n")
 
 
 NO_MODELS = ("new", "longer")
 """Names that stand where a model's may, and mean none."""
-
-SUMMARY = {
-    "step": "step",
-    "objective/score": "score",
-    "objective/kl": "KL",
-    "heldout/accuracy": "held-out accuracy",
-    "base/held_out_perplexity": "held-out perplexity",
-    "rater/accuracy": "accuracy",
-}
-"""Which figures of the last row stand in the list of runs, and what they are called there."""
 
 
 def print_report(run: Run) -> None:

@@ -318,6 +318,11 @@ class PairsConfig(Options):
     dtype: str = option("auto", "number format of matrix products", choices=DTYPES)
     device: str = option("auto", "where to compute", choices=DEVICES)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.train_pairs + self.heldout_pairs:
+            raise ConfigError("--train-pairs and --heldout-pairs are both 0: ask for some pairs")
+
 
 @dataclass(frozen=True, kw_only=True)
 class RaterConfig(Options):

@@ -4,6 +4,7 @@ Writers make a temporary file beside the target, then `os.replace` it, so a read
 file and a kill never leaves one under the target's name.
 """
 
+import errno
 import json
 import os
 import re
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rlhf_demo.errors import DataError
+from rlhf_demo.errors import DataError, DemoError
 
 OLD = ".old"
 """Ending of a folder that is about to be replaced."""
@@ -75,6 +76,26 @@ def parse_lines(path: Path, lines: list[bytes], first: int = 1) -> list[dict[str
     return rows
 
 
+def is_unicode(text: str) -> bool:
+    """Say whether a text can be written: JSON may hold half a character, a lone surrogate."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Say in one way, as OSError does, that a file cannot be written.
+
+    On a full disk torch raises a RuntimeError, and safetensors one of its own.
+    """
+    try:
+        yield
+    except (OSError, DemoError):
+        raise
+    except Exception as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise OSError(errno.EIO, f"cannot be written ({line})", str(path)) from error
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes `path`'s place in one step."""
@@ -83,7 +104,8 @@ def replacing(path: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with _written(path):
+            yield temporary
         temporary.chmod(0o644)
         os.replace(temporary, path)
     finally:
@@ -100,7 +122,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        yield temporary
+        with _written(path):
+            yield temporary
+        for inside in temporary.rglob("*"):  # safetensors lets nobody else read what it writes
+            inside.chmod(0o755 if inside.is_dir() else 0o644)
         temporary.chmod(0o755)
         old = path.with_name(f".{path.name}{OLD}")
         shutil.rmtree(old, ignore_errors=True)

@@ -1,5 +1,6 @@
 """Data sets of the Hub: find out quickly whether one can be had, and read it or what is cached."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def load_data_set(name: str, path: str, *, offline: bool = True, **how: Any) -> 
     """
     import datasets  # noqa: PLC0415  (takes seconds)
 
+    datasets.utils.logging.set_verbosity(logging.CRITICAL)  # what it would print is said here
     before = datasets.config.HF_HUB_OFFLINE
     datasets.config.HF_HUB_OFFLINE = before or offline
     try:

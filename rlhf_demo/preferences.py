@@ -11,6 +11,7 @@ Hub data sets come through `datasets`, which takes seconds to import and is impo
 """
 
 import csv
+import glob
 import gzip
 import io
 import json
@@ -27,6 +28,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rlhf_demo.errors import DataError
+from rlhf_demo.files import is_unicode
 from rlhf_demo.hub_data import load_data_set, load_hub_data
 from rlhf_demo.locate import CHECKPOINTS, HUB_ID
 
@@ -39,7 +41,7 @@ MOST_BYTES = 200_000_000
 LAST_SPEAKER = "\n\nAssistant:"
 """How HH-RLHF's dialogues begin the turn that is judged."""
 
-_COLUMNS = ("prompt", "chosen", "rejected", "margin", "split")
+_COLUMNS = ("prompt", "chosen", "rejected", "margin", "split", "rater")
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,8 @@ def load_pairs(source: str, split: str | None = None) -> Pairs:
             seen.add(told)
             kept.append(pair)
             margins += _read_margin(row, where)
+    if not kept and not dropped:
+        raise DataError(f"{name} holds no pair of the split {split or 'train'!r}: name another")
     if not kept:
         raise DataError(
             f"{name} holds no usable pair ({sum(dropped.values())} rows dropped): "
@@ -200,6 +204,8 @@ def _text(row: dict[str, Any], column: str, where: str) -> str:
         )
     if not isinstance(value, str):
         raise DataError(f"{where}: column {column!r} is {value!r}, not text: put it in quotes")
+    if not is_unicode(value):
+        raise DataError(f"{where}: column {column!r} holds half a character: write the text anew")
     return value
 
 
@@ -309,7 +315,11 @@ def _file_rows(path: Path) -> Iterator[tuple[int, Any]]:
         ):  # else `datasets` keeps a second copy of every file it has read
             yield from _rows_of(
                 load_data_set(
-                    path.name, "parquet", data_files=str(path), split="train", cache_dir=cache
+                    path.name,
+                    "parquet",
+                    data_files=glob.escape(str(path)),  # else brackets in it are a pattern
+                    split="train",
+                    cache_dir=cache,
                 )
             )
     elif kind == "csv":
@@ -339,12 +349,13 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is shorter than some dialogues
     text = io.StringIO(_read_text(path), newline="")  # not splitlines: see _file_rows
     try:
-        for row in csv.DictReader(text, strict=True):
-            yield {
-                column: value
-                for column, value in row.items()
-                if column is not None and value is not None
-            }
+        for number, row in enumerate(csv.DictReader(text, strict=True), start=1):
+            if None in row:
+                raise DataError(
+                    f"{path.name} row {number} has more fields than the file has columns: "
+                    "put a text with a comma in quotes"
+                )
+            yield {column: value for column, value in row.items() if value is not None}
     except csv.Error as error:
         raise DataError(f"{path.name} is not valid CSV ({error}): mend it") from None
 
@@ -362,4 +373,5 @@ def _read_text(path: Path) -> str:
 
 def _rows_of(data_set: Any) -> Iterator[tuple[int, dict[str, Any]]]:
     columns = [column for column in _COLUMNS if column in data_set.column_names]
-    yield from enumerate(data_set.select_columns(columns), start=1)
+    # Without any, there would be no rows left to name what is missing.
+    yield from enumerate(data_set.select_columns(columns or data_set.column_names), start=1)

@@ -174,6 +174,9 @@ def format_report(report: dict[str, Any]) -> str:
             f"    preferred {_short(worst['chosen'])}",
             f"    rejected  {_short(worst['rejected'])}",
         ]
+    if report.get("dropped") or report.get("cut"):
+        dropped = [f"{count} {reason}" for reason, count in report["dropped"].items()]
+        lines += ["", f"  rows dropped: {', '.join(dropped) or 'none'}; texts cut: {report['cut']}"]
     return "\n".join(lines)
 
 

@@ -61,6 +61,7 @@ class Run:
         self.steps_folder = self.folder / "steps"
         self.checkpoint_path = self.folder / "checkpoint.pt"
         self._ending = "finished"
+        self._found: set[str] | None = None  # what lay there before; None = there was no folder
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
@@ -77,9 +78,11 @@ class Run:
         run = cls(folder)
         if run.exists():
             raise JobError(
-                f"{run.folder} already holds a run: "
+                f"{run.folder} already holds a run of {run.config['kind']}: "
                 "add --resume to go on with it, or choose another folder"
             )
+        if run.folder.is_dir():
+            run._found = {path.name for path in run.folder.iterdir()}
         run.folder.mkdir(parents=True, exist_ok=True)
         config = {
             "kind": kind,
@@ -93,10 +96,15 @@ class Run:
         return run
 
     def discard_unused(self) -> None:
-        """Remove a run that ended before it made anything, so that its folder is free again."""
-        made = {path.name for path in self.folder.iterdir()} - BOOKKEEPING
-        if not made and not self.alive():
-            shutil.rmtree(self.folder)
+        """Remove what `create` began where the run ended before it made anything."""
+        added = [path for path in self.folder.iterdir() if path.name not in (self._found or ())]
+        empty = {path.name for path in added if path.suffix == ".jsonl" and not path.stat().st_size}
+        if {path.name for path in added} - BOOKKEEPING - empty or self.alive():
+            return
+        for path in added:
+            path.unlink()
+        if self._found is None:
+            self.folder.rmdir()
 
     def exists(self) -> bool:
         """Say whether the folder holds a run."""
@@ -111,7 +119,7 @@ class Run:
         """
         if not self.exists():
             raise JobError(f"{self.folder} holds no run (no config.json): check the folder's name")
-        return read_json(self.folder / "config.json")
+        return _record(self.folder / "config.json", "kind", "options", "created_at")
 
     # -- status ------------------------------------------------------------------------------------
 
@@ -119,10 +127,10 @@ class Run:
     def status(self) -> dict[str, Any]:
         """The newest status row; a run that says running but holds no lock has died: failed."""
         path = self.folder / "status.json"
-        status = read_json(path) if path.is_file() else {"status": Status.QUEUED}
+        status = _record(path, "status") if path.is_file() else {"status": Status.QUEUED}
         if status["status"] == Status.RUNNING and not self.alive():
             # Read again: it may have ended between the two looks.
-            status = read_json(path)
+            status = _record(path, "status")
             if status["status"] == Status.RUNNING:
                 status |= {
                     "status": Status.FAILED,
@@ -280,7 +288,7 @@ class Run:
 
 
 def list_runs(root: str | Path) -> list[Run]:
-    """Find the runs directly under `root` and one level below, oldest first."""
+    """Find the runs directly under `root` and one level below, oldest first, damaged ones last."""
     root = Path(root)
     configs = [
         *root.glob("config.json"),
@@ -288,7 +296,23 @@ def list_runs(root: str | Path) -> list[Run]:
         *root.glob("*/*/config.json"),
     ]
     runs = [Run(path.parent) for path in configs if (path.parent / "status.json").is_file()]
-    return sorted(runs, key=lambda run: run.config["created_at"])
+    return sorted(runs, key=_created_at)
+
+
+def _created_at(run: Run) -> str:
+    try:
+        return run.config["created_at"]
+    except DemoError:
+        return "~"  # after every date
+
+
+def _record(path: Path, *keys: str) -> dict[str, Any]:
+    """Read one of a run's JSON files, which must hold these keys."""
+    record = read_json(path)
+    missing = [key for key in keys if not isinstance(record, dict) or key not in record]
+    if missing:
+        raise JobError(f"{path} is not of a run (no {missing[0]!r} in it): name another folder")
+    return record
 
 
 def take_lock(lock: IO[str]) -> bool:

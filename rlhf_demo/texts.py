@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_demo.errors import DataError
+from rlhf_demo.files import is_unicode
 from rlhf_demo.hub_data import load_hub_data
 from rlhf_demo.locate import HUB_ID
 
@@ -50,6 +51,9 @@ def read_documents(data: str | None, column: str, split: str) -> tuple[list[str]
         tests = [False] * len(texts)
     may_hold = tests if any(tests) else [True] * len(texts)
     kept = [place for place, text in enumerate(texts) if text.strip()]
+    broken = [place for place in kept if not is_unicode(texts[place])]
+    if broken:
+        raise DataError(f"{data}: text {broken[0] + 1} holds half a character: write it anew")
     if len(kept) < 2:
         raise DataError(f"{data} holds fewer than 2 texts: give a file with text in it")
     return [texts[place] for place in kept], [may_hold[place] for place in kept]

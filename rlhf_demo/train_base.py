@@ -29,7 +29,7 @@ from rlhf_demo.files import replacing, replacing_folder, write_json
 from rlhf_demo.models import autocast, max_positions, pick_device, pick_dtype
 from rlhf_demo.new_gpt2 import load_or_make, save_model
 from rlhf_demo.packing import Batch, Stream, held_out_batches
-from rlhf_demo.runs import Run, StopRequested
+from rlhf_demo.runs import Run, Status, StopRequested
 from rlhf_demo.texts import hold_out, read_documents
 
 logger = logging.getLogger(__name__)
@@ -48,17 +48,23 @@ PACKED_TOKENS = 256
 def train_base(config: BaseConfig, run: Run, resume: bool = False) -> None:
     """Train in the run's folder until the last step, or until somebody asks to stop.
 
+    A finished run is left as it is.
+
     Raises:
         DataError: the text cannot be read, or holds too little for the stage.
         CheckpointError: the model, or the saved state of a resumed run, cannot be used.
         ConfigError: the saved state belongs to a run with other options.
         TrainingDiverged: the loss stopped being finite.
     """
+    if resume and run.status["status"] == Status.FINISHED:
+        return
     with run.recording():
         trainer = Trainer(config, run)
         if resume and run.checkpoint_path.is_file():
             trainer.load_state()
         trainer.train()
+    if run.status["status"] == Status.FINISHED:
+        run.checkpoint_path.unlink(missing_ok=True)  # nothing is left to resume
 
 
 class Trainer:

@@ -20,6 +20,8 @@ ALLOWED = {
     "config": {"errors"},
     "files": {"errors"},
     "runs": {"errors", "files"},
+    "signals": {"runs"},
+    "listing": {"errors", "runs"},
     "locate": {"errors"},
     "trends": set(),
     "stories": {"trends"},
@@ -36,9 +38,9 @@ ALLOWED = {
     },
     # Texts and data.
     "hub_data": {"errors", "locate"},
-    "preferences": {"errors", "hub_data", "locate"},
+    "preferences": {"errors", "files", "hub_data", "locate"},
     "reliability": {"preferences"},
-    "texts": {"errors", "hub_data", "locate"},
+    "texts": {"errors", "files", "hub_data", "locate"},
     "corpus": {"errors"},
     "packing": {"errors", "corpus"},
     # People's votes: what one is, what they are worth, where they are kept, classes.
@@ -98,12 +100,12 @@ ALLOWED = {
         "runs", "train_ppo", "train_reward",
     },
     # The command line: these at its top, any other inside a handler.
-    "__main__": {"config", "errors", "files", "hub_data", "locate", "runs"},
+    "__main__": {"config", "errors", "files", "hub_data", "listing", "locate", "runs", "signals"},
 }  # fmt: skip
 
 STANDARD_LIBRARY_ONLY = {
     "errors", "metrics", "config", "files", "runs", "locate", "__main__", "__init__",
-    "hub_data", "trends", "stories",
+    "hub_data", "listing", "signals", "trends", "stories",
     "tails", "processes", "deaths", "job_folders", "scheduler", "overview", "jobs",
 }  # fmt: skip
 SPEAKS_TO_THE_DATABASE = {

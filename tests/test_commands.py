@@ -68,7 +68,7 @@ def test_help_needs_no_slow_library_and_half_a_second(command):
     loaded, seconds = result.stderr.split("] ")
     assert loaded == "["
     assert float(seconds) < 0.5
-    assert not command or "usage: rlhf_demo " + command in result.stdout
+    assert not command or "usage: python -m rlhf_demo " + command in result.stdout
 
 
 def test_help_lists_every_command(capsys):

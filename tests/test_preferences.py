@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 
+import pandas
 import pytest
 
 from rlhf_demo import hub_data, preferences
@@ -252,6 +253,37 @@ def test_csv_rows_may_hold_any_line_separator(tmp_path):
         writer.writerow(texts)
     pairs = load_pairs(str(tmp_path / "a.csv"))
     assert [*pairs.prompts, *pairs.chosen, *pairs.rejected] == list(texts.values())
+
+
+def test_csv_row_with_a_comma_too_many_is_named(tmp_path):
+    text = "prompt,chosen,rejected\na,b,c\nI saw it, it was good, and fun,it was bad\n"
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(DataError, match=r"a.csv row 2 has more fields .* in quotes"):
+        load_pairs(str(tmp_path / "a.csv"))
+
+
+def test_half_a_character_is_named_by_its_row(tmp_path):
+    rows = [GOOD, {**GOOD, "prompt": "I liked \ud800 this"}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match="row 2: column 'prompt' holds half a character"):
+        load_pairs(str(tmp_path / "a.jsonl"))
+    with pytest.raises(DataError, match="row 2: column 'prompt' holds half a character"):
+        load_prompts(str(tmp_path / "a.jsonl"), "train")
+
+
+def test_split_that_is_not_there_is_named(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [{**GOOD, "split": "train"}])
+    with pytest.raises(DataError, match="holds no pair of the split 'heldout'"):
+        load_pairs(path, "heldout")
+
+
+def test_parquet_is_read_as_jsonl_is(tmp_path):
+    rows = [{**GOOD, "rater": rater} for rater in ("ann", "bob")]
+    pandas.DataFrame(rows).to_parquet(tmp_path / "a[1].parquet")
+    assert len(load_pairs(str(tmp_path / "a[1].parquet"))) == 2  # two people, not a duplicate
+    pandas.DataFrame([{"text": "x"}]).to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(DataError, match=r"b.parquet row 1: column 'chosen' is missing"):
+        load_pairs(str(tmp_path / "b.parquet"))
 
 
 # -- sources that are not there --------------------------------------------------------------------

@@ -66,7 +66,7 @@ def test_create_writes_what_was_asked_and_queues(run):
 
 
 def test_create_in_a_folder_that_holds_a_run_is_refused(run):
-    with pytest.raises(JobError, match="already holds a run: add --resume"):
+    with pytest.raises(JobError, match="already holds a run of ppo: add --resume"):
         Run.create(run.folder, "ppo", {"seed": 4})
     assert run.config["options"] == {"seed": 3}
 
@@ -261,9 +261,12 @@ def test_read_json_names_a_damaged_file(tmp_path):
 def test_replacing_leaves_the_old_file_when_the_writer_raises(tmp_path):
     path = tmp_path / "checkpoint.pt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
+    with (
+        pytest.raises(OSError, match=r"cannot be written \(no room\): .*checkpoint.pt"),
+        replacing(path) as temporary,
+    ):
         temporary.write_text("half")
-        raise RuntimeError
+        raise RuntimeError("no room\nand more")  # as torch does
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["checkpoint.pt"]
 
@@ -286,9 +289,11 @@ def test_replacing_folder_leaves_the_old_one_when_the_writer_raises(tmp_path):
     path = tmp_path / "model"
     with replacing_folder(path) as temporary:
         (temporary / "weights").write_text("old")
-    with pytest.raises(RuntimeError), replacing_folder(path) as temporary:
+        (temporary / "weights").chmod(0o600)  # as safetensors does
+    assert (path / "weights").stat().st_mode & 0o777 == 0o644
+    with pytest.raises(OSError, match="cannot be written"), replacing_folder(path) as temporary:
         (temporary / "weights").write_text("half")
-        raise RuntimeError
+        raise RuntimeError("no room")
     assert (path / "weights").read_text() == "old"
     assert os.listdir(tmp_path) == ["model"]
 

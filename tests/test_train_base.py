@@ -197,14 +197,27 @@ def test_finished_run_resumed_changes_nothing(tmp_path, options):
     assert rows_without_times(run) == before
 
 
-def test_resume_with_other_options_says_so(tmp_path, options):
+def test_finished_run_keeps_no_state(tmp_path, options):
     run = train(tmp_path, **options | {"total_steps": 3})
+    assert not run.checkpoint_path.exists()
+
+
+def unfinished(tmp_path, **options):
+    """A run that was stopped at its start."""
+    config = BaseConfig(**options)
+    run = Run.create(tmp_path / "stopped", "base", config.to_dict())
+    Trainer(config, run).save_state()
+    return run
+
+
+def test_resume_with_other_options_says_so(tmp_path, options):
+    run = unfinished(tmp_path, **options | {"total_steps": 3})
     with pytest.raises(ConfigError, match="other options: resume with its own"):
         train_base(BaseConfig(**options | {"total_steps": 3, "seed": 1}), run, resume=True)
 
 
 def test_resume_from_a_damaged_state_says_so(tmp_path, options):
-    run = train(tmp_path, **options | {"total_steps": 3})
+    run = unfinished(tmp_path, **options | {"total_steps": 3})
     run.checkpoint_path.write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match=r"checkpoint.pt cannot be read"):
         train_base(BaseConfig(**run.config["options"]), run, resume=True)
