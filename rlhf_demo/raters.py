@@ -55,6 +55,8 @@ def load_scorer(
             not fit.
         CheckpointError: the model cannot be found or has no classification head.
     """
+    if label is not None and (name in RULES or _is_function(name)):
+        raise ConfigError(f"--label is {label!r}: {name} has no labels, leave it out")
     if name in RULES:
         return length_scores
     if _is_function(name):

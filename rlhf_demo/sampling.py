@@ -5,6 +5,7 @@ places; every generator is made anew from (seed, purpose, step), so none need be
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from transformers import DynamicCache, TopKLogitsWarper, TopPLogitsWarper
 from rlhf_demo.errors import ShapeError
 from rlhf_demo.models import Policy, autocast, max_positions
 from rlhf_demo.objectives import token_logprobs
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -247,9 +250,11 @@ def generate(
     responses: list[list[int]] = []
     starts = range(0, len(prompts), batch_size)
     for start in tqdm(starts, progress, disable=progress is None, unit="batch"):
-        prompt_ids, mask, _ = encode_prompts(
+        prompt_ids, mask, cut = encode_prompts(
             policy, prompts[start : start + batch_size], max_new_tokens
         )
+        if cut:
+            log.warning("%d prompts lost their beginning, they exceed the model's positions", cut)
         with autocast(policy.lm.device, dtype):
             sampled = sample(
                 policy,

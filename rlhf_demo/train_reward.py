@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,8 @@ def samples_of_base(
     except CheckpointError as error:
         log.warning("scores are normalised on the pairs' own texts: %s", error)
         return own
-    prompts = pairs.prompts[:: math.ceil(len(pairs) / BASE_SAMPLES)]
+    spaced = pairs.prompts[:: math.ceil(len(pairs) / BASE_SAMPLES)]
+    prompts = list(islice(cycle(spaced), BASE_SAMPLES))  # of few prompts, several answers each
     responses = generate(
         base,
         prompts,

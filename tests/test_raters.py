@@ -173,3 +173,9 @@ def test_rater_errors_depend_on_the_seed_and_not_on_the_scores():
 def test_rater_with_a_rate_that_is_no_probability_is_refused(rate):
     with pytest.raises(ConfigError, match="error rate is"):
         Rater(length_scores, error_rate=rate)
+
+
+@pytest.mark.parametrize("name", ["longer", "operator:add"])
+def test_label_of_what_has_none_is_refused(name):
+    with pytest.raises(ConfigError, match=f"--label is 'good': {name} has no labels"):
+        load_scorer(name, device=torch.device("cpu"), label="good", allow_python=True)

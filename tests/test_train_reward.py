@@ -330,8 +330,9 @@ def test_scores_of_other_peoples_pairs_are_normalised_on_the_bases_own_answers(f
         scorer = load_reward_model(str(run.folder), device=CPU)
         base = load_policy(config().model, device=CPU)
         pairs, _ = module.load_both_sides(config())
-        ids = generate(base, pairs.prompts, max_new_tokens=32, temperature=0.7, seed=0)
-        scores = scorer(pairs.prompts, decode(base, ids))
+        prompts = (pairs.prompts * 6)[:128]  # 24 pairs: five or six answers to each prompt
+        ids = generate(base, prompts, max_new_tokens=32, temperature=0.7, seed=0)
+        scores = scorer(prompts, decode(base, ids))
         assert abs(float(scores.mean())) < 1e-3
         assert abs(float(scores.std(correction=0)) - 1) < 1e-3
 
