@@ -13,6 +13,7 @@ from rlhf_demo.models import pick_device, pick_dtype
 from rlhf_demo.raters import load_scorer
 from rlhf_demo.reliability import format_report
 from rlhf_demo.runs import Run, Status
+from rlhf_demo.signals import stopping_on_signals
 from rlhf_demo.train_ppo import train_ppo
 from rlhf_demo.train_reward import train_reward
 
@@ -41,7 +42,8 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
 
     say(f"1 of 4  Sample pairs from {pairs_config.model}; a simulated rater prefers one of each")
     rater = load_scorer(pairs_config.rater, device=device, dtype=numbers)
-    make_pairs(pairs_config, pairs, rater)
+    with stopping_on_signals(pairs):
+        make_pairs(pairs_config, pairs, rater)
     require_finished(pairs)
     example = pairs.read("pairs")[0]
     say(
@@ -53,7 +55,8 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
     reward_config = RewardConfig(data=str(pairs.folder), **shared)
     reward = Run.create(out / "reward", "reward", reward_config.to_dict())
     say(f"\n2 of 4  Train a reward model on {pairs_config.train_pairs} of the pairs")
-    train_reward(reward_config, reward)
+    with stopping_on_signals(reward):
+        train_reward(reward_config, reward)
     require_finished(reward)
     say(format_report(read_json(reward.folder / "report.json")))
 
@@ -63,7 +66,9 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
         f"\n3 of 4  PPO: {ppo_config.total_steps} steps of {ppo_config.batch_size} responses "
         "against that reward model"
     )
-    train_ppo(ppo_config, ppo, load_scorer(ppo_config.reward, device=device, dtype=numbers))
+    scorer = load_scorer(ppo_config.reward, device=device, dtype=numbers)
+    with stopping_on_signals(ppo):
+        train_ppo(ppo_config, ppo, scorer)
     require_finished(ppo)
     say(f"        {ppo.status['message']}")
 

@@ -97,7 +97,7 @@ ALLOWED = {
     },
     "quickstart": {
         "compare", "config", "errors", "files", "make_pairs", "models", "raters", "reliability",
-        "runs", "train_ppo", "train_reward",
+        "runs", "signals", "train_ppo", "train_reward",
     },
     # The command line: these at its top, any other inside a handler.
     "__main__": {"config", "errors", "files", "hub_data", "listing", "locate", "runs", "signals"},
