@@ -105,7 +105,7 @@ class PPOTrainer:
                     bar.update()
                     bar.set_postfix(
                         score=f"{row['objective/score']:.2f}",
-                        kl=f"{row['objective/kl']:.1f}",
+                        kl=f"{row['objective/kl']:z.1f}",
                         refresh=False,
                     )
         except StopRequested:  # a safe point; Ctrl-C may fall anywhere and keeps the last state

@@ -38,8 +38,11 @@
   // -- numbers ------------------------------------------------------------------------------------
 
   const minus = (text) => text.replace("-", "\u2212");
-  rlhf.number = (value, digits = 2) =>
-    value === null || value === undefined || Number.isNaN(value) ? "\u2013" : minus(Number(value).toFixed(digits));
+  rlhf.number = (value, digits = 2) => {
+    if (value === null || value === undefined || Number.isNaN(value)) return "\u2013";
+    const text = Number(value).toFixed(digits);
+    return minus(Number(text) === 0 ? text.replace("-", "") : text);
+  };
   rlhf.signed = (value, digits = 2) =>
     value === null || value === undefined ? "\u2013" : (value >= 0 ? "+" : "") + rlhf.number(value, digits);
   rlhf.percent = (value, digits = 0) =>
