@@ -18,7 +18,7 @@ from torch import Tensor
 from rlhf_demo.errors import ShapeError
 from rlhf_demo.models import Policy
 from rlhf_demo.objectives import token_logprobs
-from rlhf_demo.sampling import Sampled, encode_prompts
+from rlhf_demo.sampling import Sampled, encode_prompts, real_tokens
 
 READ_AT_ONCE = 32
 """Responses read at once where no gradient is needed: the logits of more overflow the caches."""
@@ -81,10 +81,7 @@ class Rollout:
 
     def responses(self) -> list[list[int]]:
         """Return each response's real token ids, its EOS included."""
-        return [
-            ids[real].tolist()
-            for ids, real in zip(self.response_ids, self.response_mask, strict=True)
-        ]
+        return real_tokens(self.response_ids, self.response_mask)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the tensors by name, for a saved state."""

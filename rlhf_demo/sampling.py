@@ -57,10 +57,12 @@ class Sampled:
 
     def responses(self) -> list[list[int]]:
         """Return each response's real token ids, its EOS included."""
-        return [
-            ids[real].tolist()
-            for ids, real in zip(self.response_ids, self.response_mask, strict=True)
-        ]
+        return real_tokens(self.response_ids, self.response_mask)
+
+
+def real_tokens(ids: Tensor, mask: Tensor) -> list[list[int]]:
+    """Return each row's ids [batch, time] where its mask is True."""
+    return [row[real].tolist() for row, real in zip(ids, mask, strict=True)]
 
 
 def seeded(
