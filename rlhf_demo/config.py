@@ -209,10 +209,10 @@ class PPOConfig(Options):
         16, "rank of the LoRA adapter that is trained; 0 trains all weights", low=0, high=512
     )
     kl_coef: float = option(
-        0.2, "KL penalty at the start, reward units per nat", low=0.0, high=10.0
+        0.25, "KL penalty at the start, reward units per nat", low=0.0, high=10.0
     )
     kl_target: float = option(
-        3.0, "KL per response that the coefficient aims at, nats; 0 keeps it fixed", low=0.0
+        2.5, "KL per response that the coefficient aims at, nats; 0 keeps it fixed", low=0.0
     )
     kl_budget: float = option(10.0, "KL per response at which the run stops, nats", low=0.0)
     missing_eos_penalty: float = option(
