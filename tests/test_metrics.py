@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import rlhf_demo
-from rlhf_demo.__main__ import SUMMARY
 from rlhf_demo.config import PPOConfig, RewardConfig
+from rlhf_demo.listing import SUMMARY
 from rlhf_demo.metrics import GLOSSARY
 from rlhf_demo.raters import length_scores
 from rlhf_demo.runs import Run
