@@ -8,8 +8,10 @@ from rlhf_demo.preferences import Pairs
 from rlhf_demo.reliability import held_out_report
 from rlhf_demo.stories import Story, ppo_story, reward_story
 
-# total_steps 40, kl_target 3, kl_budget 10, kl_coef 0.2, learning_rate 0.0005, entropy_coef 0.05.
-OPTIONS = PPOConfig().to_dict()
+OPTIONS = PPOConfig(
+    total_steps=40, kl_target=3.0, kl_budget=10.0, kl_coef=0.2, learning_rate=5e-4,
+    entropy_coef=0.05,
+).to_dict()  # fmt: skip
 LONGEST_WHAT, LONGEST_TRY = 160, 120
 
 

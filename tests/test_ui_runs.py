@@ -110,7 +110,7 @@ def test_settings_are_those_that_differ_with_default_and_meaning(tab, jobs, tmp_
     settings = changed_settings(jobs.find(run).config, tmp_path / "runs")
     assert [(one["name"], one["value"], one["default"]) for one in settings] == [
         ("reward", reward, "reward-mini"),  # its id, not the folder on this machine
-        ("kl coef", "0.0", "0.2"),
+        ("kl coef", "0.0", "0.25"),
     ]
     assert settings[1]["meaning"] == "KL penalty at the start, reward units per nat"
 
