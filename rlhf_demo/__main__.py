@@ -233,8 +233,10 @@ def check_data(config: Options) -> None:
 
 def check_out(out: str | None) -> None:
     """Make sure that the file to write can be written before anything is computed."""
-    folder = Path(out or ".").resolve().parent
-    if out and (Path(out).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK)):
+    if not out:
+        return
+    parent = Path(out).resolve().parent
+    if Path(out).is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK):
         raise ConfigError(f"--out is {out}: name a file in a folder that you can write to")
 
 

@@ -194,6 +194,7 @@ class Run:
                 raise
             else:
                 self.set_status(Status.FINISHED, started_at=started_at, message=self._ending)
+                self.checkpoint_path.unlink(missing_ok=True)  # nothing is left to resume
 
     def end_early(self, reason: str) -> None:
         """Note, as the status message, why a run ended by itself before its last step."""

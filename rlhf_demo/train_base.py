@@ -63,8 +63,6 @@ def train_base(config: BaseConfig, run: Run, resume: bool = False) -> None:
         if resume and run.checkpoint_path.is_file():
             trainer.load_state()
         trainer.train()
-    if run.status["status"] == Status.FINISHED:
-        run.checkpoint_path.unlink(missing_ok=True)  # nothing is left to resume
 
 
 class Trainer:

@@ -36,7 +36,7 @@ from rlhf_demo.ppo_rows import StepTensors, metrics_row, sample_rows
 from rlhf_demo.preferences import load_prompts
 from rlhf_demo.raters import Scorer
 from rlhf_demo.rollout import Rollout, collect, token_outputs
-from rlhf_demo.runs import Run, Status, StopRequested
+from rlhf_demo.runs import Run, StopRequested
 from rlhf_demo.sampling import decode, encode_prompts, sample, seeded
 
 log = logging.getLogger(__name__)
@@ -59,8 +59,6 @@ def train_ppo(config: PPOConfig, run: Run, scorer: Scorer, *, resume: bool = Fal
     """
     with run.recording():
         PPOTrainer(config, run, scorer).train(resume=resume)
-    if run.status["status"] == Status.FINISHED:
-        run.checkpoint_path.unlink(missing_ok=True)  # nothing is left to resume
 
 
 class PPOTrainer:
