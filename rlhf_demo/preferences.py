@@ -234,8 +234,9 @@ def load_prompts(source: str, split: str) -> list[str]:
     Args:
         source: `shipped`; a text file with one prompt a line; a file with a column `prompt`
             (.jsonl, .json, .csv, .parquet).
-        split: `train` or `heldout`, where the source tells them apart (a column `split`); else all
-            are returned.
+        split: `train`, `heldout` (to report and to choose settings on) or `test` (to compare
+            finished models on), where the source tells them apart (a column `split`); else all are
+            returned.
 
     Raises:
         DataError: there is no such file, it holds no prompt, or a row cannot be used.

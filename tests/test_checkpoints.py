@@ -1,6 +1,8 @@
 """What is shipped: sizes, formats, plain loading anywhere, prompts and pairs that do not leak."""
 
 import json
+from collections import Counter
+from difflib import SequenceMatcher
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from transformers import (
 
 from rlhf_demo.locate import CHECKPOINTS, shipped_models
 from rlhf_demo.models import load_policy, load_reward_model
+from rlhf_demo.preferences import load_prompts
 
 CPU = torch.device("cpu")
 TEXTS = ["This film is wonderful.", "This film is awful and I want my money back.", "It was"]
@@ -78,11 +81,36 @@ def test_ppo_model_loads_with_plain_transformers_from_any_folder(tmp_path, monke
         assert (base.lm(input_ids=ids).logits - expected).abs().max() > 0.1
 
 
-def test_no_prompt_is_both_in_train_and_held_out():
+def test_prompts_stand_in_one_split_each():
     prompts = rows("prompts.jsonl")
-    assert len({row["prompt"].lower() for row in prompts}) == len(prompts) >= 200
-    split = {row["prompt"]: row["split"] for row in prompts}
-    assert sum(value == "heldout" for value in split.values()) >= 256
+    assert len({row["prompt"].lower() for row in prompts}) == len(prompts)
+    count = Counter(row["split"] for row in prompts)
+    assert count == {"train": 382, "heldout": 280, "test": 256}
+    by_split = {split: load_prompts("shipped", split) for split in count}
+    assert {split: len(texts) for split, texts in by_split.items()} == count
+    assert not set(by_split["test"]) & {*by_split["train"], *by_split["heldout"]}
+
+
+def test_no_test_prompt_resembles_another():
+    prompts = [row["prompt"].lower() for row in rows("prompts.jsonl")]
+    test = [row["prompt"].lower() for row in rows("prompts.jsonl") if row["split"] == "test"]
+    close = [
+        (one, other)
+        for one in test
+        for other in prompts
+        if one != other and likeness(one, other) > 0.8
+    ]
+    assert not close
+
+
+def likeness(one, other):
+    """The share of letters that two texts have in common in the same order, 0..1."""
+    matcher = SequenceMatcher(None, one, other, autojunk=False)
+    return matcher.ratio() if matcher.quick_ratio() > 0.8 else 0.0
+
+
+def test_pairs_stand_on_the_prompts_of_their_split():
+    split = {row["prompt"]: row["split"] for row in rows("prompts.jsonl")}
     pairs = rows("pairs.jsonl")
     assert len(pairs) == 2500
     for pair in pairs:
