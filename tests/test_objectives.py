@@ -1,4 +1,4 @@
-"""The mathematics, against hand-worked numbers, finite differences and TRL 1.12's formulas."""
+"""The mathematics, against hand-worked numbers and finite differences; test_trl_reference.py: TRL."""
 
 import math
 
@@ -269,71 +269,6 @@ def test_ppo_loss_and_its_figures_worked_by_hand():
     # r - 1 - log r: 0.5 - log 1.5 and -0.5 + log 2, on average log(4/3) / 2.
     assert_close(stats.approx_kl, torch.tensor(math.log(4 / 3) / 2, dtype=torch.float64))
     assert_close(loss, torch.tensor(-0.85 + 0.1 * 0.6725 - 0.01 * 0.4, dtype=torch.float64))
-
-
-# -- TRL 1.12 as an independent reference ----------------------------------------------------------
-# Formulas as trl/experimental/ppo/ppo_trainer.py of 1.12.0 states them, on plain tensors.
-
-
-def trl_masked_mean(values, mask):
-    return (values * mask).sum() / mask.sum()
-
-
-def trl_whiten(values, mask):
-    mean = trl_masked_mean(values, mask)
-    variance = trl_masked_mean((values - mean) ** 2, mask)
-    count = mask.sum()
-    variance = variance * count / (count - 1)  # TRL uses the unbiased variance
-    return (values - mean) * torch.rsqrt(variance + 1e-8)
-
-
-def trl_advantages(rewards, values, gamma, lam):
-    lastgaelam, reversed_advantages = 0, []
-    length = rewards.shape[1]
-    for t in reversed(range(length)):
-        nextvalues = values[:, t + 1] if t < length - 1 else 0.0
-        delta = rewards[:, t] + gamma * nextvalues - values[:, t]
-        lastgaelam = delta + gamma * lam * lastgaelam
-        reversed_advantages.append(lastgaelam)
-    advantages = torch.stack(reversed_advantages[::-1], dim=1)
-    return advantages, advantages + values
-
-
-def test_advantages_losses_and_whitening_agree_with_trl():
-    draw, _ = random_batch(seed=2, batch=4, time=6)
-    # TRL handles padding otherwise; on full rows both must agree.
-    mask = torch.ones(4, 6, dtype=torch.bool)
-    rewards, values, logprobs, old = draw(), draw(), draw(), draw()
-    advantages, returns = gae(rewards, values, mask, gamma=0.98, gae_lambda=0.9)
-    trl_adv, trl_ret = trl_advantages(rewards, values, 0.98, 0.9)
-    assert_close((advantages, returns), (trl_adv, trl_ret))
-
-    ours, theirs = whiten(advantages, mask), trl_whiten(trl_adv, mask)
-    # Biased against unbiased variance of 24 numbers.
-    assert_close(ours * math.sqrt((24 - 1) / 24), theirs)
-
-    now = draw()
-    vpredclipped = torch.clamp(now, values - 0.2, values + 0.2)
-    vf_loss = 0.5 * trl_masked_mean(
-        torch.max(torch.square(now - trl_ret), torch.square(vpredclipped - trl_ret)), mask
-    )
-    assert_close(value_loss(now, values, returns, mask, value_clip_range=0.2), vf_loss)
-
-    ratio = torch.exp(logprobs - old)
-    pg_loss = trl_masked_mean(
-        torch.max(-advantages * ratio, -advantages * torch.clamp(ratio, 0.8, 1.2)), mask
-    )
-    assert_close(policy_loss(logprobs, old, advantages, mask, clip_range=0.2)[0], pg_loss)
-
-
-def test_rewards_agree_with_trl():
-    draw, mask = random_batch(seed=3)
-    logprobs, ref = draw(), draw()
-    scores = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
-    kl = (logprobs - ref) * mask
-    theirs = -0.05 * kl  # TRL: non_score_reward = -kl_coef * kl; rewards[arange, end] += scores
-    theirs[torch.arange(3), mask.sum(-1) - 1] += scores
-    assert_close(token_rewards(scores, kl_k1(logprobs, ref, mask), mask, 0.05), theirs)
 
 
 def test_masked_mean_of_nothing_is_zero():
