@@ -1,4 +1,7 @@
-"""The mathematics, against hand-worked numbers and finite differences; test_trl_reference.py: TRL."""
+"""The mathematics, against hand-worked numbers and finite differences.
+
+What TRL makes of the same numbers is in test_trl_reference.py.
+"""
 
 import math
 
