@@ -8,10 +8,10 @@ from torch import Tensor
 
 from rlhf_demo.config import CompareConfig
 from rlhf_demo.evaluate import count_wins, distinct_n, mean_kl, perplexity, response_logprobs
+from rlhf_demo.intervals import wilson_interval
 from rlhf_demo.models import Policy, load_policy, pick_device, pick_dtype
 from rlhf_demo.preferences import load_prompts
 from rlhf_demo.raters import Scorer
-from rlhf_demo.reliability import wilson_interval
 from rlhf_demo.sampling import decode, generate
 
 

@@ -7,36 +7,16 @@ https://arxiv.org/abs/2009.01325, section 3.4).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from typing import Any
 
+from rlhf_demo.intervals import cluster_interval
 from rlhf_demo.preferences import Pairs
-
-Z_95 = 1.959964
-"""Standard normal quantile: 95% of a normal distribution lies within so many standard
-deviations.
-"""
 
 BIN_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 WORST_SHOWN = 10
 """How many of the most mistaken pairs are kept in the report."""
-
-
-def wilson_interval(successes: float, trials: int) -> tuple[float, float]:
-    """Return the 95% interval of a share (Wilson 1927): honest also near 0 and 1 and for few
-    trials.
-
-    Args:
-        successes: how many of the trials went well; a tie may count as half.
-        trials: at least 0; without any, nothing is known and the interval is 0 to 1.
-    """
-    if not trials:
-        return 0.0, 1.0
-    share, z2 = successes / trials, Z_95**2
-    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = Z_95 / (1 + z2 / trials) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def rightness(margin: float) -> float:
@@ -53,11 +33,12 @@ def held_out_report(pairs: Pairs, margins: Sequence[float]) -> dict[str, Any]:
 
     Returns:
         JSON-ready values. Shares are 0 to 1, `loss` is in nats per pair, ties count half
-        everywhere.
+        everywhere. Several people's votes on the same two texts are several pairs here; the
+        interval takes them for one.
     """
     right = [rightness(margin) for margin in margins]
     longer = [rightness(len(c) - len(r)) for c, r in zip(pairs.chosen, pairs.rejected, strict=True)]
-    low, high = wilson_interval(sum(right), len(right))
+    low, high = cluster_interval(right, same_pair(pairs))
     return {
         "accuracy": mean(right),
         "accuracy_low": low,
@@ -78,6 +59,12 @@ def held_out_report(pairs: Pairs, margins: Sequence[float]) -> dict[str, Any]:
             if margins[index] < 0
         ],
     }
+
+
+def same_pair(pairs: Pairs) -> list[Hashable]:
+    """Return for each row what it shares with other votes on its pair: prompt and both texts."""
+    rows = zip(pairs.prompts, pairs.chosen, pairs.rejected, strict=True)
+    return [(prompt, frozenset(texts)) for prompt, *texts in rows]
 
 
 def pair_loss(margin: float) -> float:

@@ -32,6 +32,7 @@ from rlhf_demo import corpus
 from rlhf_demo.config import RaterConfig
 from rlhf_demo.errors import ConfigError, DataError, TrainingDiverged
 from rlhf_demo.files import replacing, replacing_folder, write_json, write_text
+from rlhf_demo.intervals import wilson_interval
 from rlhf_demo.models import (
     RewardModel,
     autocast,
@@ -40,7 +41,6 @@ from rlhf_demo.models import (
     pick_device,
     pick_dtype,
 )
-from rlhf_demo.reliability import wilson_interval
 from rlhf_demo.runs import Run, StopRequested
 
 WANTED_COLUMNS = "with the columns split, stars and text"

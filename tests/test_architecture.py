@@ -24,6 +24,7 @@ ALLOWED = {
     "listing": {"errors", "runs"},
     "locate": {"errors"},
     "trends": set(),
+    "intervals": set(),
     "stories": {"trends"},
     # Jobs: the engine's commands as processes that the page watches.
     "tails": {"files"},
@@ -39,13 +40,13 @@ ALLOWED = {
     # Texts and data.
     "hub_data": {"errors", "locate"},
     "preferences": {"errors", "files", "hub_data", "locate"},
-    "reliability": {"preferences"},
+    "reliability": {"intervals", "preferences"},
     "texts": {"errors", "files", "hub_data", "locate"},
     "corpus": {"errors"},
     "packing": {"errors", "corpus"},
     # People's votes: what one is, what they are worth, where they are kept, classes.
     "ballots": {"errors"},
-    "agreement": {"ballots", "reliability"},
+    "agreement": {"ballots", "intervals"},
     "vote_files": {"ballots", "errors", "files"},
     "vote_pairs": {"ballots", "errors", "files", "preferences", "vote_files"},
     "limits": {"ballots"},
@@ -81,7 +82,7 @@ ALLOWED = {
     "train_base": {
         "config", "corpus", "errors", "files", "models", "new_gpt2", "packing", "runs", "texts",
     },
-    "train_rater": {"config", "corpus", "errors", "files", "models", "reliability", "runs"},
+    "train_rater": {"config", "corpus", "errors", "files", "intervals", "models", "runs"},
     "make_pairs": {"config", "errors", "models", "preferences", "raters", "runs", "sampling"},
     "train_reward": {
         "config", "errors", "files", "models", "preferences", "reliability", "runs", "sampling",
@@ -93,7 +94,7 @@ ALLOWED = {
     },
     "generate": {"config", "models", "preferences", "raters", "sampling"},
     "compare": {
-        "config", "evaluate", "models", "preferences", "raters", "reliability", "sampling",
+        "config", "evaluate", "intervals", "models", "preferences", "raters", "sampling",
     },
     "quickstart": {
         "compare", "config", "errors", "files", "make_pairs", "models", "raters", "reliability",
@@ -105,7 +106,7 @@ ALLOWED = {
 
 STANDARD_LIBRARY_ONLY = {
     "errors", "metrics", "config", "files", "runs", "locate", "__main__", "__init__",
-    "hub_data", "listing", "signals", "trends", "stories",
+    "hub_data", "intervals", "listing", "signals", "trends", "stories",
     "tails", "processes", "deaths", "job_folders", "scheduler", "overview", "jobs",
 }  # fmt: skip
 SPEAKS_TO_THE_DATABASE = {

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from rlhf_demo.intervals import cluster_interval, wilson_interval
 from rlhf_demo.preferences import Pairs
 from rlhf_demo.reliability import (
     format_report,
@@ -11,27 +12,10 @@ from rlhf_demo.reliability import (
     pair_loss,
     quartile_table,
     reliability_table,
-    wilson_interval,
+    same_pair,
 )
 
 LN3 = math.log(3)  # sigmoid(ln 3) = 3 / (1 + 3) = 0.75
-
-
-def test_wilson_interval_of_8_in_10_equals_hand_working():
-    # z = 1.959964, z^2 = 3.841459; centre = (0.8 + 0.192073) / 1.384146 = 0.716740
-    # half = 1.959964 / 1.384146 * sqrt(0.8 * 0.2 / 10 + 3.841459 / 400) = 1.416010 * 0.160011 =
-    # 0.226577
-    assert wilson_interval(8, 10) == pytest.approx((0.490163, 0.943317), abs=2e-6)
-
-
-def test_wilson_interval_at_the_ends_stays_inside_0_and_1():
-    # No success in 10: low 0, high = z^2 / (10 + z^2) = 3.841459 / 13.841459 = 0.277533
-    assert wilson_interval(0, 10) == pytest.approx((0.0, 0.277533), abs=2e-6)
-    assert wilson_interval(10, 10) == pytest.approx((0.722467, 1.0), abs=2e-6)
-
-
-def test_wilson_interval_without_trials_knows_nothing():
-    assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -118,3 +102,14 @@ def test_format_report_shows_accuracy_interval_and_baselines(report):
     )
     assert "the longer one wins 0.500" in text and "0.693" in text
     assert "preferred ab" in text
+
+
+def test_votes_on_the_same_two_texts_are_one_pair_whoever_preferred_which():
+    # Three say a, one says b, and another prompt has the same texts: two pairs, not five.
+    pairs = Pairs(["p", "p", "p", "p", "q"], ["a", "a", "a", "b", "a"], ["b", "b", "b", "a", "b"])
+    groups = same_pair(pairs)
+    assert len(set(groups)) == 2 and groups[0] == groups[3] != groups[4]
+    report = held_out_report(pairs, [1.0, 1.0, 1.0, -1.0, 1.0])
+    told = (report["accuracy_low"], report["accuracy_high"])
+    assert told == cluster_interval([1, 1, 1, 0, 1], [1, 1, 1, 1, 2])
+    assert told[0] < wilson_interval(4, 5)[0]
