@@ -7,11 +7,11 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rlhf_demo.config import (
-    PPO_PRESETS,
     BaseConfig,
     CompareConfig,
     GenerateConfig,
@@ -27,6 +27,7 @@ from rlhf_demo.files import write_json, write_text
 from rlhf_demo.hub_data import data_set_refusal
 from rlhf_demo.listing import lines
 from rlhf_demo.locate import HUB_ID, locate
+from rlhf_demo.presets import PPO_PRESETS
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.signals import stopping_on_signals
 
@@ -196,7 +197,9 @@ def train(
         config = config_class.from_dict(saved["options"])
     else:
         config = config_class(**{**(preset or {}), **given})
-    check_models(*(getattr(config, name, None) for name in ("model", "policy", "reward", "rater")))
+    check_models(
+        *(getattr(config, name, None) for name in ("model", "policy", "reward", "rater", "judge"))
+    )
     check_data(config)
     if not args.resume:
         run = Run.create(args.run_dir, kind, config.to_dict())
@@ -248,6 +251,11 @@ def scorer_for(name: str, config: Any) -> Any:
     device = pick_device(config.device)
     dtype = pick_dtype(device, config.dtype)
     return load_scorer(name, device=device, label=config.label, dtype=dtype, allow_python=True)
+
+
+def judge_for(config: PPOConfig) -> Any:
+    """Load what judges a PPO run's responses beside its reward, if anything does."""
+    return None if config.judge == "none" else scorer_for(config.judge, replace(config, label=None))
 
 
 # -- commands --------------------------------------------------------------------------------------
@@ -318,7 +326,8 @@ def train_ppo(args: argparse.Namespace) -> None:
     def stage(config: PPOConfig, run: Run, resume: bool) -> None:
         from rlhf_demo.train_ppo import train_ppo
 
-        train_ppo(config, run, scorer_for(config.reward, config), resume=resume)
+        scorer = scorer_for(config.reward, config)
+        train_ppo(config, run, scorer, judge=judge_for(config), resume=resume)
 
     if args.resume and args.preset:
         raise ConfigError("--preset cannot be changed by --resume: leave it out")
@@ -380,7 +389,7 @@ def show_runs(args: argparse.Namespace) -> None:
     print(*lines(Path(args.folder)), sep="\n")
 
 
-NO_MODELS = ("new", "longer")
+NO_MODELS = ("new", "longer", "none")
 """Names that stand where a model's may, and mean none."""
 
 

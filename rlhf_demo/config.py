@@ -192,6 +192,10 @@ class PPOConfig(Options):
     label: str | None = option(
         None, "label whose logit is the score, where the reward is a text classifier"
     )
+    judge: str = option(
+        "star-rater",
+        "what scores the responses too, to show where reward and judge part, or 'none'",
+    )
     prompts: str = option(
         "shipped", "'shipped', a text file with one prompt a line, or a JSONL file with 'prompt'"
     )
@@ -245,51 +249,16 @@ class PPOConfig(Options):
                 f"--batch-size is {self.batch_size}: "
                 f"it must be a multiple of --minibatch-size ({self.minibatch_size})"
             )
+        if self.kl_target and not self.kl_coef:
+            raise ConfigError(
+                f"--kl-coef is 0: it cannot move towards --kl-target ({self.kl_target:g}), "
+                "set that to 0 too"
+            )
 
     @property
     def minibatches(self) -> int:
         """How many optimiser steps one rollout gets."""
         return self.ppo_epochs * self.batch_size // self.minibatch_size
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Named changes to PPOConfig's defaults, with what they show."""
-
-    label: str
-    shows: str
-    options: dict[str, Any]
-
-
-PPO_PRESETS: dict[str, Preset] = {
-    "quick": Preset("quick", "the whole of PPO in about two minutes on two CPU cores", {}),
-    "thorough": Preset(
-        "thorough",
-        "three times the steps at a lower learning rate: the same end, more gently",
-        {"total_steps": 120, "learning_rate": 3e-4},
-    ),
-    "no-kl": Preset(
-        "no KL penalty",
-        "nothing holds the policy near the base: watch the score win and the texts become one",
-        {"kl_coef": 0.0, "kl_target": 0.0, "kl_budget": 200.0},
-    ),
-    "high-kl": Preset(
-        "high KL penalty",
-        "drift costs so much that the policy hardly dares to move",
-        {"kl_coef": 2.0, "kl_target": 0.0},
-    ),
-    "high-learning-rate": Preset(
-        "too high learning rate",
-        "steps so large that they break what they build on",
-        {"learning_rate": 1e-2, "kl_budget": 200.0},
-    ),
-    "gpt2": Preset(
-        "GPT-2 124 M with LoRA",
-        "the real GPT-2; wants a GPU and the model from the Hub",
-        {"policy": "gpt2", "learning_rate": 1e-4},
-    ),
-}
-"""`quick` is the defaults."""
 
 
 @dataclass(frozen=True, kw_only=True)

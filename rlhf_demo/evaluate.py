@@ -14,16 +14,20 @@ from rlhf_demo.models import Policy
 from rlhf_demo.rollout import pad_responses, token_outputs
 
 
-def distinct_n(responses: Sequence[Sequence[int]], n: int) -> float:
-    """Return the share of different n-grams among all n-grams of all responses.
+def distinct_n(responses: Sequence[Sequence[int]], n: int, count: int | None = None) -> float:
+    """Return the share of different n-grams among the n-grams of all responses.
 
-    This is distinct-n of Li et al. 2016. It falls as more text is measured, so only sets of equal
-    size compare.
+    This is distinct-n of Li et al. 2016 (https://arxiv.org/abs/1510.03055, section 4.4). It falls
+    as more text is counted, so only equal numbers of n-grams compare.
+
+    Args:
+        count: look at so many n-grams, the first ones; at all when left out.
 
     Returns:
         0..1; 0 where no response has n tokens.
     """
     ngrams = [tuple(ids[i : i + n]) for ids in responses for i in range(len(ids) - n + 1)]
+    ngrams = ngrams[:count]
     return len(set(ngrams)) / len(ngrams) if ngrams else 0.0
 
 

@@ -23,39 +23,57 @@ GLOSSARY: dict[str, Metric] = {
     "reward/total_steps": Metric("steps in all", "count", "how many steps the run will make"),
     "objective/score": Metric(
         "score",
-        "reward units",
-        "mean score of the step's responses; 0 is the base's mean",
+        "standard deviations of the base's scores",
+        "mean score of the step's responses; the base's own samples have mean 0, deviation 1",
         healthy="rises, then levels",
     ),
-    "objective/kl": Metric(
-        "KL",
-        "nats per response",
-        "drift from the reference, k1 estimate; can be below 0 by chance",
-        healthy="near its target",
-        trl="objective/kl",
+    "objective/score_se": Metric(
+        "standard error of the score",
+        "standard deviations of the base's scores",
+        "what chance alone moves that mean by: the spread of the responses' scores / sqrt(count)",
     ),
-    "objective/kl_k3": Metric(
-        "KL, k3",
+    "objective/kl": Metric(
+        "KL from the reference",
         "nats per response",
-        "the same drift by an estimate with less noise, never below 0",
+        "drift of the policy, summed over the whole vocabulary at each token; never below 0",
+        healthy="near its target",
+    ),
+    "objective/kl_k1": Metric(
+        "KL, k1",
+        "nats per response",
+        "the same drift estimated from the sampled tokens alone, as the reward pays for it; "
+        "more noise, below 0 by chance",
+        trl="objective/kl",
     ),
     "objective/reward": Metric(
         "reward",
-        "reward units",
-        "what PPO maximises: score - kl_coef * KL, less the penalty for a missing end",
+        "standard deviations of the base's scores",
+        "what PPO maximises: score - kl_coef * KL (k1), less the penalty for a missing end",
         healthy="rises",
         trl="objective/rlhf_reward",
     ),
     "objective/kl_coef": Metric(
         "KL coefficient",
-        "reward units per nat",
+        "deviations per nat",
         "price of drift; moves so that KL meets its target",
     ),
     "objective/distinct_2": Metric(
         "distinct-2",
         "0..1",
-        "share of different token pairs among all in the step's responses",
+        "share of different ones among the step's first token pairs, four for each response",
         healthy="stays above 0.75 of its start",
+    ),
+    "judge/score": Metric(
+        "judge's score",
+        "standard deviations of the base's scores",
+        "mean score of the same responses by a judge that nothing is trained on; base: 0",
+        healthy="rises with the score",
+    ),
+    "judge/agreement": Metric(
+        "reward and judge agree",
+        "0..1",
+        "share of all pairs of the step's responses that both put in the same order; 0.5 is chance",
+        healthy="stays near its start",
     ),
     "policy/loss": Metric(
         "policy loss", "-", "clipped surrogate; it need not fall", trl="loss/policy_avg"
@@ -67,42 +85,75 @@ GLOSSARY: dict[str, Metric] = {
         healthy="falls slowly",
         trl="policy/entropy_avg",
     ),
-    "policy/ratio": Metric(
-        "ratio",
-        "-",
-        "new over old probability of the sampled tokens",
-        healthy="near 1",
-        trl="val/ratio",
-    ),
     "policy/clip_fraction": Metric(
         "clip fraction",
         "0..1",
-        "share of tokens whose update the clip cut off",
-        healthy="below 0.3",
+        "share of token visits in which the clip stopped the gradient, over all PPO epochs",
+        healthy="below 0.2",
         trl="policy/clipfrac_avg",
     ),
-    "policy/approx_kl": Metric(
+    "policy/clip_fraction_by_epoch": Metric(
+        "clip fraction by epoch", "0..1", "the same for each PPO epoch"
+    ),
+    "policy/update_kl": Metric(
         "update size",
         "nats per token",
-        "how far one step's updates moved the policy",
-        healthy="below 0.05",
+        "KL of the policy before a step's updates from the policy after them",
+        healthy="below 0.1",
+    ),
+    "policy/update_kl_by_epoch": Metric(
+        "update size by epoch",
+        "nats per token",
+        "the same when each token was visited in each PPO epoch, so before the last updates",
+        trl="policy/approxkl_avg",
+    ),
+    "policy/outside_clip": Metric(
+        "outside the clip range",
+        "0..1",
+        "share of tokens whose ratio lies outside the clip range after the step's updates",
+        healthy="below 0.4",
+    ),
+    "policy/ratio_p01": Metric(
+        "ratio, 1st percentile",
+        "-",
+        "new over old probability: one token in a hundred ended below this",
+        healthy="above 0.1",
+    ),
+    "policy/ratio_p99": Metric(
+        "ratio, 99th percentile",
+        "-",
+        "new over old probability: one token in a hundred ended above this",
+        healthy="below 3",
     ),
     "policy/gradient_norm": Metric(
-        "gradient norm", "-", "length of the gradient before it is clipped"
+        "gradient norm", "-", "length of the gradient before it is cut to max_grad_norm"
+    ),
+    "policy/gradient_norm_policy": Metric(
+        "gradient norm, policy",
+        "-",
+        "length of the policy loss's own gradient, in the first minibatch of every fifth step",
+    ),
+    "policy/gradient_norm_value": Metric(
+        "gradient norm, value",
+        "-",
+        "length of value_coef times the value loss's own gradient, in the same minibatch",
+    ),
+    "policy/gradient_cut": Metric(
+        "gradients cut", "0..1", "share of the step's updates whose gradient was cut"
     ),
     "policy/learning_rate": Metric(
         "learning rate", "-", "of this step, after warm-up and decay", trl="lr"
     ),
     "value/loss": Metric(
         "value loss",
-        "reward units squared",
+        "deviations squared",
         "error of the value head; it need not fall",
         trl="loss/value_avg",
     ),
     "value/explained_variance": Metric(
         "explained variance",
         "up to 1",
-        "share of the returns' variance that the value head foretold",
+        "share of the variance of the realised returns that the value head foretold",
         healthy="rises above 0",
     ),
     "response/length": Metric(
@@ -200,5 +251,8 @@ GLOSSARY: dict[str, Metric] = {
         "scoring", "s", "time to score them and read them with the reference"
     ),
     "time/updating_seconds": Metric("updating", "s", "time of the step's updates"),
+    "time/measuring_seconds": Metric(
+        "measuring", "s", "time to read them again after the updates, to judge them and to log them"
+    ),
     "time/step_seconds": Metric("step time", "s", "time of the whole step"),
 }

@@ -11,10 +11,11 @@ al. 2023 ("The N implementation details of RLHF with PPO"), Schulman 2020 ("Appr
 divergence", http://joschu.net/blog/kl-approx.html).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rlhf_demo.errors import ShapeError
 
@@ -130,14 +131,29 @@ def kl_k1(logprobs: Tensor, ref_logprobs: Tensor, response_mask: Tensor) -> Tens
     return (logprobs - ref_logprobs) * response_mask
 
 
-def kl_k3(logprobs: Tensor, ref_logprobs: Tensor, response_mask: Tensor) -> Tensor:
-    """Estimate the same KL with less noise and never below 0 (Schulman 2020, k3).
+@torch.no_grad()
+def exact_kl(logits: Tensor, ref_logits: Tensor, temperature: float) -> Tensor:
+    """Return the KL of policy from reference over the whole vocabulary, token by token.
 
-    It is r - 1 - log r with r = p_ref / p.
+    sum over v of p(v) * (log p(v) - log p_ref(v)), which is what k1 estimates with one draw. Summed
+    over the tokens of a sampled response it has the same mean as k1 and less variance, and no term
+    is below 0.
+
+    Args:
+        logits, ref_logits: [..., vocabulary], any float type, read at the same places.
+
+    Returns:
+        [...], nats, float32 (float64 for float64 logits).
     """
-    check_shapes(logprobs=logprobs, ref_logprobs=ref_logprobs, response_mask=response_mask)
-    log_ratio = ref_logprobs - logprobs
-    return (torch.expm1(log_ratio) - log_ratio) * response_mask
+    check_shapes(logits=logits, ref_logits=ref_logits)
+    rows, ref_rows = logits.flatten(0, -2), ref_logits.flatten(0, -2)
+    kind = torch.promote_types(logits.dtype, torch.float32)
+    kl = rows.new_empty(len(rows), dtype=kind)
+    for part in _parts(len(rows)):
+        log_p = rows[part].to(kind, copy=True).div_(temperature).log_softmax(-1)
+        log_ref = ref_rows[part].to(kind, copy=True).div_(temperature).log_softmax(-1)
+        kl[part] = (log_p.exp() * log_p.sub_(log_ref)).sum(-1)
+    return kl.clamp_min_(0.0).view(logits.shape[:-1])  # rounding alone could leave -1e-8
 
 
 def adapt_kl_coef(kl_coef: float, kl: float, kl_target: float) -> float:
@@ -234,15 +250,23 @@ def explained_variance(values: Tensor, returns: Tensor, response_mask: Tensor) -
 
 
 @dataclass(frozen=True)
-class PPOStats:
-    """What one minibatch's losses were: scalars (tensors of no dimension)."""
+class PPOLoss:
+    """The loss of one minibatch, its parts, and what the clip did.
 
-    policy_loss: Tensor
-    value_loss: Tensor
-    entropy: Tensor  # nats per token
+    Attributes:
+        total: scalar to minimise; carries the gradient.
+        policy, value, entropy: scalars, the parts before their coefficients; they carry gradients.
+            Entropy is in nats per token.
+        ratio: [batch, time], new over old probability of each token, 1 outside the mask; detached.
+        clipped: [batch, time], True where the clip stopped the token's gradient.
+    """
+
+    total: Tensor
+    policy: Tensor
+    value: Tensor
+    entropy: Tensor
     ratio: Tensor
-    clip_fraction: Tensor  # 0..1
-    approx_kl: Tensor  # nats per token, policy now against policy at sampling time
+    clipped: Tensor
 
 
 def policy_loss(
@@ -318,13 +342,10 @@ def ppo_loss(
     value_clip_range: float,
     value_coef: float,
     entropy_coef: float,
-) -> tuple[Tensor, PPOStats]:
+) -> PPOLoss:
     """Add up policy loss, value loss and entropy bonus (Schulman et al. 2017, equation 9).
 
     All tensors are [batch, time]; the first three carry gradients.
-
-    Returns:
-        The loss to minimise (scalar) and its parts, detached.
     """
     surrogate, ratio, clipped = policy_loss(
         logprobs, old_logprobs, advantages, response_mask, clip_range=clip_range
@@ -333,18 +354,37 @@ def ppo_loss(
         values, old_values, returns, response_mask, value_clip_range=value_clip_range
     )
     mean_entropy = masked_mean(entropy, response_mask)
-    loss = surrogate + value_coef * value
+    total = surrogate + value_coef * value
     if entropy_coef:  # without a bonus the entropy needs no gradient, which saves its backward pass
-        loss = loss - entropy_coef * mean_entropy
-    log_ratio = (logprobs - old_logprobs).detach()
-    stats = PPOStats(
-        policy_loss=surrogate.detach(),
-        value_loss=value.detach(),
-        entropy=mean_entropy.detach(),
-        ratio=masked_mean(ratio.detach(), response_mask),
-        clip_fraction=masked_mean(clipped.float(), response_mask),
-        approx_kl=masked_mean(
-            torch.expm1(log_ratio) - log_ratio, response_mask
-        ),  # k3 of old from new
-    )
-    return loss, stats
+        total = total - entropy_coef * mean_entropy
+    return PPOLoss(total, surrogate, value, mean_entropy, ratio.detach(), clipped)
+
+
+def gradient_norms(
+    loss: PPOLoss, value_coef: float, weights: Sequence[nn.Parameter]
+) -> tuple[Tensor, Tensor]:
+    """Return the norms of the two gradients that an update adds up: the policy's and the value's.
+
+    The loss can be differentiated again after it.
+    """
+    value = value_coef * loss.value
+    norms = []
+    for part in (loss.total - value, value):
+        found = torch.autograd.grad(part, weights, retain_graph=True, allow_unused=True)
+        norms.append(torch.nn.utils.get_total_norm([grad for grad in found if grad is not None]))
+    return norms[0], norms[1]
+
+
+def update_kl(ratio: Tensor, response_mask: Tensor) -> Tensor:
+    """Estimate, from tokens that the old policy drew, its KL from the new one.
+
+    The mean of (ratio - 1) - log ratio, which is k3 of Schulman 2020 with the old policy as the
+    one that sampled: unbiased, and never below 0.
+
+    Args:
+        ratio: [batch, time], new over old probability of each token.
+
+    Returns:
+        scalar, nats per token.
+    """
+    return masked_mean(ratio - 1.0 - torch.log(ratio), response_mask)

@@ -7,98 +7,145 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from rlhf_demo.errors import TrainingDiverged
 from rlhf_demo.evaluate import distinct_n
 from rlhf_demo.models import Policy
-from rlhf_demo.objectives import explained_variance, kl_k3
-from rlhf_demo.rollout import Rollout, token_outputs
+from rlhf_demo.objectives import explained_variance, masked_mean, update_kl
+from rlhf_demo.rollout import Rollout
 from rlhf_demo.sampling import decode
 
 SAMPLES_KEPT = 8
 """How many responses of a step are kept token by token."""
 
+BIGRAMS_EACH = 4
+"""Pairs of tokens per response that distinct-2 counts: the more are counted, the lower it is, so
+every step counts as many. The base writes 7 a response.
+"""
+
 
 @dataclass(frozen=True)
 class StepTensors:
-    """What was computed from a rollout before the update: [batch, time] each."""
+    """What was computed from a rollout before the update."""
 
-    kl: Tensor  # nats
-    rewards: Tensor  # reward units
-    advantages: Tensor  # whitened
-    returns: Tensor  # reward units
+    scores: Tensor  # [batch], standardised: reward units
+    log_ratio: Tensor  # [batch, time], k1 of the policy from the reference, nats
+    rewards: Tensor  # [batch, time], reward units
+    advantages: Tensor  # [batch, time], whitened
+    returns: Tensor  # [batch, time], what the value head is trained towards, reward units
+    realised: Tensor  # [batch, time], sum of the rewards from each token on, reward units
+
+
+@dataclass(frozen=True)
+class Movement:
+    """How far one step's updates moved each token's probability.
+
+    Attributes:
+        ratio: [epochs, batch, time], new over old probability when the token's minibatch was read.
+        clipped: the same shape, True where the clip stopped the token's gradient.
+        ratio_after: [batch, time], after the last update.
+    """
+
+    ratio: Tensor
+    clipped: Tensor
+    ratio_after: Tensor
 
 
 def metrics_row(
-    step: int, rollout: Rollout, tensors: StepTensors, updates: list[dict[str, float]]
+    step: int,
+    rollout: Rollout,
+    tensors: StepTensors,
+    moved: Movement,
+    updates: list[dict[str, float]],
+    *,
+    clip_range: float,
+    max_grad_norm: float,
 ) -> dict[str, Any]:
     """Sum up one step.
 
     Args:
-        updates: what each minibatch reported, by the names of PPOStats and `gradient_norm`.
+        updates: what each minibatch reported, by metric; some figures stand in some of them only.
 
     Raises:
         TrainingDiverged: a figure is not finite.
     """
-    mask, responses = rollout.response_mask, rollout.responses()
-    mean = {name: sum(update[name] for update in updates) / len(updates) for name in updates[0]}
-    k3 = kl_k3(rollout.old_logprobs, rollout.ref_logprobs, mask)
+    mask, responses, batch = rollout.response_mask, rollout.responses(), len(rollout.scores)
+    names = {name for update in updates for name in update}
+    means = {name: _mean([u[name] for u in updates if name in u]) for name in names}
+    clipped_by_epoch = [float(masked_mean(c.float(), mask)) for c in moved.clipped]
+    after = moved.ratio_after[mask]
     row = {
         "step": step,
-        "objective/score": float(rollout.scores.mean()),
-        "objective/kl": float(tensors.kl.sum(-1).mean()),
-        "objective/kl_k3": float(k3.sum(-1).mean()),
+        "objective/score": float(tensors.scores.mean()),
+        "objective/score_se": float(tensors.scores.std() / math.sqrt(batch)),
+        "objective/kl": float(rollout.kl.sum(-1).mean()),
+        "objective/kl_k1": float(tensors.log_ratio.sum(-1).mean()),
         "objective/reward": float(tensors.rewards.sum(-1).mean()),
-        "objective/distinct_2": distinct_n(responses, 2),
-        "policy/loss": mean["policy_loss"],
-        "policy/entropy": mean["entropy"],
-        "policy/ratio": mean["ratio"],
-        "policy/clip_fraction": mean["clip_fraction"],
-        "policy/approx_kl": mean["approx_kl"],
-        "policy/gradient_norm": mean["gradient_norm"],
-        "value/loss": mean["value_loss"],
-        "value/explained_variance": float(
-            explained_variance(rollout.old_values, tensors.returns, mask)
+        "objective/distinct_2": distinct_n(responses, 2, BIGRAMS_EACH * batch),
+        "policy/clip_fraction": _mean(clipped_by_epoch),
+        "policy/clip_fraction_by_epoch": clipped_by_epoch,
+        "policy/update_kl": float(update_kl(moved.ratio_after, mask)),
+        "policy/update_kl_by_epoch": [float(update_kl(ratio, mask)) for ratio in moved.ratio],
+        "policy/outside_clip": float(((after - 1.0).abs() > clip_range).float().mean()),
+        "policy/ratio_p01": float(after.quantile(0.01)),
+        "policy/ratio_p99": float(after.quantile(0.99)),
+        "policy/gradient_cut": _mean(
+            [update["policy/gradient_norm"] > max_grad_norm for update in updates]
         ),
-        "response/length": sum(map(len, responses)) / len(responses),
+        "value/explained_variance": float(
+            explained_variance(rollout.old_values, tensors.realised, mask)
+        ),
+        "response/length": sum(map(len, responses)) / batch,
         "response/eos_rate": float(rollout.has_eos.float().mean()),
-    }
-    for name, value in row.items():
-        if not math.isfinite(value):
-            raise TrainingDiverged(step, name, value)
+    } | means
+    require_finite_row(step, row)
     return row
 
 
-@torch.no_grad()
+def require_finite_row(step: int, row: dict[str, Any]) -> None:
+    """Raise TrainingDiverged where a figure of the row, or of a list in it, is not finite."""
+    for name, value in row.items():
+        for number in value if isinstance(value, list) else [value]:
+            if not math.isfinite(number):
+                raise TrainingDiverged(step, name, number)
+
+
+def pair_agreement(scores: Tensor, others: Tensor) -> float:
+    """Return the share of all pairs of responses that two scorers put in the same order.
+
+    A pair that one of them holds equal counts half. 0.5 is what chance gives.
+
+    Args:
+        scores, others: [batch], at least two.
+    """
+    signs = (scores[:, None] - scores[None]).sign() * (others[:, None] - others[None]).sign()
+    pairs = len(scores) * (len(scores) - 1)
+    return float(0.5 + signs.sum() / (2 * pairs))  # the diagonal is 0
+
+
 def sample_rows(
     step: int,
     policy: Policy,
     prompts: list[str],
     rollout: Rollout,
     tensors: StepTensors,
-    *,
-    temperature: float,
-    clip_range: float,
+    moved: Movement,
 ) -> list[dict[str, Any]]:
-    """Describe the step's first responses token by token; `policy` is the one after the update."""
-    kept = slice(0, SAMPLES_KEPT)
-    first = rollout.part(kept)
-    after = token_outputs(
-        policy, first.sequence_ids, first.attention_mask, first.response_mask, temperature
-    )
+    """Describe the step's first responses token by token."""
     columns = {
         "logprob": rollout.old_logprobs,
         "ref_logprob": rollout.ref_logprobs,
-        "kl": tensors.kl,
+        "kl": rollout.kl,
+        "log_ratio": tensors.log_ratio,
         "reward": tensors.rewards,
         "value": rollout.old_values,
         "advantage": tensors.advantages,
         "return": tensors.returns,
-        "ratio": torch.exp(after.logprobs - first.old_logprobs),
+        "ratio": moved.ratio_after,
     }
-    responses = rollout.responses()[kept]
+    clipped = moved.clipped.any(0)
+    responses = rollout.responses()[:SAMPLES_KEPT]
     rows = []
     for index, (response, text) in enumerate(
         zip(responses, decode(policy, responses), strict=True)
@@ -115,10 +162,11 @@ def sample_rows(
                 "score": float(rollout.scores[index]),
                 "token": [policy.tokenizer.decode([token]) for token in response],
                 **numbers,
-                "clipped": [
-                    ratio > 1.0 + clip_range if advantage > 0 else ratio < 1.0 - clip_range
-                    for ratio, advantage in zip(numbers["ratio"], numbers["advantage"], strict=True)
-                ],
+                "clipped": clipped[index, : len(response)].tolist(),
             }
         )
     return rows
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

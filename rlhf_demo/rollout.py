@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rlhf_demo.errors import ShapeError
 from rlhf_demo.models import Policy
-from rlhf_demo.objectives import token_logprobs
+from rlhf_demo.objectives import exact_kl, token_logprobs
 from rlhf_demo.sampling import Sampled, encode_prompts, real_tokens
 
 READ_AT_ONCE = 32
@@ -33,8 +33,9 @@ class Rollout:
         attention_mask: the same shape, True = real token.
         response_mask: [batch, time], True = real response token, the first EOS included.
         old_logprobs, ref_logprobs: [batch, time], nats, 0 outside the mask.
+        kl: [batch, time], exact KL from the reference before each token, nats, 0 outside the mask.
         old_values: [batch, time], reward units, before each token; 0 outside the mask.
-        scores: [batch], reward units.
+        scores: [batch], in the scorer's own units.
         has_eos: [batch], True = the response ended by itself.
     """
 
@@ -43,6 +44,7 @@ class Rollout:
     response_mask: Tensor
     old_logprobs: Tensor
     ref_logprobs: Tensor
+    kl: Tensor
     old_values: Tensor
     scores: Tensor
     has_eos: Tensor
@@ -50,9 +52,8 @@ class Rollout:
     def __post_init__(self) -> None:
         shapes = {name: tuple(getattr(self, name).shape) for name in self.__dataclass_fields__}
         batch, time = shapes["response_mask"]
-        same_time = all(
-            shapes[name] == (batch, time) for name in ("old_logprobs", "ref_logprobs", "old_values")
-        )
+        by_token = ("old_logprobs", "ref_logprobs", "kl", "old_values")
+        same_time = all(shapes[name] == (batch, time) for name in by_token)
         same_batch = shapes["scores"] == shapes["has_eos"] == (batch,)
         if not (same_time and same_batch and shapes["sequence_ids"] == shapes["attention_mask"]):
             raise ShapeError(f"a rollout's tensors do not fit together: {shapes}")
@@ -74,6 +75,7 @@ class Rollout:
             response_mask=response_mask,
             old_logprobs=self.old_logprobs[rows, :time],
             ref_logprobs=self.ref_logprobs[rows, :time],
+            kl=self.kl[rows, :time],
             old_values=self.old_values[rows, :time],
             scores=self.scores[rows],
             has_eos=self.has_eos[rows],
@@ -123,23 +125,41 @@ def token_outputs(
     """Read whole sequences once and say, for each response token, what the network thought of it.
 
     What is thought of token t is read at position t - 1, and only those positions of real tokens go
-    through the vocabulary-sized output layer.
-
-    Args:
-        sequence_ids, attention_mask: [batch, prompt_time + time].
-        response_mask: [batch, time], True = real response token.
+    through the output layer: it is vocabulary-wide, and padding can be most of a batch.
     """
-    time = response_mask.shape[1]
+    logits, hidden = response_logits(policy, sequence_ids, attention_mask, response_mask)
+    tokens = response_tokens(sequence_ids, response_mask)
+    outputs = (*token_logprobs(logits, tokens, temperature), policy.values(hidden))
+    return TokenOutputs(*(as_rows(x, response_mask) for x in outputs))
+
+
+def response_logits(
+    policy: Policy, sequence_ids: Tensor, attention_mask: Tensor, response_mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Read whole sequences once; what is said of a token is read at the position before it.
+
+    Returns:
+        logits [tokens, vocabulary] of the real response tokens, row by row, with coarse words ruled
+        out where the policy does so, and the trunk's output that they came from, [tokens, width].
+    """
     # Nothing is asked of the last token, so it is not read.
     hidden = policy.hidden(sequence_ids[:, :-1], attention_mask[:, :-1], use_cache=False)
-    hidden = hidden.last_hidden_state[:, -time:][response_mask]  # [tokens, width]
+    hidden = hidden.last_hidden_state[:, -response_mask.shape[1] :][response_mask]
     logits = policy.logits(hidden)
     if policy.guard:
         policy.guard.hide(logits, _texts_so_far(sequence_ids, response_mask))
-    tokens = sequence_ids[:, -time:][response_mask]
-    outputs = (*token_logprobs(logits, tokens, temperature), policy.values(hidden))
-    blank = torch.zeros(response_mask.shape, device=hidden.device)
-    return TokenOutputs(*(blank.masked_scatter(response_mask, x) for x in outputs))
+    return logits, hidden
+
+
+def response_tokens(sequence_ids: Tensor, response_mask: Tensor) -> Tensor:
+    """Return the ids of the real response tokens, [tokens], row by row."""
+    return sequence_ids[:, -response_mask.shape[1] :][response_mask]
+
+
+def as_rows(by_token: Tensor, response_mask: Tensor) -> Tensor:
+    """Put a figure a token [tokens] back into its place [batch, time]; 0 outside the mask."""
+    blank = torch.zeros(response_mask.shape, device=by_token.device)
+    return blank.masked_scatter(response_mask, by_token)
 
 
 def _texts_so_far(sequence_ids: Tensor, response_mask: Tensor) -> list[list[int]]:
@@ -149,6 +169,11 @@ def _texts_so_far(sequence_ids: Tensor, response_mask: Tensor) -> list[list[int]
     return [rows[row][: prompt_time + place] for row, place in response_mask.nonzero().tolist()]
 
 
+def by_length(response_mask: Tensor) -> tuple[Tensor, ...]:
+    """Return which rows to read at once, texts of like length together: less padding and memory."""
+    return response_mask.sum(-1).argsort(stable=True).split(READ_AT_ONCE)
+
+
 def read_in_parts(
     policy: Policy,
     sequence_ids: Tensor,
@@ -156,9 +181,9 @@ def read_in_parts(
     response_mask: Tensor,
     temperature: float,
 ) -> TokenOutputs:
-    """Do what token_outputs does, texts of like length together: less padding, less memory."""
+    """Do what token_outputs does, some rows at a time."""
     outputs = torch.zeros(3, *response_mask.shape, device=sequence_ids.device)
-    for rows in response_mask.sum(-1).argsort(stable=True).split(READ_AT_ONCE):
+    for rows in by_length(response_mask):
         part = trimmed(sequence_ids[rows], attention_mask[rows], response_mask[rows])
         read = token_outputs(policy, *part, temperature)
         outputs[:, rows, : part[2].shape[1]] = torch.stack(
@@ -178,23 +203,36 @@ def collect(
 ) -> Rollout:
     """Read sampled responses with the reference and pack all that PPO needs.
 
-    The policy's own log-probabilities and values are those of the sampling pass; reading them again
-    would cost a thirteenth of four epochs' work. Sampling goes token by token through a cache and
-    the reference reads whole texts, so before the first update the two differ by rounding: the KL
-    of a response is then 0 to some 1e-6 nats (bench/rounding.py).
+    The policy's own log-probabilities, logits and values are those of the sampling pass; reading
+    them again would cost a thirteenth of four epochs' work. Sampling goes token by token through a
+    cache and the reference reads whole texts, so before the first update the two differ by
+    rounding: k1 of a response is then 0 to some 1e-6 nats (bench/rounding.py).
+
+    Args:
+        sampled: with the logits kept.
+        scores: [batch].
     """
     sequence_ids = torch.cat([prompt_ids, sampled.response_ids], dim=1)
     response_mask = sampled.response_mask
     mask = torch.cat([attention_mask, response_mask], dim=1)
+    ref_logprobs, kl = torch.zeros(2, *response_mask.shape, device=sequence_ids.device)
     with policy.as_reference() as reference:
-        ref = read_in_parts(reference, sequence_ids, mask, response_mask, temperature)
+        for rows in by_length(response_mask):
+            ids, attended, real = trimmed(sequence_ids[rows], mask[rows], response_mask[rows])
+            time = real.shape[1]
+            ref_logits, _ = response_logits(reference, ids, attended, real)
+            logits = torch.stack([step[rows] for step in sampled.logits[:time]], dim=1)[real]
+            ref, _ = token_logprobs(ref_logits, response_tokens(ids, real), temperature)
+            ref_logprobs[rows, :time] = as_rows(ref, real)
+            kl[rows, :time] = as_rows(exact_kl(logits, ref_logits, temperature), real)
     last = response_mask.sum(-1, keepdim=True) - 1  # [batch, 1]
     return Rollout(
         sequence_ids=sequence_ids,
         attention_mask=mask,
         response_mask=response_mask,
         old_logprobs=sampled.logprobs,
-        ref_logprobs=ref.logprobs,
+        ref_logprobs=ref_logprobs,
+        kl=kl,
         old_values=sampled.values,
         scores=scores.to(sequence_ids.device),
         has_eos=sampled.response_ids.gather(1, last).squeeze(1) == policy.tokenizer.eos_token_id,

@@ -4,6 +4,7 @@
     status.json      Status, message, times, step; written only by the holder of `lock`
     metrics.jsonl    one row a step, append-only; readers skip an unfinished last line
     samples.jsonl    texts of some steps, token by token; append-only
+    distributions.jsonl  PPO: what lies behind those steps' means; append-only
     report.json      what the finished run measured of itself
     train.log        what the process said
     checkpoint.pt    state for --resume; replaced whole
@@ -278,7 +279,7 @@ class Run:
 
     def rewind(self, step: int) -> None:
         """Drop the rows of steps after `step`, so that a resumed run writes each step once."""
-        for name in ("metrics", "samples"):
+        for name in ("metrics", "samples", "distributions"):
             rows = [row for row in self.read(name) if row["step"] <= step]
             write_text(
                 self.folder / f"{name}.jsonl",

@@ -31,12 +31,15 @@ class Drawn:
         logprobs: [batch], nats, of softmax(logits / temperature), whatever top_k and top_p rule
             out; not to be used where alive is False.
         values: [batch], reward units, before the token; likewise.
+        logits: [batch, vocabulary], what the token was drawn from, whatever top_k and top_p rule
+            out; likewise.
     """
 
     token_ids: Tensor
     alive: Tensor
     logprobs: Tensor
     values: Tensor
+    logits: Tensor
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,15 @@ class Sampled:
         response_mask: [batch, time], True = real response token, the first EOS included.
         logprobs: [batch, time], nats, 0 outside the mask.
         values: [batch, time], reward units, before each token; 0 outside the mask.
+        logits: for each time [batch, vocabulary], not to be used outside the mask; none where they
+            were not to be kept.
     """
 
     response_ids: Tensor
     response_mask: Tensor
     logprobs: Tensor
     values: Tensor
+    logits: list[Tensor]
 
     def responses(self) -> list[list[int]]:
         """Return each response's real token ids, its EOS included."""
@@ -182,7 +188,7 @@ def stream(
         token = draw(likely, temperature, generator)
         token = token.masked_fill(~alive, policy.tokenizer.pad_token_id)
         logprobs, _ = token_logprobs(logits, token, temperature)
-        yield Drawn(token, alive, logprobs, policy.values(hidden))
+        yield Drawn(token, alive, logprobs, policy.values(hidden), logits)
         attention_mask = torch.cat([attention_mask, alive[:, None]], dim=1)
         alive = alive & (token != eos)
         if not alive.any():
@@ -201,16 +207,18 @@ def sample(
     generator: torch.Generator,
     eos_token_id: int | None = None,
     on_token: Callable[[], None] = lambda: None,
+    keep_logits: bool = False,
 ) -> Sampled:
     """Write whole responses; see `stream` for what is not said here.
 
     Args:
         on_token: called after each token; may raise to break off.
+        keep_logits: keep what every token was drawn from: batch * time * vocabulary numbers.
 
     Returns:
         The responses; time is that of the longest, at most max_new_tokens.
     """
-    columns = []
+    columns, logits = [], []
     for drawn in stream(
         policy,
         prompt_ids,
@@ -220,14 +228,14 @@ def sample(
         generator=generator,
         eos_token_id=eos_token_id,
     ):
-        columns.append(drawn)
+        columns.append((drawn.token_ids, drawn.alive, drawn.logprobs, drawn.values))
+        logits += [drawn.logits] if keep_logits else []
         on_token()
-    mask = torch.stack([drawn.alive for drawn in columns], dim=1)  # [batch, time]
+    ids, mask, logprobs, values = (
+        torch.stack(column, dim=1) for column in zip(*columns, strict=True)
+    )
     return Sampled(
-        response_ids=torch.stack([drawn.token_ids for drawn in columns], dim=1),
-        response_mask=mask,
-        logprobs=torch.stack([drawn.logprobs for drawn in columns], 1).masked_fill(~mask, 0.0),
-        values=torch.stack([drawn.values for drawn in columns], 1).masked_fill(~mask, 0.0),
+        ids, mask, logprobs.masked_fill(~mask, 0.0), values.masked_fill(~mask, 0.0), logits
     )
 
 

@@ -12,7 +12,6 @@ size of Adam's).
 import logging
 import math
 import time
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -24,12 +23,13 @@ from transformers import PreTrainedModel
 
 from rlhf_demo.config import BaseConfig
 from rlhf_demo.corpus import LONGEST_SEGMENT, Corpus, common_words, sentences
-from rlhf_demo.errors import CheckpointError, ConfigError, TrainingDiverged
-from rlhf_demo.files import replacing, replacing_folder, write_json
+from rlhf_demo.errors import CheckpointError, TrainingDiverged
+from rlhf_demo.files import replacing_folder, write_json
 from rlhf_demo.models import autocast, max_positions, pick_device, pick_dtype
 from rlhf_demo.new_gpt2 import load_or_make, save_model
 from rlhf_demo.packing import Batch, Stream, held_out_batches
 from rlhf_demo.runs import Run, Status, StopRequested
+from rlhf_demo.saved_state import load_state, save_state
 from rlhf_demo.texts import hold_out, read_documents
 
 logger = logging.getLogger(__name__)
@@ -214,7 +214,6 @@ class Trainer:
     def save_state(self) -> None:
         """Write all that a resumed run needs."""
         state = {
-            "options": asdict(self.config),
             "step": self.step,
             "tokens": self.tokens,
             "turn": self.stream.turn,
@@ -222,24 +221,11 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }
-        with replacing(self.run.checkpoint_path) as temporary:
-            torch.save(state, temporary)
+        save_state(self.run.checkpoint_path, self.config, state)
 
     def load_state(self) -> None:
-        """Take over a saved state.
-
-        Raises:
-            CheckpointError: the file is damaged.
-            ConfigError: it belongs to a run with other options.
-        """
-        path = self.run.checkpoint_path
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-        except Exception as error:  # noqa: BLE001  (torch raises half a dozen kinds for a damaged file)
-            name = type(error).__name__
-            raise CheckpointError(f"{path} cannot be read ({name}): start afresh") from None
-        if state["options"] != asdict(self.config):
-            raise ConfigError(f"{path} belongs to a run with other options: resume with its own")
+        """Take over a saved state."""
+        state = load_state(self.run.checkpoint_path, self.config, self.device)
         self.model.load_state_dict(state["model"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)

@@ -12,7 +12,6 @@ import pytest
 import rlhf_demo
 from rlhf_demo.__main__ import build_parser
 from rlhf_demo.config import (
-    PPO_PRESETS,
     BaseConfig,
     CompareConfig,
     GenerateConfig,
@@ -23,6 +22,7 @@ from rlhf_demo.config import (
     declarations,
 )
 from rlhf_demo.errors import ConfigError
+from rlhf_demo.presets import PPO_PRESETS
 
 PACKAGE = Path(rlhf_demo.__file__).parent
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import gradio as gr
 
-from rlhf_demo.config import PPO_PRESETS, PPOConfig
+from rlhf_demo.config import PPOConfig
 from rlhf_demo.duel import DuelOptions, duel
 from rlhf_demo.errors import ConfigError
+from rlhf_demo.presets import PPO_PRESETS
 from rlhf_demo.ui import charts, forms
 from rlhf_demo.ui.board import Board
 from rlhf_demo.ui.choices import EXAMPLE_MODELS, newest_model
