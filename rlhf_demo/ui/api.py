@@ -11,9 +11,10 @@ from typing import Any
 
 import gradio as gr
 
-from rlhf_demo.config import PPO_PRESETS, PPOConfig
+from rlhf_demo.config import PPOConfig
 from rlhf_demo.duel import DuelOptions
 from rlhf_demo.errors import ConfigError, DemoError
+from rlhf_demo.presets import PPO_PRESETS
 from rlhf_demo.tails import Tails
 from rlhf_demo.ui import compare_tab, ppo_tab, reward_tab
 from rlhf_demo.ui.shared import Shared
@@ -188,9 +189,9 @@ class Endpoints:
             seed: Seed of the random numbers that both share.
 
         Returns:
-            Under left and right the text, its score, and by token logprob, kl and score so far;
-            parting: index of the first token that differs, null if none does; compare: the id
-            under which the page shows the same, at /?compare=ID.
+            Under left and right the text, its score, and by token logprob, kl and the score had the
+            text ended there; parting: index of the first token that differs, null if none does;
+            compare: the id under which the page shows the same, at /?compare=ID.
         """
         options = DuelOptions(
             max_new_tokens=max_new_tokens,
