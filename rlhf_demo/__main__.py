@@ -389,7 +389,7 @@ def show_runs(args: argparse.Namespace) -> None:
     print(*lines(Path(args.folder)), sep="\n")
 
 
-NO_MODELS = ("new", "longer", "none")
+NO_MODELS = ("new", "longer", "word-judge", "none")
 """Names that stand where a model's may, and mean none."""
 
 

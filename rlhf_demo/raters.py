@@ -20,13 +20,17 @@ from torch import Tensor
 
 from rlhf_demo.errors import ConfigError, DataError
 from rlhf_demo.models import load_reward_model
+from rlhf_demo.word_judge import WORD_JUDGE, WordJudge
 
 Scorer = Callable[[list[str], list[str]], Tensor]
 """(prompts, responses) -> float32 [batch] on the CPU, one finite score per response."""
 
 STAR_RATER = "star-rater"
-RULES = {"longer": "rule: the longer response wins"}
-"""Scorers that need no model, with their descriptions."""
+RULES = {
+    "longer": "rule: the longer response wins",
+    WORD_JUDGE: "simulated rater of another family: it adds up a weight for each word",
+}
+"""Scorers that are no neural network, with their descriptions."""
 
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -42,8 +46,8 @@ def load_scorer(
     """Return what scores responses under this name.
 
     Args:
-        name: `longer`, a reward model or text classifier as models are named everywhere
-            (`star-rater`, a run folder, a path, a Hub id), or `package.module:function`.
+        name: `longer`, `word-judge`, a reward model or text classifier as models are named
+            everywhere (`star-rater`, a run folder, a path, a Hub id), or `package.module:function`.
         device: where a model computes.
         label: which label's logit is the score, where a classifier has several.
         dtype: number format of a model's matrix products.
@@ -58,7 +62,7 @@ def load_scorer(
     if label is not None and (name in RULES or _is_function(name)):
         raise ConfigError(f"--label is {label!r}: {name} has no labels, leave it out")
     if name in RULES:
-        return length_scores
+        return WordJudge() if name == WORD_JUDGE else length_scores
     if _is_function(name):
         if not allow_python:
             raise ConfigError(
@@ -73,10 +77,15 @@ def describe(name: str) -> str:
     if name in RULES:
         return RULES[name]
     if name == STAR_RATER:
-        return "simulated rater: a small model that guesses whether the writer liked the film"
+        return "simulated rater: a small network that guesses whether the writer liked the film"
     if _is_function(name):
         return f"Python function {name}"
     return f"model {name}: its score decides"
+
+
+def second_judge(name: str) -> str:
+    """Return who judges beside the judge of this name: one that shares no network with it."""
+    return STAR_RATER if name == WORD_JUDGE else WORD_JUDGE
 
 
 def _is_function(name: str) -> bool:

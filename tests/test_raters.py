@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError
-from rlhf_demo.raters import PythonScorer, Rater, describe, length_scores, load_scorer
+from rlhf_demo.raters import (
+    PythonScorer,
+    Rater,
+    describe,
+    length_scores,
+    load_scorer,
+    second_judge,
+)
 
 CPU = torch.device("cpu")
 MODULE = """
@@ -126,6 +133,7 @@ def test_any_other_name_is_a_model(tmp_path):
 def test_describe_calls_the_star_rater_simulated():
     assert describe("longer") == "rule: the longer response wins"
     assert describe("star-rater").startswith("simulated rater")
+    assert describe("word-judge").startswith("simulated rater of another family")
     assert describe("pack.rewards:score") == "Python function pack.rewards:score"
     assert describe("runs/reward") == "model runs/reward: its score decides"
 
@@ -175,7 +183,16 @@ def test_rater_with_a_rate_that_is_no_probability_is_refused(rate):
         Rater(length_scores, error_rate=rate)
 
 
-@pytest.mark.parametrize("name", ["longer", "operator:add"])
+@pytest.mark.parametrize("name", ["longer", "word-judge", "operator:add"])
 def test_label_of_what_has_none_is_refused(name):
     with pytest.raises(ConfigError, match=f"--label is 'good': {name} has no labels"):
         load_scorer(name, device=torch.device("cpu"), label="good", allow_python=True)
+
+
+# -- judges ----------------------------------------------------------------------------------------
+
+
+def test_second_judge_is_never_the_first_and_shares_no_network_with_it():
+    assert second_judge("star-rater") == "word-judge"
+    assert second_judge("runs/reward") == "word-judge"
+    assert second_judge("word-judge") == "star-rater"
