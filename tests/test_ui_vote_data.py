@@ -1,6 +1,8 @@
 """Votes as training data: what is trained on, by which name, and what people's agreement says."""
 # ruff: noqa: F811  (fixtures are imported, and named again where they are used)
 
+from collections import Counter
+
 import pytest
 from vote_page import BASE, fake, new_jobs, people_vote, shared, tab  # noqa: F401  (fixtures among them)
 from voting import GOOD, HAPPY, join, new_pairs, take_turns
@@ -69,17 +71,30 @@ def test_votes_of_a_class_stay_in_the_class(tab, store):
         tab.export({"format": "jsonl"})
 
 
-def test_human_ceiling_is_a_line_on_the_accuracy_chart(tab, store, shared):
+def test_agreement_and_the_highest_accuracy_are_lines_on_the_accuracy_chart(tab, store, shared):
     # Both always take the left text, sides are drawn apart: they agree on about half of 12 pairs.
     people_vote(store, 12, people=2)
     data = shared.choices.path(tab.data.write([HAPPY]))
-    agree = people_agree(vote_facts(data))
-    [line] = _people_line({"data": data})
-    assert line["y"] == agree
-    assert line["label"] == f"people agree with each other: {agree:.0%}"
+    facts = vote_facts(data)
+    agree = people_agree(facts)
+    held_out = load_pairs(data, "heldout")
+    assert facts["held_out"] == len(held_out)
+    # Of the held-out pairs' two votes a model gets both right where they agree, and else one.
+    pairs = Counter(zip(held_out.prompts, held_out.chosen))
+    assert facts["highest_accuracy"] == sum(
+        max(pairs[prompt, text], pairs[prompt, other])
+        for prompt, text, other in {
+            (prompt, *sorted(texts))
+            for prompt, *texts in zip(held_out.prompts, held_out.chosen, held_out.rejected)
+        }
+    ) / len(held_out)
+    few_others, highest = _people_line({"data": data})
+    assert (few_others["y"], highest["y"]) == (agree, facts["highest_accuracy"])
+    assert few_others["label"] == f"a few others foretell a vote: {agree:.0%}"
+    assert highest["label"] == f"at most possible: {highest['y']:.0%}"
 
 
-def test_ceiling_is_not_told_where_few_pairs_were_seen_by_two(tab, store, shared):
+def test_agreement_is_not_told_where_few_pairs_were_seen_by_two(tab, store, shared):
     people_vote(store, 8, people=1)
     assert _people_line({"data": shared.choices.path(tab.data.write([HAPPY]))}) == []
     assert _people_line({"data": "shipped"}) == []

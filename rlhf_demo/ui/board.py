@@ -6,6 +6,8 @@ the last bit, so a page that already has them sees no jump.
 
 import random
 import time
+from collections.abc import Callable
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -17,6 +19,7 @@ from rlhf_demo.stories import ppo_story, reward_story
 from rlhf_demo.ui import charts
 from rlhf_demo.ui.choices import EXAMPLE_MODELS, has_model, newest_model
 from rlhf_demo.ui.commands import repeat_command
+from rlhf_demo.ui.inside_step import InsideStep
 from rlhf_demo.ui.vote_data import people_agree, vote_facts
 
 BOARDS = {"ppo": charts.PPO, "reward": charts.REWARD}
@@ -28,6 +31,9 @@ RECENT_STEPS = 10
 """Steps that the pace is reckoned from."""
 SOONEST, LATEST, QUIET = 1.0, 5.0, 3.0
 """Seconds until a page should ask again: while a run goes on, at least and at most; else."""
+SCORE_IN_DEVIATIONS = (
+    "score \u00b1 its standard error, in standard deviations of the base\u2019s scores"
+)
 SPREAD = 0.1, 0.6
 """Seconds after a row is due, at random: thirty pages should not ask in one moment."""
 NEAR_BUDGET = 1 / 3
@@ -40,6 +46,7 @@ class Board:
     def __init__(self, jobs: Jobs) -> None:
         self.jobs = jobs
         self.tails = jobs.tails
+        self.inside = InsideStep(jobs)
         self._states: dict[str, tuple[float, tuple[int, str], dict[str, Any]]] = {}
 
     def board_rows(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -49,11 +56,11 @@ class Board:
             request: `kind` of board, `run` id (empty: the newest one), `since` (last step the page
                 has, -1 for none), `created` (of the run the page has), `texts_after`
                 (the step whose texts the page shows, while it wants the newest; -1 for none yet),
-                `secret`.
+                `inside_after` (the same of the step that it looks inside), `secret`.
 
         Returns:
-            Among the rest `columns`, the new rows metric by metric; `texts`, those of the newest
-            step where they are wanted, else None; `ask_again`, seconds.
+            Among the rest `columns`, the new rows metric by metric; `texts` and `inside`, those of
+            the newest step where they are wanted, else None; `ask_again`, seconds.
         """
         kind = request["kind"] if request["kind"] in BOARDS else "ppo"
         listed = [row for row in self.jobs.overview() if row["kind"] == kind]
@@ -63,13 +70,20 @@ class Board:
         known = request.get("created") == state["created"]
         since = int(request.get("since", -1)) if known else -1
         mine = self.jobs.may_change(row["id"], str(request.get("secret") or ""))
-        after, newest = request.get("texts_after"), max(state["sample_steps"], default=-1)
-        wanted = after is not None and newest > (int(after) if known else -1)
+
+        def newer(newest: int, name: str, tell: Callable[[str, int], Any]) -> Any:
+            """Tell of the newest step where the page wants it and has an earlier one."""
+            after = request.get(name)
+            wanted = after is not None and newest > (int(after) if known else -1)
+            return tell(row["id"], newest) if wanted else None
+
+        newest = max(state["sample_steps"], default=-1)
         return state | {
             "run": state["run"] | {"mine": mine},
             "since": since,
             "columns": _columns(kind, [one for one in rows if one["step"] > since]),
-            "texts": self._texts(row["id"], newest) if wanted else None,
+            "texts": newer(newest, "texts_after", self._texts),
+            "inside": newer(state["inside_step"], "inside_after", self._inside),
             "ask_again": self._ask_again(row, rows),
         }
 
@@ -87,20 +101,26 @@ class Board:
             row = row | {"step": rows[-1]["step"]}
         run = self.jobs.find(row["id"])
         config, report = run.config, run.folder / "report.json"
-        options = config["options"]
+        options, scale = config["options"], _reward_scale(run)
         said = (row["status"], row["message"] or "")
         if kind == "ppo":
-            story, figures = ppo_story(rows, options, *said), _ppo_figures(rows, row, options)
+            story = ppo_story(rows, options, *said)
+            figures = _ppo_figures(rows, row, options, scale)
         else:
             found = read_json(report) if report.is_file() else None
             story, figures = reward_story(rows, found, *said), _reward_figures(rows, row, found)
         state = {
             "run": row | {"command": repeat_command(config)},
             "created": config["created_at"],
-            "lines": _lines(kind, options, rows),
+            "lines": _lines(kind, options, rows, scale),
             "figures": figures,
             "story": {"what": story.what, "try": story.try_, "level": story.level},
             "sample_steps": self._sample_steps(run),
+            "inside_step": self.inside.newest(run) if kind == "ppo" else -1,
+            "scale": scale,
+            "clip_range": options.get("clip_range"),
+            "judge": _judge(options),
+            "result": ppo_result(run) if kind == "ppo" else "",
             "model_step": newest_model(run, rows)[0],
             "has_model": has_model(run) or row["id"] in EXAMPLE_MODELS,
             "log": self.jobs.log_tail(row["id"]) if row["status"] == Status.FAILED else "",
@@ -120,6 +140,13 @@ class Board:
     def _texts(self, run_id: str, step: int) -> dict[str, Any]:
         rows = self.tails.rows(self.jobs.find(run_id).folder / "samples.jsonl")
         return {"step": step, "rows": [row for row in rows if row["step"] == step]}
+
+    def board_inside(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return what one step of a PPO run looked like inside; `told` is None where not kept."""
+        return self._inside(str(request["run"]), int(request["step"]))
+
+    def _inside(self, run_id: str, step: int) -> dict[str, Any]:
+        return {"step": step, "told": self.inside.look(self.jobs.find(run_id), step)}
 
     def _ask_again(self, row: Row, rows: list[Row]) -> float:
         """Return after how many seconds something new is likely."""
@@ -165,7 +192,9 @@ def _columns(kind: str, new: list[dict[str, Any]]) -> dict[str, list[float | Non
     return {key: [row.get(key) for row in new] for key in charts.keys(BOARDS[kind])} if new else {}
 
 
-def _lines(kind: str, options: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _lines(
+    kind: str, options: dict[str, Any], rows: list[dict[str, Any]], scale: dict[str, Any] | None
+) -> dict[str, Any]:
     """Return the yardsticks of the charts: base, target, budget, coin."""
     if kind == "reward":
         return {
@@ -176,42 +205,82 @@ def _lines(kind: str, options: dict[str, Any], rows: list[dict[str, Any]]) -> di
             ],
             "reward/margin": [],
         }
-    lines, budget = [], options["kl_budget"]
-    if options["kl_target"]:
-        target = f"target {options['kl_target']:g}"
-        lines.append({"y": options["kl_target"], "label": target, "left": True})
+    lines, budget, target = [], options["kl_budget"], _kl_target(options)
+    if target:
+        lines.append({"y": target, "label": f"target {target:g}", "left": True})
     highest = max([row["objective/kl"] for row in rows], default=0.0)
-    if (
-        max(highest, options["kl_target"]) >= budget * NEAR_BUDGET
-        or budget <= 4 * options["kl_target"]
-    ):
+    if max(highest, target) >= budget * NEAR_BUDGET or budget <= 4 * target:
         lines.append({"y": budget, "label": f"stops at {budget:g}", "dash": "dot", "left": True})
     return {
-        "objective/score": [{"y": 0.0, "label": "base", "dash": "dot"}],
+        "objective/score": [{"y": 0.0, "label": "base", "dash": "dot"}] if scale else [],
         "objective/kl": lines,
+        "policy/gradient_norm": [
+            {"y": options["max_grad_norm"], "label": f"cut to {options['max_grad_norm']:g}"}
+        ],
     }
 
 
+def _kl_target(options: dict[str, Any]) -> float:
+    """Return what a controller aims at, 0 for none: it multiplies, so a coefficient of 0 stays."""
+    return options["kl_target"] if options["kl_coef"] else 0.0
+
+
+def _reward_scale(run: Run) -> dict[str, Any] | None:
+    """Return mean and deviation of the raw scores of the base's samples; older runs have none."""
+    path = run.folder / "reward_scale.json"
+    return read_json(path)["reward"] if path.is_file() else None
+
+
+def _judge(options: dict[str, Any]) -> str | None:
+    """Name the judge of a PPO run without its folder; None where there is none."""
+    judge = options.get("judge", "none")
+    return None if judge == "none" else Path(judge).name
+
+
+def ppo_result(run: Run) -> str:
+    """Say in a sentence what the saved model of a finished PPO run is worth; older runs do not."""
+    path = run.folder / "report.json"
+    if not path.is_file():
+        return ""
+    told = read_json(path)
+    prompts = "held-out prompts" if told["held_out"] else "of its training prompts"
+    score = _minus(f"{told['score']:+.2f}")
+    return (
+        f"The saved model on {told['prompts']} {prompts}: score {score} \u00b1 "
+        f"{told['score_se']:.2f} standard deviations of the base\u2019s scores at KL "
+        f"{told['kl']:.2f} \u00b1 {told['kl_se']:.2f} nats per response (\u00b1 1 standard error)."
+    )
+
+
 def _people_line(options: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the human ceiling of a reward model trained on votes, where enough people voted."""
-    agree = people_agree(vote_facts(options["data"]))
+    """Return how well people foretell each other's votes, and what no model can exceed on those it
+    is tested on; for a reward model trained on votes, where enough people voted.
+    """
+    facts = vote_facts(options["data"])
+    agree = people_agree(facts)
     if agree is None:
         return []
-    label = f"people agree with each other: {agree:.0%}"
-    return [{"y": agree, "label": label, "color": "base", "left": True}]
+    label = f"a few others foretell a vote: {agree:.0%}"
+    lines = [{"y": agree, "label": label, "color": "base", "left": True}]
+    if facts["highest_accuracy"] is not None:
+        most = facts["highest_accuracy"]
+        lines.append({"y": most, "label": f"at most possible: {most:.0%}", "color": "soft"})
+    return lines
 
 
 def _ppo_figures(
-    rows: list[dict[str, Any]], row: dict[str, Any], options: dict[str, Any]
+    rows: list[Row], row: Row, options: dict[str, Any], scale: dict[str, Any] | None
 ) -> list[tuple[str, str]]:
     """Return the three large figures, each with its unit and its yardstick."""
-    target = f"target {options['kl_target']:g}" if options["kl_target"] else "no target"
+    target = f"target {_kl_target(options):g}" if _kl_target(options) else "no target"
     score, kl = "\u2013", "\u2013"
     if rows:
         score = _minus(f"{rows[-1]['objective/score']:+.2f}")
+        if (error := rows[-1].get("objective/score_se")) is not None:
+            score += f" \u00b1 {error:.2f}"
         kl = _minus(f"{rows[-1]['objective/kl']:.1f}")
     return [
-        (score, "score, base is about 0"),
+        (score, SCORE_IN_DEVIATIONS if scale else "score, in the reward\u2019s own units"),
         (kl, f"KL in nats, {target}, stops at {options['kl_budget']:g}"),
         _time(rows, row),
     ]

@@ -31,7 +31,7 @@ from rlhf_demo.ui.sampler import AHEAD, SHIPPED_MODEL, Order
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input
 from rlhf_demo.ui.vote_data import FEWEST, FEWEST_SHARED
 from rlhf_demo.vote_files import export_votes, read_votes
-from rlhf_demo.vote_pairs import usable
+from rlhf_demo.vote_pairs import FEWEST_TO_TELL, usable
 
 LEAD = (
     "Everything begins with somebody's judgement: read two texts that a model wrote to the same "
@@ -78,7 +78,7 @@ class FeedbackTab:
         self.quality_part = part(
             "quality",
             [self.quality, self.train, self.export],
-            value=first | {"fewest": FEWEST, "fewest_shared": FEWEST_SHARED},
+            value=first | {"fewest": FEWEST, "fewest_shared": FEWEST_SHARED, "few": FEWEST_TO_TELL},
         )
         upload = gr.UploadButton(
             "Import votes from a file",

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rlhf_demo.agreement import human_ceiling
+from rlhf_demo.agreement import foretold_share, highest_accuracy
 from rlhf_demo.ballots import Vote
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import read_json, write_json
@@ -24,7 +24,7 @@ FACTS = "votes.json"
 FEWEST = 8
 """Preferences below which nothing is trained: one batch."""
 FEWEST_SHARED = 10
-"""Votes on pairs that somebody else has judged too, below which agreement is not told."""
+"""Pairs that two people or more have judged, below which their agreement is not told."""
 
 
 class VoteData:
@@ -99,8 +99,12 @@ def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
             "votes": len(votes),
             "raters": len({vote.rater for vote in votes}),
             "simulated": sum(vote.simulated for vote in votes),
+            "held_out": len(split.held_out),
+            "held_out_pairs": split.held_out_pairs,
             "too_few_to_tell": split.too_few_to_tell,
-            "human_ceiling": asdict(human_ceiling(votes)),
+            "foretold": asdict(foretold_share(votes)),
+            # Of the votes that the accuracy is measured on: it cannot be exceeded.
+            "highest_accuracy": highest_accuracy(split.held_out),
         }
         write_json(target / FACTS, facts)  # last: it says that the folder is whole
     return target
@@ -113,9 +117,9 @@ def vote_facts(data: str) -> dict[str, Any] | None:
 
 
 def people_agree(facts: dict[str, Any] | None) -> float | None:
-    """Return how often people agree with each other on these votes; None where too few tell."""
-    ceiling = facts and facts["human_ceiling"]
-    return ceiling["share"] if ceiling and ceiling["count"] >= FEWEST_SHARED else None
+    """Return how well a few others foretell one of these votes; None where too few tell."""
+    foretold = facts and facts["foretold"]
+    return foretold["share"] if foretold and foretold["units"] >= FEWEST_SHARED else None
 
 
 def _id(question: str) -> str:

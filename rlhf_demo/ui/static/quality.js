@@ -1,7 +1,9 @@
 // What the votes on a question are worth, who looks careless, training on them, and votes as files.
 (() => {
   const { h } = rlhf;
-  const FEW = 10; // below it an interval says nothing that a reader could use
+  const FEW = 10; // pairs; below it an interval says nothing that a reader could use
+  // Several votes on a pair count as one in an interval, so both numbers are told.
+  const outOf = ({ count, units }) => `of ${count} on ${units} ${units === 1 ? "pair" : "pairs"}`;
 
   // A share with its interval as a bar; `half` marks 50%.
   const measure = (title, about, color, half) => {
@@ -12,12 +14,13 @@
     const card = h("article", { class: "rl-card rl-measure" }, h("h3", {}, title), h("p", { class: "rl-measure-value" }, value, " ", range), bar, words);
     const [, fill, interval] = half ? bar.children : [null, ...bar.children];
     return {
-      card,
+      card, words,
       set: (share, few = FEW) => {
-        const tells = share.count >= few;
+        const tells = share.units >= few;
         rlhf.say(value, tells ? rlhf.percent(share.share) : "too few to tell");
         value.classList.toggle("rl-few", !tells);
-        rlhf.say(range, tells ? `${rlhf.interval(share.low, share.high)} of ${share.count}` : share.count ? `${share.count} so far` : "none so far");
+        const size = share.units < share.count ? outOf(share) : `of ${share.count}`;
+        rlhf.say(range, tells ? `${rlhf.interval(share.low, share.high)} ${size}` : share.count ? `${size.slice(3)} so far` : "none so far");
         bar.hidden = !tells;
         fill.style.width = `${100 * (share.share || 0)}%`;
         interval.style.left = `${100 * share.low}%`;
@@ -39,20 +42,20 @@
   };
 
   rlhf.quality = ({ element, props, server, watch }) => {
-    const { fewest, fewest_shared: shared } = props.value;
+    const { fewest, fewest_shared: shared, few } = props.value;
     let asked = { question: props.value.question }, state = null;
     const without = new Set();
     const problem = h("p", { hidden: true });
     const said = h("p", { class: "rl-soft", "aria-live": "polite", hidden: true });
     const line = h("p", { class: "rl-soft" }, "\u00A0");
-    const ceiling = measure("People agree", "How often a voter prefers what most others prefer on the same pair. No reward model can be expected to do better: the human ceiling.", "base", true);
+    const foretold = measure("Others foretell a vote", "\u00A0", "base", true);
     const alpha = measure("Beyond chance", "Krippendorff\u2019s alpha over pairs that several people saw: 1 is full agreement, 0 is what chance gives.", "base");
-    const self = measure("With themselves", "How often somebody answers a pair the same way when it comes again.", "base", true);
+    const self = measure("With themselves", "How often somebody answers a pair the same way when it comes again.", "base");
     const ties = measure("Ties", "How often people see no difference. Many ties mean that the texts, or the question, tell little.", "soft");
     const left = measure("Left side", "How often the left text (on a phone the upper one) is preferred. Sides are drawn at random: away from 50% it is habit.", "soft", true);
     const caught = measure("Caught", "How often one of two identical texts is preferred. A careful reader says tie.", "warn");
     const careless = h("div", { class: "rl-careless" });
-    const measures = h("div", { class: "rl-grid-3 rl-measures", hidden: true }, [ceiling, alpha, self, ties, left, caught].map((one) => one.card));
+    const measures = h("div", { class: "rl-grid-3 rl-measures", hidden: true }, [foretold, alpha, self, ties, left, caught].map((one) => one.card));
     const go = h("button", { class: "rl-button rl-main", type: "button" }, "Train the reward model on these votes");
     const together = h("input", { type: "checkbox" });
     const mix = h("label", { class: "rl-check" }, together, " together with the votes on other questions");
@@ -84,7 +87,7 @@
       go.disabled = count < fewest;
       rlhf.say(about, count < fewest
         ? `${count} of the ${fewest} preferences it takes; ties and skips teach it nothing.`
-        : `${count} preferences${count < 40 ? "; from 40 on its accuracy can be told from luck" : ""}. About half a minute on two CPU cores.`);
+        : `${count} preferences. A fifth, on the prompts rated last, is held out to test it: its accuracy is told from ${few} such pairs on. About half a minute on two CPU cores.`);
       mix.hidden = state.together === state.preferences;
     };
     together.onchange = drawTrain;
@@ -115,8 +118,10 @@
       rlhf.say(line, state.votes
         ? `${state.votes} answers by ${state.raters} ${state.raters === 1 ? "person" : "people"} to \u201C${state.question}\u201D, ${state.preferences} of them preferences to learn from${state.simulated ? `; ${state.simulated} answers are simulated` : ""}.`
         : `Nobody has answered \u201C${state.question}\u201D yet.`);
-      ceiling.set(quality.human_ceiling, shared);
-      if (quality.human_ceiling.count < shared) alpha.say("too few to tell", "");
+      foretold.set(quality.foretold, shared);
+      const highest = quality.foretold.units < shared ? null : quality.highest_accuracy;
+      rlhf.say(foretold.words, `How often a voter prefers what most of the others on the same pair prefer. A few people are a noisy guide: a good reward model can do better.${highest === null ? "" : ` The limit for any model on these votes is ${rlhf.percent(highest)}, the share of the answer that most gave on each pair.`}`);
+      if (quality.foretold.units < shared) alpha.say("too few to tell", "");
       else alpha.say(quality.alpha === null ? "too few to tell" : rlhf.number(quality.alpha), alphaWords(quality.alpha));
       self.set(quality.self_agreement, 5);
       ties.set(quality.ties);

@@ -46,9 +46,9 @@
       h("details", { class: "rl-fold" }, h("summary", {}, "The pairs it gets most wrong"), worst));
     rlhf.fill(root, h("h2", { class: "rl-h2" }, "How far to trust it"), empty, panel);
 
-    // Trained on people's votes: how far they agree with each other is as far as it can get.
-    const votesWords = ({ votes, raters, simulated, too_few_to_tell: few }) =>
-      `Learned from ${votes} votes of ${raters} ${raters === 1 ? "person" : "people"}${simulated ? `, ${simulated} of them simulated` : ""}; tested on the pairs that were rated last.${few ? " So few votes cannot tell whether it is right more often than a coin." : ""}`;
+    // Trained on people's votes: a few others foretell a vote so well; nothing gets more right than `highest`.
+    const votesWords = ({ votes, raters, simulated, held_out: held, held_out_pairs: pairs, too_few_to_tell: few }) =>
+      `Learned from ${votes} votes of ${raters} ${raters === 1 ? "person" : "people"}${simulated ? `, ${simulated} of them simulated` : ""}; tested on the ${held} votes on the ${pairs} pairs whose prompts were rated last.${few ? " So few pairs cannot tell whether it is right more often than a coin." : ""}`;
 
     const draw = ({ report, people, votes }) => {
       empty.hidden = !!report;
@@ -56,13 +56,13 @@
       if (!report) return;
       voted.hidden = !votes;
       if (votes) rlhf.say(voted, votesWords(votes));
-      const agree = people !== null;
-      const names = ["reward model", ...(agree ? ["other people"] : []), "the longer one", "a coin"];
-      const shares = [report.accuracy, ...(agree ? [people] : []), report.baseline_longer, 0.5];
+      const agree = people !== null, highest = votes ? votes.highest_accuracy : null, limited = highest !== null;
+      const names = ["reward model", ...(limited ? ["at most possible"] : []), ...(agree ? ["a few others"] : []), "the longer one", "a coin"];
+      const shares = [report.accuracy, ...(limited ? [highest] : []), ...(agree ? [people] : []), report.baseline_longer, 0.5];
       const rest = shares.slice(1).map(() => 0);
       accuracy.chart.replace([{
         x: shares.slice().reverse(), y: names.slice().reverse(), hover: "%{x:.1%}<extra></extra>",
-        text: shares.map((one) => rlhf.percent(one)).reverse(), textposition: "inside", width: 0.6, colors: ["soft", "soft", ...(agree ? ["base"] : []), "score"],
+        text: shares.map((one) => rlhf.percent(one)).reverse(), textposition: "inside", width: 0.6, colors: ["soft", "soft", ...(agree ? ["base"] : []), ...(limited ? ["soft"] : []), "score"],
         error: { type: "data", symmetric: false, array: [...rest, report.accuracy_high - report.accuracy], arrayminus: [...rest, report.accuracy - report.accuracy_low] },
       }]);
       const bins = report.reliability;
