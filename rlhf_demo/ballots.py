@@ -115,8 +115,11 @@ class Vote:
 
     @property
     def teaches(self) -> bool:
-        """Say whether a reward model may learn from it: a person's first word on a real pair."""
-        return self.decided and not self.repeat and self.kind != CATCH
+        """Say whether a reward model may learn from it: a person's first word on a pair of samples.
+
+        Blind votes teach nothing: their prompts test models, in later rounds too.
+        """
+        return self.decided and not self.repeat and self.kind == PLAIN
 
 
 def for_text(choice: str, swapped: bool) -> str:

@@ -36,7 +36,7 @@ PREFERENCE_COLUMNS = {
     "round": int, "time": str, "kind": str, "chosen_model": str, "rejected_model": str,
     "chosen_on_left": bool, "simulated": bool, "left_out": bool,
 }  # fmt: skip
-"""Columns of the TRL layout: decided votes on real pairs, each rater's first word."""
+"""Columns of the TRL layout: the votes that teach, so decided ones, each rater's first word."""
 
 ALL_COLUMNS = {
     "prompt": str, "first": str, "second": str, "choice": str, "question": str, "lesson": int,

@@ -15,8 +15,10 @@ from rlhf_demo.preferences import PAIRS_FILE, Pairs
 from rlhf_demo.vote_files import preference_row, row_lines
 
 HELD_OUT_SHARE = 0.2
-FEWEST_TO_TELL = 40
-"""Preferences below which a held-out fifth (eight) says nothing about the reward model."""
+FEWEST_TO_TELL = 10
+"""Held-out pairs below which nothing is said of the reward model: the interval of an accuracy is
+then some 50 points wide. It shows by itself whether more pairs tell the model from a coin:
+`python -m bench.vote_intervals` works out how often."""
 
 
 def usable(
@@ -92,38 +94,43 @@ def as_pairs(
 
 @dataclass(frozen=True)
 class LastRated:
-    """Votes split by time: the pairs that were rated last are held out whole."""
+    """Votes split by time: the prompts that were rated last are held out whole."""
 
     train: list[Vote]  # after cancelling
     held_out: list[Vote]  # every vote, also those that contradict each other
-    votes: int  # usable ones, before cancelling
+
+    @property
+    def held_out_pairs(self) -> int:
+        """Return how many pairs the held-out votes are on."""
+        return len({vote.pair for vote in self.held_out})
 
     @property
     def too_few_to_tell(self) -> bool:
         """Say whether an accuracy on the held-out votes would be idle talk."""
-        return self.votes < FEWEST_TO_TELL
+        return self.held_out_pairs < FEWEST_TO_TELL
 
 
 def split_last_rated(votes: Sequence[Vote]) -> LastRated:
-    """Hold out the fifth of the votes that belongs to the pairs rated last.
+    """Hold out the fifth of the votes that belongs to the prompts rated last.
 
-    Whole pairs are moved, newest last vote first, until a fifth of the votes is held out: were
-    single votes moved, the model would be tested on pairs it has trained on.
+    Whole prompts are moved, newest last vote first, until a fifth of the votes is held out: were
+    pairs moved, the model would be tested on prompts it has trained on.
 
     Args:
-        votes: usable ones.
+        votes: usable ones, in the order they came.
 
     Raises:
-        DataError: there are votes on fewer than two pairs.
+        DataError: there are votes on fewer than two prompts.
     """
-    by_pair: dict[tuple[int, str], list[Vote]] = defaultdict(list)
+    by_prompt: dict[str, list[Vote]] = defaultdict(list)
     for vote in votes:
-        by_pair[vote.pair, vote.question].append(vote)
-    if len(by_pair) < 2:
+        by_prompt[vote.prompt].append(vote)
+    if len(by_prompt) < 2:
         raise DataError(
-            f"there are preferences on {len(by_pair)} pairs: wait for votes on at least 2"
+            f"all {len(votes)} preferences are on one prompt, and a test takes another one: "
+            "vote on at least 2"
         )
-    newest_first = sorted(by_pair.values(), key=lambda group: _moment(group[-1]), reverse=True)
+    newest_first = sorted(by_prompt.values(), key=lambda group: _moment(group[-1]), reverse=True)
     held_out: list[Vote] = []
     while len(held_out) < HELD_OUT_SHARE * len(votes) and len(newest_first) > 1:
         held_out += newest_first.pop(0)
@@ -132,7 +139,7 @@ def split_last_rated(votes: Sequence[Vote]) -> LastRated:
         raise DataError(
             f"all {len(votes)} preferences are held out or cancel each other: wait for more votes"
         )
-    return LastRated(train, sorted(held_out, key=_moment), len(votes))
+    return LastRated(train, sorted(held_out, key=_moment))
 
 
 def write_split(split: LastRated, folder: Path) -> None:

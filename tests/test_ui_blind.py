@@ -6,6 +6,7 @@ from vote_page import BASE, PPO, fake, new_jobs, shared, tab  # noqa: F401  (fix
 from voting import HAPPY, new_pairs
 
 from rlhf_demo.ballots import DUEL
+from rlhf_demo.intervals import watched_interval
 from rlhf_demo.ui.blind_vote import BlindVote
 from rlhf_demo.ui.sampler import Order
 
@@ -50,6 +51,7 @@ def test_win_rate_is_for_the_right_model_whichever_that_is(blind, store, clock):
         vote_blind(blind, rater, clock, wanted)
     told = blind.blind_result({"left": BASE, "right": PPO})
     assert (told["rate"], told["votes"]) == ((2 + 0.5) / 4, 4)
+    assert (told["low"], told["high"]) == watched_interval([1, 1, 0, 0.5], range(4))
     turned = blind.blind_result({"left": PPO, "right": BASE})
     assert (turned["rate"], turned["wins"], turned["losses"]) == ((1 + 0.5) / 4, 1, 2)
 
@@ -65,9 +67,10 @@ def test_model_against_itself_is_refused(blind):
     assert "against itself" in blind.begin(BASE, BASE, HAPPY)["error"]
 
 
-def test_blind_votes_are_data_for_the_next_round(blind, tab, store, clock):
+def test_blind_votes_teach_nothing(blind, tab, store, clock):
     duel_pairs(store, 8)
     rater = store.visit("here")
     for _ in range(8):
         vote_blind(blind, rater, clock, "ppo")
-    assert tab.quality({"question": HAPPY})["preferences"] == 8
+    told = tab.quality({"question": HAPPY})
+    assert (told["votes"], told["preferences"]) == (8, 0)

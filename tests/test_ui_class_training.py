@@ -104,6 +104,7 @@ def test_tenth_preference_starts_a_training_and_its_figures_are_taken(mode):
     mode.training.look_after(made.lesson)
     [seen] = mode.class_state({"token": made.token})["history"]
     assert (seen["votes"], seen["accuracy"], seen["too_few"]) == (10, 0.75, True)
+    assert (seen["pairs"], seen["highest"]) == (2, None)  # overlap 1: nobody judged a pair twice
 
 
 def test_app_that_was_restarted_goes_on_with_the_training(mode, shared):
@@ -185,18 +186,21 @@ def test_ppo_needs_a_reward_model_and_a_secret_and_runs_once_a_round(mode):
         mode.open_blind({"token": made.token})
 
 
-def test_blind_vote_is_on_prompts_that_ppo_has_not_seen_and_hides_its_models(mode):
+def test_blind_vote_is_on_prompts_that_nothing_is_trained_on_and_hides_how_it_stands(mode):
     made, secrets = taught(mode)
     run = with_ppo(mode, made)
     mode.open_blind({"token": made.token})
     mode.training.look_after(made.lesson)
     vote_all(mode, secrets)
     told = mode.class_state({"token": made.token})
-    assert told["blind"]["votes"] == 16 and told["blind"]["a"] is None  # two students, eight each
-    assert told["blind"]["series"][-1][:2] == [16, told["blind"]["rate"]]
+    # Two students, eight each; how it stands is for after the reveal.
+    hidden = {"votes": 16, "pairs": 8, "simulated": 0, "revealed": False}
+    assert told["blind"] == hidden
     duels = [vote for vote in mode.classes.votes(made.token) if vote.kind == DUEL]
     assert {(vote.first_model, vote.second_model) for vote in duels} == {("gpt2-mini", run)}
-    assert {vote.prompt for vote in duels} <= set(load_prompts("shipped", "heldout"))
+    prompts = {vote.prompt for vote in duels}
+    assert prompts <= set(load_prompts("shipped", "test"))
+    assert not prompts & {*load_prompts("shipped", "train"), *load_prompts("shipped", "heldout")}
     phone = mode.student.student_state({"secret": secrets[0]})
     assert phone["goal"] == 8 and phone["done"] == 8 and phone["result"] is None
     mode.reveal({"token": made.token})

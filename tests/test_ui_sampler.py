@@ -11,6 +11,7 @@ from voting import HAPPY
 from rlhf_demo.ballots import VoteRefused
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.models import load_policy
+from rlhf_demo.preferences import load_prompts
 from rlhf_demo.ui.sampler import OWN_PAIRS, Order, Sampler
 
 
@@ -47,6 +48,19 @@ def test_own_beginning_gets_its_pairs(sampler, store):
     wait_until(lambda: not sampler.under_way(order))
     assert 0 < store.pairs_waiting(rater, HAPPY, model="one") <= OWN_PAIRS
     assert store.pairs_waiting(store.visit("here"), HAPPY, model="one") == 0
+
+
+def test_blind_pairs_are_on_prompts_that_nothing_is_trained_on(sampler, monkeypatch):
+    monkeypatch.setattr(
+        sampler,
+        "_responses",
+        lambda name, prompts, _: [f" {name} {n}" for n in range(len(prompts))],
+    )
+    blind = sampler._write(Order("one", "two"), "one", "two")
+    feedback = sampler._write(Order("one", "one"), "one", "one")
+    assert {pair.prompt for pair in blind} <= set(load_prompts("shipped", "test"))
+    assert {pair.prompt for pair in feedback} <= set(load_prompts("shipped", "train"))
+    assert len(blind) == len(feedback) == 8
 
 
 def test_models_that_write_the_same_are_said_to(sampler):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from rlhf_demo.ballots import CATCH
+from rlhf_demo.ballots import CATCH, DUEL
 from rlhf_demo.config import RewardConfig
 from rlhf_demo.errors import DataError
 from rlhf_demo.train_reward import load_both_sides
@@ -42,6 +42,7 @@ def test_votes_that_teach_nothing_are_left_out():
         replace(vote, choice="skip"),
         replace(vote, repeat=True),
         replace(vote, kind=CATCH),
+        replace(vote, kind=DUEL),
         replace(vote, left_out=True),
         replace(vote, second=vote.first),
         replace(vote, second="  "),
@@ -67,7 +68,27 @@ def test_last_rated_fifth_is_held_out_whole_and_uncancelled():
     split = split_last_rated(votes)
     assert [vote.pair for vote in split.train] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert [vote.choice for vote in split.held_out] == ["first", "second"]
-    assert split.votes == 10
+    assert split.held_out_pairs == 1
+
+
+def test_no_prompt_is_on_both_sides_though_its_pairs_lie_apart():
+    # Three prompts, three pairs each: the last vote of all is on prompt 0, whose pairs then go too.
+    votes = []
+    for pair in range(9):
+        [vote] = votes_on(pair, ["first"], at=float(pair))
+        votes.append(replace(vote, prompt=f"Prompt {pair % 3}"))
+    votes.append(replace(votes[0], id=999, rater=9, time=100.0))
+    split = split_last_rated(votes)
+    assert [vote.pair for vote in split.held_out] == [0, 3, 6, 0]
+    assert split.held_out_pairs == 3
+    assert {vote.prompt for vote in split.train} == {"Prompt 1", "Prompt 2"}
+
+
+def test_no_prompt_is_on_both_sides_under_two_questions():
+    votes = [vote for n in range(1, 9) for vote in votes_on(n, ["first"], at=10.0 * n)]
+    votes += [replace(votes[0], id=9, question="Which is longer?", time=200.0)]
+    split = split_last_rated(votes)
+    assert not {v.prompt for v in split.train} & {v.prompt for v in split.held_out}
 
 
 def test_no_pair_is_on_both_sides_though_its_votes_lie_apart():
@@ -78,14 +99,18 @@ def test_no_pair_is_on_both_sides_though_its_votes_lie_apart():
     assert {vote.pair for vote in split.train} == {2}
 
 
-@pytest.mark.parametrize(("count", "too_few"), [(39, True), (40, False)])
-def test_accuracy_is_told_from_forty_votes_on(count, too_few):
-    votes = [vote for n in range(count) for vote in votes_on(n, ["first"], at=float(n))]
+@pytest.mark.parametrize(
+    # A fifth of 45 pairs is 9 and of 46 is 9.2, so 10; several votes on a pair are no more pairs.
+    ("pairs", "voters", "too_few"),
+    [(45, 1, True), (46, 1, False), (45, 3, True), (46, 3, False)],
+)
+def test_accuracy_is_told_from_ten_held_out_pairs_on(pairs, voters, too_few):
+    votes = [v for n in range(pairs) for v in votes_on(n, ["first"] * voters, at=10.0 * n)]
     assert split_last_rated(votes).too_few_to_tell is too_few
 
 
 def test_votes_that_cannot_be_split_are_refused():
-    with pytest.raises(DataError, match="at least 2"):
+    with pytest.raises(DataError, match="all 2 preferences are on one prompt"):
         split_last_rated(votes_on(1, ["first", "first"]))
     with pytest.raises(DataError, match="cancel"):
         split_last_rated(votes_on(1, ["first", "second"]) + votes_on(2, ["first"], at=9.0))

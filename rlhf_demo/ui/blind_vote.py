@@ -1,7 +1,8 @@
 """The blind vote in Compare: people judge two models without knowing which wrote what.
 
 The names come after each answer, so an answer cannot be taken back. All votes on a pair of models
-count together, and as preferences they are data for the next round.
+count together. The prompts are those that nothing is trained on, and no reward model learns from
+these votes, so that they go on testing whatever is trained.
 """
 
 from collections.abc import Iterable
@@ -81,10 +82,15 @@ class BlindVote:
         return {"names": self.store.names(request["rater"], request["showing"])}
 
     def blind_result(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return how often `right` beats `left` in all blind votes of the open page."""
+        """Return how often `right` beats `left` in all blind votes of the open page.
+
+        It is shown after every vote, and whoever votes stops when it pleases: its interval allows
+        for that.
+        """
         order = _order(str(request["left"]), str(request["right"]))
         votes = _between(self.store.votes(classes=False), order)
-        return win_rate(votes, "second" if request["right"] == order.second else "first")
+        winner = "second" if request["right"] == order.second else "first"
+        return win_rate(votes, winner, watched=True)
 
 
 def _order(left: str, right: str) -> Order:

@@ -25,6 +25,7 @@ from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.simulations import TASTES, Simulations
 from rlhf_demo.ui.student_page import address_of
+from rlhf_demo.ui.vote_data import FEWEST_SHARED
 from rlhf_demo.vote_files import export_votes
 from rlhf_demo.vote_pairs import FEWEST_TO_TELL, usable
 
@@ -61,6 +62,7 @@ class ClassMode:
                 "tastes": list(TASTES.items()),
                 "password": self.shared.settings.password is not None,
                 "few": FEWEST_TO_TELL,
+                "shared": FEWEST_SHARED,
             },
         )  # fmt: skip
 

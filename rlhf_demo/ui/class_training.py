@@ -27,8 +27,7 @@ from rlhf_demo.sampling import decode, generate
 from rlhf_demo.shelf import Shelf
 from rlhf_demo.ui.choices import Choices, has_model
 from rlhf_demo.ui.class_records import ClassRecords
-from rlhf_demo.ui.vote_data import write_votes
-from rlhf_demo.vote_pairs import FEWEST_TO_TELL
+from rlhf_demo.ui.vote_data import vote_facts, write_votes
 from rlhf_demo.votes import Store
 
 log = logging.getLogger(__name__)
@@ -46,8 +45,8 @@ LOOK_SECONDS = 1.0
 MOST_STEPS = 200
 """Steps of a class's PPO at most: a lesson has an end."""
 BUSY = (Status.QUEUED, Status.RUNNING)
-BLIND_SPLITS = {"feedback": "train", "blind": "heldout"}
-"""A blind vote is on prompts that PPO has not seen."""
+PROMPTS = {"feedback": "train", "blind": "test"}
+"""Splits of the shipped prompts. A blind vote is on prompts that nothing is ever trained on."""
 
 # Twenty seconds from the tenth vote to the figure: eight go into starting the process, the rest is
 # about twenty-five optimiser steps on two cores.
@@ -170,14 +169,17 @@ class ClassTraining:
                 standing.lesson, training=None, problem=f"the reward model failed: {told}"
             )
             return
-        report = read_json(self.jobs.find(row["id"]).folder / "report.json")
+        run = self.jobs.find(row["id"])
+        report = read_json(run.folder / "report.json")
+        facts = vote_facts(run.config["options"]["data"])
         seen = {
             **training,
             "accuracy": report["accuracy"],
             "low": report["accuracy_low"],
             "high": report["accuracy_high"],
-            "pairs": report["pairs"],
-            "too_few": training["votes"] < FEWEST_TO_TELL,
+            "pairs": facts["held_out_pairs"],
+            "highest": facts["highest_accuracy"],
+            "too_few": facts["too_few_to_tell"],
         }
         history = [*record["history"], seen]
         self.records.note(
@@ -261,7 +263,7 @@ class ClassTraining:
 
     def _new_pairs(self, standing: Standing, count: int) -> list[NewPair]:
         # What is drawn follows from the class and the place in its round alone.
-        prompts = load_prompts(SHIPPED, BLIND_SPLITS[standing.kind])
+        prompts = load_prompts(SHIPPED, PROMPTS[standing.kind])
         random.Random(f"{standing.code}/{standing.round}").shuffle(prompts)
         first = standing.pairs % len(prompts)
         wanted = (prompts + prompts)[first : first + count]

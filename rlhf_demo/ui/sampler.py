@@ -20,6 +20,8 @@ AHEAD = 12
 """Unseen pairs that a voter should have; below it more are written."""
 PROMPTS_AT_ONCE = 8
 """Prompts of a batch: about a second of a small model, so nobody waits long for its turn."""
+PROMPTS = {PLAIN: "train", DUEL: "test"}
+"""Splits of the shipped prompts. A blind vote is on prompts that nothing is ever trained on."""
 OWN_PAIRS = 3
 """Pairs written for a visitor's own prompt."""
 MOST_WAITING = 20
@@ -112,7 +114,7 @@ class Sampler:
 
     def _write(self, order: Order, first: str, second: str) -> list[NewPair]:
         if order.prompt is None:
-            prompts = random.sample(load_prompts(SHIPPED, "train"), PROMPTS_AT_ONCE)
+            prompts = random.sample(load_prompts(SHIPPED, PROMPTS[order.kind]), PROMPTS_AT_ONCE)
         else:
             prompts = [order.prompt] * OWN_PAIRS
         seed = random.getrandbits(31)

@@ -15,7 +15,7 @@
       return choice === "skip" ? "You skipped it." : `You preferred ${choice === "left" ? left : right}.`;
     };
 
-    const drawResult = ({ rate, low, high, votes, wins, losses, ties, both_bad: bad }) => {
+    const drawResult = ({ rate, low, high, votes, pairs, wins, losses, ties, both_bad: bad }) => {
       if (!votes) return rlhf.fill(result);
       const at = (share) => `${100 * share}%`;
       const even = ties + bad;
@@ -23,7 +23,7 @@
       rlhf.fill(result, h("section", { class: "rl-card" },
         h("h3", {}, "Who wins ", h("span", {}, "over all blind votes on this page")),
         h("div", { class: "rl-figure rl-win" }, h("b", {}, rlhf.percent(rate), " ", h("small", {}, rlhf.interval(low, high))),
-          h("span", {}, `for ${asked.right} against ${asked.left}, with the 95% interval, over ${votes} ${votes === 1 ? "vote" : "votes"}; a tie counts half`)),
+          h("span", {}, `for ${asked.right} against ${asked.left}, over ${votes} ${votes === 1 ? "vote" : "votes"} on ${pairs} ${pairs === 1 ? "pair" : "pairs"}; a tie counts half. The 95% interval holds however often you look`)),
         h("div", { class: "rl-winbar", role: "img", "aria-label": `${wins} for ${asked.right}, ${even} ties, ${losses} for ${asked.left}` },
           part(wins, "ppo"), part(even, "line"), part(losses, "base"),
           h("i", { class: "rl-half" }), h("i", { class: "rl-range", style: { left: at(low), width: at(high - low) } })),
@@ -33,7 +33,7 @@
           h("span", {}, h("i", { style: { background: "var(--rl-base)" } }), `${asked.left} ${losses}`)),
         h("p", { class: "rl-soft" }, low > 0.5 || high < 0.5
           ? "The interval lies on one side of 50%: more than luck."
-          : "The interval holds 50%: so few votes cannot tell who is better.")));
+          : "The interval holds 50%: these votes cannot tell who is better.")));
     };
     const load = async () => {
       const answer = await rlhf.call(problem, server.blind_result(asked));

@@ -118,9 +118,8 @@
     const story = h("p", { class: "rl-story", "aria-live": "polite" });
     const actions = h("div", { class: "rl-class-actions" });
     const coming = rlhf.chartCard({ title: "Votes coming in", subtitle: "over the time of this round", height: 150, fromZero: true, series: [{ name: "votes", color: "base", type: "bar" }], hoverFormat: "d", xTitle: "minutes" });
-    const interval = (color) => [{ name: "upper end", color, faint: true, dash: "dot" }, { name: "lower end", color, faint: true, dash: "dot" }];
-    const curve = rlhf.chartCard({ title: "Reward model: right on the last-rated fifth", subtitle: "over votes, with its interval", height: 150, yRange: [0, 1.05], yFormat: ".0%", hoverFormat: ".0%", xTitle: "votes", series: [{ name: "right", color: "score", mode: "lines+markers" }], lines: [] });
-    const wins = rlhf.chartCard({ title: "Blind vote: A preferred to B", subtitle: "over votes, with its interval", height: 190, yRange: [0, 1.05], yFormat: ".0%", hoverFormat: ".0%", xTitle: "votes", series: [{ name: "A preferred", color: "ink" }, ...interval("ink")], lines: [{ y: 0.5, label: "no difference", dash: "dot", color: "soft" }] });
+    const curve = rlhf.chartCard({ title: "Reward model: right on the last-rated fifth", subtitle: "over votes, with its interval", height: 150, yRange: [0, 1.05], yFormat: ".0%", hoverFormat: ".0%", xTitle: "votes", series: [{ name: "right", color: "score", mode: "lines+markers" }, { name: "at most possible", color: "base", dash: "dot", mode: "lines+markers", size: 5 }], lines: [] });
+    const wins = rlhf.chartCard({ title: "Blind vote: PPO preferred to base", subtitle: "as the votes came in; the interval is that of the end", height: 190, yRange: [0, 1.05], yFormat: ".0%", hoverFormat: ".0%", xTitle: "votes", series: [{ name: "PPO preferred", color: "ppo" }], lines: [{ y: 0.5, label: "no difference", dash: "dot", color: "soft" }] });
     const outcome = h("div", { hidden: true });
     const careless = h("div", { class: "rl-careless" });
     // Folded: the screen is on the wall, and these lines name people.
@@ -237,15 +236,14 @@
     const drawFigures = () => {
       const goal = view.each * view.raters.length, q = view.quality;
       votes.set(String(view.votes), `votes this round${ofThem(view.simulated)}${goal ? `, about ${goal} expected` : ""}`);
-      const ceiling = q.human_ceiling;
-      if (ceiling.count < 10) agree.set("\u2013", "agreement: too few pairs seen by two");
-      else agree.set(rlhf.percent(ceiling.share), `agree with the others ${rlhf.interval(ceiling.low, ceiling.high)}, alpha ${rlhf.number(q.alpha)}; ${q.votes} votes${ofThem(q.simulated)}`);
+      if (q.foretold.units < about.shared) agree.set("\u2013", "agreement: too few pairs seen by two");
+      else agree.set(rlhf.percent(q.foretold.share), `of votes foretold by the few others on a pair ${rlhf.interval(q.foretold.low, q.foretold.high)}, alpha ${rlhf.number(q.alpha)}; ${q.votes} votes${ofThem(q.simulated)}`);
       const now = newest();
       if (!now) right.set("\u2013", view.training ? "the first reward model is training" : `reward model: after ten preferences, ${view.preferences} so far`);
-      else if (now.too_few) right.set("too few to tell", `reward model on ${now.votes} votes${ofThem(now.simulated)}; told from ${about.few} on`);
-      else right.set(rlhf.percent(now.accuracy), `of the last-rated fifth right ${rlhf.interval(now.low, now.high)}, ${now.votes} votes${ofThem(now.simulated)}`);
+      else if (now.too_few) right.set("too few to tell", `reward model on ${now.votes} votes${ofThem(now.simulated)}; told from ${about.few} held-out pairs on, ${now.pairs} so far`);
+      else right.set(rlhf.percent(now.accuracy), `of the last-rated fifth right ${rlhf.interval(now.low, now.high)}${now.highest === null ? "" : `, at most ${rlhf.percent(now.highest)} possible`}, ${now.votes} votes${ofThem(now.simulated)}`);
       if (view.blind && view.blind.revealed) last.set(rlhf.percent(rlhf.ofPPO(view.blind.contender, view.blind.rate)[0]), "prefer PPO\u2019s text to the base\u2019s");
-      else if (view.blind && view.blind.votes) last.set(rlhf.percent(view.blind.rate), `prefer A to B ${rlhf.interval(view.blind.low, view.blind.high)}, ${view.blind.votes} blind votes${ofThem(view.blind.simulated)}`);
+      else if (view.blind) last.set(String(view.blind.votes), `blind votes on ${view.blind.pairs} pairs${ofThem(view.blind.simulated)}; the outcome comes with the reveal`);
       else if (view.ppo) last.set(view.ppo.step ? rlhf.signed(view.ppo.figures["objective/score"]) : "\u2013", `PPO\u2019s score, step ${view.ppo.step || 0} of ${view.ppo.total_steps}`);
       else last.set("\u2013", "PPO has not started");
     };
@@ -258,20 +256,18 @@
       const minutes = seconds / 60;
       coming.chart.replace([{ x: counts.map((_, i) => (i + 0.5) * minutes), y: counts, width: 0.85 * minutes }], { xRange: [0, Math.max(1, counts.length) * (minutes || 1)] });
       const told = view.history.filter((one) => !one.too_few), x = told.map((one) => one.votes);
-      const ceiling = view.quality.human_ceiling;
       const lines = [{ y: 0.5, label: "a coin", dash: "dot", color: "soft" }];
-      if (ceiling.count >= 10) lines.push({ y: ceiling.share, label: `people agree: ${rlhf.percent(ceiling.share)}`, color: "base", left: true });
       const reach = { type: "data", symmetric: false, array: told.map((one) => one.high - one.accuracy), arrayminus: told.map((one) => one.accuracy - one.low) };
-      curve.chart.replace([{ x, y: told.map((one) => one.accuracy), reach }], { lines, xRange: [0, 1.1 * Math.max(100, ...x)] });
-      wins.card.hidden = !view.blind;
-      if (!view.blind) return;
-      subtitle(wins, `over votes, with its interval${ofThem(view.blind.simulated)}`);
-      const { series, revealed, contender } = view.blind, n = series.map((row) => row[0]);
-      // Once the names are out, the curve tells of PPO, as the figure above it does.
-      const rates = series.map(([, ...figures]) => (revealed ? rlhf.ofPPO(contender, ...figures) : figures)); // rate, low, high
-      rlhf.say(wins.card.querySelector("h3").firstChild, revealed ? "Blind vote: PPO preferred to base" : "Blind vote: A preferred to B");
-      wins.chart.spec.series[0].name = revealed ? "PPO preferred" : "A preferred";
-      wins.chart.replace([0, 2, 1].map((column) => ({ x: n, y: rates.map((row) => row[column]) })));
+      curve.chart.replace([{ x, y: told.map((one) => one.accuracy), reach }, { x, y: told.map((one) => one.highest) }], { lines, xRange: [0, 1.1 * Math.max(100, ...x)] });
+      wins.card.hidden = !(view.blind && view.blind.revealed && view.blind.votes);
+      if (wins.card.hidden) return;
+      subtitle(wins, `as the votes came in; the interval is that of the end${ofThem(view.blind.simulated)}`);
+      const { series, contender } = view.blind, before = series.slice(1).map(() => 0);
+      const [rate, low, high] = rlhf.ofPPO(contender, view.blind.rate, view.blind.low, view.blind.high);
+      wins.chart.replace([{
+        x: series.map(([votes]) => votes), y: series.map(([, one]) => rlhf.ofPPO(contender, one)[0]),
+        reach: { type: "data", symmetric: false, array: [...before, high - rate], arrayminus: [...before, rate - low] },
+      }]);
     };
 
     // One main button at a time: what comes next in the lesson.
@@ -306,8 +302,8 @@
       if (stage === "reward") return `${training || again} When the class has voted enough, let PPO follow its reward model.${ppo && ppo.status === "failed" ? ` PPO failed: ${ppo.message}` : ""}`;
       if (stage === "ppo") return ppo.status === "queued" ? `PPO waits for its turn, place ${ppo.place || 1}.` : ppo.step ? `PPO is training: step ${ppo.step} of ${ppo.total_steps}. Students see its progress on their phones.` : "PPO is starting: it loads its models.";
       if (stage === "trained") return `PPO ${ppo.status === "finished" ? "has finished" : `was stopped at step ${ppo.step} of ${ppo.total_steps}`}. Now let the class judge without knowing who wrote what.`;
-      if (stage === "open") return "Blind vote: the class compares base and PPO model without their names. Which of them is A was drawn by lot.";
-      return "The names are out. The blind votes are data for the next round, in which PPO\u2019s texts are compared too.";
+      if (stage === "open") return "Blind vote: the class compares base and PPO model without their names, on prompts that nothing is trained on. The outcome stays hidden until the reveal, from you too: whoever sees it grow can stop when it suits.";
+      return "The names are out. Blind votes test and teach nothing: the next reward model learns from feedback alone, and PPO\u2019s texts are compared in it too.";
     };
 
     const drawCareless = () => {

@@ -134,7 +134,7 @@
     };
   };
 
-  // A rate of A with its interval, told of PPO's texts; no rate stays none.
+  // A rate of A with its interval (of pairs), told of PPO's texts; no rate stays none.
   rlhf.ofPPO = (contender, rate, low, high) =>
     contender === "a" || rate === null ? [rate, low, high] : [1 - rate, 1 - high, 1 - low];
 
@@ -149,7 +149,7 @@
     const people = result.simulated === result.votes ? "simulated students" : "people";
     const words = !result.votes ? "Nobody has voted." : low > 0.5 ? `${who} prefers what PPO writes.` : high < 0.5 ? `${who} prefers the base: PPO has learned something else than what ${people} like.` : `The interval holds 50%: these votes${result.simulated ? `, ${simulated},` : ""} cannot tell the two apart.`;
     return h("section", { class: "rl-card rl-blind-result" },
-      h("div", { class: "rl-figure" }, h("b", { style: { color: "var(--rl-ppo)" } }, rlhf.percent(rate)), h("span", {}, `of ${result.votes} votes${result.simulated ? ` (${result.simulated} simulated)` : ""} prefer PPO\u2019s text ${result.votes ? rlhf.interval(low, high) : ""}; 50% is no difference`)),
+      h("div", { class: "rl-figure" }, h("b", { style: { color: "var(--rl-ppo)" } }, rlhf.percent(rate)), h("span", {}, `of ${result.votes} votes${result.simulated ? ` (${result.simulated} simulated)` : ""} on ${result.pairs} pairs prefer PPO\u2019s text ${result.votes ? rlhf.interval(low, high) : ""}; 50% is no difference`)),
       h("p", {}, words),
       h("p", { class: "rl-soft" }, `It was ${forPPO ? "A" : "B"} that had been trained by PPO. PPO ${ppo}, base ${base}, tie or both bad ${even} (half for each).`));
   };
