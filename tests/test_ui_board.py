@@ -12,7 +12,7 @@ from rlhf_demo.ui.parts import answering
 FIGURES = {
     "objective/score": 0.5, "objective/kl": 1.0, "objective/kl_coef": 0.2,
     "objective/distinct_2": 0.6, "policy/entropy": 1.0, "policy/clip_fraction": 0.1,
-    "policy/approx_kl": 0.01, "response/length": 9.0, "response/eos_rate": 1.0,
+    "policy/update_kl": 0.01, "response/length": 9.0, "response/eos_rate": 1.0,
     "value/explained_variance": 0.4, "time/step_seconds": 2.0,
 }  # fmt: skip
 

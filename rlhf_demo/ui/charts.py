@@ -37,31 +37,85 @@ def _small(title: str, key: str, **how: Any) -> dict[str, Any]:
     return _spec(title, GLOSSARY[key].meaning, (key, "soft"), **how)
 
 
+SCORE = {
+    "spread_key": "objective/score_se",
+    "hover": "%{y:+.2f} \u00b1 %{customdata:.2f}<extra>score</extra>",
+}
+"""How the score is drawn: with its standard error."""
+GRADIENTS = {
+    "policy/gradient_norm_policy": {"name": "policy loss", "mode": "lines+markers", "size": 5},
+    "policy/gradient_norm_value": {"name": "value loss", "mode": "lines+markers", "size": 5},
+    "policy/gradient_norm": {"name": "both together"},
+}
+"""The parts stand in some rows only, so their points are marked."""
+STEPS = {
+    "mode": "markers", "size": 6,
+    "hover": "step %{customdata}: %{y:+.2f} at %{x:.2f} nats<extra>%{fullData.name}</extra>",
+}  # fmt: skip
+JUDGED = {
+    "objective/score": {"name": "reward", **STEPS},
+    "judge/score": {"name": "judge (simulated)", **STEPS},
+}
+
 PPO: dict[str, Any] = {
     "kind": "ppo",
     "charts": [
-        _spec("Score", "mean of the step's responses, by the reward", ("objective/score", "score")),
         _spec(
-            "KL from the base", "nats per response; how far the policy has moved",
+            "Score", "mean of the step's responses; band: 1 standard error each way",
+            ("objective/score", "score"), drawn={"objective/score": SCORE},
+        ),
+        _spec(
+            "KL from the base", "nats per response; how far the policy had moved before the step",
             ("objective/kl", "kl"), fromZero=True,
         ),
     ],
     "small": [
         _small("KL coefficient", "objective/kl_coef", unit=""),
         _small("Entropy", "policy/entropy", unit="nats"),
-        _small("Clipped", "policy/clip_fraction", percent=True),
+        _small("Stopped by the clip", "policy/clip_fraction", percent=True),
         _small("Length", "response/length", digits=1),
         _small("Value explains", "value/explained_variance", percent=True),
     ],
     "folded": [
-        _spec("Policy loss", "clipped surrogate", ("policy/loss", "soft")),
-        _spec("Value loss", "reward units squared", ("value/loss", "soft")),
-        _spec("Update size", "nats per token", ("policy/approx_kl", "soft")),
-        _spec("Distinct-2", "share of different token pairs", ("objective/distinct_2", "soft")),
+        _spec("Policy loss", "clipped surrogate; it need not fall", ("policy/loss", "soft")),
+        _spec("Value loss", "deviations squared; it need not fall", ("value/loss", "soft")),
+        _spec(
+            "KL of the update", "nats per token; from the policy before the step to the one after",
+            ("policy/update_kl", "soft"), fromZero=True,
+        ),
+        _spec(
+            "Distinct-2", "share of different token pairs, as many counted in each step",
+            ("objective/distinct_2", "soft"),
+        ),
         _spec("Ended by itself", "share of the responses", ("response/eos_rate", "soft")),
         _spec("Step time", "seconds", ("time/step_seconds", "soft")),
     ],
+    "inside": [
+        _spec(
+            "Reward and judge over KL", "mean scores of each step, over its KL from the base",
+            ("objective/score", "score"), ("judge/score", "warn"), drawn=JUDGED,
+            x="objective/kl", xTitle="KL from the base, nats per response", xFormat=".2~f",
+            hovermode="closest",
+        ),
+        _spec(
+            "Do reward and judge agree?",
+            "share of pairs of the step's responses that both put in the same order",
+            ("judge/agreement", "warn"), yFormat=".0%", empty="this run has no judge",
+            lines=[{"y": 0.5, "label": "chance", "dash": "dot", "color": "soft"}],
+        ),
+        _spec(
+            "Gradient norm", "mean length of the step's gradients, before they are cut",
+            ("policy/gradient_norm", "soft"), ("policy/gradient_norm_policy", "ppo"),
+            ("policy/gradient_norm_value", "score"), drawn=GRADIENTS, fromZero=True,
+        ),
+        _spec(
+            "Updates cut", "share of the step's updates whose gradient was longer than the limit",
+            ("policy/gradient_cut", "soft"), yFormat=".0%", fromZero=True,
+        ),
+    ],
 }  # fmt: skip
+
+PARTS_OF_BOARD = ("charts", "small", "folded", "inside")
 
 FAINT = {key: {"faint": True, "smooth": 10} for key in ("reward/loss", "reward/accuracy")}
 """A training step sees eight pairs, the last one fewer: its figures jump, so they stay in the
@@ -86,10 +140,13 @@ REWARD: dict[str, Any] = {
     ],
     "small": [],
     "folded": [],
+    "inside": [],
 }  # fmt: skip
 
 
 def keys(board: dict[str, Any]) -> list[str]:
     """Return the metrics that a board draws, `step` first."""
-    specs = [*board["charts"], *board["small"], *board["folded"]]
-    return ["step", *dict.fromkeys(one["key"] for spec in specs for one in spec["series"])]
+    specs = [spec for part in PARTS_OF_BOARD for spec in board[part]]
+    series = [one for spec in specs for one in spec["series"]]
+    spreads = [one["spread_key"] for one in series if "spread_key" in one]
+    return ["step", *dict.fromkeys([one["key"] for one in series] + spreads)]

@@ -16,8 +16,8 @@ from rlhf_demo.errors import DemoError
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
-    "core", "charts", "tokens", "strip", "samples", "board", "lesson", "reward", "duel", "many",
-    "runs",
+    "core", "charts", "tokens", "strip", "samples", "inside", "board", "lesson", "reward", "duel",
+    "many", "runs",
     "feedback", "quality", "blind", "student", "class",
 )  # fmt: skip
 

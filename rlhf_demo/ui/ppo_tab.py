@@ -16,8 +16,10 @@ from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
 
 LEAD = (
     "Here the policy learns: it writes texts, the reward model scores them, and PPO (proximal "
-    "policy optimisation) makes what scored well likelier, in small steps. The KL penalty keeps "
-    "it near the base, because a reward model is easily fooled."
+    "policy optimisation) pushes each token's probability up or down, as its text came out better "
+    "or worse than expected. In one step a probability often moves by a fifth or more; a clip then "
+    "takes the push off. The KL penalty holds the policy near the base, because a reward model is "
+    "easily fooled."
 )
 OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
 """The settings that matter; the others are folded away."""
@@ -51,6 +53,9 @@ class PPOTab:
                     label="Policy", info="the model that writes and learns", scale=3
                 )
                 self.reward = gr.Dropdown(label="Reward", info="what scores its texts", scale=3)
+                self.judge = gr.Dropdown(
+                    label="Judge", info="scores them too; PPO never learns from it", scale=3
+                )
                 self.preset = gr.Dropdown(
                     choices=[(preset.label, name) for name, preset in PPO_PRESETS.items()],
                     value="quick", label="Preset", info=PPO_PRESETS["quick"].shows, scale=3,
@@ -80,13 +85,14 @@ class PPOTab:
         part(
             "board",
             [
-                board.board_rows, board.board_samples, board.stop_job, board.resume_job,
-                self.board_duel,
+                board.board_rows, board.board_samples, board.board_inside, board.stop_job,
+                board.resume_job, self.board_duel,
             ],
             value=charts.PPO,
         )  # fmt: skip
         start.click(
-            self.start, [self.policy, self.reward, title, label, *self.fields, secret], notice,
+            self.start,
+            [self.policy, self.reward, self.judge, title, label, *self.fields, secret], notice,
             js=SECRET, api_visibility="private", show_progress="hidden", queue=False,
         )  # fmt: skip
         notice.select(
@@ -98,7 +104,7 @@ class PPOTab:
             api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
         demo.load(
-            self.lists, None, [self.policy, self.reward, self.preset],
+            self.lists, None, [self.policy, self.reward, self.judge, self.preset],
             api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
 
@@ -144,6 +150,7 @@ class PPOTab:
         return [
             gr.update(choices=choices.policies(), value="gpt2-mini", allow_custom_value=custom),
             gr.update(choices=choices.rewards(), value="reward-mini", allow_custom_value=custom),
+            gr.update(choices=choices.judges(), value=PPOConfig().judge, allow_custom_value=custom),
             gr.update(value=preset),
         ]
 
@@ -160,15 +167,17 @@ class PPOTab:
         policy = values["policy"]
         return [gr.update(info=preset.shows), policy, *(values[field] for field in NAMES)]
 
-    def start(self, policy: str, reward: str, title: str, label: str, *rest: Any) -> dict[str, str]:
+    def start(
+        self, policy: str, reward: str, judge: str, title: str, label: str, *rest: Any
+    ) -> dict[str, str]:
         """Queue a run with the form's settings."""
         *values, secret = rest
-        return started(
-            "ppo",
-            lambda: self.enqueue(
-                policy, reward, title, label, forms.options(PPOConfig, NAMES, tuple(values)), secret
-            ),
-        )
+
+        def enqueue() -> str:
+            options = forms.options(PPOConfig, NAMES, tuple(values)) | {"judge": judge}
+            return self.enqueue(policy, reward, title, label, options, secret)
+
+        return started("ppo", enqueue)
 
     def enqueue(
         self,
@@ -182,16 +191,17 @@ class PPOTab:
     ) -> str:
         """Check everything that a visitor named, and queue the run.
 
+        Args:
+            options: of PPOConfig, by name; a `judge` is an id of the list.
+
         Raises:
             DemoError: an id is in no list, an option is out of range, or the queue is full.
         """
         choices = self.shared.choices
-        config = PPOConfig(
-            policy=choices.policy(policy),
-            reward=choices.reward(reward),
-            label=label or None,
-            **options,
-        )
+        named = {"policy": choices.policy(policy), "reward": choices.reward(reward)}
+        if "judge" in options:
+            named["judge"] = choices.judge(options["judge"])
+        config = PPOConfig(**options | named, label=label or None)
         tokens = config.batch_size * config.max_new_tokens
         if self.shared.settings.public and tokens > MOST_PUBLIC:
             raise ConfigError(

@@ -5,7 +5,12 @@
   const figure = (color) => {
     const value = h("b", { style: { color: color ? `var(--rl-${color})` : null } }, "\u2013");
     const meaning = h("span", {}, "\u00A0");
-    return { box: h("div", { class: "rl-figure" }, value, meaning), set: (text, words) => (rlhf.say(value, text), rlhf.say(meaning, words)) };
+    const set = (text, words) => {
+      const [number, error] = text.split(" \u00B1 ");
+      if (value.textContent !== text) rlhf.fill(value, number, error ? h("small", {}, ` \u00B1 ${error}`) : null);
+      rlhf.say(meaning, words);
+    };
+    return { box: h("div", { class: "rl-figure" }, value, meaning), set };
   };
 
   // The reference and the newest saved model on one prompt, same random numbers.
@@ -38,7 +43,7 @@
 
   // kind: "ppo" or "reward"; specs: the charts, as charts.py declares them.
   rlhf.board = ({ element, props, server }) => {
-    const { kind, charts, small, folded } = props.value;
+    const { kind, charts, small, folded, inside: curves } = props.value;
     const root = element.querySelector(".rl-board");
     const picker = h("select", { "aria-label": "Run shown", onchange: () => rlhf.showRun(picker.value, kind, false) });
     const title = h("span", { class: "rl-run-title" });
@@ -51,10 +56,12 @@
     const next = h("button", { class: "rl-button rl-main", type: "button", hidden: true }, kind === "ppo" ? "Compare now" : "Use it in PPO");
     const problem = h("p", { hidden: true });
     const story = h("p", { class: "rl-story", "aria-live": "polite" });
+    const result = h("p", { class: "rl-soft rl-result" });
     const cards = charts.map((spec) => rlhf.chartCard({ ...spec, height: 200, head: true }));
     const smalls = small.map((spec) => rlhf.chartCard({ ...spec, height: 44, small: true }));
-    const foldedCards = folded.map((spec) => rlhf.chartCard({ ...spec, height: 150 }));
-    const samples = kind === "ppo" ? rlhf.samples(server) : null;
+    const foldedCards = folded.map((spec) => rlhf.chartCard({ ...spec, height: 150, empty: "this run has no such figure so far" }));
+    const inside = kind === "ppo" ? rlhf.inside(server, curves) : null;
+    const samples = kind === "ppo" ? rlhf.samples(server, (step) => inside.show(step)) : null;
     const pair = kind === "ppo" ? bothModels(server) : null;
     const log = h("pre", { class: "rl-log" });
     const fold = h("details", { class: "rl-fold" },
@@ -65,62 +72,62 @@
     rlhf.fill(root,
       h("div", { class: "rl-run-line" }, h("label", {}, "Run ", picker), badge, title),
       h("div", { class: "rl-head" }, figures.map((one) => one.box), progress, stop, resume, next),
-      problem, story,
+      problem, story, result,
       h("div", { class: samples ? "rl-grid" : "rl-grid-1" },
         h("div", {}, h("div", { class: kind === "reward" ? "rl-grid-3" : "" }, cards.map((one) => one.card)), smalls.length ? h("div", { class: "rl-small" }, smalls.map((one) => one.card)) : null),
         samples ? samples.card : null),
-      pair ? pair.section : null, foldedCards.length ? fold : null, repeat,
+      inside ? inside.fold : null, pair ? pair.section : null, foldedCards.length ? fold : null, repeat,
     );
 
-    const all = [...cards, ...smalls];
-    const allSpecs = [...charts, ...small];
+    // What is folded draws its curves when it is opened, and follows them while it is open.
+    const groups = [
+      { cards: [...cards, ...smalls], specs: [...charts, ...small] },
+      { cards: foldedCards, specs: folded, fold },
+      ...(inside ? [{ cards: inside.cards, specs: curves, fold: inside.fold }] : []),
+    ];
+    const seen = () => groups.filter((group) => !group.fold || group.fold.open);
     let run = null, created = null, since = -1, columns = {}, shownLines = "";
 
     const reset = () => {
       since = -1;
       columns = {};
       shownLines = "";
-      [...all, ...(fold.open ? foldedCards : [])].forEach((one, index) => one.chart.replace(one.chart.spec.series.map(() => ({ x: [], y: [] }))));
+      for (const group of seen()) group.cards.forEach((one) => one.chart.replace(one.spec.series.map(() => ({ x: [], y: [] }))));
       if (samples) samples.reset();
+      if (inside) inside.reset();
     };
 
-    const seriesOf = (spec) => spec.series.map((one) => ({ x: columns.step || [], y: columns[one.key] || [] }));
-
-    const extend = (cardsNow, specs, fresh) =>
-      cardsNow.forEach((one, index) => {
-        one.chart.extend(specs[index].series.map((s) => known(fresh.step, fresh[s.key] || [])));
-        const last = (columns[specs[index].series[0].key] || []).filter((v) => v !== null).at(-1);
-        if (one.chart.spec.small) rlhf.fill(one.value, h("b", {}, valueText(specs[index], last)), " ", specs[index].unit || "");
-      });
     // Some figures stand in some rows only.
-    const known = (steps, values) => {
-      const kept = steps.map((step, i) => [step, values[i]]).filter(([, value]) => value !== null && value !== undefined);
-      return [kept.map(([step]) => step), kept.map(([, value]) => value)];
-    };
+    const points = (spec, from) =>
+      spec.series.map((one) => {
+        const [xs, ys, spreads] = [spec.x || "step", one.key, one.spread_key].map((name) => from[name] || []);
+        const is = ys.map((_, i) => i).filter((i) => [xs[i], ys[i]].every((value) => value !== null && value !== undefined));
+        const told = { x: is.map((i) => xs[i]), y: is.map((i) => ys[i]), ...(spec.x ? { told: is.map((i) => from.step[i]) } : {}) };
+        return is.some((i) => typeof spreads[i] === "number") ? { ...told, spread: is.map((i) => spreads[i] ?? 0) } : told;
+      });
+    const extend = ({ cards: ours, specs }, fresh) =>
+      ours.forEach((one, index) => {
+        one.chart.extend(points(specs[index], fresh));
+        const last = (columns[specs[index].series[0].key] || []).filter((v) => v !== null).at(-1);
+        if (one.spec.small) rlhf.fill(one.value, h("b", {}, valueText(specs[index], last)), " ", specs[index].unit || "");
+      });
     const valueText = (spec, value) => (spec.percent ? rlhf.percent(value) : rlhf.number(value, spec.digits ?? 2));
 
-    fold.addEventListener("toggle", () => {
-      if (fold.open) foldedCards.forEach((one, i) => one.chart.replace(folded[i].series.map((s) => {
-        const [x, y] = known(columns.step || [], columns[s.key] || []);
-        return { x, y };
-      })));
-    });
+    for (const group of groups.filter((one) => one.fold))
+      group.fold.addEventListener("toggle", () => group.fold.open && group.cards.forEach((one, i) => one.chart.replace(points(group.specs[i], columns))));
 
     const setLines = (lines, total) => {
       const key = JSON.stringify([lines, total]);
       if (key === shownLines) return;
       shownLines = key;
-      charts.forEach((spec, i) => {
-        const chart = cards[i].chart;
-        chart.spec.lines = lines[spec.key] || [];
-        chart.spec.xRange = total ? [0, 1.015 * total] : undefined; // room for the last point
-        chart.draw();
-      });
+      for (const group of groups) for (const { spec } of group.cards) if (lines[spec.key]) spec.lines = lines[spec.key];
+      for (const { spec } of cards) spec.xRange = total ? [0, 1.015 * total] : undefined; // room for the last point
+      for (const group of seen()) for (const one of group.cards) one.chart.draw();
     };
 
     const poller = rlhf.poll(element, 1000, async () => {
       const wanted = (rlhf.wanted || {})[kind] || (runIs(rlhf.address().run, kind) ? rlhf.address().run : "");
-      const answer = await server.board_rows({ kind, run: wanted, since, created, texts_after: samples ? samples.following() : null, secret: rlhf.secret() });
+      const answer = await server.board_rows({ kind, run: wanted, since, created, texts_after: samples ? samples.following() : null, inside_after: inside ? inside.following(samples.following() !== null) : null, secret: rlhf.secret() });
       if (answer.error) {
         rlhf.problem(problem, answer.error);
         if (rlhf.wanted) delete rlhf.wanted[kind];
@@ -138,10 +145,7 @@
       for (const [name, values] of Object.entries(fresh)) columns[name] = [...(columns[name] || []), ...values];
       if (fresh.step && fresh.step.length) since = fresh.step.at(-1);
       setLines(answer.lines, answer.run.total_steps);
-      if (fresh.step && fresh.step.length) {
-        extend(all, allSpecs, fresh);
-        if (fold.open) extend(foldedCards, folded, fresh);
-      }
+      if (fresh.step && fresh.step.length) for (const group of seen()) extend(group, fresh);
       show(answer);
       return answer.ask_again;
     });
@@ -166,9 +170,13 @@
       next.hidden = !answer.has_model;
       rlhf.fill(story, answer.story.what, " ", h("em", {}, answer.story.try));
       story.dataset.level = answer.story.level;
+      rlhf.say(result, answer.result);
       rlhf.say(repeat.querySelector("code"), now.command || "");
       rlhf.say(log, answer.log || "");
-      if (samples) samples.update(now, answer.sample_steps, answer.texts);
+      if (samples) {
+        samples.update(now, answer);
+        inside.update(now, samples.following() === null ? samples.step() : answer.inside_step, answer);
+      }
       if (pair) pair.update(now, answer);
       window.dispatchEvent(new CustomEvent("rlhf:board", { detail: { kind, run: now } }));
     };

@@ -2,7 +2,7 @@
 (() => {
   const { h } = rlhf;
 
-  const layout = (spec) => {
+  const layout = (spec, bare) => {
     const soft = rlhf.colour("soft"), line = rlhf.colour("line");
     const axis = {
       color: soft, gridcolor: line, zeroline: false, linecolor: line, fixedrange: !!spec.small, tickfont: { size: 12 },
@@ -18,14 +18,20 @@
         title: spec.xTitle ? { text: spec.xTitle, font: { size: 12 }, standoff: 4 } : undefined,
       },
       yaxis: { ...axis, visible: !spec.small, range: spec.yRange, rangemode: spec.fromZero ? "tozero" : "normal", nticks: 5, tickformat: spec.yFormat },
-      shapes: (spec.lines || []).map((one) => ({
-        type: "line", xref: "paper", x0: 0, x1: 1, y0: one.y, y1: one.y,
-        line: { color: rlhf.colour(one.color || spec.series[0].color), width: 1.4, dash: one.dash || "dash" }, opacity: 0.75,
-      })),
-      annotations: (spec.lines || []).map((one) => ({
-        text: one.label, xref: "paper", x: one.left ? 0.01 : 1, xanchor: one.left ? "left" : "right", y: one.y, yanchor: "bottom", showarrow: false,
-        font: { color: soft, size: 12 },
-      })),
+      shapes: [
+        ...(spec.lines || []).map((one) => ({
+          type: "line", xref: "paper", x0: 0, x1: 1, y0: one.y, y1: one.y,
+          line: { color: rlhf.colour(one.color || spec.series[0].color), width: 1.4, dash: one.dash || "dash" }, opacity: 0.75,
+        })),
+        ...(spec.band ? [{ type: "rect", layer: "below", x0: spec.band[0], x1: spec.band[1], yref: "paper", y0: 0, y1: 1, line: { width: 0 }, fillcolor: rlhf.colour("chip") }] : []),
+      ],
+      annotations: [
+        ...(spec.lines || []).map((one) => ({
+          text: one.label, xref: "paper", x: one.left ? 0.01 : 1, xanchor: one.left ? "left" : "right", y: one.y, yanchor: "bottom", showarrow: false,
+          font: { color: soft, size: 12 },
+        })),
+        ...(bare && spec.empty ? [{ text: spec.empty, xref: "paper", yref: "paper", x: 0.5, y: 0.5, showarrow: false, font: { color: soft, size: 13 } }] : []),
+      ],
     };
   };
 
@@ -41,12 +47,22 @@
     return last.reduce((sum, y) => sum + y, 0) / last.length;
   });
 
+  // A standard error each way, as a faint band behind the line.
+  const bandTrace = (one) => {
+    const edge = (sign) => one.y.map((y, i) => y + sign * one.spread[i]);
+    return {
+      x: [...one.x, ...[...one.x].reverse()], y: [...edge(1), ...edge(-1).reverse()], mode: "lines", line: { width: 0 }, fill: "toself",
+      fillcolor: rlhf.colour(one.color), opacity: 0.22, hoverinfo: "skip",
+    };
+  };
+
   const trace = (one, spec) => ({
     x: one.x || [], y: one.smooth ? smoothed(one.y || [], one.smooth) : one.y || [], opacity: one.faint ? 0.35 : 1, name: one.name || "", type: one.type || "scatter", mode: one.mode || "lines",
-    line: { color: rlhf.colour(one.color), width: spec.small ? 1.6 : one.faint ? 1.2 : 2.4, dash: one.dash, shape: "linear" },
+    line: { color: rlhf.colour(one.color), width: spec.small ? 1.6 : one.faint ? 1.2 : 2.4, dash: one.dash, shape: one.shape || "linear" }, fill: one.fill, customdata: one.spread || one.told,
     marker: { color: one.colors ? one.colors.map(rlhf.colour) : rlhf.colour(one.color), size: one.size || 8 }, text: one.text, error_x: one.error && { ...one.error, color: rlhf.colour("ink"), thickness: 2, width: 7 },
     error_y: one.reach && { ...one.reach, color: rlhf.colour(one.color), thickness: 1.6, width: 4 },
-    textposition: one.textposition, hovertemplate: one.hover || `%{y:${spec.hoverFormat || ".3~g"}}<extra>${spec.small ? "" : "%{fullData.name}"}</extra>`,
+    // A hover that tells a standard error needs one: runs of before have none.
+    textposition: one.textposition, hovertemplate: (!(one.spread_key && !one.spread) && one.hover) || `%{y:${spec.hoverFormat || ".3~g"}}<extra>${spec.small ? "" : "%{fullData.name}"}</extra>`,
     width: one.width, orientation: one.orientation, cliponaxis: false,
   });
 
@@ -65,27 +81,31 @@
       this.element = element;
       this.spec = spec;
       this.series = spec.series.map((one) => ({ ...one, x: [...(one.x || [])], y: [...(one.y || [])] }));
-      Plotly.newPlot(element, this.traces(), layout(spec), { responsive: true, displayModeBar: false, doubleClick: "reset" });
+      Plotly.newPlot(element, this.traces(), this.layout(), { responsive: true, displayModeBar: false, doubleClick: "reset" });
       rlhf.onTheme.push(() => element.isConnected && this.draw());
+    }
+
+    layout() {
+      return layout(this.spec, this.series.every((one) => !one.x.length));
     }
 
     traces() {
       const drawn = this.series.map((one) => trace(one, this.spec));
       if (this.spec.head) drawn.push(headTrace(this.series[0]));
       if ((this.spec.lines || []).length) drawn.push(lineTrace(this.spec));
-      return drawn;
+      return [...drawn, ...this.series.filter((one) => one.spread).map(bandTrace)];
     }
 
     draw() {
-      Plotly.react(this.element, this.traces(), layout(this.spec), { responsive: true, displayModeBar: false, doubleClick: "reset" });
+      Plotly.react(this.element, this.traces(), this.layout(), { responsive: true, displayModeBar: false, doubleClick: "reset" });
     }
 
-    // Adds points to each series; columns = [[xs, ys], ...].
-    extend(columns) {
-      if (!columns.some(([xs]) => xs.length)) return;
-      columns.forEach(([xs, ys], index) => {
-        this.series[index].x.push(...xs);
-        this.series[index].y.push(...ys);
+    // Adds points to each series: [{x, y}, ...], with `spread` (a standard error each) or `told` (for the hover) where it has these.
+    extend(points) {
+      if (!points.some((one) => one.x.length)) return;
+      points.forEach((one, index) => {
+        const series = this.series[index];
+        for (const [name, values] of Object.entries(one)) series[name] = [...(series[name] || []), ...values];
       });
       this.draw();
     }
@@ -105,7 +125,7 @@
     const card = h("figure", { class: `rl-card ${spec.small ? "rl-card-small" : ""}`, "aria-label": `${spec.title}: ${spec.subtitle || spec.meaning || ""}` }, title, plot);
     let chart = null;
     return {
-      card, value,
+      card, value, spec,
       get chart() {
         // Made when first seen: Plotly measures the element.
         return (chart = chart || new Chart(plot, spec));

@@ -4,13 +4,14 @@
 
   // What tokens can be coloured by. `at` gives a share from -1 to 1 for how strongly to colour.
   rlhf.colourings = {
-    kl: { label: "KL from the base", color: "kl", unit: "nats", full: 3, low: "as the base", high: "3 nats likelier" },
-    logprob: { label: "surprise", color: "soft", unit: "nats", full: 6, flip: true, low: "expected", high: "6 nats of surprise" },
-    value: { label: "value", color: "score", unit: "reward units", full: 1.5, both: true, low: "a low score expected", high: "a high score expected" },
-    score_so_far: { label: "score so far", color: "score", unit: "reward units", full: 1.5, both: true, low: "low", high: "high" },
-    contribution: { label: "contribution", color: "score", unit: "reward units", full: 0.6, both: true, low: "lowers the score", high: "raises it" },
-    advantage: { label: "advantage", color: "ppo", unit: "standard deviations", full: 2, both: true, low: "made rarer", high: "made likelier" },
-    reward: { label: "reward", color: "score", unit: "reward units", full: 1.5, both: true, low: "costs", high: "earns" },
+    kl: { label: "KL from the base", color: "kl", full: 1, low: "the base would choose alike", high: "1 nat from it" },
+    log_ratio: { label: "log ratio to the base", color: "kl", full: 3, both: true, low: "less likely than under the base", high: "likelier" },
+    logprob: { label: "surprise", color: "soft", full: 6, flip: true, low: "expected", high: "6 nats of surprise" },
+    value: { label: "value", color: "score", full: 1.5, both: true, low: "a low score expected", high: "a high score expected" },
+    score_so_far: { label: "score so far", color: "score", full: 1.5, both: true, low: "low", high: "high" },
+    contribution: { label: "contribution", color: "score", full: 0.6, both: true, low: "lowers the score", high: "raises it" },
+    advantage: { label: "advantage", color: "ppo", full: 2, both: true, low: "pushed down", high: "pushed up" },
+    reward: { label: "reward", color: "score", full: 1.5, both: true, low: "costs", high: "earns" },
   };
 
   const share = (by, value) => {
@@ -28,10 +29,12 @@
   };
 
   const NAMES = {
-    logprob: ["log-probability", "nats"], ref_logprob: ["under the base", "nats"], kl: ["KL", "nats"], value: ["value", ""],
-    advantage: ["advantage", ""], reward: ["reward", ""], return: ["return", ""], ratio: ["ratio after update", ""], score_so_far: ["score so far", ""],
+    logprob: ["log-probability", "nats"], ref_logprob: ["the same under the base", "nats"], log_ratio: ["log ratio to the base", "nats"],
+    kl: ["KL from the base", "nats"], value: ["value", "deviations"], advantage: ["advantage", "deviations"], reward: ["reward", "deviations"],
+    return: ["return", "deviations"], ratio: ["probability after \u00F7 before", "times"], score_so_far: ["score so far", ""],
     contribution: ["contribution", ""],
   };
+  const UNSIGNED = ["kl", "ratio"];
 
   let tip = null;
   const showTip = (span, piece, figures, note) => {
@@ -40,7 +43,7 @@
     rlhf.fill(
       tip,
       h("b", {}, piece.trim() === "" ? "(blank)" : piece),
-      rows.map(([name, value]) => h("div", {}, h("span", {}, NAMES[name][0]), h("span", {}, `${rlhf.signed(value)} ${NAMES[name][1]}`))),
+      rows.map(([name, value]) => h("div", {}, h("span", {}, NAMES[name][0]), h("span", {}, `${UNSIGNED.includes(name) ? rlhf.number(value) : rlhf.signed(value)} ${NAMES[name][1]}`))),
       note ? h("p", {}, note) : null,
     );
     const box = span.getBoundingClientRect();
@@ -54,8 +57,15 @@
   document.addEventListener("scroll", hideTip, true);
   document.addEventListener("pointerdown", (event) => event.target.closest(".rl-token") || hideTip());
 
-  // tokens: [{piece, kl, logprob, ...}]; by: a key of colourings; parting: index to mark, or null.
-  rlhf.tokenText = (tokens, by, { parting = null, label = "tokens", clips = false } = {}) => {
+  // What the clip has to do with a token of a PPO step; range: the clip range.
+  const clipNote = ({ clipped, ratio }, range) => {
+    if (clipped) return "The clip stopped this token\u2019s update.";
+    return Math.abs(ratio - 1) > range ? "It ended beyond the clip range." : null;
+  };
+
+  // tokens: [{piece, kl, logprob, ...}]; by: a key of colourings; parting: index to mark, or null; clip:
+  // the clip range where these come from a PPO step.
+  rlhf.tokenText = (tokens, by, { parting = null, label = "tokens", clips = false, clip } = {}) => {
     const spans = tokens.map((token, index) =>
       h("span", {
         class: `rl-token${index === parting ? " rl-parting" : ""}${clips && token.clipped ? " rl-clipped" : ""}`, "data-index": index,
@@ -66,7 +76,7 @@
       text.dataset.active = index;
       spans.forEach((span, place) => span.classList.toggle("rl-token-active", place === index));
       const token = tokens[index];
-      const note = index === parting ? "Here the two texts part." : token.clipped ? "The clip stopped this token's update." : null;
+      const note = index === parting ? "Here the two texts part." : clipNote(token, clip);
       showTip(spans[index], token.piece.replace("<|endoftext|>", "end of text"), token, note);
     };
     const text = h("span", {
@@ -97,11 +107,12 @@
     );
   };
 
-  // Columns of figures by token, as the trainer writes them, turned into one object a token.
+  // Columns of figures by token, as the trainer writes them, turned into one object a token. Runs made
+  // before log ratios were written called these KL, and told of the clip by the ratio after the update.
   rlhf.tokensOf = (sample) =>
     sample.token.map((piece, index) => {
       const token = { piece };
-      for (const name of ["logprob", "ref_logprob", "kl", "reward", "value", "advantage", "return", "ratio", "clipped"]) {
+      for (const name of ["logprob", "ref_logprob", ...(sample.log_ratio ? ["log_ratio", "kl", "clipped"] : []), "reward", "value", "advantage", "return", "ratio"]) {
         if (sample[name]) token[name] = sample[name][index];
       }
       return token;
