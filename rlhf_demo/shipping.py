@@ -24,7 +24,10 @@ from rlhf_demo.runs import Run, Status
 
 INDEX = "model.safetensors.index.json"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
-RECORD = ("config.json", "status.json", "metrics.jsonl", "samples.jsonl", "report.json")
+RECORD = (
+    "config.json", "status.json", "metrics.jsonl", "samples.jsonl", "distributions.jsonl",
+    "reward_scale.json", "report.json",
+)  # fmt: skip
 """What an example shows of its run."""
 
 

@@ -106,13 +106,13 @@ def test_run_that_measured_nothing_yet_has_no_figures(kind):
 
 def test_settings_are_those_that_differ_with_default_and_meaning(tab, jobs, tmp_path):
     reward = start(jobs, "reward")
-    run = start(jobs, kl_coef=0.0, reward=str(jobs.find(reward).folder))
+    run = start(jobs, entropy_coef=0.5, reward=str(jobs.find(reward).folder))
     settings = changed_settings(jobs.find(run).config, tmp_path / "runs")
     assert [(one["name"], one["value"], one["default"]) for one in settings] == [
         ("reward", reward, "reward-mini"),  # its id, not the folder on this machine
-        ("kl coef", "0.0", "0.25"),
+        ("entropy coef", "0.5", "0.0"),
     ]
-    assert settings[1]["meaning"] == "KL penalty at the start, reward units per nat"
+    assert settings[1]["meaning"] == "weight of the entropy bonus"
 
 
 def test_picked_run_tells_command_and_whose_it_is(tab, jobs):

@@ -26,6 +26,8 @@ from rlhf_demo.ui.vote_data import VoteData
 
 RULE = "longer"
 STAR_RATER = "star-rater"
+NOBODY = "none"
+"""In the place of a judge."""
 SCORERS = ("reward-mini", STAR_RATER)
 """Shipped models that score texts; every other shipped one writes them."""
 
@@ -103,6 +105,10 @@ class Choices:
             + [(LABELS[RULE], RULE)]
         )
 
+    def judges(self) -> list[Choice]:
+        """What may judge a PPO run's texts beside its reward: the same, or nobody."""
+        return [*self.rewards(), ("none: the reward alone", NOBODY)]
+
     def data(self) -> list[Choice]:
         """Preference pairs: shipped, people's votes, and uploaded."""
         uploads = sorted(self.uploads.glob("upload-*")) if self.uploads.is_dir() else []
@@ -156,6 +162,14 @@ class Choices:
         if self._is_run(chosen, "reward"):
             return self.path(self.jobs.find(chosen).folder)
         return self._hub(chosen)
+
+    def judge(self, chosen: str) -> str:
+        """Return the engine's name of a judge; as it is where nobody is to judge.
+
+        Raises:
+            ConfigError: the id is in no list.
+        """
+        return chosen if chosen == NOBODY else self.reward(chosen)
 
     def pairs(self, chosen: str) -> str:
         """Return the engine's name of preference data.

@@ -16,7 +16,7 @@ from rlhf_demo.files import read_json
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.ui import ppo_tab, reward_tab
-from rlhf_demo.ui.board import BOARDS, Board
+from rlhf_demo.ui.board import BOARDS, Board, ppo_result
 from rlhf_demo.ui.choices import has_model
 from rlhf_demo.ui.commands import COMMANDS, repeat_command
 from rlhf_demo.ui.downloads import zip_folder
@@ -62,7 +62,7 @@ class RunsTab:
         """Let a run's settings be taken over by the forms of the other tabs, which are laid out."""
         self.forms = {
             "ppo": {
-                "policy": ppo.policy, "reward": ppo.reward,
+                "policy": ppo.policy, "reward": ppo.reward, "judge": ppo.judge,
                 **dict(zip(ppo_tab.NAMES, ppo.fields, strict=True)),
             },
             "reward": {
@@ -99,6 +99,7 @@ class RunsTab:
             "policy": (choices.policies, choices.policy),
             "model": (choices.policies, choices.policy),
             "reward": (choices.rewards, choices.reward),
+            "judge": (choices.judges, choices.judge),
             "data": (choices.data, choices.pairs),
         }
         values = {}
@@ -217,7 +218,9 @@ def final_figures(row: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _result(run: Run, row: dict[str, Any]) -> str:
-    """Say in a sentence what a finished reward model is worth, with interval and yardstick."""
+    """Say in a sentence what a finished run's model is worth, with interval and yardstick."""
+    if row["kind"] == "ppo":
+        return ppo_result(run)
     path = run.folder / "report.json"
     if row["kind"] != "reward" or not path.is_file():
         return ""
