@@ -2,12 +2,12 @@
 
 import math
 import random
-from collections import defaultdict
 from dataclasses import replace
 from statistics import mean
 
 import pytest
 
+from bench.vote_intervals import named_within
 from rlhf_demo.agreement import (
     careless_reasons,
     catch_evidence,
@@ -215,31 +215,6 @@ def test_who_prefers_identical_texts_is_named_when_it_cannot_be_a_slip_of_any_ra
 def test_careless_who_always_taps_one_side_is_named(lefts, rights, reasons):
     votes = [VOTE] * lefts + [replace(VOTE, choice="second")] * rights
     assert careless_reasons(votes, 30) == reasons
-
-
-def named_within(answers, raters, *, left=0.5, slips=0.05):
-    """Work out the probability that a rater is named at any of so many answers.
-
-    Exact, from the binomial: every path of sides and catch pairs, a tenth of them catches.
-    """
-    paths, named = {(0, 0, 0, 0): 1.0}, 0.0
-    for answer in range(answers):
-        further = defaultdict(float)
-        for (lefts, sides, caught, catches), p in paths.items():
-            if answer % 10 == 4:
-                further[lefts, sides, caught + 1, catches + 1] += p * slips
-                further[lefts, sides, caught, catches + 1] += p * (1 - slips)
-            else:
-                further[lefts + 1, sides + 1, caught, catches] += p * left
-                further[lefts, sides + 1, caught, catches] += p * (1 - left)
-        paths = {}
-        for (lefts, sides, caught, catches), p in further.items():
-            evidence = side_evidence(lefts, sides) + catch_evidence(caught, catches)
-            if evidence >= math.log(20 * raters):
-                named += p
-            else:
-                paths[lefts, sides, caught, catches] = p
-    return named
 
 
 @pytest.mark.parametrize("raters", [1, 10, 30, 60])

@@ -1,0 +1,246 @@
+"""How often the intervals of votes hold, on simulated classes whose truth is known.
+
+    python -m bench.vote_intervals [--classes 1000]
+
+Two voters on one pair resemble each other; `alike` is the correlation of their votes. A blind vote
+is three votes on each pair, as in a class. Takes about a minute.
+"""
+
+import argparse
+import math
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from rlhf_demo.agreement import FALSE_ALARMS, Share, catch_evidence, side_evidence
+from rlhf_demo.intervals import cluster_interval, watched_interval, wilson_interval
+
+VOTES_EACH, OVERLAP = 8, 3
+"""Blind pairs that a student answers, and students who see each pair."""
+
+ALIKE = 0.6
+"""Correlation of two votes on a pair of two equal models whose voters agree in 80%."""
+
+Stream = tuple[list[float], list[int]]
+"""Votes for one model (1) or the other (0) in the order they come, and the pair of each."""
+
+Interval = Callable[[Sequence[float], Sequence[int]], tuple[float, float]]
+
+
+def votes_alone(values: Sequence[float], groups: Sequence[int]) -> tuple[float, float]:
+    """Return the interval that takes votes for independent, as the page did before."""
+    return wilson_interval(sum(values), len(values))
+
+
+def judged(
+    rng: random.Random, pairs: int, votes: int, share: float, alike: float, at_once: int = 10
+) -> Stream:
+    """Let several people vote on each pair.
+
+    Args:
+        rng: draws all.
+        pairs: how many.
+        votes: on each of them.
+        share: of all votes that go to one side in the long run.
+        alike: correlation of two votes on a pair, 0 to 1: each pair has a share of its own, from a
+            beta distribution of that variance.
+        at_once: pairs that are being answered at the same time, their votes mixed.
+    """
+    stream = []
+    for start in range(0, pairs, at_once):
+        block = []
+        for pair in range(start, min(start + at_once, pairs)):
+            of_pair = pair_share(rng, share, alike)
+            block += [(float(rng.random() < of_pair), pair) for _ in range(votes)]
+        rng.shuffle(block)
+        stream += block
+    return [value for value, _ in stream], [pair for _, pair in stream]
+
+
+def pair_share(rng: random.Random, share: float, alike: float) -> float:
+    """Draw the share of one pair's votes."""
+    if alike in (0, 1):
+        return share if alike == 0 else float(rng.random() < share)
+    spread = (1 - alike) / alike
+    return rng.betavariate(share * spread, (1 - share) * spread)
+
+
+def coverage(
+    interval: Interval,
+    rng: random.Random,
+    classes: int,
+    pairs: int,
+    votes: int,
+    share: float,
+    alike: float,
+) -> float:
+    """Return in which share of classes the interval of all votes holds the true share."""
+    held = 0
+    for _ in range(classes):
+        low, high = interval(*judged(rng, pairs, votes, share, alike))
+        held += low <= share <= high
+    return held / classes
+
+
+def called_different(interval: Interval, stream: Stream, first_look: int | None = None) -> bool:
+    """Say whether the interval leaves 50% out: at the end, or at any look from a vote on."""
+    values, groups = stream
+    for stop in range(first_look or len(values), len(values) + 1):
+        low, high = interval(values[:stop], groups[:stop])
+        if not low <= 0.5 <= high:
+            return True
+    return False
+
+
+def calls(
+    interval: Interval,
+    rng: random.Random,
+    classes: int,
+    students: int,
+    *,
+    share: float = 0.5,
+    first_look: int | None = None,
+) -> float:
+    """Return in which share of classes a blind vote calls two models different.
+
+    Args:
+        interval: what the verdict rests on.
+        rng: draws the classes.
+        classes: how many.
+        students: in each.
+        share: how often the one is preferred in truth; a half: the models are equal.
+        first_look: the vote from which somebody looks after every vote; only at the end when None.
+    """
+    pairs = -(-VOTES_EACH * students // OVERLAP)
+    called = sum(
+        called_different(
+            interval, judged(rng, pairs, OVERLAP, share, ALIKE, students // OVERLAP), first_look
+        )
+        for _ in range(classes)
+    )
+    return called / classes
+
+
+def told_from_a_coin(
+    rng: random.Random, classes: int, pairs: int, votes: int, right: float
+) -> float:
+    """Return in which share of classes an accuracy on held-out votes lies above 50% for sure."""
+    streams = (judged(rng, pairs, votes, right, ALIKE) for _ in range(classes))
+    return sum(Share.of(*stream).low > 0.5 for stream in streams) / classes
+
+
+def named_within(answers: int, raters: int, *, left: float = 0.5, slips: float = 0.05) -> float:
+    """Return the probability that a rater is named careless at any of so many answers.
+
+    Exact, from the binomial: all paths of sides and catch pairs are followed. A tenth of the
+    answers, the fifth of each ten, go to catch pairs.
+
+    Args:
+        answers: of the rater, all preferences but those on catch pairs that are passed.
+        raters: how many are looked at.
+        left: probability of the left text.
+        slips: probability of a preference on a catch pair.
+    """
+    paths, named = {(0, 0, 0, 0): 1.0}, 0.0
+    for answer in range(answers):
+        further: dict[tuple[int, int, int, int], float] = defaultdict(float)
+        for (lefts, sides, caught, catches), p in paths.items():
+            if answer % 10 == 4:
+                further[lefts, sides, caught + 1, catches + 1] += p * slips
+                further[lefts, sides, caught, catches + 1] += p * (1 - slips)
+            else:
+                further[lefts + 1, sides + 1, caught, catches] += p * left
+                further[lefts, sides + 1, caught, catches] += p * (1 - left)
+        paths = {}
+        for state, p in further.items():
+            evidence = side_evidence(*state[:2]) + catch_evidence(*state[2:])
+            if evidence >= math.log(raters / FALSE_ALARMS):
+                named += p
+            else:
+                paths[state] = p
+    return named
+
+
+# -- the tables ------------------------------------------------------------------------------------
+
+
+def print_coverage(rng: random.Random, classes: int) -> None:
+    """Print how often 95% intervals hold, for three shares and sizes of class."""
+    print("| true share | alike | pairs x votes | votes as units | pairs as units |")
+    print("|---|---|---|---|---|")
+    for share in (0.5, 0.8, 0.95):
+        for alike in (0.0, 0.3, 0.6):
+            for pairs, votes in ((10, 3), (20, 1), (20, 5), (40, 3), (80, 3)):
+                held = [
+                    coverage(one, rng, classes, pairs, votes, share, alike)
+                    for one in (votes_alone, cluster_interval)
+                ]
+                print(f"| {share} | {alike} | {pairs} x {votes} | {held[0]:.3f} | {held[1]:.3f} |")
+
+
+def print_calls(rng: random.Random, classes: int) -> None:
+    """Print how often a blind vote calls models different, by how and when it is looked at."""
+    print("\n| students | models | interval | at the end | at any look from vote 10 on |")
+    print("|---|---|---|---|---|")
+    named = {
+        "votes as units": votes_alone,
+        "pairs as units": cluster_interval,
+        "watched": watched_interval,
+    }
+    for students in (10, 20, 30):
+        for name, interval in named.items():
+            end = calls(interval, rng, classes, students)
+            looks = calls(interval, rng, classes // 3, students, first_look=10)
+            print(f"| {students} | equal | {name} | {end:.3f} | {looks:.3f} |")
+    for students in (10, 20, 30):
+        for share in (0.65, 0.75):
+            for name in ("pairs as units", "watched"):
+                found = calls(named[name], rng, classes, students, share=share)
+                print(f"| {students} | {share:.0%} prefer one | {name} | {found:.3f} | |")
+    one_voter = [judged(rng, 100, 1, 0.5, 0.0) for _ in range(classes // 3)]
+    for name in ("pairs as units", "watched"):
+        found = sum(called_different(named[name], one, 10) for one in one_voter) / len(one_voter)
+        print(f"| one visitor, 100 pairs | equal | {name} | | {found:.3f} |")
+
+
+def print_accuracy(rng: random.Random, classes: int) -> None:
+    """Print when a reward model's accuracy on held-out votes is told from a coin."""
+    print("\n| right on | held-out pairs x votes | told from a coin |")
+    print("|---|---|---|")
+    for right in (0.7, 0.8):
+        for pairs, votes in ((8, 1), (10, 1), (10, 3), (20, 1), (20, 3), (40, 1), (40, 3)):
+            found = told_from_a_coin(rng, classes, pairs, votes, right)
+            print(f"| {right:.0%} of votes | {pairs} x {votes} | {found:.2f} |")
+
+
+def print_careless() -> None:
+    """Print who is named careless in a class of 30."""
+    print("\n| rater, in a class of 30 | 15 answers | 25 | 40 |")
+    print("|---|---|---|---|")
+    for who, how in {
+        "careful, a slip on 5% of catch pairs": {},
+        "careful, left in 60%": {"left": 0.6},
+        "always left": {"left": 1.0, "slips": 1.0},
+        "always left, but sees that texts are identical": {"left": 1.0, "slips": 0.0},
+        "either side, also of identical texts": {"slips": 1.0},
+        "left in 80%, also of identical texts": {"left": 0.8, "slips": 1.0},
+        "prefers one of identical texts in half of all cases": {"slips": 0.5},
+    }.items():
+        found = [named_within(answers, 30, **how) for answers in (15, 25, 40)]
+        print(f"| {who} | {' | '.join(f'{one:.4f}' for one in found)} |")
+
+
+def main() -> None:
+    """Print all tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--classes", type=int, default=1000, help="simulated for each figure")
+    classes = parser.parse_args().classes
+    rng = random.Random(0)
+    print_coverage(rng, classes)
+    print_calls(rng, classes)
+    print_accuracy(rng, classes)
+    print_careless()
+
+
+if __name__ == "__main__":
+    main()
