@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from rlhf_demo.config import Options, option
-from rlhf_demo.contributions import cut_into_pieces, decode_prefix
-from rlhf_demo.evaluate import response_logprobs
+from rlhf_demo.evaluate import read_beside
 from rlhf_demo.models import Policy, autocast
+from rlhf_demo.pieces import cut_into_pieces, decode_prefix
 from rlhf_demo.raters import Scorer
 from rlhf_demo.rollout import token_outputs
 from rlhf_demo.sampling import decode, encode_prompts, seeded, stream
@@ -48,9 +48,13 @@ class Side:
         prompt_cut: the prompt lost its beginning, being too long for the model.
         logprob: nats, under the model itself at the temperature, with nothing ruled out by top-k or
             top-p. This and what follows is None until both sides are done.
-        kl: logprob less the base's, nats; None where the base has other tokens.
+        kl: of the model from the base before the token, over the whole vocabulary, nats, at least 0;
+            at the temperature, with nothing ruled out. None where the base has other tokens.
+        log_ratio: logprob less the base's, nats; below 0 where the base likes the token better.
+            None where the base has other tokens.
         value: the value head's estimate before the token, reward units; None without a trained one.
-        score_so_far: of prompt and response up to and with the token; None without a scorer.
+        score_if_ended: of prompt and response, had the response ended after the token; None without
+            a scorer.
         score: of prompt and response; None without a scorer.
     """
 
@@ -60,8 +64,9 @@ class Side:
     prompt_cut: bool
     logprob: list[float] | None = None
     kl: list[float] | None = None
+    log_ratio: list[float] | None = None
     value: list[float] | None = None
-    score_so_far: list[float] | None = None
+    score_if_ended: list[float] | None = None
     score: float | None = None
 
 
@@ -186,7 +191,7 @@ class _Writer:
     @torch.no_grad()
     def figures(self, base: Policy, scorer: Scorer | None) -> dict[str, Any]:
         """Read the response once with each model and return Side's figures."""
-        temperature, kl = self.options.temperature, None
+        temperature = self.options.temperature
         ids = torch.tensor([self.ids], device=self.prompt_ids.device)  # [1, time]
         mask = torch.ones_like(ids, dtype=torch.bool)
         with autocast(self.policy.lm.device, self.dtype):
@@ -197,19 +202,18 @@ class _Writer:
                 mask,
                 temperature,
             )
-            logprobs = read.logprobs[0].cpu()
+            figures = {
+                "logprob": _rounded(read.logprobs[0]),
+                "value": _rounded(read.values[0]) if self.policy.has_value_head else None,
+            }
             if _same_vocabulary(self.policy, base):
-                base_logprobs = response_logprobs(base, [self.prompt], [self.ids], temperature)[0]
-                kl = _rounded(logprobs - base_logprobs)
-        figures = {
-            "logprob": _rounded(logprobs),
-            "kl": kl,
-            "value": _rounded(read.values[0]) if self.policy.has_value_head else None,
-        }
+                beside = read_beside(self.policy, base, [self.prompt], [self.ids], temperature)[0]
+                figures["kl"] = _rounded(beside.kl)
+                figures["log_ratio"] = _rounded(beside.log_ratio)
         if scorer:
             count = len(self.prefixes)
             scores = _rounded(scorer([self.prompt] * count, self.prefixes))
-            figures |= {"score_so_far": scores, "score": scores[-1]}
+            figures |= {"score_if_ended": scores, "score": scores[-1]}
         return figures
 
 

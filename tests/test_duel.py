@@ -82,7 +82,7 @@ def test_both_sides_grow_together_by_one_token_a_turn(base, moved):
         for side, ids in ((state.left, alone(base)), (state.right, alone(moved))):
             assert len(side.token) == min(turn, len(ids))
             assert side.done == (len(side.token) == len(ids))
-            assert side.logprob is side.kl is side.value is side.score is None
+            assert side.logprob is side.kl is side.log_ratio is side.value is side.score is None
     assert [state.finished for state in states] == [False] * turns + [True]
 
 
@@ -111,11 +111,29 @@ def test_figures_are_those_that_ppo_would_note(base, moved):
     with torch.no_grad():
         ours, theirs = (token_outputs(policy, *batch) for policy in (moved, base))
     assert side.logprob == pytest.approx(ours.logprobs[0].tolist(), abs=6e-5)
-    kl = (ours.logprobs - theirs.logprobs)[0]
-    assert kl.abs().max() > 0.05
-    assert side.kl == pytest.approx(kl.tolist(), abs=6e-5)
+    log_ratio = (ours.logprobs - theirs.logprobs)[0]
+    assert log_ratio.max() > 0.05 and log_ratio.min() < -0.05
+    assert side.log_ratio == pytest.approx(log_ratio.tolist(), abs=6e-5)
     assert side.value == pytest.approx(ours.values[0].tolist(), abs=6e-5)
     assert side.logprob == [round(x, 4) for x in side.logprob]
+
+
+def test_kl_is_that_of_the_two_distributions_before_each_token(base, moved):
+    options = DuelOptions(
+        max_new_tokens=4, temperature=0.5, top_k=3
+    )  # top-k rules nothing out here
+    side = final(base, moved, base, PROMPT, options).right
+    prompt_ids = base.tokenizer(PROMPT)["input_ids"]
+    ids = prompt_ids + base.tokenizer("".join(side.token))["input_ids"]
+    assert len(ids) == len(prompt_ids) + len(side.token)
+    with torch.no_grad():
+        p, q = (
+            torch.log_softmax(policy.lm(input_ids=torch.tensor([ids])).logits[0].double() / 0.5, -1)
+            for policy in (moved, base)
+        )
+    expected = torch.kl_div(q, p, reduction=0, log_target=True).sum(-1)[len(prompt_ids) - 1 : -1]
+    assert side.kl == pytest.approx(expected.tolist(), abs=1e-4)
+    assert min(side.kl) > 0.01
 
 
 def test_temperature_is_in_the_log_probabilities_but_top_k_is_not(base):
@@ -137,28 +155,29 @@ def test_value_is_none_without_a_trained_value_head(base, moved):
     assert len(state.right.value) == len(state.right.token)
 
 
-def test_score_so_far_ends_in_the_score_of_the_whole(base, moved, reward_model):
+def test_score_if_ended_comes_to_the_score_of_the_whole(base, moved, reward_model):
     side = final(base, moved, base, PROMPT, OPTIONS, scorer=reward_model).right
     expected = [
         float(reward_model([PROMPT], ["".join(side.token[: count + 1])]))
         for count in range(len(side.token))
     ]
-    assert side.score_so_far == pytest.approx(expected, abs=1e-4)
-    assert side.score == side.score_so_far[-1]
+    assert side.score_if_ended == pytest.approx(expected, abs=1e-4)
+    assert side.score == side.score_if_ended[-1]
 
 
 def test_any_scorer_serves_and_none_gives_none(base):
     side = final(base, base, base, PROMPT, OPTIONS, scorer=length_scores).left
     assert side.score == len("".join(side.token))
     side = final(base, base, base, PROMPT, OPTIONS).left
-    assert side.score is side.score_so_far is None
+    assert side.score is side.score_if_ended is None
 
 
 def test_other_vocabulary_has_no_kl_and_no_parting(base, stranger):
     state = final(base, stranger, base, PROMPT, OPTIONS)
     assert "".join(state.left.token) != "".join(state.right.token)
     assert state.parting is None
-    assert state.left.kl is not None and state.right.kl is None
+    assert state.left.kl is not None and state.left.log_ratio is not None
+    assert state.right.kl is None and state.right.log_ratio is None
     assert len(state.right.logprob) == len(state.right.token)
 
 
@@ -188,8 +207,8 @@ def test_end_token_is_a_token_without_text(base, monkeypatch):
     write_always(monkeypatch, [*film, base.tokenizer.eos_token_id])
     side = final(base, base, base, PROMPT, OPTIONS, scorer=length_scores).left
     assert side.ended and "".join(side.token) == " film" and side.token[-1] == ""
-    assert len(side.logprob) == len(side.score_so_far) == len(film) + 1
-    assert side.score_so_far[-2:] == [5.0, 5.0]
+    assert len(side.logprob) == len(side.score_if_ended) == len(film) + 1
+    assert side.score_if_ended[-2:] == [5.0, 5.0]
 
 
 def test_half_characters_are_never_shown(base, monkeypatch):

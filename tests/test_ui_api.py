@@ -101,7 +101,7 @@ def test_lesson_of_the_documentation_runs_as_it_stands(page, capsys):
     assert [row["id"] for row in page.predict(api_name="/runs")][:2] == [ppo["run"], reward["run"]]
     for side in (both["left"], both["right"]):
         assert side["text"] == "".join(side["token"])
-        assert side["score"] == side["score_so_far"][-1]
+        assert side["score"] == side["score_if_ended"][-1]
     assert both["left"]["kl"] == [0.0] * len(both["left"]["token"])  # the base against itself
 
 

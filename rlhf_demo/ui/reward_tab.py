@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from rlhf_demo.config import RewardConfig
-from rlhf_demo.contributions import contributions
+from rlhf_demo.contributions import word_contributions
 from rlhf_demo.errors import ConfigError, DemoError
 from rlhf_demo.files import read_json
 from rlhf_demo.locate import CHECKPOINTS
@@ -14,6 +14,7 @@ from rlhf_demo.models import RewardModel
 from rlhf_demo.preferences import load_pairs
 from rlhf_demo.ui import charts, forms
 from rlhf_demo.ui.board import Board
+from rlhf_demo.ui.choices import EXAMPLE_MODELS
 from rlhf_demo.ui.class_records import learned_from_class, without_votes
 from rlhf_demo.ui.class_training import reward_config
 from rlhf_demo.ui.parts import part
@@ -30,7 +31,7 @@ FOLDED = ("batch_size", "lora_rank", "warmup_steps", "seed", "dtype")
 NAMES = OPEN + FOLDED
 PREVIEWED = 10
 MOST_CHARACTERS = 2000
-"""Longest text that is scored token by token."""
+"""Longest text that is scored word by word."""
 
 
 class RewardTab:
@@ -216,25 +217,34 @@ class RewardTab:
         }
 
     def scorers(self, request: Any) -> dict[str, Any]:
-        """List what can score a text token by token: everything but rules."""
+        """List what can score a text word by word: everything but rules."""
         return {"scorers": [one for one in self.shared.choices.rewards() if one[1] != "longer"]}
 
     def score_text(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Score any text, and say what each token added to the score."""
-        text = str(request["text"])
-        if not text.strip():
-            raise ConfigError("the text is empty: type a sentence to score")
+        """Score any text, and say what each of its words adds to the score.
+
+        Returns:
+            What `word_contributions` does, and the `factor` from a difference of two scores to the
+            log-odds that the higher one is preferred; None where it is not known.
+        """
+        text, chosen = str(request["text"]), str(request["scorer"])
         if len(text) > MOST_CHARACTERS:
             raise ConfigError(
                 f"the text has {len(text):,} characters: give at most {MOST_CHARACTERS:,}"
             )
-        name = self.shared.choices.reward(str(request["scorer"]))
+        name = self.shared.choices.reward(chosen)
         with self.shared.turn:
             scorer = self.shared.shelf.scorer(name)
             if not isinstance(scorer, RewardModel):
-                raise ConfigError(f"{name} is a rule and reads no tokens: choose a model")
-            tokens = contributions(scorer, text)
-        return {
-            "tokens": [one | {"score_so_far": one["score"]} for one in tokens],
-            "score": tokens[-1]["score"],
-        }
+                raise ConfigError(f"{name} is a rule and reads no words: choose a model")
+            return word_contributions(scorer, text) | {"factor": self._factor(chosen)}
+
+    def _factor(self, chosen: str) -> float | None:
+        """Return the `score_std` of a reward model's report: see `reliability.held_out_report`."""
+        run_of = {model: run for run, model in EXAMPLE_MODELS.items()}
+        listed = {row["id"] for row in self.shared.jobs.overview() if row["kind"] == "reward"}
+        run_id = run_of.get(chosen, chosen)
+        if run_id not in listed:
+            return None
+        path = self.shared.jobs.find(run_id).folder / "report.json"
+        return read_json(path)["score_std"] if path.is_file() else None

@@ -1,7 +1,7 @@
 // Two models write on from one prompt: plain text while it grows, then what each token was worth.
 (() => {
   const { h } = rlhf;
-  const BY = ["kl", "logprob", "value", "score_so_far"];
+  const BY = ["kl", "logprob", "value", "score_if_ended"];
   const COLORS = ["base", "ppo"];
 
   // Another tab may send a run here before this one was ever opened.

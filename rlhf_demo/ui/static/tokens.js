@@ -8,7 +8,7 @@
     log_ratio: { label: "log ratio to the base", color: "kl", full: 3, both: true, low: "less likely than under the base", high: "likelier" },
     logprob: { label: "surprise", color: "soft", full: 6, flip: true, low: "expected", high: "6 nats of surprise" },
     value: { label: "value", color: "score", full: 1.5, both: true, low: "a low score expected", high: "a high score expected" },
-    score_so_far: { label: "score so far", color: "score", full: 1.5, both: true, low: "low", high: "high" },
+    score_if_ended: { label: "the score had the text ended here", color: "score", full: 1.5, both: true, low: "low", high: "high" },
     contribution: { label: "contribution", color: "score", full: 0.6, both: true, low: "lowers the score", high: "raises it" },
     advantage: { label: "advantage", color: "ppo", full: 2, both: true, low: "pushed down", high: "pushed up" },
     reward: { label: "reward", color: "score", full: 1.5, both: true, low: "costs", high: "earns" },
@@ -31,8 +31,8 @@
   const NAMES = {
     logprob: ["log-probability", "nats"], ref_logprob: ["the same under the base", "nats"], log_ratio: ["log ratio to the base", "nats"],
     kl: ["KL from the base", "nats"], value: ["value", "deviations"], advantage: ["advantage", "deviations"], reward: ["reward", "deviations"],
-    return: ["return", "deviations"], ratio: ["probability after \u00F7 before", "times"], score_so_far: ["score so far", ""],
-    contribution: ["contribution", ""],
+    return: ["return", "deviations"], ratio: ["probability after \u00F7 before", "times"], score_if_ended: ["score had the text ended here", ""],
+    contribution: ["adds to the score", ""], without: ["score without it", ""],
   };
   const UNSIGNED = ["kl", "ratio"];
 
