@@ -171,7 +171,7 @@ GLOSSARY: dict[str, Metric] = {
     "reward/loss": Metric(
         "loss",
         "nats per pair",
-        "-log sigmoid(score of chosen - score of rejected); 0.69 is guessing",
+        "-log of the probability that the model gives the rater's choice; 0.69 is guessing",
         healthy="falls",
         trl="loss",
     ),
@@ -184,8 +184,9 @@ GLOSSARY: dict[str, Metric] = {
     ),
     "reward/margin": Metric(
         "margin",
-        "reward units",
-        "mean score of chosen less score of rejected",
+        "logits",
+        "mean score of chosen less rejected, before scores are normalised; its sigmoid is the "
+        "probability of chosen: 2 is 88%",
         healthy="rises",
         trl="margin",
     ),

@@ -114,15 +114,13 @@ def train_reward(config: RewardConfig, run: Run, resume: bool = False) -> None:
 
         # 4. Measure on the held-out pairs, in the units of training.
         margins = recorder.held_out_margins or scorer.margins(held_out)
-        report = held_out_report(held_out_pairs, margins)
 
         # 5. Normalise on samples of the base, which is where PPO starts.
         samples = samples_of_base(config, train_pairs, train, max_positions(model), run.check_stop)
         mean, std = normalise(model, scorer.scores(samples))
-        report |= {
+        report = held_out_report(held_out_pairs, margins, std) | {
             # Of the scores as trained; the saved model gives (score - score_mean) / score_std.
             "score_mean": mean,
-            "score_std": std,
             "train_pairs": len(train_pairs),
             "dropped": train_pairs.dropped,
             "cut": train.cut + held_out.cut,

@@ -26,6 +26,7 @@ ALLOWED = {
     "trends": set(),
     "intervals": set(),
     "stories": {"trends"},
+    "reward_stories": {"stories", "trends"},
     # Jobs: the engine's commands as processes that the page watches.
     "tails": {"files"},
     "processes": set(),
@@ -109,7 +110,7 @@ ALLOWED = {
 
 STANDARD_LIBRARY_ONLY = {
     "errors", "metrics", "config", "files", "runs", "locate", "__main__", "__init__",
-    "hub_data", "intervals", "listing", "signals", "trends", "stories",
+    "hub_data", "intervals", "listing", "signals", "trends", "stories", "reward_stories",
     "tails", "processes", "deaths", "job_folders", "scheduler", "overview", "jobs",
 }  # fmt: skip
 SPEAKS_TO_THE_DATABASE = {

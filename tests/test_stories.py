@@ -4,9 +4,7 @@ import pytest
 
 from rlhf_demo import stories
 from rlhf_demo.config import PPOConfig
-from rlhf_demo.preferences import Pairs
-from rlhf_demo.reliability import held_out_report
-from rlhf_demo.stories import Story, ppo_story, reward_story
+from rlhf_demo.stories import Story, ppo_story
 
 OPTIONS = PPOConfig(
     total_steps=40, kl_target=3.0, kl_budget=10.0, kl_coef=0.2, learning_rate=5e-4,
@@ -230,129 +228,14 @@ def test_advice_without_a_kl_penalty_is_to_have_one():
     assert story.try_ == "Next run: a KL coefficient above 0."
 
 
-# -- the reward model ------------------------------------------------------------------------------
-
-
-def reward_rows(accuracies, looks):
-    """Return rows of a reward run; `looks` gives held-out accuracy by step, 0 before training."""
-    rows = [{"step": 0, "heldout/loss": 0.69, "heldout/accuracy": 0.5}]
-    for step, accuracy in enumerate(accuracies, start=1):
-        row = {"step": step, "reward/loss": 0.5, "reward/accuracy": accuracy, "reward/margin": 1.0}
-        if step in looks:
-            row |= {"heldout/loss": 0.5, "heldout/accuracy": looks[step]}
-        rows.append(row)
-    return rows
-
-
-def report_of(right, wrong, *, margin=1.0, longer=0.5):
-    """Return the real report on pairs with these margins, of which a share has the longer chosen.
-
-    A margin of 1 is a stated probability of 1 / (1 + e^-1) = 0.73.
-    """
-    count = right + wrong
-    lengths = [3 if index < longer * count else 1 for index in range(count)]
-    pairs = Pairs(
-        prompts=["p"] * count,
-        chosen=["a" * length for length in lengths],
-        rejected=["bb"] * count,
-    )
-    return held_out_report(pairs, [margin] * right + [-margin] * wrong)
-
-
-GOOD_ROWS = reward_rows([0.5, 0.75] * 10 + [0.875, 0.75] * 10, {40: 0.8})
-
-
-def test_reward_story_before_step_one_waits_though_the_held_out_pairs_were_looked_at():
-    assert reward_story(reward_rows([], {}), None, "running").key == "waiting"
-
-
-def test_reward_story_of_the_first_steps_does_not_judge():
-    story = reward_story(reward_rows([1.0, 1.0], {}), None, "running")
-    assert (story.key, story.what) == (
-        "early", "Step 2: too few pairs seen to tell learning from guessing."
-    )  # fmt: skip
-
-
-def test_reward_story_while_learning_gives_both_accuracies():
-    # The last 20 steps alternate 0.875 and 0.75: 0.8125 on average.
-    story = reward_story(GOOD_ROWS, None, "running")
-    assert story.what == (
-        "Step 40: lately 81% of the training pairs came out right (guessing: 50%), "
-        "of the held-out pairs 80% at the last look."
-    )
-    assert reward_story(GOOD_ROWS, None, "stopped").what.startswith("Stopped at step 40: lately")
-
-
-def test_reward_story_of_a_good_model_gives_its_interval_and_the_yardstick():
-    # Wilson's interval of 400 in 500: centre (0.8 + 1.921/500) / (1 + 3.841/500) = 0.7977,
-    # half-width 0.0350; at 73% stated it is rather too modest.
-    story = reward_story(GOOD_ROWS, report_of(400, 100, longer=0.52), "finished")
-    assert story == Story(
-        "finished",
-        "good",
-        "The reward model gets 80% of 500 held-out pairs right [76, 83]; "
-        "just picking the longer response gets 52%.",
-        "Train the policy against it, then read what it rewards.",
-    )
-
-
-def test_guessing_is_told_where_the_interval_holds_a_half():
-    # 53 of 100: the interval reaches from 43 to 62. Of 400 and 100 it starts at 76.
-    story = reward_story(GOOD_ROWS, report_of(53, 47), "finished")
-    assert (story.key, story.level) == ("guessing", "warning")
-    assert stories.guessing(GOOD_ROWS, report_of(400, 100)) is None
-    assert stories.guessing(GOOD_ROWS, None) is None
-
-
-def test_longer_does_as_well_is_told_where_the_interval_holds_it():
-    story = reward_story(GOOD_ROWS, report_of(400, 100, longer=0.78), "finished")
-    assert (story.key, story.level) == ("longer_does_as_well", "warning")
-    assert "78%" in story.what
-    assert stories.longer_does_as_well(GOOD_ROWS, report_of(400, 100, longer=0.7)) is None
-    assert stories.longer_does_as_well(GOOD_ROWS, None) is None
-
-
-def test_learned_by_heart_is_told_where_training_pairs_go_far_better():
-    by_heart = reward_rows([0.75] * 10 + [1.0] * 20, {30: 0.7})
-    story = reward_story(by_heart, None, "running")
-    assert (story.key, story.level) == ("learned_by_heart", "warning")
-    assert "100% of its training pairs right but 70%" in story.what
-    assert stories.learned_by_heart(GOOD_ROWS, None) is None
-
-
-def test_learned_by_heart_compares_with_the_training_accuracy_of_that_look():
-    """What was learned since the last look says nothing about the held-out pairs."""
-    rows = reward_rows([0.75] * 20 + [1.0] * 20, {20: 0.72})
-    assert stories.learned_by_heart(rows, None) is None
-
-
-def test_learned_by_heart_within_the_interval_of_few_held_out_pairs_is_silent():
-    # 8 of 10: the interval reaches up to 0.94.
-    rows = reward_rows([0.925] * 20, {20: 0.8})
-    assert stories.learned_by_heart(rows, None) is not None
-    assert stories.learned_by_heart(rows, report_of(8, 2)) is None
-
-
-def test_overconfident_is_told_where_it_is_surer_than_right():
-    # Margin 3: 1 / (1 + e^-3) = 0.95 stated, 0.80 right. Margin 1.5: 0.82 stated.
-    story = reward_story(GOOD_ROWS, report_of(400, 100, margin=3.0), "finished")
-    assert (story.key, story.level) == ("overconfident", "warning")
-    assert "95% sure" in story.what
-    assert stories.overconfident(GOOD_ROWS, report_of(400, 100, margin=1.5)) is None
-    assert stories.overconfident(GOOD_ROWS, None) is None
-
-
-def test_reward_story_of_a_failed_run_says_so():
-    assert reward_story(GOOD_ROWS, None, "failed", "ValueError: x").what == (
-        "The run failed after step 40: ValueError: x."
-    )
-
-
-def test_reward_story_of_a_report_without_rows_tells_the_report():
-    assert reward_story([], report_of(400, 100), "finished").key == "finished"
-
-
 # -- all of them -----------------------------------------------------------------------------------
+
+
+def assert_calm(story):
+    """Make sure that a story's sentences are short, whole, and free of noise."""
+    assert len(story.what) <= LONGEST_WHAT and len(story.try_) <= LONGEST_TRY, story
+    assert story.what.endswith(".") and story.try_.endswith((".", "?")), story
+    assert "!" not in story.what + story.try_ and "nan" not in story.what, story
 
 
 def test_sentences_are_short_and_calm():
@@ -363,14 +246,5 @@ def test_sentences_are_short_and_calm():
         for status in ("queued", "running", "finished", "stopped", "failed")
     ]
     told += [rule(FIRES[rule.__name__], OPTIONS) for rule in stories.PPO_RULES]
-    told += [
-        reward_story(GOOD_ROWS, report, "finished")
-        for report in (
-            None, report_of(400, 100), report_of(53, 47), report_of(400, 100, longer=0.78),
-            report_of(400, 100, margin=3.0),
-        )
-    ]  # fmt: skip
     for story in told:
-        assert len(story.what) <= LONGEST_WHAT and len(story.try_) <= LONGEST_TRY, story
-        assert story.what.endswith(".") and story.try_.endswith((".", "?")), story
-        assert "!" not in story.what + story.try_ and "nan" not in story.what, story
+        assert_calm(story)

@@ -14,8 +14,9 @@ from typing import Any
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import read_json
 from rlhf_demo.jobs import Jobs
+from rlhf_demo.reward_stories import reward_story, tested_on
 from rlhf_demo.runs import Run, Status
-from rlhf_demo.stories import ppo_story, reward_story
+from rlhf_demo.stories import ppo_story
 from rlhf_demo.ui import charts
 from rlhf_demo.ui.choices import EXAMPLE_MODELS, has_model, newest_model
 from rlhf_demo.ui.commands import repeat_command
@@ -294,10 +295,10 @@ def _reward_figures(
         low, high = 100 * report["accuracy_low"], 100 * report["accuracy_high"]
         first = (
             f"{100 * report['accuracy']:.0f}%",
-            f"of {report['pairs']:,} held-out pairs right [{low:.0f}, {high:.0f}]",
+            f"of {tested_on(report)} right [{low:.0f}, {high:.0f}]",
         )
-        longer = f"{100 * report['baseline_longer']:.0f}%"
-        second = (longer, "by choosing the longer one; a coin 50%")
+        share = f"{100 * report['baseline_length']:.0f}%"
+        second = (share, f"by choosing the {report['baseline_side']} one; a coin 50%")
     elif looks:
         first = (f"{100 * looks[-1]['heldout/accuracy']:.0f}%", "of held-out pairs right so far")
         second = (f"{looks[-1]['heldout/loss']:.2f}", "held-out loss, nats per pair; a coin 0.69")

@@ -134,7 +134,7 @@ REWARD: dict[str, Any] = {
             ("heldout/accuracy", "score"), ("reward/accuracy", "soft"), yFormat=".0%", drawn=FAINT,
         ),
         _spec(
-            "Margin", "score of preferred less rejected, mean of 10 steps",
+            "Margin", "logits in favour of the preferred: 0 is a coin, 2 is 88%; mean of 10 steps",
             ("reward/margin", "score"), drawn={"reward/margin": {"smooth": 10}},
         ),
     ],

@@ -14,6 +14,7 @@ from rlhf_demo.config import declarations
 from rlhf_demo.errors import ConfigError, DemoError, JobError
 from rlhf_demo.files import read_json
 from rlhf_demo.locate import CHECKPOINTS
+from rlhf_demo.reward_stories import tested_on
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.ui import ppo_tab, reward_tab
 from rlhf_demo.ui.board import BOARDS, Board, ppo_result
@@ -227,9 +228,9 @@ def _result(run: Run, row: dict[str, Any]) -> str:
     report = read_json(path)
     low, high = 100 * report["accuracy_low"], 100 * report["accuracy_high"]
     return (
-        f"{100 * report['accuracy']:.0f}% [{low:.0f}, {high:.0f}] of {report['pairs']:,} held-out "
-        f"pairs right; choosing the longer text gets {100 * report['baseline_longer']:.0f}%, "
-        "a coin 50%."
+        f"{100 * report['accuracy']:.0f}% [{low:.0f}, {high:.0f}] of {tested_on(report)} right; "
+        f"choosing the {report['baseline_side']} text gets "
+        f"{100 * report['baseline_length']:.0f}%, a coin 50%."
     )
 
 

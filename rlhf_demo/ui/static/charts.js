@@ -60,9 +60,9 @@
     x: one.x || [], y: one.smooth ? smoothed(one.y || [], one.smooth) : one.y || [], opacity: one.faint ? 0.35 : 1, name: one.name || "", type: one.type || "scatter", mode: one.mode || "lines",
     line: { color: rlhf.colour(one.color), width: spec.small ? 1.6 : one.faint ? 1.2 : 2.4, dash: one.dash, shape: one.shape || "linear" }, fill: one.fill, customdata: one.spread || one.told,
     marker: { color: one.colors ? one.colors.map(rlhf.colour) : rlhf.colour(one.color), size: one.size || 8 }, text: one.text, error_x: one.error && { ...one.error, color: rlhf.colour("ink"), thickness: 2, width: 7 },
-    error_y: one.reach && { ...one.reach, color: rlhf.colour(one.color), thickness: 1.6, width: 4 },
+    error_y: one.reach && { ...one.reach, color: rlhf.colour(one.reach.color || one.color), thickness: 1.6, width: 4 },
     // A hover that tells a standard error needs one: runs of before have none.
-    textposition: one.textposition, hovertemplate: (!(one.spread_key && !one.spread) && one.hover) || `%{y:${spec.hoverFormat || ".3~g"}}<extra>${spec.small ? "" : "%{fullData.name}"}</extra>`,
+    textposition: one.textposition, insidetextanchor: one.anchor, hovertemplate: (!(one.spread_key && !one.spread) && one.hover) || `%{y:${spec.hoverFormat || ".3~g"}}<extra>${spec.small ? "" : "%{fullData.name}"}</extra>`,
     width: one.width, orientation: one.orientation, cliponaxis: false,
   });
 

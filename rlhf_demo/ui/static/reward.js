@@ -1,4 +1,4 @@
-// The reward-model tab's own parts: pairs before training, the honesty panel, and a text's score by token.
+// The reward-model tab's own parts: pairs before training, the honesty panel, and a text's score by word.
 (() => {
   const { h } = rlhf;
 
@@ -20,7 +20,17 @@
     draw();
   };
 
+  // What a difference of scores means: sigmoid(factor x difference) is a probability.
+  const preference = (difference, factor) => 1 / (1 + Math.exp(-factor * difference));
+  const unitWords = (factor) =>
+    `Scores are in standard deviations of the base\u2019s texts. By this model a text is preferred to one that scores 0.5 less with a probability of ${rlhf.percent(preference(0.5, factor))}, to one that scores 1 less with ${rlhf.percent(preference(1, factor))}: sigmoid(${rlhf.number(factor)} \u00D7 difference).`;
+
   // -- how far to trust it --------------------------------------------------------------------------
+
+  // Error bars of shares with their intervals, as Plotly takes them.
+  const reach = (shares, lows, highs) => ({
+    type: "data", symmetric: false, array: shares.map((one, i) => highs[i] - one), arrayminus: shares.map((one, i) => one - lows[i]),
+  });
 
   rlhf.honesty = ({ element, server }) => {
     const root = element.querySelector(".rl-honesty");
@@ -30,19 +40,21 @@
       series: [{ color: "score", type: "bar", orientation: "h" }],
     });
     const reliability = rlhf.chartCard({
-      title: "Does it know how sure it is?", subtitle: "how often it is right, over how sure it says it is", height: 230, hovermode: "closest",
-      xRange: [0.48, 1.02], yRange: [0.3, 1.05], xTitle: "says it is right with this probability", xFormat: ".0%", yFormat: ".0%",
+      title: "Does it know how sure it is?", subtitle: "how often it is right, with 95% intervals, over how sure it says it is", height: 230, hovermode: "closest",
+      xRange: [0.48, 1.02], yRange: [0, 1.05], xTitle: "says it is right with this probability", xFormat: ".0%", yFormat: ".0%",
       series: [{ color: "soft", dash: "dot", name: "honest" }, { color: "score", mode: "lines+markers", name: "it" }],
     });
     const margins = rlhf.chartCard({
-      title: "Close calls are harder", subtitle: "accuracy by how sure the rater was", height: 230, hovermode: "closest", yRange: [0, 1.08], yFormat: ".0%",
+      title: "Close calls are harder", subtitle: "accuracy in four groups of pairs, by how sure the rater was; 95% intervals", height: 230, hovermode: "closest", yRange: [0, 1.08], yFormat: ".0%",
       series: [{ color: "score", type: "bar" }],
     });
     const worst = h("div", {});
     const voted = h("p", { class: "rl-soft rl-voted", hidden: true });
     const empty = h("p", { class: "rl-soft" }, "The report follows when the run is finished.");
+    const few = h("p", { class: "rl-soft" });
+    const unit = h("p", { class: "rl-soft" });
     const panel = h("div", {}, voted,
-      h("div", { class: "rl-grid-3" }, accuracy.card, reliability.card, margins.card),
+      h("div", { class: "rl-grid-3" }, accuracy.card, reliability.card, margins.card), few, unit,
       h("details", { class: "rl-fold" }, h("summary", {}, "The pairs it gets most wrong"), worst));
     rlhf.fill(root, h("h2", { class: "rl-h2" }, "How far to trust it"), empty, panel);
 
@@ -57,28 +69,37 @@
       voted.hidden = !votes;
       if (votes) rlhf.say(voted, votesWords(votes));
       const agree = people !== null, highest = votes ? votes.highest_accuracy : null, limited = highest !== null;
-      const names = ["reward model", ...(limited ? ["at most possible"] : []), ...(agree ? ["a few others"] : []), "the longer one", "a coin"];
-      const shares = [report.accuracy, ...(limited ? [highest] : []), ...(agree ? [people] : []), report.baseline_longer, 0.5];
+      const names = ["reward model", ...(limited ? ["at most possible"] : []), ...(agree ? ["a few others"] : []), `the ${report.baseline_side} one`, "a coin"];
+      const shares = [report.accuracy, ...(limited ? [highest] : []), ...(agree ? [people] : []), report.baseline_length, 0.5];
       const rest = shares.slice(1).map(() => 0);
       accuracy.chart.replace([{
         x: shares.slice().reverse(), y: names.slice().reverse(), hover: "%{x:.1%}<extra></extra>",
         text: shares.map((one) => rlhf.percent(one)).reverse(), textposition: "inside", width: 0.6, colors: ["soft", "soft", ...(agree ? ["base"] : []), ...(limited ? ["soft"] : []), "score"],
         error: { type: "data", symmetric: false, array: [...rest, report.accuracy_high - report.accuracy], arrayminus: [...rest, report.accuracy - report.accuracy_low] },
       }]);
+      rlhf.say(unit, unitWords(report.score_std));
       const bins = report.reliability;
+      reliability.card.hidden = !bins.length;
+      few.hidden = bins.length > 0;
+      rlhf.say(few, `Whether it knows how sure it is cannot be told from ${report.different_pairs} held-out pairs.`);
       reliability.chart.replace([
         { x: [0.5, 1], y: [0.5, 1], hover: "<extra></extra>" },
-        { x: bins.map((b) => b.predicted), y: bins.map((b) => b.observed), hover: "says %{x:.0%}, is right %{y:.0%}<extra></extra>", size: 9 },
+        {
+          x: bins.map((b) => b.predicted), y: bins.map((b) => b.observed), size: 9, mode: "markers",
+          reach: reach(bins.map((b) => b.observed), bins.map((b) => b.observed_low), bins.map((b) => b.observed_high)),
+          told: bins.map((b) => `${rlhf.interval(b.observed_low, b.observed_high)} of ${b.pairs} pairs`), hover: "says %{x:.0%}, is right %{y:.0%} %{customdata}<extra></extra>",
+        },
       ]);
       const quarters = report.margin_quartiles;
       margins.card.hidden = !quarters.length;
       const names4 = ["closest", "close", "clear", "clearest"];
       margins.chart.replace([{
         x: quarters.map((_, i) => names4[i]), y: quarters.map((q) => q.accuracy), text: quarters.map((q) => rlhf.percent(q.accuracy)),
-        hover: "%{y:.1%}<extra></extra>", textposition: "inside",
+        reach: { ...reach(quarters.map((q) => q.accuracy), quarters.map((q) => q.accuracy_low), quarters.map((q) => q.accuracy_high)), color: "ink" },
+        told: quarters.map((q) => `${rlhf.interval(q.accuracy_low, q.accuracy_high)} of ${q.pairs} pairs`), hover: "%{y:.1%} %{customdata}<extra></extra>", textposition: "inside", anchor: "start",
       }]);
       rlhf.fill(worst, report.most_wrong.map((pair) => h("article", { class: "rl-sample" },
-        h("span", { class: "rl-chip rl-down", title: "its score of the preferred text less that of the rejected one" }, rlhf.signed(pair.margin, 1)),
+        h("span", { class: "rl-chip rl-down", title: `its score of the preferred text less that of the rejected one; by it the rejected one is better with a probability of ${rlhf.percent(preference(-pair.margin, report.score_std), 1)}` }, rlhf.signed(pair.margin)),
         h("p", { class: "rl-prompt" }, pair.prompt),
         h("p", {}, h("span", { class: "rl-soft" }, "the rater preferred "), pair.chosen),
         h("p", {}, h("span", { class: "rl-soft" }, "it preferred "), pair.rejected))));
@@ -96,7 +117,15 @@
     });
   };
 
-  // -- any text, token by token -----------------------------------------------------------------------
+  // -- any text, word by word -------------------------------------------------------------------------
+
+  // "Empty text -0.18, words +1.59: together +1.41." What stands there adds up as it is rounded.
+  const sumWords = ({ score, empty }) => {
+    const whole = Number(score.toFixed(2)), start = Number(empty.toFixed(2));
+    return `The empty text scores ${rlhf.signed(start)}; the words add ${rlhf.signed(whole - start)}.`;
+  };
+  const howWords = ({ exact, orders, error, words_together: together }) =>
+    `${together > 1 ? `The text is long, so ${together} neighbouring words count as one. ` : ""}${exact ? "All orders were tried, so these figures are exact." : `Averaged over ${orders} orders drawn at random: the standard error of a figure is about ${rlhf.number(error)}.`}`;
 
   rlhf.scoring = ({ element, server }) => {
     const root = element.querySelector(".rl-scoring");
@@ -105,11 +134,12 @@
     const go = h("button", { class: "rl-button", type: "submit" }, "Score it");
     const score = h("b", { class: "rl-big-score" }, "\u2013");
     const out = h("p", { class: "rl-scored" }, "\u00A0");
+    const adds = h("p", { class: "rl-soft" }, "\u00A0"), how = h("p", { class: "rl-soft" }, "\u00A0"), unit = h("p", { class: "rl-soft" }, "\u00A0");
     const problem = h("p", { hidden: true });
     const form = h("form", { class: "rl-inline" }, text, h("label", {}, "with ", pick), go);
     rlhf.fill(root, h("section", { class: "rl-card" },
-      h("h3", {}, "Score any text ", h("span", {}, "each token's contribution: the score up to and with it, less the score before it; they add up to the score")),
-      form, problem, h("div", { class: "rl-score-line" }, score, out), rlhf.legend("contribution")));
+      h("h3", {}, "Score any text ", h("span", {}, "and what each word adds: all words are taken out and put back one by one, and a word\u2019s colour is the change in score when it comes back, averaged over many orders (its Shapley value)")),
+      form, problem, h("div", { class: "rl-score-line" }, score, out), rlhf.legend("contribution"), adds, how, unit));
 
     const lists = async () => {
       const answer = await rlhf.call(problem, server.scorers(0));
@@ -127,7 +157,10 @@
       go.disabled = false;
       if (!answer) return;
       rlhf.say(score, rlhf.signed(answer.score));
-      rlhf.fill(out, rlhf.tokenText(answer.tokens.map((one) => ({ ...one, piece: one.piece || "" })), "contribution", { label: "scored text" }));
+      rlhf.fill(out, rlhf.tokenText(answer.words, "contribution", { label: "scored text, word by word" }));
+      rlhf.say(adds, sumWords(answer));
+      rlhf.say(how, howWords(answer));
+      rlhf.say(unit, answer.factor ? unitWords(answer.factor) : "How a difference in score turns into a probability is not known for this scorer.");
     };
     form.addEventListener("submit", (event) => (event.preventDefault(), ask()));
     window.addEventListener("rlhf:tab", (event) => event.detail === "reward model" && lists());
