@@ -109,7 +109,7 @@ def test_pairs_of_equal_texts_or_equal_scores_are_drawn_again(make):
 
 
 def test_every_prompt_has_its_turn_before_the_next_lap_which_has_another_order(make, monkeypatch):
-    monkeypatch.setattr(module, "PROMPTS_AT_ONCE", 2)
+    monkeypatch.setattr(module, "PROMPTS_AT_ONCE", 4)
     rows = make(train_pairs=24, heldout_pairs=0)  # 6 prompts, 4 laps: no tie with this seed
     laps = [[row["prompt"] for row in rows[start : start + 6]] for start in range(0, 24, 6)]
     assert all(len(set(lap)) == 6 for lap in laps)

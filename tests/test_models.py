@@ -15,6 +15,8 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    CohereConfig,
+    CohereForCausalLM,
     PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaForSequenceClassification,
@@ -265,6 +267,21 @@ def test_policy_that_only_writes_is_frozen_and_keeps_no_reference(tiny_model_fol
     assert not any(parameter.requires_grad for parameter in policy.parameters())
     with pytest.raises(CheckpointError, match="keeps no reference"), policy.as_reference():
         pass
+
+
+def test_model_that_changes_its_logits_after_the_output_layer_is_refused(
+    tiny_model_folder, tmp_path
+):
+    """Cohere's models scale them; trained without, they would be another policy's."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
+    config = CohereConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+        num_attention_heads=2, logit_scale=0.5, initializer_range=0.2,
+    )  # fmt: skip
+    CohereForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="models of type 'cohere' change their logits"):
+        load_policy(str(tmp_path), device=CPU)
 
 
 def test_padding_on_the_left_changes_no_logits(tiny_model_folder):

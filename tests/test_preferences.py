@@ -134,6 +134,12 @@ def test_explicit_prompt_that_one_repeats_stays(tmp_path):
             "\n\nHuman: Hi\n\nAssistant: Oh yes.",
             "\n\nHuman: Hi\n\nAssistant:",
         ),
+        # Of several turns, it is the last one's answer that is judged.
+        (
+            "\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: Why\n\nAssistant: So.",
+            "\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: Why\n\nAssistant: No.",
+            "\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: Why\n\nAssistant:",
+        ),
         # Plain texts are cut at the last whitespace, so no word is torn: "go" and "good" share
         # letters only.
         ("It is good", "It is going", "It is"),
@@ -329,6 +335,15 @@ def test_split_by_prompt_depends_on_nothing_but_the_seed():
     pairs = pairs_on([f"p{n}" for n in range(50)])
     assert split_by_prompt(pairs, 20, seed=1) == split_by_prompt(pairs, 20, seed=1)
     assert split_by_prompt(pairs, 20, seed=1) != split_by_prompt(pairs, 20, seed=2)
+
+
+def test_selected_pairs_keep_together_what_belongs_together():
+    pairs = Pairs(
+        ["p", "q", "s"], ["c0", "c1", "c2"], ["r0", "r1", "r2"], [0.0, 1.0, 2.0], {"a": 1}
+    )
+    assert pairs.select([2, 0]) == Pairs(
+        ["s", "p"], ["c2", "c0"], ["r2", "r0"], [2.0, 0.0], {"a": 1}
+    )
 
 
 def test_split_of_pairs_on_one_prompt_is_an_error():

@@ -149,6 +149,14 @@ def test_rater_prefers_the_higher_score_and_gives_the_margin():
     assert margins.tolist() == [1.0, -6.0, 0.0]
 
 
+def test_rater_prefers_by_the_smallest_difference():
+    shares = {"a": 0.25, "b": 0.375, "c": 0.3125}
+    rater = Rater(lambda prompts, responses: torch.tensor([shares[r] for r in responses]))
+    preferences, margins = rater.prefer(["p"] * 2, ["a", "b"], ["b", "c"])
+    assert preferences.tolist() == [-1, 1]
+    assert margins.tolist() == [-0.125, 0.0625]
+
+
 def test_rater_errs_at_the_given_rate_and_keeps_the_margin():
     count = 10_000
     rater = Rater(length_scores, error_rate=0.2, seed=3)
