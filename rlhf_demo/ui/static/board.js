@@ -36,7 +36,7 @@
           sides[i].finish(state[side], settings, "kl", state.parting);
         });
         const piece = state.parting === null ? null : (state.right.token[state.parting] || "end of text").trim();
-        rlhf.say(note, `Same prompt, same random numbers. ${piece === null ? "They wrote the same." : `They part at \u201C${piece}\u201D.`} Darker: likelier than under the base (KL a token).`);
+        rlhf.say(note, `Same prompt, same random numbers. ${piece === null ? "They wrote the same." : `They part at \u201C${piece}\u201D.`} Darker: the model\u2019s choice there is further from the base\u2019s (KL from the base).`);
       },
     };
   };

@@ -2,7 +2,9 @@
 (() => {
   const { h } = rlhf;
 
+  // bare: nothing is to be drawn; where the chart has a sentence for that it stands alone.
   const layout = (spec, bare) => {
+    const silent = bare && spec.empty, lines = silent ? [] : spec.lines || [];
     const soft = rlhf.colour("soft"), line = rlhf.colour("line");
     const axis = {
       color: soft, gridcolor: line, zeroline: false, linecolor: line, fixedrange: !!spec.small, tickfont: { size: 12 },
@@ -14,23 +16,23 @@
       hoverlabel: { bgcolor: rlhf.colour("card"), bordercolor: line, font: { color: rlhf.colour("ink"), size: 13 } },
       margin: spec.small ? { l: 4, r: 4, t: 4, b: 4 } : { l: spec.left || 44, r: 14, t: 10, b: spec.xTitle ? 40 : 26 },
       xaxis: {
-        ...axis, visible: !spec.small, showgrid: false, range: spec.xRange, rangemode: "tozero", nticks: 7, tickformat: spec.xFormat,
+        ...axis, visible: !spec.small && !silent, showgrid: false, range: spec.xRange, rangemode: "tozero", nticks: 7, tickformat: spec.xFormat,
         title: spec.xTitle ? { text: spec.xTitle, font: { size: 12 }, standoff: 4 } : undefined,
       },
-      yaxis: { ...axis, visible: !spec.small, range: spec.yRange, rangemode: spec.fromZero ? "tozero" : "normal", nticks: 5, tickformat: spec.yFormat },
+      yaxis: { ...axis, visible: !spec.small && !silent, range: spec.yRange, rangemode: spec.fromZero ? "tozero" : "normal", nticks: 5, tickformat: spec.yFormat },
       shapes: [
-        ...(spec.lines || []).map((one) => ({
+        ...lines.map((one) => ({
           type: "line", xref: "paper", x0: 0, x1: 1, y0: one.y, y1: one.y,
           line: { color: rlhf.colour(one.color || spec.series[0].color), width: 1.4, dash: one.dash || "dash" }, opacity: 0.75,
         })),
         ...(spec.band ? [{ type: "rect", layer: "below", x0: spec.band[0], x1: spec.band[1], yref: "paper", y0: 0, y1: 1, line: { width: 0 }, fillcolor: rlhf.colour("chip") }] : []),
       ],
       annotations: [
-        ...(spec.lines || []).map((one) => ({
+        ...lines.map((one) => ({
           text: one.label, xref: "paper", x: one.left ? 0.01 : 1, xanchor: one.left ? "left" : "right", y: one.y, yanchor: "bottom", showarrow: false,
           font: { color: soft, size: 12 },
         })),
-        ...(bare && spec.empty ? [{ text: spec.empty, xref: "paper", yref: "paper", x: 0.5, y: 0.5, showarrow: false, font: { color: soft, size: 13 } }] : []),
+        ...(silent ? [{ text: spec.empty, xref: "paper", yref: "paper", x: 0.5, y: 0.5, showarrow: false, font: { color: soft, size: 13 } }] : []),
       ],
     };
   };

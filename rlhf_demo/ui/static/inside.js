@@ -12,7 +12,7 @@
       series: [{ name: "then", color: "soft" }, { name: "now", color: "score" }],
     },
     ratio: {
-      title: "How far tokens moved", subtitle: "share of tokens by ratio; shaded: the clip range", xTitle: "ratio: probability now \u00F7 before the step; 3 and more in the last bin", yFormat: ".0%", fromZero: true, xRange: [0, 3],
+      title: "How far tokens moved", subtitle: "share of tokens by ratio; shaded: the clip range", xTitle: "ratio: probability \u00F7 that before the step; last bin: 3 and more", yFormat: ".0%", fromZero: true, xRange: [0, 3],
       series: [{ name: "epochs", color: "soft" }, { name: "after the update", color: "ppo" }],
     },
     values: {
@@ -111,9 +111,10 @@
 
     const draw = ({ step, told }) => {
       shown = step;
+      heading.hidden = !told;
       rlhf.fill(heading, `Step ${step} `, h("span", {}, "the slider above the texts goes to other steps"));
       spread.hidden = words.hidden = !told;
-      rlhf.say(missing, told ? "" : "How this step\u2019s figures were spread was not kept: it was made by an older version, or is not finished.");
+      rlhf.say(missing, told ? "" : "There is nothing to draw of one step yet: this run has not finished its first one, or an older version made it.");
       if (!told) return;
       drawScores(cells.scores, told, step);
       drawRatios(cells.ratio, told);
@@ -122,7 +123,8 @@
       drawWords(words, told, step);
     };
     const load = async (given) => {
-      if (!fold.open || wanted < 0 || wanted === shown) return;
+      if (!fold.open || wanted === shown) return;
+      if (wanted < 0) return draw({ step: wanted });
       const of = run, step = wanted;
       const answer = given && given.step === step ? given : await server.board_inside({ run, step });
       if (!answer.error && of === run && step === wanted) draw(answer);

@@ -4,7 +4,7 @@
 
   // What tokens can be coloured by. `at` gives a share from -1 to 1 for how strongly to colour.
   rlhf.colourings = {
-    kl: { label: "KL from the base", color: "kl", full: 1, low: "the base would choose alike", high: "1 nat from it" },
+    kl: { label: "KL from the base", color: "kl", full: 1, low: "as the base", high: "1 nat away" },
     log_ratio: { label: "log ratio to the base", color: "kl", full: 3, both: true, low: "less likely than under the base", high: "likelier" },
     logprob: { label: "surprise", color: "soft", full: 6, flip: true, low: "expected", high: "6 nats of surprise" },
     value: { label: "value", color: "score", full: 1.5, both: true, low: "a low score expected", high: "a high score expected" },
