@@ -4,8 +4,10 @@
 
 Each argument is one setting: option=value pairs joined by commas, changing train-ppo's defaults.
 Every run lies in DIR/SETTING-seedN; results.jsonl there has one row a run. Wins are judged by the
-simulated star rater on the 256 first held-out prompts; all ratios are to the base's own samples on
-the same prompts and random numbers.
+simulated star rater, and by the word judge beside it, on the first 256 held-out prompts: those are
+for choosing settings, the test prompts are not. All ratios are to the base's own samples on the
+same prompts and random numbers, that of distinct-2 on equally many pairs of tokens; KL is the exact
+one.
 """
 
 import argparse
@@ -43,9 +45,9 @@ def measure(setting: str, seed: int, out: Path) -> dict:
     train_ppo(config, run, load_scorer(config.reward, device=device, dtype=dtype))
     seconds = time.perf_counter() - started
     judge = load_scorer("star-rater", device=device, dtype=dtype)
-    compared = CompareConfig(base=config.policy, seed=1000 + seed)
+    compared = CompareConfig(base=config.policy, seed=1000 + seed, split="heldout")
     report = compare_models(config.policy, str(run.folder), compared, judge)
-    base, ppo = report["models"]
+    (base, ppo), (stars, words) = report["models"], report["judges"]
     last = run.read("metrics")[-5:]
     (run.folder / "compare.json").write_text(json.dumps(report, indent=1))
     return {
@@ -53,10 +55,12 @@ def measure(setting: str, seed: int, out: Path) -> dict:
         "seed": seed,
         "steps": run.read("metrics")[-1]["step"],
         "seconds": round(seconds, 1),
-        "win_rate": round(report["win_rate"], 3),
-        "win_rate_low": round(report["win_rate_low"], 3),
+        "win_rate": round(stars["win_rate"], 3),
+        "win_rate_low": round(stars["win_rate_low"], 3),
+        "win_rate_words": round(words["win_rate"], 3),
         "kl_last_5": round(sum(row["objective/kl"] for row in last) / len(last), 2),
         "kl_heldout": round(ppo["kl"], 2),
+        "kl_heldout_se": round(ppo["kl_se"], 2),
         "distinct_2_ratio": round(ppo["distinct_2"] / base["distinct_2"], 3),
         "length_ratio": round(ppo["length"] / base["length"], 3),
         "perplexity_ratio": round(ppo["perplexity"] / base["perplexity"], 3),

@@ -1,18 +1,33 @@
-"""Two models answer the same prompts with the same random numbers; measured side by side."""
+"""Two models answer the same prompts with the same random numbers; measured side by side.
 
-from dataclasses import dataclass
+Two judges say whose text is better: the one that was asked for, and one of another family. A win by
+the judge that labelled the reward model's pairs shows that the policy learned its taste; that the
+other sees it too shows that it is no blind spot which the two share.
+"""
+
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rlhf_demo.config import CompareConfig
-from rlhf_demo.evaluate import count_wins, distinct_n, mean_kl, perplexity, response_logprobs
+from rlhf_demo.evaluate import (
+    count_ngrams,
+    count_wins,
+    distinct_n,
+    perplexity,
+    read_beside,
+    standard_error,
+)
 from rlhf_demo.intervals import wilson_interval
 from rlhf_demo.models import Policy, load_policy, pick_device, pick_dtype
 from rlhf_demo.preferences import load_prompts
-from rlhf_demo.raters import Scorer
+from rlhf_demo.raters import Scorer, describe, load_scorer, second_judge
 from rlhf_demo.sampling import decode, generate
+
+Judges = dict[str, Scorer]
+"""Who judges, by name; the one that was asked for comes first."""
 
 
 @dataclass(frozen=True)
@@ -23,155 +38,233 @@ class Contestant:
     policy: Policy
 
 
+@dataclass
+class Answers:
+    """What one side has answered so far, and what was read off it; one entry a prompt.
+
+    Attributes:
+        ids: token ids, an end token included.
+        texts: the same as text.
+        scores: by judge.
+        kl: exact KL from the base, nats per response; empty where the base has other tokens.
+        base_logprobs: of each token under the base, nats, at temperature 1; likewise.
+    """
+
+    contestant: Contestant
+    ids: list[list[int]] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    scores: dict[str, list[float]] = field(default_factory=dict)
+    kl: list[float] = field(default_factory=list)
+    base_logprobs: list[Tensor] = field(default_factory=list)
+
+    def answer(
+        self,
+        prompts: list[str],
+        base: Policy,
+        judges: Judges,
+        *,
+        temperature: float,
+        **how: Any,
+    ) -> None:
+        """Answer more prompts.
+
+        Args:
+            base: what KL is counted against, at the temperature.
+            how: the other arguments of `generate`.
+        """
+        policy = self.contestant.policy
+        ids = generate(policy, prompts, temperature=temperature, **how)
+        texts = decode(policy, ids)
+        for name, judge in judges.items():
+            self.scores.setdefault(name, []).extend(judge(prompts, texts).tolist())
+        if policy.tokenizer.get_vocab() == base.tokenizer.get_vocab():
+            readings = read_beside(policy, base, prompts, ids, temperature)
+            self.kl += [float(reading.kl.sum()) for reading in readings]
+            self.base_logprobs += [reading.base_logprobs for reading in readings]
+        self.ids += ids
+        self.texts += texts
+
+
 def compare(
     left: Contestant,
     right: Contestant,
     base: Policy,
     prompts: list[str],
-    scorer: Scorer,
+    judges: Judges,
     *,
     max_new_tokens: int,
     temperature: float,
     seed: int,
     dtype: torch.dtype = torch.float32,
 ) -> dict[str, Any]:
-    """Let both models respond and report.
+    """Let both models respond, and return `report` with the settings."""
+    how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
+    sides = [Answers(left), Answers(right)]
+    for side in sides:
+        name = side.contestant.name
+        side.answer(prompts, base, judges, dtype=dtype, progress=name, **how)
+    return {**how, **report(prompts, *sides)}
 
-    KL is counted against `base` at the sampling temperature; perplexity is the base's, at
-    temperature 1.
+
+def report(prompts: list[str], left: Answers, right: Answers) -> dict[str, Any]:
+    """Measure both sides and let the judges decide.
 
     Returns:
-        JSON-ready: `models` (two dicts of figures), `win_rate` of right against left with a 95%
-        interval (a tie counts half), and `rows` (prompt, both responses, both scores).
+        JSON-ready: `prompts`, how many; `models`, two dicts of figures; `counted`, how many tokens
+        and pairs of tokens distinct-1 and distinct-2 look at, the same on both sides; `judges`, a
+        verdict of each; `rows`: the prompt, both responses, and under `scores` each judge's two.
     """
-    sides = []
-    for contestant in (left, right):
-        ids = generate(
-            contestant.policy,
-            prompts,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            seed=seed,
-            dtype=dtype,
-            progress=contestant.name,
-        )
-        texts = decode(contestant.policy, ids)
-        sides.append((contestant, ids, texts, scorer(prompts, texts)))
-    return {
-        "models": [figures(side, base, prompts, temperature) for side in sides],
-        "seed": seed,
-        "temperature": temperature,
-        "max_new_tokens": max_new_tokens,
-        **verdict(prompts, *((texts, scores) for _, _, texts, scores in sides)),
+    counted = {
+        f"distinct_{n}": min(count_ngrams(side.ids, n) for side in (left, right)) for n in (1, 2)
     }
-
-
-def verdict(
-    prompts: list[str], left: tuple[list[str], Tensor], right: tuple[list[str], Tensor]
-) -> dict[str, Any]:
-    """Count wins of right against left, and list the answers.
-
-    Args:
-        prompts: what both answered.
-        left, right: responses and their scores, float32 [prompts].
-
-    Returns:
-        JSON-ready: `prompts` (how many), `wins`, `ties`, `losses`, `win_rate` with a 95% interval
-        (a tie counts half), and `rows`.
-    """
-    (left_texts, left_scores), (right_texts, right_scores) = left, right
-    wins, ties, losses = count_wins(right_scores, left_scores)
-    low, high = wilson_interval(wins + ties / 2, len(prompts))
+    judged = [(left.scores[name], right.scores[name]) for name in left.scores]
     rows = zip(
-        prompts, left_texts, right_texts, left_scores.tolist(), right_scores.tolist(), strict=True
+        prompts,
+        zip(left.texts, right.texts, strict=True),
+        zip(*(zip(*scores, strict=True) for scores in judged), strict=True),
+        strict=True,
     )
     return {
         "prompts": len(prompts),
-        "wins": wins,
-        "ties": ties,
-        "losses": losses,
-        "win_rate": (wins + ties / 2) / len(prompts),
-        "win_rate_low": low,
-        "win_rate_high": high,
+        "models": [figures(side, counted) for side in (left, right)],
+        "counted": counted,
+        "judges": [
+            {"name": name, **verdict(*scores)}
+            for name, scores in zip(left.scores, judged, strict=True)
+        ],
         "rows": [
-            {"prompt": prompt, "responses": [a, b], "scores": [round(x, 4), round(y, 4)]}
-            for prompt, a, b, x, y in rows
+            {
+                "prompt": prompt,
+                "responses": list(texts),
+                "scores": [[round(score, 4) for score in pair] for pair in scores],
+            }
+            for prompt, texts, scores in rows
         ],
     }
 
 
-def compare_models(left: str, right: str, config: CompareConfig, scorer: Scorer) -> dict[str, Any]:
-    """Load two models by name, compare them on `count` held-out prompts, and name the rater."""
-    device = pick_device(config.device)
-    policies = {name: load_policy(name, device=device) for name in {left, right, config.base}}
-    report = compare(
-        Contestant(left, policies[left]),
-        Contestant(right, policies[right]),
-        policies[config.base],
-        load_prompts(config.prompts, "heldout")[: config.count],
-        scorer,
-        max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
-        seed=config.seed,
-        dtype=pick_dtype(device, config.dtype),
-    )
-    return {"base": config.base, "rater": config.rater, **report}
+def figures(side: Answers, counted: dict[str, int]) -> dict[str, Any]:
+    """Measure one side.
 
+    Args:
+        counted: how many n-grams `distinct_1` and `distinct_2` look at.
 
-def figures(side: tuple, base: Policy, prompts: list[str], temperature: float) -> dict[str, Any]:
-    """Measure one side: score, length, diversity; KL, perplexity where it has the base's tokens."""
-    contestant, ids, texts, scores = side
+    Returns:
+        Mean scores in the order of the judges, length, diversity; exact KL in nats per response
+        with its standard error over the prompts, and the base's perplexity, where there are any.
+    """
+    eos = side.contestant.policy.tokenizer.eos_token_id
     result = {
-        "name": contestant.name,
-        "score": float(scores.mean()),
-        "length": sum(map(len, ids)) / len(ids),
-        "eos_rate": sum(row[-1] == contestant.policy.tokenizer.eos_token_id for row in ids)
-        / len(ids),
-        "distinct_1": distinct_n(ids, 1),
-        "distinct_2": distinct_n(ids, 2),
-        "different_responses": len(set(texts)),
+        "name": side.contestant.name,
+        "scores": [sum(scores) / len(scores) for scores in side.scores.values()],
+        "length": sum(map(len, side.ids)) / len(side.ids),
+        "eos_rate": sum(ids[-1] == eos for ids in side.ids) / len(side.ids),
+        "distinct_1": distinct_n(side.ids, 1, counted["distinct_1"]),
+        "distinct_2": distinct_n(side.ids, 2, counted["distinct_2"]),
+        "different_responses": len(set(side.texts)),
     }
-    if contestant.policy.tokenizer.get_vocab() == base.tokenizer.get_vocab():
-        ours = response_logprobs(contestant.policy, prompts, ids, temperature)
-        theirs = response_logprobs(base, prompts, ids, temperature)
-        result["kl"] = mean_kl(ours, theirs)
-        result["perplexity"] = perplexity(response_logprobs(base, prompts, ids, 1.0))
+    if side.kl:
+        kl = torch.tensor(side.kl)
+        result |= {"kl": float(kl.mean()), "kl_se": standard_error(kl)}
+        result["perplexity"] = perplexity(side.base_logprobs)
     return result
 
 
-def table(report: dict[str, Any]) -> str:
-    """Lay a report's figures out as text, one column a model."""
-    names = [model["name"] for model in report["models"]]
-    lines = [f"{'':22}" + "".join(f"{name[-22:]:>24}" for name in names)]
-    units = {
-        "score": "score",
-        "kl": "KL to base, nats",
-        "length": "length, tokens",
-        "eos_rate": "ended by itself",
-        "distinct_1": "distinct-1",
-        "distinct_2": "distinct-2",
-        "perplexity": "perplexity under base",
+def verdict(left: list[float], right: list[float]) -> dict[str, Any]:
+    """Count wins of right against left, from one judge's scores of both.
+
+    Returns:
+        JSON-ready: `wins`, `ties`, `losses`, and `win_rate` with a 95% interval; a tie counts half.
+    """
+    wins, ties, losses = count_wins(torch.tensor(right), torch.tensor(left))
+    low, high = wilson_interval(wins + ties / 2, len(left))
+    return {
+        "wins": wins,
+        "ties": ties,
+        "losses": losses,
+        "win_rate": (wins + ties / 2) / len(left),
+        "win_rate_low": low,
+        "win_rate_high": high,
     }
-    for key, label in units.items():
-        cells = [f"{model[key]:.2f}" if key in model else "-" for model in report["models"]]
-        lines.append(f"{label:22}" + "".join(f"{cell:>24}" for cell in cells))
-    rate, low, high = (100 * report[key] for key in ("win_rate", "win_rate_low", "win_rate_high"))
-    lines.append(
-        f"{names[1]} wins {rate:.0f}% [{low:.0f}, {high:.0f}] of {report['prompts']} prompts "
-        f"against {names[0]}: {report['wins']} won, {report['ties']} tied (half a win each), "
-        f"{report['losses']} lost"
+
+
+def compare_models(left: str, right: str, config: CompareConfig, judge: Scorer) -> dict[str, Any]:
+    """Load two models by name and compare them on `count` prompts of the split.
+
+    Args:
+        judge: the one that config.rater names; the second judge is loaded here.
+    """
+    device = pick_device(config.device)
+    dtype = pick_dtype(device, config.dtype)
+    second = second_judge(config.rater)
+    policies = {name: load_policy(name, device=device) for name in {left, right, config.base}}
+    compared = compare(
+        Contestant(left, policies[left]),
+        Contestant(right, policies[right]),
+        policies[config.base],
+        load_prompts(config.prompts, config.split)[: config.count],
+        {config.rater: judge, second: load_scorer(second, device=device, dtype=dtype)},
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        seed=config.seed,
+        dtype=dtype,
     )
-    return "\n".join(lines)
+    return {"base": config.base, "split": config.split, **compared}
+
+
+# -- as text ---------------------------------------------------------------------------------------
+
+UNITS = {
+    "kl": "KL to base, nats",
+    "kl_se": "  its standard error",
+    "length": "length, tokens",
+    "eos_rate": "ended by itself",
+    "distinct_1": "distinct-1",
+    "distinct_2": "distinct-2",
+    "perplexity": "perplexity under base",
+}
+
+
+def table(report: dict[str, Any]) -> str:
+    """Lay a report's figures out as text, one column a model, then who wins by each judge."""
+    models, judges = report["models"], report["judges"]
+    lines = [_line("", [model["name"][-22:] for model in models])]
+    for place, judge in enumerate(judges):
+        scores = [f"{model['scores'][place]:.2f}" for model in models]
+        lines.append(_line(f"score, {judge['name'][-15:]}", scores))
+    for key, label in UNITS.items():
+        lines.append(_line(label, [f"{one[key]:.2f}" if key in one else "-" for one in models]))
+    tokens, pairs = report["counted"].values()
+    lines.append(
+        f"distinct-1 and -2 are of the first {tokens:,} tokens and {pairs:,} pairs of either side"
+    )
+    names = [model["name"] for model in models]
+    return "\n".join([*lines, *(_win(judge, *names, report["prompts"]) for judge in judges)])
+
+
+def _line(label: str, cells: list[str]) -> str:
+    return f"{label:22}" + "".join(f"{cell:>24}" for cell in cells)
+
+
+def _win(judge: dict[str, Any], left: str, right: str, prompts: int) -> str:
+    rate, low, high = (100 * judge[key] for key in ("win_rate", "win_rate_low", "win_rate_high"))
+    return (
+        f"{right} wins {rate:.0f}% [{low:.0f}, {high:.0f}] of {prompts} prompts against {left} "
+        f"by {judge['name']}: {judge['wins']} won, {judge['ties']} tied (half a win each), "
+        f"{judge['losses']} lost\n    ({describe(judge['name'])})"
+    )
 
 
 def side_by_side(report: dict[str, Any], count: int) -> str:
-    """Show the first `count` prompts with both responses and scores."""
+    """Show the first `count` prompts with both responses and the first judge's scores."""
+    if not count:
+        return ""
     names = [model["name"] for model in report["models"]]
     width = max(map(len, names))
-    blocks = []
+    blocks = [f"Answers, each with its score by {report['judges'][0]['name']}:"]
     for row in report["rows"][:count]:
         lines = [row["prompt"]]
-        for name, response, score in zip(names, row["responses"], row["scores"], strict=True):
+        for name, response, score in zip(names, row["responses"], row["scores"][0], strict=True):
             lines.append(f"  {name:>{width}} {score:+6.2f} |{response}")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)

@@ -346,13 +346,18 @@ class CompareConfig(Options):
     base: str = option("gpt2-mini", "model that KL and perplexity are counted against")
     rater: str = option(
         "star-rater",
-        "who decides what wins: 'star-rater' (simulated), 'longer', a model, module:function",
+        "who decides what wins: 'star-rater' or 'word-judge' (both simulated), 'longer', a model, "
+        "module:function; one of the first two judges beside it",
     )
     label: str | None = option(
         None, "label whose logit decides, where the rater is a text classifier"
     )
-    prompts: str = option(
-        "shipped", "'shipped' (the held-out ones), a text file, or a JSONL file with 'prompt'"
+    prompts: str = option("shipped", "'shipped', a text file, or a JSONL file with 'prompt'")
+    split: str = option(
+        "test",
+        "which prompts, where they have splits: 'test', on which nothing was trained or chosen, or "
+        "'heldout', to choose settings on",
+        choices=("test", "heldout"),
     )
     count: int = option(256, "most prompts to answer", low=1)
     show: int = option(8, "prompts to print with both responses", low=0)

@@ -48,8 +48,8 @@ class Side:
         prompt_cut: the prompt lost its beginning, being too long for the model.
         logprob: nats, under the model itself at the temperature, with nothing ruled out by top-k or
             top-p. This and what follows is None until both sides are done.
-        kl: of the model from the base before the token, over the whole vocabulary, nats, at least 0;
-            at the temperature, with nothing ruled out. None where the base has other tokens.
+        kl: of the model from the base before the token, nats, never below 0: over the whole
+            vocabulary, at the temperature. None where the base has other tokens.
         log_ratio: logprob less the base's, nats; below 0 where the base likes the token better.
             None where the base has other tokens.
         value: the value head's estimate before the token, reward units; None without a trained one.

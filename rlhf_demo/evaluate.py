@@ -6,12 +6,14 @@ writes files.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from rlhf_demo.models import Policy
-from rlhf_demo.rollout import pad_responses, token_outputs
+from rlhf_demo.objectives import exact_kl, token_logprobs
+from rlhf_demo.rollout import READ_AT_ONCE, pad_responses, response_logits, response_tokens
 
 
 def distinct_n(responses: Sequence[Sequence[int]], n: int, count: int | None = None) -> float:
@@ -31,25 +33,62 @@ def distinct_n(responses: Sequence[Sequence[int]], n: int, count: int | None = N
     return len(set(ngrams)) / len(ngrams) if ngrams else 0.0
 
 
+def count_ngrams(responses: Sequence[Sequence[int]], n: int) -> int:
+    """Return how many n-grams the responses have, none of them across two."""
+    return sum(max(0, len(ids) - n + 1) for ids in responses)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One response as a model and the base see it; tensors are float32 [time] on the CPU, nats.
+
+    Attributes:
+        kl: exact KL of the model from the base before each token, at the temperature; never below
+            0.
+        log_ratio: log p - log p_base of the token that was written, at the temperature; below 0
+            where the base likes it better.
+        base_logprobs: of the token under the base, at temperature 1.
+    """
+
+    kl: Tensor
+    log_ratio: Tensor
+    base_logprobs: Tensor
+
+
 @torch.no_grad()
-def response_logprobs(
+def read_beside(
     policy: Policy,
+    base: Policy,
     prompts: list[str],
     responses: list[list[int]],
     temperature: float,
-    batch_size: int = 64,
-) -> list[Tensor]:
-    """Return each token's log-probability, nats: one float32 [time] on the CPU per response."""
-    logprobs: list[Tensor] = []
-    for start in range(0, len(prompts), batch_size):
-        ids, mask, response_mask = pad_responses(
-            policy, prompts[start : start + batch_size], responses[start : start + batch_size]
+) -> list[Reading]:
+    """Read finished responses with a model and with the base, which has the same tokens."""
+    readings = []
+    for start in range(0, len(prompts), READ_AT_ONCE):
+        part = slice(start, start + READ_AT_ONCE)
+        logits, tokens, mask = _read(policy, prompts[part], responses[part])
+        base_logits, _, _ = _read(base, prompts[part], responses[part])
+        logprobs, _ = token_logprobs(logits, tokens, temperature)
+        base_logprobs, _ = token_logprobs(base_logits, tokens, temperature)
+        by_token = (
+            exact_kl(logits, base_logits, temperature),
+            logprobs - base_logprobs,
+            token_logprobs(base_logits, tokens, 1.0)[0],
         )
-        outputs = token_outputs(policy, ids, mask, response_mask, temperature)
-        logprobs += [
-            row[real].cpu() for row, real in zip(outputs.logprobs, response_mask, strict=True)
-        ]
-    return logprobs
+        lengths = mask.sum(-1).tolist()
+        split = (figures.cpu().split(lengths) for figures in by_token)
+        readings += [Reading(*row) for row in zip(*split, strict=True)]
+    return readings
+
+
+def _read(
+    policy: Policy, prompts: list[str], responses: list[list[int]]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return logits [tokens, vocabulary], token ids [tokens], and the mask [batch, time]."""
+    ids, attention_mask, mask = pad_responses(policy, prompts, responses)
+    logits, _ = response_logits(policy, ids, attention_mask, mask)
+    return logits, response_tokens(ids, mask), mask
 
 
 def perplexity(logprobs: list[Tensor]) -> float:
@@ -58,10 +97,9 @@ def perplexity(logprobs: list[Tensor]) -> float:
     return math.exp(min(-float(tokens.mean()), 50.0))  # stays finite
 
 
-def mean_kl(logprobs: list[Tensor], ref_logprobs: list[Tensor]) -> float:
-    """Return the mean over responses of sum(logprobs - ref_logprobs), nats per response (k1)."""
-    sums = [float((ours - ref).sum()) for ours, ref in zip(logprobs, ref_logprobs, strict=True)]
-    return sum(sums) / len(sums)
+def standard_error(x: Tensor) -> float:
+    """Return the standard error of the mean of x [n]; 0 for a single number."""
+    return float(x.std() / math.sqrt(len(x))) if len(x) > 1 else 0.0
 
 
 def count_wins(scores: Tensor, against: Tensor) -> tuple[int, int, int]:

@@ -4,13 +4,12 @@ A step's own figures will not do: they are those of the policy before the step's
 training prompts.
 """
 
-import math
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from rlhf_demo.errors import DataError
+from rlhf_demo.evaluate import standard_error
 from rlhf_demo.preferences import load_prompts
 from rlhf_demo.reward_scale import RewardScale
 from rlhf_demo.rollout import Rollout
@@ -55,8 +54,3 @@ def ppo_report(rollouts: list[Rollout], scale: RewardScale) -> dict[str, Any]:
         "length": float(lengths.mean()),
         "prompts": len(raw),
     }
-
-
-def standard_error(x: Tensor) -> float:
-    """Return the standard error of the mean of x [n]; 0 for a single number."""
-    return float(x.std() / math.sqrt(len(x))) if len(x) > 1 else 0.0

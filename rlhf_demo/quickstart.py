@@ -72,14 +72,15 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
     require_finished(ppo)
     say(f"        {ppo.status['message']}")
 
-    say("\n4 of 4  Base and PPO model on prompts that were not trained on")
+    say("\n4 of 4  Base and PPO model on prompts that nothing was trained or chosen on")
     report = compare_models(pairs_config.model, str(ppo.folder), CompareConfig(**shared), rater)
     write_json(out / "compare.json", report)
     say(side_by_side(report, CompareConfig().show) + "\n")
     say(table(report))
     say(
-        f"(the judge is the simulated rater)  {time.perf_counter() - started:.0f} seconds in all; "
-        f"everything lies in {out}"
+        f"{pairs_config.rater} labelled the pairs of stage 1, so it judges a taste that it taught; "
+        f"the other judge had no part in the training\n"
+        f"{time.perf_counter() - started:.0f} seconds in all; everything lies in {out}"
     )
 
 

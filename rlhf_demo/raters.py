@@ -77,7 +77,10 @@ def describe(name: str) -> str:
     if name in RULES:
         return RULES[name]
     if name == STAR_RATER:
-        return "simulated rater: a small network that guesses whether the writer liked the film"
+        return (
+            "simulated rater: a small network that guesses whether the writer liked the film; "
+            "it labelled the shipped pairs"
+        )
     if _is_function(name):
         return f"Python function {name}"
     return f"model {name}: its score decides"

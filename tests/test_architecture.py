@@ -75,7 +75,7 @@ ALLOWED = {
     "raters": {"errors", "models", "word_judge"},
     "sampling": {"errors", "models", "objectives"},
     "rollout": {"errors", "models", "objectives", "sampling"},
-    "evaluate": {"models", "rollout"},
+    "evaluate": {"models", "objectives", "rollout"},
     "pieces": set(),
     "contributions": {"errors", "models"},
     "duel": {"config", "evaluate", "models", "pieces", "raters", "rollout", "sampling"},

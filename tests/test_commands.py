@@ -265,7 +265,7 @@ def test_whole_loop_from_pairs_to_comparison(capsys, tmp_path, tiny_model_folder
     assert main(["compare", model, ppo, *judge, *sampling]) == 0
     report = json.loads((tmp_path / "compare.json").read_text())
     assert [side["name"] for side in report["models"]] == [model, ppo]
-    assert report["rater"] == "longer"
+    assert [one["name"] for one in report["judges"]] == ["longer", "word-judge"]
     assert "wins" in capsys.readouterr().out
 
     out = tmp_path / "texts.jsonl"

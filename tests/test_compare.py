@@ -1,20 +1,42 @@
 """Two models side by side: fair, repeatable, and silent about what cannot be compared."""
 
 import json
+import statistics
+from types import SimpleNamespace
 
 import pytest
 import torch
 from tiny import save_tiny_model
 
-from rlhf_demo.compare import Contestant, compare, compare_models, side_by_side, table
+from rlhf_demo.compare import (
+    Answers,
+    Contestant,
+    compare,
+    compare_models,
+    report,
+    side_by_side,
+    table,
+)
 from rlhf_demo.config import CompareConfig, GenerateConfig
 from rlhf_demo.errors import DataError
+from rlhf_demo.evaluate import read_beside
 from rlhf_demo.generate import generate_rows
 from rlhf_demo.loading import load_tokenizer
 from rlhf_demo.models import load_policy
+from rlhf_demo.preferences import load_prompts
+from rlhf_demo.sampling import generate
+from rlhf_demo.word_judge import WordJudge
 
 CPU = torch.device("cpu")
-FIGURES = {"name", "score", "length", "eos_rate", "distinct_1", "distinct_2", "different_responses"}
+FIGURES = {
+    "name",
+    "scores",
+    "length",
+    "eos_rate",
+    "distinct_1",
+    "distinct_2",
+    "different_responses",
+}
 
 
 def longer(prompts, responses):
@@ -55,11 +77,12 @@ def test_model_against_itself_writes_the_same_and_ties_everywhere(tiny_model_fol
     name = str(tiny_model_folder)
     report = compare_models(name, name, config(), longer)
     assert all(left == right for left, right in (row["responses"] for row in report["rows"]))
-    assert (report["wins"], report["ties"], report["losses"]) == (0, 6, 0)
-    assert report["win_rate"] == 0.5
-    assert report["win_rate_low"] < 0.5 < report["win_rate_high"]
+    for judge in report["judges"]:
+        assert (judge["wins"], judge["ties"], judge["losses"]) == (0, 6, 0)
+        assert judge["win_rate"] == 0.5
+        assert judge["win_rate_low"] < 0.5 < judge["win_rate_high"]
     for model in report["models"]:
-        assert model["kl"] == 0.0  # it is the base, too
+        assert model["kl"] == model["kl_se"] == 0.0  # it is the base, too
 
 
 def test_same_seed_gives_the_same_report_and_another_seed_another(
@@ -75,32 +98,80 @@ def test_report_has_its_keys_and_is_json(tiny_model_folder, other_folder, config
     report = compare_models(str(tiny_model_folder), str(other_folder), config(), longer)
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert set(report) == {
-        "base", "rater", "models", "prompts", "seed", "temperature", "max_new_tokens",
-        "wins", "ties", "losses", "win_rate", "win_rate_low", "win_rate_high", "rows",
+        "base", "split", "models", "prompts", "seed", "temperature", "max_new_tokens", "counted",
+        "judges", "rows",
     }  # fmt: skip
     left, right = report["models"]
-    assert set(left) == set(right) == FIGURES | {"kl", "perplexity"}
+    assert set(left) == set(right) == FIGURES | {"kl", "kl_se", "perplexity"}
     assert left["kl"] == 0.0
     assert right["kl"] > 0.1  # other weights
     assert report["prompts"] == len(report["rows"]) == 6
-    assert report["wins"] + report["ties"] + report["losses"] == 6
+    for judge in report["judges"]:
+        assert set(judge) == {
+            "name", "wins", "ties", "losses", "win_rate", "win_rate_low", "win_rate_high",
+        }  # fmt: skip
+        assert judge["wins"] + judge["ties"] + judge["losses"] == 6
 
 
-def test_figures_follow_from_the_rows(tiny_model_folder, other_folder, config):
+def test_every_judge_has_a_verdict_that_follows_from_the_rows(
+    tiny_model_folder, other_folder, config
+):
     report = compare_models(str(tiny_model_folder), str(other_folder), config(), longer)
-    for side, model in enumerate(report["models"]):
-        scores = [row["scores"][side] for row in report["rows"]]
-        assert scores == [len(row["responses"][side]) for row in report["rows"]]
-        assert model["score"] == pytest.approx(sum(scores) / 6)
-    wins = sum(row["scores"][1] > row["scores"][0] for row in report["rows"])
-    ties = sum(row["scores"][1] == row["scores"][0] for row in report["rows"])
-    assert report["win_rate"] == (wins + ties / 2) / 6
+    assert [judge["name"] for judge in report["judges"]] == ["longer", "word-judge"]
+    words = WordJudge()
+    for row in report["rows"]:
+        by_length, by_words = row["scores"]
+        assert by_length == [len(response) for response in row["responses"]]
+        prompt = row["prompt"]
+        expected = [words.score(prompt + response) for response in row["responses"]]
+        assert by_words == pytest.approx(expected, abs=1e-4)
+    for place, judge in enumerate(report["judges"]):
+        scores = [row["scores"][place] for row in report["rows"]]
+        wins, ties = sum(b > a for a, b in scores), sum(b == a for a, b in scores)
+        assert judge["win_rate"] == (wins + ties / 2) / 6
+        for side, model in enumerate(report["models"]):
+            mean = sum(pair[side] for pair in scores) / 6
+            assert model["scores"][place] == pytest.approx(mean, abs=1e-4)
+
+
+def test_word_judge_asked_for_is_checked_by_the_star_rater(tiny_model_folder, config):
+    name = str(tiny_model_folder)
+    report = compare_models(name, name, config(rater="word-judge"), WordJudge())
+    assert [judge["name"] for judge in report["judges"]] == ["word-judge", "star-rater"]
+
+
+def test_kl_is_the_mean_over_prompts_of_the_exact_sums(tiny_model_folder, other_folder, config):
+    report = compare_models(str(tiny_model_folder), str(other_folder), config(), longer)
+    base, other = (load_policy(str(name), device=CPU) for name in (tiny_model_folder, other_folder))
+    prompts = [row["prompt"] for row in report["rows"]]
+    how = {"max_new_tokens": 6, "temperature": 0.7}
+    ids = generate(other, prompts, **how, seed=0)
+    sums = [float(one.kl.sum()) for one in read_beside(other, base, prompts, ids, 0.7)]
+    mean, variance = sum(sums) / 6, statistics.variance(sums)
+    assert report["models"][1]["kl"] == pytest.approx(mean, rel=1e-5)
+    assert report["models"][1]["kl_se"] == pytest.approx((variance / 6) ** 0.5, rel=1e-4)
+
+
+def test_diversity_of_both_sides_is_counted_on_equally_many_ngrams():
+    side = SimpleNamespace(policy=SimpleNamespace(tokenizer=SimpleNamespace(eos_token_id=0)))
+    side.name = "one"
+    # Left has 4 tokens and 2 pairs in all; of the right's 7 and 5 the first 4 and 2 count.
+    left = Answers(side, [[1, 2], [1, 2]], ["a", "b"], {"judge": [0.0, 0.0]})
+    right = Answers(side, [[3, 3, 3, 4], [5, 6, 7]], ["c", "d"], {"judge": [1.0, -1.0]})
+    found = report(["p", "q"], left, right)
+    assert found["counted"] == {"distinct_1": 4, "distinct_2": 2}
+    one, other = found["models"]
+    assert (one["distinct_1"], one["distinct_2"]) == (2 / 4, 1 / 2)
+    assert (other["distinct_1"], other["distinct_2"]) == (2 / 4, 1 / 2)  # 3 3 3 4 and 33 33
+    assert found["judges"][0]["wins"] == found["judges"][0]["losses"] == 1
 
 
 def test_sides_swapped_swap_the_win_rate(tiny_model_folder, other_folder, config):
     one = compare_models(str(tiny_model_folder), str(other_folder), config(), longer)
     two = compare_models(str(other_folder), str(tiny_model_folder), config(), longer)
-    assert two["win_rate"] == pytest.approx(1 - one["win_rate"])
+    for place in (0, 1):
+        rates = [report["judges"][place]["win_rate"] for report in (one, two)]
+        assert sum(rates) == pytest.approx(1.0)
     assert two["models"] == one["models"][::-1]
 
 
@@ -109,7 +180,7 @@ def test_model_with_other_tokens_gets_no_kl_and_no_perplexity(
 ):
     report = compare_models(str(tiny_model_folder), str(foreign_folder), config(), longer)
     own, foreign = report["models"]
-    assert set(own) == FIGURES | {"kl", "perplexity"}
+    assert set(own) == FIGURES | {"kl", "kl_se", "perplexity"}
     assert set(foreign) == FIGURES
     assert " -" in table(report)  # and the table shows a gap
 
@@ -124,16 +195,26 @@ def test_texts_for_people_name_both_models_and_the_result(tiny_model_folder, con
     policy = load_policy(str(tiny_model_folder), device=CPU)
     left, right = Contestant("base", policy), Contestant("after PPO", policy)
     report = compare(
-        left, right, policy, ["The film was", "So"], longer,
+        left, right, policy, ["The film was", "So"], {"longer": longer, "word-judge": WordJudge()},
         max_new_tokens=4, temperature=0.7, seed=0,
     )  # fmt: skip
     text = table(report)
     # Two ties count half each: 1 of 2.
-    assert "after PPO wins 50%" in text
-    assert "of 2 prompts against base" in text
+    assert text.count("after PPO wins 50%") == 2
+    assert "of 2 prompts against base by longer: 0 won, 2 tied" in text
+    assert "of 2 prompts against base by word-judge: 0 won, 2 tied" in text
+    assert "(simulated rater of another family: it adds up a weight for each word)" in text
     shown = side_by_side(report, 1)
-    assert shown.startswith("The film was\n")
+    assert shown.startswith("Answers, each with its score by longer:\n\nThe film was\n")
     assert "after PPO" in shown and "So" not in shown.splitlines()
+
+
+def test_prompts_are_those_of_the_test_split_unless_another_is_asked_for(tiny_model_folder, config):
+    name = str(tiny_model_folder)
+    for options, split in ({}, "test"), ({"split": "heldout"}, "heldout"):
+        report = compare_models(name, name, config(prompts="shipped", count=3, **options), longer)
+        assert [row["prompt"] for row in report["rows"]] == load_prompts("shipped", split)[:3]
+        assert report["split"] == split
 
 
 def test_missing_prompts_are_named(tiny_model_folder, config):

@@ -6,6 +6,7 @@ import threading
 import pytest
 import torch
 from tiny import save_tiny_classifier, save_tiny_model
+from torch.distributions import Categorical, kl_divergence
 
 from rlhf_demo.duel import DuelOptions, duel
 from rlhf_demo.errors import ConfigError, ShapeError
@@ -119,19 +120,17 @@ def test_figures_are_those_that_ppo_would_note(base, moved):
 
 
 def test_kl_is_that_of_the_two_distributions_before_each_token(base, moved):
-    options = DuelOptions(
-        max_new_tokens=4, temperature=0.5, top_k=3
-    )  # top-k rules nothing out here
+    options = DuelOptions(max_new_tokens=10, temperature=0.5, seed=3)
     side = final(base, moved, base, PROMPT, options).right
+    ids = generate(moved, [PROMPT], max_new_tokens=10, temperature=0.5, seed=3)[0]
     prompt_ids = base.tokenizer(PROMPT)["input_ids"]
-    ids = prompt_ids + base.tokenizer("".join(side.token))["input_ids"]
-    assert len(ids) == len(prompt_ids) + len(side.token)
+    places = slice(len(prompt_ids) - 1, -1)  # what is thought of a token is read one place before
     with torch.no_grad():
         p, q = (
-            torch.log_softmax(policy.lm(input_ids=torch.tensor([ids])).logits[0].double() / 0.5, -1)
+            (policy.lm(input_ids=torch.tensor([prompt_ids + ids])).logits[0, places] / 0.5).double()
             for policy in (moved, base)
         )
-    expected = torch.kl_div(q, p, reduction=0, log_target=True).sum(-1)[len(prompt_ids) - 1 : -1]
+    expected = kl_divergence(Categorical(logits=p), Categorical(logits=q))
     assert side.kl == pytest.approx(expected.tolist(), abs=1e-4)
     assert min(side.kl) > 0.01
 
@@ -198,7 +197,7 @@ def write_always(monkeypatch, ids):
     tokens = [torch.tensor([token]) for token in ids]
     monkeypatch.setattr(
         "rlhf_demo.duel.stream",
-        lambda *args, **kwargs: (Drawn(token, None, None, None) for token in tokens),
+        lambda *args, **kwargs: (Drawn(token, None, None, None, None) for token in tokens),
     )
 
 

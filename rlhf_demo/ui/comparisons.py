@@ -7,7 +7,6 @@ that was kept has an `id` and a `date` too. Nothing here knows of the page.
     python -m rlhf_demo.ui.comparisons --example    writes the duel that the page shows at first
 """
 
-import math
 import re
 import secrets
 import string
@@ -15,21 +14,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rlhf_demo.compare import Contestant, figures, verdict
+from rlhf_demo.compare import Answers, Contestant, Judges, report
 from rlhf_demo.duel import DuelOptions, DuelState, duel
 from rlhf_demo.errors import DataError
-from rlhf_demo.evaluate import distinct_n
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.models import Policy, load_policy
-from rlhf_demo.raters import Scorer, load_scorer
-from rlhf_demo.sampling import decode, generate
+from rlhf_demo.raters import load_scorer
 
 ID = re.compile(r"[a-z0-9]{8}")
 FRAME_SECONDS = 1 / 15
@@ -129,96 +126,40 @@ def example_record() -> Record:
 
 
 @dataclass
-class Answers:
-    """What one model has answered so far; lists have one entry a prompt, `parts` one a chunk."""
-
-    contestant: Contestant
-    ids: list[list[int]] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    parts: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass
 class ManyPrompts:
     """Two models answer many prompts, chunk by chunk, with the same random numbers.
 
     Attributes:
         base: what KL and perplexity are counted against.
-        scorer: who judges; a higher score wins.
+        judges: who decides; by each of them a higher score wins.
         options: how both sample; nothing is ruled out here, so top-k and top-p do not count.
     """
 
     left: Contestant
     right: Contestant
     base: Policy
-    scorer: Scorer
+    judges: Judges
     prompts: list[str]
     options: DuelOptions
 
     def __post_init__(self) -> None:
         self.sides = [Answers(self.left), Answers(self.right)]
+        self.how = {name: getattr(self.options, name) for name in ("max_new_tokens", "temperature")}
 
     def steps(self, turn: threading.Lock) -> Iterator[int]:
         """Answer chunk after chunk, and yield how many prompts both have answered."""
         for number, start in enumerate(range(0, len(self.prompts), CHUNK)):
             prompts = self.prompts[start : start + CHUNK]
+            # Each chunk draws numbers of its own, else prompts would share their luck.
+            seed = self.options.seed * 1000 + number
             for side in self.sides:
                 with turn:
-                    # Each chunk draws numbers of its own, else prompts would share their luck.
-                    self._answer(side, prompts, seed=self.options.seed * 1000 + number)
+                    side.answer(prompts, self.base, self.judges, seed=seed, **self.how)
             yield start + len(prompts)
-
-    def _answer(self, side: Answers, prompts: list[str], seed: int) -> None:
-        policy, temperature = side.contestant.policy, self.options.temperature
-        length = self.options.max_new_tokens
-        ids = generate(policy, prompts, max_new_tokens=length, temperature=temperature, seed=seed)
-        texts = decode(policy, ids)
-        scores = self.scorer(prompts, texts)
-        answers = (side.contestant, ids, texts, scores)
-        measured = figures(answers, self.base, prompts, temperature)
-        side.parts.append(measured | {"prompts": len(prompts), "tokens": sum(map(len, ids))})
-        side.ids += ids
-        side.texts += texts
-        side.scores += scores.tolist()
 
     def report(self) -> dict[str, Any]:
         """Return what `compare.compare` reports, over all chunks."""
-        answers = [(side.texts, torch.tensor(side.scores)) for side in self.sides]
-        return {
-            "models": [merged(side) for side in self.sides],
-            "seed": self.options.seed,
-            "temperature": self.options.temperature,
-            "max_new_tokens": self.options.max_new_tokens,
-            **verdict(self.prompts, *answers),
-        }
-
-
-def merged(side: Answers) -> dict[str, Any]:
-    """Return the figures over all chunks, exactly as if they had been measured at once.
-
-    Means are weighted by prompts, perplexity by tokens; diversity is counted anew, for a share of
-    different tokens is no mean.
-    """
-    parts = side.parts
-
-    def mean(key: str) -> float:
-        return sum(part[key] * part["prompts"] for part in parts) / len(side.ids)
-
-    found = {
-        "name": side.contestant.name,
-        "score": mean("score"),
-        "length": mean("length"),
-        "eos_rate": mean("eos_rate"),
-        "distinct_1": distinct_n(side.ids, 1),
-        "distinct_2": distinct_n(side.ids, 2),
-        "different_responses": len(set(side.texts)),
-    }
-    if "kl" in parts[0]:
-        surprise = sum(math.log(part["perplexity"]) * part["tokens"] for part in parts)
-        found["kl"] = mean("kl")
-        found["perplexity"] = math.exp(surprise / sum(part["tokens"] for part in parts))
-    return found
+        return {**self.how, "seed": self.options.seed, **report(self.prompts, *self.sides)}
 
 
 if __name__ == "__main__":
