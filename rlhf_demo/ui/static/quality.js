@@ -10,11 +10,18 @@
     const value = h("b", {}, "\u2013");
     const range = h("small", {}, "");
     const bar = h("div", { class: "rl-share", role: "presentation" }, half ? h("i", { class: "rl-half" }) : null, h("i", { class: "rl-share-fill", style: { background: `var(--rl-${color})` } }), h("i", { class: "rl-range" }));
+    const limit = h("i", { class: "rl-half", hidden: true, style: { borderLeftStyle: "solid" } });
     const words = h("p", { class: "rl-soft" }, about);
     const card = h("article", { class: "rl-card rl-measure" }, h("h3", {}, title), h("p", { class: "rl-measure-value" }, value, " ", range), bar, words);
     const [, fill, interval] = half ? bar.children : [null, ...bar.children];
+    bar.append(limit);
     return {
-      card, words,
+      card,
+      about: (text) => rlhf.say(words, text),
+      limit: (share) => {
+        limit.hidden = share === null;
+        limit.style.left = `${100 * share}%`;
+      },
       set: (share, few = FEW) => {
         const tells = share.units >= few;
         rlhf.say(value, tells ? rlhf.percent(share.share) : "too few to tell");
@@ -120,7 +127,8 @@
         : `Nobody has answered \u201C${state.question}\u201D yet.`);
       foretold.set(quality.foretold, shared);
       const highest = quality.foretold.units < shared ? null : quality.highest_accuracy;
-      rlhf.say(foretold.words, `How often a voter prefers what most of the others on the same pair prefer. A few people are a noisy guide: a good reward model can do better.${highest === null ? "" : ` The limit for any model on these votes is ${rlhf.percent(highest)}, the share of the answer that most gave on each pair.`}`);
+      foretold.limit(highest);
+      foretold.about(`How often a voter prefers what most of the others on the same pair prefer. A few people are a noisy guide: a good reward model can do better.${highest === null ? "" : ` No model can get more than ${rlhf.percent(highest)} of these votes right (the solid mark): it gives one answer to a pair, and on some pairs people disagree.`}`);
       if (quality.foretold.units < shared) alpha.say("too few to tell", "");
       else alpha.say(quality.alpha === null ? "too few to tell" : rlhf.number(quality.alpha), alphaWords(quality.alpha));
       self.set(quality.self_agreement, 5);
