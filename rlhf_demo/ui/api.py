@@ -125,7 +125,7 @@ class Endpoints:
             names = ", ".join(PPO_PRESETS)
             raise ConfigError(f"there is no preset {str(preset)[:60]!r}: choose one of {names}")
         secret = _secret(secret)
-        values = PPO_PRESETS[preset].options | _options(options, (*ppo_tab.NAMES, "label"))
+        values = PPO_PRESETS[preset].options | _options(options, (*ppo_tab.NAMES, "label", "judge"))
         usual = values.pop("policy", PPOConfig().policy)
         label = values.pop("label", "")
         run = self.ppo_tab.enqueue(policy or usual, reward, str(title), label, values, secret)
