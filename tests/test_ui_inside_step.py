@@ -81,10 +81,10 @@ def test_words_are_weighted_by_how_often_they_stood():
     assert told["steps"] == 2
 
 
-def test_a_word_is_told_from_twenty_times_on_and_beyond_two_standard_errors():
+def test_a_word_is_told_from_twenty_times_on_and_beyond_three_standard_errors():
     words = [
         ["rare", 19, 3.0], ["enough", 20, 3.0],
-        ["chance", 100, 0.2], ["more", 100, 0.21], ["less", 100, -0.21],
+        ["chance", 100, 0.3], ["more", 100, 0.31], ["less", 100, -0.31],
     ]  # fmt: skip
     told = pushed_words([{"words": words}])
     assert [word for word, *_ in told["up"]] == ["enough", "more"]
@@ -102,7 +102,10 @@ def test_ten_words_are_told_each_way_the_strongest_first():
 
 
 def test_a_step_is_told_with_its_figures_and_the_words_up_to_it(board, run):
-    told = board.board_inside({"run": run.folder.name, "step": 2})["told"]
+    first, told = (
+        board.board_inside({"run": run.folder.name, "step": step})["told"] for step in (1, 2)
+    )
+    assert first["words"]["up"] == []  # 15 times are too few
     assert (told["scores"]["first"], told["scores"]["now"]) == (1, [0.5, 0.5])
     assert told["ratio"][0][19:21] == [0.25, 0.75]
     assert told["ratio"][2][0] == 1.0

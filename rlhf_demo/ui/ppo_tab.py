@@ -17,8 +17,8 @@ from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
 LEAD = (
     "Here the policy learns: it writes texts, the reward model scores them, and PPO (proximal "
     "policy optimisation) pushes each token's probability up or down, as its text came out better "
-    "or worse than expected. In one step a probability often moves by a fifth or more; a clip then "
-    "takes the push off. The KL penalty holds the policy near the base, because a reward model is "
+    "or worse than expected. One step can move many of them by a fifth and more; a clip takes the "
+    "push off there. The KL penalty holds the policy near the base, because a reward model is "
     "easily fooled."
 )
 OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")

@@ -42,7 +42,7 @@
     const series = [{ name: `step ${scores.first}`, color: "soft" }, { name: `step ${step}`, color: "score" }];
     rlhf.fill(one.keys, key(series));
     one.chart.replace([scores.then, scores.now].map((shares, i) => ({ ...series[i], ...outline(scores.middles, shares, scores.width), fill: i ? "tozeroy" : undefined })));
-    rlhf.say(one.note, "The mean alone hides how far the responses differ from each other: the two shapes overlap for long.");
+    rlhf.say(one.note, "The curve of the score is the mean of this. Here you see how far single responses lie from it.");
   };
 
   const drawRatios = (one, told) => {
@@ -91,7 +91,7 @@
     rlhf.fill(place,
       h("h3", {}, "Words that were pushed ", h("span", {}, `mean advantage, standard deviations; all steps up to ${step} whose texts were kept`)),
       h("div", { class: "rl-word-lists" }, wordList("pushed up", words.up, "ppo"), wordList("pushed down", words.down, "below")),
-      h("p", { class: "rl-soft rl-inside-note" }, `Words read at least ${words.fewest} times whose mean is further from 0 than chance alone would bring it 19 times in 20. An advantage is the push that a token got: up where the response came out better than expected from there, down where worse. It is not the outcome. All words share the model\u2019s weights, so many a token ends less likely though it was pushed up.`));
+      h("p", { class: "rl-soft rl-inside-note" }, `Words read at least ${words.fewest} times whose mean is at least three standard errors from 0, where chance alone brings hardly any. An advantage is the push that a token got: up where the response came out better than expected from there, down where worse. It is not the outcome. All words share the model\u2019s weights, so many a token ends less likely though it was pushed up.`));
 
   // server: of the board; specs: the curves over all steps, as charts.py declares them.
   rlhf.inside = (server, specs) => {

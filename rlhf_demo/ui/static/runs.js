@@ -5,7 +5,7 @@
   const KINDS = { ppo: "PPO", reward: "reward model", pairs: "pairs", base: "base model", rater: "rater" };
   const CHARTS = {
     ppo: [
-      { key: "objective/score", title: "Score", subtitle: "mean of the step\u2019s responses, over the steps", color: "score" },
+      { key: "objective/score", title: "Score", subtitle: "mean of the step\u2019s responses, in the base\u2019s standard deviations, over the steps", color: "score" },
       { key: "objective/kl", title: "KL from the base", subtitle: "nats per response, over the steps", color: "kl", fromZero: true },
     ],
     reward: [
