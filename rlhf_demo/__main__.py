@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rlhf_demo.checks import check_data, check_models, check_out
 from rlhf_demo.config import (
     BaseConfig,
     CompareConfig,
@@ -22,11 +23,9 @@ from rlhf_demo.config import (
     RewardConfig,
     declarations,
 )
-from rlhf_demo.errors import ConfigError, DataError, DemoError, JobError
+from rlhf_demo.errors import ConfigError, DemoError, JobError
 from rlhf_demo.files import write_json, write_text
-from rlhf_demo.hub_data import data_set_refusal
 from rlhf_demo.listing import lines
-from rlhf_demo.locate import HUB_ID, locate
 from rlhf_demo.presets import PPO_PRESETS
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.signals import stopping_on_signals
@@ -214,35 +213,6 @@ def train(
     return run
 
 
-def check_models(*names: str | None) -> None:
-    """Find models by name before the slow imports, so that a wrong name is answered at once."""
-    for name in names:
-        is_function = name is not None and ":" in name  # module:function is imported later
-        if name is not None and name not in NO_MODELS and not is_function:
-            locate(name)
-
-
-def check_data(config: Options) -> None:
-    """Ask for a Hub data set before the slow imports; files are looked at when they are read."""
-    data = getattr(config, "data", None)
-    is_a_file = data is None or data == "shipped" or Path(data).exists() or Path(data).suffix
-    if not is_a_file and HUB_ID.fullmatch(data):
-        refusal = data_set_refusal(data)
-        if refusal:
-            raise DataError(
-                f"data {data!r} cannot be had: there is no such file, and {refusal}; check the name"
-            )
-
-
-def check_out(out: str | None) -> None:
-    """Make sure that the file to write can be written before anything is computed."""
-    if not out:
-        return
-    parent = Path(out).resolve().parent
-    if Path(out).is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise ConfigError(f"--out is {out}: name a file in a folder that you can write to")
-
-
 def scorer_for(name: str, config: Any) -> Any:
     """Load whatever scores texts; Python functions are allowed here and nowhere else."""
     from rlhf_demo.models import pick_device, pick_dtype
@@ -387,10 +357,6 @@ def show_runs(args: argparse.Namespace) -> None:
     if not Path(args.folder).is_dir():
         raise JobError(f"there is no folder {args.folder}: name the folder that holds your runs")
     print(*lines(Path(args.folder)), sep="\n")
-
-
-NO_MODELS = ("new", "longer", "word-judge", "none")
-"""Names that stand where a model's may, and mean none."""
 
 
 def print_report(run: Run) -> None:

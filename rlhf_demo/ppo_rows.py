@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from rlhf_demo.errors import TrainingDiverged
@@ -50,6 +51,15 @@ class Movement:
     ratio: Tensor
     clipped: Tensor
     ratio_after: Tensor
+
+
+def no_visits(epochs: int, response_mask: Tensor) -> dict[str, Tensor]:
+    """Return Movement's first two tensors before any token was visited."""
+    shape, device = (epochs, *response_mask.shape), response_mask.device
+    return {
+        "ratio": torch.ones(shape, device=device),
+        "clipped": torch.zeros(shape, dtype=torch.bool, device=device),
+    }
 
 
 def metrics_row(
@@ -101,6 +111,13 @@ def metrics_row(
     } | means
     require_finite_row(step, row)
     return row
+
+
+def require_finite(step: int, metric: str, x: Tensor) -> None:
+    """Raise TrainingDiverged where x holds a NaN or an infinity; none is ever skipped."""
+    finite = x.isfinite()
+    if not finite.all():
+        raise TrainingDiverged(step, metric, float(x.detach()[~finite].flatten()[0]))
 
 
 def require_finite_row(step: int, row: dict[str, Any]) -> None:

@@ -52,18 +52,29 @@ class RewardScale:
         return (scores - self.mean) / self.std
 
 
-def measure_scales(
-    policy: Policy, prompts: list[str], scorers: dict[str, Scorer], *, seed: int, **how: Any
+def run_scales(
+    path: Path, policy: Policy, prompts: list[str], scorers: dict[str, Scorer], **how: Any
 ) -> dict[str, RewardScale]:
-    """Let the base answer some of the prompts, and return each scorer's scale on its answers.
+    """Return the scales that a run keeps in `path`; measure them first where it has none yet.
 
     Args:
-        policy: not trained yet, so still the base.
+        policy: not trained yet where they are measured, so still the base.
+        scorers: by name, `reward` and possibly `judge`.
         how: as `generate` takes it.
 
     Raises:
         TrainingDiverged: a score is not finite.
     """
+    if not path.is_file():
+        scales = measure_scales(policy, prompts, scorers, **how)
+        write_json(path, {name: asdict(scale) for name, scale in scales.items()})
+    return {name: RewardScale(**scale) for name, scale in read_json(path).items()}
+
+
+def measure_scales(
+    policy: Policy, prompts: list[str], scorers: dict[str, Scorer], *, seed: int, **how: Any
+) -> dict[str, RewardScale]:
+    """Let the base answer some of the prompts, and return each scorer's scale on its answers."""
     order = torch.randperm(len(prompts), generator=seeded(seed, "scale", 0)).tolist()
     chosen = [prompts[place] for place in islice(cycle(order), SCALE_SAMPLES)]
     responses = decode(policy, generate(policy, chosen, seed=seed, **how))
@@ -74,13 +85,3 @@ def measure_scales(
             raise TrainingDiverged(0, f"the {name}'s score", float(scores[~scores.isfinite()][0]))
         scales[name] = RewardScale.of(scores)
     return scales
-
-
-def read_scales(path: Path) -> dict[str, RewardScale]:
-    """Return what write_scales wrote, by the same names."""
-    return {name: RewardScale(**scale) for name, scale in read_json(path).items()}
-
-
-def write_scales(path: Path, scales: dict[str, RewardScale]) -> None:
-    """Keep the scales of a run: `reward`, and `judge` where there is one."""
-    write_json(path, {name: asdict(scale) for name, scale in scales.items()})

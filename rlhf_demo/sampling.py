@@ -86,7 +86,7 @@ def encode_prompts(
 
     Returns:
         prompt_ids and attention_mask, [batch, prompt_time], and how many prompts lost their
-        beginning.
+        beginning, which is logged too.
     """
     tokenizer = policy.tokenizer
     room = max_positions(policy.lm) - max_new_tokens
@@ -98,6 +98,8 @@ def encode_prompts(
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     encoded = [ids or [start] for ids in tokenizer(prompts, verbose=False)["input_ids"]]
     cut = sum(len(ids) > room for ids in encoded)
+    if cut:
+        log.warning("%d prompts lost their beginning, they exceed the model's positions", cut)
     batch = tokenizer.pad(
         {"input_ids": [ids[-room:] for ids in encoded]}, padding_side="left", return_tensors="pt"
     )
@@ -260,11 +262,8 @@ def generate(
     responses: list[list[int]] = []
     starts = range(0, len(prompts), batch_size)
     for start in tqdm(starts, progress, disable=progress is None, unit="batch"):
-        prompt_ids, mask, cut = encode_prompts(
-            policy, prompts[start : start + batch_size], max_new_tokens
-        )
-        if cut:
-            log.warning("%d prompts lost their beginning, they exceed the model's positions", cut)
+        batch = prompts[start : start + batch_size]
+        prompt_ids, mask, _ = encode_prompts(policy, batch, max_new_tokens)
         with autocast(policy.lm.device, dtype):
             sampled = sample(
                 policy,

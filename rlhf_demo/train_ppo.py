@@ -36,11 +36,19 @@ from rlhf_demo.objectives import (
     whiten,
 )
 from rlhf_demo.ppo_report import ppo_report, report_prompts
-from rlhf_demo.ppo_rows import Movement, StepTensors, metrics_row, pair_agreement, sample_rows
+from rlhf_demo.ppo_rows import (
+    Movement,
+    StepTensors,
+    metrics_row,
+    no_visits,
+    pair_agreement,
+    require_finite,
+    sample_rows,
+)
 from rlhf_demo.ppo_schedule import learning_rate, step_prompts
 from rlhf_demo.preferences import load_prompts
 from rlhf_demo.raters import Scorer
-from rlhf_demo.reward_scale import RewardScale, measure_scales, read_scales, write_scales
+from rlhf_demo.reward_scale import RewardScale, run_scales
 from rlhf_demo.rollout import Rollout, collect, read_in_parts, token_outputs
 from rlhf_demo.runs import Run, StopRequested
 from rlhf_demo.sampling import decode, encode_prompts, sample, seeded
@@ -52,7 +60,7 @@ ADAM_EPS = 1e-5
 """Huang et al. 2023: PPO code uses 1e-5 where libraries default to 1e-8."""
 
 GRADIENT_PARTS_EVERY = 5
-"""Steps between looks at the gradient's two parts: each costs one more backward pass."""
+"""Steps between looks at the gradient's two parts: one costs another backward pass."""
 
 
 def train_ppo(
@@ -116,16 +124,12 @@ class PPOTrainer:
         if not self.run.checkpoint_path.is_file():
             self.save_state()  # so that there is a good state to fall back on from the first step
         try:
-            with tqdm(
-                total=self.config.total_steps, initial=self.step, desc="PPO", unit="step"
-            ) as bar:
-                while self.step < self.config.total_steps and (row := self.run_step()):
+            total = self.config.total_steps
+            with tqdm(total=total, initial=self.step, desc="PPO", unit="step") as bar:
+                while self.step < total and (row := self.run_step()):
                     bar.update()
-                    bar.set_postfix(
-                        score=f"{row['objective/score']:.2f}",
-                        kl=f"{row['objective/kl']:.1f}",
-                        refresh=False,
-                    )
+                    score, kl = row["objective/score"], row["objective/kl"]
+                    bar.set_postfix(score=f"{score:.2f}", kl=f"{kl:.1f}", refresh=False)
             self.policy.save(self.run.model_folder)
             self.write_report()
         except StopRequested:  # a safe point; Ctrl-C may fall anywhere and keeps the last state
@@ -206,7 +210,7 @@ class PPOTrainer:
     ) -> tuple[Rollout, dict[str, float]]:
         """Answer prompts and score the answers (steps 1 to 3), and say how many seconds it took.
 
-        Changes nothing: whoever stops here loses nothing.
+        Nothing changes, so whoever stops here loses nothing.
 
         Args:
             purpose, number: what the random numbers depend on, beside the run's seed.
@@ -214,13 +218,9 @@ class PPOTrainer:
         config, started = self.config, time.perf_counter()
         with autocast(self.device, self.dtype):
             # 1. Sample responses from the policy as it is.
-            prompt_ids, attention_mask, cut = encode_prompts(
+            prompt_ids, attention_mask, _ = encode_prompts(
                 self.policy, prompts, config.max_new_tokens
             )
-            if cut:
-                log.warning(
-                    "%d prompts lost their beginning, they exceed the model's positions", cut
-                )
             sampled = sample(
                 self.policy,
                 prompt_ids,
@@ -242,22 +242,15 @@ class PPOTrainer:
             rollout = collect(
                 self.policy, prompt_ids, attention_mask, sampled, scores, config.temperature
             )
-        return rollout, {
-            "sampling": sampling_ended - started,
-            "scoring": time.perf_counter() - sampling_ended,
-        }
+        scoring = time.perf_counter() - sampling_ended
+        return rollout, {"sampling": sampling_ended - started, "scoring": scoring}
 
     def update(self, step: int, tensors: StepTensors) -> None:
         """Make the optimiser steps of one rollout that are not yet done."""
         config, mask = self.config, self.rollout.response_mask
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, step)
-        if not self.visits:
-            by_epoch = (config.ppo_epochs, *mask.shape)
-            self.visits = {
-                "ratio": torch.ones(by_epoch, device=self.device),
-                "clipped": torch.zeros(by_epoch, dtype=torch.bool, device=self.device),
-            }
+        self.visits = self.visits or no_visits(config.ppo_epochs, mask)
         per_epoch = config.batch_size // config.minibatch_size
         for index in range(len(self.updates), config.minibatches):
             self.run.check_stop()
@@ -267,54 +260,60 @@ class PPOTrainer:
             )
             rows = order[slot * config.minibatch_size :][: config.minibatch_size].to(self.device)
             loss = self.minibatch_loss(rows, tensors)
-            stats = {
-                "policy/loss": loss.policy, "value/loss": loss.value, "policy/entropy": loss.entropy
-            }  # fmt: skip
-            for name, value in stats.items():
-                require_finite(step, name, value.detach())
-            if index == 0 and step % GRADIENT_PARTS_EVERY == 1:
-                policy, value = gradient_norms(loss, config.value_coef, [*self.trainable.values()])
-                stats |= {
-                    "policy/gradient_norm_policy": policy, "policy/gradient_norm_value": value
-                }  # fmt: skip
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.total.backward()
-            norm = torch.nn.utils.clip_grad_norm_(self.trainable.values(), config.max_grad_norm)
-            require_finite(step, "policy/gradient_norm", norm)
-            self.optimizer.step()
-            stats["policy/gradient_norm"] = norm
-            self.updates.append({name: float(value) for name, value in stats.items()})
+            self.updates.append(self.apply(step, loss, first=index == 0))
             self.visits["ratio"][epoch, rows, : loss.ratio.shape[1]] = loss.ratio
             self.visits["clipped"][epoch, rows, : loss.ratio.shape[1]] = loss.clipped
         for name, parameter in self.trainable.items():
-            require_finite(step, f"the weight {name}", parameter.detach())
+            require_finite(step, f"the weight {name}", parameter)
 
     def minibatch_loss(self, rows: Tensor, tensors: StepTensors) -> PPOLoss:
         """Read some rows of the rollout with the policy as it is now, and return their loss."""
         config, part = self.config, self.rollout.part(rows)
-        longest = part.response_mask.shape[1]
+        ids, attended, real = part.sequence_ids, part.attention_mask, part.response_mask
         with autocast(self.device, self.dtype):
-            now = token_outputs(
-                self.policy,
-                part.sequence_ids,
-                part.attention_mask,
-                part.response_mask,
-                config.temperature,
-            )
+            now = token_outputs(self.policy, ids, attended, real, config.temperature)
         return ppo_loss(
             now.logprobs,
             now.entropy,
             now.values,
             old_logprobs=part.old_logprobs,
             old_values=part.old_values,
-            advantages=tensors.advantages[rows, :longest],
-            returns=tensors.returns[rows, :longest],
-            response_mask=part.response_mask,
+            advantages=tensors.advantages[rows, : real.shape[1]],
+            returns=tensors.returns[rows, : real.shape[1]],
+            response_mask=real,
             clip_range=config.clip_range,
             value_clip_range=config.value_clip_range,
             value_coef=config.value_coef,
             entropy_coef=config.entropy_coef,
         )
+
+    def apply(self, step: int, loss: PPOLoss, *, first: bool) -> dict[str, float]:
+        """Make one optimiser step, and return its figures by metric.
+
+        Args:
+            first: of the step's; now and then the two parts of its gradient are measured.
+        """
+        stats = {
+            "policy/loss": loss.policy,
+            "value/loss": loss.value,
+            "policy/entropy": loss.entropy,
+        }
+        for name, value in stats.items():
+            require_finite(step, name, value)
+        weights = list(self.trainable.values())
+        if first and step % GRADIENT_PARTS_EVERY == 1:
+            policy, value = gradient_norms(loss, self.config.value_coef, weights)
+            stats["policy/gradient_norm_policy"], stats["policy/gradient_norm_value"] = (
+                policy,
+                value,
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(weights, self.config.max_grad_norm)
+        require_finite(step, "policy/gradient_norm", norm)
+        self.optimizer.step()
+        stats["policy/gradient_norm"] = norm
+        return {name: float(value.detach()) for name, value in stats.items()}
 
     @torch.no_grad()
     def measured(self, step: int, tensors: StepTensors) -> dict[str, Any]:
@@ -350,21 +349,18 @@ class PPOTrainer:
 
     def load_scales(self) -> dict[str, RewardScale]:
         """Return the scales of reward and judge: the run's, else those of the base's samples."""
-        path, config = self.run.folder / "reward_scale.json", self.config
-        if not path.is_file():
-            scorers = {"reward": self.scorer} | ({"judge": self.judge} if self.judge else {})
-            scales = measure_scales(
-                self.policy,
-                self.prompts,
-                scorers,
-                max_new_tokens=config.max_new_tokens,
-                temperature=config.temperature,
-                seed=config.seed,
-                dtype=self.dtype,
-                on_token=self.run.check_stop,
-            )
-            write_scales(path, scales)
-        return read_scales(path)
+        scorers = {"reward": self.scorer} | ({"judge": self.judge} if self.judge else {})
+        return run_scales(
+            self.run.folder / "reward_scale.json",
+            self.policy,
+            self.prompts,
+            scorers,
+            max_new_tokens=self.config.max_new_tokens,
+            temperature=self.config.temperature,
+            seed=self.config.seed,
+            dtype=self.dtype,
+            on_token=self.run.check_stop,
+        )
 
     def write_report(self) -> None:
         """Measure the saved model on prompts that it was not trained on."""
@@ -401,10 +397,3 @@ class PPOTrainer:
         self.step, self.kl_coef = state["step"], state["kl_coef"]
         self.updates, self.visits = state["updates"], state["visits"]
         self.rollout = Rollout(**state["rollout"]) if state["rollout"] else None
-
-
-def require_finite(step: int, metric: str, x: Tensor) -> None:
-    """Raise TrainingDiverged where x holds a NaN or an infinity; none is ever skipped."""
-    finite = torch.isfinite(x)
-    if not finite.all():
-        raise TrainingDiverged(step, metric, float(x[~finite].flatten()[0] if x.ndim else x))

@@ -18,6 +18,8 @@ ALLOWED = {
     "errors": set(),
     "metrics": set(),
     "config": {"errors"},
+    "presets": set(),
+    "saved_state": {"config", "errors", "files"},
     "files": {"errors"},
     "runs": {"errors", "files"},
     "signals": {"runs"},
@@ -80,10 +82,15 @@ ALLOWED = {
     "contributions": {"errors", "models"},
     "duel": {"config", "evaluate", "models", "pieces", "raters", "rollout", "sampling"},
     "shelf": {"locate", "models", "raters"},
+    "reward_scale": {"errors", "files", "models", "raters", "sampling"},
+    "ppo_schedule": {"config", "sampling"},
     "ppo_rows": {"errors", "evaluate", "models", "objectives", "rollout", "sampling"},
+    "ppo_report": {"errors", "evaluate", "preferences", "reward_scale", "rollout"},
+    "distributions": {"models", "ppo_rows", "rollout"},
     # The stages.
     "train_base": {
-        "config", "corpus", "errors", "files", "models", "new_gpt2", "packing", "runs", "texts",
+        "config", "corpus", "errors", "files", "models", "new_gpt2", "packing", "runs",
+        "saved_state", "texts",
     },
     "train_rater": {"config", "corpus", "errors", "files", "intervals", "models", "runs"},
     "make_word_judge": {"coarse_words", "corpus", "files", "train_rater", "word_judge"},
@@ -93,8 +100,9 @@ ALLOWED = {
         "scoring",
     },
     "train_ppo": {
-        "config", "errors", "files", "models", "objectives", "ppo_rows", "preferences", "raters",
-        "rollout", "runs", "sampling",
+        "config", "distributions", "errors", "files", "models", "objectives", "ppo_report",
+        "ppo_rows", "ppo_schedule", "preferences", "raters", "reward_scale", "rollout", "runs",
+        "sampling", "saved_state",
     },
     "generate": {"config", "models", "preferences", "raters", "sampling"},
     "compare": {
@@ -105,11 +113,14 @@ ALLOWED = {
         "runs", "signals", "train_ppo", "train_reward",
     },
     # The command line: these at its top, any other inside a handler.
-    "__main__": {"config", "errors", "files", "hub_data", "listing", "locate", "runs", "signals"},
+    "checks": {"config", "errors", "hub_data", "locate"},
+    "__main__": {
+        "checks", "config", "errors", "files", "listing", "locate", "presets", "runs", "signals",
+    },
 }  # fmt: skip
 
 STANDARD_LIBRARY_ONLY = {
-    "errors", "metrics", "config", "files", "runs", "locate", "__main__", "__init__",
+    "errors", "metrics", "config", "presets", "files", "runs", "locate", "__main__", "__init__",
     "hub_data", "intervals", "listing", "signals", "trends", "stories", "reward_stories",
     "tails", "processes", "deaths", "job_folders", "scheduler", "overview", "jobs",
 }  # fmt: skip

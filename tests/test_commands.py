@@ -8,7 +8,8 @@ import sys
 import pytest
 from tiny import read_rows
 
-from rlhf_demo.__main__ import NO_MODELS, main
+from rlhf_demo.__main__ import main
+from rlhf_demo.checks import NO_MODELS
 from rlhf_demo.errors import TrainingDiverged
 from rlhf_demo.files import write_json
 from rlhf_demo.locate import CHECKPOINTS

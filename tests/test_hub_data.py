@@ -81,6 +81,6 @@ def test_data_set_is_fetched_from_the_hub_and_then_had_without_it(tmp_path):
         assert chosen("test", hub) == "[' good 2.']"
     away = "http://127.0.0.1:1"
     assert chosen("test", away) == "[' good 2.']"
-    says = "from rlhf_demo.__main__ import check_data\nfrom rlhf_demo.config import RewardConfig\n"
+    says = "from rlhf_demo.checks import check_data\nfrom rlhf_demo.config import RewardConfig\n"
     says += "check_data(RewardConfig(data='some-one/pairs'))\nprint('can be had')"
     assert chosen("test", away) == "can be had"

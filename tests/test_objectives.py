@@ -12,15 +12,17 @@ from torch.testing import assert_close
 from rlhf_demo.errors import ShapeError
 from rlhf_demo.objectives import (
     adapt_kl_coef,
+    exact_kl,
     explained_variance,
     gae,
+    gradient_norms,
     kl_k1,
-    kl_k3,
     masked_mean,
     policy_loss,
     ppo_loss,
     token_logprobs,
     token_rewards,
+    update_kl,
     value_loss,
     whiten,
 )
@@ -47,8 +49,42 @@ def test_kl_is_zero_outside_the_mask_and_signed_inside():
     logprobs, ref = tensor([[-1.0, -2.0, -9.0]]), tensor([[-1.5, -1.0, 0.0]])
     mask = torch.tensor([[T, T, F]])
     assert_close(kl_k1(logprobs, ref, mask), tensor([[0.5, -1.0, 0.0]]))
-    # k3 = r - 1 - log r with r = exp(ref - logprobs): exp(-0.5) - 1 + 0.5 and exp(1) - 1 - 1.
-    assert_close(kl_k3(logprobs, ref, mask), tensor([[math.exp(-0.5) - 0.5, math.e - 2.0, 0.0]]))
+
+
+def test_exact_kl_sums_over_the_vocabulary_at_the_temperature():
+    # At temperature 0.5, logits (0, ln 2) are (1/5, 4/5) and (0, 0) are (1/2, 1/2):
+    # 0.2 ln(0.2 / 0.5) + 0.8 ln(0.8 / 0.5). The other way round: 0.5 ln(0.5/0.2) + 0.5 ln(0.5/0.8).
+    one, even = tensor([[0.0, math.log(2.0)]]), tensor([[0.0, 0.0]])
+    there = 0.2 * math.log(0.4) + 0.8 * math.log(1.6)
+    back = 0.5 * math.log(2.5) + 0.5 * math.log(0.625)
+    assert_close(exact_kl(one, even, 0.5), tensor([there]))
+    assert_close(exact_kl(even, one, 0.5), tensor([back]))
+    assert exact_kl(one, one + 3.0, 0.5).tolist() == [pytest.approx(0.0, abs=1e-12)]
+
+
+def test_exact_kl_is_torchs_own_and_the_mean_of_k1(monkeypatch):
+    generator = torch.Generator().manual_seed(3)
+    logits, ref = torch.randn(2, 150, 7, generator=generator, dtype=torch.float64)
+    before = logits.clone(), ref.clone()
+    found = exact_kl(logits, ref, 0.7)
+    p, q = (torch.distributions.Categorical(logits=x / 0.7) for x in (logits, ref))
+    assert_close(found, torch.distributions.kl_divergence(p, q))
+    assert_close((logits, ref), before, atol=0, rtol=0)  # nothing modifies its inputs
+    tokens = torch.multinomial(p.probs, 20_000, replacement=True, generator=generator)
+    k1 = p.logits.gather(1, tokens) - q.logits.gather(1, tokens)
+    assert abs(float(k1.mean() - found.mean())) < 4 * float(k1.std()) / math.sqrt(k1.numel())
+
+
+def test_exact_kl_of_tokens_ruled_out_on_both_sides_is_that_of_the_others():
+    logits, ref = tensor([[0.0, 1.0, -1e9]]), tensor([[0.5, 0.0, -1e9]])
+    assert_close(exact_kl(logits, ref, 0.7), exact_kl(logits[:, :2], ref[:, :2], 0.7))
+
+
+def test_update_kl_worked_by_hand():
+    # r - 1 - log r: 0.5 - log 1.5 and -0.5 + log 2, on average log(4/3) / 2.
+    ratio = tensor([[1.5, 0.5, 9.0]])
+    found = update_kl(ratio, torch.tensor([[T, T, F]]))
+    assert_close(found, torch.tensor(math.log(4 / 3) / 2, dtype=torch.float64))
 
 
 def test_token_rewards_put_the_score_on_the_last_real_token():
@@ -216,7 +252,7 @@ def test_gradient_of_the_whole_loss_matches_finite_differences():
             old_logprobs=old, old_values=fixed[1], advantages=fixed[2], returns=fixed[3],
             response_mask=mask, clip_range=0.2, value_clip_range=0.2,
             value_coef=0.1, entropy_coef=0.01,
-        )[0]  # fmt: skip
+        ).total  # fmt: skip
 
     assert torch.autograd.gradcheck(loss, (logits, values), eps=1e-6, atol=1e-7)
 
@@ -248,7 +284,7 @@ def test_clipped_tokens_get_no_gradient_and_masked_ones_neither():
 
 def test_ppo_loss_and_its_figures_worked_by_hand():
     mask = torch.tensor([[T, T, F]])
-    loss, stats = ppo_loss(
+    loss = ppo_loss(
         tensor([[math.log(1.5), math.log(0.5), 7.0]]),
         tensor([[0.3, 0.5, 7.0]]),
         tensor([[1.0, 2.0, 7.0]]),
@@ -263,15 +299,30 @@ def test_ppo_loss_and_its_figures_worked_by_hand():
         entropy_coef=0.01,
     )
     # Ratios 1.5, cut to 1.2, and 0.5, not cut since the advantage is positive: -(1.2 + 0.5) / 2.
-    assert_close(stats.policy_loss, torch.tensor(-0.85, dtype=torch.float64))
-    assert_close(stats.clip_fraction, torch.tensor(0.5))
-    assert_close(stats.ratio, torch.tensor(1.0, dtype=torch.float64))
+    assert_close(loss.policy, torch.tensor(-0.85, dtype=torch.float64))
+    assert_close(loss.ratio, tensor([[1.5, 0.5, 1.0]]))
+    assert loss.clipped.tolist() == [[T, F, F]]
     # Value 1 may move from 0.5 to 0.7 at most: error 1.3 squared. Value 2 has not moved: error 1.
-    assert_close(stats.value_loss, torch.tensor(0.5 * (1.69 + 1.0) / 2, dtype=torch.float64))
-    assert_close(stats.entropy, torch.tensor(0.4, dtype=torch.float64))
-    # r - 1 - log r: 0.5 - log 1.5 and -0.5 + log 2, on average log(4/3) / 2.
-    assert_close(stats.approx_kl, torch.tensor(math.log(4 / 3) / 2, dtype=torch.float64))
-    assert_close(loss, torch.tensor(-0.85 + 0.1 * 0.6725 - 0.01 * 0.4, dtype=torch.float64))
+    assert_close(loss.value, torch.tensor(0.5 * (1.69 + 1.0) / 2, dtype=torch.float64))
+    assert_close(loss.entropy, torch.tensor(0.4, dtype=torch.float64))
+    assert_close(loss.total, torch.tensor(-0.85 + 0.1 * 0.6725 - 0.01 * 0.4, dtype=torch.float64))
+
+
+def test_gradient_norms_are_those_of_either_loss_alone():
+    # One weight moves the log-probability by 3 and the value by 4 for each unit; ratio 1, clip far.
+    weight = torch.nn.Parameter(torch.tensor(0.0, dtype=torch.float64))
+    unused = torch.nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+    zero, mask = tensor([[0.0]]), torch.tensor([[T]])
+    loss = ppo_loss(
+        3 * weight * torch.ones(1, 1, dtype=torch.float64), zero, 4 * weight + zero,
+        old_logprobs=zero, old_values=zero, advantages=tensor([[2.0]]), returns=tensor([[5.0]]),
+        response_mask=mask, clip_range=0.2, value_clip_range=9.0, value_coef=0.1, entropy_coef=0.0,
+    )  # fmt: skip
+    policy, value = gradient_norms(loss, 0.1, [weight, unused])
+    assert policy.item() == pytest.approx(2.0 * 3.0)  # |-A * d log p|
+    assert value.item() == pytest.approx(0.1 * 5.0 * 4.0)  # |value_coef * (V - R) * dV|
+    loss.total.backward()
+    assert weight.grad.item() == pytest.approx(-6.0 - 2.0)
 
 
 def test_masked_mean_of_nothing_is_zero():

@@ -42,6 +42,7 @@ def sample_batch(policy, seed=0, max_new_tokens=12, temperature=0.7):
     sampled = sample(
         policy, prompt_ids, mask,
         max_new_tokens=max_new_tokens, temperature=temperature, generator=seeded(seed, "test", 0),
+        keep_logits=True,
     )  # fmt: skip
     return prompt_ids, mask, sampled
 
@@ -210,6 +211,29 @@ def test_before_the_first_update_kl_and_ratio_are_exact(policy):
     assert_close(ratio, torch.ones_like(ratio), atol=1e-5, rtol=0)
 
 
+def test_kl_of_a_rollout_is_what_plain_transformers_give_row_by_row(policy, monkeypatch):
+    monkeypatch.setattr(rollout_module, "READ_AT_ONCE", 2)
+    with torch.no_grad():
+        for weight in policy.lm.parameters():
+            weight += 0.05 * torch.randn(weight.shape, generator=seeded(0, str(weight.shape), 0))
+    prompt_ids, mask, sampled = sample_batch(policy)
+    whole = collect(policy, prompt_ids, mask, sampled, torch.zeros(3), 0.7)
+    for row, response in enumerate(sampled.responses()):
+        prompt = prompt_ids[row][mask[row]].tolist()
+        ids = torch.tensor([prompt + response])
+        with torch.no_grad():
+            ours, theirs = (
+                torch.distributions.Categorical(
+                    logits=lm(ids).logits[0, len(prompt) - 1 : -1] / 0.7
+                )
+                for lm in (policy.lm, policy.reference.lm)
+            )
+        expected = torch.distributions.kl_divergence(ours, theirs)
+        assert float(expected.min()) > 0.01
+        assert_close(whole.kl[row, : len(response)], expected, atol=1e-4, rtol=1e-3)
+        assert (whole.kl[row, len(response) :] == 0).all()
+
+
 def test_lora_reference_is_the_same_network_with_the_adapter_off(tiny_model_folder):
     policy = load_policy(str(tiny_model_folder), device=CPU, for_training=True, lora_rank=4)
     batch = sample_batch(policy)
@@ -268,7 +292,7 @@ def test_rollout_with_tensors_that_do_not_fit_is_refused():
     with pytest.raises(ShapeError, match="do not fit"):
         Rollout(
             sequence_ids=torch.zeros(2, 5), attention_mask=torch.zeros(2, 5), response_mask=time,
-            old_logprobs=time, ref_logprobs=time[:, :2], old_values=time,
+            old_logprobs=time, ref_logprobs=time[:, :2], kl=time, old_values=time,
             scores=torch.zeros(2), has_eos=torch.zeros(2),
         )  # fmt: skip
 
@@ -279,7 +303,12 @@ def test_part_of_a_rollout_leaves_out_columns_of_padding_and_reads_the_same(poli
     time = response_mask.shape[1]
     prompt_ids, prompt_mask = ids[:, :-time], mask[:, :-time]
     read = token_outputs(policy, ids, mask, response_mask, 0.7)
-    sampled = Sampled(ids[:, -time:], response_mask, read.logprobs.detach(), read.values.detach())
+    noted = (
+        read.logprobs.detach(),
+        read.values.detach(),
+        torch.zeros(time, 3, policy.lm.config.vocab_size),
+    )
+    sampled = Sampled(ids[:, -time:], response_mask, *noted)
     whole = collect(policy, prompt_ids, prompt_mask, sampled, torch.arange(3.0), 0.7)
     rows = torch.tensor([2, 1])
     part = whole.part(rows)
