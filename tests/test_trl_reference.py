@@ -203,11 +203,13 @@ def test_whole_loss_where_both_masks_are_one():
     full = Recording("full")
     for number in range(UPDATES):
         seen = full.update(number)
+        logprobs = seen["new_logprobs"].clone().requires_grad_()
         loss = ppo_loss(
-            seen["new_logprobs"], torch.zeros_like(seen["vpred"]), seen["vpred"],
+            logprobs, torch.zeros_like(seen["vpred"]), seen["vpred"],
             old_logprobs=seen["logprobs"], old_values=seen["values"],
             advantages=seen["advantages"], returns=seen["returns"], response_mask=seen["mask"],
             clip_range=SETTINGS["cliprange"], value_clip_range=SETTINGS["cliprange_value"],
             value_coef=SETTINGS["vf_coef"], entropy_coef=0.0,
         )  # fmt: skip
         close(loss.total, seen["loss"])
+        assert not loss.ratio.requires_grad  # it is kept for longer than the graph should be
