@@ -236,6 +236,14 @@ def test_careless_rater_of_a_class_of_30_is_named_within_a_lesson(answers, carel
     assert named_within(answers, 30, **careless) == pytest.approx(found)
 
 
+def test_side_of_a_catch_pair_is_no_evidence_beside_the_slip():
+    caught = replace(VOTE, kind=CATCH)
+    assert careless_reasons([VOTE] * 19 + [caught] * 3, 30) == [
+        "preferred one of two identical texts 3 times of 3",
+        "chose the left text 19 times of 19",
+    ]
+
+
 def test_rater_table_has_a_row_for_each_rater():
     votes = [*votes_on(1, "first", "first", "second"), *votes_on(2, "tie")]
     rows = rater_table([replace(v, left_out=v.rater == 3) for v in votes])
