@@ -1,10 +1,15 @@
 """Each rule on a series where it speaks and on one where it is silent; then which one is told."""
 
+from pathlib import Path
+
 import pytest
 
 from rlhf_demo import stories
 from rlhf_demo.config import PPOConfig
+from rlhf_demo.raters import length_scores
+from rlhf_demo.runs import Run
 from rlhf_demo.stories import Story, ppo_story
+from rlhf_demo.train_ppo import train_ppo
 
 OPTIONS = PPOConfig(
     total_steps=40, kl_target=3.0, kl_budget=10.0, kl_coef=0.2, learning_rate=5e-4,
@@ -25,7 +30,8 @@ def run_rows(steps, **series):
         "objective/kl": 3.0,
         "objective/distinct_2": 0.68,
         "policy/entropy": 2.0,
-        "policy/clip_fraction": 0.1,
+        "policy/update_kl": 0.04,
+        "policy/outside_clip": 0.3,
         "response/length": 13.0,
         "value/explained_variance": 0.4,
     }
@@ -44,14 +50,13 @@ def healthy_rows(steps):
 # -- PPO's rules: where each speaks, where it is silent --------------------------------------------
 
 FIRES = {
-    "kl_over_budget": run_rows(3, kl=[5.0, 8.0, 10.4]),
     "kl_runs_away": run_rows(3, kl=[6.1, 6.5, 7.0]),
     # Ends of 5 of 20 steps: distinct-2 goes from about 0.66 to about 0.42, 64% of it.
     "diversity_falls": run_rows(20, score=rise(0.0, 1.9, 20), distinct_2=rise(0.68, 0.40, 20)),
     # Up by 2 and down to 0 again, with jumps of 0.2: all of the gain is lost.
     "score_fell_back": run_rows(21, score=rise(0.0, 2.0, 11) + rise(1.8, 0.0, 10)),
     "length_drifts": run_rows(15, length=rise(13.0, 30.0, 15)),
-    "clip_fraction_high": run_rows(3, clip_fraction=[0.31, 0.35, 0.38]),
+    "updates_too_large": run_rows(3, update_kl=[0.11, 0.15, 0.18]),
     "entropy_collapses": run_rows(15, entropy=rise(2.0, 0.5, 15)),
     "policy_unmoved": run_rows(10, kl=[0.01, -0.01] * 5),
     "nothing_learned": run_rows(20, score=[0.1, -0.1] * 10),
@@ -59,14 +64,13 @@ FIRES = {
 }
 
 SILENT = {
-    "kl_over_budget": run_rows(3, kl=[5.0, 10.4, 10.0]),  # the budget itself is not over it
     "kl_runs_away": run_rows(3, kl=[6.1, 5.9, 7.0]),  # not three steps in a row
     # The same score; distinct-2 falls to about 0.58, 87% of its start.
     "diversity_falls": run_rows(20, score=rise(0.0, 1.9, 20), distinct_2=rise(0.68, 0.57, 20)),
     # Up by 2, then back to 1.6.
     "score_fell_back": run_rows(21, score=rise(0.0, 2.0, 11) + rise(2.0, 1.6, 10)),
     "length_drifts": run_rows(15, length=rise(13.0, 17.0, 15)),
-    "clip_fraction_high": run_rows(3, clip_fraction=[0.31, 0.30, 0.38]),
+    "updates_too_large": run_rows(3, update_kl=[0.11, 0.10, 0.18]),
     "entropy_collapses": run_rows(15, entropy=rise(2.0, 1.6, 15)),
     "policy_unmoved": run_rows(10, kl=rise(0.0, 2.0, 10)),
     "nothing_learned": healthy_rows(20),
@@ -211,21 +215,64 @@ def test_ppo_story_of_any_other_failure_gives_its_reason_cut_to_length():
     assert len(story.what) <= LONGEST_WHAT
 
 
+OVER = "ended after step 3 of 40: KL 10.4 nats is over the budget of 10"
+
+
 def test_ppo_story_with_two_patterns_tells_the_more_important_one():
-    both = run_rows(3, kl=[6.1, 8.0, 10.4], clip_fraction=[0.4, 0.4, 0.4])
-    assert ppo_story(both, OPTIONS, "finished").key == "kl_over_budget"
-    assert ppo_story(both[:2] + both[1:2], OPTIONS, "running").key == "kl_runs_away"
+    both = run_rows(3, kl=[6.1, 8.0, 9.4], update_kl=[0.4, 0.4, 0.4])
+    assert ppo_story(both, OPTIONS, "finished", OVER).key == "kl_over_budget"
+    assert ppo_story(both, OPTIONS, "running").key == "kl_runs_away"
+    assert ppo_story(both, OPTIONS, "finished", "finished").key == "kl_runs_away"
+
+
+def test_a_run_over_its_budget_says_so_in_its_own_words():
+    story = ppo_story(run_rows(3, kl=[5.0, 8.0, 9.4]), OPTIONS, "finished", OVER)
+    assert (story.level, story.what) == ("warning", f"The run {OVER}.")
+    assert ppo_story([], OPTIONS, "finished", OVER.replace("step 3", "step 0")).what == (
+        "The run ended after step 0 of 40: KL 10.4 nats is over the budget of 10."
+    )
 
 
 def test_advice_where_kl_leapt_over_its_budget_is_a_lower_learning_rate():
-    leap = run_rows(3, kl=[1.0, 5.0, 10.4])  # 10.4 is more than twice 5
-    assert "a learning rate below" in ppo_story(leap, OPTIONS, "finished").try_
+    leap = run_rows(2, kl=[1.0, 5.0])  # 10.4 is more than twice 5
+    assert "a learning rate below" in ppo_story(leap, OPTIONS, "finished", OVER).try_
 
 
 def test_advice_without_a_kl_penalty_is_to_have_one():
     free = OPTIONS | {"kl_coef": 0.0, "kl_target": 0.0}
-    story = ppo_story(FIRES["kl_over_budget"], free, "finished")
+    story = ppo_story(run_rows(3, kl=[5.0, 8.0, 9.4]), free, "finished", OVER)
     assert story.try_ == "Next run: a KL coefficient above 0."
+
+
+def test_the_message_of_a_real_run_over_its_budget_is_understood(tiny_model_folder, tmp_path):
+    config = PPOConfig(
+        policy=str(tiny_model_folder), reward="longer", total_steps=9, batch_size=8,
+        minibatch_size=8, max_new_tokens=4, learning_rate=1e-2, warmup_steps=0, lora_rank=0,
+        kl_coef=0.0, kl_target=0.0, kl_budget=1.0, dtype="float32",
+    )  # fmt: skip
+    run = Run.create(tmp_path / "run", "ppo", config.to_dict())
+    train_ppo(config, run, length_scores)
+    said = run.status["status"], run.status["message"]
+    assert ppo_story(run.read("metrics"), config.to_dict(), *said).key == "kl_over_budget"
+
+
+EXAMPLES = Path(__file__).parent.parent / "checkpoints" / "examples"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("ppo-quick", {"finished"}),
+        ("ppo-no-kl", {"diversity_falls", "length_drifts"}),
+        ("ppo-fast", {"kl_over_budget"}),
+    ],
+)
+def test_shipped_runs_are_told_as_what_they_are(name, told):
+    run = Run(EXAMPLES / name)
+    said = run.status["status"], run.status["message"]
+    story = ppo_story(run.read("metrics"), run.config["options"], *said)
+    assert story.key in told
+    assert_calm(story)
 
 
 # -- all of them -----------------------------------------------------------------------------------
