@@ -3,7 +3,7 @@
     python -m bench.vote_intervals [--classes 1000]
 
 Two voters on one pair resemble each other; `alike` is the correlation of their votes. A blind vote
-is three votes on each pair, as in a class. Takes about a minute.
+is three votes on each pair, as in a class. Takes half a minute.
 """
 
 import argparse
