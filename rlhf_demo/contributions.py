@@ -49,7 +49,7 @@ def word_contributions(scorer: RewardModel, text: str) -> dict[str, Any]:
         of the text `without` it, and the `score_if_ended`, had the text ended after it. `score` of
         the text and of the `empty` one; `contribution`s add up to the one less the other. How it
         was found: `words_together` in a group, `orders` tried, `exact` where those are all, and
-        `error`, the standard error of a contribution (root mean square over the words; 0 where
+        `standard_error`, that of a contribution (root mean square over the words; 0 where
         exact). Scores are in the scorer's units.
 
     Raises:
@@ -85,7 +85,7 @@ def word_contributions(scorer: RewardModel, text: str) -> dict[str, Any]:
         "words_together": together,
         "orders": len(orders),
         "exact": exact,
-        "error": 0.0 if exact else error,
+        "standard_error": 0.0 if exact else error,
     }
 
 

@@ -200,7 +200,7 @@ GLOSSARY: dict[str, Metric] = {
     "heldout/accuracy": Metric(
         "held-out accuracy",
         "0..1",
-        "the same accuracy on pairs that were not trained on",
+        "the same accuracy on pairs that were not trained on; at step 0 the scoring head is random",
         healthy="rises",
         trl="eval_accuracy",
     ),

@@ -28,7 +28,7 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from rlhf_demo.config import PPOConfig, RewardConfig
-from rlhf_demo.errors import CheckpointError, TrainingDiverged
+from rlhf_demo.errors import CheckpointError, DataError, TrainingDiverged
 from rlhf_demo.files import read_json, replacing_folder, write_json
 from rlhf_demo.models import (
     SHARD_SIZE,
@@ -140,10 +140,15 @@ def load_both_sides(config: RewardConfig) -> tuple[Pairs, Pairs]:
     """Return the pairs to train on and the held-out ones.
 
     Raises:
-        DataError: the data cannot be read, or not be split.
+        DataError: the data cannot be read or not be split, or its own splits share a prompt.
     """
     if is_of_base(config):
         train, held_out = load_pairs(config.data, "train"), load_pairs(config.data, "heldout")
+        if both := set(train.prompts) & set(held_out.prompts):
+            raise DataError(
+                f"{config.data}: the prompt {min(both)[:60]!r} is in both splits, so nothing would "
+                "be held out: move all pairs of a prompt to one side"
+            )
         dropped = dict(Counter(train.dropped) + Counter(held_out.dropped))
         train = train.select(range(min(config.train_pairs, len(train))))
         return replace(train, dropped=dropped), replace(held_out, dropped=dropped)

@@ -67,7 +67,7 @@ def test_negation_gets_the_blame_that_running_scores_do_not_give_it():
 @pytest.mark.parametrize("text", ["film", "film not good", "not a good film", "good good not"])
 def test_few_words_have_the_exact_values(text):
     result = word_contributions(Toy(not_good), text)
-    assert result["exact"] and result["error"] == 0.0
+    assert result["exact"] and result["standard_error"] == 0.0
     assert values_of(result) == pytest.approx(by_hand(not_good, text.split()))
 
 
@@ -94,7 +94,7 @@ def test_drawn_orders_come_near_the_exact_values(monkeypatch):
     exact = {"film": 0.25, "not": -2.0}
     # An order gives not 0 or -4 at even odds: deviation 2, so 0.1 for 400 orders; good has as much,
     # the seven others none: root mean square sqrt(2 * 0.1^2 / 9) = 0.047.
-    assert result["error"] == pytest.approx(0.047, abs=0.001)
+    assert result["standard_error"] == pytest.approx(0.047, abs=0.001)
     for word in result["words"]:
         wanted = exact.get(word["piece"].strip(), 0.0)
         assert word["contribution"] == pytest.approx(wanted, abs=0.4 if wanted != 0.25 else 1e-9)

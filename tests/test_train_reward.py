@@ -14,7 +14,6 @@ from transformers import (
     AutoTokenizer,
 )
 
-from rlhf_demo import preferences
 from rlhf_demo import train_reward as module
 from rlhf_demo.config import RewardConfig
 from rlhf_demo.errors import CheckpointError, TrainingDiverged
@@ -23,11 +22,7 @@ from rlhf_demo.preferences import Pairs
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.sampling import decode, generate
 from rlhf_demo.scoring import EncodedPairs, encode_pairs, normalise
-from rlhf_demo.train_reward import (
-    last_checkpoint,
-    load_both_sides,
-    train_reward,
-)
+from rlhf_demo.train_reward import last_checkpoint, train_reward
 
 STEPS = 6  # 24 pairs in batches of 4
 CPU = torch.device("cpu")
@@ -354,26 +349,6 @@ def test_base_that_cannot_write_leaves_the_pairs_own_texts(config, monkeypatch, 
     encoded = EncodedPairs([[1]], [[2]], 0)
     assert module.samples_of_base(config(), pairs, encoded, 64, lambda: None) == [[1], [2]]
     assert "normalised on the pairs' own texts: it is an encoder" in caplog.text
-
-
-def test_shipped_pairs_keep_their_split_and_own_data_is_split_by_prompt(
-    tmp_path, monkeypatch, config
-):
-    rows = [
-        {
-            "prompt": f"p{n}",
-            "chosen": "a",
-            "rejected": "b",
-            "split": "train" if n < 7 else "heldout",
-        }
-        for n in range(10)
-    ]
-    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    monkeypatch.setattr(preferences, "CHECKPOINTS", tmp_path)
-    train, held_out = load_both_sides(config(data="shipped", train_pairs=5))
-    assert (train.prompts, held_out.prompts) == (["p0", "p1", "p2", "p3", "p4"], ["p7", "p8", "p9"])
-    train, held_out = load_both_sides(config(data=str(tmp_path / "pairs.jsonl"), train_pairs=5))
-    assert (len(train), len(held_out)) == (5, 5)
 
 
 def test_finished_run_resumed_stays_as_it_is(finished, config):

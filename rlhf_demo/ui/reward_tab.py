@@ -11,10 +11,10 @@ from rlhf_demo.errors import ConfigError, DemoError
 from rlhf_demo.files import read_json
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.models import RewardModel
-from rlhf_demo.preferences import load_pairs
+from rlhf_demo.preferences import SHIPPED, load_pairs
 from rlhf_demo.ui import charts, forms
 from rlhf_demo.ui.board import Board
-from rlhf_demo.ui.choices import EXAMPLE_MODELS
+from rlhf_demo.ui.choices import EXAMPLE_MODELS, RULES
 from rlhf_demo.ui.class_records import learned_from_class, without_votes
 from rlhf_demo.ui.class_training import reward_config
 from rlhf_demo.ui.parts import part
@@ -23,8 +23,8 @@ from rlhf_demo.ui.vote_data import people_agree, vote_facts
 
 LEAD = (
     "Here a small model learns which of two texts was preferred, from pairs that somebody judged. "
-    "What it learned is one number for any text, its score, and PPO will make texts that score "
-    "high: so see below how far to trust it."
+    "From then on it gives any text a score. PPO will write what scores high, good or not, so see "
+    "below how far to trust it."
 )
 OPEN = ("train_pairs", "epochs", "learning_rate")
 FOLDED = ("batch_size", "lora_rank", "warmup_steps", "seed", "dtype")
@@ -32,6 +32,10 @@ NAMES = OPEN + FOLDED
 PREVIEWED = 10
 MOST_CHARACTERS = 2000
 """Longest text that is scored word by word."""
+SIMULATED = (
+    "The shipped pairs were judged by star-rater, a simulated rater. It stands on the same base as "
+    "the reward model, so its taste is easier to learn than a person\u2019s would be."
+)
 
 
 class RewardTab:
@@ -49,7 +53,9 @@ class RewardTab:
                     label="Base", info="the model that gets a scoring head", scale=3
                 )
                 data = gr.Dropdown(
-                    label="Pairs", info="who judged them is what the model will learn", scale=3
+                    label="Pairs",
+                    info="the model will learn the taste of whoever judged them",
+                    scale=3,
                 )
                 upload = gr.UploadButton(
                     "Upload own pairs", scale=1, min_width=150, elem_classes="rl-low",
@@ -72,7 +78,7 @@ class RewardTab:
         self.model, self.data, self.fields = model, data, open_fields + folded_fields
         notice = part("notice", [])
         secret = secret_input()
-        preview = part("preview", [], value=self.preview("shipped"))
+        preview = part("preview", [], value=self.preview(SHIPPED))
         board = Board(self.shared.jobs)
         part(
             "board",
@@ -119,7 +125,7 @@ class RewardTab:
         choices, custom = self.shared.choices, not self.shared.settings.public
         return [
             gr.update(choices=choices.policies(), value="gpt2-mini", allow_custom_value=custom),
-            gr.update(choices=choices.data(), value="shipped", allow_custom_value=custom),
+            gr.update(choices=choices.data(), value=SHIPPED, allow_custom_value=custom),
         ]
 
     def data_list(self) -> Any:
@@ -200,7 +206,7 @@ class RewardTab:
     # -- what the parts ask ------------------------------------------------------------------------
 
     def reward_report(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return a finished run's held-out report, and what is known of its votes.
+        """Return a finished run's held-out report, and what is known of its rater or its votes.
 
         The report of a class's run comes without the texts that its students voted on.
         """
@@ -209,16 +215,18 @@ class RewardTab:
         report = read_json(path) if path.is_file() else None
         if report and learned_from_class(run, self.shared.settings.runs):
             report = without_votes(report)
-        facts = vote_facts(run.config["options"]["data"])
+        data = run.config["options"]["data"]
+        facts = vote_facts(data)
         return {
             "report": report,
             "people": people_agree(facts),
             "votes": facts,
+            "rater": SIMULATED if data == SHIPPED else "",
         }
 
     def scorers(self, request: Any) -> dict[str, Any]:
         """List what can score a text word by word: everything but rules."""
-        return {"scorers": [one for one in self.shared.choices.rewards() if one[1] != "longer"]}
+        return {"scorers": [one for one in self.shared.choices.rewards() if one[1] not in RULES]}
 
     def score_text(self, request: dict[str, Any]) -> dict[str, Any]:
         """Score any text, and say what each of its words adds to the score.
@@ -236,7 +244,9 @@ class RewardTab:
         with self.shared.turn:
             scorer = self.shared.shelf.scorer(name)
             if not isinstance(scorer, RewardModel):
-                raise ConfigError(f"{name} is a rule and reads no words: choose a model")
+                raise ConfigError(
+                    f"{name} is a rule, not a model that reads: choose a reward model"
+                )
             return word_contributions(scorer, text) | {"factor": self._factor(chosen)}
 
     def _factor(self, chosen: str) -> float | None:

@@ -45,7 +45,7 @@
       series: [{ color: "soft", dash: "dot", name: "honest" }, { color: "score", mode: "lines+markers", name: "it" }],
     });
     const margins = rlhf.chartCard({
-      title: "Close calls are harder", subtitle: "accuracy in four groups of pairs, by how sure the rater was; 95% intervals", height: 230, hovermode: "closest", yRange: [0, 1.08], yFormat: ".0%",
+      title: "Are close calls harder?", subtitle: "how often it is right in four groups of pairs, by how sure the rater was; 95% intervals", height: 230, hovermode: "closest", yRange: [0, 1.08], yFormat: ".0%",
       series: [{ color: "score", type: "bar" }],
     });
     const worst = h("div", {});
@@ -54,27 +54,27 @@
     const few = h("p", { class: "rl-soft" });
     const unit = h("p", { class: "rl-soft" });
     const panel = h("div", {}, voted,
-      h("div", { class: "rl-grid-3" }, accuracy.card, reliability.card, margins.card), few, unit,
-      h("details", { class: "rl-fold" }, h("summary", {}, "The pairs it gets most wrong"), worst));
+      h("div", { class: "rl-grid-3" }, accuracy.card, reliability.card, margins.card), few,
+      h("details", { class: "rl-fold" }, h("summary", {}, "The pairs it gets most wrong"), unit, worst));
     rlhf.fill(root, h("h2", { class: "rl-h2" }, "How far to trust it"), empty, panel);
 
     // Trained on people's votes: a few others foretell a vote so well; nothing gets more right than `highest`.
     const votesWords = ({ votes, raters, simulated, held_out: held, held_out_pairs: pairs, too_few_to_tell: few }) =>
       `Learned from ${votes} votes of ${raters} ${raters === 1 ? "person" : "people"}${simulated ? `, ${simulated} of them simulated` : ""}; tested on the ${held} votes on the ${pairs} pairs whose prompts were rated last.${few ? " So few pairs cannot tell whether it is right more often than a coin." : ""}`;
 
-    const draw = ({ report, people, votes }) => {
+    const draw = ({ report, people, votes, rater }) => {
       empty.hidden = !!report;
       panel.hidden = !report;
       if (!report) return;
-      voted.hidden = !votes;
-      if (votes) rlhf.say(voted, votesWords(votes));
+      voted.hidden = !votes && !rater;
+      rlhf.say(voted, votes ? votesWords(votes) : rater);
       const agree = people !== null, highest = votes ? votes.highest_accuracy : null, limited = highest !== null;
       const names = ["reward model", ...(limited ? ["at most possible"] : []), ...(agree ? ["a few others"] : []), `the ${report.baseline_side} one`, "a coin"];
       const shares = [report.accuracy, ...(limited ? [highest] : []), ...(agree ? [people] : []), report.baseline_length, 0.5];
-      const rest = shares.slice(1).map(() => 0);
+      const rest = shares.slice(1).map(() => null);
       accuracy.chart.replace([{
         x: shares.slice().reverse(), y: names.slice().reverse(), hover: "%{x:.1%}<extra></extra>",
-        text: shares.map((one) => rlhf.percent(one)).reverse(), textposition: "inside", width: 0.6, colors: ["soft", "soft", ...(agree ? ["base"] : []), ...(limited ? ["soft"] : []), "score"],
+        text: shares.map((one) => rlhf.percent(one)).reverse(), textposition: "inside", anchor: "start", width: 0.6, colors: ["soft", "soft", ...(agree ? ["base"] : []), ...(limited ? ["soft"] : []), "score"],
         error: { type: "data", symmetric: false, array: [...rest, report.accuracy_high - report.accuracy], arrayminus: [...rest, report.accuracy - report.accuracy_low] },
       }]);
       rlhf.say(unit, unitWords(report.score_std));
@@ -124,7 +124,7 @@
     const whole = Number(score.toFixed(2)), start = Number(empty.toFixed(2));
     return `The empty text scores ${rlhf.signed(start)}; the words add ${rlhf.signed(whole - start)}.`;
   };
-  const howWords = ({ exact, orders, error, words_together: together }) =>
+  const howWords = ({ exact, orders, standard_error: error, words_together: together }) =>
     `${together > 1 ? `The text is long, so ${together} neighbouring words count as one. ` : ""}${exact ? "All orders were tried, so these figures are exact." : `Averaged over ${orders} orders drawn at random: the standard error of a figure is about ${rlhf.number(error)}.`}`;
 
   rlhf.scoring = ({ element, server }) => {
