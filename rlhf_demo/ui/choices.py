@@ -23,8 +23,11 @@ from rlhf_demo.preferences import SHIPPED
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.ui.settings import Settings
 from rlhf_demo.ui.vote_data import VoteData
+from rlhf_demo.word_judge import WORD_JUDGE
 
 RULE = "longer"
+RULES = (WORD_JUDGE, RULE)
+"""What scores without being a shipped network."""
 STAR_RATER = "star-rater"
 NOBODY = "none"
 """In the place of a judge."""
@@ -36,6 +39,7 @@ LABELS = {
     "gpt2-mini-ppo": "gpt2-mini-ppo: the base after PPO",
     "reward-mini": "reward-mini: trained on the shipped pairs",
     STAR_RATER: "star-rater: simulated rater of films",
+    WORD_JUDGE: "word-judge: simulated rater, by word counts",
     RULE: "longer: the length rule",
 }
 HUB_ID = re.compile(r"\w[\w.-]{0,95}(/[\w.-]{1,96})?")
@@ -97,12 +101,12 @@ class Choices:
         return [*self.policies(), *steps]
 
     def rewards(self) -> list[Choice]:
-        """What may score: reward models, the simulated rater, the rule."""
+        """What may score: reward models, the simulated raters, the rule."""
         shipped = [name for name in SCORERS if name in shipped_models()]
         return (
             [(LABELS[name], name) for name in shipped]
             + self._runs("reward")
-            + [(LABELS[RULE], RULE)]
+            + [(LABELS[one], one) for one in RULES]
         )
 
     def judges(self) -> list[Choice]:
@@ -157,7 +161,7 @@ class Choices:
         Raises:
             ConfigError: the id is in no list.
         """
-        if chosen == RULE or chosen in SCORERS:
+        if chosen in RULES or chosen in SCORERS:
             return chosen
         if self._is_run(chosen, "reward"):
             return self.path(self.jobs.find(chosen).folder)

@@ -13,7 +13,7 @@ from rlhf_demo.files import read_json
 from rlhf_demo.preferences import SHIPPED, load_prompts
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.blind_vote import BlindVote
-from rlhf_demo.ui.choices import STAR_RATER
+from rlhf_demo.ui.choices import STAR_RATER, Choices
 from rlhf_demo.ui.comparisons import (
     EXAMPLE_PATH,
     Comparisons,
@@ -22,6 +22,7 @@ from rlhf_demo.ui.comparisons import (
     frames,
     same_tokens,
 )  # fmt: skip
+from rlhf_demo.ui.judges import judges, unit
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import EXAMPLES, Shared
 
@@ -31,9 +32,9 @@ LEAD = (
     "many show whether it is for the better."
 )
 MANY_LEAD = (
-    "One text proves little. The two models above answer many prompts kept out of all training, "
-    "with the temperature, length and seed set above, and a judge says each time whose text is "
-    "better."
+    "One text proves little. The two models above answer many prompts on which nothing was trained "
+    "and nothing was chosen, with the temperature, length and seed set above. Each time two judges "
+    "say whose text is better: the one chosen here, and one that shares no network with it."
 )
 NAMES = ("temperature", "top_k", "top_p", "max_new_tokens", "seed")
 MOST_TOKENS = 128
@@ -132,7 +133,7 @@ class CompareTab:
                     lines=4, max_lines=12,
                     placeholder=f"One a line, at most {MOST_OWN}, in place of the shipped ones.",
                 )  # fmt: skip
-        self.many = part("many", [], value=_example_report())
+        self.many = part("many", [], value=example_report(self.shared.choices))
         # A queue of its own: a duel waits for one chunk, not for all prompts of somebody else.
         start.click(
             self.write_many,
@@ -238,7 +239,9 @@ class CompareTab:
         """Let two models answer many prompts, and yield what the other part shows as they do."""
         try:
             options, prompts = _options(values), _prompts(count, own)
-            who = self._who(left, right, judge) | {"own": bool(own.strip())}
+            who = self._who(left, right, judge)
+            told = judges(self.shared.choices, left, right, judge, who["scorer"]["name"])
+            who |= {"own": bool(own.strip()), "judges": told}
             yield from self._write_many(who, prompts, options)
         except DemoError as error:
             yield {"error": str(error)}
@@ -249,8 +252,9 @@ class CompareTab:
         record = {"kind": "many", "settings": who}
         yield record | {"done": 0, "total": len(prompts)}
         left, right, base = self._models(who["left"]["id"], who["right"]["id"])
-        scorer = self.shared.shelf.scorer(self.shared.choices.reward(who["scorer"]["id"]))
-        many = ManyPrompts(left, right, base.policy, scorer, prompts, options)
+        choices, shelf = self.shared.choices, self.shared.shelf
+        scorers = {one["id"]: shelf.scorer(choices.reward(one["id"])) for one in who["judges"]}
+        many = ManyPrompts(left, right, base.policy, scorers, prompts, options)
         for done in many.steps(self.shared.turn):
             yield record | {"done": done, "total": len(prompts)}
         yield self.kept.keep(record | {"report": many.report()})
@@ -262,13 +266,16 @@ class CompareTab:
         choices = self.shared.choices
         labels = {one: label for label, one in (*choices.contestants(), *choices.rewards())}
 
-        def named(chosen: str) -> dict[str, Any]:
+        def named(chosen: str) -> dict[str, str]:
             label = labels.get(chosen, chosen)
-            name = chosen if label.startswith(f"{chosen}:") else label
-            return {"id": chosen, "name": name, "simulated": chosen == STAR_RATER}
+            return {"id": chosen, "name": chosen if label.startswith(f"{chosen}:") else label}
 
-        base = Path(self._base(left, right)).name
-        return {"left": named(left), "right": named(right), "scorer": named(scorer), "base": base}
+        return {
+            "left": named(left),
+            "right": named(right),
+            "scorer": named(scorer) | {"unit": unit(choices, scorer)},
+            "base": Path(self._base(left, right)).name,
+        }
 
     def _models(self, left: str, right: str) -> tuple[Contestant, Contestant, Contestant]:
         """Load the two and the base; what is in memory already is shared."""
@@ -322,7 +329,7 @@ def _checked(prompt: str) -> str:
 
 
 def _prompts(count: int | None, own: str) -> list[str]:
-    """Return a visitor's own prompts, else so many of the shipped held-out ones."""
+    """Return a visitor's own prompts, else so many of the shipped ones to test on."""
     lines = [line for line in own.splitlines() if line.strip()]
     if len(lines) > MOST_OWN:
         raise ConfigError(f"there are {len(lines)} own prompts: give at most {MOST_OWN}")
@@ -330,7 +337,7 @@ def _prompts(count: int | None, own: str) -> list[str]:
         return [_checked(line) for line in lines]
     if count is None or not FEWEST <= count <= MOST:
         raise ConfigError(f"the number of prompts is {count}: give one from {FEWEST} to {MOST}")
-    return load_prompts(SHIPPED, "heldout")[: int(count)]
+    return load_prompts(SHIPPED, "test")[: int(count)]
 
 
 def _ids(update: dict[str, Any]) -> list[str]:
@@ -355,19 +362,15 @@ def _example_duel() -> Record:
     return read_json(EXAMPLE_PATH) if EXAMPLE_PATH.is_file() else {}
 
 
-def _example_report() -> Record:
+def example_report(choices: Choices) -> Record:
     """Return the shipped comparison, as `python -m rlhf_demo compare` wrote it, as a record."""
     path = EXAMPLES / "compare.json"
     if not path.is_file():
         return {}
     report = read_json(path)
     left, right = ({"id": model["name"], "name": model["name"]} for model in report["models"])
-    rater = report["rater"]
-    scorer = {"id": rater, "name": rater, "simulated": rater == STAR_RATER}
-    settings = {"left": left, "right": right, "scorer": scorer, "base": report["base"]}
-    return {
-        "kind": "many",
-        "example": True,
-        "settings": settings | {"own": False},
-        "report": report,
-    }
+    judge = report["judges"][0]["name"]
+    told = judges(choices, left["id"], right["id"], judge, judge)
+    who = {"left": left, "right": right, "scorer": told[0], "base": report["base"]}
+    settings = who | {"own": False, "judges": told}
+    return {"kind": "many", "example": True, "settings": settings, "report": report}

@@ -27,6 +27,7 @@ from rlhf_demo.files import read_json, write_json
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.models import Policy, load_policy
 from rlhf_demo.raters import load_scorer
+from rlhf_demo.ui.judges import REWARD_UNIT
 
 ID = re.compile(r"[a-z0-9]{8}")
 FRAME_SECONDS = 1 / 15
@@ -63,7 +64,7 @@ class Comparisons:
         """Return a kept record.
 
         Raises:
-            DataError: there is none of that id.
+            DataError: there is none of that id, or an earlier version of this page wrote it.
         """
         path = self.folder / f"{name}.json"
         if not ID.fullmatch(name) or not path.is_file():
@@ -71,7 +72,19 @@ class Comparisons:
                 f"there is no saved comparison {name[:40]!r} here: "
                 "check the address, or compare anew"
             )
-        return read_json(path)
+        record = read_json(path)
+        if not _is_readable(record):
+            raise DataError(
+                f"the saved comparison {name} was made by an earlier version of this page, which "
+                "measured other things: compare anew"
+            )
+        return record
+
+
+def _is_readable(record: Record) -> bool:
+    if record["kind"] == "many":
+        return "judges" in record["report"]
+    return "log_ratio" in record["state"]["left"]
 
 
 # -- one prompt ------------------------------------------------------------------------------------
@@ -112,7 +125,7 @@ def example_record() -> Record:
         "settings": {
             "left": {"id": left, "name": left},
             "right": {"id": right, "name": right},
-            "scorer": {"id": "reward-mini", "name": "reward-mini"},
+            "scorer": {"id": "reward-mini", "name": "reward-mini", "unit": REWARD_UNIT},
             "base": left,
             "prompt": EXAMPLE_PROMPT,
             "same_tokens": True,

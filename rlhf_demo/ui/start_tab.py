@@ -6,9 +6,9 @@ import gradio as gr
 
 from rlhf_demo.config import PPOConfig, RewardConfig
 from rlhf_demo.errors import ConfigError
-from rlhf_demo.files import read_json
+from rlhf_demo.ui.compare_tab import example_report
 from rlhf_demo.ui.parts import part
-from rlhf_demo.ui.shared import EXAMPLES, Shared
+from rlhf_demo.ui.shared import Shared
 
 SHOWN = 3
 """Prompts of the shipped comparison that are shown: the middle ones by difference of scores."""
@@ -22,7 +22,8 @@ class StartTab:
 
     def build(self, demo: gr.Blocks) -> None:
         """Lay the tab out inside the Blocks that is open."""
-        part("lesson", [self.start_lesson, self.lesson_state], value={"example": example()})
+        shown = {"example": example(self.shared)}
+        part("lesson", [self.start_lesson, self.lesson_state], value=shown)
 
     def start_lesson(self, request: dict[str, Any]) -> dict[str, Any]:
         """Queue the two trainings of the lesson: a reward model, and PPO that follows it.
@@ -51,15 +52,26 @@ class StartTab:
         return {"runs": [rows.get(one) for one in wanted]}
 
 
-def example() -> dict[str, Any]:
-    """Return the shipped comparison's win rate, and its answers of the most typical difference."""
-    path = EXAMPLES / "compare.json"
-    if not path.is_file():
+def example(shared: Shared) -> dict[str, Any]:
+    """Return who won the shipped comparison by whom, and its answers of the most typical difference
+    by the first judge.
+    """
+    record = example_report(shared.choices)
+    if not record:
         return {}
-    report = read_json(path)
-    by_difference = sorted(report["rows"], key=lambda row: row["scores"][1] - row["scores"][0])
+    report = record["report"]
+    by_difference = sorted(report["rows"], key=_difference)
     middle = (len(by_difference) - SHOWN) // 2
-    figures = ("win_rate", "win_rate_low", "win_rate_high", "prompts")
-    return {name: report[name] for name in figures} | {
-        "rows": by_difference[middle : middle + SHOWN]
+    return {
+        "prompts": report["prompts"],
+        "judges": [
+            told | verdict
+            for told, verdict in zip(record["settings"]["judges"], report["judges"], strict=True)
+        ],
+        "rows": by_difference[middle : middle + SHOWN],
     }
+
+
+def _difference(row: dict[str, Any]) -> float:
+    left, right = row["scores"][0]
+    return right - left

@@ -1,7 +1,7 @@
 // Two models write on from one prompt: plain text while it grows, then what each token was worth.
 (() => {
   const { h } = rlhf;
-  const BY = ["kl", "logprob", "value", "score_if_ended"];
+  const BY = ["log_ratio", "kl", "logprob", "value", "score_if_ended"];
   const COLORS = ["base", "ppo"];
 
   // Another tab may send a run here before this one was ever opened.
@@ -25,7 +25,7 @@
     const parts = [`temperature ${how.temperature}`];
     if (how.top_k) parts.push(`top-k ${how.top_k}`);
     if (how.top_p !== undefined && how.top_p < 1) parts.push(`top-p ${how.top_p}`);
-    parts.push(`at most ${how.max_new_tokens} tokens`, `seed ${how.seed}`, `scored by ${settings.scorer.name}`, `KL against ${settings.base}`);
+    parts.push(`at most ${how.max_new_tokens} tokens`, `seed ${how.seed}`, `scored by ${settings.scorer.name}${settings.scorer.unit ? ` in ${settings.scorer.unit}` : ""}`, `KL against ${settings.base}`);
     if (settings.own) parts.unshift("own prompts");
     const when = date ? `Saved ${date.slice(0, 10)} ${date.slice(11, 16)} UTC; this page\u2019s address opens it again. ` : "";
     return `${example ? "A finished example, really computed, shipped with this page. " : when}Settings: ${parts.join(", ")}.`;
@@ -51,7 +51,7 @@
       const count = side.token.length;
       const parts = [side.ended ? `Ended by itself after ${count} tokens` : `Cut short at ${count} tokens`];
       if (!side.kl) parts.push(`KL cannot be counted, for ${settings.base} has other tokens`);
-      else if (side.kl.every((one) => Math.abs(one) < 0.001)) parts.push("it is the base, so its KL is 0");
+      else if (name.textContent === settings.base) parts.push("it is the base, so its KL is 0");
       else parts.push(`KL ${rlhf.number(sum(side.kl), 1)} nats, summed over its tokens`);
       return `${parts.join("; ")}.${side.prompt_cut ? " The prompt lost its beginning, being too long for this model." : ""}`;
     };
@@ -72,7 +72,7 @@
       grow: (side) => rlhf.say(grown, side.token.join("")),
       finish: (side, settings, by, parting) => {
         chip.className = `rl-chip ${side.score >= 0 ? "rl-up" : "rl-down"}`;
-        chip.title = `score of prompt and text, reward units, by ${settings.scorer.name}`;
+        chip.title = `score of prompt and text by ${settings.scorer.name}`;
         rlhf.say(chip, `score ${rlhf.signed(side.score, 2)}`);
         rlhf.say(ending, outcome(side, settings));
         rlhf.fill(written, promptShown, rlhf.tokenText(tokensOf(side), by, { parting, label: `what ${name.textContent} wrote` }));

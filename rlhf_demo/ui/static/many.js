@@ -12,13 +12,12 @@
   rlhf.csv = (rows) => rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
 
   const FIGURES = [
-    ["score", "Score", "reward units", "mean score the judge gives the texts", (v) => rlhf.signed(v, 2)],
-    ["kl", "KL from the base", "nats per text", "how much likelier its texts are under itself than under the base", (v) => rlhf.number(v, 2)],
+    ["kl", "KL from the base", "nats per text, \u00B1 its standard error", "how far its choice of each next token lies from the base\u2019s, over the whole vocabulary, summed over a text", (v, model) => `${rlhf.number(v, 2)} \u00B1 ${rlhf.number(model.kl_se, 2)}`],
     ["length", "Length", "tokens", "mean length of a text, its end token included", (v) => rlhf.number(v, 1)],
     ["eos_rate", "Ended by itself", "of texts", "texts that end with the end token and were not cut short", (v) => rlhf.percent(v)],
-    ["distinct_1", "Distinct-1", "of tokens", "different tokens among all tokens: falls where a model repeats itself", (v) => rlhf.percent(v)],
-    ["distinct_2", "Distinct-2", "of pairs", "different pairs of neighbouring tokens among all pairs", (v) => rlhf.percent(v)],
-    ["perplexity", "Perplexity", "under the base", "how surprising the texts are to the base: high for odd language", (v) => rlhf.number(v, 1)],
+    ["distinct_1", "Distinct-1", "of {} tokens", "different tokens among equally many of either side: low where a model repeats itself", (v) => rlhf.percent(v)],
+    ["distinct_2", "Distinct-2", "of {} pairs of tokens", "different pairs of neighbouring tokens among equally many of either side", (v) => rlhf.percent(v)],
+    ["perplexity", "Perplexity", "under the base", "how surprising the texts are to the base, at temperature 1: high for odd language, low for commonplaces", (v) => rlhf.number(v, 1)],
   ];
   const winner = ([left, right]) => (left === right ? "tie" : right > left ? "right" : "left");
 
@@ -32,15 +31,16 @@
     const empty = h("p", { class: "rl-soft" }, "Press \u201CCompare on many prompts\u201D: who wins, how often, and every answer then stand here.");
     rlhf.fill(element.querySelector(".rl-many"), problem, busy, empty, body);
 
-    const winBar = ({ report, names, judge }) => {
-      const { win_rate: rate, win_rate_low: low, win_rate_high: high, wins, ties, losses, prompts } = report;
+    const winBar = (judge, { report, names }) => {
+      const { win_rate: rate, win_rate_low: low, win_rate_high: high, wins, ties, losses } = judge;
+      const { prompts } = report;
       const sure = low > 0.5 || high < 0.5;
       const at = (share) => `${100 * share}%`;
-      return h("section", { class: "rl-card" },
-        h("h3", {}, "Who wins ", h("span", {}, `share of ${prompts} prompts, judged by ${judge}`)),
+      return h("div", { class: "rl-judged" },
+        h("h4", {}, h("b", {}, judge.name), `, ${judge.title}`),
         h("div", { class: "rl-figure rl-win" }, h("b", {}, rlhf.percent(rate), " ", h("small", {}, rlhf.interval(low, high))),
           h("span", {}, `won by ${names[1]} against ${names[0]}, with the 95% interval${ties ? "; a tie counts half" : ""}`)),
-        h("div", { class: "rl-winbar", role: "img", "aria-label": `${losses} won by ${names[0]}, ${ties} ties, ${wins} won by ${names[1]}` },
+        h("div", { class: "rl-winbar", role: "img", "aria-label": `${judge.name}: ${losses} won by ${names[0]}, ${ties} ties, ${wins} won by ${names[1]}` },
           h("b", { style: { width: at(wins / prompts), background: "var(--rl-ppo)" } }),
           h("b", { style: { width: at(ties / prompts), background: "var(--rl-line)" } }),
           h("b", { style: { width: at(losses / prompts), background: "var(--rl-base)" } }),
@@ -50,29 +50,38 @@
           h("span", {}, h("i", { style: { background: "var(--rl-ppo)" } }), `${names[1]} ${wins}`),
           ties ? h("span", {}, `ties ${ties}`) : null,
           h("span", {}, h("i", { style: { background: "var(--rl-base)" } }), `${names[0]} ${losses}`)),
-        h("p", { class: "rl-soft" }, sure
-          ? "The interval lies on one side of 50%: more than luck, as far as this judge can tell."
-          : "The interval holds 50%: so few prompts cannot tell who is better."));
+        h("p", { class: "rl-soft" },
+          sure ? "The interval lies on one side of 50%: more than luck. " : "The interval holds 50%: so few prompts cannot tell whose texts this judge prefers. ",
+          judge.note));
     };
 
-    const figureTable = ({ report, names }) =>
+    const winCard = (seen) =>
+      h("section", { class: "rl-card" },
+        h("h3", {}, "Who wins ", h("span", {}, `share of ${seen.report.prompts} prompts, by two judges; neither is a person`)),
+        seen.judges.map((judge) => winBar(judge, seen)));
+
+    const row = (label, unit, meaning, cells) =>
+      h("tr", { title: meaning }, h("th", { scope: "row" }, label, " ", h("span", {}, unit)), cells.map((cell) => h("td", {}, cell)));
+    const figureTable = ({ report, names, judges }) =>
       h("section", { class: "rl-card" }, h("h3", {}, "What else differs ", h("span", {}, "over all texts")),
         h("table", { class: "rl-table" },
           h("thead", {}, h("tr", {}, h("td", {}), names.map((name, i) => h("th", { scope: "col" }, h("i", { class: "rl-dot", style: { background: `var(--rl-${COLORS[i]})` } }), name)))),
-          h("tbody", {}, FIGURES.map(([key, label, unit, meaning, show]) =>
-            h("tr", { title: meaning }, h("th", { scope: "row" }, label, " ", h("span", {}, unit)),
-              report.models.map((model) => h("td", {}, model[key] === undefined ? "other tokens" : show(model[key]))))))));
+          h("tbody", {},
+            judges.map((judge, place) => row(`Score by ${judge.name}`, judge.unit, "mean over the texts, in this judge\u2019s own unit: two judges\u2019 scores do not compare", report.models.map((model) => rlhf.signed(model.scores[place], 2)))),
+            FIGURES.map(([key, label, unit, meaning, show]) =>
+              row(label, unit.replace("{}", (report.counted[key] || 0).toLocaleString("en")), meaning, report.models.map((model) => (model[key] === undefined ? "other tokens" : show(model[key], model))))))));
 
-    const rowsTable = ({ report, names, record }) => {
+    const rowsTable = ({ report, names, judges, record }) => {
       let order = "down";
       const tbody = h("tbody", {});
       const sort = h("button", { class: "rl-sort", type: "button" });
       const head = h("th", { scope: "col" }, sort);
-      const difference = (row) => row.scores[1] - row.scores[0];
+      const first = ({ scores }) => scores[0];
+      const difference = (row) => first(row)[1] - first(row)[0];
       const answer = (row, i) => {
-        const won = winner(row.scores) === (i ? "right" : "left");
+        const score = first(row)[i], won = winner(first(row)) === (i ? "right" : "left");
         return h("td", { "data-name": names[i] },
-          h("span", { class: `rl-chip ${row.scores[i] >= 0 ? "rl-up" : "rl-down"}` }, rlhf.signed(row.scores[i], 1), won ? " wins" : ""),
+          h("span", { class: `rl-chip ${score >= 0 ? "rl-up" : "rl-down"}`, title: judges[0].unit }, rlhf.signed(score, 1), won ? " wins" : ""),
           h("span", { class: won ? "" : "rl-soft" }, row.responses[i]));
       };
       const draw = () => {
@@ -86,13 +95,14 @@
       sort.onclick = () => ((order = order === "down" ? "up" : "down"), draw());
       draw();
       const file = `comparison-${record.id || "example"}`;
+      const wins = (scores) => ({ left: names[0], right: names[1], tie: "tie" })[winner(scores)];
       const table = () => rlhf.csv([
-        ["prompt", `response of ${names[0]}`, `response of ${names[1]}`, `score of ${names[0]}`, `score of ${names[1]}`, "winner"],
-        ...report.rows.map((row) => [row.prompt, ...row.responses, ...row.scores, { left: names[0], right: names[1], tie: "tie" }[winner(row.scores)]]),
+        ["prompt", ...names.map((name) => `response of ${name}`), ...judges.flatMap((judge) => [...names.map((name) => `score of ${name} by ${judge.name}`), `winner by ${judge.name}`])],
+        ...report.rows.map((row) => [row.prompt, ...row.responses, ...row.scores.flatMap((scores) => [...scores, wins(scores)])]),
       ]);
       return h("section", { class: "rl-card" },
         h("div", { class: "rl-rows-head" },
-          h("h3", {}, "Every answer ", h("span", {}, "with its score; the difference is right less left")),
+          h("h3", {}, "Every answer ", h("span", {}, `with its score by ${judges[0].name}, ${judges[0].unit}; the difference is right less left`)),
           h("button", { class: "rl-button rl-quiet", type: "button", onclick: () => rlhf.download(`${file}.csv`, "text/csv;charset=utf-8", table()) }, "Save as CSV"),
           h("button", { class: "rl-button rl-quiet", type: "button", onclick: () => rlhf.download(`${file}.json`, "application/json", JSON.stringify(record, null, 2)) }, "Save as JSON")),
         h("div", { class: "rl-rows", tabindex: 0, role: "region", "aria-label": "Every answer" },
@@ -115,12 +125,11 @@
       if (!record.report) return;
       empty.hidden = true;
       const { settings, report } = record;
-      const scorer = settings.scorer;
       const names = [settings.left.name, settings.right.name];
       if (names[0] === names[1]) names.splice(0, 2, `${names[0]} (left)`, `${names[1]} (right)`);
-      const judge = scorer.simulated ? "the star-rater, a simulated rater" : scorer.name;
-      const seen = { record, report, names, judge };
-      rlhf.fill(body, h("div", { class: "rl-grid-2" }, winBar(seen), figureTable(seen)), rowsTable(seen), h("p", { class: "rl-soft rl-settings" }, rlhf.settingsLine(record)));
+      const judges = report.judges.map((verdict, place) => ({ ...verdict, ...settings.judges[place] }));
+      const seen = { record, report, names, judges };
+      rlhf.fill(body, h("div", { class: "rl-grid-2" }, winCard(seen), figureTable(seen)), rowsTable(seen), h("p", { class: "rl-soft rl-settings" }, rlhf.settingsLine(record)));
       if (record.id) rlhf.setAddress({ compare: record.id });
     };
     watch("value", draw);
