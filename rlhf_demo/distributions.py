@@ -27,9 +27,9 @@ def distribution_row(
 
     Returns:
         `step`; `scores`, standardised; `ratio`, counts by bin, for each PPO epoch (as each token
-        was visited) and for after the update; `words`, each with its count and mean whitened
-        advantage; `values`, for each response the value before its middle token and the rewards
-        that came from there on.
+        was visited) and for after the update (of the responses that are read again); `words`, each
+        with its count and mean whitened advantage; `values`, for each response the value before
+        its middle token and the rewards that came from there on.
     """
     mask = rollout.response_mask
     middle = (mask.sum(-1, keepdim=True) - 1) // 2  # [batch, 1]
@@ -37,7 +37,10 @@ def distribution_row(
     return {
         "step": step,
         "scores": _rounded(tensors.scores[:MOST_RESPONSES]),
-        "ratio": [ratio_counts(ratio[mask]) for ratio in (*moved.ratio, moved.ratio_after)],
+        "ratio": [
+            *(ratio_counts(ratio[mask]) for ratio in moved.ratio),
+            ratio_counts(moved.ratio_after[moved.mask_after]),
+        ],
         "words": word_advantages(policy, rollout, tensors.advantages),
         "values": [_rounded(pair) for pair in torch.cat(halfway, 1)[:MOST_RESPONSES]],
     }

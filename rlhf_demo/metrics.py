@@ -66,13 +66,13 @@ GLOSSARY: dict[str, Metric] = {
     "judge/score": Metric(
         "judge's score",
         "standard deviations of the base's scores",
-        "mean score of the same responses by a judge that nothing is trained on; base: 0",
+        "mean score of 32 of the responses, every second step, by a judge that nothing trains on",
         healthy="rises with the score",
     ),
     "judge/agreement": Metric(
         "reward and judge agree",
         "0..1",
-        "share of all pairs of the step's responses that both put in the same order; 0.5 is chance",
+        "share of all pairs of those 32 responses that both put in the same order; 0.5 is chance",
         healthy="stays near its start",
     ),
     "policy/loss": Metric(
@@ -98,7 +98,7 @@ GLOSSARY: dict[str, Metric] = {
     "policy/update_kl": Metric(
         "update size",
         "nats per token",
-        "KL of the policy before a step's updates from the policy after them",
+        "KL of the policy before a step's updates from the policy after them, on 32 responses",
         healthy="below 0.1",
     ),
     "policy/update_kl_by_epoch": Metric(

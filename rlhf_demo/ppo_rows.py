@@ -45,12 +45,14 @@ class Movement:
     Attributes:
         ratio: [epochs, batch, time], new over old probability when the token's minibatch was read.
         clipped: the same shape, True where the clip stopped the token's gradient.
-        ratio_after: [batch, time], after the last update.
+        ratio_after: [read again, time], after the last update, of the step's first responses.
+        mask_after: the same shape, True = real token.
     """
 
     ratio: Tensor
     clipped: Tensor
     ratio_after: Tensor
+    mask_after: Tensor
 
 
 def no_visits(epochs: int, response_mask: Tensor) -> dict[str, Tensor]:
@@ -84,7 +86,7 @@ def metrics_row(
     names = {name for update in updates for name in update}
     means = {name: _mean([u[name] for u in updates if name in u]) for name in names}
     clipped_by_epoch = [float(masked_mean(c.float(), mask)) for c in moved.clipped]
-    after = moved.ratio_after[mask]
+    after = moved.ratio_after[moved.mask_after]
     row = {
         "step": step,
         "objective/score": float(tensors.scores.mean()),
@@ -95,7 +97,7 @@ def metrics_row(
         "objective/distinct_2": distinct_n(responses, 2, BIGRAMS_EACH * batch),
         "policy/clip_fraction": _mean(clipped_by_epoch),
         "policy/clip_fraction_by_epoch": clipped_by_epoch,
-        "policy/update_kl": float(update_kl(moved.ratio_after, mask)),
+        "policy/update_kl": float(update_kl(moved.ratio_after, moved.mask_after)),
         "policy/update_kl_by_epoch": [float(update_kl(ratio, mask)) for ratio in moved.ratio],
         "policy/outside_clip": float(((after - 1.0).abs() > clip_range).float().mean()),
         "policy/ratio_p01": float(after.quantile(0.01)),

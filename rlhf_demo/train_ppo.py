@@ -49,7 +49,7 @@ from rlhf_demo.ppo_schedule import learning_rate, step_prompts
 from rlhf_demo.preferences import load_prompts
 from rlhf_demo.raters import Scorer
 from rlhf_demo.reward_scale import RewardScale, run_scales
-from rlhf_demo.rollout import Rollout, collect, read_in_parts, token_outputs
+from rlhf_demo.rollout import Rollout, collect, token_outputs
 from rlhf_demo.runs import Run, StopRequested
 from rlhf_demo.sampling import decode, encode_prompts, sample, seeded
 from rlhf_demo.saved_state import load_state, save_state
@@ -59,8 +59,11 @@ log = logging.getLogger(__name__)
 ADAM_EPS = 1e-5
 """Huang et al. 2023: PPO code uses 1e-5 where libraries default to 1e-8."""
 
-GRADIENT_PARTS_EVERY = 5
-"""Steps between looks at the gradient's two parts: one costs another backward pass."""
+READ_AGAIN = 32
+"""Responses of a step that are read once more after its updates, and judged: the first ones."""
+
+JUDGED_EVERY, GRADIENT_PARTS_EVERY = 2, 5
+"""Steps between looks that cost a reading by the judge, or another backward pass."""
 
 
 def train_ppo(
@@ -317,32 +320,25 @@ class PPOTrainer:
 
     @torch.no_grad()
     def measured(self, step: int, tensors: StepTensors) -> dict[str, Any]:
-        """Read the rollout with the updated policy, keep some of its texts, and sum the step up."""
+        """Read some responses with the updated policy, keep some texts, and sum the step up."""
         config, rollout, started = self.config, self.rollout, time.perf_counter()
-        mask, prompts = rollout.response_mask, step_prompts(config, self.prompts, step)
+        again = rollout.part(slice(0, READ_AGAIN))
+        ids, attended, real = again.sequence_ids, again.attention_mask, again.response_mask
         with autocast(self.device, self.dtype):
-            after = read_in_parts(
-                self.policy, rollout.sequence_ids, rollout.attention_mask, mask, config.temperature
-            )
-        ratio_after = torch.exp(after.logprobs - rollout.old_logprobs)
-        moved = Movement(**self.visits, ratio_after=ratio_after)
-        row = metrics_row(
-            step,
-            rollout,
-            tensors,
-            moved,
-            self.updates,
-            clip_range=config.clip_range,
-            max_grad_norm=config.max_grad_norm,
-        )
-        if self.judge:
-            judged = self.judge(prompts, decode(self.policy, rollout.responses()))
+            after = token_outputs(self.policy, ids, attended, real, config.temperature)
+        ratio_after = torch.exp(after.logprobs - again.old_logprobs)
+        moved = Movement(**self.visits, ratio_after=ratio_after, mask_after=real)
+        ranges = {"clip_range": config.clip_range, "max_grad_norm": config.max_grad_norm}
+        row = metrics_row(step, rollout, tensors, moved, self.updates, **ranges)
+        last, prompts = step == config.total_steps, step_prompts(config, self.prompts, step)
+        if self.judge and (step == 1 or step % JUDGED_EVERY == 0 or last):
+            judged = self.judge(prompts[:READ_AGAIN], decode(self.policy, again.responses()))
             row["judge/score"] = float(self.scales["judge"].standardised(judged).mean())
-            row["judge/agreement"] = pair_agreement(rollout.scores.cpu(), judged)
-        if step == 1 or step % config.samples_every == 0 or step == config.total_steps:
-            described = self.policy, rollout, tensors, moved
-            self.run.append("distributions", [distribution_row(step, *described)])
-            self.run.append("samples", sample_rows(step, self.policy, prompts, *described[1:]))
+            row["judge/agreement"] = pair_agreement(again.scores.cpu(), judged)
+        if step == 1 or step % config.samples_every == 0 or last:
+            found = rollout, tensors, moved
+            self.run.append("distributions", [distribution_row(step, self.policy, *found)])
+            self.run.append("samples", sample_rows(step, self.policy, prompts, *found))
         return row | {"time/measuring_seconds": time.perf_counter() - started}
 
     # -- before the first step and after the last --------------------------------------------------

@@ -36,7 +36,7 @@ def logged(tmp_path_factory, tiny_model_folder, prompts_file):
     }  # fmt: skip
     config = PPOConfig(reward="longer", dtype="float32", **options)
     ppo = Run.create(folder / "ppo", "ppo", config.to_dict())
-    train_ppo(config, ppo, length_scores)
+    train_ppo(config, ppo, length_scores, judge=length_scores)
 
     pairs = [
         {"prompt": f"Film {n} was", "chosen": " good" * (1 + n % 3), "rejected": " bad"}
