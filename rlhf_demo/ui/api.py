@@ -189,9 +189,9 @@ class Endpoints:
             seed: Seed of the random numbers that both share.
 
         Returns:
-            Under left and right the text, its score, and by token logprob, kl and the score had the
-            text ended there; parting: index of the first token that differs, null if none does;
-            compare: the id under which the page shows the same, at /?compare=ID.
+            Under left and right the text, its score, and by token logprob, kl, log_ratio and the
+            score had the text ended there; parting: index of the first token that differs, null if
+            none does; compare: the id under which the page shows the same, at /?compare=ID.
         """
         options = DuelOptions(
             max_new_tokens=max_new_tokens,

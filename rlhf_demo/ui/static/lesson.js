@@ -96,9 +96,10 @@
     const byJudge = (judge) => h("li", {}, h("b", {}, `${rlhf.percent(judge.win_rate)} `), `${rlhf.interval(judge.win_rate_low, judge.win_rate_high)} by ${judge.name}, ${judge.title}`);
     if (rows.length)
       rlhf.fill(example,
-        h("h2", { class: "rl-h2" }, `What came out of the shipped example: PPO wins so many of ${shipped.prompts} prompts`),
+        h("h2", { class: "rl-h2" }, `What came out of the shipped example: the share of ${shipped.prompts} prompts on which PPO wins against the base`),
         h("ul", { class: "rl-judges" }, shipped.judges.map(byJudge)),
-        h("p", { class: "rl-soft" }, `On prompts on which nothing was trained and nothing was chosen. ${shipped.judges[0].note} No person has judged these texts. Below are the three answers of the most typical difference, with the same random numbers on both sides and the score by ${shipped.judges[0].name}, ${shipped.judges[0].unit}:`),
+        h("p", { class: "rl-soft" }, `Nothing was trained or chosen on these prompts, and no person has judged the texts. ${shipped.judges[0].note}`),
+        h("p", { class: "rl-soft" }, `The three answers of the most typical difference, with the same random numbers on both sides and the score by ${shipped.judges[0].name}, ${shipped.judges[0].unit}:`),
         h("div", { class: "rl-examples" }, rows.map((row) => h("article", { class: "rl-card" },
           h("p", { class: "rl-prompt" }, row.prompt),
           ["base", "ppo"].map((color, i) => h("p", { class: "rl-answer" }, h("i", { style: { background: `var(--rl-${color})` } }), h("span", { class: "rl-chip" }, `${i ? "PPO" : "base"} ${rlhf.signed(row.scores[0][i], 1)}`), row.responses[i]))))));
