@@ -4,7 +4,8 @@
 
 Samples 64 responses of the shipped base, which notes their log-probabilities token by token through
 the key-value cache, then reads the same texts whole with the same weights, as the reference and the
-update do. The difference is pure rounding.
+update do. The difference between the two, both in the same format, is what noting them costs. How
+far the format itself is from float32 is another thing, and printed below it.
 """
 
 import argparse
@@ -44,15 +45,20 @@ def main() -> None:
         read = token_outputs(
             policy, sequence_ids, torch.cat([mask, real], dim=1), real, TEMPERATURE
         )
-    noise = sampled.logprobs - read.logprobs
-    per_token, per_response = noise[real], noise.sum(-1)
+    exact = token_outputs(policy, sequence_ids, torch.cat([mask, real], dim=1), real, TEMPERATURE)
     print(f"{dtype}, {len(prompts)} responses, {int(real.sum())} tokens")
+    show("noted while sampling against read whole", sampled.logprobs - read.logprobs, real)
+    show(f"read whole in {dtype} against float32", read.logprobs - exact.logprobs, real)
+
+
+def show(what: str, noise: torch.Tensor, real: torch.Tensor) -> None:
+    """Print a difference of log-probabilities [batch, time], per token and per response."""
+    per_token, per_response = noise[real], noise.sum(-1)
     print(
-        f"per token:    mean |difference| {per_token.abs().mean():.1e}, "
-        f"largest {per_token.abs().max():.1e} nats"
-    )
-    print(
-        f"per response: mean {per_response.mean():+.1e}, spread {per_response.std():.1e}, "
+        f"{what}\n"
+        f"  per token:    mean |difference| {per_token.abs().mean():.1e}, "
+        f"spread {per_token.std():.1e}, largest {per_token.abs().max():.1e} nats\n"
+        f"  per response: mean {per_response.mean():+.1e}, spread {per_response.std():.1e}, "
         f"largest {per_response.abs().max():.1e} nats"
     )
 

@@ -24,7 +24,7 @@ from rlhf_demo.config import (
     declarations,
 )
 from rlhf_demo.errors import ConfigError, DemoError, JobError
-from rlhf_demo.files import write_json, write_text
+from rlhf_demo.files import read_json, write_json, write_text
 from rlhf_demo.listing import lines
 from rlhf_demo.presets import PPO_PRESETS
 from rlhf_demo.runs import Run, Status
@@ -302,12 +302,14 @@ def train_ppo(args: argparse.Namespace) -> None:
     if args.resume and args.preset:
         raise ConfigError("--preset cannot be changed by --resume: leave it out")
     run = train(args, "ppo", PPOConfig, stage, preset=PPO_PRESETS[args.preset or "quick"].options)
-    rows = run.read("metrics")
-    if rows:
-        last = rows[-1]
+    path = run.folder / "report.json"
+    if path.is_file():
+        report = read_json(path)
+        kept_out = "" if report["held_out"] else " (no others are there than those trained on)"
         print(
-            f"step {last['step']}: score {last['objective/score']:.2f}, "
-            f"KL {last['objective/kl']:.1f} nats per response"
+            f"saved model on {report['prompts']} prompts{kept_out}: score {report['score']:+.2f} "
+            f"\u00b1 {report['score_se']:.2f} standard deviations of the base's scores, "
+            f"KL {report['kl']:.1f} \u00b1 {report['kl_se']:.1f} nats per response"
         )
 
 

@@ -180,7 +180,7 @@ def test_run_of_another_version_is_refused(capsys, tmp_path):
 
 
 def test_failure_after_work_was_done_keeps_the_folder(capsys, tmp_path, monkeypatch, small):
-    def fail(config, run, scorer, resume):
+    def fail(config, run, scorer, judge, resume):
         with run.recording():
             run.append("metrics", [{"step": 1}])
             raise TrainingDiverged(2, "policy/loss", float("nan"))
