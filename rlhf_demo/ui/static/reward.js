@@ -23,7 +23,7 @@
   // What a difference of scores means: sigmoid(factor x difference) is a probability.
   const preference = (difference, factor) => 1 / (1 + Math.exp(-factor * difference));
   const unitWords = (factor) =>
-    `Scores are in standard deviations of the base\u2019s texts. By this model a text is preferred to one that scores 0.5 less with a probability of ${rlhf.percent(preference(0.5, factor))}, to one that scores 1 less with ${rlhf.percent(preference(1, factor))}: sigmoid(${rlhf.number(factor)} \u00D7 difference).`;
+    `A score of 1 is one standard deviation of the scores of the base\u2019s texts. By this model a text is preferred to one that scores 0.5 less with a probability of ${rlhf.percent(preference(0.5, factor))}, to one that scores 1 less with ${rlhf.percent(preference(1, factor))}: sigmoid(${rlhf.number(factor)} \u00D7 difference).`;
 
   // -- how far to trust it --------------------------------------------------------------------------
 
@@ -71,7 +71,7 @@
       const agree = people !== null, highest = votes ? votes.highest_accuracy : null, limited = highest !== null;
       const names = ["reward model", ...(limited ? ["at most possible"] : []), ...(agree ? ["a few others"] : []), `the ${report.baseline_side} one`, "a coin"];
       const shares = [report.accuracy, ...(limited ? [highest] : []), ...(agree ? [people] : []), report.baseline_length, 0.5];
-      const rest = shares.slice(1).map(() => null);
+      const rest = shares.slice(1).map(() => NaN); // no error bar
       accuracy.chart.replace([{
         x: shares.slice().reverse(), y: names.slice().reverse(), hover: "%{x:.1%}<extra></extra>",
         text: shares.map((one) => rlhf.percent(one)).reverse(), textposition: "inside", anchor: "start", width: 0.6, colors: ["soft", "soft", ...(agree ? ["base"] : []), ...(limited ? ["soft"] : []), "score"],
