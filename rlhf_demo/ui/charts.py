@@ -92,14 +92,14 @@ PPO: dict[str, Any] = {
     ],
     "inside": [
         _spec(
-            "Reward and judge over KL", "mean scores of each step, over its KL from the base",
+            "Reward and judge over KL", "mean scores of a step, over its KL from the base",
             ("objective/score", "score"), ("judge/score", "warn"), drawn=JUDGED,
             x="objective/kl", xTitle="KL from the base, nats per response", xFormat=".2~f",
             hovermode="closest",
         ),
         _spec(
             "Do reward and judge agree?",
-            "share of pairs of the step's responses that both put in the same order",
+            "share of pairs of a step's responses that both put in the same order",
             ("judge/agreement", "warn"), yFormat=".0%", empty="this run has no judge",
             lines=[{"y": 0.5, "label": "chance", "dash": "dot", "color": "soft"}],
         ),

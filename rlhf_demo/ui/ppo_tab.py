@@ -53,9 +53,6 @@ class PPOTab:
                     label="Policy", info="the model that writes and learns", scale=3
                 )
                 self.reward = gr.Dropdown(label="Reward", info="what scores its texts", scale=3)
-                self.judge = gr.Dropdown(
-                    label="Judge", info="scores them too; PPO never learns from it", scale=3
-                )
                 self.preset = gr.Dropdown(
                     choices=[(preset.label, name) for name, preset in PPO_PRESETS.items()],
                     value="quick", label="Preset", info=PPO_PRESETS["quick"].shows, scale=3,
@@ -63,6 +60,10 @@ class PPOTab:
                 start = gr.Button("Start PPO", variant="primary", scale=1, min_width=130)
             with gr.Accordion("Own settings", open=False):
                 with gr.Row():
+                    self.judge = gr.Dropdown(
+                        label="judge", info="scores the texts too; PPO never learns from it",
+                        elem_classes="rl-field",
+                    )  # fmt: skip
                     open_fields = forms.fields(PPOConfig, OPEN)
                 with gr.Accordion("All the others", open=False):
                     with gr.Row():

@@ -53,7 +53,7 @@
     const series = shown.map((at) => (at === epochs ? { name: "after the update", color: "ppo", fill: "tozeroy" } : { name: `when read in epoch ${at + 1}`, color: "soft", dash: at ? undefined : "dot" }));
     rlhf.fill(one.keys, key(series));
     one.chart.replace(series.map((line, i) => ({ ...line, ...outline(middles, ratio[shown[i]], BIN) })), { band: [1 - clip, 1 + clip] });
-    rlhf.say(one.note, `After the update ${rlhf.percent(figures["policy/outside_clip"])} of the tokens lie outside ${rlhf.number(1 - clip)} to ${rlhf.number(1 + clip)}; the middle 98% lie between ${rlhf.number(figures["policy/ratio_p01"])} and ${rlhf.number(figures["policy/ratio_p99"])}. ` +
+    rlhf.say(one.note, `Read again after the update, ${rlhf.percent(figures["policy/outside_clip"])} of the tokens lie outside ${rlhf.number(1 - clip)} to ${rlhf.number(1 + clip)}; the middle 98% lie between ${rlhf.number(figures["policy/ratio_p01"])} and ${rlhf.number(figures["policy/ratio_p99"])}. ` +
       "In epoch 1 most tokens are read before many updates were made, so their ratios are near 1; in the first minibatch, before any update, they are exactly 1 but for rounding. " +
       "The clip takes the push off a token that is beyond the range. It does not pull it back, and the updates for other tokens move it on.");
   };
@@ -67,7 +67,7 @@
       h("tbody", {},
         row("KL from the policy before the step", "nats per token", [...epochs, figures["policy/update_kl"]].map((kl) => rlhf.number(kl, 4))),
         row("stopped by the clip", "of the tokens read", [...(figures["policy/clip_fraction_by_epoch"] || []).map((one) => rlhf.percent(one, 1)), "\u2013"]),
-        row("outside the clip range", "of all tokens", [...epochs.map(() => "\u2013"), rlhf.percent(figures["policy/outside_clip"], 1)])));
+        row("outside the clip range", "of the tokens read again", [...epochs.map(() => "\u2013"), rlhf.percent(figures["policy/outside_clip"], 1)])));
   };
 
   const drawValues = (one, { values, figures }) => {
