@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from rlhf_demo import evaluate
-from rlhf_demo.evaluate import count_ngrams, count_wins, distinct_n, perplexity, read_beside
+from rlhf_demo.evaluate import (
+    count_ngrams,
+    count_wins,
+    distinct_n,
+    perplexity,
+    read_beside,
+    standard_error,
+)
 from rlhf_demo.models import load_policy
 from rlhf_demo.sampling import generate
 from rlhf_demo.word_guard import RULED_OUT
@@ -76,6 +83,12 @@ def test_perplexity_weighs_tokens_not_responses():
 
 def test_perplexity_of_what_is_nearly_impossible_stays_a_number():
     assert math.isfinite(perplexity([torch.tensor([-2000.0])]))
+
+
+def test_standard_error_worked_by_hand():
+    # 1, 2, 3, 4: squared deviations 2.25, 0.25, 0.25, 2.25, so the variance is 5/3, over 4 numbers.
+    assert standard_error(torch.tensor([1.0, 2.0, 3.0, 4.0])) == pytest.approx((5 / 12) ** 0.5)
+    assert standard_error(torch.tensor([3.0])) == 0.0  # nothing is known; the page draws no bar
 
 
 def test_count_wins_worked_by_hand():
