@@ -1,4 +1,4 @@
-.PHONY: help install test check format app examples screenshots quickstart
+.PHONY: help install test mutants check format app examples screenshots quickstart
 
 help:  ## say what each target does
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /  /'
@@ -8,6 +8,9 @@ install:  ## install what running and testing need
 
 test:  ## run the tests
 	python -m pytest
+
+mutants:  ## break the code in 300 small ways, see whether the tests notice, write docs/mutants.md (XX minutes)
+	python tests/mutants/run.py
 
 check:  ## lint and format, changing nothing
 	ruff check .
