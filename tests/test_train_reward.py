@@ -139,6 +139,15 @@ def test_report_agrees_with_the_last_look_and_counts_what_was_left_out(finished,
     assert report["cut"] == 2  # both texts of the pair with the long prompt
 
 
+def test_margins_in_the_report_are_differences_of_the_saved_models_scores(finished):
+    run = finished["lora"]
+    report = json.loads((run.folder / "report.json").read_text())
+    model, worst = load_reward_model(str(run.folder), device=CPU), report["most_wrong"][0]
+    chosen, rejected = model([worst["prompt"]] * 2, [worst["chosen"], worst["rejected"]]).tolist()
+    assert worst["margin"] == pytest.approx(chosen - rejected, abs=1e-3)
+    assert worst["margin"] < -0.1 and abs(report["score_std"] - 1) > 0.1  # so that it can fail
+
+
 @pytest.mark.parametrize("kind", ["lora", "full"])
 @torch.no_grad()
 def test_score_is_the_same_alone_in_a_batch_padded_left_or_right_and_by_plain_libraries(
