@@ -111,7 +111,7 @@ def diversity_falls(rows: Sequence[Row], options: Options) -> Story | None:
         return None
     return warning(
         "diversity_falls",
-        f"The score rose by {number(score.gain)} reward units, but distinct-2 fell from "
+        f"The score rose by {number(score.gain)} deviations, but distinct-2 fell from "
         f"{number(distinct.start)} to {number(distinct.now)}: the responses grow alike.",
         f"Read whether they please you too. Next run: {hold_closer(options)}.",
     )
@@ -126,7 +126,7 @@ def score_fell_back(rows: Sequence[Row], options: Options) -> Story | None:
     return warning(
         "score_fell_back",
         f"The score was {number(score.best)} around step {score.best_step} and is "
-        f"{number(score.now)} reward units now: over half of its gain is lost.",
+        f"{number(score.now)} now: over half of its gain is lost.",
         f"Next run: end near step {score.best_step}, or a learning rate below "
         f"{options['learning_rate']:g}.",
     )
@@ -196,7 +196,7 @@ def nothing_learned(rows: Sequence[Row], options: Options) -> Story | None:
     return warning(
         "nothing_learned",
         f"After {len(rows)} of {options['total_steps']} steps the score "
-        f"{score.words('reward units')}.",
+        f"{score.words('deviations')}.",
         "Read the samples: can the reward tell them apart? Next run: a learning rate "
         f"{'below' if score.fell else 'above'} {options['learning_rate']:g}.",
     )
@@ -239,7 +239,7 @@ def progress(rows: Sequence[Row], options: Options, status: str) -> Story:
         words = f"score {number(last['objective/score'])}, KL {number(last['objective/kl'])} nats"
         words += ", too few steps to tell a trend from noise"
     else:
-        words = f"averaged over a few steps, the score {score.words('reward units')}"
+        words = f"averaged over a few steps, the score {score.words('deviations')}"
         words += " while KL came to " + beside_target(kl.now, options["kl_target"])
     where = f"step {last['step']} of {total}: {words}."
     if status == "finished":
