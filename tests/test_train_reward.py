@@ -22,7 +22,7 @@ from rlhf_demo.preferences import Pairs
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.sampling import decode, generate
 from rlhf_demo.scoring import EncodedPairs, encode_pairs, normalise
-from rlhf_demo.train_reward import last_checkpoint, train_reward
+from rlhf_demo.train_reward import last_checkpoint, load_both_sides, train_reward
 
 STEPS = 6  # 24 pairs in batches of 4
 CPU = torch.device("cpu")
@@ -139,13 +139,15 @@ def test_report_agrees_with_the_last_look_and_counts_what_was_left_out(finished,
     assert report["cut"] == 2  # both texts of the pair with the long prompt
 
 
-def test_margins_in_the_report_are_differences_of_the_saved_models_scores(finished):
+def test_factor_in_the_report_turns_the_saved_models_scores_into_what_it_stated(finished, config):
     run = finished["lora"]
     report = json.loads((run.folder / "report.json").read_text())
-    model, worst = load_reward_model(str(run.folder), device=CPU), report["most_wrong"][0]
-    chosen, rejected = model([worst["prompt"]] * 2, [worst["chosen"], worst["rejected"]]).tolist()
-    assert worst["margin"] == pytest.approx(chosen - rejected, abs=1e-3)
-    assert worst["margin"] < -0.1 and abs(report["score_std"] - 1) > 0.1  # so that it can fail
+    model, (_, held_out) = load_reward_model(str(run.folder), device=CPU), load_both_sides(config())
+    chosen = model(held_out.prompts, held_out.chosen)
+    differences = (chosen - model(held_out.prompts, held_out.rejected)).abs()
+    stated = torch.sigmoid(report["score_std"] * differences).mean()
+    assert report["stated"] == pytest.approx(float(stated), abs=1e-4)
+    assert abs(torch.sigmoid(differences).mean() - stated) > 1e-3  # else any factor would do
 
 
 @pytest.mark.parametrize("kind", ["lora", "full"])
