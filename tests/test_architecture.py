@@ -224,9 +224,14 @@ def test_engine_knows_no_page(module):
 @pytest.mark.parametrize(
     "folder",
     [
-        "rlhf_demo", "rlhf_demo/ui", "rlhf_demo/ui/static", "tests", "tests/browser", "tests/mutants",
+        "rlhf_demo",
+        "rlhf_demo/ui",
+        "rlhf_demo/ui/static",
+        "tests",
+        "tests/browser",
+        "tests/mutants",
         "bench",
-    ],  # fmt: skip
+    ],
 )
 def test_files_stay_short(folder):
     lengths = {
