@@ -62,7 +62,7 @@ def test_reliability_table_keeps_pairs_of_full_sureness():
 def test_quartile_table_sorts_by_the_raters_margin():
     # Sorted by size: 0.1 wrong, 0.2 right | 0.3 wrong, 0.4 wrong | 0.5 right, 0.6 right | 0.7
     # right, 0.8 wrong
-    margins = [0.5, -0.1, 0.8, 0.2, 0.3, 0.7, 0.4, 0.6]
+    margins = [0.5, -0.1, -0.8, 0.2, 0.3, 0.7, 0.4, 0.6]
     table = quartile_table(margins, [1, 0, 0, 1, 0, 1, 0, 1], range(8))
     assert [row["accuracy"] for row in table] == [0.5, 0.0, 1.0, 0.5]
     assert [(row["low"], row["high"]) for row in table] == [
