@@ -138,7 +138,7 @@ def test_nothing_learned_waits_for_ten_steps_and_for_half_of_them():
 def test_nothing_learned_of_a_score_that_fell_advises_a_lower_learning_rate():
     story = stories.nothing_learned(run_rows(20, score=rise(1.0, 0.0, 20)), OPTIONS)
     # Ends of 5 steps: 1 - 2/19 and 2/19 on average, so it fell by 15/19 = 0.79.
-    assert "fell by 0.79 reward units" in story.what
+    assert "fell by 0.79 deviations" in story.what
     assert "below 0.0005" in story.try_
 
 
@@ -166,7 +166,7 @@ def test_ppo_story_of_a_run_that_learns_gives_gain_and_kl_beside_its_target():
     story = ppo_story(healthy_rows(12), OPTIONS, "running")
     assert (story.key, story.level) == ("learning", "good")
     assert story.what == (
-        "At step 12 of 40: averaged over a few steps, the score rose by 0.80 reward units while "
+        "At step 12 of 40: averaged over a few steps, the score rose by 0.80 deviations while "
         "KL came to 3.0 nats, near its target of 3."
     )
 
