@@ -10,8 +10,10 @@ are divided by their deviation on the base's texts: `score_std` times as small.
 import math
 from collections.abc import Hashable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+from rlhf_demo.files import read_json
 from rlhf_demo.intervals import cluster_interval
 from rlhf_demo.preferences import Pairs
 
@@ -166,6 +168,16 @@ def quartile_table(
 def preference(difference: float, score_std: float) -> float:
     """Return the probability that a text is preferred whose score is higher by so much."""
     return 1 / (1 + math.exp(-score_std * difference))
+
+
+def read_report(folder: Path) -> dict[str, Any] | None:
+    """Return the held-out report of a run, or None where there is none.
+
+    A report from before both baselines were told, whose margins had another unit, counts as none.
+    """
+    path = folder / "report.json"
+    report = read_json(path) if path.is_file() else None
+    return report if report and "baseline_side" in report else None
 
 
 def format_report(report: dict[str, Any]) -> str:

@@ -43,7 +43,7 @@ ALLOWED = {
     # Texts and data.
     "hub_data": {"errors", "locate"},
     "preferences": {"errors", "files", "hub_data", "locate"},
-    "reliability": {"intervals", "preferences"},
+    "reliability": {"files", "intervals", "preferences"},
     "texts": {"errors", "files", "hub_data", "locate"},
     "corpus": {"errors"},
     "packing": {"errors", "corpus"},

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from rlhf_demo.files import write_json
 from rlhf_demo.intervals import cluster_interval, wilson_interval
 from rlhf_demo.preferences import Pairs
 from rlhf_demo.reliability import (
@@ -12,6 +13,7 @@ from rlhf_demo.reliability import (
     pair_loss,
     preference,
     quartile_table,
+    read_report,
     reliability_table,
     same_pair,
 )
@@ -171,3 +173,12 @@ def test_votes_on_the_same_two_texts_are_one_pair_whoever_preferred_which():
     told = (report["accuracy_low"], report["accuracy_high"])
     assert told == cluster_interval([1, 1, 1, 0, 1], [1, 1, 1, 1, 2])
     assert told[0] < wilson_interval(4, 5)[0]
+
+
+def test_a_report_from_before_both_baselines_counts_as_none(tmp_path):
+    assert read_report(tmp_path) is None
+    write_json(tmp_path / "report.json", {"accuracy": 0.8, "baseline_longer": 0.5})
+    assert read_report(tmp_path) is None
+    report = {"accuracy": 0.8, "baseline_side": "longer", "baseline_length": 0.6}
+    write_json(tmp_path / "report.json", report)
+    assert read_report(tmp_path) == report

@@ -14,6 +14,7 @@ from typing import Any
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import read_json
 from rlhf_demo.jobs import Jobs
+from rlhf_demo.reliability import read_report
 from rlhf_demo.reward_stories import reward_story, tested_on
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.stories import ppo_story
@@ -101,14 +102,14 @@ class Board:
         if rows:  # the list of runs may be a moment older
             row = row | {"step": rows[-1]["step"]}
         run = self.jobs.find(row["id"])
-        config, report = run.config, run.folder / "report.json"
+        config = run.config
         options, scale = config["options"], _reward_scale(run)
         said = (row["status"], row["message"] or "")
         if kind == "ppo":
             story = ppo_story(rows, options, *said)
             figures = _ppo_figures(rows, row, options, scale)
         else:
-            found = read_json(report) if report.is_file() else None
+            found = read_report(run.folder)
             story, figures = reward_story(rows, found, *said), _reward_figures(rows, row, found)
         state = {
             "run": row | {"command": repeat_command(config)},

@@ -8,10 +8,10 @@ import gradio as gr
 from rlhf_demo.config import RewardConfig
 from rlhf_demo.contributions import word_contributions
 from rlhf_demo.errors import ConfigError, DemoError
-from rlhf_demo.files import read_json
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.models import RewardModel
 from rlhf_demo.preferences import SHIPPED, load_pairs
+from rlhf_demo.reliability import read_report
 from rlhf_demo.ui import charts, forms
 from rlhf_demo.ui.board import Board
 from rlhf_demo.ui.choices import EXAMPLE_MODELS, RULES
@@ -211,8 +211,7 @@ class RewardTab:
         The report of a class's run comes without the texts that its students voted on.
         """
         run = self.shared.jobs.find(str(request["run"]))
-        path = run.folder / "report.json"
-        report = read_json(path) if path.is_file() else None
+        report = read_report(run.folder)
         if report and learned_from_class(run, self.shared.settings.runs):
             report = without_votes(report)
         data = run.config["options"]["data"]
@@ -256,5 +255,5 @@ class RewardTab:
         run_id = run_of.get(chosen, chosen)
         if run_id not in listed:
             return None
-        path = self.shared.jobs.find(run_id).folder / "report.json"
-        return read_json(path)["score_std"] if path.is_file() else None
+        report = read_report(self.shared.jobs.find(run_id).folder)
+        return report["score_std"] if report else None

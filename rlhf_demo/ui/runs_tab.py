@@ -12,8 +12,8 @@ import gradio as gr
 
 from rlhf_demo.config import declarations
 from rlhf_demo.errors import ConfigError, DemoError, JobError
-from rlhf_demo.files import read_json
 from rlhf_demo.locate import CHECKPOINTS
+from rlhf_demo.reliability import read_report
 from rlhf_demo.reward_stories import tested_on
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.ui import ppo_tab, reward_tab
@@ -222,10 +222,9 @@ def _result(run: Run, row: dict[str, Any]) -> str:
     """Say in a sentence what a finished run's model is worth, with interval and yardstick."""
     if row["kind"] == "ppo":
         return ppo_result(run)
-    path = run.folder / "report.json"
-    if row["kind"] != "reward" or not path.is_file():
+    report = read_report(run.folder) if row["kind"] == "reward" else None
+    if report is None:
         return ""
-    report = read_json(path)
     low, high = 100 * report["accuracy_low"], 100 * report["accuracy_high"]
     return (
         f"{100 * report['accuracy']:.0f}% [{low:.0f}, {high:.0f}] of {tested_on(report)} right; "
