@@ -150,8 +150,9 @@ def figures(side: Answers, counted: dict[str, int]) -> dict[str, Any]:
         counted: how many n-grams `distinct_1` and `distinct_2` look at.
 
     Returns:
-        Mean scores in the order of the judges, length, diversity; exact KL in nats per response
-        with its standard error over the prompts, and the base's perplexity, where there are any.
+        Mean scores in the order of the judges, length, diversity; where the base has the same
+        tokens, exact KL in nats per response, its standard error over the prompts, and the base's
+        perplexity.
     """
     eos = side.contestant.policy.tokenizer.eos_token_id
     result = {
@@ -165,8 +166,9 @@ def figures(side: Answers, counted: dict[str, int]) -> dict[str, Any]:
     }
     if side.kl:
         kl = torch.tensor(side.kl)
-        result |= {"kl": float(kl.mean()), "kl_se": standard_error(kl)}
-        result["perplexity"] = perplexity(side.base_logprobs)
+        result |= {"kl": float(kl.mean()), "perplexity": perplexity(side.base_logprobs)}
+        if len(kl) > 1:  # one prompt tells nothing of how others scatter
+            result["kl_se"] = standard_error(kl)
     return result
 
 

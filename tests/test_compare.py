@@ -191,6 +191,13 @@ def test_count_takes_the_first_prompts(tiny_model_folder, config):
     assert [row["prompt"] for row in report["rows"]] == ["The film was", "I liked the"]
 
 
+def test_one_prompt_has_no_standard_error(tiny_model_folder, config):
+    name = str(tiny_model_folder)
+    report = compare_models(name, name, config(count=1), longer)
+    assert "kl" in report["models"][0] and "kl_se" not in report["models"][0]
+    assert "its standard error" in table(report)
+
+
 def test_texts_for_people_name_both_models_and_the_result(tiny_model_folder, config):
     policy = load_policy(str(tiny_model_folder), device=CPU)
     left, right = Contestant("base", policy), Contestant("after PPO", policy)

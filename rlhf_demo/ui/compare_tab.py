@@ -32,9 +32,10 @@ LEAD = (
     "many show whether it is for the better."
 )
 MANY_LEAD = (
-    "One text proves little. The two models above answer many prompts on which nothing was trained "
-    "and nothing was chosen, with the temperature, length and seed set above. Each time two judges "
-    "say whose text is better: the one chosen here, and one that shares no network with it."
+    "One text proves little. The two models above answer many prompts, your own or shipped ones on "
+    "which nothing was trained and nothing was chosen, with the temperature, length and seed set "
+    "above. Each time two judges say whose text is better: the one chosen here, and one that "
+    "shares no network with it."
 )
 NAMES = ("temperature", "top_k", "top_p", "max_new_tokens", "seed")
 MOST_TOKENS = 128

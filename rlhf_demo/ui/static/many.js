@@ -12,7 +12,7 @@
   rlhf.csv = (rows) => rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
 
   const FIGURES = [
-    ["kl", "KL from the base", "nats per text, \u00B1 its standard error", "how far its choice of each next token lies from the base\u2019s, over the whole vocabulary, summed over a text", (v, model) => `${rlhf.number(v, 2)} \u00B1 ${rlhf.number(model.kl_se, 2)}`],
+    ["kl", "KL from the base", "nats per text, \u00B1 its standard error", "how far its choice of each next token lies from the base\u2019s, over the whole vocabulary, summed over a text", (v, { kl_se: error }) => `${rlhf.number(v, 2)}${error === undefined ? "" : ` \u00B1 ${rlhf.number(error, 2)}`}`],
     ["length", "Length", "tokens", "mean length of a text, its end token included", (v) => rlhf.number(v, 1)],
     ["eos_rate", "Ended by itself", "of texts", "texts that end with the end token and were not cut short", (v) => rlhf.percent(v)],
     ["distinct_1", "Distinct-1", "of {} tokens", "different tokens among equally many of either side: low where a model repeats itself", (v) => rlhf.percent(v)],
