@@ -91,5 +91,6 @@ def test_report_of_shipped_pairs_says_that_their_rater_is_simulated(tab, tmp_pat
     run = start(tab.shared.jobs, "reward", data=str(tmp_path / "mine.jsonl"))
     told = tab.reward_report({"run": run})
     assert told == {"report": None, "people": None, "votes": None, "rater": ""}
-    write_json(tab.shared.jobs.find(run).folder / "report.json", {"accuracy": 0.5})
-    assert tab.reward_report({"run": run})["report"] == {"accuracy": 0.5}
+    report = {"accuracy": 0.5, "baseline_side": "longer"}
+    write_json(tab.shared.jobs.find(run).folder / "report.json", report)
+    assert tab.reward_report({"run": run})["report"] == report
