@@ -2,7 +2,8 @@
 
 Two judges say whose text is better: the one that was asked for, and one of another family. A win by
 the judge that labelled the reward model's pairs shows that the policy learned its taste; that the
-other sees it too shows that it is no blind spot which the two share.
+other sees it too shows that it is no blind spot of the network which that judge and the policy
+share.
 """
 
 from dataclasses import dataclass, field

@@ -105,7 +105,8 @@ which have the star rating of their review. Coarse words are left out. How well 
 not what it judges.
 
 Its use is to differ from `star-rater`: that one is an adapter on the network that it judges the
-texts of, and labelled the pairs. A gain that this judge sees too is no shared blind spot.
+texts of, and labelled the pairs. A gain that this judge sees too is no blind spot of that network.
+Both learned from the same star ratings, so what those do not tell, neither knows.
 
 On snippets of 40 words from the test split, which is about other films; the first row's are those
 of `star-rater`'s card:

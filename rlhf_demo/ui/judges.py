@@ -29,7 +29,10 @@ TAUGHT = (
 )
 REWARD = "PPO was trained to please {judge}: winning by it shows that PPO worked, and no more."
 APART = "{judge} shares no network with the models."
-NO_PART = "{judge} shares no network with the models, and had no part in their training."
+NO_PART = (
+    "{judge} shares no network with the models and had no part in their training, but it learned "
+    "from the same star ratings as star-rater."
+)
 
 
 def unit(choices: Choices, scorer: str) -> str:
