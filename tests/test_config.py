@@ -52,8 +52,9 @@ def options_read(cls):
             command = COMMANDS[cls].replace("-", "_")
             functions = [n for n in tree.body if isinstance(n, ast.FunctionDef)]
             parts = [n for n in functions if n.name == command]
-            if any("scorer_for" in named_in(part) for part in parts):
-                parts += [n for n in functions if n.name == "scorer_for"]
+            for loader in ("scorer_for", "judge_for"):
+                if any(loader in named_in(part) for part in parts):
+                    parts += [n for n in functions if n.name == loader]
         else:
             parts = [tree]
         for part in parts:
