@@ -55,7 +55,7 @@ def test_row_has_every_score_and_the_middle_of_every_response():
     )  # fmt: skip
     moved = Movement(
         ratio=torch.stack([one, 2 * one]), clipped=torch.zeros(2, 2, 4, dtype=torch.bool),
-        ratio_after=torch.full((1, 4), 0.51), mask_after=mask[:1],
+        ratio_after=torch.full((1, 4), 0.51), mask_after=mask[1:],
     )  # fmt: skip
     values = [[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.0, 0.0]]
     row = distribution_row(7, POLICY, rollout(responses, values), tensors, moved)
@@ -63,5 +63,5 @@ def test_row_has_every_score_and_the_middle_of_every_response():
     # Of four tokens the second is the middle, of two the first.
     assert row["values"] == [pytest.approx([0.2, 2.0]), pytest.approx([0.5, 5.0])]
     first, second, after = row["ratio"]
-    assert (first[20], second[40], after[10]) == (6, 6, 4)  # padding is not counted
-    assert sum(first) == sum(second) == 6 and sum(after) == 4
+    assert (first[20], second[40], after[10]) == (6, 6, 2)  # padding is not counted
+    assert sum(first) == sum(second) == 6 and sum(after) == 2

@@ -56,6 +56,15 @@ def test_groups_are_never_worth_more_than_their_values():
     assert cluster_interval([1] * 6, "aabbcc") == pytest.approx(wilson_interval(three, three))
 
 
+def test_a_group_of_many_values_outweighs_the_others():
+    # Sizes 6, 1, 1, 1, 1, the share 0.7: sums about it 1.8, -0.7 three times, 0.3, so the variance
+    # is 5/4 * 4.8 / 10^2 = 0.06, worth 0.21 / 0.06 = 3.5 values: fewer than the 5 groups, more than
+    # the 10^2 / (6^2 + 4) = 2.5 where each group speaks with one voice.
+    worth = 3.5 * (1.959964 / t_95(4)) ** 2
+    found = cluster_interval([1] * 6 + [0, 0, 0, 1], "aaaaaabcde")
+    assert found == pytest.approx(wilson_interval(0.7 * worth, worth))
+
+
 def test_one_group_is_one_value():
     assert cluster_interval([1, 1, 0, 0], "aaaa") == wilson_interval(0.5, 1)
 

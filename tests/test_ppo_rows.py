@@ -30,7 +30,7 @@ def row():
         kl=by_token([0.5, 0.25, 0.25, 0.0], 2.0),
         old_values=by_token([1.0, 2.0, 3.0, 4.0], 0.0),
         scores=torch.tensor([10.0, 30.0]),
-        has_eos=torch.tensor([False, True]),
+        has_eos=torch.tensor([True, True]),
     )
     tensors = {
         "scores": torch.tensor([1.0, 3.0]),
@@ -48,7 +48,7 @@ def row():
     updates = [
         {"policy/gradient_norm": 0.5, "policy/gradient_norm_value": 0.25},
         {"policy/gradient_norm": 3.0},
-        {"policy/gradient_norm": 1.0},
+        {"policy/gradient_norm": 2.5},
     ]
 
     def make(**changed):
@@ -92,9 +92,9 @@ def test_movement_is_of_real_tokens(row):
 
 def test_updates_are_averaged_over_those_that_tell(row):
     found = row()
-    assert found["policy/gradient_norm"] == pytest.approx(1.5)
+    assert found["policy/gradient_norm"] == pytest.approx(2.0)
     assert found["policy/gradient_norm_value"] == 0.25
-    assert found["policy/gradient_cut"] == pytest.approx(1 / 3)  # 3 is above 1, 1 is not
+    assert found["policy/gradient_cut"] == pytest.approx(2 / 3)  # 3 and 2.5 are above 1
 
 
 def test_explained_variance_is_of_what_really_came(row):
@@ -104,7 +104,7 @@ def test_explained_variance_is_of_what_really_came(row):
 
 def test_length_and_end(row):
     assert row()["response/length"] == 2.5
-    assert row()["response/eos_rate"] == 0.5
+    assert row()["response/eos_rate"] == 1.0
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -1,6 +1,7 @@
 """Sampling and reading back: what is sampled is what is scored, and padding changes nothing."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -98,6 +99,8 @@ def test_stream_with_top_k_one_takes_the_likeliest_token_whatever_the_noise(poli
             logits = policy.lm(input_ids=ids).logits[:, -1]
         assert drawn.token_ids.tolist() == logits.argmax(-1).tolist()
         assert drawn.alive.tolist() == [True]
+        # What is told of it is its probability among all tokens, not among those that were left.
+        assert_close(drawn.logprobs, (logits / 5.0).log_softmax(-1).amax(-1), atol=1e-5, rtol=0)
         ids = torch.cat([ids, drawn.token_ids[:, None]], dim=1)
     assert ids.shape[1] == prompt_ids.shape[1] + 5
 
@@ -150,6 +153,7 @@ def test_cached_sampling_agrees_with_reading_the_sequence_whole(policy):
 
 
 def test_response_ends_with_the_first_eos_and_is_padded_after_it(policy):
+    policy.value_head.bias.data.fill_(0.5)  # so that padding would have a value
     prompt_ids, mask, _ = encode_prompts(policy, PROMPTS, 12)
     settings = {"max_new_tokens": 12, "temperature": 1.0}
     free = sample(
@@ -211,13 +215,27 @@ def test_before_the_first_update_kl_and_ratio_are_exact(policy):
     assert_close(ratio, torch.ones_like(ratio), atol=1e-5, rtol=0)
 
 
-def test_kl_of_a_rollout_is_what_plain_transformers_give_row_by_row(policy, monkeypatch):
+def ended_early(policy, sampled, lengths):
+    """Let responses end after so many tokens, as if EOS had been drawn there."""
+    places = torch.arange(sampled.response_ids.shape[1])
+    mask = places < torch.tensor(lengths)[:, None]
+    ids = sampled.response_ids.masked_fill(~mask, policy.tokenizer.pad_token_id)
+    for row, length in enumerate(lengths):
+        if length < len(places):
+            ids[row, length - 1] = policy.tokenizer.eos_token_id
+    return replace(sampled, response_ids=ids, response_mask=mask)
+
+
+def test_what_the_reference_says_is_what_plain_transformers_give_row_by_row(policy, monkeypatch):
+    """Read two at a time and shortest first, so in another order than the rows'."""
     monkeypatch.setattr(rollout_module, "READ_AT_ONCE", 2)
     with torch.no_grad():
         for weight in policy.lm.parameters():
             weight += 0.05 * torch.randn(weight.shape, generator=seeded(0, str(weight.shape), 0))
     prompt_ids, mask, sampled = sample_batch(policy)
+    sampled = ended_early(policy, sampled, (5, 3, 12))
     whole = collect(policy, prompt_ids, mask, sampled, torch.zeros(3), 0.7)
+    assert whole.has_eos.tolist() == [True, True, False]
     for row, response in enumerate(sampled.responses()):
         prompt = prompt_ids[row][mask[row]].tolist()
         ids = torch.tensor([prompt + response])
@@ -231,7 +249,10 @@ def test_kl_of_a_rollout_is_what_plain_transformers_give_row_by_row(policy, monk
         expected = torch.distributions.kl_divergence(ours, theirs)
         assert float(expected.min()) > 0.01
         assert_close(whole.kl[row, : len(response)], expected, atol=1e-4, rtol=1e-3)
-        assert (whole.kl[row, len(response) :] == 0).all()
+        logprobs = theirs.log_prob(torch.tensor(response))
+        assert_close(whole.ref_logprobs[row, : len(response)], logprobs, atol=1e-4, rtol=1e-3)
+        for column in (whole.kl, whole.ref_logprobs):
+            assert (column[row, len(response) :] == 0).all()
 
 
 def test_lora_reference_is_the_same_network_with_the_adapter_off(tiny_model_folder):
@@ -265,6 +286,7 @@ def test_prompts_leave_room_for_the_response(policy):
     prompt_ids, _, cut = encode_prompts(policy, ["The film", long], 20)
     assert cut == 1
     assert prompt_ids.shape[1] == 64 - 20  # the tiny model has 64 positions
+    assert prompt_ids[1].tolist() == policy.tokenizer(long)["input_ids"][-44:]  # its end is kept
     with pytest.raises(ShapeError, match="64 positions"):
         encode_prompts(policy, ["The film"], 64)
 
@@ -272,6 +294,21 @@ def test_prompts_leave_room_for_the_response(policy):
 def test_empty_prompt_starts_with_the_begin_token(policy):
     prompt_ids, mask, _ = encode_prompts(policy, [""], 4)
     assert prompt_ids[mask].tolist() == [policy.tokenizer.bos_token_id]
+
+
+def test_random_numbers_depend_on_seed_purpose_and_step_alone():
+    def number(*what):
+        return torch.rand(1, generator=seeded(*what)).item()
+
+    assert number(0, "sample", 1) == number(0, "sample", 1)
+    others = [number(1, "sample", 1), number(0, "epoch", 1), number(0, "sample", 2)]
+    assert len({number(0, "sample", 1), *others}) == 4
+
+
+def test_every_batch_meets_random_numbers_of_its_own(policy):
+    settings = {"max_new_tokens": 8, "temperature": 5.0, "seed": 0, "batch_size": 1}
+    first, second = generate(policy, ["I", "I"], **settings)
+    assert first != second
 
 
 def test_generate_is_repeatable_and_depends_on_the_seed(policy):
@@ -317,6 +354,8 @@ def test_part_of_a_rollout_leaves_out_columns_of_padding_and_reads_the_same(poli
     assert part.sequence_ids.shape == part.attention_mask.shape == (2, longest_prompt + 2)
     assert part.responses() == [[12, 13], [7]]
     assert part.scores.tolist() == [2.0, 1.0]
+    for name in ("old_logprobs", "ref_logprobs", "kl", "old_values"):
+        assert_close(getattr(part, name), getattr(whole, name)[rows, :2], atol=0, rtol=0)
     again = token_outputs(policy, part.sequence_ids, part.attention_mask, part.response_mask, 0.7)
     assert_close(again.logprobs, whole.old_logprobs[rows, :2], atol=1e-5, rtol=0)
 
@@ -331,7 +370,7 @@ def test_nothing_is_said_of_padding(policy):
 
 
 def test_reading_in_parts_is_reading(policy, monkeypatch):
-    responses = [[7, 8, 9, 11], [7], [12, 13], [7, 9, 9], [8]]
+    responses = [[7, 8, 9, 11], [7], [7, 9, 9], [12, 13], [8]]  # the shorter of a part comes last
     batch = pad_responses(policy, ["The film was", "I", "Oh", "We", "It is a"], responses)
     monkeypatch.setattr(rollout_module, "READ_AT_ONCE", 2)
     parts = read_in_parts(policy, *batch, 0.7)
