@@ -61,6 +61,12 @@ def test_questions_are_mixed_only_where_both_are_named():
     assert len(as_pairs(votes, [])) == 0
 
 
+def test_answers_to_two_questions_do_not_cancel_each_other():
+    better, longer = votes_on(1, ["first", "second"])
+    votes = [better, replace(longer, question="Which is longer?")]
+    assert as_pairs(votes, [*ASKED, "Which is longer?"]).chosen == [" a1", " b1"]
+
+
 def test_last_rated_fifth_is_held_out_whole_and_uncancelled():
     votes = [vote for n in range(1, 9) for vote in votes_on(n, ["first"], at=10.0 * n)]
     # Pair 9 is rated last, by two who disagree: 2 of 10 votes, a fifth.
