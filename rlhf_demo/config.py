@@ -216,7 +216,7 @@ class PPOConfig(Options):
         0.25, "KL penalty at the start, reward units per nat", low=0.0, high=10.0
     )
     kl_target: float = option(
-        2.75, "KL per response that the coefficient aims at, nats; 0 keeps it fixed", low=0.0
+        2.5, "KL per response that the coefficient aims at, nats; 0 keeps it fixed", low=0.0
     )
     kl_budget: float = option(10.0, "KL per response at which the run stops, nats", low=0.0)
     missing_eos_penalty: float = option(

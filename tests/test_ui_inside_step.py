@@ -200,7 +200,7 @@ def test_a_run_without_a_scale_has_no_line_of_the_base(board, run):
 
 @pytest.mark.parametrize(
     ("options", "target"),
-    [({}, ["target 2.75"]), ({"kl_target": 0.0}, []), ({"kl_coef": 0.0, "kl_target": 0.0}, [])],
+    [({}, ["target 2.5"]), ({"kl_target": 0.0}, []), ({"kl_coef": 0.0, "kl_target": 0.0}, [])],
 )
 def test_target_is_drawn_where_a_controller_aims_at_it(board, options, target):
     run = board.jobs.find(start(board.jobs, **options))
@@ -212,7 +212,7 @@ def test_target_is_drawn_where_a_controller_aims_at_it(board, options, target):
 
 
 def test_target_beside_a_coefficient_of_0_in_a_run_of_before_is_not_drawn():
-    options = {"kl_target": 2.75, "kl_coef": 0.0, "kl_budget": 10.0, "max_grad_norm": 1.0}
+    options = {"kl_target": 2.5, "kl_coef": 0.0, "kl_budget": 10.0, "max_grad_norm": 1.0}
     assert board_module._lines("ppo", options, [], None)["objective/kl"] == []
 
 

@@ -51,5 +51,5 @@ def test_judge_is_the_engines_default_where_nobody_names_one(tab):
 
 def test_target_without_a_coefficient_is_refused_in_a_sentence(tab):
     error = start(tab, kl_coef=0.0)["error"]
-    assert "2.75" in error and "--kl-coef" in error and error.count(". ") == 0
+    assert "2.5" in error and "--kl-coef" in error and error.count(". ") == 0
     assert "run" in start(tab, kl_coef=0.0, kl_target=0.0)
