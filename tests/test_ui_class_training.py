@@ -179,6 +179,7 @@ def test_ppo_needs_a_reward_model_and_a_secret_and_runs_once_a_round(mode):
     run = mode.start_ppo(request)["run"]
     options = mode.shared.jobs.find(run).config["options"]
     assert options["clean_words"] is True and options["total_steps"] == 5
+    assert options["judge"] == "none"  # no shipped judge knows the class's question
     assert options["reward"].endswith(mode.training.records.read(made.lesson)["reward"])
     with pytest.raises(JobError, match="has its PPO already"):
         mode.start_ppo(request)

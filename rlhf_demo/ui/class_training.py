@@ -222,6 +222,7 @@ class ClassTraining:
         config = PPOConfig(
             policy=BASE,
             reward=self.choices.path(self.jobs.find(record["reward"]).folder),
+            judge="none",  # the shipped judges know nothing of the class's question
             total_steps=steps,
             clean_words=standing.clean_words,
         )
