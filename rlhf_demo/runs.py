@@ -280,13 +280,12 @@ class Run:
     def rewind(self, step: int) -> None:
         """Drop the rows of steps after `step`, so that a resumed run writes each step once."""
         for name in ("metrics", "samples", "distributions"):
-            rows = [row for row in self.read(name) if row["step"] <= step]
-            write_text(
-                self.folder / f"{name}.jsonl",
-                "".join(
-                    json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows
-                ),
-            )
+            path = self.folder / f"{name}.jsonl"
+            if not path.is_file():  # each kind of run writes some of them
+                continue
+            kept = [row for row in self.read(name) if row["step"] <= step]
+            lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in kept]
+            write_text(path, "".join(lines))
 
 
 def list_runs(root: str | Path) -> list[Run]:
