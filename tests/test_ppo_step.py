@@ -10,6 +10,7 @@ import torch
 from rlhf_demo import train_ppo as train_ppo_module
 from rlhf_demo.config import PPOConfig
 from rlhf_demo.files import read_json
+from rlhf_demo.rollout import token_outputs
 from rlhf_demo.runs import Run
 from rlhf_demo.train_ppo import PPOTrainer
 
@@ -249,6 +250,43 @@ def test_movement_is_told_by_epoch_and_after_the_update(trainer):
     share = sum(stopped) / len(stopped)
     assert both["policy/clip_fraction_by_epoch"][1] == pytest.approx(share)
     assert both["policy/clip_fraction"] == pytest.approx(share / 2)
+
+
+@pytest.fixture
+def movements(monkeypatch):
+    """Note what each step's row is made of: (rollout, Movement)."""
+    seen, real = [], train_ppo_module.metrics_row
+
+    def noting(step, rollout, tensors, moved, *updates, **ranges):
+        seen.append((rollout, moved))
+        return real(step, rollout, tensors, moved, *updates, **ranges)
+
+    monkeypatch.setattr(train_ppo_module, "metrics_row", noting)
+    return seen
+
+
+def test_the_ratio_of_a_visit_stands_at_its_own_token(trainer, movements):
+    """All responses in one minibatch: what epoch 2 sees is what epoch 1 alone leaves behind."""
+    for epochs in (1, 2):
+        trainer(learning_rate=1e-2, minibatch_size=8, ppo_epochs=epochs).run_step()
+    left, met = movements[0][1].ratio_after, movements[1][1].ratio[1]
+    assert float(left.std()) > 0.05
+    torch.testing.assert_close(met, left, atol=1e-4, rtol=1e-4)
+
+
+def test_the_ratio_after_an_update_is_to_the_policy_before_it_not_to_the_reference(
+    trainer, movements
+):
+    one = trainer(learning_rate=1e-2)
+    for _ in range(2):
+        one.run_step()
+    rollout, moved = movements[1]
+    batch = rollout.sequence_ids, rollout.attention_mask, rollout.response_mask
+    with torch.no_grad():
+        now = token_outputs(one.policy, *batch, one.config.temperature).logprobs
+    assert float((rollout.old_logprobs - rollout.ref_logprobs).abs().mean()) > 0.05
+    expected = torch.exp(now - rollout.old_logprobs)
+    torch.testing.assert_close(moved.ratio_after, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_explained_variance_is_that_of_the_rewards_that_really_came(trainer):
