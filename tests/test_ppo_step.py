@@ -327,3 +327,9 @@ def test_a_judge_is_told_beside_the_reward_and_nothing_is_trained_on_it(trainer)
         rows[2]["judge/agreement"] > 0.9
     )  # all but the responses of equal length, which are halves
     assert rows[0]["policy/loss"] == rows[1]["policy/loss"] == rows[2]["policy/loss"]
+
+
+def test_the_judge_reads_each_response_with_its_own_prompt(trainer):
+    row = trainer(scorer=checksum, judge=checksum).run_step()
+    assert row["judge/score"] == pytest.approx(row["objective/score"], abs=1e-4)
+    assert row["judge/agreement"] > 0.9  # all but equal texts, which are halves
