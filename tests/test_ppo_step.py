@@ -1,5 +1,6 @@
 """What one PPO step hands to the loss and to the optimiser, worked out again in plain Python."""
 
+import json
 import math
 import statistics
 import zlib
@@ -333,3 +334,23 @@ def test_the_judge_reads_each_response_with_its_own_prompt(trainer):
     row = trainer(scorer=checksum, judge=checksum).run_step()
     assert row["judge/score"] == pytest.approx(row["objective/score"], abs=1e-4)
     assert row["judge/agreement"] > 0.9  # all but equal texts, which are halves
+
+
+def test_training_prompts_train_and_held_out_ones_report(trainer, tmp_path):
+    sides = {"train": ["I went", "We saw", "It was"], "heldout": ["My film", "In the end"]}
+    rows = [{"prompt": one, "split": side} for side, prompts in sides.items() for one in prompts]
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = []
+
+    def noting(prompts, responses):
+        asked.append(set(prompts))
+        return longer(prompts, responses)
+
+    one = trainer(scorer=noting, prompts=str(path), total_steps=1)
+    one.train(resume=False)
+    *before, report = asked
+    assert set.union(*before) == set(sides["train"])  # the scale's prompts, and the step's
+    assert report == set(sides["heldout"])
+    written = read_json(one.run.folder / "report.json")
+    assert written["held_out"] is True and written["prompts"] == 2
