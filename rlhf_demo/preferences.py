@@ -245,17 +245,30 @@ def load_prompts(source: str, split: str) -> list[str]:
         raise DataError(
             f"there is no file {source} with prompts: check the path, or give {SHIPPED!r}"
         )
+    splits: set[str] = set()
     if _kind(source) == "":
         lines = _read_text(Path(source).expanduser()).split("\n")
         prompts = [line.rstrip("\r") for line in lines if line.strip()]
     else:
-        _, rows = _open(source, "prompts.jsonl", None)
+        rows = list(_open(source, "prompts.jsonl", None)[1])
+        splits = {str(row.get("split", split)) for _, row in rows}
         prompts = [
             _text(row, "prompt", where) for where, row in rows if row.get("split", split) == split
         ]
     if not prompts:
-        raise DataError(f"{source} holds no prompt for the split {split!r}: add some, one a line")
+        raise DataError(_no_prompt(source, split, sorted(splits)))
     return prompts
+
+
+def _no_prompt(source: str, split: str, splits: Sequence[str]) -> str:
+    """Say what to do about a source that has prompts of other splits only, or none at all."""
+    if not splits:
+        return f"{source} holds no prompt: add some, one a line"
+    other = ", or give --split heldout" if split == "test" and "heldout" in splits else ""
+    return (
+        f"{source} holds no prompt of the split {split!r}, only of {', '.join(splits[:5])}: "
+        f"add rows of that split{other}"
+    )
 
 
 # -- files and Hub ---------------------------------------------------------------------------------

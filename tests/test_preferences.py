@@ -375,6 +375,16 @@ def test_load_prompts_shipped_reads_the_checkpoints_folder(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
+    ("wanted", "advice"), [("test", ", or give --split heldout$"), ("dev", "rows of that split$")]
+)
+def test_load_prompts_of_another_split_names_those_there_are(tmp_path, wanted, advice):
+    rows = [{"prompt": "a", "split": split} for split in ("train", "heldout")]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    with pytest.raises(DataError, match=f"'{wanted}', only of heldout, train: add .*{advice}"):
+        load_prompts(path, wanted)
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [("\n", "no prompt"), ('{"text": "a"}\n', "row 1: column 'prompt' is missing")],
 )
