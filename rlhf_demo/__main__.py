@@ -225,7 +225,10 @@ def scorer_for(name: str, config: Any) -> Any:
 
 def judge_for(config: PPOConfig) -> Any:
     """Load what judges a PPO run's responses beside its reward, if anything does."""
-    return None if config.judge == "none" else scorer_for(config.judge, replace(config, label=None))
+    from rlhf_demo.labellers import NOBODY, judge_of
+
+    judge = judge_of(config.judge, config.reward)
+    return None if judge == NOBODY else scorer_for(judge, replace(config, label=None))
 
 
 # -- commands --------------------------------------------------------------------------------------

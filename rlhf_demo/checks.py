@@ -8,7 +8,7 @@ from rlhf_demo.errors import ConfigError, DataError
 from rlhf_demo.hub_data import data_set_refusal
 from rlhf_demo.locate import HUB_ID, locate
 
-NO_MODELS = ("new", "longer", "word-judge", "none")
+NO_MODELS = ("new", "longer", "word-judge", "none", "auto")
 """Names that stand where a model's may, and mean none."""
 
 

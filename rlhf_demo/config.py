@@ -193,8 +193,9 @@ class PPOConfig(Options):
         None, "label whose logit is the score, where the reward is a text classifier"
     )
     judge: str = option(
-        "star-rater",
-        "what scores the responses too, to show where reward and judge part, or 'none'",
+        "auto",
+        "what scores the responses too, to show where reward and judge part: a name as for "
+        "--reward, 'auto' for whoever labelled the reward's pairs, or 'none'",
     )
     prompts: str = option(
         "shipped", "'shipped', a text file with one prompt a line, or a JSONL file with 'prompt'"

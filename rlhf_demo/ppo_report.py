@@ -26,8 +26,9 @@ def report_prompts(source: str, trained: list[str]) -> tuple[list[str], bool]:
         source: as load_prompts takes it.
         trained: the prompts that were trained on.
     """
+    seen = set(trained)
     try:
-        others = [one for one in load_prompts(source, "heldout") if one not in set(trained)]
+        others = [one for one in load_prompts(source, "heldout") if one not in seen]
     except DataError:  # all its rows are of other splits
         others = []
     return (others or trained)[:REPORT_PROMPTS], bool(others)

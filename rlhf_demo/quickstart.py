@@ -68,7 +68,7 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
     )
     scorer = load_scorer(ppo_config.reward, device=device, dtype=numbers)
     with stopping_on_signals(ppo):
-        train_ppo(ppo_config, ppo, scorer)
+        train_ppo(ppo_config, ppo, scorer, judge=rater)  # who labelled the pairs
     require_finished(ppo)
     say(f"        {ppo.status['message']}")
 

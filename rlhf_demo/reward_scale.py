@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf_demo.errors import TrainingDiverged
+from rlhf_demo.errors import DataError
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.models import Policy
 from rlhf_demo.raters import Scorer
@@ -42,7 +42,7 @@ class RewardScale:
         Scores that are all the same have no deviation: they are then shifted but not scaled.
         """
         mean, std = scores.double().mean().item(), scores.double().std(correction=0).item()
-        if std <= 1e-6 * max(1.0, abs(mean)):
+        if (scores == scores[0]).all():
             log.warning("the base's %d samples all score %.3g", len(scores), mean)
             std = 1.0
         return cls(mean, std, len(scores))
@@ -63,12 +63,15 @@ def run_scales(
         how: as `generate` takes it.
 
     Raises:
-        TrainingDiverged: a score is not finite.
+        DataError: a score is not finite.
     """
-    if not path.is_file():
-        scales = measure_scales(policy, prompts, scorers, **how)
-        write_json(path, {name: asdict(scale) for name, scale in scales.items()})
-    return {name: RewardScale(**scale) for name, scale in read_json(path).items()}
+    kept = read_json(path) if path.is_file() else {}
+    missing = {name: scorer for name, scorer in scorers.items() if name not in kept}
+    if missing:
+        scales = measure_scales(policy, prompts, missing, **how)
+        kept |= {name: asdict(scale) for name, scale in scales.items()}
+        write_json(path, kept)
+    return {name: RewardScale(**scale) for name, scale in kept.items()}
 
 
 def measure_scales(
@@ -82,6 +85,9 @@ def measure_scales(
     for name, scorer in scorers.items():
         scores = scorer(chosen, responses)
         if not scores.isfinite().all():
-            raise TrainingDiverged(0, f"the {name}'s score", float(scores[~scores.isfinite()][0]))
+            raise DataError(
+                f"the {name} scores a text of the base {float(scores[~scores.isfinite()][0])}: "
+                "mend it so that every text gets a finite number"
+            )
         scales[name] = RewardScale.of(scores)
     return scales

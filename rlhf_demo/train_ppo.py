@@ -333,6 +333,7 @@ class PPOTrainer:
         last, prompts = step == config.total_steps, step_prompts(config, self.prompts, step)
         if self.judge and (step == 1 or step % JUDGED_EVERY == 0 or last):
             judged = self.judge(prompts[:READ_AGAIN], decode(self.policy, again.responses()))
+            require_finite(step, "judge/score", judged)
             row["judge/score"] = float(self.scales["judge"].standardised(judged).mean())
             row["judge/agreement"] = pair_agreement(again.scores.cpu(), judged)
         if step == 1 or step % config.samples_every == 0 or last:

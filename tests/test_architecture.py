@@ -82,6 +82,7 @@ ALLOWED = {
     "contributions": {"errors", "models"},
     "duel": {"config", "evaluate", "models", "pieces", "raters", "rollout", "sampling"},
     "shelf": {"locate", "models", "raters"},
+    "labellers": {"errors", "locate", "preferences", "raters", "runs", "word_judge"},
     "reward_scale": {"errors", "files", "models", "raters", "sampling"},
     "ppo_schedule": {"config", "sampling"},
     "ppo_rows": {"errors", "evaluate", "models", "objectives", "rollout", "sampling"},

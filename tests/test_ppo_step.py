@@ -2,37 +2,17 @@
 
 import math
 import statistics
-import zlib
 
 import pytest
-import torch
+from stepping import checksum, checksum_of, trainer_maker
 
 from rlhf_demo import train_ppo as train_ppo_module
-from rlhf_demo.config import PPOConfig
 from rlhf_demo.files import read_json
-from rlhf_demo.runs import Run
-from rlhf_demo.train_ppo import PPOTrainer
 
 
 @pytest.fixture
 def trainer(tiny_model_folder, prompts_file, tmp_path):
-    """Make a trainer whose value head already says something, and whose samples are whole steps."""
-
-    def make(scorer=longer, judge=None, **changes):
-        options = {
-            "policy": str(tiny_model_folder), "reward": "longer", "prompts": str(prompts_file),
-            "total_steps": 6, "batch_size": 8, "minibatch_size": 4, "ppo_epochs": 2,
-            "max_new_tokens": 8, "learning_rate": 1e-3, "warmup_steps": 1, "kl_budget": 1e6,
-            "lora_rank": 0, "dtype": "float32", "samples_every": 1,
-        }  # fmt: skip
-        config = PPOConfig(**options | changes)
-        folder = tmp_path / f"run {len(list(tmp_path.iterdir()))}"
-        made = PPOTrainer(config, Run.create(folder, "ppo", config.to_dict()), scorer, judge)
-        with torch.no_grad():
-            made.policy.value_head.weight.normal_(generator=torch.Generator().manual_seed(0))
-        return made
-
-    return make
+    return trainer_maker(tiny_model_folder, prompts_file, tmp_path)
 
 
 @pytest.fixture
@@ -46,19 +26,6 @@ def losses(monkeypatch):
 
     monkeypatch.setattr(train_ppo_module, "ppo_loss", noting)
     return calls
-
-
-def longer(prompts, responses):
-    return torch.tensor([len(response) / 10 for response in responses])
-
-
-def checksum_of(prompt, response):
-    return zlib.crc32(f"{prompt}|{response}".encode()) % 1000 / 100
-
-
-def checksum(prompts, responses):
-    """A score that depends on both, so that it tells whose it is."""
-    return torch.tensor([checksum_of(*both) for both in zip(prompts, responses)])
 
 
 def gae_in_plain_python(rewards, values, gamma, gae_lambda):
@@ -214,106 +181,3 @@ def test_gradients_are_cut_to_their_greatest_norm(trainer, monkeypatch):
     row = one.run_step()
     assert row["policy/gradient_norm"] > 0.02  # what is told is the norm before the cut
     assert norms == pytest.approx([0.01] * 4, rel=1e-3)
-
-
-def test_movement_is_told_by_epoch_and_after_the_update(trainer):
-    """All responses in one minibatch: what epoch 2 sees is what epoch 1 alone leaves behind."""
-    options = {"learning_rate": 1e-2, "clip_range": 0.1, "minibatch_size": 8}
-    once, twice = trainer(**options, ppo_epochs=1), trainer(**options, ppo_epochs=2)
-    first, both = once.run_step(), twice.run_step()
-    left, met = once.run.read("samples"), twice.run.read("samples")
-    ratios = [ratio for row in left for ratio in row["ratio"]]
-    assert first["policy/update_kl"] == pytest.approx(
-        statistics.fmean(r - 1 - math.log(r) for r in ratios), abs=1e-3
-    )
-    assert first["policy/outside_clip"] == pytest.approx(
-        statistics.fmean(not 0.9 <= r <= 1.1 for r in ratios), abs=0.02
-    )
-    assert first["policy/ratio_p01"] < first["policy/ratio_p99"]
-    assert sum(r < first["policy/ratio_p01"] for r in ratios) <= 0.02 * len(ratios)
-    assert sum(r > first["policy/ratio_p99"] for r in ratios) <= 0.02 * len(ratios)
-    # At the first visit nothing has moved, so no clip can stop anything.
-    assert both["policy/clip_fraction_by_epoch"][0] == 0.0
-    assert both["policy/update_kl_by_epoch"] == pytest.approx(
-        [0.0, first["policy/update_kl"]], abs=1e-5
-    )
-    assert not any(flag for row in left for flag in row["clipped"])
-    stopped = []
-    for before, row in zip(left, met, strict=True):
-        for ratio, advantage, clipped in zip(
-            before["ratio"], row["advantage"], row["clipped"], strict=True
-        ):
-            assert clipped == (ratio > 1.1 if advantage > 0 else ratio < 0.9)
-            stopped.append(clipped)
-    assert 0 < sum(stopped) < len(stopped)
-    share = sum(stopped) / len(stopped)
-    assert both["policy/clip_fraction_by_epoch"][1] == pytest.approx(share)
-    assert both["policy/clip_fraction"] == pytest.approx(share / 2)
-
-
-@pytest.fixture
-def movements(monkeypatch):
-    """Note what each step's row is made of: (rollout, Movement)."""
-    seen, real = [], train_ppo_module.metrics_row
-
-    def noting(step, rollout, tensors, moved, *updates, **ranges):
-        seen.append((rollout, moved))
-        return real(step, rollout, tensors, moved, *updates, **ranges)
-
-    monkeypatch.setattr(train_ppo_module, "metrics_row", noting)
-    return seen
-
-
-def test_the_ratio_of_a_visit_stands_at_its_own_token(trainer, movements):
-    """All responses in one minibatch: what epoch 2 sees is what epoch 1 alone leaves behind."""
-    for epochs in (1, 2):
-        trainer(learning_rate=1e-2, minibatch_size=8, ppo_epochs=epochs).run_step()
-    left, met = movements[0][1].ratio_after, movements[1][1].ratio[1]
-    assert float(left.std()) > 0.05
-    torch.testing.assert_close(met, left, atol=1e-4, rtol=1e-4)
-
-
-def test_explained_variance_is_that_of_the_rewards_that_really_came(trainer):
-    one = trainer(gamma=0.9, gae_lambda=0.5)
-    row, samples = one.run_step(), one.run.read("samples")
-    realised, values = [], []
-    for x in samples:
-        for start in range(len(x["reward"])):
-            realised.append(sum(0.9**k * r for k, r in enumerate(x["reward"][start:])))
-        values += x["value"]
-    errors = [a - b for a, b in zip(realised, values, strict=True)]
-    expected = 1 - statistics.pvariance(errors) / statistics.pvariance(realised)
-    assert row["value/explained_variance"] == pytest.approx(expected, rel=1e-3)
-
-
-def test_the_two_gradients_are_measured_now_and_then_and_change_nothing(trainer, monkeypatch):
-    one, other = trainer(), trainer()
-    rows = [one.run_step() for _ in range(6)]
-    monkeypatch.setattr(train_ppo_module, "GRADIENT_PARTS_EVERY", 10**6)
-    without = [other.run_step() for _ in range(6)]
-    measured = [row["step"] for row in rows if "policy/gradient_norm_value" in row]
-    assert measured == [1, 6]
-    assert rows[0]["policy/gradient_norm_policy"] > 0 < rows[0]["policy/gradient_norm_value"]
-    assert [row["policy/loss"] for row in rows] == [row["policy/loss"] for row in without]
-
-
-def test_a_judge_is_told_beside_the_reward_and_nothing_is_trained_on_it(trainer):
-    def shorter(prompts, responses):
-        return -longer(prompts, responses)
-
-    alone, judged, same = trainer(), trainer(judge=shorter), trainer(judge=longer)
-    rows = [[one.run_step() for _ in range(2)][1] for one in (alone, judged, same)]
-    assert "judge/score" not in rows[0]
-    assert rows[1]["judge/score"] == pytest.approx(-rows[1]["objective/score"], abs=1e-4)
-    assert rows[2]["judge/score"] == pytest.approx(rows[2]["objective/score"], abs=1e-4)
-    assert rows[1]["judge/agreement"] == pytest.approx(1 - rows[2]["judge/agreement"])
-    assert (
-        rows[2]["judge/agreement"] > 0.9
-    )  # all but the responses of equal length, which are halves
-    assert rows[0]["policy/loss"] == rows[1]["policy/loss"] == rows[2]["policy/loss"]
-
-
-def test_the_judge_reads_each_response_with_its_own_prompt(trainer):
-    row = trainer(scorer=checksum, judge=checksum).run_step()
-    assert row["judge/score"] == pytest.approx(row["objective/score"], abs=1e-4)
-    assert row["judge/agreement"] > 0.9  # all but equal texts, which are halves

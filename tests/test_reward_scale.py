@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rlhf_demo.config import PPOConfig
-from rlhf_demo.errors import TrainingDiverged
+from rlhf_demo.errors import DataError
 from rlhf_demo.files import read_json
 from rlhf_demo.models import load_policy
 from rlhf_demo.reward_scale import SCALE_SAMPLES, RewardScale, measure_scales, run_scales
@@ -25,6 +25,28 @@ def test_scores_that_are_all_the_same_are_shifted_only(caplog):
     scale = RewardScale.of(torch.full((6,), 2.5))
     assert (scale.mean, scale.std) == (2.5, 1.0)
     assert "6 samples all score 2.5" in caplog.text
+
+
+@pytest.mark.parametrize(("offset", "unit"), [(0.0, 1e-8), (1e7, 1.0), (-5.0, 1e6)])
+def test_small_units_and_large_offsets_have_a_scale_too(offset, unit):
+    raw = torch.tensor([1.0, 3.0, 5.0, 7.0])
+    scale = RewardScale.of(offset + unit * raw)
+    assert scale.std == pytest.approx(unit * 5.0**0.5, rel=1e-3)
+    assert scale.standardised(offset + unit * raw).tolist() == pytest.approx(
+        [(one - 4.0) / 5.0**0.5 for one in raw.tolist()], abs=1e-2
+    )
+
+
+def test_a_judge_that_comes_later_gets_its_scale_then(tiny_model_folder, tmp_path):
+    policy = load_policy(str(tiny_model_folder), device=torch.device("cpu"))
+
+    def scorer(prompts, responses):
+        return torch.tensor([float(len(response)) for response in responses])
+
+    path = tmp_path / "scale.json"
+    first = run_scales(path, policy, ["I"], {"reward": scorer}, **HOW)
+    both = run_scales(path, policy, ["I"], {"reward": scorer, "judge": scorer}, **HOW)
+    assert both == first | {"judge": first["reward"]}
 
 
 def test_scales_are_those_of_the_bases_answers_to_the_prompts(tiny_model_folder):
@@ -50,7 +72,7 @@ def test_a_score_that_is_not_finite_is_named(tiny_model_folder):
     def broken(prompts, responses):
         return torch.full((len(responses),), float("nan"))
 
-    with pytest.raises(TrainingDiverged, match="the judge's score became nan"):
+    with pytest.raises(DataError, match="the judge scores a text of the base nan"):
         measure_scales(policy, ["I"], {"judge": broken}, **HOW)
 
 

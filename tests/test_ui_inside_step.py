@@ -217,12 +217,27 @@ def test_target_beside_a_coefficient_of_0_in_a_run_of_before_is_not_drawn():
 
 
 @pytest.mark.parametrize(
-    ("judge", "name"),
-    [("star-rater", "star-rater"), ("none", None), ("/runs/reward-a1b2c3", "reward-a1b2c3")],
+    ("judge", "reward", "told"),
+    [
+        ("star-rater", "reward-mini", ["star-rater, a simulated rater,", "it is the teacher"]),
+        ("auto", "reward-mini", ["star-rater, a simulated rater,", "it is the teacher"]),
+        ("auto", "star-rater", ["word-judge, a simulated rater,", "did not teach the reward"]),
+        ("word-judge", "word-judge", ["word-judge, a simulated", "It is the reward itself"]),
+        ("/runs/reward-a1b2c3", "longer", ["reward-a1b2c3 scores", "did not teach the reward"]),
+    ],
 )
-def test_judge_is_named_without_its_folder(board, judge, name):
-    run = board.jobs.find(start(board.jobs, judge=judge))
-    assert ask(board, run)["judge"] == name
+def test_judge_is_named_with_its_part_and_without_its_folder(board, judge, reward, told):
+    run = board.jobs.find(start(board.jobs, judge=judge, reward=reward))
+    found = ask(board, run)["judge"]
+    assert all(words in found["note"] for words in told)
+    assert ("not trained on it" in found["note"]) == (judge != reward)
+    assert "/" not in found["name"] + found["note"]
+
+
+@pytest.mark.parametrize(("judge", "reward"), [("none", "reward-mini"), ("auto", "longer")])
+def test_where_nobody_judges_that_is_told(board, judge, reward):
+    run = board.jobs.find(start(board.jobs, judge=judge, reward=reward))
+    assert ask(board, run)["judge"] is None
 
 
 def test_finished_run_tells_what_its_saved_model_is_worth(board, run):

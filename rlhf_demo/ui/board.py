@@ -14,6 +14,8 @@ from typing import Any
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import read_json
 from rlhf_demo.jobs import Jobs
+from rlhf_demo.labellers import NOBODY, judge_of, labeller
+from rlhf_demo.raters import STAR_RATER
 from rlhf_demo.reliability import read_report
 from rlhf_demo.reward_stories import reward_story, tested_on
 from rlhf_demo.runs import Run, Status
@@ -23,9 +25,11 @@ from rlhf_demo.ui.choices import EXAMPLE_MODELS, has_model, newest_model
 from rlhf_demo.ui.commands import repeat_command
 from rlhf_demo.ui.inside_step import InsideStep
 from rlhf_demo.ui.vote_data import people_agree, vote_facts
+from rlhf_demo.word_judge import WORD_JUDGE
 
 BOARDS = {"ppo": charts.PPO, "reward": charts.REWARD}
 Row = dict[str, Any]
+SIMULATED_JUDGES = (STAR_RATER, WORD_JUDGE)
 STATE_SECONDS = 0.5
 """How long one look at a run serves all its viewers."""
 MOST_STATES = 64
@@ -121,7 +125,7 @@ class Board:
             "inside_step": self.inside.newest(run) if kind == "ppo" else -1,
             "scale": scale,
             "clip_range": options.get("clip_range"),
-            "judge": _judge(options),
+            "judge": _judge(options) if kind == "ppo" else None,
             "result": ppo_result(run) if kind == "ppo" else "",
             "model_step": newest_model(run, rows)[0],
             "has_model": has_model(run) or row["id"] in EXAMPLE_MODELS,
@@ -233,10 +237,31 @@ def _reward_scale(run: Run) -> dict[str, Any] | None:
     return read_json(path)["reward"] if path.is_file() else None
 
 
-def _judge(options: dict[str, Any]) -> str | None:
-    """Name the judge of a PPO run without its folder; None where there is none."""
-    judge = options.get("judge", "none")
-    return None if judge == "none" else Path(judge).name
+def _judge(options: dict[str, Any]) -> dict[str, str] | None:
+    """Return the name of a PPO run's judge and what its curve can tell; None where there is none.
+
+    Older runs had no judge.
+    """
+    reward = options["reward"]
+    judge = judge_of(options.get("judge", NOBODY), reward)
+    if judge == NOBODY:
+        return None
+    if judge == reward:
+        part = "It is the reward itself, so the two always agree."
+    elif judge == labeller(reward):
+        part = (
+            "The policy is not trained on it. It labelled the pairs that the reward model learned "
+            "from, so it is the teacher and no independent judge. Where the reward rises and the judge does not follow, the policy "
+            "pleases the reward model only."
+        )
+    else:
+        part = (
+            "The policy is not trained on it. It did not teach the reward either, so the two may "
+            "part although nothing is amiss."
+        )
+    simulated = ", a simulated rater," if judge in SIMULATED_JUDGES else ""
+    name = Path(judge).name
+    return {"name": name, "note": f"{name}{simulated} scores the same texts. {part}"}
 
 
 def ppo_result(run: Run) -> str:

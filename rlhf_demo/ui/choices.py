@@ -18,8 +18,10 @@ import psutil
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError
 from rlhf_demo.files import replacing
 from rlhf_demo.jobs import Jobs
+from rlhf_demo.labellers import AUTO, NOBODY
 from rlhf_demo.locate import CHECKPOINTS, hub_megabytes, is_model, shipped_models
 from rlhf_demo.preferences import SHIPPED
+from rlhf_demo.raters import STAR_RATER
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.ui.settings import Settings
 from rlhf_demo.ui.vote_data import VoteData
@@ -28,9 +30,6 @@ from rlhf_demo.word_judge import WORD_JUDGE
 RULE = "longer"
 RULES = (WORD_JUDGE, RULE)
 """What scores without being a shipped network."""
-STAR_RATER = "star-rater"
-NOBODY = "none"
-"""In the place of a judge."""
 SCORERS = ("reward-mini", STAR_RATER)
 """Shipped models that score texts; every other shipped one writes them."""
 
@@ -110,8 +109,9 @@ class Choices:
         )
 
     def judges(self) -> list[Choice]:
-        """What may judge a PPO run's texts beside its reward: the same, or nobody."""
-        return [*self.rewards(), ("none: the reward alone", NOBODY)]
+        """What may judge a PPO run's texts beside its reward: what fits it, the same, or nobody."""
+        auto = ("auto: whoever labelled the reward's pairs", AUTO)
+        return [auto, *self.rewards(), ("none: the reward alone", NOBODY)]
 
     def data(self) -> list[Choice]:
         """Preference pairs: shipped, people's votes, and uploaded."""
@@ -173,7 +173,7 @@ class Choices:
         Raises:
             ConfigError: the id is in no list.
         """
-        return chosen if chosen == NOBODY else self.reward(chosen)
+        return chosen if chosen in (AUTO, NOBODY) else self.reward(chosen)
 
     def pairs(self, chosen: str) -> str:
         """Return the engine's name of preference data.

@@ -11,9 +11,10 @@ from rlhf_demo.duel import DuelOptions, duel
 from rlhf_demo.errors import ConfigError, DemoError
 from rlhf_demo.files import read_json
 from rlhf_demo.preferences import SHIPPED, load_prompts
+from rlhf_demo.raters import STAR_RATER
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.blind_vote import BlindVote
-from rlhf_demo.ui.choices import STAR_RATER, Choices
+from rlhf_demo.ui.choices import Choices
 from rlhf_demo.ui.comparisons import (
     EXAMPLE_PATH,
     Comparisons,

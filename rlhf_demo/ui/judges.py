@@ -6,21 +6,16 @@ the reward model learned from, so that is said beside it.
 
 from typing import Any
 
-from rlhf_demo.errors import DemoError
-from rlhf_demo.locate import CHECKPOINTS
-from rlhf_demo.preferences import SHIPPED
-from rlhf_demo.raters import second_judge
-from rlhf_demo.runs import Run
-from rlhf_demo.ui.choices import RULE, STAR_RATER, Choices
+from rlhf_demo.labellers import SHIPPED_REWARD, labeller
+from rlhf_demo.raters import STAR_RATER, second_judge
+from rlhf_demo.ui.choices import RULE, Choices
 from rlhf_demo.word_judge import WORD_JUDGE
 
-SHIPPED_PPO, SHIPPED_REWARD = "gpt2-mini-ppo", "reward-mini"
+SHIPPED_PPO = "gpt2-mini-ppo"
 LOG_ODDS = "log-odds that the writer liked the film"
 UNITS = {STAR_RATER: LOG_ODDS, WORD_JUDGE: LOG_ODDS, RULE: "characters"}
 REWARD_UNIT = "standard deviations of the base\u2019s samples"
 """Of a reward model trained here; its mean on them is 0."""
-LABELLERS = {SHIPPED: STAR_RATER}
-"""Who judged pairs of data, where that is known."""
 
 TAUGHT = (
     "{judge} labelled the pairs that the reward model learned from, so it judges a taste that it "
@@ -97,10 +92,4 @@ def teachers(choices: Choices, model: str) -> tuple[str | None, str | None]:
         reward = choices.jobs.find(run_id).config["options"]["reward"]
     else:
         return None, None
-    if reward == SHIPPED_REWARD:
-        return reward, LABELLERS[SHIPPED]
-    try:
-        data = Run(CHECKPOINTS.parent / reward).config["options"]["data"]
-    except (DemoError, KeyError):  # a rule, a shipped rater, a model from the Hub: no run
-        return reward, None
-    return reward, LABELLERS.get(data)
+    return reward, labeller(reward)

@@ -132,9 +132,7 @@
     fold.addEventListener("toggle", () => load());
 
     const tellJudge = (judge) => {
-      rlhf.say(judged.note, judge
-        ? `The judge, ${judge}, is simulated. The policy is not trained on it. Where the reward rises and the judge does not follow, the policy pleases the reward model only. The star-rater labelled the shipped pairs, so of a reward model trained on these it is the teacher and no independent judge.`
-        : "This run has no judge, so only the reward is drawn.");
+      rlhf.say(judged.note, judge ? judge.note : "This run has no judge, so only the reward is drawn.");
       rlhf.say(agreement.note, judge ? "On what the policy writes now, not on what the reward model was trained on: the share falls where the policy has left what the reward model knows." : "");
     };
     rlhf.say(gradient.note, "Both losses share one gradient and one limit: where the value loss\u2019s part is the longer, it takes the room. The parts are those of the first update in every fifth step; as their directions differ, their lengths do not add up.");
