@@ -11,9 +11,12 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 from rlhf_demo.agreement import FALSE_ALARMS, Share, catch_evidence, side_evidence
 from rlhf_demo.intervals import cluster_interval, watched_interval, wilson_interval
+from rlhf_demo.rounds import RETRAIN_EVERY
+from rlhf_demo.vote_pairs import FEWEST_TO_TELL, LastRated, split_last_rated
 
 VOTES_EACH, OVERLAP = 8, 3
 """Blind pairs that a student answers, and students who see each pair."""
@@ -129,6 +132,53 @@ def told_from_a_coin(
     return sum(Share.of(*stream).low > 0.5 for stream in streams) / classes
 
 
+def told_at_some_look(
+    interval: Interval, rng: random.Random, classes: int, votes: int, right: float | None = None
+) -> float:
+    """Return in which share of classes the curve of accuracies lies above 50% for sure somewhere.
+
+    As in a class, a new model is trained after every ten votes and tested on the fifth of the votes
+    that belongs to the pairs rated last, once these are enough to tell its accuracy.
+
+    Args:
+        interval: of each accuracy.
+        rng: draws the classes.
+        classes: how many.
+        votes: of each class in the end, three on each pair.
+        right: share of votes that every model gets right; None for models that know nothing: each
+            tosses a coin for each pair.
+    """
+    share = 0.5 if right is None else right
+    told = 0
+    for _ in range(classes):
+        stream = zip(*judged(rng, -(-votes // OVERLAP), OVERLAP, share, ALIKE), strict=True)
+        cast = [
+            SimpleNamespace(
+                id=at, time=at, prompt=pair, pair=pair, question="", value=value,
+                choice="first" if value else "second",
+            )
+            for at, (value, pair) in enumerate(stream)
+        ]  # fmt: skip
+        stops = range(5 * FEWEST_TO_TELL, votes + 1, RETRAIN_EVERY)  # nothing is told before
+        looks = (split_last_rated(cast[:stop]) for stop in stops)
+        told += any(above_a_coin(interval, rng, look, right) for look in looks)
+    return told / classes
+
+
+def above_a_coin(
+    interval: Interval, rng: random.Random, look: LastRated, right: float | None
+) -> bool:
+    """Say whether a model's accuracy on the held-out votes lies above 50% for sure."""
+    if look.too_few_to_tell:
+        return False
+    groups = [vote.pair for vote in look.held_out]
+    values = [vote.value for vote in look.held_out]
+    if right is None:
+        tossed = {pair: rng.random() < 0.5 for pair in sorted(set(groups))}
+        values = [float(value == tossed[pair]) for value, pair in zip(values, groups, strict=True)]
+    return interval(values, groups)[0] > 0.5
+
+
 def named_within(answers: int, raters: int, *, left: float = 0.5, slips: float = 0.05) -> float:
     """Return the probability that a rater is named careless at any of so many answers.
 
@@ -213,6 +263,20 @@ def print_accuracy(rng: random.Random, classes: int) -> None:
             print(f"| {right:.0%} of votes | {pairs} x {votes} | {found:.2f} |")
 
 
+def print_curve(rng: random.Random, classes: int) -> None:
+    """Print how often a class's curve of accuracies is above a coin at one of its points."""
+    print("\n| reward models | votes in the end | pairs as units | watched |")
+    print("|---|---|---|---|")
+    for right in (None, 0.7, 0.8, 0.9):
+        for votes in (100, 200, 400):
+            found = [
+                told_at_some_look(one, rng, classes, votes, right)
+                for one in (cluster_interval, watched_interval)
+            ]
+            named = "know nothing" if right is None else f"right on {right:.0%} of votes"
+            print(f"| {named} | {votes} | {found[0]:.3f} | {found[1]:.3f} |")
+
+
 def print_careless() -> None:
     """Print who is named careless in a class of 30."""
     print("\n| rater, in a class of 30 | 15 answers | 25 | 40 |")
@@ -239,6 +303,7 @@ def main() -> None:
     print_coverage(rng, classes)
     print_calls(rng, classes)
     print_accuracy(rng, classes)
+    print_curve(rng, classes)
     print_careless()
 
 

@@ -73,6 +73,10 @@ def watched_interval(values: Sequence[float], groups: Sequence[Hashable]) -> tup
     deviation is at most that of a coin (variance 1/4); nothing is estimated, so few groups do as
     well. It is about 1.6 times as wide as an interval that is looked at once.
 
+    At a single moment it misses with at most 0.25% (its boundary in standard deviations of a normal
+    sum). So it also serves where every look has values of its own, like the held-out votes of a
+    class's reward models: over 20 looks the misses add up to 5% at most.
+
     Args:
         values: 0 to 1 each; a tie may be a half.
         groups: whose the values are, for votes the pair. As many as values.

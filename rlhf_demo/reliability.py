@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_demo.files import read_json
-from rlhf_demo.intervals import cluster_interval
+from rlhf_demo.intervals import cluster_interval, watched_interval
 from rlhf_demo.preferences import Pairs
 
 BIN_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -40,8 +40,10 @@ def held_out_report(pairs: Pairs, margins: Sequence[float], score_std: float) ->
     Returns:
         JSON-ready values. Shares are 0 to 1, `loss` is in nats per pair, ties count half
         everywhere. Several people's votes on the same two texts are several `pairs` here, but one
-        of the `different_pairs` and one for every interval. `stated` is how sure the model is on
-        average, the `margin` of the most wrong pairs in units of the saved model's score. The
+        of the `different_pairs` and one for every interval. `accuracy_low` and `accuracy_high` are
+        for one look; the wider `watched_low` and `watched_high` are for whoever looks at model
+        after model while votes come in. `stated` is how sure the model is on average, the `margin`
+        of the most wrong pairs in units of the saved model's score. The
         tables are empty where there are too few pairs. The baseline is the better of "always the
         longer one" and "always the shorter one"; which that is, is looked up on these very pairs,
         in its favour.
@@ -53,10 +55,13 @@ def held_out_report(pairs: Pairs, margins: Sequence[float], score_std: float) ->
     groups = same_pair(pairs)
     enough = len(set(groups)) >= FEWEST_FOR_TABLES
     low, high = cluster_interval(right, groups)
+    watched_low, watched_high = watched_interval(right, groups)
     return {
         "accuracy": mean(right),
         "accuracy_low": low,
         "accuracy_high": high,
+        "watched_low": watched_low,
+        "watched_high": watched_high,
         "pairs": len(right),
         "different_pairs": len(set(groups)),
         "loss": mean([pair_loss(margin) for margin in margins]),

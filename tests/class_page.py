@@ -19,7 +19,10 @@ from rlhf_demo.ui.student_page import StudentPage
 from tests.voting import HAPPY, answer_one
 
 HERE = SimpleNamespace(client=SimpleNamespace(host="school"))
-REPORT = {"accuracy": 0.75, "accuracy_low": 0.4, "accuracy_high": 0.93, "pairs": 8}
+REPORT = {
+    "accuracy": 0.75, "accuracy_low": 0.4, "accuracy_high": 0.93, "watched_low": 0.3,
+    "watched_high": 0.98, "pairs": 8,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from rlhf_demo.files import write_json
-from rlhf_demo.intervals import cluster_interval, wilson_interval
+from rlhf_demo.intervals import cluster_interval, watched_interval, wilson_interval
 from rlhf_demo.preferences import Pairs
 from rlhf_demo.reliability import (
     format_report,
@@ -173,6 +173,8 @@ def test_votes_on_the_same_two_texts_are_one_pair_whoever_preferred_which():
     told = (report["accuracy_low"], report["accuracy_high"])
     assert told == cluster_interval([1, 1, 1, 0, 1], [1, 1, 1, 1, 2])
     assert told[0] < wilson_interval(4, 5)[0]
+    watched = (report["watched_low"], report["watched_high"])
+    assert watched == watched_interval([1, 1, 1, 0, 1], [1, 1, 1, 1, 2])
 
 
 def test_a_report_from_before_both_baselines_counts_as_none(tmp_path):

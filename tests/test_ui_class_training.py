@@ -104,6 +104,7 @@ def test_tenth_preference_starts_a_training_and_its_figures_are_taken(mode):
     mode.training.look_after(made.lesson)
     [seen] = mode.class_state({"token": made.token})["history"]
     assert (seen["votes"], seen["accuracy"], seen["too_few"]) == (10, 0.75, True)
+    assert (seen["low"], seen["high"]) == (0.3, 0.98)  # for all looks: the curve is watched
     assert (seen["pairs"], seen["highest"]) == (2, None)  # overlap 1: nobody judged a pair twice
 
 

@@ -175,8 +175,8 @@ class ClassTraining:
         seen = {
             **training,
             "accuracy": report["accuracy"],
-            "low": report["accuracy_low"],
-            "high": report["accuracy_high"],
+            "low": report["watched_low"],  # the class sees every model's figure
+            "high": report["watched_high"],
             "pairs": facts["held_out_pairs"],
             "highest": facts["highest_accuracy"],
             "too_few": facts["too_few_to_tell"],

@@ -118,7 +118,7 @@
     const story = h("p", { class: "rl-story", "aria-live": "polite" });
     const actions = h("div", { class: "rl-class-actions" });
     const coming = rlhf.chartCard({ title: "Votes coming in", subtitle: "over the time of this round", height: 150, fromZero: true, series: [{ name: "votes", color: "base", type: "bar" }], hoverFormat: "d", xTitle: "minutes" });
-    const curve = rlhf.chartCard({ title: "Reward model: right on the last-rated fifth", subtitle: "over votes, with its interval", height: 150, yRange: [0, 1.05], yFormat: ".0%", hoverFormat: ".0%", xTitle: "votes", series: [{ name: "right", color: "score", mode: "lines+markers" }, { name: "at most possible", color: "base", dash: "dot", mode: "lines+markers", size: 5 }], lines: [] });
+    const curve = rlhf.chartCard({ title: "Reward model: right on the last-rated fifth", subtitle: "over votes", height: 150, yRange: [0, 1.05], yFormat: ".0%", hoverFormat: ".0%", xTitle: "votes", series: [{ name: "right", color: "score", mode: "lines+markers" }, { name: "at most possible", color: "base", dash: "dot", mode: "lines+markers", size: 5 }], lines: [] });
     const wins = rlhf.chartCard({ title: "Blind vote: PPO preferred to base", subtitle: "as the votes came in; the interval is that of the end", height: 190, yRange: [0, 1.05], yFormat: ".0%", hoverFormat: ".0%", xTitle: "votes", series: [{ name: "PPO preferred", color: "ppo" }], lines: [{ y: 0.5, label: "no difference", dash: "dot", color: "soft", left: true }] });
     const outcome = h("div", { hidden: true });
     const careless = h("div", { class: "rl-careless" });
@@ -252,12 +252,13 @@
       const { seconds, counts } = view.coming;
       subtitle(coming, `over the time of this round${ofThem(view.simulated)}`);
       const now = newest();
-      subtitle(curve, `over votes, with its interval${now && !now.too_few && now.highest !== null ? "; dotted: at most possible" : ""}${now && now.simulated ? `; newest: ${now.simulated} of ${now.votes} simulated` : ""}`);
+      subtitle(curve, `over votes${now && !now.too_few ? "; interval: of the newest, holds however often you look" : ""}${now && !now.too_few && now.highest !== null ? "; dotted: at most possible" : ""}${now && now.simulated ? `; newest: ${now.simulated} of ${now.votes} simulated` : ""}`);
       const minutes = seconds / 60;
       coming.chart.replace([{ x: counts.map((_, i) => (i + 0.5) * minutes), y: counts, width: 0.85 * minutes }], { xRange: [0, Math.max(1, counts.length) * (minutes || 1)] });
       const told = view.history.filter((one) => !one.too_few), x = told.map((one) => one.votes);
       const lines = [{ y: 0.5, label: "a coin", dash: "dot", color: "soft", left: true }];
-      const reach = { type: "data", symmetric: false, array: told.map((one) => one.high - one.accuracy), arrayminus: told.map((one) => one.accuracy - one.low) };
+      const passed = told.slice(1).map(() => 0);
+      const reach = { type: "data", symmetric: false, array: [...passed, ...told.slice(-1).map((one) => one.high - one.accuracy)], arrayminus: [...passed, ...told.slice(-1).map((one) => one.accuracy - one.low)] };
       curve.chart.replace([{ x, y: told.map((one) => one.accuracy), reach }, { x, y: told.map((one) => one.highest) }], { lines, xRange: [0, 1.1 * Math.max(100, ...x)] });
       wins.card.hidden = !(view.blind && view.blind.revealed && view.blind.votes);
       if (wins.card.hidden) return;
