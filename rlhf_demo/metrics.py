@@ -69,11 +69,21 @@ GLOSSARY: dict[str, Metric] = {
         "mean score of 32 of the responses, every second step, by a judge that nothing trains on",
         healthy="rises with the score",
     ),
+    "judge/score_se": Metric(
+        "standard error of the judge's score",
+        "standard deviations of the base's scores",
+        "what chance alone moves that mean by: the spread of those 32 scores / sqrt(32)",
+    ),
     "judge/agreement": Metric(
         "reward and judge agree",
         "0..1",
         "share of all pairs of those 32 responses that both put in the same order; 0.5 is chance",
         healthy="stays near its start",
+    ),
+    "judge/agreement_se": Metric(
+        "standard error of the agreement",
+        "0..1",
+        "what chance alone moves that share by: jackknife over the 32 responses",
     ),
     "policy/loss": Metric(
         "policy loss", "-", "clipped surrogate; it need not fall", trl="loss/policy_avg"

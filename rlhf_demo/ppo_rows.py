@@ -130,17 +130,38 @@ def require_finite_row(step: int, row: dict[str, Any]) -> None:
                 raise TrainingDiverged(step, name, number)
 
 
-def pair_agreement(scores: Tensor, others: Tensor) -> float:
-    """Return the share of all pairs of responses that two scorers put in the same order.
-
-    A pair that one of them holds equal counts half. 0.5 is what chance gives.
+def judge_row(scores: Tensor, judged: Tensor) -> dict[str, float]:
+    """Set the judge beside the reward.
 
     Args:
-        scores, others: [batch], at least two.
+        scores: [batch] of the reward, in any units, for at least two responses.
+        judged: [batch] of the judge, standardised, for the same responses.
+    """
+    agreement, agreement_se = pair_agreement(scores, judged)
+    return {
+        "judge/score": float(judged.mean()),
+        "judge/score_se": float(judged.std() / math.sqrt(len(judged))),
+        "judge/agreement": agreement,
+        "judge/agreement_se": agreement_se,
+    }
+
+
+def pair_agreement(scores: Tensor, others: Tensor) -> tuple[float, float]:
+    """Return the share of all pairs of responses that two scorers put in the same order, and its
+    standard error.
+
+    A pair that one of them holds equal counts half. 0.5 is what chance gives. The error is the
+    jackknife's over responses (Efron and Stein 1981), since a response is in many pairs: without
+    response i, whose signs sum to r, the share is 1/2 + (signs.sum() - 2 r) / (2 (n - 1) (n - 2)).
+
+    Args:
+        scores, others: [batch], at least two; of two the error is told as 0, since none can be
+            left out.
     """
     signs = (scores[:, None] - scores[None]).sign() * (others[:, None] - others[None]).sign()
     pairs = len(scores) * (len(scores) - 1)
-    return float(0.5 + signs.sum() / (2 * pairs))  # the diagonal is 0
+    error = signs.sum(1).std() / (math.sqrt(len(scores)) * max(len(scores) - 2, 1))
+    return float(0.5 + signs.sum() / (2 * pairs)), float(error)  # the diagonal is 0
 
 
 def sample_rows(

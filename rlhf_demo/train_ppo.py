@@ -39,9 +39,9 @@ from rlhf_demo.ppo_report import ppo_report, report_prompts
 from rlhf_demo.ppo_rows import (
     Movement,
     StepTensors,
+    judge_row,
     metrics_row,
     no_visits,
-    pair_agreement,
     require_finite,
     sample_rows,
 )
@@ -334,8 +334,7 @@ class PPOTrainer:
         if self.judge and (step == 1 or step % JUDGED_EVERY == 0 or last):
             judged = self.judge(prompts[:READ_AGAIN], decode(self.policy, again.responses()))
             require_finite(step, "judge/score", judged)
-            row["judge/score"] = float(self.scales["judge"].standardised(judged).mean())
-            row["judge/agreement"] = pair_agreement(again.scores.cpu(), judged)
+            row |= judge_row(again.scores.cpu(), self.scales["judge"].standardised(judged))
         if step == 1 or step % config.samples_every == 0 or last:
             found = rollout, tensors, moved
             self.run.append("distributions", [distribution_row(step, self.policy, *found)])

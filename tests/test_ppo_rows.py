@@ -7,7 +7,7 @@ import torch
 
 from rlhf_demo import ppo_rows
 from rlhf_demo.errors import TrainingDiverged
-from rlhf_demo.ppo_rows import Movement, StepTensors, metrics_row, pair_agreement
+from rlhf_demo.ppo_rows import Movement, StepTensors, judge_row, metrics_row, pair_agreement
 from rlhf_demo.rollout import Rollout
 
 MASK = torch.tensor([[True] * 4, [True, False, False, False]])
@@ -126,4 +126,33 @@ def test_figure_that_is_not_finite_is_named_also_in_a_list(row, bad):
 )
 def test_agreement_is_the_share_of_pairs_in_the_same_order(others, share):
     scores = torch.tensor([10.0, 20.0, 30.0])
-    assert pair_agreement(scores, torch.tensor(others)) == pytest.approx(share)
+    assert pair_agreement(scores, torch.tensor(others))[0] == pytest.approx(share)
+
+
+def test_agreement_has_the_error_of_leaving_one_response_out_at_a_time():
+    drawn = torch.Generator().manual_seed(0)
+    scores, others = torch.randn(2, 12, generator=drawn).round(decimals=1)
+    left = [torch.arange(12) != out for out in range(12)]
+    shares = [pair_agreement(scores[kept], others[kept])[0] for kept in left]
+    by_hand = math.sqrt(11 / 12 * sum((one - sum(shares) / 12) ** 2 for one in shares))
+    assert pair_agreement(scores, others)[1] == pytest.approx(by_hand)
+    assert pair_agreement(scores[:2], others[:2])[1] == 0.0
+
+
+def test_error_of_the_agreement_is_how_much_it_scatters():
+    drawn = torch.Generator().manual_seed(0)
+    scores, noise = torch.randn(2, 400, 32, generator=drawn)
+    found = [pair_agreement(one, one + other) for one, other in zip(scores, noise)]
+    shares, errors = torch.tensor(found).T
+    assert float(errors.mean()) == pytest.approx(float(shares.std()), rel=0.15)
+
+
+def test_judge_is_told_with_its_standard_errors():
+    row = judge_row(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([0.0, 2.0, 4.0, 2.0]))
+    # Variance (4 + 0 + 4 + 0) / 3, so the error is sqrt(8 / 3 / 4).
+    assert (row["judge/score"], row["judge/score_se"]) == (2.0, pytest.approx(math.sqrt(2 / 3)))
+    # Four pairs alike, one tie, one the other way round.
+    assert row["judge/agreement"] == pytest.approx(4.5 / 6)
+    # Sums of signs: first 3; second 1 + 1 + 0; third 1 + 1 - 1; fourth 1 + 0 - 1.
+    spread = math.sqrt(((3 - 1.5) ** 2 + 0.5**2 + 0.5**2 + 1.5**2) / 3)
+    assert row["judge/agreement_se"] == pytest.approx(spread / (2 * 2))

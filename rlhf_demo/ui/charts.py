@@ -53,9 +53,14 @@ STEPS = {
     "hover": "step %{customdata}: %{y:+.2f} at %{x:.2f} nats<extra>%{fullData.name}</extra>",
 }  # fmt: skip
 JUDGED = {
-    "objective/score": {"name": "reward", **STEPS},
-    "judge/score": {"name": "judge (simulated)", **STEPS},
+    "objective/score": {"name": "reward", "spread_key": "objective/score_se", **STEPS},
+    "judge/score": {"name": "judge (simulated)", "spread_key": "judge/score_se", **STEPS},
 }
+AGREEMENT = {
+    "spread_key": "judge/agreement_se",
+    "hover": "%{y:.0%} \u00b1 %{customdata:.0%}<extra></extra>",
+}
+"""How the share of pairs in the same order is drawn: with its standard error, too."""
 
 PPO: dict[str, Any] = {
     "kind": "ppo",
@@ -92,15 +97,17 @@ PPO: dict[str, Any] = {
     ],
     "inside": [
         _spec(
-            "Reward and judge over KL", "mean scores of a step, over its KL from the base",
+            "Reward and judge over KL",
+            "means of a step, over its KL from the base; bars: 1 standard error each way",
             ("objective/score", "score"), ("judge/score", "warn"), drawn=JUDGED,
             x="objective/kl", xTitle="KL from the base, nats per response", xFormat=".2~f",
             hovermode="closest",
         ),
         _spec(
             "Do reward and judge agree?",
-            "share of pairs of a step's responses that both put in the same order",
-            ("judge/agreement", "warn"), yFormat=".0%", empty="this run has no judge",
+            "share of pairs that both put in the same order; band: 1 standard error each way",
+            ("judge/agreement", "warn"), drawn={"judge/agreement": AGREEMENT}, yFormat=".0%",
+            empty="this run has no judge",
             lines=[{"y": 0.5, "label": "chance", "dash": "dot", "color": "soft"}],
         ),
         _spec(

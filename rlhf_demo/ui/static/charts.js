@@ -58,13 +58,16 @@
     };
   };
 
+  // Where the points stand in no order no band can join them: each has a bar.
+  const bars = (one, spec) => one.reach || (spec.x && one.spread && { type: "data", array: one.spread });
+
   const trace = (one, spec) => ({
     x: one.x || [], y: one.smooth ? smoothed(one.y || [], one.smooth) : one.y || [], opacity: one.faint ? 0.35 : 1, name: one.name || "", type: one.type || "scatter", mode: one.mode || "lines",
-    line: { color: rlhf.colour(one.color), width: spec.small ? 1.6 : one.faint ? 1.2 : 2.4, dash: one.dash, shape: one.shape || "linear" }, fill: one.fill, customdata: one.spread || one.told,
+    line: { color: rlhf.colour(one.color), width: spec.small ? 1.6 : one.faint ? 1.2 : 2.4, dash: one.dash, shape: one.shape || "linear" }, fill: one.fill, customdata: one.told || one.spread,
     marker: { color: one.colors ? one.colors.map(rlhf.colour) : rlhf.colour(one.color), size: one.size || 8 }, text: one.text, error_x: one.error && { ...one.error, color: rlhf.colour("ink"), thickness: 2, width: 7 },
-    error_y: one.reach && { ...one.reach, color: rlhf.colour(one.reach.color || one.color), thickness: 1.6, width: 4 },
+    error_y: bars(one, spec) && { ...bars(one, spec), color: rlhf.colour(one.reach?.color || one.color), thickness: spec.x ? 1 : 1.6, width: spec.x ? 0 : 4 },
     // A hover that tells a standard error needs one: runs of before have none.
-    textposition: one.textposition, insidetextanchor: one.anchor, hovertemplate: (!(one.spread_key && !one.spread) && one.hover) || `%{y:${spec.hoverFormat || ".3~g"}}<extra>${spec.small ? "" : "%{fullData.name}"}</extra>`,
+    textposition: one.textposition, insidetextanchor: one.anchor, hovertemplate: (!(one.spread_key && !one.spread && !one.told) && one.hover) || `%{y:${spec.hoverFormat || ".3~g"}}<extra>${spec.small ? "" : "%{fullData.name}"}</extra>`,
     width: one.width, orientation: one.orientation, cliponaxis: false,
   });
 
@@ -95,7 +98,7 @@
       const drawn = this.series.map((one) => trace(one, this.spec));
       if (this.spec.head) drawn.push(headTrace(this.series[0]));
       if ((this.spec.lines || []).length) drawn.push(lineTrace(this.spec));
-      return [...drawn, ...this.series.filter((one) => one.spread).map(bandTrace)];
+      return [...drawn, ...this.series.filter((one) => one.spread && !this.spec.x).map(bandTrace)];
     }
 
     draw() {

@@ -133,7 +133,7 @@
 
     const tellJudge = (judge) => {
       rlhf.say(judged.note, judge ? judge.note : "This run has no judge, so only the reward is drawn.");
-      rlhf.say(agreement.note, judge ? "On what the policy writes now, not on what the reward model was trained on: the share falls where the policy has left what the reward model knows." : "");
+      rlhf.say(agreement.note, judge ? "On what the policy writes now, not on what the reward model was trained on. Of 32 responses a share jumps by its standard error from chance alone. Only a fall that is clearly larger and lasts over several steps hints that the policy has left what the reward model knows." : "");
     };
     rlhf.say(gradient.note, "Both losses share one gradient and one limit: where the value loss\u2019s part is the longer, it takes the room. The parts are those of the first update in every fifth step; as their directions differ, their lengths do not add up.");
     rlhf.say(cut.note, "A cut gradient keeps its direction and is scaled down to the limit.");
