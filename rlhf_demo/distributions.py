@@ -65,20 +65,25 @@ def word_advantages(
     """
     found: dict[str, list[float]] = defaultdict(list)
     for response, row in zip(rollout.responses(), advantages.tolist(), strict=True):
-        words: list[tuple[str, list[float]]] = []
+        pieces = [policy.tokenizer.decode([token], skip_special_tokens=True) for token in response]
         # After the last token come columns of padding.
-        for token, advantage in zip(response, row, strict=False):
-            piece = policy.tokenizer.decode([token], skip_special_tokens=True)
-            if words and piece[:1].isalnum() and words[-1][0][-1].isalnum():
-                text, gained = words[-1]
-                words[-1] = (text + piece, [*gained, advantage])
-            elif piece.strip():
-                words.append((piece, [advantage]))
-        for text, gained in words:
+        for text, gained in whole_words(pieces, row[: len(pieces)]):
             found[text.strip().lower()].append(sum(gained) / len(gained))
     common = [(word, len(means), sum(means) / len(means)) for word, means in found.items()]
     common = [(word, count, round(mean, 3)) for word, count, mean in common if count > 1]
     return sorted(common, key=lambda one: (-one[1], one[0]))
+
+
+def whole_words(pieces: list[str], advantages: list[float]) -> list[tuple[str, list[float]]]:
+    """Put the tokens of a response together to words, each with its tokens' advantages."""
+    words: list[tuple[str, list[float]]] = []
+    for piece, advantage in zip(pieces, advantages, strict=True):
+        if words and piece[:1].isalnum() and words[-1][0][-1].isalnum():
+            text, gained = words[-1]
+            words[-1] = (text + piece, [*gained, advantage])
+        elif piece.strip():
+            words.append((piece, [advantage]))
+    return words
 
 
 def _rounded(x: Tensor) -> list[float]:

@@ -3,6 +3,7 @@
 import pytest
 from fake_jobs import fake, new_jobs, start  # noqa: F401  (two are fixtures)
 
+from bench import pushed_words as pushed_words_bench
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import write_json
 from rlhf_demo.ui import board as board_module
@@ -84,11 +85,22 @@ def test_words_are_weighted_by_how_often_they_stood():
 def test_a_word_is_told_from_twenty_times_on_and_beyond_three_standard_errors():
     words = [
         ["rare", 19, 3.0], ["enough", 20, 3.0],
-        ["chance", 100, 0.3], ["more", 100, 0.31], ["less", 100, -0.31],
+        # Three times sqrt(2 / 100) is 0.424.
+        ["chance", 100, 0.42], ["more", 100, 0.43], ["less", 100, -0.43],
     ]  # fmt: skip
     told = pushed_words([{"words": words}])
     assert [word for word, *_ in told["up"]] == ["enough", "more"]
     assert [word for word, *_ in told["down"]] == ["less"]
+
+
+def test_variance_of_a_words_mean_is_measured_with_responses_as_units(monkeypatch):
+    monkeypatch.setattr(pushed_words_bench, "FEWEST", 3)
+    rows = [
+        {"token": [" good", " good", " film", "<|endoftext|>"], "advantage": [1.0, 2.0, 5.0, 9.0]},
+        {"token": [" Go", "od"], "advantage": [-1.0, -3.0]},
+    ]
+    # Totals 1 + 2 and the mean of -1 and -3: (9 + 4) / 3 occurrences.
+    assert pushed_words_bench.variances(rows) == {"good": (3, pytest.approx(13 / 3))}
 
 
 def test_ten_words_are_told_each_way_the_strongest_first():

@@ -21,9 +21,14 @@ FEWEST = 20
 TOLD = 10
 """Words told each way."""
 CHANCE = 3.0
-"""Standard errors that a word's mean advantage must be away from 0. A step's advantages have
-variance 1, so the mean over n occurrences has the standard error 1 / sqrt(n). Of some hundred words
-that PPO does not care about, 5 would be beyond two of them, and less than one beyond three.
+"""Standard errors that a word's mean advantage must be away from 0. Of some hundred words that PPO
+does not care about, 5 would be beyond two of them, and less than one beyond three.
+"""
+ALIKE = 2.0
+"""Variance of a word's mean advantage over n occurrences, times n. A step's advantages have
+variance 1, so it would be 1 were they independent; but those of one response resemble each other.
+For the commonest words it is 0.6 to 1.6 in the shipped runs and at most 2.0 in nine others:
+`python -m bench.pushed_words`. In a run that repeats one word over and over it would be more.
 """
 MOST_ANSWERS = 256
 
@@ -129,7 +134,7 @@ def pushed_words(rows: list[Row]) -> dict[str, Any]:
     told = [
         [word, count, round(sums[word] / count, 3)]
         for word, count in counts.items()
-        if count >= FEWEST and abs(sums[word]) > CHANCE * math.sqrt(count)
+        if count >= FEWEST and abs(sums[word]) > CHANCE * math.sqrt(ALIKE * count)
     ]
     told.sort(key=lambda one: one[2])
     return {

@@ -91,7 +91,7 @@
     rlhf.fill(place,
       h("h3", {}, "Words that were pushed ", h("span", {}, `mean advantage, standard deviations; all steps up to ${step} whose texts were kept`)),
       h("div", { class: "rl-word-lists" }, wordList("pushed up", words.up, "ppo"), wordList("pushed down", words.down, "below")),
-      h("p", { class: "rl-soft rl-inside-note" }, `Words read at least ${words.fewest} times whose mean is at least three standard errors from 0, where chance alone brings hardly any. An advantage is the push that a token got: up where the response came out better than expected from there, down where worse. It is not the outcome. All words share the model\u2019s weights, so many a token ends less likely though it was pushed up.`));
+      h("p", { class: "rl-soft rl-inside-note" }, `Words read at least ${words.fewest} times whose mean is more than three standard errors from 0, where chance alone brings hardly any. The error allows for what the words of one response have in common. An advantage is the push that a token got: up where the response came out better than expected from there, down where worse. It is not the outcome. All words share the model\u2019s weights, so many a token ends less likely though it was pushed up.`));
 
   // server: of the board; specs: the curves over all steps, as charts.py declares them.
   rlhf.inside = (server, specs) => {
