@@ -20,12 +20,12 @@
     const draw = () => {
       const known = !rows.length || rlhf.tokensOf(rows[0]).some((token) => token[by.value] !== undefined);
       rlhf.fill(legend, known ? rlhf.legend(by.value) : h("p", { class: "rl-legend" }, "This run was made before this was measured: nothing is coloured."),
-        known && by.value === "advantage" ? h("p", { class: "rl-legend" }, h("span", { class: "rl-clipped" }, "dotted"), "the clip stopped this token\u2019s update") : null);
+        known && by.value === "advantage" ? h("p", { class: "rl-legend" }, h("span", { class: "rl-clipped" }, "dotted"), "the clip stopped at least one of this token\u2019s updates in this step") : null);
       rlhf.say(units, scale
         ? `Scores here are in the scorer\u2019s own units: the base\u2019s samples have ${rlhf.number(scale.mean)} on average, with a standard deviation of ${rlhf.number(scale.std)}.`
         : "Scores here are in the scorer\u2019s own units.");
       rlhf.fill(list, rows.map((row) => h("article", { class: "rl-sample" },
-        h("span", { class: `rl-chip ${row.score >= (scale ? scale.mean : 0) ? "rl-up" : "rl-down"}`, title: "score of this response, the scorer\u2019s own units" }, rlhf.signed(row.score, 1)),
+        h("span", { class: `rl-chip ${rlhf.upOrDown(row.score, scale && scale.mean)}`, title: `score of this response, the scorer\u2019s own units${scale ? "; green: above the base\u2019s mean" : ""}` }, rlhf.signed(row.score, 1)),
         h("p", { class: "rl-prompt" }, row.prompt),
         h("p", {}, rlhf.tokenText(rlhf.tokensOf(row), by.value, { label: "response", clips: by.value === "advantage", clip })))));
     };
