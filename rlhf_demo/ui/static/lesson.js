@@ -23,7 +23,7 @@
         h("b", {}, h("span", {}, stage.n), stage.title), h("p", {}, stage.text), h("div", { class: "rl-bar" }, bar), line);
       return { card, line, bar };
     });
-    const back = h("div", { class: "rl-back" }, h("span", {}, "\u21BA back to 1: what people prefer of the two is the next round\u2019s data"));
+    const back = h("div", { class: "rl-back" }, h("span", {}, "\u21BA back to 1: the next round starts with new feedback; blind votes only test"));
     const next = h("div", { class: "rl-next", hidden: true });
     const example = h("div", {});
     rlhf.fill(root,
@@ -98,7 +98,7 @@
       rlhf.fill(example,
         h("h2", { class: "rl-h2" }, `What came out of the shipped example: the share of ${shipped.prompts} prompts on which PPO wins against the base`),
         h("ul", { class: "rl-judges" }, shipped.judges.map(byJudge)),
-        h("p", { class: "rl-soft" }, `Nothing was trained or chosen on these prompts, and no person has judged the texts. ${shipped.judges[0].note}`),
+        h("p", { class: "rl-soft" }, `Nothing was trained or chosen on these prompts, and no person has judged the texts. ${shipped.judges.map((judge) => judge.note).join(" ")}`),
         h("p", { class: "rl-soft" }, `The three answers of the most typical difference, with the same random numbers on both sides and the score by ${shipped.judges[0].name}, ${shipped.judges[0].unit}:`),
         h("div", { class: "rl-examples" }, rows.map((row) => h("article", { class: "rl-card" },
           h("p", { class: "rl-prompt" }, row.prompt),
