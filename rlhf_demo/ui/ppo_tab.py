@@ -1,5 +1,6 @@
 """The PPO tab: choose what to train against what, start it, and watch it live."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -138,7 +139,7 @@ class PPOTab:
         settings = {
             "prompt": PROMPT,
             "base": base,
-            "scorer": {"name": options["reward"]},
+            "scorer": {"name": Path(options["reward"]).name},
             **how.to_dict(),
         }
         return {"state": state.to_dict(), "settings": settings}

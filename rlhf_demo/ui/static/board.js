@@ -31,12 +31,13 @@
         if (!answer.state) return;
         const { state, settings } = answer;
         const names = [settings.base, answer.step ? `PPO, step ${answer.step}` : "PPO"];
-        ["left", "right"].forEach((side, i) => {
-          sides[i].begin({ name: names[i] }, settings);
-          sides[i].finish(state[side], settings, "kl", state.parting);
+        const pieces = [state.left, state.right];
+        sides.forEach((side, i) => {
+          side.begin({ name: names[i] }, settings);
+          side.finish(pieces[i], settings, "kl", { parting: state.parting, other: pieces[1 - i].score });
         });
         const piece = state.parting === null ? null : (state.right.token[state.parting] || "end of text").trim();
-        rlhf.say(note, `Same prompt, same random numbers. ${piece === null ? "They wrote the same." : `They part at \u201C${piece}\u201D.`} Darker: the model\u2019s choice there is further from the base\u2019s (KL from the base).`);
+        rlhf.say(note, `Same prompt, same random numbers. ${piece === null ? "They wrote the same." : `They part at \u201C${piece}\u201D.`} Darker: the model\u2019s choice there is further from the base\u2019s (KL from the base). The scores here are raw ones, in the units of ${settings.scorer.name}.`);
       },
     };
   };

@@ -45,6 +45,9 @@
   };
   rlhf.signed = (value, digits = 2) =>
     value === null || value === undefined ? "\u2013" : (value >= 0 ? "+" : "") + rlhf.number(value, digits);
+  // The colour of a score beside another one. Where a score's 0 lies says nothing: each scorer has its own.
+  rlhf.upOrDown = (score, other) =>
+    other === null || other === undefined || score === other ? "" : score > other ? "rl-up" : "rl-down";
   rlhf.percent = (value, digits = 0) =>
     value === null || value === undefined ? "\u2013" : `${rlhf.number(100 * value, digits)}%`;
   rlhf.interval = (low, high) => `[${Math.round(100 * low)}, ${Math.round(100 * high)}]`;

@@ -70,12 +70,14 @@
       },
       reserve,
       grow: (side) => rlhf.say(grown, side.token.join("")),
-      finish: (side, settings, by, parting) => {
-        chip.className = `rl-chip ${side.score >= 0 ? "rl-up" : "rl-down"}`;
-        chip.title = `score of prompt and text by ${settings.scorer.name}`;
-        rlhf.say(chip, `score ${rlhf.signed(side.score, 2)}`);
+      // other: the other side's score; scale: of the colours, the same for both sides.
+      finish: (side, settings, by, { parting, other, scale }) => {
+        const { name: scorer, unit } = settings.scorer, score = unit ? "score" : "raw score";
+        chip.className = `rl-chip ${rlhf.upOrDown(side.score, other)}`;
+        chip.title = `${score} of prompt and text by ${scorer}, in ${unit || "its own units"}; green: the higher of the two`;
+        rlhf.say(chip, `${score} ${rlhf.signed(side.score, 2)}`);
         rlhf.say(ending, outcome(side, settings));
-        rlhf.fill(written, promptShown, rlhf.tokenText(tokensOf(side), by, { parting, label: `what ${name.textContent} wrote` }));
+        rlhf.fill(written, promptShown, rlhf.tokenText(tokensOf(side), by, { parting, scale, label: `what ${name.textContent} wrote` }));
       },
     };
   };
@@ -107,9 +109,10 @@
       const { state, settings } = now;
       for (const option of by.options) option.disabled = !state.left[option.value] && !state.right[option.value];
       if (by.selectedOptions[0].disabled) by.value = [...by.options].find((one) => !one.disabled).value;
-      rlhf.fill(legend, rlhf.legend(by.value));
       const pieces = [state.left, state.right];
-      sides.forEach((side, i) => side.finish(pieces[i], settings, by.value, state.parting));
+      const scale = rlhf.scaleOf(by.value, pieces.flatMap(tokensOf));
+      rlhf.fill(legend, rlhf.legend(by.value, scale));
+      sides.forEach((side, i) => side.finish(pieces[i], settings, by.value, { parting: state.parting, other: pieces[1 - i].score, scale }));
       const without = pieces.filter((side) => !side[by.value]);
       if (by.value === "value" && without.length === 1)
         rlhf.fill(legend, rlhf.legend("value"), h("p", { class: "rl-soft" }, `Only a model trained with PPO has a value head; ${settings[state.left.value ? "right" : "left"].name} has none.`));

@@ -79,9 +79,9 @@
       const first = ({ scores }) => scores[0];
       const difference = (row) => first(row)[1] - first(row)[0];
       const answer = (row, i) => {
-        const score = first(row)[i], won = winner(first(row)) === (i ? "right" : "left");
+        const score = first(row)[i], other = first(row)[1 - i], won = score > other;
         return h("td", { "data-name": names[i] },
-          h("span", { class: `rl-chip ${score >= 0 ? "rl-up" : "rl-down"}`, title: judges[0].unit }, rlhf.signed(score, 1), won ? " wins" : ""),
+          h("span", { class: `rl-chip ${rlhf.upOrDown(score, other)}`, title: `${judges[0].unit}; green: the higher of the two` }, rlhf.signed(score, 1), won ? " wins" : ""),
           h("span", { class: won ? "" : "rl-soft" }, row.responses[i]));
       };
       const draw = () => {

@@ -8,21 +8,31 @@
     log_ratio: { label: "log ratio to the base", color: "kl", full: 3, both: true, low: "less likely than under the base", high: "likelier" },
     logprob: { label: "surprise", color: "soft", full: 6, flip: true, low: "expected", high: "6 nats of surprise" },
     value: { label: "value", color: "score", full: 1.5, both: true, low: "a low score expected", high: "a high score expected" },
-    score_if_ended: { label: "the score had the text ended here", color: "score", full: 1.5, both: true, low: "low", high: "high" },
+    score_if_ended: { label: "the score had the text ended here", color: "score", both: true },
     contribution: { label: "contribution", color: "score", full: 0.6, both: true, low: "lowers the score", high: "raises it" },
     advantage: { label: "advantage", color: "ppo", full: 2, both: true, low: "pushed down", high: "pushed up" },
     reward: { label: "reward", color: "score", full: 1.5, both: true, low: "costs", high: "earns" },
   };
 
-  const share = (by, value) => {
+  // Which value stays uncoloured, and how far from it the colour is full. A score may have any unit, so
+  // there it goes by the tokens shown: from the first one's to the one furthest from it.
+  rlhf.scaleOf = (by, tokens) => {
+    const { full } = rlhf.colourings[by];
+    if (full) return { from: 0, full };
+    const values = tokens.map((token) => token[by]).filter(Number.isFinite);
+    const from = values[0] ?? 0;
+    return { from, full: Math.max(0, ...values.map((value) => Math.abs(value - from))) || 1 };
+  };
+
+  const share = (by, value, { from, full }) => {
     const spec = rlhf.colourings[by];
     if (value === null || value === undefined) return 0;
-    const amount = Math.max(-1, Math.min(1, (spec.flip ? -value : value) / spec.full));
+    const amount = Math.max(-1, Math.min(1, (spec.flip ? -value : value - from) / full));
     return spec.both ? amount : Math.max(0, amount);
   };
 
-  const background = (by, value) => {
-    const amount = share(by, value);
+  const background = (by, value, scale) => {
+    const amount = share(by, value, scale);
     if (Math.abs(amount) < 0.04) return "transparent";
     const color = amount < 0 ? "below" : rlhf.colourings[by].color;
     return `color-mix(in srgb, var(--rl-${color}) ${Math.round(Math.abs(amount) * 46)}%, transparent)`;
@@ -59,17 +69,17 @@
 
   // What the clip has to do with a token of a PPO step; range: the clip range.
   const clipNote = ({ clipped, ratio }, range) => {
-    if (clipped) return "The clip stopped this token\u2019s update.";
+    if (clipped) return "The clip stopped at least one of this token\u2019s updates in this step.";
     return Math.abs(ratio - 1) > range ? "It ended beyond the clip range." : null;
   };
 
   // tokens: [{piece, kl, logprob, ...}]; by: a key of colourings; parting: index to mark, or null; clip:
-  // the clip range where these come from a PPO step.
-  rlhf.tokenText = (tokens, by, { parting = null, label = "tokens", clips = false, clip } = {}) => {
+  // the clip range where these come from a PPO step; scale: of the colours, where other texts share it.
+  rlhf.tokenText = (tokens, by, { parting = null, label = "tokens", clips = false, clip, scale = rlhf.scaleOf(by, tokens) } = {}) => {
     const spans = tokens.map((token, index) =>
       h("span", {
         class: `rl-token${index === parting ? " rl-parting" : ""}${clips && token.clipped ? " rl-clipped" : ""}`, "data-index": index,
-        style: { background: background(by, token[by]) },
+        style: { background: background(by, token[by], scale) },
       }, token.piece.replace("<|endoftext|>", "\u25A0")),
     );
     const show = (index) => {
@@ -97,13 +107,15 @@
     return text;
   };
 
-  rlhf.legend = (by) => {
+  rlhf.legend = (by, { from, full } = {}) => {
     const spec = rlhf.colourings[by];
-    const from = spec.both ? "color-mix(in srgb, var(--rl-below) 46%, transparent)" : "transparent";
+    const low = spec.low ?? rlhf.signed(from - full), high = spec.high ?? rlhf.signed(from + full);
+    const start = spec.both ? "color-mix(in srgb, var(--rl-below) 46%, transparent)" : "transparent";
     return h("p", { class: "rl-legend" },
-      h("span", {}, spec.low),
-      h("i", { style: { background: `linear-gradient(90deg, ${from}, ${spec.both ? "transparent, " : ""}color-mix(in srgb, var(--rl-${spec.color}) 46%, transparent))` } }),
-      h("span", {}, spec.high),
+      h("span", {}, low),
+      h("i", { style: { background: `linear-gradient(90deg, ${start}, ${spec.both ? "transparent, " : ""}color-mix(in srgb, var(--rl-${spec.color}) 46%, transparent))` } }),
+      h("span", {}, high),
+      spec.full ? null : h("span", {}, `uncoloured: ${rlhf.signed(from)}, the score after the first token`),
     );
   };
 
