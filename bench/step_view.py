@@ -1,0 +1,70 @@
+"""What the view of a step costs: a PPO step with all that the page shows of it, and without.
+
+    python -m bench.step_view [--steps N]
+
+Two trainers with the shipped settings take turns, a step each. One reads 32 responses again after
+the updates, lets the judge score them, measures the gradient's two parts and keeps distributions;
+the other reads the eight responses again whose texts are kept, and nothing more. Both write the
+same metrics and texts. The first two steps are left out.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from unittest.mock import patch
+
+from rlhf_demo import train_ppo
+from rlhf_demo.config import PPOConfig
+from rlhf_demo.models import pick_device, pick_dtype
+from rlhf_demo.ppo_rows import SAMPLES_KEPT
+from rlhf_demo.raters import load_scorer
+from rlhf_demo.runs import Run
+
+warnings.filterwarnings("ignore", category=FutureWarning)
+BARE = {"READ_AGAIN": SAMPLES_KEPT, "GRADIENT_PARTS_EVERY": 10**9}
+WARM_UP = 2
+
+
+def main() -> None:
+    """Print seconds a step of either, and the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--steps", type=int, default=40)
+    config = PPOConfig(total_steps=parser.parse_args().steps)
+    device = pick_device(config.device)
+    dtype = pick_dtype(device, config.dtype)
+    reward, judge = (load_scorer(name, device=device, dtype=dtype) for name in (
+        "reward-mini", "star-rater"
+    ))  # fmt: skip
+    seconds: dict[str, list[float]] = {"with": [], "without": []}
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {name: Run.create(Path(folder) / name, "ppo", config.to_dict()) for name in seconds}
+        full = train_ppo.PPOTrainer(config, runs["with"], reward, judge)
+        bare = train_ppo.PPOTrainer(config, runs["without"], reward)
+        for _ in range(config.total_steps):
+            seconds["with"].append(timed(full))
+            nothing = patch.object(train_ppo, "distribution_row", lambda step, *_: {"step": step})
+            with patch.multiple(train_ppo, **BARE), nothing:
+                seconds["without"].append(timed(bare))
+    median = {name: statistics.median(found[WARM_UP:]) for name, found in seconds.items()}
+    mean = {name: statistics.fmean(found[WARM_UP:]) for name, found in seconds.items()}
+    print(f"{config.total_steps - WARM_UP} steps each, {dtype}")
+    for name, found in (("median", median), ("mean", mean)):
+        more = found["with"] / found["without"] - 1.0
+        print(
+            f"{name}: {found['with']:.3f} s with the view, {found['without']:.3f} s without, "
+            f"{more:+.1%}"
+        )
+
+
+def timed(trainer: train_ppo.PPOTrainer) -> float:
+    """Make one step, and return its seconds."""
+    started = time.perf_counter()
+    trainer.run_step()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()
