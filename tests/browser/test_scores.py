@@ -60,11 +60,11 @@ def test_scores_of_a_duel_name_their_unit_and_compare_the_sides(visitor):
 
 
 def test_scores_of_the_boards_two_models_are_called_raw(new_visitor):
-    board = new_visitor().open(run="ppo-quick").board
-    both = board.locator(".rl-both")
+    visitor = new_visitor().open(run="ppo-quick")
+    both = visitor.board.locator(".rl-both")
 
-    expect(both.locator(".rl-chip").first).to_contain_text("raw score ")
-    expect(both).to_contain_text("raw ones, in the units of reward-mini")
+    visitor.sees(both.locator(".rl-chip").first, "raw score ")
+    visitor.sees(both, "raw ones, in the units of reward-mini")
     assert "in its own units" in both.locator(".rl-chip").first.get_attribute("title")
 
 
