@@ -1,5 +1,6 @@
 """What the PPO form lets through: names from its lists, and settings that fit together."""
 
+import gc
 import threading
 
 import gradio as gr
@@ -22,6 +23,7 @@ def tab(new_jobs, tmp_path):  # noqa: F811
     tab = PPOTab(Shared(settings, jobs, choices, None, threading.Lock(), *[None] * 4))
     with gr.Blocks(analytics_enabled=False) as demo:
         tab.build(demo)
+    gc.collect()  # Gradio leaves event loops unclosed: let that be noticed here and not later
     return tab
 
 
