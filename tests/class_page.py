@@ -20,6 +20,7 @@ from tests.voting import HAPPY, answer_one
 
 HERE = SimpleNamespace(client=SimpleNamespace(host="school"))
 REPORT = {
+    "baseline_side": "longer",
     "accuracy": 0.75, "accuracy_low": 0.4, "accuracy_high": 0.93, "watched_low": 0.3,
     "watched_high": 0.98, "pairs": 8,
 }  # fmt: skip
