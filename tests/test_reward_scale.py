@@ -70,7 +70,7 @@ def test_a_score_that_is_not_finite_is_named(tiny_model_folder):
     policy = load_policy(str(tiny_model_folder), device=torch.device("cpu"))
 
     def broken(prompts, responses):
-        return torch.full((len(responses),), float("nan"))
+        return torch.tensor([float("nan"), *[1.0] * (len(responses) - 1)])  # one is enough
 
     with pytest.raises(DataError, match="the judge scores a text of the base nan"):
         measure_scales(policy, ["I"], {"judge": broken}, **HOW)
