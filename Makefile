@@ -9,7 +9,7 @@ install:  ## install what running and testing need
 test:  ## run the tests
 	python -m pytest
 
-mutants:  ## break the code in 300 small ways, see whether the tests notice, write docs/mutants.md (XX minutes)
+mutants:  ## break the code in 300 small ways, one at a time, to see that the tests notice (20 minutes)
 	python tests/mutants/run.py
 
 check:  ## lint and format, changing nothing

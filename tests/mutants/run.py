@@ -186,11 +186,12 @@ def report(verdicts: list[Verdict], seconds: float) -> str:
         "# Mutants",
         "",
         "Faults put into the code on purpose, one small edit at a time, to see whether the tests",
-        "notice. The edits stand in `tests/mutants/`; `make mutants` tries them and writes this.",
+        "notice. The edits are in `tests/mutants/`; `make mutants` tries them and writes this",
+        "page.",
         "",
         f"{date.today()}, {commit()}, {seconds / 60:.0f} minutes on {AT_ONCE} cores: "
         f"{len(verdicts)} mutants, **{total['caught']} caught, {total['survived']} survived, "
-        f"{total['equivalent']} equivalent** (they change no behaviour).",
+        f"{total['equivalent']} equivalent** (changing no behaviour).",
     ]
     for module in sorted({verdict.mutant.module for verdict in verdicts}):
         lines += ["", f"## {module}.py", ""]
