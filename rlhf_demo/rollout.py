@@ -20,7 +20,7 @@ from rlhf_demo.models import Policy
 from rlhf_demo.objectives import exact_kl, token_logprobs
 from rlhf_demo.sampling import Sampled, encode_prompts, real_tokens
 
-READ_AT_ONCE = 32
+READ_AT_ONCE = 16
 """Responses read at once where no gradient is needed: the logits of more overflow the caches."""
 
 
@@ -221,7 +221,11 @@ def collect(
             ids, attended, real = trimmed(sequence_ids[rows], mask[rows], response_mask[rows])
             time = real.shape[1]
             ref_logits, _ = response_logits(reference, ids, attended, real)
-            logits = torch.stack([step[rows] for step in sampled.logits[:time]], dim=1)[real]
+            # One by one, row by row: picking from whole columns would copy the logits twice.
+            where = rows.tolist()
+            logits = torch.stack(
+                [sampled.logits[t][where[row]] for row, t in real.nonzero().tolist()]
+            )
             ref, _ = token_logprobs(ref_logits, response_tokens(ids, real), temperature)
             ref_logprobs[rows, :time] = as_rows(ref, real)
             kl[rows, :time] = as_rows(exact_kl(logits, ref_logits, temperature), real)
