@@ -15,7 +15,7 @@ from rlhf_demo.errors import JobError
 from rlhf_demo.files import read_json
 from rlhf_demo.jobs import Jobs
 from rlhf_demo.labellers import NOBODY, judge_of, labeller
-from rlhf_demo.raters import STAR_RATER
+from rlhf_demo.raters import RULES, STAR_RATER
 from rlhf_demo.reliability import read_report
 from rlhf_demo.reward_stories import reward_story, tested_on
 from rlhf_demo.runs import Run, Status
@@ -246,18 +246,24 @@ def _judge(options: dict[str, Any]) -> dict[str, str] | None:
     judge = judge_of(options.get("judge", NOBODY), reward)
     if judge == NOBODY:
         return None
+    teacher = labeller(reward)
     if judge == reward:
         part = "It is the reward itself, so the two always agree."
-    elif judge == labeller(reward):
+    elif judge == teacher:
         part = (
             "The policy is not trained on it. It labelled the pairs that the reward model learned "
-            "from, so it is the teacher and no independent judge. Where the reward rises and the judge does not follow, the policy "
-            "pleases the reward model only."
+            "from, so it is the teacher and no independent judge. Where the reward rises and the "
+            "judge does not follow, the policy pleases the reward model only."
         )
-    else:
+    elif teacher or reward in (*RULES, *SIMULATED_JUDGES):
         part = (
             "The policy is not trained on it. It did not teach the reward either, so the two may "
             "part although nothing is amiss."
+        )
+    else:
+        part = (
+            "The policy is not trained on it. Who labelled the pairs behind the reward is not "
+            "known here; if it was somebody else, the two may part although nothing is amiss."
         )
     simulated = ", a simulated rater," if judge in SIMULATED_JUDGES else ""
     name = Path(judge).name

@@ -19,7 +19,10 @@ REWARD_UNIT = "standard deviations of the base\u2019s samples"
 
 TAUGHT = (
     "{judge} labelled the pairs that the reward model learned from, so it judges a taste that it "
-    "taught. On the shipped base, rater, reward model and PPO model are adapters on one network: "
+    "taught."
+)
+ONE_NETWORK = (
+    " On the shipped base, rater, reward model and PPO model are adapters on one network: "
     "what one of them overlooks, the others may overlook too."
 )
 REWARD = "PPO was trained to please {judge}: winning by it shows that PPO worked, and no more."
@@ -75,7 +78,7 @@ def _note(choices: Choices, judge: str, reward: str | None, labeller: str | None
     if reward is not None and choices.reward(judge) == reward:
         return REWARD
     if judge == labeller:
-        return TAUGHT
+        return TAUGHT + (ONE_NETWORK if judge == STAR_RATER else "")
     if judge == WORD_JUDGE:  # it may have labelled pairs that somebody uploaded
         return NO_PART if labeller else APART
     return ""
