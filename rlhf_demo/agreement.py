@@ -24,7 +24,9 @@ HABIT = (0.4, 0.6)
 """Share of left texts that a careful reader's habit may have: sides are drawn at random."""
 
 FALSE_ALARMS = 0.05
-"""Probability that any careful rater at all is named careless, over all raters and all moments."""
+"""Probability that any careful rater is named careless, over all moments, among as many raters as
+there are; where more come one after another it grows slowly.
+"""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ GLOSSARY: dict[str, Metric] = {
         "reward and judge agree",
         "0..1",
         "share of all pairs of those 32 responses that both put in the same order; 0.5 is chance",
-        healthy="stays near its start",
+        healthy="falls some points as the texts come to score alike",
     ),
     "judge/agreement_se": Metric(
         "standard error of the agreement",
@@ -115,7 +115,6 @@ GLOSSARY: dict[str, Metric] = {
         "update size by epoch",
         "nats per token",
         "the same when each token was visited in each PPO epoch, so before the last updates",
-        trl="policy/approxkl_avg",
     ),
     "policy/outside_clip": Metric(
         "outside the clip range",

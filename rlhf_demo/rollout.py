@@ -204,7 +204,7 @@ def collect(
     """Read sampled responses with the reference and pack all that PPO needs.
 
     The policy's own log-probabilities, logits and values are those of the sampling pass; reading
-    them again would cost a thirteenth of four epochs' work. Sampling goes token by token through a
+    them again would cost one more forward pass. Sampling goes token by token through a
     cache and the reference reads whole texts, so before the first update the two differ by
     rounding: k1 of a response is then 0 to some 1e-6 nats (bench/rounding.py).
 

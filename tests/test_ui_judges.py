@@ -5,6 +5,7 @@ import pytest
 from rlhf_demo.config import PPOConfig, RewardConfig
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.runs import Run, Status
+from rlhf_demo.ui import judges as judges_module
 from rlhf_demo.ui.compare_tab import example_report
 from rlhf_demo.ui.judges import judges, teachers, unit
 from rlhf_demo.ui.settings import Settings
@@ -108,3 +109,17 @@ def test_start_page_shows_both_judges_of_the_shipped_comparison(shared, choices)
     differences = sorted(b - a for a, b in (row["scores"][0] for row in record["report"]["rows"]))
     middle = sorted(b - a for a, b in (row["scores"][0] for row in shown["rows"]))
     assert middle == differences[(len(differences) - 3) // 2 :][:3]
+
+
+@pytest.mark.parametrize(("judge", "shared"), [("star-rater", True), ("longer", False)])
+def test_only_a_network_is_said_to_share_one(judge, shared):
+    note = judges_module._note(Nobody(), judge, "another", judge)
+    assert note.startswith("{judge} labelled the pairs")
+    assert ("adapters on one network" in note) == shared
+
+
+class Nobody:
+    """Choices in which every id means itself."""
+
+    def reward(self, chosen):
+        return chosen

@@ -17,6 +17,7 @@ from rlhf_demo.jobs import Jobs
 from rlhf_demo.labellers import NOBODY, judge_of, labeller
 from rlhf_demo.raters import RULES, STAR_RATER
 from rlhf_demo.reliability import read_report
+from rlhf_demo.reward_scale import SCALE_SAMPLES
 from rlhf_demo.reward_stories import reward_story, tested_on
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.stories import ppo_story
@@ -281,7 +282,9 @@ def ppo_result(run: Run) -> str:
     return (
         f"The saved model on {told['prompts']} {prompts}: score {score} \u00b1 "
         f"{told['score_se']:.2f} standard deviations of the base\u2019s scores at KL "
-        f"{told['kl']:.2f} \u00b1 {told['kl_se']:.2f} nats per response (\u00b1 1 standard error)."
+        f"{told['kl']:.2f} \u00b1 {told['kl_se']:.2f} nats per response (\u00b1 1 standard error; "
+        "the score\u2019s zero, the base\u2019s mean on "
+        f"{SCALE_SAMPLES} texts, is itself known to {SCALE_SAMPLES**-0.5:.2f})."
     )
 
 

@@ -55,7 +55,7 @@
     one.chart.replace(series.map((line, i) => ({ ...line, ...outline(middles, ratio[shown[i]], BIN) })), { band: [1 - clip, 1 + clip] });
     rlhf.say(one.note, `Read again after the update, ${rlhf.percent(figures["policy/outside_clip"])} of the tokens lie outside ${rlhf.number(1 - clip)} to ${rlhf.number(1 + clip)}; the middle 98% lie between ${rlhf.number(figures["policy/ratio_p01"])} and ${rlhf.number(figures["policy/ratio_p99"])}. ` +
       "In epoch 1 most tokens are read before many updates were made, so their ratios are near 1; in the first minibatch, before any update, they are exactly 1 but for rounding. " +
-      "The clip takes the push off a token that is beyond the range. It does not pull it back, and the updates for other tokens move it on.");
+      "The clip stops a token\u2019s own gradient only where its ratio lies beyond the range on the side that its advantage pushes to. It does not pull the token back, and the updates for other tokens move it on.");
   };
 
   const epochTable = (told) => {
@@ -133,7 +133,7 @@
 
     const tellJudge = (judge) => {
       rlhf.say(judged.note, judge ? judge.note : "This run has no judge, so only the reward is drawn.");
-      rlhf.say(agreement.note, judge ? "On what the policy writes now, not on what the reward model was trained on. Of 32 responses a share jumps by its standard error from chance alone. Only a fall that is clearly larger and lasts over several steps hints that the policy has left what the reward model knows." : "");
+      rlhf.say(agreement.note, judge ? "On what the policy writes now, not on what the reward model was trained on. Of 32 responses a share jumps by its standard error from chance alone. It also falls where the texts come to score alike, since close pairs are harder to order, and PPO makes them score alike. So compare steps whose scores spread alike: a lasting fall between those hints that the policy has left what the reward model knows." : "");
     };
     rlhf.say(gradient.note, "Both losses share one gradient and one limit: where the value loss\u2019s part is the longer, it takes the room. The parts are those of the first update in every fifth step; as their directions differ, their lengths do not add up.");
     rlhf.say(cut.note, "A cut gradient keeps its direction and is scaled down to the limit.");
