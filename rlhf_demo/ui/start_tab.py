@@ -10,9 +10,6 @@ from rlhf_demo.ui.compare_tab import example_report
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 
-SHOWN = 3
-"""Prompts of the shipped comparison that are shown: the middle ones by difference of scores."""
-
 
 class StartTab:
     """The tab's one part and its server functions."""
@@ -53,22 +50,21 @@ class StartTab:
 
 
 def example(shared: Shared) -> dict[str, Any]:
-    """Return who won the shipped comparison by whom, and its answers of the most typical difference
-    by the first judge.
+    """Return who won the shipped comparison by whom, and the answers at the quartiles of the
+    differences by the first judge.
     """
     record = example_report(shared.choices)
     if not record:
         return {}
     report = record["report"]
     by_difference = sorted(report["rows"], key=_difference)
-    middle = (len(by_difference) - SHOWN) // 2
     return {
         "prompts": report["prompts"],
         "judges": [
             told | verdict
             for told, verdict in zip(record["settings"]["judges"], report["judges"], strict=True)
         ],
-        "rows": by_difference[middle : middle + SHOWN],
+        "rows": [by_difference[len(by_difference) * quarter // 4] for quarter in (1, 2, 3)],
     }
 
 

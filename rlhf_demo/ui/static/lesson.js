@@ -99,7 +99,7 @@
         h("h2", { class: "rl-h2" }, `What came out of the shipped example: the share of ${shipped.prompts} prompts on which PPO wins against the base`),
         h("ul", { class: "rl-judges" }, shipped.judges.map(byJudge)),
         h("p", { class: "rl-soft" }, `Nothing was trained or chosen on these prompts, and no person has judged the texts. ${shipped.judges.map((judge) => judge.note).join(" ")}`),
-        h("p", { class: "rl-soft" }, `The three answers of the most typical difference, with the same random numbers on both sides and the score by ${shipped.judges[0].name}, ${shipped.judges[0].unit}:`),
+        h("p", { class: "rl-soft" }, `Answers a quarter, half and three quarters of the way from the largest loss to the largest win, with the same random numbers on both sides and the score by ${shipped.judges[0].name}, ${shipped.judges[0].unit}:`),
         h("div", { class: "rl-examples" }, rows.map((row) => h("article", { class: "rl-card" },
           h("p", { class: "rl-prompt" }, row.prompt),
           ["base", "ppo"].map((color, i) => h("p", { class: "rl-answer" }, h("i", { style: { background: `var(--rl-${color})` } }), h("span", { class: "rl-chip" }, `${i ? "PPO" : "base"} ${rlhf.signed(row.scores[0][i], 1)}`), row.responses[i]))))));
