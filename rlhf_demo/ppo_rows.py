@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rlhf_demo.errors import TrainingDiverged
-from rlhf_demo.evaluate import distinct_n
+from rlhf_demo.evaluate import distinct_n, standard_error
 from rlhf_demo.models import Policy
 from rlhf_demo.objectives import explained_variance, masked_mean, update_kl
 from rlhf_demo.rollout import Rollout
@@ -90,7 +90,7 @@ def metrics_row(
     row = {
         "step": step,
         "objective/score": float(tensors.scores.mean()),
-        "objective/score_se": float(tensors.scores.std() / math.sqrt(batch)),
+        "objective/score_se": standard_error(tensors.scores),
         "objective/kl": float(rollout.kl.sum(-1).mean()),
         "objective/kl_k1": float(tensors.log_ratio.sum(-1).mean()),
         "objective/reward": float(tensors.rewards.sum(-1).mean()),
@@ -140,7 +140,7 @@ def judge_row(scores: Tensor, judged: Tensor) -> dict[str, float]:
     agreement, agreement_se = pair_agreement(scores, judged)
     return {
         "judge/score": float(judged.mean()),
-        "judge/score_se": float(judged.std() / math.sqrt(len(judged))),
+        "judge/score_se": standard_error(judged),
         "judge/agreement": agreement,
         "judge/agreement_se": agreement_se,
     }
