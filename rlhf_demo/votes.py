@@ -179,9 +179,9 @@ class Store:
         Raises:
             VoteRefused: the secret is unknown, the class is paused, or the question is no good.
         """
-        now = self.clock()
         with self.database.writing() as connection:
             rater = owner(connection, raters, secret, lock=True)
+            now = self.clock()  # after waiting for the others: a seat may have gone meanwhile
             if rater.last_seen < now - SEEN_EVERY:
                 here = update(raters).where(raters.c.id == rater.id)
                 connection.execute(here.values(last_seen=now))
@@ -266,9 +266,9 @@ class Store:
         """
         if choice not in CHOICES:
             raise VoteRefused(f"{choice!r} is no answer: choose one of {', '.join(CHOICES)}")
-        now = self.clock()
         with self.database.writing() as connection:
             rater = owner(connection, raters, secret, lock=True)
+            now = self.clock()  # after waiting for the others: a seat may have gone meanwhile
             self._votes_limit.require(rater.id, "answers come from you")
             shown = own_showing(connection, rater.id, showing)
             kept = for_text(choice, bool(shown.swapped))
@@ -296,9 +296,9 @@ class Store:
         Raises:
             VoteRefused: the round is over, or it was a blind vote whose names have been shown.
         """
-        now = self.clock()
         with self.database.writing() as connection:
             rater = owner(connection, raters, secret, lock=True)
+            now = self.clock()  # after waiting for the others: a seat may have gone meanwhile
             self._votes_limit.require(rater.id, "answers come from you")
             latest = current_round(connection, rater.lesson_id)
             last = connection.execute(

@@ -60,9 +60,9 @@ def test_store_opened_again_knows_everybody_and_everything(store, clock, tmp_pat
 
 def test_many_raters_at_once_lose_and_double_nothing(tmp_path):
     ticks = itertools.count(1_000_000)
-    store = Store(f"sqlite:///{tmp_path}/votes.db", clock=lambda: next(ticks) / 2)
-    # Half a second a look: no limit is met, and with some 300 looks in all no showing grows so old
-    # that its seat goes to somebody else.
+    store = Store(f"sqlite:///{tmp_path}/votes.db", clock=lambda: next(ticks) / 4)
+    # A quarter of a second a look: no limit is met, and with some 400 looks in all no showing grows
+    # so old that its seat goes to somebody else, however long its thread waits for a turn.
     store.add_pairs(new_pairs(30))
 
     def rate(secret):

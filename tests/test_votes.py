@@ -1,5 +1,7 @@
 """The store of votes: shown once, answered once, on disk, and nobody else's."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from rlhf_demo.assignments import ANSWER_SECONDS, CATCH_AT, CHECK_EVERY, REPEAT_AT
@@ -144,6 +146,29 @@ def test_showing_left_unanswered_goes_to_somebody_else_and_a_late_answer_is_refu
     with pytest.raises(VoteRefused, match="somebody else"):
         store.vote(secrets[late[-1]], shown[-1].id, "left")
     assert store.next_pair(secrets[late[-1]], HAPPY) is None
+    assert len(store.votes()) == OPEN_OVERLAP
+
+
+def test_answer_that_waited_for_the_database_is_judged_by_the_time_it_is_written(
+    store, clock, monkeypatch
+):
+    store.add_pairs(new_pairs(1))
+    slow = store.visit("here")
+    showing = store.next_pair(slow, HAPPY)
+    writing = store.database.writing
+
+    @contextmanager
+    def after_the_others():
+        monkeypatch.setattr(store.database, "writing", writing)
+        clock.now += ANSWER_SECONDS
+        for _ in range(OPEN_OVERLAP):
+            answer(store, store.visit("there"))
+        with writing() as connection:
+            yield connection
+
+    monkeypatch.setattr(store.database, "writing", after_the_others)
+    with pytest.raises(VoteRefused, match="somebody else"):
+        store.vote(slow, showing.id, "left")
     assert len(store.votes()) == OPEN_OVERLAP
 
 
