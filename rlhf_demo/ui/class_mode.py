@@ -19,12 +19,12 @@ from rlhf_demo.agreement import rater_table, vote_quality
 from rlhf_demo.ballots import DUEL, QUESTIONS, VoteRefused
 from rlhf_demo.errors import ConfigError, DataError, JobError
 from rlhf_demo.limits import RateLimit
+from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.class_records import EACH
 from rlhf_demo.ui.class_training import BASE, BLIND_EACH, MOST_EACH, with_simulated
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.simulations import TASTES, Simulations
-from rlhf_demo.ui.student_page import address_of
 from rlhf_demo.ui.vote_data import FEWEST_SHARED
 from rlhf_demo.vote_files import export_votes
 from rlhf_demo.vote_pairs import FEWEST_TO_TELL, usable

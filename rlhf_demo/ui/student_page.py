@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from rlhf_demo.ballots import LONGEST_NICKNAME, VoteRefused
+from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.class_training import BLIND_EACH, BUSY, with_simulated
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
@@ -95,8 +96,3 @@ def sounds_simulated(nickname: str) -> bool:
     """Say whether a nickname begins as those of simulated students do, however it is written."""
     plain = unicodedata.normalize("NFKC", nickname.strip()[:LONGEST_NICKNAME]).casefold()
     return "".join(letter for letter in plain if letter.isalnum()).startswith("simulated")
-
-
-def address_of(http: gr.Request) -> str:
-    """Return where a request comes from, for the limits."""
-    return http.client.host if http.client else "unknown"
