@@ -5,6 +5,7 @@ metrics.py explains the names. Nothing here trains; tensors are [batch, time] as
 
 import math
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -84,7 +85,7 @@ def metrics_row(
     """
     mask, responses, batch = rollout.response_mask, rollout.responses(), len(rollout.scores)
     names = {name for update in updates for name in update}
-    means = {name: _mean([u[name] for u in updates if name in u]) for name in names}
+    means = {name: fmean([u[name] for u in updates if name in u]) for name in names}
     clipped_by_epoch = [float(masked_mean(c.float(), mask)) for c in moved.clipped]
     after = moved.ratio_after[moved.mask_after]
     row = {
@@ -95,14 +96,14 @@ def metrics_row(
         "objective/kl_k1": float(tensors.log_ratio.sum(-1).mean()),
         "objective/reward": float(tensors.rewards.sum(-1).mean()),
         "objective/distinct_2": distinct_n(responses, 2, BIGRAMS_EACH * batch),
-        "policy/clip_fraction": _mean(clipped_by_epoch),
+        "policy/clip_fraction": fmean(clipped_by_epoch),
         "policy/clip_fraction_by_epoch": clipped_by_epoch,
         "policy/update_kl": float(update_kl(moved.ratio_after, moved.mask_after)),
         "policy/update_kl_by_epoch": [float(update_kl(ratio, mask)) for ratio in moved.ratio],
         "policy/outside_clip": float(((after - 1.0).abs() > clip_range).float().mean()),
         "policy/ratio_p01": float(after.quantile(0.01)),
         "policy/ratio_p99": float(after.quantile(0.99)),
-        "policy/gradient_cut": _mean(
+        "policy/gradient_cut": fmean(
             [update["policy/gradient_norm"] > max_grad_norm for update in updates]
         ),
         "value/explained_variance": float(
@@ -206,7 +207,3 @@ def sample_rows(
             }
         )
     return rows
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)

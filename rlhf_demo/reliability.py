@@ -11,6 +11,7 @@ import math
 from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rlhf_demo.files import read_json
@@ -49,7 +50,7 @@ def held_out_report(pairs: Pairs, margins: Sequence[float], score_std: float) ->
         in its favour.
     """
     right = [rightness(margin) for margin in margins]
-    longer = mean(
+    longer = fmean(
         [rightness(len(c) - len(r)) for c, r in zip(pairs.chosen, pairs.rejected, strict=True)]
     )
     groups = same_pair(pairs)
@@ -57,17 +58,17 @@ def held_out_report(pairs: Pairs, margins: Sequence[float], score_std: float) ->
     low, high = cluster_interval(right, groups)
     watched_low, watched_high = watched_interval(right, groups)
     return {
-        "accuracy": mean(right),
+        "accuracy": fmean(right),
         "accuracy_low": low,
         "accuracy_high": high,
         "watched_low": watched_low,
         "watched_high": watched_high,
         "pairs": len(right),
         "different_pairs": len(set(groups)),
-        "loss": mean([pair_loss(margin) for margin in margins]),
+        "loss": fmean([pair_loss(margin) for margin in margins]),
         "baseline_length": max(longer, 1 - longer),
         "baseline_side": "longer" if longer >= 0.5 else "shorter",
-        "stated": mean([sureness(margin) for margin in margins]),
+        "stated": fmean([sureness(margin) for margin in margins]),
         "score_std": score_std,
         "reliability": reliability_table(margins, groups) if enough else [],
         "margin_quartiles": (
@@ -131,8 +132,8 @@ def reliability_table(
                 {
                     "low": low,
                     "high": high,
-                    "predicted": mean([sure[i] for i in inside]),
-                    "observed": mean(right),
+                    "predicted": fmean([sure[i] for i in inside]),
+                    "observed": fmean(right),
                     "observed_low": observed_low,
                     "observed_high": observed_high,
                     "pairs": len(inside),
@@ -161,7 +162,7 @@ def quartile_table(
                 {
                     "low": abs(rater_margins[inside[0]]),
                     "high": abs(rater_margins[inside[-1]]),
-                    "accuracy": mean(found),
+                    "accuracy": fmean(found),
                     "accuracy_low": low,
                     "accuracy_high": high,
                     "pairs": len(inside),
@@ -240,11 +241,6 @@ def _worst_lines(most_wrong: list[dict[str, Any]]) -> list[str]:
         f"    preferred {_short(worst['chosen'])}",
         f"    rejected  {_short(worst['rejected'])}",
     ]
-
-
-def mean(values: Sequence[float]) -> float:
-    """Return the mean of at least one number."""
-    return sum(values) / len(values)
 
 
 def _short(text: str, most: int = 80) -> str:

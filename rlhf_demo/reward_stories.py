@@ -4,9 +4,10 @@ Rules as in stories.py, over the rows of metrics.jsonl and the report.
 """
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from rlhf_demo.stories import LONG, Report, Row, Story, failed, waiting, warning
-from rlhf_demo.trends import FEWEST, mean
+from rlhf_demo.trends import FEWEST
 
 GAP = 0.1  # training less held-out accuracy: from here pairs are learned by heart
 TOO_SURE = 0.05  # probability as stated less share right: from here it is overconfident
@@ -132,4 +133,4 @@ def by_length(report: Report) -> str:
 
 def lately(rows: Sequence[Row]) -> float:
     """Return the training accuracy of the last 20 steps: one step has a few pairs only."""
-    return mean([row["reward/accuracy"] for row in rows[-20:]])
+    return fmean([row["reward/accuracy"] for row in rows[-20:]])

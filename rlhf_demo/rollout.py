@@ -174,24 +174,6 @@ def by_length(response_mask: Tensor) -> tuple[Tensor, ...]:
     return response_mask.sum(-1).argsort(stable=True).split(READ_AT_ONCE)
 
 
-def read_in_parts(
-    policy: Policy,
-    sequence_ids: Tensor,
-    attention_mask: Tensor,
-    response_mask: Tensor,
-    temperature: float,
-) -> TokenOutputs:
-    """Do what token_outputs does, some rows at a time."""
-    outputs = torch.zeros(3, *response_mask.shape, device=sequence_ids.device)
-    for rows in by_length(response_mask):
-        part = trimmed(sequence_ids[rows], attention_mask[rows], response_mask[rows])
-        read = token_outputs(policy, *part, temperature)
-        outputs[:, rows, : part[2].shape[1]] = torch.stack(
-            [read.logprobs, read.entropy, read.values]
-        )
-    return TokenOutputs(*outputs)
-
-
 @torch.no_grad()
 def collect(
     policy: Policy,

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
 FEWEST = 6
@@ -68,8 +69,8 @@ def trend(rows: Sequence[dict[str, Any]], name: str) -> Trend:
         return Trend(math.nan, math.nan, math.nan, 0, math.inf)
     values = [row[name] for row in rows]
     width = min(END_STEPS, len(values) // 3)
-    means = [mean(values[first : first + width]) for first in range(len(values) - width + 1)]
-    variance = mean([(after - before) ** 2 for before, after in pairwise(values)]) / 2
+    means = [fmean(values[first : first + width]) for first in range(len(values) - width + 1)]
+    variance = fmean([(after - before) ** 2 for before, after in pairwise(values)]) / 2
     best = max(range(len(means)), key=means.__getitem__)
     # Both ends are means of `width` steps, and their variances add up.
     noise = NOISE * math.sqrt(2 * variance / width)
@@ -80,8 +81,3 @@ def number(x: float, sign: str = "") -> str:
     """Write two or three significant digits, and no -0; with sign="+" a plus is written too."""
     digits = 2 if abs(x) < 1 else 1 if abs(x) < 100 else 0
     return f"{round(x, digits) + 0.0:{sign}.{digits}f}"
-
-
-def mean(values: Sequence[float]) -> float:
-    """Return the mean of at least one number."""
-    return sum(values) / len(values)

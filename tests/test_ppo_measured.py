@@ -10,7 +10,7 @@ from stepping import checksum, longer, trainer_maker
 
 from rlhf_demo import train_ppo as train_ppo_module
 from rlhf_demo.files import read_json
-from rlhf_demo.rollout import read_in_parts
+from rlhf_demo.rollout import token_outputs
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_more_responses_than_are_read_again_are_told_of_by_the_first(trainer, mo
     )
     rows = [one.run_step() for _ in range(2)]
     rollout, moved = seen[1]
-    whole = read_in_parts(
+    whole = token_outputs(
         one.policy, rollout.sequence_ids, rollout.attention_mask, rollout.response_mask, 0.7
     )
     ratio = torch.exp(whole.logprobs - rollout.old_logprobs).detach()[:32]

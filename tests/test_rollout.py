@@ -14,7 +14,6 @@ from rlhf_demo.rollout import (
     Rollout,
     collect,
     pad_responses,
-    read_in_parts,
     token_outputs,
 )
 from rlhf_demo.sampling import (
@@ -367,14 +366,3 @@ def test_nothing_is_said_of_padding(policy):
         assert outputs.shape == (2, 3)
         assert (outputs[1, 1:] == 0).all()
     assert (now.logprobs[response_mask] < 0).all()
-
-
-def test_reading_in_parts_is_reading(policy, monkeypatch):
-    responses = [[7, 8, 9, 11], [7], [7, 9, 9], [12, 13], [8]]  # the shorter of a part comes last
-    batch = pad_responses(policy, ["The film was", "I", "Oh", "We", "It is a"], responses)
-    monkeypatch.setattr(rollout_module, "READ_AT_ONCE", 2)
-    parts = read_in_parts(policy, *batch, 0.7)
-    whole = token_outputs(policy, *batch, 0.7)
-    assert_close(parts.logprobs, whole.logprobs, atol=1e-5, rtol=0)
-    assert_close(parts.entropy, whole.entropy, atol=1e-5, rtol=0)
-    assert_close(parts.values, whole.values, atol=1e-5, rtol=0)

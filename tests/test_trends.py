@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from rlhf_demo.trends import Trend, mean, number, trend
+from rlhf_demo.trends import Trend, number, trend
 
 
 def rows(values):
@@ -66,7 +66,3 @@ def test_words_say_whether_it_moved_and_how_far(now, expected):
 )  # fmt: skip
 def test_number_has_two_or_three_digits(x, expected):
     assert number(x) == expected
-
-
-def test_mean_of_three_numbers_is_their_sum_over_three():
-    assert mean([1, 2, 6]) == 3
