@@ -92,6 +92,7 @@ class Vote:
     seconds: float | None  # from showing to answer
     simulated: bool
     left_out: bool  # True: somebody chose not to count this rater
+    own: bool = False  # True: the rater wrote the prompt, which is for nobody else's eyes
 
     @property
     def decided(self) -> bool:

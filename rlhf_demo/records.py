@@ -13,8 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Table, insert, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql import ColumnElement
 
-from rlhf_demo.ballots import NewPair, Showing, VoteRefused
+from rlhf_demo.ballots import CATCH, NewPair, Showing, Vote, VoteRefused
 from rlhf_demo.errors import DataError
 from rlhf_demo.tables import lessons, pairs, questions, raters, rounds, showings
 
@@ -268,3 +269,47 @@ def as_seen(connection: Connection, showing: int) -> Showing:
     ).one()
     left, right = (row.second, row.first) if row.swapped else (row.first, row.second)
     return Showing(row.id, row.question, row.prompt, left, right)
+
+
+def answers(connection: Connection, lesson: int | None, *, classes: bool) -> list[Vote]:
+    """Return the answers of a lesson, or all, in the order they came.
+
+    Args:
+        connection: the transaction.
+        lesson: its id; None for all.
+        classes: False leaves out those of classes.
+    """
+    query = (
+        select(
+            showings.c.id, rounds.c.lesson_id.label("lesson"),
+            rounds.c.number.label("round"), pairs.c.kind, pairs.c.id.label("pair"),
+            pairs.c.prompt, pairs.c.first, pairs.c.second, pairs.c.first_model,
+            pairs.c.second_model, questions.c.text.label("question"),
+            showings.c.rater_id.label("rater"), showings.c.choice, showings.c.swapped,
+            showings.c.repeat, showings.c.voted_at.label("time"), showings.c.seconds,
+            raters.c.simulated, raters.c.left_out, _own_prompt().label("own"),
+        )
+        .select_from(showings)
+        .join(pairs, pairs.c.id == showings.c.pair_id)
+        .join(rounds, rounds.c.id == pairs.c.round_id)
+        .join(raters, raters.c.id == showings.c.rater_id)
+        .join(questions, questions.c.id == showings.c.question_id)
+        .where(showings.c.choice.is_not(None))
+        .order_by(showings.c.voted_at, showings.c.id)
+    )  # fmt: skip
+    if lesson is not None:
+        query = query.where(rounds.c.lesson_id == lesson)
+    if not classes:
+        theirs = select(lessons.c.id).where(lessons.c.kind == "class")
+        query = query.where(rounds.c.lesson_id.not_in(theirs))
+    return [Vote(**row._mapping) for row in connection.execute(query)]
+
+
+def _own_prompt() -> ColumnElement[bool]:
+    """Say whether a pair's owner wrote its prompt, or that of the pair it was made from.
+
+    Every catch pair has an owner, the rater whom it checks, whoever wrote the prompt.
+    """
+    written = pairs.alias()
+    same = (written.c.owner_id == pairs.c.owner_id, written.c.prompt == pairs.c.prompt)
+    return select(written.c.id).where(*same, written.c.kind != CATCH).exists()

@@ -28,6 +28,7 @@ from rlhf_demo.ballots import (
 )
 from rlhf_demo.limits import RateLimit
 from rlhf_demo.records import (
+    answers,
     as_seen,
     by_id,
     check_open,
@@ -39,7 +40,7 @@ from rlhf_demo.records import (
     owner,
     question_id,
 )
-from rlhf_demo.tables import Database, lessons, pairs, questions, raters, rounds, showings
+from rlhf_demo.tables import Database, lessons, pairs, questions, raters, showings
 from rlhf_demo.vote_imports import drop_unfinished, keep_votes
 
 OPEN_CODE = "open"
@@ -352,33 +353,11 @@ class Store:
         """Return the answers of a lesson, or all, in the order they came.
 
         For the server's own use: what it returns says who answered what. `classes=False` leaves out
-        those of classes, which are their instructors' to give away.
+        those of classes, which are their instructors' to give away. Votes marked `own` are for the
+        rater alone wherever strangers look.
         """
-        query = (
-            select(
-                showings.c.id, rounds.c.lesson_id.label("lesson"),
-                rounds.c.number.label("round"), pairs.c.kind, pairs.c.id.label("pair"),
-                pairs.c.prompt, pairs.c.first, pairs.c.second, pairs.c.first_model,
-                pairs.c.second_model, questions.c.text.label("question"),
-                showings.c.rater_id.label("rater"), showings.c.choice, showings.c.swapped,
-                showings.c.repeat, showings.c.voted_at.label("time"), showings.c.seconds,
-                raters.c.simulated, raters.c.left_out,
-            )
-            .select_from(showings)
-            .join(pairs, pairs.c.id == showings.c.pair_id)
-            .join(rounds, rounds.c.id == pairs.c.round_id)
-            .join(raters, raters.c.id == showings.c.rater_id)
-            .join(questions, questions.c.id == showings.c.question_id)
-            .where(showings.c.choice.is_not(None))
-            .order_by(showings.c.voted_at, showings.c.id)
-        )  # fmt: skip
-        if lesson is not None:
-            query = query.where(rounds.c.lesson_id == lesson)
-        if not classes:
-            theirs = select(lessons.c.id).where(lessons.c.kind == "class")
-            query = query.where(rounds.c.lesson_id.not_in(theirs))
         with self.database.reading() as connection:
-            return [Vote(**row._mapping) for row in connection.execute(query)]
+            return answers(connection, lesson, classes=classes)
 
     # -- importing ---------------------------------------------------------------------------------
 

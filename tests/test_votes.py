@@ -1,5 +1,6 @@
 """The store of votes: shown once, answered once, on disk, and nobody else's."""
 
+from collections import Counter
 from contextlib import contextmanager
 
 import pytest
@@ -114,6 +115,22 @@ def test_own_prompts_come_first_and_go_to_nobody_else(store):
     assert store.next_pair(owner, HAPPY).prompt == "Prompt 7"
     assert store.pairs_waiting(other, HAPPY) == 1
     assert store.next_pair(other, HAPPY).prompt == "Prompt 0"
+
+
+def test_votes_on_an_own_prompt_are_marked_and_so_are_catch_pairs_made_from_it(store):
+    writer, other = store.visit("here"), store.visit("there")
+    store.add_pairs(new_pairs(12))
+    for _ in range(CHECK_EVERY):
+        answer(store, other)
+    store.add_pairs([NewPair("Mrs Miller has", " a", " b", "m", "m")] * 12, owner_secret=writer)
+    for _ in range(CHECK_EVERY):
+        answer(store, writer)
+    votes = store.votes(classes=False)
+    assert Counter((vote.own, vote.kind == CATCH) for vote in votes) == {
+        (False, False): 9, (False, True): 1, (True, False): 9, (True, True): 1,
+    }  # fmt: skip
+    assert {vote.prompt for vote in votes if vote.own} == {"Mrs Miller has"}
+    assert "Mrs Miller has" not in {vote.prompt for vote in votes if not vote.own}
 
 
 def test_seconds_run_from_the_first_showing_though_the_page_asks_again(store, clock):
