@@ -69,6 +69,11 @@ class Job:
         return _pid(self.note, self.status, self.stopping)
 
     @property
+    def first(self) -> bool:
+        """Whether a class needs it: then it goes before visitors' jobs, and no limit binds it."""
+        return self.note.get("first", False)
+
+    @property
     def busy(self) -> bool:
         """Whether a process works on it, or is still being ended."""
         return self.phase in (Phase.STARTING, Phase.RUNNING) or bool(self.stopping)
@@ -202,9 +207,9 @@ def settle(job: Job, status: Status, message: str) -> bool:
 
 
 def in_order(jobs: list[Job]) -> list[Job]:
-    """Return the waiting jobs, the next one first."""
+    """Return the waiting jobs, the next one first: those of classes, then all the others."""
     waiting = [job for job in jobs if job.phase is Phase.WAITING]
-    return sorted(waiting, key=lambda job: job.note["queued_at"])
+    return sorted(waiting, key=lambda job: (not job.first, job.note["queued_at"]))
 
 
 def why_dead(job: Job) -> str:

@@ -13,6 +13,7 @@ import string
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,14 @@ class Jobs:
     # -- changing ----------------------------------------------------------------------------------
 
     def start(
-        self, kind: str, options: Options, *, title: str, secret: str, after: str | None = None
+        self,
+        kind: str,
+        options: Options,
+        *,
+        title: str,
+        secret: str,
+        after: str | None = None,
+        first: bool = False,
     ) -> str:
         """Put a new job in line; return its run's id.
 
@@ -164,6 +172,7 @@ class Jobs:
             title: what people call it; cleaned and cut.
             secret: proves later that it is theirs; empty: the instructor's.
             after: id of a run that must have finished first.
+            first: it is a class's: visitors' jobs come after it, and no limit binds it.
 
         Raises:
             JobError: the kind is unknown, a limit is reached, or `after` cannot finish any more.
@@ -172,15 +181,15 @@ class Jobs:
             raise JobError(f"{kind!r} cannot be started here: choose one of {', '.join(COMMANDS)}")
         values = options.to_dict()
         with self._mutex:
-            self._check_steps(_steps(values), secret)
-            self._check_line(secret)
+            if not first:
+                self._check_steps(_steps(values), secret)
+                self._check_line(secret)
             if after is not None and self._has_failed(after):
                 raise JobError(f"{after} has not finished: resume that one first")
             folder = self._new_folder(kind)
             # Before Run.create makes a run of the folder: nobody sees it without its note.
-            write_json(
-                folder / "job.json", self._note(_clean(title) or TITLES[kind], secret, after)
-            )
+            note = self._note(_clean(title) or TITLES[kind], secret, after, first)
+            write_json(folder / "job.json", note)
             Run.create(folder, kind, values)
             self._changed()
         return folder.name
@@ -191,13 +200,34 @@ class Jobs:
         Raises:
             JobError: it is somebody else's, or it neither waits nor runs.
         """
-        job = self._mine(run_id, secret)
+        self._stop(self._mine(run_id, secret))
+
+    def stop_others(self, token: str, keep: set[str]) -> int:
+        """Stop every job, or take it out of the line, that is neither a class's nor in `keep`.
+
+        Returns:
+            how many those were.
+
+        Raises:
+            JobError: the token is not the instructor's.
+        """
+        if not self._is_instructor(token):
+            raise JobError("only the instructor stops the runs of others: give the password first")
+        stopped = 0
+        for job in self._folders.own():
+            if (job.phase is Phase.WAITING or job.busy) and not job.first and job.id not in keep:
+                with suppress(JobError):  # it has ended meanwhile
+                    self._stop(job)
+                    stopped += 1
+        return stopped
+
+    def _stop(self, job: Job) -> None:
         if job.phase is Phase.WAITING and settle(job, Status.STOPPED, "taken out of the line"):
             self._changed()
             return
-        job = self._folders.job(run_id)
+        job = self._folders.job(job.id)
         if not job.busy:
-            raise JobError(f"{run_id} is {job.status['status']}: there is nothing to stop")
+            raise JobError(f"{job.id} is {job.status['status']}: there is nothing to stop")
         ask_to_stop(job, "stopped when asked")
         self._changed()
 
@@ -213,8 +243,9 @@ class Jobs:
                 raise JobError(f"{run_id} has not stopped: only a stopped or failed run goes on")
             if job.config["kind"] not in COMMANDS:
                 raise JobError(f"{run_id} was made on the command line: resume it there")
-            self._check_line(secret)
-            before = job.note or self._note(run_id, "", None)
+            if not job.first:
+                self._check_line(secret)
+            before = job.note or self._note(run_id, "", None, False)
             note = {key: value for key, value in before.items() if key != "started_pid"}
             with claimed(job) as free:
                 if not free:
@@ -261,7 +292,7 @@ class Jobs:
     def _check_line(self, secret: str) -> None:
         if self._is_instructor(secret):
             return
-        owners = [job.note["owner"] for job in in_order(self._folders.own())]
+        owners = [job.note["owner"] for job in in_order(self._folders.own()) if not job.first]
         most, most_each = self._limits.most_waiting, self._limits.most_waiting_each
         if most is not None and len(owners) >= most:
             raise JobError(f"{len(owners)} jobs wait already: try again when one has finished")
@@ -273,13 +304,15 @@ class Jobs:
         job = self._folders.job(run_id)
         return job.phase is Phase.DEAD or job.status["status"] in (Status.FAILED, Status.STOPPED)
 
-    def _note(self, title: str, secret: str, after: str | None) -> dict[str, Any]:
+    def _note(self, title: str, secret: str, after: str | None, first: bool) -> dict[str, Any]:
+        unbound = first or self._is_instructor(secret)
         return {
             "title": title,
             "owner": self._owner(secret),
             "queued_at": time.time(),
             "after": after,
-            "most_minutes": None if self._is_instructor(secret) else self._limits.most_minutes,
+            "first": first,
+            "most_minutes": None if unbound else self._limits.most_minutes,
         }
 
     def _new_folder(self, kind: str) -> Path:

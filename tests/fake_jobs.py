@@ -122,9 +122,9 @@ def jobs(new_jobs):
     return new_jobs()
 
 
-def start(jobs, kind="ppo", *, secret="ann", title="", after=None, **options):
+def start(jobs, kind="ppo", *, secret="ann", title="", after=None, first=False, **options):
     options = PPOConfig(**options) if kind == "ppo" else RewardConfig(**options)
-    return jobs.start(kind, options, title=title, secret=secret, after=after)
+    return jobs.start(kind, options, title=title, secret=secret, after=after, first=first)
 
 
 def row(jobs, run_id):

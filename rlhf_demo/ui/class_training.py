@@ -149,6 +149,7 @@ class ClassTraining:
                 reward_config(folder, self.choices.path(folder)),
                 title=f"Class {standing.lesson}, {len(votes)} votes{of_them(training)}",
                 secret=self.records.note(standing.lesson)["job_secret"],
+                first=True,
             )
         except DemoError as error:
             self.records.note(standing.lesson, problem=str(error))
@@ -228,7 +229,7 @@ class ClassTraining:
         )
         model = next(one for one in record["history"] if one["run"] == record["reward"])
         title = f"Class {lesson}, round {standing.round}, {model['votes']} votes{of_them(model)}"
-        run = self.jobs.start("ppo", config, title=title, secret=secret)
+        run = self.jobs.start("ppo", config, title=title, secret=secret, first=True)
         self.records.note(lesson, ppo=record["ppo"] | {str(standing.round): run})
         return run
 
