@@ -1,7 +1,6 @@
 """What the tests of class mode share: a page without models, classes, students, finished runs."""
 
 import gc
-import threading
 from types import SimpleNamespace
 
 import gradio as gr
@@ -13,6 +12,7 @@ from rlhf_demo.runs import Status
 from rlhf_demo.ui.choices import Choices
 from rlhf_demo.ui.class_mode import ClassMode
 from rlhf_demo.ui.class_training import ClassTraining
+from rlhf_demo.ui.lanes import Turn
 from rlhf_demo.ui.settings import Settings
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.student_page import StudentPage
@@ -43,7 +43,7 @@ def shared_page(store, new_jobs, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
     settings = Settings(runs=tmp_path / "runs", password="teach")
     jobs = new_jobs(scheduling=False, instructor_password="teach")
-    choices, turn = Choices(settings, jobs), threading.Lock()
+    choices, turn = Choices(settings, jobs), Turn()
     training = ClassTraining(store, jobs, choices, Shelf(), turn)
     monkeypatch.setattr(training, "_responses", written)
     return Shared(settings, jobs, choices, Shelf(), turn, store, None, None, training)

@@ -3,7 +3,6 @@
 import gc
 import math
 import os
-import threading
 from types import SimpleNamespace
 
 import gradio as gr
@@ -21,6 +20,7 @@ from rlhf_demo.runs import Run, Status
 from rlhf_demo.ui import comparisons
 from rlhf_demo.ui.compare_tab import DEFAULTS, NAMES, PROMPTS, CompareTab, next_seed
 from rlhf_demo.ui.comparisons import Comparisons, ManyPrompts, frames
+from rlhf_demo.ui.lanes import Turn
 from rlhf_demo.ui.settings import Settings
 from rlhf_demo.ui.shared import Shared
 
@@ -100,11 +100,11 @@ def test_folder_of_comparisons_when_full_loses_its_oldest(tmp_path):
 
 
 def test_frames_between_two_leave_the_turn_to_others_and_end_with_the_figures():
-    turn = threading.Lock()
+    turn = Turn()
     steps = (SimpleNamespace(finished=number == 9) for number in range(10))
     shown = []
     for state in frames(steps, turn):
-        assert not turn.locked()
+        assert not turn.taken
         shown.append(state.finished)
     assert shown[-1] is True
     assert True not in shown[:-1]
@@ -208,7 +208,7 @@ def many(policy, other, *, base):
 
 def test_report_of_one_chunk_equals_that_of_the_command(tiny):
     asked = many(tiny, tiny, base=tiny)
-    assert list(asked.steps(threading.Lock())) == [6]
+    assert list(asked.steps(Turn())) == [6]
     expected = compare(
         asked.left, asked.right, tiny, PROMPTS_6, JUDGES,
         max_new_tokens=5, temperature=1.0, seed=0,
@@ -219,7 +219,7 @@ def test_report_of_one_chunk_equals_that_of_the_command(tiny):
 def test_figures_of_several_chunks_equal_those_measured_at_once(tiny, monkeypatch):
     monkeypatch.setattr(comparisons, "CHUNK", 4)
     asked = many(tiny, tiny, base=tiny)
-    assert list(asked.steps(threading.Lock())) == [4, 6]
+    assert list(asked.steps(Turn())) == [4, 6]
     side = asked.sides[0]
     readings = read_beside(tiny, tiny, PROMPTS_6, side.ids, 1.0)
     found = asked.report()["models"][0]
@@ -234,7 +234,7 @@ def test_chunks_draw_numbers_of_their_own(tiny, monkeypatch):
     monkeypatch.setattr(comparisons, "CHUNK", 1)
     asked = many(tiny, tiny, base=tiny)
     asked.prompts = ["The film was"] * 6
-    assert list(asked.steps(threading.Lock())) == [1, 2, 3, 4, 5, 6]
+    assert list(asked.steps(Turn())) == [1, 2, 3, 4, 5, 6]
     assert len(set(asked.sides[0].texts)) > 1
     assert asked.sides[0].texts == asked.sides[1].texts
 

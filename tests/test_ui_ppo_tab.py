@@ -1,7 +1,6 @@
 """What the PPO form lets through: names from its lists, and settings that fit together."""
 
 import gc
-import threading
 
 import gradio as gr
 import pytest
@@ -9,6 +8,7 @@ from fake_jobs import fake, new_jobs  # noqa: F401  (two are fixtures)
 
 from rlhf_demo.config import PPOConfig
 from rlhf_demo.ui.choices import Choices
+from rlhf_demo.ui.lanes import Turn
 from rlhf_demo.ui.ppo_tab import NAMES, PPOTab
 from rlhf_demo.ui.settings import Settings
 from rlhf_demo.ui.shared import Shared
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's u
 def tab(new_jobs, tmp_path):  # noqa: F811
     settings, jobs = Settings(runs=tmp_path / "runs", public=True), new_jobs(scheduling=False)
     choices = Choices(settings, jobs)
-    tab = PPOTab(Shared(settings, jobs, choices, None, threading.Lock(), *[None] * 4))
+    tab = PPOTab(Shared(settings, jobs, choices, None, Turn(), *[None] * 4))
     with gr.Blocks(analytics_enabled=False) as demo:
         tab.build(demo)
     gc.collect()  # Gradio leaves event loops unclosed: let that be noticed here and not later

@@ -1,8 +1,6 @@
 """The reward-model tab's server functions: a run's report, and any text's score by word."""
 # ruff: noqa: F811  (fixtures are imported, and named again where they are used)
 
-import threading
-
 import pytest
 import torch
 from fake_jobs import fake, new_jobs, start  # noqa: F401  (fixtures among them)
@@ -14,6 +12,7 @@ from rlhf_demo.models import load_reward_model
 from rlhf_demo.reliability import preference
 from rlhf_demo.shelf import Shelf
 from rlhf_demo.ui.choices import Choices
+from rlhf_demo.ui.lanes import Turn
 from rlhf_demo.ui.reward_tab import SIMULATED, RewardTab
 from rlhf_demo.ui.settings import Settings
 from rlhf_demo.ui.shared import EXAMPLES, Shared
@@ -32,7 +31,7 @@ def tab(new_jobs, tmp_path, shelf):
     """The tab over the shipped models and examples."""
     settings, jobs = Settings(runs=tmp_path / "runs"), new_jobs(scheduling=False, examples=EXAMPLES)
     choices = Choices(settings, jobs)
-    return RewardTab(Shared(settings, jobs, choices, shelf, threading.Lock(), *[None] * 4))
+    return RewardTab(Shared(settings, jobs, choices, shelf, Turn(), *[None] * 4))
 
 
 def test_text_is_scored_word_by_word_with_the_factor_of_the_shipped_model(tab):

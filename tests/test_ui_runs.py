@@ -1,6 +1,5 @@
 import gc
 import io
-import threading
 import zipfile
 from urllib.parse import quote
 
@@ -15,6 +14,7 @@ from rlhf_demo.files import write_json, write_text
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.ui import downloads
 from rlhf_demo.ui.choices import Choices
+from rlhf_demo.ui.lanes import Turn
 from rlhf_demo.ui.parts import STATIC
 from rlhf_demo.ui.ppo_tab import PPOTab
 from rlhf_demo.ui.reward_tab import RewardTab
@@ -36,9 +36,7 @@ def tab(jobs, tmp_path, monkeypatch):
     """The tab in a page of its own, which serves files from a folder of the test."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
     settings = Settings(runs=tmp_path / "runs", password="teach")
-    tab = RunsTab(
-        Shared(settings, jobs, Choices(settings, jobs), None, threading.Lock(), *[None] * 4)
-    )
+    tab = RunsTab(Shared(settings, jobs, Choices(settings, jobs), None, Turn(), *[None] * 4))
     with gr.Blocks(analytics_enabled=False) as tab.demo:
         tab.build(tab.demo)
     return tab

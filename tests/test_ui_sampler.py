@@ -1,6 +1,5 @@
 """The sampler: pairs written ahead, once for all who wait, and troubles told in words."""
 
-import threading
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +11,7 @@ from rlhf_demo.ballots import VoteRefused
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.models import load_policy
 from rlhf_demo.preferences import load_prompts
+from rlhf_demo.ui.lanes import Rank, Turn
 from rlhf_demo.ui.sampler import OWN_PAIRS, Order, Sampler
 
 
@@ -26,12 +26,12 @@ def sampler(store, tiny_model_folder):
         return name
 
     choices = SimpleNamespace(policy=find)
-    return Sampler(store, choices, SimpleNamespace(policy=lambda name: policy), threading.Lock())
+    return Sampler(store, choices, SimpleNamespace(policy=lambda name: policy), Turn())
 
 
 def test_batch_is_written_once_for_all_who_wait_for_it(sampler, store):
     order = Order("one", "one")
-    with sampler.turn:  # somebody computes
+    with sampler.turn.of(Rank.VISITORS):  # somebody computes
         sampler.want(order)
         sampler.want(order)
         assert sampler.under_way(order)
@@ -78,7 +78,7 @@ def test_unknown_model_is_refused_before_anything_is_written(sampler):
 
 def test_line_of_batches_is_bounded(sampler, monkeypatch):
     monkeypatch.setattr("rlhf_demo.ui.sampler.MOST_WAITING", 2)
-    with sampler.turn:
+    with sampler.turn.of(Rank.VISITORS):
         with pytest.raises(VoteRefused, match="try again"):
             for n in range(99):
                 sampler.want(Order("one", "one", f"beginning {n}"))

@@ -1,7 +1,5 @@
 """A page over a store of votes in which nothing is sampled, and people who vote on it."""
 
-import threading
-
 import pytest
 from fake_jobs import fake, new_jobs  # noqa: F401  (fixtures)
 from voting import HAPPY, answer, new_pairs
@@ -9,6 +7,7 @@ from voting import HAPPY, answer, new_pairs
 from rlhf_demo.ballots import CATCH
 from rlhf_demo.ui.choices import Choices
 from rlhf_demo.ui.feedback_tab import FeedbackTab
+from rlhf_demo.ui.lanes import Turn
 from rlhf_demo.ui.sampler import Sampler
 from rlhf_demo.ui.settings import Settings
 from rlhf_demo.ui.shared import Shared
@@ -39,9 +38,7 @@ def shared(store, new_jobs, tmp_path):  # noqa: F811
     settings = Settings(runs=tmp_path / "runs")
     jobs, data = new_jobs(scheduling=False), VoteData(store, settings.runs / "votes")
     choices = Choices(settings, jobs, data)
-    return Shared(
-        settings, jobs, choices, None, threading.Lock(), store, data, NoSampler(store), None
-    )
+    return Shared(settings, jobs, choices, None, Turn(), store, data, NoSampler(store), None)
 
 
 @pytest.fixture

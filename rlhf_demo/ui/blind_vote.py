@@ -15,6 +15,7 @@ from rlhf_demo.agreement import win_rate
 from rlhf_demo.ballots import DUEL, LONGEST_QUESTION, Vote, VoteRefused, clean_text
 from rlhf_demo.errors import DemoError
 from rlhf_demo.ui.feedback_tab import QUESTIONS, FeedbackTab
+from rlhf_demo.ui.lanes import voting
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.sampler import PROMPTS_AT_ONCE, Order
 from rlhf_demo.ui.shared import Shared
@@ -59,6 +60,7 @@ class BlindVote:
             return {"error": str(error)}
         return {"left": left, "right": right, "question": asked}
 
+    @voting
     def blind_next(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the pair to answer now, or the one after `beside`; names of models stay here.
 
@@ -76,6 +78,7 @@ class BlindVote:
         message = self.sampler.problem(order)
         return {"showing": None, "message": message or "Both models write, a moment."}
 
+    @voting
     def blind_vote(self, request: dict[str, Any]) -> dict[str, Any]:
         """Keep an answer; then the names are no secret any more."""
         self.store.vote(request["rater"], request["showing"], request["choice"])

@@ -22,6 +22,7 @@ from rlhf_demo.limits import RateLimit
 from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.class_records import EACH
 from rlhf_demo.ui.class_training import BASE, BLIND_EACH, MOST_EACH, with_simulated
+from rlhf_demo.ui.lanes import heavy, voting
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.simulations import TASTES, Simulations
@@ -150,6 +151,7 @@ class ClassMode:
 
     # -- the instructor's screen -------------------------------------------------------------------
 
+    @voting
     def class_state(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return everything that the instructor's screen shows; see the script for its use."""
         token = request["token"]
@@ -199,6 +201,7 @@ class ClassMode:
         self.training.wake()
         return {"done": True}
 
+    @heavy
     def export_class(self, request: dict[str, Any]) -> dict[str, Any]:
         """Write all votes of the class where the page may serve files from; return the path.
 

@@ -27,6 +27,7 @@ from rlhf_demo.sampling import decode, generate
 from rlhf_demo.shelf import Shelf
 from rlhf_demo.ui.choices import Choices, has_model
 from rlhf_demo.ui.class_records import ClassRecords
+from rlhf_demo.ui.lanes import Rank, Turn
 from rlhf_demo.ui.vote_data import vote_facts, write_votes
 from rlhf_demo.votes import Store
 
@@ -58,7 +59,7 @@ class ClassTraining:
     """The thread, and what it and the instructor's buttons do to a class's jobs."""
 
     def __init__(
-        self, store: Store, jobs: Jobs, choices: Choices, shelf: Shelf, turn: threading.Lock
+        self, store: Store, jobs: Jobs, choices: Choices, shelf: Shelf, turn: Turn
     ) -> None:
         self.jobs, self.choices, self.shelf, self.turn = jobs, choices, shelf, turn
         self.classes, self.rounds = Classes(store), Rounds(store)
@@ -258,7 +259,7 @@ class ClassTraining:
         missing = pairs_wanted(each, standing.students, standing.overlap) - standing.pairs
         if missing <= 0:
             return False
-        with self.turn:
+        with self.turn.of(Rank.LESSON):
             new = self._new_pairs(standing, min(BATCH, missing))
         self.rounds.add_pairs(standing.lesson, new)
         return missing > len(new)

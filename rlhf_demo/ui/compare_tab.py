@@ -24,6 +24,7 @@ from rlhf_demo.ui.comparisons import (
     same_tokens,
 )  # fmt: skip
 from rlhf_demo.ui.judges import judges, unit
+from rlhf_demo.ui.lanes import heavy
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import EXAMPLES, Shared
 
@@ -204,6 +205,7 @@ class CompareTab:
 
     # -- one prompt --------------------------------------------------------------------------------
 
+    @heavy
     def get_ready(self, request: Any) -> dict[str, bool]:
         """Load what most people compare first, while they still read the page."""
         left, right, scorer, _ = DEFAULTS

@@ -28,6 +28,7 @@ from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.models import Policy, load_policy
 from rlhf_demo.raters import load_scorer
 from rlhf_demo.ui.judges import REWARD_UNIT
+from rlhf_demo.ui.lanes import Rank, Turn
 
 ID = re.compile(r"[a-z0-9]{8}")
 FRAME_SECONDS = 1 / 15
@@ -90,7 +91,7 @@ def _is_readable(record: Record) -> bool:
 # -- one prompt ------------------------------------------------------------------------------------
 
 
-def frames(steps: Iterator[DuelState], turn: threading.Lock) -> Iterator[DuelState]:
+def frames(steps: Iterator[DuelState], turn: Turn) -> Iterator[DuelState]:
     """Run a duel for one frame at a time; between two frames others have their turn.
 
     Args:
@@ -99,7 +100,7 @@ def frames(steps: Iterator[DuelState], turn: threading.Lock) -> Iterator[DuelSta
     """
     state = None
     while state is None or not state.finished:
-        with turn:
+        with turn.of(Rank.VISITORS):
             end = time.monotonic() + FRAME_SECONDS
             state = next(steps)
             while not state.finished and time.monotonic() < end:
@@ -159,14 +160,14 @@ class ManyPrompts:
         self.sides = [Answers(self.left), Answers(self.right)]
         self.how = {name: getattr(self.options, name) for name in ("max_new_tokens", "temperature")}
 
-    def steps(self, turn: threading.Lock) -> Iterator[int]:
+    def steps(self, turn: Turn) -> Iterator[int]:
         """Answer chunk after chunk, and yield how many prompts both have answered."""
         for number, start in enumerate(range(0, len(self.prompts), CHUNK)):
             prompts = self.prompts[start : start + CHUNK]
             # Each chunk draws numbers of its own, else prompts would share their luck.
             seed = self.options.seed * 1000 + number
             for side in self.sides:
-                with turn:
+                with turn.of(Rank.VISITORS):
                     side.answer(prompts, self.base, self.judges, seed=seed, **self.how)
             yield start + len(prompts)
 

@@ -26,6 +26,7 @@ from rlhf_demo.ballots import (
 from rlhf_demo.errors import DataError, DemoError
 from rlhf_demo.ui import class_mode
 from rlhf_demo.ui.class_training import reward_config
+from rlhf_demo.ui.lanes import heavy, voting
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.sampler import AHEAD, SHIPPED_MODEL, Order
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input
@@ -129,6 +130,7 @@ class FeedbackTab:
 
     # -- the ballot --------------------------------------------------------------------------------
 
+    @voting
     def enter(self, request: dict[str, Any], http: gr.Request) -> dict[str, str]:
         """Return the voter's secret: the one the browser kept if it is known, else a new one."""
         try:
@@ -138,6 +140,7 @@ class FeedbackTab:
             return {"rater": self.store.visit(address)}
         return {"rater": request["rater"]}
 
+    @voting
     def next_pair(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the pair to answer now, or the one after `beside`, and have more written in time.
 
@@ -168,17 +171,20 @@ class FeedbackTab:
             "message": self.sampler.problem(order) or f"{model} writes the next texts, a moment.",
         }
 
+    @voting
     def vote(self, request: dict[str, Any]) -> dict[str, Any]:
         """Keep an answer, and say how many there are."""
         self.store.vote(request["rater"], request["showing"], request["choice"])
         return {"votes": self.store.count()}
 
+    @voting
     def undo(self, request: dict[str, Any]) -> dict[str, Any]:
         """Take the voter's last answer back."""
         return {"undone": self.store.undo(request["rater"]), "votes": self.store.count()}
 
     # -- what the votes are worth ------------------------------------------------------------------
 
+    @heavy
     def quality(self, request: dict[str, Any]) -> dict[str, Any]:
         """Say how good the votes on a question are.
 
@@ -231,6 +237,7 @@ class FeedbackTab:
 
     # -- files -------------------------------------------------------------------------------------
 
+    @heavy
     def export(self, request: dict[str, Any]) -> dict[str, Any]:
         """Write the votes where the page may serve files from, and return the path.
 

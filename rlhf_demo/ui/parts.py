@@ -4,7 +4,7 @@ A part is a fixed piece of markup, a JavaScript function of the same name in sta
 functions that it may call. Texts of models and people reach it as JSON and become text nodes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import gradio as gr
 from starlette.responses import JSONResponse
 
 from rlhf_demo.errors import DemoError
+from rlhf_demo.ui import lanes
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
@@ -36,11 +37,26 @@ def part(
     return gr.HTML(
         value={} if value is None else value,
         html_template=f'<div class="rl-root rl-{css_class or name}"></div>',
-        js_on_load=f"rlhf.{name}({{element, props, server, watch, trigger}})",
+        js_on_load=(
+            f"rlhf.{name}({{element, props, server: rlhf.patient(server), watch, trigger}})"
+        ),
         apply_default_css=False,
-        server_functions=[answering(encoded(function)) for function in functions],
+        server_functions=[in_lane(answering(encoded(function))) for function in functions],
         **how,
     )
+
+
+def in_lane(function: Callable[..., Any]) -> Callable[..., Coroutine]:
+    """Let a server function run in a thread of its lane; `busy` tells the page to ask again."""
+
+    @wraps(function)
+    async def answer(*request: Any) -> Any:
+        try:
+            return await lanes.run(function, *request)
+        except lanes.Busy as error:
+            return JSONResponse({"error": str(error), "busy": True})
+
+    return answer
 
 
 def answering(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from rlhf_demo.presets import PPO_PRESETS
 from rlhf_demo.ui import charts, forms
 from rlhf_demo.ui.board import Board
 from rlhf_demo.ui.choices import EXAMPLE_MODELS, newest_model
+from rlhf_demo.ui.lanes import Rank, heavy
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
 
@@ -110,6 +111,7 @@ class PPOTab:
             api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
 
+    @heavy
     def board_duel(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return what the run's reference and its newest saved model write to one prompt.
 
@@ -122,7 +124,7 @@ class PPOTab:
         if name is None:
             return {"state": None}
         key = (run.folder.name, run.config["created_at"], step)
-        with self.shared.turn:
+        with self.shared.turn.of(Rank.VISITORS):
             if key not in self._duels:
                 self._duels[key] = self._duel(run.config["options"], name)
         return self._duels[key] | {"step": step}

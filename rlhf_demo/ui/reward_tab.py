@@ -17,6 +17,7 @@ from rlhf_demo.ui.board import Board
 from rlhf_demo.ui.choices import EXAMPLE_MODELS, RULES
 from rlhf_demo.ui.class_records import learned_from_class, without_votes
 from rlhf_demo.ui.class_training import reward_config
+from rlhf_demo.ui.lanes import Rank, heavy
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
 from rlhf_demo.ui.vote_data import people_agree, vote_facts
@@ -227,6 +228,7 @@ class RewardTab:
         """List what can score a text word by word: everything but rules."""
         return {"scorers": [one for one in self.shared.choices.rewards() if one[1] not in RULES]}
 
+    @heavy
     def score_text(self, request: dict[str, Any]) -> dict[str, Any]:
         """Score any text, and say what each of its words adds to the score.
 
@@ -240,7 +242,7 @@ class RewardTab:
                 f"the text has {len(text):,} characters: give at most {MOST_CHARACTERS:,}"
             )
         name = self.shared.choices.reward(chosen)
-        with self.shared.turn:
+        with self.shared.turn.of(Rank.VISITORS):
             scorer = self.shared.shelf.scorer(name)
             if not isinstance(scorer, RewardModel):
                 raise ConfigError(

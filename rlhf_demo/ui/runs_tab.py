@@ -21,6 +21,7 @@ from rlhf_demo.ui.board import BOARDS, Board, ppo_result
 from rlhf_demo.ui.choices import has_model
 from rlhf_demo.ui.commands import COMMANDS, repeat_command
 from rlhf_demo.ui.downloads import zip_folder
+from rlhf_demo.ui.lanes import heavy
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.ppo_tab import PPOTab
 from rlhf_demo.ui.reward_tab import RewardTab
@@ -192,6 +193,7 @@ class RunsTab:
 
     # -- downloading -------------------------------------------------------------------------------
 
+    @heavy
     def zip_run(self, request: dict[str, Any]) -> dict[str, Any]:
         """Make a zip of a run where the page may serve files from, and return its path.
 

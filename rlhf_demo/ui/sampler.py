@@ -14,6 +14,7 @@ from rlhf_demo.preferences import SHIPPED, load_pairs, load_prompts
 from rlhf_demo.sampling import decode, generate
 from rlhf_demo.shelf import Shelf
 from rlhf_demo.ui.choices import Choices
+from rlhf_demo.ui.lanes import Rank, Turn
 from rlhf_demo.votes import Store
 
 AHEAD = 12
@@ -50,7 +51,7 @@ class Order:
 class Sampler:
     """Writes pairs into a store; safe to ask from several threads."""
 
-    def __init__(self, store: Store, choices: Choices, shelf: Shelf, turn: threading.Lock) -> None:
+    def __init__(self, store: Store, choices: Choices, shelf: Shelf, turn: Turn) -> None:
         self.store, self.choices, self.shelf, self.turn = store, choices, shelf, turn
         self._under_way: set[Order] = set()
         self._problems: dict[Order, str] = {}
@@ -92,7 +93,7 @@ class Sampler:
 
     def _fill(self, order: Order, first: str, second: str) -> None:
         try:
-            with self.turn:
+            with self.turn.of(Rank.VOTERS):
                 pairs = self._write(order, first, second)
             if not pairs:
                 raise VoteRefused(

@@ -1,6 +1,5 @@
 """What all tabs share: settings, jobs, the lists to choose from, and the models in memory."""
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from rlhf_demo.tables import database_url
 from rlhf_demo.ui import space
 from rlhf_demo.ui.choices import Choices
 from rlhf_demo.ui.class_training import ClassTraining
+from rlhf_demo.ui.lanes import Turn
 from rlhf_demo.ui.sampler import Sampler
 from rlhf_demo.ui.settings import Settings
 from rlhf_demo.ui.vote_data import VoteData
@@ -30,8 +30,7 @@ class Shared:
     """The stores behind the page; one for each app.
 
     Attributes:
-        turn: held by whoever computes with a model, so that visitors wait for each other instead of
-            slowing each other down.
+        turn: held by whoever computes with a model.
         store: people's votes.
         vote_data: the votes as preference pairs.
         sampler: writes pairs ahead of those who vote.
@@ -42,7 +41,7 @@ class Shared:
     jobs: Jobs
     choices: Choices
     shelf: Shelf
-    turn: threading.Lock
+    turn: Turn
     store: Store
     vote_data: VoteData
     sampler: Sampler
@@ -71,7 +70,7 @@ class Shared:
         shelf = Shelf(device, dtype)
         store = Store(database_url(settings.runs))
         vote_data = VoteData(store, settings.runs / "votes")
-        choices, turn = Choices(settings, jobs, vote_data), threading.Lock()
+        choices, turn = Choices(settings, jobs, vote_data), Turn()
         sampler = Sampler(store, choices, shelf, turn)
         classes = ClassTraining(store, jobs, choices, shelf, turn)
         return cls(settings, jobs, choices, shelf, turn, store, vote_data, sampler, classes)

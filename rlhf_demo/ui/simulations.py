@@ -14,6 +14,7 @@ from rlhf_demo.raters import STAR_RATER, length_scores
 from rlhf_demo.rounds import Rounds
 from rlhf_demo.shelf import Shelf
 from rlhf_demo.simulated_class import SimulatedClass
+from rlhf_demo.ui.lanes import Rank, Turn
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ ANSWER_SECONDS = 2.0
 class Simulations:
     """The simulated classes of this app; at most one for each lesson."""
 
-    def __init__(self, classes: Classes, shelf: Shelf, turn: threading.Lock) -> None:
+    def __init__(self, classes: Classes, shelf: Shelf, turn: Turn) -> None:
         self.classes, self.shelf, self.turn = classes, shelf, turn
         self.rounds = Rounds(classes.store)
         self._running: dict[int, tuple[dict[str, Any], threading.Event]] = {}
@@ -86,5 +87,5 @@ class Simulations:
         self._leave(lesson, ended)
 
     def _pleased(self, prompts: list[str], responses: list[str]) -> list[float]:
-        with self.turn:
+        with self.turn.of(Rank.VOTERS):
             return self.shelf.scorer(STAR_RATER)(prompts, responses).tolist()

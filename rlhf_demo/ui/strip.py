@@ -7,6 +7,7 @@ from rlhf_demo.files import read_json
 from rlhf_demo.jobs import Jobs
 from rlhf_demo.runs import Status
 from rlhf_demo.ui import space
+from rlhf_demo.ui.lanes import voting
 from rlhf_demo.votes import Store
 
 STATE_SECONDS = 1.0
@@ -21,6 +22,7 @@ class Strip:
         self.jobs, self.store = jobs, store
         self._known: tuple[float, list[dict[str, Any]], dict[str, Any]] = float("-inf"), [], {}
 
+    @voting
     def strip_state(self, request: Any) -> dict[str, Any]:
         """Return the stages with a line each, and a note about this machine where there is one."""
         rows = self.jobs.overview()

@@ -13,6 +13,7 @@ import gradio as gr
 from rlhf_demo.ballots import LONGEST_NICKNAME, VoteRefused
 from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.class_training import BLIND_EACH, BUSY, with_simulated
+from rlhf_demo.ui.lanes import voting
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 
@@ -28,6 +29,7 @@ class StudentPage:
         """Lay the page out; the browser shows it, and it alone, where the address has a code."""
         part("student", [self.join, self.student_state, self.next_pair, self.vote, self.undo])
 
+    @voting
     def join(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Let a student in.
 
@@ -42,6 +44,7 @@ class StudentPage:
         self.training.wake()
         return {"secret": joined.secret, "nickname": joined.nickname}
 
+    @voting
     def student_state(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return how far the student and the class are; nothing of anybody else's votes."""
         view = self.classes.student_view(request["secret"])
@@ -57,6 +60,7 @@ class StudentPage:
             "ppo": row and _progress(row),
         }
 
+    @voting
     def next_pair(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the pair to answer now, or the one after `beside`; else why there is none."""
         secret = request["secret"]
@@ -71,10 +75,12 @@ class StudentPage:
             "message": "Waiting for the next pair. It comes here by itself.",
         }
 
+    @voting
     def vote(self, request: dict[str, Any]) -> dict[str, Any]:
         """Keep an answer; once this has returned, it is on disk."""
         return {"kept": self.store.vote(request["secret"], request["showing"], request["choice"])}
 
+    @voting
     def undo(self, request: dict[str, Any]) -> dict[str, Any]:
         """Take the student's last answer back."""
         return {"undone": self.store.undo(request["secret"])}

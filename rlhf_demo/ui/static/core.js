@@ -146,6 +146,20 @@
     return { now: () => tick(true) };
   };
 
+  // Heavy functions answer {busy: true} while others have the server's places; nothing was done then.
+  // The page asks again by itself for about a minute: later each time, and not when all others do.
+  const MOST_TRIES = 15;
+  const asked = async (ask, request) => {
+    for (let tries = 1; ; tries++) {
+      const answer = await ask(request);
+      if (!(answer && answer.busy) || tries === MOST_TRIES) return answer;
+      const seconds = Math.min(4, 0.5 * 2 ** (tries - 1)) * (0.5 + Math.random());
+      await new Promise((done) => setTimeout(done, 1000 * seconds));
+    }
+  };
+  rlhf.patient = (server) =>
+    Object.fromEntries(Object.entries(server).map(([name, ask]) => [name, (request) => asked(ask, request)]));
+
   // A server function answers {error: "one sentence"} where something cannot be done.
   rlhf.call = async (place, promise) => {
     let answer;
