@@ -40,25 +40,17 @@ def load_hub_data(name: str, split: str) -> Any:
     refusal = hub_refusal(name, "dataset")
     if refusal is not None and not is_cached(name):
         raise DataError(f"data set {name!r} cannot be had: {refusal}; name a file")
-    return load_data_set(name, name, offline=refusal is not None, split=split)
+    return _load(name, split, offline=refusal is not None)
 
 
-def load_data_set(name: str, path: str, *, offline: bool = True, **how: Any) -> Any:
-    """Call `datasets.load_dataset(path, **how)`; messages speak of it as `name`.
-
-    Args:
-        offline: ask the Hub for nothing, also where a kind of file or a cached set needs nothing.
-
-    Raises:
-        DataError: it cannot be read.
-    """
+def _load(name: str, split: str, *, offline: bool) -> Any:
     import datasets  # noqa: PLC0415  (takes seconds)
 
     datasets.utils.logging.set_verbosity(logging.CRITICAL)  # what it would print is said here
     before = datasets.config.HF_HUB_OFFLINE
     datasets.config.HF_HUB_OFFLINE = before or offline
     try:
-        return datasets.load_dataset(path, **how)
+        return datasets.load_dataset(name, split=split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(

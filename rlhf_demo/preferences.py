@@ -6,30 +6,24 @@ Reads TRL's preference format (https://huggingface.co/docs/trl/dataset_formats#p
 beginning, as in HH-RLHF's dialogues; `margin` (how sure the rater was) and `split` may be there.
 Knows nothing of models.
 
-JSONL and CSV are parsed here, row by row, because only so can a bad row be named; Parquet files and
-Hub data sets come through `datasets`, which takes seconds to import and is imported only then.
+Files are read row by row (data_rows.py); Hub data sets come through `datasets`, which takes seconds
+to import and is imported only then.
 """
 
-import csv
-import glob
-import gzip
-import io
 import json
 import math
 import os
 import random
-import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
+from rlhf_demo.data_rows import LONGEST_TEXT, OWN, Bounds, file_rows, kind_of, read_text, short
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import is_unicode
-from rlhf_demo.hub_data import load_data_set, load_hub_data
+from rlhf_demo.hub_data import load_hub_data
 from rlhf_demo.locate import CHECKPOINTS, HUB_ID
 
 SHIPPED = "shipped"
@@ -37,7 +31,6 @@ PAIRS_FILE = "pairs.jsonl"
 MOST_TRAINED_ON = 0.8
 """Share of own pairs that is trained on at most, so that some are left to measure on."""
 
-MOST_BYTES = 200_000_000
 LAST_SPEAKER = "\n\nAssistant:"
 """How HH-RLHF's dialogues begin the turn that is judged."""
 
@@ -107,6 +100,45 @@ def load_pairs(source: str, split: str | None = None) -> Pairs:
         DataError: there is no such file or data set, or a row cannot be used; rows count from 1.
     """
     name, rows = _open(source, PAIRS_FILE, split)
+    return _pairs_of(name, rows, split)
+
+
+def copy_pairs(source: Path, target: Path, bounds: Bounds) -> Pairs:
+    """Copy the rows of a file to a JSONL file that `load_pairs` reads in the same way.
+
+    Args:
+        source: the file.
+        target: the copy, with checked texts and columns that are known and nothing else.
+        bounds: what is read at most.
+
+    Returns:
+        What `load_pairs` returns for either.
+
+    Raises:
+        DataError: the file cannot be read or is too large, or a row cannot be used.
+        OSError: the copy cannot be written.
+    """
+    with open(target, "w", encoding="utf-8") as file:
+
+        def copied() -> Iterator[tuple[str, dict[str, Any]]]:
+            for where, row in _wanted(source.name, file_rows(source, _COLUMNS, bounds), None):
+                file.write(json.dumps(_plain_row(row, where), ensure_ascii=False) + "\n")
+                yield where, row
+
+        return _pairs_of(source.name, copied(), None)
+
+
+def _plain_row(row: dict[str, Any], where: str) -> dict[str, Any]:
+    prompt, chosen, rejected = _read_pair(row, where)
+    # Where both begin with the prompt once more, reading would take that off too.
+    again = prompt if chosen.startswith(prompt) and rejected.startswith(prompt) else ""
+    plain = {"prompt": prompt, "chosen": again + chosen, "rejected": again + rejected}
+    if "margin" in row:
+        [plain["margin"]] = _read_margin(row, where)
+    return plain | {one: str(row[one]) for one in ("split", "rater") if row.get(one) is not None}
+
+
+def _pairs_of(name: str, rows: Iterable[tuple[str, dict[str, Any]]], split: str | None) -> Pairs:
     seen: set[tuple] = set()
     kept: list[tuple[str, str, str]] = []
     margins: list[float] = []
@@ -185,15 +217,16 @@ def implicit_prompt(chosen: str, rejected: str) -> str:
     turn = common.rfind(LAST_SPEAKER)
     if turn >= 0:
         return common[: turn + len(LAST_SPEAKER)]
-    gap = re.search(r"\s+\S*$", common)
-    return common[: gap.start()] if gap else ""
+    if common[-1:].isspace():
+        return common.rstrip()
+    return "".join(common.rsplit(maxsplit=1)[:-1])
 
 
 def _text(row: dict[str, Any], column: str, where: str) -> str:
     if column not in row:
         raise DataError(
             f"{where}: column {column!r} is missing, "
-            f"there are {', '.join(map(str, row)) or 'none'}: add it"
+            f"there are {', '.join(str(one)[:40] for one in list(row)[:9]) or 'none'}: add it"
         )
     value = row[column]
     if value is None:
@@ -203,7 +236,12 @@ def _text(row: dict[str, Any], column: str, where: str) -> str:
             f"{where}: column {column!r} is a list of messages: join them into one text"
         )
     if not isinstance(value, str):
-        raise DataError(f"{where}: column {column!r} is {value!r}, not text: put it in quotes")
+        raise DataError(f"{where}: column {column!r} is {short(value)}, not text: put it in quotes")
+    if len(value) > LONGEST_TEXT:
+        raise DataError(
+            f"{where}: column {column!r} has {len(value):,} characters: "
+            f"use at most {LONGEST_TEXT:,}"
+        )
     if not is_unicode(value):
         raise DataError(f"{where}: column {column!r} holds half a character: write the text anew")
     return value
@@ -215,11 +253,11 @@ def _read_margin(row: dict[str, Any], where: str) -> list[float]:
         return []
     try:
         margin = math.nan if isinstance(row["margin"], bool) else float(row["margin"])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         margin = math.nan
     if not math.isfinite(margin):
         raise DataError(
-            f"{where}: column 'margin' is {row['margin']!r}: "
+            f"{where}: column 'margin' is {short(row['margin'])}: "
             "give a number, or leave the column out everywhere"
         )
     return [margin]
@@ -246,8 +284,8 @@ def load_prompts(source: str, split: str) -> list[str]:
             f"there is no file {source} with prompts: check the path, or give {SHIPPED!r}"
         )
     splits: set[str] = set()
-    if _kind(source) == "":
-        lines = _read_text(Path(source).expanduser()).split("\n")
+    if kind_of(source) == "" and source != SHIPPED:
+        lines = read_text(Path(source).expanduser(), OWN.bytes).split("\n")
         prompts = [line.rstrip("\r") for line in lines if line.strip()]
     else:
         rows = list(_open(source, "prompts.jsonl", None)[1])
@@ -282,13 +320,13 @@ def _open(
     if is_pairs_run(source):
         path /= PAIRS_FILE
     if path.is_file():
-        return path.name, _wanted(path.name, _file_rows(path), split)
+        return path.name, _wanted(path.name, file_rows(path, _COLUMNS, OWN), split)
     if source == SHIPPED:
         raise DataError(
             f"{path} is missing: restore checkpoints/, or make it with "
             "`python -m rlhf_demo make-pairs`"
         )
-    if path.is_dir() or _kind(source) or path.is_absolute() or not HUB_ID.fullmatch(source):
+    if path.is_dir() or kind_of(source) or path.is_absolute() or not HUB_ID.fullmatch(source):
         raise DataError(f"there is no file {source}: check the path")
     rows = _rows_of(load_hub_data(source, split or "train"))
     return source, _wanted(source, rows, None)
@@ -306,83 +344,10 @@ def _wanted(
         where = f"{name} row {number}"
         if not isinstance(row, dict):
             raise DataError(
-                f"{where} is {str(row)[:40]!r}, not an object with columns: write one object a row"
+                f"{where} is {short(row)}, not an object with columns: write one object a row"
             )
         if split is None or _text(row, "split", where) == split:
             yield where, row
-
-
-def _kind(source: str) -> str:
-    """Return what the name says about the format: jsonl, json, csv, parquet, or nothing."""
-    found = re.search(r"\.(jsonl|json|csv|parquet)(\.gz)?$", source.lower())
-    return "jsonl" if source == SHIPPED else found[1] if found else ""
-
-
-def _file_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """Yield rows with their numbers; in JSONL the number is the line's, so that an editor finds
-    it.
-    """
-    kind = _kind(path.name)
-    if kind == "parquet":
-        with (
-            TemporaryDirectory() as cache
-        ):  # else `datasets` keeps a second copy of every file it has read
-            yield from _rows_of(
-                load_data_set(
-                    path.name,
-                    "parquet",
-                    data_files=glob.escape(str(path)),  # else brackets in it are a pattern
-                    split="train",
-                    cache_dir=cache,
-                )
-            )
-    elif kind == "csv":
-        yield from enumerate(_csv_rows(path), start=1)
-    elif kind in ("json", "jsonl"):
-        text = _read_text(path)
-        if kind == "json" and text.lstrip().startswith("["):
-            yield from enumerate(_parse_json(text, path.name), start=1)
-            return
-        for number, line in enumerate(
-            text.split("\n"), start=1
-        ):  # not splitlines: texts hold other separators
-            if line.strip():
-                yield number, _parse_json(line, f"{path.name} row {number}")
-    else:
-        raise DataError(f"{path} has no known format: name it .jsonl, .json, .csv or .parquet")
-
-
-def _parse_json(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise DataError(f"{where} is not valid JSON ({error}): mend it") from None
-
-
-def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
-    csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is shorter than some dialogues
-    text = io.StringIO(_read_text(path), newline="")  # not splitlines: see _file_rows
-    try:
-        for number, row in enumerate(csv.DictReader(text, strict=True), start=1):
-            if None in row:
-                raise DataError(
-                    f"{path.name} row {number} has more fields than the file has columns: "
-                    "put a text with a comma in quotes"
-                )
-            yield {column: value for column, value in row.items() if value is not None}
-    except csv.Error as error:
-        raise DataError(f"{path.name} is not valid CSV ({error}): mend it") from None
-
-
-def _read_text(path: Path) -> str:
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        if len(data) > MOST_BYTES:  # a small .gz may unpack to more than there is memory
-            raise DataError(f"{path.name} holds over {MOST_BYTES // 10**6} MB of text: give fewer")
-        return data.decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as UTF-8 text ({error}): save it anew") from None
 
 
 def _rows_of(data_set: Any) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -42,7 +42,8 @@ ALLOWED = {
     },
     # Texts and data.
     "hub_data": {"errors", "locate"},
-    "preferences": {"errors", "files", "hub_data", "locate"},
+    "data_rows": {"errors"},
+    "preferences": {"data_rows", "errors", "files", "hub_data", "locate"},
     "reliability": {"files", "intervals", "preferences"},
     "texts": {"errors", "files", "hub_data", "locate"},
     "corpus": {"errors"},

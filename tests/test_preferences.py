@@ -3,13 +3,19 @@
 import csv
 import gzip
 import json
+import time
 
-import pandas
 import pytest
 
 from rlhf_demo import hub_data, preferences
 from rlhf_demo.errors import DataError
-from rlhf_demo.preferences import Pairs, implicit_prompt, load_pairs, load_prompts, split_by_prompt
+from rlhf_demo.preferences import (
+    Pairs,
+    implicit_prompt,
+    load_pairs,
+    load_prompts,
+    split_by_prompt,
+)
 
 ROWS = [
     {
@@ -106,11 +112,6 @@ def test_load_pairs_without_margins_has_none(tmp_path):
     )
 
 
-def test_csv_numbers_and_na_stay_text(tmp_path):
-    rows = [{"prompt": "How many?", "chosen": "42", "rejected": "NA"}]
-    assert load_pairs(write_csv(tmp_path / "a.csv", rows)).rejected == ["NA"]
-
-
 # -- prompts of pairs ------------------------------------------------------------------------------
 
 
@@ -146,10 +147,24 @@ def test_explicit_prompt_that_one_repeats_stays(tmp_path):
         ("It is", "It is going", "It"),
         ("good", "going", ""),
         ("yes", "no", ""),
+        ("", "", ""),
+        ("a  b1", "a  b2", "a"),
+        ("  b1", "  b2", ""),
+        (" a b1", " a b2", " a"),
+        ("a b\n 1", "a b\n 2", "a b"),
+        ("a b\n1", "a b\n2", "a b"),
+        ("a\u2003b1", "a\u2003b2", "a"),
     ],
 )
 def test_implicit_prompt_is_the_common_beginning_in_whole_words(chosen, rejected, prompt):
     assert implicit_prompt(chosen, rejected) == prompt
+
+
+def test_implicit_prompt_of_a_million_blanks_takes_no_time():
+    blanks = " " * 1_000_000
+    started = time.perf_counter()
+    assert implicit_prompt(blanks + "x y1", blanks + "x y2") == blanks + "x"
+    assert time.perf_counter() - started < 5  # 0.1 s; by the regular expression before, hours
 
 
 def test_load_pairs_with_implicit_prompt_keeps_the_whole_text(tmp_path):
@@ -180,46 +195,15 @@ GOOD = {"prompt": "a", "chosen": "b", "rejected": "c"}
         ({**GOOD, "chosen": "d", "margin": "big"}, "row 2: column 'margin' is 'big'"),
         ({**GOOD, "chosen": "d", "margin": True}, "row 2: column 'margin' is True"),
         (["a", "b"], "row 2 is .* not an object"),
+        ({**GOOD, "chosen": "d", "margin": 10**400}, "row 2: column 'margin' is 1000"),
+        ({**GOOD, "chosen": "d" * 200_001}, "row 2: column 'chosen' has 200,001 characters"),
+        ({f"c{number}": "" for number in range(10**5)}, r"there are c0, .*c8: add it$"),
+        ({**GOOD, "chosen": {"a": "b" * 10**6}}, r"'chosen' is .{0,60}, not text"),
     ],
 )
 def test_bad_row_is_named_by_number_and_fault(tmp_path, row, message):
     with pytest.raises(DataError, match=message):
         load_pairs(write_jsonl(tmp_path / "a.jsonl", [GOOD, row]))
-
-
-def test_broken_line_is_named_by_its_line_also_after_empty_lines(tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_text(json.dumps(GOOD) + '\n\n{"chosen": \n')
-    with pytest.raises(DataError, match=r"a\.jsonl row 3 is not valid JSON"):
-        load_pairs(str(path))
-
-
-def test_short_csv_row_is_named(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_text("prompt,chosen,rejected\na,b,c\nd,e\n")
-    with pytest.raises(DataError, match="row 2: column 'rejected' is missing"):
-        load_pairs(str(path))
-
-
-def test_parquet_row_with_null_is_named(tmp_path):
-    with pytest.raises(DataError, match="row 2: column 'rejected' is null"):
-        load_pairs(write_parquet(tmp_path / "a.parquet", [GOOD, {**GOOD, "rejected": None}]))
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("a.csv", b'chosen,rejected\n"a,b\n'),
-        ("a.jsonl", b"\xff\xfe"),
-        ("a.jsonl.gz", b"no gzip"),
-        ("a.parquet", b"no"),
-    ],
-)
-def test_damaged_file_is_one_sentence(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=name) as caught:
-        load_pairs(str(tmp_path / name))
-    assert "\n" not in str(caught.value)
 
 
 def test_margin_in_some_rows_only_is_an_error(tmp_path):
@@ -251,45 +235,10 @@ def test_pairs_of_unequal_columns_are_refused():
         Pairs(["a"], ["b", "c"], ["d"])
 
 
-def test_csv_rows_may_hold_any_line_separator(tmp_path):
-    texts = {"prompt": "a\u2028b", "chosen": "c\x85d\r\ne", "rejected": "f\x0cg\nh"}
-    with open(tmp_path / "a.csv", "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, texts)
-        writer.writeheader()
-        writer.writerow(texts)
-    pairs = load_pairs(str(tmp_path / "a.csv"))
-    assert [*pairs.prompts, *pairs.chosen, *pairs.rejected] == list(texts.values())
-
-
-def test_csv_row_with_a_comma_too_many_is_named(tmp_path):
-    text = "prompt,chosen,rejected\na,b,c\nI saw it, it was good, and fun,it was bad\n"
-    (tmp_path / "a.csv").write_text(text)
-    with pytest.raises(DataError, match=r"a.csv row 2 has more fields .* in quotes"):
-        load_pairs(str(tmp_path / "a.csv"))
-
-
-def test_half_a_character_is_named_by_its_row(tmp_path):
-    rows = [GOOD, {**GOOD, "prompt": "I liked \ud800 this"}]
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(DataError, match="row 2: column 'prompt' holds half a character"):
-        load_pairs(str(tmp_path / "a.jsonl"))
-    with pytest.raises(DataError, match="row 2: column 'prompt' holds half a character"):
-        load_prompts(str(tmp_path / "a.jsonl"), "train")
-
-
 def test_split_that_is_not_there_is_named(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [{**GOOD, "split": "train"}])
     with pytest.raises(DataError, match="holds no pair of the split 'heldout'"):
         load_pairs(path, "heldout")
-
-
-def test_parquet_is_read_as_jsonl_is(tmp_path):
-    rows = [{**GOOD, "rater": rater} for rater in ("ann", "bob")]
-    pandas.DataFrame(rows).to_parquet(tmp_path / "a[1].parquet")
-    assert len(load_pairs(str(tmp_path / "a[1].parquet"))) == 2  # two people, not a duplicate
-    pandas.DataFrame([{"text": "x"}]).to_parquet(tmp_path / "b.parquet")
-    with pytest.raises(DataError, match=r"b.parquet row 1: column 'chosen' is missing"):
-        load_pairs(str(tmp_path / "b.parquet"))
 
 
 # -- sources that are not there --------------------------------------------------------------------

@@ -1,0 +1,185 @@
+"""Rows of a data file, JSONL, JSON, CSV (each also with .gz) or Parquet, never more than was asked.
+
+A small file may stand for more than there is memory or time, so what it unpacks to is bounded. Each
+row comes with its number, so that a bad one can be named.
+"""
+
+import csv
+import gzip
+import io
+import json
+import re
+import reprlib
+import zlib
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.errors import DataError
+
+LONGEST_TEXT = 200_000
+"""Characters of one text, wherever it comes from: forty times what GPT-2 reads (1,024 tokens)."""
+
+MOST_COLUMNS = 200
+BATCH = 64
+"""Rows of a Parquet file that are unpacked at once."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What is read of one file: rows, and bytes of text once it is unpacked."""
+
+    rows: int
+    bytes: int
+
+
+OWN = Bounds(rows=5_000_000, bytes=500_000_000)
+"""Of a file on one's own machine; more than that needs more memory than a laptop has."""
+
+UPLOADED = Bounds(rows=100_000, bytes=20_000_000)
+"""Of a stranger's file; forty times the shipped pairs."""
+
+Row = tuple[int, Any]
+"""A row and its number, from 1; in JSONL that of its line, so that an editor finds it."""
+
+
+def kind_of(name: str) -> str:
+    """Return what a file's name says about its format: jsonl, json, csv, parquet, or nothing."""
+    found = re.search(r"\.(jsonl|json|csv|parquet)(\.gz)?$", name.lower())
+    return found[1] if found else ""
+
+
+def file_rows(path: Path, columns: Collection[str], bounds: Bounds) -> Iterator[Row]:
+    """Yield the rows of a file; in JSON they may be anything, elsewhere they are dicts.
+
+    Args:
+        path: its name tells the format.
+        columns: what is wanted of a Parquet file; all where it has none of these.
+        bounds: what is read at most.
+
+    Raises:
+        DataError: the file cannot be read or is larger than the bounds.
+    """
+    read = {"parquet": _parquet_rows, "csv": _csv_rows, "json": _json_rows, "jsonl": _json_rows}
+    kind = kind_of(path.name)
+    if not kind:
+        raise DataError(f"{path.name} has no known format: name it .jsonl, .json, .csv or .parquet")
+    wanted = (columns,) if kind == "parquet" else ()
+    for number, row in read[kind](path, *wanted, bounds):
+        if number > bounds.rows:
+            raise DataError(f"{path.name} has more than {bounds.rows:,} rows: give fewer")
+        yield number, row
+
+
+def read_text(path: Path, most: int) -> str:
+    """Read a text file, unpacking a .gz.
+
+    Raises:
+        DataError: it cannot be read, is not UTF-8, or holds more bytes than `most`.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            data = file.read(most + 1)
+        if len(data) > most:
+            raise _too_large(path, most)
+        return data.decode("utf-8-sig")
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(
+            f"{path.name} cannot be read as UTF-8 text ({reason}): save it anew"
+        ) from None
+
+
+def short(value: Any) -> str:
+    """Return a value as a message shows it: cut where it is long or deep."""
+    return reprlib.repr(value)
+
+
+def _too_large(path: Path, most: int) -> DataError:
+    return DataError(f"{path.name} holds over {most // 10**6} MB of text: give less")
+
+
+# -- JSON ------------------------------------------------------------------------------------------
+
+
+def _json_rows(path: Path, bounds: Bounds) -> Iterator[Row]:
+    text = read_text(path, bounds.bytes)
+    if kind_of(path.name) == "json" and text.lstrip().startswith("["):
+        yield from enumerate(_parse(text, path.name), start=1)
+        return
+    # One after the other: twenty million empty lines are a long list. Not splitlines: texts hold
+    # other separators.
+    for number, line in enumerate(io.StringIO(text, newline="\n"), start=1):
+        if line.strip():
+            yield number, _parse(line, f"{path.name} row {number}")
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise DataError(f"{where} is nested too deep: write one flat object a row") from None
+    except ValueError as error:
+        raise DataError(f"{where} is not valid JSON ({error}): mend it") from None
+
+
+# -- CSV -------------------------------------------------------------------------------------------
+
+
+def _csv_rows(path: Path, bounds: Bounds) -> Iterator[Row]:
+    csv.field_size_limit(2 * LONGEST_TEXT)  # the default of 128 KiB is shorter than some dialogues
+    text = io.StringIO(read_text(path, bounds.bytes), newline="")  # see _json_rows
+    try:
+        reader = csv.DictReader(text, strict=True)
+        _check_columns(path, reader.fieldnames or ())
+        for number, row in enumerate(reader, start=1):
+            if None in row:
+                raise DataError(
+                    f"{path.name} row {number} has more fields than the file has columns: "
+                    "put a text with a comma in quotes"
+                )
+            yield number, {column: value for column, value in row.items() if value is not None}
+    except csv.Error as error:
+        raise DataError(f"{path.name} is not valid CSV ({error}): mend it") from None
+
+
+def _check_columns(path: Path, columns: Iterable[str]) -> None:
+    columns = list(columns)
+    if len(columns) > MOST_COLUMNS:
+        raise DataError(
+            f"{path.name} has {len(columns):,} columns: keep prompt, chosen and rejected"
+        )
+    twice = next((one for place, one in enumerate(columns) if one in columns[:place]), None)
+    if twice is not None:
+        raise DataError(f"{path.name} has two columns {short(twice)}: leave one out")
+
+
+# -- Parquet ---------------------------------------------------------------------------------------
+
+
+def _parquet_rows(path: Path, columns: Collection[str], bounds: Bounds) -> Iterator[Row]:
+    """Read in batches, because a few bytes of a dictionary may stand for terabytes of text."""
+    import pyarrow  # noqa: PLC0415  (with its file format: a fifth of a second)
+    import pyarrow.parquet  # noqa: PLC0415
+
+    left = bounds.bytes
+    number = 0
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            _check_columns(path, names)
+            # With none of them there would be no rows left to name what is missing.
+            wanted = [column for column in names if column in columns] or names
+            for batch in file.iter_batches(BATCH, columns=wanted, use_threads=False):
+                left -= batch.nbytes
+                if left < 0:
+                    raise _too_large(path, bounds.bytes)
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise DataError(
+            f"{path.name} is no readable Parquet file ({reason}): save it anew"
+        ) from None
