@@ -11,10 +11,11 @@ nor come twice, and handing out and voting cannot disagree.
 A lesson is where people vote: the open page (one row), a class, or an imported file.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Connection,
+    Engine,
     Float,
     ForeignKey,
     Index,
@@ -34,14 +36,24 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    inspect,
+    make_url,
+    text,
+    true,
 )
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+from sqlalchemy.schema import CreateColumn
 
 from rlhf_demo.ballots import KEPT_CHOICES
 from rlhf_demo.errors import DataError
 
+log = logging.getLogger(__name__)
+
 BUSY_MILLISECONDS = 10_000
 """How long SQLite waits for another process that is writing."""
+
+CONNECT_SECONDS = 5
+"""How long a database on another machine may take to answer."""
 
 PRAGMAS = (
     f"busy_timeout={BUSY_MILLISECONDS}",
@@ -78,6 +90,8 @@ lessons = _table(
     Column("clean_words", Boolean, nullable=False),  # True: coarse words are never sampled
     Column("trained_votes", Integer, nullable=False, default=0),  # at the last retraining
     Column("created", Float, nullable=False),
+    Column("door_open", Boolean, nullable=False, server_default=true()),  # False: nobody joins
+    Column("most_joins", Integer, nullable=False, server_default="60"),  # from one address
 )
 
 rounds = _table(
@@ -150,36 +164,58 @@ class Database:
     """An engine with the tables made; safe to share between threads."""
 
     def __init__(self, url: str) -> None:
-        """Connect, and make the tables that are not there.
+        """Connect, and make the tables and columns that are not there.
 
         Raises:
-            DataError: the address cannot be read, or the database cannot be opened.
+            DataError: the address cannot be read, the database cannot be opened, or it is damaged.
         """
         try:
-            self.engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+            self.engine = _engine(url)
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise DataError(
                 f"the database's address cannot be used ({error}): mend DATABASE_URL or unset it"
             ) from None
-        if self.engine.dialect.name == "sqlite":
-            event.listen(self.engine, "connect", _prepare_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
         # SQLite takes one writer at a time; waiting here is fairer than its loop of retries.
         self._writer = threading.Lock()
         try:
+            if self._is_sqlite:
+                _keep_private(Path(self.engine.url.database))
             with self._transaction() as connection:
+                if self._is_sqlite:
+                    _check_whole(connection)
                 metadata.create_all(connection)
-        except OperationalError as error:
-            where = self.engine.url.render_as_string(hide_password=True)
-            raise DataError(
-                f"the database {where} cannot be opened ({error.orig}): check DATABASE_URL, "
+                _add_missing_columns(connection)
+        except DatabaseError as error:
+            told = str(error.orig).strip().splitlines()[0]
+            raise DataError(self._cannot_open(told)) from None
+        except OSError as error:
+            raise DataError(self._cannot_open(error.strerror)) from None
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    def _cannot_open(self, told: str) -> str:
+        """Say at the start, to the owner alone, what is wrong and what to do about it."""
+        where = self.engine.url.render_as_string(hide_password=True)
+        if not any(word in told for word in ("malformed", "not a database")):
+            return (
+                f"the database {where} cannot be opened ({told}): check DATABASE_URL, "
                 "the folder and its rights"
-            ) from None
+            )
+        return (
+            f"the database {where} is damaged ({told}): move it away, with the files beside it "
+            "that end in -wal and -shm, and put your copy in its place, or start without votes"
+        )
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one moment and changes nothing."""
-        with self.engine.connect() as connection:
+        """A transaction that sees one moment and changes nothing.
+
+        Raises:
+            DataError: the database does not answer, or is damaged.
+        """
+        with self._told("nothing can be read"), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -189,13 +225,21 @@ class Database:
         Raises:
             DataError: the database could not keep it (disk full, locked for too long, gone).
         """
+        with self._told("nothing was kept"), self._transaction() as connection:
+            yield connection
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Say in one sentence what the database refuses; visitors read it.
+
+        A server's own words may name it and quote rows: those go into the log.
+        """
         try:
-            with self._transaction() as connection:
-                yield connection
-        except OperationalError as error:
-            raise DataError(
-                f"nothing was kept, the database says {error.orig}: try again"
-            ) from error
+            yield
+        except DatabaseError as error:
+            log.error("database: %s", error.orig)
+            words = error.orig if self._is_sqlite else type(error.orig).__name__
+            raise DataError(f"{what}, the database says {words}: try again") from error
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -206,7 +250,7 @@ class Database:
 
     def empty_log(self) -> None:
         """Write SQLite's log into the database, so that what was deleted is not left in it."""
-        if self.engine.dialect.name == "sqlite":
+        if self._is_sqlite:
             connection = self.engine.raw_connection()  # the engine's own begin a transaction
             try:
                 connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
@@ -216,6 +260,63 @@ class Database:
     def close(self) -> None:
         """Give the connections back."""
         self.engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    """Return the engine for an address; for PostgreSQL's with the driver that is installed here.
+
+    Raises:
+        ArgumentError, NoSuchModuleError, ImportError: SQLAlchemy cannot use the address.
+    """
+    address = make_url(url)
+    if address.get_backend_name() == "sqlite" and address.database in (None, ":memory:"):
+        raise ArgumentError("votes are kept on a disk: give SQLite a file")
+    if address.drivername in ("postgres", "postgresql"):  # as providers of databases write it
+        address = address.set(drivername="postgresql+psycopg").update_query_dict(
+            {"connect_timeout": str(CONNECT_SECONDS), **address.query}
+        )
+    engine = create_engine(address, pool_pre_ping=address.get_backend_name() != "sqlite")
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _keep_private(file: Path) -> None:
+    """Let nobody but its owner read SQLite's file; its log is then made with the same rights.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    file.touch(mode=0o600)
+    for part in (file, *(file.with_name(file.name + ending) for ending in ("-wal", "-shm"))):
+        with suppress(FileNotFoundError, PermissionError):  # another account's: it has decided
+            part.chmod(0o600)
+
+
+def _check_whole(connection: Connection) -> None:
+    """Read through SQLite's file: a cut one may open, and fail in the middle of a lesson.
+
+    Raises:
+        DatabaseError: it is damaged.
+    """
+    told = connection.execute(text("PRAGMA quick_check(1)")).scalar()
+    if told != "ok":
+        raise DatabaseError(None, None, Exception(f"malformed: {told}"))
+
+
+def _add_missing_columns(connection: Connection) -> None:
+    """Give the tables of an earlier version the columns that have come since.
+
+    Each has a default that the database fills in, so no row needs a look of ours.
+    """
+    there = inspect(connection)
+    for table in metadata.sorted_tables:
+        known = {column["name"] for column in there.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                words = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {words}"))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -2,23 +2,31 @@
 
 import itertools
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable
 
+from rlhf_demo import tables
 from rlhf_demo.ballots import CATCH
+from rlhf_demo.classes import Classes
 from rlhf_demo.errors import DataError
-from rlhf_demo.tables import database_url, metadata
+from rlhf_demo.tables import _engine, database_url, lessons, metadata
 from rlhf_demo.votes import OPEN_OVERLAP, Store
 from tests.voting import HAPPY, answer, new_pairs
+
+DATA = Path(__file__).parent / "data"
 
 
 def test_sqlite_waits_for_the_disk_and_keeps_its_keys(store):
@@ -39,10 +47,107 @@ def test_url_comes_from_the_environment_or_the_folder(monkeypatch, tmp_path):
     assert database_url(tmp_path) == "postgresql://there/votes"
 
 
-@pytest.mark.parametrize("url", ["nonsense", "nosuch://x", "sqlite:////no/such/folder/votes.db"])
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "nosuch://x", "sqlite:////no/such/folder/votes.db", "sqlite://",
+     "sqlite:///:memory:"],
+)  # fmt: skip
 def test_database_that_cannot_be_opened_is_named(url):
     with pytest.raises(DataError, match="DATABASE_URL"):
         Store(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:p@there/votes", "postgres://u:p@there/votes?connect_timeout=5"]
+)
+def test_postgresql_gets_its_driver_and_few_seconds_to_answer(url):
+    engine = _engine(url)
+    assert (engine.dialect.name, engine.driver) == ("postgresql", "psycopg")
+    assert engine.url.render_as_string(hide_password=False) == (
+        "postgresql+psycopg://u:p@there/votes?connect_timeout=5"
+    )
+
+
+def test_server_that_does_not_answer_is_one_sentence_and_soon(monkeypatch):
+    monkeypatch.setattr(tables, "CONNECT_SECONDS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the line and says nothing
+        begun = time.monotonic()
+        with pytest.raises(DataError) as told:
+            Store(f"postgresql://u:secret@127.0.0.1:{silent.getsockname()[1]}/votes")
+    assert time.monotonic() - begun < 30
+    assert "cannot be opened" in str(told.value) and "\n" not in str(told.value)
+    assert "secret" not in str(told.value)
+
+
+# -- files: rights, damage, an earlier version -----------------------------------------------------
+
+
+def test_votes_are_for_their_owner_alone_whatever_the_umask(store, tmp_path):
+    store.visit("here")  # now there is a log too
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("votes.db*")}
+    assert modes == dict.fromkeys(["votes.db", "votes.db-wal", "votes.db-shm"], 0o600)
+
+
+def test_votes_that_others_could_read_are_closed_to_them(store, tmp_path):
+    store.close()
+    (tmp_path / "votes.db").chmod(0o644)
+    Store(f"sqlite:///{tmp_path}/votes.db").close()
+    assert (tmp_path / "votes.db").stat().st_mode & 0o777 == 0o600
+
+
+def cut(whole):
+    return whole[: len(whole) // 2]
+
+
+def cut_short(whole):
+    return whole[:50]
+
+
+def other_kind(whole):
+    return b"Dear diary, " * 1000
+
+
+def scratched(whole):
+    return whole[:4096] + bytes(4096) + whole[8192:]
+
+
+@pytest.mark.parametrize("damage", [cut, cut_short, other_kind, scratched])
+def test_damaged_votes_are_one_sentence_that_says_what_to_do(store, tmp_path, damage):
+    store.add_pairs(new_pairs(200))
+    store.database.empty_log()
+    store.close()
+    file = tmp_path / "votes.db"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(DataError, match=r"is damaged.*: move it away.*put your copy in its place"):
+        Store(f"sqlite:///{file}")
+
+
+def test_votes_damaged_in_a_lesson_are_told_in_a_sentence(store, tmp_path):
+    store.add_pairs(new_pairs(200))
+    store.database.empty_log()
+    secret = store.visit("here")
+    store.close()
+    file = tmp_path / "votes.db"
+    file.write_bytes(cut(file.read_bytes()))
+    for act in (lambda: store.votes(), lambda: store.next_pair(secret, HAPPY)):
+        with pytest.raises(DataError, match=r"the database says .*malformed: try again"):
+            act()
+
+
+def test_database_of_an_earlier_version_opens_with_all_that_is_in_it(tmp_path):
+    file = tmp_path / "votes.db"
+    with closing(sqlite3.connect(file)) as earlier:
+        earlier.executescript((DATA / "votes-without-doors.sql").read_text(encoding="utf-8"))
+    store = Store(f"sqlite:///{file}")
+    [vote] = store.votes(2)
+    assert (vote.prompt, vote.choice) == ("Prompt 0", "first")
+    with store.database.reading() as connection:
+        found = connection.execute(select(lessons.c.door_open, lessons.c.most_joins)).all()
+    assert found == [(True, 60), (True, 60)]
+    joined = Classes(store).join("TEBAQN", "Ann", "school")
+    assert joined.nickname == "Ann 2"
+    store.close()
+    Store(f"sqlite:///{file}").close()  # and once more, with nothing left to add
 
 
 def test_store_opened_again_knows_everybody_and_everything(store, clock, tmp_path):
