@@ -14,8 +14,11 @@ def main() -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import torch
 
+    from starlette.middleware import Middleware
+
     from rlhf_demo.ui import parts
     from rlhf_demo.ui.app import build_app
+    from rlhf_demo.ui.refusals import Refusals
     from rlhf_demo.ui.settings import Settings
 
     space.hide_gpu()
@@ -35,6 +38,7 @@ def main() -> int:
         footer_links=["api"],
         max_file_size="20mb",
         show_error=True,
+        app_kwargs={"middleware": [Middleware(Refusals)]},
     )
     return 0
 

@@ -8,6 +8,7 @@ from rlhf_demo.ui.compare_tab import CompareTab
 from rlhf_demo.ui.feedback_tab import FeedbackTab
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.ppo_tab import PPOTab
+from rlhf_demo.ui.refusals import Page
 from rlhf_demo.ui.reward_tab import RewardTab
 from rlhf_demo.ui.runs_tab import RunsTab
 from rlhf_demo.ui.settings import Settings
@@ -29,7 +30,7 @@ def build_app(settings: Settings) -> gr.Blocks:
         DemoError: the settings cannot be used.
     """
     shared = Shared.open(settings)
-    with gr.Blocks(title="RLHF, live", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
+    with Page(title="RLHF, live", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
         part("strip", [Strip(shared.jobs, shared.store).strip_state], css_class="top")
         with gr.Tabs(elem_id="pages", overflow_behavior="wrap"):
             tabs = {name: tab(shared) for name, tab in TABS}

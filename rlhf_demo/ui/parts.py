@@ -12,8 +12,8 @@ from typing import Any
 import gradio as gr
 from starlette.responses import JSONResponse
 
-from rlhf_demo.errors import DemoError
 from rlhf_demo.ui import lanes
+from rlhf_demo.ui.refusals import in_words
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
@@ -60,22 +60,14 @@ def in_lane(function: Callable[..., Any]) -> Callable[..., Coroutine]:
 
 
 def answering(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a server function answer {"error": sentence} where it raises a DemoError.
-
-    Anybody on the network can call it with anything, so a request of the wrong shape is answered
-    in words too.
-    """
+    """Let a server function answer {"error": sentence} where it raises an error."""
 
     @wraps(function)
     def answer(*request: Any) -> Any:  # and the web request, where the function asks for it
         try:
             return function(*request)
-        except DemoError as error:
-            return {"error": str(error)}
-        except (TypeError, KeyError, AttributeError, ValueError, OverflowError):
-            return {
-                "error": "this request lacks a part or has one of the wrong kind: reload the page"
-            }
+        except Exception as error:  # noqa: BLE001  (in_words logs what is not the sender's fault)
+            return {"error": in_words(error, function.__name__)}
 
     return answer
 

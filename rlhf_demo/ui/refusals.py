@@ -1,0 +1,90 @@
+"""What does not fit is refused in a sentence: nobody gets a traceback, and no log fills with them.
+
+Anybody on the network can call everything with anything. Gradio prints a traceback for each request
+that does not fit a handler's inputs, and answers with status 500 as if the server had failed.
+"""
+
+import json
+import logging
+from typing import Any
+
+import gradio as gr
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rlhf_demo.errors import DemoError
+
+log = logging.getLogger(__name__)
+
+WRONG_SHAPE = "this request lacks a part or has one of the wrong kind: reload the page"
+FAILED = "the server could not do this: its owner finds the reason in its log"
+LONGEST_NOTE = 300
+"""Characters of one sender's words that reach the log or go back to them."""
+
+
+def in_words(error: Exception, where: str) -> str:
+    """Return the sentence that whoever sent a request reads in the place of an error.
+
+    Errors that a request of the wrong shape causes are the sender's; all others are logged whole,
+    and the sender is not told of paths and numbers of the server.
+    """
+    if isinstance(error, DemoError):
+        return str(error)
+    if isinstance(error, TypeError | KeyError | AttributeError | ValueError | OverflowError):
+        return WRONG_SHAPE
+    log.error("%s failed", where, exc_info=error)
+    return FAILED
+
+
+class Page(gr.Blocks):
+    """Blocks whose handlers refuse in a sentence, as the server functions of its parts do."""
+
+    async def process_api(
+        self, block_fn: Any, inputs: list[Any], *given: Any, **named: Any
+    ) -> dict[str, Any]:
+        """Run a handler as Gradio does.
+
+        Raises:
+            gr.Error: the handler, or Gradio before it, refused the request.
+        """
+        try:
+            # Half a character (a lone surrogate) cannot be sent back: the stream would break off.
+            json.dumps(inputs, ensure_ascii=False).encode()
+            return await super().process_api(block_fn, inputs, *given, **named)
+        except gr.Error as error:
+            error.message = str(error.message)[:LONGEST_NOTE]
+            error.print_exception = False
+            raise
+        except Exception as error:  # noqa: BLE001  (in_words logs what is not the sender's fault)
+            raise gr.Error(in_words(error, str(block_fn)), print_exception=False) from None
+
+
+class Refusals:
+    """ASGI middleware: what Gradio's routes stumble over is a bad request, not a failed server."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and answer for the route where it raises."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun = False
+
+        async def send_on(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                if message["status"] == 500:  # Gradio's word for whatever a handler refuses
+                    message = message | {"status": 400}
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_on)
+        except Exception as error:  # noqa: BLE001  (a line of the log is enough: these are many)
+            log.warning("%s refused: %s", scope["path"][:LONGEST_NOTE], repr(error)[:LONGEST_NOTE])
+            if begun:  # an event stream: all that can be done is to end it
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await JSONResponse({"error": WRONG_SHAPE}, 400)(scope, receive, send)
