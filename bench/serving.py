@@ -43,11 +43,14 @@ class PageProcess:
 
     Attributes:
         runs: the folder.
+        script: what starts the app.
         url: where the page is, without a slash at the end; the same after a restart.
     """
 
-    def __init__(self, runs: Path, **environment: str) -> None:
-        self.runs, self.environment = runs, environment
+    def __init__(
+        self, runs: Path, script: Path = REPOSITORY / "app.py", **environment: str
+    ) -> None:
+        self.runs, self.script, self.environment = runs, script, environment
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = runs.parent / "app.log"
@@ -81,7 +84,7 @@ class PageProcess:
         }
         with open(self.log, "ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, str(REPOSITORY / "app.py")],
+                [sys.executable, str(self.script)],
                 cwd=REPOSITORY,
                 env=environment,
                 stdout=output,
