@@ -32,6 +32,7 @@ from rlhf_demo.errors import CheckpointError, ConfigError
 from rlhf_demo.files import replacing_folder
 from rlhf_demo.loading import add_adapter, is_classifier, load_network, load_tokenizer, readable
 from rlhf_demo.locate import adapter_base, locate
+from rlhf_demo.prefixes import reads_left_to_right, scores_everywhere, whole_rows
 from rlhf_demo.word_guard import WordGuard
 
 SHARD_SIZE = "8MB"
@@ -245,6 +246,7 @@ class RewardModel:
         # RoBERTa's tokenizer knows that two of the model's positions are never used.
         self.most_tokens = min(max_positions(model), tokenizer.model_max_length)
         tokenizer.truncation_side = "left"
+        self.reads_left_to_right = reads_left_to_right(self.model)
 
     def __call__(self, prompts: list[str], responses: list[str]) -> Tensor:
         """Score responses to prompts: float32 [batch] on the CPU, reward units."""
@@ -258,18 +260,31 @@ class RewardModel:
 
     @torch.no_grad()
     def score_ids(self, ids: list[list[int]], batch_size: int) -> Tensor:
-        """Score rows of token ids, each read at its last token: float32 [rows] on the CPU."""
-        scores = torch.empty(len(ids))
-        by_length = sorted(range(len(ids)), key=lambda index: len(ids[index]))
-        for start in range(0, len(ids), batch_size):
-            chosen = by_length[start : start + batch_size]
-            batch = self.tokenizer.pad(
-                {"input_ids": [ids[i] for i in chosen]}, padding_side="right", return_tensors="pt"
-            )
-            with autocast(self.model.device, self.dtype):
-                logits = self.model(**batch.to(self.model.device)).logits
-            scores[chosen] = logits[:, self.label].float().cpu()
-        return scores
+        """Score rows of token ids, each read at its last token: float32 [rows] on the CPU.
+
+        A row that is the beginning of another one is not read by itself where the model reads from
+        left to right: its score stands on the other one's way.
+        """
+        wholes = whole_rows(ids) if self.reads_left_to_right else list(range(len(ids)))
+        read = sorted(set(wholes), key=lambda row: len(ids[row]))
+        at_each_token: dict[int, list[float]] = {}
+        for start in range(0, len(read), batch_size):
+            chosen = read[start : start + batch_size]
+            scores = self._read([ids[row] for row in chosen])
+            at_each_token |= zip(chosen, scores.tolist(), strict=True)
+        return torch.tensor(
+            [at_each_token[whole][len(row) - 1] for row, whole in zip(ids, wholes, strict=True)]
+        )
+
+    def _read(self, ids: list[list[int]]) -> Tensor:
+        """Return scores [rows, time]; of an encoder, each row's one score at all of its tokens."""
+        batch = self.tokenizer.pad({"input_ids": ids}, padding_side="right", return_tensors="pt")
+        batch = batch.to(self.model.device)
+        with autocast(self.model.device, self.dtype):
+            if self.reads_left_to_right:
+                return scores_everywhere(self.model, batch, self.label).float()
+            scores = self.model(**batch).logits[:, self.label]
+            return scores.float()[:, None].expand(batch["input_ids"].shape)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of plain `tokenizer(text)`, cut at the left to the model's positions.
