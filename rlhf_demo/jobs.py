@@ -61,8 +61,10 @@ class Limits:
 class Jobs:
     """The runs under one root folder and the line of those that wait. Safe for many threads.
 
-    Whoever starts a run gives a secret, kept in the browser; it, or the instructor's password in
-    its place, is asked for by everything that changes the run. The folder keeps its hash only.
+    Whoever starts a run gives a secret, kept in the browser; it, or the instructor's token in its
+    place, is asked for by everything that changes the run. The folder keeps its hash only. A run
+    that nobody gave a secret for, as on the command line, asks for the token of this start of the
+    app, if there is one.
     """
 
     def __init__(
@@ -72,8 +74,8 @@ class Jobs:
         examples: Path | None = None,
         at_once: int = 1,
         limits: Limits | None = None,
-        instructor_password: str | None = None,
-        public: bool = False,
+        instructor_token: str | None = None,
+        start_token: str | None = None,
         command: Callable[[str, Path], list[str]] = training_command,
         ask_seconds: float = ASK_SECONDS,
         term_seconds: float = TERM_SECONDS,
@@ -81,7 +83,7 @@ class Jobs:
         root.mkdir(parents=True, exist_ok=True)
         self._folders = JobFolders(root, examples)
         self._limits = limits or Limits()
-        self._password, self._public = instructor_password, public
+        self._instructor_token, self.start_token = instructor_token, start_token
         self._scheduler = Scheduler(
             self._folders,
             at_once=at_once,
@@ -142,14 +144,14 @@ class Jobs:
             return True
         owner = job.note.get("owner")
         if owner is None:  # made on the command line, or by the instructor
-            return self._password is None and not self._public
+            return _same(secret, self.start_token)
         return bool(secret) and hmac.compare_digest(_hash(secret), owner)
 
     def _is_instructor(self, secret: str) -> bool:
-        return bool(self._password) and hmac.compare_digest(_hash(secret), _hash(self._password))
+        return _same(secret, self._instructor_token)
 
     def _owner(self, secret: str) -> str | None:
-        # The instructor's runs need no name, and a password's hash has no place on a disk.
+        # The instructor's runs need no name.
         return None if not secret or self._is_instructor(secret) else _hash(secret)
 
     # -- changing ----------------------------------------------------------------------------------
@@ -334,6 +336,10 @@ def _steps(values: dict[str, Any]) -> int | None:
 
 def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _same(secret: str, token: str | None) -> bool:
+    return token is not None and hmac.compare_digest(_hash(secret), _hash(token))
 
 
 def _clean(title: str) -> str:

@@ -12,6 +12,7 @@ from rlhf_demo.runs import Status
 from rlhf_demo.ui.choices import Choices
 from rlhf_demo.ui.class_mode import ClassMode
 from rlhf_demo.ui.class_training import ClassTraining
+from rlhf_demo.ui.instructor import Instructor
 from rlhf_demo.ui.lanes import Turn
 from rlhf_demo.ui.settings import Settings
 from rlhf_demo.ui.shared import Shared
@@ -42,11 +43,12 @@ def shared_page(store, new_jobs, tmp_path, monkeypatch):  # noqa: F811
     """What a page shares, over a line of jobs that nobody schedules."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
     settings = Settings(runs=tmp_path / "runs", password="teach")
-    jobs = new_jobs(scheduling=False, instructor_password="teach")
+    instructor = Instructor(settings.password, store.clock, settings.runs)
+    jobs = new_jobs(scheduling=False, instructor_token=instructor.token)
     choices, turn = Choices(settings, jobs), Turn()
     training = ClassTraining(store, jobs, choices, Shelf(), turn)
     monkeypatch.setattr(training, "_responses", written)
-    return Shared(settings, jobs, choices, Shelf(), turn, store, None, None, training)
+    return Shared(settings, jobs, choices, Shelf(), turn, store, None, None, training, instructor)
 
 
 def written(standing, model, prompts, seed):

@@ -38,7 +38,7 @@ def test_waiting_class_takes_no_place_from_visitors(new_jobs):
 
 
 def test_instructor_stops_all_others_at_once(new_jobs, fake):
-    jobs = new_jobs(at_once=2, instructor_password="chalk")
+    jobs = new_jobs(at_once=2, instructor_token="chalk")
     visitors = start(jobs, secret="ann")
     of_class = start(jobs, secret="class", first=True)
     for running in (visitors, of_class):

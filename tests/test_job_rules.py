@@ -59,24 +59,23 @@ def test_secret_is_kept_as_a_hash_only_and_never_listed(idle):
     assert len(owner) == 64 and owner not in json.dumps(idle.overview())
 
 
-def test_instructor_password_changes_everything_and_its_hash_is_not_kept(new_jobs):
-    jobs = new_jobs(scheduling=False, instructor_password="chalk", public=True)
+def test_instructors_token_changes_everything_and_its_hash_is_not_kept(new_jobs):
+    jobs = new_jobs(scheduling=False, instructor_token="chalk")
     anns, own = start(jobs, secret="ann"), start(jobs, secret="chalk")
     assert jobs.may_change(anns, "chalk") and jobs.may_change(own, "chalk")
     assert not jobs.may_change(own, "ann") and not jobs.may_change(own, "")
     assert read_json(jobs.find(own).folder / "job.json")["owner"] is None
 
 
-@pytest.mark.parametrize(
-    "password, public, anybody", [(None, False, True), (None, True, False), ("chalk", False, False)]
-)
-def test_run_of_the_command_line_is_everybodys_only_at_home(
-    new_jobs, tmp_path, password, public, anybody
-):
-    jobs = new_jobs(scheduling=False, instructor_password=password, public=public)
+def test_run_of_the_command_line_is_changed_with_this_starts_token_only(new_jobs, tmp_path):
     Run.create(tmp_path / "runs" / "my-ppo", "ppo", {"total_steps": 4})
-    assert jobs.may_change("my-ppo", "ann") is anybody
-    assert jobs.may_change("my-ppo", "") is anybody
+    away, home = new_jobs(scheduling=False), new_jobs(scheduling=False, start_token="flour")
+    assert not any(away.may_change("my-ppo", secret) for secret in ("", "None", "flour"))
+    assert [home.may_change("my-ppo", secret) for secret in ("flour", "", "ann")] == [
+        True, False, False,
+    ]  # fmt: skip
+    anns = start(home, secret="ann")
+    assert not home.may_change(anns, "flour")
 
 
 # -- limits ----------------------------------------------------------------------------------------
@@ -84,7 +83,7 @@ def test_run_of_the_command_line_is_everybodys_only_at_home(
 
 def test_limits_refuse_in_one_sentence_and_do_not_bind_the_instructor(new_jobs):
     limits = Limits(most_steps=100, most_minutes=5, most_waiting=3, most_waiting_each=2)
-    jobs = new_jobs(scheduling=False, limits=limits, instructor_password="chalk")
+    jobs = new_jobs(scheduling=False, limits=limits, instructor_token="chalk")
     with pytest.raises(JobError, match=r"^101 steps are too many here: choose 100 or fewer$"):
         start(jobs, secret="ann", total_steps=101)
     first = start(jobs, secret="ann", total_steps=100)
@@ -145,7 +144,7 @@ def test_examples_are_listed_last_and_cannot_be_changed(new_jobs, tmp_path):
     with example.recording():
         example.append("metrics", [{"step": 1, "objective/score": 0.5}])
     before = sorted(path.name for path in example.folder.iterdir())
-    jobs = new_jobs(examples=tmp_path / "examples", instructor_password="chalk")
+    jobs = new_jobs(examples=tmp_path / "examples", instructor_token="chalk")
     own = start(jobs, "reward")
     wait_for(jobs, own, Status.FINISHED)
     assert [(row["id"], row["example"]) for row in jobs.overview()] == [(own, False), ("ppo", True)]
@@ -162,7 +161,8 @@ def test_newest_runs_stand_first(idle):
     assert [row["id"] for row in idle.overview()] == [second, first]
 
 
-def test_run_of_the_command_line_is_shown_live_waited_for_and_stopped(jobs, fake, tmp_path):
+def test_run_of_the_command_line_is_shown_live_waited_for_and_stopped(new_jobs, fake, tmp_path):
+    jobs = new_jobs(start_token="flour")
     run = Run.create(tmp_path / "runs" / "my-ppo", "ppo", {"total_steps": 4})
     assert row(jobs, "my-ppo")["status"] == "queued" and row(jobs, "my-ppo")["place"] is None
     # In this test's process group, as a script would start it.
@@ -170,31 +170,32 @@ def test_run_of_the_command_line_is_shown_live_waited_for_and_stopped(jobs, fake
     wait_for(jobs, "my-ppo", Status.RUNNING)
     waiting = start(jobs, "reward")
     assert row(jobs, waiting)["place"] == 1
-    jobs.stop("my-ppo", "")
+    jobs.stop("my-ppo", "flour")
     assert command.wait(timeout=15) == 0
     wait_for(jobs, waiting, Status.FINISHED)
     assert fake.started == [waiting]
-    jobs.resume("my-ppo", "")
+    jobs.resume("my-ppo", "flour")
     wait_for(jobs, "my-ppo", Status.RUNNING)
     assert fake.started == [waiting, "my-ppo"]
 
 
 def test_stubborn_command_of_a_terminal_is_ended_alone_not_with_its_group(new_jobs, tmp_path):
-    jobs = new_jobs(ask_seconds=0, term_seconds=10)
+    jobs = new_jobs(ask_seconds=0, term_seconds=10, start_token="flour")
     run = Run.create(tmp_path / "runs" / "my-ppo", "ppo", {})
     deaf = PATIENT.replace("run.check_stop()", "pass")
     command = subprocess.Popen([sys.executable, "-c", deaf, str(run.folder)])
     wait_for(jobs, "my-ppo", Status.RUNNING)
-    jobs.stop("my-ppo", "")
+    jobs.stop("my-ppo", "flour")
     assert command.wait(timeout=15) == -signal.SIGTERM  # and this process, of the same group, lives
     wait_until(lambda: row(jobs, "my-ppo")["status"] == "stopped")
 
 
-def test_kind_that_only_the_command_line_starts_is_not_resumed_here(idle, tmp_path):
+def test_kind_that_only_the_command_line_starts_is_not_resumed_here(new_jobs, tmp_path):
+    jobs = new_jobs(scheduling=False, start_token="flour")
     run = Run.create(tmp_path / "runs" / "my-base", "base", {})
     run.set_status(Status.STOPPED)
     with pytest.raises(JobError, match="was made on the command line: resume it there"):
-        idle.resume("my-base", "")
+        jobs.resume("my-base", "flour")
 
 
 # -- what is broken --------------------------------------------------------------------------------

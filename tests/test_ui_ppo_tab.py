@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's u
 def tab(new_jobs, tmp_path):  # noqa: F811
     settings, jobs = Settings(runs=tmp_path / "runs", public=True), new_jobs(scheduling=False)
     choices = Choices(settings, jobs)
-    tab = PPOTab(Shared(settings, jobs, choices, None, Turn(), *[None] * 4))
+    tab = PPOTab(Shared(settings, jobs, choices, None, Turn(), *[None] * 5))
     with gr.Blocks(analytics_enabled=False) as demo:
         tab.build(demo)
     gc.collect()  # Gradio leaves event loops unclosed: let that be noticed here and not later

@@ -31,7 +31,7 @@ def tab(new_jobs, tmp_path, shelf):
     """The tab over the shipped models and examples."""
     settings, jobs = Settings(runs=tmp_path / "runs"), new_jobs(scheduling=False, examples=EXAMPLES)
     choices = Choices(settings, jobs)
-    return RewardTab(Shared(settings, jobs, choices, shelf, Turn(), *[None] * 4))
+    return RewardTab(Shared(settings, jobs, choices, shelf, Turn(), *[None] * 5))
 
 
 def test_text_is_scored_word_by_word_with_the_factor_of_the_shipped_model(tab):

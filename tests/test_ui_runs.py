@@ -1,6 +1,8 @@
 import gc
 import io
+import time
 import zipfile
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import gradio as gr
@@ -8,12 +10,14 @@ import httpx
 import pytest
 from fake_jobs import fake, new_jobs, row, start  # noqa: F401  (two are fixtures)
 
+from rlhf_demo.ballots import VoteRefused
 from rlhf_demo.config import PairsConfig
-from rlhf_demo.errors import ConfigError, JobError
+from rlhf_demo.errors import JobError
 from rlhf_demo.files import write_json, write_text
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.ui import downloads
 from rlhf_demo.ui.choices import Choices
+from rlhf_demo.ui.instructor import Instructor
 from rlhf_demo.ui.lanes import Turn
 from rlhf_demo.ui.parts import STATIC
 from rlhf_demo.ui.ppo_tab import PPOTab
@@ -22,21 +26,24 @@ from rlhf_demo.ui.runs_tab import RunsTab, changed_settings, final_figures
 from rlhf_demo.ui.settings import Settings
 from rlhf_demo.ui.shared import Shared
 
+HERE = SimpleNamespace(client=SimpleNamespace(host="school"))
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
 
 
 @pytest.fixture
 def jobs(new_jobs):  # noqa: F811
     """A line of jobs that nobody schedules."""
-    return new_jobs(scheduling=False, instructor_password="teach")
+    return new_jobs(scheduling=False, instructor_token="the-token")
 
 
 @pytest.fixture
 def tab(jobs, tmp_path, monkeypatch):
     """The tab in a page of its own, which serves files from a folder of the test."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
-    settings = Settings(runs=tmp_path / "runs", password="teach")
-    tab = RunsTab(Shared(settings, jobs, Choices(settings, jobs), None, Turn(), *[None] * 4))
+    settings = Settings(runs=tmp_path / "runs", password="teach them")
+    instructor = Instructor(settings.password, time.monotonic, settings.runs)
+    choices = Choices(settings, jobs)
+    tab = RunsTab(Shared(settings, jobs, choices, None, Turn(), *[None] * 4, instructor))
     with gr.Blocks(analytics_enabled=False) as tab.demo:
         tab.build(tab.demo)
     return tab
@@ -119,7 +126,7 @@ def test_picked_run_tells_command_and_whose_it_is(tab, jobs):
     assert picked["command"] == "python -m rlhf_demo train-ppo --run-dir runs/again --seed 7"
     assert picked["mine"]
     assert not state(tab, run, "bob")["picked"]["mine"]
-    assert state(tab, run, "teach")["picked"]["mine"]
+    assert state(tab, run, "the-token")["picked"]["mine"]
 
 
 def test_unknown_run_is_picked_by_nobody(tab):
@@ -197,8 +204,8 @@ def test_second_visitor_can_neither_stop_nor_delete_the_first_ones_run(call, job
 
 def test_instructor_deletes_anybodys_run(tab, jobs):
     run = start(jobs, secret="ann")
-    jobs.stop(run, "teach")
-    assert tab.delete_run({"run": run, "secret": "teach"}) == {"deleted": True}
+    jobs.stop(run, "the-token")
+    assert tab.delete_run({"run": run, "secret": "the-token"}) == {"deleted": True}
 
 
 def test_request_without_a_secret_changes_nothing(call, jobs):
@@ -207,10 +214,11 @@ def test_request_without_a_secret_changes_nothing(call, jobs):
     assert row(jobs, run)["status"] == "queued"
 
 
-def test_password_is_checked_with_a_sentence(tab):
-    assert tab.check_password({"password": "teach"}) == {"right": True}
-    with pytest.raises(ConfigError, match="not the instructor's password"):
-        tab.check_password({"password": "t\u00e9ach"})
+def test_password_opens_the_token_and_anything_else_is_answered_in_a_sentence(tab):
+    token = tab.shared.instructor.token
+    assert tab.check_password({"password": "teach them"}, HERE) == {"token": token}
+    with pytest.raises(VoteRefused, match="not the instructor's password"):
+        tab.check_password({"password": "t\u00e9ach them"}, HERE)
 
 
 # -- downloading -----------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def shared(store, new_jobs, tmp_path):  # noqa: F811
     settings = Settings(runs=tmp_path / "runs")
     jobs, data = new_jobs(scheduling=False), VoteData(store, settings.runs / "votes")
     choices = Choices(settings, jobs, data)
-    return Shared(settings, jobs, choices, None, Turn(), store, data, NoSampler(store), None)
+    return Shared(settings, jobs, choices, None, Turn(), store, data, NoSampler(store), None, None)
 
 
 @pytest.fixture

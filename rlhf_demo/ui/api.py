@@ -155,7 +155,7 @@ class Endpoints:
 
         Args:
             run: Id of the run.
-            secret: What its start returned, or the instructor's password.
+            secret: What its start returned, or the instructor's token (see docs/api.md).
 
         Returns:
             The run's id; /run_status says when it has stopped.

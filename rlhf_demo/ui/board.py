@@ -26,6 +26,7 @@ from rlhf_demo.ui.choices import EXAMPLE_MODELS, has_model, newest_model
 from rlhf_demo.ui.commands import repeat_command
 from rlhf_demo.ui.inside_step import InsideStep
 from rlhf_demo.ui.vote_data import people_agree, vote_facts
+from rlhf_demo.ui.shared import proof
 from rlhf_demo.word_judge import WORD_JUDGE
 
 BOARDS = {"ppo": charts.PPO, "reward": charts.REWARD}
@@ -63,7 +64,8 @@ class Board:
             request: `kind` of board, `run` id (empty: the newest one), `since` (last step the page
                 has, -1 for none), `created` (of the run the page has), `texts_after`
                 (the step whose texts the page shows, while it wants the newest; -1 for none yet),
-                `inside_after` (the same of the step that it looks inside), `secret`.
+                `inside_after` (the same of the step that it looks inside), `secret`, `start`
+                (see `shared.proof`).
 
         Returns:
             Among the rest `columns`, the new rows metric by metric; `texts` and `inside`, those of
@@ -76,7 +78,7 @@ class Board:
         state = self._state(kind, row, rows, listed)
         known = request.get("created") == state["created"]
         since = int(request.get("since", -1)) if known else -1
-        mine = self.jobs.may_change(row["id"], str(request.get("secret") or ""))
+        mine = self.jobs.may_change(row["id"], proof(self.jobs, row["id"], request))
 
         def newer(newest: int, name: str, tell: Callable[[str, int], Any]) -> Any:
             """Tell of the newest step where the page wants it and has an earlier one."""
@@ -168,12 +170,14 @@ class Board:
 
     def stop_job(self, request: dict[str, Any]) -> dict[str, Any]:
         """Ask a run to stop; only its owner may."""
-        self.jobs.stop(str(request["run"]), str(request["secret"]))
+        run = str(request["run"])
+        self.jobs.stop(run, proof(self.jobs, run, request))
         return {"asked": True}
 
     def resume_job(self, request: dict[str, Any]) -> dict[str, Any]:
         """Put a stopped or failed run back in the queue; only its owner may."""
-        self.jobs.resume(str(request["run"]), str(request["secret"]))
+        run = str(request["run"])
+        self.jobs.resume(run, proof(self.jobs, run, request))
         return {"queued": True}
 
     def _chosen(self, listed: list[dict[str, Any]], run_id: str) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from gradio.utils import get_upload_folder
 from rlhf_demo.agreement import rater_table, vote_quality
 from rlhf_demo.ballots import DUEL, QUESTIONS, VoteRefused
 from rlhf_demo.errors import ConfigError, DataError, JobError
-from rlhf_demo.limits import RateLimit
 from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.class_records import EACH
 from rlhf_demo.ui.class_training import BASE, BLIND_EACH, MOST_EACH, with_simulated
@@ -34,6 +33,10 @@ FORMATS = ("jsonl", "parquet")
 LONGEST_ADDRESS = 300
 MOST_STUDENTS = 60
 """Simulated students at a time."""
+CLOSED = (
+    "Classes are closed here: strangers may use this page, and its owner has set no instructor's "
+    "password (RLHF_DEMO_PASSWORD)."
+)
 
 
 class ClassMode:
@@ -44,8 +47,6 @@ class ClassMode:
         self.training = shared.class_training
         self.classes, self.rounds = self.training.classes, self.training.rounds
         self.simulations = Simulations(self.classes, shared.shelf, shared.turn)
-        # Classes are opened by hand, passwords are not guessed: a few at once from one address.
-        self._opening = RateLimit(10, 0.1, self.store.clock)
 
     def build(self) -> None:
         """Make the screen."""
@@ -62,6 +63,7 @@ class ClassMode:
                 "each": EACH,
                 "tastes": list(TASTES.items()),
                 "password": self.shared.settings.password is not None,
+                "closed": CLOSED if self._is_closed else "",
                 "few": FEWEST_TO_TELL,
                 "shared": FEWEST_SHARED,
             },
@@ -105,12 +107,16 @@ class ClassMode:
         self._check_password(request, http)
         return {"token": self.classes.new_token(request["code"])}
 
+    @property
+    def _is_closed(self) -> bool:
+        """Whether nobody can be told from a stranger."""
+        return self.shared.settings.public and self.shared.settings.password is None
+
     def _check_password(self, request: dict[str, Any], http: gr.Request) -> None:
-        self._opening.require(address_of(http), "tries come from this address")
-        password = self.shared.settings.password
-        given = str(request.get("password") or "")
-        if password is not None and not hmac.compare_digest(given.encode(), password.encode()):
-            raise VoteRefused("this is not the instructor's password: ask the owner of this page")
+        if self.shared.settings.password is not None:
+            self.shared.instructor.admit(str(request.get("password") or ""), address_of(http))
+        elif self._is_closed:
+            raise VoteRefused(CLOSED)
 
     def class_qr(self, request: dict[str, Any]) -> dict[str, str]:
         """Return the students' address as a QR picture, to be put into an <img>."""
@@ -270,6 +276,8 @@ class ClassMode:
         Args:
             request: `token`, `students`, `taste` (one of TASTES), `noise`, `careless` (share).
         """
+        if self._is_closed:
+            raise VoteRefused(CLOSED)
         students = int(request["students"])
         if not 1 <= students <= MOST_STUDENTS:
             raise ConfigError(f"{students} simulated students: choose 1 to {MOST_STUDENTS}")

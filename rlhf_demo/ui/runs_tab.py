@@ -4,19 +4,19 @@ Everybody may look at every run and download it. Changing one is its owner's; th
 jobs.py, from the secret that each request carries.
 """
 
-import hmac
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from rlhf_demo.config import declarations
-from rlhf_demo.errors import ConfigError, DemoError, JobError
+from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.reliability import read_report
 from rlhf_demo.reward_stories import tested_on
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.ui import ppo_tab, reward_tab
+from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.board import BOARDS, Board, ppo_result
 from rlhf_demo.ui.choices import has_model
 from rlhf_demo.ui.commands import COMMANDS, repeat_command
@@ -25,7 +25,7 @@ from rlhf_demo.ui.lanes import heavy
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.ppo_tab import PPOTab
 from rlhf_demo.ui.reward_tab import RewardTab
-from rlhf_demo.ui.shared import Shared
+from rlhf_demo.ui.shared import Shared, proof
 
 LEAD = (
     "Every run of this page, anybody's: what was asked of it, what came of it, and the command "
@@ -121,7 +121,7 @@ class RunsTab:
         """Return all runs, newest first, and everything about the one that is picked.
 
         Args:
-            request: `run` picked (empty: none), `secret`.
+            request: `run` picked (empty: none), `secret`, `start` (see `shared.proof`).
         """
         rows = self.jobs.overview()
         picked = str(request.get("run") or "")
@@ -131,14 +131,14 @@ class RunsTab:
                 {name: one[name] for name in LISTED} | {"figures": final_figures(one)}
                 for one in rows
             ],
-            "picked": row and self._details(row, str(request.get("secret") or "")),
+            "picked": row and self._details(row, request),
         }
 
     def run_curves(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the curves of some runs, to draw them over each other."""
         return {"runs": [self._curves(str(run_id)) for run_id in list(request["runs"])[:2]]}
 
-    def _details(self, row: dict[str, Any], secret: str) -> dict[str, Any]:
+    def _details(self, row: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
         run = self.jobs.find(row["id"])
         config = run.config
         return {
@@ -148,7 +148,7 @@ class RunsTab:
             "status": row["status"],
             "message": row["message"],
             "example": row["example"],
-            "mine": self.jobs.may_change(row["id"], secret),
+            "mine": self.jobs.may_change(row["id"], proof(self.jobs, row["id"], request)),
             "has_board": row["kind"] in BOARDS,
             "has_model": has_model(run),
             "result": _result(run, row),
@@ -173,23 +173,17 @@ class RunsTab:
 
     def delete_run(self, request: dict[str, Any]) -> dict[str, Any]:
         """Remove a run and all that it made; only its owner may."""
-        self.jobs.delete(str(request["run"]), str(request["secret"]))
+        run = str(request["run"])
+        self.jobs.delete(run, proof(self.jobs, run, request))
         return {"deleted": True}
 
-    def check_password(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Say whether this is the instructor's password.
+    def check_password(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Return the instructor's token to whoever gives the password.
 
         Raises:
-            ConfigError: it is not, or this page has none.
+            VoteRefused: it is not the password, this page has none, or too many were tried.
         """
-        password, given = self.shared.settings.password, str(request["password"])
-        if password is None:
-            raise ConfigError(
-                "this page has no instructor's password: its owner can set RLHF_DEMO_PASSWORD"
-            )
-        if not hmac.compare_digest(given.encode(), password.encode()):
-            raise ConfigError("this is not the instructor's password: check it and try again")
-        return {"right": True}
+        return {"token": self.shared.instructor.admit(str(request["password"]), address_of(http))}
 
     # -- downloading -------------------------------------------------------------------------------
 

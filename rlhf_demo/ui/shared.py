@@ -1,7 +1,10 @@
 """What all tabs share: settings, jobs, the lists to choose from, and the models in memory."""
 
+import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
@@ -14,6 +17,7 @@ from rlhf_demo.tables import database_url
 from rlhf_demo.ui import space
 from rlhf_demo.ui.choices import Choices
 from rlhf_demo.ui.class_training import ClassTraining
+from rlhf_demo.ui.instructor import Instructor
 from rlhf_demo.ui.lanes import Turn
 from rlhf_demo.ui.sampler import Sampler
 from rlhf_demo.ui.settings import Settings
@@ -35,6 +39,7 @@ class Shared:
         vote_data: the votes as preference pairs.
         sampler: writes pairs ahead of those who vote.
         class_training: what a class needs done behind its back.
+        instructor: whom the password admits.
     """
 
     settings: Settings
@@ -46,11 +51,16 @@ class Shared:
     vote_data: VoteData
     sampler: Sampler
     class_training: ClassTraining
+    instructor: Instructor
 
     @classmethod
     def open(cls, settings: Settings) -> "Shared":
         """Open the folder of runs and start its queue."""
         settings.runs.mkdir(parents=True, exist_ok=True)
+        instructor = Instructor(settings.password, time.monotonic, settings.runs)
+        # Only at home do runs without an owner belong to whoever has the page open.
+        at_home = settings.password is None and not settings.public
+        start_token = secrets.token_urlsafe(24) if at_home else None
         jobs = Jobs(
             settings.runs,
             examples=EXAMPLES,
@@ -61,24 +71,39 @@ class Shared:
                 most_waiting=settings.most_waiting,
                 most_waiting_each=3 if settings.public else None,  # the lesson needs two
             ),
-            instructor_password=settings.password,
-            public=settings.public,
+            instructor_token=instructor.token,
+            start_token=start_token,
         )
         device = pick_device(space.app_device())
         # On a CPU one prompt at a time is faster in float32, and its scores do not move in steps.
         dtype = pick_dtype(device, "auto" if device.type == "cuda" else "float32")
         shelf = Shelf(device, dtype)
         store = Store(database_url(settings.runs))
-        vote_data = VoteData(store, settings.runs / "votes")
+        vote_data = VoteData(store, settings.runs / "votes", public=settings.public)
         choices, turn = Choices(settings, jobs, vote_data), Turn()
         sampler = Sampler(store, choices, shelf, turn)
         classes = ClassTraining(store, jobs, choices, shelf, turn)
-        return cls(settings, jobs, choices, shelf, turn, store, vote_data, sampler, classes)
+        return cls(
+            settings, jobs, choices, shelf, turn, store, vote_data, sampler, classes, instructor
+        )
 
 
 def secret_input() -> gr.Textbox:
     """Make the unseen input whose value the browser fills in (see SECRET)."""
     return gr.Textbox(visible=False)
+
+
+def proof(jobs: Jobs, run: str, request: dict[str, Any]) -> str:
+    """Return what a request offers as proof that it may change a run.
+
+    That is the token of this start of the app where the run has no owner (`start`), else the
+    browser's secret or the instructor's token (`secret`).
+
+    Raises:
+        JobError: there is no such run.
+    """
+    secret, start = (str(request.get(name) or "") for name in ("secret", "start"))
+    return start if jobs.may_change(run, start) else secret
 
 
 def started(kind: str, make: Callable[[], str]) -> dict[str, str]:

@@ -24,7 +24,9 @@ class Strip:
 
     @voting
     def strip_state(self, request: Any) -> dict[str, Any]:
-        """Return the stages with a line each, and a note about this machine where there is one."""
+        """Return the stages with a line each, a note about this machine where there is one, and at
+        home what runs without an owner are changed with (`Jobs.start_token`).
+        """
         rows = self.jobs.overview()
         made_at, made_of, state = self._known
         if time.monotonic() - made_at > STATE_SECONDS or made_of != rows:
@@ -45,6 +47,7 @@ class Strip:
             ],
             "note": space.note(),
         }
+            "start": self.jobs.start_token,
 
     def _votes_line(self) -> str:
         count = self.store.count()

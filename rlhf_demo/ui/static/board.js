@@ -128,7 +128,7 @@
 
     const poller = rlhf.poll(element, 1000, async () => {
       const wanted = (rlhf.wanted || {})[kind] || (runIs(rlhf.address().run, kind) ? rlhf.address().run : "");
-      const answer = await server.board_rows({ kind, run: wanted, since, created, texts_after: samples ? samples.following() : null, inside_after: inside ? inside.following(samples.following() !== null) : null, secret: rlhf.secret() });
+      const answer = await server.board_rows({ kind, run: wanted, since, created, texts_after: samples ? samples.following() : null, inside_after: inside ? inside.following(samples.following() !== null) : null, ...rlhf.proof() });
       if (answer.error) {
         rlhf.problem(problem, answer.error);
         if (rlhf.wanted) delete rlhf.wanted[kind];
@@ -191,7 +191,7 @@
       if (document.activeElement !== picker) picker.value = id;
     };
 
-    const change = async (name) => (await rlhf.call(problem, server[name]({ run, secret: rlhf.secret() }))) && poller.now();
+    const change = async (name) => (await rlhf.call(problem, server[name]({ run, ...rlhf.proof() }))) && poller.now();
     stop.onclick = () => (rlhf.say(stop, "Stopping"), change("stop_job").then(() => rlhf.say(stop, "Stop")));
     resume.onclick = () => change("resume_job");
     next.onclick = () => {

@@ -68,7 +68,7 @@
     form.onsubmit = async (event) => {
       event.preventDefault();
       go.disabled = true;
-      const answer = await rlhf.call(problem, server.open_class({ question: question.get(), each: each.value, overlap: overlap.value, clean_words: clean.checked, password: password.value }));
+      const answer = await rlhf.call(problem, server.open_class({ question: question.get(), each: each.value, overlap: overlap.value, clean_words: clean.checked, password: password.value || rlhf.instructor.get() }));
       go.disabled = false;
       enter(answer);
     };
@@ -76,12 +76,12 @@
     const move = h("form", { class: "rl-class-form" }, field("Its code", code), field("Instructor\u2019s password", word), h("button", { class: "rl-button", type: "submit" }, "Go on here"));
     move.onsubmit = async (event) => {
       event.preventDefault();
-      enter(await rlhf.call(problem, server.take_over({ code: code.value, password: word.value })));
+      enter(await rlhf.call(problem, server.take_over({ code: code.value, password: word.value || rlhf.instructor.get() })));
     };
     const before = classes().map((one) => button(`${one.code}, opened ${new Date(one.opened).toLocaleDateString()}`, () => enter(one)));
     rlhf.fill(root, h("h2", { class: "rl-h2" }, "Teach a class"),
       h("p", { class: "rl-lead" }, "Students join on their phones by a code, compare texts, and see on your screen how a reward model learns from them, how PPO follows it, and, in a blind vote, whether that was what they meant."),
-      form, problem,
+      about.closed ? h("p", { class: "rl-note" }, about.closed) : form, problem,
       before.length ? h("div", {}, h("p", {}, "Your earlier classes"), h("div", { class: "rl-inline" }, before)) : null,
       about.password ? h("details", { class: "rl-fold" }, h("summary", {}, "Go on with a class that was opened at another computer"), move) : null);
     rlhf.problem(problem, sentence);

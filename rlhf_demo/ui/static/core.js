@@ -68,8 +68,16 @@
       secret = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
       localStorage.setItem("rlhf_demo_secret", secret);
     }
-    return sessionStorage.getItem("rlhf_demo_password") || secret;
+    return rlhf.instructor.get() || secret;
   };
+  // The instructor's token, which the password opens, until this browser tab is closed.
+  rlhf.instructor = {
+    get: () => sessionStorage.getItem("rlhf_demo_instructor") || "",
+    keep: (token) => sessionStorage.setItem("rlhf_demo_instructor", token),
+    forget: () => sessionStorage.removeItem("rlhf_demo_instructor"),
+  };
+  // What a request to change a run proves its right with; at home the strip has heard of `start`.
+  rlhf.proof = () => ({ secret: rlhf.secret(), start: (rlhf.overview || {}).start || "" });
 
   // -- the address: which tab, which run, which comparison ----------------------------------------
 

@@ -93,7 +93,7 @@
     const problem = h("p", { hidden: true });
     let shown = "", now = null;
 
-    const change = async (name, after) => (await rlhf.call(problem, server[name]({ run: now.id, secret: rlhf.secret() }))) && after();
+    const change = async (name, after) => (await rlhf.call(problem, server[name]({ run: now.id, ...rlhf.proof() }))) && after();
     const button = (text, act, more = "") => h("button", { class: `rl-button ${more}`, type: "button", onclick: (event) => act(event.currentTarget) }, text);
     const download = async (from) => {
       from.disabled = true;
@@ -197,19 +197,20 @@
     const said = h("span", { class: "rl-soft", role: "status" });
     const forget = h("button", { class: "rl-button", type: "button" }, "Forget it");
     const draw = () => {
-      const known = !!sessionStorage.getItem("rlhf_demo_password");
+      const known = !!rlhf.instructor.get();
       forget.hidden = !known;
       rlhf.say(said, known ? "You can stop and delete every run, until this browser tab is closed." : "Whoever knows it can stop and delete every run.");
     };
     const form = h("form", { class: "rl-inline", onsubmit: async (event) => {
       event.preventDefault();
-      if (!(await rlhf.call(problem, server.check_password({ password: input.value })))) return;
-      sessionStorage.setItem("rlhf_demo_password", input.value);
+      const answer = await rlhf.call(problem, server.check_password({ password: input.value }));
+      if (!answer) return;
+      rlhf.instructor.keep(answer.token);
       input.value = "";
       draw();
       changed();
     } }, input, h("button", { class: "rl-button", type: "submit" }, "Use this password"), forget, said);
-    forget.onclick = () => (sessionStorage.removeItem("rlhf_demo_password"), draw(), changed());
+    forget.onclick = () => (rlhf.instructor.forget(), draw(), changed());
     draw();
     return h("details", { class: "rl-fold" }, h("summary", {}, "Instructor"), form, problem);
   };
@@ -238,7 +239,7 @@
     rlhf.fill(element.querySelector(".rl-runs"), runs.element, curves.element, shown.element, props.value.password ? instructor(server, changed) : null);
 
     const poller = rlhf.poll(element, 2000, async () => {
-      const answer = await server.runs_state({ run: picked, secret: rlhf.secret() });
+      const answer = await server.runs_state({ run: picked, ...rlhf.proof() });
       if (answer.error) return shown.problem(answer.error);
       ticked = ticked.filter((id) => answer.runs.some((row) => row.id === id));
       runs.draw(answer.runs, picked, ticked);
