@@ -8,8 +8,8 @@ import errno
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +21,7 @@ OLD = ".old"
 """Ending of a folder that is about to be replaced."""
 
 LEFTOVER = re.compile(r"\.(?P<name>model|[\w-]+\.(json|jsonl|pt))(?P<ending>\.old|\.[a-z0-9_]{8})")
-"""What the temporary files below are called in a run folder (tempfile adds 8 characters)."""
+"""What the temporary files below are called in a run folder (8 characters are added)."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -100,13 +100,16 @@ def _written(path: Path) -> Iterator[None]:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes `path`'s place in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _temporary(path)
+    temporary.touch(exist_ok=False)
     try:
+def _temporary(path: Path) -> Path:
+    """Name what is written first. It is made as the umask says, which a temp file never is."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+
         with _written(path):
             yield temporary
-        temporary.chmod(0o644)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -120,18 +123,19 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     one under another name, and `Run.recording` puts it back.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = _temporary(path)
+    temporary.mkdir()
     try:
         with _written(path):
             yield temporary
         for inside in temporary.rglob("*"):  # safetensors lets nobody else read what it writes
-            inside.chmod(0o755 if inside.is_dir() else 0o644)
-        temporary.chmod(0o755)
+            inside.chmod(mode if inside.is_dir() else mode & 0o666)
         old = path.with_name(f".{path.name}{OLD}")
         shutil.rmtree(old, ignore_errors=True)
         if path.exists():
             os.replace(path, old)
         os.replace(temporary, path)
+        mode = temporary.stat().st_mode & 0o777  # what the umask leaves
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

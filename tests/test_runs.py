@@ -276,6 +276,19 @@ def test_replaced_file_can_be_read_by_others(tmp_path):
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o644
 
 
+def test_files_and_folders_are_as_private_as_the_process_asks(tmp_path):
+    before = os.umask(0o077)
+    try:
+        write_text(tmp_path / "a.txt", "x")
+        with replacing_folder(tmp_path / "model") as temporary:
+            (temporary / "deep").mkdir()
+            (temporary / "deep" / "weights").touch(mode=0o600)
+    finally:
+        os.umask(before)
+    for name, mode in (("a.txt", 0o600), ("model", 0o700), ("model/deep/weights", 0o600)):
+        assert (tmp_path / name).stat().st_mode & 0o777 == mode, name
+
+
 def test_replacing_folder_takes_the_place_of_the_old_one_whole(tmp_path):
     path = tmp_path / "model"
     for content in ("old", "new"):
