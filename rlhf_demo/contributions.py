@@ -28,8 +28,8 @@ ORDERS = 60
 MOST_UNITS = 24
 """A text of more words is cut into so many groups of neighbouring words."""
 MOST_READ = 20_000
-"""Tokens read for one text, about: 2 seconds of the shipped model on one thread. A long text gets
-fewer orders.
+"""Tokens read for one text: 2 seconds of the shipped model on one thread. A long text gets fewer
+orders, and one longer still larger groups.
 """
 SCORING_TOKENS = 4096
 """Tokens scored at once, padding included: bounds the memory that a long text takes."""
@@ -61,7 +61,7 @@ def word_contributions(scorer: RewardModel, text: str) -> dict[str, Any]:
             f"the text has {tokens:,} tokens or more: give one below {scorer.most_tokens:,}, "
             "which is all that the model reads at once"
         )
-    pieces, together = cut_into_units(text)
+    pieces, together = cut_into_units(text, tokens)
     orders = orders_to_try(len(pieces), tokens)
     rows = [growing(order) for order in orders]
     everything = frozenset(range(len(pieces)))
@@ -89,8 +89,11 @@ def word_contributions(scorer: RewardModel, text: str) -> dict[str, Any]:
     }
 
 
-def cut_into_units(text: str) -> tuple[list[str], int]:
+def cut_into_units(text: str, tokens: int) -> tuple[list[str], int]:
     """Cut a text at its white space into words, or into groups of words where those are too many.
+
+    Args:
+        tokens: of the whole text; without each word, and in two orders, they must be affordable.
 
     Returns:
         The pieces, which joined are the text, and how many words stand in one.
@@ -101,7 +104,8 @@ def cut_into_units(text: str) -> tuple[list[str], int]:
     words = re.findall(r"\s*\S+(?:\s+$)?", text)
     if not words:
         raise ConfigError("the text is empty: type a sentence to score")
-    together = math.ceil(len(words) / MOST_UNITS)
+    affordable = MOST_READ // (2 * tokens)
+    together = math.ceil(len(words) / max(1, min(MOST_UNITS, affordable)))
     starts = range(0, len(words), together)
     return ["".join(words[start : start + together]) for start in starts], together
 
@@ -113,9 +117,10 @@ def orders_to_try(count: int, tokens: int) -> list[Sequence[int]]:
         count: words.
         tokens: of the whole text; half of them are read in a middling subset.
     """
-    if count <= EVERY_ORDER:
+    half = math.ceil(tokens / 2)
+    if count <= EVERY_ORDER and 2**count * half <= MOST_READ:
         return list(permutations(range(count)))
-    affordable = MOST_READ // (count * math.ceil(tokens / 2))
+    affordable = (MOST_READ - count * tokens) // (count * half)
     draw = random.Random(0)
     return [draw.sample(range(count), count) for _ in range(max(2, min(ORDERS, affordable)))]
 
