@@ -242,12 +242,10 @@ class RewardTab:
                 f"the text has {len(text):,} characters: give at most {MOST_CHARACTERS:,}"
             )
         name = self.shared.choices.reward(chosen)
+        scorer = self.shared.shelf.scorer(name)
+        if not isinstance(scorer, RewardModel):
+            raise ConfigError(f"{name} is a rule, not a model that reads: choose a reward model")
         with self.shared.turn.of(Rank.VISITORS):
-            scorer = self.shared.shelf.scorer(name)
-            if not isinstance(scorer, RewardModel):
-                raise ConfigError(
-                    f"{name} is a rule, not a model that reads: choose a reward model"
-                )
             return word_contributions(scorer, text) | {"factor": self._factor(chosen)}
 
     def _factor(self, chosen: str) -> float | None:
