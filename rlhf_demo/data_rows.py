@@ -66,10 +66,15 @@ def file_rows(path: Path, columns: Collection[str], bounds: Bounds) -> Iterator[
     if not kind:
         raise DataError(f"{path.name} has no known format: name it .jsonl, .json, .csv or .parquet")
     wanted = (columns,) if kind == "parquet" else ()
-    for number, row in read[kind](path, *wanted, bounds):
-        if number > bounds.rows:
-            raise DataError(f"{path.name} has more than {bounds.rows:,} rows: give fewer")
-        yield number, row
+    try:
+        for number, row in read[kind](path, *wanted, bounds):
+            if number > bounds.rows:
+                raise DataError(f"{path.name} has more than {bounds.rows:,} rows: give fewer")
+            yield number, row
+    except MemoryError:
+        raise DataError(
+            f"{path.name} unpacks to more than there is memory for: give fewer rows"
+        ) from None
 
 
 def read_text(path: Path, most: int) -> str:
@@ -172,12 +177,15 @@ def _parquet_rows(path: Path, columns: Collection[str], bounds: Bounds) -> Itera
             # With none of them there would be no rows left to name what is missing.
             wanted = [column for column in names if column in columns] or names
             for batch in file.iter_batches(BATCH, columns=wanted, use_threads=False):
-                left -= batch.nbytes
-                if left < 0:
-                    raise _too_large(path, bounds.bytes)
                 for row in batch.to_pylist():
                     number += 1
+                    # Of the texts: a batch with a dictionary calls itself smaller.
+                    left -= sum(len(one) for one in row.values() if isinstance(one, str))
+                    if left < 0:
+                        raise _too_large(path, bounds.bytes)
                     yield number, row
+    except MemoryError:  # some of Arrow's are both
+        raise
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise DataError(

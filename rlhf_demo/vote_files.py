@@ -5,7 +5,6 @@ every answer, ties and skips too. A rater appears by number, never by nickname.
 """
 
 import calendar
-import hashlib
 import json
 import math
 import re
@@ -28,6 +27,7 @@ from rlhf_demo.ballots import (
     plain_text,
     written_time,
 )
+from rlhf_demo.data_rows import Bounds, file_rows, short
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import replacing, write_text
 
@@ -48,8 +48,7 @@ ALL_COLUMNS = {
 MOST_ROUNDS = 10_000
 """A round's number beyond it is an error in the file."""
 
-MOST_ROWS = 5_000
-MOST_BYTES = 32_000_000
+BOUNDS = Bounds(rows=5_000, bytes=20_000_000)
 """A file beyond these is for a training's own data, not for the votes of a page."""
 
 MOST_SECONDS = 1e9
@@ -153,7 +152,7 @@ def _write_parquet(rows: list[dict[str, Any]], columns: dict[str, type], path: P
 # -- import ----------------------------------------------------------------------------------------
 
 
-def read_votes(path: Path, *, question: str) -> tuple[list[Vote], str]:
+def read_votes(path: Path, *, question: str) -> list[Vote]:
     """Read votes in either layout; missing columns get plain values.
 
     A preference is put in the order of its texts, so that two people who preferred different ones
@@ -164,23 +163,16 @@ def read_votes(path: Path, *, question: str) -> tuple[list[Vote], str]:
         question: what was asked, where the file does not say.
 
     Returns:
-        The votes (their ids count rows from 1, those of pairs and lessons mean nothing), and the
-        SHA-256 of the file.
+        The votes; their ids count rows from 1, those of pairs and lessons mean nothing.
 
     Raises:
         DataError: the file cannot be read or is too large, or a row cannot be used; rows count
             from 1.
     """
-    try:
-        if (size := path.stat().st_size) > MOST_BYTES:
-            raise DataError(f"{path.name} has {size:,} bytes: split it, at most {MOST_BYTES:,}")
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): check the path") from None
+    if path.suffix not in (".jsonl", ".parquet"):
+        raise DataError(f"{path.name} has no known format: name it .jsonl or .parquet")
     votes = []
-    for number, row in _rows(path):
-        if len(votes) == MOST_ROWS:
-            raise DataError(f"{path.name} has more than {MOST_ROWS:,} rows: split it")
+    for number, row in file_rows(path, ALL_COLUMNS | PREFERENCE_COLUMNS, BOUNDS):
         where = f"{path.name} row {number}"
         try:
             votes.append(_read_vote(row, where, number, question))
@@ -188,53 +180,23 @@ def read_votes(path: Path, *, question: str) -> tuple[list[Vote], str]:
             raise DataError(f"{where}: {error}") from None
     if not votes:
         raise DataError(f"{path.name} holds no votes: choose a file with votes")
-    return votes, hashlib.sha256(data).hexdigest()
-
-
-def _rows(path: Path) -> Iterable[tuple[int, Any]]:
-    if path.suffix == ".parquet":
-        import pyarrow  # noqa: PLC0415  (with its file format: half a second)
-        import pyarrow.parquet  # noqa: PLC0415
-
-        try:
-            with pyarrow.parquet.ParquetFile(path) as file:
-                # A small file may unpack to a large table: no more is taken than is asked for.
-                batches = file.iter_batches(batch_size=500)
-                rows = (row for batch in batches for row in batch.to_pylist())
-                yield from enumerate(rows, start=1)
-        except (pyarrow.ArrowException, OSError) as error:
-            raise DataError(f"{path.name} is not valid Parquet ({error}): mend it") from None
-    elif path.suffix == ".jsonl":
-        try:
-            lines = path.read_text(encoding="utf-8-sig").split("\n")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path.name} is not UTF-8 ({error}): save it anew") from None
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                try:
-                    yield number, json.loads(line)
-                except (ValueError, RecursionError) as error:
-                    raise DataError(
-                        f"{path.name} row {number} is not valid JSON ({error}): mend it"
-                    ) from None
-    else:
-        raise DataError(f"{path.name} has no known format: name it .jsonl or .parquet")
+    return votes
 
 
 def _read_vote(row: Any, where: str, number: int, question: str) -> Vote:
     if not isinstance(row, dict):
-        raise DataError(f"{where} is {str(row)[:40]!r}, not an object with columns: mend it")
+        raise DataError(f"{where} is {short(row)}, not an object with columns: mend it")
     layout = "all" if "choice" in row else "preferences"
     for name in _REQUIRED[layout]:
         if not isinstance(row.get(name), str):
-            raise DataError(f"{where}: column {name!r} is {row.get(name)!r}: give a text")
+            raise DataError(f"{where}: column {name!r} is {short(row.get(name))}: give a text")
     columns = ALL_COLUMNS if layout == "all" else PREFERENCE_COLUMNS
     for name, kind in columns.items():
         accepted = (int, float) if kind is float else kind
         value = row.get(name)
         wrong = value is not None and not isinstance(value, accepted)
         if wrong or (kind in (int, float) and isinstance(value, bool)):
-            raise DataError(f"{where}: column {name!r} is {value!r}: give a {kind.__name__}")
+            raise DataError(f"{where}: column {name!r} is {short(value)}: give a {kind.__name__}")
         if isinstance(value, str) and _UNKEEPABLE.search(value):
             raise DataError(f"{where}: column {name!r} holds half a character or a null: mend it")
     row = row | {
@@ -269,7 +231,7 @@ def _all_texts(row: dict[str, Any], where: str) -> dict[str, Any]:
     kind = _given(row, "kind", PLAIN)
     if row["choice"] not in KEPT_CHOICES or kind not in (PLAIN, CATCH, DUEL):
         raise DataError(
-            f"{where}: choice {row['choice']!r} on a pair of kind {kind!r} is not known: "
+            f"{where}: choice {short(row['choice'])} on a pair of kind {short(kind)} is not known: "
             f"use one of {', '.join(KEPT_CHOICES)} and {', '.join((PLAIN, CATCH, DUEL))}"
         )
     return {
@@ -318,5 +280,5 @@ def _read_time(text: str | None, where: str) -> float:
         return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
     except ValueError:
         raise DataError(
-            f"{where}: column 'time' is {text!r}: write it as 2026-01-31T09:00:00Z, in UTC"
+            f"{where}: column 'time' is {short(text)}: write it as 2026-01-31T09:00:00Z, in UTC"
         ) from None

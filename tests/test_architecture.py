@@ -51,18 +51,21 @@ ALLOWED = {
     # People's votes: what one is, what they are worth, where they are kept, classes.
     "ballots": {"errors"},
     "agreement": {"ballots", "intervals"},
-    "vote_files": {"ballots", "errors", "files"},
+    "vote_files": {"ballots", "data_rows", "errors", "files"},
     "vote_pairs": {"ballots", "errors", "files", "preferences", "vote_files"},
+    "uploads": {"data_rows", "errors", "files", "preferences", "vote_files"},
     "limits": {"ballots"},
     "coarse_words": set(),
     "tables": {"ballots", "errors"},
-    "records": {"ballots", "errors", "tables"},
+    "nicknames": {"ballots", "coarse_words"},
+    "arrivals": {"ballots", "limits"},
+    "records": {"ballots", "errors", "nicknames", "tables"},
     "assignments": {"ballots", "tables"},
     "vote_imports": {"ballots", "records", "tables"},
     "votes": {"assignments", "ballots", "limits", "records", "tables", "vote_imports"},
     "rounds": {"agreement", "ballots", "records", "tables", "vote_pairs", "votes"},
     "classes": {
-        "assignments", "ballots", "coarse_words", "errors", "limits", "records", "rounds",
+        "arrivals", "assignments", "ballots", "errors", "nicknames", "records", "rounds",
         "tables", "votes",
     },
     "simulated_class": {"ballots", "classes", "errors"},
@@ -124,7 +127,7 @@ ALLOWED = {
 
 STANDARD_LIBRARY_ONLY = {
     "errors", "metrics", "config", "presets", "files", "runs", "locate", "__main__", "__init__",
-    "hub_data", "intervals", "listing", "signals", "trends", "stories", "reward_stories",
+    "hub_data", "data_rows", "uploads", "intervals", "listing", "signals", "trends", "stories", "reward_stories",
     "tails", "processes", "deaths", "job_folders", "scheduler", "overview", "jobs",
 }  # fmt: skip
 SPEAKS_TO_THE_DATABASE = {
@@ -132,6 +135,7 @@ SPEAKS_TO_THE_DATABASE = {
 }  # fmt: skip
 COUNTS_VOTES = {
     "ballots", "agreement", "vote_files", "vote_pairs", "limits", "coarse_words", "simulated_class",
+    "nicknames", "arrivals",
 }  # fmt: skip
 NEVER_AT_THE_TOP = {"trl", "peft", "datasets", "gradio", "huggingface_hub", "plotly"}
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))

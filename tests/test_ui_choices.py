@@ -1,21 +1,13 @@
 """What a visitor may name, and what it means."""
 
-import gzip
-import json
-import os
-
 import pytest
 from fake_jobs import fake, new_jobs, row, start  # noqa: F401  (two are fixtures)
 
 from rlhf_demo.errors import ConfigError, DataError
 from rlhf_demo.locate import CHECKPOINTS
-from rlhf_demo.preferences import load_pairs
-from rlhf_demo.ui import choices as module
 from rlhf_demo.ui.choices import Choices, newest_model
 from rlhf_demo.ui.parts import answering
 from rlhf_demo.ui.settings import Settings
-
-PAIR = {"prompt": "It was", "chosen": " good.", "rejected": " bad."}
 
 
 @pytest.fixture
@@ -26,30 +18,6 @@ def jobs(new_jobs):  # noqa: F811
 @pytest.fixture
 def choices(jobs, tmp_path):
     return Choices(Settings(runs=tmp_path / "runs"), jobs)
-
-
-@pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "jsonl.gz", "csv.gz"])
-def test_uploaded_file_is_listed_and_read_under_its_id(choices, tmp_path, ending):
-    text = {
-        "jsonl": json.dumps(PAIR), "json": json.dumps([PAIR]),
-        "csv": "prompt,chosen,rejected\nIt was, good., bad.\n",
-    }[ending.removesuffix(".gz")].encode()  # fmt: skip
-    path = tmp_path / f"mine.{ending}"
-    path.write_bytes(gzip.compress(text) if ending.endswith(".gz") else text)
-    name = choices.keep_upload(str(path))
-    assert name in [one for _, one in choices.data()]
-    assert load_pairs(choices.pairs(name)).chosen == [" good."]
-
-
-def test_oldest_upload_makes_room(choices, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "MOST_FILES", 2)
-    names = []
-    for number in range(3):
-        path = tmp_path / f"{number}.jsonl"
-        path.write_text(json.dumps(PAIR | {"chosen": f" {number}"}))
-        names.append(choices.keep_upload(str(path)))
-        os.utime(choices.uploads / f"{names[-1]}.jsonl", (number, number))
-    assert sorted(one for _, one in choices.data()[1:]) == sorted(names[1:])
 
 
 @pytest.mark.parametrize("name", ["checkpoints/pairs.jsonl", "/etc/passwd", "..", "a b", None, 5])

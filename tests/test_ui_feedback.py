@@ -1,13 +1,17 @@
 """The Feedback tab: what its server functions answer, and what they refuse."""
 # ruff: noqa: F811  (fixtures are imported, and named again where they are used)
 
+import shutil
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from vote_page import BASE, ask, fake, new_jobs, people_vote, shared, tab  # noqa: F401  (fixtures among them)
-from voting import GOOD, HAPPY, new_pairs
+from voting import GOOD, HAPPY, answer, new_pairs
 
 from rlhf_demo.errors import DataError
+from rlhf_demo.ui.instructor import Instructor
 from rlhf_demo.ui.parts import STATIC, answering
 from rlhf_demo.ui.sampler import AHEAD, Order
 from rlhf_demo.ui.settings import Settings
@@ -163,9 +167,10 @@ def test_exported_votes_are_read_by_another_page(files, store, tmp_path, kind):
     people_vote(store, 3, people=1, choose=lambda person: "right")
     told = files.export({"format": kind, "everything": True})
     assert (told["rows"], told["name"]) == (3, f"all-votes.{kind}")
-    assert files.take_file(told["path"], HAPPY, "ann") == {"imported": {"kept": 3, "double": 0}}
+    other = shutil.copy(told["path"], tmp_path)
+    assert files.take_file(other, HAPPY, "ann", HTTP) == {"imported": {"kept": 3, "double": 0}}
     assert files.quality({"question": HAPPY})["votes"] == 6
-    assert "imported before" in files.take_file(told["path"], HAPPY, "ann")["error"]
+    assert "imported before" in files.take_file(other, HAPPY, "ann", HTTP)["error"]
 
 
 def test_export_in_another_format_is_refused(files, store):
@@ -177,27 +182,67 @@ def test_export_in_another_format_is_refused(files, store):
 def test_bad_file_is_refused_with_its_row(files, tmp_path):
     path = tmp_path / "bad.jsonl"
     path.write_text('{"prompt": "a", "chosen": "b"}\n')
-    assert "row 1" in files.take_file(str(path), HAPPY, "ann")["error"]
+    assert "row 1" in files.take_file(str(path), HAPPY, "ann", HTTP)["error"]
 
 
-@pytest.mark.parametrize(("secret", "kept"), [("", False), ("ann", False), ("teach", True)])
-@pytest.mark.parametrize("password", ["teach", None])
-def test_on_a_public_page_only_its_owner_imports(files, tmp_path, secret, kept, password):
-    files.shared.settings = Settings(runs=tmp_path / "runs", public=True, password=password)
+@pytest.fixture
+def owned(files, store):
+    """Give the page an instructor's password."""
+    files.shared.settings = replace(files.shared.settings, password="teach")
+    files.shared.instructor = Instructor("teach", store.clock, files.shared.settings.runs)
+    return files
+
+
+def test_on_a_public_page_without_a_password_nobody_imports(files, tmp_path):
+    files.shared.settings = Settings(runs=tmp_path / "runs", public=True)
     path = tmp_path / "votes.jsonl"
     path.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
-    told = files.take_file(str(path), HAPPY, secret)
-    assert ("imported" in told) == (kept and password is not None)
+    for secret in ("", "ann"):
+        assert "nobody may add others" in files.take_file(str(path), HAPPY, secret, HTTP)["error"]
 
 
-@pytest.mark.parametrize(("secret", "kept"), [("", False), ("ann", False), ("teach", True)])
-def test_page_with_a_password_asks_for_it_before_an_import(files, tmp_path, secret, kept):
-    files.shared.settings = Settings(runs=tmp_path / "runs", password="teach")
+def test_password_page_asks_for_the_instructors_token_before_an_import(owned, tmp_path):
     path = tmp_path / "votes.jsonl"
-    path.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
-    told = files.take_file(str(path), HAPPY, secret)
-    assert ("imported" in told) == kept
-    assert kept or "instructor's password in the tab Runs" in told["error"]
+    for public in (False, True):
+        path.write_text(f'{{"prompt": "{public}", "chosen": "b", "rejected": "c"}}\n')
+        owned.shared.settings = replace(owned.shared.settings, public=public)
+        for secret in ("", "ann", "teach"):  # the password itself opens nothing here
+            told = owned.take_file(str(path), HAPPY, secret, HTTP)
+            assert "instructor's password in the tab Runs" in told["error"]
+        told = owned.take_file(str(path), HAPPY, owned.shared.instructor.token, HTTP)
+        assert "imported" in told
+
+
+def test_votes_on_a_strangers_own_beginning_are_in_no_report_export_or_training(files, store):
+    """The beginning's pairs are for the voter alone on a page that strangers use."""
+    [mine] = people_vote(store, 9, people=1)
+    store.add_pairs(new_pairs(9, start=50), owner_secret=mine)
+    for _ in range(9):
+        answer(store, mine, "left", HAPPY)
+    whole = store.votes()
+    own = [vote for vote in whole if vote.own]
+    assert len(own) >= 5  # the others are catch pairs and repeats
+
+    def told():
+        folder = files.data.write([HAPPY])
+        export = files.export({"format": "jsonl", "everything": True})
+        texts = Path(export["path"]).read_text()
+        texts += "".join(path.read_text() for path in folder.iterdir())
+        return {
+            "prompts": {vote.prompt for vote in own if f'"{vote.prompt}"' in texts},
+            "votes": files.quality({"question": HAPPY})["votes"],
+            "rows": export["rows"],
+            "listed": files.data.questions()[0][1],
+        }
+
+    at_home = told()
+    assert at_home["votes"] == at_home["rows"] == len(whole)
+    assert at_home["prompts"] == {vote.prompt for vote in own}
+    files.data.public = True
+    public = told()
+    assert public["votes"] == public["rows"] == len(whole) - len(own)
+    assert public["prompts"] == set()
+    assert public["listed"] == 9 < at_home["listed"]
 
 
 # -- the strip -------------------------------------------------------------------------------------

@@ -11,8 +11,7 @@ from rlhf_demo.ballots import CATCH, DUEL, PLAIN, Vote, VoteRefused
 from rlhf_demo.errors import DataError
 from rlhf_demo.vote_files import (
     ALL_COLUMNS,
-    MOST_BYTES,
-    MOST_ROWS,
+    BOUNDS,
     PREFERENCE_COLUMNS,
     export_votes,
     read_votes,
@@ -24,6 +23,9 @@ VOTE = Vote(
     choice="second", swapped=True, repeat=False, time=86_400.0, seconds=2.5, simulated=False,
     left_out=False,
 )  # fmt: skip
+
+SOURCE = "0" * 64
+"""Stands for a file's SHA-256."""
 
 ROW = {"prompt": "p", "first": "a", "second": "b", "choice": "first"}
 """As in a file with every answer."""
@@ -71,8 +73,7 @@ def test_exported_file_opens_with_load_dataset(tmp_path, ending, builder, all_vo
 def test_all_votes_come_back_as_they_went(tmp_path, store, ending):
     path = tmp_path / f"votes.{ending}"
     export_votes(VOTES, path, all_votes=True)
-    votes, source = read_votes(path, question="unused")
-    lesson, double = store.add_votes(votes, source)
+    lesson, double = store.add_votes(read_votes(path, question="unused"), SOURCE)
     back = store.votes(lesson)
     assert double == 0
     known = ("prompt", "first", "second", "choice", "question", "round", "kind", "repeat",
@@ -87,7 +88,7 @@ def test_all_votes_come_back_as_they_went(tmp_path, store, ending):
 def test_imported_preferences_on_one_pair_are_seen_to_disagree(tmp_path, store):
     path = tmp_path / "votes.jsonl"
     export_votes(VOTES, path)
-    lesson, _ = store.add_votes(*read_votes(path, question="unused"))
+    lesson, _ = store.add_votes(read_votes(path, question="unused"), SOURCE)
     back = store.votes(lesson)
     assert len({vote.pair for vote in back}) == 1
     assert [vote.chosen for vote in back] == [" is bad.", " is good."]
@@ -97,9 +98,9 @@ def test_imported_preferences_on_one_pair_are_seen_to_disagree(tmp_path, store):
 def test_file_imported_twice_is_refused(tmp_path, store):
     path = tmp_path / "votes.jsonl"
     export_votes(VOTES, path)
-    store.add_votes(*read_votes(path, question="unused"))
+    store.add_votes(read_votes(path, question="unused"), SOURCE)
     with pytest.raises(VoteRefused, match="imported before"):
-        store.add_votes(*read_votes(path, question="unused"))
+        store.add_votes(read_votes(path, question="unused"), SOURCE)
     assert len(store.votes()) == 2
 
 
@@ -107,7 +108,7 @@ def test_plain_trl_file_gets_the_question_and_counts_double_rows_once(tmp_path, 
     path = tmp_path / "plain.jsonl"
     row = {"prompt": "p", "chosen": " a", "rejected": " b"}
     path.write_text("\n".join([json.dumps(row), json.dumps(row)]))
-    lesson, double = store.add_votes(*read_votes(path, question="Which?"))
+    lesson, double = store.add_votes(read_votes(path, question="Which?"), SOURCE)
     [vote] = store.votes(lesson)
     assert (double, vote.question, vote.chosen, vote.left) == (1, "Which?", " a", None)
 
@@ -115,7 +116,7 @@ def test_plain_trl_file_gets_the_question_and_counts_double_rows_once(tmp_path, 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("[]", "row 1 is '\\[\\]', not an object"),
+        ("[]", r"row 1 is \[\], not an object"),
         ("{", "row 1 is not valid JSON"),
         ('{"chosen": "a", "rejected": "b"}', "column 'prompt' is None"),
         ('{"prompt": "p", "chosen": "a", "rejected": 3}', "column 'rejected' is 3"),
@@ -137,7 +138,7 @@ def test_plain_trl_file_gets_the_question_and_counts_double_rows_once(tmp_path, 
         (ROW | {"question": "x" * 121}, "row 1: the question has 121"),
         (ROW | {"first": "x" * 4001}, "row 1: the first has 4001 characters: use at most 4000"),
         (ROW | {"second_model": "x" * 201}, "row 1: the second_model has 201"),
-        ("[" * 100_000, "row 1 is not valid JSON"),
+        ("[" * 100_000, "row 1 is nested too deep"),
         ("", "holds no votes"),
     ],
 )
@@ -156,8 +157,8 @@ def test_bad_files_are_named(tmp_path):
     other = tmp_path / "votes.csv"
     other.write_text("x")
     for path, message in [
-        (broken, "not valid Parquet"),
-        (latin, "not UTF-8"),
+        (broken, "no readable Parquet"),
+        (latin, "as UTF-8"),
         (other, "no known format"),
         (tmp_path / "none.jsonl", "cannot be read"),
     ]:
@@ -175,18 +176,18 @@ def test_nothing_to_write_is_said(tmp_path):
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
 def test_file_with_too_many_rows_is_refused_in_one_sentence(tmp_path, ending):
     path = tmp_path / f"votes.{ending}"
-    export_votes([VOTE] * MOST_ROWS, path, all_votes=True)
-    assert len(read_votes(path, question="unused")[0]) == MOST_ROWS
-    export_votes([VOTE] * (MOST_ROWS + 1), path, all_votes=True)
-    with pytest.raises(DataError, match=r"more than 5,000 rows: split it$"):
+    export_votes([VOTE] * BOUNDS.rows, path, all_votes=True)
+    assert len(read_votes(path, question="unused")) == BOUNDS.rows
+    export_votes([VOTE] * (BOUNDS.rows + 1), path, all_votes=True)
+    with pytest.raises(DataError, match=r"more than 5,000 rows: give fewer$"):
         read_votes(path, question="unused")
 
 
 def test_file_with_too_many_bytes_is_not_read(tmp_path):
     path = tmp_path / "votes.jsonl"
     with path.open("wb") as file:
-        file.truncate(MOST_BYTES + 1)
-    with pytest.raises(DataError, match="32,000,001 bytes: split it"):
+        file.truncate(BOUNDS.bytes + 1)
+    with pytest.raises(DataError, match="holds over 20 MB of text: give less"):
         read_votes(path, question="unused")
 
 
@@ -201,5 +202,5 @@ def test_texts_of_a_file_lose_what_turns_a_page_round_and_keep_their_lines(tmp_p
     path = tmp_path / "votes.jsonl"
     texts = {"prompt": "Human:\n\n Hi", "first": " a\u202eb", "question": " Which\n one?"}
     path.write_text(json.dumps(ROW | texts))
-    [vote], _ = read_votes(path, question="unused")
+    [vote] = read_votes(path, question="unused")
     assert (vote.prompt, vote.first, vote.question) == ("Human:\n\n Hi", " ab", "Which one?")

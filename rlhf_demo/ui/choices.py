@@ -6,7 +6,6 @@ or a Hub id where those are allowed. Never a path, never the name of a Python fu
 not in the lists is refused here.
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -16,7 +15,6 @@ from typing import Any
 import psutil
 
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError
-from rlhf_demo.files import replacing
 from rlhf_demo.jobs import Jobs
 from rlhf_demo.labellers import AUTO, NOBODY
 from rlhf_demo.locate import CHECKPOINTS, hub_megabytes, is_model, shipped_models
@@ -24,6 +22,7 @@ from rlhf_demo.preferences import SHIPPED
 from rlhf_demo.raters import STAR_RATER
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.ui.settings import Settings
+from rlhf_demo.ui.uploads import Uploads
 from rlhf_demo.ui.vote_data import VoteData
 from rlhf_demo.word_judge import WORD_JUDGE
 
@@ -46,10 +45,6 @@ MOST_DATA = 500
 """Megabytes of a data set from the Hub."""
 EXAMPLE_MODELS = {"ppo-quick": "gpt2-mini-ppo", "reward-shipped": "reward-mini"}
 """Example runs are records without a model; these ones' are shipped apart."""
-MOST_FILES = 100
-"""Uploaded files kept; the oldest make room."""
-MOST_UPLOADED = 20_000_000
-"""Bytes of an uploaded file of pairs."""
 
 Choice = tuple[str, str]
 """Label and id."""
@@ -80,7 +75,7 @@ class Choices:
 
     def __init__(self, settings: Settings, jobs: Jobs, votes: VoteData | None = None) -> None:
         self.settings, self.jobs, self.votes = settings, jobs, votes
-        self.uploads = settings.runs / "uploads"
+        self.uploads = Uploads(settings.runs / "uploads", jobs, public=settings.public)
 
     # -- lists -------------------------------------------------------------------------------------
 
@@ -113,12 +108,11 @@ class Choices:
         auto = ("auto: whoever labelled the reward's pairs", AUTO)
         return [auto, *self.rewards(), ("none: the reward alone", NOBODY)]
 
-    def data(self) -> list[Choice]:
-        """Preference pairs: shipped, people's votes, and uploaded."""
-        uploads = sorted(self.uploads.glob("upload-*")) if self.uploads.is_dir() else []
+    def data(self, secret: str = "") -> list[Choice]:
+        """Preference pairs: shipped, people's votes, and the uploads that this secret may use."""
         shipped = ("shipped: 2,500 pairs, simulated rater", SHIPPED)
         return [shipped, *self.votes_listed()] + [
-            (f"uploaded: {_upload_id(path)}", _upload_id(path)) for path in uploads
+            (f"uploaded: {upload}", upload) for upload in self.uploads.listed(secret)
         ]
 
     def votes_listed(self) -> list[Choice]:
@@ -175,8 +169,12 @@ class Choices:
         """
         return chosen if chosen in (AUTO, NOBODY) else self.reward(chosen)
 
-    def pairs(self, chosen: str) -> str:
+    def pairs(self, chosen: str, secret: str = "") -> str:
         """Return the engine's name of preference data.
+
+        Args:
+            chosen: its id.
+            secret: of whoever chose it; an upload may be somebody else's.
 
         Raises:
             DataError: the id is in no list.
@@ -184,9 +182,8 @@ class Choices:
         if chosen == SHIPPED:
             return SHIPPED
         chosen = str(chosen)
-        uploads = [path for path in self.uploads.glob("upload-*") if _upload_id(path) == chosen]
-        if uploads:
-            return self.path(uploads[0])
+        if rows := self.uploads.rows(chosen, secret):
+            return self.path(rows)
         votes = self.votes.chosen(chosen) if self.votes else None
         if votes:
             return self.path(votes)
@@ -201,29 +198,6 @@ class Choices:
                 f"{chosen} has {megabytes:,.0f} MB of data: choose one of at most {MOST_DATA} MB"
             )
         return chosen
-
-    def keep_upload(self, path: str) -> str:
-        """Take over a file that Gradio received, and return its id.
-
-        Raises:
-            DataError: the file is too large or of a kind that is not read.
-        """
-        source = Path(path)
-        ending = "".join(source.suffixes[-2:]) if source.suffix == ".gz" else source.suffix
-        if ending not in (".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz", ".csv.gz"):
-            raise DataError(f"{source.name} is not read: give a JSONL, CSV or Parquet file")
-        if source.stat().st_size > MOST_UPLOADED:
-            raise DataError(
-                f"{source.name} is larger than {MOST_UPLOADED // 10**6} MB: give fewer pairs"
-            )
-        digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
-        target = self.uploads / f"upload-{digest}{ending}"
-        with replacing(target) as temporary:
-            shutil.copyfile(source, temporary)
-        kept = sorted(self.uploads.glob("upload-*"), key=lambda path: path.stat().st_mtime)
-        for oldest in kept[:-MOST_FILES]:
-            oldest.unlink()
-        return f"upload-{digest}"
 
     def path(self, folder: Path) -> str:
         """Name a folder as the command line would: relative to the repository if it lies in it."""
@@ -267,7 +241,3 @@ class Choices:
                 f"disk and {memory:,.0f} MB of memory free, choose a smaller model"
             )
         return chosen
-
-
-def _upload_id(path: Path) -> str:
-    return path.name.partition(".")[0]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
@@ -19,18 +20,23 @@ from rlhf_demo.ballots import (
     LONGEST_QUESTION,
     PLAIN,
     QUESTIONS,
+    Vote,
     VoteRefused,
     clean_text,
 )
 from rlhf_demo.errors import DataError, DemoError
+from rlhf_demo.files import read_jsonl
 from rlhf_demo.ui import class_mode
+from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.class_training import reward_config
 from rlhf_demo.ui.lanes import heavy, voting
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.sampler import AHEAD, SHIPPED_MODEL, Order
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input
+from rlhf_demo.ui.uploads import digest, received
 from rlhf_demo.ui.vote_data import FEWEST, FEWEST_SHARED
-from rlhf_demo.vote_files import export_votes, read_votes
+from rlhf_demo.uploads import read_apart
+from rlhf_demo.vote_files import export_votes
 from rlhf_demo.vote_pairs import FEWEST_TO_TELL, usable
 
 LEAD = (
@@ -65,7 +71,7 @@ class FeedbackTab:
                     info="it writes both texts", scale=3,
                 )  # fmt: skip
                 prompt = gr.Textbox(
-                    label="Own beginning", info="only you are shown its pairs", scale=3,
+                    label="Own beginning", info=self._use_of_own(), scale=3,
                     max_lines=1, max_length=LONGEST_PROMPT, placeholder="My neighbour says that",
                 )  # fmt: skip
                 write = gr.Button("Write to it", scale=1, min_width=120)
@@ -103,6 +109,11 @@ class FeedbackTab:
 
     # -- the form ----------------------------------------------------------------------------------
 
+    def _use_of_own(self) -> str:
+        if self.data.public:
+            return "only you see its pairs; your votes on them train nothing and are not exported"
+        return "only you are shown its pairs; your votes on them count like all others"
+
     def model_list(self, chosen: str | None) -> Any:
         """Fill the list of models as it is now."""
         choices = self.shared.choices.policies()
@@ -135,8 +146,7 @@ class FeedbackTab:
         try:
             self.store.pairs_waiting(request.get("rater"), QUESTIONS[0])
         except VoteRefused:
-            address = http.client.host if http.client else "unknown"
-            return {"rater": self.store.visit(address)}
+            return {"rater": self.store.visit(address_of(http))}
         return {"rater": request["rater"]}
 
     @voting
@@ -195,7 +205,7 @@ class FeedbackTab:
             `quality` (see agreement.vote_quality), `careless` (rows of agreement.rater_table).
         """
         asked, without = str(request["question"]), _numbers(request.get("without"))
-        everything = self.store.votes(classes=False)
+        everything = self.data.votes()
         votes = [vote for vote in everything if vote.question == asked]
         kept = [one for one in votes if one.rater not in without and not one.left_out]
         questions = {vote.question for vote in everything}
@@ -223,7 +233,7 @@ class FeedbackTab:
         asked, without = str(request["question"]), _numbers(request.get("without"))
         questions = {asked}
         if request.get("together"):
-            questions |= {vote.question for vote in self.store.votes(classes=False)}
+            questions |= {vote.question for vote in self.data.votes()}
         folder = self.data.write(questions, without)
         config = reward_config(folder, self.shared.choices.path(folder))
         title = "Votes on all questions" if len(questions) > 1 else f"Votes: {asked}"
@@ -248,7 +258,7 @@ class FeedbackTab:
         """
         if request["format"] not in FORMATS:
             raise DataError(f"votes are written as {' or '.join(FORMATS)}: choose one of them")
-        votes = self.store.votes(classes=False)
+        votes = self.data.votes()
         name = "all-votes" if request.get("everything") else "votes"
         # One place for each count: a link that is being fetched is not written over.
         folder = Path(get_upload_folder()).resolve() / f"votes-{len(votes)}"
@@ -257,16 +267,19 @@ class FeedbackTab:
         self.quality_part.temp_files.add(str(target))  # so that Gradio removes it after a day
         return {"path": str(target), "name": target.name, "rows": rows}
 
-    def take_file(self, path: str | None, question: str, secret: str) -> Any:
+    def take_file(self, path: str | None, question: str, secret: str, http: gr.Request) -> Any:
         """Keep the votes of a file that Gradio received; tell the quality panel how it went."""
         if path is None:
             return gr.skip()
+        source = Path(path)
         try:
-            return {"imported": self._keep_file(Path(path), question, secret)}
+            with received(source):
+                self._check_importer(secret)
+                return {"imported": self._keep_file(source, question, address_of(http))}
         except DemoError as error:
             return {"error": str(error)}
 
-    def _keep_file(self, path: Path, question: str, secret: str) -> dict[str, int]:
+    def _check_importer(self, secret: str) -> None:
         settings = self.shared.settings
         if settings.password is not None and not self.shared.instructor.is_token(secret):
             raise VoteRefused(
@@ -277,8 +290,14 @@ class FeedbackTab:
             raise VoteRefused(
                 "this page is public, its votes are its visitors': nobody may add others"
             )
-        votes, digest = read_votes(path, question=question)
-        _, double = self.store.add_votes(votes, digest)
+
+    def _keep_file(self, path: Path, question: str, address: str) -> dict[str, int]:
+        source, uploads = digest(path), self.shared.choices.uploads
+        with uploads.reading(address), TemporaryDirectory() as folder:
+            copy = Path(folder) / "votes.jsonl"
+            read_apart("votes", path, copy, question)
+            votes = [Vote(**row) for row in read_jsonl(copy)]
+        _, double = self.store.add_votes(votes, source)
         return {"kept": len(votes) - double, "double": double}
 
 

@@ -1,6 +1,6 @@
 """The reward-model tab: choose preference pairs, look at them, train on them, doubt the result."""
 
-from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import gradio as gr
@@ -13,6 +13,7 @@ from rlhf_demo.models import RewardModel
 from rlhf_demo.preferences import SHIPPED, load_pairs
 from rlhf_demo.reliability import read_report
 from rlhf_demo.ui import charts, forms
+from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.board import Board
 from rlhf_demo.ui.choices import EXAMPLE_MODELS, RULES
 from rlhf_demo.ui.class_records import learned_from_class, without_votes
@@ -21,6 +22,7 @@ from rlhf_demo.ui.lanes import Rank, heavy
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
 from rlhf_demo.ui.vote_data import people_agree, vote_facts
+from rlhf_demo.uploads import summary
 
 LEAD = (
     "Here a small model learns which of two texts was preferred, from pairs that somebody judged. "
@@ -30,7 +32,6 @@ LEAD = (
 OPEN = ("train_pairs", "epochs", "learning_rate")
 FOLDED = ("batch_size", "lora_rank", "warmup_steps", "seed", "dtype")
 NAMES = OPEN + FOLDED
-PREVIEWED = 10
 MOST_CHARACTERS = 2000
 """Longest text that is scored word by word."""
 SIMULATED = (
@@ -79,7 +80,7 @@ class RewardTab:
         self.model, self.data, self.fields = model, data, open_fields + folded_fields
         notice = part("notice", [])
         secret = secret_input()
-        preview = part("preview", [], value=self.preview(SHIPPED))
+        preview = part("preview", [], value=self.preview(SHIPPED, ""))
         board = Board(self.shared.jobs)
         part(
             "board",
@@ -93,45 +94,37 @@ class RewardTab:
             js=SECRET, api_visibility="private", show_progress="hidden", queue=False,
         )  # fmt: skip
         data.change(
-            self.preview,
-            data,
-            preview,
-            api_visibility="private",
-            queue=False,
-            show_progress="hidden",
-        )
+            self.preview, [data, secret], preview,
+            js=SECRET, api_visibility="private", queue=False, show_progress="hidden",
+        )  # fmt: skip
         data.input(
             self.passes, data, open_fields[OPEN.index("epochs")],
             api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
         data.focus(
-            self.data_list, None, data,
-            api_visibility="private", queue=False, show_progress="hidden",
+            self.data_list, secret, data,
+            js=SECRET, api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
         upload.upload(
-            self.take_upload, upload, [data, preview],
-            api_visibility="private", show_progress="hidden",
+            self.take_upload, [upload, secret], [data, preview],
+            js=SECRET, api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
         demo.load(
-            self.lists,
-            None,
-            [model, data],
-            api_visibility="private",
-            queue=False,
-            show_progress="hidden",
-        )
+            self.lists, secret, [model, data],
+            js=SECRET, api_visibility="private", queue=False, show_progress="hidden",
+        )  # fmt: skip
 
-    def lists(self) -> list[Any]:
+    def lists(self, secret: str) -> list[Any]:
         """Fill the lists as they are now."""
         choices, custom = self.shared.choices, not self.shared.settings.public
         return [
             gr.update(choices=choices.policies(), value="gpt2-mini", allow_custom_value=custom),
-            gr.update(choices=choices.data(), value=SHIPPED, allow_custom_value=custom),
+            gr.update(choices=choices.data(secret), value=SHIPPED, allow_custom_value=custom),
         ]
 
-    def data_list(self) -> Any:
+    def data_list(self, secret: str) -> Any:
         """Fill the list of pairs anew: votes come in while the page is open."""
-        return gr.update(choices=self.shared.choices.data())
+        return gr.update(choices=self.shared.choices.data(secret))
 
     def passes(self, data: str) -> int:
         """Return how many passes suit these pairs: a few votes are read more than once."""
@@ -140,42 +133,27 @@ class RewardTab:
             return reward_config(CHECKPOINTS.parent / name, name).epochs
         return RewardConfig().epochs
 
-    def preview(self, data: str) -> dict[str, Any]:
+    def preview(self, data: str, secret: str) -> dict[str, Any]:
         """Show ten pairs, evenly spaced, and what was dropped and why."""
-        return self._told(lambda: self.shared.choices.pairs(data))
-
-    def take_upload(self, path: str | None) -> list[Any]:
-        """Keep an uploaded file, list it, and show its pairs."""
-        if path is None:
-            return [gr.skip(), gr.skip()]
-        found: list[str] = []
-
-        def keep() -> str:
-            found.append(self.shared.choices.keep_upload(path))
-            return self.shared.choices.pairs(found[0])
-
-        told = self._told(keep)
-        if "error" in told:
-            return [gr.skip(), told]
-        return [gr.update(choices=self.shared.choices.data(), value=found[0]), told]
-
-    def _told(self, name: Callable[[], str]) -> dict[str, Any]:
+        choices = self.shared.choices
         try:
-            pairs = load_pairs(name())
+            return choices.uploads.summary(str(data), secret) or _summary_of(
+                choices.pairs(data, secret)
+            )
         except DemoError as error:
             return {"error": str(error)}
-        step = max(1, len(pairs) // PREVIEWED)
-        shown = pairs.select(list(range(0, len(pairs), step))[:PREVIEWED])
-        return {
-            "count": len(pairs),
-            "dropped": pairs.dropped,
-            "pairs": [
-                {"prompt": prompt[-400:], "chosen": chosen[:600], "rejected": rejected[:600]}
-                for prompt, chosen, rejected in zip(
-                    shown.prompts, shown.chosen, shown.rejected, strict=True
-                )
-            ],
-        }
+
+    def take_upload(self, path: str | None, secret: str, http: gr.Request) -> list[Any]:
+        """Keep what an uploaded file holds, list it, and show its pairs."""
+        if path is None:
+            return [gr.skip(), gr.skip()]
+        choices = self.shared.choices
+        try:
+            upload = choices.uploads.keep(path, secret, address_of(http))
+        except DemoError as error:
+            return [gr.skip(), {"error": str(error)}]
+        shown = choices.uploads.summary(upload, secret)
+        return [gr.update(choices=choices.data(secret), value=upload), shown]
 
     def start(self, model: str, data: str, title: str, *rest: Any) -> dict[str, str]:
         """Queue a run with the form's settings."""
@@ -196,7 +174,9 @@ class RewardTab:
             DemoError: an id is in no list, an option is out of range, or the queue is full.
         """
         choices = self.shared.choices
-        config = RewardConfig(model=choices.policy(model), data=choices.pairs(data), **options)
+        config = RewardConfig(
+            model=choices.policy(model), data=choices.pairs(data, secret), **options
+        )
         # Votes are named by their question: "votes: Which is better English? (42 votes)".
         votes = {one: label for label, one in choices.votes_listed()}
         learned = votes.get(data, f"{data} pairs")
@@ -257,3 +237,9 @@ class RewardTab:
             return None
         report = read_report(self.shared.jobs.find(run_id).folder)
         return report["score_std"] if report else None
+
+
+@lru_cache(maxsize=64)
+def _summary_of(name: str) -> dict[str, Any]:
+    """Return the summary of what is shipped, voted or on the Hub, none of which ever changes."""
+    return summary(load_pairs(name))

@@ -1,7 +1,8 @@
 """The votes of the open page as training data: lists to choose from, and folders to train on.
 
 A folder is named by what it holds and never changes, so a run can always be resumed with the very
-votes it began with. Votes of classes are never in it: they are their instructor's to give away.
+votes it began with. Votes of classes are never in it: they are their instructor's to give away. Nor
+are, on a page for strangers, votes on a prompt that the voter wrote: they are for the voter alone.
 """
 
 import hashlib
@@ -30,18 +31,24 @@ FEWEST_SHARED = 10
 class VoteData:
     """What can be learned from the votes of one store."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store, folder: Path, *, public: bool = False) -> None:
         """Look at a store.
 
         Args:
             store: where the votes are.
             folder: of the folders to train on.
+            public: strangers use the page.
         """
-        self.store, self.folder = store, folder
+        self.store, self.folder, self.public = store, folder, public
+
+    def votes(self) -> list[Vote]:
+        """Return the votes that everybody on this page may read and train on."""
+        votes = self.store.votes(classes=False)
+        return [vote for vote in votes if not (vote.own and self.public)]
 
     def questions(self) -> list[tuple[str, int]]:
         """Return the questions with enough preferences to train on, and how many they have."""
-        votes = self.store.votes(classes=False)
+        votes = self.votes()
         counts = Counter(vote.question for vote in usable(votes, {vote.question for vote in votes}))
         return [(question, count) for question, count in counts.most_common() if count >= FEWEST]
 
@@ -67,9 +74,7 @@ class VoteData:
         Raises:
             DataError: there are too few.
         """
-        votes = usable(
-            self.store.votes(classes=False), questions, without_raters=set(without_raters)
-        )
+        votes = usable(self.votes(), questions, without_raters=set(without_raters))
         if len(votes) < FEWEST:
             raise DataError(
                 f"there are {len(votes)} preferences: vote until there are {FEWEST}, "
