@@ -127,7 +127,8 @@ ALLOWED = {
 
 STANDARD_LIBRARY_ONLY = {
     "errors", "metrics", "config", "presets", "files", "runs", "locate", "__main__", "__init__",
-    "hub_data", "data_rows", "uploads", "intervals", "listing", "signals", "trends", "stories", "reward_stories",
+    "hub_data", "data_rows", "uploads", "intervals", "listing", "signals", "trends", "stories",
+    "reward_stories",
     "tails", "processes", "deaths", "job_folders", "scheduler", "overview", "jobs",
 }  # fmt: skip
 SPEAKS_TO_THE_DATABASE = {
