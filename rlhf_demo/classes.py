@@ -5,27 +5,28 @@ by a secret; both are checked here, in the same transaction as what they do. Whe
 an instructor at all (a password) is for the caller to ask before `create_lesson` and `new_token`.
 Students vote by the store's own `next_pair`, `vote` and `undo`.
 
-What is kept about a student: the nickname, the answers, and when they came.
+What is kept about a student: the nickname, the answers, and when they came. The address that a
+student joins from is counted in memory and written nowhere.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import Connection, Executable, Row, delete, func, select, update
 
+from rlhf_demo.arrivals import Arrivals
 from rlhf_demo.assignments import seats_left
 from rlhf_demo.ballots import (
     CATCH,
-    LONGEST_NICKNAME,
     LONGEST_QUESTION,
     Vote,
     VoteRefused,
     clean_text,
 )
-from rlhf_demo.coarse_words import has_coarse_word
 from rlhf_demo.errors import ConfigError
-from rlhf_demo.limits import RateLimit
+from rlhf_demo.nicknames import nickname as checked_nickname
 from rlhf_demo.records import (
+    CODE_LETTERS,
     by_id,
     current_round,
     free_code,
@@ -69,9 +70,7 @@ class Classes:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.database, self.clock = store.database, store.clock
-        # Thirty phones of a school come from one address within a minute, some with typing errors.
-        self._joins_limit = RateLimit(60, 1.0, store.clock)
-        self._misses_limit = RateLimit(30, 0.2, store.clock)
+        self.arrivals = Arrivals(store.clock)
 
     # -- the instructor's lesson -------------------------------------------------------------------
 
@@ -115,7 +114,7 @@ class Classes:
         """
         secret, secret_hash = new_secret()
         with self.database.writing() as connection:
-            lesson = self._by_code(connection, code)
+            lesson = self._there(self._find(connection, code))
             this = update(lessons).where(lessons.c.id == lesson.id)
             connection.execute(this.values(secret_hash=secret_hash))
         return f"{lesson.id}.{secret}"
@@ -140,23 +139,38 @@ class Classes:
 
     def pause(self, token: str) -> None:
         """Let nobody vote until `reopen`; joining goes on."""
-        self._set_state(token, "paused")
+        self._set(token, state="paused")
 
     def reopen(self, token: str) -> None:
         """Let the class vote again."""
-        self._set_state(token, "open")
+        self._set(token, state="open")
 
-    def _set_state(self, token: str, state: str) -> None:
+    def set_door(self, token: str, is_open: bool) -> None:
+        """Let students join, or let nobody join any more; those inside go on."""
+        self._set(token, door_open=is_open)
+
+    def set_most_joins(self, token: str, most: int) -> None:
+        """Let so many students join from one address.
+
+        Raises:
+            ConfigError: it is out of range.
+        """
+        if not 1 <= most <= MOST_RATERS:
+            raise ConfigError(f"{most} students from one address: choose 1 to {MOST_RATERS}")
+        self._set(token, most_joins=most)
+
+    def _set(self, token: str, **values: Any) -> None:
         with self.database.writing() as connection:
             lesson = owner(connection, lessons, token)
             this = update(lessons).where(lessons.c.id == lesson.id)
-            connection.execute(this.values(state=state))
+            connection.execute(this.values(values))
 
     def delete_lesson(self, token: str) -> None:
         """Delete a class with everything in it: students, pairs, votes. There is no way back."""
         with self.database.writing() as connection:
             lesson = owner(connection, lessons, token)
             connection.execute(delete(lessons).where(lessons.c.id == lesson.id))
+        self.arrivals.forget(lesson.id)
         self.database.empty_log()
 
     # -- students ----------------------------------------------------------------------------------
@@ -170,18 +184,25 @@ class Classes:
             client: where the visitor comes from, for the limits.
 
         Raises:
-            VoteRefused: no class has the code, the nickname is no good, the class is full, or too
-                many come at once.
+            VoteRefused: no class has the code, its door is closed, the nickname is no good, the
+                class is full, or too many come from there.
         """
-        self._joins_limit.require(client, "students join from this address")
+        with (
+            self.database.reading() as connection
+        ):  # a flood of wrong codes keeps no writer waiting
+            found = self._find(connection, code)
+        self.arrivals.check_code(found and found.id, client)
+        self._there(found)
+        name = checked_nickname(nickname)
         with self.database.writing() as connection:
-            try:
-                lesson = self._by_code(connection, code)
-            except VoteRefused:
-                # Who guesses is stopped long before one guess in 148 million is right.
-                self._misses_limit.require(client, "wrong codes come from this address")
-                raise
-            return self._add_rater(connection, lesson.id, nickname)
+            lesson = self._there(self._find(connection, code, lock=True))
+            if not lesson.door_open:
+                raise VoteRefused("the door of this class is closed: ask the instructor to open it")
+            present = self._raters(connection, lesson.id)
+            self.arrivals.check_join(lesson.id, client, lesson.most_joins, present)
+            joined = self._add_rater(connection, lesson.id, name)
+            self.arrivals.note(lesson.id, joined.rater, client)
+            return joined
 
     def join_simulated(
         self, token: str, nickname: str, *, taste: str, noise: float, careless: bool
@@ -195,25 +216,30 @@ class Classes:
     def _add_rater(
         self, connection: Connection, lesson: int, nickname: str, **traits: Any
     ) -> Joined:
-        if isinstance(nickname, str):
-            nickname = nickname.strip()[:LONGEST_NICKNAME]
-        name = clean_text(nickname, LONGEST_NICKNAME, "nickname")
-        if has_coarse_word(name):
-            raise VoteRefused("this nickname holds a coarse word: choose another one")
-        here = select(func.count()).where(raters.c.lesson_id == lesson)
-        if connection.execute(here).scalar_one() >= MOST_RATERS:
+        if len(self._raters(connection, lesson)) >= MOST_RATERS:
             raise VoteRefused(f"the class is full ({MOST_RATERS}): ask the instructor")
-        made = new_rater(connection, self.clock(), lesson, name, unique=True, **traits)
+        made = new_rater(connection, self.clock(), lesson, nickname, unique=True, **traits)
         return Joined(*made)
 
-    def _by_code(self, connection: Connection, code: str) -> Row:
+    @staticmethod
+    def _raters(connection: Connection, lesson: int) -> set[int]:
+        query = select(raters.c.id).where(raters.c.lesson_id == lesson)
+        return set(connection.execute(query).scalars())
+
+    @staticmethod
+    def _find(connection: Connection, code: Any, *, lock: bool = False) -> Row | None:
         typed = "".join(code.split()).upper() if isinstance(code, str) else ""
+        if not set(typed) <= set(CODE_LETTERS):
+            return None
         query = select(lessons).where(lessons.c.code == typed[:10], lessons.c.kind == "class")
         # Where the database locks rows, two who join at once get their nicknames in turn.
-        found = connection.execute(query.with_for_update()).one_or_none()
-        if found is None:
+        return connection.execute(query.with_for_update() if lock else query).one_or_none()
+
+    @staticmethod
+    def _there(lesson: Row | None) -> Row:
+        if lesson is None:
             raise VoteRefused("no class has this code: look at the instructor's screen again")
-        return found
+        return lesson
 
     def student_view(self, secret: str) -> dict[str, Any]:
         """Return what a student's phone shows beside the pair; nothing of anybody else's.
@@ -251,8 +277,9 @@ class Classes:
 
         Returns:
             JSON-ready: `lesson`, `code`, `state`, `round`, `kind`, `round_state`, `question`,
-            `overlap`, `clean_words`, `votes` (of the round), `seats_left` (showings its pairs have
-            room for), `raters` (rows: rater, nickname, simulated, left_out, votes, last_seen).
+            `overlap`, `clean_words`, `door_open`, `most_joins` (from one address), `votes` (of the
+            round), `seats_left` (showings its pairs have room for), `raters` (rows: rater,
+            nickname, simulated, left_out, votes, last_seen).
         """
         now = self.clock()
         with self.database.reading() as connection:
@@ -274,6 +301,8 @@ class Classes:
                 **round_facts(connection, lesson, latest),
                 "overlap": lesson.overlap,
                 "clean_words": lesson.clean_words,
+                "door_open": lesson.door_open,
+                "most_joins": lesson.most_joins,
                 "votes": connection.execute(select(func.count()).where(*of_round)).scalar_one(),
                 "seats_left": seats_left(connection, latest.id, lesson.overlap, now),
                 "raters": [
@@ -302,10 +331,26 @@ class Classes:
             VoteRefused: the rater is not of this class.
         """
         with self.database.writing() as connection:
-            lesson = owner(connection, lessons, token)
-            this = update(raters).where(raters.c.id == rater, raters.c.lesson_id == lesson.id)
-            if not connection.execute(this.values(left_out=left_out)).rowcount:
-                raise VoteRefused(f"rater {rater} is not in this class: look at the list again")
-            # The model was trained on other votes than these: it is due at once.
-            stale = update(lessons).where(lessons.c.id == lesson.id)
-            connection.execute(stale.values(trained_votes=0))
+            lesson = owner(connection, lessons, token).id
+            this = update(raters).where(raters.c.id == rater, raters.c.lesson_id == lesson)
+            self._changed(connection, lesson, rater, this.values(left_out=left_out))
+
+    def remove(self, token: str, rater: int) -> None:
+        """Remove a student: the votes are deleted, the secret opens nothing, the name is free.
+
+        Raises:
+            VoteRefused: the rater is not of this class.
+        """
+        with self.database.writing() as connection:
+            lesson = owner(connection, lessons, token).id
+            this = delete(raters).where(raters.c.id == rater, raters.c.lesson_id == lesson)
+            self._changed(connection, lesson, rater, this)
+        self.database.empty_log()
+
+    @staticmethod
+    def _changed(connection: Connection, lesson: int, rater: int, change: Executable) -> None:
+        if not connection.execute(change).rowcount:
+            raise VoteRefused(f"rater {rater} is not in this class: look at the list again")
+        # The model was trained on other votes than these: it is due at once.
+        stale = update(lessons).where(lessons.c.id == lesson)
+        connection.execute(stale.values(trained_votes=0))

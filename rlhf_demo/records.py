@@ -17,6 +17,7 @@ from sqlalchemy.sql import ColumnElement
 
 from rlhf_demo.ballots import CATCH, NewPair, Showing, Vote, VoteRefused
 from rlhf_demo.errors import DataError
+from rlhf_demo.nicknames import likeness
 from rlhf_demo.tables import lessons, pairs, questions, raters, rounds, showings
 
 MOST_ID = 2**31 - 1
@@ -151,7 +152,7 @@ def new_rater(
         now: seconds since 1970.
         lesson: where the rater votes.
         nickname: already cleaned.
-        unique: add a number to a nickname that somebody in the lesson has.
+        unique: add a number to a nickname that looks like that of somebody in the lesson.
         traits: of a simulated rater: simulated, taste, noise, careless.
     """
     if unique:
@@ -160,7 +161,7 @@ def new_rater(
     row = {
         "lesson_id": lesson,
         "nickname": nickname,
-        "nickname_key": nickname.casefold() if unique else None,
+        "nickname_key": likeness(nickname) if unique else None,
         "secret_hash": secret_hash,
         "joined": now,
         "last_seen": now,
@@ -171,10 +172,10 @@ def new_rater(
 
 
 def _free_nickname(connection: Connection, lesson: int, nickname: str) -> str:
-    query = select(raters.c.nickname_key).where(raters.c.lesson_id == lesson)
-    taken = set(connection.execute(query).scalars())
+    query = select(raters.c.nickname).where(raters.c.lesson_id == lesson)
+    taken = {likeness(name) for name in connection.execute(query).scalars()}
     free, number = nickname, 1
-    while free.casefold() in taken:
+    while likeness(free) in taken:
         number += 1
         free = f"{nickname} {number}"
     return free

@@ -111,7 +111,7 @@ raters = _table(
     "raters",
     _belongs_to("lesson_id", "lessons"),
     Column("nickname", String(40), nullable=False),
-    Column("nickname_key", String(80)),  # without case; none for visitors of the open page
+    Column("nickname_key", String(80)),  # what it looks like; none on the open page
     Column("secret_hash", String(64), nullable=False),
     Column("simulated", Boolean, nullable=False, default=False),
     Column("taste", Text),  # of a simulated rater, with the two below

@@ -45,25 +45,13 @@ def test_joining_needs_the_code(classes, code):
         classes.join(code, "Ann", "school")
 
 
-def test_nicknames_are_made_different_bounded_and_plain(classes):
+def test_nicknames_that_look_alike_get_a_number(classes):
     lesson = classes.create_lesson(HAPPY)
     names = [
         classes.join(lesson.code, typed, "school").nickname
-        for typed in ("Ann", "ANN", " Ann\n", "<b>\u202eBo</b>", "x" * 99)
+        for typed in ("Ann", "ANN", " Ann\n", "\u0410nn", "Bo", "x" * 99)
     ]
-    assert names == ["Ann", "ANN 2", "Ann 3", "<b>Bo</b>", "x" * LONGEST_NICKNAME]
-    for typed in ("", " \x00", None):
-        with pytest.raises(VoteRefused, match="nickname"):
-            classes.join(lesson.code, typed, "school")
-
-
-def test_nickname_with_a_coarse_word_is_refused_and_a_name_that_looks_like_one_is_not(classes):
-    lesson = classes.create_lesson(HAPPY)
-    for typed in ("Shithead", "xX_motherfucker", "big\u200b asshole"):
-        with pytest.raises(VoteRefused, match="coarse word: choose another"):
-            classes.join(lesson.code, typed, "school")
-    for typed in ("Akshita", "Harshit", "Cassandra"):
-        assert classes.join(lesson.code, typed, "school").nickname == typed
+    assert names == ["Ann", "ANN 2", "Ann 3", "\u0410nn 4", "Bo", "x" * LONGEST_NICKNAME]
 
 
 def test_thirty_join_from_one_address_and_a_script_is_stopped(classes):
@@ -73,19 +61,11 @@ def test_thirty_join_from_one_address_and_a_script_is_stopped(classes):
         join(classes, lesson, 31)
 
 
-def test_guessing_codes_is_stopped(classes):
-    for _ in range(30):
-        with pytest.raises(VoteRefused, match="no class"):
-            classes.join("WRONGX", "Ann", "guesser")
-    with pytest.raises(VoteRefused, match="too many wrong codes"):
-        classes.join("WRONGX", "Ann", "guesser")
-
-
 def test_full_class_is_full(classes, clock):
     lesson = classes.create_lesson(HAPPY)
     for _ in range(MOST_RATERS):
         clock.now += 1
-        join(classes, lesson, 1)
+        classes.join(lesson.code, "Ann", f"10.0.0.{clock.now}")
     with pytest.raises(VoteRefused, match="full"):
         join(classes, lesson, 1)
 
@@ -211,6 +191,9 @@ def test_nobody_acts_as_instructor_without_the_token(store, classes, rounds):
             rounds.reveal, rounds.next_round, rounds.blind_result,
             lambda t: rounds.open_blind(t, "a", "b"),
             lambda t: classes.set_left_out(t, 1, True),
+            lambda t: classes.remove(t, 1),
+            lambda t: classes.set_door(t, False),
+            lambda t: classes.set_most_joins(t, 100),
             lambda t: classes.join_simulated(t, "S", taste="x", noise=0.0, careless=False),
         ):  # fmt: skip
             with pytest.raises(VoteRefused, match="not known"):

@@ -4,13 +4,11 @@ It is the same page as everything else, shown alone where the address has a clas
 request carries the student's secret; whose it is the store finds out for itself.
 """
 
-import unicodedata
 from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
 
-from rlhf_demo.ballots import LONGEST_NICKNAME, VoteRefused
 from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.class_training import BLIND_EACH, BUSY, with_simulated
 from rlhf_demo.ui.lanes import voting
@@ -34,12 +32,8 @@ class StudentPage:
         """Let a student in.
 
         Raises:
-            VoteRefused: the store refuses, or the nickname is one of a simulated student.
+            VoteRefused: see `Classes.join`.
         """
-        if sounds_simulated(request["nickname"]):
-            raise VoteRefused(
-                "a nickname that begins with 'Simulated' is for simulated students: choose another"
-            )
         joined = self.classes.join(request["code"], request["nickname"], address_of(http))
         self.training.wake()
         return {"secret": joined.secret, "nickname": joined.nickname}
@@ -96,9 +90,3 @@ def _progress(row: dict[str, Any]) -> dict[str, Any]:
         "score": row["figures"].get("objective/score"),
         "kl": row["figures"].get("objective/kl"),
     }
-
-
-def sounds_simulated(nickname: str) -> bool:
-    """Say whether a nickname begins as those of simulated students do, however it is written."""
-    plain = unicodedata.normalize("NFKC", nickname.strip()[:LONGEST_NICKNAME]).casefold()
-    return "".join(letter for letter in plain if letter.isalnum()).startswith("simulated")
