@@ -12,34 +12,24 @@ def main() -> int:
     """Build the page and serve it; return the exit code."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ["FORWARDED_ALLOW_IPS"] = ""  # whom a proxy speaks for is settled in addresses.py
+    os.umask(0o077)  # other accounts of this machine read neither votes nor keys
     import torch
 
-    from starlette.middleware import Middleware
-
-    from rlhf_demo.ui import parts
-    from rlhf_demo.ui.app import build_app
-    from rlhf_demo.ui.refusals import Refusals
+    from rlhf_demo.ui.app import build_app, launch_options
     from rlhf_demo.ui.settings import Settings
 
     space.hide_gpu()
     # One prompt needs one thread; two would wait for those of a training, ten times as long.
     torch.set_num_threads(1)
     try:
-        demo = build_app(Settings.from_environment())
+        settings = Settings.from_environment()
+        os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.runs / "served"))
+        demo = build_app(settings)
     except DemoError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    demo.launch(
-        theme=parts.theme(),
-        css=parts.css(),
-        head=parts.head(),
-        ssr_mode=False,
-        run_history=False,
-        footer_links=["api"],
-        max_file_size="20mb",
-        show_error=True,
-        app_kwargs={"middleware": [Middleware(Refusals)]},
-    )
+    demo.launch(**launch_options(demo))
     return 0
 
 

@@ -1,14 +1,19 @@
 """The page: header and strip, and one tab for each stage of the loop."""
 
-import gradio as gr
+from typing import Any
 
-from rlhf_demo.ui import space
+import gradio as gr
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from rlhf_demo.ui import parts, space
 from rlhf_demo.ui.api import add_endpoints
 from rlhf_demo.ui.compare_tab import CompareTab
 from rlhf_demo.ui.feedback_tab import FeedbackTab
+from rlhf_demo.ui.middleware import Door, outermost, waiting_in
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.ppo_tab import PPOTab
-from rlhf_demo.ui.refusals import Page
+from rlhf_demo.ui.refusals import Page, Refusals
 from rlhf_demo.ui.reward_tab import RewardTab
 from rlhf_demo.ui.runs_tab import RunsTab
 from rlhf_demo.ui.settings import Settings
@@ -42,11 +47,32 @@ def build_app(settings: Settings) -> gr.Blocks:
         add_endpoints(shared)
         if space.on_zero_gpu():
             _lent_gpu()
-    demo.queue(max_size=200)
+    demo.queue(max_size=200, api_open=False)  # what is queued is run by the queue alone
     shared.jobs.open()
     shared.class_training.open()
     demo.shared = shared
     return demo
+
+
+def launch_options(demo: gr.Blocks) -> dict[str, Any]:
+    """Return what the page's `launch` is told, besides where it listens."""
+    settings, waiting = demo.shared.settings, waiting_in(demo._queue)
+    return {
+        "theme": parts.theme(),
+        "css": parts.css(),
+        "head": parts.head(),
+        "ssr_mode": False,
+        "run_history": False,
+        "enable_monitoring": False,
+        "footer_links": ["api"],
+        "max_file_size": "20mb",
+        "show_error": True,
+        "app_kwargs": {
+            "middleware": [Middleware(Refusals)],
+            "lifespan": outermost(lambda app: Door(app, settings, waiting)),
+            "routes": [Route(f"/{parts.LIBRARY}", parts.library)],
+        },
+    }
 
 
 def _lent_gpu() -> None:
