@@ -66,7 +66,6 @@ def refused(page, inputs):
         (DemoError("there is no run x"), [1], "there is no run x"),
         (AttributeError("run"), [1], WRONG_SHAPE),
         (ZeroDivisionError(), [1], FAILED),
-        (DemoError("never reached"), ["\ud800"], WRONG_SHAPE),
         (DemoError("never reached"), [], WRONG_SHAPE),
         (DemoError("never reached"), [7], "Value 7 is greater than maximum value 5."),
     ],
@@ -94,7 +93,11 @@ def client():
 
         return StreamingResponse(stream())
 
+    async def echo(request):
+        return JSONResponse(await request.json())
+
     routes = [Route(f"/{one.__name__}", one) for one in (breaks, fails, breaks_off)]
+    routes += [Route(path, echo, methods=["POST"]) for path in ("/echo", "/queue/join")]
     with TestClient(Starlette(routes=routes, middleware=[Middleware(Refusals)])) as client:
         yield client
 
@@ -114,3 +117,40 @@ def test_answer_of_gradio_that_blames_the_server_blames_the_request(client):
 
 def test_stream_that_breaks_off_ends(client):
     assert client.get("/breaks_off").text == "data: 1\n\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"data": [NaN]}',
+        '{"data": [1e999]}',
+        '{"data": ["\\ud800"]}',
+        '{"data": ',
+        "[" * 100_000,
+        b"\xff\xfe",
+    ],
+)
+def test_body_that_cannot_be_written_again_is_refused(client, body):
+    answer = client.post("/echo", content=body)
+    assert (answer.status_code, answer.json()) == (400, {"error": WRONG_SHAPE})
+
+
+def test_body_reaches_the_route_as_it_came(client):
+    body = {"data": ["\U0001f600 \u00e4", 10**400, 0.1, None], "session_hash": "abc"}
+    assert client.post("/echo", json=body).json() == body
+    assert client.post("/queue/join", json=body).json() == body
+
+
+@pytest.mark.parametrize("body", [{"data": []}, {"session_hash": None}, [], None])
+def test_queue_is_not_joined_without_a_session(client, body):
+    assert client.post("/queue/join", json=body).status_code == 400
+
+
+def test_body_may_have_a_million_bytes(client):
+    longest = {"data": "x" * (1_000_000 - len('{"data":""}'))}
+    assert client.post("/echo", json=longest).json() == longest
+    answer = client.post("/echo", json={"data": longest["data"] + "x"})
+    assert (answer.status_code, answer.json()) == (
+        413,
+        {"error": "this request is longer than 1,000,000 bytes"},
+    )

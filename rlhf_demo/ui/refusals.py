@@ -18,8 +18,12 @@ log = logging.getLogger(__name__)
 
 WRONG_SHAPE = "this request lacks a part or has one of the wrong kind: reload the page"
 FAILED = "the server could not do this: its owner finds the reason in its log"
+MOST_BYTES = 1_000_000
+"""Of a JSON body. The page's longest has some 35 kB: 64 prompts to compare two models on."""
 LONGEST_NOTE = 300
 """Characters of one sender's words that reach the log or go back to them."""
+BAD_REQUEST = JSONResponse({"error": WRONG_SHAPE}, 400)
+TOO_LONG = JSONResponse({"error": f"this request is longer than {MOST_BYTES:,} bytes"}, 413)
 
 
 def in_words(error: Exception, where: str) -> str:
@@ -39,18 +43,14 @@ def in_words(error: Exception, where: str) -> str:
 class Page(gr.Blocks):
     """Blocks whose handlers refuse in a sentence, as the server functions of its parts do."""
 
-    async def process_api(
-        self, block_fn: Any, inputs: list[Any], *given: Any, **named: Any
-    ) -> dict[str, Any]:
+    async def process_api(self, block_fn: Any, *given: Any, **named: Any) -> dict[str, Any]:
         """Run a handler as Gradio does.
 
         Raises:
             gr.Error: the handler, or Gradio before it, refused the request.
         """
         try:
-            # Half a character (a lone surrogate) cannot be sent back: the stream would break off.
-            json.dumps(inputs, ensure_ascii=False).encode()
-            return await super().process_api(block_fn, inputs, *given, **named)
+            return await super().process_api(block_fn, *given, **named)
         except gr.Error as error:
             error.message = str(error.message)[:LONGEST_NOTE]
             error.print_exception = False
@@ -60,16 +60,31 @@ class Page(gr.Blocks):
 
 
 class Refusals:
-    """ASGI middleware: what Gradio's routes stumble over is a bad request, not a failed server."""
+    """ASGI middleware: refuses what is no request of the page, before Gradio stumbles over it.
+
+    What Gradio's routes stumble over all the same is a bad request too, not a failed server.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and answer for the route where it raises."""
+        """Read a JSON body and pass the request on, or answer that it does not fit."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if scope["method"] == "POST" and not _is_form(scope):
+            body = await _body(receive)
+            if len(body) > MOST_BYTES:
+                await TOO_LONG(scope, receive, send)
+                return
+            if not _fits(body, scope["path"]):
+                await BAD_REQUEST(scope, receive, send)
+                return
+            receive = _once_more(body, receive)
+        await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
 
         async def send_on(message: Message) -> None:
@@ -87,4 +102,46 @@ class Refusals:
             if begun:  # an event stream: all that can be done is to end it
                 await send({"type": "http.response.body", "body": b""})
             else:
-                await JSONResponse({"error": WRONG_SHAPE}, 400)(scope, receive, send)
+                await BAD_REQUEST(scope, receive, send)
+
+
+def _is_form(scope: Scope) -> bool:
+    kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    return kind.startswith(b"multipart/form-data")  # an upload: Gradio bounds it
+
+
+async def _body(receive: Receive) -> bytes:
+    """Return the body, or as much of it as shows that it is too long."""
+    body, more = b"", True
+    while more and len(body) <= MOST_BYTES:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+def _once_more(body: bytes, receive: Receive) -> Receive:
+    """Return what gives a body that was read already, and then whatever comes."""
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def next_message() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return next_message
+
+
+def _fits(body: bytes, path: str) -> bool:
+    """Say whether a body is the JSON that a browser sends.
+
+    A number that is infinite or none, and half a character (a lone surrogate), can be read but not
+    written again. As the name of a session in Gradio's queue, one of these breaks the statistics
+    of all later events; so does a session without a name.
+    """
+    try:
+        told = json.loads(body) if body else {}
+        json.dumps(told, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    if path.endswith("/queue/join"):
+        return isinstance(told, dict) and isinstance(told.get("session_hash"), str)
+    return True
