@@ -7,7 +7,7 @@ import gradio as gr
 
 from rlhf_demo.config import RewardConfig
 from rlhf_demo.contributions import word_contributions
-from rlhf_demo.errors import ConfigError, DemoError
+from rlhf_demo.errors import ConfigError, DemoError, JobError
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.models import RewardModel
 from rlhf_demo.preferences import SHIPPED, load_pairs
@@ -190,8 +190,13 @@ class RewardTab:
         """Return a finished run's held-out report, and what is known of its rater or its votes.
 
         The report of a class's run comes without the texts that its students voted on.
+
+        Raises:
+            JobError: there is no such run, or it trains no reward model.
         """
         run = self.shared.jobs.find(str(request["run"]))
+        if run.config["kind"] != "reward":
+            raise JobError(f"{run.folder.name} trains no reward model: choose a run that does")
         report = read_report(run.folder)
         if report and learned_from_class(run, self.shared.settings.runs):
             report = without_votes(report)
