@@ -18,12 +18,9 @@ log = logging.getLogger(__name__)
 
 WRONG_SHAPE = "this request lacks a part or has one of the wrong kind: reload the page"
 FAILED = "the server could not do this: its owner finds the reason in its log"
-MOST_BYTES = 1_000_000
-"""Of a JSON body. The page's longest has some 35 kB: 64 prompts to compare two models on."""
 LONGEST_NOTE = 300
 """Characters of one sender's words that reach the log or go back to them."""
 BAD_REQUEST = JSONResponse({"error": WRONG_SHAPE}, 400)
-TOO_LONG = JSONResponse({"error": f"this request is longer than {MOST_BYTES:,} bytes"}, 413)
 
 
 def in_words(error: Exception, where: str) -> str:
@@ -75,9 +72,6 @@ class Refusals:
             return
         if scope["method"] == "POST" and not _is_form(scope):
             body = await _body(receive)
-            if len(body) > MOST_BYTES:
-                await TOO_LONG(scope, receive, send)
-                return
             if not _fits(body, scope["path"]):
                 await BAD_REQUEST(scope, receive, send)
                 return
@@ -111,9 +105,9 @@ def _is_form(scope: Scope) -> bool:
 
 
 async def _body(receive: Receive) -> bytes:
-    """Return the body, or as much of it as shows that it is too long."""
+    """Return the whole body, which the door (middleware.py) has bounded."""
     body, more = b"", True
-    while more and len(body) <= MOST_BYTES:
+    while more:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
