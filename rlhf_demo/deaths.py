@@ -107,5 +107,5 @@ def _end_of(path: Path) -> str:
             size = file.seek(0, 2)
             file.seek(max(0, size - 8 * MOST_CHARACTERS))
             return file.read().decode("utf-8", errors="replace")
-    except FileNotFoundError:
+    except OSError:  # most of all: there is no such file
         return ""

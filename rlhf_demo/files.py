@@ -42,8 +42,8 @@ def read_json(path: Path) -> Any:
         DataError: the file is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not valid JSON ({error}): restore or delete it") from None
 
 
@@ -69,11 +69,16 @@ def parse_lines(path: Path, lines: list[bytes], first: int = 1) -> list[dict[str
     for number, line in enumerate(lines, start=first):
         try:
             rows.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise DataError(
                 f"{path} line {number} is not valid JSON: restore or delete the file"
             ) from None
     return rows
+
+
+def _refuse(constant: str) -> None:
+    """Refuse NaN and infinities, which are not JSON, as those who write do."""
+    raise ValueError(f"{constant} is not JSON")
 
 
 def is_unicode(text: str) -> bool:

@@ -14,7 +14,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -24,12 +24,19 @@ from rlhf_demo import deaths, processes
 from rlhf_demo.errors import DataError, JobError
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.runs import Run, Status, take_lock
+from rlhf_demo.shapes import check
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 """A run's id is its folder's name: no separator, no leading dot, so it cannot lead elsewhere."""
 
 DELETED = ".deleted-"
 """Begins the name of a folder on its way out."""
+
+BEGINNING_SECONDS = 60
+"""How long a run may take to write its first files: before, one that lacks some is not damaged."""
+
+DAMAGED = "damaged"
+"""What stands for the kind and the status of a run whose files do not tell them."""
 
 
 class Phase(StrEnum):
@@ -44,6 +51,8 @@ class Phase(StrEnum):
     DEAD = "dead"
     """Its process is gone and left no final status."""
     ENDED = "ended"
+    DAMAGED = "damaged"
+    """Its files say nothing that can be acted on, and no process works on it."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +104,8 @@ class JobFolders:
         """
         if RUN_ID.fullmatch(run_id):
             for parent in filter(None, (self.root, self.examples)):
-                run = Run(parent / run_id)
-                if run.exists():
-                    return run
+                if _holds_run(parent / run_id):
+                    return Run(parent / run_id)
         raise JobError(f"there is no run {run_id[:80]!r}: it may have been deleted")
 
     def job(self, run_id: str) -> Job:
@@ -105,13 +113,16 @@ class JobFolders:
 
         Raises:
             JobError: there is none.
-            DataError: a file of it is damaged.
         """
         run = self.find(run_id)
         return self._look(run, example=run.folder.parent != self.root)
 
     def own(self) -> list[Job]:
-        """Look at all runs under the root, damaged and vanishing ones left out."""
+        """Look at all runs under the root, those that begin or vanish just now left out.
+
+        Raises:
+            JobError: the root itself cannot be read.
+        """
         return list(self._looks(self.root, example=False))
 
     def all(self) -> list[Job]:
@@ -125,35 +136,80 @@ class JobFolders:
         """Remove a run's folder; for others it disappears in one step."""
         away = self.root / f"{DELETED}{run.folder.name}-{time.time_ns()}"
         os.replace(run.folder, away)
-        shutil.rmtree(away)
+        shutil.rmtree(away, ignore_errors=True)  # the next app tries again
 
     def finish_deleting(self) -> None:
         """Remove what a killed app had begun to delete."""
         for leftover in self.root.glob(f"{DELETED}*"):
-            shutil.rmtree(leftover)
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def _looks(self, parent: Path, *, example: bool) -> Iterator[Job]:
-        for folder in parent.iterdir():
-            if RUN_ID.fullmatch(folder.name) and (folder / "status.json").is_file():
-                try:
+        try:
+            folders = list(parent.iterdir())
+        except OSError as error:
+            raise JobError(
+                f"the folder of the runs cannot be read ({error.strerror}): ask the owner of "
+                "this page"
+            ) from None
+        for folder in folders:
+            if RUN_ID.fullmatch(folder.name) and _holds_run(folder):
+                with suppress(JobError):
                     yield self._look(Run(folder), example=example)
-                except (DataError, JobError):
-                    continue
 
     def _look(self, run: Run, *, example: bool) -> Job:
-        config = self._read(run.folder / "config.json")
-        if not config:
-            raise JobError(f"there is no run {run.folder.name!r}: it was deleted just now")
-        note = self._read(run.folder / "job.json")
-        status = self._read(run.folder / "status.json")
-        if not status:
-            raise JobError(f"run {run.folder.name} is not complete yet: look again")
-        stopping = self._read(run.folder / "stopping.json")
-        phase = self._phase(run, note, status, stopping)
-        if phase is Phase.DEAD:
-            # Read again: it may have begun or ended between the two looks.
-            status = self._read(run.folder / "status.json")
+        """Look at a run, damaged or not.
+
+        Raises:
+            JobError: it begins or vanishes just now.
+        """
+        try:
+            config = self._required(run, "config.json")
+            note = self._read(run.folder / "job.json")
+            status = self._required(run, "status.json")
+            stopping = self._wish_to_stop(run)
             phase = self._phase(run, note, status, stopping)
+            if phase is Phase.DEAD:
+                # Read again: it may have begun or ended between the two looks.
+                status = self._required(run, "status.json")
+                phase = self._phase(run, note, status, stopping)
+        except DataError as error:
+            return self._damaged(run, str(error), example=example)
+        return Job(run, example, config, note, status, stopping, phase)
+
+    def _required(self, run: Run, name: str) -> dict[str, Any]:
+        record = self._read(run.folder / name)
+        if record:
+            return record
+        try:
+            age = time.time() - run.folder.stat().st_mtime
+        except OSError:
+            age = 0.0
+        if age < BEGINNING_SECONDS:
+            raise JobError(f"run {run.folder.name} begins or was deleted just now: look again")
+        raise DataError(f"{name} is missing")
+
+    def _wish_to_stop(self, run: Run) -> dict[str, Any]:
+        """Read stopping.json; a damaged one is no reason to lose the run."""
+        try:
+            return self._read(run.folder / "stopping.json")
+        except DataError:
+            return {}
+
+    def _damaged(self, run: Run, why: str, *, example: bool) -> Job:
+        try:
+            note = self._read(run.folder / "job.json")
+            changed_at = time.gmtime(run.folder.stat().st_mtime)
+        except (DataError, OSError):
+            note, changed_at = {}, time.gmtime(0)
+        alive = run.alive()  # then its trainer puts the status right when it ends
+        status = {
+            "status": Status.RUNNING if alive else DAMAGED,
+            "message": f"{why}: restore the file or delete the run",
+        }
+        created_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", changed_at)
+        config = {"kind": DAMAGED, "options": {}, "created_at": created_at}
+        stopping = self._wish_to_stop(run) if alive else {}
+        phase = Phase.RUNNING if alive else Phase.DAMAGED
         return Job(run, example, config, note, status, stopping, phase)
 
     def _phase(
@@ -171,17 +227,37 @@ class JobFolders:
         return Phase.STARTING if status["status"] == Status.QUEUED else Phase.RUNNING
 
     def _read(self, path: Path) -> dict[str, Any]:
-        """Read a JSON file, {} if there is none; parsed only when it was replaced."""
+        """Read a run's JSON file, {} if there is none; parsed only when it was replaced.
+
+        Raises:
+            DataError: it cannot be read, or does not hold what it should.
+        """
         try:
             found = path.stat()
+            version = (found.st_ino, found.st_mtime_ns)
+            known = self._parsed.get(path)
+            if known is None or known[0] != version:
+                known = self._parsed[path] = version, check(path.name, _parse(path))
         except FileNotFoundError:
             self._parsed.pop(path, None)
             return {}
-        version = (found.st_ino, found.st_mtime_ns)
-        known = self._parsed.get(path)
-        if known is None or known[0] != version:
-            known = self._parsed[path] = version, read_json(path)
+        except OSError as error:
+            raise DataError(f"{path.name} cannot be read ({error.strerror})") from None
         return known[1]
+
+
+def _parse(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except DataError:  # whose sentence names the folder
+        raise DataError(f"{path.name} is not valid JSON") from None
+
+
+def _holds_run(folder: Path) -> bool:
+    try:
+        return any((folder / name).exists() for name in ("config.json", "status.json", "job.json"))
+    except OSError:  # it may not even be looked into: shown as damaged
+        return True
 
 
 def ask_to_stop(job: Job, message: str) -> None:
@@ -230,13 +306,16 @@ def claimed(job: Job) -> Iterator[bool]:
     """
     with open(job.run.folder / "lock", "a") as lock:
         yield take_lock(lock) and all(
-            _json(job.run.folder / name) == seen
+            _still(job.run.folder / name, seen)
             for name, seen in (("status.json", job.status), ("job.json", job.note))
         )
 
 
-def _json(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
+def _still(path: Path, seen: dict[str, Any]) -> bool:
+    try:
+        return (read_json(path) if path.is_file() else {}) == seen
+    except DataError:
+        return False
 
 
 def _pid(note: dict[str, Any], status: dict[str, Any], stopping: dict[str, Any]) -> int | None:

@@ -26,7 +26,7 @@ from rlhf_demo.job_folders import Job, JobFolders, Phase, ask_to_stop, claimed, 
 from rlhf_demo.overview import Overview
 from rlhf_demo.processes import COMMANDS, REPOSITORY, training_command
 from rlhf_demo.runs import Run, Status
-from rlhf_demo.scheduler import Scheduler
+from rlhf_demo.scheduler import UNFIT, Scheduler
 from rlhf_demo.tails import Tails
 
 ASK_SECONDS = 20.0
@@ -211,9 +211,9 @@ class Jobs:
             how many those were.
 
         Raises:
-            JobError: the token is not the instructor's.
+            JobError: the token is not the instructor's, nor, at home, that of this start.
         """
-        if not self._is_instructor(token):
+        if not (self._is_instructor(token) or _same(token, self.start_token)):
             raise JobError("only the instructor stops the runs of others: give the password first")
         stopped = 0
         for job in self._folders.own():
@@ -241,6 +241,8 @@ class Jobs:
         """
         with self._mutex:
             job = self._mine(run_id, secret)
+            if job.phase is Phase.DAMAGED:
+                raise JobError(f"{run_id} is damaged: it can only be deleted")
             if job.busy or job.status["status"] not in (Status.STOPPED, Status.FAILED):
                 raise JobError(f"{run_id} has not stopped: only a stopped or failed run goes on")
             if job.config["kind"] not in COMMANDS:
@@ -270,10 +272,13 @@ class Jobs:
             for other in self._folders.own():
                 if (other.busy or other.phase is Phase.WAITING) and _needs(other, job):
                     raise JobError(f"{run_id} is needed by {other.id}: wait for that one")
-            with claimed(job) as free:
-                if not free:
-                    raise JobError(f"{run_id} was changed by somebody else: look again")
+            if job.phase is Phase.DAMAGED:
                 self._folders.delete(job.run)
+            else:
+                with claimed(job) as free:
+                    if not free:
+                        raise JobError(f"{run_id} was changed by somebody else: look again")
+                    self._folders.delete(job.run)
             self._changed()
 
     # -- rules -------------------------------------------------------------------------------------
@@ -304,7 +309,7 @@ class Jobs:
 
     def _has_failed(self, run_id: str) -> bool:
         job = self._folders.job(run_id)
-        return job.phase is Phase.DEAD or job.status["status"] in (Status.FAILED, Status.STOPPED)
+        return job.phase is Phase.DEAD or job.status["status"] in UNFIT
 
     def _note(self, title: str, secret: str, after: str | None, first: bool) -> dict[str, Any]:
         unbound = first or self._is_instructor(secret)

@@ -8,12 +8,14 @@ from statistics import mean
 from typing import Any
 
 from rlhf_demo.errors import DataError
-from rlhf_demo.job_folders import Job, Phase, in_order, why_dead
+from rlhf_demo.job_folders import DAMAGED, Job, Phase, in_order, why_dead
 from rlhf_demo.runs import Status
 from rlhf_demo.tails import Tails
 
 RECENT_STEPS = 5
 """Steps that the time left is reckoned from; the first ones of a run are slower."""
+
+LARGEST_FIGURE = 1e15
 
 SHOWN = {
     Phase.COMMAND_LINE: Status.QUEUED,
@@ -21,6 +23,7 @@ SHOWN = {
     Phase.STARTING: Status.RUNNING,
     Phase.RUNNING: Status.RUNNING,
     Phase.DEAD: Status.FAILED,
+    Phase.DAMAGED: DAMAGED,
 }
 """What people are told of a phase; of one that ended, what its status says."""
 
@@ -70,20 +73,29 @@ class Overview:
         """Return the newest value of each metric, and the seconds per step of late."""
         try:
             found = path.stat()
-        except FileNotFoundError:
+        except OSError:  # most of all: there is no such file
             self._known.pop(path, None)
             return {}, None
         version = (found.st_mtime_ns, found.st_size)
         if path not in self._known or self._known[path][0] != version:
             try:
                 rows = self._tails.rows(path)
-            except DataError:  # the run's own page says which line
+            except (DataError, OSError):  # the run's own page says which line
                 rows = []
-            figures = {name: value for row in rows for name, value in row.items()}
-            seconds = [row["time/step_seconds"] for row in rows if "time/step_seconds" in row]
+            figures = {
+                name: value for row in rows for name, value in row.items() if _is_figure(value)
+            }
+            seconds = [
+                row["time/step_seconds"] for row in rows if _is_figure(row.get("time/step_seconds"))
+            ]
             pace = mean(seconds[-RECENT_STEPS:]) if seconds else None
             self._known[path] = version, figures, pace
         return self._known[path][1:]
+
+
+def _is_figure(value: Any) -> bool:
+    """Say whether a page can reckon with it: no text, no whole number beyond all measure."""
+    return type(value) in (int, float) and abs(value) < LARGEST_FIGURE
 
 
 def _words(job: Job) -> tuple[str, str]:

@@ -148,10 +148,10 @@ class Run:
         try:
             with open(self.folder / "lock") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
         except BlockingIOError:
             return True
+        except OSError:  # most of all: there is no such file
+            return False
         return False
 
     @contextmanager

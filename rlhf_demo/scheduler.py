@@ -9,7 +9,8 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +18,7 @@ from rlhf_demo import deaths, processes
 from rlhf_demo.errors import DemoError
 from rlhf_demo.files import write_json
 from rlhf_demo.job_folders import (
+    DAMAGED,
     Job,
     JobFolders,
     Phase,
@@ -31,6 +33,14 @@ from rlhf_demo.runs import Status
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
+
+UNFIT = {
+    Status.FAILED: "failed",
+    Status.STOPPED: "was stopped",
+    DAMAGED: "is damaged",
+    None: "is gone",
+}
+"""Status of a job -> why one that waits for it can never start."""
 
 LET_GO_ON = "; resuming goes on from the last saved state"
 
@@ -91,11 +101,8 @@ class Scheduler:
     def _tick(self) -> None:
         processes.reap()
         for job in self._folders.own():
-            try:
+            with self._complaining(job):
                 self._tend(job)
-            except OSError as error:
-                # A full disk, or somebody else's folder: the other jobs go on.
-                self._complain(job, error)
         self._start_next()
 
     def _tend(self, job: Job) -> None:
@@ -108,11 +115,15 @@ class Scheduler:
         elif job.status["status"] == Status.FAILED:
             self._reword(job)
 
-    def _complain(self, job: Job, error: OSError) -> None:
-        """Say once a job what cannot be done about it."""
-        if job.id not in self._complained:
-            self._complained.add(job.id)
-            log.warning("the files of %s cannot be changed: %s", job.id, error)
+    @contextmanager
+    def _complaining(self, job: Job) -> Iterator[None]:
+        """Say once a job what cannot be done about it, and go on with the others."""
+        try:
+            yield
+        except (OSError, DemoError) as error:  # a full disk, a damaged file, somebody else's folder
+            if job.id not in self._complained:
+                self._complained.add(job.id)
+                log.warning("the files of %s cannot be changed: %s", job.id, error)
 
     # -- starting ----------------------------------------------------------------------------------
 
@@ -120,12 +131,13 @@ class Scheduler:
         jobs = self._folders.own()
         busy = sum(job.busy for job in jobs)
         for job in in_order(jobs):
-            obstacle = self._obstacle(job)
-            if obstacle:
-                settle(job, Status.FAILED, obstacle)
-            elif busy < self._at_once and self._ready(job):
-                self._start(job)
-                busy += 1
+            with self._complaining(job):
+                obstacle = self._obstacle(job)
+                if obstacle:
+                    settle(job, Status.FAILED, obstacle)
+                elif busy < self._at_once and self._ready(job):
+                    self._start(job)
+                    busy += 1
 
     def _ready(self, job: Job) -> bool:
         after = job.note["after"]
@@ -137,8 +149,8 @@ class Scheduler:
         if after is None:
             return None
         ending = self._status(after)
-        if ending in (Status.FAILED, Status.STOPPED, None):
-            state = {Status.FAILED: "failed", Status.STOPPED: "was stopped"}.get(ending, "is gone")
+        if ending in UNFIT:
+            state = UNFIT[ending]
             return f"not started, because {after}, which it needs, {state}: resume that one first"
         return None
 

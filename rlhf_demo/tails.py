@@ -7,10 +7,14 @@ cost more than the training that writes it.
 import os
 import threading
 from collections import OrderedDict
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from rlhf_demo.errors import DataError
 from rlhf_demo.files import parse_lines
+
+HIGHEST_STEP = 10**9
 
 
 class Tail:
@@ -27,7 +31,7 @@ class Tail:
         A file that was replaced (another inode) or became shorter is read again from its start.
 
         Raises:
-            DataError: a whole line is not JSON.
+            DataError: a whole line is not JSON, or no row of a run.
         """
         with self._lock:
             try:
@@ -50,8 +54,25 @@ class Tail:
         new = os.pread(descriptor, found.st_size - self._offset, self._offset)
         whole = new[: new.rfind(b"\n") + 1]
         # Bytes, because an unfinished line may end inside a character.
-        self._rows += parse_lines(self.path, whole.split(b"\n")[:-1], first=len(self._rows) + 1)
+        first = len(self._rows) + 1
+        rows = parse_lines(self.path, whole.split(b"\n")[:-1], first=first)
+        for number, row in enumerate(rows, start=first):
+            if not _is_row(row):
+                raise DataError(
+                    f"{self.path} line {number} is no row of a run: restore or delete the file"
+                )
+        self._rows += rows
         self._offset += len(whole)
+
+
+def _is_row(row: Any) -> bool:
+    """Say whether it has a step, and nothing that is not finite."""
+    return (
+        isinstance(row, dict)
+        and type(row.get("step")) is int
+        and 0 <= row["step"] <= HIGHEST_STEP
+        and all(isfinite(value) for value in row.values() if type(value) is float)
+    )
 
 
 class Tails:

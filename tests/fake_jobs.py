@@ -9,6 +9,7 @@ import pytest
 from rlhf_demo import processes, scheduler
 from rlhf_demo.config import PPOConfig, RewardConfig
 from rlhf_demo.files import read_json
+from rlhf_demo.job_folders import JobFolders
 from rlhf_demo.jobs import Jobs
 from rlhf_demo.processes import PROC
 
@@ -109,10 +110,10 @@ def new_jobs(tmp_path, fake, monkeypatch):
     yield make
     for jobs in made:
         jobs.close()
-    for note in tmp_path.glob("runs/*/job.json"):
-        pid = read_json(note).get("started_pid")
+    for job in JobFolders(tmp_path / "runs").own() if made else []:
+        pid = job.note.get("started_pid")
         if pid is not None:
-            processes.send(pid, note.parent.name, signal.SIGKILL)
+            processes.send(pid, job.id, signal.SIGKILL)
     for child in processes._children.values():
         child.wait()
 

@@ -30,10 +30,11 @@ ALLOWED = {
     "stories": {"trends"},
     "reward_stories": {"stories", "trends"},
     # Jobs: the engine's commands as processes that the page watches.
-    "tails": {"files"},
+    "tails": {"errors", "files"},
     "processes": set(),
     "deaths": {"processes"},
-    "job_folders": {"deaths", "errors", "files", "processes", "runs"},
+    "shapes": {"config", "errors", "runs"},
+    "job_folders": {"deaths", "errors", "files", "processes", "runs", "shapes"},
     "scheduler": {"deaths", "errors", "files", "job_folders", "processes", "runs"},
     "overview": {"errors", "job_folders", "runs", "tails"},
     "jobs": {
@@ -129,7 +130,7 @@ STANDARD_LIBRARY_ONLY = {
     "errors", "metrics", "config", "presets", "files", "runs", "locate", "__main__", "__init__",
     "hub_data", "data_rows", "uploads", "intervals", "listing", "signals", "trends", "stories",
     "reward_stories",
-    "tails", "processes", "deaths", "job_folders", "scheduler", "overview", "jobs",
+    "tails", "processes", "deaths", "shapes", "job_folders", "scheduler", "overview", "jobs",
 }  # fmt: skip
 SPEAKS_TO_THE_DATABASE = {
     "tables", "records", "assignments", "vote_imports", "votes", "rounds", "classes",

@@ -201,15 +201,6 @@ def test_kind_that_only_the_command_line_starts_is_not_resumed_here(new_jobs, tm
 # -- what is broken --------------------------------------------------------------------------------
 
 
-def test_damaged_run_does_not_hold_up_the_others(jobs, tmp_path):
-    damaged = start(jobs, "reward")
-    wait_for(jobs, damaged, Status.FINISHED)
-    (tmp_path / "runs" / damaged / "status.json").write_text("{")
-    run_id = start(jobs, "reward")
-    wait_for(jobs, run_id, Status.FINISHED)
-    assert [row["id"] for row in jobs.overview()] == [run_id]
-
-
 def test_damaged_metrics_do_not_hide_the_run(jobs, tmp_path):
     run_id = start(jobs, "reward")
     wait_for(jobs, run_id, Status.FINISHED)

@@ -36,12 +36,12 @@ def test_rows_when_the_file_grows_are_all_and_only_the_new_bytes_are_read(path, 
 
 
 def test_torn_last_line_waits_until_it_is_whole(path):
-    tail, line = Tail(path), '{"text": "señor"}\n'.encode()
+    tail, line = Tail(path), '{"step": 1, "text": "señor"}\n'.encode()
     cut = line.index(b"\xc3") + 1  # inside the two bytes of ñ
     append(path, line[:cut])
     assert tail.rows() == []
     append(path, line[cut:])
-    assert tail.rows() == [{"text": "señor"}]
+    assert tail.rows() == [{"step": 1, "text": "señor"}]
 
 
 def test_replaced_file_is_read_from_its_start_even_when_it_is_longer(path):
@@ -76,6 +76,17 @@ def test_line_that_is_not_json_is_named_by_its_number(path):
     for _ in range(2):  # and said again to whoever asks next
         with pytest.raises(DataError, match=r"metrics\.jsonl line 3 is not valid JSON"):
             tail.rows()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[1]", "null", "{}", '{"step": "1"}', '{"step": -1}', '{"step": 1e3}', '{"step": true}',
+     '{"step": 1, "loss": NaN}', '{"step": 1, "loss": 1e999}', f'{{"step": 1{"0" * 10}}}'],
+)  # fmt: skip
+def test_line_that_is_no_row_of_a_run_names_its_number(path, line):
+    append(path, f'{{"step": 1}}\n{line}\n')
+    with pytest.raises(DataError, match=r"metrics\.jsonl line 2 is no row of a run"):
+        Tail(path).rows()
 
 
 def test_rows_given_out_belong_to_the_caller(path):

@@ -129,6 +129,18 @@ def test_picked_run_tells_command_and_whose_it_is(tab, jobs):
     assert state(tab, run, "the-token")["picked"]["mine"]
 
 
+def test_damaged_run_is_picked_with_its_sentence_and_can_be_deleted(tab, jobs):
+    run_id = start(jobs, title="hurt")
+    (jobs.find(run_id).folder / "status.json").write_bytes(bytes(300))
+    picked = state(tab, run_id)["picked"]
+    assert (picked["status"], picked["kind"], picked["mine"]) == ("damaged", "damaged", True)
+    assert picked["message"] == (
+        "status.json is not valid JSON: restore the file or delete the run"
+    )
+    tab.delete_run({"run": run_id, "secret": "ann"})
+    assert run_id not in [row["id"] for row in state(tab)["runs"]]
+
+
 def test_unknown_run_is_picked_by_nobody(tab):
     assert state(tab, "../runs")["picked"] is None
 

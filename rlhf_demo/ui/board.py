@@ -7,11 +7,12 @@ the last bit, so a page that already has them sees no jump.
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from rlhf_demo.errors import JobError
+from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.files import read_json
 from rlhf_demo.jobs import Jobs
 from rlhf_demo.labellers import NOBODY, judge_of, labeller
@@ -25,8 +26,8 @@ from rlhf_demo.ui import charts
 from rlhf_demo.ui.choices import EXAMPLE_MODELS, has_model, newest_model
 from rlhf_demo.ui.commands import repeat_command
 from rlhf_demo.ui.inside_step import InsideStep
-from rlhf_demo.ui.vote_data import people_agree, vote_facts
 from rlhf_demo.ui.shared import proof
+from rlhf_demo.ui.vote_data import people_agree, vote_facts
 from rlhf_demo.word_judge import WORD_JUDGE
 
 BOARDS = {"ppo": charts.PPO, "reward": charts.REWARD}
@@ -44,6 +45,8 @@ SCORE_IN_DEVIATIONS = (
 )
 SPREAD = 0.1, 0.6
 """Seconds after a row is due, at random: thirty pages should not ask in one moment."""
+ODD = KeyError, TypeError, ValueError, AttributeError, OverflowError
+"""What reading figures and options raises where a damaged file holds other ones."""
 NEAR_BUDGET = 1 / 3
 """The KL budget is drawn once KL has come so near; before, it would flatten the curve."""
 
@@ -73,9 +76,7 @@ class Board:
         """
         kind = request["kind"] if request["kind"] in BOARDS else "ppo"
         listed = [row for row in self.jobs.overview() if row["kind"] == kind]
-        row = self._chosen(listed, str(request.get("run") or ""))
-        rows = self.tails.rows(self.jobs.find(row["id"]).folder / "metrics.jsonl")
-        state = self._state(kind, row, rows, listed)
+        row, rows, state = self._shown(kind, listed, str(request.get("run") or ""))
         known = request.get("created") == state["created"]
         since = int(request.get("since", -1)) if known else -1
         mine = self.jobs.may_change(row["id"], proof(self.jobs, row["id"], request))
@@ -95,6 +96,23 @@ class Board:
             "inside": newer(state["inside_step"], "inside_after", self._inside),
             "ask_again": self._ask_again(row, rows),
         }
+
+    def _shown(
+        self, kind: str, listed: list[Row], run_id: str
+    ) -> tuple[Row, list[Row], dict[str, Any]]:
+        """Return the wanted run, its metrics and its state.
+
+        Where none is wanted, one whose files are damaged is passed over.
+
+        Raises:
+            JobError: there is no such run, or its files are damaged.
+        """
+        chosen = self._chosen(listed, run_id)
+        for row in chosen:
+            with suppress(DemoError, OSError, *ODD):
+                rows = self.tails.rows(self.jobs.find(row["id"]).folder / "metrics.jsonl")
+                return row, rows, self._state(kind, row, rows, listed)
+        raise JobError(f"the files of {chosen[0]['id']} are damaged: choose another run")
 
     def _state(self, kind: str, row: Row, rows: list[Row], listed: list[Row]) -> dict[str, Any]:
         """Return what is the same for everybody who looks at a run.
@@ -180,19 +198,20 @@ class Board:
         self.jobs.resume(run, proof(self.jobs, run, request))
         return {"queued": True}
 
-    def _chosen(self, listed: list[dict[str, Any]], run_id: str) -> dict[str, Any]:
-        """Find the wanted run, else the one that runs, else the newest with something to show."""
+    def _chosen(self, listed: list[Row], run_id: str) -> list[Row]:
+        """Find the wanted run; else all, first what runs, then the newest with something to show.
+
+        Raises:
+            JobError: there is none.
+        """
         if run_id:
-            row = next((one for one in listed if one["id"] == run_id), None)
-            if row is None:
+            found = [one for one in listed if one["id"] == run_id]
+            if not found:
                 raise JobError(f"there is no run {run_id[:60]!r} here: it may have been deleted")
-            return row
+            return found
         if not listed:
             raise JobError("there is no run yet: start one above")
-        return next(
-            (one for one in listed if one["status"] == Status.RUNNING),
-            next((one for one in listed if one["step"]), listed[0]),
-        )
+        return sorted(listed, key=lambda one: (one["status"] != Status.RUNNING, not one["step"]))
 
     def _sample_steps(self, run: Run) -> list[int]:
         return sorted({row["step"] for row in self.tails.rows(run.folder / "samples.jsonl")})

@@ -3,14 +3,14 @@
 import shlex
 from typing import Any
 
-from rlhf_demo.config import BaseConfig, Options, PairsConfig, PPOConfig, RaterConfig, RewardConfig
+from rlhf_demo.shapes import KINDS
 
-COMMANDS: dict[str, tuple[str, type[Options]]] = {
-    "base": ("train-base", BaseConfig),
-    "rater": ("train-rater", RaterConfig),
-    "pairs": ("make-pairs", PairsConfig),
-    "reward": ("train-reward", RewardConfig),
-    "ppo": ("train-ppo", PPOConfig),
+COMMANDS = {
+    "base": ("train-base", KINDS["base"]),
+    "rater": ("train-rater", KINDS["rater"]),
+    "pairs": ("make-pairs", KINDS["pairs"]),
+    "reward": ("train-reward", KINDS["reward"]),
+    "ppo": ("train-ppo", KINDS["ppo"]),
 }
 """Kind of run -> its command and options."""
 

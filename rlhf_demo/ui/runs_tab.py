@@ -11,6 +11,7 @@ import gradio as gr
 
 from rlhf_demo.config import declarations
 from rlhf_demo.errors import DemoError, JobError
+from rlhf_demo.job_folders import DAMAGED
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.reliability import read_report
 from rlhf_demo.reward_stories import tested_on
@@ -139,9 +140,7 @@ class RunsTab:
         return {"runs": [self._curves(str(run_id)) for run_id in list(request["runs"])[:2]]}
 
     def _details(self, row: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
-        run = self.jobs.find(row["id"])
-        config = run.config
-        return {
+        told = {
             "id": row["id"],
             "title": row["title"],
             "kind": row["kind"],
@@ -149,6 +148,13 @@ class RunsTab:
             "message": row["message"],
             "example": row["example"],
             "mine": self.jobs.may_change(row["id"], proof(self.jobs, row["id"], request)),
+            "damaged": row["kind"] == DAMAGED,
+        }
+        if told["damaged"]:  # its files tell no more
+            return told
+        run = self.jobs.find(row["id"])
+        config = run.config
+        return told | {
             "has_board": row["kind"] in BOARDS,
             "has_model": has_model(run),
             "result": _result(run, row),
@@ -203,7 +209,7 @@ class RunsTab:
 def final_figures(row: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return the newest figures of a run: what is measured, its value, its colour."""
     figures, kind = row["figures"], row["kind"]
-    if kind == "ppo" and "objective/score" in figures:
+    if kind == "ppo" and {"objective/score", "objective/kl"} <= figures.keys():
         score, kl = figures["objective/score"], figures["objective/kl"]
         return [
             ("score", _minus(f"{score:+.2f}"), "score"),

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from rlhf_demo.errors import DemoError
 from rlhf_demo.files import read_json
 from rlhf_demo.jobs import Jobs
 from rlhf_demo.runs import Status
@@ -46,8 +47,8 @@ class Strip:
                 _stage("runs", "Runs", _runs_line(rows), []),
             ],
             "note": space.note(),
-        }
             "start": self.jobs.start_token,
+        }
 
     def _votes_line(self) -> str:
         count = self.store.count()
@@ -59,12 +60,12 @@ class Strip:
             return "learns what people prefer"
         if row["status"] in BUSY:
             return _progress(row)
-        path = self.jobs.find(row["id"]).folder / "report.json"
-        if not path.is_file():
-            return row["status"]
-        report = read_json(path)
-        low, high = 100 * report["accuracy_low"], 100 * report["accuracy_high"]
-        return f"{100 * report['accuracy']:.0f}% right [{low:.0f}, {high:.0f}]"
+        try:
+            report = read_json(self.jobs.find(row["id"]).folder / "report.json")
+            low, high = 100 * report["accuracy_low"], 100 * report["accuracy_high"]
+            return f"{100 * report['accuracy']:.0f}% right [{low:.0f}, {high:.0f}]"
+        except (DemoError, OSError, KeyError, TypeError, ValueError):
+            return row["status"]  # there is no report, or an odd one
 
 
 def _stage(
@@ -97,7 +98,7 @@ def _ppo_line(rows: list[dict[str, Any]]) -> str:
     if row["status"] in BUSY:
         return _progress(row)
     score, kl = row["figures"].get("objective/score"), row["figures"].get("objective/kl")
-    if score is None:
+    if score is None or kl is None:
         return row["status"]
     return f"score {score:+.1f} at {kl:.1f} nats".replace("-", "\u2212")
 

@@ -61,7 +61,7 @@
         const shown = JSON.stringify(row);
         if (one.shown === shown) continue;
         one.shown = shown;
-        one.state.dataset.state = row.status === "finished" && row.step < row.total_steps ? "failed" : row.status;
+        one.state.dataset.state = row.status === "damaged" || (row.status === "finished" && row.step < row.total_steps) ? "failed" : row.status;
         rlhf.say(one.state, stateWords(row));
         rlhf.fill(one.figures, figureChips(row));
       }
@@ -116,7 +116,7 @@
         now.mine && !over ? button("Stop", () => change("stop_job", changed)) : null,
         now.mine && ["stopped", "failed"].includes(now.status) ? button("Resume", () => change("resume_job", changed)) : null,
         now.has_board ? button("Run again with other settings", again) : null,
-        button("Download as zip", download),
+        now.damaged ? null : button("Download as zip", download),
         now.mine && over ? button("Delete", (from) => rlhf.confirm(from, `Delete \u201c${now.title}\u201d and its model for good?`, "Delete it", () => change("delete_run", () => deleted(now.id))), "rl-danger") : null,
         now.mine ? null : h("span", { class: "rl-soft" }, now.example ? "An example, really trained, shipped with this page: it cannot be changed." : "Only whoever started it can stop or delete it."));
     };
@@ -139,9 +139,11 @@
       rlhf.fill(root,
         h("h2", { class: "rl-h2" }, now.title, " ", h("span", { class: "rl-soft rl-plain-weight" }, `${KINDS[now.kind] || now.kind}${now.title === now.id ? "" : `, ${now.id}`}`)),
         now.result ? h("p", {}, now.result) : null,
-        now.message && now.message !== now.status ? h("p", { class: now.status === "failed" ? "rl-problem" : "rl-soft" }, now.message) : null,
+        now.message && now.message !== now.status ? h("p", { class: ["failed", "damaged"].includes(now.status) ? "rl-problem" : "rl-soft" }, now.message) : null,
         now.log ? h("details", { class: "rl-fold" }, h("summary", {}, "The end of its log"), h("pre", { class: "rl-log" }, now.log)) : null,
-        buttons(), problem,
+        buttons(), problem);
+      if (now.damaged) return;
+      root.append(
         h("h3", {}, "Settings that are not the defaults ", h("span", {}, "point at one, or tap it, for its meaning")), settings(),
         h("h3", {}, "The command that repeats it ", h("span", {}, "with the same seed: the same numbers")),
         h("div", { class: "rl-command-line" }, code, button("Copy", (from) => copy(code, from))));
