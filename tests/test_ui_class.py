@@ -1,10 +1,13 @@
 """Class mode over the page: who may do what, what students see, and how a class ends."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import httpx
 import pytest
 
 from rlhf_demo.ballots import NewPair, VoteRefused
-from rlhf_demo.errors import ConfigError, DataError
+from rlhf_demo.errors import ConfigError, DataError, JobError
 from rlhf_demo.ui.class_mode import votes_by_time
 from rlhf_demo.ui.parts import answering
 from tests.class_page import (  # noqa: F401  (some are fixtures)
@@ -18,6 +21,7 @@ from tests.class_page import (  # noqa: F401  (some are fixtures)
     shared_page,
     taught,
 )
+from tests.fake_jobs import start
 from tests.voting import GOOD, new_pairs
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
@@ -83,10 +87,10 @@ def test_no_endpoint_of_the_instructor_takes_a_students_secret(post, mode):
     made = open_class(mode)
     ann = post("join", code=made.code, nickname="Ann")["secret"]
     theirs = post.names - STUDENTS - OPEN
-    assert len(theirs) == 13
+    assert len(theirs) == 17
     everything = {
         "students": 1, "taste": "longer", "noise": 0, "careless": 0, "steps": 1, "format": "jsonl",
-        "rater": 1, "left_out": True, "secret": ann, "question": GOOD,
+        "rater": 1, "left_out": True, "secret": ann, "question": GOOD, "open": False, "most": 1,
     }  # fmt: skip
     before = mode.class_state({"token": made.token})
     for name in theirs:
@@ -128,6 +132,8 @@ def test_student_votes_once_for_nobody_else_and_sees_nothing_of_others(post, mod
         ("leave_out", {"rater": 10**400}),
         ("leave_out", {"rater": 1e400}),
         ("leave_out", {"rater": "Ann"}),
+        ("remove_student", {"rater": 1e400}),
+        ("set_most_joins", {"most": "many"}),
         ("simulate", {"students": 1e400}),
         ("simulate", {"noise": "much"}),
         ("simulate", {"careless": None}),
@@ -143,10 +149,69 @@ def test_request_of_the_wrong_kind_is_answered_in_words(mode, name, change):
     fields = {
         "token": made.token, "rater": 1, "left_out": True, "students": 2, "taste": "longer",
         "noise": 0, "careless": 0, "steps": 5, "secret": "chalk", "question": GOOD, "overlap": 2,
-        "each": 8, "clean_words": True, "password": "teach",
+        "each": 8, "clean_words": True, "password": "teach", "most": 60,
     }  # fmt: skip
     web = [HERE] if name == "open_class" else []
     assert answering(getattr(mode, name))(fields | change, *web)["error"]
+
+
+# -- who has to go -------------------------------------------------------------------------------
+
+
+def test_instructor_stops_all_trainings_but_those_of_classes(mode):
+    made, _ = taught(mode)
+    run = mode.start_ppo({"token": made.token, "secret": "chalk", "steps": 5})["run"]
+    visitors = [start(mode.shared.jobs, secret=secret) for secret in ("cid", "dan")]
+    assert mode.stop_others({"token": made.token}) == {"stopped": 2}
+    status = {row["id"]: row["status"] for row in mode.shared.jobs.overview()}
+    assert [status[one] for one in (run, *visitors)] == ["queued", "stopped", "stopped"]
+    assert mode.stop_others({"token": made.token}) == {"stopped": 0}
+
+
+def test_whoever_opens_a_class_at_home_stops_all_trainings_without_a_password(mode, monkeypatch):
+    home = SimpleNamespace(token=None)
+    monkeypatch.setattr(mode.shared, "instructor", home)
+    monkeypatch.setattr(mode.shared.jobs, "_instructor_token", None)
+    made = mode.classes.create_lesson(GOOD)
+    start(mode.shared.jobs, secret="another browser")
+    with pytest.raises(JobError, match="only the instructor"):
+        mode.stop_others({"token": made.token})  # strangers come here, and there is no password
+    monkeypatch.setattr(mode.shared.jobs, "start_token", "of this start")
+    assert mode.stop_others({"token": made.token}) == {"stopped": 1}
+
+
+def test_instructor_at_another_computer_stops_the_ppo_of_the_class(mode):
+    made, _ = taught(mode)
+    run = mode.start_ppo({"token": made.token, "secret": "chalk", "steps": 5})["run"]
+    token = mode.take_over({"code": made.code, "password": "teach"}, HERE)["token"]
+    mode.stop_ppo({"token": token, "secret": "other chalk"})
+    assert mode.training.row(run)["status"] == "stopped"
+
+
+def test_removed_student_leaves_no_vote_in_any_file(mode):
+    made, [ann, bob] = taught(mode)
+    mode.leave_out({"token": made.token, "rater": int(ann.partition(".")[0]), "left_out": False})
+    mode.training.look_after(made.lesson)  # a second model is in training
+    exported = mode.export_class({"token": made.token, "format": "jsonl"})["path"]
+    folder = mode.training.records.folder(made.lesson)
+    (folder / "votes-of-before").mkdir()
+    mode.remove_student({"token": made.token, "rater": int(ann.partition(".")[0])})
+    assert not Path(exported).exists() and not (folder / "votes-of-before").exists()
+    told = mode.class_state({"token": made.token})
+    assert [row["nickname"] for row in told["raters"]] == ["Bob"]
+    assert told["all_votes"] == len(mode.store.votes(made.lesson)) > 0
+    assert "not known" in answering(mode.student.student_state)({"secret": ann})["error"]
+    assert mode.student.student_state({"secret": bob})["nickname"] == "Bob"
+
+
+def test_closed_door_and_most_joins_are_seen_on_the_screen(mode):
+    made = open_class(mode)
+    mode.set_door({"token": made.token, "open": False})
+    mode.set_most_joins({"token": made.token, "most": "120"})
+    told = mode.class_state({"token": made.token})
+    assert (told["door_open"], told["most_joins"]) == (False, 120)
+    with pytest.raises(VoteRefused, match="the door of this class is closed"):
+        join(mode, made)
 
 
 # -- what a student waits for ----------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What is noted of a class: under which names, for whose eyes, and how all of it goes."""
 
 import json
+import os
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +47,30 @@ def retrain(mode, made):
     mode.leave_out({"token": made.token, "rater": 1, "left_out": False})
     mode.training.look_after(made.lesson)
     return training_run(mode, made)
+
+
+def test_records_with_their_secrets_are_for_their_owner_alone_whatever_the_umask(mode):
+    before = os.umask(0)
+    try:
+        made = open_class(mode)
+    finally:
+        os.umask(before)
+    folder = mode.training.records.folder(made.lesson)
+    assert json.loads((folder / "class.json").read_text())["job_secret"]
+    assert folder.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_votes_that_no_model_in_use_learned_from_are_deleted(mode):
+    made, _ = taught(mode)
+    folder = mode.training.records.folder(made.lesson)
+    [first] = folder.glob("votes-*")
+    vote = mode.store.votes(made.lesson)[0].rater
+    mode.leave_out({"token": made.token, "rater": vote, "left_out": True})
+    mode.leave_out({"token": made.token, "rater": vote, "left_out": False})
+    (folder / "votes-of-before").mkdir()
+    finish(mode, retrain(mode, made))
+    mode.training.look_after(made.lesson)
+    assert list(folder.glob("votes-*")) == [first]  # the same votes: the same folder
 
 
 # -- names and texts that everybody can see --------------------------------------------------------
@@ -173,8 +198,9 @@ def test_ppo_of_a_deleted_class_is_stopped_and_stays_and_its_model_goes(mode):
     assert mode.training.row(reward) is None
 
 
-def test_model_that_a_ppo_of_another_browser_follows_goes_when_that_is_over(mode):
+def test_model_that_a_ppo_of_another_browser_follows_goes_when_that_is_over(mode, monkeypatch):
     made, _ = taught(mode)
+    monkeypatch.setattr(mode.shared.instructor, "token", None)  # at home the browser counts
     reward = mode.training.records.read(made.lesson)["reward"]
     run = mode.start_ppo({"token": made.token, "secret": "chalk", "steps": 5})["run"]
     mode.delete_class({"token": made.token, "secret": "another"})

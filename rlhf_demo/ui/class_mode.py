@@ -17,6 +17,7 @@ from gradio.utils import get_upload_folder
 
 from rlhf_demo.agreement import rater_table, vote_quality
 from rlhf_demo.ballots import DUEL, QUESTIONS, VoteRefused
+from rlhf_demo.classes import MOST_RATERS
 from rlhf_demo.errors import ConfigError, DataError, JobError
 from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.class_records import EACH
@@ -56,7 +57,8 @@ class ClassMode:
                 self.open_class, self.take_over, self.class_state, self.class_qr, self.pause,
                 self.reopen, self.start_ppo, self.stop_ppo, self.open_blind, self.reveal,
                 self.next_round, self.leave_out, self.export_class, self.delete_class,
-                self.simulate, self.stop_simulation,
+                self.simulate, self.stop_simulation, self.stop_others, self.remove_student,
+                self.set_door, self.set_most_joins,
             ],
             value={
                 "questions": QUESTIONS,
@@ -64,6 +66,7 @@ class ClassMode:
                 "tastes": list(TASTES.items()),
                 "password": self.shared.settings.password is not None,
                 "closed": CLOSED if self._is_closed else "",
+                "most_students": MOST_RATERS,
                 "few": FEWEST_TO_TELL,
                 "shared": FEWEST_SHARED,
             },
@@ -139,6 +142,16 @@ class ClassMode:
         self.training.wake()
         return {"done": True}
 
+    def set_door(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let students join (`open`), or let nobody join any more; those inside go on."""
+        self.classes.set_door(request["token"], bool(request["open"]))
+        return {"done": True}
+
+    def set_most_joins(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let so many students (`most`) join from one address."""
+        self.classes.set_most_joins(request["token"], int(request["most"]))
+        return {"done": True}
+
     def delete_class(self, request: dict[str, Any]) -> dict[str, Any]:
         """Delete the class: students, pairs, votes, files with votes, reward models.
 
@@ -151,7 +164,7 @@ class ClassMode:
             shutil.rmtree(self._downloads(lesson), ignore_errors=True)
             for run in records.read(lesson)["ppo"].values():
                 with suppress(JobError):  # it is over, or another browser's
-                    self.shared.jobs.stop(run, str(request.get("secret") or ""))
+                    self.shared.jobs.stop(run, self._proof(request))
             records.forget(lesson)
         return {"done": True}
 
@@ -207,6 +220,21 @@ class ClassMode:
         self.training.wake()
         return {"done": True}
 
+    def remove_student(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Remove a student, all votes, and the files that hold them.
+
+        A model that learned from them stays in use until the next one, due at once, is trained.
+        """
+        records = self.training.records
+        with records.lock:  # else a training that just begins would still learn from them
+            self.classes.remove(request["token"], int(request["rater"]))
+            lesson = self.classes.lesson_of(request["token"])
+            shutil.rmtree(self._downloads(lesson), ignore_errors=True)
+            record = records.read(lesson)
+            records.drop_votes(lesson, {record["reward"], (record["training"] or {}).get("run")})
+        self.training.wake()
+        return {"done": True}
+
     @heavy
     def export_class(self, request: dict[str, Any]) -> dict[str, Any]:
         """Write all votes of the class where the page may serve files from; return the path.
@@ -247,8 +275,21 @@ class ClassMode:
         run = self.training.records.read(seen["lesson"])["ppo"].get(str(seen["round"]))
         if run is None:
             raise JobError("this round has no PPO: there is nothing to stop")
-        self.shared.jobs.stop(run, str(request.get("secret") or ""))
+        self.shared.jobs.stop(run, self._proof(request))
         return {"done": True}
+
+    def stop_others(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Save and stop all trainings on this page that are no class's; say how many those were."""
+        self.classes.lesson_of(request["token"])
+        token = self.shared.instructor.token or self.shared.jobs.start_token or ""
+        return {"stopped": self.shared.jobs.stop_others(token, set())}
+
+    def _proof(self, request: dict[str, Any]) -> str:
+        """Return what lets the class's instructor stop its PPO, whichever browser started it.
+
+        Whoever has the class's token has given the password, where the page has one.
+        """
+        return self.shared.instructor.token or str(request.get("secret") or "")
 
     def open_blind(self, request: dict[str, Any]) -> dict[str, Any]:
         """Begin the blind vote: the base against this round's PPO model."""

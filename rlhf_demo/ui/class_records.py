@@ -7,6 +7,7 @@ everybody can see: its code would let anybody join.
 import secrets
 import shutil
 import threading
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,23 @@ class ClassRecords:
         with self.lock:
             record = self.read(lesson) | changes
             record["job_secret"] = record["job_secret"] or secrets.token_hex(16)
-            write_json(self.folder(lesson) / "class.json", record)
+            self._keep(self.folder(lesson) / "class.json", record)
         return record
+
+    def drop_votes(self, lesson: int, learners: Collection[str | None]) -> None:
+        """Delete the votes to train on, but those that some reward models learn or learned from.
+
+        Args:
+            lesson: the class.
+            learners: ids of these models' runs.
+        """
+        needed = set()
+        for run in learners:
+            with suppress(JobError):
+                needed.add(Path(self.jobs.find(run or "").config["options"]["data"]).name)
+        for folder in self.folder(lesson).glob("votes-*"):
+            if folder.name not in needed:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def forget(self, lesson: int) -> None:
         """Delete a class's folder and its reward models; its PPO runs stay in the list of runs.
@@ -99,7 +115,13 @@ class ClassRecords:
         return read_json(path) if path.is_file() else {}
 
     def _keep_leaving(self, runs: dict[str, str]) -> None:
-        write_json(self.root / "leaving.json", runs)
+        self._keep(self.root / "leaving.json", runs)
+
+    def _keep(self, path: Path, record: dict[str, Any]) -> None:
+        """Write what holds secrets; nobody but the folder's owner can look into it."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o700)
+        write_json(path, record)
 
 
 def learned_from_class(run: Run, runs: Path) -> bool:

@@ -187,8 +187,9 @@ class ClassTraining:
         self.records.note(
             standing.lesson, training=None, reward=row["id"], history=history, problem=None
         )
-        before = record["reward"]
-        if before and before not in self._followed(record):
+        before, followed = record["reward"], self._followed(record)
+        self.records.drop_votes(standing.lesson, {row["id"], *followed})
+        if before and before not in followed:
             with suppress(JobError):  # somebody uses it just now: it stays in the list of runs
                 self.jobs.delete(before, record["job_secret"])
 

@@ -57,10 +57,11 @@ def test_class_from_joining_to_the_reveal_and_into_round_two(new_visitor):
     teacher, code = instructor(new_visitor, Pairs_for_each_student=16, Students_for_each_pair=2)
     screen = teacher.page
     expect(screen.locator(".rl-class-qr")).to_have_attribute("src", re.compile("^data:image/svg"))
-    ann, bob = student(new_visitor, code, "<b>Ann</b>"), student(new_visitor, code, "Bob")
+    ann, bob = student(new_visitor, code, "Ann<b>"), student(new_visitor, code, "Bob")
     phones = [ann, bob]
     expect(ann.page.locator("#pages")).to_be_hidden()
-    expect(screen.locator(".rl-class-people")).to_contain_text("<b>Ann</b>")
+    expect(screen.locator(".rl-class-people")).to_have_text("2 joined.")
+    expect(screen.get_by_text("Ann<b>")).to_be_hidden()  # the wall names nobody
 
     start = screen.get_by_role("button", name="Start PPO on the class")
     vote_until(phones, start.is_visible)
@@ -106,3 +107,34 @@ def test_wrong_code_is_answered_in_a_sentence_and_phone_stays_narrow(new_visitor
     phone.page.get_by_role("button", name="Join the class").click()
     expect(phone.page.get_by_role("alert")).to_contain_text("no class has this code")
     assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_student_is_removed_and_kept_out_by_the_closed_door(new_visitor):
+    teacher, code = instructor(new_visitor)
+    screen = teacher.page
+    phone = student(new_visitor, code, "Ann").page
+    screen.get_by_text("1 student: names, and removing one").click()
+    screen.get_by_role("button", name="Close the door").click()
+    expect(screen.locator(".rl-class-people")).to_have_text("1 joined; the door is closed.")
+    screen.get_by_role("button", name="Remove").click()
+    question = screen.get_by_role("group").filter(has_text="votes will be deleted")
+    screen.wait_for_timeout(2500)  # the question outlives the next look at the class
+    question.get_by_role("button", name="Remove").click()
+    expect(screen.locator(".rl-class-people")).to_have_text(
+        "Nobody has joined yet; the door is closed."
+    )
+    expect(phone.get_by_role("alert")).to_contain_text("this visit is not known here")
+    phone.get_by_role("button", name="Join again").click()
+    phone.get_by_label("A nickname").fill("Ann")
+    phone.get_by_role("button", name="Join the class").click()
+    expect(phone.get_by_role("alert")).to_contain_text("the door of this class is closed")
+    screen.get_by_role("button", name="Open the door").click()
+    expect(screen.get_by_role("button", name="Close the door")).to_be_visible()
+    phone.get_by_role("button", name="Join the class").click()
+    expect(phone.locator(".rl-student-head b")).to_contain_text("0 of")
+
+
+def test_all_other_trainings_are_stopped_with_one_button(new_visitor):
+    teacher, _ = instructor(new_visitor)
+    teacher.button("Stop all other trainings").click()
+    teacher.sees(teacher.page.get_by_role("status"), "No other training waits or runs.")

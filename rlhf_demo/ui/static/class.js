@@ -125,6 +125,20 @@
     // Folded: the screen is on the wall, and these lines name people.
     const toCheck = h("summary", {}), checks = h("details", { class: "rl-fold", hidden: true }, toCheck, careless);
 
+    // Folded for the same reason.
+    const door = button("Close the door", () => ask("set_door", { open: !view.door_open }));
+    const stopOthers = button("Stop all other trainings", async () => {
+      const answer = await ask("stop_others");
+      if (answer) rlhf.say(stopped, answer.stopped ? `${answer.stopped} ${answer.stopped === 1 ? "training is" : "trainings are"} saved and stopped; whoever started one can resume it.` : "No other training waits or runs.");
+    });
+    const stopped = h("p", { class: "rl-soft", role: "status" });
+    const most = numberField(60, 1, about.most_students);
+    most.onchange = () => ask("set_most_joins", { most: most.value });
+    const named = h("summary", {}), register = h("div", {}), registered = new Map();
+    const students = h("details", { class: "rl-fold" }, named,
+      h("p", { class: "rl-soft" }, "For you rather than the class: these lines name people."), register,
+      h("div", { class: "rl-class-form" }, field("Students from one address, at most", most, "a school\u2019s phones often share one address")));
+
     const pause = button("Pause", () => ask(view.state === "open" ? "pause" : "reopen"));
     const alone = button("Show the class alone", () => showAlone(!document.documentElement.classList.contains("rl-class-alone")));
     const showAlone = (yes) => {
@@ -151,9 +165,9 @@
     };
     const another = button("New lesson", () => rlhf.confirm(another, "This class stays stored: this browser lists it among your earlier classes.", "New lesson", leave));
 
-    const students = numberField(12, 1, 60), noise = numberField(0.1, 0, 0.5, 0.05), sloppy = numberField(0.1, 0, 1, 0.05);
+    const crowd = numberField(12, 1, 60), noise = numberField(0.1, 0, 0.5, 0.05), sloppy = numberField(0.1, 0, 1, 0.05);
     const taste = h("select", {}, about.tastes.map(([id, words]) => h("option", { value: id }, words)));
-    const simulate = button("Let them vote", () => ask("simulate", { students: students.value, taste: taste.value, noise: noise.value, careless: sloppy.value }), "", () => drawSimulation());
+    const simulate = button("Let them vote", () => ask("simulate", { students: crowd.value, taste: taste.value, noise: noise.value, careless: sloppy.value }), "", () => drawSimulation());
     const simulated = h("p", { class: "rl-soft" });
     const stopThem = button("Stop them", () => ask("stop_simulation"), "", () => drawSimulation());
 
@@ -166,15 +180,15 @@
       nearby, problem, told,
       outcome, h("div", { class: "rl-head rl-class-figures" }, votes.box, agree.box, right.box, last.box),
       story, actions, wins.card,
-      h("div", { class: "rl-grid-2" }, coming.card, curve.card), checks,
-      h("div", { class: "rl-class-tools" }, pause, alone, another, remove),
+      h("div", { class: "rl-grid-2" }, coming.card, curve.card), checks, students,
+      h("div", { class: "rl-class-tools" }, pause, door, stopOthers, alone, another, remove), stopped,
       h("details", { class: "rl-fold" }, h("summary", {}, "The class\u2019s votes as files"),
         h("p", { class: "rl-soft" }, "With raters\u2019 numbers in place of nicknames. Preferences are in TRL\u2019s format; every answer means ties and skips too."),
         h("div", { class: "rl-inline" }, [["Preferences, JSONL", "jsonl", false], ["Preferences, Parquet", "parquet", false], ["Every answer, JSONL", "jsonl", true], ["Every answer, Parquet", "parquet", true]].map(([words, format, all]) => button(words, () => save(format, all))))),
       h("details", { class: "rl-fold" }, h("summary", {}, "Try it without a class: simulated students"),
         h("p", { class: "rl-soft" }, "They join this class marked as simulated, and answer once every two seconds. Noise is how often a careful one errs; a careless one does not read."),
-        h("div", { class: "rl-class-form" }, field("How many", students), field("They prefer", taste), field("Noise", noise, "0 to 0.5"), field("Careless", sloppy, "share, 0 to 1"), simulate, stopThem), simulated),
-      h("p", { class: "rl-soft" }, "Kept about students: nickname, answers, and when they came. Reward and PPO runs are listed under Runs without any of these."));
+        h("div", { class: "rl-class-form" }, field("How many", crowd), field("They prefer", taste), field("Noise", noise, "0 to 0.5"), field("Careless", sloppy, "share, 0 to 1"), simulate, stopThem), simulated),
+      h("p", { class: "rl-soft" }, "Kept about students: nickname, answers, and when they came; addresses are counted, not kept. Reward and PPO runs are listed under Runs without any of these."));
     rlhf.fill(root, page);
 
     let view = null, shownActions = "", qr = "";
@@ -197,6 +211,7 @@
       drawCharts();
       drawActions();
       drawCareless();
+      drawStudents();
       rlhf.problem(told, view.problem && `The reward model: ${view.problem}`);
       rlhf.say(pause, view.state === "open" ? "Pause" : "Go on");
       drawSimulation();
@@ -222,12 +237,10 @@
       rlhf.say(state, `round ${view.round}, ${view.state === "open" ? kind : "paused"}`);
       state.dataset.state = view.state === "open" ? "running" : "failed";
       rlhf.say(question, view.question);
-      const real = view.raters.filter((one) => !one.simulated), ofSimulated = view.raters.length - real.length;
       // Once PPO has begun, everybody is in: the wall belongs to what happens.
       top.classList.toggle("rl-compact", view.kind === "blind" || Boolean(view.ppo));
-      rlhf.fill(people, view.raters.length
-        ? [h("span", {}, `${view.raters.length} joined${ofThem(ofSimulated)}`), real.slice(-40).map((one) => h("span", { class: "rl-chip" }, one.nickname, h("b", {}, ` ${one.votes}`)))]
-        : "Nobody has joined yet.");
+      const joined = view.raters.length ? `${view.raters.length} joined${ofThem(view.raters.filter((one) => one.simulated).length)}` : "Nobody has joined yet";
+      rlhf.say(people, `${joined}${view.door_open ? "." : "; the door is closed."}`);
     };
 
     const ofThem = (count) => (count ? `, ${count} of them simulated` : "");
@@ -305,6 +318,27 @@
       if (stage === "trained") return `PPO ${ppo.status === "finished" ? "has finished" : `was stopped at step ${ppo.step} of ${ppo.total_steps}`}. Now let the class judge without knowing who wrote what.`;
       if (stage === "open") return "Blind vote: the class compares base and PPO model without their names, on prompts that nothing is trained on. The outcome stays hidden until the reveal, from you too: whoever sees it grow can stop when it suits.";
       return "The names are out. Blind votes test and teach nothing: the next reward model learns from feedback alone, and PPO\u2019s texts are compared in it too.";
+    };
+
+    // A line stays what it is while its student does: the question before a removal may stand in it.
+    const drawStudents = () => {
+      rlhf.say(door, view.door_open ? "Close the door" : "Open the door");
+      if (document.activeElement !== most) most.value = view.most_joins;
+      const real = view.raters.filter((one) => !one.simulated), there = new Set(real.map((one) => one.rater));
+      rlhf.say(named, `${real.length} ${real.length === 1 ? "student" : "students"}: names, and removing one`);
+      for (const [rater, line] of registered) if (!there.has(rater)) (line.box.remove(), registered.delete(rater));
+      for (const one of real) {
+        if (!registered.has(one.rater)) registered.set(one.rater, studentLine(one));
+        rlhf.say(registered.get(one.rater).votes, ` ${one.votes} ${one.votes === 1 ? "vote" : "votes"}${one.left_out ? ", left out" : ""} `);
+      }
+    };
+
+    const studentLine = ({ rater, nickname }) => {
+      const votes = h("span", {});
+      const out = button("Remove", () => rlhf.confirm(out, "This student\u2019s votes will be deleted, the phone is out of the class, and the nickname is free again. With the code the phone can come back, unless the door is closed.", "Remove", () => ask("remove_student", { rater })), "rl-quiet");
+      const box = h("p", { class: "rl-careless-row" }, h("b", {}, nickname), votes, out);
+      register.append(box);
+      return { box, votes };
     };
 
     const drawCareless = () => {

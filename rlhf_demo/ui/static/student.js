@@ -10,7 +10,7 @@
     return found && (!code() || found.code === code()) ? found : null;
   };
 
-  const STORED = "Kept about you: your nickname, your answers, and when they came. No account, no address. The instructor sees the nickname, how many answers you gave and whether they look careless, and can delete all of it.";
+  const STORED = "Kept about you: your nickname, your answers, and when they came. No account. The address you come from is counted while the app runs, and written nowhere. The instructor sees the nickname, how many answers you gave and whether they look careless, and can delete all of it.";
 
   rlhf.student = ({ element, server }) => {
     if (rlhf.address().class === undefined) return;
