@@ -120,6 +120,13 @@ def test_settings_are_those_that_differ_with_default_and_meaning(tab, jobs, tmp_
     assert settings[1]["meaning"] == "weight of the entropy bonus"
 
 
+def test_command_names_no_folder_of_the_server(tab, jobs):
+    reward = start(jobs, "reward")
+    run = start(jobs, reward=str(jobs.find(reward).folder))  # outside the repository
+    command = state(tab, run)["picked"]["command"]
+    assert command.endswith(f"--run-dir runs/again --reward runs/{reward}")
+
+
 def test_picked_run_tells_command_and_whose_it_is(tab, jobs):
     run = start(jobs, seed=7, secret="ann")
     picked = state(tab, run)["picked"]
