@@ -141,6 +141,6 @@ def test_body_reaches_the_route_as_it_came(client):
     assert client.post("/queue/join", json=body).json() == body
 
 
-@pytest.mark.parametrize("body", [{"data": []}, {"session_hash": None}, [], None])
+@pytest.mark.parametrize("body", [{"data": []}, {"session_hash": None}, {"session_hash": ""}, []])
 def test_queue_is_not_joined_without_a_session(client, body):
     assert client.post("/queue/join", json=body).status_code == 400

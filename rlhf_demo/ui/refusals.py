@@ -137,5 +137,6 @@ def _fits(body: bytes, path: str) -> bool:
     except (ValueError, RecursionError):
         return False
     if path.endswith("/queue/join"):
-        return isinstance(told, dict) and isinstance(told.get("session_hash"), str)
+        session = told.get("session_hash") if isinstance(told, dict) else None
+        return isinstance(session, str) and session != ""
     return True
