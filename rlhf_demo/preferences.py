@@ -156,7 +156,9 @@ def _pairs_of(name: str, rows: Iterable[tuple[str, dict[str, Any]]], split: str 
             kept.append(pair)
             margins += _read_margin(row, where)
     if not kept and not dropped:
-        raise DataError(f"{name} holds no pair of the split {split or 'train'!r}: name another")
+        if split is None:
+            raise DataError(f"{name} holds no pair: add rows")
+        raise DataError(f"{name} holds no pair of the split {split!r}: name another")
     if not kept:
         raise DataError(
             f"{name} holds no usable pair ({sum(dropped.values())} rows dropped): "
