@@ -21,14 +21,15 @@ OWN_CGROUP = Path("/proc/self/cgroup")
 GO_ON = "resuming goes on from the last saved state"
 
 
-def why(exit_code: int | None, log: str, *, oom_killed: bool = False) -> str:
+def why(exit_code: int | None, log: str, *, oom_killed: bool | None = None) -> str:
     """Say why a process died.
 
     Args:
         exit_code: as `subprocess` gives it: below 0 is a signal; None where nobody could tell,
             because the app that started the process ended before it.
         log: what the process wrote since its start.
-        oom_killed: the system killed something for lack of memory since then.
+        oom_killed: the system killed something for lack of memory since then; None where it does
+            not tell.
     """
     known = known_cause(log)
     if known:
@@ -56,15 +57,19 @@ def known_cause(text: str) -> str | None:
     return None
 
 
-def _by_signal(number: int, oom_killed: bool) -> str:
+def _by_signal(number: int, oom_killed: bool | None) -> str:
     try:
         name = f"signal {number} ({signal.Signals(number).name})"
     except ValueError:
         name = f"signal {number}"
-    if number == signal.SIGKILL:
-        cause = "the system ran out of memory" if oom_killed else "most likely memory ran out"
-        return f"killed by {name}, {cause}: choose a smaller batch or model"
-    if number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    if number == signal.SIGKILL and oom_killed:
+        return f"killed by {name}, the system ran out of memory: choose a smaller batch or model"
+    if number == signal.SIGKILL and oom_killed is None:
+        return (
+            f"killed by {name}, sent from outside or because memory ran out: {GO_ON}; should it "
+            "happen again, choose a smaller batch or model"
+        )
+    if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         return f"killed by {name}, sent from outside: {GO_ON}"
     return f"crashed by {name}: look at its log, then resume it"
 

@@ -83,6 +83,11 @@ class Job:
         return self.note.get("first", False)
 
     @property
+    def visitors(self) -> bool:
+        """Whether a visitor started it: no class, no instructor, and not the command line."""
+        return self.note.get("owner") is not None and not self.first
+
+    @property
     def busy(self) -> bool:
         """Whether a process works on it, or is still being ended."""
         return self.phase in (Phase.STARTING, Phase.RUNNING) or bool(self.stopping)
@@ -260,12 +265,53 @@ def _holds_run(folder: Path) -> bool:
         return True
 
 
-def ask_to_stop(job: Job, message: str) -> None:
-    """Ask a job's process to end; the scheduler insists, and says `message` when it is gone."""
-    if not job.stopping:
-        facts = {"asked_at": time.time(), "pid": job.pid, "message": message}
+def ask_to_stop(job: Job, message: str, *, again: bool = False) -> None:
+    """Ask a job's process to end; the scheduler insists, and says `message` when it is gone.
+
+    Args:
+        job: a busy one.
+        message: what the run's status says then.
+        again: it goes back to its place in the line. Whoever asks for the end outdoes that.
+    """
+    if not job.stopping or (job.stopping.get("again") and not again):
+        facts = {
+            "asked_at": time.monotonic(),
+            "pid": job.pid,
+            "message": message,
+            "again": again,
+        }
         write_json(job.run.folder / "stopping.json", facts)
     job.run.request_stop()
+
+
+def line_up(job: Job, message: str = "", **facts: Any) -> bool:
+    """Put a job that nobody works on in line, if all still stands as `job` saw it.
+
+    Args:
+        job: one that stopped or failed, or whose process is gone.
+        message: what its status says while it waits.
+        facts: what job.json says from now on.
+
+    Returns:
+        whether it was done; if not, look again.
+    """
+    with claimed(job) as free:
+        if not free:
+            return False
+        (job.run.folder / "stop").unlink(missing_ok=True)
+        note = {key: value for key, value in job.note.items() if key != "started_pid"}
+        write_json(job.run.folder / "job.json", note | facts)
+        job.run.set_status(Status.QUEUED, message=message)
+        return True
+
+
+def needs(other: Job, job: Job) -> bool:
+    """Say whether a job waits for another, or names its folder, or a part of it, in an option."""
+    folder = job.run.folder
+    return other.note.get("after") == job.id or any(
+        isinstance(value, str) and (processes.REPOSITORY / value).is_relative_to(folder)
+        for value in other.config["options"].values()
+    )
 
 
 def settle(job: Job, status: Status, message: str) -> bool:
@@ -294,7 +340,7 @@ def why_dead(job: Job) -> str:
     return deaths.why(
         None if job.pid is None else processes.exit_code(job.pid),
         deaths.log_end(job.run.folder),
-        oom_killed=before is not None and now is not None and now > before,
+        oom_killed=None if before is None or now is None else now > before,
     )
 
 

@@ -5,26 +5,38 @@ and nothing else (job_folders.py), so a job goes on when a tab or the app is clo
 the same folder shows it. One job runs at a time, the others wait in line (scheduler.py).
 """
 
+import errno
 import hashlib
 import hmac
-import math
 import secrets
+import shutil
 import string
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from rlhf_demo.bounds import Limits, check_options
 from rlhf_demo.config import Options
 from rlhf_demo.deaths import log_end
+from rlhf_demo.disk import Disk
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import write_json
-from rlhf_demo.job_folders import Job, JobFolders, Phase, ask_to_stop, claimed, in_order, settle
+from rlhf_demo.job_folders import (
+    Job,
+    JobFolders,
+    Phase,
+    ask_to_stop,
+    claimed,
+    in_order,
+    line_up,
+    needs,
+    settle,
+)
 from rlhf_demo.overview import Overview
-from rlhf_demo.processes import COMMANDS, REPOSITORY, training_command
+from rlhf_demo.processes import COMMANDS, training_command
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.scheduler import UNFIT, Scheduler
 from rlhf_demo.tails import Tails
@@ -42,20 +54,6 @@ MOST_TITLE = 60
 
 TITLES = {"pairs": "Preference pairs", "reward": "Reward model", "ppo": "PPO"}
 """Titles of runs that were not given one."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What visitors may ask for; None is no limit. They do not bind the instructor."""
-
-    most_steps: int | None = None
-    """Steps of one job."""
-    most_minutes: float | None = None
-    """Running time of one job; then it is stopped, and can be resumed at the line's end."""
-    most_waiting: int | None = None
-    """Jobs in line."""
-    most_waiting_each: int | None = None
-    """Jobs in line of one visitor."""
 
 
 class Jobs:
@@ -84,8 +82,12 @@ class Jobs:
         self._folders = JobFolders(root, examples)
         self._limits = limits or Limits()
         self._instructor_token, self.start_token = instructor_token, start_token
+        self._disk = Disk(self._folders.root, self._limits)
+        self._addresses: dict[str, str] = {}  # of jobs in line; in no file, so nobody finds them
         self._scheduler = Scheduler(
             self._folders,
+            disk=self._disk,
+            limits=self._limits,
             at_once=at_once,
             command=command,
             ask_seconds=ask_seconds,
@@ -104,6 +106,10 @@ class Jobs:
     def close(self) -> None:
         """End scheduling; running jobs go on."""
         self._scheduler.close()
+
+    def close_saving(self, seconds: float) -> None:
+        """End scheduling, and let running jobs save and go back in line; see the scheduler's."""
+        self._scheduler.close_saving(seconds)
 
     # -- looking -----------------------------------------------------------------------------------
 
@@ -163,6 +169,7 @@ class Jobs:
         *,
         title: str,
         secret: str,
+        address: str = "",
         after: str | None = None,
         first: bool = False,
     ) -> str:
@@ -173,6 +180,7 @@ class Jobs:
             options: the stage's options.
             title: what people call it; cleaned and cut.
             secret: proves later that it is theirs; empty: the instructor's.
+            address: where the request comes from; empty: not counted.
             after: id of a run that must have finished first.
             first: it is a class's: visitors' jobs come after it, and no limit binds it.
 
@@ -183,16 +191,23 @@ class Jobs:
             raise JobError(f"{kind!r} cannot be started here: choose one of {', '.join(COMMANDS)}")
         values = options.to_dict()
         with self._mutex:
-            if not first:
-                self._check_steps(_steps(values), secret)
-                self._check_line(secret)
+            if not (first or self._is_instructor(secret)):
+                check_options(values, self._limits)
+                self._check_line(secret, address)
+                self._check_room()
             if after is not None and self._has_failed(after):
                 raise JobError(f"{after} has not finished: resume that one first")
-            folder = self._new_folder(kind)
-            # Before Run.create makes a run of the folder: nobody sees it without its note.
             note = self._note(_clean(title) or TITLES[kind], secret, after, first)
-            write_json(folder / "job.json", note)
-            Run.create(folder, kind, values)
+            folder = self._folders.root / _new_id(kind)
+            try:
+                with _in_words():
+                    # Before Run.create makes a run of the folder: nobody sees it without its note.
+                    write_json(folder / "job.json", note)
+                    Run.create(folder, kind, values)
+            except JobError:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+            self._addresses[folder.name] = address
             self._changed()
         return folder.name
 
@@ -230,10 +245,11 @@ class Jobs:
         job = self._folders.job(job.id)
         if not job.busy:
             raise JobError(f"{job.id} is {job.status['status']}: there is nothing to stop")
-        ask_to_stop(job, "stopped when asked")
+        with _in_words():
+            ask_to_stop(job, "stopped when asked")
         self._changed()
 
-    def resume(self, run_id: str, secret: str) -> None:
+    def resume(self, run_id: str, secret: str, address: str = "") -> None:
         """Put a stopped or failed run at the end of the line; it goes on where it was saved.
 
         Raises:
@@ -247,16 +263,14 @@ class Jobs:
                 raise JobError(f"{run_id} has not stopped: only a stopped or failed run goes on")
             if job.config["kind"] not in COMMANDS:
                 raise JobError(f"{run_id} was made on the command line: resume it there")
-            if not job.first:
-                self._check_line(secret)
-            before = job.note or self._note(run_id, "", None, False)
-            note = {key: value for key, value in before.items() if key != "started_pid"}
-            with claimed(job) as free:
-                if not free:
+            if not (job.first or self._is_instructor(secret)):
+                self._check_line(secret, address)
+                self._check_room()
+            facts = {"queued_at": time.time()} if job.note else self._note(run_id, "", None, False)
+            with _in_words():
+                if not line_up(job, **facts):
                     raise JobError(f"{run_id} was changed by somebody else: look again")
-                (job.run.folder / "stop").unlink(missing_ok=True)
-                write_json(job.run.folder / "job.json", note | {"queued_at": time.time()})
-                job.run.set_status(Status.QUEUED)
+            self._addresses[run_id] = address
             self._changed()
 
     def delete(self, run_id: str, secret: str) -> None:
@@ -270,15 +284,16 @@ class Jobs:
             if job.busy or job.phase is Phase.WAITING:
                 raise JobError(f"{run_id} is not over: stop it before you delete it")
             for other in self._folders.own():
-                if (other.busy or other.phase is Phase.WAITING) and _needs(other, job):
+                if (other.busy or other.phase is Phase.WAITING) and needs(other, job):
                     raise JobError(f"{run_id} is needed by {other.id}: wait for that one")
-            if job.phase is Phase.DAMAGED:
-                self._folders.delete(job.run)
-            else:
-                with claimed(job) as free:
-                    if not free:
-                        raise JobError(f"{run_id} was changed by somebody else: look again")
+            with _in_words():
+                if job.phase is Phase.DAMAGED:
                     self._folders.delete(job.run)
+                else:
+                    with claimed(job) as free:
+                        if not free:
+                            raise JobError(f"{run_id} was changed by somebody else: look again")
+                        self._folders.delete(job.run)
             self._changed()
 
     # -- rules -------------------------------------------------------------------------------------
@@ -291,21 +306,25 @@ class Jobs:
             raise JobError(f"{run_id} belongs to somebody else: only its owner can change it")
         return job
 
-    def _check_steps(self, steps: int | None, secret: str) -> None:
-        most = self._limits.most_steps
-        if steps and most is not None and steps > most and not self._is_instructor(secret):
-            raise JobError(f"{steps} steps are too many here: choose {most} or fewer")
-
-    def _check_line(self, secret: str) -> None:
-        if self._is_instructor(secret):
-            return
-        owners = [job.note["owner"] for job in in_order(self._folders.own()) if not job.first]
-        most, most_each = self._limits.most_waiting, self._limits.most_waiting_each
-        if most is not None and len(owners) >= most:
-            raise JobError(f"{len(owners)} jobs wait already: try again when one has finished")
-        own = owners.count(self._owner(secret))
-        if most_each is not None and own >= most_each:
+    def _check_line(self, secret: str, address: str) -> None:
+        waiting = [job for job in in_order(self._folders.own()) if not job.first]
+        self._addresses = {job.id: self._addresses.get(job.id, "") for job in waiting}
+        limits, owner = self._limits, self._owner(secret)
+        if limits.most_waiting is not None and len(waiting) >= limits.most_waiting:
+            raise JobError(f"{len(waiting)} jobs wait already: try again when one has finished")
+        own = sum(job.note["owner"] == owner for job in waiting)
+        if limits.most_waiting_each is not None and own >= limits.most_waiting_each:
             raise JobError(f"{own} of your jobs wait already: try again when one has started")
+        near = list(self._addresses.values()).count(address) if address else 0
+        if limits.most_waiting_address is not None and near >= limits.most_waiting_address:
+            raise JobError(
+                f"{near} jobs from your address wait already: try again when one has started"
+            )
+
+    def _check_room(self) -> None:
+        refusal = self._disk.refusal(self._folders.own())
+        if refusal:
+            raise JobError(refusal)
 
     def _has_failed(self, run_id: str) -> bool:
         job = self._folders.job(run_id)
@@ -320,23 +339,30 @@ class Jobs:
             "after": after,
             "first": first,
             "most_minutes": None if unbound else self._limits.most_minutes,
+            "most_megabytes": None if unbound else self._limits.most_megabytes,
         }
-
-    def _new_folder(self, kind: str) -> Path:
-        letters = string.ascii_lowercase + string.digits
-        folder = self._folders.root / f"{kind}-{''.join(secrets.choice(letters) for _ in range(6))}"
-        folder.mkdir()  # one of two thousand million: it is new
-        return folder
 
     def _changed(self) -> None:
         self._rows_at = float("-inf")
 
 
-def _steps(values: dict[str, Any]) -> int | None:
-    """Return how many steps a job's options ask for at most; None where there are none."""
-    if "epochs" in values:
-        return values["epochs"] * math.ceil(values["train_pairs"] / values["batch_size"])
-    return values.get("total_steps")
+def _new_id(kind: str) -> str:
+    """Return a new run's id: one of two thousand million."""
+    letters = string.ascii_lowercase + string.digits
+    return f"{kind}-{''.join(secrets.choice(letters) for _ in range(6))}"
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Say in a sentence for people that the files of a run cannot be changed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise JobError(
+                "the disk is full: delete runs that nobody needs, then try again"
+            ) from None
+        raise JobError(f"the run's files cannot be changed ({error.strerror}): try again") from None
 
 
 def _hash(secret: str) -> str:
@@ -351,12 +377,3 @@ def _clean(title: str) -> str:
     """Drop what cannot be seen (or turns the text round), runs of blanks, and what is too long."""
     visible = "".join(letter if letter.isprintable() else " " for letter in title)
     return " ".join(visible.split())[:MOST_TITLE].rstrip()
-
-
-def _needs(other: Job, job: Job) -> bool:
-    """Say whether a job waits for another, or names its folder, or a part of it, in an option."""
-    folder = job.run.folder
-    return other.note.get("after") == job.id or any(
-        isinstance(value, str) and (REPOSITORY / value).is_relative_to(folder)
-        for value in other.config["options"].values()
-    )

@@ -5,6 +5,7 @@ everything it starts can be reached by that number. Knows numbers and command li
 """
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -22,7 +23,20 @@ STARTED = "--- started: "
 NICENESS = 10
 """Of the trainer; 0 is the app's. At 10 a busy core goes to the app nine times out of ten."""
 
+SECRET = re.compile(
+    r"PASSW|SECRET|CREDENTIAL|DATABASE_URL|^PG|(^|_)(TOKEN|KEY|PAT|AUTH)(_|$)", re.IGNORECASE
+)
+"""Names of environment variables that no training gets to see."""
+
+HUB_TOKENS = "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"
+
 PROC = Path("/proc")
+
+CGROUP_MEMORY = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+"""The container's limit, as versions 2 and 1 tell it inside."""
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """What this process started. Only a parent learns the exit code, whichever part of it asks."""
@@ -34,10 +48,15 @@ def training_command(kind: str, folder: Path) -> list[str]:
     return [*command, "--run-dir", str(folder), "--resume"]
 
 
-def start(command: list[str], log: Path) -> int:
+def start(command: list[str], log: Path, *, hub: bool = False) -> int:
     """Start a command that goes on when this process ends; return its process (group) number.
 
     Its output goes to the end of `log`: into a pipe it would block, or die, without a reader.
+
+    Args:
+        command: program and arguments.
+        log: file, made where there is none.
+        hub: it may show the Hub the owner's token.
 
     Raises:
         OSError: the command cannot be started or the log cannot be written.
@@ -52,10 +71,47 @@ def start(command: list[str], log: Path) -> int:
             stdout=output,
             stderr=output,
             start_new_session=True,
+            env=_environment(hub),
         )
     _children[child.pid] = child
     _lower_priority(child.pid)
     return child.pid
+
+
+def _environment(hub: bool) -> dict[str, str]:
+    """Return this process's environment without what a training has no use for: secrets."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not SECRET.search(name) or (hub and name in HUB_TOKENS)
+    }
+
+
+def memory(pid: int) -> float:
+    """Return the megabytes of memory that a process holds; 0 if there is no such process.
+
+    What it holds, not what it has asked for (RLIMIT_DATA): torch asks for up to 1.6 times as much
+    on a CPU, and CUDA for a multiple.
+    """
+    import psutil  # noqa: PLC0415  (commands that start no process do without)
+
+    try:
+        return psutil.Process(pid).memory_info().rss / 1e6
+    except psutil.Error:
+        return 0.0
+
+
+def machine_memory() -> float:
+    """Return the megabytes of memory of this machine, or of the container if that has fewer."""
+    import psutil  # noqa: PLC0415
+
+    found = [psutil.virtual_memory().total]
+    for limit in CGROUP_MEMORY:
+        try:
+            found.append(int(limit.read_text(encoding="utf-8")))
+        except (OSError, ValueError):  # there is none, or "max"
+            continue
+    return min(found) / 1e6
 
 
 def _lower_priority(pid: int) -> None:

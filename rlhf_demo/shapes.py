@@ -47,7 +47,9 @@ ALLOWED = {
     "started_pid": (int,),
     "pid": (int, NoneType),
     "first": (bool,),
+    "again": (bool,),
     "most_minutes": (*NUMBER, NoneType),
+    "most_megabytes": (*NUMBER, NoneType),
     "oom_kills": (int, NoneType),
 }
 """What may be missing, but not be of another type."""

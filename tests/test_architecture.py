@@ -35,11 +35,15 @@ ALLOWED = {
     "deaths": {"processes"},
     "shapes": {"config", "errors", "runs"},
     "job_folders": {"deaths", "errors", "files", "processes", "runs", "shapes"},
-    "scheduler": {"deaths", "errors", "files", "job_folders", "processes", "runs"},
+    "bounds": {"errors"},
+    "disk": {"bounds", "job_folders"},
+    "scheduler": {
+        "bounds", "deaths", "disk", "errors", "files", "job_folders", "locate", "processes", "runs",
+    },
     "overview": {"errors", "job_folders", "runs", "tails"},
     "jobs": {
-        "config", "deaths", "errors", "files", "job_folders", "overview", "processes", "runs",
-        "scheduler", "tails",
+        "bounds", "config", "deaths", "disk", "errors", "files", "job_folders", "overview",
+        "processes", "runs", "scheduler", "tails",
     },
     # Texts and data.
     "hub_data": {"errors", "locate"},
@@ -130,7 +134,7 @@ STANDARD_LIBRARY_ONLY = {
     "errors", "metrics", "config", "presets", "files", "runs", "locate", "__main__", "__init__",
     "hub_data", "data_rows", "uploads", "intervals", "listing", "signals", "trends", "stories",
     "reward_stories",
-    "tails", "processes", "deaths", "shapes", "job_folders", "scheduler", "overview", "jobs",
+    "tails", "processes", "deaths", "shapes", "bounds", "disk", "job_folders", "scheduler", "overview", "jobs",
 }  # fmt: skip
 SPEAKS_TO_THE_DATABASE = {
     "tables", "records", "assignments", "vote_imports", "votes", "rounds", "classes",

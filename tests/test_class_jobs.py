@@ -5,8 +5,8 @@
 import pytest
 from fake_jobs import fake, jobs, new_jobs, row, start, wait_for
 
+from rlhf_demo.bounds import Limits
 from rlhf_demo.errors import JobError
-from rlhf_demo.jobs import Limits
 from rlhf_demo.runs import Status
 
 

@@ -40,7 +40,8 @@ def test_sentence_of_the_command_is_the_reason_word_for_word():
     "code, oom_killed, sentence",
     [
         (-signal.SIGKILL, True, r"killed by signal 9 \(SIGKILL\), the system ran out of memory"),
-        (-signal.SIGKILL, False, r"killed by signal 9 \(SIGKILL\), most likely memory ran out"),
+        (-signal.SIGKILL, False, r"killed by signal 9 \(SIGKILL\), sent from outside: resuming"),
+        (-signal.SIGKILL, None, r"sent from outside or because memory ran out: resuming goes on"),
         (-signal.SIGTERM, False, r"killed by signal 15 \(SIGTERM\), sent from outside: resuming"),
         (-signal.SIGSEGV, False, r"crashed by signal 11 \(SIGSEGV\): look at its log"),
         (-200, False, "crashed by signal 200: look"),

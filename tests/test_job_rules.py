@@ -21,10 +21,10 @@ from fake_jobs import (
 )
 
 from rlhf_demo import scheduler
+from rlhf_demo.bounds import Limits
 from rlhf_demo.config import PairsConfig
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import read_json
-from rlhf_demo.jobs import Limits
 from rlhf_demo.processes import training_command
 from rlhf_demo.runs import Run, Status
 

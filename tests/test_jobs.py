@@ -25,8 +25,8 @@ from fake_jobs import (
     wait_until,
 )
 
+from rlhf_demo.bounds import Limits
 from rlhf_demo.errors import JobError
-from rlhf_demo.jobs import Limits
 from rlhf_demo.processes import PROC
 from rlhf_demo.runs import Status
 

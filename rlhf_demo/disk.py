@@ -1,0 +1,113 @@
+"""How much room the runs take, how much is left, and which runs make room.
+
+Only runs of visitors are ever removed: no class's, no instructor's, none of the command line; none
+that waits, runs, or is needed by one that does; and none in the hour after it ended, so that
+whoever started it has the time to see and download it.
+"""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from rlhf_demo.bounds import Limits
+from rlhf_demo.job_folders import Job, Phase, needs
+
+KEPT_SECONDS = 3600
+
+
+class Disk:
+    """The disk under the runs, seen with a page's limits."""
+
+    def __init__(self, root: Path, limits: Limits) -> None:
+        self._root, self._limits = root, limits
+        self._known: dict[str, tuple[float, float]] = {}  # of ended runs: when, megabytes
+
+    def refusal(self, jobs: list[Job]) -> str | None:
+        """Say why nothing of a visitor's can be started now, if so.
+
+        Args:
+            jobs: all under the root.
+        """
+        least, most = self._limits.least_free_megabytes, self._limits.most_megabytes_all
+        free = _free(self._root)
+        if least is not None and free < least:
+            return (
+                f"the disk of this page has {free / 1000:.1f} GB left and keeps "
+                f"{least / 1000:g} GB free: try again later"
+            )
+        if most is not None and self._of_visitors(jobs) > most:
+            return (
+                f"the runs of this page's visitors fill their {most / 1000:g} GB: try again when "
+                f"one of them is {KEPT_SECONDS // 60} minutes old and makes room"
+            )
+        return None
+
+    def superfluous(self, jobs: list[Job]) -> list[Job]:
+        """Return the runs to remove, first of all what has taken much room for long.
+
+        Megabytes times hours: so whoever fills the disk with large runs removes their own.
+
+        Args:
+            jobs: all under the root.
+        """
+        least, most = self._limits.least_free_megabytes, self._limits.most_megabytes_all
+        excess = max(
+            0 if most is None else self._of_visitors(jobs) - most,
+            0 if least is None else least - _free(self._root),
+        )
+        if excess <= 0:
+            return []
+        busy = [job for job in jobs if job.busy or job.phase is Phase.WAITING]
+        weights = {
+            job.id: self._megabytes(job) * age
+            for job in jobs
+            if job.visitors
+            and job.phase in (Phase.ENDED, Phase.DAMAGED)
+            and (age := time.time() - _changed_at(job)) > KEPT_SECONDS
+            and not any(needs(other, job) for other in busy)
+        }
+        removed = []
+        for job in sorted(jobs, key=lambda job: weights.get(job.id, 0.0), reverse=True):
+            if excess <= 0 or job.id not in weights:
+                break
+            removed.append(job)
+            excess -= self._megabytes(job)
+        return removed
+
+    def _of_visitors(self, jobs: list[Job]) -> float:
+        self._known = {job.id: self._known[job.id] for job in jobs if job.id in self._known}
+        return sum(self._megabytes(job) for job in jobs if job.visitors)
+
+    def _megabytes(self, job: Job) -> float:
+        changed_at = _changed_at(job)
+        known = self._known.get(job.id)
+        if known and known[0] == changed_at and job.phase is Phase.ENDED:
+            return known[1]
+        taken = megabytes(job.run.folder)
+        self._known[job.id] = changed_at, taken
+        return taken
+
+
+def megabytes(folder: Path) -> float:
+    """Return what a folder takes on the disk; files that vanish meanwhile do not count."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_blocks * 512
+            except FileNotFoundError:
+                continue
+    return total / 1e6
+
+
+def _free(folder: Path) -> float:
+    return shutil.disk_usage(folder).free / 1e6
+
+
+def _changed_at(job: Job) -> float:
+    """Return when a file of the run's was last made or replaced, as its last status was."""
+    try:
+        return job.run.folder.stat().st_mtime
+    except OSError:
+        return time.time()
