@@ -5,6 +5,7 @@ import gc
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import gradio as gr
 import httpx
@@ -13,7 +14,7 @@ from fake_jobs import wait_until
 
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.ui import lanes
-from rlhf_demo.ui.lanes import Busy, Places, Rank, Turn
+from rlhf_demo.ui.lanes import Busy, HeavyLane, Rank, Turn
 from rlhf_demo.ui.parts import in_lane, part
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
@@ -91,7 +92,7 @@ def test_votes_are_answered_while_a_hundred_heavy_requests_wait(page):
     told = [answer for answer in answers if "scored" not in answer]
     assert len(told) == 99
     assert all(answer["busy"] and "try again" in answer["error"] for answer in told)
-    assert waited < 10  # each waits 0.8 s for a place
+    assert waited < 10  # each waits 0.6 s for a place
 
 
 def test_place_is_free_again_after_an_answer(page):
@@ -115,43 +116,100 @@ def test_error_of_a_light_function_is_told_in_a_sentence(page):
     assert page.ask("look", -1) == {"error": "there is no such thing: choose another"}
 
 
-# -- places ----------------------------------------------------------------------------------------
+# -- who is worked for -----------------------------------------------------------------------------
 
 
-async def outcome(places, address, done):
+class Caller:
+    """A web request from an address."""
+
+    def __init__(self, address, gone=False):
+        self.client, self.gone = SimpleNamespace(host=address), gone
+
+    async def is_disconnected(self):
+        return self.gone
+
+
+class Work:
+    """A heavy function that is held until `hold` is set, and answers which call of it that was."""
+
+    def __init__(self):
+        self.hold, self.seen = threading.Event(), []
+
+    def __call__(self, request):
+        self.seen.append(request)
+        number = len(self.seen)
+        assert self.hold.wait(60)
+        return number
+
+
+@pytest.fixture
+def work():
+    work = Work()
+    yield work
+    work.hold.set()
+
+
+async def outcome(lane, work, request, caller):
     try:
-        async with places.place(address):
-            await done.wait()
-            return "served"
+        return await lane.run(work, (request,), caller)
     except Busy:
         return "busy"
 
 
-async def visit(addresses, wait_seconds):
-    """Let callers come at once who stay until all others have been served or sent away."""
-    places, done = Places(2, wait_seconds), asyncio.Event()
-    tasks = [asyncio.create_task(outcome(places, one, done)) for one in addresses]
-    await asyncio.sleep(3 * wait_seconds)
-    done.set()
-    return await asyncio.gather(*tasks)
+def ask_at_once(work, asked, monkeypatch, wait_seconds):
+    """Let callers ask at once, and release the work when all who could not be served know it."""
+    monkeypatch.setattr(lanes, "WAIT_SECONDS", wait_seconds)
+
+    async def ask():
+        lane = HeavyLane()
+        tasks = [
+            asyncio.create_task(outcome(lane, work, request, caller)) for request, caller in asked
+        ]
+        await asyncio.sleep(0.3)
+        work.hold.set()
+        return await asyncio.gather(*tasks)
+
+    return asyncio.run(ask())
 
 
-def test_two_addresses_are_served_at_once_and_one_request_of_each():
-    told = asyncio.run(visit(["a", "a", "b", "b", "c"], 0.05))
-    assert told == ["served", "busy", "served", "busy", "busy"]
+def test_two_addresses_are_served_at_once_and_one_request_of_each(work, monkeypatch):
+    asked = [(number, Caller(address)) for number, address in enumerate("aabbc")]
+    told = ask_at_once(work, asked, monkeypatch, wait_seconds=0.05)
+    assert sorted(work.seen) == [0, 2]
+    assert [one == "busy" for one in told] == [False, True, False, True, True]
 
 
-def test_request_that_is_cancelled_frees_its_place():
-    async def cancel_one():
-        places, done = Places(1, 5.0), asyncio.Event()
-        first = asyncio.create_task(outcome(places, "a", done))
-        second = asyncio.create_task(outcome(places, "b", done))
-        await asyncio.sleep(0)
-        first.cancel()
-        done.set()
-        return await second
+SAME = [("the same", Caller(address)) for address in ["a"] * 10 + ["b"] * 10]
 
-    assert asyncio.run(cancel_one()) == "served"
+
+def test_those_who_ask_the_same_at_once_share_one_answer(work, monkeypatch):
+    told = ask_at_once(work, [*SAME, ("another", Caller("b"))], monkeypatch, wait_seconds=60)
+    assert work.seen == ["the same", "another"]
+    assert told == [1] * 20 + [2]
+
+
+def test_those_who_come_when_the_work_is_under_way_share_a_newer_answer(work, monkeypatch):
+    monkeypatch.setattr(lanes, "WAIT_SECONDS", 60)
+
+    async def ask_later():
+        lane = HeavyLane()
+        first = asyncio.create_task(outcome(lane, work, *SAME[0]))
+        while not work.seen:
+            await asyncio.sleep(0.01)
+        later = [asyncio.create_task(outcome(lane, work, *one)) for one in SAME]
+        await asyncio.sleep(0.1)
+        work.hold.set()
+        return await first, await asyncio.gather(*later)
+
+    assert asyncio.run(ask_later()) == (1, [2] * 20)
+
+
+def test_nothing_is_done_for_callers_who_have_all_left(work, monkeypatch):
+    work.hold.set()
+    left, there = Caller("a", gone=True), Caller("b")
+    asked = [("left", left), ("one stays", left), ("one stays", there)]
+    assert ask_at_once(work, asked, monkeypatch, wait_seconds=60) == ["busy", 1, 1]
+    assert work.seen == ["one stays"]
 
 
 def test_function_that_fails_frees_its_place():

@@ -11,8 +11,8 @@ works in the background: on a few cores two at once would only slow each other d
 import asyncio
 import itertools
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum, StrEnum
 from heapq import heappop, heappush
 from typing import Any, TypeVar
@@ -20,15 +20,18 @@ from typing import Any, TypeVar
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
 from gradio.context import LocalContext
+from starlette.requests import Request
 
 from rlhf_demo.errors import DemoError
 from rlhf_demo.ui.addresses import address_of
 
 F = TypeVar("F", bound=Callable[..., Any])
+Caller = Request | None
+"""The web request of whoever calls; None outside the web."""
 
 HEAVY_PLACES = 2
 """Heavy requests that are worked on at once, on the whole server; of one address a single one."""
-WAIT_SECONDS = 0.8
+WAIT_SECONDS = 0.6
 """How long a heavy request waits for a place. Answered at once, it would come again at once."""
 
 
@@ -41,7 +44,7 @@ class Lane(StrEnum):
 
 
 # Python computes in one thread at a time, so more light ones would only delay the votes.
-THREADS = {Lane.VOTING: 16, Lane.HEAVY: HEAVY_PLACES, Lane.LIGHT: 8}
+THREADS = {Lane.VOTING: 16, Lane.LIGHT: 8}
 
 
 class Busy(DemoError):
@@ -69,64 +72,82 @@ async def run(function: Callable[..., Any], *arguments: Any) -> Any:
     Raises:
         Busy: it is heavy, and there was no place in time.
     """
-    lane = getattr(function, "lane", Lane.LIGHT)
-    limits = _limits_here()
-    if lane != Lane.HEAVY:
-        return await to_thread.run_sync(function, *arguments, limiter=limits.threads[lane])
-    http = LocalContext.request.get(None)
-    async with limits.heavy.place(address_of(http) if http else "here"):
-        if http and await http.is_disconnected():
-            raise Busy  # nobody is there to read the answer
-        return await to_thread.run_sync(function, *arguments, limiter=limits.threads[lane])
+    lanes, lane = _lanes_here(), getattr(function, "lane", Lane.LIGHT)
+    if lane == Lane.HEAVY:
+        return await lanes.heavy.run(function, arguments, LocalContext.request.get(None))
+    return await to_thread.run_sync(function, *arguments, limiter=lanes.threads[lane])
 
 
-class Places:
-    """Places for a few addresses at once, one for each."""
+class HeavyLane:
+    """Heavy requests: few at once, and of each address a single one.
 
-    def __init__(self, most: int, wait_seconds: float) -> None:
-        self.most, self.wait_seconds = most, wait_seconds
-        self._taken: set[str] = set()
-        self._freed = asyncio.Event()  # each wakes those who wait once
+    Those who wait with equal requests share an answer, as where a whole class opens the page. So
+    what a heavy function answers must depend on its arguments alone.
+    """
 
-    @asynccontextmanager
-    async def place(self, address: str) -> AsyncIterator[None]:
-        """Hold a place.
+    def __init__(self) -> None:
+        self._threads = CapacityLimiter(HEAVY_PLACES)
+        self._addresses: set[str] = set()  # of those that are worked for
+        self._freed = asyncio.Event()  # wakes once all who wait for a place
+        self._waiting: dict[tuple, tuple[list[Caller], asyncio.Task]] = {}
+
+    async def run(self, function: Callable[..., Any], arguments: tuple, caller: Caller) -> Any:
+        """Call a function when there is a place.
 
         Raises:
-            Busy: none became free in time.
+            Busy: there was none in time.
         """
+        key = function, repr(arguments)
+        if key not in self._waiting:
+            callers: list[Caller] = []
+            work = asyncio.create_task(self._work(key, arguments, callers))
+            self._waiting[key] = callers, work
+        callers, work = self._waiting[key]
+        callers.append(caller)
+        return await asyncio.shield(work)  # one caller's end does not end it for the others
+
+    async def _work(self, key: tuple, arguments: tuple, callers: list[Caller]) -> Any:
+        address = address_of(callers[0]) if callers[0] else "here"
         try:
-            async with asyncio.timeout(self.wait_seconds):
-                while address in self._taken or len(self._taken) >= self.most:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while address in self._addresses or len(self._addresses) == HEAVY_PLACES:
                     await self._freed.wait()
         except TimeoutError:
             raise Busy from None
-        self._taken.add(address)
-        try:
-            yield
         finally:
-            self._taken.remove(address)
+            del self._waiting[key]  # whoever comes from now on waits for a newer answer
+        self._addresses.add(address)
+        try:
+            if all([await _is_gone(caller) for caller in callers]):
+                raise Busy  # nobody is there to read the answer
+            return await to_thread.run_sync(key[0], *arguments, limiter=self._threads)
+        finally:
+            self._addresses.remove(address)
             self._freed.set()
             self._freed = asyncio.Event()
 
 
-class _Limits:
-    """The threads and places of one event loop, which is that of one app."""
+async def _is_gone(caller: Caller) -> bool:
+    return caller is not None and await caller.is_disconnected()
+
+
+class _Lanes:
+    """The lanes of one event loop, which is that of one app."""
 
     def __init__(self) -> None:
+        self.heavy = HeavyLane()
         self.threads = {lane: CapacityLimiter(most) for lane, most in THREADS.items()}
-        self.heavy = Places(HEAVY_PLACES, WAIT_SECONDS)
 
 
-_limits: RunVar[_Limits] = RunVar("limits")
+_lanes: RunVar[_Lanes] = RunVar("lanes")
 
 
-def _limits_here() -> _Limits:
+def _lanes_here() -> _Lanes:
     try:
-        return _limits.get()
+        return _lanes.get()
     except LookupError:
-        _limits.set(_Limits())
-        return _limits.get()
+        _lanes.set(_Lanes())
+        return _lanes.get()
 
 
 # -- models ----------------------------------------------------------------------------------------

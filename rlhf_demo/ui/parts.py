@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse
+from starlette.responses import FileResponse, JSONResponse, Response
 
 from rlhf_demo.ui import lanes
 from rlhf_demo.ui.refusals import in_words
@@ -54,9 +54,10 @@ def in_lane(function: Callable[..., Any]) -> Callable[..., Coroutine]:
     @wraps(function)
     async def answer(*request: Any) -> Any:
         try:
-            return await lanes.run(function, *request)
+            told = await lanes.run(function, *request)
         except lanes.Busy as error:
-            return JSONResponse({"error": str(error), "busy": True})
+            return {"error": str(error), "busy": True}
+        return Response(told, media_type="application/json") if isinstance(told, bytes) else told
 
     return answer
 
@@ -74,16 +75,16 @@ def answering(function: Callable[..., Any]) -> Callable[..., Any]:
     return answer
 
 
-def encoded(function: Callable[..., Any]) -> Callable[..., JSONResponse]:
-    """Let a server function's answer be encoded by json itself.
+def encoded(function: Callable[..., Any]) -> Callable[..., bytes]:
+    """Let a server function's answer be encoded by json itself, in its own thread.
 
     Left alone, FastAPI looks at every number of it in Python first: for a step's texts that takes
     longer than all the rest, thirty times a step where a class looks on.
     """
 
     @wraps(function)
-    def answer(*request: Any) -> JSONResponse:
-        return JSONResponse(function(*request))
+    def answer(*request: Any) -> bytes:
+        return JSONResponse(function(*request)).body
 
     return answer
 

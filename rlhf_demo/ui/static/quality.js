@@ -139,11 +139,15 @@
       drawTrain();
     };
 
-    let turn = 0;
+    let loading = false, again = false; // never twice at once: the server may be busy for a while
     const load = async () => {
-      const mine = ++turn;
+      again = loading;
+      if (loading) return;
+      loading = true;
       const answer = await rlhf.call(problem, server.quality({ question: asked.question, without: [...without] }));
-      if (!answer || mine !== turn) return;
+      loading = false;
+      if (again) return load();
+      if (!answer) return;
       state = answer;
       draw();
     };
