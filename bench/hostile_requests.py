@@ -1,0 +1,112 @@
+"""Thirty phones vote while strangers ask for the most expensive scores, all of them at once.
+
+    python -m bench.hostile_requests [--strangers 100] [--phones 30] [--seconds 30]
+
+The phones are those of class_load. Each stranger comes from an address of its own, has a text of
+many words scored that fills the model, and asks again as soon as it is answered.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bench.class_load import MOST_MILLISECONDS, Asker, live, open_class
+from bench.serving import SERVER_FUNCTIONS, PageProcess, message, wait_until
+
+WORDS = (
+    "film story actor scene music plot hero ending laugh tears night city road train ship war "
+    "peace love child mother father friend enemy"
+).split()
+TEXT = " ".join(WORDS[place % len(WORDS)] for place in range(253))
+"""Words of a token each: with the start mark 254 tokens, of which the shipped model reads 255."""
+PATIENCE = 600
+"""Seconds after which a request is given up: more than any took."""
+
+
+Answers = list[tuple[str, float]]
+"""For each request what came back (`scored`, `busy`, another sentence), and after what time, s."""
+
+
+async def attack(url: str, component: int, strangers: int, seconds: float) -> Answers:
+    """Ask for scores from many addresses at once, again and again."""
+    until, told = time.monotonic() + seconds, []
+    request = {"text": TEXT, "scorer": "reward-mini"}
+    body = message(component, "score_text", request)
+
+    async def ask_again(number: int) -> None:
+        address = {"X-Forwarded-For": f"10.0.{number // 256}.{number % 256}"}
+        while time.monotonic() < until:
+            begin = time.monotonic()
+            try:
+                answer = (await client.post(SERVER_FUNCTIONS, json=body, headers=address)).json()
+            except httpx.TransportError as error:
+                answer = {"error": type(error).__name__}
+            what = "busy" if answer.get("busy") else answer.get("error", "scored")
+            told.append((what, time.monotonic() - begin))
+
+    limits = httpx.Limits(max_connections=strangers)
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, limits=limits) as client:
+        await asyncio.gather(*(ask_again(number) for number in range(strangers)))
+    return told
+
+
+def attacked(*aimed: Any) -> Answers:
+    """Do so in an event loop of its own."""
+    return asyncio.run(attack(*aimed))
+
+
+def tell(name: str, seconds: list[float]) -> float:
+    """Print how long some answers took; return the time under which 95% of them lie, in ms."""
+    times = sorted(1000 * one for one in seconds)
+    most = times[int(0.95 * len(times))]
+    print(
+        f"{name:24} {len(times):5} answers, median {statistics.median(times):.0f} ms, "
+        f"95% under {most:.0f} ms, slowest {times[-1]:.0f} ms"
+    )
+    return most
+
+
+def main() -> int:
+    """Run it and print the figures; 1 where 95% of the votes took longer than they should."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--strangers", type=int, default=100)
+    parser.add_argument("--phones", type=int, default=30)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    given = parser.parse_args()
+    with PageProcess(Path(tempfile.mkdtemp()) / "runs") as page:
+        ask = Asker(page)
+        ask.client.timeout = PATIENCE
+        made, phones = open_class(ask, given.phones)
+        wait_until(
+            lambda: ask("class_state", token=made["token"])["seats_left"] > 300, 120, every=1.0
+        )
+        ask.seconds.clear()
+        aimed = page.url, ask.where["score_text"], given.strangers, given.seconds
+        with ProcessPoolExecutor(1) as others:  # their work is not to slow the phones down
+            strangers = others.submit(attacked, *aimed)
+            time.sleep(0.5)
+            for thread in live(phones, given.seconds):
+                thread.join()
+            told = strangers.result()
+    print(
+        f"{given.strangers} strangers and {given.phones} phones for {given.seconds:g} s; "
+        f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    )
+    for what, _ in Counter(what for what, _ in told).most_common():
+        tell(f"strangers: {what[:60]}", [seconds for one, seconds in told if one == what])
+    tell("next_pair", ask.seconds["next_pair"])
+    tell("student_state", ask.seconds["student_state"])
+    return int(tell("vote", ask.seconds["vote"]) > MOST_MILLISECONDS)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
