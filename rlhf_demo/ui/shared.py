@@ -1,17 +1,21 @@
 """What all tabs share: settings, jobs, the lists to choose from, and the models in memory."""
 
+import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from rlhf_demo.errors import DemoError
-from rlhf_demo.jobs import Jobs, Limits
+from rlhf_demo.bounds import MEMORY_SHARE, PUBLIC, Limits
+from rlhf_demo.errors import ConfigError, DemoError
+from rlhf_demo.jobs import Jobs
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.models import pick_device, pick_dtype
+from rlhf_demo.processes import machine_memory
 from rlhf_demo.shelf import Shelf
 from rlhf_demo.tables import database_url
 from rlhf_demo.ui import space
@@ -55,8 +59,12 @@ class Shared:
 
     @classmethod
     def open(cls, settings: Settings) -> "Shared":
-        """Open the folder of runs and start its queue."""
-        settings.runs.mkdir(parents=True, exist_ok=True)
+        """Open the folder of runs and start its queue.
+
+        Raises:
+            DemoError: the folder, or the votes in it, cannot be used.
+        """
+        _make_folder(settings.runs)
         instructor = Instructor(settings.password, time.monotonic, settings.runs)
         # Only at home do runs without an owner belong to whoever has the page open.
         at_home = settings.password is None and not settings.public
@@ -65,12 +73,7 @@ class Shared:
             settings.runs,
             examples=EXAMPLES,
             at_once=settings.jobs_at_once,
-            limits=Limits(
-                most_steps=settings.most_steps,
-                most_minutes=settings.most_minutes,
-                most_waiting=settings.most_waiting,
-                most_waiting_each=3 if settings.public else None,  # the lesson needs two
-            ),
+            limits=_limits(settings),
             instructor_token=instructor.token,
             start_token=start_token,
         )
@@ -86,6 +89,39 @@ class Shared:
         return cls(
             settings, jobs, choices, shelf, turn, store, vote_data, sampler, classes, instructor
         )
+
+
+def _make_folder(runs: Path) -> None:
+    """Make the folder of runs.
+
+    Raises:
+        ConfigError: it cannot be made, or not be written.
+    """
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the folder of runs cannot be {runs} ({error.strerror}): name another one by "
+            "RLHF_DEMO_RUNS"
+        ) from None
+    if not os.access(runs, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"the folder of runs, {runs}, cannot be written: change its rights, or name another "
+            "one by RLHF_DEMO_RUNS"
+        )
+
+
+def _limits(settings: Settings) -> Limits:
+    limits = Limits()
+    if settings.public:
+        memory = MEMORY_SHARE * machine_memory() / settings.jobs_at_once
+        limits = replace(PUBLIC, most_memory=memory)
+    return replace(
+        limits,
+        most_steps=settings.most_steps,
+        most_minutes=settings.most_minutes,
+        most_waiting=settings.most_waiting,
+    )
 
 
 def secret_input() -> gr.Textbox:

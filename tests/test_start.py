@@ -1,0 +1,62 @@
+"""What the app says where it cannot start: one sentence, exit code 2, no traceback."""
+
+import os
+import sqlite3
+from contextlib import closing
+from unittest.mock import patch
+
+import pytest
+
+from app import main
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys, tmp_path):
+    """Start the app over a folder of runs; return the one line that it says."""
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setenv("RLHF_DEMO_RUNS", str(tmp_path / "runs"))
+    before = os.umask(0o022)  # main() sets its own
+
+    def start():
+        with patch.dict(os.environ):
+            assert main() == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ") and "Traceback" not in line
+        return line
+
+    yield start
+    os.umask(before)
+
+
+def test_file_in_place_of_the_folder_of_runs(refused, tmp_path):
+    (tmp_path / "runs").write_text("a note")
+    assert "cannot be" in (line := refused()) and "RLHF_DEMO_RUNS" in line
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="nothing is read-only for root")
+def test_folder_of_runs_that_cannot_be_written(refused, tmp_path):
+    (tmp_path / "runs").mkdir(mode=0o500)
+    assert "cannot be written" in refused()
+
+
+def test_votes_that_are_no_database(refused, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "votes.db").write_text("Dear diary, " * 1000)
+    assert "is damaged (file is not a database): move it away" in refused()
+
+
+def test_votes_that_were_cut_off(refused, tmp_path):
+    (tmp_path / "runs").mkdir()
+    file = tmp_path / "runs" / "votes.db"
+    with closing(sqlite3.connect(file)) as other:
+        other.executescript(
+            "CREATE TABLE notes (words TEXT); INSERT INTO notes VALUES (hex(zeroblob(30000)));"
+        )
+    file.write_bytes(file.read_bytes()[:20_000])
+    line = refused()
+    assert "is damaged" in line and "put your copy in its place" in line
+
+
+def test_folder_in_place_of_the_votes(refused, tmp_path):
+    (tmp_path / "runs" / "votes.db").mkdir(parents=True)
+    assert "cannot be opened" in refused()
