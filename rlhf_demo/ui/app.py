@@ -1,13 +1,16 @@
 """The page: header and strip, and one tab for each stage of the loop."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from rlhf_demo.ui import parts, space
 from rlhf_demo.ui.api import add_endpoints
+from rlhf_demo.ui.cache import UploadGate
 from rlhf_demo.ui.compare_tab import CompareTab
 from rlhf_demo.ui.feedback_tab import FeedbackTab
 from rlhf_demo.ui.middleware import Door, outermost, waiting_in
@@ -57,6 +60,7 @@ def build_app(settings: Settings) -> gr.Blocks:
 def launch_options(demo: gr.Blocks) -> dict[str, Any]:
     """Return what the page's `launch` is told, besides where it listens."""
     settings, waiting = demo.shared.settings, waiting_in(demo._queue)
+    cache = Path(get_upload_folder())
     return {
         "theme": parts.theme(),
         "css": parts.css(),
@@ -68,7 +72,7 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
         "max_file_size": "20mb",
         "show_error": True,
         "app_kwargs": {
-            "middleware": [Middleware(Refusals)],
+            "middleware": [Middleware(UploadGate, folder=cache), Middleware(Refusals)],
             "lifespan": outermost(lambda app: Door(app, settings, waiting)),
             "routes": [Route(f"/{parts.LIBRARY}", parts.library)],
         },

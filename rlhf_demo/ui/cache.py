@@ -1,0 +1,113 @@
+"""Bounds on what visitors put into Gradio's cache: files a request, bytes an address and in all.
+
+Gradio keeps whatever is sent to its upload route for a day, from anybody, whether a handler ever
+asks for it or not. Here the oldest files make room, and one address cannot fill it for others.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from anyio import to_thread
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rlhf_demo.limits import RateLimit
+
+UPLOAD = "/gradio_api/upload"
+MEGABYTE = 10**6
+MOST_FILES = 4
+"""Of one request; the page sends one."""
+MOST_BYTES = 1000 * MEGABYTE
+"""Of all files in the cache; each is read within seconds and removed then (uploads.py)."""
+SAFE_SECONDS = 600
+"""How long a file may be waited for before it makes room for others."""
+MEGABYTES_EACH = (200, 1.0)
+"""From one address: so many at once, a class's, then so many a second."""
+
+
+class UploadGate:
+    """ASGI middleware before Gradio's upload route; it stands behind middleware.Door.
+
+    Args:
+        app: what is behind it.
+        folder: Gradio's cache.
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, app: ASGIApp, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        self.app, self.folder, self.clock = app, folder, clock
+        self._sent = RateLimit(*MEGABYTES_EACH, clock)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer an upload that finds no room."""
+        if scope["type"] != "http" or scope["path"].rstrip("/") != UPLOAD:
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "")
+        if not length.isdigit():
+            refusal = 411, "say how long this file is (Content-Length)"
+        elif not self._may_send(scope["client"][0], int(length)):
+            refusal = 429, "too many files come from this address: try again in a minute"
+        elif not await to_thread.run_sync(self._make_room, int(length)):
+            refusal = 507, "there is no room for files just now: try again in ten minutes"
+        else:
+            counted = _Counted(receive, headers.get("content-type", ""))
+            if await self._passed(scope, counted, send):
+                return
+            refusal = 413, f"send at most {MOST_FILES} files at once"
+        await JSONResponse({"error": refusal[1]}, refusal[0])(scope, receive, send)
+
+    async def _passed(self, scope: Scope, counted: "_Counted", send: Send) -> bool:
+        """Let the route answer; False where it must not, as there are too many files."""
+
+        async def answer(message: Message) -> None:
+            if not counted.too_many:
+                await send(message)
+
+        try:
+            await self.app(scope, counted.receive, answer)
+        except Exception:
+            if not counted.too_many:
+                raise
+        return not counted.too_many
+
+    def _may_send(self, address: str, length: int) -> bool:
+        megabytes = 1 + length // MEGABYTE
+        return all(self._sent.allow(address) for _ in range(megabytes))
+
+    def _make_room(self, length: int) -> bool:
+        """Remove the oldest files until there is room; False where they are too young for that."""
+        files = [(path.stat(), path) for path in self.folder.rglob("*") if path.is_file()]
+        left = MOST_BYTES - length - sum(found.st_size for found, _ in files)
+        for found, path in sorted(files, key=lambda one: one[0].st_mtime):
+            if left >= 0 or found.st_mtime > self.clock() - SAFE_SECONDS:
+                break
+            path.unlink(missing_ok=True)
+            left += found.st_size
+        return left >= 0
+
+
+class _Counted:
+    """A request's body that seems to be broken off where it has too many files."""
+
+    def __init__(self, receive: Receive, content_type: str) -> None:
+        self._receive = receive
+        boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+        self._mark, self._tail, self._parts = b"--" + boundary, b"", 0
+
+    @property
+    def too_many(self) -> bool:
+        # The last mark ends the body.
+        return self._parts > MOST_FILES + 1
+
+    async def receive(self) -> Message:
+        """Pass on a part of the body."""
+        message = await self._receive()
+        seen = self._tail + message.get("body", b"")
+        self._parts += seen.count(self._mark)
+        self._tail = seen[-len(self._mark) + 1 :]
+        return {"type": "http.disconnect"} if self.too_many else message
