@@ -18,6 +18,10 @@ HUB_SECONDS = 1.5
 """How long the Hub may take to answer before it counts as out of reach: a wrong name is answered
 within 3 seconds, imports included, also on a busy machine."""
 
+ADAPTER = "adapter_config.json"
+MOST_CONFIG = 1_000_000
+"""Bytes of an adapter's configuration, which is read before its weights are fetched."""
+
 HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 """What may be a name on the Hub: `gpt2` or `owner/name`."""
 
@@ -61,23 +65,28 @@ def adapter_base(folder: Path) -> Path | None:
     Raises:
         CheckpointError: the adapter names no base, or one that cannot be found.
     """
-    path = folder / "adapter_config.json"
+    path = folder / ADAPTER
     if not path.is_file():
         return None
-    try:
-        base = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (ValueError, KeyError):
-        base = None
-    if not isinstance(base, str):
-        raise CheckpointError(f"{path} names no base model: restore the file")
+    base = _named_base(path)
     if (CHECKPOINTS.parent / base / "config.json").is_file():
         return CHECKPOINTS.parent / base
     return locate(base)
 
 
+def _named_base(path: Path) -> str:
+    try:
+        base = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (ValueError, KeyError, TypeError):
+        base = None
+    if not isinstance(base, str):
+        raise CheckpointError(f"{path} names no base model: restore the file")
+    return base
+
+
 def is_model(folder: Path) -> bool:
     """Say whether a folder holds a model or an adapter."""
-    return (folder / "adapter_config.json").is_file() or (folder / "config.json").is_file()
+    return (folder / ADAPTER).is_file() or (folder / "config.json").is_file()
 
 
 def _in_folder(folder: Path) -> Path:
@@ -148,20 +157,59 @@ def hub_refusal(name: str, kind: str) -> str | None:
 def hub_megabytes(name: str, kind: str) -> float:
     """Ask the Hub how large a `model`'s weights or a `dataset`'s files are, before fetching any.
 
+    The weights of an adapter are its own and those of its base, which is fetched too.
+
     Raises:
-        CheckpointError: the Hub does not have it, cannot be reached, or tells no size.
+        CheckpointError: the Hub does not have it, cannot be reached, or tells no size; or the base
+            is neither on the Hub nor shipped, or itself an adapter.
     """
+    files = _hub_files(name, kind)
+    size = _size(name, kind, files)
+    base = _hub_base(name, files[ADAPTER]) if kind == "model" and ADAPTER in files else None
+    if base is not None:
+        below = _hub_files(base, kind)
+        if ADAPTER in below:
+            raise CheckpointError(f"{name} is an adapter on an adapter: choose another model")
+        size += _size(base, kind, below)
+    return size / 1e6
+
+
+def _hub_files(name: str, kind: str) -> dict[str, int]:
+    """Return the bytes of each file."""
     from huggingface_hub import HfApi  # noqa: PLC0415
 
     refusal = hub_refusal(name, kind)
     if refusal is not None:
         raise CheckpointError(_unknown(name, refusal) if kind == "model" else f"{name}: {refusal}")
     found = HfApi().repo_info(name, repo_type=kind, files_metadata=True, timeout=5.0).siblings
+    return {one.rfilename: one.size or 0 for one in found or []}
+
+
+def _size(name: str, kind: str, files: dict[str, int]) -> int:
     ending = ".safetensors" if kind == "model" else ""
-    size = sum(one.size or 0 for one in found or [] if one.rfilename.endswith(ending))
+    size = sum(bytes_ for file, bytes_ in files.items() if file.endswith(ending))
     if not size:
         raise CheckpointError(f"{name} has no {ending or 'known'} files: choose another {kind}")
-    return size / 1e6
+    return size
+
+
+def _hub_base(name: str, config_bytes: int) -> str | None:
+    """Return the Hub id of the base of an adapter on the Hub; None where the base is shipped."""
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415
+
+    if config_bytes > MOST_CONFIG:
+        raise CheckpointError(f"{name}: {ADAPTER} has {config_bytes:,} bytes: choose another model")
+    try:
+        base = _named_base(Path(hf_hub_download(name, ADAPTER)))
+    except OSError as error:  # as all errors of the Hub's client are
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{name} cannot be looked at ({reason}): try again later") from None
+    if base in shipped_models() or base.removeprefix("checkpoints/") in shipped_models():
+        return None
+    # A folder of that name would be taken for a path.
+    if not HUB_ID.fullmatch(base) or Path(base).exists() or (CHECKPOINTS.parent / base).exists():
+        raise CheckpointError(f"{name} is an adapter on {base[:80]!r}, which is not on the Hub")
+    return base
 
 
 def _unknown(name: str, why: str) -> str:

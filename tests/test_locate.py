@@ -13,7 +13,7 @@ import torch
 
 from rlhf_demo import locate as module
 from rlhf_demo.errors import CheckpointError
-from rlhf_demo.locate import CHECKPOINTS, adapter_base, locate, shipped_models
+from rlhf_demo.locate import CHECKPOINTS, adapter_base, hub_megabytes, locate, shipped_models
 from rlhf_demo.models import load_policy
 from rlhf_demo.runs import Run
 
@@ -203,3 +203,58 @@ def test_cached_id_without_safetensors_is_refused(tmp_path, tiny_model_folder):
     assert result.returncode == 2
     assert "some-one/pickled has no safetensors weights" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+# -- how large a model of the Hub is ---------------------------------------------------------------
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A Hub of a few models: name -> sizes of files, and what each adapter calls its base."""
+    files = {
+        "a/whole": {"model.safetensors": 500_000_000, "config.json": 9},
+        "a/small": {"adapter_model.safetensors": 2_000_000, "adapter_config.json": 99},
+        "a/large-config": {"adapter_model.safetensors": 9, "adapter_config.json": 9_000_000},
+    }
+    bases = {"a/small": "a/whole"}
+
+    def download(name, file):
+        path = tmp_path / name.replace("/", "-")
+        path.write_text(json.dumps({"base_model_name_or_path": bases[name]}))
+        return path
+
+    monkeypatch.setattr(module, "_hub_files", lambda name, kind: files[name])
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    return bases
+
+
+def test_adapter_weighs_what_it_makes_one_fetch(hub):
+    assert hub_megabytes("a/whole", "model") == 500
+    assert hub_megabytes("a/small", "model") == 502
+
+
+@pytest.mark.parametrize("base", ["gpt2-mini", "checkpoints/gpt2-mini"])
+def test_adapter_on_a_shipped_base_weighs_its_own_weights(hub, base):
+    hub["a/small"] = base
+    assert hub_megabytes("a/small", "model") == 2
+
+
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        ("a/small", "an adapter on an adapter"),
+        ("/etc", "is an adapter on '/etc', which is not on the Hub"),
+        ("../runs", "which is not on the Hub"),
+        ("docs/api.md", "which is not on the Hub"),  # a file of this repository
+        (7, "names no base model"),
+    ],
+)
+def test_adapter_on_what_is_not_to_be_fetched_is_refused(hub, base, told):
+    hub["a/small"] = base
+    with pytest.raises(CheckpointError, match=told):
+        hub_megabytes("a/small", "model")
+
+
+def test_configuration_of_an_adapter_is_measured_before_it_is_read(hub):
+    with pytest.raises(CheckpointError, match="has 9,000,000 bytes"):
+        hub_megabytes("a/large-config", "model")
