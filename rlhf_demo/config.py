@@ -227,7 +227,7 @@ class PPOConfig(Options):
         0.2, "how far a token's ratio may move from 1 before its gradient stops", low=0.0, high=1.0
     )
     value_clip_range: float = option(
-        0.2, "how far a value may move per rollout, reward units", low=0.0
+        0.2, "how far a value may move per rollout before its gradient stops, reward units", low=0.0
     )
     value_coef: float = option(0.1, "weight of the value loss", low=0.0)
     entropy_coef: float = option(0.0, "weight of the entropy bonus", low=0.0)

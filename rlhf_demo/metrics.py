@@ -60,7 +60,8 @@ GLOSSARY: dict[str, Metric] = {
     "objective/distinct_2": Metric(
         "distinct-2",
         "0..1",
-        "share of different ones among the step's first token pairs, four for each response",
+        "share of different ones among the step's first token pairs, four times as many as "
+        "responses: about half of the responses fill them",
         healthy="stays above 0.75 of its start",
     ),
     "judge/score": Metric(

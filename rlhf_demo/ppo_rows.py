@@ -22,8 +22,9 @@ SAMPLES_KEPT = 8
 """How many responses of a step are kept token by token."""
 
 BIGRAMS_EACH = 4
-"""Pairs of tokens per response that distinct-2 counts: the more are counted, the lower it is, so
-every step counts as many. The base writes 7 a response.
+"""Pairs of tokens that distinct-2 counts, as a multiple of the responses: the more are counted, the
+lower it is, so every step counts as many, its first ones. The base writes 7 a response, so about
+half of the responses are looked at.
 """
 
 

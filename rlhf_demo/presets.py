@@ -14,15 +14,15 @@ class Preset:
 
 
 PPO_PRESETS: dict[str, Preset] = {
-    "quick": Preset("quick", "the whole of PPO in about two minutes on two CPU cores", {}),
+    "quick": Preset("quick", "the whole of PPO in about a minute on two CPU cores", {}),
     "thorough": Preset(
         "thorough",
-        "three times the steps at a lower learning rate: the same end, more gently",
+        "three times the steps, each a third of the size",
         {"total_steps": 120, "learning_rate": 3e-4},
     ),
     "no-kl": Preset(
         "no KL penalty",
-        "nothing holds the policy near the base: watch the score win and the texts become one",
+        "nothing holds the policy near the base: the score wins, and a few words fill the texts",
         {"kl_coef": 0.0, "kl_target": 0.0, "kl_budget": 200.0},
     ),
     "high-kl": Preset(

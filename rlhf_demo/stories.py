@@ -82,12 +82,14 @@ def kl_over_budget(
     if not found:
         return None
     leapt = bool(rows) and float(found["kl"]) > 2 * rows[-1]["objective/kl"]
-    lower = f"a learning rate below {options['learning_rate']:g}: KL more than doubled in a step"
-    return warning(
-        "kl_over_budget",
-        f"The run {message}.",
-        f"Next run: {lower if leapt else hold_closer(options)}.",
-    )
+    lower = f"a learning rate below {options['learning_rate']:g}"
+    if leapt:
+        try_ = f"{lower}: KL more than doubled in a step"
+    elif updates_too_large(rows, options):
+        try_ = f"{lower}: each step's updates moved the policy too far for any penalty to hold it"
+    else:
+        try_ = hold_closer(options)
+    return warning("kl_over_budget", f"The run {message}.", f"Next run: {try_}.")
 
 
 def kl_runs_away(rows: Sequence[Row], options: Options) -> Story | None:
@@ -240,6 +242,7 @@ def progress(rows: Sequence[Row], options: Options, status: str) -> Story:
         words += ", too few steps to tell a trend from noise"
     else:
         words = f"averaged over a few steps, the score {score.words('deviations')}"
+        words += f" to {number(score.now)} (base: 0)" if score.rose or score.fell else ""
         words += " while KL came to " + beside_target(kl.now, options["kl_target"])
     where = f"step {last['step']} of {total}: {words}."
     if status == "finished":

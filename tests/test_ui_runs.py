@@ -93,7 +93,7 @@ def test_markup_in_a_title_stays_text(tab, jobs):
 def test_figures_of_ppo_are_score_and_kl_with_a_true_minus():
     figures = {"objective/score": -0.071, "objective/kl": 3.25}
     shown = final_figures({"kind": "ppo", "figures": figures})
-    assert shown == [("score", "\u22120.07", "score"), ("KL", "3.2 nats", "kl")]
+    assert shown == [("score", "\u22120.07 deviations", "score"), ("KL", "3.2 nats", "kl")]
 
 
 def test_figure_of_a_reward_model_is_its_held_out_accuracy():

@@ -54,7 +54,7 @@ STEPS = {
 }  # fmt: skip
 JUDGED = {
     "objective/score": {"name": "reward", "spread_key": "objective/score_se", **STEPS},
-    "judge/score": {"name": "judge (simulated)", "spread_key": "judge/score_se", **STEPS},
+    "judge/score": {"name": "judge", "spread_key": "judge/score_se", **STEPS},
 }
 AGREEMENT = {
     "spread_key": "judge/agreement_se",

@@ -16,7 +16,7 @@ import segno
 from gradio.utils import get_upload_folder
 
 from rlhf_demo.agreement import rater_table, vote_quality
-from rlhf_demo.ballots import DUEL, QUESTIONS, VoteRefused
+from rlhf_demo.ballots import DUEL, QUESTIONS, Vote, VoteRefused
 from rlhf_demo.classes import MOST_RATERS
 from rlhf_demo.errors import ConfigError, DataError, JobError
 from rlhf_demo.ui.addresses import address_of
@@ -242,7 +242,7 @@ class ClassMode:
         Raises:
             DataError: there are none, or the format is not known.
         """
-        votes = self.classes.votes(request["token"])
+        votes = self._told(request["token"])
         if request["format"] not in FORMATS:
             raise DataError(f"votes are written as {' or '.join(FORMATS)}: choose one of them")
         lesson = self.classes.lesson_of(request["token"])
@@ -253,6 +253,13 @@ class ClassMode:
         rows = export_votes(votes, target, all_votes=bool(request.get("everything")))
         self.screen.temp_files.add(str(target))  # so that Gradio removes it after a day
         return {"path": str(target), "name": target.name, "rows": rows}
+
+    def _told(self, token: str) -> list[Vote]:
+        """Return the class's votes, without those of a blind vote that is not revealed yet."""
+        seen, votes = self.classes.overview(token), self.classes.votes(token)
+        if seen["round_state"] == "revealed":
+            return votes
+        return [vote for vote in votes if vote.kind != DUEL or vote.round != seen["round"]]
 
     def _downloads(self, lesson: int) -> Path:
         secret = self.training.records.note(lesson)["job_secret"]

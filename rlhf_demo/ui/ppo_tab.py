@@ -10,6 +10,7 @@ from rlhf_demo.duel import DuelOptions, duel
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.presets import PPO_PRESETS
 from rlhf_demo.ui import charts, forms
+from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.board import Board
 from rlhf_demo.ui.choices import EXAMPLE_MODELS, newest_model
 from rlhf_demo.ui.lanes import Rank, heavy
@@ -19,9 +20,9 @@ from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
 LEAD = (
     "Here the policy learns: it writes texts, the reward model scores them, and PPO (proximal "
     "policy optimisation) pushes each token's probability up or down, as its text came out better "
-    "or worse than expected. One step can move many of them by a fifth and more; a clip takes the "
-    "push off there. The KL penalty holds the policy near the base, because a reward model is "
-    "easily fooled."
+    "or worse than expected, compared with the step's other texts. One step can move many of them "
+    "by a fifth and more; a clip takes the push off there. The KL penalty holds the policy near "
+    "the base, because a reward model is easily fooled."
 )
 OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
 """The settings that matter; the others are folded away."""
@@ -172,14 +173,21 @@ class PPOTab:
         return [gr.update(info=preset.shows), policy, *(values[field] for field in NAMES)]
 
     def start(
-        self, policy: str, reward: str, judge: str, title: str, label: str, *rest: Any
+        self,
+        http: gr.Request,
+        policy: str,
+        reward: str,
+        judge: str,
+        title: str,
+        label: str,
+        *rest: Any,
     ) -> dict[str, str]:
         """Queue a run with the form's settings."""
         *values, secret = rest
 
         def enqueue() -> str:
             options = forms.options(PPOConfig, NAMES, tuple(values)) | {"judge": judge}
-            return self.enqueue(policy, reward, title, label, options, secret)
+            return self.enqueue(policy, reward, title, label, options, secret, address_of(http))
 
         return started("ppo", enqueue)
 
@@ -191,7 +199,7 @@ class PPOTab:
         label: str,
         options: dict[str, Any],
         secret: str,
-        after: str | None = None,
+        address: str,
     ) -> str:
         """Check everything that a visitor named, and queue the run.
 
@@ -213,7 +221,7 @@ class PPOTab:
                 f"choose at most {MOST_PUBLIC:,}"
             )
         return self.shared.jobs.start(
-            "ppo", config, title=title or _title(policy, config), secret=secret, after=after
+            "ppo", config, title=title or _title(policy, config), secret=secret, address=address
         )
 
 

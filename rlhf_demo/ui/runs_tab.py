@@ -212,7 +212,7 @@ def final_figures(row: dict[str, Any]) -> list[tuple[str, str, str]]:
     if kind == "ppo" and {"objective/score", "objective/kl"} <= figures.keys():
         score, kl = figures["objective/score"], figures["objective/kl"]
         return [
-            ("score", _minus(f"{score:+.2f}"), "score"),
+            ("score", _minus(f"{score:+.2f}") + " deviations", "score"),
             ("KL", _minus(f"{kl:.1f}") + " nats", "kl"),
         ]
     if kind == "reward" and "heldout/accuracy" in figures:

@@ -4,7 +4,7 @@
   const KEPT = "rlhf_demo_class"; // the instructor's token, in this browser
   const ALL = "rlhf_demo_classes"; // [{code, token, opened}]: every class that this browser has opened, newest first
   const ALONE = "rlhf_demo_class_alone"; // whether the class has the page for itself
-  const STEPS = [[5, "5 steps, a rehearsal"], [15, "15 steps, under a minute"], [40, "40 steps, about two minutes"], [80, "80 steps, about four minutes"]];
+  const STEPS = [[5, "5 steps, a rehearsal"], [15, "15 steps, about half a minute"], [40, "40 steps, about a minute"], [80, "80 steps, about two minutes"]];
 
   rlhf.classroom = ({ element, props, server }) => {
     const root = element.querySelector(".rl-classroom");
@@ -257,7 +257,7 @@
       else right.set(rlhf.percent(now.accuracy), `of the last-rated fifth right ${rlhf.interval(now.low, now.high)}${now.highest === null ? "" : `, at most ${rlhf.percent(now.highest)} possible`}, ${now.votes} votes${ofThem(now.simulated)}`);
       if (view.blind && view.blind.revealed) last.set(rlhf.percent(rlhf.ofPPO(view.blind.contender, view.blind.rate)[0]), "prefer PPO\u2019s text to the base\u2019s");
       else if (view.blind) last.set(String(view.blind.votes), `blind votes on ${view.blind.pairs} pairs${ofThem(view.blind.simulated)}; the outcome comes with the reveal`);
-      else if (view.ppo) last.set(view.ppo.step ? rlhf.signed(view.ppo.figures["objective/score"]) : "\u2013", `PPO\u2019s score, step ${view.ppo.step || 0} of ${view.ppo.total_steps}`);
+      else if (view.ppo) last.set(view.ppo.step ? rlhf.signed(view.ppo.figures["objective/score"]) : "\u2013", `PPO\u2019s score in the base\u2019s standard deviations, step ${view.ppo.step || 0} of ${view.ppo.total_steps}`);
       else last.set("\u2013", "PPO has not started");
     };
 

@@ -15,7 +15,7 @@
     const root = element.querySelector(".rl-lesson");
     const problem = h("p", { hidden: true });
     const go = h("button", { class: "rl-button rl-main rl-large", type: "button" }, "Run the whole lesson");
-    const about = h("span", { class: "rl-soft" }, "Trains a reward model, then PPO against it: about four minutes on two CPU cores. You can watch every step.");
+    const about = h("span", { class: "rl-soft" }, "Trains a reward model, then PPO against it: about two minutes on two CPU cores. You can watch every step.");
     const cards = STAGES.map((stage) => {
       const line = h("small", {});
       const bar = h("i", { style: { background: `var(--rl-${stage.color})` } });

@@ -86,7 +86,7 @@
       fill.style.width = `${Math.min(100, (100 * view.done) / view.goal)}%`;
       ppo.set(view.kind === "feedback" ? view.ppo : null);
       notice.hidden = !(view.kind === "blind" && !view.result);
-      rlhf.say(notice, "Blind vote: two models wrote these texts. Their names stay hidden until everybody has voted.");
+      rlhf.say(notice, "Blind vote: two models wrote these texts. Their names stay hidden until the vote is over.");
       result.hidden = !view.result;
       if (view.result) rlhf.fill(result, rlhf.blindResult(view.result));
       const now = `${view.round} ${view.kind} ${view.round_state} ${view.state}`;
@@ -115,7 +115,7 @@
       const value = h("b", {}, "\u2013");
       return { value, box: h("div", { class: "rl-figure" }, value, h("span", {}, words)) };
     };
-    const step = cell("steps done"), score = cell("score by the class\u2019s reward model"), kl = cell("nats of KL: how far it has moved");
+    const step = cell("steps done"), score = cell("score by the class\u2019s reward model, in standard deviations of the base\u2019s"), kl = cell("nats of KL: how far it has moved");
     score.value.style.color = "var(--rl-score)";
     kl.value.style.color = "var(--rl-kl)";
     const box = h("section", { class: "rl-card rl-student-ppo", hidden: true }, line, h("div", { class: "rl-bar" }, fill), h("div", { class: "rl-head" }, step.box, score.box, kl.box));

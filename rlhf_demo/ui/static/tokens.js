@@ -40,7 +40,7 @@
 
   const NAMES = {
     logprob: ["log-probability", "nats"], ref_logprob: ["the same under the base", "nats"], log_ratio: ["log ratio to the base", "nats"],
-    kl: ["KL from the base", "nats"], value: ["value", "deviations"], advantage: ["advantage", "deviations"], reward: ["reward", "deviations"],
+    kl: ["KL from the base", "nats"], value: ["value", "deviations"], advantage: ["advantage", "deviations of the step\u2019s advantages"], reward: ["reward", "deviations"],
     return: ["return", "deviations"], ratio: ["probability after \u00F7 before", "times"], score_if_ended: ["score had the text ended here", ""],
     contribution: ["adds to the score", ""], without: ["score without it", ""],
   };
