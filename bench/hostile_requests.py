@@ -82,7 +82,8 @@ def main() -> int:
     parser.add_argument("--phones", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=30.0)
     given = parser.parse_args()
-    with PageProcess(Path(tempfile.mkdtemp()) / "runs") as page:
+    folder = Path(tempfile.mkdtemp()) / "runs"
+    with PageProcess(folder, RLHF_DEMO_PROXIES="1") as page:  # the strangers name their addresses
         ask = Asker(page)
         ask.client.timeout = PATIENCE
         made, phones = open_class(ask, given.phones)
