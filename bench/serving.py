@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,6 @@ class PageProcess:
         environment = os.environ | {
             "GRADIO_SERVER_NAME": "127.0.0.1",
             "GRADIO_SERVER_PORT": str(self.port),
-            "GRADIO_TEMP_DIR": str(self.runs.parent / "served"),
             "RLHF_DEMO_RUNS": str(self.runs),
             **self.environment,
         }
@@ -118,10 +118,24 @@ class PageProcess:
         self._process.kill()
         self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        """The number of the app's process."""
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
         """Return how long the app's process has computed so far, on all cores together."""
         times = psutil.Process(self._process.pid).cpu_times()
         return times.user + times.system
+
+    def megabytes(self) -> float:
+        """Return the memory of the app's process and of what it has read files in just now."""
+        app, total = psutil.Process(self._process.pid), 0
+        for one in [app, *app.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                if "--run-dir" not in one.cmdline():  # a training; those have limits of their own
+                    total += one.memory_info().rss
+        return total / 10**6
 
     def end_trainings(self) -> None:
         """Kill what the app has started and left behind."""
