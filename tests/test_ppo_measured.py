@@ -7,10 +7,13 @@ import statistics
 import pytest
 import torch
 from stepping import checksum, longer, trainer_maker
+from transformers import AutoModelForCausalLM
 
 from rlhf_demo import train_ppo as train_ppo_module
 from rlhf_demo.files import read_json
-from rlhf_demo.rollout import token_outputs
+from rlhf_demo.ppo_report import ppo_report
+from rlhf_demo.reward_scale import RewardScale
+from rlhf_demo.rollout import Rollout, token_outputs
 
 
 @pytest.fixture
@@ -151,25 +154,110 @@ def test_more_responses_than_are_read_again_are_told_of_by_the_first(trainer, mo
     assert rows[1]["judge/agreement"] > 0.99
 
 
-def test_report_is_on_every_held_out_prompt_once_each_with_its_own_noise(trainer, tmp_path):
+@pytest.fixture
+def reported(trainer, tmp_path, monkeypatch):
+    """A run of one step that moves far, and what its report was made of.
+
+    Returns:
+        The trainer, the held-out prompts, each call of the scorer, and the report's rollouts.
+    """
     prompts = tmp_path / "own.jsonl"
     names = ["One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight"]
     rows = [("train", f"{name} of us") for name in names]
     rows += [("heldout", f"{name} films") for name in (*names, *names, "Nine", "Ten")]
+    rows += [("heldout", "One of us")]  # trained on, so it is not reported on
     prompts.write_text("".join(json.dumps({"prompt": p, "split": s}) + "\n" for s, p in rows))
-    calls = []
+    calls, rollouts, real = [], [], train_ppo_module.ppo_report
 
     def noting(prompts, responses):
         calls.append((prompts, responses))
         return checksum(prompts, responses)
 
-    one = trainer(scorer=noting, prompts=str(prompts), total_steps=1)
+    def noting_report(made, scale):
+        rollouts.extend(made)
+        return real(made, scale)
+
+    monkeypatch.setattr(train_ppo_module, "ppo_report", noting_report)
+    one = trainer(scorer=noting, prompts=str(prompts), total_steps=1, learning_rate=1e-2)
     one.train(resume=False)
+    return one, [prompt for _, prompt in rows[8:-1]], calls, rollouts
+
+
+def test_report_is_on_every_held_out_prompt_once_each_with_its_own_noise(reported):
+    one, asked, calls, _ = reported
     first, second, third = calls[-3:]  # batches of 8, 8 and 2
-    asked = [prompt for _, prompt in rows[8:]]
     assert [*first[0], *second[0], *third[0]] == asked
     assert first[0] == second[0] and first[1] != second[1]  # the same prompts, other answers
     report = read_json(one.run.folder / "report.json")
     assert (report["prompts"], report["held_out"]) == (18, True)
-    scores = [float(x) for call in calls[-3:] for x in checksum(*call)]
-    assert report["raw_score"] == pytest.approx(statistics.fmean(scores), abs=1e-4)
+
+
+def test_report_tells_the_score_in_deviations_of_the_bases(reported):
+    one, _, calls, _ = reported
+    raw = [float(x) for call in calls[-3:] for x in checksum(*call)]
+    of_base = checksum(*calls[0]).tolist()  # the scale is measured first
+    assert len(of_base) == 256
+    scores = [(x - statistics.fmean(of_base)) / statistics.pstdev(of_base) for x in raw]
+    report = read_json(one.run.folder / "report.json")
+    assert report["raw_score"] == pytest.approx(statistics.fmean(raw), abs=1e-4)
+    assert report["score"] == pytest.approx(statistics.fmean(scores), abs=1e-4)
+    assert report["score_se"] == pytest.approx(statistics.stdev(scores) / math.sqrt(18), abs=1e-4)
+
+
+def test_report_tells_the_exact_kl_of_the_saved_model_from_the_base(reported, tiny_model_folder):
+    """Each response is read alone, by plain transformers, and summed over the vocabulary."""
+    one, _, _, rollouts = reported
+    saved = AutoModelForCausalLM.from_pretrained(one.run.folder / "model")
+    base = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
+    kl, k1 = [], []
+    for rollout in rollouts:
+        texts = zip(rollout.sequence_ids, rollout.attention_mask, rollout.responses(), strict=True)
+        for ids, attended, response in texts:
+            tokens, length = ids[attended], len(response)
+            with torch.no_grad():
+                ours, theirs = (
+                    torch.log_softmax(model(tokens[None]).logits[0, -length - 1 : -1] / 0.7, -1)
+                    for model in (saved, base)
+                )
+            kl.append(float((ours.exp() * (ours - theirs)).sum()))
+            k1.append(float((ours - theirs)[range(length), tokens[-length:]].sum()))
+    report = read_json(one.run.folder / "report.json")
+    assert abs(statistics.fmean(k1) - statistics.fmean(kl)) > 0.1  # the cheap one tells otherwise
+    assert report["kl"] == pytest.approx(statistics.fmean(kl), abs=1e-3)
+    assert report["kl_se"] == pytest.approx(statistics.stdev(kl) / math.sqrt(18), abs=1e-3)
+
+
+def rolled_out(kl, scores, lengths):
+    """Make what `ppo_report` reads of responses: KL by token, and padding after their lengths."""
+    mask = torch.arange(3) < torch.tensor(lengths)[:, None]
+    blank = torch.zeros(mask.shape)
+    return Rollout(
+        sequence_ids=mask.long(), attention_mask=mask, response_mask=mask, old_logprobs=blank,
+        ref_logprobs=blank + 1, kl=torch.tensor(kl), old_values=blank,
+        scores=torch.tensor(scores), has_eos=mask[:, 0],
+    )  # fmt: skip
+
+
+def test_report_of_three_responses_worked_by_hand():
+    rollouts = [
+        rolled_out([[0.5, 0.5, 0.0], [3.0, 0.0, 0.0]], [3.0, 5.0], [2, 1]),
+        rolled_out([[1.0, 2.0, 2.0]], [10.0], [3]),
+    ]
+    assert ppo_report(rollouts, RewardScale(mean=2.0, std=4.0, samples=256)) == pytest.approx(
+        {
+            "kl": 3.0,  # of 1, 3 and 5
+            "kl_se": math.sqrt(4 / 3),
+            "score": 1.0,  # of 0.25, 0.75 and 2
+            "score_se": math.sqrt(0.8125 / 3),
+            "raw_score": 6.0,
+            "length": 2.0,
+            "prompts": 3,
+        }
+    )
+
+
+def test_report_on_prompts_that_hold_no_others_says_so(trainer):
+    one = trainer(total_steps=1)
+    one.train(resume=False)
+    report = read_json(one.run.folder / "report.json")
+    assert (report["prompts"], report["held_out"]) == (6, False)
