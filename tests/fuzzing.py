@@ -187,8 +187,9 @@ class Target:
     def open_page(self, session: str) -> None:
         """Do what a browser does first in its session: fill the lists to choose from."""
         for one in self.config["dependencies"]:
-            if [0, "load"] in one["targets"] and not one["inputs"]:
-                body = {"data": [], "fn_index": one["id"], "session_hash": session}
+            if [0, "load"] in one["targets"]:
+                data = [self._field(number) for number in one["inputs"]]
+                body = {"data": data, "fn_index": one["id"], "session_hash": session}
                 told = self.client.post("/gradio_api/run/predict", json=body).json()
                 for number, update in zip(one["outputs"], told["data"]):
                     if isinstance(update, dict) and "value" in update:
