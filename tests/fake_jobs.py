@@ -3,6 +3,7 @@
 import signal
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,9 @@ from rlhf_demo.files import read_json
 from rlhf_demo.job_folders import JobFolders
 from rlhf_demo.jobs import Jobs
 from rlhf_demo.processes import PROC
+
+HERE = SimpleNamespace(client=SimpleNamespace(host="here"))
+"""A web request, as far as handlers look at it."""
 
 BEGIN = """
 import os, signal, subprocess, sys, time
@@ -123,9 +127,13 @@ def jobs(new_jobs):
     return new_jobs()
 
 
-def start(jobs, kind="ppo", *, secret="ann", title="", after=None, first=False, **options):
+def start(
+    jobs, kind="ppo", *, secret="ann", title="", address="", after=None, first=False, **options
+):
     options = PPOConfig(**options) if kind == "ppo" else RewardConfig(**options)
-    return jobs.start(kind, options, title=title, secret=secret, after=after, first=first)
+    return jobs.start(
+        kind, options, title=title, secret=secret, address=address, after=after, first=first
+    )
 
 
 def row(jobs, run_id):
