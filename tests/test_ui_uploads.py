@@ -7,14 +7,16 @@ import threading
 from pathlib import Path
 
 import pytest
-from fake_jobs import fake, new_jobs, start  # noqa: F401  (fixtures among them)
+from fake_jobs import HERE, fake, new_jobs, start  # noqa: F401  (fixtures among them)
 
 from rlhf_demo.errors import DataError
 from rlhf_demo.preferences import load_pairs
 from rlhf_demo.ui import uploads as module
 from rlhf_demo.ui.choices import Choices
 from rlhf_demo.ui.lanes import Busy
+from rlhf_demo.ui.reward_tab import RewardTab
 from rlhf_demo.ui.settings import Settings
+from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.uploads import Uploads
 
 PAIR = {"prompt": "It was", "chosen": " good.", "rejected": " bad."}
@@ -173,6 +175,25 @@ def test_place_that_becomes_free_is_taken_at_once(uploads, tmp_path):
     with uploads.reading("here"):
         assert leave.is_set()
     holder.join()
+
+
+def test_form_lists_shows_and_trains_on_an_upload_for_its_visitor(jobs, tmp_path):
+    settings = Settings(runs=tmp_path / "runs", public=True)
+    choices = Choices(settings, jobs)
+    tab = RewardTab(Shared(settings, jobs, choices, *[None] * 7))
+    path = tmp_path / "mine.jsonl"
+    path.write_text(json.dumps(PAIR))
+    listed, shown = tab.take_upload(str(path), "ann", HERE)
+    mine = listed["value"]
+    assert shown == tab.preview(mine, "ann")
+    assert shown["count"] == 1
+    assert "is not in the list" in tab.preview(mine, "bob")["error"]
+    run = jobs.find(tab.enqueue("gpt2-mini", mine, "", {}, "ann", "here"))
+    assert load_pairs(run.config["options"]["data"]).chosen == [" good."]
+    with pytest.raises(DataError, match="is not in the list"):
+        tab.enqueue("gpt2-mini", mine, "", {}, "bob", "here")
+    path.write_text("{")
+    assert "row 1 is not valid JSON" in tab.take_upload(str(path), "ann", HERE)[1]["error"]
 
 
 def test_damaged_note_hides_one_upload_and_no_other(uploads, tmp_path, unread):
