@@ -1,4 +1,4 @@
-.PHONY: help install test mutants check format app examples screenshots quickstart
+.PHONY: help install test mutants flood check format app examples screenshots quickstart
 
 help:  ## say what each target does
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /  /'
@@ -11,6 +11,9 @@ test:  ## run the tests
 
 mutants:  ## break the code in 300 small ways, one at a time, to see that the tests notice (20 minutes)
 	python tests/mutants/run.py
+
+flood:  ## attack a running page for some minutes, beside a class of thirty that must lose nothing
+	python -m bench.flood
 
 check:  ## lint and format, changing nothing
 	ruff check .
