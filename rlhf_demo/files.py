@@ -83,7 +83,11 @@ def _refuse(constant: str) -> None:
 
 def is_unicode(text: str) -> bool:
     """Say whether a text can be written: JSON may hold half a character, a lone surrogate."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @contextmanager
@@ -101,6 +105,11 @@ def _written(path: Path) -> Iterator[None]:
         raise OSError(errno.EIO, f"cannot be written ({line})", str(path)) from error
 
 
+def _temporary(path: Path) -> Path:
+    """Name what is written first. It is made as the umask says, which a temp file never is."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes `path`'s place in one step."""
@@ -108,11 +117,6 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = _temporary(path)
     temporary.touch(exist_ok=False)
     try:
-def _temporary(path: Path) -> Path:
-    """Name what is written first. It is made as the umask says, which a temp file never is."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-
-
         with _written(path):
             yield temporary
         os.replace(temporary, path)
@@ -133,6 +137,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     try:
         with _written(path):
             yield temporary
+        mode = temporary.stat().st_mode & 0o777  # what the umask leaves
         for inside in temporary.rglob("*"):  # safetensors lets nobody else read what it writes
             inside.chmod(mode if inside.is_dir() else mode & 0o666)
         old = path.with_name(f".{path.name}{OLD}")
@@ -140,7 +145,6 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             os.replace(path, old)
         os.replace(temporary, path)
-        mode = temporary.stat().st_mode & 0o777  # what the umask leaves
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
