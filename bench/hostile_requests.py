@@ -3,12 +3,13 @@
     python -m bench.hostile_requests [--strangers 100] [--phones 30] [--seconds 30]
 
 The phones are those of class_load. Each stranger comes from an address of its own, has a text of
-many words scored that fills the model, and asks again as soon as it is answered.
+its own scored that fills the model, and asks again as soon as it is answered.
 """
 
 import argparse
 import asyncio
 import os
+import random
 import statistics
 import tempfile
 import time
@@ -26,11 +27,10 @@ WORDS = (
     "film story actor scene music plot hero ending laugh tears night city road train ship war "
     "peace love child mother father friend enemy"
 ).split()
-TEXT = " ".join(WORDS[place % len(WORDS)] for place in range(253))
-"""Words of a token each: with the start mark 254 tokens, of which the shipped model reads 255."""
+WORDS_OF_A_TEXT = 253
+"""Of a token each: with the start mark 254 tokens, of which the shipped model reads 255."""
 PATIENCE = 600
-"""Seconds after which a request is given up: more than any took."""
-
+"""Seconds after which a request is given up."""
 
 Answers = list[tuple[str, float]]
 """For each request what came back (`scored`, `busy`, another sentence), and after what time, s."""
@@ -39,10 +39,10 @@ Answers = list[tuple[str, float]]
 async def attack(url: str, component: int, strangers: int, seconds: float) -> Answers:
     """Ask for scores from many addresses at once, again and again."""
     until, told = time.monotonic() + seconds, []
-    request = {"text": TEXT, "scorer": "reward-mini"}
-    body = message(component, "score_text", request)
 
     async def ask_again(number: int) -> None:
+        text = " ".join(random.Random(number).choices(WORDS, k=WORDS_OF_A_TEXT))
+        body = message(component, "score_text", {"text": text, "scorer": "reward-mini"})
         address = {"X-Forwarded-For": f"10.0.{number // 256}.{number % 256}"}
         while time.monotonic() < until:
             begin = time.monotonic()
@@ -92,7 +92,8 @@ def main() -> int:
         )
         ask.seconds.clear()
         aimed = page.url, ask.where["score_text"], given.strangers, given.seconds
-        with ProcessPoolExecutor(1) as others:  # their work is not to slow the phones down
+        # In life their computers are not this one: they give way to the page and to the phones.
+        with ProcessPoolExecutor(1, initializer=os.nice, initargs=(10,)) as others:
             strangers = others.submit(attacked, *aimed)
             time.sleep(0.5)
             for thread in live(phones, given.seconds):
@@ -104,9 +105,9 @@ def main() -> int:
     )
     for what, _ in Counter(what for what, _ in told).most_common():
         tell(f"strangers: {what[:60]}", [seconds for one, seconds in told if one == what])
-    tell("next_pair", ask.seconds["next_pair"])
-    tell("student_state", ask.seconds["student_state"])
-    return int(tell("vote", ask.seconds["vote"]) > MOST_MILLISECONDS)
+    tell("phones: next_pair", ask.seconds["next_pair"])
+    tell("phones: student_state", ask.seconds["student_state"])
+    return int(tell("phones: vote", ask.seconds["vote"]) > MOST_MILLISECONDS)
 
 
 if __name__ == "__main__":
