@@ -1,6 +1,5 @@
 """Class mode over the page: who may do what, what students see, and how a class ends."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -10,6 +9,7 @@ from rlhf_demo.ballots import NewPair, VoteRefused
 from rlhf_demo.errors import ConfigError, DataError, JobError
 from rlhf_demo.ui.class_mode import votes_by_time
 from rlhf_demo.ui.parts import answering
+from rlhf_demo.ui.settings import Settings
 from tests.class_page import (  # noqa: F401  (some are fixtures)
     HERE,
     class_mode,
@@ -22,6 +22,7 @@ from tests.class_page import (  # noqa: F401  (some are fixtures)
     taught,
 )
 from tests.fake_jobs import start
+from tests.fetching import file_of
 from tests.voting import GOOD, new_pairs
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
@@ -47,6 +48,19 @@ def test_class_is_opened_with_the_password_only(mode):
 def test_class_with_a_value_out_of_range_is_refused_in_a_sentence(mode, changes, sentence):
     with pytest.raises((ConfigError, VoteRefused), match=sentence):
         open_class(mode, **changes)
+
+
+def test_public_page_without_a_password_opens_no_class(mode, monkeypatch):
+    made = open_class(mode)
+    settings = Settings(runs=mode.shared.settings.runs, public=True)
+    monkeypatch.setattr(mode.shared, "settings", settings)
+    with pytest.raises(VoteRefused, match="Classes are closed here"):
+        open_class(mode)
+    simulated = {"token": made.token, "students": 1, "taste": "x", "noise": 0, "careless": 0}
+    with pytest.raises(VoteRefused, match="Classes are closed here"):
+        mode.simulate(simulated)
+    with pytest.raises(VoteRefused, match="password lets it move"):
+        mode.take_over({"code": made.code, "password": ""}, HERE)
 
 
 def test_class_moves_to_another_computer_with_the_password(mode):
@@ -192,11 +206,11 @@ def test_removed_student_leaves_no_vote_in_any_file(mode):
     made, [ann, bob] = taught(mode)
     mode.leave_out({"token": made.token, "rater": int(ann.partition(".")[0]), "left_out": False})
     mode.training.look_after(made.lesson)  # a second model is in training
-    exported = mode.export_class({"token": made.token, "format": "jsonl"})["path"]
+    exported = file_of(mode.export_class({"token": made.token, "format": "jsonl"}))
     folder = mode.training.records.folder(made.lesson)
     (folder / "votes-of-before").mkdir()
     mode.remove_student({"token": made.token, "rater": int(ann.partition(".")[0])})
-    assert not Path(exported).exists() and not (folder / "votes-of-before").exists()
+    assert not exported.exists() and not (folder / "votes-of-before").exists()
     told = mode.class_state({"token": made.token})
     assert [row["nickname"] for row in told["raters"]] == ["Bob"]
     assert told["all_votes"] == len(mode.store.votes(made.lesson)) > 0
@@ -271,7 +285,7 @@ def test_votes_are_exported_for_the_instructor_and_deleted_with_the_class(mode):
     with pytest.raises(DataError, match="jsonl or parquet"):
         mode.export_class({"token": made.token, "format": "exe"})
     answer = mode.export_class({"token": made.token, "format": "jsonl", "everything": True})
-    text = open(answer["path"], encoding="utf-8").read()
+    text = file_of(answer).read_text(encoding="utf-8")
     assert text.count("\n") == answer["rows"] and "Ann" not in text
     folder = mode.training.records.folder(made.lesson)
     reward = mode.training.records.read(made.lesson)["reward"]
@@ -280,7 +294,7 @@ def test_votes_are_exported_for_the_instructor_and_deleted_with_the_class(mode):
     assert not folder.exists() and mode.training.row(reward) is None
     assert mode.store.votes(made.lesson) == []
     with pytest.raises(FileNotFoundError):
-        open(answer["path"], encoding="utf-8")
+        file_of(answer).read_text(encoding="utf-8")
 
 
 def test_votes_by_time_counts_all_of_them():
