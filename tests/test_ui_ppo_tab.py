@@ -4,7 +4,7 @@ import gc
 
 import gradio as gr
 import pytest
-from fake_jobs import fake, new_jobs  # noqa: F401  (two are fixtures)
+from fake_jobs import HERE, fake, new_jobs  # noqa: F401  (two are fixtures)
 
 from rlhf_demo.config import PPOConfig
 from rlhf_demo.ui.choices import Choices
@@ -31,7 +31,7 @@ def start(tab, judge="star-rater", **changes):
     """Press the button; return the notice under it."""
     values = PPOConfig().to_dict() | changes
     rest = [values[name] for name in NAMES]
-    return tab.start("gpt2-mini", "reward-mini", judge, "", "", *rest, "ann")
+    return tab.start(HERE, "gpt2-mini", "reward-mini", judge, "", "", *rest, "ann")
 
 
 @pytest.mark.parametrize("judge", ["star-rater", "longer", "none"])
@@ -47,7 +47,7 @@ def test_judge_that_is_in_no_list_is_refused_in_a_sentence(tab, judge):
 
 
 def test_judge_is_the_engines_default_where_nobody_names_one(tab):
-    run = tab.enqueue("gpt2-mini", "reward-mini", "", "", {}, "ann")
+    run = tab.enqueue("gpt2-mini", "reward-mini", "", "", {}, "ann", "")
     assert tab.shared.jobs.find(run).config["options"]["judge"] == PPOConfig().judge
 
 

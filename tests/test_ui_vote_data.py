@@ -4,6 +4,7 @@
 from collections import Counter
 
 import pytest
+from fake_jobs import HERE
 from vote_page import BASE, fake, new_jobs, people_vote, shared, tab  # noqa: F401  (fixtures among them)
 from voting import GOOD, HAPPY, join, new_pairs, take_turns
 
@@ -19,14 +20,14 @@ from rlhf_demo.ui.vote_data import people_agree, vote_facts
 def test_training_on_few_votes_says_how_many_it_takes(tab, store):
     people_vote(store, 7, people=1)
     with pytest.raises(DataError, match=r"7 preferences: vote until there are 8"):
-        tab.train({"question": HAPPY, "secret": "ann"})
+        tab.train({"question": HAPPY, "secret": "ann"}, HERE)
 
 
 def test_training_takes_the_votes_of_one_question_unless_asked_for_all(tab, store):
     people_vote(store, 8, people=1)
     people_vote(store, 8, people=1, question=GOOD)
-    alone = tab.train({"question": HAPPY, "secret": "ann"})["run"]
-    both = tab.train({"question": HAPPY, "secret": "ann", "together": True})["run"]
+    alone = tab.train({"question": HAPPY, "secret": "ann"}, HERE)["run"]
+    both = tab.train({"question": HAPPY, "secret": "ann", "together": True}, HERE)["run"]
     facts = [
         vote_facts(tab.shared.jobs.find(run).config["options"]["data"]) for run in (alone, both)
     ]
@@ -37,7 +38,7 @@ def test_training_takes_the_votes_of_one_question_unless_asked_for_all(tab, stor
 def test_run_without_a_rater_says_so_in_its_title(tab, store):
     people_vote(store, 9, people=2)
     rater = store.votes()[0].rater
-    run = tab.train({"question": HAPPY, "secret": "ann", "without": [rater]})["run"]
+    run = tab.train({"question": HAPPY, "secret": "ann", "without": [rater]}, HERE)["run"]
     row = next(one for one in tab.shared.jobs.overview() if one["id"] == run)
     assert row["title"] == f"Votes: {HAPPY}, without rater {rater}"
 
@@ -106,6 +107,6 @@ def test_reward_form_suits_its_passes_to_few_votes_and_names_the_question(tab, s
     [(label, chosen)] = shared.choices.votes_listed()
     assert form.passes("shipped") == 1
     assert form.passes(chosen) > 1
-    run = form.enqueue(BASE, chosen, "", {}, "ann")
+    run = form.enqueue(BASE, chosen, "", {}, "ann", "")
     row = next(one for one in shared.jobs.overview() if one["id"] == run)
     assert row["title"] == f"{BASE} on {label}"

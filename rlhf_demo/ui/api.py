@@ -17,6 +17,7 @@ from rlhf_demo.errors import ConfigError, DemoError
 from rlhf_demo.presets import PPO_PRESETS
 from rlhf_demo.tails import Tails
 from rlhf_demo.ui import compare_tab, ppo_tab, reward_tab
+from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.shared import Shared
 
 
@@ -76,6 +77,7 @@ class Endpoints:
 
     def start_reward(
         self,
+        http: gr.Request,
         model: str = "gpt2-mini",
         data: str = "shipped",
         options: dict | None = None,
@@ -96,11 +98,12 @@ class Endpoints:
         """
         secret = _secret(secret)
         chosen = _options(options, reward_tab.NAMES)
-        run = self.reward_tab.enqueue(model, data, str(title), chosen, secret)
+        run = self.reward_tab.enqueue(model, data, str(title), chosen, secret, address_of(http))
         return {"run": run, "secret": secret}
 
     def start_ppo(
         self,
+        http: gr.Request,
         policy: str = "",
         reward: str = "reward-mini",
         preset: str = "quick",
@@ -128,7 +131,9 @@ class Endpoints:
         values = PPO_PRESETS[preset].options | _options(options, (*ppo_tab.NAMES, "label", "judge"))
         usual = values.pop("policy", PPOConfig().policy)
         label = values.pop("label", "")
-        run = self.ppo_tab.enqueue(policy or usual, reward, str(title), label, values, secret)
+        run = self.ppo_tab.enqueue(
+            policy or usual, reward, str(title), label, values, secret, address_of(http)
+        )
         return {"run": run, "secret": secret}
 
     def run_status(self, run: str, since: int = -1) -> dict:

@@ -12,6 +12,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import gradio as gr
+
 from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.files import read_json
 from rlhf_demo.jobs import Jobs
@@ -23,6 +25,7 @@ from rlhf_demo.reward_stories import reward_story, tested_on
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.stories import ppo_story
 from rlhf_demo.ui import charts
+from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.choices import EXAMPLE_MODELS, has_model, newest_model
 from rlhf_demo.ui.commands import repeat_command
 from rlhf_demo.ui.inside_step import InsideStep
@@ -192,10 +195,10 @@ class Board:
         self.jobs.stop(run, proof(self.jobs, run, request))
         return {"asked": True}
 
-    def resume_job(self, request: dict[str, Any]) -> dict[str, Any]:
+    def resume_job(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Put a stopped or failed run back in the queue; only its owner may."""
         run = str(request["run"])
-        self.jobs.resume(run, proof(self.jobs, run, request))
+        self.jobs.resume(run, proof(self.jobs, run, request), address_of(http))
         return {"queued": True}
 
     def _chosen(self, listed: list[Row], run_id: str) -> list[Row]:

@@ -220,7 +220,7 @@ class FeedbackTab:
             "careless": [row for row in rater_table(votes) if row["careless"] or row["left_out"]],
         }
 
-    def train(self, request: dict[str, Any]) -> dict[str, Any]:
+    def train(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Start a reward model on the votes.
 
         Args:
@@ -240,7 +240,11 @@ class FeedbackTab:
         if without:
             title += f", without rater{'s' * (len(without) > 1)} {_listed(without)}"
         run = self.shared.jobs.start(
-            "reward", config, title=title[:100], secret=str(request["secret"])
+            "reward",
+            config,
+            title=title[:100],
+            secret=str(request["secret"]),
+            address=address_of(http),
         )
         return {"run": run}
 

@@ -155,18 +155,20 @@ class RewardTab:
         shown = choices.uploads.summary(upload, secret)
         return [gr.update(choices=choices.data(secret), value=upload), shown]
 
-    def start(self, model: str, data: str, title: str, *rest: Any) -> dict[str, str]:
+    def start(
+        self, http: gr.Request, model: str, data: str, title: str, *rest: Any
+    ) -> dict[str, str]:
         """Queue a run with the form's settings."""
         *values, secret = rest
-        return started(
-            "reward",
-            lambda: self.enqueue(
-                model, data, title, forms.options(RewardConfig, NAMES, tuple(values)), secret
-            ),
-        )
+
+        def enqueue() -> str:
+            options = forms.options(RewardConfig, NAMES, tuple(values))
+            return self.enqueue(model, data, title, options, secret, address_of(http))
+
+        return started("reward", enqueue)
 
     def enqueue(
-        self, model: str, data: str, title: str, options: dict[str, Any], secret: str
+        self, model: str, data: str, title: str, options: dict[str, Any], secret: str, address: str
     ) -> str:
         """Check everything that a visitor named, and queue the run.
 
@@ -180,9 +182,8 @@ class RewardTab:
         # Votes are named by their question: "votes: Which is better English? (42 votes)".
         votes = {one: label for label, one in choices.votes_listed()}
         learned = votes.get(data, f"{data} pairs")
-        return self.shared.jobs.start(
-            "reward", config, title=title or f"{model} on {learned}", secret=secret
-        )
+        title = title or f"{model} on {learned}"
+        return self.shared.jobs.start("reward", config, title=title, secret=secret, address=address)
 
     # -- what the parts ask ------------------------------------------------------------------------
 

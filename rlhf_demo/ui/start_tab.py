@@ -6,6 +6,7 @@ import gradio as gr
 
 from rlhf_demo.config import PPOConfig, RewardConfig
 from rlhf_demo.errors import ConfigError
+from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.compare_tab import example_report
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
@@ -22,7 +23,7 @@ class StartTab:
         shown = {"example": example(self.shared)}
         part("lesson", [self.start_lesson, self.lesson_state], value=shown)
 
-    def start_lesson(self, request: dict[str, Any]) -> dict[str, Any]:
+    def start_lesson(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Queue the two trainings of the lesson: a reward model, and PPO that follows it.
 
         Raises:
@@ -35,11 +36,10 @@ class StartTab:
         )
         if not secret:
             raise ConfigError("this request has no secret: reload the page")
-        reward = jobs.start(
-            "reward", RewardConfig(), title="The lesson's reward model", secret=secret
-        )
+        who = {"secret": secret, "address": address_of(http)}
+        reward = jobs.start("reward", RewardConfig(), title="The lesson's reward model", **who)
         config = PPOConfig(reward=choices.path(jobs.find(reward).folder))
-        ppo = jobs.start("ppo", config, title="The lesson's PPO", secret=secret, after=reward)
+        ppo = jobs.start("ppo", config, title="The lesson's PPO", after=reward, **who)
         return {"reward": reward, "ppo": ppo}
 
     def lesson_state(self, request: dict[str, Any]) -> dict[str, Any]:
