@@ -42,6 +42,7 @@ def test_honest_names_are_different_names():
         ("Anna\ufe0f", "Anna"),
         ("Anna\u0336\u0336", "Anna"),  # struck through
         ("Anna\u20dd", "Anna"),  # in a ring
+        ("मीना\u20dd", "मीना"),
         ("Ann\u2060a", "Anna"),
         ("ANNA", "anna"),
         ("AIice", "Alice"),  # with a capital I
