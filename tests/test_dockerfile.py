@@ -81,8 +81,16 @@ def test_runs_lie_on_a_volume_made_before_it_is_declared(instructions):
     volumes = rest_of(instructions, "VOLUME")
     assert volumes == [environment(instructions)["RLHF_DEMO_RUNS"]]
     made = next(i for i, (_, rest) in enumerate(instructions) if "mkdir" in rest)
-    assert "chown user" in instructions[made][1]
+    assert 'chown -R user "$RLHF_DEMO_RUNS"' in instructions[made][1]
     assert made < [name for name, _ in instructions].index("VOLUME")
+
+
+def test_code_belongs_to_root_and_nothing_but_runs_and_cache_to_the_user(instructions):
+    assert not any("--chown" in rest for rest in rest_of(instructions, "COPY"))
+    given = [
+        rest.partition("chown ")[2] for rest in rest_of(instructions, "RUN") if "chown" in rest
+    ]
+    assert given == ['-R user "$RLHF_DEMO_RUNS" /home/user/.cache']
 
 
 def test_whole_project_taken_along_exists_and_holds_what_the_command_starts(instructions):
