@@ -327,9 +327,7 @@ class Attack:
             found.append(f"status {answer.status}")
         if "Traceback" in answer.text:
             found.append("a traceback")
-        # A download's address names the cache, which its link needs.
-        text = answer.text.replace(str(self.target.page.runs / "served"), "")
-        found += [f"the folder {one}" for one in self.forbidden if one in text]
+        found += [f"the folder {one}" for one in self.forbidden if one in answer.text]
         if not _is_json(answer):
             found.append(f"an answer of the type {answer.type}")
         if request.honest and WRONG_SHAPE in answer.text:

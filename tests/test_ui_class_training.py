@@ -1,7 +1,5 @@
 """What is done for a class behind its back: pairs, reward models, PPO, blind votes."""
 
-from pathlib import Path
-
 import pytest
 
 from rlhf_demo.ballots import DUEL, VoteRefused
@@ -26,6 +24,7 @@ from tests.class_page import (  # noqa: F401  (some are fixtures)
     with_ppo,
     written,
 )
+from tests.fetching import file_of
 from tests.voting import answer_one
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
@@ -201,7 +200,7 @@ def test_blind_vote_is_on_prompts_that_nothing_is_trained_on_and_hides_how_it_st
     hidden = {"votes": 16, "pairs": 8, "simulated": 0, "revealed": False}
     assert told["blind"] == hidden
     exported = {"token": made.token, "format": "jsonl", "everything": True}
-    before = Path(mode.export_class(exported)["path"]).read_text()
+    before = file_of(mode.export_class(exported)).read_text()
     assert run not in before
     duels = [vote for vote in mode.classes.votes(made.token) if vote.kind == DUEL]
     assert {(vote.first_model, vote.second_model) for vote in duels} == {("gpt2-mini", run)}
@@ -211,7 +210,7 @@ def test_blind_vote_is_on_prompts_that_nothing_is_trained_on_and_hides_how_it_st
     phone = mode.student.student_state({"secret": secrets[0]})
     assert phone["goal"] == 8 and phone["done"] == 8 and phone["result"] is None
     mode.reveal({"token": made.token})
-    after = Path(mode.export_class(exported)["path"]).read_text()
+    after = file_of(mode.export_class(exported)).read_text()
     assert after.startswith(before) and sum(run in line for line in after.splitlines()) == 16
     result = mode.student.student_state({"secret": secrets[0]})["result"]
     assert {result["a"], result["b"]} == {"gpt2-mini", run}

@@ -3,10 +3,10 @@
 
 import shutil
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fetching import file_of
 from vote_page import BASE, ask, fake, new_jobs, people_vote, shared, tab  # noqa: F401  (fixtures among them)
 from voting import GOOD, HAPPY, answer, new_pairs
 
@@ -167,7 +167,7 @@ def test_exported_votes_are_read_by_another_page(files, store, tmp_path, kind):
     people_vote(store, 3, people=1, choose=lambda person: "right")
     told = files.export({"format": kind, "everything": True})
     assert (told["rows"], told["name"]) == (3, f"all-votes.{kind}")
-    other = shutil.copy(told["path"], tmp_path)
+    other = shutil.copy(file_of(told), tmp_path)
     assert files.take_file(other, HAPPY, "ann", HTTP) == {"imported": {"kept": 3, "double": 0}}
     assert files.quality({"question": HAPPY})["votes"] == 6
     assert "imported before" in files.take_file(other, HAPPY, "ann", HTTP)["error"]
@@ -226,7 +226,7 @@ def test_votes_on_a_strangers_own_beginning_are_in_no_report_export_or_training(
     def told():
         folder = files.data.write([HAPPY])
         export = files.export({"format": "jsonl", "everything": True})
-        texts = Path(export["path"]).read_text()
+        texts = file_of(export).read_text()
         texts += "".join(path.read_text() for path in folder.iterdir())
         return {
             "prompts": {vote.prompt for vote in own if f'"{vote.prompt}"' in texts},

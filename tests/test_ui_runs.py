@@ -9,6 +9,8 @@ import gradio as gr
 import httpx
 import pytest
 from fake_jobs import fake, new_jobs, row, start  # noqa: F401  (two are fixtures)
+from fetching import file_of
+from starlette.routing import Route
 
 from rlhf_demo.ballots import VoteRefused
 from rlhf_demo.config import PairsConfig
@@ -52,7 +54,11 @@ def tab(jobs, tmp_path, monkeypatch):
 @pytest.fixture
 def call(tab):
     """Call a server function as a browser does, over HTTP; `call.get` fetches a file."""
-    _, url, _ = tab.demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    routes = [Route("/served/{path:path}", downloads.served)]
+    _, url, _ = tab.demo.launch(
+        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1",
+        app_kwargs={"routes": routes},
+    )  # fmt: skip
     with httpx.Client(base_url=url, trust_env=False) as browser:
 
         def ask(name, **request):
@@ -261,7 +267,7 @@ def finished(jobs):
 def test_zip_comes_over_http_with_the_runs_files_only(call, finished, tmp_path):
     run_id = finished.folder.name
     answer = call("zip_run", run=run_id)
-    reply = call.get(f"/gradio_api/file={quote(answer['path'])}")
+    reply = call.get(f"/{answer['link']}")
     assert reply.headers["content-disposition"] == f'attachment; filename="{run_id}.zip"'
     assert len(reply.content) == answer["bytes"]
     archive = zipfile.ZipFile(io.BytesIO(reply.content))
@@ -280,11 +286,11 @@ def test_zip_comes_over_http_with_the_runs_files_only(call, finished, tmp_path):
 
 def test_zip_is_made_once_for_each_state_of_the_run(tab, finished):
     request = {"run": finished.folder.name}
-    first = tab.zip_run(request)["path"]
-    assert tab.zip_run(request)["path"] == first
+    first = tab.zip_run(request)["link"]
+    assert tab.zip_run(request)["link"] == first
     write_text(finished.folder / "train.log", "one line more\n")
-    assert tab.zip_run(request)["path"] != first
-    assert first in tab.part.temp_files  # Gradio removes it in time
+    assert tab.zip_run(request)["link"] != first
+    assert str(file_of({"link": first})) in tab.part.temp_files  # Gradio removes it in time
 
 
 def test_run_that_is_too_large_is_refused_in_a_sentence(tab, finished, monkeypatch):
@@ -297,6 +303,13 @@ def test_run_that_is_too_large_is_refused_in_a_sentence(tab, finished, monkeypat
 def test_zip_of_what_is_no_run_is_refused(tab, run_id):
     with pytest.raises(JobError, match="there is no run"):
         tab.zip_run({"run": run_id})
+
+
+@pytest.mark.parametrize("path", ["../config.json", "%2e%2e/votes.db", "/etc/passwd", "", "a"])
+def test_nothing_but_the_cache_is_served(call, tmp_path, path):
+    (tmp_path / "votes.db").touch()
+    answer = call.get(f"/served/{path}")
+    assert answer.status_code == 404 and "root:" not in answer.text
 
 
 def test_run_folder_itself_is_not_served(call, finished):

@@ -8,7 +8,7 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from rlhf_demo.ui import parts, space
+from rlhf_demo.ui import downloads, parts, space
 from rlhf_demo.ui.api import add_endpoints
 from rlhf_demo.ui.cache import UploadGate
 from rlhf_demo.ui.compare_tab import CompareTab
@@ -74,7 +74,10 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
         "app_kwargs": {
             "middleware": [Middleware(UploadGate, folder=cache), Middleware(Refusals)],
             "lifespan": outermost(lambda app: Door(app, settings, waiting)),
-            "routes": [Route(f"/{parts.LIBRARY}", parts.library)],
+            "routes": [
+                Route(f"/{parts.LIBRARY}", parts.library),
+                Route("/served/{path:path}", downloads.served),
+            ],
         },
     }
 

@@ -22,6 +22,7 @@ from rlhf_demo.errors import ConfigError, DataError, JobError
 from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.class_records import EACH
 from rlhf_demo.ui.class_training import BASE, BLIND_EACH, MOST_EACH, with_simulated
+from rlhf_demo.ui.downloads import link_to
 from rlhf_demo.ui.lanes import heavy, voting
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
@@ -237,7 +238,7 @@ class ClassMode:
 
     @heavy
     def export_class(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Write all votes of the class where the page may serve files from; return the path.
+        """Write all votes of the class into a file, and return a link to it.
 
         Raises:
             DataError: there are none, or the format is not known.
@@ -252,7 +253,7 @@ class ClassMode:
         target = folder / f"{name}.{request['format']}"
         rows = export_votes(votes, target, all_votes=bool(request.get("everything")))
         self.screen.temp_files.add(str(target))  # so that Gradio removes it after a day
-        return {"path": str(target), "name": target.name, "rows": rows}
+        return {"link": link_to(target), "name": target.name, "rows": rows}
 
     def _told(self, token: str) -> list[Vote]:
         """Return the class's votes, without those of a blind vote that is not revealed yet."""

@@ -1,4 +1,7 @@
-"""A run as a zip, for whoever wants its numbers, texts and model at home.
+"""Downloads, and a run as a zip for whoever wants its numbers, texts and model at home.
+
+Downloads lie in Gradio's cache, in folders whose names cannot be guessed where not everybody may
+have them. Their addresses name no folder of the server.
 
 The owner's note, locks and the state of an unfinished training stay here, and so do the names of
 this machine's folders and what a class voted on.
@@ -12,6 +15,8 @@ from pathlib import Path
 
 import gradio as gr
 from gradio.utils import get_upload_folder
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
 
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import replacing
@@ -25,6 +30,20 @@ TEXTS = {".json", ".jsonl", ".log", ".md"}
 """Files that may name folders of this machine."""
 MOST_ZIPPED = 300_000_000
 """Bytes of a run that can be downloaded: GPT-2 with LoRA is far below, all of its weights above."""
+
+
+def link_to(file: Path) -> str:
+    """Return the address of a file of the cache, relative to the address of the page."""
+    return f"served/{file.relative_to(Path(get_upload_folder()).resolve()).as_posix()}"
+
+
+def served(request: Request) -> Response:
+    """Answer with a file of the cache, to be saved and not shown."""
+    cache = Path(get_upload_folder()).resolve()
+    file = (cache / request.path_params["path"]).resolve()
+    if not file.is_relative_to(cache) or not file.is_file():
+        return JSONResponse({"error": "this file is not here any more: ask for it again"}, 404)
+    return FileResponse(file, filename=file.name)
 
 
 def zip_folder(run: Run, runs: Path) -> Path:

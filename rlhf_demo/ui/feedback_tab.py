@@ -29,6 +29,7 @@ from rlhf_demo.files import read_jsonl
 from rlhf_demo.ui import class_mode
 from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.class_training import reward_config
+from rlhf_demo.ui.downloads import link_to
 from rlhf_demo.ui.lanes import heavy, voting
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.sampler import AHEAD, SHIPPED_MODEL, Order
@@ -252,7 +253,7 @@ class FeedbackTab:
 
     @heavy
     def export(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Write the votes where the page may serve files from, and return the path.
+        """Write the votes into a file, and return a link to it.
 
         Args:
             request: `format`, `everything` (ties and skips too, in the layout with all answers).
@@ -269,7 +270,7 @@ class FeedbackTab:
         target = folder / f"{name}.{request['format']}"
         rows = export_votes(votes, target, all_votes=bool(request.get("everything")))
         self.quality_part.temp_files.add(str(target))  # so that Gradio removes it after a day
-        return {"path": str(target), "name": target.name, "rows": rows}
+        return {"link": link_to(target), "name": target.name, "rows": rows}
 
     def take_file(self, path: str | None, question: str, secret: str, http: gr.Request) -> Any:
         """Keep the votes of a file that Gradio received; tell the quality panel how it went."""

@@ -21,7 +21,7 @@ from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.board import BOARDS, Board, ppo_result
 from rlhf_demo.ui.choices import has_model
 from rlhf_demo.ui.commands import COMMANDS, repeat_command
-from rlhf_demo.ui.downloads import zip_folder
+from rlhf_demo.ui.downloads import link_to, zip_folder
 from rlhf_demo.ui.lanes import heavy
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.ppo_tab import PPOTab
@@ -195,7 +195,7 @@ class RunsTab:
 
     @heavy
     def zip_run(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Make a zip of a run where the page may serve files from, and return its path.
+        """Make a zip of a run, and return a link to it.
 
         Raises:
             JobError: there is no such run, it is too large, or it changed meanwhile.
@@ -203,7 +203,7 @@ class RunsTab:
         run = self.jobs.find(str(request["run"]))
         target = zip_folder(run, self.shared.settings.runs)
         self.part.temp_files.add(str(target))  # so that Gradio removes it when it is a day old
-        return {"path": str(target), "bytes": target.stat().st_size}
+        return {"link": link_to(target), "bytes": target.stat().st_size}
 
 
 def final_figures(row: dict[str, Any]) -> list[tuple[str, str, str]]:

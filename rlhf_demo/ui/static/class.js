@@ -155,7 +155,7 @@
     };
     const save = async (format, everything) => {
       const answer = await ask("export_class", { format, everything });
-      if (answer) h("a", { href: `gradio_api/file=${encodeURI(answer.path)}`, download: answer.name }).click();
+      if (answer) h("a", { href: encodeURI(answer.link), download: answer.name }).click();
     };
     const remove = button("Delete the class", () => rlhf.confirm(remove, "Students, pairs, votes and reward models will be gone, and there is no way back. PPO runs, which hold no votes, stay under Runs.", "Delete all", removeAll), "rl-danger");
     const removeAll = async () => {

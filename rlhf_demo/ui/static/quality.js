@@ -80,7 +80,7 @@
     const save = async (format, everything) => {
       const answer = await rlhf.call(problem, server.export({ format, everything }));
       if (!answer) return;
-      h("a", { href: `gradio_api/file=${encodeURI(answer.path)}`, download: answer.name }).click();
+      h("a", { href: encodeURI(answer.link), download: answer.name }).click();
       say(`${answer.rows} rows written to ${answer.name}.`);
     };
     const say = (text) => {

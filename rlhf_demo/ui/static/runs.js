@@ -99,7 +99,7 @@
       from.disabled = true;
       rlhf.say(from, "Packing");
       const answer = await rlhf.call(problem, server.zip_run({ run: now.id }));
-      if (answer) h("a", { href: `gradio_api/file=${encodeURI(answer.path)}`, download: `${now.id}.zip` }).click();
+      if (answer) h("a", { href: encodeURI(answer.link), download: `${now.id}.zip` }).click();
       from.disabled = false;
       rlhf.say(from, "Download as zip");
     };
