@@ -8,10 +8,12 @@ read, and the slowest answer that somebody at the board got meanwhile.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +67,21 @@ class Watch:
     def _disk(self) -> float:
         """Return the megabytes of the page's own folders."""
         total = 0
-        for path in self.page.runs.parent.rglob("*"):
-            try:
-                total += path.stat().st_size if path.is_file() else 0
-            except OSError:  # removed a moment ago
-                continue
+        for folder, _, names in os.walk(self.page.runs.parent):
+            for name in names:
+                with suppress(OSError):  # removed a moment ago
+                    total += os.stat(os.path.join(folder, name)).st_size
         return total / MEGABYTE
 
 
 def _peak(pid: int) -> float:
-    """Return the most megabytes that a process has had in memory; 0 where it has ended."""
+    """Return the most megabytes that a reader has had in memory; 0 for any other process.
+
+    Before it is one, it is a copy of the app, and has the app's memory in common with it.
+    """
     try:
+        if b"rlhf_demo.uploads" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return 0.0
         lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0.0

@@ -69,7 +69,7 @@ def file_rows(path: Path, columns: Collection[str], bounds: Bounds) -> Iterator[
     try:
         for number, row in read[kind](path, *wanted, bounds):
             if number > bounds.rows:
-                raise DataError(f"{path.name} has more than {bounds.rows:,} rows: give fewer")
+                raise _too_many(path, bounds.rows)
             yield number, row
     except MemoryError:
         raise DataError(
@@ -99,6 +99,10 @@ def read_text(path: Path, most: int) -> str:
 def short(value: Any) -> str:
     """Return a value as a message shows it: cut where it is long or deep."""
     return reprlib.repr(value)
+
+
+def _too_many(path: Path, most: int) -> DataError:
+    return DataError(f"{path.name} has more than {most:,} rows: give fewer")
 
 
 def _too_large(path: Path, most: int) -> DataError:
@@ -172,6 +176,8 @@ def _parquet_rows(path: Path, columns: Collection[str], bounds: Bounds) -> Itera
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
+            if file.metadata.num_rows > bounds.rows:
+                raise _too_many(path, bounds.rows)
             names = file.schema_arrow.names
             _check_columns(path, names)
             # With none of them there would be no rows left to name what is missing.

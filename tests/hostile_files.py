@@ -17,7 +17,7 @@ import pyarrow.parquet
 
 MOST = 20_000_000
 READ = "read"
-LIMIT = "takes more than 8 s or 450 MB|than there is memory for"
+LIMIT = r"takes more than \d+ s or 450 MB|than there is memory for"
 GOOD = b'{"prompt": "It was", "chosen": " good.", "rejected": " bad."}\n'
 HEADER = b"prompt,chosen,rejected\n"
 
@@ -224,7 +224,7 @@ PARQUET = {
         "a.parquet", lambda: parquet(repeated("x" * 190_000, 90_000)), "over 20 MB of text"
     ),
     "a million rows of 190 kB": Hostile(
-        "a.parquet", lambda: parquet(repeated("x" * 190_000, 10**6)), "over 20 MB of text"
+        "a.parquet", lambda: parquet(repeated("x" * 190_000, 10**6)), "more than 100,000 rows"
     ),
     "one page of 100 MB": Hostile(
         "a.parquet",

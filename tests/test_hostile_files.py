@@ -36,6 +36,12 @@ def uploads(new_jobs, tmp_path):
     return Uploads(tmp_path / "uploads", new_jobs(scheduling=False), public=True)
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Allow more time by the clock; that of computing stays bounded in the reading process."""
+    monkeypatch.setattr("rlhf_demo.uploads.SECONDS", 8 * SLACK)
+
+
 def made(folder, title):
     path = folder / FILES[title].name
     path.write_bytes(FILES[title].make())
