@@ -137,4 +137,4 @@ def test_student_is_removed_and_kept_out_by_the_closed_door(new_visitor):
 def test_all_other_trainings_are_stopped_with_one_button(new_visitor):
     teacher, _ = instructor(new_visitor)
     teacher.button("Stop all other trainings").click()
-    teacher.sees(teacher.page.get_by_role("status"), "No other training waits or runs.")
+    expect(teacher.page.get_by_text("No other training waits or runs.")).to_be_visible()
