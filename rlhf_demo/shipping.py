@@ -70,7 +70,9 @@ def ship_example(run: str, name: str, title: str) -> Path:
         for file in RECORD:
             if (source.folder / file).is_file():
                 shutil.copy(source.folder / file, folder / file)
-        write_json(folder / "job.json", {"title": title})
+        # It belongs to nobody and never waited.
+        note = {"title": title, "owner": None, "queued_at": 0.0, "after": None}
+        write_json(folder / "job.json", note)
     return target
 
 

@@ -14,6 +14,7 @@ from rlhf_demo.job_folders import DAMAGED
 from rlhf_demo.runs import Status
 from rlhf_demo.ui.board import Board
 from rlhf_demo.ui.runs_tab import final_figures
+from rlhf_demo.ui.shared import EXAMPLES
 from rlhf_demo.ui.strip import Strip
 
 FILES = (
@@ -195,3 +196,10 @@ def test_leftover_that_cannot_be_removed_does_not_stop_the_line(new_jobs, tmp_pa
     jobs = new_jobs()
     run_id = start(jobs, "reward")
     wait_for(jobs, run_id, Status.FINISHED)
+
+
+def test_shipped_examples_are_whole(new_jobs):
+    shown = new_jobs(examples=EXAMPLES, scheduling=False).overview()
+    assert {row["id"]: row["status"] for row in shown} == {
+        path.name: Status.FINISHED for path in EXAMPLES.iterdir() if path.is_dir()
+    }
