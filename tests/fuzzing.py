@@ -128,7 +128,7 @@ def _reads(function: ast.FunctionDef, request: str) -> tuple[set[str], set[str]]
 
 
 class Target:
-    """A running page, an honest visitor of it, and every way in that its /config names."""
+    """A running page, an honest visitor of it, and every way in; close its `client`."""
 
     def __init__(self, page: PageProcess, password: str | None) -> None:
         self.page, self.client = page, httpx.Client(base_url=page.url, timeout=MOST_SECONDS)

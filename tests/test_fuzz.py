@@ -1,5 +1,6 @@
 """Anybody can send anything to every server function and handler: the page answers in words."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,13 @@ MODES = {
 def test_hostile_requests_are_answered_in_words(tmp_path, mode):
     with PageProcess(tmp_path / "runs", SCRIPT, **MODES[mode]) as page:
         target = Target(page, MODES[mode].get("RLHF_DEMO_PASSWORD"))
-        attack = Attack(target, forbidden(page))
-        attack.send(target.requests())
-        assert attack.report() == ""
-        assert "Traceback" not in page.log.read_text(errors="replace")
-        for path in ("/", "/config", "/gradio_api/info"):
-            text = target.client.get(path).raise_for_status().text
-            assert [folder for folder in attack.forbidden if folder in text] == [], path
-        votes = target.vote()
-        assert target.vote() == votes + 1
+        with closing(target.client):
+            attack = Attack(target, forbidden(page))
+            attack.send(target.requests())
+            assert attack.report() == ""
+            assert "Traceback" not in page.log.read_text(errors="replace")
+            for path in ("/", "/config", "/gradio_api/info"):
+                text = target.client.get(path).raise_for_status().text
+                assert [folder for folder in attack.forbidden if folder in text] == [], path
+            votes = target.vote()
+            assert target.vote() == votes + 1
