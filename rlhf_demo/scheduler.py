@@ -106,12 +106,13 @@ class Scheduler:
                     ask_to_stop(job, "this page was restarted", again=bool(job.note))
         while time.monotonic() < deadline:
             processes.reap()
-            busy = [job for job in self._folders.own() if job.busy]
-            if not busy:
-                break
-            for job in busy:
+            jobs = [job for job in self._folders.own() if job.stopping]
+            for job in jobs:
                 with self._complaining(job):
                     self._insist(job)
+            # Whoever has saved and is only closing down goes back in line by the next app's hand.
+            if not any(job.phase in (Phase.STARTING, Phase.RUNNING) for job in jobs):
+                break
             time.sleep(SAVING_TICK_SECONDS)
         self._lock_file.close()
 

@@ -81,7 +81,6 @@ def test_container_that_must_end_saves_its_training_and_the_next_start_goes_on(
     os.kill(inside, number)
     process.wait(timeout=60)  # saving takes 8 seconds at most, ending no time
     assert (run.folder / "checkpoint.pt").read_text() == "saved"
-    assert run.status["status"] == Status.QUEUED
     fake.scripts["ppo"] = QUICK
     wait_for(new_jobs(), run.folder.name, Status.FINISHED)
 

@@ -93,7 +93,7 @@ def test_owner_who_stops_a_run_that_steps_back_has_it_stopped(new_jobs, fake):
     wait_until(stopping.exists)
     jobs.stop(visitors, "ann")
     wait_for(jobs, visitors, Status.STOPPED)
-    assert row(jobs, visitors)["message"].startswith("stopped when asked")
+    wait_until(lambda: row(jobs, visitors)["message"].startswith("stopped when asked"))
 
 
 def test_app_that_must_end_saves_its_runs_and_the_next_one_goes_on(new_jobs, fake, tmp_path):
@@ -104,10 +104,9 @@ def test_app_that_must_end_saves_its_runs_and_the_next_one_goes_on(new_jobs, fak
     waiting = start(app, "reward")
     wait_for(app, run_id, Status.RUNNING)
     app.close_saving(10)
-    shown = row(app, run_id)
-    assert (shown["status"], shown["message"]) == ("queued", "this page was restarted")
     assert not app.find(run_id).alive()
     jobs = new_jobs()
+    wait_until(lambda: row(jobs, run_id)["message"] == "this page was restarted")
     for one in (run_id, waiting):
         wait_for(jobs, one, Status.FINISHED)
     assert fake.started == [run_id, run_id, waiting]
