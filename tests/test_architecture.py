@@ -134,8 +134,8 @@ STANDARD_LIBRARY_ONLY = {
     "errors", "metrics", "config", "presets", "files", "runs", "locate", "__main__", "__init__",
     "hub_data", "data_rows", "uploads", "intervals", "listing", "signals", "trends", "stories",
     "reward_stories",
-    "tails", "processes", "deaths", "shapes", "bounds", "disk", "job_folders", "scheduler", "overview",
-    "jobs",
+    "tails", "processes", "deaths", "shapes", "bounds", "disk", "job_folders", "scheduler",
+    "overview", "jobs",
 }  # fmt: skip
 SPEAKS_TO_THE_DATABASE = {
     "tables", "records", "assignments", "vote_imports", "votes", "rounds", "classes",
