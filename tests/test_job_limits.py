@@ -237,8 +237,8 @@ def test_trainer_that_holds_more_memory_than_it_may_is_ended_with_a_sentence(new
     jobs = new_jobs(limits=Limits(most_memory=200))
     run_id = start(jobs, first=True)
     wait_for(jobs, run_id, Status.STOPPED)
-    message = row(jobs, run_id)["message"]
-    assert "MB of memory, more than the 200 MB" in message and "smaller batch" in message
+    wait_until(lambda: "MB of memory, more than the 200 MB" in row(jobs, run_id)["message"])
+    assert "choose a smaller batch" in row(jobs, run_id)["message"]
 
 
 def test_memory_of_the_container_counts_where_it_is_less(tmp_path, monkeypatch):
