@@ -97,7 +97,7 @@ COLOURED = """() => Object.fromEntries(Object.keys(rlhf.colourings).map((by) => 
   const legend = rlhf.legend(by, rlhf.scaleOf(by, tokens));
   return [by, {
     words: [...legend.querySelectorAll("span")].slice(0, 2).map((one) => one.textContent),
-    ramp: [...legend.querySelector("i").style.background.matchAll(/--rl-[a-z]+/g)].map(String),
+    ramp: legend.querySelector("i").style.background.match(/\\d+deg|--rl-[a-z]+/g),
     tokens: [...rlhf.tokenText(tokens, by).querySelectorAll("span")].map((one) =>
       (one.style.background.match(/--rl-([a-z]+)\\) \\d+%/) || ["none"])[0]),
   }];

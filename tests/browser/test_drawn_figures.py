@@ -219,7 +219,7 @@ def test_legends_and_tokens_have_the_same_colours_at_the_same_ends(visitor):
         if by == "logprob":  # here what is lower is further along
             low, high = high, low
         ends = [end.partition(")")[0] for end in (low, high) if end != "none"]
-        assert one["ramp"] == ends, by
+        assert one["ramp"] == ["90deg", *ends], by
 
 
 # -- the reward model ------------------------------------------------------------------------------
