@@ -16,7 +16,7 @@ from rlhf_demo.runs import Run, Status
 from rlhf_demo.ui import ending
 
 APP = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from rlhf_demo.config import PPOConfig
 from rlhf_demo.jobs import Jobs
@@ -34,6 +34,7 @@ with run.recording():
             raise
         time.sleep(0.01)
 '''
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 jobs = Jobs(Path(sys.argv[1]), command=lambda kind, folder: [sys.executable, "-c", script, str(folder)])
 jobs.open()
 save_trainings_at_the_end(jobs)
