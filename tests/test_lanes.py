@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import event_loops
 import gradio as gr
 import httpx
 import pytest
@@ -169,7 +170,7 @@ def ask_at_once(work, asked, monkeypatch, wait_seconds):
         work.hold.set()
         return await asyncio.gather(*tasks)
 
-    return asyncio.run(ask())
+    return event_loops.run(ask())
 
 
 def test_two_addresses_are_served_at_once_and_one_request_of_each(work, monkeypatch):
@@ -201,7 +202,7 @@ def test_those_who_come_when_the_work_is_under_way_share_a_newer_answer(work, mo
         work.hold.set()
         return await first, await asyncio.gather(*later)
 
-    assert asyncio.run(ask_later()) == (1, [2] * 20)
+    assert event_loops.run(ask_later()) == (1, [2] * 20)
 
 
 def test_nothing_is_done_for_callers_who_have_all_left(work, monkeypatch):
@@ -222,7 +223,7 @@ def test_function_that_fails_frees_its_place():
             with pytest.raises(RuntimeError, match=str(number)):
                 await in_lane(fail)(number)
 
-    asyncio.run(fail_often())
+    event_loops.run(fail_often())
 
 
 # -- models ----------------------------------------------------------------------------------------

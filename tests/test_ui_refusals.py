@@ -1,9 +1,9 @@
 """Whoever sends what does not fit reads a sentence; whoever runs the page reads what failed."""
 
-import asyncio
 import gc
 import logging
 
+import event_loops
 import gradio as gr
 import pytest
 from starlette.applications import Starlette
@@ -55,7 +55,7 @@ def handler(error):
 
 def refused(page, inputs):
     with pytest.raises(gr.Error) as error:
-        asyncio.run(page.process_api(0, inputs))
+        event_loops.run(page.process_api(0, inputs))
     assert not error.value.print_exception
     return error.value.message
 
