@@ -9,6 +9,7 @@ transformers, so that a wrong name is answered at once.
 import json
 import re
 import threading
+from fnmatch import fnmatch
 from pathlib import Path
 
 from rlhf_demo.errors import CheckpointError
@@ -27,6 +28,8 @@ HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 """What is fetched of a Hub model: safetensors only, never pickled weights or code."""
+MOST_BESIDE = 50_000_000
+"""Bytes of what is fetched beside a Hub model's weights; a tokenizer takes up to 20 MB."""
 
 
 def shipped_models() -> list[str]:
@@ -155,13 +158,14 @@ def hub_refusal(name: str, kind: str) -> str | None:
 
 
 def hub_megabytes(name: str, kind: str) -> float:
-    """Ask the Hub how large a `model`'s weights or a `dataset`'s files are, before fetching any.
+    """Ask the Hub how large is what is fetched of a `model`, or a `dataset`, before fetching any.
 
-    The weights of an adapter are its own and those of its base, which is fetched too.
+    With an adapter its base is fetched too.
 
     Raises:
-        CheckpointError: the Hub does not have it, cannot be reached, or tells no size; or the base
-            is neither on the Hub nor shipped, or itself an adapter.
+        CheckpointError: the Hub does not have it, cannot be reached, or tells no size; there is too
+            much beside the weights; or the base is neither on the Hub nor shipped, or itself an
+            adapter.
     """
     files = _hub_files(name, kind)
     size = _size(name, kind, files)
@@ -186,10 +190,19 @@ def _hub_files(name: str, kind: str) -> dict[str, int]:
 
 
 def _size(name: str, kind: str, files: dict[str, int]) -> int:
+    """Return the bytes of all files of a data set, or of what is fetched of a model."""
     ending = ".safetensors" if kind == "model" else ""
-    size = sum(bytes_ for file, bytes_ in files.items() if file.endswith(ending))
-    if not size:
+    if kind == "model":
+        wanted = [one for one in files if "/" not in one and any(fnmatch(one, w) for w in WANTED)]
+        files = {one: files[one] for one in wanted}
+    size = sum(files.values())
+    weights = sum(bytes_ for file, bytes_ in files.items() if file.endswith(ending))
+    if not weights:
         raise CheckpointError(f"{name} has no {ending or 'known'} files: choose another {kind}")
+    if size - weights > MOST_BESIDE:
+        raise CheckpointError(
+            f"{name} has {(size - weights) / 1e6:,.0f} MB beside its weights: choose another model"
+        )
     return size
 
 

@@ -213,6 +213,14 @@ def hub(monkeypatch, tmp_path):
     """A Hub of a few models: name -> sizes of files, and what each adapter calls its base."""
     files = {
         "a/whole": {"model.safetensors": 500_000_000, "config.json": 9},
+        "a/talker": {
+            "model.safetensors": 14_000_000,
+            "vocab.json": 2_000_000,
+            "merges.txt": 1_000_000,
+            "pytorch_model.bin": 10**9,
+            "onnx/model.safetensors": 10**9,  # not fetched
+        },
+        "a/padded": {"model.safetensors": 14_000_000, "pad.json": 60_000_000},
         "a/small": {"adapter_model.safetensors": 2_000_000, "adapter_config.json": 99},
         "a/large-config": {"adapter_model.safetensors": 9, "adapter_config.json": 9_000_000},
     }
@@ -229,14 +237,23 @@ def hub(monkeypatch, tmp_path):
 
 
 def test_adapter_weighs_what_it_makes_one_fetch(hub):
-    assert hub_megabytes("a/whole", "model") == 500
-    assert hub_megabytes("a/small", "model") == 502
+    assert hub_megabytes("a/whole", "model") == pytest.approx(500, abs=0.001)
+    assert hub_megabytes("a/small", "model") == pytest.approx(502, abs=0.001)
+
+
+def test_model_weighs_all_that_is_fetched_and_nothing_else(hub):
+    assert hub_megabytes("a/talker", "model") == 17
+
+
+def test_model_with_too_much_beside_its_weights_is_refused(hub):
+    with pytest.raises(CheckpointError, match="a/padded has 60 MB beside its weights"):
+        hub_megabytes("a/padded", "model")
 
 
 @pytest.mark.parametrize("base", ["gpt2-mini", "checkpoints/gpt2-mini"])
 def test_adapter_on_a_shipped_base_weighs_its_own_weights(hub, base):
     hub["a/small"] = base
-    assert hub_megabytes("a/small", "model") == 2
+    assert hub_megabytes("a/small", "model") == pytest.approx(2, abs=0.001)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from rlhf_demo.preferences import SHIPPED
 from rlhf_demo.raters import STAR_RATER
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.ui.settings import Settings
-from rlhf_demo.ui.uploads import Uploads
+from rlhf_demo.ui.uploads import UPLOADS, Uploads
 from rlhf_demo.ui.vote_data import VoteData
 from rlhf_demo.word_judge import WORD_JUDGE
 
@@ -75,7 +75,7 @@ class Choices:
 
     def __init__(self, settings: Settings, jobs: Jobs, votes: VoteData | None = None) -> None:
         self.settings, self.jobs, self.votes = settings, jobs, votes
-        self.uploads = Uploads(settings.runs / "uploads", jobs, public=settings.public)
+        self.uploads = Uploads(settings.runs / UPLOADS, jobs, public=settings.public)
 
     # -- lists -------------------------------------------------------------------------------------
 
@@ -237,7 +237,7 @@ class Choices:
         # Weights, their float32 copy, activations and a reward model beside it.
         if megabytes * 1.2 > disk or megabytes * 4 > memory:
             raise CheckpointError(
-                f"{chosen} has {megabytes:,.0f} MB of weights: this machine has {disk:,.0f} MB of "
+                f"{chosen} has {megabytes:,.0f} MB to fetch: this machine has {disk:,.0f} MB of "
                 f"disk and {memory:,.0f} MB of memory free, choose a smaller model"
             )
         return chosen
