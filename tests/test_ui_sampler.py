@@ -1,5 +1,6 @@
 """The sampler: pairs written ahead, once for all who wait, and troubles told in words."""
 
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -39,6 +40,23 @@ def test_batch_is_written_once_for_all_who_wait_for_it(sampler, store):
     written = store.pairs_waiting(store.visit("here"), HAPPY, model="one")
     assert 0 < written <= 8
     assert sampler.problem(order) is None
+
+
+def test_nobody_waits_while_a_model_comes_from_the_hub(sampler):
+    asked, came = threading.Event(), threading.Event()
+    policy = sampler.shelf.policy
+
+    def fetch(name):
+        asked.set()
+        came.wait(10)
+        return policy(name)
+
+    sampler.shelf.policy = fetch
+    sampler.want(Order("one", "one"))
+    assert asked.wait(10)
+    assert not sampler.turn.taken
+    came.set()
+    wait_until(lambda: not sampler.under_way(Order("one", "one")))
 
 
 def test_own_beginning_gets_its_pairs(sampler, store):

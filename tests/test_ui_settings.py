@@ -60,6 +60,12 @@ def test_names_are_read_from_a_list(read):
     assert read(RLHF_DEMO_HUB="").hub == ()
 
 
+def test_visitors_download_no_model_unless_the_owner_names_it(read):
+    assert read().hub == ("gpt2", "distilgpt2")
+    assert read(RLHF_DEMO_PASSWORD="blackboard").hub == ()
+    assert read(RLHF_DEMO_PASSWORD="blackboard", RLHF_DEMO_HUB="gpt2").hub == ("gpt2",)
+
+
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [

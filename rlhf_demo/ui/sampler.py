@@ -93,6 +93,8 @@ class Sampler:
 
     def _fill(self, order: Order, first: str, second: str) -> None:
         try:
+            for name in (first, second):
+                self.shelf.policy(name)  # it may come from the Hub: nobody waits for that
             with self.turn.of(Rank.VOTERS):
                 pairs = self._write(order, first, second)
             if not pairs:

@@ -5,6 +5,7 @@ RLHF_DEMO_PUBLIC     1 = strangers use this page: limits, Hub ids only from the 
                      0 = no limits. Unset: limits where there is a password, where the page listens
                      on another address than this machine's own (GRADIO_SERVER_NAME), on a Space
 RLHF_DEMO_HUB        Hub ids that may be used where there are limits, separated by commas
+                     (default: none)
 RLHF_DEMO_PASSWORD   the instructor's password: who gives it may stop and delete every run
 RLHF_DEMO_HOSTS      further host names of this page, separated by commas, e.g. *.school.example
 RLHF_DEMO_PROXIES    proxies in front of this page that may be believed (default 0; on a Space 1)
@@ -63,7 +64,7 @@ class Settings:
         return cls(
             runs=Path(os.environ.get("RLHF_DEMO_RUNS", "runs")),
             public=public,
-            hub=_list("RLHF_DEMO_HUB", cls.hub),
+            hub=_list("RLHF_DEMO_HUB", () if public else cls.hub),
             password=password,
             server_name=server_name,
             any_host=bool(said) or space,
