@@ -6,13 +6,14 @@ import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import write_text
 from rlhf_demo.runs import Status
-from rlhf_demo.ui.class_records import learned_from_class
+from rlhf_demo.ui.class_records import learned_from_private
 from rlhf_demo.ui.class_training import ClassTraining
 from rlhf_demo.ui.downloads import zip_folder
 from rlhf_demo.ui.reward_tab import RewardTab
@@ -94,7 +95,7 @@ def test_texts_that_a_class_voted_on_are_in_no_report_and_no_zip(mode, shared):
     found = shared.jobs.find(run)
     write_text(found.folder / "job.log", "most wrong:  what Ann liked\n")
     assert RewardTab(shared).reward_report({"run": run})["report"]["most_wrong"] == []
-    with zipfile.ZipFile(zip_folder(found, shared.settings.runs)) as archive:
+    with zipfile.ZipFile(zip_folder(found, shared.settings)) as archive:
         report = json.loads(archive.read(f"{run}/report.json"))
         everything = b"".join(archive.read(name) for name in archive.namelist())
     assert report == REPORT | {"most_wrong": []}
@@ -106,11 +107,25 @@ def test_run_on_other_pairs_keeps_its_worst_pairs_and_its_log(mode, shared):
     finish(mode, run, REPORT | {"most_wrong": WRONG})
     found = shared.jobs.find(run)
     write_text(found.folder / "job.log", "epoch 1\n")
-    assert not learned_from_class(found, shared.settings.runs)
+    assert not learned_from_private(found, shared.settings)
     assert RewardTab(shared).reward_report({"run": run})["report"]["most_wrong"] == WRONG
-    with zipfile.ZipFile(zip_folder(found, shared.settings.runs)) as archive:
+    with zipfile.ZipFile(zip_folder(found, shared.settings)) as archive:
         assert f"{run}/job.log" in archive.namelist()
         assert json.loads(archive.read(f"{run}/report.json"))["most_wrong"] == WRONG
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_texts_of_an_upload_are_in_reports_at_home_alone(mode, shared, public):
+    shared = replace(shared, settings=replace(shared.settings, public=public))
+    rows = shared.settings.runs / "uploads" / "upload-0123456789ab" / "rows.jsonl"
+    run = start(shared.jobs, "reward", data=str(rows))
+    finish(mode, run, REPORT | {"most_wrong": WRONG})
+    found = shared.jobs.find(run)
+    write_text(found.folder / "job.log", "most wrong:  what Ann liked\n")
+    told = RewardTab(shared).reward_report({"run": run})["report"]["most_wrong"]
+    with zipfile.ZipFile(zip_folder(found, shared.settings)) as archive:
+        everything = b"".join(archive.read(name) for name in archive.namelist())
+    assert (told, b"Ann" in everything) == (([], False) if public else (WRONG, True))
 
 
 # -- one thing at a time ---------------------------------------------------------------------------

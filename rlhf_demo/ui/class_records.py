@@ -17,6 +17,8 @@ from rlhf_demo.files import read_json, write_json
 from rlhf_demo.jobs import Jobs
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.runs import Run
+from rlhf_demo.ui.settings import Settings
+from rlhf_demo.ui.uploads import UPLOADS
 
 EACH = 20
 """Pairs that a student answers in a round, unless the instructor asks for another number."""
@@ -124,17 +126,17 @@ class ClassRecords:
         write_json(path, record)
 
 
-def learned_from_class(run: Run, runs: Path) -> bool:
-    """Say whether a run was trained on a class's votes: these are for its instructor alone.
+def learned_from_private(run: Run, settings: Settings) -> bool:
+    """Say whether a run was trained on texts that not everybody may read.
 
-    Args:
-        run: any run.
-        runs: the folder of runs.
+    A class's votes are for its instructor alone, and an upload, where the limits are on, for
+    whoever brought it.
     """
     data = (CHECKPOINTS.parent / str(run.config["options"].get("data"))).resolve()
-    return data.is_relative_to((runs / FOLDER).resolve())
+    private = (FOLDER, UPLOADS) if settings.public else (FOLDER,)
+    return any(data.is_relative_to((settings.runs / one).resolve()) for one in private)
 
 
-def without_votes(report: dict[str, Any]) -> dict[str, Any]:
-    """Return a reward model's report without the texts that somebody voted on."""
+def without_texts(report: dict[str, Any]) -> dict[str, Any]:
+    """Return a reward model's report without the texts that it learned from."""
     return report | {"most_wrong": []}

@@ -4,7 +4,7 @@ Downloads lie in Gradio's cache, in folders whose names cannot be guessed where 
 have them. Their addresses name no folder of the server.
 
 The owner's note, locks and the state of an unfinished training stay here, and so do the names of
-this machine's folders and what a class voted on.
+this machine's folders and texts that not everybody may read.
 """
 
 import hashlib
@@ -22,7 +22,8 @@ from rlhf_demo.errors import JobError
 from rlhf_demo.files import replacing
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.runs import Run
-from rlhf_demo.ui.class_records import learned_from_class, without_votes
+from rlhf_demo.ui.class_records import learned_from_private, without_texts
+from rlhf_demo.ui.settings import Settings
 
 KEPT_BACK = {"job.json", "lock", "stop", "stopping.json", "checkpoint.pt"}
 """Not downloaded: who owns the run, how it is being run, the state of an unfinished training."""
@@ -46,7 +47,7 @@ def served(request: Request) -> Response:
     return FileResponse(file, filename=file.name)
 
 
-def zip_folder(run: Run, runs: Path) -> Path:
+def zip_folder(run: Run, settings: Settings) -> Path:
     """Pack a run's folder for its download, once for each state it is in.
 
     Folders of this machine, which saved models and logs name, are left out of the texts, so that
@@ -58,8 +59,8 @@ def zip_folder(run: Run, runs: Path) -> Path:
     run_id = run.folder.name
     try:
         files = _files(run.folder)
-        of_class = learned_from_class(run, runs)
-        if of_class:  # logs quote the report
+        private = learned_from_private(run, settings)
+        if private:  # logs quote the report
             files = [path for path in files if path.suffix != ".log"]
         size = sum(path.stat().st_size for path in files)
         if size > MOST_ZIPPED:
@@ -74,9 +75,9 @@ def zip_folder(run: Run, runs: Path) -> Path:
             with replacing(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
                 for path in files:
                     name = f"{run_id}/{path.relative_to(run.folder).as_posix()}"
-                    content = _content(path, runs)
-                    if of_class and path == run.folder / "report.json":
-                        content = json.dumps(without_votes(json.loads(content)), indent=2).encode()
+                    content = _content(path, settings.runs)
+                    if private and path == run.folder / "report.json":
+                        content = json.dumps(without_texts(json.loads(content)), indent=2).encode()
                     archive.writestr(name, content, _method(path))
     except FileNotFoundError:
         raise JobError(f"{run_id} changed while it was packed: try again in a moment") from None

@@ -16,7 +16,7 @@ from rlhf_demo.ui import charts, forms
 from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.board import Board
 from rlhf_demo.ui.choices import EXAMPLE_MODELS, RULES
-from rlhf_demo.ui.class_records import learned_from_class, without_votes
+from rlhf_demo.ui.class_records import learned_from_private, without_texts
 from rlhf_demo.ui.class_training import reward_config
 from rlhf_demo.ui.lanes import Rank, heavy
 from rlhf_demo.ui.parts import part
@@ -190,7 +190,7 @@ class RewardTab:
     def reward_report(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return a finished run's held-out report, and what is known of its rater or its votes.
 
-        The report of a class's run comes without the texts that its students voted on.
+        The report comes without texts where not everybody may read those that the run learned from.
 
         Raises:
             JobError: there is no such run, or it trains no reward model.
@@ -199,8 +199,8 @@ class RewardTab:
         if run.config["kind"] != "reward":
             raise JobError(f"{run.folder.name} trains no reward model: choose a run that does")
         report = read_report(run.folder)
-        if report and learned_from_class(run, self.shared.settings.runs):
-            report = without_votes(report)
+        if report and learned_from_private(run, self.shared.settings):
+            report = without_texts(report)
         data = run.config["options"]["data"]
         facts = vote_facts(data)
         return {

@@ -201,7 +201,7 @@ class RunsTab:
             JobError: there is no such run, it is too large, or it changed meanwhile.
         """
         run = self.jobs.find(str(request["run"]))
-        target = zip_folder(run, self.shared.settings.runs)
+        target = zip_folder(run, self.shared.settings)
         self.part.temp_files.add(str(target))  # so that Gradio removes it when it is a day old
         return {"link": link_to(target), "bytes": target.stat().st_size}
 

@@ -26,6 +26,8 @@ from rlhf_demo.runs import Status
 from rlhf_demo.ui.lanes import Busy
 from rlhf_demo.uploads import read_apart
 
+UPLOADS = "uploads"
+"""Where they are, in the folder of runs."""
 ROWS, ABOUT = "rows.jsonl", "about.json"
 ID = re.compile("upload-[0-9a-f]{12}")
 
