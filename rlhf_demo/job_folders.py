@@ -85,7 +85,8 @@ class Job:
     @property
     def visitors(self) -> bool:
         """Whether a visitor started it: no class, no instructor, and not the command line."""
-        return self.note.get("owner") is not None and not self.first
+        owned = self.note.get("owner") is not None and not self.first
+        return self.note.get("visitor", owned)  # versions before this one did not note it
 
     @property
     def busy(self) -> bool:
@@ -227,7 +228,7 @@ class JobFolders:
         pid = _pid(note, status, stopping)
         if pid is None:
             return Phase.WAITING if note else Phase.COMMAND_LINE
-        if not processes.alive(pid, run.folder.name):
+        if not processes.alive(pid, run.folder):
             return Phase.DEAD
         return Phase.STARTING if status["status"] == Status.QUEUED else Phase.RUNNING
 

@@ -179,16 +179,19 @@ class Jobs:
             kind: pairs, reward or ppo.
             options: the stage's options.
             title: what people call it; cleaned and cut.
-            secret: proves later that it is theirs; empty: the instructor's.
+            secret: proves later that it is theirs; only a class's may have none.
             address: where the request comes from; empty: not counted.
             after: id of a run that must have finished first.
             first: it is a class's: visitors' jobs come after it, and no limit binds it.
 
         Raises:
-            JobError: the kind is unknown, a limit is reached, or `after` cannot finish any more.
+            JobError: the kind is unknown, there is no secret, a limit is reached, or `after`
+                cannot finish any more.
         """
         if kind not in COMMANDS:
             raise JobError(f"{kind!r} cannot be started here: choose one of {', '.join(COMMANDS)}")
+        if not (secret or first):  # it would be nobody's, and no limit would bind it
+            raise JobError("this request has no secret: reload the page")
         values = options.to_dict()
         with self._mutex:
             if not (first or self._is_instructor(secret)):
@@ -338,6 +341,7 @@ class Jobs:
             "queued_at": time.time(),
             "after": after,
             "first": first,
+            "visitor": bool(secret) and not unbound,
             "most_minutes": None if unbound else self._limits.most_minutes,
             "most_megabytes": None if unbound else self._limits.most_megabytes,
         }

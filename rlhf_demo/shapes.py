@@ -47,6 +47,7 @@ ALLOWED = {
     "started_pid": (int,),
     "pid": (int, NoneType),
     "first": (bool,),
+    "visitor": (bool,),
     "again": (bool,),
     "most_minutes": (*NUMBER, NoneType),
     "most_megabytes": (*NUMBER, NoneType),

@@ -25,6 +25,7 @@ from rlhf_demo.bounds import Limits
 from rlhf_demo.config import PairsConfig
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import read_json
+from rlhf_demo.job_folders import JobFolders
 from rlhf_demo.processes import training_command
 from rlhf_demo.runs import Run, Status
 
@@ -65,6 +66,26 @@ def test_instructors_token_changes_everything_and_its_hash_is_not_kept(new_jobs)
     assert jobs.may_change(anns, "chalk") and jobs.may_change(own, "chalk")
     assert not jobs.may_change(own, "ann") and not jobs.may_change(own, "")
     assert read_json(jobs.find(own).folder / "job.json")["owner"] is None
+
+
+def test_run_without_a_secret_is_started_for_a_class_only(new_jobs):
+    jobs = new_jobs(scheduling=False, instructor_token="chalk", start_token="flour")
+    with pytest.raises(JobError, match=r"^this request has no secret: reload the page$"):
+        start(jobs, secret="")
+    assert jobs.overview() == []
+    start(jobs, secret="", first=True)
+
+
+def test_note_tells_a_visitors_run_from_all_others(new_jobs, tmp_path):
+    jobs = new_jobs(scheduling=False, instructor_token="chalk", start_token="flour")
+    Run.create(tmp_path / "runs" / "my-ppo", "ppo", {"total_steps": 4}).set_status(Status.STOPPED)
+    jobs.resume("my-ppo", "flour")
+    anns, taught = start(jobs, secret="ann"), start(jobs, secret="chalk")
+    of_class = start(jobs, secret="ann", first=True)
+    folders = JobFolders(tmp_path / "runs")
+    for run_id, visitor in [(anns, True), (taught, False), (of_class, False), ("my-ppo", False)]:
+        job = folders.job(run_id)
+        assert (job.note["visitor"], job.visitors) == (visitor, visitor)
 
 
 def test_run_of_the_command_line_is_changed_with_this_starts_token_only(new_jobs, tmp_path):
