@@ -6,8 +6,7 @@ Reads TRL's preference format (https://huggingface.co/docs/trl/dataset_formats#p
 beginning, as in HH-RLHF's dialogues; `margin` (how sure the rater was) and `split` may be there.
 Knows nothing of models.
 
-Files are read row by row (data_rows.py); Hub data sets come through `datasets`, which takes seconds
-to import and is imported only then.
+Files are read row by row (data_rows.py), those of Hub data sets too (hub_data.py).
 """
 
 import json
@@ -23,7 +22,7 @@ from typing import Any
 from rlhf_demo.data_rows import LONGEST_TEXT, OWN, Bounds, file_rows, kind_of, read_text, short
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import is_unicode
-from rlhf_demo.hub_data import load_hub_data
+from rlhf_demo.hub_data import hub_rows
 from rlhf_demo.locate import CHECKPOINTS, HUB_ID
 
 SHIPPED = "shipped"
@@ -330,8 +329,7 @@ def _open(
         )
     if path.is_dir() or kind_of(source) or path.is_absolute() or not HUB_ID.fullmatch(source):
         raise DataError(f"there is no file {source}: check the path")
-    rows = _rows_of(load_hub_data(source, split or "train"))
-    return source, _wanted(source, rows, None)
+    return source, _wanted(source, hub_rows(source, split or "train", _COLUMNS), None)
 
 
 def is_pairs_run(source: str) -> bool:
@@ -350,9 +348,3 @@ def _wanted(
             )
         if split is None or _text(row, "split", where) == split:
             yield where, row
-
-
-def _rows_of(data_set: Any) -> Iterator[tuple[int, dict[str, Any]]]:
-    columns = [column for column in _COLUMNS if column in data_set.column_names]
-    # Without any, there would be no rows left to name what is missing.
-    yield from enumerate(data_set.select_columns(columns or data_set.column_names), start=1)

@@ -10,7 +10,7 @@ from typing import Any
 
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import is_unicode
-from rlhf_demo.hub_data import load_hub_data
+from rlhf_demo.hub_data import hub_rows
 from rlhf_demo.locate import HUB_ID
 
 SHIPPED_PAIRS = Path(__file__).resolve().parent.parent / "checkpoints" / "pairs.jsonl"
@@ -132,10 +132,13 @@ def _read_parquet(path: Path, column: str) -> list[dict[str, Any]]:
 
 
 def _read_hub(name: str, column: str, split: str) -> list[str]:
-    table = load_hub_data(name, split)
-    if column not in table.column_names:
-        raise DataError(
-            f"{name} has no column {column!r}: choose one of {', '.join(table.column_names)} "
-            "with --column"
-        )
-    return [text for text in table[column] if isinstance(text, str)]
+    texts = []
+    for number, row in hub_rows(name, split, (column,)):
+        if not isinstance(row, dict):
+            raise DataError(f"{name} row {number} is no object with columns: choose another")
+        if number == 1 and column not in row:
+            raise DataError(
+                f"{name} has no column {column!r}: choose one of {', '.join(row)} with --column"
+            )
+        texts.append(row.get(column))
+    return [text for text in texts if isinstance(text, str)]

@@ -46,7 +46,7 @@ ALLOWED = {
         "processes", "runs", "scheduler", "tails",
     },
     # Texts and data.
-    "hub_data": {"errors", "locate"},
+    "hub_data": {"data_rows", "errors", "locate"},
     "data_rows": {"errors"},
     "preferences": {"data_rows", "errors", "files", "hub_data", "locate"},
     "reliability": {"files", "intervals", "preferences"},

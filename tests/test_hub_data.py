@@ -7,8 +7,11 @@ import subprocess
 import sys
 import time
 
+import pyarrow
 import pytest
 from fake_hub import fake_hub
+from hostile_files import parquet, repeated
+from huggingface_hub.file_download import repo_folder_name
 
 from rlhf_demo import hub_data
 from rlhf_demo.errors import DataError
@@ -40,7 +43,7 @@ def test_hub_that_does_not_answer_is_one_sentence_soon(command, data, tmp_path):
 
 
 def test_load_asks_the_hub_itself_where_nobody_has(monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(hub_data, "hub_refusal", lambda name, kind: "the Hub cannot be reached")
     with pytest.raises(DataError, match="'nobody/x' cannot be had: the Hub cannot be reached"):
         load_pairs("nobody/x")
@@ -48,39 +51,91 @@ def test_load_asks_the_hub_itself_where_nobody_has(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", ["Some-One/MyPairs_v2", "plain"])
 def test_cached_data_set_is_known_by_its_folder(name, tmp_path, monkeypatch):
-    from datasets.naming import camelcase_to_snakecase
-
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     assert not hub_data.is_cached(name)
-    *owner, own = name.split("/")
-    (tmp_path / "___".join([*owner, camelcase_to_snakecase(own)])).mkdir()
+    (tmp_path / repo_folder_name(repo_id=name, repo_type="dataset")).mkdir()
     assert hub_data.is_cached(name) and not hub_data.is_cached(name + "x")
 
 
+def in_a_process(hub, home, code):
+    """Run code in a process of its own: the Hub's clients read its address when imported."""
+    return subprocess.run(
+        [sys.executable, "-c", f"from rlhf_demo.preferences import load_pairs\n{code}"],
+        env=os.environ | {"HF_ENDPOINT": hub, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def chosen(hub, home, split):
+    result = in_a_process(hub, home, f"print(load_pairs('some-one/pairs', {split!r}).chosen)")
+    assert result.returncode == 0, result.stderr[-2000:]
+    return result.stdout.strip()
+
+
+def jsonl(*texts):
+    rows = [{"prompt": "It was", "chosen": f" {text}", "rejected": " bad."} for text in texts]
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
 def test_data_set_is_fetched_from_the_hub_and_then_had_without_it(tmp_path):
-    """In processes of their own: the Hub's clients read its address when they are imported."""
-    rows = [{"prompt": "It was", "chosen": f" good {n}.", "rejected": " bad."} for n in range(3)]
-    files = {
-        f"{split}.jsonl": "".join(json.dumps(row) + "\n" for row in part).encode()
-        for split, part in (("train", rows[:2]), ("test", rows[2:]))
-    }
-    says = "import sys; from rlhf_demo.preferences import load_pairs\n"
-    says += "print(load_pairs('some-one/pairs', sys.argv[1]).chosen)"
-
-    def chosen(split, hub):
-        result = subprocess.run(
-            [sys.executable, "-c", says, split],
-            env=os.environ | {"HF_ENDPOINT": hub, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert result.returncode == 0, result.stderr[-2000:]
-        return result.stdout.strip()
-
+    files = {"train.jsonl": jsonl("good 0.", "good 1."), "test.jsonl": jsonl("good 2.")}
     with fake_hub("some-one/pairs", files) as hub:
-        assert chosen("train", hub) == "[' good 0.', ' good 1.']"
-        assert chosen("test", hub) == "[' good 2.']"
+        assert chosen(hub, tmp_path, "train") == "[' good 0.', ' good 1.']"
+        assert chosen(hub, tmp_path, "test") == "[' good 2.']"
     away = "http://127.0.0.1:1"
-    assert chosen("test", away) == "[' good 2.']"
-    says = "from rlhf_demo.checks import check_data\nfrom rlhf_demo.config import RewardConfig\n"
-    says += "check_data(RewardConfig(data='some-one/pairs'))\nprint('can be had')"
-    assert chosen("test", away) == "can be had"
+    assert chosen(away, tmp_path, "test") == "[' good 2.']"
+    result = in_a_process(
+        away, tmp_path,
+        "from rlhf_demo.checks import check_data\nfrom rlhf_demo.config import RewardConfig\n"
+        "check_data(RewardConfig(data='some-one/pairs'))\nprint('can be had')",
+    )  # fmt: skip
+    assert result.stdout.strip() == "can be had"
+
+
+README = """---
+configs:
+- config_name: default
+  data_files:
+  - split: learn
+    path: [one.parquet, two.parquet]
+  - split: theirs
+    path: {theirs}
+---
+"""
+
+
+def test_readme_tells_the_files_of_a_split_and_names_only_the_data_sets_own(tmp_path):
+    one, two, secret = (
+        parquet(
+            pyarrow.table({"prompt": ["It was"], "chosen": [f" {text}"], "rejected": [" bad."]})
+        )
+        for text in ("good 0.", "good 1.", "secret.")
+    )
+    theirs = tmp_path / "theirs.parquet"
+    theirs.write_bytes(secret)
+    readme = README.format(theirs=theirs).encode()
+    files = {"README.md": readme, "one.parquet": one, "two.parquet": two}
+    with fake_hub("some-one/pairs", files) as hub:
+        assert chosen(hub, tmp_path, "learn") == "[' good 0.', ' good 1.']"
+        missing = in_a_process(hub, tmp_path, "load_pairs('some-one/pairs', 'train')")
+        outside = in_a_process(hub, tmp_path, "load_pairs('some-one/pairs', 'theirs')")
+    assert "no split 'train': choose one of learn, theirs" in missing.stderr
+    assert "names files that are not its own" in outside.stderr
+
+
+def test_few_bytes_that_stand_for_much_are_bounded_in_memory_and_on_the_disk(tmp_path):
+    """A kilobyte of Parquet stands for a terabyte: a million rows of 1 MB."""
+    bomb = parquet(repeated("x" * 10**6, 10**6))
+    assert len(bomb) < 100_000
+    code = (
+        "import resource\n"
+        "try: load_pairs('some-one/pairs')\n"
+        "except Exception as error: print(error)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    with fake_hub("some-one/pairs", {"train.parquet": bomb}) as hub:
+        result = in_a_process(hub, tmp_path, code)
+    said, kilobytes = result.stdout.splitlines()
+    assert "row 1: column 'chosen' has 1,000,000 characters" in said
+    assert int(kilobytes) < 700_000
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 10**6

@@ -107,40 +107,15 @@ def test_read_documents_of_a_bad_file_says_what_is_wrong(tmp_path, name, content
     assert "\n" not in str(caught.value)
 
 
-class FakeTable:
-    """As much of a Hub data set as is used."""
-
-    column_names = ("text", "label")
-
-    def __getitem__(self, column):
-        return ["One.", "Two.", None]
-
-
 def test_read_documents_of_a_hub_name_asks_the_hub_for_the_split(monkeypatch):
-    datasets = pytest.importorskip("datasets")
     asked = []
 
-    monkeypatch.setattr("rlhf_demo.hub_data.hub_refusal", lambda name, kind: None)
-
-    def load_dataset(name, split):
+    def hub_rows(name, split, columns):
         asked.append((name, split))
-        return FakeTable()
+        return enumerate([{"text": text, "label": 1} for text in ("One.", "Two.", None)], start=1)
 
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr("rlhf_demo.texts.hub_rows", hub_rows)
     assert read_documents("owner/films", "text", "train")[0] == ["One.", "Two."]
     assert asked == [("owner/films", "train")]
     with pytest.raises(DataError, match="owner/films has no column 'body': choose one of text"):
         read_documents("owner/films", "body", "train")
-
-
-def test_read_documents_of_an_unknown_hub_name_says_so(monkeypatch):
-    datasets = pytest.importorskip("datasets")
-
-    monkeypatch.setattr("rlhf_demo.hub_data.hub_refusal", lambda name, kind: None)
-
-    def load_dataset(name, split):
-        raise datasets.exceptions.DatasetNotFoundError("no such set\nand more")
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    with pytest.raises(DataError, match=r"owner/films cannot be read \(no such set\): check"):
-        read_documents("owner/films", "text", "train")
