@@ -17,7 +17,7 @@ WRONG_EACH = (60, 3.0)
 """Wrong codes of one address: so many at once, then so many a second."""
 WRONG_TOGETHER = (600, 30.0)
 """Wrong codes of all addresses: a proxy that is set up wrongly lets a script invent them."""
-JOINS_EACH = (60, 1.0)
+JOINS_EACH = (40, 0.5)
 """Joins from one address: thirty phones of a school come within a minute."""
 
 
@@ -70,6 +70,15 @@ class Arrivals:
         """Remember where a student has joined from."""
         with self._turn:
             self._came_from.setdefault(lesson, {})[rater] = address
+
+    def places(self, lesson: int) -> dict[int, int]:
+        """Return a number for each rater's address, in place of it: equal where that is equal.
+
+        Who has joined before a restart, and who is simulated, has none.
+        """
+        came_from = self._addresses(lesson)
+        numbers = {address: number for number, address in enumerate(set(came_from.values()))}
+        return {rater: numbers[address] for rater, address in came_from.items()}
 
     def forget(self, lesson: int) -> None:
         """Forget a class that has been deleted."""

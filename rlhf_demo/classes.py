@@ -279,7 +279,7 @@ class Classes:
             JSON-ready: `lesson`, `code`, `state`, `round`, `kind`, `round_state`, `question`,
             `overlap`, `clean_words`, `door_open`, `most_joins` (from one address), `votes` (of the
             round), `seats_left` (showings its pairs have room for), `raters` (rows: rater,
-            nickname, simulated, left_out, votes, last_seen).
+            nickname, simulated, left_out, votes, last_seen, place; see `Arrivals.places`).
         """
         now = self.clock()
         with self.database.reading() as connection:
@@ -292,6 +292,7 @@ class Classes:
                 .group_by(showings.c.rater_id)
             )
             given = dict(connection.execute(counts).tuples().all())
+            places = self.arrivals.places(lesson.id)
             here = select(pairs.c.id).where(pairs.c.round_id == latest.id)
             of_round = (showings.c.choice.is_not(None), showings.c.pair_id.in_(here))
             people = select(raters).where(raters.c.lesson_id == lesson.id).order_by(raters.c.id)
@@ -313,6 +314,7 @@ class Classes:
                         "left_out": row.left_out,
                         "votes": given.get(row.id, 0),
                         "last_seen": row.last_seen,
+                        "place": places.get(row.id),
                     }
                     for row in connection.execute(people)
                 ],
@@ -335,17 +337,32 @@ class Classes:
             this = update(raters).where(raters.c.id == rater, raters.c.lesson_id == lesson)
             self._changed(connection, lesson, rater, this.values(left_out=left_out))
 
-    def remove(self, token: str, rater: int) -> None:
+    def remove(self, token: str, rater: int, *, and_later: bool = False) -> None:
         """Remove a student: the votes are deleted, the secret opens nothing, the name is free.
+
+        Args:
+            token: the instructor's.
+            rater: who has to go.
+            and_later: so has everybody who joined later from the same address: one phone may have
+                joined many times.
 
         Raises:
             VoteRefused: the rater is not of this class.
         """
         with self.database.writing() as connection:
             lesson = owner(connection, lessons, token).id
-            this = delete(raters).where(raters.c.id == rater, raters.c.lesson_id == lesson)
-            self._changed(connection, lesson, rater, this)
+            going = self._since(lesson, rater) if and_later else {rater}
+            these = delete(raters).where(raters.c.id.in_(going), raters.c.lesson_id == lesson)
+            self._changed(connection, lesson, rater, these)
         self.database.empty_log()
+
+    def _since(self, lesson: int, rater: int) -> set[int]:
+        places = self.arrivals.places(lesson)
+        return {rater} | {
+            one
+            for one, place in places.items()
+            if one > rater and place == places.get(rater)  # ids count up
+        }
 
     @staticmethod
     def _changed(connection: Connection, lesson: int, rater: int, change: Executable) -> None:

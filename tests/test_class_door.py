@@ -127,3 +127,20 @@ def test_student_is_removed_from_ones_own_class_only(store, classes):
         with pytest.raises(VoteRefused, match=f"rater {rater} is not in this class"):
             classes.remove(other.token, rater)
     assert len(classes.overview(lesson.token)["raters"]) == 1
+
+
+def test_phone_that_joins_again_and_again_is_removed_at_once(classes, clock):
+    lesson = classes.create_lesson(HAPPY)
+    first = classes.join(lesson.code, "Ann", "school")
+    odd = [classes.join(lesson.code, f"Odd {number}", "school") for number in range(30)]
+    with pytest.raises(VoteRefused, match="too many students join from this address: wait 2 s"):
+        join(classes, lesson, 10)
+    bob = classes.join(lesson.code, "Bob", "at home")
+    clock.now += 20
+    rows = {row["nickname"]: row["place"] for row in classes.overview(lesson.token)["raters"]}
+    assert rows["Ann"] == rows["Odd 29"] != rows["Bob"]
+    classes.remove(lesson.token, odd[0].rater, and_later=True)
+    left = [row["rater"] for row in classes.overview(lesson.token)["raters"]]
+    assert left == [first.rater, bob.rater]
+    classes.remove(lesson.token, bob.rater, and_later=True)
+    assert [row["nickname"] for row in classes.overview(lesson.token)["raters"]] == ["Ann"]

@@ -335,7 +335,13 @@
 
     const studentLine = ({ rater, nickname }) => {
       const votes = h("span", {});
-      const out = button("Remove", () => rlhf.confirm(out, "This student\u2019s votes will be deleted, the phone is out of the class, and the nickname is free again. With the code the phone can come back, unless the door is closed.", "Remove", () => ask("remove_student", { rater })), "rl-quiet");
+      const out = button("Remove", () => {
+        const me = view.raters.find((one) => one.rater === rater) || {}, others = h("input", { type: "checkbox" });
+        const later = view.raters.filter((one) => one.rater > rater && one.place !== null && one.place === me.place).length;
+        const also = later ? h("label", { class: "rl-check" }, others, ` Remove those too who joined later from the same address: ${later}`) : null;
+        const asked = "This student\u2019s votes will be deleted, the phone is out of the class, and the nickname is free again. With the code the phone can come back, unless the door is closed.";
+        rlhf.confirm(out, h("span", {}, asked, also), "Remove", () => ask("remove_student", { rater, later: others.checked }));
+      }, "rl-quiet");
       const box = h("p", { class: "rl-careless-row" }, h("b", {}, nickname), votes, out);
       register.append(box);
       return { box, votes };
