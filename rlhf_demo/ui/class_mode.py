@@ -224,8 +224,9 @@ class ClassMode:
     def remove_student(self, request: dict[str, Any]) -> dict[str, Any]:
         """Remove a student, all votes, and the files that hold them.
 
-        With `later`, everybody who joined later from the same address goes too. A model that learned
-        from them stays in use until the next one, due at once, is trained.
+        With `later`, everybody who joined later from the same address goes too.
+
+        A model that learned from them stays in use until the next one, due at once, is trained.
         """
         records = self.training.records
         with records.lock:  # else a training that just begins would still learn from them
