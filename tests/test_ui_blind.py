@@ -2,7 +2,7 @@
 # ruff: noqa: F811  (fixtures are imported, and named again where they are used)
 
 import pytest
-from vote_page import BASE, PPO, fake, new_jobs, shared, tab  # noqa: F401  (fixtures among them)
+from vote_page import BASE, HTTP, PPO, fake, new_jobs, shared, tab  # noqa: F401  (fixtures among them)
 from voting import HAPPY, new_pairs
 
 from rlhf_demo.ballots import DUEL
@@ -31,7 +31,7 @@ def vote_blind(blind, rater, clock, wanted):
     """Prefer the text that begins with a word; return what the page is told."""
     clock.now += 1
     models = {"left": BASE, "right": PPO}
-    showing = blind.blind_next({"rater": rater, "question": HAPPY, **models})["showing"]
+    showing = blind.blind_next({"rater": rater, "question": HAPPY, **models}, HTTP)["showing"]
     choice = wanted if wanted == "tie" else "left" if wanted in showing["left"] else "right"
     return choice, blind.blind_vote({"rater": rater, "showing": showing["id"], "choice": choice})
 
@@ -59,8 +59,17 @@ def test_win_rate_is_for_the_right_model_whichever_that_is(blind, store, clock):
 def test_duel_of_other_models_is_not_shown(blind, store):
     duel_pairs(store, 1)
     request = {"rater": store.visit("here"), "question": HAPPY, "left": BASE, "right": "ppo-other"}
-    assert blind.blind_next(request)["showing"] is None
+    assert blind.blind_next(request, HTTP)["showing"] is None
     assert blind.sampler.orders == [Order(BASE, "ppo-other")]
+
+
+def test_duel_that_waits_is_shown_where_no_more_can_be_written(blind, store):
+    duel_pairs(store, 1)
+    blind.sampler.full = True
+    request = {"rater": store.visit("here"), "question": HAPPY, "left": BASE, "right": PPO}
+    assert blind.blind_next(request, HTTP)["showing"]
+    told = blind.blind_next(request | {"right": "ppo-other"}, HTTP)
+    assert told == {"showing": None, "message": "many texts are waiting to be written"}
 
 
 def test_model_against_itself_is_refused(blind):

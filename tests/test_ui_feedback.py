@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from fetching import file_of
-from vote_page import BASE, ask, fake, new_jobs, people_vote, shared, tab  # noqa: F401  (fixtures among them)
+from vote_page import BASE, HTTP, ask, fake, new_jobs, people_vote, shared, tab  # noqa: F401  (fixtures among them)
 from voting import GOOD, HAPPY, answer, new_pairs
 
 from rlhf_demo.errors import DataError
@@ -16,9 +16,6 @@ from rlhf_demo.ui.parts import STATIC, answering
 from rlhf_demo.ui.sampler import AHEAD, Order
 from rlhf_demo.ui.settings import Settings
 from rlhf_demo.ui.strip import Strip
-
-HTTP = SimpleNamespace(client=SimpleNamespace(host="here"))
-
 
 # -- the ballot ------------------------------------------------------------------------------------
 
@@ -31,7 +28,7 @@ def test_known_voter_stays_who_it_is_and_an_unknown_one_is_made_anew(tab):
 
 def test_pair_comes_without_the_names_of_models(tab, store):
     store.add_pairs(new_pairs(1, model="secret-model"))
-    answered = tab.next_pair(ask(store.visit("here"), model="secret-model"))
+    answered = tab.next_pair(ask(store.visit("here"), model="secret-model"), HTTP)
     assert set(answered["showing"]) == {"id", "question", "prompt", "left", "right"}
     assert "secret-model" not in str(answered)
 
@@ -39,19 +36,19 @@ def test_pair_comes_without_the_names_of_models(tab, store):
 def test_pair_fetched_ahead_is_the_one_after_the_vote(tab, store):
     store.add_pairs(new_pairs(3))
     rater = store.visit("here")
-    now = tab.next_pair(ask(rater))["showing"]
-    ahead = tab.next_pair(ask(rater, beside=now["id"]))["showing"]
+    now = tab.next_pair(ask(rater), HTTP)["showing"]
+    ahead = tab.next_pair(ask(rater, beside=now["id"]), HTTP)["showing"]
     assert ahead["id"] != now["id"]
-    assert tab.next_pair(ask(rater))["showing"] == now  # still to be answered
+    assert tab.next_pair(ask(rater), HTTP)["showing"] == now  # still to be answered
     assert tab.vote({"rater": rater, "showing": now["id"], "choice": "tie"}) == {"votes": 1}
-    assert tab.next_pair(ask(rater))["showing"] == ahead
+    assert tab.next_pair(ask(rater), HTTP)["showing"] == ahead
 
 
 def test_pair_fetched_ahead_counts_its_seconds_from_the_answer_before(tab, store, clock):
     store.add_pairs(new_pairs(2))
     rater = store.visit("here")
-    now = tab.next_pair(ask(rater))["showing"]
-    ahead = tab.next_pair(ask(rater, beside=now["id"]))["showing"]
+    now = tab.next_pair(ask(rater), HTTP)["showing"]
+    ahead = tab.next_pair(ask(rater, beside=now["id"]), HTTP)["showing"]
     for showing, seconds in ((now, 8), (ahead, 3)):
         clock.now += seconds
         tab.vote({"rater": rater, "showing": showing["id"], "choice": "left"})
@@ -59,7 +56,7 @@ def test_pair_fetched_ahead_counts_its_seconds_from_the_answer_before(tab, store
 
 
 def test_first_pair_of_the_shipped_model_needs_no_sampling(tab, store):
-    showing = tab.next_pair(ask(store.visit("here"), model=BASE))["showing"]
+    showing = tab.next_pair(ask(store.visit("here"), model=BASE), HTTP)["showing"]
     assert showing["left"].strip() and showing["right"].strip()
     assert store.pairs_waiting(store.visit("here"), HAPPY, model=BASE) == AHEAD
 
@@ -67,17 +64,25 @@ def test_first_pair_of_the_shipped_model_needs_no_sampling(tab, store):
 def test_more_is_written_only_when_few_pairs_are_left(tab, store):
     store.add_pairs(new_pairs(AHEAD))
     rater = store.visit("here")
-    tab.next_pair(ask(rater))
+    tab.next_pair(ask(rater), HTTP)
     assert tab.sampler.orders == []
-    tab.next_pair(ask(rater))  # one of them is on the screen now
+    tab.next_pair(ask(rater), HTTP)  # one of them is on the screen now
     assert tab.sampler.orders == [Order("m", "m")]
 
 
 def test_trouble_of_the_sampler_is_told_in_words(tab, store):
     rater = store.visit("here")
-    assert "writes" in tab.next_pair(ask(rater))["message"]
+    assert "writes" in tab.next_pair(ask(rater), HTTP)["message"]
     tab.sampler.trouble = "the model is gone"
-    assert tab.next_pair(ask(rater))["message"] == "the model is gone"
+    assert tab.next_pair(ask(rater), HTTP)["message"] == "the model is gone"
+
+
+def test_pair_that_waits_is_shown_where_no_more_can_be_written(tab, store):
+    store.add_pairs(new_pairs(1))
+    tab.sampler.full = True
+    assert tab.next_pair(ask(store.visit("here")), HTTP)["showing"]
+    told = tab.next_pair(ask(store.visit("here"), model="other"), HTTP)
+    assert told == {"showing": None, "message": "many texts are waiting to be written"}
 
 
 def test_undo_gives_the_pair_back(tab, store, clock):
@@ -89,17 +94,17 @@ def test_undo_gives_the_pair_back(tab, store, clock):
 
 def test_own_beginning_goes_to_the_sampler_as_one_plain_line(tab, store):
     rater = store.visit("here")
-    told, emptied = tab.write_to(" My <b>cat</b>\n says", HAPPY, "m", rater)
+    told, emptied = tab.write_to(" My <b>cat</b>\n says", HAPPY, "m", rater, HTTP)
     assert (told["prompt"], emptied) == ("My <b>cat</b> says", "")
     assert tab.sampler.orders == [Order("m", "m", "My <b>cat</b> says", rater)]
     tab.sampler.busy = True
-    waiting = tab.next_pair(ask(rater, prompt=told["prompt"]))
+    waiting = tab.next_pair(ask(rater, prompt=told["prompt"]), HTTP)
     assert waiting == {"showing": None, "message": "m writes to your beginning."}
 
 
 @pytest.mark.parametrize("text", ["", "   ", "x" * 301])
 def test_empty_or_long_beginning_is_refused_in_words(tab, store, text):
-    told, _ = tab.write_to(text, HAPPY, "m", store.visit("here"))
+    told, _ = tab.write_to(text, HAPPY, "m", store.visit("here"), HTTP)
     assert "beginning" in told["error"] or "prompt" in told["error"]
     assert tab.sampler.orders == []
 
@@ -107,10 +112,10 @@ def test_empty_or_long_beginning_is_refused_in_words(tab, store, text):
 def test_own_pairs_come_next_and_to_nobody_else(tab, store):
     store.add_pairs(new_pairs(2))
     mine, other = store.visit("here"), store.visit("here")
-    tab.next_pair(ask(mine))
+    tab.next_pair(ask(mine), HTTP)
     store.add_pairs(new_pairs(1, start=7), owner_secret=mine)
-    assert tab.next_pair(ask(mine))["showing"]["prompt"] == "Prompt 7"
-    assert tab.next_pair(ask(other))["showing"]["prompt"] != "Prompt 7"
+    assert tab.next_pair(ask(mine), HTTP)["showing"]["prompt"] == "Prompt 7"
+    assert tab.next_pair(ask(other), HTTP)["showing"]["prompt"] != "Prompt 7"
 
 
 def test_question_of_ones_own_is_bounded(tab):

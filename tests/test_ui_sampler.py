@@ -13,7 +13,7 @@ from rlhf_demo.errors import ConfigError
 from rlhf_demo.models import load_policy
 from rlhf_demo.preferences import load_prompts
 from rlhf_demo.ui.lanes import Rank, Turn
-from rlhf_demo.ui.sampler import OWN_PAIRS, Order, Sampler
+from rlhf_demo.ui.sampler import MOST_EACH, OWN_PAIRS, Order, Sampler
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def sampler(store, tiny_model_folder):
 def test_batch_is_written_once_for_all_who_wait_for_it(sampler, store):
     order = Order("one", "one")
     with sampler.turn.of(Rank.VISITORS):  # somebody computes
-        sampler.want(order)
-        sampler.want(order)
+        sampler.want(order, "here")
+        sampler.want(order, "here")
         assert sampler.under_way(order)
     wait_until(lambda: not sampler.under_way(order))
     written = store.pairs_waiting(store.visit("here"), HAPPY, model="one")
@@ -52,7 +52,7 @@ def test_nobody_waits_while_a_model_comes_from_the_hub(sampler):
         return policy(name)
 
     sampler.shelf.policy = fetch
-    sampler.want(Order("one", "one"))
+    sampler.want(Order("one", "one"), "here")
     assert asked.wait(10)
     assert not sampler.turn.taken
     came.set()
@@ -62,7 +62,7 @@ def test_nobody_waits_while_a_model_comes_from_the_hub(sampler):
 def test_own_beginning_gets_its_pairs(sampler, store):
     rater = store.visit("here")
     order = Order("one", "one", "My cat says", rater)
-    sampler.want(order)
+    sampler.want(order, "here")
     wait_until(lambda: not sampler.under_way(order))
     assert 0 < store.pairs_waiting(rater, HAPPY, model="one") <= OWN_PAIRS
     assert store.pairs_waiting(store.visit("here"), HAPPY, model="one") == 0
@@ -83,7 +83,7 @@ def test_blind_pairs_are_on_prompts_that_nothing_is_trained_on(sampler, monkeypa
 
 def test_models_that_write_the_same_are_said_to(sampler):
     order = Order("one", "two")  # one model under two names, the same random numbers
-    sampler.want(order)
+    sampler.want(order, "here")
     wait_until(lambda: not sampler.under_way(order))
     assert "came out the same" in sampler.problem(order)
     assert sampler.problem(order) is None  # told once; then it may be tried again
@@ -91,7 +91,7 @@ def test_models_that_write_the_same_are_said_to(sampler):
 
 def test_unknown_model_is_refused_before_anything_is_written(sampler):
     with pytest.raises(ConfigError, match="not in the list"):
-        sampler.want(Order("/etc", "/etc"))
+        sampler.want(Order("/etc", "/etc"), "here")
 
 
 def test_line_of_batches_is_bounded(sampler, monkeypatch):
@@ -99,6 +99,16 @@ def test_line_of_batches_is_bounded(sampler, monkeypatch):
     with sampler.turn.of(Rank.VISITORS):
         with pytest.raises(VoteRefused, match="try again"):
             for n in range(99):
-                sampler.want(Order("one", "one", f"beginning {n}"))
+                sampler.want(Order("one", "one", f"beginning {n}"), "here")
+        waiting = list(sampler._under_way)
+    wait_until(lambda: not any(sampler.under_way(order) for order in waiting))
+
+
+def test_one_address_leaves_places_to_others(sampler):
+    with sampler.turn.of(Rank.VISITORS):
+        for n in range(MOST_EACH):
+            sampler.want(Order("one", "one", f"beginning {n}"), "here")
+        assert "try again" in sampler.want_more(Order("one", "one"), "here")
+        assert sampler.want_more(Order("one", "one"), "there") is None
         waiting = list(sampler._under_way)
     wait_until(lambda: not any(sampler.under_way(order) for order in waiting))

@@ -1,10 +1,12 @@
 """A page over a store of votes in which nothing is sampled, and people who vote on it."""
 
+from types import SimpleNamespace
+
 import pytest
 from fake_jobs import fake, new_jobs  # noqa: F401  (fixtures)
 from voting import HAPPY, answer, new_pairs
 
-from rlhf_demo.ballots import CATCH
+from rlhf_demo.ballots import CATCH, VoteRefused
 from rlhf_demo.ui.choices import Choices
 from rlhf_demo.ui.feedback_tab import FeedbackTab
 from rlhf_demo.ui.lanes import Turn
@@ -13,6 +15,7 @@ from rlhf_demo.ui.settings import Settings
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.vote_data import VoteData
 
+HTTP = SimpleNamespace(client=SimpleNamespace(host="here"))
 BASE, PPO = "gpt2-mini", "gpt2-mini-ppo"
 
 
@@ -21,9 +24,11 @@ class NoSampler(Sampler):
 
     def __init__(self, store):
         super().__init__(store, None, None, None)
-        self.orders, self.trouble, self.busy = [], None, False
+        self.orders, self.trouble, self.busy, self.full = [], None, False, False
 
-    def want(self, order):
+    def want(self, order, address):
+        if self.full:
+            raise VoteRefused("many texts are waiting to be written")
         self.orders.append(order)
 
     def problem(self, order):

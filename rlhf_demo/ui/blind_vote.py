@@ -14,6 +14,7 @@ import gradio as gr
 from rlhf_demo.agreement import win_rate
 from rlhf_demo.ballots import DUEL, LONGEST_QUESTION, Vote, VoteRefused, clean_text
 from rlhf_demo.errors import DemoError
+from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.feedback_tab import QUESTIONS, FeedbackTab
 from rlhf_demo.ui.lanes import voting
 from rlhf_demo.ui.parts import part
@@ -61,21 +62,21 @@ class BlindVote:
         return {"left": left, "right": right, "question": asked}
 
     @voting
-    def blind_next(self, request: dict[str, Any]) -> dict[str, Any]:
+    def blind_next(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Return the pair to answer now, or the one after `beside`; names of models stay here.
 
         Args:
             request: `rater`, `question`, `left` and `right` (models), `beside`.
         """
         rater, question = request["rater"], request["question"]
-        order = _order(str(request["left"]), str(request["right"]))
+        order, trouble = _order(str(request["left"]), str(request["right"])), None
         ask = {"kind": DUEL, "model": order.first, "against": order.second}
         if self.store.pairs_waiting(rater, question, **ask) < PROMPTS_AT_ONCE:
-            self.sampler.want(order)
+            trouble = self.sampler.want_more(order, address_of(http))
         showing = self.store.next_pair(rater, question, **ask, beside=request.get("beside"))
         if showing is not None:
             return {"showing": asdict(showing)}
-        message = self.sampler.problem(order)
+        message = trouble or self.sampler.problem(order)
         return {"showing": None, "message": message or "Both models write, a moment."}
 
     @voting

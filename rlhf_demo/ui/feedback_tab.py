@@ -129,11 +129,13 @@ class FeedbackTab:
             return {"error": str(error)}
         return {"question": asked, "model": model}
 
-    def write_to(self, text: str, question: str, model: str, rater: str) -> list[Any]:
+    def write_to(
+        self, text: str, question: str, model: str, rater: str, http: gr.Request
+    ) -> list[Any]:
         """Have pairs written to a visitor's own beginning; they come next."""
         try:
             prompt = self.store.own_prompt(rater, text)
-            self.sampler.want(Order(model, model, prompt, rater))
+            self.sampler.want(Order(model, model, prompt, rater), address_of(http))
         except DemoError as error:
             return [{"error": str(error)}, gr.skip()]
         # The time tells the page that the same words were sent once more.
@@ -151,7 +153,7 @@ class FeedbackTab:
         return {"rater": request["rater"]}
 
     @voting
-    def next_pair(self, request: dict[str, Any]) -> dict[str, Any]:
+    def next_pair(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Return the pair to answer now, or the one after `beside`, and have more written in time.
 
         Args:
@@ -166,9 +168,9 @@ class FeedbackTab:
             raise VoteRefused(problem)
         if own.prompt and self.sampler.under_way(own):
             return {"showing": None, "message": f"{model} writes to your beginning."}
-        order = Order(model, model)
+        order, trouble = Order(model, model), None
         if self.store.pairs_waiting(rater, question, **ask) < AHEAD:
-            self.sampler.want(order)
+            trouble = self.sampler.want_more(order, address_of(http))
         beside = request.get("beside")
         showing = self.store.next_pair(rater, question, **ask, beside=beside)
         if showing is None and model == SHIPPED_MODEL:
@@ -178,7 +180,9 @@ class FeedbackTab:
             return {"showing": asdict(showing)}
         return {
             "showing": None,
-            "message": self.sampler.problem(order) or f"{model} writes the next texts, a moment.",
+            "message": trouble
+            or self.sampler.problem(order)
+            or f"{model} writes the next texts, a moment.",
         }
 
     @voting
@@ -300,7 +304,7 @@ class FeedbackTab:
         source, uploads = digest(path), self.shared.choices.uploads
         with uploads.reading(address), TemporaryDirectory() as folder:
             copy = Path(folder) / "votes.jsonl"
-            read_apart("votes", path, copy, question)
+            read_apart("votes", path, copy, question, public=uploads.public)
             votes = [Vote(**row) for row in read_jsonl(copy)]
         _, double = self.store.add_votes(votes, source)
         return {"kept": len(votes) - double, "double": double}

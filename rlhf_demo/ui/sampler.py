@@ -27,6 +27,8 @@ OWN_PAIRS = 3
 """Pairs written for a visitor's own prompt."""
 MOST_WAITING = 20
 """Batches that may wait for their turn."""
+MOST_EACH = 5
+"""Of one address: no other waits for its places."""
 TEMPERATURE = 0.7
 MOST_TOKENS = 32
 SHIPPED_MODEL = "gpt2-mini"
@@ -53,25 +55,39 @@ class Sampler:
 
     def __init__(self, store: Store, choices: Choices, shelf: Shelf, turn: Turn) -> None:
         self.store, self.choices, self.shelf, self.turn = store, choices, shelf, turn
-        self._under_way: set[Order] = set()
+        self._under_way: dict[Order, str] = {}  # and the address that asked for it
         self._problems: dict[Order, str] = {}
         self._lock = threading.Lock()  # held for a moment, around the two above
         self._shipped: list[NewPair] = []
 
-    def want(self, order: Order) -> None:
+    def want(self, order: Order, address: str) -> None:
         """Have a batch written, if the very same is not under way already.
 
         Raises:
-            DemoError: a model is in no list, or too many batches wait.
+            VoteRefused: too many batches wait, in all or of this address.
+            DemoError: a model is in no list.
         """
         names = (self.choices.policy(order.first), self.choices.policy(order.second))
         with self._lock:
             if order in self._under_way:
                 return
-            if len(self._under_way) >= MOST_WAITING:
+            addresses = list(self._under_way.values())
+            if len(addresses) >= MOST_WAITING or addresses.count(address) >= MOST_EACH:
                 raise VoteRefused("many texts are waiting to be written: try again in a minute")
-            self._under_way.add(order)
+            self._under_way[order] = address
         threading.Thread(target=self._fill, args=(order, *names), daemon=True).start()
+
+    def want_more(self, order: Order, address: str) -> str | None:
+        """Have a batch written ahead; return why there is no place for it, None where there is.
+
+        Raises:
+            DemoError: a model is in no list.
+        """
+        try:
+            self.want(order, address)
+        except VoteRefused as error:  # what is written already can be answered meanwhile
+            return str(error)
+        return None
 
     def problem(self, order: Order) -> str | None:
         """Return why the last such batch failed, once."""
@@ -109,7 +125,7 @@ class Sampler:
             raise
         finally:
             with self._lock:
-                self._under_way.discard(order)
+                del self._under_way[order]
 
     def _note(self, order: Order, problem: str) -> None:
         with self._lock:
