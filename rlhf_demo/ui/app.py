@@ -13,7 +13,9 @@ from rlhf_demo.ui.api import add_endpoints
 from rlhf_demo.ui.cache import UploadGate
 from rlhf_demo.ui.compare_tab import CompareTab
 from rlhf_demo.ui.feedback_tab import FeedbackTab
-from rlhf_demo.ui.middleware import Door, outermost, waiting_in
+from rlhf_demo.ui.mends import mend
+from rlhf_demo.ui.middleware import Door, outermost
+from rlhf_demo.ui.pace import Pace, waiting_in
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.ppo_tab import PPOTab
 from rlhf_demo.ui.refusals import Page, Refusals
@@ -51,6 +53,7 @@ def build_app(settings: Settings) -> gr.Blocks:
         if space.on_zero_gpu():
             _lent_gpu()
     demo.queue(max_size=200, api_open=False)  # what is queued is run by the queue alone
+    mend(demo._queue)
     shared.jobs.open()
     shared.class_training.open()
     demo.shared = shared
@@ -73,7 +76,7 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
         "show_error": True,
         "app_kwargs": {
             "middleware": [Middleware(UploadGate, folder=cache), Middleware(Refusals)],
-            "lifespan": outermost(lambda app: Door(app, settings, waiting)),
+            "lifespan": outermost(lambda app: Door(Pace(app, waiting), settings)),
             "routes": [
                 Route(f"/{parts.LIBRARY}", parts.library),
                 Route("/served/{path:path}", downloads.served),
