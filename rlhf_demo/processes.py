@@ -28,6 +28,12 @@ SECRET = re.compile(
 )
 """Names of environment variables that no training gets to see."""
 
+JOB = "RLHF_DEMO_JOB"
+"""Environment variable of all that is started here: the folder of the run it is for."""
+
+RUN_DIR = re.compile(r"\0--run-dir[=\0]([^\0]+)")
+"""Where a trainer's command line, of the page or of a terminal, names its folder."""
+
 HUB_TOKENS = "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"
 
 PROC = Path("/proc")
@@ -55,7 +61,7 @@ def start(command: list[str], log: Path, *, hub: bool = False) -> int:
 
     Args:
         command: program and arguments.
-        log: file, made where there is none.
+        log: file in the run's folder, made where there is none.
         hub: it may show the Hub the owner's token.
 
     Raises:
@@ -71,7 +77,7 @@ def start(command: list[str], log: Path, *, hub: bool = False) -> int:
             stdout=output,
             stderr=output,
             start_new_session=True,
-            env=_environment(hub),
+            env=_environment(hub) | {JOB: str(log.parent)},
         )
     _children[child.pid] = child
     _lower_priority(child.pid)
@@ -146,13 +152,13 @@ def reap() -> None:
         exit_code(pid)
 
 
-def alive(pid: int, name: str) -> bool:
+def alive(pid: int, folder: Path) -> bool:
     """Say whether the process, or any other of its group, lives.
 
     Args:
         pid: number of the process that was started.
-        name: part of its command line. A number is given away again after a process is gone;
-            another's process does not count.
+        folder: of the run that it works on. A number is given away again after a process is gone,
+            and a folder that was copied here may name any; another's process does not count.
     """
     child = _children.get(pid)
     if child is not None and exit_code(pid) is None:
@@ -160,13 +166,13 @@ def alive(pid: int, name: str) -> bool:
     if not PROC.joinpath("self").exists():  # macOS
         return _send_to_group(pid, 0)
     if _group_of(pid) is None:
-        return pid in filter(None, map(_group_of, _numbers()))
-    return name.encode() in _command_line(pid)
+        return any(_group_of(other) == pid and _works_on(other, folder) for other in _numbers())
+    return _works_on(pid, folder)
 
 
-def send(pid: int, name: str, number: signal.Signals) -> None:
+def send(pid: int, folder: Path, number: signal.Signals) -> None:
     """Send a signal to the process's group, or to it alone where the group is another's."""
-    if not alive(pid, name):
+    if not alive(pid, folder):
         return
     try:
         if os.getpgid(pid) != pid:  # started by a script, which shall live
@@ -201,8 +207,13 @@ def _group_of(pid: int) -> int | None:
     return None if state in "ZX" else int(group)
 
 
-def _command_line(pid: int) -> bytes:
+def _works_on(pid: int, folder: Path) -> bool:
+    """Say whether a process was started for this run, by a page or by a command that names it."""
+    process = PROC / str(pid)
     try:
-        return (PROC / str(pid) / "cmdline").read_bytes()
-    except OSError:
-        return b""
+        if os.fsencode(f"{JOB}={folder}") in (process / "environ").read_bytes().split(b"\0"):
+            return True
+        home, line = (process / "cwd").readlink(), os.fsdecode((process / "cmdline").read_bytes())
+    except OSError:  # it is gone, or another user's
+        return False
+    return any((home / named).resolve() == folder.resolve() for named in RUN_DIR.findall(line))

@@ -279,21 +279,21 @@ class Scheduler:
                 "training may have here: choose a smaller batch, shorter responses or a smaller "
                 "model",
             )
-            processes.send(pid, job.id, signal.SIGKILL)  # there is no time to ask
+            processes.send(pid, job.run.folder, signal.SIGKILL)  # there is no time to ask
 
     def _insist(self, job: Job) -> None:
         """End a process that was asked to: it is asked again, terminated, and at last killed."""
-        pid, name = job.stopping.get("pid"), job.id
-        if not (job.run.alive() or (pid is not None and processes.alive(pid, name))):
+        pid, folder = job.stopping.get("pid"), job.run.folder
+        if not (job.run.alive() or (pid is not None and processes.alive(pid, folder))):
             self._close_stop(job)
             return
         waited = time.monotonic() - job.stopping["asked_at"]
         if pid is None:
             job.run.request_stop()
         elif waited > self._ask_seconds + self._term_seconds:
-            processes.send(pid, name, signal.SIGKILL)
+            processes.send(pid, folder, signal.SIGKILL)
         elif waited > self._ask_seconds:
-            processes.send(pid, name, signal.SIGTERM)
+            processes.send(pid, folder, signal.SIGTERM)
         else:
             job.run.request_stop()  # again: a run that begins clears what it finds
 

@@ -117,7 +117,7 @@ def new_jobs(tmp_path, fake, monkeypatch):
     for job in JobFolders(tmp_path / "runs").own() if made else []:
         pid = job.note.get("started_pid")
         if pid is not None:
-            processes.send(pid, job.id, signal.SIGKILL)
+            processes.send(pid, job.run.folder, signal.SIGKILL)
     for child in processes._children.values():
         child.wait()
 

@@ -4,6 +4,7 @@
 
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -204,7 +205,8 @@ def test_stubborn_command_of_a_terminal_is_ended_alone_not_with_its_group(new_jo
     jobs = new_jobs(ask_seconds=0, term_seconds=10, start_token="flour")
     run = Run.create(tmp_path / "runs" / "my-ppo", "ppo", {})
     deaf = PATIENT.replace("run.check_stop()", "pass")
-    command = subprocess.Popen([sys.executable, "-c", deaf, str(run.folder)])
+    named = ["--run-dir", os.path.relpath(run.folder)]  # as seen from where it runs
+    command = subprocess.Popen([sys.executable, "-c", deaf, str(run.folder), *named])
     wait_for(jobs, "my-ppo", Status.RUNNING)
     jobs.stop("my-ppo", "flour")
     assert command.wait(timeout=15) == -signal.SIGTERM  # and this process, of the same group, lives

@@ -108,17 +108,28 @@ def test_job_that_died_while_no_app_was_there_is_failed_and_resumes(killed_app, 
     wait_for(jobs, run_id, Status.FINISHED)
 
 
-def test_number_given_to_a_strangers_process_does_not_keep_a_job_alive(new_jobs):
+@pytest.mark.parametrize(
+    "script",
+    ["echo $$; exec -a RUN sleep 60", "sleep 60 & echo $!"],  # and a group without a head
+)
+def test_number_of_a_strangers_process_that_names_the_run_does_not_keep_a_job_alive(
+    new_jobs, script
+):
     jobs = new_jobs(scheduling=False)
-    run_id = start(jobs)
-    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
-    note = jobs.find(run_id).folder / "job.json"
-    write_json(note, read_json(note) | {"started_pid": stranger.pid})
-    processes.send(stranger.pid, run_id, signal.SIGKILL)
-    assert row(jobs, run_id)["status"] == "failed"
-    assert stranger.poll() is None
-    stranger.kill()
-    stranger.wait()
+    folder = jobs.find(start(jobs)).folder
+    command = ["bash", "-c", script.replace("RUN", folder.name)]
+    stranger = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE)
+    sleeper = int(stranger.stdout.readline())
+    if sleeper != stranger.pid:
+        stranger.wait()
+    note = read_json(folder / "job.json")
+    write_json(folder / "job.json", note | {"started_pid": stranger.pid})
+    write_json(folder / "stopping.json", {"asked_at": 0, "message": "", "pid": stranger.pid})
+    new_jobs()
+    wait_for(jobs, folder.name, Status.STOPPED)
+    assert not is_gone(sleeper)
+    os.kill(sleeper, signal.SIGKILL)
+    stranger.communicate()
 
 
 def test_two_apps_on_one_folder_start_each_job_once_and_the_second_takes_over(

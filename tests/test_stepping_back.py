@@ -122,7 +122,7 @@ def test_run_that_is_too_slow_to_save_goes_on_from_what_it_saved_before(new_jobs
     app.close_saving(0.3)
     assert time.monotonic() - began < 5
     # As a container does when its first process ends.
-    processes.send(started_pid(app, run_id), run_id, signal.SIGKILL)
+    processes.send(started_pid(app, run_id), app.find(run_id).folder, signal.SIGKILL)
     fake.scripts["ppo"] = QUICK
     wait_for(new_jobs(), run_id, Status.FINISHED)
 
