@@ -14,11 +14,12 @@ from hostile_files import FILES, LIMIT, MOST, READ
 
 from rlhf_demo.errors import DataError, DemoError
 from rlhf_demo.ui.uploads import Uploads
-from rlhf_demo.uploads import COPY, MEMORY, REPOSITORY, read_apart
+from rlhf_demo.uploads import LIMITS, REPOSITORY, WAITED, read_apart
 
 SLACK = 5
 """Times the promised 10 seconds: where tests run, others compute too. bench/ measures speed."""
 MEGABYTE = 10**6
+MEMORY, COPY = LIMITS["strangers"].memory, LIMITS["strangers"].copy
 
 WITHOUT_LIMITS = """
 import sys
@@ -39,7 +40,7 @@ def uploads(new_jobs, tmp_path):
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
     """Allow more time by the clock; that of computing stays bounded in the reading process."""
-    monkeypatch.setattr("rlhf_demo.uploads.SECONDS", 8 * SLACK)
+    monkeypatch.setattr("rlhf_demo.uploads.WAITED", WAITED * SLACK)
 
 
 def made(folder, title):
@@ -103,7 +104,8 @@ def test_memory_limit_is_what_stops_a_file(tmp_path):
     ],
 )
 def test_limits_hold_in_the_reading_process(tmp_path, code, says):
-    begin = "import os, rlhf_demo.uploads as it\nit.SECONDS = 1\nit.limit_myself()\n"
+    begin = "import dataclasses, os, rlhf_demo.uploads as it\n"
+    begin += "it.limit_myself(dataclasses.replace(it.LIMITS['strangers'], seconds=1))\n"
     code = f"{begin}os.chdir({str(tmp_path)!r})\n{code}"
     started = time.monotonic()
     ended = subprocess.run(

@@ -37,7 +37,7 @@ def uploads(jobs, tmp_path, clock):
 def unread(monkeypatch):
     """Spare the process of its own where only what is kept is looked at."""
 
-    def read(kind, source, copy):
+    def read(kind, source, copy, *, public):
         copy.write_bytes(source.read_bytes())
         return {"count": 1, "dropped": {}, "pairs": []}
 

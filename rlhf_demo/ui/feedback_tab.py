@@ -186,15 +186,16 @@ class FeedbackTab:
         }
 
     @voting
-    def vote(self, request: dict[str, Any]) -> dict[str, Any]:
+    def vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Keep an answer, and say how many there are."""
-        self.store.vote(request["rater"], request["showing"], request["choice"])
+        self.store.vote(request["rater"], request["showing"], request["choice"], address_of(http))
         return {"votes": self.store.count()}
 
     @voting
-    def undo(self, request: dict[str, Any]) -> dict[str, Any]:
+    def undo(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Take the voter's last answer back."""
-        return {"undone": self.store.undo(request["rater"]), "votes": self.store.count()}
+        undone = self.store.undo(request["rater"], address_of(http))
+        return {"undone": undone, "votes": self.store.count()}
 
     # -- what the votes are worth ------------------------------------------------------------------
 
@@ -304,7 +305,7 @@ class FeedbackTab:
         source, uploads = digest(path), self.shared.choices.uploads
         with uploads.reading(address), TemporaryDirectory() as folder:
             copy = Path(folder) / "votes.jsonl"
-            read_apart("votes", path, copy, question, public=uploads.public)
+            read_apart("votes", path, copy, question)
             votes = [Vote(**row) for row in read_jsonl(copy)]
         _, double = self.store.add_votes(votes, source)
         return {"kept": len(votes) - double, "double": double}

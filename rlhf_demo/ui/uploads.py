@@ -120,7 +120,7 @@ class Uploads:
             if self._about(upload):
                 return upload
             with self.reading(address), replacing_folder(self.folder / upload) as folder:
-                told = read_apart("pairs", source, folder / ROWS)
+                told = read_apart("pairs", source, folder / ROWS, public=self.public)
                 self._make_room(owner)
                 write_json(folder / ABOUT, {"owner": owner, "at": self.clock(), "summary": told})
         return upload
