@@ -13,6 +13,7 @@ import json
 import math
 import os
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,9 @@ MOST_TRAINED_ON = 0.8
 
 LAST_SPEAKER = "\n\nAssistant:"
 """How HH-RLHF's dialogues begin the turn that is judged."""
+
+CONTROL = re.compile(r"[\x00-\x07\x0b\x0e-\x1f]")
+"""What is read as a blank: no text needs it, and JSON writes each with six characters."""
 
 _COLUMNS = ("prompt", "chosen", "rejected", "margin", "split", "rater")
 
@@ -134,7 +138,8 @@ def _plain_row(row: dict[str, Any], where: str) -> dict[str, Any]:
     plain = {"prompt": prompt, "chosen": again + chosen, "rejected": again + rejected}
     if "margin" in row:
         [plain["margin"]] = _read_margin(row, where)
-    return plain | {one: str(row[one]) for one in ("split", "rater") if row.get(one) is not None}
+    more = {one: str(row[one]) for one in ("split", "rater") if row.get(one) is not None}
+    return plain | {one: CONTROL.sub(" ", value) for one, value in more.items()}
 
 
 def _pairs_of(name: str, rows: Iterable[tuple[str, dict[str, Any]]], split: str | None) -> Pairs:
@@ -245,7 +250,7 @@ def _text(row: dict[str, Any], column: str, where: str) -> str:
         )
     if not is_unicode(value):
         raise DataError(f"{where}: column {column!r} holds half a character: write the text anew")
-    return value
+    return CONTROL.sub(" ", value)
 
 
 def _read_margin(row: dict[str, Any], where: str) -> list[float]:

@@ -113,6 +113,15 @@ def test_copy_is_read_as_its_source_is(tmp_path, rows):
     assert pairs == load_pairs(str(source)) == load_pairs(str(tmp_path / "b.jsonl"))
 
 
+def test_copy_of_control_characters_is_no_larger_than_the_file(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("chosen,rejected\n" + "\x01" * 9000 + "good,\x00bad\t\n")
+    pairs = copy_pairs(path, tmp_path / "b.jsonl", UPLOADED)
+    assert (tmp_path / "b.jsonl").stat().st_size < path.stat().st_size + 100
+    assert pairs.chosen == [" " * 9000 + "good"] and pairs.rejected == [" bad\t"]
+    assert load_pairs(str(tmp_path / "b.jsonl")) == pairs
+
+
 @pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "parquet"])
 def test_copy_stops_at_its_bounds(tmp_path, ending):
     path = tmp_path / f"a.{ending}"
