@@ -77,6 +77,9 @@ class Store:
         self.clock = clock
         self.rng = rng or random.SystemRandom()
         self._votes_limit = RateLimit(5, 2.0, clock)  # five at once, then one in half a second
+        # Of all who share an address; thirty in a class can answer within a few seconds.
+        self._open_limit = RateLimit(30, 3.0, clock)
+        self._class_limit = RateLimit(60, 15.0, clock)
         self._texts_limit = RateLimit(5, 0.2, clock)  # own prompts and questions
         self._visits_limit = RateLimit(60, 1.0, clock)  # a school shares one address
         with self.database.writing() as connection:
@@ -249,13 +252,14 @@ class Store:
 
     # -- voting ------------------------------------------------------------------------------------
 
-    def vote(self, secret: str, showing: int, choice: str) -> bool:
+    def vote(self, secret: str, showing: int, choice: str, client: str | None = None) -> bool:
         """Keep an answer; when this returns, it is on disk.
 
         Args:
             secret: the rater's.
             showing: id of what was shown.
             choice: one of CHOICES, as seen on the screen.
+            client: the address that it comes from, None where the server itself answers.
 
         Returns:
             True where it counts now, False where the very same answer had been kept before (a
@@ -270,7 +274,7 @@ class Store:
         with self.database.writing() as connection:
             rater = owner(connection, raters, secret, lock=True)
             now = self.clock()  # after waiting for the others: a seat may have gone meanwhile
-            self._votes_limit.require(rater.id, "answers come from you")
+            self._check_pace(rater, client)
             shown = own_showing(connection, rater.id, showing)
             kept = for_text(choice, bool(shown.swapped))
             if shown.choice == kept:
@@ -288,8 +292,19 @@ class Store:
             connection.execute(this.values(choice=kept, voted_at=now, seconds=seconds))
             return True
 
-    def undo(self, secret: str) -> bool:
+    def _check_pace(self, rater: Row, client: str | None) -> None:
+        self._votes_limit.require(rater.id, "answers come from you")
+        if client is not None:
+            is_open = rater.lesson_id == self.open_lesson
+            limit = self._open_limit if is_open else self._class_limit
+            limit.require(client, "answers come from your address")
+
+    def undo(self, secret: str, client: str | None = None) -> bool:
         """Take back the rater's last answer of the round that is on; its pair is next again.
+
+        Args:
+            secret: the rater's.
+            client: as in `vote`.
 
         Returns:
             False where there is nothing to take back.
@@ -300,7 +315,7 @@ class Store:
         with self.database.writing() as connection:
             rater = owner(connection, raters, secret, lock=True)
             now = self.clock()  # after waiting for the others: a seat may have gone meanwhile
-            self._votes_limit.require(rater.id, "answers come from you")
+            self._check_pace(rater, client)
             latest = current_round(connection, rater.lesson_id)
             last = connection.execute(
                 select(showings.c.id)

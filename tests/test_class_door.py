@@ -119,6 +119,16 @@ def test_removed_student_is_gone_with_all_votes_and_nobody_else_is(
     assert classes.join(lesson.code, "Rumpelstiltskin", "school").nickname == "Rumpelstiltskin"
 
 
+def test_class_behind_one_address_answers_sixty_times_at_once(store, classes, rounds):
+    lesson = classes.create_lesson(HAPPY)
+    rounds.add_pairs(lesson.lesson, new_pairs(80))
+    kept, students = 0, join(classes, lesson, 20) * 4
+    with pytest.raises(VoteRefused, match="too many answers come from your address"):
+        for secret in students:
+            kept += store.vote(secret, store.next_pair(secret).id, "left", "school")
+    assert kept == 60
+
+
 def test_student_is_removed_from_ones_own_class_only(store, classes):
     lesson, other = classes.create_lesson(HAPPY), classes.create_lesson(HAPPY)
     ann = classes.join(lesson.code, "Ann", "school").rater

@@ -33,7 +33,9 @@ def vote_blind(blind, rater, clock, wanted):
     models = {"left": BASE, "right": PPO}
     showing = blind.blind_next({"rater": rater, "question": HAPPY, **models}, HTTP)["showing"]
     choice = wanted if wanted == "tie" else "left" if wanted in showing["left"] else "right"
-    return choice, blind.blind_vote({"rater": rater, "showing": showing["id"], "choice": choice})
+    return choice, blind.blind_vote(
+        {"rater": rater, "showing": showing["id"], "choice": choice}, HTTP
+    )
 
 
 def test_names_come_after_the_answer_and_on_the_right_sides(blind, store, clock):

@@ -40,7 +40,7 @@ def test_pair_fetched_ahead_is_the_one_after_the_vote(tab, store):
     ahead = tab.next_pair(ask(rater, beside=now["id"]), HTTP)["showing"]
     assert ahead["id"] != now["id"]
     assert tab.next_pair(ask(rater), HTTP)["showing"] == now  # still to be answered
-    assert tab.vote({"rater": rater, "showing": now["id"], "choice": "tie"}) == {"votes": 1}
+    assert tab.vote({"rater": rater, "showing": now["id"], "choice": "tie"}, HTTP) == {"votes": 1}
     assert tab.next_pair(ask(rater), HTTP)["showing"] == ahead
 
 
@@ -51,7 +51,7 @@ def test_pair_fetched_ahead_counts_its_seconds_from_the_answer_before(tab, store
     ahead = tab.next_pair(ask(rater, beside=now["id"]), HTTP)["showing"]
     for showing, seconds in ((now, 8), (ahead, 3)):
         clock.now += seconds
-        tab.vote({"rater": rater, "showing": showing["id"], "choice": "left"})
+        tab.vote({"rater": rater, "showing": showing["id"], "choice": "left"}, HTTP)
     assert [vote.seconds for vote in store.votes()] == [8, 3]
 
 
@@ -88,8 +88,8 @@ def test_pair_that_waits_is_shown_where_no_more_can_be_written(tab, store):
 def test_undo_gives_the_pair_back(tab, store, clock):
     rater = people_vote(store, 1, people=1)[0]
     clock.now += 1
-    assert tab.undo({"rater": rater}) == {"undone": True, "votes": 0}
-    assert tab.undo({"rater": rater})["undone"] is False
+    assert tab.undo({"rater": rater}, HTTP) == {"undone": True, "votes": 0}
+    assert tab.undo({"rater": rater}, HTTP)["undone"] is False
 
 
 def test_own_beginning_goes_to_the_sampler_as_one_plain_line(tab, store):

@@ -293,6 +293,25 @@ def test_votes_come_five_at_once_then_one_in_half_a_second(store, clock):
     assert store.vote(secret, showing.id, "left")
 
 
+def test_many_browsers_of_one_address_share_its_rate(store, clock):
+    store.add_pairs(new_pairs(60))
+    browsers = [store.visit("here") for _ in range(60)]
+
+    def vote(secret, address):
+        return store.vote(secret, store.next_pair(secret, HAPPY).id, "left", address)
+
+    kept = 0
+    with pytest.raises(VoteRefused, match="too many answers come from your address: wait 1 s"):
+        for secret in browsers:
+            kept += vote(secret, "here")
+    assert kept == 30
+    assert vote(browsers[-1], "elsewhere")
+    clock.now += 1
+    assert [vote(secret, "here") for secret in browsers[30:33]] == [True] * 3
+    with pytest.raises(VoteRefused, match="too many"):
+        store.undo(browsers[0], "here")
+
+
 def test_own_prompts_come_back_clean_and_not_too_fast(store):
     secret = store.visit("here")
     assert store.own_prompt(secret, " I\nlike ") == "I like"

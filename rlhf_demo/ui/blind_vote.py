@@ -80,9 +80,9 @@ class BlindVote:
         return {"showing": None, "message": message or "Both models write, a moment."}
 
     @voting
-    def blind_vote(self, request: dict[str, Any]) -> dict[str, Any]:
+    def blind_vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Keep an answer; then the names are no secret any more."""
-        self.store.vote(request["rater"], request["showing"], request["choice"])
+        self.store.vote(request["rater"], request["showing"], request["choice"], address_of(http))
         return {"names": self.store.names(request["rater"], request["showing"])}
 
     def blind_result(self, request: dict[str, Any]) -> dict[str, Any]:

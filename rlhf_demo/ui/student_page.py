@@ -70,14 +70,15 @@ class StudentPage:
         }
 
     @voting
-    def vote(self, request: dict[str, Any]) -> dict[str, Any]:
+    def vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Keep an answer; once this has returned, it is on disk."""
-        return {"kept": self.store.vote(request["secret"], request["showing"], request["choice"])}
+        secret, showing, choice = request["secret"], request["showing"], request["choice"]
+        return {"kept": self.store.vote(secret, showing, choice, address_of(http))}
 
     @voting
-    def undo(self, request: dict[str, Any]) -> dict[str, Any]:
+    def undo(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Take the student's last answer back."""
-        return {"undone": self.store.undo(request["secret"])}
+        return {"undone": self.store.undo(request["secret"], address_of(http))}
 
 
 def _progress(row: dict[str, Any]) -> dict[str, Any]:
