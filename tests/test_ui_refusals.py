@@ -97,6 +97,7 @@ def client():
         return JSONResponse(await request.json())
 
     routes = [Route(f"/{one.__name__}", one) for one in (breaks, fails, breaks_off)]
+    routes += [Route("/breaks/{rest}", breaks)]
     routes += [Route(path, echo, methods=["POST"]) for path in ("/echo", "/queue/join")]
     with TestClient(Starlette(routes=routes, middleware=[Middleware(Refusals)])) as client:
         yield client
@@ -104,9 +105,10 @@ def client():
 
 def test_route_that_raises_is_a_bad_request_and_one_line_of_the_log(client, caplog):
     caplog.set_level(logging.WARNING)
-    answer = client.get("/breaks")
+    answer = client.get("/breaks/a%0aFORGED")
     assert (answer.status_code, answer.json()) == (400, {"error": WRONG_SHAPE})
-    assert [one.getMessage() for one in caplog.records] == ["/breaks refused: KeyError(99)"]
+    told = r"'/breaks/a\nFORGED' refused: KeyError(99)"
+    assert [one.getMessage() for one in caplog.records] == [told]
     assert caplog.records[0].exc_info is None
 
 

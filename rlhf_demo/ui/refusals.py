@@ -92,7 +92,7 @@ class Refusals:
         try:
             await self.app(scope, receive, send_on)
         except Exception as error:  # noqa: BLE001  (a line of the log is enough: these are many)
-            log.warning("%s refused: %s", scope["path"][:LONGEST_NOTE], repr(error)[:LONGEST_NOTE])
+            log.warning("%r refused: %s", scope["path"][:LONGEST_NOTE], repr(error)[:LONGEST_NOTE])
             if begun:  # an event stream: all that can be done is to end it
                 await send({"type": "http.response.body", "body": b""})
             else:
