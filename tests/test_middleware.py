@@ -4,6 +4,7 @@ import socket
 from types import SimpleNamespace
 
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -62,6 +63,7 @@ def status(settings, host, **headers):
         ("localhost.evil.example", 403, 403, 200),
         ("pc12.local.evil.example", 403, 403, 200),
         ("1.2.3.4.5", 403, 403, 200),
+        ("127.0.0.1:", 200, 200, 200),
     ],
 )
 def test_host_names_that_a_page_is_served_under(host, home, in_class, for_strangers):
@@ -78,6 +80,17 @@ def test_odd_host_name_is_refused(host):
         assert browser.get("/", headers={"host": host.encode()}).status_code in (200, 403)
         told = browser.get("/", headers={"host": f"{host}.evil.example".encode()})
     assert told.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil@127.0.0.1", "evil:7860@localhost", "127.0.0.1#.evil.example", "127.0.0.1/evil",
+     "127.0.0.1?evil", "localhost:evil", "local\thost", "[::1]evil"],
+)  # fmt: skip
+def test_host_is_a_name_and_a_port_and_nothing_else(host):
+    for settings in (HOME, CLASS):
+        with visitor(settings) as browser:
+            assert browser.get("/", headers={"host": host}).status_code == 403
 
 
 def test_owner_adds_names_and_whole_domains():
@@ -110,6 +123,7 @@ def test_owner_adds_names_and_whole_domains():
         ({"origin": "http://127.0.0.1:8888"}, False),
         ({"origin": "https://evil.example"}, False),
         ({"origin": "http://127.0.0.1:7860.evil.example"}, False),
+        ({"origin": "http://127.0.0.1:8888", "host": "127.0.0.1"}, False),
         ({"origin": "null"}, False),
         ({"origin": ""}, False),
         ({"origin": "https://rlhf.example", "x-forwarded-host": "rlhf.example"}, True),
@@ -122,6 +136,34 @@ def test_post_of_another_website_is_refused(headers, let_in):
     assert answer.status_code == (200 if let_in else 403)
     if not let_in:
         assert "comes from another website" in answer.json()["error"]
+
+
+def test_proxy_that_hides_the_outer_name_is_believed_when_the_owner_tells_the_name():
+    settings = Settings(hosts=("rlhf.school.example", "*.gradio.live"))
+
+    def told(origin):
+        with visitor(settings) as browser:
+            return browser.post(CALL, json={}, headers={"origin": origin})
+
+    assert told("https://rlhf.school.example").status_code == 200
+    assert told("http://RLHF.school.example:8080").status_code == 200
+    for origin in ("https://evil.example", "https://rlhf.school.example@evil.example",
+                   "https://evil.gradio.live", "null"):  # fmt: skip
+        assert told(origin).status_code == 403
+    sentence = told("https://lab.school.example").json()["error"]
+    assert "X-Forwarded-Host" in sentence and "RLHF_DEMO_HOSTS" in sentence
+
+
+def test_only_the_hub_shows_a_space_in_a_frame():
+    hub = "frame-ancestors 'self' https://huggingface.co https://*.hf.space"
+    for settings, told in (
+        (HOME, "frame-ancestors 'self'"),
+        (Settings(any_host=True), "frame-ancestors 'self'"),
+        (Settings(any_host=True, space=True), hub),
+    ):
+        with visitor(settings) as browser:
+            policy = browser.get("/").headers["content-security-policy"]
+        assert policy.rpartition("; ")[2] == told
 
 
 def test_no_answer_opens_the_page_to_other_websites():
@@ -137,10 +179,7 @@ def test_no_answer_opens_the_page_to_other_websites():
     assert [answer.status_code for answer in answers] == [200, 403, 405, 404]
     for answer in answers:
         assert not [name for name in answer.headers if name.startswith("access-control-")]
-        assert (
-            "frame-ancestors 'self' https://huggingface.co https://*.hf.space"
-            in (answer.headers["content-security-policy"])
-        )
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "same-origin"
         assert "x-frame-options" not in answer.headers  # it cannot name the Hub
@@ -202,11 +241,32 @@ def test_post_that_does_not_say_its_form_is_refused():
         ("/gradio_api/file=http://example.com/a", 404),
         ("/gradio_api/file=HTTPS://example.com/a%0Ab", 404),
         ("/gradio_api/deep_link?session_hash=x", 404),
+        ("/gradio_api/custom_component/x/client/a/b", 404),
+        ("/openapi.json", 404),
     ],
 )
 def test_routes_that_the_page_has_no_use_for_are_closed(path, expected):
     with visitor() as browser:
         assert browser.get(path).status_code == expected
+
+
+def test_door_stands_behind_the_prefix_of_a_proxy():
+    app = FastAPI(
+        routes=[Route("/{path:path}", echo, methods=["GET", "POST"])],
+        lifespan=outermost(lambda inner: Door(inner, HOME, lambda address: 0)),
+    )
+    app.root_path = "/lab/p"  # as Gradio sets it
+    upload = {"content-type": "multipart/form-data; boundary=x"}
+    with TestClient(app, base_url=HERE) as browser:
+        for prefix in ("/lab/p", ""):
+            assert browser.get(f"{prefix}/").status_code == 200
+            assert browser.post(f"{prefix}{CALL}", json={}).status_code == 200
+            sent = browser.post(f"{prefix}{UPLOAD}", content=bytes(2_000_000), headers=upload)
+            assert sent.status_code == 200
+            assert browser.post(f"{prefix}/login", json={}).status_code == 404
+            assert browser.get(f"{prefix}/gradio_api/dev/reload").status_code == 404
+            assert browser.get(f"{prefix}/monitoring").status_code == 404
+        assert browser.post(f"/lab/pp{CALL}", json={}).status_code == 404
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])

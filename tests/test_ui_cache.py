@@ -61,6 +61,14 @@ def test_request_with_many_files_leaves_none(page, folder):
     assert len(kept(folder)) == module.MOST_FILES
 
 
+def test_prefix_of_a_proxy_is_no_way_around(page, folder):
+    page.app.root_path = "/lab/p"
+    files = [("files", (f"{name}.jsonl", b"x")) for name in range(module.MOST_FILES + 1)]
+    assert page.post(f"/lab/p{UPLOAD}", files=files).status_code == 413
+    assert page.post(f"/lab/p{UPLOAD}", files=files[1:]).status_code == 200
+    assert len(kept(folder)) == module.MOST_FILES
+
+
 def test_mark_between_files_is_seen_across_the_parts_of_a_body(page, monkeypatch):
     body = "".join(
         f'--x1x\r\nContent-Disposition: form-data; name="files"; filename="{n}"\r\n\r\n{n}\r\n'

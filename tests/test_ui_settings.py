@@ -43,6 +43,7 @@ def read(monkeypatch):
 def test_limits_are_on_where_others_can_come(read, environment, limits, any_host):
     settings = read(**environment)
     assert (settings.public, settings.any_host) == (limits, any_host)
+    assert settings.space is ("SPACE_ID" in environment)
     bounds = (settings.most_steps, settings.most_minutes, settings.most_waiting)
     assert bounds == ((200, 20, 8) if limits else (None, None, None))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from anyio import to_thread
 from python_multipart.multipart import parse_options_header
+from starlette._utils import get_route_path
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -43,7 +44,7 @@ class UploadGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer an upload that finds no room."""
-        if scope["type"] != "http" or scope["path"].rstrip("/") != UPLOAD:
+        if scope["type"] != "http" or get_route_path(scope).rstrip("/") != UPLOAD:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)

@@ -14,8 +14,8 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
+from starlette._utils import get_route_path
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -30,11 +30,16 @@ JOINS = re.compile(rf"{API}/(queue/join|call/(v2/)?[^/]+)/?")
 POSTS = re.compile(rf"{JOINS.pattern}|{API}/(component_server|cancel|reset|(run|api)/[^/]+)/?")
 UPLOAD = re.compile(rf"{API}/upload/?")
 CLOSED = re.compile(
-    rf"/(monitoring|profiling)(/.*)?|{API}/(openapi\.json|dev/.*|proxy=.*|file=https?:.*|deep_link"
-    rf"|run-history/.*|runs|stream/.*|vibe-.*|profiling/.*|mcp.*)/?",
+    rf"/openapi\.json|/(monitoring|profiling)(/.*)?"
+    rf"|{API}/(openapi\.json|dev/.*|proxy=.*|file=https?:.*|deep_link|custom_component/.*"
+    r"|run-history/.*|runs|stream/.*|vibe-.*|profiling/.*|mcp.*)/?",
     re.DOTALL | re.IGNORECASE,
 )
-"""Routes of Gradio that can be read and that this page has no use for."""
+"""Routes of Gradio that can be read and that this page has no use for.
+
+The one of components prints whatever it is asked, so that anybody could write lines into the log.
+"""
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]*)?", re.ASCII | re.IGNORECASE)
 
 MOST_BYTES = 1_000_000
 """Of a request in JSON; the longest one that the page sends is a few thousand."""
@@ -50,12 +55,16 @@ HEADERS = {
         "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob: https://huggingface.co; "
         "font-src 'self' data:; connect-src 'self' https://huggingface.co; "
         "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
-        "frame-ancestors 'self' https://huggingface.co https://*.hf.space"
+        "frame-ancestors 'self'"
     ),
+    # Another website's scripts and pictures cannot tell whether something is here. A frame is none.
+    "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
 """Sent with every answer. The Hub shows Spaces in a frame, so there is no X-Frame-Options."""
+HUB = " https://huggingface.co https://*.hf.space"
+"""Added on a Space: who may show it in a frame. Anybody can have a Space, so nowhere else."""
 
 
 class Refused(Exception):
@@ -77,6 +86,9 @@ class Door:
 
     def __init__(self, app: ASGIApp, settings: Settings, waiting: Callable[[str], int]) -> None:
         self.app, self.settings, self.waiting = app, settings, waiting
+        self.headers = HEADERS.copy()
+        if settings.space:
+            self.headers["Content-Security-Policy"] += HUB
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on with the client's address in its place."""
@@ -87,31 +99,37 @@ class Door:
         peer = scope["client"][0] if scope.get("client") else "unknown"
         forwarded = headers.getlist("x-forwarded-for")
         address = client_address(peer, forwarded, self.settings.proxies)
-        exchange = _Exchange(receive, send)
+        exchange = _Exchange(receive, send, self.headers)
+        path = get_route_path(scope)  # as the routes see it: without a proxy's prefix
         try:
-            self._check(scope, headers, address)
-            most = MOST_UPLOAD_BYTES if UPLOAD.fullmatch(scope["path"]) else MOST_BYTES
+            self._check(scope["method"], path, headers, address)
+            most = MOST_UPLOAD_BYTES if UPLOAD.fullmatch(path) else MOST_BYTES
             await exchange.run(self.app, scope | {"client": (address, 0)}, most)
         except Refused as refusal:
             told = JSONResponse({"error": refusal.sentence}, refusal.status)
             await told(scope, receive, exchange.send)
 
-    def _check(self, scope: Scope, headers: Headers, address: str) -> None:
-        host, path = headers.get("host", ""), scope["path"]
+    def _check(self, method: str, path: str, headers: Headers, address: str) -> None:
+        host = headers.get("host", "")
         if not is_ours(host, self.settings):
+            name = (_name(host) or host)[:100]
             raise Refused(
                 403,
-                f"this page is not known as {_name(host)[:100]!r}: its owner can add that name to "
+                f"this page is not known as {name!r}: its owner can add that name to "
                 "RLHF_DEMO_HOSTS",
             )
-        if scope["method"] in ("GET", "HEAD"):
+        if method in ("GET", "HEAD"):
             if CLOSED.fullmatch(path):
                 raise Refused(404, "this page has nothing at this address")
             return
-        if scope["method"] != "POST":
+        if method != "POST":
             raise Refused(405, "this page answers GET, HEAD and POST only")
-        if not from_here(headers):
-            raise Refused(403, "this request comes from another website: open the page itself")
+        if not from_here(headers, self.settings):
+            raise Refused(
+                403,
+                "this request comes from another website: open the page itself; if it is behind a "
+                "proxy, let that pass X-Forwarded-Host on, or name the page in RLHF_DEMO_HOSTS",
+            )
         self._check_post(path, headers, address)
 
     def _check_post(self, path: str, headers: Headers, address: str) -> None:
@@ -132,8 +150,8 @@ class Door:
 class _Exchange:
     """A request and its answer on their way through the door."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self._receive, self._send = receive, send
+    def __init__(self, receive: Receive, send: Send, headers: dict[str, str]) -> None:
+        self._receive, self._send, self._headers = receive, send, headers
         self._left, self._begun = 0, False
 
     async def run(self, app: ASGIApp, scope: Scope, most: int) -> None:
@@ -176,7 +194,7 @@ class _Exchange:
                 if not name.lower().startswith(b"access-control-")
             ]
             message = message | {"headers": kept}
-            MutableHeaders(scope=message).update(HEADERS)
+            MutableHeaders(scope=message).update(self._headers)
         await self._send(message)
 
 
@@ -206,17 +224,17 @@ def _is_of_a_network(name: str) -> bool:
 
 def _name(host: str) -> str:
     """Return a host's name or number without its port; empty where it is none."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+    parts = HOST.fullmatch(host)
+    return parts[1].strip("[]").lower() if parts else ""
 
 
-def from_here(headers: Headers) -> bool:
+def from_here(headers: Headers, settings: Settings) -> bool:
     """Say whether a request comes from this page, or from a program and no website at all.
 
     Browsers say so themselves, in a header that no script can write, where the page is at home or
-    has a certificate. Elsewhere they say which page sent it; its name and port must be ours.
+    has a certificate. Elsewhere they say which page sent it; its name and port must be ours, or its
+    name one that the owner gave whole. What a proxy says of our name is safe to believe: before a
+    script of another website may send X-Forwarded-Host, its browser asks by OPTIONS, in vain.
     """
     site = headers.get("sec-fetch-site")
     if site is not None:
@@ -224,8 +242,11 @@ def from_here(headers: Headers) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return True
+    sender = origin.partition("://")[2].lower()
     hosts = headers.get("host"), headers.get("x-forwarded-host", "").partition(",")[0].strip()
-    return origin.partition("://")[2].lower() in [host.lower() for host in hosts if host]
+    if sender in [host.lower() for host in hosts if host]:
+        return True
+    return _name(sender) in [host.lower() for host in settings.hosts]
 
 
 def outermost(

@@ -34,6 +34,7 @@ class Settings:
         public: the limits are on.
         server_name: the address that the page listens on.
         any_host: the page answers under every host name, as a page for strangers must.
+        space: the page is a Space, which the Hub shows in a frame.
     """
 
     runs: Path = Path("runs")
@@ -42,6 +43,7 @@ class Settings:
     password: str | None = None
     server_name: str = "127.0.0.1"
     any_host: bool = False
+    space: bool = False
     hosts: tuple[str, ...] = ()
     proxies: int = 0
     jobs_at_once: int = 1
@@ -68,6 +70,7 @@ class Settings:
             password=password,
             server_name=server_name,
             any_host=bool(said) or space,
+            space=space,
             hosts=_list("RLHF_DEMO_HOSTS", ()),
             proxies=_number("RLHF_DEMO_PROXIES", 1 if space else 0, least=0),
             jobs_at_once=_number("RLHF_DEMO_JOBS", 1),
