@@ -17,6 +17,7 @@ def main() -> int:
     import torch
 
     from rlhf_demo.ui.app import build_app, launch_options
+    from rlhf_demo.ui.connections import bound_connections
     from rlhf_demo.ui.ending import save_trainings_at_the_end
     from rlhf_demo.ui.settings import Settings
 
@@ -31,6 +32,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     save_trainings_at_the_end(demo.shared.jobs)
+    bound_connections()
     demo.launch(**launch_options(demo))
     return 0
 

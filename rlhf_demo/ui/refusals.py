@@ -9,10 +9,12 @@ import logging
 from typing import Any
 
 import gradio as gr
+from starlette._utils import get_route_path
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rlhf_demo.errors import DemoError
+from rlhf_demo.ui.middleware import UPLOAD
 
 log = logging.getLogger(__name__)
 
@@ -70,12 +72,12 @@ class Refusals:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if scope["method"] == "POST" and not _is_form(scope):
+        if scope["method"] == "POST" and not UPLOAD.fullmatch(get_route_path(scope)):
             body = await _body(receive)
             if not _fits(body, scope["path"]):
                 await BAD_REQUEST(scope, receive, send)
                 return
-            receive = _once_more(body, receive)
+            receive = once_more(body, receive)
         await self._answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,13 +101,8 @@ class Refusals:
                 await BAD_REQUEST(scope, receive, send)
 
 
-def _is_form(scope: Scope) -> bool:
-    kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-    return kind.startswith(b"multipart/form-data")  # an upload: Gradio bounds it
-
-
 async def _body(receive: Receive) -> bytes:
-    """Return the whole body, which the door (middleware.py) has bounded."""
+    """Return the whole body, which the door (middleware.py, pace.py) has bounded and read."""
     body, more = b"", True
     while more:
         message = await receive()
@@ -114,7 +111,7 @@ async def _body(receive: Receive) -> bytes:
     return body
 
 
-def _once_more(body: bytes, receive: Receive) -> Receive:
+def once_more(body: bytes, receive: Receive) -> Receive:
     """Return what gives a body that was read already, and then whatever comes."""
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
