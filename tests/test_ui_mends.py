@@ -1,4 +1,4 @@
-"""What this page mends in Gradio and uvicorn: a queue that goes on, no fetching, no chunks."""
+"""What this page mends in Gradio and its server: a queue that goes on, no fetching, no chunks."""
 
 import asyncio
 import gc
@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from rlhf_demo.errors import DemoError
+from rlhf_demo.ui.connections import Protocol
 from rlhf_demo.ui.mends import MOST_SESSIONS, Sessions, mend
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
@@ -110,8 +111,7 @@ def test_no_file_is_fetched_from_an_address(address):
 
 @pytest.fixture
 def port():
-    """Return the port of a server as Gradio starts it."""
-    queued_page()
+    """Return the port of a server that speaks to its clients as the page does."""
 
     async def length(request):
         return JSONResponse(len(await request.body()))
@@ -120,7 +120,7 @@ def port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+        server = uvicorn.Server(uvicorn.Config(app, http=Protocol, log_level="critical"))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         while not server.started:

@@ -1,14 +1,11 @@
-"""What this page mends in Gradio and in uvicorn under it, where neither has a setting for it."""
+"""What this page mends in Gradio where it has no setting for it."""
 
 import asyncio
 from collections import OrderedDict
 from typing import Any
 
-import h11
 from gradio import processing_utils
 from gradio.queueing import Queue
-from uvicorn.protocols.http import auto
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rlhf_demo.errors import DemoError
 
@@ -17,10 +14,9 @@ MOST_SESSIONS = 2000
 
 
 def mend(queue: Queue) -> None:
-    """Mend a page's queue, and what all pages of this process share; call it before the launch."""
+    """Mend a page's queue, and for all pages of this process how files come in."""
     queue.pending_messages_per_session = Sessions(queue)
     processing_utils.async_ssrf_protected_download = refuse_to_fetch
-    auto.AutoHTTPProtocol = LengthFirst
 
 
 class Sessions(OrderedDict[str, asyncio.Queue[Any]]):
@@ -56,27 +52,3 @@ async def refuse_to_fetch(url: str, cache_dir: str) -> str:
         DemoError: always. Gradio would fetch it whole, however long, into memory.
     """
     raise DemoError("this page fetches no files from addresses: choose a file of your own")
-
-
-class LengthFirst(H11Protocol):
-    """HTTP for requests that say how long they are, as all of browsers do.
-
-    A body in chunks of one byte keeps the parser, and with it the whole page, busy for seconds
-    before anything behind it is asked. So such a request ends with its headers.
-    """
-
-    def __init__(self, *args: Any, **named: Any) -> None:
-        super().__init__(*args, **named)
-        next_event = self.conn.next_event
-
-        def next_with_length() -> Any:
-            event = next_event()
-            if isinstance(event, h11.Request) and b"transfer-encoding" in dict(event.headers):
-                raise h11.RemoteProtocolError("the body comes in chunks")
-            return event
-
-        self.conn.next_event = next_with_length
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no request of HTTP, or comes in chunks, and close the connection."""
-        super().send_400_response(f"{msg} Say how long it is (Content-Length).")
