@@ -1,6 +1,8 @@
 """The reward-model tab: choose preference pairs, look at them, train on them, doubt the result."""
 
+import os
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -8,6 +10,7 @@ import gradio as gr
 from rlhf_demo.config import RewardConfig
 from rlhf_demo.contributions import word_contributions
 from rlhf_demo.errors import ConfigError, DemoError, JobError
+from rlhf_demo.hub_data import fetch_hub_data
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.models import RewardModel
 from rlhf_demo.preferences import SHIPPED, load_pairs
@@ -22,7 +25,7 @@ from rlhf_demo.ui.lanes import Rank, heavy
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
 from rlhf_demo.ui.vote_data import people_agree, vote_facts
-from rlhf_demo.uploads import summary
+from rlhf_demo.uploads import read_apart, summary
 
 LEAD = (
     "Here a small model learns which of two texts was preferred, from pairs that somebody judged. "
@@ -248,4 +251,7 @@ class RewardTab:
 @lru_cache(maxsize=64)
 def _summary_of(name: str) -> dict[str, Any]:
     """Return the summary of what is shipped, voted or on the Hub, none of which ever changes."""
-    return summary(load_pairs(name))
+    if name == SHIPPED or Path(name).exists():
+        return summary(load_pairs(name))
+    fetch_hub_data(name)
+    return read_apart("hub", Path(name), Path(os.devnull), public=False)
