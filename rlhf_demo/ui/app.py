@@ -75,7 +75,10 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
         "max_file_size": "20mb",
         "show_error": True,
         "app_kwargs": {
-            "middleware": [Middleware(UploadGate, folder=cache), Middleware(Refusals)],
+            "middleware": [
+                Middleware(UploadGate, folder=cache, public=settings.public),
+                Middleware(Refusals),
+            ],
             "lifespan": outermost(lambda app: Door(Pace(app, waiting), settings)),
             "routes": [
                 Route(f"/{parts.LIBRARY}", parts.library),

@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rlhf_demo.limits import RateLimit
 
 UPLOAD = "/gradio_api/upload"
+ZIPS = "zips"
+"""Folder of the cache that does not count with uploads: downloads.py bounds it."""
 MEGABYTE = 10**6
 MOST_FILES = 4
 """Of one request; the page sends one."""
@@ -25,8 +27,9 @@ MOST_BYTES = 1000 * MEGABYTE
 """Of all files in the cache; each is read within seconds and removed then (uploads.py)."""
 SAFE_SECONDS = 600
 """How long a file may be waited for before it makes room for others."""
-MEGABYTES_EACH = (200, 1.0)
-"""From one address: so many at once, a class's, then so many a second."""
+MEGABYTES_EACH = (380, 1.0)
+"""From one address: so many at once, a class's, then so many a second. In SAFE_SECONDS that is less
+than MOST_BYTES, so one address cannot fill the cache for others."""
 
 
 class UploadGate:
@@ -35,11 +38,14 @@ class UploadGate:
     Args:
         app: what is behind it.
         folder: Gradio's cache.
+        public: the limits are on; elsewhere an address may send as much as there is room for.
         clock: seconds since 1970.
     """
 
-    def __init__(self, app: ASGIApp, folder: Path, clock: Callable[[], float] = time.time) -> None:
-        self.app, self.folder, self.clock = app, folder, clock
+    def __init__(
+        self, app: ASGIApp, folder: Path, *, public: bool, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.app, self.folder, self.public, self.clock = app, folder, public, clock
         self._sent = RateLimit(*MEGABYTES_EACH, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,7 +57,7 @@ class UploadGate:
         length = headers.get("content-length", "")
         if not length.isdigit():
             refusal = 411, "say how long this file is (Content-Length)"
-        elif not self._may_send(scope["client"][0], int(length)):
+        elif self.public and not self._may_send(scope["client"][0], int(length)):
             refusal = 429, "too many files come from this address: try again in a minute"
         elif not await to_thread.run_sync(self._make_room, int(length)):
             refusal = 507, "there is no room for files just now: try again in ten minutes"
@@ -82,7 +88,11 @@ class UploadGate:
 
     def _make_room(self, length: int) -> bool:
         """Remove the oldest files until there is room; False where they are too young for that."""
-        files = [(path.stat(), path) for path in self.folder.rglob("*") if path.is_file()]
+        files = [
+            (path.stat(), path)
+            for path in self.folder.rglob("*")
+            if path.is_file() and self.folder / ZIPS not in path.parents
+        ]
         left = MOST_BYTES - length - sum(found.st_size for found, _ in files)
         for found, path in sorted(files, key=lambda one: one[0].st_mtime):
             if left >= 0 or found.st_mtime > self.clock() - SAFE_SECONDS:
