@@ -214,13 +214,18 @@ def train(
 
 
 def scorer_for(name: str, config: Any) -> Any:
-    """Load whatever scores texts; Python functions are allowed here and nowhere else."""
+    """Load whatever scores texts; Python functions are allowed here and nowhere else.
+
+    Not where the page started this process: the options are the folder's, which may be a copy.
+    """
     from rlhf_demo.models import pick_device, pick_dtype
+    from rlhf_demo.processes import JOB
     from rlhf_demo.raters import load_scorer
 
     device = pick_device(config.device)
     dtype = pick_dtype(device, config.dtype)
-    return load_scorer(name, device=device, label=config.label, dtype=dtype, allow_python=True)
+    by_hand = JOB not in os.environ
+    return load_scorer(name, device=device, label=config.label, dtype=dtype, allow_python=by_hand)
 
 
 def judge_for(config: PPOConfig) -> Any:

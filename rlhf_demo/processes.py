@@ -29,7 +29,10 @@ SECRET = re.compile(
 """Names of environment variables that no training gets to see."""
 
 JOB = "RLHF_DEMO_JOB"
-"""Environment variable of all that is started here: the folder of the run it is for."""
+"""Environment variable of all that is started here: the folder of the run it is for.
+
+A trainer that sees it runs no Python function that the folder names (__main__.py).
+"""
 
 RUN_DIR = re.compile(r"\0--run-dir[=\0]([^\0]+)")
 """Where a trainer's command line, of the page or of a terminal, names its folder."""

@@ -22,9 +22,11 @@ from fake_jobs import (
 )
 
 from rlhf_demo import processes
+from rlhf_demo.config import PairsConfig
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.job_folders import JobFolders, settle
 from rlhf_demo.jobs import Jobs
+from rlhf_demo.processes import training_command
 from rlhf_demo.runs import Run, Status
 
 APP = """
@@ -164,3 +166,17 @@ def test_app_that_looked_before_another_one_acted_changes_nothing(new_jobs, fake
     with seen.run.recording():
         assert not settle(seen, Status.FAILED, "while it runs")
     assert row(jobs, run_id)["status"] == "finished"
+
+
+def test_copied_folder_that_waits_and_names_a_python_function_runs_none_of_it(
+    new_jobs, tmp_path, monkeypatch
+):
+    (tmp_path / "sent.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nscore = len\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    jobs = new_jobs(command=training_command)
+    options = PairsConfig(rater="sent:score")
+    run_id = jobs.start("pairs", options, title="", secret="ann")
+    wait_until(lambda: jobs.find(run_id).status["status"] == Status.FAILED, 120)
+    assert not (tmp_path / "ran").exists()
+    told = row(jobs, run_id)["message"]
+    assert told.startswith("sent:score is a Python function, which runs from the command line only")
