@@ -8,7 +8,7 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from rlhf_demo.ui import downloads, parts, space
+from rlhf_demo.ui import downloads, lines, parts, space
 from rlhf_demo.ui.api import add_endpoints
 from rlhf_demo.ui.cache import UploadGate
 from rlhf_demo.ui.compare_tab import CompareTab
@@ -54,6 +54,7 @@ def build_app(settings: Settings) -> gr.Blocks:
             _lent_gpu()
     demo.queue(max_size=200, api_open=False)  # what is queued is run by the queue alone
     mend(demo._queue)
+    lines.share(demo._queue)
     shared.jobs.open()
     shared.class_training.open()
     demo.shared = shared
