@@ -28,14 +28,11 @@ class Protocol(H11Protocol):
         def next_with_length() -> Any:
             event = next_event()
             if isinstance(event, h11.Request) and b"transfer-encoding" in dict(event.headers):
-                raise h11.RemoteProtocolError("the body comes in chunks")
+                self.send_400_response("say how long this request is (Content-Length)")
+                return h11.NEED_DATA
             return event
 
         self.conn.next_event = next_with_length
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no request of HTTP, or comes in chunks, and close the connection."""
-        super().send_400_response(f"{msg} Say how long it is (Content-Length).")
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begin to wait for the first request."""
