@@ -29,13 +29,9 @@ class Disk:
         Args:
             jobs: all under the root.
         """
-        least, most = self._limits.least_free_megabytes, self._limits.most_megabytes_all
-        free = _free(self._root)
-        if least is not None and free < least:
-            return (
-                f"the disk of this page has {free / 1000:.1f} GB left and keeps "
-                f"{least / 1000:g} GB free: try again later"
-            )
+        if short := shortage(self._root, self._limits):
+            return short
+        most = self._limits.most_megabytes_all
         if most is not None and self._of_visitors(jobs) > most:
             return (
                 f"the runs of this page's visitors fill their {most / 1000:g} GB: try again when "
@@ -87,6 +83,24 @@ class Disk:
         taken = megabytes(job.run.folder)
         self._known[job.id] = changed_at, taken
         return taken
+
+
+def shortage(folder: Path, limits: Limits) -> str | None:
+    """Say why nothing of a visitor's may be put on the disk of a folder, if so.
+
+    Args:
+        folder: it may not be there yet.
+        limits: the page's.
+    """
+    while not folder.exists():
+        folder = folder.parent
+    free, least = _free(folder), limits.least_free_megabytes
+    if least is None or free >= least:
+        return None
+    return (
+        f"the disk of this page has {free / 1000:.1f} GB left and keeps "
+        f"{least / 1000:g} GB free: try again later"
+    )
 
 
 def megabytes(folder: Path) -> float:

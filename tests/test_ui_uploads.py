@@ -142,6 +142,36 @@ def test_others_uploads_are_safe_for_an_hour(uploads, tmp_path, clock, unread, m
     assert len(uploads.listed("")) == 2
 
 
+def test_copies_of_an_address_and_of_all_are_bounded(uploads, tmp_path, clock, unread, monkeypatch):
+    def kept():
+        return {path.parent.name for path in uploads.folder.rglob(module.ROWS)}
+
+    monkeypatch.setattr(module, "BYTES_NEARBY", 1000)
+    monkeypatch.setattr(module, "MOST_BYTES", 2000)
+    honest = bring(uploads, tmp_path, "good", "ann", "school")  # 60 bytes
+    large = []
+    for secret in "bcde":
+        clock.now += 1
+        large.append(bring(uploads, tmp_path, 300 * "a", secret, "school"))  # 356 each
+    assert kept() == {honest, *large[2:]}
+    clock.now += 1
+    larger = bring(uploads, tmp_path, 850 * "a", "f", "elsewhere")  # 906
+    with pytest.raises(DataError, match="this page keeps 4 files, as many as it can"):
+        bring(uploads, tmp_path, 850 * "a", "g", "at home")
+    assert kept() == {honest, *large[2:], larger}
+    clock.now += module.SAFE_SECONDS
+    last = bring(uploads, tmp_path, 850 * "a", "g", "at home")
+    assert kept() == {larger, last}
+
+
+def test_upload_leaves_the_disk_its_free_room(uploads, tmp_path, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.disk._free", lambda folder: 1999.0)
+    with pytest.raises(DataError, match=r"has 2.0 GB left and keeps 2 GB free: try again later"):
+        bring(uploads, tmp_path, "good")
+    uploads.public = False
+    assert bring(uploads, tmp_path, "good")
+
+
 def test_files_of_one_address_are_limited_and_those_of_others_go_on(uploads, tmp_path, unread):
     for number in range(module.FROM_ADDRESS[0]):
         bring(uploads, tmp_path, number, str(number))

@@ -5,18 +5,21 @@ page with limits it is shown to, and used by, whoever brought it and nobody else
 """
 
 import hashlib
+import math
 import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from gradio.utils import get_upload_folder
 
+from rlhf_demo.bounds import PUBLIC
 from rlhf_demo.data_rows import kind_of
+from rlhf_demo.disk import shortage
 from rlhf_demo.errors import DataError, DemoError
 from rlhf_demo.files import read_json, replacing_folder, write_json
 from rlhf_demo.jobs import Jobs
@@ -35,6 +38,8 @@ LARGEST = 20_000_000
 """Bytes of a file."""
 MOST, MOST_EACH = 100, 10
 """Uploads kept, of all visitors and, on a page with limits, of one."""
+MOST_BYTES, BYTES_NEARBY = 1_000_000_000, 300_000_000
+"""Of the copies kept on a page with limits, of all visitors and of one address."""
 SAFE_SECONDS = 3600
 """How long an upload of a page with limits is safe from those of others."""
 FROM_ADDRESS = (40, 1 / 60)
@@ -64,6 +69,7 @@ class Uploads:
         self.folder, self.jobs, self.public, self.clock = folder, jobs, public, clock
         self._limit = RateLimit(*FROM_ADDRESS, clock)
         self._read_for: set[str] = set()
+        self._came_from: dict[str, str] = {}  # an upload's address; in no file, so nobody finds it
         self._freed = threading.Condition()
         for unfinished in folder.glob(".upload-*"):  # by an app that was killed
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -119,10 +125,15 @@ class Uploads:
             upload = f"upload-{_hash(owner + digest(source))[:12]}"
             if self._about(upload):
                 return upload
+            if self.public and (short := shortage(self.folder, PUBLIC)):
+                raise DataError(short)
             with self.reading(address), replacing_folder(self.folder / upload) as folder:
                 told = read_apart("pairs", source, folder / ROWS, public=self.public)
-                self._make_room(owner)
+                self._make_room(owner, address, (folder / ROWS).stat().st_size)
                 write_json(folder / ABOUT, {"owner": owner, "at": self.clock(), "summary": told})
+            with self._freed:
+                here = {one: at for one, at in self._came_from.items() if self._about(one)}
+                self._came_from = here | {upload: address}
         return upload
 
     @contextmanager
@@ -149,29 +160,50 @@ class Uploads:
     def _has_place(self, address: str) -> bool:
         return address not in self._read_for and len(self._read_for) < AT_ONCE
 
-    def _make_room(self, owner: str) -> None:
-        """Remove the oldest uploads beyond the limits, never one that a run waits for or reads.
+    def _make_room(self, owner: str, address: str, size: int) -> None:
+        """Remove uploads beyond the limits, never one that a run waits for or reads.
+
+        Args:
+            owner: of the one that comes.
+            address: from where it comes. There the largest go first, as a class may be there.
+            size: bytes of its copy.
 
         Raises:
             DataError: there is none that may go.
         """
-        kept = sorted(self._all(), key=lambda one: one[1]["at"])
-        own = [one for one in kept if one[1]["owner"] == owner]
-        if self.public and len(own) >= MOST_EACH:
-            self._remove_oldest(own, f"you have {len(own)} files here, and runs need them all")
-        elif len(kept) >= MOST:
-            before = self.clock() - (SAFE_SECONDS if self.public else 0)
-            old = [one for one in kept if one[1]["at"] <= before]
-            self._remove_oldest(old, f"this page keeps {len(kept)} files, as many as it can")
+        kept = dict(sorted(self._all(), key=lambda one: one[1]["at"]))
+        before, room = self.clock(), math.inf
+        if self.public:
+            own = [one for one in kept if kept[one]["owner"] == owner]
+            full = f"you have {len(own)} files here, and runs need them all"
+            self._shrink(own, own, MOST_EACH, math.inf, full)
+            near = [one for one in kept if self._came_from.get(one) == address]
+            near.sort(key=self._bytes, reverse=True)
+            full = f"files from your address fill their {BYTES_NEARBY // 10**6} MB"
+            self._shrink(near, near, math.inf, BYTES_NEARBY - size, full)
+            before, room = before - SAFE_SECONDS, MOST_BYTES - size
+        old = [one for one in kept if kept[one]["at"] <= before]
+        full = f"this page keeps {len(kept)} files, as many as it can"
+        self._shrink(kept, old, MOST, room, full)
 
-    def _remove_oldest(self, uploads: list[tuple[str, dict[str, Any]]], otherwise: str) -> None:
+    def _shrink(
+        self, kept: Iterable[str], may_go: Iterable[str], most: float, room: float, otherwise: str
+    ) -> None:
+        """Remove uploads, the first first, until fewer than `most` are kept, in `room` bytes."""
         needed = self._needed()
-        for upload, _ in uploads:
-            folder = self.folder / upload
-            if folder.resolve() not in needed:
-                shutil.rmtree(folder, ignore_errors=True)
-                return
-        raise DataError(f"{otherwise}: try again later")
+        going = [one for one in may_go if (self.folder / one).resolve() not in needed]
+        sizes = {one: self._bytes(one) for one in kept if (self.folder / one).is_dir()}
+        while len(sizes) >= most or sum(sizes.values()) > room:
+            if not going:
+                raise DataError(f"{otherwise}: try again later")
+            shutil.rmtree(self.folder / going[0], ignore_errors=True)
+            sizes.pop(going.pop(0), None)
+
+    def _bytes(self, upload: str) -> int:
+        try:
+            return (self.folder / upload / ROWS).stat().st_size
+        except OSError:  # removed a moment ago
+            return 0
 
     def _needed(self) -> set[Path]:
         """Return the folders of data that runs wait for or read."""
