@@ -106,6 +106,12 @@ def test_ones_own_machine_counts_no_megabytes(page, monkeypatch):
     assert sent(page).status_code == 200
 
 
+def test_upload_leaves_the_disk_its_free_room(page, folder, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.disk._free", lambda folder: 1999.0)
+    assert sent(page).status_code == 507
+    assert kept(folder) == []
+
+
 def test_oldest_files_make_room_and_young_ones_are_safe(page, folder, clock, monkeypatch):
     monkeypatch.setattr(module, "MOST_BYTES", 3000)
     names = []

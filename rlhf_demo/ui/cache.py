@@ -15,6 +15,8 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rlhf_demo.bounds import PUBLIC
+from rlhf_demo.disk import shortage
 from rlhf_demo.limits import RateLimit
 
 UPLOAD = "/gradio_api/upload"
@@ -87,7 +89,7 @@ class UploadGate:
         return all(self._sent.allow(address) for _ in range(megabytes))
 
     def _make_room(self, length: int) -> bool:
-        """Remove the oldest files until there is room; False where they are too young for that."""
+        """Remove the oldest files until there is room; False where there is none even so."""
         files = [
             (path.stat(), path)
             for path in self.folder.rglob("*")
@@ -99,7 +101,7 @@ class UploadGate:
                 break
             path.unlink(missing_ok=True)
             left += found.st_size
-        return left >= 0
+        return left >= 0 and not (self.public and shortage(self.folder, PUBLIC))
 
 
 class _Counted:
