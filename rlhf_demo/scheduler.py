@@ -44,6 +44,9 @@ SAVING_TICK_SECONDS = 0.05
 ROOM_SECONDS = 30.0
 """Between two looks at the room that all runs take."""
 
+STUMBLE_SECONDS = 60.0
+"""Between two tracebacks in the log: where no file can be opened, every tick fails."""
+
 UNFIT = {
     Status.FAILED: "failed",
     Status.STOPPED: "was stopped",
@@ -74,7 +77,7 @@ class Scheduler:
         self._ask_seconds, self._term_seconds = ask_seconds, term_seconds
         self._lock_file: IO[str] | None = None
         self._complained: set[str] = set()
-        self._made_room_at = float("-inf")
+        self._made_room_at = self._stumbled_at = float("-inf")
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="scheduler", daemon=True)
 
@@ -123,7 +126,9 @@ class Scheduler:
                     self._tick()
             except Exception:
                 # The next tick tries again: one bad moment must not end all scheduling.
-                log.exception("the scheduler stumbled")
+                if time.monotonic() - self._stumbled_at > STUMBLE_SECONDS:
+                    self._stumbled_at = time.monotonic()
+                    log.exception("the scheduler stumbled")
 
     def _in_charge(self) -> bool:
         """Take the root's lock if it is free; it is given back when this process ends."""
