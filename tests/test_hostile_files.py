@@ -1,6 +1,8 @@
 """No file that a stranger brings takes much memory, disk or time, nor what others wait for."""
 # ruff: noqa: F811  (fixtures are imported, and named again where they are used)
 
+import gzip
+import json
 import re
 import subprocess
 import sys
@@ -78,6 +80,17 @@ def test_hostile_file_is_answered_within_bounds(uploads, tmp_path, title):
     assert size <= MOST + 1
     assert size + sum(path.stat().st_size for path in kept) < 100 * MEGABYTE
     assert len(kept) == (2 if said == READ else 0)
+
+
+def test_honest_file_that_is_packed_is_read_on_ones_own_machine(tmp_path):
+    rows = "".join(
+        json.dumps({"chosen": f"{n} good", "rejected": "bad " * 500}) + "\n" for n in range(12_000)
+    )
+    path = tmp_path / "mine.jsonl.gz"
+    path.write_bytes(gzip.compress(rows.encode()))
+    with pytest.raises(DataError, match="holds over 20 MB of text"):
+        read_apart("pairs", path, tmp_path / "copy")
+    assert read_apart("pairs", path, tmp_path / "copy", public=False)["count"] == 12_000
 
 
 def test_memory_limit_is_what_stops_a_file(tmp_path):

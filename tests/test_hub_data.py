@@ -92,6 +92,18 @@ def test_data_set_is_fetched_from_the_hub_and_then_had_without_it(tmp_path):
     assert result.stdout.strip() == "can be had"
 
 
+def test_hub_that_breaks_off_is_one_sentence(tmp_path):
+    class Broken(dict):
+        def __getitem__(self, file):
+            raise ConnectionAbortedError
+
+    with fake_hub("some-one/pairs", Broken({"train.jsonl": b"12"})) as hub:
+        result = in_a_process(hub, tmp_path, "load_pairs('some-one/pairs')")
+    assert result.stderr.splitlines()[-1].startswith(
+        "rlhf_demo.errors.DataError: some-one/pairs cannot be read ("
+    )
+
+
 README = """---
 configs:
 - config_name: default
@@ -128,9 +140,10 @@ def test_few_bytes_that_stand_for_much_are_bounded_in_memory_and_on_the_disk(tmp
     bomb = parquet(repeated("x" * 10**6, 10**6))
     assert len(bomb) < 100_000
     code = (
+        "import re\n"
         "try: load_pairs('some-one/pairs')\n"
         "except Exception as error: print(error)\n"
-        "print(next(one for one in open('/proc/self/status') if one.startswith('VmHWM')).split()[1])"
+        "print(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1])"
     )
     with fake_hub("some-one/pairs", {"train.parquet": bomb}) as hub:
         result = in_a_process(hub, tmp_path, code)
