@@ -269,6 +269,17 @@ def test_door_stands_behind_the_prefix_of_a_proxy():
         assert browser.post(f"/lab/pp{CALL}", json={}).status_code == 404
 
 
+@pytest.mark.parametrize("line", ["%0a", "%0D", "%00", "%1b", "%7f", "%C2%85", "%E2%80%A8"])
+def test_path_that_would_begin_a_line_of_the_log_leads_nowhere(line):
+    with visitor() as browser:
+        answers = [
+            browser.get(f"/gradio_api/file=a{line}b"),
+            browser.post(f"/gradio_api/call/a{line}b", json={}),
+        ]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert all("nothing at this address" in answer.json()["error"] for answer in answers)
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 def test_other_methods_are_refused(method):
     with visitor() as browser:

@@ -39,6 +39,8 @@ CLOSED = re.compile(
 
 The one of components prints whatever it is asked, so that anybody could write lines into the log.
 """
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""In a path, these would begin a line of their own in the log."""
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]*)?", re.ASCII | re.IGNORECASE)
 
 MOST_BYTES = 1_000_000
@@ -118,6 +120,8 @@ class Door:
                 f"this page is not known as {name!r}: its owner can add that name to "
                 "RLHF_DEMO_HOSTS",
             )
+        if CONTROLS.search(path):
+            raise Refused(404, "this page has nothing at this address")
         if method in ("GET", "HEAD"):
             if CLOSED.fullmatch(path):
                 raise Refused(404, "this page has nothing at this address")
