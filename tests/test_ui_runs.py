@@ -1,7 +1,9 @@
 import gc
 import io
+import os
 import time
 import zipfile
+from dataclasses import replace
 from types import SimpleNamespace
 from urllib.parse import quote
 
@@ -291,6 +293,42 @@ def test_zip_is_made_once_for_each_state_of_the_run(tab, finished):
     write_text(finished.folder / "train.log", "one line more\n")
     assert tab.zip_run(request)["link"] != first
     assert str(file_of({"link": first})) in tab.part.temp_files  # Gradio removes it in time
+    assert not file_of({"link": first}).exists()  # the run's last one takes its place
+
+
+def test_zip_of_a_run_that_trains_is_made_once_a_minute(tab, finished):
+    request = {"run": finished.folder.name}
+    with finished.recording():
+        first = tab.zip_run(request)["link"]
+        write_text(finished.folder / "train.log", "a step more\n")
+        assert tab.zip_run(request)["link"] == first
+        then = time.time() - 61
+        os.utime(file_of({"link": first}), (then, then))
+        second = tab.zip_run(request)["link"]
+        assert second != first
+    assert tab.zip_run(request)["link"] not in (first, second)
+
+
+def test_oldest_zips_make_room_for_new_ones(tab, jobs, monkeypatch):
+    monkeypatch.setattr(downloads, "MOST_ZIPS", 2_500_000)
+    made = []
+    for age in (30, 20, 10):
+        run = jobs.find(start(jobs))
+        (run.folder / "model.safetensors").write_bytes(os.urandom(1_000_000))
+        made.append(file_of(tab.zip_run({"run": run.folder.name})))
+        then = time.time() - age
+        os.utime(made[-1], (then, then))
+    assert [path.exists() for path in made] == [False, True, True]
+
+
+def test_nothing_is_zipped_where_the_disk_is_short_of_room(tab, finished, monkeypatch):
+    free = SimpleNamespace(free=1_999e6)
+    monkeypatch.setattr("rlhf_demo.disk.shutil.disk_usage", lambda path: free)
+    tab.shared.settings = replace(tab.shared.settings, public=True)
+    with pytest.raises(JobError, match=r"2\.0 GB left and keeps 2 GB free: try again later$"):
+        tab.zip_run({"run": finished.folder.name})
+    free.free = 2_001e6
+    tab.zip_run({"run": finished.folder.name})
 
 
 def test_run_that_is_too_large_is_refused_in_a_sentence(tab, finished, monkeypatch):

@@ -10,6 +10,8 @@ this machine's folders and texts that not everybody may read.
 import hashlib
 import json
 import os
+import shutil
+import time
 import zipfile
 from pathlib import Path
 
@@ -18,10 +20,13 @@ from gradio.utils import get_upload_folder
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from rlhf_demo.bounds import PUBLIC
+from rlhf_demo.disk import shortage
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import replacing
 from rlhf_demo.locate import CHECKPOINTS
 from rlhf_demo.runs import Run
+from rlhf_demo.ui.cache import ZIPS
 from rlhf_demo.ui.class_records import learned_from_private, without_texts
 from rlhf_demo.ui.settings import Settings
 
@@ -31,6 +36,10 @@ TEXTS = {".json", ".jsonl", ".log", ".md"}
 """Files that may name folders of this machine."""
 MOST_ZIPPED = 300_000_000
 """Bytes of a run that can be downloaded: GPT-2 with LoRA is far below, all of its weights above."""
+MOST_ZIPS = 1_000_000_000
+"""Bytes of all zips; the oldest make room."""
+ZIP_SECONDS = 60
+"""Between two zips of a run that trains: each of its steps is another state."""
 
 
 def link_to(file: Path) -> str:
@@ -48,16 +57,18 @@ def served(request: Request) -> Response:
 
 
 def zip_folder(run: Run, settings: Settings) -> Path:
-    """Pack a run's folder for its download, once for each state it is in.
+    """Pack a run's folder for its download, once for each state it is in; the last one is kept.
 
     Folders of this machine, which saved models and logs name, are left out of the texts, so that
     `runs/` and `checkpoints/` lie beside whatever unpacks it.
 
     Raises:
-        JobError: the run is too large, or changed while it was read.
+        JobError: the run is too large, changed while it was read, or the disk is short of room.
     """
-    run_id = run.folder.name
+    run_id, zips = run.folder.name, Path(get_upload_folder()).resolve() / ZIPS
     try:
+        if run.alive() and (young := _young(zips, run_id)):
+            return young
         files = _files(run.folder)
         private = learned_from_private(run, settings)
         if private:  # logs quote the report
@@ -70,8 +81,9 @@ def zip_folder(run: Run, settings: Settings) -> Path:
             )
         state = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files]
         digest = hashlib.sha256(repr(state).encode()).hexdigest()[:32]
-        target = Path(get_upload_folder()).resolve() / digest / f"{run_id}.zip"
+        target = zips / digest / f"{run_id}.zip"
         if not target.is_file():
+            _make_room(zips, run_id, size, settings)
             with replacing(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
                 for path in files:
                     name = f"{run_id}/{path.relative_to(run.folder).as_posix()}"
@@ -82,6 +94,29 @@ def zip_folder(run: Run, settings: Settings) -> Path:
     except FileNotFoundError:
         raise JobError(f"{run_id} changed while it was packed: try again in a moment") from None
     return target
+
+
+def _young(zips: Path, run_id: str) -> Path | None:
+    """Return the run's zip if it is not a minute old."""
+    since = time.time() - ZIP_SECONDS
+    made = zips.glob(f"*/{run_id}.zip")
+    return next((path for path in made if path.stat().st_mtime > since), None)
+
+
+def _make_room(zips: Path, run_id: str, size: int, settings: Settings) -> None:
+    """Remove the run's older zip, and the oldest of all, for one of that many bytes.
+
+    Raises:
+        JobError: the disk is short of room all the same.
+    """
+    left = MOST_ZIPS - size
+    made = sorted(zips.glob("*/*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in made:
+        left -= path.stat().st_size
+        if left < 0 or path.stem == run_id:
+            shutil.rmtree(path.parent, ignore_errors=True)
+    if settings.public and (short := shortage(zips, PUBLIC)):
+        raise JobError(short)
 
 
 def _files(folder: Path) -> list[Path]:
