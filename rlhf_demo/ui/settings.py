@@ -7,7 +7,8 @@ RLHF_DEMO_PUBLIC     1 = strangers use this page: limits, Hub ids only from the 
 RLHF_DEMO_HUB        Hub ids that may be used where there are limits, separated by commas
                      (default: none)
 RLHF_DEMO_PASSWORD   the instructor's password: who gives it may stop and delete every run
-RLHF_DEMO_HOSTS      further host names of this page, separated by commas, e.g. *.school.example
+RLHF_DEMO_HOSTS      further host names of this page, separated by commas, e.g. *.school.example;
+                     behind a proxy that changes Host, the outer name, without a star
 RLHF_DEMO_PROXIES    proxies in front of this page that may be believed (default 0; on a Space 1)
 RLHF_DEMO_JOBS       trainings at once on this device (default 1)
 RLHF_DEMO_STEPS, RLHF_DEMO_MINUTES, RLHF_DEMO_WAITING
