@@ -13,7 +13,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from rlhf_demo.ui.middleware import Door, outermost, waiting_in
+from rlhf_demo.ui.middleware import Door, outermost
+from rlhf_demo.ui.pace import Pace, waiting_in
 from rlhf_demo.ui.settings import Settings
 
 HERE = "http://127.0.0.1:7860"
@@ -33,7 +34,7 @@ def visitor(settings=HOME, url=HERE, waiting=lambda address: 0, client="203.0.11
     app = Starlette(
         routes=[Route("/{path:path}", echo, methods=["GET", "POST", "PUT", "DELETE"])],
         middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_credentials=True)],
-        lifespan=outermost(lambda inner: Door(inner, settings, waiting)),
+        lifespan=outermost(lambda inner: Door(Pace(inner, waiting), settings)),
     )
     return TestClient(app, base_url=url, client=(client, 4711))
 
@@ -241,6 +242,7 @@ def test_post_that_does_not_say_its_form_is_refused():
         ("/gradio_api/file=http://example.com/a", 404),
         ("/gradio_api/file=HTTPS://example.com/a%0Ab", 404),
         ("/gradio_api/deep_link?session_hash=x", 404),
+        ("/gradio_api/upload_progress?upload_id=x", 404),
         ("/gradio_api/custom_component/x/client/a/b", 404),
         ("/openapi.json", 404),
     ],
@@ -253,7 +255,7 @@ def test_routes_that_the_page_has_no_use_for_are_closed(path, expected):
 def test_door_stands_behind_the_prefix_of_a_proxy():
     app = FastAPI(
         routes=[Route("/{path:path}", echo, methods=["GET", "POST"])],
-        lifespan=outermost(lambda inner: Door(inner, HOME, lambda address: 0)),
+        lifespan=outermost(lambda inner: Door(inner, HOME)),
     )
     app.root_path = "/lab/p"  # as Gradio sets it
     upload = {"content-type": "multipart/form-data; boundary=x"}
@@ -286,7 +288,7 @@ def test_other_methods_are_refused(method):
         assert browser.request(method, CALL, json={}).status_code == 405
 
 
-@pytest.mark.parametrize(("path", "most"), [(CALL, 1_000_000), (UPLOAD, 21_000_000)])
+@pytest.mark.parametrize(("path", "most"), [(CALL, 64_000), (UPLOAD, 21_000_000)])
 @pytest.mark.parametrize("whole", [True, False])
 def test_request_that_is_too_long_is_cut_off(path, most, whole):
     form = {"content-type": "multipart/form-data" if path == UPLOAD else "application/json"}

@@ -13,7 +13,6 @@ import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
 
 from starlette._utils import get_route_path
 from starlette.applications import Starlette
@@ -32,7 +31,8 @@ UPLOAD = re.compile(rf"{API}/upload/?")
 CLOSED = re.compile(
     rf"/openapi\.json|/(monitoring|profiling)(/.*)?"
     rf"|{API}/(openapi\.json|dev/.*|proxy=.*|file=https?:.*|deep_link|custom_component/.*"
-    r"|run-history/.*|runs|stream/.*|vibe-.*|profiling/.*|mcp.*)/?",
+    r"|upload_progress"
+    rf"|run-history/.*|runs|stream/.*|vibe-.*|profiling/.*|mcp.*)/?",
     re.DOTALL | re.IGNORECASE,
 )
 """Routes of Gradio that can be read and that this page has no use for.
@@ -43,12 +43,10 @@ CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """In a path, these would begin a line of their own in the log."""
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]*)?", re.ASCII | re.IGNORECASE)
 
-MOST_BYTES = 1_000_000
+MOST_BYTES = 64_000
 """Of a request in JSON; the longest one that the page sends is a few thousand."""
 MOST_UPLOAD_BYTES = 21_000_000
 """Of an upload: all its files and what separates them."""
-MOST_WAITING = 40
-"""Events of one address in Gradio's queue of 200: a school of thirty shares one address."""
 
 HEADERS = {
     # Gradio writes scripts and styles into the page and makes functions of text.
@@ -83,11 +81,10 @@ class Door:
     Args:
         app: what is behind it.
         settings: where the page listens and who is believed.
-        waiting: how many events of an address wait in the queue.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, waiting: Callable[[str], int]) -> None:
-        self.app, self.settings, self.waiting = app, settings, waiting
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app, self.settings = app, settings
         self.headers = HEADERS.copy()
         if settings.space:
             self.headers["Content-Security-Policy"] += HUB
@@ -104,14 +101,14 @@ class Door:
         exchange = _Exchange(receive, send, self.headers)
         path = get_route_path(scope)  # as the routes see it: without a proxy's prefix
         try:
-            self._check(scope["method"], path, headers, address)
+            self._check(scope["method"], path, headers)
             most = MOST_UPLOAD_BYTES if UPLOAD.fullmatch(path) else MOST_BYTES
             await exchange.run(self.app, scope | {"client": (address, 0)}, most)
         except Refused as refusal:
             told = JSONResponse({"error": refusal.sentence}, refusal.status)
             await told(scope, receive, exchange.send)
 
-    def _check(self, method: str, path: str, headers: Headers, address: str) -> None:
+    def _check(self, method: str, path: str, headers: Headers) -> None:
         host = headers.get("host", "")
         if not is_ours(host, self.settings):
             name = (_name(host) or host)[:100]
@@ -132,23 +129,17 @@ class Door:
             raise Refused(
                 403,
                 "this request comes from another website: open the page itself; if it is behind a "
-                "proxy, let that pass X-Forwarded-Host on, or name the page in RLHF_DEMO_HOSTS",
+                "proxy, let that send X-Forwarded-Host, or name the page in RLHF_DEMO_HOSTS",
             )
-        self._check_post(path, headers, address)
+        self._check_post(path, headers)
 
-    def _check_post(self, path: str, headers: Headers, address: str) -> None:
+    def _check_post(self, path: str, headers: Headers) -> None:
         upload = UPLOAD.fullmatch(path)
         if not upload and not POSTS.fullmatch(path):
             raise Refused(404, "this page has nothing at this address")
         form = "multipart/form-data" if upload else "application/json"
         if headers.get("content-type", "").partition(";")[0].strip().lower() != form:
             raise Refused(415, f"send this request as {form}")
-        if JOINS.fullmatch(path) and self.waiting(address) >= MOST_WAITING:
-            raise Refused(
-                429,
-                f"{MOST_WAITING} requests from this address wait already: "
-                "try again when some are answered",
-            )
 
 
 class _Exchange:
@@ -268,16 +259,3 @@ def outermost(
         yield
 
     return lifespan
-
-
-def waiting_in(queue: Any) -> Callable[[str], int]:
-    """Return what counts an address's events in Gradio's queue, which has no call for it."""
-
-    def waiting(address: str) -> int:
-        return sum(
-            event.request.client.host == address
-            for line in queue.event_queue_per_concurrency_id.values()
-            for event in line.queue
-        )
-
-    return waiting
