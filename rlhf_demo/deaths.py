@@ -4,6 +4,7 @@ import re
 import signal
 from pathlib import Path
 
+from rlhf_demo.files import open_plain
 from rlhf_demo.processes import STARTED
 
 MOST_CHARACTERS = 4000
@@ -108,9 +109,9 @@ def log_end(folder: Path) -> str:
 
 def _end_of(path: Path) -> str:
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - 8 * MOST_CHARACTERS))
-            return file.read().decode("utf-8", errors="replace")
+            return file.read(8 * MOST_CHARACTERS).decode("utf-8", errors="replace")
     except OSError:  # most of all: there is no such file
         return ""

@@ -10,12 +10,16 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rlhf_demo.errors import DataError, DemoError
+
+MOST_JSON = 2**24
+"""Bytes of a JSON file that is read whole; the largest here, a comparison, has far fewer."""
 
 OLD = ".old"
 """Ending of a folder that is about to be replaced."""
@@ -35,16 +39,45 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def open_plain(path: Path) -> IO[bytes]:
+    """Open a file to read. A pipe or a device is refused: reading it might never end.
 
     Raises:
-        DataError: the file is not JSON.
+        OSError: there is none, or it is no plain file.
     """
+    # A pipe that nobody writes to would keep even the opening waiting.
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    return file
+
+
+def short_name(path: Path) -> str:
+    """Name a file for people, by itself and its folder: where it lies is this machine's business.
+
+    A model of the Hub goes by the name that it has there.
+    """
+    hub = [part for part in path.parts if part.startswith("models--")]
+    return hub[0][8:].replace("--", "/") if hub else str(Path(*path.parts[-2:]))
+
+
+def read_json(path: Path, most: int = MOST_JSON) -> Any:
+    """Read a JSON file of at most so many bytes.
+
+    Raises:
+        DataError: the file is not JSON, or too large.
+    """
+    with open_plain(path) as file:
+        held = file.read(most + 1)
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        if len(held) > most:
+            raise ValueError(f"it has more than {most / 1e6:.0f} MB")
+        return json.loads(held.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not valid JSON ({error}): restore or delete it") from None
+        raise DataError(
+            f"{short_name(path)} is not valid JSON ({error}): restore or delete it"
+        ) from None
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -71,7 +104,7 @@ def parse_lines(path: Path, lines: list[bytes], first: int = 1) -> list[dict[str
             rows.append(json.loads(line))
         except (ValueError, RecursionError):
             raise DataError(
-                f"{path} line {number} is not valid JSON: restore or delete the file"
+                f"{short_name(path)} line {number} is not valid JSON: restore or delete the file"
             ) from None
     return rows
 

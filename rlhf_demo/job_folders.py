@@ -12,6 +12,7 @@ so that a second app, or the same one started again, knows as much as the first.
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +32,9 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 DELETED = ".deleted-"
 """Begins the name of a folder on its way out."""
+
+MOST_RECORD = 2**20
+"""Bytes of each small JSON file of a run."""
 
 BEGINNING_SECONDS = 60
 """How long a run may take to write its first files: before, one that lacks some is not damaged."""
@@ -169,6 +173,7 @@ class JobFolders:
             JobError: it begins or vanishes just now.
         """
         try:
+            _check_plain(run.folder)
             config = self._required(run, "config.json")
             note = self._read(run.folder / "job.json")
             status = self._required(run, "status.json")
@@ -254,9 +259,22 @@ class JobFolders:
 
 def _parse(path: Path) -> Any:
     try:
-        return read_json(path)
+        return read_json(path, MOST_RECORD)
     except DataError:  # whose sentence names the folder
         raise DataError(f"{path.name} is not valid JSON") from None
+
+
+def _check_plain(folder: Path) -> None:
+    """Refuse a run with a pipe, a device or a link, through which it would write to another file.
+
+    Raises:
+        DataError: it holds one; a link to a folder, as on another disk, is none.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:  # those who read tell of it
+        for entry in entries:
+            mode = entry.stat(follow_symlinks=False).st_mode
+            if not (stat.S_ISREG(mode) or entry.is_dir()):
+                raise DataError(f"{entry.name[:40]} is no plain file")
 
 
 def _holds_run(folder: Path) -> bool:

@@ -26,6 +26,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from rlhf_demo.errors import CheckpointError
+from rlhf_demo.files import short_name
 from rlhf_demo.locate import adapter_base
 
 BYTE_0 = "\u0100"
@@ -53,13 +54,15 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     # Without its files transformers would make up an empty tokenizer.
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise CheckpointError(
-            f"{folder} holds no usable tokenizer (no {TOKENIZER_FILES[0]}): add its files"
+            f"{short_name(folder)} holds no usable tokenizer (no {TOKENIZER_FILES[0]}): add its "
+            "files"
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"{folder} holds no usable tokenizer ({_first_line(error)}): add its files"
+            f"{short_name(folder)} holds no usable tokenizer ({_first_line(error, folder)}): "
+            "add its files"
         ) from None
     if tokenizer.pad_token_id is not None and tokenizer.pad_token_id != tokenizer.eos_token_id:
         return tokenizer
@@ -69,7 +72,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         tokenizer.pad_token = tokenizer.unk_token
         return tokenizer
     raise CheckpointError(
-        f"the tokenizer in {folder} has no token that could serve as padding: give it a pad token"
+        f"the tokenizer in {short_name(folder)} has no token that could serve as padding: give it "
+        "a pad token"
     )
 
 
@@ -104,7 +108,9 @@ def is_classifier(folder: Path) -> bool:
     try:
         spec = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise CheckpointError(f"{path} is not valid JSON ({error}): restore it") from None
+        raise CheckpointError(
+            f"{short_name(path)} is not valid JSON ({error}): restore it"
+        ) from None
     if path == adapter:
         return spec.get("task_type") == "SEQ_CLS"
     return any("ForSequenceClassification" in kind for kind in spec.get("architectures") or [])
@@ -128,7 +134,8 @@ def load_network(
         kwargs["num_labels"] = num_labels
     if base is not None and not (folder / "adapter_model.safetensors").is_file():
         raise CheckpointError(
-            f"{folder} cannot be loaded (it has no adapter_model.safetensors): choose another model"
+            f"{short_name(folder)} cannot be loaded (it has no adapter_model.safetensors): choose "
+            "another model"
         )
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # a new head is expected, not worth a warning
@@ -154,7 +161,8 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
-            f"{path} cannot be loaded ({_first_line(error)}): choose another model"
+            f"{short_name(path)} cannot be loaded ({_first_line(error, path)}): choose another "
+            "model"
         ) from None
 
 
@@ -186,5 +194,6 @@ def add_adapter(
     return wrapped
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _first_line(error: Exception, path: Path) -> str:
+    said = str(error).strip().replace(str(path), short_name(path))
+    return said.splitlines()[0] if said else type(error).__name__

@@ -31,7 +31,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from rlhf_demo.errors import DemoError, JobError
-from rlhf_demo.files import LEFTOVER, OLD, read_json, read_jsonl, write_json, write_text
+from rlhf_demo.files import (
+    LEFTOVER,
+    OLD,
+    open_plain,
+    read_json,
+    read_jsonl,
+    short_name,
+    write_json,
+    write_text,
+)
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets")
 
@@ -119,7 +128,9 @@ class Run:
             JobError: there is no run in this folder.
         """
         if not self.exists():
-            raise JobError(f"{self.folder} holds no run (no config.json): check the folder's name")
+            raise JobError(
+                f"{self.folder.name} holds no run (no config.json): check the folder's name"
+            )
         return _record(self.folder / "config.json", "kind", "options", "created_at")
 
     # -- status ------------------------------------------------------------------------------------
@@ -146,7 +157,7 @@ class Run:
     def alive(self) -> bool:
         """Say whether a process holds the run's lock (the kernel releases it even on SIGKILL)."""
         try:
-            with open(self.folder / "lock") as lock:
+            with open_plain(self.folder / "lock") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -166,7 +177,7 @@ class Run:
         """
         with open(self.folder / "lock", "w") as lock:
             if not take_lock(lock):
-                raise JobError(f"{self.folder} is in use by another process: stop that one first")
+                raise JobError(f"{self.folder.name} is in use by another process: stop that first")
             self._clear_leftovers()
             (self.folder / "stop").unlink(missing_ok=True)
             started_at = _now()
@@ -312,7 +323,9 @@ def _record(path: Path, *keys: str) -> dict[str, Any]:
     record = read_json(path)
     missing = [key for key in keys if not isinstance(record, dict) or key not in record]
     if missing:
-        raise JobError(f"{path} is not of a run (no {missing[0]!r} in it): name another folder")
+        raise JobError(
+            f"{short_name(path)} is not of a run (no {missing[0]!r} in it): name another folder"
+        )
     return record
 
 

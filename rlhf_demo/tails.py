@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_demo.errors import DataError
-from rlhf_demo.files import parse_lines
+from rlhf_demo.files import open_plain, parse_lines, short_name
 
 HIGHEST_STEP = 10**9
+
+MOST_BYTES = 2**28
+"""Of a file that is followed; what has more was not written by a training here."""
 
 
 class Tail:
@@ -31,11 +34,12 @@ class Tail:
         A file that was replaced (another inode) or became shorter is read again from its start.
 
         Raises:
-            DataError: a whole line is not JSON, or no row of a run.
+            DataError: a whole line is not JSON or no row of a run, or the file is too large.
+            OSError: it cannot be read, or is no plain file.
         """
         with self._lock:
             try:
-                with open(self.path, "rb") as file:
+                with open_plain(self.path) as file:
                     self._read(file.fileno())
             except FileNotFoundError:
                 self._forget()
@@ -51,6 +55,11 @@ class Tail:
         if found.st_ino != self._inode or found.st_size < self._offset:
             self._forget()
             self._inode = found.st_ino
+        if found.st_size > MOST_BYTES:
+            raise DataError(
+                f"{short_name(self.path)} has more than {MOST_BYTES / 1e6:.0f} MB: restore or "
+                "delete the file"
+            )
         new = os.pread(descriptor, found.st_size - self._offset, self._offset)
         whole = new[: new.rfind(b"\n") + 1]
         # Bytes, because an unfinished line may end inside a character.
@@ -59,7 +68,8 @@ class Tail:
         for number, row in enumerate(rows, start=first):
             if not _is_row(row):
                 raise DataError(
-                    f"{self.path} line {number} is no row of a run: restore or delete the file"
+                    f"{short_name(self.path)} line {number} is no row of a run: restore or delete "
+                    "the file"
                 )
         self._rows += rows
         self._offset += len(whole)

@@ -32,7 +32,7 @@ ALLOWED = {
     # Jobs: the engine's commands as processes that the page watches.
     "tails": {"errors", "files"},
     "processes": set(),
-    "deaths": {"processes"},
+    "deaths": {"files", "processes"},
     "shapes": {"config", "errors", "runs"},
     "job_folders": {"deaths", "errors", "files", "processes", "runs", "shapes"},
     "bounds": {"errors"},
@@ -76,7 +76,7 @@ ALLOWED = {
     "simulated_class": {"ballots", "classes", "errors"},
     # Models and what is done with them.
     "objectives": {"errors"},
-    "loading": {"errors", "locate"},
+    "loading": {"errors", "files", "locate"},
     "word_guard": {"coarse_words"},
     "prefixes": set(),
     "models": {"errors", "files", "loading", "locate", "prefixes", "word_guard"},

@@ -3,6 +3,7 @@
 # ruff: noqa: F401, F811 (fixtures are imported by name)
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -86,13 +87,22 @@ def looks_well(jobs, sound):
     assert told["run"]["id"] == sound
 
 
-@pytest.mark.parametrize("content", [*CONTENTS, "a folder"])
+@pytest.mark.parametrize("content", [*CONTENTS, "a folder", "a pipe", "a device", "sparse"])
 def test_odd_file_of_a_run_leaves_all_others_as_they_are(idle, sound, new_jobs, content):
     for name in FILES:
         path = finished(idle) / name
         if content == "a folder":
             path.unlink(missing_ok=True)
             path.mkdir()
+        elif content == "a pipe":
+            path.unlink(missing_ok=True)
+            os.mkfifo(path)
+        elif content == "a device":
+            path.unlink(missing_ok=True)
+            path.symlink_to("/dev/zero")
+        elif content == "sparse":
+            path.touch()
+            os.truncate(path, 2**40)  # reading it would take all memory
         else:
             path.write_bytes(CONTENTS[content])
         looks_well(idle, sound)
@@ -168,14 +178,14 @@ def test_damage_while_the_run_is_trained_lets_it_go_on_and_be_stopped(new_jobs, 
 
 def test_folder_that_may_not_be_read_is_shown_and_leaves_the_others(idle, sound, monkeypatch):
     jobs, folder = idle, finished(idle)
-    read_text = Path.read_text
+    open_file = os.open
 
     def refused(path, *args, **kwargs):
-        if path.parent == folder:
+        if Path(path).parent == folder:
             raise PermissionError(13, "Permission denied", str(path))
-        return read_text(path, *args, **kwargs)
+        return open_file(path, *args, **kwargs)
 
-    monkeypatch.setattr(Path, "read_text", refused)
+    monkeypatch.setattr(os, "open", refused)
     jobs._folders._parsed.clear()
     looks_well(jobs, sound)
     assert row(jobs, folder.name)["message"].startswith("config.json cannot be read (Permission")
