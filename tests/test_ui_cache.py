@@ -122,3 +122,24 @@ def test_oldest_files_make_room_and_young_ones_are_safe(page, folder, clock, mon
     clock.now += module.SAFE_SECONDS + 0.5
     assert sent(page, size=1000, name="d").status_code == 200
     assert [os.path.exists(name) for name in names] == [False, True]
+
+
+def test_zips_of_runs_take_no_room_from_uploads(page, folder, monkeypatch):
+    monkeypatch.setattr(module, "MOST_BYTES", 3000)
+    archive = folder / module.ZIPS / "abc" / "ppo-a.zip"
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(bytes(3000))
+    os.utime(archive, (0, 0))
+    assert sent(page, size=1000).status_code == 200
+    assert archive.exists()
+
+
+def test_addresses_that_sent_most_make_room_for_others(page, folder, monkeypatch):
+    monkeypatch.setattr(module, "MOST_BYTES", 6500)
+    honest, *crowd = (TestClient(page.app, client=(name, 1)) for name in "habc")
+    [first] = sent(honest, size=1000, name="first").json()
+    for n in range(9):
+        sent(crowd[n % 3], size=1000, name=str(n))
+    assert sent(honest, size=1000, name="second").status_code == 200
+    assert os.path.exists(first)
+    assert len(kept(folder)) == 6
