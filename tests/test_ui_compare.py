@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 import torch
+from fake_jobs import HERE
 
 from rlhf_demo.compare import Contestant, compare
 from rlhf_demo.config import PPOConfig
@@ -63,7 +64,7 @@ def add_ppo_run(tab, run_id="ppo-abc123", **options):
 def test_kept_record_when_opened_is_the_same(tmp_path):
     kept = Comparisons(tmp_path / "comparisons")
     state = {"left": {"log_ratio": [0.5]}}
-    record = kept.keep({"kind": "duel", "settings": {"prompt": "Größe "}, "state": state})
+    record = kept.keep({"kind": "duel", "settings": {"prompt": "Größe "}, "state": state}, "here")
     assert record["settings"] == {"prompt": "Größe "}
     assert kept.open(record["id"]) == record
 
@@ -84,16 +85,25 @@ def test_id_that_is_not_there_when_opened_is_told_in_a_sentence(tmp_path, name):
 def test_record_of_an_earlier_version_is_told_in_a_sentence(tmp_path, old):
     kept = Comparisons(tmp_path)
     with pytest.raises(DataError, match="was made by an earlier version of this page"):
-        kept.open(kept.keep(old)["id"])
+        kept.open(kept.keep(old, "here")["id"])
 
 
 def test_folder_of_comparisons_when_full_loses_its_oldest(tmp_path):
     kept = Comparisons(tmp_path, most=2)
     ids = []
     for number in range(3):
-        ids.append(kept.keep({"number": number})["id"])
+        ids.append(kept.keep({"number": number}, "here")["id"])
         os.utime(tmp_path / f"{ids[-1]}.json", ns=(number, number))
     assert {path.stem for path in tmp_path.glob("*.json")} == set(ids[1:])
+
+
+def test_who_fills_the_folder_of_comparisons_loses_ones_own(tmp_path):
+    kept = Comparisons(tmp_path, most=4)
+    honest = [kept.keep({"of": "ann"}, "there")["id"] for _ in range(2)]
+    for _ in range(9):
+        kept.keep({"of": "eve"}, "here")
+    assert set(honest) < {path.stem for path in tmp_path.glob("*.json")}
+    assert len(list(tmp_path.glob("*.json"))) == 4
 
 
 # -- one prompt ------------------------------------------------------------------------------------
@@ -111,7 +121,7 @@ def test_frames_between_two_leave_the_turn_to_others_and_end_with_the_figures():
 
 
 def test_write_shows_the_names_then_texts_then_keeps_what_a_page_can_open(tab):
-    shown = list(tab.write(LEFT, RIGHT, SCORER, "This film is ", *values(seed=3)))
+    shown = list(tab.write(HERE, LEFT, RIGHT, SCORER, "This film is ", *values(seed=3)))
     first, last = shown[0], shown[-1]
     assert first["state"] is None
     assert first["settings"]["left"]["name"] == "gpt2-mini"
@@ -146,7 +156,7 @@ def test_write_with_something_wrong_yields_one_sentence(tab, monkeypatch, change
     asked = {"left": LEFT, "right": RIGHT, "scorer": SCORER, "prompt": "This", "values": values()}
     asked |= changed
     *fields, options = asked.values()
-    last = list(tab.write(*fields, *options))[-1]
+    last = list(tab.write(HERE, *fields, *options))[-1]
     assert sentence in last["error"]
 
 
@@ -178,7 +188,7 @@ def test_example_sent_from_another_tab_means_the_shipped_model(tab):
 
 def test_kl_of_a_run_at_a_step_is_counted_against_what_it_started_from(tab):
     run_id = add_ppo_run(tab, policy="gpt2")
-    first = next(tab.write(LEFT, f"{run_id}@20", SCORER, "This", *values()))
+    first = next(tab.write(HERE, LEFT, f"{run_id}@20", SCORER, "This", *values()))
     assert first["settings"]["base"] == "gpt2"
     assert run_id in first["settings"]["right"]["name"]
 
@@ -241,7 +251,7 @@ def test_chunks_draw_numbers_of_their_own(tiny, monkeypatch):
 
 def test_many_prompts_of_one_model_against_itself_are_all_ties(tab):
     own = "The film was\n\nI liked the\n"
-    shown = list(tab.write_many(LEFT, LEFT, "longer", 64, own, *values()))
+    shown = list(tab.write_many(HERE, LEFT, LEFT, "longer", 64, own, *values()))
     assert [one.get("done") for one in shown] == [0, 2, None]
     report = shown[-1]["report"]
     assert [judge["name"] for judge in report["judges"]] == ["longer", "word-judge"]
@@ -265,7 +275,7 @@ def test_many_prompts_of_one_model_against_itself_are_all_ties(tab):
     ],
 )
 def test_many_prompts_beyond_the_bounds_yield_one_sentence(tab, count, own, sentence):
-    (last,) = tab.write_many(LEFT, RIGHT, JUDGE, count, own, *values())
+    (last,) = tab.write_many(HERE, LEFT, RIGHT, JUDGE, count, own, *values())
     assert sentence in last["error"]
 
 

@@ -170,6 +170,7 @@ class Endpoints:
 
     def side_by_side(
         self,
+        http: gr.Request,
         left: str,
         right: str,
         prompt: str,
@@ -207,7 +208,7 @@ class Endpoints:
         )
         values = (options.to_dict()[name] for name in compare_tab.NAMES)
         *_, record = self.compare_tab.write(
-            str(left), str(right), str(reward), str(prompt), *values
+            http, str(left), str(right), str(reward), str(prompt), *values
         )
         if "error" in record:
             raise ConfigError(record["error"])

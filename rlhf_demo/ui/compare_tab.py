@@ -13,6 +13,7 @@ from rlhf_demo.files import read_json
 from rlhf_demo.preferences import SHIPPED, load_prompts
 from rlhf_demo.raters import STAR_RATER
 from rlhf_demo.ui import forms
+from rlhf_demo.ui.addresses import address_of
 from rlhf_demo.ui.blind_vote import BlindVote
 from rlhf_demo.ui.choices import Choices
 from rlhf_demo.ui.comparisons import (
@@ -214,11 +215,13 @@ class CompareTab:
         return {"ready": True}
 
     def write(
-        self, left: str, right: str, scorer: str, prompt: str, *values: Any
+        self, http: gr.Request, left: str, right: str, scorer: str, prompt: str, *values: Any
     ) -> Iterator[Record]:
         """Let two models write, and yield what the duel part shows as they do."""
         try:
-            yield from self._write(left, right, scorer, _checked(prompt), _options(values))
+            for record in self._write(left, right, scorer, _checked(prompt), _options(values)):
+                finished = record["state"] and record["state"]["finished"]
+                yield self.kept.keep(record, address_of(http)) if finished else record
         except DemoError as error:
             yield {"error": str(error)}
 
@@ -232,13 +235,19 @@ class CompareTab:
         settings = settings | {"same_tokens": same_tokens(one.policy, other.policy)}
         steps = duel(one.policy, other.policy, base.policy, prompt, options, scorer=judge)
         for state in frames(steps, self.shared.turn):
-            record = {"kind": "duel", "settings": settings, "state": state.to_dict()}
-            yield self.kept.keep(record) if state.finished else record
+            yield {"kind": "duel", "settings": settings, "state": state.to_dict()}
 
     # -- many prompts ------------------------------------------------------------------------------
 
     def write_many(
-        self, left: str, right: str, judge: str, count: int, own: str, *values: Any
+        self,
+        http: gr.Request,
+        left: str,
+        right: str,
+        judge: str,
+        count: int,
+        own: str,
+        *values: Any,
     ) -> Iterator[Record]:
         """Let two models answer many prompts, and yield what the other part shows as they do."""
         try:
@@ -246,7 +255,8 @@ class CompareTab:
             who = self._who(left, right, judge)
             told = judges(self.shared.choices, left, right, judge, who["scorer"]["name"])
             who |= {"own": bool(own.strip()), "judges": told}
-            yield from self._write_many(who, prompts, options)
+            for record in self._write_many(who, prompts, options):
+                yield self.kept.keep(record, address_of(http)) if "report" in record else record
         except DemoError as error:
             yield {"error": str(error)}
 
@@ -261,7 +271,7 @@ class CompareTab:
         many = ManyPrompts(left, right, base.policy, scorers, prompts, options)
         for done in many.steps(self.shared.turn):
             yield record | {"done": done, "total": len(prompts)}
-        yield self.kept.keep(record | {"report": many.report()})
+        yield record | {"report": many.report()}
 
     # -- who writes --------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import string
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,22 +45,32 @@ Record = dict[str, Any]
 
 
 class Comparisons:
-    """The folder of kept records; the oldest make room for new ones."""
+    """The folder of kept records; the oldest of the address that brought most make room."""
 
     def __init__(self, folder: Path, most: int = 500) -> None:
         self.folder, self.most = folder, most
         self._lock = threading.Lock()
+        self._came_from: dict[str, str] = {}  # a record's address; in no file, so nobody finds it
 
-    def keep(self, record: Record) -> Record:
+    def keep(self, record: Record, address: str) -> Record:
         """Save a record, and return it with its new `id` and its `date` (UTC)."""
         name = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
         kept = record | {"id": name, "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         with self._lock:
             write_json(self.folder / f"{name}.json", kept)
-            by_age = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-            for path in by_age[: -self.most]:
-                path.unlink()
+            self._came_from[name] = address
+            self._make_room()
         return kept
+
+    def _make_room(self) -> None:
+        by_age = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        origins = {path: self._came_from.get(path.stem, "") for path in by_age}
+        while len(origins) > self.most:
+            [(fullest, _)] = Counter(origins.values()).most_common(1)
+            oldest = next(path for path in origins if origins[path] == fullest)
+            oldest.unlink()
+            del origins[oldest]
+        self._came_from = {path.stem: origin for path, origin in origins.items()}
 
     def open(self, name: str) -> Record:
         """Return a kept record.
