@@ -24,7 +24,7 @@ MOST_OPEN = 500
 """Requests and streams of one address; sixty students' browsers open six connections each."""
 MOST_BODIES = 3000
 """Requests in JSON that are read or wait, of all addresses: 200 MB if all are the longest."""
-PLACES = 16
+PLACES = 6
 """Requests of one address that are worked on at once, until their answer begins."""
 REQUESTS = (300, 100.0)
 """Of one address: so many at once, then so many a second; thirty who vote send 40 a second."""
