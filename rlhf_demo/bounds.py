@@ -28,6 +28,8 @@ class Limits:
     most_waiting_address: int | None = None
     """Jobs in line that were asked for from one address: a visitor makes up as many secrets as
     they like, and a school shares one address."""
+    starts_address: tuple[int, float] | None = None
+    """Runs started from one address: so many at once, then so many a second."""
     most_rank: int | None = None
     """Rank of a LoRA adapter; then no training of all weights either."""
     most_saved: int | None = None
@@ -40,6 +42,8 @@ class Limits:
     """What one run may write; then it is stopped."""
     most_megabytes_all: float | None = None
     """What all visitors' runs may hold together; then old ones go (disk.py)."""
+    most_runs: int | None = None
+    """Runs of all visitors; then those go that never began, and the oldest (disk.py)."""
     least_free_megabytes: float | None = None
     """Room on the disk below which nothing of a visitor's is started."""
     most_memory: float | None = None
@@ -49,6 +53,7 @@ class Limits:
 PUBLIC = Limits(
     most_waiting_each=3,  # the lesson needs two
     most_waiting_address=6,  # of the 8 in line: two places are left to others
+    starts_address=(60, 0.1),  # a class of thirty begins the lesson's two at once
     most_rank=64,  # 7 MB a saved step; 512 wrote 51
     most_saved=40,
     most_pairs=32,  # a batch of the longest pairs takes 2.8 GB; each pair more 57 MB
@@ -56,6 +61,7 @@ PUBLIC = Limits(
     most_megabytes=300,  # rank 64, 40 saved steps: 280
     # As much as one trainer can write in an hour, the time for which no run is removed.
     most_megabytes_all=15_000,
+    most_runs=200,  # everybody's page lists them all; 3,000 took 1.2 s
     least_free_megabytes=2_000,  # six runs as large as can be: votes are always taken
 )
 """Of a public page; steps, minutes and places in line are its owner's settings."""

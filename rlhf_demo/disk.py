@@ -40,9 +40,11 @@ class Disk:
         return None
 
     def superfluous(self, jobs: list[Job]) -> list[Job]:
-        """Return the runs to remove, first of all what has taken much room for long.
+        """Return the runs to remove.
 
-        Megabytes times hours: so whoever fills the disk with large runs removes their own.
+        Where room is short, first of all what has taken much for long, in megabytes times hours:
+        so whoever fills the disk with large runs removes their own. Where the runs are too many,
+        first those that never began, then the oldest.
 
         Args:
             jobs: all under the root.
@@ -52,24 +54,30 @@ class Disk:
             0 if most is None else self._of_visitors(jobs) - most,
             0 if least is None else least - _free(self._root),
         )
-        if excess <= 0:
+        most_runs = self._limits.most_runs
+        surplus = 0 if most_runs is None else sum(job.visitors for job in jobs) - most_runs
+        if max(excess, surplus) <= 0:
             return []
         busy = [job for job in jobs if job.busy or job.phase is Phase.WAITING]
-        weights = {
-            job.id: self._megabytes(job) * age
+        ages = {
+            job.id: age
             for job in jobs
             if job.visitors
             and job.phase in (Phase.ENDED, Phase.DAMAGED)
             and (age := time.time() - _changed_at(job)) > KEPT_SECONDS
             and not any(needs(other, job) for other in busy)
         }
+        old = [job for job in jobs if job.id in ages]
+        old.sort(key=lambda job: self._megabytes(job) * ages[job.id], reverse=True)
         removed = []
-        for job in sorted(jobs, key=lambda job: weights.get(job.id, 0.0), reverse=True):
-            if excess <= 0 or job.id not in weights:
+        for job in old:
+            if excess <= 0:
                 break
             removed.append(job)
             excess -= self._megabytes(job)
-        return removed
+        rest = old[len(removed) :]
+        rest.sort(key=lambda job: ("started_at" in job.note, -ages[job.id]))
+        return removed + rest[: max(0, surplus - len(removed))]
 
     def _of_visitors(self, jobs: list[Job]) -> float:
         self._known = {job.id: self._known[job.id] for job in jobs if job.id in self._known}

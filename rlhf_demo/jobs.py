@@ -35,6 +35,7 @@ from rlhf_demo.job_folders import (
     needs,
     settle,
 )
+from rlhf_demo.limits import RateLimit
 from rlhf_demo.overview import Overview
 from rlhf_demo.processes import COMMANDS, training_command
 from rlhf_demo.runs import Run, Status
@@ -84,6 +85,8 @@ class Jobs:
         self._instructor_token, self.start_token = instructor_token, start_token
         self._disk = Disk(self._folders.root, self._limits)
         self._addresses: dict[str, str] = {}  # of jobs in line; in no file, so nobody finds them
+        starts = self._limits.starts_address
+        self._starts = RateLimit(*starts, time.monotonic) if starts else None
         self._scheduler = Scheduler(
             self._folders,
             disk=self._disk,
@@ -194,12 +197,15 @@ class Jobs:
             raise JobError("this request has no secret: reload the page")
         values = options.to_dict()
         with self._mutex:
-            if not (first or self._is_instructor(secret)):
+            bound = not (first or self._is_instructor(secret))
+            if bound:
                 check_options(values, self._limits)
                 self._check_line(secret, address)
                 self._check_room()
             if after is not None and self._has_failed(after):
                 raise JobError(f"{after} has not finished: resume that one first")
+            if bound and address and self._starts and not self._starts.allow(address):
+                raise JobError("too many runs are started from your address: wait 10 s, try again")
             note = self._note(_clean(title) or TITLES[kind], secret, after, first)
             folder = self._folders.root / _new_id(kind)
             try:
@@ -242,7 +248,11 @@ class Jobs:
         return stopped
 
     def _stop(self, job: Job) -> None:
-        if job.phase is Phase.WAITING and settle(job, Status.STOPPED, "taken out of the line"):
+        with _in_words():
+            waited = job.phase is Phase.WAITING and settle(
+                job, Status.STOPPED, "taken out of the line"
+            )
+        if waited:
             self._changed()
             return
         job = self._folders.job(job.id)
@@ -277,14 +287,14 @@ class Jobs:
             self._changed()
 
     def delete(self, run_id: str, secret: str) -> None:
-        """Remove a run and all that it made.
+        """Remove a run and all that it made; one that waits leaves the line.
 
         Raises:
-            JobError: it is somebody else's, waits, runs, or another one still needs it.
+            JobError: it is somebody else's, runs, or another one still needs it.
         """
         with self._mutex:
             job = self._mine(run_id, secret)
-            if job.busy or job.phase is Phase.WAITING:
+            if job.busy:
                 raise JobError(f"{run_id} is not over: stop it before you delete it")
             for other in self._folders.own():
                 if (other.busy or other.phase is Phase.WAITING) and needs(other, job):

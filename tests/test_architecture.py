@@ -42,8 +42,8 @@ ALLOWED = {
     },
     "overview": {"errors", "job_folders", "runs", "tails"},
     "jobs": {
-        "bounds", "config", "deaths", "disk", "errors", "files", "job_folders", "overview",
-        "processes", "runs", "scheduler", "tails",
+        "bounds", "config", "deaths", "disk", "errors", "files", "job_folders", "limits",
+        "overview", "processes", "runs", "scheduler", "tails",
     },
     # Texts and data.
     "hub_data": {"data_rows", "errors", "locate"},

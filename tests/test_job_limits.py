@@ -18,6 +18,7 @@ from rlhf_demo import jobs as jobs_module
 from rlhf_demo.bounds import PUBLIC, Limits
 from rlhf_demo.disk import Disk, megabytes
 from rlhf_demo.errors import JobError
+from rlhf_demo.files import read_json, write_json
 from rlhf_demo.runs import Status
 
 ROOMY = replace(PUBLIC, least_free_megabytes=None)
@@ -106,6 +107,19 @@ def test_address_of_a_visitor_is_in_no_file(idle, tmp_path):
         assert "203.0.113" not in path.read_text()
 
 
+def test_one_address_starts_so_many_runs_at_once(new_jobs):
+    limits = replace(ROOMY, starts_address=(3, 0.1))
+    jobs = new_jobs(scheduling=False, limits=limits, instructor_token="token")
+    for _ in range(3):
+        jobs.stop(start(jobs, address="6.6.6.6"), "ann")
+    with pytest.raises(JobError, match=r"^too many runs are started from your address: wait 10 s"):
+        start(jobs, secret="bob", address="6.6.6.6")
+    start(jobs, secret="bob", address="7.7.7.7")
+    start(jobs, secret="token", address="6.6.6.6")
+    start(jobs, first=True, address="6.6.6.6")
+    assert PUBLIC.starts_address == (60, 0.1)  # a class of thirty begins the lesson at once
+
+
 # -- the disk --------------------------------------------------------------------------------------
 
 
@@ -148,6 +162,25 @@ def test_what_took_much_for_long_makes_room_and_nothing_that_is_needed(new_jobs,
     time.sleep(0.2)
     for kept in (old, young, classes, own, needed, tmp_path / "runs" / waiting):
         assert kept.exists()
+
+
+def test_runs_beyond_so_many_go_first_those_that_never_began(new_jobs):
+    idle = new_jobs(scheduling=False, instructor_token="token")
+
+    def began(hours):
+        folder = ended(idle, 1, hours=hours)
+        note = folder / "job.json"
+        write_json(note, read_json(note) | {"started_at": 0.0})
+        return fill(idle, folder.name, 1, hours)
+
+    oldest, older = began(hours=5), began(hours=4)
+    never, young = ended(idle, 1, hours=3), ended(idle, 1, hours=0.9)
+    others = ended(idle, 1, hours=9, first=True), ended(idle, 1, hours=9, secret="token")
+    # Two of the visitors' four are too many.
+    new_jobs(limits=Limits(most_runs=2))
+    wait_until(lambda: not (never.exists() or oldest.exists()))
+    time.sleep(0.2)
+    assert all(folder.exists() for folder in (older, young, *others))
 
 
 def test_full_store_of_young_runs_refuses_a_start_and_loses_none(new_jobs):
