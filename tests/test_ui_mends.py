@@ -106,6 +106,15 @@ def test_no_file_is_fetched_from_an_address(address):
         save_url_to_cache(address, "/nowhere")
 
 
+def test_upload_that_is_handed_on_leaves_no_empty_file_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    queued_page()
+    path = str(tmp_path / "mine.jsonl")
+    for kinds in (None, [".jsonl"]):
+        assert gr.UploadButton(file_types=kinds).preprocess(FileData(path=path)) == path
+    assert list(tmp_path.iterdir()) == []
+
+
 # -- requests in chunks ----------------------------------------------------------------------------
 
 

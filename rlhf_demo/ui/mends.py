@@ -4,7 +4,8 @@ import asyncio
 from collections import OrderedDict
 from typing import Any
 
-from gradio import processing_utils
+from gradio import UploadButton, processing_utils
+from gradio.data_classes import FileData
 from gradio.queueing import Queue
 
 from rlhf_demo.errors import DemoError
@@ -17,6 +18,7 @@ def mend(queue: Queue) -> None:
     """Mend a page's queue, and for all pages of this process how files come in."""
     queue.pending_messages_per_session = Sessions(queue)
     processing_utils.async_ssrf_protected_download = refuse_to_fetch
+    UploadButton._process_single_file = path_of
 
 
 class Sessions(OrderedDict[str, asyncio.Queue[Any]]):
@@ -52,3 +54,8 @@ async def refuse_to_fetch(url: str, cache_dir: str) -> str:
         DemoError: always. Gradio would fetch it whole, however long, into memory.
     """
     raise DemoError("this page fetches no files from addresses: choose a file of your own")
+
+
+def path_of(button: UploadButton, file: FileData) -> str:
+    """Stand in the place of what leaves an empty file behind for each that it hands on."""
+    return file.path
