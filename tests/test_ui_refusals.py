@@ -93,12 +93,16 @@ def client():
 
         return StreamingResponse(stream())
 
+    async def length(request):
+        return JSONResponse(len(await request.body()))
+
     async def echo(request):
         return JSONResponse(await request.json())
 
     routes = [Route(f"/{one.__name__}", one) for one in (breaks, fails, breaks_off)]
     routes += [Route("/breaks/{rest}", breaks)]
     routes += [Route(path, echo, methods=["POST"]) for path in ("/echo", "/queue/join")]
+    routes += [Route("/gradio_api/upload", length, methods=["POST"])]
     with TestClient(Starlette(routes=routes, middleware=[Middleware(Refusals)])) as client:
         yield client
 
@@ -146,3 +150,9 @@ def test_body_reaches_the_route_as_it_came(client):
 @pytest.mark.parametrize("body", [{"data": []}, {"session_hash": None}, {"session_hash": ""}, []])
 def test_queue_is_not_joined_without_a_session(client, body):
     assert client.post("/queue/join", json=body).status_code == 400
+
+
+@pytest.mark.parametrize("form", ["multipart/form-data; boundary=x", "Multipart/Form-Data"])
+def test_upload_is_not_read_as_json(client, form):
+    answer = client.post("/gradio_api/upload", content=b"--x", headers={"content-type": form})
+    assert answer.json() == 3
