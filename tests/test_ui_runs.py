@@ -156,6 +156,21 @@ def test_damaged_run_is_picked_with_its_sentence_and_can_be_deleted(tab, jobs):
     assert run_id not in [row["id"] for row in state(tab)["runs"]]
 
 
+@pytest.mark.parametrize("report", [b"[1]", b"{}", b"7", bytes(300), b'{"accuracy_low": "x"}'])
+@pytest.mark.parametrize("kind", ["ppo", "reward"])
+def test_run_with_an_odd_report_is_picked_and_can_be_deleted(tab, jobs, kind, report):
+    run = jobs.find(start(jobs, kind))
+    with run.recording():
+        (run.folder / "report.json").write_bytes(report)
+    shown = state(tab, run.folder.name)
+    assert [row["id"] for row in shown["runs"]] == [run.folder.name]
+    assert shown["picked"]["mine"]
+    if kind == "ppo":  # a reward model's odd report counts as none
+        assert shown["picked"]["message"].startswith("its files hold something else")
+    tab.delete_run({"run": run.folder.name, "secret": "ann"})
+    assert state(tab)["runs"] == []
+
+
 def test_unknown_run_is_picked_by_nobody(tab):
     assert state(tab, "../runs")["picked"] is None
 

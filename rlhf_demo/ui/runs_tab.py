@@ -18,7 +18,7 @@ from rlhf_demo.reward_stories import tested_on
 from rlhf_demo.runs import Run, Status
 from rlhf_demo.ui import ppo_tab, reward_tab
 from rlhf_demo.ui.addresses import address_of
-from rlhf_demo.ui.board import BOARDS, Board, ppo_result
+from rlhf_demo.ui.board import BOARDS, ODD, Board, ppo_result
 from rlhf_demo.ui.choices import has_model
 from rlhf_demo.ui.commands import COMMANDS, repeat_command
 from rlhf_demo.ui.downloads import link_to, zip_folder
@@ -152,9 +152,16 @@ class RunsTab:
         }
         if told["damaged"]:  # its files tell no more
             return told
+        try:
+            return told | self._told_by_files(row)
+        except (DemoError, OSError, *ODD):
+            message = "its files hold something else than a run of this version writes"
+            return told | {"damaged": True, "message": message}
+
+    def _told_by_files(self, row: dict[str, Any]) -> dict[str, Any]:
         run = self.jobs.find(row["id"])
         config = run.config
-        return told | {
+        return {
             "has_board": row["kind"] in BOARDS,
             "has_model": has_model(run),
             "result": _result(run, row),
