@@ -2,6 +2,7 @@
 
 # ruff: noqa: F401, F811 (fixtures are imported by name)
 
+import errno
 import os
 import signal
 
@@ -253,7 +254,7 @@ def test_job_whose_predecessor_disappears_is_failed(new_jobs, tmp_path):
 # -- deleting --------------------------------------------------------------------------------------
 
 
-def test_delete_refuses_what_waits_runs_or_is_needed(new_jobs, fake, tmp_path):
+def test_delete_refuses_what_runs_or_is_needed(new_jobs, fake, tmp_path):
     jobs = new_jobs()
     needed = start(jobs, "pairs")
     wait_for(jobs, needed, Status.FINISHED)
@@ -263,13 +264,25 @@ def test_delete_refuses_what_waits_runs_or_is_needed(new_jobs, fake, tmp_path):
     wait_for(jobs, running, Status.RUNNING)
     waiting = start(jobs, "reward", after=needed)
     uses = start(jobs, reward=str(tmp_path / "runs" / model / "model"))
-    for run_id in (running, waiting):
-        with pytest.raises(JobError, match="is not over: stop it before you delete it"):
-            jobs.delete(run_id, "ann")
+    with pytest.raises(JobError, match="is not over: stop it before you delete it"):
+        jobs.delete(running, "ann")
     for run_id, other in ((needed, waiting), (model, uses)):
         with pytest.raises(JobError, match=f"is needed by {other}: wait for that one"):
             jobs.delete(run_id, "ann")
     assert len(jobs.overview()) == 5
+
+
+def test_waiting_job_is_deleted_on_a_full_disk_where_it_cannot_be_stopped(new_jobs, monkeypatch):
+    def full(path, value):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    jobs = new_jobs(scheduling=False)
+    run_id = start(jobs)
+    monkeypatch.setattr("rlhf_demo.runs.write_json", full)
+    with pytest.raises(JobError, match=r"^the disk is full: delete runs that nobody needs"):
+        jobs.stop(run_id, "ann")
+    jobs.delete(run_id, "ann")
+    assert jobs.overview() == []
 
 
 def test_deleted_run_is_gone_from_the_list_and_the_disk(jobs, tmp_path):

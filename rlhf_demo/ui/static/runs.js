@@ -117,7 +117,7 @@
         now.mine && ["stopped", "failed"].includes(now.status) ? button("Resume", () => change("resume_job", changed)) : null,
         now.has_board ? button("Run again with other settings", again) : null,
         now.damaged ? null : button("Download as zip", download),
-        now.mine && over ? button("Delete", (from) => rlhf.confirm(from, `Delete \u201c${now.title}\u201d and its model for good?`, "Delete it", () => change("delete_run", () => deleted(now.id))), "rl-danger") : null,
+        now.mine && (over || now.status === "queued") ? button("Delete", (from) => rlhf.confirm(from, `Delete \u201c${now.title}\u201d and its model for good?`, "Delete it", () => change("delete_run", () => deleted(now.id))), "rl-danger") : null,
         now.mine ? null : h("span", { class: "rl-soft" }, now.example ? "An example, really trained, shipped with this page: it cannot be changed." : "Only whoever started it can stop or delete it."));
     };
 
