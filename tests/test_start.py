@@ -8,6 +8,7 @@ from unittest.mock import patch
 import pytest
 
 from app import main
+from rlhf_demo.ui.shared import _make_folder
 
 
 @pytest.fixture
@@ -43,6 +44,16 @@ def test_votes_that_are_no_database(refused, tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "votes.db").write_text("Dear diary, " * 1000)
     assert "is damaged (file is not a database): move it away" in refused()
+
+
+def test_folder_of_runs_that_an_earlier_version_left_open_is_closed_to_other_accounts(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs").chmod(0o755)
+    _make_folder(tmp_path / "runs")
+    assert (tmp_path / "runs").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "runs").chmod(0o1777)  # everybody's, as /tmp is: not ours to close
+    _make_folder(tmp_path / "runs")
+    assert (tmp_path / "runs").stat().st_mode & 0o7777 == 0o1777
 
 
 def test_votes_that_were_cut_off(refused, tmp_path):

@@ -2,8 +2,10 @@
 
 import os
 import secrets
+import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,7 +94,7 @@ class Shared:
 
 
 def _make_folder(runs: Path) -> None:
-    """Make the folder of runs.
+    """Make the folder of runs, which no other account of this machine may look into.
 
     Raises:
         ConfigError: it cannot be made, or not be written.
@@ -109,6 +111,10 @@ def _make_folder(runs: Path) -> None:
             f"the folder of runs, {runs}, cannot be written: change its rights, or name another "
             "one by RLHF_DEMO_RUNS"
         )
+    found = runs.stat()
+    if found.st_uid == os.geteuid() and not found.st_mode & stat.S_ISVTX:  # that is for all: /tmp
+        with suppress(OSError):  # some mounts know no rights
+            runs.chmod(0o700)
 
 
 def _limits(settings: Settings) -> Limits:
