@@ -55,7 +55,7 @@ def joined(queue, line, address, count):
     return len(waiting), refusals
 
 
-@pytest.mark.parametrize(("line", "most"), [("many", 3), ("model", 10)])
+@pytest.mark.parametrize(("line", "most"), [("many", 3), ("model", 30)])
 def test_few_comparisons_of_one_address_wait(queue, line, most):
     sentence = f"{most} comparisons from this address wait already: try again when one is done"
     assert joined(queue, line, SCHOOL, most) == (most, set())

@@ -5,8 +5,10 @@ from typing import Any
 from fastapi import HTTPException, Request
 from gradio.queueing import Queue
 
-MOST = {"model": 10, "many": 3}
-"""By the `concurrency_id` of the line. What waits for "model" takes seconds, for "many" minutes."""
+MOST = {"model": 30, "many": 3}
+"""By the `concurrency_id` of the line. What waits for "model" takes seconds, and a class of thirty asks
+at once; what waits for "many" takes minutes.
+"""
 
 
 def share(queue: Queue) -> None:
