@@ -6,8 +6,8 @@ from fastapi import HTTPException, Request
 from gradio.queueing import Queue
 
 MOST = {"model": 30, "many": 3}
-"""By the `concurrency_id` of the line. What waits for "model" takes seconds, and a class of thirty asks
-at once; what waits for "many" takes minutes.
+"""By the `concurrency_id` of the line. What waits for "model" takes seconds, and thirty of a class
+may ask at once; what waits for "many" takes minutes.
 """
 
 
