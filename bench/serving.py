@@ -142,7 +142,7 @@ class PageProcess:
         for note in self.runs.glob("*/job.json"):
             pid = read_json(note).get("started_pid")
             if pid is not None:
-                processes.send(pid, note.parent.name, signal.SIGKILL)
+                processes.send(pid, note.parent, signal.SIGKILL)
 
     def _answers(self) -> bool:
         if self._process.poll() is not None:
