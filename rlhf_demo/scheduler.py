@@ -6,6 +6,7 @@ over when the first is gone. All that it knows of a job stands in the folders.
 
 import fcntl
 import logging
+import math
 import signal
 import threading
 import time
@@ -273,7 +274,7 @@ class Scheduler:
         if most is not None and (taken := megabytes(job.run.folder)) > most:
             ask_to_stop(
                 job,
-                f"stopped with {taken:.0f} MB on the disk, more than the {most:g} MB that are "
+                f"stopped with {math.ceil(taken)} MB on the disk, more than the {most:g} MB that are "
                 "allowed here: save less often, or choose a smaller rank or model",
             )
         most = self._limits.most_memory
