@@ -274,8 +274,8 @@ class Scheduler:
         if most is not None and (taken := megabytes(job.run.folder)) > most:
             ask_to_stop(
                 job,
-                f"stopped with {math.ceil(taken)} MB on the disk, more than the {most:g} MB that are "
-                "allowed here: save less often, or choose a smaller rank or model",
+                f"stopped with {math.ceil(taken)} MB on the disk, more than the {most:g} MB that "
+                "are allowed here: save less often, or choose a smaller rank or model",
             )
         most = self._limits.most_memory
         if most is not None and (held := processes.memory(pid)) > most:

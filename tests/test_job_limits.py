@@ -6,6 +6,7 @@ import errno
 import math
 import os
 import shutil
+import re
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -129,7 +130,8 @@ def test_run_that_writes_more_than_it_may_is_stopped_with_a_sentence(new_jobs, f
     run_id = start(jobs)
     wait_for(jobs, run_id, Status.STOPPED)
     wait_until(lambda: "more than the 2 MB" in row(jobs, run_id)["message"])
-    assert row(jobs, run_id)["message"].startswith("stopped with 3 MB on the disk")
+    # Up to 3 MB of the model and some kilobytes beside it; the look may come while it is written.
+    assert re.match(r"stopped with [34] MB on the disk, ", row(jobs, run_id)["message"])
 
 
 def fill(jobs, run_id, size, hours):
