@@ -5,8 +5,8 @@
 import errno
 import math
 import os
-import shutil
 import re
+import shutil
 import time
 from dataclasses import replace
 from types import SimpleNamespace
