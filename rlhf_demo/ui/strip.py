@@ -100,7 +100,7 @@ def _ppo_line(rows: list[dict[str, Any]]) -> str:
     score, kl = row["figures"].get("objective/score"), row["figures"].get("objective/kl")
     if score is None or kl is None:
         return row["status"]
-    return f"score {score:+.1f} deviations at {kl:.1f} nats".replace("-", "\u2212")
+    return f"{score:+.1f} deviations, {kl:.1f} nats".replace("-", "\u2212")
 
 
 def _runs_line(rows: list[dict[str, Any]]) -> str:
