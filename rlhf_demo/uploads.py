@@ -24,6 +24,7 @@ from rlhf_demo.data_rows import UPLOADED, Bounds
 from rlhf_demo.errors import DataError, DemoError
 from rlhf_demo.files import write_text
 from rlhf_demo.preferences import Pairs, copy_pairs, load_pairs
+from rlhf_demo.processes import REPOSITORY
 from rlhf_demo.vote_files import read_votes, row_lines
 
 
@@ -59,7 +60,6 @@ NICENESS = 5
 """The app goes first, trainings (processes.NICENESS) after."""
 
 PREVIEWED = 10
-REPOSITORY = Path(__file__).resolve().parent.parent
 FOUND_BY = (
     "PATH", "PYTHONPATH", "LD_LIBRARY_PATH",
     "HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE",

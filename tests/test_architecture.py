@@ -58,7 +58,7 @@ ALLOWED = {
     "agreement": {"ballots", "intervals"},
     "vote_files": {"ballots", "data_rows", "errors", "files"},
     "vote_pairs": {"ballots", "errors", "files", "preferences", "vote_files"},
-    "uploads": {"data_rows", "errors", "files", "preferences", "vote_files"},
+    "uploads": {"data_rows", "errors", "files", "preferences", "processes", "vote_files"},
     "limits": {"ballots"},
     "coarse_words": set(),
     "tables": {"ballots", "errors"},

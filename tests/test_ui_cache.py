@@ -10,8 +10,10 @@ from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
 from rlhf_demo.ui import cache as module
-from rlhf_demo.ui.cache import MEGABYTE, UPLOAD, UploadGate
+from rlhf_demo.ui.cache import MEGABYTE, UploadGate
 from rlhf_demo.ui.refusals import Refusals
+
+UPLOAD = "/gradio_api/upload"
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's event loops
 

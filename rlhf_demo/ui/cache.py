@@ -23,8 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rlhf_demo.bounds import PUBLIC
 from rlhf_demo.disk import shortage
 from rlhf_demo.limits import RateLimit
+from rlhf_demo.ui.middleware import UPLOAD
 
-UPLOAD = "/gradio_api/upload"
 ZIPS = "zips"
 """Folder of the cache that does not count with uploads: downloads.py bounds it."""
 MEGABYTE = 10**6
@@ -60,7 +60,7 @@ class UploadGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer an upload that finds no room."""
-        if scope["type"] != "http" or get_route_path(scope).rstrip("/") != UPLOAD:
+        if scope["type"] != "http" or not UPLOAD.fullmatch(get_route_path(scope)):
             await self.app(scope, receive, send)
             return
         headers, address = Headers(scope=scope), scope["client"][0]
