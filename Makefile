@@ -32,12 +32,12 @@ examples:  ## train the example runs anew and put their records into checkpoints
 	python -m rlhf_demo train-ppo --run-dir runs/examples/fast --preset high-learning-rate --samples-every 5
 	python -m rlhf_demo train-ppo --run-dir runs/examples/no-kl --preset no-kl --samples-every 5
 	python -m rlhf_demo train-ppo --run-dir runs/examples/quick  # the newest is what the page shows first
-	python -m rlhf_demo.shipping runs/examples/reward reward-shipped "Reward model on the shipped pairs"
-	python -m rlhf_demo.shipping runs/examples/fast ppo-fast "PPO, too high learning rate"
-	python -m rlhf_demo.shipping runs/examples/no-kl ppo-no-kl "PPO, no KL penalty"
-	python -m rlhf_demo.shipping runs/examples/quick ppo-quick "PPO, quick"
+	python -m rlhf_demo.models.export runs/examples/reward reward-shipped "Reward model on the shipped pairs"
+	python -m rlhf_demo.models.export runs/examples/fast ppo-fast "PPO, too high learning rate"
+	python -m rlhf_demo.models.export runs/examples/no-kl ppo-no-kl "PPO, no KL penalty"
+	python -m rlhf_demo.models.export runs/examples/quick ppo-quick "PPO, quick"
 	python -m rlhf_demo compare gpt2-mini gpt2-mini-ppo --show 0 --out checkpoints/examples/compare.json
-	python -m rlhf_demo.ui.comparisons --example
+	python -m rlhf_demo.server.comparisons --example
 
 screenshots:  ## take the pictures in docs/ anew, from a job that really runs (3 minutes)
 	python -m bench.screenshots

@@ -1,6 +1,6 @@
-"""Start the page: python app.py. What an owner can set stands in rlhf_demo/ui/settings.py."""
+"""Start the page: python app.py. What an owner can set stands in rlhf_demo/server/settings.py."""
 
-from rlhf_demo.ui import space  # before torch: on ZeroGPU, `spaces` must come first
+from rlhf_demo.server import space  # before torch: on ZeroGPU, `spaces` must come first
 
 import os
 import sys
@@ -12,14 +12,14 @@ def main() -> int:
     """Build the page and serve it; return the exit code."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ["FORWARDED_ALLOW_IPS"] = ""  # whom a proxy speaks for is settled in addresses.py
+    os.environ["FORWARDED_ALLOW_IPS"] = ""  # whom a proxy speaks for is settled in web/addresses.py
     os.umask(0o077)  # other accounts of this machine read neither votes nor keys
     import torch
 
     from rlhf_demo.ui.app import build_app, launch_options
-    from rlhf_demo.ui.connections import bound_connections
-    from rlhf_demo.ui.ending import save_trainings_at_the_end
-    from rlhf_demo.ui.settings import Settings
+    from rlhf_demo.web.connections import bound_connections
+    from rlhf_demo.server.ending import save_trainings_at_the_end
+    from rlhf_demo.server.settings import Settings
 
     space.hide_gpu()
     # One prompt needs one thread; two would wait for those of a training, ten times as long.

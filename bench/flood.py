@@ -28,8 +28,8 @@ from gradio_client.exceptions import AppError
 from bench.class_load import Asker, Phone, live, told
 from bench.hostile_requests import attacked
 from bench.serving import SERVER_FUNCTIONS, PageProcess, message, wait_until
-from rlhf_demo.bounds import PUBLIC
-from rlhf_demo.disk import megabytes
+from rlhf_demo.jobs.bounds import PUBLIC
+from rlhf_demo.jobs.disk import megabytes
 from tests.hostile_files import FILES
 
 PASSWORD = "chalk and cheese"

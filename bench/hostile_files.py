@@ -23,7 +23,7 @@ import psutil
 from bench.serving import PageProcess
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from hostile_files import FILES
+from tests.hostile_files import FILES
 
 MEGABYTE = 10**6
 AIMS = {"seconds": 10.0, "memory": 500.0, "disk": 100.0, "board": 500.0}
@@ -80,7 +80,7 @@ def _peak(pid: int) -> float:
     Before it is one, it is a copy of the app, and has the app's memory in common with it.
     """
     try:
-        if b"rlhf_demo.uploads" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+        if b"rlhf_demo.server.reading" not in Path(f"/proc/{pid}/cmdline").read_bytes():
             return 0.0
         lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -19,20 +19,18 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from rlhf_demo import train_ppo
-from rlhf_demo.config import DEVICES, DTYPES, PPOConfig
-from rlhf_demo.locate import locate
-from rlhf_demo.models import (
-    RewardModel,
-    load_tokenizer,
-    new_reward_model,
-    pick_device,
-    pick_dtype,
-    speed_up,
-)
-from rlhf_demo.preferences import SHIPPED, load_prompts
-from rlhf_demo.runs import Run
-from rlhf_demo.sampling import sample
+from rlhf_demo.config.options import DEVICES, DTYPES
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.data.pairs import SHIPPED
+from rlhf_demo.data.prompts import load_prompts
+from rlhf_demo.hub.locate import locate
+from rlhf_demo.models.device import pick_device, pick_dtype
+from rlhf_demo.models.loading import speed_up
+from rlhf_demo.models.policy import load_tokenizer
+from rlhf_demo.models.reward_model import RewardModel, new_reward_model
+from rlhf_demo.models.sampling import sample
+from rlhf_demo.runs.run import Run
+from rlhf_demo.train import ppo
 
 PROMPT_TOKENS, RESPONSE_TOKENS, BATCH, MINIBATCHES, PPO_EPOCHS = 8, 32, 64, 4, 4
 
@@ -86,8 +84,8 @@ def measure(config: PPOConfig, run: Run) -> dict[str, float]:
     # A head of random weights on the policy's network: the scores mean nothing, the work is real.
     model, tokenizer = new_reward_model(config.policy, lora_rank=0, device=device)
     scorer = RewardModel(speed_up(model.requires_grad_(False)), tokenizer, 0, dtype)
-    train_ppo.sample = functools.partial(sample, eos_token_id=-1)  # sampling stops nowhere
-    trainer = train_ppo.PPOTrainer(config, run, scorer)
+    ppo.sample = functools.partial(sample, eos_token_id=-1)  # sampling stops nowhere
+    trainer = ppo.PPOTrainer(config, run, scorer)
     step_ends = []
     for _ in range(config.total_steps):
         row = trainer.run_step()

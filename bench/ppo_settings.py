@@ -18,12 +18,14 @@ from pathlib import Path
 
 import torch
 
-from rlhf_demo.compare import compare_models
-from rlhf_demo.config import CompareConfig, PPOConfig, declarations
-from rlhf_demo.models import pick_device, pick_dtype
-from rlhf_demo.raters import load_scorer
-from rlhf_demo.runs import Run
-from rlhf_demo.train_ppo import train_ppo
+from rlhf_demo.config.evaluation import CompareConfig
+from rlhf_demo.config.options import declarations
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.evaluation.compare import compare_models
+from rlhf_demo.models.device import pick_device, pick_dtype
+from rlhf_demo.models.scorers import load_scorer
+from rlhf_demo.runs.run import Run
+from rlhf_demo.train.ppo import train_ppo
 
 warnings.filterwarnings("ignore", category=FutureWarning)
 KINDS = {declared.name: kind for declared, kind, _ in declarations(PPOConfig)}
@@ -42,7 +44,7 @@ def measure(setting: str, seed: int, out: Path) -> dict:
     dtype = pick_dtype(device, config.dtype)
     run = Run.create(out / f"{setting}-seed{seed}", "ppo", config.to_dict())
     started = time.perf_counter()
-    train_ppo(config, run, load_scorer(config.reward, device=device, dtype=dtype))
+    train_ppo(config, run, scorer=load_scorer(config.reward, device=device, dtype=dtype))
     seconds = time.perf_counter() - started
     judge = load_scorer("star-rater", device=device, dtype=dtype)
     compared = CompareConfig(base=config.policy, seed=1000 + seed, split="heldout")

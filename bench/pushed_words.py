@@ -5,7 +5,7 @@
 Occurrences of a word in one response share its score, so their advantages are alike. Were they
 independent, the variance of a word's mean over n occurrences would be 1 / n, as whitened advantages
 have variance 1. Here it is estimated over responses: the sum of the squared totals of the word in
-each response, over n squared. Printed is that times n, which ui/inside_step.py calls ALIKE. The
+each response, over n squared. Printed is that times n, which server/inside_step.py calls ALIKE. The
 runs are the shipped examples unless others are named; of each, the responses in samples.jsonl.
 """
 
@@ -13,9 +13,9 @@ import argparse
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from rlhf_demo.distributions import whole_words
 from rlhf_demo.files import read_jsonl
-from rlhf_demo.locate import CHECKPOINTS
+from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.train.distributions import whole_words
 
 EXAMPLES = [CHECKPOINTS / "examples" / name for name in ("ppo-quick", "ppo-no-kl")]
 FEWEST = 50

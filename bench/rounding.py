@@ -12,10 +12,12 @@ import argparse
 
 import torch
 
-from rlhf_demo.models import autocast, load_policy, pick_device, pick_dtype
-from rlhf_demo.preferences import SHIPPED, load_prompts
-from rlhf_demo.rollout import token_outputs
-from rlhf_demo.sampling import encode_prompts, sample, seeded
+from rlhf_demo.data.pairs import SHIPPED
+from rlhf_demo.data.prompts import load_prompts
+from rlhf_demo.models.device import autocast, pick_device, pick_dtype
+from rlhf_demo.models.policy import load_policy
+from rlhf_demo.models.reading import token_outputs
+from rlhf_demo.models.sampling import encode_prompts, sample, seeded
 
 TEMPERATURE, MAX_NEW_TOKENS = 0.7, 32
 

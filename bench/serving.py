@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import psutil
 
-from rlhf_demo import processes
 from rlhf_demo.files import read_json
-from rlhf_demo.runs import Run
+from rlhf_demo.jobs import processes
+from rlhf_demo.runs.run import Run
 
 REPOSITORY = Path(__file__).parent.parent
 SERVER_FUNCTIONS = "/gradio_api/component_server/"

@@ -16,12 +16,12 @@ import warnings
 from pathlib import Path
 from unittest.mock import patch
 
-from rlhf_demo import train_ppo
-from rlhf_demo.config import PPOConfig
-from rlhf_demo.models import pick_device, pick_dtype
-from rlhf_demo.ppo_rows import SAMPLES_KEPT
-from rlhf_demo.raters import load_scorer
-from rlhf_demo.runs import Run
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.models.device import pick_device, pick_dtype
+from rlhf_demo.models.scorers import load_scorer
+from rlhf_demo.runs.run import Run
+from rlhf_demo.train import ppo
+from rlhf_demo.train.ppo_rows import SAMPLES_KEPT
 
 warnings.filterwarnings("ignore", category=FutureWarning)
 BARE = {"READ_AGAIN": SAMPLES_KEPT, "GRADIENT_PARTS_EVERY": 10**9}
@@ -41,12 +41,12 @@ def main() -> None:
     seconds: dict[str, list[float]] = {"with": [], "without": []}
     with tempfile.TemporaryDirectory() as folder:
         runs = {name: Run.create(Path(folder) / name, "ppo", config.to_dict()) for name in seconds}
-        full = train_ppo.PPOTrainer(config, runs["with"], reward, judge)
-        bare = train_ppo.PPOTrainer(config, runs["without"], reward)
+        full = ppo.PPOTrainer(config, runs["with"], reward, judge)
+        bare = ppo.PPOTrainer(config, runs["without"], reward)
         for _ in range(config.total_steps):
             seconds["with"].append(timed(full))
-            nothing = patch.object(train_ppo, "distribution_row", lambda step, *_: {"step": step})
-            with patch.multiple(train_ppo, **BARE), nothing:
+            nothing = patch.object(ppo, "distribution_row", lambda step, *_: {"step": step})
+            with patch.multiple(ppo, **BARE), nothing:
                 seconds["without"].append(timed(bare))
     median = {name: statistics.median(found[WARM_UP:]) for name, found in seconds.items()}
     mean = {name: statistics.fmean(found[WARM_UP:]) for name, found in seconds.items()}
@@ -59,7 +59,7 @@ def main() -> None:
         )
 
 
-def timed(trainer: train_ppo.PPOTrainer) -> float:
+def timed(trainer: ppo.PPOTrainer) -> float:
     """Make one step, and return its seconds."""
     started = time.perf_counter()
     trainer.run_step()

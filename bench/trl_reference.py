@@ -1,4 +1,4 @@
-"""Record what TRL 1.12's own PPOTrainer computes, for tests/test_trl_reference.py to compare with.
+"""Record what TRL 1.12's own PPOTrainer computes, for tests/objectives/test_trl_reference.py.
 
     python bench/trl_reference.py
 
@@ -8,7 +8,7 @@ GB, minutes). Two batches of a tiny GPT-2 of random weights, in float64, are tra
 token ends one. TRL's formulas stand in the middle of one long method, so its tensors are read off
 that method's frame wherever it calls something of ours: no formula is repeated here.
 
-The recording names TRL's variables as TRL does; tests/test_trl_reference.py says what they are.
+The recording names TRL's variables as TRL does; the test says what they are.
 """
 
 import json

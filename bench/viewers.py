@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.serving import SERVER_FUNCTIONS, PageProcess, message, wait_until
-from rlhf_demo.config import PPOConfig
+from rlhf_demo.config.ppo import PPOConfig
 
 WARM_UP_STEPS = 3
 """Left out: the first steps are slower."""

@@ -13,10 +13,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
-from rlhf_demo.agreement import FALSE_ALARMS, Share, catch_evidence, side_evidence
 from rlhf_demo.intervals import cluster_interval, watched_interval, wilson_interval
-from rlhf_demo.rounds import RETRAIN_EVERY
-from rlhf_demo.vote_pairs import FEWEST_TO_TELL, LastRated, split_last_rated
+from rlhf_demo.votes.pairs import FEWEST_TO_TELL, LastRated, split_last_rated
+from rlhf_demo.votes.quality import FALSE_ALARMS, Share, catch_evidence, side_evidence
+from rlhf_demo.votes.rounds import RETRAIN_EVERY
 
 VOTES_EACH, OVERLAP = 8, 3
 """Blind pairs that a student answers, and students who see each pair."""

@@ -14,8 +14,8 @@ import time
 import numpy as np
 import torch
 
-from rlhf_demo.contributions import word_contributions
-from rlhf_demo.models import RewardModel, load_reward_model
+from rlhf_demo.explain.token_scores import word_contributions
+from rlhf_demo.models.reward_model import RewardModel, load_reward_model
 
 SENTENCES = (
     ("This film is not a masterpiece, but I loved every minute of it.", {"loved": "hated"}),

@@ -5,6 +5,7 @@
     |- DataError            a data file or a row of it cannot be used
     |- CheckpointError      a model or a saved state is missing, damaged or does not fit
     |- JobError             a run folder is in use, or cannot be started, resumed or stopped
+    |- Refused              a person may not do this: it is not theirs, not now, or too often
     |- TrainingDiverged     a number stopped being finite; names the step and the metric
     `- ShapeError           tensors that belong together differ in shape
 
@@ -30,6 +31,10 @@ class CheckpointError(DemoError):
 
 class JobError(DemoError):
     """A run folder is in use, or cannot be started, resumed or stopped."""
+
+
+class Refused(DemoError):
+    """A person may not do this: it is not theirs, not now, or too often."""
 
 
 class TrainingDiverged(DemoError):

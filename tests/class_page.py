@@ -5,18 +5,18 @@ from types import SimpleNamespace
 
 import gradio as gr
 import pytest
-from fake_jobs import fake, new_jobs  # noqa: F401  (fixtures)
 
 from rlhf_demo.files import write_json, write_text
-from rlhf_demo.runs import Status
-from rlhf_demo.ui.choices import Choices
-from rlhf_demo.ui.class_mode import ClassMode
-from rlhf_demo.ui.class_training import ClassTraining
-from rlhf_demo.ui.instructor import Instructor
-from rlhf_demo.ui.lanes import Turn
-from rlhf_demo.ui.settings import Settings
+from rlhf_demo.runs.run import Status
+from rlhf_demo.server.choices import Choices
+from rlhf_demo.server.class_training import ClassTraining
+from rlhf_demo.server.instructor import Instructor
+from rlhf_demo.server.settings import Settings
+from rlhf_demo.server.turns import Turn
+from rlhf_demo.ui.panels.classroom import ClassMode
+from rlhf_demo.ui.panels.student import StudentPage
 from rlhf_demo.ui.shared import Shared
-from rlhf_demo.ui.student_page import StudentPage
+from tests.fake_jobs import fake, new_jobs  # noqa: F401  (fixtures)
 from tests.voting import HAPPY, answer_one
 
 HERE = SimpleNamespace(client=SimpleNamespace(host="school"))

@@ -11,7 +11,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 import torch
-from tiny import save_tiny_model
+
+from tests.tiny import save_tiny_model
 
 torch.set_num_threads(
     1
@@ -62,7 +63,7 @@ def clock():
 @pytest.fixture
 def store(tmp_path, clock):
     """A store of votes in a folder of its own, its sides drawn the same way each time."""
-    from rlhf_demo.votes import Store
+    from rlhf_demo.votes.store import Store
 
     store = Store(f"sqlite:///{tmp_path}/votes.db", clock=clock, rng=random.Random(0))
     yield store
@@ -72,7 +73,7 @@ def store(tmp_path, clock):
 @pytest.fixture
 def classes(store):
     """The classes of that store."""
-    from rlhf_demo.classes import Classes
+    from rlhf_demo.votes.classes import Classes
 
     return Classes(store)
 
@@ -80,6 +81,6 @@ def classes(store):
 @pytest.fixture
 def rounds(store):
     """The rounds of these classes."""
-    from rlhf_demo.rounds import Rounds
+    from rlhf_demo.votes.rounds import Rounds
 
     return Rounds(store)

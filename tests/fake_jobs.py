@@ -7,12 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from rlhf_demo import processes, scheduler
-from rlhf_demo.config import PPOConfig, RewardConfig
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.files import read_json
-from rlhf_demo.job_folders import JobFolders
-from rlhf_demo.jobs import Jobs
-from rlhf_demo.processes import PROC
+from rlhf_demo.jobs import processes, scheduler
+from rlhf_demo.jobs.job import JobFolders
+from rlhf_demo.jobs.processes import PROC
+from rlhf_demo.jobs.queue import Jobs
 
 HERE = SimpleNamespace(client=SimpleNamespace(host="here"))
 """A web request, as far as handlers look at it."""
@@ -99,7 +100,7 @@ def fake():
 def new_jobs(tmp_path, fake, monkeypatch):
     """Make apps on one folder; at the end none of them, and no process, is left."""
     monkeypatch.setattr(scheduler, "TICK_SECONDS", 0.02)
-    monkeypatch.setattr("rlhf_demo.jobs.OVERVIEW_SECONDS", 0.0)
+    monkeypatch.setattr("rlhf_demo.jobs.queue.OVERVIEW_SECONDS", 0.0)
     monkeypatch.setattr(processes, "_children", {})
     made = []
 

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from bench.serving import REPOSITORY, SERVER_FUNCTIONS, PageProcess, wait_until
-from rlhf_demo.ui.refusals import WRONG_SHAPE
+from rlhf_demo.web.refusals import WRONG_SHAPE
 
 PASSWORD = "a fuzzed password"
 UI = REPOSITORY / "rlhf_demo" / "ui"

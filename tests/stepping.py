@@ -4,9 +4,9 @@ import zlib
 
 import torch
 
-from rlhf_demo.config import PPOConfig
-from rlhf_demo.runs import Run
-from rlhf_demo.train_ppo import PPOTrainer
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.runs.run import Run
+from rlhf_demo.train.ppo import PPOTrainer
 
 
 def longer(prompts, responses):

@@ -15,9 +15,11 @@ from transformers import (
     AutoTokenizer,
 )
 
-from rlhf_demo.locate import CHECKPOINTS, shipped_models
-from rlhf_demo.models import load_policy, load_reward_model
-from rlhf_demo.preferences import load_prompts
+from rlhf_demo.data.prompts import load_prompts
+from rlhf_demo.hub.locate import shipped_models
+from rlhf_demo.models.policy import load_policy
+from rlhf_demo.models.reward_model import load_reward_model
+from rlhf_demo.paths import CHECKPOINTS
 
 CPU = torch.device("cpu")
 TEXTS = ["This film is wonderful.", "This film is awful and I want my money back.", "It was"]

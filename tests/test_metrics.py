@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 import rlhf_demo
-from rlhf_demo.config import PPOConfig, RewardConfig
-from rlhf_demo.listing import SUMMARY
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.config.reward import RewardConfig
+from rlhf_demo.config.stages import STAGES
 from rlhf_demo.metrics import GLOSSARY
-from rlhf_demo.raters import length_scores
-from rlhf_demo.runs import Run
-from rlhf_demo.train_ppo import train_ppo
-from rlhf_demo.train_reward import train_reward
+from rlhf_demo.models.scorers import length_scores
+from rlhf_demo.runs.run import Run
+from rlhf_demo.train.ppo import train_ppo
+from rlhf_demo.train.reward import train_reward
 
 PACKAGE = Path(rlhf_demo.__file__).parent
 
@@ -36,7 +37,7 @@ def logged(tmp_path_factory, tiny_model_folder, prompts_file):
     }  # fmt: skip
     config = PPOConfig(reward="longer", dtype="float32", **options)
     ppo = Run.create(folder / "ppo", "ppo", config.to_dict())
-    train_ppo(config, ppo, length_scores, judge=length_scores)
+    train_ppo(config, ppo, scorer=length_scores, judge=length_scores)
 
     pairs = [
         {"prompt": f"Film {n} was", "chosen": " good" * (1 + n % 3), "rejected": " bad"}
@@ -59,7 +60,7 @@ def test_glossary_explains_what_the_runs_log_and_nothing_else(logged):
 
 def test_stage_zero_keys_are_those_that_its_modules_write():
     written = set()
-    for module in ("train_base", "train_rater"):
+    for module in ("train/pretrain", "train/rater"):
         source = (PACKAGE / f"{module}.py").read_text(encoding="utf-8")
         written |= set(re.findall(r'"((?:base|rater|time)/\w+)"', source)) - {"base/held_out"}
         for name in re.findall(r'f"(base/held_out_\{kind\}\w+)"', source):
@@ -88,4 +89,5 @@ def test_names_follow_the_vocabulary():
 
 
 def test_list_of_runs_shows_metrics_that_there_are():
-    assert set(SUMMARY) <= set(GLOSSARY)
+    headlines = {name for stage in STAGES.values() for name in stage.headline}
+    assert headlines and headlines <= set(GLOSSARY)

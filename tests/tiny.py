@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
 
-from rlhf_demo.locate import CHECKPOINTS
-from rlhf_demo.models import load_tokenizer
+from rlhf_demo.models.policy import load_tokenizer
+from rlhf_demo.paths import CHECKPOINTS
 
 
 def save_tiny_model(folder: Path, seed: int = 0) -> Path:

@@ -3,17 +3,18 @@
 from types import SimpleNamespace
 
 import pytest
-from fake_jobs import fake, new_jobs  # noqa: F401  (fixtures)
-from voting import HAPPY, answer, new_pairs
 
-from rlhf_demo.ballots import CATCH, VoteRefused
-from rlhf_demo.ui.choices import Choices
-from rlhf_demo.ui.feedback_tab import FeedbackTab
-from rlhf_demo.ui.lanes import Turn
-from rlhf_demo.ui.sampler import Sampler
-from rlhf_demo.ui.settings import Settings
+from rlhf_demo.errors import Refused
+from rlhf_demo.server.choices import Choices
+from rlhf_demo.server.sampler import Sampler
+from rlhf_demo.server.settings import Settings
+from rlhf_demo.server.turns import Turn
+from rlhf_demo.server.vote_data import VoteData
 from rlhf_demo.ui.shared import Shared
-from rlhf_demo.ui.vote_data import VoteData
+from rlhf_demo.ui.tabs.feedback import FeedbackTab
+from rlhf_demo.votes.vote import CATCH
+from tests.fake_jobs import fake, new_jobs  # noqa: F401  (fixtures)
+from tests.voting import HAPPY, answer, new_pairs
 
 HTTP = SimpleNamespace(client=SimpleNamespace(host="here"))
 BASE, PPO = "gpt2-mini", "gpt2-mini-ppo"
@@ -28,7 +29,7 @@ class NoSampler(Sampler):
 
     def want(self, order, address):
         if self.full:
-            raise VoteRefused("many texts are waiting to be written")
+            raise Refused("many texts are waiting to be written")
         self.orders.append(order)
 
     def problem(self, order):

@@ -1,6 +1,6 @@
 """What the tests of votes and classes share: a clock, pairs, and students who answer."""
 
-from rlhf_demo.ballots import NewPair
+from rlhf_demo.votes.vote import NewPair
 
 HAPPY, GOOD = "Which sounds happier?", "Which is better English?"
 

@@ -1,7 +1,7 @@
 """What programs may call: seven named endpoints, with the same rules as the page's own buttons.
 
 docs/api.md shows the whole lesson done with them. Ids mean what they mean in the page's lists
-(choices.py); who may stop a run is decided by its secret (jobs.py).
+(server/choices.py); who may stop a run is decided by its secret (jobs/queue.py).
 """
 
 import secrets
@@ -11,14 +11,15 @@ from typing import Any
 
 import gradio as gr
 
-from rlhf_demo.config import PPOConfig
-from rlhf_demo.duel import DuelOptions
+from rlhf_demo.config.evaluation import DuelOptions
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.config.presets import PPO_PRESETS
 from rlhf_demo.errors import ConfigError, DemoError
-from rlhf_demo.presets import PPO_PRESETS
-from rlhf_demo.tails import Tails
-from rlhf_demo.ui import compare_tab, ppo_tab, reward_tab
-from rlhf_demo.ui.addresses import address_of
+from rlhf_demo.runs.tail import Tails
 from rlhf_demo.ui.shared import Shared
+from rlhf_demo.ui.tabs import compare, ppo
+from rlhf_demo.ui.tabs import reward as reward_tab
+from rlhf_demo.web.addresses import address_of
 
 
 def add_endpoints(shared: Shared) -> None:
@@ -50,8 +51,8 @@ class Endpoints:
     def __init__(self, shared: Shared) -> None:
         self.shared, self.jobs, self.choices = shared, shared.jobs, shared.choices
         self.reward_tab = reward_tab.RewardTab(shared)
-        self.ppo_tab = ppo_tab.PPOTab(shared)
-        self.compare_tab = compare_tab.CompareTab(shared)
+        self.ppo_tab = ppo.PPOTab(shared)
+        self.compare_tab = compare.CompareTab(shared)
         self.tails = Tails()
 
     def models(self) -> dict:
@@ -128,7 +129,7 @@ class Endpoints:
             names = ", ".join(PPO_PRESETS)
             raise ConfigError(f"there is no preset {str(preset)[:60]!r}: choose one of {names}")
         secret = _secret(secret)
-        values = PPO_PRESETS[preset].options | _options(options, (*ppo_tab.NAMES, "label", "judge"))
+        values = PPO_PRESETS[preset].options | _options(options, (*ppo.NAMES, "label", "judge"))
         usual = values.pop("policy", PPOConfig().policy)
         label = values.pop("label", "")
         run = self.ppo_tab.enqueue(
@@ -206,7 +207,7 @@ class Endpoints:
             top_p=top_p,
             seed=seed,
         )
-        values = (options.to_dict()[name] for name in compare_tab.NAMES)
+        values = (options.to_dict()[name] for name in compare.NAMES)
         *_, record = self.compare_tab.write(
             http, str(left), str(right), str(reward), str(prompt), *values
         )

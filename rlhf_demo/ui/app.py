@@ -8,24 +8,27 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from rlhf_demo.ui import downloads, lines, parts, space
+from rlhf_demo.web import downloads
+from rlhf_demo.web import lines
+from rlhf_demo.ui import parts
+from rlhf_demo.server import space
 from rlhf_demo.ui.api import add_endpoints
-from rlhf_demo.ui.cache import UploadGate
-from rlhf_demo.ui.compare_tab import CompareTab
-from rlhf_demo.ui.feedback_tab import FeedbackTab
-from rlhf_demo.ui.mends import mend
-from rlhf_demo.ui.middleware import Door, outermost
-from rlhf_demo.ui.pace import Pace, waiting_in
+from rlhf_demo.web.cache import UploadGate
+from rlhf_demo.ui.tabs.compare import CompareTab
+from rlhf_demo.ui.tabs.feedback import FeedbackTab
+from rlhf_demo.web.gradio_fixes import mend
+from rlhf_demo.web.middleware import Door, outermost
+from rlhf_demo.web.pace import Pace, waiting_in
 from rlhf_demo.ui.parts import part
-from rlhf_demo.ui.ppo_tab import PPOTab
-from rlhf_demo.ui.refusals import Page, Refusals
-from rlhf_demo.ui.reward_tab import RewardTab
-from rlhf_demo.ui.runs_tab import RunsTab
-from rlhf_demo.ui.settings import Settings
+from rlhf_demo.ui.tabs.ppo import PPOTab
+from rlhf_demo.web.refusals import Page, Refusals
+from rlhf_demo.ui.tabs.reward import RewardTab
+from rlhf_demo.ui.tabs.runs import RunsTab
+from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.shared import Shared
-from rlhf_demo.ui.start_tab import StartTab
-from rlhf_demo.ui.strip import Strip
-from rlhf_demo.ui.student_page import StudentPage
+from rlhf_demo.ui.tabs.start import StartTab
+from rlhf_demo.ui.panels.nav import Strip
+from rlhf_demo.ui.panels.student import StudentPage
 
 TABS = (
     ("Start", StartTab), ("Feedback", FeedbackTab), ("Reward model", RewardTab), ("PPO", PPOTab),

@@ -1,10 +1,10 @@
-"""Form fields made from the declarations in config.py: one declaration, one meaning everywhere."""
+"""Form fields made from the declarations in config/: one declaration, one meaning everywhere."""
 
 from typing import Any
 
 import gradio as gr
 
-from rlhf_demo.config import Options, declarations
+from rlhf_demo.config.options import Options, declarations
 from rlhf_demo.errors import ConfigError
 
 

@@ -13,8 +13,8 @@ import gradio as gr
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from rlhf_demo.ui import lanes
-from rlhf_demo.ui.refusals import in_words
+from rlhf_demo.web import lanes
+from rlhf_demo.web.refusals import in_words
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (

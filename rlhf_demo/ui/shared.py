@@ -12,23 +12,23 @@ from typing import Any
 
 import gradio as gr
 
-from rlhf_demo.bounds import MEMORY_SHARE, PUBLIC, Limits
 from rlhf_demo.errors import ConfigError, DemoError
-from rlhf_demo.jobs import Jobs
-from rlhf_demo.locate import CHECKPOINTS
-from rlhf_demo.models import pick_device, pick_dtype
-from rlhf_demo.processes import machine_memory
-from rlhf_demo.shelf import Shelf
-from rlhf_demo.tables import database_url
-from rlhf_demo.ui import space
-from rlhf_demo.ui.choices import Choices
-from rlhf_demo.ui.class_training import ClassTraining
-from rlhf_demo.ui.instructor import Instructor
-from rlhf_demo.ui.lanes import Turn
-from rlhf_demo.ui.sampler import Sampler
-from rlhf_demo.ui.settings import Settings
-from rlhf_demo.ui.vote_data import VoteData
-from rlhf_demo.votes import Store
+from rlhf_demo.jobs.bounds import MEMORY_SHARE, PUBLIC, Limits
+from rlhf_demo.jobs.processes import machine_memory
+from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.models.device import pick_device, pick_dtype
+from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.server import space
+from rlhf_demo.server.choices import Choices
+from rlhf_demo.server.class_training import ClassTraining
+from rlhf_demo.server.instructor import Instructor
+from rlhf_demo.server.model_cache import Shelf
+from rlhf_demo.server.sampler import Sampler
+from rlhf_demo.server.settings import Settings
+from rlhf_demo.server.turns import Turn
+from rlhf_demo.server.vote_data import VoteData
+from rlhf_demo.votes.store import Store
+from rlhf_demo.votes.tables import database_url
 
 EXAMPLES = CHECKPOINTS / "examples"
 SECRET = "(...a) => [...a.slice(0, -1), rlhf.secret()]"

@@ -9,9 +9,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from visitor import Visitor
 
 from bench.serving import PageProcess
+from tests.browser.visitor import Visitor
 
 CHROMIUM = Path("/usr/bin/chromium")
 SCREENSHOTS = Path(__file__).parent / "screenshots"

@@ -2,7 +2,8 @@
 
 import pytest
 from playwright.sync_api import expect
-from visitor import Visitor
+
+from tests.browser.visitor import Visitor
 
 pytestmark = pytest.mark.browser
 

@@ -8,7 +8,10 @@ import math
 import shutil
 
 import pytest
-from made_up import (
+
+from rlhf_demo.ui.panels.charts import PPO
+from rlhf_demo.ui.shared import EXAMPLES
+from tests.browser.made_up import (
     COLOURED,
     COMPARED,
     EXTENDED,
@@ -22,10 +25,7 @@ from made_up import (
     TOLD,
     VOTES,
 )
-from visitor import Visitor
-
-from rlhf_demo.ui.charts import PPO
-from rlhf_demo.ui.shared import EXAMPLES
+from tests.browser.visitor import Visitor
 from tests.tiny import read_rows
 
 pytestmark = pytest.mark.browser

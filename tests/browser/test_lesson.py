@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from bench.serving import wait_until
-from rlhf_demo.locate import CHECKPOINTS
+from rlhf_demo.paths import CHECKPOINTS
 
 pytestmark = pytest.mark.browser
 

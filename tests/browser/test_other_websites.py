@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from bench.serving import wait_until
-from rlhf_demo.runs import Run, Status
+from rlhf_demo.runs.run import Run, Status
 
 ATTACK = """async ([address, part, run]) => {
   const tell = async (asked) => {

@@ -5,8 +5,8 @@ import json
 import pytest
 from playwright.sync_api import expect
 
-from rlhf_demo.locate import CHECKPOINTS
-from rlhf_demo.ui.judges import NO_PART, TAUGHT
+from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.server.judges import NO_PART, TAUGHT
 
 pytestmark = pytest.mark.browser
 

@@ -1,11 +1,12 @@
 """Break the code on purpose, one small edit at a time, and see whether the tests notice.
 
-    python tests/mutants/run.py              all, and write docs/mutants.md
-    python tests/mutants/run.py sampling     those of one module, and only say how they fared
+    python tests/mutants/run.py                     all, and write docs/mutants.md
+    python tests/mutants/run.py models/sampling     those of one module, and say how they fared
 
-The edits stand in the .toml files beside this one, a file for each module of rlhf_demo. `tests`
-names the test files that must notice; a mutant may name its own instead. `old` must occur exactly
-once in the module. An edit that changes no behaviour says why under `equivalent`, and is not run.
+The edits stand in .toml files, one for each module, in folders that mirror those of rlhf_demo.
+`tests` names the test files that must notice; a mutant may name its own instead. `old` must occur
+exactly once in the module. An edit that changes no behaviour says why under `equivalent`, and is
+not run.
 """
 
 import argparse
@@ -83,11 +84,15 @@ class Verdict:
 def load_mutants() -> list[Mutant]:
     """Read all lists, module by module."""
     mutants = []
-    for path in sorted(FOLDER.glob("*.toml")):
+    for path in sorted(FOLDER.rglob("*.toml")):
         listed = tomllib.loads(path.read_text(encoding="utf-8"))
         for row in listed["mutant"]:
             tests = tuple(row.pop("tests", listed["tests"]))
-            mutants.append(Mutant(module=path.stem, tests=tests, **row))
+            mutants.append(
+                Mutant(
+                    module=path.relative_to(FOLDER).with_suffix("").as_posix(), tests=tests, **row
+                )
+            )
     return mutants
 
 

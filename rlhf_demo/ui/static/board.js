@@ -42,7 +42,7 @@
     };
   };
 
-  // kind: "ppo" or "reward"; specs: the charts, as charts.py declares them.
+  // kind: "ppo" or "reward"; specs: the charts, as ui/panels/charts.py declares them.
   rlhf.board = ({ element, props, server }) => {
     const { kind, charts, small, folded, inside: curves } = props.value;
     const root = element.querySelector(".rl-board");

@@ -93,7 +93,7 @@
       h("div", { class: "rl-word-lists" }, wordList("pushed up", words.up, "ppo"), wordList("pushed down", words.down, "below")),
       h("p", { class: "rl-soft rl-inside-note" }, `Words read at least ${words.fewest} times whose mean is more than three standard errors from 0, where chance alone brings hardly any. A word counts in the steps where it stood twice or more. The error allows for what the words of one response have in common. An advantage is the push that a token got: up where the response came out better than the value head expected from there, down where worse, both compared with the step\u2019s other tokens. It is not the outcome. All words share the model\u2019s weights, so many a token ends less likely though it was pushed up.`));
 
-  // server: of the board; specs: the curves over all steps, as charts.py declares them.
+  // server: of the board; specs: the curves over all steps, as ui/panels/charts.py declares them.
   rlhf.inside = (server, specs) => {
     const cells = Object.fromEntries(Object.entries(SPREADS).map(([name, spec]) => [name, cell(spec)]));
     const curves = specs.map((spec) => cell({ ...spec, empty: spec.empty || "this run has no such figure so far" }));

@@ -1,0 +1,108 @@
+"""The commands. Each handler imports what it needs, so --help and wrong names answer at once."""
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+
+from rlhf_demo.cli.models import compare, generate, quickstart
+from rlhf_demo.cli.options import Parser, add_options, folder
+from rlhf_demo.cli.runs import show_runs
+from rlhf_demo.cli.train import train
+from rlhf_demo.config.evaluation import CompareConfig, GenerateConfig
+from rlhf_demo.config.stages import STAGES, Stage
+from rlhf_demo.errors import DemoError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit code: 0 done, 2 a sentence on stderr says what was wrong."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    logging.raiseExceptions = False  # a log that cannot be written is not the error to tell of
+    try:
+        args = build_parser().parse_args(arguments)
+        args.handler(args)
+    except DemoError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(
+            f"error: {error.filename or 'the disk'}: {error.strerror or error}; "
+            "nothing half-written is left",
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; a training goes on with its own command and --resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe every command; stages and options come from their declarations in config/."""
+    parser = Parser(
+        prog="python -m rlhf_demo",
+        description="RLHF that people can watch: the whole loop on one small machine.",
+    )
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=Parser
+    )
+
+    quick = commands.add_parser(
+        "quickstart", help="run the whole loop on the shipped base model, in minutes"
+    )
+    quick.add_argument(
+        "--out", required=True, type=folder, help="folder for the run folders of each stage"
+    )
+    quick.add_argument("--seed", type=int, default=0, help="seed of everything (default 0)")
+    quick.add_argument(
+        "--dtype",
+        default="auto",
+        help="number format: auto, float32 or bfloat16 (default auto)",
+    )
+    quick.set_defaults(handler=quickstart)
+
+    for stage in STAGES.values():
+        add_stage(commands, stage)
+
+    command = commands.add_parser("generate", help="write responses with one model")
+    command.add_argument("--out", help="JSONL file to write; printed when left out")
+    add_options(command, GenerateConfig)
+    command.set_defaults(handler=generate)
+
+    command = commands.add_parser("compare", help="two models, same prompts, same random numbers")
+    command.add_argument("left", help="first model, usually the base")
+    command.add_argument("right", help="second model, whose win rate is reported")
+    command.add_argument("--out", help="JSON file for the whole report")
+    add_options(command, CompareConfig)
+    command.set_defaults(handler=compare)
+
+    command = commands.add_parser("runs", help="list runs, or ask one to stop")
+    command.add_argument(
+        "folder", nargs="?", default="runs", help="folder to look in (default runs)"
+    )
+    command.add_argument(
+        "--stop", action="store_true", help="ask the run in this very folder to save and stop"
+    )
+    command.set_defaults(handler=show_runs)
+    return parser
+
+
+def add_stage(commands: "argparse._SubParsersAction[Parser]", stage: Stage) -> None:
+    """Add the command of one stage."""
+    command = commands.add_parser(stage.command, help=stage.help, description=stage.config.__doc__)
+    command.add_argument(
+        "--run-dir", required=True, type=folder, help="folder that everything goes into"
+    )
+    command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
+    if stage.presets:
+        command.add_argument(
+            "--preset",
+            choices=stage.presets,
+            help=f"named set of options (default {next(iter(stage.presets))})",
+        )
+    add_options(command, stage.config)
+    command.set_defaults(handler=train, stage=stage)

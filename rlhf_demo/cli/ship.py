@@ -1,0 +1,60 @@
+"""Make what ships in checkpoints/, from runs that have finished. `make examples` calls it.
+
+python -m rlhf_demo.cli.ship model RUN NAME              checkpoints/NAME, a run's adapter
+python -m rlhf_demo.cli.ship example RUN NAME TITLE      checkpoints/examples/NAME, its record
+python -m rlhf_demo.cli.ship duel                        checkpoints/examples/duel.json
+python -m rlhf_demo.cli.ship word-judge REVIEWS          checkpoints/word-judge; needs scikit-learn
+"""
+
+import argparse
+from pathlib import Path
+
+
+def main() -> None:
+    """Write one of the four, and print where it lies."""
+    parser = argparse.ArgumentParser(prog="python -m rlhf_demo.cli.ship")
+    things = parser.add_subparsers(dest="thing", required=True)
+    model = things.add_parser("model", help="a finished run's adapter, in float16")
+    example = things.add_parser("example", help="a finished run's record, without its model")
+    things.add_parser("duel", help="the comparison that the page shows at first")
+    judge = things.add_parser("word-judge", help="the judge that adds up a weight for each word")
+    for command in (model, example):
+        command.add_argument("run", help="the run's folder")
+        command.add_argument("name", help="folder to write, in checkpoints/")
+    example.add_argument("title", help="what the page calls it")
+    judge.add_argument("reviews", help="Parquet file with the columns split, stars and text")
+    args = parser.parse_args()
+    print(WRITE[args.thing](args))
+
+
+def _model(args: argparse.Namespace) -> Path:
+    from rlhf_demo.models.export import ship
+
+    return ship(args.run, args.name)
+
+
+def _example(args: argparse.Namespace) -> Path:
+    from rlhf_demo.runs.examples import ship_example
+
+    return ship_example(args.run, args.name, args.title)
+
+
+def _duel(_: argparse.Namespace) -> Path:
+    from rlhf_demo.files import write_json
+    from rlhf_demo.server.comparisons import EXAMPLE_PATH, example_record
+
+    write_json(EXAMPLE_PATH, example_record())
+    return EXAMPLE_PATH
+
+
+def _word_judge(args: argparse.Namespace) -> Path:
+    from rlhf_demo.train.word_judge import FOLDER, make_word_judge
+
+    make_word_judge(args.reviews)
+    return FOLDER
+
+
+WRITE = {"model": _model, "example": _example, "duel": _duel, "word-judge": _word_judge}
+
+if __name__ == "__main__":
+    main()

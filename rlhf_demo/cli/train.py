@@ -1,0 +1,67 @@
+"""The command of a stage: start a training in a new run folder, or resume the one there."""
+
+import argparse
+import importlib
+from typing import Any
+
+from rlhf_demo.cli.checks import check_data, check_models
+from rlhf_demo.cli.options import given_options
+from rlhf_demo.config.options import Options
+from rlhf_demo.config.stages import Stage
+from rlhf_demo.errors import ConfigError, DemoError, JobError
+from rlhf_demo.runs.run import Run, Status
+from rlhf_demo.runs.signals import stopping_on_signals
+
+MODELS = ("model", "policy", "reward", "rater", "judge")
+"""Options that name a model."""
+
+
+def train(args: argparse.Namespace) -> None:
+    """Run a stage in --run-dir, and print what it came to."""
+    stage: Stage = args.stage
+    run = Run(args.run_dir)
+    config = resumed_config(args, run) if args.resume else new_config(args)
+    check_models(*(getattr(config, name, None) for name in MODELS))
+    check_data(config)
+    if not args.resume:
+        run = Run.create(args.run_dir, stage.kind, config.to_dict())
+    try:
+        with stopping_on_signals(run):
+            function(stage.entry)(config, run, resume=args.resume)
+    except DemoError:
+        if not args.resume:
+            run.discard_unused()
+        raise
+    print(f"{run.folder}: {run.status['message']}")
+    if summary := function(stage.summary)(run):
+        print(summary)
+
+
+def new_config(args: argparse.Namespace) -> Options:
+    """Return the options of a new run: the preset's, changed by those that were given."""
+    presets = args.stage.presets
+    preset = presets[args.preset or next(iter(presets))].options if presets else {}
+    return args.stage.config(**{**preset, **given_options(args, args.stage.config)})
+
+
+def resumed_config(args: argparse.Namespace, run: Run) -> Options:
+    """Return the options that a run began with.
+
+    Raises:
+        JobError: the run is of another kind, or has finished.
+        ConfigError: options were given, too.
+    """
+    saved, given = run.config, given_options(args, args.stage.config)
+    if saved["kind"] != args.stage.kind:
+        raise JobError(f"{run.folder} holds a run of {saved['kind']}: resume it with that command")
+    if name := "preset" if getattr(args, "preset", None) else next(iter(given), None):
+        raise ConfigError(f"--{name.replace('_', '-')} cannot be changed by --resume: leave it out")
+    if run.status["status"] == Status.FINISHED:
+        raise JobError(f"{run.folder} is finished: there is nothing to resume")
+    return args.stage.config.from_dict(saved["options"])
+
+
+def function(name: str) -> Any:
+    """Import `module:function`; only now, since a stage imports slowly."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)

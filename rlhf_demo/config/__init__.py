@@ -1,0 +1,1 @@
+"""What can be asked for: every option of every stage, declared once."""

@@ -1,0 +1,117 @@
+"""The kinds of run there are: one row each, read by the command line, the jobs and the page.
+
+CONTRIBUTING.md shows what a new row needs.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rlhf_demo.config.options import Options
+from rlhf_demo.config.pairs import PairsConfig
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.config.presets import PPO_PRESETS, Preset
+from rlhf_demo.config.pretrain import BaseConfig
+from rlhf_demo.config.rater import RaterConfig
+from rlhf_demo.config.reward import RewardConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One kind of run.
+
+    Attributes:
+        kind: its name in config.json and in a run's id.
+        command: what starts it on the command line.
+        config: its options.
+        help: what the command does, in a line.
+        title: what people call such a run.
+        tab: name of the page's tab that shows its board; None: no tab does.
+        makes: what it leaves for later stages: a model that writes (`policy`), one that scores
+            (`reward`), or preference pairs.
+        entry: `module:function` that trains, called with (config, run, resume=...).
+        summary: `module:function` that says what a run came to, called with (run).
+        headline: the metrics that stand in lists of runs.
+        presets: named sets of options; the first one is the default.
+        on_page: the page may start it; the others need data that a page has not.
+    """
+
+    kind: str
+    command: str
+    config: type[Options]
+    help: str
+    title: str
+    tab: str | None = None
+    makes: Literal["policy", "reward", "pairs"]
+    entry: str
+    summary: str
+    headline: tuple[str, ...] = ()
+    presets: dict[str, Preset] = field(default_factory=dict)
+    on_page: bool = False
+
+
+STAGES: dict[str, Stage] = {
+    stage.kind: stage
+    for stage in (
+        Stage(
+            kind="base",
+            command="train-base",
+            config=BaseConfig,
+            help="pretrain or continue a base model on text",
+            title="Base model",
+            makes="policy",
+            entry="rlhf_demo.train.pretrain:train_base",
+            summary="rlhf_demo.train.pretrain:summary",
+            headline=("base/held_out_perplexity",),
+        ),
+        Stage(
+            kind="rater",
+            command="train-rater",
+            config=RaterConfig,
+            help="train the simulated rater on star ratings",
+            title="Simulated rater",
+            makes="reward",
+            entry="rlhf_demo.train.rater:train_rater",
+            summary="rlhf_demo.train.rater:summary",
+            headline=("rater/accuracy",),
+        ),
+        Stage(
+            kind="pairs",
+            command="make-pairs",
+            config=PairsConfig,
+            help="sample pairs of responses and let a rater prefer",
+            title="Preference pairs",
+            makes="pairs",
+            entry="rlhf_demo.train.pairs:make_pairs",
+            summary="rlhf_demo.train.pairs:summary",
+            on_page=True,
+        ),
+        Stage(
+            kind="reward",
+            command="train-reward",
+            config=RewardConfig,
+            help="fit a reward model to preference pairs",
+            title="Reward model",
+            tab="reward model",
+            makes="reward",
+            entry="rlhf_demo.train.reward:train_reward",
+            summary="rlhf_demo.train.reward:summary",
+            headline=("heldout/loss", "heldout/accuracy"),
+            on_page=True,
+        ),
+        Stage(
+            kind="ppo",
+            command="train-ppo",
+            config=PPOConfig,
+            help="train a policy against a reward by PPO",
+            title="PPO",
+            tab="ppo",
+            makes="policy",
+            entry="rlhf_demo.train.ppo:train_ppo",
+            summary="rlhf_demo.train.ppo:summary",
+            headline=("objective/score", "objective/kl"),
+            presets=PPO_PRESETS,
+            on_page=True,
+        ),
+    )
+}
+"""Kind of run -> its row, in the order in which a loop needs them."""

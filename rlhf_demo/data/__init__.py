@@ -1,0 +1,1 @@
+"""Texts in: preference pairs, prompts, documents, reviews."""

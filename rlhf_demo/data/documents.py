@@ -1,0 +1,145 @@
+"""Read documents from a file or the Hub, and set some apart as held out.
+
+Held out are the first documents in the file's own order; where a column `split` says test in some
+rows, the first of those. They are never trained on, nor counted for the commonest words.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.data.hub_datasets import hub_rows
+from rlhf_demo.errors import DataError
+from rlhf_demo.files import is_unicode
+from rlhf_demo.hub.locate import HUB_ID
+from rlhf_demo.paths import CHECKPOINTS
+
+SHIPPED_PAIRS = CHECKPOINTS / "pairs.jsonl"
+
+
+def read_documents(data: str | None, column: str, split: str) -> tuple[list[str], list[bool]]:
+    """Read every document and whether it may be held out, in the file's order.
+
+    Args:
+        data: Parquet, JSONL or plain text file (documents apart by an empty line), or Hub id; None
+            = the shipped pairs.
+        column: column of a table that holds the text.
+        split: split of a Hub data set.
+
+    Raises:
+        DataError: there is no such file or column, it cannot be read, or it holds no text.
+    """
+    if data is None:
+        return _shipped_pairs()
+    path = Path(data).expanduser()
+    if path.suffix in (".parquet", ".jsonl"):
+        rows = _read_parquet(path, column) if path.suffix == ".parquet" else _read_jsonl(path)
+        texts = [row[column] for row in rows if column in row]
+        if len(texts) < len(rows) or not all(isinstance(text, str) for text in texts):
+            raise DataError(
+                f"{data} has rows without text in the column {column!r}: name another with --column"
+            )
+        tests = [row.get("split") == "test" for row in rows]
+    elif path.suffix in (".csv", ".json"):
+        raise DataError(f"{data} is {path.suffix[1:].upper()}: give Parquet, JSONL or a text file")
+    elif path.is_file():
+        texts = _read_text(path).split("\n\n")
+        tests = [False] * len(texts)
+    elif path.suffix or path.is_absolute() or not HUB_ID.fullmatch(data):
+        raise DataError(f"there is no file {data}: check the name")
+    else:
+        texts = _read_hub(data, column, split)
+        tests = [False] * len(texts)
+    may_hold = tests if any(tests) else [True] * len(texts)
+    kept = [place for place, text in enumerate(texts) if text.strip()]
+    broken = [place for place in kept if not is_unicode(texts[place])]
+    if broken:
+        raise DataError(f"{data}: text {broken[0] + 1} holds half a character: write it anew")
+    if len(kept) < 2:
+        raise DataError(f"{data} holds fewer than 2 texts: give a file with text in it")
+    return [texts[place] for place in kept], [may_hold[place] for place in kept]
+
+
+def hold_out(texts: list[str], may_hold: list[bool], count: int) -> tuple[list[str], list[str]]:
+    """Return the texts to train on and the held-out ones.
+
+    Args:
+        texts: all of them.
+        may_hold: which of them may be held out.
+        count: how many are, the first ones; at most a tenth of all, so that small files train too.
+    """
+    count = min(count, max(1, len(texts) // 10))
+    held = set([place for place, may in enumerate(may_hold) if may][:count])
+    return (
+        [text for place, text in enumerate(texts) if place not in held],
+        [text for place, text in enumerate(texts) if place in held],
+    )
+
+
+def _shipped_pairs() -> tuple[list[str], list[bool]]:
+    if not SHIPPED_PAIRS.is_file():
+        raise DataError(
+            f"the shipped pairs are missing ({SHIPPED_PAIRS}): restore the file or give --data"
+        )
+    rows = _read_jsonl(SHIPPED_PAIRS)
+    both = [row["prompt"] + row[side] for row in rows for side in ("chosen", "rejected")]
+    texts = list(dict.fromkeys(both))  # in order, without what comes twice
+    return texts, [True] * len(texts)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}: check the name") from None
+    except ValueError:
+        raise DataError(f"{path} is not UTF-8 text: convert it, or give Parquet or JSONL") from None
+
+
+def _read_jsonl(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            raise DataError(
+                f"{path} line {number} is not valid JSON: mend or delete the line"
+            ) from None
+        if not isinstance(rows[-1], dict):
+            raise DataError(f"{path} line {number} is not a JSON object: write one {{...}} a line")
+    return rows
+
+
+def _read_parquet(path: Path, column: str) -> list[dict[str, Any]]:
+    import pyarrow  # noqa: PLC0415
+    import pyarrow.parquet  # noqa: PLC0415
+
+    try:
+        names = pyarrow.parquet.read_schema(path).names
+        if column not in names:
+            raise DataError(
+                f"{path} has no column {column!r}: choose one of {', '.join(names)} with --column"
+            )
+        wanted = {column, "split"} & set(names)
+        return pyarrow.parquet.read_table(path, columns=sorted(wanted)).to_pylist()
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}: check the name") from None
+    except pyarrow.ArrowException as error:
+        raise DataError(
+            f"{path} is no readable Parquet file ({str(error).splitlines()[0]}): give another"
+        ) from None
+
+
+def _read_hub(name: str, column: str, split: str) -> list[str]:
+    texts = []
+    for number, row in hub_rows(name, split, (column,)):
+        if not isinstance(row, dict):
+            raise DataError(f"{name} row {number} is no object with columns: choose another")
+        if number == 1 and column not in row:
+            raise DataError(
+                f"{name} has no column {column!r}: choose one of {', '.join(row)} with --column"
+            )
+        texts.append(row.get(column))
+    return [text for text in texts if isinstance(text, str)]

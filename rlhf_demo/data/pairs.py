@@ -1,0 +1,315 @@
+"""Preference pairs and prompts: read them, check every row, drop what cannot teach, split them by
+prompt.
+
+Reads TRL's preference format (https://huggingface.co/docs/trl/dataset_formats#preference): columns
+`prompt`, `chosen`, `rejected`, or `chosen` and `rejected` alone with the prompt at their common
+beginning, as in HH-RLHF's dialogues; `margin` (how sure the rater was) and `split` may be there.
+Knows nothing of models.
+
+Files are read row by row (data/rows.py), those of Hub data sets too (data/hub_datasets.py).
+"""
+
+import json
+import math
+import os
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.data.hub_datasets import hub_rows
+from rlhf_demo.data.rows import LONGEST_TEXT, OWN, Bounds, file_rows, kind_of, short
+from rlhf_demo.errors import DataError
+from rlhf_demo.files import is_unicode
+from rlhf_demo.hub.locate import HUB_ID
+from rlhf_demo.paths import CHECKPOINTS
+
+SHIPPED = "shipped"
+PAIRS_FILE = "pairs.jsonl"
+MOST_TRAINED_ON = 0.8
+"""Share of own pairs that is trained on at most, so that some are left to measure on."""
+
+LAST_SPEAKER = "\n\nAssistant:"
+"""How HH-RLHF's dialogues begin the turn that is judged."""
+
+CONTROL = re.compile(r"[\x00-\x07\x0b\x0e-\x1f]")
+"""What is read as a blank: no text needs it, and JSON writes each with six characters."""
+
+_COLUMNS = ("prompt", "chosen", "rejected", "margin", "split", "rater")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Preference pairs, column by column; `chosen` and `rejected` are responses without the prompt.
+
+    `margins` says how sure the rater was, in the rater's own units; None where the data does not
+    tell. `dropped` counts the rows left out on loading, by reason: empty, equal, duplicate.
+    """
+
+    prompts: list[str]
+    chosen: list[str]
+    rejected: list[str]
+    margins: list[float] | None = None
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lengths = {
+            len(self.prompts),
+            len(self.chosen),
+            len(self.rejected),
+            len(self.margins or self.prompts),
+        }
+        if len(lengths) != 1:
+            raise DataError(
+                f"the columns of the pairs have {sorted(lengths)} rows: give each the same number"
+            )
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def select(self, indices: Sequence[int]) -> "Pairs":
+        """Return the pairs at these places, in this order; `dropped` still counts the whole
+        load.
+        """
+        return Pairs(
+            [self.prompts[index] for index in indices],
+            [self.chosen[index] for index in indices],
+            [self.rejected[index] for index in indices],
+            None if self.margins is None else [self.margins[index] for index in indices],
+            self.dropped,
+        )
+
+
+# -- pairs -----------------------------------------------------------------------------------------
+
+
+def load_pairs(source: str, split: str | None = None) -> Pairs:
+    """Read preference pairs and drop the empty, equal and duplicate ones.
+
+    Where a column `rater` says who judged, the same pair from two people is no duplicate.
+    An explicit prompt that both responses repeat is taken off them. An implicit prompt is the
+    common beginning of both texts up to the last `Assistant:` in it, else up to the last whitespace
+    in it, so that no word is torn.
+
+    Args:
+        source: `shipped`; the folder of a make-pairs run; a file .jsonl, .json (a list of
+            rows), .csv (each also with .gz) or .parquet; a Hub id.
+        split: of a Hub data set (`train` when None); of a file, the rows whose column `split` says
+            so (all when None).
+
+    Raises:
+        DataError: there is no such file or data set, or a row cannot be used; rows count from 1.
+    """
+    name, rows = open_rows(source, PAIRS_FILE, split)
+    return _pairs_of(name, rows, split)
+
+
+def copy_pairs(source: Path, target: Path, bounds: Bounds) -> Pairs:
+    """Copy the rows of a file to a JSONL file that `load_pairs` reads in the same way.
+
+    Args:
+        source: the file.
+        target: the copy, with checked texts and columns that are known and nothing else.
+        bounds: what is read at most.
+
+    Returns:
+        What `load_pairs` returns for either.
+
+    Raises:
+        DataError: the file cannot be read or is too large, or a row cannot be used.
+        OSError: the copy cannot be written.
+    """
+    with open(target, "w", encoding="utf-8") as file:
+
+        def copied() -> Iterator[tuple[str, dict[str, Any]]]:
+            for where, row in _wanted(source.name, file_rows(source, _COLUMNS, bounds), None):
+                file.write(json.dumps(_plain_row(row, where), ensure_ascii=False) + "\n")
+                yield where, row
+
+        return _pairs_of(source.name, copied(), None)
+
+
+def _plain_row(row: dict[str, Any], where: str) -> dict[str, Any]:
+    prompt, chosen, rejected = _read_pair(row, where)
+    # Where both begin with the prompt once more, reading would take that off too.
+    again = prompt if chosen.startswith(prompt) and rejected.startswith(prompt) else ""
+    plain = {"prompt": prompt, "chosen": again + chosen, "rejected": again + rejected}
+    if "margin" in row:
+        [plain["margin"]] = _read_margin(row, where)
+    more = {one: str(row[one]) for one in ("split", "rater") if row.get(one) is not None}
+    return plain | {one: CONTROL.sub(" ", value) for one, value in more.items()}
+
+
+def _pairs_of(name: str, rows: Iterable[tuple[str, dict[str, Any]]], split: str | None) -> Pairs:
+    seen: set[tuple] = set()
+    kept: list[tuple[str, str, str]] = []
+    margins: list[float] = []
+    dropped: Counter[str] = Counter()
+    for where, row in rows:
+        pair = _read_pair(row, where)
+        if not pair[1].strip() or not pair[2].strip():
+            dropped["empty"] += 1
+        elif pair[1] == pair[2]:
+            dropped["equal"] += 1
+        elif (told := (*pair, str(row.get("rater")))) in seen:
+            dropped["duplicate"] += 1
+        else:
+            seen.add(told)
+            kept.append(pair)
+            margins += _read_margin(row, where)
+    if not kept and not dropped:
+        if split is None:
+            raise DataError(f"{name} holds no pair: add rows")
+        raise DataError(f"{name} holds no pair of the split {split!r}: name another")
+    if not kept:
+        raise DataError(
+            f"{name} holds no usable pair ({sum(dropped.values())} rows dropped): "
+            "give texts that differ and are not empty"
+        )
+    if margins and len(margins) != len(kept):
+        raise DataError(
+            f"{name}: column 'margin' is in some rows only: fill it everywhere or leave it out"
+        )
+    prompts, chosen, rejected = (list(column) for column in zip(*kept, strict=True))
+    return Pairs(prompts, chosen, rejected, margins or None, dict(dropped))
+
+
+def split_by_prompt(pairs: Pairs, train_pairs: int, seed: int) -> tuple[Pairs, Pairs]:
+    """Split pairs into train and held-out so that no prompt is on both sides.
+
+    Args:
+        pairs: any pairs.
+        train_pairs: how many to train on at most; never more than MOST_TRAINED_ON of them all.
+        seed: decides which prompts fall to which side.
+
+    Raises:
+        DataError: all pairs have the same prompt, or one prompt has too many.
+    """
+    by_prompt: dict[str, list[int]] = {}
+    for index, prompt in enumerate(pairs.prompts):
+        by_prompt.setdefault(prompt, []).append(index)
+    prompts = list(by_prompt)
+    random.Random(seed).shuffle(prompts)
+    room = min(train_pairs, int(MOST_TRAINED_ON * len(pairs)))
+    train: list[int] = []
+    held_out: list[int] = []
+    for prompt in prompts:
+        group = by_prompt[prompt]
+        (train if len(train) + len(group) <= room else held_out).extend(group)
+    if not train or not held_out:
+        raise DataError(
+            f"{len(pairs)} pairs on {len(prompts)} prompts cannot be split into {room} to train on "
+            "and others held out with no prompt in both: give pairs on more prompts"
+        )
+    return pairs.select(sorted(train)), pairs.select(sorted(held_out))
+
+
+def _read_pair(row: dict[str, Any], where: str) -> tuple[str, str, str]:
+    chosen, rejected = text_in(row, "chosen", where), text_in(row, "rejected", where)
+    if "prompt" not in row:
+        prompt = implicit_prompt(chosen, rejected)
+    else:
+        prompt = text_in(row, "prompt", where)
+        if not (chosen.startswith(prompt) and rejected.startswith(prompt)):
+            return prompt, chosen, rejected
+    return prompt, chosen[len(prompt) :], rejected[len(prompt) :]
+
+
+def implicit_prompt(chosen: str, rejected: str) -> str:
+    """Return the prompt that both texts begin with; empty where they share no whole word."""
+    common = os.path.commonprefix([chosen, rejected])  # noqa: RUF071  (characters are meant)
+    turn = common.rfind(LAST_SPEAKER)
+    if turn >= 0:
+        return common[: turn + len(LAST_SPEAKER)]
+    if common[-1:].isspace():
+        return common.rstrip()
+    return "".join(common.rsplit(maxsplit=1)[:-1])
+
+
+def text_in(row: dict[str, Any], column: str, where: str) -> str:
+    """Return the text in a row's column, control characters as blanks.
+
+    Raises:
+        DataError: the column is missing or holds no text that can be used.
+    """
+    if column not in row:
+        raise DataError(
+            f"{where}: column {column!r} is missing, "
+            f"there are {', '.join(str(one)[:40] for one in list(row)[:9]) or 'none'}: add it"
+        )
+    value = row[column]
+    if value is None:
+        raise DataError(f"{where}: column {column!r} is null: give it a text")
+    if isinstance(value, list):
+        raise DataError(
+            f"{where}: column {column!r} is a list of messages: join them into one text"
+        )
+    if not isinstance(value, str):
+        raise DataError(f"{where}: column {column!r} is {short(value)}, not text: put it in quotes")
+    if len(value) > LONGEST_TEXT:
+        raise DataError(
+            f"{where}: column {column!r} has {len(value):,} characters: "
+            f"use at most {LONGEST_TEXT:,}"
+        )
+    if not is_unicode(value):
+        raise DataError(f"{where}: column {column!r} holds half a character: write the text anew")
+    return CONTROL.sub(" ", value)
+
+
+def _read_margin(row: dict[str, Any], where: str) -> list[float]:
+    """Return the margin as a list of one, or of none where the row has no such column."""
+    if "margin" not in row:
+        return []
+    try:
+        margin = math.nan if isinstance(row["margin"], bool) else float(row["margin"])
+    except (TypeError, ValueError, OverflowError):
+        margin = math.nan
+    if not math.isfinite(margin):
+        raise DataError(
+            f"{where}: column 'margin' is {short(row['margin'])}: "
+            "give a number, or leave the column out everywhere"
+        )
+    return [margin]
+
+
+# -- files and Hub ---------------------------------------------------------------------------------
+
+
+def open_rows(
+    source: str, shipped: str, split: str | None
+) -> tuple[str, Iterator[tuple[str, dict[str, Any]]]]:
+    """Return a name for messages and the rows, each with its own name for messages."""
+    path = CHECKPOINTS / shipped if source == SHIPPED else Path(source).expanduser()
+    if is_pairs_run(source):
+        path /= PAIRS_FILE
+    if path.is_file():
+        return path.name, _wanted(path.name, file_rows(path, _COLUMNS, OWN), split)
+    if source == SHIPPED:
+        raise DataError(
+            f"{path} is missing: restore checkpoints/, or make it with "
+            "`python -m rlhf_demo make-pairs`"
+        )
+    if path.is_dir() or kind_of(source) or path.is_absolute() or not HUB_ID.fullmatch(source):
+        raise DataError(f"there is no file {source}: check the path")
+    return source, _wanted(source, hub_rows(source, split or "train", _COLUMNS), None)
+
+
+def is_pairs_run(source: str) -> bool:
+    """Say whether the source is the folder of a make-pairs run, whose rows know their split."""
+    return (Path(source).expanduser() / PAIRS_FILE).is_file()
+
+
+def _wanted(
+    name: str, rows: Iterable[tuple[int, Any]], split: str | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, row in rows:
+        where = f"{name} row {number}"
+        if not isinstance(row, dict):
+            raise DataError(
+                f"{where} is {short(row)}, not an object with columns: write one object a row"
+            )
+        if split is None or text_in(row, "split", where) == split:
+            yield where, row

@@ -1,0 +1,57 @@
+"""Film reviews with stars, which the simulated rater learns from."""
+
+from dataclasses import dataclass
+
+import pyarrow
+import pyarrow.parquet
+
+from rlhf_demo.errors import ConfigError, DataError
+
+WANTED_COLUMNS = "with the columns split, stars and text"
+LIKED_STARS = 7
+"""Stars of 10 from which a review counts as liking the film; the data has none of 5 or 6."""
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """Reviews of one split, in the file's order.
+
+    Attributes:
+        texts: as they stand in the file, with line-break tags and accents.
+        liked: one for each, True = LIKED_STARS or more.
+    """
+
+    texts: list[str]
+    liked: list[bool]
+
+
+def load_reviews(path: str | None, split: str) -> Reviews:
+    """Read one split of a Parquet file with the columns split, stars and text.
+
+    Raises:
+        ConfigError: no file is named.
+        DataError: it is missing, unreadable, or without such columns, or the split lacks one kind
+            of review.
+    """
+    if path is None:
+        raise ConfigError(f"--data is not given: name a Parquet file of reviews {WANTED_COLUMNS}")
+    try:
+        names = pyarrow.parquet.read_schema(path).names
+        missing = [name for name in ("split", "stars", "text") if name not in names]
+        if missing:
+            raise DataError(f"{path} has no column {missing[0]!r}: give reviews {WANTED_COLUMNS}")
+        rows = pyarrow.parquet.read_table(path, columns=["split", "stars", "text"]).to_pylist()
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}: check the name") from None
+    except pyarrow.ArrowException as error:
+        raise DataError(
+            f"{path} is no readable Parquet file ({str(error).splitlines()[0]}): give another"
+        ) from None
+    rows = [row for row in rows if row["split"] == split and row["text"].strip()]
+    liked = [row["stars"] >= LIKED_STARS for row in rows]
+    if not any(liked) or all(liked):
+        raise DataError(
+            f"the split {split!r} of {path} needs reviews of {LIKED_STARS} stars or more and of "
+            "fewer: add some"
+        )
+    return Reviews([row["text"] for row in rows], liked)

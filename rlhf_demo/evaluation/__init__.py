@@ -1,0 +1,1 @@
+"""How good a model is: two models compared, a reward model tested, texts measured."""

@@ -1,0 +1,274 @@
+"""Two models answer the same prompts with the same random numbers; measured side by side.
+
+Two judges say whose text is better: the one that was asked for, and one of another family. A win by
+the judge that labelled the reward model's pairs shows that the policy learned its taste; that the
+other sees it too shows that it is no blind spot of the network which that judge and the policy
+share.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlhf_demo.config.evaluation import CompareConfig
+from rlhf_demo.data.prompts import load_prompts
+from rlhf_demo.evaluation.text_stats import (
+    count_ngrams,
+    count_wins,
+    distinct_n,
+    perplexity,
+    read_beside,
+    standard_error,
+)
+from rlhf_demo.intervals import wilson_interval
+from rlhf_demo.models.device import pick_device, pick_dtype
+from rlhf_demo.models.policy import Policy, load_policy
+from rlhf_demo.models.sampling import decode, generate
+from rlhf_demo.models.scorers import Scorer, describe, load_scorer, second_judge
+
+Judges = dict[str, Scorer]
+"""Who judges, by name; the one that was asked for comes first."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One side of a comparison: a model under the name it was asked for."""
+
+    name: str
+    policy: Policy
+
+
+@dataclass
+class Answers:
+    """What one side has answered so far, and what was read off it; one entry a prompt.
+
+    Attributes:
+        ids: token ids, an end token included.
+        texts: the same as text.
+        scores: by judge.
+        kl: exact KL from the base, nats per response; empty where the base has other tokens.
+        base_logprobs: of each token under the base, nats, at temperature 1; likewise.
+    """
+
+    contestant: Contestant
+    ids: list[list[int]] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    scores: dict[str, list[float]] = field(default_factory=dict)
+    kl: list[float] = field(default_factory=list)
+    base_logprobs: list[Tensor] = field(default_factory=list)
+
+    def answer(
+        self,
+        prompts: list[str],
+        base: Policy,
+        judges: Judges,
+        *,
+        temperature: float,
+        **how: Any,
+    ) -> None:
+        """Answer more prompts.
+
+        Args:
+            base: what KL is counted against, at the temperature.
+            how: the other arguments of `generate`.
+        """
+        policy = self.contestant.policy
+        ids = generate(policy, prompts, temperature=temperature, **how)
+        texts = decode(policy, ids)
+        for name, judge in judges.items():
+            self.scores.setdefault(name, []).extend(judge(prompts, texts).tolist())
+        if policy.tokenizer.get_vocab() == base.tokenizer.get_vocab():
+            readings = read_beside(policy, base, prompts, ids, temperature)
+            self.kl += [float(reading.kl.sum()) for reading in readings]
+            self.base_logprobs += [reading.base_logprobs for reading in readings]
+        self.ids += ids
+        self.texts += texts
+
+
+def compare(
+    left: Contestant,
+    right: Contestant,
+    base: Policy,
+    prompts: list[str],
+    judges: Judges,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, Any]:
+    """Let both models respond, and return `report` with the settings."""
+    how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
+    sides = [Answers(left), Answers(right)]
+    for side in sides:
+        name = side.contestant.name
+        side.answer(prompts, base, judges, dtype=dtype, progress=name, **how)
+    return {**how, **report(prompts, *sides)}
+
+
+def report(prompts: list[str], left: Answers, right: Answers) -> dict[str, Any]:
+    """Measure both sides and let the judges decide.
+
+    Returns:
+        JSON-ready: `prompts`, how many; `models`, two dicts of figures; `counted`, how many tokens
+        and pairs of tokens distinct-1 and distinct-2 look at, the same on both sides; `judges`, a
+        verdict of each; `rows`: the prompt, both responses, and under `scores` each judge's two.
+    """
+    counted = {
+        f"distinct_{n}": min(count_ngrams(side.ids, n) for side in (left, right)) for n in (1, 2)
+    }
+    judged = [(left.scores[name], right.scores[name]) for name in left.scores]
+    rows = zip(
+        prompts,
+        zip(left.texts, right.texts, strict=True),
+        zip(*(zip(*scores, strict=True) for scores in judged), strict=True),
+        strict=True,
+    )
+    return {
+        "prompts": len(prompts),
+        "models": [figures(side, counted) for side in (left, right)],
+        "counted": counted,
+        "judges": [
+            {"name": name, **verdict(*scores)}
+            for name, scores in zip(left.scores, judged, strict=True)
+        ],
+        "rows": [
+            {
+                "prompt": prompt,
+                "responses": list(texts),
+                "scores": [[round(score, 4) for score in pair] for pair in scores],
+            }
+            for prompt, texts, scores in rows
+        ],
+    }
+
+
+def figures(side: Answers, counted: dict[str, int]) -> dict[str, Any]:
+    """Measure one side.
+
+    Args:
+        counted: how many n-grams `distinct_1` and `distinct_2` look at.
+
+    Returns:
+        Mean scores in the order of the judges, length, diversity; where the base has the same
+        tokens, exact KL in nats per response, its standard error over the prompts, and the base's
+        perplexity.
+    """
+    eos = side.contestant.policy.tokenizer.eos_token_id
+    result = {
+        "name": side.contestant.name,
+        "scores": [sum(scores) / len(scores) for scores in side.scores.values()],
+        "length": sum(map(len, side.ids)) / len(side.ids),
+        "eos_rate": sum(ids[-1] == eos for ids in side.ids) / len(side.ids),
+        "distinct_1": distinct_n(side.ids, 1, counted["distinct_1"]),
+        "distinct_2": distinct_n(side.ids, 2, counted["distinct_2"]),
+        "different_responses": len(set(side.texts)),
+    }
+    if side.kl:
+        kl = torch.tensor(side.kl)
+        result |= {"kl": float(kl.mean()), "perplexity": perplexity(side.base_logprobs)}
+        if len(kl) > 1:  # one prompt tells nothing of how others scatter
+            result["kl_se"] = standard_error(kl)
+    return result
+
+
+def verdict(left: list[float], right: list[float]) -> dict[str, Any]:
+    """Count wins of right against left, from one judge's scores of both.
+
+    Returns:
+        JSON-ready: `wins`, `ties`, `losses`, and `win_rate` with a 95% interval; a tie counts half.
+    """
+    wins, ties, losses = count_wins(torch.tensor(right), torch.tensor(left))
+    low, high = wilson_interval(wins + ties / 2, len(left))
+    return {
+        "wins": wins,
+        "ties": ties,
+        "losses": losses,
+        "win_rate": (wins + ties / 2) / len(left),
+        "win_rate_low": low,
+        "win_rate_high": high,
+    }
+
+
+def compare_models(left: str, right: str, config: CompareConfig, judge: Scorer) -> dict[str, Any]:
+    """Load two models by name and compare them on `count` prompts of the split.
+
+    Args:
+        judge: the one that config.rater names; the second judge is loaded here.
+    """
+    device = pick_device(config.device)
+    dtype = pick_dtype(device, config.dtype)
+    second = second_judge(config.rater)
+    policies = {name: load_policy(name, device=device) for name in {left, right, config.base}}
+    compared = compare(
+        Contestant(left, policies[left]),
+        Contestant(right, policies[right]),
+        policies[config.base],
+        load_prompts(config.prompts, config.split)[: config.count],
+        {config.rater: judge, second: load_scorer(second, device=device, dtype=dtype)},
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        seed=config.seed,
+        dtype=dtype,
+    )
+    return {"base": config.base, "split": config.split, **compared}
+
+
+# -- as text ---------------------------------------------------------------------------------------
+
+UNITS = {
+    "kl": "KL to base, nats",
+    "kl_se": "  its standard error",
+    "length": "length, tokens",
+    "eos_rate": "ended by itself",
+    "distinct_1": "distinct-1",
+    "distinct_2": "distinct-2",
+    "perplexity": "perplexity under base",
+}
+
+
+def table(report: dict[str, Any]) -> str:
+    """Lay a report's figures out as text, one column a model, then who wins by each judge."""
+    models, judges = report["models"], report["judges"]
+    lines = [_line("", [model["name"][-22:] for model in models])]
+    for place, judge in enumerate(judges):
+        scores = [f"{model['scores'][place]:.2f}" for model in models]
+        lines.append(_line(f"score, {judge['name'][-15:]}", scores))
+    for key, label in UNITS.items():
+        lines.append(_line(label, [f"{one[key]:.2f}" if key in one else "-" for one in models]))
+    tokens, pairs = report["counted"].values()
+    lines.append(
+        f"distinct-1 and -2 are of the first {tokens:,} tokens and {pairs:,} pairs of either side"
+    )
+    names = [model["name"] for model in models]
+    return "\n".join([*lines, *(_win(judge, *names, report["prompts"]) for judge in judges)])
+
+
+def _line(label: str, cells: list[str]) -> str:
+    return f"{label:22}" + "".join(f"{cell:>24}" for cell in cells)
+
+
+def _win(judge: dict[str, Any], left: str, right: str, prompts: int) -> str:
+    rate, low, high = (100 * judge[key] for key in ("win_rate", "win_rate_low", "win_rate_high"))
+    return (
+        f"{right} wins {rate:.0f}% [{low:.0f}, {high:.0f}] of {prompts} prompts against {left} "
+        f"by {judge['name']}: {judge['wins']} won, {judge['ties']} tied (half a win each), "
+        f"{judge['losses']} lost\n    ({describe(judge['name'])})"
+    )
+
+
+def side_by_side(report: dict[str, Any], count: int) -> str:
+    """Show the first `count` prompts with both responses and the first judge's scores."""
+    if not count:
+        return ""
+    names = [model["name"] for model in report["models"]]
+    width = max(map(len, names))
+    blocks = [f"Answers, each with its score by {report['judges'][0]['name']}:"]
+    for row in report["rows"][:count]:
+        lines = [row["prompt"]]
+        for name, response, score in zip(names, row["responses"], row["scores"][0], strict=True):
+            lines.append(f"  {name:>{width}} {score:+6.2f} |{response}")
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)

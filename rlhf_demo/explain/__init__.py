@@ -1,0 +1,1 @@
+"""One text opened up: what each part of it adds."""

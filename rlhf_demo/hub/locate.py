@@ -1,0 +1,232 @@
+"""Find the folder that a model's name means.
+
+A model is named the same way everywhere: a shipped name (`gpt2-mini`), a run folder (its `model/`),
+any folder in Hugging Face's format, or a Hub id (`gpt2`, `owner/name`). This module turns the name
+into a local folder, downloading from the Hub where needed, and imports neither torch nor
+transformers, so that a wrong name is answered at once.
+"""
+
+import json
+import re
+import threading
+from fnmatch import fnmatch
+from pathlib import Path
+
+from rlhf_demo.errors import CheckpointError
+from rlhf_demo.paths import CHECKPOINTS
+
+HUB_SECONDS = 1.5
+"""How long the Hub may take to answer before it counts as out of reach: a wrong name is answered
+within 3 seconds, imports included, also on a busy machine."""
+
+ADAPTER = "adapter_config.json"
+MOST_CONFIG = 1_000_000
+"""Bytes of an adapter's configuration, which is read before its weights are fetched."""
+
+HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+"""What may be a name on the Hub: `gpt2` or `owner/name`."""
+
+WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+"""What is fetched of a Hub model: safetensors only, never pickled weights or code."""
+MOST_BESIDE = 50_000_000
+"""Bytes of what is fetched beside a Hub model's weights; a tokenizer takes up to 20 MB."""
+
+
+def shipped_models() -> list[str]:
+    """List the names of the models under checkpoints/."""
+    folders = CHECKPOINTS.iterdir() if CHECKPOINTS.is_dir() else []
+    return sorted(folder.name for folder in folders if is_model(folder))
+
+
+def locate(name: str) -> Path:
+    """Return the absolute local folder of the model called `name`.
+
+    Raises:
+        CheckpointError: there is no such model, the run has none yet, or the Hub cannot be reached.
+    """
+    if not name.strip():
+        raise CheckpointError(
+            f"a model's name is empty: name one of {', '.join(shipped_models())}, a run or a folder"
+        )
+    if name in shipped_models():
+        return CHECKPOINTS / name
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _in_folder(folder.resolve())
+    if folder.is_absolute() or not HUB_ID.fullmatch(name):
+        raise CheckpointError(f"there is no folder {name}: check the path")
+    return _on_hub(name)
+
+
+def adapter_base(folder: Path) -> Path | None:
+    """Return the folder of the base model under an adapter, or None where `folder` holds whole
+    weights.
+
+    A shipped adapter names its base relative to the repository's top folder, so it resolves from
+    any working folder; an adapter in a run names an absolute folder or a Hub id.
+
+    Raises:
+        CheckpointError: the adapter names no base, or one that cannot be found.
+    """
+    path = folder / ADAPTER
+    if not path.is_file():
+        return None
+    base = _named_base(path)
+    if (CHECKPOINTS.parent / base / "config.json").is_file():
+        return CHECKPOINTS.parent / base
+    return locate(base)
+
+
+def _named_base(path: Path) -> str:
+    try:
+        base = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (ValueError, KeyError, TypeError):
+        base = None
+    if not isinstance(base, str):
+        raise CheckpointError(f"{path} names no base model: restore the file")
+    return base
+
+
+def is_model(folder: Path) -> bool:
+    """Say whether a folder holds a model or an adapter."""
+    return (folder / ADAPTER).is_file() or (folder / "config.json").is_file()
+
+
+def _in_folder(folder: Path) -> Path:
+    if (folder / "status.json").is_file():  # a run folder
+        if is_model(folder / "model"):
+            return folder / "model"
+        raise CheckpointError(
+            f"the run {folder} has no model yet: wait for it to finish, or resume it"
+        )
+    if is_model(folder):
+        return folder
+    raise CheckpointError(
+        f"{folder} holds no model (no config.json or adapter_config.json): check the path"
+    )
+
+
+def _on_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download, try_to_load_from_cache  # noqa: PLC0415
+
+    fetch = {"repo_id": name, "allow_patterns": WANTED, "ignore_patterns": ["*/*"]}
+    if isinstance(try_to_load_from_cache(name, "config.json"), str) or isinstance(
+        try_to_load_from_cache(name, "adapter_config.json"), str
+    ):
+        folder = Path(snapshot_download(**fetch, local_files_only=True))
+    else:
+        refusal = hub_refusal(name, "model")
+        if refusal is not None:
+            raise CheckpointError(_unknown(name, refusal))
+        folder = Path(snapshot_download(**fetch))
+    if not list(folder.glob("*.safetensors")):
+        raise CheckpointError(
+            f"{name} has no safetensors weights, and nothing else is loaded: choose another model"
+        )
+    return folder
+
+
+def hub_refusal(name: str, kind: str) -> str | None:
+    """Ask the Hub for a `model` or `dataset`, and return why it cannot be had, or None where it
+    can.
+
+    Takes at most HUB_SECONDS. A thread, because a name server that does not answer keeps the caller
+    for as long as it likes.
+    """
+    from huggingface_hub import HfApi, constants  # noqa: PLC0415
+    from huggingface_hub.errors import RepositoryNotFoundError  # noqa: PLC0415
+
+    if constants.HF_HUB_OFFLINE:
+        return "it is not in the local cache and HF_HUB_OFFLINE forbids asking the Hub"
+    answer: list[Exception | None] = []
+
+    def ask() -> None:
+        try:
+            HfApi().repo_info(name, repo_type=kind, timeout=HUB_SECONDS)
+            answer.append(None)
+        except Exception as error:  # noqa: BLE001  (whatever it was, the caller says it in words)
+            answer.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(HUB_SECONDS)
+    if answer == [None]:
+        return None
+    if answer and isinstance(answer[0], RepositoryNotFoundError):
+        return f"the Hub has no {kind} of that name, or it is private"
+    return "it is not in the local cache and the Hub cannot be reached"
+
+
+def hub_megabytes(name: str, kind: str) -> float:
+    """Ask the Hub how large is what is fetched of a `model`, or a `dataset`, before fetching any.
+
+    With an adapter its base is fetched too.
+
+    Raises:
+        CheckpointError: the Hub does not have it, cannot be reached, or tells no size; there is too
+            much beside the weights; or the base is neither on the Hub nor shipped, or itself an
+            adapter.
+    """
+    files = _hub_files(name, kind)
+    size = _size(name, kind, files)
+    base = _hub_base(name, files[ADAPTER]) if kind == "model" and ADAPTER in files else None
+    if base is not None:
+        below = _hub_files(base, kind)
+        if ADAPTER in below:
+            raise CheckpointError(f"{name} is an adapter on an adapter: choose another model")
+        size += _size(base, kind, below)
+    return size / 1e6
+
+
+def _hub_files(name: str, kind: str) -> dict[str, int]:
+    """Return the bytes of each file."""
+    from huggingface_hub import HfApi  # noqa: PLC0415
+
+    refusal = hub_refusal(name, kind)
+    if refusal is not None:
+        raise CheckpointError(_unknown(name, refusal) if kind == "model" else f"{name}: {refusal}")
+    found = HfApi().repo_info(name, repo_type=kind, files_metadata=True, timeout=5.0).siblings
+    return {one.rfilename: one.size or 0 for one in found or []}
+
+
+def _size(name: str, kind: str, files: dict[str, int]) -> int:
+    """Return the bytes of all files of a data set, or of what is fetched of a model."""
+    ending = ".safetensors" if kind == "model" else ""
+    if kind == "model":
+        wanted = [one for one in files if "/" not in one and any(fnmatch(one, w) for w in WANTED)]
+        files = {one: files[one] for one in wanted}
+    size = sum(files.values())
+    weights = sum(bytes_ for file, bytes_ in files.items() if file.endswith(ending))
+    if not weights:
+        raise CheckpointError(f"{name} has no {ending or 'known'} files: choose another {kind}")
+    if size - weights > MOST_BESIDE:
+        raise CheckpointError(
+            f"{name} has {(size - weights) / 1e6:,.0f} MB beside its weights: choose another model"
+        )
+    return size
+
+
+def _hub_base(name: str, config_bytes: int) -> str | None:
+    """Return the Hub id of the base of an adapter on the Hub; None where the base is shipped."""
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415
+
+    if config_bytes > MOST_CONFIG:
+        raise CheckpointError(f"{name}: {ADAPTER} has {config_bytes:,} bytes: choose another model")
+    try:
+        base = _named_base(Path(hf_hub_download(name, ADAPTER)))
+    except OSError as error:  # as all errors of the Hub's client are
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{name} cannot be looked at ({reason}): try again later") from None
+    if base in shipped_models() or base.removeprefix("checkpoints/") in shipped_models():
+        return None
+    # A folder of that name would be taken for a path.
+    if not HUB_ID.fullmatch(base) or Path(base).exists() or (CHECKPOINTS.parent / base).exists():
+        raise CheckpointError(f"{name} is an adapter on {base[:80]!r}, which is not on the Hub")
+    return base
+
+
+def _unknown(name: str, why: str) -> str:
+    return (
+        f"model {name!r} cannot be had: {why}; name a shipped model "
+        f"({', '.join(shipped_models())}), a run folder or a model's folder"
+    )

@@ -1,0 +1,135 @@
+"""How much room the runs take, how much is left, and which runs make room.
+
+Only runs of visitors are ever removed: no class's, no instructor's, none of the command line; none
+that waits, runs, or is needed by one that does; and none in the hour after it ended, so that
+whoever started it has the time to see and download it.
+"""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from rlhf_demo.jobs.bounds import Limits
+from rlhf_demo.jobs.job import Job, Phase, needs
+
+KEPT_SECONDS = 3600
+
+
+class Disk:
+    """The disk under the runs, seen with a page's limits."""
+
+    def __init__(self, root: Path, limits: Limits) -> None:
+        self._root, self._limits = root, limits
+        self._known: dict[str, tuple[float, float]] = {}  # of ended runs: when, megabytes
+
+    def refusal(self, jobs: list[Job]) -> str | None:
+        """Say why nothing of a visitor's can be started now, if so.
+
+        Args:
+            jobs: all under the root.
+        """
+        if short := shortage(self._root, self._limits):
+            return short
+        most = self._limits.most_megabytes_all
+        if most is not None and self._of_visitors(jobs) > most:
+            return (
+                f"the runs of this page's visitors fill their {most / 1000:g} GB: try again when "
+                f"one of them is {KEPT_SECONDS // 60} minutes old and makes room"
+            )
+        return None
+
+    def superfluous(self, jobs: list[Job]) -> list[Job]:
+        """Return the runs to remove.
+
+        Where room is short, first of all what has taken much for long, in megabytes times hours:
+        so whoever fills the disk with large runs removes their own. Where the runs are too many,
+        first those that never began, then the oldest.
+
+        Args:
+            jobs: all under the root.
+        """
+        least, most = self._limits.least_free_megabytes, self._limits.most_megabytes_all
+        excess = max(
+            0 if most is None else self._of_visitors(jobs) - most,
+            0 if least is None else least - _free(self._root),
+        )
+        most_runs = self._limits.most_runs
+        surplus = 0 if most_runs is None else sum(job.visitors for job in jobs) - most_runs
+        if max(excess, surplus) <= 0:
+            return []
+        busy = [job for job in jobs if job.busy or job.phase is Phase.WAITING]
+        ages = {
+            job.id: age
+            for job in jobs
+            if job.visitors
+            and job.phase in (Phase.ENDED, Phase.DAMAGED)
+            and (age := time.time() - _changed_at(job)) > KEPT_SECONDS
+            and not any(needs(other, job) for other in busy)
+        }
+        old = [job for job in jobs if job.id in ages]
+        old.sort(key=lambda job: self._megabytes(job) * ages[job.id], reverse=True)
+        removed = []
+        for job in old:
+            if excess <= 0:
+                break
+            removed.append(job)
+            excess -= self._megabytes(job)
+        rest = old[len(removed) :]
+        rest.sort(key=lambda job: ("started_at" in job.note, -ages[job.id]))
+        return removed + rest[: max(0, surplus - len(removed))]
+
+    def _of_visitors(self, jobs: list[Job]) -> float:
+        self._known = {job.id: self._known[job.id] for job in jobs if job.id in self._known}
+        return sum(self._megabytes(job) for job in jobs if job.visitors)
+
+    def _megabytes(self, job: Job) -> float:
+        changed_at = _changed_at(job)
+        known = self._known.get(job.id)
+        if known and known[0] == changed_at and job.phase is Phase.ENDED:
+            return known[1]
+        taken = megabytes(job.run.folder)
+        self._known[job.id] = changed_at, taken
+        return taken
+
+
+def shortage(folder: Path, limits: Limits) -> str | None:
+    """Say why nothing of a visitor's may be put on the disk of a folder, if so.
+
+    Args:
+        folder: it may not be there yet.
+        limits: the page's.
+    """
+    while not folder.exists():
+        folder = folder.parent
+    free, least = _free(folder), limits.least_free_megabytes
+    if least is None or free >= least:
+        return None
+    return (
+        f"the disk of this page has {free / 1000:.1f} GB left and keeps "
+        f"{least / 1000:g} GB free: try again later"
+    )
+
+
+def megabytes(folder: Path) -> float:
+    """Return what a folder takes on the disk; files that vanish meanwhile do not count."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_blocks * 512
+            except FileNotFoundError:
+                continue
+    return total / 1e6
+
+
+def _free(folder: Path) -> float:
+    return shutil.disk_usage(folder).free / 1e6
+
+
+def _changed_at(job: Job) -> float:
+    """Return when a file of the run's was last made or replaced, as its last status was."""
+    try:
+        return job.run.folder.stat().st_mtime
+    except OSError:
+        return time.time()

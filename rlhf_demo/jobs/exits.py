@@ -1,0 +1,117 @@
+"""Why a training process died, in one sentence, from its exit code and the end of its log."""
+
+import re
+import signal
+from pathlib import Path
+
+from rlhf_demo.files import open_plain
+from rlhf_demo.jobs.processes import STARTED
+
+MOST_CHARACTERS = 4000
+"""Of a log's end that is shown."""
+
+DISK_FULL = re.compile(r"No space left on device|Errno 28\b|Disk quota exceeded")
+OUT_OF_MEMORY = re.compile(
+    r"CUDA out of memory|OutOfMemoryError|MemoryError|DefaultCPUAllocator"
+    r"|Cannot allocate memory|std::bad_alloc"
+)
+"""What Python, torch, C++ and the system say when there is no more memory."""
+
+OWN_CGROUP = Path("/proc/self/cgroup")
+
+GO_ON = "resuming goes on from the last saved state"
+
+
+def why(exit_code: int | None, log: str, *, oom_killed: bool | None = None) -> str:
+    """Say why a process died.
+
+    Args:
+        exit_code: as `subprocess` gives it: below 0 is a signal; None where nobody could tell,
+            because the app that started the process ended before it.
+        log: what the process wrote since its start.
+        oom_killed: the system killed something for lack of memory since then; None where it does
+            not tell.
+    """
+    known = known_cause(log)
+    if known:
+        return known
+    lines = log.strip().splitlines()
+    last = lines[-1].strip() if lines else ""
+    if last.startswith("error: "):
+        return last.removeprefix("error: ")
+    if exit_code is None:
+        return f"the process ended without a word while nobody watched it: {GO_ON}"
+    if exit_code < 0:
+        return _by_signal(-exit_code, oom_killed)
+    if exit_code == 0:
+        return "the process ended without doing anything: look at its log, then resume it"
+    said = f"its last words were: {last}" if last else "its log is empty"
+    return f"the process ended with exit code {exit_code}; {said}"
+
+
+def known_cause(text: str) -> str | None:
+    """Recognise a full disk or memory in a log or message."""
+    if DISK_FULL.search(text):
+        return f"the disk is full: delete runs that nobody needs; then {GO_ON}"
+    if OUT_OF_MEMORY.search(text):
+        return "out of memory: choose a smaller batch, shorter responses or a smaller model"
+    return None
+
+
+def _by_signal(number: int, oom_killed: bool | None) -> str:
+    try:
+        name = f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        name = f"signal {number}"
+    if number == signal.SIGKILL and oom_killed:
+        return f"killed by {name}, the system ran out of memory: choose a smaller batch or model"
+    if number == signal.SIGKILL and oom_killed is None:
+        return (
+            f"killed by {name}, sent from outside or because memory ran out: {GO_ON}; should it "
+            "happen again, choose a smaller batch or model"
+        )
+    if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        return f"killed by {name}, sent from outside: {GO_ON}"
+    return f"crashed by {name}: look at its log, then resume it"
+
+
+def oom_kills(cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Count the processes killed for lack of memory in this process's cgroup (version 2).
+
+    Returns:
+        None where the system does not tell.
+    """
+    try:
+        lines = OWN_CGROUP.read_text(encoding="utf-8").splitlines()
+        own = next(line.removeprefix("0::/") for line in lines if line.startswith("0::"))
+        events = (cgroups / own / "memory.events").read_text(encoding="utf-8")
+        return int(dict(line.split() for line in events.splitlines())["oom_kill"])
+    except (OSError, StopIteration, KeyError, ValueError):
+        return None
+
+
+def log_end(folder: Path) -> str:
+    """Return the end of what the run's last process wrote, at most `MOST_CHARACTERS`.
+
+    job.log has all output of a process that the page started, train.log what the trainer noted.
+    """
+    for name in ("job.log", "train.log"):
+        text = _end_of(folder / name).rpartition(STARTED)
+        # The rest of the line that begins with STARTED is the command.
+        said = text[2].partition("\n")[2] if text[1] else text[2]
+        # A progress bar goes back to the line's start: its last state counts.
+        lines = [line.rstrip().rpartition("\r")[2] for line in said.split("\n")]
+        kept = "\n".join(line for line in lines if line.strip())
+        if kept:
+            return kept[-MOST_CHARACTERS:]
+    return ""
+
+
+def _end_of(path: Path) -> str:
+    try:
+        with open_plain(path) as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - 8 * MOST_CHARACTERS))
+            return file.read(8 * MOST_CHARACTERS).decode("utf-8", errors="replace")
+    except OSError:  # most of all: there is no such file
+        return ""

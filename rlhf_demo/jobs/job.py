@@ -1,0 +1,393 @@
+"""What the run folders say about their jobs, for whichever app looks.
+
+A job has no home in any app's memory. Beside what a run writes (runs/run.py) its folder holds
+
+    job.json        who asked when for what, and which process was started for it
+    stopping.json   somebody asked the process to end: when, and what to say about it
+    job.log         all output of the process
+
+so that a second app, or the same one started again, knows as much as the first.
+"""
+
+import os
+import re
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.errors import DataError, JobError
+from rlhf_demo.files import read_json, write_json
+from rlhf_demo.jobs import exits, processes
+from rlhf_demo.jobs.shapes import check
+from rlhf_demo.paths import REPOSITORY
+from rlhf_demo.runs.run import Run, Status, take_lock
+
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+"""A run's id is its folder's name: no separator, no leading dot, so it cannot lead elsewhere."""
+
+DELETED = ".deleted-"
+"""Begins the name of a folder on its way out."""
+
+MOST_RECORD = 2**20
+"""Bytes of each small JSON file of a run."""
+
+BEGINNING_SECONDS = 60
+"""How long a run may take to write its first files: before, one that lacks some is not damaged."""
+
+DAMAGED = "damaged"
+"""What stands for the kind and the status of a run whose files do not tell them."""
+
+
+class Phase(StrEnum):
+    """Where a job stands, as seen from outside."""
+
+    COMMAND_LINE = "command line"
+    """Queued without a job: a command in a terminal is about to train in it."""
+    WAITING = "waiting"
+    STARTING = "starting"
+    """Its process lives and has not taken the run's lock yet."""
+    RUNNING = "running"
+    DEAD = "dead"
+    """Its process is gone and left no final status."""
+    ENDED = "ended"
+    DAMAGED = "damaged"
+    """Its files say nothing that can be acted on, and no process works on it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One look at a run folder."""
+
+    run: Run
+    example: bool
+    config: dict[str, Any]
+    note: dict[str, Any]
+    status: dict[str, Any]
+    stopping: dict[str, Any]
+    phase: Phase
+
+    @property
+    def id(self) -> str:
+        """The folder's name."""
+        return self.run.folder.name
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the process, which is also its group's if the page started it."""
+        return _pid(self.note, self.status, self.stopping)
+
+    @property
+    def first(self) -> bool:
+        """Whether a class needs it: then it goes before visitors' jobs, and no limit binds it."""
+        return self.note.get("first", False)
+
+    @property
+    def visitors(self) -> bool:
+        """Whether a visitor started it: no class, no instructor, and not the command line."""
+        owned = self.note.get("owner") is not None and not self.first
+        return self.note.get("visitor", owned)  # versions before this one did not note it
+
+    @property
+    def busy(self) -> bool:
+        """Whether a process works on it, or is still being ended."""
+        return self.phase in (Phase.STARTING, Phase.RUNNING) or bool(self.stopping)
+
+
+class JobFolders:
+    """The run folders under `root`, and the read-only ones of finished examples."""
+
+    def __init__(self, root: Path, examples: Path | None = None) -> None:
+        self.root = root.resolve()
+        self.examples = examples
+        self._parsed: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}
+
+    def find(self, run_id: str) -> Run:
+        """Return the run of that id, own ones first.
+
+        Raises:
+            JobError: there is none.
+        """
+        if RUN_ID.fullmatch(run_id):
+            for parent in filter(None, (self.root, self.examples)):
+                if _holds_run(parent / run_id):
+                    return Run(parent / run_id)
+        raise JobError(f"there is no run {run_id[:80]!r}: it may have been deleted")
+
+    def job(self, run_id: str) -> Job:
+        """Look at the run of that id.
+
+        Raises:
+            JobError: there is none.
+        """
+        run = self.find(run_id)
+        return self._look(run, example=run.folder.parent != self.root)
+
+    def own(self) -> list[Job]:
+        """Look at all runs under the root, those that begin or vanish just now left out.
+
+        Raises:
+            JobError: the root itself cannot be read.
+        """
+        return list(self._looks(self.root, example=False))
+
+    def all(self) -> list[Job]:
+        """Look at own runs, newest first, then at the examples."""
+        shown = sorted(self.own(), key=_age, reverse=True)
+        if self.examples is not None and self.examples.is_dir():
+            shown += sorted(self._looks(self.examples, example=True), key=_age, reverse=True)
+        return shown
+
+    def delete(self, run: Run) -> None:
+        """Remove a run's folder; for others it disappears in one step."""
+        away = self.root / f"{DELETED}{run.folder.name}-{time.time_ns()}"
+        os.replace(run.folder, away)
+        shutil.rmtree(away, ignore_errors=True)  # the next app tries again
+
+    def finish_deleting(self) -> None:
+        """Remove what a killed app had begun to delete."""
+        for leftover in self.root.glob(f"{DELETED}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def _looks(self, parent: Path, *, example: bool) -> Iterator[Job]:
+        try:
+            folders = list(parent.iterdir())
+        except OSError as error:
+            raise JobError(
+                f"the folder of the runs cannot be read ({error.strerror}): ask the owner of "
+                "this page"
+            ) from None
+        for folder in folders:
+            if RUN_ID.fullmatch(folder.name) and _holds_run(folder):
+                with suppress(JobError):
+                    yield self._look(Run(folder), example=example)
+
+    def _look(self, run: Run, *, example: bool) -> Job:
+        """Look at a run, damaged or not.
+
+        Raises:
+            JobError: it begins or vanishes just now.
+        """
+        try:
+            _check_plain(run.folder)
+            config = self._required(run, "config.json")
+            note = self._read(run.folder / "job.json")
+            status = self._required(run, "status.json")
+            stopping = self._wish_to_stop(run)
+            phase = self._phase(run, note, status, stopping)
+            if phase is Phase.DEAD:
+                # Read again: it may have begun or ended between the two looks.
+                status = self._required(run, "status.json")
+                phase = self._phase(run, note, status, stopping)
+        except DataError as error:
+            return self._damaged(run, str(error), example=example)
+        return Job(run, example, config, note, status, stopping, phase)
+
+    def _required(self, run: Run, name: str) -> dict[str, Any]:
+        record = self._read(run.folder / name)
+        if record:
+            return record
+        try:
+            age = time.time() - run.folder.stat().st_mtime
+        except OSError:
+            age = 0.0
+        if age < BEGINNING_SECONDS:
+            raise JobError(f"run {run.folder.name} begins or was deleted just now: look again")
+        raise DataError(f"{name} is missing")
+
+    def _wish_to_stop(self, run: Run) -> dict[str, Any]:
+        """Read stopping.json; a damaged one is no reason to lose the run."""
+        try:
+            return self._read(run.folder / "stopping.json")
+        except DataError:
+            return {}
+
+    def _damaged(self, run: Run, why: str, *, example: bool) -> Job:
+        try:
+            note = self._read(run.folder / "job.json")
+            changed_at = time.gmtime(run.folder.stat().st_mtime)
+        except (DataError, OSError):
+            note, changed_at = {}, time.gmtime(0)
+        alive = run.alive()  # then its trainer puts the status right when it ends
+        status = {
+            "status": Status.RUNNING if alive else DAMAGED,
+            "message": f"{why}: restore the file or delete the run",
+        }
+        created_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", changed_at)
+        config = {"kind": DAMAGED, "options": {}, "created_at": created_at}
+        stopping = self._wish_to_stop(run) if alive else {}
+        phase = Phase.RUNNING if alive else Phase.DAMAGED
+        return Job(run, example, config, note, status, stopping, phase)
+
+    def _phase(
+        self, run: Run, note: dict[str, Any], status: dict[str, Any], stopping: dict[str, Any]
+    ) -> Phase:
+        if status["status"] not in (Status.QUEUED, Status.RUNNING):
+            return Phase.ENDED
+        if status["status"] == Status.RUNNING and run.alive():
+            return Phase.RUNNING
+        pid = _pid(note, status, stopping)
+        if pid is None:
+            return Phase.WAITING if note else Phase.COMMAND_LINE
+        if not processes.alive(pid, run.folder):
+            return Phase.DEAD
+        return Phase.STARTING if status["status"] == Status.QUEUED else Phase.RUNNING
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        """Read a run's JSON file, {} if there is none; parsed only when it was replaced.
+
+        Raises:
+            DataError: it cannot be read, or does not hold what it should.
+        """
+        try:
+            found = path.stat()
+            version = (found.st_ino, found.st_mtime_ns)
+            known = self._parsed.get(path)
+            if known is None or known[0] != version:
+                known = self._parsed[path] = version, check(path.name, _parse(path))
+        except FileNotFoundError:
+            self._parsed.pop(path, None)
+            return {}
+        except OSError as error:
+            raise DataError(f"{path.name} cannot be read ({error.strerror})") from None
+        return known[1]
+
+
+def _parse(path: Path) -> Any:
+    try:
+        return read_json(path, MOST_RECORD)
+    except DataError:  # whose sentence names the folder
+        raise DataError(f"{path.name} is not valid JSON") from None
+
+
+def _check_plain(folder: Path) -> None:
+    """Refuse a run with a pipe, a device or a link, through which it would write to another file.
+
+    Raises:
+        DataError: it holds one; a link to a folder, as on another disk, is none.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:  # those who read tell of it
+        for entry in entries:
+            mode = entry.stat(follow_symlinks=False).st_mode
+            if not (stat.S_ISREG(mode) or entry.is_dir()):
+                raise DataError(f"{entry.name[:40]} is no plain file")
+
+
+def _holds_run(folder: Path) -> bool:
+    try:
+        return any((folder / name).exists() for name in ("config.json", "status.json", "job.json"))
+    except OSError:  # it may not even be looked into: shown as damaged
+        return True
+
+
+def ask_to_stop(job: Job, message: str, *, again: bool = False) -> None:
+    """Ask a job's process to end; the scheduler insists, and says `message` when it is gone.
+
+    Args:
+        job: a busy one.
+        message: what the run's status says then.
+        again: it goes back to its place in the line. Whoever asks for the end outdoes that.
+    """
+    if not job.stopping or (job.stopping.get("again") and not again):
+        facts = {
+            "asked_at": time.monotonic(),
+            "pid": job.pid,
+            "message": message,
+            "again": again,
+        }
+        write_json(job.run.folder / "stopping.json", facts)
+    job.run.request_stop()
+
+
+def line_up(job: Job, message: str = "", **facts: Any) -> bool:
+    """Put a job that nobody works on in line, if all still stands as `job` saw it.
+
+    Args:
+        job: one that stopped or failed, or whose process is gone.
+        message: what its status says while it waits.
+        facts: what job.json says from now on.
+
+    Returns:
+        whether it was done; if not, look again.
+    """
+    with claimed(job) as free:
+        if not free:
+            return False
+        (job.run.folder / "stop").unlink(missing_ok=True)
+        note = {key: value for key, value in job.note.items() if key != "started_pid"}
+        write_json(job.run.folder / "job.json", note | facts)
+        job.run.set_status(Status.QUEUED, message=message)
+        return True
+
+
+def needs(other: Job, job: Job) -> bool:
+    """Say whether a job waits for another, or names its folder, or a part of it, in an option."""
+    folder = job.run.folder
+    return other.note.get("after") == job.id or any(
+        isinstance(value, str) and (REPOSITORY / value).is_relative_to(folder)
+        for value in other.config["options"].values()
+    )
+
+
+def settle(job: Job, status: Status, message: str) -> bool:
+    """Write a final status, if all still stands as `job` saw it and nobody works on it.
+
+    Returns:
+        whether it was written; if not, look again.
+    """
+    with claimed(job) as free:
+        if not free:
+            return False
+        facts = {"started_at": job.status["started_at"]} if "started_at" in job.status else {}
+        job.run.set_status(status, message=message, **facts)
+        return True
+
+
+def in_order(jobs: list[Job]) -> list[Job]:
+    """Return the waiting jobs, the next one first: those of classes, then all the others."""
+    waiting = [job for job in jobs if job.phase is Phase.WAITING]
+    return sorted(waiting, key=lambda job: (not job.first, job.note["queued_at"]))
+
+
+def why_dead(job: Job) -> str:
+    """Say why the process of a dead job is gone."""
+    before, now = job.note.get("oom_kills"), exits.oom_kills()
+    return exits.why(
+        None if job.pid is None else processes.exit_code(job.pid),
+        exits.log_end(job.run.folder),
+        oom_killed=None if before is None or now is None else now > before,
+    )
+
+
+@contextmanager
+def claimed(job: Job) -> Iterator[bool]:
+    """Hold the run's lock for a moment, to change what its files say about it.
+
+    Yields False if somebody else works on the run, or changed it since `job` looked.
+    """
+    with open(job.run.folder / "lock", "a") as lock:
+        yield take_lock(lock) and all(
+            _still(job.run.folder / name, seen)
+            for name, seen in (("status.json", job.status), ("job.json", job.note))
+        )
+
+
+def _still(path: Path, seen: dict[str, Any]) -> bool:
+    try:
+        return (read_json(path) if path.is_file() else {}) == seen
+    except DataError:
+        return False
+
+
+def _pid(note: dict[str, Any], status: dict[str, Any], stopping: dict[str, Any]) -> int | None:
+    # status.json names the process while it runs only; stopping.json until it is gone.
+    return status.get("pid") or note.get("started_pid") or stopping.get("pid")
+
+
+def _age(job: Job) -> tuple[str, float]:
+    return job.config["created_at"], job.note.get("queued_at", 0.0)

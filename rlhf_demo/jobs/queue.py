@@ -1,0 +1,392 @@
+"""Start, stop, resume, delete and list training runs, for a page that many people share.
+
+A job is the engine's own command in a process of its own; page and trainer share the run's folder
+and nothing else (jobs/job.py), so a job goes on when a tab or the app is closed, and any app on
+the same folder shows it. One job runs at a time, the others wait in line (jobs/scheduler.py).
+"""
+
+import errno
+import hashlib
+import hmac
+import secrets
+import shutil
+import string
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.config.options import Options
+from rlhf_demo.config.stages import STAGES
+from rlhf_demo.errors import JobError
+from rlhf_demo.files import write_json
+from rlhf_demo.jobs.bounds import Limits, check_options
+from rlhf_demo.jobs.disk import Disk
+from rlhf_demo.jobs.exits import log_end
+from rlhf_demo.jobs.job import (
+    Job,
+    JobFolders,
+    Phase,
+    ask_to_stop,
+    claimed,
+    in_order,
+    line_up,
+    needs,
+    settle,
+)
+from rlhf_demo.jobs.processes import training_command
+from rlhf_demo.jobs.run_rows import Overview
+from rlhf_demo.jobs.scheduler import UNFIT, Scheduler
+from rlhf_demo.rate_limit import RateLimit
+from rlhf_demo.runs.run import Run, Status
+from rlhf_demo.runs.tail import Tails
+
+ASK_SECONDS = 20.0
+"""How long a trainer may take to save and end by itself: a step of GPT-2 on a CPU, and more."""
+
+TERM_SECONDS = 5.0
+"""How long after SIGTERM what is still there gets SIGKILL."""
+
+OVERVIEW_SECONDS = 0.5
+"""How long one answer of `overview` serves everybody who asks."""
+
+MOST_TITLE = 60
+
+
+class Jobs:
+    """The runs under one root folder and the line of those that wait. Safe for many threads.
+
+    Whoever starts a run gives a secret, kept in the browser; it, or the instructor's token in its
+    place, is asked for by everything that changes the run. The folder keeps its hash only. A run
+    that nobody gave a secret for, as on the command line, asks for the token of this start of the
+    app, if there is one.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        examples: Path | None = None,
+        at_once: int = 1,
+        limits: Limits | None = None,
+        instructor_token: str | None = None,
+        start_token: str | None = None,
+        command: Callable[[str, Path], list[str]] = training_command,
+        ask_seconds: float = ASK_SECONDS,
+        term_seconds: float = TERM_SECONDS,
+    ) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        self._folders = JobFolders(root, examples)
+        self._limits = limits or Limits()
+        self._instructor_token, self.start_token = instructor_token, start_token
+        self._disk = Disk(self._folders.root, self._limits)
+        self._addresses: dict[str, str] = {}  # of jobs in line; in no file, so nobody finds them
+        starts = self._limits.starts_address
+        self._starts = RateLimit(*starts, time.monotonic) if starts else None
+        self._scheduler = Scheduler(
+            self._folders,
+            disk=self._disk,
+            limits=self._limits,
+            at_once=at_once,
+            command=command,
+            ask_seconds=ask_seconds,
+            term_seconds=term_seconds,
+        )
+        self.tails = Tails()
+        self._overview = Overview(self.tails)
+        self._rows: list[dict[str, Any]] = []
+        self._rows_at = float("-inf")
+        self._mutex = threading.RLock()
+
+    def open(self) -> None:
+        """Begin to schedule; jobs of an app that ended are found and go on."""
+        self._scheduler.open()
+
+    def close(self) -> None:
+        """End scheduling; running jobs go on."""
+        self._scheduler.close()
+
+    def close_saving(self, seconds: float) -> None:
+        """End scheduling, and let running jobs save and go back in line; see the scheduler's."""
+        self._scheduler.close_saving(seconds)
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    def find(self, run_id: str) -> Run:
+        """Return the run of that id, an own one or an example.
+
+        Raises:
+            JobError: there is none.
+        """
+        return self._folders.find(run_id)
+
+    def overview(self) -> list[dict[str, Any]]:
+        """Return one row per run, newest first, examples last; see `Overview.rows`."""
+        with self._mutex:
+            if time.monotonic() - self._rows_at > OVERVIEW_SECONDS:
+                self._rows = self._overview.rows(self._folders.all())
+                self._rows_at = time.monotonic()
+            return self._rows
+
+    def log_tail(self, run_id: str, lines: int = 20) -> str:
+        """Return the last lines of what the run's process wrote, at most 4,000 characters.
+
+        Raises:
+            JobError: there is no such run.
+        """
+        return "\n".join(log_end(self.find(run_id).folder).splitlines()[-lines:])
+
+    def may_change(self, run_id: str, secret: str) -> bool:
+        """Say whether the secret's holder may stop, resume and delete the run.
+
+        Raises:
+            JobError: there is no such run.
+        """
+        job = self._folders.job(run_id)
+        if job.example:
+            return False
+        if self._is_instructor(secret):
+            return True
+        owner = job.note.get("owner")
+        if owner is None:  # made on the command line, or by the instructor
+            return _same(secret, self.start_token)
+        return bool(secret) and hmac.compare_digest(_hash(secret), owner)
+
+    def _is_instructor(self, secret: str) -> bool:
+        return _same(secret, self._instructor_token)
+
+    def _owner(self, secret: str) -> str | None:
+        # The instructor's runs need no name.
+        return None if not secret or self._is_instructor(secret) else _hash(secret)
+
+    # -- changing ----------------------------------------------------------------------------------
+
+    def start(
+        self,
+        kind: str,
+        options: Options,
+        *,
+        title: str,
+        secret: str,
+        address: str = "",
+        after: str | None = None,
+        first: bool = False,
+    ) -> str:
+        """Put a new job in line; return its run's id.
+
+        Args:
+            kind: pairs, reward or ppo.
+            options: the stage's options.
+            title: what people call it; cleaned and cut.
+            secret: proves later that it is theirs; only a class's may have none.
+            address: where the request comes from; empty: not counted.
+            after: id of a run that must have finished first.
+            first: it is a class's: visitors' jobs come after it, and no limit binds it.
+
+        Raises:
+            JobError: the kind is unknown, there is no secret, a limit is reached, or `after`
+                cannot finish any more.
+        """
+        if not (kind in STAGES and STAGES[kind].on_page):
+            on_page = [one.kind for one in STAGES.values() if one.on_page]
+            raise JobError(f"{kind!r} cannot be started here: choose one of {', '.join(on_page)}")
+        if not (secret or first):  # it would be nobody's, and no limit would bind it
+            raise JobError("this request has no secret: reload the page")
+        values = options.to_dict()
+        with self._mutex:
+            bound = not (first or self._is_instructor(secret))
+            if bound:
+                check_options(values, self._limits)
+                self._check_line(secret, address)
+                self._check_room()
+            if after is not None and self._has_failed(after):
+                raise JobError(f"{after} has not finished: resume that one first")
+            if bound and address and self._starts and not self._starts.allow(address):
+                raise JobError("too many runs are started from your address: wait 10 s, try again")
+            note = self._note(_clean(title) or STAGES[kind].title, secret, after, first)
+            folder = self._folders.root / _new_id(kind)
+            try:
+                with _in_words():
+                    # Before Run.create makes a run of the folder: nobody sees it without its note.
+                    write_json(folder / "job.json", note)
+                    Run.create(folder, kind, values)
+            except JobError:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+            self._addresses[folder.name] = address
+            self._changed()
+        return folder.name
+
+    def stop(self, run_id: str, secret: str) -> None:
+        """Take a job out of the line, or ask its process to save and end, and see that it does.
+
+        Raises:
+            JobError: it is somebody else's, or it neither waits nor runs.
+        """
+        self._stop(self._mine(run_id, secret))
+
+    def stop_others(self, token: str, keep: set[str]) -> int:
+        """Stop every job, or take it out of the line, that is neither a class's nor in `keep`.
+
+        Returns:
+            how many those were.
+
+        Raises:
+            JobError: the token is not the instructor's, nor, at home, that of this start.
+        """
+        if not (self._is_instructor(token) or _same(token, self.start_token)):
+            raise JobError("only the instructor stops the runs of others: give the password first")
+        stopped = 0
+        for job in self._folders.own():
+            if (job.phase is Phase.WAITING or job.busy) and not job.first and job.id not in keep:
+                with suppress(JobError):  # it has ended meanwhile
+                    self._stop(job)
+                    stopped += 1
+        return stopped
+
+    def _stop(self, job: Job) -> None:
+        with _in_words():
+            waited = job.phase is Phase.WAITING and settle(
+                job, Status.STOPPED, "taken out of the line"
+            )
+        if waited:
+            self._changed()
+            return
+        job = self._folders.job(job.id)
+        if not job.busy:
+            raise JobError(f"{job.id} is {job.status['status']}: there is nothing to stop")
+        with _in_words():
+            ask_to_stop(job, "stopped when asked")
+        self._changed()
+
+    def resume(self, run_id: str, secret: str, address: str = "") -> None:
+        """Put a stopped or failed run at the end of the line; it goes on where it was saved.
+
+        Raises:
+            JobError: it is somebody else's, is not stopped or failed, or a limit is reached.
+        """
+        with self._mutex:
+            job = self._mine(run_id, secret)
+            if job.phase is Phase.DAMAGED:
+                raise JobError(f"{run_id} is damaged: it can only be deleted")
+            if job.busy or job.status["status"] not in (Status.STOPPED, Status.FAILED):
+                raise JobError(f"{run_id} has not stopped: only a stopped or failed run goes on")
+            if not STAGES[job.config["kind"]].on_page:
+                raise JobError(f"{run_id} was made on the command line: resume it there")
+            if not (job.first or self._is_instructor(secret)):
+                self._check_line(secret, address)
+                self._check_room()
+            facts = {"queued_at": time.time()} if job.note else self._note(run_id, "", None, False)
+            with _in_words():
+                if not line_up(job, **facts):
+                    raise JobError(f"{run_id} was changed by somebody else: look again")
+            self._addresses[run_id] = address
+            self._changed()
+
+    def delete(self, run_id: str, secret: str) -> None:
+        """Remove a run and all that it made; one that waits leaves the line.
+
+        Raises:
+            JobError: it is somebody else's, runs, or another one still needs it.
+        """
+        with self._mutex:
+            job = self._mine(run_id, secret)
+            if job.busy:
+                raise JobError(f"{run_id} is not over: stop it before you delete it")
+            for other in self._folders.own():
+                if (other.busy or other.phase is Phase.WAITING) and needs(other, job):
+                    raise JobError(f"{run_id} is needed by {other.id}: wait for that one")
+            with _in_words():
+                if job.phase is Phase.DAMAGED:
+                    self._folders.delete(job.run)
+                else:
+                    with claimed(job) as free:
+                        if not free:
+                            raise JobError(f"{run_id} was changed by somebody else: look again")
+                        self._folders.delete(job.run)
+            self._changed()
+
+    # -- rules -------------------------------------------------------------------------------------
+
+    def _mine(self, run_id: str, secret: str) -> Job:
+        job = self._folders.job(run_id)
+        if job.example:
+            raise JobError(f"{run_id} is an example: it cannot be changed")
+        if not self.may_change(run_id, secret):
+            raise JobError(f"{run_id} belongs to somebody else: only its owner can change it")
+        return job
+
+    def _check_line(self, secret: str, address: str) -> None:
+        waiting = [job for job in in_order(self._folders.own()) if not job.first]
+        self._addresses = {job.id: self._addresses.get(job.id, "") for job in waiting}
+        limits, owner = self._limits, self._owner(secret)
+        if limits.most_waiting is not None and len(waiting) >= limits.most_waiting:
+            raise JobError(f"{len(waiting)} jobs wait already: try again when one has finished")
+        own = sum(job.note["owner"] == owner for job in waiting)
+        if limits.most_waiting_each is not None and own >= limits.most_waiting_each:
+            raise JobError(f"{own} of your jobs wait already: try again when one has started")
+        near = list(self._addresses.values()).count(address) if address else 0
+        if limits.most_waiting_address is not None and near >= limits.most_waiting_address:
+            raise JobError(
+                f"{near} jobs from your address wait already: try again when one has started"
+            )
+
+    def _check_room(self) -> None:
+        refusal = self._disk.refusal(self._folders.own())
+        if refusal:
+            raise JobError(refusal)
+
+    def _has_failed(self, run_id: str) -> bool:
+        job = self._folders.job(run_id)
+        return job.phase is Phase.DEAD or job.status["status"] in UNFIT
+
+    def _note(self, title: str, secret: str, after: str | None, first: bool) -> dict[str, Any]:
+        unbound = first or self._is_instructor(secret)
+        return {
+            "title": title,
+            "owner": self._owner(secret),
+            "queued_at": time.time(),
+            "after": after,
+            "first": first,
+            "visitor": bool(secret) and not unbound,
+            "most_minutes": None if unbound else self._limits.most_minutes,
+            "most_megabytes": None if unbound else self._limits.most_megabytes,
+        }
+
+    def _changed(self) -> None:
+        self._rows_at = float("-inf")
+
+
+def _new_id(kind: str) -> str:
+    """Return a new run's id: one of two thousand million."""
+    letters = string.ascii_lowercase + string.digits
+    return f"{kind}-{''.join(secrets.choice(letters) for _ in range(6))}"
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Say in a sentence for people that the files of a run cannot be changed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise JobError(
+                "the disk is full: delete runs that nobody needs, then try again"
+            ) from None
+        raise JobError(f"the run's files cannot be changed ({error.strerror}): try again") from None
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _same(secret: str, token: str | None) -> bool:
+    return token is not None and hmac.compare_digest(_hash(secret), _hash(token))
+
+
+def _clean(title: str) -> str:
+    """Drop what cannot be seen (or turns the text round), runs of blanks, and what is too long."""
+    visible = "".join(letter if letter.isprintable() else " " for letter in title)
+    return " ".join(visible.split())[:MOST_TITLE].rstrip()

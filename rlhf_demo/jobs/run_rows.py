@@ -1,0 +1,110 @@
+"""What a list of runs shows of each: one JSON-ready row a run.
+
+Polled by a whole class, so nothing is read or counted twice while its file stays as it is.
+"""
+
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from rlhf_demo.errors import DataError
+from rlhf_demo.jobs.job import DAMAGED, Job, Phase, in_order, why_dead
+from rlhf_demo.runs.run import Status
+from rlhf_demo.runs.tail import Tails
+
+RECENT_STEPS = 5
+"""Steps that the time left is reckoned from; the first ones of a run are slower."""
+
+LARGEST_FIGURE = 1e15
+
+SHOWN = {
+    Phase.COMMAND_LINE: Status.QUEUED,
+    Phase.WAITING: Status.QUEUED,
+    Phase.STARTING: Status.RUNNING,
+    Phase.RUNNING: Status.RUNNING,
+    Phase.DEAD: Status.FAILED,
+    Phase.DAMAGED: DAMAGED,
+}
+"""What people are told of a phase; of one that ended, what its status says."""
+
+
+class Overview:
+    """Makes the rows, and remembers of each run's metrics what it showed last."""
+
+    def __init__(self, tails: Tails) -> None:
+        self._tails = tails
+        self._known: dict[Path, tuple[tuple[int, int], dict[str, Any], float | None]] = {}
+
+    def rows(self, jobs: list[Job]) -> list[dict[str, Any]]:
+        """Return one row per job, in their order.
+
+        Keys: id, title, kind, status, message, step, total_steps, place (1 is next; of waiting ones
+        only), created_at, ended_at, example, seconds_left, figures (the newest value of each
+        metric). What is not known is None.
+        """
+        places = {job.id: place for place, job in enumerate(in_order(jobs), start=1)}
+        return [self._row(job, places.get(job.id)) for job in jobs]
+
+    def _row(self, job: Job, place: int | None) -> dict[str, Any]:
+        figures, step_seconds = self._figures(job.run.folder / "metrics.jsonl")
+        status, message = _words(job)
+        step = figures.get("step")
+        total_steps = job.config["options"].get("total_steps") or figures.get("reward/total_steps")
+        left = None
+        if status == Status.RUNNING and total_steps and step is not None and step_seconds:
+            left = max(0, total_steps - step) * step_seconds
+        return {
+            "id": job.id,
+            "title": job.note.get("title", job.id),
+            "kind": job.config["kind"],
+            "status": str(status),
+            "message": message,
+            "step": step,
+            "total_steps": total_steps,
+            "place": place,
+            "created_at": job.config["created_at"],
+            "ended_at": job.status["updated_at"] if job.phase is Phase.ENDED else None,
+            "example": job.example,
+            "seconds_left": left,
+            "figures": figures,
+        }
+
+    def _figures(self, path: Path) -> tuple[dict[str, Any], float | None]:
+        """Return the newest value of each metric, and the seconds per step of late."""
+        try:
+            found = path.stat()
+        except OSError:  # most of all: there is no such file
+            self._known.pop(path, None)
+            return {}, None
+        version = (found.st_mtime_ns, found.st_size)
+        if path not in self._known or self._known[path][0] != version:
+            try:
+                rows = self._tails.rows(path)
+            except (DataError, OSError):  # the run's own page says which line
+                rows = []
+            figures = {
+                name: value for row in rows for name, value in row.items() if _is_figure(value)
+            }
+            seconds = [
+                row["time/step_seconds"] for row in rows if _is_figure(row.get("time/step_seconds"))
+            ]
+            pace = mean(seconds[-RECENT_STEPS:]) if seconds else None
+            self._known[path] = version, figures, pace
+        return self._known[path][1:]
+
+
+def _is_figure(value: Any) -> bool:
+    """Say whether a page can reckon with it: no text, no whole number beyond all measure."""
+    return type(value) in (int, float) and abs(value) < LARGEST_FIGURE
+
+
+def _words(job: Job) -> tuple[str, str]:
+    """Return the status to show, and the sentence beside it."""
+    if job.stopping:
+        return Status.RUNNING, "stopping: it saves its state first"
+    status = SHOWN.get(job.phase, job.status["status"])
+    if job.phase is Phase.DEAD:
+        return status, why_dead(job)
+    if job.phase is Phase.STARTING:
+        return status, "starting: it loads its models"
+    return status, job.status.get("message", "")

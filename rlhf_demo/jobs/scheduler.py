@@ -1,0 +1,333 @@
+"""Start what waits, notice what died, insist where something was asked to stop.
+
+One thread in one app: whoever holds the lock of the runs' root. Another app on the same runs takes
+over when the first is gone. All that it knows of a job stands in the folders.
+"""
+
+import fcntl
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from rlhf_demo.errors import DemoError
+from rlhf_demo.files import write_json
+from rlhf_demo.hub.locate import HUB_ID
+from rlhf_demo.jobs import exits, processes
+from rlhf_demo.jobs.bounds import Limits
+from rlhf_demo.jobs.disk import Disk, megabytes
+from rlhf_demo.jobs.job import (
+    DAMAGED,
+    Job,
+    JobFolders,
+    Phase,
+    ask_to_stop,
+    claimed,
+    in_order,
+    line_up,
+    settle,
+    why_dead,
+)
+from rlhf_demo.paths import REPOSITORY
+from rlhf_demo.runs.run import Status
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.5
+
+SAVING_TICK_SECONDS = 0.05
+
+ROOM_SECONDS = 30.0
+"""Between two looks at the room that all runs take."""
+
+STUMBLE_SECONDS = 60.0
+"""Between two tracebacks in the log: where no file can be opened, every tick fails."""
+
+UNFIT = {
+    Status.FAILED: "failed",
+    Status.STOPPED: "was stopped",
+    DAMAGED: "is damaged",
+    None: "is gone",
+}
+"""Status of a job -> why one that waits for it can never start."""
+
+LET_GO_ON = "; resuming goes on from the last saved state"
+
+
+class Scheduler:
+    """Looks after the jobs of one root folder while it is open."""
+
+    def __init__(
+        self,
+        folders: JobFolders,
+        *,
+        disk: Disk,
+        limits: Limits,
+        at_once: int,
+        command: Callable[[str, Path], list[str]],
+        ask_seconds: float,
+        term_seconds: float,
+    ) -> None:
+        self._folders, self._disk, self._limits = folders, disk, limits
+        self._at_once, self._command = at_once, command
+        self._ask_seconds, self._term_seconds = ask_seconds, term_seconds
+        self._lock_file: IO[str] | None = None
+        self._complained: set[str] = set()
+        self._made_room_at = self._stumbled_at = float("-inf")
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="scheduler", daemon=True)
+
+    def open(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End; the jobs go on, and another app may take over."""
+        self._closing.set()
+        self._thread.join()
+        if self._lock_file is not None:
+            self._lock_file.close()
+
+    def close_saving(self, seconds: float) -> None:
+        """End, and let the running jobs save and go back in line for the next app.
+
+        Args:
+            seconds: how long they may take; whoever takes longer goes on from its last saved state.
+        """
+        self._closing.set()
+        self._thread.join()
+        if self._lock_file is None:  # another app looks after them
+            return
+        deadline = time.monotonic() + seconds
+        for job in self._folders.own():
+            if job.busy:
+                with self._complaining(job):
+                    ask_to_stop(job, "this page was restarted", again=bool(job.note))
+        while time.monotonic() < deadline:
+            processes.reap()
+            jobs = [job for job in self._folders.own() if job.stopping]
+            for job in jobs:
+                with self._complaining(job):
+                    self._insist(job)
+            # Whoever has saved and is only closing down goes back in line by the next app's hand.
+            if not any(job.phase in (Phase.STARTING, Phase.RUNNING) for job in jobs):
+                break
+            time.sleep(SAVING_TICK_SECONDS)
+        self._lock_file.close()
+
+    def _work(self) -> None:
+        while not self._closing.wait(TICK_SECONDS):
+            try:
+                if self._in_charge():
+                    self._tick()
+            except Exception:
+                # The next tick tries again: one bad moment must not end all scheduling.
+                if time.monotonic() - self._stumbled_at > STUMBLE_SECONDS:
+                    self._stumbled_at = time.monotonic()
+                    log.exception("the scheduler stumbled")
+
+    def _in_charge(self) -> bool:
+        """Take the root's lock if it is free; it is given back when this process ends."""
+        if self._lock_file is not None:
+            return True
+        file = open(self._folders.root / ".scheduler", "a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return False
+        self._lock_file = file
+        self._folders.finish_deleting()
+        return True
+
+    def _tick(self) -> None:
+        processes.reap()
+        for job in self._folders.own():
+            with self._complaining(job):
+                self._tend(job)
+        if time.monotonic() - self._made_room_at > ROOM_SECONDS:
+            self._made_room_at = time.monotonic()
+            self._make_room()
+        self._start_next()
+
+    def _make_room(self) -> None:
+        for job in self._disk.superfluous(self._folders.own()):
+            with self._complaining(job):
+                log.warning("%s makes room on the disk", job.id)
+                self._folders.delete(job.run)
+
+    def _tend(self, job: Job) -> None:
+        if job.stopping:
+            self._insist(job)
+        elif job.phase is Phase.DEAD:
+            settle(job, Status.FAILED, why_dead(job))
+        elif job.busy:
+            self._watch(job)
+        elif job.status["status"] == Status.FAILED:
+            self._reword(job)
+
+    @contextmanager
+    def _complaining(self, job: Job) -> Iterator[None]:
+        """Say once a job what cannot be done about it, and go on with the others."""
+        try:
+            yield
+        except (OSError, DemoError) as error:  # a full disk, a damaged file, somebody else's folder
+            if job.id not in self._complained:
+                self._complained.add(job.id)
+                log.warning("the files of %s cannot be changed: %s", job.id, error)
+
+    # -- starting ----------------------------------------------------------------------------------
+
+    def _start_next(self) -> None:
+        jobs = self._folders.own()
+        busy, classes = sum(job.busy for job in jobs), 0
+        for job in in_order(jobs):
+            with self._complaining(job):
+                obstacle = self._obstacle(job)
+                if obstacle:
+                    settle(job, Status.FAILED, obstacle)
+                elif not self._ready(job):
+                    continue
+                elif busy < self._at_once:
+                    if self._has_room(job, jobs):
+                        self._start(job)
+                        busy += 1
+                elif job.first:
+                    classes += 1
+        self._let_classes_go_first(classes, jobs)
+
+    def _ready(self, job: Job) -> bool:
+        after = job.note["after"]
+        return after is None or self._status(after) == Status.FINISHED
+
+    def _has_room(self, job: Job, jobs: list[Job]) -> bool:
+        """Let a visitor's job wait, and say why, where the disk has no room for it."""
+        refusal = self._disk.refusal(jobs) if job.visitors else None
+        if refusal and job.status.get("message") != refusal:
+            with claimed(job) as free:
+                if free:
+                    job.run.set_status(Status.QUEUED, message=refusal)
+        return refusal is None
+
+    def _let_classes_go_first(self, waiting: int, jobs: list[Job]) -> None:
+        """Send as many visitors' jobs back in line as jobs of classes wait for a place."""
+        freed = sum(bool(job.stopping) for job in jobs)
+        running = [job for job in jobs if job.busy and job.visitors and not job.stopping]
+        running.sort(key=lambda job: job.note.get("started_at", 0.0), reverse=True)
+        for job in running[: max(0, waiting - freed)]:
+            with self._complaining(job):
+                ask_to_stop(job, "a class goes first: this run goes on after it", again=True)
+
+    def _obstacle(self, job: Job) -> str | None:
+        """Say why a job can never start because of the one it waits for."""
+        after = job.note["after"]
+        if after is None:
+            return None
+        ending = self._status(after)
+        if ending in UNFIT:
+            state = UNFIT[ending]
+            return f"not started, because {after}, which it needs, {state}: resume that one first"
+        return None
+
+    def _status(self, run_id: str) -> str | None:
+        try:
+            return self._folders.job(run_id).status["status"]
+        except DemoError:
+            return None
+
+    def _start(self, job: Job) -> None:
+        folder = job.run.folder
+        facts = {"started_at": time.monotonic(), "oom_kills": exits.oom_kills()}
+        hub = any(map(_is_on_hub, job.config["options"].values()))
+        with claimed(job) as free:
+            if not free:
+                return
+            try:
+                command = self._command(job.config["kind"], folder)
+                pid = processes.start(command, folder / "job.log", hub=hub)
+            except OSError as error:
+                message = f"the process could not be started ({error.strerror}): resume it later"
+                job.run.set_status(Status.FAILED, message=message)
+                return
+            # With the lock held: the trainer waits for it, so the number is on disk before the run
+            # begins, and no other app starts it a second time.
+            write_json(folder / "job.json", job.note | facts | {"started_pid": pid})
+
+    # -- ending ------------------------------------------------------------------------------------
+
+    def _watch(self, job: Job) -> None:
+        """Stop a job that takes more than it may."""
+        pid = job.note.get("started_pid")
+        if pid is None or job.pid != pid:  # of a terminal
+            return
+        # A clock that nobody sets. It counts from the machine's start, which no job outlives.
+        seconds = time.monotonic() - job.note.get("started_at", 0.0)
+        most = job.note.get("most_minutes")
+        if most is not None and seconds > 60 * most:
+            ask_to_stop(job, f"stopped after {most:g} minutes, the most that is allowed here")
+        most = job.note.get("most_megabytes")
+        if most is not None and (taken := megabytes(job.run.folder)) > most:
+            ask_to_stop(
+                job,
+                f"stopped with {math.ceil(taken)} MB on the disk, more than the {most:g} MB that "
+                "are allowed here: save less often, or choose a smaller rank or model",
+            )
+        most = self._limits.most_memory
+        if most is not None and (held := processes.memory(pid)) > most:
+            ask_to_stop(
+                job,
+                f"ended with {held:,.0f} MB of memory, more than the {most:,.0f} MB that a "
+                "training may have here: choose a smaller batch, shorter responses or a smaller "
+                "model",
+            )
+            processes.send(pid, job.run.folder, signal.SIGKILL)  # there is no time to ask
+
+    def _insist(self, job: Job) -> None:
+        """End a process that was asked to: it is asked again, terminated, and at last killed."""
+        pid, folder = job.stopping.get("pid"), job.run.folder
+        if not (job.run.alive() or (pid is not None and processes.alive(pid, folder))):
+            self._close_stop(job)
+            return
+        waited = time.monotonic() - job.stopping["asked_at"]
+        if pid is None:
+            job.run.request_stop()
+        elif waited > self._ask_seconds + self._term_seconds:
+            processes.send(pid, folder, signal.SIGKILL)
+        elif waited > self._ask_seconds:
+            processes.send(pid, folder, signal.SIGTERM)
+        else:
+            job.run.request_stop()  # again: a run that begins clears what it finds
+
+    def _close_stop(self, job: Job) -> None:
+        """Note, once the process group is gone, what came of the stop."""
+        message = job.stopping["message"]
+        if job.status["status"] in (Status.FINISHED, Status.FAILED):  # it has words of its own
+            closed = True
+        elif job.stopping.get("again"):
+            closed = line_up(job, message)
+        else:
+            closed = settle(job, Status.STOPPED, message + LET_GO_ON)
+        if closed:
+            (job.run.folder / "stop").unlink(missing_ok=True)
+            (job.run.folder / "stopping.json").unlink(missing_ok=True)
+
+    def _reword(self, job: Job) -> None:
+        """Put what a failed trainer said of memory or disk into words for people."""
+        cause = exits.known_cause(job.status.get("message", ""))
+        if cause is not None:
+            settle(job, Status.FAILED, cause)
+
+
+def _is_on_hub(value: Any) -> bool:
+    """Say whether an option names something of an owner on the Hub, which may ask for a token."""
+    return (
+        isinstance(value, str)
+        and "/" in value
+        and HUB_ID.fullmatch(value) is not None
+        and not (REPOSITORY / value).exists()
+    )

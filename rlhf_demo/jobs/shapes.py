@@ -1,0 +1,76 @@
+"""What the small files of a run must hold before anybody acts on them.
+
+After a power cut, by another version's hand or by a person's, anything may stand in them. What is
+checked here can be sorted, counted and signalled without a second look.
+"""
+
+from types import NoneType
+from typing import Any
+
+from rlhf_demo.config.options import declarations
+from rlhf_demo.config.stages import STAGES
+from rlhf_demo.errors import DataError
+from rlhf_demo.runs.run import Status
+
+HIGHEST_PID = 2**31 - 1
+"""What a signal can be sent to. 0 and below mean whole groups, and 1 is the system's first."""
+
+NUMBER = int, float
+WANTED = {
+    "config.json": {"kind": (str,), "options": (dict,), "created_at": (str,)},
+    "status.json": {"status": (str,), "updated_at": (str,)},
+    "job.json": {
+        "title": (str,), "owner": (str, NoneType), "queued_at": NUMBER, "after": (str, NoneType)
+    },
+    "stopping.json": {"asked_at": NUMBER, "message": (str,)},
+}  # fmt: skip
+"""File -> what it must hold, of which types."""
+ALLOWED = {
+    "message": (str,),
+    "started_at": (str, *NUMBER),
+    "started_pid": (int,),
+    "pid": (int, NoneType),
+    "first": (bool,),
+    "visitor": (bool,),
+    "again": (bool,),
+    "most_minutes": (*NUMBER, NoneType),
+    "most_megabytes": (*NUMBER, NoneType),
+    "oom_kills": (int, NoneType),
+}
+"""What may be missing, but not be of another type."""
+
+
+def check(name: str, record: Any) -> dict[str, Any]:
+    """Return the record that was read from a run's file of that name.
+
+    Raises:
+        DataError: it is not what the file should hold.
+    """
+    if not isinstance(record, dict):
+        raise DataError(f"{name} holds no record")
+    for key, types in WANTED[name].items():
+        if type(record.get(key)) not in types:
+            raise DataError(f"{name} has no {key!r} of the right kind")
+    for key, types in ALLOWED.items():
+        if key in record and type(record[key]) not in types:
+            raise DataError(f"{name} has a {key!r} of the wrong kind")
+    for key in ("pid", "started_pid"):
+        if record.get(key) is not None and not 1 < record[key] <= HIGHEST_PID:
+            raise DataError(f"{name} has {key!r} {str(record[key])[:20]}, which is no process")
+    if name == "status.json" and record["status"] not in list(Status):
+        raise DataError(f"{name} says {record['status'][:40]!r}, which this version does not know")
+    if name == "config.json":
+        _check_options(record["kind"], record["options"])
+    return record
+
+
+def _check_options(kind: str, options: dict[str, Any]) -> None:
+    # Types only: a version with wider or narrower ranges made a sound run all the same.
+    if kind not in STAGES:
+        raise DataError(f"config.json is of the kind {kind[:40]!r}, which this version cannot show")
+    for declared, wanted, optional in declarations(STAGES[kind].config):
+        value = options.get(declared.name, declared.default)
+        if not (type(value) is wanted or (wanted is float and type(value) is int)) and not (
+            optional and value is None
+        ):
+            raise DataError(f"config.json has {str(value)[:40]!r} for {declared.name}")

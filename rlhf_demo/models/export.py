@@ -1,0 +1,80 @@
+"""Turn a finished run's adapter into a shipped one: half the size, and loadable from any folder.
+
+A shipped folder holds the adapter in float16, the base's config.json, and a weight index whose
+entries point into the base's own folder beside it (`../gpt2-mini/...`). Plain transformers'
+`from_pretrained` then finds base and adapter by itself, wherever it is called from, and no weight
+is stored twice. The tokenizer is the base's.
+"""
+
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from rlhf_demo.errors import CheckpointError
+from rlhf_demo.files import read_json, replacing_folder, write_json
+from rlhf_demo.hub.locate import adapter_base, locate
+from rlhf_demo.paths import CHECKPOINTS
+
+INDEX = "model.safetensors.index.json"
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+
+
+def ship(run: str, name: str) -> Path:
+    """Write checkpoints/NAME from the adapter of a run.
+
+    Raises:
+        CheckpointError: the run's model is no adapter on a shipped base.
+    """
+    source = locate(run)
+    base = adapter_base(source)
+    if base is None or base.parent != CHECKPOINTS:
+        raise CheckpointError(
+            f"{run} holds no adapter on a shipped base: train it with --lora-rank above 0"
+        )
+    target = CHECKPOINTS / name
+    with replacing_folder(target) as folder:
+        _copy_adapter(source, folder, base)
+        _point_to_base(base, folder, classifier=_is_classifier(source))
+        for name in TOKENIZER:  # without it AutoTokenizer would quietly make up an empty one
+            shutil.copy(base / name, folder / name)
+        if (source / "value_head.safetensors").is_file():
+            shutil.copy(source / "value_head.safetensors", folder / "value_head.safetensors")
+        if (target / "README.md").is_file():
+            shutil.copy(target / "README.md", folder / "README.md")
+    return target
+
+
+def _copy_adapter(source: Path, folder: Path, base: Path) -> None:
+    tensors = load_file(source / "adapter_model.safetensors")
+    halves = {key: tensor.to(torch.float16).contiguous() for key, tensor in tensors.items()}
+    save_file(halves, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    spec = read_json(source / "adapter_config.json")
+    # Our own loader and peft called from the repository's top find this; transformers needs it not.
+    spec["base_model_name_or_path"] = f"{CHECKPOINTS.name}/{base.name}"
+    write_json(folder / "adapter_config.json", spec)
+
+
+def _is_classifier(source: Path) -> bool:
+    return read_json(source / "adapter_config.json")["task_type"] == "SEQ_CLS"
+
+
+def _point_to_base(base: Path, folder: Path, *, classifier: bool) -> None:
+    """Write config.json and a weight index that borrow the base's weights."""
+    config = read_json(base / "config.json")
+    if classifier:
+        config |= {
+            "architectures": [
+                config["architectures"][0].replace("LMHeadModel", "ForSequenceClassification")
+            ],
+            "id2label": {"0": "score"},
+            "label2id": {"score": 0},
+        }
+    write_json(folder / "config.json", config)
+    if (base / INDEX).is_file():
+        index = read_json(base / INDEX)
+        index["weight_map"] = {
+            key: f"../{base.name}/{file}" for key, file in index["weight_map"].items()
+        }
+        write_json(folder / INDEX, index)

@@ -1,0 +1,184 @@
+"""The policy: a causal language model with a value head, and its frozen reference.
+
+Weights stay float32; matrix products run in bfloat16 where that is fast (device.py). Whole models
+are saved as `transformers` writes them, adapters as `peft` writes them, the value head apart.
+
+Sources: Ziegler et al. 2019 (value head on the policy's trunk), Hu et al. 2021 (LoRA).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from rlhf_demo.errors import CheckpointError, ConfigError
+from rlhf_demo.files import replacing_folder
+from rlhf_demo.hub.locate import locate
+from rlhf_demo.models.loading import (
+    SHARD_SIZE,
+    add_adapter,
+    is_classifier,
+    load_network,
+    load_tokenizer,
+    readable,
+    speed_up,
+)
+from rlhf_demo.models.word_guard import WordGuard
+
+transformers_logging.disable_progress_bar()
+
+
+# -- the policy ------------------------------------------------------------------------------------
+
+
+class Policy(nn.Module):
+    """A causal language model, its tokenizer, and a value head on its trunk.
+
+    With LoRA the reference is this same network with the adapter switched off; without, `reference`
+    holds a frozen copy. Dropout is off: the network is in eval mode for good.
+    """
+
+    def __init__(
+        self, lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path
+    ) -> None:
+        super().__init__()
+        self.lm = lm.eval()
+        self.tokenizer = tokenizer
+        self.folder = folder
+        self.adapter: Any = None  # a peft model around `lm`, sharing its weights
+        self.reference: Policy | None = None
+        self.guard: WordGuard | None = None  # rules tokens out wherever logits are read
+        self.has_value_head = False  # a trained one, from a file
+        self.value_head = nn.Linear(lm.get_output_embeddings().in_features, 1, device=lm.device)
+        # Zero at the start: the first advantages are then those of the rewards alone.
+        nn.init.zeros_(self.value_head.weight)
+        nn.init.zeros_(self.value_head.bias)
+
+    def hidden(self, sequence_ids: Tensor, attention_mask: Tensor, **cache: Any) -> Any:
+        """Run the trunk.
+
+        Args:
+            sequence_ids: [batch, time] token ids; masked places may hold any id of the vocabulary.
+            attention_mask: [batch, past + time], True = real token.
+            cache: `past_key_values` and `use_cache`, handed on.
+
+        Returns:
+            The trunk's output; `.last_hidden_state` is [batch, time, width].
+        """
+        # Positions count real tokens only, so padding on the left changes nothing.
+        positions = (attention_mask.long().cumsum(-1) - 1).clamp_min(0)[:, -sequence_ids.shape[1] :]
+        return self.lm.base_model(
+            input_ids=sequence_ids,
+            attention_mask=attention_mask.long(),
+            position_ids=positions,
+            **cache,
+        )
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Map the trunk's output [..., width] to logits [..., vocabulary]."""
+        return self.lm.get_output_embeddings()(hidden)
+
+    def values(self, hidden: Tensor) -> Tensor:
+        """Map the trunk's output [..., width] to values [...], reward units, in float32."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            return self.value_head(hidden.float()).squeeze(-1)
+
+    def keep_words_clean(self) -> None:
+        """Let this policy and its reference neither sample nor score coarse words from now on."""
+        self.guard = WordGuard(self.tokenizer, self.lm.device)
+        if self.reference is not None:
+            self.reference.guard = self.guard
+
+    @contextmanager
+    def as_reference(self) -> Iterator["Policy"]:
+        """Yield the frozen network that training started from."""
+        if self.adapter is None:
+            if self.reference is None:
+                raise CheckpointError(
+                    "this policy keeps no reference: load it with for_training=True"
+                )
+            yield self.reference
+        else:
+            with self.adapter.disable_adapter():
+                yield self
+
+    def save(self, folder: Path) -> None:
+        """Write plain transformers or peft files, the tokenizer and value_head.safetensors."""
+        with replacing_folder(folder) as temporary:
+            (self.adapter or self.lm).save_pretrained(temporary, max_shard_size=SHARD_SIZE)
+            self.tokenizer.save_pretrained(temporary)
+            head = {
+                name: tensor.contiguous() for name, tensor in self.value_head.state_dict().items()
+            }
+            save_file(head, temporary / "value_head.safetensors")
+
+
+def load_policy(
+    name: str, *, device: torch.device, for_training: bool = False, lora_rank: int = 0
+) -> Policy:
+    """Load a causal language model by name; adapters are merged into their base.
+
+    Args:
+        name: shipped name, run folder, path or Hub id.
+        for_training: keep a reference beside it (or under it, with LoRA) and make its weights
+            trainable.
+        lora_rank: rank of a new LoRA adapter to train; 0 trains all weights.
+
+    Raises:
+        CheckpointError: the model cannot be found or is no causal language model.
+    """
+    folder = locate(name)
+    if is_classifier(folder):
+        raise CheckpointError(f"{name} scores texts and cannot write any: choose a language model")
+    lm, merged = load_network(AutoModelForCausalLM, folder)
+    speed_up(lm.to(device))
+    policy = Policy(lm, load_tokenizer(folder), folder)
+    head = folder / "value_head.safetensors"
+    if head.is_file():
+        with readable(head):
+            policy.value_head.load_state_dict(load_file(head))
+        policy.has_value_head = True
+    _check_head(policy)
+    if not for_training:
+        return policy.requires_grad_(False)
+    if lora_rank and merged:
+        raise ConfigError(
+            f"--lora-rank is {lora_rank}: {name} is itself an adapter, "
+            "train all its weights (--lora-rank 0)"
+        )
+    if lora_rank:
+        policy.adapter = add_adapter(lm, "CAUSAL_LM", lora_rank, folder)
+    else:
+        policy.reference = load_policy(name, device=device)
+    return policy
+
+
+def _check_head(policy: Policy) -> None:
+    """Make sure that trunk and output embeddings give the model's own logits.
+
+    Some families scale or cap their logits in between; training them as if they did not would be
+    silently wrong.
+
+    Raises:
+        CheckpointError: they differ.
+    """
+    ids = torch.arange(2, 6, device=policy.lm.device)[None]
+    mask = torch.ones_like(ids, dtype=torch.bool)
+    with torch.no_grad():
+        ours = policy.logits(policy.hidden(ids, mask).last_hidden_state)
+        if not torch.allclose(ours, policy.lm(input_ids=ids).logits, atol=1e-3, rtol=1e-3):
+            raise CheckpointError(
+                f"{policy.folder}: models of type {policy.lm.config.model_type!r} change their "
+                "logits after the output layer, which this trainer does not follow; "
+                "choose a model like gpt2, llama or qwen2"
+            )

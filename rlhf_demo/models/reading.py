@@ -1,0 +1,124 @@
+"""One forward pass over whole texts: what a model says of each response token.
+
+Layout of a batch: prompts are padded on the left, responses on the right, so that the first
+response token of every row stands in the same column.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rlhf_demo.models.policy import Policy
+from rlhf_demo.models.sampling import encode_prompts
+from rlhf_demo.objectives.logprobs import token_logprobs
+
+READ_AT_ONCE = 16
+"""Responses read at once where no gradient is needed: the logits of more overflow the caches."""
+
+
+@dataclass(frozen=True)
+class TokenOutputs:
+    """What a network says about each response token: [batch, time] float32, 0 outside the mask."""
+
+    logprobs: Tensor  # nats
+    entropy: Tensor  # nats
+    values: Tensor  # reward units
+
+
+def trimmed(
+    sequence_ids: Tensor, attention_mask: Tensor, response_mask: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut off the columns that hold padding in every row, before the prompts and after the texts.
+
+    Args:
+        sequence_ids, attention_mask: [batch, prompt_time + time].
+        response_mask: [batch, time].
+    """
+    spare = response_mask.shape[1] - int(response_mask.sum(-1).max())
+    first = int(attention_mask.any(0).int().argmax())
+    columns = slice(first, sequence_ids.shape[1] - spare)
+    kept = response_mask[:, : response_mask.shape[1] - spare]
+    return sequence_ids[:, columns], attention_mask[:, columns], kept
+
+
+def token_outputs(
+    policy: Policy,
+    sequence_ids: Tensor,
+    attention_mask: Tensor,
+    response_mask: Tensor,
+    temperature: float,
+) -> TokenOutputs:
+    """Read whole sequences once and say, for each response token, what the network thought of it.
+
+    What is thought of token t is read at position t - 1, and only those positions of real tokens go
+    through the output layer: it is vocabulary-wide, and padding can be most of a batch.
+    """
+    logits, hidden = response_logits(policy, sequence_ids, attention_mask, response_mask)
+    tokens = response_tokens(sequence_ids, response_mask)
+    outputs = (*token_logprobs(logits, tokens, temperature), policy.values(hidden))
+    return TokenOutputs(*(as_rows(x, response_mask) for x in outputs))
+
+
+def response_logits(
+    policy: Policy, sequence_ids: Tensor, attention_mask: Tensor, response_mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Read whole sequences once; what is said of a token is read at the position before it.
+
+    Returns:
+        logits [tokens, vocabulary] of the real response tokens, row by row, with coarse words ruled
+        out where the policy does so, and the trunk's output that they came from, [tokens, width].
+    """
+    # Nothing is asked of the last token, so it is not read.
+    hidden = policy.hidden(sequence_ids[:, :-1], attention_mask[:, :-1], use_cache=False)
+    hidden = hidden.last_hidden_state[:, -response_mask.shape[1] :][response_mask]
+    logits = policy.logits(hidden)
+    if policy.guard:
+        policy.guard.hide(logits, _texts_so_far(sequence_ids, response_mask))
+    return logits, hidden
+
+
+def response_tokens(sequence_ids: Tensor, response_mask: Tensor) -> Tensor:
+    """Return the ids of the real response tokens, [tokens], row by row."""
+    return sequence_ids[:, -response_mask.shape[1] :][response_mask]
+
+
+def as_rows(by_token: Tensor, response_mask: Tensor) -> Tensor:
+    """Put a figure a token [tokens] back into its place [batch, time]; 0 outside the mask."""
+    blank = torch.zeros(response_mask.shape, device=by_token.device)
+    return blank.masked_scatter(response_mask, by_token)
+
+
+def _texts_so_far(sequence_ids: Tensor, response_mask: Tensor) -> list[list[int]]:
+    """Return what stands before each real response token, row by row."""
+    prompt_time = sequence_ids.shape[1] - response_mask.shape[1]
+    rows = sequence_ids.tolist()
+    return [rows[row][: prompt_time + place] for row, place in response_mask.nonzero().tolist()]
+
+
+def by_length(response_mask: Tensor) -> tuple[Tensor, ...]:
+    """Return which rows to read at once, texts of like length together: less padding and memory."""
+    return response_mask.sum(-1).argsort(stable=True).split(READ_AT_ONCE)
+
+
+def pad_responses(
+    policy: Policy, prompts: list[str], responses: list[list[int]]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Lay prompts and finished responses out as one batch.
+
+    Returns:
+        sequence_ids and attention_mask [batch, prompt_time + time], response_mask [batch, time].
+    """
+    time = max(len(ids) for ids in responses)
+    prompt_ids, mask, _ = encode_prompts(policy, prompts, time)
+    lengths = torch.tensor([len(ids) for ids in responses], device=mask.device)
+    response_mask = torch.arange(time, device=mask.device) < lengths[:, None]
+    pad = policy.tokenizer.pad_token_id
+    response_ids = torch.tensor(
+        [ids + [pad] * (time - len(ids)) for ids in responses], device=mask.device
+    )
+    return (
+        torch.cat([prompt_ids, response_ids], dim=1),
+        torch.cat([mask, response_mask], dim=1),
+        response_mask,
+    )

@@ -1,0 +1,174 @@
+"""Reward models: a sequence classifier whose logit for one label is the score of a text.
+
+A score is read at the last token of plain `tokenizer(text)`, nothing added; text is prompt +
+response.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from rlhf_demo.errors import CheckpointError, ConfigError
+from rlhf_demo.hub.locate import adapter_base, locate
+from rlhf_demo.models.device import autocast
+from rlhf_demo.models.loading import (
+    add_adapter,
+    is_classifier,
+    load_network,
+    load_tokenizer,
+    max_positions,
+    speed_up,
+)
+from rlhf_demo.models.prefixes import reads_left_to_right, scores_everywhere, whole_rows
+
+# -- models that score -----------------------------------------------------------------------------
+
+
+class RewardModel:
+    """A sequence classifier whose logit for one label is the score of a text."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        label: int,
+        dtype: torch.dtype,
+    ) -> None:
+        self.model, self.tokenizer, self.label, self.dtype = model.eval(), tokenizer, label, dtype
+        # RoBERTa's tokenizer knows that two of the model's positions are never used.
+        self.most_tokens = min(max_positions(model), tokenizer.model_max_length)
+        tokenizer.truncation_side = "left"
+        self.reads_left_to_right = reads_left_to_right(self.model)
+
+    def __call__(self, prompts: list[str], responses: list[str]) -> Tensor:
+        """Score responses to prompts: float32 [batch] on the CPU, reward units."""
+        return self.score_texts(
+            [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
+        )
+
+    def score_texts(self, texts: list[str], batch_size: int = 64) -> Tensor:
+        """Score whole texts; one too long for the model loses its beginning."""
+        return self.score_ids([self.encode(text) for text in texts], batch_size)
+
+    @torch.no_grad()
+    def score_ids(self, ids: list[list[int]], batch_size: int) -> Tensor:
+        """Score rows of token ids, each read at its last token: float32 [rows] on the CPU.
+
+        A row that is the beginning of another one is not read by itself where the model reads from
+        left to right: its score stands on the other one's way.
+        """
+        wholes = whole_rows(ids) if self.reads_left_to_right else list(range(len(ids)))
+        read = sorted(set(wholes), key=lambda row: len(ids[row]))
+        at_each_token: dict[int, list[float]] = {}
+        for start in range(0, len(read), batch_size):
+            chosen = read[start : start + batch_size]
+            scores = self._read([ids[row] for row in chosen])
+            at_each_token |= zip(chosen, scores.tolist(), strict=True)
+        return torch.tensor(
+            [at_each_token[whole][len(row) - 1] for row, whole in zip(ids, wholes, strict=True)]
+        )
+
+    def _read(self, ids: list[list[int]]) -> Tensor:
+        """Return scores [rows, time]; of an encoder, each row's one score at all of its tokens."""
+        batch = self.tokenizer.pad({"input_ids": ids}, padding_side="right", return_tensors="pt")
+        batch = batch.to(self.model.device)
+        with autocast(self.model.device, self.dtype):
+            if self.reads_left_to_right:
+                return scores_everywhere(self.model, batch, self.label).float()
+            scores = self.model(**batch).logits[:, self.label]
+            return scores.float()[:, None].expand(batch["input_ids"].shape)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of plain `tokenizer(text)`, cut at the left to the model's positions.
+
+        An empty text of a tokenizer that adds nothing becomes one EOS, since a score needs a token
+        to stand at.
+        """
+        ids = self.tokenizer(text, truncation=False, verbose=False)["input_ids"]
+        if len(ids) > self.most_tokens and self.tokenizer.cls_token_id is not None:
+            # An encoder's head reads [CLS], which stands first: its tokenizer cuts behind it.
+            ids = self.tokenizer(text, truncation=True, max_length=self.most_tokens)["input_ids"]
+        return ids[-self.most_tokens :] or [self.tokenizer.eos_token_id]
+
+
+def load_reward_model(
+    name: str, *, device: torch.device, label: str | None = None, dtype: torch.dtype = torch.float32
+) -> RewardModel:
+    """Load a reward model or any text classifier by name.
+
+    Args:
+        label: which label's logit is the score; may be left out where there is only one.
+
+    Raises:
+        CheckpointError: the model cannot be found or has no classification head.
+        ConfigError: the label is needed and missing, or unknown.
+    """
+    folder = locate(name)
+    if not is_classifier(folder):
+        raise CheckpointError(
+            f"{name} has no classification head, so it cannot score texts: choose a reward model"
+        )
+    base = adapter_base(folder)
+    new_head = base is not None and not is_classifier(base)  # the adapter brings the head's weights
+    model, _ = load_network(
+        AutoModelForSequenceClassification, folder, num_labels=1 if new_head else None
+    )
+    tokenizer = load_tokenizer(folder)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return RewardModel(
+        speed_up(model.to(device)).requires_grad_(False),
+        tokenizer,
+        _label_index(model, name, label),
+        dtype,
+    )
+
+
+def _label_index(model: PreTrainedModel, name: str, label: str | None) -> int:
+    labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
+    if label is None and len(labels) == 1:
+        return 0
+    if label is not None and label in labels:
+        return labels.index(label)
+    raise ConfigError(
+        f"--label is {label!r}: {name} has the labels {', '.join(labels)}, choose one"
+    )
+
+
+def new_reward_model(
+    name: str, *, lora_rank: int, device: torch.device
+) -> tuple[Any, PreTrainedTokenizerBase]:
+    """Put a fresh scoring head on a base model, ready for RewardTrainer.
+
+    Returns:
+        The model (a peft model where lora_rank > 0, whose adapter also holds the head and the last
+        norm, because normalising the scores changes those two) and its tokenizer.
+    """
+    folder = locate(name)
+    tokenizer = load_tokenizer(folder)
+    model, merged = load_network(AutoModelForSequenceClassification, folder, num_labels=1)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    if lora_rank and merged:
+        raise ConfigError(
+            f"--lora-rank is {lora_rank}: {name} is itself an adapter, "
+            "train all its weights (--lora-rank 0)"
+        )
+    if lora_rank:
+        model = add_adapter(model, "SEQ_CLS", lora_rank, folder, ["score", last_norm_name(model)])
+    return model.to(device), tokenizer
+
+
+def last_norm_name(model: nn.Module) -> str:
+    """Return the name of the trunk's last normalisation layer, e.g. `transformer.ln_f`."""
+    names = [
+        name for name, module in model.named_modules() if "norm" in type(module).__name__.lower()
+    ]
+    return names[-1]

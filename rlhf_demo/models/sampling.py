@@ -1,0 +1,285 @@
+"""Write responses token by token: a loop over a key-value cache.
+
+Two models with one vocabulary, given the same seed, meet the same random numbers in the same
+places; every generator is made anew from (seed, purpose, step), so none need be saved.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+from transformers import DynamicCache, TopKLogitsWarper, TopPLogitsWarper
+
+from rlhf_demo.errors import ShapeError
+from rlhf_demo.models.device import autocast
+from rlhf_demo.models.loading import max_positions
+from rlhf_demo.models.policy import Policy
+from rlhf_demo.objectives.logprobs import token_logprobs
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One more token of each response, and what the policy thought of it.
+
+    Attributes:
+        token_ids: [batch], pad where the response had ended.
+        alive: [batch], True = real token.
+        logprobs: [batch], nats, of softmax(logits / temperature), whatever top_k and top_p rule
+            out; not to be used where alive is False.
+        values: [batch], reward units, before the token; likewise.
+        logits: [batch, vocabulary], what the token was drawn from, whatever top_k and top_p rule
+            out; likewise.
+    """
+
+    token_ids: Tensor
+    alive: Tensor
+    logprobs: Tensor
+    values: Tensor
+    logits: Tensor
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Whole responses, and what the policy thought of each token when it was drawn.
+
+    Attributes:
+        response_ids: [batch, time], pad outside the mask.
+        response_mask: [batch, time], True = real response token, the first EOS included.
+        logprobs: [batch, time], nats, 0 outside the mask.
+        values: [batch, time], reward units, before each token; 0 outside the mask.
+        logits: for each time [batch, vocabulary], not to be used outside the mask; none where they
+            were not to be kept.
+    """
+
+    response_ids: Tensor
+    response_mask: Tensor
+    logprobs: Tensor
+    values: Tensor
+    logits: list[Tensor]
+
+    def responses(self) -> list[list[int]]:
+        """Return each response's real token ids, its EOS included."""
+        return real_tokens(self.response_ids, self.response_mask)
+
+
+def real_tokens(ids: Tensor, mask: Tensor) -> list[list[int]]:
+    """Return each row's ids [batch, time] where its mask is True."""
+    return [row[real].tolist() for row, real in zip(ids, mask, strict=True)]
+
+
+def seeded(
+    seed: int, purpose: str, step: int, device: torch.device | str = "cpu"
+) -> torch.Generator:
+    """Return a random generator that depends on its arguments alone: no state need be saved."""
+    digest = hashlib.sha256(f"{seed}/{purpose}/{step}".encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def encode_prompts(
+    policy: Policy, prompts: list[str], max_new_tokens: int
+) -> tuple[Tensor, Tensor, int]:
+    """Tokenise prompts, padded on the left, with room for the response in the model's positions.
+
+    Returns:
+        prompt_ids and attention_mask, [batch, prompt_time], and how many prompts lost their
+        beginning, which is logged too.
+    """
+    tokenizer = policy.tokenizer
+    room = max_positions(policy.lm) - max_new_tokens
+    if room < 1:
+        raise ShapeError(
+            f"--max-new-tokens is {max_new_tokens}: the model has {max_positions(policy.lm)} "
+            "positions for prompt and response together, ask for fewer"
+        )
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    encoded = [ids or [start] for ids in tokenizer(prompts, verbose=False)["input_ids"]]
+    cut = sum(len(ids) > room for ids in encoded)
+    if cut:
+        log.warning("%d prompts lost their beginning, they exceed the model's positions", cut)
+    batch = tokenizer.pad(
+        {"input_ids": [ids[-room:] for ids in encoded]}, padding_side="left", return_tensors="pt"
+    )
+    device = policy.lm.device
+    return batch["input_ids"].to(device), batch["attention_mask"].bool().to(device), cut
+
+
+def draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    """Draw one token per row from softmax(logits / temperature).
+
+    The Gumbel trick: argmax(log p + noise) is a draw from p, and two policies given the same noise
+    choose the same token wherever they agree. That makes side-by-side texts part only where the
+    models do.
+
+    Args:
+        logits: [batch, vocabulary].
+
+    Returns:
+        token ids, [batch].
+    """
+    # -log(-log u) is Gumbel noise; torch makes uniform numbers several times faster than
+    # exponential ones. Each pass works in place: at this size, memory is what takes the time.
+    uniform = torch.empty_like(logits, dtype=torch.float32).uniform_(generator=generator)
+    negative_gumbel = uniform.log_().neg_().log_()
+    scaled = logits.to(torch.float32, copy=True).div_(temperature)
+    return scaled.sub_(negative_gumbel).argmax(-1)
+
+
+def keep_likely(logits: Tensor, temperature: float, top_k: int, top_p: float) -> Tensor:
+    """Rule out all but the likeliest tokens.
+
+    Args:
+        logits: [batch, vocabulary].
+        temperature: which top-p counts its probabilities at.
+        top_k: keep this many of the most probable tokens; 0 keeps all.
+        top_p: of those, keep the fewest whose probability together reaches this, at least one; 1.0
+            keeps all.
+
+    Returns:
+        logits, float32, minus infinity where a token is ruled out.
+    """
+    logits = logits.float()
+    if top_k:
+        logits = TopKLogitsWarper(top_k)(None, logits)
+    if top_p < 1.0:
+        kept = TopPLogitsWarper(top_p)(None, logits / temperature).isfinite()
+        logits = logits.masked_fill(~kept, -torch.inf)
+    return logits
+
+
+@torch.no_grad()
+def stream(
+    policy: Policy,
+    prompt_ids: Tensor,
+    attention_mask: Tensor,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    generator: torch.Generator,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    eos_token_id: int | None = None,
+) -> Iterator[Drawn]:
+    """Write responses token by token, keeping keys and values of what was read.
+
+    Args:
+        prompt_ids, attention_mask: [batch, prompt_time], padded on the left; True = real token.
+        top_k, top_p: which tokens may be drawn, see keep_likely.
+        eos_token_id: ends a response; the tokenizer's own when left out, -1 for none.
+
+    Yields:
+        The next token of each response, at most max_new_tokens times.
+    """
+    eos = policy.tokenizer.eos_token_id if eos_token_id is None else eos_token_id
+    cache = DynamicCache(config=policy.lm.config)
+    alive = torch.ones_like(attention_mask[:, 0])  # [batch], True = still writing
+    ids = sequence_ids = prompt_ids
+    for _ in range(max_new_tokens):
+        hidden = policy.hidden(
+            ids, attention_mask, past_key_values=cache, use_cache=True
+        ).last_hidden_state[:, -1]
+        logits = policy.logits(hidden)
+        if policy.guard:
+            policy.guard.hide(logits, sequence_ids.tolist())
+        likely = logits
+        if top_k or top_p < 1.0:
+            likely = keep_likely(logits, temperature, top_k, top_p)
+        token = draw(likely, temperature, generator)
+        token = token.masked_fill(~alive, policy.tokenizer.pad_token_id)
+        logprobs, _ = token_logprobs(logits, token, temperature)
+        yield Drawn(token, alive, logprobs, policy.values(hidden), logits)
+        attention_mask = torch.cat([attention_mask, alive[:, None]], dim=1)
+        alive = alive & (token != eos)
+        if not alive.any():
+            return
+        ids = token[:, None]
+        sequence_ids = torch.cat([sequence_ids, ids], dim=1)
+
+
+def sample(
+    policy: Policy,
+    prompt_ids: Tensor,
+    attention_mask: Tensor,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    generator: torch.Generator,
+    eos_token_id: int | None = None,
+    on_token: Callable[[], None] = lambda: None,
+    keep_logits: bool = False,
+) -> Sampled:
+    """Write whole responses; see `stream` for what is not said here.
+
+    Args:
+        on_token: called after each token; may raise to break off.
+        keep_logits: keep what every token was drawn from: batch * time * vocabulary numbers.
+
+    Returns:
+        The responses; time is that of the longest, at most max_new_tokens.
+    """
+    columns, logits = [], []
+    for drawn in stream(
+        policy,
+        prompt_ids,
+        attention_mask,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        generator=generator,
+        eos_token_id=eos_token_id,
+    ):
+        columns.append((drawn.token_ids, drawn.alive, drawn.logprobs, drawn.values))
+        logits += [drawn.logits] if keep_logits else []
+        on_token()
+    ids, mask, logprobs, values = (
+        torch.stack(column, dim=1) for column in zip(*columns, strict=True)
+    )
+    return Sampled(
+        ids, mask, logprobs.masked_fill(~mask, 0.0), values.masked_fill(~mask, 0.0), logits
+    )
+
+
+def generate(
+    policy: Policy,
+    prompts: list[str],
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+    batch_size: int = 64,
+    on_token: Callable[[], None] = lambda: None,
+    progress: str | None = None,
+) -> list[list[int]]:
+    """Write one response to each prompt; returns each response's token ids, its EOS included.
+
+    Batch number k draws from a generator seeded by (seed, k), so two models with one vocabulary,
+    given the same prompts and seed, meet the same random numbers in the same places. A progress bar
+    is shown where it is given a name.
+    """
+    responses: list[list[int]] = []
+    starts = range(0, len(prompts), batch_size)
+    for start in tqdm(starts, progress, disable=progress is None, unit="batch"):
+        batch = prompts[start : start + batch_size]
+        prompt_ids, mask, _ = encode_prompts(policy, batch, max_new_tokens)
+        with autocast(policy.lm.device, dtype):
+            sampled = sample(
+                policy,
+                prompt_ids,
+                mask,
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+                generator=seeded(seed, "generate", start // batch_size, policy.lm.device),
+                on_token=on_token,
+            )
+        responses += sampled.responses()
+    return responses
+
+
+def decode(policy: Policy, responses: list[list[int]]) -> list[str]:
+    """Turn responses' token ids into texts, without EOS."""
+    return [policy.tokenizer.decode(ids, skip_special_tokens=True) for ids in responses]

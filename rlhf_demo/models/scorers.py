@@ -1,0 +1,228 @@
+"""Who prefers: scorers give a text a number, raters choose between two texts by it.
+
+A scorer is any callable (prompts, responses) -> scores: float32 [batch], higher is better. The loop
+knows no more of it than that, so a reward model, a rule and a Python function serve alike, as rater
+or as reward. A rater may err: it then names the other text with a given probability, as people do
+(in Stiennon et al. 2020, section 3.3, labellers agreed with researchers 77% of the time,
+https://arxiv.org/abs/2009.01325). People's own votes are not made here.
+"""
+
+import importlib
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlhf_demo.errors import ConfigError, DataError
+from rlhf_demo.models.device import pick_device, pick_dtype
+from rlhf_demo.models.reward_model import load_reward_model
+from rlhf_demo.models.word_judge import WORD_JUDGE, WordJudge
+
+Scorer = Callable[[list[str], list[str]], Tensor]
+"""(prompts, responses) -> float32 [batch] on the CPU, one finite score per response."""
+
+STAR_RATER = "star-rater"
+RULES = {
+    "longer": "rule: the longer response wins",
+    WORD_JUDGE: "simulated rater of another family: it adds up a weight for each word",
+}
+"""Scorers that are no neural network, with their descriptions."""
+
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def load_scorer(
+    name: str,
+    *,
+    device: torch.device,
+    label: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    allow_python: bool = False,
+) -> Scorer:
+    """Return what scores responses under this name.
+
+    Args:
+        name: `longer`, `word-judge`, a reward model or text classifier as models are named
+            everywhere (`star-rater`, a run folder, a path, a Hub id), or `package.module:function`.
+        device: where a model computes.
+        label: which label's logit is the score, where a classifier has several.
+        dtype: number format of a model's matrix products.
+        allow_python: let the name be a function, which is then imported and run. For the command
+            line only: on a page, whoever may type a name could run any code.
+
+    Raises:
+        ConfigError: a function is named where none may be, it cannot be imported, or the label does
+            not fit.
+        CheckpointError: the model cannot be found or has no classification head.
+    """
+    if label is not None and (name in RULES or _is_function(name)):
+        raise ConfigError(f"--label is {label!r}: {name} has no labels, leave it out")
+    if name in RULES:
+        return WordJudge() if name == WORD_JUDGE else length_scores
+    if _is_function(name):
+        if not allow_python:
+            raise ConfigError(
+                f"{name} is a Python function, which runs from the command line only: start or "
+                "resume it there, or choose a model"
+            )
+        return PythonScorer(name)
+    return load_reward_model(name, device=device, label=label, dtype=dtype)
+
+
+def scorer_of(
+    name: str, *, device: str, dtype: str, label: str | None, allow_python: bool
+) -> Scorer:
+    """Load a scorer as a command's options ask for it; see `load_scorer`."""
+    place = pick_device(device)
+    return load_scorer(
+        name,
+        device=place,
+        label=label,
+        dtype=pick_dtype(place, dtype),
+        allow_python=allow_python,
+    )
+
+
+def describe(name: str) -> str:
+    """Say in a few words what scores under this name, for people to read."""
+    if name in RULES:
+        return RULES[name]
+    if name == STAR_RATER:
+        return (
+            "simulated rater: a small network that guesses whether the writer liked the film; "
+            "it labelled the shipped pairs"
+        )
+    if _is_function(name):
+        return f"Python function {name}"
+    return f"model {name}: its score decides"
+
+
+def second_judge(name: str) -> str:
+    """Return who judges beside the judge of this name: one that shares no network with it."""
+    return STAR_RATER if name == WORD_JUDGE else WORD_JUDGE
+
+
+def _is_function(name: str) -> bool:
+    return _FUNCTION.fullmatch(name) is not None and not Path(name).exists()
+
+
+# -- scorers --------------------------------------------------------------------------------------
+
+
+def length_scores(prompts: list[str], responses: list[str]) -> Tensor:
+    """Score each response by its characters: float32 [batch]."""
+    return torch.tensor([len(response) for response in responses], dtype=torch.float32)
+
+
+class PythonScorer:
+    """A function of the user's as scorer; what it returns is checked on every call."""
+
+    def __init__(self, name: str) -> None:
+        """Import `package.module:function`, from the working folder too.
+
+        Raises:
+            ConfigError: the module cannot be imported or has no such function.
+        """
+        self.name = name
+        module_name, function_name = name.split(":")
+        if "" not in sys.path:
+            sys.path.insert(0, "")  # as `python -m` does; an installed command does not
+        try:
+            module = importlib.import_module(module_name)
+        except Exception as error:  # the module is the user's, and may fail in any way
+            raise ConfigError(
+                f"{name}: importing {module_name} failed with {_in_words(error)}; "
+                "mend it, or check the name"
+            ) from error
+        function = vars(module).get(function_name)
+        if not callable(function):
+            raise ConfigError(
+                f"{name}: {module_name} has no function {function_name!r}, check the name"
+            )
+        self.function = function
+
+    def __call__(self, prompts: list[str], responses: list[str]) -> Tensor:
+        """Score responses to prompts: float32 [batch].
+
+        Raises:
+            DataError: the function failed, or returned something other than one finite number for
+                each response.
+        """
+        try:
+            result = self.function(list(prompts), list(responses))
+        except Exception as error:  # the function is the user's, and may fail in any way
+            raise DataError(
+                f"{self.name} failed with {_in_words(error)}; mend the function"
+            ) from error
+        return self._checked(result, len(responses))
+
+    def _checked(self, result: Any, count: int) -> Tensor:
+        wanted = f"return a list, array or tensor of {count} finite numbers, one for each response"
+        try:
+            scores = torch.as_tensor(result, dtype=torch.float32).detach().cpu()
+        except (TypeError, ValueError, RuntimeError):
+            raise DataError(
+                f"{self.name} returned {type(result).__name__} {_short(result)}: {wanted}"
+            ) from None
+        if scores.shape != (count,):
+            raise DataError(f"{self.name} returned numbers of shape {list(scores.shape)}: {wanted}")
+        finite = scores.isfinite()
+        if not finite.all():
+            place = int((~finite).nonzero()[0])
+            raise DataError(f"{self.name} returned {scores[place]} for response {place}: {wanted}")
+        return scores
+
+
+def _in_words(error: Exception) -> str:
+    """Name an error and the line it came from: `ValueError: bad (line 3 of rewards.py)`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{text} (line {frames[-1].lineno} of {Path(frames[-1].filename).name})"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+# -- raters ---------------------------------------------------------------------------------------
+
+
+class Rater:
+    """Prefers the response with the higher score, or errs."""
+
+    def __init__(self, scorer: Scorer, *, error_rate: float = 0.0, seed: int = 0) -> None:
+        """Make a rater.
+
+        Args:
+            scorer: gives the scores, once for all left and once for all right responses.
+            error_rate: probability, 0..1, that a preference is turned round; a tie stays a tie.
+            seed: of the errors; every pair asks for one draw, so they do not depend on the scores.
+
+        Raises:
+            ConfigError: error_rate is no probability.
+        """
+        if not 0.0 <= error_rate <= 1.0:
+            raise ConfigError(f"error rate is {error_rate}: give a probability from 0 to 1")
+        self.scorer, self.error_rate = scorer, error_rate
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def prefer(
+        self, prompts: list[str], left: Sequence[str], right: Sequence[str]
+    ) -> tuple[Tensor, Tensor]:
+        """Choose between two responses to each prompt.
+
+        Returns:
+            preferences: int64 [batch], +1 = left, -1 = right, 0 = equal scores; errors are in it.
+            margins: float32 [batch], score of left less score of right, in the scorer's units;
+                errors are not in it.
+        """
+        margins = self.scorer(prompts, list(left)) - self.scorer(prompts, list(right))
+        errs = torch.rand(len(prompts), generator=self._generator) < self.error_rate
+        preferences = margins.sign().long()
+        return torch.where(errs, -preferences, preferences), margins

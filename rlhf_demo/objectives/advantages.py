@@ -1,0 +1,41 @@
+"""From rewards and values to advantages.
+
+Shapes: [batch, time], as in masks.py.
+"""
+
+import torch
+from torch import Tensor
+
+from rlhf_demo.objectives.masks import check_shapes
+
+
+def gae(
+    rewards: Tensor, values: Tensor, response_mask: Tensor, *, gamma: float, gae_lambda: float
+) -> tuple[Tensor, Tensor]:
+    """Estimate how much better each token was than the value head expected.
+
+    Generalised advantage estimation (Schulman et al. 2016, equation 16). After the last real token
+    there is nothing to come, so its next value is 0.
+
+    Args:
+        rewards: [batch, time], reward units.
+        values: [batch, time], the value head's guess *before* each token, reward units.
+        response_mask: [batch, time], True = real token; real tokens come first.
+
+    Returns:
+        advantages and returns, [batch, time], 0 outside the mask, not whitened.
+
+    Raises:
+        ShapeError: the three differ in shape.
+    """
+    check_shapes(rewards=rewards, values=values, response_mask=response_mask)
+    rewards, values = rewards * response_mask, values * response_mask
+    advantages = torch.zeros_like(rewards)
+    next_advantage = next_value = torch.zeros_like(rewards[:, 0])
+    for t in reversed(range(rewards.shape[1])):
+        # delta_t = r_t + gamma * V(s_t+1) - V(s_t)
+        delta = rewards[:, t] + gamma * next_value - values[:, t]
+        next_advantage = delta + gamma * gae_lambda * next_advantage
+        next_value = values[:, t]
+        advantages[:, t] = next_advantage
+    return advantages * response_mask, (advantages + values) * response_mask

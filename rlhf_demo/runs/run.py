@@ -1,0 +1,380 @@
+"""One run is one folder: what was asked, how it stands, what was measured, what came out.
+
+    config.json      kind of run, options, versions, commit; written once, never edited
+    status.json      Status, message, times, step; written only by the holder of `lock`
+    metrics.jsonl    one row a step, append-only; readers skip an unfinished last line
+    samples.jsonl    texts of some steps, token by token; append-only
+    distributions.jsonl  PPO: what lies behind those steps' means; append-only
+    report.json      what the finished run measured of itself
+    train.log        what the process said
+    checkpoint.pt    state for --resume; replaced whole
+    model/           the result, plain transformers or peft files
+    steps/STEP/      the model as it was after some steps, where a trainer keeps it
+    lock, stop       held while the trainer lives; created to ask it to stop
+
+This module knows folders and files only: no torch, no page. Writers replace files whole (files.py),
+so a reader never sees half a file and a kill never leaves one.
+"""
+
+import fcntl
+import importlib.metadata
+import json
+import logging
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Any
+
+from rlhf_demo.errors import DemoError, JobError
+from rlhf_demo.files import (
+    LEFTOVER,
+    OLD,
+    open_plain,
+    read_json,
+    read_jsonl,
+    short_name,
+    write_json,
+    write_text,
+)
+from rlhf_demo.paths import REPOSITORY
+
+JOB = "RLHF_DEMO_JOB"
+"""Environment variable of a process that the page started: the folder of the run it is for."""
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "datasets")
+
+BOOKKEEPING = {"config.json", "status.json", "train.log", "lock"}
+"""What a run's folder holds before the run has made anything."""
+
+
+def started_by_hand() -> bool:
+    """Say whether a person started this process, in a terminal, and not the page.
+
+    Only then may an option name a Python function: the page trains in folders that somebody may
+    have sent.
+    """
+    return JOB not in os.environ
+
+
+class Status(StrEnum):
+    """Where a run stands: queued -> running -> finished | failed | stopped."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+class StopRequested(Exception):
+    """Raised inside a trainer at the next safe point after `Run.request_stop`."""
+
+
+class Run:
+    """A run folder. Any number of readers; one writer, which holds the lock."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.model_folder = self.folder / "model"
+        self.steps_folder = self.folder / "steps"
+        self.checkpoint_path = self.folder / "checkpoint.pt"
+        self._ending = "finished"
+        self._found: set[str] | None = None  # what lay there before; None = there was no folder
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+    # -- beginning ---------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, folder: str | Path, kind: str, options: dict[str, Any]) -> "Run":
+        """Make the folder and write config.json.
+
+        Raises:
+            JobError: the folder already holds a run.
+        """
+        run = cls(folder)
+        if run.exists():
+            raise JobError(
+                f"{run.folder} already holds a run of {run.config['kind']}: "
+                "add --resume to go on with it, or choose another folder"
+            )
+        if run.folder.is_dir():
+            run._found = {path.name for path in run.folder.iterdir()}
+        run.folder.mkdir(parents=True, exist_ok=True)
+        config = {
+            "kind": kind,
+            "options": options,
+            "versions": _versions(),
+            "commit": _commit(),
+            "created_at": _now(),
+        }
+        write_json(run.folder / "config.json", config)
+        run.set_status(Status.QUEUED)
+        return run
+
+    def discard_unused(self) -> None:
+        """Remove what `create` began where the run ended before it made anything."""
+        added = [path for path in self.folder.iterdir() if path.name not in (self._found or ())]
+        empty = {path.name for path in added if path.suffix == ".jsonl" and not path.stat().st_size}
+        if {path.name for path in added} - BOOKKEEPING - empty or self.alive():
+            return
+        for path in added:
+            path.unlink()
+        if self._found is None:
+            self.folder.rmdir()
+
+    def exists(self) -> bool:
+        """Say whether the folder holds a run."""
+        return (self.folder / "config.json").is_file()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What config.json says: kind, options, versions, commit, created_at.
+
+        Raises:
+            JobError: there is no run in this folder.
+        """
+        if not self.exists():
+            raise JobError(
+                f"{self.folder.name} holds no run (no config.json): check the folder's name"
+            )
+        return _record(self.folder / "config.json", "kind", "options", "created_at")
+
+    # -- status ------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The newest status row; a run that says running but holds no lock has died: failed."""
+        path = self.folder / "status.json"
+        status = _record(path, "status") if path.is_file() else {"status": Status.QUEUED}
+        if status["status"] == Status.RUNNING and not self.alive():
+            # Read again: it may have ended between the two looks.
+            status = _record(path, "status")
+            if status["status"] == Status.RUNNING:
+                status |= {
+                    "status": Status.FAILED,
+                    "message": "the process died without a word; --resume goes on",
+                }
+        return status
+
+    def set_status(self, status: Status, **facts: Any) -> None:
+        """Write status.json: the status, the time, and whatever facts belong to it."""
+        write_json(self.folder / "status.json", {"status": status, "updated_at": _now(), **facts})
+
+    def alive(self) -> bool:
+        """Say whether a process holds the run's lock (the kernel releases it even on SIGKILL)."""
+        try:
+            with open_plain(self.folder / "lock") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # most of all: there is no such file
+            return False
+        return False
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Hold the lock while training, and leave a truthful status whatever happens inside.
+
+        The status is running inside; finished, stopped (StopRequested, Ctrl-C) or failed
+        afterwards. StopRequested ends here; every other exception goes on to the caller.
+
+        Raises:
+            JobError: another process is training in this folder.
+        """
+        with open(self.folder / "lock", "w") as lock:
+            if not take_lock(lock):
+                raise JobError(f"{self.folder.name} is in use by another process: stop that first")
+            self._clear_leftovers()
+            (self.folder / "stop").unlink(missing_ok=True)
+            started_at = _now()
+            self.set_status(Status.RUNNING, pid=os.getpid(), started_at=started_at)
+            try:
+                with self._logging():
+                    yield
+            except StopRequested:
+                self.set_status(
+                    Status.STOPPED,
+                    started_at=started_at,
+                    message="stopped when asked; --resume goes on",
+                )
+            except KeyboardInterrupt:
+                self.set_status(
+                    Status.STOPPED, started_at=started_at, message="interrupted; --resume goes on"
+                )
+                raise
+            except BaseException as error:
+                message = (
+                    str(error)
+                    if isinstance(error, DemoError)
+                    else f"{type(error).__name__}: {error}"
+                )
+                self.set_status(Status.FAILED, started_at=started_at, message=message)
+                raise
+            else:
+                self.set_status(Status.FINISHED, started_at=started_at, message=self._ending)
+                self.checkpoint_path.unlink(missing_ok=True)  # nothing is left to resume
+
+    def end_early(self, reason: str) -> None:
+        """Note, as the status message, why a run ended by itself before its last step."""
+        self._ending = reason
+
+    def _clear_leftovers(self) -> None:
+        """Put right what a killed writer left: half-made files, a folder moved but not replaced."""
+        for leftover in self.folder.iterdir():
+            found = LEFTOVER.fullmatch(leftover.name)
+            if not found:
+                continue
+            if found["ending"] == OLD and not (self.folder / found["name"]).exists():
+                os.replace(leftover, self.folder / found["name"])
+            elif leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink()
+        for leftover in self.steps_folder.glob(".*"):
+            shutil.rmtree(leftover)  # the trainer comes by that step again and writes it anew
+
+    @contextmanager
+    def _logging(self) -> Iterator[None]:
+        """Copy this package's log lines into train.log while inside."""
+        handler = logging.FileHandler(self.folder / "train.log")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger = logging.getLogger("rlhf_demo")
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            yield
+        except StopRequested:
+            logger.info("stopped when asked")
+            raise
+        except Exception:
+            logger.exception("the run ended with an error")
+            raise
+        finally:
+            logger.removeHandler(handler)
+            handler.close()
+
+    # -- the model on its way ----------------------------------------------------------------------
+
+    def step_folder(self, step: int) -> Path:
+        """Return where the model after this step is or would be; a model's name like any other."""
+        return self.steps_folder / str(step)
+
+    def saved_steps(self) -> list[int]:
+        """List the steps whose model was kept, in order; folders half written do not count."""
+        if not self.steps_folder.is_dir():
+            return []
+        return sorted(int(path.name) for path in self.steps_folder.iterdir() if path.name.isdigit())
+
+    # -- stopping ----------------------------------------------------------------------------------
+
+    def request_stop(self) -> None:
+        """Ask the trainer to save and end at its next safe point."""
+        (self.folder / "stop").touch()
+
+    def check_stop(self) -> None:
+        """Raise StopRequested if somebody asked; trainers call this between pieces of work."""
+        if (self.folder / "stop").exists():
+            raise StopRequested
+
+    # -- rows --------------------------------------------------------------------------------------
+
+    def append(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Append rows to NAME.jsonl in one write and flush them to the disk's cache."""
+        with open(self.folder / f"{name}.jsonl", "a", encoding="utf-8") as file:
+            file.write(
+                "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+            )
+
+    def read(self, name: str) -> list[dict[str, Any]]:
+        """Read NAME.jsonl; an unfinished last line is somebody still writing and is skipped.
+
+        Raises:
+            DataError: a line before the last is not JSON.
+        """
+        path = self.folder / f"{name}.jsonl"
+        return read_jsonl(path) if path.is_file() else []
+
+    def report(self) -> dict[str, Any] | None:
+        """Return what the finished run measured of itself; None where it did not."""
+        path = self.folder / "report.json"
+        return read_json(path) if path.is_file() else None
+
+    def rewind(self, step: int) -> None:
+        """Drop the rows of steps after `step`, so that a resumed run writes each step once."""
+        for name in ("metrics", "samples", "distributions"):
+            path = self.folder / f"{name}.jsonl"
+            if not path.is_file():  # each kind of run writes some of them
+                continue
+            kept = [row for row in self.read(name) if row["step"] <= step]
+            lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in kept]
+            write_text(path, "".join(lines))
+
+
+def list_runs(root: str | Path) -> list[Run]:
+    """Find the runs directly under `root` and one level below, oldest first, damaged ones last."""
+    root = Path(root)
+    configs = [
+        *root.glob("config.json"),
+        *root.glob("*/config.json"),
+        *root.glob("*/*/config.json"),
+    ]
+    runs = [Run(path.parent) for path in configs if (path.parent / "status.json").is_file()]
+    return sorted(runs, key=_created_at)
+
+
+def _created_at(run: Run) -> str:
+    try:
+        return run.config["created_at"]
+    except DemoError:
+        return "~"  # after every date
+
+
+def _record(path: Path, *keys: str) -> dict[str, Any]:
+    """Read one of a run's JSON files, which must hold these keys."""
+    record = read_json(path)
+    missing = [key for key in keys if not isinstance(record, dict) or key not in record]
+    if missing:
+        raise JobError(
+            f"{short_name(path)} is not of a run (no {missing[0]!r} in it): name another folder"
+        )
+    return record
+
+
+def take_lock(lock: IO[str]) -> bool:
+    """Take the writer's lock, in several tries: a reader of `alive` holds it for an instant."""
+    for _ in range(10):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def _commit() -> str:
+    """Name the commit of this code, or say that it is not in a git checkout."""
+    if shutil.which("git") is None:  # as in the Docker image
+        return "not a git checkout"
+    result = subprocess.run(
+        ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result.stdout.strip() or "not a git checkout"

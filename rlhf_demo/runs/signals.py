@@ -1,0 +1,36 @@
+"""Ctrl-C and SIGTERM ask a training to stop where it can go on; a second one breaks it off."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rlhf_demo.runs.run import Run, Status
+
+
+@contextmanager
+def stopping_on_signals(run: Run) -> Iterator[None]:
+    """Turn the first signal into a wish to stop while `run` is being trained inside.
+
+    Raises:
+        KeyboardInterrupt: the run stopped for that reason; or at once, where it was asked to stop
+            before or has not begun, so that there is nothing to save.
+    """
+    asked = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if not run.alive() or (run.folder / "stop").exists():
+            raise KeyboardInterrupt
+        asked.append(number)
+        run.request_stop()
+        sys.stderr.write("\nstopping as soon as all is saved; once more breaks off\n")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if asked and run.status["status"] == Status.STOPPED:
+        raise KeyboardInterrupt

@@ -1,0 +1,52 @@
+"""What a run's figures come to, in one sentence, and what to try, in another."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = dict[str, Any]
+Options = dict[str, Any]
+Report = dict[str, Any]
+
+LONG = 10  # steps after which what has not come yet is worth a word
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a run's figures say: one sentence on what is, one on what to try."""
+
+    key: str
+    level: str  # info, good or warning
+    what: str
+    try_: str
+
+
+def warning(key: str, what: str, try_: str) -> Story:
+    """Return a story that asks for attention."""
+    return Story(key, "warning", what, try_)
+
+
+# -- both ------------------------------------------------------------------------------------------
+
+
+def failed(rows: Sequence[Row], status: str, message: str) -> Story | None:
+    """Tell that the run ended with an error: a number that is not finite, or any other."""
+    if status != "failed":
+        return None
+    if message.startswith("training diverged"):
+        what = f"T{message.partition(';')[0][1:]}."
+        return warning("diverged", what, "Next run: a lower learning rate.")
+    reason = textwrap.shorten(message or "no reason was noted", 110, placeholder="...")
+    what = f"The run failed after step {rows[-1]['step'] if rows else 0}: {reason.rstrip('.')}."
+    return warning("failed", what, "Read its log, put right what it names, and resume it.")
+
+
+def waiting(rows: Sequence[Row], status: str) -> Story | None:
+    """Tell what is awaited before step 1."""
+    if rows:
+        return None
+    if status in ("stopped", "finished"):
+        return Story("waiting", "info", "The run ended before step 1.", "Resume it to go on.")
+    what = "the run is queued" if status == "queued" else "models and data are being loaded"
+    return Story("waiting", "info", f"Waiting for step 1: {what}.", "It goes on by itself.")

@@ -1,0 +1,1 @@
+"""What the running app does, without a page."""

@@ -1,0 +1,244 @@
+"""What a visitor may name: ids from the lists shown, turned into the engine's names.
+
+An id is a shipped model (`gpt2-mini`), a run (`ppo-k3f9ab`), a run at a saved step
+(`ppo-k3f9ab@20`), the votes on a question (`votes-51ab...`), an uploaded file (`upload-9f3c...`),
+or a Hub id where those are allowed. Never a path, never the name of a Python function: whatever is
+not in the lists is refused here.
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from rlhf_demo.data.pairs import SHIPPED
+from rlhf_demo.errors import CheckpointError, ConfigError, DataError
+from rlhf_demo.evaluation.labellers import AUTO, NOBODY
+from rlhf_demo.hub.locate import hub_megabytes, is_model, shipped_models
+from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.models.scorers import STAR_RATER
+from rlhf_demo.models.word_judge import WORD_JUDGE
+from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.runs.run import Run, Status
+from rlhf_demo.server.settings import Settings
+from rlhf_demo.server.uploads import UPLOADS, Uploads
+from rlhf_demo.server.vote_data import VoteData
+
+RULE = "longer"
+RULES = (WORD_JUDGE, RULE)
+"""What scores without being a shipped network."""
+SCORERS = ("reward-mini", STAR_RATER)
+"""Shipped models that score texts; every other shipped one writes them."""
+
+LABELS = {
+    "gpt2-mini": "gpt2-mini: the base, 6.9 M weights",
+    "gpt2-mini-ppo": "gpt2-mini-ppo: the base after PPO",
+    "reward-mini": "reward-mini: trained on the shipped pairs",
+    STAR_RATER: "star-rater: simulated rater of films",
+    WORD_JUDGE: "word-judge: simulated rater, by word counts",
+    RULE: "longer: the length rule",
+}
+HUB_ID = re.compile(r"\w[\w.-]{0,95}(/[\w.-]{1,96})?")
+MOST_DATA = 500
+"""Megabytes of a data set from the Hub."""
+EXAMPLE_MODELS = {"ppo-quick": "gpt2-mini-ppo", "reward-shipped": "reward-mini"}
+"""Example runs are records without a model; these ones' are shipped apart."""
+
+Choice = tuple[str, str]
+"""Label and id."""
+
+
+def has_model(run: Run) -> bool:
+    """Say whether a run has saved a model yet."""
+    return is_model(run.model_folder)
+
+
+def newest_model(run: Run, rows: list[dict[str, Any]]) -> tuple[int, Path | None]:
+    """Return the step of the newest model that a PPO run has saved, and its folder.
+
+    A run that finished or was stopped has the model that it ended with, any other those of its
+    saved steps. A shipped example has neither: step 0, no folder.
+
+    Args:
+        rows: the run's metrics so far.
+    """
+    if run.status["status"] in (Status.FINISHED, Status.STOPPED) and has_model(run):
+        return (rows[-1]["step"] if rows else 0), run.model_folder
+    step = max(run.saved_steps(), default=0)
+    return step, run.step_folder(step) if step else None
+
+
+class Choices:
+    """The lists that forms show, and what their ids mean."""
+
+    def __init__(self, settings: Settings, jobs: Jobs, votes: VoteData | None = None) -> None:
+        self.settings, self.jobs, self.votes = settings, jobs, votes
+        self.uploads = Uploads(settings.runs / UPLOADS, jobs, public=settings.public)
+
+    # -- lists -------------------------------------------------------------------------------------
+
+    def policies(self) -> list[Choice]:
+        """Models that write: shipped, trained here, and from the Hub."""
+        shipped = [name for name in shipped_models() if name not in SCORERS]
+        hub = [(f"{name}: from the Hub", name) for name in self.settings.hub]
+        return [(LABELS.get(name, name), name) for name in shipped] + self._runs("ppo") + hub
+
+    def contestants(self) -> list[Choice]:
+        """Models to compare: the same, and PPO runs at their saved steps."""
+        steps = [
+            (f"{label}, step {step}", f"{run_id}@{step}")
+            for label, run_id in self._runs("ppo")
+            for step in self.jobs.find(run_id).saved_steps()
+        ]
+        return [*self.policies(), *steps]
+
+    def rewards(self) -> list[Choice]:
+        """What may score: reward models, the simulated raters, the rule."""
+        shipped = [name for name in SCORERS if name in shipped_models()]
+        return (
+            [(LABELS[name], name) for name in shipped]
+            + self._runs("reward")
+            + [(LABELS[one], one) for one in RULES]
+        )
+
+    def judges(self) -> list[Choice]:
+        """What may judge a PPO run's texts beside its reward: what fits it, the same, or nobody."""
+        auto = ("auto: whoever labelled the reward's pairs", AUTO)
+        return [auto, *self.rewards(), ("none: the reward alone", NOBODY)]
+
+    def data(self, secret: str = "") -> list[Choice]:
+        """Preference pairs: shipped, people's votes, and the uploads that this secret may use."""
+        shipped = ("shipped: 2,500 pairs, simulated rater", SHIPPED)
+        return [shipped, *self.votes_listed()] + [
+            (f"uploaded: {upload}", upload) for upload in self.uploads.listed(secret)
+        ]
+
+    def votes_listed(self) -> list[Choice]:
+        """People's votes, by question."""
+        return self.votes.choices() if self.votes else []
+
+    def _runs(self, kind: str) -> list[Choice]:
+        rows = [row for row in self.jobs.overview() if row["kind"] == kind and not row["example"]]
+        return [
+            (f"{row['title']} ({row['id']})", row["id"])
+            for row in rows
+            if has_model(self.jobs.find(row["id"]))
+        ]
+
+    # -- what an id means --------------------------------------------------------------------------
+
+    def policy(self, chosen: str) -> str:
+        """Return the engine's name of a model that writes.
+
+        Raises:
+            ConfigError: the id is in no list.
+        """
+        if chosen in shipped_models() and chosen not in SCORERS:
+            return chosen
+        run_id, _, step = str(chosen).partition("@")
+        if self._is_run(run_id, "ppo"):
+            run = self.jobs.find(run_id)
+            if not step:
+                return self.path(run.folder)
+            if step.isdigit() and int(step) in run.saved_steps():
+                return self.path(run.step_folder(int(step)))
+            raise ConfigError(
+                f"{run_id} has no saved step {step}: choose one of {run.saved_steps()}"
+            )
+        return self._hub(chosen)
+
+    def reward(self, chosen: str) -> str:
+        """Return the engine's name of what scores.
+
+        Raises:
+            ConfigError: the id is in no list.
+        """
+        if chosen in RULES or chosen in SCORERS:
+            return chosen
+        if self._is_run(chosen, "reward"):
+            return self.path(self.jobs.find(chosen).folder)
+        return self._hub(chosen)
+
+    def judge(self, chosen: str) -> str:
+        """Return the engine's name of a judge; as it is where nobody is to judge.
+
+        Raises:
+            ConfigError: the id is in no list.
+        """
+        return chosen if chosen in (AUTO, NOBODY) else self.reward(chosen)
+
+    def pairs(self, chosen: str, secret: str = "") -> str:
+        """Return the engine's name of preference data.
+
+        Args:
+            chosen: its id.
+            secret: of whoever chose it; an upload may be somebody else's.
+
+        Raises:
+            DataError: the id is in no list.
+        """
+        if chosen == SHIPPED:
+            return SHIPPED
+        chosen = str(chosen)
+        if rows := self.uploads.rows(chosen, secret):
+            return self.path(rows)
+        votes = self.votes.chosen(chosen) if self.votes else None
+        if votes:
+            return self.path(votes)
+        if self.settings.public:
+            raise DataError(f"data {chosen!r} is not in the list: choose from it, or upload a file")
+        # A folder or file of that name would be taken for a path.
+        if not HUB_ID.fullmatch(chosen) or "/" not in chosen or Path(chosen).exists():
+            raise DataError(f"data {chosen!r} is no Hub id and in no list: give owner/name")
+        megabytes = hub_megabytes(chosen, "dataset")
+        if megabytes > MOST_DATA:
+            raise DataError(
+                f"{chosen} has {megabytes:,.0f} MB of data: choose one of at most {MOST_DATA} MB"
+            )
+        return chosen
+
+    def path(self, folder: Path) -> str:
+        """Name a folder as the command line would: relative to the repository if it lies in it."""
+        folder = folder.resolve()
+        home = CHECKPOINTS.parent
+        return os.path.relpath(folder, home) if folder.is_relative_to(home) else str(folder)
+
+    def _is_run(self, chosen: str, kind: str) -> bool:
+        return any(
+            row["id"] == chosen and row["kind"] == kind and not row["example"]
+            for row in self.jobs.overview()
+        ) and has_model(self.jobs.find(chosen))
+
+    def _hub(self, chosen: str) -> str:
+        """Let a Hub id through: the owner's in public mode, elsewhere any that fits this machine.
+
+        Raises:
+            ConfigError: the id is not allowed.
+            CheckpointError: the model cannot be had, or is too large.
+        """
+        if chosen in self.settings.hub:
+            return chosen
+        if self.settings.public:
+            raise ConfigError(
+                f"{chosen!r} is not in the list: this page is public, choose from the list"
+            )
+        if chosen in shipped_models() or any(row["id"] == chosen for row in self.jobs.overview()):
+            raise ConfigError(f"{chosen} has no model that can be used here: choose from the list")
+        # A folder of that name would be taken for a path.
+        if not isinstance(chosen, str) or not HUB_ID.fullmatch(chosen) or Path(chosen).exists():
+            raise ConfigError(
+                f"{chosen!r} is no name from the list and no Hub id: choose from the list"
+            )
+        megabytes = hub_megabytes(chosen, "model")
+        disk = shutil.disk_usage(CHECKPOINTS).free / 1e6
+        memory = psutil.virtual_memory().available / 1e6
+        # Weights, their float32 copy, activations and a reward model beside it.
+        if megabytes * 1.2 > disk or megabytes * 4 > memory:
+            raise CheckpointError(
+                f"{chosen} has {megabytes:,.0f} MB to fetch: this machine has {disk:,.0f} MB of "
+                f"disk and {memory:,.0f} MB of memory free, choose a smaller model"
+            )
+        return chosen

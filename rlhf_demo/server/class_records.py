@@ -1,0 +1,142 @@
+"""What is noted of a class beside the votes' store: its jobs, and what they came to.
+
+A class is called by its number here, in the names of folders and in the titles of runs, which
+everybody can see: its code would let anybody join.
+"""
+
+import secrets
+import shutil
+import threading
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.errors import JobError
+from rlhf_demo.files import read_json, write_json
+from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.runs.run import Run
+from rlhf_demo.server.settings import Settings
+from rlhf_demo.server.uploads import UPLOADS
+
+EACH = 20
+"""Pairs that a student answers in a round, unless the instructor asks for another number."""
+FOLDER = "classes"
+"""Where the records and the votes to train on are, in the folder of runs."""
+
+
+class ClassRecords:
+    """The records of all classes under one folder of runs."""
+
+    def __init__(self, jobs: Jobs, runs: Path) -> None:
+        self.jobs = jobs
+        self.root = runs / FOLDER
+        self.lock = threading.RLock()
+        """Held from looking at a record until what follows from it has been done."""
+
+    def folder(self, lesson: int) -> Path:
+        """Return the folder of a class."""
+        return self.root / str(lesson)
+
+    def read(self, lesson: int) -> dict[str, Any]:
+        """Return what is noted of a class.
+
+        Keys: `each`, `job_secret`, `reward` (id of the run whose model is in use), `training` (the
+        one under way: run, round, votes, how many of them simulated), `history` (of reward models:
+        the same and their reports' figures), `ppo` (round -> run id), `problem`.
+        """
+        fresh = {
+            "each": EACH, "job_secret": "", "reward": None, "training": None, "history": [],
+            "ppo": {}, "problem": None,
+        }  # fmt: skip
+        path = self.folder(lesson) / "class.json"
+        return fresh | (read_json(path) if path.is_file() else {})
+
+    def note(self, lesson: int, **changes: Any) -> dict[str, Any]:
+        """Change a class's record; return it."""
+        with self.lock:
+            record = self.read(lesson) | changes
+            record["job_secret"] = record["job_secret"] or secrets.token_hex(16)
+            self._keep(self.folder(lesson) / "class.json", record)
+        return record
+
+    def drop_votes(self, lesson: int, learners: Collection[str | None]) -> None:
+        """Delete the votes to train on, but those that some reward models learn or learned from.
+
+        Args:
+            lesson: the class.
+            learners: ids of these models' runs.
+        """
+        needed = set()
+        for run in learners:
+            with suppress(JobError):
+                needed.add(Path(self.jobs.find(run or "").config["options"]["data"]).name)
+        for folder in self.folder(lesson).glob("votes-*"):
+            if folder.name not in needed:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def forget(self, lesson: int) -> None:
+        """Delete a class's folder and its reward models; its PPO runs stay in the list of runs.
+
+        A model that is being trained, or that PPO follows, goes when that is over: see `clear_up`.
+        """
+        with self.lock:
+            record = self.read(lesson)
+            known = {one["run"] for one in record["history"]}
+            known |= {record["training"]["run"]} if record["training"] else set()
+            self._keep_leaving(self._leaving() | dict.fromkeys(known, record["job_secret"]))
+            shutil.rmtree(self.folder(lesson), ignore_errors=True)
+            if record["training"]:
+                with suppress(JobError):  # it has ended just now
+                    self.jobs.stop(record["training"]["run"], record["job_secret"])
+            self.clear_up()
+
+    def clear_up(self) -> None:
+        """Delete the runs of deleted classes that nobody needs any more."""
+        with self.lock:
+            leaving = self._leaving()
+            left = {run: secret for run, secret in leaving.items() if not self._gone(run, secret)}
+            if left != leaving:
+                self._keep_leaving(left)
+
+    def _gone(self, run: str, secret: str) -> bool:
+        try:
+            self.jobs.find(run)
+        except JobError:
+            return True
+        try:
+            self.jobs.delete(run, secret)
+        except JobError:  # it runs still, or is needed
+            return False
+        return True
+
+    def _leaving(self) -> dict[str, str]:
+        """Return the runs of deleted classes that are still there, and the secret of each."""
+        path = self.root / "leaving.json"
+        return read_json(path) if path.is_file() else {}
+
+    def _keep_leaving(self, runs: dict[str, str]) -> None:
+        self._keep(self.root / "leaving.json", runs)
+
+    def _keep(self, path: Path, record: dict[str, Any]) -> None:
+        """Write what holds secrets; nobody but the folder's owner can look into it."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o700)
+        write_json(path, record)
+
+
+def learned_from_private(run: Run, settings: Settings) -> bool:
+    """Say whether a run was trained on texts that not everybody may read.
+
+    A class's votes are for its instructor alone, and an upload, where the limits are on, for
+    whoever brought it.
+    """
+    data = (CHECKPOINTS.parent / str(run.config["options"].get("data"))).resolve()
+    private = (FOLDER, UPLOADS) if settings.public else (FOLDER,)
+    return any(data.is_relative_to((settings.runs / one).resolve()) for one in private)
+
+
+def without_texts(report: dict[str, Any]) -> dict[str, Any]:
+    """Return a reward model's report without the texts that it learned from."""
+    return report | {"most_wrong": []}

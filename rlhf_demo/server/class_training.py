@@ -1,0 +1,353 @@
+"""What a class needs done behind its back: pairs written in time, and the reward model kept fresh.
+
+One thread looks at every class once a second. All that it knows stands in the store, in the class's
+folder and in the folders of its jobs, so it goes on where it was after the app has been restarted.
+"""
+
+import copy
+import logging
+import random
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.config.reward import RewardConfig
+from rlhf_demo.data.coarse_words import has_coarse_word
+from rlhf_demo.data.pairs import PAIRS_FILE, SHIPPED
+from rlhf_demo.data.prompts import load_prompts
+from rlhf_demo.errors import DemoError, JobError
+from rlhf_demo.files import read_json
+from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.models.policy import Policy
+from rlhf_demo.models.sampling import decode, generate
+from rlhf_demo.runs.run import Status
+from rlhf_demo.server.choices import Choices, has_model
+from rlhf_demo.server.class_records import ClassRecords
+from rlhf_demo.server.model_cache import Shelf
+from rlhf_demo.server.turns import Rank, Turn
+from rlhf_demo.server.vote_data import vote_facts, write_votes
+from rlhf_demo.votes.classes import Classes
+from rlhf_demo.votes.rounds import Rounds, Standing
+from rlhf_demo.votes.store import Store
+from rlhf_demo.votes.vote import DUEL, NewPair, Vote
+
+log = logging.getLogger(__name__)
+
+BASE = "gpt2-mini"
+"""What writes at first, what PPO starts from, and what the blind vote compares with."""
+MOST_EACH = 100
+BLIND_EACH = 8
+"""Pairs that a student answers in a blind vote."""
+BATCH = 16
+"""Pairs written at a time: about two seconds of a small model."""
+TEMPERATURE = 0.7
+MOST_TOKENS = 32
+LOOK_SECONDS = 1.0
+MOST_STEPS = 200
+"""Steps of a class's PPO at most: a lesson has an end."""
+BUSY = (Status.QUEUED, Status.RUNNING)
+PROMPTS = {"feedback": "train", "blind": "test"}
+"""Splits of the shipped prompts. A blind vote is on prompts that nothing is ever trained on."""
+
+# Twenty seconds from the tenth vote to the figure: eight go into starting the process, the rest is
+# about twenty-five optimiser steps on two cores.
+STEP_BUDGET = 24
+MOST_EPOCHS = 4
+
+
+class ClassTraining:
+    """The thread, and what it and the instructor's buttons do to a class's jobs."""
+
+    def __init__(
+        self, store: Store, jobs: Jobs, choices: Choices, shelf: Shelf, turn: Turn
+    ) -> None:
+        self.jobs, self.choices, self.shelf, self.turn = jobs, choices, shelf, turn
+        self.classes, self.rounds = Classes(store), Rounds(store)
+        self.records = ClassRecords(jobs, choices.settings.runs)
+        self._wake = threading.Event()
+        self._ended = threading.Event()
+
+    def open(self) -> None:
+        """Begin to look after the classes."""
+        threading.Thread(target=self._run, name="classes", daemon=True).start()
+
+    def close(self) -> None:
+        """Look after them no more; running jobs go on."""
+        self._ended.set()
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Look at once: something was asked for."""
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            self._clear_up()
+            more = [self._attempt(lesson) for lesson in self._active()]
+            if not any(more):
+                self._wake.wait(LOOK_SECONDS)
+                self._wake.clear()
+
+    def _active(self) -> list[int]:
+        try:
+            return self.rounds.active()
+        except Exception:  # the database may be busy for a while: the thread outlives that
+            log.exception("classes")
+            return []
+
+    def _clear_up(self) -> None:
+        try:
+            self.records.clear_up()
+        except Exception:  # a full disk, say: the classes are looked after all the same
+            log.exception("deleted classes")
+
+    def _attempt(self, lesson: int) -> bool:
+        try:
+            return self.look_after(lesson)
+        except DemoError as error:
+            log.warning("class %d: %s", lesson, error)
+        except Exception:  # one class's trouble must not leave the others alone
+            log.exception("class %d", lesson)
+        return False
+
+    def look_after(self, lesson: int) -> bool:
+        """Do what is due for a class now; say whether more of it waits to be done at once.
+
+        Raises:
+            DemoError: the class is gone, or something of it cannot be done.
+        """
+        with self.records.lock:  # nobody deletes the class, or starts its PPO, meanwhile
+            standing = self.rounds.standing(lesson)
+            self._take_result(standing)
+            self._retrain(standing)
+        return self._write_pairs(standing)
+
+    def row(self, run: str | None) -> dict[str, Any] | None:
+        """Return the list's row of a run, or None where there is no such run any more."""
+        rows = self.jobs.overview() if run else []
+        return next((row for row in rows if row["id"] == run), None)
+
+    # -- the reward model --------------------------------------------------------------------------
+
+    def _retrain(self, standing: Standing) -> None:
+        """Start a training where ten new preferences have come and none is under way."""
+        record = self.records.read(standing.lesson)
+        ppo = self.row(record["ppo"].get(str(standing.round)))
+        if record["training"] or (ppo and ppo["status"] in BUSY):
+            return  # while PPO trains, the model that it follows stands still
+        if not self.rounds.due_for_retraining(standing.lesson):
+            return
+        votes = self.rounds.training_votes(standing.lesson)
+        training = {
+            "votes": len(votes),
+            "simulated": sum(vote.simulated for vote in votes),
+            "round": standing.round,
+        }
+        try:
+            folder = write_votes(votes, self.records.folder(standing.lesson))
+            run = self.jobs.start(
+                "reward",
+                reward_config(folder, self.choices.path(folder)),
+                title=f"Class {standing.lesson}, {len(votes)} votes{of_them(training)}",
+                secret=self.records.note(standing.lesson)["job_secret"],
+                first=True,
+            )
+        except DemoError as error:
+            self.records.note(standing.lesson, problem=str(error))
+            return
+        self.records.note(standing.lesson, training={"run": run, **training}, problem=None)
+        self.rounds.mark_trained(standing.lesson, len(votes))
+
+    def _take_result(self, standing: Standing) -> None:
+        """Take the figures of a training that is over; the model before it is deleted."""
+        record = self.records.read(standing.lesson)
+        training = record["training"]
+        row = training and self.row(training["run"])
+        if not training or (row and row["status"] in BUSY):
+            return
+        if row is None or row["status"] != Status.FINISHED:
+            told = row["message"] if row else "it has been deleted"
+            self.records.note(
+                standing.lesson, training=None, problem=f"the reward model failed: {told}"
+            )
+            return
+        run = self.jobs.find(row["id"])
+        report = read_json(run.folder / "report.json")
+        facts = vote_facts(run.config["options"]["data"])
+        seen = {
+            **training,
+            "accuracy": report["accuracy"],
+            "low": report["watched_low"],  # the class sees every model's figure
+            "high": report["watched_high"],
+            "pairs": facts["held_out_pairs"],
+            "highest": facts["highest_accuracy"],
+            "too_few": facts["too_few_to_tell"],
+        }
+        history = [*record["history"], seen]
+        self.records.note(
+            standing.lesson, training=None, reward=row["id"], history=history, problem=None
+        )
+        before, followed = record["reward"], self._followed(record)
+        self.records.drop_votes(standing.lesson, {row["id"], *followed})
+        if before and before not in followed:
+            with suppress(JobError):  # somebody uses it just now: it stays in the list of runs
+                self.jobs.delete(before, record["job_secret"])
+
+    def _followed(self, record: dict[str, Any]) -> set[str]:
+        """Return the reward models that a PPO run of the class follows or followed."""
+        rewards = set()
+        for run in record["ppo"].values():
+            with suppress(JobError):
+                rewards.add(Path(self.jobs.find(run).config["options"]["reward"]).name)
+        return rewards
+
+    # -- PPO ---------------------------------------------------------------------------------------
+
+    def start_ppo(self, lesson: int, steps: int, secret: str) -> str:
+        """Train the base against the class's reward model; return the run's id.
+
+        Raises:
+            JobError: there is no reward model yet, or this round has its PPO.
+        """
+        with self.records.lock:  # two who press at once start one
+            return self._start_ppo(lesson, steps, secret)
+
+    def _start_ppo(self, lesson: int, steps: int, secret: str) -> str:
+        standing = self.rounds.standing(lesson)
+        record = self.records.read(lesson)
+        if record["reward"] is None or self.row(record["reward"]) is None:
+            raise JobError("there is no reward model yet: wait for ten votes and half a minute")
+        if not 1 <= steps <= MOST_STEPS:
+            raise JobError(f"{steps} steps of PPO: choose 1 to {MOST_STEPS}")
+        before = self.row(record["ppo"].get(str(standing.round)))
+        if before and before["status"] in (*BUSY, Status.FINISHED):
+            raise JobError("this round has its PPO already: go on to the blind vote")
+        config = PPOConfig(
+            policy=BASE,
+            reward=self.choices.path(self.jobs.find(record["reward"]).folder),
+            judge="none",  # the shipped judges know nothing of the class's question
+            total_steps=steps,
+            clean_words=standing.clean_words,
+        )
+        model = next(one for one in record["history"] if one["run"] == record["reward"])
+        title = f"Class {lesson}, round {standing.round}, {model['votes']} votes{of_them(model)}"
+        run = self.jobs.start("ppo", config, title=title, secret=secret, first=True)
+        self.records.note(lesson, ppo=record["ppo"] | {str(standing.round): run})
+        return run
+
+    def contender(self, lesson: int) -> str:
+        """Return the PPO run whose model can stand in the blind vote.
+
+        Raises:
+            JobError: there is none yet.
+        """
+        standing = self.rounds.standing(lesson)
+        run = self.records.read(standing.lesson)["ppo"].get(str(standing.round))
+        row = self.row(run)
+        if row is None or row["status"] in BUSY or not has_model(self.jobs.find(run)):
+            raise JobError("this round has no finished PPO model yet: train one first")
+        return run
+
+    # -- pairs -------------------------------------------------------------------------------------
+
+    def _write_pairs(self, standing: Standing) -> bool:
+        """Write a batch of pairs if the round needs more; say whether more are missing still."""
+        if standing.round_state != "open":
+            return False
+        each = (
+            BLIND_EACH if standing.kind == "blind" else self.records.read(standing.lesson)["each"]
+        )
+        missing = pairs_wanted(each, standing.students, standing.overlap) - standing.pairs
+        if missing <= 0:
+            return False
+        with self.turn.of(Rank.LESSON):
+            new = self._new_pairs(standing, min(BATCH, missing))
+        self.rounds.add_pairs(standing.lesson, new)
+        return missing > len(new)
+
+    def _new_pairs(self, standing: Standing, count: int) -> list[NewPair]:
+        # What is drawn follows from the class and the place in its round alone.
+        prompts = load_prompts(SHIPPED, PROMPTS[standing.kind])
+        random.Random(f"{standing.code}/{standing.round}").shuffle(prompts)
+        first = standing.pairs % len(prompts)
+        wanted = (prompts + prompts)[first : first + count]
+        seed = random.Random(f"{standing.code}/{standing.round}/{standing.pairs}").getrandbits(31)
+        if standing.kind == "blind":
+            models = (standing.base, standing.contender)
+        else:
+            models = (self._writer(standing, first),) * 2
+        sides = [
+            self._responses(standing, model, wanted, (seed + side) % 2**31)
+            for side, model in enumerate(models)
+        ]
+        pairs = [
+            NewPair(prompt, one, other, *models, seed, TEMPERATURE)
+            for prompt, one, other in zip(wanted, *sides, strict=True)
+            if one.strip() and other.strip() and one != other
+        ]
+        if not pairs:
+            raise JobError(
+                "both models write the same or nothing to every prompt: pairs are missing"
+            )
+        return pairs
+
+    def _writer(self, standing: Standing, place: int) -> str:
+        """Return who writes a batch: from round two on the base and the last PPO model in turns."""
+        last = self.records.read(standing.lesson)["ppo"].get(str(standing.round - 1))
+        ready = last is not None and self.row(last) and has_model(self.jobs.find(last))
+        return last if ready and place // BATCH % 2 else BASE
+
+    def _responses(
+        self, standing: Standing, model: str, prompts: list[str], seed: int
+    ) -> list[str]:
+        policy: Policy = self.shelf.policy(self.choices.policy(model))
+        if standing.clean_words:
+            policy = copy.copy(policy)  # its weights are the shelf's, its guard is not
+            policy.keep_words_clean()
+        written = decode(
+            policy,
+            generate(
+                policy, prompts, max_new_tokens=MOST_TOKENS, temperature=TEMPERATURE, seed=seed
+            ),
+        )
+        # A coarse word that was begun may be cut off at the last token: such a text is not shown.
+        return ["" if standing.clean_words and has_coarse_word(text) else text for text in written]
+
+
+def reward_config(folder: Path, name: str) -> RewardConfig:
+    """Return the options of a training that is over in time, however many votes there are."""
+    rows = (folder / PAIRS_FILE).read_text(encoding="utf-8").count('"split": "train"')
+    batch_size = 8 if rows <= 8 * STEP_BUDGET else 16
+    epochs = min(MOST_EPOCHS, max(1, STEP_BUDGET * batch_size // rows))
+    return RewardConfig(
+        model=BASE, data=name, train_pairs=max(1, rows), epochs=epochs, batch_size=batch_size,
+        warmup_steps=2, checkpoint_every=1000,
+    )  # fmt: skip
+
+
+def pairs_wanted(each: int, students: int, overlap: int) -> int:
+    """Return how many pairs a round needs so that everybody has enough to answer."""
+    return max(each, -(-each * students // overlap))
+
+
+def of_them(counted: dict[str, Any]) -> str:
+    """Return how many of some votes simulated students gave, to follow the votes' number."""
+    return f", {counted['simulated']} of them simulated" if counted.get("simulated") else ""
+
+
+def with_simulated(result: dict[str, Any], votes: list[Vote], number: int) -> dict[str, Any]:
+    """Add to a blind vote's result how many of its votes are simulated.
+
+    Args:
+        result: of `rounds.blind_result`.
+        votes: all of the class.
+        number: the blind round's.
+    """
+    counted = (
+        vote.simulated
+        for vote in votes
+        if vote.kind == DUEL and vote.round == number and vote.choice != "skip"
+    )
+    return result | {"simulated": sum(counted)}

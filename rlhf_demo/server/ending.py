@@ -1,0 +1,43 @@
+"""What becomes of the trainings when the page is told to end.
+
+On one's own machine they outlive it. In a container they die with its first process: there they are
+asked to save before, and the next start of the page goes on with them.
+"""
+
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+
+from rlhf_demo.jobs.queue import Jobs
+
+SAVE_SECONDS = 8.0
+"""For saving: Docker kills a container 10 seconds after it has asked it to end."""
+
+SIGNALS = signal.SIGTERM, signal.SIGINT
+MARKS = Path("/.dockerenv"), Path("/run/.containerenv")
+"""Files by which Docker and Podman mark their containers."""
+
+
+def save_trainings_at_the_end(jobs: Jobs) -> None:
+    """Let SIGTERM and Ctrl-C save the trainings first, if they would die with this process.
+
+    A second signal breaks that off.
+    """
+    if not _last_of_its_container():
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for one in SIGNALS:
+            signal.signal(one, signal.default_int_handler)
+        jobs.close_saving(SAVE_SECONDS)
+        raise KeyboardInterrupt  # on which Gradio closes its server
+
+    for number in SIGNALS:
+        signal.signal(number, end)
+
+
+def _last_of_its_container() -> bool:
+    """Say whether a container ends with this process, or with the small init that started it."""
+    started_by_init = os.getppid() == 1 and any(mark.exists() for mark in MARKS)
+    return os.getpid() == 1 or started_by_init

@@ -1,0 +1,150 @@
+"""What the fold "Inside a step" draws of one PPO step, binned and summed up to a few kilobytes.
+
+The trainer writes a row of distributions.jsonl for every step whose texts it keeps; the newest of
+these rows says how scores, ratios and values were spread, all of them together which words were
+pushed up and down. A finished step never changes, so each answer is made once, whoever looks.
+"""
+
+import math
+from collections import Counter
+from typing import Any
+
+from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.runs.run import Run
+
+Row = dict[str, Any]
+SCORE_WIDTH = 0.25
+"""Width of a bin of scores, standard deviations; doubled until there are few enough bins."""
+MOST_BINS = 40
+FEWEST = 20
+"""A word is told once it has stood so many times in the run's responses."""
+TOLD = 10
+"""Words told each way."""
+CHANCE = 3.0
+"""Standard errors that a word's mean advantage must be away from 0. Of some hundred words that PPO
+does not care about, 5 would be beyond two of them, and less than one beyond three.
+"""
+ALIKE = 2.0
+"""Variance of a word's mean advantage over n occurrences, times n. A step's advantages have
+variance 1, so it would be 1 were they independent; but those of one response resemble each other.
+For the commonest words it is 0.6 to 1.6 in the shipped runs and at most 2.0 in nine others:
+`python -m bench.pushed_words`. In a run that repeats one word over and over it would be more.
+"""
+MOST_ANSWERS = 256
+
+
+class InsideStep:
+    """The spread of a step's figures, kept for everybody who looks."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self.jobs = jobs
+        self._answers: dict[tuple[str, str, int], dict[str, Any]] = {}
+
+    def newest(self, run: Run) -> int:
+        """Return the last finished step that has a row of distributions; -1 where none has."""
+        metrics = self.jobs.tails.rows(run.folder / "metrics.jsonl")
+        finished = metrics[-1]["step"] if metrics else -1
+        steps = (row["step"] for row in self._distributions(run))
+        return max((step for step in steps if step <= finished), default=-1)
+
+    def look(self, run: Run, step: int) -> dict[str, Any] | None:
+        """Return what the fold shows of a step, or None where its distributions were not kept.
+
+        Returns:
+            `scores` and `words` as the functions below make them; `ratio`, for each PPO epoch and
+            after the update the share of tokens in each bin of width 0.05 from 0 to 3; `values`,
+            [value, realised return] of a token a response; and the step's own figures.
+        """
+        key = run.folder.name, run.config["created_at"], step
+        if key not in self._answers:
+            told = self._look(run, step)
+            if told is None:
+                return None
+            if len(self._answers) >= MOST_ANSWERS:
+                self._answers.clear()
+            self._answers[key] = told
+        return self._answers[key]
+
+    def _look(self, run: Run, step: int) -> dict[str, Any] | None:
+        rows = [row for row in self._distributions(run) if row["step"] <= step]
+        metrics = self.jobs.tails.rows(run.folder / "metrics.jsonl")
+        own = next((row for row in metrics if row["step"] == step), None)
+        if own is None or not rows or rows[-1]["step"] != step:
+            return None
+        first, now, options = rows[0], rows[-1], run.config["options"]
+        return {
+            "scores": score_histogram(first["scores"], now["scores"]) | {"first": first["step"]},
+            "ratio": [_shares(counts) for counts in now["ratio"]],
+            "words": pushed_words(rows),
+            "values": now["values"],
+            "figures": {name: own.get(name) for name in FIGURES},
+            "clip_range": options["clip_range"],
+        }
+
+    def _distributions(self, run: Run) -> list[Row]:
+        return self.jobs.tails.rows(run.folder / "distributions.jsonl")
+
+
+FIGURES = (
+    "policy/update_kl_by_epoch", "policy/update_kl", "policy/clip_fraction_by_epoch",
+    "policy/clip_fraction", "policy/outside_clip", "policy/ratio_p01", "policy/ratio_p99",
+    "value/explained_variance",
+)  # fmt: skip
+"""Metrics of the step that stand beside its distributions."""
+
+
+def score_histogram(first: list[float], now: list[float]) -> dict[str, Any]:
+    """Bin two steps' scores alike.
+
+    Args:
+        first, now: scores of the responses, standard deviations of the base's scores.
+
+    Returns:
+        `middles` of the bins, their `width`, and under `then` and `now` the share of responses in
+        each bin. A bin holds its lower edge but not its upper one.
+    """
+    both, width = [*first, *now], SCORE_WIDTH
+    while math.floor(max(both) / width) - math.floor(min(both) / width) >= MOST_BINS:
+        width *= 2
+    low, high = math.floor(min(both) / width), math.floor(max(both) / width)
+
+    def shares(scores: list[float]) -> list[float]:
+        found = Counter(math.floor(score / width) for score in scores)
+        return _shares([found[place] for place in range(low, high + 1)])
+
+    middles = [(place + 0.5) * width for place in range(low, high + 1)]
+    return {"middles": middles, "width": width, "then": shares(first), "now": shares(now)}
+
+
+def pushed_words(rows: list[Row]) -> dict[str, Any]:
+    """Sum up which words PPO pushed up and down over the run so far.
+
+    Args:
+        rows: of distributions.jsonl; `words` holds [word, count, mean advantage].
+
+    Returns:
+        `up` and `down`: [word, count, mean advantage], the strongest first, at most TOLD each; of
+        words that stood FEWEST times or more with a mean beyond chance. `steps`: how many rows.
+    """
+    counts, sums = Counter(), Counter()
+    for row in rows:
+        for word, count, advantage in row["words"]:
+            counts[word] += count
+            sums[word] += count * advantage
+    told = [
+        [word, count, round(sums[word] / count, 3)]
+        for word, count in counts.items()
+        if count >= FEWEST and abs(sums[word]) > CHANCE * math.sqrt(ALIKE * count)
+    ]
+    told.sort(key=lambda one: one[2])
+    return {
+        "up": [one for one in reversed(told) if one[2] > 0][:TOLD],
+        "down": [one for one in told if one[2] < 0][:TOLD],
+        "steps": len(rows),
+        "fewest": FEWEST,
+    }
+
+
+def _shares(counts: list[int]) -> list[float]:
+    total = sum(counts) or 1
+    return [round(count / total, 4) for count in counts]

@@ -1,0 +1,82 @@
+"""Who the instructor is: the one place that compares the password, and the token that it opens.
+
+Every other place compares the token. It cannot be guessed, outlives a restart of the app and ends
+when the password is changed.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from rlhf_demo.errors import Refused
+from rlhf_demo.files import replacing
+from rlhf_demo.rate_limit import RateLimit
+
+KEY_FILE = "instructor.key"
+KEY_BYTES = 32
+EACH_ADDRESS = (10, 0.1)
+"""Tries from one address: so many at once, then so many a second."""
+ALL_TOGETHER = (20, 0.2)
+"""Tries from all addresses that have never given the right password."""
+
+
+class Instructor:
+    """Admits whoever gives the password.
+
+    A try beyond the limits is refused before anything is compared. An address that has given the
+    right password before counts by itself only, so no flood from elsewhere locks it out.
+
+    Attributes:
+        token: what the right password opens; None where the page has no password.
+    """
+
+    def __init__(self, password: str | None, clock: Callable[[], float], folder: Path) -> None:
+        self._password = password
+        self.token = None if password is None else _token(password, folder)
+        self._each = RateLimit(*EACH_ADDRESS, clock)
+        self._all = RateLimit(*ALL_TOGETHER, clock)
+        self._known: set[str] = set()
+
+    def admit(self, given: str, address: str) -> str:
+        """Return the token to whoever gives the password, or the token itself.
+
+        Raises:
+            Refused: it is not the password, this page has none, or too many were tried, from
+                this address or from all together.
+        """
+        if self._password is None:
+            raise Refused(
+                "this page has no instructor's password: its owner can set RLHF_DEMO_PASSWORD"
+            )
+        if self.is_token(given):  # as long as a key: tries at it need no limit
+            return self.token
+        self._each.require(address, "passwords come from this address")
+        if address not in self._known:
+            self._all.require("all", "wrong passwords come in")
+        if not _same(given, self._password):
+            raise Refused("this is not the instructor's password: ask the owner of this page")
+        self._known.add(address)
+        return self.token
+
+    def is_token(self, secret: str) -> bool:
+        """Say whether this is the token."""
+        return self.token is not None and _same(secret, self.token)
+
+
+def _same(one: str, other: str) -> bool:
+    """Compare in a time that does not tell how far they agree."""
+    return hmac.compare_digest(
+        one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass")
+    )
+
+
+def _token(password: str, folder: Path) -> str:
+    """Make the token of a password from a random key that is kept in the folder."""
+    path = folder / KEY_FILE
+    if not path.is_file() or path.stat().st_size != KEY_BYTES:
+        with replacing(path) as temporary:
+            temporary.chmod(0o600)
+            temporary.write_bytes(secrets.token_bytes(KEY_BYTES))
+    return hmac.new(path.read_bytes(), password.encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,98 @@
+"""What the page says of whoever scores texts: the unit, what it is, its part in the training.
+
+A win rate means little to somebody who does not know that the judge labelled the very pairs that
+the reward model learned from, so that is said beside it.
+"""
+
+from typing import Any
+
+from rlhf_demo.evaluation.labellers import SHIPPED_REWARD, labeller
+from rlhf_demo.models.scorers import STAR_RATER, second_judge
+from rlhf_demo.models.word_judge import WORD_JUDGE
+from rlhf_demo.server.choices import RULE, Choices
+
+SHIPPED_PPO = "gpt2-mini-ppo"
+LOG_ODDS = "log-odds that the writer liked the film"
+UNITS = {STAR_RATER: LOG_ODDS, WORD_JUDGE: LOG_ODDS, RULE: "characters"}
+REWARD_UNIT = "standard deviations of the base\u2019s samples"
+"""Of a reward model trained here; its mean on them is 0."""
+
+TAUGHT = (
+    "{judge} labelled the pairs that the reward model learned from, so it judges a taste that it "
+    "taught."
+)
+ONE_NETWORK = (
+    " On the shipped base, rater, reward model and PPO model are adapters on one network: "
+    "what one of them overlooks, the others may overlook too."
+)
+REWARD = "PPO was trained to please {judge}: winning by it shows that PPO worked, and no more."
+APART = "{judge} shares no network with the models."
+NO_PART = (
+    "{judge} shares no network with the models and had no part in their training, but it learned "
+    "from the same star ratings as star-rater."
+)
+
+
+def unit(choices: Choices, scorer: str) -> str:
+    """Return the unit of a scorer's numbers."""
+    listed = [one for _, one in choices.rewards()]
+    return UNITS.get(scorer, REWARD_UNIT if scorer in listed else "logits")
+
+
+def judges(choices: Choices, left: str, right: str, chosen: str, name: str) -> list[dict[str, Any]]:
+    """Return what is said of the judge that was chosen, and of the second one beside it.
+
+    Args:
+        left, right: ids of the models that are judged.
+        chosen: the judge's id.
+        name: what it is called on the page.
+
+    Returns:
+        JSON-ready, of each: `id`, `name`, `unit`; `title`, the judge in a few words; `note`, its
+        part in the training, empty where nothing is known of it.
+    """
+    found = [teachers(choices, model) for model in (right, left)]
+    reward, labeller = next((one for one in found if one[0] is not None), (None, None))
+    both = ((chosen, name), (second_judge(chosen), second_judge(chosen)))
+    return [
+        {
+            "id": judge,
+            "name": called,
+            "unit": unit(choices, judge),
+            "title": _title(judge, taught=judge == labeller),
+            "note": _note(choices, judge, reward, labeller).format(judge=called),
+        }
+        for judge, called in both
+    ]
+
+
+def _title(judge: str, *, taught: bool) -> str:
+    if judge == STAR_RATER:
+        return "the simulated rater that labelled the pairs" if taught else "a simulated rater"
+    if judge == WORD_JUDGE:
+        return "a simulated judge of another family: word counts"
+    return "the length rule" if judge == RULE else "a model that scores texts"
+
+
+def _note(choices: Choices, judge: str, reward: str | None, labeller: str | None) -> str:
+    if reward is not None and choices.reward(judge) == reward:
+        return REWARD
+    if judge == labeller:
+        return TAUGHT + (ONE_NETWORK if judge == STAR_RATER else "")
+    if judge == WORD_JUDGE:  # it may have labelled pairs that somebody uploaded
+        return NO_PART if labeller else APART
+    return ""
+
+
+def teachers(choices: Choices, model: str) -> tuple[str | None, str | None]:
+    """Return the engine's name of the reward that a model was trained on, and the id of whoever
+    labelled the pairs that this reward learned from; None where there is none or it is unknown.
+    """
+    run_id = model.partition("@")[0]
+    if model == SHIPPED_PPO:
+        reward = SHIPPED_REWARD
+    elif any(row["id"] == run_id for row in choices.jobs.overview()):
+        reward = choices.jobs.find(run_id).config["options"]["reward"]
+    else:
+        return None, None
+    return reward, labeller(reward)

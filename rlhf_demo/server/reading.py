@@ -1,0 +1,186 @@
+"""A stranger's file is read in a process of its own, which can take neither much nor long.
+
+That process copies what the file holds, row by row, to a file of the program's own making. The app
+reads the copy; it never opens the original but to count its bytes.
+
+    python -m rlhf_demo.server.reading strangers|own pairs|votes|hub SOURCE COPY [QUESTION]
+
+A data set of the Hub is a stranger's too, so its preview is read in the same way; there SOURCE is
+its id, and no copy is made.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.data.pairs import Pairs, copy_pairs, load_pairs
+from rlhf_demo.data.rows import UPLOADED, Bounds
+from rlhf_demo.errors import DataError, DemoError
+from rlhf_demo.files import write_text
+from rlhf_demo.paths import REPOSITORY
+from rlhf_demo.votes.files import read_votes, row_lines
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the reading of one file may take.
+
+    Attributes:
+        seconds: of computing.
+        memory: bytes of address space; Python and Arrow take 240 MB of it, half of that only on
+            paper.
+        copy: bytes of the copy: JSON may write a character with six, so it can be larger than the
+            file.
+        bounds: of pairs.
+    """
+
+    seconds: int
+    memory: int
+    copy: int
+    bounds: Bounds
+
+
+LIMITS = {
+    "strangers": Limits(8, 450_000_000, 60_000_000, UPLOADED),
+    "own": Limits(60, 3_000_000_000, 600_000_000, Bounds(rows=1_000_000, bytes=200_000_000)),
+}
+"""On a page with limits, where a file of 20 MB of honest pairs takes two seconds; and on one's own
+machine, where a file of 20 MB may be packed."""
+WAITED = 3
+"""Times `seconds` that may pass by the clock, as others compute too. On an idle machine a file is
+answered within 10 seconds, on a busy one within three times that."""
+NICENESS = 5
+"""The app goes first, trainings (processes.NICENESS) after."""
+
+PREVIEWED = 10
+FOUND_BY = (
+    "PATH", "PYTHONPATH", "LD_LIBRARY_PATH",
+    "HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE",
+)  # fmt: skip
+"""What the process is told of the app's environment, which holds secrets: where Python is, and
+where what was fetched from the Hub."""
+SPARING = {"MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
+"""Keeps libraries from reserving address space for threads that are not there."""
+ALONE = {"HF_HUB_OFFLINE": "1"}
+"""Keeps the process from the network: what it reads was fetched before."""
+
+
+# -- the app's side --------------------------------------------------------------------------------
+
+
+def read_apart(
+    kind: str, source: Path, copy: Path, *more: str, public: bool = True
+) -> dict[str, Any]:
+    """Have a file read and copied; return what there is to say of it.
+
+    Args:
+        kind: pairs, votes or hub.
+        source: the stranger's file.
+        copy: where the rows go, as JSONL.
+        more: for votes, the question where the file does not say.
+        public: the limits are on.
+
+    Returns:
+        Of pairs and of a data set their `summary`, of votes their `count`; each row of the copy has
+        the fields of a `ballots.Vote` then.
+
+    Raises:
+        DataError: the file cannot be used, or not with so little memory and time.
+    """
+    limits = LIMITS[whose := "strangers" if public else "own"]
+    environment = {name: os.environ[name] for name in FOUND_BY if name in os.environ}
+    arguments = [whose, kind, str(source), str(copy), *more]
+    try:
+        process = subprocess.run(
+            [sys.executable, "-m", "rlhf_demo.server.reading", *arguments],
+            cwd=REPOSITORY,
+            env=environment | SPARING | ALONE,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=WAITED * limits.seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        process = None
+    if process is None or process.returncode:
+        raise DataError(
+            f"{source.name} takes more than {limits.seconds} s or {limits.memory // 10**6} MB to "
+            "read: give fewer rows, as JSONL"
+        )
+    answer = json.loads(process.stdout)
+    if "error" in answer:
+        raise DataError(answer["error"])
+    return answer
+
+
+def summary(pairs: Pairs) -> dict[str, Any]:
+    """Return how many pairs there are, what was dropped and why, and ten of them, evenly spaced."""
+    step = max(1, len(pairs) // PREVIEWED)
+    shown = pairs.select(list(range(0, len(pairs), step))[:PREVIEWED])
+    return {
+        "count": len(pairs),
+        "dropped": pairs.dropped,
+        "pairs": [
+            {"prompt": prompt[-400:], "chosen": chosen[:600], "rejected": rejected[:600]}
+            for prompt, chosen, rejected in zip(
+                shown.prompts, shown.chosen, shown.rejected, strict=True
+            )
+        ],
+    }
+
+
+# -- the other process's side ----------------------------------------------------------------------
+
+
+def main(arguments: list[str]) -> None:
+    """Read one file within the limits, and write one JSON object to the standard output.
+
+    Whatever else happens, a signal or an error, the app says that the file takes too much.
+    """
+    whose, kind, source, copy, *more = arguments
+    limits = LIMITS[whose]
+    limit_myself(limits)
+    read: dict[str, Callable[[], dict[str, Any]]] = {
+        "pairs": lambda: summary(copy_pairs(Path(source), Path(copy), limits.bounds)),
+        "hub": lambda: summary(load_pairs(source)),
+        "votes": lambda: _votes(Path(source), Path(copy), *more),
+    }
+    try:
+        answer = read[kind]()
+    except DemoError as error:
+        answer = {"error": str(error)}
+    except OSError as error:  # the copy is too large, or the disk is full
+        answer = {"error": f"{Path(source).name} cannot be kept ({error.strerror}): give less"}
+    sys.stdout.write(json.dumps(answer))
+
+
+def limit_myself(limits: Limits) -> None:
+    """Bound this process's memory, computing time and files, for good."""
+    os.nice(NICENESS)
+    most_of = {
+        resource.RLIMIT_AS: limits.memory,
+        resource.RLIMIT_CPU: limits.seconds,
+        resource.RLIMIT_FSIZE: limits.copy,
+        resource.RLIMIT_CORE: 0,
+    }
+    for limit, most in most_of.items():
+        with suppress(ValueError, OSError):  # macOS knows no bound on memory
+            resource.setrlimit(limit, (most, most))
+
+
+def _votes(source: Path, copy: Path, question: str) -> dict[str, Any]:
+    votes = read_votes(source, question=question)
+    write_text(copy, row_lines(asdict(vote) for vote in votes))
+    return {"count": len(votes)}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,169 @@
+"""Pairs for the people who vote, written ahead of them in the background.
+
+One batch at a time for each model in use; whoever asks for the next pair says whether more are
+needed. A failure is kept in words for the next who asks, and the batch can be asked for again.
+"""
+
+import random
+import threading
+from dataclasses import dataclass
+
+from rlhf_demo.data.pairs import SHIPPED, load_pairs
+from rlhf_demo.data.prompts import load_prompts
+from rlhf_demo.errors import DemoError, Refused
+from rlhf_demo.models.sampling import decode, generate
+from rlhf_demo.server.choices import Choices
+from rlhf_demo.server.model_cache import Shelf
+from rlhf_demo.server.turns import Rank, Turn
+from rlhf_demo.votes.store import Store
+from rlhf_demo.votes.vote import DUEL, PLAIN, NewPair
+
+AHEAD = 12
+"""Unseen pairs that a voter should have; below it more are written."""
+PROMPTS_AT_ONCE = 8
+"""Prompts of a batch: about a second of a small model, so nobody waits long for its turn."""
+PROMPTS = {PLAIN: "train", DUEL: "test"}
+"""Splits of the shipped prompts. A blind vote is on prompts that nothing is ever trained on."""
+OWN_PAIRS = 3
+"""Pairs written for a visitor's own prompt."""
+MOST_WAITING = 20
+"""Batches that may wait for their turn."""
+MOST_EACH = 5
+"""Of one address: no other waits for its places."""
+TEMPERATURE = 0.7
+MOST_TOKENS = 32
+SHIPPED_MODEL = "gpt2-mini"
+"""The shipped pairs are samples of it, so the first voter need not wait."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be written. Two different models make a duel, whose second is the contender."""
+
+    first: str
+    second: str
+    prompt: str | None = None  # a visitor's own; else shipped ones
+    owner: str | None = None  # that visitor's secret: nobody else is shown the pairs
+
+    @property
+    def kind(self) -> str:
+        """Say what kind of pair comes out."""
+        return PLAIN if self.first == self.second else DUEL
+
+
+class Sampler:
+    """Writes pairs into a store; safe to ask from several threads."""
+
+    def __init__(self, store: Store, choices: Choices, shelf: Shelf, turn: Turn) -> None:
+        self.store, self.choices, self.shelf, self.turn = store, choices, shelf, turn
+        self._under_way: dict[Order, str] = {}  # and the address that asked for it
+        self._problems: dict[Order, str] = {}
+        self._lock = threading.Lock()  # held for a moment, around the two above
+        self._shipped: list[NewPair] = []
+
+    def want(self, order: Order, address: str) -> None:
+        """Have a batch written, if the very same is not under way already.
+
+        Raises:
+            Refused: too many batches wait, in all or of this address.
+            DemoError: a model is in no list.
+        """
+        names = (self.choices.policy(order.first), self.choices.policy(order.second))
+        with self._lock:
+            if order in self._under_way:
+                return
+            addresses = list(self._under_way.values())
+            if len(addresses) >= MOST_WAITING or addresses.count(address) >= MOST_EACH:
+                raise Refused("many texts are waiting to be written: try again in a minute")
+            self._under_way[order] = address
+        threading.Thread(target=self._fill, args=(order, *names), daemon=True).start()
+
+    def want_more(self, order: Order, address: str) -> str | None:
+        """Have a batch written ahead; return why there is no place for it, None where there is.
+
+        Raises:
+            DemoError: a model is in no list.
+        """
+        try:
+            self.want(order, address)
+        except Refused as error:  # what is written already can be answered meanwhile
+            return str(error)
+        return None
+
+    def problem(self, order: Order) -> str | None:
+        """Return why the last such batch failed, once."""
+        with self._lock:
+            return self._problems.pop(order, None)
+
+    def under_way(self, order: Order) -> bool:
+        """Say whether such a batch is being written or waits for its turn."""
+        with self._lock:
+            return order in self._under_way
+
+    def add_shipped(self) -> None:
+        """Put some shipped pairs before the voters; who was said to prefer which stays unsaid."""
+        with self._lock:
+            if not self._shipped:
+                self._shipped = _shipped_pairs()
+            batch = [self._shipped.pop() for _ in range(min(AHEAD, len(self._shipped)))]
+        self.store.add_pairs(batch)
+
+    def _fill(self, order: Order, first: str, second: str) -> None:
+        try:
+            for name in (first, second):
+                self.shelf.policy(name)  # it may come from the Hub: nobody waits for that
+            with self.turn.of(Rank.VOTERS):
+                pairs = self._write(order, first, second)
+            if not pairs:
+                raise Refused(
+                    "the two texts came out the same for every prompt: choose another model"
+                )
+            self.store.add_pairs(pairs, kind=order.kind, owner_secret=order.owner)
+        except DemoError as error:
+            self._note(order, str(error))
+        except Exception:
+            self._note(order, "the texts could not be written: the reason is in the server's log")
+            raise
+        finally:
+            with self._lock:
+                del self._under_way[order]
+
+    def _note(self, order: Order, problem: str) -> None:
+        with self._lock:
+            self._problems[order] = problem
+
+    def _write(self, order: Order, first: str, second: str) -> list[NewPair]:
+        if order.prompt is None:
+            prompts = random.sample(load_prompts(SHIPPED, PROMPTS[order.kind]), PROMPTS_AT_ONCE)
+        else:
+            prompts = [order.prompt] * OWN_PAIRS
+        seed = random.getrandbits(31)
+        if order.kind == PLAIN:
+            both = self._responses(first, [*prompts, *prompts], seed)
+            firsts, seconds = both[: len(prompts)], both[len(prompts) :]
+        else:
+            firsts = self._responses(first, prompts, seed)
+            seconds = self._responses(second, prompts, seed)
+        return [
+            NewPair(prompt, one, other, order.first, order.second, seed, TEMPERATURE)
+            for prompt, one, other in zip(prompts, firsts, seconds, strict=True)
+            if one.strip() and other.strip() and one.strip() != other.strip()
+        ]
+
+    def _responses(self, name: str, prompts: list[str], seed: int) -> list[str]:
+        policy = self.shelf.policy(name)
+        written = generate(
+            policy, prompts, max_new_tokens=MOST_TOKENS, temperature=TEMPERATURE, seed=seed
+        )
+        return decode(policy, written)
+
+
+def _shipped_pairs() -> list[NewPair]:
+    """Return the shipped training pairs in random order, each in random order."""
+    pairs = load_pairs(SHIPPED, "train")
+    rows = []
+    for prompt, *texts in zip(pairs.prompts, pairs.chosen, pairs.rejected, strict=True):
+        random.shuffle(texts)
+        rows.append(NewPair(prompt, *texts, SHIPPED_MODEL, SHIPPED_MODEL, 0, TEMPERATURE))
+    random.shuffle(rows)
+    return rows

@@ -1,0 +1,90 @@
+"""Simulated students who vote in a class while the app runs, one answer each every two seconds.
+
+They are marked as simulated for good, in the store and wherever their votes are shown.
+"""
+
+import logging
+import threading
+from typing import Any
+
+from rlhf_demo.errors import ConfigError, DemoError, Refused
+from rlhf_demo.models.scorers import STAR_RATER, length_scores
+from rlhf_demo.server.model_cache import Shelf
+from rlhf_demo.server.turns import Rank, Turn
+from rlhf_demo.votes.classes import Classes
+from rlhf_demo.votes.rounds import Rounds
+from rlhf_demo.votes.simulated import SimulatedClass
+
+log = logging.getLogger(__name__)
+
+TASTES = {"longer": "longer texts", STAR_RATER: "texts that sound pleased with a film"}
+ANSWER_SECONDS = 2.0
+
+
+class Simulations:
+    """The simulated classes of this app; at most one for each lesson."""
+
+    def __init__(self, classes: Classes, shelf: Shelf, turn: Turn) -> None:
+        self.classes, self.shelf, self.turn = classes, shelf, turn
+        self.rounds = Rounds(classes.store)
+        self._running: dict[int, tuple[dict[str, Any], threading.Event]] = {}
+        self._lock = threading.Lock()
+
+    def running(self, lesson: int) -> dict[str, Any] | None:
+        """Return what the simulated students of a lesson are like, or None where there are none."""
+        with self._lock:
+            found = self._running.get(lesson)
+        return found and found[0]
+
+    def start(self, lesson: int, token: str, *, taste: str, **traits: Any) -> None:
+        """Let simulated students join a class and vote until they are stopped.
+
+        Raises:
+            DemoError: some vote there already, a trait is out of range, or the class is full.
+        """
+        if taste not in TASTES:
+            raise ConfigError(f"there is no taste {taste!r}: choose one of {', '.join(TASTES)}")
+        ended = threading.Event()
+        with self._lock:  # the place is taken before anybody joins: a second click finds it so
+            if lesson in self._running:
+                raise ConfigError("simulated students vote here already: stop them first")
+            self._running[lesson] = {"taste": taste, **traits}, ended
+        try:
+            scorer = length_scores if taste == "longer" else self._pleased
+            simulated = SimulatedClass(
+                self.classes, token, taste=taste, scorer=scorer, seed=lesson, **traits
+            )
+            threading.Thread(
+                target=self._vote, args=(lesson, simulated, ended), name="simulated", daemon=True
+            ).start()
+        except BaseException:
+            self._leave(lesson, ended)
+            raise
+
+    def stop(self, lesson: int) -> None:
+        """Let them vote no more; nothing happens where there are none."""
+        with self._lock:
+            _, ended = self._running.pop(lesson, (None, threading.Event()))
+        ended.set()
+
+    def _leave(self, lesson: int, ended: threading.Event) -> None:
+        """Give the place free, unless others have it by now."""
+        with self._lock:
+            if lesson in self._running and self._running[lesson][1] is ended:
+                del self._running[lesson]
+
+    def _vote(self, lesson: int, simulated: SimulatedClass, ended: threading.Event) -> None:
+        while not ended.wait(ANSWER_SECONDS):
+            try:
+                self.rounds.standing(lesson)
+            except Refused:  # the class has been deleted
+                break
+            try:
+                simulated.step()
+            except DemoError as error:
+                log.warning("simulated students of class %d: %s", lesson, error)
+        self._leave(lesson, ended)
+
+    def _pleased(self, prompts: list[str], responses: list[str]) -> list[float]:
+        with self.turn.of(Rank.VOTERS):
+            return self.shelf.scorer(STAR_RATER)(prompts, responses).tolist()

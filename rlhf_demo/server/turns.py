@@ -1,0 +1,59 @@
+"""Who computes with the server's models, and when.
+
+Models compute for one caller at a time, whether it came by a lane (web/lanes.py), by Gradio's queue
+or works in the background: on a few cores two at once would only slow each other down.
+"""
+
+import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from heapq import heappop, heappush
+
+from rlhf_demo.errors import DemoError
+
+
+class Busy(DemoError):
+    """A heavy request found no place in time; nothing of it was done."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is busy with other requests: try again in a moment")
+
+
+class Rank(IntEnum):
+    """Who computes before whom; callers of one rank keep the order in which they came."""
+
+    LESSON = 0  # pairs that a class waits for
+    VOTERS = 1  # pairs for visitors who vote
+    VISITORS = 2  # scores and comparisons
+
+
+class Turn:
+    """The right to compute with a model, held by one thread at a time.
+
+    Attributes:
+        taken: somebody holds it.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._numbers = itertools.count()
+        self._line: list[tuple[Rank, int]] = []  # a heap of those who wait
+        self.taken = False
+
+    @contextmanager
+    def of(self, rank: Rank) -> Iterator[None]:
+        """Wait until nobody computes and nobody of a lower rank waits, then hold the turn."""
+        with self._changed:
+            ticket = (rank, next(self._numbers))
+            heappush(self._line, ticket)
+            self._changed.wait_for(lambda: not self.taken and self._line[0] == ticket)
+            heappop(self._line)
+            self.taken = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.taken = False
+                self._changed.notify_all()

@@ -1,0 +1,229 @@
+"""Files of pairs that visitors brought: read once, apart from the app, and kept as a copy.
+
+Each lies in a folder of its own: the copy that trainings read, and what there is to say of it. On a
+page with limits it is shown to, and used by, whoever brought it and nobody else.
+"""
+
+import hashlib
+import math
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.data.rows import kind_of
+from rlhf_demo.errors import DataError, DemoError
+from rlhf_demo.files import read_json, replacing_folder, write_json
+from rlhf_demo.jobs.bounds import PUBLIC
+from rlhf_demo.jobs.disk import shortage
+from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.paths import REPOSITORY
+from rlhf_demo.rate_limit import RateLimit
+from rlhf_demo.runs.run import Status
+from rlhf_demo.server.reading import read_apart
+from rlhf_demo.server.turns import Busy
+
+UPLOADS = "uploads"
+"""Where they are, in the folder of runs."""
+ROWS, ABOUT = "rows.jsonl", "about.json"
+ID = re.compile("upload-[0-9a-f]{12}")
+
+LARGEST = 20_000_000
+"""Bytes of a file."""
+MOST, MOST_EACH = 100, 10
+"""Uploads kept, of all visitors and, on a page with limits, of one."""
+MOST_BYTES, BYTES_NEARBY = 1_000_000_000, 300_000_000
+"""Of the copies kept on a page with limits, of all visitors and of one address."""
+SAFE_SECONDS = 3600
+"""How long an upload of a page with limits is safe from those of others."""
+FROM_ADDRESS = (40, 1 / 60)
+"""Files of one address that are read: so many at once, a class's, then so many a second. So one
+address needs more than SAFE_SECONDS to use up the room of all."""
+
+AT_ONCE = 2
+"""Files that are read at the same time; of one address a single one."""
+WAIT_SECONDS = 0.8
+"""How long a file waits for its turn."""
+
+
+class Uploads:
+    """The uploads under one folder."""
+
+    def __init__(
+        self, folder: Path, jobs: Jobs, *, public: bool, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Look at a folder.
+
+        Args:
+            folder: where they are, or will be.
+            jobs: whose runs may be using them.
+            public: the limits are on.
+            clock: seconds since 1970.
+        """
+        self.folder, self.jobs, self.public, self.clock = folder, jobs, public, clock
+        self._limit = RateLimit(*FROM_ADDRESS, clock)
+        self._read_for: set[str] = set()
+        self._came_from: dict[str, str] = {}  # an upload's address; in no file, so nobody finds it
+        self._freed = threading.Condition()
+        for unfinished in folder.glob(".upload-*"):  # by an app that was killed
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    def listed(self, secret: str) -> list[str]:
+        """Return the ids of the uploads of this secret; of all where there are no limits."""
+        return sorted(one for one, about in self._all() if self._is_theirs(about, secret))
+
+    def rows(self, upload: str, secret: str) -> Path | None:
+        """Return the copy of an upload, None where `listed` does not name it."""
+        return self.folder / upload / ROWS if self.summary(upload, secret) else None
+
+    def summary(self, upload: str, secret: str) -> dict[str, Any] | None:
+        """Return what `uploads.summary` said of an upload, None where `listed` does not name it."""
+        about = self._about(upload) if ID.fullmatch(upload) else None
+        return about["summary"] if about and self._is_theirs(about, secret) else None
+
+    def _all(self) -> list[tuple[str, dict[str, Any]]]:
+        found = [folder.name for folder in self.folder.glob("upload-*")]
+        return [(one, about) for one in found if (about := self._about(one))]
+
+    def _about(self, upload: str) -> dict[str, Any] | None:
+        """Return what is noted of an upload; None where it is not there or a power cut broke it."""
+        try:
+            return read_json(self.folder / upload / ABOUT)
+        except (OSError, DataError):
+            return None
+
+    def _is_theirs(self, about: dict[str, Any], secret: str) -> bool:
+        return not self.public or (bool(secret) and about["owner"] == _hash(secret))
+
+    # -- keeping -----------------------------------------------------------------------------------
+
+    def keep(self, path: str, secret: str, address: str) -> str:
+        """Read a file that a visitor sent, keep what it holds, and return its id.
+
+        Args:
+            path: where it was received.
+            secret: whose it is.
+            address: where it comes from.
+
+        Raises:
+            DataError: the file is too large, of a kind that is not read, or cannot be used.
+            DemoError: too many come at once, or there is no room.
+        """
+        source = Path(path)
+        if not kind_of(source.name):
+            raise DataError(f"{source.name} is not read: give a JSONL, CSV or Parquet file")
+        owner = _hash(secret)
+        upload = f"upload-{_hash(owner + digest(source))[:12]}"
+        if self._about(upload):
+            return upload
+        if self.public and (short := shortage(self.folder, PUBLIC)):
+            raise DataError(short)
+        with self.reading(address), replacing_folder(self.folder / upload) as folder:
+            told = read_apart("pairs", source, folder / ROWS, public=self.public)
+            self._make_room(owner, address, (folder / ROWS).stat().st_size)
+            write_json(folder / ABOUT, {"owner": owner, "at": self.clock(), "summary": told})
+        with self._freed:
+            here = {one: at for one, at in self._came_from.items() if self._about(one)}
+            self._came_from = here | {upload: address}
+        return upload
+
+    @contextmanager
+    def reading(self, address: str) -> Iterator[None]:
+        """Hold one of the places in which a file is read.
+
+        Raises:
+            Busy: none was free in time.
+            Refused: too many files come from this address.
+        """
+        with self._freed:
+            if not self._freed.wait_for(lambda: self._has_place(address), WAIT_SECONDS):
+                raise Busy
+            if self.public:
+                self._limit.require(address, "files come from this address")
+            self._read_for.add(address)
+        try:
+            yield
+        finally:
+            with self._freed:
+                self._read_for.remove(address)
+                self._freed.notify_all()
+
+    def _has_place(self, address: str) -> bool:
+        return address not in self._read_for and len(self._read_for) < AT_ONCE
+
+    def _make_room(self, owner: str, address: str, size: int) -> None:
+        """Remove uploads beyond the limits, never one that a run waits for or reads.
+
+        Args:
+            owner: of the one that comes.
+            address: from where it comes. There the largest go first, as a class may be there.
+            size: bytes of its copy.
+
+        Raises:
+            DataError: there is none that may go.
+        """
+        kept = dict(sorted(self._all(), key=lambda one: one[1]["at"]))
+        before, room = self.clock(), math.inf
+        if self.public:
+            own = [one for one in kept if kept[one]["owner"] == owner]
+            full = f"you have {len(own)} files here, and runs need them all"
+            self._shrink(own, own, MOST_EACH, math.inf, full)
+            near = [one for one in kept if self._came_from.get(one) == address]
+            near.sort(key=self._bytes, reverse=True)
+            full = f"files from your address fill their {BYTES_NEARBY // 10**6} MB"
+            self._shrink(near, near, math.inf, BYTES_NEARBY - size, full)
+            before, room = before - SAFE_SECONDS, MOST_BYTES - size
+        old = [one for one in kept if kept[one]["at"] <= before]
+        full = f"this page keeps {len(kept)} files, as many as it can"
+        self._shrink(kept, old, MOST, room, full)
+
+    def _shrink(
+        self, kept: Iterable[str], may_go: Iterable[str], most: float, room: float, otherwise: str
+    ) -> None:
+        """Remove uploads, the first first, until fewer than `most` are kept, in `room` bytes."""
+        needed = self._needed()
+        going = [one for one in may_go if (self.folder / one).resolve() not in needed]
+        sizes = {one: self._bytes(one) for one in kept if (self.folder / one).is_dir()}
+        while len(sizes) >= most or sum(sizes.values()) > room:
+            if not going:
+                raise DataError(f"{otherwise}: try again later")
+            shutil.rmtree(self.folder / going[0], ignore_errors=True)
+            sizes.pop(going.pop(0), None)
+
+    def _bytes(self, upload: str) -> int:
+        try:
+            return (self.folder / upload / ROWS).stat().st_size
+        except OSError:  # removed a moment ago
+            return 0
+
+    def _needed(self) -> set[Path]:
+        """Return the folders of data that runs wait for or read."""
+        needed = set()
+        for row in self.jobs.overview():
+            with suppress(DemoError):  # deleted a moment ago
+                if row["status"] in (Status.QUEUED, Status.RUNNING):
+                    options = self.jobs.find(row["id"]).config["options"]
+                    needed.add((REPOSITORY / str(options.get("data"))).resolve().parent)
+        return needed
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises:
+        DataError: it is too large.
+    """
+    if path.stat().st_size > LARGEST:
+        raise DataError(f"{path.name} is larger than {LARGEST // 10**6} MB: give less")
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

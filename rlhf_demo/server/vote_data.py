@@ -1,0 +1,131 @@
+"""The votes of the open page as training data: lists to choose from, and folders to train on.
+
+A folder is named by what it holds and never changes, so a run can always be resumed with the very
+votes it began with. Votes of classes are never in it: they are their instructor's to give away. Nor
+are, on a page for strangers, votes on a prompt that the voter wrote: they are for the voter alone.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rlhf_demo.errors import DataError
+from rlhf_demo.files import read_json, write_json
+from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.votes.pairs import split_last_rated, usable, write_split
+from rlhf_demo.votes.quality import foretold_share, highest_accuracy
+from rlhf_demo.votes.store import Store
+from rlhf_demo.votes.vote import Vote
+
+FACTS = "votes.json"
+FEWEST = 8
+"""Preferences below which nothing is trained: one batch."""
+FEWEST_SHARED = 10
+"""Pairs that two people or more have judged, below which their agreement is not told."""
+
+
+class VoteData:
+    """What can be learned from the votes of one store."""
+
+    def __init__(self, store: Store, folder: Path, *, public: bool = False) -> None:
+        """Look at a store.
+
+        Args:
+            store: where the votes are.
+            folder: of the folders to train on.
+            public: strangers use the page.
+        """
+        self.store, self.folder, self.public = store, folder, public
+
+    def votes(self) -> list[Vote]:
+        """Return the votes that everybody on this page may read and train on."""
+        votes = self.store.votes(classes=False)
+        return [vote for vote in votes if not (vote.own and self.public)]
+
+    def questions(self) -> list[tuple[str, int]]:
+        """Return the questions with enough preferences to train on, and how many they have."""
+        votes = self.votes()
+        counts = Counter(vote.question for vote in usable(votes, {vote.question for vote in votes}))
+        return [(question, count) for question, count in counts.most_common() if count >= FEWEST]
+
+    def choices(self) -> list[tuple[str, str]]:
+        """List them for a form: label and id."""
+        return [
+            (f"votes: {question} ({count} votes)", _id(question))
+            for question, count in self.questions()
+        ]
+
+    def chosen(self, chosen: str) -> Path | None:
+        """Return the folder of what `choices` lists under this id, or None where it does not.
+
+        Raises:
+            DataError: the votes cannot be split.
+        """
+        found = [question for question, _ in self.questions() if _id(question) == chosen]
+        return self.write(found) if found else None
+
+    def write(self, questions: Collection[str], without_raters: Collection[int] = ()) -> Path:
+        """Return a folder with the votes on these questions.
+
+        Raises:
+            DataError: there are too few.
+        """
+        votes = usable(self.votes(), questions, without_raters=set(without_raters))
+        if len(votes) < FEWEST:
+            raise DataError(
+                f"there are {len(votes)} preferences: vote until there are {FEWEST}, "
+                "then train on them"
+            )
+        return write_votes(votes, self.folder)
+
+
+def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
+    """Write usable votes as a folder that `train-reward --data` takes; return it.
+
+    Args:
+        votes: what `vote_pairs.usable` returned.
+        folder: of such folders; this one's name comes from what it holds.
+
+    Raises:
+        DataError: there are too few votes to split.
+    """
+    split = split_last_rated(votes)
+    told = [(vote.id, vote.time, vote.choice, vote.question) for vote in votes]
+    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+    target = folder / f"votes-{digest}"
+    if not (target / FACTS).is_file():
+        write_split(split, target)
+        facts = {
+            "questions": sorted({vote.question for vote in votes}),
+            "votes": len(votes),
+            "raters": len({vote.rater for vote in votes}),
+            "simulated": sum(vote.simulated for vote in votes),
+            "held_out": len(split.held_out),
+            "held_out_pairs": split.held_out_pairs,
+            "too_few_to_tell": split.too_few_to_tell,
+            "foretold": asdict(foretold_share(votes)),
+            # Of the votes that the accuracy is measured on: it cannot be exceeded.
+            "highest_accuracy": highest_accuracy(split.held_out),
+        }
+        write_json(target / FACTS, facts)  # last: it says that the folder is whole
+    return target
+
+
+def vote_facts(data: str) -> dict[str, Any] | None:
+    """Return what is known of the votes that a run's option `data` names; None where it is else."""
+    path = CHECKPOINTS.parent / data / FACTS
+    return read_json(path) if path.is_file() else None
+
+
+def people_agree(facts: dict[str, Any] | None) -> float | None:
+    """Return how well a few others foretell one of these votes; None where too few tell."""
+    foretold = facts and facts["foretold"]
+    return foretold["share"] if foretold and foretold["units"] >= FEWEST_SHARED else None
+
+
+def _id(question: str) -> str:
+    return f"votes-{hashlib.sha256(question.encode()).hexdigest()[:12]}"

@@ -1,0 +1,1 @@
+"""One file for each stage of training, and what the stages share."""

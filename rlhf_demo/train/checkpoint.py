@@ -1,0 +1,34 @@
+"""The one file that a stopped or killed training goes on from, written whole or not at all."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rlhf_demo.config.options import Options
+from rlhf_demo.errors import CheckpointError, ConfigError
+from rlhf_demo.files import replacing
+
+
+def save_state(path: Path, config: Options, state: dict[str, Any]) -> None:
+    """Write a training's state, and the options it belongs to."""
+    with replacing(path) as temporary:
+        torch.save({"options": asdict(config), **state}, temporary)
+
+
+def load_state(path: Path, config: Options, device: torch.device) -> dict[str, Any]:
+    """Return what save_state wrote.
+
+    Raises:
+        CheckpointError: the file is damaged.
+        ConfigError: it belongs to a run with other options.
+    """
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # noqa: BLE001  (torch raises half a dozen kinds for a damaged file)
+        name = type(error).__name__
+        raise CheckpointError(f"{path} cannot be read ({name}): start afresh") from None
+    if state["options"] != asdict(config):
+        raise ConfigError(f"{path} belongs to a run with other options: resume with its own")
+    return state

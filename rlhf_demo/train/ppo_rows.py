@@ -1,0 +1,211 @@
+"""What a PPO step writes down: one row of metrics, and some responses token by token.
+
+metrics.py explains the names. Nothing here trains; tensors are [batch, time] as in objectives/.
+"""
+
+import math
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlhf_demo.errors import TrainingDiverged
+from rlhf_demo.evaluation.text_stats import distinct_n, standard_error
+from rlhf_demo.models.policy import Policy
+from rlhf_demo.models.sampling import decode
+from rlhf_demo.objectives.losses import update_kl
+from rlhf_demo.objectives.masks import explained_variance, masked_mean
+from rlhf_demo.train.rollout import Rollout
+
+SAMPLES_KEPT = 8
+"""How many responses of a step are kept token by token."""
+
+BIGRAMS_EACH = 4
+"""Pairs of tokens that distinct-2 counts, as a multiple of the responses: the more are counted, the
+lower it is, so every step counts as many, its first ones. The base writes 7 a response, so about
+half of the responses are looked at.
+"""
+
+
+@dataclass(frozen=True)
+class StepTensors:
+    """What was computed from a rollout before the update."""
+
+    scores: Tensor  # [batch], standardised: reward units
+    log_ratio: Tensor  # [batch, time], k1 of the policy from the reference, nats
+    rewards: Tensor  # [batch, time], reward units
+    advantages: Tensor  # [batch, time], whitened
+    returns: Tensor  # [batch, time], what the value head is trained towards, reward units
+    realised: Tensor  # [batch, time], sum of the rewards from each token on, reward units
+
+
+@dataclass(frozen=True)
+class Movement:
+    """How far one step's updates moved each token's probability.
+
+    Attributes:
+        ratio: [epochs, batch, time], new over old probability when the token's minibatch was read.
+        clipped: the same shape, True where the clip stopped the token's gradient.
+        ratio_after: [read again, time], after the last update, of the step's first responses.
+        mask_after: the same shape, True = real token.
+    """
+
+    ratio: Tensor
+    clipped: Tensor
+    ratio_after: Tensor
+    mask_after: Tensor
+
+
+def no_visits(epochs: int, response_mask: Tensor) -> dict[str, Tensor]:
+    """Return Movement's first two tensors before any token was visited."""
+    shape, device = (epochs, *response_mask.shape), response_mask.device
+    return {
+        "ratio": torch.ones(shape, device=device),
+        "clipped": torch.zeros(shape, dtype=torch.bool, device=device),
+    }
+
+
+def metrics_row(
+    step: int,
+    rollout: Rollout,
+    tensors: StepTensors,
+    moved: Movement,
+    updates: list[dict[str, float]],
+    *,
+    clip_range: float,
+    max_grad_norm: float,
+) -> dict[str, Any]:
+    """Sum up one step.
+
+    Args:
+        updates: what each minibatch reported, by metric; some figures stand in some of them only.
+
+    Raises:
+        TrainingDiverged: a figure is not finite.
+    """
+    mask, responses, batch = rollout.response_mask, rollout.responses(), len(rollout.scores)
+    names = {name for update in updates for name in update}
+    means = {name: fmean([u[name] for u in updates if name in u]) for name in names}
+    clipped_by_epoch = [float(masked_mean(c.float(), mask)) for c in moved.clipped]
+    after = moved.ratio_after[moved.mask_after]
+    row = {
+        "step": step,
+        "objective/score": float(tensors.scores.mean()),
+        "objective/score_se": standard_error(tensors.scores),
+        "objective/kl": float(rollout.kl.sum(-1).mean()),
+        "objective/kl_k1": float(tensors.log_ratio.sum(-1).mean()),
+        "objective/reward": float(tensors.rewards.sum(-1).mean()),
+        "objective/distinct_2": distinct_n(responses, 2, BIGRAMS_EACH * batch),
+        "policy/clip_fraction": fmean(clipped_by_epoch),
+        "policy/clip_fraction_by_epoch": clipped_by_epoch,
+        "policy/update_kl": float(update_kl(moved.ratio_after, moved.mask_after)),
+        "policy/update_kl_by_epoch": [float(update_kl(ratio, mask)) for ratio in moved.ratio],
+        "policy/outside_clip": float(((after - 1.0).abs() > clip_range).float().mean()),
+        "policy/ratio_p01": float(after.quantile(0.01)),
+        "policy/ratio_p99": float(after.quantile(0.99)),
+        "policy/gradient_cut": fmean(
+            [update["policy/gradient_norm"] > max_grad_norm for update in updates]
+        ),
+        "value/explained_variance": float(
+            explained_variance(rollout.old_values, tensors.realised, mask)
+        ),
+        "response/length": sum(map(len, responses)) / batch,
+        "response/eos_rate": float(rollout.has_eos.float().mean()),
+    } | means
+    require_finite_row(step, row)
+    return row
+
+
+def require_finite(step: int, metric: str, x: Tensor) -> None:
+    """Raise TrainingDiverged where x holds a NaN or an infinity; none is ever skipped."""
+    finite = x.isfinite()
+    if not finite.all():
+        raise TrainingDiverged(step, metric, float(x.detach()[~finite].flatten()[0]))
+
+
+def require_finite_row(step: int, row: dict[str, Any]) -> None:
+    """Raise TrainingDiverged where a figure of the row, or of a list in it, is not finite."""
+    for name, value in row.items():
+        for number in value if isinstance(value, list) else [value]:
+            if not math.isfinite(number):
+                raise TrainingDiverged(step, name, number)
+
+
+def judge_row(scores: Tensor, judged: Tensor) -> dict[str, float]:
+    """Set the judge beside the reward.
+
+    Args:
+        scores: [batch] of the reward, in any units, for at least two responses.
+        judged: [batch] of the judge, standardised, for the same responses.
+    """
+    agreement, agreement_se = pair_agreement(scores, judged)
+    return {
+        "judge/score": float(judged.mean()),
+        "judge/score_se": standard_error(judged),
+        "judge/agreement": agreement,
+        "judge/agreement_se": agreement_se,
+    }
+
+
+def pair_agreement(scores: Tensor, others: Tensor) -> tuple[float, float]:
+    """Return the share of all pairs of responses that two scorers put in the same order, and its
+    standard error.
+
+    A pair that one of them holds equal counts half. 0.5 is what chance gives. The error is the
+    jackknife's over responses (Efron and Stein 1981), since a response is in many pairs: without
+    response i, whose signs sum to r, the share is 1/2 + (signs.sum() - 2 r) / (2 (n - 1) (n - 2)).
+
+    Args:
+        scores, others: [batch], at least two; of two the error is told as 0, since none can be
+            left out.
+    """
+    signs = (scores[:, None] - scores[None]).sign() * (others[:, None] - others[None]).sign()
+    pairs = len(scores) * (len(scores) - 1)
+    error = signs.sum(1).std() / (math.sqrt(len(scores)) * max(len(scores) - 2, 1))
+    return float(0.5 + signs.sum() / (2 * pairs)), float(error)  # the diagonal is 0
+
+
+def sample_rows(
+    step: int,
+    policy: Policy,
+    prompts: list[str],
+    rollout: Rollout,
+    tensors: StepTensors,
+    moved: Movement,
+) -> list[dict[str, Any]]:
+    """Describe the step's first responses token by token."""
+    columns = {
+        "logprob": rollout.old_logprobs,
+        "ref_logprob": rollout.ref_logprobs,
+        "kl": rollout.kl,
+        "log_ratio": tensors.log_ratio,
+        "reward": tensors.rewards,
+        "value": rollout.old_values,
+        "advantage": tensors.advantages,
+        "return": tensors.returns,
+        "ratio": moved.ratio_after,
+    }
+    clipped = moved.clipped.any(0)
+    responses = rollout.responses()[:SAMPLES_KEPT]
+    rows = []
+    for index, (response, text) in enumerate(
+        zip(responses, decode(policy, responses), strict=True)
+    ):
+        numbers = {
+            name: [round(x, 4) for x in column[index, : len(response)].tolist()]
+            for name, column in columns.items()
+        }
+        rows.append(
+            {
+                "step": step,
+                "prompt": prompts[index],
+                "response": text,
+                "score": float(rollout.scores[index]),
+                "token": [policy.tokenizer.decode([token]) for token in response],
+                **numbers,
+                "clipped": clipped[index, : len(response)].tolist(),
+            }
+        )
+    return rows

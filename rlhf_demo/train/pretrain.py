@@ -1,0 +1,307 @@
+"""Stage 0: pretrain or continue a small GPT-2 on any text.
+
+Owns the optimisers, the schedule and the loop. The text is read by data/documents.py, cut by
+data/corpus.py and packed by data/packing.py; models/new_gpt2.py makes a new model. Whatever is
+drawn follows from the seed and the step alone, so a run that was stopped or killed and resumed
+gives the numbers of one that was not.
+
+Sources: Radford et al. 2019 (GPT-2); Jordan et al. 2024, https://kellerjordan.github.io/posts/muon
+(Muon for the matrices); Liu et al. 2025, https://arxiv.org/abs/2502.16982 (its steps scaled to the
+size of Adam's).
+"""
+
+import json
+import logging
+import math
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from rlhf_demo.config.pretrain import BaseConfig
+from rlhf_demo.data.corpus import LONGEST_SEGMENT, Corpus, common_words, sentences
+from rlhf_demo.data.documents import hold_out, read_documents
+from rlhf_demo.data.packing import Batch, Stream, held_out_batches
+from rlhf_demo.errors import CheckpointError, TrainingDiverged
+from rlhf_demo.files import replacing_folder, write_json
+from rlhf_demo.models.device import autocast, pick_device, pick_dtype
+from rlhf_demo.models.loading import max_positions
+from rlhf_demo.models.new_gpt2 import load_or_make, save_model
+from rlhf_demo.runs.run import Run, Status, StopRequested
+from rlhf_demo.train.checkpoint import load_state, save_state
+
+logger = logging.getLogger(__name__)
+
+WEIGHT_DECAY = 0.1
+"""Of the matrices; embeddings and norms have none."""
+ADAM_BETAS = (0.9, 0.95)
+LAST_RATE = 0.03
+"""Learning rate at the last step as a share of the peak."""
+ROW_TOKENS = 128
+"""Several segments share a row of this many tokens, less where the model takes fewer."""
+PACKED_TOKENS = 256
+"""The same in the stage `packed`."""
+
+
+def train_base(config: BaseConfig, run: Run, *, resume: bool = False) -> None:
+    """Train in the run's folder until the last step, or until somebody asks to stop.
+
+    A finished run is left as it is.
+
+    Raises:
+        DataError: the text cannot be read, or holds too little for the stage.
+        CheckpointError: the model, or the saved state of a resumed run, cannot be used.
+        ConfigError: the saved state belongs to a run with other options.
+        TrainingDiverged: the loss stopped being finite.
+    """
+    if resume and run.status["status"] == Status.FINISHED:
+        return
+    with run.recording():
+        trainer = Trainer(config, run)
+        if resume and run.checkpoint_path.is_file():
+            trainer.load_state()
+        trainer.train()
+
+
+def summary(run: Run) -> str:
+    """Return a finished run's report as it was written."""
+    report = run.report()
+    return "" if report is None else json.dumps(report, indent=2)
+
+
+class Trainer:
+    """What the loop holds: model, optimisers, text, and how far it is."""
+
+    def __init__(self, config: BaseConfig, run: Run) -> None:
+        self.config, self.run = config, run
+        self.device = pick_device(config.device)
+        self.dtype = pick_dtype(self.device, config.dtype)
+        self.step = self.tokens = 0
+
+        # 1. Read the text; set the held-out documents apart before the rest is looked at.
+        texts = read_documents(config.data, config.column, config.split)
+        kept, held_out = (
+            [found for found in map(sentences, some) if found]
+            for some in hold_out(*texts, config.held_out)
+        )
+        run.check_stop()
+
+        # 2. Load or make the model, and turn the text into tokens.
+        torch.manual_seed(config.seed)
+        self.model, self.tokenizer = load_or_make(config.model, kept)
+        self.model.to(self.device).train()
+        if config.dropout is not None:
+            set_dropout(self.model, config.dropout)
+        wanted = PACKED_TOKENS if config.stage == "packed" else ROW_TOKENS
+        row_tokens = min(wanted, max_positions(self.model))
+        if config.stage != "packed" and row_tokens < LONGEST_SEGMENT:
+            raise CheckpointError(
+                f"{config.model} takes {row_tokens} tokens at once and the stage {config.stage!r} "
+                f"needs {LONGEST_SEGMENT}: choose another model, or --stage packed"
+            )
+        common = common_words((one for found in kept for one in found), config.common_words)
+        train_corpus, held_out_corpus = (
+            Corpus.build(documents, self.tokenizer, common, config.longest_sentence)
+            for documents in (kept, held_out)
+        )
+        shape = (self.tokenizer.eos_token_id, row_tokens, config.batch_tokens)
+        self.stream = Stream(
+            train_corpus,
+            config.stage,
+            config.plain_share,
+            config.longest_plain,
+            *shape,
+            config.seed,
+        )
+        self.held_out = held_out_batches(
+            held_out_corpus, config.stage, config.longest_plain, *shape
+        )
+        self.documents = {"documents": len(kept), "held_out_documents": len(held_out)}
+        logger.info(
+            "%d documents with %d sentences, %.0f%% plain; %d documents held out; %s on %s",
+            len(kept), len(train_corpus.plain), 100 * train_corpus.plain_share, len(held_out),
+            self.dtype, self.device,
+        )  # fmt: skip
+
+        # 3. Matrices to Muon, the rest to Adam.
+        matrices, rest = split_parameters(self.model)
+        self.optimisers = [
+            torch.optim.Muon(
+                matrices, lr=0.0, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"
+            ),
+            torch.optim.AdamW(rest, lr=0.0, betas=ADAM_BETAS, weight_decay=0.0),
+        ]
+        self.loss = torch.compile(batch_loss, dynamic=False) if config.compile else batch_loss
+
+    # -- loop ------------------------------------------------------------------------------------
+
+    def train(self) -> None:
+        """Go on from where the run is to the last step, and write the model and the report."""
+        # A step before 0 that no row has: where nothing is saved yet, every row goes.
+        self.run.rewind(self.step or -1)
+        if self.step == 0:
+            self.run.append("metrics", [{"step": 0, **self._evaluate()}])
+        steps = range(self.step, self.config.total_steps)
+        for _ in tqdm(steps, initial=self.step, total=self.config.total_steps, disable=None):
+            try:
+                self.run.check_stop()
+            except StopRequested:
+                self.save_state()
+                raise
+            self.run.append("metrics", [self._train_step(self.stream.next())])
+            if self.step % self.config.checkpoint_every == 0:
+                self.save_state()
+        self._finish()
+
+    def _train_step(self, batch: Batch) -> dict[str, Any]:
+        """Take one step of the optimisers and return its row of metrics."""
+        began = time.perf_counter()
+        self.step += 1
+        # What dropout drops follows from the step, not from where the run was started or resumed.
+        torch.manual_seed(self.config.seed * 1_000_003 + self.step)
+        rate = learning_rate(self.step, self.config)
+        with autocast(self.device, self.dtype):
+            loss = self.loss(self.model, *self._tensors(batch))
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingDiverged(self.step, "base/loss", value)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0).item()
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.step()
+            optimiser.zero_grad()
+        tokens = int((batch.segments > 0).sum())
+        self.tokens += tokens
+        seconds = time.perf_counter() - began
+        row = {
+            "step": self.step,
+            "base/loss": value,
+            "base/learning_rate": rate,
+            "base/gradient_norm": norm,
+            "base/tokens": self.tokens,
+            "time/step_seconds": seconds,
+            "time/tokens_per_second": tokens / seconds,
+        }
+        if self.step % self.config.evaluate_every == 0 or self.step == self.config.total_steps:
+            row |= self._evaluate()
+        return row
+
+    def _evaluate(self) -> dict[str, float]:
+        """Measure the held-out text: loss in nats per token, and perplexity = exp(loss)."""
+        self.model.eval()
+        row = {}
+        for kind, batches in self.held_out.items():
+            total, targets = 0.0, 0
+            with torch.no_grad(), autocast(self.device, self.dtype):
+                for batch in batches:
+                    # Every token but the first of each segment is predicted.
+                    count = int((batch.positions > 0).sum())
+                    total += batch_loss(self.model, *self._tensors(batch)).item() * count
+                    targets += count
+            loss = total / targets
+            row[f"base/held_out_{kind}loss"] = loss
+            row[f"base/held_out_{kind}perplexity"] = math.exp(min(loss, 50.0))  # stays finite
+        self.model.train()
+        said = ", ".join(f"{key} {value:.4f}" for key, value in row.items())
+        logger.info("step %d: %s", self.step, said)
+        return row
+
+    def _tensors(self, batch: Batch) -> list[Tensor]:
+        """Return ids, segments and positions, [rows, time] each, on the device."""
+        fields: list[np.ndarray] = [batch.ids, batch.segments, batch.positions]
+        return [torch.from_numpy(field).to(self.device) for field in fields]
+
+    # -- files -----------------------------------------------------------------------------------
+
+    def save_state(self) -> None:
+        """Write all that a resumed run needs."""
+        state = {
+            "step": self.step,
+            "tokens": self.tokens,
+            "turn": self.stream.turn,
+            "place": self.stream.place,
+            "model": self.model.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+        }
+        save_state(self.run.checkpoint_path, self.config, state)
+
+    def load_state(self) -> None:
+        """Take over a saved state."""
+        state = load_state(self.run.checkpoint_path, self.config, self.device)
+        self.model.load_state_dict(state["model"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.step, self.tokens = state["step"], state["tokens"]
+        self.stream.turn, self.stream.place = state["turn"], state["place"]
+
+    def _finish(self) -> None:
+        with replacing_folder(self.run.model_folder) as temporary:
+            save_model(self.model, self.tokenizer, temporary)
+        rows = self.run.read("metrics")
+        first, last = rows[0], rows[-1]
+        report = {"steps": self.step, "tokens": self.tokens, **self.documents}
+        for key in (key for key in last if key.startswith("base/held_out")):
+            report |= {f"{key}_before": first[key], key: last[key]}
+        write_json(self.run.folder / "report.json", report)
+
+
+# -- parts -----------------------------------------------------------------------------------------
+
+
+def batch_loss(model: PreTrainedModel, ids: Tensor, segments: Tensor, positions: Tensor) -> Tensor:
+    """Return the mean cross-entropy of the next token inside each segment, in nats.
+
+    Args:
+        model: causal language model.
+        ids: [rows, time], token ids.
+        segments: [rows, time], number of the segment in its row, 0 = not filled.
+        positions: [rows, time], place of the token in its segment.
+    """
+    time_steps = ids.shape[1]
+    causal = torch.ones(time_steps, time_steps, dtype=torch.bool, device=ids.device).tril()
+    # A token sees those before it in its own segment: [rows, 1, time, time], True = seen.
+    seen = (segments[:, None, :, None] == segments[:, None, None, :]) & causal
+    logits = model(
+        input_ids=ids, attention_mask=seen, position_ids=positions, use_cache=False
+    ).logits
+    trained = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
+    targets = ids[:, 1:].masked_fill(~trained, -100)
+    return functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1).float(), targets.flatten(), ignore_index=-100
+    )
+
+
+def learning_rate(step: int, config: BaseConfig) -> float:
+    """Return the rate of a step: linear warm-up, then a cosine down to LAST_RATE of the peak."""
+    warmup = config.warmup_steps
+    if step <= warmup:
+        return config.learning_rate * step / warmup
+    done = (step - warmup) / (config.total_steps - warmup)  # 0 after the warm-up, 1 at the end
+    left = 0.5 * (1 + math.cos(math.pi * done))
+    return config.learning_rate * (LAST_RATE + (1 - LAST_RATE) * left)
+
+
+def set_dropout(model: PreTrainedModel, share: float) -> None:
+    """Drop this share of the embeddings and of what each block adds; its config keeps what it says.
+
+    Attention weights are left whole: with dropout there, torch leaves its fast attention.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0 if name.endswith("attn_dropout") else share
+
+
+def split_parameters(model: PreTrainedModel) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Return the matrices of the blocks, and the rest: embeddings, output layer, norms, biases."""
+    tables = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
+    tables.add(model.get_output_embeddings().weight)
+    parameters = list(model.parameters())
+    matrices = [one for one in parameters if one.ndim == 2 and one not in tables]
+    return matrices, [one for one in parameters if one.ndim != 2 or one in tables]

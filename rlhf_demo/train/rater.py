@@ -1,0 +1,323 @@
+"""Train the simulated rater: from a text about a film, did its writer give 7 stars or more of 10?
+
+A LoRA adapter and a scoring head on the base model, fitted to film reviews by binary cross-entropy.
+The score of a text is the logit. What it will rate are one to three sentences, so it learns from
+snippets; and because the model reads from left to right, one pass over a snippet of 64 tokens gives
+a prediction after every token, so that every length from a few words up is learned at the price of
+one.
+
+Everything drawn depends on the seed and the step alone, so a run that was stopped or killed and
+resumed gives the numbers of one that was not.
+
+Sources: Maas et al. 2011, https://aclanthology.org/P11-1015 (reviews and labels); Hu et al. 2021,
+https://arxiv.org/abs/2106.09685 (LoRA).
+"""
+
+import json
+import math
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from rlhf_demo.config.rater import RaterConfig
+from rlhf_demo.data import corpus
+from rlhf_demo.data.reviews import LIKED_STARS, load_reviews
+from rlhf_demo.errors import TrainingDiverged
+from rlhf_demo.files import replacing, replacing_folder, write_json, write_text
+from rlhf_demo.intervals import wilson_interval
+from rlhf_demo.models.device import autocast, pick_device, pick_dtype
+from rlhf_demo.models.reward_model import RewardModel, load_reward_model, new_reward_model
+from rlhf_demo.runs.run import Run, StopRequested
+
+SNIPPET_WORDS = 40
+"""Length of the texts that the report rates, about that of a prompt with its response."""
+SHORT_TOKENS, LONG_TOKENS = 64, 256
+"""Length of training texts: of four steps, three take snippets, one the ends of whole reviews."""
+LONG_EVERY = 4
+FIRST_TOKEN = 6
+"""The first token after which a prediction counts: about five words; fewer say next to nothing."""
+ANYWHERE_SHARE = 0.2
+"""Share of snippets that begin at any word; the others begin a sentence, as what is rated does."""
+NEVER_PRETRAINED = 2500
+"""So many test reviews, the first in the file, the shipped base was not pretrained on either."""
+ADAM_BETAS = (0.9, 0.99)
+REPORT_CHUNK = 256
+"""Reviews scored between two looks at the stop file."""
+
+
+def train_rater(config: RaterConfig, run: Run, *, resume: bool = False) -> None:
+    """Train in the run's folder until the last step or a stop, then report on the test split.
+
+    Raises:
+        ConfigError: no reviews are named.
+        DataError: the reviews cannot be read or lack what is needed.
+        CheckpointError: the base model cannot be used.
+        TrainingDiverged: the loss stopped being finite.
+    """
+    with run.recording():
+        trainer = _Trainer(config, run)
+        trainer.train(resume)
+        trainer.report()
+
+
+def summary(run: Run) -> str:
+    """Return a finished run's report as it was written."""
+    report = run.report()
+    return "" if report is None else json.dumps(report, indent=2)
+
+
+# -- texts ----------------------------------------------------------------------------------------
+
+
+def words_from(words: list[str], rng: np.random.Generator, count: int = SNIPPET_WORDS) -> str:
+    """Return `count` consecutive words from a random place, or a shorter text whole."""
+    start = int(rng.integers(0, max(0, len(words) - count) + 1))
+    return " ".join(words[start : start + count])
+
+
+def training_snippet(sentences: list[str], rng: np.random.Generator) -> str:
+    """Return up to SHORT_TOKENS words from a random sentence's start, sometimes from any word."""
+    if rng.random() < ANYWHERE_SHARE:
+        return words_from(" ".join(sentences).split(), rng, SHORT_TOKENS)
+    start = int(rng.integers(0, max(1, len(sentences))))  # of a text of tags alone, none is left
+    # A word is one token at least, so no more words than tokens can be needed.
+    return " ".join(" ".join(sentences[start:]).split()[:SHORT_TOKENS])
+
+
+# -- training -------------------------------------------------------------------------------------
+
+
+class _Trainer:
+    """What the loop holds: reviews, model, optimiser, and how far it is."""
+
+    def __init__(self, config: RaterConfig, run: Run) -> None:
+        self.config, self.run, self.step = config, run, 0
+        self.device = pick_device(config.device)
+        self.dtype = pick_dtype(self.device, config.dtype)
+
+        # 1. Read the reviews; each is cleaned and split when it is first drawn.
+        self.reviews = load_reviews(config.data, "train")
+        self.test = load_reviews(config.data, "test")
+        self.sentences = lru_cache(maxsize=None)(corpus.sentences)
+        run.check_stop()
+
+        # 2. Put an adapter and a scoring head on the base.
+        torch.manual_seed(config.seed)
+        self.model, tokenizer = new_reward_model(
+            config.model, lora_rank=config.lora_rank, device=self.device
+        )
+        self.scorer = RewardModel(self.model.get_base_model(), tokenizer, 0, self.dtype)
+        self.trained = {
+            name: one for name, one in self.model.named_parameters() if one.requires_grad
+        }
+        self.optimiser = torch.optim.AdamW(
+            self.trained.values(), lr=0.0, betas=ADAM_BETAS, weight_decay=0.01
+        )
+
+    def train(self, resume: bool) -> None:
+        """Take the steps that are left and save the adapter."""
+        if resume and self.run.checkpoint_path.is_file():
+            self._load()
+        self.run.rewind(self.step)
+        for _ in tqdm(range(self.step, self.config.total_steps), "simulated rater", disable=None):
+            try:
+                self.run.check_stop()
+            except StopRequested:
+                self._save()
+                raise
+            self.run.append("metrics", [self._train_step()])
+            if self.step % self.config.checkpoint_every == 0:
+                self._save()
+        self._save()
+        with replacing_folder(self.run.model_folder) as temporary:
+            save_adapter(self.model, temporary)
+
+    def _train_step(self) -> dict[str, Any]:
+        began = time.perf_counter()
+        self.step += 1
+        rate = learning_rate(self.step, self.config)
+        ids, mask, liked = self._draw()
+        with autocast(self.device, self.dtype):
+            logits = prefix_logits(self.scorer.model, ids, mask)
+        counted = mask & (
+            torch.arange(ids.shape[1], device=self.device) >= min(FIRST_TOKEN, ids.shape[1] - 1)
+        )
+        loss = prefix_loss(logits, counted, liked)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingDiverged(self.step, "rater/loss", value)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.trained.values(), 1.0)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        last = logits[torch.arange(len(ids)), mask.sum(1) - 1]  # [batch], where scores are read
+        return {
+            "step": self.step,
+            "rater/loss": value,
+            "rater/accuracy": ((last > 0) == liked).float().mean().item(),
+            "rater/learning_rate": rate,
+            "time/step_seconds": round(time.perf_counter() - began, 4),
+        }
+
+    def _draw(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw this step's texts.
+
+        Returns:
+            ids: [batch, time], padded right.
+            mask: [batch, time], True = real token.
+            liked: bool [batch].
+        """
+        rng = np.random.default_rng([self.config.seed, self.step])
+        tokens = LONG_TOKENS if self.step % LONG_EVERY == 0 else SHORT_TOKENS
+        drawn = rng.integers(
+            0, len(self.reviews.texts), max(1, self.config.batch_tokens // tokens)
+        ).tolist()
+        rows = []
+        for place in drawn:
+            sentences = self.sentences(self.reviews.texts[place])
+            if tokens == LONG_TOKENS:
+                rows.append(self.scorer.encode(" ".join(sentences))[-LONG_TOKENS:])
+            else:
+                rows.append(self.scorer.encode(training_snippet(sentences, rng))[:SHORT_TOKENS])
+        batch = self.scorer.tokenizer.pad(
+            {"input_ids": rows}, padding_side="right", return_tensors="pt"
+        ).to(self.device)
+        return (
+            batch["input_ids"],
+            batch["attention_mask"].bool(),
+            torch.tensor([self.reviews.liked[place] for place in drawn], device=self.device),
+        )
+
+    def _save(self) -> None:
+        state = {
+            "step": self.step,
+            "weights": self.trained,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        with replacing(self.run.checkpoint_path) as temporary:
+            torch.save(state, temporary)
+
+    def _load(self) -> None:
+        state = torch.load(self.run.checkpoint_path, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["weights"], strict=False)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = state["step"]
+
+    # -- report -----------------------------------------------------------------------------------
+
+    def report(self) -> None:
+        """Score test reviews, whole and as snippets, with the saved files; write report, card."""
+        scorer = load_reward_model(str(self.run.folder), device=self.device, dtype=self.dtype)
+        texts = self.test.texts[: self.config.report_reviews]
+        # Not the run's seed: all raters are asked about the same snippets.
+        rng = np.random.default_rng(0)
+        right: dict[str, list[Tensor]] = {"snippets": [], "whole_reviews": []}
+        for start in tqdm(range(0, len(texts), REPORT_CHUNK), "report", disable=None):
+            self.run.check_stop()
+            cleaned = [
+                " ".join(corpus.sentences(text)) for text in texts[start : start + REPORT_CHUNK]
+            ]
+            liked = torch.tensor(self.test.liked[start : start + len(cleaned)])
+            snippets = [words_from(text.split(), rng) for text in cleaned]
+            right["snippets"].append((scorer.score_texts(snippets) > 0) == liked)
+            right["whole_reviews"].append((scorer.score_texts(cleaned) > 0) == liked)
+        report: dict[str, Any] = {"steps": self.step, "snippet_words": SNIPPET_WORDS}
+        for name, found in right.items():
+            report[name] = share(torch.cat(found))
+            report[f"{name}_never_pretrained"] = share(torch.cat(found)[:NEVER_PRETRAINED])
+        write_json(self.run.folder / "report.json", report)
+        write_text(self.run.model_folder / "README.md", model_card(report))
+
+
+# -- parts ----------------------------------------------------------------------------------------
+
+
+def learning_rate(step: int, config: RaterConfig) -> float:
+    """Return the rate of a step, 1 to total_steps: linear warm-up, then a cosine down to 0."""
+    if step <= config.warmup_steps:
+        return config.learning_rate * step / config.warmup_steps
+    done = (step - config.warmup_steps) / max(1, config.total_steps - config.warmup_steps)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def prefix_logits(classifier: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
+    """Return the logit after every token, as if the text ended there.
+
+    Args:
+        classifier: sequence classifier with one label.
+        ids: [batch, time], padded right.
+        mask: [batch, time], True = real token.
+
+    Returns:
+        [batch, time], float32.
+    """
+    hidden = classifier.base_model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+    with torch.autocast(ids.device.type, enabled=False):  # bfloat16 logits would have three digits
+        return classifier.score(hidden.float()).squeeze(-1)
+
+
+def prefix_loss(logits: Tensor, counted: Tensor, liked: Tensor) -> Tensor:
+    """Return the mean binary cross-entropy over the counted places, nats.
+
+    Args:
+        logits: [batch, time], log-odds that the review liked the film.
+        counted: [batch, time], True = place counts.
+        liked: bool [batch].
+    """
+    targets = liked.to(logits.dtype)[:, None].expand_as(logits)
+    return functional.binary_cross_entropy_with_logits(logits[counted], targets[counted])
+
+
+def share(right: Tensor) -> dict[str, float | int]:
+    """Return how many of the answers [reviews] are right, with the 95% interval of that share."""
+    low, high = wilson_interval(int(right.sum()), len(right))
+    return {
+        "accuracy": int(right.sum()) / len(right),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "reviews": len(right),
+    }
+
+
+def save_adapter(model: Any, folder: Path) -> None:
+    """Write adapter, head and last norm as peft does, in float16; the tokenizer is the base's."""
+    halves = {name: tensor.half() for name, tensor in model.state_dict().items()}
+    model.save_pretrained(folder, state_dict=halves)
+    (folder / "README.md").unlink()  # a form to fill in, which model_card replaces
+
+
+CARD = """# Simulated rater
+
+A LoRA adapter with a scoring head (peft, float16) on a small GPT-2. It reads a text about a film;
+its one logit is the log-odds that the writer gave {liked_stars} stars of 10 or more. Trained by
+`train-rater` in {steps:,} steps on the train split of the Large Movie Review Dataset v1.0 (Maas et
+al. 2011), whose test split is about other films. It is no person, and how well a text is written is
+not what it judges.
+
+On the test split; a snippet is {snippet_words} words in a row from a random place, a whole review
+is cut at the left to what the model takes, and "never pretrained" are those that the base has not
+seen either:
+
+| texts | accuracy | 95% interval | reviews |
+|---|---|---|---|
+"""
+
+
+def model_card(report: dict[str, Any]) -> str:
+    """Return the model card with the report's figures."""
+    rows = [
+        f"| {name.replace('_', ' ')} | {found['accuracy']:.3f} "
+        f"| {found['accuracy_low']:.3f} to {found['accuracy_high']:.3f} | {found['reviews']:,} |\n"
+        for name, found in report.items()
+        if isinstance(found, dict)
+    ]
+    return CARD.format(liked_stars=LIKED_STARS, **report) + "".join(rows)

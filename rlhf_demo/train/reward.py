@@ -1,0 +1,384 @@
+"""Stage 1: fit a reward model to preference pairs. Read it top to bottom.
+
+The loop is TRL's RewardTrainer (Bradley-Terry loss: -log sigmoid(score of chosen - score of
+rejected)); ours are the data it gets, the rows it leaves, stop and resume, and what follows: scores
+normalised inside the weights, and the held-out report. Pairs go in tokenised, because given texts
+RewardTrainer would append EOS and drop long ones silently; a score is read at the last token of
+plain `tokenizer(prompt + response)`, as `models/policy.py` decides.
+
+Sources: Ziegler et al. 2019 (https://arxiv.org/abs/1909.08593: scores to mean 0 and variance 1 on
+the base's samples), Stiennon et al. 2020 (https://arxiv.org/abs/2009.01325).
+"""
+
+import logging
+import math
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase, TrainerCallback
+from transformers.trainer_callback import PrinterCallback
+
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.config.reward import RewardConfig
+from rlhf_demo.data.pairs import SHIPPED, Pairs, is_pairs_run, load_pairs, split_by_prompt
+from rlhf_demo.errors import CheckpointError, DataError, TrainingDiverged
+from rlhf_demo.evaluation.reliability import format_report, held_out_report, pair_loss, rightness
+from rlhf_demo.files import read_json, replacing_folder, write_json
+from rlhf_demo.models.device import pick_device, pick_dtype
+from rlhf_demo.models.loading import SHARD_SIZE, max_positions
+from rlhf_demo.models.policy import load_policy
+from rlhf_demo.models.reward_model import new_reward_model
+from rlhf_demo.models.sampling import decode, generate
+from rlhf_demo.runs.run import Run, Status, StopRequested
+from rlhf_demo.train.pair_scoring import (
+    EncodedPairs,
+    PairScorer,
+    encode_pairs,
+    encode_texts,
+    normalise,
+)
+
+log = logging.getLogger(__name__)
+
+HELD_OUT_LOOKS = 3
+"""How often the held-out pairs are scored after the start, evenly spaced, the last time at the
+end.
+"""
+
+LOOK_PAIRS = 300
+"""Held-out pairs scored at a look before the last one, evenly spaced; the last look takes all."""
+
+BASE_SAMPLES = 128
+"""Samples of the base that scores are normalised on where the pairs are somebody else's texts."""
+
+MAX_GRAD_NORM = 1.0
+ROW_FILE = "row.json"
+"""The metrics row of a checkpoint's step. Written last, so a checkpoint that a kill cut short lacks
+it.
+"""
+
+
+def train_reward(config: RewardConfig, run: Run, *, resume: bool = False) -> None:
+    """Train a reward model; rows, model and report go into the run folder.
+
+    Args:
+        config: the options.
+        run: the run's folder, made by `Run.create`.
+        resume: go on from the run's last checkpoint, exactly; from the start where there is none;
+            a finished run is left as it is.
+
+    Raises:
+        TrainingDiverged: loss or gradient stopped being finite; the last checkpoint is kept.
+        DemoError: the model or the data cannot be used.
+    """
+    if resume and run.status["status"] == Status.FINISHED:
+        return
+    with run.recording():
+        # 1. Pairs: some to train on, the others held out, no prompt in both.
+        train_pairs, held_out_pairs = load_both_sides(config)
+        run.check_stop()
+
+        # 2. A fresh scoring head on the base; the seed decides its weights.
+        torch.manual_seed(config.seed)
+        device = pick_device(config.device)
+        model, tokenizer = new_reward_model(config.model, lora_rank=config.lora_rank, device=device)
+        dtype = pick_dtype(device, config.dtype)
+        train = encode_pairs(train_pairs, tokenizer, max_positions(model))
+        held_out = encode_pairs(held_out_pairs, tokenizer, max_positions(model))
+        log.info(
+            "%d pairs to train on, %d held out, %d texts cut, dropped: %s",
+            len(train_pairs),
+            len(held_out_pairs),
+            train.cut + held_out.cut,
+            train_pairs.dropped or "none",
+        )
+
+        # 3. Train.
+        checkpoints = run.folder / "checkpoints"
+        scorer = PairScorer(model, tokenizer.pad_token_id, dtype, run.check_stop)
+        recorder = Recorder(run, scorer, held_out)
+        trainer = build_trainer(config, model, tokenizer, train, recorder, checkpoints, dtype)
+        last = last_checkpoint(checkpoints) if resume else None
+        if last is None:
+            shutil.rmtree(checkpoints, ignore_errors=True)
+            run.rewind(-1)
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        if recorder.stopped:
+            raise StopRequested
+
+        # 4. Measure on the held-out pairs, in the units of training.
+        margins = recorder.held_out_margins or scorer.margins(held_out)
+
+        # 5. Normalise on samples of the base, which is where PPO starts.
+        samples = samples_of_base(config, train_pairs, train, max_positions(model), run.check_stop)
+        mean, std = normalise(model, scorer.scores(samples))
+        report = held_out_report(held_out_pairs, margins, std) | {
+            # Of the scores as trained; the saved model gives (score - score_mean) / score_std.
+            "score_mean": mean,
+            "train_pairs": len(train_pairs),
+            "dropped": train_pairs.dropped,
+            "cut": train.cut + held_out.cut,
+        }
+
+        # 6. Save, and only then forget the checkpoints.
+        save_model(model, tokenizer, run.model_folder)
+        write_json(run.folder / "report.json", report)
+        log.info("%s", format_report(report))
+        shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def summary(run: Run) -> str:
+    """Return a finished run's report on the held-out pairs, for people to read."""
+    report = run.report()
+    return "" if report is None else format_report(report)
+
+
+# -- data ------------------------------------------------------------------------------------------
+
+
+def load_both_sides(config: RewardConfig) -> tuple[Pairs, Pairs]:
+    """Return the pairs to train on and the held-out ones.
+
+    Raises:
+        DataError: the data cannot be read or not be split, or its own splits share a prompt.
+    """
+    if is_of_base(config):
+        train, held_out = load_pairs(config.data, "train"), load_pairs(config.data, "heldout")
+        if both := set(train.prompts) & set(held_out.prompts):
+            raise DataError(
+                f"{config.data}: the prompt {min(both)[:60]!r} is in both splits, so nothing would "
+                "be held out: move all pairs of a prompt to one side"
+            )
+        dropped = dict(Counter(train.dropped) + Counter(held_out.dropped))
+        train = train.select(range(min(config.train_pairs, len(train))))
+        return replace(train, dropped=dropped), replace(held_out, dropped=dropped)
+    pairs = load_pairs(config.data, config.split)
+    return split_by_prompt(pairs, config.train_pairs, config.seed)
+
+
+def is_of_base(config: RewardConfig) -> bool:
+    """Say whether the pairs are samples of the base, unfiltered, whose rows know their split."""
+    return config.split is None and (config.data == SHIPPED or is_pairs_run(config.data))
+
+
+def samples_of_base(
+    config: RewardConfig,
+    pairs: Pairs,
+    encoded: EncodedPairs,
+    most_tokens: int,
+    check_stop: Callable[[], None],
+) -> list[list[int]]:
+    """Return texts of the base as token ids: the pairs' own, or its answers to their prompts.
+
+    An encoder cannot answer, so there the pairs' own texts stand in.
+    """
+    own = encoded.chosen_ids + encoded.rejected_ids
+    if is_of_base(config):
+        return own
+    try:
+        base = load_policy(config.model, device=pick_device(config.device))
+    except CheckpointError as error:
+        log.warning("scores are normalised on the pairs' own texts: %s", error)
+        return own
+    spaced = pairs.prompts[:: math.ceil(len(pairs) / BASE_SAMPLES)]
+    prompts = list(islice(cycle(spaced), BASE_SAMPLES))  # of few prompts, several answers each
+    responses = generate(
+        base,
+        prompts,
+        max_new_tokens=PPOConfig.max_new_tokens,
+        temperature=PPOConfig.temperature,
+        seed=config.seed,
+        dtype=pick_dtype(base.lm.device, config.dtype),
+        on_token=check_stop,
+    )
+    return encode_texts(prompts, decode(base, responses), base.tokenizer, most_tokens)[0]
+
+
+# -- training --------------------------------------------------------------------------------------
+
+
+def build_trainer(
+    config: RewardConfig,
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    train: EncodedPairs,
+    recorder: "Recorder",
+    checkpoints: Path,
+    dtype: torch.dtype,
+) -> Any:
+    """Set up TRL's RewardTrainer so that it does this and nothing else: no reports elsewhere, no
+    prints, no dropout.
+    """
+    from datasets import Dataset  # noqa: PLC0415  (with trl: seconds and 470 MiB)
+    from trl import RewardConfig as TRLRewardConfig  # noqa: PLC0415
+    from trl import RewardTrainer  # noqa: PLC0415
+
+    arguments = TRLRewardConfig(
+        output_dir=str(checkpoints),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=config.warmup_steps,
+        max_grad_norm=MAX_GRAD_NORM,
+        max_length=None,  # already cut
+        pad_to_multiple_of=None,
+        gradient_checkpointing=False,  # TRL's default, and a third slower
+        disable_dropout=True,
+        bf16=dtype == torch.bfloat16,
+        use_cpu=pick_device(config.device).type == "cpu",
+        dataloader_pin_memory=False,
+        seed=config.seed,
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # its default hides a diverged loss
+        save_steps=config.checkpoint_every,
+        save_total_limit=2,  # the one being written, and the last complete one
+        report_to="none",
+        disable_tqdm=True,  # the recorder has its own bar
+    )
+    trainer = RewardTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_dict(
+            {"chosen_ids": train.chosen_ids, "rejected_ids": train.rejected_ids}
+        ),
+        processing_class=tokenizer,
+        callbacks=[recorder],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+class Recorder(TrainerCallback):
+    """Writes a metrics row for each step, looks at the held-out pairs now and then, and heeds a
+    wish to stop.
+    """
+
+    def __init__(self, run: Run, scorer: PairScorer, held_out: EncodedPairs) -> None:
+        self.run, self.scorer, self.held_out = run, scorer, held_out
+        self.stopped = False
+        self.step_started = time.perf_counter()
+        self.row: dict[str, float] = {}  # of the last finished step
+        self.held_out_margins: list[float] | None = None  # of the look after the last step
+        self.bar: tqdm | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Bring the rows in line with the checkpoint, and look at the held-out pairs before the
+        first step.
+        """
+        self.bar = tqdm(
+            total=state.max_steps, initial=state.global_step, desc="reward model", unit="step"
+        )
+        self.row = (
+            {"step": 0, "reward/total_steps": state.max_steps}
+            if state.global_step == 0
+            else read_json(checkpoint_folder(args, state) / ROW_FILE)
+        )
+        self.run.rewind(state.global_step - 1)
+        # At the start, or where a stop cut short the look that belongs to the checkpoint's step.
+        if self.is_look(state) and "heldout/loss" not in self.row:
+            self.row |= self.look(state)
+        self.run.append("metrics", [self.row])
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clock."""
+        self.step_started = time.perf_counter()
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any
+    ) -> None:
+        """Write the step's row; runs before the trainer saves, so the rows never lag behind a
+        checkpoint.
+        """
+        if "loss" not in logs:  # the trainer's own summary at the end
+            return
+        row = {
+            "step": state.global_step,
+            "reward/loss": logs["loss"],
+            "reward/accuracy": logs["accuracy"],
+            "reward/margin": logs["margin"],
+        }
+        for metric, value in [*row.items(), ("reward/gradient_norm", logs["grad_norm"])]:
+            if not math.isfinite(value):
+                raise TrainingDiverged(state.global_step, metric, value)
+        row["time/step_seconds"] = time.perf_counter() - self.step_started
+        try:
+            self.run.check_stop()
+            if self.is_look(state):
+                row |= self.look(state)
+        except StopRequested:
+            self.stopped = control.should_save = control.should_training_stop = True
+        if state.global_step == state.max_steps:
+            control.should_save = True  # what follows the last step can be stopped and resumed too
+        self.row = row
+        self.run.append("metrics", [row])
+        self.bar.update()
+        self.bar.set_postfix(
+            loss=f"{logs['loss']:.3f}", accuracy=f"{logs['accuracy']:.2f}", refresh=False
+        )
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Mark the checkpoint as complete."""
+        write_json(checkpoint_folder(args, state) / ROW_FILE, self.row)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Close the progress bar."""
+        self.bar.close()
+
+    def is_look(self, state: Any) -> bool:
+        """Say whether the held-out pairs are scored after this step."""
+        return state.global_step in {
+            round(state.max_steps * look / HELD_OUT_LOOKS) for look in range(HELD_OUT_LOOKS + 1)
+        }
+
+    def look(self, state: Any) -> dict[str, float]:
+        """Return loss (nats per pair) and accuracy on the held-out pairs."""
+        last = state.global_step == state.max_steps
+        pairs = self.held_out if last else self.held_out.spaced(LOOK_PAIRS)
+        margins = self.scorer.margins(pairs)
+        if last:
+            self.held_out_margins = margins
+        loss = sum(map(pair_loss, margins)) / len(margins)
+        if not math.isfinite(loss):
+            raise TrainingDiverged(state.global_step, "heldout/loss", loss)
+        return {
+            "heldout/loss": loss,
+            "heldout/accuracy": sum(map(rightness, margins)) / len(margins),
+        }
+
+
+def checkpoint_folder(args: Any, state: Any) -> Path:
+    """Return where the trainer keeps the state of its present step."""
+    return Path(args.output_dir) / f"checkpoint-{state.global_step}"
+
+
+def last_checkpoint(checkpoints: Path) -> Path | None:
+    """Return the newest complete checkpoint, or None; those that a kill left incomplete are
+    removed.
+    """
+    found = {int(folder.name.split("-")[1]): folder for folder in checkpoints.glob("checkpoint-*")}
+    for step, folder in list(found.items()):
+        if not (folder / ROW_FILE).is_file():
+            shutil.rmtree(found.pop(step))
+    return found[max(found)] if found else None
+
+
+# -- the result ------------------------------------------------------------------------------------
+
+
+def save_model(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write plain transformers or peft files; the adapter of peft holds the scoring head and the
+    last norm too.
+    """
+    with replacing_folder(folder) as temporary:
+        model.save_pretrained(temporary, max_shard_size=SHARD_SIZE)
+        tokenizer.save_pretrained(temporary)

@@ -1,0 +1,140 @@
+"""Read sampled responses and write down everything that PPO will need to know about them.
+
+Layout of a batch: prompts are padded on the left, responses on the right, so that the first
+response token of every row stands in the same column.
+
+    <pad> <pad> This  film | was   good  <eos> <pad>
+    <bos>  I    went  to   | the   shop  and   saw
+                 prompt_time ^
+
+Sources: Ziegler et al. 2019; Huang et al. 2023 ("The N implementation details of RLHF with PPO").
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rlhf_demo.errors import ShapeError
+from rlhf_demo.models.policy import Policy
+from rlhf_demo.models.reading import as_rows, by_length, response_logits, response_tokens, trimmed
+from rlhf_demo.models.sampling import Sampled, real_tokens
+from rlhf_demo.objectives.logprobs import token_logprobs
+from rlhf_demo.objectives.rewards import exact_kl
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A batch of responses with what was known of them when they were sampled.
+
+    Attributes:
+        sequence_ids: [batch, prompt_time + time], padded as drawn above.
+        attention_mask: the same shape, True = real token.
+        response_mask: [batch, time], True = real response token, the first EOS included.
+        old_logprobs, ref_logprobs: [batch, time], nats, 0 outside the mask.
+        kl: [batch, time], exact KL from the reference before each token, nats, 0 outside the mask.
+        old_values: [batch, time], reward units, before each token; 0 outside the mask.
+        scores: [batch], in the scorer's own units.
+        has_eos: [batch], True = the response ended by itself.
+    """
+
+    sequence_ids: Tensor
+    attention_mask: Tensor
+    response_mask: Tensor
+    old_logprobs: Tensor
+    ref_logprobs: Tensor
+    kl: Tensor
+    old_values: Tensor
+    scores: Tensor
+    has_eos: Tensor
+
+    def __post_init__(self) -> None:
+        shapes = {name: tuple(getattr(self, name).shape) for name in self.__dataclass_fields__}
+        batch, time = shapes["response_mask"]
+        by_token = ("old_logprobs", "ref_logprobs", "kl", "old_values")
+        same_time = all(shapes[name] == (batch, time) for name in by_token)
+        same_batch = shapes["scores"] == shapes["has_eos"] == (batch,)
+        if not (same_time and same_batch and shapes["sequence_ids"] == shapes["attention_mask"]):
+            raise ShapeError(f"a rollout's tensors do not fit together: {shapes}")
+
+    @property
+    def response_ids(self) -> Tensor:
+        """[batch, time] token ids."""
+        return self.sequence_ids[:, -self.response_mask.shape[1] :]
+
+    def part(self, rows: Tensor | slice) -> "Rollout":
+        """Return some of the responses, without the columns that hold nothing but padding."""
+        sequence_ids, attention_mask, response_mask = trimmed(
+            self.sequence_ids[rows], self.attention_mask[rows], self.response_mask[rows]
+        )
+        time = response_mask.shape[1]
+        return Rollout(
+            sequence_ids=sequence_ids,
+            attention_mask=attention_mask,
+            response_mask=response_mask,
+            old_logprobs=self.old_logprobs[rows, :time],
+            ref_logprobs=self.ref_logprobs[rows, :time],
+            kl=self.kl[rows, :time],
+            old_values=self.old_values[rows, :time],
+            scores=self.scores[rows],
+            has_eos=self.has_eos[rows],
+        )
+
+    def responses(self) -> list[list[int]]:
+        """Return each response's real token ids, its EOS included."""
+        return real_tokens(self.response_ids, self.response_mask)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the tensors by name, for a saved state."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@torch.no_grad()
+def collect(
+    policy: Policy,
+    prompt_ids: Tensor,
+    attention_mask: Tensor,
+    sampled: Sampled,
+    scores: Tensor,
+    temperature: float,
+) -> Rollout:
+    """Read sampled responses with the reference and pack all that PPO needs.
+
+    The policy's own log-probabilities, logits and values are those of the sampling pass; reading
+    them again would cost one more forward pass. Sampling goes token by token through a
+    cache and the reference reads whole texts, so before the first update the two differ by
+    rounding: k1 of a response is then 0 to some 1e-6 nats (bench/rounding.py).
+
+    Args:
+        sampled: with the logits kept.
+        scores: [batch].
+    """
+    sequence_ids = torch.cat([prompt_ids, sampled.response_ids], dim=1)
+    response_mask = sampled.response_mask
+    mask = torch.cat([attention_mask, response_mask], dim=1)
+    ref_logprobs, kl = torch.zeros(2, *response_mask.shape, device=sequence_ids.device)
+    with policy.as_reference() as reference:
+        for rows in by_length(response_mask):
+            ids, attended, real = trimmed(sequence_ids[rows], mask[rows], response_mask[rows])
+            time = real.shape[1]
+            ref_logits, _ = response_logits(reference, ids, attended, real)
+            # One by one, row by row: picking from whole columns would copy the logits twice.
+            where = rows.tolist()
+            logits = torch.stack(
+                [sampled.logits[t][where[row]] for row, t in real.nonzero().tolist()]
+            )
+            ref, _ = token_logprobs(ref_logits, response_tokens(ids, real), temperature)
+            ref_logprobs[rows, :time] = as_rows(ref, real)
+            kl[rows, :time] = as_rows(exact_kl(logits, ref_logits, temperature), real)
+    last = response_mask.sum(-1, keepdim=True) - 1  # [batch, 1]
+    return Rollout(
+        sequence_ids=sequence_ids,
+        attention_mask=mask,
+        response_mask=response_mask,
+        old_logprobs=sampled.logprobs,
+        ref_logprobs=ref_logprobs,
+        kl=kl,
+        old_values=sampled.values,
+        scores=scores.to(sequence_ids.device),
+        has_eos=sampled.response_ids.gather(1, last).squeeze(1) == policy.tokenizer.eos_token_id,
+    )

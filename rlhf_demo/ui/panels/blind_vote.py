@@ -1,0 +1,118 @@
+"""The blind vote in Compare: people judge two models without knowing which wrote what.
+
+The names come after each answer, so an answer cannot be taken back. All votes on a pair of models
+count together. The prompts are those that nothing is trained on, and no reward model learns from
+these votes, so that they go on testing whatever is trained.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import gradio as gr
+
+from rlhf_demo.errors import DemoError, Refused
+from rlhf_demo.server.sampler import PROMPTS_AT_ONCE, Order
+from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.shared import Shared
+from rlhf_demo.ui.tabs.feedback import QUESTIONS, FeedbackTab
+from rlhf_demo.votes.quality import win_rate
+from rlhf_demo.votes.vote import DUEL, LONGEST_QUESTION, Vote, clean_text
+from rlhf_demo.web.addresses import address_of
+from rlhf_demo.web.lanes import voting
+
+LEAD = (
+    "A score is what the reward model thinks. Here you judge: two texts, one of each model above, "
+    "names hidden and sides drawn at random, and the names after your answer."
+)
+
+
+class BlindVote:
+    """The part below the duel and its server functions."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared, self.store, self.sampler = shared, shared.store, shared.sampler
+        self.enter = FeedbackTab(shared).enter
+
+    def build(self, left: gr.Dropdown, right: gr.Dropdown) -> None:
+        """Lay the part out inside the Blocks that is open, over the two models chosen there."""
+        gr.HTML(
+            f'<h2 class="rl-h2">Blind vote</h2><p class="rl-lead">{LEAD}</p>',
+            elem_classes="rl-plain",
+        )
+        with gr.Column(elem_classes="rl-form"), gr.Row():
+            question = gr.Dropdown(
+                list(QUESTIONS), value=QUESTIONS[-1], label="Question",
+                info="choose one, or type your own", allow_custom_value=True, scale=3,
+            )  # fmt: skip
+            begin = gr.Button("Vote without names", scale=1, min_width=190)
+        blind = part("blind", [self.enter, self.blind_next, self.blind_vote, self.blind_result])
+        begin.click(
+            self.begin, [left, right, question], blind,
+            api_visibility="private", show_progress="hidden", queue=False,
+        )  # fmt: skip
+
+    def begin(self, left: str, right: str, question: str) -> dict[str, str]:
+        """Tell the part which models and question it is about."""
+        try:
+            _order(left, right)
+            asked = clean_text(question, LONGEST_QUESTION, "question")
+        except DemoError as error:
+            return {"error": str(error)}
+        return {"left": left, "right": right, "question": asked}
+
+    @voting
+    def blind_next(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Return the pair to answer now, or the one after `beside`; names of models stay here.
+
+        Args:
+            request: `rater`, `question`, `left` and `right` (models), `beside`.
+        """
+        rater, question = request["rater"], request["question"]
+        order, trouble = _order(str(request["left"]), str(request["right"])), None
+        ask = {"kind": DUEL, "model": order.first, "against": order.second}
+        if self.store.pairs_waiting(rater, question, **ask) < PROMPTS_AT_ONCE:
+            trouble = self.sampler.want_more(order, address_of(http))
+        showing = self.store.next_pair(rater, question, **ask, beside=request.get("beside"))
+        if showing is not None:
+            return {"showing": asdict(showing)}
+        message = trouble or self.sampler.problem(order)
+        return {"showing": None, "message": message or "Both models write, a moment."}
+
+    @voting
+    def blind_vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Keep an answer; then the names are no secret any more."""
+        self.store.vote(request["rater"], request["showing"], request["choice"], address_of(http))
+        return {"names": self.store.names(request["rater"], request["showing"])}
+
+    def blind_result(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return how often `right` beats `left` in all blind votes of the open page.
+
+        It is shown after every vote, and whoever votes stops when it pleases: its interval allows
+        for that.
+        """
+        order = _order(str(request["left"]), str(request["right"]))
+        votes = _between(self.store.votes(classes=False), order)
+        winner = "second" if request["right"] == order.second else "first"
+        return win_rate(votes, winner, watched=True)
+
+
+def _order(left: str, right: str) -> Order:
+    """Order two models so that a pair of them is the same whichever stands on the left.
+
+    Raises:
+        Refused: they are the same model.
+    """
+    if left == right:
+        raise Refused(f"{left} against itself tells nothing: choose another model on one side")
+    return Order(*sorted((left, right)))
+
+
+def _between(votes: Iterable[Vote], order: Order) -> list[Vote]:
+    return [
+        vote
+        for vote in votes
+        if vote.kind == DUEL
+        and (vote.first_model, vote.second_model) == (order.first, order.second)
+        and not vote.left_out
+    ]

@@ -1,0 +1,392 @@
+"""What the live boards ask of the server: new rows of a run, the texts of a step, stop and resume.
+
+Only rows after the last step that the page has travel. A resumed run writes the same steps again to
+the last bit, so a page that already has them sees no jump.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import gradio as gr
+
+from rlhf_demo.config.command_line import repeat_command
+from rlhf_demo.errors import DemoError, JobError
+from rlhf_demo.evaluation.labellers import NOBODY, judge_of, labeller
+from rlhf_demo.evaluation.reliability import read_report
+from rlhf_demo.files import read_json
+from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.models.reward_scale import SCALE_SAMPLES
+from rlhf_demo.models.scorers import RULES, STAR_RATER
+from rlhf_demo.models.word_judge import WORD_JUDGE
+from rlhf_demo.runs.ppo_stories import ppo_story
+from rlhf_demo.runs.reward_stories import reward_story, tested_on
+from rlhf_demo.runs.run import Run, Status
+from rlhf_demo.server.choices import EXAMPLE_MODELS, has_model, newest_model
+from rlhf_demo.server.inside_step import InsideStep
+from rlhf_demo.server.vote_data import people_agree, vote_facts
+from rlhf_demo.ui.panels import charts
+from rlhf_demo.ui.shared import proof
+from rlhf_demo.web.addresses import address_of
+
+BOARDS = {"ppo": charts.PPO, "reward": charts.REWARD}
+Row = dict[str, Any]
+SIMULATED_JUDGES = (STAR_RATER, WORD_JUDGE)
+STATE_SECONDS = 0.5
+"""How long one look at a run serves all its viewers."""
+MOST_STATES = 64
+RECENT_STEPS = 10
+"""Steps that the pace is reckoned from."""
+SOONEST, LATEST, QUIET = 1.0, 5.0, 3.0
+"""Seconds until a page should ask again: while a run goes on, at least and at most; else."""
+SCORE_IN_DEVIATIONS = (
+    "score \u00b1 its standard error, in standard deviations of the base\u2019s scores"
+)
+SPREAD = 0.1, 0.6
+"""Seconds after a row is due, at random: thirty pages should not ask in one moment."""
+ODD = KeyError, TypeError, ValueError, AttributeError, OverflowError
+"""What reading figures and options raises where a damaged file holds other ones."""
+NEAR_BUDGET = 1 / 3
+"""The KL budget is drawn once KL has come so near; before, it would flatten the curve."""
+
+
+class Board:
+    """The server functions of the boards."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self.jobs = jobs
+        self.tails = jobs.tails
+        self.inside = InsideStep(jobs)
+        self._states: dict[str, tuple[float, tuple[int, str], dict[str, Any]]] = {}
+
+    def board_rows(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return what is new about a run.
+
+        Args:
+            request: `kind` of board, `run` id (empty: the newest one), `since` (last step the page
+                has, -1 for none), `created` (of the run the page has), `texts_after`
+                (the step whose texts the page shows, while it wants the newest; -1 for none yet),
+                `inside_after` (the same of the step that it looks inside), `secret`, `start`
+                (see `shared.proof`).
+
+        Returns:
+            Among the rest `columns`, the new rows metric by metric; `texts` and `inside`, those of
+            the newest step where they are wanted, else None; `ask_again`, seconds.
+        """
+        kind = request["kind"] if request["kind"] in BOARDS else "ppo"
+        listed = [row for row in self.jobs.overview() if row["kind"] == kind]
+        row, rows, state = self._shown(kind, listed, str(request.get("run") or ""))
+        known = request.get("created") == state["created"]
+        since = int(request.get("since", -1)) if known else -1
+        mine = self.jobs.may_change(row["id"], proof(self.jobs, row["id"], request))
+
+        def newer(newest: int, name: str, tell: Callable[[str, int], Any]) -> Any:
+            """Tell of the newest step where the page wants it and has an earlier one."""
+            after = request.get(name)
+            wanted = after is not None and newest > (int(after) if known else -1)
+            return tell(row["id"], newest) if wanted else None
+
+        newest = max(state["sample_steps"], default=-1)
+        return state | {
+            "run": state["run"] | {"mine": mine},
+            "since": since,
+            "columns": _columns(kind, [one for one in rows if one["step"] > since]),
+            "texts": newer(newest, "texts_after", self._texts),
+            "inside": newer(state["inside_step"], "inside_after", self._inside),
+            "ask_again": self._ask_again(row, rows),
+        }
+
+    def _shown(
+        self, kind: str, listed: list[Row], run_id: str
+    ) -> tuple[Row, list[Row], dict[str, Any]]:
+        """Return the wanted run, its metrics and its state.
+
+        Where none is wanted, one whose files are damaged is passed over.
+
+        Raises:
+            JobError: there is no such run, or its files are damaged.
+        """
+        chosen = self._chosen(listed, run_id)
+        for row in chosen:
+            with suppress(DemoError, OSError, *ODD):
+                rows = self.tails.rows(self.jobs.find(row["id"]).folder / "metrics.jsonl")
+                return row, rows, self._state(kind, row, rows, listed)
+        raise JobError(f"the files of {chosen[0]['id']} are damaged: choose another run")
+
+    def _state(self, kind: str, row: Row, rows: list[Row], listed: list[Row]) -> dict[str, Any]:
+        """Return what is the same for everybody who looks at a run.
+
+        It is made anew twice a second, and whenever there is a new row or another status, so that
+        a page never gets a row without its figures and texts.
+        """
+        version = len(rows), row["status"]
+        made_at, made_of, state = self._states.get(row["id"], (float("-inf"), None, {}))
+        if time.monotonic() - made_at < STATE_SECONDS and made_of == version:
+            return state
+        if rows:  # the list of runs may be a moment older
+            row = row | {"step": rows[-1]["step"]}
+        run = self.jobs.find(row["id"])
+        config = run.config
+        options, scale = config["options"], _reward_scale(run)
+        said = (row["status"], row["message"] or "")
+        if kind == "ppo":
+            story = ppo_story(rows, options, *said)
+            figures = _ppo_figures(rows, row, options, scale)
+        else:
+            found = read_report(run.folder)
+            story, figures = reward_story(rows, found, *said), _reward_figures(rows, row, found)
+        state = {
+            "run": row | {"command": repeat_command(config)},
+            "created": config["created_at"],
+            "lines": _lines(kind, options, rows, scale),
+            "figures": figures,
+            "story": {"what": story.what, "try": story.try_, "level": story.level},
+            "sample_steps": self._sample_steps(run),
+            "inside_step": self.inside.newest(run) if kind == "ppo" else -1,
+            "scale": scale,
+            "clip_range": options.get("clip_range"),
+            "judge": _judge(options) if kind == "ppo" else None,
+            "result": ppo_result(run) if kind == "ppo" else "",
+            "model_step": newest_model(run, rows)[0],
+            "has_model": has_model(run) or row["id"] in EXAMPLE_MODELS,
+            "log": self.jobs.log_tail(row["id"]) if row["status"] == Status.FAILED else "",
+            "runs": [
+                {"id": one["id"], "label": f"{one['title']} ({one['status']})"} for one in listed
+            ],
+        }
+        if len(self._states) > MOST_STATES:
+            self._states.clear()
+        self._states[row["id"]] = time.monotonic(), version, state
+        return state
+
+    def board_samples(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the texts of one step of a run, token by token."""
+        return self._texts(str(request["run"]), int(request["step"]))
+
+    def _texts(self, run_id: str, step: int) -> dict[str, Any]:
+        rows = self.tails.rows(self.jobs.find(run_id).folder / "samples.jsonl")
+        return {"step": step, "rows": [row for row in rows if row["step"] == step]}
+
+    def board_inside(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return what one step of a PPO run looked like inside; `told` is None where not kept."""
+        return self._inside(str(request["run"]), int(request["step"]))
+
+    def _inside(self, run_id: str, step: int) -> dict[str, Any]:
+        return {"step": step, "told": self.inside.look(self.jobs.find(run_id), step)}
+
+    def _ask_again(self, row: Row, rows: list[Row]) -> float:
+        """Return after how many seconds something new is likely."""
+        if row["status"] != Status.RUNNING:
+            return QUIET
+        seconds = _recent_seconds(rows)
+        if not seconds:
+            return SOONEST
+        written_at = (self.jobs.find(row["id"]).folder / "metrics.jsonl").stat().st_mtime
+        wait = written_at + mean(seconds) - time.time()
+        return min(max(wait, SOONEST), LATEST) + random.uniform(*SPREAD)
+
+    def stop_job(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Ask a run to stop; only its owner may."""
+        run = str(request["run"])
+        self.jobs.stop(run, proof(self.jobs, run, request))
+        return {"asked": True}
+
+    def resume_job(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Put a stopped or failed run back in the queue; only its owner may."""
+        run = str(request["run"])
+        self.jobs.resume(run, proof(self.jobs, run, request), address_of(http))
+        return {"queued": True}
+
+    def _chosen(self, listed: list[Row], run_id: str) -> list[Row]:
+        """Find the wanted run; else all, first what runs, then the newest with something to show.
+
+        Raises:
+            JobError: there is none.
+        """
+        if run_id:
+            found = [one for one in listed if one["id"] == run_id]
+            if not found:
+                raise JobError(f"there is no run {run_id[:60]!r} here: it may have been deleted")
+            return found
+        if not listed:
+            raise JobError("there is no run yet: start one above")
+        return sorted(listed, key=lambda one: (one["status"] != Status.RUNNING, not one["step"]))
+
+    def _sample_steps(self, run: Run) -> list[int]:
+        return sorted({row["step"] for row in self.tails.rows(run.folder / "samples.jsonl")})
+
+
+def _columns(kind: str, new: list[dict[str, Any]]) -> dict[str, list[float | None]]:
+    """Return the rows' figures metric by metric; some stand in some rows only."""
+    return {key: [row.get(key) for row in new] for key in charts.keys(BOARDS[kind])} if new else {}
+
+
+def _lines(
+    kind: str, options: dict[str, Any], rows: list[dict[str, Any]], scale: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return the yardsticks of the charts: base, target, budget, coin."""
+    if kind == "reward":
+        return {
+            "heldout/loss": [{"y": 0.693, "label": "a coin", "dash": "dot", "color": "soft"}],
+            "heldout/accuracy": [
+                {"y": 0.5, "label": "a coin", "dash": "dot", "color": "soft"},
+                *_people_line(options),
+            ],
+            "reward/margin": [],
+        }
+    lines, budget, target = [], options["kl_budget"], _kl_target(options)
+    if target:
+        lines.append({"y": target, "label": f"target {target:g}", "left": True})
+    highest = max([row["objective/kl"] for row in rows], default=0.0)
+    if max(highest, target) >= budget * NEAR_BUDGET or budget <= 4 * target:
+        lines.append({"y": budget, "label": f"stops at {budget:g}", "dash": "dot", "left": True})
+    return {
+        "objective/score": [{"y": 0.0, "label": "base", "dash": "dot"}] if scale else [],
+        "objective/kl": lines,
+        "policy/gradient_norm": [
+            {"y": options["max_grad_norm"], "label": f"cut to {options['max_grad_norm']:g}"}
+        ],
+    }
+
+
+def _kl_target(options: dict[str, Any]) -> float:
+    """Return what a controller aims at, 0 for none: it multiplies, so a coefficient of 0 stays."""
+    return options["kl_target"] if options["kl_coef"] else 0.0
+
+
+def _reward_scale(run: Run) -> dict[str, Any] | None:
+    """Return mean and deviation of the raw scores of the base's samples; older runs have none."""
+    path = run.folder / "reward_scale.json"
+    return read_json(path)["reward"] if path.is_file() else None
+
+
+def _judge(options: dict[str, Any]) -> dict[str, str] | None:
+    """Return the name of a PPO run's judge and what its curve can tell; None where there is none.
+
+    Older runs had no judge.
+    """
+    reward = options["reward"]
+    judge = judge_of(options.get("judge", NOBODY), reward)
+    if judge == NOBODY:
+        return None
+    teacher = labeller(reward)
+    if judge == reward:
+        part = "It is the reward itself, so the two always agree."
+    elif judge == teacher:
+        part = (
+            "The policy is not trained on it. It labelled the pairs that the reward model learned "
+            "from, so it is the teacher and no independent judge. Where the reward rises and the "
+            "judge does not follow, the policy pleases the reward model only."
+        )
+    elif teacher or reward in (*RULES, *SIMULATED_JUDGES):
+        part = (
+            "The policy is not trained on it. It did not teach the reward either, so the two may "
+            "part although nothing is amiss."
+        )
+    else:
+        part = (
+            "The policy is not trained on it. Who labelled the pairs behind the reward is not "
+            "known here; if it was somebody else, the two may part although nothing is amiss."
+        )
+    simulated = ", a simulated rater," if judge in SIMULATED_JUDGES else ""
+    name = Path(judge).name
+    return {"name": name, "note": f"{name}{simulated} scores the same texts. {part}"}
+
+
+def ppo_result(run: Run) -> str:
+    """Say in a sentence what the saved model of a finished PPO run is worth; older runs do not."""
+    path = run.folder / "report.json"
+    if not path.is_file():
+        return ""
+    told = read_json(path)
+    prompts = "held-out prompts" if told["held_out"] else "of its training prompts"
+    score = _minus(f"{told['score']:+.2f}")
+    return (
+        f"The saved model on {told['prompts']} {prompts}: score {score} \u00b1 "
+        f"{told['score_se']:.2f} standard deviations of the base\u2019s scores at KL "
+        f"{told['kl']:.2f} \u00b1 {told['kl_se']:.2f} nats per response (\u00b1 1 standard error; "
+        "the score\u2019s zero, the base\u2019s mean on "
+        f"{SCALE_SAMPLES} texts, is itself known to {SCALE_SAMPLES**-0.5:.2f})."
+    )
+
+
+def _people_line(options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return how well people foretell each other's votes, and what no model can exceed on those it
+    is tested on; for a reward model trained on votes, where enough people voted.
+    """
+    facts = vote_facts(options["data"])
+    agree = people_agree(facts)
+    if agree is None:
+        return []
+    label = f"a few others foretell a vote: {agree:.0%}"
+    lines = [{"y": agree, "label": label, "color": "base", "left": True}]
+    if facts["highest_accuracy"] is not None:
+        most = facts["highest_accuracy"]
+        lines.append({"y": most, "label": f"at most possible: {most:.0%}", "color": "soft"})
+    return lines
+
+
+def _ppo_figures(
+    rows: list[Row], row: Row, options: dict[str, Any], scale: dict[str, Any] | None
+) -> list[tuple[str, str]]:
+    """Return the three large figures, each with its unit and its yardstick."""
+    target = f"target {_kl_target(options):g}" if _kl_target(options) else "no target"
+    score, kl = "\u2013", "\u2013"
+    if rows:
+        score = _minus(f"{rows[-1]['objective/score']:+.2f}")
+        if (error := rows[-1].get("objective/score_se")) is not None:
+            score += f" \u00b1 {error:.2f}"
+        kl = _minus(f"{rows[-1]['objective/kl']:.1f}")
+    return [
+        (score, SCORE_IN_DEVIATIONS if scale else "score, in the reward\u2019s own units"),
+        (kl, f"KL in nats, {target}, stops at {options['kl_budget']:g}"),
+        _time(rows, row),
+    ]
+
+
+def _reward_figures(
+    rows: list[dict[str, Any]], row: dict[str, Any], report: dict[str, Any] | None
+) -> list[tuple[str, str]]:
+    looks = [one for one in rows if one.get("heldout/accuracy") is not None]
+    if report:
+        low, high = 100 * report["accuracy_low"], 100 * report["accuracy_high"]
+        first = (
+            f"{100 * report['accuracy']:.0f}%",
+            f"of {tested_on(report)} right [{low:.0f}, {high:.0f}]",
+        )
+        share = f"{100 * report['baseline_length']:.0f}%"
+        second = (share, f"by choosing the {report['baseline_side']} one; a coin 50%")
+    elif looks:
+        first = (f"{100 * looks[-1]['heldout/accuracy']:.0f}%", "of held-out pairs right so far")
+        second = (f"{looks[-1]['heldout/loss']:.2f}", "held-out loss, nats per pair; a coin 0.69")
+    else:
+        first = ("\u2013", "of held-out pairs right")
+        second = ("\u2013", "held-out loss, nats per pair")
+    return [first, second, _time(rows, row)]
+
+
+def _time(rows: list[dict[str, Any]], row: dict[str, Any]) -> tuple[str, str]:
+    """Say how long is left, or how far the run came."""
+    seconds = _recent_seconds(rows)
+    pace = f", {mean(seconds):.1f} s a step" if seconds else ""
+    if row["status"] == Status.RUNNING and row.get("seconds_left") is not None:
+        left = row["seconds_left"]
+        return (f"{left:.0f} s" if left < 100 else f"{left / 60:.0f} min", f"left{pace}")
+    if row["status"] == Status.QUEUED:
+        return (f"{row.get('place') or 1}.", "in the queue")
+    return (f"{row['step'] or 0}", f"of {row['total_steps'] or 0} steps{pace}")
+
+
+def _recent_seconds(rows: list[Row]) -> list[float]:
+    return [
+        row["time/step_seconds"] for row in rows[-RECENT_STEPS:] if row.get("time/step_seconds")
+    ]
+
+
+def _minus(number: str) -> str:
+    """Write a minus as wide as a plus."""
+    return number.replace("-", "\u2212")

@@ -1,0 +1,367 @@
+"""Class mode: what the instructor's screen asks of the server.
+
+Every request carries the instructor's token, which the store checks in the transaction that acts; a
+student's secret opens nothing here.
+"""
+
+import hmac
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import segno
+from gradio.utils import get_upload_folder
+
+from rlhf_demo.errors import ConfigError, DataError, JobError, Refused
+from rlhf_demo.server.class_records import EACH
+from rlhf_demo.server.class_training import BASE, BLIND_EACH, MOST_EACH, with_simulated
+from rlhf_demo.server.simulations import TASTES, Simulations
+from rlhf_demo.server.vote_data import FEWEST_SHARED
+from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.shared import Shared
+from rlhf_demo.votes.classes import MOST_RATERS
+from rlhf_demo.votes.files import export_votes
+from rlhf_demo.votes.pairs import FEWEST_TO_TELL, usable
+from rlhf_demo.votes.quality import rater_table, vote_quality
+from rlhf_demo.votes.vote import DUEL, QUESTIONS, Vote
+from rlhf_demo.web.addresses import address_of
+from rlhf_demo.web.downloads import link_to
+from rlhf_demo.web.lanes import heavy, voting
+
+FORMATS = ("jsonl", "parquet")
+LONGEST_ADDRESS = 300
+MOST_STUDENTS = 60
+"""Simulated students at a time."""
+CLOSED = (
+    "Classes are closed here: strangers may use this page, and its owner has set no instructor's "
+    "password (RLHF_DEMO_PASSWORD)."
+)
+
+
+class ClassMode:
+    """The server functions of both pages."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared, self.store = shared, shared.store
+        self.training = shared.class_training
+        self.classes, self.rounds = self.training.classes, self.training.rounds
+        self.simulations = Simulations(self.classes, shared.shelf, shared.turn)
+
+    def build(self) -> None:
+        """Make the screen."""
+        self.screen = part(
+            "classroom",
+            [
+                self.open_class, self.take_over, self.class_state, self.class_qr, self.pause,
+                self.reopen, self.start_ppo, self.stop_ppo, self.open_blind, self.reveal,
+                self.next_round, self.leave_out, self.export_class, self.delete_class,
+                self.simulate, self.stop_simulation, self.stop_others, self.remove_student,
+                self.set_door, self.set_most_joins,
+            ],
+            value={
+                "questions": QUESTIONS,
+                "each": EACH,
+                "tastes": list(TASTES.items()),
+                "password": self.shared.settings.password is not None,
+                "closed": CLOSED if self._is_closed else "",
+                "most_students": MOST_RATERS,
+                "few": FEWEST_TO_TELL,
+                "shared": FEWEST_SHARED,
+            },
+        )  # fmt: skip
+
+    # -- opening, reopening, closing ---------------------------------------------------------------
+
+    def open_class(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Open a class; return its code and the instructor's token.
+
+        Args:
+            request: `question`, `overlap` (students who see each pair), `each` (pairs that each
+                student answers in a round), `clean_words`, `password`.
+            http: says where the request comes from.
+
+        Raises:
+            DemoError: the password is wrong, or a value is out of range.
+        """
+        self._check_password(request, http)
+        overlap, each = int(request["overlap"]), int(request["each"])
+        if not 4 <= each <= MOST_EACH:
+            raise ConfigError(f"{each} pairs for each student: choose 4 to {MOST_EACH}")
+        made = self.classes.create_lesson(
+            request["question"], overlap=overlap, clean_words=bool(request["clean_words"])
+        )
+        self.training.records.note(made.lesson, each=each)
+        self.training.wake()
+        return {"code": made.code, "token": made.token}
+
+    def take_over(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Go on with a class at another computer; the computer before loses it.
+
+        Raises:
+            Refused: this page has no password, it is wrong, or there is no such class.
+        """
+        if self.shared.settings.password is None:
+            raise Refused(
+                "a class goes on in the browser that opened it: a page with an instructor's "
+                "password lets it move"
+            )
+        self._check_password(request, http)
+        return {"token": self.classes.new_token(request["code"])}
+
+    @property
+    def _is_closed(self) -> bool:
+        """Whether nobody can be told from a stranger."""
+        return self.shared.settings.public and self.shared.settings.password is None
+
+    def _check_password(self, request: dict[str, Any], http: gr.Request) -> None:
+        if self.shared.settings.password is not None:
+            self.shared.instructor.admit(str(request.get("password") or ""), address_of(http))
+        elif self._is_closed:
+            raise Refused(CLOSED)
+
+    def class_qr(self, request: dict[str, Any]) -> dict[str, str]:
+        """Return the students' address as a QR picture, to be put into an <img>."""
+        address = str(request["address"])
+        if len(address) > LONGEST_ADDRESS:
+            raise ConfigError(
+                f"the address has {len(address)} characters: that is too long to scan"
+            )
+        code = segno.make(address, error="m", micro=False)
+        return {"picture": code.svg_data_uri(scale=8, border=2, light="#fff", dark="#111")}
+
+    def pause(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let nobody vote for now."""
+        self.classes.pause(request["token"])
+        return {"done": True}
+
+    def reopen(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let the class vote again."""
+        self.classes.reopen(request["token"])
+        self.training.wake()
+        return {"done": True}
+
+    def set_door(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let students join (`open`), or let nobody join any more; those inside go on."""
+        self.classes.set_door(request["token"], bool(request["open"]))
+        return {"done": True}
+
+    def set_most_joins(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let so many students (`most`) join from one address."""
+        self.classes.set_most_joins(request["token"], int(request["most"]))
+        return {"done": True}
+
+    def delete_class(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Delete the class: students, pairs, votes, files with votes, reward models.
+
+        PPO runs stay under Runs; one that is on is stopped, so that its reward model can go.
+        """
+        lesson, records = self.classes.lesson_of(request["token"]), self.training.records
+        self.simulations.stop(lesson)
+        with records.lock:  # nothing of the class is started meanwhile
+            self.classes.delete_lesson(request["token"])
+            shutil.rmtree(self._downloads(lesson), ignore_errors=True)
+            for run in records.read(lesson)["ppo"].values():
+                with suppress(JobError):  # it is over, or another browser's
+                    self.shared.jobs.stop(run, self._proof(request))
+            records.forget(lesson)
+        return {"done": True}
+
+    # -- the instructor's screen -------------------------------------------------------------------
+
+    @voting
+    def class_state(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return everything that the instructor's screen shows; see the script for its use."""
+        token = request["token"]
+        seen = self.classes.overview(token)
+        record = self.training.records.read(seen["lesson"])
+        votes = self.classes.votes(token)
+        asked = [vote for vote in votes if vote.question == seen["question"]]
+        kept = [vote for vote in asked if not vote.left_out]
+        of_round = [
+            vote
+            for vote in votes
+            if vote.round == seen["round"] and (vote.kind == DUEL) == (seen["kind"] == "blind")
+        ]
+        training = record["training"]
+        names = {row["rater"]: row["nickname"] for row in seen["raters"]}
+        rows = rater_table(asked)
+        blind = None
+        if seen["kind"] == "blind":
+            blind = with_simulated(self.rounds.blind_result(token), votes, seen["round"])
+        return seen | {
+            "each": BLIND_EACH if seen["kind"] == "blind" else record["each"],
+            "all_votes": len(votes),
+            "preferences": len(usable(votes, [seen["question"]])),
+            "coming": votes_by_time([vote.time for vote in of_round]),
+            "votes": len(of_round),
+            "simulated": sum(vote.simulated for vote in of_round),
+            "quality": vote_quality(kept) | {"simulated": sum(vote.simulated for vote in kept)},
+            "careless": [
+                {**row, "nickname": names[row["rater"]]}
+                for row in rows
+                if row["careless"] or row["left_out"]
+            ],
+            "history": record["history"],
+            "reward": record["reward"],
+            "training": training and {**training, "row": self.training.row(training["run"])},
+            "problem": record["problem"],
+            "ppo": self.training.row(record["ppo"].get(str(seen["round"]))),
+            "blind": blind,
+            "simulation": self.simulations.running(seen["lesson"]),
+        }
+
+    def leave_out(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Leave a student's votes out of the reward model's data, or take them in again."""
+        left_out = bool(request["left_out"])
+        with self.training.records.lock:  # else a training that just begins would outdo it
+            self.classes.set_left_out(request["token"], int(request["rater"]), left_out)
+        self.training.wake()
+        return {"done": True}
+
+    def remove_student(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Remove a student, all votes, and the files that hold them.
+
+        With `later`, everybody who joined later from the same address goes too.
+
+        A model that learned from them stays in use until the next one, due at once, is trained.
+        """
+        records = self.training.records
+        with records.lock:  # else a training that just begins would still learn from them
+            later = bool(request.get("later"))
+            self.classes.remove(request["token"], int(request["rater"]), and_later=later)
+            lesson = self.classes.lesson_of(request["token"])
+            shutil.rmtree(self._downloads(lesson), ignore_errors=True)
+            record = records.read(lesson)
+            records.drop_votes(lesson, {record["reward"], (record["training"] or {}).get("run")})
+        self.training.wake()
+        return {"done": True}
+
+    @heavy
+    def export_class(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Write all votes of the class into a file, and return a link to it.
+
+        Raises:
+            DataError: there are none, or the format is not known.
+        """
+        votes = self._told(request["token"])
+        if request["format"] not in FORMATS:
+            raise DataError(f"votes are written as {' or '.join(FORMATS)}: choose one of them")
+        lesson = self.classes.lesson_of(request["token"])
+        # The folder's name cannot be guessed: these are the class's votes.
+        folder = self._downloads(lesson)
+        name = f"class-{lesson}-{len(votes)}{'-all' if request.get('everything') else ''}"
+        target = folder / f"{name}.{request['format']}"
+        rows = export_votes(votes, target, all_votes=bool(request.get("everything")))
+        self.screen.temp_files.add(str(target))  # so that Gradio removes it after a day
+        return {"link": link_to(target), "name": target.name, "rows": rows}
+
+    def _told(self, token: str) -> list[Vote]:
+        """Return the class's votes, without those of a blind vote that is not revealed yet."""
+        seen, votes = self.classes.overview(token), self.classes.votes(token)
+        if seen["round_state"] == "revealed":
+            return votes
+        return [vote for vote in votes if vote.kind != DUEL or vote.round != seen["round"]]
+
+    def _downloads(self, lesson: int) -> Path:
+        secret = self.training.records.note(lesson)["job_secret"]
+        hidden = hmac.new(secret.encode(), str(lesson).encode(), "sha256").hexdigest()[:32]
+        return Path(get_upload_folder()).resolve() / f"class-{hidden}"
+
+    # -- PPO and the blind vote --------------------------------------------------------------------
+
+    def start_ppo(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Start PPO on the class's reward model; the run belongs to the instructor's browser."""
+        lesson = self.classes.lesson_of(request["token"])
+        secret = str(request.get("secret") or "")
+        if not secret:
+            raise ConfigError("this request has no secret: reload the page")
+        return {"run": self.training.start_ppo(lesson, int(request["steps"]), secret)}
+
+    def stop_ppo(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Ask the class's PPO to save and stop."""
+        seen = self.classes.overview(request["token"])
+        run = self.training.records.read(seen["lesson"])["ppo"].get(str(seen["round"]))
+        if run is None:
+            raise JobError("this round has no PPO: there is nothing to stop")
+        self.shared.jobs.stop(run, self._proof(request))
+        return {"done": True}
+
+    def stop_others(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Save and stop all trainings on this page that are no class's; say how many those were."""
+        self.classes.lesson_of(request["token"])
+        token = self.shared.instructor.token or self.shared.jobs.start_token or ""
+        return {"stopped": self.shared.jobs.stop_others(token, set())}
+
+    def _proof(self, request: dict[str, Any]) -> str:
+        """Return what lets the class's instructor stop its PPO, whichever browser started it.
+
+        Whoever has the class's token has given the password, where the page has one.
+        """
+        return self.shared.instructor.token or str(request.get("secret") or "")
+
+    def open_blind(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Begin the blind vote: the base against this round's PPO model."""
+        lesson = self.classes.lesson_of(request["token"])
+        contender = self.training.contender(lesson)
+        self.rounds.open_blind(request["token"], BASE, contender)
+        self.training.wake()
+        return {"done": True}
+
+    def reveal(self, request: dict[str, Any]) -> dict[str, Any]:
+        """End the blind vote and show the names."""
+        return self.rounds.reveal(request["token"])
+
+    def next_round(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Begin the next round of feedback, with another question if one is given."""
+        number = self.rounds.next_round(request["token"], request.get("question") or None)
+        self.training.wake()
+        return {"round": number}
+
+    # -- simulated students ------------------------------------------------------------------------
+
+    def simulate(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let simulated students join and vote.
+
+        Args:
+            request: `token`, `students`, `taste` (one of TASTES), `noise`, `careless` (share).
+        """
+        if self._is_closed:
+            raise Refused(CLOSED)
+        students = int(request["students"])
+        if not 1 <= students <= MOST_STUDENTS:
+            raise ConfigError(f"{students} simulated students: choose 1 to {MOST_STUDENTS}")
+        self.simulations.start(
+            self.classes.lesson_of(request["token"]),
+            request["token"],
+            students=students,
+            taste=str(request["taste"]),
+            noise=float(request["noise"]),
+            careless_share=float(request["careless"]),
+        )
+        self.training.wake()
+        return {"done": True}
+
+    def stop_simulation(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Let the simulated students leave; their votes stay."""
+        self.simulations.stop(self.classes.lesson_of(request["token"]))
+        return {"done": True}
+
+
+def build(shared: Shared) -> None:
+    """Lay the instructor's screen out inside the Blocks that is open."""
+    ClassMode(shared).build()
+
+
+def votes_by_time(times: list[float], bars: int = 30) -> dict[str, Any]:
+    """Count votes over the time since the first: a small chart of how they come in."""
+    if not times:
+        return {"seconds": 0.0, "counts": []}
+    first, last = min(times), max(max(times), time.time())
+    width = max(10.0, (last - first) / bars)
+    counts = [0] * (int((last - first) / width) + 1)
+    for moment in times:
+        counts[int((moment - first) / width)] += 1
+    return {"seconds": width, "counts": counts}

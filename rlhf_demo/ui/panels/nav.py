@@ -1,0 +1,110 @@
+"""What the strip on top of every page says: each stage of the loop, and how far it has come."""
+
+import time
+from typing import Any
+
+from rlhf_demo.errors import DemoError
+from rlhf_demo.files import read_json
+from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.runs.run import Status
+from rlhf_demo.server import space
+from rlhf_demo.votes.store import Store
+from rlhf_demo.web.lanes import voting
+
+STATE_SECONDS = 1.0
+"""How long one look serves everybody who has the page open."""
+BUSY = (Status.RUNNING, Status.QUEUED)
+
+
+class Strip:
+    """The server function of the strip."""
+
+    def __init__(self, jobs: Jobs, store: Store) -> None:
+        self.jobs, self.store = jobs, store
+        self._known: tuple[float, list[dict[str, Any]], dict[str, Any]] = float("-inf"), [], {}
+
+    @voting
+    def strip_state(self, request: Any) -> dict[str, Any]:
+        """Return the stages with a line each, a note about this machine where there is one, and at
+        home what runs without an owner are changed with (`Jobs.start_token`).
+        """
+        rows = self.jobs.overview()
+        made_at, made_of, state = self._known
+        if time.monotonic() - made_at > STATE_SECONDS or made_of != rows:
+            state = self._look(rows)
+            self._known = time.monotonic(), rows, state
+        return state
+
+    def _look(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        busy = [row for row in rows if row["status"] in BUSY]
+        return {
+            "stages": [
+                _stage("start", "Start", "the whole loop", []),
+                _stage("feedback", "1 Feedback", self._votes_line(), []),
+                _stage("reward model", "2 Reward model", self._reward_line(rows), busy, "reward"),
+                _stage("ppo", "3 PPO", _ppo_line(rows), busy, "ppo"),
+                _stage("compare", "4 Compare", "base against PPO", []),
+                _stage("runs", "Runs", _runs_line(rows), []),
+            ],
+            "note": space.note(),
+            "start": self.jobs.start_token,
+        }
+
+    def _votes_line(self) -> str:
+        count = self.store.count()
+        return f"{count:,} vote{'s' * (count != 1)} so far" if count else "say what you prefer"
+
+    def _reward_line(self, rows: list[dict[str, Any]]) -> str:
+        row = _newest(rows, "reward")
+        if row is None:
+            return "learns what people prefer"
+        if row["status"] in BUSY:
+            return _progress(row)
+        try:
+            report = read_json(self.jobs.find(row["id"]).folder / "report.json")
+            low, high = 100 * report["accuracy_low"], 100 * report["accuracy_high"]
+            return f"{100 * report['accuracy']:.0f}% right [{low:.0f}, {high:.0f}]"
+        except (DemoError, OSError, KeyError, TypeError, ValueError):
+            return row["status"]  # there is no report, or an odd one
+
+
+def _stage(
+    tab: str, title: str, line: str, busy: list[dict[str, Any]], kind: str = ""
+) -> dict[str, str]:
+    running = any(row["kind"] == kind and row["status"] == Status.RUNNING for row in busy)
+    state = "now" if running else "idle"
+    run = (_newest(busy, kind) or {}).get("id", "")
+    return {"tab": tab, "title": title, "line": line, "state": state, "run": run}
+
+
+def _newest(rows: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:
+    """Return the run of this kind that runs, else the newest."""
+    found = [row for row in rows if row["kind"] == kind]
+    busy = [row for row in found if row["status"] in BUSY]
+    shown = [row for row in busy if row["status"] == Status.RUNNING] + busy
+    return next(iter(shown + [row for row in found if row["step"]] + found), None)
+
+
+def _progress(row: dict[str, Any]) -> str:
+    if row["status"] == Status.QUEUED:
+        return f"waiting, place {row.get('place') or 1}"
+    return f"running, step {row['step'] or 0} of {row['total_steps'] or '?'}"
+
+
+def _ppo_line(rows: list[dict[str, Any]]) -> str:
+    row = _newest(rows, "ppo")
+    if row is None:
+        return "follows the reward model"
+    if row["status"] in BUSY:
+        return _progress(row)
+    score, kl = row["figures"].get("objective/score"), row["figures"].get("objective/kl")
+    if score is None or kl is None:
+        return row["status"]
+    return f"{score:+.1f} deviations, {kl:.1f} nats".replace("-", "\u2212")
+
+
+def _runs_line(rows: list[dict[str, Any]]) -> str:
+    waiting = sum(row["status"] == Status.QUEUED for row in rows)
+    own = sum(not row["example"] for row in rows)
+    text = f"{own} run{'s' * (own != 1)}" if own else "finished examples"
+    return text + (f", {waiting} waiting" if waiting else "")

@@ -1,0 +1,93 @@
+"""The students' page: join by code and nickname, vote, watch, see the result.
+
+It is the same page as everything else, shown alone where the address has a class's code. Every
+request carries the student's secret; whose it is the store finds out for itself.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+import gradio as gr
+
+from rlhf_demo.server.class_training import BLIND_EACH, BUSY, with_simulated
+from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.shared import Shared
+from rlhf_demo.web.addresses import address_of
+from rlhf_demo.web.lanes import voting
+
+
+class StudentPage:
+    """The server functions of a student's phone."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.store, self.training = shared.store, shared.class_training
+        self.classes = self.training.classes
+
+    def build(self) -> None:
+        """Lay the page out; the browser shows it, and it alone, where the address has a code."""
+        part("student", [self.join, self.student_state, self.next_pair, self.vote, self.undo])
+
+    @voting
+    def join(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Let a student in.
+
+        Raises:
+            Refused: see `Classes.join`.
+        """
+        joined = self.classes.join(request["code"], request["nickname"], address_of(http))
+        self.training.wake()
+        return {"secret": joined.secret, "nickname": joined.nickname}
+
+    @voting
+    def student_state(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return how far the student and the class are; nothing of anybody else's votes."""
+        view = self.classes.student_view(request["secret"])
+        standing = self.training.rounds.standing(self.classes.lesson_of_student(request["secret"]))
+        record = self.training.records.read(standing.lesson)
+        if view["result"]:
+            votes = self.store.votes(standing.lesson)
+            view["result"] = with_simulated(view["result"], votes, view["round"])
+        row = self.training.row(record["ppo"].get(str(standing.round)))
+        return view | {
+            "code": standing.code,
+            "goal": BLIND_EACH if standing.kind == "blind" else record["each"],
+            "ppo": row and _progress(row),
+        }
+
+    @voting
+    def next_pair(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the pair to answer now, or the one after `beside`; else why there is none."""
+        secret = request["secret"]
+        view = self.classes.student_view(secret)
+        if view["state"] != "open":
+            return {"showing": None, "message": "The class is paused. It goes on here by itself."}
+        if view["round_state"] != "open":
+            return {"showing": None, "message": "This vote is over. Wait for the next round."}
+        showing = self.store.next_pair(secret, beside=request.get("beside"))
+        return {
+            "showing": showing and asdict(showing),
+            "message": "Waiting for the next pair. It comes here by itself.",
+        }
+
+    @voting
+    def vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Keep an answer; once this has returned, it is on disk."""
+        secret, showing, choice = request["secret"], request["showing"], request["choice"]
+        return {"kept": self.store.vote(secret, showing, choice, address_of(http))}
+
+    @voting
+    def undo(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Take the student's last answer back."""
+        return {"undone": self.store.undo(request["secret"], address_of(http))}
+
+
+def _progress(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what students see of PPO: how far it is, and its figures."""
+    return {
+        "status": row["status"],
+        "busy": row["status"] in BUSY,
+        "step": row["step"] or 0,
+        "total_steps": row["total_steps"],
+        "score": row["figures"].get("objective/score"),
+        "kl": row["figures"].get("objective/kl"),
+    }

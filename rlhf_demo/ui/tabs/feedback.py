@@ -1,0 +1,317 @@
+"""The Feedback tab: visitors say which of two texts they prefer, and see what that is worth.
+
+Every server function that acts for a voter takes the voter's own secret. Names of models are never
+sent with a pair.
+"""
+
+import time
+from collections.abc import Collection
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from rlhf_demo.errors import DataError, DemoError, Refused
+from rlhf_demo.files import read_jsonl
+from rlhf_demo.server.class_training import reward_config
+from rlhf_demo.server.reading import read_apart
+from rlhf_demo.server.sampler import AHEAD, SHIPPED_MODEL, Order
+from rlhf_demo.server.uploads import digest
+from rlhf_demo.server.vote_data import FEWEST, FEWEST_SHARED
+from rlhf_demo.ui.panels import classroom
+from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.shared import SECRET, Shared, secret_input
+from rlhf_demo.votes.files import export_votes
+from rlhf_demo.votes.pairs import FEWEST_TO_TELL, usable
+from rlhf_demo.votes.quality import rater_table, vote_quality
+from rlhf_demo.votes.vote import (
+    LONGEST_PROMPT,
+    LONGEST_QUESTION,
+    PLAIN,
+    QUESTIONS,
+    Vote,
+    clean_text,
+)
+from rlhf_demo.web.addresses import address_of
+from rlhf_demo.web.cache import received
+from rlhf_demo.web.downloads import link_to
+from rlhf_demo.web.lanes import heavy, voting
+
+LEAD = (
+    "Everything begins with somebody's judgement: read two texts that a model wrote to the same "
+    "beginning, and say which answers the question better. A reward model can be trained on your "
+    "votes, and PPO will then write what you are likely to prefer."
+)
+FORMATS = ("jsonl", "parquet")
+QUIET = {"api_visibility": "private", "show_progress": "hidden"}
+RATER = "(...a) => [...a.slice(0, -1), rlhf.rater()]"
+"""JavaScript that puts the voter's secret in the place of a handler's last input."""
+
+
+class FeedbackTab:
+    """The tab's form, the ballot's and the quality panel's server functions."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared, self.store = shared, shared.store
+        self.sampler, self.data = shared.sampler, shared.vote_data
+
+    def build(self, demo: gr.Blocks) -> None:
+        """Lay the tab out inside the Blocks that is open."""
+        gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
+        with gr.Column(elem_classes="rl-form"):
+            with gr.Row():
+                question = gr.Dropdown(
+                    list(QUESTIONS), value=QUESTIONS[0], label="Question",
+                    info="choose one, or type your own", allow_custom_value=True, scale=3,
+                )  # fmt: skip
+                model = gr.Dropdown(
+                    self.shared.choices.policies(), value=SHIPPED_MODEL, label="Model",
+                    info="it writes both texts", scale=3,
+                )  # fmt: skip
+                prompt = gr.Textbox(
+                    label="Own beginning", info=self._use_of_own(), scale=3,
+                    max_lines=1, max_length=LONGEST_PROMPT, placeholder="My neighbour says that",
+                )  # fmt: skip
+                write = gr.Button("Write to it", scale=1, min_width=120)
+        first = {"question": QUESTIONS[0], "model": SHIPPED_MODEL}
+        ballot = part(
+            "feedback",
+            [self.enter, self.next_pair, self.vote, self.undo],
+            value=first,
+        )
+        self.quality_part = part(
+            "quality",
+            [self.quality, self.train, self.export],
+            value=first | {"fewest": FEWEST, "fewest_shared": FEWEST_SHARED, "few": FEWEST_TO_TELL},
+        )
+        upload = gr.UploadButton(
+            "Import votes from a file",
+            file_types=[".jsonl", ".parquet"],
+            size="sm",
+            elem_classes="rl-import",
+        )
+        rater, secret = gr.Textbox(visible=False), secret_input()
+        gr.on(
+            [question.change, model.change], self.ask, [question, model], ballot,
+            queue=False, **QUIET,
+        )  # fmt: skip
+        upload.upload(
+            self.take_file, [upload, question, secret], self.quality_part, js=SECRET, **QUIET
+        )
+        gr.on(
+            [write.click, prompt.submit], self.write_to, [prompt, question, model, rater],
+            [ballot, prompt], js=RATER, queue=False, **QUIET,
+        )  # fmt: skip
+        gr.on([demo.load, model.focus], self.model_list, model, model, queue=False, **QUIET)
+        classroom.build(self.shared)
+
+    # -- the form ----------------------------------------------------------------------------------
+
+    def _use_of_own(self) -> str:
+        if self.data.public:
+            return "only you see its pairs; your votes on them train nothing and are not exported"
+        return "only you are shown its pairs; your votes on them count like all others"
+
+    def model_list(self, chosen: str | None) -> Any:
+        """Fill the list of models as it is now."""
+        choices = self.shared.choices.policies()
+        known = chosen in [one for _, one in choices]
+        return gr.update(choices=choices, value=chosen if known else SHIPPED_MODEL)
+
+    def ask(self, question: str, model: str) -> dict[str, str]:
+        """Tell the ballot which question and model it is about now."""
+        try:
+            asked = clean_text(question, LONGEST_QUESTION, "question")
+        except DemoError as error:
+            return {"error": str(error)}
+        return {"question": asked, "model": model}
+
+    def write_to(
+        self, text: str, question: str, model: str, rater: str, http: gr.Request
+    ) -> list[Any]:
+        """Have pairs written to a visitor's own beginning; they come next."""
+        try:
+            prompt = self.store.own_prompt(rater, text)
+            self.sampler.want(Order(model, model, prompt, rater), address_of(http))
+        except DemoError as error:
+            return [{"error": str(error)}, gr.skip()]
+        # The time tells the page that the same words were sent once more.
+        return [self.ask(question, model) | {"prompt": prompt, "time": time.time()}, ""]
+
+    # -- the ballot --------------------------------------------------------------------------------
+
+    @voting
+    def enter(self, request: dict[str, Any], http: gr.Request) -> dict[str, str]:
+        """Return the voter's secret: the one the browser kept if it is known, else a new one."""
+        try:
+            self.store.pairs_waiting(request.get("rater"), QUESTIONS[0])
+        except Refused:
+            return {"rater": self.store.visit(address_of(http))}
+        return {"rater": request["rater"]}
+
+    @voting
+    def next_pair(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Return the pair to answer now, or the one after `beside`, and have more written in time.
+
+        Args:
+            request: `rater`, `question`, `model`, `beside` (a showing's id or nothing), `prompt`
+                (the visitor's own, if pairs to it are awaited).
+        """
+        rater, question = request["rater"], request["question"]
+        model = str(request["model"])
+        ask = {"kind": PLAIN, "model": model}
+        own = Order(model, model, str(request.get("prompt") or "") or None, rater)
+        if own.prompt and (problem := self.sampler.problem(own)):
+            raise Refused(problem)
+        if own.prompt and self.sampler.under_way(own):
+            return {"showing": None, "message": f"{model} writes to your beginning."}
+        order, trouble = Order(model, model), None
+        if self.store.pairs_waiting(rater, question, **ask) < AHEAD:
+            trouble = self.sampler.want_more(order, address_of(http))
+        beside = request.get("beside")
+        showing = self.store.next_pair(rater, question, **ask, beside=beside)
+        if showing is None and model == SHIPPED_MODEL:
+            self.sampler.add_shipped()
+            showing = self.store.next_pair(rater, question, **ask, beside=beside)
+        if showing is not None:
+            return {"showing": asdict(showing)}
+        return {
+            "showing": None,
+            "message": trouble
+            or self.sampler.problem(order)
+            or f"{model} writes the next texts, a moment.",
+        }
+
+    @voting
+    def vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Keep an answer, and say how many there are."""
+        self.store.vote(request["rater"], request["showing"], request["choice"], address_of(http))
+        return {"votes": self.store.count()}
+
+    @voting
+    def undo(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Take the voter's last answer back."""
+        undone = self.store.undo(request["rater"], address_of(http))
+        return {"undone": undone, "votes": self.store.count()}
+
+    # -- what the votes are worth ------------------------------------------------------------------
+
+    @heavy
+    def quality(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Say how good the votes on a question are.
+
+        Args:
+            request: `question`, `without` (numbers of the raters to leave out).
+
+        Returns:
+            `votes`, `raters`, `preferences` (to train on), `together` (those of all questions),
+            `quality` (see agreement.vote_quality), `careless` (rows of agreement.rater_table).
+        """
+        asked, without = str(request["question"]), _numbers(request.get("without"))
+        everything = self.data.votes()
+        votes = [vote for vote in everything if vote.question == asked]
+        kept = [one for one in votes if one.rater not in without and not one.left_out]
+        questions = {vote.question for vote in everything}
+        return {
+            "question": asked,
+            "votes": len(votes),
+            "raters": len({vote.rater for vote in votes}),
+            "preferences": len(usable(votes, [asked], without_raters=without)),
+            "together": len(usable(everything, questions, without_raters=without)),
+            "simulated": sum(vote.simulated for vote in votes),
+            "quality": vote_quality(kept),
+            "careless": [row for row in rater_table(votes) if row["careless"] or row["left_out"]],
+        }
+
+    def train(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Start a reward model on the votes.
+
+        Args:
+            request: `question`, `together` (with the votes on all other questions), `without`,
+                `secret` (whose run it is).
+
+        Raises:
+            DemoError: there are too few votes, or the queue is full.
+        """
+        asked, without = str(request["question"]), _numbers(request.get("without"))
+        questions = {asked}
+        if request.get("together"):
+            questions |= {vote.question for vote in self.data.votes()}
+        folder = self.data.write(questions, without)
+        config = reward_config(folder, self.shared.choices.path(folder))
+        title = "Votes on all questions" if len(questions) > 1 else f"Votes: {asked}"
+        if without:
+            title += f", without rater{'s' * (len(without) > 1)} {_listed(without)}"
+        run = self.shared.jobs.start(
+            "reward",
+            config,
+            title=title[:100],
+            secret=str(request["secret"]),
+            address=address_of(http),
+        )
+        return {"run": run}
+
+    # -- files -------------------------------------------------------------------------------------
+
+    @heavy
+    def export(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Write the votes into a file, and return a link to it.
+
+        Args:
+            request: `format`, `everything` (ties and skips too, in the layout with all answers).
+
+        Raises:
+            DataError: there are none, or the format is not known.
+        """
+        if request["format"] not in FORMATS:
+            raise DataError(f"votes are written as {' or '.join(FORMATS)}: choose one of them")
+        votes = self.data.votes()
+        name = "all-votes" if request.get("everything") else "votes"
+        # One place for each count: a link that is being fetched is not written over.
+        folder = Path(get_upload_folder()).resolve() / f"votes-{len(votes)}"
+        target = folder / f"{name}.{request['format']}"
+        rows = export_votes(votes, target, all_votes=bool(request.get("everything")))
+        self.quality_part.temp_files.add(str(target))  # so that Gradio removes it after a day
+        return {"link": link_to(target), "name": target.name, "rows": rows}
+
+    def take_file(self, path: str | None, question: str, secret: str, http: gr.Request) -> Any:
+        """Keep the votes of a file that Gradio received; tell the quality panel how it went."""
+        if path is None:
+            return gr.skip()
+        source = Path(path)
+        try:
+            with received(source):
+                self._check_importer(secret)
+                return {"imported": self._keep_file(source, question, address_of(http))}
+        except DemoError as error:
+            return {"error": str(error)}
+
+    def _check_importer(self, secret: str) -> None:
+        settings = self.shared.settings
+        if settings.password is not None and not self.shared.instructor.is_token(secret):
+            raise Refused(
+                "only the owner of this page may add votes of others: give the instructor's "
+                "password in the tab Runs, then import"
+            )
+        if settings.public and settings.password is None:
+            raise Refused("this page is public, its votes are its visitors': nobody may add others")
+
+    def _keep_file(self, path: Path, question: str, address: str) -> dict[str, int]:
+        source, uploads = digest(path), self.shared.choices.uploads
+        with uploads.reading(address), TemporaryDirectory() as folder:
+            copy = Path(folder) / "votes.jsonl"
+            read_apart("votes", path, copy, question)
+            votes = [Vote(**row) for row in read_jsonl(copy)]
+        _, double = self.store.add_votes(votes, source)
+        return {"kept": len(votes) - double, "double": double}
+
+
+def _numbers(given: Any) -> set[int]:
+    return {int(one) for one in given or ()}
+
+
+def _listed(numbers: Collection[int]) -> str:
+    return ", ".join(str(one) for one in sorted(numbers))

@@ -1,0 +1,243 @@
+"""The PPO tab: choose what to train against what, start it, and watch it live."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from rlhf_demo.config.evaluation import DuelOptions
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.config.presets import PPO_PRESETS
+from rlhf_demo.errors import ConfigError
+from rlhf_demo.evaluation.duel import duel
+from rlhf_demo.server.choices import EXAMPLE_MODELS, newest_model
+from rlhf_demo.server.turns import Rank
+from rlhf_demo.ui import forms
+from rlhf_demo.ui.panels import charts
+from rlhf_demo.ui.panels.board import Board
+from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
+from rlhf_demo.web.addresses import address_of
+from rlhf_demo.web.lanes import heavy
+
+LEAD = (
+    "Here the policy learns: it writes texts, the reward model scores them, and PPO (proximal "
+    "policy optimisation) pushes each token's probability up or down, as its text came out better "
+    "or worse than expected, compared with the step's other texts. One step can move many of them "
+    "by a fifth and more; a clip takes the push off there. The KL penalty holds the policy near "
+    "the base, because a reward model is easily fooled."
+)
+OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
+"""The settings that matter; the others are folded away."""
+FOLDED = (
+    "batch_size", "minibatch_size", "ppo_epochs", "max_new_tokens", "temperature", "lora_rank",
+    "warmup_steps", "kl_budget", "missing_eos_penalty", "clip_range", "value_clip_range",
+    "value_coef", "entropy_coef", "gamma", "gae_lambda", "max_grad_norm", "samples_every",
+    "checkpoint_every", "dtype",
+)  # fmt: skip
+NAMES = OPEN + FOLDED
+PROMPT = "I watched this with my sister and"
+"""What reference and policy both answer below the curves."""
+MOST_TOKENS = 64
+MOST_PUBLIC = 64 * 128
+"""Tokens of a rollout on a public page: batch size times longest response."""
+
+
+class PPOTab:
+    """The tab's form and its handlers."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+        self._duels: dict[tuple, dict[str, Any]] = {}
+
+    def build(self, demo: gr.Blocks) -> None:
+        """Lay the tab out inside the Blocks that is open."""
+        gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
+        with gr.Accordion("New run: choose, then start", open=False, elem_classes="rl-form"):
+            with gr.Row():
+                self.policy = gr.Dropdown(
+                    label="Policy", info="the model that writes and learns", scale=3
+                )
+                self.reward = gr.Dropdown(label="Reward", info="what scores its texts", scale=3)
+                self.preset = gr.Dropdown(
+                    choices=[(preset.label, name) for name, preset in PPO_PRESETS.items()],
+                    value="quick", label="Preset", info=PPO_PRESETS["quick"].shows, scale=3,
+                )  # fmt: skip
+                start = gr.Button("Start PPO", variant="primary", scale=1, min_width=130)
+            with gr.Accordion("Own settings", open=False):
+                with gr.Row():
+                    self.judge = gr.Dropdown(
+                        label="judge", info="scores the texts too; PPO never learns from it",
+                        elem_classes="rl-field",
+                    )  # fmt: skip
+                    open_fields = forms.fields(PPOConfig, OPEN)
+                with gr.Accordion("All the others", open=False):
+                    with gr.Row():
+                        title = gr.Textbox(
+                            label="name",
+                            info="what the run is called in the lists",
+                            max_lines=1,
+                            max_length=60,
+                        )
+                        label = gr.Textbox(
+                            label="label",
+                            info="of a classifier from the Hub: whose logit is the score",
+                            max_lines=1,
+                        )
+                        folded_fields = forms.fields(PPOConfig, FOLDED)
+        self.fields = open_fields + folded_fields
+        notice = part("notice", [], value={"takes": "reward"})
+        secret = secret_input()
+        board = Board(self.shared.jobs)
+        part(
+            "board",
+            [
+                board.board_rows, board.board_samples, board.board_inside, board.stop_job,
+                board.resume_job, self.board_duel,
+            ],
+            value=charts.PPO,
+        )  # fmt: skip
+        start.click(
+            self.start,
+            [self.policy, self.reward, self.judge, title, label, *self.fields, secret], notice,
+            js=SECRET, api_visibility="private", show_progress="hidden", queue=False,
+        )  # fmt: skip
+        notice.select(
+            self.take_reward, None, self.reward,
+            api_visibility="private", queue=False, show_progress="hidden",
+        )  # fmt: skip
+        self.preset.change(
+            self.take_preset, self.preset, [self.preset, self.policy, *self.fields],
+            api_visibility="private", queue=False, show_progress="hidden",
+        )  # fmt: skip
+        demo.load(
+            self.lists, None, [self.policy, self.reward, self.judge, self.preset],
+            api_visibility="private", queue=False, show_progress="hidden",
+        )  # fmt: skip
+
+    @heavy
+    def board_duel(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return what the run's reference and its newest saved model write to one prompt.
+
+        Made once for each saved step, whoever looks; None where the run has saved none yet.
+        """
+        run = self.shared.jobs.find(str(request["run"]))
+        rows = self.shared.jobs.tails.rows(run.folder / "metrics.jsonl")
+        step, folder = newest_model(run, rows)
+        name = self.shared.choices.path(folder) if folder else EXAMPLE_MODELS.get(run.folder.name)
+        if name is None:
+            return {"state": None}
+        key = (run.folder.name, run.config["created_at"], step)
+        with self.shared.turn.of(Rank.VISITORS):
+            if key not in self._duels:
+                self._duels[key] = self._duel(run.config["options"], name)
+        return self._duels[key] | {"step": step}
+
+    def _duel(self, options: dict[str, Any], name: str) -> dict[str, Any]:
+        shelf, base = self.shared.shelf, options["policy"]
+        how = DuelOptions(
+            temperature=options["temperature"],
+            max_new_tokens=min(options["max_new_tokens"], MOST_TOKENS),
+        )
+        reference = shelf.policy(base)
+        scorer = shelf.scorer(options["reward"], options["label"])
+        *_, state = duel(reference, shelf.policy(name), reference, PROMPT, how, scorer=scorer)
+        settings = {
+            "prompt": PROMPT,
+            "base": base,
+            "scorer": {"name": Path(options["reward"]).name},
+            **how.to_dict(),
+        }
+        return {"state": state.to_dict(), "settings": settings}
+
+    def lists(self) -> list[Any]:
+        """Fill the lists as they are now; GPT-2 comes first where there is a GPU."""
+        choices = self.shared.choices
+        custom = not self.shared.settings.public
+        preset = "gpt2" if self.shared.shelf.device.type == "cuda" and _cached("gpt2") else "quick"
+        return [
+            gr.update(choices=choices.policies(), value="gpt2-mini", allow_custom_value=custom),
+            gr.update(choices=choices.rewards(), value="reward-mini", allow_custom_value=custom),
+            gr.update(choices=choices.judges(), value=PPOConfig().judge, allow_custom_value=custom),
+            gr.update(value=preset),
+        ]
+
+    def take_reward(self, event: gr.EventData) -> Any:
+        """Choose the reward model that another tab hands over; an example's is the shipped one."""
+        rewards = self.shared.choices.rewards()
+        found = [one for _, one in rewards if one == str(event.run)]
+        return gr.update(choices=rewards, value=found[0] if found else "reward-mini")
+
+    def take_preset(self, name: str) -> list[Any]:
+        """Put a preset's options into the fields."""
+        preset = PPO_PRESETS[name]
+        values = PPOConfig(**preset.options).to_dict()
+        policy = values["policy"]
+        return [gr.update(info=preset.shows), policy, *(values[field] for field in NAMES)]
+
+    def start(
+        self,
+        http: gr.Request,
+        policy: str,
+        reward: str,
+        judge: str,
+        title: str,
+        label: str,
+        *rest: Any,
+    ) -> dict[str, str]:
+        """Queue a run with the form's settings."""
+        *values, secret = rest
+
+        def enqueue() -> str:
+            options = forms.options(PPOConfig, NAMES, tuple(values)) | {"judge": judge}
+            return self.enqueue(policy, reward, title, label, options, secret, address_of(http))
+
+        return started("ppo", enqueue)
+
+    def enqueue(
+        self,
+        policy: str,
+        reward: str,
+        title: str,
+        label: str,
+        options: dict[str, Any],
+        secret: str,
+        address: str,
+    ) -> str:
+        """Check everything that a visitor named, and queue the run.
+
+        Args:
+            options: of PPOConfig, by name; a `judge` is an id of the list.
+
+        Raises:
+            DemoError: an id is in no list, an option is out of range, or the queue is full.
+        """
+        choices = self.shared.choices
+        named = {"policy": choices.policy(policy), "reward": choices.reward(reward)}
+        if "judge" in options:
+            named["judge"] = choices.judge(options["judge"])
+        config = PPOConfig(**options | named, label=label or None)
+        tokens = config.batch_size * config.max_new_tokens
+        if self.shared.settings.public and tokens > MOST_PUBLIC:
+            raise ConfigError(
+                f"batch size times longest response is {tokens:,} tokens: this page is public, "
+                f"choose at most {MOST_PUBLIC:,}"
+            )
+        return self.shared.jobs.start(
+            "ppo", config, title=title or _title(policy, config), secret=secret, address=address
+        )
+
+
+def _title(policy: str, config: PPOConfig) -> str:
+    values = config.to_dict()
+    for preset in PPO_PRESETS.values():
+        wanted = PPOConfig(**preset.options).to_dict()
+        if all(values[name] == wanted[name] for name in NAMES if name != "seed"):
+            return f"{policy}, {preset.label}"
+    return f"{policy}, own settings"
+
+
+def _cached(name: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415
+
+    return isinstance(try_to_load_from_cache(name, "config.json"), str)

@@ -1,0 +1,261 @@
+"""The reward-model tab: choose preference pairs, look at them, train on them, doubt the result."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from rlhf_demo.config.reward import RewardConfig
+from rlhf_demo.data.hub_datasets import fetch_hub_data
+from rlhf_demo.data.pairs import SHIPPED, load_pairs
+from rlhf_demo.errors import ConfigError, DemoError, JobError
+from rlhf_demo.evaluation.reliability import read_report
+from rlhf_demo.explain.token_scores import word_contributions
+from rlhf_demo.models.reward_model import RewardModel
+from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.server.choices import EXAMPLE_MODELS, RULES
+from rlhf_demo.server.class_records import learned_from_private, without_texts
+from rlhf_demo.server.class_training import reward_config
+from rlhf_demo.server.reading import read_apart, summary
+from rlhf_demo.server.turns import Rank
+from rlhf_demo.server.vote_data import people_agree, vote_facts
+from rlhf_demo.ui import forms
+from rlhf_demo.ui.panels import charts
+from rlhf_demo.ui.panels.board import Board
+from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
+from rlhf_demo.web.addresses import address_of
+from rlhf_demo.web.cache import received
+from rlhf_demo.web.lanes import heavy
+
+LEAD = (
+    "Here a small model learns which of two texts was preferred, from pairs that somebody judged. "
+    "From then on it gives any text a score. PPO will write what scores high, good or not, so see "
+    "below how far to trust it."
+)
+OPEN = ("train_pairs", "epochs", "learning_rate")
+FOLDED = ("batch_size", "lora_rank", "warmup_steps", "seed", "dtype")
+NAMES = OPEN + FOLDED
+MOST_CHARACTERS = 2000
+"""Longest text that is scored word by word."""
+SIMULATED = (
+    "The shipped pairs were judged by star-rater, a simulated rater. It stands on the same base as "
+    "the reward model, so its taste is easier to learn than a person\u2019s would be."
+)
+
+
+class RewardTab:
+    """The tab's form and its handlers."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+
+    def build(self, demo: gr.Blocks) -> None:
+        """Lay the tab out inside the Blocks that is open."""
+        gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
+        with gr.Accordion("New run: choose, then train", open=False, elem_classes="rl-form"):
+            with gr.Row():
+                model = gr.Dropdown(
+                    label="Base", info="the model that gets a scoring head", scale=3
+                )
+                data = gr.Dropdown(
+                    label="Pairs",
+                    info="the model will learn the taste of whoever judged them",
+                    scale=3,
+                )
+                upload = gr.UploadButton(
+                    "Upload own pairs", scale=1, min_width=150, elem_classes="rl-low",
+                    file_types=[".jsonl", ".json", ".csv", ".parquet", ".gz"],
+                )  # fmt: skip
+                start = gr.Button(
+                    "Train the reward model", variant="primary", scale=1, min_width=210
+                )
+            with gr.Accordion("Own settings", open=False):
+                with gr.Row():
+                    open_fields = forms.fields(RewardConfig, OPEN)
+                with gr.Accordion("All the others", open=False), gr.Row():
+                    title = gr.Textbox(
+                        label="name",
+                        info="what the run is called in the lists",
+                        max_lines=1,
+                        max_length=60,
+                    )
+                    folded_fields = forms.fields(RewardConfig, FOLDED)
+        self.model, self.data, self.fields = model, data, open_fields + folded_fields
+        notice = part("notice", [])
+        secret = secret_input()
+        preview = part("preview", [], value=self.preview(SHIPPED, ""))
+        board = Board(self.shared.jobs)
+        part(
+            "board",
+            [board.board_rows, board.board_samples, board.stop_job, board.resume_job],
+            value=charts.REWARD,
+        )
+        part("honesty", [self.reward_report])
+        part("scoring", [self.scorers, self.score_text])
+        start.click(
+            self.start, [model, data, title, *open_fields, *folded_fields, secret], notice,
+            js=SECRET, api_visibility="private", show_progress="hidden", queue=False,
+        )  # fmt: skip
+        data.change(
+            self.preview, [data, secret], preview,
+            js=SECRET, api_visibility="private", queue=False, show_progress="hidden",
+        )  # fmt: skip
+        data.input(
+            self.passes, data, open_fields[OPEN.index("epochs")],
+            api_visibility="private", queue=False, show_progress="hidden",
+        )  # fmt: skip
+        data.focus(
+            self.data_list, secret, data,
+            js=SECRET, api_visibility="private", queue=False, show_progress="hidden",
+        )  # fmt: skip
+        upload.upload(
+            self.take_upload, [upload, secret], [data, preview],
+            js=SECRET, api_visibility="private", queue=False, show_progress="hidden",
+        )  # fmt: skip
+        demo.load(
+            self.lists, secret, [model, data],
+            js=SECRET, api_visibility="private", queue=False, show_progress="hidden",
+        )  # fmt: skip
+
+    def lists(self, secret: str) -> list[Any]:
+        """Fill the lists as they are now."""
+        choices, custom = self.shared.choices, not self.shared.settings.public
+        return [
+            gr.update(choices=choices.policies(), value="gpt2-mini", allow_custom_value=custom),
+            gr.update(choices=choices.data(secret), value=SHIPPED, allow_custom_value=custom),
+        ]
+
+    def data_list(self, secret: str) -> Any:
+        """Fill the list of pairs anew: votes come in while the page is open."""
+        return gr.update(choices=self.shared.choices.data(secret))
+
+    def passes(self, data: str) -> int:
+        """Return how many passes suit these pairs: a few votes are read more than once."""
+        if data in [one for _, one in self.shared.choices.votes_listed()]:
+            name = self.shared.choices.pairs(data)
+            return reward_config(CHECKPOINTS.parent / name, name).epochs
+        return RewardConfig().epochs
+
+    def preview(self, data: str, secret: str) -> dict[str, Any]:
+        """Show ten pairs, evenly spaced, and what was dropped and why."""
+        choices = self.shared.choices
+        try:
+            return choices.uploads.summary(str(data), secret) or _summary_of(
+                choices.pairs(data, secret)
+            )
+        except DemoError as error:
+            return {"error": str(error)}
+
+    def take_upload(self, path: str | None, secret: str, http: gr.Request) -> list[Any]:
+        """Keep what an uploaded file holds, list it, and show its pairs."""
+        if path is None:
+            return [gr.skip(), gr.skip()]
+        choices = self.shared.choices
+        try:
+            with received(Path(path)):
+                upload = choices.uploads.keep(path, secret, address_of(http))
+        except DemoError as error:
+            return [gr.skip(), {"error": str(error)}]
+        shown = choices.uploads.summary(upload, secret)
+        return [gr.update(choices=choices.data(secret), value=upload), shown]
+
+    def start(
+        self, http: gr.Request, model: str, data: str, title: str, *rest: Any
+    ) -> dict[str, str]:
+        """Queue a run with the form's settings."""
+        *values, secret = rest
+
+        def enqueue() -> str:
+            options = forms.options(RewardConfig, NAMES, tuple(values))
+            return self.enqueue(model, data, title, options, secret, address_of(http))
+
+        return started("reward", enqueue)
+
+    def enqueue(
+        self, model: str, data: str, title: str, options: dict[str, Any], secret: str, address: str
+    ) -> str:
+        """Check everything that a visitor named, and queue the run.
+
+        Raises:
+            DemoError: an id is in no list, an option is out of range, or the queue is full.
+        """
+        choices = self.shared.choices
+        config = RewardConfig(
+            model=choices.policy(model), data=choices.pairs(data, secret), **options
+        )
+        # Votes are named by their question: "votes: Which is better English? (42 votes)".
+        votes = {one: label for label, one in choices.votes_listed()}
+        learned = votes.get(data, f"{data} pairs")
+        title = title or f"{model} on {learned}"
+        return self.shared.jobs.start("reward", config, title=title, secret=secret, address=address)
+
+    # -- what the parts ask ------------------------------------------------------------------------
+
+    def reward_report(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return a finished run's held-out report, and what is known of its rater or its votes.
+
+        The report comes without texts where not everybody may read those that the run learned from.
+
+        Raises:
+            JobError: there is no such run, or it trains no reward model.
+        """
+        run = self.shared.jobs.find(str(request["run"]))
+        if run.config["kind"] != "reward":
+            raise JobError(f"{run.folder.name} trains no reward model: choose a run that does")
+        report = read_report(run.folder)
+        if report and learned_from_private(run, self.shared.settings):
+            report = without_texts(report)
+        data = run.config["options"]["data"]
+        facts = vote_facts(data)
+        return {
+            "report": report,
+            "people": people_agree(facts),
+            "votes": facts,
+            "rater": SIMULATED if data == SHIPPED else "",
+        }
+
+    def scorers(self, request: Any) -> dict[str, Any]:
+        """List what can score a text word by word: everything but rules."""
+        return {"scorers": [one for one in self.shared.choices.rewards() if one[1] not in RULES]}
+
+    @heavy
+    def score_text(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Score any text, and say what each of its words adds to the score.
+
+        Returns:
+            What `word_contributions` does, and the `factor` from a difference of two scores to the
+            log-odds that the higher one is preferred; None where it is not known.
+        """
+        text, chosen = str(request["text"]), str(request["scorer"])
+        if len(text) > MOST_CHARACTERS:
+            raise ConfigError(
+                f"the text has {len(text):,} characters: give at most {MOST_CHARACTERS:,}"
+            )
+        name = self.shared.choices.reward(chosen)
+        scorer = self.shared.shelf.scorer(name)
+        if not isinstance(scorer, RewardModel):
+            raise ConfigError(f"{name} is a rule, not a model that reads: choose a reward model")
+        with self.shared.turn.of(Rank.VISITORS):
+            return word_contributions(scorer, text) | {"factor": self._factor(chosen)}
+
+    def _factor(self, chosen: str) -> float | None:
+        """Return the `score_std` of a reward model's report: see `reliability.held_out_report`."""
+        run_of = {model: run for run, model in EXAMPLE_MODELS.items()}
+        listed = {row["id"] for row in self.shared.jobs.overview() if row["kind"] == "reward"}
+        run_id = run_of.get(chosen, chosen)
+        if run_id not in listed:
+            return None
+        report = read_report(self.shared.jobs.find(run_id).folder)
+        return report["score_std"] if report else None
+
+
+@lru_cache(maxsize=64)
+def _summary_of(name: str) -> dict[str, Any]:
+    """Return the summary of what is shipped, voted or on the Hub, none of which ever changes."""
+    if name == SHIPPED or Path(name).exists():
+        return summary(load_pairs(name))
+    fetch_hub_data(name)
+    return read_apart("hub", Path(name), Path(os.devnull), public=False)

@@ -1,0 +1,266 @@
+"""The Runs tab: every run there is, what was asked of it, what came of it, and two compared.
+
+Everybody may look at every run and download it. Changing one is its owner's; that is decided in
+jobs/queue.py, from the secret that each request carries.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from rlhf_demo.config.command_line import repeat_command
+from rlhf_demo.config.options import declarations
+from rlhf_demo.config.stages import STAGES
+from rlhf_demo.errors import DemoError, JobError
+from rlhf_demo.evaluation.reliability import read_report
+from rlhf_demo.jobs.job import DAMAGED
+from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.runs.reward_stories import tested_on
+from rlhf_demo.runs.run import Run, Status
+from rlhf_demo.server.choices import has_model
+from rlhf_demo.ui.panels.board import BOARDS, ODD, Board, ppo_result
+from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.shared import Shared, proof
+from rlhf_demo.ui.tabs import ppo as ppo_tab
+from rlhf_demo.ui.tabs import reward as reward_tab
+from rlhf_demo.ui.tabs.ppo import PPOTab
+from rlhf_demo.ui.tabs.reward import RewardTab
+from rlhf_demo.web.addresses import address_of
+from rlhf_demo.web.downloads import link_to, zip_folder
+from rlhf_demo.web.lanes import heavy
+
+LEAD = (
+    "Every run of this page, anybody's: what was asked of it, what came of it, and the command "
+    "that repeats it. Tick two of one kind to see their curves over each other."
+)
+LISTED = ("id", "title", "kind", "status", "place", "step", "total_steps", "created_at", "example")
+"""What the list shows of a row of the overview."""
+
+
+class RunsTab:
+    """The tab's part and its server functions."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared, self.jobs = shared, shared.jobs
+        self.tails = shared.jobs.tails
+
+    def build(self, demo: gr.Blocks) -> None:
+        """Lay the tab out inside the Blocks that is open."""
+        gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
+        board = Board(self.jobs)
+        self.part = part(
+            "runs",
+            [
+                self.runs_state, self.run_curves, self.delete_run, self.zip_run,
+                self.check_password, board.stop_job, board.resume_job,
+            ],
+            value={"password": self.shared.settings.password is not None},
+        )  # fmt: skip
+
+    def fill_forms(self, ppo: PPOTab, reward: RewardTab) -> None:
+        """Let a run's settings be taken over by the forms of the other tabs, which are laid out."""
+        self.forms = {
+            "ppo": {
+                "policy": ppo.policy, "reward": ppo.reward, "judge": ppo.judge,
+                **dict(zip(ppo_tab.NAMES, ppo.fields, strict=True)),
+            },
+            "reward": {
+                "model": reward.model, "data": reward.data,
+                **dict(zip(reward_tab.NAMES, reward.fields, strict=True)),
+            },
+        }  # fmt: skip
+        self.part.select(
+            self.again, None, [field for form in self.forms.values() for field in form.values()],
+            api_visibility="private", show_progress="hidden",
+        )  # fmt: skip
+
+    def again(self, event: gr.EventData) -> dict[Any, Any]:
+        """Fill the form that a run came from, for another one."""
+        try:
+            filled = self.filled(str(event.run))
+        except DemoError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        gr.Info("The form has this run's settings. Change them under Own settings, then start.")
+        return filled
+
+    def filled(self, run_id: str) -> dict[Any, Any]:
+        """Return what each field of the form shows after taking over a run's settings.
+
+        What was named on the command line and is in no list is left as it is.
+
+        Raises:
+            DemoError: there is no such run, or none of its kind can be started here.
+        """
+        config, choices = self.jobs.find(run_id).config, self.shared.choices
+        if config["kind"] not in self.forms:
+            raise JobError(f"{run_id} has no form on this page: repeat it by its command")
+        named = {
+            "policy": (choices.policies, choices.policy),
+            "model": (choices.policies, choices.policy),
+            "reward": (choices.rewards, choices.reward),
+            "judge": (choices.judges, choices.judge),
+            "data": (choices.data, choices.pairs),
+        }
+        values = {}
+        for name, field in self.forms[config["kind"]].items():
+            value = config["options"].get(name)
+            if name in named:
+                listed, means = named[name][0](), named[name][1]
+                found = [one for _, one in listed if means(one) == value]
+                values[field] = gr.update(choices=listed, **({"value": found[0]} if found else {}))
+            elif value is not None:
+                values[field] = value
+        return values
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    def runs_state(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return all runs, newest first, and everything about the one that is picked.
+
+        Args:
+            request: `run` picked (empty: none), `secret`, `start` (see `shared.proof`).
+        """
+        rows = self.jobs.overview()
+        picked = str(request.get("run") or "")
+        row = next((one for one in rows if one["id"] == picked), None)
+        return {
+            "runs": [
+                {name: one[name] for name in LISTED} | {"figures": final_figures(one)}
+                for one in rows
+            ],
+            "picked": row and self._details(row, request),
+        }
+
+    def run_curves(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the curves of some runs, to draw them over each other."""
+        return {"runs": [self._curves(str(run_id)) for run_id in list(request["runs"])[:2]]}
+
+    def _details(self, row: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+        told = {
+            "id": row["id"],
+            "title": row["title"],
+            "kind": row["kind"],
+            "status": row["status"],
+            "message": row["message"],
+            "example": row["example"],
+            "mine": self.jobs.may_change(row["id"], proof(self.jobs, row["id"], request)),
+            "damaged": row["kind"] == DAMAGED,
+        }
+        if told["damaged"]:  # its files tell no more
+            return told
+        try:
+            return told | self._told_by_files(row)
+        except (DemoError, OSError, *ODD):
+            message = "its files hold something else than a run of this version writes"
+            return told | {"damaged": True, "message": message}
+
+    def _told_by_files(self, row: dict[str, Any]) -> dict[str, Any]:
+        run = self.jobs.find(row["id"])
+        config = run.config
+        return {
+            "has_board": row["kind"] in BOARDS,
+            "has_model": has_model(run),
+            "result": _result(run, row),
+            "settings": changed_settings(config, self.shared.settings.runs),
+            "command": repeat_command(config),
+            "log": self.jobs.log_tail(row["id"]) if row["status"] == Status.FAILED else "",
+        }
+
+    def _curves(self, run_id: str) -> dict[str, Any]:
+        run = self.jobs.find(run_id)
+        kind = run.config["kind"]
+        rows = self.tails.rows(run.folder / "metrics.jsonl")
+        return {
+            "id": run_id,
+            "curves": {
+                key: [[row["step"], row[key]] for row in rows if row.get(key) is not None]
+                for key in STAGES[kind].headline
+            },
+        }
+
+    # -- changing ----------------------------------------------------------------------------------
+
+    def delete_run(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Remove a run and all that it made; only its owner may."""
+        run = str(request["run"])
+        self.jobs.delete(run, proof(self.jobs, run, request))
+        return {"deleted": True}
+
+    def check_password(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Return the instructor's token to whoever gives the password.
+
+        Raises:
+            Refused: it is not the password, this page has none, or too many were tried.
+        """
+        return {"token": self.shared.instructor.admit(str(request["password"]), address_of(http))}
+
+    # -- downloading -------------------------------------------------------------------------------
+
+    @heavy
+    def zip_run(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Make a zip of a run, and return a link to it.
+
+        Raises:
+            JobError: there is no such run, it is too large, or it changed meanwhile.
+        """
+        run = self.jobs.find(str(request["run"]))
+        target = zip_folder(run, self.shared.settings)
+        self.part.temp_files.add(str(target))  # so that Gradio removes it when it is a day old
+        return {"link": link_to(target), "bytes": target.stat().st_size}
+
+
+def final_figures(row: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return the newest figures of a run: what is measured, its value, its colour."""
+    figures, kind = row["figures"], row["kind"]
+    if kind == "ppo" and {"objective/score", "objective/kl"} <= figures.keys():
+        score, kl = figures["objective/score"], figures["objective/kl"]
+        return [
+            ("score", _minus(f"{score:+.2f}") + " deviations", "score"),
+            ("KL", _minus(f"{kl:.1f}") + " nats", "kl"),
+        ]
+    if kind == "reward" and "heldout/accuracy" in figures:
+        return [("held-out accuracy", f"{100 * figures['heldout/accuracy']:.0f}%", "score")]
+    return []
+
+
+def _result(run: Run, row: dict[str, Any]) -> str:
+    """Say in a sentence what a finished run's model is worth, with interval and yardstick."""
+    if row["kind"] == "ppo":
+        return ppo_result(run)
+    report = read_report(run.folder) if row["kind"] == "reward" else None
+    if report is None:
+        return ""
+    low, high = 100 * report["accuracy_low"], 100 * report["accuracy_high"]
+    return (
+        f"{100 * report['accuracy']:.0f}% [{low:.0f}, {high:.0f}] of {tested_on(report)} right; "
+        f"choosing the {report['baseline_side']} text gets "
+        f"{100 * report['baseline_length']:.0f}%, a coin 50%."
+    )
+
+
+def changed_settings(config: dict[str, Any], runs: Path) -> list[dict[str, str]]:
+    """Return the options of a run that are not the defaults: name, value, default, meaning."""
+    options = config["options"]
+    return [
+        {
+            "name": declared.name.replace("_", " "),
+            "value": _without_folder(options[declared.name], runs),
+            "default": "none" if declared.default is None else str(declared.default),
+            "meaning": declared.metadata["help"],
+        }
+        for declared, _, _ in declarations(STAGES[config["kind"]].config)
+        if options.get(declared.name, declared.default) != declared.default
+    ]
+
+
+def _without_folder(value: Any, runs: Path) -> str:
+    """Name a run by its id where an option names its folder."""
+    home, runs = CHECKPOINTS.parent, runs.resolve()
+    if isinstance(value, str) and (home / value).is_relative_to(runs):
+        return str((home / value).relative_to(runs))
+    return str(value)
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\u2212")

@@ -1,0 +1,74 @@
+"""The Start tab: the loop as a picture that shows where you are, one button for the lesson."""
+
+from typing import Any
+
+import gradio as gr
+
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.config.reward import RewardConfig
+from rlhf_demo.errors import ConfigError
+from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.shared import Shared
+from rlhf_demo.ui.tabs.compare import example_report
+from rlhf_demo.web.addresses import address_of
+
+
+class StartTab:
+    """The tab's one part and its server functions."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+
+    def build(self, demo: gr.Blocks) -> None:
+        """Lay the tab out inside the Blocks that is open."""
+        shown = {"example": example(self.shared)}
+        part("lesson", [self.start_lesson, self.lesson_state], value=shown)
+
+    def start_lesson(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Queue the two trainings of the lesson: a reward model, and PPO that follows it.
+
+        Raises:
+            DemoError: no secret is given, or the queue is full.
+        """
+        secret, jobs, choices = (
+            str(request.get("secret") or ""),
+            self.shared.jobs,
+            self.shared.choices,
+        )
+        if not secret:
+            raise ConfigError("this request has no secret: reload the page")
+        who = {"secret": secret, "address": address_of(http)}
+        reward = jobs.start("reward", RewardConfig(), title="The lesson's reward model", **who)
+        config = PPOConfig(reward=choices.path(jobs.find(reward).folder))
+        ppo = jobs.start("ppo", config, title="The lesson's PPO", after=reward, **who)
+        return {"reward": reward, "ppo": ppo}
+
+    def lesson_state(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Say how the two runs of a lesson stand."""
+        wanted = [str(request["reward"]), str(request["ppo"])]
+        rows = {row["id"]: row for row in self.shared.jobs.overview()}
+        return {"runs": [rows.get(one) for one in wanted]}
+
+
+def example(shared: Shared) -> dict[str, Any]:
+    """Return who won the shipped comparison by whom, and the answers at the quartiles of the
+    differences by the first judge.
+    """
+    record = example_report(shared.choices)
+    if not record:
+        return {}
+    report = record["report"]
+    by_difference = sorted(report["rows"], key=_difference)
+    return {
+        "prompts": report["prompts"],
+        "judges": [
+            told | verdict
+            for told, verdict in zip(record["settings"]["judges"], report["judges"], strict=True)
+        ],
+        "rows": [by_difference[len(by_difference) * quarter // 4] for quarter in (1, 2, 3)],
+    }
+
+
+def _difference(row: dict[str, Any]) -> float:
+    left, right = row["scores"][0]
+    return right - left

@@ -1,0 +1,90 @@
+"""Who comes to the door of a class: wrong codes, joins, and how many from one address.
+
+A school's phones share one address. So a phone that sends wrong codes may not keep the others out:
+wrong codes are counted apart, and no more where somebody has joined the class, as its code is no
+secret there. Addresses are kept in memory only; after a restart the count begins anew.
+"""
+
+import threading
+from collections.abc import Callable, Set
+
+from rlhf_demo.errors import Refused
+from rlhf_demo.rate_limit import RateLimit
+
+# Six letters of 23 are 148 million codes. In a lesson of 90 minutes these rates find a certain one
+# with a chance of 0.01% (one address) and 0.1% (all addresses together).
+WRONG_EACH = (60, 3.0)
+"""Wrong codes of one address: so many at once, then so many a second."""
+WRONG_TOGETHER = (600, 30.0)
+"""Wrong codes of all addresses: a proxy that is set up wrongly lets a script invent them."""
+JOINS_EACH = (40, 0.5)
+"""Joins from one address: thirty phones of a school come within a minute."""
+
+
+class Arrivals:
+    """The doors of all classes of one store."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._wrong = RateLimit(*WRONG_EACH, clock)
+        self._wrong_together = RateLimit(*WRONG_TOGETHER, clock)
+        self._joins = RateLimit(*JOINS_EACH, clock)
+        self._came_from: dict[int, dict[int, str]] = {}  # of a lesson's raters
+        self._turn = threading.Lock()
+
+    def check_code(self, lesson: int | None, address: str) -> None:
+        """Count a code that may have been guessed.
+
+        Args:
+            lesson: of the code; None where no class has it.
+            address: where the visitor comes from.
+
+        Raises:
+            Refused: too many were tried; whether this one is right is not said.
+        """
+        if address not in self._addresses(lesson).values():
+            self._wrong.require(address, "wrong codes come from this address")
+            self._wrong_together.require("all", "wrong codes come in")
+
+    def check_join(self, lesson: int, address: str, most: int, present: Set[int]) -> None:
+        """Count a join.
+
+        Args:
+            lesson: whose code was right.
+            address: where the student comes from.
+            most: students that may come from one address.
+            present: the raters of the class; who has been removed does not count.
+
+        Raises:
+            Refused: they come too fast, or so many are there already.
+        """
+        self._joins.require(address, "students join from this address")
+        came_from = self._addresses(lesson)
+        here = sum(came_from[rater] == address for rater in present & came_from.keys())
+        if here >= most:
+            raise Refused(
+                f"{here} students have joined from this address, and no more may: "
+                "ask the instructor to let more in"
+            )
+
+    def note(self, lesson: int, rater: int, address: str) -> None:
+        """Remember where a student has joined from."""
+        with self._turn:
+            self._came_from.setdefault(lesson, {})[rater] = address
+
+    def places(self, lesson: int) -> dict[int, int]:
+        """Return a number for each rater's address, in place of it: equal where that is equal.
+
+        Who has joined before a restart, and who is simulated, has none.
+        """
+        came_from = self._addresses(lesson)
+        numbers = {address: number for number, address in enumerate(set(came_from.values()))}
+        return {rater: numbers[address] for rater, address in came_from.items()}
+
+    def forget(self, lesson: int) -> None:
+        """Forget a class that has been deleted."""
+        with self._turn:
+            self._came_from.pop(lesson, None)
+
+    def _addresses(self, lesson: int | None) -> dict[int, str]:
+        with self._turn:
+            return dict(self._came_from.get(lesson, {}))

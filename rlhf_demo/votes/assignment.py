@@ -1,0 +1,233 @@
+"""Which pair a rater is shown next. Runs inside the store's transactions, decides nothing else.
+
+A pair that others have begun is finished first, so agreement shows early and a pair's votes lie
+close in time. A showing holds its seat while it is young; one that nobody answers goes back. In a
+class everybody gets the same number of pairs, whoever is there just now: nobody does the share of
+somebody who is away, and who comes back late still finds one. Now and then a rater gets one text
+twice (a catch pair) or a pair seen before, to tell how good the votes are; neither takes a seat.
+"""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, insert, or_, select
+from sqlalchemy.sql import ColumnElement
+
+from rlhf_demo.votes.tables import pairs, raters, rounds, showings
+from rlhf_demo.votes.vote import CATCH, DUEL, PLAIN
+
+ANSWER_SECONDS = 120.0
+"""A showing not asked for in this time, and unanswered, no longer holds its seat."""
+
+CHECK_EVERY = 10
+"""Of so many answers of a rater one is to a catch pair and one to a repeated pair."""
+
+CATCH_AT, REPEAT_AT = 4, 9
+"""After how many of the ten they come; the repeated pair is then the oldest of them."""
+
+TRAP_POOL = 50
+"""Newest pairs from which the text of a catch pair is drawn."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a rater may be shown: pairs of a round and kind, under a question."""
+
+    round: int
+    question: int
+    kind: str
+    overlap: int
+    evenly: bool  # True: everybody in the lesson does the same share
+    model: str | None = None  # only pairs with a text of this model
+    against: str | None = None  # and with one of this model too
+
+
+def assign(connection: Connection, rater: int, wish: Wish, now: float, rng: random.Random) -> int:
+    """Hand out a pair: make its showing, sides drawn at random.
+
+    Returns:
+        The showing's id, or 0 where there is nothing for this rater now.
+    """
+    # Where the database locks rows, two raters choose one after the other.
+    connection.execute(select(rounds.c.id).where(rounds.c.id == wish.round).with_for_update())
+    turn = _answered(connection, rater, wish) % CHECK_EVERY if wish.kind == PLAIN else None
+    pair, repeat = 0, False
+    if turn == CATCH_AT:
+        pair = _catch_pair(connection, rater, wish, rng)
+    elif turn == REPEAT_AT:
+        pair = _repeat_pair(connection, rater, wish)
+        repeat = bool(pair)
+    pair = pair or _new_pair(connection, rater, wish, now)
+    if not pair:
+        return 0
+    row = {
+        "pair_id": pair,
+        "rater_id": rater,
+        "question_id": wish.question,
+        "repeat": repeat,
+        "swapped": rng.random() < 0.5,
+        "shown_at": now,
+        "held_at": now,
+    }
+    return connection.execute(insert(showings).values(row)).inserted_primary_key[0]
+
+
+def has_seat(connection: Connection, showing: Any, overlap: int, now: float) -> bool:
+    """Say whether a showing that was left unanswered may still be answered.
+
+    Args:
+        connection: the transaction.
+        showing: its row, with the kind of its pair as `kind`.
+        overlap: how many people see the pair.
+        now: seconds since 1970.
+    """
+    young = showing.held_at > now - ANSWER_SECONDS
+    if young or showing.repeat or showing.kind == CATCH:
+        return True
+    others = and_(showings.c.pair_id == showing.pair_id, showings.c.id != showing.id, _seated(now))
+    return connection.execute(select(func.count()).where(others)).scalar_one() < overlap
+
+
+def seats_left(connection: Connection, round_id: int, overlap: int, now: float) -> int:
+    """Return how many more showings the pairs of a round have room for."""
+    taken = _taken(now)
+    free = overlap - func.coalesce(taken.c.taken, 0)
+    query = (
+        select(func.coalesce(func.sum(free), 0))
+        .select_from(pairs.outerjoin(taken, taken.c.pair_id == pairs.c.id))
+        .where(pairs.c.round_id == round_id, pairs.c.kind != CATCH)
+        .where(func.coalesce(taken.c.taken, 0) < overlap)
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def unseen(connection: Connection, rater: int, wish: Wish, now: float) -> int:
+    """Return how many pairs there are that this rater could still be given."""
+    query = _open_pairs(rater, wish, now).order_by(None).subquery()
+    return connection.execute(select(func.count()).select_from(query)).scalar_one()
+
+
+def _seated(now: float) -> ColumnElement[bool]:
+    """A showing that is answered, or young enough to be."""
+    answered = showings.c.choice.is_not(None)
+    young = showings.c.held_at > now - ANSWER_SECONDS
+    return and_(showings.c.repeat.is_(False), or_(answered, young))
+
+
+def _taken(now: float) -> Any:
+    count = func.count().label("taken")
+    seated = select(showings.c.pair_id, count).where(_seated(now))
+    return seated.group_by(showings.c.pair_id).subquery()
+
+
+def _visible(rater: int, wish: Wish) -> ColumnElement[bool]:
+    wanted = [
+        pairs.c.round_id == wish.round,
+        pairs.c.kind == wish.kind,
+        or_(pairs.c.owner_id.is_(None), pairs.c.owner_id == rater),
+    ]
+    for model in (wish.model, wish.against):
+        if model is not None:
+            wanted.append(or_(pairs.c.first_model == model, pairs.c.second_model == model))
+    return and_(*wanted)
+
+
+def _open_pairs(rater: int, wish: Wish, now: float, *, full: bool = False) -> Any:
+    """Pairs with a free seat that the rater has not seen under this question, best one first.
+
+    With `full`, those without one, the least seen first.
+    """
+    taken = _taken(now)
+    number = func.coalesce(taken.c.taken, 0)
+    seen = select(showings.c.pair_id).where(showings.c.rater_id == rater)
+    if wish.kind != DUEL:  # a duel is blind once: its names may be known by the next question
+        seen = seen.where(showings.c.question_id == wish.question)
+    seats = number >= wish.overlap if full else number < wish.overlap
+    return (
+        select(pairs.c.id)
+        .select_from(pairs.outerjoin(taken, taken.c.pair_id == pairs.c.id))
+        .where(_visible(rater, wish), seats, pairs.c.id.not_in(seen))
+        # One's own prompts first; then what others have begun; then the oldest.
+        .order_by(pairs.c.owner_id.is_(None), number.asc() if full else number.desc(), pairs.c.id)
+    )
+
+
+def _new_pair(connection: Connection, rater: int, wish: Wish, now: float) -> int:
+    share, given = 0, 0
+    if wish.evenly:
+        share, given = _share(connection, wish), _given(connection, rater, wish)
+        if given >= max(1, share):  # one to begin with, while most pairs are still being written
+            return 0
+    found = connection.execute(_open_pairs(rater, wish, now).limit(1)).scalar()
+    if found is None and given < share:
+        # The seats that are left are on pairs this rater has seen: one more opinion than planned
+        # does no harm, and nobody sits there with nothing to do.
+        found = connection.execute(_open_pairs(rater, wish, now, full=True).limit(1)).scalar()
+    return found or 0
+
+
+def _given(connection: Connection, rater: int, wish: Wish) -> int:
+    """Return how many pairs the rater has answered or has on the screen, checks apart."""
+    query = (
+        select(func.count())
+        .select_from(showings.join(pairs, pairs.c.id == showings.c.pair_id))
+        .where(pairs.c.round_id == wish.round, pairs.c.kind == wish.kind)
+        .where(showings.c.rater_id == rater, showings.c.repeat.is_(False))
+    )
+    return connection.execute(query).scalar_one()
+
+
+def _share(connection: Connection, wish: Wish) -> int:
+    """Return how many pairs each rater of the lesson is to answer, of those written so far.
+
+    A round has pairs for everybody who has joined, rounded up, so rounding down here gives back
+    just the number that the instructor has asked of each.
+    """
+    work = select(func.count()).where(pairs.c.round_id == wish.round, pairs.c.kind == wish.kind)
+    lesson = select(rounds.c.lesson_id).where(rounds.c.id == wish.round).scalar_subquery()
+    people = select(func.count()).where(raters.c.lesson_id == lesson)
+    seats = connection.execute(work).scalar_one() * wish.overlap
+    return seats // connection.execute(people).scalar_one()
+
+
+def _catch_pair(connection: Connection, rater: int, wish: Wish, rng: random.Random) -> int:
+    """Make a catch pair for this rater alone; 0 where there is no text for one."""
+    newest = select(pairs).where(_visible(rater, wish)).order_by(pairs.c.id.desc())
+    pool = connection.execute(newest.limit(TRAP_POOL)).all()
+    if not pool:
+        return 0
+    pair = rng.choice(pool)
+    row = dict(pair._mapping) | {
+        "kind": CATCH,
+        "second": pair.first,
+        "second_model": pair.first_model,
+        "owner_id": rater,
+    }
+    del row["id"]
+    return connection.execute(insert(pairs).values(row)).inserted_primary_key[0]
+
+
+def _repeat_pair(connection: Connection, rater: int, wish: Wish) -> int:
+    """Return the rater's oldest pair not repeated yet; 0 where there is none."""
+    mine = (showings.c.rater_id == rater, showings.c.question_id == wish.question)
+    repeated = select(showings.c.pair_id).where(*mine, showings.c.repeat.is_(True))
+    oldest = (
+        select(showings.c.pair_id)
+        .join(pairs, pairs.c.id == showings.c.pair_id)
+        .where(*mine, _visible(rater, wish), showings.c.pair_id.not_in(repeated))
+        .where(showings.c.choice.is_not(None), showings.c.choice != "skip")
+        .order_by(showings.c.voted_at, showings.c.id)
+        .limit(1)
+    )
+    return connection.execute(oldest).scalar() or 0
+
+
+def _answered(connection: Connection, rater: int, wish: Wish) -> int:
+    query = (
+        select(func.count())
+        .select_from(showings.join(pairs, pairs.c.id == showings.c.pair_id))
+        .where(pairs.c.round_id == wish.round, showings.c.rater_id == rater)
+        .where(showings.c.choice.is_not(None))
+    )
+    return connection.execute(query).scalar_one()

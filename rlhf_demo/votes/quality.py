@@ -1,0 +1,317 @@
+"""How good votes are: ties, sides, agreement between people and with themselves, carelessness.
+
+Pure functions on votes; knows no database. Intervals take a pair for the unit, since votes on one
+pair resemble each other; they speak of further pairs judged by these people, not of other people.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from rlhf_demo.intervals import cluster_interval, watched_interval
+from rlhf_demo.votes.vote import CATCH, DUEL, Vote
+
+SLIPS = 0.05
+"""How often a careful reader prefers one of two identical texts by mistake, at most."""
+
+CARELESS_SLIPS = 0.7
+"""How often somebody does who hardly reads: a typical value; the test works for others too."""
+
+HABIT = (0.4, 0.6)
+"""Share of left texts that a careful reader's habit may have: sides are drawn at random."""
+
+FALSE_ALARMS = 0.05
+"""Probability that any careful rater is named careless, over all moments, among as many raters as
+there are; where more come one after another it grows slowly.
+"""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share with its 95% interval; `share` is None where nothing was counted."""
+
+    share: float | None
+    low: float
+    high: float
+    count: int
+    units: int  # independent ones among `count`: pairs, where a pair has several votes
+
+    @classmethod
+    def of(cls, values: Sequence[float], units: Sequence[Hashable]) -> "Share":
+        """Make it from values of 0 to 1 (a tie may be half) and the unit that each belongs to."""
+        low, high = cluster_interval(values, units)
+        share = sum(values) / len(values) if values else None
+        return cls(share, low, high, len(values), len(set(units)))
+
+
+# -- all votes together ----------------------------------------------------------------------------
+
+
+def tie_share(votes: Iterable[Vote]) -> Share:
+    """Return how often people saw no difference, of all answers but skips."""
+    answers = [vote for vote in _first_words(votes) if vote.choice != "skip"]
+    return Share.of([vote.choice == "tie" for vote in answers], [vote.pair for vote in answers])
+
+
+def left_share(votes: Iterable[Vote]) -> Share:
+    """Return how often the left text was preferred: a half where the side plays no part.
+
+    Catch pairs and repeats count too; votes whose side is not known do not. The unit is the vote:
+    a side is drawn for each showing, so what a pair's texts are plays no part.
+    """
+    sides = [vote.left for vote in votes if vote.decided and vote.left is not None]
+    return Share.of(sides, range(len(sides)))
+
+
+def krippendorff_alpha(ratings: Iterable[tuple[Hashable, Hashable, Hashable]]) -> float | None:
+    """Return Krippendorff's alpha for nominal labels: 1 full agreement, 0 what chance would give.
+
+    From coincidences within units, as in Krippendorff 2011, "Computing Krippendorff's
+    Alpha-Reliability", https://repository.upenn.edu/asc_papers/43, section C.
+
+    Args:
+        ratings: (unit, rater, label), one for each label given; a rater labels a unit once.
+
+    Returns:
+        None where no unit has two labels, or all labels are the same: chance agreement is then
+        full, and nothing can be said.
+    """
+    units: dict[Hashable, list[Hashable]] = defaultdict(list)
+    for unit, _, label in ratings:
+        units[unit].append(label)
+    totals: Counter[Hashable] = Counter()
+    agreeing = 0.0  # coincidences of equal labels
+    for labels in units.values():
+        if len(labels) < 2:
+            continue
+        counts = Counter(labels)
+        totals.update(counts)
+        agreeing += sum(n * (n - 1) for n in counts.values()) / (len(labels) - 1)
+    n = sum(totals.values())
+    by_chance = sum(count * (count - 1) for count in totals.values())
+    if n * (n - 1) == by_chance:
+        return None
+    return ((n - 1) * agreeing - by_chance) / (n * (n - 1) - by_chance)
+
+
+def votes_alpha(votes: Iterable[Vote]) -> float | None:
+    """Return alpha over pairs shown to several people, each question for itself."""
+    return krippendorff_alpha(
+        ((vote.pair, vote.question), vote.rater, vote.choice)
+        for vote in _first_words(votes)
+        if vote.choice != "skip"
+    )
+
+
+def self_agreement(votes: Iterable[Vote]) -> Share:
+    """Return how often people answered a repeated pair as they did before; skips do not count."""
+    answers: dict[Hashable, dict[bool, str]] = defaultdict(dict)
+    for vote in votes:
+        if vote.kind != CATCH and vote.choice != "skip":
+            answers[vote.pair, vote.question, vote.rater][vote.repeat] = vote.choice
+    both = {key: found for key, found in answers.items() if len(found) == 2}
+    return Share.of(
+        [found[False] == found[True] for found in both.values()], [pair for pair, *_ in both]
+    )
+
+
+def caught_share(votes: Iterable[Vote]) -> Share:
+    """Return how often somebody preferred one of two identical texts."""
+    catches = [vote for vote in votes if vote.kind == CATCH]
+    return Share.of([vote.decided for vote in catches], [vote.pair for vote in catches])
+
+
+def foretold_share(votes: Iterable[Vote]) -> Share:
+    """Return how well the few others on a pair foretell a rater's preference.
+
+    Each vote is foretold by the majority of the others on the same pair (leave one out); where they
+    are split, a coin is tossed, which is right half the time. It is no limit for a reward model: a
+    few people are a noisy guide to the taste they share, and a model that has learned the taste
+    from many pairs does better than they. `highest_accuracy` is a limit.
+    """
+    votes = list(votes)
+    return _with_others(votes, _tallies(votes))
+
+
+def highest_accuracy(votes: Iterable[Vote]) -> float | None:
+    """Return the share of these very votes that the best predictor there can be gets right.
+
+    Whoever gives the same answer for every vote on a pair, as a reward model does, gets at most the
+    larger side of that pair's votes right, a half of them where they are split.
+
+    Returns:
+        None where no pair has two preferences: the limit is then 1 and says nothing.
+    """
+    tallies = _tallies(votes).values()
+    if all(tally.total() < 2 for tally in tallies):
+        return None
+    return sum(max(tally.values()) for tally in tallies) / sum(tally.total() for tally in tallies)
+
+
+def vote_quality(votes: Sequence[Vote]) -> dict[str, Any]:
+    """Return all of the above, JSON-ready: shares as share, low, high, count, units."""
+    return {
+        "votes": len(votes),
+        "ties": asdict(tie_share(votes)),
+        "left": asdict(left_share(votes)),
+        "alpha": votes_alpha(votes),
+        "self_agreement": asdict(self_agreement(votes)),
+        "caught": asdict(caught_share(votes)),
+        "foretold": asdict(foretold_share(votes)),
+        "highest_accuracy": highest_accuracy(votes),
+    }
+
+
+# -- one rater -------------------------------------------------------------------------------------
+
+
+def rater_table(votes: Sequence[Vote]) -> list[dict[str, Any]]:
+    """Say of each rater how careful the answers are.
+
+    Returns:
+        One JSON-ready row a rater, by number: `rater`, `simulated`, `left_out`, `votes`, `ties`,
+        `left`, `self_agreement`, `caught` (each as in `vote_quality`), `with_others` (share of
+        preferences that the majority of the others has too), `seconds` (median, None if unknown),
+        `careless` (reasons in words; empty for a careful rater).
+    """
+    by_rater: dict[int, list[Vote]] = defaultdict(list)
+    for vote in votes:
+        by_rater[vote.rater].append(vote)
+    tallies = _tallies(votes)
+    rows = []
+    for rater, own in sorted(by_rater.items()):
+        times = [vote.seconds for vote in own if vote.seconds is not None]
+        rows.append(
+            {
+                "rater": rater,
+                "simulated": own[0].simulated,
+                "left_out": own[0].left_out,
+                "votes": len(own),
+                "ties": asdict(tie_share(own)),
+                "left": asdict(left_share(own)),
+                "self_agreement": asdict(self_agreement(own)),
+                "caught": asdict(caught_share(own)),
+                "with_others": asdict(_with_others(own, tallies)),
+                "seconds": median(times) if times else None,
+                "careless": careless_reasons(own, len(by_rater)),
+            }
+        )
+    return rows
+
+
+def careless_reasons(votes: Sequence[Vote], raters: int) -> list[str]:
+    """Say in words why one rater's votes look careless; nothing where they do not.
+
+    They do where they are 20 times `raters` likelier from a careless reader than from a careful
+    one (binomial likelihoods, of sides and of catch pairs, multiplied). For a careful reader that
+    ratio never exceeds one that does not rise on average, so it gets there, at any moment of the
+    voting, with a probability of at most 1 / (20 raters) (Ville 1939; Ramdas et al. 2023,
+    https://arxiv.org/abs/2210.01948). Among so many raters, however often somebody looks, the
+    probability that any careful one is named is therefore at most 5%.
+
+    Args:
+        votes: the rater's, in any order.
+        raters: how many are looked at in this way.
+    """
+    read = [vote for vote in votes if vote.decided and vote.kind != CATCH]
+    sides = [vote.left for vote in read if vote.left is not None]
+    caught = [vote.decided for vote in votes if vote.kind == CATCH]
+    by_side = side_evidence(sum(sides), len(sides))
+    by_catch = catch_evidence(sum(caught), len(caught))
+    if by_side + by_catch < math.log(raters / FALSE_ALARMS):
+        return []
+    reasons = []
+    if by_catch > 0:
+        reasons.append(f"preferred one of two identical texts {sum(caught)} times of {len(caught)}")
+    if by_side > 0:
+        most, side = max((sum(sides), "left"), (len(sides) - sum(sides), "right"))
+        reasons.append(f"chose the {side} text {most} times of {len(sides)}")
+    return reasons
+
+
+def side_evidence(left: int, count: int) -> float:
+    """Return the log of how many times likelier these sides are from a careless reader.
+
+    A careless one takes the left text with some probability, each equally likely: left of count is
+    then 1 / ((count + 1) (count choose left)) for each order. A careful one, whatever habit within
+    HABIT fits best.
+    """
+    habit = min(max(left / count if count else 0.5, HABIT[0]), HABIT[1])
+    careful = left * math.log(habit) + (count - left) * math.log(1 - habit)
+    return -math.log((count + 1) * math.comb(count, left)) - careful
+
+
+def catch_evidence(caught: int, count: int) -> float:
+    """Return the log of how many times likelier so many slips are from a careless reader."""
+    passed = count - caught
+    return caught * math.log(CARELESS_SLIPS / SLIPS) + passed * math.log(
+        (1 - CARELESS_SLIPS) / (1 - SLIPS)
+    )
+
+
+def _tallies(votes: Iterable[Vote]) -> dict[Hashable, Counter[str]]:
+    """Count the preferences on each pair under each question."""
+    tallies: dict[Hashable, Counter[str]] = defaultdict(Counter)
+    for vote in _first_words(votes):
+        if vote.decided:
+            tallies[vote.pair, vote.question][vote.choice] += 1
+    return tallies
+
+
+def _with_others(own: Iterable[Vote], tallies: dict[Hashable, Counter[str]]) -> Share:
+    """Return how often the others' majority has the same preference; where split, a half."""
+    right, units = [], []
+    for vote in _first_words(own):
+        tally = tallies[vote.pair, vote.question]
+        same, other = tally[vote.choice] - 1, tally.total() - tally[vote.choice]
+        if vote.decided and (same or other):
+            right.append(1.0 if same > other else 0.5 if same == other else 0.0)
+            units.append((vote.pair, vote.question))
+    return Share.of(right, units)
+
+
+# -- blind votes -----------------------------------------------------------------------------------
+
+
+def win_rate(
+    votes: Iterable[Vote], winner: str = "second", *, watched: bool = False
+) -> dict[str, Any]:
+    """Return how often one model beats the other in blind votes.
+
+    Ties stay in: they, and pairs where both are bad, count half for each; skips do not count.
+
+    Args:
+        votes: any votes; those on duels count.
+        winner: whose wins: "second" is the contender in a duel, "first" the base.
+        watched: the figure is shown while votes come in, and whoever votes may stop when it
+            pleases; the interval then holds at all times together. Else it holds for one look, at a
+            moment that nobody chose by the figure.
+
+    Returns:
+        JSON-ready: `rate`, `low`, `high` (None, 0, 1 without votes), `votes`, `pairs` (they are
+        on), `wins`, `losses`, `ties`, `both_bad`.
+    """
+    duels = [vote for vote in votes if vote.kind == DUEL and vote.choice != "skip"]
+    counts = Counter(vote.choice for vote in duels)
+    points = [1.0 if vote.choice == winner else 0.5 * (not vote.decided) for vote in duels]
+    pairs = [vote.pair for vote in duels]
+    low, high = (watched_interval if watched else cluster_interval)(points, pairs)
+    return {
+        "rate": sum(points) / len(points) if points else None,
+        "low": low,
+        "high": high,
+        "votes": len(points),
+        "pairs": len(set(pairs)),
+        "wins": counts[winner],
+        "losses": counts["first" if winner == "second" else "second"],
+        "ties": counts["tie"],
+        "both_bad": counts["both_bad"],
+    }
+
+
+def _first_words(votes: Iterable[Vote]) -> Iterable[Vote]:
+    """Leave out catch pairs and repeats, which are there to check the rater."""
+    return (vote for vote in votes if vote.kind != CATCH and not vote.repeat)

@@ -1,0 +1,316 @@
+"""The single steps on the tables that the store and the classes share, each inside a transaction.
+
+Secrets: whoever acts holds `id.random`; the database has only the SHA-256 of the random part, so a
+copy of it lets nobody vote. The random part has 192 bits, which needs no salt and no slow hash.
+"""
+
+import hashlib
+import hmac
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql import ColumnElement
+
+from rlhf_demo.errors import DataError, Refused
+from rlhf_demo.votes.nicknames import likeness
+from rlhf_demo.votes.tables import lessons, pairs, questions, raters, rounds, showings
+from rlhf_demo.votes.vote import CATCH, NewPair, Showing, Vote
+
+MOST_ID = 2**31 - 1
+"""Largest integer that every database takes as a key."""
+
+CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ"
+"""Without I, L and O, which a projector makes look like 1 and 0."""
+
+CODE_LENGTH = 6
+_TRIES = 20
+
+
+def new_secret() -> tuple[str, str]:
+    """Return a random secret and its hash."""
+    secret = secrets.token_urlsafe(24)
+    return secret, _hash(secret)
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+
+
+def owner(connection: Connection, table: Table, token: Any, *, lock: bool = False) -> Row:
+    """Return the row whose secret this is.
+
+    Args:
+        connection: the transaction.
+        table: raters, or lessons for an instructor.
+        token: what an endpoint was sent, `id.random`.
+        lock: keep others of the same token waiting, where the database locks rows.
+
+    Raises:
+        Refused: it is nobody's.
+    """
+    number, _, secret = token.partition(".") if isinstance(token, str) else ("", "", "")
+    row = None
+    if number.isdecimal() and len(number) < 10:
+        query = select(table).where(table.c.id == int(number))
+        row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if not hmac.compare_digest(row.secret_hash if row else "", _hash(secret)):
+        raise Refused("this visit is not known here: join again, or open the page anew")
+    return row
+
+
+def by_id(connection: Connection, table: Table, number: int) -> Row:
+    """Return the row with this id, which is known to exist."""
+    return connection.execute(select(table).where(table.c.id == number)).one()
+
+
+def new_lesson(
+    connection: Connection,
+    now: float,
+    *,
+    kind: str,
+    overlap: int,
+    code: str | None = None,
+    source: str | None = None,
+    question: int | None = None,
+    clean_words: bool = False,
+) -> tuple[int, str]:
+    """Make a lesson with its first round of feedback; return its id and the instructor's token."""
+    secret, secret_hash = new_secret()
+    row = {
+        "kind": kind,
+        "code": code,
+        "source": source,
+        "secret_hash": secret_hash,
+        "state": "open",
+        "overlap": overlap,
+        "clean_words": clean_words,
+        "trained_votes": 0,
+        "created": now,
+    }
+    number = connection.execute(insert(lessons).values(row)).inserted_primary_key[0]
+    new_round(connection, number, 1, kind="feedback", question=question)
+    return number, f"{number}.{secret}"
+
+
+def free_code(connection: Connection, draw: Callable[[str], str] = secrets.choice) -> str:
+    """Return a class code that no lesson has."""
+    for _ in range(_TRIES):
+        code = "".join(draw(CODE_LETTERS) for _ in range(CODE_LENGTH))
+        taken = select(lessons.c.id).where(lessons.c.code == code)
+        if connection.execute(taken).scalar() is None:
+            return code
+    raise DataError(f"no free class code in {_TRIES} tries: delete lessons that are over")
+
+
+def new_round(
+    connection: Connection,
+    lesson: int,
+    number: int,
+    *,
+    kind: str,
+    question: int | None,
+    base: str | None = None,
+    contender: str | None = None,
+) -> int:
+    """Make a round; in a blind one it is drawn which model is called A. Returns its id."""
+    row = {
+        "lesson_id": lesson,
+        "number": number,
+        "kind": kind,
+        "state": "open",
+        "question_id": question,
+        "base": base,
+        "contender": contender,
+        "a_is_contender": None if base is None else random.SystemRandom().random() < 0.5,
+    }
+    return connection.execute(insert(rounds).values(row)).inserted_primary_key[0]
+
+
+def current_round(connection: Connection, lesson: int) -> Row:
+    """Return the newest round of a lesson."""
+    newest = select(rounds).where(rounds.c.lesson_id == lesson).order_by(rounds.c.id.desc())
+    return connection.execute(newest.limit(1)).one()
+
+
+def new_rater(
+    connection: Connection,
+    now: float,
+    lesson: int,
+    nickname: str,
+    *,
+    unique: bool = False,
+    **traits: Any,
+) -> tuple[int, str, str]:
+    """Make a rater; return the id, the nickname given and the secret token.
+
+    Args:
+        connection: the transaction.
+        now: seconds since 1970.
+        lesson: where the rater votes.
+        nickname: already cleaned.
+        unique: add a number to a nickname that looks like that of somebody in the lesson.
+        traits: of a simulated rater: simulated, taste, noise, careless.
+    """
+    if unique:
+        nickname = _free_nickname(connection, lesson, nickname)
+    secret, secret_hash = new_secret()
+    row = {
+        "lesson_id": lesson,
+        "nickname": nickname,
+        "nickname_key": likeness(nickname) if unique else None,
+        "secret_hash": secret_hash,
+        "joined": now,
+        "last_seen": now,
+        **traits,
+    }
+    number = connection.execute(insert(raters).values(row)).inserted_primary_key[0]
+    return number, nickname, f"{number}.{secret}"
+
+
+def _free_nickname(connection: Connection, lesson: int, nickname: str) -> str:
+    query = select(raters.c.nickname).where(raters.c.lesson_id == lesson)
+    taken = {likeness(name) for name in connection.execute(query).scalars()}
+    free, number = nickname, 1
+    while likeness(free) in taken:
+        number += 1
+        free = f"{nickname} {number}"
+    return free
+
+
+def insert_pairs(
+    connection: Connection,
+    round_id: int,
+    new: Sequence[NewPair],
+    kind: str,
+    owner_id: int | None = None,
+) -> list[int]:
+    """Add pairs to a round; return their ids."""
+    numbers = []
+    for pair in new:
+        row = {**vars(pair), "round_id": round_id, "kind": kind, "owner_id": owner_id}
+        numbers.append(connection.execute(insert(pairs).values(row)).inserted_primary_key[0])
+    return numbers
+
+
+def question_id(connection: Connection, text: str) -> int:
+    """Return the id of a question, new or known."""
+    known = select(questions.c.id).where(questions.c.text == text)
+    found = connection.execute(known).scalar()
+    if found is None:
+        try:
+            with connection.begin_nested():
+                new = connection.execute(insert(questions).values(text=text))
+                found = new.inserted_primary_key[0]
+        except IntegrityError:  # another process was quicker
+            found = connection.execute(known).scalar_one()
+    return found
+
+
+def own_showing(connection: Connection, rater: int, showing: Any) -> Row:
+    """Return what was shown to this rater under this id, with its pair, round and lesson.
+
+    Raises:
+        Refused: it was shown to somebody else, or to nobody.
+    """
+    row = None
+    if type(showing) is int and 0 < showing <= MOST_ID:
+        row = connection.execute(
+            select(
+                showings,
+                pairs.c.kind,
+                pairs.c.first_model,
+                pairs.c.second_model,
+                rounds.c.state.label("round_state"),
+                lessons.c.kind.label("lesson_kind"),
+                lessons.c.state.label("lesson_state"),
+                lessons.c.overlap,
+            )
+            .select_from(showings)
+            .join(pairs, pairs.c.id == showings.c.pair_id)
+            .join(rounds, rounds.c.id == pairs.c.round_id)
+            .join(lessons, lessons.c.id == rounds.c.lesson_id)
+            .where(showings.c.id == showing, showings.c.rater_id == rater)
+        ).one_or_none()
+    if row is None:
+        raise Refused("this pair is not yours to answer: take the next one")
+    return row
+
+
+def check_open(shown: Row) -> None:
+    """Refuse what comes while the class is paused or after the round.
+
+    Raises:
+        Refused: so it is.
+    """
+    if shown.lesson_state != "open":
+        raise Refused("the class is paused: wait for the instructor to go on")
+    if shown.round_state != "open":
+        raise Refused("this round is over: wait for the next one")
+
+
+def as_seen(connection: Connection, showing: int) -> Showing:
+    """Return a showing with its texts on the sides that were drawn for it."""
+    row = connection.execute(
+        select(
+            showings.c.id,
+            showings.c.swapped,
+            questions.c.text.label("question"),
+            pairs.c.prompt,
+            pairs.c.first,
+            pairs.c.second,
+        )
+        .select_from(showings)
+        .join(pairs, pairs.c.id == showings.c.pair_id)
+        .join(questions, questions.c.id == showings.c.question_id)
+        .where(showings.c.id == showing)
+    ).one()
+    left, right = (row.second, row.first) if row.swapped else (row.first, row.second)
+    return Showing(row.id, row.question, row.prompt, left, right)
+
+
+def answers(connection: Connection, lesson: int | None, *, classes: bool) -> list[Vote]:
+    """Return the answers of a lesson, or all, in the order they came.
+
+    Args:
+        connection: the transaction.
+        lesson: its id; None for all.
+        classes: False leaves out those of classes.
+    """
+    query = (
+        select(
+            showings.c.id, rounds.c.lesson_id.label("lesson"),
+            rounds.c.number.label("round"), pairs.c.kind, pairs.c.id.label("pair"),
+            pairs.c.prompt, pairs.c.first, pairs.c.second, pairs.c.first_model,
+            pairs.c.second_model, questions.c.text.label("question"),
+            showings.c.rater_id.label("rater"), showings.c.choice, showings.c.swapped,
+            showings.c.repeat, showings.c.voted_at.label("time"), showings.c.seconds,
+            raters.c.simulated, raters.c.left_out, _own_prompt().label("own"),
+        )
+        .select_from(showings)
+        .join(pairs, pairs.c.id == showings.c.pair_id)
+        .join(rounds, rounds.c.id == pairs.c.round_id)
+        .join(raters, raters.c.id == showings.c.rater_id)
+        .join(questions, questions.c.id == showings.c.question_id)
+        .where(showings.c.choice.is_not(None))
+        .order_by(showings.c.voted_at, showings.c.id)
+    )  # fmt: skip
+    if lesson is not None:
+        query = query.where(rounds.c.lesson_id == lesson)
+    if not classes:
+        theirs = select(lessons.c.id).where(lessons.c.kind == "class")
+        query = query.where(rounds.c.lesson_id.not_in(theirs))
+    return [Vote(**row._mapping) for row in connection.execute(query)]
+
+
+def _own_prompt() -> ColumnElement[bool]:
+    """Say whether a pair's owner wrote its prompt, or that of the pair it was made from.
+
+    Every catch pair has an owner, the rater whom it checks, whoever wrote the prompt.
+    """
+    written = pairs.alias()
+    same = (written.c.owner_id == pairs.c.owner_id, written.c.prompt == pairs.c.prompt)
+    return select(written.c.id).where(*same, written.c.kind != CATCH).exists()

@@ -1,0 +1,281 @@
+"""A lesson, round by round: pairs, votes, reward model, blind vote, reveal, and round again.
+
+    feedback 1 -> (reward model, PPO) -> blind vote 1, revealed -> feedback 2 -> ...
+
+What the instructor does takes the token and checks it in the transaction that acts. What the server
+does by itself for a lesson (pairs, retraining) takes the lesson's id: no endpoint may pass that on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, or_, select, update
+
+from rlhf_demo.errors import Refused
+from rlhf_demo.votes.pairs import usable
+from rlhf_demo.votes.quality import win_rate
+from rlhf_demo.votes.queries import (
+    by_id,
+    current_round,
+    insert_pairs,
+    new_round,
+    owner,
+    question_id,
+)
+from rlhf_demo.votes.store import Store
+from rlhf_demo.votes.tables import lessons, pairs, questions, raters, rounds, showings
+from rlhf_demo.votes.vote import CATCH, DUEL, LONGEST_QUESTION, PLAIN, NewPair, Vote, clean_text
+
+RETRAIN_EVERY = 10
+"""New preferences after which the class's reward model is trained anew."""
+
+ACTIVE_SECONDS = 900.0
+"""A class in which nobody was heard of for so long needs no pairs and no training."""
+
+MOST_POINTS = 30
+"""Points of the curve that shows how a blind vote came to where it is."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a class stands, for the server that serves it."""
+
+    lesson: int
+    code: str
+    overlap: int
+    clean_words: bool
+    round: int
+    kind: str  # feedback, blind
+    round_state: str  # open, closed, revealed
+    base: str | None  # models of a blind vote
+    contender: str | None
+    students: int  # who have joined, simulated ones too
+    pairs: int  # of the round, catch pairs apart
+
+
+class Rounds:
+    """The rounds of the lessons of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.database = store, store.database
+
+    # -- rounds ------------------------------------------------------------------------------------
+
+    def open_blind(self, token: str, base: str, contender: str) -> None:
+        """End the round of feedback and begin the blind vote between two models.
+
+        Raises:
+            Refused: a blind vote is on already, or both models are the same.
+        """
+        if base == contender:
+            raise Refused(f"{base} against itself tells nothing: choose another model")
+        with self.database.writing() as connection:
+            lesson, latest = self._current(connection, token)
+            if latest.kind == "blind":
+                raise Refused("a blind vote stands already: reveal it, then begin a new round")
+            self._end_round(connection, latest.id, "closed")
+            asked, number = latest.question_id, latest.number
+            models = {"base": base, "contender": contender}
+            new_round(connection, lesson.id, number, kind="blind", question=asked, **models)
+
+    def reveal(self, token: str) -> dict[str, Any]:
+        """End the blind vote and show the names; return the result with them.
+
+        Raises:
+            Refused: there is no blind vote.
+        """
+        with self.database.writing() as connection:
+            lesson, latest = self._current(connection, token)
+            if latest.kind != "blind":
+                raise Refused("there is no blind vote to reveal: open one first")
+            self._end_round(connection, latest.id, "revealed")
+            over = current_round(connection, lesson.id)
+        return blind_result(self.store, over)
+
+    def next_round(self, token: str, question: str | None = None) -> int:
+        """Begin the next round of feedback; return its number.
+
+        Its reward model learns from the feedback of all rounds so far, never from blind votes.
+
+        Args:
+            token: the instructor's.
+            question: another one, if wished.
+
+        Raises:
+            Refused: the blind vote has not been revealed yet, or the question is no good.
+        """
+        with self.database.writing() as connection:
+            lesson, latest = self._current(connection, token)
+            if latest.kind == "blind" and latest.state != "revealed":
+                raise Refused("the blind vote is still on: reveal it first")
+            asked = latest.question_id
+            if question is not None:
+                text = clean_text(question, LONGEST_QUESTION, "question")
+                asked = question_id(connection, text)
+            if asked != latest.question_id:  # a new question gets a reward model of its own
+                this = update(lessons).where(lessons.c.id == lesson.id)
+                connection.execute(this.values(trained_votes=0))
+            if latest.state == "open":
+                self._end_round(connection, latest.id, "closed")
+            new_round(connection, lesson.id, latest.number + 1, kind="feedback", question=asked)
+            return latest.number + 1
+
+    def _current(self, connection: Connection, token: str) -> tuple[Row, Row]:
+        lesson = owner(connection, lessons, token, lock=True)
+        return lesson, current_round(connection, lesson.id)
+
+    @staticmethod
+    def _end_round(connection: Connection, number: int, state: str) -> None:
+        connection.execute(update(rounds).where(rounds.c.id == number).values(state=state))
+        here = select(pairs.c.id).where(pairs.c.round_id == number)
+        unanswered = showings.c.choice.is_(None) & showings.c.pair_id.in_(here)
+        connection.execute(delete(showings).where(unanswered))
+
+    # -- what the server does by itself ------------------------------------------------------------
+
+    def active(self) -> list[int]:
+        """Return the classes that were opened, or in which somebody was there, of late."""
+        since = self.store.clock() - ACTIVE_SECONDS
+        here = select(raters.c.lesson_id).where(raters.c.last_seen > since)
+        query = select(lessons.c.id).where(lessons.c.kind == "class")
+        query = query.where(or_(lessons.c.created > since, lessons.c.id.in_(here)))
+        with self.database.reading() as connection:
+            return list(connection.execute(query.order_by(lessons.c.id)).scalars())
+
+    def standing(self, lesson: int) -> Standing:
+        """Return how a class stands.
+
+        Raises:
+            Refused: it has been deleted.
+        """
+        with self.database.reading() as connection:
+            row, latest = self._there(connection, lesson)
+            count = select(func.count())
+            students = count.select_from(raters).where(raters.c.lesson_id == lesson)
+            here = pairs.c.round_id == latest.id, pairs.c.kind != CATCH
+            return Standing(
+                lesson,
+                row.code,
+                row.overlap,
+                row.clean_words,
+                latest.number,
+                latest.kind,
+                latest.state,
+                latest.base,
+                latest.contender,
+                connection.execute(students).scalar_one(),
+                connection.execute(count.select_from(pairs).where(*here)).scalar_one(),
+            )
+
+    def add_pairs(self, lesson: int, new: Sequence[NewPair]) -> None:
+        """Put sampled pairs into the round that is on.
+
+        Args:
+            lesson: its id.
+            new: in a blind round `first` is the base's text and `second` the contender's.
+
+        Raises:
+            Refused: the round is over, or pairs of other models come into a blind round.
+        """
+        with self.database.writing() as connection:
+            _, latest = self._there(connection, lesson)
+            if latest.state != "open":
+                raise Refused("this round is over: begin the next one first")
+            blind = latest.kind == "blind"
+            models = {(pair.first_model, pair.second_model) for pair in new}
+            if blind and models - {(latest.base, latest.contender)}:
+                raise Refused(
+                    f"this blind vote is {latest.base} against {latest.contender}: "
+                    "sample the pairs from these, in this order"
+                )
+            insert_pairs(connection, latest.id, new, DUEL if blind else PLAIN)
+
+    def due_for_retraining(self, lesson: int) -> bool:
+        """Say whether ten new preferences have come in since `mark_trained`."""
+        with self.database.reading() as connection:
+            row, _ = self._there(connection, lesson)
+        return len(self.training_votes(lesson)) - row.trained_votes >= RETRAIN_EVERY
+
+    def training_votes(self, lesson: int) -> list[Vote]:
+        """Return the class's preferences on the present question, of all rounds of feedback."""
+        with self.database.reading() as connection:
+            _, latest = self._there(connection, lesson)
+            asked = by_id(connection, questions, latest.question_id).text
+        return usable(self.store.votes(lesson), [asked])
+
+    def mark_trained(self, lesson: int, votes: int) -> None:
+        """Note that a training on so many preferences has begun."""
+        with self.database.writing() as connection:
+            this = update(lessons).where(lessons.c.id == lesson)
+            connection.execute(this.values(trained_votes=votes))
+
+    @staticmethod
+    def _there(connection: Connection, lesson: int) -> tuple[Row, Row]:
+        query = select(lessons).where(lessons.c.id == lesson, lessons.c.kind == "class")
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            raise Refused("this class has been deleted: open a new one")
+        return row, current_round(connection, lesson)
+
+    # -- blind votes -------------------------------------------------------------------------------
+
+    def blind_result(self, token: str) -> dict[str, Any]:
+        """Return how far the blind vote is; the outcome and the names once it is revealed.
+
+        Returns:
+            JSON-ready, see the function `blind_result`.
+
+        Raises:
+            Refused: there is no blind vote.
+        """
+        with self.database.reading() as connection:
+            _, latest = self._current(connection, token)
+        if latest.kind != "blind":
+            raise Refused("there is no blind vote: open one first")
+        return blind_result(self.store, latest)
+
+
+def round_facts(connection: Connection, lesson: Row, latest: Row) -> dict[str, Any]:
+    """Return what everybody in a class may know of its round, JSON-ready."""
+    return {
+        "state": lesson.state,
+        "round": latest.number,
+        "kind": latest.kind,
+        "round_state": latest.state,
+        "question": by_id(connection, questions, latest.question_id).text,
+    }
+
+
+def blind_result(store: Store, blind: Row) -> dict[str, Any]:
+    """Return the outcome of a blind round for the model called A; before the reveal, only its size.
+
+    Whoever saw the share grow could reveal at the moment that suits: two equal models would then be
+    called different in a fifth of all classes, in place of a twentieth. So nobody sees it.
+
+    Returns:
+        JSON-ready: `revealed`, `votes`, `pairs`; and, once it is revealed, all that
+        `agreement.win_rate` says, for A against B, `series` (how it came to that: rows of votes and
+        rate), `a` and `b` (the models), and `contender` ("a" or "b").
+    """
+    votes = [
+        vote
+        for vote in store.votes(blind.lesson_id)
+        if vote.kind == DUEL and vote.round == blind.number
+    ]
+    winner = "second" if blind.a_is_contender else "first"
+    outcome = win_rate(votes, winner)
+    if blind.state != "revealed":
+        return {"revealed": False, "votes": outcome["votes"], "pairs": outcome["pairs"]}
+    models = (
+        (blind.contender, blind.base) if blind.a_is_contender else (blind.base, blind.contender)
+    )
+    stops = sorted({round(len(votes) * n / MOST_POINTS) for n in range(1, MOST_POINTS + 1)} - {0})
+    series = [win_rate(votes[:stop], winner) for stop in stops]
+    return outcome | {
+        "series": [[one["votes"], one["rate"]] for one in series],
+        "revealed": True,
+        "a": models[0],
+        "b": models[1],
+        "contender": "a" if blind.a_is_contender else "b",
+    }

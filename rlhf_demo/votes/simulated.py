@@ -1,0 +1,113 @@
+"""A class of simulated students, to try a lesson at home and to see what noise does to the votes.
+
+They join and vote by the same functions as people and keep to the same limits; the store marks
+them, and every file says so. A simulated student prefers what a scorer scores higher, errs with a
+given probability, or is careless and does not read at all.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rlhf_demo.errors import ConfigError, Refused
+from rlhf_demo.votes.classes import Classes
+from rlhf_demo.votes.vote import Showing
+
+LONGER = "longer"
+"""The taste for the text with more characters."""
+
+CARELESS_LEFT = 0.8
+"""How often a careless student taps the left text; the thumb has its habits."""
+
+Scorer = Callable[[list[str], list[str]], Sequence[float]]
+"""(prompts, responses) -> one finite score a response, higher is better."""
+
+
+@dataclass
+class SimulatedStudent:
+    """One simulated student of a class."""
+
+    rater: int
+    secret: str
+    careless: bool
+
+
+class SimulatedClass:
+    """Students who vote when told to, one answer each at a time."""
+
+    def __init__(
+        self,
+        classes: Classes,
+        token: str,
+        *,
+        students: int,
+        taste: str = LONGER,
+        scorer: Scorer | None = None,
+        noise: float = 0.1,
+        careless_share: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        """Let them join the instructor's class.
+
+        Args:
+            classes: where the class is.
+            token: the instructor's.
+            students: how many join.
+            taste: what they prefer, in a word, for the store.
+            scorer: the text it scores higher is preferred; the longer one if not given.
+            noise: probability that a careful student answers the other way round.
+            careless_share: share of students who do not read.
+            seed: decides their errors.
+
+        Raises:
+            ConfigError: a number is out of range.
+            Refused: the token is unknown, or the class is full.
+        """
+        if students < 1:
+            raise ConfigError(f"{students} simulated students: choose at least 1")
+        if not 0 <= noise <= 0.5:
+            raise ConfigError(f"noise is {noise}: choose 0 to 0.5 (a half is guessing)")
+        if not 0 <= careless_share <= 1:
+            raise ConfigError(f"the share of careless students is {careless_share}: choose 0 to 1")
+        self._classes, self._noise = classes, noise
+        self._scorer = scorer or _length_scores
+        self._rng = random.Random(seed)
+        careless = round(careless_share * students)
+        self.students = []
+        for number in range(students):
+            careless_one = number < careless
+            joined = classes.join_simulated(
+                token, "Simulated", taste=taste, noise=noise, careless=careless_one
+            )
+            student = SimulatedStudent(joined.rater, joined.secret, careless_one)
+            self.students.append(student)
+
+    def step(self) -> int:
+        """Let every student answer one pair, if there is one; return how many answered.
+
+        A student whom the class refuses just now (it is paused, answers come too fast) waits.
+        """
+        answered = 0
+        for student in self._rng.sample(self.students, len(self.students)):
+            try:
+                showing = self._classes.store.next_pair(student.secret)
+                if showing is not None:
+                    choice = self._choose(student, showing)
+                    answered += self._classes.store.vote(student.secret, showing.id, choice)
+            except Refused:
+                continue
+        return answered
+
+    def _choose(self, student: SimulatedStudent, showing: Showing) -> str:
+        if student.careless:
+            return "left" if self._rng.random() < CARELESS_LEFT else "right"
+        prompts, texts = [showing.prompt] * 2, [showing.left, showing.right]
+        left, right = (float(score) for score in self._scorer(prompts, texts))
+        if left == right:
+            return "tie"
+        turned = self._rng.random() < self._noise
+        return "left" if (left > right) != turned else "right"
+
+
+def _length_scores(prompts: list[str], responses: list[str]) -> list[float]:
+    return [float(len(response)) for response in responses]

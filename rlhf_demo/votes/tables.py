@@ -1,0 +1,331 @@
+"""The database behind people's feedback: its tables, and short transactions on them.
+
+SQLite by default, any database that SQLAlchemy speaks by `DATABASE_URL`. Times are seconds since
+1970 (UTC) everywhere. A vote is an answered showing: the row is made when a pair is handed out, and
+answering fills in its empty `choice`. So a vote can neither come without a pair having been shown
+nor come twice, and handing out and voting cannot disagree.
+
+    lessons  1-n  rounds  1-n  pairs  1-n  showings  n-1  raters  n-1  lessons
+    questions                              showings  n-1  questions
+
+A lesson is where people vote: the open page (one row), a class, or an imported file.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    text,
+    true,
+)
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+from sqlalchemy.schema import CreateColumn
+
+from rlhf_demo.errors import DataError
+from rlhf_demo.votes.vote import KEPT_CHOICES
+
+log = logging.getLogger(__name__)
+
+BUSY_MILLISECONDS = 10_000
+"""How long SQLite waits for another process that is writing."""
+
+CONNECT_SECONDS = 5
+"""How long a database on another machine may take to answer."""
+
+PRAGMAS = (
+    f"busy_timeout={BUSY_MILLISECONDS}",
+    "journal_mode=WAL",  # readers never wait for the writer
+    "synchronous=FULL",  # a transaction that has returned survives a power cut
+    "foreign_keys=ON",
+    "secure_delete=ON",  # what is deleted about people is overwritten
+)
+
+metadata = MetaData()
+
+
+def _table(name: str, *parts: Any) -> Table:
+    # Numbers of deleted rows are not given out again: an old secret or pseudonym stays nobody's.
+    key = Column("id", Integer, primary_key=True)
+    return Table(name, metadata, key, *parts, sqlite_autoincrement=True)
+
+
+def _belongs_to(name: str, table: str, *, nullable: bool = False) -> Column:
+    key = ForeignKey(f"{table}.id", ondelete="CASCADE")
+    return Column(name, Integer, key, nullable=nullable, index=True)
+
+
+questions = _table("questions", Column("text", String(200), nullable=False, unique=True))
+
+lessons = _table(
+    "lessons",
+    Column("kind", String(10), nullable=False),  # open, class, import
+    Column("code", String(10), unique=True),  # what students type; OPEN_CODE for the open page
+    Column("source", String(64), unique=True),  # sha256 of an imported file
+    Column("secret_hash", String(64), nullable=False),  # the instructor's
+    Column("state", String(10), nullable=False),  # open, paused
+    Column("overlap", Integer, nullable=False),  # people who see each pair
+    Column("clean_words", Boolean, nullable=False),  # True: coarse words are never sampled
+    Column("trained_votes", Integer, nullable=False, default=0),  # at the last retraining
+    Column("created", Float, nullable=False),
+    Column("door_open", Boolean, nullable=False, server_default=true()),  # False: nobody joins
+    Column("most_joins", Integer, nullable=False, server_default="60"),  # from one address
+)
+
+rounds = _table(
+    "rounds",
+    _belongs_to("lesson_id", "lessons"),
+    Column("number", Integer, nullable=False),
+    Column("kind", String(10), nullable=False),  # feedback, blind
+    Column("state", String(10), nullable=False),  # open, closed, revealed
+    _belongs_to("question_id", "questions", nullable=True),  # none where visitors bring their own
+    Column("base", Text),  # models of a blind vote
+    Column("contender", Text),
+    Column("a_is_contender", Boolean),  # what "A" stands for until the names are shown
+    UniqueConstraint("lesson_id", "number", "kind"),
+)
+
+raters = _table(
+    "raters",
+    _belongs_to("lesson_id", "lessons"),
+    Column("nickname", String(40), nullable=False),
+    Column("nickname_key", String(80)),  # what it looks like; none on the open page
+    Column("secret_hash", String(64), nullable=False),
+    Column("simulated", Boolean, nullable=False, default=False),
+    Column("taste", Text),  # of a simulated rater, with the two below
+    Column("noise", Float),
+    Column("careless", Boolean),
+    Column("left_out", Boolean, nullable=False, default=False),
+    Column("joined", Float, nullable=False),
+    Column("last_seen", Float, nullable=False),
+    UniqueConstraint("lesson_id", "nickname_key"),
+)
+
+pairs = _table(
+    "pairs",
+    _belongs_to("round_id", "rounds"),
+    Column("kind", String(10), nullable=False),  # plain, catch, duel
+    Column("prompt", Text, nullable=False),
+    Column("first", Text, nullable=False),
+    Column("second", Text, nullable=False),
+    Column("first_model", Text, nullable=False),
+    Column("second_model", Text, nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("temperature", Float, nullable=False),
+    _belongs_to("owner_id", "raters", nullable=True),  # the only one who sees it, if any
+)
+
+showings = _table(
+    "showings",
+    _belongs_to("pair_id", "pairs"),
+    _belongs_to("rater_id", "raters"),
+    _belongs_to("question_id", "questions"),
+    Column("repeat", Boolean, nullable=False),
+    Column("swapped", Boolean),  # True: the second text stands on the left; none: not known
+    Column("shown_at", Float, nullable=False),
+    Column("held_at", Float, nullable=False),  # last time the rater's page asked for it
+    Column("choice", String(10)),  # none: not answered yet
+    Column("voted_at", Float),
+    Column("seconds", Float),
+    UniqueConstraint("pair_id", "rater_id", "question_id", "repeat"),
+    CheckConstraint(f"choice IN {KEPT_CHOICES}", name="known_choice"),
+)
+Index("votes_of_rater", showings.c.rater_id, showings.c.voted_at)
+
+
+def database_url(folder: str | Path) -> str:
+    """Return where feedback is kept: `DATABASE_URL` if set, else votes.db in the folder."""
+    return os.environ.get("DATABASE_URL") or f"sqlite:///{Path(folder).absolute()}/votes.db"
+
+
+class Database:
+    """An engine with the tables made; safe to share between threads."""
+
+    def __init__(self, url: str) -> None:
+        """Connect, and make the tables and columns that are not there.
+
+        Raises:
+            DataError: the address cannot be read, the database cannot be opened, or it is damaged.
+        """
+        try:
+            self.engine = _engine(url)
+        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            raise DataError(
+                f"the database's address cannot be used ({error}): mend DATABASE_URL or unset it"
+            ) from None
+        # SQLite takes one writer at a time; waiting here is fairer than its loop of retries.
+        self._writer = threading.Lock()
+        try:
+            if self._is_sqlite:
+                _keep_private(Path(self.engine.url.database))
+            with self._transaction() as connection:
+                if self._is_sqlite:
+                    _check_whole(connection)
+                metadata.create_all(connection)
+                _add_missing_columns(connection)
+        except DatabaseError as error:
+            told = str(error.orig).strip().splitlines()[0]
+            raise DataError(self._cannot_open(told)) from None
+        except OSError as error:
+            raise DataError(self._cannot_open(error.strerror)) from None
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    def _cannot_open(self, told: str) -> str:
+        """Say at the start, to the owner alone, what is wrong and what to do about it."""
+        where = self.engine.url.render_as_string(hide_password=True)
+        if not any(word in told for word in ("malformed", "not a database")):
+            return (
+                f"the database {where} cannot be opened ({told}): check DATABASE_URL, "
+                "the folder and its rights"
+            )
+        return (
+            f"the database {where} is damaged ({told}): move it away, with the files beside it "
+            "that end in -wal and -shm, and put your copy in its place, or start without votes"
+        )
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one moment and changes nothing.
+
+        Raises:
+            DataError: the database does not answer, or is damaged.
+        """
+        with self._told("nothing can be read"), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is on disk when this ends, or, after any error, never was.
+
+        Raises:
+            DataError: the database could not keep it (disk full, locked for too long, gone).
+        """
+        with self._told("nothing was kept"), self._transaction() as connection:
+            yield connection
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Say in one sentence what the database refuses; visitors read it.
+
+        A server's own words may name it and quote rows: those go into the log.
+        """
+        try:
+            yield
+        except DatabaseError as error:
+            log.error("database: %s", error.orig)
+            words = error.orig if self._is_sqlite else type(error.orig).__name__
+            raise DataError(f"{what}, the database says {words}: try again") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._writer, self.engine.connect() as connection:
+            connection.execution_options(writes=True)
+            with connection.begin():
+                yield connection
+
+    def empty_log(self) -> None:
+        """Write SQLite's log into the database, so that what was deleted is not left in it."""
+        if self._is_sqlite:
+            connection = self.engine.raw_connection()  # the engine's own begin a transaction
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+            finally:
+                connection.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    """Return the engine for an address; for PostgreSQL's with the driver that is installed here.
+
+    Raises:
+        ArgumentError, NoSuchModuleError, ImportError: SQLAlchemy cannot use the address.
+    """
+    address = make_url(url)
+    if address.get_backend_name() == "sqlite" and address.database in (None, ":memory:"):
+        raise ArgumentError("votes are kept on a disk: give SQLite a file")
+    if address.drivername in ("postgres", "postgresql"):  # as providers of databases write it
+        address = address.set(drivername="postgresql+psycopg").update_query_dict(
+            {"connect_timeout": str(CONNECT_SECONDS), **address.query}
+        )
+    engine = create_engine(address, pool_pre_ping=address.get_backend_name() != "sqlite")
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _keep_private(file: Path) -> None:
+    """Let nobody but its owner read SQLite's file; its log is then made with the same rights.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    file.touch(mode=0o600)
+    for part in (file, *(file.with_name(file.name + ending) for ending in ("-wal", "-shm"))):
+        with suppress(FileNotFoundError, PermissionError):  # another account's: it has decided
+            part.chmod(0o600)
+
+
+def _check_whole(connection: Connection) -> None:
+    """Read through SQLite's file: a cut one may open, and fail in the middle of a lesson.
+
+    Raises:
+        DatabaseError: it is damaged.
+    """
+    told = connection.execute(text("PRAGMA quick_check(1)")).scalar()
+    if told != "ok":
+        raise DatabaseError(None, None, Exception(f"malformed: {told}"))
+
+
+def _add_missing_columns(connection: Connection) -> None:
+    """Give the tables of an earlier version the columns that have come since.
+
+    Each has a default that the database fills in, so no row needs a look of ours.
+    """
+    there = inspect(connection)
+    for table in metadata.sorted_tables:
+        known = {column["name"] for column in there.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                words = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {words}"))
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # sqlite3 begins no transaction of its own; we do, below
+    for pragma in PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes its turn at once: a reader that turns writer half-way could be refused.
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

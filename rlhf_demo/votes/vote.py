@@ -1,0 +1,174 @@
+"""What a vote is: the words for it, the record of it, and the bounds on what people type.
+
+Standard library only, so that whoever counts votes need not know where they are kept. A pair has a
+`first` and a `second` text for good; which of them stood on the left is drawn anew each time it is
+shown. A vote is kept for the text it went to, so the side can never be mistaken for the text.
+"""
+
+import time
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+from rlhf_demo.errors import Refused
+
+CHOICES = ("left", "right", "tie", "both_bad", "skip")
+"""What a person can answer about the two texts on the screen."""
+
+KEPT_CHOICES = ("first", "second", "tie", "both_bad", "skip")
+"""The same answers as they are kept: for the text, not for the side."""
+
+DECIDED = ("first", "second")
+"""Answers that prefer one text."""
+
+PLAIN, CATCH, DUEL = "plain", "catch", "duel"
+"""Kinds of pair: two samples to learn from, one text twice, two models in a blind vote."""
+
+QUESTIONS = (
+    "Which is better English?",
+    "Which sounds happier?",
+    "Which would you rather read?",
+)
+"""Questions to choose from over every pair; people may ask in their own words too."""
+
+LONGEST_NICKNAME = 20
+LONGEST_QUESTION = 120
+LONGEST_PROMPT = 300
+"""Characters. What people type is refused beyond these, a nickname is cut."""
+
+LONGEST_TEXT = 4000
+LONGEST_MODEL = 200
+"""Characters of a prompt or response, and of a model's name, in a file."""
+
+
+@dataclass(frozen=True)
+class NewPair:
+    """Two texts for one prompt, as sampled. In a duel `second` is the contender's."""
+
+    prompt: str
+    first: str
+    second: str
+    first_model: str
+    second_model: str
+    seed: int = 0
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class Showing:
+    """A pair as one person sees it. Holds nothing that tells which model wrote which text."""
+
+    id: int
+    question: str
+    prompt: str
+    left: str
+    right: str
+
+
+@dataclass(frozen=True)
+class Vote:
+    """One answer with everything known about it; ids are the store's."""
+
+    id: int
+    lesson: int
+    round: int  # number within the lesson, from 1
+    kind: str  # PLAIN, CATCH or DUEL
+    pair: int
+    prompt: str
+    first: str
+    second: str
+    first_model: str
+    second_model: str
+    question: str
+    rater: int
+    choice: str  # one of KEPT_CHOICES
+    swapped: bool | None  # True: the second text stood on the left; None: not known (imported)
+    repeat: bool  # True: the same person had answered this pair before
+    time: float  # seconds since 1970, UTC
+    seconds: float | None  # from showing to answer
+    simulated: bool
+    left_out: bool  # True: somebody chose not to count this rater
+    own: bool = False  # True: the rater wrote the prompt, which is for nobody else's eyes
+
+    @property
+    def decided(self) -> bool:
+        """Say whether one text was preferred."""
+        return self.choice in DECIDED
+
+    @property
+    def chosen(self) -> str:
+        """The preferred text of a decided vote."""
+        return self.first if self.choice == "first" else self.second
+
+    @property
+    def rejected(self) -> str:
+        """The other text of a decided vote."""
+        return self.second if self.choice == "first" else self.first
+
+    @property
+    def left(self) -> bool | None:
+        """Say whether a decided vote went to the left side; None where the side is not known."""
+        return None if self.swapped is None else (self.choice == "second") == self.swapped
+
+    @property
+    def teaches(self) -> bool:
+        """Say whether a reward model may learn from it: a person's first word on a pair of samples.
+
+        Blind votes teach nothing: their prompts test models, in later rounds too.
+        """
+        return self.decided and not self.repeat and self.kind == PLAIN
+
+
+def for_text(choice: str, swapped: bool) -> str:
+    """Return the kept form of an answer given on the screen."""
+    if choice not in ("left", "right"):
+        return choice
+    return "second" if (choice == "left") == swapped else "first"
+
+
+def clean_text(text: Any, most: int, what: str) -> str:
+    """Return what somebody typed as one line of plain text.
+
+    Control and format characters go (a direction mark could turn a page's text round); markup stays
+    what it is, text, for the page to escape.
+
+    Args:
+        text: anything an endpoint was sent.
+        most: characters allowed.
+        what: the word for it in messages.
+
+    Raises:
+        Refused: it is no text, nothing is left of it, or it is too long.
+    """
+    if not isinstance(text, str):
+        raise Refused(f"the {what} is {type(text).__name__}, not text: type it anew")
+    if len(text) > 4 * most:  # far too long: not worth normalising
+        raise Refused(f"the {what} has {len(text)} characters: use at most {most}")
+    spaced = " ".join(unicodedata.normalize("NFC", text).split())
+    cleaned = "".join(c for c in spaced if unicodedata.category(c)[0] != "C").strip()
+    if not cleaned:
+        raise Refused(f"the {what} is empty: type one")
+    if len(cleaned) > most:
+        raise Refused(f"the {what} has {len(cleaned)} characters: use at most {most}")
+    return cleaned
+
+
+def plain_text(text: str, most: int, what: str) -> str:
+    """Return a text of a file without control and format characters; its lines stay lines.
+
+    Args:
+        text: what the file holds, possibly nothing.
+        most: characters allowed.
+        what: the word for it in messages.
+
+    Raises:
+        Refused: it is too long.
+    """
+    if len(text) > most:
+        raise Refused(f"the {what} has {len(text)} characters: use at most {most}")
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c)[0] != "C")
+
+
+def written_time(seconds: float) -> str:
+    """Return seconds since 1970 as UTC in ISO 8601, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

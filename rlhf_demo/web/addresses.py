@@ -1,0 +1,47 @@
+"""Where a request comes from, for the limits that count by address.
+
+Behind a proxy every request comes from the proxy, which writes down whom it speaks for at the end
+of `X-Forwarded-For`. Anybody can send that header too, so only as many of its entries are believed,
+from the right, as there are proxies in front of the page (RLHF_DEMO_PROXIES).
+"""
+
+import ipaddress
+
+import gradio as gr
+
+IPV6_PREFIX = 64
+"""Bits of an IPv6 address that its holder cannot choose."""
+
+
+def address_of(http: gr.Request) -> str:
+    """Return the address of the client; web/middleware.py has put it there."""
+    return http.client.host if http.client else "unknown"
+
+
+def client_address(peer: str, forwarded: list[str], proxies: int) -> str:
+    """Return the address that a request counts for.
+
+    Args:
+        peer: who is connected to the server.
+        forwarded: the lines of `X-Forwarded-For`, in order.
+        proxies: how many proxies in front of the page are believed.
+    """
+    entries = [entry.strip() for entry in ",".join(forwarded).split(",") if entry.strip()]
+    believed = entries[-proxies] if 0 < proxies <= len(entries) else peer
+    return _counted(believed) or _counted(peer) or "unknown"
+
+
+def _counted(text: str) -> str | None:
+    """Write an address as it is counted: IPv6 by its network; None where it is no address."""
+    host = text.partition("]")[0].lstrip("[")
+    if host.count(":") == 1:  # IPv4 with a port
+        host = host.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    if address.version == 4:
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, IPV6_PREFIX), strict=False))

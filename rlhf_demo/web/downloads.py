@@ -1,0 +1,146 @@
+"""Downloads, and a run as a zip for whoever wants its numbers, texts and model at home.
+
+Downloads lie in Gradio's cache, in folders whose names cannot be guessed where not everybody may
+have them. Their addresses name no folder of the server.
+
+The owner's note, locks and the state of an unfinished training stay here, and so do the names of
+this machine's folders and texts that not everybody may read.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import zipfile
+from pathlib import Path
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from rlhf_demo.errors import JobError
+from rlhf_demo.files import replacing
+from rlhf_demo.jobs.bounds import PUBLIC
+from rlhf_demo.jobs.disk import shortage
+from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.runs.run import Run
+from rlhf_demo.server.class_records import learned_from_private, without_texts
+from rlhf_demo.server.settings import Settings
+from rlhf_demo.web.cache import ZIPS
+
+KEPT_BACK = {"job.json", "lock", "stop", "stopping.json", "checkpoint.pt"}
+"""Not downloaded: who owns the run, how it is being run, the state of an unfinished training."""
+TEXTS = {".json", ".jsonl", ".log", ".md"}
+"""Files that may name folders of this machine."""
+MOST_ZIPPED = 300_000_000
+"""Bytes of a run that can be downloaded: GPT-2 with LoRA is far below, all of its weights above."""
+MOST_ZIPS = 1_000_000_000
+"""Bytes of all zips; the oldest make room."""
+ZIP_SECONDS = 60
+"""Between two zips of a run that trains: each of its steps is another state."""
+
+
+def link_to(file: Path) -> str:
+    """Return the address of a file of the cache, relative to the address of the page."""
+    return f"served/{file.relative_to(Path(get_upload_folder()).resolve()).as_posix()}"
+
+
+def served(request: Request) -> Response:
+    """Answer with a file of the cache, to be saved and not shown."""
+    cache = Path(get_upload_folder()).resolve()
+    file = (cache / request.path_params["path"]).resolve()
+    if not file.is_relative_to(cache) or not file.is_file():
+        return JSONResponse({"error": "this file is not here any more: ask for it again"}, 404)
+    return FileResponse(file, filename=file.name)
+
+
+def zip_folder(run: Run, settings: Settings) -> Path:
+    """Pack a run's folder for its download, once for each state it is in; the last one is kept.
+
+    Folders of this machine, which saved models and logs name, are left out of the texts, so that
+    `runs/` and `checkpoints/` lie beside whatever unpacks it.
+
+    Raises:
+        JobError: the run is too large, changed while it was read, or the disk is short of room.
+    """
+    run_id, zips = run.folder.name, Path(get_upload_folder()).resolve() / ZIPS
+    try:
+        if run.alive() and (young := _young(zips, run_id)):
+            return young
+        files = _files(run.folder)
+        private = learned_from_private(run, settings)
+        if private:  # logs quote the report
+            files = [path for path in files if path.suffix != ".log"]
+        size = sum(path.stat().st_size for path in files)
+        if size > MOST_ZIPPED:
+            raise JobError(
+                f"{run_id} has {size / 1e6:,.0f} MB, more than the {MOST_ZIPPED // 10**6} MB that "
+                "are sent: copy its folder on the machine that runs this page"
+            )
+        state = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files]
+        digest = hashlib.sha256(repr(state).encode()).hexdigest()[:32]
+        target = zips / digest / f"{run_id}.zip"
+        if not target.is_file():
+            _make_room(zips, run_id, size, settings)
+            with replacing(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+                for path in files:
+                    name = f"{run_id}/{path.relative_to(run.folder).as_posix()}"
+                    content = _content(path, settings.runs)
+                    if private and path == run.folder / "report.json":
+                        content = json.dumps(without_texts(json.loads(content)), indent=2).encode()
+                    archive.writestr(name, content, _method(path))
+    except FileNotFoundError:
+        raise JobError(f"{run_id} changed while it was packed: try again in a moment") from None
+    return target
+
+
+def _young(zips: Path, run_id: str) -> Path | None:
+    """Return the run's zip if it is not a minute old."""
+    since = time.time() - ZIP_SECONDS
+    made = zips.glob(f"*/{run_id}.zip")
+    return next((path for path in made if path.stat().st_mtime > since), None)
+
+
+def _make_room(zips: Path, run_id: str, size: int, settings: Settings) -> None:
+    """Remove the run's older zip, and the oldest of all, for one of that many bytes.
+
+    Raises:
+        JobError: the disk is short of room all the same.
+    """
+    left = MOST_ZIPS - size
+    made = sorted(zips.glob("*/*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in made:
+        left -= path.stat().st_size
+        if left < 0 or path.stem == run_id:
+            shutil.rmtree(path.parent, ignore_errors=True)
+    if settings.public and (short := shortage(zips, PUBLIC)):
+        raise JobError(short)
+
+
+def _files(folder: Path) -> list[Path]:
+    """List what is sent: whole files of the run itself; no links, no half-written ones."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not path.is_symlink()
+        and not any(name.startswith(".") for name in path.relative_to(folder).parts)
+        and not (path.parent == folder and path.name in KEPT_BACK)
+    )
+
+
+def _content(path: Path, runs: Path) -> bytes:
+    content = path.read_bytes()
+    if path.suffix not in TEXTS:
+        return content
+    libraries = Path(gr.__file__).parents[1]
+    for place, instead in ((runs.resolve(), b"runs/"), (CHECKPOINTS.parent, b""), (libraries, b"")):
+        content = content.replace(os.fsencode(place) + b"/", instead)
+    return content
+
+
+def _method(path: Path) -> int:
+    # Weights hardly shrink, and trying takes a second for each 30 MB.
+    return zipfile.ZIP_STORED if path.suffix == ".safetensors" else zipfile.ZIP_DEFLATED

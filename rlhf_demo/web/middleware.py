@@ -1,0 +1,261 @@
+"""What stands before every request: who may ask, by which name, in which form, and how much.
+
+Gradio reads JSON whatever it is called, answers other websites with a permissive header, and serves
+any host name; so a page that somebody visits could write here and read here in their name. It also
+has routes that this page does not use. All of that ends at this door.
+
+It is pure ASGI, because answers are streamed, and it must be the outermost: see `outermost`.
+"""
+
+import fnmatch
+import ipaddress
+import re
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from starlette._utils import get_route_path
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rlhf_demo.server.settings import LOOPBACK, Settings
+from rlhf_demo.web.addresses import client_address
+
+API = "/gradio_api"
+JOINS = re.compile(rf"{API}/(queue/join|call/(v2/)?[^/]+)/?")
+"""What puts an event into Gradio's queue."""
+POSTS = re.compile(rf"{JOINS.pattern}|{API}/(component_server|cancel|reset|(run|api)/[^/]+)/?")
+UPLOAD = re.compile(rf"{API}/upload/?")
+CLOSED = re.compile(
+    rf"/openapi\.json|/(monitoring|profiling)(/.*)?"
+    rf"|{API}/(openapi\.json|dev/.*|proxy=.*|file=https?:.*|deep_link|custom_component/.*"
+    r"|upload_progress"
+    rf"|run-history/.*|runs|stream/.*|vibe-.*|profiling/.*|mcp.*)/?",
+    re.DOTALL | re.IGNORECASE,
+)
+"""Routes of Gradio that can be read and that this page has no use for.
+
+The one of components prints whatever it is asked, so that anybody could write lines into the log.
+"""
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""In a path, these would begin a line of their own in the log."""
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]*)?", re.ASCII | re.IGNORECASE)
+
+MOST_BYTES = 64_000
+"""Of a request in JSON; the longest one that the page sends is a few thousand."""
+MOST_UPLOAD_BYTES = 21_000_000
+"""Of an upload: all its files and what separates them."""
+
+HEADERS = {
+    # Gradio writes scripts and styles into the page and makes functions of text.
+    "Content-Security-Policy": (
+        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+        "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob: https://huggingface.co; "
+        "font-src 'self' data:; connect-src 'self' https://huggingface.co; "
+        "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
+        "frame-ancestors 'self'"
+    ),
+    # Another website's scripts and pictures cannot tell whether something is here. A frame is none.
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+"""Sent with every answer. The Hub shows Spaces in a frame, so there is no X-Frame-Options."""
+HUB = " https://huggingface.co https://*.hf.space"
+"""Added on a Space: who may show it in a frame. Anybody can have a Space, so nowhere else."""
+
+
+class Refused(Exception):
+    """The request is turned down: a status and a sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence = status, sentence
+
+
+class Door:
+    """ASGI middleware that lets in what the page itself and programs send, and nothing else.
+
+    Args:
+        app: what is behind it.
+        settings: where the page listens and who is believed.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app, self.settings = app, settings
+        self.headers = HEADERS.copy()
+        if settings.space:
+            self.headers["Content-Security-Policy"] += HUB
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on with the client's address in its place."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        peer = scope["client"][0] if scope.get("client") else "unknown"
+        forwarded = headers.getlist("x-forwarded-for")
+        address = client_address(peer, forwarded, self.settings.proxies)
+        exchange = _Exchange(receive, send, self.headers)
+        path = get_route_path(scope)  # as the routes see it: without a proxy's prefix
+        try:
+            self._check(scope["method"], path, headers)
+            most = MOST_UPLOAD_BYTES if UPLOAD.fullmatch(path) else MOST_BYTES
+            await exchange.run(self.app, scope | {"client": (address, 0)}, most)
+        except Refused as refusal:
+            told = JSONResponse({"error": refusal.sentence}, refusal.status)
+            await told(scope, receive, exchange.send)
+
+    def _check(self, method: str, path: str, headers: Headers) -> None:
+        host = headers.get("host", "")
+        if not is_ours(host, self.settings):
+            name = (_name(host) or host)[:100]
+            raise Refused(
+                403,
+                f"this page is not known as {name!r}: its owner can add that name to "
+                "RLHF_DEMO_HOSTS",
+            )
+        if CONTROLS.search(path):
+            raise Refused(404, "this page has nothing at this address")
+        if method in ("GET", "HEAD"):
+            if CLOSED.fullmatch(path):
+                raise Refused(404, "this page has nothing at this address")
+            return
+        if method != "POST":
+            raise Refused(405, "this page answers GET, HEAD and POST only")
+        if not from_here(headers, self.settings):
+            raise Refused(
+                403,
+                "this request comes from another website: open the page itself; if it is behind a "
+                "proxy, let that send X-Forwarded-Host, or name the page in RLHF_DEMO_HOSTS",
+            )
+        self._check_post(path, headers)
+
+    def _check_post(self, path: str, headers: Headers) -> None:
+        upload = UPLOAD.fullmatch(path)
+        if not upload and not POSTS.fullmatch(path):
+            raise Refused(404, "this page has nothing at this address")
+        form = "multipart/form-data" if upload else "application/json"
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != form:
+            raise Refused(415, f"send this request as {form}")
+
+
+class _Exchange:
+    """A request and its answer on their way through the door."""
+
+    def __init__(self, receive: Receive, send: Send, headers: dict[str, str]) -> None:
+        self._receive, self._send, self._headers = receive, send, headers
+        self._left, self._begun = 0, False
+
+    async def run(self, app: ASGIApp, scope: Scope, most: int) -> None:
+        """Let the app answer a request of at most so many bytes.
+
+        Raises:
+            Refused: it was longer.
+        """
+        self._left = most
+        try:
+            await app(scope, self.receive, self.answer)
+        except Exception:
+            if not self._cut_off:
+                raise
+        if self._cut_off:
+            raise Refused(413, f"this request is longer than {most:,} bytes: send less at once")
+
+    @property
+    def _cut_off(self) -> bool:
+        return self._left < 0 and not self._begun
+
+    async def receive(self) -> Message:
+        """Pass on a part of the request; beyond the bound it seems to be broken off."""
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        return {"type": "http.disconnect"} if self._left < 0 else message
+
+    async def answer(self, message: Message) -> None:
+        """Pass on what the app answers, unless it is about a request that seems broken off."""
+        if not self._cut_off:
+            await self.send(message)
+
+    async def send(self, message: Message) -> None:
+        """Send a message with our headers, and without those that open it to other websites."""
+        if message["type"] == "http.response.start":
+            self._begun = True
+            kept = [
+                (name, value)
+                for name, value in message.get("headers", [])
+                if not name.lower().startswith(b"access-control-")
+            ]
+            message = message | {"headers": kept}
+            MutableHeaders(scope=message).update(self._headers)
+        await self._send(message)
+
+
+def is_ours(host: str, settings: Settings) -> bool:
+    """Say whether the page may be asked under this host name.
+
+    A website can give its own name the address of this machine, and then read the page in the name
+    of whoever visits. It can do that with no number, no name without a dot, and none of `.local`.
+    """
+    if settings.any_host:
+        return True
+    name = _name(host)
+    if name in (*LOOPBACK, settings.server_name.lower()):
+        return True
+    if name and any(fnmatch.fnmatchcase(name, one.lower()) for one in settings.hosts):
+        return True
+    return bool(name) and not settings.loopback and _is_of_a_network(name)
+
+
+def _is_of_a_network(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return "." not in name or name.endswith(".local") or name == socket.gethostname().lower()
+    return True
+
+
+def _name(host: str) -> str:
+    """Return a host's name or number without its port; empty where it is none."""
+    parts = HOST.fullmatch(host)
+    return parts[1].strip("[]").lower() if parts else ""
+
+
+def from_here(headers: Headers, settings: Settings) -> bool:
+    """Say whether a request comes from this page, or from a program and no website at all.
+
+    Browsers say so themselves, in a header that no script can write, where the page is at home or
+    has a certificate. Elsewhere they say which page sent it; its name and port must be ours, or its
+    name one that the owner gave whole. What a proxy says of our name is safe to believe: before a
+    script of another website may send X-Forwarded-Host, its browser asks by OPTIONS, in vain.
+    """
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = headers.get("origin")
+    if origin is None:
+        return True
+    sender = origin.partition("://")[2].lower()
+    hosts = headers.get("host"), headers.get("x-forwarded-host", "").partition(",")[0].strip()
+    if sender in [host.lower() for host in hosts if host]:
+        return True
+    return _name(sender) in [host.lower() for host in settings.hosts]
+
+
+def outermost(
+    wrap: Callable[[ASGIApp], ASGIApp],
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """Return a lifespan that puts a middleware around all others of an app.
+
+    What `launch(app_kwargs={"middleware": ...})` adds lies inside Gradio's own, of which one
+    answers other websites before it is asked. When an app begins, the whole stack is built.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        app.middleware_stack = wrap(app.middleware_stack)
+        yield
+
+    return lifespan

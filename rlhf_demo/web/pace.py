@@ -1,0 +1,189 @@
+"""How much of the server one address may have: requests open, worked on at once, and a second.
+
+Thirty phones of a school come from one address, and so does one phone that wants to be three
+hundred. So whoever asks too fast waits their turn behind their own address; only one that leaves
+hundreds of requests open is refused. Those of other addresses do not wait for them.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette._utils import get_route_path
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rlhf_demo.rate_limit import RateLimit
+from rlhf_demo.web.middleware import API, JOINS, UPLOAD, Refused
+from rlhf_demo.web.refusals import once_more
+
+MOST_OPEN = 500
+"""Requests and streams of one address; sixty students' browsers open six connections each."""
+MOST_BODIES = 3000
+"""Requests in JSON that are read or wait, of all addresses: 200 MB if all are the longest."""
+PLACES = 6
+"""Requests of one address that are worked on at once, until their answer begins."""
+REQUESTS = (300, 100.0)
+"""Of one address: so many at once, then so many a second; thirty who vote send 40 a second."""
+PAGES = (120, 5.0)
+"""The same for what is built anew for each request, which takes the server 50 ms."""
+PAGE_PLACES = 2
+"""Pages that are built at once, of all addresses."""
+BODY_SECONDS = 10.0
+"""For a request in JSON, and for the next piece of an upload."""
+PAUSE_SECONDS = 0.05
+MOST_WAITING = 40
+"""Events of one address in Gradio's queue of 200: a school of thirty shares one address."""
+
+PAGE = re.compile(rf"/|/config|{API}/(info|startup-events)/?")
+FILES = re.compile(r"/(assets|static|svelte|served)/.*|/[^/]+\.(js|css|json|ico)", re.DOTALL)
+"""What is read from the disk as it is; opening the page asks for a hundred of them."""
+
+
+@dataclass
+class _Visitors:
+    """Everybody behind one address."""
+
+    open: int = 0
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
+
+
+class Pace:
+    """ASGI middleware behind middleware.Door, which puts the client's address into its place.
+
+    Args:
+        app: what is behind it.
+        waiting: how many events of an address wait in the queue.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        waiting: Callable[[str], int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.app, self.waiting = app, waiting
+        self._requests, self._pages = RateLimit(*REQUESTS, clock), RateLimit(*PAGES, clock)
+        self._page_places = asyncio.Semaphore(PAGE_PLACES)
+        self._visitors: dict[str, _Visitors] = {}
+        self._bodies = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on when it is its turn.
+
+        Raises:
+            Refused: the address has too many open, or the request does not arrive.
+        """
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        address = scope["client"][0]
+        visitors = self._visitors.setdefault(address, _Visitors())
+        if visitors.open >= MOST_OPEN:
+            raise Refused(
+                429, f"{MOST_OPEN} requests from this address are open: try again in a moment"
+            )
+        visitors.open += 1
+        try:
+            await self._pass(scope, receive, send)
+        finally:
+            visitors.open -= 1
+            if not visitors.open:
+                del self._visitors[address]
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = get_route_path(scope)
+        if UPLOAD.fullmatch(path):
+            await self.app(scope, _in_time(receive), send)
+        elif scope["method"] == "POST":
+            await self._read_and_answer(scope, receive, send)
+        elif FILES.fullmatch(path):
+            await self.app(scope, receive, send)
+        else:
+            await self._answer(scope, receive, send)
+
+    async def _read_and_answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._bodies >= MOST_BODIES:
+            raise Refused(503, "too many requests arrive at once: try again in a moment")
+        self._bodies += 1
+        try:
+            body = await _whole(receive)
+            if body is not None:
+                await self._answer(scope, once_more(body, receive), send)
+        finally:
+            self._bodies -= 1
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the app answer; the place is free again when the answer begins."""
+        address, path = scope["client"][0], get_route_path(scope)
+        page = PAGE.fullmatch(path)
+        async with AsyncExitStack() as turn:
+
+            async def send_on(message: Message) -> None:
+                await turn.aclose()
+                await send(message)
+
+            await turn.enter_async_context(self._visitors[address].places)
+            permits = self._pages if page else self._requests
+            while not permits.allow(address):
+                await asyncio.sleep(PAUSE_SECONDS)
+            if page:
+                await turn.enter_async_context(self._page_places)
+            if JOINS.fullmatch(path) and self.waiting(address) >= MOST_WAITING:
+                raise Refused(
+                    429,
+                    f"{MOST_WAITING} requests from this address wait already: "
+                    "try again when some are answered",
+                )
+            await self.app(scope, receive, send_on)
+
+
+async def _whole(receive: Receive) -> bytes | None:
+    """Return a body, which the door has bounded; None where its sender is gone.
+
+    Raises:
+        Refused: it does not arrive in time.
+    """
+    pieces, more = [], True
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                pieces.append(message.get("body", b""))
+                more = message.get("more_body", False)
+    except TimeoutError:
+        raise Refused(
+            408, f"this request did not arrive within {BODY_SECONDS:g} s: send it again"
+        ) from None
+    return b"".join(pieces)
+
+
+def _in_time(receive: Receive) -> Receive:
+    """Return what gives the pieces of an upload, which seems broken off where the next is late."""
+
+    async def next_message() -> Message:
+        try:
+            return await asyncio.wait_for(receive(), BODY_SECONDS)
+        except TimeoutError:
+            return {"type": "http.disconnect"}
+
+    return next_message
+
+
+def waiting_in(queue: Any) -> Callable[[str], int]:
+    """Return what counts an address's events in Gradio's queue, which has no call for it."""
+
+    def waiting(address: str) -> int:
+        return sum(
+            event.request.client.host == address
+            for line in queue.event_queue_per_concurrency_id.values()
+            for event in line.queue
+        )
+
+    return waiting

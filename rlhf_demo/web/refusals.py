@@ -1,0 +1,139 @@
+"""What does not fit is refused in a sentence: nobody gets a traceback, and no log fills with them.
+
+Anybody on the network can call everything with anything. Gradio prints a traceback for each request
+that does not fit a handler's inputs, and answers with status 500 as if the server had failed.
+"""
+
+import json
+import logging
+from typing import Any
+
+import gradio as gr
+from starlette._utils import get_route_path
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rlhf_demo.errors import DemoError
+from rlhf_demo.web.middleware import UPLOAD
+
+log = logging.getLogger(__name__)
+
+WRONG_SHAPE = "this request lacks a part or has one of the wrong kind: reload the page"
+FAILED = "the server could not do this: its owner finds the reason in its log"
+LONGEST_NOTE = 300
+"""Characters of one sender's words that reach the log or go back to them."""
+BAD_REQUEST = JSONResponse({"error": WRONG_SHAPE}, 400)
+
+
+def in_words(error: Exception, where: str) -> str:
+    """Return the sentence that whoever sent a request reads in the place of an error.
+
+    Errors that a request of the wrong shape causes are the sender's; all others are logged whole,
+    and the sender is not told of paths and numbers of the server.
+    """
+    if isinstance(error, DemoError):
+        return str(error)
+    if isinstance(error, TypeError | KeyError | AttributeError | ValueError | OverflowError):
+        return WRONG_SHAPE
+    log.error("%s failed", where, exc_info=error)
+    return FAILED
+
+
+class Page(gr.Blocks):
+    """Blocks whose handlers refuse in a sentence, as the server functions of its parts do."""
+
+    async def process_api(self, block_fn: Any, *given: Any, **named: Any) -> dict[str, Any]:
+        """Run a handler as Gradio does.
+
+        Raises:
+            gr.Error: the handler, or Gradio before it, refused the request.
+        """
+        try:
+            return await super().process_api(block_fn, *given, **named)
+        except gr.Error as error:
+            error.message = str(error.message)[:LONGEST_NOTE]
+            error.print_exception = False
+            raise
+        except Exception as error:  # noqa: BLE001  (in_words logs what is not the sender's fault)
+            raise gr.Error(in_words(error, str(block_fn)), print_exception=False) from None
+
+
+class Refusals:
+    """ASGI middleware: refuses what is no request of the page, before Gradio stumbles over it.
+
+    What Gradio's routes stumble over all the same is a bad request too, not a failed server.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read a JSON body and pass the request on, or answer that it does not fit."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if scope["method"] == "POST" and not UPLOAD.fullmatch(get_route_path(scope)):
+            body = await _body(receive)
+            if not _fits(body, scope["path"]):
+                await BAD_REQUEST(scope, receive, send)
+                return
+            receive = once_more(body, receive)
+        await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def send_on(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                if message["status"] == 500:  # Gradio's word for whatever a handler refuses
+                    message = message | {"status": 400}
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_on)
+        except Exception as error:  # noqa: BLE001  (a line of the log is enough: these are many)
+            log.warning("%r refused: %s", scope["path"][:LONGEST_NOTE], repr(error)[:LONGEST_NOTE])
+            if begun:  # an event stream: all that can be done is to end it
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await BAD_REQUEST(scope, receive, send)
+
+
+async def _body(receive: Receive) -> bytes:
+    """Return the whole body, which middleware.py and pace.py have bounded and read."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+def once_more(body: bytes, receive: Receive) -> Receive:
+    """Return what gives a body that was read already, and then whatever comes."""
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def next_message() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return next_message
+
+
+def _fits(body: bytes, path: str) -> bool:
+    """Say whether a body is the JSON that a browser sends.
+
+    A number that is infinite or none, and half a character (a lone surrogate), can be read but not
+    written again. As the name of a session in Gradio's queue, one of these breaks the statistics
+    of all later events; so does a session without a name.
+    """
+    try:
+        told = json.loads(body) if body else {}
+        json.dumps(told, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    if path.endswith("/queue/join"):
+        session = told.get("session_hash") if isinstance(told, dict) else None
+        return isinstance(session, str) and session != ""
+    return True

@@ -1,0 +1,275 @@
+"""One name, one folder: shipped models, runs, folders, the Hub's cache, unknown names."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from rlhf_demo.errors import CheckpointError
+from rlhf_demo.hub import locate as module
+from rlhf_demo.hub.locate import adapter_base, hub_megabytes, locate, shipped_models
+from rlhf_demo.models.policy import load_policy
+from rlhf_demo.paths import CHECKPOINTS, REPOSITORY
+from rlhf_demo.runs.run import Run
+
+
+def make_model(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+def command(*arguments, cwd=REPOSITORY, **environment):
+    """Run the command line in a process that does not know it is being tested."""
+    clean = {k: v for k, v in os.environ.items() if k not in ("HF_HUB_OFFLINE", "HF_HOME")}
+    clean |= {"PYTHONPATH": str(REPOSITORY)} | environment
+    started = time.perf_counter()
+    result = subprocess.run(
+        [sys.executable, "-m", "rlhf_demo", *arguments],
+        cwd=cwd, env=clean, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return result, time.perf_counter() - started
+
+
+# -- on this machine -------------------------------------------------------------------------------
+
+
+def test_shipped_name_means_the_same_folder_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_model(tmp_path / "gpt2-mini")  # a folder of that name does not get in the way
+    assert locate("gpt2-mini") == CHECKPOINTS / "gpt2-mini"
+    assert locate("gpt2-mini").is_absolute()
+    assert "gpt2-mini" in shipped_models()
+
+
+def test_run_folder_means_its_model(tmp_path):
+    run = Run.create(tmp_path / "run", "ppo", {})
+    make_model(run.model_folder)
+    assert locate(str(run.folder)) == run.model_folder
+
+
+def test_run_without_model_says_so(tmp_path):
+    run = Run.create(tmp_path / "run", "ppo", {})
+    with pytest.raises(CheckpointError, match=r"run .*run has no model yet: wait .*, or resume"):
+        locate(str(run.folder))
+
+
+def test_plain_folder_is_taken_absolute_even_when_named_relative(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_model(tmp_path / "some" / "model")
+    for name in ("some/model", "./some/model", str(tmp_path / "some/model")):
+        assert locate(name) == tmp_path / "some" / "model"
+
+
+def test_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="holds no model"):
+        locate(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "./nothing", "~/nothing-here", "a/b/c", "a b"])
+def test_missing_path_is_refused_without_asking_the_hub(name, monkeypatch):
+    monkeypatch.setattr(module, "hub_refusal", lambda *_: pytest.fail("asked the Hub"))
+    with pytest.raises(CheckpointError, match="there is no folder"):
+        locate(name)
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_empty_name_is_refused_and_the_shipped_ones_named(name):
+    with pytest.raises(CheckpointError, match=r"name is empty: name one of .*gpt2-mini"):
+        locate(name)
+
+
+# -- adapters --------------------------------------------------------------------------------------
+
+
+def write_adapter(folder, base):
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
+    return folder
+
+
+def test_whole_weights_have_no_base(tmp_path):
+    assert adapter_base(make_model(tmp_path / "model")) is None
+
+
+def test_adapter_names_a_shipped_base_relative_and_finds_it_from_anywhere(tmp_path, monkeypatch):
+    shipped = CHECKPOINTS / "gpt2-mini"
+    monkeypatch.chdir(tmp_path)
+    assert adapter_base(write_adapter(tmp_path / "a", "checkpoints/gpt2-mini")) == shipped
+
+
+def test_adapter_names_another_base_by_its_absolute_folder(tmp_path):
+    base = make_model(tmp_path / "base")
+    assert adapter_base(write_adapter(tmp_path / "a", str(base))) == base
+
+
+def test_adapter_whose_base_is_gone_names_the_folder(tmp_path):
+    with pytest.raises(CheckpointError, match="there is no folder /gone/base"):
+        adapter_base(write_adapter(tmp_path / "a", "/gone/base"))
+
+
+@pytest.mark.parametrize("text", ["{", '{"r": 8}', '{"base_model_name_or_path": null}'])
+def test_adapter_config_that_names_no_base_is_refused(tmp_path, text):
+    (tmp_path / "adapter_config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"adapter_config.json names no base model"):
+        adapter_base(tmp_path)
+
+
+# -- the Hub ---------------------------------------------------------------------------------------
+
+
+def assert_one_sentence_in_time(result, seconds):
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith(
+        "error: model 'no-such/model' cannot be had: it is not in the local"
+    )
+    assert seconds < 3.0
+
+
+def test_unknown_id_is_answered_in_time_when_the_hub_refuses_the_connection():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
+        endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        outcome = command("generate", "--model", "no-such/model", HF_ENDPOINT=endpoint)
+    assert_one_sentence_in_time(*outcome)
+
+
+def test_unknown_id_is_answered_in_time_when_the_hub_never_answers():
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        outcome = command("generate", "--model", "no-such/model", HF_ENDPOINT=endpoint)
+    assert_one_sentence_in_time(*outcome)
+
+
+def test_unknown_id_with_the_hub_forbidden_says_what_forbids_it():
+    result, _ = command("generate", "--model", "no-such/model", HF_HUB_OFFLINE="1")
+    assert result.returncode == 2
+    assert "HF_HUB_OFFLINE forbids asking the Hub" in result.stderr
+
+
+def cache_model(folder, name, source, leave_out=()):
+    """Lay a model out as the Hub's client caches it: blobs aside, snapshots hold links to them."""
+    home = folder / f"models--{name.replace('/', '--')}"
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = home / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    (home / "blobs").mkdir()
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(commit)
+    for file in source.iterdir():
+        if file.name not in leave_out:
+            (home / "blobs" / file.name).write_bytes(file.read_bytes())
+            (snapshot / file.name).symlink_to(home / "blobs" / file.name)
+
+
+def test_cached_id_is_found_while_the_hub_cannot_be_reached(tmp_path, tiny_model_folder):
+    cache_model(tmp_path / "cache", "some-one/tiny", tiny_model_folder)
+    code = "from rlhf_demo.hub.locate import locate; print(locate('some-one/tiny'))"
+    environment = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}
+    environment |= {"HF_HUB_CACHE": str(tmp_path / "cache"), "HF_ENDPOINT": "http://127.0.0.1:1"}
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    ).stdout.strip()
+    assert found.startswith(str(tmp_path / "cache"))
+    assert load_policy(found, device=torch.device("cpu")).lm.config.n_layer == 2
+
+
+def test_cached_id_without_safetensors_is_refused(tmp_path, tiny_model_folder):
+    cache = tmp_path / "cache"
+    cache_model(cache, "some-one/pickled", tiny_model_folder, leave_out=("model.safetensors",))
+    result, _ = command(
+        "generate",
+        "--model",
+        "some-one/pickled",
+        HF_HUB_CACHE=str(cache),
+        HF_ENDPOINT="http://127.0.0.1:1",
+    )
+    assert result.returncode == 2
+    assert "some-one/pickled has no safetensors weights" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+# -- how large a model of the Hub is ---------------------------------------------------------------
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A Hub of a few models: name -> sizes of files, and what each adapter calls its base."""
+    files = {
+        "a/whole": {"model.safetensors": 500_000_000, "config.json": 9},
+        "a/talker": {
+            "model.safetensors": 14_000_000,
+            "vocab.json": 2_000_000,
+            "merges.txt": 1_000_000,
+            "pytorch_model.bin": 10**9,
+            "onnx/model.safetensors": 10**9,  # not fetched
+        },
+        "a/padded": {"model.safetensors": 14_000_000, "pad.json": 60_000_000},
+        "a/small": {"adapter_model.safetensors": 2_000_000, "adapter_config.json": 99},
+        "a/large-config": {"adapter_model.safetensors": 9, "adapter_config.json": 9_000_000},
+    }
+    bases = {"a/small": "a/whole"}
+
+    def download(name, file):
+        path = tmp_path / name.replace("/", "-")
+        path.write_text(json.dumps({"base_model_name_or_path": bases[name]}))
+        return path
+
+    monkeypatch.setattr(module, "_hub_files", lambda name, kind: files[name])
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    return bases
+
+
+def test_adapter_weighs_what_it_makes_one_fetch(hub):
+    assert hub_megabytes("a/whole", "model") == pytest.approx(500, abs=0.001)
+    assert hub_megabytes("a/small", "model") == pytest.approx(502, abs=0.001)
+
+
+def test_model_weighs_all_that_is_fetched_and_nothing_else(hub):
+    assert hub_megabytes("a/talker", "model") == 17
+
+
+def test_model_with_too_much_beside_its_weights_is_refused(hub):
+    with pytest.raises(CheckpointError, match="a/padded has 60 MB beside its weights"):
+        hub_megabytes("a/padded", "model")
+
+
+@pytest.mark.parametrize("base", ["gpt2-mini", "checkpoints/gpt2-mini"])
+def test_adapter_on_a_shipped_base_weighs_its_own_weights(hub, base):
+    hub["a/small"] = base
+    assert hub_megabytes("a/small", "model") == pytest.approx(2, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        ("a/small", "an adapter on an adapter"),
+        ("/etc", "is an adapter on '/etc', which is not on the Hub"),
+        ("../runs", "which is not on the Hub"),
+        ("docs/api.md", "which is not on the Hub"),  # a file of this repository
+        (7, "names no base model"),
+    ],
+)
+def test_adapter_on_what_is_not_to_be_fetched_is_refused(hub, base, told):
+    hub["a/small"] = base
+    with pytest.raises(CheckpointError, match=told):
+        hub_megabytes("a/small", "model")
+
+
+def test_configuration_of_an_adapter_is_measured_before_it_is_read(hub):
+    with pytest.raises(CheckpointError, match="has 9,000,000 bytes"):
+        hub_megabytes("a/large-config", "model")

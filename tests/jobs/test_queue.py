@@ -1,0 +1,304 @@
+"""Jobs: accidents of real processes, told apart and told in words."""
+
+# ruff: noqa: F401, F811 (fixtures are imported by name)
+
+import errno
+import os
+import signal
+
+import pytest
+
+from rlhf_demo.errors import JobError
+from rlhf_demo.jobs.bounds import Limits
+from rlhf_demo.jobs.processes import PROC
+from rlhf_demo.runs.run import Status
+from tests.fake_jobs import (
+    FAILING,
+    PATIENT,
+    QUICK,
+    REFUSING,
+    SLOW_TO_BEGIN,
+    STUBBORN,
+    fake,
+    grandchild,
+    is_gone,
+    jobs,
+    new_jobs,
+    row,
+    start,
+    started_pid,
+    wait_for,
+    wait_until,
+)
+
+# -- running ---------------------------------------------------------------------------------------
+
+
+def test_started_job_runs_in_a_session_of_its_own_with_low_priority_and_finishes(jobs, fake):
+    run_id = start(jobs, title="My \u202e first\n\trun " + "x" * 80)
+    wait_for(jobs, run_id, Status.RUNNING)
+    pid = started_pid(jobs, run_id)
+    assert os.getsid(pid) == os.getpgid(pid) == pid
+    assert os.getpriority(os.PRIO_PROCESS, pid) == 10
+    assert row(jobs, run_id)["title"] == "My first run " + "x" * 47  # 13 + 47 = 60
+    fake.scripts["reward"] = QUICK
+    other = start(jobs, "reward")
+    jobs.stop(run_id, "ann")
+    wait_for(jobs, other, Status.FINISHED)
+    shown = row(jobs, other)
+    assert shown["title"] == "Reward model"
+    assert shown["status"] == "finished" and shown["ended_at"] and shown["place"] is None
+    assert shown["figures"] == {"step": 1, "time/step_seconds": 0.5}
+    wait_until(lambda: not (PROC / str(started_pid(jobs, other))).exists())  # not even a zombie
+
+
+def test_queued_jobs_run_one_at_a_time_in_the_order_of_asking(jobs, fake):
+    first = start(jobs)
+    wait_for(jobs, first, Status.RUNNING)
+    second, third = start(jobs, "reward"), start(jobs, "pairs")
+    assert (row(jobs, second)["place"], row(jobs, third)["place"]) == (1, 2)
+    assert row(jobs, third)["status"] == "queued"
+    assert fake.started == [first]
+    jobs.stop(first, "ann")
+    wait_for(jobs, third, Status.FINISHED)
+    assert fake.started == [first, second, third]
+
+
+def test_two_jobs_run_together_where_two_are_allowed(new_jobs):
+    jobs = new_jobs(at_once=2)
+    first, second, third = (start(jobs) for _ in range(3))
+    wait_for(jobs, first, Status.RUNNING)
+    wait_for(jobs, second, Status.RUNNING)
+    assert row(jobs, third)["place"] == 1
+
+
+def test_time_left_is_reckoned_from_the_last_steps(jobs, fake):
+    fake.scripts["ppo"] = PATIENT.replace(
+        "    while", '    run.append("metrics", [{"step": n, "time/step_seconds": 60 if n == 1 '
+        'else 2} for n in range(1, 11)])\n    while'
+    )  # fmt: skip
+    run_id = start(jobs, total_steps=40)
+    wait_until(lambda: row(jobs, run_id)["step"] == 10)
+    # The last five steps took 2 s each, and 40 - 10 steps are left.
+    assert row(jobs, run_id)["seconds_left"] == 60
+    assert row(jobs, run_id)["total_steps"] == 40
+
+
+# -- dying -----------------------------------------------------------------------------------------
+
+
+def test_killed_child_is_failed_with_the_signal(jobs):
+    run_id = start(jobs)
+    wait_for(jobs, run_id, Status.RUNNING)
+    os.kill(started_pid(jobs, run_id), signal.SIGTERM)
+    wait_until(lambda: row(jobs, run_id)["message"].startswith("killed by signal 15 (SIGTERM)"))
+    wait_until(lambda: jobs.find(run_id).status.get("message", "").startswith("killed by signal"))
+    assert row(jobs, run_id)["status"] == "failed"
+
+
+def test_killed_child_takes_what_it_started_with_it(jobs, fake):
+    fake.scripts["ppo"] = STUBBORN
+    run_id = start(jobs)
+    other = grandchild(jobs, run_id)
+    os.kill(started_pid(jobs, run_id), signal.SIGKILL)
+    wait_for(jobs, run_id, Status.FAILED)
+    wait_until(lambda: is_gone(other))
+
+
+def test_error_of_the_command_is_the_message(jobs, fake):
+    fake.scripts["ppo"] = REFUSING
+    run_id = start(jobs)
+    wait_for(jobs, run_id, Status.FAILED)
+    assert row(jobs, run_id)["message"] == "there is no model gpt3: choose another"
+    assert jobs.log_tail(run_id) == "error: there is no model gpt3: choose another"
+
+
+@pytest.mark.parametrize(
+    "error, sentence",
+    [
+        ("MemoryError", "out of memory: choose a smaller batch"),
+        ("OSError(28, 'No space left on device')", "the disk is full: delete runs"),
+        ("ImportError('no trl')", "ImportError: no trl"),
+    ],
+)
+def test_error_that_the_trainer_reported_is_told_in_words_if_we_have_any(
+    jobs, fake, error, sentence
+):
+    fake.scripts["ppo"] = FAILING.replace("ERROR", error)
+    run_id = start(jobs)
+    wait_until(lambda: row(jobs, run_id)["message"].startswith(sentence))
+    assert error.partition("(")[0] in jobs.log_tail(run_id)
+    assert len(jobs.log_tail(run_id, lines=2).splitlines()) == 2
+
+
+def test_command_that_cannot_be_started_is_failed(new_jobs):
+    jobs = new_jobs(command=lambda kind, folder: ["/no/such/program", str(folder)])
+    run_id = start(jobs)
+    wait_for(jobs, run_id, Status.FAILED)
+    assert "could not be started (No such file or directory)" in row(jobs, run_id)["message"]
+
+
+# -- stopping --------------------------------------------------------------------------------------
+
+
+def test_stop_asks_and_the_child_saves_and_ends(jobs):
+    run_id = start(jobs)
+    wait_for(jobs, run_id, Status.RUNNING)
+    jobs.stop(run_id, "ann")
+    wait_until(lambda: row(jobs, run_id)["status"] == "stopped")
+    folder = jobs.find(run_id).folder
+    assert row(jobs, run_id)["message"].startswith("stopped when asked")
+    assert not (folder / "stop").exists() and not (folder / "stopping.json").exists()
+    with pytest.raises(JobError, match="is stopped: there is nothing to stop"):
+        jobs.stop(run_id, "ann")
+
+
+def test_stop_of_a_child_that_ignores_sigterm_kills_it_and_its_grandchild(new_jobs, fake):
+    jobs = new_jobs(ask_seconds=0.1, term_seconds=0.1)
+    fake.scripts["ppo"] = STUBBORN
+    run_id = start(jobs)
+    other = grandchild(jobs, run_id)
+    jobs.stop(run_id, "ann")
+    assert row(jobs, run_id)["status"] == "running"
+    assert row(jobs, run_id)["message"].startswith("stopping")
+    wait_until(lambda: row(jobs, run_id)["status"] == "stopped")
+    assert is_gone(started_pid(jobs, run_id))
+    assert is_gone(other)
+    assert not jobs.find(run_id).alive()
+
+
+def test_stop_before_the_child_records_is_not_forgotten_when_it_begins(new_jobs, fake):
+    jobs = new_jobs(ask_seconds=60)
+    fake.scripts["ppo"] = SLOW_TO_BEGIN
+    run_id = start(jobs)
+    wait_until(lambda: row(jobs, run_id)["message"].startswith("starting"))
+    jobs.stop(run_id, "ann")
+    (jobs.find(run_id).folder / "go").touch()
+    # Recording clears the stop file that it finds; the child ends all the same.
+    wait_for(jobs, run_id, Status.STOPPED)
+
+
+def test_stop_of_a_waiting_job_takes_it_out_at_once(new_jobs, fake):
+    jobs = new_jobs(scheduling=False)
+    run_id = start(jobs)
+    jobs.stop(run_id, "ann")
+    assert row(jobs, run_id)["status"] == "stopped"
+    assert row(jobs, run_id)["place"] is None
+
+
+def test_job_over_its_minutes_is_stopped_and_says_so(new_jobs):
+    jobs = new_jobs(limits=Limits(most_minutes=0.001))
+    run_id = start(jobs)
+    wait_for(jobs, run_id, Status.STOPPED)
+    wait_until(lambda: "stopped after 0.001 minutes" in row(jobs, run_id)["message"])
+
+
+def test_stopped_job_resumes_at_the_end_of_the_line(jobs, fake):
+    run_id = start(jobs)
+    wait_for(jobs, run_id, Status.RUNNING)
+    with pytest.raises(JobError, match="only a stopped or failed run goes on"):
+        jobs.resume(run_id, "ann")
+    jobs.stop(run_id, "ann")
+    wait_until(lambda: row(jobs, run_id)["status"] == "stopped")
+    fake.scripts["ppo"] = QUICK
+    jobs.resume(run_id, "ann")
+    wait_for(jobs, run_id, Status.FINISHED)
+
+
+# -- one after another -----------------------------------------------------------------------------
+
+
+def test_chain_of_jobs_runs_in_its_order_though_two_may_run_together(new_jobs, fake):
+    jobs = new_jobs(at_once=2)
+    first = start(jobs)
+    second = start(jobs, "reward", after=first)
+    third = start(jobs, "reward", after=second)
+    other = start(jobs, "pairs")
+    wait_for(jobs, other, Status.FINISHED)  # what needs nothing goes past what waits
+    assert fake.started == [first, other]
+    fake.scripts["ppo"] = QUICK
+    jobs.stop(first, "ann")
+    for run_id in (second, third):
+        wait_for(jobs, run_id, Status.FAILED)
+    assert row(jobs, second)["message"] == (
+        f"not started, because {first}, which it needs, was stopped: resume that one first"
+    )
+    assert f"{second}, which it needs, failed" in row(jobs, third)["message"]
+    wait_until(lambda: row(jobs, first)["status"] == "stopped")
+    for run_id in (first, second, third):
+        jobs.resume(run_id, "ann")
+    wait_for(jobs, third, Status.FINISHED)
+    assert fake.started == [first, other, first, second, third]
+
+
+def test_job_after_one_that_failed_or_is_not_there_is_refused(jobs, fake):
+    fake.scripts["ppo"] = REFUSING
+    failed = start(jobs)
+    wait_for(jobs, failed, Status.FAILED)
+    with pytest.raises(JobError, match="has not finished: resume that one first"):
+        start(jobs, "reward", after=failed)
+    with pytest.raises(JobError, match="there is no run 'pairs-abcdef'"):
+        start(jobs, "reward", after="pairs-abcdef")
+
+
+def test_job_whose_predecessor_disappears_is_failed(new_jobs, tmp_path):
+    patient = new_jobs(scheduling=False)
+    first = start(patient)
+    second = start(patient, after=first)
+    (tmp_path / "runs" / first / "config.json").unlink()
+    jobs = new_jobs()
+    wait_for(jobs, second, Status.FAILED)
+    assert f"{first}, which it needs, is gone" in row(jobs, second)["message"]
+
+
+# -- deleting --------------------------------------------------------------------------------------
+
+
+def test_delete_refuses_what_runs_or_is_needed(new_jobs, fake, tmp_path):
+    jobs = new_jobs()
+    needed = start(jobs, "pairs")
+    wait_for(jobs, needed, Status.FINISHED)
+    model = start(jobs, "reward")
+    wait_for(jobs, model, Status.FINISHED)
+    running = start(jobs)
+    wait_for(jobs, running, Status.RUNNING)
+    waiting = start(jobs, "reward", after=needed)
+    uses = start(jobs, reward=str(tmp_path / "runs" / model / "model"))
+    with pytest.raises(JobError, match="is not over: stop it before you delete it"):
+        jobs.delete(running, "ann")
+    for run_id, other in ((needed, waiting), (model, uses)):
+        with pytest.raises(JobError, match=f"is needed by {other}: wait for that one"):
+            jobs.delete(run_id, "ann")
+    assert len(jobs.overview()) == 5
+
+
+def test_waiting_job_is_deleted_on_a_full_disk_where_it_cannot_be_stopped(new_jobs, monkeypatch):
+    def full(path, value):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    jobs = new_jobs(scheduling=False)
+    run_id = start(jobs)
+    monkeypatch.setattr("rlhf_demo.runs.run.write_json", full)
+    with pytest.raises(JobError, match=r"^the disk is full: delete runs that nobody needs"):
+        jobs.stop(run_id, "ann")
+    jobs.delete(run_id, "ann")
+    assert jobs.overview() == []
+
+
+def test_deleted_run_is_gone_from_the_list_and_the_disk(jobs, tmp_path):
+    run_id = start(jobs, "reward")
+    wait_for(jobs, run_id, Status.FINISHED)
+    jobs.delete(run_id, "ann")
+    assert jobs.overview() == []
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [".scheduler"]
+    with pytest.raises(JobError, match="there is no run"):
+        jobs.find(run_id)
+
+
+def test_deleting_that_a_killed_app_began_is_finished_by_the_next(new_jobs, tmp_path):
+    leftover = tmp_path / "runs" / ".deleted-ppo-abcdef-1"
+    leftover.mkdir(parents=True)
+    (leftover / "config.json").write_text("{}")
+    jobs = new_jobs()
+    assert jobs.overview() == []
+    wait_until(lambda: not leftover.exists())

@@ -1,0 +1,215 @@
+"""One run whose files are damaged never takes the list, the boards or the line away from others."""
+
+# ruff: noqa: F401, F811 (fixtures are imported by name)
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from rlhf_demo.errors import JobError
+from rlhf_demo.jobs.job import DAMAGED
+from rlhf_demo.runs.run import Status
+from rlhf_demo.ui.panels.board import Board
+from rlhf_demo.ui.panels.nav import Strip
+from rlhf_demo.ui.shared import EXAMPLES
+from rlhf_demo.ui.tabs.runs import final_figures
+from tests.fake_jobs import fake, new_jobs, row, start, wait_for, wait_until
+
+FILES = (
+    "config.json", "status.json", "job.json", "stopping.json", "metrics.jsonl", "samples.jsonl",
+    "distributions.jsonl", "report.json", "job.log", "lock",
+)  # fmt: skip
+A_ROW = '{"step": 1, "objective/score": %s, "objective/kl": 0.1, "time/step_seconds": %s}\n'
+A_NOTE = '{"title": "x", "owner": null, "after": null, "queued_at": %s, "started_pid": %s}'
+CONTENTS = {
+    "empty": b"",
+    "NUL": b"\0" * 300,
+    "cut": b'{"status": "runn',
+    "list": b"[1]\n",
+    "number": b"7\n",
+    "null": b"null\n",
+    "empty object": b"{}\n",
+    "weird word": b'{"status": "weird", "updated_at": "2026-01-01T00:00:00Z"}\n',
+    "wrong kinds": b'{"status": "running", "kind": 1, "options": [], "title": {}, "step": "x"}\n',
+    "NaN": (A_ROW % ("NaN", 1)).encode(),
+    "infinity": (A_ROW % ("1e999", 1)).encode(),
+    "huge": (A_ROW % ("1" + "0" * 400, "1e308")).encode(),
+    "texts": (A_ROW % ('"x"', '"y"')).encode(),
+    "half": b'{"step": 1, "objective/score": 0.5}\n',
+    "binary": bytes(range(256)),
+    "deep": b"[" * 100_000,
+    "group of all": (A_NOTE % (1, 0)).encode(),
+    "no process": (A_NOTE % (1, 10**30)).encode(),
+    "never": (A_NOTE % ("NaN", "null")).encode(),
+    "other options": b'{"kind": "ppo", "options": {"kl_budget": "x", "total_steps": []}, '
+    b'"created_at": "2026-01-01T00:00:00Z"}',
+    "other version": b'{"kind": "dpo", "options": {}, "created_at": "2026-01-01T00:00:00Z"}',
+}  # fmt: skip
+
+
+class NoVotes:
+    def count(self):
+        return 0
+
+
+@pytest.fixture
+def idle(new_jobs):
+    """An app that starts nothing."""
+    return new_jobs(scheduling=False)
+
+
+@pytest.fixture
+def sound(idle):
+    """A reward model that waits."""
+    return start(idle, "reward", title="sound")
+
+
+def finished(jobs):
+    """Make a finished PPO run; return its folder."""
+    run = jobs.find(start(jobs, title="hurt", secret="ann"))
+    with run.recording():
+        run.append("metrics", [json.loads(A_ROW % (0.5, 1.5))])
+        run.append("samples", [{"step": 1, "tokens": ["a"]}])
+    return run.folder
+
+
+def looks_well(jobs, sound):
+    """Look as a page with all its parts does."""
+    assert row(jobs, sound)["status"] == "queued"
+    json.dumps([final_figures(one) for one in jobs.overview()] + jobs.overview(), allow_nan=False)
+    stages = Strip(jobs, NoVotes()).strip_state({})["stages"]
+    json.dumps(stages, allow_nan=False)
+    assert stages[2]["line"] == "waiting, place 1"
+    told = Board(jobs).board_rows({"kind": "reward", "secret": "ann"})
+    assert told["run"]["id"] == sound
+
+
+@pytest.mark.parametrize("content", [*CONTENTS, "a folder", "a pipe", "a device", "sparse"])
+def test_odd_file_of_a_run_leaves_all_others_as_they_are(idle, sound, new_jobs, content):
+    for name in FILES:
+        path = finished(idle) / name
+        if content == "a folder":
+            path.unlink(missing_ok=True)
+            path.mkdir()
+        elif content == "a pipe":
+            path.unlink(missing_ok=True)
+            os.mkfifo(path)
+        elif content == "a device":
+            path.unlink(missing_ok=True)
+            path.symlink_to("/dev/zero")
+        elif content == "sparse":
+            path.touch()
+            os.truncate(path, 2**40)  # reading it would take all memory
+        else:
+            path.write_bytes(CONTENTS[content])
+        looks_well(idle, sound)
+        assert row(idle, path.parent.name)["title"] in ("hurt", path.parent.name, "x")
+        with suppress(JobError):  # in a sentence, and nothing else
+            Board(idle).board_rows({"kind": "ppo", "run": path.parent.name})
+    intact = finished(idle)
+    assert Board(idle).board_rows({"kind": "ppo"})["run"]["id"] == intact.name
+    new_jobs()
+    wait_for(idle, sound, Status.FINISHED)
+    another = start(idle, "reward")
+    wait_for(idle, another, Status.FINISHED)
+
+
+@pytest.mark.parametrize("name", ["config.json", "status.json", "job.json"])
+@pytest.mark.parametrize("content", ["empty", "NUL", "list", "wrong kinds"])
+def test_damaged_run_says_which_file_and_is_deleted_by_whoever_may(idle, name, content):
+    jobs, folder = idle, finished(idle)
+    (folder / name).write_bytes(CONTENTS[content])
+    shown = row(jobs, folder.name)
+    assert (shown["status"], shown["kind"]) == (DAMAGED, DAMAGED)
+    assert name in shown["message"] and str(folder.parent) not in shown["message"]
+    for change in (jobs.stop, jobs.resume):
+        with pytest.raises(JobError):
+            change(folder.name, "ann")
+    if name != "job.json":  # which says whose it is
+        with pytest.raises(JobError, match="belongs to somebody else"):
+            jobs.delete(folder.name, "bob")
+        jobs.delete(folder.name, "ann")
+        assert not folder.exists()
+
+
+def test_instructor_deletes_what_no_longer_says_whose_it_is(idle, new_jobs):
+    folder = finished(idle)
+    (folder / "job.json").write_bytes(b"")
+    jobs = new_jobs(scheduling=False, instructor_token="token")
+    jobs.delete(folder.name, "token")
+    assert not folder.exists()
+
+
+def test_lost_file_is_told_once_it_cannot_be_a_run_that_begins(idle, monkeypatch):
+    jobs, folder = idle, finished(idle)
+    (folder / "status.json").unlink()
+    assert folder.name not in [one["id"] for one in jobs.overview()]
+    monkeypatch.setattr("rlhf_demo.jobs.job.BEGINNING_SECONDS", 0)
+    assert "status.json is missing" in row(jobs, folder.name)["message"]
+
+
+def test_job_after_a_damaged_one_is_failed_and_says_so(idle, new_jobs):
+    jobs, folder = idle, finished(idle)
+    waiting = start(jobs, after=folder.name)
+    (folder / "status.json").write_bytes(b"[1]")
+    with pytest.raises(JobError, match="has not finished"):
+        start(jobs, after=folder.name)
+    new_jobs()
+    wait_for(jobs, waiting, Status.FAILED)
+    assert f"{folder.name}, which it needs, is damaged" in row(jobs, waiting)["message"]
+
+
+def test_damage_while_the_run_is_trained_lets_it_go_on_and_be_stopped(new_jobs, tmp_path):
+    jobs = new_jobs()
+    run_id = start(jobs)
+    wait_for(jobs, run_id, Status.RUNNING)
+    (tmp_path / "runs" / run_id / "status.json").write_bytes(b"\0")
+    waiting = start(jobs, "reward")
+    assert row(jobs, run_id)["status"] == "running"
+    with pytest.raises(JobError, match="is not over"):
+        jobs.delete(run_id, "ann")
+    jobs.stop(run_id, "ann")
+    wait_for(jobs, waiting, Status.FINISHED)
+    assert row(jobs, run_id)["status"] == "stopped"
+
+
+def test_folder_that_may_not_be_read_is_shown_and_leaves_the_others(idle, sound, monkeypatch):
+    jobs, folder = idle, finished(idle)
+    open_file = os.open
+
+    def refused(path, *args, **kwargs):
+        if Path(path).parent == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return open_file(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", refused)
+    jobs._folders._parsed.clear()
+    looks_well(jobs, sound)
+    assert row(jobs, folder.name)["message"].startswith("config.json cannot be read (Permission")
+
+
+def test_root_that_is_gone_is_told_in_a_sentence_and_comes_back(idle, sound, tmp_path):
+    jobs = idle
+    (tmp_path / "runs").rename(tmp_path / "away")
+    with pytest.raises(JobError, match=r"^the folder of the runs cannot be read \(No such file"):
+        jobs.overview()
+    (tmp_path / "away").rename(tmp_path / "runs")
+    looks_well(jobs, sound)
+
+
+def test_leftover_that_cannot_be_removed_does_not_stop_the_line(new_jobs, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / ".deleted-ppo-abcdef-1").write_text("a file, not a folder")
+    jobs = new_jobs()
+    run_id = start(jobs, "reward")
+    wait_for(jobs, run_id, Status.FINISHED)
+
+
+def test_shipped_examples_are_whole(new_jobs):
+    shown = new_jobs(examples=EXAMPLES, scheduling=False).overview()
+    assert {row["id"]: row["status"] for row in shown} == {
+        path.name: Status.FINISHED for path in EXAMPLES.iterdir() if path.is_dir()
+    }

@@ -1,0 +1,247 @@
+"""What is loaded from a folder: pad tokens, and refusals in one sentence for what does not load."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+
+from rlhf_demo.errors import CheckpointError
+from rlhf_demo.models.loading import BYTE_0, PAD, load_tokenizer
+from rlhf_demo.models.policy import load_policy
+from rlhf_demo.models.reward_model import load_reward_model, new_reward_model
+from rlhf_demo.paths import CHECKPOINTS
+from tests.tiny import save_tiny_classifier
+
+CPU = torch.device("cpu")
+TRUE_GPT2 = CHECKPOINTS.parent.parent / "shared" / "gpt2-tokenizer"
+TEXTS = [
+    "Good.",
+    "The film was long, and I liked the end of it.",
+    "So",
+    "We went home and had tea.",
+]
+
+
+@pytest.fixture(scope="session")
+def unpadded_tokenizer_folder(tmp_path_factory) -> Path:
+    """A byte-level BPE like GPT-2's: EOS and BOS are one token, and there is no pad token."""
+    folder = tmp_path_factory.mktemp("tokenizers") / "unpadded"
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(
+        [*TEXTS, "\0\0\0\0 with \0\0\0\0 merges of the byte itself"], trainer
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<|endoftext|>",
+        eos_token="<|endoftext|>",
+        model_max_length=64,
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def classifier_folder(tmp_path_factory, tiny_model_folder):
+    return save_tiny_classifier(tmp_path_factory.mktemp("classifiers") / "one", tiny_model_folder)
+
+
+def copy_of(folder, target, leave_out=()):
+    target.mkdir()
+    for file in folder.iterdir():
+        if file.name not in leave_out:
+            (target / file.name).write_bytes(file.read_bytes())
+    return target
+
+
+# -- tokenizers ------------------------------------------------------------------------------------
+
+
+def test_tokenizer_without_pad_gives_the_job_to_byte_zero_and_keeps_all_ids(
+    unpadded_tokenizer_folder,
+):
+    plain = AutoTokenizer.from_pretrained(unpadded_tokenizer_folder)
+    ours = load_tokenizer(unpadded_tokenizer_folder)
+    assert plain.pad_token_id is None
+    assert ours.pad_token == PAD
+    assert ours.pad_token_id == plain.get_vocab()[BYTE_0]
+    assert ours.pad_token_id != ours.eos_token_id
+    assert len(ours) == len(plain)
+    renamed = {
+        PAD if token == BYTE_0 else token: index for token, index in plain.get_vocab().items()
+    }
+    assert ours.get_vocab() == renamed
+    for text in [*TEXTS, "naïve “quotes” — 日本語 😀\n\t"]:
+        assert ours(text)["input_ids"] == plain(text)["input_ids"]
+        assert ours.decode(ours(text)["input_ids"]) == text
+
+
+def test_renamed_pad_is_skipped_in_texts_and_survives_saving(unpadded_tokenizer_folder, tmp_path):
+    ours = load_tokenizer(unpadded_tokenizer_folder)
+    ids = ours("Good.")["input_ids"]
+    assert (
+        ours.decode([ours.pad_token_id, *ids, ours.pad_token_id], skip_special_tokens=True)
+        == "Good."
+    )
+    ours.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert (again.pad_token_id, again.eos_token_id) == (ours.pad_token_id, ours.eos_token_id)
+    assert again.get_vocab() == ours.get_vocab()
+
+
+def test_eos_as_pad_does_not_count(unpadded_tokenizer_folder, tmp_path):
+    plain = AutoTokenizer.from_pretrained(unpadded_tokenizer_folder)
+    plain.pad_token = plain.eos_token
+    plain.save_pretrained(tmp_path)
+    assert load_tokenizer(tmp_path).pad_token == PAD
+
+
+def test_shipped_tokenizer_has_a_pad_of_its_own():
+    tokenizer = load_tokenizer(CHECKPOINTS / "gpt2-mini")
+    assert tokenizer.pad_token_id is not None
+    assert tokenizer.pad_token_id != tokenizer.eos_token_id
+    assert (
+        tokenizer.get_vocab()
+        == AutoTokenizer.from_pretrained(CHECKPOINTS / "gpt2-mini").get_vocab()
+    )
+
+
+@pytest.mark.skipif(
+    not TRUE_GPT2.is_dir(), reason="the true GPT-2 tokenizer is not on this machine"
+)
+def test_true_gpt2_tokenizer_keeps_its_size_and_ids():
+    plain, ours = AutoTokenizer.from_pretrained(TRUE_GPT2), load_tokenizer(TRUE_GPT2)
+    assert len(ours) == len(plain) == 50257
+    assert ours.pad_token_id == 188  # where GPT-2 keeps byte 0
+    for text in TEXTS:
+        assert ours(text)["input_ids"] == plain(text)["input_ids"]
+
+
+def test_tokenizer_without_any_token_for_padding_is_refused(tmp_path):
+    words = Tokenizer(models.WordLevel({"good": 0, "end": 1}, unk_token=None))
+    PreTrainedTokenizerFast(tokenizer_object=words, eos_token="end").save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="no token that could serve as padding"):
+        load_tokenizer(tmp_path)
+
+
+# -- what cannot be loaded -------------------------------------------------------------------------
+
+
+def one_sentence(error):
+    return len(str(error.value).splitlines()) == 1
+
+
+def test_truncated_weights_are_named_in_one_sentence(tiny_model_folder, tmp_path):
+    broken = copy_of(tiny_model_folder, tmp_path / "broken")
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="broken cannot be loaded") as error:
+        load_policy(str(broken), device=CPU)
+    assert one_sentence(error)
+
+
+def test_weights_of_other_sizes_are_named_in_one_sentence(tiny_model_folder, tmp_path):
+    broken = copy_of(tiny_model_folder, tmp_path / "broken")
+    config = json.loads((broken / "config.json").read_text())
+    (broken / "config.json").write_text(json.dumps(config | {"n_embd": 48}))
+    with pytest.raises(CheckpointError, match="broken cannot be loaded") as error:
+        load_policy(str(broken), device=CPU)
+    assert one_sentence(error)
+
+
+def test_config_that_is_no_json_is_named_in_one_sentence(
+    tiny_model_folder, classifier_folder, tmp_path
+):
+    for number, (folder, load) in enumerate(
+        [(tiny_model_folder, load_policy), (classifier_folder, load_reward_model)]
+    ):
+        broken = copy_of(folder, tmp_path / f"broken{number}")
+        (broken / "config.json").write_text('{"model_type": ')
+        with pytest.raises(CheckpointError, match="broken") as error:
+            load(str(broken), device=CPU)
+        assert one_sentence(error)
+
+
+@pytest.mark.parametrize("file", ["adapter_model.safetensors", "value_head.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"not safetensors at all"])
+def test_damaged_adapter_or_value_head_is_named_in_one_sentence(
+    tiny_model_folder, tmp_path, file, content
+):
+    policy = load_policy(str(tiny_model_folder), device=CPU, for_training=True, lora_rank=4)
+    policy.save(tmp_path / "model")
+    (tmp_path / "model" / file).write_bytes(content)
+    with pytest.raises(CheckpointError, match="cannot be loaded") as error:
+        load_policy(str(tmp_path / "model"), device=CPU)
+    assert one_sentence(error)
+
+
+def test_adapter_without_weights_is_named_in_one_sentence(tiny_model_folder, tmp_path):
+    policy = load_policy(str(tiny_model_folder), device=CPU, for_training=True, lora_rank=4)
+    policy.save(tmp_path / "model")
+    (tmp_path / "model" / "adapter_model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="cannot be loaded") as error:
+        load_policy(str(tmp_path / "model"), device=CPU)
+    assert one_sentence(error)
+
+
+def test_missing_tokenizer_is_named_in_one_sentence(tiny_model_folder, tmp_path):
+    left_out = (
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "vocab.json",
+        "merges.txt",
+    )
+    bare = copy_of(tiny_model_folder, tmp_path / "bare", leave_out=left_out)
+    with pytest.raises(CheckpointError, match="bare holds no usable tokenizer") as error:
+        load_policy(str(bare), device=CPU)
+    assert one_sentence(error)
+
+
+@pytest.mark.parametrize("load", [load_policy, load_reward_model])
+def test_pickled_weights_are_never_loaded(tiny_model_folder, classifier_folder, tmp_path, load):
+    whole = tiny_model_folder if load is load_policy else classifier_folder
+    pickled = copy_of(whole, tmp_path / "pickled", leave_out=("model.safetensors",))
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
+    torch.save(model.state_dict(), pickled / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"pickled cannot be loaded.*safetensors") as error:
+        load(str(pickled), device=CPU)
+    assert one_sentence(error)
+
+
+def test_pickled_adapter_is_never_loaded(tiny_model_folder, tmp_path):
+    policy = load_policy(str(tiny_model_folder), device=CPU, for_training=True, lora_rank=4)
+    policy.save(tmp_path / "model")
+    (tmp_path / "model" / "adapter_model.safetensors").unlink()
+    torch.save({}, tmp_path / "model" / "adapter_model.bin")
+    with pytest.raises(CheckpointError, match=r"cannot be loaded.*safetensors"):
+        load_policy(str(tmp_path / "model"), device=CPU)
+
+
+def test_reward_adapter_is_no_policy(tiny_model_folder, tmp_path):
+    model, tokenizer = new_reward_model(str(tiny_model_folder), lora_rank=4, device=CPU)
+    model.save_pretrained(tmp_path / "reward")
+    tokenizer.save_pretrained(tmp_path / "reward")
+    with pytest.raises(CheckpointError, match=r"scores texts and cannot write"):
+        load_policy(str(tmp_path / "reward"), device=CPU)
+
+
+def test_classifier_is_no_policy(classifier_folder):
+    with pytest.raises(CheckpointError, match=r"scores texts and cannot write"):
+        load_policy(str(classifier_folder), device=CPU)
+
+
+def test_policy_adapter_is_no_reward_model(tiny_model_folder, tmp_path):
+    policy = load_policy(str(tiny_model_folder), device=CPU, for_training=True, lora_rank=4)
+    policy.save(tmp_path / "model")
+    with pytest.raises(CheckpointError, match="has no classification head"):
+        load_reward_model(str(tmp_path / "model"), device=CPU)

@@ -1,0 +1,72 @@
+"""What a visitor may name, and what it means."""
+
+import pytest
+
+from rlhf_demo.errors import ConfigError, DataError
+from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.server.choices import Choices, newest_model
+from rlhf_demo.server.settings import Settings
+from rlhf_demo.ui.parts import answering
+from tests.fake_jobs import fake, new_jobs, row, start  # noqa: F401  (two are fixtures)
+
+
+@pytest.fixture
+def jobs(new_jobs):  # noqa: F811
+    return new_jobs(scheduling=False)
+
+
+@pytest.fixture
+def choices(jobs, tmp_path):
+    return Choices(Settings(runs=tmp_path / "runs"), jobs)
+
+
+@pytest.mark.parametrize("name", ["checkpoints/pairs.jsonl", "/etc/passwd", "..", "a b", None, 5])
+def test_data_named_by_a_path_is_refused(choices, monkeypatch, name):
+    monkeypatch.chdir(CHECKPOINTS.parent)
+    with pytest.raises(DataError, match="is no Hub id and in no list"):
+        choices.pairs(name)
+
+
+@pytest.mark.parametrize("name", ["os:system", "/etc", "checkpoints/gpt2-mini", "star-rater", "-"])
+def test_model_that_is_in_no_list_is_refused(choices, monkeypatch, name):
+    monkeypatch.chdir(CHECKPOINTS.parent)
+    with pytest.raises(ConfigError):
+        choices.policy(name)
+
+
+def test_run_without_a_model_is_no_choice_yet(choices, jobs):
+    run = start(jobs)
+    assert run not in [one for _, one in choices.policies()]
+    with pytest.raises(ConfigError):
+        choices.policy(run)
+
+
+def test_public_page_takes_hub_models_from_the_owners_list_only(jobs, tmp_path):
+    settings = Settings(runs=tmp_path / "runs", public=True, hub=("owner/model",))
+    choices = Choices(settings, jobs)
+    assert choices.policy("owner/model") == "owner/model"
+    with pytest.raises(ConfigError, match="this page is public"):
+        choices.policy("owner/other")
+    with pytest.raises(DataError, match="is not in the list"):
+        choices.pairs("owner/data")
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, KeyError, AttributeError, OverflowError])
+def test_request_of_the_wrong_shape_is_answered_in_words(error):
+    def function(request):
+        raise error("x")
+
+    assert "reload the page" in answering(function)(None)["error"]
+
+
+def test_newest_model_is_of_a_saved_step_while_training_and_the_last_one_at_the_end(jobs):
+    run = jobs.find(start(jobs))
+    assert newest_model(run, run.read("metrics")) == (0, None)
+    with run.recording():
+        run.append("metrics", [{"step": step} for step in range(1, 16)])
+        for step in (5, 10):
+            run.step_folder(step).mkdir(parents=True)
+        run.model_folder.mkdir()
+        (run.model_folder / "config.json").write_text("{}")  # of an earlier part of a resumed run
+        assert newest_model(run, run.read("metrics")) == (10, run.step_folder(10))
+    assert newest_model(run, run.read("metrics")) == (15, run.model_folder)

@@ -1,0 +1,238 @@
+"""What is done for a class behind its back: pairs, reward models, PPO, blind votes."""
+
+import pytest
+
+from rlhf_demo.data.coarse_words import has_coarse_word
+from rlhf_demo.data.pairs import load_pairs
+from rlhf_demo.data.prompts import load_prompts
+from rlhf_demo.errors import ConfigError, JobError, Refused
+from rlhf_demo.files import write_text
+from rlhf_demo.runs.run import Status
+from rlhf_demo.server.class_training import ClassTraining, pairs_wanted, reward_config
+from rlhf_demo.votes.vote import DUEL
+from tests.class_page import (  # noqa: F401  (some are fixtures)
+    Shelf,
+    class_mode,
+    fake,
+    finish,
+    join,
+    loops_left_open,
+    new_jobs,
+    open_class,
+    shared_page,
+    taught,
+    vote_all,
+    with_ppo,
+    written,
+)
+from tests.fetching import file_of
+from tests.voting import answer_one
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
+
+# -- pairs -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("each", "students", "overlap", "pairs"),
+    [
+        (20, 0, 3, 20),  # the first student needs 20 pairs, however few have come
+        (20, 2, 3, 20),
+        (20, 30, 3, 200),  # 600 answers, 3 to a pair
+        (8, 13, 3, 35),  # 104 answers: 34.7
+    ],
+)
+def test_pairs_wanted_are_enough_for_everybody(each, students, overlap, pairs):
+    assert pairs_wanted(each, students, overlap) == pairs
+
+
+def test_pairs_are_written_in_batches_until_the_round_has_enough(mode):
+    made = open_class(mode, each=20, overlap=1)
+    join(mode, made)
+    assert mode.training.look_after(made.lesson) is True  # 16 of 20
+    assert mode.training.look_after(made.lesson) is False
+    assert mode.training.rounds.standing(made.lesson).pairs == 20
+    join(mode, made, "Bob")
+    mode.training.look_after(made.lesson)
+    assert mode.training.rounds.standing(made.lesson).pairs == 36
+
+
+def test_text_with_a_coarse_word_is_shown_to_no_class_that_wants_none(mode, monkeypatch):
+    def rude(standing, model, prompts, seed):
+        texts = written(standing, model, prompts, seed)
+        texts[0] = f" damn {seed}"
+        return ["" if standing.clean_words and has_coarse_word(text) else text for text in texts]
+
+    monkeypatch.setattr(mode.training, "_responses", rude)
+    clean, other = open_class(mode), open_class(mode, clean_words=False)
+    for made in (clean, other):
+        mode.training.look_after(made.lesson)
+    assert mode.training.rounds.standing(clean.lesson).pairs == 7  # 8 less the one
+    assert mode.training.rounds.standing(other.lesson).pairs == 8
+
+
+def test_deleted_class_is_looked_after_no_more(mode):
+    made = open_class(mode)
+    assert mode.training.rounds.active() == [made.lesson]
+    mode.delete_class({"token": made.token})
+    assert mode.training.rounds.active() == []
+    with pytest.raises(Refused, match="has been deleted"):
+        mode.training.look_after(made.lesson)
+
+
+def test_class_in_which_nobody_was_for_long_is_let_alone(mode, clock):
+    open_class(mode)
+    clock.now += 901
+    assert mode.training.rounds.active() == []
+
+
+# -- the reward model ------------------------------------------------------------------------------
+
+
+def test_tenth_preference_starts_a_training_and_its_figures_are_taken(mode):
+    made = open_class(mode, overlap=1, each=20)
+    ann = join(mode, made)
+    mode.training.look_after(made.lesson)
+    votes = 0
+    while mode.training.records.read(made.lesson)["training"] is None:
+        assert answer_one(mode.store, ann)
+        votes = mode.class_state({"token": made.token})["preferences"]
+        mode.training.look_after(made.lesson)
+    assert votes == 10
+    training = mode.training.records.read(made.lesson)["training"]
+    options = mode.shared.jobs.find(training["run"]).config["options"]
+    assert len(load_pairs(options["data"], "heldout")) == 2  # a fifth of ten
+    finish(mode, training["run"])
+    mode.training.look_after(made.lesson)
+    [seen] = mode.class_state({"token": made.token})["history"]
+    assert (seen["votes"], seen["accuracy"], seen["too_few"]) == (10, 0.75, True)
+    assert (seen["low"], seen["high"]) == (0.3, 0.98)  # for all looks: the curve is watched
+    assert (seen["pairs"], seen["highest"]) == (2, None)  # overlap 1: nobody judged a pair twice
+
+
+def test_app_that_was_restarted_goes_on_with_the_training(mode, shared):
+    made, _ = taught(mode)
+    after = ClassTraining(shared.store, shared.jobs, shared.choices, Shelf(), shared.turn)
+    assert (
+        after.records.read(made.lesson)["reward"]
+        == mode.training.records.read(made.lesson)["reward"]
+    )
+    assert after.rounds.active() == [made.lesson]
+
+
+def test_newer_model_takes_the_place_of_the_one_before(mode):
+    made, _ = taught(mode)
+    first = mode.training.records.read(made.lesson)["reward"]
+    mode.leave_out({"token": made.token, "rater": 1, "left_out": False})  # due at once
+    mode.training.look_after(made.lesson)
+    second = mode.training.records.read(made.lesson)["training"]["run"]
+    finish(mode, second)
+    mode.training.look_after(made.lesson)
+    assert mode.training.records.read(made.lesson)["reward"] == second
+    assert mode.training.row(first) is None
+    assert len(mode.training.records.read(made.lesson)["history"]) == 2
+
+
+def test_model_that_ppo_follows_is_kept_and_not_trained_anew_meanwhile(mode):
+    made, _ = taught(mode)
+    first = mode.training.records.read(made.lesson)["reward"]
+    run = mode.start_ppo({"token": made.token, "secret": "chalk", "steps": 5})["run"]
+    mode.leave_out({"token": made.token, "rater": 1, "left_out": False})
+    mode.training.look_after(made.lesson)
+    assert mode.training.records.read(made.lesson)["training"] is None
+    finish(mode, run)
+    mode.training.look_after(made.lesson)
+    finish(mode, mode.training.records.read(made.lesson)["training"]["run"])
+    mode.training.look_after(made.lesson)
+    assert mode.training.row(first) is not None
+
+
+def test_failed_training_is_told_in_a_sentence(mode):
+    made, _ = taught(mode)
+    mode.leave_out({"token": made.token, "rater": 1, "left_out": False})
+    mode.training.look_after(made.lesson)
+    run = mode.training.records.read(made.lesson)["training"]["run"]
+    mode.shared.jobs.find(run).set_status(Status.FAILED, message="the disk is full")
+    mode.training.look_after(made.lesson)
+    assert "the disk is full" in mode.class_state({"token": made.token})["problem"]
+
+
+@pytest.mark.parametrize("rows", [1, 8, 32, 100, 192, 193, 300, 400])
+def test_training_takes_two_dozen_steps_or_so_however_many_votes_there_are(tmp_path, rows):
+    write_text(tmp_path / "pairs.jsonl", '{"split": "train"}\n' * rows)
+    config = reward_config(tmp_path, "x")
+    assert config.epochs * -(-rows // config.batch_size) <= 26
+    assert config.train_pairs == rows
+
+
+# -- PPO, blind vote, next round -------------------------------------------------------------------
+
+
+def test_ppo_needs_a_reward_model_and_a_secret_and_runs_once_a_round(mode):
+    made = open_class(mode)
+    request = {"token": made.token, "secret": "chalk", "steps": 5}
+    with pytest.raises(JobError, match="no reward model yet"):
+        mode.start_ppo(request)
+    made, _ = taught(mode)
+    request["token"] = made.token
+    with pytest.raises(ConfigError, match="no secret"):
+        mode.start_ppo(request | {"secret": ""})
+    with pytest.raises(JobError, match="201 steps"):
+        mode.start_ppo(request | {"steps": 201})
+    run = mode.start_ppo(request)["run"]
+    options = mode.shared.jobs.find(run).config["options"]
+    assert options["clean_words"] is True and options["total_steps"] == 5
+    assert options["judge"] == "none"  # no shipped judge knows the class's question
+    assert options["reward"].endswith(mode.training.records.read(made.lesson)["reward"])
+    with pytest.raises(JobError, match="has its PPO already"):
+        mode.start_ppo(request)
+    with pytest.raises(JobError, match="no finished PPO model"):
+        mode.open_blind({"token": made.token})
+
+
+def test_blind_vote_is_on_prompts_that_nothing_is_trained_on_and_hides_how_it_stands(mode):
+    made, secrets = taught(mode)
+    run = with_ppo(mode, made)
+    mode.open_blind({"token": made.token})
+    mode.training.look_after(made.lesson)
+    vote_all(mode, secrets)
+    told = mode.class_state({"token": made.token})
+    # Two students, eight each; how it stands is for after the reveal.
+    hidden = {"votes": 16, "pairs": 8, "simulated": 0, "revealed": False}
+    assert told["blind"] == hidden
+    exported = {"token": made.token, "format": "jsonl", "everything": True}
+    before = file_of(mode.export_class(exported)).read_text()
+    assert run not in before
+    duels = [vote for vote in mode.classes.votes(made.token) if vote.kind == DUEL]
+    assert {(vote.first_model, vote.second_model) for vote in duels} == {("gpt2-mini", run)}
+    prompts = {vote.prompt for vote in duels}
+    assert prompts <= set(load_prompts("shipped", "test"))
+    assert not prompts & {*load_prompts("shipped", "train"), *load_prompts("shipped", "heldout")}
+    phone = mode.student.student_state({"secret": secrets[0]})
+    assert phone["goal"] == 8 and phone["done"] == 8 and phone["result"] is None
+    mode.reveal({"token": made.token})
+    after = file_of(mode.export_class(exported)).read_text()
+    assert after.startswith(before) and sum(run in line for line in after.splitlines()) == 16
+    result = mode.student.student_state({"secret": secrets[0]})["result"]
+    assert {result["a"], result["b"]} == {"gpt2-mini", run}
+
+
+def test_next_round_has_texts_of_base_and_ppo_in_turns(mode):
+    made, secrets = taught(mode, each=40, overlap=1)
+    run = with_ppo(mode, made)
+    mode.open_blind({"token": made.token})
+    mode.reveal({"token": made.token})
+    assert mode.next_round({"token": made.token, "question": None}) == {"round": 2}
+    while mode.training.look_after(made.lesson):
+        pass
+    vote_all(mode, secrets, rounds=90)
+    votes = [vote for vote in mode.classes.votes(made.token) if vote.round == 2]
+    assert {vote.first_model for vote in votes} == {"gpt2-mini", run}
+    assert all(vote.first_model == vote.second_model for vote in votes)
+
+
+def test_qr_picture_is_an_image_and_its_address_bounded(mode):
+    picture = mode.class_qr({"address": "http://10.0.0.2:7860/?class=ABCDEF"})["picture"]
+    assert picture.startswith("data:image/svg+xml")
+    with pytest.raises(ConfigError, match="too long"):
+        mode.class_qr({"address": "http://" + "a" * 300})

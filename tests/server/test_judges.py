@@ -1,0 +1,127 @@
+"""What the page says of a judge: its unit, and whether it had a hand in the training."""
+
+import pytest
+
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.config.reward import RewardConfig
+from rlhf_demo.errors import ConfigError
+from rlhf_demo.runs.run import Run, Status
+from rlhf_demo.server import judges as judges_module
+from rlhf_demo.server.judges import judges, teachers, unit
+from rlhf_demo.server.settings import Settings
+from rlhf_demo.ui.shared import Shared
+from rlhf_demo.ui.tabs.compare import example_report
+from rlhf_demo.ui.tabs.start import example
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
+
+
+@pytest.fixture
+def shared(tmp_path):
+    return Shared.open(Settings(runs=tmp_path / "runs"))
+
+
+@pytest.fixture
+def choices(shared):
+    return shared.choices
+
+
+def add_run(shared, run_id, kind, config):
+    run = Run.create(shared.settings.runs / run_id, kind, config.to_dict())
+    run.set_status(Status.FINISHED)
+    run.model_folder.mkdir(parents=True)
+    (run.model_folder / "adapter_config.json").write_text("{}")
+    return str(run.folder)
+
+
+def titles(found):
+    return [judge["title"] for judge in found]
+
+
+def test_shipped_comparison_says_that_the_first_judge_labelled_the_pairs(choices):
+    found = judges(choices, "gpt2-mini", "gpt2-mini-ppo", "star-rater", "star-rater")
+    assert [judge["name"] for judge in found] == ["star-rater", "word-judge"]
+    assert titles(found) == [
+        "the simulated rater that labelled the pairs",
+        "a simulated judge of another family: word counts",
+    ]
+    assert found[0]["note"].startswith("star-rater labelled the pairs that the reward model")
+    assert "adapters on one network" in found[0]["note"]
+    assert "had no part in their training" in found[1]["note"]
+    swapped = judges(choices, "gpt2-mini-ppo", "gpt2-mini", "star-rater", "star-rater")
+    assert swapped == found  # whichever side the trained one is on
+
+
+def test_judge_that_was_the_reward_is_called_that(choices):
+    found = judges(choices, "gpt2-mini", "gpt2-mini-ppo", "reward-mini", "reward-mini")
+    assert found[0]["note"].startswith("PPO was trained to please reward-mini")
+    assert found[0]["unit"].startswith("standard deviations")
+
+
+def test_run_whose_reward_learned_from_shipped_pairs_was_taught_by_the_star_rater(shared, choices):
+    reward = add_run(shared, "reward-aaaaaa", "reward", RewardConfig())
+    add_run(shared, "ppo-aaaaaa", "ppo", PPOConfig(reward=reward))
+    assert teachers(choices, "ppo-aaaaaa") == (reward, "star-rater")
+    assert teachers(choices, "ppo-aaaaaa@20") == (reward, "star-rater")
+
+
+def test_run_whose_reward_learned_from_votes_was_not(shared, choices):
+    reward = add_run(shared, "reward-bbbbbb", "reward", RewardConfig(data="votes.jsonl"))
+    add_run(shared, "ppo-bbbbbb", "ppo", PPOConfig(reward=reward))
+    assert teachers(choices, "ppo-bbbbbb") == (reward, None)
+    found = judges(choices, "gpt2-mini", "ppo-bbbbbb", "star-rater", "star-rater")
+    assert titles(found)[0] == "a simulated rater"
+    assert found[0]["note"] == ""
+    assert found[1]["note"] == "word-judge shares no network with the models."
+
+
+def test_run_that_followed_the_word_judge_does_not_hear_that_it_had_no_part(shared, choices):
+    add_run(shared, "ppo-cccccc", "ppo", PPOConfig(reward="word-judge"))
+    assert teachers(choices, "ppo-cccccc") == ("word-judge", None)
+    found = judges(choices, "gpt2-mini", "ppo-cccccc", "star-rater", "star-rater")
+    assert found[1]["note"].startswith("PPO was trained to please word-judge")
+
+
+def test_two_models_that_no_reward_trained_have_no_teacher(choices):
+    assert teachers(choices, "gpt2-mini") == (None, None)
+    found = judges(choices, "gpt2-mini", "gpt2-mini", "longer", "longer")
+    assert titles(found)[0] == "the length rule"
+
+
+def test_judge_that_is_in_no_list_is_refused(choices):
+    with pytest.raises(ConfigError):
+        judges(choices, "gpt2-mini", "gpt2-mini-ppo", "os:system", "os:system")
+
+
+def test_units_are_named(shared, choices):
+    add_run(shared, "reward-aaaaaa", "reward", RewardConfig())
+    assert unit(choices, "longer") == "characters"
+    assert unit(choices, "star-rater") == unit(choices, "word-judge")
+    assert unit(choices, "reward-aaaaaa") == unit(choices, "reward-mini")
+    assert unit(choices, "owner/classifier") == "logits"
+
+
+def test_start_page_shows_both_judges_of_the_shipped_comparison(shared, choices):
+    record, shown = example_report(choices), example(shared)
+    assert [judge["name"] for judge in shown["judges"]] == ["star-rater", "word-judge"]
+    for judge, verdict in zip(shown["judges"], record["report"]["judges"], strict=True):
+        assert judge["win_rate"] == verdict["win_rate"]
+    # The three shown are the quartiles: of 256 differences, 64, 128 and 192 are smaller.
+    differences = sorted(b - a for a, b in (row["scores"][0] for row in record["report"]["rows"]))
+    quartiles = [b - a for a, b in (row["scores"][0] for row in shown["rows"])]
+    assert len(differences) == 256
+    assert quartiles == [differences[64], differences[128], differences[192]]
+
+
+@pytest.mark.parametrize(("judge", "shared"), [("star-rater", True), ("longer", False)])
+def test_only_a_network_is_said_to_share_one(judge, shared):
+    note = judges_module._note(Nobody(), judge, "another", judge)
+    assert note.startswith("{judge} labelled the pairs")
+    assert ("adapters on one network" in note) == shared
+
+
+class Nobody:
+    """Choices in which every id means itself."""
+
+    def reward(self, chosen):
+        return chosen

@@ -1,0 +1,113 @@
+"""The sampler: pairs written ahead, once for all who wait, and troubles told in words."""
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from rlhf_demo.data.prompts import load_prompts
+from rlhf_demo.errors import ConfigError, Refused
+from rlhf_demo.models.policy import load_policy
+from rlhf_demo.server.sampler import MOST_EACH, OWN_PAIRS, Order, Sampler
+from rlhf_demo.server.turns import Rank, Turn
+from tests.fake_jobs import wait_until
+from tests.voting import HAPPY
+
+
+@pytest.fixture
+def sampler(store, tiny_model_folder):
+    """A sampler that knows the models one and two: both the tiny one."""
+    policy = load_policy(str(tiny_model_folder), device=torch.device("cpu"))
+
+    def find(name):
+        if name not in ("one", "two"):
+            raise ConfigError(f"{name!r} is not in the list: choose from it")
+        return name
+
+    choices = SimpleNamespace(policy=find)
+    return Sampler(store, choices, SimpleNamespace(policy=lambda name: policy), Turn())
+
+
+def test_batch_is_written_once_for_all_who_wait_for_it(sampler, store):
+    order = Order("one", "one")
+    with sampler.turn.of(Rank.VISITORS):  # somebody computes
+        sampler.want(order, "here")
+        sampler.want(order, "here")
+        assert sampler.under_way(order)
+    wait_until(lambda: not sampler.under_way(order))
+    written = store.pairs_waiting(store.visit("here"), HAPPY, model="one")
+    assert 0 < written <= 8
+    assert sampler.problem(order) is None
+
+
+def test_nobody_waits_while_a_model_comes_from_the_hub(sampler):
+    asked, came = threading.Event(), threading.Event()
+    policy = sampler.shelf.policy
+
+    def fetch(name):
+        asked.set()
+        came.wait(10)
+        return policy(name)
+
+    sampler.shelf.policy = fetch
+    sampler.want(Order("one", "one"), "here")
+    assert asked.wait(10)
+    assert not sampler.turn.taken
+    came.set()
+    wait_until(lambda: not sampler.under_way(Order("one", "one")))
+
+
+def test_own_beginning_gets_its_pairs(sampler, store):
+    rater = store.visit("here")
+    order = Order("one", "one", "My cat says", rater)
+    sampler.want(order, "here")
+    wait_until(lambda: not sampler.under_way(order))
+    assert 0 < store.pairs_waiting(rater, HAPPY, model="one") <= OWN_PAIRS
+    assert store.pairs_waiting(store.visit("here"), HAPPY, model="one") == 0
+
+
+def test_blind_pairs_are_on_prompts_that_nothing_is_trained_on(sampler, monkeypatch):
+    monkeypatch.setattr(
+        sampler,
+        "_responses",
+        lambda name, prompts, _: [f" {name} {n}" for n in range(len(prompts))],
+    )
+    blind = sampler._write(Order("one", "two"), "one", "two")
+    feedback = sampler._write(Order("one", "one"), "one", "one")
+    assert {pair.prompt for pair in blind} <= set(load_prompts("shipped", "test"))
+    assert {pair.prompt for pair in feedback} <= set(load_prompts("shipped", "train"))
+    assert len(blind) == len(feedback) == 8
+
+
+def test_models_that_write_the_same_are_said_to(sampler):
+    order = Order("one", "two")  # one model under two names, the same random numbers
+    sampler.want(order, "here")
+    wait_until(lambda: not sampler.under_way(order))
+    assert "came out the same" in sampler.problem(order)
+    assert sampler.problem(order) is None  # told once; then it may be tried again
+
+
+def test_unknown_model_is_refused_before_anything_is_written(sampler):
+    with pytest.raises(ConfigError, match="not in the list"):
+        sampler.want(Order("/etc", "/etc"), "here")
+
+
+def test_line_of_batches_is_bounded(sampler, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.server.sampler.MOST_WAITING", 2)
+    with sampler.turn.of(Rank.VISITORS):
+        with pytest.raises(Refused, match="try again"):
+            for n in range(99):
+                sampler.want(Order("one", "one", f"beginning {n}"), "here")
+        waiting = list(sampler._under_way)
+    wait_until(lambda: not any(sampler.under_way(order) for order in waiting))
+
+
+def test_one_address_leaves_places_to_others(sampler):
+    with sampler.turn.of(Rank.VISITORS):
+        for n in range(MOST_EACH):
+            sampler.want(Order("one", "one", f"beginning {n}"), "here")
+        assert "try again" in sampler.want_more(Order("one", "one"), "here")
+        assert sampler.want_more(Order("one", "one"), "there") is None
+        waiting = list(sampler._under_way)
+    wait_until(lambda: not any(sampler.under_way(order) for order in waiting))

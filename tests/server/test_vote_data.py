@@ -1,0 +1,112 @@
+"""Votes as training data: what is trained on, by which name, and what people's agreement says."""
+# ruff: noqa: F811  (fixtures are imported, and named again where they are used)
+
+from collections import Counter
+
+import pytest
+
+from rlhf_demo.data.pairs import load_pairs
+from rlhf_demo.errors import DataError
+from rlhf_demo.server.vote_data import people_agree, vote_facts
+from rlhf_demo.ui.panels.board import _people_line
+from rlhf_demo.ui.tabs.reward import RewardTab
+from rlhf_demo.votes.classes import Classes
+from rlhf_demo.votes.rounds import Rounds
+from tests.fake_jobs import HERE
+from tests.vote_page import BASE, fake, new_jobs, people_vote, shared, tab  # noqa: F401  (fixtures among them)
+from tests.voting import GOOD, HAPPY, join, new_pairs, take_turns
+
+
+def test_training_on_few_votes_says_how_many_it_takes(tab, store):
+    people_vote(store, 7, people=1)
+    with pytest.raises(DataError, match=r"7 preferences: vote until there are 8"):
+        tab.train({"question": HAPPY, "secret": "ann"}, HERE)
+
+
+def test_training_takes_the_votes_of_one_question_unless_asked_for_all(tab, store):
+    people_vote(store, 8, people=1)
+    people_vote(store, 8, people=1, question=GOOD)
+    alone = tab.train({"question": HAPPY, "secret": "ann"}, HERE)["run"]
+    both = tab.train({"question": HAPPY, "secret": "ann", "together": True}, HERE)["run"]
+    facts = [
+        vote_facts(tab.shared.jobs.find(run).config["options"]["data"]) for run in (alone, both)
+    ]
+    assert [one["questions"] for one in facts] == [[HAPPY], sorted((GOOD, HAPPY))]
+    assert [one["votes"] for one in facts] == [8, 16]
+
+
+def test_run_without_a_rater_says_so_in_its_title(tab, store):
+    people_vote(store, 9, people=2)
+    rater = store.votes()[0].rater
+    run = tab.train({"question": HAPPY, "secret": "ann", "without": [rater]}, HERE)["run"]
+    row = next(one for one in tab.shared.jobs.overview() if one["id"] == run)
+    assert row["title"] == f"Votes: {HAPPY}, without rater {rater}"
+
+
+def test_same_votes_are_the_same_folder_and_further_ones_another(tab, store):
+    people_vote(store, 8, people=1)
+    first = tab.data.write([HAPPY])
+    assert tab.data.write([HAPPY]) == first
+    people_vote(store, 1, people=1)
+    assert tab.data.write([HAPPY]) != first
+    assert len(load_pairs(str(first))) == 8
+
+
+def test_list_of_pairs_names_questions_with_enough_votes(tab, store, shared):
+    people_vote(store, 8, people=1)
+    people_vote(store, 7, people=1, question=GOOD)
+    [(label, chosen)] = [one for one in shared.choices.data() if one[1].startswith("votes-")]
+    assert label == f"votes: {HAPPY} (8 votes)"
+    assert vote_facts(shared.choices.pairs(chosen))["questions"] == [HAPPY]
+
+
+def test_votes_of_a_class_stay_in_the_class(tab, store):
+    classes = Classes(store)
+    lesson = classes.create_lesson(HAPPY)
+    Rounds(store).add_pairs(lesson.lesson, new_pairs(9))
+    [student] = join(classes, lesson, 1)
+    take_turns(store, [student])
+    assert tab.quality({"question": HAPPY})["votes"] == 0
+    assert tab.data.choices() == []
+    with pytest.raises(DataError, match="no votes"):
+        tab.export({"format": "jsonl"})
+
+
+def test_agreement_and_the_highest_accuracy_are_lines_on_the_accuracy_chart(tab, store, shared):
+    # Both always take the left text, sides are drawn apart: they agree on about half of 12 pairs.
+    people_vote(store, 12, people=2)
+    data = shared.choices.path(tab.data.write([HAPPY]))
+    facts = vote_facts(data)
+    agree = people_agree(facts)
+    held_out = load_pairs(data, "heldout")
+    assert facts["held_out"] == len(held_out)
+    # Of the held-out pairs' two votes a model gets both right where they agree, and else one.
+    pairs = Counter(zip(held_out.prompts, held_out.chosen))
+    assert facts["highest_accuracy"] == sum(
+        max(pairs[prompt, text], pairs[prompt, other])
+        for prompt, text, other in {
+            (prompt, *sorted(texts))
+            for prompt, *texts in zip(held_out.prompts, held_out.chosen, held_out.rejected)
+        }
+    ) / len(held_out)
+    few_others, highest = _people_line({"data": data})
+    assert (few_others["y"], highest["y"]) == (agree, facts["highest_accuracy"])
+    assert few_others["label"] == f"a few others foretell a vote: {agree:.0%}"
+    assert highest["label"] == f"at most possible: {highest['y']:.0%}"
+
+
+def test_agreement_is_not_told_where_few_pairs_were_seen_by_two(tab, store, shared):
+    people_vote(store, 8, people=1)
+    assert _people_line({"data": shared.choices.path(tab.data.write([HAPPY]))}) == []
+    assert _people_line({"data": "shipped"}) == []
+
+
+def test_reward_form_suits_its_passes_to_few_votes_and_names_the_question(tab, store, shared):
+    people_vote(store, 8, people=1)
+    form = RewardTab(shared)
+    [(label, chosen)] = shared.choices.votes_listed()
+    assert form.passes("shipped") == 1
+    assert form.passes(chosen) > 1
+    run = form.enqueue(BASE, chosen, "", {}, "ann", "")
+    row = next(one for one in shared.jobs.overview() if one["id"] == run)
+    assert row["title"] == f"{BASE} on {label}"

@@ -1,0 +1,127 @@
+"""What the boards are told: new rows only, to everybody the same but for who may stop."""
+
+import pytest
+
+from rlhf_demo.errors import JobError
+from rlhf_demo.runs.run import Status
+from rlhf_demo.ui.panels import board as module
+from rlhf_demo.ui.panels.board import Board
+from rlhf_demo.ui.parts import answering
+from tests.fake_jobs import fake, new_jobs, row, start  # noqa: F401  (two are fixtures)
+
+FIGURES = {
+    "objective/score": 0.5, "objective/kl": 1.0, "objective/kl_coef": 0.2,
+    "objective/distinct_2": 0.6, "policy/entropy": 1.0, "policy/clip_fraction": 0.1,
+    "policy/update_kl": 0.01, "response/length": 9.0, "response/eos_rate": 1.0,
+    "value/explained_variance": 0.4, "time/step_seconds": 2.0,
+}  # fmt: skip
+
+
+@pytest.fixture
+def board(new_jobs, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(module, "STATE_SECONDS", 0.0)
+    return Board(new_jobs(scheduling=False))
+
+
+def write(board, run, *steps):
+    board.jobs.find(run).append("metrics", [{"step": step, **FIGURES} for step in steps])
+
+
+def ask(board, run, kind="ppo", **more):
+    return board.board_rows({"kind": kind, "run": run, "since": -1, "created": None} | more)
+
+
+def test_only_rows_after_the_last_known_step_travel(board):
+    run = start(board.jobs)
+    write(board, run, 1, 2)
+    first = ask(board, run)
+    assert first["columns"]["step"] == [1, 2]
+    write(board, run, 3)
+    known = {"since": 2, "created": first["created"]}
+    assert ask(board, run, **known)["columns"]["step"] == [3]
+    assert ask(board, run, **known | {"since": 3})["columns"] == {}
+
+
+def test_row_of_step_0_travels_once(board):
+    run = start(board.jobs, "reward")
+    board.jobs.find(run).append(
+        "metrics", [{"step": 0, "heldout/accuracy": 0.5, "heldout/loss": 0.7}]
+    )
+    first = ask(board, run, "reward")
+    assert first["columns"]["step"] == [0]
+    known = {"since": 0, "created": first["created"]}
+    assert ask(board, run, "reward", **known)["columns"] == {}
+
+
+def test_a_page_that_knows_another_run_of_that_name_gets_all_rows(board):
+    run = start(board.jobs)
+    write(board, run, 1, 2)
+    assert ask(board, run, since=2, created="2020-01-01T00:00:00Z")["columns"]["step"] == [1, 2]
+
+
+def test_only_the_owner_is_told_that_the_run_is_theirs(board):
+    run = start(board.jobs, secret="ann")
+    assert ask(board, run, secret="ann")["run"]["mine"]
+    assert not ask(board, run, secret="bob")["run"]["mine"]
+    with pytest.raises(JobError, match="belongs to somebody else"):
+        board.stop_job({"run": run, "secret": "bob"})
+
+
+def test_without_a_wish_the_newest_run_with_something_to_show_is_shown(board):
+    shown, empty = start(board.jobs), start(board.jobs)
+    write(board, shown, 1)
+    assert ask(board, "")["run"]["id"] == shown
+    assert ask(board, empty)["run"]["id"] == empty
+
+
+def test_unknown_run_is_answered_in_one_sentence(board):
+    answer = answering(board.board_rows)({"kind": "ppo", "run": "ppo-nobody"})
+    assert "there is no run 'ppo-nobody' here" in answer["error"]
+
+
+def test_texts_of_a_step_are_those_of_that_step(board):
+    run = start(board.jobs)
+    rows = [{"step": 1, "response": "a"}, {"step": 2, "response": "b"}]
+    board.jobs.find(run).append("samples", rows)
+    assert board.board_samples({"run": run, "step": 2}) == {"step": 2, "rows": [rows[1]]}
+
+
+def test_texts_of_the_newest_step_come_with_the_rows_where_they_are_wanted(board):
+    run = start(board.jobs)
+    write(board, run, 1, 2)
+    rows = [{"step": 1, "response": "a"}, {"step": 2, "response": "b"}]
+    board.jobs.find(run).append("samples", rows)
+    known = {"since": 2, "created": ask(board, run)["created"]}
+    newest = {"step": 2, "rows": [rows[1]]}
+    assert ask(board, run, texts_after=-1)["texts"] == newest
+    assert ask(board, run, **known, texts_after=1)["texts"] == newest
+    assert ask(board, run, **known, texts_after=2)["texts"] is None
+    assert ask(board, run, **known)["texts"] is None  # an earlier step is looked at
+    assert ask(board, run, texts_after=2)["texts"] == newest  # of another run of that name
+
+
+@pytest.mark.parametrize(
+    ("age", "pace", "wait"),
+    [(0.5, 2.0, 1.5), (1.9, 2.0, 1.0), (60.0, 2.0, 1.0), (0.0, 30.0, 5.0), (3.0, 6.0, 3.0)],
+)
+def test_page_is_told_to_ask_again_when_the_next_row_is_due(board, monkeypatch, age, pace, wait):
+    run = start(board.jobs)
+    write(board, run, 1)
+    path = board.jobs.find(run).folder / "metrics.jsonl"
+    monkeypatch.setattr(module.random, "uniform", lambda low, high: 0.0)
+    monkeypatch.setattr(module.time, "time", lambda: path.stat().st_mtime + age)
+    rows = [{"time/step_seconds": pace}]
+    running = {"id": run, "status": Status.RUNNING}
+    assert board._ask_again(running, rows) == pytest.approx(wait, abs=0.01)
+
+
+def test_page_of_a_run_at_rest_is_told_to_ask_seldom(board):
+    run = start(board.jobs)
+    write(board, run, 1)
+    assert ask(board, run)["run"]["status"] == "queued"
+    assert ask(board, run)["ask_again"] == 3.0
+
+
+def test_page_asks_again_soon_while_no_row_tells_the_pace(board):
+    run = start(board.jobs)
+    assert board._ask_again({"id": run, "status": Status.RUNNING}, []) == 1.0

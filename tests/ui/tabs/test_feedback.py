@@ -1,0 +1,262 @@
+"""The Feedback tab: what its server functions answer, and what they refuse."""
+# ruff: noqa: F811  (fixtures are imported, and named again where they are used)
+
+import shutil
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from rlhf_demo.errors import DataError
+from rlhf_demo.server.instructor import Instructor
+from rlhf_demo.server.sampler import AHEAD, Order
+from rlhf_demo.server.settings import Settings
+from rlhf_demo.ui.panels.nav import Strip
+from rlhf_demo.ui.parts import STATIC, answering
+from tests.fetching import file_of
+from tests.vote_page import BASE, HTTP, ask, fake, new_jobs, people_vote, shared, tab  # noqa: F401  (fixtures among them)
+from tests.voting import GOOD, HAPPY, answer, new_pairs
+
+# -- the ballot ------------------------------------------------------------------------------------
+
+
+def test_known_voter_stays_who_it_is_and_an_unknown_one_is_made_anew(tab):
+    first = tab.enter({"rater": ""}, HTTP)["rater"]
+    assert tab.enter({"rater": first}, HTTP) == {"rater": first}
+    assert tab.enter({"rater": "99.forged"}, HTTP)["rater"] not in (first, "99.forged")
+
+
+def test_pair_comes_without_the_names_of_models(tab, store):
+    store.add_pairs(new_pairs(1, model="secret-model"))
+    answered = tab.next_pair(ask(store.visit("here"), model="secret-model"), HTTP)
+    assert set(answered["showing"]) == {"id", "question", "prompt", "left", "right"}
+    assert "secret-model" not in str(answered)
+
+
+def test_pair_fetched_ahead_is_the_one_after_the_vote(tab, store):
+    store.add_pairs(new_pairs(3))
+    rater = store.visit("here")
+    now = tab.next_pair(ask(rater), HTTP)["showing"]
+    ahead = tab.next_pair(ask(rater, beside=now["id"]), HTTP)["showing"]
+    assert ahead["id"] != now["id"]
+    assert tab.next_pair(ask(rater), HTTP)["showing"] == now  # still to be answered
+    assert tab.vote({"rater": rater, "showing": now["id"], "choice": "tie"}, HTTP) == {"votes": 1}
+    assert tab.next_pair(ask(rater), HTTP)["showing"] == ahead
+
+
+def test_pair_fetched_ahead_counts_its_seconds_from_the_answer_before(tab, store, clock):
+    store.add_pairs(new_pairs(2))
+    rater = store.visit("here")
+    now = tab.next_pair(ask(rater), HTTP)["showing"]
+    ahead = tab.next_pair(ask(rater, beside=now["id"]), HTTP)["showing"]
+    for showing, seconds in ((now, 8), (ahead, 3)):
+        clock.now += seconds
+        tab.vote({"rater": rater, "showing": showing["id"], "choice": "left"}, HTTP)
+    assert [vote.seconds for vote in store.votes()] == [8, 3]
+
+
+def test_first_pair_of_the_shipped_model_needs_no_sampling(tab, store):
+    showing = tab.next_pair(ask(store.visit("here"), model=BASE), HTTP)["showing"]
+    assert showing["left"].strip() and showing["right"].strip()
+    assert store.pairs_waiting(store.visit("here"), HAPPY, model=BASE) == AHEAD
+
+
+def test_more_is_written_only_when_few_pairs_are_left(tab, store):
+    store.add_pairs(new_pairs(AHEAD))
+    rater = store.visit("here")
+    tab.next_pair(ask(rater), HTTP)
+    assert tab.sampler.orders == []
+    tab.next_pair(ask(rater), HTTP)  # one of them is on the screen now
+    assert tab.sampler.orders == [Order("m", "m")]
+
+
+def test_trouble_of_the_sampler_is_told_in_words(tab, store):
+    rater = store.visit("here")
+    assert "writes" in tab.next_pair(ask(rater), HTTP)["message"]
+    tab.sampler.trouble = "the model is gone"
+    assert tab.next_pair(ask(rater), HTTP)["message"] == "the model is gone"
+
+
+def test_pair_that_waits_is_shown_where_no_more_can_be_written(tab, store):
+    store.add_pairs(new_pairs(1))
+    tab.sampler.full = True
+    assert tab.next_pair(ask(store.visit("here")), HTTP)["showing"]
+    told = tab.next_pair(ask(store.visit("here"), model="other"), HTTP)
+    assert told == {"showing": None, "message": "many texts are waiting to be written"}
+
+
+def test_undo_gives_the_pair_back(tab, store, clock):
+    rater = people_vote(store, 1, people=1)[0]
+    clock.now += 1
+    assert tab.undo({"rater": rater}, HTTP) == {"undone": True, "votes": 0}
+    assert tab.undo({"rater": rater}, HTTP)["undone"] is False
+
+
+def test_own_beginning_goes_to_the_sampler_as_one_plain_line(tab, store):
+    rater = store.visit("here")
+    told, emptied = tab.write_to(" My <b>cat</b>\n says", HAPPY, "m", rater, HTTP)
+    assert (told["prompt"], emptied) == ("My <b>cat</b> says", "")
+    assert tab.sampler.orders == [Order("m", "m", "My <b>cat</b> says", rater)]
+    tab.sampler.busy = True
+    waiting = tab.next_pair(ask(rater, prompt=told["prompt"]), HTTP)
+    assert waiting == {"showing": None, "message": "m writes to your beginning."}
+
+
+@pytest.mark.parametrize("text", ["", "   ", "x" * 301])
+def test_empty_or_long_beginning_is_refused_in_words(tab, store, text):
+    told, _ = tab.write_to(text, HAPPY, "m", store.visit("here"), HTTP)
+    assert "beginning" in told["error"] or "prompt" in told["error"]
+    assert tab.sampler.orders == []
+
+
+def test_own_pairs_come_next_and_to_nobody_else(tab, store):
+    store.add_pairs(new_pairs(2))
+    mine, other = store.visit("here"), store.visit("here")
+    tab.next_pair(ask(mine), HTTP)
+    store.add_pairs(new_pairs(1, start=7), owner_secret=mine)
+    assert tab.next_pair(ask(mine), HTTP)["showing"]["prompt"] == "Prompt 7"
+    assert tab.next_pair(ask(other), HTTP)["showing"]["prompt"] != "Prompt 7"
+
+
+def test_question_of_ones_own_is_bounded(tab):
+    assert tab.ask("  Which is\nfunnier? ", "m") == {"question": "Which is funnier?", "model": "m"}
+    assert "at most 120" in tab.ask("x" * 121, "m")["error"]
+
+
+@pytest.mark.parametrize("request_", [None, 7, {}, {"rater": 1, "question": [], "model": {}}])
+def test_odd_request_is_answered_in_words(tab, request_):
+    for function in (tab.next_pair, tab.vote, tab.undo, tab.train, tab.export):
+        assert set(answering(function)(request_)) == {"error"}
+
+
+def test_scripts_write_text_never_markup():
+    for name in ("feedback", "quality", "blind"):
+        script = (STATIC / f"{name}.js").read_text(encoding="utf-8")
+        assert not [word for word in ("innerHTML", "outerHTML", "insertAdj") if word in script]
+
+
+# -- how good the votes are ------------------------------------------------------------------------
+
+
+def test_quality_counts_one_question_and_leaves_out_whom_one_asks_to(tab, store):
+    people_vote(store, 3, people=2)
+    people_vote(store, 2, people=1, question=GOOD)
+    told = tab.quality({"question": HAPPY})
+    assert (told["votes"], told["raters"], told["preferences"]) == (6, 2, 6)
+    assert told["together"] == 8
+    first = store.votes()[0].rater
+    fewer = tab.quality({"question": HAPPY, "without": [first]})
+    assert (fewer["votes"], fewer["preferences"]) == (6, 3)
+    assert fewer["quality"]["votes"] == 3
+
+
+def test_one_sided_rater_is_listed_by_number_and_reason(tab, store):
+    people_vote(store, 12, people=2, choose=lambda person: "tie" if person else "left")
+    [row] = tab.quality({"question": HAPPY})["careless"]
+    assert row["rater"] == store.votes()[0].rater
+    assert "chose the left text" in " ".join(row["careless"])
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tab, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
+    tab.quality_part = SimpleNamespace(temp_files=set())
+    return tab
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_exported_votes_are_read_by_another_page(files, store, tmp_path, kind):
+    people_vote(store, 3, people=1, choose=lambda person: "right")
+    told = files.export({"format": kind, "everything": True})
+    assert (told["rows"], told["name"]) == (3, f"all-votes.{kind}")
+    other = shutil.copy(file_of(told), tmp_path)
+    assert files.take_file(other, HAPPY, "ann", HTTP) == {"imported": {"kept": 3, "double": 0}}
+    assert files.quality({"question": HAPPY})["votes"] == 6
+    assert "imported before" in files.take_file(other, HAPPY, "ann", HTTP)["error"]
+
+
+def test_export_in_another_format_is_refused(files, store):
+    people_vote(store, 1, people=1)
+    with pytest.raises(DataError, match="jsonl or parquet"):
+        files.export({"format": "../x.csv"})
+
+
+def test_bad_file_is_refused_with_its_row(files, tmp_path):
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"prompt": "a", "chosen": "b"}\n')
+    assert "row 1" in files.take_file(str(path), HAPPY, "ann", HTTP)["error"]
+
+
+@pytest.fixture
+def owned(files, store):
+    """Give the page an instructor's password."""
+    files.shared.settings = replace(files.shared.settings, password="teach")
+    files.shared.instructor = Instructor("teach", store.clock, files.shared.settings.runs)
+    return files
+
+
+def test_on_a_public_page_without_a_password_nobody_imports(files, tmp_path):
+    files.shared.settings = Settings(runs=tmp_path / "runs", public=True)
+    path = tmp_path / "votes.jsonl"
+    path.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    for secret in ("", "ann"):
+        assert "nobody may add others" in files.take_file(str(path), HAPPY, secret, HTTP)["error"]
+
+
+def test_password_page_asks_for_the_instructors_token_before_an_import(owned, tmp_path):
+    path = tmp_path / "votes.jsonl"
+    for public in (False, True):
+        path.write_text(f'{{"prompt": "{public}", "chosen": "b", "rejected": "c"}}\n')
+        owned.shared.settings = replace(owned.shared.settings, public=public)
+        for secret in ("", "ann", "teach"):  # the password itself opens nothing here
+            told = owned.take_file(str(path), HAPPY, secret, HTTP)
+            assert "instructor's password in the tab Runs" in told["error"]
+        told = owned.take_file(str(path), HAPPY, owned.shared.instructor.token, HTTP)
+        assert "imported" in told
+
+
+def test_votes_on_a_strangers_own_beginning_are_in_no_report_export_or_training(files, store):
+    """The beginning's pairs are for the voter alone on a page that strangers use."""
+    [mine] = people_vote(store, 9, people=1)
+    store.add_pairs(new_pairs(9, start=50), owner_secret=mine)
+    for _ in range(9):
+        answer(store, mine, "left", HAPPY)
+    whole = store.votes()
+    own = [vote for vote in whole if vote.own]
+    assert len(own) >= 5  # the others are catch pairs and repeats
+
+    def told():
+        folder = files.data.write([HAPPY])
+        export = files.export({"format": "jsonl", "everything": True})
+        texts = file_of(export).read_text()
+        texts += "".join(path.read_text() for path in folder.iterdir())
+        return {
+            "prompts": {vote.prompt for vote in own if f'"{vote.prompt}"' in texts},
+            "votes": files.quality({"question": HAPPY})["votes"],
+            "rows": export["rows"],
+            "listed": files.data.questions()[0][1],
+        }
+
+    at_home = told()
+    assert at_home["votes"] == at_home["rows"] == len(whole)
+    assert at_home["prompts"] == {vote.prompt for vote in own}
+    files.data.public = True
+    public = told()
+    assert public["votes"] == public["rows"] == len(whole) - len(own)
+    assert public["prompts"] == set()
+    assert public["listed"] == 9 < at_home["listed"]
+
+
+# -- the strip -------------------------------------------------------------------------------------
+
+
+def test_strip_counts_the_votes(shared, store):
+    def line():
+        return Strip(shared.jobs, store).strip_state(0)["stages"][1]["line"]
+
+    assert line() == "say what you prefer"
+    people_vote(store, 1, people=1)
+    assert line() == "1 vote so far"

@@ -1,0 +1,57 @@
+"""What the PPO form lets through: names from its lists, and settings that fit together."""
+
+import gc
+
+import gradio as gr
+import pytest
+
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.server.choices import Choices
+from rlhf_demo.server.settings import Settings
+from rlhf_demo.server.turns import Turn
+from rlhf_demo.ui.shared import Shared
+from rlhf_demo.ui.tabs.ppo import NAMES, PPOTab
+from tests.fake_jobs import HERE, fake, new_jobs  # noqa: F401  (two are fixtures)
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
+
+
+@pytest.fixture
+def tab(new_jobs, tmp_path):  # noqa: F811
+    settings, jobs = Settings(runs=tmp_path / "runs", public=True), new_jobs(scheduling=False)
+    choices = Choices(settings, jobs)
+    tab = PPOTab(Shared(settings, jobs, choices, None, Turn(), *[None] * 5))
+    with gr.Blocks(analytics_enabled=False) as demo:
+        tab.build(demo)
+    gc.collect()  # Gradio leaves event loops unclosed: let that be noticed here and not later
+    return tab
+
+
+def start(tab, judge="star-rater", **changes):
+    """Press the button; return the notice under it."""
+    values = PPOConfig().to_dict() | changes
+    rest = [values[name] for name in NAMES]
+    return tab.start(HERE, "gpt2-mini", "reward-mini", judge, "", "", *rest, "ann")
+
+
+@pytest.mark.parametrize("judge", ["star-rater", "longer", "none"])
+def test_judge_of_the_list_becomes_the_runs(tab, judge):
+    run = start(tab, judge)["run"]
+    assert tab.shared.jobs.find(run).config["options"]["judge"] == judge
+    assert judge in [one for _, one in tab.shared.choices.judges()]
+
+
+@pytest.mark.parametrize("judge", ["os:getcwd", "/etc", "gpt2-mini", "", None, "somebody/judge"])
+def test_judge_that_is_in_no_list_is_refused_in_a_sentence(tab, judge):
+    assert "choose" in start(tab, judge)["error"]
+
+
+def test_judge_is_the_engines_default_where_nobody_names_one(tab):
+    run = tab.enqueue("gpt2-mini", "reward-mini", "", "", {}, "ann", "")
+    assert tab.shared.jobs.find(run).config["options"]["judge"] == PPOConfig().judge
+
+
+def test_target_without_a_coefficient_is_refused_in_a_sentence(tab):
+    error = start(tab, kl_coef=0.0)["error"]
+    assert "2.5" in error and "--kl-coef" in error and error.count(". ") == 0
+    assert "run" in start(tab, kl_coef=0.0, kl_target=0.0)

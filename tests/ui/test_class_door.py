@@ -1,0 +1,155 @@
+"""The door of a class: who comes in by a code, how many from one address, and who has to go."""
+
+import pytest
+
+from rlhf_demo.errors import ConfigError, Refused
+from rlhf_demo.votes.arrivals import WRONG_EACH, WRONG_TOGETHER
+from rlhf_demo.votes.classes import MOST_RATERS
+from tests.voting import HAPPY, answer_one, join, new_pairs, take_turns
+
+
+def wrong_code(classes, client):
+    """Try a code that no class has; return the sentence."""
+    with pytest.raises(Refused) as told:
+        classes.join("WRNGXX", "Ann", client)
+    return str(told.value)
+
+
+def test_guessing_codes_is_stopped_and_then_not_told_of_a_right_one(classes):
+    lesson = classes.create_lesson(HAPPY)
+    for _ in range(WRONG_EACH[0]):
+        assert "no class has this code" in wrong_code(classes, "guesser")
+    assert "too many wrong codes come from this address" in wrong_code(classes, "guesser")
+    with pytest.raises(Refused, match="too many wrong codes"):
+        classes.join(lesson.code, "Ann", "guesser")
+    assert classes.join(lesson.code, "Ann", "school").nickname == "Ann"
+
+
+def test_guesses_from_invented_addresses_are_counted_together(classes):
+    classes.create_lesson(HAPPY)
+    for number in range(WRONG_TOGETHER[0]):
+        assert "no class has this code" in wrong_code(classes, f"10.0.0.{number}")
+    assert "too many wrong codes come in" in wrong_code(classes, "10.1.1.1")
+
+
+@pytest.mark.parametrize("in_a_second", [1, 20])
+def test_phone_that_sends_wrong_codes_keeps_nobody_of_its_school_out(classes, clock, in_a_second):
+    lesson = classes.create_lesson(HAPPY)
+    classes.join(lesson.code, "Ann", "school")
+    for number in range(120):
+        clock.now += 1
+        for _ in range(in_a_second):
+            wrong_code(classes, "school")
+        if number % 4 == 0:
+            assert classes.join(lesson.code, f"Ann {number}", "school").secret
+
+
+def test_door_that_is_closed_lets_nobody_in_and_nobody_out(store, classes, rounds):
+    lesson = classes.create_lesson(HAPPY)
+    rounds.add_pairs(lesson.lesson, new_pairs(3))
+    [ann] = join(classes, lesson, 1)
+    classes.set_door(lesson.token, False)
+    with pytest.raises(Refused, match="the door of this class is closed: ask the instructor"):
+        join(classes, lesson, 1)
+    assert answer_one(store, ann)
+    classes.set_door(lesson.token, True)
+    assert len(join(classes, lesson, 1)) == 1
+
+
+def test_class_takes_so_many_from_one_address_until_the_instructor_takes_more(classes, clock):
+    lesson, other = classes.create_lesson(HAPPY), classes.create_lesson(HAPPY)
+    for _ in range(60):
+        clock.now += 1
+        join(classes, lesson, 1)
+    clock.now += 60
+    with pytest.raises(Refused, match=r"60 students have joined .*: ask the instructor"):
+        join(classes, lesson, 1)
+    assert classes.join(lesson.code, "Bob", "at home").nickname == "Bob"
+    assert len(join(classes, other, 1)) == 1
+    classes.set_most_joins(lesson.token, 61)
+    assert len(join(classes, lesson, 1)) == 1
+    with pytest.raises(Refused, match="61 students"):
+        join(classes, lesson, 1)
+
+
+def test_students_who_were_removed_are_not_counted_at_the_door(classes):
+    lesson = classes.create_lesson(HAPPY)
+    classes.set_most_joins(lesson.token, 2)
+    first = classes.join(lesson.code, "Ann", "school")
+    join(classes, lesson, 1)
+    classes.remove(lesson.token, first.rater)
+    assert classes.join(lesson.code, "Ann", "school").nickname == "Ann"
+    with pytest.raises(Refused, match="2 students"):
+        join(classes, lesson, 1)
+
+
+@pytest.mark.parametrize("most", [0, -1, MOST_RATERS + 1])
+def test_odd_number_at_the_door_is_refused(classes, most):
+    lesson = classes.create_lesson(HAPPY)
+    with pytest.raises(ConfigError, match=f"{most} students from one address: choose 1 to 200"):
+        classes.set_most_joins(lesson.token, most)
+
+
+def test_no_address_of_a_student_is_on_the_disk(store, classes, tmp_path):
+    lesson = classes.create_lesson(HAPPY)
+    classes.join(lesson.code, "Rumpelstiltskin", "203.0.113.77")
+    store.database.empty_log()
+    written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"Rumpelstiltskin" in written and b"203.0.113" not in written
+
+
+def test_removed_student_is_gone_with_all_votes_and_nobody_else_is(
+    store, classes, rounds, tmp_path
+):
+    lesson = classes.create_lesson(HAPPY, overlap=2)
+    rounds.add_pairs(lesson.lesson, new_pairs(12))
+    joined = [classes.join(lesson.code, name, "school") for name in ("Rumpelstiltskin", "Bob")]
+    take_turns(store, [one.secret for one in joined])
+    before = classes.votes(lesson.token)
+    rounds.mark_trained(lesson.lesson, 10)
+    classes.remove(lesson.token, joined[0].rater)
+    left = [vote for vote in before if vote.rater == joined[1].rater]
+    assert classes.votes(lesson.token) == left and 0 < len(left) < len(before)
+    assert [row["nickname"] for row in classes.overview(lesson.token)["raters"]] == ["Bob"]
+    assert rounds.due_for_retraining(lesson.lesson)
+    with pytest.raises(Refused, match="not known here"):
+        store.next_pair(joined[0].secret)
+    assert b"umpelstiltskin" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert classes.join(lesson.code, "Rumpelstiltskin", "school").nickname == "Rumpelstiltskin"
+
+
+def test_class_behind_one_address_answers_sixty_times_at_once(store, classes, rounds):
+    lesson = classes.create_lesson(HAPPY)
+    rounds.add_pairs(lesson.lesson, new_pairs(80))
+    kept, students = 0, join(classes, lesson, 20) * 4
+    with pytest.raises(Refused, match="too many answers come from your address"):
+        for secret in students:
+            kept += store.vote(secret, store.next_pair(secret).id, "left", "school")
+    assert kept == 60
+
+
+def test_student_is_removed_from_ones_own_class_only(store, classes):
+    lesson, other = classes.create_lesson(HAPPY), classes.create_lesson(HAPPY)
+    ann = classes.join(lesson.code, "Ann", "school").rater
+    visitor = int(store.visit("here").partition(".")[0])
+    for rater in (ann, visitor, 10**9):
+        with pytest.raises(Refused, match=f"rater {rater} is not in this class"):
+            classes.remove(other.token, rater)
+    assert len(classes.overview(lesson.token)["raters"]) == 1
+
+
+def test_phone_that_joins_again_and_again_is_removed_at_once(classes, clock):
+    lesson = classes.create_lesson(HAPPY)
+    first = classes.join(lesson.code, "Ann", "school")
+    odd = [classes.join(lesson.code, f"Odd {number}", "school") for number in range(30)]
+    with pytest.raises(Refused, match="too many students join from this address: wait 2 s"):
+        join(classes, lesson, 10)
+    bob = classes.join(lesson.code, "Bob", "at home")
+    clock.now += 20
+    rows = {row["nickname"]: row["place"] for row in classes.overview(lesson.token)["raters"]}
+    assert rows["Ann"] == rows["Odd 29"] != rows["Bob"]
+    classes.remove(lesson.token, odd[0].rater, and_later=True)
+    left = [row["rater"] for row in classes.overview(lesson.token)["raters"]]
+    assert left == [first.rater, bob.rater]
+    classes.remove(lesson.token, bob.rater, and_later=True)
+    assert [row["nickname"] for row in classes.overview(lesson.token)["raters"]] == ["Ann"]

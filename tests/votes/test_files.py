@@ -1,0 +1,200 @@
+"""Votes in files: both layouts, both formats, out and back in."""
+
+import json
+from dataclasses import replace
+
+import datasets
+import pytest
+
+from rlhf_demo.errors import DataError, Refused
+from rlhf_demo.votes.files import ALL_COLUMNS, BOUNDS, PREFERENCE_COLUMNS, export_votes, read_votes
+from rlhf_demo.votes.quality import vote_quality, win_rate
+from rlhf_demo.votes.vote import CATCH, DUEL, PLAIN, Vote
+
+VOTE = Vote(
+    id=1, lesson=4, round=2, kind=PLAIN, pair=1, prompt="The film", first=" is good.",
+    second=" is bad.", first_model="a", second_model="b", question="Which is happier?", rater=7,
+    choice="second", swapped=True, repeat=False, time=86_400.0, seconds=2.5, simulated=False,
+    left_out=False,
+)  # fmt: skip
+
+SOURCE = "0" * 64
+"""Stands for a file's SHA-256."""
+
+ROW = {"prompt": "p", "first": "a", "second": "b", "choice": "first"}
+"""As in a file with every answer."""
+
+VOTES = [
+    VOTE,
+    replace(VOTE, id=2, rater=8, choice="first", simulated=True),
+    replace(VOTE, id=3, rater=9, choice="tie", swapped=False),
+    replace(VOTE, id=4, rater=7, choice="first", repeat=True),
+    replace(VOTE, id=5, pair=2, kind=CATCH, second=VOTE.first, choice="first"),
+    replace(
+        VOTE, id=6, pair=3, kind=DUEL, prompt="I", round=1, choice="skip", rater=10, left_out=True
+    ),
+]
+
+
+def test_preference_row_follows_trls_format_with_question_rater_round_and_time(tmp_path):
+    path = tmp_path / "votes.jsonl"
+    # Ties, repeats, catch pairs and skips are no preferences.
+    assert export_votes(VOTES, path) == 2
+    first = json.loads(path.read_text().splitlines()[0])
+    assert first == {
+        "prompt": "The film", "chosen": " is bad.", "rejected": " is good.",
+        "question": "Which is happier?", "lesson": 4, "rater": 7, "round": 2,
+        "time": "1970-01-02T00:00:00Z", "kind": "plain", "chosen_model": "b",
+        "rejected_model": "a", "chosen_on_left": True, "simulated": False, "left_out": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("all_votes", [False, True])
+@pytest.mark.parametrize(("ending", "builder"), [("jsonl", "json"), ("parquet", "parquet")])
+def test_exported_file_opens_with_load_dataset(tmp_path, ending, builder, all_votes):
+    path = tmp_path / f"votes.{ending}"
+    export_votes(VOTES, path, all_votes=all_votes)
+    rows = datasets.load_dataset(
+        builder, data_files=str(path), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    columns = ALL_COLUMNS if all_votes else PREFERENCE_COLUMNS
+    assert rows.column_names == list(columns)
+    assert len(rows) == (6 if all_votes else 2)
+    assert rows[0]["rater"] == 7 and rows[1]["simulated"] is True
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_all_votes_come_back_as_they_went(tmp_path, store, ending):
+    path = tmp_path / f"votes.{ending}"
+    export_votes(VOTES, path, all_votes=True)
+    lesson, double = store.add_votes(read_votes(path, question="unused"), SOURCE)
+    back = store.votes(lesson)
+    assert double == 0
+    known = ("prompt", "first", "second", "choice", "question", "round", "kind", "repeat",
+             "swapped", "time", "seconds", "simulated", "left_out", "first_model")  # fmt: skip
+    assert [[getattr(v, n) for n in known] for v in back] == [
+        [getattr(v, n) for n in known] for v in VOTES
+    ]
+    assert vote_quality(back) == vote_quality(VOTES)
+    assert win_rate(back) == win_rate(VOTES)
+
+
+def test_imported_preferences_on_one_pair_are_seen_to_disagree(tmp_path, store):
+    path = tmp_path / "votes.jsonl"
+    export_votes(VOTES, path)
+    lesson, _ = store.add_votes(read_votes(path, question="unused"), SOURCE)
+    back = store.votes(lesson)
+    assert len({vote.pair for vote in back}) == 1
+    assert [vote.chosen for vote in back] == [" is bad.", " is good."]
+    assert [vote.left for vote in back] == [True, False]
+
+
+def test_file_imported_twice_is_refused(tmp_path, store):
+    path = tmp_path / "votes.jsonl"
+    export_votes(VOTES, path)
+    store.add_votes(read_votes(path, question="unused"), SOURCE)
+    with pytest.raises(Refused, match="imported before"):
+        store.add_votes(read_votes(path, question="unused"), SOURCE)
+    assert len(store.votes()) == 2
+
+
+def test_plain_trl_file_gets_the_question_and_counts_double_rows_once(tmp_path, store):
+    path = tmp_path / "plain.jsonl"
+    row = {"prompt": "p", "chosen": " a", "rejected": " b"}
+    path.write_text("\n".join([json.dumps(row), json.dumps(row)]))
+    lesson, double = store.add_votes(read_votes(path, question="Which?"), SOURCE)
+    [vote] = store.votes(lesson)
+    assert (double, vote.question, vote.chosen, vote.left) == (1, "Which?", " a", None)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("[]", r"row 1 is \[\], not an object"),
+        ("{", "row 1 is not valid JSON"),
+        ('{"chosen": "a", "rejected": "b"}', "column 'prompt' is None"),
+        ('{"prompt": "p", "chosen": "a", "rejected": 3}', "column 'rejected' is 3"),
+        ('{"prompt": "p", "chosen": "a", "rejected": "b", "rater": "Ann"}', "'rater' is 'Ann'"),
+        ('{"prompt": "p", "chosen": "a", "rejected": "b", "round": true}', "'round' is True"),
+        ('{"prompt": "p", "chosen": "a", "rejected": "b", "time": "now"}', "'time' is 'now'"),
+        ('{"prompt": "p", "first": "a", "second": "b", "choice": "left"}', "choice 'left'"),
+        ('{"prompt": "p", "chosen": "a\\ud800", "rejected": "b"}', "half a character"),
+        (
+            '{"prompt": "p", "chosen": "a", "rejected": "b", "question": ""}',
+            "row 1: the question is empty",
+        ),
+        ('{"prompt": "p", "chosen": "a", "rejected": "b", "round": 0}', "round is 0"),
+        (ROW | {"seconds": float("inf")}, "row 1: seconds is inf"),
+        (ROW | {"seconds": float("nan")}, "row 1: seconds is nan"),
+        (ROW | {"seconds": -1}, "row 1: seconds is -1"),
+        (ROW | {"seconds": 10**400}, "row 1: seconds is 1000"),
+        (ROW | {"seconds": True}, "'seconds' is True"),
+        (ROW | {"question": "x" * 121}, "row 1: the question has 121"),
+        (ROW | {"first": "x" * 4001}, "row 1: the first has 4001 characters: use at most 4000"),
+        (ROW | {"second_model": "x" * 201}, "row 1: the second_model has 201"),
+        ("[" * 100_000, "row 1 is nested too deep"),
+        ("", "holds no votes"),
+    ],
+)
+def test_bad_row_is_named(tmp_path, row, message):
+    path = tmp_path / "votes.jsonl"
+    path.write_text(row if isinstance(row, str) else json.dumps(row))
+    with pytest.raises(DataError, match=message):
+        read_votes(path, question="Which?")
+
+
+def test_bad_files_are_named(tmp_path):
+    broken = tmp_path / "votes.parquet"
+    broken.write_bytes(b"PAR1")
+    latin = tmp_path / "votes.jsonl"
+    latin.write_bytes(b"\xff\xfe\xfa")
+    other = tmp_path / "votes.csv"
+    other.write_text("x")
+    for path, message in [
+        (broken, "no readable Parquet"),
+        (latin, "as UTF-8"),
+        (other, "no known format"),
+        (tmp_path / "none.jsonl", "cannot be read"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            read_votes(path, question="Which?")
+
+
+def test_nothing_to_write_is_said(tmp_path):
+    with pytest.raises(DataError, match="no votes"):
+        export_votes([], tmp_path / "votes.jsonl")
+    with pytest.raises(DataError, match="no known format"):
+        export_votes(VOTES, tmp_path / "votes.xml")
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_file_with_too_many_rows_is_refused_in_one_sentence(tmp_path, ending):
+    path = tmp_path / f"votes.{ending}"
+    export_votes([VOTE] * BOUNDS.rows, path, all_votes=True)
+    assert len(read_votes(path, question="unused")) == BOUNDS.rows
+    export_votes([VOTE] * (BOUNDS.rows + 1), path, all_votes=True)
+    with pytest.raises(DataError, match=r"more than 5,000 rows: give fewer$"):
+        read_votes(path, question="unused")
+
+
+def test_file_with_too_many_bytes_is_not_read(tmp_path):
+    path = tmp_path / "votes.jsonl"
+    with path.open("wb") as file:
+        file.truncate(BOUNDS.bytes + 1)
+    with pytest.raises(DataError, match="holds over 20 MB of text: give less"):
+        read_votes(path, question="unused")
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan")])
+def test_seconds_that_are_no_number_stop_no_export(tmp_path, seconds):
+    path = tmp_path / "votes.jsonl"
+    export_votes([replace(VOTE, seconds=seconds)], path, all_votes=True)
+    assert json.loads(path.read_text())["seconds"] is None
+
+
+def test_texts_of_a_file_lose_what_turns_a_page_round_and_keep_their_lines(tmp_path):
+    path = tmp_path / "votes.jsonl"
+    texts = {"prompt": "Human:\n\n Hi", "first": " a\u202eb", "question": " Which\n one?"}
+    path.write_text(json.dumps(ROW | texts))
+    [vote] = read_votes(path, question="unused")
+    assert (vote.prompt, vote.first, vote.question) == ("Human:\n\n Hi", " ab", "Which one?")

@@ -1,0 +1,121 @@
+"""Votes and classes again, over a PostgreSQL server of the tests' own where one is installed.
+
+apt-get install -y postgresql && python -m pytest tests/votes/test_postgresql.py
+"""
+
+import itertools
+import os
+import random
+import shutil
+import socket
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from rlhf_demo.votes.classes import Classes
+from rlhf_demo.votes.rounds import Rounds
+from rlhf_demo.votes.store import Store
+from tests.ui.test_class_door import *  # noqa: F403
+from tests.votes.test_classes import *  # noqa: F403
+from tests.votes.test_rounds import *  # noqa: F403
+from tests.votes.test_store import *  # noqa: F403
+
+# These look into SQLite's file.
+del test_database_holds_no_secret, test_no_address_of_a_student_is_on_the_disk  # noqa: F821
+del test_removed_student_is_gone_with_all_votes_and_nobody_else_is  # noqa: F821
+del test_nothing_of_a_deleted_class_is_left_on_disk  # noqa: F821
+
+numbers = itertools.count()
+
+
+def programs() -> Path | None:
+    """Return the folder of PostgreSQL's programs; Debian keeps them out of the path."""
+    found = [Path(name).resolve().parent for name in (shutil.which("initdb"),) if name]
+    return next(iter(found + sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server on a free port of this machine, stopped and deleted at the end."""
+    here = programs()
+    if here is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    # It refuses to run as root, as containers do; nobody is there on every Linux.
+    who = {"user": "nobody"} if os.getuid() == 0 else {}
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+        free.close()
+        if who:
+            shutil.chown(folder, "nobody")
+        call = {"check": True, "capture_output": True, "cwd": folder, **who}
+        data = ["-D", f"{folder}/data"]
+        subprocess.run([here / "initdb", *data, "-A", "trust", "-U", "votes", "-N"], **call)
+        how = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        log = ["-l", f"{folder}/log"]
+        subprocess.run([here / "pg_ctl", *data, *log, "-o", how, "-w", "start"], **call)
+        try:
+            yield f"postgresql://votes@127.0.0.1:{port}"
+        finally:
+            subprocess.run([here / "pg_ctl", *data, "-m", "immediate", "-w", "stop"], **call)
+
+
+@pytest.fixture
+def url(server):
+    """The address of an empty database."""
+    name = f"votes{next(numbers)}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"{server}/{name}"
+
+
+@pytest.fixture
+def store(url, clock):
+    store = Store(url, clock=clock, rng=random.Random(0))
+    yield store
+    store.close()
+
+
+def test_store_opened_again_knows_everything(store, url):
+    store.add_pairs(new_pairs(2))  # noqa: F405
+    answer(store, store.visit("here"))  # noqa: F405
+    before = store.votes()
+    store.close()
+    again = Store(url)
+    assert again.votes() == before
+    again.close()
+
+
+def test_table_without_the_newest_columns_gets_them(store, classes, url):
+    lesson = classes.create_lesson(HAPPY)  # noqa: F405
+    store.close()
+    with psycopg.connect(url) as connection:
+        connection.execute("ALTER TABLE lessons DROP COLUMN door_open, DROP COLUMN most_joins")
+    again = Store(url)
+    seen = Classes(again).overview(lesson.token)
+    assert (seen["door_open"], seen["most_joins"]) == (True, 60)
+    again.close()
+
+
+def test_two_apps_on_one_database_give_no_nickname_and_no_seat_twice(store, url):
+    ticks = itertools.count(1_000_000)
+    apps = [Store(url, clock=lambda: next(ticks) / 4) for _ in range(2)]
+    lesson = Classes(apps[0]).create_lesson(HAPPY, overlap=1)  # noqa: F405
+    Rounds(apps[0]).add_pairs(lesson.lesson, new_pairs(24))  # noqa: F405
+
+    def come_and_vote(number):
+        app = apps[number % 2]
+        joined = Classes(app).join(lesson.code, "Ann", f"phone {number}")
+        showing = app.next_pair(joined.secret)
+        return joined.nickname, app.vote(joined.secret, showing.id, "left")
+
+    with ThreadPoolExecutor(8) as threads:
+        said = list(threads.map(come_and_vote, range(24)))
+    assert {name for name, _ in said} == {"Ann", *(f"Ann {n}" for n in range(2, 25))}
+    votes = store.votes(lesson.lesson)
+    assert len(votes) == len({vote.pair for vote in votes}) == sum(kept for _, kept in said) == 24
+    for app in apps:
+        app.close()

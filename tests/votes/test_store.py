@@ -1,0 +1,321 @@
+"""The store of votes: shown once, answered once, on disk, and nobody else's."""
+
+from collections import Counter
+from contextlib import contextmanager
+
+import pytest
+
+from rlhf_demo.errors import Refused
+from rlhf_demo.votes.assignment import ANSWER_SECONDS, CATCH_AT, CHECK_EVERY, REPEAT_AT
+from rlhf_demo.votes.store import OPEN_OVERLAP
+from rlhf_demo.votes.vote import CATCH, CHOICES, DUEL, NewPair
+from tests.voting import GOOD, HAPPY, answer, new_pairs
+
+# -- showing and voting ----------------------------------------------------------------------------
+
+
+def test_next_pair_is_the_same_until_answered_and_then_another(store):
+    store.add_pairs(new_pairs(2))
+    secret = store.visit("here")
+    showing = store.next_pair(secret, HAPPY)
+    assert store.next_pair(secret, HAPPY) == showing
+    answer(store, secret)
+    assert store.next_pair(secret, HAPPY).prompt != showing.prompt
+    answer(store, secret)
+    assert store.next_pair(secret, HAPPY) is None
+
+
+def test_showing_has_no_word_about_models_or_kinds(store):
+    store.add_pairs(new_pairs(1, model="gpt2-mini-ppo"), kind=DUEL)
+    showing = store.next_pair(store.visit("here"), HAPPY, kind=DUEL)
+    assert set(vars(showing)) == {"id", "question", "prompt", "left", "right"}
+    assert "ppo" not in str(vars(showing))
+
+
+def test_vote_counts_for_the_text_whatever_side_it_stood_on(store):
+    store.add_pairs(new_pairs(4))
+    secret = store.visit("here")
+    chosen = [answer(store, secret, "right").right for _ in range(4)]
+    votes = store.votes()
+    assert [vote.chosen for vote in votes] == chosen
+    assert {vote.choice for vote in votes} == {"first", "second"}  # the sides were drawn
+    assert {vote.left for vote in votes} == {False}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_is_kept_with_question_round_and_time(store, clock, choice):
+    store.add_pairs(new_pairs(1))
+    secret = store.visit("here")
+    store.next_pair(secret, HAPPY)
+    clock.now += 2.5
+    answer(store, secret, choice)
+    [vote] = store.votes()
+    assert (vote.question, vote.round, vote.time, vote.seconds) == (HAPPY, 1, clock.now, 3.5)
+    assert vote.decided == (choice in ("left", "right"))
+
+
+def test_same_vote_sent_twice_is_one_vote_and_says_so(store):
+    store.add_pairs(new_pairs(1))
+    secret = store.visit("here")
+    showing = store.next_pair(secret, HAPPY)
+    assert store.vote(secret, showing.id, "left") is True
+    assert store.vote(secret, showing.id, "left") is False
+    assert len(store.votes()) == 1
+
+
+def test_vote_changed_without_undo_is_refused(store):
+    store.add_pairs(new_pairs(1))
+    secret = store.visit("here")
+    showing = store.next_pair(secret, HAPPY)
+    store.vote(secret, showing.id, "left")
+    with pytest.raises(Refused, match="undo"):
+        store.vote(secret, showing.id, "right")
+
+
+def test_undo_brings_the_pair_back_on_the_same_sides(store):
+    store.add_pairs(new_pairs(2))
+    secret = store.visit("here")
+    first = answer(store, secret)
+    store.next_pair(secret, HAPPY)  # the next one is on the screen already
+    assert store.undo(secret)
+    assert store.votes() == []
+    assert store.next_pair(secret, HAPPY) == first
+    assert store.vote(secret, first.id, "right")
+    assert not [vote for vote in store.votes() if vote.left]
+
+
+def test_undo_without_votes_does_nothing(store):
+    assert store.undo(store.visit("here")) is False
+
+
+def test_questions_have_their_own_answers(store):
+    store.add_pairs(new_pairs(1))
+    secret = store.visit("here")
+    answer(store, secret, "left", HAPPY)
+    answer(store, secret, "tie", GOOD)
+    assert {vote.question: vote.choice == "tie" for vote in store.votes()} == {
+        HAPPY: False,
+        GOOD: True,
+    }
+
+
+def test_only_pairs_of_the_wanted_model_are_shown(store):
+    store.add_pairs(new_pairs(3, model="a"))
+    store.add_pairs(new_pairs(1, start=9, model="b"))
+    secret = store.visit("here")
+    assert store.next_pair(secret, HAPPY, model="b").prompt == "Prompt 9"
+    assert store.next_pair(secret, HAPPY, model="a").prompt == "Prompt 0"
+    assert store.next_pair(secret, HAPPY, model="c") is None
+    assert store.pairs_waiting(secret, HAPPY, model="a") == 2
+
+
+def test_own_prompts_come_first_and_go_to_nobody_else(store):
+    owner, other = store.visit("here"), store.visit("there")
+    store.add_pairs(new_pairs(1))
+    store.add_pairs(new_pairs(1, start=7), owner_secret=owner)
+    assert store.next_pair(owner, HAPPY).prompt == "Prompt 7"
+    assert store.pairs_waiting(other, HAPPY) == 1
+    assert store.next_pair(other, HAPPY).prompt == "Prompt 0"
+
+
+def test_votes_on_an_own_prompt_are_marked_and_so_are_catch_pairs_made_from_it(store):
+    writer, other = store.visit("here"), store.visit("there")
+    store.add_pairs(new_pairs(12))
+    for _ in range(CHECK_EVERY):
+        answer(store, other)
+    store.add_pairs([NewPair("Mrs Miller has", " a", " b", "m", "m")] * 12, owner_secret=writer)
+    for _ in range(CHECK_EVERY):
+        answer(store, writer)
+    votes = store.votes(classes=False)
+    assert Counter((vote.own, vote.kind == CATCH) for vote in votes) == {
+        (False, False): 9, (False, True): 1, (True, False): 9, (True, True): 1,
+    }  # fmt: skip
+    assert {vote.prompt for vote in votes if vote.own} == {"Mrs Miller has"}
+    assert "Mrs Miller has" not in {vote.prompt for vote in votes if not vote.own}
+
+
+def test_seconds_run_from_the_first_showing_though_the_page_asks_again(store, clock):
+    store.add_pairs(new_pairs(1))
+    secret = store.visit("here")
+    for _ in range(3):
+        store.next_pair(secret, HAPPY)
+        clock.now += ANSWER_SECONDS - 1
+    answer(store, secret)
+    assert store.votes()[0].seconds == 3 * (ANSWER_SECONDS - 1) + 1
+
+
+def test_open_pair_is_shown_to_a_few_then_rests(store):
+    store.add_pairs(new_pairs(1))
+    secrets = [store.visit("here") for _ in range(OPEN_OVERLAP + 1)]
+    shown = [store.next_pair(secret, HAPPY) for secret in secrets]
+    assert [showing is not None for showing in shown] == [True] * OPEN_OVERLAP + [False]
+
+
+def test_showing_left_unanswered_goes_to_somebody_else_and_a_late_answer_is_refused(store, clock):
+    store.add_pairs(new_pairs(1))
+    secrets = [store.visit("here") for _ in range(OPEN_OVERLAP + 1)]
+    *shown, _ = [store.next_pair(secret, HAPPY) for secret in secrets]
+    clock.now += ANSWER_SECONDS + 1
+    late = [*range(OPEN_OVERLAP)]
+    answer(store, secrets[-1])
+    # Two seats are still free: the late ones may answer until these are taken.
+    for n in late[:-1]:
+        assert store.vote(secrets[n], shown[n].id, "left")
+    with pytest.raises(Refused, match="somebody else"):
+        store.vote(secrets[late[-1]], shown[-1].id, "left")
+    assert store.next_pair(secrets[late[-1]], HAPPY) is None
+    assert len(store.votes()) == OPEN_OVERLAP
+
+
+def test_answer_that_waited_for_the_database_is_judged_by_the_time_it_is_written(
+    store, clock, monkeypatch
+):
+    store.add_pairs(new_pairs(1))
+    slow = store.visit("here")
+    showing = store.next_pair(slow, HAPPY)
+    writing = store.database.writing
+
+    @contextmanager
+    def after_the_others():
+        monkeypatch.setattr(store.database, "writing", writing)
+        clock.now += ANSWER_SECONDS
+        for _ in range(OPEN_OVERLAP):
+            answer(store, store.visit("there"))
+        with writing() as connection:
+            yield connection
+
+    monkeypatch.setattr(store.database, "writing", after_the_others)
+    with pytest.raises(Refused, match="somebody else"):
+        store.vote(slow, showing.id, "left")
+    assert len(store.votes()) == OPEN_OVERLAP
+
+
+def test_ten_answers_hold_one_catch_pair_and_one_repeat(store):
+    store.add_pairs(new_pairs(20))
+    secret = store.visit("here")
+    shown = [answer(store, secret, "tie") for _ in range(CHECK_EVERY)]
+    votes = store.votes()
+    assert [vote.kind == CATCH for vote in votes].index(True) == CATCH_AT
+    assert shown[CATCH_AT].left == shown[CATCH_AT].right
+    assert [vote.repeat for vote in votes].index(True) == REPEAT_AT
+    assert shown[REPEAT_AT].prompt == shown[0].prompt
+    assert len({vote.pair for vote in votes}) == CHECK_EVERY - 1
+    assert not votes[CATCH_AT].teaches and not votes[REPEAT_AT].teaches
+
+
+def test_names_come_after_the_answer_and_such_a_vote_stays(store):
+    store.add_pairs([NewPair("P", " a", " b", "base", "ppo")], kind=DUEL)
+    secret = store.visit("here")
+    showing = store.next_pair(secret, HAPPY, kind=DUEL)
+    with pytest.raises(Refused, match="answer first"):
+        store.names(secret, showing.id)
+    answer(store, secret, "left", kind=DUEL)
+    expected = ("base", "ppo") if showing.left == " a" else ("ppo", "base")
+    assert store.names(secret, showing.id) == expected
+    with pytest.raises(Refused, match="blind vote stays"):
+        store.undo(secret)
+    # Nor is it blind under another question.
+    assert store.next_pair(secret, GOOD, kind=DUEL) is None
+
+
+# -- who may ---------------------------------------------------------------------------------------
+
+
+def test_nobody_votes_for_another_or_reads_the_names_of_anothers_pair(store):
+    store.add_pairs(new_pairs(1))
+    mine, other = store.visit("here"), store.visit("there")
+    showing = store.next_pair(mine, HAPPY)
+    for act in (
+        lambda: store.vote(other, showing.id, "left"),
+        lambda: store.names(other, showing.id),
+    ):
+        with pytest.raises(Refused, match="not yours"):
+            act()
+    assert store.votes() == []
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["", "1", "1.", ".", "1.wrong", "²." + "x", "9" * 30 + ".x", None, 7, ["1.x"], "\ud800.x"],
+)
+def test_unknown_secret_is_refused_everywhere(store, secret):
+    store.add_pairs(new_pairs(1))
+    showing = store.next_pair(store.visit("here"), HAPPY)
+    for act in (
+        lambda: store.next_pair(secret, HAPPY),
+        lambda: store.vote(secret, showing.id, "left"),
+        lambda: store.undo(secret),
+        lambda: store.names(secret, showing.id),
+        lambda: store.own_prompt(secret, "x"),
+        lambda: store.add_pairs(new_pairs(1), owner_secret=secret or ""),
+    ):
+        with pytest.raises(Refused, match="not known"):
+            act()
+
+
+def test_secret_of_one_rater_does_not_open_another(store):
+    one, two = store.visit("here"), store.visit("here")
+    number, _, _ = one.partition(".")
+    _, _, secret = two.partition(".")
+    with pytest.raises(Refused):
+        store.undo(f"{number}.{secret}")
+
+
+@pytest.mark.parametrize("showing", [0, -1, 2**40, True, "1", 1.0, None])
+def test_odd_showing_is_refused(store, showing):
+    store.add_pairs(new_pairs(1))
+    secret = store.visit("here")
+    store.next_pair(secret, HAPPY)
+    with pytest.raises(Refused, match="not yours"):
+        store.vote(secret, showing, "left")
+
+
+@pytest.mark.parametrize("choice", ["first", "LEFT", "", None])
+def test_odd_choice_is_refused(store, choice):
+    with pytest.raises(Refused, match="no answer"):
+        store.vote(store.visit("here"), 1, choice)
+
+
+def test_database_holds_no_secret(store, tmp_path):
+    secret = store.visit("here").partition(".")[2]
+    store.close()
+    assert secret.encode() not in b"".join(p.read_bytes() for p in tmp_path.iterdir())
+
+
+def test_votes_come_five_at_once_then_one_in_half_a_second(store, clock):
+    store.add_pairs(new_pairs(9))
+    secret = store.visit("here")
+    for _ in range(5):
+        store.vote(secret, store.next_pair(secret, HAPPY).id, "left")
+    showing = store.next_pair(secret, HAPPY)
+    with pytest.raises(Refused, match="wait 1 s"):
+        store.vote(secret, showing.id, "left")
+    clock.now += 0.5
+    assert store.vote(secret, showing.id, "left")
+
+
+def test_many_browsers_of_one_address_share_its_rate(store, clock):
+    store.add_pairs(new_pairs(60))
+    browsers = [store.visit("here") for _ in range(60)]
+
+    def vote(secret, address):
+        return store.vote(secret, store.next_pair(secret, HAPPY).id, "left", address)
+
+    kept = 0
+    with pytest.raises(Refused, match="too many answers come from your address: wait 1 s"):
+        for secret in browsers:
+            kept += vote(secret, "here")
+    assert kept == 30
+    assert vote(browsers[-1], "elsewhere")
+    clock.now += 1
+    assert [vote(secret, "here") for secret in browsers[30:33]] == [True] * 3
+    with pytest.raises(Refused, match="too many"):
+        store.undo(browsers[0], "here")
+
+
+def test_own_prompts_come_back_clean_and_not_too_fast(store):
+    secret = store.visit("here")
+    assert store.own_prompt(secret, " I\nlike ") == "I like"
+    with pytest.raises(Refused, match="too many"):
+        for _ in range(5):
+            store.own_prompt(secret, "x")

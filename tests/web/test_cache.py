@@ -1,0 +1,147 @@
+"""What visitors put into Gradio's cache: as many files, and as much, as fits."""
+
+import gc
+import os
+
+import gradio as gr
+import pytest
+from gradio.routes import App
+from starlette.middleware import Middleware
+from starlette.testclient import TestClient
+
+from rlhf_demo.web import cache as module
+from rlhf_demo.web.cache import MEGABYTE, UploadGate
+from rlhf_demo.web.refusals import Refusals
+
+UPLOAD = "/gradio_api/upload"
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's event loops
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
+    return tmp_path / "served"
+
+
+@pytest.fixture
+def public():
+    """The limits are on."""
+    return True
+
+
+@pytest.fixture
+def page(folder, public, clock):
+    """A client of Gradio's own routes with the gate before them."""
+    gate = Middleware(UploadGate, folder=folder, public=public, clock=clock)
+    with gr.Blocks() as demo:
+        pass
+    demo.max_file_size = 20 * MEGABYTE  # `launch` would set it
+    app = App.create_app(demo, app_kwargs={"middleware": [gate, Middleware(Refusals)]})
+    with TestClient(app) as client:
+        yield client
+    gc.collect()  # Gradio leaves event loops unclosed: let that be noticed here and not later
+
+
+def sent(page, count=1, size=10, name="a"):
+    names = [f"{name}{number}" for number in range(count)]
+    files = [("files", (f"{one}.jsonl", one.encode() + bytes(size))) for one in names]
+    return page.post(UPLOAD, files=files)
+
+
+def kept(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_file_goes_where_it_went(page, folder):
+    assert sent(page).status_code == 200
+    assert len(kept(folder)) == 1
+
+
+def test_request_with_many_files_leaves_none(page, folder):
+    assert sent(page, module.MOST_FILES).status_code == 200
+    for count in (module.MOST_FILES + 1, 900):
+        answer = sent(page, count, name="b")
+        assert (answer.status_code, answer.json()) == (
+            413,
+            {"error": "send at most 4 files at once"},
+        )
+    assert len(kept(folder)) == module.MOST_FILES
+
+
+def test_prefix_of_a_proxy_is_no_way_around(page, folder):
+    page.app.root_path = "/lab/p"
+    files = [("files", (f"{name}.jsonl", b"x")) for name in range(module.MOST_FILES + 1)]
+    assert page.post(f"/lab/p{UPLOAD}", files=files).status_code == 413
+    assert page.post(f"/lab/p{UPLOAD}", files=files[1:]).status_code == 200
+    assert len(kept(folder)) == module.MOST_FILES
+
+
+def test_mark_between_files_is_seen_across_the_parts_of_a_body(page, monkeypatch):
+    body = "".join(
+        f'--x1x\r\nContent-Disposition: form-data; name="files"; filename="{n}"\r\n\r\n{n}\r\n'
+        for n in range(9)
+    )
+    pieces = [body.encode()[at : at + 3] for at in range(0, len(body), 3)]
+    headers = {
+        "content-type": "multipart/form-data; boundary=x1x",
+        "content-length": str(len(body)),
+    }
+    assert page.post(UPLOAD, content=iter(pieces), headers=headers).status_code == 413
+
+
+def test_upload_of_unknown_length_is_refused(page):
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    assert page.post(UPLOAD, content=iter([b"--x"]), headers=headers).status_code == 411
+
+
+def test_one_address_sends_so_many_megabytes_at_once(page, clock):
+    statuses = [sent(page, size=19 * MEGABYTE, name=str(n)).status_code for n in range(20)]
+    assert statuses == [200] * 19 + [429]  # 20 permits each, of 380
+    clock.now += 20
+    assert sent(page, size=19 * MEGABYTE, name="later").status_code == 200
+
+
+@pytest.mark.parametrize("public", [False])
+def test_ones_own_machine_counts_no_megabytes(page, monkeypatch):
+    monkeypatch.setattr(UploadGate, "_may_send", lambda *_: False)
+    assert sent(page).status_code == 200
+
+
+def test_upload_leaves_the_disk_its_free_room(page, folder, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.jobs.disk._free", lambda folder: 1999.0)
+    assert sent(page).status_code == 507
+    assert kept(folder) == []
+
+
+def test_oldest_files_make_room_and_young_ones_are_safe(page, folder, clock, monkeypatch):
+    monkeypatch.setattr(module, "MOST_BYTES", 3000)
+    names = []
+    for number in range(2):
+        names += sent(page, size=1000, name=str(number)).json()
+        os.utime(names[-1], (clock.now + number,) * 2)
+    assert sent(page, size=1000, name="c").status_code == 507
+    clock.now += module.SAFE_SECONDS + 0.5
+    assert sent(page, size=1000, name="d").status_code == 200
+    assert [os.path.exists(name) for name in names] == [False, True]
+
+
+def test_zips_of_runs_take_no_room_from_uploads(page, folder, monkeypatch):
+    monkeypatch.setattr(module, "MOST_BYTES", 3000)
+    archive = folder / module.ZIPS / "abc" / "ppo-a.zip"
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(bytes(3000))
+    os.utime(archive, (0, 0))
+    assert sent(page, size=1000).status_code == 200
+    assert archive.exists()
+
+
+def test_addresses_that_sent_most_make_room_for_others(page, folder, monkeypatch):
+    monkeypatch.setattr(module, "MOST_BYTES", 6500)
+    honest, *crowd = (TestClient(page.app, client=(name, 1)) for name in "habc")
+    [first] = sent(honest, size=1000, name="first").json()
+    for n in range(9):
+        sent(crowd[n % 3], size=1000, name=str(n))
+    assert sent(honest, size=1000, name="second").status_code == 200
+    assert os.path.exists(first)
+    assert len(kept(folder)) == 6

@@ -1,0 +1,153 @@
+"""What this page mends in Gradio and its server: a queue that goes on, no fetching, no chunks."""
+
+import asyncio
+import gc
+import socket
+import threading
+import time
+from types import SimpleNamespace
+
+import gradio as gr
+import httpx
+import pytest
+import uvicorn
+from gradio.data_classes import FileData, PredictBodyInternal
+from gradio.processing_utils import async_move_files_to_cache, save_url_to_cache
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from rlhf_demo.errors import DemoError
+from rlhf_demo.web.connections import Protocol
+from rlhf_demo.web.gradio_fixes import MOST_SESSIONS, Sessions, mend
+from tests import event_loops
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """Let what Gradio leaves unclosed be noticed here and not later."""
+    yield
+    gc.collect()
+
+
+def queued_page():
+    with gr.Blocks() as page:
+        field = gr.Number()
+        field.submit(lambda value: value, field, field)
+    page.queue()
+    mend(page._queue)
+    return page
+
+
+async def join(queue, session):
+    body = PredictBodyInternal(data=[1], fn_index=0, session_hash=session)
+    done, event, _ = await queue.push(body, None, None)
+    assert done
+    return event
+
+
+# -- the queue -------------------------------------------------------------------------------------
+
+
+def test_event_that_waits_keeps_its_session_while_thousands_come_and_go():
+    queue = queued_page()._queue
+
+    async def crowd():
+        await join(queue, "waits")
+        for number in range(MOST_SESSIONS + 150):
+            await queue.remove_from_queue(await join(queue, f"gone{number}"))
+        (line,) = queue.event_queue_per_concurrency_id.values()
+        return [event.session_hash for event in line.queue]
+
+    assert event_loops.run(crowd()) == ["waits"]
+    kept = list(queue.pending_messages_per_session)
+    assert len(kept) == MOST_SESSIONS
+    assert kept[0] == "waits" and kept[-1] == f"gone{MOST_SESSIONS + 149}"
+    assert set(queue.pending_event_ids_session) == set(kept)
+
+
+def test_queue_goes_on_when_a_session_is_gone():
+    queue = queued_page()._queue
+
+    async def lose():
+        await join(queue, "gone")
+        del queue.pending_messages_per_session["gone"]
+        for concurrency_id in queue.event_queue_per_concurrency_id:
+            queue.broadcast_estimations(concurrency_id)
+        await join(queue, "next")
+
+    event_loops.run(lose())
+    assert list(queue.pending_messages_per_session) == ["next"]
+
+
+def test_sessions_that_all_wait_are_all_kept():
+    waiting = {name: SimpleNamespace(session_hash=name) for name in "abc"}
+    queue = SimpleNamespace(event_ids_to_events=waiting, pending_event_ids_session={})
+    sessions = Sessions(queue, most=2)
+    for name in "abc":
+        sessions[name] = asyncio.Queue()
+    assert list(sessions) == ["a", "b", "c"]
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["http://192.0.2.1/big.bin", "https://example.com/a.jsonl"])
+def test_no_file_is_fetched_from_an_address(address):
+    queued_page()
+    file = gr.File()
+    sent = {"path": address, "meta": {"_type": "gradio.FileData"}}
+    for data in (sent, [sent], FileData(path=address).model_dump()):
+        with pytest.raises(DemoError, match="fetches no files from addresses"):
+            event_loops.run(async_move_files_to_cache(data, file, check_in_upload_folder=True))
+    with pytest.raises(DemoError, match="fetches no files from addresses"):
+        save_url_to_cache(address, "/nowhere")
+
+
+def test_upload_that_is_handed_on_leaves_no_empty_file_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    queued_page()
+    path = str(tmp_path / "mine.jsonl")
+    for kinds in (None, [".jsonl"]):
+        assert gr.UploadButton(file_types=kinds).preprocess(FileData(path=path)) == path
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- requests in chunks ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def port():
+    """Return the port of a server that speaks to its clients as the page does."""
+
+    async def length(request):
+        return JSONResponse(len(await request.body()))
+
+    app = Starlette(routes=[Route("/", length, methods=["POST"])])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        server = uvicorn.Server(uvicorn.Config(app, http=Protocol, log_level="critical"))
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+def test_request_that_says_its_length_is_read(port):
+    assert httpx.post(f"http://127.0.0.1:{port}/", content=b"x" * 300_000).json() == 300_000
+
+
+@pytest.mark.parametrize("name", ["Transfer-Encoding", "transfer-ENCODING"])
+def test_request_in_chunks_ends_with_its_headers(port, name):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as one:
+        one.sendall(f"POST / HTTP/1.1\r\nHost: x\r\n{name}: chunked\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: one.recv(4096), b""))  # until the server closes it
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"connection: close" in answer.lower()
+    assert answer.endswith(b"say how long this request is (Content-Length)\r\n0\r\n\r\n")

@@ -1,0 +1,75 @@
+"""Gradio's queue, where each comparison waits for those that came before it."""
+
+import gc
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+from fastapi import HTTPException
+from gradio.data_classes import PredictBodyInternal
+
+from rlhf_demo.web import lines
+from tests import event_loops
+
+LINES = ("many", "model", None)
+SCHOOL, HOME = "203.0.113.7", "198.51.100.9"
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's event loops
+
+
+@pytest.fixture
+def queue():
+    """The queue of a page with a handler in each line; nothing is taken out of it."""
+    with gr.Blocks() as page:
+        field = gr.Number()
+        for line in LINES:
+            field.submit(abs, field, field, concurrency_id=line, concurrency_limit=1)
+    page.queue()
+    lines.share(page._queue)
+    yield page._queue
+    gc.collect()  # Gradio leaves event loops unclosed: let that be noticed here and not later
+
+
+def joined(queue, line, address, count):
+    """Ask so many times for an event in a line; return how many wait now, and what is said."""
+    request = SimpleNamespace(client=SimpleNamespace(host=address))
+    refusals = set()
+
+    async def join():
+        for number in range(count):
+            body = PredictBodyInternal(
+                data=[1], fn_index=LINES.index(line), session_hash=f"{address} {number}"
+            )
+            try:
+                await queue.push(body=body, request=request, username=None)
+            except HTTPException as refusal:
+                refusals.add((refusal.status_code, refusal.detail))
+
+    event_loops.run(join())
+    waiting = [
+        event
+        for events in queue.event_queue_per_concurrency_id.values()
+        for event in events.queue
+        if event.request.client.host == address and event.fn._id == LINES.index(line)
+    ]
+    return len(waiting), refusals
+
+
+@pytest.mark.parametrize(("line", "most"), [("many", 3), ("model", 30)])
+def test_few_comparisons_of_one_address_wait(queue, line, most):
+    sentence = f"{most} comparisons from this address wait already: try again when one is done"
+    assert joined(queue, line, SCHOOL, most) == (most, set())
+    assert joined(queue, line, SCHOOL, 30) == (most, {(429, sentence)})
+    assert joined(queue, line, HOME, 1) == (1, set())
+
+
+def test_full_line_keeps_nobody_from_another(queue):
+    joined(queue, "many", SCHOOL, 30)
+    assert joined(queue, "model", SCHOOL, 1) == (1, set())
+    assert joined(queue, None, SCHOOL, 30) == (30, set())
+
+
+def test_function_that_there_is_not_is_gradios_to_refuse(queue):
+    body = PredictBodyInternal(data=[1], fn_index=99, session_hash="x")
+    with pytest.raises(KeyError):
+        event_loops.run(queue.push(body=body, request=None, username=None))

@@ -1,0 +1,269 @@
+"""What one address may have of the server, and that others do not wait for it."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+import uvicorn
+
+from rlhf_demo.web import connections, pace
+from rlhf_demo.web.middleware import Refused
+from rlhf_demo.web.pace import Pace
+from tests import event_loops
+
+CALL, JOIN, UPLOAD = "/gradio_api/component_server/", "/gradio_api/queue/join", "/gradio_api/upload"
+ONE, OTHER = "203.0.113.7", "198.51.100.1"
+BODY = {"type": "http.request", "body": b"{}", "more_body": False}
+HALF = {"type": "http.request", "body": b"{", "more_body": True}
+
+
+class App:
+    """An app that begins to answer when it may, and whose answers end when they may."""
+
+    def __init__(self):
+        self.may_begin, self.may_end = asyncio.Event(), asyncio.Event()
+        self.asked = []
+        self.told = []
+
+    async def __call__(self, scope, receive, send):
+        self.asked.append(scope["client"][0])
+        if scope["method"] == "POST":
+            self.told.append(await receive())
+        await self.may_begin.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await self.may_end.wait()
+        await send({"type": "http.response.body", "body": b"done"})
+
+
+def ask(door, path=CALL, address=ONE, method="POST", body=BODY):
+    """Send a request, of which nothing arrives after this much; return its task."""
+    messages = [body]
+
+    async def receive():
+        return messages.pop() if messages else await asyncio.Event().wait()
+
+    async def send(message):
+        pass
+
+    scope = {"type": "http", "method": method, "path": path, "client": (address, 0), "headers": []}
+    return asyncio.create_task(door(scope, receive, send))
+
+
+async def settle():
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def guarded(waiting=lambda address: 0, clock=lambda: 0.0):
+    app = App()
+    return app, Pace(app, waiting, clock)
+
+
+async def end(*tasks):
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def refusal(task):
+    error = task.exception()
+    assert isinstance(error, Refused)
+    return error.status, error.sentence
+
+
+@pytest.mark.parametrize("path", [CALL, "/gradio_api/call/runs/5"])
+def test_six_of_an_address_are_worked_on_and_others_wait_only_behind_their_own(path):
+    async def test():
+        app, door = guarded()
+        method = "POST" if path == CALL else "GET"
+        tasks = [ask(door, path, method=method) for _ in range(30)]
+        await settle()
+        assert app.asked == [ONE] * 6
+        tasks.append(ask(door, path, OTHER, method))
+        await settle()
+        assert app.asked == [ONE] * 6 + [OTHER]
+        app.may_begin.set()  # a stream that has begun takes no place
+        await settle()
+        assert app.asked.count(ONE) == 30
+        app.may_end.set()
+        await asyncio.gather(*tasks)
+        assert door._visitors == {} and door._bodies == 0
+
+    event_loops.run(test())
+
+
+def test_more_than_five_hundred_open_requests_of_an_address_are_refused():
+    async def test():
+        app, door = guarded()
+        app.may_begin.set()
+        tasks = [ask(door, method="GET", path="/assets/x.js") for _ in range(500)]
+        await settle()
+        late, other = ask(door), ask(door, address=OTHER)
+        await settle()
+        assert refusal(late)[0] == 429 and "500 requests from this address" in refusal(late)[1]
+        assert app.asked[-1] == OTHER
+        app.may_end.set()
+        await asyncio.gather(*tasks, other, ask(door))
+
+    event_loops.run(test())
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "at_once", "a_second"), [(CALL, "POST", 300, 100), ("/", "GET", 120, 5)]
+)
+def test_whoever_asks_too_fast_waits(monkeypatch, path, method, at_once, a_second):
+    monkeypatch.setattr(pace, "PAUSE_SECONDS", 0)
+
+    async def test():
+        now = [0.0]
+        app, door = guarded(clock=lambda: now[0])
+        app.may_begin.set()
+        app.may_end.set()
+        tasks = [ask(door, path, method=method) for _ in range(at_once + 2 * a_second)]
+        for _ in range(20):
+            await settle()
+        assert len(app.asked) == at_once
+        now[0] = 1.0
+        for _ in range(20):
+            await settle()
+        assert len(app.asked) == at_once + a_second
+        await end(*tasks)
+
+    event_loops.run(test())
+
+
+def test_two_pages_are_built_at_once():
+    async def test():
+        app, door = guarded()
+        tasks = [ask(door, "/", f"203.0.113.{number}", "GET") for number in range(5)]
+        await settle()
+        assert len(app.asked) == 2
+        await end(*tasks)
+
+    event_loops.run(test())
+
+
+def test_body_that_does_not_arrive_is_given_up_and_takes_no_place(monkeypatch):
+    monkeypatch.setattr(pace, "BODY_SECONDS", 0.05)
+
+    async def test():
+        app, door = guarded()
+        late = [ask(door, body=HALF) for _ in range(100)]
+        await settle()
+        whole = ask(door)
+        await settle()
+        assert app.told == [BODY]
+        await asyncio.wait(late)
+        assert {refusal(one)[0] for one in late} == {408}
+        assert refusal(late[0])[1].startswith("this request did not arrive within")
+        await end(whole)
+
+    event_loops.run(test())
+
+
+def test_upload_that_stops_arriving_is_broken_off(monkeypatch):
+    monkeypatch.setattr(pace, "BODY_SECONDS", 0.05)
+
+    async def test():
+        given = []
+
+        async def app(scope, receive, send):
+            given.extend([await receive(), await receive()])
+
+        await ask(Pace(app, lambda address: 0), UPLOAD, body=HALF)
+        assert given == [HALF, {"type": "http.disconnect"}]
+
+    event_loops.run(test())
+
+
+def test_sender_that_left_reaches_no_route():
+    async def test():
+        app, door = guarded()
+        await ask(door, body={"type": "http.disconnect"})
+        assert app.asked == []
+
+    event_loops.run(test())
+
+
+def test_bodies_of_all_addresses_are_bounded(monkeypatch):
+    monkeypatch.setattr(pace, "MOST_BODIES", 2)
+
+    async def test():
+        _, door = guarded()
+        tasks = [ask(door, address=f"203.0.113.{number}", body=HALF) for number in range(2)]
+        await settle()
+        late = ask(door)
+        await settle()
+        assert refusal(late)[0] == 503
+        await end(*tasks)
+
+    event_loops.run(test())
+
+
+def test_events_are_counted_when_their_requests_have_arrived():
+    """230 whose last bytes come together do not all find an empty queue."""
+
+    async def test():
+        queue = []
+
+        async def app(scope, receive, send):
+            await asyncio.sleep(0)
+            queue.append(scope["client"][0])
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+        door = Pace(app, queue.count)
+        tasks = [ask(door, JOIN) for _ in range(230)]
+        await asyncio.wait(tasks)
+        assert 40 <= len(queue) < 40 + pace.PLACES
+        assert sum(one.exception() is not None for one in tasks) == 230 - len(queue)
+
+    event_loops.run(test())
+
+
+# -- connections -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HT"])
+def test_connection_that_asks_nothing_is_closed(monkeypatch, begun):
+    """Also after a request, and when a part of one came."""
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.2)
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def test():
+        server = uvicorn.Server(
+            uvicorn.Config(app, port=0, lifespan="off", http=connections.Protocol)
+        )
+        serving = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(begun)
+        answer = await asyncio.wait_for(reader.read(), 30)
+        assert (b"204" in answer) == (b"Host" in begun)
+        writer.close()
+        server.should_exit = True
+        await serving
+
+    event_loops.run(test())
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "wanted"),
+    [(1024, 4096, 4096), (1024, -1, 10_000), (1024, 10**6, 10_000), (20_000, 20_000, None)],
+)
+def test_page_has_as_many_connections_as_the_system_allows(monkeypatch, soft, hard, wanted):
+    given = []
+    limits = SimpleNamespace(
+        RLIMIT_NOFILE=7, RLIM_INFINITY=-1,
+        getrlimit=lambda which: (soft, hard),
+        setrlimit=lambda which, both: given.append((which, both)),
+    )  # fmt: skip
+    monkeypatch.setattr(connections, "resource", limits)
+    monkeypatch.setattr(connections, "HTTP_PROTOCOLS", protocols := {})
+    connections.bound_connections()
+    assert given == ([] if wanted is None else [(7, (wanted, hard))])
+    assert protocols == {"auto": "rlhf_demo.web.connections:Protocol"}

@@ -1,0 +1,158 @@
+"""Whoever sends what does not fit reads a sentence; whoever runs the page reads what failed."""
+
+import gc
+import logging
+
+import gradio as gr
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse, StreamingResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from rlhf_demo.errors import DemoError
+from rlhf_demo.web.refusals import FAILED, WRONG_SHAPE, Page, Refusals, in_words
+from tests import event_loops
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """Let what Gradio leaves unclosed be noticed here and not later."""
+    yield
+    gc.collect()
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "logged"),
+    [
+        (DemoError("there is no run x"), "there is no run x", False),
+        (KeyError("run"), WRONG_SHAPE, False),
+        (TypeError("'int' object is not iterable"), WRONG_SHAPE, False),
+        (OSError(28, "No space left on device", "/home/ann/runs/x"), FAILED, True),
+        (ZeroDivisionError("division by zero"), FAILED, True),
+    ],
+)
+def test_error_is_told_in_words_and_logged_where_the_server_is_at_fault(
+    error, sentence, logged, caplog
+):
+    assert in_words(error, "next_pair") == sentence
+    assert ("next_pair failed" in caplog.text) == logged
+    assert (type(error).__name__ in caplog.text) == logged
+
+
+def handler(error):
+    def fail(value):
+        raise error
+
+    with Page() as page:
+        field = gr.Number(maximum=5)
+        field.submit(fail, field, None)
+    return page
+
+
+def refused(page, inputs):
+    with pytest.raises(gr.Error) as error:
+        event_loops.run(page.process_api(0, inputs))
+    assert not error.value.print_exception
+    return error.value.message
+
+
+@pytest.mark.parametrize(
+    ("error", "inputs", "sentence"),
+    [
+        (DemoError("there is no run x"), [1], "there is no run x"),
+        (AttributeError("run"), [1], WRONG_SHAPE),
+        (ZeroDivisionError(), [1], FAILED),
+        (DemoError("never reached"), [], WRONG_SHAPE),
+        (DemoError("never reached"), [7], "Value 7 is greater than maximum value 5."),
+    ],
+)
+def test_handler_refuses_in_a_sentence(error, inputs, sentence):
+    assert refused(handler(error), inputs) == sentence
+
+
+def test_long_words_of_the_sender_are_not_sent_back_whole():
+    assert len(refused(handler(DemoError("never reached")), [10**400])) == 300
+
+
+@pytest.fixture
+def client():
+    def breaks(request):
+        raise KeyError(99)
+
+    def fails(request):
+        return JSONResponse({"error": "Value 7 is too much"}, 500)
+
+    def breaks_off(request):
+        async def stream():
+            yield b"data: 1\n\n"
+            raise TypeError("surrogates not allowed")
+
+        return StreamingResponse(stream())
+
+    async def length(request):
+        return JSONResponse(len(await request.body()))
+
+    async def echo(request):
+        return JSONResponse(await request.json())
+
+    routes = [Route(f"/{one.__name__}", one) for one in (breaks, fails, breaks_off)]
+    routes += [Route("/breaks/{rest}", breaks)]
+    routes += [Route(path, echo, methods=["POST"]) for path in ("/echo", "/queue/join")]
+    routes += [Route("/gradio_api/upload", length, methods=["POST"])]
+    with TestClient(Starlette(routes=routes, middleware=[Middleware(Refusals)])) as client:
+        yield client
+
+
+def test_route_that_raises_is_a_bad_request_and_one_line_of_the_log(client, caplog):
+    caplog.set_level(logging.WARNING)
+    answer = client.get("/breaks/a%0aFORGED")
+    assert (answer.status_code, answer.json()) == (400, {"error": WRONG_SHAPE})
+    told = r"'/breaks/a\nFORGED' refused: KeyError(99)"
+    assert [one.getMessage() for one in caplog.records] == [told]
+    assert caplog.records[0].exc_info is None
+
+
+def test_answer_of_gradio_that_blames_the_server_blames_the_request(client):
+    answer = client.get("/fails")
+    assert (answer.status_code, answer.json()) == (400, {"error": "Value 7 is too much"})
+
+
+def test_stream_that_breaks_off_ends(client):
+    assert client.get("/breaks_off").text == "data: 1\n\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"data": [NaN]}',
+        '{"data": [1e999]}',
+        '{"data": ["\\ud800"]}',
+        '{"data": ',
+        "[" * 100_000,
+        b"\xff\xfe",
+    ],
+)
+def test_body_that_cannot_be_written_again_is_refused(client, body):
+    answer = client.post("/echo", content=body)
+    assert (answer.status_code, answer.json()) == (400, {"error": WRONG_SHAPE})
+
+
+def test_body_reaches_the_route_as_it_came(client):
+    body = {"data": ["\U0001f600 \u00e4", 10**400, 0.1, None], "session_hash": "abc"}
+    assert client.post("/echo", json=body).json() == body
+    assert client.post("/queue/join", json=body).json() == body
+
+
+@pytest.mark.parametrize("body", [{"data": []}, {"session_hash": None}, {"session_hash": ""}, []])
+def test_queue_is_not_joined_without_a_session(client, body):
+    assert client.post("/queue/join", json=body).status_code == 400
+
+
+@pytest.mark.parametrize("form", ["multipart/form-data; boundary=x", "Multipart/Form-Data"])
+def test_upload_is_not_read_as_json(client, form):
+    answer = client.post("/gradio_api/upload", content=b"--x", headers={"content-type": form})
+    assert answer.json() == 3
