@@ -27,8 +27,8 @@ from rlhf_demo.jobs.disk import shortage
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.web.middleware import UPLOAD
 
-ZIPS = "zips"
-"""Folder of the cache that does not count with uploads: web/downloads.py bounds it."""
+DOWNLOADS = "downloads"
+"""Folder of the cache that does not count with uploads: whoever writes into it bounds it."""
 MEGABYTE = 10**6
 MOST_FILES = 4
 """Of one request; the page sends one."""
@@ -130,7 +130,7 @@ class UploadGate:
         files = [
             (path.stat(), path)
             for path in self.folder.rglob("*")
-            if path.is_file() and self.folder / ZIPS not in path.parents
+            if path.is_file() and self.folder / DOWNLOADS not in path.parents
         ]
         for path in list(self._came_from):
             if not path.exists():

@@ -28,7 +28,7 @@ from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.run import Run
 from rlhf_demo.server.class_records import learned_from_private, without_texts
 from rlhf_demo.server.settings import Settings
-from rlhf_demo.web.cache import ZIPS
+from rlhf_demo.web.cache import DOWNLOADS
 
 KEPT_BACK = {"job.json", "lock", "stop", "stopping.json", "checkpoint.pt"}
 """Not downloaded: who owns the run, how it is being run, the state of an unfinished training."""
@@ -65,7 +65,7 @@ def zip_folder(run: Run, settings: Settings) -> Path:
     Raises:
         JobError: the run is too large, changed while it was read, or the disk is short of room.
     """
-    run_id, zips = run.folder.name, Path(get_upload_folder()).resolve() / ZIPS
+    run_id, zips = run.folder.name, Path(get_upload_folder()).resolve() / DOWNLOADS
     try:
         if run.alive() and (young := _young(zips, run_id)):
             return young

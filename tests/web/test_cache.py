@@ -128,7 +128,7 @@ def test_oldest_files_make_room_and_young_ones_are_safe(page, folder, clock, mon
 
 def test_zips_of_runs_take_no_room_from_uploads(page, folder, monkeypatch):
     monkeypatch.setattr(module, "MOST_BYTES", 3000)
-    archive = folder / module.ZIPS / "abc" / "ppo-a.zip"
+    archive = folder / module.DOWNLOADS / "abc" / "ppo-a.zip"
     archive.parent.mkdir(parents=True)
     archive.write_bytes(bytes(3000))
     os.utime(archive, (0, 0))
