@@ -31,6 +31,11 @@ class RateLimit:
             self._buckets[key] = (permits - allowed, now)
             return allowed
 
+    def has(self, key: str | int) -> bool:
+        """Say whether a permit is left, and take none."""
+        with self._turn:
+            return self._permits(key, self.clock()) >= 1
+
     def require(self, key: str | int, what: str) -> None:
         """Take one permit.
 
@@ -38,8 +43,16 @@ class RateLimit:
             Refused: none is left; `what` says what comes too fast, and from where.
         """
         if not self.allow(key):
-            wait = max(1, round(1 / self.per_second))
-            raise Refused(f"too many {what}: wait {wait} s and try again")
+            raise self._refusal(what)
+
+    def check(self, key: str | int, what: str) -> None:
+        """Do as `require` does, and take no permit."""
+        if not self.has(key):
+            raise self._refusal(what)
+
+    def _refusal(self, what: str) -> Refused:
+        wait = max(1, round(1 / self.per_second))
+        return Refused(f"too many {what}: wait {wait} s and try again")
 
     def _permits(self, key: str | int, now: float) -> float:
         permits, before = self._buckets.get(key, (float(self.burst), now))

@@ -5,11 +5,15 @@ that waits, runs, or is needed by one that does; and none in the hour after it e
 whoever started it has the time to see and download it.
 """
 
+import errno
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from rlhf_demo.errors import JobError
 from rlhf_demo.jobs.bounds import Limits
 from rlhf_demo.jobs.job import Job, Phase, needs
 
@@ -109,6 +113,23 @@ def shortage(folder: Path, limits: Limits) -> str | None:
         f"the disk of this page has {free / 1000:.1f} GB left and keeps "
         f"{least / 1000:g} GB free: try again later"
     )
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Say in a sentence for people that the files of a run cannot be changed.
+
+    Raises:
+        JobError: the block raised OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise JobError(
+                "the disk is full: delete runs that nobody needs, then try again"
+            ) from None
+        raise JobError(f"the run's files cannot be changed ({error.strerror}): try again") from None
 
 
 def megabytes(folder: Path) -> float:

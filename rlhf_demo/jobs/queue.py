@@ -5,7 +5,6 @@ and nothing else (jobs/job.py), so a job goes on when a tab or the app is closed
 the same folder shows it. One job runs at a time, the others wait in line (jobs/scheduler.py).
 """
 
-import errno
 import hashlib
 import hmac
 import secrets
@@ -13,8 +12,8 @@ import shutil
 import string
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import write_json
 from rlhf_demo.jobs.bounds import Limits, check_options
-from rlhf_demo.jobs.disk import Disk
+from rlhf_demo.jobs.disk import Disk, in_words
 from rlhf_demo.jobs.exits import log_end
 from rlhf_demo.jobs.job import (
     Job,
@@ -163,6 +162,22 @@ class Jobs:
 
     # -- changing ----------------------------------------------------------------------------------
 
+    def check_start(self, secret: str, address: str = "") -> None:
+        """Ask what `start` asks of a visitor, whatever the options: before their data is written.
+
+        Raises:
+            JobError: there is no secret, or a limit is reached.
+        """
+        if not secret:  # the run would be nobody's, and no limit would bind it
+            raise JobError("this request has no secret: reload the page")
+        if self._is_instructor(secret):
+            return
+        with self._mutex:
+            self._check_line(secret, address)
+            self._check_room()
+            if address and self._starts and not self._starts.has(address):
+                raise JobError("too many runs are started from your address: wait 10 s, try again")
+
     def start(
         self,
         kind: str,
@@ -192,23 +207,21 @@ class Jobs:
         if not (kind in STAGES and STAGES[kind].on_page):
             on_page = [one.kind for one in STAGES.values() if one.on_page]
             raise JobError(f"{kind!r} cannot be started here: choose one of {', '.join(on_page)}")
-        if not (secret or first):  # it would be nobody's, and no limit would bind it
-            raise JobError("this request has no secret: reload the page")
         values = options.to_dict()
         with self._mutex:
+            if not first:
+                self.check_start(secret, address)
             bound = not (first or self._is_instructor(secret))
             if bound:
                 check_options(values, self._limits)
-                self._check_line(secret, address)
-                self._check_room()
             if after is not None and self._has_failed(after):
                 raise JobError(f"{after} has not finished: resume that one first")
-            if bound and address and self._starts and not self._starts.allow(address):
-                raise JobError("too many runs are started from your address: wait 10 s, try again")
+            if bound and address and self._starts:
+                self._starts.allow(address)  # `check_start` has found a permit
             note = self._note(_clean(title) or STAGES[kind].title, secret, after, first)
             folder = self._folders.root / _new_id(kind)
             try:
-                with _in_words():
+                with in_words():
                     # Before Run.create makes a run of the folder: nobody sees it without its note.
                     write_json(folder / "job.json", note)
                     Run.create(folder, kind, values)
@@ -247,7 +260,7 @@ class Jobs:
         return stopped
 
     def _stop(self, job: Job) -> None:
-        with _in_words():
+        with in_words():
             waited = job.phase is Phase.WAITING and settle(
                 job, Status.STOPPED, "taken out of the line"
             )
@@ -257,7 +270,7 @@ class Jobs:
         job = self._folders.job(job.id)
         if not job.busy:
             raise JobError(f"{job.id} is {job.status['status']}: there is nothing to stop")
-        with _in_words():
+        with in_words():
             ask_to_stop(job, "stopped when asked")
         self._changed()
 
@@ -279,7 +292,7 @@ class Jobs:
                 self._check_line(secret, address)
                 self._check_room()
             facts = {"queued_at": time.time()} if job.note else self._note(run_id, "", None, False)
-            with _in_words():
+            with in_words():
                 if not line_up(job, **facts):
                     raise JobError(f"{run_id} was changed by somebody else: look again")
             self._addresses[run_id] = address
@@ -298,7 +311,7 @@ class Jobs:
             for other in self._folders.own():
                 if (other.busy or other.phase is Phase.WAITING) and needs(other, job):
                     raise JobError(f"{run_id} is needed by {other.id}: wait for that one")
-            with _in_words():
+            with in_words():
                 if job.phase is Phase.DAMAGED:
                     self._folders.delete(job.run)
                 else:
@@ -363,19 +376,6 @@ def _new_id(kind: str) -> str:
     """Return a new run's id: one of two thousand million."""
     letters = string.ascii_lowercase + string.digits
     return f"{kind}-{''.join(secrets.choice(letters) for _ in range(6))}"
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """Say in a sentence for people that the files of a run cannot be changed."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise JobError(
-                "the disk is full: delete runs that nobody needs, then try again"
-            ) from None
-        raise JobError(f"the run's files cannot be changed ({error.strerror}): try again") from None
 
 
 def _hash(secret: str) -> str:

@@ -118,6 +118,22 @@ def test_one_address_starts_so_many_runs_at_once(new_jobs):
     start(jobs, secret="bob", address="7.7.7.7")
     start(jobs, secret="token", address="6.6.6.6")
     start(jobs, first=True, address="6.6.6.6")
+
+
+def test_asking_beforehand_refuses_what_a_start_would_and_takes_nothing(new_jobs):
+    limits = replace(ROOMY, most_waiting=2, starts_address=(1, 0.1))
+    jobs = new_jobs(scheduling=False, limits=limits, instructor_token="token")
+    for _ in range(3):
+        jobs.check_start("ann", "6.6.6.6")
+    start(jobs, address="6.6.6.6")
+    with pytest.raises(JobError, match="too many runs are started from your address"):
+        jobs.check_start("bob", "6.6.6.6")
+    start(jobs, secret="bob", address="7.7.7.7")
+    with pytest.raises(JobError, match="2 jobs wait already"):
+        jobs.check_start("eve", "8.8.8.8")
+    with pytest.raises(JobError, match="no secret"):
+        jobs.check_start("", "8.8.8.8")
+    jobs.check_start("token", "6.6.6.6")
     assert PUBLIC.starts_address == (60, 0.1)  # a class of thirty begins the lesson at once
 
 
