@@ -266,16 +266,18 @@ def _parse(path: Path) -> Any:
 
 
 def _check_plain(folder: Path) -> None:
-    """Refuse a run with a pipe, a device or a link, through which it would write to another file.
+    """Refuse a run with a pipe, a device or a link: it would read, write or remove elsewhere.
+
+    The run's folder itself may be a link, as to another disk.
 
     Raises:
-        DataError: it holds one; a link to a folder, as on another disk, is none.
+        DataError: it holds one.
     """
     with suppress(OSError), os.scandir(folder) as entries:  # those who read tell of it
         for entry in entries:
             mode = entry.stat(follow_symlinks=False).st_mode
-            if not (stat.S_ISREG(mode) or entry.is_dir()):
-                raise DataError(f"{entry.name[:40]} is no plain file")
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise DataError(f"{entry.name[:40]} is no plain file or folder")
 
 
 def _holds_run(folder: Path) -> bool:

@@ -21,6 +21,7 @@ import importlib.metadata
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -50,6 +51,9 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "datasets")
 
 BOOKKEEPING = {"config.json", "status.json", "train.log", "lock"}
 """What a run's folder holds before the run has made anything."""
+
+STEP = re.compile(r"[1-9][0-9]{0,8}")
+"""Name of a saved step's folder. `str.isdigit` would also take ², which is no number."""
 
 
 def started_by_hand() -> bool:
@@ -186,8 +190,9 @@ class Run:
         afterwards. StopRequested ends here; every other exception goes on to the caller.
 
         Raises:
-            JobError: another process is training in this folder.
+            JobError: another process is training in this folder, or the folder holds a link.
         """
+        self._refuse_links()
         with open(self.folder / "lock", "w") as lock:
             if not take_lock(lock):
                 raise JobError(f"{self.folder.name} is in use by another process: stop that first")
@@ -224,6 +229,16 @@ class Run:
     def end_early(self, reason: str) -> None:
         """Note, as the status message, why a run ended by itself before its last step."""
         self._ending = reason
+
+    def _refuse_links(self) -> None:
+        """Refuse a link: what is written or removed here would be written or removed elsewhere."""
+        for parent, folders, files in os.walk(self.folder):
+            for name in folders + files:
+                if os.path.islink(os.path.join(parent, name)):
+                    raise JobError(
+                        f"{self.folder.name} holds the link {name!r}: put what it leads to in its "
+                        "place, or remove it"
+                    )
 
     def _clear_leftovers(self) -> None:
         """Put right what a killed writer left: half-made files, a folder moved but not replaced."""
@@ -268,9 +283,11 @@ class Run:
 
     def saved_steps(self) -> list[int]:
         """List the steps whose model was kept, in order; folders half written do not count."""
-        if not self.steps_folder.is_dir():
+        try:
+            names = os.listdir(self.steps_folder)
+        except OSError:  # most of all: there is no such folder
             return []
-        return sorted(int(path.name) for path in self.steps_folder.iterdir() if path.name.isdigit())
+        return sorted(int(name) for name in names if STEP.fullmatch(name))
 
     # -- stopping ----------------------------------------------------------------------------------
 

@@ -87,13 +87,20 @@ def looks_well(jobs, sound):
     assert told["run"]["id"] == sound
 
 
-@pytest.mark.parametrize("content", [*CONTENTS, "a folder", "a pipe", "a device", "sparse"])
-def test_odd_file_of_a_run_leaves_all_others_as_they_are(idle, sound, new_jobs, content):
+@pytest.mark.parametrize(
+    "content", [*CONTENTS, "a folder", "a link", "a pipe", "a device", "sparse"]
+)
+def test_odd_file_of_a_run_leaves_all_others_as_they_are(idle, sound, new_jobs, content, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
     for name in FILES:
         path = finished(idle) / name
         if content == "a folder":
             path.unlink(missing_ok=True)
             path.mkdir()
+        elif content == "a link":
+            path.unlink(missing_ok=True)
+            path.symlink_to(elsewhere)
         elif content == "a pipe":
             path.unlink(missing_ok=True)
             os.mkfifo(path)
@@ -115,6 +122,20 @@ def test_odd_file_of_a_run_leaves_all_others_as_they_are(idle, sound, new_jobs, 
     wait_for(idle, sound, Status.FINISHED)
     another = start(idle, "reward")
     wait_for(idle, another, Status.FINISHED)
+
+
+@pytest.mark.parametrize("name", ["steps", "checkpoints", "model"])
+def test_run_that_waits_with_a_link_to_a_folder_is_not_started(
+    idle, new_jobs, fake, tmp_path, name
+):
+    (tmp_path / "home/.ssh").mkdir(parents=True)
+    linked = start(idle)
+    (idle.find(linked).folder / name).symlink_to(tmp_path / "home")
+    new_jobs()
+    sound = start(idle, "reward")
+    wait_for(idle, sound, Status.FINISHED)
+    assert fake.started == [sound] and (tmp_path / "home/.ssh").is_dir()
+    assert row(idle, linked)["message"].startswith(f"{name} is no plain file or folder")
 
 
 @pytest.mark.parametrize("name", ["config.json", "status.json", "job.json"])

@@ -57,3 +57,44 @@ def test_a_damaged_run_does_not_hide_the_others(run, tmp_path):
     assert first.split("  ")[1:3] == ["ppo", "queued"]
     assert ["cannot be read" in line for line in others] == [True, True]
     assert lines(tmp_path / "run" / "model") == [f"no runs in {tmp_path / 'run' / 'model'}"]
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A folder with what nobody may touch."""
+    (tmp_path / "home/.ssh").mkdir(parents=True)
+    (tmp_path / "home/.ssh/id").write_text("key")
+    (tmp_path / "home/checkpoint-9").mkdir()
+    (tmp_path / "home/notes").write_text("mine")
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [("steps", "."), ("checkpoints", "."), ("model", "."), ("steps/10", "."), ("lock", "notes"),
+     ("metrics.jsonl", "notes"), ("train.log", "notes"), ("checkpoint.pt", "gone")],
+)  # fmt: skip
+def test_run_with_a_link_is_not_trained_in_and_nothing_behind_it_is_touched(
+    run, home, name, target
+):
+    before = sorted(home.rglob("*"))
+    (run.folder / name).parent.mkdir(exist_ok=True)
+    (run.folder / name).symlink_to(home / target)
+    with pytest.raises(JobError, match=f"holds the link '{name.split('/')[-1]}'"), run.recording():
+        run.append("metrics", [{"step": 1}])
+    assert run.status["status"] == Status.QUEUED
+    assert sorted(home.rglob("*")) == before and (home / "notes").read_text() == "mine"
+
+
+def test_run_whose_own_folder_is_a_link_is_trained_in(run, tmp_path):
+    (tmp_path / "link").symlink_to(run.folder)
+    linked = Run(tmp_path / "link")
+    with linked.recording():
+        linked.append("metrics", [{"step": 1}])
+    assert run.status["status"] == Status.FINISHED
+
+
+def test_saved_steps_are_numbers_as_this_program_writes_them(run):
+    for name in ("10", "007", "\u00b2", "\u0663", "9" * 200, "-1", "1_0"):
+        (run.steps_folder / name).mkdir(parents=True)
+    assert run.saved_steps() == [10]
