@@ -122,6 +122,8 @@ class Door:
         if method in ("GET", "HEAD"):
             if CLOSED.fullmatch(path):
                 raise Refused(404, "this page has nothing at this address")
+            if from_elsewhere(headers, self.settings):
+                raise Refused(403, "another website asks for this: open the page itself")
             return
         if method != "POST":
             raise Refused(405, "this page answers GET, HEAD and POST only")
@@ -242,6 +244,18 @@ def from_here(headers: Headers, settings: Settings) -> bool:
     if sender in [host.lower() for host in hosts if host]:
         return True
     return _name(sender) in [host.lower() for host in settings.hosts]
+
+
+def from_elsewhere(headers: Headers, settings: Settings) -> bool:
+    """Say whether another website reads this in a visitor's name, and does not just lead here.
+
+    It learns nothing from the answer, but could keep the page busy as long as it is open. The Hub
+    shows a Space in a frame.
+    """
+    if headers.get("sec-fetch-site") not in ("cross-site", "same-site"):
+        return False
+    shown = ("document", "iframe") if settings.space else ("document",)
+    return headers.get("sec-fetch-mode") != "navigate" or headers.get("sec-fetch-dest") not in shown
 
 
 def outermost(

@@ -25,7 +25,7 @@ MOST_OPEN = 500
 MOST_BODIES = 3000
 """Requests in JSON that are read or wait, of all addresses: 200 MB if all are the longest."""
 PLACES = 6
-"""Requests of one address that are worked on at once, until their answer begins."""
+"""Requests of one address that are worked on at once, until their answer begins; as many pages."""
 REQUESTS = (300, 100.0)
 """Of one address: so many at once, then so many a second; thirty who vote send 40 a second."""
 PAGES = (120, 5.0)
@@ -49,6 +49,8 @@ class _Visitors:
 
     open: int = 0
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
+    page_places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
+    """Apart, as pages wait long for their permits and nothing else shall wait for them."""
 
 
 class Pace:
@@ -127,7 +129,8 @@ class Pace:
                 await turn.aclose()
                 await send(message)
 
-            await turn.enter_async_context(self._visitors[address].places)
+            visitors = self._visitors[address]
+            await turn.enter_async_context(visitors.page_places if page else visitors.places)
             permits = self._pages if page else self._requests
             while not permits.allow(address):
                 await asyncio.sleep(PAUSE_SECONDS)

@@ -139,6 +139,29 @@ def test_post_of_another_website_is_refused(headers, let_in):
         assert "comes from another website" in answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("site", "mode", "dest", "let_in", "on_a_space"),
+    [
+        ("cross-site", "no-cors", "empty", False, False),
+        ("same-site", "no-cors", "image", False, False),
+        ("cross-site", "cors", "empty", False, False),
+        ("cross-site", "navigate", "iframe", False, True),
+        ("cross-site", "navigate", "embed", False, False),
+        ("cross-site", "navigate", "document", True, True),  # a link to the page
+        ("same-site", "navigate", "document", True, True),
+        ("none", "navigate", "document", True, True),
+        ("same-origin", "no-cors", "script", True, True),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_another_website_leads_here_and_reads_nothing(site, mode, dest, let_in, on_a_space, method):
+    headers = {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": dest}
+    for settings, expected in ((HOME, let_in), (Settings(space=True), on_a_space)):
+        with visitor(settings) as browser:
+            answer = browser.request(method, "/config", headers=headers)
+        assert answer.status_code == (200 if expected else 403)
+
+
 def test_proxy_that_hides_the_outer_name_is_believed_when_the_owner_tells_the_name():
     settings = Settings(hosts=("rlhf.school.example", "*.gradio.live"))
 

@@ -132,6 +132,23 @@ def test_whoever_asks_too_fast_waits(monkeypatch, path, method, at_once, a_secon
     event_loops.run(test())
 
 
+def test_pages_that_wait_for_their_permits_hold_nothing_else_up():
+    async def test():
+        app, door = guarded()
+        app.may_begin.set()
+        app.may_end.set()
+        pages = [ask(door, "/config", method="GET") for _ in range(200)]
+        for _ in range(20):
+            await settle()
+        assert len(app.asked) == 120
+        call = ask(door)
+        await settle()
+        assert call.done() and len(app.asked) == 121
+        await end(*pages)
+
+    event_loops.run(test())
+
+
 def test_two_pages_are_built_at_once():
     async def test():
         app, door = guarded()
