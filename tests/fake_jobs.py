@@ -20,7 +20,7 @@ HERE = SimpleNamespace(client=SimpleNamespace(host="here"))
 
 BEGIN = """
 import os, signal, subprocess, sys, time
-from rlhf_demo.runs import Run
+from rlhf_demo.runs.run import Run
 run = Run(sys.argv[1])
 """
 QUICK = (

@@ -37,7 +37,7 @@ MAY_IMPORT = {
 STANDARD_LIBRARY_ONLY = {"config", "hub", "jobs", "runs"} | GROUND
 """At their top, so that --help and wrong names are answered at once."""
 MAY_USE = {
-    "torch": {"objectives", "models", "explain", "evaluation", "train", "server", "data.packing"},
+    "torch": {"objectives", "models", "evaluation", "train", "server"},
     "gradio": {"ui", "web"},
     "plotly": {"ui"},
     "sqlalchemy": {"votes"},

@@ -180,7 +180,7 @@ def test_run_of_another_version_is_refused(capsys, tmp_path):
 
 
 def test_failure_after_work_was_done_keeps_the_folder(capsys, tmp_path, monkeypatch, small):
-    def fail(config, run, scorer, judge, resume):
+    def fail(config, run, *, resume):
         with run.recording():
             run.append("metrics", [{"step": 1}])
             raise TrainingDiverged(2, "policy/loss", float("nan"))
@@ -219,7 +219,7 @@ def test_runs_lists_kind_status_and_last_figures(capsys, tmp_path):
     assert main(["runs", str(tmp_path)]) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first.split("  ")[1:3] == ["ppo", "finished"]
-    assert "step 2, score 1.25, KL 3" in first
+    assert "step 2, score 1.25, KL from the reference 3" in first
     assert "waiting  reward  queued" in second
 
 

@@ -32,10 +32,11 @@ from tests.fake_jobs import (
 APP = """
 import sys, time
 from pathlib import Path
-from rlhf_demo import scheduler
-from rlhf_demo.config import PPOConfig
-from rlhf_demo.job_folders import JobFolders, settle
-from rlhf_demo.jobs import Jobs
+from rlhf_demo.jobs import scheduler
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.jobs.job import JobFolders
+from rlhf_demo.jobs.job import settle
+from rlhf_demo.jobs.queue import Jobs
 scheduler.TICK_SECONDS = 0.02
 script = sys.argv[2]
 jobs = Jobs(Path(sys.argv[1]), command=lambda kind, folder: [sys.executable, "-c", script, str(folder)])

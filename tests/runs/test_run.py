@@ -24,7 +24,7 @@ from rlhf_demo.runs.run import Run, Status, StopRequested, list_runs
 
 HOLDER = """
 import sys
-from rlhf_demo.runs import Run
+from rlhf_demo.runs.run import Run
 run = Run(sys.argv[1])
 with run.recording():
     run.append("metrics", [{"step": 1}])
@@ -314,7 +314,8 @@ def test_replacing_folder_leaves_the_old_one_when_the_writer_raises(tmp_path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from rlhf_demo import files, runs
+from rlhf_demo import files
+from rlhf_demo.runs import run as runs
 
 path, fatal = Path(sys.argv[1]) / "model", int(sys.argv[2])
 calls = []

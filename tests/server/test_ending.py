@@ -18,12 +18,12 @@ from tests.fake_jobs import QUICK, fake, new_jobs, row, start, wait_for, wait_un
 APP = """
 import signal, sys, time
 from pathlib import Path
-from rlhf_demo.config import PPOConfig
-from rlhf_demo.jobs import Jobs
-from rlhf_demo.ui.ending import save_trainings_at_the_end
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.server.ending import save_trainings_at_the_end
 script = '''
 import sys, time
-from rlhf_demo.runs import Run
+from rlhf_demo.runs.run import Run
 run = Run(sys.argv[1])
 with run.recording():
     while True:

@@ -25,7 +25,7 @@ MEMORY, COPY = LIMITS["strangers"].memory, LIMITS["strangers"].copy
 
 WITHOUT_LIMITS = """
 import sys
-from rlhf_demo.preferences import load_pairs
+from rlhf_demo.data.pairs import load_pairs
 try:
     load_pairs(sys.argv[1])
 except Exception as error:

@@ -129,7 +129,7 @@ def test_app_device_and_note_elsewhere_leave_the_choice_and_say_nothing(reloaded
 def test_space_imported_first_comes_before_torch_and_brings_neither_torch_nor_gradio(tmp_path):
     (tmp_path / "spaces.py").write_text("import sys\nassert 'torch' not in sys.modules\n")
     program = (
-        "import sys; from rlhf_demo.ui import space; assert space.spaces is not None; "
+        "import sys; from rlhf_demo.server import space; assert space.spaces is not None; "
         "assert not {'torch', 'gradio'} & set(sys.modules)"
     )
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])

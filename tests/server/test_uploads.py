@@ -75,15 +75,6 @@ def test_file_that_cannot_be_read_leaves_nothing(uploads, tmp_path):
     assert path.exists()  # not Gradio's: it stays where it is
 
 
-def test_file_leaves_gradios_cache_whether_it_can_be_used_or_not(uploads, tmp_path, monkeypatch):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
-    (tmp_path / "cache").mkdir()
-    bring(uploads, tmp_path / "cache", "good.")
-    with pytest.raises(DataError, match="half a character"):
-        bring(uploads, tmp_path / "cache", "\ud800")
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
 def test_upload_is_for_its_own_visitor_alone(jobs, tmp_path, unread):
     choices = Choices(Settings(runs=tmp_path / "runs", public=True), jobs)
     mine = bring(choices.uploads, tmp_path, "good.", "ann")

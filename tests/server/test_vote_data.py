@@ -1,17 +1,21 @@
 """Votes as training data: what is trained on, by which name, and what people's agreement says."""
 # ruff: noqa: F811  (fixtures are imported, and named again where they are used)
 
+import os
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from rlhf_demo.data.pairs import load_pairs
-from rlhf_demo.errors import DataError
-from rlhf_demo.server.vote_data import people_agree, vote_facts
+from rlhf_demo.errors import DataError, JobError
+from rlhf_demo.jobs.bounds import Limits
+from rlhf_demo.server.vote_data import KEPT, people_agree, vote_facts
 from rlhf_demo.ui.panels.board import _people_line
 from rlhf_demo.ui.tabs.reward import RewardTab
 from rlhf_demo.votes.classes import Classes
 from rlhf_demo.votes.rounds import Rounds
+from rlhf_demo.web.lanes import Lane
 from tests.fake_jobs import HERE
 from tests.vote_page import BASE, fake, new_jobs, people_vote, shared, tab  # noqa: F401  (fixtures among them)
 from tests.voting import GOOD, HAPPY, join, new_pairs, take_turns
@@ -36,11 +40,81 @@ def test_training_takes_the_votes_of_one_question_unless_asked_for_all(tab, stor
 
 
 def test_run_without_a_rater_says_so_in_its_title(tab, store):
-    people_vote(store, 9, people=2)
+    people_vote(store, 12, people=2)  # both always take the left text
     rater = store.votes()[0].rater
     run = tab.train({"question": HAPPY, "secret": "ann", "without": [rater]}, HERE)["run"]
     row = next(one for one in tab.shared.jobs.overview() if one["id"] == run)
     assert row["title"] == f"Votes: {HAPPY}, without rater {rater}"
+
+
+def folders(data):
+    return {path.name for path in data.folder.glob("votes-*")}
+
+
+@pytest.mark.parametrize("secret, sentence", [("ann", "0 jobs wait already"), ("", "no secret")])
+def test_refused_start_writes_no_votes(tab, store, new_jobs, secret, sentence):
+    people_vote(store, 8, people=1)
+    tab.shared.jobs = new_jobs(scheduling=False, limits=Limits(most_waiting=0))
+    with pytest.raises(JobError, match=sentence):
+        tab.train({"question": HAPPY, "secret": secret}, HERE)
+    assert folders(tab.data) == set()
+
+
+def test_only_raters_who_look_careless_can_be_left_out(tab, store):
+    people_vote(store, 12, people=2, choose=lambda person: ("left", "tie")[person])
+    people_vote(store, 12, people=1)
+    careful = next(vote.rater for vote in store.votes() if vote.choice == "tie")
+    careless = tab.quality({"question": HAPPY})["careless"][0]["rater"]
+    request = {"question": HAPPY, "secret": "ann", "without": [careless, careful, 999]}
+    with pytest.raises(DataError, match=rf"^raters {careful}, 999 may not be left out"):
+        tab.train(request, HERE)
+    assert folders(tab.data) == set()
+    told = tab.quality({"question": HAPPY, "without": [careful, 999]})
+    assert told == tab.quality({"question": HAPPY})
+    assert tab.train(request | {"without": [careless]}, HERE)["run"]
+
+
+def test_votes_that_no_run_learned_from_go_but_for_the_last_few(tab, store):
+    people_vote(store, 8, people=1)
+    run = tab.train({"question": HAPPY, "secret": "ann"}, HERE)["run"]
+    learned = Path(tab.shared.jobs.find(run).config["options"]["data"]).name
+    seen = []
+    for time in range(KEPT + 2):
+        people_vote(store, 1, people=1)
+        folder = tab.data.write([HAPPY])
+        os.utime(folder, (time, time))  # in the order that they are written in
+        seen.append(folder.name)
+    assert folders(tab.data) == {learned, *seen[-KEPT:]}
+    tab.shared.jobs.delete(run, "ann")
+    os.utime(tab.data.folder / learned, (0, 0))
+    people_vote(store, 1, people=1)
+    last = tab.data.write([HAPPY])
+    assert folders(tab.data) == {*seen[1 - KEPT :], last.name}
+
+
+def test_votes_used_again_are_not_the_first_to_go(tab, store):
+    people_vote(store, 8, people=1)
+    used = tab.data.write([HAPPY])
+    os.utime(used, (0, 0))
+    assert tab.data.write([HAPPY]) == used
+    assert used.stat().st_mtime > 0
+
+
+def test_no_votes_are_written_below_the_floor_of_free_room(tab, store, monkeypatch):
+    people_vote(store, 8, people=1)
+    monkeypatch.setattr("rlhf_demo.jobs.disk._free", lambda folder: 1999.0)
+    tab.data.public = True
+    with pytest.raises(DataError, match="keeps 2 GB free"):
+        tab.train({"question": HAPPY, "secret": "ann"}, HERE)
+    with pytest.raises(DataError, match="keeps 2 GB free"):
+        tab.export({"format": "jsonl"})
+    assert folders(tab.data) == set()
+    tab.data.public = False
+    assert tab.train({"question": HAPPY, "secret": "ann"}, HERE)["run"]
+
+
+def test_training_on_votes_is_a_heavy_request(tab):
+    assert tab.train.lane is Lane.HEAVY
 
 
 def test_same_votes_are_the_same_folder_and_further_ones_another(tab, store):

@@ -193,8 +193,8 @@ def test_acknowledged_votes_survive_a_kill(tmp_path):
     url = f"sqlite:///{tmp_path}/votes.db"
     script = """
 import itertools, sys
-from rlhf_demo.ballots import NewPair
-from rlhf_demo.votes import Store
+from rlhf_demo.votes.vote import NewPair
+from rlhf_demo.votes.store import Store
 ticks = itertools.count(1_000_000)
 store = Store(sys.argv[1], clock=lambda: float(next(ticks)))
 store.add_pairs([NewPair("p", " a", " b", "m", "m")] * 300)

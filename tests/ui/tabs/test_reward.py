@@ -16,6 +16,7 @@ from rlhf_demo.server.turns import Turn
 from rlhf_demo.ui.shared import EXAMPLES, Shared
 from rlhf_demo.ui.tabs.reward import SIMULATED, RewardTab
 from tests.fake_jobs import fake, new_jobs, start  # noqa: F401  (fixtures among them)
+from tests.vote_page import HTTP
 
 CPU = torch.device("cpu")
 TEXT = "I loved this film."
@@ -93,3 +94,15 @@ def test_report_of_shipped_pairs_says_that_their_rater_is_simulated(tab, tmp_pat
     report = {"accuracy": 0.5, "baseline_side": "longer"}
     write_json(tab.shared.jobs.find(run).folder / "report.json", report)
     assert tab.reward_report({"run": run})["report"] == report
+
+
+@pytest.mark.parametrize("chosen", [" good.", " \\ud800"])
+def test_uploaded_file_leaves_gradios_cache_whether_it_can_be_used_or_not(
+    tab, tmp_path, monkeypatch, chosen
+):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
+    path = tmp_path / "cache" / "mine.jsonl"
+    path.parent.mkdir()
+    path.write_text(f'{{"prompt": "It was", "chosen": "{chosen}", "rejected": " bad."}}')
+    _, shown = tab.take_upload(str(path), "ann", HTTP)
+    assert ("error" in shown) == (chosen != " good.") and list(path.parent.iterdir()) == []
