@@ -42,7 +42,8 @@ class NoSampler(Sampler):
 @pytest.fixture
 def shared(store, new_jobs, tmp_path):  # noqa: F811
     settings = Settings(runs=tmp_path / "runs")
-    jobs, data = new_jobs(scheduling=False), VoteData(store, settings.runs / "votes")
+    jobs = new_jobs(scheduling=False)
+    data = VoteData(store, settings.runs / "votes", jobs)
     choices = Choices(settings, jobs, data)
     return Shared(settings, jobs, choices, None, Turn(), store, data, NoSampler(store), None, None)
 

@@ -19,6 +19,7 @@ from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.run import Run
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.uploads import UPLOADS
+from rlhf_demo.server.vote_data import drop_votes
 
 EACH = 20
 """Pairs that a student answers in a round, unless the instructor asks for another number."""
@@ -68,13 +69,7 @@ class ClassRecords:
             lesson: the class.
             learners: ids of these models' runs.
         """
-        needed = set()
-        for run in learners:
-            with suppress(JobError):
-                needed.add(Path(self.jobs.find(run or "").config["options"]["data"]).name)
-        for folder in self.folder(lesson).glob("votes-*"):
-            if folder.name not in needed:
-                shutil.rmtree(folder, ignore_errors=True)
+        drop_votes(self.folder(lesson), self.jobs, learners)
 
     def forget(self, lesson: int) -> None:
         """Delete a class's folder and its reward models; its PPO runs stay in the list of runs.

@@ -7,14 +7,21 @@ are, on a page for strangers, votes on a prompt that the voter wrote: they are f
 
 import hashlib
 import json
+import os
+import shutil
+import threading
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rlhf_demo.errors import DataError
+from rlhf_demo.errors import DataError, JobError
 from rlhf_demo.files import read_json, write_json
+from rlhf_demo.jobs.bounds import PUBLIC
+from rlhf_demo.jobs.disk import shortage
+from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.votes.pairs import split_last_rated, usable, write_split
 from rlhf_demo.votes.quality import foretold_share, highest_accuracy
@@ -26,20 +33,24 @@ FEWEST = 8
 """Preferences below which nothing is trained: one batch."""
 FEWEST_SHARED = 10
 """Pairs that two people or more have judged, below which their agreement is not told."""
+KEPT = 5
+"""Folders that no run learned from: those used last, as whoever looks at one may train on it."""
 
 
 class VoteData:
     """What can be learned from the votes of one store."""
 
-    def __init__(self, store: Store, folder: Path, *, public: bool = False) -> None:
+    def __init__(self, store: Store, folder: Path, jobs: Jobs, *, public: bool = False) -> None:
         """Look at a store.
 
         Args:
             store: where the votes are.
             folder: of the folders to train on.
+            jobs: know which of these a run learned from.
             public: strangers use the page.
         """
-        self.store, self.folder, self.public = store, folder, public
+        self.store, self.folder, self.jobs, self.public = store, folder, jobs, public
+        self._writing = threading.Lock()  # or one would remove what another is writing
 
     def votes(self) -> list[Vote]:
         """Return the votes that everybody on this page may read and train on."""
@@ -63,24 +74,38 @@ class VoteData:
         """Return the folder of what `choices` lists under this id, or None where it does not.
 
         Raises:
-            DataError: the votes cannot be split.
+            DataError: the votes cannot be split, or the disk is short of room.
         """
         found = [question for question, _ in self.questions() if _id(question) == chosen]
         return self.write(found) if found else None
 
     def write(self, questions: Collection[str], without_raters: Collection[int] = ()) -> Path:
-        """Return a folder with the votes on these questions.
+        """Return a folder with the votes on these questions; older ones make room.
 
         Raises:
-            DataError: there are too few.
+            DataError: there are too few, or the disk is short of room.
         """
-        votes = usable(self.votes(), questions, without_raters=set(without_raters))
-        if len(votes) < FEWEST:
-            raise DataError(
-                f"there are {len(votes)} preferences: vote until there are {FEWEST}, "
-                "then train on them"
-            )
-        return write_votes(votes, self.folder)
+        with self._writing:
+            votes = usable(self.votes(), questions, without_raters=set(without_raters))
+            if len(votes) < FEWEST:
+                raise DataError(
+                    f"there are {len(votes)} preferences: vote until there are {FEWEST}, "
+                    "then train on them"
+                )
+            self.check_room(self.folder)
+            written = write_votes(votes, self.folder)
+            learners = [row["id"] for row in self.jobs.overview() if row["kind"] == "reward"]
+            drop_votes(self.folder, self.jobs, learners, keep=KEPT)
+        return written
+
+    def check_room(self, folder: Path) -> None:
+        """Ask whether votes may be written into a folder.
+
+        Raises:
+            DataError: strangers use the page, and the folder's disk is short of room.
+        """
+        if self.public and (short := shortage(folder, PUBLIC)):
+            raise DataError(short)
 
 
 def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
@@ -97,7 +122,9 @@ def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
     told = [(vote.id, vote.time, vote.choice, vote.question) for vote in votes]
     digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
     target = folder / f"votes-{digest}"
-    if not (target / FACTS).is_file():
+    if (target / FACTS).is_file():
+        os.utime(target)  # used last
+    else:
         write_split(split, target)
         facts = {
             "questions": sorted({vote.question for vote in votes}),
@@ -113,6 +140,25 @@ def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
         }
         write_json(target / FACTS, facts)  # last: it says that the folder is whole
     return target
+
+
+def drop_votes(folder: Path, jobs: Jobs, learners: Iterable[str | None], *, keep: int = 0) -> None:
+    """Delete folders of votes, but those that some reward models learn or learned from.
+
+    Args:
+        folder: of such folders.
+        jobs: have the models' runs.
+        learners: ids of these runs.
+        keep: how many of the others stay, those used last.
+    """
+    needed = set()
+    for run in learners:
+        with suppress(JobError):
+            needed.add(Path(jobs.find(run or "").config["options"]["data"]).name)
+    others = [one for one in folder.glob("votes-*") if one.name not in needed]
+    others.sort(key=lambda one: one.stat().st_mtime, reverse=True)
+    for one in others[keep:]:
+        shutil.rmtree(one, ignore_errors=True)
 
 
 def vote_facts(data: str) -> dict[str, Any] | None:

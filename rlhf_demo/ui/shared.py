@@ -84,7 +84,7 @@ class Shared:
         dtype = pick_dtype(device, "auto" if device.type == "cuda" else "float32")
         shelf = Shelf(device, dtype)
         store = Store(database_url(settings.runs))
-        vote_data = VoteData(store, settings.runs / "votes", public=settings.public)
+        vote_data = VoteData(store, settings.runs / "votes", jobs, public=settings.public)
         choices, turn = Choices(settings, jobs, vote_data), Turn()
         sampler = Sampler(store, choices, shelf, turn)
         classes = ClassTraining(store, jobs, choices, shelf, turn)

@@ -13,14 +13,17 @@ import os
 import shutil
 import time
 import zipfile
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from rlhf_demo.errors import JobError
+from rlhf_demo.errors import DataError, JobError
 from rlhf_demo.files import replacing
 from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.jobs.disk import shortage
@@ -28,6 +31,8 @@ from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.run import Run
 from rlhf_demo.server.class_records import learned_from_private, without_texts
 from rlhf_demo.server.settings import Settings
+from rlhf_demo.votes.files import export_votes
+from rlhf_demo.votes.vote import Vote
 from rlhf_demo.web.cache import DOWNLOADS
 
 KEPT_BACK = {"job.json", "lock", "stop", "stopping.json", "checkpoint.pt"}
@@ -38,8 +43,16 @@ MOST_ZIPPED = 300_000_000
 """Bytes of a run that can be downloaded: GPT-2 with LoRA is far below, all of its weights above."""
 MOST_ZIPS = 1_000_000_000
 """Bytes of all zips; the oldest make room."""
+VOTE_FORMATS = ("jsonl", "parquet")
+FETCH_SECONDS = 20
+"""How long the link to a file of votes is good for once there is a newer one of its form."""
 ZIP_SECONDS = 60
 """Between two zips of a run that trains: each of its steps is another state."""
+
+
+def downloads() -> Path:
+    """Return the folder of all downloads, in Gradio's cache."""
+    return Path(get_upload_folder()).resolve() / DOWNLOADS
 
 
 def link_to(file: Path) -> str:
@@ -56,6 +69,36 @@ def served(request: Request) -> Response:
     return FileResponse(file, filename=file.name)
 
 
+def vote_file(
+    votes: Sequence[Vote], folder: Path, name: str, request: dict[str, Any]
+) -> dict[str, Any]:
+    """Write votes into a file, and return a link to it; of each form only the newest is kept.
+
+    Args:
+        votes: what to write.
+        folder: among the downloads; of these votes alone.
+        name: of the file, without its ending; "all-" comes before it where everything is written.
+        request: `format`, `everything` (ties and skips too, in the layout with all answers).
+
+    Raises:
+        DataError: there are none, or the format is not known.
+    """
+    kind, everything = request["format"], bool(request.get("everything"))
+    if kind not in VOTE_FORMATS:
+        raise DataError(f"votes are written as {' or '.join(VOTE_FORMATS)}: choose one of them")
+    form = f"{'all' if everything else 'preferences'}-{kind}"
+    # One place for each count: a link that is being fetched is not written over.
+    place = folder / f"{form}-{len(votes)}"
+    target = place / f"{'all-' * everything}{name}.{kind}"
+    rows = export_votes(votes, target, all_votes=everything)
+    since = time.time() - FETCH_SECONDS
+    for older in folder.glob(f"{form}-*"):
+        with suppress(FileNotFoundError):  # somebody else removes it too
+            if older != place and older.stat().st_mtime < since:
+                shutil.rmtree(older)
+    return {"link": link_to(target), "name": target.name, "rows": rows}
+
+
 def zip_folder(run: Run, settings: Settings) -> Path:
     """Pack a run's folder for its download, once for each state it is in; the last one is kept.
 
@@ -65,7 +108,7 @@ def zip_folder(run: Run, settings: Settings) -> Path:
     Raises:
         JobError: the run is too large, changed while it was read, or the disk is short of room.
     """
-    run_id, zips = run.folder.name, Path(get_upload_folder()).resolve() / DOWNLOADS
+    run_id, zips = run.folder.name, downloads()
     try:
         if run.alive() and (young := _young(zips, run_id)):
             return young

@@ -13,9 +13,8 @@ from typing import Any
 
 import gradio as gr
 import segno
-from gradio.utils import get_upload_folder
 
-from rlhf_demo.errors import ConfigError, DataError, JobError, Refused
+from rlhf_demo.errors import ConfigError, JobError, Refused
 from rlhf_demo.server.class_records import EACH
 from rlhf_demo.server.class_training import BASE, BLIND_EACH, MOST_EACH, with_simulated
 from rlhf_demo.server.simulations import TASTES, Simulations
@@ -23,15 +22,13 @@ from rlhf_demo.server.vote_data import FEWEST_SHARED
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.votes.classes import MOST_RATERS
-from rlhf_demo.votes.files import export_votes
 from rlhf_demo.votes.pairs import FEWEST_TO_TELL, usable
 from rlhf_demo.votes.quality import rater_table, vote_quality
 from rlhf_demo.votes.vote import DUEL, QUESTIONS, Vote
 from rlhf_demo.web.addresses import address_of
-from rlhf_demo.web.downloads import link_to
+from rlhf_demo.web.downloads import downloads, vote_file
 from rlhf_demo.web.lanes import heavy, voting
 
-FORMATS = ("jsonl", "parquet")
 LONGEST_ADDRESS = 300
 MOST_STUDENTS = 60
 """Simulated students at a time."""
@@ -52,7 +49,7 @@ class ClassMode:
 
     def build(self) -> None:
         """Make the screen."""
-        self.screen = part(
+        part(
             "classroom",
             [
                 self.open_class, self.take_over, self.class_state, self.class_qr, self.pause,
@@ -247,16 +244,11 @@ class ClassMode:
             DataError: there are none, or the format is not known.
         """
         votes = self._told(request["token"])
-        if request["format"] not in FORMATS:
-            raise DataError(f"votes are written as {' or '.join(FORMATS)}: choose one of them")
         lesson = self.classes.lesson_of(request["token"])
         # The folder's name cannot be guessed: these are the class's votes.
-        folder = self._downloads(lesson)
-        name = f"class-{lesson}-{len(votes)}{'-all' if request.get('everything') else ''}"
-        target = folder / f"{name}.{request['format']}"
-        rows = export_votes(votes, target, all_votes=bool(request.get("everything")))
-        self.screen.temp_files.add(str(target))  # so that Gradio removes it after a day
-        return {"link": link_to(target), "name": target.name, "rows": rows}
+        return vote_file(
+            votes, self._downloads(lesson), f"votes-class-{lesson}-{len(votes)}", request
+        )
 
     def _told(self, token: str) -> list[Vote]:
         """Return the class's votes, without those of a blind vote that is not revealed yet."""
@@ -268,7 +260,7 @@ class ClassMode:
     def _downloads(self, lesson: int) -> Path:
         secret = self.training.records.note(lesson)["job_secret"]
         hidden = hmac.new(secret.encode(), str(lesson).encode(), "sha256").hexdigest()[:32]
-        return Path(get_upload_folder()).resolve() / f"class-{hidden}"
+        return downloads() / f"class-{hidden}"
 
     # -- PPO and the blind vote --------------------------------------------------------------------
 

@@ -149,6 +149,8 @@
       if (again) return load();
       if (!answer) return;
       state = answer;
+      const listed = new Set(state.careless.map((row) => row.rater));
+      without.forEach((rater) => listed.has(rater) || without.delete(rater)); // of another question, or careful meanwhile
       draw();
     };
     let soon = null;

@@ -5,14 +5,13 @@ sent with a pair.
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from rlhf_demo.errors import DataError, DemoError, Refused
 from rlhf_demo.files import read_jsonl
@@ -24,7 +23,6 @@ from rlhf_demo.server.vote_data import FEWEST, FEWEST_SHARED
 from rlhf_demo.ui.panels import classroom
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input
-from rlhf_demo.votes.files import export_votes
 from rlhf_demo.votes.pairs import FEWEST_TO_TELL, usable
 from rlhf_demo.votes.quality import rater_table, vote_quality
 from rlhf_demo.votes.vote import (
@@ -37,7 +35,7 @@ from rlhf_demo.votes.vote import (
 )
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.cache import received
-from rlhf_demo.web.downloads import link_to
+from rlhf_demo.web.downloads import downloads, vote_file
 from rlhf_demo.web.lanes import heavy, voting
 
 LEAD = (
@@ -45,7 +43,6 @@ LEAD = (
     "beginning, and say which answers the question better. A reward model can be trained on your "
     "votes, and PPO will then write what you are likely to prefer."
 )
-FORMATS = ("jsonl", "parquet")
 QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 RATER = "(...a) => [...a.slice(0, -1), rlhf.rater()]"
 """JavaScript that puts the voter's secret in the place of a handler's last input."""
@@ -204,15 +201,17 @@ class FeedbackTab:
         """Say how good the votes on a question are.
 
         Args:
-            request: `question`, `without` (numbers of the raters to leave out).
+            request: `question`, `without` (numbers of the raters to leave out; of those who look
+                careless).
 
         Returns:
             `votes`, `raters`, `preferences` (to train on), `together` (those of all questions),
             `quality` (see agreement.vote_quality), `careless` (rows of agreement.rater_table).
         """
-        asked, without = str(request["question"]), _numbers(request.get("without"))
-        everything = self.data.votes()
+        asked, everything = str(request["question"]), self.data.votes()
         votes = [vote for vote in everything if vote.question == asked]
+        careless = _careless(votes)
+        without = _numbers(request.get("without")) & {row["rater"] for row in careless}
         kept = [one for one in votes if one.rater not in without and not one.left_out]
         questions = {vote.question for vote in everything}
         return {
@@ -223,20 +222,26 @@ class FeedbackTab:
             "together": len(usable(everything, questions, without_raters=without)),
             "simulated": sum(vote.simulated for vote in votes),
             "quality": vote_quality(kept),
-            "careless": [row for row in rater_table(votes) if row["careless"] or row["left_out"]],
+            "careless": careless,
         }
 
+    @heavy
     def train(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Start a reward model on the votes.
 
         Args:
-            request: `question`, `together` (with the votes on all other questions), `without`,
-                `secret` (whose run it is).
+            request: `question`, `together` (with the votes on all other questions), `without` (of
+                the raters who look careless), `secret` (whose run it is).
+            http: says where the request comes from.
 
         Raises:
-            DemoError: there are too few votes, or the queue is full.
+            DemoError: there are too few votes, a rater does not look careless, or a limit is
+                reached.
         """
         asked, without = str(request["question"]), _numbers(request.get("without"))
+        secret, address = str(request["secret"]), address_of(http)
+        self.shared.jobs.check_start(secret, address)
+        self._check_careless(asked, without)
         questions = {asked}
         if request.get("together"):
             questions |= {vote.question for vote in self.data.votes()}
@@ -244,15 +249,23 @@ class FeedbackTab:
         config = reward_config(folder, self.shared.choices.path(folder))
         title = "Votes on all questions" if len(questions) > 1 else f"Votes: {asked}"
         if without:
-            title += f", without rater{'s' * (len(without) > 1)} {_listed(without)}"
+            title += f", without {_listed(without)}"
         run = self.shared.jobs.start(
             "reward",
             config,
             title=title[:100],
-            secret=str(request["secret"]),
-            address=address_of(http),
+            secret=secret,
+            address=address,
         )
         return {"run": run}
+
+    def _check_careless(self, question: str, raters: set[int]) -> None:
+        """Refuse to leave out whom one likes: each choice of raters would be another data set."""
+        votes = [vote for vote in self.data.votes() if vote.question == question] if raters else []
+        if careful := raters - {row["rater"] for row in _careless(votes)}:
+            raise DataError(
+                f"{_listed(careful)} may not be left out: choose among the raters who look careless"
+            )
 
     # -- files -------------------------------------------------------------------------------------
 
@@ -264,18 +277,11 @@ class FeedbackTab:
             request: `format`, `everything` (ties and skips too, in the layout with all answers).
 
         Raises:
-            DataError: there are none, or the format is not known.
+            DataError: there are none, the format is not known, or the disk is short of room.
         """
-        if request["format"] not in FORMATS:
-            raise DataError(f"votes are written as {' or '.join(FORMATS)}: choose one of them")
-        votes = self.data.votes()
-        name = "all-votes" if request.get("everything") else "votes"
-        # One place for each count: a link that is being fetched is not written over.
-        folder = Path(get_upload_folder()).resolve() / f"votes-{len(votes)}"
-        target = folder / f"{name}.{request['format']}"
-        rows = export_votes(votes, target, all_votes=bool(request.get("everything")))
-        self.quality_part.temp_files.add(str(target))  # so that Gradio removes it after a day
-        return {"link": link_to(target), "name": target.name, "rows": rows}
+        folder = downloads() / "votes"
+        self.data.check_room(folder)
+        return vote_file(self.data.votes(), folder, "votes", request)
 
     def take_file(self, path: str | None, question: str, secret: str, http: gr.Request) -> Any:
         """Keep the votes of a file that Gradio received; tell the quality panel how it went."""
@@ -313,5 +319,10 @@ def _numbers(given: Any) -> set[int]:
     return {int(one) for one in given or ()}
 
 
-def _listed(numbers: Collection[int]) -> str:
-    return ", ".join(str(one) for one in sorted(numbers))
+def _listed(raters: Collection[int]) -> str:
+    return f"rater{'s' * (len(raters) > 1)} {', '.join(str(one) for one in sorted(raters))}"
+
+
+def _careless(votes: Sequence[Vote]) -> list[dict[str, Any]]:
+    """Return the rows of the raters whom the page offers to leave out."""
+    return [row for row in rater_table(votes) if row["careless"] or row["left_out"]]

@@ -1,9 +1,10 @@
 """The Feedback tab: what its server functions answer, and what they refuse."""
 # ruff: noqa: F811  (fixtures are imported, and named again where they are used)
 
+import os
 import shutil
+import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,8 @@ from rlhf_demo.server.sampler import AHEAD, Order
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.panels.nav import Strip
 from rlhf_demo.ui.parts import STATIC, answering
+from rlhf_demo.web.cache import DOWNLOADS
+from rlhf_demo.web.downloads import FETCH_SECONDS
 from tests.fetching import file_of
 from tests.vote_page import BASE, HTTP, ask, fake, new_jobs, people_vote, shared, tab  # noqa: F401  (fixtures among them)
 from tests.voting import GOOD, HAPPY, answer, new_pairs
@@ -139,15 +142,14 @@ def test_scripts_write_text_never_markup():
 
 
 def test_quality_counts_one_question_and_leaves_out_whom_one_asks_to(tab, store):
-    people_vote(store, 3, people=2)
+    people_vote(store, 12, people=2)  # both always take the left text
     people_vote(store, 2, people=1, question=GOOD)
     told = tab.quality({"question": HAPPY})
-    assert (told["votes"], told["raters"], told["preferences"]) == (6, 2, 6)
-    assert told["together"] == 8
+    assert (told["raters"], told["preferences"], told["together"]) == (2, 24, 26)
     first = store.votes()[0].rater
     fewer = tab.quality({"question": HAPPY, "without": [first]})
-    assert (fewer["votes"], fewer["preferences"]) == (6, 3)
-    assert fewer["quality"]["votes"] == 3
+    assert (fewer["votes"], fewer["preferences"]) == (told["votes"], 12)
+    assert fewer["quality"]["votes"] < told["quality"]["votes"]
 
 
 def test_one_sided_rater_is_listed_by_number_and_reason(tab, store):
@@ -163,7 +165,6 @@ def test_one_sided_rater_is_listed_by_number_and_reason(tab, store):
 @pytest.fixture
 def files(tab, tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
-    tab.quality_part = SimpleNamespace(temp_files=set())
     return tab
 
 
@@ -176,6 +177,22 @@ def test_exported_votes_are_read_by_another_page(files, store, tmp_path, kind):
     assert files.take_file(other, HAPPY, "ann", HTTP) == {"imported": {"kept": 3, "double": 0}}
     assert files.quality({"question": HAPPY})["votes"] == 6
     assert "imported before" in files.take_file(other, HAPPY, "ann", HTTP)["error"]
+
+
+def test_newest_export_of_each_form_is_kept_and_links_stay_good_for_a_moment(files, store):
+    people_vote(store, 1, people=1)
+    forms = [{"format": "jsonl", "everything": every} for every in (True, False)]
+    before = [file_of(files.export(form)) for form in forms]
+    people_vote(store, 1, people=1)
+    newer = [file_of(files.export(form)) for form in forms]
+    assert all(path.is_file() for path in before + newer)
+    for path in before:
+        old = time.time() - FETCH_SECONDS - 1
+        os.utime(path.parent, (old, old))
+    people_vote(store, 1, people=1)
+    last = file_of(files.export(forms[0]))
+    assert [path.is_file() for path in before] == [False, True]  # of the other form none is newer
+    assert last.is_file() and DOWNLOADS in last.parts  # so it takes no room from uploads
 
 
 def test_export_in_another_format_is_refused(files, store):
