@@ -18,7 +18,7 @@ from rlhf_demo.ui.tabs.compare import CompareTab
 from rlhf_demo.ui.tabs.feedback import FeedbackTab
 from rlhf_demo.web.gradio_fixes import mend
 from rlhf_demo.web.middleware import Door, outermost
-from rlhf_demo.web.pace import Pace, waiting_in
+from rlhf_demo.web.pace import Pace
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.tabs.ppo import PPOTab
 from rlhf_demo.web.refusals import Page, Refusals
@@ -56,7 +56,7 @@ def build_app(settings: Settings) -> gr.Blocks:
         if space.on_zero_gpu():
             _lent_gpu()
     demo.queue(max_size=200, api_open=False)  # what is queued is run by the queue alone
-    mend(demo._queue)
+    mend()
     lines.share(demo._queue)
     shared.jobs.open()
     shared.class_training.open()
@@ -66,8 +66,7 @@ def build_app(settings: Settings) -> gr.Blocks:
 
 def launch_options(demo: gr.Blocks) -> dict[str, Any]:
     """Return what the page's `launch` is told, besides where it listens."""
-    settings, waiting = demo.shared.settings, waiting_in(demo._queue)
-    cache = Path(get_upload_folder())
+    settings, cache = demo.shared.settings, Path(get_upload_folder())
     return {
         "theme": parts.theme(),
         "css": parts.css(),
@@ -83,7 +82,7 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
                 Middleware(UploadGate, folder=cache, public=settings.public),
                 Middleware(Refusals),
             ],
-            "lifespan": outermost(lambda app: Door(Pace(app, waiting), settings)),
+            "lifespan": outermost(lambda app: Door(Pace(app), settings)),
             "routes": [
                 Route(f"/{parts.LIBRARY}", parts.library),
                 Route("/served/{path:path}", downloads.served),

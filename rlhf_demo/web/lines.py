@@ -1,10 +1,18 @@
-"""How many events of one address wait in a line of Gradio's queue, which serves who came first."""
+"""How many events of one address wait in Gradio's queue, which serves who came first."""
 
 from typing import Any
 
 from fastapi import HTTPException, Request
 from gradio.queueing import Queue
 
+from rlhf_demo.web.sessions import Sessions, sender
+
+PART = 4
+"""An address may have as many events in the queue as a fourth of the places that it leaves free.
+
+Of a queue of 200 that is 40 for one address, which a whole school may share. The fuller the queue,
+the fewer: six addresses that ask all the time have 20 each, and 80 places stay free for others.
+"""
 MOST = {"model": 30, "many": 3}
 """By the `concurrency_id` of the line. What waits for "model" takes seconds, and thirty of a class
 may ask at once; what waits for "many" takes minutes.
@@ -12,23 +20,38 @@ may ask at once; what waits for "many" takes minutes.
 
 
 def share(queue: Queue) -> None:
-    """Let each line of a queue take so many events of an address; call it before the launch.
-
-    Gradio has no setting for it, and only when it puts an event into its line is that known.
-    """
-    push = queue.push
+    """Share a queue among addresses; call it before the launch, as Gradio has no setting for it."""
+    push, sessions = queue.push, Sessions(queue)
+    queue.pending_messages_per_session = sessions
 
     async def bounded(body: Any, request: Request, username: str | None) -> Any:
-        name = getattr(queue.blocks.fns.get(body.fn_index), "concurrency_id", None)
-        line = queue.event_queue_per_concurrency_id.get(name)
-        if name in MOST and line is not None:
-            waiting = [one for one in line.queue if one.request.client.host == request.client.host]
-            if len(waiting) >= MOST[name]:
-                raise HTTPException(
-                    429,
-                    f"{MOST[name]} comparisons from this address wait already: "
-                    "try again when one is done",
-                )
+        address = request.client.host
+        await sessions.forget_unread()
+        _check(queue, getattr(queue.blocks.fns.get(body.fn_index), "concurrency_id", None), address)
+        sender.set(address)
         return await push(body, request, username)
 
     queue.push = bounded
+
+
+def _check(queue: Queue, line: str | None, address: str) -> None:
+    """Refuse an event where the address has its share.
+
+    Raises:
+        HTTPException: with status 429 and a sentence.
+    """
+    waiting = {
+        name: sum(event.request.client.host == address for event in one.queue)
+        for name, one in queue.event_queue_per_concurrency_id.items()
+    }
+    if line in MOST and waiting.get(line, 0) >= MOST[line]:
+        raise HTTPException(
+            429,
+            f"{MOST[line]} comparisons from this address wait already: try again when one is done",
+        )
+    total = sum(waiting.values())
+    if total and total * PART >= queue.max_size - len(queue):
+        raise HTTPException(
+            429,
+            f"{total} requests from this address wait already: try again when some are answered",
+        )

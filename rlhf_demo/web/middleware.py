@@ -24,9 +24,9 @@ from rlhf_demo.server.settings import LOOPBACK, Settings
 from rlhf_demo.web.addresses import client_address
 
 API = "/gradio_api"
-JOINS = re.compile(rf"{API}/(queue/join|call/(v2/)?[^/]+)/?")
-"""What puts an event into Gradio's queue."""
-POSTS = re.compile(rf"{JOINS.pattern}|{API}/(component_server|cancel|reset|(run|api)/[^/]+)/?")
+POSTS = re.compile(
+    rf"{API}/(queue/join|call/(v2/)?[^/]+|component_server|cancel|reset|(run|api)/[^/]+)/?"
+)
 UPLOAD = re.compile(rf"{API}/upload/?")
 CLOSED = re.compile(
     rf"/openapi\.json|/(monitoring|profiling)(/.*)?"

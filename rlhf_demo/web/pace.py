@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
 
 from starlette._utils import get_route_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rlhf_demo.rate_limit import RateLimit
-from rlhf_demo.web.middleware import API, JOINS, UPLOAD, Refused
+from rlhf_demo.web.middleware import API, UPLOAD, Refused
 from rlhf_demo.web.refusals import once_more
 
 MOST_OPEN = 500
@@ -35,8 +34,6 @@ PAGE_PLACES = 2
 BODY_SECONDS = 10.0
 """For a request in JSON, and for the next piece of an upload."""
 PAUSE_SECONDS = 0.05
-MOST_WAITING = 40
-"""Events of one address in Gradio's queue of 200: a school of thirty shares one address."""
 
 PAGE = re.compile(rf"/|/config|{API}/(info|startup-events)/?")
 FILES = re.compile(r"/(assets|static|svelte|served)/.*|/[^/]+\.(js|css|json|ico)", re.DOTALL)
@@ -58,17 +55,11 @@ class Pace:
 
     Args:
         app: what is behind it.
-        waiting: how many events of an address wait in the queue.
         clock: seconds.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        waiting: Callable[[str], int],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.app, self.waiting = app, waiting
+    def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.monotonic) -> None:
+        self.app = app
         self._requests, self._pages = RateLimit(*REQUESTS, clock), RateLimit(*PAGES, clock)
         self._page_places = asyncio.Semaphore(PAGE_PLACES)
         self._visitors: dict[str, _Visitors] = {}
@@ -121,8 +112,7 @@ class Pace:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the app answer; the place is free again when the answer begins."""
-        address, path = scope["client"][0], get_route_path(scope)
-        page = PAGE.fullmatch(path)
+        address, page = scope["client"][0], PAGE.fullmatch(get_route_path(scope))
         async with AsyncExitStack() as turn:
 
             async def send_on(message: Message) -> None:
@@ -136,12 +126,6 @@ class Pace:
                 await asyncio.sleep(PAUSE_SECONDS)
             if page:
                 await turn.enter_async_context(self._page_places)
-            if JOINS.fullmatch(path) and self.waiting(address) >= MOST_WAITING:
-                raise Refused(
-                    429,
-                    f"{MOST_WAITING} requests from this address wait already: "
-                    "try again when some are answered",
-                )
             await self.app(scope, receive, send_on)
 
 
@@ -177,16 +161,3 @@ def _in_time(receive: Receive) -> Receive:
             return {"type": "http.disconnect"}
 
     return next_message
-
-
-def waiting_in(queue: Any) -> Callable[[str], int]:
-    """Return what counts an address's events in Gradio's queue, which has no call for it."""
-
-    def waiting(address: str) -> int:
-        return sum(
-            event.request.client.host == address
-            for line in queue.event_queue_per_concurrency_id.values()
-            for event in line.queue
-        )
-
-    return waiting

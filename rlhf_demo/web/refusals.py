@@ -22,6 +22,8 @@ WRONG_SHAPE = "this request lacks a part or has one of the wrong kind: reload th
 FAILED = "the server could not do this: its owner finds the reason in its log"
 LONGEST_NOTE = 300
 """Characters of one sender's words that reach the log or go back to them."""
+LONGEST_NAME = 100
+"""Characters of a session's name; a browser makes one of eleven, Python's client one of 36."""
 BAD_REQUEST = JSONResponse({"error": WRONG_SHAPE}, 400)
 
 
@@ -73,7 +75,7 @@ class Refusals:
             await self.app(scope, receive, send)
             return
         if scope["method"] == "POST" and not UPLOAD.fullmatch(get_route_path(scope)):
-            body = await _body(receive)
+            body = (await receive()).get("body", b"")  # pace.py has read it whole
             if not _fits(body, scope["path"]):
                 await BAD_REQUEST(scope, receive, send)
                 return
@@ -101,16 +103,6 @@ class Refusals:
                 await BAD_REQUEST(scope, receive, send)
 
 
-async def _body(receive: Receive) -> bytes:
-    """Return the whole body, which middleware.py and pace.py have bounded and read."""
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return body
-
-
 def once_more(body: bytes, receive: Receive) -> Receive:
     """Return what gives a body that was read already, and then whatever comes."""
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
@@ -126,14 +118,14 @@ def _fits(body: bytes, path: str) -> bool:
 
     A number that is infinite or none, and half a character (a lone surrogate), can be read but not
     written again. As the name of a session in Gradio's queue, one of these breaks the statistics
-    of all later events; so does a session without a name.
+    of all later events; so does a session without a name. Gradio keeps the names of thousands.
     """
     try:
         told = json.loads(body) if body else {}
         json.dumps(told, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         return False
-    if path.endswith("/queue/join"):
-        session = told.get("session_hash") if isinstance(told, dict) else None
-        return isinstance(session, str) and session != ""
-    return True
+    session = told.get("session_hash") if isinstance(told, dict) else None
+    if session is None:
+        return not path.endswith("/queue/join")
+    return isinstance(session, str) and 0 < len(session) <= LONGEST_NAME

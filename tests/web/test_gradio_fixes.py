@@ -1,17 +1,15 @@
-"""What this page mends in Gradio and its server: a queue that goes on, no fetching, no chunks."""
+"""What this page mends in Gradio and its server: a no fetching, no copies, no chunks."""
 
-import asyncio
 import gc
 import socket
 import threading
 import time
-from types import SimpleNamespace
 
 import gradio as gr
 import httpx
 import pytest
 import uvicorn
-from gradio.data_classes import FileData, PredictBodyInternal
+from gradio.data_classes import FileData
 from gradio.processing_utils import async_move_files_to_cache, save_url_to_cache
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
@@ -19,7 +17,7 @@ from starlette.routing import Route
 
 from rlhf_demo.errors import DemoError
 from rlhf_demo.web.connections import Protocol
-from rlhf_demo.web.gradio_fixes import MOST_SESSIONS, Sessions, mend
+from rlhf_demo.web.gradio_fixes import mend
 from tests import event_loops
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
@@ -37,58 +35,8 @@ def queued_page():
         field = gr.Number()
         field.submit(lambda value: value, field, field)
     page.queue()
-    mend(page._queue)
+    mend()
     return page
-
-
-async def join(queue, session):
-    body = PredictBodyInternal(data=[1], fn_index=0, session_hash=session)
-    done, event, _ = await queue.push(body, None, None)
-    assert done
-    return event
-
-
-# -- the queue -------------------------------------------------------------------------------------
-
-
-def test_event_that_waits_keeps_its_session_while_thousands_come_and_go():
-    queue = queued_page()._queue
-
-    async def crowd():
-        await join(queue, "waits")
-        for number in range(MOST_SESSIONS + 150):
-            await queue.remove_from_queue(await join(queue, f"gone{number}"))
-        (line,) = queue.event_queue_per_concurrency_id.values()
-        return [event.session_hash for event in line.queue]
-
-    assert event_loops.run(crowd()) == ["waits"]
-    kept = list(queue.pending_messages_per_session)
-    assert len(kept) == MOST_SESSIONS
-    assert kept[0] == "waits" and kept[-1] == f"gone{MOST_SESSIONS + 149}"
-    assert set(queue.pending_event_ids_session) == set(kept)
-
-
-def test_queue_goes_on_when_a_session_is_gone():
-    queue = queued_page()._queue
-
-    async def lose():
-        await join(queue, "gone")
-        del queue.pending_messages_per_session["gone"]
-        for concurrency_id in queue.event_queue_per_concurrency_id:
-            queue.broadcast_estimations(concurrency_id)
-        await join(queue, "next")
-
-    event_loops.run(lose())
-    assert list(queue.pending_messages_per_session) == ["next"]
-
-
-def test_sessions_that_all_wait_are_all_kept():
-    waiting = {name: SimpleNamespace(session_hash=name) for name in "abc"}
-    queue = SimpleNamespace(event_ids_to_events=waiting, pending_event_ids_session={})
-    sessions = Sessions(queue, most=2)
-    for name in "abc":
-        sessions[name] = asyncio.Queue()
-    assert list(sessions) == ["a", "b", "c"]
 
 
 # -- files -----------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """The door, before an app that lets everything in; test_doors.py tries it before the real page."""
 
 import socket
-from types import SimpleNamespace
 
 import pytest
 from fastapi import FastAPI
@@ -15,7 +14,7 @@ from starlette.testclient import TestClient
 
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.web.middleware import Door, outermost
-from rlhf_demo.web.pace import Pace, waiting_in
+from rlhf_demo.web.pace import Pace
 
 HERE = "http://127.0.0.1:7860"
 CALL = "/gradio_api/component_server"
@@ -29,12 +28,12 @@ async def echo(request: Request) -> PlainTextResponse:
     return PlainTextResponse(f"{request.client.host} {len(body)}")
 
 
-def visitor(settings=HOME, url=HERE, waiting=lambda address: 0, client="203.0.113.7"):
+def visitor(settings=HOME, url=HERE, client="203.0.113.7"):
     """Return a browser before an app that answers every website, behind the door."""
     app = Starlette(
         routes=[Route("/{path:path}", echo, methods=["GET", "POST", "PUT", "DELETE"])],
         middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_credentials=True)],
-        lifespan=outermost(lambda inner: Door(Pace(inner, waiting), settings)),
+        lifespan=outermost(lambda inner: Door(Pace(inner), settings)),
     )
     return TestClient(app, base_url=url, client=(client, 4711))
 
@@ -339,19 +338,3 @@ def test_app_sees_the_address_that_a_request_counts_for():
         assert browser.get("/", headers=said).text.split()[0] == "203.0.113.7"
     with visitor(Settings(proxies=1)) as browser:
         assert browser.get("/", headers=said).text.split()[0] == "198.51.100.9"
-
-
-def test_events_of_one_address_in_the_queue_are_bounded():
-    def event(host):
-        return SimpleNamespace(request=SimpleNamespace(client=SimpleNamespace(host=host)))
-
-    line = SimpleNamespace(queue=[event("203.0.113.7")] * 39 + [event("198.51.100.9")] * 100)
-    queue = SimpleNamespace(event_queue_per_concurrency_id={"gpu": line})
-    with visitor(waiting=waiting_in(queue)) as browser:
-        assert browser.post(JOIN, json={}).status_code == 200
-        line.queue.append(event("203.0.113.7"))
-        for path in (JOIN, f"{JOIN}/", "/gradio_api/call/runs", "/gradio_api/call/v2/runs"):
-            answer = browser.post(path, json={})
-            assert answer.status_code == 429
-            assert "40 requests from this address wait already" in answer.json()["error"]
-        assert browser.post(CALL, json={}).status_code == 200  # voting does not wait there

@@ -11,7 +11,7 @@ from rlhf_demo.web.middleware import Refused
 from rlhf_demo.web.pace import Pace
 from tests import event_loops
 
-CALL, JOIN, UPLOAD = "/gradio_api/component_server/", "/gradio_api/queue/join", "/gradio_api/upload"
+CALL, UPLOAD = "/gradio_api/component_server/", "/gradio_api/upload"
 ONE, OTHER = "203.0.113.7", "198.51.100.1"
 BODY = {"type": "http.request", "body": b"{}", "more_body": False}
 HALF = {"type": "http.request", "body": b"{", "more_body": True}
@@ -54,9 +54,9 @@ async def settle():
         await asyncio.sleep(0)
 
 
-def guarded(waiting=lambda address: 0, clock=lambda: 0.0):
+def guarded(clock=lambda: 0.0):
     app = App()
-    return app, Pace(app, waiting, clock)
+    return app, Pace(app, clock)
 
 
 async def end(*tasks):
@@ -187,7 +187,7 @@ def test_upload_that_stops_arriving_is_broken_off(monkeypatch):
         async def app(scope, receive, send):
             given.extend([await receive(), await receive()])
 
-        await ask(Pace(app, lambda address: 0), UPLOAD, body=HALF)
+        await ask(Pace(app), UPLOAD, body=HALF)
         assert given == [HALF, {"type": "http.disconnect"}]
 
     event_loops.run(test())
@@ -213,26 +213,6 @@ def test_bodies_of_all_addresses_are_bounded(monkeypatch):
         await settle()
         assert refusal(late)[0] == 503
         await end(*tasks)
-
-    event_loops.run(test())
-
-
-def test_events_are_counted_when_their_requests_have_arrived():
-    """230 whose last bytes come together do not all find an empty queue."""
-
-    async def test():
-        queue = []
-
-        async def app(scope, receive, send):
-            await asyncio.sleep(0)
-            queue.append(scope["client"][0])
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-
-        door = Pace(app, queue.count)
-        tasks = [ask(door, JOIN) for _ in range(230)]
-        await asyncio.wait(tasks)
-        assert 40 <= len(queue) < 40 + pace.PLACES
-        assert sum(one.exception() is not None for one in tasks) == 230 - len(queue)
 
     event_loops.run(test())
 

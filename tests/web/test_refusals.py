@@ -152,6 +152,13 @@ def test_queue_is_not_joined_without_a_session(client, body):
     assert client.post("/queue/join", json=body).status_code == 400
 
 
+@pytest.mark.parametrize("session", ["x" * 101, "", 7, ["x"]])
+def test_name_of_a_session_is_a_short_text(client, session):
+    for path in ("/queue/join", "/echo"):
+        assert client.post(path, json={"session_hash": session}).status_code == 400
+        assert client.post(path, json={"session_hash": "x" * 100}).status_code == 200
+
+
 @pytest.mark.parametrize("form", ["multipart/form-data; boundary=x", "Multipart/Form-Data"])
 def test_upload_is_not_read_as_json(client, form):
     answer = client.post("/gradio_api/upload", content=b"--x", headers={"content-type": form})

@@ -1,0 +1,162 @@
+"""What is kept of sessions: messages until somebody fetches them, within bounds."""
+
+import asyncio
+import gc
+import tracemalloc
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+from gradio.data_classes import PredictBodyInternal
+from gradio.state_holder import StateHolder
+
+from rlhf_demo.web import lines
+from rlhf_demo.web.gradio_fixes import mend
+from rlhf_demo.web.sessions import MOST_SESSIONS, MOST_UNREAD, Sessions, sender
+from tests import event_loops
+
+ONE, OTHER = "203.0.113.7", "198.51.100.9"
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """Let what Gradio leaves unclosed be noticed here and not later."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture
+def queue():
+    with gr.Blocks() as page:
+        field = gr.Number()
+        field.submit(lambda value: value, field, field)
+    page.queue(max_size=10_000)
+    lines.share(page._queue)
+    return page._queue
+
+
+async def join(queue, session, address=ONE):
+    body = PredictBodyInternal(data=[1], fn_index=0, session_hash=session)
+    request = SimpleNamespace(client=SimpleNamespace(host=address))
+    done, event, _ = await queue.push(body, request, None)
+    assert done
+    return event
+
+
+def waiting(queue):
+    (line,) = queue.event_queue_per_concurrency_id.values()
+    return [event.session_hash for event in line.queue]
+
+
+def test_event_that_waits_keeps_its_session_while_thousands_come_and_go(queue):
+    async def crowd():
+        await join(queue, "waits")
+        for number in range(MOST_SESSIONS + 150):
+            await queue.remove_from_queue(await join(queue, f"gone{number}"))
+
+    event_loops.run(crowd())
+    assert waiting(queue) == ["waits"]
+    kept = list(queue.pending_messages_per_session)
+    assert len(kept) == MOST_SESSIONS
+    assert kept[0] == "waits" and kept[-1] == f"gone{MOST_SESSIONS + 149}"
+    assert set(queue.pending_event_ids_session) == set(kept)
+
+
+def test_queue_goes_on_when_a_session_is_gone(queue):
+    async def lose():
+        await join(queue, "gone")
+        for _ in range(2):  # as for a stream that is broken off when its session is gone
+            del queue.pending_messages_per_session["gone"]
+        for concurrency_id in queue.event_queue_per_concurrency_id:
+            queue.broadcast_estimations(concurrency_id)
+        await join(queue, "next")
+
+    event_loops.run(lose())
+    assert list(queue.pending_messages_per_session) == ["next"]
+
+
+def test_sessions_that_all_wait_are_all_kept():
+    waiting = {name: SimpleNamespace(session_hash=name) for name in "abc"}
+    queue = SimpleNamespace(event_ids_to_events=waiting, pending_event_ids_session={})
+    sessions = Sessions(queue, most=2)
+    for name in "abc":
+        sessions[name] = asyncio.Queue()
+    assert list(sessions) == ["a", "b", "c"]
+
+
+def test_session_that_nobody_reads_for_a_minute_is_forgotten_with_its_events(queue, clock):
+    sessions = queue.pending_messages_per_session
+    sessions.clock = clock
+
+    async def test():
+        for name in ("left", "read"):
+            await join(queue, name)
+        clock.now += 59
+        await join(queue, "late")
+        assert list(sessions) == ["left", "read", "late"]
+        await sessions["read"].get()
+        clock.now += 2
+        await join(queue, "next")
+
+    event_loops.run(test())
+    assert list(sessions) == ["read", "late", "next"] == waiting(queue)
+    assert set(queue.pending_event_ids_session) == set(sessions)
+
+
+def sessions_with(told):
+    """Return what is kept after all this was told: address, session and characters."""
+    queue = SimpleNamespace(event_ids_to_events={}, pending_event_ids_session={})
+    sessions = Sessions(queue)
+    for address, session, length in told:
+        sender.set(address)
+        if session not in sessions:
+            sessions[session] = asyncio.Queue()
+        sessions[session].put_nowait("x" * length)
+    return sessions
+
+
+@pytest.mark.parametrize("length", [0, 50_000])
+def test_unfetched_answers_of_one_session_are_bounded(length):
+    sessions = sessions_with([(OTHER, "short", 90), *[(ONE, "long", length)] * 4000])
+    assert sum(sessions.unread.values()) <= MOST_UNREAD + 3000
+    assert sessions["short"].get_nowait() == "x" * 90
+    assert OTHER not in +sessions.unread
+
+
+def test_largest_session_of_an_address_makes_room():
+    kept = sessions_with([(ONE, "a", 10**6), (ONE, "b", 3 * 10**6), (ONE, "c", 1_500_000)])
+    assert list(kept) == ["a", "c"]
+
+
+def test_of_all_addresses_the_one_with_most_makes_room():
+    crowd = [(f"203.0.113.{n}", f"s{n}", 4_800_000 - n) for n in range(12)]
+    kept = sessions_with([(OTHER, "honest", 10**6), *crowd])
+    # 1.0 + 10 * 4.8 is the most; s0 is the largest, then s1.
+    assert list(kept) == ["honest", *(f"s{n}" for n in range(2, 12))]
+
+
+def test_answers_that_are_fetched_do_not_count():
+    sessions = sessions_with([])
+    sender.set(ONE)
+    sessions["a"] = asyncio.Queue()
+    for number in range(50):
+        sessions["a"].put_nowait(str(number) + "x" * 10**6)
+        assert sessions["a"].get_nowait().startswith(str(number))
+    assert list(sessions) == ["a"] and sessions["a"].unread == 0
+
+
+def test_session_keeps_no_copy_of_the_page():
+    with gr.Blocks() as page:
+        for _ in range(100):
+            gr.Textbox()
+    mend()
+    holder = StateHolder()
+    holder.set_blocks(page)
+    tracemalloc.start()
+    for number in range(20):
+        holder[str(number)]._update_value_in_config(next(iter(page.blocks)), "x" * 100_000)
+    taken = tracemalloc.get_traced_memory()[0] / 20
+    tracemalloc.stop()
+    assert taken < 30_000  # Gradio's takes 180 kB
