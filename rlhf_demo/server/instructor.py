@@ -7,6 +7,7 @@ when the password is changed.
 import hashlib
 import hmac
 import secrets
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,16 +18,19 @@ from rlhf_demo.rate_limit import RateLimit
 KEY_FILE = "instructor.key"
 KEY_BYTES = 32
 EACH_ADDRESS = (10, 0.1)
-"""Tries from one address: so many at once, then so many a second."""
+"""Wrong passwords from one address: so many at once, then so many a second."""
 ALL_TOGETHER = (20, 0.2)
-"""Tries from all addresses that have never given the right password."""
+"""Those from all addresses that have never given the right one."""
+OWN_ADDRESSES = {"127.0.0.1", "::/64"}
+"""Of this machine itself, as web/addresses.py writes them."""
 
 
 class Instructor:
     """Admits whoever gives the password.
 
-    A try beyond the limits is refused before anything is compared. An address that has given the
-    right password before counts by itself only, so no flood from elsewhere locks it out.
+    A try beyond the limits is refused before anything is compared, and costs nothing. This machine
+    itself and an address that has given the right password before count by themselves only, so no
+    flood from elsewhere locks them out.
 
     Attributes:
         token: what the right password opens; None where the page has no password.
@@ -37,7 +41,8 @@ class Instructor:
         self.token = None if password is None else _token(password, folder)
         self._each = RateLimit(*EACH_ADDRESS, clock)
         self._all = RateLimit(*ALL_TOGETHER, clock)
-        self._known: set[str] = set()
+        self._known = set(OWN_ADDRESSES)
+        self._turn = threading.Lock()  # or many tries at once would find the same last permit
 
     def admit(self, given: str, address: str) -> str:
         """Return the token to whoever gives the password, or the token itself.
@@ -52,13 +57,18 @@ class Instructor:
             )
         if self.is_token(given):  # as long as a key: tries at it need no limit
             return self.token
-        self._each.require(address, "passwords come from this address")
-        if address not in self._known:
-            self._all.require("all", "wrong passwords come in")
-        if not _same(given, self._password):
-            raise Refused("this is not the instructor's password: ask the owner of this page")
-        self._known.add(address)
-        return self.token
+        with self._turn:
+            known = address in self._known
+            self._each.check(address, "passwords come from this address")
+            if not known:
+                self._all.check("all", "wrong passwords come in")
+            if _same(given, self._password):
+                self._known.add(address)
+                return self.token
+            self._each.allow(address)
+            if not known:
+                self._all.allow("all")
+        raise Refused("this is not the instructor's password: ask the owner of this page")
 
     def is_token(self, secret: str) -> bool:
         """Say whether this is the token."""

@@ -1,10 +1,12 @@
 import hashlib
 import hmac
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from rlhf_demo.errors import Refused
 from rlhf_demo.server.instructor import Instructor
+from rlhf_demo.web.addresses import client_address
 
 PASSWORD = "chalk and slate"
 
@@ -71,6 +73,34 @@ def test_flood_from_elsewhere_does_not_lock_out_who_was_admitted_before(new, clo
     with pytest.raises(Refused, match="too many wrong passwords come in: wait 5 s"):
         instructor.admit(PASSWORD, "a new desk")
     assert instructor.admit(PASSWORD, "desk") == instructor.token
+
+
+@pytest.mark.parametrize("own", ["127.0.0.1", client_address("::1", [], 0)])
+def test_flood_from_elsewhere_does_not_lock_out_the_machine_itself(new, clock, own):
+    instructor = new()
+    for number in range(200):
+        tries(instructor, "guess", f"bot {number}")
+    assert instructor.admit(PASSWORD, own) == instructor.token
+    assert sum(tries(instructor, "guess", own) for _ in range(100)) == 10
+
+
+def test_right_password_and_tries_that_are_refused_cost_nothing(new, clock):
+    instructor = new()
+    for _ in range(100):
+        instructor.admit(PASSWORD, "desk")
+    for number in range(200):
+        tries(instructor, "guess", f"bot {number}")
+    for _ in range(100):  # refused without being compared
+        assert not tries(instructor, "guess", "a new desk")
+    clock.now += 5
+    assert instructor.admit(PASSWORD, "a new desk") == instructor.token
+
+
+def test_guesses_at_the_same_moment_get_no_more_answers(new, clock):
+    instructor = new()
+    with ThreadPoolExecutor(30) as pool:
+        answered = pool.map(lambda n: tries(instructor, f"guess {n}", f"bot {n % 7}"), range(300))
+    assert sum(answered) == 20
 
 
 def test_token_takes_the_place_of_the_password_and_no_limit_binds_it(new):
