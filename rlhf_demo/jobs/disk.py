@@ -133,13 +133,13 @@ def in_words() -> Iterator[None]:
 
 
 def megabytes(folder: Path) -> float:
-    """Return what a folder takes on the disk; files that vanish meanwhile do not count."""
+    """Return what a folder takes on the disk; what vanishes or may not be seen does not count."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
             try:
                 total += os.lstat(os.path.join(parent, name)).st_blocks * 512
-            except FileNotFoundError:
+            except OSError:
                 continue
     return total / 1e6
 

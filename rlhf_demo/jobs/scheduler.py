@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import DemoError
 from rlhf_demo.files import write_json
 from rlhf_demo.hub.locate import HUB_ID
@@ -176,10 +177,14 @@ class Scheduler:
         """Say once a job what cannot be done about it, and go on with the others."""
         try:
             yield
-        except (OSError, DemoError) as error:  # a full disk, a damaged file, somebody else's folder
-            if job.id not in self._complained:
-                self._complained.add(job.id)
+        except Exception as error:
+            if job.id in self._complained:
+                return
+            self._complained.add(job.id)
+            if isinstance(error, (OSError, DemoError)):  # a full disk, somebody else's folder
                 log.warning("the files of %s cannot be changed: %s", job.id, error)
+            else:
+                log.exception("the scheduler cannot look after %s", job.id)
 
     # -- starting ----------------------------------------------------------------------------------
 
@@ -224,7 +229,9 @@ class Scheduler:
                 ask_to_stop(job, "a class goes first: this run goes on after it", again=True)
 
     def _obstacle(self, job: Job) -> str | None:
-        """Say why a job can never start because of the one it waits for."""
+        """Say why a job can never start: its kind, or the one it waits for."""
+        if not STAGES[job.config["kind"]].on_page:
+            return "it was made on the command line: resume it there"
         after = job.note["after"]
         if after is None:
             return None

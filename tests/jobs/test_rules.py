@@ -12,10 +12,12 @@ import sys
 import pytest
 
 from rlhf_demo.config.pairs import PairsConfig
+from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import JobError
-from rlhf_demo.files import read_json
+from rlhf_demo.files import read_json, write_json
 from rlhf_demo.jobs import scheduler
 from rlhf_demo.jobs.bounds import Limits
+from rlhf_demo.jobs.disk import megabytes
 from rlhf_demo.jobs.job import JobFolders
 from rlhf_demo.jobs.processes import training_command
 from rlhf_demo.runs.run import Run, Status
@@ -284,3 +286,53 @@ def test_training_command_goes_on_in_the_folder_with_the_options_that_lie_there(
     assert training_command("pairs", tmp_path)[1:] == [
         "-m", "rlhf_demo", "make-pairs", "--run-dir", str(tmp_path), "--resume",
     ]  # fmt: skip
+
+
+# -- one run and the others ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["base", "rater"])
+def test_copied_run_of_a_kind_that_no_page_starts_fails_and_the_line_goes_on(idle, new_jobs, kind):
+    copied = idle.find(start(idle)).folder
+    options = STAGES[kind].config().to_dict()
+    config = read_json(copied / "config.json") | {"kind": kind, "options": options}
+    write_json(copied / "config.json", config)
+    sound = start(idle, "reward")
+    new_jobs()
+    wait_for(idle, sound, Status.FINISHED)
+    shown = row(idle, copied.name)
+    assert (shown["status"], shown["message"]) == (
+        "failed", "it was made on the command line: resume it there"
+    )  # fmt: skip
+
+
+def test_error_that_nobody_expects_of_one_run_is_logged_once_and_the_line_goes_on(
+    idle, new_jobs, fake, caplog
+):
+    odd, sound = start(idle, "ppo"), start(idle, "reward")
+
+    def command(kind, folder):
+        if folder.name == odd:
+            raise ZeroDivisionError("what nobody thinks of")
+        return fake(kind, folder)
+
+    jobs = new_jobs(command=command)
+    wait_for(jobs, sound, Status.FINISHED)
+    another = start(jobs, "reward")
+    wait_for(jobs, another, Status.FINISHED)
+    logged = [record for record in caplog.records if odd in record.getMessage()]
+    assert len(logged) == 1 and logged[0].exc_info[0] is ZeroDivisionError
+
+
+def test_folder_that_may_not_be_searched_takes_no_room(tmp_path, monkeypatch):
+    (tmp_path / "steps").mkdir()
+    (tmp_path / "steps/file").write_text("x")
+    lstat = os.lstat
+
+    def refused(path, *args, **kwargs):
+        if str(path).endswith("steps/file"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return lstat(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "lstat", refused)
+    assert megabytes(tmp_path) == 0
