@@ -6,6 +6,7 @@ file and a kill never leaves one under the target's name.
 
 import errno
 import json
+import math
 import os
 import re
 import secrets
@@ -20,6 +21,9 @@ from rlhf_demo.errors import DataError, DemoError
 
 MOST_JSON = 2**24
 """Bytes of a JSON file that is read whole; the largest here, a comparison, has far fewer."""
+
+MOST_DIGITS = 20
+"""Of a whole number, as a seed of 64 bits has. With more it may not even fit a float."""
 
 OLD = ".old"
 """Ending of a folder that is about to be replaced."""
@@ -73,7 +77,7 @@ def read_json(path: Path, most: int = MOST_JSON) -> Any:
     try:
         if len(held) > most:
             raise ValueError(f"it has more than {most / 1e6:.0f} MB")
-        return json.loads(held.decode(), parse_constant=_refuse)
+        return parse_json(held)
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"{short_name(path)} is not valid JSON ({error}): restore or delete it"
@@ -101,7 +105,7 @@ def parse_lines(path: Path, lines: list[bytes], first: int = 1) -> list[dict[str
     rows = []
     for number, line in enumerate(lines, start=first):
         try:
-            rows.append(json.loads(line))
+            rows.append(parse_json(line))
         except (ValueError, RecursionError):
             raise DataError(
                 f"{short_name(path)} line {number} is not valid JSON: restore or delete the file"
@@ -109,9 +113,32 @@ def parse_lines(path: Path, lines: list[bytes], first: int = 1) -> list[dict[str
     return rows
 
 
-def _refuse(constant: str) -> None:
-    """Refuse NaN and infinities, which are not JSON, as those who write do."""
-    raise ValueError(f"{constant} is not JSON")
+def parse_json(held: bytes) -> Any:
+    """Parse JSON that can be written again and reckoned with, as what this program writes can.
+
+    Raises:
+        ValueError: it is not JSON in UTF-8, or holds half a character or a number beyond all
+            measure: NaN, an infinity, a whole number of more than 64 bits.
+        RecursionError: it is nested too deeply.
+    """
+    text = held.decode()
+    value = json.loads(text, parse_constant=_number, parse_float=_number, parse_int=_whole)
+    if "\\u" in text:  # no half of a character gets in but by its number
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a number has {len(text)} digits")
+    return int(text)
 
 
 def is_unicode(text: str) -> bool:

@@ -4,6 +4,7 @@ After a power cut, by another version's hand or by a person's, anything may stan
 checked here can be sorted, counted and signalled without a second look.
 """
 
+import unicodedata
 from types import NoneType
 from typing import Any
 
@@ -27,7 +28,6 @@ WANTED = {
 """File -> what it must hold, of which types."""
 ALLOWED = {
     "message": (str,),
-    "started_at": (str, *NUMBER),
     "started_pid": (int,),
     "pid": (int, NoneType),
     "first": (bool,),
@@ -38,6 +38,8 @@ ALLOWED = {
     "oom_kills": (int, NoneType),
 }
 """What may be missing, but not be of another type."""
+STARTED_AT = {"status.json": (str,), "job.json": NUMBER}
+"""A date in one file, a moment of the machine's clock in the other."""
 
 
 def check(name: str, record: Any) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def check(name: str, record: Any) -> dict[str, Any]:
     for key, types in WANTED[name].items():
         if type(record.get(key)) not in types:
             raise DataError(f"{name} has no {key!r} of the right kind")
-    for key, types in ALLOWED.items():
+    for key, types in (ALLOWED | {"started_at": STARTED_AT.get(name, ())}).items():
         if key in record and type(record[key]) not in types:
             raise DataError(f"{name} has a {key!r} of the wrong kind")
     for key in ("pid", "started_pid"):
@@ -74,3 +76,6 @@ def _check_options(kind: str, options: dict[str, Any]) -> None:
             optional and value is None
         ):
             raise DataError(f"config.json has {str(value)[:40]!r} for {declared.name}")
+        # Control and format characters, which do things in a terminal that the command is put into.
+        if any(unicodedata.category(letter).startswith("C") for letter in str(value)):
+            raise DataError(f"config.json has unprintable characters in {declared.name}")

@@ -4,13 +4,14 @@
 
 import json
 import os
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
-from rlhf_demo.errors import JobError
+from rlhf_demo.errors import DataError, JobError
 from rlhf_demo.jobs.job import DAMAGED
+from rlhf_demo.jobs.shapes import check
 from rlhf_demo.runs.run import Status
 from rlhf_demo.ui.panels.board import Board
 from rlhf_demo.ui.panels.nav import Strip
@@ -20,7 +21,7 @@ from tests.fake_jobs import fake, new_jobs, row, start, wait_for, wait_until
 
 FILES = (
     "config.json", "status.json", "job.json", "stopping.json", "metrics.jsonl", "samples.jsonl",
-    "distributions.jsonl", "report.json", "job.log", "lock",
+    "distributions.jsonl", "report.json", "reward_scale.json", "job.log", "lock",
 )  # fmt: skip
 A_ROW = '{"step": 1, "objective/score": %s, "objective/kl": 0.1, "time/step_seconds": %s}\n'
 A_NOTE = '{"title": "x", "owner": null, "after": null, "queued_at": %s, "started_pid": %s}'
@@ -46,6 +47,15 @@ CONTENTS = {
     "never": (A_NOTE % ("NaN", "null")).encode(),
     "other options": b'{"kind": "ppo", "options": {"kl_budget": "x", "total_steps": []}, '
     b'"created_at": "2026-01-01T00:00:00Z"}',
+    "half a character": b'{"title": "\\ud800", "owner": null, "after": null, "queued_at": 1, '
+    b'"kind": "ppo", "options": {"policy": "\\ud800"}, "created_at": "\\ud800", "step": 1, '
+    b'"status": "stopped", "updated_at": "\\ud800", "message": "\\ud800", "\\ud800": 1}\n',
+    "beyond all measure": b'{"title": "x", "owner": null, "after": null, "queued_at": 1e999, '
+    b'"kind": "ppo", "options": {"kl_target": 1e999, "total_steps": 1%s}, "created_at": "2026", '
+    b'"step": 1, "status": "stopped", "updated_at": "2026", "message": "", '
+    b'"reward": {"mean": 1e999, "std": 1e999}, "judge": null}\n' % (b"0" * 400),
+    "escape sequences": b'{"kind": "ppo", "options": {"policy": "a\\u001b[201~\\u0003"}, '
+    b'"created_at": "2026-01-01T00:00:00Z"}\n',
     "other version": b'{"kind": "dpo", "options": {}, "created_at": "2026-01-01T00:00:00Z"}',
 }  # fmt: skip
 
@@ -76,14 +86,20 @@ def finished(jobs):
     return run.folder
 
 
+def sent(answer):
+    """Encode an answer as the page does, and return it."""
+    json.dumps(answer, allow_nan=False, ensure_ascii=False).encode()
+    return answer
+
+
 def looks_well(jobs, sound):
     """Look as a page with all its parts does."""
     assert row(jobs, sound)["status"] == "queued"
-    json.dumps([final_figures(one) for one in jobs.overview()] + jobs.overview(), allow_nan=False)
+    sent([final_figures(one) for one in jobs.overview()] + jobs.overview())
     stages = Strip(jobs, NoVotes()).strip_state({})["stages"]
-    json.dumps(stages, allow_nan=False)
+    sent(stages)
     assert stages[2]["line"] == "waiting, place 1"
-    told = Board(jobs).board_rows({"kind": "reward", "secret": "ann"})
+    told = sent(Board(jobs).board_rows({"kind": "reward", "secret": "ann"}))
     assert told["run"]["id"] == sound
 
 
@@ -115,13 +131,31 @@ def test_odd_file_of_a_run_leaves_all_others_as_they_are(idle, sound, new_jobs, 
         looks_well(idle, sound)
         assert row(idle, path.parent.name)["title"] in ("hurt", path.parent.name, "x")
         with suppress(JobError):  # in a sentence, and nothing else
-            Board(idle).board_rows({"kind": "ppo", "run": path.parent.name})
+            sent(Board(idle).board_rows({"kind": "ppo", "run": path.parent.name}))
+        with suppress(JobError):
+            sent(Board(idle).board_rows({"kind": "ppo"}))
     intact = finished(idle)
     assert Board(idle).board_rows({"kind": "ppo"})["run"]["id"] == intact.name
     new_jobs()
     wait_for(idle, sound, Status.FINISHED)
     another = start(idle, "reward")
     wait_for(idle, another, Status.FINISHED)
+
+
+@pytest.mark.parametrize(
+    ("name", "started_at", "is_sound"),
+    [("job.json", 7.5, True), ("job.json", "now", False),
+     ("status.json", "2026-01-01T00:00:00Z", True), ("status.json", 7.5, False)],
+)  # fmt: skip
+def test_start_is_a_moment_of_the_clock_in_one_file_and_a_date_in_the_other(
+    name, started_at, is_sound
+):
+    record = {
+        "title": "x", "owner": None, "after": None, "queued_at": 1, "status": "queued",
+        "updated_at": "2026-01-01T00:00:00Z", "started_at": started_at,
+    }  # fmt: skip
+    with nullcontext() if is_sound else pytest.raises(DataError, match="'started_at' of the wrong"):
+        check(name, record)
 
 
 @pytest.mark.parametrize("name", ["steps", "checkpoints", "model"])

@@ -4,6 +4,7 @@ Only rows after the last step that the page has travel. A resumed run writes the
 the last bit, so a page that already has them sees no jump.
 """
 
+import json
 import random
 import time
 from collections.abc import Callable
@@ -158,6 +159,7 @@ class Board:
                 {"id": one["id"], "label": f"{one['title']} ({one['status']})"} for one in listed
             ],
         }
+        json.dumps(state, allow_nan=False)  # figures reckoned from a damaged file's may not be
         if len(self._states) > MOST_STATES:
             self._states.clear()
         self._states[row["id"]] = time.monotonic(), version, state
