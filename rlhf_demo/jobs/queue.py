@@ -94,7 +94,7 @@ class Jobs:
             term_seconds=term_seconds,
         )
         self.tails = Tails()
-        self._overview = Overview(self.tails)
+        self._overview = Overview()
         self._rows: list[dict[str, Any]] = []
         self._rows_at = float("-inf")
         self._mutex = threading.RLock()

@@ -10,7 +10,7 @@ from typing import Any
 from rlhf_demo.errors import DataError
 from rlhf_demo.jobs.job import DAMAGED, Job, Phase, in_order, why_dead
 from rlhf_demo.runs.run import Status
-from rlhf_demo.runs.tail import Tails
+from rlhf_demo.runs.tail import last_rows
 
 RECENT_STEPS = 5
 """Steps that the time left is reckoned from; the first ones of a run are slower."""
@@ -31,8 +31,7 @@ SHOWN = {
 class Overview:
     """Makes the rows, and remembers of each run's metrics what it showed last."""
 
-    def __init__(self, tails: Tails) -> None:
-        self._tails = tails
+    def __init__(self) -> None:
         self._known: dict[Path, tuple[tuple[int, int], dict[str, Any], float | None]] = {}
 
     def rows(self, jobs: list[Job]) -> list[dict[str, Any]]:
@@ -70,7 +69,10 @@ class Overview:
         }
 
     def _figures(self, path: Path) -> tuple[dict[str, Any], float | None]:
-        """Return the newest value of each metric, and the seconds per step of late."""
+        """Return the newest value of each metric, and the seconds per step of late.
+
+        Only the end of the file is read: all rows of all runs would fill the memory.
+        """
         try:
             found = path.stat()
         except OSError:  # most of all: there is no such file
@@ -79,7 +81,7 @@ class Overview:
         version = (found.st_mtime_ns, found.st_size)
         if path not in self._known or self._known[path][0] != version:
             try:
-                rows = self._tails.rows(path)
+                rows = last_rows(path)
             except (DataError, OSError):  # the run's own page says which line
                 rows = []
             figures = {

@@ -6,7 +6,7 @@ import pytest
 
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import write_text
-from rlhf_demo.runs.tail import Tail, Tails
+from rlhf_demo.runs.tail import MOST_BYTES, MOST_ROW_BYTES, MOST_ROWS, Tail, Tails, last_rows
 
 
 @pytest.fixture
@@ -81,12 +81,79 @@ def test_line_that_is_not_json_is_named_by_its_number(path):
 @pytest.mark.parametrize(
     "line",
     ["[1]", "null", "{}", '{"step": "1"}', '{"step": -1}', '{"step": 1e3}', '{"step": true}',
-     '{"step": 1, "loss": NaN}', '{"step": 1, "loss": 1e999}', f'{{"step": 1{"0" * 10}}}'],
+     f'{{"step": 1{"0" * 10}}}'],
 )  # fmt: skip
 def test_line_that_is_no_row_of_a_run_names_its_number(path, line):
     append(path, f'{{"step": 1}}\n{line}\n')
-    with pytest.raises(DataError, match=r"metrics\.jsonl line 2 is no row of a run"):
+    for read in (Tail(path).rows, lambda: last_rows(path)):
+        with pytest.raises(DataError, match=r"metrics\.jsonl line 2 is no row of a run"):
+            read()
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["NaN", "1e999", "[[-1e999]]", "1" * 21, '"\\ud800"', '{"\\uDFFF": 1}', '["\\ude00\\ud83d"]'],
+)
+def test_line_with_what_can_neither_be_reckoned_with_nor_written_is_no_json(path, value):
+    append(path, f'{{"step": 1}}\n{{"step": 2, "loss": {value}}}\n')
+    with pytest.raises(DataError, match=r"metrics\.jsonl line 2 is not valid JSON"):
         Tail(path).rows()
+
+
+def test_line_that_is_too_long_to_be_parsed_in_one_go_is_no_row(path):
+    append(path, f'{{"step": 1, "text": "{"x" * MOST_ROW_BYTES}"}}\n')
+    with pytest.raises(DataError, match=r"metrics\.jsonl line 1 is no row of a run"):
+        Tail(path).rows()
+
+
+def test_escaped_characters_that_are_whole_are_read(path):
+    append(path, '{"step": 1, "text": "\\ud83d\\ude00 \\u00e9"}\n')
+    assert Tail(path).rows() == [{"step": 1, "text": "\U0001f600 \u00e9"}]
+
+
+def test_file_of_too_many_rows_is_refused_before_they_are_parsed(path, monkeypatch):
+    append(path, '{"step": 1}\n' * MOST_ROWS)
+    tail = Tail(path)
+    assert len(tail.rows()) == MOST_ROWS
+    monkeypatch.setattr("rlhf_demo.runs.tail.parse_lines", None)
+    append(path, '{"step": 1}\n')
+    for one in (tail, Tail(path)):
+        with pytest.raises(DataError, match=r"has more than 50,000 rows: restore or delete"):
+            one.rows()
+
+
+def test_file_of_too_many_bytes_is_refused_unread(path, monkeypatch):
+    append(path, '{"step": 1}\n')
+    os.truncate(path, MOST_BYTES + 1)
+    monkeypatch.setattr(os, "pread", None)
+    with pytest.raises(DataError, match=r"has more than 34 MB: restore or delete"):
+        Tail(path).rows()
+
+
+def test_last_rows_are_those_of_the_files_end_and_no_more_is_read(path):
+    first, last = '{"step": 1}\n' * 10_000, '{"step": 2, "text": "se\u00f1or"}\n'
+    append(path, last)
+    assert last_rows(path) == [{"step": 2, "text": "se\u00f1or"}]
+    append(path, "nonsense\n" + first + last + '{"step": 3')  # unfinished
+    rows = last_rows(path)
+    assert rows[-1] == {"step": 2, "text": "se\u00f1or"} and rows[-2] == {"step": 1}
+    # 65,536 bytes less 31 + 10 at the end hold 5,457 rows of 12 bytes and the rest of another.
+    assert len(rows) == 5458
+
+
+def test_tails_forget_files_when_all_together_are_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.runs.tail.MOST_KEPT", 30)
+    paths = [tmp_path / f"{name}.jsonl" for name in "abcd"]
+    for path in paths:
+        append(path, '{"step": 1}\n')  # 12 bytes
+    tails, read = Tails(), []
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda *args: read.append(args[1]) or pread(*args))
+    a, b, c, d = paths
+    # Before d is read, a makes room: the other two have 24 bytes. Then b, since d has come.
+    for path in (a, b, c, d, c, d, a):
+        tails.rows(path)
+    assert read == [12, 12, 12, 12, 0, 0, 12]
 
 
 def test_rows_given_out_belong_to_the_caller(path):
