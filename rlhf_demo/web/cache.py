@@ -11,7 +11,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
 
 from anyio import to_thread
 from gradio.utils import get_upload_folder
@@ -40,7 +44,26 @@ MEGABYTES_EACH = (380, 1.0)
 """From one address: so many at once, a class's, then so many a second. In SAFE_SECONDS that is less
 than MOST_BYTES, so one address cannot fill the cache for others."""
 
+LEAST_BYTES = 100_000
+"""What a file counts for at least: it takes a folder of its own."""
+NO_ROOM = 507, "there is no room for files just now: try again in ten minutes"
+
 File = tuple[os.stat_result, Path]
+Held = tuple[int, Callable[[], None]]
+"""Bytes that are taken, and what frees them."""
+
+arriving: ContextVar[list[Any]] = ContextVar("arriving")
+"""Temporary files of the upload that is worked on."""
+
+
+def noted_file(**options: Any) -> Any:
+    """Stand in the place of what opens a file for each one of an upload.
+
+    Gradio leaves it in its cache where the upload is broken off.
+    """
+    file = NamedTemporaryFile(**options)
+    arriving.get([]).append(file)
+    return file
 
 
 @contextmanager
@@ -58,7 +81,14 @@ def received(source: Path) -> Iterator[None]:
         ) from None
     finally:
         if source.resolve().is_relative_to(Path(get_upload_folder()).resolve()):
-            source.unlink(missing_ok=True)
+            _remove(source)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, and the folder that Gradio made for it alone."""
+    path.unlink(missing_ok=True)
+    with suppress(OSError):  # another file is in it
+        path.parent.rmdir()
 
 
 class UploadGate:
@@ -74,8 +104,9 @@ class UploadGate:
     def __init__(
         self, app: ASGIApp, folder: Path, *, public: bool, clock: Callable[[], float] = time.time
     ) -> None:
-        self.app, self.folder, self.public, self.clock = app, folder, public, clock
+        self.app, self.folder, self.public, self.clock = app, folder.resolve(), public, clock
         self._sent = RateLimit(*MEGABYTES_EACH, clock)
+        self._arriving: list[_Upload] = []
         self._came_from: dict[Path, str] = {}  # a file's address, for as long as it is there
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,87 +120,113 @@ class UploadGate:
             refusal = 411, "say how long this file is (Content-Length)"
         elif self.public and not self._may_send(address, int(length)):
             refusal = 429, "too many files come from this address: try again in a minute"
-        elif not await to_thread.run_sync(self._make_room, int(length), address):
-            refusal = 507, "there is no room for files just now: try again in ten minutes"
         else:
-            counted = _Counted(receive, headers.get("content-type", ""))
-            if await self._passed(scope, counted, send):
-                return
-            refusal = 413, f"send at most {MOST_FILES} files at once"
-        await JSONResponse({"error": refusal[1]}, refusal[0])(scope, receive, send)
+            upload = _Upload(receive, headers.get("content-type", ""), address, int(length))
+            self._arriving.append(upload)
+            try:
+                if await to_thread.run_sync(self._make_room, upload):
+                    await self._pass(scope, upload, send)
+                else:
+                    upload.refusal = NO_ROOM
+            finally:
+                self._arriving.remove(upload)
+                upload.remove_files()
+            refusal = upload.refusal
+        if refusal:
+            await JSONResponse({"error": refusal[1]}, refusal[0])(scope, receive, send)
 
-    async def _passed(self, scope: Scope, counted: "_Counted", send: Send) -> bool:
-        """Let the route answer; False where it must not, as there are too many files."""
+    async def _pass(self, scope: Scope, upload: "_Upload", send: Send) -> None:
+        """Let the route answer, unless the upload is refused meanwhile."""
         told = b""
 
         async def answer(message: Message) -> None:
             nonlocal told
-            if not counted.too_many:
+            if not upload.refusal:
+                upload.answered = True
                 told += message.get("body", b"")
                 await send(message)
 
+        arriving.set(upload.files)
         try:
-            await self.app(scope, counted.receive, answer)
+            await self.app(scope, upload.receive, answer)
         except Exception:
-            if not counted.too_many:
+            if not upload.refusal:
                 raise
         with suppress(ValueError, TypeError):  # an error, which names no files
-            self._came_from |= dict.fromkeys(map(Path, json.loads(told)), scope["client"][0])
-        return not counted.too_many
+            files = [Path(one).resolve() for one in json.loads(told)]
+            self._came_from |= dict.fromkeys(files, upload.address)
 
     def _may_send(self, address: str, length: int) -> bool:
         megabytes = 1 + length // MEGABYTE
         return all(self._sent.allow(address) for _ in range(megabytes))
 
-    def _make_room(self, length: int, address: str) -> bool:
-        """Remove files until there is room for one of an address.
+    def _make_room(self, upload: "_Upload") -> bool:
+        """Remove files, and break off uploads, until there is room for one that is to arrive.
 
         Returns:
             False where all are too young and no other address sent more, or the disk is full.
         """
+        others = [one for one in list(self._arriving) if one is not upload and not one.refusal]
+        open_files = {Path(file.name).resolve() for one in others for file in list(one.files)}
         files = [
             (path.stat(), path)
             for path in self.folder.rglob("*")
-            if path.is_file() and self.folder / DOWNLOADS not in path.parents
+            if path.is_file()
+            and self.folder / DOWNLOADS not in path.parents
+            and path not in open_files
         ]
         for path in list(self._came_from):
             if not path.exists():
                 self._came_from.pop(path, None)
-        left = MOST_BYTES - length - sum(found.st_size for found, _ in files)
-        for found, path in self._going(files, address):
+        left = MOST_BYTES - sum(map(_size, files)) - sum(one.length for one in (upload, *others))
+        for size, free in self._going(files, others, upload.address):
             if left >= 0:
                 break
-            path.unlink(missing_ok=True)
-            left += found.st_size
+            free()
+            left += size
         return left >= 0 and not (self.public and shortage(self.folder, PUBLIC))
 
-    def _going(self, files: list[File], address: str) -> list[File]:
-        """Return which files may make room for one of an address, in that order."""
-        files = sorted(files, key=lambda one: one[0].st_mtime)
-        safe = self.clock() - SAFE_SECONDS
-        going = [one for one in files if one[0].st_mtime <= safe]
-        sent = defaultdict(list)
-        for one in files[len(going) :]:
-            sent[self._came_from.get(one[1])].append(one)
-        sent.pop(None, None)  # nobody sent it: a download
-        size = {of: sum(found.st_size for found, _ in sent[of]) for of in sent}
-        for of in sorted(size, key=size.get, reverse=True):
-            going += sent[of] if size[of] > size.get(address, 0) else []
+    def _going(self, files: list[File], others: list["_Upload"], address: str) -> list[Held]:
+        """Return what may make room for an upload of an address, in that order."""
+        going, sent = [], defaultdict(list)
+        for one in sorted(files, key=lambda one: one[0].st_mtime):
+            held = _size(one), partial(_remove, one[1])
+            if one[0].st_mtime <= self.clock() - SAFE_SECONDS:
+                going.append(held)
+            elif one[1] in self._came_from:
+                sent[self._came_from[one[1]]].append(held)
+        for one in others:
+            sent[one.address].append((one.length, one.break_off))
+        total = {of: sum(size for size, _ in sent[of]) for of in sent}
+        for of in sorted(total, key=total.get, reverse=True):
+            going += sent[of] if total[of] > total.get(address, 0) else []
         return going
 
 
-class _Counted:
-    """A request's body that seems to be broken off where it has too many files."""
+def _size(file: File) -> int:
+    return max(file[0].st_size, LEAST_BYTES)
 
-    def __init__(self, receive: Receive, content_type: str) -> None:
-        self._receive = receive
+
+class _Upload:
+    """An upload while it arrives; where it is refused, its body seems to be broken off."""
+
+    def __init__(self, receive: Receive, content_type: str, address: str, length: int) -> None:
+        self._receive, self.address, self.length = receive, address, length
+        self.files: list[Any] = []  # temporary ones; Gradio renames those that it keeps
+        self.refusal: tuple[int, str] | None = None
+        self.answered = False
         boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
         self._mark, self._tail, self._parts = b"--" + boundary, b"", 0
 
-    @property
-    def too_many(self) -> bool:
-        # The last mark ends the body.
-        return self._parts > MOST_FILES + 1
+    def break_off(self) -> None:
+        """Refuse it, as its room is needed, unless all of it has arrived."""
+        self.refusal = self.refusal or (None if self.answered else NO_ROOM)
+
+    def remove_files(self) -> None:
+        """Remove what is left of it."""
+        for file in self.files:
+            file.close()
+            Path(file.name).unlink(missing_ok=True)
 
     async def receive(self) -> Message:
         """Pass on a part of the body."""
@@ -177,4 +234,6 @@ class _Counted:
         seen = self._tail + message.get("body", b"")
         self._parts += seen.count(self._mark)
         self._tail = seen[-len(self._mark) + 1 :]
-        return {"type": "http.disconnect"} if self.too_many else message
+        if self._parts > MOST_FILES + 1:  # the last mark ends the body
+            self.refusal = 413, f"send at most {MOST_FILES} files at once"
+        return {"type": "http.disconnect"} if self.refusal else message

@@ -1,9 +1,10 @@
 """What this page mends in Gradio where it has no setting for it."""
 
-from gradio import UploadButton, processing_utils, state_holder
+from gradio import UploadButton, processing_utils, route_utils, state_holder
 from gradio.data_classes import FileData
 
 from rlhf_demo.errors import DemoError
+from rlhf_demo.web.cache import noted_file
 from rlhf_demo.web.sessions import Session
 
 
@@ -11,6 +12,7 @@ def mend() -> None:
     """Mend, for all pages of this process, how files come in and what is kept of sessions."""
     processing_utils.async_ssrf_protected_download = refuse_to_fetch
     UploadButton._process_single_file = path_of
+    route_utils.NamedTemporaryFile = noted_file
     state_holder.SessionState = Session
 
 

@@ -1,5 +1,6 @@
 """What visitors put into Gradio's cache: as many files, and as much, as fits."""
 
+import asyncio
 import gc
 import os
 
@@ -11,7 +12,9 @@ from starlette.testclient import TestClient
 
 from rlhf_demo.web import cache as module
 from rlhf_demo.web.cache import MEGABYTE, UploadGate
+from rlhf_demo.web.gradio_fixes import mend
 from rlhf_demo.web.refusals import Refusals
+from tests import event_loops
 
 UPLOAD = "/gradio_api/upload"
 
@@ -31,8 +34,10 @@ def public():
 
 
 @pytest.fixture
-def page(folder, public, clock):
+def page(folder, public, clock, monkeypatch):
     """A client of Gradio's own routes with the gate before them."""
+    monkeypatch.setattr(module, "LEAST_BYTES", 0)
+    mend()
     gate = Middleware(UploadGate, folder=folder, public=public, clock=clock)
     with gr.Blocks() as demo:
         pass
@@ -145,3 +150,96 @@ def test_addresses_that_sent_most_make_room_for_others(page, folder, monkeypatch
     assert sent(honest, size=1000, name="second").status_code == 200
     assert os.path.exists(first)
     assert len(kept(folder)) == 6
+
+
+# -- while uploads arrive --------------------------------------------------------------------------
+
+HEAD = b'--x\r\nContent-Disposition: form-data; name="%s"; filename="a.jsonl"\r\n\r\n'
+
+
+def scope_of(address, length):
+    headers = {"content-type": "multipart/form-data; boundary=x", "content-length": str(length)}
+    return {
+        "type": "http", "method": "POST", "path": UPLOAD, "query_string": b"", "root_path": "",
+        "client": (address, 1), "server": ("127.0.0.1", 80), "scheme": "http",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+
+
+class Sender:
+    """Sends an upload as far as it is told, then waits or breaks off."""
+
+    def __init__(self, page, address, length):
+        self.pieces, self.statuses = asyncio.Queue(), []
+        self.task = asyncio.create_task(
+            page.app(scope_of(address, length), self.pieces.get, self.answered)
+        )
+
+    def send(self, body, last=False):
+        self.pieces.put_nowait({"type": "http.request", "body": body, "more_body": not last})
+
+    def break_off(self):
+        self.pieces.put_nowait({"type": "http.disconnect"})
+
+    async def answered(self, message):
+        self.statuses += [message["status"]] if "status" in message else []
+
+
+async def until(true):
+    for _ in range(500):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to that within 5 s")
+
+
+def test_what_a_broken_off_upload_leaves_is_removed(page, folder):
+    async def test():
+        sender = Sender(page, "a", 5000)
+        sender.send(HEAD % b"files" + bytes(3000))
+        await until(lambda: len(kept(folder)) == 1)
+        sender.break_off()
+        await asyncio.wait([sender.task])
+
+    event_loops.run(test())
+    assert kept(folder) == []
+
+
+def test_file_that_gradio_does_not_ask_for_is_removed(page, folder):
+    answer = page.post(UPLOAD, files=[("others", ("a.jsonl", bytes(9)))])
+    assert (answer.status_code, answer.json()) == (200, [])
+    assert kept(folder) == []
+
+
+def test_uploads_that_never_end_make_room_for_others(page, folder, monkeypatch):
+    """Three addresses promise 18 kB each of the 20 kB that there are in all, and send no more."""
+    monkeypatch.setattr(module, "MOST_BYTES", 20_000)
+
+    async def test():
+        slow = [Sender(page, address, 6000) for address in "abc"]
+        for one in slow:
+            one.send(HEAD % b"files" + bytes(1000))
+        await until(lambda: len(kept(folder)) == 3)
+        honest = Sender(page, "h", 4000)
+        honest.send(HEAD % b"files" + bytes(1000) + b"\r\n--x--\r\n", last=True)
+        await asyncio.wait([honest.task])
+        assert honest.statuses == [200]
+        for one in slow:
+            one.send(bytes(1000))
+        await until(lambda: sum(one.task.done() for one in slow) == 1)
+        assert [one.statuses for one in slow if one.task.done()] == [[507]]
+        for one in slow:
+            one.break_off()
+        await asyncio.wait([one.task for one in slow])
+
+    event_loops.run(test())
+    assert len(kept(folder)) == 1
+
+
+def test_tiny_files_fill_the_cache_too_and_leave_no_folders(page, folder, clock, monkeypatch):
+    monkeypatch.setattr(module, "LEAST_BYTES", 1000)
+    monkeypatch.setattr(module, "MOST_BYTES", 3500)
+    for number in range(9):
+        [name] = sent(page, size=1, name=str(number)).json()
+        os.utime(name, (clock.now - 700,) * 2)
+    assert len(kept(folder)) == len(list(folder.iterdir())) == 4
