@@ -40,7 +40,8 @@ class NoSampler(Sampler):
 
 
 @pytest.fixture
-def shared(store, new_jobs, tmp_path):  # noqa: F811
+def shared(store, new_jobs, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("rlhf_demo.votes.kept.REST", 0)
     settings = Settings(runs=tmp_path / "runs")
     jobs = new_jobs(scheduling=False)
     data = VoteData(store, settings.runs / "votes", jobs)

@@ -31,7 +31,7 @@ from rlhf_demo.server.vote_data import vote_facts, write_votes
 from rlhf_demo.votes.classes import Classes
 from rlhf_demo.votes.rounds import Rounds, Standing
 from rlhf_demo.votes.store import Store
-from rlhf_demo.votes.vote import DUEL, NewPair, Vote
+from rlhf_demo.votes.vote import NewPair
 
 log = logging.getLogger(__name__)
 
@@ -335,19 +335,3 @@ def pairs_wanted(each: int, students: int, overlap: int) -> int:
 def of_them(counted: dict[str, Any]) -> str:
     """Return how many of some votes simulated students gave, to follow the votes' number."""
     return f", {counted['simulated']} of them simulated" if counted.get("simulated") else ""
-
-
-def with_simulated(result: dict[str, Any], votes: list[Vote], number: int) -> dict[str, Any]:
-    """Add to a blind vote's result how many of its votes are simulated.
-
-    Args:
-        result: of `rounds.blind_result`.
-        votes: all of the class.
-        number: the blind round's.
-    """
-    counted = (
-        vote.simulated
-        for vote in votes
-        if vote.kind == DUEL and vote.round == number and vote.choice != "skip"
-    )
-    return result | {"simulated": sum(counted)}

@@ -23,6 +23,7 @@ from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.jobs.disk import shortage
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.votes.kept import Kept
 from rlhf_demo.votes.pairs import split_last_rated, usable, write_split
 from rlhf_demo.votes.quality import foretold_share, highest_accuracy
 from rlhf_demo.votes.store import Store
@@ -50,6 +51,7 @@ class VoteData:
             public: strangers use the page.
         """
         self.store, self.folder, self.jobs, self.public = store, folder, jobs, public
+        self._kept = Kept()  # as pages ask for all questions whenever they are opened
         self._writing = threading.Lock()  # or one would remove what another is writing
 
     def votes(self) -> list[Vote]:
@@ -58,7 +60,13 @@ class VoteData:
         return [vote for vote in votes if not (vote.own and self.public)]
 
     def questions(self) -> list[tuple[str, int]]:
-        """Return the questions with enough preferences to train on, and how many they have."""
+        """Return the questions with enough preferences to train on, and how many they have.
+
+        Of a moment ago, where there are many votes to read.
+        """
+        return self._kept.get("questions", self._count)
+
+    def _count(self) -> list[tuple[str, int]]:
         votes = self.votes()
         counts = Counter(vote.question for vote in usable(votes, {vote.question for vote in votes}))
         return [(question, count) for question, count in counts.most_common() if count >= FEWEST]
@@ -77,7 +85,10 @@ class VoteData:
             DataError: the votes cannot be split, or the disk is short of room.
         """
         found = [question for question, _ in self.questions() if _id(question) == chosen]
-        return self.write(found) if found else None
+        if not found:
+            return None
+        folder = self._kept.get(chosen, lambda: self.write(found))
+        return folder if folder.is_dir() else self.write(found)
 
     def write(self, questions: Collection[str], without_raters: Collection[int] = ()) -> Path:
         """Return a folder with the votes on these questions; older ones make room.

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Executable, Row, delete, func, select, update
 from rlhf_demo.errors import ConfigError, Refused
 from rlhf_demo.votes.arrivals import Arrivals
 from rlhf_demo.votes.assignment import seats_left
+from rlhf_demo.votes.kept import Kept
 from rlhf_demo.votes.nicknames import nickname as checked_nickname
 from rlhf_demo.votes.queries import (
     CODE_LETTERS,
@@ -65,6 +66,7 @@ class Classes:
         self.store = store
         self.database, self.clock = store.database, store.clock
         self.arrivals = Arrivals(store.clock)
+        self._results = Kept()  # of revealed rounds
 
     # -- the instructor's lesson -------------------------------------------------------------------
 
@@ -261,7 +263,9 @@ class Classes:
                 "done": connection.execute(done.where(*mine)).scalar_one(),
                 **round_facts(connection, lesson, latest),
             }
-        result = blind_result(self.store, latest) if latest.state == "revealed" else None
+        result = None
+        if latest.state == "revealed":  # the same for all, and their phones ask again and again
+            result = self._results.get(latest.id, lambda: blind_result(self.store, latest))
         return view | {"result": result}
 
     # -- the instructor's screen -------------------------------------------------------------------

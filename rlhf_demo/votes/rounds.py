@@ -254,9 +254,9 @@ def blind_result(store: Store, blind: Row) -> dict[str, Any]:
     called different in a fifth of all classes, in place of a twentieth. So nobody sees it.
 
     Returns:
-        JSON-ready: `revealed`, `votes`, `pairs`; and, once it is revealed, all that
-        `agreement.win_rate` says, for A against B, `series` (how it came to that: rows of votes and
-        rate), `a` and `b` (the models), and `contender` ("a" or "b").
+        JSON-ready: `revealed`, `votes`, `simulated` (how many of these are), `pairs`; and, once it
+        is revealed, all that `quality.win_rate` says, for A against B, `series` (how it came to
+        that: rows of votes and rate), `a` and `b` (the models), and `contender` ("a" or "b").
     """
     votes = [
         vote
@@ -265,8 +265,10 @@ def blind_result(store: Store, blind: Row) -> dict[str, Any]:
     ]
     winner = "second" if blind.a_is_contender else "first"
     outcome = win_rate(votes, winner)
+    simulated = sum(vote.simulated for vote in votes if vote.choice != "skip")
     if blind.state != "revealed":
-        return {"revealed": False, "votes": outcome["votes"], "pairs": outcome["pairs"]}
+        size = {"votes": outcome["votes"], "pairs": outcome["pairs"]}
+        return size | {"revealed": False, "simulated": simulated}
     models = (
         (blind.contender, blind.base) if blind.a_is_contender else (blind.base, blind.contender)
     )
@@ -275,6 +277,7 @@ def blind_result(store: Store, blind: Row) -> dict[str, Any]:
     return outcome | {
         "series": [[one["votes"], one["rate"]] for one in series],
         "revealed": True,
+        "simulated": simulated,
         "a": models[0],
         "b": models[1],
         "contender": "a" if blind.a_is_contender else "b",

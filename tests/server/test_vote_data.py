@@ -2,6 +2,7 @@
 # ruff: noqa: F811  (fixtures are imported, and named again where they are used)
 
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -111,6 +112,19 @@ def test_no_votes_are_written_below_the_floor_of_free_room(tab, store, monkeypat
     assert folders(tab.data) == set()
     tab.data.public = False
     assert tab.train({"question": HAPPY, "secret": "ann"}, HERE)["run"]
+
+
+def test_all_votes_are_read_once_for_many_who_open_the_page(tab, store, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.votes.kept.REST", 1_000)
+    people_vote(store, 8, people=1)
+    reads, read = [], store.votes
+    monkeypatch.setattr(store, "votes", lambda **which: reads.append(which) or read(**which))
+    for _ in range(20):
+        [(_, chosen)] = tab.data.choices()
+        assert tab.data.chosen(chosen).is_dir()
+    assert len(reads) == 2  # once for the list, once for what is chosen from it
+    shutil.rmtree(tab.data.chosen(chosen))
+    assert tab.data.chosen(chosen).is_dir()
 
 
 def test_training_on_votes_is_a_heavy_request(tab):

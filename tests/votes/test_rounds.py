@@ -38,7 +38,7 @@ def test_blind_vote_is_only_counted_until_the_reveal(
     take_turns(store, secrets[:1], prefer("fine"))
     before = rounds.blind_result(lesson.token)
     # Neither the names nor how it stands, so nobody can end it when it suits.
-    assert before == {"votes": 3, "pairs": 3, "revealed": False}
+    assert before == {"votes": 3, "pairs": 3, "revealed": False, "simulated": 0}
     assert classes.student_view(secrets[0])["result"] is None
     answer_one(store, secrets[1], lambda showing: "tie")
     answer_one(store, secrets[1], prefer("dull"))
@@ -50,6 +50,19 @@ def test_blind_vote_is_only_counted_until_the_reveal(
     assert after["votes"] == 5 and after["ties"] == 1 and after["pairs"] == 3
     assert after["series"][-1] == [5, after["rate"]]
     assert classes.student_view(secrets[0])["result"] == after
+
+
+def test_result_of_a_revealed_round_is_worked_out_once_for_all_phones(
+    store, classes, rounds, blind, monkeypatch
+):
+    monkeypatch.setattr("rlhf_demo.votes.kept.REST", 1_000)
+    lesson, secrets = blind
+    take_turns(store, secrets, prefer("fine"))
+    result = rounds.reveal(lesson.token)
+    reads, read = [], store.votes
+    monkeypatch.setattr(store, "votes", lambda *which: reads.append(which) or read(*which))
+    assert [classes.student_view(secret)["result"] for secret in secrets * 10] == [result] * 20
+    assert len(reads) == 1
 
 
 def test_names_are_kept_from_students_until_the_reveal(store, rounds, blind):

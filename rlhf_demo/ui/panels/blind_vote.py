@@ -19,7 +19,7 @@ from rlhf_demo.ui.tabs.feedback import QUESTIONS, FeedbackTab
 from rlhf_demo.votes.quality import win_rate
 from rlhf_demo.votes.vote import DUEL, LONGEST_QUESTION, Vote, clean_text
 from rlhf_demo.web.addresses import address_of
-from rlhf_demo.web.lanes import voting
+from rlhf_demo.web.lanes import heavy, voting
 
 LEAD = (
     "A score is what the reward model thinks. Here you judge: two texts, one of each model above, "
@@ -85,6 +85,7 @@ class BlindVote:
         self.store.vote(request["rater"], request["showing"], request["choice"], address_of(http))
         return {"names": self.store.names(request["rater"], request["showing"])}
 
+    @heavy
     def blind_result(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return how often `right` beats `left` in all blind votes of the open page.
 

@@ -16,7 +16,7 @@ import segno
 
 from rlhf_demo.errors import ConfigError, JobError, Refused
 from rlhf_demo.server.class_records import EACH
-from rlhf_demo.server.class_training import BASE, BLIND_EACH, MOST_EACH, with_simulated
+from rlhf_demo.server.class_training import BASE, BLIND_EACH, MOST_EACH
 from rlhf_demo.server.simulations import TASTES, Simulations
 from rlhf_demo.server.vote_data import FEWEST_SHARED
 from rlhf_demo.ui.parts import part
@@ -185,9 +185,7 @@ class ClassMode:
         training = record["training"]
         names = {row["rater"]: row["nickname"] for row in seen["raters"]}
         rows = rater_table(asked)
-        blind = None
-        if seen["kind"] == "blind":
-            blind = with_simulated(self.rounds.blind_result(token), votes, seen["round"])
+        blind = self.rounds.blind_result(token) if seen["kind"] == "blind" else None
         return seen | {
             "each": BLIND_EACH if seen["kind"] == "blind" else record["each"],
             "all_votes": len(votes),

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from rlhf_demo.server.class_training import BLIND_EACH, BUSY, with_simulated
+from rlhf_demo.server.class_training import BLIND_EACH, BUSY
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.web.addresses import address_of
@@ -44,9 +44,6 @@ class StudentPage:
         view = self.classes.student_view(request["secret"])
         standing = self.training.rounds.standing(self.classes.lesson_of_student(request["secret"]))
         record = self.training.records.read(standing.lesson)
-        if view["result"]:
-            votes = self.store.votes(standing.lesson)
-            view["result"] = with_simulated(view["result"], votes, view["round"])
         row = self.training.row(record["ppo"].get(str(standing.round)))
         return view | {
             "code": standing.code,
