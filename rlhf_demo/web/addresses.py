@@ -9,8 +9,8 @@ import ipaddress
 
 import gradio as gr
 
-IPV6_PREFIX = 64
-"""Bits of an IPv6 address that its holder cannot choose."""
+IPV6_PREFIX = 48
+"""Bits of an IPv6 address that its holder cannot choose: homes are given 56 or 48, schools 48."""
 
 
 def address_of(http: gr.Request) -> str:

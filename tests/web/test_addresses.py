@@ -22,10 +22,11 @@ from rlhf_demo.web.addresses import client_address
         # Forms that proxies write.
         ("10.0.0.1", ["198.51.100.9:4711"], 1, "198.51.100.9"),
         ("10.0.0.1", ["::ffff:198.51.100.9"], 1, "198.51.100.9"),
-        ("10.0.0.1", ["[2001:db8:1:2:3:4:5:6]:4711"], 1, "2001:db8:1:2::/64"),
-        # Whoever has an IPv6 address has 2^64 of them.
-        ("2001:db8:1:2:ffff::1", [], 0, "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", [], 0, "fe80::/64"),
+        ("10.0.0.1", ["[2001:db8:1:2:3:4:5:6]:4711"], 1, "2001:db8:1::/48"),
+        # Whoever has an IPv6 address has up to 2^80 of them.
+        ("2001:db8:1:2:ffff::1", [], 0, "2001:db8:1::/48"),
+        ("2001:db8:1:ffff::1", [], 0, "2001:db8:1::/48"),
+        ("fe80::1%eth0", [], 0, "fe80::/48"),
         ("", [], 0, "unknown"),
         ("testclient", [], 0, "unknown"),
     ],
