@@ -10,6 +10,7 @@ import re
 import shutil
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,7 +40,7 @@ MOST, MOST_EACH = 100, 10
 MOST_BYTES, BYTES_NEARBY = 1_000_000_000, 300_000_000
 """Of the copies kept on a page with limits, of all visitors and of one address."""
 SAFE_SECONDS = 3600
-"""How long an upload of a page with limits is safe from those of others."""
+"""How long an upload of a page with limits is safe from those of others that keep as much."""
 FROM_ADDRESS = (40, 1 / 60)
 """Files of one address that are read: so many at once, a class's, then so many a second. So one
 address needs more than SAFE_SECONDS to use up the room of all."""
@@ -180,8 +181,22 @@ class Uploads:
             self._shrink(near, near, math.inf, BYTES_NEARBY - size, full)
             before, room = before - SAFE_SECONDS, MOST_BYTES - size
         old = [one for one in kept if kept[one]["at"] <= before]
+        if self.public:
+            old += self._of_those_with_more(kept, address, size)
         full = f"this page keeps {len(kept)} files, as many as it can"
         self._shrink(kept, old, MOST, room, full)
+
+    def _of_those_with_more(self, kept: Iterable[str], address: str, size: int) -> list[str]:
+        """Return uploads of addresses that keep more than this one would, the fullest first."""
+        share = MOST_BYTES // MOST  # what each counts for besides its bytes
+        own, total = defaultdict(list), defaultdict(int)
+        total[address] = size + share
+        for one in kept:
+            if of := self._came_from.get(one):
+                own[of].append(one)
+                total[of] += self._bytes(one) + share
+        more = [of for of in total if total[of] > total[address]]
+        return [one for of in sorted(more, key=total.get, reverse=True) for one in own[of]]
 
     def _shrink(
         self, kept: Iterable[str], may_go: Iterable[str], most: float, room: float, otherwise: str

@@ -133,6 +133,16 @@ def test_others_uploads_are_safe_for_an_hour(uploads, tmp_path, clock, unread, m
     assert len(uploads.listed("")) == 2
 
 
+def test_address_that_keeps_most_makes_room_for_others(uploads, tmp_path, unread):
+    """Three addresses with 33 tiny files each, of many secrets, fill the 100 places."""
+    honest = bring(uploads, tmp_path, "good.", "ann", "home")
+    for number in range(99):
+        bring(uploads, tmp_path, number, f"{number}", f"crowd {number % 3}")
+    assert bring(uploads, tmp_path, "good.", "bob", "school") in uploads.listed("bob")
+    assert uploads.listed("ann") == [honest]
+    assert len(list(uploads.folder.iterdir())) == module.MOST
+
+
 def test_copies_of_an_address_and_of_all_are_bounded(uploads, tmp_path, clock, unread, monkeypatch):
     def kept():
         return {path.parent.name for path in uploads.folder.rglob(module.ROWS)}
