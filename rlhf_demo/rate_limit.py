@@ -18,23 +18,25 @@ class RateLimit:
     def __init__(self, burst: int, per_second: float, clock: Callable[[], float]) -> None:
         self.burst, self.per_second, self.clock = burst, per_second, clock
         self._buckets: dict[str | int, tuple[float, float]] = {}  # permits left, and when
+        self._most = MOST_BUCKETS
         self._turn = threading.Lock()
 
     def allow(self, key: str | int) -> bool:
         """Take one permit; False when none is left."""
         with self._turn:
             now = self.clock()
-            if len(self._buckets) > MOST_BUCKETS:
+            if len(self._buckets) > self._most:
                 self._forget_full(now)
+                self._most = max(MOST_BUCKETS, 2 * len(self._buckets))  # or all calls look
             permits = self._permits(key, now)
             allowed = permits >= 1
             self._buckets[key] = (permits - allowed, now)
             return allowed
 
-    def has(self, key: str | int) -> bool:
-        """Say whether a permit is left, and take none."""
+    def has(self, key: str | int, beside: int = 0) -> bool:
+        """Say whether a permit is left beside so many others, and take none."""
         with self._turn:
-            return self._permits(key, self.clock()) >= 1
+            return self._permits(key, self.clock()) >= 1 + beside
 
     def require(self, key: str | int, what: str) -> None:
         """Take one permit.
@@ -45,9 +47,9 @@ class RateLimit:
         if not self.allow(key):
             raise self._refusal(what)
 
-    def check(self, key: str | int, what: str) -> None:
-        """Do as `require` does, and take no permit."""
-        if not self.has(key):
+    def check(self, key: str | int, what: str, beside: int = 0) -> None:
+        """Do as `require` does, and take no permit; so many others must be left."""
+        if not self.has(key, beside):
             raise self._refusal(what)
 
     def _refusal(self, what: str) -> Refused:

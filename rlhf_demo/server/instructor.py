@@ -6,6 +6,7 @@ when the password is changed.
 
 import hashlib
 import hmac
+import ipaddress
 import secrets
 import threading
 from collections.abc import Callable
@@ -21,7 +22,14 @@ EACH_ADDRESS = (10, 0.1)
 """Wrong passwords from one address: so many at once, then so many a second."""
 ALL_TOGETHER = (20, 0.2)
 """Those from all addresses that have never given the right one."""
-OWN_ADDRESSES = {"127.0.0.1", "::/64"}
+LEFT_TO_OTHERS = 3
+"""Permits of all together that an address leaves to others when it has sent a wrong password
+within a day, and as many for each network around it from which one came. So whoever guesses from
+many addresses uses up each of them once, and then keeps nobody out who comes from elsewhere."""
+NETWORKS = {4: (24, 16), 6: (40, 32)}
+"""Version of an address -> bits of the networks around it."""
+DAY = 86_400.0
+OWN_ADDRESSES = {"127.0.0.1", "::/48"}
 """Of this machine itself, as web/addresses.py writes them."""
 
 
@@ -41,6 +49,7 @@ class Instructor:
         self.token = None if password is None else _token(password, folder)
         self._each = RateLimit(*EACH_ADDRESS, clock)
         self._all = RateLimit(*ALL_TOGETHER, clock)
+        self._harmless = RateLimit(1, 1 / DAY, clock)  # networks: a wrong password takes the permit
         self._known = set(OWN_ADDRESSES)
         self._turn = threading.Lock()  # or many tries at once would find the same last permit
 
@@ -57,22 +66,35 @@ class Instructor:
             )
         if self.is_token(given):  # as long as a key: tries at it need no limit
             return self.token
+        networks = _networks(address)
         with self._turn:
             known = address in self._known
             self._each.check(address, "passwords come from this address")
             if not known:
-                self._all.check("all", "wrong passwords come in")
+                left = LEFT_TO_OTHERS * sum(not self._harmless.has(one) for one in networks)
+                self._all.check("all", "wrong passwords come in", left)
             if _same(given, self._password):
                 self._known.add(address)
                 return self.token
             self._each.allow(address)
             if not known:
                 self._all.allow("all")
+                for one in networks:
+                    self._harmless.allow(one)
         raise Refused("this is not the instructor's password: ask the owner of this page")
 
     def is_token(self, secret: str) -> bool:
         """Say whether this is the token."""
         return self.token is not None and _same(secret, self.token)
+
+
+def _networks(address: str) -> list[str]:
+    """Return an address and the networks around it."""
+    try:
+        own = ipaddress.ip_network(address)
+    except ValueError:  # "unknown"
+        return [address]
+    return [address, *(str(own.supernet(new_prefix=bits)) for bits in NETWORKS[own.version])]
 
 
 def _same(one: str, other: str) -> bool:

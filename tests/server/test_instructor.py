@@ -75,6 +75,30 @@ def test_flood_from_elsewhere_does_not_lock_out_who_was_admitted_before(new, clo
     assert instructor.admit(PASSWORD, "desk") == instructor.token
 
 
+@pytest.mark.parametrize(
+    ("guessers", "desk", "most_seconds"),
+    [
+        # 100 phones, or one with 100 numbers, in the instructor's own network and beside it.
+        ([f"10.7.1.{n}" for n in range(100)], "10.7.9.9", 0),
+        ([f"10.7.1.{n}" for n in range(100)], "10.7.1.200", 500),
+        # One tunnel, which has 65,536 networks of IPv6; and computers all over the world.
+        ([f"2001:db8:{n:x}::/48" for n in range(65_536)], "192.0.2.9", 0),
+        ([f"2001:db8:{n:x}::/48" for n in range(65_536)], "2003:0:1::/48", 0),
+        ([f"{n}.{n}.{n}.{n}" for n in range(100)], "192.0.2.9", 500),
+    ],
+)
+def test_right_password_gets_in_while_others_guess(new, clock, guessers, desk, most_seconds):
+    instructor, answers = new(), 0
+    for number in range(13 * (60 + most_seconds + 5)):
+        clock.now = number / 13
+        answers += tries(instructor, "guess", guessers[number % len(guessers)])
+        waited = clock.now - 60
+        if waited >= 0 and number % 65 == 0 and tries(instructor, PASSWORD, desk):
+            break
+    assert 0 <= waited <= most_seconds
+    assert answers <= 20 + clock.now / 5
+
+
 @pytest.mark.parametrize("own", ["127.0.0.1", client_address("::1", [], 0)])
 def test_flood_from_elsewhere_does_not_lock_out_the_machine_itself(new, clock, own):
     instructor = new()
@@ -100,7 +124,7 @@ def test_guesses_at_the_same_moment_get_no_more_answers(new, clock):
     instructor = new()
     with ThreadPoolExecutor(30) as pool:
         answered = pool.map(lambda n: tries(instructor, f"guess {n}", f"bot {n % 7}"), range(300))
-    assert sum(answered) == 20
+    assert sum(answered) == 17  # the last three are left to addresses that have not guessed
 
 
 def test_token_takes_the_place_of_the_password_and_no_limit_binds_it(new):
