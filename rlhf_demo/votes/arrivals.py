@@ -6,17 +6,22 @@ secret there. Addresses are kept in memory only; after a restart the count begin
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Set
 
 from rlhf_demo.errors import Refused
 from rlhf_demo.rate_limit import RateLimit
 
 # Six letters of 23 are 148 million codes. In a lesson of 90 minutes these rates find a certain one
-# with a chance of 0.01% (one address) and 0.1% (all addresses together).
+# with a chance of 0.01% (one address) and 0.1% (all addresses together). What counts by itself adds
+# 0.1% for every 1,500 addresses that guess.
+WRONG_BY_ITSELF = (5, 1 / 60)
+"""Wrong codes of one address that do not count with those of all: so no flood from elsewhere keeps
+a student out, who mistypes a code a few times at most."""
 WRONG_EACH = (60, 3.0)
-"""Wrong codes of one address: so many at once, then so many a second."""
+"""Those beyond: so many at once, then so many a second."""
 WRONG_TOGETHER = (600, 30.0)
-"""Wrong codes of all addresses: a proxy that is set up wrongly lets a script invent them."""
+"""Those beyond of all addresses."""
 JOINS_EACH = (40, 0.5)
 """Joins from one address: thirty phones of a school come within a minute."""
 
@@ -25,6 +30,7 @@ class Arrivals:
     """The doors of all classes of one store."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
+        self._wrong_by_itself = RateLimit(*WRONG_BY_ITSELF, clock)
         self._wrong = RateLimit(*WRONG_EACH, clock)
         self._wrong_together = RateLimit(*WRONG_TOGETHER, clock)
         self._joins = RateLimit(*JOINS_EACH, clock)
@@ -41,7 +47,8 @@ class Arrivals:
         Raises:
             Refused: too many were tried; whether this one is right is not said.
         """
-        if address not in self._addresses(lesson).values():
+        known = address in self._addresses(lesson).values()
+        if not known and not self._wrong_by_itself.allow(address):
             self._wrong.require(address, "wrong codes come from this address")
             self._wrong_together.require("all", "wrong codes come in")
 
@@ -65,6 +72,25 @@ class Arrivals:
                 f"{here} students have joined from this address, and no more may: "
                 "ask the instructor to let more in"
             )
+
+    def crowding(self, lesson: int, address: str, idle: Set[int], present: Set[int]) -> int | None:
+        """Return who makes room in a full class for one more from an address.
+
+        Args:
+            lesson: the class.
+            address: where the newcomer is.
+            idle: the raters who may go.
+            present: all of the class.
+
+        Returns:
+            The last of `idle` from the address that most have joined from; None where no address
+            has more than the newcomer's.
+        """
+        came_from = self._addresses(lesson)
+        sizes = Counter(came_from[rater] for rater in present & came_from.keys())
+        crowd = [(sizes[came_from[rater]], rater) for rater in idle & came_from.keys()]
+        size, rater = max(crowd, default=(0, None))
+        return rater if size > sizes[address] + 1 else None
 
     def note(self, lesson: int, rater: int, address: str) -> None:
         """Remember where a student has joined from."""

@@ -196,9 +196,21 @@ class Classes:
                 raise Refused("the door of this class is closed: ask the instructor to open it")
             present = self._raters(connection, lesson.id)
             self.arrivals.check_join(lesson.id, client, lesson.most_joins, present)
+            if len(present) >= MOST_RATERS:
+                self._make_room(connection, lesson.id, client, present)
             joined = self._add_rater(connection, lesson.id, name)
             self.arrivals.note(lesson.id, joined.rater, client)
             return joined
+
+    def _make_room(
+        self, connection: Connection, lesson: int, client: str, present: set[int]
+    ) -> None:
+        """Remove one who has not answered yet where far more have joined from one address."""
+        answered = select(showings.c.rater_id).join(raters, raters.c.id == showings.c.rater_id)
+        answered = answered.where(raters.c.lesson_id == lesson, showings.c.choice.is_not(None))
+        idle = present - set(connection.execute(answered).scalars())
+        if going := self.arrivals.crowding(lesson, client, idle, present):
+            connection.execute(delete(raters).where(raters.c.id == going))
 
     def join_simulated(
         self, token: str, nickname: str, *, taste: str, noise: float, careless: bool

@@ -49,6 +49,10 @@ OPEN_CODE = "open"
 OPEN_OVERLAP = 3
 """People who see each pair of the open page, so that there is agreement to measure."""
 
+OPEN_DAY = (3_000, 3_000 / 86_400)
+"""Answers from one address to the open page: so many at once, then so many a second. All are read
+wherever votes are counted or trained on; a class of sixty gives half of it."""
+
 SEEN_EVERY = 10.0
 """Seconds between two notes that a rater is there; a write for each poll would be waste."""
 
@@ -79,6 +83,7 @@ class Store:
         self._votes_limit = RateLimit(5, 2.0, clock)  # five at once, then one in half a second
         # Of all who share an address; thirty in a class can answer within a few seconds.
         self._open_limit = RateLimit(30, 3.0, clock)
+        self._day_limit = RateLimit(*OPEN_DAY, clock)
         self._class_limit = RateLimit(60, 15.0, clock)
         self._texts_limit = RateLimit(5, 0.2, clock)  # own prompts and questions
         self._visits_limit = RateLimit(60, 1.0, clock)  # a school shares one address
@@ -296,8 +301,8 @@ class Store:
         self._votes_limit.require(rater.id, "answers come from you")
         if client is not None:
             is_open = rater.lesson_id == self.open_lesson
-            limit = self._open_limit if is_open else self._class_limit
-            limit.require(client, "answers come from your address")
+            for limit in (self._open_limit, self._day_limit) if is_open else (self._class_limit,):
+                limit.require(client, "answers come from your address")
 
     def undo(self, secret: str, client: str | None = None) -> bool:
         """Take back the rater's last answer of the round that is on; its pair is next again.

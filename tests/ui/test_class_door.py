@@ -3,7 +3,7 @@
 import pytest
 
 from rlhf_demo.errors import ConfigError, Refused
-from rlhf_demo.votes.arrivals import WRONG_EACH, WRONG_TOGETHER
+from rlhf_demo.votes.arrivals import WRONG_BY_ITSELF, WRONG_EACH, WRONG_TOGETHER
 from rlhf_demo.votes.classes import MOST_RATERS
 from tests.voting import HAPPY, answer_one, join, new_pairs, take_turns
 
@@ -17,7 +17,7 @@ def wrong_code(classes, client):
 
 def test_guessing_codes_is_stopped_and_then_not_told_of_a_right_one(classes):
     lesson = classes.create_lesson(HAPPY)
-    for _ in range(WRONG_EACH[0]):
+    for _ in range(WRONG_BY_ITSELF[0] + WRONG_EACH[0]):
         assert "no class has this code" in wrong_code(classes, "guesser")
     assert "too many wrong codes come from this address" in wrong_code(classes, "guesser")
     with pytest.raises(Refused, match="too many wrong codes"):
@@ -27,9 +27,26 @@ def test_guessing_codes_is_stopped_and_then_not_told_of_a_right_one(classes):
 
 def test_guesses_from_invented_addresses_are_counted_together(classes):
     classes.create_lesson(HAPPY)
-    for number in range(WRONG_TOGETHER[0]):
-        assert "no class has this code" in wrong_code(classes, f"10.0.0.{number}")
-    assert "too many wrong codes come in" in wrong_code(classes, "10.1.1.1")
+    for number in range(100):
+        for _ in range(WRONG_BY_ITSELF[0] + WRONG_TOGETHER[0] // 100):
+            assert "no class has this code" in wrong_code(classes, f"10.0.0.{number}")
+    for number in range(100):
+        assert "too many wrong codes come in" in wrong_code(classes, f"10.0.0.{number}")
+
+
+def test_guesses_from_many_addresses_keep_out_nobody_who_does_not_guess(classes, clock):
+    """Nor whoever mistypes the code a few times."""
+    lesson = classes.create_lesson(HAPPY)
+    refused = 0
+    for second in range(1, 31):
+        clock.now += 1
+        for guess in range(140):
+            told = wrong_code(classes, f"bot {(second * 140 + guess) % 20}")
+            refused += "too many wrong codes come in" in told
+        for _ in range(second % 5):
+            assert "no class has this code" in wrong_code(classes, f"home {second}")
+        assert classes.join(lesson.code, "Ann", f"home {second}").secret
+    assert refused > 1000
 
 
 @pytest.mark.parametrize("in_a_second", [1, 20])
@@ -70,6 +87,26 @@ def test_class_takes_so_many_from_one_address_until_the_instructor_takes_more(cl
     assert len(join(classes, lesson, 1)) == 1
     with pytest.raises(Refused, match="61 students"):
         join(classes, lesson, 1)
+
+
+def test_class_that_few_addresses_have_filled_still_takes_students_of_others(
+    store, classes, rounds, clock
+):
+    lesson = classes.create_lesson(HAPPY)
+    rounds.add_pairs(lesson.lesson, new_pairs(3))
+    first = classes.join(lesson.code, "Ann", "school")
+    bots = []
+    for number in range(MOST_RATERS - 1):
+        clock.now += 1
+        bots.append(classes.join(lesson.code, "bot", f"bots {number % 4}"))
+    assert answer_one(store, bots[-1].secret)  # who has answered stays
+    late = [classes.join(lesson.code, "Bob", "school") for _ in range(2)]
+    inside = {row["rater"] for row in classes.overview(lesson.token)["raters"]}
+    assert inside >= {first.rater, bots[-1].rater, *(one.rater for one in late)}
+    assert len(inside) == MOST_RATERS
+    clock.now += 60
+    with pytest.raises(Refused, match="the class is full"):
+        classes.join(lesson.code, "bot", "bots 1")
 
 
 def test_students_who_were_removed_are_not_counted_at_the_door(classes):

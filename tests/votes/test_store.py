@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from rlhf_demo.errors import Refused
+from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.votes.assignment import ANSWER_SECONDS, CATCH_AT, CHECK_EVERY, REPEAT_AT
 from rlhf_demo.votes.store import OPEN_OVERLAP
 from rlhf_demo.votes.vote import CATCH, CHOICES, DUEL, NewPair
@@ -292,6 +293,23 @@ def test_votes_come_five_at_once_then_one_in_half_a_second(store, clock):
         store.vote(secret, showing.id, "left")
     clock.now += 0.5
     assert store.vote(secret, showing.id, "left")
+
+
+def test_one_address_gives_so_many_answers_a_day(store, clock):
+    store._day_limit = RateLimit(3, 3 / 86_400, clock)
+    store.add_pairs(new_pairs(9))
+    secret = store.visit("here")
+
+    def vote(address):
+        clock.now += 1
+        return store.vote(secret, store.next_pair(secret, HAPPY).id, "left", address)
+
+    assert [vote("here") for _ in range(3)] == [True] * 3
+    with pytest.raises(Refused, match="too many answers come from your address"):
+        vote("here")
+    assert vote("elsewhere")
+    clock.now += 86_400 / 3
+    assert vote("here")
 
 
 def test_many_browsers_of_one_address_share_its_rate(store, clock):
