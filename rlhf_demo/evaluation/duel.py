@@ -187,7 +187,7 @@ class _Writer:
             )
             figures = {
                 "logprob": _rounded(read.logprobs[0]),
-                "value": _rounded(read.values[0]) if self.policy.has_value_head else None,
+                "value": None if read.values is None else _rounded(read.values[0]),
             }
             if _same_vocabulary(self.policy, base):
                 beside = read_beside(self.policy, base, [self.prompt], [self.ids], temperature)[0]

@@ -58,9 +58,16 @@ class Policy(nn.Module):
         self.adapter: Any = None  # a peft model around `lm`, sharing its weights
         self.reference: Policy | None = None
         self.guard: WordGuard | None = None  # rules tokens out wherever logits are read
-        self.has_value_head = False  # a trained one, from a file
-        self.value_head = nn.Linear(lm.get_output_embeddings().in_features, 1, device=lm.device)
-        # Zero at the start: the first advantages are then those of the rewards alone.
+        self.value_head: nn.Linear | None = None  # PPO's baseline; other methods need none
+
+    def add_value_head(self) -> None:
+        """Give the policy a value head that says 0 of everything.
+
+        The first advantages are then those of the rewards alone.
+        """
+        self.value_head = nn.Linear(
+            self.lm.get_output_embeddings().in_features, 1, device=self.lm.device
+        )
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
 
@@ -88,8 +95,12 @@ class Policy(nn.Module):
         """Map the trunk's output [..., width] to logits [..., vocabulary]."""
         return self.lm.get_output_embeddings()(hidden)
 
-    def values(self, hidden: Tensor) -> Tensor:
-        """Map the trunk's output [..., width] to values [...], reward units, in float32."""
+    def values(self, hidden: Tensor) -> Tensor | None:
+        """Map the trunk's output [..., width] to values [...], reward units, in float32; None
+        without a value head.
+        """
+        if self.value_head is None:
+            return None
         with torch.autocast(hidden.device.type, enabled=False):
             return self.value_head(hidden.float()).squeeze(-1)
 
@@ -113,18 +124,25 @@ class Policy(nn.Module):
                 yield self
 
     def save(self, folder: Path) -> None:
-        """Write plain transformers or peft files, the tokenizer and value_head.safetensors."""
+        """Write plain transformers or peft files, the tokenizer and, if there is a value head,
+        value_head.safetensors.
+        """
         with replacing_folder(folder) as temporary:
             (self.adapter or self.lm).save_pretrained(temporary, max_shard_size=SHARD_SIZE)
             self.tokenizer.save_pretrained(temporary)
-            head = {
-                name: tensor.contiguous() for name, tensor in self.value_head.state_dict().items()
-            }
-            save_file(head, temporary / "value_head.safetensors")
+            if self.value_head is not None:
+                head = self.value_head.state_dict()
+                head = {name: tensor.contiguous() for name, tensor in head.items()}
+                save_file(head, temporary / "value_head.safetensors")
 
 
 def load_policy(
-    name: str, *, device: torch.device, for_training: bool = False, lora_rank: int = 0
+    name: str,
+    *,
+    device: torch.device,
+    for_training: bool = False,
+    lora_rank: int = 0,
+    value_head: bool = False,
 ) -> Policy:
     """Load a causal language model by name; adapters are merged into their base.
 
@@ -133,6 +151,7 @@ def load_policy(
         for_training: keep a reference beside it (or under it, with LoRA) and make its weights
             trainable.
         lora_rank: rank of a new LoRA adapter to train; 0 trains all weights.
+        value_head: give it a new value head where its folder holds none.
 
     Raises:
         CheckpointError: the model cannot be found or is no causal language model.
@@ -144,10 +163,11 @@ def load_policy(
     speed_up(lm.to(device))
     policy = Policy(lm, load_tokenizer(folder), folder)
     head = folder / "value_head.safetensors"
+    if value_head or head.is_file():
+        policy.add_value_head()
     if head.is_file():
         with readable(head):
             policy.value_head.load_state_dict(load_file(head))
-        policy.has_value_head = True
     _check_head(policy)
     if not for_training:
         return policy.requires_grad_(False)

@@ -23,7 +23,7 @@ class TokenOutputs:
 
     logprobs: Tensor  # nats
     entropy: Tensor  # nats
-    values: Tensor  # reward units
+    values: Tensor | None  # reward units; None without a value head
 
 
 def trimmed(
@@ -49,15 +49,15 @@ def token_outputs(
     response_mask: Tensor,
     temperature: float,
 ) -> TokenOutputs:
-    """Read whole sequences once and say, for each response token, what the network thought of it.
+    """One forward pass: log-probability, entropy and value of each response token.
 
-    What is thought of token t is read at position t - 1, and only those positions of real tokens go
-    through the output layer: it is vocabulary-wide, and padding can be most of a batch.
+    Logits for token t come from position t - 1. Only those positions of real tokens go through the
+    output layer: it is vocabulary-wide, and padding can be most of a batch.
     """
     logits, hidden = response_logits(policy, sequence_ids, attention_mask, response_mask)
     tokens = response_tokens(sequence_ids, response_mask)
     outputs = (*token_logprobs(logits, tokens, temperature), policy.values(hidden))
-    return TokenOutputs(*(as_rows(x, response_mask) for x in outputs))
+    return TokenOutputs(*(None if x is None else as_rows(x, response_mask) for x in outputs))
 
 
 def response_logits(

@@ -32,7 +32,7 @@ class Drawn:
         alive: [batch], True = real token.
         logprobs: [batch], nats, of softmax(logits / temperature), whatever top_k and top_p rule
             out; not to be used where alive is False.
-        values: [batch], reward units, before the token; likewise.
+        values: [batch], reward units, before the token; likewise. None without a value head.
         logits: [batch, vocabulary], what the token was drawn from, whatever top_k and top_p rule
             out; likewise.
     """
@@ -40,7 +40,7 @@ class Drawn:
     token_ids: Tensor
     alive: Tensor
     logprobs: Tensor
-    values: Tensor
+    values: Tensor | None
     logits: Tensor
 
 
@@ -52,7 +52,8 @@ class Sampled:
         response_ids: [batch, time], pad outside the mask.
         response_mask: [batch, time], True = real response token, the first EOS included.
         logprobs: [batch, time], nats, 0 outside the mask.
-        values: [batch, time], reward units, before each token; 0 outside the mask.
+        values: [batch, time], reward units, before each token; 0 outside the mask. None without a
+            value head.
         logits: for each time [batch, vocabulary], not to be used outside the mask; none where they
             were not to be kept.
     """
@@ -60,7 +61,7 @@ class Sampled:
     response_ids: Tensor
     response_mask: Tensor
     logprobs: Tensor
-    values: Tensor
+    values: Tensor | None
     logits: list[Tensor]
 
     def responses(self) -> list[list[int]]:
@@ -222,7 +223,7 @@ def sample(
     Returns:
         The responses; time is that of the longest, at most max_new_tokens.
     """
-    columns, logits = [], []
+    columns, values, logits = [], [], []
     for drawn in stream(
         policy,
         prompt_ids,
@@ -232,14 +233,17 @@ def sample(
         generator=generator,
         eos_token_id=eos_token_id,
     ):
-        columns.append((drawn.token_ids, drawn.alive, drawn.logprobs, drawn.values))
+        columns.append((drawn.token_ids, drawn.alive, drawn.logprobs))
+        values += [] if drawn.values is None else [drawn.values]
         logits += [drawn.logits] if keep_logits else []
         on_token()
-    ids, mask, logprobs, values = (
-        torch.stack(column, dim=1) for column in zip(*columns, strict=True)
-    )
+    ids, mask, logprobs = (torch.stack(column, dim=1) for column in zip(*columns, strict=True))
     return Sampled(
-        ids, mask, logprobs.masked_fill(~mask, 0.0), values.masked_fill(~mask, 0.0), logits
+        response_ids=ids,
+        response_mask=mask,
+        logprobs=logprobs.masked_fill(~mask, 0.0),
+        values=torch.stack(values, dim=1).masked_fill(~mask, 0.0) if values else None,
+        logits=logits,
     )
 
 

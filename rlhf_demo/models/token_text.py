@@ -26,6 +26,11 @@ def cut_into_pieces(prefixes: list[str]) -> list[str]:
     return pieces
 
 
+def token_texts(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
+    """Return what each token reads as, special ones by their names; joined, they are the text."""
+    return cut_into_pieces([tokenizer.decode(ids[:end]) for end in range(1, len(ids) + 1)])
+
+
 def _agreeing(text: str, prefix: str) -> int:
     """Count the characters at the front that both share."""
     if text.startswith(prefix):

@@ -61,6 +61,8 @@ def policy_loss(
         advantages=advantages,
         response_mask=response_mask,
     )
+    # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L723-L727
+    # https://github.com/huggingface/trl/blob/f2cd57710ae345ea6428ae95363267fcf38a3dc8/trl/experimental/ppo/ppo_trainer.py#L842-L846
     ratio = torch.exp((logprobs - old_logprobs) * response_mask)  # 1 outside the mask
     unclipped = -advantages * ratio
     clipped = -advantages * ratio.clamp(1.0 - clip_range, 1.0 + clip_range)
@@ -87,6 +89,8 @@ def value_loss(
         returns: [batch, time], reward units.
     """
     check_shapes(values=values, old_values=old_values, returns=returns, response_mask=response_mask)
+    # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L713-L721
+    # https://github.com/vwxyzjn/cleanrl/blob/fe8d8a03c41a7ef5b523e2e354bd01c363e786bb/cleanrl/ppo.py#L269-L280
     clipped = old_values + (values - old_values).clamp(-value_clip_range, value_clip_range)
     return 0.5 * masked_mean(
         torch.maximum((values - returns) ** 2, (clipped - returns) ** 2), response_mask
@@ -119,6 +123,7 @@ def ppo_loss(
         values, old_values, returns, response_mask, value_clip_range=value_clip_range
     )
     mean_entropy = masked_mean(entropy, response_mask)
+    # https://github.com/vwxyzjn/cleanrl/blob/fe8d8a03c41a7ef5b523e2e354bd01c363e786bb/cleanrl/ppo.py#L284-L285
     total = surrogate + value_coef * value
     if entropy_coef:  # without a bonus the entropy needs no gradient, which saves its backward pass
         total = total - entropy_coef * mean_entropy

@@ -29,6 +29,10 @@ def load_state(path: Path, config: Options, device: torch.device) -> dict[str, A
     except Exception as error:  # noqa: BLE001  (torch raises half a dozen kinds for a damaged file)
         name = type(error).__name__
         raise CheckpointError(f"{path} cannot be read ({name}): start afresh") from None
-    if state["options"] != asdict(config):
+    # Up to version 3, pretraining spelled it so, and the rater's trainer left the options out.
+    for name in ("optimiser", "optimisers"):
+        if name in state:
+            state[name.replace("optimiser", "optimizer")] = state.pop(name)
+    if state.get("options", asdict(config)) != asdict(config):
         raise ConfigError(f"{path} belongs to a run with other options: resume with its own")
     return state

@@ -1,6 +1,7 @@
 """Stage 2: PPO, from prompts to a policy that the reward model scores higher.
 
-Read it top to bottom.
+Read it top to bottom: `run_step` is the outline of a step, its parts follow in their order. Beside
+each part stands a link to the same lines of the code it was checked against.
 
 One step samples a batch of responses, scores them, makes `ppo_epochs` passes of small updates over
 it, and reads it once more to see how far they moved the policy. Every random choice comes from a
@@ -49,7 +50,7 @@ from rlhf_demo.train.ppo_rows import (
     sample_rows,
 )
 from rlhf_demo.train.rollout import Rollout, collect
-from rlhf_demo.train.schedule import learning_rate, step_prompts
+from rlhf_demo.train.schedule import linear_rate, step_prompts
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +123,11 @@ class PPOTrainer:
         self.dtype = pick_dtype(self.device, config.dtype)
         torch.manual_seed(config.seed)  # a new LoRA adapter's starting weights
         self.policy = load_policy(
-            config.policy, device=self.device, for_training=True, lora_rank=config.lora_rank
+            config.policy,
+            device=self.device,
+            for_training=True,
+            lora_rank=config.lora_rank,
+            value_head=True,
         )
         if config.clean_words:
             self.policy.keep_words_clean()
@@ -172,62 +177,37 @@ class PPOTrainer:
         """
         step, config, started = self.step + 1, self.config, time.perf_counter()
         seconds = {"sampling": 0.0, "scoring": 0.0}
+        # 1 to 3. Sample, score, and read with the reference.
         if self.rollout is None:  # else a stopped run goes on inside its step
             prompts = step_prompts(config, self.prompts, step)
             self.rollout, seconds = self.roll_out(prompts, "sample", step)
-        rollout, mask = self.rollout, self.rollout.response_mask
-        kl = float(rollout.kl.sum(-1).mean())  # nats per response
+        kl = float(self.rollout.kl.sum(-1).mean())  # nats per response
         if kl > config.kl_budget:
             self.run.end_early(
                 f"ended after step {self.step} of {config.total_steps}: KL {kl:.1f} nats is over "
                 f"the budget of {config.kl_budget:g}"
             )
             return None
-
-        # 4. Token rewards: every token pays for its KL, the last one earns the score (Ziegler 2019,
-        #    eq. 2), in units of the base's scores. A response that was cut short earns less.
-        scores = self.scales["reward"].standardised(rollout.scores)
-        earned = scores - config.missing_eos_penalty * ~rollout.has_eos
-        log_ratio = kl_k1(rollout.old_logprobs, rollout.ref_logprobs, mask)
-        rewards = token_rewards(earned, log_ratio, mask, self.kl_coef)
-
-        # 5. Advantages and returns (Schulman 2016); advantages to mean 0, variance 1 (Huang 2023).
-        gamma, values = config.gamma, rollout.old_values
-        advantages, returns = gae(rewards, values, mask, gamma=gamma, gae_lambda=config.gae_lambda)
-        _, realised = gae(rewards, values, mask, gamma=gamma, gae_lambda=1.0)  # holds no value
-        tensors = StepTensors(
-            scores, log_ratio, rewards, whiten(advantages, mask), returns, realised
-        )
-
-        # 6. Update: ppo_epochs passes over the rollout in minibatches (Schulman 2017, algorithm 1).
+        # 4 and 5. Token rewards, then advantages.
+        tensors = self.credit(self.rollout)
+        # 6. Update the policy.
         update_started = time.perf_counter()
         self.update(step, tensors)
         seconds["updating"] = time.perf_counter() - update_started
-
         # 7. Measure what the updates did, and write the step down.
         row = self.measured(step, tensors) | {
             "objective/kl_coef": self.kl_coef,
-            "policy/learning_rate": learning_rate(config, step),
+            "policy/learning_rate": linear_rate(config, step),
             **{f"time/{phase}_seconds": value for phase, value in seconds.items()},
             "time/step_seconds": time.perf_counter() - started,
         }
         self.run.append("metrics", [row])
         log.info("step %d: score %.3f, KL %.2f", step, row["objective/score"], kl)
-
-        # 8. Move the KL coefficient towards its target (Ziegler 2019, section 2.2).
-        if config.kl_target:
-            self.kl_coef = adapt_kl_coef(self.kl_coef, kl, config.kl_target)
-        self.step, self.rollout, self.updates, self.visits = step, None, [], {}
-        if step % config.checkpoint_every == 0:
-            # The model goes first: killed between the two, a resumed run comes by here again. Only
-            # adapters are kept of each step; whole weights, many times as large, would fill the
-            # disk.
-            if config.lora_rank:
-                self.policy.save(self.run.step_folder(step))
-            self.save_state()
+        # 8. Adapt the KL coefficient.
+        self.finish_step(step, kl)
         return row
 
-    # -- a step's parts ----------------------------------------------------------------------------
+    # -- a step's parts, in their order ------------------------------------------------------------
 
     def roll_out(
         self, prompts: list[str], purpose: str, number: int
@@ -242,6 +222,7 @@ class PPOTrainer:
         config, started = self.config, time.perf_counter()
         with autocast(self.device, self.dtype):
             # 1. Sample responses from the policy as it is.
+            # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L560-L576
             prompt_ids, attention_mask, _ = encode_prompts(
                 self.policy, prompts, config.max_new_tokens
             )
@@ -258,22 +239,50 @@ class PPOTrainer:
             sampling_ended = time.perf_counter()
 
             # 2. Score each response as text: the reward model may have another tokenizer.
+            # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L609-L614
             scores = self.scorer(prompts, decode(self.policy, sampled.responses()))
             require_finite(self.step + 1, "objective/score", scores)
             self.run.check_stop()
 
             # 3. Read the responses with the reference.
+            # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L580-L584
             rollout = collect(
                 self.policy, prompt_ids, attention_mask, sampled, scores, config.temperature
             )
         scoring = time.perf_counter() - sampling_ended
         return rollout, {"sampling": sampling_ended - started, "scoring": scoring}
 
+    def credit(self, rollout: Rollout) -> StepTensors:
+        """Say what each token of a rollout earned (steps 4 and 5)."""
+        config, mask = self.config, rollout.response_mask
+
+        # 4. Token rewards: every token pays for its KL, the last one earns the score (Ziegler 2019,
+        #    eq. 2), in units of the base's scores. A response that was cut short earns less.
+        # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L629-L633
+        # https://github.com/huggingface/trl/blob/f2cd57710ae345ea6428ae95363267fcf38a3dc8/trl/experimental/ppo/ppo_trainer.py#L771-L779
+        scores = self.scales["reward"].standardised(rollout.scores)
+        earned = scores - config.missing_eos_penalty * ~rollout.has_eos
+        log_ratio = kl_k1(rollout.old_logprobs, rollout.ref_logprobs, mask)
+        rewards = token_rewards(earned, log_ratio, mask, self.kl_coef)
+
+        # 5. Advantages and returns (Schulman 2016); advantages to mean 0, variance 1 (Huang 2023).
+        # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L674-L686
+        # https://github.com/huggingface/trl/blob/f2cd57710ae345ea6428ae95363267fcf38a3dc8/trl/experimental/ppo/ppo_trainer.py#L786-L798
+        gamma, values = config.gamma, rollout.old_values
+        advantages, returns = gae(rewards, values, mask, gamma=gamma, gae_lambda=config.gae_lambda)
+        _, realised = gae(rewards, values, mask, gamma=gamma, gae_lambda=1.0)  # holds no value
+        return StepTensors(scores, log_ratio, rewards, whiten(advantages, mask), returns, realised)
+
     def update(self, step: int, tensors: StepTensors) -> None:
-        """Make the optimiser steps of one rollout that are not yet done."""
+        """Make the optimizer steps of one rollout that are not yet done (step 6).
+
+        ppo_epochs passes over the rollout in minibatches (Schulman 2017, algorithm 1).
+        """
+        # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L689-L731
+        # https://github.com/vwxyzjn/cleanrl/blob/fe8d8a03c41a7ef5b523e2e354bd01c363e786bb/cleanrl/ppo.py#L242-L290
         config, mask = self.config, self.rollout.response_mask
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, step)
+            group["lr"] = linear_rate(config, step)
         self.visits = self.visits or no_visits(config.ppo_epochs, mask)
         per_epoch = config.batch_size // config.minibatch_size
         for index in range(len(self.updates), config.minibatches):
@@ -312,7 +321,7 @@ class PPOTrainer:
         )
 
     def apply(self, step: int, loss: PPOLoss, *, first: bool) -> dict[str, float]:
-        """Make one optimiser step, and return its figures by metric.
+        """Make one optimizer step, and return its figures by metric.
 
         Args:
             first: of the step's; now and then the two parts of its gradient are measured.
@@ -341,7 +350,7 @@ class PPOTrainer:
 
     @torch.no_grad()
     def measured(self, step: int, tensors: StepTensors) -> dict[str, Any]:
-        """Read some responses with the updated policy, keep some texts, and sum the step up."""
+        """Read some responses again, keep some texts, and sum the step up (step 7)."""
         config, rollout, started = self.config, self.rollout, time.perf_counter()
         again = rollout.part(slice(0, READ_AGAIN))
         ids, attended, real = again.sequence_ids, again.attention_mask, again.response_mask
@@ -361,6 +370,26 @@ class PPOTrainer:
             self.run.append("distributions", [distribution_row(step, self.policy, *found)])
             self.run.append("samples", sample_rows(step, self.policy, prompts, *found))
         return row | {"time/measuring_seconds": time.perf_counter() - started}
+
+    def finish_step(self, step: int, kl: float) -> None:
+        """Adapt the KL coefficient to its target, and save now and then (step 8).
+
+        Args:
+            kl: of the step's responses from the reference, nats per response.
+        """
+        config = self.config
+        # Ziegler 2019, section 2.2.
+        # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L293-L302
+        if config.kl_target:
+            self.kl_coef = adapt_kl_coef(self.kl_coef, kl, config.kl_target)
+        self.step, self.rollout, self.updates, self.visits = step, None, [], {}
+        if step % config.checkpoint_every == 0:
+            # Save the model before the state: if the process dies in between, resuming repeats
+            # this step and saves both. Only adapters are kept of each step; whole weights, many
+            # times as large, would fill the disk.
+            if config.lora_rank:
+                self.policy.save(self.run.step_folder(step))
+            self.save_state()
 
     # -- before the first step and after the last --------------------------------------------------
 
@@ -398,7 +427,7 @@ class PPOTrainer:
             "kl_coef": self.kl_coef,
             "trainable": {name: parameter.detach() for name, parameter in self.trainable.items()},
             "optimizer": self.optimizer.state_dict(),
-            "rollout": self.rollout.state_dict() if self.rollout else None,
+            "rollout": self.rollout.tensors() if self.rollout else None,
             "updates": self.updates,
             "visits": self.visits,
         }

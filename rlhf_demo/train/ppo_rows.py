@@ -15,6 +15,7 @@ from rlhf_demo.errors import TrainingDiverged
 from rlhf_demo.evaluation.text_stats import distinct_n, standard_error
 from rlhf_demo.models.policy import Policy
 from rlhf_demo.models.sampling import decode
+from rlhf_demo.models.token_text import token_texts
 from rlhf_demo.objectives.losses import update_kl
 from rlhf_demo.objectives.masks import explained_variance, masked_mean
 from rlhf_demo.train.rollout import Rollout
@@ -203,7 +204,7 @@ def sample_rows(
                 "prompt": prompts[index],
                 "response": text,
                 "score": float(rollout.scores[index]),
-                "token": [policy.tokenizer.decode([token]) for token in response],
+                "token": token_texts(policy.tokenizer, response),
                 **numbers,
                 "clipped": clipped[index, : len(response)].tolist(),
             }

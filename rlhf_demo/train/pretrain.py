@@ -1,6 +1,6 @@
 """Stage 0: pretrain or continue a small GPT-2 on any text.
 
-Owns the optimisers, the schedule and the loop. The text is read by data/documents.py, cut by
+Owns the optimizers, the schedule and the loop. The text is read by data/documents.py, cut by
 data/corpus.py and packed by data/packing.py; models/new_gpt2.py makes a new model. Whatever is
 drawn follows from the seed and the step alone, so a run that was stopped or killed and resumed
 gives the numbers of one that was not.
@@ -34,8 +34,9 @@ from rlhf_demo.models.loading import max_positions
 from rlhf_demo.models.new_gpt2 import load_or_make, save_model
 from rlhf_demo.runs.run import Run, Status, StopRequested
 from rlhf_demo.train.checkpoint import load_state, save_state
+from rlhf_demo.train.schedule import cosine_rate
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 WEIGHT_DECAY = 0.1
 """Of the matrices; embeddings and norms have none."""
@@ -62,7 +63,7 @@ def train_base(config: BaseConfig, run: Run, *, resume: bool = False) -> None:
     if resume and run.status["status"] == Status.FINISHED:
         return
     with run.recording():
-        trainer = Trainer(config, run)
+        trainer = BaseTrainer(config, run)
         if resume and run.checkpoint_path.is_file():
             trainer.load_state()
         trainer.train()
@@ -74,8 +75,8 @@ def summary(run: Run) -> str:
     return "" if report is None else json.dumps(report, indent=2)
 
 
-class Trainer:
-    """What the loop holds: model, optimisers, text, and how far it is."""
+class BaseTrainer:
+    """What the loop holds: model, optimizers, text, and how far it is."""
 
     def __init__(self, config: BaseConfig, run: Run) -> None:
         self.config, self.run = config, run
@@ -122,7 +123,7 @@ class Trainer:
             held_out_corpus, config.stage, config.longest_plain, *shape
         )
         self.documents = {"documents": len(kept), "held_out_documents": len(held_out)}
-        logger.info(
+        log.info(
             "%d documents with %d sentences, %.0f%% plain; %d documents held out; %s on %s",
             len(kept), len(train_corpus.plain), 100 * train_corpus.plain_share, len(held_out),
             self.dtype, self.device,
@@ -130,7 +131,7 @@ class Trainer:
 
         # 3. Matrices to Muon, the rest to Adam.
         matrices, rest = split_parameters(self.model)
-        self.optimisers = [
+        self.optimizers = [
             torch.optim.Muon(
                 matrices, lr=0.0, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"
             ),
@@ -159,12 +160,12 @@ class Trainer:
         self._finish()
 
     def _train_step(self, batch: Batch) -> dict[str, Any]:
-        """Take one step of the optimisers and return its row of metrics."""
+        """Take one step of the optimizers and return its row of metrics."""
         began = time.perf_counter()
         self.step += 1
         # What dropout drops follows from the step, not from where the run was started or resumed.
         torch.manual_seed(self.config.seed * 1_000_003 + self.step)
-        rate = learning_rate(self.step, self.config)
+        rate = cosine_rate(self.config, self.step, LAST_RATE)
         with autocast(self.device, self.dtype):
             loss = self.loss(self.model, *self._tensors(batch))
         value = loss.item()
@@ -172,11 +173,11 @@ class Trainer:
             raise TrainingDiverged(self.step, "base/loss", value)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0).item()
-        for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
                 group["lr"] = rate
-            optimiser.step()
-            optimiser.zero_grad()
+            optimizer.step()
+            optimizer.zero_grad()
         tokens = int((batch.segments > 0).sum())
         self.tokens += tokens
         seconds = time.perf_counter() - began
@@ -210,7 +211,7 @@ class Trainer:
             row[f"base/held_out_{kind}perplexity"] = math.exp(min(loss, 50.0))  # stays finite
         self.model.train()
         said = ", ".join(f"{key} {value:.4f}" for key, value in row.items())
-        logger.info("step %d: %s", self.step, said)
+        log.info("step %d: %s", self.step, said)
         return row
 
     def _tensors(self, batch: Batch) -> list[Tensor]:
@@ -228,7 +229,7 @@ class Trainer:
             "turn": self.stream.turn,
             "place": self.stream.place,
             "model": self.model.state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
         save_state(self.run.checkpoint_path, self.config, state)
 
@@ -236,8 +237,8 @@ class Trainer:
         """Take over a saved state."""
         state = load_state(self.run.checkpoint_path, self.config, self.device)
         self.model.load_state_dict(state["model"])
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self.step, self.tokens = state["step"], state["tokens"]
         self.stream.turn, self.stream.place = state["turn"], state["place"]
 
@@ -276,16 +277,6 @@ def batch_loss(model: PreTrainedModel, ids: Tensor, segments: Tensor, positions:
     return functional.cross_entropy(
         logits[:, :-1].flatten(0, 1).float(), targets.flatten(), ignore_index=-100
     )
-
-
-def learning_rate(step: int, config: BaseConfig) -> float:
-    """Return the rate of a step: linear warm-up, then a cosine down to LAST_RATE of the peak."""
-    warmup = config.warmup_steps
-    if step <= warmup:
-        return config.learning_rate * step / warmup
-    done = (step - warmup) / (config.total_steps - warmup)  # 0 after the warm-up, 1 at the end
-    left = 0.5 * (1 + math.cos(math.pi * done))
-    return config.learning_rate * (LAST_RATE + (1 - LAST_RATE) * left)
 
 
 def set_dropout(model: PreTrainedModel, share: float) -> None:

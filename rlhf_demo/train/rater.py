@@ -30,11 +30,13 @@ from rlhf_demo.config.rater import RaterConfig
 from rlhf_demo.data import corpus
 from rlhf_demo.data.reviews import LIKED_STARS, load_reviews
 from rlhf_demo.errors import TrainingDiverged
-from rlhf_demo.files import replacing, replacing_folder, write_json, write_text
+from rlhf_demo.files import replacing_folder, write_json, write_text
 from rlhf_demo.intervals import wilson_interval
 from rlhf_demo.models.device import autocast, pick_device, pick_dtype
 from rlhf_demo.models.reward_model import RewardModel, load_reward_model, new_reward_model
 from rlhf_demo.runs.run import Run, StopRequested
+from rlhf_demo.train.checkpoint import load_state, save_state
+from rlhf_demo.train.schedule import cosine_rate
 
 SNIPPET_WORDS = 40
 """Length of the texts that the report rates, about that of a prompt with its response."""
@@ -56,13 +58,13 @@ def train_rater(config: RaterConfig, run: Run, *, resume: bool = False) -> None:
     """Train in the run's folder until the last step or a stop, then report on the test split.
 
     Raises:
-        ConfigError: no reviews are named.
+        ConfigError: no reviews are named, or the saved state belongs to a run with other options.
         DataError: the reviews cannot be read or lack what is needed.
-        CheckpointError: the base model cannot be used.
+        CheckpointError: the base model, or the saved state of a resumed run, cannot be used.
         TrainingDiverged: the loss stopped being finite.
     """
     with run.recording():
-        trainer = _Trainer(config, run)
+        trainer = RaterTrainer(config, run)
         trainer.train(resume)
         trainer.report()
 
@@ -94,8 +96,8 @@ def training_snippet(sentences: list[str], rng: np.random.Generator) -> str:
 # -- training -------------------------------------------------------------------------------------
 
 
-class _Trainer:
-    """What the loop holds: reviews, model, optimiser, and how far it is."""
+class RaterTrainer:
+    """What the loop holds: reviews, model, optimizer, and how far it is."""
 
     def __init__(self, config: RaterConfig, run: Run) -> None:
         self.config, self.run, self.step = config, run, 0
@@ -117,7 +119,7 @@ class _Trainer:
         self.trained = {
             name: one for name, one in self.model.named_parameters() if one.requires_grad
         }
-        self.optimiser = torch.optim.AdamW(
+        self.optimizer = torch.optim.AdamW(
             self.trained.values(), lr=0.0, betas=ADAM_BETAS, weight_decay=0.01
         )
 
@@ -142,7 +144,7 @@ class _Trainer:
     def _train_step(self) -> dict[str, Any]:
         began = time.perf_counter()
         self.step += 1
-        rate = learning_rate(self.step, self.config)
+        rate = cosine_rate(self.config, self.step)
         ids, mask, liked = self._draw()
         with autocast(self.device, self.dtype):
             logits = prefix_logits(self.scorer.model, ids, mask)
@@ -155,10 +157,10 @@ class _Trainer:
             raise TrainingDiverged(self.step, "rater/loss", value)
         loss.backward()
         nn.utils.clip_grad_norm_(self.trained.values(), 1.0)
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
         last = logits[torch.arange(len(ids)), mask.sum(1) - 1]  # [batch], where scores are read
         return {
             "step": self.step,
@@ -201,15 +203,14 @@ class _Trainer:
         state = {
             "step": self.step,
             "weights": self.trained,
-            "optimiser": self.optimiser.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
         }
-        with replacing(self.run.checkpoint_path) as temporary:
-            torch.save(state, temporary)
+        save_state(self.run.checkpoint_path, self.config, state)
 
     def _load(self) -> None:
-        state = torch.load(self.run.checkpoint_path, map_location=self.device, weights_only=True)
+        state = load_state(self.run.checkpoint_path, self.config, self.device)
         self.model.load_state_dict(state["weights"], strict=False)
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
 
     # -- report -----------------------------------------------------------------------------------
@@ -239,14 +240,6 @@ class _Trainer:
 
 
 # -- parts ----------------------------------------------------------------------------------------
-
-
-def learning_rate(step: int, config: RaterConfig) -> float:
-    """Return the rate of a step, 1 to total_steps: linear warm-up, then a cosine down to 0."""
-    if step <= config.warmup_steps:
-        return config.learning_rate * step / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, config.total_steps - config.warmup_steps)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 def prefix_logits(classifier: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:

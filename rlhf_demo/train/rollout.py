@@ -1,4 +1,4 @@
-"""Read sampled responses and write down everything that PPO will need to know about them.
+"""A rollout: sampled responses, with all that an update needs to know about them.
 
 Layout of a batch: prompts are padded on the left, responses on the right, so that the first
 response token of every row stands in the same column.
@@ -33,7 +33,8 @@ class Rollout:
         response_mask: [batch, time], True = real response token, the first EOS included.
         old_logprobs, ref_logprobs: [batch, time], nats, 0 outside the mask.
         kl: [batch, time], exact KL from the reference before each token, nats, 0 outside the mask.
-        old_values: [batch, time], reward units, before each token; 0 outside the mask.
+        old_values: [batch, time], reward units, before each token; 0 outside the mask. None where
+            the policy has no value head.
         scores: [batch], in the scorer's own units.
         has_eos: [batch], True = the response ended by itself.
     """
@@ -44,14 +45,14 @@ class Rollout:
     old_logprobs: Tensor
     ref_logprobs: Tensor
     kl: Tensor
-    old_values: Tensor
     scores: Tensor
     has_eos: Tensor
+    old_values: Tensor | None = None
 
     def __post_init__(self) -> None:
-        shapes = {name: tuple(getattr(self, name).shape) for name in self.__dataclass_fields__}
+        shapes = {name: tuple(tensor.shape) for name, tensor in self.tensors().items()}
         batch, time = shapes["response_mask"]
-        by_token = ("old_logprobs", "ref_logprobs", "kl", "old_values")
+        by_token = {"old_logprobs", "ref_logprobs", "kl", "old_values"} & shapes.keys()
         same_time = all(shapes[name] == (batch, time) for name in by_token)
         same_batch = shapes["scores"] == shapes["has_eos"] == (batch,)
         if not (same_time and same_batch and shapes["sequence_ids"] == shapes["attention_mask"]):
@@ -75,7 +76,7 @@ class Rollout:
             old_logprobs=self.old_logprobs[rows, :time],
             ref_logprobs=self.ref_logprobs[rows, :time],
             kl=self.kl[rows, :time],
-            old_values=self.old_values[rows, :time],
+            old_values=None if self.old_values is None else self.old_values[rows, :time],
             scores=self.scores[rows],
             has_eos=self.has_eos[rows],
         )
@@ -84,9 +85,10 @@ class Rollout:
         """Return each response's real token ids, its EOS included."""
         return real_tokens(self.response_ids, self.response_mask)
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return the tensors by name, for a saved state."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors that there are, by name."""
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
 
 
 @torch.no_grad()
@@ -98,7 +100,7 @@ def collect(
     scores: Tensor,
     temperature: float,
 ) -> Rollout:
-    """Read sampled responses with the reference and pack all that PPO needs.
+    """Read sampled responses with the reference and pack all that an update needs.
 
     The policy's own log-probabilities, logits and values are those of the sampling pass; reading
     them again would cost one more forward pass. Sampling goes token by token through a

@@ -237,15 +237,24 @@ def test_trained_adapter_saved_gives_the_same_logits_in_plain_peft(tiny_model_fo
 
 @pytest.mark.parametrize("rank", [0, 4])
 def test_value_head_starts_at_zero_and_comes_back_after_saving(tiny_model_folder, tmp_path, rank):
-    policy = load_policy(str(tiny_model_folder), device=CPU, for_training=True, lora_rank=rank)
+    policy = load_policy(
+        str(tiny_model_folder), device=CPU, for_training=True, lora_rank=rank, value_head=True
+    )
     hidden = torch.randn(2, 3, 32, generator=torch.Generator().manual_seed(0))
     assert policy.values(hidden).tolist() == [[0.0] * 3] * 2
     move_weights(policy)
     policy.save(tmp_path / "model")
     again = load_policy(str(tmp_path / "model"), device=CPU)
     assert policy.values(hidden).abs().min() > 0
-    assert again.has_value_head and not policy.has_value_head
     assert_close(again.values(hidden), policy.values(hidden), atol=0, rtol=0)
+
+
+def test_policy_without_a_value_head_has_no_values_and_saves_none(tiny_model_folder, tmp_path):
+    policy = load_policy(str(tiny_model_folder), device=CPU, for_training=True, lora_rank=4)
+    assert policy.value_head is None and policy.values(torch.randn(2, 3, 32)) is None
+    policy.save(tmp_path / "model")
+    assert not (tmp_path / "model" / "value_head.safetensors").exists()
+    assert load_policy(str(tmp_path / "model"), device=CPU).value_head is None
 
 
 @pytest.mark.parametrize("rank", [0, 4])

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from rlhf_demo.models.loading import load_tokenizer
 from rlhf_demo.models.reward_model import load_reward_model
-from rlhf_demo.models.token_text import cut_into_pieces, decode_prefix
+from rlhf_demo.models.token_text import cut_into_pieces, decode_prefix, token_texts
 from tests.tiny import save_tiny_classifier
 
 
@@ -42,3 +43,14 @@ def test_pieces_of_a_real_tokenizer_join_up_to_the_text(text, tmp_path, tiny_mod
     pieces = cut_into_pieces([*prefixes, text])
     assert "".join(pieces) == text
     assert len(pieces) == len(ids)
+
+
+def test_texts_of_tokens_join_up_and_name_the_end(tmp_path, tiny_model_folder):
+    tokenizer = load_tokenizer(tiny_model_folder)
+    ids = tokenizer("Café 🙂", add_special_tokens=False)["input_ids"]
+    ids.append(tokenizer.eos_token_id)
+    texts = token_texts(tokenizer, ids)
+    assert "".join(texts) == "Café 🙂" + tokenizer.eos_token and texts[-1] == tokenizer.eos_token
+    alone = [tokenizer.decode([one]) for one in ids]
+    assert "\ufffd" in "".join(alone)  # what decoding one by one makes of the same tokens
+    assert "\ufffd" not in "".join(texts)

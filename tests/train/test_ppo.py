@@ -318,7 +318,7 @@ def test_adapter_is_kept_at_its_saved_steps_and_loads_like_any_model(config, tmp
     assert run.saved_steps() == [2, 4]
     kept = [load_policy(str(run.step_folder(step)), device=torch.device("cpu")) for step in (2, 4)]
     kept.append(load_policy(str(run.folder), device=torch.device("cpu")))
-    assert all(policy.has_value_head for policy in kept)
+    assert all(policy.value_head is not None for policy in kept)
     weights = [policy.lm.transformer.h[0].mlp.c_fc.weight for policy in kept]
     assert not torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])
 

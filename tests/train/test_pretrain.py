@@ -15,13 +15,14 @@ from rlhf_demo.files import read_json
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.train import pretrain as module
 from rlhf_demo.train.pretrain import (
-    Trainer,
+    LAST_RATE,
+    BaseTrainer,
     batch_loss,
-    learning_rate,
     set_dropout,
     split_parameters,
     train_base,
 )
+from rlhf_demo.train.schedule import cosine_rate
 from tests.tiny import read_rows
 
 DOCUMENTS = [
@@ -114,7 +115,7 @@ def test_train_base_makes_a_new_model(tmp_path, options):
 
 def test_held_out_documents_are_not_trained_on(tmp_path, options):
     config = BaseConfig(**options | {"stage": "segments", "held_out": 2})
-    trainer = Trainer(config, new_run(tmp_path, config))
+    trainer = BaseTrainer(config, new_run(tmp_path, config))
     decode = trainer.tokenizer.decode
     seen = ""
     while trainer.stream.turn == 0:
@@ -206,7 +207,7 @@ def unfinished(tmp_path, **options):
     """A run that was stopped at its start."""
     config = BaseConfig(**options)
     run = Run.create(tmp_path / "stopped", "base", config.to_dict())
-    Trainer(config, run).save_state()
+    BaseTrainer(config, run).save_state()
     return run
 
 
@@ -287,11 +288,11 @@ def test_batch_loss_of_shared_rows_equals_that_of_the_segments_alone(tiny_model_
 
 def test_learning_rate_rises_evenly_then_falls_to_three_percent():
     config = BaseConfig(total_steps=110, warmup_steps=10, learning_rate=0.01)
-    assert learning_rate(1, config) == pytest.approx(0.001)
-    assert learning_rate(10, config) == pytest.approx(0.01)
+    assert cosine_rate(config, 1, LAST_RATE) == pytest.approx(0.001)
+    assert cosine_rate(config, 10, LAST_RATE) == pytest.approx(0.01)
     # Half way down the cosine is the mean of the peak and 3% of it.
-    assert learning_rate(60, config) == pytest.approx(0.01 * 1.03 / 2)
-    assert learning_rate(110, config) == pytest.approx(0.0003)
+    assert cosine_rate(config, 60, LAST_RATE) == pytest.approx(0.01 * 1.03 / 2)
+    assert cosine_rate(config, 110, LAST_RATE) == pytest.approx(0.0003)
 
 
 def test_split_parameters_gives_muon_the_matrices_of_the_blocks_only():

@@ -12,12 +12,11 @@ from safetensors.torch import load_file
 
 from rlhf_demo.config.rater import RaterConfig
 from rlhf_demo.data.reviews import load_reviews
-from rlhf_demo.errors import ConfigError, DataError, TrainingDiverged
+from rlhf_demo.errors import CheckpointError, ConfigError, DataError, TrainingDiverged
 from rlhf_demo.models.reward_model import load_reward_model, new_reward_model
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.train import rater as module
 from rlhf_demo.train.rater import (
-    learning_rate,
     prefix_logits,
     prefix_loss,
     share,
@@ -25,6 +24,7 @@ from rlhf_demo.train.rater import (
     training_snippet,
     words_from,
 )
+from rlhf_demo.train.schedule import cosine_rate
 
 CPU = torch.device("cpu")
 LIKED = "It was good fun to watch.<br /><br />A caf\u00e9 scene is lovely."
@@ -149,7 +149,7 @@ def test_prefix_logits_are_the_scores_of_the_prefixes(tiny_model_folder):
 
 def test_learning_rate_rises_then_falls_by_a_cosine():
     config = RaterConfig(learning_rate=1.0, warmup_steps=2, total_steps=6)
-    rates = [learning_rate(step, config) for step in range(1, 7)]
+    rates = [cosine_rate(config, step) for step in range(1, 7)]
     # 1/2, 2/2, then (1 + cos(pi * t)) / 2 at t = 1/4, 2/4, 3/4, 1
     assert rates == pytest.approx([0.5, 1.0, 0.853553, 0.5, 0.146447, 0.0], abs=1e-6)
 
@@ -214,9 +214,9 @@ def test_rater_stopped_or_killed_and_resumed_equals_an_uninterrupted_run(
 
     # Killed in step 4, after the state of step 2 was saved and step 3 was written.
     _, run = start(tmp_path / "run", options)
-    step = module._Trainer._train_step
+    step = module.RaterTrainer._train_step
     with monkeypatch.context() as patch:
-        patch.setattr(module._Trainer, "_train_step", lambda self: killed(self, step, 3))
+        patch.setattr(module.RaterTrainer, "_train_step", lambda self: killed(self, step, 3))
         with pytest.raises(MemoryError):
             train_rater(config, run)
     assert [row["step"] for row in run.read("metrics")] == [1, 2, 3]
@@ -224,7 +224,7 @@ def test_rater_stopped_or_killed_and_resumed_equals_an_uninterrupted_run(
 
     # Resumed from step 2, then asked to stop during step 5: that state is saved.
     with monkeypatch.context() as patch:
-        patch.setattr(module._Trainer, "_train_step", lambda self: stopped(self, step, 5))
+        patch.setattr(module.RaterTrainer, "_train_step", lambda self: stopped(self, step, 5))
         train_rater(config, run, resume=True)
     assert [row["step"] for row in run.read("metrics")] == [1, 2, 3, 4, 5]
     assert run.status["status"] == Status.STOPPED
@@ -250,13 +250,48 @@ def stopped(trainer, step, at):
 
 def test_rater_killed_before_its_first_state_begins_again(tmp_path, options, monkeypatch):
     config, run = start(tmp_path / "run", options | {"total_steps": 2, "checkpoint_every": 50})
-    step = module._Trainer._train_step
+    step = module.RaterTrainer._train_step
     with monkeypatch.context() as patch:
-        patch.setattr(module._Trainer, "_train_step", lambda self: killed(self, step, 1))
+        patch.setattr(module.RaterTrainer, "_train_step", lambda self: killed(self, step, 1))
         with pytest.raises(MemoryError):
             train_rater(config, run)
     train_rater(config, run, resume=True)
     assert [row["step"] for row in run.read("metrics")] == [1, 2]
+
+
+def test_rater_does_not_resume_from_what_is_not_its_own_state(tmp_path, options, monkeypatch):
+    config, run = start(tmp_path / "run", options | {"total_steps": 3, "checkpoint_every": 1})
+    step = module.RaterTrainer._train_step
+    with monkeypatch.context() as patch:
+        patch.setattr(module.RaterTrainer, "_train_step", lambda self: killed(self, step, 1))
+        with pytest.raises(MemoryError):
+            train_rater(config, run)
+    state = run.checkpoint_path.read_bytes()
+    other = RaterConfig(**config.to_dict() | {"seed": 7})
+    with pytest.raises(ConfigError, match="belongs to a run with other options"):
+        train_rater(other, run, resume=True)
+    run.checkpoint_path.write_bytes(state[: len(state) // 2])
+    with pytest.raises(
+        CheckpointError, match=r"checkpoint.pt cannot be read \(\w+\)"
+    ):
+        train_rater(config, run, resume=True)
+
+
+def test_rater_resumes_from_a_state_of_before_its_options_were_in_it(
+    tmp_path, options, monkeypatch
+):
+    config, run = start(tmp_path / "run", options | {"total_steps": 3, "checkpoint_every": 1})
+    step = module.RaterTrainer._train_step
+    with monkeypatch.context() as patch:
+        patch.setattr(module.RaterTrainer, "_train_step", lambda self: killed(self, step, 2))
+        with pytest.raises(MemoryError):
+            train_rater(config, run)
+    state = torch.load(run.checkpoint_path, weights_only=True)
+    del state["options"]
+    state["optimiser"] = state.pop("optimizer")
+    torch.save(state, run.checkpoint_path)
+    train_rater(config, run, resume=True)
+    assert [row["step"] for row in run.read("metrics")] == [1, 2, 3]
 
 
 def test_rater_whose_loss_is_not_finite_keeps_the_last_state(tmp_path, options, monkeypatch):
@@ -280,7 +315,7 @@ def steps_done(run):
 
 def test_rater_draws_other_texts_each_step_and_long_ones_every_fourth(tmp_path, options):
     config, run = start(tmp_path / "run", options | {"batch_tokens": 512})
-    trainer = module._Trainer(config, run)
+    trainer = module.RaterTrainer(config, run)
     drawn = {}
     for trainer.step in (1, 2, 4):
         ids, mask, liked = trainer._draw()

@@ -30,7 +30,7 @@ PROMPTS = ["The film was", "I", "We saw it with my family and the"]
 
 @pytest.fixture
 def policy(tiny_model_folder):
-    return load_policy(str(tiny_model_folder), device=CPU, for_training=True)
+    return load_policy(str(tiny_model_folder), device=CPU, for_training=True, value_head=True)
 
 
 def sample_batch(policy, seed=0, max_new_tokens=12, temperature=0.7):
@@ -362,3 +362,23 @@ def test_nothing_is_said_of_padding(policy):
         assert outputs.shape == (2, 3)
         assert (outputs[1, 1:] == 0).all()
     assert (now.logprobs[response_mask] < 0).all()
+
+
+def test_policy_without_a_value_head_is_sampled_and_read_all_the_same(policy, tiny_model_folder):
+    """What a method without values needs: the same texts and log-probabilities, and no values."""
+    plain = load_policy(str(tiny_model_folder), device=CPU, for_training=True)
+    made = []
+    for one in (policy, plain):
+        prompt_ids, mask, sampled = sample_batch(one)
+        rollout = collect(one, prompt_ids, mask, sampled, torch.zeros(3), 0.7)
+        part = rollout.part(torch.tensor([0, 2]))
+        ids, attended, real = part.sequence_ids, part.attention_mask, part.response_mask
+        made.append((rollout, part, token_outputs(one, ids, attended, real, 0.7)))
+    (with_head, _, read), (without, part, now) = made
+    assert with_head.old_values is not None and read.values is not None
+    assert without.old_values is part.old_values is now.values is None
+    assert torch.equal(with_head.sequence_ids, without.sequence_ids)
+    assert torch.equal(with_head.old_logprobs, without.old_logprobs)
+    assert torch.equal(read.logprobs, now.logprobs)
+    assert "old_values" not in without.tensors()
+    assert torch.equal(Rollout(**without.tensors()).kl, without.kl)
