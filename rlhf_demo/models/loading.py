@@ -5,21 +5,26 @@
   without one gives the job to the token of byte 0, which no text holds: no embedding has to be
   added, so files stay plain.
 - **Weights.** Safetensors only, never pickled, in float32; adapters are merged into their base.
+- **Strangers' files.** Code that comes with a model is never run. What a configuration asks for is
+  compared with the weights that are there before anything is made of it.
 
 Policies (policy.py) and reward models (reward_model.py) are made of what is loaded here. Source: Hu
 et al. 2021 (LoRA).
 """
 
 import json
+import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -28,9 +33,14 @@ from transformers import (
 from transformers.activations import NewGELUActivation
 from transformers.utils import logging as transformers_logging
 
-from rlhf_demo.errors import CheckpointError
-from rlhf_demo.files import short_name
-from rlhf_demo.hub.locate import adapter_base
+from rlhf_demo.errors import CheckpointError, DataError
+from rlhf_demo.files import read_json, short_name
+from rlhf_demo.hub.locate import ADAPTER, MOST_CONFIG, adapter_base
+
+UNREADABLE = (
+    OSError, ValueError, KeyError, RuntimeError, SafetensorError,
+    TypeError, AttributeError, ArithmeticError,  # of odd values in a configuration
+)  # fmt: skip
 
 BYTE_0 = "\u0100"
 """How byte-level BPE (GPT-2's) writes the byte 0."""
@@ -39,6 +49,19 @@ PAD = "<|pad|>"
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 """Any of these can make a tokenizer."""
+
+LORA = {
+    "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision",
+    "inference_mode", "r", "target_modules", "modules_to_save", "lora_alpha", "lora_dropout",
+    "fan_in_fan_out", "bias", "use_rslora", "peft_type", "runtime_config",
+}  # fmt: skip
+"""What an adapter's configuration may say; all else must be as peft has it by itself."""
+
+MOST_MADE_UP = 1.05
+"""Weights that a model may have, for each one in its files: a new head comes on top of them."""
+
+MOST_BUFFERS = 2**26
+"""Bytes of buffers, such as masks, that a model may have beyond 4 for each weight in its files."""
 
 # -- tokenizers ------------------------------------------------------------------------------------
 
@@ -61,7 +84,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             "files"
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{short_name(folder)} holds no usable tokenizer ({_first_line(error, folder)}): "
@@ -106,17 +131,23 @@ def _rename_byte_0(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBas
 
 def is_classifier(folder: Path) -> bool:
     """Say whether the model in `folder` scores texts instead of writing them."""
-    adapter = folder / "adapter_config.json"
+    adapter = folder / ADAPTER
     path = adapter if adapter.is_file() else folder / "config.json"
-    try:
-        spec = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(
-            f"{short_name(path)} is not valid JSON ({error}): restore it"
-        ) from None
+    spec = _read(path)
     if path == adapter:
         return spec.get("task_type") == "SEQ_CLS"
-    return any("ForSequenceClassification" in kind for kind in spec.get("architectures") or [])
+    return "ForSequenceClassification" in str(spec.get("architectures"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read a model's configuration."""
+    try:
+        spec = read_json(path, MOST_CONFIG)
+    except DataError as error:
+        raise CheckpointError(str(error)) from None
+    if not isinstance(spec, dict):
+        raise CheckpointError(f"{short_name(path)} holds no configuration: restore it")
+    return spec
 
 
 def load_network(
@@ -128,11 +159,7 @@ def load_network(
         The model and whether an adapter was merged.
     """
     base = adapter_base(folder)
-    kwargs: dict[str, Any] = {
-        "dtype": torch.float32,
-        "use_safetensors": True,
-        "local_files_only": True,
-    }
+    kwargs: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     if num_labels is not None:
         kwargs["num_labels"] = num_labels
     if base is not None and not (folder / "adapter_model.safetensors").is_file():
@@ -140,21 +167,100 @@ def load_network(
             f"{short_name(folder)} cannot be loaded (it has no adapter_model.safetensors): choose "
             "another model"
         )
+    if base is not None:
+        _check_adapter(folder, base)
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # a new head is expected, not worth a warning
     try:
         with readable(base or folder):
-            model = auto_class.from_pretrained(base or folder, **kwargs)
+            _check_size(auto_class, base or folder, kwargs)
+            model = auto_class.from_pretrained(
+                base or folder, dtype=torch.float32, use_safetensors=True, **kwargs
+            )
     finally:
         transformers_logging.set_verbosity(verbosity)
     if base is not None:
         from peft import PeftModel  # noqa: PLC0415  (takes a second and is needed for adapters only)
 
         with readable(folder):
+            _check_rank(model, folder)
             model = PeftModel.from_pretrained(
                 model, folder, local_files_only=True
             ).merge_and_unload()
     return model, base is not None
+
+
+def _check_adapter(folder: Path, base: Path) -> None:
+    """Refuse an adapter that is more than plain LoRA.
+
+    Names in its configuration may be regular expressions, which peft matches for as long as they
+    ask for, and other kinds of adapter compute at length before a weight is loaded.
+
+    Raises:
+        CheckpointError: it is, or its base is an adapter too, which transformers would load.
+    """
+    from peft import LoraConfig  # noqa: PLC0415
+
+    spec = _read(folder / ADAPTER)
+    plain = LoraConfig().to_dict()
+    odd = [key for key in plain if key not in LORA and spec.get(key, plain[key]) != plain[key]]
+    for key in ("target_modules", "modules_to_save"):
+        names = spec.get(key) or []
+        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            odd.append(key)
+    if spec.get("peft_type") != "LORA" or odd:
+        what = f"{odd[0]} is {str(spec[odd[0]])[:60]!r}" if odd else "its peft_type is another"
+        raise CheckpointError(
+            f"{short_name(folder)} is no plain LoRA adapter ({what}): choose another model"
+        )
+    if (base / ADAPTER).is_file():
+        raise CheckpointError(
+            f"{short_name(folder)} is an adapter on an adapter: choose another model"
+        )
+
+
+def _check_rank(model: PreTrainedModel, folder: Path) -> None:
+    """Refuse an adapter whose matrices are fewer or of another rank than its configuration says.
+
+    Raises:
+        ValueError: they are; peft would make up all of them first.
+    """
+    spec = _read(folder / ADAPTER)
+    found = _shapes(folder / "adapter_model.safetensors")
+    ranks = [shape[0] for name, shape in found.items() if re.search(r"lora_(embedding_)?A", name)]
+    ends = tuple(f".{name}" for name in spec.get("target_modules") or [])
+    adapted = sum(f".{name}".endswith(ends) for name, _ in model.named_modules())
+    if set(ranks) != {spec.get("r")} or adapted > len(ranks):
+        raise ValueError("its configuration asks for more weights than its files hold")
+
+
+def _shapes(path: Path) -> dict[str, list[int]]:
+    """Return the shapes of a file's tensors, none of which is read."""
+    with safe_open(path, "pt") as file:
+        return {name: file.get_slice(name).get_shape() for name in file.keys()}
+
+
+def _check_size(auto_class: Any, folder: Path, kwargs: dict[str, Any]) -> None:
+    """Refuse a model whose configuration asks for more weights than its files hold.
+
+    transformers makes up what is missing, however large.
+
+    Raises:
+        ValueError: it asks for more.
+    """
+    shapes = [shape for path in folder.glob("*.safetensors") for shape in _shapes(path).values()]
+    if not shapes:
+        return  # transformers says which file is missing
+    config = AutoConfig.from_pretrained(folder, **kwargs)
+    layers = getattr(config.get_text_config(), "num_hidden_layers", None) or 0
+    held, wanted, buffers = sum(map(math.prod, shapes)), 0, 0
+    if layers <= len(shapes):
+        with torch.device("meta"):
+            model = auto_class.from_config(config, trust_remote_code=False)
+        wanted = sum(one.numel() for one in model.parameters())
+        buffers = sum(one.nbytes for one in model.buffers())
+    if layers > len(shapes) or wanted > MOST_MADE_UP * held or buffers > MOST_BUFFERS + 4 * held:
+        raise ValueError("its configuration asks for more weights than its files hold")
 
 
 @contextmanager
@@ -162,7 +268,7 @@ def readable(path: Path) -> Iterator[None]:
     """Turn what the libraries raise for missing, damaged or unfitting files into one sentence."""
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except UNREADABLE as error:
         raise CheckpointError(
             f"{short_name(path)} cannot be loaded ({_first_line(error, path)}): choose another "
             "model"

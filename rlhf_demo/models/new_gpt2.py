@@ -57,7 +57,9 @@ def load_or_make(
     if tokenizer.eos_token_id is None:
         raise CheckpointError(f"the tokenizer of {name} has no end token: choose another model")
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         why = str(error).splitlines()[0]
         raise CheckpointError(f"{folder} holds no causal language model ({why})") from None

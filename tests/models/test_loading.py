@@ -1,10 +1,12 @@
 """What is loaded from a folder: pad tokens, and refusals in one sentence for what does not load."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
@@ -245,3 +247,110 @@ def test_policy_adapter_is_no_reward_model(tiny_model_folder, tmp_path):
     policy.save(tmp_path / "model")
     with pytest.raises(CheckpointError, match="has no classification head"):
         load_reward_model(str(tmp_path / "model"), device=CPU)
+
+
+# -- what strangers send ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def adapter_folder(tiny_model_folder, tmp_path):
+    policy = load_policy(str(tiny_model_folder), device=CPU, for_training=True, lora_rank=4)
+    policy.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def change(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"target_modules": "([a-z0-9._]+)+!"}, {"exclude_modules": "([a-z0-9._]+)+!"},
+     {"rank_pattern": {"([a-z0-9._]+)+!": 4}}, {"alpha_pattern": {"([a-z0-9._]+)+!": 4}},
+     {"layers_pattern": "([a-z0-9._]+)+!", "layers_to_transform": [0]},
+     {"modules_to_save": "score"}, {"target_modules": [["c_attn"]]},
+     {"init_lora_weights": "pissa"}, {"layer_replication": [[0, 2], [0, 2]]},
+     {"peft_type": "ADALORA"}, {"peft_type": None}, {"megatron_config": {"x": 1}}],
+)  # fmt: skip
+def test_adapter_that_is_more_than_plain_lora_is_refused_before_peft_reads_it(
+    adapter_folder, monkeypatch, changes
+):
+    load_policy(str(adapter_folder), device=CPU)
+    change(adapter_folder / "adapter_config.json", **changes)
+    monkeypatch.setattr("peft.PeftModel.from_pretrained", None)
+    with pytest.raises(CheckpointError, match="model is no plain LoRA adapter") as error:
+        load_policy(str(adapter_folder), device=CPU)
+    assert one_sentence(error)
+
+
+def test_adapter_on_an_adapter_is_refused(adapter_folder, tmp_path):
+    copy = copy_of(adapter_folder, tmp_path / "other")
+    change(copy / "adapter_config.json", base_model_name_or_path=str(adapter_folder))
+    with pytest.raises(CheckpointError, match="other is an adapter on an adapter"):
+        load_policy(str(copy), device=CPU)
+
+
+def test_adapter_whose_file_lacks_weights_or_has_others_is_refused_unmade(
+    adapter_folder, monkeypatch
+):
+    monkeypatch.setattr("peft.PeftModel.from_pretrained", None)
+    path, config = adapter_folder / "adapter_model.safetensors", "adapter_config.json"
+    weights = load_file(path)
+    change(adapter_folder / config, r=10**12)  # 100 TB a matrix
+    with pytest.raises(CheckpointError, match=r"model cannot be loaded \(its configuration asks"):
+        load_policy(str(adapter_folder), device=CPU)
+    change(adapter_folder / config, r=4)
+    save_file(dict(list(weights.items())[2:]), path)
+    with pytest.raises(CheckpointError, match=r"model cannot be loaded \(its configuration asks"):
+        load_policy(str(adapter_folder), device=CPU)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"vocab_size": 10**11}, {"n_layer": 10**9}, {"n_positions": 10**9}]
+)
+def test_configuration_that_asks_for_more_than_the_files_hold_is_refused_unmade(
+    tiny_model_folder, tmp_path, monkeypatch, changes
+):
+    large = copy_of(tiny_model_folder, tmp_path / "large")
+    change(large / "config.json", **changes)
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", None)
+    with pytest.raises(CheckpointError, match=r"large cannot be loaded \(its configuration asks"):
+        load_policy(str(large), device=CPU)
+
+
+def test_model_with_one_tensor_is_refused(tiny_model_folder, tmp_path):
+    bare = copy_of(tiny_model_folder, tmp_path / "bare", leave_out=("model.safetensors",))
+    save_file({"transformer.ln_f.weight": torch.ones(32)}, bare / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"bare cannot be loaded \(its configuration asks"):
+        load_policy(str(bare), device=CPU)
+
+
+@pytest.mark.parametrize("load", [load_policy, load_reward_model])
+def test_code_that_comes_with_a_model_is_neither_run_nor_asked_about(
+    tiny_model_folder, classifier_folder, tmp_path, monkeypatch, load
+):
+    whole = tiny_model_folder if load is load_policy else classifier_folder
+    evil = copy_of(whole, tmp_path / "evil")
+    kind = "CausalLM" if load is load_policy else "SequenceClassification"
+    maps = {"AutoConfig": "evil.C", f"AutoModelFor{kind}": "evil.M"}
+    change(evil / "config.json", model_type="evilnet", auto_map=maps)
+    (evil / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda text="": asked.append(text) or "y")
+    with pytest.raises(CheckpointError, match="evil cannot be loaded") as error:
+        load(str(evil), device=CPU)
+    assert one_sentence(error) and asked == [] and not (tmp_path / "ran").exists()
+
+
+def test_code_that_comes_with_a_tokenizer_is_neither_run_nor_asked_about(
+    tiny_model_folder, tmp_path, monkeypatch
+):
+    evil = copy_of(tiny_model_folder, tmp_path / "evil")
+    maps = {"AutoTokenizer": ["evil.T", None]}
+    change(evil / "tokenizer_config.json", tokenizer_class="Evil", auto_map=maps)
+    (evil / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda text="": asked.append(text) or "y")
+    with suppress(CheckpointError):
+        load_tokenizer(evil)
+    assert asked == [] and not (tmp_path / "ran").exists()
