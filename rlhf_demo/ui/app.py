@@ -25,6 +25,7 @@ from rlhf_demo.web.refusals import Page, Refusals
 from rlhf_demo.ui.tabs.reward import RewardTab
 from rlhf_demo.ui.tabs.runs import RunsTab
 from rlhf_demo.server.settings import Settings
+from rlhf_demo.web.sessions import MOST_SESSIONS
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.tabs.start import StartTab
 from rlhf_demo.ui.panels.nav import Strip
@@ -73,6 +74,7 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
         "head": parts.head(),
         "ssr_mode": False,
         "run_history": False,
+        "state_session_capacity": MOST_SESSIONS,
         "enable_monitoring": False,
         "footer_links": ["api"],
         "max_file_size": "20mb",

@@ -16,7 +16,7 @@ from gradio.queueing import Queue
 from gradio.state_holder import SessionState
 
 MOST_SESSIONS = 2000
-"""Whose messages are kept until their browsers fetch them; the number that Gradio has."""
+"""Of which anything is kept. A page that is open asks every other second and is not the oldest."""
 UNREAD_SECONDS = 60.0
 """A browser reads a session's messages as long as it waits for one, at least every 10 s."""
 MOST_UNREAD = 5_000_000

@@ -10,6 +10,8 @@ import pytest
 from gradio.data_classes import PredictBodyInternal
 from gradio.state_holder import StateHolder
 
+from rlhf_demo.server.settings import Settings
+from rlhf_demo.ui.app import launch_options
 from rlhf_demo.web import lines
 from rlhf_demo.web.gradio_fixes import mend
 from rlhf_demo.web.sessions import MOST_SESSIONS, MOST_UNREAD, Sessions, sender
@@ -160,3 +162,8 @@ def test_session_keeps_no_copy_of_the_page():
     taken = tracemalloc.get_traced_memory()[0] / 20
     tracemalloc.stop()
     assert taken < 30_000  # Gradio's takes 180 kB
+
+
+def test_page_keeps_few_sessions():
+    options = launch_options(SimpleNamespace(shared=SimpleNamespace(settings=Settings())))
+    assert options["state_session_capacity"] == MOST_SESSIONS
