@@ -4,6 +4,7 @@ Anybody on the network can call everything with anything. Gradio prints a traceb
 that does not fit a handler's inputs, and answers with status 500 as if the server had failed.
 """
 
+import errno
 import json
 import logging
 from typing import Any
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 WRONG_SHAPE = "this request lacks a part or has one of the wrong kind: reload the page"
 FAILED = "the server could not do this: its owner finds the reason in its log"
+DISK_FULL = "the server's disk is full: its owner has to make room"
 LONGEST_NOTE = 300
 """Characters of one sender's words that reach the log or go back to them."""
 LONGEST_NAME = 100
@@ -38,7 +40,11 @@ def in_words(error: Exception, where: str) -> str:
     if isinstance(error, TypeError | KeyError | AttributeError | ValueError | OverflowError):
         return WRONG_SHAPE
     log.error("%s failed", where, exc_info=error)
-    return FAILED
+    return DISK_FULL if _no_room(error) else FAILED
+
+
+def _no_room(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.ENOSPC
 
 
 class Page(gr.Blocks):
@@ -99,6 +105,8 @@ class Refusals:
             log.warning("%r refused: %s", scope["path"][:LONGEST_NOTE], repr(error)[:LONGEST_NOTE])
             if begun:  # an event stream: all that can be done is to end it
                 await send({"type": "http.response.body", "body": b""})
+            elif _no_room(error):
+                await JSONResponse({"error": DISK_FULL}, 507)(scope, receive, send)
             else:
                 await BAD_REQUEST(scope, receive, send)
 

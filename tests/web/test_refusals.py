@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from rlhf_demo.errors import DemoError
-from rlhf_demo.web.refusals import FAILED, WRONG_SHAPE, Page, Refusals, in_words
+from rlhf_demo.web.refusals import DISK_FULL, FAILED, WRONG_SHAPE, Page, Refusals, in_words
 from tests import event_loops
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
@@ -31,7 +31,8 @@ def nothing_left():
         (DemoError("there is no run x"), "there is no run x", False),
         (KeyError("run"), WRONG_SHAPE, False),
         (TypeError("'int' object is not iterable"), WRONG_SHAPE, False),
-        (OSError(28, "No space left on device", "/home/ann/runs/x"), FAILED, True),
+        (OSError(28, "No space left on device", "/home/ann/runs/x"), DISK_FULL, True),
+        (OSError(13, "Permission denied", "/home/ann/runs/x"), FAILED, True),
         (ZeroDivisionError("division by zero"), FAILED, True),
     ],
 )
@@ -83,6 +84,9 @@ def client():
     def breaks(request):
         raise KeyError(99)
 
+    def finds_no_room(request):
+        raise OSError(28, "No space left on device")
+
     def fails(request):
         return JSONResponse({"error": "Value 7 is too much"}, 500)
 
@@ -99,7 +103,7 @@ def client():
     async def echo(request):
         return JSONResponse(await request.json())
 
-    routes = [Route(f"/{one.__name__}", one) for one in (breaks, fails, breaks_off)]
+    routes = [Route(f"/{one.__name__}", one) for one in (breaks, fails, finds_no_room, breaks_off)]
     routes += [Route("/breaks/{rest}", breaks)]
     routes += [Route(path, echo, methods=["POST"]) for path in ("/echo", "/queue/join")]
     routes += [Route("/gradio_api/upload", length, methods=["POST"])]
@@ -114,6 +118,11 @@ def test_route_that_raises_is_a_bad_request_and_one_line_of_the_log(client, capl
     told = r"'/breaks/a\nFORGED' refused: KeyError(99)"
     assert [one.getMessage() for one in caplog.records] == [told]
     assert caplog.records[0].exc_info is None
+
+
+def test_full_disk_is_not_the_senders_fault(client):
+    answer = client.get("/finds_no_room")
+    assert (answer.status_code, answer.json()) == (507, {"error": DISK_FULL})
 
 
 def test_answer_of_gradio_that_blames_the_server_blames_the_request(client):
