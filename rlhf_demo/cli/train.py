@@ -9,7 +9,7 @@ from rlhf_demo.cli.options import given_options
 from rlhf_demo.config.options import Options
 from rlhf_demo.config.stages import Stage
 from rlhf_demo.errors import ConfigError, DemoError, JobError
-from rlhf_demo.runs.run import Run, Status
+from rlhf_demo.runs.run import Run, Status, started_by_hand
 from rlhf_demo.runs.signals import stopping_on_signals
 
 MODELS = ("model", "policy", "reward", "rater", "judge")
@@ -47,13 +47,27 @@ def new_config(args: argparse.Namespace) -> Options:
 def resumed_config(args: argparse.Namespace, run: Run) -> Options:
     """Return the options that a run began with.
 
+    A Python function among them must be named once more: whoever sent the folder could have named
+    one of their own.
+
     Raises:
         JobError: the run is of another kind, or has finished.
-        ConfigError: options were given, too.
+        ConfigError: other options were given, or a function was not.
     """
     saved, given = run.config, given_options(args, args.stage.config)
     if saved["kind"] != args.stage.kind:
         raise JobError(f"{run.folder} holds a run of {saved['kind']}: resume it with that command")
+    functions = {
+        name: saved["options"][name]
+        for name in MODELS
+        if started_by_hand() and ":" in str(saved["options"].get(name))
+    }
+    for name, code in functions.items():
+        if given.pop(name, None) != code:
+            raise ConfigError(
+                f"{run.folder.name} runs the Python function {code!r}: if you trust it, name it "
+                f"once more, --{name} {code}"
+            )
     if name := "preset" if getattr(args, "preset", None) else next(iter(given), None):
         raise ConfigError(f"--{name.replace('_', '-')} cannot be changed by --resume: leave it out")
     if run.status["status"] == Status.FINISHED:

@@ -67,8 +67,8 @@ def load_scorer(
     if _is_function(name):
         if not allow_python:
             raise ConfigError(
-                f"{name} is a Python function, which runs from the command line only: start or "
-                "resume it there, or choose a model"
+                f"{name} is a Python function, which runs from the command line only: choose a "
+                "model"
             )
         return PythonScorer(name)
     return load_reward_model(name, device=device, label=label, dtype=dtype)

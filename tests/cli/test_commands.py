@@ -173,6 +173,27 @@ def test_resume_of_another_kind_with_changed_options_or_of_a_finished_run_is_ref
     assert ppo.exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("train-ppo", "reward"), ("train-ppo", "judge"), ("make-pairs", "rater")],
+)
+def test_function_that_a_copied_run_names_is_run_only_when_it_is_named_once_more(
+    capsys, tmp_path, monkeypatch, command, option
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "payload.py").write_text("import os\nos.mkdir('ran')\nraise ValueError\n")
+    options = {"reward": "longer"} if command == "train-ppo" else {}
+    kind = "ppo" if command == "train-ppo" else "pairs"
+    run = Run.create(tmp_path / "evil", kind, options | {option: "payload:score"})
+    resume = [command, "--run-dir", run.folder, "--resume"]
+    sentence = f"evil runs the Python function 'payload:score': if you trust it, name it once more, --{option} payload:score"  # noqa: E501
+    assert sentence in refused(capsys, *resume)
+    assert sentence in refused(capsys, *resume, f"--{option}", "payload:other")
+    assert not (tmp_path / "ran").exists()
+    assert "importing payload failed" in refused(capsys, *resume, f"--{option}", "payload:score")
+    assert (tmp_path / "ran").exists()
+
+
 def test_run_of_another_version_is_refused(capsys, tmp_path):
     run = Run.create(tmp_path / "run", "ppo", {"vf_coef": 0.1})
     arguments = ["train-ppo", "--run-dir", run.folder, "--resume"]
