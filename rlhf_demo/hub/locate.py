@@ -7,6 +7,7 @@ transformers, so that a wrong name is answered at once.
 """
 
 import json
+import os
 import re
 import threading
 from fnmatch import fnmatch
@@ -23,8 +24,8 @@ ADAPTER = "adapter_config.json"
 MOST_CONFIG = 1_000_000
 """Bytes of an adapter's configuration, which is read before its weights are fetched."""
 
-HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-"""What may be a name on the Hub: `gpt2` or `owner/name`."""
+HUB_ID = re.compile(r"(?!.*(--|\.\.|\.git$))(\b[\w.-]+\b/)?\b[\w.-]{1,96}\b", re.ASCII)
+"""What may be a name on the Hub, whose client raises at any other: `gpt2` or `owner/name`."""
 
 WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 """What is fetched of a Hub model: safetensors only, never pickled weights or code."""
@@ -88,8 +89,8 @@ def _named_base(path: Path) -> str:
 
 
 def is_model(folder: Path) -> bool:
-    """Say whether a folder holds a model or an adapter."""
-    return (folder / ADAPTER).is_file() or (folder / "config.json").is_file()
+    """Say whether a folder holds a model or an adapter; one that is closed to us holds none."""
+    return os.path.isfile(folder / ADAPTER) or os.path.isfile(folder / "config.json")
 
 
 def _in_folder(folder: Path) -> Path:

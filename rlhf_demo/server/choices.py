@@ -7,17 +7,18 @@ not in the lists is refused here.
 """
 
 import os
-import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from rlhf_demo.config.stages import STAGES
 from rlhf_demo.data.pairs import SHIPPED
-from rlhf_demo.errors import CheckpointError, ConfigError, DataError
+from rlhf_demo.errors import CheckpointError, ConfigError, DataError, JobError
 from rlhf_demo.evaluation.labellers import AUTO, NOBODY
-from rlhf_demo.hub.locate import hub_megabytes, is_model, shipped_models
+from rlhf_demo.hub.locate import HUB_ID, hub_megabytes, is_model, shipped_models
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.models.scorers import STAR_RATER
 from rlhf_demo.models.word_judge import WORD_JUDGE
@@ -41,7 +42,6 @@ LABELS = {
     WORD_JUDGE: "word-judge: simulated rater, by word counts",
     RULE: "longer: the length rule",
 }
-HUB_ID = re.compile(r"\w[\w.-]{0,95}(/[\w.-]{1,96})?")
 MOST_DATA = 500
 """Megabytes of a data set from the Hub."""
 EXAMPLE_MODELS = {"ppo-quick": "gpt2-mini-ppo", "reward-shipped": "reward-mini"}
@@ -71,6 +71,11 @@ def newest_model(run: Run, rows: list[dict[str, Any]]) -> tuple[int, Path | None
     return step, run.step_folder(step) if step else None
 
 
+def _makes(row: dict[str, Any], makes: str) -> bool:
+    """Say whether a run's stage makes that; a damaged run's kind is none."""
+    return row["kind"] in STAGES and STAGES[row["kind"]].makes == makes
+
+
 class Choices:
     """The lists that forms show, and what their ids mean."""
 
@@ -84,13 +89,13 @@ class Choices:
         """Models that write: shipped, trained here, and from the Hub."""
         shipped = [name for name in shipped_models() if name not in SCORERS]
         hub = [(f"{name}: from the Hub", name) for name in self.settings.hub]
-        return [(LABELS.get(name, name), name) for name in shipped] + self._runs("ppo") + hub
+        return [(LABELS.get(name, name), name) for name in shipped] + self._runs("policy") + hub
 
     def contestants(self) -> list[Choice]:
         """Models to compare: the same, and PPO runs at their saved steps."""
         steps = [
             (f"{label}, step {step}", f"{run_id}@{step}")
-            for label, run_id in self._runs("ppo")
+            for label, run_id in self._runs("policy")
             for step in self.jobs.find(run_id).saved_steps()
         ]
         return [*self.policies(), *steps]
@@ -120,13 +125,18 @@ class Choices:
         """People's votes, by question."""
         return self.votes.choices() if self.votes else []
 
-    def _runs(self, kind: str) -> list[Choice]:
-        rows = [row for row in self.jobs.overview() if row["kind"] == kind and not row["example"]]
-        return [
-            (f"{row['title']} ({row['id']})", row["id"])
-            for row in rows
-            if has_model(self.jobs.find(row["id"]))
-        ]
+    def _runs(self, makes: str) -> list[Choice]:
+        return [(label, run.folder.name) for label, run in self._with_models(makes)]
+
+    def _with_models(self, makes: str) -> list[tuple[str, Run]]:
+        found = []
+        for row in self.jobs.overview():
+            if _makes(row, makes) and not row["example"]:
+                with suppress(JobError):  # it was deleted just now
+                    run = self.jobs.find(row["id"])
+                    if has_model(run):
+                        found.append((f"{row['title']} ({row['id']})", run))
+        return found
 
     # -- what an id means --------------------------------------------------------------------------
 
@@ -139,11 +149,11 @@ class Choices:
         if chosen in shipped_models() and chosen not in SCORERS:
             return chosen
         run_id, _, step = str(chosen).partition("@")
-        if self._is_run(run_id, "ppo"):
+        if self._is_run(run_id, "policy"):
             run = self.jobs.find(run_id)
             if not step:
                 return self.path(run.folder)
-            if step.isdigit() and int(step) in run.saved_steps():
+            if step in map(str, run.saved_steps()):
                 return self.path(run.step_folder(int(step)))
             raise ConfigError(
                 f"{run_id} has no saved step {step}: choose one of {run.saved_steps()}"
@@ -206,9 +216,9 @@ class Choices:
         home = CHECKPOINTS.parent
         return os.path.relpath(folder, home) if folder.is_relative_to(home) else str(folder)
 
-    def _is_run(self, chosen: str, kind: str) -> bool:
+    def _is_run(self, chosen: str, makes: str) -> bool:
         return any(
-            row["id"] == chosen and row["kind"] == kind and not row["example"]
+            row["id"] == chosen and _makes(row, makes) and not row["example"]
             for row in self.jobs.overview()
         ) and has_model(self.jobs.find(chosen))
 

@@ -9,10 +9,17 @@ import time
 
 import pytest
 import torch
+from huggingface_hub.utils import validate_repo_id
 
 from rlhf_demo.errors import CheckpointError
 from rlhf_demo.hub import locate as module
-from rlhf_demo.hub.locate import adapter_base, hub_megabytes, locate, shipped_models
+from rlhf_demo.hub.locate import (
+    HUB_ID,
+    adapter_base,
+    hub_megabytes,
+    locate,
+    shipped_models,
+)
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.paths import CHECKPOINTS, REPOSITORY
 from rlhf_demo.runs.run import Run
@@ -273,3 +280,18 @@ def test_adapter_on_what_is_not_to_be_fetched_is_refused(hub, base, told):
 def test_configuration_of_an_adapter_is_measured_before_it_is_read(hub):
     with pytest.raises(CheckpointError, match="has 9,000,000 bytes"):
         hub_megabytes("a/large-config", "model")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["\u00b2", "\u0661\u0662", "a--b", "a..b", "owner/a.git", "a-", "-a", ".a", "a/b/c", "x" * 97],
+)
+def test_name_that_the_hubs_client_raises_at_is_no_folder(name):
+    with pytest.raises(CheckpointError, match="there is no folder"):
+        locate(name)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "owner/name", "o_1/n.a-m_e", "x" * 96])
+def test_name_of_the_hub_fits_its_clients_rule(name):
+    validate_repo_id(name)
+    assert HUB_ID.fullmatch(name)

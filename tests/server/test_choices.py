@@ -1,5 +1,8 @@
 """What a visitor may name, and what it means."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from rlhf_demo.errors import ConfigError, DataError
@@ -70,3 +73,35 @@ def test_newest_model_is_of_a_saved_step_while_training_and_the_last_one_at_the_
         (run.model_folder / "config.json").write_text("{}")  # of an earlier part of a resumed run
         assert newest_model(run, run.read("metrics")) == (10, run.step_folder(10))
     assert newest_model(run, run.read("metrics")) == (15, run.model_folder)
+
+
+def test_copied_run_with_odd_steps_or_closed_folders_leaves_the_lists_to_the_others(
+    choices, jobs, monkeypatch
+):
+    sound, odd, closed = (jobs.find(start(jobs)) for _ in range(3))
+    for run in (sound, odd, closed):
+        run.model_folder.mkdir()
+        (run.model_folder / "config.json").write_text("{}")
+        run.step_folder(20).mkdir(parents=True)
+    (odd.steps_folder / "\u00b2").mkdir()
+    listdir, stat = os.listdir, os.stat
+
+    def refuse(call):
+        def refusing(path, *args, **kwargs):
+            if Path(path) in (closed.steps_folder, closed.model_folder / "config.json"):
+                raise PermissionError(13, "Permission denied", str(path))
+            return call(path, *args, **kwargs)
+
+        return refusing
+
+    monkeypatch.setattr(os, "listdir", refuse(listdir))
+    monkeypatch.setattr(os, "stat", refuse(stat))
+    monkeypatch.setattr("genericpath.os.stat", refuse(stat))
+    listed = {chosen for _, chosen in choices.contestants()}
+    for run in (sound, odd):
+        assert {run.folder.name, f"{run.folder.name}@20"} <= listed
+    assert closed.folder.name not in listed
+    assert choices.policy(f"{odd.folder.name}@20").endswith("steps/20")
+    for step in ("\u00b2", "\u0662\u0660", "020", "21"):
+        with pytest.raises(ConfigError, match="no saved step"):
+            choices.policy(f"{odd.folder.name}@{step}")
