@@ -7,6 +7,7 @@ that others always find some.
 
 import json
 import os
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -33,6 +34,8 @@ from rlhf_demo.web.middleware import UPLOAD
 
 DOWNLOADS = "downloads"
 """Folder of the cache that does not count with uploads: whoever writes into it bounds it."""
+UPLOADED = re.compile("[0-9a-f]{64}")
+"""What Gradio calls the folder of an uploaded file: the digest of what it holds."""
 MEGABYTE = 10**6
 MOST_FILES = 4
 """Of one request; the page sends one."""
@@ -71,8 +74,13 @@ def received(source: Path) -> Iterator[None]:
     """Use a file that Gradio received, then remove it from Gradio's cache, which has bounds.
 
     Raises:
-        DataError: the disk is full, or the file was removed meanwhile.
+        DataError: it is another file of the cache, which is not the sender's to remove; the disk
+            is full, or the file was removed meanwhile.
     """
+    cache, found = Path(get_upload_folder()).resolve(), source.resolve()
+    own = found.parent.parent == cache and UPLOADED.fullmatch(found.parent.name)
+    if found.is_relative_to(cache) and not own:
+        raise DataError("this is no file that was uploaded here: upload it once more")
     try:
         yield
     except OSError as error:
@@ -80,7 +88,7 @@ def received(source: Path) -> Iterator[None]:
             f"{source.name} cannot be kept ({error.strerror}): upload it once more"
         ) from None
     finally:
-        if source.resolve().is_relative_to(Path(get_upload_folder()).resolve()):
+        if own:
             _remove(source)
 
 

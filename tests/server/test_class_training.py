@@ -232,7 +232,10 @@ def test_next_round_has_texts_of_base_and_ppo_in_turns(mode):
 
 
 def test_qr_picture_is_an_image_and_its_address_bounded(mode):
-    picture = mode.class_qr({"address": "http://10.0.0.2:7860/?class=ABCDEF"})["picture"]
+    token = open_class(mode).token
+    picture = mode.class_qr({"token": token, "address": "http://10.0.0.2:7860/?class=ABCDEF"})[
+        "picture"
+    ]
     assert picture.startswith("data:image/svg+xml")
     with pytest.raises(ConfigError, match="too long"):
-        mode.class_qr({"address": "http://" + "a" * 300})
+        mode.class_qr({"token": token, "address": "http://" + "a" * 300})

@@ -231,7 +231,7 @@
       nearby.hidden = !["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
       if (qr !== link) {
         qr = link;
-        server.class_qr({ address: link }).then((answer) => (picture.src = answer.picture || ""));
+        server.class_qr({ token, address: link }).then((answer) => (picture.src = answer.picture || ""));
       }
       const kind = view.kind === "blind" ? (view.round_state === "revealed" ? "revealed" : "blind vote") : "feedback";
       rlhf.say(state, `round ${view.round}, ${view.state === "open" ? kind : "paused"}`);

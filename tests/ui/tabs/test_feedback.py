@@ -14,6 +14,7 @@ from rlhf_demo.server.sampler import AHEAD, Order
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.panels.nav import Strip
 from rlhf_demo.ui.parts import STATIC, answering
+from rlhf_demo.ui.tabs.reward import RewardTab
 from rlhf_demo.web.cache import DOWNLOADS
 from rlhf_demo.web.downloads import FETCH_SECONDS
 from tests.fetching import file_of
@@ -193,6 +194,19 @@ def test_newest_export_of_each_form_is_kept_and_links_stay_good_for_a_moment(fil
     last = file_of(files.export(forms[0]))
     assert [path.is_file() for path in before] == [False, True]  # of the other form none is newer
     assert last.is_file() and DOWNLOADS in last.parts  # so it takes no room from uploads
+
+
+def test_nobody_removes_a_download_by_sending_it_as_an_upload(files, store, shared):
+    people_vote(store, 1, people=1)
+    download = file_of(files.export({"format": "jsonl"}))
+    cache = download.parents[3]
+    for path in (download, download.parent, cache, cache / "downloads"):
+        for told in (
+            files.take_file(str(path), HAPPY, "ann", HTTP),
+            RewardTab(shared).take_upload(str(path), "ann", HTTP)[1],
+        ):
+            assert told == {"error": "this is no file that was uploaded here: upload it once more"}
+    assert download.is_file()
 
 
 def test_export_in_another_format_is_refused(files, store):
