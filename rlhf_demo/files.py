@@ -150,6 +150,11 @@ def is_unicode(text: str) -> bool:
     return True
 
 
+def printable(text: str) -> str:
+    """Put a ? for each character that would act on a terminal, or could not be written to it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 @contextmanager
 def _written(path: Path) -> Iterator[None]:
     """Say in one way, as OSError does, that a file cannot be written.

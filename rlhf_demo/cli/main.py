@@ -13,6 +13,7 @@ from rlhf_demo.cli.train import train
 from rlhf_demo.config.evaluation import CompareConfig, GenerateConfig
 from rlhf_demo.config.stages import STAGES, Stage
 from rlhf_demo.errors import DemoError
+from rlhf_demo.files import printable
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         args = build_parser().parse_args(arguments)
         args.handler(args)
     except DemoError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
     except OSError as error:
         print(

@@ -4,8 +4,13 @@ from pathlib import Path
 
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import DemoError
+from rlhf_demo.files import printable
 from rlhf_demo.metrics import GLOSSARY
 from rlhf_demo.runs.run import Run, list_runs
+from rlhf_demo.runs.tail import last_rows
+
+ODD = KeyError, TypeError, ValueError
+"""What a damaged run's figures raise."""
 
 
 def lines(folder: Path) -> list[str]:
@@ -13,17 +18,22 @@ def lines(folder: Path) -> list[str]:
     found = []
     for run in list_runs(folder):
         try:
-            found.append(line(run))
-        except DemoError as error:
-            found.append(f"{run.folder}  cannot be read: {error}")
+            text = line(run)
+        except (DemoError, OSError, *ODD) as error:
+            text = f"{run.folder}  cannot be read: {error}"
+        found.append(printable(text))
     return found or [f"no runs in {folder}"]
 
 
 def line(run: Run) -> str:
     """Describe a run: its kind, how it stands, its newest figures."""
-    newest, status = (run.read("metrics") or [{}])[-1], run.status
+    metrics = run.folder / "metrics.jsonl"
+    newest = (last_rows(metrics) if metrics.is_file() else []) or [{}]
+    status = run.status
     names = ("step", *STAGES[run.config["kind"]].headline)
-    figures = [f"{GLOSSARY[name].label} {newest[name]:.3g}" for name in names if name in newest]
+    figures = [
+        f"{GLOSSARY[name].label} {newest[-1][name]:.3g}" for name in names if name in newest[-1]
+    ]
     return (
         f"{run.folder}  {run.config['kind']}  {status['status']}  {', '.join(figures)}  "
         f"{status.get('message', '')}"

@@ -348,8 +348,8 @@ def list_runs(root: str | Path) -> list[Run]:
 
 def _created_at(run: Run) -> str:
     try:
-        return run.config["created_at"]
-    except DemoError:
+        return str(run.config["created_at"])
+    except (DemoError, OSError):
         return "~"  # after every date
 
 

@@ -98,3 +98,22 @@ def test_saved_steps_are_numbers_as_this_program_writes_them(run):
     for name in ("10", "007", "\u00b2", "\u0663", "9" * 200, "-1", "1_0"):
         (run.steps_folder / name).mkdir(parents=True)
     assert run.saved_steps() == [10]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("metrics.jsonl", "5\n"), ("metrics.jsonl", '{"step": 1, "objective/score": [1]}\n'),
+     ("status.json", '{"status": "\\ud800"}'),
+     ("status.json", '{"status": "stopped", "message": "\\u001b]0;pwn\\u0007\\u001b[2J"}'),
+     ("config.json", '{"kind": "ppo", "options": {}, "created_at": 5}'),
+     ("config.json", '{"kind": "dpo", "options": {}, "created_at": ""}')],
+)  # fmt: skip
+def test_odd_run_neither_ends_the_printed_list_nor_speaks_to_the_terminal(
+    run, tmp_path, name, text
+):
+    made = Run.create(tmp_path / "odd", "ppo", {})
+    (made.folder / name).write_text(text)
+    found = lines(tmp_path)
+    assert len(found) == 2 and any(str(run.folder) in one for one in found)
+    assert all(one.isprintable() for one in found)
+    "".join(found).encode()
