@@ -21,6 +21,10 @@ from rlhf_demo.errors import DataError
 LONGEST_TEXT = 200_000
 """Characters of one text, wherever it comes from: forty times what GPT-2 reads (1,024 tokens)."""
 
+MOST_ROW = 20_000_000
+"""Characters of one row of JSON, as many as an upload has. In memory they may take thirty times as
+much."""
+
 MOST_COLUMNS = 200
 BATCH = 64
 """Rows of a Parquet file that are unpacked at once."""
@@ -114,8 +118,9 @@ def _too_large(path: Path, most: int) -> DataError:
 
 def _json_rows(path: Path, bounds: Bounds) -> Iterator[Row]:
     text = read_text(path, bounds.bytes)
-    if kind_of(path.name) == "json" and text.lstrip().startswith("["):
-        yield from enumerate(_parse(text, path.name), start=1)
+    begins = LIST_BEGINS.match(text)
+    if kind_of(path.name) == "json" and begins:
+        yield from _listed(text, begins.end(), path.name)
         return
     # One after the other: twenty million empty lines are a long list. Not splitlines: texts hold
     # other separators.
@@ -124,13 +129,50 @@ def _json_rows(path: Path, bounds: Bounds) -> Iterator[Row]:
             yield number, _parse(line, f"{path.name} row {number}")
 
 
+BLANKS = r"[ \t\n\r]*+"
+LIST_BEGINS = re.compile(rf"{BLANKS}\[{BLANKS}")
+ROW_ENDS = re.compile(rf"{BLANKS}(,{BLANKS}(?!\]|\Z)|\]{BLANKS}\Z)")
+
+
+def _listed(text: str, place: int, name: str) -> Iterator[Row]:
+    """Yield the rows of a list, the first of them at `place`; parsed whole, they could take thirty
+    times the text's memory.
+    """
+    decode = json.JSONDecoder().raw_decode
+    window, start, number = "", place, 1  # a row is parsed from a piece of the text, from `start`
+    while place < len(text) and text[place] != "]":
+        try:
+            row, end = decode(window, place - start)
+            after = ROW_ENDS.match(text, start + end)
+            if after is None:
+                raise ValueError("no comma or ] follows")
+        except RecursionError:
+            raise _too_deep(f"{name} row {number}") from None
+        except ValueError as error:
+            if window and start == place:
+                raise DataError(
+                    f"{name} row {number} is not valid JSON ({getattr(error, 'msg', error)}), or "
+                    f"has over {MOST_ROW:,} characters: mend it"
+                ) from None
+            start, window = place, text[place : place + MOST_ROW]
+            continue
+        yield number, row
+        place, number = after.end(), number + 1
+
+
 def _parse(text: str, where: str) -> Any:
+    if len(text) > MOST_ROW:
+        raise DataError(f"{where} has over {MOST_ROW:,} characters: give shorter texts")
     try:
         return json.loads(text)
     except RecursionError:
-        raise DataError(f"{where} is nested too deep: write one flat object a row") from None
+        raise _too_deep(where) from None
     except ValueError as error:
         raise DataError(f"{where} is not valid JSON ({error}): mend it") from None
+
+
+def _too_deep(where: str) -> DataError:
+    return DataError(f"{where} is nested too deep: write one flat object a row")
 
 
 # -- CSV -------------------------------------------------------------------------------------------

@@ -3,13 +3,15 @@
 import csv
 import gzip
 import json
+import tracemalloc
 
 import pandas
 import pytest
 
+from rlhf_demo.data import rows as module
 from rlhf_demo.data.pairs import copy_pairs, load_pairs
 from rlhf_demo.data.prompts import load_prompts
-from rlhf_demo.data.rows import UPLOADED, Bounds
+from rlhf_demo.data.rows import OWN, UPLOADED, Bounds, file_rows
 from rlhf_demo.errors import DataError
 from tests.data.test_pairs import GOOD, ROWS, write_csv, write_json, write_jsonl, write_parquet
 
@@ -135,3 +137,50 @@ def test_copy_stops_at_its_bounds(tmp_path, ending):
         copy_pairs(path, tmp_path / "b", Bounds(rows=99, bytes=100_000))
     with pytest.raises(DataError, match="holds over 0 MB of text"):
         copy_pairs(path, tmp_path / "b", Bounds(rows=100, bytes=10_000))
+
+
+# -- lists in JSON ---------------------------------------------------------------------------------
+
+
+def read(path, text):
+    path.write_text(text, encoding="utf-8")
+    return list(file_rows(path, (), OWN))
+
+
+@pytest.mark.parametrize(
+    "rows", [[], [1], [12, 345, 6.5, -1e3], [{"a": "]"}, {"b": [1, {}]}, "é\u2028", None, True, []]]
+)
+@pytest.mark.parametrize("indent", [None, 3])
+@pytest.mark.parametrize("most", [90, 4_000_000])
+def test_list_gives_the_rows_that_a_plain_parser_gives(tmp_path, monkeypatch, rows, indent, most):
+    monkeypatch.setattr(module, "MOST_ROW", most)  # rows that lie across the ends of pieces
+    found = read(tmp_path / "a.json", " \n" + json.dumps(rows, indent=indent) + "\n ")
+    assert found == list(enumerate(rows, start=1))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[1", "[1,", "[1,]", "[1, ]", "[1] 2", "[1 2]", "[,1]", "[1,,2]", '[{"a": 1}}]', "[1.]"],
+)
+def test_list_that_is_no_json_is_refused(tmp_path, text):
+    with pytest.raises(DataError, match=r"a\.json row [12] is not valid JSON"):
+        read(tmp_path / "a.json", text)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_row_that_would_take_much_memory_is_not_parsed(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(module, "MOST_ROW", 100)
+    row = json.dumps([{}] * 30)
+    with pytest.raises(DataError, match=r"row 1 .*over 100 characters"):
+        read(tmp_path / name, f"[{row}]" if name == "a.json" else row)
+
+
+def test_list_takes_little_more_memory_than_its_text(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("[" + "{}," * 1_000_000 + "{}]")  # 3 MB; 72 MB parsed whole
+    tracemalloc.start()
+    for _ in file_rows(path, (), Bounds(rows=2_000_000, bytes=4_000_000)):
+        pass
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 30_000_000
