@@ -146,7 +146,9 @@ JSON = {
     "empty objects": Hostile("a.jsonl", lambda: filled(b"{}\n"), "'chosen' is missing"),
     "a list of lists": Hostile("a.json", lambda: b"[" + filled(b"[],") + b"[]]", r"row 1 is \[\]"),
     "a row of lists": Hostile("a.json", lambda: b"[[" + filled(b"[],") + b"[]]]", LIMIT),
-    "a list of objects": Hostile("a.json", lambda: b"[" + filled(b"{},") + b"{}]", "'chosen' is missing"),
+    "a list of objects": Hostile(
+        "a.json", lambda: b"[" + filled(b"{},") + b"{}]", "'chosen' is missing"
+    ),
     "many rows": Hostile(
         "a.jsonl", lambda: filled(row()), "more than 100,000 rows"
     ),
