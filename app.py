@@ -32,7 +32,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     save_trainings_at_the_end(demo.shared.jobs)
-    bound_connections()
+    bound_connections(settings.proxies)
     demo.launch(**launch_options(demo))
     return 0
 

@@ -1,17 +1,33 @@
-"""Connections that ask nothing, or send in chunks, are closed: they would use up the page."""
+"""Connections that ask nothing, send in chunks, or are too many, are closed.
+
+They would use up the page.
+"""
 
 import asyncio
+import logging
 import resource
-from typing import Any
+import time
+from collections import Counter
+from typing import Any, ClassVar
 
 import h11
 from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.utils import get_remote_addr
+
+from rlhf_demo.web.addresses import client_address
 
 REQUEST_SECONDS = 10.0
 """For the first line and the headers of a request; browsers send them at once."""
 MOST_FILES = 10_000
 """Open files and connections, where the system allows that many; a usual limit is 1,024."""
+SHARE = 4
+"""An address is given one more while it has less than one in so many of those that are free. So one
+that opens all it can has 1,000 of 5,000; ten have 357 each, and 1,430 stay free for others."""
+REPEATED = ("socket.accept() out of system resource", "Invalid HTTP request received")
+"""What a flood writes into the log for each connection."""
+QUIET_SECONDS = 60.0
+"""Between two lines that say the same of those."""
 
 
 class Protocol(H11Protocol):
@@ -19,10 +35,20 @@ class Protocol(H11Protocol):
 
     Requests say how long they are, as browsers' do. A body in chunks of one byte would keep the
     parser, and with it the whole page, busy for seconds before anything behind it is asked.
+
+    Attributes:
+        most: connections of all addresses: half of the files that may be open, as the system hands
+            over thousands at once before one of them can be closed.
+        share: see SHARE; 0 behind a proxy, from which all connections come: no bound by address.
     """
+
+    most: ClassVar[int] = MOST_FILES // 2
+    share: ClassVar[int] = SHARE
+    _of_address: ClassVar[Counter[str]] = Counter()
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
+        self._address: str | None = None  # while it has a place
         next_event = self.conn.next_event
 
         def next_with_length() -> Any:
@@ -35,9 +61,28 @@ class Protocol(H11Protocol):
         self.conn.next_event = next_with_length
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """Begin to wait for the first request."""
+        """Begin to wait for the first request, unless there are too many connections."""
+        peer = get_remote_addr(transport)
+        address = client_address(peer[0] if peer else "", [], 0)
+        if self._of_address[address] * self.share >= self.most - len(self.connections):
+            transport.abort()
+            return
+        self._of_address[address] += 1
+        self._address = address
         super().connection_made(transport)
         self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give the place back."""
+        if self._address is None:
+            return
+        super().connection_lost(exc)
+        self._of_address[self._address] -= 1
+        if not self._of_address[self._address]:
+            del self._of_address[self._address]
+
+    def _should_upgrade(self) -> bool:
+        return False  # the page speaks HTTP only, and refuses in fewer words than the server's own
 
     def on_response_complete(self) -> None:
         """Begin to wait for the next request."""
@@ -52,10 +97,35 @@ class Protocol(H11Protocol):
             self.transport.close()
 
 
-def bound_connections() -> None:
-    """Let the page's server close what asks nothing, and have as many connections as it may."""
+class Seldom(logging.Filter):
+    """Lets into a log only now and then what a flood repeats."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a line is written."""
+        for words in REPEATED:
+            if str(record.msg).startswith(words):
+                now = time.monotonic()
+                if now - self._told.get(words, -QUIET_SECONDS) < QUIET_SECONDS:
+                    return False
+                self._told[words] = now
+        return True
+
+
+def bound_connections(proxies: int) -> None:
+    """Let the page's server close what asks nothing, and have as many connections as it may.
+
+    Args:
+        proxies: how many stand in front of the page.
+    """
+    for logger in ("asyncio", "uvicorn.error"):
+        logging.getLogger(logger).addFilter(Seldom())
     HTTP_PROTOCOLS["auto"] = f"{__name__}:{Protocol.__name__}"  # Gradio passes no protocol on
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    Protocol.most, Protocol.share = most // 2, 0 if proxies else SHARE

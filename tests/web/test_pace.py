@@ -1,6 +1,8 @@
 """What one address may have of the server, and that others do not wait for it."""
 
 import asyncio
+import logging
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -220,32 +222,118 @@ def test_bodies_of_all_addresses_are_bounded(monkeypatch):
 # -- connections -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("begun", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HT"])
-def test_connection_that_asks_nothing_is_closed(monkeypatch, begun):
-    """Also after a request, and when a part of one came."""
-    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.2)
+ONE_PEER, OTHER_PEER = "127.0.0.1", "127.0.0.2"
+
+
+@asynccontextmanager
+async def served():
+    """Serve an empty answer to everything; yield what connects to the server from an address."""
 
     async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    async def test():
-        server = uvicorn.Server(
-            uvicorn.Config(app, port=0, lifespan="off", http=connections.Protocol)
-        )
-        serving = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(begun)
-        answer = await asyncio.wait_for(reader.read(), 30)
-        assert (b"204" in answer) == (b"Host" in begun)
+    how = {"lifespan": "off", "log_config": None}  # caplog sees what it logs
+    server = uvicorn.Server(uvicorn.Config(app, port=0, http=connections.Protocol, **how))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    opened = []
+
+    async def connect(peer):
+        opened.append(await asyncio.open_connection("127.0.0.1", port, local_addr=(peer, 0)))
+        return opened[-1]
+
+    yield connect
+    for _, writer in opened:
         writer.close()
-        server.should_exit = True
-        await serving
+    server.should_exit = True
+    await serving
+
+
+async def answers(connection, headers=""):
+    """Say whether the server answers, or has closed the connection."""
+    reader, writer = connection
+    try:
+        writer.write(f"GET / HTTP/1.1\r\nHost: a\r\n{headers}\r\n".encode())
+        return b"204" in await asyncio.wait_for(reader.readline(), 30)
+    except ConnectionError:
+        return False
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HT"])
+def test_connection_that_asks_nothing_is_closed(monkeypatch, begun):
+    """Also after a request, and when a part of one came."""
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.2)
+
+    async def test():
+        async with served() as connect:
+            reader, writer = await connect(ONE_PEER)
+            writer.write(begun)
+            answer = await asyncio.wait_for(reader.read(), 30)
+            assert (b"204" in answer) == (b"Host" in begun)
 
     event_loops.run(test())
+
+
+def test_address_with_many_connections_leaves_places_to_others(monkeypatch):
+    """Of 20 it gets 4, when four times as many are free; another then gets 4 of 16."""
+    monkeypatch.setattr(connections.Protocol, "most", 20)
+
+    async def test():
+        async with served() as connect:
+            held = [await connect(ONE_PEER) for _ in range(30)]
+            assert [await answers(one) for one in held] == [True] * 4 + [False] * 26
+            others = [await connect(OTHER_PEER) for _ in range(30)]
+            assert [await answers(one) for one in others] == [True] * 4 + [False] * 26
+            held[0][1].close()
+            while connections.Protocol._of_address[ONE_PEER] == 4:
+                await asyncio.sleep(0.01)
+            assert await answers(await connect(ONE_PEER))
+            assert not await answers(await connect(ONE_PEER))
+        assert not connections.Protocol._of_address
+
+    event_loops.run(test())
+
+
+def test_connections_of_a_proxy_are_bounded_in_all_only(monkeypatch):
+    monkeypatch.setattr(connections.Protocol, "most", 20)
+    monkeypatch.setattr(connections.Protocol, "share", 0)
+
+    async def test():
+        async with served() as connect:
+            held = [await connect(ONE_PEER) for _ in range(30)]
+            assert [await answers(one) for one in held] == [True] * 20 + [False] * 10
+
+    event_loops.run(test())
+
+
+def test_connection_that_would_speak_another_protocol_is_counted_on(caplog):
+    async def test():
+        async with served() as connect:
+            one = await connect(ONE_PEER)
+            assert await answers(one, "Connection: Upgrade\r\nUpgrade: websocket\r\n")
+            assert connections.Protocol._of_address == {ONE_PEER: 1}
+        assert not connections.Protocol._of_address and not caplog.records
+
+    event_loops.run(test())
+
+
+def test_log_says_once_a_minute_what_a_flood_repeats(monkeypatch, caplog):
+    logger = logging.getLogger("a server's")
+    logger.addFilter(connections.Seldom())
+    for now in (1000.0, 1030.0, 1059.0, 1061.0):
+        clock = SimpleNamespace(monotonic=lambda now=now: now)
+        monkeypatch.setattr(connections, "time", clock)
+        for number in range(100):
+            logger.error(f"socket.accept() out of system resource\nsocket: {number}")
+            logger.warning("Invalid HTTP request received.")
+        logger.error("another error")
+    said = [record.getMessage().partition("\n")[0] for record in caplog.records]
+    assert said.count("socket.accept() out of system resource") == 2
+    assert said.count("Invalid HTTP request received.") == 2
+    assert said.count("another error") == 4 and len(said) == 8
 
 
 @pytest.mark.parametrize(
@@ -261,6 +349,12 @@ def test_page_has_as_many_connections_as_the_system_allows(monkeypatch, soft, ha
     )  # fmt: skip
     monkeypatch.setattr(connections, "resource", limits)
     monkeypatch.setattr(connections, "HTTP_PROTOCOLS", protocols := {})
-    connections.bound_connections()
+    monkeypatch.setattr(connections.Protocol, "most", 1)
+    monkeypatch.setattr(connections.Protocol, "share", 1)
+    connections.bound_connections(proxies=0)
     assert given == ([] if wanted is None else [(7, (wanted, hard))])
     assert protocols == {"auto": "rlhf_demo.web.connections:Protocol"}
+    assert connections.Protocol.most == (2048 if hard == 4096 else 5000)
+    assert connections.Protocol.share == 4
+    connections.bound_connections(proxies=1)
+    assert connections.Protocol.share == 0
