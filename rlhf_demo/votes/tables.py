@@ -290,6 +290,8 @@ def _keep_private(file: Path) -> None:
     """
     file.touch(mode=0o600)
     for part in (file, *(file.with_name(file.name + ending) for ending in ("-wal", "-shm"))):
+        if part != file and part.is_symlink():  # never SQLite's
+            continue
         with suppress(FileNotFoundError, PermissionError):  # another account's: it has decided
             part.chmod(0o600)
 
@@ -298,8 +300,12 @@ def _check_whole(connection: Connection) -> None:
     """Read through SQLite's file: a cut one may open, and fail in the middle of a lesson.
 
     Raises:
-        DatabaseError: it is damaged.
+        DatabaseError: it is damaged, or brings a trigger or view, which nobody here makes and whose
+            SQL may run for ever.
     """
+    made = "SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')"
+    if name := connection.execute(text(made)).scalar():
+        raise DatabaseError(None, None, Exception(f"malformed: its own SQL {name[:40]!r}"))
     told = connection.execute(text("PRAGMA quick_check(1)")).scalar()
     if told != "ok":
         raise DatabaseError(None, None, Exception(f"malformed: {told}"))

@@ -122,6 +122,29 @@ def test_damaged_votes_are_one_sentence_that_says_what_to_do(store, tmp_path, da
         Store(f"sqlite:///{file}")
 
 
+@pytest.mark.parametrize(
+    "statement",
+    ["CREATE TRIGGER t AFTER INSERT ON raters BEGIN UPDATE raters SET nickname = (WITH RECURSIVE "
+     "c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c); END",
+     "CREATE VIEW t AS SELECT 1"],
+)  # fmt: skip
+def test_votes_of_others_that_bring_sql_of_their_own_are_refused(store, tmp_path, statement):
+    store.close()
+    file = tmp_path / "votes.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(statement)
+    with pytest.raises(DataError, match=r"is damaged .*its own SQL 't'.*move it away"):
+        Store(f"sqlite:///{file}")
+
+
+def test_log_of_the_votes_that_is_a_link_lets_its_target_be(tmp_path):
+    (tmp_path / "mine").write_text("")
+    (tmp_path / "mine").chmod(0o644)
+    (tmp_path / "votes.db-wal").symlink_to(tmp_path / "mine")
+    tables._keep_private(tmp_path / "votes.db")
+    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o644
+
+
 def test_votes_damaged_in_a_lesson_are_told_in_a_sentence(store, tmp_path):
     store.add_pairs(new_pairs(200))
     store.database.empty_log()
