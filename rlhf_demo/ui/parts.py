@@ -4,6 +4,7 @@ A part is a fixed piece of markup, a JavaScript function of the same name in sta
 functions that it may call. Texts of models and people reach it as JSON and become text nodes.
 """
 
+import json
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from pathlib import Path
@@ -13,6 +14,7 @@ import gradio as gr
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from rlhf_demo.ui.panels import charts
 from rlhf_demo.web import lanes
 from rlhf_demo.web.refusals import in_words
 
@@ -98,7 +100,8 @@ def head() -> str:
     scripts = "\n".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     return (
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<script src="{LIBRARY}"></script>\n<script>\n{scripts}\n</script>'
+        f'<script src="{LIBRARY}"></script>\n'
+        f"<script>\n{scripts}\nrlhf.stages = {json.dumps(charts.stages())};\n</script>"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from rlhf_demo.config.stages import STAGES
 from rlhf_demo.metrics import GLOSSARY
 
 
@@ -157,3 +158,55 @@ def keys(board: dict[str, Any]) -> list[str]:
     series = [one for spec in specs for one in spec["series"]]
     spreads = [one["spread_key"] for one in series if "spread_key" in one]
     return ["step", *dict.fromkeys([one["key"] for one in series] + spreads)]
+
+
+COIN = {"label": "a coin", "dash": "dot", "color": "soft"}
+OVERLAID: dict[str, dict[str, Any]] = {
+    "objective/score": {
+        "title": "Score",
+        "subtitle": "mean of the step\u2019s responses, in standard deviations of the base\u2019s",
+    },
+    "objective/kl": {
+        "title": "KL from the base",
+        "subtitle": "nats per response, over the steps",
+        "color": "kl",
+        "fromZero": True,
+    },
+    "heldout/loss": {
+        "title": "Held-out loss",
+        "subtitle": "nats per pair, over the steps; a coin has 0.69",
+        "mode": "lines+markers",
+        "lines": [{"y": 0.693, **COIN}],
+    },
+    "heldout/accuracy": {
+        "title": "Held-out accuracy",
+        "subtitle": "share of pairs in the rater\u2019s order, over the steps",
+        "mode": "lines+markers",
+        "yFormat": ".0%",
+        "lines": [{"y": 0.5, **COIN}],
+    },
+}
+"""How a metric is drawn where two runs' curves lie over each other, if not as any other."""
+
+
+def stages() -> dict[str, dict[str, Any]]:
+    """Return what the page knows of each kind of run: title, tab, and the curves to compare."""
+    return {
+        stage.kind: {
+            "title": stage.title,
+            "tab": stage.tab,
+            "curves": [_overlaid(key) for key in stage.headline],
+        }
+        for stage in STAGES.values()
+    }
+
+
+def _overlaid(key: str) -> dict[str, Any]:
+    metric = GLOSSARY[key]
+    plain = {
+        "key": key,
+        "title": metric.label.capitalize(),
+        "subtitle": f"{metric.unit}, over the steps",
+        "color": "score",
+    }
+    return plain | OVERLAID.get(key, {})

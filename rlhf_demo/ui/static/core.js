@@ -112,11 +112,14 @@
       if (fold && !fold.classList.contains("open")) fold.click();
     }, 300);
 
+  // The tab that shows a run, by the kind that its id begins with; PPO's where no tab does.
+  rlhf.tabOf = (id) => (rlhf.stages[id.split("-")[0]] || {}).tab || "ppo";
+
   rlhf.showRun = (id, kind, tab = true) => {
     rlhf.setAddress({ run: id });
     rlhf.wanted = { ...(rlhf.wanted || {}), [kind]: id };
     window.dispatchEvent(new CustomEvent("rlhf:run", { detail: { id, kind } }));
-    if (tab) rlhf.openTab(kind === "reward" ? "reward model" : "ppo");
+    if (tab) rlhf.openTab(rlhf.stages[kind].tab);
   };
 
   // -- asking the server --------------------------------------------------------------------------

@@ -2,17 +2,8 @@
 (() => {
   const { h } = rlhf;
 
-  const KINDS = { ppo: "PPO", reward: "reward model", pairs: "pairs", base: "base model", rater: "rater" };
-  const CHARTS = {
-    ppo: [
-      { key: "objective/score", title: "Score", subtitle: "mean of the step\u2019s responses, in the base\u2019s standard deviations, over the steps", color: "score" },
-      { key: "objective/kl", title: "KL from the base", subtitle: "nats per response, over the steps", color: "kl", fromZero: true },
-    ],
-    reward: [
-      { key: "heldout/loss", title: "Held-out loss", subtitle: "nats per pair, over the steps; a coin has 0.69", color: "score", mode: "lines+markers", lines: [{ y: 0.693, label: "a coin", dash: "dot", color: "soft" }] },
-      { key: "heldout/accuracy", title: "Held-out accuracy", subtitle: "share of pairs in the rater\u2019s order, over the steps", color: "score", mode: "lines+markers", yFormat: ".0%", lines: [{ y: 0.5, label: "a coin", dash: "dot", color: "soft" }] },
-    ],
-  };
+  const kindOf = (kind) => (rlhf.stages[kind] || { title: kind }).title;
+  const curvesOf = (kind) => (rlhf.stages[kind] || { curves: [] }).curves;
   const DASHES = ["solid", "dash"];
   const BUSY = ["running", "queued"];
 
@@ -45,7 +36,7 @@
       const tr = h("tr", { onclick: (event) => event.target.closest("label, button") || pick(row.id) },
         h("td", { class: "rl-run-tick" }, h("label", { title: "Draw its curves over another run\u2019s" }, box)),
         h("td", {}, name, row.example ? h("span", { class: "rl-chip" }, "example") : null, row.title === row.id ? null : h("small", {}, row.id)),
-        h("td", { class: "rl-soft" }, KINDS[row.kind] || row.kind), h("td", {}, state), figures,
+        h("td", { class: "rl-soft" }, kindOf(row.kind)), h("td", {}, state), figures,
         h("td", { class: "rl-soft rl-run-date" }, when(row.created_at)));
       return { tr, box, state, figures, shown: "" };
     };
@@ -57,7 +48,7 @@
         const one = lines.get(row.id);
         one.tr.toggleAttribute("data-picked", row.id === picked);
         one.box.checked = ticked.includes(row.id);
-        one.box.disabled = !CHARTS[row.kind] || (!one.box.checked && (ticked.length === 2 || (kind && kind !== row.kind)));
+        one.box.disabled = !curvesOf(row.kind).length || (!one.box.checked && (ticked.length === 2 || (kind && kind !== row.kind)));
         const shown = JSON.stringify(row);
         if (one.shown === shown) continue;
         one.shown = shown;
@@ -105,7 +96,7 @@
     };
     const again = () => {
       trigger("select", { run: now.id });
-      rlhf.openTab(now.kind === "reward" ? "reward model" : "ppo");
+      rlhf.openTab(rlhf.tabOf(now.id));
       rlhf.openForm();
     };
 
@@ -137,7 +128,7 @@
       now = answer;
       const code = h("code", { class: "rl-command" }, now.command);
       rlhf.fill(root,
-        h("h2", { class: "rl-h2" }, now.title, " ", h("span", { class: "rl-soft rl-plain-weight" }, `${KINDS[now.kind] || now.kind}${now.title === now.id ? "" : `, ${now.id}`}`)),
+        h("h2", { class: "rl-h2" }, now.title, " ", h("span", { class: "rl-soft rl-plain-weight" }, `${kindOf(now.kind)}${now.title === now.id ? "" : `, ${now.id}`}`)),
         now.result ? h("p", {}, now.result) : null,
         now.message && now.message !== now.status ? h("p", { class: ["failed", "damaged"].includes(now.status) ? "rl-problem" : "rl-soft" }, now.message) : null,
         now.log ? h("details", { class: "rl-fold" }, h("summary", {}, "The end of its log"), h("pre", { class: "rl-log" }, now.log)) : null,
@@ -165,7 +156,7 @@
       if (kind === shownKind) return;
       shownKind = kind;
       // The two lines are called A and B inside the charts: Plotly reads names as markup.
-      cards = CHARTS[kind].map((spec) => rlhf.chartCard({
+      cards = curvesOf(kind).map((spec) => rlhf.chartCard({
         ...spec, height: 230, series: DASHES.map((dash, i) => ({ name: "AB"[i], color: spec.color, dash, mode: spec.mode, size: 6 })),
       }));
       rlhf.fill(grid, cards.map((one) => one.card));
@@ -176,7 +167,7 @@
       if (root.hidden) return (fetched = "");
       prepare(rows[0].kind);
       rlhf.fill(legend, rows.map((row, i) => h("span", {}, h("i", { "data-dash": DASHES[i] }), h("b", {}, "AB"[i]), ` ${row.title}`, row.title === row.id ? null : h("small", { class: "rl-soft" }, ` ${row.id}`))),
-        rows.length === 1 ? h("span", { class: "rl-soft" }, `Tick a second ${KINDS[rows[0].kind]} run to compare.`) : null);
+        rows.length === 1 ? h("span", { class: "rl-soft" }, `Tick a second ${kindOf(rows[0].kind)} run to compare.`) : null);
       // What is over does not change any more.
       const state = JSON.stringify(rows.map((row) => [row.id, row.step, row.status]));
       if (state === fetched) return;
@@ -184,7 +175,7 @@
       if (!answer) return;
       fetched = state;
       cards.forEach((one, c) => one.chart.replace(DASHES.map((dash, i) => {
-        const points = answer.runs[i] ? answer.runs[i].curves[CHARTS[shownKind][c].key] : [];
+        const points = answer.runs[i] ? answer.runs[i].curves[curvesOf(shownKind)[c].key] : [];
         return { x: points.map(([step]) => step), y: points.map(([, value]) => value) };
       })));
     };

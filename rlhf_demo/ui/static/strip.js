@@ -52,7 +52,7 @@
     // Between two looks the strip counts along with the board in sight, which hears of each step.
     const statuses = new Map();
     window.addEventListener("rlhf:board", ({ detail: { kind, run } }) => {
-      const button = buttons.get(kind === "reward" ? "reward model" : "ppo");
+      const button = buttons.get(rlhf.stages[kind].tab);
       const changed = statuses.has(run.id) && statuses.get(run.id) !== run.status;
       statuses.set(run.id, run.status);
       if (changed) poller.now();
@@ -63,7 +63,7 @@
     // The address says which page, run or comparison to open.
     const wanted = rlhf.address();
     const open = (tries) => {
-      const tab = wanted.tab || (wanted.compare ? "compare" : wanted.run ? (wanted.run.startsWith("reward") ? "reward model" : "ppo") : "start");
+      const tab = wanted.tab || (wanted.compare ? "compare" : wanted.run ? rlhf.tabOf(wanted.run) : "start");
       if (!rlhf.openTab(tab) && tries) setTimeout(() => open(tries - 1), 50);
     };
     open(100);

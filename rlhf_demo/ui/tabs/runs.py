@@ -15,6 +15,7 @@ from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.evaluation.reliability import read_report
 from rlhf_demo.jobs.job import DAMAGED
+from rlhf_demo.metrics import GLOSSARY
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.reward_stories import tested_on
 from rlhf_demo.runs.run import Run, Status
@@ -221,7 +222,9 @@ def final_figures(row: dict[str, Any]) -> list[tuple[str, str, str]]:
         ]
     if kind == "reward" and "heldout/accuracy" in figures:
         return [("held-out accuracy", f"{100 * figures['heldout/accuracy']:.0f}%", "score")]
-    return []
+    headline = STAGES[kind].headline if kind in STAGES else ()
+    shown = [name for name in headline if name in figures]
+    return [(GLOSSARY[name].label, _minus(f"{figures[name]:.3g}"), "soft") for name in shown]
 
 
 def _result(run: Run, row: dict[str, Any]) -> str:

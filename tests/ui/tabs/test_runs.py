@@ -276,12 +276,12 @@ def finished(jobs):
         write_text(run.folder / name, "weights")
     for name in ("lock", "stop", "stopping.json", "checkpoint.pt", ".metrics.jsonl.abcdefgh"):
         write_text(run.folder / name, "kept back")
-    (run.folder / "passwords.txt").symlink_to("/etc/passwd")
     return run
 
 
 def test_zip_comes_over_http_with_the_runs_files_only(call, finished, tmp_path):
     run_id = finished.folder.name
+    (finished.folder / "passwords.txt").symlink_to("/etc/passwd")
     answer = call("zip_run", run=run_id)
     reply = call.get(f"/{answer['link']}")
     assert reply.headers["content-disposition"] == f'attachment; filename="{run_id}.zip"'
