@@ -6,21 +6,22 @@ into a local folder, downloading from the Hub where needed, and imports neither 
 transformers, so that a wrong name is answered at once.
 """
 
-import json
 import os
 import re
+import shutil
 import threading
 from fnmatch import fnmatch
 from pathlib import Path
 
-from rlhf_demo.errors import CheckpointError
+from rlhf_demo.errors import CheckpointError, DataError
+from rlhf_demo.files import read_json
 from rlhf_demo.paths import CHECKPOINTS
 
 HUB_SECONDS = 1.5
 """How long the Hub may take to answer before it counts as out of reach: a wrong name is answered
 within 3 seconds, imports included, also on a busy machine."""
 
-ADAPTER = "adapter_config.json"
+ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 MOST_CONFIG = 1_000_000
 """Bytes of an adapter's configuration, which is read before its weights are fetched."""
 
@@ -80,8 +81,8 @@ def adapter_base(folder: Path) -> Path | None:
 
 def _named_base(path: Path) -> str:
     try:
-        base = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (ValueError, KeyError, TypeError):
+        base = read_json(path, MOST_CONFIG)["base_model_name_or_path"]
+    except (DataError, KeyError, TypeError):
         base = None
     if not isinstance(base, str):
         raise CheckpointError(f"{path} names no base model: restore the file")
@@ -111,20 +112,38 @@ def _on_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download, try_to_load_from_cache  # noqa: PLC0415
 
     fetch = {"repo_id": name, "allow_patterns": WANTED, "ignore_patterns": ["*/*"]}
-    if isinstance(try_to_load_from_cache(name, "config.json"), str) or isinstance(
-        try_to_load_from_cache(name, "adapter_config.json"), str
-    ):
-        folder = Path(snapshot_download(**fetch, local_files_only=True))
-    else:
-        refusal = hub_refusal(name, "model")
-        if refusal is not None:
-            raise CheckpointError(_unknown(name, refusal))
-        folder = Path(snapshot_download(**fetch))
+    # An adapter's configuration may be there alone: it is fetched to measure what it stands on.
+    held = [try_to_load_from_cache(name, one) for one in ("config.json", ADAPTER_WEIGHTS)]
+    cached = any(isinstance(one, str) for one in held)
+    if not cached:
+        _check_room(name)
+    folder = Path(snapshot_download(**fetch, local_files_only=cached))
     if not list(folder.glob("*.safetensors")):
         raise CheckpointError(
             f"{name} has no safetensors weights, and nothing else is loaded: choose another model"
         )
     return folder
+
+
+def _check_room(name: str) -> None:
+    """Measure a model of the Hub before anything is fetched: a run or an adapter may name any.
+
+    Raises:
+        CheckpointError: it cannot be had, or neither disk nor memory would hold it.
+    """
+    import psutil  # noqa: PLC0415
+    from huggingface_hub import constants  # noqa: PLC0415
+
+    megabytes = hub_megabytes(name, "model")
+    cache = Path(constants.HF_HUB_CACHE).absolute()
+    cache = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    disk = shutil.disk_usage(cache).free / 1e6
+    memory = psutil.virtual_memory().available / 1e6
+    if megabytes * 1.2 > disk or megabytes > memory:
+        raise CheckpointError(
+            f"{name} has {megabytes:,.0f} MB to fetch: this machine has {disk:,.0f} MB of disk and "
+            f"{memory:,.0f} MB of memory free, choose a smaller model"
+        )
 
 
 def hub_refusal(name: str, kind: str) -> str | None:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -239,6 +240,61 @@ def hub(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "_hub_files", lambda name, kind: files[name])
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     return bases
+
+
+@pytest.fixture
+def fetched(monkeypatch, tmp_path):
+    """The ids of what is fetched; nothing is in the cache."""
+    names = []
+
+    def snapshot(repo_id, **how):
+        names.append(repo_id)
+        assert not how["local_files_only"]
+        (tmp_path / "model.safetensors").touch()
+        return tmp_path
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    return names
+
+
+def test_model_is_measured_before_it_is_fetched(hub, fetched, monkeypatch):
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=599e6))
+    with pytest.raises(
+        CheckpointError, match=r"a/whole has 500 MB to fetch: .* has 599 MB of disk"
+    ):
+        locate("a/whole")
+    with pytest.raises(CheckpointError, match="a/padded has 60 MB beside its weights"):
+        locate("a/padded")
+    assert fetched == []
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=601e6))
+    locate("a/whole")
+    assert fetched == ["a/whole"]
+
+
+def test_model_that_memory_does_not_hold_is_not_fetched(hub, fetched, monkeypatch):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=499e6))
+    with pytest.raises(CheckpointError, match="499 MB of memory free, choose a smaller model"):
+        locate("a/whole")
+    assert fetched == []
+
+
+def test_base_that_an_adapter_names_is_measured_before_it_is_fetched(
+    hub, fetched, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=599e6))
+    with pytest.raises(CheckpointError, match="a/whole has 500 MB to fetch"):
+        adapter_base(write_adapter(tmp_path / "adapter", "a/whole"))
+    assert fetched == []
+
+
+def test_adapter_whose_configuration_alone_was_fetched_is_fetched_whole(hub, fetched, monkeypatch):
+    monkeypatch.setattr(
+        "huggingface_hub.try_to_load_from_cache",
+        lambda _, file: "there" if file == "adapter_config.json" else None,
+    )
+    locate("a/small")
+    assert fetched == ["a/small"]
 
 
 def test_adapter_weighs_what_it_makes_one_fetch(hub):
