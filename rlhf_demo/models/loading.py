@@ -60,6 +60,9 @@ LORA = {
 MOST_MADE_UP = 1.05
 """Weights that a model may have, for each one in its files: a new head comes on top of them."""
 
+LONG_LISTS = re.compile(r'"\w*(layers?|labels)": [0-9]{5,}')
+"""Configurations list their layers and labels as soon as they are made."""
+
 MOST_BUFFERS = 2**26
 """Bytes of buffers, such as masks, that a model may have beyond 4 for each weight in its files."""
 
@@ -174,9 +177,15 @@ def load_network(
     try:
         with readable(base or folder):
             _check_size(auto_class, base or folder, kwargs)
-            model = auto_class.from_pretrained(
-                base or folder, dtype=torch.float32, use_safetensors=True, **kwargs
+            model, told = auto_class.from_pretrained(
+                base or folder,
+                dtype=torch.float32,
+                use_safetensors=True,
+                output_loading_info=True,
+                **kwargs,
             )
+            if told["missing_keys"] and num_labels is None:  # else it is the new head
+                raise ValueError(f"its files lack {min(told['missing_keys'])}")
     finally:
         transformers_logging.set_verbosity(verbosity)
     if base is not None:
@@ -251,6 +260,8 @@ def _check_size(auto_class: Any, folder: Path, kwargs: dict[str, Any]) -> None:
     shapes = [shape for path in folder.glob("*.safetensors") for shape in _shapes(path).values()]
     if not shapes:
         return  # transformers says which file is missing
+    if LONG_LISTS.search(json.dumps(_read(folder / "config.json"))):
+        raise ValueError("its configuration asks for too many layers or labels")
     config = AutoConfig.from_pretrained(folder, **kwargs)
     layers = getattr(config.get_text_config(), "num_hidden_layers", None) or 0
     held, wanted, buffers = sum(map(math.prod, shapes)), 0, 0

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModelForCausalLM,
@@ -25,7 +24,7 @@ from transformers import (
 from rlhf_demo.errors import CheckpointError
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.hub.locate import adapter_base, locate
-from rlhf_demo.models.loading import BYTE_0, PAD, load_tokenizer
+from rlhf_demo.models.loading import BYTE_0, PAD, load_network, load_tokenizer
 
 SIZES = {"n_layer": 6, "n_head": 4, "n_embd": 256, "n_positions": 256}
 VOCABULARY = 8192
@@ -56,14 +55,7 @@ def load_or_make(
     tokenizer = load_tokenizer(folder)
     if tokenizer.eos_token_id is None:
         raise CheckpointError(f"the tokenizer of {name} has no end token: choose another model")
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, trust_remote_code=False
-        )
-    except (OSError, ValueError) as error:
-        why = str(error).splitlines()[0]
-        raise CheckpointError(f"{folder} holds no causal language model ({why})") from None
-    return model, tokenizer
+    return load_network(AutoModelForCausalLM, folder)[0], tokenizer
 
 
 def new_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:

@@ -325,6 +325,31 @@ def test_model_with_one_tensor_is_refused(tiny_model_folder, tmp_path):
         load_policy(str(bare), device=CPU)
 
 
+def test_model_whose_files_hold_other_tensors_is_not_made_up(tiny_model_folder, tmp_path):
+    noise = copy_of(tiny_model_folder, tmp_path / "noise")
+    weights = load_file(noise / "model.safetensors")
+    weights["other"] = weights.pop("transformer.h.0.attn.c_attn.weight")
+    save_file(weights, noise / "model.safetensors", {"format": "pt"})
+    told = r"noise cannot be loaded \(its files lack transformer\.h\.0\.attn\.c_attn\.weight\)"
+    with pytest.raises(CheckpointError, match=told):
+        load_policy(str(noise), device=CPU)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"num_labels": 10**9}, {"model_type": "qwen2", "num_hidden_layers": 10**9},
+     {"model_type": "t5", "num_layers": 10**9}],
+)  # fmt: skip
+def test_configuration_that_would_list_a_thousand_million_things_is_not_made(
+    tiny_model_folder, tmp_path, monkeypatch, changes
+):
+    long = copy_of(tiny_model_folder, tmp_path / "long")
+    change(long / "config.json", **changes)
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", None)
+    with pytest.raises(CheckpointError, match=r"long cannot be loaded .*too many layers or labels"):
+        load_policy(str(long), device=CPU)
+
+
 @pytest.mark.parametrize("load", [load_policy, load_reward_model])
 def test_code_that_comes_with_a_model_is_neither_run_nor_asked_about(
     tiny_model_folder, classifier_folder, tmp_path, monkeypatch, load

@@ -8,7 +8,7 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from rlhf_demo.errors import CheckpointError
-from rlhf_demo.files import read_json
+from rlhf_demo.files import read_json, write_json
 from rlhf_demo.models.new_gpt2 import load_or_make, new_tokenizer, save_model
 from rlhf_demo.models.policy import load_tokenizer
 from rlhf_demo.paths import CHECKPOINTS
@@ -73,7 +73,16 @@ def test_save_model_loads_plainly_in_float32_from_small_shards(tmp_path):
 def test_load_or_make_of_a_folder_without_a_language_model_says_so(tmp_path):
     load_tokenizer(SHIPPED).save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "nothing"}')
-    with pytest.raises(CheckpointError, match="holds no causal language model"):
+    with pytest.raises(CheckpointError, match="cannot be loaded"):
+        load_or_make(str(tmp_path), [])
+
+
+def test_load_or_make_makes_no_weights_up(tmp_path):
+    tokenizer = load_tokenizer(SHIPPED)
+    config = GPT2Config(n_layer=1, n_head=1, n_embd=8, n_positions=8, vocab_size=len(tokenizer))
+    save_model(GPT2LMHeadModel(config), tokenizer, tmp_path)
+    write_json(tmp_path / "config.json", read_json(tmp_path / "config.json") | {"n_layer": 2})
+    with pytest.raises(CheckpointError, match=r"its files lack transformer\.h\.1"):
         load_or_make(str(tmp_path), [])
 
 
