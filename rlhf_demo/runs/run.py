@@ -52,6 +52,10 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "datasets")
 BOOKKEEPING = {"config.json", "status.json", "train.log", "lock"}
 """What a run's folder holds before the run has made anything."""
 
+MADE = {"model", "steps", "checkpoints", "checkpoint.pt", "report.json", "pairs.jsonl",
+        "metrics.jsonl", "samples.jsonl", "distributions.jsonl"}  # fmt: skip
+"""What a run makes, and replaces or removes."""
+
 STEP = re.compile(r"[1-9][0-9]{0,8}")
 """Name of a saved step's folder. `str.isdigit` would also take ², which is no number."""
 
@@ -100,7 +104,7 @@ class Run:
         """Make the folder and write config.json.
 
         Raises:
-            JobError: the folder already holds a run.
+            JobError: the folder already holds a run, or what a run would replace or remove.
         """
         run = cls(folder)
         if run.exists():
@@ -110,6 +114,8 @@ class Run:
             )
         if run.folder.is_dir():
             run._found = {path.name for path in run.folder.iterdir()}
+            if taken := min(run._found & MADE, default=None):
+                raise JobError(f"{run.folder} holds other work ({taken}): name a new folder")
         run.folder.mkdir(parents=True, exist_ok=True)
         config = {
             "kind": kind,
@@ -235,10 +241,7 @@ class Run:
         for parent, folders, files in os.walk(self.folder):
             for name in folders + files:
                 if os.path.islink(os.path.join(parent, name)):
-                    raise JobError(
-                        f"{self.folder.name} holds the link {name!r}: put what it leads to in its "
-                        "place, or remove it"
-                    )
+                    raise JobError(f"{self.folder.name} holds the link {name!r}: remove it first")
 
     def _clear_leftovers(self) -> None:
         """Put right what a killed writer left: half-made files, a folder moved but not replaced."""

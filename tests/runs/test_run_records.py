@@ -117,3 +117,11 @@ def test_odd_run_neither_ends_the_printed_list_nor_speaks_to_the_terminal(
     assert len(found) == 2 and any(str(run.folder) in one for one in found)
     assert all(one.isprintable() for one in found)
     "".join(found).encode()
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "model", "steps", "pairs.jsonl", "metrics.jsonl"])
+def test_run_is_not_begun_where_it_would_replace_other_work(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(JobError, match=rf"holds other work \({name}\): name a new folder"):
+        Run.create(tmp_path, "reward", {})
+    assert os.listdir(tmp_path) == [name]
