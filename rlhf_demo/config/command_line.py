@@ -1,18 +1,27 @@
 """The command line that a run stands for."""
 
+import re
 import shlex
 from pathlib import Path
 from typing import Any
 
 from rlhf_demo.config.stages import STAGES
 
+FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+"""How an option names a Python function."""
+NOT_OFFERED = "# It calls a Python function. Read that first, then start the run by hand."
+"""Whoever sent the run's folder may have written the function."""
+
 
 def repeat_command(config: dict[str, Any]) -> str:
     """Return the command that repeats a run in a new folder: every option that is no default.
 
     Where the runs lie outside the repository, it calls their folder `runs`: everybody may read the
-    command, and nobody need know the server's folders.
+    command, and nobody need know the server's folders. Where it would call a Python function there
+    is a comment in its place.
     """
+    if any(FUNCTION.fullmatch(str(value)) for value in config["options"].values()):
+        return NOT_OFFERED
     stage = STAGES[config["kind"]]
     defaults = stage.config().to_dict()
     words = ["python", "-m", "rlhf_demo", stage.command, "--run-dir", "runs/again"]

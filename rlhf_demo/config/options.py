@@ -16,6 +16,10 @@ DTYPES = ("auto", "float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
 
 
+MOST_WHOLE = 2**31 - 1
+"""Highest value of an option that counts; libraries take no more."""
+
+
 def option(
     default: Any,
     help: str,
@@ -83,6 +87,8 @@ def _check(declared: Field, kind: type, optional: bool, value: Any) -> None:
     if kind is float and not math.isfinite(value):
         raise ConfigError(f"{name} is {value}: give a finite number")
     low, high, choices = meta["low"], meta["high"], meta["choices"]
+    if kind is int and high is None:
+        high = MOST_WHOLE
     if low is not None and value < low:
         raise ConfigError(f"{name} is {value}: the lowest value is {low}")
     if high is not None and value > high:

@@ -41,7 +41,7 @@ class BaseConfig(Options):
         low=1,
     )
     total_steps: int = option(200, "optimiser steps", low=1)
-    batch_tokens: int = option(4096, "tokens per step", low=64)
+    batch_tokens: int = option(4096, "tokens per step", low=64, high=2**20)
     learning_rate: float = option(1e-3, "peak learning rate (Muon and Adam)", low=0.0, high=1.0)
     warmup_steps: int = option(50, "steps of linear warm-up", low=0, high=1_000_000)
     dropout: float | None = option(

@@ -17,7 +17,7 @@ class RaterConfig(Options):
     )
     lora_rank: int = option(16, "rank of the LoRA adapter that is trained", low=1, high=512)
     total_steps: int = option(1600, "optimiser steps", low=1, high=1_000_000)
-    batch_tokens: int = option(4096, "tokens per step", low=64)
+    batch_tokens: int = option(4096, "tokens per step", low=64, high=2**20)
     learning_rate: float = option(1e-3, "peak learning rate of AdamW", low=0.0, high=1.0)
     warmup_steps: int = option(20, "steps in which the learning rate rises", low=0, high=1_000_000)
     checkpoint_every: int = option(100, "steps between saved states", low=1)

@@ -94,6 +94,18 @@ def test_number_outside_its_range_is_refused_with_flag_and_value(value):
         PPOConfig(temperature=value)
 
 
+@pytest.mark.parametrize(
+    ("make", "flag"),
+    [(lambda n: PairsConfig(train_pairs=n), "--train-pairs"),
+     (lambda n: BaseConfig(batch_tokens=n), "--batch-tokens"),
+     (lambda n: RaterConfig(batch_tokens=n), "--batch-tokens")],
+)  # fmt: skip
+@pytest.mark.parametrize("value", [99999999999999999999, 2**31])
+def test_count_that_libraries_do_not_take_is_refused(make, flag, value):
+    with pytest.raises(ConfigError, match=f"{flag} is {value}: the highest value is"):
+        make(value)
+
+
 def test_ends_of_a_range_belong_to_it():
     assert PPOConfig(temperature=0.05).temperature == 0.05
     assert PPOConfig(temperature=5.0).temperature == 5.0

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from rlhf_demo.config.pairs import PairsConfig
 from rlhf_demo.errors import JobError, Refused
-from rlhf_demo.files import write_json, write_text
+from rlhf_demo.files import read_json, write_json, write_text
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.instructor import Instructor
@@ -132,6 +132,16 @@ def test_command_names_no_folder_of_the_server(tab, jobs):
     run = start(jobs, reward=str(jobs.find(reward).folder))  # outside the repository
     command = state(tab, run)["picked"]["command"]
     assert command.endswith(f"--run-dir runs/again --reward runs/{reward}")
+
+
+@pytest.mark.parametrize("option", ["reward", "judge"])
+def test_command_that_would_call_a_function_is_not_offered(tab, jobs, option):
+    folder = jobs.find(start(jobs)).folder
+    config = read_json(folder / "config.json")
+    config["options"][option] = "runs.evil_run.payload:score"
+    write_json(folder / "config.json", config)
+    command = state(tab, folder.name)["picked"]["command"]
+    assert command.startswith("# It calls a Python function.") and "payload" not in command
 
 
 def test_picked_run_tells_command_and_whose_it_is(tab, jobs):
