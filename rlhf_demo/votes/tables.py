@@ -61,6 +61,7 @@ PRAGMAS = (
     "synchronous=FULL",  # a transaction that has returned survives a power cut
     "foreign_keys=ON",
     "secure_delete=ON",  # what is deleted about people is overwritten
+    "trusted_schema=OFF",  # another's file may have been given to us
 )
 
 metadata = MetaData()

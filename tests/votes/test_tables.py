@@ -33,11 +33,19 @@ def test_sqlite_waits_for_the_disk_and_keeps_its_keys(store):
     with store.database.reading() as connection:
         found = {
             name: connection.execute(text(f"PRAGMA {name}")).scalar()
-            for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
+            for name in (
+                "journal_mode",
+                "synchronous",
+                "foreign_keys",
+                "secure_delete",
+                "trusted_schema",
+            )
         }
     # 2 is FULL
-    expected = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
-    assert found == expected
+    assert found == {
+        "journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1,
+        "trusted_schema": 0,
+    }  # fmt: skip
 
 
 def test_url_comes_from_the_environment_or_the_folder(monkeypatch, tmp_path):
