@@ -50,6 +50,11 @@ class Order:
         """Say what kind of pair comes out."""
         return PLAIN if self.first == self.second else DUEL
 
+    @property
+    def rank(self) -> Rank:
+        """Say whom it goes before: a visitor can think of a new prompt for ever."""
+        return Rank.VOTERS if self.prompt is None else Rank.VISITORS
+
 
 class Sampler:
     """Writes pairs into a store; safe to ask from several threads."""
@@ -112,7 +117,7 @@ class Sampler:
         try:
             for name in (first, second):
                 self.shelf.policy(name)  # it may come from the Hub: nobody waits for that
-            with self.turn.of(Rank.VOTERS):
+            with self.turn.of(order.rank):
                 pairs = self._write(order, first, second)
             if not pairs:
                 raise Refused(

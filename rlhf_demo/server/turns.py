@@ -6,12 +6,16 @@ or works in the background: on a few cores two at once would only slow each othe
 
 import itertools
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from heapq import heappop, heappush
 
 from rlhf_demo.errors import DemoError
+
+PATIENCE_SECONDS = 2.0
+"""A caller goes before those of the next rank that came so much earlier, not before older ones."""
 
 
 class Busy(DemoError):
@@ -25,28 +29,32 @@ class Rank(IntEnum):
     """Who computes before whom; callers of one rank keep the order in which they came."""
 
     LESSON = 0  # pairs that a class waits for
-    VOTERS = 1  # pairs for visitors who vote
-    VISITORS = 2  # scores and comparisons
+    VOTERS = 1  # pairs for all visitors who vote
+    VISITORS = 2  # scores, comparisons and pairs for one visitor
 
 
 class Turn:
     """The right to compute with a model, held by one thread at a time.
 
+    Args:
+        clock: seconds.
+
     Attributes:
         taken: somebody holds it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._changed = threading.Condition()
         self._numbers = itertools.count()
-        self._line: list[tuple[Rank, int]] = []  # a heap of those who wait
+        self._line: list[tuple[float, int]] = []  # a heap of those who wait
         self.taken = False
 
     @contextmanager
     def of(self, rank: Rank) -> Iterator[None]:
-        """Wait until nobody computes and nobody of a lower rank waits, then hold the turn."""
+        """Wait until nobody computes and nobody who goes before waits, then hold the turn."""
         with self._changed:
-            ticket = (rank, next(self._numbers))
+            ticket = (self._clock() + rank * PATIENCE_SECONDS, next(self._numbers))
             heappush(self._line, ticket)
             self._changed.wait_for(lambda: not self.taken and self._line[0] == ticket)
             heappop(self._line)

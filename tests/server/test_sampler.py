@@ -67,6 +67,11 @@ def test_own_beginning_gets_its_pairs(sampler, store):
     assert store.pairs_waiting(store.visit("here"), HAPPY, model="one") == 0
 
 
+def test_own_beginnings_go_before_nobody_who_came_earlier():
+    assert Order("one", "one", "My cat says", "secret").rank == Rank.VISITORS
+    assert Order("one", "one").rank == Order("one", "two").rank == Rank.VOTERS
+
+
 def test_blind_pairs_are_on_prompts_that_nothing_is_trained_on(sampler, monkeypatch):
     monkeypatch.setattr(
         sampler,

@@ -230,27 +230,40 @@ def test_function_that_fails_frees_its_place():
 # -- models ----------------------------------------------------------------------------------------
 
 
-def test_class_and_voters_compute_before_visitors_who_came_earlier():
-    turn, order, waiting = Turn(), [], []
+def order_of(callers, clock):
+    """Return the names of callers, (name, rank, when it came in seconds), as they compute."""
+    turn, order, waiting = Turn(clock), [], []
 
     def compute(rank, name):
         with turn.of(rank):
             order.append(name)
 
-    ranks = {
-        "visitor 1": Rank.VISITORS, "visitor 2": Rank.VISITORS, "voter": Rank.VOTERS,
-        "class": Rank.LESSON,
-    }  # fmt: skip
     with turn.of(Rank.VISITORS):
-        for name, rank in ranks.items():
+        for name, rank, came in callers:
+            clock.now = came
             waiting.append(threading.Thread(target=compute, args=(rank, name)))
             waiting[-1].start()
             wait_until(lambda: len(turn._line) == len(waiting))
         assert turn.taken and not order
     for thread in waiting:
         thread.join()
-    assert order == ["class", "voter", "visitor 1", "visitor 2"]
     assert not turn.taken
+    return order
+
+
+def test_class_and_voters_compute_before_visitors_who_came_a_little_earlier(clock):
+    callers = [
+        ("visitor 1", Rank.VISITORS, 0.0), ("visitor 2", Rank.VISITORS, 0.0),
+        ("voter", Rank.VOTERS, 1.9), ("class", Rank.LESSON, 3.8),
+    ]  # fmt: skip
+    assert order_of(callers, clock) == ["class", "voter", "visitor 1", "visitor 2"]
+
+
+def test_visitor_waits_for_no_voters_without_end(clock):
+    callers = [("visitor", Rank.VISITORS, 0.0)]
+    callers += [(f"voter {number}", Rank.VOTERS, number) for number in range(6)]
+    order = order_of(callers, clock)
+    assert order.index("visitor") == 2  # at 2 s it is a tie, and the visitor came first
 
 
 def test_turn_is_free_after_a_failure():
