@@ -4,11 +4,11 @@ Held out are the first documents in the file's own order; where a column `split`
 rows, the first of those. They are never trained on, nor counted for the commonest words.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from rlhf_demo.data.hub_datasets import hub_rows
+from rlhf_demo.data.rows import OWN, file_rows, read_text
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import is_unicode
 from rlhf_demo.hub.locate import HUB_ID
@@ -32,8 +32,8 @@ def read_documents(data: str | None, column: str, split: str) -> tuple[list[str]
     if data is None:
         return _shipped_pairs()
     path = Path(data).expanduser()
-    if path.suffix in (".parquet", ".jsonl"):
-        rows = _read_parquet(path, column) if path.suffix == ".parquet" else _read_jsonl(path)
+    if path.suffix in (".parquet", ".jsonl") and path.is_file():
+        rows = _read_table(path, column)
         texts = [row[column] for row in rows if column in row]
         if len(texts) < len(rows) or not all(isinstance(text, str) for text in texts):
             raise DataError(
@@ -43,7 +43,7 @@ def read_documents(data: str | None, column: str, split: str) -> tuple[list[str]
     elif path.suffix in (".csv", ".json"):
         raise DataError(f"{data} is {path.suffix[1:].upper()}: give Parquet, JSONL or a text file")
     elif path.is_file():
-        texts = _read_text(path).split("\n\n")
+        texts = read_text(path, OWN.bytes).replace("\r\n", "\n").split("\n\n")
         tests = [False] * len(texts)
     elif path.suffix or path.is_absolute() or not HUB_ID.fullmatch(data):
         raise DataError(f"there is no file {data}: check the name")
@@ -81,55 +81,25 @@ def _shipped_pairs() -> tuple[list[str], list[bool]]:
         raise DataError(
             f"the shipped pairs are missing ({SHIPPED_PAIRS}): restore the file or give --data"
         )
-    rows = _read_jsonl(SHIPPED_PAIRS)
+    rows = _read_table(SHIPPED_PAIRS, "prompt")
     both = [row["prompt"] + row[side] for row in rows for side in ("chosen", "rejected")]
     texts = list(dict.fromkeys(both))  # in order, without what comes twice
     return texts, [True] * len(texts)
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DataError(f"there is no file {path}: check the name") from None
-    except ValueError:
-        raise DataError(f"{path} is not UTF-8 text: convert it, or give Parquet or JSONL") from None
-
-
-def _read_jsonl(path: Path) -> list[dict[str, Any]]:
+def _read_table(path: Path, column: str) -> list[dict[str, Any]]:
+    """Read the rows of a file; in Parquet the column and `split` alone."""
     rows = []
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            raise DataError(
-                f"{path} line {number} is not valid JSON: mend or delete the line"
-            ) from None
-        if not isinstance(rows[-1], dict):
-            raise DataError(f"{path} line {number} is not a JSON object: write one {{...}} a line")
+    for number, row in file_rows(path, (column, "split"), OWN):
+        if not isinstance(row, dict):
+            raise DataError(f"{path} row {number} is not a JSON object: write one {{...}} a line")
+        rows.append(row)
+    if path.suffix == ".parquet" and rows and column not in rows[0]:
+        import pyarrow.parquet  # noqa: PLC0415
+
+        names = ", ".join(pyarrow.parquet.read_schema(path).names)
+        raise DataError(f"{path} has no column {column!r}: choose one of {names} with --column")
     return rows
-
-
-def _read_parquet(path: Path, column: str) -> list[dict[str, Any]]:
-    import pyarrow  # noqa: PLC0415
-    import pyarrow.parquet  # noqa: PLC0415
-
-    try:
-        names = pyarrow.parquet.read_schema(path).names
-        if column not in names:
-            raise DataError(
-                f"{path} has no column {column!r}: choose one of {', '.join(names)} with --column"
-            )
-        wanted = {column, "split"} & set(names)
-        return pyarrow.parquet.read_table(path, columns=sorted(wanted)).to_pylist()
-    except FileNotFoundError:
-        raise DataError(f"there is no file {path}: check the name") from None
-    except pyarrow.ArrowException as error:
-        raise DataError(
-            f"{path} is no readable Parquet file ({str(error).splitlines()[0]}): give another"
-        ) from None
 
 
 def _read_hub(name: str, column: str, split: str) -> list[str]:

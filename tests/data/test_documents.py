@@ -8,6 +8,7 @@ import pytest
 
 from rlhf_demo.data import documents
 from rlhf_demo.data.documents import hold_out, read_documents
+from rlhf_demo.data.rows import Bounds
 from rlhf_demo.errors import DataError
 
 
@@ -92,9 +93,10 @@ def test_read_documents_of_rows_without_text_says_so(tmp_path, rows):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.jsonl", b'{"text": "One."}\n{"text": \n', "line 2 is not valid JSON"),
-        ("a.jsonl", b"[1]\n", "line 1 is not a JSON object"),
-        ("a.txt", b"\xff\xfe\x00", "is not UTF-8 text"),
+        ("a.jsonl", b'{"text": "One."}\n{"text": \n', "row 2 is not valid JSON"),
+        ("a.jsonl", b"[1]\n", "row 1 is not a JSON object"),
+        ("a.jsonl", b"[" * 100_000, "row 1 is nested too deep"),
+        ("a.txt", b"\xff\xfe\x00", "cannot be read as UTF-8 text"),
         ("a.txt", b" \n\n \n", "holds fewer than 2 texts"),
         ("a.parquet", b"no parquet", "is no readable Parquet file"),
         ("a.csv", b"text\nOne.\n", "is CSV: give Parquet, JSONL or a text file"),
@@ -105,6 +107,26 @@ def test_read_documents_of_a_bad_file_says_what_is_wrong(tmp_path, name, content
     with pytest.raises(DataError, match=message) as caught:
         read_documents(str(tmp_path / name), "text", "train")
     assert "\n" not in str(caught.value)
+
+
+def test_text_file_may_end_its_lines_as_windows_does(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"One.\r\nTwo.\r\n\r\nThree.")
+    assert read_documents(str(tmp_path / "a.txt"), "", "")[0] == ["One.\nTwo.", "Three."]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet", "a.txt"])
+def test_file_that_holds_more_than_is_read_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(documents, "OWN", Bounds(rows=9, bytes=2_000_000))
+    texts = ["a" * 1_000_000] * 3  # in Parquet, one text and three places where it stands
+    if name == "a.txt":
+        (tmp_path / name).write_text("\n\n".join(texts))
+    elif name == "a.jsonl":
+        write_jsonl(tmp_path / name, [{"text": text} for text in texts])
+    else:
+        write_parquet(tmp_path / name, text=texts)
+        assert (tmp_path / name).stat().st_size < 100_000
+    with pytest.raises(DataError, match=f"{name} holds over 2 MB of text"):
+        read_documents(str(tmp_path / name), "text", "train")
 
 
 def test_read_documents_of_a_hub_name_asks_the_hub_for_the_split(monkeypatch):
