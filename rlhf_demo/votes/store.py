@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, delete, func, select, update
 
 from rlhf_demo.errors import Refused
 from rlhf_demo.rate_limit import RateLimit
-from rlhf_demo.votes.assignment import Wish, assign, has_seat, unseen
+from rlhf_demo.votes.assignment import Wish, asks, assign, has_seat, unseen
 from rlhf_demo.votes.imports import drop_unfinished, keep_votes
 from rlhf_demo.votes.queries import (
     answers,
@@ -239,7 +239,7 @@ class Store:
             select(showings, pairs.c.kind, pairs.c.first_model, pairs.c.second_model)
             .join(pairs, pairs.c.id == showings.c.pair_id)
             .where(showings.c.rater_id == rater, showings.c.choice.is_(None))
-            .where(pairs.c.round_id == wish.round, showings.c.question_id == wish.question)
+            .where(pairs.c.round_id == wish.round, asks(wish))
             .where((pairs.c.kind == DUEL) == (wish.kind == DUEL))
             .order_by(showings.c.id)
         )
@@ -373,8 +373,8 @@ class Store:
         """Return the answers of a lesson, or all, in the order they came.
 
         For the server's own use: what it returns says who answered what. `classes=False` leaves out
-        those of classes, which are their instructors' to give away. Votes marked `own` are for the
-        rater alone wherever strangers look.
+        those of classes, which are their instructors' to give away, and all but visitors' newest
+        (`queries.MOST_READ`). Votes marked `own` are for the rater alone wherever strangers look.
         """
         with self.database.reading() as connection:
             return answers(connection, lesson, classes=classes)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -150,6 +151,28 @@ def test_open_pair_is_shown_to_a_few_then_rests(store):
     secrets = [store.visit("here") for _ in range(OPEN_OVERLAP + 1)]
     shown = [store.next_pair(secret, HAPPY) for secret in secrets]
     assert [showing is not None for showing in shown] == [True] * OPEN_OVERLAP + [False]
+
+
+def test_open_page_shows_its_newest_pairs_however_many_strangers_have_left(store, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.votes.assignment.OPEN_POOL", 2)
+    secret = store.visit("here")
+    store.add_pairs(new_pairs(1, start=7), owner_secret=secret)
+    store.add_pairs(new_pairs(5))
+    assert store.pairs_waiting(secret, HAPPY) == 2
+    assert [answer(store, secret).prompt for _ in range(2)] == ["Prompt 3", "Prompt 4"]
+    assert store.next_pair(secret, HAPPY) is None
+
+
+def test_newest_votes_are_counted_however_many_strangers_have_left(store, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.votes.queries.MOST_READ", 2)
+    store.add_pairs(new_pairs(4))
+    secret = store.visit("here")
+    prompts = [answer(store, secret).prompt for _ in range(4)]
+    store.add_votes([replace(vote, lesson=0) for vote in store.votes()[:1]], "a" * 64)
+    read = store.votes(classes=False)
+    assert [vote.prompt for vote in read if vote.lesson == store.open_lesson] == prompts[2:]
+    assert len(read) == 3  # and that of a file, which its owner brought
+    assert len(store.votes()) == 5
 
 
 def test_showing_left_unanswered_goes_to_somebody_else_and_a_late_answer_is_refused(store, clock):
