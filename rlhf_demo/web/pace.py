@@ -2,7 +2,8 @@
 
 Thirty phones of a school come from one address, and so does one phone that wants to be three
 hundred. So whoever asks too fast waits their turn behind their own address; only one that leaves
-hundreds of requests open is refused. Those of other addresses do not wait for them.
+hundreds of requests open is refused. Those of other addresses do not wait for them. Streams, which
+end when their reader likes, are counted apart from requests.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
+from anyio import CancelScope
 from starlette._utils import get_route_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,7 +22,9 @@ from rlhf_demo.web.middleware import API, UPLOAD, Refused
 from rlhf_demo.web.refusals import once_more
 
 MOST_OPEN = 500
-"""Requests and streams of one address; sixty students' browsers open six connections each."""
+"""Requests of one address; sixty students' browsers open six connections each."""
+MOST_STREAMS = 200
+"""Of one address; the oldest ends for a new one. A browser reads one, while it waits for events."""
 MOST_BODIES = 3000
 """Requests in JSON that are read or wait, of all addresses: 200 MB if all are the longest."""
 PLACES = 6
@@ -36,7 +40,8 @@ BODY_SECONDS = 10.0
 PAUSE_SECONDS = 0.05
 
 PAGE = re.compile(rf"/|/config|{API}/(info|startup-events)/?")
-FILES = re.compile(r"/(assets|static|svelte|served)/.*|/[^/]+\.(js|css|json|ico)", re.DOTALL)
+STREAM = re.compile(rf"{API}/(heartbeat/.*|queue/data|call/.*)/?", re.DOTALL)
+FILES = re.compile(r"/(assets|static|svelte|served)/.*|/[^/]+\.(js|ico)", re.DOTALL)
 """What is read from the disk as it is; opening the page asks for a hundred of them."""
 
 
@@ -45,6 +50,7 @@ class _Visitors:
     """Everybody behind one address."""
 
     open: int = 0
+    streams: dict[CancelScope, None] = field(default_factory=dict)  # the oldest first
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
     page_places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
     """Apart, as pages wait long for their permits and nothing else shall wait for them."""
@@ -76,6 +82,16 @@ class Pace:
             return
         address = scope["client"][0]
         visitors = self._visitors.setdefault(address, _Visitors())
+        try:
+            if scope["method"] == "GET" and STREAM.fullmatch(get_route_path(scope)):
+                await self._stream(visitors, scope, receive, send)
+            else:
+                await self._count(visitors, scope, receive, send)
+        finally:
+            if not visitors.open and not visitors.streams:
+                del self._visitors[address]
+
+    async def _count(self, visitors: _Visitors, scope: Scope, receive: Receive, send: Send) -> None:
         if visitors.open >= MOST_OPEN:
             raise Refused(
                 429, f"{MOST_OPEN} requests from this address are open: try again in a moment"
@@ -85,8 +101,31 @@ class Pace:
             await self._pass(scope, receive, send)
         finally:
             visitors.open -= 1
-            if not visitors.open:
-                del self._visitors[address]
+
+    async def _stream(
+        self, visitors: _Visitors, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Let a stream go on until it ends or a newer one of its address needs the place."""
+        last: Message = {}
+
+        async def send_on(message: Message) -> None:
+            nonlocal last
+            last = message
+            await send(message)
+
+        going = [one for one in visitors.streams if not one.cancel_called]
+        if len(going) >= MOST_STREAMS:
+            going[0].cancel()
+        with CancelScope() as place:
+            visitors.streams[place] = None
+            try:
+                await self._answer(scope, receive, send_on)
+            finally:
+                del visitors.streams[place]
+        if place.cancelled_caught and not last:
+            raise Refused(429, f"{MOST_STREAMS} streams of this address are newer: try again")
+        if place.cancelled_caught and last.get("more_body", True):
+            await send({"type": "http.response.body", "body": b""})
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = get_route_path(scope)

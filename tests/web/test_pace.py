@@ -37,7 +37,7 @@ class App:
         await send({"type": "http.response.body", "body": b"done"})
 
 
-def ask(door, path=CALL, address=ONE, method="POST", body=BODY):
+def ask(door, path=CALL, address=ONE, method="POST", body=BODY, told=None):
     """Send a request, of which nothing arrives after this much; return its task."""
     messages = [body]
 
@@ -45,7 +45,8 @@ def ask(door, path=CALL, address=ONE, method="POST", body=BODY):
         return messages.pop() if messages else await asyncio.Event().wait()
 
     async def send(message):
-        pass
+        if told is not None:
+            told.append(message)
 
     scope = {"type": "http", "method": method, "path": path, "client": (address, 0), "headers": []}
     return asyncio.create_task(door(scope, receive, send))
@@ -110,9 +111,60 @@ def test_more_than_five_hundred_open_requests_of_an_address_are_refused():
     event_loops.run(test())
 
 
+@pytest.mark.parametrize("path", ["heartbeat/x", "queue/data", "call/runs/5", "call/v2/runs/5"])
+def test_oldest_stream_of_an_address_ends_for_a_new_one(monkeypatch, path):
+    """And streams take no places of requests, which all go on to be answered."""
+    monkeypatch.setattr(pace, "MOST_STREAMS", 3)
+    monkeypatch.setattr(pace, "MOST_OPEN", 1)
+
+    async def test():
+        app, door = guarded()
+        app.may_begin.set()
+        told = [[] for _ in range(5)]
+        stream = f"/gradio_api/{path}"
+        tasks = []
+        for one in told:
+            tasks.append(ask(door, stream, method="GET", told=one))
+            await settle()
+        assert [task.done() for task in tasks] == [True] * 2 + [False] * 3
+        assert [message["type"] for message in told[0]] == [
+            "http.response.start",
+            "http.response.body",
+        ]  # it ends as a whole answer does
+        other = ask(door, stream, OTHER, "GET")
+        request = ask(door)
+        await settle()
+        assert app.asked[-2:] == [OTHER, ONE]
+        assert [task.done() for task in tasks] == [True] * 2 + [False] * 3
+        app.may_end.set()
+        await asyncio.gather(*tasks, other, request)
+        assert told[4][-1]["body"] == b"done"
+        assert door._visitors == {}
+
+    event_loops.run(test())
+
+
+def test_stream_that_ends_for_a_new_one_before_it_began_is_refused(monkeypatch):
+    monkeypatch.setattr(pace, "MOST_STREAMS", 1)
+
+    async def test():
+        _, door = guarded()
+        streams = [ask(door, "/gradio_api/queue/data", method="GET") for _ in range(2)]
+        await settle()
+        assert refusal(streams[0])[0] == 429 and not streams[1].done()
+        await end(*streams)
+        assert door._visitors == {}
+
+    event_loops.run(test())
+
+
 @pytest.mark.parametrize(
-    ("path", "method", "at_once", "a_second"), [(CALL, "POST", 300, 100), ("/", "GET", 120, 5)]
-)
+    ("path", "method", "at_once", "a_second"),
+    [
+        (CALL, "POST", 300, 100), ("/", "GET", 120, 5),
+        ("/theme.css", "GET", 300, 100), ("/manifest.json", "GET", 300, 100),
+    ],
+)  # fmt: skip
 def test_whoever_asks_too_fast_waits(monkeypatch, path, method, at_once, a_second):
     monkeypatch.setattr(pace, "PAUSE_SECONDS", 0)
 
