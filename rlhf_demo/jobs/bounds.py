@@ -70,6 +70,10 @@ MEMORY_SHARE = 0.6
 """Of the machine's memory that all trainers together may use; the rest is the app's and the
 system's, and what a trainer can grow by (1 GB) before it is looked at again."""
 
+OWN_MEMORY_SHARE = 0.9
+"""On one's own machine: before the system ends what it likes. A folder of a run that somebody sent
+may name data that take any amount."""
+
 
 def check_options(options: dict[str, Any], limits: Limits) -> None:
     """Check the options of a reward model or PPO against the limits.

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from rlhf_demo.errors import ConfigError, DemoError
-from rlhf_demo.jobs.bounds import MEMORY_SHARE, PUBLIC, Limits
+from rlhf_demo.jobs.bounds import MEMORY_SHARE, OWN_MEMORY_SHARE, PUBLIC, Limits
 from rlhf_demo.jobs.processes import machine_memory
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.models.device import pick_device, pick_dtype
@@ -118,12 +118,10 @@ def _make_folder(runs: Path) -> None:
 
 
 def _limits(settings: Settings) -> Limits:
-    limits = Limits()
-    if settings.public:
-        memory = MEMORY_SHARE * machine_memory() / settings.jobs_at_once
-        limits = replace(PUBLIC, most_memory=memory)
+    share = MEMORY_SHARE if settings.public else OWN_MEMORY_SHARE
     return replace(
-        limits,
+        PUBLIC if settings.public else Limits(),
+        most_memory=share * machine_memory() / settings.jobs_at_once,
         most_steps=settings.most_steps,
         most_minutes=settings.most_minutes,
         most_waiting=settings.most_waiting,

@@ -1,0 +1,14 @@
+"""What the page hands to its tabs."""
+
+import pytest
+
+from rlhf_demo.server.settings import Settings
+from rlhf_demo.ui import shared
+
+
+@pytest.mark.parametrize(("public", "megabytes"), [(True, 3000), (False, 4500)])
+def test_trainers_share_less_than_the_machines_memory_in_every_mode(monkeypatch, public, megabytes):
+    monkeypatch.setattr(shared, "machine_memory", lambda: 10_000)
+    limits = shared._limits(Settings(public=public, jobs_at_once=2))
+    assert limits.most_memory == megabytes
+    assert (limits.most_rank is None) is not public
