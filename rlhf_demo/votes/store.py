@@ -364,7 +364,8 @@ class Store:
         answered = (
             select(func.count())
             .select_from(showings.join(raters).join(lessons))
-            .where(showings.c.choice.is_not(None), lessons.c.kind != "class")
+            # The times stand in an index, which is a third of the table to read.
+            .where(showings.c.voted_at.is_not(None), lessons.c.kind != "class")
         )
         with self.database.reading() as connection:
             return connection.execute(answered).scalar_one()

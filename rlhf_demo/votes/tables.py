@@ -42,6 +42,7 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+from sqlalchemy.exc import DataError as UnfitValue
 from sqlalchemy.schema import CreateColumn
 
 from rlhf_demo.errors import DataError
@@ -237,6 +238,10 @@ class Database:
         """
         try:
             yield
+        except UnfitValue:  # as PostgreSQL calls what somebody sent; each could fill the log
+            raise DataError(
+                "this request has a number or a sign that cannot be kept: reload the page"
+            ) from None
         except DatabaseError as error:
             log.error("database: %s", error.orig)
             words = error.orig if self._is_sqlite else type(error.orig).__name__

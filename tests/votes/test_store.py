@@ -1,12 +1,12 @@
 """The store of votes: shown once, answered once, on disk, and nobody else's."""
 
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
 
-from rlhf_demo.errors import Refused
+from rlhf_demo.errors import DataError, Refused
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.votes.assignment import ANSWER_SECONDS, CATCH_AT, CHECK_EVERY, REPEAT_AT
 from rlhf_demo.votes.store import OPEN_OVERLAP
@@ -298,6 +298,16 @@ def test_odd_showing_is_refused(store, showing):
 def test_odd_choice_is_refused(store, choice):
     with pytest.raises(Refused, match="no answer"):
         store.vote(store.visit("here"), 1, choice)
+
+
+def test_what_a_database_cannot_hold_is_nothing_for_its_log(store, caplog):
+    """SQLite finds nothing under them; PostgreSQL refuses them."""
+    secret = store.visit("here")
+    with suppress(DataError):
+        assert store.next_pair(secret, HAPPY, model="m\x00") is None
+    with suppress(DataError):
+        assert store.votes(lesson=2**40) == []
+    assert caplog.records == []
 
 
 def test_database_holds_no_secret(store, tmp_path):
