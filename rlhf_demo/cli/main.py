@@ -106,4 +106,4 @@ def add_stage(commands: "argparse._SubParsersAction[Parser]", stage: Stage) -> N
             help=f"named set of options (default {next(iter(stage.presets))})",
         )
     add_options(command, stage.config)
-    command.set_defaults(handler=train, stage=stage)
+    command.set_defaults(handler=train, trains=stage)

@@ -18,7 +18,7 @@ MODELS = ("model", "policy", "reward", "rater", "judge")
 
 def train(args: argparse.Namespace) -> None:
     """Run a stage in --run-dir, and print what it came to."""
-    stage: Stage = args.stage
+    stage: Stage = args.trains
     run = Run(args.run_dir)
     config = resumed_config(args, run) if args.resume else new_config(args)
     check_models(*(getattr(config, name, None) for name in MODELS))
@@ -39,9 +39,9 @@ def train(args: argparse.Namespace) -> None:
 
 def new_config(args: argparse.Namespace) -> Options:
     """Return the options of a new run: the preset's, changed by those that were given."""
-    presets = args.stage.presets
+    presets = args.trains.presets
     preset = presets[args.preset or next(iter(presets))].options if presets else {}
-    return args.stage.config(**{**preset, **given_options(args, args.stage.config)})
+    return args.trains.config(**{**preset, **given_options(args, args.trains.config)})
 
 
 def resumed_config(args: argparse.Namespace, run: Run) -> Options:
@@ -54,8 +54,8 @@ def resumed_config(args: argparse.Namespace, run: Run) -> Options:
         JobError: the run is of another kind, or has finished.
         ConfigError: other options were given, or a function was not.
     """
-    saved, given = run.config, given_options(args, args.stage.config)
-    if saved["kind"] != args.stage.kind:
+    saved, given = run.config, given_options(args, args.trains.config)
+    if saved["kind"] != args.trains.kind:
         raise JobError(f"{run.folder} holds a run of {saved['kind']}: resume it with that command")
     functions = {
         name: saved["options"][name]
@@ -72,7 +72,7 @@ def resumed_config(args: argparse.Namespace, run: Run) -> Options:
         raise ConfigError(f"--{name.replace('_', '-')} cannot be changed by --resume: leave it out")
     if run.status["status"] == Status.FINISHED:
         raise JobError(f"{run.folder} is finished: there is nothing to resume")
-    return args.stage.config.from_dict(saved["options"])
+    return args.trains.config.from_dict(saved["options"])
 
 
 def function(name: str) -> Any:

@@ -11,6 +11,7 @@ import pytest
 
 import rlhf_demo
 from rlhf_demo.cli.main import build_parser
+from rlhf_demo.cli.options import given_options
 from rlhf_demo.config.evaluation import CompareConfig, GenerateConfig
 from rlhf_demo.config.options import declarations
 from rlhf_demo.config.pairs import PairsConfig
@@ -19,6 +20,7 @@ from rlhf_demo.config.presets import PPO_PRESETS
 from rlhf_demo.config.pretrain import BaseConfig
 from rlhf_demo.config.rater import RaterConfig
 from rlhf_demo.config.reward import RewardConfig
+from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import ConfigError
 
 PACKAGE = Path(rlhf_demo.__file__).parent
@@ -215,3 +217,9 @@ def test_every_option_is_a_flag_with_its_help_in_its_command(cls, capsys):
     for declared in fields(cls):
         assert f" --{declared.name.replace('_', '-')} " in text
         assert " ".join(declared.metadata["help"].split()[:2]) in text
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+def test_option_that_is_not_given_leaves_no_trace(stage):
+    args = build_parser().parse_args([stage.command, "--run-dir", "run"])
+    assert given_options(args, stage.config) == {}
