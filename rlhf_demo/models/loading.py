@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -62,6 +63,9 @@ MOST_MADE_UP = 1.05
 
 LONG_LISTS = re.compile(r'"\w*(layers?|labels)": [0-9]{5,}')
 """Configurations list their layers and labels as soon as they are made."""
+
+MOST_CALLS = 200_000
+"""Of torch, in which a network is made: 5 for each tensor, 1,000 for 12 layers."""
 
 MOST_BUFFERS = 2**26
 """Bytes of buffers, such as masks, that a model may have beyond 4 for each weight in its files."""
@@ -266,12 +270,26 @@ def _check_size(auto_class: Any, folder: Path, kwargs: dict[str, Any]) -> None:
     layers = getattr(config.get_text_config(), "num_hidden_layers", None) or 0
     held, wanted, buffers = sum(map(math.prod, shapes)), 0, 0
     if layers <= len(shapes):
-        with torch.device("meta"):
+        with torch.device("meta"), _FewCalls():
             model = auto_class.from_config(config, trust_remote_code=False)
         wanted = sum(one.numel() for one in model.parameters())
         buffers = sum(one.nbytes for one in model.buffers())
     if layers > len(shapes) or wanted > MOST_MADE_UP * held or buffers > MOST_BUFFERS + 4 * held:
         raise ValueError("its configuration asks for more weights than its files hold")
+
+
+class _FewCalls(TorchFunctionMode):
+    """Ends the making of a network that goes on and on; counts this thread's calls of torch."""
+
+    calls = 0
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        self.calls += 1
+        if self.calls > MOST_CALLS:
+            raise ValueError("its configuration asks for too large a network")
+        return function(*args, **(kwargs or {}))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from rlhf_demo.errors import CheckpointError
+from rlhf_demo.models import loading
 from rlhf_demo.models.loading import BYTE_0, PAD, load_tokenizer
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.reward_model import load_reward_model, new_reward_model
@@ -348,6 +349,12 @@ def test_configuration_that_would_list_a_thousand_million_things_is_not_made(
     monkeypatch.setattr("transformers.AutoConfig.from_pretrained", None)
     with pytest.raises(CheckpointError, match=r"long cannot be loaded .*too many layers or labels"):
         load_policy(str(long), device=CPU)
+
+
+def test_network_of_more_parts_than_any_here_is_not_made(tiny_model_folder, monkeypatch):
+    monkeypatch.setattr(loading, "MOST_CALLS", 20)
+    with pytest.raises(CheckpointError, match="its configuration asks for too large a network"):
+        load_policy(str(tiny_model_folder), device=CPU)
 
 
 @pytest.mark.parametrize("load", [load_policy, load_reward_model])
