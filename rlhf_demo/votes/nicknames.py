@@ -5,6 +5,7 @@ looks like one that is taken gets a number, so nobody can pass for somebody else
 two names: a reader sees the dots, and nobody needs a number for being called so.
 """
 
+import re
 import unicodedata
 from typing import Any
 
@@ -27,6 +28,12 @@ VARIANTS = frozenset(
 )
 """Marks that choose between two pictures of the sign before them, of an emoji for example."""
 
+MOST_MARKS = 3
+"""On one letter, as vowel signs of Arabic, Hebrew and Thai come; more climb over other lines."""
+
+BESIDE_LATIN = {"LATIN", "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"}
+"""Scripts, as names of letters begin, that may stand in one word: none looks like another."""
+
 LAST_EUROPEAN = "\u058f"
 """Latin, Greek, Cyrillic and Armenian letters end here. In later scripts marks are vowels."""
 
@@ -39,6 +46,8 @@ _LOOKS = {
     "զհյոսցօ": "qhjnugo",  # Armenian
     "ɑɡɩıȷʋ": "agiiju",  # from further Latin alphabets
     "ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ": "abcdefghijklmnoprstuvwyz",  # small capitals
+    "ꓮꓐꓚꓓꓰꓝꓖꓧꓲꓙꓗꓡꓟꓠꓳꓑꓣꓢꓔꓴꓦꓪꓫꓬꓜ": "abcdefghijklmnoprstuvwxyz",  # Lisu  # noqa: RUF001
+    "ᎪᏴᏟᎠᎬᏀᎻᎥᎫᏦᏞᎷᏢᏒᏚᎢᏙᎳᏃ": "abcdeghijklmprstvwz",  # Cherokee  # noqa: RUF001
 }
 LOOKS_LATIN = str.maketrans("".join(_LOOKS), "".join(_LOOKS.values()))
 LOOKS_LATIN_AS_CAPITAL = str.maketrans("\u0397\u039d\u03a5", "HNY")
@@ -46,13 +55,17 @@ LOOKS_LATIN_AS_CAPITAL = str.maketrans("\u0397\u039d\u03a5", "HNY")
 SAME_STROKE = str.maketrans("i1|0", "lllo")
 """Il1| and O0 are one stroke each in most fonts of a page."""
 
+RESERVED = {"simulated": "simulated students", "instructor": "the instructor"}
+"""How a nickname may not begin, and whose such a name would be."""
+
 
 def nickname(typed: Any) -> str:
     """Return what a student typed as a nickname: one bounded line of text.
 
     Raises:
         Refused: it is no text, nothing is left of it, it does not begin with a letter or a
-            digit, or it holds what cannot be seen, a coarse word, or the name of simulated ones.
+            digit, it holds what cannot be seen, a coarse word, a heap of marks, or letters of two
+            alphabets in one word, or it is the name of the instructor or simulated ones.
     """
     cut = typed.strip()[:LONGEST_NICKNAME] if isinstance(typed, str) else typed
     name = clean_text(cut, LONGEST_NICKNAME, "nickname")
@@ -63,12 +76,37 @@ def nickname(typed: Any) -> str:
     plain = _plain(name)
     if has_coarse_word(name) or has_coarse_word(plain):
         raise Refused("this nickname holds a coarse word: choose another one")
-    letters = "".join(letter for letter in plain if letter.isalnum())
-    if letters.translate(SAME_STROKE).startswith("simulated".translate(SAME_STROKE)):
-        raise Refused(
-            "a nickname that begins with 'Simulated' is for simulated students: choose another one"
-        )
+    for word, whose in RESERVED.items():
+        if _strokes(plain).startswith(_strokes(word)):
+            raise Refused(
+                f"a nickname that begins with {word.capitalize()!r} is for {whose}: "
+                "choose another one"
+            )
+    spread = unicodedata.normalize("NFKC", name)
+    if len(spread) > LONGEST_NICKNAME or _heaped(name):
+        raise Refused("this nickname has a sign of many letters or marks: choose another one")
+    if any(_mixed(word) for word in re.findall(r"\w+", spread)):
+        raise Refused("this nickname mixes two alphabets in one word: type it in one of them")
     return name
+
+
+def _strokes(text: str) -> str:
+    """Return letters and digits as somebody sees them who reads over accents."""
+    parted = unicodedata.normalize("NFD", text)
+    letters = "".join(letter for letter in parted if letter.isalnum())
+    return letters.translate(SAME_STROKE).replace("5", "s").replace("rn", "m")
+
+
+def _heaped(name: str) -> bool:
+    marks = "".join("m" if unicodedata.category(sign) == "Mn" else " " for sign in name)
+    return "m" * (MOST_MARKS + 1) in marks
+
+
+def _mixed(word: str) -> bool:
+    """Say whether Latin letters stand in a word with those of another alphabet."""
+    letters = (sign for sign in word if unicodedata.category(sign) in ("Lu", "Ll", "Lt", "Lo"))
+    scripts = {unicodedata.name(letter, "").split(" ")[0] for letter in letters}
+    return "LATIN" in scripts and not scripts <= BESIDE_LATIN
 
 
 def likeness(name: str) -> str:

@@ -13,6 +13,8 @@ HONEST = [
     "मीना", "मीनू",  # Meena, Meenu: the last mark makes the difference
     "มานี", "ปิติ", "ปีติ",  # Manee, Piti, Peeti
     "Елена", "Νίκος", "Գայանե", "Ann 🦊",
+    "Анна K", "田中san", "Ka\u02bbimi",  # two alphabets in two words; Japanese; a Hawaiian letter
+    "שָׁלוֹם",  # Shalom, with three marks below a letter
 ]  # fmt: skip
 """No two of these are one name."""
 
@@ -54,6 +56,9 @@ def test_honest_names_are_different_names():
         ("Zoe\u0308", "Zo\u00eb"),  # a letter and its dots apart
         ("\u0410\u041d\u041d\u0410", "\u0410\u043d\u043d\u0430"),  # Russian: ANNA, Anna
         ("Ann ❤️", "Ann ❤"),
+        ("\ua4ee\ua4e0\ua4e0\ua4ee", "Anna"),  # Lisu
+        ("\u13aa\u13da", "As"),  # Cherokee
+        ("\uab7a", "A"),  # a small letter of Cherokee
     ],
 )
 def test_name_that_looks_like_another_one_is_told_from_it(name, like):
@@ -96,10 +101,31 @@ def test_what_is_no_name_is_refused(typed):
     "typed",
     ["Simulated", "simulated 3", " SIMULATED", "\uff33imulated", "Sim-ulated student",
      "\u0405imulated", "S\u0131mulated", "Slmulated", "S1mu1ated",
-     "S\u0456mul\u0430ted", "S\u24d8mulated", "S i m u l a t e d", "Simulated\ufe0f"],
+     "S\u0456mul\u0430ted", "S\u24d8mulated", "S i m u l a t e d", "Simulated\ufe0f",
+     "5imulated", "\u015aimulated", "Sirnulated"],
 )  # fmt: skip
 def test_name_of_a_simulated_student_is_refused_to_people(typed):
     with pytest.raises(Refused, match="is for simulated students"):
+        nickname(typed)
+
+
+@pytest.mark.parametrize("typed", ["Instructor", "lnstruct0r 2", "\u0406nstructor"])
+def test_name_of_the_instructor_is_refused_to_students(typed):
+    with pytest.raises(Refused, match="is for the instructor"):
+        nickname(typed)
+
+
+@pytest.mark.parametrize(
+    "typed", ["\u13aanna", "\ua4eenna", "\u054fimulated", "\u0410nna", "An\u03b1 K"]
+)
+def test_word_of_two_alphabets_is_refused(typed):
+    with pytest.raises(Refused, match="two alphabets in one word"):
+        nickname(typed)
+
+
+@pytest.mark.parametrize("typed", ["A" + "\u0301" * 19, "\ufdfa" * 2])
+def test_sign_that_runs_over_the_line_or_along_it_is_refused(typed):
+    with pytest.raises(Refused, match="a sign of many letters or marks"):
         nickname(typed)
 
 
