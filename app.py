@@ -17,6 +17,7 @@ def main() -> int:
     import torch
 
     from rlhf_demo.ui.app import build_app, launch_options
+    from rlhf_demo.web.cache import own_cache
     from rlhf_demo.web.connections import bound_connections
     from rlhf_demo.server.ending import save_trainings_at_the_end
     from rlhf_demo.server.settings import Settings
@@ -26,7 +27,7 @@ def main() -> int:
     torch.set_num_threads(1)
     try:
         settings = Settings.from_environment()
-        os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.runs / "served"))
+        os.environ["GRADIO_TEMP_DIR"] = str(own_cache(settings.runs))
         demo = build_app(settings)
     except DemoError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -26,21 +26,25 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rlhf_demo.errors import DataError
+from rlhf_demo.errors import ConfigError, DataError
 from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.jobs.disk import shortage
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.web.middleware import UPLOAD
 
+FOLDER, MARK = "rlhf-demo-served", ".made-by-rlhf-demo"
+"""Name of the cache, and of the file in it that says whose it is: files are removed here."""
 DOWNLOADS = "downloads"
-"""Folder of the cache that does not count with uploads: whoever writes into it bounds it."""
+"""Folder of the cache that everybody may read (web/downloads.py); its files are no uploads."""
 UPLOADED = re.compile("[0-9a-f]{64}")
 """What Gradio calls the folder of an uploaded file: the digest of what it holds."""
+GRADIOS = re.compile(rf"tmp[^/]*|{UPLOADED.pattern}/[^/]+")
+"""Files in the cache that Gradio makes of uploads; while one arrives, it is called tmp..."""
 MEGABYTE = 10**6
 MOST_FILES = 4
 """Of one request; the page sends one."""
 MOST_BYTES = 1000 * MEGABYTE
-"""Of all files in the cache; each is read within seconds and removed then (server/uploads.py)."""
+"""Of all uploads in the cache; each is read within seconds and removed then (server/uploads.py)."""
 SAFE_SECONDS = 600
 """How long a file may be waited for before it makes room for whoever comes."""
 MEGABYTES_EACH = (380, 1.0)
@@ -67,6 +71,28 @@ def noted_file(**options: Any) -> Any:
     file = NamedTemporaryFile(**options)
     arriving.get([]).append(file)
     return file
+
+
+def own_cache(runs: Path) -> Path:
+    """Make the folder for Gradio to keep files in, among the runs or where GRADIO_TEMP_DIR says.
+
+    Raises:
+        ConfigError: it cannot be made, somebody else made it, or it is a link or holds one.
+    """
+    variable = "GRADIO_TEMP_DIR" if os.environ.get("GRADIO_TEMP_DIR") else "RLHF_DEMO_RUNS"
+    folder = Path(os.environ.get("GRADIO_TEMP_DIR") or runs) / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(path.is_symlink() for path in (folder, *folder.rglob("*"))):
+            raise ConfigError(f"{folder} is a link, or there is one in it: remove that link")
+        if any(folder.iterdir()) and not (folder / MARK).is_file():
+            raise ConfigError(f"{folder} holds what this page did not put there: move it away")
+        (folder / MARK).touch()
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be written ({error.strerror}): name another folder by {variable}"
+        ) from None
+    return folder
 
 
 @contextmanager
@@ -179,8 +205,8 @@ class UploadGate:
         files = [
             (path.stat(), path)
             for path in self.folder.rglob("*")
-            if path.is_file()
-            and self.folder / DOWNLOADS not in path.parents
+            if GRADIOS.fullmatch(path.relative_to(self.folder).as_posix())
+            and path.is_file()
             and path not in open_files
         ]
         for path in list(self._came_from):

@@ -61,10 +61,9 @@ def link_to(file: Path) -> str:
 
 
 def served(request: Request) -> Response:
-    """Answer with a file of the cache, to be saved and not shown."""
-    cache = Path(get_upload_folder()).resolve()
-    file = (cache / request.path_params["path"]).resolve()
-    if not file.is_relative_to(cache) or not file.is_file():
+    """Answer with one of the downloads, to be saved and not shown."""
+    file = (downloads().parent / request.path_params["path"]).resolve()
+    if not file.is_relative_to(downloads()) or not file.is_file():
         return JSONResponse({"error": "this file is not here any more: ask for it again"}, 404)
     return FileResponse(file, filename=file.name)
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import shutil
 
 import gradio as gr
 import pytest
@@ -10,8 +11,9 @@ from gradio.routes import App
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
+from rlhf_demo.errors import ConfigError
 from rlhf_demo.web import cache as module
-from rlhf_demo.web.cache import MEGABYTE, UploadGate
+from rlhf_demo.web.cache import MEGABYTE, UploadGate, own_cache
 from rlhf_demo.web.gradio_fixes import mend
 from rlhf_demo.web.refusals import Refusals
 from tests import event_loops
@@ -150,6 +152,66 @@ def test_addresses_that_sent_most_make_room_for_others(page, folder, monkeypatch
     assert sent(honest, size=1000, name="second").status_code == 200
     assert os.path.exists(first)
     assert len(kept(folder)) == 6
+
+
+def test_what_gradio_did_not_put_there_makes_no_room(page, folder, monkeypatch):
+    monkeypatch.setattr(module, "MOST_BYTES", 3000)
+    notes = [folder / "thesis.tex", folder / ".ssh" / "id_rsa", folder / ("a" * 64) / "b" / "c"]
+    for note in notes:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_bytes(bytes(3000))
+        os.utime(note, (0, 0))
+    assert sent(page, size=1000).status_code == 200
+    assert all(note.exists() for note in notes)
+
+
+# -- the folder ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("owners", [None, "gradio"])
+def test_cache_is_a_folder_of_the_page_alone(tmp_path, monkeypatch, owners):
+    if owners:  # where other apps keep files too
+        monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / owners))
+    else:
+        monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    made = own_cache(tmp_path / "runs")
+    assert made == tmp_path / (owners or "runs") / "rlhf-demo-served"
+    (made / "tmp1").touch()
+    assert own_cache(tmp_path / "runs") == made  # at the next start
+
+
+def linked(folder, home):
+    folder.parent.mkdir(exist_ok=True)
+    folder.symlink_to(home)
+
+
+def with_linked_downloads(folder, home):
+    own_cache(folder.parent)
+    (folder / module.DOWNLOADS).symlink_to(home)
+
+
+def of_somebody_else(folder, home):
+    shutil.copytree(home, folder)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (linked, "is a link"),
+        (with_linked_downloads, "is a link, or there is one in it"),
+        (of_somebody_else, "did not put there"),
+    ],
+)
+def test_folder_that_leads_to_others_files_is_refused(tmp_path, monkeypatch, make, told):
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "thesis.tex").touch()
+    make(tmp_path / "runs" / module.FOLDER, home)
+    with pytest.raises(ConfigError, match=told):
+        own_cache(tmp_path / "runs")
+    assert (home / "thesis.tex").exists()
+    assert [path.name for path in home.iterdir()] == ["thesis.tex"]
 
 
 # -- while uploads arrive --------------------------------------------------------------------------

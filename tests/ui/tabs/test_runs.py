@@ -368,9 +368,18 @@ def test_zip_of_what_is_no_run_is_refused(tab, run_id):
         tab.zip_run({"run": run_id})
 
 
-@pytest.mark.parametrize("path", ["../config.json", "%2e%2e/votes.db", "/etc/passwd", "", "a"])
-def test_nothing_but_the_cache_is_served(call, tmp_path, path):
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../config.json", "%2e%2e/votes.db", "/etc/passwd", "", "a",
+        "tmp1", "a" * 64 + "/b.csv", "downloads/../tmp1",
+    ],
+)  # fmt: skip
+def test_nothing_but_downloads_is_served(call, tmp_path, path):
     (tmp_path / "votes.db").touch()
+    for upload in (tmp_path / "served" / "tmp1", tmp_path / "served" / ("a" * 64) / "b.csv"):
+        upload.parent.mkdir(parents=True, exist_ok=True)
+        upload.touch()
     answer = call.get(f"/served/{path}")
     assert answer.status_code == 404 and "root:" not in answer.text
 
