@@ -4,6 +4,7 @@ from rlhf_demo.server import space  # before torch: on ZeroGPU, `spaces` must co
 
 import os
 import sys
+from threading import Thread
 
 from rlhf_demo.errors import DemoError
 
@@ -14,8 +15,6 @@ def main() -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ["FORWARDED_ALLOW_IPS"] = ""  # whom a proxy speaks for is settled in web/addresses.py
     os.umask(0o077)  # other accounts of this machine read neither votes nor keys
-    import torch
-
     from rlhf_demo.ui.app import build_app, launch_options
     from rlhf_demo.web.cache import own_cache
     from rlhf_demo.web.connections import bound_connections
@@ -23,8 +22,6 @@ def main() -> int:
     from rlhf_demo.server.settings import Settings
 
     space.hide_gpu()
-    # One prompt needs one thread; two would wait for those of a training, ten times as long.
-    torch.set_num_threads(1)
     try:
         settings = Settings.from_environment()
         os.environ["GRADIO_TEMP_DIR"] = str(own_cache(settings.runs))
@@ -34,6 +31,8 @@ def main() -> int:
         return 2
     save_trainings_at_the_end(demo.shared.jobs)
     bound_connections(settings.proxies)
+    # The page is there within seconds; the models' libraries need as long again.
+    Thread(target=demo.shared.model_cache.warm, name="models", daemon=True).start()
     demo.launch(**launch_options(demo))
     return 0
 

@@ -34,7 +34,7 @@ def loops_left_open():
     gc.collect()
 
 
-class Shelf:
+class ModelCache:
     """A model that writes nothing; tests of pairs put their own writer in its place."""
 
 
@@ -46,9 +46,10 @@ def shared_page(store, new_jobs, tmp_path, monkeypatch):  # noqa: F811
     instructor = Instructor(settings.password, store.clock, settings.runs)
     jobs = new_jobs(scheduling=False, instructor_token=instructor.token)
     choices, turn = Choices(settings, jobs), Turn()
-    training = ClassTraining(store, jobs, choices, Shelf(), turn)
+    training = ClassTraining(store, jobs, choices, ModelCache(), turn)
     monkeypatch.setattr(training, "_responses", written)
-    return Shared(settings, jobs, choices, Shelf(), turn, store, None, None, training, instructor)
+    models = ModelCache()
+    return Shared(settings, jobs, choices, models, turn, store, None, None, training, instructor)
 
 
 def written(standing, model, prompts, seed):

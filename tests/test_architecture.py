@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "data": {"hub"},
     "votes": {"data"},
     "jobs": {"config", "hub", "runs"},
-    "models": {"data", "hub", "objectives"},
+    "models": {"config", "data", "hub", "objectives"},
     "explain": {"models"},
     "evaluation": {"config", "data", "models", "objectives", "runs"},
     "train": {"config", "data", "evaluation", "models", "objectives", "runs"},
@@ -37,7 +37,10 @@ MAY_IMPORT = {
 STANDARD_LIBRARY_ONLY = {"config", "hub", "jobs", "runs"} | GROUND
 """At their top, so that --help and wrong names are answered at once."""
 MAY_USE = {
-    "torch": {"objectives", "models", "evaluation", "train", "server"},
+    "torch": {
+        "objectives", "models", "evaluation", "train", "server.comparing", "server.model_cache",
+        "server.space",
+    },
     "gradio": {"ui", "web"},
     "plotly": {"ui"},
     "sqlalchemy": {"votes"},

@@ -41,7 +41,8 @@ def _example(args: argparse.Namespace) -> Path:
 
 def _duel(_: argparse.Namespace) -> Path:
     from rlhf_demo.files import write_json
-    from rlhf_demo.server.comparisons import EXAMPLE_PATH, example_record
+    from rlhf_demo.server.comparing import example_record
+    from rlhf_demo.server.comparisons import EXAMPLE_PATH
 
     write_json(EXAMPLE_PATH, example_record())
     return EXAMPLE_PATH

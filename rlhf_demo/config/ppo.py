@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from rlhf_demo.config.options import DEVICES, DTYPES, Options, option
 from rlhf_demo.errors import ConfigError
 
+SCALE_SAMPLES = 256
+"""Samples of the base that a scale is measured on: the mean is then known to 0.06 deviations."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PPOConfig(Options):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rlhf_demo.config.evaluation import CompareConfig
+from rlhf_demo.config.scorers import describe, second_judge
 from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.evaluation.text_stats import (
     count_ngrams,
@@ -26,7 +27,7 @@ from rlhf_demo.intervals import wilson_interval
 from rlhf_demo.models.device import pick_device, pick_dtype
 from rlhf_demo.models.policy import Policy, load_policy
 from rlhf_demo.models.sampling import decode, generate
-from rlhf_demo.models.scorers import Scorer, describe, load_scorer, second_judge
+from rlhf_demo.models.scorers import Scorer, load_scorer
 
 Judges = dict[str, Scorer]
 """Who judges, by name; the one that was asked for comes first."""

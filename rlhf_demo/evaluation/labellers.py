@@ -7,10 +7,9 @@ is amiss; a judge that is the reward itself would always agree.
 from pathlib import Path
 from typing import Any
 
+from rlhf_demo.config.scorers import RULES, STAR_RATER, WORD_JUDGE, second_judge
 from rlhf_demo.data.pairs import SHIPPED, is_pairs_run
 from rlhf_demo.errors import DemoError
-from rlhf_demo.models.scorers import RULES, STAR_RATER, second_judge
-from rlhf_demo.models.word_judge import WORD_JUDGE
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.run import Run
 

@@ -16,10 +16,12 @@ import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, pairwise, permutations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlhf_demo.errors import ConfigError
-from rlhf_demo.models.reward_model import RewardModel
+
+if TYPE_CHECKING:
+    from rlhf_demo.models.reward_model import RewardModel
 
 EVERY_ORDER = 7
 """Up to so many words every order is tried (5,040, but only 128 texts): the values are exact."""
@@ -38,7 +40,7 @@ Subset = frozenset[int]
 """Places of the words that are kept."""
 
 
-def word_contributions(scorer: RewardModel, text: str) -> dict[str, Any]:
+def word_contributions(scorer: "RewardModel", text: str) -> dict[str, Any]:
     """Say what each word of a text adds to its score. The same text gives the same answer.
 
     A word keeps its punctuation. The empty text is what the tokenizer makes of it: the start mark
@@ -134,7 +136,7 @@ def growing(order: Iterable[int]) -> list[Subset]:
 
 
 def score_subsets(
-    scorer: RewardModel, pieces: Sequence[str], subsets: Iterable[Subset], tokens: int
+    scorer: "RewardModel", pieces: Sequence[str], subsets: Iterable[Subset], tokens: int
 ) -> dict[Subset, float]:
     """Score the text of each subset once. A text that lost its first word begins without a space.
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlhf_demo.config.ppo import SCALE_SAMPLES
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.models.policy import Policy
@@ -23,8 +24,6 @@ from rlhf_demo.models.scorers import Scorer
 
 log = logging.getLogger(__name__)
 
-SCALE_SAMPLES = 256
-"""Samples of the base that a scale is measured on: the mean is then known to 0.06 deviations."""
 
 
 @dataclass(frozen=True)

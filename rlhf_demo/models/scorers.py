@@ -8,7 +8,6 @@ https://arxiv.org/abs/2009.01325). People's own votes are not made here.
 """
 
 import importlib
-import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -18,22 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlhf_demo.config.scorers import RULES, WORD_JUDGE, is_function
 from rlhf_demo.errors import ConfigError, DataError
 from rlhf_demo.models.device import pick_device, pick_dtype
 from rlhf_demo.models.reward_model import load_reward_model
-from rlhf_demo.models.word_judge import WORD_JUDGE, WordJudge
+from rlhf_demo.models.word_judge import WordJudge
 
 Scorer = Callable[[list[str], list[str]], Tensor]
 """(prompts, responses) -> float32 [batch] on the CPU, one finite score per response."""
 
-STAR_RATER = "star-rater"
-RULES = {
-    "longer": "rule: the longer response wins",
-    WORD_JUDGE: "simulated rater of another family: it adds up a weight for each word",
-}
-"""Scorers that are no neural network, with their descriptions."""
 
-_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def load_scorer(
@@ -60,11 +53,11 @@ def load_scorer(
             not fit.
         CheckpointError: the model cannot be found or has no classification head.
     """
-    if label is not None and (name in RULES or _is_function(name)):
+    if label is not None and (name in RULES or is_function(name)):
         raise ConfigError(f"--label is {label!r}: {name} has no labels, leave it out")
     if name in RULES:
         return WordJudge() if name == WORD_JUDGE else length_scores
-    if _is_function(name):
+    if is_function(name):
         if not allow_python:
             raise ConfigError(
                 f"{name} is a Python function, which runs from the command line only: choose a "
@@ -86,29 +79,6 @@ def scorer_of(
         dtype=pick_dtype(place, dtype),
         allow_python=allow_python,
     )
-
-
-def describe(name: str) -> str:
-    """Say in a few words what scores under this name, for people to read."""
-    if name in RULES:
-        return RULES[name]
-    if name == STAR_RATER:
-        return (
-            "simulated rater: a small network that guesses whether the writer liked the film; "
-            "it labelled the shipped pairs"
-        )
-    if _is_function(name):
-        return f"Python function {name}"
-    return f"model {name}: its score decides"
-
-
-def second_judge(name: str) -> str:
-    """Return who judges beside the judge of this name: one that shares no network with it."""
-    return STAR_RATER if name == WORD_JUDGE else WORD_JUDGE
-
-
-def _is_function(name: str) -> bool:
-    return _FUNCTION.fullmatch(name) is not None and not Path(name).exists()
 
 
 # -- scorers --------------------------------------------------------------------------------------

@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from rlhf_demo.config.scorers import WORD_JUDGE
 from rlhf_demo.errors import CheckpointError
 from rlhf_demo.paths import CHECKPOINTS
 
-WORD_JUDGE = "word-judge"
 FOLDER = CHECKPOINTS / WORD_JUDGE
 WORDS, WEIGHTS = "words.txt", "weights.safetensors"
 """The files: a word or pair of words a line, and float16 tensors `weights` [lines] and `bias` [1].

@@ -14,14 +14,13 @@ from typing import Any
 
 import psutil
 
+from rlhf_demo.config.scorers import STAR_RATER, WORD_JUDGE
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.data.pairs import SHIPPED
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError, JobError
 from rlhf_demo.evaluation.labellers import AUTO, NOBODY
 from rlhf_demo.hub.locate import HUB_ID, hub_megabytes, is_model, shipped_models
 from rlhf_demo.jobs.queue import Jobs
-from rlhf_demo.models.scorers import STAR_RATER
-from rlhf_demo.models.word_judge import WORD_JUDGE
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server.settings import Settings

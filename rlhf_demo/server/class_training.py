@@ -20,12 +20,10 @@ from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.files import read_json
 from rlhf_demo.jobs.queue import Jobs
-from rlhf_demo.models.policy import Policy
-from rlhf_demo.models.sampling import decode, generate
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.choices import Choices, has_model
 from rlhf_demo.server.class_records import ClassRecords
-from rlhf_demo.server.model_cache import Shelf
+from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.turns import Rank, Turn
 from rlhf_demo.server.vote_data import vote_facts, write_votes
 from rlhf_demo.votes.classes import Classes
@@ -61,9 +59,9 @@ class ClassTraining:
     """The thread, and what it and the instructor's buttons do to a class's jobs."""
 
     def __init__(
-        self, store: Store, jobs: Jobs, choices: Choices, shelf: Shelf, turn: Turn
+        self, store: Store, jobs: Jobs, choices: Choices, model_cache: ModelCache, turn: Turn
     ) -> None:
-        self.jobs, self.choices, self.shelf, self.turn = jobs, choices, shelf, turn
+        self.jobs, self.choices, self.model_cache, self.turn = jobs, choices, model_cache, turn
         self.classes, self.rounds = Classes(store), Rounds(store)
         self.records = ClassRecords(jobs, choices.settings.runs)
         self._wake = threading.Event()
@@ -302,9 +300,11 @@ class ClassTraining:
     def _responses(
         self, standing: Standing, model: str, prompts: list[str], seed: int
     ) -> list[str]:
-        policy: Policy = self.shelf.policy(self.choices.policy(model))
+        from rlhf_demo.models.sampling import decode, generate  # noqa: PLC0415  (torch)
+
+        policy = self.model_cache.policy(self.choices.policy(model))
         if standing.clean_words:
-            policy = copy.copy(policy)  # its weights are the shelf's, its guard is not
+            policy = copy.copy(policy)  # its weights are the model_cache's, its guard is not
             policy.keep_words_clean()
         written = decode(
             policy,

@@ -6,9 +6,8 @@ the reward model learned from, so that is said beside it.
 
 from typing import Any
 
+from rlhf_demo.config.scorers import STAR_RATER, WORD_JUDGE, second_judge
 from rlhf_demo.evaluation.labellers import SHIPPED_REWARD, labeller
-from rlhf_demo.models.scorers import STAR_RATER, second_judge
-from rlhf_demo.models.word_judge import WORD_JUDGE
 from rlhf_demo.server.choices import RULE, Choices
 
 SHIPPED_PPO = "gpt2-mini-ppo"

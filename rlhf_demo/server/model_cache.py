@@ -1,6 +1,9 @@
 """Models that are kept in memory, loaded once each and bounded in number.
 
-Safe to use from several threads: the shelf itself, and reading with the models on it (sampling,
+The libraries that models need take seconds to import, so the page is there before them: whoever
+asks for a model first imports them, or waits for `warm`, which the app runs in the background.
+
+Safe to use from several threads: the cache itself, and reading with the models in it (sampling,
 scoring), which changes nothing in them. Not safe: training one of them, or turning its adapter off
 and on; load a model of your own for that.
 """
@@ -8,44 +11,93 @@ and on; load a model of your own for that.
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
+from rlhf_demo.config.scorers import RULES
 from rlhf_demo.hub.locate import adapter_base, locate
-from rlhf_demo.models.policy import Policy, load_policy
-from rlhf_demo.models.scorers import RULES, Scorer, load_scorer
+
+if TYPE_CHECKING:
+    import torch
+
+    from rlhf_demo.models.policy import Policy
+    from rlhf_demo.models.scorers import Scorer
 
 
-class Shelf:
-    """Hands out models by name; the one longest unused makes room for a new one."""
+class ModelCache:
+    """Hands out models by name; the one longest unused makes room for a new one.
 
-    def __init__(self, device: torch.device, dtype: torch.dtype, most: int = 6) -> None:
-        """Make an empty shelf.
+    Attributes:
+        ready: the libraries that models need are imported.
+    """
+
+    def __init__(self, device: str = "cpu", most: int = 6) -> None:
+        """Make an empty cache.
 
         Args:
-            device: where its models compute.
-            dtype: number format of the scorers' matrix products.
+            device: where its models compute: cpu, cuda, or auto.
             most: models kept at a time. One that is handed out lives on until it is let go.
         """
-        self.device, self.dtype, self.most = device, dtype, most
+        self.most, self.ready, self._asked = most, False, device
         self._models: OrderedDict[tuple, tuple[tuple, Any]] = OrderedDict()  # key -> stamp, model
-        self._shelf_lock = threading.Lock()  # held for a moment, around self._models
+        self._cache_lock = threading.Lock()  # held for a moment, around self._models
         # One load at a time, whatever the model: transformers replaces functions of torch while it
         # loads, and another thread's load would run into them.
-        self._load_lock = threading.Lock()
+        self._load_lock = threading.RLock()
 
-    def policy(self, name: str) -> Policy:
+    def warm(self) -> None:
+        """Import what models need. Call it in a thread of its own: it takes seconds."""
+        with self._load_lock:
+            import torch  # noqa: PLC0415
+
+            from rlhf_demo.evaluation import compare, duel  # noqa: F401, PLC0415
+            from rlhf_demo.models import policy, sampling, scorers  # noqa: F401, PLC0415
+
+            if not self.ready:
+                # One prompt needs one thread; two would wait for those of a training, ten times
+                # as long.
+                torch.set_num_threads(1)
+            self.ready = True
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the models compute on a GPU, as far as it is known by now."""
+        return self.ready and self.device.type == "cuda"
+
+    @cached_property
+    def device(self) -> "torch.device":
+        """Where the models compute."""
+        from rlhf_demo.models.device import pick_device  # noqa: PLC0415
+
+        return pick_device(self._asked)
+
+    @cached_property
+    def dtype(self) -> "torch.dtype":
+        """Number format of the scorers' matrix products.
+
+        On a CPU one prompt at a time is faster in float32, and its scores do not move in steps.
+        """
+        from rlhf_demo.models.device import pick_dtype  # noqa: PLC0415
+
+        return pick_dtype(self.device, "auto" if self.device.type == "cuda" else "float32")
+
+    def policy(self, name: str) -> "Policy":
         """Return a model that writes, ready to be read from.
 
         Raises:
             CheckpointError: the model cannot be found or is no causal language model.
         """
-        folder = locate(name)
-        return self._get(("policy", folder), folder, lambda: load_policy(name, device=self.device))
 
-    def scorer(self, name: str, label: str | None = None) -> Scorer:
+        def load() -> "Policy":
+            from rlhf_demo.models.policy import load_policy  # noqa: PLC0415
+
+            return load_policy(name, device=self.device)
+
+        folder = locate(name)
+        return self._get(("policy", folder), folder, load)
+
+    def scorer(self, name: str, label: str | None = None) -> "Scorer":
         """Return what scores under this name; Python functions are refused.
 
         Raises:
@@ -53,7 +105,9 @@ class Shelf:
             CheckpointError: the model cannot be found or has no classification head.
         """
 
-        def load() -> Scorer:
+        def load() -> "Scorer":
+            from rlhf_demo.models.scorers import load_scorer  # noqa: PLC0415
+
             return load_scorer(name, device=self.device, label=label, dtype=self.dtype)
 
         if name in RULES or ":" in name:
@@ -68,12 +122,13 @@ class Shelf:
             with self._load_lock:
                 model = self._find(key, stamp)  # another caller may just have loaded it
                 if model is None:
+                    self.warm()
                     model = load()
                     self._keep(key, stamp, model)
         return model
 
     def _find(self, key: tuple, stamp: tuple) -> Any:
-        with self._shelf_lock:
+        with self._cache_lock:
             kept_stamp, model = self._models.get(key, (None, None))
             if kept_stamp != stamp:
                 return None
@@ -81,7 +136,7 @@ class Shelf:
             return model
 
     def _keep(self, key: tuple, stamp: tuple, model: Any) -> None:
-        with self._shelf_lock:
+        with self._cache_lock:
             self._models[key] = stamp, model
             self._models.move_to_end(key)
             while len(self._models) > self.most:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from rlhf_demo.data.pairs import SHIPPED, load_pairs
 from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import DemoError, Refused
-from rlhf_demo.models.sampling import decode, generate
 from rlhf_demo.server.choices import Choices
-from rlhf_demo.server.model_cache import Shelf
+from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.turns import Rank, Turn
 from rlhf_demo.votes.store import Store
 from rlhf_demo.votes.vote import DUEL, PLAIN, NewPair
@@ -59,8 +58,8 @@ class Order:
 class Sampler:
     """Writes pairs into a store; safe to ask from several threads."""
 
-    def __init__(self, store: Store, choices: Choices, shelf: Shelf, turn: Turn) -> None:
-        self.store, self.choices, self.shelf, self.turn = store, choices, shelf, turn
+    def __init__(self, store: Store, choices: Choices, model_cache: ModelCache, turn: Turn) -> None:
+        self.store, self.choices, self.model_cache, self.turn = store, choices, model_cache, turn
         self._under_way: dict[Order, str] = {}  # and the address that asked for it
         self._problems: dict[Order, str] = {}
         self._lock = threading.Lock()  # held for a moment, around the two above
@@ -116,7 +115,7 @@ class Sampler:
     def _fill(self, order: Order, first: str, second: str) -> None:
         try:
             for name in (first, second):
-                self.shelf.policy(name)  # it may come from the Hub: nobody waits for that
+                self.model_cache.policy(name)  # it may come from the Hub: nobody waits for that
             with self.turn.of(order.rank):
                 pairs = self._write(order, first, second)
             if not pairs:
@@ -156,7 +155,9 @@ class Sampler:
         ]
 
     def _responses(self, name: str, prompts: list[str], seed: int) -> list[str]:
-        policy = self.shelf.policy(name)
+        from rlhf_demo.models.sampling import decode, generate  # noqa: PLC0415  (torch)
+
+        policy = self.model_cache.policy(name)
         written = generate(
             policy, prompts, max_new_tokens=MOST_TOKENS, temperature=TEMPERATURE, seed=seed
         )

@@ -7,9 +7,9 @@ import logging
 import threading
 from typing import Any
 
+from rlhf_demo.config.scorers import STAR_RATER
 from rlhf_demo.errors import ConfigError, DemoError, Refused
-from rlhf_demo.models.scorers import STAR_RATER, length_scores
-from rlhf_demo.server.model_cache import Shelf
+from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.turns import Rank, Turn
 from rlhf_demo.votes.classes import Classes
 from rlhf_demo.votes.rounds import Rounds
@@ -24,8 +24,8 @@ ANSWER_SECONDS = 2.0
 class Simulations:
     """The simulated classes of this app; at most one for each lesson."""
 
-    def __init__(self, classes: Classes, shelf: Shelf, turn: Turn) -> None:
-        self.classes, self.shelf, self.turn = classes, shelf, turn
+    def __init__(self, classes: Classes, model_cache: ModelCache, turn: Turn) -> None:
+        self.classes, self.model_cache, self.turn = classes, model_cache, turn
         self.rounds = Rounds(classes.store)
         self._running: dict[int, tuple[dict[str, Any], threading.Event]] = {}
         self._lock = threading.Lock()
@@ -50,6 +50,8 @@ class Simulations:
                 raise ConfigError("simulated students vote here already: stop them first")
             self._running[lesson] = {"taste": taste, **traits}, ended
         try:
+            from rlhf_demo.models.scorers import length_scores  # noqa: PLC0415  (torch)
+
             scorer = length_scores if taste == "longer" else self._pleased
             simulated = SimulatedClass(
                 self.classes, token, taste=taste, scorer=scorer, seed=lesson, **traits
@@ -87,4 +89,4 @@ class Simulations:
 
     def _pleased(self, prompts: list[str], responses: list[str]) -> list[float]:
         with self.turn.of(Rank.VOTERS):
-            return self.shelf.scorer(STAR_RATER)(prompts, responses).tolist()
+            return self.model_cache.scorer(STAR_RATER)(prompts, responses).tolist()

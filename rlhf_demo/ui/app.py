@@ -45,7 +45,11 @@ def build_app(settings: Settings) -> gr.Blocks:
     """
     shared = Shared.open(settings)
     with Page(title="RLHF, live", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
-        part("strip", [Strip(shared.jobs, shared.store).strip_state], css_class="top")
+        part(
+            "strip",
+            [Strip(shared.jobs, shared.store, shared.model_cache).strip_state],
+            css_class="top",
+        )
         with gr.Tabs(elem_id="pages", overflow_behavior="wrap"):
             tabs = {name: tab(shared) for name, tab in TABS}
             for name, tab in tabs.items():

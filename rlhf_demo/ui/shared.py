@@ -16,13 +16,12 @@ from rlhf_demo.errors import ConfigError, DemoError
 from rlhf_demo.jobs.bounds import MEMORY_SHARE, OWN_MEMORY_SHARE, PUBLIC, Limits
 from rlhf_demo.jobs.processes import machine_memory
 from rlhf_demo.jobs.queue import Jobs
-from rlhf_demo.models.device import pick_device, pick_dtype
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server import space
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.class_training import ClassTraining
 from rlhf_demo.server.instructor import Instructor
-from rlhf_demo.server.model_cache import Shelf
+from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.sampler import Sampler
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.turns import Turn
@@ -51,7 +50,7 @@ class Shared:
     settings: Settings
     jobs: Jobs
     choices: Choices
-    shelf: Shelf
+    model_cache: ModelCache
     turn: Turn
     store: Store
     vote_data: VoteData
@@ -79,17 +78,23 @@ class Shared:
             instructor_token=instructor.token,
             start_token=start_token,
         )
-        device = pick_device(space.app_device())
-        # On a CPU one prompt at a time is faster in float32, and its scores do not move in steps.
-        dtype = pick_dtype(device, "auto" if device.type == "cuda" else "float32")
-        shelf = Shelf(device, dtype)
+        model_cache = ModelCache(space.app_device())
         store = Store(database_url(settings.runs))
         vote_data = VoteData(store, settings.runs / "votes", jobs, public=settings.public)
         choices, turn = Choices(settings, jobs, vote_data), Turn()
-        sampler = Sampler(store, choices, shelf, turn)
-        classes = ClassTraining(store, jobs, choices, shelf, turn)
+        sampler = Sampler(store, choices, model_cache, turn)
+        classes = ClassTraining(store, jobs, choices, model_cache, turn)
         return cls(
-            settings, jobs, choices, shelf, turn, store, vote_data, sampler, classes, instructor
+            settings,
+            jobs,
+            choices,
+            model_cache,
+            turn,
+            store,
+            vote_data,
+            sampler,
+            classes,
+            instructor,
         )
 
 

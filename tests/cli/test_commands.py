@@ -9,9 +9,9 @@ import pytest
 
 from rlhf_demo.cli.checks import NO_MODELS
 from rlhf_demo.cli.main import main
+from rlhf_demo.config.scorers import RULES
 from rlhf_demo.errors import TrainingDiverged
 from rlhf_demo.files import write_json
-from rlhf_demo.models.scorers import RULES
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.run import Run, Status
 from tests.tiny import read_rows

@@ -13,6 +13,7 @@ from rlhf_demo.errors import DataError, JobError
 from rlhf_demo.jobs.job import DAMAGED
 from rlhf_demo.jobs.shapes import check
 from rlhf_demo.runs.run import Status
+from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.ui.panels.board import Board
 from rlhf_demo.ui.panels.nav import Strip
 from rlhf_demo.ui.shared import EXAMPLES
@@ -96,7 +97,7 @@ def looks_well(jobs, sound):
     """Look as a page with all its parts does."""
     assert row(jobs, sound)["status"] == "queued"
     sent([final_figures(one) for one in jobs.overview()] + jobs.overview())
-    stages = Strip(jobs, NoVotes()).strip_state({})["stages"]
+    stages = Strip(jobs, NoVotes(), ModelCache()).strip_state({})["stages"]
     sent(stages)
     assert stages[2]["line"] == "waiting, place 1"
     told = sent(Board(jobs).board_rows({"kind": "reward", "secret": "ann"}))

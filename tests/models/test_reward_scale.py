@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.config.ppo import SCALE_SAMPLES, PPOConfig
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import read_json
 from rlhf_demo.models.policy import load_policy
-from rlhf_demo.models.reward_scale import SCALE_SAMPLES, RewardScale, measure_scales, run_scales
+from rlhf_demo.models.reward_scale import RewardScale, measure_scales, run_scales
 from rlhf_demo.runs.run import Run
 from rlhf_demo.train.ppo import train_ppo
 

@@ -4,15 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from rlhf_demo.config.scorers import describe, second_judge
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError
-from rlhf_demo.models.scorers import (
-    PythonScorer,
-    Rater,
-    describe,
-    length_scores,
-    load_scorer,
-    second_judge,
-)
+from rlhf_demo.models.scorers import PythonScorer, Rater, length_scores, load_scorer
 
 CPU = torch.device("cpu")
 MODULE = """

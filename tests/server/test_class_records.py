@@ -19,7 +19,7 @@ from rlhf_demo.ui.tabs.reward import RewardTab
 from rlhf_demo.web.downloads import zip_folder
 from tests.class_page import (  # noqa: F401  (some are fixtures)
     REPORT,
-    Shelf,
+    ModelCache,
     class_mode,
     fake,
     finish,
@@ -192,7 +192,7 @@ def test_model_in_training_is_stopped_and_goes_after_a_restart_too(mode, shared,
     try:
         wait_for(shared.jobs, run, Status.RUNNING)
         mode.delete_class({"token": made.token, "secret": "chalk"})
-        after = ClassTraining(shared.store, shared.jobs, shared.choices, Shelf(), shared.turn)
+        after = ClassTraining(shared.store, shared.jobs, shared.choices, ModelCache(), shared.turn)
 
         def gone():
             after.records.clear_up()

@@ -11,7 +11,7 @@ from rlhf_demo.runs.run import Status
 from rlhf_demo.server.class_training import ClassTraining, pairs_wanted, reward_config
 from rlhf_demo.votes.vote import DUEL
 from tests.class_page import (  # noqa: F401  (some are fixtures)
-    Shelf,
+    ModelCache,
     class_mode,
     fake,
     finish,
@@ -112,7 +112,7 @@ def test_tenth_preference_starts_a_training_and_its_figures_are_taken(mode):
 
 def test_app_that_was_restarted_goes_on_with_the_training(mode, shared):
     made, _ = taught(mode)
-    after = ClassTraining(shared.store, shared.jobs, shared.choices, Shelf(), shared.turn)
+    after = ClassTraining(shared.store, shared.jobs, shared.choices, ModelCache(), shared.turn)
     assert (
         after.records.read(made.lesson)["reward"]
         == mode.training.records.read(made.lesson)["reward"]

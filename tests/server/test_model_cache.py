@@ -1,25 +1,29 @@
-"""The shelf loads each model once, forgets the one longest unused, and notices new weights."""
+"""Each model is loaded once, the one longest unused is forgotten, new weights are noticed."""
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
 import torch
 
 from rlhf_demo.errors import CheckpointError, ConfigError
+from rlhf_demo.models import policy as policies
+from rlhf_demo.models import scorers
 from rlhf_demo.models.policy import Policy, load_policy
 from rlhf_demo.models.reward_model import RewardModel
 from rlhf_demo.models.scorers import length_scores
-from rlhf_demo.server import model_cache as module
-from rlhf_demo.server.model_cache import Shelf
+from rlhf_demo.paths import REPOSITORY
+from rlhf_demo.server.model_cache import ModelCache
 from tests.tiny import save_tiny_classifier, save_tiny_model
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def shelf():
-    return Shelf(CPU, torch.float32, most=2)
+def model_cache():
+    return ModelCache("cpu", most=2)
 
 
 @pytest.fixture
@@ -34,52 +38,54 @@ def loads(monkeypatch):
 
         return counted
 
-    monkeypatch.setattr(module, "load_policy", counting(module.load_policy))
-    monkeypatch.setattr(module, "load_scorer", counting(module.load_scorer))
+    monkeypatch.setattr(policies, "load_policy", counting(policies.load_policy))
+    monkeypatch.setattr(scorers, "load_scorer", counting(scorers.load_scorer))
     return names
 
 
-def test_model_asked_for_twice_is_loaded_once(shelf, loads, tiny_model_folder):
-    policy = shelf.policy(str(tiny_model_folder))
+def test_model_asked_for_twice_is_loaded_once(model_cache, loads, tiny_model_folder):
+    policy = model_cache.policy(str(tiny_model_folder))
     assert isinstance(policy, Policy)
-    assert shelf.policy(str(tiny_model_folder)) is policy
-    assert shelf.policy(f"{tiny_model_folder}/.") is policy  # another name for the same folder
+    assert model_cache.policy(str(tiny_model_folder)) is policy
+    assert (
+        model_cache.policy(f"{tiny_model_folder}/.") is policy
+    )  # another name for the same folder
     assert loads == [str(tiny_model_folder)]
 
 
-def test_the_one_longest_unused_makes_room(shelf, loads, tmp_path):
+def test_the_one_longest_unused_makes_room(model_cache, loads, tmp_path):
     a, b, c = (str(save_tiny_model(tmp_path / name)) for name in "abc")
     for name in (a, b, a, c, a, b):  # c takes the place of b, so b is loaded again
-        shelf.policy(name)
+        model_cache.policy(name)
     assert loads == [a, b, c, b]
 
 
-def test_retrained_folder_is_loaded_anew_in_place_of_the_old(shelf, loads, tmp_path):
+def test_retrained_folder_is_loaded_anew_in_place_of_the_old(model_cache, loads, tmp_path):
     folder, other = save_tiny_model(tmp_path / "a"), save_tiny_model(tmp_path / "b")
-    old, kept = shelf.policy(str(folder)), shelf.policy(str(other))
+    old, kept = model_cache.policy(str(folder)), model_cache.policy(str(other))
     save_tiny_model(folder, seed=1)
     os.utime(folder / "model.safetensors", ns=(1, 1))  # another time, however coarse the clock
-    new = shelf.policy(str(folder))
+    new = model_cache.policy(str(folder))
     assert not torch.equal(
         new.lm.get_output_embeddings().weight, old.lm.get_output_embeddings().weight
     )
-    assert shelf.policy(str(other)) is kept  # the old weights take up no second place
+    assert model_cache.policy(str(other)) is kept  # the old weights take up no second place
 
 
-def test_adapter_is_loaded_anew_when_its_base_changed(shelf, loads, tmp_path):
+def test_adapter_is_loaded_anew_when_its_base_changed(model_cache, loads, tmp_path):
     base = save_tiny_model(tmp_path / "base")
     adapter = tmp_path / "adapter"
     load_policy(str(base), device=CPU, for_training=True, lora_rank=2).save(adapter)
-    first = shelf.policy(str(adapter))
-    assert shelf.policy(str(adapter)) is first
+    first = model_cache.policy(str(adapter))
+    assert model_cache.policy(str(adapter)) is first
     os.utime(base / "model.safetensors", ns=(1, 1))
-    assert shelf.policy(str(adapter)) is not first
+    assert model_cache.policy(str(adapter)) is not first
 
 
-def test_callers_at_the_same_time_share_one_load(shelf, loads, tiny_model_folder):
+def test_callers_at_the_same_time_share_one_load(model_cache, loads, tiny_model_folder):
     found = []
     threads = [
-        threading.Thread(target=lambda: found.append(shelf.policy(str(tiny_model_folder))))
+        threading.Thread(target=lambda: found.append(model_cache.policy(str(tiny_model_folder))))
         for _ in range(4)
     ]
     for thread in threads:
@@ -90,9 +96,9 @@ def test_callers_at_the_same_time_share_one_load(shelf, loads, tiny_model_folder
     assert len(loads) == 1
 
 
-def test_kept_model_is_handed_out_while_another_is_loading(shelf, monkeypatch, tmp_path):
+def test_kept_model_is_handed_out_while_another_is_loading(model_cache, monkeypatch, tmp_path):
     kept, slow = (str(save_tiny_model(tmp_path / name)) for name in ("kept", "slow"))
-    policy = shelf.policy(kept)
+    policy = model_cache.policy(kept)
     loading, may_end = threading.Event(), threading.Event()
 
     def load(name, **kwargs):
@@ -100,43 +106,63 @@ def test_kept_model_is_handed_out_while_another_is_loading(shelf, monkeypatch, t
         assert may_end.wait(30)
         return load_policy(name, **kwargs)
 
-    monkeypatch.setattr(module, "load_policy", load)
-    thread = threading.Thread(target=shelf.policy, args=(slow,))
+    monkeypatch.setattr(policies, "load_policy", load)
+    thread = threading.Thread(target=model_cache.policy, args=(slow,))
     thread.start()
     assert loading.wait(30)
-    assert shelf.policy(kept) is policy
+    assert model_cache.policy(kept) is policy
     may_end.set()
     thread.join(30)
     assert not thread.is_alive()
 
 
-def test_failed_load_keeps_nothing_and_the_next_caller_tries_again(shelf, tmp_path):
+def test_failed_load_keeps_nothing_and_the_next_caller_tries_again(model_cache, tmp_path):
     folder = save_tiny_model(tmp_path / "a")
     good = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match="cannot be loaded"):
-        shelf.policy(str(folder))
+        model_cache.policy(str(folder))
     (folder / "model.safetensors").write_bytes(good)
-    assert isinstance(shelf.policy(str(folder)), Policy)
+    assert isinstance(model_cache.policy(str(folder)), Policy)
 
 
-def test_scorer_is_kept_by_name_and_label(shelf, loads, tiny_model_folder, tmp_path):
+def test_scorer_is_kept_by_name_and_label(model_cache, loads, tiny_model_folder, tmp_path):
     folder = str(save_tiny_classifier(tmp_path / "three", tiny_model_folder, labels=3))
-    fine, dull = shelf.scorer(folder, "fine"), shelf.scorer(folder, "dull")
+    fine, dull = model_cache.scorer(folder, "fine"), model_cache.scorer(folder, "dull")
     assert isinstance(fine, RewardModel)
     assert (fine.label, dull.label) == (2, 0)
-    assert shelf.scorer(folder, "fine") is fine
+    assert model_cache.scorer(folder, "fine") is fine
     assert len(loads) == 2
 
 
-def test_rule_needs_no_room_and_a_function_is_refused(shelf):
-    assert shelf.scorer("longer") is length_scores
+def test_rule_needs_no_room_and_a_function_is_refused(model_cache):
+    assert model_cache.scorer("longer") is length_scores
     with pytest.raises(ConfigError, match="is a Python function"):
-        shelf.scorer("os:system")
+        model_cache.scorer("os:system")
 
 
-def test_model_of_the_wrong_kind_is_refused_by_its_name(shelf, tiny_model_folder):
+def test_model_of_the_wrong_kind_is_refused_by_its_name(model_cache, tiny_model_folder):
     with pytest.raises(CheckpointError, match="star-rater scores texts and cannot write any"):
-        shelf.policy("star-rater")
+        model_cache.policy("star-rater")
     with pytest.raises(CheckpointError, match="has no classification head"):
-        shelf.scorer(str(tiny_model_folder))
+        model_cache.scorer(str(tiny_model_folder))
+
+
+def test_page_is_built_before_any_library_of_the_models():
+    """Else it would answer seconds later; a thread imports them behind it (`warm`)."""
+    code = (
+        "import sys\nimport rlhf_demo.ui.app\n"
+        "found = {'torch', 'transformers', 'peft', 'trl', 'datasets'} & set(sys.modules)\n"
+        "assert not found, found"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr[-500:]
+
+
+def test_cache_is_ready_once_the_libraries_are_there():
+    models = ModelCache()
+    assert not models.ready and not models.on_gpu
+    models.warm()
+    assert models.ready and models.device.type == "cpu" and torch.get_num_threads() == 1

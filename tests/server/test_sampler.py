@@ -43,14 +43,14 @@ def test_batch_is_written_once_for_all_who_wait_for_it(sampler, store):
 
 def test_nobody_waits_while_a_model_comes_from_the_hub(sampler):
     asked, came = threading.Event(), threading.Event()
-    policy = sampler.shelf.policy
+    policy = sampler.model_cache.policy
 
     def fetch(name):
         asked.set()
         came.wait(10)
         return policy(name)
 
-    sampler.shelf.policy = fetch
+    sampler.model_cache.policy = fetch
     sampler.want(Order("one", "one"), "here")
     assert asked.wait(10)
     assert not sampler.turn.taken

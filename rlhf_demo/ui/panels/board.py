@@ -16,14 +16,13 @@ from typing import Any
 import gradio as gr
 
 from rlhf_demo.config.command_line import repeat_command
+from rlhf_demo.config.ppo import SCALE_SAMPLES
+from rlhf_demo.config.scorers import RULES, STAR_RATER, WORD_JUDGE
 from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.evaluation.labellers import NOBODY, judge_of, labeller
 from rlhf_demo.evaluation.reliability import read_report
 from rlhf_demo.files import read_json
 from rlhf_demo.jobs.queue import Jobs
-from rlhf_demo.models.reward_scale import SCALE_SAMPLES
-from rlhf_demo.models.scorers import RULES, STAR_RATER
-from rlhf_demo.models.word_judge import WORD_JUDGE
 from rlhf_demo.runs.ppo_stories import ppo_story
 from rlhf_demo.runs.reward_stories import reward_story, tested_on
 from rlhf_demo.runs.run import Run, Status

@@ -8,19 +8,21 @@ from rlhf_demo.files import read_json
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server import space
+from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.votes.store import Store
 from rlhf_demo.web.lanes import voting
 
 STATE_SECONDS = 1.0
 """How long one look serves everybody who has the page open."""
+LOADING = "The models are loading: texts and scores come in a few seconds."
 BUSY = (Status.RUNNING, Status.QUEUED)
 
 
 class Strip:
     """The server function of the strip."""
 
-    def __init__(self, jobs: Jobs, store: Store) -> None:
-        self.jobs, self.store = jobs, store
+    def __init__(self, jobs: Jobs, store: Store, models: ModelCache) -> None:
+        self.jobs, self.store, self.models = jobs, store, models
         self._known: tuple[float, list[dict[str, Any]], dict[str, Any]] = float("-inf"), [], {}
 
     @voting
@@ -46,7 +48,7 @@ class Strip:
                 _stage("compare", "4 Compare", "base against PPO", []),
                 _stage("runs", "Runs", _runs_line(rows), []),
             ],
-            "note": space.note(),
+            "note": space.note() or (None if self.models.ready else LOADING),
             "start": self.jobs.start_token,
         }
 

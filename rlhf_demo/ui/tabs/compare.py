@@ -2,27 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from rlhf_demo.config.evaluation import DuelOptions
+from rlhf_demo.config.scorers import STAR_RATER
 from rlhf_demo.data.pairs import SHIPPED
 from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import ConfigError, DemoError
-from rlhf_demo.evaluation.compare import Contestant
-from rlhf_demo.evaluation.duel import duel
 from rlhf_demo.files import read_json
-from rlhf_demo.models.scorers import STAR_RATER
 from rlhf_demo.server.choices import Choices
-from rlhf_demo.server.comparisons import (
-    EXAMPLE_PATH,
-    Comparisons,
-    ManyPrompts,
-    Record,
-    frames,
-    same_tokens,
-)  # fmt: skip
+from rlhf_demo.server.comparisons import EXAMPLE_PATH, Comparisons, Record
 from rlhf_demo.server.judges import judges, unit
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels.blind_vote import BlindVote
@@ -30,6 +21,9 @@ from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import EXAMPLES, Shared
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.lanes import heavy
+
+if TYPE_CHECKING:
+    from rlhf_demo.evaluation.compare import Contestant
 
 LEAD = (
     "Here two models write on from the same prompt and meet the same random numbers, so where "
@@ -213,7 +207,7 @@ class CompareTab:
         """Load what most people compare first, while they still read the page."""
         left, right, scorer, _ = DEFAULTS
         self._models(left, right)
-        self.shared.shelf.scorer(scorer)
+        self.shared.model_cache.scorer(scorer)
         return {"ready": True}
 
     def write(
@@ -232,8 +226,11 @@ class CompareTab:
     ) -> Iterator[Record]:
         settings = self._who(left, right, scorer) | {"prompt": prompt, **options.to_dict()}
         yield {"kind": "duel", "settings": settings, "state": None}
+        from rlhf_demo.evaluation.duel import duel  # noqa: PLC0415  (torch)
+        from rlhf_demo.server.comparing import frames, same_tokens  # noqa: PLC0415  (torch)
+
         one, other, base = self._models(left, right)
-        judge = self.shared.shelf.scorer(self.shared.choices.reward(scorer))
+        judge = self.shared.model_cache.scorer(self.shared.choices.reward(scorer))
         settings = settings | {"same_tokens": same_tokens(one.policy, other.policy)}
         steps = duel(one.policy, other.policy, base.policy, prompt, options, scorer=judge)
         for state in frames(steps, self.shared.turn):
@@ -267,9 +264,13 @@ class CompareTab:
     ) -> Iterator[Record]:
         record = {"kind": "many", "settings": who}
         yield record | {"done": 0, "total": len(prompts)}
+        from rlhf_demo.server.comparing import ManyPrompts  # noqa: PLC0415  (torch)
+
         left, right, base = self._models(who["left"]["id"], who["right"]["id"])
-        choices, shelf = self.shared.choices, self.shared.shelf
-        scorers = {one["id"]: shelf.scorer(choices.reward(one["id"])) for one in who["judges"]}
+        choices, model_cache = self.shared.choices, self.shared.model_cache
+        scorers = {
+            one["id"]: model_cache.scorer(choices.reward(one["id"])) for one in who["judges"]
+        }
         many = ManyPrompts(left, right, base.policy, scorers, prompts, options)
         for done in many.steps(self.shared.turn):
             yield record | {"done": done, "total": len(prompts)}
@@ -293,14 +294,16 @@ class CompareTab:
             "base": Path(self._base(left, right)).name,
         }
 
-    def _models(self, left: str, right: str) -> tuple[Contestant, Contestant, Contestant]:
+    def _models(self, left: str, right: str) -> tuple["Contestant", "Contestant", "Contestant"]:
         """Load the two and the base; what is in memory already is shared."""
-        choices, shelf = self.shared.choices, self.shared.shelf
+        from rlhf_demo.evaluation.compare import Contestant  # noqa: PLC0415  (torch)
+
+        choices, model_cache = self.shared.choices, self.shared.model_cache
         base = self._base(left, right)
         return (
-            Contestant(left, shelf.policy(choices.policy(left))),
-            Contestant(right, shelf.policy(choices.policy(right))),
-            Contestant(base, shelf.policy(base)),
+            Contestant(left, model_cache.policy(choices.policy(left))),
+            Contestant(right, model_cache.policy(choices.policy(right))),
+            Contestant(base, model_cache.policy(base)),
         )
 
     def _base(self, left: str, right: str) -> str:

@@ -9,7 +9,6 @@ from rlhf_demo.config.evaluation import DuelOptions
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.presets import PPO_PRESETS
 from rlhf_demo.errors import ConfigError
-from rlhf_demo.evaluation.duel import duel
 from rlhf_demo.server.choices import EXAMPLE_MODELS, newest_model
 from rlhf_demo.server.turns import Rank
 from rlhf_demo.ui import forms
@@ -134,14 +133,16 @@ class PPOTab:
         return self._duels[key] | {"step": step}
 
     def _duel(self, options: dict[str, Any], name: str) -> dict[str, Any]:
-        shelf, base = self.shared.shelf, options["policy"]
+        from rlhf_demo.evaluation.duel import duel  # noqa: PLC0415  (torch)
+
+        model_cache, base = self.shared.model_cache, options["policy"]
         how = DuelOptions(
             temperature=options["temperature"],
             max_new_tokens=min(options["max_new_tokens"], MOST_TOKENS),
         )
-        reference = shelf.policy(base)
-        scorer = shelf.scorer(options["reward"], options["label"])
-        *_, state = duel(reference, shelf.policy(name), reference, PROMPT, how, scorer=scorer)
+        reference = model_cache.policy(base)
+        scorer = model_cache.scorer(options["reward"], options["label"])
+        *_, state = duel(reference, model_cache.policy(name), reference, PROMPT, how, scorer=scorer)
         settings = {
             "prompt": PROMPT,
             "base": base,
@@ -154,7 +155,7 @@ class PPOTab:
         """Fill the lists as they are now; GPT-2 comes first where there is a GPU."""
         choices = self.shared.choices
         custom = not self.shared.settings.public
-        preset = "gpt2" if self.shared.shelf.device.type == "cuda" and _cached("gpt2") else "quick"
+        preset = "gpt2" if self.shared.model_cache.on_gpu and _cached("gpt2") else "quick"
         return [
             gr.update(choices=choices.policies(), value="gpt2-mini", allow_custom_value=custom),
             gr.update(choices=choices.rewards(), value="reward-mini", allow_custom_value=custom),

@@ -8,12 +8,12 @@ from typing import Any
 import gradio as gr
 
 from rlhf_demo.config.reward import RewardConfig
+from rlhf_demo.config.scorers import RULES as NO_MODELS
 from rlhf_demo.data.hub_datasets import fetch_hub_data
 from rlhf_demo.data.pairs import SHIPPED, load_pairs
 from rlhf_demo.errors import ConfigError, DemoError, JobError
 from rlhf_demo.evaluation.reliability import read_report
 from rlhf_demo.explain.token_scores import word_contributions
-from rlhf_demo.models.reward_model import RewardModel
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server.choices import EXAMPLE_MODELS, RULES
 from rlhf_demo.server.class_records import learned_from_private, without_texts
@@ -235,8 +235,8 @@ class RewardTab:
                 f"the text has {len(text):,} characters: give at most {MOST_CHARACTERS:,}"
             )
         name = self.shared.choices.reward(chosen)
-        scorer = self.shared.shelf.scorer(name)
-        if not isinstance(scorer, RewardModel):
+        scorer = self.shared.model_cache.scorer(name)
+        if name in NO_MODELS:
             raise ConfigError(f"{name} is a rule, not a model that reads: choose a reward model")
         with self.shared.turn.of(Rank.VISITORS):
             return word_contributions(scorer, text) | {"factor": self._factor(chosen)}

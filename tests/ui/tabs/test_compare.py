@@ -17,8 +17,9 @@ from rlhf_demo.evaluation.text_stats import distinct_n, read_beside
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.scorers import length_scores
 from rlhf_demo.runs.run import Run, Status
-from rlhf_demo.server import comparisons
-from rlhf_demo.server.comparisons import Comparisons, ManyPrompts, frames
+from rlhf_demo.server import comparing
+from rlhf_demo.server.comparing import ManyPrompts, frames
+from rlhf_demo.server.comparisons import Comparisons
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.turns import Turn
 from rlhf_demo.ui.shared import Shared
@@ -227,7 +228,7 @@ def test_report_of_one_chunk_equals_that_of_the_command(tiny):
 
 
 def test_figures_of_several_chunks_equal_those_measured_at_once(tiny, monkeypatch):
-    monkeypatch.setattr(comparisons, "CHUNK", 4)
+    monkeypatch.setattr(comparing, "CHUNK", 4)
     asked = many(tiny, tiny, base=tiny)
     assert list(asked.steps(Turn())) == [4, 6]
     side = asked.sides[0]
@@ -241,7 +242,7 @@ def test_figures_of_several_chunks_equal_those_measured_at_once(tiny, monkeypatc
 
 
 def test_chunks_draw_numbers_of_their_own(tiny, monkeypatch):
-    monkeypatch.setattr(comparisons, "CHUNK", 1)
+    monkeypatch.setattr(comparing, "CHUNK", 1)
     asked = many(tiny, tiny, base=tiny)
     asked.prompts = ["The film was"] * 6
     assert list(asked.steps(Turn())) == [1, 2, 3, 4, 5, 6]

@@ -10,6 +10,7 @@ import pytest
 
 from rlhf_demo.errors import DataError
 from rlhf_demo.server.instructor import Instructor
+from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.sampler import AHEAD, Order
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.panels.nav import Strip
@@ -286,7 +287,7 @@ def test_votes_on_a_strangers_own_beginning_are_in_no_report_export_or_training(
 
 def test_strip_counts_the_votes(shared, store):
     def line():
-        return Strip(shared.jobs, store).strip_state(0)["stages"][1]["line"]
+        return Strip(shared.jobs, store, ModelCache()).strip_state(0)["stages"][1]["line"]
 
     assert line() == "say what you prefer"
     people_vote(store, 1, people=1)

@@ -10,7 +10,7 @@ from rlhf_demo.explain.token_scores import word_contributions
 from rlhf_demo.files import write_json
 from rlhf_demo.models.reward_model import load_reward_model
 from rlhf_demo.server.choices import Choices
-from rlhf_demo.server.model_cache import Shelf
+from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.turns import Turn
 from rlhf_demo.ui.shared import EXAMPLES, Shared
@@ -23,16 +23,16 @@ TEXT = "I loved this film."
 
 
 @pytest.fixture(scope="module")
-def shelf():
-    return Shelf(CPU, torch.float32)
+def model_cache():
+    return ModelCache()
 
 
 @pytest.fixture
-def tab(new_jobs, tmp_path, shelf):
+def tab(new_jobs, tmp_path, model_cache):
     """The tab over the shipped models and examples."""
     settings, jobs = Settings(runs=tmp_path / "runs"), new_jobs(scheduling=False, examples=EXAMPLES)
     choices = Choices(settings, jobs)
-    return RewardTab(Shared(settings, jobs, choices, shelf, Turn(), *[None] * 5))
+    return RewardTab(Shared(settings, jobs, choices, model_cache, Turn(), *[None] * 5))
 
 
 def test_text_is_scored_word_by_word_with_the_factor_of_the_shipped_model(tab):
@@ -101,8 +101,8 @@ def test_uploaded_file_leaves_gradios_cache_whether_it_can_be_used_or_not(
     tab, tmp_path, monkeypatch, chosen
 ):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
-    path = tmp_path / "cache" / "mine.jsonl"
-    path.parent.mkdir()
+    path = tmp_path / "cache" / ("a" * 64) / "mine.jsonl"
+    path.parent.mkdir(parents=True)
     path.write_text(f'{{"prompt": "It was", "chosen": "{chosen}", "rejected": " bad."}}')
     _, shown = tab.take_upload(str(path), "ann", HTTP)
-    assert ("error" in shown) == (chosen != " good.") and list(path.parent.iterdir()) == []
+    assert ("error" in shown) == (chosen != " good.") and not path.exists()

@@ -322,7 +322,6 @@ def test_zip_is_made_once_for_each_state_of_the_run(tab, finished):
 
 def test_zip_of_a_run_that_trains_is_made_once_a_minute(tab, finished):
     request = {"run": finished.folder.name}
-    (finished.folder / "passwords.txt").unlink()  # no run with a link is trained in
     with finished.recording():
         first = tab.zip_run(request)["link"]
         write_text(finished.folder / "train.log", "a step more\n")
