@@ -22,6 +22,7 @@ from rlhf_demo.config.rater import RaterConfig
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import ConfigError
+from rlhf_demo.train.schedule import Scheduled, cosine_rate, linear_rate
 
 PACKAGE = Path(rlhf_demo.__file__).parent
 
@@ -44,7 +45,7 @@ def options_read(cls):
     """Names read as `config.NAME` (or `self.config.NAME`) in the modules that mention the class.
 
     In cli/models.py, which knows two of the classes, only what the command's own function reads
-    counts, and what `asked` does for both.
+    counts, and what `asked` does for both. A schedule of the learning rate reads what it says.
     """
     names = set()
     for path in PACKAGE.rglob("*.py"):
@@ -58,6 +59,8 @@ def options_read(cls):
             parts = [n for n in functions if n.name in (COMMANDS[cls], "asked")]
         for part in parts:
             names |= attributes(part, is_config)
+        if named_in(tree) & {linear_rate.__name__, cosine_rate.__name__}:
+            names |= vars(Scheduled).keys() & {declared.name for declared in fields(cls)}
     for name in names & set(vars(cls)):  # a property that is read reads options in its turn
         if isinstance(vars(cls)[name], property):
             source = textwrap.dedent(inspect.getsource(vars(cls)[name].fget))
