@@ -16,7 +16,7 @@ from rlhf_demo.errors import JobError
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.paths import CHECKPOINTS
-from rlhf_demo.runs.run import Run
+from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.uploads import UPLOADS
 from rlhf_demo.server.vote_data import drop_votes
@@ -130,6 +130,21 @@ def learned_from_private(run: Run, settings: Settings) -> bool:
     data = (CHECKPOINTS.parent / str(run.config["options"].get("data"))).resolve()
     private = (FOLDER, UPLOADS) if settings.public else (FOLDER,)
     return any(data.is_relative_to((settings.runs / one).resolve()) for one in private)
+
+
+def log_for(jobs: Jobs, row: dict[str, Any], settings: Settings, *, mine: bool) -> str:
+    """Return the end of a failed run's log, which may quote what it learned from.
+
+    Args:
+        jobs: have the run.
+        row: the run's, of `Jobs.overview`.
+        settings: of the page.
+        mine: whoever asks may change the run.
+    """
+    if row["status"] != Status.FAILED:
+        return ""
+    private = settings.public and learned_from_private(jobs.find(row["id"]), settings)
+    return "" if private and not mine else jobs.log_tail(row["id"])
 
 
 def without_texts(report: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rlhf_demo.jobs.job import DAMAGED
 from rlhf_demo.jobs.shapes import check
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.model_cache import ModelCache
+from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.panels.board import Board
 from rlhf_demo.ui.panels.nav import Strip
 from rlhf_demo.ui.shared import EXAMPLES
@@ -100,7 +101,7 @@ def looks_well(jobs, sound):
     stages = Strip(jobs, NoVotes(), ModelCache()).strip_state({})["stages"]
     sent(stages)
     assert stages[2]["line"] == "waiting, place 1"
-    told = sent(Board(jobs).board_rows({"kind": "reward", "secret": "ann"}))
+    told = sent(Board(jobs, Settings()).board_rows({"kind": "reward", "secret": "ann"}))
     assert told["run"]["id"] == sound
 
 
@@ -132,11 +133,11 @@ def test_odd_file_of_a_run_leaves_all_others_as_they_are(idle, sound, new_jobs, 
         looks_well(idle, sound)
         assert row(idle, path.parent.name)["title"] in ("hurt", path.parent.name, "x")
         with suppress(JobError):  # in a sentence, and nothing else
-            sent(Board(idle).board_rows({"kind": "ppo", "run": path.parent.name}))
+            sent(Board(idle, Settings()).board_rows({"kind": "ppo", "run": path.parent.name}))
         with suppress(JobError):
-            sent(Board(idle).board_rows({"kind": "ppo"}))
+            sent(Board(idle, Settings()).board_rows({"kind": "ppo"}))
     intact = finished(idle)
-    assert Board(idle).board_rows({"kind": "ppo"})["run"]["id"] == intact.name
+    assert Board(idle, Settings()).board_rows({"kind": "ppo"})["run"]["id"] == intact.name
     new_jobs()
     wait_for(idle, sound, Status.FINISHED)
     another = start(idle, "reward")

@@ -13,9 +13,11 @@ import pytest
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import write_text
 from rlhf_demo.runs.run import Status
-from rlhf_demo.server.class_records import learned_from_private
+from rlhf_demo.server.class_records import learned_from_private, log_for
 from rlhf_demo.server.class_training import ClassTraining
+from rlhf_demo.ui.panels.board import Board
 from rlhf_demo.ui.tabs.reward import RewardTab
+from rlhf_demo.ui.tabs.runs import RunsTab
 from rlhf_demo.web.downloads import zip_folder
 from tests.class_page import (  # noqa: F401  (some are fixtures)
     REPORT,
@@ -126,6 +128,25 @@ def test_texts_of_an_upload_are_in_reports_at_home_alone(mode, shared, public):
     with zipfile.ZipFile(zip_folder(found, shared.settings)) as archive:
         everything = b"".join(archive.read(name) for name in archive.namelist())
     assert (told, b"Ann" in everything) == (([], False) if public else (WRONG, True))
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_log_of_a_failed_run_on_a_class_votes_is_its_owners_on_a_page_for_strangers(
+    mode, shared, public
+):
+    made, _ = taught(mode)
+    run = retrain(mode, made)
+    shared.jobs.find(run).set_status(Status.FAILED, message="the disk is full")
+    write_text(shared.jobs.find(run).folder / "job.log", "most wrong:  what Ann liked\n")
+    settings = replace(shared.settings, public=public)
+    row = next(one for one in shared.jobs.overview() if one["id"] == run)
+    assert ("Ann" in log_for(shared.jobs, row, settings, mine=False)) == (not public)
+    assert "Ann" in log_for(shared.jobs, row, settings, mine=True)
+    stranger = {"kind": "reward", "run": run, "secret": "mallory"}
+    board = Board(shared.jobs, settings)
+    assert ("Ann" in board.board_rows(stranger)["log"]) == (not public)
+    tab = RunsTab(replace(shared, settings=settings))
+    assert ("Ann" in tab.runs_state(stranger)["picked"]["log"]) == (not public)
 
 
 # -- one thing at a time ---------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from bench import pushed_words as pushed_words_bench
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import write_json
 from rlhf_demo.server.inside_step import InsideStep, pushed_words, score_histogram
+from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.panels import board as board_module
 from rlhf_demo.ui.panels.board import Board
 from rlhf_demo.ui.parts import answering
@@ -37,7 +38,7 @@ def distribution(step, **changes):
 @pytest.fixture
 def board(new_jobs, monkeypatch):  # noqa: F811
     monkeypatch.setattr(board_module, "STATE_SECONDS", 0.0)
-    return Board(new_jobs(scheduling=False))
+    return Board(new_jobs(scheduling=False), Settings())
 
 
 @pytest.fixture

@@ -27,7 +27,9 @@ from rlhf_demo.runs.ppo_stories import ppo_story
 from rlhf_demo.runs.reward_stories import reward_story, tested_on
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server.choices import EXAMPLE_MODELS, has_model, newest_model
+from rlhf_demo.server.class_records import log_for
 from rlhf_demo.server.inside_step import InsideStep
+from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.vote_data import people_agree, vote_facts
 from rlhf_demo.ui.panels import charts
 from rlhf_demo.ui.shared import proof
@@ -57,8 +59,8 @@ NEAR_BUDGET = 1 / 3
 class Board:
     """The server functions of the boards."""
 
-    def __init__(self, jobs: Jobs) -> None:
-        self.jobs = jobs
+    def __init__(self, jobs: Jobs, settings: Settings) -> None:
+        self.jobs, self.settings = jobs, settings
         self.tails = jobs.tails
         self.inside = InsideStep(jobs)
         self._states: dict[str, tuple[float, tuple[int, str], dict[str, Any]]] = {}
@@ -97,6 +99,7 @@ class Board:
             "columns": _columns(kind, [one for one in rows if one["step"] > since]),
             "texts": newer(newest, "texts_after", self._texts),
             "inside": newer(state["inside_step"], "inside_after", self._inside),
+            "log": log_for(self.jobs, row, self.settings, mine=mine),
             "ask_again": self._ask_again(row, rows),
         }
 
@@ -153,7 +156,6 @@ class Board:
             "result": ppo_result(run) if kind == "ppo" else "",
             "model_step": newest_model(run, rows)[0],
             "has_model": has_model(run) or row["id"] in EXAMPLE_MODELS,
-            "log": self.jobs.log_tail(row["id"]) if row["status"] == Status.FAILED else "",
             "runs": [
                 {"id": one["id"], "label": f"{one['title']} ({one['status']})"} for one in listed
             ],

@@ -87,7 +87,7 @@ class PPOTab:
         self.fields = open_fields + folded_fields
         notice = part("notice", [], value={"takes": "reward"})
         secret = secret_input()
-        board = Board(self.shared.jobs)
+        board = Board(self.shared.jobs, self.shared.settings)
         part(
             "board",
             [

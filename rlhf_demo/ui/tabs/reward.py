@@ -87,7 +87,7 @@ class RewardTab:
         notice = part("notice", [])
         secret = secret_input()
         preview = part("preview", [], value=self.preview(SHIPPED, ""))
-        board = Board(self.shared.jobs)
+        board = Board(self.shared.jobs, self.shared.settings)
         part(
             "board",
             [board.board_rows, board.board_samples, board.stop_job, board.resume_job],

@@ -18,8 +18,9 @@ from rlhf_demo.jobs.job import DAMAGED
 from rlhf_demo.metrics import GLOSSARY
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.reward_stories import tested_on
-from rlhf_demo.runs.run import Run, Status
+from rlhf_demo.runs.run import Run
 from rlhf_demo.server.choices import has_model
+from rlhf_demo.server.class_records import log_for
 from rlhf_demo.ui.panels.board import BOARDS, ODD, Board, ppo_result
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared, proof
@@ -49,7 +50,7 @@ class RunsTab:
     def build(self, demo: gr.Blocks) -> None:
         """Lay the tab out inside the Blocks that is open."""
         gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
-        board = Board(self.jobs)
+        board = Board(self.jobs, self.shared.settings)
         self.part = part(
             "runs",
             [
@@ -151,12 +152,12 @@ class RunsTab:
         if told["damaged"]:  # its files tell no more
             return told
         try:
-            return told | self._told_by_files(row)
+            return told | self._told_by_files(row, mine=told["mine"])
         except (DemoError, OSError, *ODD):
             message = "its files hold something else than a run of this version writes"
             return told | {"damaged": True, "message": message}
 
-    def _told_by_files(self, row: dict[str, Any]) -> dict[str, Any]:
+    def _told_by_files(self, row: dict[str, Any], *, mine: bool) -> dict[str, Any]:
         run = self.jobs.find(row["id"])
         config = run.config
         return {
@@ -165,7 +166,7 @@ class RunsTab:
             "result": _result(run, row),
             "settings": changed_settings(config, self.shared.settings.runs),
             "command": repeat_command(config),
-            "log": self.jobs.log_tail(row["id"]) if row["status"] == Status.FAILED else "",
+            "log": log_for(self.jobs, row, self.shared.settings, mine=mine),
         }
 
     def _curves(self, run_id: str) -> dict[str, Any]:

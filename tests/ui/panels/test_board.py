@@ -4,6 +4,7 @@ import pytest
 
 from rlhf_demo.errors import JobError
 from rlhf_demo.runs.run import Status
+from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.panels import board as module
 from rlhf_demo.ui.panels.board import Board
 from rlhf_demo.ui.parts import answering
@@ -20,7 +21,7 @@ FIGURES = {
 @pytest.fixture
 def board(new_jobs, monkeypatch):  # noqa: F811
     monkeypatch.setattr(module, "STATE_SECONDS", 0.0)
-    return Board(new_jobs(scheduling=False))
+    return Board(new_jobs(scheduling=False), Settings())
 
 
 def write(board, run, *steps):
