@@ -15,6 +15,7 @@ from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.utils import get_remote_addr
 
+from rlhf_demo.web import refusals
 from rlhf_demo.web.addresses import client_address
 
 REQUEST_SECONDS = 10.0
@@ -24,8 +25,11 @@ MOST_FILES = 10_000
 SHARE = 4
 """An address is given one more while it has less than one in so many of those that are free. So one
 that opens all it can has 1,000 of 5,000; ten have 357 each, and 1,430 stay free for others."""
-REPEATED = ("socket.accept() out of system resource", "Invalid HTTP request received")
-"""What a flood writes into the log for each connection."""
+REPEATED = (
+    "socket.accept() out of system resource", "Invalid HTTP request received", refusals.REFUSED,
+    refusals.FAILED_AT,
+)  # fmt: skip
+"""What a flood writes into the log for each connection, or each request that does not fit."""
 QUIET_SECONDS = 60.0
 """Between two lines that say the same of those."""
 
@@ -102,16 +106,19 @@ class Seldom(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: dict[str, float] = {}
+        self._told: dict[tuple[Any, ...], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether a line is written."""
-        for words in REPEATED:
-            if str(record.msg).startswith(words):
-                now = time.monotonic()
-                if now - self._told.get(words, -QUIET_SECONDS) < QUIET_SECONDS:
-                    return False
-                self._told[words] = now
+        if not str(record.msg).startswith(REPEATED):
+            return True
+        said: tuple[Any, ...] = (str(record.msg).partition("\n")[0],)
+        if record.exc_info:  # a failure of the server's own: each kind at each place is told
+            said += record.exc_info[0], record.args
+        now = time.monotonic()
+        if now - self._told.get(said, -QUIET_SECONDS) < QUIET_SECONDS:
+            return False
+        self._told[said] = now
         return True
 
 
@@ -121,7 +128,7 @@ def bound_connections(proxies: int) -> None:
     Args:
         proxies: how many stand in front of the page.
     """
-    for logger in ("asyncio", "uvicorn.error"):
+    for logger in ("asyncio", "uvicorn.error", refusals.log.name):
         logging.getLogger(logger).addFilter(Seldom())
     HTTP_PROTOCOLS["auto"] = f"{__name__}:{Protocol.__name__}"  # Gradio passes no protocol on
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -18,6 +18,8 @@ from rlhf_demo.errors import DemoError
 from rlhf_demo.web.middleware import UPLOAD
 
 log = logging.getLogger(__name__)
+REFUSED, FAILED_AT = "%r refused: %s", "%s failed"
+"""Its lines; connections.py lets few of them through."""
 
 WRONG_SHAPE = "this request lacks a part or has one of the wrong kind: reload the page"
 FAILED = "the server could not do this: its owner finds the reason in its log"
@@ -39,7 +41,7 @@ def in_words(error: Exception, where: str) -> str:
         return str(error)
     if isinstance(error, TypeError | KeyError | AttributeError | ValueError | OverflowError):
         return WRONG_SHAPE
-    log.error("%s failed", where, exc_info=error)
+    log.error(FAILED_AT, where, exc_info=error)
     return DISK_FULL if _no_room(error) else FAILED
 
 
@@ -102,7 +104,7 @@ class Refusals:
         try:
             await self.app(scope, receive, send_on)
         except Exception as error:  # noqa: BLE001  (a line of the log is enough: these are many)
-            log.warning("%r refused: %s", scope["path"][:LONGEST_NOTE], repr(error)[:LONGEST_NOTE])
+            log.warning(REFUSED, scope["path"][:LONGEST_NOTE], repr(error)[:LONGEST_NOTE])
             if begun:  # an event stream: all that can be done is to end it
                 await send({"type": "http.response.body", "body": b""})
             elif _no_room(error):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import uvicorn
 
-from rlhf_demo.web import connections, pace
+from rlhf_demo.web import connections, pace, refusals
 from rlhf_demo.web.middleware import Refused
 from rlhf_demo.web.pace import Pace
 from tests import event_loops
@@ -373,19 +373,26 @@ def test_connection_that_would_speak_another_protocol_is_counted_on(caplog):
 
 
 def test_log_says_once_a_minute_what_a_flood_repeats(monkeypatch, caplog):
-    logger = logging.getLogger("a server's")
-    logger.addFilter(connections.Seldom())
+    logger = refusals.log
+    monkeypatch.setattr(logger, "filters", [connections.Seldom()])
     for now in (1000.0, 1030.0, 1059.0, 1061.0):
         clock = SimpleNamespace(monotonic=lambda now=now: now)
         monkeypatch.setattr(connections, "time", clock)
         for number in range(100):
             logger.error(f"socket.accept() out of system resource\nsocket: {number}")
             logger.warning("Invalid HTTP request received.")
+            logger.warning(refusals.REFUSED, f"/assets/{number}", "an error")
+            refusals.in_words(OSError(number), "score")
+            refusals.in_words(OSError(number), "vote")
+            refusals.in_words(ZeroDivisionError(number), "vote")
         logger.error("another error")
     said = [record.getMessage().partition("\n")[0] for record in caplog.records]
     assert said.count("socket.accept() out of system resource") == 2
     assert said.count("Invalid HTTP request received.") == 2
-    assert said.count("another error") == 4 and len(said) == 8
+    assert said.count("score failed") == 2
+    assert said.count("vote failed") == 4  # of each kind of failure
+    assert sum("/assets/" in line for line in said) == 2
+    assert said.count("another error") == 4 and len(said) == 16
 
 
 @pytest.mark.parametrize(
@@ -403,7 +410,10 @@ def test_page_has_as_many_connections_as_the_system_allows(monkeypatch, soft, ha
     monkeypatch.setattr(connections, "HTTP_PROTOCOLS", protocols := {})
     monkeypatch.setattr(connections.Protocol, "most", 1)
     monkeypatch.setattr(connections.Protocol, "share", 1)
+    for logger in ("asyncio", "uvicorn.error", refusals.log.name):
+        monkeypatch.setattr(logging.getLogger(logger), "filters", [])
     connections.bound_connections(proxies=0)
+    assert len(refusals.log.filters) == 1
     assert given == ([] if wanted is None else [(7, (wanted, hard))])
     assert protocols == {"auto": "rlhf_demo.web.connections:Protocol"}
     assert connections.Protocol.most == (2048 if hard == 4096 else 5000)
