@@ -38,8 +38,8 @@ class Overview:
         """Return one row per job, in their order.
 
         Keys: id, title, kind, status, message, step, total_steps, place (1 is next; of waiting ones
-        only), created_at, ended_at, example, seconds_left, figures (the newest value of each
-        metric). What is not known is None.
+        only), created_at, ended_at, example, of_class (a class's own, whatever titles say),
+        seconds_left, figures (the newest value of each metric). What is not known is None.
         """
         places = {job.id: place for place, job in enumerate(in_order(jobs), start=1)}
         return [self._row(job, places.get(job.id)) for job in jobs]
@@ -64,6 +64,7 @@ class Overview:
             "created_at": job.config["created_at"],
             "ended_at": job.status["updated_at"] if job.phase is Phase.ENDED else None,
             "example": job.example,
+            "of_class": job.first,
             "seconds_left": left,
             "figures": figures,
         }

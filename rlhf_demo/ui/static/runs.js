@@ -33,9 +33,10 @@
       const name = h("button", { class: "rl-run-name", type: "button", onclick: () => pick(row.id) }, row.title);
       const state = h("span", { class: "rl-badge" });
       const figures = h("td", { class: "rl-run-figures" });
+      const mark = row.example ? "example" : row.of_class ? "class" : ""; // anybody may choose a title like a class's
       const tr = h("tr", { onclick: (event) => event.target.closest("label, button") || pick(row.id) },
         h("td", { class: "rl-run-tick" }, h("label", { title: "Draw its curves over another run\u2019s" }, box)),
-        h("td", {}, name, row.example ? h("span", { class: "rl-chip" }, "example") : null, row.title === row.id ? null : h("small", {}, row.id)),
+        h("td", {}, name, mark ? h("span", { class: "rl-chip" }, mark) : null, row.title === row.id ? null : h("small", {}, row.id)),
         h("td", { class: "rl-soft" }, kindOf(row.kind)), h("td", {}, state), figures,
         h("td", { class: "rl-soft rl-run-date" }, when(row.created_at)));
       return { tr, box, state, figures, shown: "" };

@@ -36,7 +36,10 @@ LEAD = (
     "Every run of this page, anybody's: what was asked of it, what came of it, and the command "
     "that repeats it. Tick two of one kind to see their curves over each other."
 )
-LISTED = ("id", "title", "kind", "status", "place", "step", "total_steps", "created_at", "example")
+LISTED = (
+    "id", "title", "kind", "status", "place", "step", "total_steps", "created_at", "example",
+    "of_class",
+)  # fmt: skip
 """What the list shows of a row of the overview."""
 
 

@@ -88,6 +88,13 @@ def test_list_has_all_runs_newest_first_with_their_place_in_the_line(tab, jobs):
     assert shown == [(second, "ppo", "queued", 2), (first, "reward", "queued", 1)]
 
 
+def test_list_marks_the_runs_of_classes_whatever_visitors_call_theirs(tab, jobs):
+    of_class = start(jobs, title="Class 2, 336 votes", first=True)
+    visitors = start(jobs, title="Class 2, 336 votes")
+    marks = {one["id"]: one["of_class"] for one in state(tab)["runs"]}
+    assert marks == {of_class: True, visitors: False}
+
+
 def test_markup_in_a_title_stays_text(tab, jobs):
     title = "<img src=x onerror=alert(1)>${1+1}"
     run = start(jobs, title=title)
