@@ -6,17 +6,21 @@ What is made here is kept by comparisons.py. Import it when a comparison begins:
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from rlhf_demo.config.evaluation import DuelOptions
+from rlhf_demo.errors import ConfigError
 from rlhf_demo.evaluation.compare import Answers, Contestant, Judges, report
 from rlhf_demo.evaluation.duel import DuelState, duel
 from rlhf_demo.models.policy import Policy, load_policy
 from rlhf_demo.models.scorers import load_scorer
-from rlhf_demo.server.comparisons import Record
-from rlhf_demo.server.judges import REWARD_UNIT
+from rlhf_demo.server.choices import Choices
+from rlhf_demo.server.comparisons import MOST_TOKENS, Comparisons, Record, check_prompt
+from rlhf_demo.server.judges import REWARD_UNIT, judges, unit
+from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.turns import Rank, Turn
 
 FRAME_SECONDS = 1 / 15
@@ -24,6 +28,140 @@ FRAME_SECONDS = 1 / 15
 CHUNK = 32
 """Prompts that are answered at once; between two chunks others have their turn."""
 EXAMPLE_PROMPT = "I watched this with my sister and"
+
+
+BASES = {"gpt2-mini-ppo": "gpt2-mini"}
+"""What a shipped PPO model was trained from; a run says it itself."""
+
+
+class Comparing:
+    """Compares models by the ids of the lists; what is finished is kept."""
+
+    def __init__(
+        self, choices: Choices, model_cache: ModelCache, turn: Turn, kept: Comparisons
+    ) -> None:
+        self.choices, self.model_cache, self.turn, self.kept = choices, model_cache, turn, kept
+
+    def load(self, left: str, right: str, scorer: str) -> None:
+        """Load what a comparison will need."""
+        self._models(left, right)
+        self.model_cache.scorer(scorer)
+
+    def one_prompt(
+        self, left: str, right: str, scorer: str, prompt: str, options: DuelOptions, address: str
+    ) -> Iterator[Record]:
+        """Let two models write on from one prompt; yield the record as it grows.
+
+        Args:
+            left, right, scorer: ids of the lists.
+            prompt: how the text begins.
+            options: how both sample.
+            address: where the request comes from.
+
+        Raises:
+            DemoError: an id is in no list, the prompt is empty or too long, or an option is beyond
+                what a page may ask for.
+        """
+        check_prompt(prompt)
+        check_options(options)
+        settings = self._who(left, right, scorer) | {"prompt": prompt, **options.to_dict()}
+        yield {"kind": "duel", "settings": settings, "state": None}
+        one, other, base = self._models(left, right)
+        judge = self.model_cache.scorer(self.choices.reward(scorer))
+        settings = settings | {"same_tokens": same_tokens(one.policy, other.policy)}
+        steps = duel(one.policy, other.policy, base.policy, prompt, options, scorer=judge)
+        for state in frames(steps, self.turn):
+            record = {"kind": "duel", "settings": settings, "state": state.to_dict()}
+            yield self.kept.keep(record, address) if state.finished else record
+
+    def many_prompts(
+        self,
+        left: str,
+        right: str,
+        judge: str,
+        prompts: list[str],
+        options: DuelOptions,
+        address: str,
+        *,
+        own: bool,
+    ) -> Iterator[Record]:
+        """Let two models answer many prompts; yield the record as it grows.
+
+        Args:
+            left, right, judge: ids of the lists.
+            prompts: what both answer.
+            options: how both sample.
+            address: where the request comes from.
+            own: the prompts are the visitor's.
+
+        Raises:
+            DemoError: an id is in no list, or an option is beyond what a page may ask for.
+        """
+        check_options(options)
+        who = self._who(left, right, judge)
+        told = judges(self.choices, left, right, judge, who["scorer"]["name"])
+        record = {"kind": "many", "settings": who | {"own": own, "judges": told}}
+        yield record | {"done": 0, "total": len(prompts)}
+        one, other, base = self._models(left, right)
+        names = {found["id"]: self.choices.reward(found["id"]) for found in told}
+        scorers = {name: self.model_cache.scorer(means) for name, means in names.items()}
+        many = ManyPrompts(one, other, base.policy, scorers, prompts, options)
+        for done in many.steps(self.turn):
+            yield record | {"done": done, "total": len(prompts)}
+        yield self.kept.keep(record | {"report": many.report()}, address)
+
+    def _who(self, left: str, right: str, scorer: str) -> dict[str, Any]:
+        """Name the models and the scorer as people see them; never by a folder."""
+        choices = self.choices
+        labels = {one: label for label, one in (*choices.contestants(), *choices.rewards())}
+
+        def named(chosen: str) -> dict[str, str]:
+            label = labels.get(chosen, chosen)
+            return {"id": chosen, "name": chosen if label.startswith(f"{chosen}:") else label}
+
+        return {
+            "left": named(left),
+            "right": named(right),
+            "scorer": named(scorer) | {"unit": unit(choices, scorer)},
+            "base": Path(self._base(left, right)).name,
+        }
+
+    def _models(self, left: str, right: str) -> tuple[Contestant, Contestant, Contestant]:
+        """Load the two and the base; what is in memory already is shared."""
+        base = self._base(left, right)
+        return (
+            Contestant(left, self.model_cache.policy(self.choices.policy(left))),
+            Contestant(right, self.model_cache.policy(self.choices.policy(right))),
+            Contestant(base, self.model_cache.policy(base)),
+        )
+
+    def _base(self, left: str, right: str) -> str:
+        """Return what KL is counted against: what a PPO model was trained from, else the left one.
+
+        Raises:
+            DemoError: an id is in no list.
+        """
+        jobs = self.choices.jobs
+        known = [self.choices.policy(left), self.choices.policy(right)]
+        for chosen in (right, left):
+            if chosen in BASES:
+                return BASES[chosen]
+            run_id = chosen.partition("@")[0]
+            if any(row["id"] == run_id for row in jobs.overview()):
+                return jobs.find(run_id).config["options"]["policy"]
+        return known[0]
+
+
+def check_options(options: DuelOptions) -> None:
+    """Check what a page may ask for.
+
+    Raises:
+        ConfigError: the response may be longer than that.
+    """
+    if options.max_new_tokens > MOST_TOKENS:
+        raise ConfigError(
+            f"max new tokens is {options.max_new_tokens}: on this page give at most {MOST_TOKENS}"
+        )
 
 
 def frames(steps: Iterator[DuelState], turn: Turn) -> Iterator[DuelState]:

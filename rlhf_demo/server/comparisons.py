@@ -14,12 +14,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rlhf_demo.errors import DataError
+from rlhf_demo.errors import ConfigError, DataError
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.paths import CHECKPOINTS
 
 ID = re.compile(r"[a-z0-9]{8}")
 EXAMPLE_PATH = CHECKPOINTS / "examples" / "duel.json"
+
+MOST_TOKENS = 128
+"""Longest response on this page, tokens: nobody should wait for somebody else's novel."""
+MOST_CHARACTERS = 500
+"""Longest prompt."""
 
 Record = dict[str, Any]
 
@@ -77,3 +82,17 @@ def _is_readable(record: Record) -> bool:
     if record["kind"] == "many":
         return "judges" in record["report"]
     return "log_ratio" in record["state"]["left"]
+
+
+def check_prompt(prompt: str) -> None:
+    """Check what both models are to write on from.
+
+    Raises:
+        ConfigError: it is empty or too long.
+    """
+    if not prompt.strip():
+        raise ConfigError("the prompt is empty: type how the text begins")
+    if len(prompt) > MOST_CHARACTERS:
+        raise ConfigError(
+            f"the prompt has {len(prompt):,} characters: give at most {MOST_CHARACTERS}"
+        )

@@ -15,10 +15,8 @@ from rlhf_demo.config.evaluation import DuelOptions
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.presets import PPO_PRESETS
 from rlhf_demo.errors import ConfigError, DemoError
-from rlhf_demo.runs.tail import Tails
+from rlhf_demo.server.submit import PPO_OPTIONS, REWARD_OPTIONS
 from rlhf_demo.ui.shared import Shared
-from rlhf_demo.ui.tabs import compare, ppo
-from rlhf_demo.ui.tabs import reward as reward_tab
 from rlhf_demo.web.addresses import address_of
 
 
@@ -50,10 +48,6 @@ class Endpoints:
 
     def __init__(self, shared: Shared) -> None:
         self.shared, self.jobs, self.choices = shared, shared.jobs, shared.choices
-        self.reward_tab = reward_tab.RewardTab(shared)
-        self.ppo_tab = ppo.PPOTab(shared)
-        self.compare_tab = compare.CompareTab(shared)
-        self.tails = Tails()
 
     def models(self) -> dict:
         """List what can be trained, what can score and what there is to learn from.
@@ -98,8 +92,8 @@ class Endpoints:
             The run's id and the secret.
         """
         secret = _secret(secret)
-        chosen = _options(options, reward_tab.NAMES)
-        run = self.reward_tab.enqueue(model, data, str(title), chosen, secret, address_of(http))
+        chosen = _options(options, REWARD_OPTIONS)
+        run = self.shared.submit.reward(model, data, str(title), chosen, secret, address_of(http))
         return {"run": run, "secret": secret}
 
     def start_ppo(
@@ -129,10 +123,10 @@ class Endpoints:
             names = ", ".join(PPO_PRESETS)
             raise ConfigError(f"there is no preset {str(preset)[:60]!r}: choose one of {names}")
         secret = _secret(secret)
-        values = PPO_PRESETS[preset].options | _options(options, (*ppo.NAMES, "label", "judge"))
+        values = PPO_PRESETS[preset].options | _options(options, (*PPO_OPTIONS, "label", "judge"))
         usual = values.pop("policy", PPOConfig().policy)
         label = values.pop("label", "")
-        run = self.ppo_tab.enqueue(
+        run = self.shared.submit.ppo(
             policy or usual, reward, str(title), label, values, secret, address_of(http)
         )
         return {"run": run, "secret": secret}
@@ -153,7 +147,7 @@ class Endpoints:
         row = next((one for one in self.jobs.overview() if one["id"] == run), None)
         if row is None:
             raise ConfigError(f"run {run} is only just beginning: ask again")
-        rows = self.tails.rows(folder / "metrics.jsonl")
+        rows = self.jobs.tails.rows(folder / "metrics.jsonl")
         return row | {"metrics": [one for one in rows if one["step"] > since]}
 
     def stop_run(self, run: str, secret: str) -> dict:
@@ -207,12 +201,9 @@ class Endpoints:
             top_p=top_p,
             seed=seed,
         )
-        values = (options.to_dict()[name] for name in compare.NAMES)
-        *_, record = self.compare_tab.write(
-            http, str(left), str(right), str(reward), str(prompt), *values
+        *_, record = self.shared.comparing.one_prompt(
+            str(left), str(right), str(reward), str(prompt), options, address_of(http)
         )
-        if "error" in record:
-            raise ConfigError(record["error"])
         answer = record["state"] | {"compare": record["id"]}
         for side in ("left", "right"):
             answer[side] = answer[side] | {"text": "".join(answer[side]["token"])}

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -20,14 +21,19 @@ from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server import space
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.class_training import ClassTraining
+from rlhf_demo.server.comparisons import Comparisons
 from rlhf_demo.server.instructor import Instructor
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.sampler import Sampler
 from rlhf_demo.server.settings import Settings
+from rlhf_demo.server.submit import Submit
 from rlhf_demo.server.turns import Turn
 from rlhf_demo.server.vote_data import VoteData
 from rlhf_demo.votes.store import Store
 from rlhf_demo.votes.tables import database_url
+
+if TYPE_CHECKING:
+    from rlhf_demo.server.comparing import Comparing
 
 EXAMPLES = CHECKPOINTS / "examples"
 SECRET = "(...a) => [...a.slice(0, -1), rlhf.secret()]"
@@ -82,6 +88,7 @@ class Shared:
         store = Store(database_url(settings.runs))
         vote_data = VoteData(store, settings.runs / "votes", jobs, public=settings.public)
         choices, turn = Choices(settings, jobs, vote_data), Turn()
+        jobs.check_names = choices.check_names
         sampler = Sampler(store, choices, model_cache, turn)
         classes = ClassTraining(store, jobs, choices, model_cache, turn)
         return cls(
@@ -96,6 +103,23 @@ class Shared:
             classes,
             instructor,
         )
+
+    @cached_property
+    def submit(self) -> Submit:
+        """What starts runs for visitors."""
+        return Submit(self.settings, self.jobs, self.choices)
+
+    @cached_property
+    def comparisons(self) -> Comparisons:
+        """The comparisons that are kept."""
+        return Comparisons(self.settings.runs / "comparisons")
+
+    @cached_property
+    def comparing(self) -> "Comparing":
+        """What compares models; it imports their libraries."""
+        from rlhf_demo.server.comparing import Comparing  # noqa: PLC0415  (torch)
+
+        return Comparing(self.choices, self.model_cache, self.turn, self.comparisons)
 
 
 def _make_folder(runs: Path) -> None:

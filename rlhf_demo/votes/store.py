@@ -36,6 +36,7 @@ from rlhf_demo.votes.vote import (
     LONGEST_PROMPT,
     LONGEST_QUESTION,
     PLAIN,
+    QUESTIONS,
     NewPair,
     Showing,
     Vote,
@@ -102,6 +103,18 @@ class Store:
         self.database.close()
 
     # -- raters ------------------------------------------------------------------------------------
+
+    def enter(self, secret: str | None, client: str) -> str:
+        """Return a voter's secret: the one that the browser kept if it is known, else a new one.
+
+        Raises:
+            Refused: too many visitors came from this address at once.
+        """
+        try:
+            self.pairs_waiting(secret, QUESTIONS[0])
+        except Refused:
+            return self.visit(client)
+        return secret
 
     def visit(self, client: str) -> str:
         """Make a rater of a visitor of the open page and return the secret, to be kept there.

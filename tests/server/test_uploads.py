@@ -219,10 +219,10 @@ def test_form_lists_shows_and_trains_on_an_upload_for_its_visitor(jobs, tmp_path
     assert shown == tab.preview(mine, "ann")
     assert shown["count"] == 1
     assert "is not in the list" in tab.preview(mine, "bob")["error"]
-    run = jobs.find(tab.enqueue("gpt2-mini", mine, "", {}, "ann", "here"))
+    run = jobs.find(tab.shared.submit.reward("gpt2-mini", mine, "", {}, "ann", "here"))
     assert load_pairs(run.config["options"]["data"]).chosen == [" good."]
     with pytest.raises(DataError, match="is not in the list"):
-        tab.enqueue("gpt2-mini", mine, "", {}, "bob", "here")
+        tab.shared.submit.reward("gpt2-mini", mine, "", {}, "bob", "here")
     path.write_text("{")
     assert "row 1 is not valid JSON" in tab.take_upload(str(path), "ann", HERE)[1]["error"]
 

@@ -195,6 +195,6 @@ def test_reward_form_suits_its_passes_to_few_votes_and_names_the_question(tab, s
     [(label, chosen)] = shared.choices.votes_listed()
     assert form.passes("shipped") == 1
     assert form.passes(chosen) > 1
-    run = form.enqueue(BASE, chosen, "", {}, "ann", "")
+    run = form.shared.submit.reward(BASE, chosen, "", {}, "ann", "")
     row = next(one for one in shared.jobs.overview() if one["id"] == run)
     assert row["title"] == f"{BASE} on {label}"

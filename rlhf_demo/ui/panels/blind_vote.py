@@ -15,9 +15,8 @@ from rlhf_demo.errors import DemoError, Refused
 from rlhf_demo.server.sampler import PROMPTS_AT_ONCE, Order
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
-from rlhf_demo.ui.tabs.feedback import QUESTIONS, FeedbackTab
 from rlhf_demo.votes.quality import win_rate
-from rlhf_demo.votes.vote import DUEL, LONGEST_QUESTION, Vote, clean_text
+from rlhf_demo.votes.vote import DUEL, LONGEST_QUESTION, QUESTIONS, Vote, clean_text
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.lanes import heavy, voting
 
@@ -32,7 +31,6 @@ class BlindVote:
 
     def __init__(self, shared: Shared) -> None:
         self.shared, self.store, self.sampler = shared, shared.store, shared.sampler
-        self.enter = FeedbackTab(shared).enter
 
     def build(self, left: gr.Dropdown, right: gr.Dropdown) -> None:
         """Lay the part out inside the Blocks that is open, over the two models chosen there."""
@@ -60,6 +58,11 @@ class BlindVote:
         except DemoError as error:
             return {"error": str(error)}
         return {"left": left, "right": right, "question": asked}
+
+    @voting
+    def enter(self, request: dict[str, Any], http: gr.Request) -> dict[str, str]:
+        """Return the voter's secret: the one the browser kept if it is known, else a new one."""
+        return {"rater": self.store.enter(request.get("rater"), address_of(http))}
 
     @voting
     def blind_next(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """The Compare tab: two models write to one prompt while you look on, then to many prompts."""
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
@@ -13,17 +12,20 @@ from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import ConfigError, DemoError
 from rlhf_demo.files import read_json
 from rlhf_demo.server.choices import Choices
-from rlhf_demo.server.comparisons import EXAMPLE_PATH, Comparisons, Record
-from rlhf_demo.server.judges import judges, unit
+from rlhf_demo.server.comparisons import (
+    EXAMPLE_PATH,
+    MOST_CHARACTERS,
+    MOST_TOKENS,
+    Record,
+    check_prompt,
+)
+from rlhf_demo.server.judges import judges
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels.blind_vote import BlindVote
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import EXAMPLES, Shared
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.lanes import heavy
-
-if TYPE_CHECKING:
-    from rlhf_demo.evaluation.compare import Contestant
 
 LEAD = (
     "Here two models write on from the same prompt and meet the same random numbers, so where "
@@ -37,10 +39,6 @@ MANY_LEAD = (
     "shares no network with it."
 )
 NAMES = ("temperature", "top_k", "top_p", "max_new_tokens", "seed")
-MOST_TOKENS = 128
-"""Longest response on this page, tokens: nobody should wait for somebody else's novel."""
-MOST_CHARACTERS = 500
-"""Longest prompt."""
 FEWEST, MOST, MOST_OWN = 8, 256, 64
 """Bounds of how many shipped prompts, and how many own ones, are answered at once."""
 PROMPTS: dict[str, DuelOptions] = {
@@ -53,8 +51,6 @@ PROMPTS: dict[str, DuelOptions] = {
 FIRST_PROMPT = "I watched this with my sister and"
 DEFAULTS = ("gpt2-mini", "gpt2-mini-ppo", "reward-mini", STAR_RATER)
 """Left, right, what scores, who judges."""
-BASES = {"gpt2-mini-ppo": "gpt2-mini"}
-"""What a shipped PPO model was trained from; a run says it itself."""
 QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 AT_ONCE = QUIET | {"queue": False}
 
@@ -64,7 +60,6 @@ class CompareTab:
 
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
-        self.kept = Comparisons(shared.settings.runs / "comparisons")
 
     # -- laying out --------------------------------------------------------------------------------
 
@@ -164,7 +159,7 @@ class CompareTab:
         chosen, rest = DEFAULTS, [gr.skip()] * (4 + len(NAMES))
         if name:
             try:
-                chosen, rest = _as_asked(self.kept.open(name))
+                chosen, rest = _as_asked(self.shared.comparisons.open(name))
             except DemoError as error:
                 rest[1] = {"error": str(error)}
         lists = self.lists()
@@ -200,14 +195,13 @@ class CompareTab:
                 update["value"] = found[0] if found else update["value"]
         return [left, right, scorer]
 
-    # -- one prompt --------------------------------------------------------------------------------
+    # -- comparing ---------------------------------------------------------------------------------
 
     @heavy
     def get_ready(self, request: Any) -> dict[str, bool]:
         """Load what most people compare first, while they still read the page."""
         left, right, scorer, _ = DEFAULTS
-        self._models(left, right)
-        self.shared.model_cache.scorer(scorer)
+        self.shared.comparing.load(left, right, scorer)
         return {"ready": True}
 
     def write(
@@ -215,28 +209,12 @@ class CompareTab:
     ) -> Iterator[Record]:
         """Let two models write, and yield what the duel part shows as they do."""
         try:
-            for record in self._write(left, right, scorer, _checked(prompt), _options(values)):
-                finished = record["state"] and record["state"]["finished"]
-                yield self.kept.keep(record, address_of(http)) if finished else record
+            options = DuelOptions(**forms.options(DuelOptions, NAMES, values))
+            yield from self.shared.comparing.one_prompt(
+                left, right, scorer, prompt, options, address_of(http)
+            )
         except DemoError as error:
             yield {"error": str(error)}
-
-    def _write(
-        self, left: str, right: str, scorer: str, prompt: str, options: DuelOptions
-    ) -> Iterator[Record]:
-        settings = self._who(left, right, scorer) | {"prompt": prompt, **options.to_dict()}
-        yield {"kind": "duel", "settings": settings, "state": None}
-        from rlhf_demo.evaluation.duel import duel  # noqa: PLC0415  (torch)
-        from rlhf_demo.server.comparing import frames, same_tokens  # noqa: PLC0415  (torch)
-
-        one, other, base = self._models(left, right)
-        judge = self.shared.model_cache.scorer(self.shared.choices.reward(scorer))
-        settings = settings | {"same_tokens": same_tokens(one.policy, other.policy)}
-        steps = duel(one.policy, other.policy, base.policy, prompt, options, scorer=judge)
-        for state in frames(steps, self.shared.turn):
-            yield {"kind": "duel", "settings": settings, "state": state.to_dict()}
-
-    # -- many prompts ------------------------------------------------------------------------------
 
     def write_many(
         self,
@@ -250,101 +228,18 @@ class CompareTab:
     ) -> Iterator[Record]:
         """Let two models answer many prompts, and yield what the other part shows as they do."""
         try:
-            options, prompts = _options(values), _prompts(count, own)
-            who = self._who(left, right, judge)
-            told = judges(self.shared.choices, left, right, judge, who["scorer"]["name"])
-            who |= {"own": bool(own.strip()), "judges": told}
-            for record in self._write_many(who, prompts, options):
-                yield self.kept.keep(record, address_of(http)) if "report" in record else record
+            options = DuelOptions(**forms.options(DuelOptions, NAMES, values))
+            prompts, address = _prompts(count, own), address_of(http)
+            yield from self.shared.comparing.many_prompts(
+                left, right, judge, prompts, options, address, own=bool(own.strip())
+            )
         except DemoError as error:
             yield {"error": str(error)}
-
-    def _write_many(
-        self, who: dict[str, Any], prompts: list[str], options: DuelOptions
-    ) -> Iterator[Record]:
-        record = {"kind": "many", "settings": who}
-        yield record | {"done": 0, "total": len(prompts)}
-        from rlhf_demo.server.comparing import ManyPrompts  # noqa: PLC0415  (torch)
-
-        left, right, base = self._models(who["left"]["id"], who["right"]["id"])
-        choices, model_cache = self.shared.choices, self.shared.model_cache
-        scorers = {
-            one["id"]: model_cache.scorer(choices.reward(one["id"])) for one in who["judges"]
-        }
-        many = ManyPrompts(left, right, base.policy, scorers, prompts, options)
-        for done in many.steps(self.shared.turn):
-            yield record | {"done": done, "total": len(prompts)}
-        yield record | {"report": many.report()}
-
-    # -- who writes --------------------------------------------------------------------------------
-
-    def _who(self, left: str, right: str, scorer: str) -> dict[str, Any]:
-        """Name the models and the scorer as people see them; never by a folder."""
-        choices = self.shared.choices
-        labels = {one: label for label, one in (*choices.contestants(), *choices.rewards())}
-
-        def named(chosen: str) -> dict[str, str]:
-            label = labels.get(chosen, chosen)
-            return {"id": chosen, "name": chosen if label.startswith(f"{chosen}:") else label}
-
-        return {
-            "left": named(left),
-            "right": named(right),
-            "scorer": named(scorer) | {"unit": unit(choices, scorer)},
-            "base": Path(self._base(left, right)).name,
-        }
-
-    def _models(self, left: str, right: str) -> tuple["Contestant", "Contestant", "Contestant"]:
-        """Load the two and the base; what is in memory already is shared."""
-        from rlhf_demo.evaluation.compare import Contestant  # noqa: PLC0415  (torch)
-
-        choices, model_cache = self.shared.choices, self.shared.model_cache
-        base = self._base(left, right)
-        return (
-            Contestant(left, model_cache.policy(choices.policy(left))),
-            Contestant(right, model_cache.policy(choices.policy(right))),
-            Contestant(base, model_cache.policy(base)),
-        )
-
-    def _base(self, left: str, right: str) -> str:
-        """Return what KL is counted against: what a PPO model was trained from, else the left one.
-
-        Raises:
-            DemoError: an id is in no list.
-        """
-        choices = self.shared.choices
-        known = [choices.policy(left), choices.policy(right)]
-        for chosen in (right, left):
-            if chosen in BASES:
-                return BASES[chosen]
-            run_id = chosen.partition("@")[0]
-            if any(row["id"] == run_id for row in self.shared.jobs.overview()):
-                return self.shared.jobs.find(run_id).config["options"]["policy"]
-        return known[0]
 
 
 def next_seed(seed: int | None) -> int:
     """Return the seed after this one."""
     return (int(seed or 0) + 1) % 2**31
-
-
-def _options(values: tuple) -> DuelOptions:
-    options = DuelOptions(**forms.options(DuelOptions, NAMES, values))
-    if options.max_new_tokens > MOST_TOKENS:
-        raise ConfigError(
-            f"max new tokens is {options.max_new_tokens}: on this page give at most {MOST_TOKENS}"
-        )
-    return options
-
-
-def _checked(prompt: str) -> str:
-    if not prompt.strip():
-        raise ConfigError("the prompt is empty: type how the text begins")
-    if len(prompt) > MOST_CHARACTERS:
-        raise ConfigError(
-            f"the prompt has {len(prompt):,} characters: give at most {MOST_CHARACTERS}"
-        )
-    return prompt
 
 
 def _prompts(count: int | None, own: str) -> list[str]:
@@ -353,7 +248,9 @@ def _prompts(count: int | None, own: str) -> list[str]:
     if len(lines) > MOST_OWN:
         raise ConfigError(f"there are {len(lines)} own prompts: give at most {MOST_OWN}")
     if lines:
-        return [_checked(line) for line in lines]
+        for line in lines:
+            check_prompt(line)
+        return lines
     if count is None or not FEWEST <= count <= MOST:
         raise ConfigError(f"the number of prompts is {count}: give one from {FEWEST} to {MOST}")
     return load_prompts(SHIPPED, "test")[: int(count)]

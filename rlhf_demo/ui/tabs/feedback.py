@@ -143,11 +143,7 @@ class FeedbackTab:
     @voting
     def enter(self, request: dict[str, Any], http: gr.Request) -> dict[str, str]:
         """Return the voter's secret: the one the browser kept if it is known, else a new one."""
-        try:
-            self.store.pairs_waiting(request.get("rater"), QUESTIONS[0])
-        except Refused:
-            return {"rater": self.store.visit(address_of(http))}
-        return {"rater": request["rater"]}
+        return {"rater": self.store.enter(request.get("rater"), address_of(http))}
 
     @voting
     def next_pair(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:

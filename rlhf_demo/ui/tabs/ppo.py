@@ -8,8 +8,8 @@ import gradio as gr
 from rlhf_demo.config.evaluation import DuelOptions
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.presets import PPO_PRESETS
-from rlhf_demo.errors import ConfigError
 from rlhf_demo.server.choices import EXAMPLE_MODELS, newest_model
+from rlhf_demo.server.submit import PPO_OPTIONS
 from rlhf_demo.server.turns import Rank
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels import charts
@@ -28,18 +28,11 @@ LEAD = (
 )
 OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
 """The settings that matter; the others are folded away."""
-FOLDED = (
-    "batch_size", "minibatch_size", "ppo_epochs", "max_new_tokens", "temperature", "lora_rank",
-    "warmup_steps", "kl_budget", "missing_eos_penalty", "clip_range", "value_clip_range",
-    "value_coef", "entropy_coef", "gamma", "gae_lambda", "max_grad_norm", "samples_every",
-    "checkpoint_every", "dtype",
-)  # fmt: skip
+FOLDED = tuple(name for name in PPO_OPTIONS if name not in OPEN)
 NAMES = OPEN + FOLDED
 PROMPT = "I watched this with my sister and"
 """What reference and policy both answer below the curves."""
 MOST_TOKENS = 64
-MOST_PUBLIC = 64 * 128
-"""Tokens of a rollout on a public page: batch size times longest response."""
 
 
 class PPOTab:
@@ -191,51 +184,11 @@ class PPOTab:
 
         def enqueue() -> str:
             options = forms.options(PPOConfig, NAMES, tuple(values)) | {"judge": judge}
-            return self.enqueue(policy, reward, title, label, options, secret, address_of(http))
+            return self.shared.submit.ppo(
+                policy, reward, title, label, options, secret, address_of(http)
+            )
 
         return started("ppo", enqueue)
-
-    def enqueue(
-        self,
-        policy: str,
-        reward: str,
-        title: str,
-        label: str,
-        options: dict[str, Any],
-        secret: str,
-        address: str,
-    ) -> str:
-        """Check everything that a visitor named, and queue the run.
-
-        Args:
-            options: of PPOConfig, by name; a `judge` is an id of the list.
-
-        Raises:
-            DemoError: an id is in no list, an option is out of range, or the queue is full.
-        """
-        choices = self.shared.choices
-        named = {"policy": choices.policy(policy), "reward": choices.reward(reward)}
-        if "judge" in options:
-            named["judge"] = choices.judge(options["judge"])
-        config = PPOConfig(**options | named, label=label or None)
-        tokens = config.batch_size * config.max_new_tokens
-        if self.shared.settings.public and tokens > MOST_PUBLIC:
-            raise ConfigError(
-                f"batch size times longest response is {tokens:,} tokens: this page is public, "
-                f"choose at most {MOST_PUBLIC:,}"
-            )
-        return self.shared.jobs.start(
-            "ppo", config, title=title or _title(policy, config), secret=secret, address=address
-        )
-
-
-def _title(policy: str, config: PPOConfig) -> str:
-    values = config.to_dict()
-    for preset in PPO_PRESETS.values():
-        wanted = PPOConfig(**preset.options).to_dict()
-        if all(values[name] == wanted[name] for name in NAMES if name != "seed"):
-            return f"{policy}, {preset.label}"
-    return f"{policy}, own settings"
 
 
 def _cached(name: str) -> bool:

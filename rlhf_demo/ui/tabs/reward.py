@@ -19,6 +19,7 @@ from rlhf_demo.server.choices import EXAMPLE_MODELS, RULES
 from rlhf_demo.server.class_records import learned_from_private, without_texts
 from rlhf_demo.server.class_training import reward_config
 from rlhf_demo.server.reading import read_apart, summary
+from rlhf_demo.server.submit import REWARD_OPTIONS
 from rlhf_demo.server.turns import Rank
 from rlhf_demo.server.vote_data import people_agree, vote_facts
 from rlhf_demo.ui import forms
@@ -36,7 +37,7 @@ LEAD = (
     "below how far to trust it."
 )
 OPEN = ("train_pairs", "epochs", "learning_rate")
-FOLDED = ("batch_size", "lora_rank", "warmup_steps", "seed", "dtype")
+FOLDED = tuple(name for name in REWARD_OPTIONS if name not in OPEN)
 NAMES = OPEN + FOLDED
 MOST_CHARACTERS = 2000
 """Longest text that is scored word by word."""
@@ -170,27 +171,9 @@ class RewardTab:
 
         def enqueue() -> str:
             options = forms.options(RewardConfig, NAMES, tuple(values))
-            return self.enqueue(model, data, title, options, secret, address_of(http))
+            return self.shared.submit.reward(model, data, title, options, secret, address_of(http))
 
         return started("reward", enqueue)
-
-    def enqueue(
-        self, model: str, data: str, title: str, options: dict[str, Any], secret: str, address: str
-    ) -> str:
-        """Check everything that a visitor named, and queue the run.
-
-        Raises:
-            DemoError: an id is in no list, an option is out of range, or the queue is full.
-        """
-        choices = self.shared.choices
-        config = RewardConfig(
-            model=choices.policy(model), data=choices.pairs(data, secret), **options
-        )
-        # Votes are named by their question: "votes: Which is better English? (42 votes)".
-        votes = {one: label for label, one in choices.votes_listed()}
-        learned = votes.get(data, f"{data} pairs")
-        title = title or f"{model} on {learned}"
-        return self.shared.jobs.start("reward", config, title=title, secret=secret, address=address)
 
     # -- what the parts ask ------------------------------------------------------------------------
 

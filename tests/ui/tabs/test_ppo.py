@@ -47,7 +47,7 @@ def test_judge_that_is_in_no_list_is_refused_in_a_sentence(tab, judge):
 
 
 def test_judge_is_the_engines_default_where_nobody_names_one(tab):
-    run = tab.enqueue("gpt2-mini", "reward-mini", "", "", {}, "ann", "")
+    run = tab.shared.submit.ppo("gpt2-mini", "reward-mini", "", "", {}, "ann", "")
     assert tab.shared.jobs.find(run).config["options"]["judge"] == PPOConfig().judge
 
 
