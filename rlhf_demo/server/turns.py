@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 from rlhf_demo.errors import DemoError
 
 PATIENCE_SECONDS = 2.0
-"""A caller goes before those of the next rank that came so much earlier, not before older ones."""
+"""Voters go before visitors that came so much earlier, and not before older ones."""
 
 
 class Busy(DemoError):
@@ -28,7 +28,7 @@ class Busy(DemoError):
 class Rank(IntEnum):
     """Who computes before whom; callers of one rank keep the order in which they came."""
 
-    LESSON = 0  # pairs that a class waits for
+    LESSON = 0  # pairs that a class waits for: before all others
     VOTERS = 1  # pairs for all visitors who vote
     VISITORS = 2  # scores, comparisons and pairs for one visitor
 
@@ -47,14 +47,15 @@ class Turn:
         self._clock = clock
         self._changed = threading.Condition()
         self._numbers = itertools.count()
-        self._line: list[tuple[float, int]] = []  # a heap of those who wait
+        self._line: list[tuple[bool, float, int]] = []  # a heap of those who wait
         self.taken = False
 
     @contextmanager
     def of(self, rank: Rank) -> Iterator[None]:
         """Wait until nobody computes and nobody who goes before waits, then hold the turn."""
         with self._changed:
-            ticket = (self._clock() + rank * PATIENCE_SECONDS, next(self._numbers))
+            since = self._clock() + rank * PATIENCE_SECONDS
+            ticket = (rank > Rank.LESSON, since, next(self._numbers))
             heappush(self._line, ticket)
             self._changed.wait_for(lambda: not self.taken and self._line[0] == ticket)
             heappop(self._line)
