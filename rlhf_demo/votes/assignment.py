@@ -77,6 +77,16 @@ def assign(connection: Connection, rater: int, wish: Wish, now: float, rng: rand
     return connection.execute(insert(showings).values(row)).inserted_primary_key[0]
 
 
+def answers_for(count: int) -> int:
+    """Return how many answers somebody gives who answers so many new pairs, the checks included."""
+    answers = 0
+    while True:
+        is_check = answers % CHECK_EVERY in (CATCH_AT, REPEAT_AT)
+        if not (count or is_check):
+            return answers
+        answers, count = answers + 1, count - (not is_check)
+
+
 def has_seat(connection: Connection, showing: Any, overlap: int, now: float) -> bool:
     """Say whether a showing that was left unanswered may still be answered.
 

@@ -22,6 +22,7 @@ from rlhf_demo.server.simulations import TASTES, Simulations
 from rlhf_demo.server.vote_data import FEWEST_SHARED
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
+from rlhf_demo.votes.assignment import answers_for
 from rlhf_demo.votes.classes import MOST_RATERS
 from rlhf_demo.votes.pairs import FEWEST_TO_TELL, usable
 from rlhf_demo.votes.quality import rater_table, vote_quality
@@ -187,8 +188,11 @@ class ClassMode:
         names = {row["rater"]: row["nickname"] for row in seen["raters"]}
         rows = rater_table(asked)
         blind = self.rounds.blind_result(token) if seen["kind"] == "blind" else None
+        is_blind = seen["kind"] == "blind"
+        expected = BLIND_EACH if is_blind else answers_for(record["each"])
         return seen | {
-            "each": BLIND_EACH if seen["kind"] == "blind" else record["each"],
+            "each": BLIND_EACH if is_blind else record["each"],
+            "expected": expected * len(seen["raters"]),
             "all_votes": len(votes),
             "preferences": len(usable(votes, [seen["question"]])),
             "coming": votes_by_time([vote.time for vote in of_round]),

@@ -1,0 +1,26 @@
+"""Who is shown which pair; what the store does with it is in test_store.py and test_classes.py."""
+
+from collections import Counter
+
+import pytest
+
+from rlhf_demo.votes.assignment import answers_for
+from tests.voting import HAPPY, join, new_pairs, take_turns
+
+
+@pytest.mark.parametrize(
+    ("pairs", "answers"),
+    # In each ten answers the fifth is to a catch pair and the tenth to a repeat. After 24 answers
+    # 20 pairs are done, and the fifth of its ten, the catch pair, still comes.
+    [(0, 0), (4, 5), (5, 6), (8, 10), (9, 11), (15, 18), (20, 25)],
+)
+def test_answers_for_a_number_of_pairs_count_the_checks(pairs, answers):
+    assert answers_for(pairs) == answers
+
+
+def test_students_give_as_many_answers_as_are_expected(store, classes, rounds):
+    lesson = classes.create_lesson(HAPPY, overlap=1)
+    rounds.add_pairs(lesson.lesson, new_pairs(40))
+    take_turns(store, join(classes, lesson, 2))
+    given = Counter(vote.rater for vote in classes.votes(lesson.token))
+    assert list(given.values()) == [answers_for(20)] * 2
