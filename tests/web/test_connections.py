@@ -56,6 +56,13 @@ def test_folder_of_runs_that_an_earlier_version_left_open_is_closed_to_other_acc
     assert (tmp_path / "runs").stat().st_mode & 0o7777 == 0o1777
 
 
+def test_folder_for_files_that_is_a_link(refused, tmp_path, monkeypatch):
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "rlhf-demo-served").symlink_to(tmp_path)
+    assert "rlhf-demo-served is a link" in refused()
+
+
 def test_votes_that_were_cut_off(refused, tmp_path):
     (tmp_path / "runs").mkdir()
     file = tmp_path / "runs" / "votes.db"
