@@ -11,17 +11,21 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, insert, or_, select
+from sqlalchemy import Connection, Row, Table, delete, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql import ColumnElement
 
 from rlhf_demo.errors import DataError, Refused
+from rlhf_demo.votes.assignment import OPEN_POOL
 from rlhf_demo.votes.nicknames import likeness
 from rlhf_demo.votes.tables import lessons, pairs, questions, raters, rounds, showings
 from rlhf_demo.votes.vote import CATCH, NewPair, Showing, Vote
 
 MOST_ID = 2**31 - 1
 """Largest integer that every database takes as a key."""
+
+IDLE_SECONDS = 86_400.0
+"""After so long a visitor who answered nothing is forgotten."""
 
 MOST_READ = 20_000
 """Answers of visitors that are counted and trained on, the newest: a third of a second to read.
@@ -198,6 +202,23 @@ def insert_pairs(
         row = {**vars(pair), "round_id": round_id, "kind": kind, "owner_id": owner_id}
         numbers.append(connection.execute(insert(pairs).values(row)).inserted_primary_key[0])
     return numbers
+
+
+def clear_open_page(connection: Connection, lesson: int, round_id: int, now: float) -> None:
+    """Delete what visitors left without an answer, which a script can leave without end.
+
+    That is visitors of a day ago, with what they were shown, and pairs that were shown to nobody
+    and are too old to be.
+    """
+    answered = select(showings.c.id).where(
+        showings.c.rater_id == raters.c.id, showings.c.voted_at.is_not(None)
+    )
+    idle = (raters.c.lesson_id == lesson, raters.c.last_seen < now - IDLE_SECONDS)
+    connection.execute(delete(raters).where(*idle, ~answered.exists()))
+    newest = select(pairs.c.id).where(pairs.c.round_id == round_id).order_by(pairs.c.id.desc())
+    shown = select(showings.c.id).where(showings.c.pair_id == pairs.c.id)
+    old = (pairs.c.round_id == round_id, pairs.c.id.not_in(newest.limit(OPEN_POOL).correlate(None)))
+    connection.execute(delete(pairs).where(*old, ~shown.exists()))
 
 
 def question_id(connection: Connection, text: str) -> int:

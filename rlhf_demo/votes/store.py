@@ -21,6 +21,7 @@ from rlhf_demo.votes.queries import (
     as_seen,
     by_id,
     check_open,
+    clear_open_page,
     current_round,
     insert_pairs,
     new_lesson,
@@ -88,6 +89,7 @@ class Store:
         self._class_limit = RateLimit(60, 15.0, clock)
         self._texts_limit = RateLimit(5, 0.2, clock)  # own prompts and questions
         self._visits_limit = RateLimit(60, 1.0, clock)  # a school shares one address
+        self._clearing = RateLimit(1, 1 / 3600, clock)
         with self.database.writing() as connection:
             drop_unfinished(connection)
             found = connection.execute(select(lessons.c.id).where(lessons.c.code == OPEN_CODE))
@@ -124,6 +126,8 @@ class Store:
         """
         self._visits_limit.require(client, "visitors come from this address")
         with self.database.writing() as connection:
+            if self._clearing.allow("open page"):
+                clear_open_page(connection, self.open_lesson, self.open_round, self.clock())
             return new_rater(connection, self.clock(), self.open_lesson, "visitor")[2]
 
     def own_prompt(self, secret: str, text: str) -> str:
@@ -228,9 +232,7 @@ class Store:
         if lesson.kind == "open":
             asked = clean_text(question, LONGEST_QUESTION, "question")
             number = self._question(connection, asked, rater.id)
-            return Wish(
-                self.open_round, number, kind, lesson.overlap, False, model=model, against=against
-            )
+            return Wish(self.open_round, number, kind, lesson.overlap, False, model, against)
         latest = current_round(connection, lesson.id)
         if latest.state != "open":
             raise Refused("this round is over: wait for the next one")
@@ -377,8 +379,7 @@ class Store:
         answered = (
             select(func.count())
             .select_from(showings.join(raters).join(lessons))
-            # The times stand in an index, which is a third of the table to read.
-            .where(showings.c.voted_at.is_not(None), lessons.c.kind != "class")
+            .where(showings.c.voted_at.is_not(None), lessons.c.kind != "class")  # is in an index
         )
         with self.database.reading() as connection:
             return connection.execute(answered).scalar_one()

@@ -9,6 +9,7 @@ import pytest
 from rlhf_demo.errors import DataError, Refused
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.votes.assignment import ANSWER_SECONDS, CATCH_AT, CHECK_EVERY, REPEAT_AT
+from rlhf_demo.votes.queries import IDLE_SECONDS
 from rlhf_demo.votes.store import OPEN_OVERLAP
 from rlhf_demo.votes.vote import CATCH, CHOICES, DUEL, NewPair
 from tests.voting import GOOD, HAPPY, answer, new_pairs
@@ -173,6 +174,27 @@ def test_newest_votes_are_counted_however_many_strangers_have_left(store, monkey
     assert [vote.prompt for vote in read if vote.lesson == store.open_lesson] == prompts[2:]
     assert len(read) == 3  # and that of a file, which its owner brought
     assert len(store.votes()) == 5
+
+
+def test_visitors_who_answered_nothing_are_forgotten_after_a_day(store, clock, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.votes.queries.OPEN_POOL", 2)
+    voter, idle = store.visit("here"), store.visit("here")
+    store.add_pairs(new_pairs(5))
+    answered = answer(store, voter).prompt
+    store.next_pair(voter, HAPPY)
+    store.add_pairs(new_pairs(1, start=7), owner_secret=idle)
+    assert store.next_pair(idle, HAPPY).prompt == "Prompt 7"
+    clock.now += IDLE_SECONDS - 2
+    store.visit("here")
+    assert store.next_pair(idle, HAPPY).prompt == "Prompt 7"  # which says that it is there
+    clock.now += IDLE_SECONDS + 1
+    here = store.visit("here")
+    with pytest.raises(Refused, match="not known here"):
+        store.next_pair(idle, HAPPY)
+    # Left are Prompt 0 and 1, which the voter saw, and 4, which was among the newest two.
+    assert store.pairs_waiting(here, HAPPY) == 3
+    assert [vote.prompt for vote in store.votes()] == [answered] == ["Prompt 0"]
+    assert store.next_pair(voter, HAPPY).prompt == "Prompt 1"
 
 
 def test_showing_left_unanswered_goes_to_somebody_else_and_a_late_answer_is_refused(store, clock):
