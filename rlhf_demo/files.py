@@ -25,6 +25,8 @@ MOST_JSON = 2**24
 MOST_DIGITS = 20
 """Of a whole number, as a seed of 64 bits has. With more it may not even fit a float."""
 
+KEY_BYTES = 32
+
 OLD = ".old"
 """Ending of a folder that is about to be replaced."""
 
@@ -153,6 +155,25 @@ def is_unicode(text: str) -> bool:
 def printable(text: str) -> str:
     """Put a ? for each character that would act on a terminal, or could not be written to it."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def kept_key(path: Path) -> bytes:
+    """Read a random key that nobody else may read; it is made where there is none.
+
+    Raises:
+        DataError: it can be neither read nor made.
+    """
+    try:
+        if not path.is_file() or path.stat().st_size != KEY_BYTES:
+            with replacing(path) as temporary:
+                temporary.chmod(0o600)
+                temporary.write_bytes(secrets.token_bytes(KEY_BYTES))
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"the key {short_name(path)} can be neither read nor made ({error.strerror}): remove "
+            "what lies there"
+        ) from None
 
 
 @contextmanager

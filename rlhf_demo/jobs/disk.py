@@ -67,7 +67,7 @@ class Disk:
             job.id: age
             for job in jobs
             if job.visitors
-            and job.phase in (Phase.ENDED, Phase.DAMAGED)
+            and job.phase in (Phase.ENDED, Phase.DAMAGED, Phase.COPIED)
             and (age := time.time() - _changed_at(job)) > KEPT_SECONDS
             and not any(needs(other, job) for other in busy)
         }

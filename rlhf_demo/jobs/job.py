@@ -25,6 +25,7 @@ from rlhf_demo.errors import DataError, JobError
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.jobs import exits, processes
 from rlhf_demo.jobs.shapes import check
+from rlhf_demo.jobs.signature import Signer
 from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.runs.run import Run, Status, take_lock
 
@@ -50,6 +51,8 @@ class Phase(StrEnum):
     COMMAND_LINE = "command line"
     """Queued without a job: a command in a terminal is about to train in it."""
     WAITING = "waiting"
+    COPIED = "copied"
+    """Queued, but not by this page: somebody must resume it here before it is started."""
     STARTING = "starting"
     """Its process lives and has not taken the run's lock yet."""
     RUNNING = "running"
@@ -71,6 +74,10 @@ class Job:
     status: dict[str, Any]
     stopping: dict[str, Any]
     phase: Phase
+    signed: bool = False
+    """Whether this page put it in line, with these options, whether or not it waits now."""
+    address: str = ""
+    """Whence it was asked for; empty where this app does not know."""
 
     @property
     def id(self) -> str:
@@ -103,8 +110,15 @@ class JobFolders:
     """The run folders under `root`, and the read-only ones of finished examples."""
 
     def __init__(self, root: Path, examples: Path | None = None) -> None:
+        """Look at two folders.
+
+        Raises:
+            DataError: the key of `root` can be neither read nor made.
+        """
         self.root = root.resolve()
         self.examples = examples
+        self.signer = Signer(self.root)
+        self.addresses: dict[str, str] = {}  # by a run's id; in no file, so nobody finds them
         self._parsed: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}
 
     def find(self, run_id: str) -> Run:
@@ -186,7 +200,11 @@ class JobFolders:
                 phase = self._phase(run, note, status, stopping)
         except DataError as error:
             return self._damaged(run, str(error), example=example)
-        return Job(run, example, config, note, status, stopping, phase)
+        signed = self.signer.has_signed(run.folder.name, config, note)
+        if phase is Phase.WAITING and not signed:
+            phase = Phase.COPIED
+        address = self.addresses.get(run.folder.name, "")
+        return Job(run, example, config, note, status, stopping, phase, signed, address)
 
     def _required(self, run: Run, name: str) -> dict[str, Any]:
         record = self._read(run.folder / name)
@@ -306,13 +324,14 @@ def ask_to_stop(job: Job, message: str, *, again: bool = False) -> None:
     job.run.request_stop()
 
 
-def line_up(job: Job, message: str = "", **facts: Any) -> bool:
+def line_up(job: Job, message: str = "", note: dict[str, Any] | None = None) -> bool:
     """Put a job that nobody works on in line, if all still stands as `job` saw it.
 
     Args:
         job: one that stopped or failed, or whose process is gone.
         message: what its status says while it waits.
-        facts: what job.json says from now on.
+        note: what job.json says from now on; without it as before, so a signature lasts, and what
+            has none does not get one.
 
     Returns:
         whether it was done; if not, look again.
@@ -321,8 +340,9 @@ def line_up(job: Job, message: str = "", **facts: Any) -> bool:
         if not free:
             return False
         (job.run.folder / "stop").unlink(missing_ok=True)
-        note = {key: value for key, value in job.note.items() if key != "started_pid"}
-        write_json(job.run.folder / "job.json", note | facts)
+        kept = job.note if note is None else note
+        kept = {key: value for key, value in kept.items() if key != "started_pid"}
+        write_json(job.run.folder / "job.json", kept)
         job.run.set_status(Status.QUEUED, message=message)
         return True
 
@@ -348,12 +368,6 @@ def settle(job: Job, status: Status, message: str) -> bool:
         facts = {"started_at": job.status["started_at"]} if "started_at" in job.status else {}
         job.run.set_status(status, message=message, **facts)
         return True
-
-
-def in_order(jobs: list[Job]) -> list[Job]:
-    """Return the waiting jobs, the next one first: those of classes, then all the others."""
-    waiting = [job for job in jobs if job.phase is Phase.WAITING]
-    return sorted(waiting, key=lambda job: (not job.first, job.note["queued_at"]))
 
 
 def why_dead(job: Job) -> str:

@@ -171,7 +171,7 @@ def send(pid: int, folder: Path, number: signal.Signals) -> None:
     if not alive(pid, folder):
         return
     try:
-        if os.getpgid(pid) != pid:  # started by a script, which shall live
+        if os.getpgid(pid) != pid:  # the group belongs to a script that must survive
             os.kill(pid, number)
             return
     except ProcessLookupError:  # the first process is gone, others of its group are not

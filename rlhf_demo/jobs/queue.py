@@ -30,7 +30,6 @@ from rlhf_demo.jobs.job import (
     Phase,
     ask_to_stop,
     claimed,
-    in_order,
     line_up,
     needs,
     settle,
@@ -81,7 +80,9 @@ class Jobs:
         self._limits = limits or Limits()
         self._instructor_token, self.start_token = instructor_token, start_token
         self._disk = Disk(self._folders.root, self._limits)
-        self._addresses: dict[str, str] = {}  # of jobs in line; in no file, so nobody finds them
+        # Raises for a run that this page did not put in line and whose options name what no form
+        # lets through; server/choices.py knows.
+        self.check_names: Callable[[dict[str, Any]], None] = lambda options: None
         starts = self._limits.starts_address
         self._starts = RateLimit(*starts, time.monotonic) if starts else None
         self._scheduler = Scheduler(
@@ -149,8 +150,11 @@ class Jobs:
         if self._is_instructor(secret):
             return True
         owner = job.note.get("owner")
-        if owner is None:  # made on the command line, or by the instructor
-            return _same(secret, self.start_token)
+        # Made on the command line, by the instructor, or by whoever sent the folder.
+        if (owner is None or not job.signed) and _same(secret, self.start_token):
+            return True
+        if owner is None:
+            return False
         return bool(secret) and hmac.compare_digest(_hash(secret), owner)
 
     def _is_instructor(self, secret: str) -> bool:
@@ -218,8 +222,12 @@ class Jobs:
                 raise JobError(f"{after} has not finished: resume that one first")
             if bound and address and self._starts:
                 self._starts.allow(address)  # `check_start` has found a permit
-            note = self._note(_clean(title) or STAGES[kind].title, secret, after, first)
             folder = self._folders.root / _new_id(kind)
+            note = self._folders.signer.signed(
+                folder.name,
+                {"kind": kind, "options": values},
+                self._note(_clean(title) or STAGES[kind].title, secret, after, first),
+            )
             try:
                 with in_words():
                     # Before Run.create makes a run of the folder: nobody sees it without its note.
@@ -228,7 +236,7 @@ class Jobs:
             except JobError:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
-            self._addresses[folder.name] = address
+            self._folders.addresses[folder.name] = address
             self._changed()
         return folder.name
 
@@ -277,26 +285,52 @@ class Jobs:
     def resume(self, run_id: str, secret: str, address: str = "") -> None:
         """Put a stopped or failed run at the end of the line; it goes on where it was saved.
 
+        One that waits and was not put in line here is lined up too. What such a run asks for is
+        checked as `start` checks it.
+
         Raises:
             JobError: it is somebody else's, is not stopped or failed, or a limit is reached.
+            DemoError: it was not put in line here and names what may not be named here.
         """
         with self._mutex:
             job = self._mine(run_id, secret)
             if job.phase is Phase.DAMAGED:
                 raise JobError(f"{run_id} is damaged: it can only be deleted")
-            if job.busy or job.status["status"] not in (Status.STOPPED, Status.FAILED):
+            over = job.status["status"] in (Status.STOPPED, Status.FAILED)
+            if job.busy or not (over or job.phase is Phase.COPIED):
                 raise JobError(f"{run_id} has not stopped: only a stopped or failed run goes on")
             if not STAGES[job.config["kind"]].on_page:
                 raise JobError(f"{run_id} was made on the command line: resume it there")
-            if not (job.first or self._is_instructor(secret)):
+            first = job.first and job.signed
+            if not (first or self._is_instructor(secret)):
                 self._check_line(secret, address)
                 self._check_room()
-            facts = {"queued_at": time.time()} if job.note else self._note(run_id, "", None, False)
+            note = dict(job.note) if job.signed else self._new_note(job, secret)
+            note = self._folders.signer.signed(
+                run_id, job.config, note | {"queued_at": time.time()}
+            )
             with in_words():
-                if not line_up(job, **facts):
+                if not line_up(job, note=note):
                     raise JobError(f"{run_id} was changed by somebody else: look again")
-            self._addresses[run_id] = address
+            self._folders.addresses[run_id] = address
             self._changed()
+
+    def _new_note(self, job: Job, secret: str) -> dict[str, Any]:
+        """Note for a run that was not put in line here what `start` would, and check it likewise.
+
+        It waits for the run that it says it waits for only if that one goes on here.
+        """
+        options = STAGES[job.config["kind"]].config.from_dict(job.config["options"]).to_dict()
+        if not self._is_instructor(secret):
+            check_options(options, self._limits)
+        self.check_names(options)
+        after = job.note.get("after")
+        goes_on = {one.id for one in self._folders.own() if one.busy or one.phase is Phase.WAITING}
+        # A run of the command line, or of whoever sent it, belongs to nobody.
+        owner = "" if _same(secret, self.start_token) else secret
+        title = _clean(job.note.get("title", "")) or job.id
+        first = job.first and self._is_instructor(secret)
+        return self._note(title, owner, after if after in goes_on else None, first)
 
     def delete(self, run_id: str, secret: str) -> None:
         """Remove a run and all that it made; one that waits leaves the line.
@@ -332,15 +366,16 @@ class Jobs:
         return job
 
     def _check_line(self, secret: str, address: str) -> None:
-        waiting = [job for job in in_order(self._folders.own()) if not job.first]
-        self._addresses = {job.id: self._addresses.get(job.id, "") for job in waiting}
+        jobs = self._folders.own()
+        waiting = [job for job in jobs if job.phase is Phase.WAITING and not job.first]
+        self._folders.addresses = {job.id: job.address for job in jobs if job.address}
         limits, owner = self._limits, self._owner(secret)
         if limits.most_waiting is not None and len(waiting) >= limits.most_waiting:
             raise JobError(f"{len(waiting)} jobs wait already: try again when one has finished")
         own = sum(job.note["owner"] == owner for job in waiting)
         if limits.most_waiting_each is not None and own >= limits.most_waiting_each:
             raise JobError(f"{own} of your jobs wait already: try again when one has started")
-        near = list(self._addresses.values()).count(address) if address else 0
+        near = sum(job.address == address for job in waiting) if address else 0
         if limits.most_waiting_address is not None and near >= limits.most_waiting_address:
             raise JobError(
                 f"{near} jobs from your address wait already: try again when one has started"
@@ -373,7 +408,7 @@ class Jobs:
 
 
 def _new_id(kind: str) -> str:
-    """Return a new run's id: one of two thousand million."""
+    """Return a new run's id: 36**6 = 2.2 billion names; mkdir fails on the unlikely clash."""
     letters = string.ascii_lowercase + string.digits
     return f"{kind}-{''.join(secrets.choice(letters) for _ in range(6))}"
 

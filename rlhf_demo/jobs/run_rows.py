@@ -8,7 +8,8 @@ from statistics import mean
 from typing import Any
 
 from rlhf_demo.errors import DataError
-from rlhf_demo.jobs.job import DAMAGED, Job, Phase, in_order, why_dead
+from rlhf_demo.jobs.job import DAMAGED, Job, Phase, why_dead
+from rlhf_demo.jobs.turns import in_order
 from rlhf_demo.runs.run import Status
 from rlhf_demo.runs.tail import last_rows
 
@@ -20,6 +21,7 @@ LARGEST_FIGURE = 1e15
 SHOWN = {
     Phase.COMMAND_LINE: Status.QUEUED,
     Phase.WAITING: Status.QUEUED,
+    Phase.COPIED: Status.STOPPED,
     Phase.STARTING: Status.RUNNING,
     Phase.RUNNING: Status.RUNNING,
     Phase.DEAD: Status.FAILED,
@@ -108,6 +110,8 @@ def _words(job: Job) -> tuple[str, str]:
     status = SHOWN.get(job.phase, job.status["status"])
     if job.phase is Phase.DEAD:
         return status, why_dead(job)
+    if job.phase is Phase.COPIED:
+        return status, "copied here, or of an earlier version: press Resume to start it"
     if job.phase is Phase.STARTING:
         return status, "starting: it loads its models"
     return status, job.status.get("message", "")

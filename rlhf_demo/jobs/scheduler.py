@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import DemoError
 from rlhf_demo.files import write_json
 from rlhf_demo.hub.locate import HUB_ID
@@ -29,11 +28,11 @@ from rlhf_demo.jobs.job import (
     Phase,
     ask_to_stop,
     claimed,
-    in_order,
     line_up,
     settle,
     why_dead,
 )
+from rlhf_demo.jobs.turns import in_order
 from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.runs.run import Status
 
@@ -130,7 +129,7 @@ class Scheduler:
                 # The next tick tries again: one bad moment must not end all scheduling.
                 if time.monotonic() - self._stumbled_at > STUMBLE_SECONDS:
                     self._stumbled_at = time.monotonic()
-                    log.exception("the scheduler stumbled")
+                    log.exception("scheduler tick failed")
 
     def _in_charge(self) -> bool:
         """Take the root's lock if it is free; it is given back when this process ends."""
@@ -229,9 +228,7 @@ class Scheduler:
                 ask_to_stop(job, "a class goes first: this run goes on after it", again=True)
 
     def _obstacle(self, job: Job) -> str | None:
-        """Say why a job can never start: its kind, or the one it waits for."""
-        if not STAGES[job.config["kind"]].on_page:
-            return "it was made on the command line: resume it there"
+        """Say why a job can never start: the one it waits for."""
         after = job.note["after"]
         if after is None:
             return None

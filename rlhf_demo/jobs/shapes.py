@@ -28,6 +28,7 @@ WANTED = {
 """File -> what it must hold, of which types."""
 ALLOWED = {
     "message": (str,),
+    "signature": (str,),
     "started_pid": (int,),
     "pid": (int, NoneType),
     "first": (bool,),

@@ -21,7 +21,7 @@ from rlhf_demo.errors import CheckpointError, ConfigError, DataError, JobError
 from rlhf_demo.evaluation.labellers import AUTO, NOBODY
 from rlhf_demo.hub.locate import HUB_ID, hub_megabytes, is_model, shipped_models
 from rlhf_demo.jobs.queue import Jobs
-from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.paths import CHECKPOINTS, REPOSITORY
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.uploads import UPLOADS, Uploads
@@ -208,6 +208,27 @@ class Choices:
                 f"{chosen} has {megabytes:,.0f} MB of data: choose one of at most {MOST_DATA} MB"
             )
         return chosen
+
+    def check_names(self, options: dict[str, Any]) -> None:
+        """Check what a saved run's options name as a form's ids are checked.
+
+        What lies on this machine may be named: only its users put runs there.
+
+        Raises:
+            DemoError: one names a Python function, or what may not be fetched from the Hub.
+        """
+        checks = {
+            "policy": self.policy,
+            "model": self.policy,
+            "reward": self.reward,
+            "rater": self.reward,
+            "judge": self.judge,
+            "data": self.pairs,
+        }
+        for name, check in checks.items():
+            named = options.get(name)
+            if named and not os.path.exists(REPOSITORY / os.path.expanduser(named)):
+                check(named)
 
     def path(self, folder: Path) -> str:
         """Name a folder as the command line would: relative to the repository if it lies in it."""

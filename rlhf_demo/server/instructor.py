@@ -7,17 +7,15 @@ when the password is changed.
 import hashlib
 import hmac
 import ipaddress
-import secrets
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from rlhf_demo.errors import Refused
-from rlhf_demo.files import replacing
+from rlhf_demo.files import kept_key
 from rlhf_demo.rate_limit import RateLimit
 
 KEY_FILE = "instructor.key"
-KEY_BYTES = 32
 EACH_ADDRESS = (10, 0.1)
 """Wrong passwords from one address: so many at once, then so many a second."""
 ALL_TOGETHER = (20, 0.2)
@@ -106,9 +104,5 @@ def _same(one: str, other: str) -> bool:
 
 def _token(password: str, folder: Path) -> str:
     """Make the token of a password from a random key that is kept in the folder."""
-    path = folder / KEY_FILE
-    if not path.is_file() or path.stat().st_size != KEY_BYTES:
-        with replacing(path) as temporary:
-            temporary.chmod(0o600)
-            temporary.write_bytes(secrets.token_bytes(KEY_BYTES))
-    return hmac.new(path.read_bytes(), password.encode(), hashlib.sha256).hexdigest()
+    key = kept_key(folder / KEY_FILE)
+    return hmac.new(key, password.encode(), hashlib.sha256).hexdigest()

@@ -264,7 +264,7 @@ def test_full_disk_at_a_start_leaves_no_folder_and_says_so_in_words(idle, tmp_pa
     monkeypatch.setattr(jobs_module.Run, "create", full)
     with pytest.raises(JobError, match=r"^the disk is full: delete runs that nobody needs, then"):
         start(idle)
-    assert list((tmp_path / "runs").iterdir()) == []
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [".key"]
     monkeypatch.setattr(jobs_module.Run, "create", write)
     run_id = start(idle)
     monkeypatch.setattr("rlhf_demo.jobs.job.write_json", full)

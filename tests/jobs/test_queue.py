@@ -290,7 +290,7 @@ def test_deleted_run_is_gone_from_the_list_and_the_disk(jobs, tmp_path):
     wait_for(jobs, run_id, Status.FINISHED)
     jobs.delete(run_id, "ann")
     assert jobs.overview() == []
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == [".scheduler"]
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {".key", ".scheduler"}
     with pytest.raises(JobError, match="there is no run"):
         jobs.find(run_id)
 

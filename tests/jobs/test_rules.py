@@ -15,7 +15,7 @@ from rlhf_demo.config.pairs import PairsConfig
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import read_json, write_json
-from rlhf_demo.jobs import scheduler
+from rlhf_demo.jobs import processes, scheduler
 from rlhf_demo.jobs.bounds import Limits
 from rlhf_demo.jobs.disk import megabytes
 from rlhf_demo.jobs.job import JobFolders
@@ -259,18 +259,20 @@ def test_job_whose_files_cannot_be_changed_is_told_once_and_the_others_go_on(
     assert told == [f"the files of {stuck} cannot be changed: [Errno 28] No space left on device"]
 
 
-def test_scheduler_goes_on_after_mistakes_of_its_own(new_jobs, fake, caplog):
+def test_scheduler_goes_on_after_mistakes_of_its_own(new_jobs, caplog, monkeypatch):
     mistakes = [KeyError("oops"), IndexError("oops"), KeyError("oops")]
+    reap = processes.reap
 
-    def command(kind, folder):
+    def mistaken():
         if mistakes:
             raise mistakes.pop()
-        return fake(kind, folder)
+        reap()
 
-    jobs = new_jobs(command=command)
+    monkeypatch.setattr(processes, "reap", mistaken)
+    jobs = new_jobs()
     run_id = start(jobs, "reward")
     wait_for(jobs, run_id, Status.FINISHED)
-    assert caplog.text.count("the scheduler stumbled") == 1  # and no more for a minute
+    assert caplog.text.count("scheduler tick failed") == 1  # and no more for a minute
 
 
 def test_overview_is_made_once_for_all_who_ask_together(idle, monkeypatch):
@@ -292,7 +294,7 @@ def test_training_command_goes_on_in_the_folder_with_the_options_that_lie_there(
 
 
 @pytest.mark.parametrize("kind", ["base", "rater"])
-def test_copied_run_of_a_kind_that_no_page_starts_fails_and_the_line_goes_on(idle, new_jobs, kind):
+def test_copied_run_of_a_kind_that_no_page_starts_leaves_the_line_to_others(idle, new_jobs, kind):
     copied = idle.find(start(idle)).folder
     options = STAGES[kind].config().to_dict()
     config = read_json(copied / "config.json") | {"kind": kind, "options": options}
@@ -300,10 +302,9 @@ def test_copied_run_of_a_kind_that_no_page_starts_fails_and_the_line_goes_on(idl
     sound = start(idle, "reward")
     new_jobs()
     wait_for(idle, sound, Status.FINISHED)
-    shown = row(idle, copied.name)
-    assert (shown["status"], shown["message"]) == (
-        "failed", "it was made on the command line: resume it there"
-    )  # fmt: skip
+    assert row(idle, copied.name)["status"] == "stopped"
+    with pytest.raises(JobError, match="was made on the command line: resume it there"):
+        idle.resume(copied.name, "ann")
 
 
 def test_error_that_nobody_expects_of_one_run_is_logged_once_and_the_line_goes_on(

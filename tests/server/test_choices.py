@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_demo.errors import ConfigError, DataError
+from rlhf_demo.config.stages import STAGES
+from rlhf_demo.errors import ConfigError, DataError, DemoError
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server.choices import Choices, newest_model
 from rlhf_demo.server.settings import Settings
@@ -105,3 +106,29 @@ def test_copied_run_with_odd_steps_or_closed_folders_leaves_the_lists_to_the_oth
     for step in ("\u00b2", "\u0662\u0660", "020", "21"):
         with pytest.raises(ConfigError, match="no saved step"):
             choices.policy(f"{odd.folder.name}@{step}")
+
+
+def options_of(kind, **named):
+    return STAGES[kind].config(**named).to_dict()
+
+
+def test_options_of_a_sent_run_are_checked_as_a_forms_ids_are(choices, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.server.choices.hub_megabytes", lambda *_: 10.0**9)
+    for kind in ("pairs", "reward", "ppo"):
+        choices.check_names(options_of(kind))
+    for kind, named, told in [
+        ("ppo", {"policy": "evil/huge"}, "1,000,000,000 MB to fetch"),
+        ("ppo", {"reward": "runs.sent.payload:score"}, "no name from the list and no Hub id"),
+        ("ppo", {"judge": "evil/huge"}, "1,000,000,000 MB to fetch"),
+        ("pairs", {"model": "evil/huge"}, "1,000,000,000 MB to fetch"),
+        ("pairs", {"rater": "payload:score"}, "no name from the list and no Hub id"),
+        ("reward", {"data": "evil/huge"}, "1,000,000,000 MB of data"),
+        ("reward", {"data": "a/" + 5000 * "b"}, "is no Hub id and in no list"),
+    ]:
+        with pytest.raises(DemoError, match=told):
+            choices.check_names(options_of(kind, **named))
+
+
+def test_options_of_a_resumed_run_may_name_what_lies_on_this_machine(choices, tmp_path):
+    for name in ("policy", "reward"):
+        choices.check_names(options_of("ppo", **{name: str(tmp_path)}))

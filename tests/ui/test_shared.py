@@ -12,3 +12,8 @@ def test_trainers_share_less_than_the_machines_memory_in_every_mode(monkeypatch,
     limits = shared._limits(Settings(public=public, jobs_at_once=2))
     assert limits.most_memory == megabytes
     assert (limits.most_rank is None) is not public
+
+
+def test_names_in_a_resumed_run_are_checked_by_the_lists(tmp_path):
+    page = shared.Shared.open(Settings(runs=tmp_path / "runs"))
+    assert page.jobs.check_names == page.choices.check_names
