@@ -14,6 +14,8 @@ from rlhf_demo.errors import ConfigError
 
 DTYPES = ("auto", "float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
+RENAMED = {"stage": "text_unit"}
+"""Options of older runs -> what they are called today."""
 
 
 MOST_WHOLE = 2**31 - 1
@@ -57,6 +59,7 @@ class Options:
         Raises:
             ConfigError: an option is unknown to this version.
         """
+        values = {RENAMED.get(name, name): value for name, value in values.items()}
         unknown = sorted(set(values) - {declared.name for declared in fields(cls)})
         if unknown:
             raise ConfigError(

@@ -18,7 +18,7 @@ class BaseConfig(Options):
     )
     column: str = option("text", "column that holds the text")
     split: str = option("train", "split of a Hub data set")
-    stage: str = option(
+    text_unit: str = option(
         "plain",
         "rows: whole documents packed; segments of whole sentences; "
         "plain sentences (commonest words, no names)",
@@ -29,7 +29,10 @@ class BaseConfig(Options):
     )
     longest_sentence: int = option(32, "most words of a plain sentence", low=4)
     plain_share: float = option(
-        0.7, "share of the tokens that are plain segments, in the stage plain", low=0.01, high=1.0
+        0.7,
+        "share of the tokens that are plain segments, where the text unit is plain",
+        low=0.01,
+        high=1.0,
     )
     longest_plain: int = option(
         60, "most tokens of a plain segment; 20 gives one or two short sentences", low=9, high=62

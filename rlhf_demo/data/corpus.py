@@ -160,7 +160,7 @@ class Corpus:
     def segments(
         self,
         documents: np.ndarray,
-        edge: int,
+        eos_id: int,
         rng: np.random.Generator,
         limits: tuple[int, ...],
         *,
@@ -173,7 +173,7 @@ class Corpus:
 
         Args:
             documents: numbers of the documents to cut.
-            edge: id of the token that begins and ends a text.
+            eos_id: id of the token that begins and ends a text.
             rng: draws the limits.
             limits: most tokens between begin and end, ascending.
             plain: take the plain sentences only. Two stand in one segment only where nothing stood
@@ -196,33 +196,33 @@ class Corpus:
                     size += len(pieces[-1])
                 else:
                     if pieces:
-                        yield self._close(pieces, edge, limit, last)
+                        yield self._close(pieces, eos_id, limit, last)
                     pieces = [self.bare_ids[bare[number] : bare[number + 1]]]
                     size = len(pieces[0])
                     limit = int(rng.choice(limits))
                     limit = next((more for more in limits if more >= max(limit, size)), limits[-1])
                 last = number
             if pieces:
-                yield self._close(pieces, edge, limit, last)
+                yield self._close(pieces, eos_id, limit, last)
 
-    def _close(self, pieces: list[np.ndarray], edge: int, limit: int, last: int) -> np.ndarray:
+    def _close(self, pieces: list[np.ndarray], eos_id: int, limit: int, last: int) -> np.ndarray:
         """Put begin and end around the pieces; `last` is the number of the last sentence."""
         ids = np.concatenate(pieces)
         ends = self.whole[last] and len(ids) <= limit
-        return np.concatenate([[edge], ids[:limit], [edge] if ends else []]).astype(ids.dtype)
+        return np.concatenate([[eos_id], ids[:limit], [eos_id] if ends else []]).astype(ids.dtype)
 
-    def packed(self, documents: np.ndarray, edge: int, size: int) -> Iterator[np.ndarray]:
-        """Join whole documents, an edge token before each, and cut them every `size` tokens.
+    def packed(self, documents: np.ndarray, eos_id: int, size: int) -> Iterator[np.ndarray]:
+        """Join whole documents, an EOS before each, and cut them every `size` tokens.
 
         What is left at the end is dropped; another pass has the documents in another order.
         """
         pieces: list[np.ndarray] = []
         for document in documents.tolist():
             first, stop = self.document_starts[document], self.document_starts[document + 1]
-            pieces.append(np.array([edge], dtype=self.bare_ids.dtype))
+            pieces.append(np.array([eos_id], dtype=self.bare_ids.dtype))
             pieces.append(self.bare_ids[self.bare_starts[first] : self.bare_starts[first + 1]])
             pieces.append(self.spaced_ids[self.spaced_starts[first + 1] : self.spaced_starts[stop]])
-        joined = np.concatenate([*pieces, np.array([edge], dtype=self.bare_ids.dtype)])
+        joined = np.concatenate([*pieces, np.array([eos_id], dtype=self.bare_ids.dtype)])
         yield from (joined[begin:end] for begin, end in pairwise(range(0, len(joined) + 1, size)))
 
 
@@ -242,14 +242,14 @@ def _tokenise(
 
 
 def plain_limits(longest: int) -> tuple[int, ...]:
-    """Return the limits of plain segments whose longest has so many tokens between its edges."""
+    """Return the limits of plain segments of at most so many tokens between begin and end."""
     return tuple(round(longest * share) for share in (1 / 3, 1 / 2, 3 / 4, 1))
 
 
 def cut(
     corpus: Corpus,
-    stage: str,
-    edge: int,
+    text_unit: str,
+    eos_id: int,
     size: int,
     rng: np.random.Generator,
     plain_share: float = 1.0,
@@ -259,25 +259,25 @@ def cut(
 
     Args:
         corpus: the documents.
-        stage: packed, segments or plain, as in BaseConfig.
-        edge: id of the token that begins and ends a text.
-        size: tokens of a segment in the stage packed; the others keep to LONGEST_SEGMENT.
+        text_unit: packed, segments or plain, as in BaseConfig.
+        eos_id: id of the token that begins and ends a text.
+        size: tokens of a packed segment; the others keep to LONGEST_SEGMENT.
         rng: draws the order and the limits.
-        plain_share: the stage plain adds general segments until plain ones hold this share of the
-            tokens.
+        plain_share: beside plain segments come general ones, until the plain ones hold this share
+            of the tokens.
         longest_plain: most tokens of a plain segment between begin and end.
 
     Returns:
         [time] token ids each.
     """
     order = rng.permutation(len(corpus))
-    if stage == "packed":
-        return list(corpus.packed(order, edge, size))
-    limits = GENERAL_LIMITS if stage == "segments" else plain_limits(longest_plain)
-    segments = list(corpus.segments(order, edge, rng, limits, plain=stage != "segments"))
-    if stage == "plain":
+    if text_unit == "packed":
+        return list(corpus.packed(order, eos_id, size))
+    limits = GENERAL_LIMITS if text_unit == "segments" else plain_limits(longest_plain)
+    segments = list(corpus.segments(order, eos_id, rng, limits, plain=text_unit != "segments"))
+    if text_unit == "plain":
         general_tokens = sum(map(len, segments)) * (1 - plain_share) / plain_share
-        for segment in corpus.segments(order, edge, rng, GENERAL_LIMITS, plain=False):
+        for segment in corpus.segments(order, eos_id, rng, GENERAL_LIMITS, plain=False):
             general_tokens -= len(segment)
             if general_tokens < 0:
                 break

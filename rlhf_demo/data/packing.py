@@ -83,66 +83,72 @@ class Stream:
 
     Attributes:
         seed: the order and the cuts follow from it and the number of the pass alone.
-        turn: number of the pass.
-        place: batches of this pass handed out so far; (turn, place) is all a saved state needs.
+        epoch: number of the pass.
+        batch_index: batches of this pass handed out so far; with epoch, all a saved state needs.
     """
 
     corpus: Corpus
-    stage: str
+    text_unit: str
     plain_share: float
     longest_plain: int
-    edge: int
+    eos_id: int
     row_tokens: int
     batch_tokens: int
     seed: int
-    turn: int = 0
-    place: int = 0
+    epoch: int = 0
+    batch_index: int = 0
     _found: list[Batch] = field(default_factory=list)
 
     def next(self) -> Batch:
         """Return the next batch.
 
         Raises:
-            DataError: the documents give no segment for this stage.
+            DataError: the documents give no segment for this text unit.
         """
         if not self._found:
             self._found = self._cut()
-        if self.place == len(self._found):
-            self.turn, self.place = self.turn + 1, 0
+        if self.batch_index == len(self._found):
+            self.epoch, self.batch_index = self.epoch + 1, 0
             self._found = self._cut()
-        self.place += 1
-        return self._found[self.place - 1]
+        self.batch_index += 1
+        return self._found[self.batch_index - 1]
 
     def _cut(self) -> list[Batch]:
-        rng = np.random.default_rng([self.seed, self.turn])
+        rng = np.random.default_rng([self.seed, self.epoch])
         segments = cut(
-            self.corpus, self.stage, self.edge, self.row_tokens, rng,
+            self.corpus, self.text_unit, self.eos_id, self.row_tokens, rng,
             self.plain_share, self.longest_plain,
         )  # fmt: skip
         if not segments:
             raise DataError(
-                f"the text gives no row for the stage {self.stage!r}: give more, or another stage"
+                f"the text gives no row for the text unit {self.text_unit!r}: give more text, or "
+                "another unit"
             )
         found = batches(segments, self.row_tokens, self.batch_tokens)
         return [found[place] for place in rng.permutation(len(found))]
 
 
 def held_out_batches(
-    corpus: Corpus, stage: str, longest_plain: int, edge: int, row_tokens: int, batch_tokens: int
+    corpus: Corpus,
+    text_unit: str,
+    longest_plain: int,
+    eos_id: int,
+    row_tokens: int,
+    batch_tokens: int,
 ) -> dict[str, list[Batch]]:
     """Cut about HELD_OUT_TOKENS of the held-out documents, the same in every run.
 
     Returns:
-        Batches by kind: "" for general segments (in the stage packed, whole documents), and in the
-        stage plain "plain_" for plain ones. A kind without any is left out.
+        Batches by kind: "" for general segments (for whole documents, where the text unit is
+        packed), and "plain_" for plain ones, where it is plain. A kind without any is left out.
     """
-    stages = {"": "packed" if stage == "packed" else "segments"}
-    if stage == "plain":
-        stages["plain_"] = "plain"
+    units = {"": "packed" if text_unit == "packed" else "segments"}
+    if text_unit == "plain":
+        units["plain_"] = "plain"
     kept: dict[str, list[Batch]] = {}
-    for kind, its_stage in stages.items():
+    for kind, unit in units.items():
         rng = np.random.default_rng(0)
-        segments = cut(corpus, its_stage, edge, row_tokens, rng, longest_plain=longest_plain)
+        segments = cut(corpus, unit, eos_id, row_tokens, rng, longest_plain=longest_plain)
         if segments:
             found = batches(segments, row_tokens, batch_tokens)
             kept[kind] = found[: max(1, HELD_OUT_TOKENS // batch_tokens)]

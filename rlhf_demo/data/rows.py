@@ -152,7 +152,7 @@ def _listed(text: str, place: int, name: str) -> Iterator[Row]:
             if window and start == place:
                 raise DataError(
                     f"{name} row {number} is not valid JSON ({getattr(error, 'msg', error)}), or "
-                    f"has over {MOST_ROW:,} characters: mend it"
+                    f"has over {MOST_ROW:,} characters: fix it"
                 ) from None
             start, window = place, text[place : place + MOST_ROW]
             continue
@@ -168,7 +168,7 @@ def _parse(text: str, where: str) -> Any:
     except RecursionError:
         raise _too_deep(where) from None
     except ValueError as error:
-        raise DataError(f"{where} is not valid JSON ({error}): mend it") from None
+        raise DataError(f"{where} is not valid JSON ({error}): fix it") from None
 
 
 def _too_deep(where: str) -> DataError:
@@ -192,7 +192,7 @@ def _csv_rows(path: Path, bounds: Bounds) -> Iterator[Row]:
                 )
             yield number, {column: value for column, value in row.items() if value is not None}
     except csv.Error as error:
-        raise DataError(f"{path.name} is not valid CSV ({error}): mend it") from None
+        raise DataError(f"{path.name} is not valid CSV ({error}): fix it") from None
 
 
 def _check_columns(path: Path, columns: Iterable[str]) -> None:

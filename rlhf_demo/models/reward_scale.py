@@ -86,7 +86,7 @@ def measure_scales(
         if not scores.isfinite().all():
             raise DataError(
                 f"the {name} scores a text of the base {float(scores[~scores.isfinite()][0])}: "
-                "mend it so that every text gets a finite number"
+                "fix it so that every text gets a finite number"
             )
         scales[name] = RewardScale.of(scores)
     return scales

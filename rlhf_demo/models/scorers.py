@@ -107,7 +107,7 @@ class PythonScorer:
         except Exception as error:  # the module is the user's, and may fail in any way
             raise ConfigError(
                 f"{name}: importing {module_name} failed with {_in_words(error)}; "
-                "mend it, or check the name"
+                "fix it, or check the name"
             ) from error
         function = vars(module).get(function_name)
         if not callable(function):
@@ -127,7 +127,7 @@ class PythonScorer:
             result = self.function(list(prompts), list(responses))
         except Exception as error:  # the function is the user's, and may fail in any way
             raise DataError(
-                f"{self.name} failed with {_in_words(error)}; mend the function"
+                f"{self.name} failed with {_in_words(error)}; fix the function"
             ) from error
         return self._checked(result, len(responses))
 

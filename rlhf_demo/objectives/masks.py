@@ -35,7 +35,7 @@ def whiten(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def explained_variance(values: Tensor, returns: Tensor, response_mask: Tensor) -> Tensor:
-    """Return the share of the returns' variance that the values foretold.
+    """Fraction of the variance of the returns that the values explain.
 
     1 is perfect, 0 no better than the mean.
     """

@@ -169,7 +169,9 @@ class Run:
             if status["status"] == Status.RUNNING:
                 status |= {
                     "status": Status.FAILED,
-                    "message": "the process died without a word; --resume goes on",
+                    "message": (
+                        "the process ended unexpectedly; --resume continues from the last saved state"
+                    ),
                 }
         return status
 

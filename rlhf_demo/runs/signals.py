@@ -24,7 +24,7 @@ def stopping_on_signals(run: Run) -> Iterator[None]:
             raise KeyboardInterrupt
         asked.append(number)
         run.request_stop()
-        sys.stderr.write("\nstopping as soon as all is saved; once more breaks off\n")
+        sys.stderr.write("\nsaving, then stopping; press Ctrl-C again to quit without saving\n")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

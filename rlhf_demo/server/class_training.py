@@ -1,4 +1,4 @@
-"""What a class needs done behind its back: pairs written in time, and the reward model kept fresh.
+"""Background work for classes: write pairs ahead of the voters and keep the reward model fresh.
 
 One thread looks at every class once a second. All that it knows stands in the store, in the class's
 folder and in the folders of its jobs, so it goes on where it was after the app has been restarted.

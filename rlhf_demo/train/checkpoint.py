@@ -10,6 +10,11 @@ from rlhf_demo.config.options import Options
 from rlhf_demo.errors import CheckpointError, ConfigError
 from rlhf_demo.files import replacing
 
+RENAMED = {
+    "optimiser": "optimizer", "optimisers": "optimizers", "turn": "epoch", "place": "batch_index"
+}  # fmt: skip
+"""Parts of older states -> what they are called today."""
+
 
 def save_state(path: Path, config: Options, state: dict[str, Any]) -> None:
     """Write a training's state, and the options it belongs to."""
@@ -29,10 +34,9 @@ def load_state(path: Path, config: Options, device: torch.device) -> dict[str, A
     except Exception as error:  # noqa: BLE001  (torch raises half a dozen kinds for a damaged file)
         name = type(error).__name__
         raise CheckpointError(f"{path} cannot be read ({name}): start afresh") from None
-    # Up to version 3, pretraining spelled it so, and the rater's trainer left the options out.
-    for name in ("optimiser", "optimisers"):
-        if name in state:
-            state[name.replace("optimiser", "optimizer")] = state.pop(name)
-    if state.get("options", asdict(config)) != asdict(config):
+    state = {RENAMED.get(name, name): value for name, value in state.items()}
+    # The rater's trainer once left the options out.
+    saved = config.from_dict(state.get("options", asdict(config)))
+    if saved != config:
         raise ConfigError(f"{path} belongs to a run with other options: resume with its own")
     return state

@@ -46,7 +46,7 @@ LAST_RATE = 0.03
 ROW_TOKENS = 128
 """Several segments share a row of this many tokens, less where the model takes fewer."""
 PACKED_TOKENS = 256
-"""The same in the stage `packed`."""
+"""The same where the text unit is `packed`."""
 
 
 def train_base(config: BaseConfig, run: Run, *, resume: bool = False) -> None:
@@ -55,7 +55,7 @@ def train_base(config: BaseConfig, run: Run, *, resume: bool = False) -> None:
     A finished run is left as it is.
 
     Raises:
-        DataError: the text cannot be read, or holds too little for the stage.
+        DataError: the text cannot be read, or holds too little for the text unit.
         CheckpointError: the model, or the saved state of a resumed run, cannot be used.
         ConfigError: the saved state belongs to a run with other options.
         TrainingDiverged: the loss stopped being finite.
@@ -98,12 +98,13 @@ class BaseTrainer:
         self.model.to(self.device).train()
         if config.dropout is not None:
             set_dropout(self.model, config.dropout)
-        wanted = PACKED_TOKENS if config.stage == "packed" else ROW_TOKENS
+        wanted = PACKED_TOKENS if config.text_unit == "packed" else ROW_TOKENS
         row_tokens = min(wanted, max_positions(self.model))
-        if config.stage != "packed" and row_tokens < LONGEST_SEGMENT:
+        if config.text_unit != "packed" and row_tokens < LONGEST_SEGMENT:
             raise CheckpointError(
-                f"{config.model} takes {row_tokens} tokens at once and the stage {config.stage!r} "
-                f"needs {LONGEST_SEGMENT}: choose another model, or --stage packed"
+                f"{config.model} takes {row_tokens} tokens at once and the text unit "
+                f"{config.text_unit!r} needs {LONGEST_SEGMENT}: choose another model, or "
+                "--text-unit packed"
             )
         common = common_words((one for found in kept for one in found), config.common_words)
         train_corpus, held_out_corpus = (
@@ -113,14 +114,14 @@ class BaseTrainer:
         shape = (self.tokenizer.eos_token_id, row_tokens, config.batch_tokens)
         self.stream = Stream(
             train_corpus,
-            config.stage,
+            config.text_unit,
             config.plain_share,
             config.longest_plain,
             *shape,
             config.seed,
         )
         self.held_out = held_out_batches(
-            held_out_corpus, config.stage, config.longest_plain, *shape
+            held_out_corpus, config.text_unit, config.longest_plain, *shape
         )
         self.documents = {"documents": len(kept), "held_out_documents": len(held_out)}
         log.info(
@@ -226,8 +227,8 @@ class BaseTrainer:
         state = {
             "step": self.step,
             "tokens": self.tokens,
-            "turn": self.stream.turn,
-            "place": self.stream.place,
+            "epoch": self.stream.epoch,
+            "batch_index": self.stream.batch_index,
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
@@ -240,7 +241,8 @@ class BaseTrainer:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.step, self.tokens = state["step"], state["tokens"]
-        self.stream.turn, self.stream.place = state["turn"], state["place"]
+        self.stream.epoch = state["epoch"]
+        self.stream.batch_index = state["batch_index"]
 
     def _finish(self) -> None:
         with replacing_folder(self.run.model_folder) as temporary:

@@ -48,7 +48,7 @@ FIRST_TOKEN = 6
 ANYWHERE_SHARE = 0.2
 """Share of snippets that begin at any word; the others begin a sentence, as what is rated does."""
 NEVER_PRETRAINED = 2500
-"""So many test reviews, the first in the file, the shipped base was not pretrained on either."""
+"""The first N test reviews were held out of the base model's pretraining too."""
 ADAM_BETAS = (0.9, 0.99)
 REPORT_CHUNK = 256
 """Reviews scored between two looks at the stop file."""

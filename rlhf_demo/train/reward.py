@@ -259,8 +259,8 @@ def build_trainer(
 
 
 class Recorder(TrainerCallback):
-    """Writes a metrics row for each step, looks at the held-out pairs now and then, and heeds a
-    wish to stop.
+    """Writes a metrics row for each step, evaluates on held-out pairs at intervals, and checks for
+    a stop request.
     """
 
     def __init__(self, run: Run, scorer: PairScorer, held_out: EncodedPairs) -> None:

@@ -49,7 +49,7 @@ class Shared:
         store: people's votes.
         vote_data: the votes as preference pairs.
         sampler: writes pairs ahead of those who vote.
-        class_training: what a class needs done behind its back.
+        class_training: background work for classes.
         instructor: whom the password admits.
     """
 

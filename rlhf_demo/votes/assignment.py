@@ -2,8 +2,8 @@
 
 A pair that others have begun is finished first, so agreement shows early and a pair's votes lie
 close in time. A showing holds its seat while it is young; one that nobody answers goes back. In a
-class everybody gets the same number of pairs, whoever is there just now: nobody does the share of
-somebody who is away, and who comes back late still finds one. Now and then a rater gets one text
+class, every student is owed the same number of pairs. An absent student's share is not given away
+and is still there on return. Now and then a rater gets one text
 twice (a catch pair) or a pair seen before, to tell how good the votes are; neither takes a seat.
 """
 

@@ -184,7 +184,7 @@ def read_votes(path: Path, *, question: str) -> list[Vote]:
 
 def _read_vote(row: Any, where: str, number: int, question: str) -> Vote:
     if not isinstance(row, dict):
-        raise DataError(f"{where} is {short(row)}, not an object with columns: mend it")
+        raise DataError(f"{where} is {short(row)}, not an object with columns: fix it")
     layout = "all" if "choice" in row else "preferences"
     for name in _REQUIRED[layout]:
         if not isinstance(row.get(name), str):
@@ -197,7 +197,7 @@ def _read_vote(row: Any, where: str, number: int, question: str) -> Vote:
         if wrong or (kind in (int, float) and isinstance(value, bool)):
             raise DataError(f"{where}: column {name!r} is {short(value)}: give a {kind.__name__}")
         if isinstance(value, str) and _UNKEEPABLE.search(value):
-            raise DataError(f"{where}: column {name!r} holds half a character or a null: mend it")
+            raise DataError(f"{where}: column {name!r} holds half a character or a null: fix it")
     row = row | {
         name: plain_text(row[name], most, name)
         for name, most in _LONGEST.items()

@@ -106,7 +106,7 @@ class LastRated:
 
     @property
     def too_few_to_tell(self) -> bool:
-        """Say whether an accuracy on the held-out votes would be idle talk."""
+        """True if there are too few held-out votes for the accuracy to mean anything."""
         return self.held_out_pairs < FEWEST_TO_TELL
 
 

@@ -69,7 +69,7 @@ metadata = MetaData()
 
 
 def _table(name: str, *parts: Any) -> Table:
-    # Numbers of deleted rows are not given out again: an old secret or pseudonym stays nobody's.
+    # Ids are never reused, so a deleted rater's token can never match a new rater.
     key = Column("id", Integer, primary_key=True)
     return Table(name, metadata, key, *parts, sqlite_autoincrement=True)
 
@@ -175,7 +175,7 @@ class Database:
             self.engine = _engine(url)
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise DataError(
-                f"the database's address cannot be used ({error}): mend DATABASE_URL or unset it"
+                f"the database's address cannot be used ({error}): fix DATABASE_URL or unset it"
             ) from None
         # SQLite takes one writer at a time; waiting here is fairer than its loop of retries.
         self._writer = threading.Lock()

@@ -49,12 +49,12 @@ def test_stream_set_to_a_place_goes_on_as_if_it_had_never_stopped():
     options = ("segments", 0.7, 60, 0, 64, 128, 5)
     stream = Stream(corpus, *options)
     seen = [stream.next().ids for _ in range(30)]  # more than one pass
-    assert stream.turn > 0
+    assert stream.epoch > 0
     for begin in range(1, 30, 4):
         other = Stream(corpus, *options)
         for _ in range(begin):
             other.next()
-        again = Stream(corpus, *options, turn=other.turn, place=other.place)
+        again = Stream(corpus, *options, epoch=other.epoch, batch_index=other.batch_index)
         for ids in seen[begin:]:
             assert np.array_equal(again.next().ids, ids)
 
@@ -63,22 +63,22 @@ def test_stream_cuts_each_pass_anew():
     corpus = corpus_of([["The film was the film."] * 9] * 40)
     stream = Stream(corpus, "segments", 0.7, 60, 0, 128, 10_000, 0)
     first, second = stream.next(), stream.next()
-    assert stream.turn == 1
+    assert stream.epoch == 1
     assert not np.array_equal(first.ids, second.ids)
 
 
 def test_stream_without_a_plain_sentence_says_so():
     corpus = corpus_of([["Nothing here is usual at all."]])
-    with pytest.raises(DataError, match="no row for the stage 'plain'"):
+    with pytest.raises(DataError, match="no row for the text unit 'plain'"):
         Stream(corpus, "plain", 0.7, 60, 0, 64, 128, 0).next()
 
 
 @pytest.mark.parametrize(
-    ("stage", "kinds"), [("packed", {""}), ("segments", {""}), ("plain", {"", "plain_"})]
+    ("unit", "kinds"), [("packed", {""}), ("segments", {""}), ("plain", {"", "plain_"})]
 )
-def test_held_out_batches_have_the_kinds_of_the_stage(stage, kinds):
+def test_held_out_batches_have_the_kinds_of_the_text_unit(unit, kinds):
     corpus = corpus_of([["The film was the film.", "Nothing here is usual."]] * 20)
-    assert set(held_out_batches(corpus, stage, 60, 0, 64, 128)) == kinds
+    assert set(held_out_batches(corpus, unit, 60, 0, 64, 128)) == kinds
 
 
 def test_held_out_batches_leave_out_a_kind_that_is_not_there():

@@ -88,7 +88,7 @@ def test_python_function_is_refused_unless_allowed(module):
         ("words", r"returned list \['x', 'yz'\]"),
         ("nothing", r"returned NoneType None"),
         ("not_a_number", r"returned nan for response 1"),
-        ("crash", r"failed with KeyError: 'stars' \(line \d+ of scoring_.*\.py\); mend"),
+        ("crash", r"failed with KeyError: 'stars' \(line \d+ of scoring_.*\.py\); fix"),
     ],
 )
 def test_python_function_with_a_bad_result_is_named(module, function, message):

@@ -38,7 +38,7 @@ def test_first_signal_saves_and_resume_goes_on_from_there(
     training.send_signal(number)
     _, err = training.communicate(timeout=30)
     assert training.returncode == 130
-    assert "stopping as soon as all is saved" in err and "Traceback" not in err
+    assert "saving, then stopping" in err and "Traceback" not in err
     assert run.status["status"] == Status.STOPPED
     done = len(run.read("metrics"))
     assert run.checkpoint_path.is_file() and run.model_folder.is_dir()

@@ -84,12 +84,12 @@ def assert_same(run, other):
 # -- the whole stage -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stage", ["packed", "segments", "plain"])
-def test_train_base_lowers_the_held_out_loss(tmp_path, options, stage):
-    run = train(tmp_path, **options | {"stage": stage, "total_steps": 8, "learning_rate": 0.02})
+@pytest.mark.parametrize("unit", ["packed", "segments", "plain"])
+def test_train_base_lowers_the_held_out_loss(tmp_path, options, unit):
+    run = train(tmp_path, **options | {"text_unit": unit, "total_steps": 8, "learning_rate": 0.02})
     rows = run.read("metrics")
     assert [row["step"] for row in rows] == list(range(9))
-    key = "base/held_out_plain_loss" if stage == "plain" else "base/held_out_loss"
+    key = "base/held_out_plain_loss" if unit == "plain" else "base/held_out_loss"
     assert rows[-1][key] < rows[0][key] - 0.3
     report = read_json(run.folder / "report.json")
     assert report[key] == rows[-1][key] and report[f"{key}_before"] == rows[0][key]
@@ -114,11 +114,11 @@ def test_train_base_makes_a_new_model(tmp_path, options):
 
 
 def test_held_out_documents_are_not_trained_on(tmp_path, options):
-    config = BaseConfig(**options | {"stage": "segments", "held_out": 2})
+    config = BaseConfig(**options | {"text_unit": "segments", "held_out": 2})
     trainer = BaseTrainer(config, new_run(tmp_path, config))
     decode = trainer.tokenizer.decode
     seen = ""
-    while trainer.stream.turn == 0:
+    while trainer.stream.epoch == 0:
         seen += "".join(decode(row) for row in trainer.stream.next().ids)
     held = "".join(decode(row) for batch in trainer.held_out[""] for row in batch.ids)
     for number in range(len(DOCUMENTS)):
@@ -235,7 +235,7 @@ def test_train_base_without_its_file_fails_with_one_sentence(tmp_path, options):
 
 def test_train_base_on_text_without_sentences_says_so(tmp_path, options):
     (tmp_path / "a.txt").write_text("<br />\n\n<br />\n\n<br />")
-    with pytest.raises(DataError, match="no row for the stage"):
+    with pytest.raises(DataError, match="no row for the text unit"):
         train(tmp_path / "run", **options | {"data": str(tmp_path / "a.txt")})
 
 
