@@ -169,9 +169,8 @@ class Run:
             if status["status"] == Status.RUNNING:
                 status |= {
                     "status": Status.FAILED,
-                    "message": (
-                        "the process ended unexpectedly; --resume continues from the last saved state"
-                    ),
+                    "message": "the process ended unexpectedly; --resume continues from the last "
+                    "saved state",
                 }
         return status
 

@@ -61,7 +61,8 @@ def encode_texts(
 
 class PairScorer:
     """Scores token ids with the model under training, and checks for a stop
-    request between batches."""
+    request between batches.
+    """
 
     def __init__(
         self, model: nn.Module, pad_id: int, dtype: torch.dtype, check_stop: Callable[[], None]

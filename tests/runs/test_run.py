@@ -157,7 +157,9 @@ def test_killed_process_is_alive_before_and_failed_after(run, holder):
     holder.wait()
     assert not run.alive()
     assert run.status["status"] == Status.FAILED
-    assert run.status["message"] == "the process ended unexpectedly; --resume continues from the last saved state"
+    assert run.status["message"] == (
+        "the process ended unexpectedly; --resume continues from the last saved state"
+    )
     assert run.read("metrics") == [{"step": 1}]
     with run.recording():  # and the folder can be used again
         assert run.status["status"] == Status.RUNNING
