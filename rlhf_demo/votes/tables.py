@@ -15,7 +15,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +177,9 @@ class Database:
             raise DataError(
                 f"the database's address cannot be used ({error}): fix DATABASE_URL or unset it"
             ) from None
-        # SQLite takes one writer at a time; waiting here is fairer than its loop of retries.
-        self._writer = threading.Lock()
+        # SQLite takes one writer at a time; waiting here is fairer than its loop of retries. Other
+        # databases lock rows, and only those that two writers both want.
+        self._writer = threading.Lock() if self._is_sqlite else nullcontext()
         try:
             if self._is_sqlite:
                 _keep_private(Path(self.engine.url.database))

@@ -100,6 +100,13 @@ def test_table_without_the_newest_columns_gets_them(store, classes, url):
     again.close()
 
 
+def test_two_writers_of_one_app_do_not_wait_for_each_other(store):
+    """SQLite takes one writer at a time; here a second one writes while the first still does."""
+    with store.database.writing() as connection:
+        store.add_pairs(new_pairs(1))  # noqa: F405  (a second writer; it would wait for ever)
+        assert connection.exec_driver_sql("SELECT count(*) FROM pairs").scalar_one() == 1
+
+
 def test_two_apps_on_one_database_give_no_nickname_and_no_seat_twice(store, url):
     ticks = itertools.count(1_000_000)
     apps = [Store(url, clock=lambda: next(ticks) / 4) for _ in range(2)]
