@@ -38,6 +38,9 @@ DELETED = ".deleted-"
 MOST_RECORD = 2**20
 """Bytes of each small JSON file of a run."""
 
+MOST_TITLE = 60
+"""Characters of what people call a run."""
+
 BEGINNING_SECONDS = 60
 """How long a run may take to write its first files: before, one that lacks some is not damaged."""
 
@@ -83,6 +86,11 @@ class Job:
     def id(self) -> str:
         """The folder's name."""
         return self.run.folder.name
+
+    @property
+    def title(self) -> str:
+        """What people call it; a copied run may say anything."""
+        return clean_title(self.note.get("title", "")) or self.id
 
     @property
     def pid(self) -> int | None:
@@ -303,6 +311,12 @@ def _holds_run(folder: Path) -> bool:
         return any((folder / name).exists() for name in ("config.json", "status.json", "job.json"))
     except OSError:  # it may not even be looked into: shown as damaged
         return True
+
+
+def clean_title(title: str) -> str:
+    """Drop what cannot be seen (or turns the text round), runs of blanks, and what is too long."""
+    visible = "".join(letter if letter.isprintable() else " " for letter in title)
+    return " ".join(visible.split())[:MOST_TITLE].rstrip()
 
 
 def ask_to_stop(job: Job, message: str, *, again: bool = False) -> None:

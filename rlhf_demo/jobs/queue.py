@@ -30,6 +30,7 @@ from rlhf_demo.jobs.job import (
     Phase,
     ask_to_stop,
     claimed,
+    clean_title,
     line_up,
     needs,
     settle,
@@ -49,8 +50,6 @@ TERM_SECONDS = 5.0
 
 OVERVIEW_SECONDS = 0.5
 """How long one answer of `overview` serves everybody who asks."""
-
-MOST_TITLE = 60
 
 
 class Jobs:
@@ -226,7 +225,7 @@ class Jobs:
             note = self._folders.signer.signed(
                 folder.name,
                 {"kind": kind, "options": values},
-                self._note(_clean(title) or STAGES[kind].title, secret, after, first),
+                self._note(clean_title(title) or STAGES[kind].title, secret, after, first),
             )
             try:
                 with in_words():
@@ -328,9 +327,8 @@ class Jobs:
         goes_on = {one.id for one in self._folders.own() if one.busy or one.phase is Phase.WAITING}
         # A run of the command line, or of whoever sent it, belongs to nobody.
         owner = "" if _same(secret, self.start_token) else secret
-        title = _clean(job.note.get("title", "")) or job.id
         first = job.first and self._is_instructor(secret)
-        return self._note(title, owner, after if after in goes_on else None, first)
+        return self._note(job.title, owner, after if after in goes_on else None, first)
 
     def delete(self, run_id: str, secret: str) -> None:
         """Remove a run and all that it made; one that waits leaves the line.
@@ -419,9 +417,3 @@ def _hash(secret: str) -> str:
 
 def _same(secret: str, token: str | None) -> bool:
     return token is not None and hmac.compare_digest(_hash(secret), _hash(token))
-
-
-def _clean(title: str) -> str:
-    """Drop what cannot be seen (or turns the text round), runs of blanks, and what is too long."""
-    visible = "".join(letter if letter.isprintable() else " " for letter in title)
-    return " ".join(visible.split())[:MOST_TITLE].rstrip()

@@ -18,6 +18,9 @@ RECENT_STEPS = 5
 
 LARGEST_FIGURE = 1e15
 
+MOST_MESSAGE = 2000
+"""Characters of the sentence beside a status: everybody who looks at the list gets them all."""
+
 SHOWN = {
     Phase.COMMAND_LINE: Status.QUEUED,
     Phase.WAITING: Status.QUEUED,
@@ -56,7 +59,7 @@ class Overview:
             left = max(0, total_steps - step) * step_seconds
         return {
             "id": job.id,
-            "title": job.note.get("title", job.id),
+            "title": job.title,
             "kind": job.config["kind"],
             "status": str(status),
             "message": message,
@@ -114,4 +117,4 @@ def _words(job: Job) -> tuple[str, str]:
         return status, "copied here, or of an earlier version: press Resume to start it"
     if job.phase is Phase.STARTING:
         return status, "starting: it loads its models"
-    return status, job.status.get("message", "")
+    return status, job.status.get("message", "")[:MOST_MESSAGE]

@@ -16,6 +16,11 @@ from rlhf_demo.runs.run import Status
 HIGHEST_PID = 2**31 - 1
 """What a signal can be sent to. 0 and below mean whole groups, and 1 is the system's first."""
 
+MOST_TEXT = 4096
+"""Characters of a text, as of the longest path."""
+CUT = {"title", "message"}
+"""Texts that may be longer: they are cut where they are shown."""
+
 NUMBER = int, float
 WANTED = {
     "config.json": {"kind": (str,), "options": (dict,), "created_at": (str,)},
@@ -57,6 +62,9 @@ def check(name: str, record: Any) -> dict[str, Any]:
     for key, types in (ALLOWED | {"started_at": STARTED_AT.get(name, ())}).items():
         if key in record and type(record[key]) not in types:
             raise DataError(f"{name} has a {key!r} of the wrong kind")
+    for key, value in record.items():
+        if isinstance(value, str) and len(value) > MOST_TEXT and key not in CUT:
+            raise DataError(f"{name} has a {key[:40]!r} of {len(value):,} characters")
     for key in ("pid", "started_pid"):
         if record.get(key) is not None and not 1 < record[key] <= HIGHEST_PID:
             raise DataError(f"{name} has {key!r} {str(record[key])[:20]}, which is no process")
@@ -77,6 +85,8 @@ def _check_options(kind: str, options: dict[str, Any]) -> None:
             optional and value is None
         ):
             raise DataError(f"config.json has {str(value)[:40]!r} for {declared.name}")
+        if len(str(value)) > MOST_TEXT:
+            raise DataError(f"config.json has a {declared.name} of {len(value):,} characters")
         # Control and format characters, which do things in a terminal that the command is put into.
         if any(unicodedata.category(letter).startswith("C") for letter in str(value)):
             raise DataError(f"config.json has unprintable characters in {declared.name}")

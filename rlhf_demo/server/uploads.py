@@ -93,11 +93,16 @@ class Uploads:
         return [(one, about) for one in found if (about := self._about(one))]
 
     def _about(self, upload: str) -> dict[str, Any] | None:
-        """Return what is noted of an upload; None where it is not there or a power cut broke it."""
+        """Return what is noted of an upload; None where it is not there or not whole."""
         try:
-            return read_json(self.folder / upload / ABOUT)
+            about = read_json(self.folder / upload / ABOUT)
         except (OSError, DataError):
             return None
+        kinds = {"owner": (str,), "at": (int, float), "summary": (dict,)}
+        whole = isinstance(about, dict) and all(
+            type(about.get(key)) in wanted for key, wanted in kinds.items()
+        )
+        return about if whole else None
 
     def _is_theirs(self, about: dict[str, Any], secret: str) -> bool:
         return not self.public or (bool(secret) and about["owner"] == _hash(secret))
@@ -221,7 +226,7 @@ class Uploads:
         """Return the folders of data that runs wait for or read."""
         needed = set()
         for row in self.jobs.overview():
-            with suppress(DemoError):  # deleted a moment ago
+            with suppress(DemoError, OSError, ValueError):  # deleted, or odd by somebody's hand
                 if row["status"] in (Status.QUEUED, Status.RUNNING):
                     options = self.jobs.find(row["id"]).config["options"]
                     needed.add((REPOSITORY / str(options.get("data"))).resolve().parent)

@@ -20,6 +20,7 @@ from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server import space
 from rlhf_demo.server.choices import Choices
+from rlhf_demo.server.class_records import FOLDER as CLASSES
 from rlhf_demo.server.class_training import ClassTraining
 from rlhf_demo.server.comparisons import Comparisons
 from rlhf_demo.server.instructor import Instructor
@@ -28,6 +29,7 @@ from rlhf_demo.server.sampler import Sampler
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.submit import Submit
 from rlhf_demo.server.turns import Turn
+from rlhf_demo.server.uploads import UPLOADS
 from rlhf_demo.server.vote_data import VoteData
 from rlhf_demo.votes.store import Store
 from rlhf_demo.votes.tables import database_url
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 EXAMPLES = CHECKPOINTS / "examples"
 SECRET = "(...a) => [...a.slice(0, -1), rlhf.secret()]"
 """JavaScript that puts the visitor's secret in the place of a handler's last input."""
+COMPARISONS, VOTES = "comparisons", "votes"
+"""Folders in that of the runs."""
 
 
 @dataclass
@@ -86,7 +90,7 @@ class Shared:
         )
         model_cache = ModelCache(space.app_device())
         store = Store(database_url(settings.runs))
-        vote_data = VoteData(store, settings.runs / "votes", jobs, public=settings.public)
+        vote_data = VoteData(store, settings.runs / VOTES, jobs, public=settings.public)
         choices, turn = Choices(settings, jobs, vote_data), Turn()
         jobs.check_names = choices.check_names
         sampler = Sampler(store, choices, model_cache, turn)
@@ -112,7 +116,7 @@ class Shared:
     @cached_property
     def comparisons(self) -> Comparisons:
         """The comparisons that are kept."""
-        return Comparisons(self.settings.runs / "comparisons")
+        return Comparisons(self.settings.runs / COMPARISONS)
 
     @cached_property
     def comparing(self) -> "Comparing":
@@ -140,6 +144,11 @@ def _make_folder(runs: Path) -> None:
             f"the folder of runs, {runs}, cannot be written: change its rights, or name another "
             "one by RLHF_DEMO_RUNS"
         )
+    for name in (UPLOADS, CLASSES, COMPARISONS, VOTES):
+        if (runs / name).is_symlink():
+            raise ConfigError(
+                f"{runs / name} is a link: remove it, because this page removes old files there"
+            )
     found = runs.stat()
     if found.st_uid == os.geteuid() and not found.st_mode & stat.S_ISVTX:  # that is for all: /tmp
         with suppress(OSError):  # some mounts know no rights

@@ -270,3 +270,31 @@ def test_shipped_examples_are_whole(new_jobs):
     assert {row["id"]: row["status"] for row in shown} == {
         path.name: Status.FINISHED for path in EXAMPLES.iterdir() if path.is_dir()
     }
+
+
+def test_long_texts_of_a_copied_run_are_cut_where_all_see_them(idle, sound):
+    folder = finished(idle)
+    for name, key in (("job.json", "title"), ("status.json", "message")):
+        record = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(record | {key: "x\u202e " * 100_000}))
+    shown = row(idle, folder.name)
+    assert shown["title"] == ("x " * 30).strip()
+    assert len(shown["message"]) == 2000
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("config.json", {"created_at": "2" * 5000}),
+        ("status.json", {"updated_at": "2" * 5000}),
+        ("config.json", {"options": {"policy": "a/" + "b" * 5000}}),
+    ],
+)
+def test_run_with_a_text_longer_than_any_path_is_damaged(idle, sound, name, change):
+    folder = finished(idle)
+    record = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps(record | change))
+    shown = row(idle, folder.name)
+    assert shown["status"] == "damaged" and "of 5,00" in shown["message"]
+    assert len(json.dumps(shown)) < 1000
+    looks_well(idle, sound)

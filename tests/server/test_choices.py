@@ -132,3 +132,10 @@ def test_options_of_a_sent_run_are_checked_as_a_forms_ids_are(choices, monkeypat
 def test_options_of_a_resumed_run_may_name_what_lies_on_this_machine(choices, tmp_path):
     for name in ("policy", "reward"):
         choices.check_names(options_of("ppo", **{name: str(tmp_path)}))
+
+
+@pytest.mark.parametrize("name", ["a" * 5000 + "/b", "a/" + "b" * 5000])
+def test_name_that_no_file_can_have_is_refused_in_a_sentence(choices, name):
+    for ask in (choices.policy, choices.reward, choices.pairs):
+        with pytest.raises(DemoError, match="no Hub id"):
+            ask(name)

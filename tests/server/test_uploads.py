@@ -233,3 +233,21 @@ def test_damaged_note_hides_one_upload_and_no_other(uploads, tmp_path, unread):
     assert uploads.listed("ann") == [whole]
     assert bring(uploads, tmp_path, "a") == broken
     assert broken in uploads.listed("ann")
+
+
+@pytest.mark.parametrize("about", [{"x": 1}, [1], {"owner": 5, "at": 1.0, "summary": {}}, None])
+def test_odd_note_of_an_upload_keeps_nobody_elses_from_being_kept(uploads, tmp_path, unread, about):
+    odd = uploads.folder / "upload-0123456789ab"
+    odd.mkdir(parents=True)
+    (odd / "about.json").write_text(json.dumps(about))
+    mine = bring(uploads, tmp_path, "good")
+    assert uploads.listed("ann") == [mine] and uploads.listed("") == []
+
+
+def test_copied_run_that_names_odd_data_keeps_nobodys_upload_away(
+    uploads, jobs, tmp_path, unread, monkeypatch
+):
+    run = jobs.find(start(jobs, "reward"))
+    for data in ("\0", "a" * 5000, "a/" * 5000):
+        monkeypatch.setattr(type(run), "config", {"options": {"data": data}})
+        bring(uploads, tmp_path, data[:9])

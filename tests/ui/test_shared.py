@@ -2,6 +2,7 @@
 
 import pytest
 
+from rlhf_demo.errors import ConfigError
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui import shared
 
@@ -17,3 +18,11 @@ def test_trainers_share_less_than_the_machines_memory_in_every_mode(monkeypatch,
 def test_names_in_a_resumed_run_are_checked_by_the_lists(tmp_path):
     page = shared.Shared.open(Settings(runs=tmp_path / "runs"))
     assert page.jobs.check_names == page.choices.check_names
+
+
+@pytest.mark.parametrize("name", ["uploads", "classes", "comparisons", "votes"])
+def test_link_in_the_place_of_a_folder_where_old_files_are_removed_is_refused(tmp_path, name):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / name).symlink_to(tmp_path)
+    with pytest.raises(ConfigError, match=f"runs/{name} is a link: remove it"):
+        shared.Shared.open(Settings(runs=tmp_path / "runs"))
