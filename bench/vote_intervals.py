@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 from rlhf_demo.intervals import cluster_interval, watched_interval, wilson_interval
 from rlhf_demo.votes.pairs import FEWEST_TO_TELL, LastRated, split_last_rated
-from rlhf_demo.votes.quality import FALSE_ALARMS, Share, catch_evidence, side_evidence
+from rlhf_demo.votes.quality import FALSE_ALARMS, Share, check_evidence, side_evidence
 from rlhf_demo.votes.rounds import RETRAIN_EVERY
 
 VOTES_EACH, OVERLAP = 8, 3
@@ -182,14 +182,14 @@ def above_a_coin(
 def named_within(answers: int, raters: int, *, left: float = 0.5, slips: float = 0.05) -> float:
     """Return the probability that a rater is named careless at any of so many answers.
 
-    Exact, from the binomial: all paths of sides and catch pairs are followed. A tenth of the
-    answers, the fifth of each ten, go to catch pairs.
+    Exact, from the binomial: all paths of sides and attention checks are followed. A tenth of the
+    answers, the fifth of each ten, go to attention checks.
 
     Args:
-        answers: of the rater, all preferences but those on catch pairs that are passed.
+        answers: of the rater, all preferences but those on attention checks that are passed.
         raters: how many are looked at.
         left: probability of the left text.
-        slips: probability of a preference on a catch pair.
+        slips: probability of a preference on a attention check.
     """
     paths, named = {(0, 0, 0, 0): 1.0}, 0.0
     for answer in range(answers):
@@ -203,7 +203,7 @@ def named_within(answers: int, raters: int, *, left: float = 0.5, slips: float =
                 further[lefts, sides + 1, caught, catches] += p * (1 - left)
         paths = {}
         for state, p in further.items():
-            evidence = side_evidence(*state[:2]) + catch_evidence(*state[2:])
+            evidence = side_evidence(*state[:2]) + check_evidence(*state[2:])
             if evidence >= math.log(raters / FALSE_ALARMS):
                 named += p
             else:
@@ -282,7 +282,7 @@ def print_careless() -> None:
     print("\n| rater, in a class of 30 | 15 answers | 25 | 40 |")
     print("|---|---|---|---|")
     for who, how in {
-        "careful, a slip on 5% of catch pairs": {},
+        "careful, a slip on 5% of attention checks": {},
         "careful, left in 60%": {"left": 0.6},
         "always left": {"left": 1.0, "slips": 1.0},
         "always left, but sees that texts are identical": {"left": 1.0, "slips": 0.0},

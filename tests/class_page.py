@@ -52,7 +52,7 @@ def shared_page(store, new_jobs, tmp_path, monkeypatch):  # noqa: F811
     return Shared(settings, jobs, choices, models, turn, store, None, None, training, instructor)
 
 
-def written(standing, model, prompts, seed):
+def written(class_status, model, prompts, seed):
     """Stand in for a model: texts that say who wrote them."""
     return [f" {model} {seed} {number}" for number, _ in enumerate(prompts)]
 

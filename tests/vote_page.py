@@ -12,7 +12,7 @@ from rlhf_demo.server.turns import Turn
 from rlhf_demo.server.vote_data import VoteData
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.tabs.feedback import FeedbackTab
-from rlhf_demo.votes.vote import CATCH
+from rlhf_demo.votes.vote import ATTENTION_CHECK
 from tests.fake_jobs import fake, new_jobs  # noqa: F401  (fixtures)
 from tests.voting import HAPPY, answer, new_pairs
 
@@ -70,5 +70,5 @@ def people_vote(store, pairs, people=2, question=HAPPY, choose=lambda person: "l
 
 
 def first_words(store):
-    """Count the answers without the catch pairs and repeats that come in between."""
-    return sum(vote.kind != CATCH and not vote.repeat for vote in store.votes())
+    """Count the answers without the attention checks and repeats that come in between."""
+    return sum(vote.kind != ATTENTION_CHECK and not vote.repeat for vote in store.votes())

@@ -25,7 +25,6 @@ from rlhf_demo.models.scorers import Scorer
 log = logging.getLogger(__name__)
 
 
-
 @dataclass(frozen=True)
 class RewardScale:
     """Mean and standard deviation of raw scores, in the scorer's own units."""

@@ -27,8 +27,6 @@ Scorer = Callable[[list[str], list[str]], Tensor]
 """(prompts, responses) -> float32 [batch] on the CPU, one finite score per response."""
 
 
-
-
 def load_scorer(
     name: str,
     *,

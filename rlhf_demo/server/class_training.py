@@ -27,7 +27,7 @@ from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.turns import Rank, Turn
 from rlhf_demo.server.vote_data import vote_facts, write_votes
 from rlhf_demo.votes.classes import Classes
-from rlhf_demo.votes.rounds import Rounds, Standing
+from rlhf_demo.votes.rounds import ClassStatus, Rounds
 from rlhf_demo.votes.store import Store
 from rlhf_demo.votes.vote import NewPair
 
@@ -117,10 +117,10 @@ class ClassTraining:
             DemoError: the class is gone, or something of it cannot be done.
         """
         with self.records.lock:  # nobody deletes the class, or starts its PPO, meanwhile
-            standing = self.rounds.standing(lesson)
-            self._take_result(standing)
-            self._retrain(standing)
-        return self._write_pairs(standing)
+            class_status = self.rounds.class_status(lesson)
+            self._take_result(class_status)
+            self._retrain(class_status)
+        return self._write_pairs(class_status)
 
     def row(self, run: str | None) -> dict[str, Any] | None:
         """Return the list's row of a run, or None where there is no such run any more."""
@@ -129,38 +129,38 @@ class ClassTraining:
 
     # -- the reward model --------------------------------------------------------------------------
 
-    def _retrain(self, standing: Standing) -> None:
+    def _retrain(self, class_status: ClassStatus) -> None:
         """Start a training where ten new preferences have come and none is under way."""
-        record = self.records.read(standing.lesson)
-        ppo = self.row(record["ppo"].get(str(standing.round)))
+        record = self.records.read(class_status.lesson)
+        ppo = self.row(record["ppo"].get(str(class_status.round)))
         if record["training"] or (ppo and ppo["status"] in BUSY):
             return  # while PPO trains, the model that it follows stands still
-        if not self.rounds.due_for_retraining(standing.lesson):
+        if not self.rounds.due_for_retraining(class_status.lesson):
             return
-        votes = self.rounds.training_votes(standing.lesson)
+        votes = self.rounds.training_votes(class_status.lesson)
         training = {
             "votes": len(votes),
             "simulated": sum(vote.simulated for vote in votes),
-            "round": standing.round,
+            "round": class_status.round,
         }
         try:
-            folder = write_votes(votes, self.records.folder(standing.lesson))
+            folder = write_votes(votes, self.records.folder(class_status.lesson))
             run = self.jobs.start(
                 "reward",
                 reward_config(folder, self.choices.path(folder)),
-                title=f"Class {standing.lesson}, {len(votes)} votes{of_them(training)}",
-                secret=self.records.note(standing.lesson)["job_secret"],
+                title=f"Class {class_status.lesson}, {len(votes)} votes{of_them(training)}",
+                secret=self.records.note(class_status.lesson)["job_secret"],
                 first=True,
             )
         except DemoError as error:
-            self.records.note(standing.lesson, problem=str(error))
+            self.records.note(class_status.lesson, problem=str(error))
             return
-        self.records.note(standing.lesson, training={"run": run, **training}, problem=None)
-        self.rounds.mark_trained(standing.lesson, len(votes))
+        self.records.note(class_status.lesson, training={"run": run, **training}, problem=None)
+        self.rounds.mark_trained(class_status.lesson, len(votes))
 
-    def _take_result(self, standing: Standing) -> None:
+    def _take_result(self, class_status: ClassStatus) -> None:
         """Take the figures of a training that is over; the model before it is deleted."""
-        record = self.records.read(standing.lesson)
+        record = self.records.read(class_status.lesson)
         training = record["training"]
         row = training and self.row(training["run"])
         if not training or (row and row["status"] in BUSY):
@@ -168,7 +168,7 @@ class ClassTraining:
         if row is None or row["status"] != Status.FINISHED:
             told = row["message"] if row else "it has been deleted"
             self.records.note(
-                standing.lesson, training=None, problem=f"the reward model failed: {told}"
+                class_status.lesson, training=None, problem=f"the reward model failed: {told}"
             )
             return
         run = self.jobs.find(row["id"])
@@ -185,10 +185,10 @@ class ClassTraining:
         }
         history = [*record["history"], seen]
         self.records.note(
-            standing.lesson, training=None, reward=row["id"], history=history, problem=None
+            class_status.lesson, training=None, reward=row["id"], history=history, problem=None
         )
         before, followed = record["reward"], self._followed(record)
-        self.records.drop_votes(standing.lesson, {row["id"], *followed})
+        self.records.drop_votes(class_status.lesson, {row["id"], *followed})
         if before and before not in followed:
             with suppress(JobError):  # somebody uses it just now: it stays in the list of runs
                 self.jobs.delete(before, record["job_secret"])
@@ -213,13 +213,13 @@ class ClassTraining:
             return self._start_ppo(lesson, steps, secret)
 
     def _start_ppo(self, lesson: int, steps: int, secret: str) -> str:
-        standing = self.rounds.standing(lesson)
+        class_status = self.rounds.class_status(lesson)
         record = self.records.read(lesson)
         if record["reward"] is None or self.row(record["reward"]) is None:
             raise JobError("there is no reward model yet: wait for ten votes and half a minute")
         if not 1 <= steps <= MOST_STEPS:
             raise JobError(f"{steps} steps of PPO: choose 1 to {MOST_STEPS}")
-        before = self.row(record["ppo"].get(str(standing.round)))
+        before = self.row(record["ppo"].get(str(class_status.round)))
         if before and before["status"] in (*BUSY, Status.FINISHED):
             raise JobError("this round has its PPO already: go on to the blind vote")
         config = PPOConfig(
@@ -227,12 +227,14 @@ class ClassTraining:
             reward=self.choices.path(self.jobs.find(record["reward"]).folder),
             judge="none",  # the shipped judges know nothing of the class's question
             total_steps=steps,
-            clean_words=standing.clean_words,
+            clean_words=class_status.clean_words,
         )
         model = next(one for one in record["history"] if one["run"] == record["reward"])
-        title = f"Class {lesson}, round {standing.round}, {model['votes']} votes{of_them(model)}"
+        title = (
+            f"Class {lesson}, round {class_status.round}, {model['votes']} votes{of_them(model)}"
+        )
         run = self.jobs.start("ppo", config, title=title, secret=secret, first=True)
-        self.records.note(lesson, ppo=record["ppo"] | {str(standing.round): run})
+        self.records.note(lesson, ppo=record["ppo"] | {str(class_status.round): run})
         return run
 
     def contender(self, lesson: int) -> str:
@@ -241,8 +243,8 @@ class ClassTraining:
         Raises:
             JobError: there is none yet.
         """
-        standing = self.rounds.standing(lesson)
-        run = self.records.read(standing.lesson)["ppo"].get(str(standing.round))
+        class_status = self.rounds.class_status(lesson)
+        run = self.records.read(class_status.lesson)["ppo"].get(str(class_status.round))
         row = self.row(run)
         if row is None or row["status"] in BUSY or not has_model(self.jobs.find(run)):
             raise JobError("this round has no finished PPO model yet: train one first")
@@ -250,34 +252,40 @@ class ClassTraining:
 
     # -- pairs -------------------------------------------------------------------------------------
 
-    def _write_pairs(self, standing: Standing) -> bool:
+    def _write_pairs(self, class_status: ClassStatus) -> bool:
         """Write a batch of pairs if the round needs more; say whether more are missing still."""
-        if standing.round_state != "open":
+        if class_status.round_state != "open":
             return False
         each = (
-            BLIND_EACH if standing.kind == "blind" else self.records.read(standing.lesson)["each"]
+            BLIND_EACH
+            if class_status.kind == "blind"
+            else self.records.read(class_status.lesson)["each"]
         )
-        missing = pairs_wanted(each, standing.students, standing.overlap) - standing.pairs
+        missing = (
+            pairs_wanted(each, class_status.students, class_status.overlap) - class_status.pairs
+        )
         if missing <= 0:
             return False
         with self.turn.of(Rank.LESSON):
-            new = self._new_pairs(standing, min(BATCH, missing))
-        self.rounds.add_pairs(standing.lesson, new)
+            new = self._new_pairs(class_status, min(BATCH, missing))
+        self.rounds.add_pairs(class_status.lesson, new)
         return missing > len(new)
 
-    def _new_pairs(self, standing: Standing, count: int) -> list[NewPair]:
+    def _new_pairs(self, class_status: ClassStatus, count: int) -> list[NewPair]:
         # What is drawn follows from the class and the place in its round alone.
-        prompts = load_prompts(SHIPPED, PROMPTS[standing.kind])
-        random.Random(f"{standing.code}/{standing.round}").shuffle(prompts)
-        first = standing.pairs % len(prompts)
+        prompts = load_prompts(SHIPPED, PROMPTS[class_status.kind])
+        random.Random(f"{class_status.code}/{class_status.round}").shuffle(prompts)
+        first = class_status.pairs % len(prompts)
         wanted = (prompts + prompts)[first : first + count]
-        seed = random.Random(f"{standing.code}/{standing.round}/{standing.pairs}").getrandbits(31)
-        if standing.kind == "blind":
-            models = (standing.base, standing.contender)
+        seed = random.Random(
+            f"{class_status.code}/{class_status.round}/{class_status.pairs}"
+        ).getrandbits(31)
+        if class_status.kind == "blind":
+            models = (class_status.base, class_status.contender)
         else:
-            models = (self._writer(standing, first),) * 2
+            models = (self._writer(class_status, first),) * 2
         sides = [
-            self._responses(standing, model, wanted, (seed + side) % 2**31)
+            self._responses(class_status, model, wanted, (seed + side) % 2**31)
             for side, model in enumerate(models)
         ]
         pairs = [
@@ -291,19 +299,19 @@ class ClassTraining:
             )
         return pairs
 
-    def _writer(self, standing: Standing, place: int) -> str:
+    def _writer(self, class_status: ClassStatus, place: int) -> str:
         """Return who writes a batch: from round two on the base and the last PPO model in turns."""
-        last = self.records.read(standing.lesson)["ppo"].get(str(standing.round - 1))
+        last = self.records.read(class_status.lesson)["ppo"].get(str(class_status.round - 1))
         ready = last is not None and self.row(last) and has_model(self.jobs.find(last))
         return last if ready and place // BATCH % 2 else BASE
 
     def _responses(
-        self, standing: Standing, model: str, prompts: list[str], seed: int
+        self, class_status: ClassStatus, model: str, prompts: list[str], seed: int
     ) -> list[str]:
         from rlhf_demo.models.sampling import decode, generate  # noqa: PLC0415  (torch)
 
         policy = self.model_cache.policy(self.choices.policy(model))
-        if standing.clean_words:
+        if class_status.clean_words:
             policy = copy.copy(policy)  # its weights are the model_cache's, its guard is not
             policy.keep_words_clean()
         written = decode(
@@ -313,7 +321,9 @@ class ClassTraining:
             ),
         )
         # A coarse word that was begun may be cut off at the last token: such a text is not shown.
-        return ["" if standing.clean_words and has_coarse_word(text) else text for text in written]
+        return [
+            "" if class_status.clean_words and has_coarse_word(text) else text for text in written
+        ]
 
 
 def reward_config(folder: Path, name: str) -> RewardConfig:

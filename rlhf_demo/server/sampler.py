@@ -36,7 +36,7 @@ SHIPPED_MODEL = "gpt2-mini"
 
 
 @dataclass(frozen=True)
-class Order:
+class PairRequest:
     """What is to be written. Two different models make a duel, whose second is the contender."""
 
     first: str
@@ -60,49 +60,49 @@ class Sampler:
 
     def __init__(self, store: Store, choices: Choices, model_cache: ModelCache, turn: Turn) -> None:
         self.store, self.choices, self.model_cache, self.turn = store, choices, model_cache, turn
-        self._under_way: dict[Order, str] = {}  # and the address that asked for it
-        self._problems: dict[Order, str] = {}
+        self._under_way: dict[PairRequest, str] = {}  # and the address that asked for it
+        self._problems: dict[PairRequest, str] = {}
         self._lock = threading.Lock()  # held for a moment, around the two above
         self._shipped: list[NewPair] = []
 
-    def want(self, order: Order, address: str) -> None:
+    def want(self, pair_request: PairRequest, address: str) -> None:
         """Have a batch written, if the very same is not under way already.
 
         Raises:
             Refused: too many batches wait, in all or of this address.
             DemoError: a model is in no list.
         """
-        names = (self.choices.policy(order.first), self.choices.policy(order.second))
+        names = (self.choices.policy(pair_request.first), self.choices.policy(pair_request.second))
         with self._lock:
-            if order in self._under_way:
+            if pair_request in self._under_way:
                 return
             addresses = list(self._under_way.values())
             if len(addresses) >= MOST_WAITING or addresses.count(address) >= MOST_EACH:
                 raise Refused("many texts are waiting to be written: try again in a minute")
-            self._under_way[order] = address
-        threading.Thread(target=self._fill, args=(order, *names), daemon=True).start()
+            self._under_way[pair_request] = address
+        threading.Thread(target=self._fill, args=(pair_request, *names), daemon=True).start()
 
-    def want_more(self, order: Order, address: str) -> str | None:
+    def want_more(self, pair_request: PairRequest, address: str) -> str | None:
         """Have a batch written ahead; return why there is no place for it, None where there is.
 
         Raises:
             DemoError: a model is in no list.
         """
         try:
-            self.want(order, address)
+            self.want(pair_request, address)
         except Refused as error:  # what is written already can be answered meanwhile
             return str(error)
         return None
 
-    def problem(self, order: Order) -> str | None:
+    def problem(self, pair_request: PairRequest) -> str | None:
         """Return why the last such batch failed, once."""
         with self._lock:
-            return self._problems.pop(order, None)
+            return self._problems.pop(pair_request, None)
 
-    def under_way(self, order: Order) -> bool:
+    def under_way(self, pair_request: PairRequest) -> bool:
         """Say whether such a batch is being written or waits for its turn."""
         with self._lock:
-            return order in self._under_way
+            return pair_request in self._under_way
 
     def add_shipped(self) -> None:
         """Put some shipped pairs before the voters; who was said to prefer which stays unsaid."""
@@ -112,44 +112,48 @@ class Sampler:
             batch = [self._shipped.pop() for _ in range(min(AHEAD, len(self._shipped)))]
         self.store.add_pairs(batch)
 
-    def _fill(self, order: Order, first: str, second: str) -> None:
+    def _fill(self, pair_request: PairRequest, first: str, second: str) -> None:
         try:
             for name in (first, second):
                 self.model_cache.policy(name)  # it may come from the Hub: nobody waits for that
-            with self.turn.of(order.rank):
-                pairs = self._write(order, first, second)
+            with self.turn.of(pair_request.rank):
+                pairs = self._write(pair_request, first, second)
             if not pairs:
                 raise Refused(
                     "the two texts came out the same for every prompt: choose another model"
                 )
-            self.store.add_pairs(pairs, kind=order.kind, owner_secret=order.owner)
+            self.store.add_pairs(pairs, kind=pair_request.kind, owner_secret=pair_request.owner)
         except DemoError as error:
-            self._note(order, str(error))
+            self._note(pair_request, str(error))
         except Exception:
-            self._note(order, "the texts could not be written: the reason is in the server's log")
+            self._note(
+                pair_request, "the texts could not be written: the reason is in the server's log"
+            )
             raise
         finally:
             with self._lock:
-                del self._under_way[order]
+                del self._under_way[pair_request]
 
-    def _note(self, order: Order, problem: str) -> None:
+    def _note(self, pair_request: PairRequest, problem: str) -> None:
         with self._lock:
-            self._problems[order] = problem
+            self._problems[pair_request] = problem
 
-    def _write(self, order: Order, first: str, second: str) -> list[NewPair]:
-        if order.prompt is None:
-            prompts = random.sample(load_prompts(SHIPPED, PROMPTS[order.kind]), PROMPTS_AT_ONCE)
+    def _write(self, pair_request: PairRequest, first: str, second: str) -> list[NewPair]:
+        if pair_request.prompt is None:
+            prompts = random.sample(
+                load_prompts(SHIPPED, PROMPTS[pair_request.kind]), PROMPTS_AT_ONCE
+            )
         else:
-            prompts = [order.prompt] * OWN_PAIRS
+            prompts = [pair_request.prompt] * OWN_PAIRS
         seed = random.getrandbits(31)
-        if order.kind == PLAIN:
+        if pair_request.kind == PLAIN:
             both = self._responses(first, [*prompts, *prompts], seed)
             firsts, seconds = both[: len(prompts)], both[len(prompts) :]
         else:
             firsts = self._responses(first, prompts, seed)
             seconds = self._responses(second, prompts, seed)
         return [
-            NewPair(prompt, one, other, order.first, order.second, seed, TEMPERATURE)
+            NewPair(prompt, one, other, pair_request.first, pair_request.second, seed, TEMPERATURE)
             for prompt, one, other in zip(prompts, firsts, seconds, strict=True)
             if one.strip() and other.strip() and one.strip() != other.strip()
         ]

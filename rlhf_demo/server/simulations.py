@@ -78,7 +78,7 @@ class Simulations:
     def _vote(self, lesson: int, simulated: SimulatedClass, ended: threading.Event) -> None:
         while not ended.wait(ANSWER_SECONDS):
             try:
-                self.rounds.standing(lesson)
+                self.rounds.class_status(lesson)
             except Refused:  # the class has been deleted
                 break
             try:

@@ -33,7 +33,7 @@ from rlhf_demo.votes.queries import (
 from rlhf_demo.votes.rounds import blind_result, round_facts
 from rlhf_demo.votes.store import Store
 from rlhf_demo.votes.tables import lessons, pairs, raters, showings
-from rlhf_demo.votes.vote import CATCH, LONGEST_QUESTION, Vote, clean_text
+from rlhf_demo.votes.vote import ATTENTION_CHECK, LONGEST_QUESTION, Vote, clean_text
 
 MOST_RATERS = 200
 """Raters in one class, simulated ones too; a wrong turn of a script should not fill the disk."""
@@ -266,7 +266,7 @@ class Classes:
             done = (
                 select(func.count())
                 .select_from(showings.join(pairs, pairs.c.id == showings.c.pair_id))
-                .where(pairs.c.round_id == latest.id, pairs.c.kind != CATCH)
+                .where(pairs.c.round_id == latest.id, pairs.c.kind != ATTENTION_CHECK)
                 .where(showings.c.repeat.is_(False))
             )
             view = {

@@ -17,7 +17,7 @@ from rlhf_demo.data.rows import Bounds, file_rows, short
 from rlhf_demo.errors import DataError, Refused
 from rlhf_demo.files import replacing, write_text
 from rlhf_demo.votes.vote import (
-    CATCH,
+    ATTENTION_CHECK,
     DUEL,
     KEPT_CHOICES,
     LONGEST_MODEL,
@@ -228,10 +228,10 @@ def _read_vote(row: Any, where: str, number: int, question: str) -> Vote:
 
 def _all_texts(row: dict[str, Any], where: str) -> dict[str, Any]:
     kind = _given(row, "kind", PLAIN)
-    if row["choice"] not in KEPT_CHOICES or kind not in (PLAIN, CATCH, DUEL):
+    if row["choice"] not in KEPT_CHOICES or kind not in (PLAIN, ATTENTION_CHECK, DUEL):
         raise DataError(
             f"{where}: choice {short(row['choice'])} on a pair of kind {short(kind)} is not known: "
-            f"use one of {', '.join(KEPT_CHOICES)} and {', '.join((PLAIN, CATCH, DUEL))}"
+            f"use one of {', '.join(KEPT_CHOICES)} and {', '.join((PLAIN, ATTENTION_CHECK, DUEL))}"
         )
     return {
         "kind": kind,

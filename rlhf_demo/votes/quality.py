@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from rlhf_demo.intervals import cluster_interval, watched_interval
-from rlhf_demo.votes.vote import CATCH, DUEL, Vote
+from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL, Vote
 
 SLIPS = 0.05
 """How often a careful reader prefers one of two identical texts by mistake, at most."""
@@ -59,8 +59,8 @@ def tie_share(votes: Iterable[Vote]) -> Share:
 def left_share(votes: Iterable[Vote]) -> Share:
     """Return how often the left text was preferred: a half where the side plays no part.
 
-    Catch pairs and repeats count too; votes whose side is not known do not. The unit is the vote:
-    a side is drawn for each showing, so what a pair's texts are plays no part.
+    Attention checks and repeats count too; votes whose side is not known do not. The unit is the
+    vote: a side is drawn for each showing, so what a pair's texts are plays no part.
     """
     sides = [vote.left for vote in votes if vote.decided and vote.left is not None]
     return Share.of(sides, range(len(sides)))
@@ -110,7 +110,7 @@ def self_agreement(votes: Iterable[Vote]) -> Share:
     """Return how often people answered a repeated pair as they did before; skips do not count."""
     answers: dict[Hashable, dict[bool, str]] = defaultdict(dict)
     for vote in votes:
-        if vote.kind != CATCH and vote.choice != "skip":
+        if vote.kind != ATTENTION_CHECK and vote.choice != "skip":
             answers[vote.pair, vote.question, vote.rater][vote.repeat] = vote.choice
     both = {key: found for key, found in answers.items() if len(found) == 2}
     return Share.of(
@@ -120,7 +120,7 @@ def self_agreement(votes: Iterable[Vote]) -> Share:
 
 def caught_share(votes: Iterable[Vote]) -> Share:
     """Return how often somebody preferred one of two identical texts."""
-    catches = [vote for vote in votes if vote.kind == CATCH]
+    catches = [vote for vote in votes if vote.kind == ATTENTION_CHECK]
     return Share.of([vote.decided for vote in catches], [vote.pair for vote in catches])
 
 
@@ -206,9 +206,9 @@ def careless_reasons(votes: Sequence[Vote], raters: int) -> list[str]:
     """Say in words why one rater's votes look careless; nothing where they do not.
 
     They do where they are 20 times `raters` likelier from a careless reader than from a careful
-    one (binomial likelihoods, of sides and of catch pairs, multiplied). For a careful reader that
-    ratio never exceeds one that does not rise on average, so it gets there, at any moment of the
-    voting, with a probability of at most 1 / (20 raters) (Ville 1939; Ramdas et al. 2023,
+    one (binomial likelihoods, of sides and of attention checks, multiplied). For a careful reader
+    that ratio never exceeds one that does not rise on average, so it gets there, at any moment of
+    the voting, with a probability of at most 1 / (20 raters) (Ville 1939; Ramdas et al. 2023,
     https://arxiv.org/abs/2210.01948). Among so many raters, however often somebody looks, the
     probability that any careful one is named is therefore at most 5%.
 
@@ -216,11 +216,11 @@ def careless_reasons(votes: Sequence[Vote], raters: int) -> list[str]:
         votes: the rater's, in any order.
         raters: how many are looked at in this way.
     """
-    read = [vote for vote in votes if vote.decided and vote.kind != CATCH]
+    read = [vote for vote in votes if vote.decided and vote.kind != ATTENTION_CHECK]
     sides = [vote.left for vote in read if vote.left is not None]
-    caught = [vote.decided for vote in votes if vote.kind == CATCH]
+    caught = [vote.decided for vote in votes if vote.kind == ATTENTION_CHECK]
     by_side = side_evidence(sum(sides), len(sides))
-    by_catch = catch_evidence(sum(caught), len(caught))
+    by_catch = check_evidence(sum(caught), len(caught))
     if by_side + by_catch < math.log(raters / FALSE_ALARMS):
         return []
     reasons = []
@@ -244,7 +244,7 @@ def side_evidence(left: int, count: int) -> float:
     return -math.log((count + 1) * math.comb(count, left)) - careful
 
 
-def catch_evidence(caught: int, count: int) -> float:
+def check_evidence(caught: int, count: int) -> float:
     """Return the log of how many times likelier so many slips are from a careless reader."""
     passed = count - caught
     return caught * math.log(CARELESS_SLIPS / SLIPS) + passed * math.log(
@@ -313,5 +313,5 @@ def win_rate(
 
 
 def _first_words(votes: Iterable[Vote]) -> Iterable[Vote]:
-    """Leave out catch pairs and repeats, which are there to check the rater."""
-    return (vote for vote in votes if vote.kind != CATCH and not vote.repeat)
+    """Leave out attention checks and repeats, which are there to check the rater."""
+    return (vote for vote in votes if vote.kind != ATTENTION_CHECK and not vote.repeat)

@@ -19,7 +19,7 @@ from rlhf_demo.errors import DataError, Refused
 from rlhf_demo.votes.assignment import OPEN_POOL
 from rlhf_demo.votes.nicknames import likeness
 from rlhf_demo.votes.tables import lessons, pairs, questions, raters, rounds, showings
-from rlhf_demo.votes.vote import CATCH, NewPair, Showing, Vote
+from rlhf_demo.votes.vote import ATTENTION_CHECK, NewPair, Showing, Vote
 
 MOST_ID = 2**31 - 1
 """Largest integer that every database takes as a key."""
@@ -342,8 +342,8 @@ def _read() -> ColumnElement[bool]:
 def _own_prompt() -> ColumnElement[bool]:
     """Say whether a pair's owner wrote its prompt, or that of the pair it was made from.
 
-    Every catch pair has an owner, the rater whom it checks, whoever wrote the prompt.
+    Every attention check has an owner, the rater whom it checks, whoever wrote the prompt.
     """
     written = pairs.alias()
     same = (written.c.owner_id == pairs.c.owner_id, written.c.prompt == pairs.c.prompt)
-    return select(written.c.id).where(*same, written.c.kind != CATCH).exists()
+    return select(written.c.id).where(*same, written.c.kind != ATTENTION_CHECK).exists()

@@ -25,7 +25,15 @@ from rlhf_demo.votes.queries import (
 )
 from rlhf_demo.votes.store import Store
 from rlhf_demo.votes.tables import lessons, pairs, questions, raters, rounds, showings
-from rlhf_demo.votes.vote import CATCH, DUEL, LONGEST_QUESTION, PLAIN, NewPair, Vote, clean_text
+from rlhf_demo.votes.vote import (
+    ATTENTION_CHECK,
+    DUEL,
+    LONGEST_QUESTION,
+    PLAIN,
+    NewPair,
+    Vote,
+    clean_text,
+)
 
 RETRAIN_EVERY = 10
 """New preferences after which the class's reward model is trained anew."""
@@ -38,7 +46,7 @@ MOST_POINTS = 30
 
 
 @dataclass(frozen=True)
-class Standing:
+class ClassStatus:
     """How a class stands, for the server that serves it."""
 
     lesson: int
@@ -51,7 +59,7 @@ class Standing:
     base: str | None  # models of a blind vote
     contender: str | None
     students: int  # who have joined, simulated ones too
-    pairs: int  # of the round, catch pairs apart
+    pairs: int  # of the round, attention checks apart
 
 
 class Rounds:
@@ -143,7 +151,7 @@ class Rounds:
         with self.database.reading() as connection:
             return list(connection.execute(query.order_by(lessons.c.id)).scalars())
 
-    def standing(self, lesson: int) -> Standing:
+    def class_status(self, lesson: int) -> ClassStatus:
         """Return how a class stands.
 
         Raises:
@@ -153,8 +161,8 @@ class Rounds:
             row, latest = self._there(connection, lesson)
             count = select(func.count())
             students = count.select_from(raters).where(raters.c.lesson_id == lesson)
-            here = pairs.c.round_id == latest.id, pairs.c.kind != CATCH
-            return Standing(
+            here = pairs.c.round_id == latest.id, pairs.c.kind != ATTENTION_CHECK
+            return ClassStatus(
                 lesson,
                 row.code,
                 row.overlap,

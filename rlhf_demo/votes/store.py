@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, delete, func, select, update
 
 from rlhf_demo.errors import Refused
 from rlhf_demo.rate_limit import RateLimit
-from rlhf_demo.votes.assignment import Wish, asks, assign, has_seat, unseen
+from rlhf_demo.votes.assignment import PairQuery, asks, assign, has_seat, unseen
 from rlhf_demo.votes.imports import drop_unfinished, keep_votes
 from rlhf_demo.votes.queries import (
     answers,
@@ -74,7 +74,7 @@ class Store:
         Args:
             url: as SQLAlchemy writes it; `tables.database_url` gives the usual one.
             clock: seconds since 1970.
-            rng: draws sides and catch pairs; from the system's randomness if not given.
+            rng: draws sides and attention checks; from the system's randomness if not given.
 
         Raises:
             DataError: the database cannot be opened.
@@ -174,8 +174,8 @@ class Store:
         """Return how many pairs `next_pair` has left for this rater, to sample more in time."""
         with self.database.writing() as connection:
             rater = owner(connection, raters, secret)
-            wish = self._wish(connection, rater, question, kind, model, against)
-            return unseen(connection, rater.id, wish, self.clock())
+            pair_query = self._wish(connection, rater, question, kind, model, against)
+            return unseen(connection, rater.id, pair_query, self.clock())
 
     def next_pair(
         self,
@@ -211,9 +211,9 @@ class Store:
             if rater.last_seen < now - SEEN_EVERY:
                 here = update(raters).where(raters.c.id == rater.id)
                 connection.execute(here.values(last_seen=now))
-            wish = self._wish(connection, rater, question, kind, model, against)
-            showing = self._unanswered(connection, rater.id, wish, now, beside)
-            showing = showing or assign(connection, rater.id, wish, now, self.rng)
+            pair_query = self._wish(connection, rater, question, kind, model, against)
+            showing = self._unanswered(connection, rater.id, pair_query, now, beside)
+            showing = showing or assign(connection, rater.id, pair_query, now, self.rng)
             return as_seen(connection, showing) if showing else None
 
     def _wish(
@@ -224,7 +224,7 @@ class Store:
         kind: str,
         model: str | None,
         against: str | None,
-    ) -> Wish:
+    ) -> PairQuery:
         """Return what this rater may be shown."""
         lesson = by_id(connection, lessons, rater.lesson_id)
         if lesson.state != "open":
@@ -232,12 +232,12 @@ class Store:
         if lesson.kind == "open":
             asked = clean_text(question, LONGEST_QUESTION, "question")
             number = self._question(connection, asked, rater.id)
-            return Wish(self.open_round, number, kind, lesson.overlap, False, model, against)
+            return PairQuery(self.open_round, number, kind, lesson.overlap, False, model, against)
         latest = current_round(connection, lesson.id)
         if latest.state != "open":
             raise Refused("this round is over: wait for the next one")
         kind = DUEL if latest.kind == "blind" else PLAIN
-        return Wish(latest.id, latest.question_id, kind, lesson.overlap, evenly=True)
+        return PairQuery(latest.id, latest.question_id, kind, lesson.overlap, evenly=True)
 
     def _question(self, connection: Connection, text: str, rater: int) -> int:
         found = connection.execute(select(questions.c.id).where(questions.c.text == text)).scalar()
@@ -247,23 +247,28 @@ class Store:
         return question_id(connection, text)
 
     def _unanswered(
-        self, connection: Connection, rater: int, wish: Wish, now: float, beside: int | None
+        self,
+        connection: Connection,
+        rater: int,
+        pair_query: PairQuery,
+        now: float,
+        beside: int | None,
     ) -> int:
         """Return the rater's open showing that fits the wish, or 0; one that lost its seat goes."""
         query = (
             select(showings, pairs.c.kind, pairs.c.first_model, pairs.c.second_model)
             .join(pairs, pairs.c.id == showings.c.pair_id)
             .where(showings.c.rater_id == rater, showings.c.choice.is_(None))
-            .where(pairs.c.round_id == wish.round, asks(wish))
-            .where((pairs.c.kind == DUEL) == (wish.kind == DUEL))
+            .where(pairs.c.round_id == pair_query.round, asks(pair_query))
+            .where((pairs.c.kind == DUEL) == (pair_query.kind == DUEL))
             .order_by(showings.c.id)
         )
         for row in connection.execute(query).all():
             wrote = {None, row.first_model, row.second_model}
-            if row.id == beside or not {wish.model, wish.against} <= wrote:
+            if row.id == beside or not {pair_query.model, pair_query.against} <= wrote:
                 continue
             this = showings.c.id == row.id
-            if has_seat(connection, row, wish.overlap, now):
+            if has_seat(connection, row, pair_query.overlap, now):
                 if row.held_at < now - SEEN_EVERY:
                     connection.execute(update(showings).where(this).values(held_at=now))
                 return row.id

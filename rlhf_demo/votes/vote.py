@@ -21,7 +21,7 @@ KEPT_CHOICES = ("first", "second", "tie", "both_bad", "skip")
 DECIDED = ("first", "second")
 """Answers that prefer one text."""
 
-PLAIN, CATCH, DUEL = "plain", "catch", "duel"
+PLAIN, ATTENTION_CHECK, DUEL = "plain", "catch", "duel"
 """Kinds of pair: two samples to learn from, one text twice, two models in a blind vote."""
 
 QUESTIONS = (
@@ -72,7 +72,7 @@ class Vote:
     id: int
     lesson: int
     round: int  # number within the lesson, from 1
-    kind: str  # PLAIN, CATCH or DUEL
+    kind: str  # PLAIN, ATTENTION_CHECK or DUEL
     pair: int
     prompt: str
     first: str

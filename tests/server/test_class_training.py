@@ -51,24 +51,26 @@ def test_pairs_are_written_in_batches_until_the_round_has_enough(mode):
     join(mode, made)
     assert mode.training.look_after(made.lesson) is True  # 16 of 20
     assert mode.training.look_after(made.lesson) is False
-    assert mode.training.rounds.standing(made.lesson).pairs == 20
+    assert mode.training.rounds.class_status(made.lesson).pairs == 20
     join(mode, made, "Bob")
     mode.training.look_after(made.lesson)
-    assert mode.training.rounds.standing(made.lesson).pairs == 36
+    assert mode.training.rounds.class_status(made.lesson).pairs == 36
 
 
 def test_text_with_a_coarse_word_is_shown_to_no_class_that_wants_none(mode, monkeypatch):
-    def rude(standing, model, prompts, seed):
-        texts = written(standing, model, prompts, seed)
+    def rude(class_status, model, prompts, seed):
+        texts = written(class_status, model, prompts, seed)
         texts[0] = f" damn {seed}"
-        return ["" if standing.clean_words and has_coarse_word(text) else text for text in texts]
+        return [
+            "" if class_status.clean_words and has_coarse_word(text) else text for text in texts
+        ]
 
     monkeypatch.setattr(mode.training, "_responses", rude)
     clean, other = open_class(mode), open_class(mode, clean_words=False)
     for made in (clean, other):
         mode.training.look_after(made.lesson)
-    assert mode.training.rounds.standing(clean.lesson).pairs == 7  # 8 less the one
-    assert mode.training.rounds.standing(other.lesson).pairs == 8
+    assert mode.training.rounds.class_status(clean.lesson).pairs == 7  # 8 less the one
+    assert mode.training.rounds.class_status(other.lesson).pairs == 8
 
 
 def test_deleted_class_is_looked_after_no_more(mode):

@@ -9,7 +9,7 @@ import torch
 from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import ConfigError, Refused
 from rlhf_demo.models.policy import load_policy
-from rlhf_demo.server.sampler import MOST_EACH, OWN_PAIRS, Order, Sampler
+from rlhf_demo.server.sampler import MOST_EACH, OWN_PAIRS, PairRequest, Sampler
 from rlhf_demo.server.turns import Rank, Turn
 from tests.fake_jobs import wait_until
 from tests.voting import HAPPY
@@ -30,15 +30,15 @@ def sampler(store, tiny_model_folder):
 
 
 def test_batch_is_written_once_for_all_who_wait_for_it(sampler, store):
-    order = Order("one", "one")
+    pair_request = PairRequest("one", "one")
     with sampler.turn.of(Rank.VISITORS):  # somebody computes
-        sampler.want(order, "here")
-        sampler.want(order, "here")
-        assert sampler.under_way(order)
-    wait_until(lambda: not sampler.under_way(order))
+        sampler.want(pair_request, "here")
+        sampler.want(pair_request, "here")
+        assert sampler.under_way(pair_request)
+    wait_until(lambda: not sampler.under_way(pair_request))
     written = store.pairs_waiting(store.visit("here"), HAPPY, model="one")
     assert 0 < written <= 8
-    assert sampler.problem(order) is None
+    assert sampler.problem(pair_request) is None
 
 
 def test_nobody_waits_while_a_model_comes_from_the_hub(sampler):
@@ -51,25 +51,25 @@ def test_nobody_waits_while_a_model_comes_from_the_hub(sampler):
         return policy(name)
 
     sampler.model_cache.policy = fetch
-    sampler.want(Order("one", "one"), "here")
+    sampler.want(PairRequest("one", "one"), "here")
     assert asked.wait(10)
     assert not sampler.turn.taken
     came.set()
-    wait_until(lambda: not sampler.under_way(Order("one", "one")))
+    wait_until(lambda: not sampler.under_way(PairRequest("one", "one")))
 
 
 def test_own_beginning_gets_its_pairs(sampler, store):
     rater = store.visit("here")
-    order = Order("one", "one", "My cat says", rater)
-    sampler.want(order, "here")
-    wait_until(lambda: not sampler.under_way(order))
+    pair_request = PairRequest("one", "one", "My cat says", rater)
+    sampler.want(pair_request, "here")
+    wait_until(lambda: not sampler.under_way(pair_request))
     assert 0 < store.pairs_waiting(rater, HAPPY, model="one") <= OWN_PAIRS
     assert store.pairs_waiting(store.visit("here"), HAPPY, model="one") == 0
 
 
 def test_own_beginnings_go_before_nobody_who_came_earlier():
-    assert Order("one", "one", "My cat says", "secret").rank == Rank.VISITORS
-    assert Order("one", "one").rank == Order("one", "two").rank == Rank.VOTERS
+    assert PairRequest("one", "one", "My cat says", "secret").rank == Rank.VISITORS
+    assert PairRequest("one", "one").rank == PairRequest("one", "two").rank == Rank.VOTERS
 
 
 def test_blind_pairs_are_on_prompts_that_nothing_is_trained_on(sampler, monkeypatch):
@@ -78,24 +78,24 @@ def test_blind_pairs_are_on_prompts_that_nothing_is_trained_on(sampler, monkeypa
         "_responses",
         lambda name, prompts, _: [f" {name} {n}" for n in range(len(prompts))],
     )
-    blind = sampler._write(Order("one", "two"), "one", "two")
-    feedback = sampler._write(Order("one", "one"), "one", "one")
+    blind = sampler._write(PairRequest("one", "two"), "one", "two")
+    feedback = sampler._write(PairRequest("one", "one"), "one", "one")
     assert {pair.prompt for pair in blind} <= set(load_prompts("shipped", "test"))
     assert {pair.prompt for pair in feedback} <= set(load_prompts("shipped", "train"))
     assert len(blind) == len(feedback) == 8
 
 
 def test_models_that_write_the_same_are_said_to(sampler):
-    order = Order("one", "two")  # one model under two names, the same random numbers
-    sampler.want(order, "here")
-    wait_until(lambda: not sampler.under_way(order))
-    assert "came out the same" in sampler.problem(order)
-    assert sampler.problem(order) is None  # told once; then it may be tried again
+    pair_request = PairRequest("one", "two")  # one model under two names, the same random numbers
+    sampler.want(pair_request, "here")
+    wait_until(lambda: not sampler.under_way(pair_request))
+    assert "came out the same" in sampler.problem(pair_request)
+    assert sampler.problem(pair_request) is None  # told once; then it may be tried again
 
 
 def test_unknown_model_is_refused_before_anything_is_written(sampler):
     with pytest.raises(ConfigError, match="not in the list"):
-        sampler.want(Order("/etc", "/etc"), "here")
+        sampler.want(PairRequest("/etc", "/etc"), "here")
 
 
 def test_line_of_batches_is_bounded(sampler, monkeypatch):
@@ -103,16 +103,16 @@ def test_line_of_batches_is_bounded(sampler, monkeypatch):
     with sampler.turn.of(Rank.VISITORS):
         with pytest.raises(Refused, match="try again"):
             for n in range(99):
-                sampler.want(Order("one", "one", f"beginning {n}"), "here")
+                sampler.want(PairRequest("one", "one", f"beginning {n}"), "here")
         waiting = list(sampler._under_way)
-    wait_until(lambda: not any(sampler.under_way(order) for order in waiting))
+    wait_until(lambda: not any(sampler.under_way(pair_request) for pair_request in waiting))
 
 
 def test_one_address_leaves_places_to_others(sampler):
     with sampler.turn.of(Rank.VISITORS):
         for n in range(MOST_EACH):
-            sampler.want(Order("one", "one", f"beginning {n}"), "here")
-        assert "try again" in sampler.want_more(Order("one", "one"), "here")
-        assert sampler.want_more(Order("one", "one"), "there") is None
+            sampler.want(PairRequest("one", "one", f"beginning {n}"), "here")
+        assert "try again" in sampler.want_more(PairRequest("one", "one"), "here")
+        assert sampler.want_more(PairRequest("one", "one"), "there") is None
         waiting = list(sampler._under_way)
-    wait_until(lambda: not any(sampler.under_way(order) for order in waiting))
+    wait_until(lambda: not any(sampler.under_way(pair_request) for pair_request in waiting))

@@ -10,8 +10,8 @@ from tests.voting import HAPPY, join, new_pairs, take_turns
 
 @pytest.mark.parametrize(
     ("pairs", "answers"),
-    # In each ten answers the fifth is to a catch pair and the tenth to a repeat. After 24 answers
-    # 20 pairs are done, and the fifth of its ten, the catch pair, still comes.
+    # In each ten answers the fifth is to an attention check and the tenth to a repeat. After 24
+    # answers 20 pairs are done, and the fifth of its ten, the attention check, still comes.
     [(0, 0), (4, 5), (5, 6), (8, 10), (9, 11), (15, 18), (20, 25)],
 )
 def test_answers_for_a_number_of_pairs_count_the_checks(pairs, answers):

@@ -10,7 +10,7 @@ from rlhf_demo.votes.classes import MOST_RATERS
 from rlhf_demo.votes.queries import CODE_LETTERS, free_code
 from rlhf_demo.votes.rounds import RETRAIN_EVERY
 from rlhf_demo.votes.store import OPEN_CODE
-from rlhf_demo.votes.vote import CATCH, LONGEST_NICKNAME
+from rlhf_demo.votes.vote import ATTENTION_CHECK, LONGEST_NICKNAME
 from tests.voting import HAPPY, answer_one, join, new_pairs, take_turns
 
 # -- joining ---------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def test_every_pair_is_seen_by_exactly_k_and_nobody_sees_one_twice(store, classe
     rounds.add_pairs(lesson.lesson, new_pairs(20))
     secrets = join(classes, lesson, 5)
     take_turns(store, secrets)
-    votes = [v for v in classes.votes(lesson.token) if v.kind != CATCH and not v.repeat]
+    votes = [v for v in classes.votes(lesson.token) if v.kind != ATTENTION_CHECK and not v.repeat]
     assert set(Counter(vote.pair for vote in votes).values()) == {3}
     assert max(Counter((vote.pair, vote.rater) for vote in votes).values()) == 1
     # 20 * 3 / 5
@@ -94,9 +94,9 @@ def test_every_pair_is_seen_by_exactly_k_and_nobody_sees_one_twice(store, classe
 
 
 def plain_answers(classes, lesson):
-    """Count each rater's answers without catch pairs and repeats."""
+    """Count each rater's answers without attention checks and repeats."""
     votes = classes.votes(lesson.token)
-    return Counter(vote.rater for vote in votes if vote.kind != CATCH and not vote.repeat)
+    return Counter(vote.rater for vote in votes if vote.kind != ATTENTION_CHECK and not vote.repeat)
 
 
 def test_fast_student_does_the_own_share_and_nobody_elses(store, classes, rounds, clock):
@@ -285,7 +285,7 @@ def test_reward_model_is_due_after_each_ten_new_preferences(store, classes, roun
         due.append(rounds.due_for_retraining(lesson.lesson))
         if due[-1]:
             rounds.mark_trained(lesson.lesson, len(rounds.training_votes(lesson.lesson)))
-    # Every tenth showing is a catch pair and a tenth one a repeat, so ten preferences take more.
+    # Every tenth showing is an attention check, a tenth one a repeat: ten preferences take more.
     useful = [v.teaches for v in classes.votes(lesson.token)]
     counts = [sum(useful[: n + 1]) for n in range(26)]
     assert [n for n, is_due in enumerate(due) if is_due] == [

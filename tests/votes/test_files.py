@@ -9,7 +9,7 @@ import pytest
 from rlhf_demo.errors import DataError, Refused
 from rlhf_demo.votes.files import ALL_COLUMNS, BOUNDS, PREFERENCE_COLUMNS, export_votes, read_votes
 from rlhf_demo.votes.quality import vote_quality, win_rate
-from rlhf_demo.votes.vote import CATCH, DUEL, PLAIN, Vote
+from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL, PLAIN, Vote
 
 VOTE = Vote(
     id=1, lesson=4, round=2, kind=PLAIN, pair=1, prompt="The film", first=" is good.",
@@ -29,7 +29,7 @@ VOTES = [
     replace(VOTE, id=2, rater=8, choice="first", simulated=True),
     replace(VOTE, id=3, rater=9, choice="tie", swapped=False),
     replace(VOTE, id=4, rater=7, choice="first", repeat=True),
-    replace(VOTE, id=5, pair=2, kind=CATCH, second=VOTE.first, choice="first"),
+    replace(VOTE, id=5, pair=2, kind=ATTENTION_CHECK, second=VOTE.first, choice="first"),
     replace(
         VOTE, id=6, pair=3, kind=DUEL, prompt="I", round=1, choice="skip", rater=10, left_out=True
     ),
@@ -38,7 +38,7 @@ VOTES = [
 
 def test_preference_row_follows_trls_format_with_question_rater_round_and_time(tmp_path):
     path = tmp_path / "votes.jsonl"
-    # Ties, repeats, catch pairs and skips are no preferences.
+    # Ties, repeats, attention checks and skips are no preferences.
     assert export_votes(VOTES, path) == 2
     first = json.loads(path.read_text().splitlines()[0])
     assert first == {

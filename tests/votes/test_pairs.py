@@ -8,7 +8,7 @@ from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.errors import DataError
 from rlhf_demo.train.reward import load_both_sides
 from rlhf_demo.votes.pairs import as_pairs, split_last_rated, usable, write_split
-from rlhf_demo.votes.vote import CATCH, DUEL
+from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL
 from tests.votes.test_files import VOTE
 
 ASKED = [VOTE.question]
@@ -41,7 +41,7 @@ def test_votes_that_teach_nothing_are_left_out():
         replace(vote, choice="tie"),
         replace(vote, choice="skip"),
         replace(vote, repeat=True),
-        replace(vote, kind=CATCH),
+        replace(vote, kind=ATTENTION_CHECK),
         replace(vote, kind=DUEL),
         replace(vote, left_out=True),
         replace(vote, second=vote.first),

@@ -11,8 +11,8 @@ from bench.vote_intervals import named_within
 from rlhf_demo.intervals import cluster_interval, watched_interval
 from rlhf_demo.votes.quality import (
     careless_reasons,
-    catch_evidence,
     caught_share,
+    check_evidence,
     foretold_share,
     highest_accuracy,
     krippendorff_alpha,
@@ -25,7 +25,7 @@ from rlhf_demo.votes.quality import (
     votes_alpha,
     win_rate,
 )
-from rlhf_demo.votes.vote import CATCH, DUEL, PLAIN, Vote
+from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL, PLAIN, Vote
 
 VOTE = Vote(
     id=1, lesson=1, round=1, kind=PLAIN, pair=1, prompt="The film", first=" is good.",
@@ -70,7 +70,7 @@ def test_votes_alpha_leaves_out_skips_repeats_and_catch_pairs():
     noise = [
         replace(VOTE, pair=1, rater=3, choice="skip"),
         replace(VOTE, pair=1, rater=1, choice="second", repeat=True),
-        *[replace(v, kind=CATCH) for v in votes_on(3, "first", "second")],
+        *[replace(v, kind=ATTENTION_CHECK) for v in votes_on(3, "first", "second")],
     ]
     assert votes_alpha(full + noise) == 1.0
 
@@ -119,7 +119,9 @@ def test_self_agreement_compares_repeats_with_first_answers():
 
 
 def test_caught_share_forgives_tie_both_bad_and_skip():
-    votes = [replace(v, kind=CATCH) for v in votes_on(1, "tie", "both_bad", "skip", "first")]
+    votes = [
+        replace(v, kind=ATTENTION_CHECK) for v in votes_on(1, "tie", "both_bad", "skip", "first")
+    ]
     assert (caught_share(votes).share, caught_share(votes).count) == (0.25, 4)
 
 
@@ -186,13 +188,13 @@ def test_evidence_equals_hand_working():
     assert side_evidence(10, 10) == pytest.approx(math.log(1 / 11 / 0.6**10))
     # Five of ten: 1 / (11 * 252) against 0.5^10.
     assert side_evidence(5, 10) == pytest.approx(math.log(2**10 / (11 * 252)))
-    assert side_evidence(0, 0) == catch_evidence(0, 0) == 0.0
+    assert side_evidence(0, 0) == check_evidence(0, 0) == 0.0
     # Two of three: 0.7^2 * 0.3 against 0.05^2 * 0.95.
-    assert catch_evidence(2, 3) == pytest.approx(math.log(0.147 / 0.002375))
+    assert check_evidence(2, 3) == pytest.approx(math.log(0.147 / 0.002375))
 
 
 def test_who_prefers_identical_texts_is_named_when_it_cannot_be_a_slip_of_any_rater():
-    caught = replace(VOTE, kind=CATCH, choice="first", swapped=None)
+    caught = replace(VOTE, kind=ATTENTION_CHECK, choice="first", swapped=None)
     # Against 20 * 30 = 600: two slips are 14^2 = 196 times likelier, three 2,744 times.
     assert careless_reasons([caught] * 2, 30) == []
     three = ["preferred one of two identical texts 3 times of 3"]
@@ -237,7 +239,7 @@ def test_careless_rater_of_a_class_of_30_is_named_within_a_lesson(answers, carel
 
 
 def test_side_of_a_catch_pair_is_no_evidence_beside_the_slip():
-    caught = replace(VOTE, kind=CATCH)
+    caught = replace(VOTE, kind=ATTENTION_CHECK)
     assert careless_reasons([VOTE] * 19 + [caught] * 3, 30) == [
         "preferred one of two identical texts 3 times of 3",
         "chose the left text 19 times of 19",

@@ -8,10 +8,10 @@ import pytest
 
 from rlhf_demo.errors import DataError, Refused
 from rlhf_demo.rate_limit import RateLimit
-from rlhf_demo.votes.assignment import ANSWER_SECONDS, CATCH_AT, CHECK_EVERY, REPEAT_AT
+from rlhf_demo.votes.assignment import ANSWER_SECONDS, CHECK_AT, CHECK_EVERY, REPEAT_AT
 from rlhf_demo.votes.queries import IDLE_SECONDS
 from rlhf_demo.votes.store import OPEN_OVERLAP
-from rlhf_demo.votes.vote import CATCH, CHOICES, DUEL, NewPair
+from rlhf_demo.votes.vote import ATTENTION_CHECK, CHOICES, DUEL, NewPair
 from tests.voting import GOOD, HAPPY, answer, new_pairs
 
 # -- showing and voting ----------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def test_votes_on_an_own_prompt_are_marked_and_so_are_catch_pairs_made_from_it(s
     for _ in range(CHECK_EVERY):
         answer(store, writer)
     votes = store.votes(classes=False)
-    assert Counter((vote.own, vote.kind == CATCH) for vote in votes) == {
+    assert Counter((vote.own, vote.kind == ATTENTION_CHECK) for vote in votes) == {
         (False, False): 9, (False, True): 1, (True, False): 9, (True, True): 1,
     }  # fmt: skip
     assert {vote.prompt for vote in votes if vote.own} == {"Mrs Miller has"}
@@ -241,12 +241,12 @@ def test_ten_answers_hold_one_catch_pair_and_one_repeat(store):
     secret = store.visit("here")
     shown = [answer(store, secret, "tie") for _ in range(CHECK_EVERY)]
     votes = store.votes()
-    assert [vote.kind == CATCH for vote in votes].index(True) == CATCH_AT
-    assert shown[CATCH_AT].left == shown[CATCH_AT].right
+    assert [vote.kind == ATTENTION_CHECK for vote in votes].index(True) == CHECK_AT
+    assert shown[CHECK_AT].left == shown[CHECK_AT].right
     assert [vote.repeat for vote in votes].index(True) == REPEAT_AT
     assert shown[REPEAT_AT].prompt == shown[0].prompt
     assert len({vote.pair for vote in votes}) == CHECK_EVERY - 1
-    assert not votes[CATCH_AT].teaches and not votes[REPEAT_AT].teaches
+    assert not votes[CHECK_AT].teaches and not votes[REPEAT_AT].teaches
 
 
 def test_names_come_after_the_answer_and_such_a_vote_stays(store):

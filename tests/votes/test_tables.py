@@ -23,7 +23,7 @@ from rlhf_demo.votes import tables
 from rlhf_demo.votes.classes import Classes
 from rlhf_demo.votes.store import OPEN_OVERLAP, Store
 from rlhf_demo.votes.tables import _engine, database_url, lessons, metadata
-from rlhf_demo.votes.vote import CATCH
+from rlhf_demo.votes.vote import ATTENTION_CHECK
 from tests.voting import HAPPY, answer, new_pairs
 
 DATA = REPOSITORY / "tests" / "data"
@@ -214,7 +214,7 @@ def test_many_raters_at_once_lose_and_double_nothing(tmp_path):
         said = sum(threads.map(rate, secrets))
     votes = store.votes()
     assert len(votes) == said == 72
-    plain = [vote for vote in votes if vote.kind != CATCH]
+    plain = [vote for vote in votes if vote.kind != ATTENTION_CHECK]
     assert max(Counter(vote.pair for vote in plain).values()) <= OPEN_OVERLAP
     assert max(Counter((vote.pair, vote.rater) for vote in votes).values()) == 1
     store.close()

@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from rlhf_demo.errors import DemoError, Refused
-from rlhf_demo.server.sampler import PROMPTS_AT_ONCE, Order
+from rlhf_demo.server.sampler import PROMPTS_AT_ONCE, PairRequest
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.votes.quality import win_rate
@@ -101,7 +101,7 @@ class BlindVote:
         return win_rate(votes, winner, watched=True)
 
 
-def _order(left: str, right: str) -> Order:
+def _order(left: str, right: str) -> PairRequest:
     """Order two models so that a pair of them is the same whichever stands on the left.
 
     Raises:
@@ -109,10 +109,10 @@ def _order(left: str, right: str) -> Order:
     """
     if left == right:
         raise Refused(f"{left} against itself tells nothing: choose another model on one side")
-    return Order(*sorted((left, right)))
+    return PairRequest(*sorted((left, right)))
 
 
-def _between(votes: Iterable[Vote], order: Order) -> list[Vote]:
+def _between(votes: Iterable[Vote], order: PairRequest) -> list[Vote]:
     return [
         vote
         for vote in votes

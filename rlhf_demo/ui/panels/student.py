@@ -42,12 +42,14 @@ class StudentPage:
     def student_state(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return how far the student and the class are; nothing of anybody else's votes."""
         view = self.classes.student_view(request["secret"])
-        standing = self.training.rounds.standing(self.classes.lesson_of_student(request["secret"]))
-        record = self.training.records.read(standing.lesson)
-        row = self.training.row(record["ppo"].get(str(standing.round)))
+        class_status = self.training.rounds.class_status(
+            self.classes.lesson_of_student(request["secret"])
+        )
+        record = self.training.records.read(class_status.lesson)
+        row = self.training.row(record["ppo"].get(str(class_status.round)))
         return view | {
-            "code": standing.code,
-            "goal": BLIND_EACH if standing.kind == "blind" else record["each"],
+            "code": class_status.code,
+            "goal": BLIND_EACH if class_status.kind == "blind" else record["each"],
             "ppo": row and _progress(row),
         }
 

@@ -17,7 +17,7 @@ from rlhf_demo.errors import DataError, DemoError, Refused
 from rlhf_demo.files import read_jsonl
 from rlhf_demo.server.class_training import reward_config
 from rlhf_demo.server.reading import read_apart
-from rlhf_demo.server.sampler import AHEAD, SHIPPED_MODEL, Order
+from rlhf_demo.server.sampler import AHEAD, SHIPPED_MODEL, PairRequest
 from rlhf_demo.server.uploads import digest
 from rlhf_demo.server.vote_data import FEWEST, FEWEST_SHARED
 from rlhf_demo.ui.panels import classroom
@@ -132,7 +132,7 @@ class FeedbackTab:
         """Have pairs written to a visitor's own beginning; they come next."""
         try:
             prompt = self.store.own_prompt(rater, text)
-            self.sampler.want(Order(model, model, prompt, rater), address_of(http))
+            self.sampler.want(PairRequest(model, model, prompt, rater), address_of(http))
         except DemoError as error:
             return [{"error": str(error)}, gr.skip()]
         # The time tells the page that the same words were sent once more.
@@ -156,12 +156,12 @@ class FeedbackTab:
         rater, question = request["rater"], request["question"]
         model = str(request["model"])
         ask = {"kind": PLAIN, "model": model}
-        own = Order(model, model, str(request.get("prompt") or "") or None, rater)
+        own = PairRequest(model, model, str(request.get("prompt") or "") or None, rater)
         if own.prompt and (problem := self.sampler.problem(own)):
             raise Refused(problem)
         if own.prompt and self.sampler.under_way(own):
             return {"showing": None, "message": f"{model} writes to your beginning."}
-        order, trouble = Order(model, model), None
+        order, trouble = PairRequest(model, model), None
         if self.store.pairs_waiting(rater, question, **ask) < AHEAD:
             trouble = self.sampler.want_more(order, address_of(http))
         beside = request.get("beside")

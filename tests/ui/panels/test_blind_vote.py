@@ -4,7 +4,7 @@
 import pytest
 
 from rlhf_demo.intervals import watched_interval
-from rlhf_demo.server.sampler import Order
+from rlhf_demo.server.sampler import PairRequest
 from rlhf_demo.ui.panels.blind_vote import BlindVote
 from rlhf_demo.votes.vote import DUEL
 from tests.vote_page import BASE, HTTP, PPO, fake, new_jobs, shared, tab  # noqa: F401  (fixtures among them)
@@ -62,7 +62,7 @@ def test_duel_of_other_models_is_not_shown(blind, store):
     duel_pairs(store, 1)
     request = {"rater": store.visit("here"), "question": HAPPY, "left": BASE, "right": "ppo-other"}
     assert blind.blind_next(request, HTTP)["showing"] is None
-    assert blind.sampler.orders == [Order(BASE, "ppo-other")]
+    assert blind.sampler.orders == [PairRequest(BASE, "ppo-other")]
 
 
 def test_duel_that_waits_is_shown_where_no_more_can_be_written(blind, store):

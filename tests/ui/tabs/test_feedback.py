@@ -11,7 +11,7 @@ import pytest
 from rlhf_demo.errors import DataError
 from rlhf_demo.server.instructor import Instructor
 from rlhf_demo.server.model_cache import ModelCache
-from rlhf_demo.server.sampler import AHEAD, Order
+from rlhf_demo.server.sampler import AHEAD, PairRequest
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.panels.nav import Strip
 from rlhf_demo.ui.parts import STATIC, answering
@@ -72,7 +72,7 @@ def test_more_is_written_only_when_few_pairs_are_left(tab, store):
     tab.next_pair(ask(rater), HTTP)
     assert tab.sampler.orders == []
     tab.next_pair(ask(rater), HTTP)  # one of them is on the screen now
-    assert tab.sampler.orders == [Order("m", "m")]
+    assert tab.sampler.orders == [PairRequest("m", "m")]
 
 
 def test_trouble_of_the_sampler_is_told_in_words(tab, store):
@@ -101,7 +101,7 @@ def test_own_beginning_goes_to_the_sampler_as_one_plain_line(tab, store):
     rater = store.visit("here")
     told, emptied = tab.write_to(" My <b>cat</b>\n says", HAPPY, "m", rater, HTTP)
     assert (told["prompt"], emptied) == ("My <b>cat</b> says", "")
-    assert tab.sampler.orders == [Order("m", "m", "My <b>cat</b> says", rater)]
+    assert tab.sampler.orders == [PairRequest("m", "m", "My <b>cat</b> says", rater)]
     tab.sampler.busy = True
     waiting = tab.next_pair(ask(rater, prompt=told["prompt"]), HTTP)
     assert waiting == {"showing": None, "message": "m writes to your beginning."}
@@ -258,7 +258,7 @@ def test_votes_on_a_strangers_own_beginning_are_in_no_report_export_or_training(
         answer(store, mine, "left", HAPPY)
     whole = store.votes()
     own = [vote for vote in whole if vote.own]
-    assert len(own) >= 5  # the others are catch pairs and repeats
+    assert len(own) >= 5  # the others are attention checks and repeats
 
     def told():
         folder = files.data.write([HAPPY])
