@@ -1,4 +1,4 @@
-.PHONY: help install test mutants flood check format app examples screenshots quickstart
+.PHONY: help install test mutants flood check format docs app examples screenshots quickstart
 
 help:  ## say what each target does
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /  /'
@@ -15,13 +15,17 @@ mutants:  ## break the code in 300 small ways, one at a time, to see that the te
 flood:  ## attack a running page for some minutes, beside a class of thirty that must lose nothing
 	python -m bench.flood
 
-check:  ## lint and format, changing nothing
+check:  ## lint, format and printed documents, changing nothing
 	ruff check .
 	ruff format --check .
+	python -m rlhf_demo.cli.docs --check
 
 format:  ## bring the code into shape
 	ruff check --fix .
 	ruff format .
+
+docs:  ## print options, metrics, endpoints, stages, settings and packages into the documents
+	python -m rlhf_demo.cli.docs
 
 app:  ## open the page on http://127.0.0.1:7860
 	python app.py
@@ -32,12 +36,12 @@ examples:  ## train the example runs anew and put their records into checkpoints
 	python -m rlhf_demo train-ppo --run-dir runs/examples/fast --preset high-learning-rate --samples-every 5
 	python -m rlhf_demo train-ppo --run-dir runs/examples/no-kl --preset no-kl --samples-every 5
 	python -m rlhf_demo train-ppo --run-dir runs/examples/quick  # the newest is what the page shows first
-	python -m rlhf_demo.models.export runs/examples/reward reward-shipped "Reward model on the shipped pairs"
-	python -m rlhf_demo.models.export runs/examples/fast ppo-fast "PPO, too high learning rate"
-	python -m rlhf_demo.models.export runs/examples/no-kl ppo-no-kl "PPO, no KL penalty"
-	python -m rlhf_demo.models.export runs/examples/quick ppo-quick "PPO, quick"
+	python -m rlhf_demo.cli.ship example runs/examples/reward reward-shipped "Reward model on the shipped pairs"
+	python -m rlhf_demo.cli.ship example runs/examples/fast ppo-fast "PPO, too high learning rate"
+	python -m rlhf_demo.cli.ship example runs/examples/no-kl ppo-no-kl "PPO, no KL penalty"
+	python -m rlhf_demo.cli.ship example runs/examples/quick ppo-quick "PPO, quick"
 	python -m rlhf_demo compare gpt2-mini gpt2-mini-ppo --show 0 --out checkpoints/examples/compare.json
-	python -m rlhf_demo.server.comparisons --example
+	python -m rlhf_demo.cli.ship duel
 
 screenshots:  ## take the pictures in docs/ anew, from a job that really runs (3 minutes)
 	python -m bench.screenshots

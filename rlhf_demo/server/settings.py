@@ -1,18 +1,6 @@
 """What the owner of a Space or a classroom sets, read once from the environment at the start.
 
-RLHF_DEMO_RUNS       folder of the runs (default: runs)
-RLHF_DEMO_PUBLIC     1 = strangers use this page: limits, Hub ids only from the list, any host name
-                     0 = no limits. Unset: limits where there is a password, where the page listens
-                     on another address than this machine's own (GRADIO_SERVER_NAME), on a Space
-RLHF_DEMO_HUB        Hub ids that may be used where there are limits, separated by commas
-                     (default: none)
-RLHF_DEMO_PASSWORD   the instructor's password: who gives it may stop and delete every run
-RLHF_DEMO_HOSTS      further host names of this page, separated by commas, e.g. *.school.example;
-                     behind a proxy that changes Host, the outer name, without a star
-RLHF_DEMO_PROXIES    proxies in front of this page that may be believed (default 0; on a Space 1)
-RLHF_DEMO_JOBS       trainings at once on this device (default 1)
-RLHF_DEMO_STEPS, RLHF_DEMO_MINUTES, RLHF_DEMO_WAITING
-                     limits: steps and minutes of a run, runs that wait
+VARIABLES describes every variable that this program reads; docs/settings.md is printed from it.
 """
 
 import os
@@ -25,6 +13,69 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 """Addresses that only programs on this very machine can reach."""
 SHORTEST_PASSWORD = 8
 """Characters; the limit on tries (server/instructor.py) makes so many enough."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable.
+
+    Attributes:
+        name: as the owner writes it.
+        home: what holds on one's own machine where it is not set.
+        limited: what holds where the limits are on; empty: the same.
+        meaning: what it sets.
+    """
+
+    name: str
+    home: str
+    limited: str
+    meaning: str
+
+
+VARIABLES = (
+    Variable(
+        "RLHF_DEMO_PASSWORD", "none", "",
+        "the instructor's password, 8 characters or more: it opens classes, and stops and deletes "
+        "every run",
+    ),
+    Variable(
+        "RLHF_DEMO_PUBLIC", "off", "on", "1 turns the limits on, 0 turns them off; unset, they are "
+        "on where there is a password, where the page listens on an address that others can reach, "
+        "and on a Space; 1 also lets the page answer under any host name",
+    ),
+    Variable(
+        "RLHF_DEMO_HUB", "`gpt2,distilgpt2`", "none",
+        "ids of the Hub models that the lists offer, separated by commas; where the limits are on, "
+        "the page uses no others",
+    ),
+    Variable(
+        "RLHF_DEMO_HOSTS", "none", "", "further host names of the page, separated by commas, such "
+        "as `*.school.example`; behind a proxy that changes Host, the outer name without a star",
+    ),
+    Variable(
+        "RLHF_DEMO_PROXIES", "0", "0; 1 on a Space",
+        "how many proxies stand in front of the page; only their X-Forwarded-For is believed",
+    ),
+    Variable("RLHF_DEMO_RUNS", "`runs`", "", "folder of the runs, the votes and the uploads"),
+    Variable("RLHF_DEMO_JOBS", "1", "", "trainings that run at once on this device"),
+    Variable("RLHF_DEMO_STEPS", "no limit", "200", "most steps of one run"),
+    Variable("RLHF_DEMO_MINUTES", "no limit", "20", "most minutes of one run, which then stops"),
+    Variable("RLHF_DEMO_WAITING", "no limit", "8", "most runs that wait in line"),
+    Variable(
+        "DATABASE_URL", "SQLite in the folder of the runs", "",
+        "database of the votes: `postgresql://user:password@host/name`",
+    ),
+    Variable("GRADIO_SERVER_NAME", "`127.0.0.1`", "", "address that the page listens on"),
+    Variable("GRADIO_SERVER_PORT", "7860", "", "port that the page listens on"),
+    Variable(
+        "GRADIO_ROOT_PATH", "none", "", "path under which a proxy serves the page: `/lab/rlhf`"
+    ),
+    Variable(
+        "HF_TOKEN", "none", "",
+        "token for the Hugging Face Hub; of the trainings, only those that name a Hub id get it",
+    ),
+)  # fmt: skip
+"""Every variable that an owner may set, in the order in which they are asked for."""
 
 
 @dataclass(frozen=True)

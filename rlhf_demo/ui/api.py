@@ -53,7 +53,8 @@ class Endpoints:
         """List what can be trained, what can score and what there is to learn from.
 
         Returns:
-            Ids under policies (models that write), rewards (what scores) and data (pairs).
+            Lists of ids under `policies` (models that write), `rewards` (what scores) and `data`
+            (preference pairs).
         """
         lists = {
             "policies": self.choices.contestants(),
@@ -66,7 +67,9 @@ class Endpoints:
         """List all runs, newest first, then the shipped examples.
 
         Returns:
-            Of each run its id, title, kind, status, place in the queue, step and newest figures.
+            Of each run `id`, `title`, `kind`, `status`, `message`, `place` in the queue, `step`,
+            `total_steps`, `created_at`, `ended_at`, `example`, `seconds_left`, and its newest
+            `figures`.
         """
         return self.jobs.overview()
 
@@ -89,7 +92,7 @@ class Endpoints:
             secret: Any words; who knows them can stop the run. Made up where none is given.
 
         Returns:
-            The run's id and the secret.
+            `run`, the id of the run, and its `secret`.
         """
         secret = _secret(secret)
         chosen = _options(options, REWARD_OPTIONS)
@@ -117,7 +120,7 @@ class Endpoints:
             secret: Any words; who knows them can stop the run. Made up where none is given.
 
         Returns:
-            The run's id and the secret.
+            `run`, the id of the run, and its `secret`.
         """
         if str(preset) not in PPO_PRESETS:
             names = ", ".join(PPO_PRESETS)
@@ -139,7 +142,7 @@ class Endpoints:
             since: Last step whose metrics are known already; -1 for none.
 
         Returns:
-            What /runs says of it, and under metrics one row for each new step.
+            What `/runs` says of it, and `metrics`: one row for each step after `since`.
         """
         if not isinstance(since, int | float):
             raise ConfigError(f"since is {since!r}: give the number of a step, -1 for all")
@@ -158,7 +161,7 @@ class Endpoints:
             secret: What its start returned, or the instructor's token (see docs/api.md).
 
         Returns:
-            The run's id; /run_status says when it has stopped.
+            `run`. It saves its state first; `/run_status` says when it has stopped.
         """
         self.jobs.stop(str(run), str(secret))
         return {"run": run}
@@ -190,9 +193,11 @@ class Endpoints:
             seed: Seed of the random numbers that both share.
 
         Returns:
-            Under left and right the text, its score, and by token logprob, kl, log_ratio and the
-            score had the text ended there; parting: index of the first token that differs, null if
-            none does; compare: the id under which the page shows the same, at /?compare=ID.
+            `left` and `right`: `text`, `score`, and for each token `token`, `logprob`, `kl` (exact,
+            nats, from the base, before the token), `log_ratio` (`logprob` less the base's),
+            `value`, and `score_if_ended` (the score had the text ended there). `parting`: index of
+            the first token that differs, null if none does. `compare`: the id under which the page
+            shows the same, at `/?compare=ID`.
         """
         options = DuelOptions(
             max_new_tokens=max_new_tokens,
