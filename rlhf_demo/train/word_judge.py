@@ -1,6 +1,6 @@
 """Make the word judge: logistic regression on the words of film reviews.
 
-    python -m rlhf_demo.train.word_judge imdb.parquet        writes checkpoints/word-judge
+    python -m rlhf_demo.cli.ship word-judge imdb.parquet    writes checkpoints/word-judge
 
 Reviews are cut into pieces of PIECE_WORDS words, which have the review's label: liked, or not. Only
 this needs scikit-learn; the judge itself does not. The file is read as `train-rater` reads it, and
@@ -99,7 +99,7 @@ in the same order). A text's score is the sum of the weights of those that stand
 once, and of a bias: the log-odds that the writer gave the film 7 stars of 10 or more. It reads the
 prompt and the response, as the simulated rater does; no weight knows where its word stands.
 
-Made by `python -m rlhf_demo.train.word_judge imdb.parquet` (with scikit-learn) from the train split
+Made by `python -m rlhf_demo.cli.ship word-judge imdb.parquet` (scikit-learn) from the train split
 of the Large Movie Review Dataset v1.0 (Maas et al. 2011), cut into pieces of {piece_words} words,
 which have the star rating of their review. Coarse words are left out. How well a text is written is
 not what it judges.
