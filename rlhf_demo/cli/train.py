@@ -33,7 +33,7 @@ def train(args: argparse.Namespace) -> None:
             run.discard_unused()
         raise
     print(f"{run.folder}: {run.status['message']}")
-    if summary := function(stage.summary)(run):
+    if stage.summary and (summary := function(stage.summary)(run)):
         print(summary)
 
 

@@ -29,7 +29,8 @@ class Stage:
         makes: what it leaves for later stages: a model that writes (`policy`), one that scores
             (`reward`), or preference pairs.
         entry: `module:function` that trains, called with (config, run, resume=...).
-        summary: `module:function` that says what a run came to, called with (run).
+        summary: `module:function` that says what a run came to, called with (run); empty: nothing
+            does.
         headline: the metrics that stand in lists of runs.
         presets: named sets of options; the first one is the default.
         on_page: the page may start it; the others need data that a page has not.
@@ -43,7 +44,7 @@ class Stage:
     tab: str | None = None
     makes: Literal["policy", "reward", "pairs"]
     entry: str
-    summary: str
+    summary: str = ""
     headline: tuple[str, ...] = ()
     presets: dict[str, Preset] = field(default_factory=dict)
     on_page: bool = False
