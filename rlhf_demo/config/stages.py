@@ -29,8 +29,8 @@ class Stage:
         makes: what it leaves for later stages: a model that writes (`policy`), one that scores
             (`reward`), or preference pairs.
         entry: `module:function` that trains, called with (config, run, resume=...).
-        summary: `module:function` that says what a run came to, called with (run); empty: nothing
-            does.
+        summary: `module:function` that says what a run came to, called with (run); empty: there
+            is nothing to say.
         headline: the metrics that stand in lists of runs.
         presets: named sets of options; the first one is the default.
         on_page: the page may start it; the others need data that a page has not.
