@@ -98,3 +98,14 @@ def test_settings_tell_what_really_holds(public, monkeypatch):
         told = (one.limited or one.home) if public == "1" else one.home
         if one.name in values:
             assert told.strip("`") == values[one.name], one.name
+
+
+def test_links_between_documents_lead_somewhere():
+    names = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "bench/README.md")
+    documents = [REPOSITORY / name for name in names] + [*(REPOSITORY / "docs").rglob("*.md")]
+    broken = []
+    for path in documents:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[\w-]*)?\)", path.read_text(encoding="utf-8")):
+            if not (path.parent / link).exists():
+                broken.append(f"{path.name}: {link}")
+    assert documents and not broken
