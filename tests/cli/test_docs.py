@@ -109,3 +109,16 @@ def test_links_between_documents_lead_somewhere():
             if not (path.parent / link).exists():
                 broken.append(f"{path.name}: {link}")
     assert documents and not broken
+
+
+def test_equations_lead_to_functions_and_tests_that_there_are():
+    text = (REPOSITORY / "docs" / "how-it-works.md").read_text(encoding="utf-8")
+    tests = "".join(path.read_text(encoding="utf-8") for path in REPOSITORY.glob("tests/**/*.py"))
+    named = re.findall(r"`(\w+)\.(\w+)\.(\w+)[`(]", text)
+    for package, module, name in named:
+        path = REPOSITORY / "rlhf_demo" / package / f"{module}.py"
+        source = path.read_text(encoding="utf-8") if path.is_file() else ""
+        assert re.search(rf"^(def|class) {name}\b", source, re.MULTILINE), (path.name, name)
+    for name in re.findall(r"`(test_\w+)`", text):
+        assert f"def {name}(" in tests, name
+    assert len(named) > 10
