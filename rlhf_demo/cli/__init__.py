@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command line: the stages, and commands that compare, list, ship and print."""

@@ -1,1 +1,1 @@
-"""What can be asked for: every option of every stage, declared once."""
+"""Every option of every stage, declared once, and the stages themselves."""

@@ -1,1 +1,1 @@
-"""Texts in: preference pairs, prompts, documents, reviews."""
+"""Data: preference pairs, prompts, documents and reviews, read from files and from the Hub."""

@@ -1,1 +1,1 @@
-"""One text opened up: what each part of it adds."""
+"""One text opened up: what each part of it adds to its score."""

@@ -1,1 +1,1 @@
-"""From names to folders and data sets, on this machine and on the Hugging Face Hub."""
+"""From a model's name to its folder, on this machine or on the Hugging Face Hub."""

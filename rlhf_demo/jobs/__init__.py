@@ -1,1 +1,1 @@
-"""Runs as processes: a line of them, started, watched, stopped and resumed."""
+"""Runs as processes: queued, started, watched, stopped and resumed."""

@@ -1,1 +1,1 @@
-"""Networks: load them, sample from them, read texts with them, score with them."""
+"""Networks: how they are loaded, sampled from, read and scored with."""

@@ -1,1 +1,1 @@
-"""One run, one folder: its files, its rows as they come, and what they say in words."""
+"""One run, one folder: its files, its rows as they arrive, and its story in words."""

@@ -1,1 +1,1 @@
-"""What the running app does, without a page."""
+"""What the running app does without a page: lists, rules, uploads, classes, settings."""

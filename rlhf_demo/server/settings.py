@@ -71,6 +71,10 @@ VARIABLES = (
         "GRADIO_ROOT_PATH", "none", "", "path under which a proxy serves the page: `/lab/rlhf`"
     ),
     Variable(
+        "GRADIO_TEMP_DIR", "the folder of the runs", "",
+        "where the page makes the folder for uploads that arrive and files that it offers",
+    ),
+    Variable(
         "HF_TOKEN", "none", "",
         "token for the Hugging Face Hub; of the trainings, only those that name a Hub id get it",
     ),

@@ -1,1 +1,1 @@
-"""The page: everything that knows gradio lives here and nowhere else."""
+"""The page: tabs, panels and endpoints, built with Gradio."""

@@ -1,1 +1,1 @@
-"""What people said: who voted, on what, in which class, and what the votes are worth."""
+"""People's votes: who voted, on what, in which class, and what the votes are worth."""

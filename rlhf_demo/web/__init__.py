@@ -1,1 +1,1 @@
-"""What stands between the network and the page: who may ask, how often, how much at once."""
+"""Between the network and the page: who may ask, how often, and how much at once."""
