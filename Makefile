@@ -30,7 +30,7 @@ docs:  ## print options, metrics, endpoints, stages, settings and packages into 
 app:  ## open the page on http://127.0.0.1:7860
 	python app.py
 
-examples:  ## train the example runs anew and put their records into checkpoints/examples (10 minutes)
+examples:  ## train the example runs again and put their records into checkpoints/examples (10 minutes)
 	rm -rf runs/examples && mkdir -p runs/examples
 	python -m rlhf_demo train-reward --run-dir runs/examples/reward
 	python -m rlhf_demo train-ppo --run-dir runs/examples/fast --preset high-learning-rate --samples-every 5
@@ -43,7 +43,7 @@ examples:  ## train the example runs anew and put their records into checkpoints
 	python -m rlhf_demo compare gpt2-mini gpt2-mini-ppo --show 0 --out checkpoints/examples/compare.json
 	python -m rlhf_demo.cli.ship duel
 
-screenshots:  ## take the pictures in docs/ anew, from a job that really runs (3 minutes)
+screenshots:  ## retake the pictures in docs/ from a job that really runs (3 minutes)
 	python -m bench.screenshots
 
 quickstart:  ## the whole loop on the shipped model

@@ -1,6 +1,6 @@
 """Print the tables of the documents from the declarations in the code, so that neither drifts.
 
-python -m rlhf_demo.cli.docs            writes every printed table anew
+python -m rlhf_demo.cli.docs            rewrites every printed table
 python -m rlhf_demo.cli.docs --check    changes nothing; exit code 1 where a table is not current
 
 A printed table stands between `<!-- begin NAME -->` and `<!-- end NAME -->`, where NAME is a key of
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{path.name} is not current: run python -m rlhf_demo.cli.docs", file=sys.stderr)
         elif current != text:
             write_text(path, current)
-            print(f"{path.name} is written anew")
+            print(f"{path.name} is rewritten")
     return 1 if stale else 0
 
 

@@ -60,7 +60,7 @@ VARIABLES = (
     Variable("RLHF_DEMO_JOBS", "1", "", "trainings that run at once on this device"),
     Variable("RLHF_DEMO_STEPS", "no limit", "200", "most steps of one run"),
     Variable("RLHF_DEMO_MINUTES", "no limit", "20", "most minutes of one run, which then stops"),
-    Variable("RLHF_DEMO_WAITING", "no limit", "8", "most runs that wait in line"),
+    Variable("RLHF_DEMO_WAITING", "no limit", "8", "most runs that wait in the queue"),
     Variable(
         "DATABASE_URL", "SQLite in the folder of the runs", "",
         "database of the votes: `postgresql://user:password@host/name`",
