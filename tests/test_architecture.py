@@ -38,7 +38,12 @@ STANDARD_LIBRARY_ONLY = {"config", "hub", "jobs", "runs"} | GROUND
 """At their top, so that --help and wrong names are answered at once."""
 MAY_USE = {
     "torch": {
-        "objectives", "models", "evaluation", "train", "server.comparing", "server.model_cache",
+        "objectives",
+        "models",
+        "evaluation",
+        "train",
+        "server.comparing",
+        "server.model_cache",
         "server.space",
     },
     "gradio": {"ui", "web"},

@@ -271,9 +271,7 @@ def test_rater_does_not_resume_from_what_is_not_its_own_state(tmp_path, options,
     with pytest.raises(ConfigError, match="belongs to a run with other options"):
         train_rater(other, run, resume=True)
     run.checkpoint_path.write_bytes(state[: len(state) // 2])
-    with pytest.raises(
-        CheckpointError, match=r"checkpoint.pt cannot be read \(\w+\)"
-    ):
+    with pytest.raises(CheckpointError, match=r"checkpoint.pt cannot be read \(\w+\)"):
         train_rater(config, run, resume=True)
 
 
