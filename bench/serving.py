@@ -140,7 +140,7 @@ class PageProcess:
     def end_trainings(self) -> None:
         """Kill what the app has started and left behind."""
         for note in self.runs.glob("*/job.json"):
-            pid = read_json(note).get("started_pid")
+            pid = read_json(note).get("handle")
             if pid is not None:
                 processes.send(pid, note.parent, signal.SIGKILL)
 

@@ -1,6 +1,5 @@
 """Jobs whose commands are small scripts, and how tests wait for them."""
 
-import signal
 import sys
 import time
 from types import SimpleNamespace
@@ -116,9 +115,8 @@ def new_jobs(tmp_path, fake, monkeypatch):
     for jobs in made:
         jobs.close()
     for job in JobFolders(tmp_path / "runs").own() if made else []:
-        pid = job.note.get("started_pid")
-        if pid is not None:
-            processes.send(pid, job.run.folder, signal.SIGKILL)
+        if job.started is not None:
+            job.executor.stop(job.started, job.run.folder, hard=True)
     for child in processes._children.values():
         child.wait()
 
@@ -146,7 +144,7 @@ def wait_for(jobs, run_id, status):
 
 
 def started_pid(jobs, run_id):
-    return read_json(jobs.find(run_id).folder / "job.json")["started_pid"]
+    return int(read_json(jobs.find(run_id).folder / "job.json")["handle"])
 
 
 def is_gone(pid):

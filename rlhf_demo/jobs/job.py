@@ -23,7 +23,9 @@ from typing import Any
 
 from rlhf_demo.errors import DataError, JobError
 from rlhf_demo.files import read_json, write_json
-from rlhf_demo.jobs import exits, processes
+from rlhf_demo.jobs import exits
+from rlhf_demo.jobs.executor import Executor
+from rlhf_demo.jobs.local import LOCAL
 from rlhf_demo.jobs.shapes import check
 from rlhf_demo.jobs.signature import Signer
 from rlhf_demo.paths import REPOSITORY
@@ -81,6 +83,8 @@ class Job:
     """Whether this page put it in line, with these options, whether or not it waits now."""
     address: str = ""
     """Whence it was asked for; empty where this app does not know."""
+    executor: Executor = LOCAL
+    """What holds it while it runs."""
 
     @property
     def id(self) -> str:
@@ -93,9 +97,14 @@ class Job:
         return clean_title(self.note.get("title", "")) or self.id
 
     @property
-    def pid(self) -> int | None:
-        """Number of the process, which is also its group's if the page started it."""
-        return _pid(self.note, self.status, self.stopping)
+    def handle(self) -> str | None:
+        """What the executor knows it by; None where nothing was started."""
+        return _handle(self.executor, self.note, self.status, self.stopping)
+
+    @property
+    def started(self) -> str | None:
+        """The handle of what this page started for it last; None where it started nothing."""
+        return _handle(self.executor, self.note, {}, {})
 
     @property
     def first(self) -> bool:
@@ -117,14 +126,16 @@ class Job:
 class JobFolders:
     """The run folders under `root`, and the read-only ones of finished examples."""
 
-    def __init__(self, root: Path, examples: Path | None = None) -> None:
+    def __init__(
+        self, root: Path, examples: Path | None = None, executor: Executor = LOCAL
+    ) -> None:
         """Look at two folders.
 
         Raises:
             DataError: the key of `root` can be neither read nor made.
         """
         self.root = root.resolve()
-        self.examples = examples
+        self.examples, self.executor = examples, executor
         self.signer = Signer(self.root)
         self.addresses: dict[str, str] = {}  # by a run's id; in no file, so nobody finds them
         self._parsed: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}
@@ -248,7 +259,7 @@ class JobFolders:
         config = {"kind": DAMAGED, "options": {}, "created_at": created_at}
         stopping = self._wish_to_stop(run) if alive else {}
         phase = Phase.RUNNING if alive else Phase.DAMAGED
-        return Job(run, example, config, note, status, stopping, phase)
+        return Job(run, example, config, note, status, stopping, phase, executor=self.executor)
 
     def _phase(
         self, run: Run, note: dict[str, Any], status: dict[str, Any], stopping: dict[str, Any]
@@ -257,10 +268,10 @@ class JobFolders:
             return Phase.ENDED
         if status["status"] == Status.RUNNING and run.alive():
             return Phase.RUNNING
-        pid = _pid(note, status, stopping)
-        if pid is None:
+        handle = _handle(self.executor, note, status, stopping)
+        if handle is None:
             return Phase.WAITING if note else Phase.COMMAND_LINE
-        if not processes.alive(pid, run.folder):
+        if not self.executor.alive(handle, run.folder):
             return Phase.DEAD
         return Phase.STARTING if status["status"] == Status.QUEUED else Phase.RUNNING
 
@@ -330,7 +341,7 @@ def ask_to_stop(job: Job, message: str, *, again: bool = False) -> None:
     if not job.stopping or (job.stopping.get("again") and not again):
         facts = {
             "asked_at": time.monotonic(),
-            "pid": job.pid,
+            "handle": job.handle,
             "message": message,
             "again": again,
         }
@@ -355,7 +366,7 @@ def line_up(job: Job, message: str = "", note: dict[str, Any] | None = None) -> 
             return False
         (job.run.folder / "stop").unlink(missing_ok=True)
         kept = job.note if note is None else note
-        kept = {key: value for key, value in kept.items() if key != "started_pid"}
+        kept = {key: value for key, value in kept.items() if key not in ("handle", "started_pid")}
         write_json(job.run.folder / "job.json", kept)
         job.run.set_status(Status.QUEUED, message=message)
         return True
@@ -388,8 +399,8 @@ def why_dead(job: Job) -> str:
     """Say why the process of a dead job is gone."""
     before, now = job.note.get("oom_kills"), exits.oom_kills()
     return exits.why(
-        None if job.pid is None else processes.exit_code(job.pid),
-        exits.log_end(job.run.folder),
+        None if job.handle is None else job.executor.exit_code(job.handle),
+        job.executor.log_end(job.run.folder),
         oom_killed=None if before is None or now is None else now > before,
     )
 
@@ -414,9 +425,20 @@ def _still(path: Path, seen: dict[str, Any]) -> bool:
         return False
 
 
-def _pid(note: dict[str, Any], status: dict[str, Any], stopping: dict[str, Any]) -> int | None:
-    # status.json names the process while it runs only; stopping.json until it is gone.
-    return status.get("pid") or note.get("started_pid") or stopping.get("pid")
+def _handle(
+    executor: Executor, note: dict[str, Any], status: dict[str, Any], stopping: dict[str, Any]
+) -> str | None:
+    # status.json names the process while it runs only; stopping.json until it is gone. Older
+    # versions noted numbers in all three.
+    pid = status.get("pid")
+    found = (
+        executor.handle_of(pid) if pid else None,
+        note.get("handle"),
+        note.get("started_pid"),
+        stopping.get("handle"),
+        stopping.get("pid"),
+    )
+    return next((str(one) for one in found if one), None)
 
 
 def _age(job: Job) -> tuple[str, float]:

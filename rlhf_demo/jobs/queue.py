@@ -23,7 +23,7 @@ from rlhf_demo.errors import JobError
 from rlhf_demo.files import write_json
 from rlhf_demo.jobs.bounds import Limits, check_options
 from rlhf_demo.jobs.disk import Disk, in_words
-from rlhf_demo.jobs.exits import log_end
+from rlhf_demo.jobs.executor import Executor
 from rlhf_demo.jobs.job import (
     Job,
     JobFolders,
@@ -35,6 +35,7 @@ from rlhf_demo.jobs.job import (
     needs,
     settle,
 )
+from rlhf_demo.jobs.local import LOCAL
 from rlhf_demo.jobs.processes import training_command
 from rlhf_demo.jobs.run_rows import Overview
 from rlhf_demo.jobs.scheduler import UNFIT, Scheduler
@@ -71,11 +72,12 @@ class Jobs:
         instructor_token: str | None = None,
         start_token: str | None = None,
         command: Callable[[str, Path], list[str]] = training_command,
+        executor: Executor = LOCAL,
         ask_seconds: float = ASK_SECONDS,
         term_seconds: float = TERM_SECONDS,
     ) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        self._folders = JobFolders(root, examples)
+        self._folders = JobFolders(root, examples, executor)
         self._limits = limits or Limits()
         self._instructor_token, self.start_token = instructor_token, start_token
         self._disk = Disk(self._folders.root, self._limits)
@@ -135,7 +137,9 @@ class Jobs:
         Raises:
             JobError: there is no such run.
         """
-        return "\n".join(log_end(self.find(run_id).folder).splitlines()[-lines:])
+        return "\n".join(
+            self._folders.executor.log_end(self.find(run_id).folder).splitlines()[-lines:]
+        )
 
     def may_change(self, run_id: str, secret: str) -> bool:
         """Say whether the secret's holder may stop, resume and delete the run.

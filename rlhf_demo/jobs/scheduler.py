@@ -7,7 +7,6 @@ over when the first is gone. All that it knows of a job stands in the folders.
 import fcntl
 import logging
 import math
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from typing import IO, Any
 from rlhf_demo.errors import DemoError
 from rlhf_demo.files import write_json
 from rlhf_demo.hub.locate import HUB_ID
-from rlhf_demo.jobs import exits, processes
+from rlhf_demo.jobs import exits
 from rlhf_demo.jobs.bounds import Limits
 from rlhf_demo.jobs.disk import Disk, megabytes
 from rlhf_demo.jobs.job import (
@@ -109,7 +108,7 @@ class Scheduler:
                 with self._complaining(job):
                     ask_to_stop(job, "this page was restarted", again=bool(job.note))
         while time.monotonic() < deadline:
-            processes.reap()
+            self._folders.executor.refresh()
             jobs = [job for job in self._folders.own() if job.stopping]
             for job in jobs:
                 with self._complaining(job):
@@ -146,7 +145,7 @@ class Scheduler:
         return True
 
     def _tick(self) -> None:
-        processes.reap()
+        self._folders.executor.refresh()
         for job in self._folders.own():
             with self._complaining(job):
                 self._tend(job)
@@ -253,21 +252,21 @@ class Scheduler:
                 return
             try:
                 command = self._command(job.config["kind"], folder)
-                pid = processes.start(command, folder / "job.log", hub=hub)
+                handle = self._folders.executor.start(command, folder, hub=hub)
             except OSError as error:
                 message = f"the process could not be started ({error.strerror}): resume it later"
                 job.run.set_status(Status.FAILED, message=message)
                 return
             # With the lock held: the trainer waits for it, so the number is on disk before the run
             # begins, and no other app starts it a second time.
-            write_json(folder / "job.json", job.note | facts | {"started_pid": pid})
+            write_json(folder / "job.json", job.note | facts | {"handle": handle})
 
     # -- ending ------------------------------------------------------------------------------------
 
     def _watch(self, job: Job) -> None:
         """Stop a job that takes more than it may."""
-        pid = job.note.get("started_pid")
-        if pid is None or job.pid != pid:  # of a terminal
+        handle = job.started
+        if handle is None or job.handle != handle:  # of a terminal
             return
         # A clock that nobody sets. It counts from the machine's start, which no job outlives.
         seconds = time.monotonic() - job.note.get("started_at", 0.0)
@@ -282,28 +281,27 @@ class Scheduler:
                 "are allowed here: save less often, or choose a smaller rank or model",
             )
         most = self._limits.most_memory
-        if most is not None and (held := processes.memory(pid)) > most:
+        if most is not None and (held := job.executor.memory(handle)) > most:
             ask_to_stop(
                 job,
                 f"ended with {held:,.0f} MB of memory, more than the {most:,.0f} MB that a "
                 "training may have here: choose a smaller batch, shorter responses or a smaller "
                 "model",
             )
-            processes.send(pid, job.run.folder, signal.SIGKILL)  # there is no time to ask
+            job.executor.stop(handle, job.run.folder, hard=True)  # there is no time to ask
 
     def _insist(self, job: Job) -> None:
         """End a process that was asked to: it is asked again, terminated, and at last killed."""
-        pid, folder = job.stopping.get("pid"), job.run.folder
-        if not (job.run.alive() or (pid is not None and processes.alive(pid, folder))):
+        handle, folder = _asked(job), job.run.folder
+        if not (job.run.alive() or (handle is not None and job.executor.alive(handle, folder))):
             self._close_stop(job)
             return
         waited = time.monotonic() - job.stopping["asked_at"]
-        if pid is None:
+        if handle is None:
             job.run.request_stop()
-        elif waited > self._ask_seconds + self._term_seconds:
-            processes.send(pid, folder, signal.SIGKILL)
         elif waited > self._ask_seconds:
-            processes.send(pid, folder, signal.SIGTERM)
+            hard = waited > self._ask_seconds + self._term_seconds
+            job.executor.stop(handle, folder, hard=hard)
         else:
             job.run.request_stop()  # again: a run that begins clears what it finds
 
@@ -325,6 +323,12 @@ class Scheduler:
         cause = exits.known_cause(job.status.get("message", ""))
         if cause is not None:
             settle(job, Status.FAILED, cause)
+
+
+def _asked(job: Job) -> str | None:
+    """Return the handle of what was asked to end."""
+    found = job.stopping.get("handle") or job.stopping.get("pid")
+    return None if found is None else str(found)
 
 
 def _is_on_hub(value: Any) -> bool:

@@ -35,6 +35,7 @@ ALLOWED = {
     "message": (str,),
     "signature": (str,),
     "started_pid": (int,),
+    "handle": (str, NoneType),
     "pid": (int, NoneType),
     "first": (bool,),
     "visitor": (bool,),

@@ -13,7 +13,7 @@ from rlhf_demo.files import kept_key
 
 KEY_FILE = ".key"
 
-OF_A_START = {"signature", "started_at", "started_pid", "oom_kills"}
+OF_A_START = {"signature", "started_at", "started_pid", "handle", "oom_kills"}
 """What job.json says of the signature itself, and of a process that was started."""
 
 

@@ -19,7 +19,7 @@ def in_order(jobs: list[Job]) -> list[Job]:
     )
     classes = [job for job in waiting if job.first]
     others = [job for job in waiting if not job.first]
-    had = [job for job in jobs if not job.first and (job.busy or "started_pid" in job.note)]
+    had = [job for job in jobs if not job.first and (job.busy or job.started)]
     for whose in (_owner, _address):
         others = _by_turns(others, had, whose)
     return classes + others

@@ -65,7 +65,7 @@ def killed_app(tmp_path):
 
 
 def has_started(folder):
-    return "started_pid" in read_json(folder / "job.json")
+    return "handle" in read_json(folder / "job.json")
 
 
 def is_running(folder):
@@ -99,7 +99,7 @@ def test_job_whose_app_died_before_it_recorded_is_not_started_twice(killed_app, 
 
 def test_job_that_died_while_no_app_was_there_is_failed_and_resumes(killed_app, new_jobs, fake):
     run_id = killed_app(PATIENT, is_running)
-    pid = read_json(new_jobs(scheduling=False).find(run_id).folder / "job.json")["started_pid"]
+    pid = int(read_json(new_jobs(scheduling=False).find(run_id).folder / "job.json")["handle"])
     os.killpg(pid, signal.SIGKILL)
     wait_until(lambda: is_gone(pid))
     jobs = new_jobs()
