@@ -295,7 +295,7 @@ def test_damaged_and_foreign_saved_states_are_refused(config, tmp_path):
 def test_stop_is_obeyed_within_a_minibatch(config, tmp_path):
     settings = config(total_steps=1000)
     run = Run.create(tmp_path / "run", "ppo", settings.to_dict())
-    thread = threading.Thread(target=train_ppo, args=(settings, run, longer))
+    thread = threading.Thread(target=train_ppo, args=(settings, run), kwargs={"scorer": longer})
     thread.start()
     wait_until(lambda: len(run.read("metrics")) >= 2)
     asked = time.monotonic()

@@ -8,6 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from rlhf_demo.errors import ShapeError
+from rlhf_demo.models import reading
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.reading import pad_responses, token_outputs
 from rlhf_demo.models.sampling import (
@@ -21,7 +22,6 @@ from rlhf_demo.models.sampling import (
     seeded,
     stream,
 )
-from rlhf_demo.train import rollout as rollout_module
 from rlhf_demo.train.rollout import Rollout, collect
 
 CPU = torch.device("cpu")
@@ -223,7 +223,7 @@ def ended_early(policy, sampled, lengths):
 
 def test_what_the_reference_says_is_what_plain_transformers_give_row_by_row(policy, monkeypatch):
     """Read two at a time and shortest first, so in another order than the rows'."""
-    monkeypatch.setattr(rollout_module, "READ_AT_ONCE", 2)
+    monkeypatch.setattr(reading, "READ_AT_ONCE", 2)
     with torch.no_grad():
         for weight in policy.lm.parameters():
             weight += 0.05 * torch.randn(weight.shape, generator=seeded(0, str(weight.shape), 0))
