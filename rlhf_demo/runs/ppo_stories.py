@@ -33,7 +33,9 @@ OVER_BUDGET = re.compile(
 # -- PPO -------------------------------------------------------------------------------------------
 
 
-def ppo_story(rows: Sequence[Row], options: Options, status: str, message: str = "") -> Story:
+def ppo_story(
+    rows: Sequence[Row], options: Options, status: str, message: str = "", awaited: str = ""
+) -> Story:
     """Tell how a PPO run stands; there is always something true to say.
 
     Args:
@@ -41,11 +43,12 @@ def ppo_story(rows: Sequence[Row], options: Options, status: str, message: str =
         options: the run's, as in its config.json.
         status: queued, running, finished, failed or stopped.
         message: the status in words; it tells a diverged run from another failure.
+        awaited: the run that must finish first, in words; empty where there is none.
     """
     if story := (
         failed(rows, status, message)
         or kl_over_budget(rows, options, status, message)
-        or waiting(rows, status)
+        or waiting(rows, status, awaited)
     ):
         return story
     stories = (rule(rows, options) for rule in PPO_RULES)

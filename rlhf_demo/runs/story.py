@@ -42,11 +42,19 @@ def failed(rows: Sequence[Row], status: str, message: str) -> Story | None:
     return warning("failed", what, "Read its log, put right what it names, and resume it.")
 
 
-def waiting(rows: Sequence[Row], status: str) -> Story | None:
-    """Tell what is awaited before step 1."""
+def waiting(rows: Sequence[Row], status: str, awaited: str = "") -> Story | None:
+    """Tell what is awaited before step 1.
+
+    Args:
+        rows: what metrics.jsonl holds so far.
+        status: the run's.
+        awaited: the run that must finish first, in words; empty where there is none.
+    """
     if rows:
         return None
     if status in ("stopped", "finished"):
         return Story("waiting", "info", "The run ended before step 1.", "Resume it to go on.")
     what = "the run is queued" if status == "queued" else "models and data are being loaded"
+    if status == "queued" and awaited:
+        what = f"it begins when {awaited} has finished"
     return Story("waiting", "info", f"Waiting for step 1: {what}.", "It goes on by itself.")

@@ -81,7 +81,9 @@ class Board:
         """
         kind = request["kind"] if request["kind"] in BOARDS else "ppo"
         listed = [row for row in self.jobs.overview() if row["kind"] == kind]
-        row, rows, state = self._shown(kind, listed, str(request.get("run") or ""))
+        wanted = str(request.get("run") or "")
+        listed = listed if wanted else self._own_first(listed, request)
+        row, rows, state = self._shown(kind, listed, wanted)
         known = request.get("created") == state["created"]
         since = int(request.get("since", -1)) if known else -1
         mine = self.jobs.may_change(row["id"], proof(self.jobs, row["id"], request))
@@ -137,7 +139,8 @@ class Board:
         options, scale = config["options"], _reward_scale(run)
         said = (row["status"], row["message"] or "")
         if kind == "ppo":
-            story = ppo_story(rows, options, *said)
+            awaited = self._awaited(run) if row["status"] == Status.QUEUED else ""
+            story = ppo_story(rows, options, *said, awaited)
             figures = _ppo_figures(rows, row, options, scale)
         else:
             found = read_report(run.folder)
@@ -205,7 +208,7 @@ class Board:
         return {"queued": True}
 
     def _chosen(self, listed: list[Row], run_id: str) -> list[Row]:
-        """Find the wanted run; else all, first what runs, then the newest with something to show.
+        """Find the wanted run; else all, in the order in which they come.
 
         Raises:
             JobError: there is none.
@@ -217,7 +220,30 @@ class Board:
             return found
         if not listed:
             raise JobError("there is no run yet: start one above")
-        return sorted(listed, key=lambda one: (one["status"] != Status.RUNNING, not one["step"]))
+        return listed
+
+    def _own_first(self, listed: list[Row], request: dict[str, Any]) -> list[Row]:
+        """Order runs: what runs or waits for this visitor, what runs, then what has figures."""
+
+        def is_own(row: Row) -> bool:
+            busy = row["status"] in (Status.RUNNING, Status.QUEUED)
+            return busy and self.jobs.may_change(row["id"], proof(self.jobs, row["id"], request))
+
+        return sorted(
+            listed,
+            key=lambda row: (not is_own(row), row["status"] != Status.RUNNING, not row["step"]),
+        )
+
+    def _awaited(self, run: Run) -> str:
+        """Say which run must finish before this one begins, and how far it has come."""
+        note = run.folder / "job.json"  # a run of the command line has none
+        after = read_json(note).get("after") if note.is_file() else None
+        row = next((row for row in self.jobs.overview() if row["id"] == after), None)
+        if row is None:
+            return ""
+        return row["title"] + (
+            f" (step {row['step']} of {row['total_steps']})" if row["step"] else ""
+        )
 
     def _sample_steps(self, run: Run) -> list[int]:
         return sorted({row["step"] for row in self.tails.rows(run.folder / "samples.jsonl")})

@@ -87,6 +87,25 @@ def test_texts_of_a_step_are_those_of_that_step(board):
     assert board.board_samples({"run": run, "step": 2}) == {"step": 2, "rows": [rows[1]]}
 
 
+def test_without_a_wish_a_visitors_own_waiting_run_is_shown_and_what_it_waits_for(board):
+    other = start(board.jobs, secret="bob")
+    write(board, other, 1, 2)
+    reward = start(board.jobs, "reward", secret="ann", title="Ann\u2019s reward model")
+    own = start(board.jobs, secret="ann", after=reward)
+    shown = ask(board, "", secret="ann")
+    assert shown["run"]["id"] == own and shown["columns"] == {}
+    told = "Waiting for step 1: it begins when Ann\u2019s reward model has finished."
+    assert shown["story"]["what"] == told
+    steps = [{"step": n, "reward/total_steps": 156, "heldout/loss": 0.7} for n in (0, 40)]
+    board.jobs.find(reward).append("metrics", steps)
+    told = (
+        "Waiting for step 1: it begins when Ann\u2019s reward model (step 40 of 156) has finished."
+    )
+    assert ask(board, own, secret="ann")["story"]["what"] == told
+    assert ask(board, "", secret="bob")["run"]["id"] == other
+    assert ask(board, "", secret="carl")["run"]["id"] == other  # nothing of Carl's waits
+
+
 def test_texts_of_the_newest_step_come_with_the_rows_where_they_are_wanted(board):
     run = start(board.jobs)
     write(board, run, 1, 2)
