@@ -182,7 +182,8 @@ class UploadGate:
 
         arriving.set(upload.files)
         try:
-            await self.app(scope, upload.receive, answer)
+            # Gradio never forgets an upload that its sender gives a name to.
+            await self.app(scope | {"query_string": b""}, upload.receive, answer)
         except Exception:
             if not upload.refusal:
                 raise

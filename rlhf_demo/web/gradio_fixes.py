@@ -1,7 +1,11 @@
 """What this page mends in Gradio where it has no setting for it."""
 
-from gradio import UploadButton, processing_utils, route_utils, state_holder
+import os
+
+from gradio import Blocks, UploadButton, processing_utils, route_utils, state_holder
 from gradio.data_classes import FileData
+from gradio.route_utils import GradioMultiPartParser, delete_files_created_by_app
+from starlette.formparsers import MultiPartException
 
 from rlhf_demo.errors import DemoError
 from rlhf_demo.web.cache import noted_file
@@ -13,6 +17,8 @@ def mend() -> None:
     processing_utils.async_ssrf_protected_download = refuse_to_fetch
     UploadButton._process_single_file = path_of
     route_utils.NamedTemporaryFile = noted_file
+    route_utils.GradioMultiPartParser = FilesOnly
+    route_utils.delete_files_created_by_app = forget_files
     state_holder.SessionState = Session
 
 
@@ -28,3 +34,24 @@ async def refuse_to_fetch(url: str, cache_dir: str) -> str:
 def path_of(button: UploadButton, file: FileData) -> str:
     """Stand in the place of what leaves an empty file behind for each that it hands on."""
     return file.path
+
+
+class FilesOnly(GradioMultiPartParser):
+    """Reads uploads without their other fields, which Gradio keeps in memory, however long."""
+
+    def on_headers_finished(self) -> None:
+        """Begin a part.
+
+        Raises:
+            MultiPartException: it is no file.
+        """
+        super().on_headers_finished()
+        if self._current_part.file is None:
+            raise MultiPartException("send files only, each with its name (filename)")
+
+
+def forget_files(blocks: Blocks, age: int | None) -> None:
+    """Delete files as Gradio does, and forget the names of those that are gone already."""
+    delete_files_created_by_app(blocks, age)
+    for paths in blocks.temp_file_sets:
+        paths -= {path for path in list(paths) if not os.path.lexists(path)}

@@ -7,6 +7,7 @@ import shutil
 
 import gradio as gr
 import pytest
+from gradio import route_utils, routes
 from gradio.routes import App
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
@@ -265,6 +266,34 @@ def test_what_a_broken_off_upload_leaves_is_removed(page, folder):
 
     event_loops.run(test())
     assert kept(folder) == []
+
+
+def test_names_that_senders_give_their_uploads_are_not_kept(page):
+    known = len(routes.file_upload_statuses._statuses)
+    for number in range(9):
+        answer = page.post(f"{UPLOAD}?upload_id={number}", files=[("files", ("a.csv", b"x"))])
+        assert answer.status_code == 200
+    assert len(routes.file_upload_statuses._statuses) == known
+
+
+def test_part_that_is_no_file_is_refused_before_it_is_kept_in_memory(page, folder):
+    async def test():
+        sender = Sender(page, "a", 9_000_000)
+        sender.send(b'--x\r\nContent-Disposition: form-data; name="files"\r\n\r\nabc')
+        await asyncio.wait([sender.task], timeout=5)
+        assert sender.statuses == [400]
+
+    event_loops.run(test())
+    assert kept(folder) == []
+
+
+def test_names_of_files_that_are_gone_are_forgotten(page):
+    blocks = page.app.get_blocks()
+    [gone] = sent(page, name="gone").json()
+    [there] = sent(page, name="there").json()
+    os.remove(gone)
+    route_utils.delete_files_created_by_app(blocks, 86400)
+    assert {str(path) for path in blocks.upload_file_set} == {there}
 
 
 def test_file_that_gradio_does_not_ask_for_is_removed(page, folder):
