@@ -37,7 +37,7 @@ FOLDER, MARK = "rlhf-demo-served", ".made-by-rlhf-demo"
 DOWNLOADS = "downloads"
 """Folder of the cache that everybody may read (web/downloads.py); its files are no uploads."""
 UPLOADED = re.compile("[0-9a-f]{64}")
-"""What Gradio calls the folder of an uploaded file: the digest of what it holds."""
+"""What Gradio calls the folder of an uploaded file: a digest (gradio_fixes.Upload)."""
 GRADIOS = re.compile(rf"tmp[^/]*|{UPLOADED.pattern}/[^/]+")
 """Files in the cache that Gradio makes of uploads; while one arrives, it is called tmp..."""
 MEGABYTE = 10**6

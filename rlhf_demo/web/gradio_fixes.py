@@ -1,10 +1,16 @@
 """What this page mends in Gradio where it has no setting for it."""
 
 import os
+import secrets
+from typing import Any
 
 from gradio import Blocks, UploadButton, processing_utils, route_utils, state_holder
 from gradio.data_classes import FileData
-from gradio.route_utils import GradioMultiPartParser, delete_files_created_by_app
+from gradio.route_utils import (
+    GradioMultiPartParser,
+    GradioUploadFile,
+    delete_files_created_by_app,
+)
 from starlette.formparsers import MultiPartException
 
 from rlhf_demo.errors import DemoError
@@ -18,6 +24,7 @@ def mend() -> None:
     UploadButton._process_single_file = path_of
     route_utils.NamedTemporaryFile = noted_file
     route_utils.GradioMultiPartParser = FilesOnly
+    route_utils.GradioUploadFile = Upload
     route_utils.delete_files_created_by_app = forget_files
     state_holder.SessionState = Session
 
@@ -48,6 +55,18 @@ class FilesOnly(GradioMultiPartParser):
         super().on_headers_finished()
         if self._current_part.file is None:
             raise MultiPartException("send files only, each with its name (filename)")
+
+
+class Upload(GradioUploadFile):
+    """An uploaded file with a folder of its own, which nobody can guess.
+
+    Gradio names the folder by what the file holds, so a class that uploads the same file would
+    share one path, and whoever is served first removes the file (cache.py: received).
+    """
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.sha.update(secrets.token_bytes(32))
 
 
 def forget_files(blocks: Blocks, age: int | None) -> None:

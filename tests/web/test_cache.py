@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import shutil
+from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -14,7 +15,7 @@ from starlette.testclient import TestClient
 
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.web import cache as module
-from rlhf_demo.web.cache import MEGABYTE, UploadGate, own_cache
+from rlhf_demo.web.cache import MEGABYTE, UploadGate, own_cache, received
 from rlhf_demo.web.gradio_fixes import mend
 from rlhf_demo.web.refusals import Refusals
 from tests import event_loops
@@ -266,6 +267,14 @@ def test_what_a_broken_off_upload_leaves_is_removed(page, folder):
 
     event_loops.run(test())
     assert kept(folder) == []
+
+
+def test_same_file_uploaded_by_a_class_is_read_and_removed_by_each(page, folder):
+    paths = [Path(path) for _ in range(12) for path in sent(page).json()]
+    for path in paths:
+        with received(path):
+            assert path.read_bytes() == b"a0" + bytes(10)
+    assert list(folder.iterdir()) == []
 
 
 def test_names_that_senders_give_their_uploads_are_not_kept(page):
