@@ -21,7 +21,7 @@ from bench.serving import REPOSITORY, SERVER_FUNCTIONS, PageProcess, wait_until
 from rlhf_demo.web.refusals import WRONG_SHAPE
 
 PASSWORD = "a fuzzed password"
-UI = REPOSITORY / "rlhf_demo" / "ui"
+PACKAGE = REPOSITORY / "rlhf_demo"
 
 
 def nested(levels: int) -> list[Any]:
@@ -84,7 +84,7 @@ def keys_read() -> dict[str, set[str]]:
     """
     read: dict[str, set[str]] = {}
     passed_on: dict[str, set[str]] = {}
-    for path in UI.glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(function, ast.FunctionDef) and _request_of(function):
                 words, helpers = _reads(function, _request_of(function))
@@ -98,7 +98,7 @@ def keys_read() -> dict[str, set[str]]:
 
 def _request_of(function: ast.FunctionDef) -> str | None:
     named = [one.arg for one in function.args.args if one.arg != "self"]
-    return named[0] if named and named[0] == "request" else None
+    return "request" if "request" in named else None
 
 
 def _reads(function: ast.FunctionDef, request: str) -> tuple[set[str], set[str]]:

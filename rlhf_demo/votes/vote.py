@@ -24,12 +24,13 @@ DECIDED = ("first", "second")
 PLAIN, ATTENTION_CHECK, DUEL = "plain", "catch", "duel"
 """Kinds of pair: two samples to learn from, one text twice, two models in a blind vote."""
 
-QUESTIONS = (
-    "Which is better English?",
-    "Which sounds happier?",
-    "Which would you rather read?",
-)
-"""Questions to choose from over every pair; people may ask in their own words too."""
+TO_READ = "Which would you rather read?"
+QUESTIONS = ("Which sounds happier?", TO_READ, "Which is better English?")
+"""Questions to choose from over every pair; people may ask in their own words too.
+
+The first one is what a lesson succeeds with: thirty simulated students who preferred what sounds
+happier chose the PPO model in 75% [70, 80] of their blind votes. A model of 6.9 M weights can
+hardly learn from one lesson's votes which text is the better English."""
 
 LONGEST_NICKNAME = 20
 LONGEST_QUESTION = 120

@@ -16,7 +16,7 @@ from rlhf_demo.server.sampler import PROMPTS_AT_ONCE, PairRequest
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.votes.quality import win_rate
-from rlhf_demo.votes.vote import DUEL, LONGEST_QUESTION, QUESTIONS, Vote, clean_text
+from rlhf_demo.votes.vote import DUEL, LONGEST_QUESTION, QUESTIONS, TO_READ, Vote, clean_text
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.lanes import heavy, voting
 
@@ -40,7 +40,7 @@ class BlindVote:
         )
         with gr.Column(elem_classes="rl-form"), gr.Row():
             question = gr.Dropdown(
-                list(QUESTIONS), value=QUESTIONS[-1], label="Question",
+                list(QUESTIONS), value=TO_READ, label="Question",
                 info="choose one, or type your own", allow_custom_value=True, scale=3,
             )  # fmt: skip
             begin = gr.Button("Vote without names", scale=1, min_width=190)
