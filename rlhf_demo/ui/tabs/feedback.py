@@ -62,7 +62,8 @@ class FeedbackTab:
             with gr.Row():
                 question = gr.Dropdown(
                     list(QUESTIONS), value=QUESTIONS[0], label="Question",
-                    info="the first one is what a small model learns best", allow_custom_value=True, scale=3,
+                    info="a small model learns the first one best",
+                    allow_custom_value=True, scale=3,
                 )  # fmt: skip
                 model = gr.Dropdown(
                     self.shared.choices.policies(), value=SHIPPED_MODEL, label="Model",
