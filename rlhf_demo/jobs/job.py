@@ -34,6 +34,9 @@ from rlhf_demo.runs.run import Run, Status, take_lock
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 """A run's id is its folder's name: no separator, no leading dot, so it cannot lead elsewhere."""
 
+NO_FOLDER = re.compile(r"lock|stop|.*\.(json|jsonl|log)")
+"""What is a file wherever a run holds it."""
+
 DELETED = ".deleted-"
 """Begins the name of a folder on its way out."""
 
@@ -85,6 +88,9 @@ class Job:
     """Whence it was asked for; empty where this app does not know."""
     executor: Executor = LOCAL
     """What holds it while it runs."""
+    ending: bool = False
+    """Whether somebody asked its process to end, until that has been noted; of a run that this page
+    did not put in line, while the process is there: anything may be copied here."""
 
     @property
     def id(self) -> str:
@@ -120,7 +126,7 @@ class Job:
     @property
     def busy(self) -> bool:
         """Whether a process works on it, or is still being ended."""
-        return self.phase in (Phase.STARTING, Phase.RUNNING) or bool(self.stopping)
+        return self.phase in (Phase.STARTING, Phase.RUNNING) or self.ending
 
 
 class JobFolders:
@@ -222,8 +228,12 @@ class JobFolders:
         signed = self.signer.has_signed(run.folder.name, config, note)
         if phase is Phase.WAITING and not signed:
             phase = Phase.COPIED
-        address = self.addresses.get(run.folder.name, "")
-        return Job(run, example, config, note, status, stopping, phase, signed, address)
+        return Job(
+            run, example, config, note, status, stopping, phase, signed,
+            address=self.addresses.get(run.folder.name, ""),
+            executor=self.executor,
+            ending=bool(stopping) and (signed or self._anybody(run, note, status, stopping)),
+        )  # fmt: skip
 
     def _required(self, run: Run, name: str) -> dict[str, Any]:
         record = self._read(run.folder / name)
@@ -275,6 +285,10 @@ class JobFolders:
             return Phase.DEAD
         return Phase.STARTING if status["status"] == Status.QUEUED else Phase.RUNNING
 
+    def _anybody(self, run: Run, *records: dict[str, Any]) -> bool:
+        handle = _handle(self.executor, *records)
+        return run.alive() or (handle is not None and self.executor.alive(handle, run.folder))
+
     def _read(self, path: Path) -> dict[str, Any]:
         """Read a run's JSON file, {} if there is none; parsed only when it was replaced.
 
@@ -305,7 +319,8 @@ def _parse(path: Path) -> Any:
 def _check_plain(folder: Path) -> None:
     """Refuse a run with a pipe, a device or a link: it would read, write or remove elsewhere.
 
-    The run's folder itself may be a link, as to another disk.
+    A folder in the place of a file could be neither replaced nor removed. The run's folder itself
+    may be a link, as to another disk.
 
     Raises:
         DataError: it holds one.
@@ -313,7 +328,8 @@ def _check_plain(folder: Path) -> None:
     with suppress(OSError), os.scandir(folder) as entries:  # those who read tell of it
         for entry in entries:
             mode = entry.stat(follow_symlinks=False).st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            is_folder = stat.S_ISDIR(mode) and not NO_FOLDER.fullmatch(entry.name)
+            if not (stat.S_ISREG(mode) or is_folder):
                 raise DataError(f"{entry.name[:40]} is no plain file or folder")
 
 
@@ -364,7 +380,8 @@ def line_up(job: Job, message: str = "", note: dict[str, Any] | None = None) -> 
     with claimed(job) as free:
         if not free:
             return False
-        (job.run.folder / "stop").unlink(missing_ok=True)
+        for name in ("stop", "stopping.json"):
+            (job.run.folder / name).unlink(missing_ok=True)
         kept = job.note if note is None else note
         kept = {key: value for key, value in kept.items() if key not in ("handle", "started_pid")}
         write_json(job.run.folder / "job.json", kept)

@@ -108,7 +108,7 @@ def _is_figure(value: Any) -> bool:
 
 def _words(job: Job) -> tuple[str, str]:
     """Return the status to show, and the sentence beside it."""
-    if job.stopping:
+    if job.ending:
         return Status.RUNNING, "stopping: it saves its state first"
     status = SHOWN.get(job.phase, job.status["status"])
     if job.phase is Phase.DEAD:

@@ -219,7 +219,7 @@ class Scheduler:
 
     def _let_classes_go_first(self, waiting: int, jobs: list[Job]) -> None:
         """Send as many visitors' jobs back in line as jobs of classes wait for a place."""
-        freed = sum(bool(job.stopping) for job in jobs)
+        freed = sum(job.busy and bool(job.stopping) for job in jobs)
         running = [job for job in jobs if job.busy and job.visitors and not job.stopping]
         running.sort(key=lambda job: job.note.get("started_at", 0.0), reverse=True)
         for job in running[: max(0, waiting - freed)]:

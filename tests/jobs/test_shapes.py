@@ -4,13 +4,16 @@
 
 import json
 import os
+import shutil
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
 from rlhf_demo.errors import DataError, JobError
+from rlhf_demo.files import write_json
 from rlhf_demo.jobs.job import DAMAGED
+from rlhf_demo.jobs.scheduler import Scheduler
 from rlhf_demo.jobs.shapes import check
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.model_cache import ModelCache
@@ -172,6 +175,31 @@ def test_run_that_waits_with_a_link_to_a_folder_is_not_started(
     wait_for(idle, sound, Status.FINISHED)
     assert fake.started == [sound] and (tmp_path / "home/.ssh").is_dir()
     assert row(idle, linked)["message"].startswith(f"{name} is no plain file or folder")
+
+
+@pytest.mark.parametrize("name", ["stop", "lock", "stopping.json", "metrics.jsonl", "job.log"])
+def test_folder_in_the_place_of_a_file_is_damage_and_stops_no_line(idle, new_jobs, name):
+    copied = finished(idle)
+    write_json(copied / "stopping.json", {"asked_at": 1.0, "message": "x"})
+    (copied / name).unlink(missing_ok=True)
+    (copied / name).mkdir()
+    new_jobs()
+    wait_for(idle, start(idle, "reward"), Status.FINISHED)
+    assert row(idle, copied.name)["message"].startswith(f"{name} is no plain file or folder")
+    idle.delete(copied.name, "ann")
+
+
+def test_wish_to_stop_that_cannot_be_removed_stops_no_line(idle, new_jobs, monkeypatch, tmp_path):
+    def refuse(self, job):
+        raise PermissionError("a read-only folder")
+
+    monkeypatch.setattr(Scheduler, "_close_stop", refuse)
+    copied = shutil.copytree(finished(idle), tmp_path / "runs/copied")
+    write_json(copied / "stopping.json", {"asked_at": 1.0, "message": "x"})
+    new_jobs()
+    wait_for(idle, start(idle, "reward"), Status.FINISHED)
+    assert row(idle, copied.name)["status"] == "finished"
+    idle.delete(copied.name, "ann")
 
 
 @pytest.mark.parametrize("name", ["config.json", "status.json", "job.json"])
