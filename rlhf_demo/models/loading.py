@@ -37,6 +37,7 @@ from transformers.utils import logging as transformers_logging
 from rlhf_demo.errors import CheckpointError, DataError
 from rlhf_demo.files import read_json, short_name
 from rlhf_demo.hub.locate import ADAPTER, MOST_CONFIG, adapter_base
+from rlhf_demo.models.tokenizer_parts import PROBE, check_parts
 
 UNREADABLE = (
     OSError, ValueError, KeyError, RuntimeError, SafetensorError,
@@ -91,10 +92,13 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             "files"
         )
     try:
+        if (folder / TOKENIZER_FILES[0]).is_file():
+            check_parts(folder / TOKENIZER_FILES[0])
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
-    except (OSError, ValueError) as error:
+        _try(tokenizer)
+    except (*UNREADABLE, DataError) as error:
         raise CheckpointError(
             f"{short_name(folder)} holds no usable tokenizer ({_first_line(error, folder)}): "
             "add its files"
@@ -110,6 +114,22 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         f"the tokenizer in {short_name(folder)} has no token that could serve as padding: give it "
         "a pad token"
     )
+
+
+def _try(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that gives up in the middle of a text: that would end a thread.
+
+    Raises:
+        ValueError: it does.
+    """
+    try:
+        tokenizer.tokenize(PROBE)
+    except Exception:  # noqa: BLE001
+        return  # as of a word that it does not know; whoever uses it hears of that
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of the library, and no Exception
+            raise
+        raise ValueError("it gives up in the middle of a text") from None
 
 
 def _rename_byte_0(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
