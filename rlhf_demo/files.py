@@ -59,6 +59,16 @@ def open_plain(path: Path) -> IO[bytes]:
     return file
 
 
+def leads_elsewhere(path: Path) -> bool:
+    """Say whether it is a link, or a log or lock, which are written in place, of two names."""
+    try:
+        found = path.lstat()
+    except OSError:  # most of all: it has gone meanwhile
+        return False
+    in_place = path.name == "lock" or path.suffix in (".log", ".jsonl")
+    return stat.S_ISLNK(found.st_mode) or (in_place and found.st_nlink > 1)
+
+
 def short_name(path: Path) -> str:
     """Name a file for people, by itself and its folder: where it lies is this machine's business.
 

@@ -35,6 +35,7 @@ from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.files import (
     LEFTOVER,
     OLD,
+    leads_elsewhere,
     open_plain,
     read_json,
     read_jsonl,
@@ -181,6 +182,8 @@ class Run:
     def alive(self) -> bool:
         """Say whether a process holds the run's lock (the kernel releases it even on SIGKILL)."""
         try:
+            if leads_elsewhere(self.folder / "lock"):  # then it is held for something else
+                return False
             with open_plain(self.folder / "lock") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -200,7 +203,7 @@ class Run:
             JobError: another process is training in this folder, or the folder holds a link.
         """
         self._refuse_links()
-        with open(self.folder / "lock", "w") as lock:
+        with open(self.folder / "lock", "a") as lock:
             if not take_lock(lock):
                 raise JobError(f"{self.folder.name} is in use by another process: stop that first")
             self._clear_leftovers()
@@ -241,7 +244,7 @@ class Run:
         """Refuse a link: what is written or removed here would be written or removed elsewhere."""
         for parent, folders, files in os.walk(self.folder):
             for name in folders + files:
-                if os.path.islink(os.path.join(parent, name)):
+                if leads_elsewhere(Path(parent, name)):
                     raise JobError(f"{self.folder.name} holds the link {name!r}: remove it first")
 
     def _clear_leftovers(self) -> None:

@@ -1,5 +1,6 @@
 """Run folders that are not what they seem, and the list that shows them all the same."""
 
+import fcntl
 import os
 
 import pytest
@@ -125,3 +126,22 @@ def test_run_is_not_begun_where_it_would_replace_other_work(tmp_path, name):
     with pytest.raises(JobError, match=rf"holds other work \({name}\): name a new folder"):
         Run.create(tmp_path, "reward", {})
     assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("name", ["lock", "train.log", "metrics.jsonl"])
+def test_file_of_two_names_is_not_written_to(run, tmp_path, name):
+    (tmp_path / "thesis.tex").write_text("two years of work")
+    (run.folder / name).unlink(missing_ok=True)
+    (run.folder / name).hardlink_to(tmp_path / "thesis.tex")
+    with pytest.raises(JobError, match=f"holds the link '{name}'"), run.recording():
+        pass
+    assert (tmp_path / "thesis.tex").read_text() == "two years of work"
+
+
+@pytest.mark.parametrize("bring", ["symlink_to", "hardlink_to"])
+def test_lock_that_is_held_for_something_else_is_nobodys(run, tmp_path, bring):
+    (run.folder / "lock").unlink(missing_ok=True)
+    with open(tmp_path / ".scheduler", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        getattr(run.folder / "lock", bring)(tmp_path / ".scheduler")
+        assert not run.alive()
