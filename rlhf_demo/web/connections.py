@@ -1,4 +1,4 @@
-"""Connections that ask nothing, send in chunks, or are too many, are closed.
+"""Connections that ask nothing, read nothing, send in chunks, or are too many, are closed.
 
 They would use up the page.
 """
@@ -20,6 +20,8 @@ from rlhf_demo.web.addresses import client_address
 
 REQUEST_SECONDS = 10.0
 """For the first line and the headers of a request; browsers send them at once."""
+UNREAD_SECONDS = 30.0
+"""How long a reader may take nothing of an answer."""
 MOST_FILES = 10_000
 """Open files and connections, where the system allows that many; a usual limit is 1,024."""
 SHARE = 4
@@ -92,6 +94,23 @@ class Protocol(H11Protocol):
         """Begin to wait for the next request."""
         super().on_response_complete()
         self._await_request()
+
+    def pause_writing(self) -> None:
+        """Begin to wait for whoever does not read the answer."""
+        super().pause_writing()
+        self._await_reader()
+
+    def _await_reader(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+        self.loop.call_later(UNREAD_SECONDS, self._close_unless_read, unread)
+
+    def _close_unless_read(self, unread: int) -> None:
+        if not self.flow.write_paused:
+            return
+        if self.transport.get_write_buffer_size() >= unread:
+            self.transport.abort()
+        else:
+            self._await_reader()
 
     def _await_request(self) -> None:
         self.loop.call_later(REQUEST_SECONDS, self._close_unless_asked, self.cycle)

@@ -15,16 +15,22 @@ from dataclasses import dataclass, field
 
 from anyio import CancelScope
 from starlette._utils import get_route_path
+from starlette.datastructures import MutableHeaders, QueryParams
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rlhf_demo.rate_limit import RateLimit
+from rlhf_demo.web.connections import SHARE, Protocol
 from rlhf_demo.web.middleware import API, UPLOAD, Refused
 from rlhf_demo.web.refusals import once_more
 
 MOST_OPEN = 500
 """Requests of one address; sixty students' browsers open six connections each."""
 MOST_STREAMS = 200
-"""Of one address; the oldest ends for a new one. A browser reads one, while it waits for events."""
+"""Of one address; beyond it, one of its own ends for a new one. A page has a heartbeat open, and
+reads another while it waits for events."""
+SHARE_OF_ALL = 2
+"""Streams of all addresses, and as many other requests, may take one in so many of the connections.
+Behind a proxy nothing else keeps a crowd of addresses from having them all."""
 MOST_BODIES = 3000
 """Requests in JSON that are read or wait, of all addresses: 200 MB if all are the longest."""
 PLACES = 6
@@ -40,20 +46,39 @@ BODY_SECONDS = 10.0
 PAUSE_SECONDS = 0.05
 
 PAGE = re.compile(rf"/|/config|{API}/(info|startup-events)/?")
-STREAM = re.compile(rf"{API}/(heartbeat/.*|queue/data|call/.*)/?", re.DOTALL)
+STREAM = re.compile(rf"{API}/(heartbeat/(?P<session>.*)|queue/data|call/.*)/?", re.DOTALL)
 FILES = re.compile(r"/(assets|static|svelte|served)/.*|/[^/]+\.(js|ico)", re.DOTALL)
 """What is read from the disk as it is; opening the page asks for a hundred of them."""
 
 
 @dataclass
+class _Stream:
+    """Heartbeats say for as long as a page is open that it is; other streams bring answers."""
+
+    heartbeat: bool
+    session: str  # empty where the request names none
+
+
+@dataclass(eq=False)
 class _Visitors:
     """Everybody behind one address."""
 
     open: int = 0
-    streams: dict[CancelScope, None] = field(default_factory=dict)  # the oldest first
+    streams: dict[CancelScope, _Stream] = field(default_factory=dict)  # the oldest first
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
     page_places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
     """Apart, as pages wait long for their permits and nothing else shall wait for them."""
+
+    def end_stream(self) -> None:
+        """End the oldest heartbeat of a session that waits for nothing, else the oldest stream.
+
+        With either of its streams, a session loses what it waits for.
+        """
+        going = {at: one for at, one in self.streams.items() if not at.cancel_called}
+        waiting = {one.session for one in going.values() if not one.heartbeat}
+        idle = [at for at, one in going.items() if one.heartbeat and one.session not in waiting]
+        for place in [*idle, *going][:1]:
+            place.cancel()
 
 
 class Pace:
@@ -69,7 +94,7 @@ class Pace:
         self._requests, self._pages = RateLimit(*REQUESTS, clock), RateLimit(*PAGES, clock)
         self._page_places = asyncio.Semaphore(PAGE_PLACES)
         self._visitors: dict[str, _Visitors] = {}
-        self._bodies = 0
+        self._bodies = self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on when it is its turn.
@@ -83,12 +108,13 @@ class Pace:
         address = scope["client"][0]
         visitors = self._visitors.setdefault(address, _Visitors())
         try:
-            if scope["method"] == "GET" and STREAM.fullmatch(get_route_path(scope)):
-                await self._stream(visitors, scope, receive, send)
+            if about := _stream_of(scope):
+                await self._stream(visitors, about, scope, receive, send)
             else:
                 await self._count(visitors, scope, receive, send)
         finally:
-            if not visitors.open and not visitors.streams:
+            empty = not visitors.open and not visitors.streams
+            if empty and self._visitors.get(address) is visitors:
                 del self._visitors[address]
 
     async def _count(self, visitors: _Visitors, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,36 +122,47 @@ class Pace:
             raise Refused(
                 429, f"{MOST_OPEN} requests from this address are open: try again in a moment"
             )
+        if visitors.open * SHARE >= _most_of_all() - self._open:
+            raise Refused(503, "too many requests are open: try again in a moment")
         visitors.open += 1
+        self._open += 1
         try:
             await self._pass(scope, receive, send)
         finally:
             visitors.open -= 1
+            self._open -= 1
 
     async def _stream(
-        self, visitors: _Visitors, scope: Scope, receive: Receive, send: Send
+        self, visitors: _Visitors, about: _Stream, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Let a stream go on until it ends or a newer one of its address needs the place."""
+        """Let a stream go on until it ends or a newer one needs the place."""
         last: Message = {}
 
         async def send_on(message: Message) -> None:
             nonlocal last
             last = message
+            if message["type"] == "http.response.start":  # so that its end frees the connection
+                MutableHeaders(scope=message)["connection"] = "close"
             await send(message)
 
-        going = [one for one in visitors.streams if not one.cancel_called]
-        if len(going) >= MOST_STREAMS:
-            going[0].cancel()
         with CancelScope() as place:
-            visitors.streams[place] = None
+            visitors.streams[place] = about
+            self._make_room(visitors)
             try:
                 await self._answer(scope, receive, send_on)
             finally:
                 del visitors.streams[place]
         if place.cancelled_caught and not last:
-            raise Refused(429, f"{MOST_STREAMS} streams of this address are newer: try again")
+            raise Refused(429, "too many streams of this address are newer: try again")
         if place.cancelled_caught and last.get("more_body", True):
             await send({"type": "http.response.body", "body": b""})
+
+    def _make_room(self, visitors: _Visitors) -> None:
+        """End a stream of these where they have too many; where all have, of whoever has most."""
+        if len(visitors.streams) > MOST_STREAMS:
+            visitors.end_stream()
+        elif sum(len(one.streams) for one in self._visitors.values()) > _most_of_all():
+            max(self._visitors.values(), key=lambda one: len(one.streams)).end_stream()
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = get_route_path(scope)
@@ -166,6 +203,19 @@ class Pace:
             if page:
                 await turn.enter_async_context(self._page_places)
             await self.app(scope, receive, send_on)
+
+
+def _stream_of(scope: Scope) -> _Stream | None:
+    """Return which stream a request opens, None if it opens none."""
+    match = STREAM.fullmatch(get_route_path(scope))
+    if scope["method"] != "GET" or not match:
+        return None
+    session = QueryParams(scope["query_string"]).get("session_hash", "")
+    return _Stream(match["session"] is not None, match["session"] or session)
+
+
+def _most_of_all() -> int:
+    return Protocol.most // SHARE_OF_ALL
 
 
 async def _whole(receive: Receive) -> bytes | None:

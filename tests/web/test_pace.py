@@ -37,7 +37,7 @@ class App:
         await send({"type": "http.response.body", "body": b"done"})
 
 
-def ask(door, path=CALL, address=ONE, method="POST", body=BODY, told=None):
+def ask(door, path=CALL, address=ONE, method="POST", body=BODY, told=None, query=b""):
     """Send a request, of which nothing arrives after this much; return its task."""
     messages = [body]
 
@@ -48,7 +48,10 @@ def ask(door, path=CALL, address=ONE, method="POST", body=BODY, told=None):
         if told is not None:
             told.append(message)
 
-    scope = {"type": "http", "method": method, "path": path, "client": (address, 0), "headers": []}
+    scope = {
+        "type": "http", "method": method, "path": path, "query_string": query,
+        "client": (address, 0), "headers": [],
+    }  # fmt: skip
     return asyncio.create_task(door(scope, receive, send))
 
 
@@ -131,6 +134,7 @@ def test_oldest_stream_of_an_address_ends_for_a_new_one(monkeypatch, path):
             "http.response.start",
             "http.response.body",
         ]  # it ends as a whole answer does
+        assert told[0][0]["headers"] == [(b"connection", b"close")]
         other = ask(door, stream, OTHER, "GET")
         request = ask(door)
         await settle()
@@ -154,6 +158,72 @@ def test_stream_that_ends_for_a_new_one_before_it_began_is_refused(monkeypatch):
         assert refusal(streams[0])[0] == 429 and not streams[1].done()
         await end(*streams)
         assert door._visitors == {}
+
+    event_loops.run(test())
+
+
+async def open_streams(door, count, address, path="heartbeat/x", query=b""):
+    tasks = []
+    for _ in range(count):
+        path_of = f"/gradio_api/{path}"
+        tasks.append(ask(door, path_of, address, "GET", query=query))
+        await settle()
+    return tasks
+
+
+def test_streams_of_all_end_for_a_newcomer_where_an_address_has_most(monkeypatch):
+    """As behind a proxy, where connections are not bounded by address."""
+    monkeypatch.setattr(connections.Protocol, "most", 20)
+    monkeypatch.setattr(connections.Protocol, "share", 0)
+
+    async def test():
+        app, door = guarded()
+        app.may_begin.set()
+        many = await open_streams(door, 6, ONE)
+        few = await open_streams(door, 4, OTHER)
+        new = await open_streams(door, 3, "192.0.2.9")
+        assert [task.done() for task in many] == [True] * 3 + [False] * 3
+        assert not any(task.done() for task in few + new)
+        await end(*many, *few, *new)
+        assert door._visitors == {}
+
+    event_loops.run(test())
+
+
+def test_stream_that_somebody_waits_for_ends_last(monkeypatch):
+    """Gradio takes a session's events from its queue when either of its streams ends."""
+    monkeypatch.setattr(pace, "MOST_STREAMS", 4)
+
+    async def test():
+        app, door = guarded()
+        app.may_begin.set()
+        [beat] = await open_streams(door, 1, ONE, "heartbeat/waits")
+        [data] = await open_streams(door, 1, ONE, "queue/data", b"session_hash=waits")
+        [call] = await open_streams(door, 1, ONE, "call/runs/5")
+        idle = await open_streams(door, 3, ONE, "heartbeat/idle")
+        assert [task.done() for task in (beat, data, call)] == [False] * 3
+        assert [task.done() for task in idle] == [True, True, False]
+        calls = await open_streams(door, 2, ONE, "call/runs/5")
+        assert idle[2].done() and beat.done() and not data.done() and not call.done()
+        await end(beat, data, call, *idle, *calls)
+
+    event_loops.run(test())
+
+
+def test_open_requests_of_all_leave_some_to_others(monkeypatch):
+    """Of ten it gets two, when four times as many are free; then another gets two of eight."""
+    monkeypatch.setattr(connections.Protocol, "most", 20)
+
+    async def test():
+        app, door = guarded()
+        app.may_begin.set()
+        tasks = [ask(door, "/assets/x.js", address, "GET") for address in [ONE] * 5 + [OTHER] * 5]
+        await settle()
+        assert app.asked == [ONE] * 2 + [OTHER] * 2
+        assert {refusal(tasks[at])[0] for at in (2, 3, 4, 7, 8, 9)} == {503}
+        app.may_end.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert door._open == 0 and door._visitors == {}
 
     event_loops.run(test())
 
@@ -278,12 +348,13 @@ ONE_PEER, OTHER_PEER = "127.0.0.1", "127.0.0.2"
 
 
 @asynccontextmanager
-async def served():
-    """Serve an empty answer to everything; yield what connects to the server from an address."""
+async def served(body=b""):
+    """Serve the same answer to everything; yield what connects to the server from an address."""
 
     async def app(scope, receive, send):
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
+        status = 200 if body else 204
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": body})
 
     how = {"lifespan": "off", "log_config": None}  # caplog sees what it logs
     server = uvicorn.Server(uvicorn.Config(app, port=0, http=connections.Protocol, **how))
@@ -327,6 +398,23 @@ def test_connection_that_asks_nothing_is_closed(monkeypatch, begun):
             assert (b"204" in answer) == (b"Host" in begun)
 
     event_loops.run(test())
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_connection_whose_answer_nobody_reads_is_closed(monkeypatch, reads):
+    monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.5)
+    size = 30_000_000  # more than the system holds for a reader
+
+    async def test():
+        async with served(bytes(size)) as connect:
+            reader, writer = await connect(ONE_PEER)
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            if reads:
+                assert len(await reader.readexactly(size)) == size
+            while not reads and connections.Protocol._of_address:
+                await asyncio.sleep(0.01)
+
+    event_loops.run(asyncio.wait_for(test(), 60))
 
 
 def test_address_with_many_connections_leaves_places_to_others(monkeypatch):
