@@ -39,6 +39,7 @@ from rlhf_demo.jobs.local import LOCAL
 from rlhf_demo.jobs.processes import training_command
 from rlhf_demo.jobs.run_rows import Overview
 from rlhf_demo.jobs.scheduler import UNFIT, Scheduler
+from rlhf_demo.jobs.turns import crowding
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.runs.tail import Tails
@@ -225,6 +226,8 @@ class Jobs:
                 raise JobError(f"{after} has not finished: resume that one first")
             if bound and address and self._starts:
                 self._starts.allow(address)  # `check_start` has found a permit
+            if bound:
+                self._make_place(secret, address)
             folder = self._folders.root / _new_id(kind)
             note = self._folders.signer.signed(
                 folder.name,
@@ -304,14 +307,16 @@ class Jobs:
                 raise JobError(f"{run_id} has not stopped: only a stopped or failed run goes on")
             if not STAGES[job.config["kind"]].on_page:
                 raise JobError(f"{run_id} was made on the command line: resume it there")
-            first = job.first and job.signed
-            if not (first or self._is_instructor(secret)):
+            bound = not ((job.first and job.signed) or self._is_instructor(secret))
+            if bound:
                 self._check_line(secret, address)
                 self._check_room()
             note = dict(job.note) if job.signed else self._new_note(job, secret)
             note = self._folders.signer.signed(
                 run_id, job.config, note | {"queued_at": time.time()}
             )
+            if bound:
+                self._make_place(secret, address)
             with in_words():
                 if not line_up(job, note=note):
                     raise JobError(f"{run_id} was changed by somebody else: look again")
@@ -372,7 +377,8 @@ class Jobs:
         waiting = [job for job in jobs if job.phase is Phase.WAITING and not job.first]
         self._folders.addresses = {job.id: job.address for job in jobs if job.address}
         limits, owner = self._limits, self._owner(secret)
-        if limits.most_waiting is not None and len(waiting) >= limits.most_waiting:
+        full = limits.most_waiting is not None and len(waiting) >= limits.most_waiting
+        if full and crowding(waiting, owner, address) is None:
             raise JobError(f"{len(waiting)} jobs wait already: try again when one has finished")
         own = sum(job.note["owner"] == owner for job in waiting)
         if limits.most_waiting_each is not None and own >= limits.most_waiting_each:
@@ -382,6 +388,22 @@ class Jobs:
             raise JobError(
                 f"{near} jobs from your address wait already: try again when one has started"
             )
+
+    def _make_place(self, secret: str, address: str) -> None:
+        """Take one of whoever has most out of a full line, where `_check_line` lets a visitor in.
+
+        Raises:
+            JobError: it has just been started.
+        """
+        waiting = [job for job in self._folders.own() if job.phase is Phase.WAITING]
+        waiting = [job for job in waiting if not job.first]
+        if self._limits.most_waiting is None or len(waiting) < self._limits.most_waiting:
+            return
+        going = crowding(waiting, self._owner(secret), address)
+        why = "taken out of a full line, where you had most: resume it when fewer wait"
+        with in_words():
+            if going is None or not settle(going, Status.STOPPED, why):
+                raise JobError("the line has just changed: try again")
 
     def _check_room(self) -> None:
         refusal = self._disk.refusal(self._folders.own())

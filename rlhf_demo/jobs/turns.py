@@ -25,6 +25,27 @@ def in_order(jobs: list[Job]) -> list[Job]:
     return classes + others
 
 
+def crowding(waiting: list[Job], owner: str | None, address: str) -> Job | None:
+    """Return which of a full line makes room for a visitor's: the last of whoever has most.
+
+    Args:
+        waiting: the jobs of the line.
+        owner: the visitor's, as notes name it.
+        address: the visitor's.
+
+    Returns:
+        None where the address that has most, and then the owner, would be left with fewer than the
+        visitor gets.
+    """
+    for whose, visitor in ((_address, address or owner), (_owner, owner)):
+        counts = Counter(map(whose, waiting))
+        most = max(counts.values(), default=0)
+        if most >= counts[visitor] + 2:
+            theirs = [job for job in waiting if counts[whose(job)] == most]
+            return max(theirs, key=lambda job: job.note["queued_at"])
+    return None
+
+
 def _by_turns(waiting: list[Job], had: list[Job], whose: Callable[[Job], str | None]) -> list[Job]:
     """Order jobs by which turn each is of its own, then by when that could have begun."""
     turns = Counter(whose(job) for job in had if job.busy)

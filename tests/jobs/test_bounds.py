@@ -102,6 +102,43 @@ def test_one_address_with_many_secrets_leaves_places_to_others(new_jobs):
         jobs.resume(taken[0], "words 0", "6.6.6.6")
 
 
+def test_two_addresses_with_long_jobs_keep_nobody_out_of_the_line(new_jobs):
+    jobs = new_jobs(scheduling=False, limits=replace(ROOMY, most_waiting=8))
+    flood = [start(jobs, secret=f"a {n}", address="6.6.6.6") for n in range(6)]
+    other = [start(jobs, secret=f"b {n}", address="6.6.6.7") for n in range(2)]
+    honest = [start(jobs, secret=f"c {n}", address=f"5.5.5.{n}") for n in range(4)]
+    # The last of whoever has most: 6 2, 5 2, 4 2, 3 2.
+    waiting = {one["id"] for one in jobs.overview() if one["status"] == "queued"}
+    assert waiting == {*flood[:2], *other, *honest}
+    assert row(jobs, flood[5])["message"] == (
+        "taken out of a full line, where you had most: resume it when fewer wait"
+    )
+    start(jobs, secret="c 9", address="5.5.5.9")
+    for address in ("5.5.5.9", "6.6.6.6"):  # two more than one, or than two, has nobody
+        with pytest.raises(JobError, match="8 jobs wait already"):
+            start(jobs, secret="c 10", address=address)
+    jobs.stop(honest[0], "c 0")
+    jobs.resume(flood[5], "a 5", "6.6.6.6")
+
+
+def test_one_owner_with_most_makes_room_where_no_address_is_known(new_jobs):
+    jobs = new_jobs(scheduling=False, limits=replace(ROOMY, most_waiting=3))
+    *_, last = [start(jobs, secret="ann") for _ in range(3)]
+    start(jobs, secret="bob")
+    assert row(jobs, last)["status"] == "stopped"
+    with pytest.raises(JobError, match="3 jobs wait already"):
+        start(jobs, secret="bob")
+
+
+def test_refused_newcomer_takes_nobody_out_of_the_line(new_jobs):
+    jobs = new_jobs(scheduling=False, limits=replace(ROOMY, most_waiting=2))
+    flood = [start(jobs, secret=f"a {n}", address="6.6.6.6") for n in range(2)]
+    with pytest.raises(JobError, match="rank"):
+        start(jobs, secret="bob", address="5.5.5.5", lora_rank=512)
+    jobs.check_start("bob", "5.5.5.5")
+    assert [row(jobs, one)["status"] for one in flood] == ["queued", "queued"]
+
+
 def test_address_of_a_visitor_is_in_no_file(idle, tmp_path):
     run_id = start(idle, address="203.0.113.77")
     for path in (tmp_path / "runs" / run_id).iterdir():

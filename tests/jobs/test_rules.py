@@ -116,7 +116,7 @@ def test_limits_refuse_in_one_sentence_and_do_not_bind_the_instructor(new_jobs):
         start(jobs, "reward", secret="ann", train_pairs=64)
     start(jobs, secret="bob")
     with pytest.raises(JobError, match=r"^3 jobs wait already: try again when one has finished$"):
-        start(jobs, secret="cid")
+        start(jobs, secret="bob")
     jobs.stop(first, "ann")
     start(jobs, secret="cid")
     with pytest.raises(JobError, match="3 jobs wait already"):
