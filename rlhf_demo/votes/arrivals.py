@@ -22,8 +22,15 @@ WRONG_EACH = (60, 3.0)
 """Those beyond: so many at once, then so many a second."""
 WRONG_TOGETHER = (600, 30.0)
 """Those beyond of all addresses."""
-JOINS_EACH = (40, 0.5)
+JOINS_EACH = (40, 1.0)
 """Joins from one address: thirty phones of a school come within a minute."""
+ASKS_AGAIN = 10.0
+"""Seconds in which somebody who was told to wait asks once more, and keeps the place."""
+MOST_ASKING = 1000
+"""Places in the line of one address, and lines."""
+UNSEEN_SECONDS = 20.0
+"""After which who has joined and neither answers nor asks for anything makes room; phones ask every
+few seconds, and that is noted every ten."""
 
 
 class Arrivals:
@@ -34,6 +41,8 @@ class Arrivals:
         self._wrong = RateLimit(*WRONG_EACH, clock)
         self._wrong_together = RateLimit(*WRONG_TOGETHER, clock)
         self._joins = RateLimit(*JOINS_EACH, clock)
+        self._clock = clock
+        self._asking: dict[str, dict[str, float]] = {}  # by address: who was told to wait, and when
         self._came_from: dict[int, dict[int, str]] = {}  # of a lesson's raters
         self._turn = threading.Lock()
 
@@ -52,26 +61,57 @@ class Arrivals:
             self._wrong.require(address, "wrong codes come from this address")
             self._wrong_together.require("all", "wrong codes come in")
 
-    def check_join(self, lesson: int, address: str, most: int, present: Set[int]) -> None:
-        """Count a join.
+    def check_pace(self, address: str, nickname: str) -> None:
+        """Count a join; those who were told to wait go first, in the order in which they came.
+
+        So whoever asks a hundred times a second under new names is behind the classmates.
+
+        Raises:
+            Refused: they come too fast.
+        """
+        with self._turn:
+            now = self._clock()
+            if len(self._asking) > MOST_ASKING:
+                self._asking.clear()
+            line = {
+                name: asked
+                for name, asked in self._asking.get(address, {}).items()
+                if now - asked < ASKS_AGAIN
+            }
+            ahead = list(line).index(nickname) if nickname in line else len(line)
+            if len(line) < MOST_ASKING or nickname in line:
+                line[nickname] = now
+            self._asking[address] = line
+            what = "students join from this address"
+            self._joins.check(address, what, beside=ahead)
+            self._joins.require(address, what)
+            line.pop(nickname, None)
+
+    def check_place(
+        self, lesson: int, address: str, most: int, present: Set[int], unseen: Set[int]
+    ) -> int | None:
+        """Return who makes room for one more from an address; None where nobody has to.
 
         Args:
             lesson: whose code was right.
             address: where the student comes from.
             most: students that may come from one address.
             present: the raters of the class; who has been removed does not count.
+            unseen: those of them who may go.
 
         Raises:
-            Refused: they come too fast, or so many are there already.
+            Refused: so many are there already.
         """
-        self._joins.require(address, "students join from this address")
         came_from = self._addresses(lesson)
-        here = sum(came_from[rater] == address for rater in present & came_from.keys())
-        if here >= most:
-            raise Refused(
-                f"{here} students have joined from this address, and no more may: "
-                "ask the instructor to let more in"
-            )
+        here = {rater for rater in present & came_from.keys() if came_from[rater] == address}
+        if len(here) < most:
+            return None
+        if here & unseen:
+            return max(here & unseen)  # the last to come
+        raise Refused(
+            f"{len(here)} students have joined from this address, and no more may: "
+            "ask the instructor to let more in"
+        )
 
     def crowding(self, lesson: int, address: str, idle: Set[int], present: Set[int]) -> int | None:
         """Return who makes room in a full class for one more from an address.

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Executable, Row, delete, func, select, update
 
 from rlhf_demo.errors import ConfigError, Refused
-from rlhf_demo.votes.arrivals import Arrivals
+from rlhf_demo.votes.arrivals import UNSEEN_SECONDS, Arrivals
 from rlhf_demo.votes.assignment import seats_left
 from rlhf_demo.votes.kept import Kept
 from rlhf_demo.votes.nicknames import nickname as checked_nickname
@@ -31,7 +31,7 @@ from rlhf_demo.votes.queries import (
     question_id,
 )
 from rlhf_demo.votes.rounds import blind_result, round_facts
-from rlhf_demo.votes.store import Store
+from rlhf_demo.votes.store import SEEN_EVERY, Store
 from rlhf_demo.votes.tables import lessons, pairs, raters, showings
 from rlhf_demo.votes.vote import ATTENTION_CHECK, LONGEST_QUESTION, Vote, clean_text
 
@@ -194,22 +194,29 @@ class Classes:
             lesson = self._there(self._find(connection, code, lock=True))
             if not lesson.door_open:
                 raise Refused("the door of this class is closed: ask the instructor to open it")
-            present = self._raters(connection, lesson.id)
-            self.arrivals.check_join(lesson.id, client, lesson.most_joins, present)
-            if len(present) >= MOST_RATERS:
-                self._make_room(connection, lesson.id, client, present)
+            self.arrivals.check_pace(client, name)
+            self._make_room(connection, lesson, client)
             joined = self._add_rater(connection, lesson.id, name)
             self.arrivals.note(lesson.id, joined.rater, client)
             return joined
 
-    def _make_room(
-        self, connection: Connection, lesson: int, client: str, present: set[int]
-    ) -> None:
-        """Remove one who has not answered yet where far more have joined from one address."""
+    def _make_room(self, connection: Connection, lesson: Row, client: str) -> None:
+        """Remove one who has not answered yet where an address, or the class, is full.
+
+        Of the same address it is one who has not been seen of late, in a full class one from where
+        far more have joined.
+        """
+        present = self._raters(connection, lesson.id)
         answered = select(showings.c.rater_id).join(raters, raters.c.id == showings.c.rater_id)
-        answered = answered.where(raters.c.lesson_id == lesson, showings.c.choice.is_not(None))
+        answered = answered.where(raters.c.lesson_id == lesson.id, showings.c.choice.is_not(None))
         idle = present - set(connection.execute(answered).scalars())
-        if going := self.arrivals.crowding(lesson, client, idle, present):
+        away = select(raters.c.id).where(raters.c.last_seen < self.clock() - UNSEEN_SECONDS)
+        away = away.where(raters.c.lesson_id == lesson.id)
+        unseen = idle & set(connection.execute(away).scalars())
+        going = self.arrivals.check_place(lesson.id, client, lesson.most_joins, present, unseen)
+        if going is None and len(present) >= MOST_RATERS:
+            going = self.arrivals.crowding(lesson.id, client, idle, present)
+        if going is not None:
             connection.execute(delete(raters).where(raters.c.id == going))
 
     def join_simulated(
@@ -275,6 +282,10 @@ class Classes:
                 "done": connection.execute(done.where(*mine)).scalar_one(),
                 **round_facts(connection, lesson, latest),
             }
+        if rater.last_seen < self.clock() - SEEN_EVERY:
+            with self.database.writing() as connection:
+                here = update(raters).where(raters.c.id == rater.id)
+                connection.execute(here.values(last_seen=self.clock()))
         result = None
         if latest.state == "revealed":  # the same for all, and their phones ask again and again
             result = self._results.get(latest.id, lambda: blind_result(self.store, latest))
