@@ -9,9 +9,10 @@ end when their reader likes, are counted apart from requests.
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 from anyio import CancelScope
 from starlette._utils import get_route_path
@@ -149,7 +150,7 @@ class Pace:
             visitors.streams[place] = about
             self._make_room(visitors)
             try:
-                await self._answer(scope, receive, send_on)
+                await self._answer(scope, b"", receive, send_on)
             finally:
                 del visitors.streams[place]
         if place.cancelled_caught and not last:
@@ -173,7 +174,7 @@ class Pace:
         elif FILES.fullmatch(path):
             await self.app(scope, receive, send)
         else:
-            await self._answer(scope, receive, send)
+            await self._answer(scope, b"", receive, send)
 
     async def _read_and_answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._bodies >= MOST_BODIES:
@@ -182,27 +183,55 @@ class Pace:
         try:
             body = await _whole(receive)
             if body is not None:
-                await self._answer(scope, once_more(body, receive), send)
+                await self._answer(scope, body, receive, send)
         finally:
             self._bodies -= 1
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         """Let the app answer; the place is free again when the answer begins."""
-        address, page = scope["client"][0], PAGE.fullmatch(get_route_path(scope))
         async with AsyncExitStack() as turn:
 
             async def send_on(message: Message) -> None:
                 await turn.aclose()
                 await send(message)
 
-            visitors = self._visitors[address]
-            await turn.enter_async_context(visitors.page_places if page else visitors.places)
-            permits = self._pages if page else self._requests
-            while not permits.allow(address):
-                await asyncio.sleep(PAUSE_SECONDS)
-            if page:
-                await turn.enter_async_context(self._page_places)
-            await self.app(scope, receive, send_on)
+            if await _unless_gone(self._take_turn(scope, turn), receive):
+                await self.app(scope, once_more(body, receive), send_on)
+
+    async def _take_turn(self, scope: Scope, turn: AsyncExitStack) -> None:
+        """Wait for the places and the permit that a request needs."""
+        address, page = scope["client"][0], PAGE.fullmatch(get_route_path(scope))
+        visitors = self._visitors[address]
+        await turn.enter_async_context(visitors.page_places if page else visitors.places)
+        permits = self._pages if page else self._requests
+        while not permits.allow(address):
+            await asyncio.sleep(PAUSE_SECONDS)
+        if page:
+            await turn.enter_async_context(self._page_places)
+
+
+async def _unless_gone(waiting: Coroutine[Any, Any, None], receive: Receive) -> bool:
+    """Wait for something, but no longer than the sender does; say whether it came to that.
+
+    A browser that is led elsewhere closes its connection and asks anew, many times a second where a
+    script leads it.
+    """
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    tasks = [asyncio.ensure_future(waiting), asyncio.ensure_future(gone())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not tasks[0].done():
+            return False
+        await tasks[0]
+        return True
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _stream_of(scope: Scope) -> _Stream | None:

@@ -273,6 +273,24 @@ def test_pages_that_wait_for_their_permits_hold_nothing_else_up():
     event_loops.run(test())
 
 
+def test_pages_whose_reader_has_left_wait_no_longer(monkeypatch):
+    """As a script leaves them that leads a window here and elsewhere, again and again."""
+    monkeypatch.setattr(pace, "MOST_OPEN", 200)
+
+    async def test():
+        app, door = guarded()
+        app.may_begin.set()
+        app.may_end.set()
+        pages = [ask(door, "/", method="GET") for _ in range(120)]
+        left = {"type": "http.disconnect"}
+        pages += [ask(door, "/", method="GET", body=left) for _ in range(200)]
+        await asyncio.wait(pages, timeout=30)
+        assert [page.exception() for page in pages[:200]] == [None] * 200
+        assert len(app.asked) == 120 and door._visitors == {} and door._open == 0
+
+    event_loops.run(test())
+
+
 def test_two_pages_are_built_at_once():
     async def test():
         app, door = guarded()
