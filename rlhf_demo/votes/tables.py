@@ -13,6 +13,7 @@ A lesson is where people vote: the open page (one row), a class, or an imported 
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -64,6 +65,12 @@ PRAGMAS = (
     "secure_delete=ON",  # what is deleted about people is overwritten
     "trusted_schema=OFF",  # another's file may have been given to us
 )
+
+BEFORE_A_BRACKET = re.compile(r"([^\s(,]+)\s*\(")
+OWN_WORDS = {
+    "VARCHAR", "KEY", "UNIQUE", "CHECK", "IN", "sqlite_sequence", "sqlite_stat1", "sqlite_stat4"
+}  # fmt: skip
+"""What stands before a bracket in the SQL of our tables, beside their names."""
 
 metadata = MetaData()
 
@@ -307,12 +314,17 @@ def _check_whole(connection: Connection) -> None:
     """Read through SQLite's file: a cut one may open, and fail in the middle of a lesson.
 
     Raises:
-        DatabaseError: it is damaged, or brings a trigger or view, which nobody here makes and whose
-            SQL may run for ever.
+        DatabaseError: it is damaged, or brings SQL that nobody here makes and that may run for
+            ever: a trigger, a view, or a function that a rule of a table calls.
     """
     made = "SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')"
     if name := connection.execute(text(made)).scalar():
         raise DatabaseError(None, None, Exception(f"malformed: its own SQL {name[:40]!r}"))
+    ours = {*OWN_WORDS, *metadata.tables}
+    for sql in connection.execute(text("SELECT sql FROM sqlite_master WHERE sql > ''")).scalars():
+        words = {word.strip('"') for word in BEFORE_A_BRACKET.findall(sql)}
+        if odd := sorted(words - ours):
+            raise DatabaseError(None, None, Exception(f"malformed: its own SQL {odd[0][:40]!r}"))
     told = connection.execute(text("PRAGMA quick_check(1)")).scalar()
     if told != "ok":
         raise DatabaseError(None, None, Exception(f"malformed: {told}"))

@@ -145,6 +145,21 @@ def test_votes_of_others_that_bring_sql_of_their_own_are_refused(store, tmp_path
         Store(f"sqlite:///{file}")
 
 
+def test_votes_of_others_whose_tables_call_functions_are_refused(store, tmp_path):
+    store.close()
+    file = tmp_path / "votes.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        rule = ", CHECK (length(hex(zeroblob(400000000))) > 1))"
+        connection.execute(
+            "UPDATE sqlite_master SET sql = substr(sql, 1, length(sql) - 1) || ? "
+            "WHERE name = 'raters'", (rule,),
+        )  # fmt: skip
+        connection.commit()
+    with pytest.raises(DataError, match=r"is damaged .*its own SQL 'hex'.*move it away"):
+        Store(f"sqlite:///{file}")
+
+
 def test_log_of_the_votes_that_is_a_link_lets_its_target_be(tmp_path):
     (tmp_path / "mine").write_text("")
     (tmp_path / "mine").chmod(0o644)
