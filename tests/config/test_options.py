@@ -11,16 +11,13 @@ import pytest
 
 import rlhf_demo
 from rlhf_demo.cli.main import build_parser
-from rlhf_demo.cli.options import given_options
 from rlhf_demo.config.evaluation import CompareConfig, GenerateConfig
 from rlhf_demo.config.options import declarations
 from rlhf_demo.config.pairs import PairsConfig
 from rlhf_demo.config.ppo import PPOConfig
-from rlhf_demo.config.presets import PPO_PRESETS
 from rlhf_demo.config.pretrain import BaseConfig
 from rlhf_demo.config.rater import RaterConfig
 from rlhf_demo.config.reward import RewardConfig
-from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.train.schedule import Scheduled, cosine_rate, linear_rate
 
@@ -168,18 +165,6 @@ def test_choice_that_is_none_of_them_is_refused_and_the_others_named():
         RewardConfig(dtype="float16")
 
 
-def test_minibatch_that_does_not_divide_the_batch_is_refused():
-    with pytest.raises(ConfigError, match=r"--batch-size is 64.*--minibatch-size \(48\)"):
-        PPOConfig(batch_size=64, minibatch_size=48)
-    with pytest.raises(ConfigError, match="multiple"):
-        PPOConfig(batch_size=8, minibatch_size=16)
-
-
-def test_minibatches_counts_the_optimiser_steps_of_a_rollout():
-    # 3 passes over 24 responses in slices of 8: 3 * 3.
-    assert PPOConfig(batch_size=24, minibatch_size=8, ppo_epochs=3).minibatches == 9
-
-
 def test_unknown_saved_option_is_named():
     with pytest.raises(ConfigError, match="unknown option 'vf_coef': this run was made by another"):
         PPOConfig.from_dict({"seed": 1, "vf_coef": 0.1})
@@ -188,12 +173,6 @@ def test_unknown_saved_option_is_named():
 def test_config_cannot_be_changed_after_it_was_checked():
     with pytest.raises(AttributeError):
         PPOConfig().kl_coef = -1.0
-
-
-def test_presets_make_valid_configs():
-    for preset in PPO_PRESETS.values():
-        PPOConfig(**preset.options)
-    assert PPO_PRESETS["quick"].options == {}  # it is the defaults
 
 
 # -- nothing declared in vain ----------------------------------------------------------------------
@@ -220,9 +199,3 @@ def test_every_option_is_a_flag_with_its_help_in_its_command(cls, capsys):
     for declared in fields(cls):
         assert f" --{declared.name.replace('_', '-')} " in text
         assert " ".join(declared.metadata["help"].split()[:2]) in text
-
-
-@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
-def test_option_that_is_not_given_leaves_no_trace(stage):
-    args = build_parser().parse_args([stage.command, "--run-dir", "run"])
-    assert given_options(args, stage.config) == {}

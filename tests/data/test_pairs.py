@@ -1,4 +1,4 @@
-"""Preference pairs and prompts: formats, bad rows, what is dropped, the split by prompt."""
+"""Preference pairs: formats, bad rows, what is dropped, the split by prompt."""
 
 import csv
 import gzip
@@ -10,7 +10,6 @@ import pytest
 from rlhf_demo.data import hub_datasets as datasets
 from rlhf_demo.data import pairs as preferences
 from rlhf_demo.data.pairs import Pairs, implicit_prompt, load_pairs, split_by_prompt
-from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import DataError
 
 ROWS = [
@@ -171,6 +170,7 @@ def test_load_pairs_with_implicit_prompt_keeps_the_whole_text(tmp_path):
 
 # -- bad rows --------------------------------------------------------------------------------------
 
+
 GOOD = {"prompt": "a", "chosen": "b", "rejected": "c"}
 
 
@@ -294,51 +294,3 @@ def test_selected_pairs_keep_together_what_belongs_together():
 def test_split_of_pairs_on_one_prompt_is_an_error():
     with pytest.raises(DataError, match="give pairs on more prompts"):
         split_by_prompt(pairs_on(["same"] * 10), 5, seed=0)
-
-
-# -- prompts ---------------------------------------------------------------------------------------
-
-
-def test_load_prompts_from_text_has_one_a_line(tmp_path):
-    (tmp_path / "a.txt").write_text("The film\r\n\n I went \n")
-    assert load_prompts(str(tmp_path / "a.txt"), "train") == ["The film", " I went "]
-
-
-def test_load_prompts_from_jsonl_respects_the_split_where_there_is_one(tmp_path):
-    path = write_jsonl(
-        tmp_path / "a.jsonl",
-        [{"prompt": "a", "split": "train"}, {"prompt": "b", "split": "heldout"}],
-    )
-    assert load_prompts(path, "heldout") == ["b"]
-    assert load_prompts(write_jsonl(tmp_path / "b.jsonl", [{"prompt": "a"}]), "heldout") == ["a"]
-
-
-def test_load_prompts_shipped_reads_the_checkpoints_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(preferences, "CHECKPOINTS", tmp_path)
-    write_jsonl(tmp_path / "prompts.jsonl", [{"prompt": "a", "kind": "film", "split": "train"}])
-    assert load_prompts("shipped", "train") == ["a"]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "advice"), [("test", ", or give --split heldout$"), ("dev", "rows of that split$")]
-)
-def test_load_prompts_of_another_split_names_those_there_are(tmp_path, wanted, advice):
-    rows = [{"prompt": "a", "split": split} for split in ("train", "heldout")]
-    path = write_jsonl(tmp_path / "a.jsonl", rows)
-    with pytest.raises(DataError, match=f"'{wanted}', only of heldout, train: add .*{advice}"):
-        load_prompts(path, wanted)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [("\n", "no prompt"), ('{"text": "a"}\n', "row 1: column 'prompt' is missing")],
-)
-def test_load_prompts_of_unusable_file_is_an_error(tmp_path, content, message):
-    (tmp_path / "a.jsonl").write_text(content)
-    with pytest.raises(DataError, match=message):
-        load_prompts(str(tmp_path / "a.jsonl"), "train")
-
-
-def test_load_prompts_of_missing_file_is_an_error():
-    with pytest.raises(DataError, match="there is no file nowhere"):
-        load_prompts("nowhere", "train")

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rlhf_demo.config.evaluation import CompareConfig, GenerateConfig
+from rlhf_demo.config.evaluation import CompareConfig
 from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import DataError
 from rlhf_demo.evaluation.compare import (
@@ -19,7 +19,6 @@ from rlhf_demo.evaluation.compare import (
     side_by_side,
     table,
 )
-from rlhf_demo.evaluation.generate import generate_rows
 from rlhf_demo.evaluation.text_stats import read_beside
 from rlhf_demo.models.loading import load_tokenizer
 from rlhf_demo.models.policy import load_policy
@@ -232,20 +231,3 @@ def test_missing_prompts_are_named(tiny_model_folder, config):
             config(prompts="/no/such/prompts.txt"),
             longer,
         )
-
-
-# -- generate --------------------------------------------------------------------------------------
-
-
-def test_generate_rows_repeats_prompts_together_and_scores_them(tiny_model_folder, prompts_file):
-    config = GenerateConfig(
-        model=str(tiny_model_folder), prompts=str(prompts_file), samples=2, max_new_tokens=6,
-        dtype="float32",
-    )  # fmt: skip
-    rows = generate_rows(config, longer)
-    assert [row["prompt"] for row in rows[:4]] == ["The film was"] * 2 + ["I liked the"] * 2
-    assert len(rows) == 12
-    assert all(row["score"] == len(row["response"]) for row in rows)
-    assert rows[0]["response"] != rows[1]["response"]
-    assert generate_rows(config, longer) == rows
-    assert [set(row) for row in generate_rows(config, None)] == [{"prompt", "response"}] * 12

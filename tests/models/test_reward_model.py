@@ -22,7 +22,6 @@ from rlhf_demo.models.reward_model import last_norm_name, load_reward_model, new
 from tests.tiny import save_tiny_classifier
 
 CPU = torch.device("cpu")
-
 TEXTS = [
     "Good.",
     "The film was long, and I liked the end of it.",

@@ -1,18 +1,15 @@
-"""The simulated rater: what it reads, what it learns, that it stops and resumes exactly."""
+"""The simulated rater: what it learns, that it stops and resumes exactly."""
 
 import json
 import math
 
 import numpy as np
-import pyarrow
-import pyarrow.parquet
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from rlhf_demo.config.rater import RaterConfig
-from rlhf_demo.data.reviews import load_reviews
-from rlhf_demo.errors import CheckpointError, ConfigError, DataError, TrainingDiverged
+from rlhf_demo.errors import CheckpointError, ConfigError, TrainingDiverged
 from rlhf_demo.models.reward_model import load_reward_model, new_reward_model
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.train import rater as module
@@ -25,10 +22,9 @@ from rlhf_demo.train.rater import (
     words_from,
 )
 from rlhf_demo.train.schedule import cosine_rate
+from tests.reviews import write_reviews
 
 CPU = torch.device("cpu")
-LIKED = "It was good fun to watch.<br /><br />A caf\u00e9 scene is lovely."
-DISLIKED = "It was bad and dull to watch.<br /><br />A long scene is awful."
 
 
 @pytest.fixture(scope="session")
@@ -37,11 +33,6 @@ def reviews_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "reviews.parquet"
     write_reviews(path, split=["train"] * 10 + ["test"] * 2, stars=[10, 1] * 6)
     return path
-
-
-def write_reviews(path, **columns):
-    texts = [LIKED if stars >= 7 else DISLIKED for stars in columns["stars"]]
-    pyarrow.parquet.write_table(pyarrow.table(columns | {"text": texts}), path)
 
 
 @pytest.fixture
@@ -63,36 +54,6 @@ def without_times(rows):
     return [
         {key: value for key, value in row.items() if not key.startswith("time/")} for row in rows
     ]
-
-
-# -- data -----------------------------------------------------------------------------------------
-
-
-def test_load_reviews_labels_seven_stars_or_more_as_liked(tmp_path):
-    path = tmp_path / "reviews.parquet"
-    write_reviews(path, split=["test", "train", "train", "train"], stars=[10, 4, 7, 8])
-    reviews = load_reviews(str(path), "train")
-    assert reviews.liked == [False, True, True]
-    assert reviews.texts == [DISLIKED, LIKED, LIKED]
-
-
-def test_load_reviews_names_what_is_wrong(tmp_path):
-    with pytest.raises(ConfigError, match="--data is not given: name a Parquet file"):
-        load_reviews(None, "train")
-    with pytest.raises(DataError, match=r"there is no file .*missing\.parquet"):
-        load_reviews(str(tmp_path / "missing.parquet"), "train")
-    path = tmp_path / "reviews.parquet"
-    path.write_text("no table")
-    with pytest.raises(DataError, match="is no readable Parquet file"):
-        load_reviews(str(path), "train")
-    pyarrow.parquet.write_table(pyarrow.table({"text": ["good"], "split": ["train"]}), path)
-    with pytest.raises(DataError, match="has no column 'stars'"):
-        load_reviews(str(path), "train")
-    write_reviews(path, split=["train", "test"], stars=[9, 2])
-    with pytest.raises(
-        DataError, match=r"the split 'train' of .* needs reviews of 7 stars or more"
-    ):
-        load_reviews(str(path), "train")
 
 
 # -- texts ----------------------------------------------------------------------------------------
