@@ -4,6 +4,7 @@ import gc
 from types import SimpleNamespace
 
 import gradio as gr
+import httpx
 import pytest
 
 from rlhf_demo.files import write_json, write_text
@@ -65,6 +66,25 @@ def class_mode(shared):
         mode.student.build()
     mode.page = page
     return mode
+
+
+@pytest.fixture(name="post")
+def page_over_http(mode):
+    """Call any server function of the page over HTTP, as a student with a browser's tools could."""
+    _, url, _ = mode.page.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    with httpx.Client(base_url=url, trust_env=False) as browser:
+        parts = browser.get("/config").json()["components"]
+        where = {f: one["id"] for one in parts for f in one["props"].get("server_fns") or ()}
+
+        def ask(name, **request):
+            body = {
+                "session_hash": "s", "component_id": where[name], "fn_name": name, "data": request,
+            }  # fmt: skip
+            return browser.post("/gradio_api/component_server/", json=body).json()
+
+        ask.names = set(where)
+        yield ask
+    mode.page.close()
 
 
 def open_class(mode, **changes):

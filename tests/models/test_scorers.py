@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from rlhf_demo.config.scorers import describe, second_judge
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError
 from rlhf_demo.models.scorers import PythonScorer, Rater, length_scores, load_scorer
 
@@ -124,14 +123,6 @@ def test_any_other_name_is_a_model(tmp_path):
         load_scorer(str(folder), device=CPU)
 
 
-def test_describe_calls_the_star_rater_simulated():
-    assert describe("longer") == "rule: the longer response wins"
-    assert describe("star-rater").startswith("simulated rater")
-    assert describe("word-judge").startswith("simulated rater of another family")
-    assert describe("pack.rewards:score") == "Python function pack.rewards:score"
-    assert describe("runs/reward") == "model runs/reward: its score decides"
-
-
 # -- raters ---------------------------------------------------------------------------------------
 
 
@@ -189,12 +180,3 @@ def test_rater_with_a_rate_that_is_no_probability_is_refused(rate):
 def test_label_of_what_has_none_is_refused(name):
     with pytest.raises(ConfigError, match=f"--label is 'good': {name} has no labels"):
         load_scorer(name, device=torch.device("cpu"), label="good", allow_python=True)
-
-
-# -- judges ----------------------------------------------------------------------------------------
-
-
-def test_second_judge_is_never_the_first_and_shares_no_network_with_it():
-    assert second_judge("star-rater") == "word-judge"
-    assert second_judge("runs/reward") == "word-judge"
-    assert second_judge("word-judge") == "star-rater"

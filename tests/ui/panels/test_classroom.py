@@ -2,14 +2,12 @@
 
 from types import SimpleNamespace
 
-import httpx
 import pytest
 
 from rlhf_demo.errors import ConfigError, DataError, JobError, Refused
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.panels.classroom import votes_by_time
 from rlhf_demo.ui.parts import answering
-from rlhf_demo.votes.vote import NewPair
 from tests.class_page import (  # noqa: F401  (some are fixtures)
     HERE,
     class_mode,
@@ -18,12 +16,13 @@ from tests.class_page import (  # noqa: F401  (some are fixtures)
     loops_left_open,
     new_jobs,
     open_class,
+    page_over_http,
     shared_page,
     taught,
 )
 from tests.fake_jobs import start
 from tests.fetching import file_of
-from tests.voting import GOOD, new_pairs
+from tests.voting import GOOD
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
 
@@ -73,25 +72,6 @@ def test_class_moves_to_another_computer_with_the_password(mode):
         mode.class_state({"token": made.token})
 
 
-@pytest.fixture
-def post(mode):
-    """Call any server function of the page over HTTP, as a student with a browser's tools could."""
-    _, url, _ = mode.page.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
-    with httpx.Client(base_url=url, trust_env=False) as browser:
-        parts = browser.get("/config").json()["components"]
-        where = {f: one["id"] for one in parts for f in one["props"].get("server_fns") or ()}
-
-        def ask(name, **request):
-            body = {
-                "session_hash": "s", "component_id": where[name], "fn_name": name, "data": request,
-            }  # fmt: skip
-            return browser.post("/gradio_api/component_server/", json=body).json()
-
-        ask.names = set(where)
-        yield ask
-    mode.page.close()
-
-
 STUDENTS = {"join", "student_state", "next_pair", "vote", "undo"}
 OPEN = {"open_class", "take_over"}
 """What needs no token: they ask for the password."""
@@ -111,33 +91,6 @@ def test_no_endpoint_of_the_instructor_takes_a_students_secret(post, mode):
         for token in (ann, ann.replace(ann.split(".")[0], str(made.lesson), 1), made.code, None):
             assert "not known" in post(name, token=token, **everything)["error"], name
     assert mode.class_state({"token": made.token}) == before
-
-
-def test_joining_needs_the_code(post, mode):
-    open_class(mode)
-    assert "no class has this code" in post("join", code="ABCDEF", nickname="Ann")["error"]
-    assert "lacks a part" in post("join", nickname="Ann")["error"]
-
-
-def test_student_votes_once_for_nobody_else_and_sees_nothing_of_others(post, mode):
-    made = open_class(mode)
-    ann = post("join", code=made.code, nickname="Ann<b>")
-    bob = post("join", code=made.code, nickname="Bob")["secret"]
-    assert ann["nickname"] == "Ann<b>"
-    mode.training.look_after(made.lesson)
-    shown = post("next_pair", secret=ann["secret"])["showing"]
-    assert set(shown) == {"id", "question", "prompt", "left", "right"}
-    assert "not yours" in post("vote", secret=bob, showing=shown["id"], choice="left")["error"]
-    assert post("vote", secret=ann["secret"], showing=shown["id"], choice="left") == {"kept": True}
-    assert post("vote", secret=ann["secret"], showing=shown["id"], choice="left") == {"kept": False}
-    again = post("vote", secret=ann["secret"], showing=shown["id"], choice="right")
-    assert "undo that answer first" in again["error"]
-    assert set(post("student_state", secret=bob)) == {
-        "nickname", "votes", "done", "state", "round", "kind", "round_state", "question", "result",
-        "code", "goal", "ppo",
-    }  # fmt: skip
-    assert "Ann" not in str(post("student_state", secret=bob)) + str(post("next_pair", secret=bob))
-    assert mode.class_state({"token": made.token})["votes"] == 1
 
 
 @pytest.mark.parametrize(
@@ -228,30 +181,6 @@ def test_closed_door_and_most_joins_are_seen_on_the_screen(mode):
         join(mode, made)
 
 
-# -- what a student waits for ----------------------------------------------------------------------
-
-
-def test_paused_class_shows_no_pair_and_says_so(mode):
-    made = open_class(mode)
-    ann = join(mode, made)
-    mode.training.look_after(made.lesson)
-    mode.pause({"token": made.token})
-    answer = mode.student.next_pair({"secret": ann})
-    assert answer["showing"] is None and "paused" in answer["message"]
-    mode.reopen({"token": made.token})
-    assert mode.student.next_pair({"secret": ann})["showing"]
-
-
-def test_student_follows_ppo_by_its_figures(mode):
-    made, [ann, _] = taught(mode)
-    run = mode.start_ppo({"token": made.token, "secret": "chalk", "steps": 5})["run"]
-    row = {"step": 2, "objective/score": 0.5, "objective/kl": 1.25}
-    mode.shared.jobs.find(run).append("metrics", [row])
-    ppo = mode.student.student_state({"secret": ann})["ppo"]
-    assert (ppo["step"], ppo["total_steps"], ppo["score"], ppo["kl"]) == (2, 5, 0.5, 1.25)
-    assert ppo["busy"] and "secret" not in str(ppo)
-
-
 # -- simulated students, files, the end ------------------------------------------------------------
 
 
@@ -302,10 +231,3 @@ def test_votes_by_time_counts_all_of_them():
     told = votes_by_time([100.0, 105.0, 112.0])
     assert sum(told["counts"]) == 3 and told["seconds"] >= 10.0
     assert votes_by_time([]) == {"seconds": 0.0, "counts": []}
-
-
-def test_pairs_of_the_open_page_are_not_shown_to_a_class(mode):
-    made = open_class(mode)
-    ann = join(mode, made)
-    mode.store.add_pairs([*new_pairs(1), NewPair("p", " a", " b", "m", "n")])
-    assert mode.student.next_pair({"secret": ann})["showing"] is None

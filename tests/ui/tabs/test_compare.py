@@ -1,36 +1,21 @@
-"""The Compare tab: what its handlers yield, what is kept, and that many chunks measure as one."""
+"""The Compare tab: what its handlers yield, and what it opens on."""
 
 import gc
-import math
-import os
-from types import SimpleNamespace
 
 import gradio as gr
 import pytest
-import torch
 
 from rlhf_demo.config.evaluation import DuelOptions
 from rlhf_demo.config.ppo import PPOConfig
-from rlhf_demo.errors import DataError
-from rlhf_demo.evaluation.compare import Contestant, compare
-from rlhf_demo.evaluation.text_stats import distinct_n, read_beside
-from rlhf_demo.models.policy import load_policy
-from rlhf_demo.models.scorers import length_scores
 from rlhf_demo.runs.run import Run, Status
-from rlhf_demo.server import comparing
-from rlhf_demo.server.comparing import ManyPrompts, frames
-from rlhf_demo.server.comparisons import Comparisons
 from rlhf_demo.server.settings import Settings
-from rlhf_demo.server.turns import Turn
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.tabs.compare import DEFAULTS, NAMES, PROMPTS, CompareTab, next_seed
 from tests.fake_jobs import HERE
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
 
-CPU = torch.device("cpu")
 LEFT, RIGHT, SCORER, JUDGE = DEFAULTS
-PROMPTS_6 = ["The film was", "I liked the", "We saw it and", "This is a", "My friend said", "In"]
 
 
 def values(**changed):
@@ -41,11 +26,6 @@ def values(**changed):
 @pytest.fixture
 def tab(tmp_path):
     return CompareTab(Shared.open(Settings(runs=tmp_path / "runs")))
-
-
-@pytest.fixture(scope="module")
-def tiny(tiny_model_folder):
-    return load_policy(str(tiny_model_folder), device=CPU)
 
 
 def add_ppo_run(tab, run_id="ppo-abc123", **options):
@@ -59,66 +39,7 @@ def add_ppo_run(tab, run_id="ppo-abc123", **options):
     return run_id
 
 
-# -- keeping ---------------------------------------------------------------------------------------
-
-
-def test_kept_record_when_opened_is_the_same(tmp_path):
-    kept = Comparisons(tmp_path / "comparisons")
-    state = {"left": {"log_ratio": [0.5]}}
-    record = kept.keep({"kind": "duel", "settings": {"prompt": "Größe "}, "state": state}, "here")
-    assert record["settings"] == {"prompt": "Größe "}
-    assert kept.open(record["id"]) == record
-
-
-@pytest.mark.parametrize("name", ["", "aaaaaaaa", "../../etc", "AAAAAAAA", "aaaaaaa\n", "a" * 99])
-def test_id_that_is_not_there_when_opened_is_told_in_a_sentence(tmp_path, name):
-    with pytest.raises(DataError, match="no saved comparison"):
-        Comparisons(tmp_path).open(name)
-
-
-@pytest.mark.parametrize(
-    "old",
-    [
-        {"kind": "many", "report": {"win_rate": 0.9}},
-        {"kind": "duel", "state": {"left": {"kl": [-0.5]}}},  # that was no KL
-    ],
-)
-def test_record_of_an_earlier_version_is_told_in_a_sentence(tmp_path, old):
-    kept = Comparisons(tmp_path)
-    with pytest.raises(DataError, match="was made by an earlier version of this page"):
-        kept.open(kept.keep(old, "here")["id"])
-
-
-def test_folder_of_comparisons_when_full_loses_its_oldest(tmp_path):
-    kept = Comparisons(tmp_path, most=2)
-    ids = []
-    for number in range(3):
-        ids.append(kept.keep({"number": number}, "here")["id"])
-        os.utime(tmp_path / f"{ids[-1]}.json", ns=(number, number))
-    assert {path.stem for path in tmp_path.glob("*.json")} == set(ids[1:])
-
-
-def test_who_fills_the_folder_of_comparisons_loses_ones_own(tmp_path):
-    kept = Comparisons(tmp_path, most=4)
-    honest = [kept.keep({"of": "ann"}, "there")["id"] for _ in range(2)]
-    for _ in range(9):
-        kept.keep({"of": "eve"}, "here")
-    assert set(honest) < {path.stem for path in tmp_path.glob("*.json")}
-    assert len(list(tmp_path.glob("*.json"))) == 4
-
-
 # -- one prompt ------------------------------------------------------------------------------------
-
-
-def test_frames_between_two_leave_the_turn_to_others_and_end_with_the_figures():
-    turn = Turn()
-    steps = (SimpleNamespace(finished=number == 9) for number in range(10))
-    shown = []
-    for state in frames(steps, turn):
-        assert not turn.taken
-        shown.append(state.finished)
-    assert shown[-1] is True
-    assert True not in shown[:-1]
 
 
 def test_write_shows_the_names_then_texts_then_keeps_what_a_page_can_open(tab):
@@ -201,53 +122,6 @@ def test_page_without_a_comparison_opens_on_the_defaults(tab):
 
 
 # -- many prompts ----------------------------------------------------------------------------------
-
-
-def halves(prompts, responses):
-    """A second judge: 0 and 1 in turn."""
-    return torch.arange(len(responses)).remainder(2).float()
-
-
-JUDGES = {"longer": length_scores, "halves": halves}
-
-
-def many(policy, other, *, base):
-    sides = Contestant("one", policy), Contestant("other", other)
-    options = DuelOptions(max_new_tokens=5, temperature=1.0)
-    return ManyPrompts(*sides, base, JUDGES, PROMPTS_6, options)
-
-
-def test_report_of_one_chunk_equals_that_of_the_command(tiny):
-    asked = many(tiny, tiny, base=tiny)
-    assert list(asked.steps(Turn())) == [6]
-    expected = compare(
-        asked.left, asked.right, tiny, PROMPTS_6, JUDGES,
-        max_new_tokens=5, temperature=1.0, seed=0,
-    )  # fmt: skip
-    assert asked.report() == expected
-
-
-def test_figures_of_several_chunks_equal_those_measured_at_once(tiny, monkeypatch):
-    monkeypatch.setattr(comparing, "CHUNK", 4)
-    asked = many(tiny, tiny, base=tiny)
-    assert list(asked.steps(Turn())) == [4, 6]
-    side = asked.sides[0]
-    readings = read_beside(tiny, tiny, PROMPTS_6, side.ids, 1.0)
-    found = asked.report()["models"][0]
-    assert found["length"] == sum(map(len, side.ids)) / 6
-    assert found["distinct_2"] == distinct_n(side.ids, 2)
-    assert found["scores"] == [sum(map(len, side.texts)) / 6, pytest.approx(0.5)]
-    tokens = torch.cat([reading.base_logprobs for reading in readings])
-    assert found["perplexity"] == pytest.approx(math.exp(-tokens.mean()), rel=1e-5)
-
-
-def test_chunks_draw_numbers_of_their_own(tiny, monkeypatch):
-    monkeypatch.setattr(comparing, "CHUNK", 1)
-    asked = many(tiny, tiny, base=tiny)
-    asked.prompts = ["The film was"] * 6
-    assert list(asked.steps(Turn())) == [1, 2, 3, 4, 5, 6]
-    assert len(set(asked.sides[0].texts)) > 1
-    assert asked.sides[0].texts == asked.sides[1].texts
 
 
 def test_many_prompts_of_one_model_against_itself_are_all_ties(tab):

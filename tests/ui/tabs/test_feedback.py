@@ -10,11 +10,9 @@ import pytest
 
 from rlhf_demo.errors import DataError
 from rlhf_demo.server.instructor import Instructor
-from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.sampler import AHEAD, PairRequest
 from rlhf_demo.server.settings import Settings
-from rlhf_demo.ui.panels.nav import Strip
-from rlhf_demo.ui.parts import STATIC, answering
+from rlhf_demo.ui.parts import answering
 from rlhf_demo.ui.tabs.reward import RewardTab
 from rlhf_demo.web.cache import DOWNLOADS
 from rlhf_demo.web.downloads import FETCH_SECONDS
@@ -132,12 +130,6 @@ def test_question_of_ones_own_is_bounded(tab):
 def test_odd_request_is_answered_in_words(tab, request_):
     for function in (tab.next_pair, tab.vote, tab.undo, tab.train, tab.export):
         assert set(answering(function)(request_)) == {"error"}
-
-
-def test_scripts_write_text_never_markup():
-    for name in ("feedback", "quality", "blind"):
-        script = (STATIC / f"{name}.js").read_text(encoding="utf-8")
-        assert not [word for word in ("innerHTML", "outerHTML", "insertAdj") if word in script]
 
 
 # -- how good the votes are ------------------------------------------------------------------------
@@ -280,15 +272,3 @@ def test_votes_on_a_strangers_own_beginning_are_in_no_report_export_or_training(
     assert public["votes"] == public["rows"] == len(whole) - len(own)
     assert public["prompts"] == set()
     assert public["listed"] == 9 < at_home["listed"]
-
-
-# -- the strip -------------------------------------------------------------------------------------
-
-
-def test_strip_counts_the_votes(shared, store):
-    def line():
-        return Strip(shared.jobs, store, ModelCache()).strip_state(0)["stages"][1]["line"]
-
-    assert line() == "say what you prefer"
-    people_vote(store, 1, people=1)
-    assert line() == "1 vote so far"

@@ -1,0 +1,15 @@
+"""The strip on top of every page."""
+# ruff: noqa: F811  (fixtures are imported, and named again where they are used)
+
+from rlhf_demo.server.model_cache import ModelCache
+from rlhf_demo.ui.panels.nav import Strip
+from tests.vote_page import fake, new_jobs, people_vote, shared  # noqa: F401  (fixtures among them)
+
+
+def test_strip_counts_the_votes(shared, store):
+    def line():
+        return Strip(shared.jobs, store, ModelCache()).strip_state(0)["stages"][1]["line"]
+
+    assert line() == "say what you prefer"
+    people_vote(store, 1, people=1)
+    assert line() == "1 vote so far"

@@ -1,0 +1,75 @@
+"""The students' page: what a phone may ask, and what it is told."""
+
+import pytest
+
+from rlhf_demo.votes.vote import NewPair
+from tests.class_page import (  # noqa: F401  (some are fixtures)
+    HERE,
+    class_mode,
+    fake,
+    join,
+    loops_left_open,
+    new_jobs,
+    open_class,
+    page_over_http,
+    shared_page,
+    taught,
+)
+from tests.voting import new_pairs
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
+
+
+def test_joining_needs_the_code(post, mode):
+    open_class(mode)
+    assert "no class has this code" in post("join", code="ABCDEF", nickname="Ann")["error"]
+    assert "lacks a part" in post("join", nickname="Ann")["error"]
+
+
+def test_student_votes_once_for_nobody_else_and_sees_nothing_of_others(post, mode):
+    made = open_class(mode)
+    ann = post("join", code=made.code, nickname="Ann<b>")
+    bob = post("join", code=made.code, nickname="Bob")["secret"]
+    assert ann["nickname"] == "Ann<b>"
+    mode.training.look_after(made.lesson)
+    shown = post("next_pair", secret=ann["secret"])["showing"]
+    assert set(shown) == {"id", "question", "prompt", "left", "right"}
+    assert "not yours" in post("vote", secret=bob, showing=shown["id"], choice="left")["error"]
+    assert post("vote", secret=ann["secret"], showing=shown["id"], choice="left") == {"kept": True}
+    assert post("vote", secret=ann["secret"], showing=shown["id"], choice="left") == {"kept": False}
+    again = post("vote", secret=ann["secret"], showing=shown["id"], choice="right")
+    assert "undo that answer first" in again["error"]
+    assert set(post("student_state", secret=bob)) == {
+        "nickname", "votes", "done", "state", "round", "kind", "round_state", "question", "result",
+        "code", "goal", "ppo",
+    }  # fmt: skip
+    assert "Ann" not in str(post("student_state", secret=bob)) + str(post("next_pair", secret=bob))
+    assert mode.class_state({"token": made.token})["votes"] == 1
+
+
+def test_paused_class_shows_no_pair_and_says_so(mode):
+    made = open_class(mode)
+    ann = join(mode, made)
+    mode.training.look_after(made.lesson)
+    mode.pause({"token": made.token})
+    answer = mode.student.next_pair({"secret": ann})
+    assert answer["showing"] is None and "paused" in answer["message"]
+    mode.reopen({"token": made.token})
+    assert mode.student.next_pair({"secret": ann})["showing"]
+
+
+def test_student_follows_ppo_by_its_figures(mode):
+    made, [ann, _] = taught(mode)
+    run = mode.start_ppo({"token": made.token, "secret": "chalk", "steps": 5})["run"]
+    row = {"step": 2, "objective/score": 0.5, "objective/kl": 1.25}
+    mode.shared.jobs.find(run).append("metrics", [row])
+    ppo = mode.student.student_state({"secret": ann})["ppo"]
+    assert (ppo["step"], ppo["total_steps"], ppo["score"], ppo["kl"]) == (2, 5, 0.5, 1.25)
+    assert ppo["busy"] and "secret" not in str(ppo)
+
+
+def test_pairs_of_the_open_page_are_not_shown_to_a_class(mode):
+    made = open_class(mode)
+    ann = join(mode, made)
+    mode.store.add_pairs([*new_pairs(1), NewPair("p", " a", " b", "m", "n")])
+    assert mode.student.next_pair({"secret": ann})["showing"] is None
