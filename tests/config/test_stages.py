@@ -7,9 +7,10 @@ import pytest
 from rlhf_demo.config.stages import STAGES
 
 
-def test_each_row_stands_under_its_kind_in_the_order_of_the_loop():
-    assert list(STAGES) == ["base", "rater", "pairs", "reward", "ppo"]
+def test_each_row_stands_under_its_kind_after_those_that_it_needs():
     assert all(stage.kind == kind for kind, stage in STAGES.items())
+    needed = [kind for kind in STAGES if kind in ("base", "rater", "pairs", "reward", "ppo")]
+    assert needed == ["base", "rater", "pairs", "reward", "ppo"]
 
 
 @pytest.mark.parametrize("name", ["command", "config", "title", "entry", "help"])

@@ -1,9 +1,34 @@
 """Where Python and the page's own JavaScript meet."""
 
-from rlhf_demo.ui.parts import STATIC
+import re
+
+import pytest
+
+from rlhf_demo.errors import ConfigError
+from rlhf_demo.ui.parts import STATIC, answering, css, encoded, head
 
 
 def test_scripts_write_text_never_markup():
     for name in ("feedback", "quality", "blind"):
         script = (STATIC / f"{name}.js").read_text(encoding="utf-8")
         assert not [word for word in ("innerHTML", "outerHTML", "insertAdj") if word in script]
+
+
+def test_error_of_a_server_function_is_its_answer_in_a_sentence():
+    def refuse(request):
+        raise ConfigError(f"there is no {request}: choose another")
+
+    assert answering(refuse)("tab") == {"error": "there is no tab: choose another"}
+    assert answering(str.upper)("tab") == "TAB"
+
+
+def test_answer_is_json_and_no_number_that_json_has_not():
+    assert encoded(lambda number: {"naïve": number})(0.5) == '{"naïve":0.5}'.encode()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        encoded(lambda number: {"score": number})(float("nan"))
+
+
+def test_page_fetches_nothing_from_another_machine():
+    sources = re.findall(r'(?:src|href)="([^"]*)"', head()) + re.findall(r"url\(([^)]*)\)", css())
+    assert sources and not [one for one in sources if "//" in one and not one.startswith("data:")]
+    assert "@import" not in css()

@@ -46,11 +46,6 @@ def test_judge_that_is_in_no_list_is_refused_in_a_sentence(tab, judge):
     assert "choose" in start(tab, judge)["error"]
 
 
-def test_judge_is_the_engines_default_where_nobody_names_one(tab):
-    run = tab.shared.submit.ppo("gpt2-mini", "reward-mini", "", "", {}, "ann", "")
-    assert tab.shared.jobs.find(run).config["options"]["judge"] == PPOConfig().judge
-
-
 def test_target_without_a_coefficient_is_refused_in_a_sentence(tab):
     error = start(tab, kl_coef=0.0)["error"]
     assert "2.5" in error and "--kl-coef" in error and error.count(". ") == 0

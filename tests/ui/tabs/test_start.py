@@ -1,11 +1,13 @@
-"""The Start tab: what it shows before anybody has trained."""
+"""The Start tab: what it shows before anybody has trained, and the lesson that it starts."""
 
 import pytest
 
+from rlhf_demo.errors import ConfigError
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.tabs.compare import example_report
-from rlhf_demo.ui.tabs.start import example
+from rlhf_demo.ui.tabs.start import StartTab, example
+from tests.fake_jobs import HERE
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
 
@@ -30,3 +32,22 @@ def test_start_page_shows_both_judges_of_the_shipped_comparison(shared, choices)
     quartiles = [b - a for a, b in (row["scores"][0] for row in shown["rows"])]
     assert len(differences) == 256
     assert quartiles == [differences[64], differences[128], differences[192]]
+
+
+def test_lesson_is_two_runs_of_which_the_second_waits_for_the_first(shared):
+    tab = StartTab(shared)
+    lesson = tab.start_lesson({"secret": "ann"}, HERE)
+    reward, ppo = (shared.jobs.find(lesson[kind]) for kind in ("reward", "ppo"))
+    assert (reward.config["kind"], ppo.config["kind"]) == ("reward", "ppo")
+    assert ppo.config["options"]["reward"].endswith(lesson["reward"])
+    told = tab.lesson_state(lesson | {"more": 1})["runs"]
+    assert [(row["id"], row["status"]) for row in told] == [
+        (lesson["reward"], "queued"), (lesson["ppo"], "queued")
+    ]  # fmt: skip
+    assert tab.lesson_state({"reward": "gone", "ppo": lesson["ppo"]})["runs"][0] is None
+
+
+def test_lesson_of_nobody_is_refused(shared):
+    with pytest.raises(ConfigError, match="has no secret: reload the page"):
+        StartTab(shared).start_lesson({}, HERE)
+    assert not [row for row in shared.jobs.overview() if not row["example"]]

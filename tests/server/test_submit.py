@@ -1,0 +1,54 @@
+"""Rules for starting a run: what a visitor names is checked, then the run is queued."""
+
+import pytest
+
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.errors import ConfigError
+from rlhf_demo.server.choices import Choices
+from rlhf_demo.server.settings import Settings
+from rlhf_demo.server.submit import MOST_PUBLIC, PPO_OPTIONS, REWARD_OPTIONS, Submit
+from tests.fake_jobs import fake, new_jobs  # noqa: F401  (fixtures)
+
+
+@pytest.fixture
+def submit(new_jobs, tmp_path):  # noqa: F811
+    settings, jobs = Settings(runs=tmp_path / "runs", public=True), new_jobs(scheduling=False)
+    return Submit(settings, jobs, Choices(settings, jobs))
+
+
+def start_ppo(submit, **options):
+    """Queue a PPO run; return its row."""
+    run = submit.ppo("gpt2-mini", "reward-mini", "", "", options, "ann", "")
+    return next(row for row in submit.jobs.overview() if row["id"] == run)
+
+
+def test_judge_is_the_engines_default_where_nobody_names_one(submit):
+    run = submit.ppo("gpt2-mini", "reward-mini", "", "", {}, "ann", "")
+    assert submit.jobs.find(run).config["options"]["judge"] == PPOConfig().judge
+
+
+def test_run_without_a_title_is_called_by_its_model_and_preset(submit):
+    assert start_ppo(submit)["title"] == "gpt2-mini, quick"
+    thorough = {"total_steps": 120, "learning_rate": 3e-4}
+    assert start_ppo(submit, **thorough, seed=9)["title"] == "gpt2-mini, thorough"
+    assert start_ppo(submit, **thorough, kl_coef=0.5)["title"] == "gpt2-mini, own settings"
+    run = submit.reward("gpt2-mini", "shipped", "", {}, "ann", "")
+    assert {row["id"]: row["title"] for row in submit.jobs.overview()}[run] == (
+        "gpt2-mini on shipped pairs"
+    )
+
+
+def test_tokens_of_a_rollout_are_bounded_on_a_public_page_alone(submit, monkeypatch):
+    most = {"batch_size": 64, "max_new_tokens": 128}
+    assert 64 * 128 == MOST_PUBLIC
+    assert start_ppo(submit, **most)["status"] == "queued"
+    with pytest.raises(ConfigError, match=r"is 8,256 tokens: this page is public"):
+        start_ppo(submit, **most | {"max_new_tokens": 129})
+    monkeypatch.setattr(submit, "settings", Settings(runs=submit.settings.runs))
+    assert start_ppo(submit, **most | {"max_new_tokens": 129})["status"] == "queued"
+
+
+def test_no_visitor_sets_a_path_or_a_device():
+    assert not {"prompts", "device", "data", "policy", "reward", "model", "judge", "label"} & {
+        *PPO_OPTIONS, *REWARD_OPTIONS
+    }  # fmt: skip

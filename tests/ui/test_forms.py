@@ -1,0 +1,32 @@
+"""Form fields made from the declarations in config/."""
+
+import pytest
+
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.errors import ConfigError
+from rlhf_demo.ui.forms import fields, options
+
+NAMES = ("kl_coef", "total_steps", "dtype", "policy")
+
+
+def test_fields_have_the_defaults_ranges_and_choices_that_were_declared():
+    kl_coef, steps, dtype, policy = fields(PPOConfig, NAMES)
+    assert [type(one).__name__ for one in (kl_coef, steps, dtype, policy)] == [
+        "Number", "Number", "Dropdown", "Textbox"
+    ]  # fmt: skip
+    assert (kl_coef.value, kl_coef.minimum, kl_coef.maximum) == (0.25, 0.0, 10.0)
+    assert (steps.value, steps.minimum, steps.maximum, steps.precision) == (40, 1, 100_000, 0)
+    assert [value for _, value in dtype.choices] == ["auto", "float32", "bfloat16"]
+    assert (policy.value, policy.label) == ("gpt2-mini", "policy")
+    assert kl_coef.info == "KL penalty at the start, reward units per nat"
+
+
+def test_values_become_options_of_their_kind():
+    found = options(PPOConfig, NAMES, (1, 20.0, "float32", "gpt2"))
+    assert found == {"kl_coef": 1.0, "total_steps": 20, "dtype": "float32", "policy": "gpt2"}
+    assert [type(found[name]) for name in ("kl_coef", "total_steps")] == [float, int]
+
+
+def test_number_that_was_emptied_is_said_to_be_missing():
+    with pytest.raises(ConfigError, match="total steps is empty: give a number"):
+        options(PPOConfig, NAMES, (0.25, None, "auto", "gpt2-mini"))
