@@ -1,14 +1,13 @@
 """What is loaded from a folder: pad tokens, and refusals in one sentence for what does not load."""
+# ruff: noqa: F811  (a fixture is imported, and named again where it is used)
 
-import base64
 import json
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from rlhf_demo.errors import CheckpointError
@@ -18,53 +17,15 @@ from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.reward_model import load_reward_model, new_reward_model
 from rlhf_demo.paths import CHECKPOINTS
 from tests.tiny import save_tiny_classifier
+from tests.unpadded import TEXTS, copy_of, unpadded_tokenizer_folder  # noqa: F401  (one is a fixture)
 
 CPU = torch.device("cpu")
 TRUE_GPT2 = CHECKPOINTS.parent.parent / "shared" / "gpt2-tokenizer"
-TEXTS = [
-    "Good.",
-    "The film was long, and I liked the end of it.",
-    "So",
-    "We went home and had tea.",
-]
-
-
-@pytest.fixture(scope="session")
-def unpadded_tokenizer_folder(tmp_path_factory) -> Path:
-    """A byte-level BPE like GPT-2's: EOS and BOS are one token, and there is no pad token."""
-    folder = tmp_path_factory.mktemp("tokenizers") / "unpadded"
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300,
-        special_tokens=["<|endoftext|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(
-        [*TEXTS, "\0\0\0\0 with \0\0\0\0 merges of the byte itself"], trainer
-    )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<|endoftext|>",
-        eos_token="<|endoftext|>",
-        model_max_length=64,
-    ).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")
 def classifier_folder(tmp_path_factory, tiny_model_folder):
     return save_tiny_classifier(tmp_path_factory.mktemp("classifiers") / "one", tiny_model_folder)
-
-
-def copy_of(folder, target, leave_out=()):
-    target.mkdir()
-    for file in folder.iterdir():
-        if file.name not in leave_out:
-            (target / file.name).write_bytes(file.read_bytes())
-    return target
 
 
 # -- tokenizers ------------------------------------------------------------------------------------
@@ -135,64 +96,6 @@ def test_tokenizer_without_any_token_for_padding_is_refused(tmp_path):
     PreTrainedTokenizerFast(tokenizer_object=words, eos_token="end").save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="no token that could serve as padding"):
         load_tokenizer(tmp_path)
-
-
-TEN = {"type": "Replace", "pattern": {"Regex": "."}, "content": "a" * 10}
-LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
-LONG_MAP = base64.b64encode(bytes(4) + b"a\0" + b"x" * 65).decode()
-
-
-@pytest.mark.parametrize(
-    "part, spec",
-    [
-        ("normalizer", {"type": "Sequence", "normalizers": [TEN] * 6}),
-        ("normalizer", {"type": "Prepend", "prepend": "a" * 5}),
-        ("normalizer", {"type": "Precompiled", "precompiled_charsmap": LONG_MAP}),
-        ("normalizer", {"type": "Sequence", "normalizers": [
-            TEN | {"content": "a", "pattern": {"Regex": "b*"}}] * 2}),
-        ("pre_tokenizer", {"type": "Sequence", "pretokenizers": [LEVEL] * 2}),
-        ("pre_tokenizer", {"type": "Split", "pattern": {"Regex": "([a-zA-Z ]+)+[0-9?]"},
-                           "behavior": "Isolated", "invert": False}),
-        # Of the sixth degree: it ends in a panic of the library, which is no Exception.
-        ("pre_tokenizer", {"type": "Split", "pattern": {"Regex": r"a*a*a*a*a*[m-z]"},
-                           "behavior": "Isolated", "invert": False}),
-        ("decoder", {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}),
-    ],
-)  # fmt: skip
-def test_tokenizer_that_blows_texts_up_or_searches_for_ever_is_refused(
-    unpadded_tokenizer_folder, tmp_path, part, spec
-):
-    folder = copy_of(unpadded_tokenizer_folder, tmp_path / "evil")
-    path = folder / "tokenizer.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {part: spec}))
-    with pytest.raises(CheckpointError, match="evil holds no usable tokenizer"):
-        load_tokenizer(folder)
-
-
-@pytest.mark.parametrize(
-    "part, spec",
-    [
-        # Llama's, ALBERT's, Llama 3's
-        ("normalizer", {"type": "Sequence", "normalizers": [
-            {"type": "Prepend", "prepend": "\u2581"},
-            {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]}),
-        ("normalizer", {"type": "Sequence", "normalizers": [
-            {"type": "Replace", "pattern": {"String": "``"}, "content": '"'},
-            {"type": "Replace", "pattern": {"String": "''"}, "content": '"'},
-            {"type": "NFKD"}, {"type": "StripAccents"}, {"type": "Lowercase"},
-            {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}]}),
-        ("pre_tokenizer", {"type": "Sequence", "pretokenizers": [
-            {"type": "Split", "behavior": "Isolated", "invert": False, "pattern": {
-                "Regex": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
-                         r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"}},
-            LEVEL]}),
-    ],
-)  # fmt: skip
-def test_tokenizers_of_known_families_are_loaded(unpadded_tokenizer_folder, tmp_path, part, spec):
-    folder = copy_of(unpadded_tokenizer_folder, tmp_path / "sound")
-    path = folder / "tokenizer.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {part: spec}))
-    assert load_tokenizer(folder).pad_token == PAD
 
 
 # -- what cannot be loaded -------------------------------------------------------------------------
