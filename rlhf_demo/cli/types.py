@@ -1,0 +1,59 @@
+"""`python -m rlhf_demo.cli.types [--check]` writes the page's types out of server/payloads.py."""
+
+import argparse
+import sys
+import types
+from pathlib import Path
+from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from rlhf_demo.server import payloads
+
+TARGET = Path(__file__).parent.parent / "ui" / "static" / "types.d.ts"
+NAMES = {str: "string", int: "number", float: "number", bool: "boolean", Any: "any"}
+NAMES |= {type(None): "null"}
+
+
+def typescript(hint: Any) -> str:
+    """Return a type of Python's as TypeScript writes it."""
+    origin, inner = get_origin(hint), [typescript(one) for one in get_args(hint)]
+    if origin in (Union, types.UnionType):
+        return " | ".join(dict.fromkeys(inner))
+    if origin is list:
+        return f"{inner[0]}[]" if inner[0].isidentifier() else f"({inner[0]})[]"
+    if origin is tuple:
+        return f"[{', '.join(inner)}]"
+    if origin is dict:
+        return f"Record<{inner[0]}, {inner[1]}>"
+    return hint.__name__ if is_typeddict(hint) else NAMES[hint]
+
+
+def interface(declared: Any) -> str:
+    """Return one payload's declaration."""
+    lines = [f"export interface {declared.__name__} {{"]
+    for name, hint in get_type_hints(declared, include_extras=True).items():
+        optional = get_origin(hint) is NotRequired
+        kind = typescript(get_args(hint)[0] if optional else hint)
+        lines.append(f"  {name}{'?' * optional}: {kind};")
+    return "\n".join([*lines, "}"])
+
+
+def declarations() -> str:
+    """Return the whole file."""
+    found = [one for one in vars(payloads).values() if is_typeddict(one)]
+    head = "// Written by `python -m rlhf_demo.cli.types` out of server/payloads.py."
+    columns = f"export type Columns = {typescript(payloads.Columns)};"
+    return "\n\n".join([head, columns, *map(interface, found)]) + "\n"
+
+
+def main() -> None:
+    """Write the file, or say whether it is current."""
+    parser = argparse.ArgumentParser(prog="rlhf_demo.cli.types", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    if not parser.parse_args().check:
+        TARGET.write_text(declarations(), encoding="utf-8")
+    elif TARGET.read_text(encoding="utf-8") != declarations():
+        sys.exit("types.d.ts is not current: run python -m rlhf_demo.cli.types")
+
+
+if __name__ == "__main__":
+    main()

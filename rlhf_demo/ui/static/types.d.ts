@@ -1,0 +1,298 @@
+// Written by `python -m rlhf_demo.cli.types` out of server/payloads.py.
+
+export type Columns = Record<string, any[]>;
+
+export interface RunRow {
+  id: string;
+  title: string;
+  kind: string;
+  status: string;
+  message?: string;
+  step: number | null;
+  total_steps: number | null;
+  place: number | null;
+  created_at: string;
+  ended_at?: string | null;
+  example: boolean;
+  of_class: boolean;
+  seconds_left?: number | null;
+  figures: any;
+  mine?: boolean;
+  command?: string;
+}
+
+export interface PickedRun {
+  id: string;
+  title: string;
+  kind: string;
+  status: string;
+  message: string;
+  example: boolean;
+  mine: boolean;
+  damaged: boolean;
+  has_board?: boolean;
+  has_model?: boolean;
+  result?: string;
+  settings?: (Record<string, string>)[];
+  command?: string;
+  log?: string;
+}
+
+export interface StripStage {
+  tab: string;
+  title: string;
+  line: string;
+  state: string;
+  run: string;
+}
+
+export interface StripState {
+  stages: StripStage[];
+  note: string | null;
+  start: string;
+}
+
+export interface Scale {
+  mean: number;
+  std: number;
+}
+
+export interface SampleRow {
+  step: number;
+  prompt: string;
+  response: string;
+  score: number;
+  token: string[];
+  log_ratio?: number[];
+}
+
+export interface StepTexts {
+  step: number;
+  rows: SampleRow[];
+}
+
+export interface InsideStep {
+  step: number;
+  told: Record<string, any> | null;
+}
+
+export interface Labelled {
+  id: string;
+  label: string;
+}
+
+export interface BoardState {
+  run: RunRow;
+  created: string;
+  since: number;
+  columns: Record<string, any[]>;
+  lines: Record<string, (Record<string, any>)[]>;
+  figures: ([string, string])[];
+  story: Record<string, string>;
+  sample_steps: number[];
+  inside_step: number;
+  scale: Scale | null;
+  clip_range: number | null;
+  judge: Record<string, string> | null;
+  result: string;
+  model_step: number;
+  has_model: boolean;
+  runs: Labelled[];
+  texts: StepTexts | null;
+  inside: InsideStep | null;
+  log: string;
+  ask_again: number;
+}
+
+export interface DuelSide {
+  token: string[];
+  done: boolean;
+  ended: boolean;
+  prompt_cut: boolean;
+  logprob: number[] | null;
+  kl: number[] | null;
+  log_ratio: number[] | null;
+  value: number[] | null;
+  score_if_ended: number[] | null;
+  score: number | null;
+}
+
+export interface DuelState {
+  left: DuelSide;
+  right: DuelSide;
+  parting: number | null;
+  finished: boolean;
+}
+
+export interface DuelRecord {
+  id?: string;
+  date?: string;
+  example?: boolean;
+  error?: string;
+  settings?: Record<string, any>;
+  state?: DuelState | null;
+  report?: Record<string, any>;
+}
+
+export interface Share {
+  share: number | null;
+  low: number;
+  high: number;
+  count: number;
+  units: number;
+}
+
+export interface Quality {
+  votes: number;
+  ties: Share;
+  left: Share;
+  alpha: number | null;
+  self_agreement: Share;
+  caught: Share;
+  foretold: Share;
+  highest_accuracy: number | null;
+  simulated?: number;
+}
+
+export interface RaterRow {
+  rater: number;
+  simulated: boolean;
+  left_out: boolean;
+  votes: number;
+  ties: Share;
+  left: Share;
+  self_agreement: Share;
+  caught: Share;
+  with_others: Share;
+  seconds: number | null;
+  careless: string[];
+  nickname?: string;
+}
+
+export interface QualityState {
+  question: string;
+  votes: number;
+  raters: number;
+  preferences: number;
+  together: number;
+  simulated: number;
+  quality: Quality;
+  careless: RaterRow[];
+}
+
+export interface BlindResult {
+  revealed: boolean;
+  votes: number;
+  simulated: number;
+  pairs: number;
+  rate?: number | null;
+  low?: number;
+  high?: number;
+  wins?: number;
+  losses?: number;
+  ties?: number;
+  both_bad?: number;
+  series?: ([number, number | null])[];
+  a?: string;
+  b?: string;
+  contender?: string;
+}
+
+export interface StudentPPO {
+  status: string;
+  busy: boolean;
+  step: number;
+  total_steps: number | null;
+  score: number | null;
+  kl: number | null;
+}
+
+export interface StudentState {
+  nickname: string;
+  votes: number;
+  done: number;
+  state: string;
+  round: number;
+  kind: string;
+  round_state: string;
+  question: string;
+  result: BlindResult | null;
+  code: string;
+  goal: number;
+  ppo: StudentPPO | null;
+}
+
+export interface Student {
+  rater: number;
+  nickname: string;
+  simulated: boolean;
+  left_out: boolean;
+  votes: number;
+  last_seen: number | null;
+  place: number | null;
+}
+
+export interface TrainedReward {
+  run: string;
+  round: number;
+  votes: number;
+  simulated: number;
+  accuracy: number;
+  low: number;
+  high: number;
+  pairs: number;
+  highest: number | null;
+  too_few: boolean;
+}
+
+export interface TrainingReward {
+  run: string;
+  round: number;
+  votes: number;
+  simulated: number;
+  row: RunRow | null;
+}
+
+export interface Coming {
+  seconds: number;
+  counts: number[];
+}
+
+export interface Simulation {
+  students: number;
+  taste: string;
+  noise: number;
+  careless: number;
+}
+
+export interface ClassState {
+  lesson: number;
+  code: string;
+  state: string;
+  round: number;
+  kind: string;
+  round_state: string;
+  question: string;
+  overlap: number;
+  clean_words: boolean;
+  door_open: boolean;
+  most_joins: number;
+  votes: number;
+  seats_left: number;
+  raters: Student[];
+  each: number;
+  expected: number;
+  all_votes: number;
+  preferences: number;
+  coming: Coming;
+  simulated: number;
+  quality: Quality;
+  careless: RaterRow[];
+  history: TrainedReward[];
+  reward: string | null;
+  training: TrainingReward | null;
+  problem: string | null;
+  ppo: RunRow | null;
+  blind: BlindResult | null;
+  simulation: Simulation | null;
+}
