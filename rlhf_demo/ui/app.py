@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from rlhf_demo.web import downloads
 from rlhf_demo.web import lines
-from rlhf_demo.ui import parts
+from rlhf_demo.ui import parts, scripts
 from rlhf_demo.server import space
 from rlhf_demo.ui.api import add_endpoints
 from rlhf_demo.web.cache import UploadGate
@@ -46,7 +46,7 @@ def build_app(settings: Settings) -> gr.Blocks:
     shared = Shared.open(settings)
     with Page(title="RLHF, live", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
         part(
-            "strip",
+            "panels/nav",
             [Strip(shared.jobs, shared.store, shared.model_cache).strip_state],
             css_class="top",
         )
@@ -91,6 +91,7 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
             "lifespan": outermost(lambda app: Door(Pace(app), settings)),
             "routes": [
                 Route(f"/{parts.LIBRARY}", parts.library),
+                Route("/scripts/{path:path}", scripts.served),
                 Route("/served/{path:path}", downloads.served),
             ],
         },

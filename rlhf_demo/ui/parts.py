@@ -1,6 +1,6 @@
 """How Python and the page's own JavaScript meet: assets, the theme, and parts made of gr.HTML.
 
-A part is a fixed piece of markup, a JavaScript function of the same name in static/, and the server
+A part is a fixed piece of markup, the JavaScript module of its name in static/, and the server
 functions that it may call. Texts of models and people reach it as JSON and become text nodes.
 """
 
@@ -14,17 +14,12 @@ import gradio as gr
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from rlhf_demo.ui import scripts
 from rlhf_demo.ui.panels import charts
 from rlhf_demo.web import lanes
 from rlhf_demo.web.refusals import in_words
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = (
-    "core", "charts", "tokens", "strip", "samples", "inside", "board", "lesson", "reward", "duel",
-    "many", "runs",
-    "feedback", "quality", "blind", "student", "class",
-)  # fmt: skip
-
 LIBRARY = "plotly.min.js"
 STYLES = ("style.css", "voting.css")
 
@@ -37,13 +32,20 @@ def part(
     css_class: str = "",
     **how: Any,
 ) -> gr.HTML:
-    """Make a part of the page: `rlhf.<name>` in static/ fills the element `.rl-<css_class>`."""
+    """Make a part of the page: `mount` of static/<name>.js fills the element `.rl-<css_class>`.
+
+    Args:
+        name: "tabs/runs" of what ui/tabs/runs.py shows, "tabs/reward/honesty" where that shows
+            several parts, and likewise for panels.
+        functions: what the part may call.
+        value: what it begins with.
+        css_class: the last piece of the name where nothing else is given.
+        how: of gr.HTML.
+    """
     return gr.HTML(
         value={} if value is None else value,
-        html_template=f'<div class="rl-root rl-{css_class or name}"></div>',
-        js_on_load=(
-            f"rlhf.{name}({{element, props, server: rlhf.patient(server), watch, trigger}})"
-        ),
+        html_template=f'<div class="rl-root rl-{css_class or name.rpartition("/")[2]}"></div>',
+        js_on_load=f'rlhf.mount("{name}", {{element, props, server, watch, trigger}})',
         apply_default_css=False,
         server_functions=[in_lane(answering(encoded(function))) for function in functions],
         **how,
@@ -94,14 +96,14 @@ def encoded(function: Callable[..., Any]) -> Callable[..., bytes]:
 def head() -> str:
     """Return what goes into the page's head: Plotly from the installed package, and our scripts.
 
-    Nothing is fetched from another machine. The address is relative, so it holds under a path
+    Nothing is fetched from another machine. The addresses are relative, so they hold under a path
     prefix too.
     """
-    scripts = "\n".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     return (
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<script src="{LIBRARY}"></script>\n'
-        f"<script>\n{scripts}\nrlhf.stages = {json.dumps(charts.stages())};\n</script>"
+        f"{scripts.head()}\n"
+        f"<script>rlhf.stages = {json.dumps(charts.stages())};</script>"
     )
 
 

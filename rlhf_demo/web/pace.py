@@ -48,7 +48,7 @@ PAUSE_SECONDS = 0.05
 
 PAGE = re.compile(rf"/|/config|{API}/(info|startup-events)/?")
 STREAM = re.compile(rf"{API}/(heartbeat/(?P<session>.*)|queue/data|call/.*)/?", re.DOTALL)
-FILES = re.compile(r"/(assets|static|svelte|served)/.*|/[^/]+\.(js|ico)", re.DOTALL)
+FILES = re.compile(r"/(assets|static|svelte|served|scripts)/.*|/[^/]+\.(js|ico)", re.DOTALL)
 """What is read from the disk as it is; opening the page asks for a hundred of them."""
 
 

@@ -6,9 +6,11 @@ shows.
 
 import math
 
-HELPERS = """() => {
+HELPERS = """async () => {
+  const { themeColour } = await rlhf.load("shared/theme");
+  const { h } = await rlhf.load("shared/dom");
   const COLOURS = ["soft", "base", "ppo", "score", "kl", "warn", "below"];
-  const colour = (drawn) => COLOURS.find((name) => rlhf.colour(name) === drawn) ?? drawn;
+  const colour = (drawn) => COLOURS.find((name) => themeColour(name) === drawn) ?? drawn;
   window.chartsIn = (place) => Object.fromEntries([...place.querySelectorAll(".rl-card")]
     .filter((card) => card.querySelector(".js-plotly-plot"))
     .map((card) => {
@@ -25,10 +27,11 @@ HELPERS = """() => {
       return [title, JSON.parse(JSON.stringify(told))];
     }));
   window.place = (...children) => {
-    const made = rlhf.h("div", {}, ...children);
+    const made = h("div", {}, ...children);
     document.body.prepend(made);
     return made;
   };
+  window.root = (name) => place(h("div", { class: `rl-${name}` }));
   window.cells = (table) =>
     [...table.rows].map((row) => [...row.cells].map((one) => one.textContent));
 }"""
@@ -36,8 +39,9 @@ HELPERS = """() => {
 IN_SIGHT = "chartsIn([...document.querySelectorAll('.rl-board')].find((one) => one.offsetParent))"
 """In the page: what the charts of the board in sight hold."""
 
-EXTENDED = """({specs, points}) => {
-  const cards = specs.map((spec) => rlhf.chartCard({ ...spec, height: 150 }));
+EXTENDED = """async ({specs, points}) => {
+  const { chartCard } = await rlhf.load("shared/charts");
+  const cards = specs.map((spec) => chartCard({ ...spec, height: 150 }));
   const made = place(cards.map((one) => one.card));
   cards.forEach((one, i) => points[i].forEach((more) => one.chart.extend(more)));
   return chartsIn(made);
@@ -74,8 +78,9 @@ TOLD = {
     },
 }  # fmt: skip
 """A seventh step of three epochs."""
-INSIDE = """({told, specs}) => {
-  const inside = rlhf.inside({ board_inside: async () => ({ step: 7, told }) }, specs);
+INSIDE = """async ({told, specs}) => {
+  const module = await rlhf.load("panels/board/inside");
+  const inside = module.inside({ board_inside: async () => ({ step: 7, told }) }, specs);
   const made = place(inside.fold);
   inside.fold.open = true;
   inside.update({ id: "ppo-made-up" }, 7, { judge: null, inside: { step: 7, told } });
@@ -92,16 +97,20 @@ INSIDE = """({told, specs}) => {
 
 # -- tokens ----------------------------------------------------------------------------------------
 
-COLOURED = """() => Object.fromEntries(Object.keys(rlhf.colourings).map((by) => {
-  const tokens = [0, -0.3, 0.3].map((value) => ({ piece: "x", [by]: value }));
-  const legend = rlhf.legend(by, rlhf.scaleOf(by, tokens));
-  return [by, {
-    words: [...legend.querySelectorAll("span")].slice(0, 2).map((one) => one.textContent),
-    ramp: legend.querySelector("i").style.background.match(/\\d+deg|--rl-[a-z]+/g),
-    tokens: [...rlhf.tokenText(tokens, by).querySelectorAll("span")].map((one) =>
-      (one.style.background.match(/--rl-([a-z]+)\\) \\d+%/) || ["none"])[0]),
-  }];
-}))"""
+COLOURED = """async () => {
+  const { colourings, scaleOf } = await rlhf.load("lib/tokens");
+  const { tokenLegend, tokenText } = await rlhf.load("shared/token_text");
+  return Object.fromEntries(Object.keys(colourings).map((by) => {
+    const tokens = [0, -0.3, 0.3].map((value) => ({ piece: "x", [by]: value }));
+    const legend = tokenLegend(by, scaleOf(by, tokens));
+    return [by, {
+      words: [...legend.querySelectorAll("span")].slice(0, 2).map((one) => one.textContent),
+      ramp: legend.querySelector("i").style.background.match(/\\d+deg|--rl-[a-z]+/g),
+      tokens: [...tokenText(tokens, by).querySelectorAll("span")].map((one) =>
+        (one.style.background.match(/--rl-([a-z]+)\\) \\d+%/) || ["none"])[0]),
+    }];
+  }));
+}"""
 """In the page: of each colouring the legend, and how tokens of 0, -0.3 and 0.3 are coloured."""
 
 # -- the reward model ------------------------------------------------------------------------------
@@ -121,9 +130,10 @@ REPORT = {
     "most_wrong": [{"prompt": "It is", "chosen": " good.", "rejected": " bad.", "margin": -0.5}],
 }  # fmt: skip
 HONESTY = """async ({report, votes}) => {
-  const made = place(rlhf.h("div", { class: "rl-honesty" }));
+  const { mount } = await rlhf.load("tabs/reward/honesty");
+  const made = root("honesty");
   const answer = { report, people: 0.75, votes, rater: "" };
-  rlhf.honesty({ element: made, server: { reward_report: async () => answer } });
+  mount({ element: made, server: { reward_report: async () => answer } });
   const run = { id: "reward-made-up", status: "finished" };
   window.dispatchEvent(new CustomEvent("rlhf:board", { detail: { kind: "reward", run } }));
   await new Promise((done) => setTimeout(done));
@@ -140,8 +150,9 @@ VOTES = {
 }  # fmt: skip
 
 SCORED = """async (answer) => {
-  const made = place(rlhf.h("div", { class: "rl-scoring" }));
-  rlhf.scoring({ element: made, server: {
+  const { mount } = await rlhf.load("tabs/reward/scoring");
+  const made = root("scoring");
+  mount({ element: made, server: {
     scorers: async () => ({ scorers: [["made up", "made-up"]] }), score_text: async () => answer,
   } });
   await new Promise((done) => setTimeout(done));
@@ -181,9 +192,10 @@ COMPARED = {
         ],
     },
 }  # fmt: skip
-MANY = """(value) => {
-  const made = place(rlhf.h("div", { class: "rl-many" }));
-  rlhf.many({ element: made, props: { value }, watch: () => null });
+MANY = """async (value) => {
+  const { mount } = await rlhf.load("tabs/compare/many");
+  const made = root("many");
+  mount({ element: made, props: { value }, watch: () => null });
   const judges = [...made.querySelectorAll(".rl-judged")].map((one) => {
     const bars = [...one.querySelectorAll(".rl-winbar b")].map(({ style }) =>
       [style.width, style.background]);

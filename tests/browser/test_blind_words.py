@@ -19,23 +19,31 @@ PREFERS_PPO = "The class prefers what PPO writes."
 PREFERS_BASE = "The class prefers the base: PPO has learned something else than what people like."
 CANNOT_TELL = "The interval holds 50%: these votes cannot tell the two apart."
 
-PARAGRAPHS = """(result) => {
-  const told = rlhf.blindResult(result);
+PARAGRAPHS = """async (result) => {
+  const { blindResult } = await rlhf.load("shared/blind_result");
+  const told = blindResult(result);
   return [".rl-figure", "p", "p:last-child"].map((one) => told.querySelector(one).textContent);
 }"""
 """In the page: the figure, the sentence and the counts at the end of a class's blind vote."""
-VOTE = """({result, choice}) => {
-  const element = rlhf.h("div", {}, rlhf.h("div", { class: "rl-blind" }));
-  const real = rlhf.ballot;
-  let source;
-  rlhf.ballot = (place, given) => (source = given);
-  rlhf.blind({
-    element, props: { value: { left: "base", right: "PPO" } },
-    server: { blind_result: async () => result }, watch: (name, changed) => changed(),
-  });
-  rlhf.ballot = real;
+VOTE = """async ({result, choice}) => {
+  const { h } = await rlhf.load("shared/dom");
+  const { mount } = await rlhf.load("panels/blind_vote");
+  const element = h("div", {}, h("div", { class: "rl-blind" }));
   document.body.prepend(element);
-  source.onvote({ names: ["PPO", "base"] }, choice);
+  const texts = { question: "Which?", prompt: "It", left: " is.", right: " was." };
+  let shown = 0;
+  mount({
+    element, props: { value: { left: "base", right: "PPO" } },
+    server: {
+      enter: async () => ({ rater: "nobody" }),
+      blind_next: async () => ({ showing: { id: ++shown, ...texts } }),
+      blind_vote: async () => ({ names: ["PPO", "base"] }), blind_result: async () => result,
+    },
+    watch: (name, changed) => changed(),
+  });
+  await new Promise((done) => setTimeout(done, 400));  // a pair is read before it is answered
+  const button = { left: "Left", right: "Right", tie: "Tie" }[choice];
+  [...element.querySelectorAll("button")].find((one) => one.textContent.startsWith(button)).click();
 }"""
 """In the page: the blind vote of Compare, after an answer to a pair with PPO's text on the left."""
 
@@ -93,7 +101,8 @@ def test_a_class_without_votes_is_told_that_nobody_voted(visitor, contender):
 )
 def test_a_rate_and_its_interval_turn_round_together(visitor, contender, of_ppo):
     """The chart over the votes of a class draws these."""
-    turned = "(contender) => rlhf.ofPPO(contender, 0.75, 0.625, 0.875)"
+    turned = """async (contender) =>
+      (await rlhf.load("lib/blind_result")).ofPPO(contender, 0.75, 0.625, 0.875)"""
 
     assert visitor.page.evaluate(turned, contender) == of_ppo
 

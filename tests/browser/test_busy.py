@@ -4,15 +4,16 @@ import re
 
 import pytest
 
-from rlhf_demo.ui.parts import STATIC
+from rlhf_demo.ui import scripts
 
 pytestmark = pytest.mark.browser
 
 IN_VAIN = """async (busy) => {
+  const { patient } = await rlhf.load("lib/poll");
   const setTimeout = window.setTimeout, pauses = [];
   let times = 0;
   window.setTimeout = (done, pause) => (pauses.push(pause), setTimeout(done, 0));
-  const answer = await rlhf.patient({ score: async () => (times++, busy) }).score({});
+  const answer = await patient({ score: async () => (times++, busy) }).score({});
   window.setTimeout = setTimeout;
   return { answer, times, pauses };
 }"""
@@ -52,7 +53,8 @@ def test_score_comes_without_a_click_when_the_server_has_time_again(turned_away)
 def test_page_gives_up_after_about_a_minute_and_says_why(new_visitor):
     visitor = new_visitor()
     visitor.page.goto(f"{visitor.url}/config")  # where nothing else has pauses
-    visitor.page.add_script_tag(path=STATIC / "core.js")
+    visitor.page.add_script_tag(path=scripts.STATIC / "head.js")
+    visitor.page.evaluate(f"rlhf.scripts = '{scripts.folder()}'")
     told = visitor.page.evaluate(IN_VAIN, BUSY)
     assert told["answer"] == BUSY
     assert told["times"] == 15

@@ -11,10 +11,16 @@ from rlhf_demo.server.judges import NO_PART, TAUGHT
 pytestmark = pytest.mark.browser
 
 TOKENS = [{"piece": piece} for piece in (" so", " it", " is")]
-COLOURED = """({tokens, by}) => [...rlhf.tokenText(tokens, by).querySelectorAll("span")]
-  .map((span) => span.style.background)"""
+COLOURED = """async ({tokens, by}) => {
+  const { tokenText } = await rlhf.load("shared/token_text");
+  return [...tokenText(tokens, by).querySelectorAll("span")].map((span) => span.style.background);
+}"""
 """In the page: the backgrounds of a text's tokens."""
-LEGEND = "({tokens, by}) => rlhf.legend(by, rlhf.scaleOf(by, tokens)).textContent"
+LEGEND = """async ({tokens, by}) => {
+  const { scaleOf } = await rlhf.load("lib/tokens");
+  const { tokenLegend } = await rlhf.load("shared/token_text");
+  return tokenLegend(by, scaleOf(by, tokens)).textContent;
+}"""
 
 
 @pytest.fixture
@@ -89,8 +95,9 @@ def test_scores_had_the_text_ended_are_coloured_alike_in_any_unit(visitor, facto
 def test_token_whose_update_the_clip_stopped_in_one_visit_says_at_least_one(visitor):
     token = TOKENS[0] | {"advantage": 1.0, "ratio": 1.1, "clipped": True}
     visitor.page.evaluate(
-        """(token) => {
-          const text = rlhf.tokenText([token], "advantage", {clips: true, clip: 0.2});
+        """async (token) => {
+          const { tokenText } = await rlhf.load("shared/token_text");
+          const text = tokenText([token], "advantage", {clips: true, clip: 0.2});
           document.body.prepend(text);
           text.querySelector("span").click();
         }""",

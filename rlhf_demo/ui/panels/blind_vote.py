@@ -44,7 +44,11 @@ class BlindVote:
                 info="choose one, or type your own", allow_custom_value=True, scale=3,
             )  # fmt: skip
             begin = gr.Button("Vote without names", scale=1, min_width=190)
-        blind = part("blind", [self.enter, self.blind_next, self.blind_vote, self.blind_result])
+        blind = part(
+            "panels/blind_vote",
+            [self.enter, self.blind_next, self.blind_vote, self.blind_result],
+            css_class="blind",
+        )
         begin.click(
             self.begin, [left, right, question], blind,
             api_visibility="private", show_progress="hidden", queue=False,

@@ -52,7 +52,7 @@ class ClassMode:
     def build(self) -> None:
         """Make the screen."""
         part(
-            "classroom",
+            "panels/classroom",
             [
                 self.open_class, self.take_over, self.class_state, self.class_qr, self.pause,
                 self.reopen, self.start_ppo, self.stop_ppo, self.open_blind, self.reveal,

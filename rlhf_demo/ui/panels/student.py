@@ -25,7 +25,10 @@ class StudentPage:
 
     def build(self) -> None:
         """Lay the page out; the browser shows it, and it alone, where the address has a code."""
-        part("student", [self.join, self.student_state, self.next_pair, self.vote, self.undo])
+        part(
+            "panels/student",
+            [self.join, self.student_state, self.next_pair, self.vote, self.undo],
+        )
 
     @voting
     def join(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:

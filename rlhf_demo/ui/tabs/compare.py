@@ -95,7 +95,7 @@ class CompareTab:
                 self.fields = forms.fields(DuelOptions, NAMES)
                 length, seed = self.fields[-2:]
                 length.maximum = MOST_TOKENS  # less than is declared for the command line
-        self.duel = part("duel", [self.get_ready], value=_example_duel())
+        self.duel = part("tabs/compare/duel", [self.get_ready], value=_example_duel())
 
         asked = [self.left, self.right, self.scorer, self.prompt, *self.fields]
         how = {**QUIET, "concurrency_id": "model", "concurrency_limit": 1}
@@ -128,7 +128,7 @@ class CompareTab:
                     lines=4, max_lines=12,
                     placeholder=f"One a line, at most {MOST_OWN}, in place of the shipped ones.",
                 )  # fmt: skip
-        self.many = part("many", [], value=example_report(self.shared.choices))
+        self.many = part("tabs/compare/many", [], value=example_report(self.shared.choices))
         # A queue of its own: a duel waits for one chunk, not for all prompts of somebody else.
         start.click(
             self.write_many,

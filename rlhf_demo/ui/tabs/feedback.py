@@ -76,12 +76,12 @@ class FeedbackTab:
                 write = gr.Button("Write to it", scale=1, min_width=120)
         first = {"question": QUESTIONS[0], "model": SHIPPED_MODEL}
         ballot = part(
-            "feedback",
+            "tabs/feedback",
             [self.enter, self.next_pair, self.vote, self.undo],
             value=first,
         )
         self.quality_part = part(
-            "quality",
+            "tabs/feedback/quality",
             [self.quality, self.train, self.export],
             value=first | {"fewest": FEWEST, "fewest_shared": FEWEST_SHARED, "few": FEWEST_TO_TELL},
         )

@@ -14,6 +14,7 @@ from rlhf_demo.server.turns import Rank
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels import charts
 from rlhf_demo.ui.panels.board import Board
+from rlhf_demo.ui.panels.notice import notice_of
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
 from rlhf_demo.web.addresses import address_of
@@ -78,11 +79,11 @@ class PPOTab:
                         )
                         folded_fields = forms.fields(PPOConfig, FOLDED)
         self.fields = open_fields + folded_fields
-        notice = part("notice", [], value={"takes": "reward"})
+        notice = notice_of(takes="reward")
         secret = secret_input()
         board = Board(self.shared.jobs, self.shared.settings)
         part(
-            "board",
+            "panels/board",
             [
                 board.board_rows, board.board_samples, board.board_inside, board.stop_job,
                 board.resume_job, self.board_duel,

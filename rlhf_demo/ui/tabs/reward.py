@@ -25,6 +25,7 @@ from rlhf_demo.server.vote_data import people_agree, vote_facts
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels import charts
 from rlhf_demo.ui.panels.board import Board
+from rlhf_demo.ui.panels.notice import notice_of
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
 from rlhf_demo.web.addresses import address_of
@@ -85,17 +86,17 @@ class RewardTab:
                     )
                     folded_fields = forms.fields(RewardConfig, FOLDED)
         self.model, self.data, self.fields = model, data, open_fields + folded_fields
-        notice = part("notice", [])
+        notice = notice_of()
         secret = secret_input()
-        preview = part("preview", [], value=self.preview(SHIPPED, ""))
+        preview = part("tabs/reward/preview", [], value=self.preview(SHIPPED, ""))
         board = Board(self.shared.jobs, self.shared.settings)
         part(
-            "board",
+            "panels/board",
             [board.board_rows, board.board_samples, board.stop_job, board.resume_job],
             value=charts.REWARD,
         )
-        part("honesty", [self.reward_report])
-        part("scoring", [self.scorers, self.score_text])
+        part("tabs/reward/honesty", [self.reward_report])
+        part("tabs/reward/scoring", [self.scorers, self.score_text])
         start.click(
             self.start, [model, data, title, *open_fields, *folded_fields, secret], notice,
             js=SECRET, api_visibility="private", show_progress="hidden", queue=False,

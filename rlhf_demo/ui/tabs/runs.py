@@ -55,7 +55,7 @@ class RunsTab:
         gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
         board = Board(self.jobs, self.shared.settings)
         self.part = part(
-            "runs",
+            "tabs/runs",
             [
                 self.runs_state, self.run_curves, self.delete_run, self.zip_run,
                 self.check_password, board.stop_job, board.resume_job,

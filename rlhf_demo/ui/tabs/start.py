@@ -22,7 +22,12 @@ class StartTab:
     def build(self, demo: gr.Blocks) -> None:
         """Lay the tab out inside the Blocks that is open."""
         shown = {"example": example(self.shared)}
-        part("lesson", [self.start_lesson, self.lesson_state], value=shown)
+        part(
+            "tabs/start",
+            [self.start_lesson, self.lesson_state],
+            value=shown,
+            css_class="lesson",
+        )
 
     def start_lesson(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Queue the two trainings of the lesson: a reward model, and PPO that follows it.

@@ -1,0 +1,14 @@
+"""The sentence under a start button: why nothing could start, or the way to the run."""
+
+import gradio as gr
+
+from rlhf_demo.ui.parts import part
+
+
+def notice_of(*, takes: str | None = None) -> gr.HTML:
+    """Make the notice of a form.
+
+    Args:
+        takes: the kind of run that other tabs hand over to this form.
+    """
+    return part("panels/notice", [], value={"takes": takes})

@@ -1,0 +1,44 @@
+// @ts-check
+// What must stand before the page's modules and beside them: a student's phone shows nothing else
+// of the page from the first paint on, and Gradio's own handlers ask for the visitor's secrets.
+// The page adds `stages`, and as `scripts` the folder of the modules.
+(() => {
+  const student = new URLSearchParams(location.search).has("class");
+  if (student) document.documentElement.classList.add("rl-student-mode");
+
+  const instructor = () => sessionStorage.getItem("rlhf_demo_instructor") || "";
+
+  // A secret made in this browser is all that says who owns a run. It never leaves but to be
+  // hashed.
+  const secret = () => {
+    let kept = localStorage.getItem("rlhf_demo_secret");
+    if (!kept) {
+      const bytes = crypto.getRandomValues(new Uint8Array(16));
+      kept = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      localStorage.setItem("rlhf_demo_secret", kept);
+    }
+    return instructor() || kept;
+  };
+  const rater = () => localStorage.getItem("rlhf_demo_rater") || "";
+
+  // Gradio makes a function of a part's script, so only a whole address is found from there.
+  const addressOf = (name) => new URL(`${window.rlhf.scripts}/${name}.js`, document.baseURI).href;
+  const load = (name) => import(addressOf(name));
+  const mount = async (name, part) => {
+    const [{ patient }, module] = await Promise.all([load("lib/poll"), load(name)]);
+    module.mount({ ...part, server: patient(part.server) });
+  };
+
+  // What the tabs need that are not open yet comes when the page has been drawn.
+  const fetchLater = (names) =>
+    window.addEventListener("load", () => {
+      if (student) return; // a phone opens none
+      for (const name of names) {
+        const link = document.createElement("link");
+        Object.assign(link, { rel: "modulepreload", href: addressOf(name) });
+        document.head.append(link);
+      }
+    });
+
+  window.rlhf = { stages: {}, scripts: "", secret, rater, load, mount, fetchLater };
+})();

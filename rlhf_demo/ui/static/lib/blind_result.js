@@ -1,0 +1,50 @@
+// @ts-check
+// How a class's blind vote is told: of PPO's texts, whichever name they had.
+import { interval } from "./format.js";
+
+/**
+ * A rate of A with its interval (of pairs), told of PPO's texts; no rate stays none.
+ * @param {string} contender "a" or "b": which of the two PPO had trained
+ * @param {number | null} rate
+ * @param {number} [low]
+ * @param {number} [high]
+ */
+export const ofPPO = (contender, rate, low, high) =>
+  contender === "a" || rate === null ? [rate, low, high] : [1 - rate, 1 - high, 1 - low];
+
+/** @param {import("../types").BlindResult} result */
+export const verdict = (result) => {
+  const { votes, simulated } = result;
+  const [, low, high] = ofPPO(result.contender, result.rate, result.low, result.high);
+  const some = `, ${simulated} of ${votes} simulated,`;
+  const who = simulated ? `The class${some}` : "The class";
+  const people = simulated === votes ? "simulated students" : "people";
+  if (!votes) return "Nobody has voted.";
+  if (low > 0.5) return `${who} prefers what PPO writes.`;
+  if (high < 0.5)
+    return `${who} prefers the base: PPO has learned something else than what ${people} like.`;
+  const these = simulated ? `these votes${some}` : "these votes";
+  return `The interval holds 50%: ${these} cannot tell the two apart.`;
+};
+
+/** @param {import("../types").BlindResult} result */
+export const countWords = (result) => {
+  const forPPO = result.contender === "a";
+  const [ppo, base] = forPPO ? [result.wins, result.losses] : [result.losses, result.wins];
+  const even = result.ties + result.both_bad;
+  return (
+    `It was ${forPPO ? "A" : "B"} that had been trained by PPO. ` +
+    `PPO ${ppo}, base ${base}, tie or both bad ${even} (half for each).`
+  );
+};
+
+/** @param {import("../types").BlindResult} result */
+export const preferWords = ({ votes, simulated, pairs, contender, rate, low, high }) => {
+  const [, least, most] = ofPPO(contender, rate, low, high);
+  const some = simulated ? ` (${simulated} simulated)` : "";
+  const range = votes ? interval(least, most) : "";
+  return (
+    `of ${votes} votes${some} on ${pairs} pairs prefer PPO\u2019s text ${range}; ` +
+    "50% is no difference"
+  );
+};

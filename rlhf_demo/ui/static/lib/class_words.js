@@ -1,0 +1,132 @@
+// @ts-check
+// What the instructor's screen says of a class.
+import { ofPPO } from "./blind_result.js";
+import { interval, number, percent, signed } from "./format.js";
+
+/** @typedef {import("../types").ClassState} ClassState */
+/** @typedef {import("../types").RunRow} RunRow */
+/** @typedef {"votes" | "reward" | "ppo" | "trained" | "open" | "revealed"} Stage */
+
+/** @param {number} count */
+export const ofThem = (count) => (count ? `, ${count} of them simulated` : "");
+
+/** @param {ClassState} view */
+export const newest = (view) => view.history.at(-1);
+
+/**
+ * What comes next in the lesson.
+ * @param {ClassState} view
+ * @returns {Stage}
+ */
+export const stageOf = (view) => {
+  const { ppo } = view;
+  if (view.kind === "blind") return view.round_state === "revealed" ? "revealed" : "open";
+  if (ppo && ["queued", "running"].includes(ppo.status)) return "ppo";
+  if (ppo && ["finished", "stopped"].includes(ppo.status) && ppo.step) return "trained";
+  return view.reward ? "reward" : "votes";
+};
+
+const trainingWords = (/** @type {ClassState} */ { training }) => {
+  if (!training) return "";
+  if (training.row && training.row.status === "queued")
+    return "A new reward model waits for its turn.";
+  return `A new reward model is training on ${training.votes} votes${ofThem(training.simulated)}.`;
+};
+
+const rewardWords = (/** @type {ClassState} */ view) => {
+  const { ppo } = view;
+  const more = view.all_votes && view.state === "open";
+  const again = more ? "It is trained anew every ten preferences." : "";
+  const failed = ppo && ppo.status === "failed" ? ` PPO failed: ${ppo.message}` : "";
+  const next = "When the class has voted enough, let PPO follow its reward model.";
+  return `${trainingWords(view) || again} ${next}${failed}`;
+};
+
+const ppoWords = (/** @type {RunRow} */ ppo) => {
+  if (ppo.status === "queued") return `PPO waits for its turn, place ${ppo.place || 1}.`;
+  if (!ppo.step) return "PPO is starting: it loads its models.";
+  return (
+    `PPO is training: step ${ppo.step} of ${ppo.total_steps}. ` +
+    "Students see its progress on their phones."
+  );
+};
+
+const trainedWords = (/** @type {RunRow} */ ppo) => {
+  const stopped = `was stopped at step ${ppo.step} of ${ppo.total_steps}`;
+  const end = ppo.status === "finished" ? "has finished" : stopped;
+  return `PPO ${end}. Now let the class judge without knowing who wrote what.`;
+};
+
+const OPEN =
+  "Blind vote: the class compares base and PPO model without their names, on prompts that " +
+  "nothing is trained on. The outcome stays hidden until the reveal, from you too: whoever sees " +
+  "it grow can stop when it suits.";
+const REVEALED =
+  "The names are out. Blind votes test and teach nothing: the next reward model learns from " +
+  "feedback alone, and PPO\u2019s texts are compared in it too.";
+
+/**
+ * What happens in a stage, and what comes next.
+ * @param {Stage} stage
+ * @param {ClassState} view
+ */
+export const stageWords = (stage, view) => {
+  const first =
+    "The first reward model is trained when ten preferences are in: " +
+    `${view.preferences} so far.`;
+  if (stage === "votes") return trainingWords(view) || first;
+  if (stage === "reward") return rewardWords(view);
+  if (stage === "ppo") return ppoWords(view.ppo);
+  if (stage === "trained") return trainedWords(view.ppo);
+  return stage === "open" ? OPEN : REVEALED;
+};
+
+// -- the four figures: each a value and what it means ---------------------------------------------
+
+/** @param {ClassState} view  @returns {[string, string]} */
+export const votesFigure = (view) => {
+  const expected = view.expected ? `, about ${view.expected} expected` : "";
+  return [String(view.votes), `votes this round${ofThem(view.simulated)}${expected}`];
+};
+
+/** @param {ClassState} view  @param {number} fewestShared  @returns {[string, string]} */
+export const agreementFigure = ({ quality }, fewestShared) => {
+  const { foretold, alpha, votes, simulated } = quality;
+  if (foretold.units < fewestShared) return ["\u2013", "agreement: too few pairs seen by two"];
+  const words =
+    "of votes foretold by the few others on a pair " +
+    `${interval(foretold.low, foretold.high)}, alpha ${number(alpha)}; ` +
+    `${votes} votes${ofThem(simulated)}`;
+  return [percent(foretold.share), words];
+};
+
+/** @param {ClassState} view  @param {number} few held-out pairs  @returns {[string, string]} */
+export const rewardFigure = (view, few) => {
+  const now = newest(view);
+  if (!now && view.training) return ["\u2013", "the first reward model is training"];
+  if (!now) return ["\u2013", `reward model: after ten preferences, ${view.preferences} so far`];
+  const votes = `${now.votes} votes${ofThem(now.simulated)}`;
+  if (now.too_few) {
+    const told = `told from ${few} held-out pairs on, ${now.pairs} so far`;
+    return ["too few to tell", `reward model on ${votes}; ${told}`];
+  }
+  const highest = now.highest === null ? "" : `, at most ${percent(now.highest)} possible`;
+  const right = `of the last-rated fifth right ${interval(now.low, now.high)}${highest}, ${votes}`;
+  return [percent(now.accuracy), right];
+};
+
+/** @param {ClassState} view  @returns {[string, string]} */
+export const lastFigure = ({ blind, ppo }) => {
+  if (blind && blind.revealed) {
+    const [rate] = ofPPO(blind.contender, blind.rate);
+    return [percent(rate), "prefer PPO\u2019s text to the base\u2019s"];
+  }
+  if (blind) {
+    const size = `blind votes on ${blind.pairs} pairs${ofThem(blind.simulated)}`;
+    return [String(blind.votes), `${size}; the outcome comes with the reveal`];
+  }
+  if (!ppo) return ["\u2013", "PPO has not started"];
+  const step = `step ${ppo.step || 0} of ${ppo.total_steps}`;
+  const score = ppo.step ? signed(ppo.figures["objective/score"]) : "\u2013";
+  return [score, `PPO\u2019s score in the base\u2019s standard deviations, ${step}`];
+};

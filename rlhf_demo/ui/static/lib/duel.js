@@ -1,0 +1,64 @@
+// @ts-check
+// What is said of two models that write from one prompt.
+
+/**
+ * @param {import("../types").DuelRecord} record of a duel, or of a comparison on many prompts
+ */
+export const settingsLine = ({ settings, report, date, example }) => {
+  const how = report || settings;
+  const { scorer, base } = settings;
+  const parts = [`temperature ${how.temperature}`];
+  if (how.top_k) parts.push(`top-k ${how.top_k}`);
+  if (how.top_p !== undefined && how.top_p < 1) parts.push(`top-p ${how.top_p}`);
+  parts.push(`at most ${how.max_new_tokens} tokens`, `seed ${how.seed}`);
+  parts.push(`scored by ${scorer.name}${scorer.unit ? ` in ${scorer.unit}` : ""}`);
+  parts.push(`KL against ${base}`);
+  if (settings.own) parts.unshift("own prompts");
+  return `${origin(example, date)}Settings: ${parts.join(", ")}.`;
+};
+
+const origin = (example, date) => {
+  if (example) return "A finished example, really computed, shipped with this page. ";
+  if (!date) return "";
+  const when = `${date.slice(0, 10)} ${date.slice(11, 16)} UTC`;
+  return `Saved ${when}; this page\u2019s address opens it again. `;
+};
+
+/**
+ * Where the two texts part.
+ * @param {import("../types").DuelState} state
+ * @param {Record<string, any>} settings
+ */
+export const partingWords = ({ left, right, parting }, settings) => {
+  if (!settings.same_tokens)
+    return (
+      "Same prompt. These two cut text into different tokens, " +
+      "so the same random numbers mean different words to them."
+    );
+  if (parting === null) return "Same prompt, same random numbers. They wrote the same.";
+  const piece = (/** @type {import("../types").DuelSide} */ side) =>
+    side.ended && parting === side.token.length - 1
+      ? "end of text"
+      : side.token[parting].trim() || "blank";
+  return (
+    `Same prompt, same random numbers. They part at token ${parting + 1}: ` +
+    `\u201C${piece(left)}\u201D here, \u201C${piece(right)}\u201D there.`
+  );
+};
+
+/**
+ * How a side ended, and how far it is from the base.
+ * @param {import("../types").DuelSide} side
+ * @param {string} name of its model
+ * @param {string} base
+ * @param {string} kl nats over its tokens; empty where that cannot be counted
+ */
+export const outcomeWords = (side, name, base, kl) => {
+  const count = side.token.length;
+  const end = side.ended ? `Ended by itself after ${count} tokens` : `Cut short at ${count} tokens`;
+  const far = `KL ${kl} nats, summed over its tokens`;
+  const own = name === base ? "it is the base, so its KL is 0" : far;
+  const distance = kl ? own : `KL cannot be counted, for ${base} has other tokens`;
+  const cut = " The prompt lost its beginning, being too long for this model.";
+  return `${end}; ${distance}.${side.prompt_cut ? cut : ""}`;
+};

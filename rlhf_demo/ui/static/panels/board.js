@@ -1,0 +1,135 @@
+// @ts-check
+// The live board of one run: where it stands, what it means, the curves, and the texts of that
+// step.
+import { fill, say, showProblem } from "../shared/dom.js";
+import {
+  forgetRun,
+  handOver,
+  onRun,
+  openForm,
+  openTab,
+  query,
+  runWanted,
+  setAddress,
+  showRun,
+  tellOfBoard,
+} from "../shared/navigation.js";
+import { answered, poll } from "../shared/server.js";
+import { proof } from "../shared/visitor.js";
+import { bothModels } from "./board/both_models.js";
+import { boardCards, curvesOf } from "./board/curves.js";
+import { inside } from "./board/inside.js";
+import { samples } from "./board/samples.js";
+import { boardView, drawState, lay, restOf } from "./board/view.js";
+
+/** @typedef {import("../types").BoardState} BoardState */
+
+const EVERY = 1000; // milliseconds
+const AFTER_A_PROBLEM = 3; // seconds
+
+// What only PPO has: the texts of a step, how it went inside, and both models on one prompt.
+const partsOfPPO = (server, /** @type {import("../shared/charts.js").Spec[]} */ curves) => {
+  const within = inside(server, curves);
+  const texts = samples(server, (step) => within.show(step));
+  const pair = bothModels(server);
+  return {
+    within,
+    texts,
+    elements: { samples: texts.card, inside: within.fold, pair: pair.section },
+    reset: () => {
+      texts.reset();
+      within.reset();
+    },
+    // What is followed comes with the rows.
+    asked: () => {
+      const following = texts.following();
+      return { texts_after: following, inside_after: within.following(following !== null) };
+    },
+    update: (/** @type {BoardState} */ answer) => {
+      const { run } = answer;
+      texts.update(run, answer);
+      const step = texts.following() === null ? texts.step() : answer.inside_step;
+      within.update(run, step, answer);
+      pair.update(run, answer);
+    },
+  };
+};
+
+// What stays on the server's side of the buttons.
+const connect = (view, kind, server, asked, again) => {
+  const change = async (/** @type {string} */ name) => {
+    const request = { run: asked.run, ...proof() };
+    if (await answered(view.problem, server[name](request))) again();
+  };
+  view.picker.onchange = () => showRun(view.picker.value, kind, false);
+  view.stop.onclick = async () => {
+    say(view.stop, "Stopping");
+    await change("stop_job");
+    say(view.stop, "Stop");
+  };
+  view.resume.onclick = () => change("resume_job");
+  view.next.onclick = () => {
+    handOver(kind, asked.run);
+    openTab(kind === "ppo" ? "compare" : "ppo");
+    if (kind === "reward") openForm();
+  };
+};
+
+/** @param {import("../globals").Part} part its value: a board as ui/panels/charts.py declares it */
+export const mount = ({ element, props, server }) => {
+  const { kind, inside: insideSpecs, ...specs } = props.value;
+  const view = boardView(kind);
+  const cards = boardCards(specs);
+  const ppo = kind === "ppo" ? partsOfPPO(server, insideSpecs) : null;
+  const rest = restOf(kind, cards);
+  fill(element.querySelector(".rl-board"), lay(kind, view, cards, ppo && ppo.elements, rest));
+  const curves = curvesOf([
+    { cards: [...cards.large, ...cards.small], specs: [...specs.charts, ...specs.small] },
+    { cards: cards.folded, specs: specs.folded, fold: rest },
+    ...(ppo ? [{ cards: ppo.within.cards, specs: insideSpecs, fold: ppo.within.fold }] : []),
+  ]);
+  const asked = { run: null, created: null, since: -1 };
+
+  const begin = (/** @type {BoardState} */ answer) => {
+    Object.assign(asked, { run: answer.run.id, created: answer.created, since: -1 });
+    curves.reset();
+    if (ppo) ppo.reset();
+    showProblem(view.problem, "");
+  };
+  const show = (/** @type {BoardState} */ answer) => {
+    const { run } = answer;
+    // The address of the tab in sight names what is shown, so that a copied link shows the same.
+    if (element.offsetParent !== null && query().run !== run.id) setAddress({ run: run.id });
+    drawState(view, answer);
+    if (ppo) ppo.update(answer);
+    tellOfBoard(kind, run);
+  };
+  const poller = poll(element, EVERY, async () => {
+    const run = runWanted(kind);
+    const following = ppo ? ppo.asked() : { texts_after: null, inside_after: null };
+    const { since, created } = asked;
+    const request = { kind, run, since, created, ...following, ...proof() };
+    /** @type {BoardState & {error?: string}} */
+    const answer = await server.board_rows(request);
+    if (answer.error) {
+      showProblem(view.problem, answer.error);
+      forgetRun(run);
+      return AFTER_A_PROBLEM;
+    }
+    if (answer.run.id !== asked.run || answer.created !== asked.created) {
+      begin(answer);
+      if (answer.since >= 0) {
+        poller.now();
+        return;
+      }
+    }
+    const fresh = answer.columns;
+    if (fresh.step && fresh.step.length) asked.since = fresh.step.at(-1);
+    curves.limit(answer.lines, answer.run.total_steps);
+    curves.extend(fresh);
+    show(answer);
+    return answer.ask_again;
+  });
+  onRun((told) => told.kind === kind && poller.now());
+  connect(view, kind, server, asked, () => poller.now());
+};

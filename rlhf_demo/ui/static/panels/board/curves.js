@@ -1,0 +1,76 @@
+// @ts-check
+// The curves of a board: which are in sight, what new rows add to them, and their limits.
+import { number, percent } from "../../lib/format.js";
+import { pointsOf } from "../../lib/series.js";
+import { chartCard } from "../../shared/charts.js";
+import { fill, h } from "../../shared/dom.js";
+
+/** @typedef {import("../../shared/charts.js").Spec} Spec */
+/** @typedef {import("../../shared/charts.js").ChartCard} ChartCard */
+/** @typedef {{cards: ChartCard[], specs: Spec[], fold?: HTMLDetailsElement}} Group */
+
+const NO_FIGURE = "this run has no such figure so far";
+
+/** @param {{charts: Spec[], small: Spec[], folded: Spec[]}} specs by panels/charts.py */
+export const boardCards = ({ charts, small, folded }) => ({
+  large: charts.map((spec) => chartCard({ ...spec, height: 200, head: true })),
+  small: small.map((spec) => chartCard({ ...spec, height: 44, small: true })),
+  folded: folded.map((spec) => chartCard({ ...spec, height: 150, empty: NO_FIGURE })),
+});
+
+const valueText = (spec, value) =>
+  spec.percent ? percent(value) : number(value, spec.digits ?? 2);
+
+/**
+ * What is folded draws its curves when it is opened, and follows them while it is open.
+ * @param {Group[]} groups
+ */
+export const curvesOf = (groups) => {
+  /** @type {import("../../types").Columns} */
+  let columns = {};
+  let shownLimits = "";
+  const seen = () => groups.filter((group) => !group.fold || group.fold.open);
+
+  for (const { fold, cards, specs } of groups)
+    fold?.addEventListener("toggle", () => {
+      if (fold.open) cards.forEach((one, i) => one.chart.replace(pointsOf(specs[i], columns)));
+    });
+
+  const extend = (/** @type {Group} */ { cards, specs }, fresh) =>
+    cards.forEach((one, i) => {
+      one.chart.extend(pointsOf(specs[i], fresh));
+      if (!one.spec.small) return;
+      const known = (columns[specs[i].series[0].key] || []).filter((value) => value !== null);
+      fill(one.value, h("b", {}, valueText(specs[i], known.at(-1))), " ", specs[i].unit || "");
+    });
+
+  return {
+    reset: () => {
+      columns = {};
+      shownLimits = "";
+      for (const { cards } of seen())
+        cards.forEach((one) => one.chart.replace(one.spec.series.map(() => ({ x: [], y: [] }))));
+    },
+    /** @param {import("../../types").Columns} fresh the columns of new rows */
+    extend: (fresh) => {
+      for (const [name, values] of Object.entries(fresh))
+        columns[name] = [...(columns[name] || []), ...values];
+      if (fresh.step && fresh.step.length) for (const group of seen()) extend(group, fresh);
+    },
+    /**
+     * @param {Record<string, object[]>} limits by the key of a chart
+     * @param {number | null} total steps of the run
+     */
+    limit: (limits, total) => {
+      const key = JSON.stringify([limits, total]);
+      if (key === shownLimits) return;
+      shownLimits = key;
+      for (const { cards } of groups)
+        for (const { spec } of cards) if (limits[spec.key]) spec.lines = limits[spec.key];
+      // Room for the last point.
+      for (const { spec } of groups[0].cards)
+        if (!spec.small) spec.xRange = total ? [0, 1.015 * total] : undefined;
+      for (const { cards } of seen()) for (const one of cards) one.chart.draw();
+    },
+  };
+};

@@ -1,0 +1,244 @@
+// @ts-check
+// Inside one step: how scores, ratios and values were spread, and which words were pushed.
+import { number, percent, signed } from "../../lib/format.js";
+import { outline } from "../../lib/series.js";
+import { chartCard } from "../../shared/charts.js";
+import { fill, h, say } from "../../shared/dom.js";
+
+/** @typedef {Record<string, any>} Told what the server tells of one step */
+
+const HEIGHT = 210;
+const BIN = 0.05; // of the ratios, from 0 to 3
+
+export const NOTE = "rl-soft rl-inside-note";
+
+const SPREADS = {
+  scores: {
+    title: "Scores of the responses",
+    subtitle: "share of responses by score",
+    xTitle: "score, standard deviations of the base\u2019s scores",
+    yFormat: ".0%",
+    fromZero: true,
+    series: [
+      { name: "then", color: "soft" },
+      { name: "now", color: "score" },
+    ],
+  },
+  ratio: {
+    title: "How far tokens moved",
+    subtitle: "share of tokens by ratio; shaded: the clip range",
+    xTitle: "ratio: probability \u00F7 that before the step; last bin: 3 and more",
+    yFormat: ".0%",
+    fromZero: true,
+    xRange: [0, 3],
+    series: [
+      { name: "epochs", color: "soft" },
+      { name: "after the update", color: "ppo" },
+    ],
+  },
+  values: {
+    title: "What the value head expected",
+    subtitle: "each point is a response, read at its middle token",
+    xTitle: "value: reward expected from there on, deviations",
+    hovermode: "closest",
+    left: 44,
+    series: [
+      { name: "value and realised return", color: "score" },
+      { name: "value = return", color: "soft", dash: "dot" },
+    ],
+  },
+};
+
+// What the lines of a card mean, in text that wraps on a phone.
+const key = (/** @type {{name: string, color: string, dash?: string}[]} */ series) =>
+  series.map(({ name, color, dash }) => {
+    const borderTop = `3px ${dash === "dot" ? "dotted" : "solid"} var(--rl-${color})`;
+    return h("span", {}, h("i", { style: { borderTop } }), name);
+  });
+
+/** @param {import("../../shared/charts.js").Spec} spec */
+export const cell = (spec) => {
+  const one = chartCard({ height: HEIGHT, empty: "not kept for this step", ...spec });
+  const keys = h("p", { class: "rl-key" }, spec.series.length > 1 ? key(spec.series) : null);
+  const note = h("p", { class: NOTE });
+  one.card.insertBefore(keys, one.card.lastChild);
+  one.card.append(note);
+  return Object.assign(one, { keys, note });
+};
+
+/** @typedef {ReturnType<typeof cell>} Cell */
+
+const MEAN =
+  "The curve of the score is the mean of this. Here you see how far single responses lie from it.";
+
+const drawScores = (/** @type {Cell} */ one, told, /** @type {number} */ step) => {
+  const series = [
+    { name: `step ${told.first}`, color: "soft" },
+    { name: `step ${step}`, color: "score" },
+  ];
+  const lines = [told.then, told.now].map((shares) => outline(told.middles, shares, told.width));
+  fill(one.keys, key(series));
+  one.chart.replace(
+    series.map((line, i) => ({ ...line, ...lines[i], fill: i ? "tozeroy" : undefined })),
+  );
+  say(one.note, MEAN);
+};
+
+const ratioWords = (clip, figures) =>
+  "Read again after the update, " +
+  `${percent(figures["policy/outside_clip"])} of the tokens lie outside ` +
+  `${number(1 - clip)} to ${number(1 + clip)}; the middle 98% lie between ` +
+  `${number(figures["policy/ratio_p01"])} and ${number(figures["policy/ratio_p99"])}. ` +
+  "In epoch 1 most tokens are read before many updates were made, so their ratios are near 1; " +
+  "in the first minibatch, before any update, they are exactly 1 but for rounding. " +
+  "The clip stops a token\u2019s own gradient only where its ratio lies beyond the range on the " +
+  "side that its advantage pushes to. It does not pull the token back, and the updates for other " +
+  "tokens move it on.";
+
+const drawRatios = (/** @type {Cell} */ one, /** @type {Told} */ told) => {
+  const { ratio, clip_range: clip, figures } = told;
+  const epochs = ratio.length - 1;
+  const middles = ratio[0].map((_, bin) => BIN * (bin + 0.5));
+  const shown = epochs > 1 ? [0, epochs - 1, epochs] : [0, epochs];
+  const series = shown.map((at) =>
+    at === epochs
+      ? { name: "after the update", color: "ppo", fill: "tozeroy" }
+      : { name: `when read in epoch ${at + 1}`, color: "soft", dash: at ? undefined : "dot" },
+  );
+  fill(one.keys, key(series));
+  one.chart.replace(
+    series.map((line, i) => ({ ...line, ...outline(middles, ratio[shown[i]], BIN) })),
+    { band: [1 - clip, 1 + clip] },
+  );
+  say(one.note, ratioWords(clip, figures));
+};
+
+const drawValues = (/** @type {Cell} */ one, /** @type {Told} */ { values, figures }) => {
+  const all = values.flat();
+  const ends = [Math.min(...all), Math.max(...all)];
+  const hover = "expected %{x:.2f}, came %{y:.2f}<extra></extra>";
+  const [x, y] = [0, 1].map((place) => values.map((both) => both[place]));
+  one.chart.replace([
+    { x, y, mode: "markers", size: 6, hover },
+    { x: ends, y: ends, hover: "value = return<extra></extra>" },
+  ]);
+  say(
+    one.note,
+    "Up: the reward that came (score less the price of KL). On the dotted line it was foretold " +
+      "exactly. Over all tokens of the step the values explain " +
+      `${percent(figures["value/explained_variance"])} of the variance of what came; ` +
+      "0% is no better than always expecting the mean.",
+  );
+};
+
+const epochTable = (/** @type {Record<string, any>} */ figures) => {
+  const epochs = figures["policy/update_kl_by_epoch"] || [];
+  const stopped = figures["policy/clip_fraction_by_epoch"] || [];
+  const heads = [...epochs.map((_, i) => `epoch ${i + 1}`), "after"];
+  const row = (name, unit, values) => {
+    const head = h("th", { scope: "row" }, name, " ", h("span", {}, unit));
+    return h(
+      "tr",
+      {},
+      head,
+      values.map((value) => h("td", {}, value)),
+    );
+  };
+  const kls = [...epochs, figures["policy/update_kl"]].map((kl) => number(kl, 4));
+  const clips = [...stopped.map((one) => percent(one, 1)), "\u2013"];
+  const outside = [...epochs.map(() => "\u2013"), percent(figures["policy/outside_clip"], 1)];
+  return h(
+    "table",
+    { class: "rl-table" },
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        h("td", {}),
+        heads.map((one) => h("th", { scope: "col" }, one)),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      row("KL from the policy before the step", "nats per token", kls),
+      row("stopped by the clip", "of the tokens read", clips),
+      row("outside the clip range", "of the tokens read again", outside),
+    ),
+  );
+};
+
+const wordList = (title, words, color) => {
+  const widest = Math.max(...words.map(([, , mean]) => Math.abs(mean)), 0.01);
+  const line = ([word, count, mean]) => {
+    const width = `${(100 * Math.abs(mean)) / widest}%`;
+    const bar = h("i", { style: { width, background: `var(--rl-${color})` } });
+    return h(
+      "li",
+      {},
+      h("b", {}, word),
+      h("span", { class: "rl-word-bar" }, bar),
+      h("span", {}, signed(mean)),
+      h("small", {}, `${count.toLocaleString("en")} times`),
+    );
+  };
+  const list = words.length
+    ? h("ol", { class: "rl-words" }, words.map(line))
+    : h("p", { class: "rl-soft" }, "None yet.");
+  return h("section", {}, h("h4", {}, title), list);
+};
+
+const wordsWords = (/** @type {number} */ fewest) =>
+  `Words read at least ${fewest} times whose mean is more than three standard errors from 0, ` +
+  "where chance alone brings hardly any. A word counts in the steps where it stood twice or " +
+  "more. The error allows for what the words of one response have in common. An advantage is the " +
+  "push that a token got: up where the response came out better than the value head expected " +
+  "from there, down where worse, both compared with the step\u2019s other tokens. It is not the " +
+  "outcome. All words share the model\u2019s weights, so many a token ends less likely though it " +
+  "was pushed up.";
+
+const drawWords = (place, words, step) => {
+  const about =
+    "mean advantage, in standard deviations of a step\u2019s advantages; " +
+    `all steps up to ${step} whose texts were kept`;
+  const lists = [
+    wordList("pushed up", words.up, "ppo"),
+    wordList("pushed down", words.down, "below"),
+  ];
+  fill(
+    place,
+    h("h3", {}, "Words that were pushed ", h("span", {}, about)),
+    h("div", { class: "rl-word-lists" }, lists),
+    h("p", { class: NOTE }, wordsWords(words.fewest)),
+  );
+};
+
+const EPOCHS =
+  "This KL is the way of one update, per token. The KL from the base, on the chart above, is the " +
+  "whole way since the start, per response.";
+
+/** The charts, the table and the words of one step. */
+export const spreads = () => {
+  const scores = cell(SPREADS.scores);
+  const ratio = cell(SPREADS.ratio);
+  const values = cell(SPREADS.values);
+  const table = h("div", { class: "rl-wide-table" });
+  const about = "by PPO epoch, as its tokens were read, and after the last";
+  const title = h("h3", {}, "How far the update went ", h("span", {}, about));
+  const epochs = h("article", { class: "rl-card" }, title, table, h("p", { class: NOTE }, EPOCHS));
+  const words = h("article", { class: "rl-card" });
+  const cards = [scores.card, ratio.card, epochs, values.card];
+  return {
+    grid: h("div", { class: "rl-grid-2" }, cards),
+    words,
+    draw: (/** @type {Told} */ told, /** @type {number} */ step) => {
+      drawScores(scores, told.scores, step);
+      drawRatios(ratio, told);
+      fill(table, epochTable(told.figures));
+      drawValues(values, told);
+      drawWords(words, told.words, step);
+    },
+  };
+};

@@ -1,0 +1,63 @@
+// @ts-check
+// The fields and buttons of the instructor's screen.
+import { button, h, option } from "../../shared/dom.js";
+
+/**
+ * A button that cannot be pressed again before its request has been answered.
+ * @param {string} words
+ * @param {() => any} act
+ * @param {string} [kind]
+ * @param {() => void} [settle] called when it was answered, or not
+ */
+export const askButton = (words, act, kind = "", settle = () => {}) => {
+  const press = async () => {
+    made.disabled = true;
+    try {
+      await act();
+    } finally {
+      made.disabled = false;
+      settle();
+      // A disabled button loses the focus.
+      if (document.activeElement === document.body && made.isConnected) made.focus();
+    }
+  };
+  const made = button(words, press, kind);
+  return made;
+};
+
+/** @param {string} label  @param {HTMLElement} input  @param {string} [about] */
+export const field = (label, input, about) => {
+  const more = about ? h("small", {}, about) : null;
+  return h("label", { class: "rl-class-field" }, h("span", {}, label), input, more);
+};
+
+/** @param {number} value  @param {number} low  @param {number} high  @param {number} [step] */
+export const numberField = (value, low, high, step = 1) =>
+  h("input", { type: "number", value, min: low, max: high, step });
+
+/**
+ * A question from the list, or own words.
+ * @param {string[]} questions
+ * @param {string} [first] offered before them: the question stays the same
+ */
+export const questionField = (questions, first) => {
+  const label = "The question in own words";
+  const typed = { type: "text", maxlength: 120, "aria-label": label };
+  const own = h("input", { ...typed, hidden: true, placeholder: "Which \u2026?" });
+  const choose = () => {
+    own.hidden = pick.value !== "";
+    if (!own.hidden) own.focus();
+  };
+  const pick = h(
+    "select",
+    { onchange: choose },
+    first ? option([first, "same"]) : null,
+    questions.map(option),
+    option(["own words \u2026", ""]),
+  );
+  const get = () => {
+    if (pick.value === "") return own.value;
+    return pick.value === "same" ? null : pick.value;
+  };
+  return { box: h("span", { class: "rl-question-field" }, pick, own), get };
+};

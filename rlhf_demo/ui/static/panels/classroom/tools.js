@@ -1,0 +1,68 @@
+// @ts-check
+// What can be done with a class at any time.
+import { counted } from "../../lib/format.js";
+import { confirmFirst, h, say } from "../../shared/dom.js";
+import { askButton } from "./fields.js";
+import { keepAlone, keptAlone } from "./kept.js";
+
+/** @typedef {import("../../types").ClassState} ClassState */
+/** @typedef {(name: string, more?: object) => Promise<any>} Ask */
+
+const GONE =
+  "Students, pairs, votes and reward models will be gone, and there is no way back. PPO runs, " +
+  "which hold no votes, stay under Runs.";
+const STAYS = "This class stays stored: this browser lists it among your earlier classes.";
+
+// Whether the class has the page for itself.
+const aloneButton = () => {
+  const { classList } = document.documentElement;
+  const show = (/** @type {boolean} */ yes) => {
+    classList.toggle("rl-class-alone", yes);
+    say(button, yes ? "Show the rest of the page" : "Show the class alone");
+    keepAlone(yes);
+    window.dispatchEvent(new Event("resize"));
+  };
+  const switchIt = () => show(!classList.contains("rl-class-alone"));
+  const button = askButton("Show the class alone", switchIt);
+  show(keptAlone());
+  return { button, show };
+};
+
+const stopOthersButton = (/** @type {Ask} */ ask) => {
+  const told = h("p", { class: "rl-soft", role: "status" });
+  const stop = async () => {
+    const answer = await ask("stop_others");
+    if (!answer) return;
+    const some = counted(answer.stopped, "training is", "trainings are");
+    const done = `${some} saved and stopped; whoever started one can resume it.`;
+    say(told, answer.stopped ? done : "No other training waits or runs.");
+  };
+  return { button: askButton("Stop all other trainings", stop), told };
+};
+
+/**
+ * @param {Ask} ask
+ * @param {() => ClassState} now
+ * @param {{leave: () => void, removeAll: () => void}} acts
+ */
+export const tools = (ask, now, { leave, removeAll }) => {
+  const change = () => ask(now().state === "open" ? "pause" : "reopen");
+  const pause = askButton("Pause", change);
+  const door = askButton("Close the door", () => ask("set_door", { open: !now().door_open }));
+  const others = stopOthersButton(ask);
+  const alone = aloneButton();
+  const asksToEnd = () => confirmFirst(another, STAYS, "New lesson", leave);
+  const another = askButton("New lesson", asksToEnd);
+  const asksToRemove = () => confirmFirst(remove, GONE, "Delete all", removeAll);
+  const remove = askButton("Delete the class", asksToRemove, "rl-danger");
+  const buttons = [pause, door, others.button, alone.button, another, remove];
+  return {
+    line: h("div", { class: "rl-class-tools" }, buttons),
+    told: others.told,
+    showAlone: alone.show,
+    draw: (/** @type {ClassState} */ view) => {
+      say(pause, view.state === "open" ? "Pause" : "Go on");
+      say(door, view.door_open ? "Close the door" : "Open the door");
+    },
+  };
+};

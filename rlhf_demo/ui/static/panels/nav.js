@@ -1,0 +1,109 @@
+// @ts-check
+// The header and the strip: where you are in the loop, what each stage has reached, and the way
+// there.
+import { fill, h, say } from "../shared/dom.js";
+import { onBoard, onRun, openTab, query, stages, tabOf } from "../shared/navigation.js";
+import { poll } from "../shared/server.js";
+import { applySavedTheme, switchTheme } from "../shared/theme.js";
+import { keepStart } from "../shared/visitor.js";
+
+const EVERY = 8000; // milliseconds
+const TRIES = 100;
+
+const header = () => {
+  const label = { title: "Light or dark", "aria-label": "Switch between light and dark" };
+  const quiet = { class: "rl-button rl-quiet", type: "button", onclick: switchTheme };
+  return h(
+    "header",
+    {},
+    h("h1", {}, "RLHF, live"),
+    h("p", {}, "Teach a small GPT-2 what people prefer, and watch it learn."),
+    h("button", { ...quiet, ...label }, "\u25D0"),
+  );
+};
+
+/** One button for each tab, made when the server first tells of it. */
+const strip = () => {
+  const nav = h("nav", { class: "rl-strip", "aria-label": "The loop" });
+  /** @type {Map<string, HTMLButtonElement>} */
+  const buttons = new Map();
+  let current = (query().tab || "start").toLowerCase();
+
+  const mark = () => {
+    for (const [tab, button] of buttons)
+      if (tab === current) button.setAttribute("aria-current", "page");
+      else button.removeAttribute("aria-current");
+  };
+  const buttonOf = (/** @type {string} */ tab) => {
+    if (!buttons.has(tab)) {
+      const open = { type: "button", onclick: () => openTab(tab) };
+      buttons.set(tab, h("button", open, h("b", {}), h("small", {})));
+      nav.append(buttons.get(tab));
+    }
+    return buttons.get(tab);
+  };
+  return {
+    nav,
+    draw: (/** @type {import("../types").StripStage[]} */ told) => {
+      for (const stage of told) {
+        const button = buttonOf(stage.tab);
+        say(button.querySelector("b"), stage.title);
+        say(button.querySelector("small"), stage.line);
+        button.dataset.state = stage.state;
+        button.dataset.run = stage.run;
+      }
+      mark();
+    },
+    go: (/** @type {string} */ tab) => {
+      current = tab;
+      mark();
+    },
+    count: (/** @type {string} */ tab, /** @type {import("../types").RunRow} */ run) => {
+      const button = buttons.get(tab);
+      const line = `running, step ${run.step || 0} of ${run.total_steps || "?"}`;
+      if (button && button.dataset.run === run.id && run.status === "running")
+        say(button.querySelector("small"), line);
+    },
+  };
+};
+
+// The address says which page, run or comparison to open. The tabs may not stand there yet.
+const openWanted = () => {
+  const { tab, compare, run } = query();
+  const wanted = tab || (compare ? "compare" : run ? tabOf(run) : "start");
+  const open = (/** @type {number} */ tries) => {
+    if (!openTab(wanted) && tries) setTimeout(() => open(tries - 1), 50);
+  };
+  open(TRIES);
+};
+
+/** @param {import("../globals").Part} part */
+export const mount = ({ element, server }) => {
+  applySavedTheme();
+  const note = h("p", { class: "rl-note", hidden: true });
+  const stripOfTabs = strip();
+  fill(element.querySelector(".rl-top"), header(), stripOfTabs.nav, note);
+
+  window.addEventListener("rlhf:tab", (/** @type {CustomEvent} */ event) =>
+    stripOfTabs.go(event.detail),
+  );
+  const poller = poll(element, EVERY, async () => {
+    /** @type {import("../types").StripState} */
+    const answer = await server.strip_state(0);
+    stripOfTabs.draw(answer.stages);
+    keepStart(answer.start || "");
+    note.hidden = !answer.note;
+    say(note, answer.note || "");
+  });
+  onRun(() => poller.now());
+  // Between two looks the strip counts along with the board in sight, which hears of each step.
+  /** @type {Map<string, string>} */
+  const statuses = new Map();
+  onBoard(({ kind, run }) => {
+    const changed = statuses.has(run.id) && statuses.get(run.id) !== run.status;
+    statuses.set(run.id, run.status);
+    if (changed) poller.now();
+    else stripOfTabs.count(stages[kind].tab, run);
+  });
+  openWanted();
+};

@@ -1,0 +1,175 @@
+// @ts-check
+// A student's phone: join by code and nickname, vote, watch PPO, see the result. Nothing else of
+// the page is shown.
+import { waiting } from "../lib/student_words.js";
+import { ballot } from "../shared/ballot.js";
+import { blindResult } from "../shared/blind_result.js";
+import { button, fill, h, say, showProblem, soft } from "../shared/dom.js";
+import { query, setAddress } from "../shared/navigation.js";
+import { answered, poll } from "../shared/server.js";
+import { ppoPanel } from "./student/ppo_panel.js";
+
+/** @typedef {import("../types").StudentState} StudentState */
+/** @typedef {import("../shared/server.js").Server} Server */
+
+const EVERY = 2000; // milliseconds
+const KEPT = "rlhf_demo_student"; // {code, secret} of the class this browser is in
+const STORED =
+  "Kept about you: your nickname, your answers, and when they came. No account. The address you " +
+  "come from is counted while the app runs, and written nowhere. The instructor sees the " +
+  "nickname, how many answers you gave and whether they look careless, and can delete all of it.";
+const BLIND =
+  "Blind vote: two models wrote these texts. Their names stay hidden until the vote is over.";
+
+const codeInAddress = () => (query().class || "").trim().toUpperCase();
+
+/** @returns {{code: string, secret: string} | null} */
+const kept = () => {
+  const found = JSON.parse(localStorage.getItem(KEPT) || "null");
+  const code = codeInAddress();
+  return found && (!code || found.code === code) ? found : null;
+};
+
+// -- joining --------------------------------------------------------------------------------------
+
+const joinForm = () => {
+  const plain = { type: "text", spellcheck: "false" };
+  const code = h("input", {
+    ...plain,
+    class: "rl-code-field",
+    value: codeInAddress(),
+    maxlength: 12,
+    autocapitalize: "characters",
+    autocomplete: "off",
+  });
+  const name = h("input", { ...plain, maxlength: 20, autocomplete: "nickname" });
+  const main = { class: "rl-button rl-main rl-large", type: "submit" };
+  const go = h("button", main, "Join the class");
+  const problem = h("p", { hidden: true });
+  const form = h(
+    "form",
+    { class: "rl-join" },
+    h("h1", {}, "Join the class"),
+    h("label", {}, "Code on the screen in front", code),
+    h("label", {}, "A nickname", name),
+    go,
+    problem,
+    soft(STORED),
+  );
+  return { form, code, name, go, problem };
+};
+
+const join = (/** @type {HTMLElement} */ root, /** @type {Server} */ server) => {
+  const { form, code, name, go, problem } = joinForm();
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    go.disabled = true;
+    const typed = code.value.replace(/\s/g, "").toUpperCase();
+    const answer = await answered(problem, server.join({ code: typed, nickname: name.value }));
+    go.disabled = false;
+    if (!answer) return;
+    localStorage.setItem(KEPT, JSON.stringify({ code: typed, secret: answer.secret }));
+    setAddress({ class: typed });
+    lesson(root, server);
+  };
+  fill(root, form);
+  (codeInAddress() ? name : code).focus();
+};
+
+// -- the lesson -----------------------------------------------------------------------------------
+
+const lessonView = (/** @type {() => void} */ leave) => {
+  const who = h("span", { class: "rl-soft" });
+  const count = h("b", { "aria-live": "polite" }, "\u00A0");
+  const done = h("i");
+  const live = { "aria-live": "polite", hidden: true };
+  const notice = h("p", { class: "rl-student-notice", ...live }, BLIND);
+  const ppo = ppoPanel();
+  const result = h("div", { hidden: true });
+  const place = h("div", {});
+  const problem = h("p", { hidden: true });
+  const again = button("Join again", leave);
+  again.hidden = true;
+  const bar = h("div", { class: "rl-bar" }, done);
+  const page = h(
+    "div",
+    {},
+    h("header", { class: "rl-student-head" }, h("div", {}, count, who), bar),
+    // Nothing comes between an open pair and the thumb: what PPO does stands below.
+    problem,
+    again,
+    notice,
+    result,
+    place,
+    ppo.box,
+    h("p", { class: "rl-soft rl-student-foot" }, STORED),
+  );
+  return { who, count, done, notice, ppo, result, place, problem, again, page };
+};
+
+const draw = (seen, /** @type {StudentState} */ view) => {
+  say(seen.who, ` ${view.nickname}, class ${view.code}, round ${view.round}`);
+  say(seen.count, `${Math.min(view.done, view.goal)} of ${view.goal} pairs`);
+  seen.done.style.width = `${Math.min(100, (100 * view.done) / view.goal)}%`;
+  seen.ppo.set(view.kind === "feedback" ? view.ppo : null);
+  seen.notice.hidden = !(view.kind === "blind" && !view.result);
+  seen.result.hidden = !view.result;
+  if (view.result) fill(seen.result, blindResult(view.result));
+};
+
+const lesson = (/** @type {HTMLElement} */ root, /** @type {Server} */ server) => {
+  const { secret } = kept();
+  const seen = lessonView(() => {
+    localStorage.removeItem(KEPT);
+    join(root, server);
+  });
+  fill(root, seen.page);
+  let phase = "";
+  /** @type {StudentState | null} */
+  let view = null;
+
+  const pairs = ballot(seen.place, {
+    ahead: true,
+    next: async (beside) => {
+      const answer = await server.next_pair({ secret, beside: beside || null });
+      if (answer.showing || answer.error) return answer;
+      return { showing: null, message: waiting(view) || answer.message };
+    },
+    vote: (showing, choice) => server.vote({ secret, showing, choice }),
+    undo: () => server.undo({ secret }),
+    onvote: () => poller.now(),
+  });
+  // What the ballot shows while the class is in a phase.
+  const enterPhase = (/** @type {StudentState} */ { round_state: round, state }) => {
+    const over = round !== "open";
+    seen.place.hidden = over;
+    if (over) pairs.pause("\u00A0");
+    else if (state !== "open") pairs.pause("The class is paused. It goes on here by itself.");
+    else pairs.refresh();
+  };
+  const poller = poll(seen.page, EVERY, async () => {
+    const answer = await server.student_state({ secret });
+    showProblem(seen.problem, answer.error);
+    seen.again.hidden = !answer.error;
+    if (answer.error) {
+      pairs.pause("\u00A0");
+      return;
+    }
+    view = answer;
+    draw(seen, view);
+    const now = `${view.round} ${view.kind} ${view.round_state} ${view.state}`;
+    if (now === phase) return;
+    phase = now;
+    enterPhase(view);
+  });
+};
+
+/** @param {import("../globals").Part} part */
+export const mount = ({ element, server }) => {
+  if (query().class === undefined) return;
+  document.title = "A class";
+  /** @type {HTMLElement} */
+  const root = element.querySelector(".rl-student");
+  if (kept()) lesson(root, server);
+  else join(root, server);
+};

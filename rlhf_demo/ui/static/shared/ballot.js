@@ -1,0 +1,142 @@
+// @ts-check
+// The reusable ballot: a pair of texts and the buttons to answer it, also on a student's phone.
+import { BallotState } from "../lib/ballot_state.js";
+import { fill, h, say, showProblem } from "./dom.js";
+import { answered } from "./server.js";
+
+/** @typedef {import("../lib/ballot_state.js").Choice} Choice */
+/** @typedef {import("../lib/ballot_state.js").Showing} Showing */
+
+/** @type {Record<string, Choice>} */
+const KEYS = {
+  arrowleft: "left",
+  a: "left",
+  arrowright: "right",
+  l: "right",
+  arrowdown: "tie",
+  t: "tie",
+  b: "both_bad",
+  s: "skip",
+};
+const TYPED =
+  "input, textarea, select, [contenteditable], [role=listbox], [role=radiogroup], [role=slider]";
+
+const typing = (/** @type {Element | null} */ element) => element && element.closest(TYPED);
+
+const keyName = (/** @type {string} */ name) => h("kbd", { "aria-hidden": "true" }, name);
+
+// Not `disabled`: a button that loses that way loses the keyboard's focus too.
+const choiceButton = (answer, /** @type {Choice} */ choice, name, ...label) => {
+  const attributes = { class: "rl-button", type: "button", "aria-disabled": "true" };
+  return h("button", { ...attributes, onclick: () => answer(choice) }, label, keyName(name));
+};
+
+const sideCard = (answer, /** @type {Choice} */ choice, wide, narrow, name) => {
+  const text = h("p", { class: "rl-ballot-text" }, "\u00A0");
+  const words = [
+    h("span", { class: "rl-wide-only" }, wide),
+    h("span", { class: "rl-narrow-only" }, narrow),
+  ];
+  const pick = choiceButton(answer, choice, name, words);
+  // A tap on a text answers too; selecting some of it does not.
+  const tap = (event) => {
+    if (!event.target.closest("button") && !String(window.getSelection())) answer(choice);
+  };
+  const card = h("article", { class: "rl-card rl-ballot-side", onclick: tap }, text, pick);
+  return { text, pick, card };
+};
+
+const view = (answer, takeBack) => {
+  const question = h("h2", { class: "rl-question", "aria-live": "polite" }, "\u00A0");
+  const prompt = h("p", { class: "rl-ballot-prompt" }, "\u00A0");
+  const problem = h("p", { hidden: true });
+  const empty = h("p", { class: "rl-ballot-empty", "aria-live": "polite" }, "\u00A0");
+  const left = sideCard(answer, "left", "Left", "Upper one", "\u2190");
+  const right = sideCard(answer, "right", "Right", "Lower one", "\u2192");
+  const others = [
+    choiceButton(answer, "tie", "\u2193", "Tie"),
+    choiceButton(answer, "both_bad", "b", "Both bad"),
+    choiceButton(answer, "skip", "s", "Skip"),
+  ];
+  const quiet = { class: "rl-button rl-quiet", type: "button", disabled: true };
+  const undo = takeBack && h("button", { ...quiet, onclick: takeBack }, "Undo", keyName("u"));
+  const sides = h("div", { class: "rl-ballot-sides" }, left.card, right.card);
+  const pair = h("div", { class: "rl-ballot-pair" }, prompt, sides);
+  const section = h(
+    "section",
+    { class: "rl-ballot", "aria-label": "Two texts to compare" },
+    question,
+    h("div", { class: "rl-ballot-stage" }, pair, empty),
+    h("div", { class: "rl-ballot-others" }, others, undo),
+    problem,
+  );
+  const buttons = [left.pick, right.pick, ...others];
+  return { question, prompt, problem, empty, left, right, undo, pair, section, buttons };
+};
+
+const draw = (seen, /** @type {Showing | null} */ showing, /** @type {string} */ message) => {
+  seen.pair.dataset.empty = showing ? "" : "yes";
+  seen.empty.hidden = !!showing;
+  if (!showing) {
+    say(seen.empty, message);
+    return;
+  }
+  say(seen.question, showing.question);
+  say(seen.prompt, showing.prompt);
+  // The texts go on from the prompt: a blank at their beginning belongs to it.
+  say(seen.left.text, showing.left.trim() || "(nothing)");
+  say(seen.right.text, showing.right.trim() || "(nothing)");
+};
+
+// Keys answer only what can be seen: arrows must go on scrolling the rest of a page.
+const onScreen = (/** @type {HTMLElement} */ card) => {
+  const { top, bottom, height } = card.getBoundingClientRect();
+  return height > 0 && top < window.innerHeight && bottom > 0;
+};
+
+const listenToKeys = (card, /** @type {BallotState} */ state, takeBack) =>
+  document.addEventListener("keydown", (event) => {
+    const held = event.ctrlKey || event.metaKey || event.altKey || event.repeat;
+    if (held || !onScreen(card) || typing(document.activeElement)) return;
+    const pressed = event.key.toLowerCase();
+    if (pressed === "u" && takeBack) {
+      takeBack();
+      return;
+    }
+    if (!KEYS[pressed] || !state.now) return;
+    event.preventDefault();
+    state.answer(KEYS[pressed]);
+  });
+
+/**
+ * Fills an element with a pair and the buttons to answer it.
+ * @param {HTMLElement} place
+ * @param {import("../lib/ballot_state.js").Source} source
+ */
+export const ballot = (place, source) => {
+  const answer = (/** @type {Choice} */ choice) => state.answer(choice);
+  const undo = () => state.takeBack((promise) => answered(seen.problem, promise));
+  const takeBack = source.undo ? undo : null;
+  const seen = view(answer, takeBack);
+  const problem = (sentence) => showProblem(seen.problem, sentence);
+  const state = new BallotState(source, {
+    show: (showing, message) => draw(seen, showing, message),
+    enable: (ready) =>
+      seen.buttons.forEach((one) => one.setAttribute("aria-disabled", String(!ready))),
+    enableUndo: (possible) => {
+      if (seen.undo) seen.undo.disabled = !possible;
+    },
+    problem,
+    alive: () => place.isConnected,
+    seen: () => !(document.hidden || place.offsetParent === null),
+  });
+  fill(place, seen.section);
+  listenToKeys(seen.left.card, state, takeBack);
+  state.refresh();
+  return {
+    refresh: () => state.refresh(),
+    pause: (/** @type {string} */ sentence) => state.pause(sentence),
+    problem,
+    showing: () => state.now,
+  };
+};

@@ -1,0 +1,45 @@
+// @ts-check
+// Asking the server functions of a part, and being quiet while nobody looks.
+import { repeated } from "../lib/poll.js";
+import { showProblem } from "./dom.js";
+
+/** @typedef {Record<string, (request: any) => Promise<any>>} Server */
+
+const SILENT = "The server did not answer: check that the app still runs, then try again.";
+
+/**
+ * Calls `ask` again and again, as lib/poll.js says, while the element is in sight.
+ * @param {HTMLElement} element
+ * @param {number} milliseconds
+ * @param {() => Promise<number | void>} ask
+ * @returns `now()`, for after something was clicked
+ */
+export const poll = (element, milliseconds, ask) => {
+  const tick = repeated(ask, {
+    milliseconds,
+    alive: () => element.isConnected,
+    seen: () => !(document.hidden || element.offsetParent === null),
+    reached: (well) => document.documentElement.classList.toggle("rl-offline", !well),
+  });
+  document.addEventListener("visibilitychange", () => tick(false));
+  window.addEventListener("rlhf:tab", () => setTimeout(() => tick(false), 60));
+  tick(false);
+  return { now: () => tick(true) };
+};
+
+/**
+ * A server function answers {error: "one sentence"} where something cannot be done: it is shown.
+ * @param {HTMLElement} place
+ * @param {Promise<any>} promise
+ * @returns the answer, or null
+ */
+export const answered = async (place, promise) => {
+  let answer;
+  try {
+    answer = await promise;
+  } catch {
+    answer = { error: SILENT };
+  }
+  showProblem(place, answer && answer.error);
+  return answer && answer.error ? null : answer;
+};

@@ -1,0 +1,215 @@
+// @ts-check
+// The Start tab: the loop as a picture, the lesson's one button, and how far the lesson has come.
+import { interval, percent, signed } from "../lib/format.js";
+import { stageWords } from "../lib/lesson.js";
+import { button, fill, h, mark, say, soft } from "../shared/dom.js";
+import { handOver, openTab, showRun } from "../shared/navigation.js";
+import { answered, poll } from "../shared/server.js";
+import { secret } from "../shared/visitor.js";
+
+/** @typedef {import("../types").RunRow} RunRow */
+
+const KEPT = "rlhf_demo_lesson";
+const EVERY = 1500; // milliseconds
+const STAGES = [
+  {
+    tab: "feedback",
+    n: "1",
+    title: "Feedback",
+    color: "warn",
+    text:
+      "You read two texts and say which you prefer. " +
+      "The shipped example was judged by a simulated rater instead.",
+  },
+  {
+    tab: "reward model",
+    n: "2",
+    title: "Reward model",
+    color: "score",
+    text:
+      "A small model learns from judged pairs which text people would prefer, " +
+      "and gives any text a score.",
+  },
+  {
+    tab: "ppo",
+    n: "3",
+    title: "PPO",
+    color: "ppo",
+    text:
+      "GPT-2 writes, the reward model scores, and PPO makes what scored well likelier, " +
+      "step by step.",
+  },
+  {
+    tab: "compare",
+    n: "4",
+    title: "Compare",
+    color: "base",
+    text:
+      "Base and PPO model answer the same prompt with the same random numbers. " +
+      "Which would you prefer?",
+  },
+];
+const TRAINED = 1; // the stage at which the lesson's trainings begin
+
+const LOOP = "RLHF, reinforcement learning from human feedback, is a loop: ";
+const LEAD =
+  "preferences train a reward model, the reward model trains a language model, and people look " +
+  "at what came out. Here the whole loop is really trained, on this machine, on a GPT-2 small " +
+  "enough that you can watch it change.";
+const ABOUT =
+  "Trains a reward model, then PPO against it: about two minutes on two CPU cores. " +
+  "You can watch every step.";
+const BACK = "\u21BA back to 1: the next round starts with new feedback; blind votes only test";
+
+/** @returns {{reward: string, ppo: string} | null} the runs of this browser's lesson */
+const lesson = () => JSON.parse(localStorage.getItem(KEPT) || "null");
+
+const open = ({ tab }) => {
+  const now = lesson();
+  if (now && tab === "ppo") showRun(now.ppo, "ppo");
+  else if (now && tab === "reward model") showRun(now.reward, "reward");
+  else openTab(tab);
+};
+
+const stageCard = (stage) => {
+  const color = `var(--rl-${stage.color})`;
+  const line = h("small", {});
+  const bar = mark(stage.color);
+  const style = { "--stage": color };
+  const card = h(
+    "button",
+    { class: "rl-stage", type: "button", style, onclick: () => open(stage) },
+    h("b", {}, h("span", {}, stage.n), stage.title),
+    h("p", {}, stage.text),
+    h("div", { class: "rl-bar" }, bar),
+    line,
+  );
+  return { card, line, bar };
+};
+
+// -- the shipped example --------------------------------------------------------------------------
+
+const judgeLine = (judge) =>
+  h(
+    "li",
+    {},
+    h("b", {}, `${percent(judge.win_rate)} `),
+    `${interval(judge.win_rate_low, judge.win_rate_high)} by ${judge.name}, ${judge.title}`,
+  );
+
+const answerLine = (row, color, i) => {
+  const score = `${i ? "PPO" : "base"} ${signed(row.scores[0][i], 1)}`;
+  const chip = h("span", { class: "rl-chip" }, score);
+  return h("p", { class: "rl-answer" }, mark(color), chip, row.responses[i]);
+};
+
+const exampleCard = (row) =>
+  h(
+    "article",
+    { class: "rl-card" },
+    h("p", { class: "rl-prompt" }, row.prompt),
+    ["base", "ppo"].map((color, i) => answerLine(row, color, i)),
+  );
+
+const exampleOf = ({ rows = [], prompts, judges }) => {
+  if (!rows.length) return [];
+  const title =
+    `What came out of the shipped example: the share of ${prompts} prompts ` +
+    "on which PPO wins against the base";
+  const untouched =
+    "Nothing was trained or chosen on these prompts, and no person has judged the texts. " +
+    judges.map((judge) => judge.note).join(" ");
+  const chosen =
+    "Answers a quarter, half and three quarters of the way from the largest loss to the largest " +
+    "win, with the same random numbers on both sides and the score by " +
+    `${judges[0].name}, ${judges[0].unit}:`;
+  return [
+    h("h2", { class: "rl-h2" }, title),
+    h("ul", { class: "rl-judges" }, judges.map(judgeLine)),
+    soft(untouched),
+    soft(chosen),
+    h("div", { class: "rl-examples" }, rows.map(exampleCard)),
+  ];
+};
+
+// -- the lesson -----------------------------------------------------------------------------------
+
+const view = () => {
+  const go = button("Run the whole lesson", undefined, "rl-main rl-large");
+  const cards = STAGES.map(stageCard);
+  const next = h("div", { class: "rl-next", hidden: true });
+  const problem = h("p", { hidden: true });
+  const arrow = () => h("span", { class: "rl-arrow", "aria-hidden": "true" }, "\u2192");
+  const loop = cards.map((one, i) => [one.card, i < cards.length - 1 ? arrow() : null]);
+  const elements = [
+    h("p", { class: "rl-lead" }, h("b", {}, LOOP), LEAD),
+    h("div", { class: "rl-loop", role: "group", "aria-label": "The loop" }, loop),
+    h("div", { class: "rl-back" }, h("span", {}, BACK)),
+    h("div", { class: "rl-go" }, go, h("span", { class: "rl-soft" }, ABOUT)),
+    problem,
+    next,
+  ];
+  return { go, cards, next, problem, elements };
+};
+
+const nextButton = (/** @type {RunRow} */ reward, /** @type {RunRow} */ ppo, done) => {
+  if (done) {
+    const compare = () => {
+      handOver("ppo", ppo.id);
+      openTab("compare");
+    };
+    return button("See base and PPO model side by side", compare, "rl-main");
+  }
+  const live = reward && reward.status === "running" ? STAGES[TRAINED] : STAGES[TRAINED + 1];
+  return button(`Watch it live: ${live.title}`, () => open(live), "rl-main");
+};
+
+const draw = ({ go, cards, next }, /** @type {(RunRow | null)[]} */ runs) => {
+  runs.forEach((row, i) => {
+    if (!row) return;
+    const stage = cards[TRAINED + i];
+    say(stage.line, stageWords(row, runs[i - 1]));
+    stage.card.dataset.state = row.status;
+    const share = row.total_steps ? (row.step || 0) / row.total_steps : 0;
+    stage.bar.style.width = `${100 * share}%`;
+  });
+  const [reward, ppo] = runs;
+  const done = ppo && ppo.status === "finished";
+  const busy = [reward, ppo].some((row) => row && ["running", "queued"].includes(row.status));
+  say(go, busy ? "The lesson is running" : done ? "Run it again" : "Run the whole lesson");
+  go.disabled = busy;
+  go.classList.toggle("rl-main", !busy && !done);
+  next.hidden = !(busy || done);
+  const state = `${busy} ${done} ${reward && reward.status}`;
+  if (next.dataset.state !== state) {
+    next.dataset.state = state;
+    fill(next, nextButton(reward, ppo, done));
+  }
+  const last = cards.at(-1);
+  last.card.dataset.state = done ? "ready" : "";
+  say(last.line, done ? "ready: look at what came out" : "");
+};
+
+/** @param {import("../globals").Part} part */
+export const mount = ({ element, props, server }) => {
+  const seen = view();
+  const { go, problem } = seen;
+  const example = h("div", {}, exampleOf((props.value || {}).example || {}));
+  fill(element.querySelector(".rl-lesson"), seen.elements, example);
+
+  go.onclick = async () => {
+    go.disabled = true;
+    const answer = await answered(problem, server.start_lesson({ secret: secret() }));
+    go.disabled = false;
+    if (!answer) return;
+    localStorage.setItem(KEPT, JSON.stringify(answer));
+    poller.now();
+  };
+  const poller = poll(element, EVERY, async () => {
+    const now = lesson();
+    if (!now) return;
+    const answer = await server.lesson_state(now);
+    if (answer.runs.every((row) => row === null)) localStorage.removeItem(KEPT);
+    else draw(seen, answer.runs);
+  });
+};
