@@ -1,0 +1,261 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { ofPPO, verdict } from "../../rlhf_demo/ui/static/lib/blind_result.js";
+import {
+  agreementFigure,
+  lastFigure,
+  rewardFigure,
+  stageOf,
+  stageWords,
+  votesFigure,
+} from "../../rlhf_demo/ui/static/lib/class_words.js";
+import { FIGURES, fileRows } from "../../rlhf_demo/ui/static/lib/comparison.js";
+import { csv } from "../../rlhf_demo/ui/static/lib/csv.js";
+import { outcomeWords, partingWords, settingsLine } from "../../rlhf_demo/ui/static/lib/duel.js";
+import { stageWords as lessonWords } from "../../rlhf_demo/ui/static/lib/lesson.js";
+import {
+  alphaWords,
+  answersWords,
+  foretoldWords,
+  importWords,
+  trainWords,
+} from "../../rlhf_demo/ui/static/lib/quality_words.js";
+import { stateShade, stateWords, when } from "../../rlhf_demo/ui/static/lib/runs.js";
+import {
+  howWords,
+  preference,
+  sumWords,
+  unitWords,
+} from "../../rlhf_demo/ui/static/lib/score_words.js";
+import { waiting } from "../../rlhf_demo/ui/static/lib/student_words.js";
+
+test("a spreadsheet takes no text for a formula, and numbers for numbers", () => {
+  assert.equal(
+    csv([
+      ["a", -1.5],
+      ["=1+1", 2],
+      ['say "so"', 3],
+    ]),
+    '"a",-1.5\r\n"\'=1+1",2\r\n"say ""so""",3\r\n',
+  );
+  assert.equal(csv([[" @x"], ["\ty"]]), '"\' @x"\r\n"\'\ty"\r\n');
+});
+
+test("a comparison's file names columns by model and judge, and says who won", () => {
+  const rows = [
+    {
+      prompt: "P",
+      responses: [" a", " b"],
+      scores: [
+        [1, 2],
+        [3, 3],
+      ],
+    },
+  ];
+  assert.deepEqual(fileRows({ rows }, ["base", "PPO"], [{ name: "J" }, { name: "K" }]), [
+    [
+      "prompt",
+      "response of base",
+      "response of PPO",
+      "score of base by J",
+      "score of PPO by J",
+      "winner by J",
+      "score of base by K",
+      "score of PPO by K",
+      "winner by K",
+    ],
+    ["P", " a", " b", 1, 2, "PPO", 3, 3, "tie"],
+  ]);
+  const kl = FIGURES.find(({ key }) => key === "kl");
+  assert.equal(kl.show(3.756, { kl_se: 0.25 }), "3.76 \u00B1 0.25");
+  assert.equal(kl.show(3.756, {}), "3.76");
+});
+
+test("a duel says where its texts part", () => {
+  const side = (token, ended = false) => ({ token, ended });
+  const state = { left: side([" a", " b"]), right: side([" a", ""], true), parting: 1 };
+  assert.match(
+    partingWords(state, { same_tokens: true }),
+    /part at token 2: \u201Cb\u201D here, \u201Cend of text\u201D there/,
+  );
+  assert.match(partingWords({ ...state, parting: null }, { same_tokens: true }), /wrote the same/);
+  assert.match(partingWords(state, { same_tokens: false }), /different tokens/);
+});
+
+test("a side says how it ended and how far it is from the base", () => {
+  const side = { token: ["a"], ended: true, prompt_cut: false };
+  assert.equal(
+    outcomeWords(side, "PPO", "base", "1.5"),
+    "Ended by itself after 1 tokens; KL 1.5 nats, summed over its tokens.",
+  );
+  assert.match(outcomeWords(side, "base", "base", "0.0"), /it is the base/);
+  assert.match(
+    outcomeWords({ ...side, ended: false, prompt_cut: true }, "x", "base", ""),
+    /Cut short at 1 tokens; KL cannot be counted, for base has other tokens\. The prompt lost/,
+  );
+});
+
+test("settings are told once, the report's before the form's", () => {
+  const scorer = { name: "judge", unit: "points" };
+  const settings = {
+    temperature: 1,
+    top_k: 0,
+    top_p: 1,
+    max_new_tokens: 8,
+    seed: 0,
+    scorer,
+    base: "base",
+    own: true,
+  };
+  assert.equal(
+    settingsLine({ settings }),
+    "Settings: own prompts, temperature 1, at most 8 tokens, seed 0, scored by judge in points, " +
+      "KL against base.",
+  );
+  const report = { temperature: 0.7, max_new_tokens: 32, seed: 3, top_k: 5, top_p: 0.5 };
+  assert.match(
+    settingsLine({ settings, report, date: "2026-01-02T03:04:05Z" }),
+    /^Saved 2026-01-02 03:04 UTC.*temperature 0.7, top-k 5, top-p 0.5, at most 32/,
+  );
+  assert.match(settingsLine({ settings, example: true }), /^A finished example/);
+});
+
+test("trainings of the lesson and runs say where they are", () => {
+  const row = { status: "running", step: 3, total_steps: 40, seconds_left: 20, place: null };
+  assert.equal(lessonWords(row, null), "step 3 of 40, 20 s left");
+  assert.equal(lessonWords({ ...row, step: 0 }, null), "loading the model");
+  assert.equal(
+    lessonWords({ status: "queued", place: 2 }, { status: "running" }),
+    "waiting for the reward model",
+  );
+  assert.equal(lessonWords({ status: "failed", message: "no disk" }), "no disk");
+  assert.equal(stateWords(row), "running, step 3 of 40");
+  assert.equal(stateWords({ ...row, status: "finished" }), "ended early");
+  assert.equal(stateShade({ ...row, status: "finished" }), "failed");
+  assert.equal(stateShade({ status: "finished", step: 40, total_steps: 40 }), "finished");
+  assert.match(when("2026-01-02T03:04:05"), /^2 Jan, 03:04$/);
+});
+
+test("what votes are worth", () => {
+  assert.equal(alphaWords(0.19), "hardly more than chance");
+  assert.equal(alphaWords(0.6), "good agreement");
+  assert.match(alphaWords(null), /two people/);
+  const state = { votes: 3, raters: 1, question: "Q", preferences: 2, simulated: 1 };
+  assert.equal(
+    answersWords(state),
+    "3 answers by 1 person to \u201CQ\u201D, " +
+      "2 of them preferences to learn from; 1 answers are simulated.",
+  );
+  assert.match(foretoldWords(0.9), /more than 90%/);
+  assert.doesNotMatch(foretoldWords(null), /solid mark/);
+  assert.match(trainWords(9, 10, 25), /^9 of the 10/);
+  assert.match(trainWords(10, 10, 25), /^10 preferences\. .* 25 such pairs/);
+  assert.match(importWords({ kept: 5, double: 2 }), /^5 votes imported, 2 left out/);
+});
+
+test("a rate of A is turned round where PPO was B, with its interval", () => {
+  assert.deepEqual(ofPPO("b", 0.75, 0.625, 0.875), [0.25, 0.125, 0.375]);
+  assert.deepEqual(ofPPO("b", null, 0, 1), [null, 0, 1]);
+});
+
+test("a verdict says how many were simulated", () => {
+  const result = { contender: "a", rate: 0.3, low: 0.2, high: 0.4, votes: 8, simulated: 8 };
+  assert.equal(
+    verdict(result),
+    "The class, 8 of 8 simulated, prefers the base: PPO has learned " +
+      "something else than what simulated students like.",
+  );
+});
+
+const CLASS = {
+  kind: "feedback",
+  round_state: "open",
+  state: "open",
+  ppo: null,
+  reward: null,
+  training: null,
+  blind: null,
+  preferences: 4,
+  votes: 7,
+  simulated: 2,
+  expected: 600,
+  history: [],
+  all_votes: 7,
+  raters: [],
+  quality: { foretold: { units: 2 } },
+};
+
+test("a class goes from votes to the reveal", () => {
+  const ppo = { status: "running", step: 3, total_steps: 40, figures: { "objective/score": 0.5 } };
+  const stages = [
+    [{}, "votes"],
+    [{ reward: "r" }, "reward"],
+    [{ reward: "r", ppo }, "ppo"],
+    [{ reward: "r", ppo: { ...ppo, status: "stopped" } }, "trained"],
+    [{ reward: "r", ppo: { ...ppo, status: "stopped", step: 0 } }, "reward"],
+    [{ kind: "blind" }, "open"],
+    [{ kind: "blind", round_state: "revealed" }, "revealed"],
+  ];
+  for (const [changes, stage] of stages) {
+    assert.equal(stageOf({ ...CLASS, ...changes }), stage);
+    assert.ok(stageWords(stage, { ...CLASS, ppo, ...changes }));
+  }
+  assert.match(stageWords("votes", CLASS), /4 so far/);
+  assert.match(stageWords("ppo", { ...CLASS, ppo }), /step 3 of 40/);
+});
+
+test("a class's figures say how many votes were simulated", () => {
+  assert.deepEqual(votesFigure(CLASS), [
+    "7",
+    "votes this round, 2 of them simulated, about 600 expected",
+  ]);
+  assert.equal(agreementFigure(CLASS, 5)[0], "\u2013");
+  assert.match(rewardFigure(CLASS, 25)[1], /4 so far/);
+  const trained = {
+    votes: 30,
+    simulated: 0,
+    pairs: 6,
+    accuracy: 0.8,
+    low: 0.6,
+    high: 0.9,
+    highest: null,
+    too_few: false,
+  };
+  assert.deepEqual(rewardFigure({ ...CLASS, history: [trained] }, 25), [
+    "80%",
+    "of the last-rated fifth right [60, 90], 30 votes",
+  ]);
+  assert.equal(
+    rewardFigure({ ...CLASS, history: [{ ...trained, too_few: true }] }, 25)[0],
+    "too few to tell",
+  );
+  assert.equal(lastFigure(CLASS)[1], "PPO has not started");
+  const blind = { revealed: true, contender: "b", rate: 0.25 };
+  assert.equal(lastFigure({ ...CLASS, blind })[0], "75%");
+});
+
+test("a phone says what it waits for", () => {
+  const view = { done: 3, goal: 3, kind: "feedback", ppo: null };
+  assert.equal(waiting(null), "");
+  assert.match(waiting(view), /screen in front/);
+  assert.match(waiting({ ...view, ppo: { busy: true } }), /Watch PPO/);
+  assert.match(waiting({ ...view, kind: "blind" }), /You have voted/);
+  assert.match(waiting({ ...view, done: 2 }), /It comes here by itself/);
+});
+
+test("what a score means, and what words add to it, as they are rounded", () => {
+  assert.ok(Math.abs(preference(1, Math.log(9)) - 0.9) < 1e-12);
+  assert.match(unitWords(Math.log(9)), /of 75%, to one that scores 1 less with 90%/);
+  assert.equal(
+    sumWords({ score: 1.406, empty: -0.184 }),
+    "The empty text scores \u22120.18; the words add +1.59.",
+  );
+  const how = { exact: false, orders: 12, standard_error: 0.034, words_together: 2 };
+  assert.equal(
+    howWords(how),
+    "The text is long, so 2 neighbouring words count as one. " +
+      "Averaged over 12 orders drawn at random: the standard error of a figure is about 0.03.",
+  );
+  assert.match(howWords({ ...how, exact: true, words_together: 1 }), /^All orders/);
+});
