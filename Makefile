@@ -15,10 +15,11 @@ mutants:  ## break the code in 300 small ways, one at a time, to see that the te
 flood:  ## attack a running page for some minutes, beside a class of thirty that must lose nothing
 	python -m bench.flood
 
-check:  ## lint, format and printed documents, changing nothing
+check:  ## lint, format, printed documents and types, changing nothing
 	ruff check .
 	ruff format --check .
 	python -m rlhf_demo.cli.docs --check
+	python -m rlhf_demo.cli.types --check
 
 format:  ## bring the code into shape
 	ruff check --fix .
@@ -26,6 +27,7 @@ format:  ## bring the code into shape
 
 docs:  ## print options, metrics, endpoints, stages, settings and packages into the documents
 	python -m rlhf_demo.cli.docs
+	python -m rlhf_demo.cli.types
 
 app:  ## open the page on http://127.0.0.1:7860
 	python app.py

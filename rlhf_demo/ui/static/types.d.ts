@@ -49,7 +49,7 @@ export interface StripStage {
 export interface StripState {
   stages: StripStage[];
   note: string | null;
-  start: string;
+  start: string | null;
 }
 
 export interface Scale {
