@@ -3,6 +3,8 @@
 // of the page from the first paint on, and Gradio's own handlers ask for the visitor's secrets.
 // The page adds `stages`, and as `scripts` the folder of the modules.
 (() => {
+  const AFTER_THE_PAGE = 3000; // milliseconds
+
   const student = new URLSearchParams(location.search).has("class");
   if (student) document.documentElement.classList.add("rl-student-mode");
 
@@ -29,16 +31,16 @@
     module.mount({ ...part, server: patient(part.server) });
   };
 
-  // What the tabs need that are not open yet comes when the page has been drawn.
-  const fetchLater = (names) =>
-    window.addEventListener("load", () => {
-      if (student) return; // a phone opens none
-      for (const name of names) {
-        const link = document.createElement("link");
-        Object.assign(link, { rel: "modulepreload", href: addressOf(name) });
-        document.head.append(link);
-      }
-    });
+  // What the tabs need that are not open yet comes when the page has been drawn. Gradio writes
+  // these lines into the page after it has been loaded, so that event is no sign.
+  const fetchLater = (names) => {
+    if (!student) setTimeout(() => names.forEach(preload), AFTER_THE_PAGE);
+  };
+  const preload = (name) => {
+    const link = document.createElement("link");
+    Object.assign(link, { rel: "modulepreload", href: addressOf(name) });
+    document.head.append(link);
+  };
 
   window.rlhf = { stages: {}, scripts: "", secret, rater, load, mount, fetchLater };
 })();
