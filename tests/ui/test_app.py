@@ -25,5 +25,5 @@ def test_page_is_launched_behind_its_gates_and_serves_nothing_else(tmp_path, mon
     assert [one.cls for one in inside["middleware"]] == [UploadGate, Refusals]
     assert inside["middleware"][0].kwargs == {"folder": tmp_path, "public": True}
     assert [route.path for route in inside["routes"]] == [
-        "/plotly.min.js", "/served/{path:path}"
+        "/plotly.min.js", "/scripts/{path:path}", "/served/{path:path}"
     ]  # fmt: skip

@@ -5,13 +5,7 @@ import re
 import pytest
 
 from rlhf_demo.errors import ConfigError
-from rlhf_demo.ui.parts import STATIC, answering, css, encoded, head
-
-
-def test_scripts_write_text_never_markup():
-    for name in ("feedback", "quality", "blind"):
-        script = (STATIC / f"{name}.js").read_text(encoding="utf-8")
-        assert not [word for word in ("innerHTML", "outerHTML", "insertAdj") if word in script]
+from rlhf_demo.ui.parts import answering, css, encoded, head
 
 
 def test_error_of_a_server_function_is_its_answer_in_a_sentence():
