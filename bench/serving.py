@@ -16,7 +16,7 @@ import httpx
 import psutil
 
 from rlhf_demo.files import read_json
-from rlhf_demo.jobs import processes
+from rlhf_demo.jobs.local import LOCAL
 from rlhf_demo.runs.run import Run
 
 REPOSITORY = Path(__file__).parent.parent
@@ -140,9 +140,9 @@ class PageProcess:
     def end_trainings(self) -> None:
         """Kill what the app has started and left behind."""
         for note in self.runs.glob("*/job.json"):
-            pid = read_json(note).get("handle")
-            if pid is not None:
-                processes.send(pid, note.parent, signal.SIGKILL)
+            handle = read_json(note).get("handle")
+            if handle is not None:
+                LOCAL.stop(handle, note.parent, hard=True)
 
     def _answers(self) -> bool:
         if self._process.poll() is not None:
