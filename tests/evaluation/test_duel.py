@@ -24,7 +24,7 @@ OPTIONS = DuelOptions(max_new_tokens=10, temperature=1.0, seed=3)
 
 def save_moved(base, folder):
     """Write a policy that differs from its base a little, with a value head, as if trained."""
-    policy = load_policy(str(base), device=CPU, for_training=True)
+    policy = load_policy(str(base), device=CPU, for_training=True, value_head=True)
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in (*policy.lm.parameters(), *policy.value_head.parameters()):
