@@ -38,6 +38,9 @@ def loops_left_open():
 class ModelCache:
     """A model that writes nothing; tests of pairs put their own writer in its place."""
 
+    def warm(self):
+        """Import nothing."""
+
 
 @pytest.fixture(name="shared")
 def shared_page(store, new_jobs, tmp_path, monkeypatch):  # noqa: F811

@@ -308,6 +308,7 @@ class ClassTraining:
     def _responses(
         self, class_status: ClassStatus, model: str, prompts: list[str], seed: int
     ) -> list[str]:
+        self.model_cache.warm()
         from rlhf_demo.models.sampling import decode, generate  # noqa: PLC0415  (torch)
 
         policy = self.model_cache.policy(self.choices.policy(model))

@@ -47,17 +47,22 @@ class ModelCache:
         self._load_lock = threading.RLock()
 
     def warm(self) -> None:
-        """Import what models need. Call it in a thread of its own: it takes seconds."""
+        """Import what models need, or wait until another thread has: it takes seconds.
+
+        Call it before importing any of it elsewhere. Two threads that import `transformers` at once
+        find it half made.
+        """
+        if self.ready:
+            return
         with self._load_lock:
             import torch  # noqa: PLC0415
 
             from rlhf_demo.evaluation import compare, duel  # noqa: F401, PLC0415
             from rlhf_demo.models import policy, sampling, scorers  # noqa: F401, PLC0415
 
-            if not self.ready:
-                # One prompt needs one thread; two would wait for those of a training, ten times
-                # as long.
-                torch.set_num_threads(1)
+            # One prompt needs one thread; two would wait for those of a training, ten times as
+            # long.
+            torch.set_num_threads(1)
             self.ready = True
 
     @property
@@ -68,6 +73,7 @@ class ModelCache:
     @cached_property
     def device(self) -> "torch.device":
         """Where the models compute."""
+        self.warm()
         from rlhf_demo.models.device import pick_device  # noqa: PLC0415
 
         return pick_device(self._asked)
@@ -104,6 +110,7 @@ class ModelCache:
             ConfigError: a function is named, or the label does not fit.
             CheckpointError: the model cannot be found or has no classification head.
         """
+        self.warm()
 
         def load() -> "Scorer":
             from rlhf_demo.models.scorers import load_scorer  # noqa: PLC0415

@@ -159,6 +159,7 @@ class Sampler:
         ]
 
     def _responses(self, name: str, prompts: list[str], seed: int) -> list[str]:
+        self.model_cache.warm()
         from rlhf_demo.models.sampling import decode, generate  # noqa: PLC0415  (torch)
 
         policy = self.model_cache.policy(name)

@@ -50,6 +50,7 @@ class Simulations:
                 raise ConfigError("simulated students vote here already: stop them first")
             self._running[lesson] = {"taste": taste, **traits}, ended
         try:
+            self.model_cache.warm()
             from rlhf_demo.models.scorers import length_scores  # noqa: PLC0415  (torch)
 
             scorer = length_scores if taste == "longer" else self._pleased

@@ -121,6 +121,7 @@ class Shared:
     @cached_property
     def comparing(self) -> "Comparing":
         """What compares models; it imports their libraries."""
+        self.model_cache.warm()
         from rlhf_demo.server.comparing import Comparing  # noqa: PLC0415  (torch)
 
         return Comparing(self.choices, self.model_cache, self.turn, self.comparisons)

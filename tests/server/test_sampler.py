@@ -26,7 +26,7 @@ def sampler(store, tiny_model_folder):
         return name
 
     choices = SimpleNamespace(policy=find)
-    return Sampler(store, choices, SimpleNamespace(policy=lambda name: policy), Turn())
+    return Sampler(store, choices, SimpleNamespace(policy=lambda name: policy, warm=lambda: None), Turn())
 
 
 def test_batch_is_written_once_for_all_who_wait_for_it(sampler, store):

@@ -127,6 +127,7 @@ class PPOTab:
         return self._duels[key] | {"step": step}
 
     def _duel(self, options: dict[str, Any], name: str) -> dict[str, Any]:
+        self.shared.model_cache.warm()
         from rlhf_demo.evaluation.duel import duel  # noqa: PLC0415  (torch)
 
         model_cache, base = self.shared.model_cache, options["policy"]
