@@ -10,6 +10,14 @@ from rlhf_demo.runs.run import Run
 from rlhf_demo.train.ppo import train_ppo
 
 
+@pytest.fixture(autouse=True)
+def all_cores():
+    """The shipped base gains from a second thread, which tiny models do not (conftest.py)."""
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
 def start(folder, reward, **changes):
     config = PPOConfig(reward=reward, dtype="float32", samples_every=100, **changes)
     run = Run.create(folder, "ppo", config.to_dict())
