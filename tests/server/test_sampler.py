@@ -26,7 +26,8 @@ def sampler(store, tiny_model_folder):
         return name
 
     choices = SimpleNamespace(policy=find)
-    return Sampler(store, choices, SimpleNamespace(policy=lambda name: policy, warm=lambda: None), Turn())
+    models = SimpleNamespace(policy=lambda name: policy, warm=lambda: None)
+    return Sampler(store, choices, models, Turn())
 
 
 def test_batch_is_written_once_for_all_who_wait_for_it(sampler, store):
