@@ -38,31 +38,31 @@ class Phone:
 
     ask: "Asker"
     secret: str
-    votes: dict[int, str] = field(default_factory=dict)  # showing -> choice, acknowledged
+    votes: dict[int, str] = field(default_factory=dict)  # assignment -> choice, acknowledged
     sent_again: int = 0
     refused: list[str] = field(default_factory=list)
 
     def live(self, until: float) -> None:
         """Vote until it is over."""
         random.seed(self.secret)
-        looked, showing, ahead = 0.0, None, None
+        looked, assignment, ahead = 0.0, None, None
         while time.monotonic() < until:
             if time.monotonic() - looked > STATE_SECONDS:
                 looked = time.monotonic()
                 self._try("student_state")
-            if showing is None:
-                showing = (self._try("next_pair") or {}).get("showing")
-                if showing is None:
+            if assignment is None:
+                assignment = (self._try("next_pair") or {}).get("assignment")
+                if assignment is None:
                     time.sleep(1.5)
                     continue
-            ahead = (self._try("next_pair", beside=showing["id"]) or {}).get("showing")
+            ahead = (self._try("next_pair", beside=assignment["id"]) or {}).get("assignment")
             time.sleep(random.uniform(*READING))
-            self._vote(showing["id"], random.choice(CHOICES))
-            showing = ahead
+            self._vote(assignment["id"], random.choice(CHOICES))
+            assignment = ahead
 
-    def _vote(self, showing: int, choice: str) -> None:
+    def _vote(self, assignment: int, choice: str) -> None:
         while True:  # as the page does: until the server has answered
-            answer = self._try("vote", showing=showing, choice=choice)
+            answer = self._try("vote", assignment=assignment, choice=choice)
             if answer is None:
                 self.sent_again += 1
                 time.sleep(2.0)
@@ -70,7 +70,7 @@ class Phone:
                 self.refused.append(answer["error"])
                 return
             else:
-                self.votes[showing] = choice
+                self.votes[assignment] = choice
                 return
 
     def _try(self, function: str, **request: Any) -> dict[str, Any] | None:
@@ -103,7 +103,7 @@ class Asker:
 
 
 def kept(database: Path) -> dict[int, str]:
-    """Return every answer in the database as seen on the screen: showing -> choice."""
+    """Return every answer in the database as seen on the screen: assignment -> choice."""
     with sqlite3.connect(database) as connection:
         rows = connection.execute(
             "select id, choice, swapped from showings where choice is not null"

@@ -36,8 +36,10 @@ def main() -> int:
             # Some pairs are checks, which teach nothing: it is preferences that count.
             while ask("class_state", **state)["preferences"] < AT_ONCE * number:
                 phone = next(turn)
-                showing = wait_until(lambda p=phone: ask("next_pair", secret=p.secret)["showing"])
-                ask("vote", secret=phone.secret, showing=showing["id"], choice="left")
+                assignment = wait_until(
+                    lambda p=phone: ask("next_pair", secret=p.secret)["assignment"]
+                )
+                ask("vote", secret=phone.secret, assignment=assignment["id"], choice="left")
             begin = time.perf_counter()
             wait_until(lambda n=number: len(ask("class_state", **state)["history"]) >= n, 120, 0.2)
             took = time.perf_counter() - begin

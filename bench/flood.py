@@ -37,7 +37,7 @@ STRANGERS = 100
 """Who ask for scores at once."""
 PPO_STEPS = 20
 MOST_SECONDS = 180
-"""Of what a lesson waits for, on a machine that is attacked: nine times the quiet one's aim."""
+"""Of what a class waits for, on a machine that is attacked: nine times the quiet one's aim."""
 MOST_MEGABYTES = 2_000
 """Of memory of the app and what reads files for it; the quiet app has 600, two readers 900."""
 MOST_DISK = PUBLIC.most_megabytes_all + 2_000
@@ -117,7 +117,7 @@ class Hostile:
     def come_from_elsewhere(self) -> str:
         """Delete and start what a website that somebody visits could."""
         function, request = self.rng.choice(
-            (("delete_run", {"run": "reward", "secret": "x"}), ("start_lesson", {"secret": "x"}))
+            (("delete_run", {"run": "reward", "secret": "x"}), ("start_loop", {"secret": "x"}))
         )
         body = message(self.where[function], function, request)
         foreign = self.rng.choice(
@@ -131,7 +131,7 @@ class Hostile:
 
     def fill_the_line(self) -> str:
         """Start trainings, each time with another secret."""
-        return self._ask("start_lesson", 20, secret=f"secret {self.rng.random()}")
+        return self._ask("start_loop", 20, secret=f"secret {self.rng.random()}")
 
     def fill_the_disk(self) -> str:
         """Start a run that saves as much as it can."""
@@ -177,7 +177,7 @@ class Watch:
         return self.most
 
 
-def hold_lesson(
+def hold_class(
     ask: Asker, state: dict[str, str], patience: float
 ) -> dict[str, tuple[float, float, str]]:
     """Do as an instructor does; return how long each thing took to come, and may take."""
@@ -249,7 +249,7 @@ def main() -> int:
             raged = others.submit(raging, page.url, where, code, seconds)
             scored = others.submit(attacked, page.url, where["score_text"], STRANGERS, seconds)
             threads = live(phones, seconds)
-            figures = hold_lesson(ask, state, seconds + MOST_SECONDS)
+            figures = hold_class(ask, state, seconds + MOST_SECONDS)
             for thread in threads:
                 thread.join()
             answers = raged.result() | {"score": Counter(what for what, _ in scored.result())}

@@ -179,15 +179,15 @@ def above_a_coin(
     return interval(values, groups)[0] > 0.5
 
 
-def named_within(answers: int, raters: int, *, left: float = 0.5, slips: float = 0.05) -> float:
-    """Return the probability that a rater is named careless at any of so many answers.
+def named_within(answers: int, voters: int, *, left: float = 0.5, slips: float = 0.05) -> float:
+    """Return the probability that a voter is named careless at any of so many answers.
 
     Exact, from the binomial: all paths of sides and attention checks are followed. A tenth of the
     answers, the fifth of each ten, go to attention checks.
 
     Args:
-        answers: of the rater, all preferences but those on attention checks that are passed.
-        raters: how many are looked at.
+        answers: of the voter, all preferences but those on attention checks that are passed.
+        voters: how many are looked at.
         left: probability of the left text.
         slips: probability of a preference on a attention check.
     """
@@ -204,7 +204,7 @@ def named_within(answers: int, raters: int, *, left: float = 0.5, slips: float =
         paths = {}
         for state, p in further.items():
             evidence = side_evidence(*state[:2]) + check_evidence(*state[2:])
-            if evidence >= math.log(raters / FALSE_ALARMS):
+            if evidence >= math.log(voters / FALSE_ALARMS):
                 named += p
             else:
                 paths[state] = p
@@ -279,7 +279,7 @@ def print_curve(rng: random.Random, classes: int) -> None:
 
 def print_careless() -> None:
     """Print who is named careless in a class of 30."""
-    print("\n| rater, in a class of 30 | 15 answers | 25 | 40 |")
+    print("\n| voter, in a class of 30 | 15 answers | 25 | 40 |")
     print("|---|---|---|---|")
     for who, how in {
         "careful, a slip on 5% of attention checks": {},

@@ -99,7 +99,7 @@ def open_class(mode, **changes):
         "password": "teach",
     }
     made = mode.open_class(request | changes, HERE)
-    return SimpleNamespace(lesson=mode.classes.lesson_of(made["token"]), **made)
+    return SimpleNamespace(collection=mode.classes.collection_of(made["token"]), **made)
 
 
 def join(mode, made, nickname="Ann"):
@@ -113,8 +113,8 @@ def vote_all(mode, secrets, rounds=40):
             return
 
 
-def choose(showing):
-    return "left" if len(showing.left) >= len(showing.right) else "right"
+def choose(assignment):
+    return "left" if len(assignment.left) >= len(assignment.right) else "right"
 
 
 def finish(mode, run, report=REPORT):
@@ -129,11 +129,11 @@ def taught(mode, **changes):
     """A class of two that has voted, with its first reward model."""
     made = open_class(mode, **changes)
     secrets = [join(mode, made), join(mode, made, "Bob")]
-    mode.training.look_after(made.lesson)
+    mode.training.look_after(made.collection)
     vote_all(mode, secrets)
-    mode.training.look_after(made.lesson)
-    finish(mode, mode.training.records.read(made.lesson)["training"]["run"])
-    mode.training.look_after(made.lesson)
+    mode.training.look_after(made.collection)
+    finish(mode, mode.training.records.read(made.collection)["training"]["run"])
+    mode.training.look_after(made.collection)
     return made, secrets
 
 

@@ -156,10 +156,10 @@ class Target:
         return self.ask("vote", self.ballot, **self._ballot_paper())["votes"]
 
     def _ballot_paper(self) -> dict[str, Any]:
-        rater = self.ask("enter", self.ballot, rater="")["rater"]
-        asked = {"question": "Which is better English?", "model": "gpt2-mini", "rater": rater}
-        showing = wait_until(lambda: self.ask("next_pair", self.ballot, **asked)["showing"])
-        return {"rater": rater, "showing": showing["id"], "choice": "left"}
+        voter = self.ask("enter", self.ballot, voter="")["voter"]
+        asked = {"question": "Which is better English?", "model": "gpt2-mini", "voter": voter}
+        assignment = wait_until(lambda: self.ask("next_pair", self.ballot, **asked)["assignment"])
+        return {"voter": voter, "assignment": assignment["id"], "choice": "left"}
 
     def _honest(self, password: str | None) -> dict[str, Any]:
         """Open a class, join it, vote and start a run: the values that honest requests hold."""
@@ -219,8 +219,8 @@ class Target:
     def _of(self, number: int, name: str, read: dict[str, set[str]]) -> Iterator[Request]:
         keys = sorted(read.get(name, ()))
         honest = {key: self.valid.get(key, 1) for key in keys}
-        if "token" in keys and "rater" in keys:
-            honest["rater"] = 1  # the instructor calls a student by number
+        if "token" in keys and "voter" in keys:
+            honest["voter"] = 1  # the instructor calls a student by number
         for data in itertools.chain([honest], WHOLE, hostile(honest, keys)):
             body = {"component_id": number, "fn_name": name, "data": data}
             target = f"server function {name}"

@@ -54,8 +54,8 @@ def tab(shared):
     return FeedbackTab(shared)
 
 
-def ask(rater, question=HAPPY, model="m", **more):
-    return {"rater": rater, "question": question, "model": model, **more}
+def ask(voter, question=HAPPY, model="m", **more):
+    return {"voter": voter, "question": question, "model": model, **more}
 
 
 def people_vote(store, pairs, people=2, question=HAPPY, choose=lambda person: "left"):

@@ -22,27 +22,27 @@ def new_pairs(count, start=0, model="m"):
     ]
 
 
-def join(classes, lesson, count):
-    return [classes.join(lesson.code, "Ann", "school").secret for _ in range(count)]
+def join(classes, collection, count):
+    return [classes.join(collection.code, "Ann", "school").secret for _ in range(count)]
 
 
-def take_turns(store, secrets, choose=lambda showing: "left"):
+def take_turns(store, secrets, choose=lambda assignment: "left"):
     """Let everybody answer, a second between two answers, until nobody is given a pair."""
     waiting = list(secrets)
     while waiting:
         waiting = [secret for secret in waiting if answer_one(store, secret, choose)]
 
 
-def answer_one(store, secret, choose=lambda showing: "left"):
+def answer_one(store, secret, choose=lambda assignment: "left"):
     """Let a student answer the next pair, a second later; False where there is none."""
     store.clock.now += 1
-    showing = store.next_pair(secret)
-    return showing is not None and store.vote(secret, showing.id, choose(showing))
+    assignment = store.next_pair(secret)
+    return assignment is not None and store.vote(secret, assignment.id, choose(assignment))
 
 
 def answer(store, secret, choice="left", question=HAPPY, **wish):
     """Let a visitor answer the next pair, a second later."""
     store.clock.now += 1
-    showing = store.next_pair(secret, question, **wish)
-    assert store.vote(secret, showing.id, choice)
-    return showing
+    assignment = store.next_pair(secret, question, **wish)
+    assert store.vote(secret, assignment.id, choice)
+    return assignment

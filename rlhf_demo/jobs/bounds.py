@@ -51,9 +51,9 @@ class Limits:
 
 
 PUBLIC = Limits(
-    most_waiting_each=3,  # the lesson needs two
+    most_waiting_each=3,  # the whole loop needs two
     most_waiting_address=6,  # of the 8 in line: two places are left to others
-    starts_address=(60, 0.1),  # a class of thirty begins the lesson's two at once
+    starts_address=(60, 0.1),  # a class of thirty starts the loop's two runs at once
     most_rank=64,  # 7 MB a saved step; 512 wrote 51
     most_saved=40,
     most_pairs=32,  # a batch of the longest pairs takes 2.8 GB; each pair more 57 MB

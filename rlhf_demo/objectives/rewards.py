@@ -13,7 +13,7 @@ KL_ERROR_CLIP = 0.2
 """Ziegler 2019, section 2.2: the proportional error of the controller is cut to this range."""
 
 KL_GAIN = 0.2
-"""Step of the controller. Ziegler 2019 used 0.1 over thousands of steps; a lesson has dozens."""
+"""Step of the controller. Ziegler 2019 used 0.1 over thousands of steps; a class has dozens."""
 
 
 # -- KL against the reference ----------------------------------------------------------------------

@@ -36,11 +36,11 @@ class ClassRecords:
         self.lock = threading.RLock()
         """Held from looking at a record until what follows from it has been done."""
 
-    def folder(self, lesson: int) -> Path:
+    def folder(self, collection: int) -> Path:
         """Return the folder of a class."""
-        return self.root / str(lesson)
+        return self.root / str(collection)
 
-    def read(self, lesson: int) -> dict[str, Any]:
+    def read(self, collection: int) -> dict[str, Any]:
         """Return what is noted of a class.
 
         Keys: `each`, `job_secret`, `reward` (id of the run whose model is in use), `training` (the
@@ -51,37 +51,37 @@ class ClassRecords:
             "each": EACH, "job_secret": "", "reward": None, "training": None, "history": [],
             "ppo": {}, "problem": None,
         }  # fmt: skip
-        path = self.folder(lesson) / "class.json"
+        path = self.folder(collection) / "class.json"
         return fresh | (read_json(path) if path.is_file() else {})
 
-    def note(self, lesson: int, **changes: Any) -> dict[str, Any]:
+    def note(self, collection: int, **changes: Any) -> dict[str, Any]:
         """Change a class's record; return it."""
         with self.lock:
-            record = self.read(lesson) | changes
+            record = self.read(collection) | changes
             record["job_secret"] = record["job_secret"] or secrets.token_hex(16)
-            self._keep(self.folder(lesson) / "class.json", record)
+            self._keep(self.folder(collection) / "class.json", record)
         return record
 
-    def drop_votes(self, lesson: int, learners: Collection[str | None]) -> None:
+    def drop_votes(self, collection: int, learners: Collection[str | None]) -> None:
         """Delete the votes to train on, but those that some reward models learn or learned from.
 
         Args:
-            lesson: the class.
+            collection: the class.
             learners: ids of these models' runs.
         """
-        drop_votes(self.folder(lesson), self.jobs, learners)
+        drop_votes(self.folder(collection), self.jobs, learners)
 
-    def forget(self, lesson: int) -> None:
+    def forget(self, collection: int) -> None:
         """Delete a class's folder and its reward models; its PPO runs stay in the list of runs.
 
         A model that is being trained, or that PPO follows, goes when that is over: see `clear_up`.
         """
         with self.lock:
-            record = self.read(lesson)
+            record = self.read(collection)
             known = {one["run"] for one in record["history"]}
             known |= {record["training"]["run"]} if record["training"] else set()
             self._keep_leaving(self._leaving() | dict.fromkeys(known, record["job_secret"]))
-            shutil.rmtree(self.folder(lesson), ignore_errors=True)
+            shutil.rmtree(self.folder(collection), ignore_errors=True)
             if record["training"]:
                 with suppress(JobError):  # it has ended just now
                     self.jobs.stop(record["training"]["run"], record["job_secret"])

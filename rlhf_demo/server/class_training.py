@@ -44,7 +44,7 @@ TEMPERATURE = 0.7
 MOST_TOKENS = 32
 LOOK_SECONDS = 1.0
 MOST_STEPS = 200
-"""Steps of a class's PPO at most: a lesson has an end."""
+"""Steps of a class's PPO at most: a class has an end."""
 BUSY = (Status.QUEUED, Status.RUNNING)
 PROMPTS = {"feedback": "train", "blind": "test"}
 """Splits of the shipped prompts. A blind vote is on prompts that nothing is ever trained on."""
@@ -83,7 +83,7 @@ class ClassTraining:
     def _run(self) -> None:
         while not self._ended.is_set():
             self._clear_up()
-            more = [self._attempt(lesson) for lesson in self._active()]
+            more = [self._attempt(collection) for collection in self._active()]
             if not any(more):
                 self._wake.wait(LOOK_SECONDS)
                 self._wake.clear()
@@ -101,23 +101,23 @@ class ClassTraining:
         except Exception:  # a full disk, say: the classes are looked after all the same
             log.exception("deleted classes")
 
-    def _attempt(self, lesson: int) -> bool:
+    def _attempt(self, collection: int) -> bool:
         try:
-            return self.look_after(lesson)
+            return self.look_after(collection)
         except DemoError as error:
-            log.warning("class %d: %s", lesson, error)
+            log.warning("class %d: %s", collection, error)
         except Exception:  # one class's trouble must not leave the others alone
-            log.exception("class %d", lesson)
+            log.exception("class %d", collection)
         return False
 
-    def look_after(self, lesson: int) -> bool:
+    def look_after(self, collection: int) -> bool:
         """Do what is due for a class now; say whether more of it waits to be done at once.
 
         Raises:
             DemoError: the class is gone, or something of it cannot be done.
         """
         with self.records.lock:  # nobody deletes the class, or starts its PPO, meanwhile
-            class_status = self.rounds.class_status(lesson)
+            class_status = self.rounds.class_status(collection)
             self._take_result(class_status)
             self._retrain(class_status)
         return self._write_pairs(class_status)
@@ -131,36 +131,36 @@ class ClassTraining:
 
     def _retrain(self, class_status: ClassStatus) -> None:
         """Start a training where ten new preferences have come and none is under way."""
-        record = self.records.read(class_status.lesson)
+        record = self.records.read(class_status.collection)
         ppo = self.row(record["ppo"].get(str(class_status.round)))
         if record["training"] or (ppo and ppo["status"] in BUSY):
             return  # while PPO trains, the model that it follows stands still
-        if not self.rounds.due_for_retraining(class_status.lesson):
+        if not self.rounds.due_for_retraining(class_status.collection):
             return
-        votes = self.rounds.training_votes(class_status.lesson)
+        votes = self.rounds.training_votes(class_status.collection)
         training = {
             "votes": len(votes),
             "simulated": sum(vote.simulated for vote in votes),
             "round": class_status.round,
         }
         try:
-            folder = write_votes(votes, self.records.folder(class_status.lesson))
+            folder = write_votes(votes, self.records.folder(class_status.collection))
             run = self.jobs.start(
                 "reward",
                 reward_config(folder, self.choices.path(folder)),
-                title=f"Class {class_status.lesson}, {len(votes)} votes{of_them(training)}",
-                secret=self.records.note(class_status.lesson)["job_secret"],
+                title=f"Class {class_status.collection}, {len(votes)} votes{of_them(training)}",
+                secret=self.records.note(class_status.collection)["job_secret"],
                 first=True,
             )
         except DemoError as error:
-            self.records.note(class_status.lesson, problem=str(error))
+            self.records.note(class_status.collection, problem=str(error))
             return
-        self.records.note(class_status.lesson, training={"run": run, **training}, problem=None)
-        self.rounds.mark_trained(class_status.lesson, len(votes))
+        self.records.note(class_status.collection, training={"run": run, **training}, problem=None)
+        self.rounds.mark_trained(class_status.collection, len(votes))
 
     def _take_result(self, class_status: ClassStatus) -> None:
         """Take the figures of a training that is over; the model before it is deleted."""
-        record = self.records.read(class_status.lesson)
+        record = self.records.read(class_status.collection)
         training = record["training"]
         row = training and self.row(training["run"])
         if not training or (row and row["status"] in BUSY):
@@ -168,7 +168,7 @@ class ClassTraining:
         if row is None or row["status"] != Status.FINISHED:
             told = row["message"] if row else "it has been deleted"
             self.records.note(
-                class_status.lesson, training=None, problem=f"the reward model failed: {told}"
+                class_status.collection, training=None, problem=f"the reward model failed: {told}"
             )
             return
         run = self.jobs.find(row["id"])
@@ -185,10 +185,10 @@ class ClassTraining:
         }
         history = [*record["history"], seen]
         self.records.note(
-            class_status.lesson, training=None, reward=row["id"], history=history, problem=None
+            class_status.collection, training=None, reward=row["id"], history=history, problem=None
         )
         before, followed = record["reward"], self._followed(record)
-        self.records.drop_votes(class_status.lesson, {row["id"], *followed})
+        self.records.drop_votes(class_status.collection, {row["id"], *followed})
         if before and before not in followed:
             with suppress(JobError):  # somebody uses it just now: it stays in the list of runs
                 self.jobs.delete(before, record["job_secret"])
@@ -203,18 +203,18 @@ class ClassTraining:
 
     # -- PPO ---------------------------------------------------------------------------------------
 
-    def start_ppo(self, lesson: int, steps: int, secret: str) -> str:
+    def start_ppo(self, collection: int, steps: int, secret: str) -> str:
         """Train the base against the class's reward model; return the run's id.
 
         Raises:
             JobError: there is no reward model yet, or this round has its PPO.
         """
         with self.records.lock:  # two who press at once start one
-            return self._start_ppo(lesson, steps, secret)
+            return self._start_ppo(collection, steps, secret)
 
-    def _start_ppo(self, lesson: int, steps: int, secret: str) -> str:
-        class_status = self.rounds.class_status(lesson)
-        record = self.records.read(lesson)
+    def _start_ppo(self, collection: int, steps: int, secret: str) -> str:
+        class_status = self.rounds.class_status(collection)
+        record = self.records.read(collection)
         if record["reward"] is None or self.row(record["reward"]) is None:
             raise JobError("there is no reward model yet: wait for ten votes and half a minute")
         if not 1 <= steps <= MOST_STEPS:
@@ -230,21 +230,20 @@ class ClassTraining:
             clean_words=class_status.clean_words,
         )
         model = next(one for one in record["history"] if one["run"] == record["reward"])
-        title = (
-            f"Class {lesson}, round {class_status.round}, {model['votes']} votes{of_them(model)}"
-        )
+        votes = f"{model['votes']} votes{of_them(model)}"
+        title = f"Class {collection}, round {class_status.round}, {votes}"
         run = self.jobs.start("ppo", config, title=title, secret=secret, first=True)
-        self.records.note(lesson, ppo=record["ppo"] | {str(class_status.round): run})
+        self.records.note(collection, ppo=record["ppo"] | {str(class_status.round): run})
         return run
 
-    def contender(self, lesson: int) -> str:
+    def contender(self, collection: int) -> str:
         """Return the PPO run whose model can stand in the blind vote.
 
         Raises:
             JobError: there is none yet.
         """
-        class_status = self.rounds.class_status(lesson)
-        run = self.records.read(class_status.lesson)["ppo"].get(str(class_status.round))
+        class_status = self.rounds.class_status(collection)
+        run = self.records.read(class_status.collection)["ppo"].get(str(class_status.round))
         row = self.row(run)
         if row is None or row["status"] in BUSY or not has_model(self.jobs.find(run)):
             raise JobError("this round has no finished PPO model yet: train one first")
@@ -259,16 +258,16 @@ class ClassTraining:
         each = (
             BLIND_EACH
             if class_status.kind == "blind"
-            else self.records.read(class_status.lesson)["each"]
+            else self.records.read(class_status.collection)["each"]
         )
         missing = (
             pairs_wanted(each, class_status.students, class_status.overlap) - class_status.pairs
         )
         if missing <= 0:
             return False
-        with self.turn.of(Rank.LESSON):
+        with self.turn.of(Rank.CLASS):
             new = self._new_pairs(class_status, min(BATCH, missing))
-        self.rounds.add_pairs(class_status.lesson, new)
+        self.rounds.add_pairs(class_status.collection, new)
         return missing > len(new)
 
     def _new_pairs(self, class_status: ClassStatus, count: int) -> list[NewPair]:
@@ -301,7 +300,7 @@ class ClassTraining:
 
     def _writer(self, class_status: ClassStatus, place: int) -> str:
         """Return who writes a batch: from round two on the base and the last PPO model in turns."""
-        last = self.records.read(class_status.lesson)["ppo"].get(str(class_status.round - 1))
+        last = self.records.read(class_status.collection)["ppo"].get(str(class_status.round - 1))
         ready = last is not None and self.row(last) and has_model(self.jobs.find(last))
         return last if ready and place // BATCH % 2 else BASE
 

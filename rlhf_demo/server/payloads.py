@@ -192,10 +192,10 @@ class Quality(TypedDict):
     simulated: NotRequired[int]
 
 
-class RaterRow(TypedDict):
-    """How careful one rater's answers are (`votes.quality.rater_table`)."""
+class VoterRow(TypedDict):
+    """How careful one voter's answers are (`votes.quality.voter_table`)."""
 
-    rater: int
+    voter: int
     simulated: bool
     left_out: bool
     votes: int
@@ -214,12 +214,12 @@ class QualityState(TypedDict):
 
     question: str
     votes: int
-    raters: int
+    voters: int
     preferences: int
     together: int
     simulated: int
     quality: Quality
-    careless: list[RaterRow]
+    careless: list[VoterRow]
 
 
 class BlindResult(TypedDict):
@@ -273,7 +273,7 @@ class StudentState(TypedDict):
 class Student(TypedDict):
     """A student of a class."""
 
-    rater: int
+    voter: int
     nickname: str
     simulated: bool
     left_out: bool
@@ -326,7 +326,7 @@ class Simulation(TypedDict):
 class ClassState(TypedDict):
     """Everything on the instructor's screen."""
 
-    lesson: int
+    collection: int
     code: str
     state: str
     round: int
@@ -339,7 +339,7 @@ class ClassState(TypedDict):
     most_joins: int
     votes: int
     seats_left: int
-    raters: list[Student]
+    voters: list[Student]
     each: int
     expected: int
     all_votes: int
@@ -347,7 +347,7 @@ class ClassState(TypedDict):
     coming: Coming
     simulated: int
     quality: Quality
-    careless: list[RaterRow]
+    careless: list[VoterRow]
     history: list[TrainedReward]
     reward: str | None
     training: TrainingReward | None

@@ -22,7 +22,7 @@ ANSWER_SECONDS = 2.0
 
 
 class Simulations:
-    """The simulated classes of this app; at most one for each lesson."""
+    """The simulated classes of this app; at most one for each class."""
 
     def __init__(self, classes: Classes, model_cache: ModelCache, turn: Turn) -> None:
         self.classes, self.model_cache, self.turn = classes, model_cache, turn
@@ -30,13 +30,13 @@ class Simulations:
         self._running: dict[int, tuple[dict[str, Any], threading.Event]] = {}
         self._lock = threading.Lock()
 
-    def running(self, lesson: int) -> dict[str, Any] | None:
-        """Return what the simulated students of a lesson are like, or None where there are none."""
+    def running(self, collection: int) -> dict[str, Any] | None:
+        """Return what the simulated students of a class are like, or None where there are none."""
         with self._lock:
-            found = self._running.get(lesson)
+            found = self._running.get(collection)
         return found and found[0]
 
-    def start(self, lesson: int, token: str, *, taste: str, **traits: Any) -> None:
+    def start(self, collection: int, token: str, *, taste: str, **traits: Any) -> None:
         """Let simulated students join a class and vote until they are stopped.
 
         Raises:
@@ -46,47 +46,50 @@ class Simulations:
             raise ConfigError(f"there is no taste {taste!r}: choose one of {', '.join(TASTES)}")
         ended = threading.Event()
         with self._lock:  # the place is taken before anybody joins: a second click finds it so
-            if lesson in self._running:
+            if collection in self._running:
                 raise ConfigError("simulated students vote here already: stop them first")
-            self._running[lesson] = {"taste": taste, **traits}, ended
+            self._running[collection] = {"taste": taste, **traits}, ended
         try:
             self.model_cache.warm()
             from rlhf_demo.models.scorers import length_scores  # noqa: PLC0415  (torch)
 
             scorer = length_scores if taste == "longer" else self._pleased
             simulated = SimulatedClass(
-                self.classes, token, taste=taste, scorer=scorer, seed=lesson, **traits
+                self.classes, token, taste=taste, scorer=scorer, seed=collection, **traits
             )
             threading.Thread(
-                target=self._vote, args=(lesson, simulated, ended), name="simulated", daemon=True
+                target=self._vote,
+                args=(collection, simulated, ended),
+                name="simulated",
+                daemon=True,
             ).start()
         except BaseException:
-            self._leave(lesson, ended)
+            self._leave(collection, ended)
             raise
 
-    def stop(self, lesson: int) -> None:
+    def stop(self, collection: int) -> None:
         """Let them vote no more; nothing happens where there are none."""
         with self._lock:
-            _, ended = self._running.pop(lesson, (None, threading.Event()))
+            _, ended = self._running.pop(collection, (None, threading.Event()))
         ended.set()
 
-    def _leave(self, lesson: int, ended: threading.Event) -> None:
+    def _leave(self, collection: int, ended: threading.Event) -> None:
         """Give the place free, unless others have it by now."""
         with self._lock:
-            if lesson in self._running and self._running[lesson][1] is ended:
-                del self._running[lesson]
+            if collection in self._running and self._running[collection][1] is ended:
+                del self._running[collection]
 
-    def _vote(self, lesson: int, simulated: SimulatedClass, ended: threading.Event) -> None:
+    def _vote(self, collection: int, simulated: SimulatedClass, ended: threading.Event) -> None:
         while not ended.wait(ANSWER_SECONDS):
             try:
-                self.rounds.class_status(lesson)
+                self.rounds.class_status(collection)
             except Refused:  # the class has been deleted
                 break
             try:
                 simulated.step()
             except DemoError as error:
-                log.warning("simulated students of class %d: %s", lesson, error)
-        self._leave(lesson, ended)
+                log.warning("simulated students of class %d: %s", collection, error)
+        self._leave(collection, ended)
 
     def _pleased(self, prompts: list[str], responses: list[str]) -> list[float]:
         with self.turn.of(Rank.VOTERS):

@@ -28,7 +28,7 @@ class Busy(DemoError):
 class Rank(IntEnum):
     """Who computes before whom; callers of one rank keep the order in which they came."""
 
-    LESSON = 0  # pairs that a class waits for: before all others
+    CLASS = 0  # pairs that a class waits for: before all others
     VOTERS = 1  # pairs for all visitors who vote
     VISITORS = 2  # scores, comparisons and pairs for one visitor
 
@@ -55,7 +55,7 @@ class Turn:
         """Wait until nobody computes and nobody who goes before waits, then hold the turn."""
         with self._changed:
             since = self._clock() + rank * PATIENCE_SECONDS
-            ticket = (rank > Rank.LESSON, since, next(self._numbers))
+            ticket = (rank > Rank.CLASS, since, next(self._numbers))
             heappush(self._line, ticket)
             self._changed.wait_for(lambda: not self.taken and self._line[0] == ticket)
             heappop(self._line)

@@ -90,14 +90,14 @@ class VoteData:
         folder = self._kept.get(chosen, lambda: self.write(found))
         return folder if folder.is_dir() else self.write(found)
 
-    def write(self, questions: Collection[str], without_raters: Collection[int] = ()) -> Path:
+    def write(self, questions: Collection[str], without_voters: Collection[int] = ()) -> Path:
         """Return a folder with the votes on these questions; older ones make room.
 
         Raises:
             DataError: there are too few, or the disk is short of room.
         """
         with self._writing:
-            votes = usable(self.votes(), questions, without_raters=set(without_raters))
+            votes = usable(self.votes(), questions, without_voters=set(without_voters))
             if len(votes) < FEWEST:
                 raise DataError(
                     f"there are {len(votes)} preferences: vote until there are {FEWEST}, "
@@ -140,7 +140,7 @@ def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
         facts = {
             "questions": sorted({vote.question for vote in votes}),
             "votes": len(votes),
-            "raters": len({vote.rater for vote in votes}),
+            "voters": len({vote.voter for vote in votes}),
             "simulated": sum(vote.simulated for vote in votes),
             "held_out": len(split.held_out),
             "held_out_pairs": split.held_out_pairs,

@@ -1,6 +1,6 @@
 """What programs may call: seven named endpoints, with the same rules as the page's own buttons.
 
-docs/api.md shows the whole lesson done with them. Ids mean what they mean in the page's lists
+docs/api.md runs the whole loop with them. Ids mean what they mean in the page's lists
 (server/choices.py); who may stop a run is decided by its secret (jobs/queue.py).
 """
 

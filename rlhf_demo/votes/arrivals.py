@@ -12,7 +12,7 @@ from collections.abc import Callable, Set
 from rlhf_demo.errors import Refused
 from rlhf_demo.rate_limit import RateLimit
 
-# Six letters of 23 are 148 million codes. In a lesson of 90 minutes these rates find a certain one
+# Six letters of 23 are 148 million codes. In a class of 90 minutes these rates find a certain one
 # with a chance of 0.01% (one address) and 0.1% (all addresses together). What counts by itself adds
 # 0.1% for every 1,500 addresses that guess.
 WRONG_BY_ITSELF = (5, 1 / 60)
@@ -43,20 +43,20 @@ class Arrivals:
         self._joins = RateLimit(*JOINS_EACH, clock)
         self._clock = clock
         self._asking: dict[str, dict[str, float]] = {}  # by address: who was told to wait, and when
-        self._came_from: dict[int, dict[int, str]] = {}  # of a lesson's raters
+        self._came_from: dict[int, dict[int, str]] = {}  # of a collection's voters
         self._turn = threading.Lock()
 
-    def check_code(self, lesson: int | None, address: str) -> None:
+    def check_code(self, collection: int | None, address: str) -> None:
         """Count a code that may have been guessed.
 
         Args:
-            lesson: of the code; None where no class has it.
+            collection: of the code; None where no class has it.
             address: where the visitor comes from.
 
         Raises:
             Refused: too many were tried; whether this one is right is not said.
         """
-        known = address in self._addresses(lesson).values()
+        known = address in self._addresses(collection).values()
         if not known and not self._wrong_by_itself.allow(address):
             self._wrong.require(address, "wrong codes come from this address")
             self._wrong_together.require("all", "wrong codes come in")
@@ -88,22 +88,22 @@ class Arrivals:
             line.pop(nickname, None)
 
     def check_place(
-        self, lesson: int, address: str, most: int, present: Set[int], unseen: Set[int]
+        self, collection: int, address: str, most: int, present: Set[int], unseen: Set[int]
     ) -> int | None:
         """Return who makes room for one more from an address; None where nobody has to.
 
         Args:
-            lesson: whose code was right.
+            collection: whose code was right.
             address: where the student comes from.
             most: students that may come from one address.
-            present: the raters of the class; who has been removed does not count.
+            present: the voters of the class; who has been removed does not count.
             unseen: those of them who may go.
 
         Raises:
             Refused: so many are there already.
         """
-        came_from = self._addresses(lesson)
-        here = {rater for rater in present & came_from.keys() if came_from[rater] == address}
+        came_from = self._addresses(collection)
+        here = {voter for voter in present & came_from.keys() if came_from[voter] == address}
         if len(here) < most:
             return None
         if here & unseen:
@@ -113,44 +113,46 @@ class Arrivals:
             "ask the instructor to let more in"
         )
 
-    def crowding(self, lesson: int, address: str, idle: Set[int], present: Set[int]) -> int | None:
+    def crowding(
+        self, collection: int, address: str, idle: Set[int], present: Set[int]
+    ) -> int | None:
         """Return who makes room in a full class for one more from an address.
 
         Args:
-            lesson: the class.
+            collection: the class.
             address: where the newcomer is.
-            idle: the raters who may go.
+            idle: the voters who may go.
             present: all of the class.
 
         Returns:
             The last of `idle` from the address that most have joined from; None where no address
             has more than the newcomer's.
         """
-        came_from = self._addresses(lesson)
-        sizes = Counter(came_from[rater] for rater in present & came_from.keys())
-        crowd = [(sizes[came_from[rater]], rater) for rater in idle & came_from.keys()]
-        size, rater = max(crowd, default=(0, None))
-        return rater if size > sizes[address] + 1 else None
+        came_from = self._addresses(collection)
+        sizes = Counter(came_from[voter] for voter in present & came_from.keys())
+        crowd = [(sizes[came_from[voter]], voter) for voter in idle & came_from.keys()]
+        size, voter = max(crowd, default=(0, None))
+        return voter if size > sizes[address] + 1 else None
 
-    def note(self, lesson: int, rater: int, address: str) -> None:
+    def note(self, collection: int, voter: int, address: str) -> None:
         """Remember where a student has joined from."""
         with self._turn:
-            self._came_from.setdefault(lesson, {})[rater] = address
+            self._came_from.setdefault(collection, {})[voter] = address
 
-    def places(self, lesson: int) -> dict[int, int]:
-        """Return a number for each rater's address, in place of it: equal where that is equal.
+    def places(self, collection: int) -> dict[int, int]:
+        """Return a number for each voter's address, in place of it: equal where that is equal.
 
         Who has joined before a restart, and who is simulated, has none.
         """
-        came_from = self._addresses(lesson)
+        came_from = self._addresses(collection)
         numbers = {address: number for number, address in enumerate(set(came_from.values()))}
-        return {rater: numbers[address] for rater, address in came_from.items()}
+        return {voter: numbers[address] for voter, address in came_from.items()}
 
-    def forget(self, lesson: int) -> None:
+    def forget(self, collection: int) -> None:
         """Forget a class that has been deleted."""
         with self._turn:
-            self._came_from.pop(lesson, None)
+            self._came_from.pop(collection, None)
 
-    def _addresses(self, lesson: int | None) -> dict[int, str]:
+    def _addresses(self, collection: int | None) -> dict[int, str]:
         with self._turn:
-            return dict(self._came_from.get(lesson, {}))
+            return dict(self._came_from.get(collection, {}))

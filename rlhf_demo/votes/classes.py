@@ -1,8 +1,8 @@
 """Class mode: opening a class, joining it, and what its instructor and its students see.
 
-What goes on in a lesson, round by round, is in rounds.py. The instructor acts by a token, a student
+What goes on in a class, round by round, is in rounds.py. The instructor acts by a token, a student
 by a secret; both are checked here, in the same transaction as what they do. Whether somebody may be
-an instructor at all (a password) is for the caller to ask before `create_lesson` and `new_token`.
+an instructor at all (a password) is for the caller to ask before `create_class` and `new_token`.
 Students vote by the store's own `next_pair`, `vote` and `undo`.
 
 What is kept about a student: the nickname, the answers, and when they came. The address that a
@@ -24,19 +24,19 @@ from rlhf_demo.votes.queries import (
     by_id,
     current_round,
     free_code,
-    new_lesson,
-    new_rater,
+    new_collection,
     new_secret,
+    new_voter,
     owner,
     question_id,
 )
 from rlhf_demo.votes.rounds import blind_result, round_facts
 from rlhf_demo.votes.store import SEEN_EVERY, Store
-from rlhf_demo.votes.tables import lessons, pairs, raters, showings
+from rlhf_demo.votes.tables import assignments, collections, pairs, voters
 from rlhf_demo.votes.vote import ATTENTION_CHECK, LONGEST_QUESTION, Vote, clean_text
 
-MOST_RATERS = 200
-"""Raters in one class, simulated ones too; a wrong turn of a script should not fill the disk."""
+MOST_VOTERS = 200
+"""Voters in one class, simulated ones too; a wrong turn of a script should not fill the disk."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +45,22 @@ class Joined:
     and nowhere else.
     """
 
-    rater: int
+    voter: int
     nickname: str
     secret: str
 
 
 @dataclass(frozen=True)
-class NewLesson:
-    """A lesson just made: its code is for everybody, its token for the instructor alone."""
+class NewClass:
+    """A class just made: its code is for everybody, its token for the instructor alone."""
 
-    lesson: int
+    collection: int
     code: str
     token: str
 
 
 class Classes:
-    """The lessons of one store."""
+    """The classes of one store."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -68,11 +68,11 @@ class Classes:
         self.arrivals = Arrivals(store.clock)
         self._results = Kept()  # of revealed rounds
 
-    # -- the instructor's lesson -------------------------------------------------------------------
+    # -- the instructor's class -------------------------------------------------------------------
 
-    def create_lesson(
+    def create_class(
         self, question: str, *, overlap: int = 3, clean_words: bool = True
-    ) -> NewLesson:
+    ) -> NewClass:
         """Open a class.
 
         Args:
@@ -89,7 +89,7 @@ class Classes:
         text = clean_text(question, LONGEST_QUESTION, "question")
         with self.database.writing() as connection:
             code = free_code(connection)
-            lesson, token = new_lesson(
+            collection, token = new_collection(
                 connection,
                 self.clock(),
                 kind="class",
@@ -98,7 +98,7 @@ class Classes:
                 question=question_id(connection, text),
                 clean_words=clean_words,
             )
-        return NewLesson(lesson, code, token)
+        return NewClass(collection, code, token)
 
     def new_token(self, code: str) -> str:
         """Return a new instructor's token for a class; the one before stops working.
@@ -110,28 +110,28 @@ class Classes:
         """
         secret, secret_hash = new_secret()
         with self.database.writing() as connection:
-            lesson = self._there(self._find(connection, code))
-            this = update(lessons).where(lessons.c.id == lesson.id)
+            collection = self._there(self._find(connection, code))
+            this = update(collections).where(collections.c.id == collection.id)
             connection.execute(this.values(secret_hash=secret_hash))
-        return f"{lesson.id}.{secret}"
+        return f"{collection.id}.{secret}"
 
-    def lesson_of(self, token: str) -> int:
-        """Return the id of the lesson whose token this is.
+    def collection_of(self, token: str) -> int:
+        """Return the id of the class whose token this is.
 
         Raises:
             Refused: it is nobody's.
         """
         with self.database.reading() as connection:
-            return owner(connection, lessons, token).id
+            return owner(connection, collections, token).id
 
-    def lesson_of_student(self, secret: str) -> int:
-        """Return the id of the lesson that a student is in.
+    def collection_of_student(self, secret: str) -> int:
+        """Return the id of the class that a student is in.
 
         Raises:
             Refused: the secret is nobody's.
         """
         with self.database.reading() as connection:
-            return owner(connection, raters, secret).lesson_id
+            return owner(connection, voters, secret).collection_id
 
     def pause(self, token: str) -> None:
         """Let nobody vote until `reopen`; joining goes on."""
@@ -151,22 +151,22 @@ class Classes:
         Raises:
             ConfigError: it is out of range.
         """
-        if not 1 <= most <= MOST_RATERS:
-            raise ConfigError(f"{most} students from one address: choose 1 to {MOST_RATERS}")
+        if not 1 <= most <= MOST_VOTERS:
+            raise ConfigError(f"{most} students from one address: choose 1 to {MOST_VOTERS}")
         self._set(token, most_joins=most)
 
     def _set(self, token: str, **values: Any) -> None:
         with self.database.writing() as connection:
-            lesson = owner(connection, lessons, token)
-            this = update(lessons).where(lessons.c.id == lesson.id)
+            collection = owner(connection, collections, token)
+            this = update(collections).where(collections.c.id == collection.id)
             connection.execute(this.values(values))
 
-    def delete_lesson(self, token: str) -> None:
+    def delete_class(self, token: str) -> None:
         """Delete a class with everything in it: students, pairs, votes. There is no way back."""
         with self.database.writing() as connection:
-            lesson = owner(connection, lessons, token)
-            connection.execute(delete(lessons).where(lessons.c.id == lesson.id))
-        self.arrivals.forget(lesson.id)
+            collection = owner(connection, collections, token)
+            connection.execute(delete(collections).where(collections.c.id == collection.id))
+        self.arrivals.forget(collection.id)
         self.database.empty_log()
 
     # -- students ----------------------------------------------------------------------------------
@@ -191,33 +191,39 @@ class Classes:
         self._there(found)
         name = checked_nickname(nickname)
         with self.database.writing() as connection:
-            lesson = self._there(self._find(connection, code, lock=True))
-            if not lesson.door_open:
+            collection = self._there(self._find(connection, code, lock=True))
+            if not collection.door_open:
                 raise Refused("the door of this class is closed: ask the instructor to open it")
             self.arrivals.check_pace(client, name)
-            self._make_room(connection, lesson, client)
-            joined = self._add_rater(connection, lesson.id, name)
-            self.arrivals.note(lesson.id, joined.rater, client)
+            self._make_room(connection, collection, client)
+            joined = self._add_voter(connection, collection.id, name)
+            self.arrivals.note(collection.id, joined.voter, client)
             return joined
 
-    def _make_room(self, connection: Connection, lesson: Row, client: str) -> None:
+    def _make_room(self, connection: Connection, collection: Row, client: str) -> None:
         """Remove one who has not answered yet where an address, or the class, is full.
 
         Of the same address it is one who has not been seen of late, in a full class one from where
         far more have joined.
         """
-        present = self._raters(connection, lesson.id)
-        answered = select(showings.c.rater_id).join(raters, raters.c.id == showings.c.rater_id)
-        answered = answered.where(raters.c.lesson_id == lesson.id, showings.c.choice.is_not(None))
+        present = self._voters(connection, collection.id)
+        answered = select(assignments.c.voter_id).join(
+            voters, voters.c.id == assignments.c.voter_id
+        )
+        answered = answered.where(
+            voters.c.collection_id == collection.id, assignments.c.choice.is_not(None)
+        )
         idle = present - set(connection.execute(answered).scalars())
-        away = select(raters.c.id).where(raters.c.last_seen < self.clock() - UNSEEN_SECONDS)
-        away = away.where(raters.c.lesson_id == lesson.id)
+        away = select(voters.c.id).where(voters.c.last_seen < self.clock() - UNSEEN_SECONDS)
+        away = away.where(voters.c.collection_id == collection.id)
         unseen = idle & set(connection.execute(away).scalars())
-        going = self.arrivals.check_place(lesson.id, client, lesson.most_joins, present, unseen)
-        if going is None and len(present) >= MOST_RATERS:
-            going = self.arrivals.crowding(lesson.id, client, idle, present)
+        going = self.arrivals.check_place(
+            collection.id, client, collection.most_joins, present, unseen
+        )
+        if going is None and len(present) >= MOST_VOTERS:
+            going = self.arrivals.crowding(collection.id, client, idle, present)
         if going is not None:
-            connection.execute(delete(raters).where(raters.c.id == going))
+            connection.execute(delete(voters).where(voters.c.id == going))
 
     def join_simulated(
         self, token: str, nickname: str, *, taste: str, noise: float, careless: bool
@@ -225,20 +231,20 @@ class Classes:
         """Let a simulated student in, marked as one for good; only the instructor can."""
         traits = {"simulated": True, "taste": taste, "noise": noise, "careless": careless}
         with self.database.writing() as connection:
-            lesson = owner(connection, lessons, token, lock=True)
-            return self._add_rater(connection, lesson.id, nickname, **traits)
+            collection = owner(connection, collections, token, lock=True)
+            return self._add_voter(connection, collection.id, nickname, **traits)
 
-    def _add_rater(
-        self, connection: Connection, lesson: int, nickname: str, **traits: Any
+    def _add_voter(
+        self, connection: Connection, collection: int, nickname: str, **traits: Any
     ) -> Joined:
-        if len(self._raters(connection, lesson)) >= MOST_RATERS:
-            raise Refused(f"the class is full ({MOST_RATERS}): ask the instructor")
-        made = new_rater(connection, self.clock(), lesson, nickname, unique=True, **traits)
+        if len(self._voters(connection, collection)) >= MOST_VOTERS:
+            raise Refused(f"the class is full ({MOST_VOTERS}): ask the instructor")
+        made = new_voter(connection, self.clock(), collection, nickname, unique=True, **traits)
         return Joined(*made)
 
     @staticmethod
-    def _raters(connection: Connection, lesson: int) -> set[int]:
-        query = select(raters.c.id).where(raters.c.lesson_id == lesson)
+    def _voters(connection: Connection, collection: int) -> set[int]:
+        query = select(voters.c.id).where(voters.c.collection_id == collection)
         return set(connection.execute(query).scalars())
 
     @staticmethod
@@ -246,15 +252,17 @@ class Classes:
         typed = "".join(code.split()).upper() if isinstance(code, str) else ""
         if not set(typed) <= set(CODE_LETTERS):
             return None
-        query = select(lessons).where(lessons.c.code == typed[:10], lessons.c.kind == "class")
+        query = select(collections).where(
+            collections.c.code == typed[:10], collections.c.kind == "class"
+        )
         # Where the database locks rows, two who join at once get their nicknames in turn.
         return connection.execute(query.with_for_update() if lock else query).one_or_none()
 
     @staticmethod
-    def _there(lesson: Row | None) -> Row:
-        if lesson is None:
+    def _there(collection: Row | None) -> Row:
+        if collection is None:
             raise Refused("no class has this code: look at the instructor's screen again")
-        return lesson
+        return collection
 
     def student_view(self, secret: str) -> dict[str, Any]:
         """Return what a student's phone shows beside the pair; nothing of anybody else's.
@@ -266,25 +274,25 @@ class Classes:
             revealed, else None).
         """
         with self.database.reading() as connection:
-            rater = owner(connection, raters, secret)
-            lesson = by_id(connection, lessons, rater.lesson_id)
-            latest = current_round(connection, lesson.id)
-            mine = (showings.c.rater_id == rater.id, showings.c.choice.is_not(None))
+            voter = owner(connection, voters, secret)
+            collection = by_id(connection, collections, voter.collection_id)
+            latest = current_round(connection, collection.id)
+            mine = (assignments.c.voter_id == voter.id, assignments.c.choice.is_not(None))
             done = (
                 select(func.count())
-                .select_from(showings.join(pairs, pairs.c.id == showings.c.pair_id))
+                .select_from(assignments.join(pairs, pairs.c.id == assignments.c.pair_id))
                 .where(pairs.c.round_id == latest.id, pairs.c.kind != ATTENTION_CHECK)
-                .where(showings.c.repeat.is_(False))
+                .where(assignments.c.repeat.is_(False))
             )
             view = {
-                "nickname": rater.nickname,
+                "nickname": voter.nickname,
                 "votes": connection.execute(select(func.count()).where(*mine)).scalar_one(),
                 "done": connection.execute(done.where(*mine)).scalar_one(),
-                **round_facts(connection, lesson, latest),
+                **round_facts(connection, collection, latest),
             }
-        if rater.last_seen < self.clock() - SEEN_EVERY:
+        if voter.last_seen < self.clock() - SEEN_EVERY:
             with self.database.writing() as connection:
-                here = update(raters).where(raters.c.id == rater.id)
+                here = update(voters).where(voters.c.id == voter.id)
                 connection.execute(here.values(last_seen=self.clock()))
         result = None
         if latest.state == "revealed":  # the same for all, and their phones ask again and again
@@ -294,42 +302,44 @@ class Classes:
     # -- the instructor's screen -------------------------------------------------------------------
 
     def overview(self, token: str) -> dict[str, Any]:
-        """Return how the lesson stands.
+        """Return how the class stands.
 
         Returns:
-            JSON-ready: `lesson`, `code`, `state`, `round`, `kind`, `round_state`, `question`,
+            JSON-ready: `collection`, `code`, `state`, `round`, `kind`, `round_state`, `question`,
             `overlap`, `clean_words`, `door_open`, `most_joins` (from one address), `votes` (of the
-            round), `seats_left` (showings its pairs have room for), `raters` (rows: rater,
+            round), `seats_left` (assignments its pairs have room for), `voters` (rows: voter,
             nickname, simulated, left_out, votes, last_seen, place; see `Arrivals.places`).
         """
         now = self.clock()
         with self.database.reading() as connection:
-            lesson = owner(connection, lessons, token)
-            latest = current_round(connection, lesson.id)
+            collection = owner(connection, collections, token)
+            latest = current_round(connection, collection.id)
             counts = (
-                select(showings.c.rater_id, func.count())
-                .join(raters, raters.c.id == showings.c.rater_id)
-                .where(raters.c.lesson_id == lesson.id, showings.c.choice.is_not(None))
-                .group_by(showings.c.rater_id)
+                select(assignments.c.voter_id, func.count())
+                .join(voters, voters.c.id == assignments.c.voter_id)
+                .where(voters.c.collection_id == collection.id, assignments.c.choice.is_not(None))
+                .group_by(assignments.c.voter_id)
             )
             given = dict(connection.execute(counts).tuples().all())
-            places = self.arrivals.places(lesson.id)
+            places = self.arrivals.places(collection.id)
             here = select(pairs.c.id).where(pairs.c.round_id == latest.id)
-            of_round = (showings.c.choice.is_not(None), showings.c.pair_id.in_(here))
-            people = select(raters).where(raters.c.lesson_id == lesson.id).order_by(raters.c.id)
+            of_round = (assignments.c.choice.is_not(None), assignments.c.pair_id.in_(here))
+            people = (
+                select(voters).where(voters.c.collection_id == collection.id).order_by(voters.c.id)
+            )
             return {
-                "lesson": lesson.id,
-                "code": lesson.code,
-                **round_facts(connection, lesson, latest),
-                "overlap": lesson.overlap,
-                "clean_words": lesson.clean_words,
-                "door_open": lesson.door_open,
-                "most_joins": lesson.most_joins,
+                "collection": collection.id,
+                "code": collection.code,
+                **round_facts(connection, collection, latest),
+                "overlap": collection.overlap,
+                "clean_words": collection.clean_words,
+                "door_open": collection.door_open,
+                "most_joins": collection.most_joins,
                 "votes": connection.execute(select(func.count()).where(*of_round)).scalar_one(),
-                "seats_left": seats_left(connection, latest.id, lesson.overlap, now),
-                "raters": [
+                "seats_left": seats_left(connection, latest.id, collection.overlap, now),
+                "voters": [
                     {
-                        "rater": row.id,
+                        "voter": row.id,
                         "nickname": row.nickname,
                         "simulated": row.simulated,
                         "left_out": row.left_out,
@@ -344,51 +354,53 @@ class Classes:
     def votes(self, token: str) -> list[Vote]:
         """Return all answers of the class, to show, measure and export."""
         with self.database.reading() as connection:
-            lesson = owner(connection, lessons, token).id
-        return self.store.votes(lesson)
+            collection = owner(connection, collections, token).id
+        return self.store.votes(collection)
 
-    def set_left_out(self, token: str, rater: int, left_out: bool) -> None:
-        """Leave a rater's votes out of the reward model's data, or take them in again.
+    def set_left_out(self, token: str, voter: int, left_out: bool) -> None:
+        """Leave a voter's votes out of the reward model's data, or take them in again.
 
         Raises:
-            Refused: the rater is not of this class.
+            Refused: the voter is not of this class.
         """
         with self.database.writing() as connection:
-            lesson = owner(connection, lessons, token).id
-            this = update(raters).where(raters.c.id == rater, raters.c.lesson_id == lesson)
-            self._changed(connection, lesson, rater, this.values(left_out=left_out))
+            collection = owner(connection, collections, token).id
+            this = update(voters).where(voters.c.id == voter, voters.c.collection_id == collection)
+            self._changed(connection, collection, voter, this.values(left_out=left_out))
 
-    def remove(self, token: str, rater: int, *, and_later: bool = False) -> None:
+    def remove(self, token: str, voter: int, *, and_later: bool = False) -> None:
         """Remove a student: the votes are deleted, the secret opens nothing, the name is free.
 
         Args:
             token: the instructor's.
-            rater: who has to go.
+            voter: who has to go.
             and_later: so has everybody who joined later from the same address: one phone may have
                 joined many times.
 
         Raises:
-            Refused: the rater is not of this class.
+            Refused: the voter is not of this class.
         """
         with self.database.writing() as connection:
-            lesson = owner(connection, lessons, token).id
-            going = self._since(lesson, rater) if and_later else {rater}
-            these = delete(raters).where(raters.c.id.in_(going), raters.c.lesson_id == lesson)
-            self._changed(connection, lesson, rater, these)
+            collection = owner(connection, collections, token).id
+            going = self._since(collection, voter) if and_later else {voter}
+            these = delete(voters).where(
+                voters.c.id.in_(going), voters.c.collection_id == collection
+            )
+            self._changed(connection, collection, voter, these)
         self.database.empty_log()
 
-    def _since(self, lesson: int, rater: int) -> set[int]:
-        places = self.arrivals.places(lesson)
-        return {rater} | {
+    def _since(self, collection: int, voter: int) -> set[int]:
+        places = self.arrivals.places(collection)
+        return {voter} | {
             one
             for one, place in places.items()
-            if one > rater and place == places.get(rater)  # ids count up
+            if one > voter and place == places.get(voter)  # ids count up
         }
 
     @staticmethod
-    def _changed(connection: Connection, lesson: int, rater: int, change: Executable) -> None:
+    def _changed(connection: Connection, collection: int, voter: int, change: Executable) -> None:
         if not connection.execute(change).rowcount:
-            raise Refused(f"rater {rater} is not in this class: look at the list again")
+            raise Refused(f"voter {voter} is not in this class: look at the list again")
         # The model was trained on other votes than these: it is due at once.
-        stale = update(lessons).where(lessons.c.id == lesson)
+        stale = update(collections).where(collections.c.id == collection)
         connection.execute(stale.values(trained_votes=0))

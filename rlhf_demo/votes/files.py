@@ -1,7 +1,7 @@
 """Votes in files, out and in, as JSONL and Parquet.
 
 The format is TRL's (`prompt`, `chosen`, `rejected`) with more columns beside; a second layout keeps
-every answer, ties and skips too. A rater appears by number, never by nickname.
+every answer, ties and skips too. A voter appears by number, never by nickname.
 """
 
 import calendar
@@ -35,7 +35,9 @@ PREFERENCE_COLUMNS = {
     "round": int, "time": str, "kind": str, "chosen_model": str, "rejected_model": str,
     "chosen_on_left": bool, "simulated": bool, "left_out": bool,
 }  # fmt: skip
-"""Columns of the TRL layout: the votes that teach, so decided ones, each rater's first word."""
+"""Columns of the TRL layout: the votes that teach, so decided ones, each voter's first word.
+`lesson` and `rater`, the numbers of the collection and of the voter, keep the names that files from
+earlier versions have."""
 
 ALL_COLUMNS = {
     "prompt": str, "first": str, "second": str, "choice": str, "question": str, "lesson": int,
@@ -43,6 +45,9 @@ ALL_COLUMNS = {
     "swapped": bool, "first_model": str, "second_model": str, "simulated": bool, "left_out": bool,
 }  # fmt: skip
 """Columns of the layout with every answer; `swapped`: the second text stood on the left."""
+
+FIELDS = {"lesson": "collection", "rater": "voter"}
+"""The fields of a vote whose column has another name."""
 
 MOST_ROUNDS = 10_000
 """A round's number beyond it is an error in the file."""
@@ -80,8 +85,8 @@ def preference_row(vote: Vote) -> dict[str, Any]:
         "chosen": vote.chosen,
         "rejected": vote.rejected,
         "question": vote.question,
-        "lesson": vote.lesson,
-        "rater": vote.rater,
+        "lesson": vote.collection,
+        "rater": vote.voter,
         "round": vote.round,
         "time": written_time(vote.time),
         "kind": vote.kind,
@@ -95,7 +100,8 @@ def preference_row(vote: Vote) -> dict[str, Any]:
 
 def full_row(vote: Vote) -> dict[str, Any]:
     """Return any vote with the columns of ALL_COLUMNS; seconds that are no number are left out."""
-    row = {name: getattr(vote, name) for name in ALL_COLUMNS} | {"time": written_time(vote.time)}
+    row: dict[str, Any] = {name: getattr(vote, FIELDS.get(name, name)) for name in ALL_COLUMNS}
+    row["time"] = written_time(vote.time)
     if row["seconds"] is not None and not math.isfinite(row["seconds"]):
         row["seconds"] = None
     return row
@@ -162,7 +168,7 @@ def read_votes(path: Path, *, question: str) -> list[Vote]:
         question: what was asked, where the file does not say.
 
     Returns:
-        The votes; their ids count rows from 1, those of pairs and lessons mean nothing.
+        The votes; their ids count rows from 1, those of pairs and collections mean nothing.
 
     Raises:
         DataError: the file cannot be read or is too large, or a row cannot be used; rows count
@@ -213,12 +219,12 @@ def _read_vote(row: Any, where: str, number: int, question: str) -> Vote:
     texts = _all_texts(row, where) if layout == "all" else _preference_texts(row)
     return Vote(
         id=number,
-        lesson=0,
+        collection=0,
         round=number_of_round,
         pair=0,
         prompt=row["prompt"],
         question=asked,
-        rater=_given(row, "rater", 1),
+        voter=_given(row, "rater", 1),
         time=_read_time(row.get("time"), where),
         simulated=_given(row, "simulated", False),
         left_out=_given(row, "left_out", False),

@@ -26,7 +26,7 @@ def usable(
     questions: Collection[str],
     *,
     rounds: Collection[int] | None = None,
-    without_raters: Collection[int] = (),
+    without_voters: Collection[int] = (),
 ) -> list[Vote]:
     """Return the votes a reward model may learn from.
 
@@ -34,7 +34,7 @@ def usable(
         votes: any votes.
         questions: whose answers to take. To name two is to ask for them to be mixed.
         rounds: numbers of the rounds to take; all when None.
-        without_raters: raters to leave out, beside those left out in the store.
+        without_voters: voters to leave out, beside those left out in the store.
     """
     return [
         vote
@@ -42,7 +42,7 @@ def usable(
         if vote.teaches
         and vote.question in questions
         and (rounds is None or vote.round in rounds)
-        and vote.rater not in without_raters
+        and vote.voter not in without_voters
         and not vote.left_out
         and vote.first != vote.second
         and vote.chosen.strip()
@@ -84,11 +84,11 @@ def as_pairs(
     questions: Collection[str],
     *,
     rounds: Collection[int] | None = None,
-    without_raters: Collection[int] = (),
+    without_voters: Collection[int] = (),
 ) -> Pairs:
     """Return what a reward model is trained on: usable votes after cancelling, one row each."""
     return to_pairs(
-        uncancelled(usable(votes, questions, rounds=rounds, without_raters=without_raters))
+        uncancelled(usable(votes, questions, rounds=rounds, without_voters=without_voters))
     )
 
 

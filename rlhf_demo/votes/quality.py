@@ -24,7 +24,7 @@ HABIT = (0.4, 0.6)
 """Share of left texts that a careful reader's habit may have: sides are drawn at random."""
 
 FALSE_ALARMS = 0.05
-"""Probability that any careful rater is named careless, over all moments, among as many raters as
+"""Probability that any careful voter is named careless, over all moments, among as many voters as
 there are; where more come one after another it grows slowly.
 """
 
@@ -60,7 +60,7 @@ def left_share(votes: Iterable[Vote]) -> Share:
     """Return how often the left text was preferred: a half where the side plays no part.
 
     Attention checks and repeats count too; votes whose side is not known do not. The unit is the
-    vote: a side is drawn for each showing, so what a pair's texts are plays no part.
+    vote: a side is drawn for each assignment, so what a pair's texts are plays no part.
     """
     sides = [vote.left for vote in votes if vote.decided and vote.left is not None]
     return Share.of(sides, range(len(sides)))
@@ -73,7 +73,7 @@ def krippendorff_alpha(ratings: Iterable[tuple[Hashable, Hashable, Hashable]]) -
     Alpha-Reliability", https://repository.upenn.edu/asc_papers/43, section C.
 
     Args:
-        ratings: (unit, rater, label), one for each label given; a rater labels a unit once.
+        ratings: (unit, voter, label), one for each label given; a voter labels a unit once.
 
     Returns:
         None where no unit has two labels, or all labels are the same: chance agreement is then
@@ -100,7 +100,7 @@ def krippendorff_alpha(ratings: Iterable[tuple[Hashable, Hashable, Hashable]]) -
 def votes_alpha(votes: Iterable[Vote]) -> float | None:
     """Return alpha over pairs shown to several people, each question for itself."""
     return krippendorff_alpha(
-        ((vote.pair, vote.question), vote.rater, vote.choice)
+        ((vote.pair, vote.question), vote.voter, vote.choice)
         for vote in _first_words(votes)
         if vote.choice != "skip"
     )
@@ -111,7 +111,7 @@ def self_agreement(votes: Iterable[Vote]) -> Share:
     answers: dict[Hashable, dict[bool, str]] = defaultdict(dict)
     for vote in votes:
         if vote.kind != ATTENTION_CHECK and vote.choice != "skip":
-            answers[vote.pair, vote.question, vote.rater][vote.repeat] = vote.choice
+            answers[vote.pair, vote.question, vote.voter][vote.repeat] = vote.choice
     both = {key: found for key, found in answers.items() if len(found) == 2}
     return Share.of(
         [found[False] == found[True] for found in both.values()], [pair for pair, *_ in both]
@@ -125,7 +125,7 @@ def caught_share(votes: Iterable[Vote]) -> Share:
 
 
 def foretold_share(votes: Iterable[Vote]) -> Share:
-    """Return how well the few others on a pair foretell a rater's preference.
+    """Return how well the few others on a pair foretell a voter's preference.
 
     Each vote is foretold by the majority of the others on the same pair (leave one out); where they
     are split, a coin is tossed, which is right half the time. It is no limit for a reward model: a
@@ -165,28 +165,28 @@ def vote_quality(votes: Sequence[Vote]) -> dict[str, Any]:
     }
 
 
-# -- one rater -------------------------------------------------------------------------------------
+# -- one voter -------------------------------------------------------------------------------------
 
 
-def rater_table(votes: Sequence[Vote]) -> list[dict[str, Any]]:
-    """Say of each rater how careful the answers are.
+def voter_table(votes: Sequence[Vote]) -> list[dict[str, Any]]:
+    """Say of each voter how careful the answers are.
 
     Returns:
-        One JSON-ready row a rater, by number: `rater`, `simulated`, `left_out`, `votes`, `ties`,
+        One JSON-ready row a voter, by number: `voter`, `simulated`, `left_out`, `votes`, `ties`,
         `left`, `self_agreement`, `caught` (each as in `vote_quality`), `with_others` (share of
         preferences that the majority of the others has too), `seconds` (median, None if unknown),
-        `careless` (reasons in words; empty for a careful rater).
+        `careless` (reasons in words; empty for a careful voter).
     """
-    by_rater: dict[int, list[Vote]] = defaultdict(list)
+    by_voter: dict[int, list[Vote]] = defaultdict(list)
     for vote in votes:
-        by_rater[vote.rater].append(vote)
+        by_voter[vote.voter].append(vote)
     tallies = _tallies(votes)
     rows = []
-    for rater, own in sorted(by_rater.items()):
+    for voter, own in sorted(by_voter.items()):
         times = [vote.seconds for vote in own if vote.seconds is not None]
         rows.append(
             {
-                "rater": rater,
+                "voter": voter,
                 "simulated": own[0].simulated,
                 "left_out": own[0].left_out,
                 "votes": len(own),
@@ -196,32 +196,32 @@ def rater_table(votes: Sequence[Vote]) -> list[dict[str, Any]]:
                 "caught": asdict(caught_share(own)),
                 "with_others": asdict(_with_others(own, tallies)),
                 "seconds": median(times) if times else None,
-                "careless": careless_reasons(own, len(by_rater)),
+                "careless": careless_reasons(own, len(by_voter)),
             }
         )
     return rows
 
 
-def careless_reasons(votes: Sequence[Vote], raters: int) -> list[str]:
-    """Say in words why one rater's votes look careless; nothing where they do not.
+def careless_reasons(votes: Sequence[Vote], voters: int) -> list[str]:
+    """Say in words why one voter's votes look careless; nothing where they do not.
 
-    They do where they are 20 times `raters` likelier from a careless reader than from a careful
+    They do where they are 20 times `voters` likelier from a careless reader than from a careful
     one (binomial likelihoods, of sides and of attention checks, multiplied). For a careful reader
     that ratio never exceeds one that does not rise on average, so it gets there, at any moment of
-    the voting, with a probability of at most 1 / (20 raters) (Ville 1939; Ramdas et al. 2023,
-    https://arxiv.org/abs/2210.01948). Among so many raters, however often somebody looks, the
+    the voting, with a probability of at most 1 / (20 voters) (Ville 1939; Ramdas et al. 2023,
+    https://arxiv.org/abs/2210.01948). Among so many voters, however often somebody looks, the
     probability that any careful one is named is therefore at most 5%.
 
     Args:
-        votes: the rater's, in any order.
-        raters: how many are looked at in this way.
+        votes: the voter's, in any order.
+        voters: how many are looked at in this way.
     """
     read = [vote for vote in votes if vote.decided and vote.kind != ATTENTION_CHECK]
     sides = [vote.left for vote in read if vote.left is not None]
     caught = [vote.decided for vote in votes if vote.kind == ATTENTION_CHECK]
     by_side = side_evidence(sum(sides), len(sides))
     by_catch = check_evidence(sum(caught), len(caught))
-    if by_side + by_catch < math.log(raters / FALSE_ALARMS):
+    if by_side + by_catch < math.log(voters / FALSE_ALARMS):
         return []
     reasons = []
     if by_catch > 0:
@@ -313,5 +313,5 @@ def win_rate(
 
 
 def _first_words(votes: Iterable[Vote]) -> Iterable[Vote]:
-    """Leave out attention checks and repeats, which are there to check the rater."""
+    """Leave out attention checks and repeats, which are there to check the voter."""
     return (vote for vote in votes if vote.kind != ATTENTION_CHECK and not vote.repeat)

@@ -18,8 +18,8 @@ from sqlalchemy.sql import ColumnElement
 from rlhf_demo.errors import DataError, Refused
 from rlhf_demo.votes.assignment import OPEN_POOL
 from rlhf_demo.votes.nicknames import likeness
-from rlhf_demo.votes.tables import lessons, pairs, questions, raters, rounds, showings
-from rlhf_demo.votes.vote import ATTENTION_CHECK, NewPair, Showing, Vote
+from rlhf_demo.votes.tables import assignments, collections, pairs, questions, rounds, voters
+from rlhf_demo.votes.vote import ATTENTION_CHECK, Assignment, NewPair, Vote
 
 MOST_ID = 2**31 - 1
 """Largest integer that every database takes as a key."""
@@ -53,7 +53,7 @@ def owner(connection: Connection, table: Table, token: Any, *, lock: bool = Fals
 
     Args:
         connection: the transaction.
-        table: raters, or lessons for an instructor.
+        table: voters, or collections for an instructor.
         token: what an endpoint was sent, `id.random`.
         lock: keep others of the same token waiting, where the database locks rows.
 
@@ -75,7 +75,7 @@ def by_id(connection: Connection, table: Table, number: int) -> Row:
     return connection.execute(select(table).where(table.c.id == number)).one()
 
 
-def new_lesson(
+def new_collection(
     connection: Connection,
     now: float,
     *,
@@ -86,7 +86,7 @@ def new_lesson(
     question: int | None = None,
     clean_words: bool = False,
 ) -> tuple[int, str]:
-    """Make a lesson with its first round of feedback; return its id and the instructor's token."""
+    """Make a collection with its first round of feedback; return its id and its owner's token."""
     secret, secret_hash = new_secret()
     row = {
         "kind": kind,
@@ -99,24 +99,24 @@ def new_lesson(
         "trained_votes": 0,
         "created": now,
     }
-    number = connection.execute(insert(lessons).values(row)).inserted_primary_key[0]
+    number = connection.execute(insert(collections).values(row)).inserted_primary_key[0]
     new_round(connection, number, 1, kind="feedback", question=question)
     return number, f"{number}.{secret}"
 
 
 def free_code(connection: Connection, draw: Callable[[str], str] = secrets.choice) -> str:
-    """Return a class code that no lesson has."""
+    """Return a class code that no collection has."""
     for _ in range(_TRIES):
         code = "".join(draw(CODE_LETTERS) for _ in range(CODE_LENGTH))
-        taken = select(lessons.c.id).where(lessons.c.code == code)
+        taken = select(collections.c.id).where(collections.c.code == code)
         if connection.execute(taken).scalar() is None:
             return code
-    raise DataError(f"no free class code in {_TRIES} tries: delete lessons that are over")
+    raise DataError(f"no free class code in {_TRIES} tries: delete classes that are over")
 
 
 def new_round(
     connection: Connection,
-    lesson: int,
+    collection: int,
     number: int,
     *,
     kind: str,
@@ -126,7 +126,7 @@ def new_round(
 ) -> int:
     """Make a round; in a blind one it is drawn which model is called A. Returns its id."""
     row = {
-        "lesson_id": lesson,
+        "collection_id": collection,
         "number": number,
         "kind": kind,
         "state": "open",
@@ -138,36 +138,36 @@ def new_round(
     return connection.execute(insert(rounds).values(row)).inserted_primary_key[0]
 
 
-def current_round(connection: Connection, lesson: int) -> Row:
-    """Return the newest round of a lesson."""
-    newest = select(rounds).where(rounds.c.lesson_id == lesson).order_by(rounds.c.id.desc())
+def current_round(connection: Connection, collection: int) -> Row:
+    """Return the newest round of a collection."""
+    newest = select(rounds).where(rounds.c.collection_id == collection).order_by(rounds.c.id.desc())
     return connection.execute(newest.limit(1)).one()
 
 
-def new_rater(
+def new_voter(
     connection: Connection,
     now: float,
-    lesson: int,
+    collection: int,
     nickname: str,
     *,
     unique: bool = False,
     **traits: Any,
 ) -> tuple[int, str, str]:
-    """Make a rater; return the id, the nickname given and the secret token.
+    """Make a voter; return the id, the nickname given and the secret token.
 
     Args:
         connection: the transaction.
         now: seconds since 1970.
-        lesson: where the rater votes.
+        collection: where the voter votes.
         nickname: already cleaned.
-        unique: add a number to a nickname that looks like that of somebody in the lesson.
-        traits: of a simulated rater: simulated, taste, noise, careless.
+        unique: add a number to a nickname that looks like another one in the collection.
+        traits: of a simulated voter: simulated, taste, noise, careless.
     """
     if unique:
-        nickname = _free_nickname(connection, lesson, nickname)
+        nickname = _free_nickname(connection, collection, nickname)
     secret, secret_hash = new_secret()
     row = {
-        "lesson_id": lesson,
+        "collection_id": collection,
         "nickname": nickname,
         "nickname_key": likeness(nickname) if unique else None,
         "secret_hash": secret_hash,
@@ -175,12 +175,12 @@ def new_rater(
         "last_seen": now,
         **traits,
     }
-    number = connection.execute(insert(raters).values(row)).inserted_primary_key[0]
+    number = connection.execute(insert(voters).values(row)).inserted_primary_key[0]
     return number, nickname, f"{number}.{secret}"
 
 
-def _free_nickname(connection: Connection, lesson: int, nickname: str) -> str:
-    query = select(raters.c.nickname).where(raters.c.lesson_id == lesson)
+def _free_nickname(connection: Connection, collection: int, nickname: str) -> str:
+    query = select(voters.c.nickname).where(voters.c.collection_id == collection)
     taken = {likeness(name) for name in connection.execute(query).scalars()}
     free, number = nickname, 1
     while likeness(free) in taken:
@@ -204,19 +204,19 @@ def insert_pairs(
     return numbers
 
 
-def clear_open_page(connection: Connection, lesson: int, round_id: int, now: float) -> None:
+def clear_open_page(connection: Connection, collection: int, round_id: int, now: float) -> None:
     """Delete what visitors left without an answer, which a script can leave without end.
 
     That is visitors of a day ago, with what they were shown, and pairs that were shown to nobody
     and are too old to be.
     """
-    answered = select(showings.c.id).where(
-        showings.c.rater_id == raters.c.id, showings.c.voted_at.is_not(None)
+    answered = select(assignments.c.id).where(
+        assignments.c.voter_id == voters.c.id, assignments.c.voted_at.is_not(None)
     )
-    idle = (raters.c.lesson_id == lesson, raters.c.last_seen < now - IDLE_SECONDS)
-    connection.execute(delete(raters).where(*idle, ~answered.exists()))
+    idle = (voters.c.collection_id == collection, voters.c.last_seen < now - IDLE_SECONDS)
+    connection.execute(delete(voters).where(*idle, ~answered.exists()))
     newest = select(pairs.c.id).where(pairs.c.round_id == round_id).order_by(pairs.c.id.desc())
-    shown = select(showings.c.id).where(showings.c.pair_id == pairs.c.id)
+    shown = select(assignments.c.id).where(assignments.c.pair_id == pairs.c.id)
     old = (pairs.c.round_id == round_id, pairs.c.id.not_in(newest.limit(OPEN_POOL).correlate(None)))
     connection.execute(delete(pairs).where(*old, ~shown.exists()))
 
@@ -235,30 +235,30 @@ def question_id(connection: Connection, text: str) -> int:
     return found
 
 
-def own_showing(connection: Connection, rater: int, showing: Any) -> Row:
-    """Return what was shown to this rater under this id, with its pair, round and lesson.
+def own_assignment(connection: Connection, voter: int, assignment: Any) -> Row:
+    """Return what was shown to this voter under this id, with its pair, round and collection.
 
     Raises:
         Refused: it was shown to somebody else, or to nobody.
     """
     row = None
-    if type(showing) is int and 0 < showing <= MOST_ID:
+    if type(assignment) is int and 0 < assignment <= MOST_ID:
         row = connection.execute(
             select(
-                showings,
+                assignments,
                 pairs.c.kind,
                 pairs.c.first_model,
                 pairs.c.second_model,
                 rounds.c.state.label("round_state"),
-                lessons.c.kind.label("lesson_kind"),
-                lessons.c.state.label("lesson_state"),
-                lessons.c.overlap,
+                collections.c.kind.label("collection_kind"),
+                collections.c.state.label("collection_state"),
+                collections.c.overlap,
             )
-            .select_from(showings)
-            .join(pairs, pairs.c.id == showings.c.pair_id)
+            .select_from(assignments)
+            .join(pairs, pairs.c.id == assignments.c.pair_id)
             .join(rounds, rounds.c.id == pairs.c.round_id)
-            .join(lessons, lessons.c.id == rounds.c.lesson_id)
-            .where(showings.c.id == showing, showings.c.rater_id == rater)
+            .join(collections, collections.c.id == rounds.c.collection_id)
+            .where(assignments.c.id == assignment, assignments.c.voter_id == voter)
         ).one_or_none()
     if row is None:
         raise Refused("this pair is not yours to answer: take the next one")
@@ -271,78 +271,82 @@ def check_open(shown: Row) -> None:
     Raises:
         Refused: so it is.
     """
-    if shown.lesson_state != "open":
+    if shown.collection_state != "open":
         raise Refused("the class is paused: wait for the instructor to go on")
     if shown.round_state != "open":
         raise Refused("this round is over: wait for the next one")
 
 
-def as_seen(connection: Connection, showing: int) -> Showing:
-    """Return a showing with its texts on the sides that were drawn for it."""
+def as_seen(connection: Connection, assignment: int) -> Assignment:
+    """Return an assignment with its texts on the sides that were drawn for it."""
     row = connection.execute(
         select(
-            showings.c.id,
-            showings.c.swapped,
+            assignments.c.id,
+            assignments.c.swapped,
             questions.c.text.label("question"),
             pairs.c.prompt,
             pairs.c.first,
             pairs.c.second,
         )
-        .select_from(showings)
-        .join(pairs, pairs.c.id == showings.c.pair_id)
-        .join(questions, questions.c.id == showings.c.question_id)
-        .where(showings.c.id == showing)
+        .select_from(assignments)
+        .join(pairs, pairs.c.id == assignments.c.pair_id)
+        .join(questions, questions.c.id == assignments.c.question_id)
+        .where(assignments.c.id == assignment)
     ).one()
     left, right = (row.second, row.first) if row.swapped else (row.first, row.second)
-    return Showing(row.id, row.question, row.prompt, left, right)
+    return Assignment(row.id, row.question, row.prompt, left, right)
 
 
-def answers(connection: Connection, lesson: int | None, *, classes: bool) -> list[Vote]:
-    """Return the answers of a lesson, or all, in the order they came.
+def answers(connection: Connection, collection: int | None, *, classes: bool) -> list[Vote]:
+    """Return the answers of a collection, or all, in the order they came.
 
     Args:
         connection: the transaction.
-        lesson: its id; None for all.
+        collection: its id; None for all.
         classes: False leaves out those of classes, and of visitors' all but the newest.
     """
     query = (
         select(
-            showings.c.id, rounds.c.lesson_id.label("lesson"),
+            assignments.c.id, rounds.c.collection_id.label("collection"),
             rounds.c.number.label("round"), pairs.c.kind, pairs.c.id.label("pair"),
             pairs.c.prompt, pairs.c.first, pairs.c.second, pairs.c.first_model,
             pairs.c.second_model, questions.c.text.label("question"),
-            showings.c.rater_id.label("rater"), showings.c.choice, showings.c.swapped,
-            showings.c.repeat, showings.c.voted_at.label("time"), showings.c.seconds,
-            raters.c.simulated, raters.c.left_out, _own_prompt().label("own"),
+            assignments.c.voter_id.label("voter"), assignments.c.choice, assignments.c.swapped,
+            assignments.c.repeat, assignments.c.voted_at.label("time"), assignments.c.seconds,
+            voters.c.simulated, voters.c.left_out, _own_prompt().label("own"),
         )
-        .select_from(showings)
-        .join(pairs, pairs.c.id == showings.c.pair_id)
+        .select_from(assignments)
+        .join(pairs, pairs.c.id == assignments.c.pair_id)
         .join(rounds, rounds.c.id == pairs.c.round_id)
-        .join(raters, raters.c.id == showings.c.rater_id)
-        .join(questions, questions.c.id == showings.c.question_id)
-        .where(showings.c.choice.is_not(None))
-        .order_by(showings.c.voted_at, showings.c.id)
+        .join(voters, voters.c.id == assignments.c.voter_id)
+        .join(questions, questions.c.id == assignments.c.question_id)
+        .where(assignments.c.choice.is_not(None))
+        .order_by(assignments.c.voted_at, assignments.c.id)
     )  # fmt: skip
-    if lesson is not None:
-        query = query.where(rounds.c.lesson_id == lesson)
+    if collection is not None:
+        query = query.where(rounds.c.collection_id == collection)
     if not classes:
-        theirs = select(lessons.c.id).where(lessons.c.kind == "class")
-        query = query.where(rounds.c.lesson_id.not_in(theirs), _read())
+        theirs = select(collections.c.id).where(collections.c.kind == "class")
+        query = query.where(rounds.c.collection_id.not_in(theirs), _read())
     return [Vote(**row._mapping) for row in connection.execute(query)]
 
 
 def _read() -> ColumnElement[bool]:
     """Say whether an answer is among the newest of visitors, or of an imported file."""
-    theirs = rounds.c.lesson_id.in_(select(lessons.c.id).where(lessons.c.kind == "open"))
-    newest = select(showings.c.id).select_from(showings.join(pairs).join(rounds)).where(theirs)
-    newest = newest.where(showings.c.choice.is_not(None)).order_by(showings.c.id.desc())
-    return or_(~theirs, showings.c.id.in_(newest.limit(MOST_READ).correlate(None)))
+    theirs = rounds.c.collection_id.in_(
+        select(collections.c.id).where(collections.c.kind == "open")
+    )
+    newest = (
+        select(assignments.c.id).select_from(assignments.join(pairs).join(rounds)).where(theirs)
+    )
+    newest = newest.where(assignments.c.choice.is_not(None)).order_by(assignments.c.id.desc())
+    return or_(~theirs, assignments.c.id.in_(newest.limit(MOST_READ).correlate(None)))
 
 
 def _own_prompt() -> ColumnElement[bool]:
     """Say whether a pair's owner wrote its prompt, or that of the pair it was made from.
 
-    Every attention check has an owner, the rater whom it checks, whoever wrote the prompt.
+    Every attention check has an owner, the voter whom it checks, whoever wrote the prompt.
     """
     written = pairs.alias()
     same = (written.c.owner_id == pairs.c.owner_id, written.c.prompt == pairs.c.prompt)

@@ -1,9 +1,9 @@
-"""A lesson, round by round: pairs, votes, reward model, blind vote, reveal, and round again.
+"""A class, round by round: pairs, votes, reward model, blind vote, reveal, and round again.
 
     feedback 1 -> (reward model, PPO) -> blind vote 1, revealed -> feedback 2 -> ...
 
 What the instructor does takes the token and checks it in the transaction that acts. What the server
-does by itself for a lesson (pairs, retraining) takes the lesson's id: no endpoint may pass that on.
+does by itself for a class (pairs, retraining) takes its id: no endpoint may pass that on.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from rlhf_demo.votes.queries import (
     question_id,
 )
 from rlhf_demo.votes.store import Store
-from rlhf_demo.votes.tables import lessons, pairs, questions, raters, rounds, showings
+from rlhf_demo.votes.tables import assignments, collections, pairs, questions, rounds, voters
 from rlhf_demo.votes.vote import (
     ATTENTION_CHECK,
     DUEL,
@@ -49,7 +49,7 @@ MOST_POINTS = 30
 class ClassStatus:
     """How a class stands, for the server that serves it."""
 
-    lesson: int
+    collection: int
     code: str
     overlap: int
     clean_words: bool
@@ -63,7 +63,7 @@ class ClassStatus:
 
 
 class Rounds:
-    """The rounds of the lessons of one store."""
+    """The rounds of the classes of one store."""
 
     def __init__(self, store: Store) -> None:
         self.store, self.database = store, store.database
@@ -79,13 +79,13 @@ class Rounds:
         if base == contender:
             raise Refused(f"{base} against itself tells nothing: choose another model")
         with self.database.writing() as connection:
-            lesson, latest = self._current(connection, token)
+            collection, latest = self._current(connection, token)
             if latest.kind == "blind":
                 raise Refused("a blind vote stands already: reveal it, then begin a new round")
             self._end_round(connection, latest.id, "closed")
             asked, number = latest.question_id, latest.number
             models = {"base": base, "contender": contender}
-            new_round(connection, lesson.id, number, kind="blind", question=asked, **models)
+            new_round(connection, collection.id, number, kind="blind", question=asked, **models)
 
     def reveal(self, token: str) -> dict[str, Any]:
         """End the blind vote and show the names; return the result with them.
@@ -94,11 +94,11 @@ class Rounds:
             Refused: there is no blind vote.
         """
         with self.database.writing() as connection:
-            lesson, latest = self._current(connection, token)
+            collection, latest = self._current(connection, token)
             if latest.kind != "blind":
                 raise Refused("there is no blind vote to reveal: open one first")
             self._end_round(connection, latest.id, "revealed")
-            over = current_round(connection, lesson.id)
+            over = current_round(connection, collection.id)
         return blind_result(self.store, over)
 
     def next_round(self, token: str, question: str | None = None) -> int:
@@ -114,7 +114,7 @@ class Rounds:
             Refused: the blind vote has not been revealed yet, or the question is no good.
         """
         with self.database.writing() as connection:
-            lesson, latest = self._current(connection, token)
+            collection, latest = self._current(connection, token)
             if latest.kind == "blind" and latest.state != "revealed":
                 raise Refused("the blind vote is still on: reveal it first")
             asked = latest.question_id
@@ -122,48 +122,48 @@ class Rounds:
                 text = clean_text(question, LONGEST_QUESTION, "question")
                 asked = question_id(connection, text)
             if asked != latest.question_id:  # a new question gets a reward model of its own
-                this = update(lessons).where(lessons.c.id == lesson.id)
+                this = update(collections).where(collections.c.id == collection.id)
                 connection.execute(this.values(trained_votes=0))
             if latest.state == "open":
                 self._end_round(connection, latest.id, "closed")
-            new_round(connection, lesson.id, latest.number + 1, kind="feedback", question=asked)
+            new_round(connection, collection.id, latest.number + 1, kind="feedback", question=asked)
             return latest.number + 1
 
     def _current(self, connection: Connection, token: str) -> tuple[Row, Row]:
-        lesson = owner(connection, lessons, token, lock=True)
-        return lesson, current_round(connection, lesson.id)
+        collection = owner(connection, collections, token, lock=True)
+        return collection, current_round(connection, collection.id)
 
     @staticmethod
     def _end_round(connection: Connection, number: int, state: str) -> None:
         connection.execute(update(rounds).where(rounds.c.id == number).values(state=state))
         here = select(pairs.c.id).where(pairs.c.round_id == number)
-        unanswered = showings.c.choice.is_(None) & showings.c.pair_id.in_(here)
-        connection.execute(delete(showings).where(unanswered))
+        unanswered = assignments.c.choice.is_(None) & assignments.c.pair_id.in_(here)
+        connection.execute(delete(assignments).where(unanswered))
 
     # -- what the server does by itself ------------------------------------------------------------
 
     def active(self) -> list[int]:
         """Return the classes that were opened, or in which somebody was there, of late."""
         since = self.store.clock() - ACTIVE_SECONDS
-        here = select(raters.c.lesson_id).where(raters.c.last_seen > since)
-        query = select(lessons.c.id).where(lessons.c.kind == "class")
-        query = query.where(or_(lessons.c.created > since, lessons.c.id.in_(here)))
+        here = select(voters.c.collection_id).where(voters.c.last_seen > since)
+        query = select(collections.c.id).where(collections.c.kind == "class")
+        query = query.where(or_(collections.c.created > since, collections.c.id.in_(here)))
         with self.database.reading() as connection:
-            return list(connection.execute(query.order_by(lessons.c.id)).scalars())
+            return list(connection.execute(query.order_by(collections.c.id)).scalars())
 
-    def class_status(self, lesson: int) -> ClassStatus:
+    def class_status(self, collection: int) -> ClassStatus:
         """Return how a class stands.
 
         Raises:
             Refused: it has been deleted.
         """
         with self.database.reading() as connection:
-            row, latest = self._there(connection, lesson)
+            row, latest = self._there(connection, collection)
             count = select(func.count())
-            students = count.select_from(raters).where(raters.c.lesson_id == lesson)
+            students = count.select_from(voters).where(voters.c.collection_id == collection)
             here = pairs.c.round_id == latest.id, pairs.c.kind != ATTENTION_CHECK
             return ClassStatus(
-                lesson,
+                collection,
                 row.code,
                 row.overlap,
                 row.clean_words,
@@ -176,18 +176,18 @@ class Rounds:
                 connection.execute(count.select_from(pairs).where(*here)).scalar_one(),
             )
 
-    def add_pairs(self, lesson: int, new: Sequence[NewPair]) -> None:
+    def add_pairs(self, collection: int, new: Sequence[NewPair]) -> None:
         """Put sampled pairs into the round that is on.
 
         Args:
-            lesson: its id.
+            collection: its id.
             new: in a blind round `first` is the base's text and `second` the contender's.
 
         Raises:
             Refused: the round is over, or pairs of other models come into a blind round.
         """
         with self.database.writing() as connection:
-            _, latest = self._there(connection, lesson)
+            _, latest = self._there(connection, collection)
             if latest.state != "open":
                 raise Refused("this round is over: begin the next one first")
             blind = latest.kind == "blind"
@@ -199,32 +199,34 @@ class Rounds:
                 )
             insert_pairs(connection, latest.id, new, DUEL if blind else PLAIN)
 
-    def due_for_retraining(self, lesson: int) -> bool:
+    def due_for_retraining(self, collection: int) -> bool:
         """Say whether ten new preferences have come in since `mark_trained`."""
         with self.database.reading() as connection:
-            row, _ = self._there(connection, lesson)
-        return len(self.training_votes(lesson)) - row.trained_votes >= RETRAIN_EVERY
+            row, _ = self._there(connection, collection)
+        return len(self.training_votes(collection)) - row.trained_votes >= RETRAIN_EVERY
 
-    def training_votes(self, lesson: int) -> list[Vote]:
+    def training_votes(self, collection: int) -> list[Vote]:
         """Return the class's preferences on the present question, of all rounds of feedback."""
         with self.database.reading() as connection:
-            _, latest = self._there(connection, lesson)
+            _, latest = self._there(connection, collection)
             asked = by_id(connection, questions, latest.question_id).text
-        return usable(self.store.votes(lesson), [asked])
+        return usable(self.store.votes(collection), [asked])
 
-    def mark_trained(self, lesson: int, votes: int) -> None:
+    def mark_trained(self, collection: int, votes: int) -> None:
         """Note that a training on so many preferences has begun."""
         with self.database.writing() as connection:
-            this = update(lessons).where(lessons.c.id == lesson)
+            this = update(collections).where(collections.c.id == collection)
             connection.execute(this.values(trained_votes=votes))
 
     @staticmethod
-    def _there(connection: Connection, lesson: int) -> tuple[Row, Row]:
-        query = select(lessons).where(lessons.c.id == lesson, lessons.c.kind == "class")
+    def _there(connection: Connection, collection: int) -> tuple[Row, Row]:
+        query = select(collections).where(
+            collections.c.id == collection, collections.c.kind == "class"
+        )
         row = connection.execute(query).one_or_none()
         if row is None:
             raise Refused("this class has been deleted: open a new one")
-        return row, current_round(connection, lesson)
+        return row, current_round(connection, collection)
 
     # -- blind votes -------------------------------------------------------------------------------
 
@@ -244,10 +246,10 @@ class Rounds:
         return blind_result(self.store, latest)
 
 
-def round_facts(connection: Connection, lesson: Row, latest: Row) -> dict[str, Any]:
+def round_facts(connection: Connection, collection: Row, latest: Row) -> dict[str, Any]:
     """Return what everybody in a class may know of its round, JSON-ready."""
     return {
-        "state": lesson.state,
+        "state": collection.state,
         "round": latest.number,
         "kind": latest.kind,
         "round_state": latest.state,
@@ -268,7 +270,7 @@ def blind_result(store: Store, blind: Row) -> dict[str, Any]:
     """
     votes = [
         vote
-        for vote in store.votes(blind.lesson_id)
+        for vote in store.votes(blind.collection_id)
         if vote.kind == DUEL and vote.round == blind.number
     ]
     winner = "second" if blind.a_is_contender else "first"

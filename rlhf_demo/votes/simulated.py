@@ -1,4 +1,4 @@
-"""A class of simulated students, to try a lesson at home and to see what noise does to the votes.
+"""A class of simulated students, to try class mode at home and to see what noise does to the votes.
 
 They join and vote by the same functions as people and keep to the same limits; the store marks
 them, and every file says so. A simulated student prefers what a scorer scores higher, errs with a
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rlhf_demo.errors import ConfigError, Refused
 from rlhf_demo.votes.classes import Classes
-from rlhf_demo.votes.vote import Showing
+from rlhf_demo.votes.vote import Assignment
 
 LONGER = "longer"
 """The taste for the text with more characters."""
@@ -27,7 +27,7 @@ Scorer = Callable[[list[str], list[str]], Sequence[float]]
 class SimulatedStudent:
     """One simulated student of a class."""
 
-    rater: int
+    voter: int
     secret: str
     careless: bool
 
@@ -79,7 +79,7 @@ class SimulatedClass:
             joined = classes.join_simulated(
                 token, "Simulated", taste=taste, noise=noise, careless=careless_one
             )
-            student = SimulatedStudent(joined.rater, joined.secret, careless_one)
+            student = SimulatedStudent(joined.voter, joined.secret, careless_one)
             self.students.append(student)
 
     def step(self) -> int:
@@ -90,18 +90,18 @@ class SimulatedClass:
         answered = 0
         for student in self._rng.sample(self.students, len(self.students)):
             try:
-                showing = self._classes.store.next_pair(student.secret)
-                if showing is not None:
-                    choice = self._choose(student, showing)
-                    answered += self._classes.store.vote(student.secret, showing.id, choice)
+                assignment = self._classes.store.next_pair(student.secret)
+                if assignment is not None:
+                    choice = self._choose(student, assignment)
+                    answered += self._classes.store.vote(student.secret, assignment.id, choice)
             except Refused:
                 continue
         return answered
 
-    def _choose(self, student: SimulatedStudent, showing: Showing) -> str:
+    def _choose(self, student: SimulatedStudent, assignment: Assignment) -> str:
         if student.careless:
             return "left" if self._rng.random() < CARELESS_LEFT else "right"
-        prompts, texts = [showing.prompt] * 2, [showing.left, showing.right]
+        prompts, texts = [assignment.prompt] * 2, [assignment.left, assignment.right]
         left, right = (float(score) for score in self._scorer(prompts, texts))
         if left == right:
             return "tie"

@@ -1,14 +1,15 @@
 """The database behind people's feedback: its tables, and short transactions on them.
 
 SQLite by default, any database that SQLAlchemy speaks by `DATABASE_URL`. Times are seconds since
-1970 (UTC) everywhere. A vote is an answered showing: the row is made when a pair is handed out, and
-answering fills in its empty `choice`. So a vote can neither come without a pair having been shown
-nor come twice, and handing out and voting cannot disagree.
+1970 (UTC) everywhere. A vote is an answered assignment: the row is made when a pair is handed out,
+and answering fills in its empty `choice`. So a vote can neither come without a pair having been
+shown nor come twice, and handing out and voting cannot disagree.
 
-    lessons  1-n  rounds  1-n  pairs  1-n  showings  n-1  raters  n-1  lessons
-    questions                              showings  n-1  questions
+    collections  1-n  rounds  1-n  pairs  1-n  assignments  n-1  voters  n-1  collections
+                                               assignments  n-1  questions
 
-A lesson is where people vote: the open page (one row), a class, or an imported file.
+A collection is a set of votes: the open page (one row), a class, or an imported file. On disk, some
+tables and columns have older names: databases from earlier versions open as they are.
 """
 
 import logging
@@ -76,19 +77,19 @@ metadata = MetaData()
 
 
 def _table(name: str, *parts: Any) -> Table:
-    # Ids are never reused, so a deleted rater's token can never match a new rater.
+    # Ids are never reused, so a deleted voter's token can never match a new voter.
     key = Column("id", Integer, primary_key=True)
     return Table(name, metadata, key, *parts, sqlite_autoincrement=True)
 
 
-def _belongs_to(name: str, table: str, *, nullable: bool = False) -> Column:
-    key = ForeignKey(f"{table}.id", ondelete="CASCADE")
-    return Column(name, Integer, key, nullable=nullable, index=True)
+def _belongs_to(name: str, table: str, *, nullable: bool = False, key: str | None = None) -> Column:
+    foreign = ForeignKey(f"{table}.id", ondelete="CASCADE")
+    return Column(name, Integer, foreign, nullable=nullable, index=True, key=key)
 
 
 questions = _table("questions", Column("text", String(200), nullable=False, unique=True))
 
-lessons = _table(
+collections = _table(
     "lessons",
     Column("kind", String(10), nullable=False),  # open, class, import
     Column("code", String(10), unique=True),  # what students type; OPEN_CODE for the open page
@@ -105,7 +106,7 @@ lessons = _table(
 
 rounds = _table(
     "rounds",
-    _belongs_to("lesson_id", "lessons"),
+    _belongs_to("lesson_id", "lessons", key="collection_id"),
     Column("number", Integer, nullable=False),
     Column("kind", String(10), nullable=False),  # feedback, blind
     Column("state", String(10), nullable=False),  # open, closed, revealed
@@ -113,23 +114,23 @@ rounds = _table(
     Column("base", Text),  # models of a blind vote
     Column("contender", Text),
     Column("a_is_contender", Boolean),  # what "A" stands for until the names are shown
-    UniqueConstraint("lesson_id", "number", "kind"),
+    UniqueConstraint("collection_id", "number", "kind"),
 )
 
-raters = _table(
+voters = _table(
     "raters",
-    _belongs_to("lesson_id", "lessons"),
+    _belongs_to("lesson_id", "lessons", key="collection_id"),
     Column("nickname", String(40), nullable=False),
     Column("nickname_key", String(80)),  # what it looks like; none on the open page
     Column("secret_hash", String(64), nullable=False),
     Column("simulated", Boolean, nullable=False, default=False),
-    Column("taste", Text),  # of a simulated rater, with the two below
+    Column("taste", Text),  # of a simulated voter, with the two below
     Column("noise", Float),
     Column("careless", Boolean),
     Column("left_out", Boolean, nullable=False, default=False),
     Column("joined", Float, nullable=False),
     Column("last_seen", Float, nullable=False),
-    UniqueConstraint("lesson_id", "nickname_key"),
+    UniqueConstraint("collection_id", "nickname_key"),
 )
 
 pairs = _table(
@@ -146,22 +147,22 @@ pairs = _table(
     _belongs_to("owner_id", "raters", nullable=True),  # the only one who sees it, if any
 )
 
-showings = _table(
+assignments = _table(
     "showings",
     _belongs_to("pair_id", "pairs"),
-    _belongs_to("rater_id", "raters"),
+    _belongs_to("rater_id", "raters", key="voter_id"),
     _belongs_to("question_id", "questions"),
     Column("repeat", Boolean, nullable=False),
     Column("swapped", Boolean),  # True: the second text stands on the left; none: not known
     Column("shown_at", Float, nullable=False),
-    Column("held_at", Float, nullable=False),  # last time the rater's page asked for it
+    Column("held_at", Float, nullable=False),  # last time the voter's page asked for it
     Column("choice", String(10)),  # none: not answered yet
     Column("voted_at", Float),
     Column("seconds", Float),
-    UniqueConstraint("pair_id", "rater_id", "question_id", "repeat"),
+    UniqueConstraint("pair_id", "voter_id", "question_id", "repeat"),
     CheckConstraint(f"choice IN {KEPT_CHOICES}", name="known_choice"),
 )
-Index("votes_of_rater", showings.c.rater_id, showings.c.voted_at)
+Index("votes_of_rater", assignments.c.voter_id, assignments.c.voted_at)
 
 
 def database_url(folder: str | Path) -> str:
@@ -311,7 +312,7 @@ def _keep_private(file: Path) -> None:
 
 
 def _check_whole(connection: Connection) -> None:
-    """Read through SQLite's file: a cut one may open, and fail in the middle of a lesson.
+    """Read through SQLite's file: a cut one may open, and fail in the middle of a class.
 
     Raises:
         DatabaseError: it is damaged, or brings SQL that nobody here makes and that may run for

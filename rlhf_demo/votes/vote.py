@@ -28,9 +28,9 @@ TO_READ = "Which would you rather read?"
 QUESTIONS = ("Which sounds happier?", TO_READ, "Which is better English?")
 """Questions to choose from over every pair; people may ask in their own words too.
 
-The first one is what a lesson succeeds with: thirty simulated students who preferred what sounds
+A class succeeds with the first one: thirty simulated students who preferred what sounds
 happier chose the PPO model in 75% [70, 80] of their blind votes. A model of 6.9 M weights can
-hardly learn from one lesson's votes which text is the better English."""
+hardly learn from one class's votes which text is the better English."""
 
 LONGEST_NICKNAME = 20
 LONGEST_QUESTION = 120
@@ -56,7 +56,7 @@ class NewPair:
 
 
 @dataclass(frozen=True)
-class Showing:
+class Assignment:
     """A pair as one person sees it. Holds nothing that tells which model wrote which text."""
 
     id: int
@@ -71,8 +71,8 @@ class Vote:
     """One answer with everything known about it; ids are the store's."""
 
     id: int
-    lesson: int
-    round: int  # number within the lesson, from 1
+    collection: int
+    round: int  # number within the collection, from 1
     kind: str  # PLAIN, ATTENTION_CHECK or DUEL
     pair: int
     prompt: str
@@ -81,15 +81,15 @@ class Vote:
     first_model: str
     second_model: str
     question: str
-    rater: int
+    voter: int
     choice: str  # one of KEPT_CHOICES
     swapped: bool | None  # True: the second text stood on the left; None: not known (imported)
     repeat: bool  # True: the same person had answered this pair before
     time: float  # seconds since 1970, UTC
-    seconds: float | None  # from showing to answer
+    seconds: float | None  # from when it was shown to the answer
     simulated: bool
-    left_out: bool  # True: somebody chose not to count this rater
-    own: bool = False  # True: the rater wrote the prompt, which is for nobody else's eyes
+    left_out: bool  # True: somebody chose not to count this voter
+    own: bool = False  # True: the voter wrote the prompt, which is for nobody else's eyes
 
     @property
     def decided(self) -> bool:

@@ -145,7 +145,7 @@ HONESTY = """async ({report, votes}) => {
 }"""
 """In the page: the charts of "How far to trust it" and what it says of the first wrong pair."""
 VOTES = {
-    "votes": 120, "raters": 6, "simulated": 0, "held_out": 24, "held_out_pairs": 20,
+    "votes": 120, "voters": 6, "simulated": 0, "held_out": 24, "held_out_pairs": 20,
     "highest_accuracy": 0.95, "too_few_to_tell": False,
 }  # fmt: skip
 

@@ -35,8 +35,8 @@ VOTE = """async ({result, choice}) => {
   mount({
     element, props: { value: { left: "base", right: "PPO" } },
     server: {
-      enter: async () => ({ rater: "nobody" }),
-      blind_next: async () => ({ showing: { id: ++shown, ...texts } }),
+      enter: async () => ({ voter: "nobody" }),
+      blind_next: async () => ({ assignment: { id: ++shown, ...texts } }),
       blind_vote: async () => ({ names: ["PPO", "base"] }), blind_result: async () => result,
     },
     watch: (name, changed) => changed(),

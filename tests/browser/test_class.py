@@ -1,4 +1,4 @@
-"""A class goes through one lesson, several browsers at once: from joining to the reveal."""
+"""A class goes through one session, several browsers at once: from joining to the reveal."""
 
 import re
 import time

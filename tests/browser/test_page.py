@@ -133,7 +133,7 @@ def test_server_functions_when_a_stranger_calls_each_change_nothing(app, run):
     wrong = {"run": run, "secret": "a guess", "step": 1, "kind": "ppo", "password": "a guess"}
     requests = (wrong, wrong | {"secret": ""}, {"run": run}, [run, "a guess"], None)
     functions = app.components()
-    del functions["start_lesson"]  # makes runs of its own, which is everybody's right
+    del functions["start_loop"]  # makes runs of its own, which is everybody's right
     refusals = []
 
     for function, parts in functions.items():

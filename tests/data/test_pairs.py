@@ -214,7 +214,7 @@ def test_empty_equal_and_duplicate_pairs_are_dropped_with_a_count(tmp_path):
     assert pairs.dropped == {"empty": 1, "equal": 1, "duplicate": 1}
 
 
-def test_same_judgement_by_two_raters_is_no_duplicate(tmp_path):
+def test_same_judgement_by_two_voters_is_no_duplicate(tmp_path):
     rows = [{**GOOD, "rater": rater} for rater in (1, 2, 2, 3)]
     pairs = load_pairs(write_jsonl(tmp_path / "a.jsonl", rows))
     assert len(pairs) == 3  # three to nothing counts three times

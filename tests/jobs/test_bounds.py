@@ -171,7 +171,7 @@ def test_asking_beforehand_refuses_what_a_start_would_and_takes_nothing(new_jobs
     with pytest.raises(JobError, match="no secret"):
         jobs.check_start("", "8.8.8.8")
     jobs.check_start("token", "6.6.6.6")
-    assert PUBLIC.starts_address == (60, 0.1)  # a class of thirty begins the lesson at once
+    assert PUBLIC.starts_address == (60, 0.1)  # a class of thirty starts the loop at once
 
 
 # -- the disk --------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ const ballot = (changes = {}, pauses = {}) => {
   const given = { next: 1 };
   const source = {
     ahead: true,
-    next: async (beside) => ({ showing: pair(beside === undefined ? given.next : beside + 1) }),
+    next: async (beside) => ({ assignment: pair(beside === undefined ? given.next : beside + 1) }),
     vote: async (id, choice) => {
       seen.votes.push([id, choice]);
       given.next = id + 1;
@@ -26,7 +26,7 @@ const ballot = (changes = {}, pauses = {}) => {
     ...changes,
   };
   const view = {
-    show: (showing, message) => seen.shown.push(showing ? showing.id : message),
+    show: (assignment, message) => seen.shown.push(assignment ? assignment.id : message),
     enable: (ready) => (seen.ready = ready),
     enableUndo: (possible) => (seen.mayUndo = possible),
     problem: (sentence) => (seen.problem = sentence),
@@ -97,8 +97,12 @@ test("a refused answer is told of, and the pair is fetched anew", async () => {
 });
 
 test("without a pair it says why, and asks again", async () => {
-  const answers = [{ showing: null, message: "wait" }, { showing: null }, { showing: pair(7) }];
-  const { seen, state } = ballot({ next: async () => answers.shift() ?? { showing: pair(7) } });
+  const answers = [
+    { assignment: null, message: "wait" },
+    { assignment: null },
+    { assignment: pair(7) },
+  ];
+  const { seen, state } = ballot({ next: async () => answers.shift() ?? { assignment: pair(7) } });
   await state.refresh();
   await soon(40);
   assert.deepEqual(seen.shown, ["wait", "There is no pair just now.", 7]);
@@ -109,7 +113,7 @@ test("a pause holds against an answer that was under way", async () => {
   const { seen, state } = ballot({ next: () => new Promise((done) => (answer = done)) });
   state.refresh();
   state.pause("The class is paused.");
-  answer({ showing: pair(1) });
+  answer({ assignment: pair(1) });
   await soon(20);
   assert.deepEqual(seen.shown, ["The class is paused."]);
   await state.answer("left");

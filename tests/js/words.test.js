@@ -13,7 +13,7 @@ import {
 import { FIGURES, fileRows } from "../../rlhf_demo/ui/static/lib/comparison.js";
 import { csv } from "../../rlhf_demo/ui/static/lib/csv.js";
 import { outcomeWords, partingWords, settingsLine } from "../../rlhf_demo/ui/static/lib/duel.js";
-import { stageWords as lessonWords } from "../../rlhf_demo/ui/static/lib/lesson.js";
+import { stageWords as loopWords } from "../../rlhf_demo/ui/static/lib/loop.js";
 import {
   alphaWords,
   answersWords,
@@ -121,15 +121,15 @@ test("settings are told once, the report's before the form's", () => {
   assert.match(settingsLine({ settings, example: true }), /^A finished example/);
 });
 
-test("trainings of the lesson and runs say where they are", () => {
+test("trainings of the loop and runs say where they are", () => {
   const row = { status: "running", step: 3, total_steps: 40, seconds_left: 20, place: null };
-  assert.equal(lessonWords(row, null), "step 3 of 40, 20 s left");
-  assert.equal(lessonWords({ ...row, step: 0 }, null), "loading the model");
+  assert.equal(loopWords(row, null), "step 3 of 40, 20 s left");
+  assert.equal(loopWords({ ...row, step: 0 }, null), "loading the model");
   assert.equal(
-    lessonWords({ status: "queued", place: 2 }, { status: "running" }),
+    loopWords({ status: "queued", place: 2 }, { status: "running" }),
     "waiting for the reward model",
   );
-  assert.equal(lessonWords({ status: "failed", message: "no disk" }), "no disk");
+  assert.equal(loopWords({ status: "failed", message: "no disk" }), "no disk");
   assert.equal(stateWords(row), "running, step 3 of 40");
   assert.equal(stateWords({ ...row, status: "finished" }), "ended early");
   assert.equal(stateShade({ ...row, status: "finished" }), "failed");
@@ -141,7 +141,7 @@ test("what votes are worth", () => {
   assert.equal(alphaWords(0.19), "hardly more than chance");
   assert.equal(alphaWords(0.6), "good agreement");
   assert.match(alphaWords(null), /two people/);
-  const state = { votes: 3, raters: 1, question: "Q", preferences: 2, simulated: 1 };
+  const state = { votes: 3, voters: 1, question: "Q", preferences: 2, simulated: 1 };
   assert.equal(
     answersWords(state),
     "3 answers by 1 person to \u201CQ\u201D, " +
@@ -182,7 +182,7 @@ const CLASS = {
   expected: 600,
   history: [],
   all_votes: 7,
-  raters: [],
+  voters: [],
   quality: { foretold: { units: 2 } },
 };
 

@@ -42,13 +42,13 @@ WRONG = [{"prompt": "p", "chosen": " what Ann liked", "rejected": " other", "mar
 
 
 def training_run(mode, made):
-    return mode.training.records.read(made.lesson)["training"]["run"]
+    return mode.training.records.read(made.collection)["training"]["run"]
 
 
 def retrain(mode, made):
     """Let the next training begin; return its run."""
-    mode.leave_out({"token": made.token, "rater": 1, "left_out": False})
-    mode.training.look_after(made.lesson)
+    mode.leave_out({"token": made.token, "voter": 1, "left_out": False})
+    mode.training.look_after(made.collection)
     return training_run(mode, made)
 
 
@@ -58,21 +58,21 @@ def test_records_with_their_secrets_are_for_their_owner_alone_whatever_the_umask
         made = open_class(mode)
     finally:
         os.umask(before)
-    folder = mode.training.records.folder(made.lesson)
+    folder = mode.training.records.folder(made.collection)
     assert json.loads((folder / "class.json").read_text())["job_secret"]
     assert folder.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_votes_that_no_model_in_use_learned_from_are_deleted(mode):
     made, _ = taught(mode)
-    folder = mode.training.records.folder(made.lesson)
+    folder = mode.training.records.folder(made.collection)
     [first] = folder.glob("votes-*")
-    vote = mode.store.votes(made.lesson)[0].rater
-    mode.leave_out({"token": made.token, "rater": vote, "left_out": True})
-    mode.leave_out({"token": made.token, "rater": vote, "left_out": False})
+    vote = mode.store.votes(made.collection)[0].voter
+    mode.leave_out({"token": made.token, "voter": vote, "left_out": True})
+    mode.leave_out({"token": made.token, "voter": vote, "left_out": False})
     (folder / "votes-of-before").mkdir()
     finish(mode, retrain(mode, made))
-    mode.training.look_after(made.lesson)
+    mode.training.look_after(made.collection)
     assert list(folder.glob("votes-*")) == [first]  # the same votes: the same folder
 
 
@@ -83,8 +83,8 @@ def test_code_of_a_class_is_in_no_title_folder_or_option_of_its_runs(mode):
     made, _ = taught(mode)
     with_ppo(mode, made)
     told = [row["title"] for row in mode.shared.jobs.overview()]
-    assert told[0].startswith(f"Class {made.lesson}, round 1, ")
-    assert told[1].startswith(f"Class {made.lesson}, ")
+    assert told[0].startswith(f"Class {made.collection}, round 1, ")
+    assert told[1].startswith(f"Class {made.collection}, ")
     told += [path.name for path in mode.shared.settings.runs.rglob("*")]
     told += [path.read_text() for path in mode.shared.settings.runs.glob("*/*.json")]
     assert made.code not in "\n".join(told)
@@ -177,7 +177,7 @@ def test_three_who_start_ppo_at_once_start_one(mode, monkeypatch):
 def test_training_that_could_not_be_started_is_tried_again(mode, monkeypatch):
     made = open_class(mode, overlap=1, each=20)
     ann = join(mode, made)
-    mode.training.look_after(made.lesson)
+    mode.training.look_after(made.collection)
     while mode.class_state({"token": made.token})["preferences"] < 10:
         assert answer_one(mode.store, ann)
 
@@ -186,9 +186,9 @@ def test_training_that_could_not_be_started_is_tried_again(mode, monkeypatch):
 
     with monkeypatch.context() as crowded:
         crowded.setattr(mode.shared.jobs, "start", refuse)
-        mode.training.look_after(made.lesson)
+        mode.training.look_after(made.collection)
     assert "jobs wait already" in mode.class_state({"token": made.token})["problem"]
-    mode.training.look_after(made.lesson)
+    mode.training.look_after(made.collection)
     told = mode.class_state({"token": made.token})
     assert told["problem"] is None and told["training"]["votes"] == 10
 
@@ -202,7 +202,7 @@ def test_model_that_waits_for_its_training_goes_with_the_class(mode):
     mode.delete_class({"token": made.token, "secret": "chalk"})
     assert mode.shared.jobs.overview() == []
     assert mode.training.row(run) is None
-    assert not mode.training.records.folder(made.lesson).exists()
+    assert not mode.training.records.folder(made.collection).exists()
 
 
 def test_model_in_training_is_stopped_and_goes_after_a_restart_too(mode, shared, fake):  # noqa: F811
@@ -227,7 +227,7 @@ def test_model_in_training_is_stopped_and_goes_after_a_restart_too(mode, shared,
 
 def test_ppo_of_a_deleted_class_is_stopped_and_stays_and_its_model_goes(mode):
     made, _ = taught(mode)
-    reward = mode.training.records.read(made.lesson)["reward"]
+    reward = mode.training.records.read(made.collection)["reward"]
     run = mode.start_ppo({"token": made.token, "secret": "chalk", "steps": 5})["run"]
     mode.delete_class({"token": made.token, "secret": "chalk"})
     assert mode.training.row(run)["status"] == Status.STOPPED
@@ -237,7 +237,7 @@ def test_ppo_of_a_deleted_class_is_stopped_and_stays_and_its_model_goes(mode):
 def test_model_that_a_ppo_of_another_browser_follows_goes_when_that_is_over(mode, monkeypatch):
     made, _ = taught(mode)
     monkeypatch.setattr(mode.shared.instructor, "token", None)  # at home the browser counts
-    reward = mode.training.records.read(made.lesson)["reward"]
+    reward = mode.training.records.read(made.collection)["reward"]
     run = mode.start_ppo({"token": made.token, "secret": "chalk", "steps": 5})["run"]
     mode.delete_class({"token": made.token, "secret": "another"})
     mode.training.records.clear_up()

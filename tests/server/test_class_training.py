@@ -49,12 +49,12 @@ def test_pairs_wanted_are_enough_for_everybody(each, students, overlap, pairs):
 def test_pairs_are_written_in_batches_until_the_round_has_enough(mode):
     made = open_class(mode, each=20, overlap=1)
     join(mode, made)
-    assert mode.training.look_after(made.lesson) is True  # 16 of 20
-    assert mode.training.look_after(made.lesson) is False
-    assert mode.training.rounds.class_status(made.lesson).pairs == 20
+    assert mode.training.look_after(made.collection) is True  # 16 of 20
+    assert mode.training.look_after(made.collection) is False
+    assert mode.training.rounds.class_status(made.collection).pairs == 20
     join(mode, made, "Bob")
-    mode.training.look_after(made.lesson)
-    assert mode.training.rounds.class_status(made.lesson).pairs == 36
+    mode.training.look_after(made.collection)
+    assert mode.training.rounds.class_status(made.collection).pairs == 36
 
 
 def test_text_with_a_coarse_word_is_shown_to_no_class_that_wants_none(mode, monkeypatch):
@@ -68,18 +68,18 @@ def test_text_with_a_coarse_word_is_shown_to_no_class_that_wants_none(mode, monk
     monkeypatch.setattr(mode.training, "_responses", rude)
     clean, other = open_class(mode), open_class(mode, clean_words=False)
     for made in (clean, other):
-        mode.training.look_after(made.lesson)
-    assert mode.training.rounds.class_status(clean.lesson).pairs == 7  # 8 less the one
-    assert mode.training.rounds.class_status(other.lesson).pairs == 8
+        mode.training.look_after(made.collection)
+    assert mode.training.rounds.class_status(clean.collection).pairs == 7  # 8 less the one
+    assert mode.training.rounds.class_status(other.collection).pairs == 8
 
 
 def test_deleted_class_is_looked_after_no_more(mode):
     made = open_class(mode)
-    assert mode.training.rounds.active() == [made.lesson]
+    assert mode.training.rounds.active() == [made.collection]
     mode.delete_class({"token": made.token})
     assert mode.training.rounds.active() == []
     with pytest.raises(Refused, match="has been deleted"):
-        mode.training.look_after(made.lesson)
+        mode.training.look_after(made.collection)
 
 
 def test_class_in_which_nobody_was_for_long_is_let_alone(mode, clock):
@@ -94,18 +94,18 @@ def test_class_in_which_nobody_was_for_long_is_let_alone(mode, clock):
 def test_tenth_preference_starts_a_training_and_its_figures_are_taken(mode):
     made = open_class(mode, overlap=1, each=20)
     ann = join(mode, made)
-    mode.training.look_after(made.lesson)
+    mode.training.look_after(made.collection)
     votes = 0
-    while mode.training.records.read(made.lesson)["training"] is None:
+    while mode.training.records.read(made.collection)["training"] is None:
         assert answer_one(mode.store, ann)
         votes = mode.class_state({"token": made.token})["preferences"]
-        mode.training.look_after(made.lesson)
+        mode.training.look_after(made.collection)
     assert votes == 10
-    training = mode.training.records.read(made.lesson)["training"]
+    training = mode.training.records.read(made.collection)["training"]
     options = mode.shared.jobs.find(training["run"]).config["options"]
     assert len(load_pairs(options["data"], "heldout")) == 2  # a fifth of ten
     finish(mode, training["run"])
-    mode.training.look_after(made.lesson)
+    mode.training.look_after(made.collection)
     [seen] = mode.class_state({"token": made.token})["history"]
     assert (seen["votes"], seen["accuracy"], seen["too_few"]) == (10, 0.75, True)
     assert (seen["low"], seen["high"]) == (0.3, 0.98)  # for all looks: the curve is watched
@@ -116,46 +116,46 @@ def test_app_that_was_restarted_goes_on_with_the_training(mode, shared):
     made, _ = taught(mode)
     after = ClassTraining(shared.store, shared.jobs, shared.choices, ModelCache(), shared.turn)
     assert (
-        after.records.read(made.lesson)["reward"]
-        == mode.training.records.read(made.lesson)["reward"]
+        after.records.read(made.collection)["reward"]
+        == mode.training.records.read(made.collection)["reward"]
     )
-    assert after.rounds.active() == [made.lesson]
+    assert after.rounds.active() == [made.collection]
 
 
 def test_newer_model_takes_the_place_of_the_one_before(mode):
     made, _ = taught(mode)
-    first = mode.training.records.read(made.lesson)["reward"]
-    mode.leave_out({"token": made.token, "rater": 1, "left_out": False})  # due at once
-    mode.training.look_after(made.lesson)
-    second = mode.training.records.read(made.lesson)["training"]["run"]
+    first = mode.training.records.read(made.collection)["reward"]
+    mode.leave_out({"token": made.token, "voter": 1, "left_out": False})  # due at once
+    mode.training.look_after(made.collection)
+    second = mode.training.records.read(made.collection)["training"]["run"]
     finish(mode, second)
-    mode.training.look_after(made.lesson)
-    assert mode.training.records.read(made.lesson)["reward"] == second
+    mode.training.look_after(made.collection)
+    assert mode.training.records.read(made.collection)["reward"] == second
     assert mode.training.row(first) is None
-    assert len(mode.training.records.read(made.lesson)["history"]) == 2
+    assert len(mode.training.records.read(made.collection)["history"]) == 2
 
 
 def test_model_that_ppo_follows_is_kept_and_not_trained_anew_meanwhile(mode):
     made, _ = taught(mode)
-    first = mode.training.records.read(made.lesson)["reward"]
+    first = mode.training.records.read(made.collection)["reward"]
     run = mode.start_ppo({"token": made.token, "secret": "chalk", "steps": 5})["run"]
-    mode.leave_out({"token": made.token, "rater": 1, "left_out": False})
-    mode.training.look_after(made.lesson)
-    assert mode.training.records.read(made.lesson)["training"] is None
+    mode.leave_out({"token": made.token, "voter": 1, "left_out": False})
+    mode.training.look_after(made.collection)
+    assert mode.training.records.read(made.collection)["training"] is None
     finish(mode, run)
-    mode.training.look_after(made.lesson)
-    finish(mode, mode.training.records.read(made.lesson)["training"]["run"])
-    mode.training.look_after(made.lesson)
+    mode.training.look_after(made.collection)
+    finish(mode, mode.training.records.read(made.collection)["training"]["run"])
+    mode.training.look_after(made.collection)
     assert mode.training.row(first) is not None
 
 
 def test_failed_training_is_told_in_a_sentence(mode):
     made, _ = taught(mode)
-    mode.leave_out({"token": made.token, "rater": 1, "left_out": False})
-    mode.training.look_after(made.lesson)
-    run = mode.training.records.read(made.lesson)["training"]["run"]
+    mode.leave_out({"token": made.token, "voter": 1, "left_out": False})
+    mode.training.look_after(made.collection)
+    run = mode.training.records.read(made.collection)["training"]["run"]
     mode.shared.jobs.find(run).set_status(Status.FAILED, message="the disk is full")
-    mode.training.look_after(made.lesson)
+    mode.training.look_after(made.collection)
     assert "the disk is full" in mode.class_state({"token": made.token})["problem"]
 
 
@@ -185,7 +185,7 @@ def test_ppo_needs_a_reward_model_and_a_secret_and_runs_once_a_round(mode):
     options = mode.shared.jobs.find(run).config["options"]
     assert options["clean_words"] is True and options["total_steps"] == 5
     assert options["judge"] == "none"  # no shipped judge knows the class's question
-    assert options["reward"].endswith(mode.training.records.read(made.lesson)["reward"])
+    assert options["reward"].endswith(mode.training.records.read(made.collection)["reward"])
     with pytest.raises(JobError, match="has its PPO already"):
         mode.start_ppo(request)
     with pytest.raises(JobError, match="no finished PPO model"):
@@ -196,7 +196,7 @@ def test_blind_vote_is_on_prompts_that_nothing_is_trained_on_and_hides_how_it_st
     made, secrets = taught(mode)
     run = with_ppo(mode, made)
     mode.open_blind({"token": made.token})
-    mode.training.look_after(made.lesson)
+    mode.training.look_after(made.collection)
     vote_all(mode, secrets)
     told = mode.class_state({"token": made.token})
     # Two students, eight each; how it stands is for after the reveal.
@@ -225,7 +225,7 @@ def test_next_round_has_texts_of_base_and_ppo_in_turns(mode):
     mode.open_blind({"token": made.token})
     mode.reveal({"token": made.token})
     assert mode.next_round({"token": made.token, "question": None}) == {"round": 2}
-    while mode.training.look_after(made.lesson):
+    while mode.training.look_after(made.collection):
         pass
     vote_all(mode, secrets, rounds=90)
     votes = [vote for vote in mode.classes.votes(made.token) if vote.round == 2]

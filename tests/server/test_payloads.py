@@ -14,7 +14,7 @@ from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.panels.board import Board
 from rlhf_demo.ui.panels.nav import Strip
 from rlhf_demo.ui.shared import EXAMPLES
-from rlhf_demo.votes.quality import rater_table, vote_quality
+from rlhf_demo.votes.quality import vote_quality, voter_table
 from tests.class_page import (  # noqa: F401  (some are fixtures)
     class_mode,
     fake,
@@ -119,10 +119,10 @@ def test_a_class_at_each_stage(mode):
 def test_the_quality_of_votes(mode):
     taught(mode)
     votes = mode.store.votes()
-    assert len({vote.rater for vote in votes}) == 2
+    assert len({vote.voter for vote in votes}) == 2
     assert list(misfits(vote_quality(votes), payloads.Quality)) == []
-    for row in rater_table(votes):
-        assert list(misfits(row, payloads.RaterRow)) == []
+    for row in voter_table(votes):
+        assert list(misfits(row, payloads.VoterRow)) == []
 
 
 @pytest.mark.parametrize("kind", ["ppo", "reward"])

@@ -60,11 +60,11 @@ def test_nobody_waits_while_a_model_comes_from_the_hub(sampler):
 
 
 def test_own_beginning_gets_its_pairs(sampler, store):
-    rater = store.visit("here")
-    pair_request = PairRequest("one", "one", "My cat says", rater)
+    voter = store.visit("here")
+    pair_request = PairRequest("one", "one", "My cat says", voter)
     sampler.want(pair_request, "here")
     wait_until(lambda: not sampler.under_way(pair_request))
-    assert 0 < store.pairs_waiting(rater, HAPPY, model="one") <= OWN_PAIRS
+    assert 0 < store.pairs_waiting(voter, HAPPY, model="one") <= OWN_PAIRS
     assert store.pairs_waiting(store.visit("here"), HAPPY, model="one") == 0
 
 

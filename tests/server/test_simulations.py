@@ -39,8 +39,8 @@ def threads():
 def all_leave(mode):
     """Let no simulated student outlive a test."""
     yield
-    for lesson in list(mode.simulations._running):
-        mode.simulations.stop(lesson)
+    for collection in list(mode.simulations._running):
+        mode.simulations.stop(collection)
 
 
 def test_second_click_finds_the_place_taken_while_the_first_still_joins(mode, monkeypatch):
@@ -61,7 +61,7 @@ def test_second_click_finds_the_place_taken_while_the_first_still_joins(mode, mo
             mode.simulate(wish(made))
         go_on.set()
         first.result()
-    assert len(mode.class_state({"token": made.token})["raters"]) == 2
+    assert len(mode.class_state({"token": made.token})["voters"]) == 2
 
 
 def test_students_who_cannot_join_leave_the_place_free(mode):
@@ -77,9 +77,9 @@ def test_simulated_students_of_a_class_that_is_gone_end(mode, monkeypatch):
     made, before = open_class(mode), len(threads())
     mode.simulate(wish(made))
     assert len(threads()) == before + 1
-    mode.classes.delete_lesson(made.token)  # past the page, which would have stopped them
+    mode.classes.delete_class(made.token)  # past the page, which would have stopped them
     wait_until(lambda: len(threads()) == before)
-    assert mode.simulations.running(made.lesson) is None
+    assert mode.simulations.running(made.collection) is None
 
 
 def test_simulated_votes_are_counted_beside_every_figure(mode):
@@ -88,7 +88,7 @@ def test_simulated_votes_are_counted_beside_every_figure(mode):
     joined = mode.classes.join_simulated(
         made.token, "Simulated", taste="longer", noise=0.0, careless=False
     )
-    mode.training.look_after(made.lesson)
+    mode.training.look_after(made.collection)
     vote_all(mode, [ann, joined.secret])
     votes = mode.classes.votes(made.token)
     by_machine = sum(vote.simulated for vote in votes)
@@ -97,22 +97,22 @@ def test_simulated_votes_are_counted_beside_every_figure(mode):
     assert (told["votes"], told["simulated"]) == (len(votes), by_machine)
     assert told["quality"]["simulated"] == by_machine
 
-    mode.training.look_after(made.lesson)
-    training = mode.training.records.read(made.lesson)["training"]
+    mode.training.look_after(made.collection)
+    training = mode.training.records.read(made.collection)["training"]
     taught_by = [vote for vote in votes if vote.teaches]
     assert training["simulated"] == sum(vote.simulated for vote in taught_by)
     title = f"{len(taught_by)} votes, {training['simulated']} of them simulated"
-    assert mode.training.row(training["run"])["title"] == f"Class {made.lesson}, {title}"
+    assert mode.training.row(training["run"])["title"] == f"Class {made.collection}, {title}"
     finish(mode, training["run"])
-    mode.training.look_after(made.lesson)
+    mode.training.look_after(made.collection)
     [seen] = mode.class_state({"token": made.token})["history"]
     assert seen["simulated"] == training["simulated"]
     run = mode.start_ppo({"token": made.token, "secret": "chalk", "steps": 5})["run"]
-    assert mode.training.row(run)["title"] == f"Class {made.lesson}, round 1, {title}"
+    assert mode.training.row(run)["title"] == f"Class {made.collection}, round 1, {title}"
 
     finish(mode, run)
     mode.open_blind({"token": made.token})
-    mode.training.look_after(made.lesson)
+    mode.training.look_after(made.collection)
     vote_all(mode, [ann, joined.secret])
     told = mode.class_state({"token": made.token})
     assert (told["blind"]["votes"], told["blind"]["simulated"]) == (16, 8)

@@ -32,7 +32,7 @@ def order_of(callers, clock):
 def test_class_and_voters_compute_before_visitors_who_came_a_little_earlier(clock):
     callers = [
         ("visitor 1", Rank.VISITORS, 0.0), ("visitor 2", Rank.VISITORS, 0.0),
-        ("voter", Rank.VOTERS, 1.9), ("class", Rank.LESSON, 60.0),
+        ("voter", Rank.VOTERS, 1.9), ("class", Rank.CLASS, 60.0),
     ]  # fmt: skip
     assert order_of(callers, clock) == ["class", "voter", "visitor 1", "visitor 2"]
 

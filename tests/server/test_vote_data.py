@@ -40,12 +40,12 @@ def test_training_takes_the_votes_of_one_question_unless_asked_for_all(tab, stor
     assert [one["votes"] for one in facts] == [8, 16]
 
 
-def test_run_without_a_rater_says_so_in_its_title(tab, store):
+def test_run_without_a_voter_says_so_in_its_title(tab, store):
     people_vote(store, 12, people=2)  # both always take the left text
-    rater = store.votes()[0].rater
-    run = tab.train({"question": HAPPY, "secret": "ann", "without": [rater]}, HERE)["run"]
+    voter = store.votes()[0].voter
+    run = tab.train({"question": HAPPY, "secret": "ann", "without": [voter]}, HERE)["run"]
     row = next(one for one in tab.shared.jobs.overview() if one["id"] == run)
-    assert row["title"] == f"Votes: {HAPPY}, without rater {rater}"
+    assert row["title"] == f"Votes: {HAPPY}, without voter {voter}"
 
 
 def folders(data):
@@ -61,13 +61,13 @@ def test_refused_start_writes_no_votes(tab, store, new_jobs, secret, sentence):
     assert folders(tab.data) == set()
 
 
-def test_only_raters_who_look_careless_can_be_left_out(tab, store):
+def test_only_voters_who_look_careless_can_be_left_out(tab, store):
     people_vote(store, 12, people=2, choose=lambda person: ("left", "tie")[person])
     people_vote(store, 12, people=1)
-    careful = next(vote.rater for vote in store.votes() if vote.choice == "tie")
-    careless = tab.quality({"question": HAPPY})["careless"][0]["rater"]
+    careful = next(vote.voter for vote in store.votes() if vote.choice == "tie")
+    careless = tab.quality({"question": HAPPY})["careless"][0]["voter"]
     request = {"question": HAPPY, "secret": "ann", "without": [careless, careful, 999]}
-    with pytest.raises(DataError, match=rf"^raters {careful}, 999 may not be left out"):
+    with pytest.raises(DataError, match=rf"^voters {careful}, 999 may not be left out"):
         tab.train(request, HERE)
     assert folders(tab.data) == set()
     told = tab.quality({"question": HAPPY, "without": [careful, 999]})
@@ -150,9 +150,9 @@ def test_list_of_pairs_names_questions_with_enough_votes(tab, store, shared):
 
 def test_votes_of_a_class_stay_in_the_class(tab, store):
     classes = Classes(store)
-    lesson = classes.create_lesson(HAPPY)
-    Rounds(store).add_pairs(lesson.lesson, new_pairs(9))
-    [student] = join(classes, lesson, 1)
+    opened = classes.create_class(HAPPY)
+    Rounds(store).add_pairs(opened.collection, new_pairs(9))
+    [student] = join(classes, opened, 1)
     take_turns(store, [student])
     assert tab.quality({"question": HAPPY})["votes"] == 0
     assert tab.data.choices() == []

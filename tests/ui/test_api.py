@@ -75,8 +75,8 @@ def test_documentation_names_every_endpoint_and_argument(app):
         assert told == [one["parameter_name"] for one in endpoint["parameters"]], name
 
 
-def test_lesson_of_the_documentation_runs_as_it_stands(page, capsys):
-    lesson = re.search(r"```python\n(.*?)```", DOCUMENTATION.read_text(encoding="utf-8"), re.S)[1]
+def test_program_of_the_documentation_runs_as_it_stands(page, capsys):
+    program = re.search(r"```python\n(.*?)```", DOCUMENTATION.read_text(encoding="utf-8"), re.S)[1]
     # Only the address and the sizes are others: 8 steps of 8 pairs; 2 steps of 16 responses.
     for told, here in (
         ("http://127.0.0.1:7860", page.src),
@@ -84,10 +84,10 @@ def test_lesson_of_the_documentation_runs_as_it_stands(page, capsys):
         ('{"total_steps": 20}', '{"total_steps": 2, "batch_size": 16, "max_new_tokens": 8}'),
         ('"This film is", ', '"This film is", max_new_tokens=6, '),
     ):
-        assert told in lesson
-        lesson = lesson.replace(told, here)
+        assert told in program
+        program = program.replace(told, here)
     names = {}
-    exec(lesson, names)
+    exec(program, names)
 
     reward, ppo, both = names["reward"], names["ppo"], names["both"]
     names["page"].close()

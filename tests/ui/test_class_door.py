@@ -6,7 +6,7 @@ import pytest
 
 from rlhf_demo.errors import ConfigError, Refused
 from rlhf_demo.votes.arrivals import WRONG_BY_ITSELF, WRONG_EACH, WRONG_TOGETHER
-from rlhf_demo.votes.classes import MOST_RATERS
+from rlhf_demo.votes.classes import MOST_VOTERS
 from tests.voting import HAPPY, answer_one, join, new_pairs, take_turns
 
 
@@ -18,17 +18,17 @@ def wrong_code(classes, client):
 
 
 def test_guessing_codes_is_stopped_and_then_not_told_of_a_right_one(classes):
-    lesson = classes.create_lesson(HAPPY)
+    opened = classes.create_class(HAPPY)
     for _ in range(WRONG_BY_ITSELF[0] + WRONG_EACH[0]):
         assert "no class has this code" in wrong_code(classes, "guesser")
     assert "too many wrong codes come from this address" in wrong_code(classes, "guesser")
     with pytest.raises(Refused, match="too many wrong codes"):
-        classes.join(lesson.code, "Ann", "guesser")
-    assert classes.join(lesson.code, "Ann", "school").nickname == "Ann"
+        classes.join(opened.code, "Ann", "guesser")
+    assert classes.join(opened.code, "Ann", "school").nickname == "Ann"
 
 
 def test_guesses_from_invented_addresses_are_counted_together(classes):
-    classes.create_lesson(HAPPY)
+    classes.create_class(HAPPY)
     for number in range(100):
         for _ in range(WRONG_BY_ITSELF[0] + WRONG_TOGETHER[0] // 100):
             assert "no class has this code" in wrong_code(classes, f"10.0.0.{number}")
@@ -38,7 +38,7 @@ def test_guesses_from_invented_addresses_are_counted_together(classes):
 
 def test_guesses_from_many_addresses_keep_out_nobody_who_does_not_guess(classes, clock):
     """Nor whoever mistypes the code a few times."""
-    lesson = classes.create_lesson(HAPPY)
+    opened = classes.create_class(HAPPY)
     refused = 0
     for second in range(1, 31):
         clock.now += 1
@@ -47,131 +47,131 @@ def test_guesses_from_many_addresses_keep_out_nobody_who_does_not_guess(classes,
             refused += "too many wrong codes come in" in told
         for _ in range(second % 5):
             assert "no class has this code" in wrong_code(classes, f"home {second}")
-        assert classes.join(lesson.code, "Ann", f"home {second}").secret
+        assert classes.join(opened.code, "Ann", f"home {second}").secret
     assert refused > 1000
 
 
 @pytest.mark.parametrize("in_a_second", [1, 20])
 def test_phone_that_sends_wrong_codes_keeps_nobody_of_its_school_out(classes, clock, in_a_second):
-    lesson = classes.create_lesson(HAPPY)
-    classes.join(lesson.code, "Ann", "school")
+    opened = classes.create_class(HAPPY)
+    classes.join(opened.code, "Ann", "school")
     for number in range(120):
         clock.now += 1
         for _ in range(in_a_second):
             wrong_code(classes, "school")
         if number % 4 == 0:
-            assert classes.join(lesson.code, f"Ann {number}", "school").secret
+            assert classes.join(opened.code, f"Ann {number}", "school").secret
 
 
 def test_door_that_is_closed_lets_nobody_in_and_nobody_out(store, classes, rounds):
-    lesson = classes.create_lesson(HAPPY)
-    rounds.add_pairs(lesson.lesson, new_pairs(3))
-    [ann] = join(classes, lesson, 1)
-    classes.set_door(lesson.token, False)
+    opened = classes.create_class(HAPPY)
+    rounds.add_pairs(opened.collection, new_pairs(3))
+    [ann] = join(classes, opened, 1)
+    classes.set_door(opened.token, False)
     with pytest.raises(Refused, match="the door of this class is closed: ask the instructor"):
-        join(classes, lesson, 1)
+        join(classes, opened, 1)
     assert answer_one(store, ann)
-    classes.set_door(lesson.token, True)
-    assert len(join(classes, lesson, 1)) == 1
+    classes.set_door(opened.token, True)
+    assert len(join(classes, opened, 1)) == 1
 
 
 def test_class_takes_so_many_from_one_address_until_the_instructor_takes_more(classes, clock):
-    lesson, other = classes.create_lesson(HAPPY), classes.create_lesson(HAPPY)
+    opened, other = classes.create_class(HAPPY), classes.create_class(HAPPY)
     phones = []
     for _ in range(60):
         clock.now += 1
-        phones += join(classes, lesson, 1)
+        phones += join(classes, opened, 1)
     clock.now += 60
     for secret in phones:
         assert classes.student_view(secret)["votes"] == 0  # they are there, and wait
     with pytest.raises(Refused, match=r"60 students have joined .*: ask the instructor"):
-        join(classes, lesson, 1)
-    assert classes.join(lesson.code, "Bob", "at home").nickname == "Bob"
+        join(classes, opened, 1)
+    assert classes.join(opened.code, "Bob", "at home").nickname == "Bob"
     assert len(join(classes, other, 1)) == 1
-    classes.set_most_joins(lesson.token, 61)
-    assert len(join(classes, lesson, 1)) == 1
+    classes.set_most_joins(opened.token, 61)
+    assert len(join(classes, opened, 1)) == 1
     with pytest.raises(Refused, match="61 students"):
-        join(classes, lesson, 1)
+        join(classes, opened, 1)
 
 
 def test_class_that_few_addresses_have_filled_still_takes_students_of_others(
     store, classes, rounds, clock
 ):
-    lesson = classes.create_lesson(HAPPY)
-    rounds.add_pairs(lesson.lesson, new_pairs(3))
-    first = classes.join(lesson.code, "Ann", "school")
+    opened = classes.create_class(HAPPY)
+    rounds.add_pairs(opened.collection, new_pairs(3))
+    first = classes.join(opened.code, "Ann", "school")
     bots = []
-    for number in range(MOST_RATERS - 1):
+    for number in range(MOST_VOTERS - 1):
         clock.now += 1
-        bots.append(classes.join(lesson.code, "bot", f"bots {number % 4}"))
+        bots.append(classes.join(opened.code, "bot", f"bots {number % 4}"))
     assert answer_one(store, bots[-1].secret)  # who has answered stays
-    late = [classes.join(lesson.code, "Bob", "school") for _ in range(2)]
-    inside = {row["rater"] for row in classes.overview(lesson.token)["raters"]}
-    assert inside >= {first.rater, bots[-1].rater, *(one.rater for one in late)}
-    assert len(inside) == MOST_RATERS
+    late = [classes.join(opened.code, "Bob", "school") for _ in range(2)]
+    inside = {row["voter"] for row in classes.overview(opened.token)["voters"]}
+    assert inside >= {first.voter, bots[-1].voter, *(one.voter for one in late)}
+    assert len(inside) == MOST_VOTERS
     clock.now += 60
     with pytest.raises(Refused, match="the class is full"):
-        classes.join(lesson.code, "bot", "bots 1")
+        classes.join(opened.code, "bot", "bots 1")
 
 
 @pytest.mark.parametrize("new_names", [True, False])
 def test_phone_that_joins_in_a_loop_does_not_keep_its_classmates_out(classes, clock, new_names):
-    lesson, number = classes.create_lesson(HAPPY), 0
+    opened, number = classes.create_class(HAPPY), 0
     outside = [f"Student {one}" for one in range(12)]
-    join(classes, lesson, 40)
+    join(classes, opened, 40)
     for second in range(60):
         clock.now += 1
         for _ in range(10):
             number += new_names
             with suppress(Refused):
-                classes.join(lesson.code, f"bot {number}", "school")
+                classes.join(opened.code, f"bot {number}", "school")
         for name in outside[:] if second % 2 else []:
             with suppress(Refused):
-                classes.join(lesson.code, name, "school")
+                classes.join(opened.code, name, "school")
                 outside.remove(name)
     assert outside == []
 
 
 def test_who_joined_and_went_makes_room_at_the_bound_of_an_address(store, classes, rounds, clock):
-    lesson = classes.create_lesson(HAPPY)
-    rounds.add_pairs(lesson.lesson, new_pairs(3))
-    classes.set_most_joins(lesson.token, 3)
-    ann, bob, _ = [classes.join(lesson.code, name, "school") for name in ("Ann", "Bob", "bot")]
+    opened = classes.create_class(HAPPY)
+    rounds.add_pairs(opened.collection, new_pairs(3))
+    classes.set_most_joins(opened.token, 3)
+    ann, bob, _ = [classes.join(opened.code, name, "school") for name in ("Ann", "Bob", "bot")]
     with pytest.raises(Refused, match="3 students have joined from this address"):
-        classes.join(lesson.code, "Cid", "school")
+        classes.join(opened.code, "Cid", "school")
     assert answer_one(store, ann.secret)
     clock.now += 15
-    classes.pause(lesson.token)
+    classes.pause(opened.token)
     classes.student_view(bob.secret)  # waits for the first pair
     clock.now += 15
-    classes.join(lesson.code, "Cid", "school")
-    inside = [row["nickname"] for row in classes.overview(lesson.token)["raters"]]
+    classes.join(opened.code, "Cid", "school")
+    inside = [row["nickname"] for row in classes.overview(opened.token)["voters"]]
     assert inside == ["Ann", "Bob", "Cid"]
     with pytest.raises(Refused, match="3 students have joined from this address"):
-        classes.join(lesson.code, "Dan", "school")
+        classes.join(opened.code, "Dan", "school")
 
 
 def test_students_who_were_removed_are_not_counted_at_the_door(classes):
-    lesson = classes.create_lesson(HAPPY)
-    classes.set_most_joins(lesson.token, 2)
-    first = classes.join(lesson.code, "Ann", "school")
-    join(classes, lesson, 1)
-    classes.remove(lesson.token, first.rater)
-    assert classes.join(lesson.code, "Ann", "school").nickname == "Ann"
+    opened = classes.create_class(HAPPY)
+    classes.set_most_joins(opened.token, 2)
+    first = classes.join(opened.code, "Ann", "school")
+    join(classes, opened, 1)
+    classes.remove(opened.token, first.voter)
+    assert classes.join(opened.code, "Ann", "school").nickname == "Ann"
     with pytest.raises(Refused, match="2 students"):
-        join(classes, lesson, 1)
+        join(classes, opened, 1)
 
 
-@pytest.mark.parametrize("most", [0, -1, MOST_RATERS + 1])
+@pytest.mark.parametrize("most", [0, -1, MOST_VOTERS + 1])
 def test_odd_number_at_the_door_is_refused(classes, most):
-    lesson = classes.create_lesson(HAPPY)
+    opened = classes.create_class(HAPPY)
     with pytest.raises(ConfigError, match=f"{most} students from one address: choose 1 to 200"):
-        classes.set_most_joins(lesson.token, most)
+        classes.set_most_joins(opened.token, most)
 
 
 def test_no_address_of_a_student_is_on_the_disk(store, classes, tmp_path):
-    lesson = classes.create_lesson(HAPPY)
-    classes.join(lesson.code, "Rumpelstiltskin", "203.0.113.77")
+    opened = classes.create_class(HAPPY)
+    classes.join(opened.code, "Rumpelstiltskin", "203.0.113.77")
     store.database.empty_log()
     written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"Rumpelstiltskin" in written and b"203.0.113" not in written
@@ -180,27 +180,27 @@ def test_no_address_of_a_student_is_on_the_disk(store, classes, tmp_path):
 def test_removed_student_is_gone_with_all_votes_and_nobody_else_is(
     store, classes, rounds, tmp_path
 ):
-    lesson = classes.create_lesson(HAPPY, overlap=2)
-    rounds.add_pairs(lesson.lesson, new_pairs(12))
-    joined = [classes.join(lesson.code, name, "school") for name in ("Rumpelstiltskin", "Bob")]
+    opened = classes.create_class(HAPPY, overlap=2)
+    rounds.add_pairs(opened.collection, new_pairs(12))
+    joined = [classes.join(opened.code, name, "school") for name in ("Rumpelstiltskin", "Bob")]
     take_turns(store, [one.secret for one in joined])
-    before = classes.votes(lesson.token)
-    rounds.mark_trained(lesson.lesson, 10)
-    classes.remove(lesson.token, joined[0].rater)
-    left = [vote for vote in before if vote.rater == joined[1].rater]
-    assert classes.votes(lesson.token) == left and 0 < len(left) < len(before)
-    assert [row["nickname"] for row in classes.overview(lesson.token)["raters"]] == ["Bob"]
-    assert rounds.due_for_retraining(lesson.lesson)
+    before = classes.votes(opened.token)
+    rounds.mark_trained(opened.collection, 10)
+    classes.remove(opened.token, joined[0].voter)
+    left = [vote for vote in before if vote.voter == joined[1].voter]
+    assert classes.votes(opened.token) == left and 0 < len(left) < len(before)
+    assert [row["nickname"] for row in classes.overview(opened.token)["voters"]] == ["Bob"]
+    assert rounds.due_for_retraining(opened.collection)
     with pytest.raises(Refused, match="not known here"):
         store.next_pair(joined[0].secret)
     assert b"umpelstiltskin" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    assert classes.join(lesson.code, "Rumpelstiltskin", "school").nickname == "Rumpelstiltskin"
+    assert classes.join(opened.code, "Rumpelstiltskin", "school").nickname == "Rumpelstiltskin"
 
 
 def test_class_behind_one_address_answers_sixty_times_at_once(store, classes, rounds):
-    lesson = classes.create_lesson(HAPPY)
-    rounds.add_pairs(lesson.lesson, new_pairs(80))
-    kept, students = 0, join(classes, lesson, 20) * 4
+    opened = classes.create_class(HAPPY)
+    rounds.add_pairs(opened.collection, new_pairs(80))
+    kept, students = 0, join(classes, opened, 20) * 4
     with pytest.raises(Refused, match="too many answers come from your address"):
         for secret in students:
             kept += store.vote(secret, store.next_pair(secret).id, "left", "school")
@@ -208,27 +208,27 @@ def test_class_behind_one_address_answers_sixty_times_at_once(store, classes, ro
 
 
 def test_student_is_removed_from_ones_own_class_only(store, classes):
-    lesson, other = classes.create_lesson(HAPPY), classes.create_lesson(HAPPY)
-    ann = classes.join(lesson.code, "Ann", "school").rater
+    opened, other = classes.create_class(HAPPY), classes.create_class(HAPPY)
+    ann = classes.join(opened.code, "Ann", "school").voter
     visitor = int(store.visit("here").partition(".")[0])
-    for rater in (ann, visitor, 10**9):
-        with pytest.raises(Refused, match=f"rater {rater} is not in this class"):
-            classes.remove(other.token, rater)
-    assert len(classes.overview(lesson.token)["raters"]) == 1
+    for voter in (ann, visitor, 10**9):
+        with pytest.raises(Refused, match=f"voter {voter} is not in this class"):
+            classes.remove(other.token, voter)
+    assert len(classes.overview(opened.token)["voters"]) == 1
 
 
 def test_phone_that_joins_again_and_again_is_removed_at_once(classes, clock):
-    lesson = classes.create_lesson(HAPPY)
-    first = classes.join(lesson.code, "Ann", "school")
-    odd = [classes.join(lesson.code, f"Odd {number}", "school") for number in range(30)]
+    opened = classes.create_class(HAPPY)
+    first = classes.join(opened.code, "Ann", "school")
+    odd = [classes.join(opened.code, f"Odd {number}", "school") for number in range(30)]
     with pytest.raises(Refused, match="too many students join from this address: wait 1 s"):
-        join(classes, lesson, 10)
-    bob = classes.join(lesson.code, "Bob", "at home")
+        join(classes, opened, 10)
+    bob = classes.join(opened.code, "Bob", "at home")
     clock.now += 20
-    rows = {row["nickname"]: row["place"] for row in classes.overview(lesson.token)["raters"]}
+    rows = {row["nickname"]: row["place"] for row in classes.overview(opened.token)["voters"]}
     assert rows["Ann"] == rows["Odd 29"] != rows["Bob"]
-    classes.remove(lesson.token, odd[0].rater, and_later=True)
-    left = [row["rater"] for row in classes.overview(lesson.token)["raters"]]
-    assert left == [first.rater, bob.rater]
-    classes.remove(lesson.token, bob.rater, and_later=True)
-    assert [row["nickname"] for row in classes.overview(lesson.token)["raters"]] == ["Ann"]
+    classes.remove(opened.token, odd[0].voter, and_later=True)
+    left = [row["voter"] for row in classes.overview(opened.token)["voters"]]
+    assert left == [first.voter, bob.voter]
+    classes.remove(opened.token, bob.voter, and_later=True)
+    assert [row["nickname"] for row in classes.overview(opened.token)["voters"]] == ["Ann"]

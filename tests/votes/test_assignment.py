@@ -19,8 +19,8 @@ def test_answers_for_a_number_of_pairs_count_the_checks(pairs, answers):
 
 
 def test_students_give_as_many_answers_as_are_expected(store, classes, rounds):
-    lesson = classes.create_lesson(HAPPY, overlap=1)
-    rounds.add_pairs(lesson.lesson, new_pairs(40))
-    take_turns(store, join(classes, lesson, 2))
-    given = Counter(vote.rater for vote in classes.votes(lesson.token))
+    opened = classes.create_class(HAPPY, overlap=1)
+    rounds.add_pairs(opened.collection, new_pairs(40))
+    take_turns(store, join(classes, opened, 2))
+    given = Counter(vote.voter for vote in classes.votes(opened.token))
     assert list(given.values()) == [answers_for(20)] * 2

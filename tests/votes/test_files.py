@@ -12,8 +12,8 @@ from rlhf_demo.votes.quality import vote_quality, win_rate
 from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL, PLAIN, Vote
 
 VOTE = Vote(
-    id=1, lesson=4, round=2, kind=PLAIN, pair=1, prompt="The film", first=" is good.",
-    second=" is bad.", first_model="a", second_model="b", question="Which is happier?", rater=7,
+    id=1, collection=4, round=2, kind=PLAIN, pair=1, prompt="The film", first=" is good.",
+    second=" is bad.", first_model="a", second_model="b", question="Which is happier?", voter=7,
     choice="second", swapped=True, repeat=False, time=86_400.0, seconds=2.5, simulated=False,
     left_out=False,
 )  # fmt: skip
@@ -26,17 +26,17 @@ ROW = {"prompt": "p", "first": "a", "second": "b", "choice": "first"}
 
 VOTES = [
     VOTE,
-    replace(VOTE, id=2, rater=8, choice="first", simulated=True),
-    replace(VOTE, id=3, rater=9, choice="tie", swapped=False),
-    replace(VOTE, id=4, rater=7, choice="first", repeat=True),
+    replace(VOTE, id=2, voter=8, choice="first", simulated=True),
+    replace(VOTE, id=3, voter=9, choice="tie", swapped=False),
+    replace(VOTE, id=4, voter=7, choice="first", repeat=True),
     replace(VOTE, id=5, pair=2, kind=ATTENTION_CHECK, second=VOTE.first, choice="first"),
     replace(
-        VOTE, id=6, pair=3, kind=DUEL, prompt="I", round=1, choice="skip", rater=10, left_out=True
+        VOTE, id=6, pair=3, kind=DUEL, prompt="I", round=1, choice="skip", voter=10, left_out=True
     ),
 ]
 
 
-def test_preference_row_follows_trls_format_with_question_rater_round_and_time(tmp_path):
+def test_preference_row_follows_trls_format_with_question_voter_round_and_time(tmp_path):
     path = tmp_path / "votes.jsonl"
     # Ties, repeats, attention checks and skips are no preferences.
     assert export_votes(VOTES, path) == 2
@@ -67,8 +67,8 @@ def test_exported_file_opens_with_load_dataset(tmp_path, ending, builder, all_vo
 def test_all_votes_come_back_as_they_went(tmp_path, store, ending):
     path = tmp_path / f"votes.{ending}"
     export_votes(VOTES, path, all_votes=True)
-    lesson, double = store.add_votes(read_votes(path, question="unused"), SOURCE)
-    back = store.votes(lesson)
+    collection, double = store.add_votes(read_votes(path, question="unused"), SOURCE)
+    back = store.votes(collection)
     assert double == 0
     known = ("prompt", "first", "second", "choice", "question", "round", "kind", "repeat",
              "swapped", "time", "seconds", "simulated", "left_out", "first_model")  # fmt: skip
@@ -82,8 +82,8 @@ def test_all_votes_come_back_as_they_went(tmp_path, store, ending):
 def test_imported_preferences_on_one_pair_are_seen_to_disagree(tmp_path, store):
     path = tmp_path / "votes.jsonl"
     export_votes(VOTES, path)
-    lesson, _ = store.add_votes(read_votes(path, question="unused"), SOURCE)
-    back = store.votes(lesson)
+    collection, _ = store.add_votes(read_votes(path, question="unused"), SOURCE)
+    back = store.votes(collection)
     assert len({vote.pair for vote in back}) == 1
     assert [vote.chosen for vote in back] == [" is bad.", " is good."]
     assert [vote.left for vote in back] == [True, False]
@@ -102,8 +102,8 @@ def test_plain_trl_file_gets_the_question_and_counts_double_rows_once(tmp_path, 
     path = tmp_path / "plain.jsonl"
     row = {"prompt": "p", "chosen": " a", "rejected": " b"}
     path.write_text("\n".join([json.dumps(row), json.dumps(row)]))
-    lesson, double = store.add_votes(read_votes(path, question="Which?"), SOURCE)
-    [vote] = store.votes(lesson)
+    collection, double = store.add_votes(read_votes(path, question="Which?"), SOURCE)
+    [vote] = store.votes(collection)
     assert (double, vote.question, vote.chosen, vote.left) == (1, "Which?", " a", None)
 
 

@@ -9,13 +9,13 @@ from rlhf_demo.errors import Refused
 from rlhf_demo.votes import imports
 from rlhf_demo.votes.imports import ARRIVING, BATCH
 from rlhf_demo.votes.store import Store
-from rlhf_demo.votes.tables import lessons
+from rlhf_demo.votes.tables import collections
 from rlhf_demo.votes.vote import PLAIN, Vote
 from tests.voting import HAPPY, answer, join, new_pairs
 
 VOTE = Vote(
-    id=1, lesson=0, round=1, kind=PLAIN, pair=0, prompt="The film", first=" a", second=" b",
-    first_model="", second_model="", question=HAPPY, rater=1, choice="first", swapped=None,
+    id=1, collection=0, round=1, kind=PLAIN, pair=0, prompt="The film", first=" a", second=" b",
+    first_model="", second_model="", question=HAPPY, voter=1, choice="first", swapped=None,
     repeat=False, time=86_400.0, seconds=None, simulated=False, left_out=False,
 )  # fmt: skip
 MANY = [replace(VOTE, prompt=f"Film {n}") for n in range(2 * BATCH + 1)]
@@ -47,9 +47,9 @@ def test_people_vote_while_a_file_goes_in(store, monkeypatch):
         seen.append(len(store.votes()))
 
     monkeypatch.setattr(imports.time, "sleep", between)
-    lesson, double = store.add_votes(MANY, "x" * 64)
+    collection, double = store.add_votes(MANY, "x" * 64)
     assert seen == [1, 1 + BATCH, 1 + 2 * BATCH]  # the visitor's, then one batch more each time
-    assert (len(store.votes(lesson)), double) == (2 * BATCH + 1, 0)
+    assert (len(store.votes(collection)), double) == (2 * BATCH + 1, 0)
 
 
 def test_double_row_in_another_batch_is_left_out_too(store):
@@ -62,16 +62,16 @@ def test_import_that_breaks_off_leaves_nothing_and_may_be_tried_again(store, mon
         with pytest.raises(OSError, match="disk full"):
             store.add_votes(MANY, "x" * 64)
     assert store.votes() == []
-    lesson, _ = store.add_votes(MANY, "x" * 64)
-    assert len(store.votes(lesson)) == len(MANY)
+    collection, _ = store.add_votes(MANY, "x" * 64)
+    assert len(store.votes(collection)) == len(MANY)
     with pytest.raises(Refused, match="imported before"):
         store.add_votes(MANY, "x" * 64)
 
 
 def test_import_cut_short_by_a_kill_is_deleted_at_the_next_start(store, clock, tmp_path):
-    lesson, _ = store.add_votes(MANY[:3], "x" * 64)
+    collection, _ = store.add_votes(MANY[:3], "x" * 64)
     with store.database.writing() as connection:  # as a kill leaves it
-        this = lessons.update().where(lessons.c.id == lesson)
+        this = collections.update().where(collections.c.id == collection)
         connection.execute(this.values(state=ARRIVING))
     again = Store(f"sqlite:///{tmp_path}/votes.db", clock=clock)
     assert again.votes() == []
@@ -80,9 +80,9 @@ def test_import_cut_short_by_a_kill_is_deleted_at_the_next_start(store, clock, t
 
 
 def test_votes_are_counted_without_those_of_classes(store, classes, rounds):
-    lesson = classes.create_lesson(HAPPY)
-    rounds.add_pairs(lesson.lesson, new_pairs(1))
-    [student] = join(classes, lesson, 1)
+    collection = classes.create_class(HAPPY)
+    rounds.add_pairs(collection.collection, new_pairs(1))
+    [student] = join(classes, collection, 1)
     store.vote(student, store.next_pair(student).id, "left")
     assert store.count() == 0
     store.add_pairs(new_pairs(1))

@@ -17,7 +17,7 @@ ASKED = [VOTE.question]
 def votes_on(pair, choices, *, at=0.0):
     texts = {"prompt": f"Prompt {pair}", "first": f" a{pair}", "second": f" b{pair}"}
     return [
-        replace(VOTE, id=100 * pair + n, pair=pair, rater=n, choice=choice, time=at + n, **texts)
+        replace(VOTE, id=100 * pair + n, pair=pair, voter=n, choice=choice, time=at + n, **texts)
         for n, choice in enumerate(choices)
     ]
 
@@ -48,9 +48,9 @@ def test_votes_that_teach_nothing_are_left_out():
         replace(vote, second="  "),
         replace(vote, question="Which is longer?"),
         replace(vote, round=9),
-        replace(vote, rater=5),
+        replace(vote, voter=5),
     ]
-    assert usable([*useless, vote], ASKED, rounds=[vote.round], without_raters=[5]) == [vote]
+    assert usable([*useless, vote], ASKED, rounds=[vote.round], without_voters=[5]) == [vote]
 
 
 def test_questions_are_mixed_only_where_both_are_named():
@@ -83,7 +83,7 @@ def test_no_prompt_is_on_both_sides_though_its_pairs_lie_apart():
     for pair in range(9):
         [vote] = votes_on(pair, ["first"], at=float(pair))
         votes.append(replace(vote, prompt=f"Prompt {pair % 3}"))
-    votes.append(replace(votes[0], id=999, rater=9, time=100.0))
+    votes.append(replace(votes[0], id=999, voter=9, time=100.0))
     split = split_last_rated(votes)
     assert [vote.pair for vote in split.held_out] == [0, 3, 6, 0]
     assert split.held_out_pairs == 3
@@ -99,7 +99,7 @@ def test_no_prompt_is_on_both_sides_under_two_questions():
 
 def test_no_pair_is_on_both_sides_though_its_votes_lie_apart():
     votes = votes_on(1, ["first"], at=0.0) + votes_on(2, ["first"] * 7, at=10.0)
-    votes += [replace(vote, id=999, rater=99) for vote in votes_on(1, ["first"], at=50.0)]
+    votes += [replace(vote, id=999, voter=99) for vote in votes_on(1, ["first"], at=50.0)]
     split = split_last_rated(sorted(votes, key=lambda vote: vote.time))
     assert {vote.pair for vote in split.held_out} == {1}
     assert {vote.pair for vote in split.train} == {2}

@@ -90,12 +90,12 @@ def test_store_opened_again_knows_everything(store, url):
 
 
 def test_table_without_the_newest_columns_gets_them(store, classes, url):
-    lesson = classes.create_lesson(HAPPY)  # noqa: F405
+    opened = classes.create_class(HAPPY)  # noqa: F405
     store.close()
     with psycopg.connect(url) as connection:
         connection.execute("ALTER TABLE lessons DROP COLUMN door_open, DROP COLUMN most_joins")
     again = Store(url)
-    seen = Classes(again).overview(lesson.token)
+    seen = Classes(again).overview(opened.token)
     assert (seen["door_open"], seen["most_joins"]) == (True, 60)
     again.close()
 
@@ -110,19 +110,19 @@ def test_two_writers_of_one_app_do_not_wait_for_each_other(store):
 def test_two_apps_on_one_database_give_no_nickname_and_no_seat_twice(store, url):
     ticks = itertools.count(1_000_000)
     apps = [Store(url, clock=lambda: next(ticks) / 4) for _ in range(2)]
-    lesson = Classes(apps[0]).create_lesson(HAPPY, overlap=1)  # noqa: F405
-    Rounds(apps[0]).add_pairs(lesson.lesson, new_pairs(24))  # noqa: F405
+    opened = Classes(apps[0]).create_class(HAPPY, overlap=1)  # noqa: F405
+    Rounds(apps[0]).add_pairs(opened.collection, new_pairs(24))  # noqa: F405
 
     def come_and_vote(number):
         app = apps[number % 2]
-        joined = Classes(app).join(lesson.code, "Ann", f"phone {number}")
-        showing = app.next_pair(joined.secret)
-        return joined.nickname, app.vote(joined.secret, showing.id, "left")
+        joined = Classes(app).join(opened.code, "Ann", f"phone {number}")
+        assignment = app.next_pair(joined.secret)
+        return joined.nickname, app.vote(joined.secret, assignment.id, "left")
 
     with ThreadPoolExecutor(8) as threads:
         said = list(threads.map(come_and_vote, range(24)))
     assert {name for name, _ in said} == {"Ann", *(f"Ann {n}" for n in range(2, 25))}
-    votes = store.votes(lesson.lesson)
+    votes = store.votes(opened.collection)
     assert len(votes) == len({vote.pair for vote in votes}) == sum(kept for _, kept in said) == 24
     for app in apps:
         app.close()

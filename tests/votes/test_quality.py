@@ -17,26 +17,26 @@ from rlhf_demo.votes.quality import (
     highest_accuracy,
     krippendorff_alpha,
     left_share,
-    rater_table,
     self_agreement,
     side_evidence,
     tie_share,
     vote_quality,
+    voter_table,
     votes_alpha,
     win_rate,
 )
 from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL, PLAIN, Vote
 
 VOTE = Vote(
-    id=1, lesson=1, round=1, kind=PLAIN, pair=1, prompt="The film", first=" is good.",
-    second=" is bad.", first_model="m", second_model="m", question="Which is happier?", rater=1,
+    id=1, collection=1, round=1, kind=PLAIN, pair=1, prompt="The film", first=" is good.",
+    second=" is bad.", first_model="m", second_model="m", question="Which is happier?", voter=1,
     choice="first", swapped=False, repeat=False, time=0.0, seconds=2.0, simulated=False,
     left_out=False,
 )  # fmt: skip
 
 
 def votes_on(pair, *choices):
-    return [replace(VOTE, pair=pair, rater=n, choice=c) for n, c in enumerate(choices, start=1)]
+    return [replace(VOTE, pair=pair, voter=n, choice=c) for n, c in enumerate(choices, start=1)]
 
 
 def test_alpha_of_krippendorffs_four_observers_equals_his_0743():
@@ -68,8 +68,8 @@ def test_alpha_without_overlap_or_variation_is_unknown(ratings):
 def test_votes_alpha_leaves_out_skips_repeats_and_catch_pairs():
     full = [*votes_on(1, "first", "first"), *votes_on(2, "second", "second")]
     noise = [
-        replace(VOTE, pair=1, rater=3, choice="skip"),
-        replace(VOTE, pair=1, rater=1, choice="second", repeat=True),
+        replace(VOTE, pair=1, voter=3, choice="skip"),
+        replace(VOTE, pair=1, voter=1, choice="second", repeat=True),
         *[replace(v, kind=ATTENTION_CHECK) for v in votes_on(3, "first", "second")],
     ]
     assert votes_alpha(full + noise) == 1.0
@@ -193,7 +193,7 @@ def test_evidence_equals_hand_working():
     assert check_evidence(2, 3) == pytest.approx(math.log(0.147 / 0.002375))
 
 
-def test_who_prefers_identical_texts_is_named_when_it_cannot_be_a_slip_of_any_rater():
+def test_who_prefers_identical_texts_is_named_when_it_cannot_be_a_slip_of_any_voter():
     caught = replace(VOTE, kind=ATTENTION_CHECK, choice="first", swapped=None)
     # Against 20 * 30 = 600: two slips are 14^2 = 196 times likelier, three 2,744 times.
     assert careless_reasons([caught] * 2, 30) == []
@@ -219,10 +219,10 @@ def test_careless_who_always_taps_one_side_is_named(lefts, rights, reasons):
     assert careless_reasons(votes, 30) == reasons
 
 
-@pytest.mark.parametrize("raters", [1, 10, 30, 60])
+@pytest.mark.parametrize("voters", [1, 10, 30, 60])
 @pytest.mark.parametrize("careful", [{}, {"slips": 0.0}, {"left": 0.6}, {"left": 0.42}])
-def test_any_careful_rater_of_a_class_is_named_with_5_percent_at_most(raters, careful):
-    assert 1 - (1 - named_within(60, raters, **careful)) ** raters <= 0.05
+def test_any_careful_voter_of_a_class_is_named_with_5_percent_at_most(voters, careful):
+    assert 1 - (1 - named_within(60, voters, **careful)) ** voters <= 0.05
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_any_careful_rater_of_a_class_is_named_with_5_percent_at_most(raters, ca
         (40, {"left": 1.0, "slips": 0.0}, 1.0),  # sees identical texts, and else taps one side
     ],
 )
-def test_careless_rater_of_a_class_of_30_is_named_within_a_lesson(answers, careless, found):
+def test_careless_voter_of_a_class_of_30_is_named_within_a_collection(answers, careless, found):
     assert named_within(answers, 30, **careless) == pytest.approx(found)
 
 
@@ -246,10 +246,10 @@ def test_side_of_a_catch_pair_is_no_evidence_beside_the_slip():
     ]
 
 
-def test_rater_table_has_a_row_for_each_rater():
+def test_voter_table_has_a_row_for_each_voter():
     votes = [*votes_on(1, "first", "first", "second"), *votes_on(2, "tie")]
-    rows = rater_table([replace(v, left_out=v.rater == 3) for v in votes])
-    assert [row["rater"] for row in rows] == [1, 2, 3]
+    rows = voter_table([replace(v, left_out=v.voter == 3) for v in votes])
+    assert [row["voter"] for row in rows] == [1, 2, 3]
     assert [row["votes"] for row in rows] == [2, 1, 1]
     assert [row["left_out"] for row in rows] == [False, False, True]
     assert [row["with_others"]["share"] for row in rows] == [0.5, 0.5, 0.0]

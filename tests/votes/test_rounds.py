@@ -1,4 +1,4 @@
-"""Rounds of a lesson: feedback, blind vote, reveal, and round again."""
+"""Rounds of a class: feedback, blind vote, reveal, and round again."""
 
 import pytest
 
@@ -12,8 +12,8 @@ def duels(count):
 
 
 def prefer(word):
-    def choose(showing):
-        return "left" if word in showing.left else "right" if word in showing.right else "tie"
+    def choose(assignment):
+        return "left" if word in assignment.left else "right" if word in assignment.right else "tie"
 
     return choose
 
@@ -21,11 +21,11 @@ def prefer(word):
 @pytest.fixture
 def blind(store, classes, rounds, clock):
     """A class of two in its blind vote: 3 pairs, seen by both."""
-    lesson = classes.create_lesson(HAPPY, overlap=2)
-    secrets = join(classes, lesson, 2)
-    rounds.open_blind(lesson.token, "base", "ppo")
-    rounds.add_pairs(lesson.lesson, duels(3))
-    return lesson, secrets
+    opened = classes.create_class(HAPPY, overlap=2)
+    secrets = join(classes, opened, 2)
+    rounds.open_blind(opened.token, "base", "ppo")
+    rounds.add_pairs(opened.collection, duels(3))
+    return opened, secrets
 
 
 def test_blind_vote_is_only_counted_until_the_reveal(
@@ -34,16 +34,16 @@ def test_blind_vote_is_only_counted_until_the_reveal(
     rounds,
     blind,
 ):
-    lesson, secrets = blind
+    opened, secrets = blind
     take_turns(store, secrets[:1], prefer("fine"))
-    before = rounds.blind_result(lesson.token)
+    before = rounds.blind_result(opened.token)
     # Neither the names nor how it stands, so nobody can end it when it suits.
     assert before == {"votes": 3, "pairs": 3, "revealed": False, "simulated": 0}
     assert classes.student_view(secrets[0])["result"] is None
-    answer_one(store, secrets[1], lambda showing: "tie")
+    answer_one(store, secrets[1], lambda assignment: "tie")
     answer_one(store, secrets[1], prefer("dull"))
-    answer_one(store, secrets[1], lambda showing: "skip")
-    after = rounds.reveal(lesson.token)
+    answer_one(store, secrets[1], lambda assignment: "skip")
+    after = rounds.reveal(opened.token)
     # 3 for ppo, 1 for base, 1 tie: ppo has (3 + 1 / 2) / 5.
     assert after[after["contender"]] == "ppo"
     assert after["rate"] == pytest.approx(0.7 if after["contender"] == "a" else 0.3)
@@ -56,9 +56,9 @@ def test_result_of_a_revealed_round_is_worked_out_once_for_all_phones(
     store, classes, rounds, blind, monkeypatch
 ):
     monkeypatch.setattr("rlhf_demo.votes.kept.REST", 1_000)
-    lesson, secrets = blind
+    opened, secrets = blind
     take_turns(store, secrets, prefer("fine"))
-    result = rounds.reveal(lesson.token)
+    result = rounds.reveal(opened.token)
     reads, read = [], store.votes
     monkeypatch.setattr(store, "votes", lambda *which: reads.append(which) or read(*which))
     assert [classes.student_view(secret)["result"] for secret in secrets * 10] == [result] * 20
@@ -66,38 +66,38 @@ def test_result_of_a_revealed_round_is_worked_out_once_for_all_phones(
 
 
 def test_names_are_kept_from_students_until_the_reveal(store, rounds, blind):
-    lesson, [secret, _] = blind
-    showing = store.next_pair(secret)
+    opened, [secret, _] = blind
+    assignment = store.next_pair(secret)
     answer_one(store, secret)
     with pytest.raises(Refused, match="when the vote is over"):
-        store.names(secret, showing.id)
-    rounds.reveal(lesson.token)
-    assert set(store.names(secret, showing.id)) == {"base", "ppo"}
+        store.names(secret, assignment.id)
+    rounds.reveal(opened.token)
+    assert set(store.names(secret, assignment.id)) == {"base", "ppo"}
 
 
 def test_over_is_over(store, rounds, blind):
-    lesson, [one, two] = blind
+    opened, [one, two] = blind
     answer_one(store, one)
-    open_showing = store.next_pair(two)
-    rounds.reveal(lesson.token)
+    open_assignment = store.next_pair(two)
+    rounds.reveal(opened.token)
     for act in (
         lambda: store.next_pair(one),
         lambda: store.undo(one),
-        lambda: store.vote(two, open_showing.id, "left"),
-        lambda: rounds.add_pairs(lesson.lesson, duels(1)),
+        lambda: store.vote(two, open_assignment.id, "left"),
+        lambda: rounds.add_pairs(opened.collection, duels(1)),
     ):
         with pytest.raises(Refused):
             act()
 
 
 def test_wrong_turns_of_the_instructor_are_refused(classes, rounds, blind):
-    lesson, _ = blind
-    fresh = classes.create_lesson(HAPPY)
+    opened, _ = blind
+    fresh = classes.create_class(HAPPY)
     for act, message in [
-        (lambda: rounds.open_blind(lesson.token, "base", "ppo"), "stands already"),
+        (lambda: rounds.open_blind(opened.token, "base", "ppo"), "stands already"),
         (lambda: rounds.open_blind(fresh.token, "base", "base"), "against itself"),
-        (lambda: rounds.next_round(lesson.token), "reveal it first"),
-        (lambda: rounds.add_pairs(lesson.lesson, new_pairs(1)), "base against ppo"),
+        (lambda: rounds.next_round(opened.token), "reveal it first"),
+        (lambda: rounds.add_pairs(opened.collection, new_pairs(1)), "base against ppo"),
         (lambda: rounds.reveal(fresh.token), "no blind vote"),
         (lambda: rounds.blind_result(fresh.token), "no blind vote"),
     ]:
@@ -111,49 +111,49 @@ def test_round_two_learns_from_feedback_and_not_from_blind_votes(
     rounds,
     blind,
 ):
-    lesson, secrets = blind
+    opened, secrets = blind
     take_turns(store, secrets, prefer("fine"))
-    rounds.reveal(lesson.token)
-    assert rounds.next_round(lesson.token) == 2
-    rounds.add_pairs(lesson.lesson, new_pairs(2))
+    rounds.reveal(opened.token)
+    assert rounds.next_round(opened.token) == 2
+    rounds.add_pairs(opened.collection, new_pairs(2))
     take_turns(store, secrets)
-    votes = classes.votes(lesson.token)
+    votes = classes.votes(opened.token)
     assert [(vote.round, vote.kind == DUEL) for vote in votes].count((1, True)) == 6
     assert {vote.round for vote in votes if vote.kind != DUEL} == {2}
-    learned = rounds.training_votes(lesson.lesson)
+    learned = rounds.training_votes(opened.collection)
     assert [(vote.round, vote.kind) for vote in learned] == [(2, PLAIN)] * 4
-    assert not rounds.due_for_retraining(lesson.lesson)
+    assert not rounds.due_for_retraining(opened.collection)
 
 
 def test_new_question_begins_with_no_votes(store, classes, rounds):
-    lesson = classes.create_lesson(HAPPY, overlap=1)
-    rounds.add_pairs(lesson.lesson, new_pairs(20))
-    [secret] = join(classes, lesson, 1)
+    opened = classes.create_class(HAPPY, overlap=1)
+    rounds.add_pairs(opened.collection, new_pairs(20))
+    [secret] = join(classes, opened, 1)
     for _ in range(13):
         answer_one(store, secret)
-    assert rounds.due_for_retraining(lesson.lesson)
-    rounds.mark_trained(lesson.lesson, 10)
-    rounds.next_round(lesson.token, "Which is longer?")
-    assert not rounds.due_for_retraining(lesson.lesson)
+    assert rounds.due_for_retraining(opened.collection)
+    rounds.mark_trained(opened.collection, 10)
+    rounds.next_round(opened.token, "Which is longer?")
+    assert not rounds.due_for_retraining(opened.collection)
     assert classes.student_view(secret)["question"] == "Which is longer?"
-    rounds.add_pairs(lesson.lesson, new_pairs(20, start=50))
+    rounds.add_pairs(opened.collection, new_pairs(20, start=50))
     for _ in range(13):
         answer_one(store, secret)
-    assert rounds.due_for_retraining(lesson.lesson)
+    assert rounds.due_for_retraining(opened.collection)
 
 
 def test_feedback_of_all_rounds_counts_towards_the_next_training(store, classes, rounds):
-    lesson = classes.create_lesson(HAPPY, overlap=1)
-    [secret] = join(classes, lesson, 1)
-    rounds.add_pairs(lesson.lesson, new_pairs(6))
+    opened = classes.create_class(HAPPY, overlap=1)
+    [secret] = join(classes, opened, 1)
+    rounds.add_pairs(opened.collection, new_pairs(6))
     take_turns(store, [secret])
-    rounds.open_blind(lesson.token, "base", "ppo")
-    rounds.add_pairs(lesson.lesson, duels(10))
+    rounds.open_blind(opened.token, "base", "ppo")
+    rounds.add_pairs(opened.collection, duels(10))
     take_turns(store, [secret])
-    rounds.reveal(lesson.token)
-    rounds.next_round(lesson.token)
-    rounds.add_pairs(lesson.lesson, new_pairs(4, start=50))
-    assert not rounds.due_for_retraining(lesson.lesson)
+    rounds.reveal(opened.token)
+    rounds.next_round(opened.token)
+    rounds.add_pairs(opened.collection, new_pairs(4, start=50))
+    assert not rounds.due_for_retraining(opened.collection)
     take_turns(store, [secret])
-    assert rounds.due_for_retraining(lesson.lesson)
-    assert [vote.round for vote in rounds.training_votes(lesson.lesson)] == [1] * 6 + [2] * 4
+    assert rounds.due_for_retraining(opened.collection)
+    assert [vote.round for vote in rounds.training_votes(opened.collection)] == [1] * 6 + [2] * 4

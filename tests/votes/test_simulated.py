@@ -3,22 +3,22 @@
 import pytest
 
 from rlhf_demo.errors import ConfigError
-from rlhf_demo.votes.quality import rater_table, vote_quality
+from rlhf_demo.votes.quality import vote_quality, voter_table
 from rlhf_demo.votes.simulated import SimulatedClass
 from rlhf_demo.votes.vote import NewPair
 from tests.voting import HAPPY, new_pairs
 
 
 def simulate(store, classes, rounds, clock, **how):
-    lesson = classes.create_lesson(HAPPY, overlap=3)
+    opened = classes.create_class(HAPPY, overlap=3)
     rounds.add_pairs(
-        lesson.lesson,
+        opened.collection,
         [NewPair(f"Prompt {n}", " short", " much longer", "m", "m") for n in range(60)],
     )
-    students = SimulatedClass(classes, lesson.token, students=6, **how)
+    students = SimulatedClass(classes, opened.token, students=6, **how)
     while students.step():
         clock.now += 1
-    return lesson, students
+    return opened, students
 
 
 def test_simulated_class_of_one_taste_agrees_and_is_marked(
@@ -27,11 +27,11 @@ def test_simulated_class_of_one_taste_agrees_and_is_marked(
     rounds,
     clock,
 ):
-    lesson, _ = simulate(store, classes, rounds, clock, noise=0.0)
-    votes = classes.votes(lesson.token)
+    opened, _ = simulate(store, classes, rounds, clock, noise=0.0)
+    votes = classes.votes(opened.token)
     assert {vote.chosen for vote in votes if vote.teaches} == {" much longer"}
     assert all(vote.simulated for vote in votes)
-    assert all(row["simulated"] for row in classes.overview(lesson.token)["raters"])
+    assert all(row["simulated"] for row in classes.overview(opened.token)["voters"])
     quality = vote_quality(votes)
     assert quality["foretold"]["share"] == quality["self_agreement"]["share"] == 1.0
     assert quality["highest_accuracy"] == 1.0
@@ -44,8 +44,8 @@ def test_noisy_students_foretell_each_other_worse_than_their_taste_does(
     rounds,
     clock,
 ):
-    lesson, _ = simulate(store, classes, rounds, clock, noise=0.3)
-    votes = classes.votes(lesson.token)
+    opened, _ = simulate(store, classes, rounds, clock, noise=0.3)
+    votes = classes.votes(opened.token)
     quality = vote_quality(votes)
     # A vote and the majority of two others, splits halved: 0.7 * 0.7 + 0.3 * 0.3 = 0.58 expected.
     assert quality["foretold"]["low"] < 0.58 < quality["foretold"]["high"]
@@ -62,10 +62,10 @@ def test_careless_simulated_students_are_found_and_nobody_else(
     rounds,
     clock,
 ):
-    lesson, students = simulate(store, classes, rounds, clock, noise=0.0, careless_share=0.34)
-    careless = {student.rater for student in students.students if student.careless}
-    rows = rater_table(classes.votes(lesson.token))
-    assert {row["rater"] for row in rows if row["careless"]} == careless
+    opened, students = simulate(store, classes, rounds, clock, noise=0.0, careless_share=0.34)
+    careless = {student.voter for student in students.students if student.careless}
+    rows = voter_table(classes.votes(opened.token))
+    assert {row["voter"] for row in rows if row["careless"]} == careless
     assert len(careless) == 2
 
 
@@ -73,17 +73,17 @@ def test_scorer_is_the_taste(store, classes, rounds, clock):
     def shorter(prompts, responses):
         return [-len(response) for response in responses]
 
-    lesson, _ = simulate(store, classes, rounds, clock, noise=0.0, taste="shorter", scorer=shorter)
-    assert {v.chosen for v in classes.votes(lesson.token) if v.teaches} == {" short"}
+    opened, _ = simulate(store, classes, rounds, clock, noise=0.0, taste="shorter", scorer=shorter)
+    assert {v.chosen for v in classes.votes(opened.token) if v.teaches} == {" short"}
 
 
 def test_simulated_class_waits_while_paused(classes, rounds):
-    lesson = classes.create_lesson(HAPPY)
-    rounds.add_pairs(lesson.lesson, new_pairs(9))
-    students = SimulatedClass(classes, lesson.token, students=3)
-    classes.pause(lesson.token)
+    opened = classes.create_class(HAPPY)
+    rounds.add_pairs(opened.collection, new_pairs(9))
+    students = SimulatedClass(classes, opened.token, students=3)
+    classes.pause(opened.token)
     assert students.step() == 0
-    classes.reopen(lesson.token)
+    classes.reopen(opened.token)
     assert students.step() == 3
 
 
@@ -91,6 +91,6 @@ def test_simulated_class_waits_while_paused(classes, rounds):
     "odd", [{"students": 0}, {"noise": 0.6}, {"noise": float("nan")}, {"careless_share": 1.1}]
 )
 def test_odd_simulation_is_refused(classes, odd):
-    lesson = classes.create_lesson(HAPPY)
+    opened = classes.create_class(HAPPY)
     with pytest.raises(ConfigError):
-        SimulatedClass(classes, lesson.token, **{"students": 3} | odd)
+        SimulatedClass(classes, opened.token, **{"students": 3} | odd)

@@ -14,25 +14,25 @@ from rlhf_demo.votes.store import OPEN_OVERLAP
 from rlhf_demo.votes.vote import ATTENTION_CHECK, CHOICES, DUEL, NewPair
 from tests.voting import GOOD, HAPPY, answer, new_pairs
 
-# -- showing and voting ----------------------------------------------------------------------------
+# -- handing out and voting ------------------------------------------------------------------------
 
 
 def test_next_pair_is_the_same_until_answered_and_then_another(store):
     store.add_pairs(new_pairs(2))
     secret = store.visit("here")
-    showing = store.next_pair(secret, HAPPY)
-    assert store.next_pair(secret, HAPPY) == showing
+    assignment = store.next_pair(secret, HAPPY)
+    assert store.next_pair(secret, HAPPY) == assignment
     answer(store, secret)
-    assert store.next_pair(secret, HAPPY).prompt != showing.prompt
+    assert store.next_pair(secret, HAPPY).prompt != assignment.prompt
     answer(store, secret)
     assert store.next_pair(secret, HAPPY) is None
 
 
-def test_showing_has_no_word_about_models_or_kinds(store):
+def test_assignment_has_no_word_about_models_or_kinds(store):
     store.add_pairs(new_pairs(1, model="gpt2-mini-ppo"), kind=DUEL)
-    showing = store.next_pair(store.visit("here"), HAPPY, kind=DUEL)
-    assert set(vars(showing)) == {"id", "question", "prompt", "left", "right"}
-    assert "ppo" not in str(vars(showing))
+    assignment = store.next_pair(store.visit("here"), HAPPY, kind=DUEL)
+    assert set(vars(assignment)) == {"id", "question", "prompt", "left", "right"}
+    assert "ppo" not in str(vars(assignment))
 
 
 def test_vote_counts_for_the_text_whatever_side_it_stood_on(store):
@@ -60,19 +60,19 @@ def test_every_choice_is_kept_with_question_round_and_time(store, clock, choice)
 def test_same_vote_sent_twice_is_one_vote_and_says_so(store):
     store.add_pairs(new_pairs(1))
     secret = store.visit("here")
-    showing = store.next_pair(secret, HAPPY)
-    assert store.vote(secret, showing.id, "left") is True
-    assert store.vote(secret, showing.id, "left") is False
+    assignment = store.next_pair(secret, HAPPY)
+    assert store.vote(secret, assignment.id, "left") is True
+    assert store.vote(secret, assignment.id, "left") is False
     assert len(store.votes()) == 1
 
 
 def test_vote_changed_without_undo_is_refused(store):
     store.add_pairs(new_pairs(1))
     secret = store.visit("here")
-    showing = store.next_pair(secret, HAPPY)
-    store.vote(secret, showing.id, "left")
+    assignment = store.next_pair(secret, HAPPY)
+    store.vote(secret, assignment.id, "left")
     with pytest.raises(Refused, match="undo"):
-        store.vote(secret, showing.id, "right")
+        store.vote(secret, assignment.id, "right")
 
 
 def test_undo_brings_the_pair_back_on_the_same_sides(store):
@@ -151,7 +151,7 @@ def test_open_pair_is_shown_to_a_few_then_rests(store):
     store.add_pairs(new_pairs(1))
     secrets = [store.visit("here") for _ in range(OPEN_OVERLAP + 1)]
     shown = [store.next_pair(secret, HAPPY) for secret in secrets]
-    assert [showing is not None for showing in shown] == [True] * OPEN_OVERLAP + [False]
+    assert [assignment is not None for assignment in shown] == [True] * OPEN_OVERLAP + [False]
 
 
 def test_open_page_shows_its_newest_pairs_however_many_strangers_have_left(store, monkeypatch):
@@ -169,9 +169,9 @@ def test_newest_votes_are_counted_however_many_strangers_have_left(store, monkey
     store.add_pairs(new_pairs(4))
     secret = store.visit("here")
     prompts = [answer(store, secret).prompt for _ in range(4)]
-    store.add_votes([replace(vote, lesson=0) for vote in store.votes()[:1]], "a" * 64)
+    store.add_votes([replace(vote, collection=0) for vote in store.votes()[:1]], "a" * 64)
     read = store.votes(classes=False)
-    assert [vote.prompt for vote in read if vote.lesson == store.open_lesson] == prompts[2:]
+    assert [vote.prompt for vote in read if vote.collection == store.open_collection] == prompts[2:]
     assert len(read) == 3  # and that of a file, which its owner brought
     assert len(store.votes()) == 5
 
@@ -197,7 +197,9 @@ def test_visitors_who_answered_nothing_are_forgotten_after_a_day(store, clock, m
     assert store.next_pair(voter, HAPPY).prompt == "Prompt 1"
 
 
-def test_showing_left_unanswered_goes_to_somebody_else_and_a_late_answer_is_refused(store, clock):
+def test_assignment_left_unanswered_goes_to_somebody_else_and_a_late_answer_is_refused(
+    store, clock
+):
     store.add_pairs(new_pairs(1))
     secrets = [store.visit("here") for _ in range(OPEN_OVERLAP + 1)]
     *shown, _ = [store.next_pair(secret, HAPPY) for secret in secrets]
@@ -218,7 +220,7 @@ def test_answer_that_waited_for_the_database_is_judged_by_the_time_it_is_written
 ):
     store.add_pairs(new_pairs(1))
     slow = store.visit("here")
-    showing = store.next_pair(slow, HAPPY)
+    assignment = store.next_pair(slow, HAPPY)
     writing = store.database.writing
 
     @contextmanager
@@ -232,7 +234,7 @@ def test_answer_that_waited_for_the_database_is_judged_by_the_time_it_is_written
 
     monkeypatch.setattr(store.database, "writing", after_the_others)
     with pytest.raises(Refused, match="somebody else"):
-        store.vote(slow, showing.id, "left")
+        store.vote(slow, assignment.id, "left")
     assert len(store.votes()) == OPEN_OVERLAP
 
 
@@ -252,12 +254,12 @@ def test_ten_answers_hold_one_catch_pair_and_one_repeat(store):
 def test_names_come_after_the_answer_and_such_a_vote_stays(store):
     store.add_pairs([NewPair("P", " a", " b", "base", "ppo")], kind=DUEL)
     secret = store.visit("here")
-    showing = store.next_pair(secret, HAPPY, kind=DUEL)
+    assignment = store.next_pair(secret, HAPPY, kind=DUEL)
     with pytest.raises(Refused, match="answer first"):
-        store.names(secret, showing.id)
+        store.names(secret, assignment.id)
     answer(store, secret, "left", kind=DUEL)
-    expected = ("base", "ppo") if showing.left == " a" else ("ppo", "base")
-    assert store.names(secret, showing.id) == expected
+    expected = ("base", "ppo") if assignment.left == " a" else ("ppo", "base")
+    assert store.names(secret, assignment.id) == expected
     with pytest.raises(Refused, match="blind vote stays"):
         store.undo(secret)
     # Nor is it blind under another question.
@@ -270,10 +272,10 @@ def test_names_come_after_the_answer_and_such_a_vote_stays(store):
 def test_nobody_votes_for_another_or_reads_the_names_of_anothers_pair(store):
     store.add_pairs(new_pairs(1))
     mine, other = store.visit("here"), store.visit("there")
-    showing = store.next_pair(mine, HAPPY)
+    assignment = store.next_pair(mine, HAPPY)
     for act in (
-        lambda: store.vote(other, showing.id, "left"),
-        lambda: store.names(other, showing.id),
+        lambda: store.vote(other, assignment.id, "left"),
+        lambda: store.names(other, assignment.id),
     ):
         with pytest.raises(Refused, match="not yours"):
             act()
@@ -286,12 +288,12 @@ def test_nobody_votes_for_another_or_reads_the_names_of_anothers_pair(store):
 )
 def test_unknown_secret_is_refused_everywhere(store, secret):
     store.add_pairs(new_pairs(1))
-    showing = store.next_pair(store.visit("here"), HAPPY)
+    assignment = store.next_pair(store.visit("here"), HAPPY)
     for act in (
         lambda: store.next_pair(secret, HAPPY),
-        lambda: store.vote(secret, showing.id, "left"),
+        lambda: store.vote(secret, assignment.id, "left"),
         lambda: store.undo(secret),
-        lambda: store.names(secret, showing.id),
+        lambda: store.names(secret, assignment.id),
         lambda: store.own_prompt(secret, "x"),
         lambda: store.add_pairs(new_pairs(1), owner_secret=secret or ""),
     ):
@@ -299,7 +301,7 @@ def test_unknown_secret_is_refused_everywhere(store, secret):
             act()
 
 
-def test_secret_of_one_rater_does_not_open_another(store):
+def test_secret_of_one_voter_does_not_open_another(store):
     one, two = store.visit("here"), store.visit("here")
     number, _, _ = one.partition(".")
     _, _, secret = two.partition(".")
@@ -307,13 +309,13 @@ def test_secret_of_one_rater_does_not_open_another(store):
         store.undo(f"{number}.{secret}")
 
 
-@pytest.mark.parametrize("showing", [0, -1, 2**40, True, "1", 1.0, None])
-def test_odd_showing_is_refused(store, showing):
+@pytest.mark.parametrize("assignment", [0, -1, 2**40, True, "1", 1.0, None])
+def test_odd_assignment_is_refused(store, assignment):
     store.add_pairs(new_pairs(1))
     secret = store.visit("here")
     store.next_pair(secret, HAPPY)
     with pytest.raises(Refused, match="not yours"):
-        store.vote(secret, showing, "left")
+        store.vote(secret, assignment, "left")
 
 
 @pytest.mark.parametrize("choice", ["first", "LEFT", "", None])
@@ -328,7 +330,7 @@ def test_what_a_database_cannot_hold_is_nothing_for_its_log(store, caplog):
     with suppress(DataError):
         assert store.next_pair(secret, HAPPY, model="m\x00") is None
     with suppress(DataError):
-        assert store.votes(lesson=2**40) == []
+        assert store.votes(collection=2**40) == []
     assert caplog.records == []
 
 
@@ -343,11 +345,11 @@ def test_votes_come_five_at_once_then_one_in_half_a_second(store, clock):
     secret = store.visit("here")
     for _ in range(5):
         store.vote(secret, store.next_pair(secret, HAPPY).id, "left")
-    showing = store.next_pair(secret, HAPPY)
+    assignment = store.next_pair(secret, HAPPY)
     with pytest.raises(Refused, match="wait 1 s"):
-        store.vote(secret, showing.id, "left")
+        store.vote(secret, assignment.id, "left")
     clock.now += 0.5
-    assert store.vote(secret, showing.id, "left")
+    assert store.vote(secret, assignment.id, "left")
 
 
 def test_one_address_gives_so_many_answers_a_day(store, clock):

@@ -22,7 +22,7 @@ from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.votes import tables
 from rlhf_demo.votes.classes import Classes
 from rlhf_demo.votes.store import OPEN_OVERLAP, Store
-from rlhf_demo.votes.tables import _engine, database_url, lessons, metadata
+from rlhf_demo.votes.tables import _engine, collections, database_url, metadata
 from rlhf_demo.votes.vote import ATTENTION_CHECK
 from tests.voting import HAPPY, answer, new_pairs
 
@@ -168,7 +168,7 @@ def test_log_of_the_votes_that_is_a_link_lets_its_target_be(tmp_path):
     assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o644
 
 
-def test_votes_damaged_in_a_lesson_are_told_in_a_sentence(store, tmp_path):
+def test_votes_damaged_in_a_class_are_told_in_a_sentence(store, tmp_path):
     store.add_pairs(new_pairs(200))
     store.database.empty_log()
     secret = store.visit("here")
@@ -188,7 +188,7 @@ def test_database_of_an_earlier_version_opens_with_all_that_is_in_it(tmp_path):
     [vote] = store.votes(2)
     assert (vote.prompt, vote.choice) == ("Prompt 0", "first")
     with store.database.reading() as connection:
-        found = connection.execute(select(lessons.c.door_open, lessons.c.most_joins)).all()
+        found = connection.execute(select(collections.c.door_open, collections.c.most_joins)).all()
     assert found == [(True, 60), (True, 60)]
     joined = Classes(store).join("TEBAQN", "Ann", "school")
     assert joined.nickname == "Ann 2"
@@ -209,19 +209,19 @@ def test_store_opened_again_knows_everybody_and_everything(store, clock, tmp_pat
     again.close()
 
 
-def test_many_raters_at_once_lose_and_double_nothing(tmp_path):
+def test_many_voters_at_once_lose_and_double_nothing(tmp_path):
     ticks = itertools.count(1_000_000)
     store = Store(f"sqlite:///{tmp_path}/votes.db", clock=lambda: next(ticks) / 4)
-    # A quarter of a second a look: no limit is met, and with some 400 looks in all no showing grows
-    # so old that its seat goes to somebody else, however long its thread waits for a turn.
+    # A quarter of a second a look: no limit is met, and with some 400 looks in all no assignment
+    # grows so old that its seat goes to somebody else, however long its thread waits for a turn.
     store.add_pairs(new_pairs(30))
 
     def rate(secret):
         said = 0
         for _ in range(6):
-            showing = store.next_pair(secret, HAPPY)
-            said += store.vote(secret, showing.id, "left")
-            assert not store.vote(secret, showing.id, "left")
+            assignment = store.next_pair(secret, HAPPY)
+            said += store.vote(secret, assignment.id, "left")
+            assert not store.vote(secret, assignment.id, "left")
         return said
 
     secrets = [store.visit(f"client {n}") for n in range(12)]
@@ -231,7 +231,7 @@ def test_many_raters_at_once_lose_and_double_nothing(tmp_path):
     assert len(votes) == said == 72
     plain = [vote for vote in votes if vote.kind != ATTENTION_CHECK]
     assert max(Counter(vote.pair for vote in plain).values()) <= OPEN_OVERLAP
-    assert max(Counter((vote.pair, vote.rater) for vote in votes).values()) == 1
+    assert max(Counter((vote.pair, vote.voter) for vote in votes).values()) == 1
     store.close()
 
 
@@ -245,9 +245,9 @@ ticks = itertools.count(1_000_000)
 store = Store(sys.argv[1], clock=lambda: float(next(ticks)))
 store.add_pairs([NewPair("p", " a", " b", "m", "m")] * 300)
 secret = store.visit("here")
-while showing := store.next_pair(secret, "Which?"):
-    store.vote(secret, showing.id, "left")
-    print(showing.id, flush=True)
+while assignment := store.next_pair(secret, "Which?"):
+    store.vote(secret, assignment.id, "left")
+    print(assignment.id, flush=True)
 """
     child = subprocess.Popen(
         [sys.executable, "-c", script, url],

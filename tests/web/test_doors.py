@@ -75,7 +75,7 @@ def taught(tmp_path_factory):
 def test_another_website_neither_deletes_nor_starts_anything(home, headers):
     folder, token = home.command_line_run("my-ppo"), home.call("strip_state")["start"]
     before = len(home.call("runs_state")["runs"])
-    for function in ("delete_run", "start_lesson"):
+    for function in ("delete_run", "start_loop"):
         words = message(home.parts[function], function, {"run": "my-ppo", "start": token})
         answer = home.http.post(SERVER_FUNCTIONS, headers=headers, content=httpx.Request(
             "POST", home.page.url, json=words).read())  # fmt: skip
@@ -170,7 +170,7 @@ def test_address_that_the_client_invents_does_not_count(taught):
 
 
 def test_nothing_else_tells_the_password_from_a_guess(taught):
-    started = taught.call("start_lesson", secret="ann")
+    started = taught.call("start_loop", secret="ann")
     run = started["reward"]
     answers = []
     for words in (PASSWORD, GUESS):

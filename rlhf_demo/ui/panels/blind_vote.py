@@ -66,31 +66,33 @@ class BlindVote:
     @voting
     def enter(self, request: dict[str, Any], http: gr.Request) -> dict[str, str]:
         """Return the voter's secret: the one the browser kept if it is known, else a new one."""
-        return {"rater": self.store.enter(request.get("rater"), address_of(http))}
+        return {"voter": self.store.enter(request.get("voter"), address_of(http))}
 
     @voting
     def blind_next(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Return the pair to answer now, or the one after `beside`; names of models stay here.
 
         Args:
-            request: `rater`, `question`, `left` and `right` (models), `beside`.
+            request: `voter`, `question`, `left` and `right` (models), `beside`.
         """
-        rater, question = request["rater"], request["question"]
+        voter, question = request["voter"], request["question"]
         order, trouble = _order(str(request["left"]), str(request["right"])), None
         ask = {"kind": DUEL, "model": order.first, "against": order.second}
-        if self.store.pairs_waiting(rater, question, **ask) < PROMPTS_AT_ONCE:
+        if self.store.pairs_waiting(voter, question, **ask) < PROMPTS_AT_ONCE:
             trouble = self.sampler.want_more(order, address_of(http))
-        showing = self.store.next_pair(rater, question, **ask, beside=request.get("beside"))
-        if showing is not None:
-            return {"showing": asdict(showing)}
+        assignment = self.store.next_pair(voter, question, **ask, beside=request.get("beside"))
+        if assignment is not None:
+            return {"assignment": asdict(assignment)}
         message = trouble or self.sampler.problem(order)
-        return {"showing": None, "message": message or "Both models write, a moment."}
+        return {"assignment": None, "message": message or "Both models write, a moment."}
 
     @voting
     def blind_vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Keep an answer; then the names are no secret any more."""
-        self.store.vote(request["rater"], request["showing"], request["choice"], address_of(http))
-        return {"names": self.store.names(request["rater"], request["showing"])}
+        self.store.vote(
+            request["voter"], request["assignment"], request["choice"], address_of(http)
+        )
+        return {"names": self.store.names(request["voter"], request["assignment"])}
 
     @heavy
     def blind_result(self, request: dict[str, Any]) -> dict[str, Any]:

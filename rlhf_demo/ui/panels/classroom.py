@@ -23,9 +23,9 @@ from rlhf_demo.server.vote_data import FEWEST_SHARED
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.votes.assignment import answers_for
-from rlhf_demo.votes.classes import MOST_RATERS
+from rlhf_demo.votes.classes import MOST_VOTERS
 from rlhf_demo.votes.pairs import FEWEST_TO_TELL, usable
-from rlhf_demo.votes.quality import rater_table, vote_quality
+from rlhf_demo.votes.quality import vote_quality, voter_table
 from rlhf_demo.votes.vote import DUEL, QUESTIONS, Vote
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.downloads import downloads, vote_file
@@ -66,7 +66,7 @@ class ClassMode:
                 "tastes": list(TASTES.items()),
                 "password": self.shared.settings.password is not None,
                 "closed": CLOSED if self._is_closed else "",
-                "most_students": MOST_RATERS,
+                "most_students": MOST_VOTERS,
                 "few": FEWEST_TO_TELL,
                 "shared": FEWEST_SHARED,
             },
@@ -89,10 +89,10 @@ class ClassMode:
         overlap, each = int(request["overlap"]), int(request["each"])
         if not 4 <= each <= MOST_EACH:
             raise ConfigError(f"{each} pairs for each student: choose 4 to {MOST_EACH}")
-        made = self.classes.create_lesson(
+        made = self.classes.create_class(
             request["question"], overlap=overlap, clean_words=bool(request["clean_words"])
         )
-        self.training.records.note(made.lesson, each=each)
+        self.training.records.note(made.collection, each=each)
         self.training.wake()
         return {"code": made.code, "token": made.token}
 
@@ -123,7 +123,7 @@ class ClassMode:
 
     def class_qr(self, request: dict[str, Any]) -> dict[str, str]:
         """Return the students' address as a QR picture, to be put into an <img>."""
-        self.classes.lesson_of(request["token"])
+        self.classes.collection_of(request["token"])
         address = str(request["address"])
         if len(address) > LONGEST_ADDRESS:
             raise ConfigError(
@@ -157,15 +157,15 @@ class ClassMode:
 
         PPO runs stay under Runs; one that is on is stopped, so that its reward model can go.
         """
-        lesson, records = self.classes.lesson_of(request["token"]), self.training.records
-        self.simulations.stop(lesson)
+        collection, records = self.classes.collection_of(request["token"]), self.training.records
+        self.simulations.stop(collection)
         with records.lock:  # nothing of the class is started meanwhile
-            self.classes.delete_lesson(request["token"])
-            shutil.rmtree(self._downloads(lesson), ignore_errors=True)
-            for run in records.read(lesson)["ppo"].values():
+            self.classes.delete_class(request["token"])
+            shutil.rmtree(self._downloads(collection), ignore_errors=True)
+            for run in records.read(collection)["ppo"].values():
                 with suppress(JobError):  # it is over, or another browser's
                     self.shared.jobs.stop(run, self._proof(request))
-            records.forget(lesson)
+            records.forget(collection)
         return {"done": True}
 
     # -- the instructor's screen -------------------------------------------------------------------
@@ -175,7 +175,7 @@ class ClassMode:
         """Return everything that the instructor's screen shows; see the script for its use."""
         token = request["token"]
         seen = self.classes.overview(token)
-        record = self.training.records.read(seen["lesson"])
+        record = self.training.records.read(seen["collection"])
         votes = self.classes.votes(token)
         asked = [vote for vote in votes if vote.question == seen["question"]]
         kept = [vote for vote in asked if not vote.left_out]
@@ -185,14 +185,14 @@ class ClassMode:
             if vote.round == seen["round"] and (vote.kind == DUEL) == (seen["kind"] == "blind")
         ]
         training = record["training"]
-        names = {row["rater"]: row["nickname"] for row in seen["raters"]}
-        rows = rater_table(asked)
+        names = {row["voter"]: row["nickname"] for row in seen["voters"]}
+        rows = voter_table(asked)
         blind = self.rounds.blind_result(token) if seen["kind"] == "blind" else None
         is_blind = seen["kind"] == "blind"
         expected = BLIND_EACH if is_blind else answers_for(record["each"])
         return seen | {
             "each": BLIND_EACH if is_blind else record["each"],
-            "expected": expected * len(seen["raters"]),
+            "expected": expected * len(seen["voters"]),
             "all_votes": len(votes),
             "preferences": len(usable(votes, [seen["question"]])),
             "coming": votes_by_time([vote.time for vote in of_round]),
@@ -200,7 +200,7 @@ class ClassMode:
             "simulated": sum(vote.simulated for vote in of_round),
             "quality": vote_quality(kept) | {"simulated": sum(vote.simulated for vote in kept)},
             "careless": [
-                {**row, "nickname": names[row["rater"]]}
+                {**row, "nickname": names[row["voter"]]}
                 for row in rows
                 if row["careless"] or row["left_out"]
             ],
@@ -210,14 +210,14 @@ class ClassMode:
             "problem": record["problem"],
             "ppo": self.training.row(record["ppo"].get(str(seen["round"]))),
             "blind": blind,
-            "simulation": self.simulations.running(seen["lesson"]),
+            "simulation": self.simulations.running(seen["collection"]),
         }
 
     def leave_out(self, request: dict[str, Any]) -> dict[str, Any]:
         """Leave a student's votes out of the reward model's data, or take them in again."""
         left_out = bool(request["left_out"])
         with self.training.records.lock:  # else a training that just begins would outdo it
-            self.classes.set_left_out(request["token"], int(request["rater"]), left_out)
+            self.classes.set_left_out(request["token"], int(request["voter"]), left_out)
         self.training.wake()
         return {"done": True}
 
@@ -231,11 +231,13 @@ class ClassMode:
         records = self.training.records
         with records.lock:  # else a training that just begins would still learn from them
             later = bool(request.get("later"))
-            self.classes.remove(request["token"], int(request["rater"]), and_later=later)
-            lesson = self.classes.lesson_of(request["token"])
-            shutil.rmtree(self._downloads(lesson), ignore_errors=True)
-            record = records.read(lesson)
-            records.drop_votes(lesson, {record["reward"], (record["training"] or {}).get("run")})
+            self.classes.remove(request["token"], int(request["voter"]), and_later=later)
+            collection = self.classes.collection_of(request["token"])
+            shutil.rmtree(self._downloads(collection), ignore_errors=True)
+            record = records.read(collection)
+            records.drop_votes(
+                collection, {record["reward"], (record["training"] or {}).get("run")}
+            )
         self.training.wake()
         return {"done": True}
 
@@ -247,10 +249,10 @@ class ClassMode:
             DataError: there are none, or the format is not known.
         """
         votes = self._told(request["token"])
-        lesson = self.classes.lesson_of(request["token"])
+        collection = self.classes.collection_of(request["token"])
         # The folder's name cannot be guessed: these are the class's votes.
         return vote_file(
-            votes, self._downloads(lesson), f"votes-class-{lesson}-{len(votes)}", request
+            votes, self._downloads(collection), f"votes-class-{collection}-{len(votes)}", request
         )
 
     def _told(self, token: str) -> list[Vote]:
@@ -260,25 +262,25 @@ class ClassMode:
             return votes
         return [vote for vote in votes if vote.kind != DUEL or vote.round != seen["round"]]
 
-    def _downloads(self, lesson: int) -> Path:
-        secret = self.training.records.note(lesson)["job_secret"]
-        hidden = hmac.new(secret.encode(), str(lesson).encode(), "sha256").hexdigest()[:32]
+    def _downloads(self, collection: int) -> Path:
+        secret = self.training.records.note(collection)["job_secret"]
+        hidden = hmac.new(secret.encode(), str(collection).encode(), "sha256").hexdigest()[:32]
         return downloads() / f"class-{hidden}"
 
     # -- PPO and the blind vote --------------------------------------------------------------------
 
     def start_ppo(self, request: dict[str, Any]) -> dict[str, Any]:
         """Start PPO on the class's reward model; the run belongs to the instructor's browser."""
-        lesson = self.classes.lesson_of(request["token"])
+        collection = self.classes.collection_of(request["token"])
         secret = str(request.get("secret") or "")
         if not secret:
             raise ConfigError("this request has no secret: reload the page")
-        return {"run": self.training.start_ppo(lesson, int(request["steps"]), secret)}
+        return {"run": self.training.start_ppo(collection, int(request["steps"]), secret)}
 
     def stop_ppo(self, request: dict[str, Any]) -> dict[str, Any]:
         """Ask the class's PPO to save and stop."""
         seen = self.classes.overview(request["token"])
-        run = self.training.records.read(seen["lesson"])["ppo"].get(str(seen["round"]))
+        run = self.training.records.read(seen["collection"])["ppo"].get(str(seen["round"]))
         if run is None:
             raise JobError("this round has no PPO: there is nothing to stop")
         self.shared.jobs.stop(run, self._proof(request))
@@ -286,7 +288,7 @@ class ClassMode:
 
     def stop_others(self, request: dict[str, Any]) -> dict[str, Any]:
         """Save and stop all trainings on this page that are no class's; say how many those were."""
-        self.classes.lesson_of(request["token"])
+        self.classes.collection_of(request["token"])
         token = self.shared.instructor.token or self.shared.jobs.start_token or ""
         return {"stopped": self.shared.jobs.stop_others(token, set())}
 
@@ -299,8 +301,8 @@ class ClassMode:
 
     def open_blind(self, request: dict[str, Any]) -> dict[str, Any]:
         """Begin the blind vote: the base against this round's PPO model."""
-        lesson = self.classes.lesson_of(request["token"])
-        contender = self.training.contender(lesson)
+        collection = self.classes.collection_of(request["token"])
+        contender = self.training.contender(collection)
         self.rounds.open_blind(request["token"], BASE, contender)
         self.training.wake()
         return {"done": True}
@@ -329,7 +331,7 @@ class ClassMode:
         if not 1 <= students <= MOST_STUDENTS:
             raise ConfigError(f"{students} simulated students: choose 1 to {MOST_STUDENTS}")
         self.simulations.start(
-            self.classes.lesson_of(request["token"]),
+            self.classes.collection_of(request["token"]),
             request["token"],
             students=students,
             taste=str(request["taste"]),
@@ -341,7 +343,7 @@ class ClassMode:
 
     def stop_simulation(self, request: dict[str, Any]) -> dict[str, Any]:
         """Let the simulated students leave; their votes stay."""
-        self.simulations.stop(self.classes.lesson_of(request["token"]))
+        self.simulations.stop(self.classes.collection_of(request["token"]))
         return {"done": True}
 
 

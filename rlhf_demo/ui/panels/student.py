@@ -46,9 +46,9 @@ class StudentPage:
         """Return how far the student and the class are; nothing of anybody else's votes."""
         view = self.classes.student_view(request["secret"])
         class_status = self.training.rounds.class_status(
-            self.classes.lesson_of_student(request["secret"])
+            self.classes.collection_of_student(request["secret"])
         )
-        record = self.training.records.read(class_status.lesson)
+        record = self.training.records.read(class_status.collection)
         row = self.training.row(record["ppo"].get(str(class_status.round)))
         return view | {
             "code": class_status.code,
@@ -62,20 +62,23 @@ class StudentPage:
         secret = request["secret"]
         view = self.classes.student_view(secret)
         if view["state"] != "open":
-            return {"showing": None, "message": "The class is paused. It goes on here by itself."}
+            return {
+                "assignment": None,
+                "message": "The class is paused. It goes on here by itself.",
+            }
         if view["round_state"] != "open":
-            return {"showing": None, "message": "This vote is over. Wait for the next round."}
-        showing = self.store.next_pair(secret, beside=request.get("beside"))
+            return {"assignment": None, "message": "This vote is over. Wait for the next round."}
+        assignment = self.store.next_pair(secret, beside=request.get("beside"))
         return {
-            "showing": showing and asdict(showing),
+            "assignment": assignment and asdict(assignment),
             "message": "Waiting for the next pair. It comes here by itself.",
         }
 
     @voting
     def vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Keep an answer; once this has returned, it is on disk."""
-        secret, showing, choice = request["secret"], request["showing"], request["choice"]
-        return {"kept": self.store.vote(secret, showing, choice, address_of(http))}
+        secret, assignment, choice = request["secret"], request["assignment"], request["choice"]
+        return {"kept": self.store.vote(secret, assignment, choice, address_of(http))}
 
     @voting
     def undo(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:

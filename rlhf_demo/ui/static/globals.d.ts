@@ -20,7 +20,7 @@ declare global {
       stages: Record<string, Stage>;
       scripts: string;
       secret(): string;
-      rater(): string;
+      voter(): string;
       load(name: string): Promise<any>;
       mount(name: string, part: Part): Promise<void>;
       fetchLater(names: string[]): void;

@@ -21,7 +21,7 @@
     }
     return instructor() || kept;
   };
-  const rater = () => localStorage.getItem("rlhf_demo_rater") || "";
+  const voter = () => localStorage.getItem("rlhf_demo_rater") || "";
 
   // Gradio makes a function of a part's script, so only a whole address is found from there.
   const addressOf = (name) => new URL(`${window.rlhf.scripts}/${name}.js`, document.baseURI).href;
@@ -42,5 +42,5 @@
     document.head.append(link);
   };
 
-  window.rlhf = { stages: {}, scripts: "", secret, rater, load, mount, fetchLater };
+  window.rlhf = { stages: {}, scripts: "", secret, voter, load, mount, fetchLater };
 })();

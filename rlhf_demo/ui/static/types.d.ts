@@ -154,8 +154,8 @@ export interface Quality {
   simulated?: number;
 }
 
-export interface RaterRow {
-  rater: number;
+export interface VoterRow {
+  voter: number;
   simulated: boolean;
   left_out: boolean;
   votes: number;
@@ -172,12 +172,12 @@ export interface RaterRow {
 export interface QualityState {
   question: string;
   votes: number;
-  raters: number;
+  voters: number;
   preferences: number;
   together: number;
   simulated: number;
   quality: Quality;
-  careless: RaterRow[];
+  careless: VoterRow[];
 }
 
 export interface BlindResult {
@@ -223,7 +223,7 @@ export interface StudentState {
 }
 
 export interface Student {
-  rater: number;
+  voter: number;
   nickname: string;
   simulated: boolean;
   left_out: boolean;
@@ -266,7 +266,7 @@ export interface Simulation {
 }
 
 export interface ClassState {
-  lesson: number;
+  collection: number;
   code: string;
   state: string;
   round: number;
@@ -279,7 +279,7 @@ export interface ClassState {
   most_joins: number;
   votes: number;
   seats_left: number;
-  raters: Student[];
+  voters: Student[];
   each: number;
   expected: number;
   all_votes: number;
@@ -287,7 +287,7 @@ export interface ClassState {
   coming: Coming;
   simulated: number;
   quality: Quality;
-  careless: RaterRow[];
+  careless: VoterRow[];
   history: TrainedReward[];
   reward: string | null;
   training: TrainingReward | null;

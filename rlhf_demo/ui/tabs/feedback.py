@@ -24,7 +24,7 @@ from rlhf_demo.ui.panels import classroom
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input
 from rlhf_demo.votes.pairs import FEWEST_TO_TELL, usable
-from rlhf_demo.votes.quality import rater_table, vote_quality
+from rlhf_demo.votes.quality import vote_quality, voter_table
 from rlhf_demo.votes.vote import (
     LONGEST_PROMPT,
     LONGEST_QUESTION,
@@ -44,7 +44,7 @@ LEAD = (
     "votes, and PPO will then write what you are likely to prefer."
 )
 QUIET = {"api_visibility": "private", "show_progress": "hidden"}
-RATER = "(...a) => [...a.slice(0, -1), rlhf.rater()]"
+VOTER = "(...a) => [...a.slice(0, -1), rlhf.voter()]"
 """JavaScript that puts the voter's secret in the place of a handler's last input."""
 
 
@@ -91,7 +91,7 @@ class FeedbackTab:
             size="sm",
             elem_classes="rl-import",
         )
-        rater, secret = gr.Textbox(visible=False), secret_input()
+        voter, secret = gr.Textbox(visible=False), secret_input()
         gr.on(
             [question.change, model.change], self.ask, [question, model], ballot,
             queue=False, **QUIET,
@@ -100,8 +100,8 @@ class FeedbackTab:
             self.take_file, [upload, question, secret], self.quality_part, js=SECRET, **QUIET
         )
         gr.on(
-            [write.click, prompt.submit], self.write_to, [prompt, question, model, rater],
-            [ballot, prompt], js=RATER, queue=False, **QUIET,
+            [write.click, prompt.submit], self.write_to, [prompt, question, model, voter],
+            [ballot, prompt], js=VOTER, queue=False, **QUIET,
         )  # fmt: skip
         gr.on([demo.load, model.focus], self.model_list, model, model, queue=False, **QUIET)
         classroom.build(self.shared)
@@ -128,12 +128,12 @@ class FeedbackTab:
         return {"question": asked, "model": model}
 
     def write_to(
-        self, text: str, question: str, model: str, rater: str, http: gr.Request
+        self, text: str, question: str, model: str, voter: str, http: gr.Request
     ) -> list[Any]:
         """Have pairs written to a visitor's own beginning; they come next."""
         try:
-            prompt = self.store.own_prompt(rater, text)
-            self.sampler.want(PairRequest(model, model, prompt, rater), address_of(http))
+            prompt = self.store.own_prompt(voter, text)
+            self.sampler.want(PairRequest(model, model, prompt, voter), address_of(http))
         except DemoError as error:
             return [{"error": str(error)}, gr.skip()]
         # The time tells the page that the same words were sent once more.
@@ -144,36 +144,36 @@ class FeedbackTab:
     @voting
     def enter(self, request: dict[str, Any], http: gr.Request) -> dict[str, str]:
         """Return the voter's secret: the one the browser kept if it is known, else a new one."""
-        return {"rater": self.store.enter(request.get("rater"), address_of(http))}
+        return {"voter": self.store.enter(request.get("voter"), address_of(http))}
 
     @voting
     def next_pair(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Return the pair to answer now, or the one after `beside`, and have more written in time.
 
         Args:
-            request: `rater`, `question`, `model`, `beside` (a showing's id or nothing), `prompt`
-                (the visitor's own, if pairs to it are awaited).
+            request: `voter`, `question`, `model`, `beside` (an assignment's id or nothing),
+                `prompt` (the visitor's own, if pairs to it are awaited).
         """
-        rater, question = request["rater"], request["question"]
+        voter, question = request["voter"], request["question"]
         model = str(request["model"])
         ask = {"kind": PLAIN, "model": model}
-        own = PairRequest(model, model, str(request.get("prompt") or "") or None, rater)
+        own = PairRequest(model, model, str(request.get("prompt") or "") or None, voter)
         if own.prompt and (problem := self.sampler.problem(own)):
             raise Refused(problem)
         if own.prompt and self.sampler.under_way(own):
-            return {"showing": None, "message": f"{model} writes to your beginning."}
+            return {"assignment": None, "message": f"{model} writes to your beginning."}
         order, trouble = PairRequest(model, model), None
-        if self.store.pairs_waiting(rater, question, **ask) < AHEAD:
+        if self.store.pairs_waiting(voter, question, **ask) < AHEAD:
             trouble = self.sampler.want_more(order, address_of(http))
         beside = request.get("beside")
-        showing = self.store.next_pair(rater, question, **ask, beside=beside)
-        if showing is None and model == SHIPPED_MODEL:
+        assignment = self.store.next_pair(voter, question, **ask, beside=beside)
+        if assignment is None and model == SHIPPED_MODEL:
             self.sampler.add_shipped()
-            showing = self.store.next_pair(rater, question, **ask, beside=beside)
-        if showing is not None:
-            return {"showing": asdict(showing)}
+            assignment = self.store.next_pair(voter, question, **ask, beside=beside)
+        if assignment is not None:
+            return {"assignment": asdict(assignment)}
         return {
-            "showing": None,
+            "assignment": None,
             "message": trouble
             or self.sampler.problem(order)
             or f"{model} writes the next texts, a moment.",
@@ -182,13 +182,15 @@ class FeedbackTab:
     @voting
     def vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Keep an answer, and say how many there are."""
-        self.store.vote(request["rater"], request["showing"], request["choice"], address_of(http))
+        self.store.vote(
+            request["voter"], request["assignment"], request["choice"], address_of(http)
+        )
         return {"votes": self.store.count()}
 
     @voting
     def undo(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
         """Take the voter's last answer back."""
-        undone = self.store.undo(request["rater"], address_of(http))
+        undone = self.store.undo(request["voter"], address_of(http))
         return {"undone": undone, "votes": self.store.count()}
 
     # -- what the votes are worth ------------------------------------------------------------------
@@ -198,25 +200,25 @@ class FeedbackTab:
         """Say how good the votes on a question are.
 
         Args:
-            request: `question`, `without` (numbers of the raters to leave out; of those who look
+            request: `question`, `without` (numbers of the voters to leave out; of those who look
                 careless).
 
         Returns:
-            `votes`, `raters`, `preferences` (to train on), `together` (those of all questions),
-            `quality` (see agreement.vote_quality), `careless` (rows of agreement.rater_table).
+            `votes`, `voters`, `preferences` (to train on), `together` (those of all questions),
+            `quality` (see agreement.vote_quality), `careless` (rows of agreement.voter_table).
         """
         asked, everything = str(request["question"]), self.data.votes()
         votes = [vote for vote in everything if vote.question == asked]
         careless = _careless(votes)
-        without = _numbers(request.get("without")) & {row["rater"] for row in careless}
-        kept = [one for one in votes if one.rater not in without and not one.left_out]
+        without = _numbers(request.get("without")) & {row["voter"] for row in careless}
+        kept = [one for one in votes if one.voter not in without and not one.left_out]
         questions = {vote.question for vote in everything}
         return {
             "question": asked,
             "votes": len(votes),
-            "raters": len({vote.rater for vote in votes}),
-            "preferences": len(usable(votes, [asked], without_raters=without)),
-            "together": len(usable(everything, questions, without_raters=without)),
+            "voters": len({vote.voter for vote in votes}),
+            "preferences": len(usable(votes, [asked], without_voters=without)),
+            "together": len(usable(everything, questions, without_voters=without)),
             "simulated": sum(vote.simulated for vote in votes),
             "quality": vote_quality(kept),
             "careless": careless,
@@ -228,11 +230,11 @@ class FeedbackTab:
 
         Args:
             request: `question`, `together` (with the votes on all other questions), `without` (of
-                the raters who look careless), `secret` (whose run it is).
+                the voters who look careless), `secret` (whose run it is).
             http: says where the request comes from.
 
         Raises:
-            DemoError: there are too few votes, a rater does not look careless, or a limit is
+            DemoError: there are too few votes, a voter does not look careless, or a limit is
                 reached.
         """
         asked, without = str(request["question"]), _numbers(request.get("without"))
@@ -256,12 +258,12 @@ class FeedbackTab:
         )
         return {"run": run}
 
-    def _check_careless(self, question: str, raters: set[int]) -> None:
-        """Refuse to leave out whom one likes: each choice of raters would be another data set."""
-        votes = [vote for vote in self.data.votes() if vote.question == question] if raters else []
-        if careful := raters - {row["rater"] for row in _careless(votes)}:
+    def _check_careless(self, question: str, voters: set[int]) -> None:
+        """Refuse to leave out whom one likes: each choice of voters would be another data set."""
+        votes = [vote for vote in self.data.votes() if vote.question == question] if voters else []
+        if careful := voters - {row["voter"] for row in _careless(votes)}:
             raise DataError(
-                f"{_listed(careful)} may not be left out: choose among the raters who look careless"
+                f"{_listed(careful)} may not be left out: choose among the voters who look careless"
             )
 
     # -- files -------------------------------------------------------------------------------------
@@ -316,10 +318,10 @@ def _numbers(given: Any) -> set[int]:
     return {int(one) for one in given or ()}
 
 
-def _listed(raters: Collection[int]) -> str:
-    return f"rater{'s' * (len(raters) > 1)} {', '.join(str(one) for one in sorted(raters))}"
+def _listed(voters: Collection[int]) -> str:
+    return f"voter{'s' * (len(voters) > 1)} {', '.join(str(one) for one in sorted(voters))}"
 
 
 def _careless(votes: Sequence[Vote]) -> list[dict[str, Any]]:
-    """Return the rows of the raters whom the page offers to leave out."""
-    return [row for row in rater_table(votes) if row["careless"] or row["left_out"]]
+    """Return the rows of the voters whom the page offers to leave out."""
+    return [row for row in voter_table(votes) if row["careless"] or row["left_out"]]

@@ -1,4 +1,4 @@
-"""The Start tab: the loop as a picture that shows where you are, one button for the lesson."""
+"""The Start tab: the loop as a picture that shows where you are, one button that runs it."""
 
 from typing import Any
 
@@ -24,13 +24,13 @@ class StartTab:
         shown = {"example": example(self.shared)}
         part(
             "tabs/start",
-            [self.start_lesson, self.lesson_state],
+            [self.start_loop, self.loop_state],
             value=shown,
-            css_class="lesson",
+            css_class="whole-loop",
         )
 
-    def start_lesson(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
-        """Queue the two trainings of the lesson: a reward model, and PPO that follows it.
+    def start_loop(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+        """Queue the two trainings of the loop: a reward model, and PPO that follows it.
 
         Raises:
             DemoError: no secret is given, or the queue is full.
@@ -43,13 +43,13 @@ class StartTab:
         if not secret:
             raise ConfigError("this request has no secret: reload the page")
         who = {"secret": secret, "address": address_of(http)}
-        reward = jobs.start("reward", RewardConfig(), title="The lesson's reward model", **who)
+        reward = jobs.start("reward", RewardConfig(), title="The loop's reward model", **who)
         config = PPOConfig(reward=choices.path(jobs.find(reward).folder))
-        ppo = jobs.start("ppo", config, title="The lesson's PPO", after=reward, **who)
+        ppo = jobs.start("ppo", config, title="The loop's PPO", after=reward, **who)
         return {"reward": reward, "ppo": ppo}
 
-    def lesson_state(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Say how the two runs of a lesson stand."""
+    def loop_state(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Say how the two runs of the loop stand."""
         wanted = [str(request["reward"]), str(request["ppo"])]
         rows = {row["id"]: row for row in self.shared.jobs.overview()}
         return {"runs": [rows.get(one) for one in wanted]}

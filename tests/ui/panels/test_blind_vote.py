@@ -27,30 +27,30 @@ def duel_pairs(store, count):
     )
 
 
-def vote_blind(blind, rater, clock, wanted):
+def vote_blind(blind, voter, clock, wanted):
     """Prefer the text that begins with a word; return what the page is told."""
     clock.now += 1
     models = {"left": BASE, "right": PPO}
-    showing = blind.blind_next({"rater": rater, "question": HAPPY, **models}, HTTP)["showing"]
-    choice = wanted if wanted == "tie" else "left" if wanted in showing["left"] else "right"
+    assignment = blind.blind_next({"voter": voter, "question": HAPPY, **models}, HTTP)["assignment"]
+    choice = wanted if wanted == "tie" else "left" if wanted in assignment["left"] else "right"
     return choice, blind.blind_vote(
-        {"rater": rater, "showing": showing["id"], "choice": choice}, HTTP
+        {"voter": voter, "assignment": assignment["id"], "choice": choice}, HTTP
     )
 
 
 def test_names_come_after_the_answer_and_on_the_right_sides(blind, store, clock):
     duel_pairs(store, 4)
-    rater = store.visit("here")
+    voter = store.visit("here")
     for _ in range(4):
-        choice, told = vote_blind(blind, rater, clock, "ppo")
+        choice, told = vote_blind(blind, voter, clock, "ppo")
         assert told["names"][0 if choice == "left" else 1] == PPO
 
 
 def test_win_rate_is_for_the_right_model_whichever_that_is(blind, store, clock):
     duel_pairs(store, 4)
-    rater = store.visit("here")
+    voter = store.visit("here")
     for wanted in ("ppo", "ppo", "base", "tie"):
-        vote_blind(blind, rater, clock, wanted)
+        vote_blind(blind, voter, clock, wanted)
     told = blind.blind_result({"left": BASE, "right": PPO})
     assert (told["rate"], told["votes"]) == ((2 + 0.5) / 4, 4)
     assert (told["low"], told["high"]) == watched_interval([1, 1, 0, 0.5], range(4))
@@ -60,18 +60,18 @@ def test_win_rate_is_for_the_right_model_whichever_that_is(blind, store, clock):
 
 def test_duel_of_other_models_is_not_shown(blind, store):
     duel_pairs(store, 1)
-    request = {"rater": store.visit("here"), "question": HAPPY, "left": BASE, "right": "ppo-other"}
-    assert blind.blind_next(request, HTTP)["showing"] is None
+    request = {"voter": store.visit("here"), "question": HAPPY, "left": BASE, "right": "ppo-other"}
+    assert blind.blind_next(request, HTTP)["assignment"] is None
     assert blind.sampler.orders == [PairRequest(BASE, "ppo-other")]
 
 
 def test_duel_that_waits_is_shown_where_no_more_can_be_written(blind, store):
     duel_pairs(store, 1)
     blind.sampler.full = True
-    request = {"rater": store.visit("here"), "question": HAPPY, "left": BASE, "right": PPO}
-    assert blind.blind_next(request, HTTP)["showing"]
+    request = {"voter": store.visit("here"), "question": HAPPY, "left": BASE, "right": PPO}
+    assert blind.blind_next(request, HTTP)["assignment"]
     told = blind.blind_next(request | {"right": "ppo-other"}, HTTP)
-    assert told == {"showing": None, "message": "many texts are waiting to be written"}
+    assert told == {"assignment": None, "message": "many texts are waiting to be written"}
 
 
 def test_model_against_itself_is_refused(blind):
@@ -80,8 +80,8 @@ def test_model_against_itself_is_refused(blind):
 
 def test_blind_votes_teach_nothing(blind, tab, store, clock):
     duel_pairs(store, 8)
-    rater = store.visit("here")
+    voter = store.visit("here")
     for _ in range(8):
-        vote_blind(blind, rater, clock, "ppo")
+        vote_blind(blind, voter, clock, "ppo")
     told = tab.quality({"question": HAPPY})
     assert (told["votes"], told["preferences"]) == (8, 0)

@@ -84,11 +84,16 @@ def test_no_endpoint_of_the_instructor_takes_a_students_secret(post, mode):
     assert len(theirs) == 18
     everything = {
         "students": 1, "taste": "longer", "noise": 0, "careless": 0, "steps": 1, "format": "jsonl",
-        "rater": 1, "left_out": True, "secret": ann, "question": GOOD, "open": False, "most": 1,
+        "voter": 1, "left_out": True, "secret": ann, "question": GOOD, "open": False, "most": 1,
     }  # fmt: skip
     before = mode.class_state({"token": made.token})
     for name in theirs:
-        for token in (ann, ann.replace(ann.split(".")[0], str(made.lesson), 1), made.code, None):
+        for token in (
+            ann,
+            ann.replace(ann.split(".")[0], str(made.collection), 1),
+            made.code,
+            None,
+        ):
             assert "not known" in post(name, token=token, **everything)["error"], name
     assert mode.class_state({"token": made.token}) == before
 
@@ -96,10 +101,10 @@ def test_no_endpoint_of_the_instructor_takes_a_students_secret(post, mode):
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        ("leave_out", {"rater": 10**400}),
-        ("leave_out", {"rater": 1e400}),
-        ("leave_out", {"rater": "Ann"}),
-        ("remove_student", {"rater": 1e400}),
+        ("leave_out", {"voter": 10**400}),
+        ("leave_out", {"voter": 1e400}),
+        ("leave_out", {"voter": "Ann"}),
+        ("remove_student", {"voter": 1e400}),
         ("set_most_joins", {"most": "many"}),
         ("simulate", {"students": 1e400}),
         ("simulate", {"noise": "much"}),
@@ -114,7 +119,7 @@ def test_no_endpoint_of_the_instructor_takes_a_students_secret(post, mode):
 def test_request_of_the_wrong_kind_is_answered_in_words(mode, name, change):
     made = open_class(mode)
     fields = {
-        "token": made.token, "rater": 1, "left_out": True, "students": 2, "taste": "longer",
+        "token": made.token, "voter": 1, "left_out": True, "students": 2, "taste": "longer",
         "noise": 0, "careless": 0, "steps": 5, "secret": "chalk", "question": GOOD, "overlap": 2,
         "each": 8, "clean_words": True, "password": "teach", "most": 60,
     }  # fmt: skip
@@ -139,7 +144,7 @@ def test_whoever_opens_a_class_at_home_stops_all_trainings_without_a_password(mo
     home = SimpleNamespace(token=None)
     monkeypatch.setattr(mode.shared, "instructor", home)
     monkeypatch.setattr(mode.shared.jobs, "_instructor_token", None)
-    made = mode.classes.create_lesson(GOOD)
+    made = mode.classes.create_class(GOOD)
     start(mode.shared.jobs, secret="another browser")
     with pytest.raises(JobError, match="only the instructor"):
         mode.stop_others({"token": made.token})  # strangers come here, and there is no password
@@ -157,16 +162,16 @@ def test_instructor_at_another_computer_stops_the_ppo_of_the_class(mode):
 
 def test_removed_student_leaves_no_vote_in_any_file(mode):
     made, [ann, bob] = taught(mode)
-    mode.leave_out({"token": made.token, "rater": int(ann.partition(".")[0]), "left_out": False})
-    mode.training.look_after(made.lesson)  # a second model is in training
+    mode.leave_out({"token": made.token, "voter": int(ann.partition(".")[0]), "left_out": False})
+    mode.training.look_after(made.collection)  # a second model is in training
     exported = file_of(mode.export_class({"token": made.token, "format": "jsonl"}))
-    folder = mode.training.records.folder(made.lesson)
+    folder = mode.training.records.folder(made.collection)
     (folder / "votes-of-before").mkdir()
-    mode.remove_student({"token": made.token, "rater": int(ann.partition(".")[0])})
+    mode.remove_student({"token": made.token, "voter": int(ann.partition(".")[0])})
     assert not exported.exists() and not (folder / "votes-of-before").exists()
     told = mode.class_state({"token": made.token})
-    assert [row["nickname"] for row in told["raters"]] == ["Bob"]
-    assert told["all_votes"] == len(mode.store.votes(made.lesson)) > 0
+    assert [row["nickname"] for row in told["voters"]] == ["Bob"]
+    assert told["all_votes"] == len(mode.store.votes(made.collection)) > 0
     assert "not known" in answering(mode.student.student_state)({"secret": ann})["error"]
     assert mode.student.student_state({"secret": bob})["nickname"] == "Bob"
 
@@ -191,7 +196,7 @@ def test_simulated_students_are_marked_and_leave_when_told(mode, clock):
     }  # fmt: skip
     mode.simulate(request)
     told = mode.class_state({"token": made.token})
-    assert [row["simulated"] for row in told["raters"]] == [True, True]
+    assert [row["simulated"] for row in told["voters"]] == [True, True]
     assert told["simulation"]["students"] == 2
     with pytest.raises(ConfigError, match="stop them first"):
         mode.simulate(request)
@@ -216,12 +221,12 @@ def test_votes_are_exported_for_the_instructor_and_deleted_with_the_class(mode):
     answer = mode.export_class({"token": made.token, "format": "jsonl", "everything": True})
     text = file_of(answer).read_text(encoding="utf-8")
     assert text.count("\n") == answer["rows"] and "Ann" not in text
-    folder = mode.training.records.folder(made.lesson)
-    reward = mode.training.records.read(made.lesson)["reward"]
+    folder = mode.training.records.folder(made.collection)
+    reward = mode.training.records.read(made.collection)["reward"]
     assert folder.is_dir()
     mode.delete_class({"token": made.token})
     assert not folder.exists() and mode.training.row(reward) is None
-    assert mode.store.votes(made.lesson) == []
+    assert mode.store.votes(made.collection) == []
     with pytest.raises(FileNotFoundError):
         file_of(answer).read_text(encoding="utf-8")
 

@@ -31,13 +31,17 @@ def test_student_votes_once_for_nobody_else_and_sees_nothing_of_others(post, mod
     ann = post("join", code=made.code, nickname="Ann<b>")
     bob = post("join", code=made.code, nickname="Bob")["secret"]
     assert ann["nickname"] == "Ann<b>"
-    mode.training.look_after(made.lesson)
-    shown = post("next_pair", secret=ann["secret"])["showing"]
+    mode.training.look_after(made.collection)
+    shown = post("next_pair", secret=ann["secret"])["assignment"]
     assert set(shown) == {"id", "question", "prompt", "left", "right"}
-    assert "not yours" in post("vote", secret=bob, showing=shown["id"], choice="left")["error"]
-    assert post("vote", secret=ann["secret"], showing=shown["id"], choice="left") == {"kept": True}
-    assert post("vote", secret=ann["secret"], showing=shown["id"], choice="left") == {"kept": False}
-    again = post("vote", secret=ann["secret"], showing=shown["id"], choice="right")
+    assert "not yours" in post("vote", secret=bob, assignment=shown["id"], choice="left")["error"]
+    assert post("vote", secret=ann["secret"], assignment=shown["id"], choice="left") == {
+        "kept": True
+    }
+    assert post("vote", secret=ann["secret"], assignment=shown["id"], choice="left") == {
+        "kept": False
+    }
+    again = post("vote", secret=ann["secret"], assignment=shown["id"], choice="right")
     assert "undo that answer first" in again["error"]
     assert set(post("student_state", secret=bob)) == {
         "nickname", "votes", "done", "state", "round", "kind", "round_state", "question", "result",
@@ -50,12 +54,12 @@ def test_student_votes_once_for_nobody_else_and_sees_nothing_of_others(post, mod
 def test_paused_class_shows_no_pair_and_says_so(mode):
     made = open_class(mode)
     ann = join(mode, made)
-    mode.training.look_after(made.lesson)
+    mode.training.look_after(made.collection)
     mode.pause({"token": made.token})
     answer = mode.student.next_pair({"secret": ann})
-    assert answer["showing"] is None and "paused" in answer["message"]
+    assert answer["assignment"] is None and "paused" in answer["message"]
     mode.reopen({"token": made.token})
-    assert mode.student.next_pair({"secret": ann})["showing"]
+    assert mode.student.next_pair({"secret": ann})["assignment"]
 
 
 def test_student_follows_ppo_by_its_figures(mode):
@@ -72,4 +76,4 @@ def test_pairs_of_the_open_page_are_not_shown_to_a_class(mode):
     made = open_class(mode)
     ann = join(mode, made)
     mode.store.add_pairs([*new_pairs(1), NewPair("p", " a", " b", "m", "n")])
-    assert mode.student.next_pair({"secret": ann})["showing"] is None
+    assert mode.student.next_pair({"secret": ann})["assignment"] is None

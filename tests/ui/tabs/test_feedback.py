@@ -24,85 +24,87 @@ from tests.voting import GOOD, HAPPY, answer, new_pairs
 
 
 def test_known_voter_stays_who_it_is_and_an_unknown_one_is_made_anew(tab):
-    first = tab.enter({"rater": ""}, HTTP)["rater"]
-    assert tab.enter({"rater": first}, HTTP) == {"rater": first}
-    assert tab.enter({"rater": "99.forged"}, HTTP)["rater"] not in (first, "99.forged")
+    first = tab.enter({"voter": ""}, HTTP)["voter"]
+    assert tab.enter({"voter": first}, HTTP) == {"voter": first}
+    assert tab.enter({"voter": "99.forged"}, HTTP)["voter"] not in (first, "99.forged")
 
 
 def test_pair_comes_without_the_names_of_models(tab, store):
     store.add_pairs(new_pairs(1, model="secret-model"))
     answered = tab.next_pair(ask(store.visit("here"), model="secret-model"), HTTP)
-    assert set(answered["showing"]) == {"id", "question", "prompt", "left", "right"}
+    assert set(answered["assignment"]) == {"id", "question", "prompt", "left", "right"}
     assert "secret-model" not in str(answered)
 
 
 def test_pair_fetched_ahead_is_the_one_after_the_vote(tab, store):
     store.add_pairs(new_pairs(3))
-    rater = store.visit("here")
-    now = tab.next_pair(ask(rater), HTTP)["showing"]
-    ahead = tab.next_pair(ask(rater, beside=now["id"]), HTTP)["showing"]
+    voter = store.visit("here")
+    now = tab.next_pair(ask(voter), HTTP)["assignment"]
+    ahead = tab.next_pair(ask(voter, beside=now["id"]), HTTP)["assignment"]
     assert ahead["id"] != now["id"]
-    assert tab.next_pair(ask(rater), HTTP)["showing"] == now  # still to be answered
-    assert tab.vote({"rater": rater, "showing": now["id"], "choice": "tie"}, HTTP) == {"votes": 1}
-    assert tab.next_pair(ask(rater), HTTP)["showing"] == ahead
+    assert tab.next_pair(ask(voter), HTTP)["assignment"] == now  # still to be answered
+    assert tab.vote({"voter": voter, "assignment": now["id"], "choice": "tie"}, HTTP) == {
+        "votes": 1
+    }
+    assert tab.next_pair(ask(voter), HTTP)["assignment"] == ahead
 
 
 def test_pair_fetched_ahead_counts_its_seconds_from_the_answer_before(tab, store, clock):
     store.add_pairs(new_pairs(2))
-    rater = store.visit("here")
-    now = tab.next_pair(ask(rater), HTTP)["showing"]
-    ahead = tab.next_pair(ask(rater, beside=now["id"]), HTTP)["showing"]
-    for showing, seconds in ((now, 8), (ahead, 3)):
+    voter = store.visit("here")
+    now = tab.next_pair(ask(voter), HTTP)["assignment"]
+    ahead = tab.next_pair(ask(voter, beside=now["id"]), HTTP)["assignment"]
+    for assignment, seconds in ((now, 8), (ahead, 3)):
         clock.now += seconds
-        tab.vote({"rater": rater, "showing": showing["id"], "choice": "left"}, HTTP)
+        tab.vote({"voter": voter, "assignment": assignment["id"], "choice": "left"}, HTTP)
     assert [vote.seconds for vote in store.votes()] == [8, 3]
 
 
 def test_first_pair_of_the_shipped_model_needs_no_sampling(tab, store):
-    showing = tab.next_pair(ask(store.visit("here"), model=BASE), HTTP)["showing"]
-    assert showing["left"].strip() and showing["right"].strip()
+    assignment = tab.next_pair(ask(store.visit("here"), model=BASE), HTTP)["assignment"]
+    assert assignment["left"].strip() and assignment["right"].strip()
     assert store.pairs_waiting(store.visit("here"), HAPPY, model=BASE) == AHEAD
 
 
 def test_more_is_written_only_when_few_pairs_are_left(tab, store):
     store.add_pairs(new_pairs(AHEAD))
-    rater = store.visit("here")
-    tab.next_pair(ask(rater), HTTP)
+    voter = store.visit("here")
+    tab.next_pair(ask(voter), HTTP)
     assert tab.sampler.orders == []
-    tab.next_pair(ask(rater), HTTP)  # one of them is on the screen now
+    tab.next_pair(ask(voter), HTTP)  # one of them is on the screen now
     assert tab.sampler.orders == [PairRequest("m", "m")]
 
 
 def test_trouble_of_the_sampler_is_told_in_words(tab, store):
-    rater = store.visit("here")
-    assert "writes" in tab.next_pair(ask(rater), HTTP)["message"]
+    voter = store.visit("here")
+    assert "writes" in tab.next_pair(ask(voter), HTTP)["message"]
     tab.sampler.trouble = "the model is gone"
-    assert tab.next_pair(ask(rater), HTTP)["message"] == "the model is gone"
+    assert tab.next_pair(ask(voter), HTTP)["message"] == "the model is gone"
 
 
 def test_pair_that_waits_is_shown_where_no_more_can_be_written(tab, store):
     store.add_pairs(new_pairs(1))
     tab.sampler.full = True
-    assert tab.next_pair(ask(store.visit("here")), HTTP)["showing"]
+    assert tab.next_pair(ask(store.visit("here")), HTTP)["assignment"]
     told = tab.next_pair(ask(store.visit("here"), model="other"), HTTP)
-    assert told == {"showing": None, "message": "many texts are waiting to be written"}
+    assert told == {"assignment": None, "message": "many texts are waiting to be written"}
 
 
 def test_undo_gives_the_pair_back(tab, store, clock):
-    rater = people_vote(store, 1, people=1)[0]
+    voter = people_vote(store, 1, people=1)[0]
     clock.now += 1
-    assert tab.undo({"rater": rater}, HTTP) == {"undone": True, "votes": 0}
-    assert tab.undo({"rater": rater}, HTTP)["undone"] is False
+    assert tab.undo({"voter": voter}, HTTP) == {"undone": True, "votes": 0}
+    assert tab.undo({"voter": voter}, HTTP)["undone"] is False
 
 
 def test_own_beginning_goes_to_the_sampler_as_one_plain_line(tab, store):
-    rater = store.visit("here")
-    told, emptied = tab.write_to(" My <b>cat</b>\n says", HAPPY, "m", rater, HTTP)
+    voter = store.visit("here")
+    told, emptied = tab.write_to(" My <b>cat</b>\n says", HAPPY, "m", voter, HTTP)
     assert (told["prompt"], emptied) == ("My <b>cat</b> says", "")
-    assert tab.sampler.orders == [PairRequest("m", "m", "My <b>cat</b> says", rater)]
+    assert tab.sampler.orders == [PairRequest("m", "m", "My <b>cat</b> says", voter)]
     tab.sampler.busy = True
-    waiting = tab.next_pair(ask(rater, prompt=told["prompt"]), HTTP)
-    assert waiting == {"showing": None, "message": "m writes to your beginning."}
+    waiting = tab.next_pair(ask(voter, prompt=told["prompt"]), HTTP)
+    assert waiting == {"assignment": None, "message": "m writes to your beginning."}
 
 
 @pytest.mark.parametrize("text", ["", "   ", "x" * 301])
@@ -117,8 +119,8 @@ def test_own_pairs_come_next_and_to_nobody_else(tab, store):
     mine, other = store.visit("here"), store.visit("here")
     tab.next_pair(ask(mine), HTTP)
     store.add_pairs(new_pairs(1, start=7), owner_secret=mine)
-    assert tab.next_pair(ask(mine), HTTP)["showing"]["prompt"] == "Prompt 7"
-    assert tab.next_pair(ask(other), HTTP)["showing"]["prompt"] != "Prompt 7"
+    assert tab.next_pair(ask(mine), HTTP)["assignment"]["prompt"] == "Prompt 7"
+    assert tab.next_pair(ask(other), HTTP)["assignment"]["prompt"] != "Prompt 7"
 
 
 def test_question_of_ones_own_is_bounded(tab):
@@ -126,7 +128,7 @@ def test_question_of_ones_own_is_bounded(tab):
     assert "at most 120" in tab.ask("x" * 121, "m")["error"]
 
 
-@pytest.mark.parametrize("request_", [None, 7, {}, {"rater": 1, "question": [], "model": {}}])
+@pytest.mark.parametrize("request_", [None, 7, {}, {"voter": 1, "question": [], "model": {}}])
 def test_odd_request_is_answered_in_words(tab, request_):
     for function in (tab.next_pair, tab.vote, tab.undo, tab.train, tab.export):
         assert set(answering(function)(request_)) == {"error"}
@@ -139,17 +141,17 @@ def test_quality_counts_one_question_and_leaves_out_whom_one_asks_to(tab, store)
     people_vote(store, 12, people=2)  # both always take the left text
     people_vote(store, 2, people=1, question=GOOD)
     told = tab.quality({"question": HAPPY})
-    assert (told["raters"], told["preferences"], told["together"]) == (2, 24, 26)
-    first = store.votes()[0].rater
+    assert (told["voters"], told["preferences"], told["together"]) == (2, 24, 26)
+    first = store.votes()[0].voter
     fewer = tab.quality({"question": HAPPY, "without": [first]})
     assert (fewer["votes"], fewer["preferences"]) == (told["votes"], 12)
     assert fewer["quality"]["votes"] < told["quality"]["votes"]
 
 
-def test_one_sided_rater_is_listed_by_number_and_reason(tab, store):
+def test_one_sided_voter_is_listed_by_number_and_reason(tab, store):
     people_vote(store, 12, people=2, choose=lambda person: "tie" if person else "left")
     [row] = tab.quality({"question": HAPPY})["careless"]
-    assert row["rater"] == store.votes()[0].rater
+    assert row["voter"] == store.votes()[0].voter
     assert "chose the left text" in " ".join(row["careless"])
 
 

@@ -1,4 +1,4 @@
-"""The Start tab: what it shows before anybody has trained, and the lesson that it starts."""
+"""The Start tab: what it shows before anybody has trained, and the loop that it starts."""
 
 import pytest
 
@@ -34,20 +34,20 @@ def test_start_page_shows_both_judges_of_the_shipped_comparison(shared, choices)
     assert quartiles == [differences[64], differences[128], differences[192]]
 
 
-def test_lesson_is_two_runs_of_which_the_second_waits_for_the_first(shared):
+def test_loop_is_two_runs_of_which_the_second_waits_for_the_first(shared):
     tab = StartTab(shared)
-    lesson = tab.start_lesson({"secret": "ann"}, HERE)
-    reward, ppo = (shared.jobs.find(lesson[kind]) for kind in ("reward", "ppo"))
+    loop = tab.start_loop({"secret": "ann"}, HERE)
+    reward, ppo = (shared.jobs.find(loop[kind]) for kind in ("reward", "ppo"))
     assert (reward.config["kind"], ppo.config["kind"]) == ("reward", "ppo")
-    assert ppo.config["options"]["reward"].endswith(lesson["reward"])
-    told = tab.lesson_state(lesson | {"more": 1})["runs"]
+    assert ppo.config["options"]["reward"].endswith(loop["reward"])
+    told = tab.loop_state(loop | {"more": 1})["runs"]
     assert [(row["id"], row["status"]) for row in told] == [
-        (lesson["reward"], "queued"), (lesson["ppo"], "queued")
+        (loop["reward"], "queued"), (loop["ppo"], "queued")
     ]  # fmt: skip
-    assert tab.lesson_state({"reward": "gone", "ppo": lesson["ppo"]})["runs"][0] is None
+    assert tab.loop_state({"reward": "gone", "ppo": loop["ppo"]})["runs"][0] is None
 
 
-def test_lesson_of_nobody_is_refused(shared):
+def test_loop_of_nobody_is_refused(shared):
     with pytest.raises(ConfigError, match="has no secret: reload the page"):
-        StartTab(shared).start_lesson({}, HERE)
+        StartTab(shared).start_loop({}, HERE)
     assert not [row for row in shared.jobs.overview() if not row["example"]]

@@ -3,29 +3,31 @@
 // It knows no page; the view is told whenever something has changed.
 import { reached, wait } from "./poll.js";
 
-/** @typedef {{id: any, question: string, prompt: string, left: string, right: string}} Showing */
+/**
+ * @typedef {{id: any, question: string, prompt: string, left: string, right: string}} Assignment
+ */
 /** @typedef {"left" | "right" | "tie" | "both_bad" | "skip"} Choice */
 
 /**
  * Any of the promised answers may be {error: "one sentence"}: it is shown, and the pair is fetched
  * anew.
  * @typedef {object} Source where pairs come from and answers go
- * @property {(beside?: any) => Promise<any>} next promise of {showing, message}. showing: a pair or
- *   null, and then `message` says in a sentence why there is none now (the ballot asks again by
+ * @property {(beside?: any) => Promise<any>} next promise of {assignment, message}. assignment: a
+ *   pair, or null; `message` then says in a sentence why there is none (the ballot asks again by
  *   itself). Without `beside`: the pair to answer now, the same one until it is answered. With the
- *   id of the pair on the screen: the one after it, asked for ahead; only where `ahead` is true.
+ *   id of the pair on the screen: the next pair, fetched ahead; only where `ahead` is true.
  * @property {(id: any, choice: Choice) => Promise<any>} vote It is sent again where the server does
  *   not answer, so it must count once.
  * @property {() => Promise<any>} [undo] promise of {undone}; left out where answers stay
  * @property {boolean} [ahead] the next pair is fetched while this one is read, and stands there at
  *   once
- * @property {(answer: any, choice: Choice, showing: Showing) => any} [onvote] called when an answer
- *   is kept; a promise it returns is waited for
+ * @property {(answer: any, choice: Choice, assignment: Assignment) => any} [onvote] called when an
+ *   answer is kept; a promise it returns is waited for
  */
 
 /**
  * @typedef {object} View
- * @property {(showing: Showing | null, message: string) => void} show a pair, or why there is none
+ * @property {(assignment: Assignment | null, message: string) => void} show a pair, or why not
  * @property {(ready: boolean) => void} enable whether an answer can be given
  * @property {(possible: boolean) => void} enableUndo
  * @property {(sentence: string | null | undefined) => void} problem
@@ -46,9 +48,9 @@ const NONE = "There is no pair just now.";
 const UNSENT = "The server does not answer; your answer is sent again by itself.";
 
 export class BallotState {
-  /** @type {Showing | null} */
+  /** @type {Assignment | null} */
   now = null;
-  /** @type {Showing | null} */
+  /** @type {Assignment | null} */
   ahead = null;
   busy = false;
   paused = false;
@@ -70,11 +72,11 @@ export class BallotState {
     this.pauses = pauses;
   }
 
-  /** @param {Showing | null} showing  @param {string} [message] */
-  show(showing, message) {
-    this.now = showing;
+  /** @param {Assignment | null} assignment  @param {string} [message] */
+  show(assignment, message) {
+    this.now = assignment;
     this.shownAt = performance.now();
-    this.view.show(showing, message || NONE);
+    this.view.show(assignment, message || NONE);
     this.enable();
   }
 
@@ -90,7 +92,7 @@ export class BallotState {
     try {
       const answer = await reached(this.source.next(beside));
       const still = turn === this.turn && this.now && this.now.id === beside;
-      if (still && !answer.error) this.ahead = answer.showing;
+      if (still && !answer.error) this.ahead = answer.assignment;
     } catch {
       // The pair is fetched when it is needed.
     }
@@ -113,11 +115,11 @@ export class BallotState {
     clearTimeout(this.asking);
     const answer = await this.asked();
     if (turn !== this.turn || !this.view.alive()) return;
-    const { showing, error, message } = answer;
+    const { assignment, error, message } = answer;
     if (error) this.view.problem(error);
-    else if (showing) this.view.problem("");
-    if (showing && this.now && showing.id === this.now.id) this.enable();
-    else this.show(showing || null, message || error);
+    else if (assignment) this.view.problem("");
+    if (assignment && this.now && assignment.id === this.now.id) this.enable();
+    else this.show(assignment || null, message || error);
     if (this.now) this.fetchAhead();
     else this.askAgain(turn);
   }
@@ -126,7 +128,7 @@ export class BallotState {
     try {
       return await reached(this.source.next());
     } catch {
-      return { showing: null, message: SILENT };
+      return { assignment: null, message: SILENT };
     }
   }
 
@@ -172,7 +174,7 @@ export class BallotState {
     this.view.problem(error);
   }
 
-  /** @param {number} turn  @param {any} kept  @param {Choice} choice  @param {Showing} voted */
+  /** @param {number} turn  @param {any} kept  @param {Choice} choice  @param {Assignment} voted */
   async accepted(turn, kept, choice, voted) {
     this.view.problem("");
     this.allowUndo(true);

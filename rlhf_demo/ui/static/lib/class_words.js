@@ -14,7 +14,7 @@ export const ofThem = (count) => (count ? `, ${count} of them simulated` : "");
 export const newest = (view) => view.history.at(-1);
 
 /**
- * What comes next in the lesson.
+ * What comes next in the class.
  * @param {ClassState} view
  * @returns {Stage}
  */

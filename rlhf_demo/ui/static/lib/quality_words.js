@@ -10,11 +10,11 @@ export const alphaWords = (alpha) => {
 };
 
 /** @param {import("../types").QualityState} state */
-export const answersWords = ({ votes, raters, question, preferences, simulated }) => {
+export const answersWords = ({ votes, voters, question, preferences, simulated }) => {
   if (!votes) return `Nobody has answered \u201C${question}\u201D yet.`;
   const some = simulated ? `; ${simulated} answers are simulated` : "";
   return (
-    `${votes} answers by ${counted(raters, "person", "people")} to \u201C${question}\u201D, ` +
+    `${votes} answers by ${counted(voters, "person", "people")} to \u201C${question}\u201D, ` +
     `${preferences} of them preferences to learn from${some}.`
   );
 };
@@ -43,7 +43,7 @@ export const trainWords = (count, fewest, few) =>
 
 /** @param {{kept: number, double: number}} imported */
 export const importWords = ({ kept, double }) => {
-  const out = `, ${double} left out: the same rater answers the same pair twice`;
+  const out = `, ${double} left out: the same voter answers the same pair twice`;
   return (
     `${kept} votes imported${double ? out : ""}. ` +
     "Their questions are in the reward model\u2019s list of pairs."

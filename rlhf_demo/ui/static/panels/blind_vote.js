@@ -5,7 +5,7 @@ import { counted } from "../lib/format.js";
 import { ballot } from "../shared/ballot.js";
 import { fill, h, showProblem, soft } from "../shared/dom.js";
 import { answered } from "../shared/server.js";
-import { enter, rater } from "../shared/visitor.js";
+import { enter, voter } from "../shared/visitor.js";
 import { winBar, winFigure, winKey } from "../shared/win_bar.js";
 
 /** @typedef {import("../lib/ballot_state.js").Choice} Choice */
@@ -72,9 +72,9 @@ export const mount = ({ element, props, server, watch }) => {
     ahead: true,
     next: async (beside) => {
       await enter(server);
-      return server.blind_next({ ...asked, rater: rater(), beside: beside || null });
+      return server.blind_next({ ...asked, voter: voter(), beside: beside || null });
     },
-    vote: (showing, choice) => server.blind_vote({ rater: rater(), showing, choice }),
+    vote: (assignment, choice) => server.blind_vote({ voter: voter(), assignment, choice }),
     onvote: (answer, choice) => {
       names.hidden = false;
       fill(names, namesOf(answer.names, choice));

@@ -70,15 +70,15 @@ const join = (/** @type {HTMLElement} */ root, /** @type {Server} */ server) => 
     if (!answer) return;
     localStorage.setItem(KEPT, JSON.stringify({ code: typed, secret: answer.secret }));
     setAddress({ class: typed });
-    lesson(root, server);
+    attend(root, server);
   };
   fill(root, form);
   (codeInAddress() ? name : code).focus();
 };
 
-// -- the lesson -----------------------------------------------------------------------------------
+// -- the class ------------------------------------------------------------------------------------
 
-const lessonView = (/** @type {() => void} */ leave) => {
+const classView = (/** @type {() => void} */ leave) => {
   const who = h("span", { class: "rl-soft" });
   const count = h("b", { "aria-live": "polite" }, "\u00A0");
   const done = h("i");
@@ -117,9 +117,9 @@ const draw = (seen, /** @type {StudentState} */ view) => {
   if (view.result) fill(seen.result, blindResult(view.result));
 };
 
-const lesson = (/** @type {HTMLElement} */ root, /** @type {Server} */ server) => {
+const attend = (/** @type {HTMLElement} */ root, /** @type {Server} */ server) => {
   const { secret } = kept();
-  const seen = lessonView(() => {
+  const seen = classView(() => {
     localStorage.removeItem(KEPT);
     join(root, server);
   });
@@ -132,10 +132,10 @@ const lesson = (/** @type {HTMLElement} */ root, /** @type {Server} */ server) =
     ahead: true,
     next: async (beside) => {
       const answer = await server.next_pair({ secret, beside: beside || null });
-      if (answer.showing || answer.error) return answer;
-      return { showing: null, message: waiting(view) || answer.message };
+      if (answer.assignment || answer.error) return answer;
+      return { assignment: null, message: waiting(view) || answer.message };
     },
-    vote: (showing, choice) => server.vote({ secret, showing, choice }),
+    vote: (assignment, choice) => server.vote({ secret, assignment, choice }),
     undo: () => server.undo({ secret }),
     onvote: () => poller.now(),
   });
@@ -170,6 +170,6 @@ export const mount = ({ element, server }) => {
   document.title = "A class";
   /** @type {HTMLElement} */
   const root = element.querySelector(".rl-student");
-  if (kept()) lesson(root, server);
+  if (kept()) attend(root, server);
   else join(root, server);
 };

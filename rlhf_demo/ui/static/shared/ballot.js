@@ -5,7 +5,7 @@ import { fill, h, say, showProblem } from "./dom.js";
 import { answered } from "./server.js";
 
 /** @typedef {import("../lib/ballot_state.js").Choice} Choice */
-/** @typedef {import("../lib/ballot_state.js").Showing} Showing */
+/** @typedef {import("../lib/ballot_state.js").Assignment} Assignment */
 
 /** @type {Record<string, Choice>} */
 const KEYS = {
@@ -74,18 +74,18 @@ const view = (answer, takeBack) => {
   return { question, prompt, problem, empty, left, right, undo, pair, section, buttons };
 };
 
-const draw = (seen, /** @type {Showing | null} */ showing, /** @type {string} */ message) => {
-  seen.pair.dataset.empty = showing ? "" : "yes";
-  seen.empty.hidden = !!showing;
-  if (!showing) {
+const draw = (seen, /** @type {Assignment | null} */ assignment, /** @type {string} */ message) => {
+  seen.pair.dataset.empty = assignment ? "" : "yes";
+  seen.empty.hidden = !!assignment;
+  if (!assignment) {
     say(seen.empty, message);
     return;
   }
-  say(seen.question, showing.question);
-  say(seen.prompt, showing.prompt);
+  say(seen.question, assignment.question);
+  say(seen.prompt, assignment.prompt);
   // The texts go on from the prompt: a blank at their beginning belongs to it.
-  say(seen.left.text, showing.left.trim() || "(nothing)");
-  say(seen.right.text, showing.right.trim() || "(nothing)");
+  say(seen.left.text, assignment.left.trim() || "(nothing)");
+  say(seen.right.text, assignment.right.trim() || "(nothing)");
 };
 
 // Keys answer only what can be seen: arrows must go on scrolling the rest of a page.
@@ -120,7 +120,7 @@ export const ballot = (place, source) => {
   const seen = view(answer, takeBack);
   const problem = (sentence) => showProblem(seen.problem, sentence);
   const state = new BallotState(source, {
-    show: (showing, message) => draw(seen, showing, message),
+    show: (assignment, message) => draw(seen, assignment, message),
     enable: (ready) =>
       seen.buttons.forEach((one) => one.setAttribute("aria-disabled", String(!ready))),
     enableUndo: (possible) => {
@@ -137,6 +137,6 @@ export const ballot = (place, source) => {
     refresh: () => state.refresh(),
     pause: (/** @type {string} */ sentence) => state.pause(sentence),
     problem,
-    showing: () => state.now,
+    assignment: () => state.now,
   };
 };

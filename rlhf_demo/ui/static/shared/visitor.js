@@ -24,7 +24,7 @@ export const keepStart = (token) => {
 export const proof = () => ({ secret: secret(), start });
 
 // The voter's secret: made by the server, kept in this browser, sent with every vote.
-export const rater = () => window.rlhf.rater();
+export const voter = () => window.rlhf.voter();
 
 /** @param {number} more answers than before; returns how many this browser has given */
 export const countVotes = (more) => {
@@ -47,10 +47,10 @@ export const enter = (server) => {
 
 const entered = async (server) => {
   try {
-    const answer = await reached(server.enter({ rater: rater() }));
+    const answer = await reached(server.enter({ voter: voter() }));
     if (answer.error) throw new Error(answer.error);
-    if (answer.rater !== rater()) localStorage.setItem(MINE, "0");
-    localStorage.setItem("rlhf_demo_rater", answer.rater);
+    if (answer.voter !== voter()) localStorage.setItem(MINE, "0");
+    localStorage.setItem("rlhf_demo_rater", answer.voter);
   } catch (error) {
     entering = null;
     throw error;

@@ -4,7 +4,7 @@ import { counted } from "../lib/format.js";
 import { ballot } from "../shared/ballot.js";
 import { fill, h, say, showProblem, soft } from "../shared/dom.js";
 import { onTab } from "../shared/navigation.js";
-import { countVotes, enter, rater } from "../shared/visitor.js";
+import { countVotes, enter, voter } from "../shared/visitor.js";
 import { tellOfQuestion, tellOfVote } from "./feedback/events.js";
 
 const STORED =
@@ -33,14 +33,14 @@ export const mount = ({ element, props, server, watch }) => {
     ahead: true,
     next: async (beside) => {
       await enter(server);
-      const request = { ...asked, rater: rater(), beside: beside || null };
+      const request = { ...asked, voter: voter(), beside: beside || null };
       const answer = await server.next_pair(request);
-      if (answer && (answer.error || answer.showing)) delete asked.prompt; // waited for once
+      if (answer && (answer.error || answer.assignment)) delete asked.prompt; // waited for once
       return answer;
     },
-    vote: (showing, choice) => server.vote({ rater: rater(), showing, choice }),
+    vote: (assignment, choice) => server.vote({ voter: voter(), assignment, choice }),
     undo: async () => {
-      const answer = await server.undo({ rater: rater() });
+      const answer = await server.undo({ voter: voter() });
       if (answer && answer.undone) tell(answer, -1);
       return answer;
     },
@@ -54,7 +54,7 @@ export const mount = ({ element, props, server, watch }) => {
     pairs.refresh();
   });
   onTab("feedback", () => {
-    if (!pairs.showing()) pairs.refresh();
+    if (!pairs.assignment()) pairs.refresh();
   });
   tell(null, 0);
 };

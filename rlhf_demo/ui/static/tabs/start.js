@@ -1,7 +1,7 @@
 // @ts-check
-// The Start tab: the loop as a picture, the lesson's one button, and how far the lesson has come.
+// The Start tab: the loop as a picture, one button that runs it, and how far the run has come.
 import { interval, percent, signed } from "../lib/format.js";
-import { stageWords } from "../lib/lesson.js";
+import { stageWords } from "../lib/loop.js";
 import { button, fill, h, mark, say, soft } from "../shared/dom.js";
 import { handOver, openTab, showRun } from "../shared/navigation.js";
 import { answered, poll } from "../shared/server.js";
@@ -49,7 +49,7 @@ const STAGES = [
       "Which would you prefer?",
   },
 ];
-const TRAINED = 1; // the stage at which the lesson's trainings begin
+const TRAINED = 1; // the stage at which the trainings begin
 
 const LOOP = "RLHF, reinforcement learning from human feedback, is a loop: ";
 const LEAD =
@@ -61,11 +61,11 @@ const ABOUT =
   "You can watch every step.";
 const BACK = "\u21BA back to 1: the next round starts with new feedback; blind votes only test";
 
-/** @returns {{reward: string, ppo: string} | null} the runs of this browser's lesson */
-const lesson = () => JSON.parse(localStorage.getItem(KEPT) || "null");
+/** @returns {{reward: string, ppo: string} | null} the runs that this browser started */
+const started = () => JSON.parse(localStorage.getItem(KEPT) || "null");
 
 const open = ({ tab }) => {
-  const now = lesson();
+  const now = started();
   if (now && tab === "ppo") showRun(now.ppo, "ppo");
   else if (now && tab === "reward model") showRun(now.reward, "reward");
   else openTab(tab);
@@ -132,10 +132,10 @@ const exampleOf = ({ rows = [], prompts, judges }) => {
   ];
 };
 
-// -- the lesson -----------------------------------------------------------------------------------
+// -- the whole loop -------------------------------------------------------------------------------
 
 const view = () => {
-  const go = button("Run the whole lesson", undefined, "rl-main rl-large");
+  const go = button("Run the whole loop", undefined, "rl-main rl-large");
   const cards = STAGES.map(stageCard);
   const next = h("div", { class: "rl-next", hidden: true });
   const problem = h("p", { hidden: true });
@@ -176,7 +176,7 @@ const draw = ({ go, cards, next }, /** @type {(RunRow | null)[]} */ runs) => {
   const [reward, ppo] = runs;
   const done = ppo && ppo.status === "finished";
   const busy = [reward, ppo].some((row) => row && ["running", "queued"].includes(row.status));
-  say(go, busy ? "The lesson is running" : done ? "Run it again" : "Run the whole lesson");
+  say(go, busy ? "The loop is running" : done ? "Run it again" : "Run the whole loop");
   go.disabled = busy;
   go.classList.toggle("rl-main", !busy && !done);
   next.hidden = !(busy || done);
@@ -195,20 +195,20 @@ export const mount = ({ element, props, server }) => {
   const seen = view();
   const { go, problem } = seen;
   const example = h("div", {}, exampleOf((props.value || {}).example || {}));
-  fill(element.querySelector(".rl-lesson"), seen.elements, example);
+  fill(element.querySelector(".rl-whole-loop"), seen.elements, example);
 
   go.onclick = async () => {
     go.disabled = true;
-    const answer = await answered(problem, server.start_lesson({ secret: secret() }));
+    const answer = await answered(problem, server.start_loop({ secret: secret() }));
     go.disabled = false;
     if (!answer) return;
     localStorage.setItem(KEPT, JSON.stringify(answer));
     poller.now();
   };
   const poller = poll(element, EVERY, async () => {
-    const now = lesson();
+    const now = started();
     if (!now) return;
-    const answer = await server.lesson_state(now);
+    const answer = await server.loop_state(now);
     if (answer.runs.every((row) => row === null)) localStorage.removeItem(KEPT);
     else draw(seen, answer.runs);
   });

@@ -16,10 +16,10 @@ const roundWords = (/** @type {ClassState} */ view) => {
   return view.round_state === "revealed" ? "revealed" : "blind vote";
 };
 
-const peopleWords = (/** @type {ClassState} */ { raters, door_open: open }) => {
-  const simulated = raters.filter((one) => one.simulated).length;
-  const some = `${raters.length} joined${ofThem(simulated)}`;
-  const joined = raters.length ? some : "Nobody has joined yet";
+const peopleWords = (/** @type {ClassState} */ { voters, door_open: open }) => {
+  const simulated = voters.filter((one) => one.simulated).length;
+  const some = `${voters.length} joined${ofThem(simulated)}`;
+  const joined = voters.length ? some : "Nobody has joined yet";
   return `${joined}${open ? "." : "; the door is closed."}`;
 };
 

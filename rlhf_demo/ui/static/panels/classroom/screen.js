@@ -18,7 +18,7 @@ import { tools } from "./tools.js";
 
 const EVERY = 2000; // milliseconds
 const FILES =
-  "With raters\u2019 numbers in place of nicknames. Preferences are in TRL\u2019s format; every " +
+  "With voters\u2019 numbers in place of nicknames. Preferences are in TRL\u2019s format; every " +
   "answer means ties and skips too.";
 const STORED =
   "Kept about students: nickname, answers, and when they came; addresses are counted, not kept. " +

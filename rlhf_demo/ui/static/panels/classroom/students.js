@@ -6,7 +6,7 @@ import { confirmFirst, fill, fold, h, say, soft } from "../../shared/dom.js";
 import { askButton, field, numberField } from "./fields.js";
 
 /** @typedef {import("../../types").ClassState} ClassState */
-/** @typedef {ClassState["raters"][number]} Rater */
+/** @typedef {ClassState["voters"][number]} Voter */
 /** @typedef {(name: string, more?: object) => Promise<any>} Ask */
 
 const REMOVED =
@@ -21,8 +21,8 @@ export const carelessList = (ask) => {
   const box = fold(summary, list);
   box.hidden = true;
   const line = (/** @type {ClassState["careless"][number]} */ row) => {
-    const { rater, left_out: out } = row;
-    const act = () => ask("leave_out", { rater, left_out: !out });
+    const { voter, left_out: out } = row;
+    const act = () => ask("leave_out", { voter, left_out: !out });
     const words = out ? "Take in again" : "Leave these votes out";
     return h(
       "p",
@@ -45,21 +45,21 @@ export const carelessList = (ask) => {
 };
 
 // How many joined later from the same address.
-const laterThan = (/** @type {Rater[]} */ raters, /** @type {number} */ rater) => {
-  const me = raters.find((one) => one.rater === rater);
+const laterThan = (/** @type {Voter[]} */ voters, /** @type {number} */ voter) => {
+  const me = voters.find((one) => one.voter === voter);
   const place = me ? me.place : undefined;
-  const same = (/** @type {Rater} */ one) => one.place !== null && one.place === place;
-  return raters.filter((one) => one.rater > rater && same(one)).length;
+  const same = (/** @type {Voter} */ one) => one.place !== null && one.place === place;
+  return voters.filter((one) => one.voter > voter && same(one)).length;
 };
 
-const studentLine = ({ rater, nickname }, /** @type {Ask} */ ask, now) => {
+const studentLine = ({ voter, nickname }, /** @type {Ask} */ ask, now) => {
   const votes = h("span", {});
   const remove = () => {
     const others = h("input", { type: "checkbox" });
-    const later = laterThan(now().raters, rater);
+    const later = laterThan(now().voters, voter);
     const words = ` Remove those too who joined later from the same address: ${later}`;
     const also = later ? h("label", { class: "rl-check" }, others, words) : null;
-    const act = () => ask("remove_student", { rater, later: others.checked });
+    const act = () => ask("remove_student", { voter, later: others.checked });
     confirmFirst(out, h("span", {}, REMOVED, also), "Remove", act);
   };
   const out = askButton("Remove", remove, "rl-quiet");
@@ -72,21 +72,21 @@ const register = (/** @type {Ask} */ ask, /** @type {() => ClassState} */ now) =
   const box = h("div", {});
   /** @type {Map<number, ReturnType<typeof studentLine>>} */
   const lines = new Map();
-  const lineOf = (/** @type {Rater} */ one) => {
-    if (!lines.has(one.rater)) {
-      lines.set(one.rater, studentLine(one, ask, now));
-      box.append(lines.get(one.rater).box);
+  const lineOf = (/** @type {Voter} */ one) => {
+    if (!lines.has(one.voter)) {
+      lines.set(one.voter, studentLine(one, ask, now));
+      box.append(lines.get(one.voter).box);
     }
-    return lines.get(one.rater);
+    return lines.get(one.voter);
   };
-  const draw = (/** @type {Rater[]} */ raters) => {
-    const there = new Set(raters.map((one) => one.rater));
-    for (const [rater, line] of lines)
-      if (!there.has(rater)) {
+  const draw = (/** @type {Voter[]} */ voters) => {
+    const there = new Set(voters.map((one) => one.voter));
+    for (const [voter, line] of lines)
+      if (!there.has(voter)) {
         line.box.remove();
-        lines.delete(rater);
+        lines.delete(voter);
       }
-    for (const one of raters) {
+    for (const one of voters) {
       const out = one.left_out ? ", left out" : "";
       say(lineOf(one).votes, ` ${counted(one.votes, "vote")}${out} `);
     }
@@ -111,7 +111,7 @@ export const studentList = (about, ask, now) => {
     box,
     draw: (/** @type {ClassState} */ view) => {
       if (document.activeElement !== most) most.value = String(view.most_joins);
-      const real = view.raters.filter((one) => !one.simulated);
+      const real = view.voters.filter((one) => !one.simulated);
       say(summary, `${counted(real.length, "student")}: names, and removing one`);
       names.draw(real);
     },

@@ -51,8 +51,8 @@ export const tools = (ask, now, { leave, removeAll }) => {
   const door = askButton("Close the door", () => ask("set_door", { open: !now().door_open }));
   const others = stopOthersButton(ask);
   const alone = aloneButton();
-  const asksToEnd = () => confirmFirst(another, STAYS, "New lesson", leave);
-  const another = askButton("New lesson", asksToEnd);
+  const asksToEnd = () => confirmFirst(another, STAYS, "New class", leave);
+  const another = askButton("New class", asksToEnd);
   const asksToRemove = () => confirmFirst(remove, GONE, "Delete all", removeAll);
   const remove = askButton("Delete the class", asksToRemove, "rl-danger");
   const buttons = [pause, door, others.button, alone.button, another, remove];

@@ -35,7 +35,7 @@ const ABOUT = {
     "away from 50% it is habit.",
   caught: "How often one of two identical texts is preferred. A careful reader says tie.",
   files:
-    "Preferences in TRL\u2019s format (prompt, chosen, rejected), with question, rater\u2019s " +
+    "Preferences in TRL\u2019s format (prompt, chosen, rejected), with question, voter\u2019s " +
     "number, round and time beside; or every answer, ties and skips too. What is written here " +
     "can be imported again below.",
 };
@@ -80,15 +80,15 @@ const carelessLine = (row, /** @type {Set<number>} */ without, leaveOut) => {
   const why = row.careless.join("; ") || "left out before";
   const box = h("input", {
     type: "checkbox",
-    checked: without.has(row.rater) || row.left_out,
+    checked: without.has(row.voter) || row.left_out,
     disabled: row.left_out,
-    onchange: (event) => leaveOut(row.rater, event.target.checked),
+    onchange: (event) => leaveOut(row.voter, event.target.checked),
   });
   return h(
     "label",
     { class: "rl-check" },
     box,
-    ` leave out rater ${row.rater}`,
+    ` leave out voter ${row.voter}`,
     row.simulated ? " (simulated)" : "",
     h("span", { class: "rl-soft" }, `: ${row.votes} answers; ${why}`),
   );
@@ -100,7 +100,7 @@ const drawCareless = (place, rows, /** @type {Set<number>} */ without, leaveOut)
   place.hidden = !rows.length;
   fill(
     place,
-    h("h3", {}, "Raters who look careless ", h("span", {}, about)),
+    h("h3", {}, "Voters who look careless ", h("span", {}, about)),
     rows.map((row) => carelessLine(row, without, leaveOut)),
   );
 };
@@ -179,9 +179,9 @@ export const mount = ({ element, props, server, watch }) => {
     train.go.disabled = false;
     if (answer) showRun(answer.run, "reward");
   };
-  const leaveOut = (/** @type {number} */ rater, /** @type {boolean} */ out) => {
-    if (out) without.add(rater);
-    else without.delete(rater);
+  const leaveOut = (/** @type {number} */ voter, /** @type {boolean} */ out) => {
+    if (out) without.add(voter);
+    else without.delete(voter);
     load();
   };
   const ask = () => {
@@ -192,8 +192,8 @@ export const mount = ({ element, props, server, watch }) => {
     if (!answer) return;
     state = answer;
     // Others are of another question, or careful meanwhile.
-    const listed = new Set(state.careless.map((row) => row.rater));
-    for (const rater of without) if (!listed.has(rater)) without.delete(rater);
+    const listed = new Set(state.careless.map((row) => row.voter));
+    for (const voter of without) if (!listed.has(voter)) without.delete(voter);
     say(seen.line, answersWords(state));
     seen.shares.draw(state);
     drawCareless(seen.careless, state.careless, without, leaveOut);

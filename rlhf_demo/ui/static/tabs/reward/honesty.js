@@ -51,8 +51,8 @@ const QUARTERS = ["closest", "close", "clear", "clearest"];
 // Trained on people's votes: a few others foretell a vote so well; nothing gets more right than
 // `highest`.
 const votesWords = (votes) => {
-  const { raters, simulated, held_out: held, held_out_pairs: pairs } = votes;
-  const who = `${raters} ${raters === 1 ? "person" : "people"}`;
+  const { voters, simulated, held_out: held, held_out_pairs: pairs } = votes;
+  const who = `${voters} ${voters === 1 ? "person" : "people"}`;
   const some = simulated ? `, ${simulated} of them simulated` : "";
   const few = " So few pairs cannot tell whether it is right more often than a coin.";
   return (

@@ -1,5 +1,5 @@
 // @ts-check
-// What the Start tab says of each training of the lesson.
+// What the Start tab says of each training of the loop.
 import { duration } from "./format.js";
 
 /**

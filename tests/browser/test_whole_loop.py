@@ -1,4 +1,4 @@
-"""Somebody goes through the whole lesson, and everything happens on the way that can happen."""
+"""Somebody runs the whole loop, and everything happens on the way that can happen."""
 
 import re
 
@@ -91,15 +91,15 @@ def written(visitor):
     return [verdict, *visitor.page.locator(".rl-duel .rl-written").all_text_contents()]
 
 
-def test_lesson_from_its_one_button_trains_one_after_the_other(app, new_visitor):
+def test_loop_from_its_one_button_trains_one_after_the_other(app, new_visitor):
     visitor = new_visitor().open()
-    visitor.button("Run the whole lesson").click()
+    visitor.button("Run the whole loop").click()
     stages = visitor.page.locator(".rl-stage")
     reward, ppo = (stages.filter(has_text=title) for title in ("A small model learns", "PPO makes"))
 
     visitor.sees(reward, re.compile("loading the model|step"))
     visitor.sees(ppo, "waiting")
-    expect(visitor.button("The lesson is running")).to_be_disabled()
+    expect(visitor.button("The loop is running")).to_be_disabled()
 
     for card in (ppo, reward):
         visitor.go_to("Start")
@@ -108,7 +108,7 @@ def test_lesson_from_its_one_button_trains_one_after_the_other(app, new_visitor)
         visitor.sees(visitor.badge, "stopped")
 
 
-def test_lesson_with_reload_restart_stop_and_resume_ends_in_a_link_for_others(
+def test_loop_with_reload_restart_stop_and_resume_ends_in_a_link_for_others(
     app, new_visitor, pairs
 ):
     visitor = new_visitor().open()
