@@ -14,6 +14,7 @@ from rlhf_demo.ui import parts, scripts
 from rlhf_demo.server import space
 from rlhf_demo.ui.api import add_endpoints
 from rlhf_demo.web.cache import UploadGate
+from rlhf_demo.web.compressed import Compressed
 from rlhf_demo.ui.tabs.compare import CompareTab
 from rlhf_demo.ui.tabs.feedback import FeedbackTab
 from rlhf_demo.web.gradio_fixes import mend
@@ -88,7 +89,7 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
                 Middleware(UploadGate, folder=cache, public=settings.public),
                 Middleware(Refusals),
             ],
-            "lifespan": outermost(lambda app: Door(Pace(app), settings)),
+            "lifespan": outermost(lambda app: Door(Pace(Compressed(app)), settings)),
             "routes": [
                 Route(f"/{parts.LIBRARY}", parts.library),
                 Route("/scripts/{path:path}", scripts.served),

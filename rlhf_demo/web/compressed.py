@@ -1,0 +1,115 @@
+"""The page's files, compressed once and kept.
+
+Left alone, Gradio compresses every answer while it is read, in the event loop, by a compressor of
+up to 5 MB that lives as long as its reader: 490 connections of one address that read slowly cost
+1.4 GB. Here a file is compressed the first time, and is then sent in pieces to those who ask.
+"""
+
+import asyncio
+import gzip
+import re
+from dataclasses import dataclass
+
+from anyio import to_thread
+from starlette._utils import get_route_path
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+STATIC = re.compile(r"/(assets|static|svelte|scripts)/.+\.(js|css|svg|json)|/[^/]+\.(js|css)")
+"""Files that stay the same while the app runs. Pictures and fonts are compressed already."""
+MOST_BYTES = 32_000_000
+"""Of all files that are kept; those of the page come to 3 MB."""
+PIECE = 65_536
+"""Bytes of an answer that wait for a slow reader."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A whole answer: its headers, and its body compressed."""
+
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Compressed:
+    """ASGI middleware that answers requests for the page's files, and lets nothing else compress.
+
+    Args:
+        app: what is behind it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._kept: dict[str, _Kept] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer from what is kept, or pass the request on without `Accept-Encoding`."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        asked = Headers(scope=scope)
+        plain = scope | {
+            "headers": [row for row in scope["headers"] if row[0] != b"accept-encoding"]
+        }
+        kept = await self._find(plain, asked) if _wants_file(scope, asked) else None
+        if kept is None:
+            await self.app(plain, receive, send)
+        else:
+            await _answer(kept, asked, send)
+
+    async def _find(self, scope: Scope, asked: Headers) -> _Kept | None:
+        """Return a file's answer, compressed now if it is asked for the first time."""
+        path = get_route_path(scope)
+        async with self._one_at_a_time:
+            if path not in self._kept:
+                kept = await self._read(scope)
+                room = MOST_BYTES - sum(len(one.body) for one in self._kept.values())
+                if kept is None or len(kept.body) > room:
+                    return None
+                self._kept[path] = kept
+        return self._kept[path]
+
+    async def _read(self, scope: Scope) -> _Kept | None:
+        """Let the app answer in full, and compress that; None where it has no such file."""
+        messages: list[Message] = []
+        conditions = (b"if-none-match", b"if-modified-since")
+        headers = [row for row in scope["headers"] if row[0] not in conditions]
+
+        async def keep(message: Message) -> None:
+            messages.append(message)
+
+        await self.app(scope | {"headers": headers}, _nothing, keep)
+        if not messages or messages[0].get("status") != 200:
+            return None
+        body = b"".join(message.get("body", b"") for message in messages[1:])
+        compressed = await to_thread.run_sync(gzip.compress, body)
+        answer = MutableHeaders(raw=list(messages[0]["headers"]))
+        answer["content-encoding"] = "gzip"
+        answer["content-length"] = str(len(compressed))
+        answer.add_vary_header("Accept-Encoding")
+        return _Kept(answer.raw, compressed)
+
+
+def _wants_file(scope: Scope, asked: Headers) -> bool:
+    path = get_route_path(scope)
+    takes_gzip = "gzip" in asked.get("accept-encoding", "") and "range" not in asked
+    return scope["method"] == "GET" and takes_gzip and STATIC.fullmatch(path) is not None
+
+
+async def _answer(kept: _Kept, asked: Headers, send: Send) -> None:
+    etag = Headers(raw=kept.headers).get("etag")
+    known = etag is not None and asked.get("if-none-match") == etag
+    headers = [row for row in kept.headers if not known or row[0] != b"content-length"]
+    await send(
+        {"type": "http.response.start", "status": 304 if known else 200, "headers": headers}
+    )
+    body = b"" if known else kept.body
+    for start in range(0, max(1, len(body)), PIECE):
+        more = start + PIECE < len(body)
+        piece = body[start : start + PIECE]
+        await send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+async def _nothing() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
