@@ -14,9 +14,8 @@ import torch
 
 from tests.tiny import save_tiny_model
 
-torch.set_num_threads(
-    1
-)  # tiny models gain nothing from more, and two that wait for each other cost minutes
+# Tiny models gain nothing from more threads, and two that wait for each other cost minutes.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
