@@ -1,8 +1,9 @@
-"""The votes of the open page as training data: lists to choose from, and folders to train on.
+"""Votes as training data: `write_votes` makes the folder that a reward model trains on.
 
-A folder is named by what it holds and never changes, so a run can always be resumed with the very
-votes it began with. Votes of classes are never in it: they are their instructor's to give away. Nor
-are, on a page for strangers, votes on a prompt that the voter wrote: they are for the voter alone.
+A class's folder is made by `class_training`; `VoteData` lists and makes those of the open page. The
+open page's never hold a class's votes, which belong to its instructor, nor, on a page for
+strangers, votes on a prompt that the voter wrote, which are for the voter alone. A folder is named
+by its content and never changes, so a resumed run finds the votes that it began with.
 """
 
 import hashlib
@@ -123,7 +124,7 @@ def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
     """Write usable votes as a folder that `train-reward --data` takes; return it.
 
     Args:
-        votes: what `vote_pairs.usable` returned.
+        votes: what `votes.pairs.usable` returned.
         folder: of such folders; this one's name comes from what it holds.
 
     Raises:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlhf_demo.data.pairs import PAIRS_FILE, Pairs
+from rlhf_demo.data.pairs import PAIRS_FILE
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import write_text
 from rlhf_demo.votes.files import preference_row, row_lines
@@ -68,28 +68,6 @@ def uncancelled(votes: Iterable[Vote]) -> list[Vote]:
         more, fewer = (first, second) if len(first) > len(second) else (second, first)
         kept += more[len(fewer) :]
     return sorted(kept, key=lambda vote: (vote.time, vote.id))
-
-
-def to_pairs(votes: Sequence[Vote]) -> Pairs:
-    """Return decided votes as pairs, one row a vote."""
-    return Pairs(
-        [vote.prompt for vote in votes],
-        [vote.chosen for vote in votes],
-        [vote.rejected for vote in votes],
-    )
-
-
-def as_pairs(
-    votes: Iterable[Vote],
-    questions: Collection[str],
-    *,
-    rounds: Collection[int] | None = None,
-    without_voters: Collection[int] = (),
-) -> Pairs:
-    """Return what a reward model is trained on: usable votes after cancelling, one row each."""
-    return to_pairs(
-        uncancelled(usable(votes, questions, rounds=rounds, without_voters=without_voters))
-    )
 
 
 @dataclass(frozen=True)

@@ -412,7 +412,7 @@ class Store:
     # -- importing ---------------------------------------------------------------------------------
 
     def add_votes(self, votes: Sequence[Vote], source: str) -> tuple[int, int]:
-        """Keep votes read from a file (`vote_files.read_votes`) as a collection of their own.
+        """Keep votes read from a file (`votes.files.read_votes`) as a collection of their own.
 
         Args:
             votes: as read; voters and rounds keep apart what their numbers kept apart.

@@ -260,7 +260,7 @@ class Database:
     def _transaction(self) -> Iterator[Connection]:
         with self._writer, self.engine.connect() as connection:
             connection.execution_options(writes=True)
-            with connection.begin():
+            with connection.begin():  # commits, which puts it on disk, when this block ends
                 yield connection
 
     def empty_log(self) -> None:

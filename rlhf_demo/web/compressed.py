@@ -101,9 +101,7 @@ async def _answer(kept: _Kept, asked: Headers, send: Send) -> None:
     etag = Headers(raw=kept.headers).get("etag")
     known = etag is not None and asked.get("if-none-match") == etag
     headers = [row for row in kept.headers if not known or row[0] != b"content-length"]
-    await send(
-        {"type": "http.response.start", "status": 304 if known else 200, "headers": headers}
-    )
+    await send({"type": "http.response.start", "status": 304 if known else 200, "headers": headers})
     body = b"" if known else kept.body
     for start in range(0, max(1, len(body)), PIECE):
         more = start + PIECE < len(body)

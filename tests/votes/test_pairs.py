@@ -7,7 +7,7 @@ import pytest
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.errors import DataError
 from rlhf_demo.train.reward import load_both_sides
-from rlhf_demo.votes.pairs import as_pairs, split_last_rated, usable, write_split
+from rlhf_demo.votes.pairs import split_last_rated, uncancelled, usable, write_split
 from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL
 from tests.votes.test_files import VOTE
 
@@ -28,8 +28,8 @@ def test_opposite_votes_cancel_and_the_surplus_stays():
         *votes_on(2, ["second", "first", "second"]),
         *votes_on(3, ["first", "second"]),
     ]
-    pairs = as_pairs(votes, ASKED)
-    assert sorted(zip(pairs.prompts, pairs.chosen, pairs.rejected)) == [
+    kept = uncancelled(votes)
+    assert sorted((vote.prompt, vote.chosen, vote.rejected) for vote in kept) == [
         *[("Prompt 1", " a1", " b1")] * 3,
         ("Prompt 2", " b2", " a2"),
     ]
@@ -56,15 +56,15 @@ def test_votes_that_teach_nothing_are_left_out():
 def test_questions_are_mixed_only_where_both_are_named():
     votes = votes_on(1, ["first"])
     votes += [replace(vote, question="Which is longer?") for vote in votes_on(2, ["second"])]
-    assert len(as_pairs(votes, ASKED)) == 1
-    assert len(as_pairs(votes, [*ASKED, "Which is longer?"])) == 2
-    assert len(as_pairs(votes, [])) == 0
+    assert len(usable(votes, ASKED)) == 1
+    assert len(usable(votes, [*ASKED, "Which is longer?"])) == 2
+    assert len(usable(votes, [])) == 0
 
 
 def test_answers_to_two_questions_do_not_cancel_each_other():
     better, longer = votes_on(1, ["first", "second"])
     votes = [better, replace(longer, question="Which is longer?")]
-    assert as_pairs(votes, [*ASKED, "Which is longer?"]).chosen == [" a1", " b1"]
+    assert [vote.chosen for vote in uncancelled(votes)] == [" a1", " b1"]
 
 
 def test_last_rated_fifth_is_held_out_whole_and_uncancelled():
