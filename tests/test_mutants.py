@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.run import REPORT, ROOT, Mutant, load_mutants
+from tests.mutants.run import REPORT, ROOT, Mutant, copy_tree, load_mutants
 
 MUTANTS = load_mutants()
 
@@ -43,3 +43,9 @@ def test_report_tells_of_these_mutants_and_of_no_survivor():
     del results["the fault"]
     wanted = {m.name: "equivalent" if m.equivalent else "caught" for m in MUTANTS}
     assert results == wanted
+
+
+def test_copy_of_the_tree_has_the_whole_package(tmp_path):
+    copy = copy_tree(tmp_path / "copy")
+    package = {path.relative_to(ROOT) for path in (ROOT / "rlhf_demo").rglob("*.py")}
+    assert package == {path.relative_to(copy) for path in (copy / "rlhf_demo").rglob("*.py")}

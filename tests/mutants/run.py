@@ -36,9 +36,11 @@ SECONDS = 900  # a mutant that takes longer hangs, which nobody could fail to no
 PROCESSES = multiprocessing.get_context("forkserver")
 """Each run of tests is a fork of one process that has the slow libraries loaded already."""
 SLOW_LIBRARIES = ["peft", "transformers.models.gpt2.modeling_gpt2", "trl", "torch"]
-LEFT_BEHIND = shutil.ignore_patterns(
-    ".git", ".trl", "runs", "checkpoints", "docs", "browser", "__pycache__", ".*_cache"
-)
+LEFT_BEHIND = {
+    ROOT: (".git", ".*_cache", "runs", "checkpoints", "docs", "node_modules"),
+    ROOT / "bench": (".trl",),
+}
+"""What no copy needs, by the folder that it stands in."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,12 @@ def judge(mutants: list[Mutant]) -> list[Verdict]:
 
 def copy_tree(root: Path) -> Path:
     """Copy what the tests need; the models are linked, as nothing writes into them."""
-    shutil.copytree(ROOT, root, ignore=LEFT_BEHIND)
+
+    def ignore(folder: str, names: list[str]) -> set[str]:
+        patterns = ("__pycache__", *LEFT_BEHIND.get(Path(folder), ()))
+        return shutil.ignore_patterns(*patterns)(folder, names)
+
+    shutil.copytree(ROOT, root, ignore=ignore)
     for name in ("checkpoints", "docs"):
         (root / name).symlink_to(ROOT / name)
     return root
