@@ -15,6 +15,8 @@ from starlette._utils import get_route_path
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rlhf_demo.web.refusals import once_more
+
 STATIC = re.compile(r"/(assets|static|svelte|scripts)/.+\.(js|css|svg|json)|/[^/]+\.(js|css)")
 """Files that stay the same while the app runs. Pictures and fonts are compressed already."""
 MOST_BYTES = 32_000_000
@@ -79,7 +81,7 @@ class Compressed:
         async def keep(message: Message) -> None:
             messages.append(message)
 
-        await self.app(scope | {"headers": headers}, _nothing, keep)
+        await self.app(scope | {"headers": headers}, once_more(b"", _never_gone), keep)
         if not messages or messages[0].get("status") != 200:
             return None
         body = b"".join(message.get("body", b"") for message in messages[1:])
@@ -109,5 +111,7 @@ async def _answer(kept: _Kept, asked: Headers, send: Send) -> None:
         await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
-async def _nothing() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
+async def _never_gone() -> Message:
+    """Wait, as for a reader who stays; an app that listens for one who leaves ends this."""
+    await asyncio.Event().wait()
+    raise AssertionError("no message comes")

@@ -5,7 +5,7 @@ import gzip
 
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from rlhf_demo.web import compressed
@@ -105,6 +105,22 @@ def test_browser_that_has_the_file_is_not_sent_it_again():
     assert (told[0]["status"], body(told), header(told, b"content-length")) == (304, b"", None)
     told = asyncio.run(get(app, accept_encoding="gzip", if_none_match='"0"'))
     assert (told[0]["status"], gzip.decompress(body(told))) == (200, TEXT)
+
+
+def test_file_that_is_read_in_pieces_is_kept_and_holds_nothing_up():
+    """Such an answer listens, while it is sent, for whether its reader leaves."""
+
+    async def pieces(request):
+        async def read():
+            for start in range(0, len(TEXT), 100_000):
+                await asyncio.sleep(0)
+                yield TEXT[start : start + 100_000]
+
+        return StreamingResponse(read(), media_type="text/javascript")
+
+    app = Compressed(Starlette(routes=[Route(FILE, pieces)]))
+    told = asyncio.run(asyncio.wait_for(get(app, accept_encoding="gzip"), 30))
+    assert gzip.decompress(body(told)) == TEXT
 
 
 def test_missing_file_is_not_kept():
