@@ -16,6 +16,7 @@ from rlhf_demo.errors import Refused
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.votes.assignment import PairQuery, asks, assign, has_seat, unseen
 from rlhf_demo.votes.imports import drop_unfinished, keep_votes
+from rlhf_demo.votes.migrations import lock
 from rlhf_demo.votes.queries import (
     answers,
     as_seen,
@@ -91,6 +92,7 @@ class Store:
         self._visits_limit = RateLimit(60, 1.0, clock)  # a school shares one address
         self._clearing = RateLimit(1, 1 / 3600, clock)
         with self.database.writing() as connection:
+            lock(connection)
             drop_unfinished(connection)
             found = connection.execute(
                 select(collections.c.id).where(collections.c.code == OPEN_CODE)

@@ -9,7 +9,7 @@ shown nor come twice, and handing out and voting cannot disagree.
                                                assignments  n-1  questions
 
 A collection is a set of votes: the open page (one row), a class, or an imported file. On disk, some
-tables and columns have older names: databases from earlier versions open as they are.
+tables and columns have older names. A change to a table needs a step in `migrations.py`.
 """
 
 import logging
@@ -38,16 +38,14 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
-    inspect,
     make_url,
     text,
-    true,
 )
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from sqlalchemy.exc import DataError as UnfitValue
-from sqlalchemy.schema import CreateColumn
 
 from rlhf_demo.errors import DataError
+from rlhf_demo.votes.migrations import check_version, lock, migrate
 from rlhf_demo.votes.vote import KEPT_CHOICES
 
 log = logging.getLogger(__name__)
@@ -100,8 +98,9 @@ collections = _table(
     Column("clean_words", Boolean, nullable=False),  # True: coarse words are never sampled
     Column("trained_votes", Integer, nullable=False, default=0),  # at the last retraining
     Column("created", Float, nullable=False),
-    Column("door_open", Boolean, nullable=False, server_default=true()),  # False: nobody joins
-    Column("most_joins", Integer, nullable=False, server_default="60"),  # from one address
+    # False: students can no longer join.
+    Column("door_open", Boolean, nullable=False, server_default=text("true")),
+    Column("most_joins", Integer, nullable=False, server_default=text("60")),  # from one address
 )
 
 rounds = _table(
@@ -174,10 +173,11 @@ class Database:
     """An engine with the tables made; safe to share between threads."""
 
     def __init__(self, url: str) -> None:
-        """Connect, and make the tables and columns that are not there.
+        """Connect, make the tables of a new database, and bring an older one up to date.
 
         Raises:
-            DataError: the address cannot be read, the database cannot be opened, or it is damaged.
+            DataError: the address cannot be read, or the database cannot be opened, is damaged or
+                comes from a newer version of the app.
         """
         try:
             self.engine = _engine(url)
@@ -189,22 +189,35 @@ class Database:
         # databases lock rows, and only those that two writers both want.
         self._writer = threading.Lock() if self._is_sqlite else nullcontext()
         try:
+            self._open()
+        except DataError:
+            self.close()
+            raise
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    def _open(self) -> None:
+        """Make or migrate the tables, once the file and the version are known to be good.
+
+        Raises:
+            DataError: the database cannot be opened, is damaged or is too new.
+        """
+        try:
             if self._is_sqlite:
                 _keep_private(Path(self.engine.url.database))
             with self._transaction() as connection:
+                lock(connection)
+                check_version(connection)  # a newer version may have tables unknown here
                 if self._is_sqlite:
                     _check_whole(connection)
-                metadata.create_all(connection)
-                _add_missing_columns(connection)
+                migrate(connection, metadata)
         except DatabaseError as error:
             told = str(error.orig).strip().splitlines()[0]
             raise DataError(self._cannot_open(told)) from None
         except OSError as error:
             raise DataError(self._cannot_open(error.strerror)) from None
-
-    @property
-    def _is_sqlite(self) -> bool:
-        return self.engine.dialect.name == "sqlite"
 
     def _cannot_open(self, told: str) -> str:
         """Say at the start, to the owner alone, what is wrong and what to do about it."""
@@ -329,20 +342,6 @@ def _check_whole(connection: Connection) -> None:
     told = connection.execute(text("PRAGMA quick_check(1)")).scalar()
     if told != "ok":
         raise DatabaseError(None, None, Exception(f"malformed: {told}"))
-
-
-def _add_missing_columns(connection: Connection) -> None:
-    """Give the tables of an earlier version the columns that have come since.
-
-    Each has a default that the database fills in, so no row needs a look of ours.
-    """
-    there = inspect(connection)
-    for table in metadata.sorted_tables:
-        known = {column["name"] for column in there.get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in known:
-                words = CreateColumn(column).compile(dialect=connection.dialect)
-                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {words}"))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

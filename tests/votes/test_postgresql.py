@@ -16,7 +16,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from rlhf_demo.errors import DataError
 from rlhf_demo.votes.classes import Classes
+from rlhf_demo.votes.migrations import STEPS
 from rlhf_demo.votes.rounds import Rounds
 from rlhf_demo.votes.store import Store
 from tests.ui.test_class_door import *  # noqa: F403
@@ -89,15 +91,43 @@ def test_store_opened_again_knows_everything(store, url):
     again.close()
 
 
-def test_table_without_the_newest_columns_gets_them(store, classes, url):
+def schema_version(url):
+    with psycopg.connect(url) as connection:
+        return connection.execute("SELECT version FROM schema_version").fetchall()
+
+
+def test_database_without_a_version_is_migrated_once_by_apps_that_start_together(
+    store, classes, url
+):
     opened = classes.create_class(HAPPY)  # noqa: F405
     store.close()
     with psycopg.connect(url) as connection:
         connection.execute("ALTER TABLE lessons DROP COLUMN door_open, DROP COLUMN most_joins")
-    again = Store(url)
-    seen = Classes(again).overview(opened.token)
+        connection.execute("DROP TABLE schema_version")
+    with ThreadPoolExecutor(4) as threads:
+        apps = list(threads.map(Store, [url] * 4))
+    assert schema_version(url) == [(len(STEPS),)]
+    seen = Classes(apps[0]).overview(opened.token)
     assert (seen["door_open"], seen["most_joins"]) == (True, 60)
-    again.close()
+    for app in apps:
+        app.close()
+
+
+def test_apps_that_start_together_make_the_tables_once(url):
+    with ThreadPoolExecutor(4) as threads:
+        apps = list(threads.map(Store, [url] * 4))
+    assert schema_version(url) == [(len(STEPS),)]
+    for app in apps:
+        app.close()
+
+
+def test_database_of_a_newer_version_is_refused(store, url):
+    store.close()
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE schema_version SET version = version + 1")
+    with pytest.raises(DataError, match=r"has version 2, and this app knows versions up to 1: up"):
+        Store(url)
+    assert schema_version(url) == [(2,)]
 
 
 def test_two_writers_of_one_app_do_not_wait_for_each_other(store):

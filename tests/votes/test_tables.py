@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable
@@ -20,13 +20,10 @@ from sqlalchemy.schema import CreateTable
 from rlhf_demo.errors import DataError
 from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.votes import tables
-from rlhf_demo.votes.classes import Classes
 from rlhf_demo.votes.store import OPEN_OVERLAP, Store
-from rlhf_demo.votes.tables import _engine, collections, database_url, metadata
+from rlhf_demo.votes.tables import _engine, database_url, metadata
 from rlhf_demo.votes.vote import ATTENTION_CHECK
 from tests.voting import HAPPY, answer, new_pairs
-
-DATA = REPOSITORY / "tests" / "data"
 
 
 def test_sqlite_waits_for_the_disk_and_keeps_its_keys(store):
@@ -87,7 +84,7 @@ def test_server_that_does_not_answer_is_one_sentence_and_soon(monkeypatch):
     assert "secret" not in str(told.value)
 
 
-# -- files: rights, damage, an earlier version -----------------------------------------------------
+# -- files: rights, damage ---
 
 
 def test_votes_are_for_their_owner_alone_whatever_the_umask(store, tmp_path):
@@ -178,22 +175,6 @@ def test_votes_damaged_in_a_class_are_told_in_a_sentence(store, tmp_path):
     for act in (lambda: store.votes(), lambda: store.next_pair(secret, HAPPY)):
         with pytest.raises(DataError, match=r"the database says .*malformed: try again"):
             act()
-
-
-def test_database_of_an_earlier_version_opens_with_all_that_is_in_it(tmp_path):
-    file = tmp_path / "votes.db"
-    with closing(sqlite3.connect(file)) as earlier:
-        earlier.executescript((DATA / "votes-without-doors.sql").read_text(encoding="utf-8"))
-    store = Store(f"sqlite:///{file}")
-    [vote] = store.votes(2)
-    assert (vote.prompt, vote.choice) == ("Prompt 0", "first")
-    with store.database.reading() as connection:
-        found = connection.execute(select(collections.c.door_open, collections.c.most_joins)).all()
-    assert found == [(True, 60), (True, 60)]
-    joined = Classes(store).join("TEBAQN", "Ann", "school")
-    assert joined.nickname == "Ann 2"
-    store.close()
-    Store(f"sqlite:///{file}").close()  # and once more, with nothing left to add
 
 
 def test_store_opened_again_knows_everybody_and_everything(store, clock, tmp_path):

@@ -1,0 +1,101 @@
+"""Numbered steps that bring a votes database of an earlier version up to date.
+
+The version is the number of steps that a database has behind it. SQLite keeps it in its file's
+header, where older versions of the app do not see it; other databases in a table of one row.
+
+To change a table: change it in `tables.py`, and append a function to `STEPS` that makes the same
+change with SQL. Never edit a step that has run on somebody's database.
+"""
+
+from collections.abc import Callable
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    Table,
+    delete,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+)
+
+from rlhf_demo.errors import DataError
+
+LOCK = 0x766F746573
+"""Key of PostgreSQL's advisory lock for an app that starts: "votes" in ASCII."""
+
+_version_table = Table("schema_version", MetaData(), Column("version", Integer, nullable=False))
+
+
+def _add_class_door(connection: Connection) -> None:
+    """A class can be closed to newcomers, and limits the students from one address."""
+    columns = {column["name"] for column in inspect(connection).get_columns("lessons")}
+    if "door_open" in columns:  # added by the versions of the app that kept no version number
+        return
+    for column in (
+        "door_open BOOLEAN NOT NULL DEFAULT true",
+        "most_joins INTEGER NOT NULL DEFAULT 60",
+    ):
+        connection.execute(text(f"ALTER TABLE lessons ADD COLUMN {column}"))
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_add_class_door,)
+"""Step N leads from version N - 1 to version N."""
+
+
+def lock(connection: Connection) -> None:
+    """Make other apps that start wait until this transaction ends.
+
+    A writing transaction of SQLite has locked the whole file already.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
+
+
+def check_version(connection: Connection) -> None:
+    """Check that this app knows the database's version.
+
+    Raises:
+        DataError: the database comes from a newer version of the app.
+    """
+    version = _read_version(connection)
+    if version > len(STEPS):
+        raise DataError(
+            f"the database of votes has version {version}, and this app knows versions up to "
+            f"{len(STEPS)}: update the app, or give it another database"
+        )
+
+
+def migrate(connection: Connection, metadata: MetaData) -> None:
+    """Make the tables of an empty database, or run the steps that an older one lacks.
+
+    Args:
+        connection: a transaction that has taken the lock; it keeps all steps or none.
+        metadata: the tables of the newest version.
+    """
+    if inspect(connection).has_table("lessons"):
+        for step in STEPS[_read_version(connection) :]:
+            step(connection)
+    else:
+        metadata.create_all(connection)
+    _write_version(connection, len(STEPS))
+
+
+def _read_version(connection: Connection) -> int:
+    """Return the version; 0 for an empty database, and for one that has no number yet."""
+    if connection.dialect.name == "sqlite":
+        return connection.execute(text("PRAGMA user_version")).scalar_one()
+    _version_table.create(connection, checkfirst=True)
+    return connection.execute(select(_version_table.c.version)).scalar() or 0
+
+
+def _write_version(connection: Connection, version: int) -> None:
+    if connection.dialect.name == "sqlite":
+        connection.execute(text(f"PRAGMA user_version = {version}"))
+    else:
+        connection.execute(delete(_version_table))
+        connection.execute(insert(_version_table).values(version=version))
