@@ -98,13 +98,13 @@ class VoteData:
             DataError: there are too few, or the disk is short of room.
         """
         with self._writing:
+            self.check_room(self.folder)  # before all votes are read
             votes = usable(self.votes(), questions, without_voters=set(without_voters))
             if len(votes) < FEWEST:
                 raise DataError(
                     f"there are {len(votes)} preferences: vote until there are {FEWEST}, "
                     "then train on them"
                 )
-            self.check_room(self.folder)
             written = write_votes(votes, self.folder)
             learners = [row["id"] for row in self.jobs.overview() if row["kind"] == "reward"]
             drop_votes(self.folder, self.jobs, learners, keep=KEPT)

@@ -107,6 +107,10 @@ def test_no_votes_are_written_below_the_floor_of_free_room(tab, store, monkeypat
     tab.data.public = True
     with pytest.raises(DataError, match="keeps 2 GB free"):
         tab.train({"question": HAPPY, "secret": "ann"}, HERE)
+    with monkeypatch.context() as patch:
+        patch.setattr(tab.data, "votes", pytest.fail)  # reading them all is the slow part
+        with pytest.raises(DataError, match="keeps 2 GB free"):
+            tab.data.write([HAPPY])
     with pytest.raises(DataError, match="keeps 2 GB free"):
         tab.export({"format": "jsonl"})
     assert folders(tab.data) == set()
