@@ -35,7 +35,8 @@ Behind a proxy nothing else keeps a crowd of addresses from having them all."""
 MOST_BODIES = 3000
 """Requests in JSON that are read or wait, of all addresses: 200 MB if all are the longest."""
 PLACES = 6
-"""Requests of one address that are worked on at once, until their answer begins; as many pages."""
+"""Requests of one address that are worked on at once, until their answer begins; as many pages, and
+as many files."""
 REQUESTS = (300, 100.0)
 """Of one address: so many at once, then so many a second; thirty who vote send 40 a second."""
 PAGES = (120, 5.0)
@@ -48,8 +49,10 @@ PAUSE_SECONDS = 0.05
 
 PAGE = re.compile(rf"/|/config|{API}/(info|startup-events)/?")
 STREAM = re.compile(rf"{API}/(heartbeat/(?P<session>.*)|queue/data|call/.*)/?", re.DOTALL)
-FILES = re.compile(r"/(assets|static|svelte|served|scripts)/.*|/[^/]+\.(js|ico)", re.DOTALL)
-"""What is read from the disk as it is; opening the page asks for a hundred of them."""
+FILES = re.compile(
+    r"/(assets|static|svelte|served|scripts)/.*|/(plotly\.min\.js|favicon\.ico)", re.DOTALL
+)
+"""What is sent as it is. Opening the page asks for a hundred of them, so they need no permits."""
 
 
 @dataclass
@@ -69,6 +72,7 @@ class _Visitors:
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
     page_places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
     """Apart, as pages wait long for their permits and nothing else shall wait for them."""
+    file_places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
 
     def end_stream(self) -> None:
         """End the oldest heartbeat of a session that waits for nothing, else the oldest stream.
@@ -171,8 +175,6 @@ class Pace:
             await self.app(scope, _in_time(receive), send)
         elif scope["method"] == "POST":
             await self._read_and_answer(scope, receive, send)
-        elif FILES.fullmatch(path):
-            await self.app(scope, receive, send)
         else:
             await self._answer(scope, b"", receive, send)
 
@@ -200,8 +202,12 @@ class Pace:
 
     async def _take_turn(self, scope: Scope, turn: AsyncExitStack) -> None:
         """Wait for the places and the permit that a request needs."""
-        address, page = scope["client"][0], PAGE.fullmatch(get_route_path(scope))
+        address, path = scope["client"][0], get_route_path(scope)
         visitors = self._visitors[address]
+        if FILES.fullmatch(path):
+            await turn.enter_async_context(visitors.file_places)
+            return
+        page = PAGE.fullmatch(path)
         await turn.enter_async_context(visitors.page_places if page else visitors.places)
         permits = self._pages if page else self._requests
         while not permits.allow(address):

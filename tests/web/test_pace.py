@@ -103,7 +103,8 @@ def test_more_than_five_hundred_open_requests_of_an_address_are_refused():
         app, door = guarded()
         app.may_begin.set()
         tasks = [ask(door, method="GET", path="/assets/x.js") for _ in range(500)]
-        await settle()
+        for _ in range(20):
+            await settle()
         late, other = ask(door), ask(door, address=OTHER)
         await settle()
         assert refusal(late)[0] == 429 and "500 requests from this address" in refusal(late)[1]
@@ -233,6 +234,7 @@ def test_open_requests_of_all_leave_some_to_others(monkeypatch):
     [
         (CALL, "POST", 300, 100), ("/", "GET", 120, 5),
         ("/theme.css", "GET", 300, 100), ("/manifest.json", "GET", 300, 100),
+        ("/x.js", "GET", 300, 100), ("/x.ico", "GET", 300, 100),
     ],
 )  # fmt: skip
 def test_whoever_asks_too_fast_waits(monkeypatch, path, method, at_once, a_second):
@@ -252,6 +254,27 @@ def test_whoever_asks_too_fast_waits(monkeypatch, path, method, at_once, a_secon
             await settle()
         assert len(app.asked) == at_once + a_second
         await end(*tasks)
+
+    event_loops.run(test())
+
+
+@pytest.mark.parametrize("path", ["/assets/x.js", "/served/x", "/plotly.min.js", "/favicon.ico"])
+def test_files_of_an_address_are_answered_six_at_once_and_hold_nothing_else_up(path):
+    async def test():
+        app, door = guarded()
+        files = [ask(door, path, method="GET") for _ in range(400)]
+        await settle()
+        assert len(app.asked) == 6
+        calls = [ask(door) for _ in range(6)] + [ask(door, path, OTHER, "GET")]
+        await settle()
+        assert app.asked[6:] == [ONE] * 6 + [OTHER]
+        app.may_begin.set()  # one that has begun takes no place, and none waits for a permit
+        for _ in range(20):
+            await settle()
+        assert len(app.asked) == 407
+        app.may_end.set()
+        await asyncio.gather(*files, *calls)
+        assert door._visitors == {}
 
     event_loops.run(test())
 
