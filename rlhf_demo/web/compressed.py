@@ -9,6 +9,7 @@ import asyncio
 import gzip
 import re
 from dataclasses import dataclass
+from posixpath import normpath
 
 from anyio import to_thread
 from starlette._utils import get_route_path
@@ -63,6 +64,8 @@ class Compressed:
     async def _find(self, scope: Scope, asked: Headers) -> _Kept | None:
         """Return a file's answer, compressed now if it is asked for the first time."""
         path = get_route_path(scope)
+        if path in self._kept:
+            return self._kept[path]
         async with self._one_at_a_time:
             if path not in self._kept:
                 kept = await self._read(scope)
@@ -96,7 +99,8 @@ class Compressed:
 def _wants_file(scope: Scope, asked: Headers) -> bool:
     path = get_route_path(scope)
     takes_gzip = "gzip" in asked.get("accept-encoding", "") and "range" not in asked
-    return scope["method"] == "GET" and takes_gzip and STATIC.fullmatch(path) is not None
+    is_file = STATIC.fullmatch(path) and normpath(path) == path  # ./ gives a file further names
+    return scope["method"] == "GET" and takes_gzip and bool(is_file)
 
 
 async def _answer(kept: _Kept, asked: Headers, send: Send) -> None:

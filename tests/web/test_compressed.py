@@ -129,6 +129,37 @@ def test_missing_file_is_not_kept():
     assert (told[0]["status"], app._kept) == (404, {})
 
 
+def test_file_that_is_kept_is_answered_while_another_is_read():
+    may_read = asyncio.Event()
+
+    async def slow(request):
+        await may_read.wait()
+        return Response(TEXT)
+
+    async def test():
+        routes = [Route(FILE, Site().file), Route("/assets/slow.js", slow)]
+        app = Compressed(Starlette(routes=routes))
+        await get(app, accept_encoding="gzip")
+        late = asyncio.create_task(get(app, "/assets/slow.js", accept_encoding="gzip"))
+        await asyncio.sleep(0.05)
+        told = await asyncio.wait_for(get(app, accept_encoding="gzip"), 30)
+        assert gzip.decompress(body(told)) == TEXT and not late.done()
+        may_read.set()
+        await late
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    "path", ["/assets/./index-1.js", "/assets/a/../index-1.js", "/assets//x.js"]
+)
+def test_file_is_kept_under_one_name_only(path):
+    """Gradio serves a file under many, which would fill what is kept."""
+    app = Compressed(Starlette(routes=[Route("/assets/{path:path}", Site().file)]))
+    told = asyncio.run(get(app, path, accept_encoding="gzip"))
+    assert (body(told), app._kept) == (TEXT, {})
+
+
 def test_files_beyond_the_bound_are_passed_on(monkeypatch):
     monkeypatch.setattr(compressed, "MOST_BYTES", 10)
     app = Compressed(Site())
