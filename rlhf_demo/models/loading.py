@@ -37,7 +37,7 @@ from transformers.utils import logging as transformers_logging
 from rlhf_demo.errors import CheckpointError, DataError
 from rlhf_demo.files import read_json, short_name
 from rlhf_demo.hub.locate import ADAPTER, MOST_CONFIG, adapter_base
-from rlhf_demo.models.tokenizer_parts import PROBE, check_parts
+from rlhf_demo.models.tokenizer_parts import MOST_TOKENS, PROBE, SHORT, check_parts
 
 UNREADABLE = (
     OSError, ValueError, KeyError, RuntimeError, SafetensorError,
@@ -94,6 +94,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
         if (folder / TOKENIZER_FILES[0]).is_file():
             check_parts(folder / TOKENIZER_FILES[0])
+            _check_names(folder / "tokenizer_config.json")
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
@@ -116,16 +117,41 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     )
 
 
+def _check_names(path: Path) -> None:
+    """Refuse a configuration that has another file loaded in place of tokenizer.json.
+
+    Raises:
+        ValueError: it does, or it is not JSON.
+    """
+    # read_json refuses the longest text of 10^30 tokens, as transformers writes "without bound".
+    if path.is_file() and "fast_tokenizer_files" in json.loads(path.read_text(encoding="utf-8")):
+        raise ValueError(f"{path.name} names other files than tokenizer.json")
+
+
 def _try(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuse a tokenizer that gives up in the middle of a text: that would end a thread.
+    """Refuse a tokenizer that makes much of little, or gives up in the middle of a text.
+
+    The first would fill the memory, the second end a thread.
 
     Raises:
         ValueError: it does.
     """
+    count = _count_tokens(tokenizer, SHORT, special=True)
+    if count > MOST_TOKENS:
+        raise ValueError(f"it makes a text {len(SHORT)} characters long into {count} tokens")
+    _count_tokens(tokenizer, PROBE, special=False)
+
+
+def _count_tokens(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> int:
+    """Return how many tokens a text has, 0 where the tokenizer refuses it.
+
+    Raises:
+        ValueError: the tokenizer gives up in the middle of the text.
+    """
     try:
-        tokenizer(PROBE, add_special_tokens=False, verbose=False)
+        return len(tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
     except Exception:  # noqa: BLE001
-        return  # as of a word that it does not know; whoever uses it hears of that
+        return 0  # as of a word that it does not know; whoever uses it hears of that
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # of the library, and no Exception
             raise

@@ -20,6 +20,9 @@ MOST_FILE = 2**26
 MOST_PUT_IN = 4
 """Characters that are put before a text."""
 
+MOST_AROUND = 16
+"""Tokens that are put around a text; encoders take 2 or 3."""
+
 MOST_MAPPED = 64
 """Bytes for one character; the longest of Unicode's own (U+FDFA) takes 33."""
 
@@ -28,6 +31,9 @@ NO_GROWTH = {"Sequence", "Strip", "StripAccents", "Split", "Digits", "Punctuatio
 
 NESTED = re.compile(r"\)[*+{]|\\[gk1-9]")
 """A repeated group, or one that is named again: the search may take exponential time."""
+
+SHORT, MOST_TOKENS = "Good morning, 12", 144
+"""A text, and how many tokens it may come to: 8 for each letter, and MOST_AROUND."""
 
 PROBE = "".join(letter * 500 for letter in "a 1.\n\u00e9") + "Good morning, 12 times. " * 50
 """A text in which a search of polynomial time goes on and on."""
@@ -43,7 +49,7 @@ def check_parts(path: Path) -> None:
     spec = read_json(path, MOST_FILE)
     if not isinstance(spec, dict):
         raise ValueError("its tokenizer.json holds no tokenizer")
-    for name in ("normalizer", "pre_tokenizer", "decoder"):
+    for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
         seen: Counter[str] = Counter()
         for part in _parts(spec.get(name)):
             _check_part(part)
@@ -78,8 +84,21 @@ def _check_part(part: dict[str, Any]) -> None:
         raise ValueError("its tokenizer puts more letters in than it takes out")
     if part["type"] == "Prepend" and len(part["prepend"]) > MOST_PUT_IN:
         raise ValueError("its tokenizer puts many letters in")
+    if part["type"] == "TemplateProcessing":
+        _check_template(part)
     if part["type"] == "Precompiled":
         table = base64.b64decode(part["precompiled_charsmap"])
         texts = table[4 + int.from_bytes(table[:4], "little") :]  # behind a trie of that size
         if max(map(len, texts.split(b"\0"))) > MOST_MAPPED:
             raise ValueError("its tokenizer puts a long text for one letter")
+
+
+def _check_template(part: dict[str, Any]) -> None:
+    """Check how a text, or two, and special tokens are put together."""
+    for pieces in (part["single"], part["pair"]):
+        texts = [one["Sequence"]["id"] for one in pieces if "Sequence" in one]
+        if len(texts) > len(set(texts)):
+            raise ValueError("its tokenizer puts a text in more than once")
+        named = [one["SpecialToken"]["id"] for one in pieces if "SpecialToken" in one]
+        if sum(len(part["special_tokens"][name]["ids"]) for name in named) > MOST_AROUND:
+            raise ValueError(f"its tokenizer puts more than {MOST_AROUND} tokens around a text")

@@ -98,6 +98,27 @@ def test_tokenizer_without_any_token_for_padding_is_refused(tmp_path):
         load_tokenizer(tmp_path)
 
 
+def test_tokenizer_that_names_another_file_for_itself_is_refused(tmp_path):
+    """transformers would load that one; only tokenizer.json is looked at."""
+    odd = copy_of(CHECKPOINTS / "gpt2-mini", tmp_path / "odd")
+    change(odd / "tokenizer_config.json", fast_tokenizer_files=["tokenizer.4.0.0.json"])
+    with pytest.raises(CheckpointError, match="names other files"):
+        load_tokenizer(odd)
+
+
+def test_tokenizer_that_makes_a_short_text_long_is_refused_before_a_longer_one(monkeypatch):
+    asked = []
+
+    class Long:
+        def __call__(self, text, **how):
+            asked.append((len(text), how.get("add_special_tokens", True)))
+            return {"input_ids": [0] * 10 * len(text)}
+
+    with pytest.raises(ValueError, match="16 characters long into 160 tokens"):
+        loading._try(Long())
+    assert asked == [(16, True)]
+
+
 # -- what cannot be loaded -------------------------------------------------------------------------
 
 

@@ -22,3 +22,54 @@ def test_part_that_lets_texts_grow_is_named(tmp_path, normalizers, sentence):
     path.write_text(json.dumps(spec))
     with pytest.raises(ValueError, match=sentence):
         check_parts(path)
+
+
+EDGE, TEXT = {"SpecialToken": {"id": "E", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}
+
+
+def template(single, ids=1, pair=(TEXT,)):
+    special = {"E": {"id": "E", "ids": [0] * ids, "tokens": ["E"] * ids}}
+    kind = "TemplateProcessing"
+    return {"type": kind, "single": single, "pair": [*pair], "special_tokens": special}
+
+
+def write(folder, processor):
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps({"post_processor": processor}))
+    return path
+
+
+MANY = "puts more than 16 tokens around a text"
+
+
+@pytest.mark.parametrize(
+    "processors, sentence",
+    [
+        ([template([EDGE] * 17 + [TEXT])], MANY),
+        ([template([EDGE, TEXT], ids=17)], MANY),
+        ([template([TEXT], pair=[EDGE] * 17 + [TEXT])], MANY),
+        ([template([TEXT, TEXT])], "puts a text in more than once"),
+        ([template([TEXT], pair=[TEXT, TEXT])], "puts a text in more than once"),
+        ([template([EDGE, TEXT])] * 2, "its post_processor has TemplateProcessing 2 times"),
+        ([{"type": "RobertaProcessing"}] * 2, "its post_processor has RobertaProcessing 2 times"),
+    ],
+)
+def test_processor_by_which_texts_grow_is_named(tmp_path, processors, sentence):
+    path = write(tmp_path, {"type": "Sequence", "processors": processors})
+    with pytest.raises(ValueError, match=sentence):
+        check_parts(path)
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        None,
+        {"type": "ByteLevel"},
+        {"type": "BertProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1]},
+        {"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0]},
+        {"type": "Sequence", "processors": [{"type": "ByteLevel"}, template([EDGE, TEXT, EDGE])]},
+        template([EDGE] * 16 + [TEXT]),
+    ],
+)
+def test_processor_of_a_common_tokenizer_is_used(tmp_path, processor):
+    check_parts(write(tmp_path, processor))
