@@ -14,16 +14,19 @@ def gae(
 ) -> tuple[Tensor, Tensor]:
     """Estimate how much better each token was than the value head expected.
 
-    Generalised advantage estimation (Schulman et al. 2016, equation 16). After the last real token
-    there is nothing to come, so its next value is 0.
+    Generalised advantage estimation (Schulman et al. 2016, equation 16), from the last token back:
+
+        delta_t = r_t + gamma * V_t+1 - V_t            A_t = delta_t + gamma * lambda * A_t+1
+
+    A response ends at its last real token, so the value and the advantage after it are 0.
 
     Args:
-        rewards: [batch, time], reward units.
-        values: [batch, time], the value head's guess *before* each token, reward units.
+        rewards: [batch, time], r_t, reward units.
+        values: [batch, time], V_t, the value head's estimate *before* token t, reward units.
         response_mask: [batch, time], True = real token; real tokens come first.
 
     Returns:
-        advantages and returns, [batch, time], 0 outside the mask, not whitened.
+        advantages A_t and returns A_t + V_t, [batch, time], 0 outside the mask, not whitened.
 
     Raises:
         ShapeError: the three differ in shape.
@@ -35,7 +38,6 @@ def gae(
     advantages = torch.zeros_like(rewards)
     next_advantage = next_value = torch.zeros_like(rewards[:, 0])
     for t in reversed(range(rewards.shape[1])):
-        # delta_t = r_t + gamma * V(s_t+1) - V(s_t)
         delta = rewards[:, t] + gamma * next_value - values[:, t]
         next_advantage = delta + gamma * gae_lambda * next_advantage
         next_value = values[:, t]

@@ -1,4 +1,4 @@
-"""PPO's losses: policy, value and entropy, each a mean over real response tokens.
+"""PPO's losses: policy, value and entropy, each averaged over real response tokens.
 
 Shapes: [batch, time], as in masks.py. Sources: Schulman et al. 2017 (PPO,
 https://arxiv.org/abs/1707.06347), Huang et al. 2023 ("The N implementation details of RLHF with
@@ -16,11 +16,11 @@ from rlhf_demo.objectives.masks import check_shapes, masked_mean
 
 @dataclass(frozen=True)
 class PPOLoss:
-    """The loss of one minibatch, its parts, and what the clip did.
+    """The loss of one minibatch, its terms, and what the clip did.
 
     Attributes:
         total: scalar to minimise; carries the gradient.
-        policy, value, entropy: scalars, the parts before their coefficients; they carry gradients.
+        policy, value, entropy: scalars, the terms before their coefficients; carry gradients.
             Entropy is in nats per token.
         ratio: [batch, time], new over old probability of each token, 1 outside the mask; detached.
         clipped: [batch, time], True where the clip stopped the token's gradient.
@@ -42,18 +42,23 @@ def policy_loss(
     *,
     clip_range: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return PPO's clipped surrogate as a loss, averaged over real tokens.
+    """Return PPO's clipped surrogate objective as a loss (Schulman et al. 2017, equation 7).
 
-    This is equation 7 of Schulman et al. 2017.
+    With r the ratio, A the advantage and e the clip range, the mean over real tokens of
+
+        max(-A * r, -A * clip(r, 1 - e, 1 + e))
 
     Args:
-        logprobs: [batch, time], nats, under the policy now; carries the gradient.
-        old_logprobs: [batch, time], nats, when the responses were sampled.
+        logprobs: [batch, time], nats, under the current policy; carries the gradient.
+        old_logprobs: [batch, time], nats, under the policy that sampled the responses.
         advantages: [batch, time].
 
     Returns:
-        The loss (scalar), the ratio [batch, time], and which tokens the clip cut off (bool
+        The loss (scalar); the ratio [batch, time]; and where the clip stopped the gradient (bool
         [batch, time]).
+
+    Raises:
+        ShapeError: the four tensors differ in shape.
     """
     check_shapes(
         logprobs=logprobs,
@@ -78,15 +83,22 @@ def value_loss(
     *,
     value_clip_range: float,
 ) -> Tensor:
-    """Return half the squared error of the values, the larger of moved and clipped.
+    """Return half the mean squared error of the values, with clipping (Huang et al. 2023).
 
-    A value may move by value_clip_range per rollout before its gradient stops (Huang et al. 2023,
-    detail on value clipping).
+    With V the values and R the returns, the mean over real tokens of
+
+        max((V - R)^2, (clip(V, V_old - e, V_old + e) - R)^2) / 2
+
+    so a value that has moved towards its return by more than e, the value clip range, gets no
+    gradient until the next rollout.
 
     Args:
-        values: [batch, time], reward units, now; carries the gradient.
-        old_values: [batch, time], reward units, when the responses were sampled.
-        returns: [batch, time], reward units.
+        values: [batch, time], V, reward units, of the current value head; carries the gradient.
+        old_values: [batch, time], V_old, reward units, from when the responses were sampled.
+        returns: [batch, time], R, reward units.
+
+    Raises:
+        ShapeError: the four tensors differ in shape.
     """
     check_shapes(values=values, old_values=old_values, returns=returns, response_mask=response_mask)
     # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L713-L721
@@ -112,9 +124,13 @@ def ppo_loss(
     value_coef: float,
     entropy_coef: float,
 ) -> PPOLoss:
-    """Add up policy loss, value loss and entropy bonus (Schulman et al. 2017, equation 9).
+    """Return policy loss + value_coef * value loss - entropy_coef * entropy.
 
-    All tensors are [batch, time]; the first three carry gradients.
+    This is equation 9 of Schulman et al. 2017 with its sign turned, as a loss. All tensors are
+    [batch, time]; the first three carry gradients.
+
+    Raises:
+        ShapeError: two tensors of one term differ in shape.
     """
     surrogate, ratio, clipped = policy_loss(
         logprobs, old_logprobs, advantages, response_mask, clip_range=clip_range
@@ -125,7 +141,7 @@ def ppo_loss(
     mean_entropy = masked_mean(entropy, response_mask)
     # https://github.com/vwxyzjn/cleanrl/blob/fe8d8a03c41a7ef5b523e2e354bd01c363e786bb/cleanrl/ppo.py#L284-L285
     total = surrogate + value_coef * value
-    if entropy_coef:  # without a bonus the entropy needs no gradient, which saves its backward pass
+    if entropy_coef:  # skipping a bonus of 0 saves the backward pass of the entropy
         total = total - entropy_coef * mean_entropy
     return PPOLoss(total, surrogate, value, mean_entropy, ratio.detach(), clipped)
 
@@ -133,28 +149,27 @@ def ppo_loss(
 def gradient_norms(
     loss: PPOLoss, value_coef: float, weights: Sequence[nn.Parameter]
 ) -> tuple[Tensor, Tensor]:
-    """Return the norms of the two gradients that an update adds up: the policy's and the value's.
+    """Return the gradient norms of the policy term (entropy bonus included) and the value term.
 
-    The loss can be differentiated again after it.
+    The graph is kept, so `loss.total.backward()` still works afterwards.
     """
-    value = value_coef * loss.value
+    value_term = value_coef * loss.value
     norms = []
-    for part in (loss.total - value, value):
-        found = torch.autograd.grad(part, weights, retain_graph=True, allow_unused=True)
-        norms.append(torch.nn.utils.get_total_norm([grad for grad in found if grad is not None]))
+    for term in (loss.total - value_term, value_term):
+        gradients = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
+        norms.append(torch.nn.utils.get_total_norm([g for g in gradients if g is not None]))
     return norms[0], norms[1]
 
 
 def update_kl(ratio: Tensor, response_mask: Tensor) -> Tensor:
-    """Estimate, from tokens that the old policy drew, its KL from the new one.
+    """Estimate KL(old policy || new policy) from tokens that the old policy sampled.
 
-    The mean of (ratio - 1) - log ratio, which is k3 of Schulman 2020 with the old policy as the
-    one that sampled: unbiased, and never below 0.
+    The mean of (ratio - 1) - log ratio: k3 of Schulman 2020, unbiased and never below 0.
 
     Args:
         ratio: [batch, time], new over old probability of each token.
 
     Returns:
-        scalar, nats per token.
+        Scalar, nats per token.
     """
     return masked_mean(ratio - 1.0 - torch.log(ratio), response_mask)
