@@ -24,7 +24,7 @@ from rlhf_demo.train import ppo
 from rlhf_demo.train.ppo_rows import SAMPLES_KEPT
 
 warnings.filterwarnings("ignore", category=FutureWarning)
-BARE = {"READ_AGAIN": SAMPLES_KEPT, "GRADIENT_PARTS_EVERY": 10**9}
+BARE = {"READ_AGAIN": SAMPLES_KEPT, "GRADIENT_TERMS_EVERY": 10**9}
 WARM_UP = 2
 
 

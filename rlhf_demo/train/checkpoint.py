@@ -1,4 +1,4 @@
-"""The one file that a stopped or killed training goes on from, written whole or not at all."""
+"""The file from which a stopped or killed training resumes, written whole or not at all."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -13,30 +13,34 @@ from rlhf_demo.files import replacing
 RENAMED = {
     "optimiser": "optimizer", "optimisers": "optimizers", "turn": "epoch", "place": "batch_index"
 }  # fmt: skip
-"""Parts of older states -> what they are called today."""
+"""Name in older checkpoints -> name today."""
 
 
 def save_state(path: Path, config: Options, state: dict[str, Any]) -> None:
-    """Write a training's state, and the options it belongs to."""
+    """Write the state of a training together with its options."""
     with replacing(path) as temporary:
         torch.save({"options": asdict(config), **state}, temporary)
 
 
 def load_state(path: Path, config: Options, device: torch.device) -> dict[str, Any]:
-    """Return what save_state wrote.
+    """Return the state that save_state wrote.
 
     Raises:
         CheckpointError: the file is damaged.
-        ConfigError: it belongs to a run with other options.
+        ConfigError: the state belongs to a run with other options.
     """
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # noqa: BLE001  (torch raises half a dozen kinds for a damaged file)
         name = type(error).__name__
-        raise CheckpointError(f"{path} cannot be read ({name}): start afresh") from None
+        raise CheckpointError(
+            f"{path} cannot be read ({name}): start the run again without --resume"
+        ) from None
     state = {RENAMED.get(name, name): value for name, value in state.items()}
-    # The rater's trainer once left the options out.
+    # Older checkpoints of train-rater have no options.
     saved = config.from_dict(state.get("options", asdict(config)))
     if saved != config:
-        raise ConfigError(f"{path} belongs to a run with other options: resume with its own")
+        raise ConfigError(
+            f"{path} belongs to a run with other options: resume it with the options it has"
+        )
     return state

@@ -1,12 +1,13 @@
-"""Stage 2: PPO, from prompts to a policy that the reward model scores higher.
+"""Stage 2: PPO, which trains a policy to write responses that the reward model scores higher.
 
-Read it top to bottom: `run_step` is the outline of a step, its parts follow in their order. Beside
-each part stands a link to the same lines of the code it was checked against.
+Read it from top to bottom: `run_step` is the outline of a step, and its parts follow in the order
+in which they run. A link above each part leads to the same lines of the code it was checked
+against.
 
-One step samples a batch of responses, scores them, makes `ppo_epochs` passes of small updates over
-it, and reads it once more to see how far they moved the policy. Every random choice comes from a
-generator seeded by (seed, purpose, step), so a step depends on nothing but the state before it:
-that is what makes `--resume` exact.
+One step samples a batch of responses, scores them, updates the policy on them in `ppo_epochs`
+passes of minibatches, and reads some of them again to see how far the updates moved the policy.
+Every random choice comes from a generator seeded by (seed, purpose, step), so a step depends on
+nothing but the state before it. That is what makes `--resume` exact.
 
 Sources: Ziegler et al. 2019 (https://arxiv.org/abs/1909.08593), Stiennon et al. 2020
 (https://arxiv.org/abs/2009.01325), Schulman et al. 2017 (https://arxiv.org/abs/1707.06347), Huang
@@ -43,9 +44,9 @@ from rlhf_demo.train.ppo_report import ppo_report, report_prompts
 from rlhf_demo.train.ppo_rows import (
     Movement,
     StepTensors,
+    empty_visits,
     judge_row,
     metrics_row,
-    no_visits,
     require_finite,
     sample_rows,
 )
@@ -58,10 +59,15 @@ ADAM_EPS = 1e-5
 """Huang et al. 2023: PPO code uses 1e-5 where libraries default to 1e-8."""
 
 READ_AGAIN = 32
-"""Responses of a step that are read once more after its updates, and judged: the first ones."""
+"""The first so many responses of a step are read again after its updates, and judged."""
 
-JUDGED_EVERY, GRADIENT_PARTS_EVERY = 2, 5
-"""Steps between looks that cost a reading by the judge, or another backward pass."""
+JUDGE_EVERY = 2
+"""Steps from one judgement to the next: the judge has to read the responses."""
+
+GRADIENT_TERMS_EVERY = 5
+"""Steps from one measurement of the policy's and the value's own gradients to the next: it takes
+another backward pass for each.
+"""
 
 
 def train_ppo(
@@ -72,17 +78,18 @@ def train_ppo(
     scorer: Scorer | None = None,
     judge: Scorer | None = None,
 ) -> None:
-    """Train a policy by PPO; everything it makes goes into the run folder.
+    """Train a policy by PPO, and write everything it makes into the run's folder.
 
     Args:
-        resume: go on from the run's saved state instead of starting at step 1.
-        scorer: what the responses are rewarded by; where it is not given, it and the judge are
-            loaded as the options name them.
-        judge: scores them too, so that it shows where the two part; nothing is trained on it.
+        resume: continue from the run's saved state instead of starting at step 1.
+        scorer: scores the responses for the reward. Without it, the scorer and the judge are those
+            that the options name.
+        judge: scores the responses too, to show where it disagrees with the reward. Nothing is
+            trained on it.
 
     Raises:
-        TrainingDiverged: a score, loss or gradient stopped being finite; the last good state is
-            kept and saved.
+        TrainingDiverged: a score, loss, gradient or weight is no longer finite. The last good
+            state is kept, and its model saved.
         DemoError: the policy or the prompts cannot be used.
     """
     if scorer is None:
@@ -92,28 +99,28 @@ def train_ppo(
 
 
 def load_scorers(config: PPOConfig) -> tuple[Scorer, Scorer | None]:
-    """Load what rewards the responses, and what judges them too, if anything does."""
-    how = {"device": config.device, "dtype": config.dtype, "allow_python": started_by_hand()}
-    scorer = scorer_of(config.reward, label=config.label, **how)
+    """Load the scorer that gives the reward, and the judge if the options name one."""
+    options = {"device": config.device, "dtype": config.dtype, "allow_python": started_by_hand()}
+    scorer = scorer_of(config.reward, label=config.label, **options)
     judge = judge_of(config.judge, config.reward)
-    return scorer, None if judge == NOBODY else scorer_of(judge, label=None, **how)
+    return scorer, None if judge == NOBODY else scorer_of(judge, label=None, **options)
 
 
 def summary(run: Run) -> str:
-    """Say what the saved model of a run scored, and how far it is from the base."""
+    """Return one line with the score of a run's saved model and its KL from the base."""
     report = run.report()
     if report is None:
         return ""
-    kept_out = "" if report["held_out"] else " (no others are there than those trained on)"
+    kind = "held-out prompts" if report["held_out"] else "of its training prompts"
     return (
-        f"saved model on {report['prompts']} prompts{kept_out}: score {report['score']:+.2f} "
+        f"saved model on {report['prompts']} {kind}: score {report['score']:+.2f} "
         f"\u00b1 {report['score_se']:.2f} standard deviations of the base's scores, "
         f"KL {report['kl']:.1f} \u00b1 {report['kl_se']:.1f} nats per response"
     )
 
 
 class PPOTrainer:
-    """The state of a PPO run and the steps that move it forward."""
+    """The state of a PPO run, and the steps that change it."""
 
     def __init__(
         self, config: PPOConfig, run: Run, scorer: Scorer, judge: Scorer | None = None
@@ -132,7 +139,7 @@ class PPOTrainer:
         if config.clean_words:
             self.policy.keep_words_clean()
         self.prompts = load_prompts(config.prompts, "train")
-        encode_prompts(self.policy, self.prompts[:1], config.max_new_tokens)  # is there room?
+        encode_prompts(self.policy, self.prompts[:1], config.max_new_tokens)  # raises if too long
         self.trainable = {name: p for name, p in self.policy.named_parameters() if p.requires_grad}
         self.optimizer = torch.optim.Adam(self.trainable.values(), lr=0.0, eps=ADAM_EPS, fused=True)
         self.scales = self.load_scales()
@@ -140,18 +147,18 @@ class PPOTrainer:
         self.step = 0  # the last finished step
         self.kl_coef = config.kl_coef
         self.rollout: Rollout | None = None  # of the step under way
-        self.updates: list[dict[str, float]] = []  # what its minibatches reported so far
-        self.visits: dict[str, Tensor] = {}  # and what they saw, see Movement
+        self.updates: list[dict[str, float]] = []  # metrics of each of its minibatches so far
+        self.visits: dict[str, Tensor] = {}  # their ratios and clipped tokens, see Movement
 
     # -- the loop ----------------------------------------------------------------------------------
 
     def train(self, *, resume: bool) -> None:
-        """Run all steps that are left, then save the model and measure it."""
+        """Run the remaining steps, then save the model and measure it on held-out prompts."""
         if resume and self.run.checkpoint_path.is_file():
             self.load_state()
         self.run.rewind(self.step)
         if not self.run.checkpoint_path.is_file():
-            self.save_state()  # so that there is a good state to fall back on from the first step
+            self.save_state()  # a good state to fall back on if the first step diverges
         try:
             total = self.config.total_steps
             with tqdm(total=total, initial=self.step, desc="PPO", unit="step") as bar:
@@ -161,7 +168,7 @@ class PPOTrainer:
                     bar.set_postfix(score=f"{score:.2f}", kl=f"{kl:.1f}", refresh=False)
             self.policy.save(self.run.model_folder)
             self.write_report()
-        except StopRequested:  # a safe point; Ctrl-C may fall anywhere and keeps the last state
+        except StopRequested:  # raised at safe points; after Ctrl-C the last saved state stays
             self.save_state()
             self.policy.save(self.run.model_folder)
             raise
@@ -173,14 +180,14 @@ class PPOTrainer:
     def run_step(self) -> dict[str, Any] | None:
         """Do one step, write its rows, and return its metrics row.
 
-        Returns None, and changes nothing, where the policy's KL is over the budget already.
+        Returns None, and updates nothing, if the policy's KL is over the budget.
         """
         step, config, started = self.step + 1, self.config, time.perf_counter()
         seconds = {"sampling": 0.0, "scoring": 0.0}
         # 1 to 3. Sample, score, and read with the reference.
-        if self.rollout is None:  # else a stopped run goes on inside its step
+        if self.rollout is None:  # a run that was stopped inside a step has its rollout already
             prompts = step_prompts(config, self.prompts, step)
-            self.rollout, seconds = self.roll_out(prompts, "sample", step)
+            self.rollout, seconds = self.collect_rollout(prompts, "sample", step)
         kl = float(self.rollout.kl.sum(-1).mean())  # nats per response
         if kl > config.kl_budget:
             self.run.end_early(
@@ -188,14 +195,14 @@ class PPOTrainer:
                 f"the budget of {config.kl_budget:g}"
             )
             return None
-        # 4 and 5. Token rewards, then advantages.
-        tensors = self.credit(self.rollout)
-        # 6. Update the policy.
+        # 4 and 5. Token rewards, then advantages and returns.
+        tensors = self.compute_advantages(self.rollout)
+        # 6. Update the policy and the value head.
         update_started = time.perf_counter()
         self.update(step, tensors)
         seconds["updating"] = time.perf_counter() - update_started
-        # 7. Measure what the updates did, and write the step down.
-        row = self.measured(step, tensors) | {
+        # 7. Measure what the updates did, and write the step's rows.
+        row = self.measure(step, tensors) | {
             "objective/kl_coef": self.kl_coef,
             "policy/learning_rate": linear_rate(config, step),
             **{f"time/{phase}_seconds": value for phase, value in seconds.items()},
@@ -209,19 +216,22 @@ class PPOTrainer:
 
     # -- a step's parts, in their order ------------------------------------------------------------
 
-    def roll_out(
+    def collect_rollout(
         self, prompts: list[str], purpose: str, number: int
     ) -> tuple[Rollout, dict[str, float]]:
-        """Answer prompts and score the answers (steps 1 to 3), and say how many seconds it took.
+        """Sample one response to each prompt, score it, and read it with the reference (1 to 3).
 
-        Nothing changes, so whoever stops here loses nothing.
+        The trainer's state does not change, so a stop in here loses only these samples.
 
         Args:
-            purpose, number: what the random numbers depend on, beside the run's seed.
+            purpose, number: what the random numbers depend on, together with the run's seed.
+
+        Returns:
+            The rollout, and the seconds that its phases took.
         """
         config, started = self.config, time.perf_counter()
         with autocast(self.device, self.dtype):
-            # 1. Sample responses from the policy as it is.
+            # 1. Sample responses from the current policy.
             # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L560-L576
             prompt_ids, attention_mask, _ = encode_prompts(
                 self.policy, prompts, config.max_new_tokens
@@ -252,12 +262,13 @@ class PPOTrainer:
         scoring = time.perf_counter() - sampling_ended
         return rollout, {"sampling": sampling_ended - started, "scoring": scoring}
 
-    def credit(self, rollout: Rollout) -> StepTensors:
-        """Say what each token of a rollout earned (steps 4 and 5)."""
+    def compute_advantages(self, rollout: Rollout) -> StepTensors:
+        """Compute token rewards, advantages and returns of a rollout (4 and 5)."""
         config, mask = self.config, rollout.response_mask
 
-        # 4. Token rewards: every token pays for its KL, the last one earns the score (Ziegler 2019,
-        #    eq. 2), in units of the base's scores. A response that was cut short earns less.
+        # 4. Token rewards: every token pays for its KL (k1), and the last one earns the score, in
+        #    standard deviations of the base's scores (Ziegler 2019, eq. 2). A response without EOS
+        #    pays a penalty (Stiennon 2020).
         # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L629-L633
         # https://github.com/huggingface/trl/blob/f2cd57710ae345ea6428ae95363267fcf38a3dc8/trl/experimental/ppo/ppo_trainer.py#L771-L779
         scores = self.scales["reward"].standardised(rollout.scores)
@@ -265,43 +276,46 @@ class PPOTrainer:
         log_ratio = kl_k1(rollout.old_logprobs, rollout.ref_logprobs, mask)
         rewards = token_rewards(earned, log_ratio, mask, self.kl_coef)
 
-        # 5. Advantages and returns (Schulman 2016); advantages to mean 0, variance 1 (Huang 2023).
+        # 5. Advantages and returns (Schulman 2016, eq. 16); the advantages are then whitened to
+        #    mean 0 and variance 1 (Huang 2023).
         # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L674-L686
         # https://github.com/huggingface/trl/blob/f2cd57710ae345ea6428ae95363267fcf38a3dc8/trl/experimental/ppo/ppo_trainer.py#L786-L798
         gamma, values = config.gamma, rollout.old_values
         advantages, returns = gae(rewards, values, mask, gamma=gamma, gae_lambda=config.gae_lambda)
-        _, realised = gae(rewards, values, mask, gamma=gamma, gae_lambda=1.0)  # holds no value
+        # With lambda 1 the values cancel: what is left is the discounted sum of the rewards.
+        _, realised = gae(rewards, values, mask, gamma=gamma, gae_lambda=1.0)
         return StepTensors(scores, log_ratio, rewards, whiten(advantages, mask), returns, realised)
 
     def update(self, step: int, tensors: StepTensors) -> None:
-        """Make the optimizer steps of one rollout that are not yet done (step 6).
+        """Make ppo_epochs passes of minibatch updates over the rollout (6).
 
-        ppo_epochs passes over the rollout in minibatches (Schulman 2017, algorithm 1).
+        This is the inner loop of algorithm 1 of Schulman 2017. A run that was stopped inside it
+        continues with the minibatch after the last finished one.
         """
         # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L689-L731
         # https://github.com/vwxyzjn/cleanrl/blob/fe8d8a03c41a7ef5b523e2e354bd01c363e786bb/cleanrl/ppo.py#L242-L290
         config, mask = self.config, self.rollout.response_mask
         for group in self.optimizer.param_groups:
             group["lr"] = linear_rate(config, step)
-        self.visits = self.visits or no_visits(config.ppo_epochs, mask)
+        self.visits = self.visits or empty_visits(config.ppo_epochs, mask)
         per_epoch = config.batch_size // config.minibatch_size
         for index in range(len(self.updates), config.minibatches):
             self.run.check_stop()
-            epoch, slot = divmod(index, per_epoch)
+            epoch, minibatch = divmod(index, per_epoch)
             order = torch.randperm(
                 config.batch_size, generator=seeded(config.seed, f"epoch {epoch}", step)
             )
-            rows = order[slot * config.minibatch_size :][: config.minibatch_size].to(self.device)
+            rows = order.split(config.minibatch_size)[minibatch].to(self.device)
             loss = self.minibatch_loss(rows, tensors)
-            self.updates.append(self.apply(step, loss, first=index == 0))
+            self.updates.append(self.optimizer_step(step, loss, first=index == 0))
             self.visits["ratio"][epoch, rows, : loss.ratio.shape[1]] = loss.ratio
             self.visits["clipped"][epoch, rows, : loss.ratio.shape[1]] = loss.clipped
         for name, parameter in self.trainable.items():
             require_finite(step, f"the weight {name}", parameter)
 
     def minibatch_loss(self, rows: Tensor, tensors: StepTensors) -> PPOLoss:
-        """Read some rows of the rollout with the policy as it is now, and return their loss."""
-        config, part = self.config, self.rollout.part(rows)
+        """Read these rows of the rollout with the current policy, and return their loss."""
+        config, part = self.config, self.rollout.select(rows)
         ids, attended, real = part.sequence_ids, part.attention_mask, part.response_mask
         with autocast(self.device, self.dtype):
             now = token_outputs(self.policy, ids, attended, real, config.temperature)
@@ -320,11 +334,12 @@ class PPOTrainer:
             entropy_coef=config.entropy_coef,
         )
 
-    def apply(self, step: int, loss: PPOLoss, *, first: bool) -> dict[str, float]:
-        """Make one optimizer step, and return its figures by metric.
+    def optimizer_step(self, step: int, loss: PPOLoss, *, first: bool) -> dict[str, float]:
+        """Follow the gradient of one minibatch's loss, and return its metrics.
 
         Args:
-            first: of the step's; now and then the two parts of its gradient are measured.
+            first: whether it is the first minibatch of the step. Every GRADIENT_TERMS_EVERY steps
+                the gradients of the policy and of the value are measured there.
         """
         stats = {
             "policy/loss": loss.policy,
@@ -334,12 +349,10 @@ class PPOTrainer:
         for name, value in stats.items():
             require_finite(step, name, value)
         weights = list(self.trainable.values())
-        if first and step % GRADIENT_PARTS_EVERY == 1:
-            policy, value = gradient_norms(loss, self.config.value_coef, weights)
-            stats["policy/gradient_norm_policy"], stats["policy/gradient_norm_value"] = (
-                policy,
-                value,
-            )
+        if first and step % GRADIENT_TERMS_EVERY == 1:
+            policy_norm, value_norm = gradient_norms(loss, self.config.value_coef, weights)
+            stats["policy/gradient_norm_policy"] = policy_norm
+            stats["policy/gradient_norm_value"] = value_norm
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
         norm = torch.nn.utils.clip_grad_norm_(weights, self.config.max_grad_norm)
@@ -349,10 +362,13 @@ class PPOTrainer:
         return {name: float(value.detach()) for name, value in stats.items()}
 
     @torch.no_grad()
-    def measured(self, step: int, tensors: StepTensors) -> dict[str, Any]:
-        """Read some responses again, keep some texts, and sum the step up (step 7)."""
+    def measure(self, step: int, tensors: StepTensors) -> dict[str, Any]:
+        """Read the first responses again, have them judged, and return the step's metrics (7).
+
+        Every samples_every steps the run also gets the step's samples and distributions.
+        """
         config, rollout, started = self.config, self.rollout, time.perf_counter()
-        again = rollout.part(slice(0, READ_AGAIN))
+        again = rollout.select(slice(0, READ_AGAIN))
         ids, attended, real = again.sequence_ids, again.attention_mask, again.response_mask
         with autocast(self.device, self.dtype):
             after = token_outputs(self.policy, ids, attended, real, config.temperature)
@@ -361,21 +377,22 @@ class PPOTrainer:
         ranges = {"clip_range": config.clip_range, "max_grad_norm": config.max_grad_norm}
         row = metrics_row(step, rollout, tensors, moved, self.updates, **ranges)
         last, prompts = step == config.total_steps, step_prompts(config, self.prompts, step)
-        if self.judge and (step == 1 or step % JUDGED_EVERY == 0 or last):
+        if self.judge and (step == 1 or step % JUDGE_EVERY == 0 or last):
             judged = self.judge(prompts[:READ_AGAIN], decode(self.policy, again.responses()))
             require_finite(step, "judge/score", judged)
             row |= judge_row(again.scores.cpu(), self.scales["judge"].standardised(judged))
         if step == 1 or step % config.samples_every == 0 or last:
-            found = rollout, tensors, moved
-            self.run.append("distributions", [distribution_row(step, self.policy, *found)])
-            self.run.append("samples", sample_rows(step, self.policy, prompts, *found))
+            distributions = distribution_row(step, self.policy, rollout, tensors, moved)
+            samples = sample_rows(step, self.policy, prompts, rollout, tensors, moved)
+            self.run.append("distributions", [distributions])
+            self.run.append("samples", samples)
         return row | {"time/measuring_seconds": time.perf_counter() - started}
 
     def finish_step(self, step: int, kl: float) -> None:
-        """Adapt the KL coefficient to its target, and save now and then (step 8).
+        """Adapt the KL coefficient, and save every checkpoint_every steps (8).
 
         Args:
-            kl: of the step's responses from the reference, nats per response.
+            kl: mean KL of the step's responses, nats per response.
         """
         config = self.config
         # Ziegler 2019, section 2.2.
@@ -394,7 +411,7 @@ class PPOTrainer:
     # -- before the first step and after the last --------------------------------------------------
 
     def load_scales(self) -> dict[str, RewardScale]:
-        """Return the scales of reward and judge: the run's, else those of the base's samples."""
+        """Return the scales of reward and judge; a new run measures them on the base's samples."""
         scorers = {"reward": self.scorer} | ({"judge": self.judge} if self.judge else {})
         return run_scales(
             self.run.folder / "reward_scale.json",
@@ -409,19 +426,19 @@ class PPOTrainer:
         )
 
     def write_report(self) -> None:
-        """Measure the saved model on prompts that it was not trained on."""
+        """Measure the saved model on prompts that it was not trained on, and write report.json."""
         prompts, held_out = report_prompts(self.config.prompts, self.prompts)
         rollouts = []
         for start in range(0, len(prompts), self.config.batch_size):
             batch = prompts[start : start + self.config.batch_size]
-            rollouts.append(self.roll_out(batch, "report", start)[0])
+            rollouts.append(self.collect_rollout(batch, "report", start)[0])
         report = ppo_report(rollouts, self.scales["reward"]) | {"held_out": held_out}
         write_json(self.run.folder / "report.json", report)
 
     # -- saved states ------------------------------------------------------------------------------
 
     def save_state(self) -> None:
-        """Write everything that --resume needs into one file, whole or not at all."""
+        """Write everything that --resume needs into one file."""
         state = {
             "step": self.step,
             "kl_coef": self.kl_coef,
@@ -434,7 +451,12 @@ class PPOTrainer:
         save_state(self.run.checkpoint_path, self.config, state)
 
     def load_state(self) -> None:
-        """Take over a saved state."""
+        """Continue from the saved state.
+
+        Raises:
+            CheckpointError: the file is damaged.
+            ConfigError: the state belongs to a run with other options.
+        """
         state = load_state(self.run.checkpoint_path, self.config, self.device)
         with torch.no_grad():
             for name, parameter in self.trainable.items():

@@ -1,7 +1,7 @@
-"""What a PPO run ended with: KL and score of the model that it saved, on prompts it never saw.
+"""A PPO run's result: KL and score of its saved model on prompts that it was not trained on.
 
-A step's own figures will not do: they are those of the policy before the step's updates, on
-training prompts.
+The metrics of the last step do not give this: they describe the policy before that step's updates,
+on training prompts.
 """
 
 from typing import Any
@@ -18,9 +18,9 @@ REPORT_PROMPTS = 256
 
 
 def report_prompts(source: str, trained: list[str]) -> tuple[list[str], bool]:
-    """Return the prompts to report on, and whether they were kept out of the training.
+    """Return up to REPORT_PROMPTS prompts, and whether they were held out of the training.
 
-    A source that holds no others leaves the training prompts.
+    If the source has no held-out prompts, the training prompts are used.
 
     Args:
         source: as load_prompts takes it.
@@ -28,19 +28,19 @@ def report_prompts(source: str, trained: list[str]) -> tuple[list[str], bool]:
     """
     seen = set(trained)
     try:
-        others = [one for one in load_prompts(source, "heldout") if one not in seen]
-    except DataError:  # all its rows are of other splits
-        others = []
-    return (others or trained)[:REPORT_PROMPTS], bool(others)
+        held_out = [prompt for prompt in load_prompts(source, "heldout") if prompt not in seen]
+    except DataError:  # no row of the source is held out
+        held_out = []
+    return (held_out or trained)[:REPORT_PROMPTS], bool(held_out)
 
 
 def ppo_report(rollouts: list[Rollout], scale: RewardScale) -> dict[str, Any]:
-    """Sum up what the saved model wrote, once to each prompt.
+    """Average over the saved model's responses, one to each prompt.
 
     Returns:
-        JSON-ready: `kl` (exact, nats per response) and `score` (reward units), each with its
-        standard error `_se`; `raw_score`, in the scorer's own units; `length`, tokens; `prompts`,
-        how many.
+        Ready for JSON: `kl` (exact, nats per response) and `score` (reward units), each with its
+        standard error as `..._se`; `raw_score` in the scorer's own units; `length` in tokens; and
+        `prompts`, the number of responses.
     """
     raw = torch.cat([rollout.scores for rollout in rollouts]).cpu()
     kl = torch.cat([rollout.kl.sum(-1) for rollout in rollouts]).cpu()

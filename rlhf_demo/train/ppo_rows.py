@@ -1,6 +1,6 @@
-"""What a PPO step writes down: one row of metrics, and some responses token by token.
+"""The rows that a PPO step writes: one of metrics, and some responses token by token.
 
-metrics.py explains the names. Nothing here trains; tensors are [batch, time] as in objectives/.
+metrics.py explains the names. Nothing here trains. Tensors are [batch, time] as in objectives/.
 """
 
 import math
@@ -21,36 +21,46 @@ from rlhf_demo.objectives.masks import explained_variance, masked_mean
 from rlhf_demo.train.rollout import Rollout
 
 SAMPLES_KEPT = 8
-"""How many responses of a step are kept token by token."""
+"""The first so many responses of a step are written token by token."""
 
 BIGRAMS_EACH = 4
-"""Pairs of tokens that distinct-2 counts, as a multiple of the responses: the more are counted, the
-lower it is, so every step counts as many, its first ones. The base writes 7 a response, so about
-half of the responses are looked at.
+"""distinct-2 counts the first batch_size * BIGRAMS_EACH bigrams of a step. It falls as more are
+counted, so every step counts equally many. The base writes 7 a response, so this takes about half
+of the responses.
 """
 
 
 @dataclass(frozen=True)
 class StepTensors:
-    """What was computed from a rollout before the update."""
+    """What a step computes from its rollout before it updates the policy.
 
-    scores: Tensor  # [batch], standardised: reward units
-    log_ratio: Tensor  # [batch, time], k1 of the policy from the reference, nats
-    rewards: Tensor  # [batch, time], reward units
-    advantages: Tensor  # [batch, time], whitened
-    returns: Tensor  # [batch, time], what the value head is trained towards, reward units
-    realised: Tensor  # [batch, time], sum of the rewards from each token on, reward units
+    Attributes:
+        scores: [batch], standardised by the base's scores, which makes them reward units.
+        log_ratio: [batch, time], log p - log p_ref (k1), nats.
+        rewards: [batch, time], reward units.
+        advantages: [batch, time], whitened.
+        returns: [batch, time], the targets of the value head, reward units.
+        realised: [batch, time], discounted sum of the rewards from each token on, reward units.
+    """
+
+    scores: Tensor
+    log_ratio: Tensor
+    rewards: Tensor
+    advantages: Tensor
+    returns: Tensor
+    realised: Tensor
 
 
 @dataclass(frozen=True)
 class Movement:
-    """How far one step's updates moved each token's probability.
+    """How far one step's updates moved the probability of each token.
 
     Attributes:
-        ratio: [epochs, batch, time], new over old probability when the token's minibatch was read.
-        clipped: the same shape, True where the clip stopped the token's gradient.
-        ratio_after: [read again, time], after the last update, of the step's first responses.
-        mask_after: the same shape, True = real token.
+        ratio: [epochs, batch, time], new over old probability when the token was visited: when its
+            minibatch was read in that epoch.
+        clipped: [epochs, batch, time], True where the clip stopped the token's gradient.
+        ratio_after: [first responses, time], new over old probability after the last update.
+        mask_after: [first responses, time], True = real token.
     """
 
     ratio: Tensor
@@ -59,8 +69,8 @@ class Movement:
     mask_after: Tensor
 
 
-def no_visits(epochs: int, response_mask: Tensor) -> dict[str, Tensor]:
-    """Return Movement's first two tensors before any token was visited."""
+def empty_visits(epochs: int, response_mask: Tensor) -> dict[str, Tensor]:
+    """Return Movement's first two tensors as they are before any token was visited."""
     shape, device = (epochs, *response_mask.shape), response_mask.device
     return {
         "ratio": torch.ones(shape, device=device),
@@ -78,13 +88,13 @@ def metrics_row(
     clip_range: float,
     max_grad_norm: float,
 ) -> dict[str, Any]:
-    """Sum up one step.
+    """Return the metrics of one step.
 
     Args:
-        updates: what each minibatch reported, by metric; some figures stand in some of them only.
+        updates: the metrics of each minibatch; some metrics are in only some of them.
 
     Raises:
-        TrainingDiverged: a figure is not finite.
+        TrainingDiverged: a metric is not finite.
     """
     mask, responses, batch = rollout.response_mask, rollout.responses(), len(rollout.scores)
     names = {name for update in updates for name in update}
@@ -120,14 +130,14 @@ def metrics_row(
 
 
 def require_finite(step: int, metric: str, x: Tensor) -> None:
-    """Raise TrainingDiverged where x holds a NaN or an infinity; none is ever skipped."""
+    """Raise TrainingDiverged if x holds a NaN or an infinity."""
     finite = x.isfinite()
     if not finite.all():
         raise TrainingDiverged(step, metric, float(x.detach()[~finite].flatten()[0]))
 
 
 def require_finite_row(step: int, row: dict[str, Any]) -> None:
-    """Raise TrainingDiverged where a figure of the row, or of a list in it, is not finite."""
+    """Raise TrainingDiverged if a number of the row, or of a list in it, is not finite."""
     for name, value in row.items():
         for number in value if isinstance(value, list) else [value]:
             if not math.isfinite(number):
@@ -135,11 +145,11 @@ def require_finite_row(step: int, row: dict[str, Any]) -> None:
 
 
 def judge_row(scores: Tensor, judged: Tensor) -> dict[str, float]:
-    """Set the judge beside the reward.
+    """Return the judge's mean score, and how often it orders two responses as the reward does.
 
     Args:
-        scores: [batch] of the reward, in any units, for at least two responses.
-        judged: [batch] of the judge, standardised, for the same responses.
+        scores: [batch], the reward's, in any units; at least two responses.
+        judged: [batch], the judge's, standardised, of the same responses.
     """
     agreement, agreement_se = pair_agreement(scores, judged)
     return {
@@ -151,16 +161,15 @@ def judge_row(scores: Tensor, judged: Tensor) -> dict[str, float]:
 
 
 def pair_agreement(scores: Tensor, others: Tensor) -> tuple[float, float]:
-    """Return the share of all pairs of responses that two scorers put in the same order, and its
-    standard error.
+    """Return the share of pairs of responses that two scorers order alike, and its standard error.
 
-    A pair that one of them holds equal counts half. 0.5 is what chance gives. The error is the
-    jackknife's over responses (Efron and Stein 1981), since a response is in many pairs: without
-    response i, whose signs sum to r, the share is 1/2 + (signs.sum() - 2 r) / (2 (n - 1) (n - 2)).
+    A tie counts as a half, so chance gives 0.5. The error is the jackknife over responses (Efron
+    and Stein 1981), since each response is in many pairs: without response i, whose signs sum to
+    r, the share is 1/2 + (signs.sum() - 2 r) / (2 (n - 1) (n - 2)).
 
     Args:
-        scores, others: [batch], at least two; of two the error is told as 0, since none can be
-            left out.
+        scores, others: [batch], at least two responses. For exactly two the error is given as 0,
+            because none can be left out.
     """
     signs = (scores[:, None] - scores[None]).sign() * (others[:, None] - others[None]).sign()
     pairs = len(scores) * (len(scores) - 1)
@@ -176,7 +185,7 @@ def sample_rows(
     tensors: StepTensors,
     moved: Movement,
 ) -> list[dict[str, Any]]:
-    """Describe the step's first responses token by token."""
+    """Return the step's first SAMPLES_KEPT responses, token by token."""
     columns = {
         "logprob": rollout.old_logprobs,
         "ref_logprob": rollout.ref_logprobs,

@@ -1,7 +1,7 @@
-"""A rollout: sampled responses, with all that an update needs to know about them.
+"""A rollout: sampled responses, and everything that an update needs to know about them.
 
-Layout of a batch: prompts are padded on the left, responses on the right, so that the first
-response token of every row stands in the same column.
+Layout of a batch: prompts are padded on the left and responses on the right, so that the first
+response token of every row is in the same column.
 
     <pad> <pad> This  film | was   good  <eos> <pad>
     <bos>  I    went  to   | the   shop  and   saw
@@ -25,18 +25,21 @@ from rlhf_demo.objectives.rewards import exact_kl
 
 @dataclass(frozen=True)
 class Rollout:
-    """A batch of responses with what was known of them when they were sampled.
+    """A batch of responses, as the policy that sampled them and the reference saw them.
 
     Attributes:
         sequence_ids: [batch, prompt_time + time], padded as drawn above.
-        attention_mask: the same shape, True = real token.
+        attention_mask: [batch, prompt_time + time], True = real token.
         response_mask: [batch, time], True = real response token, the first EOS included.
         old_logprobs, ref_logprobs: [batch, time], nats, 0 outside the mask.
-        kl: [batch, time], exact KL from the reference before each token, nats, 0 outside the mask.
-        old_values: [batch, time], reward units, before each token; 0 outside the mask. None where
-            the policy has no value head.
+        kl: [batch, time], exact KL from the reference at each token, nats, 0 outside the mask.
         scores: [batch], in the scorer's own units.
-        has_eos: [batch], True = the response ended by itself.
+        has_eos: [batch], True = the response ends with EOS, False = it was cut short.
+        old_values: [batch, time], reward units, before each token; 0 outside the mask. None if the
+            policy has no value head.
+
+    Raises:
+        ShapeError: the tensors do not have these shapes.
     """
 
     sequence_ids: Tensor
@@ -63,8 +66,8 @@ class Rollout:
         """[batch, time] token ids."""
         return self.sequence_ids[:, -self.response_mask.shape[1] :]
 
-    def part(self, rows: Tensor | slice) -> "Rollout":
-        """Return some of the responses, without the columns that hold nothing but padding."""
+    def select(self, rows: Tensor | slice) -> "Rollout":
+        """Return these rows, without columns that are padding in all of them."""
         sequence_ids, attention_mask, response_mask = trimmed(
             self.sequence_ids[rows], self.attention_mask[rows], self.response_mask[rows]
         )
@@ -86,9 +89,9 @@ class Rollout:
         return real_tokens(self.response_ids, self.response_mask)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the tensors that there are, by name."""
-        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {name: tensor for name, tensor in found.items() if tensor is not None}
+        """Return the tensors by name; old_values is missing where there are none."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: tensor for name, tensor in fields.items() if tensor is not None}
 
 
 @torch.no_grad()
@@ -100,16 +103,17 @@ def collect(
     scores: Tensor,
     temperature: float,
 ) -> Rollout:
-    """Read sampled responses with the reference and pack all that an update needs.
+    """Read sampled responses with the reference, and put everything an update needs together.
 
-    The policy's own log-probabilities, logits and values are those of the sampling pass; reading
-    them again would cost one more forward pass. Sampling goes token by token through a
-    cache and the reference reads whole texts, so before the first update the two differ by
-    rounding: k1 of a response is then 0 to some 1e-6 nats (bench/rounding.py).
+    The policy's log-probabilities, logits and values come from the sampling pass, which saves
+    another forward pass. Sampling goes token by token through a cache and the reference reads whole
+    texts, so the two differ by rounding: before the first update, k1 of a response is 0 to within
+    some 1e-6 nats (bench/rounding.py).
 
     Args:
-        sampled: with the logits kept.
-        scores: [batch].
+        prompt_ids, attention_mask: [batch, prompt_time], padded left.
+        sampled: the responses, sampled with keep_logits=True.
+        scores: [batch], in the scorer's own units.
     """
     sequence_ids = torch.cat([prompt_ids, sampled.response_ids], dim=1)
     response_mask = sampled.response_mask
@@ -120,7 +124,7 @@ def collect(
             ids, attended, real = trimmed(sequence_ids[rows], mask[rows], response_mask[rows])
             time = real.shape[1]
             ref_logits, _ = response_logits(reference, ids, attended, real)
-            # One by one, row by row: picking from whole columns would copy the logits twice.
+            # One row at a time: picking from whole columns would copy the logits twice.
             where = rows.tolist()
             logits = torch.stack(
                 [sampled.logits[t][where[row]] for row, t in real.nonzero().tolist()]

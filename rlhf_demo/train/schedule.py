@@ -1,4 +1,4 @@
-"""What a step gets by its number alone: its learning rate, and PPO's prompts."""
+"""What follows from a step's number alone: its learning rate, and its prompts in PPO."""
 
 import math
 from typing import Protocol
@@ -10,44 +10,47 @@ from rlhf_demo.models.sampling import seeded
 
 
 class Scheduled(Protocol):
-    """Options of a stage whose learning rate follows a schedule."""
+    """Options of a stage with a learning-rate schedule."""
 
     @property
     def learning_rate(self) -> float:
-        """The highest rate."""
+        """The peak, which is reached at the end of the warm-up."""
 
     @property
     def warmup_steps(self) -> int:
-        """Steps in which the rate rises."""
+        """Steps over which the rate rises."""
 
     @property
     def total_steps(self) -> int:
-        """Steps in all."""
+        """Steps of the whole run."""
 
 
 def linear_rate(config: Scheduled, step: int) -> float:
-    """Rise over warmup_steps, then fall in a line towards 0 (annealed: Huang et al. 2023).
+    """Return the rate of a step: a linear rise over warmup_steps, then a linear fall towards 0.
+
+    Huang et al. 2023 anneal PPO's rate so.
 
     Args:
-        step: from 1.
+        step: counted from 1.
     """
     if step <= config.warmup_steps:
         return _warm_up(config, step)
-    falling = max(config.total_steps - config.warmup_steps, 1)
-    return config.learning_rate * (1.0 - (step - 1 - config.warmup_steps) / falling)
+    decay_steps = max(config.total_steps - config.warmup_steps, 1)
+    return config.learning_rate * (1.0 - (step - 1 - config.warmup_steps) / decay_steps)
 
 
 def cosine_rate(config: Scheduled, step: int, last: float = 0.0) -> float:
-    """Rise over warmup_steps, then fall along half a cosine.
+    """Return the rate of a step: a linear rise over warmup_steps, then half a cosine.
 
     Args:
-        step: from 1.
-        last: the rate of the last step, as a share of the highest.
+        step: counted from 1.
+        last: the rate of the last step as a fraction of the peak.
     """
     if step <= config.warmup_steps:
         return _warm_up(config, step)
-    done = (step - config.warmup_steps) / max(config.total_steps - config.warmup_steps, 1)
-    return config.learning_rate * (last + (1 - last) * 0.5 * (1 + math.cos(math.pi * done)))
+    decay_steps = max(config.total_steps - config.warmup_steps, 1)
+    progress = (step - config.warmup_steps) / decay_steps
+    return config.learning_rate * (last + (1 - last) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def _warm_up(config: Scheduled, step: int) -> float:
@@ -55,13 +58,12 @@ def _warm_up(config: Scheduled, step: int) -> float:
 
 
 def step_prompts(config: PPOConfig, prompts: list[str], step: int) -> list[str]:
-    """Return the step's prompts: all prompts in random order, then all again in another one."""
+    """Return the prompts of a step: the batches run through all prompts, reshuffled each epoch."""
     chosen: list[str] = []
     for position in range((step - 1) * config.batch_size, step * config.batch_size):
-        lap, place = divmod(position, len(prompts))
-        if place == 0 or not chosen:
-            order = torch.randperm(
-                len(prompts), generator=seeded(config.seed, "prompts", lap)
-            ).tolist()
-        chosen.append(prompts[order[place]])
+        epoch, index = divmod(position, len(prompts))
+        if index == 0 or not chosen:
+            generator = seeded(config.seed, "prompts", epoch)
+            order = torch.randperm(len(prompts), generator=generator).tolist()
+        chosen.append(prompts[order[index]])
     return chosen

@@ -38,7 +38,7 @@ def test_policy_loss_clips_on_the_side_that_would_gain():
     assert clipped.tolist() == [[T, F, F, T]]
 
 
-def test_value_loss_takes_the_larger_of_moved_and_clipped_error():
+def test_value_loss_takes_the_larger_of_unclipped_and_clipped_error():
     # Old 0, now 1, clip 0.2: the clipped value is 0.2. Return 2: errors 1 and 1.8 -> 1.8^2 = 3.24.
     # Return 0.5: errors 0.5 and -0.3 -> 0.25. Half the mean: 0.5 * (3.24 + 0.25) / 2 = 0.8725.
     loss = value_loss(

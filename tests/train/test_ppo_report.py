@@ -22,7 +22,7 @@ def trainer(tiny_model_folder, prompts_file, tmp_path):
     return trainer_maker(tiny_model_folder, prompts_file, tmp_path)
 
 
-def test_movement_is_told_by_epoch_and_after_the_update(trainer):
+def test_movement_is_logged_by_epoch_and_after_the_update(trainer):
     """All responses in one minibatch: what epoch 2 sees is what epoch 1 alone leaves behind."""
     options = {"learning_rate": 1e-2, "clip_range": 0.1, "minibatch_size": 8}
     once, twice = trainer(**options, ppo_epochs=1), trainer(**options, ppo_epochs=2)
@@ -95,7 +95,7 @@ def test_explained_variance_is_that_of_the_rewards_that_really_came(trainer):
 def test_the_two_gradients_are_measured_now_and_then_and_change_nothing(trainer, monkeypatch):
     one, other = trainer(), trainer()
     rows = [one.run_step() for _ in range(6)]
-    monkeypatch.setattr(train_ppo_module, "GRADIENT_PARTS_EVERY", 10**6)
+    monkeypatch.setattr(train_ppo_module, "GRADIENT_TERMS_EVERY", 10**6)
     without = [other.run_step() for _ in range(6)]
     measured = [row["step"] for row in rows if "policy/gradient_norm_value" in row]
     assert measured == [1, 6]

@@ -213,7 +213,7 @@ def unfinished(tmp_path, **options):
 
 def test_resume_with_other_options_says_so(tmp_path, options):
     run = unfinished(tmp_path, **options | {"total_steps": 3})
-    with pytest.raises(ConfigError, match="other options: resume with its own"):
+    with pytest.raises(ConfigError, match="other options: resume it with the options it has"):
         train_base(BaseConfig(**options | {"total_steps": 3, "seed": 1}), run, resume=True)
 
 

@@ -117,7 +117,7 @@ def test_part_of_a_rollout_leaves_out_columns_of_padding_and_reads_the_same(poli
     sampled = Sampled(ids[:, -time:], response_mask, *noted)
     whole = collect(policy, prompt_ids, prompt_mask, sampled, torch.arange(3.0), 0.7)
     rows = torch.tensor([2, 1])
-    part = whole.part(rows)
+    part = whole.select(rows)
     longest_prompt = int(prompt_mask[rows].sum(-1).max())
     assert part.response_mask.tolist() == [[True, True], [True, False]]
     assert part.sequence_ids.shape == part.attention_mask.shape == (2, longest_prompt + 2)
@@ -136,7 +136,7 @@ def test_policy_without_a_value_head_is_sampled_and_read_all_the_same(policy, ti
     for one in (policy, plain):
         prompt_ids, mask, sampled = sample_batch(one)
         rollout = collect(one, prompt_ids, mask, sampled, torch.zeros(3), 0.7)
-        part = rollout.part(torch.tensor([0, 2]))
+        part = rollout.select(torch.tensor([0, 2]))
         ids, attended, real = part.sequence_ids, part.attention_mask, part.response_mask
         made.append((rollout, part, token_outputs(one, ids, attended, real, 0.7)))
     (with_head, _, read), (without, part, now) = made
