@@ -1,9 +1,9 @@
-"""Two models answer the same prompts with the same random numbers; measured side by side.
+"""Two models answer the same prompts with the same random numbers, and are measured side by side.
 
-Two judges say whose text is better: the one that was asked for, and one of another family. A win by
-the judge that labelled the reward model's pairs shows that the policy learned its taste; that the
-other sees it too shows that it is no blind spot of the network which that judge and the policy
-share.
+Two judges decide which text is better: the one that was asked for, and one that shares no network
+with it. If the judge that labelled the reward model's pairs prefers the policy, the policy has
+learned that judge's taste. If the other judge prefers it too, the gain is more than a blind spot of
+the network that the first judge and the policy share.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from rlhf_demo.evaluation.text_stats import (
     count_wins,
     distinct_n,
     perplexity,
-    read_beside,
+    read_with_base,
     standard_error,
 )
 from rlhf_demo.intervals import wilson_interval
@@ -30,12 +30,12 @@ from rlhf_demo.models.sampling import decode, generate
 from rlhf_demo.models.scorers import Scorer, load_scorer
 
 Judges = dict[str, Scorer]
-"""Who judges, by name; the one that was asked for comes first."""
+"""Name -> judge; the one that was asked for comes first."""
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """One side of a comparison: a model under the name it was asked for."""
+    """One side of a comparison: a model and the name it was asked for by."""
 
     name: str
     policy: Policy
@@ -43,14 +43,14 @@ class Contestant:
 
 @dataclass
 class Answers:
-    """What one side has answered so far, and what was read off it; one entry a prompt.
+    """One side's responses so far, and what was measured on them; one entry a prompt.
 
     Attributes:
-        ids: token ids, an end token included.
+        ids: token ids, with EOS if the response has one.
         texts: the same as text.
-        scores: by judge.
-        kl: exact KL from the base, nats per response; empty where the base has other tokens.
-        base_logprobs: of each token under the base, nats, at temperature 1; likewise.
+        scores: judge's name -> scores.
+        kl: exact KL from the base, nats per response; empty if the base has another vocabulary.
+        base_logprobs: of each token under the base, nats, at temperature 1; empty likewise.
     """
 
     contestant: Contestant
@@ -67,21 +67,21 @@ class Answers:
         judges: Judges,
         *,
         temperature: float,
-        **how: Any,
+        **sampling: Any,
     ) -> None:
         """Answer more prompts.
 
         Args:
-            base: what KL is counted against, at the temperature.
-            how: the other arguments of `generate`.
+            base: the reference of the KL, which is taken at the temperature.
+            sampling: the other arguments of `generate`.
         """
         policy = self.contestant.policy
-        ids = generate(policy, prompts, temperature=temperature, **how)
+        ids = generate(policy, prompts, temperature=temperature, **sampling)
         texts = decode(policy, ids)
         for name, judge in judges.items():
             self.scores.setdefault(name, []).extend(judge(prompts, texts).tolist())
         if policy.tokenizer.get_vocab() == base.tokenizer.get_vocab():
-            readings = read_beside(policy, base, prompts, ids, temperature)
+            readings = read_with_base(policy, base, prompts, ids, temperature)
             self.kl += [float(reading.kl.sum()) for reading in readings]
             self.base_logprobs += [reading.base_logprobs for reading in readings]
         self.ids += ids
@@ -101,21 +101,22 @@ def compare(
     dtype: torch.dtype = torch.float32,
 ) -> dict[str, Any]:
     """Let both models respond, and return `report` with the settings."""
-    how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
+    settings = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
     sides = [Answers(left), Answers(right)]
     for side in sides:
         name = side.contestant.name
-        side.answer(prompts, base, judges, dtype=dtype, progress=name, **how)
-    return {**how, **report(prompts, *sides)}
+        side.answer(prompts, base, judges, dtype=dtype, progress=name, **settings)
+    return {**settings, **report(prompts, *sides)}
 
 
 def report(prompts: list[str], left: Answers, right: Answers) -> dict[str, Any]:
     """Measure both sides and let the judges decide.
 
     Returns:
-        JSON-ready: `prompts`, how many; `models`, two dicts of figures; `counted`, how many tokens
-        and pairs of tokens distinct-1 and distinct-2 look at, the same on both sides; `judges`, a
-        verdict of each; `rows`: the prompt, both responses, and under `scores` each judge's two.
+        Ready for JSON: `prompts`, their number; `models`, the `figures` of both; `counted`, the
+        numbers of tokens and bigrams that distinct-1 and distinct-2 count, equal on both sides;
+        `judges`, the `verdict` of each; and `rows`, one a prompt: the prompt, both `responses`, and
+        under `scores` each judge's two scores.
     """
     counted = {
         f"distinct_{n}": min(count_ngrams(side.ids, n) for side in (left, right)) for n in (1, 2)
@@ -150,12 +151,12 @@ def figures(side: Answers, counted: dict[str, int]) -> dict[str, Any]:
     """Measure one side.
 
     Args:
-        counted: how many n-grams `distinct_1` and `distinct_2` look at.
+        counted: the numbers of n-grams that `distinct_1` and `distinct_2` count.
 
     Returns:
-        Mean scores in the order of the judges, length, diversity; where the base has the same
-        tokens, exact KL in nats per response, its standard error over the prompts, and the base's
-        perplexity.
+        Mean scores in the order of the judges, length, diversity; and, if the base has the same
+        vocabulary, the exact KL in nats per response, its standard error over the prompts, and the
+        perplexity under the base.
     """
     eos = side.contestant.policy.tokenizer.eos_token_id
     result = {
@@ -170,16 +171,20 @@ def figures(side: Answers, counted: dict[str, int]) -> dict[str, Any]:
     if side.kl:
         kl = torch.tensor(side.kl)
         result |= {"kl": float(kl.mean()), "perplexity": perplexity(side.base_logprobs)}
-        if len(kl) > 1:  # one prompt tells nothing of how others scatter
+        if len(kl) > 1:  # a single prompt says nothing about the spread
             result["kl_se"] = standard_error(kl)
     return result
 
 
 def verdict(left: list[float], right: list[float]) -> dict[str, Any]:
-    """Count wins of right against left, from one judge's scores of both.
+    """Count the wins of right over left by one judge's scores.
+
+    Args:
+        left, right: the judge's scores of each side, prompt by prompt.
 
     Returns:
-        JSON-ready: `wins`, `ties`, `losses`, and `win_rate` with a 95% interval; a tie counts half.
+        Ready for JSON: `wins`, `ties`, `losses`, and `win_rate` with its 95% interval; a tie counts
+        as half a win.
     """
     wins, ties, losses = count_wins(torch.tensor(right), torch.tensor(left))
     low, high = wilson_interval(wins + ties / 2, len(left))
@@ -194,10 +199,10 @@ def verdict(left: list[float], right: list[float]) -> dict[str, Any]:
 
 
 def compare_models(left: str, right: str, config: CompareConfig, judge: Scorer) -> dict[str, Any]:
-    """Load two models by name and compare them on `count` prompts of the split.
+    """Load two models by name and compare them on up to `count` prompts of the split.
 
     Args:
-        judge: the one that config.rater names; the second judge is loaded here.
+        judge: the judge that config.rater names. The second judge is loaded here.
     """
     device = pick_device(config.device)
     dtype = pick_dtype(device, config.dtype)
@@ -231,17 +236,18 @@ UNITS = {
 
 
 def table(report: dict[str, Any]) -> str:
-    """Lay a report's figures out as text, one column a model, then who wins by each judge."""
+    """Return a report as a text table, one column a model, and then each judge's verdict."""
     models, judges = report["models"], report["judges"]
     lines = [_line("", [model["name"][-22:] for model in models])]
-    for place, judge in enumerate(judges):
-        scores = [f"{model['scores'][place]:.2f}" for model in models]
+    for index, judge in enumerate(judges):
+        scores = [f"{model['scores'][index]:.2f}" for model in models]
         lines.append(_line(f"score, {judge['name'][-15:]}", scores))
     for key, label in UNITS.items():
-        lines.append(_line(label, [f"{one[key]:.2f}" if key in one else "-" for one in models]))
-    tokens, pairs = report["counted"].values()
+        cells = [f"{model[key]:.2f}" if key in model else "-" for model in models]
+        lines.append(_line(label, cells))
+    tokens, bigrams = report["counted"].values()
     lines.append(
-        f"distinct-1 and -2 are of the first {tokens:,} tokens and {pairs:,} pairs of either side"
+        f"distinct-1 and -2 count the first {tokens:,} tokens and {bigrams:,} bigrams of each model"
     )
     names = [model["name"] for model in models]
     return "\n".join([*lines, *(_win(judge, *names, report["prompts"]) for judge in judges)])
@@ -261,12 +267,12 @@ def _win(judge: dict[str, Any], left: str, right: str, prompts: int) -> str:
 
 
 def side_by_side(report: dict[str, Any], count: int) -> str:
-    """Show the first `count` prompts with both responses and the first judge's scores."""
+    """Return the first `count` prompts with both responses and the first judge's scores."""
     if not count:
         return ""
     names = [model["name"] for model in report["models"]]
     width = max(map(len, names))
-    blocks = [f"Answers, each with its score by {report['judges'][0]['name']}:"]
+    blocks = [f"Responses, each with its score by {report['judges'][0]['name']}:"]
     for row in report["rows"][:count]:
         lines = [row["prompt"]]
         for name, response, score in zip(names, row["responses"], row["scores"][0], strict=True):

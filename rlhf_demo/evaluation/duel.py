@@ -1,7 +1,7 @@
-"""Two models write on from one prompt, token by token, with the same random numbers.
+"""Two models continue one prompt, token by token, with the same random numbers.
 
-Wherever both find the same tokens about equally likely they choose the same one, so the texts part
-only where the models do. What each token was worth is read off when both have finished.
+Where both give the tokens about the same probabilities, they choose the same token, so the texts
+differ only where the models do. The numbers for each token are computed when both have finished.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from rlhf_demo.config.evaluation import DuelOptions
-from rlhf_demo.evaluation.text_stats import read_beside
+from rlhf_demo.evaluation.text_stats import read_with_base
 from rlhf_demo.models.device import autocast
 from rlhf_demo.models.policy import Policy
 from rlhf_demo.models.reading import token_outputs
@@ -22,23 +22,23 @@ from rlhf_demo.models.token_text import cut_into_pieces, decode_prefix
 
 @dataclass(frozen=True)
 class Side:
-    """How far one model has come; lists have one entry a token, figures have 4 decimals.
+    """One model's response so far; lists have one entry a token, rounded to 4 decimals.
+
+    From `logprob` on, everything is None until both sides are done.
 
     Attributes:
-        token: pieces of text which joined are the response; an end token's is empty.
+        token: pieces of text; joined, they are the response. The piece of EOS is empty.
         done: the model writes no more.
-        ended: it wrote its end token, its last; else it was cut short.
-        prompt_cut: the prompt lost its beginning, being too long for the model.
-        logprob: nats, under the model itself at the temperature, with nothing ruled out by top-k or
-            top-p. This and what follows is None until both sides are done.
-        kl: of the model from the base before the token, nats, never below 0: over the whole
-            vocabulary, at the temperature. None where the base has other tokens.
-        log_ratio: logprob less the base's, nats; below 0 where the base likes the token better.
-            None where the base has other tokens.
+        ended: the response ends with EOS; if it is done without, it was cut short.
+        prompt_cut: the prompt was too long for the model and lost its beginning.
+        logprob: nats, under the model itself at the temperature, without top-k and top-p.
+        kl: exact KL of the model from the base at the token, nats, at the temperature, never below
+            0. None if the base has another vocabulary.
+        log_ratio: logprob minus the base's, nats; below 0 if the base finds the token likelier.
+            None if the base has another vocabulary.
         value: the value head's estimate before the token, reward units; None without a trained one.
-        score_if_ended: of prompt and response, had the response ended after the token; None without
-            a scorer.
-        score: of prompt and response; None without a scorer.
+        score_if_ended: score of prompt and response up to the token; None without a scorer.
+        score: score of prompt and response; None without a scorer.
     """
 
     token: list[str]
@@ -59,9 +59,9 @@ class DuelState:
 
     Attributes:
         left, right: the sides.
-        parting: index of the first token that differs; None where none does so far, or where the
-            two have different vocabularies.
-        finished: the figures are there; nothing follows.
+        parting: index of the first token that differs; None if none does so far, or if the two
+            have different vocabularies.
+        finished: this is the last state, and has all numbers.
     """
 
     left: Side
@@ -70,7 +70,7 @@ class DuelState:
     finished: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON-ready values."""
+        """Return everything as values for JSON."""
         return asdict(self)
 
 
@@ -84,20 +84,21 @@ def duel(
     dtype: torch.dtype = torch.float32,
     scorer: Scorer | None = None,
 ) -> Iterator[DuelState]:
-    """Let two models answer a prompt, in turns of one token each.
+    """Let two models answer a prompt, one token each at a time.
 
-    The random numbers are those that `generate` gives this prompt alone: same seed, same text.
+    The random numbers are those of `generate` for this prompt alone, so the same seed gives the
+    same text.
 
     Args:
-        left, right: may be one and the same; neither is changed.
-        base: what KL is counted against.
-        prompt: what both write on from.
-        options: how they sample.
+        left, right: may be the same model; neither is changed.
+        base: the reference of KL and log-ratio.
+        prompt: the text that both continue.
+        options: of the sampling.
         dtype: number format of matrix products.
-        scorer: gives the scores.
+        scorer: gives the scores; None gives none.
 
     Yields:
-        A state after each turn, and a last one with the figures.
+        A state after each token, and a last one with all numbers.
 
     Raises:
         ShapeError: a model has too few positions for so many new tokens.
@@ -121,7 +122,7 @@ def duel(
 
 
 class _Writer:
-    """One side while it writes."""
+    """A side that is being written."""
 
     def __init__(
         self, policy: Policy, prompt: str, options: DuelOptions, dtype: torch.dtype
@@ -132,7 +133,7 @@ class _Writer:
         )
         self.prompt_cut = cut > 0
         self.ids: list[int] = []
-        self.prefixes: list[str] = []  # what the first 1, 2, ... tokens decode to
+        self.prefixes: list[str] = []  # the first 1, 2, ... tokens decoded
         self._stream = stream(
             policy,
             self.prompt_ids,
@@ -173,12 +174,12 @@ class _Writer:
 
     @torch.no_grad()
     def figures(self, base: Policy, scorer: Scorer | None) -> dict[str, Any]:
-        """Read the response once with each model and return Side's figures."""
+        """Read the response once with the model and once with the base; return Side's numbers."""
         temperature = self.options.temperature
         ids = torch.tensor([self.ids], device=self.prompt_ids.device)  # [1, time]
         mask = torch.ones_like(ids, dtype=torch.bool)
         with autocast(self.policy.lm.device, self.dtype):
-            read = token_outputs(
+            outputs = token_outputs(
                 self.policy,
                 torch.cat([self.prompt_ids, ids], dim=1),
                 torch.cat([self.attention_mask, mask], dim=1),
@@ -186,13 +187,15 @@ class _Writer:
                 temperature,
             )
             figures = {
-                "logprob": _rounded(read.logprobs[0]),
-                "value": None if read.values is None else _rounded(read.values[0]),
+                "logprob": _rounded(outputs.logprobs[0]),
+                "value": None if outputs.values is None else _rounded(outputs.values[0]),
             }
             if _same_vocabulary(self.policy, base):
-                beside = read_beside(self.policy, base, [self.prompt], [self.ids], temperature)[0]
-                figures["kl"] = _rounded(beside.kl)
-                figures["log_ratio"] = _rounded(beside.log_ratio)
+                (reading,) = read_with_base(
+                    self.policy, base, [self.prompt], [self.ids], temperature
+                )
+                figures["kl"] = _rounded(reading.kl)
+                figures["log_ratio"] = _rounded(reading.log_ratio)
         if scorer:
             count = len(self.prefixes)
             scores = _rounded(scorer([self.prompt] * count, self.prefixes))
@@ -205,9 +208,12 @@ def _same_vocabulary(one: Policy, other: Policy) -> bool:
 
 
 def _parting(left: _Writer, right: _Writer) -> int | None:
-    """Return where the texts part; a text cannot end before the other without an end token."""
+    """Return the index of the first token that differs.
+
+    A text that ends before the other does so with EOS, which differs too.
+    """
     pairs = enumerate(zip(left.ids, right.ids, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), None)
+    return next((index for index, (a, b) in pairs if a != b), None)
 
 
 def _rounded(x: torch.Tensor) -> list[float]:

@@ -1,4 +1,4 @@
-"""Write responses to prompts with one model, with scores where a reward is named."""
+"""Responses of one model to prompts, with scores if a reward is named."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from rlhf_demo.models.scorers import Scorer
 
 
 def generate_rows(config: GenerateConfig, scorer: Scorer | None) -> list[dict[str, Any]]:
-    """Return rows of `prompt`, `response` and, with a scorer, `score`, prompt by prompt."""
+    """Return one row per response: `prompt`, `response` and, with a scorer, `score`."""
     device = pick_device(config.device)
     policy = load_policy(config.model, device=device)
     prompts = [

@@ -1,7 +1,7 @@
-"""Who labelled the pairs that a reward learned from, and so who can judge what it rewards.
+"""The labeller of the pairs that a reward model learned from, which is the judge that fits it.
 
-A judge that knows nothing of the reward's taste would show it parting from the reward where nothing
-is amiss; a judge that is the reward itself would always agree.
+A judge with another taste would disagree with the reward even if nothing is wrong; the reward
+itself as judge would always agree.
 """
 
 from pathlib import Path
@@ -14,16 +14,15 @@ from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.run import Run
 
 SHIPPED_REWARD = "reward-mini"
-AUTO, NOBODY = "auto", "none"
-"""What stands for a judge: the one that fits the reward, and none."""
+AUTO, NO_JUDGE = "auto", "none"
+"""Values of the option `judge`: the judge that fits the reward, and none."""
 
 
 def labeller(reward: str) -> str | None:
-    """Return the rater whose pairs a reward model learned from; None where it is not known, or
-    where people voted.
+    """Return the scorer that labelled a reward model's pairs; None if unknown, or if people did.
 
     Args:
-        reward: as train-ppo takes it.
+        reward: the reward, as train-ppo takes it.
     """
     if reward == SHIPPED_REWARD:
         return STAR_RATER
@@ -36,11 +35,11 @@ def labeller(reward: str) -> str | None:
 
 
 def judge_of(judge: str, reward: str) -> str:
-    """Return who judges a PPO run: a scorer's name, or NOBODY.
+    """Return the name of the scorer that judges a PPO run, or NO_JUDGE.
 
     Args:
-        judge: the run's option; AUTO takes whoever labelled the reward's pairs, and for the two
-            shipped raters as rewards the other one.
+        judge: the run's option. AUTO takes the labeller of the reward's pairs; if the reward itself
+            is star-rater or word-judge, it takes the other of the two.
         reward: the run's option.
     """
     if judge != AUTO:
@@ -48,11 +47,11 @@ def judge_of(judge: str, reward: str) -> str:
     if reward in (STAR_RATER, WORD_JUDGE):
         return second_judge(reward)
     known = labeller(reward)
-    return known if known in (STAR_RATER, *RULES) else NOBODY
+    return known if known in (STAR_RATER, *RULES) else NO_JUDGE
 
 
 def _options(name: str, kind: str) -> dict[str, Any]:
-    """Return the options of a run of this kind; none where the name is another thing's."""
+    """Return the options of the run of this name and kind; nothing if there is no such run."""
     for folder in (Path(name).expanduser(), CHECKPOINTS.parent / name):
         try:
             config = Run(folder).config

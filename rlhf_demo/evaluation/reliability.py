@@ -1,10 +1,11 @@
-"""How far a reward model can be relied on: what it gets right on pairs it has not seen.
+"""How reliable a reward model is: its accuracy and calibration on pairs that it has not seen.
 
 Works on margins (score of the chosen response minus score of the rejected one) and texts; knows
 nothing of models. Margins come in as logits, the units of training, where sigmoid(margin) is the
-probability that the rater prefers the first response (Bradley and Terry 1952; Stiennon et al. 2020,
-https://arxiv.org/abs/2009.01325, section 3.4). Shown are margins of the saved model, whose scores
-are divided by their deviation on the base's texts: `score_std` times as small.
+probability that a voter prefers the first response (Bradley and Terry 1952; Stiennon et al. 2020,
+https://arxiv.org/abs/2009.01325, section 3.4). The report gives margins of the saved model, which
+are `score_std` times as small, because its scores are divided by their deviation on the base's
+texts.
 """
 
 import math
@@ -20,34 +21,33 @@ from rlhf_demo.intervals import cluster_interval, watched_interval
 
 BIN_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 WORST_SHOWN = 10
-"""How many of the most mistaken pairs are kept in the report."""
+"""Pairs with the worst margins that the report keeps."""
 FEWEST_FOR_TABLES = 30
-"""Different held-out pairs below which tables by sureness would show noise."""
+"""With fewer different held-out pairs, the calibration tables would show only noise."""
 
 
 def rightness(margin: float) -> float:
-    """Return 1 for a pair in the rater's order, 0 for the reverse, and a half for a tie."""
+    """Return 1 if the model prefers the chosen response, 0 if the rejected one, 0.5 for a tie."""
     return 1.0 if margin > 0 else 0.5 if margin == 0 else 0.0
 
 
 def held_out_report(pairs: Pairs, margins: Sequence[float], score_std: float) -> dict[str, Any]:
-    """Say how often and how surely the reward model agrees with the rater on held-out pairs.
+    """Measure how often and how confidently the reward model agrees with the held-out votes.
 
     Args:
         pairs: the held-out pairs, at least one.
         margins: for each pair score(chosen) - score(rejected), logits.
-        score_std: logits that the saved model calls a score of 1.
+        score_std: logits per unit of the saved model's score.
 
     Returns:
-        JSON-ready values. Shares are 0 to 1, `loss` is in nats per pair, ties count half
-        everywhere. Several people's votes on the same two texts are several `pairs` here, but one
-        of the `different_pairs` and one for every interval. `accuracy_low` and `accuracy_high` are
-        for one look; the wider `watched_low` and `watched_high` are for whoever looks at model
-        after model while votes come in. `stated` is how sure the model is on average, the `margin`
-        of the most wrong pairs in units of the saved model's score. The
-        tables are empty where there are too few pairs. The baseline is the better of "always the
-        longer one" and "always the shorter one"; which that is, is looked up on these very pairs,
-        in its favour.
+        Ready for JSON. Shares are 0 to 1, `loss` is in nats per pair, and a tie counts as a half
+        everywhere. Votes of several people on the same two texts are several `pairs`, but one of
+        the `different_pairs` and one observation in every interval. `accuracy_low` and
+        `accuracy_high` hold for a single evaluation; `watched_low` and `watched_high` are wider,
+        and hold if model after model is evaluated while votes come in. `stated` is the model's mean
+        confidence. The `margin` of the most wrong pairs is in units of the saved model's score. The
+        tables are empty if there are too few pairs. The baseline is the better of "always the
+        longer one" and "always the shorter one", chosen on these very pairs, in its favour.
     """
     right = [rightness(margin) for margin in margins]
     longer = fmean(
@@ -68,7 +68,7 @@ def held_out_report(pairs: Pairs, margins: Sequence[float], score_std: float) ->
         "loss": fmean([pair_loss(margin) for margin in margins]),
         "baseline_length": max(longer, 1 - longer),
         "baseline_side": "longer" if longer >= 0.5 else "shorter",
-        "stated": fmean([sureness(margin) for margin in margins]),
+        "stated": fmean([confidence(margin) for margin in margins]),
         "score_std": score_std,
         "reliability": reliability_table(margins, groups) if enough else [],
         "margin_quartiles": (
@@ -88,22 +88,22 @@ def held_out_report(pairs: Pairs, margins: Sequence[float], score_std: float) ->
 
 
 def same_pair(pairs: Pairs) -> list[Hashable]:
-    """Return for each row what it shares with other votes on its pair: prompt and both texts."""
+    """Return a key for each row that all votes on the same pair share: prompt and both texts."""
     rows = zip(pairs.prompts, pairs.chosen, pairs.rejected, strict=True)
     return [(prompt, frozenset(texts)) for prompt, *texts in rows]
 
 
 def pair_loss(margin: float) -> float:
     """Return -log sigmoid(margin): the Bradley-Terry loss of one pair, nats."""
-    # For a large negative margin exp(-margin) overflows; there the loss is -margin itself.
+    # exp(-margin) overflows for a large negative margin; log(1 + e^-m) = log(1 + e^m) - m.
     return math.log1p(math.exp(-margin)) if margin > 0 else math.log1p(math.exp(margin)) - margin
 
 
-def sureness(margin: float) -> float:
-    """Return the probability that the model gives its own favourite, 0.5 to 1.
+def confidence(margin: float) -> float:
+    """Return the probability that the model gives to the response it prefers, 0.5 to 1.
 
-    In the data the chosen response always comes first; had the two come in random order, the model
-    would give its favourite sigmoid(|margin|).
+    In the data the chosen response always comes first. Without knowing which one was chosen, the
+    model gives its preferred response sigmoid(|margin|).
     """
     return 1 / (1 + math.exp(-abs(margin)))
 
@@ -111,20 +111,20 @@ def sureness(margin: float) -> float:
 def reliability_table(
     margins: Sequence[float], groups: Sequence[Hashable]
 ) -> list[dict[str, float]]:
-    """Compare how sure the model is of its favourite with how often the rater has the same one.
+    """Compare the model's confidence with how often it is right, bin by bin.
 
     Args:
-        margins: [pairs] logits.
-        groups: [pairs] what rows on the same pair share.
+        margins: [pairs], logits.
+        groups: [pairs], the keys of `same_pair`.
 
     Returns:
         One row for each bin that holds pairs: `low`, `high`, `predicted` and `observed` (means),
-            `observed_low` and `observed_high` (95%), `pairs`.
+        `observed_low` and `observed_high` (95%), `pairs`.
     """
     rows = []
-    sure = [sureness(margin) for margin in margins]
+    confidences = [confidence(margin) for margin in margins]
     for low, high in pairwise(BIN_EDGES):
-        inside = [i for i, p in enumerate(sure) if low <= p < high or p == high == 1.0]
+        inside = [i for i, p in enumerate(confidences) if low <= p < high or p == high == 1.0]
         if inside:
             right = [rightness(margins[i]) for i in inside]
             observed_low, observed_high = cluster_interval(right, [groups[i] for i in inside])
@@ -132,7 +132,7 @@ def reliability_table(
                 {
                     "low": low,
                     "high": high,
-                    "predicted": fmean([sure[i] for i in inside]),
+                    "predicted": fmean([confidences[i] for i in inside]),
                     "observed": fmean(right),
                     "observed_low": observed_low,
                     "observed_high": observed_high,
@@ -143,26 +143,31 @@ def reliability_table(
 
 
 def quartile_table(
-    rater_margins: Sequence[float], right: Sequence[float], groups: Sequence[Hashable]
+    labeller_margins: Sequence[float], right: Sequence[float], groups: Sequence[Hashable]
 ) -> list[dict[str, float]]:
-    """Return the accuracy where the rater was least sure, up to where it was most sure.
+    """Return the accuracy by quartile of the labeller's margin, the smallest margins first.
+
+    Args:
+        labeller_margins: [pairs], as the simulated voter's scorer gave them.
+        right: [pairs], the model's rightness.
+        groups: [pairs], the keys of `same_pair`.
 
     Returns:
-        Four rows (fewer for under four pairs): `low`, `high` (the rater's margins), `accuracy`,
+        Four rows (fewer for under four pairs): `low`, `high` (the labeller's margins), `accuracy`,
         `accuracy_low` and `accuracy_high` (95%), `pairs`.
     """
-    order = sorted(range(len(right)), key=lambda index: abs(rater_margins[index]))
+    order = sorted(range(len(right)), key=lambda index: abs(labeller_margins[index]))
     rows = []
     for quarter in range(4):
         inside = order[len(order) * quarter // 4 : len(order) * (quarter + 1) // 4]
         if inside:
-            found = [right[index] for index in inside]
-            low, high = cluster_interval(found, [groups[index] for index in inside])
+            in_quarter = [right[index] for index in inside]
+            low, high = cluster_interval(in_quarter, [groups[index] for index in inside])
             rows.append(
                 {
-                    "low": abs(rater_margins[inside[0]]),
-                    "high": abs(rater_margins[inside[-1]]),
-                    "accuracy": fmean(found),
+                    "low": abs(labeller_margins[inside[0]]),
+                    "high": abs(labeller_margins[inside[-1]]),
+                    "accuracy": fmean(in_quarter),
                     "accuracy_low": low,
                     "accuracy_high": high,
                     "pairs": len(inside),
@@ -172,14 +177,14 @@ def quartile_table(
 
 
 def preference(difference: float, score_std: float) -> float:
-    """Return the probability that a text is preferred whose score is higher by so much."""
+    """Return the probability that a text is preferred to one whose score is lower by this much."""
     return 1 / (1 + math.exp(-score_std * difference))
 
 
 def read_report(folder: Path) -> dict[str, Any] | None:
-    """Return the held-out report of a run, or None where there is none.
+    """Return the held-out report of a run, or None if there is none.
 
-    A report from before both baselines were told, whose margins had another unit, counts as none.
+    Reports without `baseline_side` are older, with margins in another unit, and count as none.
     """
     path = folder / "report.json"
     report = read_json(path) if path.is_file() else None
@@ -189,7 +194,7 @@ def read_report(folder: Path) -> dict[str, Any] | None:
 def format_report(report: dict[str, Any]) -> str:
     """Return the report as a short text for the terminal."""
     lines = [
-        f"Held-out report: {report['pairs']:,} pairs that were not trained on",
+        f"Held-out report: {report['pairs']:,} pairs that the model was not trained on",
         "",
         f"  reward model         {report['accuracy']:.3f}  "
         f"(95% interval {report['accuracy_low']:.3f} to {report['accuracy_high']:.3f})",
@@ -210,8 +215,8 @@ def format_report(report: dict[str, Any]) -> str:
 
 def _table_lines(report: dict[str, Any]) -> list[str]:
     if not report["reliability"]:
-        return ["", "  Too few pairs to tell whether it knows how sure it is."]
-    lines = ["", "  how sure it is   it says   it is right (95%)    pairs"]
+        return ["", "  Too few pairs to compare its confidence with how often it is right."]
+    lines = ["", "  confidence       its mean  it is right (95%)    pairs"]
     lines += [
         f"    {row['low']:.1f} to {row['high']:.1f}      {row['predicted']:.2f}      "
         f"{row['observed']:.2f} ({row['observed_low']:.2f} to {row['observed_high']:.2f})"
@@ -219,7 +224,7 @@ def _table_lines(report: dict[str, Any]) -> list[str]:
         for row in report["reliability"]
     ]
     if report["margin_quartiles"]:
-        lines += ["", "  rater's margin             accuracy (95%)       pairs"]
+        lines += ["", "  labeller's margin          accuracy (95%)       pairs"]
     lines += [
         f"    {row['low']:4.2f} to {row['high']:4.2f}             "
         f"{row['accuracy']:.2f} ({row['accuracy_low']:.2f} to {row['accuracy_high']:.2f})"

@@ -1,4 +1,4 @@
-"""Measure what models write: diversity, drift from the base, fluency, and who wins against whom.
+"""Measures of what models write: diversity, drift from the base, fluency, and wins.
 
 Everything here is a function of texts, tokens or log-probabilities; nothing trains and nothing
 writes files.
@@ -21,13 +21,13 @@ def distinct_n(responses: Sequence[Sequence[int]], n: int, count: int | None = N
     """Return the share of different n-grams among the n-grams of all responses.
 
     This is distinct-n of Li et al. 2016 (https://arxiv.org/abs/1510.03055, section 4.4). It falls
-    as more text is counted, so only equal numbers of n-grams compare.
+    as more text is counted, so compare it only at equal numbers of n-grams.
 
     Args:
-        count: look at so many n-grams, the first ones; at all when left out.
+        count: count only the first so many n-grams; None counts all.
 
     Returns:
-        0..1; 0 where no response has n tokens.
+        0..1; 0 if no response has n tokens.
     """
     ngrams = [tuple(ids[i : i + n]) for ids in responses for i in range(len(ids) - n + 1)]
     ngrams = ngrams[:count]
@@ -35,7 +35,7 @@ def distinct_n(responses: Sequence[Sequence[int]], n: int, count: int | None = N
 
 
 def count_ngrams(responses: Sequence[Sequence[int]], n: int) -> int:
-    """Return how many n-grams the responses have, none of them across two."""
+    """Return the number of n-grams in the responses; none spans two responses."""
     return sum(max(0, len(ids) - n + 1) for ids in responses)
 
 
@@ -44,11 +44,10 @@ class Reading:
     """One response as a model and the base see it; tensors are float32 [time] on the CPU, nats.
 
     Attributes:
-        kl: exact KL of the model from the base before each token, at the temperature; never below
-            0.
-        log_ratio: log p - log p_base of the token that was written, at the temperature; below 0
-            where the base likes it better.
-        base_logprobs: of the token under the base, at temperature 1.
+        kl: exact KL of the model from the base at each token, at the temperature; never below 0.
+        log_ratio: log p - log p_base of each written token, at the temperature; below 0 where the
+            base finds the token likelier.
+        base_logprobs: of each written token under the base, at temperature 1.
     """
 
     kl: Tensor
@@ -57,14 +56,14 @@ class Reading:
 
 
 @torch.no_grad()
-def read_beside(
+def read_with_base(
     policy: Policy,
     base: Policy,
     prompts: list[str],
     responses: list[list[int]],
     temperature: float,
 ) -> list[Reading]:
-    """Read finished responses with a model and with the base, which has the same tokens."""
+    """Read finished responses with a model and with a base of the same vocabulary."""
     readings = []
     for start in range(0, len(prompts), READ_AT_ONCE):
         part = slice(start, start + READ_AT_ONCE)
@@ -78,7 +77,7 @@ def read_beside(
             token_logprobs(base_logits, tokens, 1.0)[0],
         )
         lengths = mask.sum(-1).tolist()
-        split = (figures.cpu().split(lengths) for figures in by_token)
+        split = (numbers.cpu().split(lengths) for numbers in by_token)
         readings += [Reading(*row) for row in zip(*split, strict=True)]
     return readings
 
@@ -104,7 +103,7 @@ def standard_error(x: Tensor) -> float:
 
 
 def count_wins(scores: Tensor, against: Tensor) -> tuple[int, int, int]:
-    """Count wins, ties and losses of scores [n] against other scores of the same prompts [n]."""
+    """Count wins, ties and losses of scores [n] against others [n] on the same prompts."""
     return (
         int((scores > against).sum()),
         int((scores == against).sum()),

@@ -1,14 +1,14 @@
 """What each word of a text adds to the text's score: its Shapley value.
 
 Delete all words and put them back one by one, in some order: each word changes the score by some
-amount. Averaged over the orders, that is the word's contribution. The contributions add up exactly
-to the score of the text less that of the empty text, words that always change it alike get the
-same, and a word that never changes it gets 0; no other linear division does so (Shapley 1953). Of
-many words the orders are too many to try, so some are drawn (Castro, Gomez and Tejada 2009,
-https://doi.org/10.1016/j.cor.2008.04.004).
+amount. Averaged over all orders, that is the word's contribution. The contributions add up exactly
+to the score of the text minus the score of the empty text; words that always change it by the same
+amount get the same; and a word that never changes it gets 0. No other linear division has these
+properties (Shapley 1953). Many words have too many orders to try, so some orders are drawn at
+random (Castro, Gomez and Tejada 2009, https://doi.org/10.1016/j.cor.2008.04.004).
 
-The score of a text that stops after each word would be cheaper but says something else. A reward
-model has only read finished texts, so there the full stop may get half the score.
+The scores of the text cut off after each word would be cheaper, but answer another question. A
+reward model has only seen finished texts, so the full stop might then get half the score.
 """
 
 import math
@@ -24,65 +24,68 @@ if TYPE_CHECKING:
     from rlhf_demo.models.reward_model import RewardModel
 
 EVERY_ORDER = 7
-"""Up to so many words every order is tried (5,040, but only 128 texts): the values are exact."""
+"""Up to this many words, every order is tried (5,040 orders, but only 128 texts), so the values are
+exact.
+"""
 ORDERS = 60
-"""Orders drawn for more words. A word's standard error is then about 0.03 in a sentence of 13."""
+"""Orders drawn for longer texts: a word's standard error is about 0.03 in a sentence of 13."""
 MOST_UNITS = 24
-"""A text of more words is cut into so many groups of neighbouring words."""
+"""A text of more words is cut into this many groups of neighbouring words."""
 MOST_READ = 20_000
-"""Tokens read for one text: 2 seconds of the shipped model on one thread. A long text gets fewer
-orders, and one longer still larger groups.
+"""Tokens to read for one text: 2 seconds of the shipped model on one thread. A long text gets fewer
+orders, and a very long one larger groups.
 """
 SCORING_TOKENS = 4096
-"""Tokens scored at once, padding included: bounds the memory that a long text takes."""
+"""Tokens to score at once, padding included, which bounds the memory for a long text."""
 
 Subset = frozenset[int]
-"""Places of the words that are kept."""
+"""Indices of the words that are kept."""
 
 
 def word_contributions(scorer: "RewardModel", text: str) -> dict[str, Any]:
-    """Say what each word of a text adds to its score. The same text gives the same answer.
+    """Return what each word of a text adds to its score. The same text gives the same answer.
 
-    A word keeps its punctuation. The empty text is what the tokenizer makes of it: the start mark
-    alone where it has one.
+    A word includes its punctuation. The empty text is what the tokenizer makes of "", which is the
+    start token alone if it has one.
 
     Returns:
-        `words`: of each word (or group of words) its `piece` of text, its `contribution`, the score
-        of the text `without` it, and the `score_if_ended`, had the text ended after it. `score` of
-        the text and of the `empty` one; `contribution`s add up to the one less the other. How it
-        was found: `words_together` in a group, `orders` tried, `exact` where those are all, and
-        `standard_error`, that of a contribution (root mean square over the words; 0 where
-        exact). Scores are in the scorer's units.
+        `words`: for each word (or group of words) its `piece` of text, its `contribution`, the
+            score of the text `without` it, and `score_if_ended`, the score of the text up to it.
+        `score` of the text and of the `empty` text; the contributions add up to their difference.
+        `words_together`: words in a group.
+        `orders` that were tried, and `exact`: whether those are all.
+        `standard_error` of a contribution (root mean square over the words; 0 if exact).
+        All scores are in the scorer's units.
 
     Raises:
-        ConfigError: the text has no word, or the scorer cannot read all of it.
+        ConfigError: the text has no word, or more tokens than the scorer reads at once.
     """
     tokens = len(scorer.encode(text))
     if tokens >= scorer.most_tokens:
         raise ConfigError(
-            f"the text has {tokens:,} tokens or more: give one below {scorer.most_tokens:,}, "
-            "which is all that the model reads at once"
+            f"the text has {tokens:,} tokens or more, and the model reads fewer than "
+            f"{scorer.most_tokens:,}: shorten it"
         )
     pieces, together = cut_into_units(text, tokens)
     orders = orders_to_try(len(pieces), tokens)
-    rows = [growing(order) for order in orders]
-    everything = frozenset(range(len(pieces)))
-    ended = growing(range(len(pieces)))[1:]
-    without = [everything - {place} for place in everything]
-    scores = score_subsets(scorer, pieces, {*chain(*rows), *ended, *without}, tokens)
-    values, error = shapley_values(scores, rows)
+    chains = [growing(order) for order in orders]
+    whole = frozenset(range(len(pieces)))
+    prefixes = growing(range(len(pieces)))[1:]
+    without = [whole - {index} for index in whole]
+    scores = score_subsets(scorer, pieces, {*chain(*chains), *prefixes, *without}, tokens)
+    values, error = shapley_values(scores, chains)
     exact = len(orders) == math.factorial(len(pieces))
     return {
         "words": [
             {
                 "piece": piece,
-                "contribution": values[place],
-                "without": scores[without[place]],
-                "score_if_ended": scores[ended[place]],
+                "contribution": values[index],
+                "without": scores[without[index]],
+                "score_if_ended": scores[prefixes[index]],
             }
-            for place, piece in enumerate(pieces)
+            for index, piece in enumerate(pieces)
         ],
-        "score": scores[everything],
+        "score": scores[whole],
         "empty": scores[frozenset()],
         "words_together": together,
         "orders": len(orders),
@@ -92,13 +95,14 @@ def word_contributions(scorer: "RewardModel", text: str) -> dict[str, Any]:
 
 
 def cut_into_units(text: str, tokens: int) -> tuple[list[str], int]:
-    """Cut a text at its white space into words, or into groups of words where those are too many.
+    """Cut a text at its white space into words, or into groups of words if there are too many.
 
     Args:
-        tokens: of the whole text; without each word, and in two orders, they must be affordable.
+        tokens: of the whole text. Reading it without each word, and in two orders, must stay within
+            MOST_READ.
 
     Returns:
-        The pieces, which joined are the text, and how many words stand in one.
+        The pieces, which joined are the text, and the number of words in each.
 
     Raises:
         ConfigError: the text has no word.
@@ -113,11 +117,11 @@ def cut_into_units(text: str, tokens: int) -> tuple[list[str], int]:
 
 
 def orders_to_try(count: int, tokens: int) -> list[Sequence[int]]:
-    """Return all orders of a few words, else a number of drawn ones.
+    """Return all orders of a few words, or some random orders of many.
 
     Args:
-        count: words.
-        tokens: of the whole text; half of them are read in a middling subset.
+        count: number of words.
+        tokens: of the whole text; an average subset holds half of them.
     """
     half = math.ceil(tokens / 2)
     if count <= EVERY_ORDER and 2**count * half <= MOST_READ:
@@ -128,20 +132,20 @@ def orders_to_try(count: int, tokens: int) -> list[Sequence[int]]:
 
 
 def growing(order: Iterable[int]) -> list[Subset]:
-    """Return the subsets that an order runs through, from the empty one to the whole."""
+    """Return the subsets that an order builds up, from the empty one to the whole."""
     subsets: list[Subset] = [frozenset()]
-    for place in order:
-        subsets.append(subsets[-1] | {place})
+    for index in order:
+        subsets.append(subsets[-1] | {index})
     return subsets
 
 
 def score_subsets(
     scorer: "RewardModel", pieces: Sequence[str], subsets: Iterable[Subset], tokens: int
 ) -> dict[Subset, float]:
-    """Score the text of each subset once. A text that lost its first word begins without a space.
+    """Score the text of each subset once. A text without its first word begins without a space.
 
     Args:
-        tokens: of the whole text, the longest one.
+        tokens: of the whole text, which is the longest.
     """
     texts = {subset: _text_of(pieces, subset) for subset in subsets}
     batch_size = max(1, SCORING_TOKENS // tokens)
@@ -150,30 +154,32 @@ def score_subsets(
 
 
 def _text_of(pieces: Sequence[str], subset: Subset) -> str:
-    text = "".join(pieces[place] for place in sorted(subset))
+    text = "".join(pieces[index] for index in sorted(subset))
     return text if 0 in subset else text.lstrip()
 
 
 def shapley_values(
-    scores: Mapping[Subset, float], rows: Sequence[Sequence[Subset]]
+    scores: Mapping[Subset, float], chains: Sequence[Sequence[Subset]]
 ) -> tuple[list[float], float]:
-    """Average over the orders what each word changed when it was put back.
+    """Average over the orders how each word changed the score when it was put back.
 
     Args:
-        scores: of every subset in the rows.
-        rows: [orders] of [words + 1] growing subsets.
+        scores: of every subset in the chains.
+        chains: [orders] of [words + 1] growing subsets.
 
     Returns:
-        [words] the values, and their standard error, root mean square over the words.
+        The values [words], and their standard error, root mean square over the words.
     """
-    changes: list[list[float]] = [[] for _ in rows[0][1:]]  # [words][orders]
-    for row in rows:
-        for before, after in pairwise(row):
-            (place,) = after - before
-            changes[place].append(scores[after] - scores[before])
-    values = [sum(one) / len(rows) for one in changes]
+    changes: list[list[float]] = [[] for _ in chains[0][1:]]  # [words][orders]
+    for subsets in chains:
+        for before, after in pairwise(subsets):
+            (index,) = after - before
+            changes[index].append(scores[after] - scores[before])
+    values = [sum(of_word) / len(chains) for of_word in changes]
     squares = [
-        (change - value) ** 2 for one, value in zip(changes, values, strict=True) for change in one
+        (change - value) ** 2
+        for of_word, value in zip(changes, values, strict=True)
+        for change in of_word
     ]
-    variance = sum(squares) / (len(values) * max(1, len(rows) - 1))
-    return values, math.sqrt(variance / len(rows))
+    variance = sum(squares) / (len(values) * max(1, len(chains) - 1))
+    return values, math.sqrt(variance / len(chains))

@@ -1,4 +1,4 @@
-"""Where to compute, and in which number format."""
+"""The device to compute on, and the number format of its matrix products."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -8,25 +8,23 @@ from rlhf_demo.errors import ConfigError
 
 
 def pick_device(device: str) -> torch.device:
-    """Return the device to compute on; `auto` takes a GPU where there is one.
+    """Return the device to compute on; `auto` takes a GPU if there is one.
 
     Raises:
-        ConfigError: cuda is asked for and there is none.
+        ConfigError: the device is cuda and torch sees no GPU.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(
-            "--device is 'cuda': this machine shows no GPU to torch, use --device cpu"
-        )
+        raise ConfigError("--device is 'cuda', but torch sees no GPU here: use --device cpu")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
 
 
 def pick_dtype(device: torch.device, dtype: str) -> torch.dtype:
-    """Return the number format of matrix products; `auto` asks the device.
+    """Return the number format of matrix products; `auto` takes the device's fastest.
 
-    bfloat16 is four times as fast as float32 on a CPU with AVX512-BF16 or AMX and slower than it on
-    one without.
+    On a CPU with AVX512-BF16 or AMX, bfloat16 is four times as fast as float32; on any other CPU it
+    is slower.
     """
     if dtype != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]

@@ -1,9 +1,9 @@
-"""Turn a finished run's adapter into a shipped one: half the size, and loadable from any folder.
+"""Turn the adapter of a finished run into a shipped model: half the size, loadable from any folder.
 
-A shipped folder holds the adapter in float16, the base's config.json, and a weight index whose
-entries point into the base's own folder beside it (`../gpt2-mini/...`). Plain transformers'
-`from_pretrained` then finds base and adapter by itself, wherever it is called from, and no weight
-is stored twice. The tokenizer is the base's.
+A shipped folder holds the adapter in float16, the base's config.json, the base's tokenizer, and a
+weight index whose entries point into the base's folder next to it (`../gpt2-mini/...`). With these,
+plain `from_pretrained` of transformers finds base and adapter from any working directory, and no
+weight is stored twice.
 """
 
 import shutil
@@ -25,7 +25,7 @@ def ship(run: str, name: str) -> Path:
     """Write checkpoints/NAME from the adapter of a run.
 
     Raises:
-        CheckpointError: the run's model is no adapter on a shipped base.
+        CheckpointError: the run's model is not an adapter on a shipped base.
     """
     source = locate(run)
     base = adapter_base(source)
@@ -37,8 +37,8 @@ def ship(run: str, name: str) -> Path:
     with replacing_folder(target) as folder:
         _copy_adapter(source, folder, base)
         _point_to_base(base, folder, classifier=_is_classifier(source))
-        for name in TOKENIZER:  # without it AutoTokenizer would quietly make up an empty one
-            shutil.copy(base / name, folder / name)
+        for file in TOKENIZER:  # without them AutoTokenizer silently makes an empty tokenizer
+            shutil.copy(base / file, folder / file)
         if (source / "value_head.safetensors").is_file():
             shutil.copy(source / "value_head.safetensors", folder / "value_head.safetensors")
         if (target / "README.md").is_file():
@@ -51,7 +51,7 @@ def _copy_adapter(source: Path, folder: Path, base: Path) -> None:
     halves = {key: tensor.to(torch.float16).contiguous() for key, tensor in tensors.items()}
     save_file(halves, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     spec = read_json(source / "adapter_config.json")
-    # Our own loader and peft called from the repository's top find this; transformers needs it not.
+    # Our loader, and peft in the repository's root, follow this path; transformers ignores it.
     spec["base_model_name_or_path"] = f"{CHECKPOINTS.name}/{base.name}"
     write_json(folder / "adapter_config.json", spec)
 
@@ -61,7 +61,7 @@ def _is_classifier(source: Path) -> bool:
 
 
 def _point_to_base(base: Path, folder: Path, *, classifier: bool) -> None:
-    """Write config.json and a weight index that borrow the base's weights."""
+    """Write a config.json and a weight index that refer to the base's weights."""
     config = read_json(base / "config.json")
     if classifier:
         config |= {

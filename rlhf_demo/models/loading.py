@@ -1,15 +1,14 @@
-"""From a folder to a tokenizer or a network; what does not load is named in a sentence.
+"""Load tokenizers and networks from a folder; a file that cannot be loaded gets one clear sentence.
 
-- **Padding.** Every tokenizer gets a pad token of its own, distinct from EOS. If EOS doubled as
-  padding, it would be masked out of every loss and the policy would never learn to end. A tokenizer
-  without one gives the job to the token of byte 0, which no text holds: no embedding has to be
-  added, so files stay plain.
-- **Weights.** Safetensors only, never pickled, in float32; adapters are merged into their base.
-- **Strangers' files.** Code that comes with a model is never run. What a configuration asks for is
-  compared with the weights that are there before anything is made of it.
+- **Padding.** Every tokenizer gets a pad token distinct from EOS. If EOS doubled as padding, it
+  would be masked out of every loss and the policy would never learn to end. In a tokenizer without
+  a pad token, the token of byte 0 becomes it, because no text holds that byte. No embedding has to
+  be added, so the saved files stay plain.
+- **Weights.** Safetensors only, never pickled, in float32. Adapters are merged into their base.
+- **Untrusted files.** Code that comes with a model is never run. The size that a configuration asks
+  for is compared with the weights in the files before the network is built.
 
-Policies (policy.py) and reward models (reward_model.py) are made of what is loaded here. Source: Hu
-et al. 2021 (LoRA).
+policy.py and reward_model.py build on these functions. Source: Hu et al. 2021 (LoRA).
 """
 
 import json
@@ -41,7 +40,7 @@ from rlhf_demo.models.tokenizer_parts import MOST_TOKENS, PROBE, SHORT, check_pa
 
 UNREADABLE = (
     OSError, ValueError, KeyError, RuntimeError, SafetensorError,
-    TypeError, AttributeError, ArithmeticError,  # of odd values in a configuration
+    TypeError, AttributeError, ArithmeticError,  # from odd values in a configuration
 )  # fmt: skip
 
 BYTE_0 = "\u0100"
@@ -50,34 +49,34 @@ BYTE_0 = "\u0100"
 PAD = "<|pad|>"
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
-"""Any of these can make a tokenizer."""
+"""Any one of these files is enough for a tokenizer."""
 
 LORA = {
     "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision",
     "inference_mode", "r", "target_modules", "modules_to_save", "lora_alpha", "lora_dropout",
     "fan_in_fan_out", "bias", "use_rslora", "peft_type", "runtime_config",
 }  # fmt: skip
-"""What an adapter's configuration may say; all else must be as peft has it by itself."""
+"""Keys that an adapter's configuration may set; all others must have peft's default."""
 
-MOST_MADE_UP = 1.05
-"""Weights that a model may have, for each one in its files: a new head comes on top of them."""
+MOST_WEIGHTS = 1.05
+"""Weights of a network per weight in its files, at most: a new head adds a few."""
 
 LONG_LISTS = re.compile(r'"\w*(layers?|labels)": [0-9]{5,}')
-"""Configurations list their layers and labels as soon as they are made."""
+"""transformers makes a list of all layers and labels as soon as it reads a configuration."""
 
 MOST_CALLS = 200_000
-"""Of torch, in which a network is made: 5 for each tensor, 1,000 for 12 layers."""
+"""Calls of torch that may build a network: it takes 5 for each tensor, 1,000 for 12 layers."""
 
 MOST_BUFFERS = 2**26
-"""Bytes of buffers, such as masks, that a model may have beyond 4 for each weight in its files."""
+"""Bytes of buffers, such as masks, that a model may have beyond 4 per weight in its files."""
 
 # -- tokenizers ------------------------------------------------------------------------------------
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Load a tokenizer and make sure that its pad token is a token of its own.
+    """Load a tokenizer whose pad token is not its EOS.
 
-    An adapter that brings no tokenizer uses its base's.
+    An adapter without a tokenizer uses its base's.
 
     Raises:
         CheckpointError: the folder holds no tokenizer, or no token can serve as padding.
@@ -85,7 +84,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     base = adapter_base(folder)
     if base is not None and not (folder / "tokenizer_config.json").is_file():
         folder = base
-    # Without its files transformers would make up an empty tokenizer.
+    # Without these files transformers silently makes an empty tokenizer.
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise CheckpointError(
             f"{short_name(folder)} holds no usable tokenizer (no {TOKENIZER_FILES[0]}): add its "
@@ -112,13 +111,13 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         tokenizer.pad_token = tokenizer.unk_token
         return tokenizer
     raise CheckpointError(
-        f"the tokenizer in {short_name(folder)} has no token that could serve as padding: give it "
-        "a pad token"
+        f"the tokenizer in {short_name(folder)} has no token that can serve as padding: give it a "
+        "pad token"
     )
 
 
 def _check_names(path: Path) -> None:
-    """Refuse a configuration that has another file loaded in place of tokenizer.json.
+    """Refuse a configuration that makes transformers load another file than tokenizer.json.
 
     Raises:
         ValueError: it does, or it is not JSON.
@@ -129,12 +128,12 @@ def _check_names(path: Path) -> None:
 
 
 def _try(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuse a tokenizer that makes much of little, or gives up in the middle of a text.
+    """Refuse a tokenizer that makes many tokens of a short text, or whose library panics on a text.
 
-    The first would fill the memory, the second end a thread.
+    The first would fill the memory; the second would end the thread that uses the tokenizer.
 
     Raises:
-        ValueError: it does.
+        ValueError: the library panics.
     """
     count = _count_tokens(tokenizer, SHORT, special=True)
     if count > MOST_TOKENS:
@@ -143,28 +142,28 @@ def _try(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def _count_tokens(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> int:
-    """Return how many tokens a text has, 0 where the tokenizer refuses it.
+    """Return how many tokens a text has, or 0 if the tokenizer refuses it.
 
     Raises:
-        ValueError: the tokenizer gives up in the middle of the text.
+        ValueError: the tokenizer's library panics on the text.
     """
     try:
         return len(tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
     except Exception:  # noqa: BLE001
-        return 0  # as of a word that it does not know; whoever uses it hears of that
+        return 0  # e.g. an unknown word: the caller gets that error when it tokenises such a text
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # of the library, and no Exception
+        if type(error).__name__ != "PanicException":  # the library's; not an Exception
             raise
-        raise ValueError("it gives up in the middle of a text") from None
+        raise ValueError("its library panics on a text") from None
 
 
 def _rename_byte_0(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """Give the token of byte 0 the name PAD: its id and the vocabulary's size stay as they are."""
+    """Rename the token of byte 0 to PAD; its id and the size of the vocabulary stay the same."""
     spec = json.loads(tokenizer.backend_tokenizer.to_str())
     vocabulary = spec["model"]["vocab"]
     pad_id = vocabulary.pop(BYTE_0)
     vocabulary[PAD] = pad_id
-    # No merge can still lead to or from the byte; texts hold it in no case.
+    # Merges with that byte go: the vocabulary no longer has it, and no text holds it.
     spec["model"]["merges"] = [
         merge for merge in spec["model"]["merges"] if not any(BYTE_0 in part for part in merge)
     ]
@@ -183,7 +182,7 @@ def _rename_byte_0(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBas
 
 
 def is_classifier(folder: Path) -> bool:
-    """Say whether the model in `folder` scores texts instead of writing them."""
+    """Return whether the model in `folder` scores texts instead of writing them."""
     adapter = folder / ADAPTER
     path = adapter if adapter.is_file() else folder / "config.json"
     spec = _read(path)
@@ -199,17 +198,24 @@ def _read(path: Path) -> dict[str, Any]:
     except DataError as error:
         raise CheckpointError(str(error)) from None
     if not isinstance(spec, dict):
-        raise CheckpointError(f"{short_name(path)} holds no configuration: restore it")
+        raise CheckpointError(f"{short_name(path)} holds no configuration: restore that file")
     return spec
 
 
 def load_network(
     auto_class: Any, folder: Path, num_labels: int | None = None
 ) -> tuple[PreTrainedModel, bool]:
-    """Load whole weights, or a base with its adapter merged in; in float32, safetensors only.
+    """Load a network in float32 from safetensors; an adapter is merged into its base.
+
+    Args:
+        auto_class: of transformers, e.g. AutoModelForCausalLM.
+        num_labels: labels of a new classification head; None loads the head from the files.
 
     Returns:
-        The model and whether an adapter was merged.
+        The network, and whether an adapter was merged.
+
+    Raises:
+        CheckpointError: files are missing, damaged, do not fit together, or ask for too much.
     """
     base = adapter_base(folder)
     kwargs: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -227,19 +233,19 @@ def load_network(
     try:
         with readable(base or folder):
             _check_size(auto_class, base or folder, kwargs)
-            model, told = auto_class.from_pretrained(
+            model, info = auto_class.from_pretrained(
                 base or folder,
                 dtype=torch.float32,
                 use_safetensors=True,
                 output_loading_info=True,
                 **kwargs,
             )
-            if told["missing_keys"] and num_labels is None:  # else it is the new head
-                raise ValueError(f"its files lack {min(told['missing_keys'])}")
+            if info["missing_keys"] and num_labels is None:  # a new head is always missing
+                raise ValueError(f"its files lack {min(info['missing_keys'])}")
     finally:
         transformers_logging.set_verbosity(verbosity)
     if base is not None:
-        from peft import PeftModel  # noqa: PLC0415  (takes a second and is needed for adapters only)
+        from peft import PeftModel  # noqa: PLC0415  (takes a second; only adapters need it)
 
         with readable(folder):
             _check_rank(model, folder)
@@ -250,13 +256,14 @@ def load_network(
 
 
 def _check_adapter(folder: Path, base: Path) -> None:
-    """Refuse an adapter that is more than plain LoRA.
+    """Refuse an adapter that is not plain LoRA.
 
-    Names in its configuration may be regular expressions, which peft matches for as long as they
-    ask for, and other kinds of adapter compute at length before a weight is loaded.
+    Module names in its configuration may be regular expressions, which peft matches however long
+    that takes, and other kinds of adapter compute a lot before any weight is loaded.
 
     Raises:
-        CheckpointError: it is, or its base is an adapter too, which transformers would load.
+        CheckpointError: it is not plain LoRA, or its base is itself an adapter, which transformers
+            would load.
     """
     from peft import LoraConfig  # noqa: PLC0415
 
@@ -268,9 +275,9 @@ def _check_adapter(folder: Path, base: Path) -> None:
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             odd.append(key)
     if spec.get("peft_type") != "LORA" or odd:
-        what = f"{odd[0]} is {str(spec[odd[0]])[:60]!r}" if odd else "its peft_type is another"
+        what = f"{odd[0]} is {str(spec[odd[0]])[:60]!r}" if odd else "its peft_type is not LORA"
         raise CheckpointError(
-            f"{short_name(folder)} is no plain LoRA adapter ({what}): choose another model"
+            f"{short_name(folder)} is not a plain LoRA adapter ({what}): choose another model"
         )
     if (base / ADAPTER).is_file():
         raise CheckpointError(
@@ -279,22 +286,22 @@ def _check_adapter(folder: Path, base: Path) -> None:
 
 
 def _check_rank(model: PreTrainedModel, folder: Path) -> None:
-    """Refuse an adapter whose matrices are fewer or of another rank than its configuration says.
+    """Refuse an adapter with fewer matrices, or another rank, than its configuration says.
 
     Raises:
-        ValueError: they are; peft would make up all of them first.
+        ValueError: it is one. peft would first create all matrices that the configuration names.
     """
     spec = _read(folder / ADAPTER)
-    found = _shapes(folder / "adapter_model.safetensors")
-    ranks = [shape[0] for name, shape in found.items() if re.search(r"lora_(embedding_)?A", name)]
-    ends = tuple(f".{name}" for name in spec.get("target_modules") or [])
-    adapted = sum(f".{name}".endswith(ends) for name, _ in model.named_modules())
+    shapes = _shapes(folder / "adapter_model.safetensors")
+    ranks = [shape[0] for name, shape in shapes.items() if re.search(r"lora_(embedding_)?A", name)]
+    suffixes = tuple(f".{name}" for name in spec.get("target_modules") or [])
+    adapted = sum(f".{name}".endswith(suffixes) for name, _ in model.named_modules())
     if set(ranks) != {spec.get("r")} or adapted > len(ranks):
         raise ValueError("its configuration asks for more weights than its files hold")
 
 
 def _shapes(path: Path) -> dict[str, list[int]]:
-    """Return the shapes of a file's tensors, none of which is read."""
+    """Return the shapes of a file's tensors without reading the tensors."""
     with safe_open(path, "pt") as file:
         return {name: file.get_slice(name).get_shape() for name in file.keys()}
 
@@ -302,30 +309,30 @@ def _shapes(path: Path) -> dict[str, list[int]]:
 def _check_size(auto_class: Any, folder: Path, kwargs: dict[str, Any]) -> None:
     """Refuse a model whose configuration asks for more weights than its files hold.
 
-    transformers makes up what is missing, however large.
+    transformers would create the missing weights, however large they are.
 
     Raises:
         ValueError: it asks for more.
     """
     shapes = [shape for path in folder.glob("*.safetensors") for shape in _shapes(path).values()]
     if not shapes:
-        return  # transformers says which file is missing
+        return  # from_pretrained will name the missing file
     if LONG_LISTS.search(json.dumps(_read(folder / "config.json"))):
         raise ValueError("its configuration asks for too many layers or labels")
     config = AutoConfig.from_pretrained(folder, **kwargs)
     layers = getattr(config.get_text_config(), "num_hidden_layers", None) or 0
     held, wanted, buffers = sum(map(math.prod, shapes)), 0, 0
     if layers <= len(shapes):
-        with torch.device("meta"), _FewCalls():
+        with torch.device("meta"), _CallLimit():
             model = auto_class.from_config(config, trust_remote_code=False)
-        wanted = sum(one.numel() for one in model.parameters())
-        buffers = sum(one.nbytes for one in model.buffers())
-    if layers > len(shapes) or wanted > MOST_MADE_UP * held or buffers > MOST_BUFFERS + 4 * held:
+        wanted = sum(parameter.numel() for parameter in model.parameters())
+        buffers = sum(buffer.nbytes for buffer in model.buffers())
+    if layers > len(shapes) or wanted > MOST_WEIGHTS * held or buffers > MOST_BUFFERS + 4 * held:
         raise ValueError("its configuration asks for more weights than its files hold")
 
 
-class _FewCalls(TorchFunctionMode):
-    """Ends the making of a network that goes on and on; counts this thread's calls of torch."""
+class _CallLimit(TorchFunctionMode):
+    """Stops the building of a network after MOST_CALLS calls of torch in this thread."""
 
     calls = 0
 
@@ -340,7 +347,11 @@ class _FewCalls(TorchFunctionMode):
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn what the libraries raise for missing, damaged or unfitting files into one sentence."""
+    """Turn what the libraries raise for missing, damaged or mismatched files into one sentence.
+
+    Raises:
+        CheckpointError: the block raised one of UNREADABLE.
+    """
     try:
         yield
     except UNREADABLE as error:
@@ -353,14 +364,13 @@ def readable(path: Path) -> Iterator[None]:
 def add_adapter(
     model: PreTrainedModel, task_type: str, rank: int, folder: Path, whole: list[str] | None = None
 ) -> Any:
-    """Put a new LoRA adapter around a model, which shares its weights.
+    """Return the model wrapped in a new LoRA adapter; both share their weights.
 
     Args:
-        model: what is adapted.
         task_type: CAUSAL_LM or SEQ_CLS, as peft names them.
         rank: of the adapter's matrices.
-        folder: the model's own, which the adapter will name as its base.
-        whole: names of modules that are trained and saved whole beside the adapter.
+        folder: the model's folder, which the saved adapter will name as its base.
+        whole: names of modules that are trained and saved whole, in addition to the adapter.
     """
     from peft import LoraConfig, get_peft_model  # noqa: PLC0415
 
@@ -379,19 +389,20 @@ def add_adapter(
 
 
 def _first_line(error: Exception, path: Path) -> str:
-    said = str(error).strip().replace(str(path), short_name(path))
-    return said.splitlines()[0] if said else type(error).__name__
+    text = str(error).strip().replace(str(path), short_name(path))
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 SHARD_SIZE = "8MB"
-"""Small enough for a plain push to a Space, which refuses files over 10 MB."""
+"""A Space refuses a plain git push of files over 10 MB."""
 
 
 def speed_up(model: PreTrainedModel) -> PreTrainedModel:
-    """Choose the faster of equal ways to compute, in place.
+    """Switch a network, in place, to faster kernels that compute the same.
 
-    GPT-2's activation is torch's own tanh GELU, in one kernel instead of eight. On a CPU, for texts
-    of some dozen tokens, plain matrix products beat the fused attention kernel by a factor of 5.
+    GPT-2's activation equals torch's tanh GELU, which is one kernel instead of eight. On a CPU, for
+    texts of a few dozen tokens, plain matrix products are 5 times as fast as the fused attention
+    kernel.
     """
     for module in model.modules():
         for name, child in module.named_children():
@@ -403,5 +414,5 @@ def speed_up(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def max_positions(model: PreTrainedModel) -> int:
-    """Return how many tokens the model can take at once."""
+    """Return how many tokens the model can read at once."""
     return int(getattr(model.config, "max_position_embeddings", None) or 1024)

@@ -1,6 +1,7 @@
-"""Load a small GPT-2 to continue, or make one and its tokenizer from text; write it as plain files.
+"""A small GPT-2 for pretraining: loaded, or new with a tokenizer made from the text; and saved.
 
-Knows nothing of training. The files load with `AutoModelForCausalLM` and `AutoTokenizer` alone.
+Knows nothing of training. The saved files load with plain `AutoModelForCausalLM` and
+`AutoTokenizer`.
 
 Source: Radford et al. 2019 (the architecture, and byte-level BPE).
 """
@@ -28,26 +29,26 @@ from rlhf_demo.models.loading import BYTE_0, PAD, load_network, load_tokenizer
 
 SIZES = {"n_layer": 6, "n_head": 4, "n_embd": 256, "n_positions": 256}
 VOCABULARY = 8192
-EDGE = "<|endoftext|>"
+EOS = "<|endoftext|>"
 """Begins and ends every text."""
 SHARD_BYTES = 8_980_000
-"""Largest weight file: below 9 MB with its header."""
+"""Of a weight file, at most: below 9 MB with its header."""
 
 
 def load_or_make(
     name: str, documents: list[list[str]]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load the named model with its tokenizer, or make both where the name is "new".
+    """Load a model and its tokenizer by name, or make both if the name is "new".
 
     Args:
         name: as in BaseConfig.
         documents: lists of sentences, from which a new tokenizer is made.
 
     Raises:
-        CheckpointError: there is no such model, or it cannot be trained here.
+        CheckpointError: there is no such model, or it cannot be pretrained here.
     """
     if name == "new":
-        tokenizer = new_tokenizer(" ".join(found) for found in documents)
+        tokenizer = new_tokenizer(" ".join(sentences) for sentences in documents)
         return new_model(tokenizer), tokenizer
     folder = locate(name)
     if adapter_base(folder) is not None:
@@ -59,16 +60,17 @@ def load_or_make(
 
 
 def new_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
-    """Train byte-level BPE.
+    """Train a byte-level BPE tokenizer.
 
-    EDGE is id 0 and put in front of every text; PAD takes the place of byte 0, which no text holds.
+    EOS has id 0 and is put before every text. PAD replaces the token of byte 0, which no text
+    holds.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
-        special_tokens=[EDGE],
+        special_tokens=[EOS],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -77,7 +79,7 @@ def new_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
         [
             processors.ByteLevel(trim_offsets=False),
             processors.TemplateProcessing(
-                single=f"{EDGE} $A", pair=f"{EDGE} $A $B", special_tokens=[(EDGE, 0)]
+                single=f"{EOS} $A", pair=f"{EOS} $A $B", special_tokens=[(EOS, 0)]
             ),
         ]
     )
@@ -85,7 +87,7 @@ def new_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:
     spec["model"]["vocab"][PAD] = spec["model"]["vocab"].pop(BYTE_0)
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(json.dumps(spec)),
-        bos_token=EDGE, eos_token=EDGE, unk_token=EDGE, pad_token=PAD,
+        bos_token=EOS, eos_token=EOS, unk_token=EOS, pad_token=PAD,
         model_max_length=SIZES["n_positions"],
     )  # fmt: skip
 
@@ -105,16 +107,16 @@ def new_model(tokenizer: PreTrainedTokenizerBase) -> GPT2LMHeadModel:
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write the tokenizer, and float16 tensors that a plain load turns into float32."""
+    """Write the tokenizer, and the weights in float16, which a plain load turns into float32."""
     copy.deepcopy(model).half().save_pretrained(folder, max_shard_size=SHARD_BYTES)
     _edit(folder / "config.json", {"dtype": "float32"})
     tokenizer.save_pretrained(folder)
-    # How this process loaded the tokenizer is nothing to hand on.
+    # transformers adds how this process loaded the tokenizer, which is of no use to others.
     _edit(folder / "tokenizer_config.json", {"is_local": None, "local_files_only": None})
 
 
 def _edit(path: Path, changes: dict[str, Any]) -> None:
     """Set keys of a JSON file; None removes one."""
     settings = read_json(path) | changes
-    gone = {key for key, value in changes.items() if value is None}
-    write_json(path, {key: value for key, value in settings.items() if key not in gone})
+    removed = {key for key, value in changes.items() if value is None}
+    write_json(path, {key: value for key, value in settings.items() if key not in removed})

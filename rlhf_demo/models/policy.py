@@ -1,7 +1,8 @@
 """The policy: a causal language model with a value head, and its frozen reference.
 
-Weights stay float32; matrix products run in bfloat16 where that is fast (device.py). Whole models
-are saved as `transformers` writes them, adapters as `peft` writes them, the value head apart.
+Weights stay in float32; matrix products run in bfloat16 where that is fast (device.py). Whole
+models are saved as `transformers` writes them and adapters as `peft` writes them; the value head
+has a file of its own.
 
 Sources: Ziegler et al. 2019 (value head on the policy's trunk), Hu et al. 2021 (LoRA).
 """
@@ -44,8 +45,8 @@ transformers_logging.disable_progress_bar()
 class Policy(nn.Module):
     """A causal language model, its tokenizer, and a value head on its trunk.
 
-    With LoRA the reference is this same network with the adapter switched off; without, `reference`
-    holds a frozen copy. Dropout is off: the network is in eval mode for good.
+    With LoRA, the reference is this same network with the adapter switched off. Without, the
+    reference is a frozen copy. The network always stays in eval mode, so there is no dropout.
     """
 
     def __init__(
@@ -55,15 +56,15 @@ class Policy(nn.Module):
         self.lm = lm.eval()
         self.tokenizer = tokenizer
         self.folder = folder
-        self.adapter: Any = None  # a peft model around `lm`, sharing its weights
+        self.adapter: Any = None  # a peft model around `lm`, which shares its weights
         self.reference: Policy | None = None
-        self.guard: WordGuard | None = None  # rules tokens out wherever logits are read
+        self.guard: WordGuard | None = None  # rules out tokens wherever logits are read
         self.value_head: nn.Linear | None = None  # PPO's baseline; other methods need none
 
     def add_value_head(self) -> None:
-        """Give the policy a value head that says 0 of everything.
+        """Give the policy a value head that predicts 0 everywhere.
 
-        The first advantages are then those of the rewards alone.
+        The first advantages then come from the rewards alone.
         """
         self.value_head = nn.Linear(
             self.lm.get_output_embeddings().in_features, 1, device=self.lm.device
@@ -75,9 +76,9 @@ class Policy(nn.Module):
         """Run the trunk.
 
         Args:
-            sequence_ids: [batch, time] token ids; masked places may hold any id of the vocabulary.
+            sequence_ids: [batch, time] token ids; where masked, any id of the vocabulary.
             attention_mask: [batch, past + time], True = real token.
-            cache: `past_key_values` and `use_cache`, handed on.
+            cache: `past_key_values` and `use_cache`, as transformers takes them.
 
         Returns:
             The trunk's output; `.last_hidden_state` is [batch, time, width].
@@ -96,8 +97,9 @@ class Policy(nn.Module):
         return self.lm.get_output_embeddings()(hidden)
 
     def values(self, hidden: Tensor) -> Tensor | None:
-        """Map the trunk's output [..., width] to values [...], reward units, in float32; None
-        without a value head.
+        """Map the trunk's output [..., width] to values [...], reward units, float32.
+
+        Returns None if there is no value head.
         """
         if self.value_head is None:
             return None
@@ -105,14 +107,18 @@ class Policy(nn.Module):
             return self.value_head(hidden.float()).squeeze(-1)
 
     def keep_words_clean(self) -> None:
-        """Let this policy and its reference neither sample nor score coarse words from now on."""
+        """Rule out coarse words, from now on, in this policy and in its reference."""
         self.guard = WordGuard(self.tokenizer, self.lm.device)
         if self.reference is not None:
             self.reference.guard = self.guard
 
     @contextmanager
     def as_reference(self) -> Iterator["Policy"]:
-        """Yield the frozen network that training started from."""
+        """Yield the frozen network that training started from.
+
+        Raises:
+            CheckpointError: the policy was loaded without a reference.
+        """
         if self.adapter is None:
             if self.reference is None:
                 raise CheckpointError(
@@ -124,9 +130,7 @@ class Policy(nn.Module):
                 yield self
 
     def save(self, folder: Path) -> None:
-        """Write plain transformers or peft files, the tokenizer and, if there is a value head,
-        value_head.safetensors.
-        """
+        """Write plain transformers or peft files, the tokenizer, and the value head if any."""
         with replacing_folder(folder) as temporary:
             (self.adapter or self.lm).save_pretrained(temporary, max_shard_size=SHARD_SIZE)
             self.tokenizer.save_pretrained(temporary)
@@ -144,21 +148,23 @@ def load_policy(
     lora_rank: int = 0,
     value_head: bool = False,
 ) -> Policy:
-    """Load a causal language model by name; adapters are merged into their base.
+    """Load a causal language model by name; a saved adapter is merged into its base.
 
     Args:
         name: shipped name, run folder, path or Hub id.
-        for_training: keep a reference beside it (or under it, with LoRA) and make its weights
-            trainable.
+        for_training: make the weights trainable, and keep a reference (with LoRA, the network under
+            the adapter; else a frozen copy).
         lora_rank: rank of a new LoRA adapter to train; 0 trains all weights.
-        value_head: give it a new value head where its folder holds none.
+        value_head: add a new value head if the folder holds none.
 
     Raises:
-        CheckpointError: the model cannot be found or is no causal language model.
+        CheckpointError: the model cannot be found, cannot be loaded, or is not a causal language
+            model.
+        ConfigError: a new adapter is asked for on a model that is an adapter.
     """
     folder = locate(name)
     if is_classifier(folder):
-        raise CheckpointError(f"{name} scores texts and cannot write any: choose a language model")
+        raise CheckpointError(f"{name} scores texts and cannot write them: choose a language model")
     lm, merged = load_network(AutoModelForCausalLM, folder)
     speed_up(lm.to(device))
     policy = Policy(lm, load_tokenizer(folder), folder)
@@ -184,13 +190,13 @@ def load_policy(
 
 
 def _check_head(policy: Policy) -> None:
-    """Make sure that trunk and output embeddings give the model's own logits.
+    """Make sure that the trunk and the output embeddings together give the model's own logits.
 
-    Some families scale or cap their logits in between; training them as if they did not would be
+    Some families scale or cap their logits in between. Training them as if they did not would be
     silently wrong.
 
     Raises:
-        CheckpointError: they differ.
+        CheckpointError: the logits differ.
     """
     ids = torch.arange(2, 6, device=policy.lm.device)[None]
     mask = torch.ones_like(ids, dtype=torch.bool)

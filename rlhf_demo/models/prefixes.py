@@ -1,7 +1,7 @@
-"""A text's score, and those of its beginnings, in one reading.
+"""The scores of a text and of all its prefixes, in one forward pass.
 
-A model that reads from left to right has, at each token, read what a text that ends there holds.
-So its score there is the score of that shorter text.
+At each token, a model that reads from left to right has seen exactly the prefix that ends there. So
+its score at that token is the score of the prefix.
 """
 
 from collections.abc import Mapping
@@ -12,15 +12,16 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 CHECKED = 6
-"""Tokens on which it is checked whether a model reads from left to right."""
+"""Tokens of the text on which reads_left_to_right tries a model."""
 
 
 def whole_rows(ids: list[list[int]]) -> list[int]:
-    """Return for each row of token ids the row in whose reading it can be scored.
+    """Return for each row of token ids the index of a row that gives its score too.
 
-    That is a row which begins with it and begins no longer one; itself where there is none.
+    That is a row of which it is a prefix and which is itself no prefix of a longer one; the row
+    itself if there is none.
     """
-    # In this order a row stands right before the rows that begin with it.
+    # In this order a row comes right before the rows that begin with it.
     order = sorted(range(len(ids)), key=ids.__getitem__)
     wholes = list(range(len(ids)))
     for row, after in reversed(list(pairwise(order))):
@@ -41,15 +42,15 @@ def scores_everywhere(model: PreTrainedModel, batch: Mapping[str, Tensor], label
 
 @torch.no_grad()
 def reads_left_to_right(model: PreTrainedModel) -> bool:
-    """Say whether `scores_everywhere` gives the scores that the model itself gives each beginning.
+    """Return whether `scores_everywhere` gives the same scores as the model on each prefix.
 
-    It does for decoders with a linear head named `score`, as transformers builds them; encoders
-    also read what follows.
+    It does for decoders with a linear head named `score`, as transformers builds them. An encoder
+    also reads what follows a token.
     """
     if not hasattr(model, "score"):
         return False
-    some = [one for one in range(2, 20) if one != model.config.pad_token_id][:CHECKED]
-    ids = torch.tensor([some], device=model.device)
+    probe = [token for token in range(2, 20) if token != model.config.pad_token_id][:CHECKED]
+    ids = torch.tensor([probe], device=model.device)
     ours = scores_everywhere(model, {"input_ids": ids}, 0)[0]
     theirs = [model(input_ids=ids[:, :end]).logits[0, 0] for end in range(1, CHECKED + 1)]
     return torch.allclose(ours, torch.stack(theirs), atol=1e-3, rtol=1e-3)

@@ -1,7 +1,7 @@
-"""One forward pass over whole texts: what a model says of each response token.
+"""One forward pass over whole texts: log-probability, entropy and value of each response token.
 
-Layout of a batch: prompts are padded on the left, responses on the right, so that the first
-response token of every row stands in the same column.
+Layout of a batch: prompts are padded on the left and responses on the right, so that the first
+response token of every row is in the same column.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from rlhf_demo.models.sampling import encode_prompts
 from rlhf_demo.objectives.logprobs import token_logprobs
 
 READ_AT_ONCE = 16
-"""Responses read at once where no gradient is needed: the logits of more overflow the caches."""
+"""Responses read at once when no gradient is needed: the logits of more overflow the caches."""
 
 
 @dataclass(frozen=True)
 class TokenOutputs:
-    """What a network says about each response token: [batch, time] float32, 0 outside the mask."""
+    """What a policy computes for each response token: [batch, time] float32, 0 outside the mask."""
 
     logprobs: Tensor  # nats
     entropy: Tensor  # nats
@@ -29,11 +29,14 @@ class TokenOutputs:
 def trimmed(
     sequence_ids: Tensor, attention_mask: Tensor, response_mask: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Cut off the columns that hold padding in every row, before the prompts and after the texts.
+    """Cut off the columns that are padding in every row, before the prompts and after the texts.
 
     Args:
         sequence_ids, attention_mask: [batch, prompt_time + time].
         response_mask: [batch, time].
+
+    Returns:
+        The three tensors with fewer columns.
     """
     spare = response_mask.shape[1] - int(response_mask.sum(-1).max())
     first = int(attention_mask.any(0).int().argmax())
@@ -63,13 +66,14 @@ def token_outputs(
 def response_logits(
     policy: Policy, sequence_ids: Tensor, attention_mask: Tensor, response_mask: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Read whole sequences once; what is said of a token is read at the position before it.
+    """Read whole sequences once; the logits of a token come from the position before it.
 
     Returns:
-        logits [tokens, vocabulary] of the real response tokens, row by row, with coarse words ruled
-        out where the policy does so, and the trunk's output that they came from, [tokens, width].
+        logits: [tokens, vocabulary] of the real response tokens, row by row. If the policy keeps
+            its words clean, coarse words are ruled out.
+        hidden: [tokens, width], the trunk's output at the same positions.
     """
-    # Nothing is asked of the last token, so it is not read.
+    # Nothing follows the last token, so it is not read.
     hidden = policy.hidden(sequence_ids[:, :-1], attention_mask[:, :-1], use_cache=False)
     hidden = hidden.last_hidden_state[:, -response_mask.shape[1] :][response_mask]
     logits = policy.logits(hidden)
@@ -84,20 +88,23 @@ def response_tokens(sequence_ids: Tensor, response_mask: Tensor) -> Tensor:
 
 
 def as_rows(by_token: Tensor, response_mask: Tensor) -> Tensor:
-    """Put a figure a token [tokens] back into its place [batch, time]; 0 outside the mask."""
+    """Put numbers [tokens], one per real token, into their rows [batch, time]; 0 elsewhere."""
     blank = torch.zeros(response_mask.shape, device=by_token.device)
     return blank.masked_scatter(response_mask, by_token)
 
 
 def _texts_so_far(sequence_ids: Tensor, response_mask: Tensor) -> list[list[int]]:
-    """Return what stands before each real response token, row by row."""
+    """Return the ids before each real response token, row by row."""
     prompt_time = sequence_ids.shape[1] - response_mask.shape[1]
     rows = sequence_ids.tolist()
-    return [rows[row][: prompt_time + place] for row, place in response_mask.nonzero().tolist()]
+    return [rows[row][: prompt_time + t] for row, t in response_mask.nonzero().tolist()]
 
 
 def by_length(response_mask: Tensor) -> tuple[Tensor, ...]:
-    """Return which rows to read at once, texts of like length together: less padding and memory."""
+    """Group row numbers into batches of READ_AT_ONCE responses of similar length.
+
+    That saves padding and memory.
+    """
     return response_mask.sum(-1).argsort(stable=True).split(READ_AT_ONCE)
 
 

@@ -1,7 +1,7 @@
 """Reward models: a sequence classifier whose logit for one label is the score of a text.
 
-A score is read at the last token of plain `tokenizer(text)`, nothing added; text is prompt +
-response.
+The text is prompt + response. Its score is read at the last token of plain `tokenizer(text)`, to
+which nothing is added.
 """
 
 from typing import Any
@@ -41,7 +41,7 @@ class RewardModel:
         dtype: torch.dtype,
     ) -> None:
         self.model, self.tokenizer, self.label, self.dtype = model.eval(), tokenizer, label, dtype
-        # RoBERTa's tokenizer knows that two of the model's positions are never used.
+        # RoBERTa never uses two of its positions, which only its tokenizer knows.
         self.most_tokens = min(max_positions(model), tokenizer.model_max_length)
         tokenizer.truncation_side = "left"
         self.reads_left_to_right = reads_left_to_right(self.model)
@@ -53,15 +53,15 @@ class RewardModel:
         )
 
     def score_texts(self, texts: list[str], batch_size: int = 64) -> Tensor:
-        """Score whole texts; one too long for the model loses its beginning."""
+        """Score whole texts: float32 [texts]. A text too long for the model loses its beginning."""
         return self.score_ids([self.encode(text) for text in texts], batch_size)
 
     @torch.no_grad()
     def score_ids(self, ids: list[list[int]], batch_size: int) -> Tensor:
-        """Score rows of token ids, each read at its last token: float32 [rows] on the CPU.
+        """Score rows of token ids, each at its last token: float32 [rows] on the CPU.
 
-        A row that is the beginning of another one is not read by itself where the model reads from
-        left to right: its score stands on the other one's way.
+        If the model reads from left to right, a row that is a prefix of another is not read by
+        itself: reading the longer row gives its score too.
         """
         wholes = whole_rows(ids) if self.reads_left_to_right else list(range(len(ids)))
         read = sorted(set(wholes), key=lambda row: len(ids[row]))
@@ -75,7 +75,7 @@ class RewardModel:
         )
 
     def _read(self, ids: list[list[int]]) -> Tensor:
-        """Return scores [rows, time]; of an encoder, each row's one score at all of its tokens."""
+        """Return scores [rows, time]; an encoder has one score a row, repeated at all tokens."""
         batch = self.tokenizer.pad({"input_ids": ids}, padding_side="right", return_tensors="pt")
         batch = batch.to(self.model.device)
         with autocast(self.model.device, self.dtype):
@@ -87,12 +87,12 @@ class RewardModel:
     def encode(self, text: str) -> list[int]:
         """Return the ids of plain `tokenizer(text)`, cut at the left to the model's positions.
 
-        An empty text of a tokenizer that adds nothing becomes one EOS, since a score needs a token
-        to stand at.
+        An empty text, where the tokenizer adds no special token, becomes one EOS, because a score
+        needs a token to be read at.
         """
         ids = self.tokenizer(text, truncation=False, verbose=False)["input_ids"]
         if len(ids) > self.most_tokens and self.tokenizer.cls_token_id is not None:
-            # An encoder's head reads [CLS], which stands first: its tokenizer cuts behind it.
+            # An encoder's score is read at [CLS], the first token, which its tokenizer keeps.
             ids = self.tokenizer(text, truncation=True, max_length=self.most_tokens)["input_ids"]
         return ids[-self.most_tokens :] or [self.tokenizer.eos_token_id]
 
@@ -103,11 +103,11 @@ def load_reward_model(
     """Load a reward model or any text classifier by name.
 
     Args:
-        label: which label's logit is the score; may be left out where there is only one.
+        label: the label whose logit is the score; None if the classifier has only one.
 
     Raises:
         CheckpointError: the model cannot be found or has no classification head.
-        ConfigError: the label is needed and missing, or unknown.
+        ConfigError: the label is unknown, or missing where there are several.
     """
     folder = locate(name)
     if not is_classifier(folder):
@@ -135,19 +135,21 @@ def _label_index(model: PreTrainedModel, name: str, label: str | None) -> int:
         return 0
     if label is not None and label in labels:
         return labels.index(label)
-    raise ConfigError(
-        f"--label is {label!r}: {name} has the labels {', '.join(labels)}, choose one"
-    )
+    raise ConfigError(f"--label is {label!r}: choose one of {name}'s labels, {', '.join(labels)}")
 
 
 def new_reward_model(
     name: str, *, lora_rank: int, device: torch.device
 ) -> tuple[Any, PreTrainedTokenizerBase]:
-    """Put a fresh scoring head on a base model, ready for RewardTrainer.
+    """Put a new scoring head on a base model, ready for RewardTrainer.
 
     Returns:
-        The model (a peft model where lora_rank > 0, whose adapter also holds the head and the last
-        norm, because normalising the scores changes those two) and its tokenizer.
+        The model and its tokenizer. With lora_rank above 0 it is a peft model, whose adapter also
+        holds the head and the last norm, because normalising the scores changes those two.
+
+    Raises:
+        CheckpointError: the base cannot be found or loaded.
+        ConfigError: an adapter is asked for on a model that is an adapter.
     """
     folder = locate(name)
     tokenizer = load_tokenizer(folder)

@@ -1,9 +1,10 @@
-"""The scale of a reward: its mean and standard deviation on the base's own samples.
+"""The scale of a reward: mean and standard deviation of its scores on samples of the base.
 
-PPO's options count in reward units (the KL coefficient, the penalty for a missing end, the clip of
-the values), so the scores of any scorer are brought to mean 0 and variance 1 before they are used,
-once, on samples of the policy as it was before training (Ziegler et al. 2019, section 2.1,
-https://arxiv.org/abs/1909.08593). The scale is part of the run, so a resumed run goes on with it.
+PPO's options are in reward units: the KL coefficient, the penalty for a missing EOS, the clip range
+of the values. So the scores of any scorer are shifted and scaled to mean 0 and variance 1, on
+samples that the policy writes before its training (Ziegler et al. 2019, section 2.1,
+https://arxiv.org/abs/1909.08593). The scale is measured once and saved with the run, so a resumed
+run has the same one.
 """
 
 import logging
@@ -37,7 +38,7 @@ class RewardScale:
     def of(cls, scores: Tensor) -> "RewardScale":
         """Measure the scale of raw scores [samples].
 
-        Scores that are all the same have no deviation: they are then shifted but not scaled.
+        Scores that are all equal have deviation 0; they are shifted but not scaled.
         """
         mean, std = scores.double().mean().item(), scores.double().std(correction=0).item()
         if (scores == scores[0]).all():
@@ -46,46 +47,51 @@ class RewardScale:
         return cls(mean, std, len(scores))
 
     def standardised(self, scores: Tensor) -> Tensor:
-        """Return raw scores in standard deviations of the base's, 0 being its mean."""
+        """Return (score - mean) / std: raw scores in standard deviations from the base's mean."""
         return (scores - self.mean) / self.std
 
 
 def run_scales(
-    path: Path, policy: Policy, prompts: list[str], scorers: dict[str, Scorer], **how: Any
+    path: Path, policy: Policy, prompts: list[str], scorers: dict[str, Scorer], **sampling: Any
 ) -> dict[str, RewardScale]:
-    """Return the scales that a run keeps in `path`; measure them first where it has none yet.
+    """Return the scales saved at `path`, after measuring and saving those that are missing.
 
     Args:
-        policy: not trained yet where they are measured, so still the base.
-        scorers: by name, `reward` and possibly `judge`.
-        how: as `generate` takes it.
+        policy: must still be the untrained base when scales are measured.
+        scorers: by name: `reward`, and `judge` if there is one.
+        sampling: options of `generate`.
 
     Raises:
         DataError: a score is not finite.
     """
-    kept = read_json(path) if path.is_file() else {}
-    missing = {name: scorer for name, scorer in scorers.items() if name not in kept}
+    saved = read_json(path) if path.is_file() else {}
+    missing = {name: scorer for name, scorer in scorers.items() if name not in saved}
     if missing:
-        scales = measure_scales(policy, prompts, missing, **how)
-        kept |= {name: asdict(scale) for name, scale in scales.items()}
-        write_json(path, kept)
-    return {name: RewardScale(**scale) for name, scale in kept.items()}
+        scales = measure_scales(policy, prompts, missing, **sampling)
+        saved |= {name: asdict(scale) for name, scale in scales.items()}
+        write_json(path, saved)
+    return {name: RewardScale(**scale) for name, scale in saved.items()}
 
 
 def measure_scales(
-    policy: Policy, prompts: list[str], scorers: dict[str, Scorer], *, seed: int, **how: Any
+    policy: Policy, prompts: list[str], scorers: dict[str, Scorer], *, seed: int, **sampling: Any
 ) -> dict[str, RewardScale]:
-    """Let the base answer some of the prompts, and return each scorer's scale on its answers."""
+    """Sample SCALE_SAMPLES responses from the policy, and return each scorer's scale on them.
+
+    Raises:
+        DataError: a score is not finite.
+    """
     order = torch.randperm(len(prompts), generator=seeded(seed, "scale", 0)).tolist()
-    chosen = [prompts[place] for place in islice(cycle(order), SCALE_SAMPLES)]
-    responses = decode(policy, generate(policy, chosen, seed=seed, **how))
+    chosen = [prompts[index] for index in islice(cycle(order), SCALE_SAMPLES)]
+    responses = decode(policy, generate(policy, chosen, seed=seed, **sampling))
     scales = {}
     for name, scorer in scorers.items():
         scores = scorer(chosen, responses)
         if not scores.isfinite().all():
             raise DataError(
-                f"the {name} scores a text of the base {float(scores[~scores.isfinite()][0])}: "
-                "fix it so that every text gets a finite number"
+                f"the {name} gave a text of the base the score "
+                f"{float(scores[~scores.isfinite()][0])}: fix it so that every text gets a finite "
+                "number"
             )
         scales[name] = RewardScale.of(scores)
     return scales

@@ -1,7 +1,7 @@
-"""Write responses token by token: a loop over a key-value cache.
+"""Sample responses token by token, with a key-value cache.
 
-Two models with one vocabulary, given the same seed, meet the same random numbers in the same
-places; every generator is made anew from (seed, purpose, step), so none need be saved.
+Given the same seed, two models with the same vocabulary use the same random numbers for the same
+tokens. Every generator is made from (seed, purpose, step), so no generator state has to be saved.
 """
 
 import hashlib
@@ -25,16 +25,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Drawn:
-    """One more token of each response, and what the policy thought of it.
+    """The next token of each response, with the policy's outputs for it.
+
+    Where alive is False, logprobs, values and logits mean nothing.
 
     Attributes:
-        token_ids: [batch], pad where the response had ended.
+        token_ids: [batch], pad if the response has ended.
         alive: [batch], True = real token.
-        logprobs: [batch], nats, of softmax(logits / temperature), whatever top_k and top_p rule
-            out; not to be used where alive is False.
-        values: [batch], reward units, before the token; likewise. None without a value head.
-        logits: [batch, vocabulary], what the token was drawn from, whatever top_k and top_p rule
-            out; likewise.
+        logprobs: [batch], nats, under softmax(logits / temperature), without top_k and top_p.
+        values: [batch], reward units, before the token. None without a value head.
+        logits: [batch, vocabulary], from which the token was drawn, without top_k and top_p.
     """
 
     token_ids: Tensor
@@ -46,7 +46,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Sampled:
-    """Whole responses, and what the policy thought of each token when it was drawn.
+    """Whole responses, with the policy's outputs for each token when it was drawn.
 
     Attributes:
         response_ids: [batch, time], pad outside the mask.
@@ -54,8 +54,8 @@ class Sampled:
         logprobs: [batch, time], nats, 0 outside the mask.
         values: [batch, time], reward units, before each token; 0 outside the mask. None without a
             value head.
-        logits: for each time [batch, vocabulary], not to be used outside the mask; none where they
-            were not to be kept.
+        logits: one [batch, vocabulary] for each time; they mean nothing outside the mask. Empty
+            unless sampled with keep_logits.
     """
 
     response_ids: Tensor
@@ -77,7 +77,7 @@ def real_tokens(ids: Tensor, mask: Tensor) -> list[list[int]]:
 def seeded(
     seed: int, purpose: str, step: int, device: torch.device | str = "cpu"
 ) -> torch.Generator:
-    """Return a random generator that depends on its arguments alone: no state need be saved."""
+    """Return a random generator that depends on its arguments alone."""
     digest = hashlib.sha256(f"{seed}/{purpose}/{step}".encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
@@ -85,24 +85,29 @@ def seeded(
 def encode_prompts(
     policy: Policy, prompts: list[str], max_new_tokens: int
 ) -> tuple[Tensor, Tensor, int]:
-    """Tokenise prompts, padded on the left, with room for the response in the model's positions.
+    """Tokenise prompts, padded on the left, and leave room for the responses.
+
+    A prompt that leaves too little room loses its beginning, which is logged.
 
     Returns:
-        prompt_ids and attention_mask, [batch, prompt_time], and how many prompts lost their
-        beginning, which is logged too.
+        prompt_ids and attention_mask, [batch, prompt_time], and the number of cut prompts.
+
+    Raises:
+        ShapeError: the model has no more than max_new_tokens positions.
     """
     tokenizer = policy.tokenizer
     room = max_positions(policy.lm) - max_new_tokens
     if room < 1:
         raise ShapeError(
-            f"--max-new-tokens is {max_new_tokens}: the model has {max_positions(policy.lm)} "
-            "positions for prompt and response together, ask for fewer"
+            f"--max-new-tokens is {max_new_tokens}, but the model has "
+            f"{max_positions(policy.lm)} positions for prompt and response together: "
+            "use a smaller number"
         )
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     encoded = [ids or [start] for ids in tokenizer(prompts, verbose=False)["input_ids"]]
     cut = sum(len(ids) > room for ids in encoded)
     if cut:
-        log.warning("%d prompts lost their beginning, they exceed the model's positions", cut)
+        log.warning("%d prompts are too long for the model and lost their beginning", cut)
     batch = tokenizer.pad(
         {"input_ids": [ids[-room:] for ids in encoded]}, padding_side="left", return_tensors="pt"
     )
@@ -113,8 +118,8 @@ def encode_prompts(
 def draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
     """Draw one token per row from softmax(logits / temperature).
 
-    The Gumbel trick: argmax(log p + noise) is a draw from p, and two policies given the same noise
-    choose the same token wherever they agree. That makes side-by-side texts part only where the
+    The Gumbel-max trick: argmax(log p + Gumbel noise) is a draw from p. Two policies with the same
+    noise choose the same token wherever they agree, so texts side by side differ only where the
     models do.
 
     Args:
@@ -124,7 +129,8 @@ def draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tens
         token ids, [batch].
     """
     # -log(-log u) is Gumbel noise; torch makes uniform numbers several times faster than
-    # exponential ones. Each pass works in place: at this size, memory is what takes the time.
+    # exponential ones. Every operation works in place, because moving memory takes most of the
+    # time at this size.
     uniform = torch.empty_like(logits, dtype=torch.float32).uniform_(generator=generator)
     negative_gumbel = uniform.log_().neg_().log_()
     scaled = logits.to(torch.float32, copy=True).div_(temperature)
@@ -132,14 +138,14 @@ def draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tens
 
 
 def keep_likely(logits: Tensor, temperature: float, top_k: int, top_p: float) -> Tensor:
-    """Rule out all but the likeliest tokens.
+    """Rule out all but the likeliest tokens (top-k and top-p).
 
     Args:
         logits: [batch, vocabulary].
-        temperature: which top-p counts its probabilities at.
-        top_k: keep this many of the most probable tokens; 0 keeps all.
-        top_p: of those, keep the fewest whose probability together reaches this, at least one; 1.0
-            keeps all.
+        temperature: of the probabilities that top_p adds up.
+        top_k: keep this many of the likeliest tokens; 0 keeps all.
+        top_p: of those, keep the smallest set whose probabilities add up to this, at least one
+            token; 1.0 keeps all.
 
     Returns:
         logits, float32, minus infinity where a token is ruled out.
@@ -166,12 +172,12 @@ def stream(
     top_p: float = 1.0,
     eos_token_id: int | None = None,
 ) -> Iterator[Drawn]:
-    """Write responses token by token, keeping keys and values of what was read.
+    """Sample responses token by token, with a key-value cache.
 
     Args:
         prompt_ids, attention_mask: [batch, prompt_time], padded on the left; True = real token.
         top_k, top_p: which tokens may be drawn, see keep_likely.
-        eos_token_id: ends a response; the tokenizer's own when left out, -1 for none.
+        eos_token_id: the token that ends a response; None for the tokenizer's, -1 for no end.
 
     Yields:
         The next token of each response, at most max_new_tokens times.
@@ -214,14 +220,14 @@ def sample(
     on_token: Callable[[], None] = lambda: None,
     keep_logits: bool = False,
 ) -> Sampled:
-    """Write whole responses; see `stream` for what is not said here.
+    """Sample whole responses. The other arguments are those of `stream`.
 
     Args:
-        on_token: called after each token; may raise to break off.
-        keep_logits: keep what every token was drawn from: batch * time * vocabulary numbers.
+        on_token: called after each token; may raise to stop.
+        keep_logits: keep the logits of every token: batch * time * vocabulary numbers.
 
     Returns:
-        The responses; time is that of the longest, at most max_new_tokens.
+        The responses; `time` is the length of the longest, at most max_new_tokens.
     """
     columns, values, logits = [], [], []
     for drawn in stream(
@@ -259,11 +265,17 @@ def generate(
     on_token: Callable[[], None] = lambda: None,
     progress: str | None = None,
 ) -> list[list[int]]:
-    """Write one response to each prompt; returns each response's token ids, its EOS included.
+    """Sample one response to each prompt, in batches.
 
-    Batch number k draws from a generator seeded by (seed, k), so two models with one vocabulary,
-    given the same prompts and seed, meet the same random numbers in the same places. A progress bar
-    is shown where it is given a name.
+    Batch k draws from a generator seeded by (seed, k). So two models with the same vocabulary,
+    given the same prompts and seed, use the same random numbers for the same tokens.
+
+    Args:
+        on_token: called after each token of a batch; may raise to stop.
+        progress: title of a progress bar; None shows none.
+
+    Returns:
+        The token ids of each response, its EOS included.
     """
     responses: list[list[int]] = []
     starts = range(0, len(prompts), batch_size)
@@ -285,5 +297,5 @@ def generate(
 
 
 def decode(policy: Policy, responses: list[list[int]]) -> list[str]:
-    """Turn responses' token ids into texts, without EOS."""
+    """Return the texts of token ids, without EOS."""
     return [policy.tokenizer.decode(ids, skip_special_tokens=True) for ids in responses]

@@ -1,10 +1,8 @@
-"""Who prefers: scorers give a text a number, raters choose between two texts by it.
+"""Scorers, which give each response a number, and a simulated voter that chooses by it.
 
-A scorer is any callable (prompts, responses) -> scores: float32 [batch], higher is better. The loop
-knows no more of it than that, so a reward model, a rule and a Python function serve alike, as rater
-or as reward. A rater may err: it then names the other text with a given probability, as people do
-(in Stiennon et al. 2020, section 3.3, labellers agreed with researchers 77% of the time,
-https://arxiv.org/abs/2009.01325). People's own votes are not made here.
+A scorer is any callable (prompts, responses) -> scores: float32 [batch], higher is better. Nothing
+else about it matters to the loop, so a reward model, a rule and a Python function can all be the
+reward, the judge or the simulated voter. People's votes are in the package `votes`.
 """
 
 import importlib
@@ -35,31 +33,30 @@ def load_scorer(
     dtype: torch.dtype = torch.float32,
     allow_python: bool = False,
 ) -> Scorer:
-    """Return what scores responses under this name.
+    """Return the scorer of this name.
 
     Args:
-        name: `longer`, `word-judge`, a reward model or text classifier as models are named
-            everywhere (`star-rater`, a run folder, a path, a Hub id), or `package.module:function`.
-        device: where a model computes.
-        label: which label's logit is the score, where a classifier has several.
+        name: `longer`, `word-judge`, a reward model or text classifier (`star-rater`, a run folder,
+            a path, a Hub id), or a Python function as `package.module:function`.
+        device: for a model.
+        label: the label whose logit is the score, if a classifier has several.
         dtype: number format of a model's matrix products.
-        allow_python: let the name be a function, which is then imported and run. For the command
-            line only: on a page, whoever may type a name could run any code.
+        allow_python: allow a Python function, which is then imported and run. For the command line
+            only: on the page, anyone who can type a name could run any code.
 
     Raises:
-        ConfigError: a function is named where none may be, it cannot be imported, or the label does
-            not fit.
+        ConfigError: the name is a function and none is allowed, the function cannot be imported, or
+            the label does not fit.
         CheckpointError: the model cannot be found or has no classification head.
     """
     if label is not None and (name in RULES or is_function(name)):
-        raise ConfigError(f"--label is {label!r}: {name} has no labels, leave it out")
+        raise ConfigError(f"--label is {label!r}, but {name} has no labels: leave it out")
     if name in RULES:
         return WordJudge() if name == WORD_JUDGE else length_scores
     if is_function(name):
         if not allow_python:
             raise ConfigError(
-                f"{name} is a Python function, which runs from the command line only: choose a "
-                "model"
+                f"{name} is a Python function, which only the command line runs: choose a model"
             )
         return PythonScorer(name)
     return load_reward_model(name, device=device, label=label, dtype=dtype)
@@ -68,13 +65,13 @@ def load_scorer(
 def scorer_of(
     name: str, *, device: str, dtype: str, label: str | None, allow_python: bool
 ) -> Scorer:
-    """Load a scorer as a command's options ask for it; see `load_scorer`."""
-    place = pick_device(device)
+    """Load the scorer that a command's options name; see `load_scorer`."""
+    chosen = pick_device(device)
     return load_scorer(
         name,
-        device=place,
+        device=chosen,
         label=label,
-        dtype=pick_dtype(place, dtype),
+        dtype=pick_dtype(chosen, dtype),
         allow_python=allow_python,
     )
 
@@ -83,15 +80,15 @@ def scorer_of(
 
 
 def length_scores(prompts: list[str], responses: list[str]) -> Tensor:
-    """Score each response by its characters: float32 [batch]."""
+    """Score each response by its number of characters: float32 [batch]."""
     return torch.tensor([len(response) for response in responses], dtype=torch.float32)
 
 
 class PythonScorer:
-    """A function of the user's as scorer; what it returns is checked on every call."""
+    """A scorer that calls the user's function, and checks what it returns on every call."""
 
     def __init__(self, name: str) -> None:
-        """Import `package.module:function`, from the working folder too.
+        """Import `package.module:function`; modules in the working directory count too.
 
         Raises:
             ConfigError: the module cannot be imported or has no such function.
@@ -102,7 +99,7 @@ class PythonScorer:
             sys.path.insert(0, "")  # as `python -m` does; an installed command does not
         try:
             module = importlib.import_module(module_name)
-        except Exception as error:  # the module is the user's, and may fail in any way
+        except Exception as error:  # the user's module may fail in any way
             raise ConfigError(
                 f"{name}: importing {module_name} failed with {_in_words(error)}; "
                 "fix it, or check the name"
@@ -123,7 +120,7 @@ class PythonScorer:
         """
         try:
             result = self.function(list(prompts), list(responses))
-        except Exception as error:  # the function is the user's, and may fail in any way
+        except Exception as error:  # the user's function may fail in any way
             raise DataError(
                 f"{self.name} failed with {_in_words(error)}; fix the function"
             ) from error
@@ -141,13 +138,13 @@ class PythonScorer:
             raise DataError(f"{self.name} returned numbers of shape {list(scores.shape)}: {wanted}")
         finite = scores.isfinite()
         if not finite.all():
-            place = int((~finite).nonzero()[0])
-            raise DataError(f"{self.name} returned {scores[place]} for response {place}: {wanted}")
+            index = int((~finite).nonzero()[0])
+            raise DataError(f"{self.name} returned {scores[index]} for response {index}: {wanted}")
         return scores
 
 
 def _in_words(error: Exception) -> str:
-    """Name an error and the line it came from: `ValueError: bad (line 3 of rewards.py)`."""
+    """Describe an error and the line it came from: `ValueError: bad (line 3 of rewards.py)`."""
     frames = traceback.extract_tb(error.__traceback__)
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return f"{text} (line {frames[-1].lineno} of {Path(frames[-1].filename).name})"
@@ -158,22 +155,26 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-# -- raters ---------------------------------------------------------------------------------------
+# -- the simulated voter --------------------------------------------------------------------------
 
 
-class Rater:
-    """Prefers the response with the higher score, or errs."""
+class SimulatedVoter:
+    """Prefers the response with the higher score, and errs with a given probability.
+
+    People err too: in Stiennon et al. 2020, section 3.3, labellers agreed with researchers 77% of
+    the time (https://arxiv.org/abs/2009.01325).
+    """
 
     def __init__(self, scorer: Scorer, *, error_rate: float = 0.0, seed: int = 0) -> None:
-        """Make a rater.
+        """Make a voter.
 
         Args:
-            scorer: gives the scores, once for all left and once for all right responses.
-            error_rate: probability, 0..1, that a preference is turned round; a tie stays a tie.
-            seed: of the errors; every pair asks for one draw, so they do not depend on the scores.
+            scorer: called once with all left and once with all right responses.
+            error_rate: probability, 0..1, that a preference is flipped; a tie stays a tie.
+            seed: of the errors. Every pair takes one draw, so errors do not depend on the scores.
 
         Raises:
-            ConfigError: error_rate is no probability.
+            ConfigError: error_rate is not a probability.
         """
         if not 0.0 <= error_rate <= 1.0:
             raise ConfigError(f"error rate is {error_rate}: give a probability from 0 to 1")
@@ -186,11 +187,11 @@ class Rater:
         """Choose between two responses to each prompt.
 
         Returns:
-            preferences: int64 [batch], +1 = left, -1 = right, 0 = equal scores; errors are in it.
-            margins: float32 [batch], score of left less score of right, in the scorer's units;
-                errors are not in it.
+            preferences: int64 [batch], +1 = left, -1 = right, 0 = equal scores, with errors.
+            margins: float32 [batch], score of left - score of right, in the scorer's units,
+                without errors.
         """
         margins = self.scorer(prompts, list(left)) - self.scorer(prompts, list(right))
-        errs = torch.rand(len(prompts), generator=self._generator) < self.error_rate
+        errors = torch.rand(len(prompts), generator=self._generator) < self.error_rate
         preferences = margins.sign().long()
-        return torch.where(errs, -preferences, preferences), margins
+        return torch.where(errors, -preferences, preferences), margins

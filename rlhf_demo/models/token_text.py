@@ -1,44 +1,45 @@
-"""What each token of a text reads as, so that the pieces joined are the text."""
+"""The piece of text that each token stands for; the pieces joined are the text."""
 
 from transformers import PreTrainedTokenizerBase
 
 HALF_CHARACTER = "\ufffd"
-"""What a tokenizer decodes bytes to that do not make a character (yet)."""
+"""A tokenizer decodes bytes that are not a whole character to this."""
 
 
 def cut_into_pieces(prefixes: list[str]) -> list[str]:
-    """Cut a text into one piece for each token; joined, the pieces are the text.
+    """Cut a text into one piece per token; joined, the pieces are the text.
 
-    Decoding tokens one by one would not do: a character may need several tokens (it then belongs to
-    the last of them, the others are empty), and some tokenizers change a space when more follows.
+    Decoding tokens one by one would be wrong: a character may take several tokens (the last of them
+    gets the character, the others get an empty piece), and some tokenizers change a space when more
+    text follows.
 
     Args:
-        prefixes: what the first 1, 2, ... tokens decode to; the last one is the text.
+        prefixes: the first 1, 2, ... tokens decoded; the last prefix is the text.
     """
     if not prefixes:
         return []
     text = prefixes[-1]
     pieces, start = [], 0
     for prefix in prefixes:
-        end = max(start, _agreeing(text, prefix))
+        end = max(start, _common_length(text, prefix))
         pieces.append(text[start:end])
         start = end
     return pieces
 
 
 def token_texts(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
-    """Return what each token reads as, special ones by their names; joined, they are the text."""
+    """Return the piece of text of each token, special tokens by name; joined, they are the text."""
     return cut_into_pieces([tokenizer.decode(ids[:end]) for end in range(1, len(ids) + 1)])
 
 
-def _agreeing(text: str, prefix: str) -> int:
-    """Count the characters at the front that both share."""
+def _common_length(text: str, prefix: str) -> int:
+    """Count the characters at the start that both share."""
     if text.startswith(prefix):
         return len(prefix)
     pairs = enumerate(zip(text, prefix, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), len(text))
+    return next((index for index, (a, b) in pairs if a != b), len(text))
 
 
 def decode_prefix(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
-    """Decode the first tokens of a text that goes on, without a last character's first bytes."""
+    """Decode the first tokens of a text, without the first bytes of a character cut in two."""
     return tokenizer.decode(ids, skip_special_tokens=True).rstrip(HALF_CHARACTER)

@@ -1,8 +1,8 @@
-"""Refuse a tokenizer.json by which a short text becomes a long one, or a search that never ends.
+"""Refuse a tokenizer.json that blows up a short text, or whose pattern search never ends.
 
-A normalizer may put ten letters for each one, and six of them a million. The text is made before it
-is cut to what a model takes, so what grows is found in the file, before any text goes through it:
-the names of added tokens do when it is loaded.
+A normalizer may replace one letter by ten, and six such normalizers one letter by a million. The
+text grows before it is cut to the model's length, so such parts have to be found in the file before
+any text passes through them. Loading already passes some: the names of added tokens.
 """
 
 import base64
@@ -15,36 +15,36 @@ from typing import Any
 from rlhf_demo.files import read_json
 
 MOST_FILE = 2**26
-"""Bytes; that of a vocabulary of 256,000 words takes 35 million."""
+"""Bytes of the file; a vocabulary of 256,000 words takes 35 million."""
 
-MOST_PUT_IN = 4
-"""Characters that are put before a text."""
+MOST_PREPENDED = 4
+"""Characters that a part may put before a text."""
 
 MOST_AROUND = 16
-"""Tokens that are put around a text; encoders take 2 or 3."""
+"""Tokens that a template may put around a text; encoders need 2 or 3."""
 
 MOST_MAPPED = 64
-"""Bytes for one character; the longest of Unicode's own (U+FDFA) takes 33."""
+"""Bytes that may replace one character; the longest in Unicode's own tables (U+FDFA) takes 33."""
 
 NO_GROWTH = {"Sequence", "Strip", "StripAccents", "Split", "Digits", "Punctuation", "Replace"}
-"""Parts that may stand there several times, if each `Replace` puts in no more than it takes out."""
+"""Parts that may occur several times, as long as no `Replace` inserts more than it removes."""
 
 NESTED = re.compile(r"\)[*+{]|\\[gk1-9]")
-"""A repeated group, or one that is named again: the search may take exponential time."""
+"""A repeated group or a back-reference: the search may take exponential time."""
 
 SHORT, MOST_TOKENS = "Good morning, 12", 144
-"""A text, and how many tokens it may come to: 8 for each letter, and MOST_AROUND."""
+"""A text, and the most tokens it may become: 8 for each letter, plus MOST_AROUND."""
 
 PROBE = "".join(letter * 500 for letter in "a 1.\n\u00e9") + "Good morning, 12 times. " * 50
-"""A text in which a search of polynomial time goes on and on."""
+"""A text on which a pattern of polynomial search time takes very long."""
 
 
 def check_parts(path: Path) -> None:
-    """Check what a tokenizer.json does to a text.
+    """Check a tokenizer.json.
 
     Raises:
-        ValueError: a text may grow without bound, or a pattern may be searched for ever.
-        DataError: it is not JSON, or too large.
+        ValueError: a text may grow without bound, or the search for a pattern may never end.
+        DataError: the file is not JSON, or too large.
     """
     spec = read_json(path, MOST_FILE)
     if not isinstance(spec, dict):
@@ -60,15 +60,15 @@ def check_parts(path: Path) -> None:
 
 
 def _parts(spec: Any) -> Iterator[dict[str, Any]]:
-    """Yield a part and all inside it."""
+    """Yield a part and all parts inside it."""
     if isinstance(spec, dict):
         if "type" in spec:
             yield spec
         inside: Any = spec.values()
     else:
         inside = spec if isinstance(spec, list) else ()
-    for one in inside:
-        yield from _parts(one)
+    for child in inside:
+        yield from _parts(child)
 
 
 def _kind(part: dict[str, Any]) -> str:
@@ -81,24 +81,24 @@ def _check_part(part: dict[str, Any]) -> None:
     if NESTED.search(pattern.get("Regex", "")):
         raise ValueError("its tokenizer has a pattern with a repeated group")
     if part["type"] == "Replace" and len(part["content"]) > len(pattern.get("String", "1")):
-        raise ValueError("its tokenizer puts more letters in than it takes out")
-    if part["type"] == "Prepend" and len(part["prepend"]) > MOST_PUT_IN:
-        raise ValueError("its tokenizer puts many letters in")
+        raise ValueError("its tokenizer inserts more letters than it removes")
+    if part["type"] == "Prepend" and len(part["prepend"]) > MOST_PREPENDED:
+        raise ValueError("its tokenizer prepends many letters")
     if part["type"] == "TemplateProcessing":
         _check_template(part)
     if part["type"] == "Precompiled":
         table = base64.b64decode(part["precompiled_charsmap"])
-        texts = table[4 + int.from_bytes(table[:4], "little") :]  # behind a trie of that size
+        texts = table[4 + int.from_bytes(table[:4], "little") :]  # a trie of that size comes first
         if max(map(len, texts.split(b"\0"))) > MOST_MAPPED:
-            raise ValueError("its tokenizer puts a long text for one letter")
+            raise ValueError("its tokenizer replaces one letter by a long text")
 
 
 def _check_template(part: dict[str, Any]) -> None:
-    """Check how a text, or two, and special tokens are put together."""
+    """Check how the template puts a text, or two, and special tokens together."""
     for pieces in (part["single"], part["pair"]):
-        texts = [one["Sequence"]["id"] for one in pieces if "Sequence" in one]
+        texts = [piece["Sequence"]["id"] for piece in pieces if "Sequence" in piece]
         if len(texts) > len(set(texts)):
-            raise ValueError("its tokenizer puts a text in more than once")
-        named = [one["SpecialToken"]["id"] for one in pieces if "SpecialToken" in one]
+            raise ValueError("its tokenizer inserts a text more than once")
+        named = [piece["SpecialToken"]["id"] for piece in pieces if "SpecialToken" in piece]
         if sum(len(part["special_tokens"][name]["ids"]) for name in named) > MOST_AROUND:
             raise ValueError(f"its tokenizer puts more than {MOST_AROUND} tokens around a text")

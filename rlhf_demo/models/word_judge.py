@@ -1,9 +1,9 @@
-"""A judge of another family: every word has a weight, and a text's score is their sum.
+"""A judge that is no neural network: each word has a weight, and a text's score is their sum.
 
-The simulated rater, the reward model and the PPO model are adapters on one network, so they may
-see, and fail to see, the same things. This judge shares nothing with them: it is a logistic
-regression on the words of film reviews (train/word_judge.py). It knows no order of words beyond two
-that stand side by side ("not good"), no grammar, and no sense.
+The star rater, the reward model and the PPO model are adapters on one network, so they may share
+its blind spots. This judge shares nothing with them: it is a logistic regression on the words of
+film reviews (train/word_judge.py). It knows single words and pairs of neighbours ("not good"), but
+no grammar and no meaning.
 """
 
 import math
@@ -21,29 +21,28 @@ from rlhf_demo.paths import CHECKPOINTS
 
 FOLDER = CHECKPOINTS / WORD_JUDGE
 WORDS, WEIGHTS = "words.txt", "weights.safetensors"
-"""The files: a word or pair of words a line, and float16 tensors `weights` [lines] and `bias` [1].
-"""
+"""One word or pair of words a line, and the float16 tensors `weights` [lines] and `bias` [1]."""
 
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 
 
 def features(text: str) -> set[str]:
-    """Return the words of a text and its pairs of neighbouring words, each once, in lower case."""
+    """Return the words of a text and its pairs of neighbours, each once, in lower case."""
     words = _WORD.findall(text.lower())
     return {*words, *map(" ".join, pairwise(words))}
 
 
 class WordJudge:
-    """Scores prompt + response by the words in it.
+    """Scores prompt + response by its words.
 
-    A score is in log-odds that the writer liked the film (7 stars of 10 or more).
+    A score is the log-odds that the writer gave the film 7 stars of 10 or more.
     """
 
     def __init__(self, folder: Path = FOLDER) -> None:
         """Read words and weights.
 
         Raises:
-            CheckpointError: a file is missing, or they do not fit together.
+            CheckpointError: a file is missing, or the two differ in length.
         """
         missing = [name for name in (WORDS, WEIGHTS) if not (folder / name).is_file()]
         if missing:
@@ -64,7 +63,7 @@ class WordJudge:
         return torch.tensor([self.score(text) for text in texts], dtype=torch.float32)
 
     def score(self, text: str) -> float:
-        """Add up the weights of the words that stand in a text; a word counts once."""
-        found = features(text) & self.weights.keys()
-        # fsum: a set has no order, and plain sums of floats depend on it.
-        return math.fsum([self.bias, *(self.weights[one] for one in found)])
+        """Return the bias plus the weights of the words in a text; each word counts once."""
+        known = features(text) & self.weights.keys()
+        # fsum, because a plain sum of floats depends on the order, which a set does not have.
+        return math.fsum([self.bias, *(self.weights[word] for word in known)])

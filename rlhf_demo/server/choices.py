@@ -18,7 +18,7 @@ from rlhf_demo.config.scorers import STAR_RATER, WORD_JUDGE
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.data.pairs import SHIPPED
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError, JobError
-from rlhf_demo.evaluation.labellers import AUTO, NOBODY
+from rlhf_demo.evaluation.labellers import AUTO, NO_JUDGE
 from rlhf_demo.hub.locate import HUB_ID, hub_megabytes, is_model, shipped_models
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.paths import CHECKPOINTS, REPOSITORY
@@ -111,7 +111,7 @@ class Choices:
     def judges(self) -> list[Choice]:
         """What may judge a PPO run's texts beside its reward: what fits it, the same, or nobody."""
         auto = ("auto: whoever labelled the reward's pairs", AUTO)
-        return [auto, *self.rewards(), ("none: the reward alone", NOBODY)]
+        return [auto, *self.rewards(), ("none: the reward alone", NO_JUDGE)]
 
     def data(self, secret: str = "") -> list[Choice]:
         """Preference pairs: shipped, people's votes, and the uploads that this secret may use."""
@@ -177,7 +177,7 @@ class Choices:
         Raises:
             ConfigError: the id is in no list.
         """
-        return chosen if chosen in (AUTO, NOBODY) else self.reward(chosen)
+        return chosen if chosen in (AUTO, NO_JUDGE) else self.reward(chosen)
 
     def pairs(self, chosen: str, secret: str = "") -> str:
         """Return the engine's name of preference data.

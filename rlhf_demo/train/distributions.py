@@ -1,6 +1,6 @@
-"""What lies behind a PPO step's means: scores, ratios, words and values, for the page to draw.
+"""The distributions behind a PPO step's means: scores, ratios, words and values, for the page.
 
-One JSON-ready row a step, a few kilobytes. Tensors are [batch, time] as in objectives/losses.py.
+One row a step, ready for JSON, of a few kilobytes. Tensors are [batch, time] as in objectives/.
 """
 
 from collections import defaultdict
@@ -14,10 +14,10 @@ from rlhf_demo.train.ppo_rows import Movement, StepTensors
 from rlhf_demo.train.rollout import Rollout
 
 MOST_RESPONSES = 256
-"""Scores and values of so many responses are kept."""
+"""Scores and values are kept of this many responses."""
 
 RATIO_BINS, HIGHEST_RATIO = 60, 3.0
-"""Bins from 0; the last one holds all that is higher."""
+"""Equal bins from 0 to the highest ratio; the last bin also counts all higher ratios."""
 
 
 def distribution_row(
@@ -26,14 +26,14 @@ def distribution_row(
     """Return a step's distributions.
 
     Returns:
-        `step`; `scores`, standardised; `ratio`, counts by bin, for each PPO epoch (as each token
-        was visited) and for after the update (of the responses that are read again); `words`, each
-        with its count and mean whitened advantage; `values`, for each response the value before
-        its middle token and the rewards that came from there on.
+        `step`; `scores`, standardised; `ratio`, counts by bin, one list for each PPO epoch (when
+        each token was visited) and one for after the update (of the responses that are read again);
+        `words`, each with its count and mean whitened advantage; `values`, for each response the
+        value before its middle token and the rewards from there on.
     """
     mask = rollout.response_mask
     middle = (mask.sum(-1, keepdim=True) - 1) // 2  # [batch, 1]
-    halfway = [x.gather(1, middle) for x in (rollout.old_values, tensors.realised)]
+    at_middle = [x.gather(1, middle) for x in (rollout.old_values, tensors.realised)]
     return {
         "step": step,
         "scores": _rounded(tensors.scores[:MOST_RESPONSES]),
@@ -42,7 +42,7 @@ def distribution_row(
             ratio_counts(moved.ratio_after[moved.mask_after]),
         ],
         "words": word_advantages(policy, rollout, tensors.advantages),
-        "values": [_rounded(pair) for pair in torch.cat(halfway, 1)[:MOST_RESPONSES]],
+        "values": [_rounded(pair) for pair in torch.cat(at_middle, 1)[:MOST_RESPONSES]],
     }
 
 
@@ -55,32 +55,35 @@ def ratio_counts(ratio: Tensor) -> list[int]:
 def word_advantages(
     policy: Policy, rollout: Rollout, advantages: Tensor
 ) -> list[tuple[str, int, float]]:
-    """Return the words that the step's responses hold twice or more, the commonest first.
+    """Return the words that occur at least twice in the step's responses, the commonest first.
 
-    A word is a run of tokens whose letters and digits touch; its advantage is the mean of theirs.
-    Upper and lower case count as one, and punctuation stands for itself.
+    A word is a run of tokens joined by letters and digits; its advantage is the mean of theirs.
+    Case is ignored, and a punctuation mark is a word of its own.
 
     Returns:
         (word, count, mean advantage).
     """
-    found: dict[str, list[float]] = defaultdict(list)
+    means: dict[str, list[float]] = defaultdict(list)  # word -> its advantage each time it occurs
     for response, row in zip(rollout.responses(), advantages.tolist(), strict=True):
         pieces = [policy.tokenizer.decode([token], skip_special_tokens=True) for token in response]
-        # After the last token come columns of padding.
-        for text, gained in whole_words(pieces, row[: len(pieces)]):
-            found[text.strip().lower()].append(sum(gained) / len(gained))
-    common = [(word, len(means), sum(means) / len(means)) for word, means in found.items()]
-    common = [(word, count, round(mean, 3)) for word, count, mean in common if count > 1]
-    return sorted(common, key=lambda one: (-one[1], one[0]))
+        # The columns after the last token are padding.
+        for text, of_tokens in whole_words(pieces, row[: len(pieces)]):
+            means[text.strip().lower()].append(sum(of_tokens) / len(of_tokens))
+    common = [
+        (word, len(of_word), round(sum(of_word) / len(of_word), 3))
+        for word, of_word in means.items()
+        if len(of_word) > 1
+    ]
+    return sorted(common, key=lambda row: (-row[1], row[0]))
 
 
 def whole_words(pieces: list[str], advantages: list[float]) -> list[tuple[str, list[float]]]:
-    """Put the tokens of a response together to words, each with its tokens' advantages."""
+    """Join the tokens of a response into words, each with the advantages of its tokens."""
     words: list[tuple[str, list[float]]] = []
     for piece, advantage in zip(pieces, advantages, strict=True):
         if words and piece[:1].isalnum() and words[-1][0][-1].isalnum():
-            text, gained = words[-1]
-            words[-1] = (text + piece, [*gained, advantage])
+            text, of_tokens = words[-1]
+            words[-1] = (text + piece, [*of_tokens, advantage])
         elif piece.strip():
             words.append((piece, [advantage]))
     return words

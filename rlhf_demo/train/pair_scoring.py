@@ -1,4 +1,4 @@
-"""Scores of tokenised pairs under a model in training, and their normalisation in its weights.
+"""Scores of tokenised pairs by a model in training, and their normalisation inside its weights.
 
 Knows models and tensors; knows nothing of training, files or reports.
 """
@@ -17,7 +17,7 @@ from rlhf_demo.models.device import autocast
 from rlhf_demo.models.reward_model import last_norm_name
 
 SCORING_TOKENS = 2048
-"""Tokens scored at once, padding included: more are slower on a CPU, whose caches they overflow."""
+"""Tokens to score at once, padding included; more overflow a CPU's caches and are slower."""
 
 
 @dataclass(frozen=True)
@@ -26,23 +26,28 @@ class EncodedPairs:
 
     chosen_ids: list[list[int]]
     rejected_ids: list[list[int]]
-    cut: int  # how many of the texts lost their beginning
+    cut: int  # number of texts that lost their beginning
 
-    def spaced(self, most: int) -> "EncodedPairs":
-        """Return at most so many of the pairs, evenly spaced."""
-        step = math.ceil(len(self.chosen_ids) / most)
+    def evenly_spaced(self, count: int) -> "EncodedPairs":
+        """Return at most `count` of the pairs, evenly spaced."""
+        step = math.ceil(len(self.chosen_ids) / count)
         return EncodedPairs(self.chosen_ids[::step], self.rejected_ids[::step], self.cut)
 
 
 def encode_pairs(
     pairs: Pairs, tokenizer: PreTrainedTokenizerBase, most_tokens: int
 ) -> EncodedPairs:
-    """Tokenise prompt + response of both sides, nothing appended, cut at the left."""
+    """Tokenise prompt + response of both sides, with nothing appended, cut at the left.
+
+    Raises:
+        DataError: a text has no token.
+    """
     chosen, chosen_cut = encode_texts(pairs.prompts, pairs.chosen, tokenizer, most_tokens)
     rejected, rejected_cut = encode_texts(pairs.prompts, pairs.rejected, tokenizer, most_tokens)
     if not all(chosen) or not all(rejected):
         raise DataError(
-            "a pair has no token left after the tokenizer: remove texts that it does not know"
+            "the tokenizer turns a text of a pair into no token at all: remove texts that it does "
+            "not know"
         )
     return EncodedPairs(chosen, rejected, chosen_cut + rejected_cut)
 
@@ -53,16 +58,14 @@ def encode_texts(
     tokenizer: PreTrainedTokenizerBase,
     most_tokens: int,
 ) -> tuple[list[list[int]], int]:
-    """Return the ids of prompt + response, cut at the left, and how many were cut."""
+    """Return the ids of prompt + response, cut at the left, and the number of cut texts."""
     texts = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
     ids = tokenizer(texts, truncation=False, verbose=False)["input_ids"]
     return [row[-most_tokens:] for row in ids], sum(len(row) > most_tokens for row in ids)
 
 
 class PairScorer:
-    """Scores token ids with the model under training, and checks for a stop
-    request between batches.
-    """
+    """Scores token ids with a model in training; checks for a stop request between batches."""
 
     def __init__(
         self, model: nn.Module, pad_id: int, dtype: torch.dtype, check_stop: Callable[[], None]
@@ -74,11 +77,11 @@ class PairScorer:
         """Score rows of token ids: float32 [rows] on the CPU, in the model's present units.
 
         Raises:
-            StopRequested: somebody asked, between two batches.
+            StopRequested: the run was asked to stop.
         """
         device = next(self.model.parameters()).device
         scores = torch.empty(len(ids))
-        # Rows of similar length together: half the padding, so half the work.
+        # Batches of rows of similar length have half the padding, which is half the work.
         by_length = sorted(range(len(ids)), key=lambda index: len(ids[index]))
         training = self.model.training
         self.model.eval()
@@ -90,9 +93,9 @@ class PairScorer:
             ]
             batch = torch.full((len(rows), width), self.pad_id)  # [batch, time]
             mask = torch.zeros_like(batch)
-            for place, row in enumerate(rows):
-                batch[place, : len(ids[row])] = torch.tensor(ids[row])
-                mask[place, : len(ids[row])] = 1
+            for index, row in enumerate(rows):
+                batch[index, : len(ids[row])] = torch.tensor(ids[row])
+                mask[index, : len(ids[row])] = 1
             with autocast(device, self.dtype):
                 logits = self.model(
                     input_ids=batch.to(device), attention_mask=mask.to(device), use_cache=False
@@ -110,27 +113,27 @@ class PairScorer:
 
 @torch.no_grad()
 def normalise(model: nn.Module, scores: torch.Tensor) -> tuple[float, float]:
-    """Change the weights so that these scores would have mean 0 and variance 1.
+    """Change the weights so that these scores get mean 0 and variance 1 (Ziegler et al. 2019).
 
-    score = w . (norm(h) + b), with head w and the last norm's bias b. With w' = w / std and b' = b
-    + delta, where w' . delta = -mean / std, the score becomes (score - mean) / std; delta along w
-    is the smallest such change. A norm without bias (RMSNorm) leaves the mean where it is, which
-    PPO's whitening does not mind.
+    score = w . (norm(h) + b), with the head w and the bias b of the last norm. With w' = w / std
+    and b' = b + delta, where w . delta = -mean, the score becomes (score - mean) / std. The
+    smallest such delta lies along w. A norm without bias (RMSNorm) leaves the mean where it is;
+    PPO shifts scores to mean 0 anyway.
 
     Args:
         model: a sequence classifier with one label, plain or wrapped by peft.
-        scores: float32 [responses], of the model as it is.
+        scores: float32 [responses], as the model gives them now.
 
     Returns:
         Mean and standard deviation of the scores before.
 
     Raises:
-        CheckpointError: the scores are all the same, so the model has learnt nothing.
+        CheckpointError: the scores are all equal, so the model has learned nothing.
     """
     mean, std = scores.double().mean().item(), scores.double().std(correction=0).item()
     if not std > 0:
         raise CheckpointError(
-            f"every score is {mean:.3g}, so they cannot be brought to variance 1: "
+            f"every score is {mean:.3g}, so the scores cannot be scaled to variance 1: "
             "train longer or on other data"
         )
     head = _last(model, "score").weight  # [1, width]
@@ -142,11 +145,9 @@ def normalise(model: nn.Module, scores: torch.Tensor) -> tuple[float, float]:
 
 
 def _last(model: nn.Module, name: str) -> nn.Module:
-    """Return the linear layer of this name; peft keeps the original first and the trained copy
-    after it.
-    """
+    """Return the last linear layer of this name; with peft, that is the trained copy."""
     return [
-        m
-        for path, m in model.named_modules()
-        if isinstance(m, nn.Linear) and name in path.split(".")
+        module
+        for path, module in model.named_modules()
+        if isinstance(module, nn.Linear) and name in path.split(".")
     ][-1]

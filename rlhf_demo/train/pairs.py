@@ -1,7 +1,7 @@
-"""Stage 1a: two responses to one prompt, and a rater who prefers one of them.
+"""Stage 1a: pairs of responses to one prompt, of which a simulated voter prefers one.
 
-Pairs are unfiltered samples of the model, except that ties (equal texts or equal scores) are drawn
-again: a reward model trained on picked pairs would be tested on easier ones than PPO will show it.
+Pairs are unfiltered samples of the model; only ties (equal texts or equal scores) are drawn again.
+A reward model trained on selected pairs would be tested on easier ones than PPO will show it.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from rlhf_demo.errors import DataError
 from rlhf_demo.models.device import pick_device, pick_dtype
 from rlhf_demo.models.policy import Policy, load_policy
 from rlhf_demo.models.sampling import decode, generate, seeded
-from rlhf_demo.models.scorers import Rater, Scorer, scorer_of
+from rlhf_demo.models.scorers import Scorer, SimulatedVoter, scorer_of
 from rlhf_demo.runs.run import Run, started_by_hand
 
 PROMPTS_AT_ONCE = 128
@@ -27,12 +27,13 @@ def make_pairs(
 ) -> None:
     """Write the run's pairs.jsonl: prompt, chosen, rejected, margin and split.
 
-    The margin is the rater's score of the chosen response less that of the rejected one; it is
-    negative where the rater's error turned the preference round.
+    The margin is the score of the chosen response minus the score of the rejected one. It is
+    negative if the voter's error flipped the preference.
 
     Args:
-        resume: changes nothing; a run that was cut short makes the same pairs anew.
-        scorer: what the rater prefers by; loaded as the options name it where it is not given.
+        resume: changes nothing; a run that was cut short makes the same pairs again.
+        scorer: the voter prefers the response that it scores higher. Without it, the scorer is the
+            one that the options name.
 
     Raises:
         DemoError: the model or the prompts cannot be used.
@@ -48,28 +49,28 @@ def make_pairs(
     with run.recording():
         (run.folder / "pairs.jsonl").unlink(missing_ok=True)
         policy = load_policy(config.model, device=pick_device(config.device))
-        rater = Rater(scorer, error_rate=config.error_rate, seed=config.seed)
+        voter = SimulatedVoter(scorer, error_rate=config.error_rate, seed=config.seed)
         prompts = split_prompts(config)
-        for split, wanted in (("train", config.train_pairs), ("heldout", config.heldout_pairs)):
-            if wanted:
-                pairs = _judged_pairs(config, run, policy, rater, split, prompts[split])
+        for split, count in (("train", config.train_pairs), ("heldout", config.heldout_pairs)):
+            if count:
+                pairs = _labelled_pairs(config, run, policy, voter, split, prompts[split])
                 rows = [
                     {**pair, "split": split}
-                    for pair in tqdm(islice(pairs, wanted), f"{split} pairs", wanted)
+                    for pair in tqdm(islice(pairs, count), f"{split} pairs", count)
                 ]
                 run.append("pairs", rows)
 
 
 def summary(run: Run) -> str:
-    """Say how many pairs a run has written, and where."""
+    """Return one line with the number of pairs of a run, and their file."""
     return f"{len(run.read('pairs'))} pairs in {run.folder / 'pairs.jsonl'}"
 
 
 def split_prompts(config: PairsConfig) -> dict[str, list[str]]:
-    """Return the prompts of both splits; where the source tells none, a third is held out.
+    """Return the prompts by split; if the source has no splits, a third is held out.
 
     Raises:
-        DataError: both splits are wanted and there is but one prompt.
+        DataError: the options ask for pairs of both splits and there are fewer than two prompts.
     """
     sides = {split: load_prompts(config.prompts, split) for split in ("train", "heldout")}
     if not set(sides["train"]) & set(sides["heldout"]):
@@ -79,7 +80,7 @@ def split_prompts(config: PairsConfig) -> dict[str, list[str]]:
         return {"train": prompts, "heldout": prompts}
     if len(prompts) < 2:
         raise DataError(
-            f"{config.prompts} holds {len(prompts)} prompt: give two or more, so that one can be "
+            f"{config.prompts} holds {len(prompts)} prompt: give at least two, so that one can be "
             "held out, or set --heldout-pairs 0"
         )
     order = torch.randperm(len(prompts), generator=seeded(config.seed, "split", 0)).tolist()
@@ -90,18 +91,23 @@ def split_prompts(config: PairsConfig) -> dict[str, list[str]]:
     }
 
 
-def _judged_pairs(
-    config: PairsConfig, run: Run, policy: Policy, rater: Rater, split: str, prompts: list[str]
+def _labelled_pairs(
+    config: PairsConfig,
+    run: Run,
+    policy: Policy,
+    voter: SimulatedVoter,
+    split: str,
+    prompts: list[str],
 ) -> Iterator[dict[str, str | float]]:
-    """Yield judged pairs of one split without end: all prompts in random order, then in another.
+    """Yield labelled pairs of one split without end; the prompts are reshuffled each epoch.
 
     Raises:
-        DataError: the rater prefers neither response to any of the prompts.
+        DataError: in a whole epoch, the voter prefers neither response to any prompt.
     """
-    for lap in count():
-        found = False
+    for epoch in count():
+        any_preference = False
         order = torch.randperm(
-            len(prompts), generator=seeded(config.seed, f"{split} order", lap)
+            len(prompts), generator=seeded(config.seed, f"{split} order", epoch)
         ).tolist()
         for start in range(0, len(order), PROMPTS_AT_ONCE):
             batch = [prompts[i] for i in order[start : start + PROMPTS_AT_ONCE]]
@@ -113,25 +119,25 @@ def _judged_pairs(
                         batch,
                         max_new_tokens=config.max_new_tokens,
                         temperature=config.temperature,
-                        seed=seeded(config.seed, f"{split} {side} {start}", lap).initial_seed(),
+                        seed=seeded(config.seed, f"{split} {side} {start}", epoch).initial_seed(),
                         dtype=pick_dtype(policy.lm.device, config.dtype),
                         on_token=run.check_stop,
                     ),
                 )
                 for side in ("left", "right")
             )
-            preferences, margins = rater.prefer(batch, left, right)
+            preferences, margins = voter.prefer(batch, left, right)
             for prompt, a, b, preference, margin in zip(
                 batch, left, right, preferences, margins, strict=True
             ):
                 if a == b or preference == 0:
                     continue
-                found = True
+                any_preference = True
                 chosen, rejected = (a, b) if preference > 0 else (b, a)
                 margin = round(float(margin) * int(preference), 4)
                 yield {"prompt": prompt, "chosen": chosen, "rejected": rejected, "margin": margin}
-        if not found:
+        if not any_preference:
             raise DataError(
                 f"the rater {config.rater!r} preferred neither response to any of "
-                f"{len(prompts)} prompts: give it other prompts, or choose another rater"
+                f"{len(prompts)} prompts: use other prompts or another --rater"
             )

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import TrainingDiverged
-from rlhf_demo.evaluation.labellers import NOBODY, judge_of
+from rlhf_demo.evaluation.labellers import NO_JUDGE, judge_of
 from rlhf_demo.files import write_json
 from rlhf_demo.models.device import autocast, pick_device, pick_dtype
 from rlhf_demo.models.policy import load_policy
@@ -103,7 +103,7 @@ def load_scorers(config: PPOConfig) -> tuple[Scorer, Scorer | None]:
     options = {"device": config.device, "dtype": config.dtype, "allow_python": started_by_hand()}
     scorer = scorer_of(config.reward, label=config.label, **options)
     judge = judge_of(config.judge, config.reward)
-    return scorer, None if judge == NOBODY else scorer_of(judge, label=None, **options)
+    return scorer, None if judge == NO_JUDGE else scorer_of(judge, label=None, **options)
 
 
 def summary(run: Run) -> str:

@@ -1,9 +1,9 @@
-"""Stage 0: pretrain or continue a small GPT-2 on any text.
+"""Stage 0: pretrain a small GPT-2 on any text, or continue to.
 
-Owns the optimizers, the schedule and the loop. The text is read by data/documents.py, cut by
-data/corpus.py and packed by data/packing.py; models/new_gpt2.py makes a new model. Whatever is
-drawn follows from the seed and the step alone, so a run that was stopped or killed and resumed
-gives the numbers of one that was not.
+Owns the optimizers and the loop. data/documents.py reads the text, data/corpus.py cuts it,
+data/packing.py packs it, and models/new_gpt2.py makes a new model. Every random choice depends on
+the seed and the step alone, so a run that was stopped or killed and then resumed gives the same
+numbers as an uninterrupted one.
 
 Sources: Radford et al. 2019 (GPT-2); Jordan et al. 2024, https://kellerjordan.github.io/posts/muon
 (Muon for the matrices); Liu et al. 2025, https://arxiv.org/abs/2502.16982 (its steps scaled to the
@@ -14,6 +14,7 @@ import json
 import logging
 import math
 import time
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -39,26 +40,26 @@ from rlhf_demo.train.schedule import cosine_rate
 log = logging.getLogger(__name__)
 
 WEIGHT_DECAY = 0.1
-"""Of the matrices; embeddings and norms have none."""
+"""Of the matrices; embeddings, norms and biases have none."""
 ADAM_BETAS = (0.9, 0.95)
 LAST_RATE = 0.03
-"""Learning rate at the last step as a share of the peak."""
+"""Learning rate of the last step as a fraction of the peak."""
 ROW_TOKENS = 128
-"""Several segments share a row of this many tokens, less where the model takes fewer."""
+"""Several segments share a row of this many tokens, or of fewer if the model takes no more."""
 PACKED_TOKENS = 256
-"""The same where the text unit is `packed`."""
+"""The same for the text unit `packed`."""
 
 
 def train_base(config: BaseConfig, run: Run, *, resume: bool = False) -> None:
-    """Train in the run's folder until the last step, or until somebody asks to stop.
+    """Train until the last step or a stop request, and write everything into the run's folder.
 
     A finished run is left as it is.
 
     Raises:
-        DataError: the text cannot be read, or holds too little for the text unit.
+        DataError: the text cannot be read, or is too short for the text unit.
         CheckpointError: the model, or the saved state of a resumed run, cannot be used.
         ConfigError: the saved state belongs to a run with other options.
-        TrainingDiverged: the loss stopped being finite.
+        TrainingDiverged: the loss is no longer finite.
     """
     if resume and run.status["status"] == Status.FINISHED:
         return
@@ -70,13 +71,13 @@ def train_base(config: BaseConfig, run: Run, *, resume: bool = False) -> None:
 
 
 def summary(run: Run) -> str:
-    """Return a finished run's report as it was written."""
+    """Return a finished run's report as indented JSON."""
     report = run.report()
     return "" if report is None else json.dumps(report, indent=2)
 
 
 class BaseTrainer:
-    """What the loop holds: model, optimizers, text, and how far it is."""
+    """The state of a pretraining run, and the loop."""
 
     def __init__(self, config: BaseConfig, run: Run) -> None:
         self.config, self.run = config, run
@@ -84,11 +85,11 @@ class BaseTrainer:
         self.dtype = pick_dtype(self.device, config.dtype)
         self.step = self.tokens = 0
 
-        # 1. Read the text; set the held-out documents apart before the rest is looked at.
+        # 1. Read the text, and set the held-out documents apart before anything is learned from it.
         texts = read_documents(config.data, config.column, config.split)
         kept, held_out = (
-            [found for found in map(sentences, some) if found]
-            for some in hold_out(*texts, config.held_out)
+            [document for document in map(sentences, side) if document]
+            for side in hold_out(*texts, config.held_out)
         )
         run.check_stop()
 
@@ -98,15 +99,15 @@ class BaseTrainer:
         self.model.to(self.device).train()
         if config.dropout is not None:
             set_dropout(self.model, config.dropout)
-        wanted = PACKED_TOKENS if config.text_unit == "packed" else ROW_TOKENS
-        row_tokens = min(wanted, max_positions(self.model))
+        most_tokens = PACKED_TOKENS if config.text_unit == "packed" else ROW_TOKENS
+        row_tokens = min(most_tokens, max_positions(self.model))
         if config.text_unit != "packed" and row_tokens < LONGEST_SEGMENT:
             raise CheckpointError(
-                f"{config.model} takes {row_tokens} tokens at once and the text unit "
+                f"{config.model} reads {row_tokens} tokens at once and the text unit "
                 f"{config.text_unit!r} needs {LONGEST_SEGMENT}: choose another model, or "
                 "--text-unit packed"
             )
-        common = common_words((one for found in kept for one in found), config.common_words)
+        common = common_words(chain.from_iterable(kept), config.common_words)
         train_corpus, held_out_corpus = (
             Corpus.build(documents, self.tokenizer, common, config.longest_sentence)
             for documents in (kept, held_out)
@@ -140,11 +141,11 @@ class BaseTrainer:
         ]
         self.loss = torch.compile(batch_loss, dynamic=False) if config.compile else batch_loss
 
-    # -- loop ------------------------------------------------------------------------------------
+    # -- the loop --------------------------------------------------------------------------------
 
     def train(self) -> None:
-        """Go on from where the run is to the last step, and write the model and the report."""
-        # A step before 0 that no row has: where nothing is saved yet, every row goes.
+        """Run the remaining steps, then write the model and the report."""
+        # Without a saved state (step 0), -1 drops the row of step 0 too: it is written again.
         self.run.rewind(self.step or -1)
         if self.step == 0:
             self.run.append("metrics", [{"step": 0, **self._evaluate()}])
@@ -161,10 +162,10 @@ class BaseTrainer:
         self._finish()
 
     def _train_step(self, batch: Batch) -> dict[str, Any]:
-        """Take one step of the optimizers and return its row of metrics."""
-        began = time.perf_counter()
+        """Make one step of the optimizers, and return its metrics row."""
+        started = time.perf_counter()
         self.step += 1
-        # What dropout drops follows from the step, not from where the run was started or resumed.
+        # Dropout depends on the step, not on where the run was started or resumed.
         torch.manual_seed(self.config.seed * 1_000_003 + self.step)
         rate = cosine_rate(self.config, self.step, LAST_RATE)
         with autocast(self.device, self.dtype):
@@ -181,7 +182,7 @@ class BaseTrainer:
             optimizer.zero_grad()
         tokens = int((batch.segments > 0).sum())
         self.tokens += tokens
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - started
         row = {
             "step": self.step,
             "base/loss": value,
@@ -196,14 +197,14 @@ class BaseTrainer:
         return row
 
     def _evaluate(self) -> dict[str, float]:
-        """Measure the held-out text: loss in nats per token, and perplexity = exp(loss)."""
+        """Return loss (nats per token) and perplexity, which is exp(loss), on the held-out text."""
         self.model.eval()
         row = {}
         for kind, batches in self.held_out.items():
             total, targets = 0.0, 0
             with torch.no_grad(), autocast(self.device, self.dtype):
                 for batch in batches:
-                    # Every token but the first of each segment is predicted.
+                    # Every token is predicted except the first of each segment.
                     count = int((batch.positions > 0).sum())
                     total += batch_loss(self.model, *self._tensors(batch)).item() * count
                     targets += count
@@ -211,19 +212,19 @@ class BaseTrainer:
             row[f"base/held_out_{kind}loss"] = loss
             row[f"base/held_out_{kind}perplexity"] = math.exp(min(loss, 50.0))  # stays finite
         self.model.train()
-        said = ", ".join(f"{key} {value:.4f}" for key, value in row.items())
-        log.info("step %d: %s", self.step, said)
+        numbers = ", ".join(f"{key} {value:.4f}" for key, value in row.items())
+        log.info("step %d: %s", self.step, numbers)
         return row
 
     def _tensors(self, batch: Batch) -> list[Tensor]:
-        """Return ids, segments and positions, [rows, time] each, on the device."""
+        """Return ids, segments and positions, each [rows, time], on the device."""
         fields: list[np.ndarray] = [batch.ids, batch.segments, batch.positions]
         return [torch.from_numpy(field).to(self.device) for field in fields]
 
     # -- files -----------------------------------------------------------------------------------
 
     def save_state(self) -> None:
-        """Write all that a resumed run needs."""
+        """Write everything that --resume needs into one file."""
         state = {
             "step": self.step,
             "tokens": self.tokens,
@@ -235,7 +236,12 @@ class BaseTrainer:
         save_state(self.run.checkpoint_path, self.config, state)
 
     def load_state(self) -> None:
-        """Take over a saved state."""
+        """Continue from the saved state.
+
+        Raises:
+            CheckpointError: the file is damaged.
+            ConfigError: the state belongs to a run with other options.
+        """
         state = load_state(self.run.checkpoint_path, self.config, self.device)
         self.model.load_state_dict(state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
@@ -264,12 +270,12 @@ def batch_loss(model: PreTrainedModel, ids: Tensor, segments: Tensor, positions:
     Args:
         model: causal language model.
         ids: [rows, time], token ids.
-        segments: [rows, time], number of the segment in its row, 0 = not filled.
-        positions: [rows, time], place of the token in its segment.
+        segments: [rows, time], number of the segment in its row, 0 = padding.
+        positions: [rows, time], index of the token in its segment.
     """
     time_steps = ids.shape[1]
     causal = torch.ones(time_steps, time_steps, dtype=torch.bool, device=ids.device).tril()
-    # A token sees those before it in its own segment: [rows, 1, time, time], True = seen.
+    # A token attends to itself and those before it in its segment: [rows, 1, time, time].
     seen = (segments[:, None, :, None] == segments[:, None, None, :]) & causal
     logits = model(
         input_ids=ids, attention_mask=seen, position_ids=positions, use_cache=False
@@ -282,9 +288,9 @@ def batch_loss(model: PreTrainedModel, ids: Tensor, segments: Tensor, positions:
 
 
 def set_dropout(model: PreTrainedModel, share: float) -> None:
-    """Drop this share of the embeddings and of what each block adds; its config keeps what it says.
+    """Drop this share of the embeddings and of each block's outputs; the config does not change.
 
-    Attention weights are left whole: with dropout there, torch leaves its fast attention.
+    Attention weights have no dropout, because torch's fast attention does not run with it.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Dropout):
@@ -293,8 +299,8 @@ def set_dropout(model: PreTrainedModel, share: float) -> None:
 
 def split_parameters(model: PreTrainedModel) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Return the matrices of the blocks, and the rest: embeddings, output layer, norms, biases."""
-    tables = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
-    tables.add(model.get_output_embeddings().weight)
+    embeddings = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
+    embeddings.add(model.get_output_embeddings().weight)
     parameters = list(model.parameters())
-    matrices = [one for one in parameters if one.ndim == 2 and one not in tables]
-    return matrices, [one for one in parameters if one.ndim != 2 or one in tables]
+    matrices = [p for p in parameters if p.ndim == 2 and p not in embeddings]
+    return matrices, [p for p in parameters if p.ndim != 2 or p in embeddings]

@@ -1,4 +1,4 @@
-"""The whole loop in one command: pairs, reward model, PPO, comparison, each in its own folder."""
+"""The whole loop in one command: pairs, reward model, PPO and a comparison."""
 
 import time
 from collections.abc import Callable
@@ -24,14 +24,14 @@ HELDOUT_PAIRS = 400
 
 
 def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) -> None:
-    """Run the loop on the shipped base model and say how each stage went.
+    """Run the loop on the shipped base model, and report on each stage.
 
     Args:
-        out: gets the folders pairs, reward, ppo and the file compare.json.
-        say: called with each line for the reader.
+        out: gets the run folders pairs, reward and ppo, and the file compare.json.
+        say: called with each piece of text for the reader.
 
     Raises:
-        JobError: `out` already holds a quickstart.
+        JobError: `out` already holds one of the runs, or a stage was stopped.
     """
     started = time.perf_counter()
     for stage in ("pairs", "reward", "ppo"):
@@ -43,7 +43,10 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
     numbers = pick_dtype(device, dtype)
     pairs = Run.create(out / "pairs", "pairs", pairs_config.to_dict())
 
-    say(f"1 of 4  Sample pairs from {pairs_config.model}; a simulated rater prefers one of each")
+    say(
+        f"1 of 4  Sample pairs from {pairs_config.model}; a simulated voter ({pairs_config.rater}) "
+        "prefers one of each"
+    )
     rater = load_scorer(pairs_config.rater, device=device, dtype=numbers)
     with stopping_on_signals(pairs):
         make_pairs(pairs_config, pairs, scorer=rater)
@@ -74,23 +77,23 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
     require_finished(ppo)
     say(f"        {ppo.status['message']}")
 
-    say("\n4 of 4  Base and PPO model on prompts that nothing was trained or chosen on")
+    say("\n4 of 4  Compare base and PPO model on prompts that no model and no setting has seen")
     report = compare_models(pairs_config.model, str(ppo.folder), CompareConfig(**shared), rater)
     write_json(out / "compare.json", report)
     say(side_by_side(report, CompareConfig().show) + "\n")
     say(table(report))
     say(
-        f"{pairs_config.rater} labelled the pairs of stage 1, so it judges a taste that it taught; "
-        f"the other judge had no part in the training\n"
-        f"{time.perf_counter() - started:.0f} seconds in all; everything lies in {out}"
+        f"{pairs_config.rater} labelled the pairs of stage 1, so it judges its own taste; "
+        f"the other judge took no part in the training\n"
+        f"{time.perf_counter() - started:.0f} seconds in all; the results are in {out}"
     )
 
 
 def require_finished(run: Run) -> None:
-    """End the chain where a stage was stopped.
+    """Make sure that a stage finished, before the next one starts.
 
     Raises:
-        JobError: the run did not finish.
+        JobError: the run was stopped.
     """
     if run.status["status"] != Status.FINISHED:
         raise JobError(

@@ -1,13 +1,12 @@
-"""Train the simulated rater: from a text about a film, did its writer give 7 stars or more of 10?
+"""Train the rater: does the writer of a text about a film give the film 7 stars of 10 or more?
 
 A LoRA adapter and a scoring head on the base model, fitted to film reviews by binary cross-entropy.
-The score of a text is the logit. What it will rate are one to three sentences, so it learns from
-snippets; and because the model reads from left to right, one pass over a snippet of 64 tokens gives
-a prediction after every token, so that every length from a few words up is learned at the price of
-one.
+The score of a text is the logit. The rater will score one to three sentences, so it learns from
+snippets. Because the model reads from left to right, one pass over a snippet of 64 tokens gives a
+prediction after every token, so it learns all lengths from a few words up at the cost of one.
 
-Everything drawn depends on the seed and the step alone, so a run that was stopped or killed and
-resumed gives the numbers of one that was not.
+Every random choice depends on the seed and the step alone, so a run that was stopped or killed and
+then resumed gives the same numbers as an uninterrupted one.
 
 Sources: Maas et al. 2011, https://aclanthology.org/P11-1015 (reviews and labels); Hu et al. 2021,
 https://arxiv.org/abs/2106.09685 (LoRA).
@@ -39,29 +38,30 @@ from rlhf_demo.train.checkpoint import load_state, save_state
 from rlhf_demo.train.schedule import cosine_rate
 
 SNIPPET_WORDS = 40
-"""Length of the texts that the report rates, about that of a prompt with its response."""
+"""Length of the texts in the report, about that of a prompt with its response."""
 SHORT_TOKENS, LONG_TOKENS = 64, 256
-"""Length of training texts: of four steps, three take snippets, one the ends of whole reviews."""
+"""Lengths of training texts: snippets, and the ends of whole reviews."""
 LONG_EVERY = 4
+"""Every fourth step takes whole reviews, the others snippets."""
 FIRST_TOKEN = 6
-"""The first token after which a prediction counts: about five words; fewer say next to nothing."""
+"""Predictions count from this token on, after about five words; fewer say next to nothing."""
 ANYWHERE_SHARE = 0.2
-"""Share of snippets that begin at any word; the others begin a sentence, as what is rated does."""
+"""Share of snippets that begin at any word; the others begin a sentence, as the rated texts do."""
 NEVER_PRETRAINED = 2500
 """The first N test reviews were held out of the base model's pretraining too."""
 ADAM_BETAS = (0.9, 0.99)
 REPORT_CHUNK = 256
-"""Reviews scored between two looks at the stop file."""
+"""Reviews to score between two checks for a stop request."""
 
 
 def train_rater(config: RaterConfig, run: Run, *, resume: bool = False) -> None:
-    """Train in the run's folder until the last step or a stop, then report on the test split.
+    """Train until the last step or a stop request, then report on the test split.
 
     Raises:
         ConfigError: no reviews are named, or the saved state belongs to a run with other options.
-        DataError: the reviews cannot be read or lack what is needed.
+        DataError: the reviews cannot be read, or lack a column.
         CheckpointError: the base model, or the saved state of a resumed run, cannot be used.
-        TrainingDiverged: the loss stopped being finite.
+        TrainingDiverged: the loss is no longer finite.
     """
     with run.recording():
         trainer = RaterTrainer(config, run)
@@ -70,7 +70,7 @@ def train_rater(config: RaterConfig, run: Run, *, resume: bool = False) -> None:
 
 
 def summary(run: Run) -> str:
-    """Return a finished run's report as it was written."""
+    """Return a finished run's report as indented JSON."""
     report = run.report()
     return "" if report is None else json.dumps(report, indent=2)
 
@@ -79,17 +79,17 @@ def summary(run: Run) -> str:
 
 
 def words_from(words: list[str], rng: np.random.Generator, count: int = SNIPPET_WORDS) -> str:
-    """Return `count` consecutive words from a random place, or a shorter text whole."""
+    """Return `count` consecutive words from a random position; a shorter text is returned whole."""
     start = int(rng.integers(0, max(0, len(words) - count) + 1))
     return " ".join(words[start : start + count])
 
 
 def training_snippet(sentences: list[str], rng: np.random.Generator) -> str:
-    """Return up to SHORT_TOKENS words from a random sentence's start, sometimes from any word."""
+    """Return up to SHORT_TOKENS words from the start of a random sentence, or from any word."""
     if rng.random() < ANYWHERE_SHARE:
         return words_from(" ".join(sentences).split(), rng, SHORT_TOKENS)
-    start = int(rng.integers(0, max(1, len(sentences))))  # of a text of tags alone, none is left
-    # A word is one token at least, so no more words than tokens can be needed.
+    start = int(rng.integers(0, max(1, len(sentences))))  # a review of HTML tags has no sentence
+    # A word has at least one token, so more words are never needed.
     return " ".join(" ".join(sentences[start:]).split()[:SHORT_TOKENS])
 
 
@@ -97,14 +97,14 @@ def training_snippet(sentences: list[str], rng: np.random.Generator) -> str:
 
 
 class RaterTrainer:
-    """What the loop holds: reviews, model, optimizer, and how far it is."""
+    """The state of a rater's training, and the loop."""
 
     def __init__(self, config: RaterConfig, run: Run) -> None:
         self.config, self.run, self.step = config, run, 0
         self.device = pick_device(config.device)
         self.dtype = pick_dtype(self.device, config.dtype)
 
-        # 1. Read the reviews; each is cleaned and split when it is first drawn.
+        # 1. Read the reviews; each is cleaned and cut into sentences when it is first drawn.
         self.reviews = load_reviews(config.data, "train")
         self.test = load_reviews(config.data, "test")
         self.sentences = lru_cache(maxsize=None)(corpus.sentences)
@@ -116,19 +116,17 @@ class RaterTrainer:
             config.model, lora_rank=config.lora_rank, device=self.device
         )
         self.scorer = RewardModel(self.model.get_base_model(), tokenizer, 0, self.dtype)
-        self.trained = {
-            name: one for name, one in self.model.named_parameters() if one.requires_grad
-        }
+        self.trainable = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         self.optimizer = torch.optim.AdamW(
-            self.trained.values(), lr=0.0, betas=ADAM_BETAS, weight_decay=0.01
+            self.trainable.values(), lr=0.0, betas=ADAM_BETAS, weight_decay=0.01
         )
 
     def train(self, resume: bool) -> None:
-        """Take the steps that are left and save the adapter."""
+        """Run the remaining steps, then save the adapter."""
         if resume and self.run.checkpoint_path.is_file():
             self._load()
         self.run.rewind(self.step)
-        for _ in tqdm(range(self.step, self.config.total_steps), "simulated rater", disable=None):
+        for _ in tqdm(range(self.step, self.config.total_steps), "rater", disable=None):
             try:
                 self.run.check_stop()
             except StopRequested:
@@ -142,7 +140,8 @@ class RaterTrainer:
             save_adapter(self.model, temporary)
 
     def _train_step(self) -> dict[str, Any]:
-        began = time.perf_counter()
+        """Make one step of the optimizer, and return its metrics row."""
+        started = time.perf_counter()
         self.step += 1
         rate = cosine_rate(self.config, self.step)
         ids, mask, liked = self._draw()
@@ -156,18 +155,18 @@ class RaterTrainer:
         if not math.isfinite(value):
             raise TrainingDiverged(self.step, "rater/loss", value)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.trained.values(), 1.0)
+        nn.utils.clip_grad_norm_(self.trainable.values(), 1.0)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad()
-        last = logits[torch.arange(len(ids)), mask.sum(1) - 1]  # [batch], where scores are read
+        last = logits[torch.arange(len(ids)), mask.sum(1) - 1]  # [batch], the texts' scores
         return {
             "step": self.step,
             "rater/loss": value,
             "rater/accuracy": ((last > 0) == liked).float().mean().item(),
             "rater/learning_rate": rate,
-            "time/step_seconds": round(time.perf_counter() - began, 4),
+            "time/step_seconds": round(time.perf_counter() - started, 4),
         }
 
     def _draw(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -184,8 +183,8 @@ class RaterTrainer:
             0, len(self.reviews.texts), max(1, self.config.batch_tokens // tokens)
         ).tolist()
         rows = []
-        for place in drawn:
-            sentences = self.sentences(self.reviews.texts[place])
+        for index in drawn:
+            sentences = self.sentences(self.reviews.texts[index])
             if tokens == LONG_TOKENS:
                 rows.append(self.scorer.encode(" ".join(sentences))[-LONG_TOKENS:])
             else:
@@ -196,13 +195,13 @@ class RaterTrainer:
         return (
             batch["input_ids"],
             batch["attention_mask"].bool(),
-            torch.tensor([self.reviews.liked[place] for place in drawn], device=self.device),
+            torch.tensor([self.reviews.liked[index] for index in drawn], device=self.device),
         )
 
     def _save(self) -> None:
         state = {
             "step": self.step,
-            "weights": self.trained,
+            "weights": self.trainable,
             "optimizer": self.optimizer.state_dict(),
         }
         save_state(self.run.checkpoint_path, self.config, state)
@@ -216,10 +215,10 @@ class RaterTrainer:
     # -- report -----------------------------------------------------------------------------------
 
     def report(self) -> None:
-        """Score test reviews, whole and as snippets, with the saved files; write report, card."""
+        """Score test reviews, whole and as snippets, with the saved model; write report, card."""
         scorer = load_reward_model(str(self.run.folder), device=self.device, dtype=self.dtype)
         texts = self.test.texts[: self.config.report_reviews]
-        # Not the run's seed: all raters are asked about the same snippets.
+        # Not the run's seed, so that all raters are tested on the same snippets.
         rng = np.random.default_rng(0)
         right: dict[str, list[Tensor]] = {"snippets": [], "whole_reviews": []}
         for start in tqdm(range(0, len(texts), REPORT_CHUNK), "report", disable=None):
@@ -232,9 +231,9 @@ class RaterTrainer:
             right["snippets"].append((scorer.score_texts(snippets) > 0) == liked)
             right["whole_reviews"].append((scorer.score_texts(cleaned) > 0) == liked)
         report: dict[str, Any] = {"steps": self.step, "snippet_words": SNIPPET_WORDS}
-        for name, found in right.items():
-            report[name] = share(torch.cat(found))
-            report[f"{name}_never_pretrained"] = share(torch.cat(found)[:NEVER_PRETRAINED])
+        for name, chunks in right.items():
+            report[name] = share(torch.cat(chunks))
+            report[f"{name}_never_pretrained"] = share(torch.cat(chunks)[:NEVER_PRETRAINED])
         write_json(self.run.folder / "report.json", report)
         write_text(self.run.model_folder / "README.md", model_card(report))
 
@@ -259,11 +258,11 @@ def prefix_logits(classifier: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
 
 
 def prefix_loss(logits: Tensor, counted: Tensor, liked: Tensor) -> Tensor:
-    """Return the mean binary cross-entropy over the counted places, nats.
+    """Return the mean binary cross-entropy over the counted tokens, nats.
 
     Args:
-        logits: [batch, time], log-odds that the review liked the film.
-        counted: [batch, time], True = place counts.
+        logits: [batch, time], log-odds that the reviewer liked the film.
+        counted: [batch, time], True = the prediction after this token counts.
         liked: bool [batch].
     """
     targets = liked.to(logits.dtype)[:, None].expand_as(logits)
@@ -271,7 +270,7 @@ def prefix_loss(logits: Tensor, counted: Tensor, liked: Tensor) -> Tensor:
 
 
 def share(right: Tensor) -> dict[str, float | int]:
-    """Return how many of the answers [reviews] are right, with the 95% interval of that share."""
+    """Return the share of right answers [reviews] with its 95% interval."""
     low, high = wilson_interval(int(right.sum()), len(right))
     return {
         "accuracy": int(right.sum()) / len(right),
@@ -285,20 +284,20 @@ def save_adapter(model: Any, folder: Path) -> None:
     """Write adapter, head and last norm as peft does, in float16; the tokenizer is the base's."""
     halves = {name: tensor.half() for name, tensor in model.state_dict().items()}
     model.save_pretrained(folder, state_dict=halves)
-    (folder / "README.md").unlink()  # a form to fill in, which model_card replaces
+    (folder / "README.md").unlink()  # peft's empty form; model_card replaces it
 
 
 CARD = """# Simulated rater
 
 A LoRA adapter with a scoring head (peft, float16) on a small GPT-2. It reads a text about a film;
-its one logit is the log-odds that the writer gave {liked_stars} stars of 10 or more. Trained by
-`train-rater` in {steps:,} steps on the train split of the Large Movie Review Dataset v1.0 (Maas et
-al. 2011), whose test split is about other films. It is no person, and how well a text is written is
-not what it judges.
+its one logit is the log-odds that the writer gave the film {liked_stars} stars of 10 or more.
+Trained by `train-rater` in {steps:,} steps on the train split of the Large Movie Review Dataset
+v1.0 (Maas et al. 2011), whose test split is about other films. It is not a person, and it does not
+judge how well a text is written.
 
-On the test split; a snippet is {snippet_words} words in a row from a random place, a whole review
-is cut at the left to what the model takes, and "never pretrained" are those that the base has not
-seen either:
+Accuracy on the test split. A snippet is {snippet_words} consecutive words from a random position;
+a whole review is cut at the left to the model's length; "never pretrained" means that the base was
+not pretrained on these reviews either:
 
 | texts | accuracy | 95% interval | reviews |
 |---|---|---|---|
@@ -306,11 +305,11 @@ seen either:
 
 
 def model_card(report: dict[str, Any]) -> str:
-    """Return the model card with the report's figures."""
+    """Return the model card with the numbers of the report."""
     rows = [
-        f"| {name.replace('_', ' ')} | {found['accuracy']:.3f} "
-        f"| {found['accuracy_low']:.3f} to {found['accuracy_high']:.3f} | {found['reviews']:,} |\n"
-        for name, found in report.items()
-        if isinstance(found, dict)
+        f"| {name.replace('_', ' ')} | {row['accuracy']:.3f} "
+        f"| {row['accuracy_low']:.3f} to {row['accuracy_high']:.3f} | {row['reviews']:,} |\n"
+        for name, row in report.items()
+        if isinstance(row, dict)
     ]
     return CARD.format(liked_stars=LIKED_STARS, **report) + "".join(rows)

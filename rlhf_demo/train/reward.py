@@ -1,12 +1,15 @@
-"""Stage 1: fit a reward model to preference pairs. Read it top to bottom.
+"""Stage 1: fit a reward model to preference pairs. Read it from top to bottom.
 
-The loop is TRL's RewardTrainer (Bradley-Terry loss: -log sigmoid(score of chosen - score of
-rejected)); ours are the data it gets, the rows it leaves, stop and resume, and what follows: scores
-normalised inside the weights, and the held-out report. Pairs go in tokenised, because given texts
-RewardTrainer would append EOS and drop long ones silently; a score is read at the last token of
-plain `tokenizer(prompt + response)`, as `models/policy.py` decides.
+The loop is TRL's RewardTrainer, which minimises the Bradley-Terry loss
 
-Sources: Ziegler et al. 2019 (https://arxiv.org/abs/1909.08593: scores to mean 0 and variance 1 on
+    -log sigmoid(score of chosen - score of rejected)
+
+Ours are its data, its metrics rows, stop and resume, and what comes after it: the normalisation of
+the scores inside the weights, and the held-out report. Pairs are tokenised here, because from texts
+RewardTrainer would append EOS and silently drop long ones. A score is read at the last token of
+plain `tokenizer(prompt + response)`, as in `models/reward_model.py`.
+
+Sources: Ziegler et al. 2019 (https://arxiv.org/abs/1909.08593: scores with mean 0 and variance 1 on
 the base's samples), Stiennon et al. 2020 (https://arxiv.org/abs/2009.01325).
 """
 
@@ -49,45 +52,40 @@ from rlhf_demo.train.pair_scoring import (
 
 log = logging.getLogger(__name__)
 
-HELD_OUT_LOOKS = 3
-"""How often the held-out pairs are scored after the start, evenly spaced, the last time at the
-end.
-"""
+EVALUATIONS = 3
+"""Evaluations on the held-out pairs after the one at the start, evenly spaced to the last step."""
 
-LOOK_PAIRS = 300
-"""Held-out pairs scored at a look before the last one, evenly spaced; the last look takes all."""
+EVALUATION_PAIRS = 300
+"""Held-out pairs of an evaluation, evenly spaced; the last evaluation takes all pairs."""
 
 BASE_SAMPLES = 128
-"""Samples of the base that scores are normalised on where the pairs are somebody else's texts."""
+"""If the pairs are not the base's own texts, this many samples of it serve to normalise scores."""
 
 MAX_GRAD_NORM = 1.0
 ROW_FILE = "row.json"
-"""The metrics row of a checkpoint's step. Written last, so a checkpoint that a kill cut short lacks
-it.
+"""The metrics row of a checkpoint's step. It is written last, so an incomplete checkpoint lacks it.
 """
 
 
 def train_reward(config: RewardConfig, run: Run, *, resume: bool = False) -> None:
-    """Train a reward model; rows, model and report go into the run folder.
+    """Train a reward model, and write everything it makes into the run's folder.
 
     Args:
-        config: the options.
-        run: the run's folder, made by `Run.create`.
-        resume: go on from the run's last checkpoint, exactly; from the start where there is none;
-            a finished run is left as it is.
+        resume: continue exactly from the run's last checkpoint, or from the start if there is none.
+            A finished run is left as it is.
 
     Raises:
-        TrainingDiverged: loss or gradient stopped being finite; the last checkpoint is kept.
+        TrainingDiverged: a loss or gradient is no longer finite. The last checkpoint is kept.
         DemoError: the model or the data cannot be used.
     """
     if resume and run.status["status"] == Status.FINISHED:
         return
     with run.recording():
-        # 1. Pairs: some to train on, the others held out, no prompt in both.
+        # 1. Pairs to train on, and held-out pairs; no prompt is in both.
         train_pairs, held_out_pairs = load_both_sides(config)
         run.check_stop()
 
-        # 2. A fresh scoring head on the base; the seed decides its weights.
+        # 2. A new scoring head on the base; the seed decides its weights.
         torch.manual_seed(config.seed)
         device = pick_device(config.device)
         model, tokenizer = new_reward_model(config.model, lora_rank=config.lora_rank, device=device)
@@ -95,7 +93,7 @@ def train_reward(config: RewardConfig, run: Run, *, resume: bool = False) -> Non
         train = encode_pairs(train_pairs, tokenizer, max_positions(model))
         held_out = encode_pairs(held_out_pairs, tokenizer, max_positions(model))
         log.info(
-            "%d pairs to train on, %d held out, %d texts cut, dropped: %s",
+            "%d pairs to train on, %d held out, %d texts cut, dropped rows: %s",
             len(train_pairs),
             len(held_out_pairs),
             train.cut + held_out.cut,
@@ -115,21 +113,21 @@ def train_reward(config: RewardConfig, run: Run, *, resume: bool = False) -> Non
         if recorder.stopped:
             raise StopRequested
 
-        # 4. Measure on the held-out pairs, in the units of training.
+        # 4. Margins on the held-out pairs, in logits, the units of training.
         margins = recorder.held_out_margins or scorer.margins(held_out)
 
-        # 5. Normalise on samples of the base, which is where PPO starts.
+        # 5. Normalise the scores on samples of the base, where PPO starts.
         samples = samples_of_base(config, train_pairs, train, max_positions(model), run.check_stop)
         mean, std = normalise(model, scorer.scores(samples))
         report = held_out_report(held_out_pairs, margins, std) | {
-            # Of the scores as trained; the saved model gives (score - score_mean) / score_std.
+            # Before the normalisation; the saved model gives (score - score_mean) / score_std.
             "score_mean": mean,
             "train_pairs": len(train_pairs),
             "dropped": train_pairs.dropped,
             "cut": train.cut + held_out.cut,
         }
 
-        # 6. Save, and only then forget the checkpoints.
+        # 6. Save the model, and only then remove the checkpoints.
         save_model(model, tokenizer, run.model_folder)
         write_json(run.folder / "report.json", report)
         log.info("%s", format_report(report))
@@ -137,7 +135,7 @@ def train_reward(config: RewardConfig, run: Run, *, resume: bool = False) -> Non
 
 
 def summary(run: Run) -> str:
-    """Return a finished run's report on the held-out pairs, for people to read."""
+    """Return a finished run's report on the held-out pairs as text."""
     report = run.report()
     return "" if report is None else format_report(report)
 
@@ -146,17 +144,17 @@ def summary(run: Run) -> str:
 
 
 def load_both_sides(config: RewardConfig) -> tuple[Pairs, Pairs]:
-    """Return the pairs to train on and the held-out ones.
+    """Return the pairs to train on and the held-out pairs.
 
     Raises:
-        DataError: the data cannot be read or not be split, or its own splits share a prompt.
+        DataError: the data cannot be read, cannot be split, or has a prompt in both of its splits.
     """
     if is_of_base(config):
         train, held_out = load_pairs(config.data, "train"), load_pairs(config.data, "heldout")
         if both := set(train.prompts) & set(held_out.prompts):
             raise DataError(
-                f"{config.data}: the prompt {min(both)[:60]!r} is in both splits, so nothing would "
-                "be held out: move all pairs of a prompt to one side"
+                f"{config.data} has the prompt {min(both)[:60]!r} in both splits, so it would not "
+                "be held out: move all pairs of a prompt to one split"
             )
         dropped = dict(Counter(train.dropped) + Counter(held_out.dropped))
         train = train.select(range(min(config.train_pairs, len(train))))
@@ -166,7 +164,7 @@ def load_both_sides(config: RewardConfig) -> tuple[Pairs, Pairs]:
 
 
 def is_of_base(config: RewardConfig) -> bool:
-    """Say whether the pairs are samples of the base, unfiltered, whose rows know their split."""
+    """Return whether the pairs are unfiltered samples of the base with a split in each row."""
     return config.split is None and (config.data == SHIPPED or is_pairs_run(config.data))
 
 
@@ -177,9 +175,9 @@ def samples_of_base(
     most_tokens: int,
     check_stop: Callable[[], None],
 ) -> list[list[int]]:
-    """Return texts of the base as token ids: the pairs' own, or its answers to their prompts.
+    """Return texts of the base as token ids: the pairs' own, or its responses to their prompts.
 
-    An encoder cannot answer, so there the pairs' own texts stand in.
+    An encoder cannot write, so its scores are normalised on the pairs' own texts.
     """
     own = encoded.chosen_ids + encoded.rejected_ids
     if is_of_base(config):
@@ -187,10 +185,10 @@ def samples_of_base(
     try:
         base = load_policy(config.model, device=pick_device(config.device))
     except CheckpointError as error:
-        log.warning("scores are normalised on the pairs' own texts: %s", error)
+        log.warning("normalising the scores on the pairs' own texts, because %s", error)
         return own
     spaced = pairs.prompts[:: math.ceil(len(pairs) / BASE_SAMPLES)]
-    prompts = list(islice(cycle(spaced), BASE_SAMPLES))  # of few prompts, several answers each
+    prompts = list(islice(cycle(spaced), BASE_SAMPLES))  # few prompts get several responses each
     responses = generate(
         base,
         prompts,
@@ -215,9 +213,7 @@ def build_trainer(
     checkpoints: Path,
     dtype: torch.dtype,
 ) -> Any:
-    """Set up TRL's RewardTrainer so that it does this and nothing else: no reports elsewhere, no
-    prints, no dropout.
-    """
+    """Set up TRL's RewardTrainer without its extras: no outside reports, prints or dropout."""
     from datasets import Dataset  # noqa: PLC0415  (with trl: seconds and 470 MiB)
     from trl import RewardConfig as TRLRewardConfig  # noqa: PLC0415
     from trl import RewardTrainer  # noqa: PLC0415
@@ -232,7 +228,7 @@ def build_trainer(
         max_grad_norm=MAX_GRAD_NORM,
         max_length=None,  # already cut
         pad_to_multiple_of=None,
-        gradient_checkpointing=False,  # TRL's default, and a third slower
+        gradient_checkpointing=False,  # TRL's default, True, takes a third longer
         disable_dropout=True,
         bf16=dtype == torch.bfloat16,
         use_cpu=pick_device(config.device).type == "cpu",
@@ -241,7 +237,7 @@ def build_trainer(
         logging_steps=1,
         logging_nan_inf_filter=False,  # its default hides a diverged loss
         save_steps=config.checkpoint_every,
-        save_total_limit=2,  # the one being written, and the last complete one
+        save_total_limit=2,  # the checkpoint that is being written, and the last complete one
         report_to="none",
         disable_tqdm=True,  # the recorder has its own bar
     )
@@ -259,22 +255,18 @@ def build_trainer(
 
 
 class Recorder(TrainerCallback):
-    """Writes a metrics row for each step, evaluates on held-out pairs at intervals, and checks for
-    a stop request.
-    """
+    """Writes each step's metrics row, evaluates at intervals, and checks for a stop request."""
 
     def __init__(self, run: Run, scorer: PairScorer, held_out: EncodedPairs) -> None:
         self.run, self.scorer, self.held_out = run, scorer, held_out
         self.stopped = False
         self.step_started = time.perf_counter()
         self.row: dict[str, float] = {}  # of the last finished step
-        self.held_out_margins: list[float] | None = None  # of the look after the last step
+        self.held_out_margins: list[float] | None = None  # from the last evaluation
         self.bar: tqdm | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Bring the rows in line with the checkpoint, and look at the held-out pairs before the
-        first step.
-        """
+        """Drop rows that are newer than the checkpoint, and evaluate before the first step."""
         self.bar = tqdm(
             total=state.max_steps, initial=state.global_step, desc="reward model", unit="step"
         )
@@ -284,9 +276,9 @@ class Recorder(TrainerCallback):
             else read_json(checkpoint_folder(args, state) / ROW_FILE)
         )
         self.run.rewind(state.global_step - 1)
-        # At the start, or where a stop cut short the look that belongs to the checkpoint's step.
-        if self.is_look(state) and "heldout/loss" not in self.row:
-            self.row |= self.look(state)
+        # At the start, or if a stop cut short the evaluation after the checkpoint's step.
+        if self.is_evaluated(state) and "heldout/loss" not in self.row:
+            self.row |= self.evaluate(state)
         self.run.append("metrics", [self.row])
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -296,9 +288,7 @@ class Recorder(TrainerCallback):
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any
     ) -> None:
-        """Write the step's row; runs before the trainer saves, so the rows never lag behind a
-        checkpoint.
-        """
+        """Write the step's row, before the trainer saves its checkpoint."""
         if "loss" not in logs:  # the trainer's own summary at the end
             return
         row = {
@@ -313,12 +303,12 @@ class Recorder(TrainerCallback):
         row["time/step_seconds"] = time.perf_counter() - self.step_started
         try:
             self.run.check_stop()
-            if self.is_look(state):
-                row |= self.look(state)
+            if self.is_evaluated(state):
+                row |= self.evaluate(state)
         except StopRequested:
             self.stopped = control.should_save = control.should_training_stop = True
         if state.global_step == state.max_steps:
-            control.should_save = True  # what follows the last step can be stopped and resumed too
+            control.should_save = True  # so that a stop after the last step can be resumed too
         self.row = row
         self.run.append("metrics", [row])
         self.bar.update()
@@ -334,16 +324,16 @@ class Recorder(TrainerCallback):
         """Close the progress bar."""
         self.bar.close()
 
-    def is_look(self, state: Any) -> bool:
-        """Say whether the held-out pairs are scored after this step."""
+    def is_evaluated(self, state: Any) -> bool:
+        """Return whether the held-out pairs are scored after this step."""
         return state.global_step in {
-            round(state.max_steps * look / HELD_OUT_LOOKS) for look in range(HELD_OUT_LOOKS + 1)
+            round(state.max_steps * number / EVALUATIONS) for number in range(EVALUATIONS + 1)
         }
 
-    def look(self, state: Any) -> dict[str, float]:
+    def evaluate(self, state: Any) -> dict[str, float]:
         """Return loss (nats per pair) and accuracy on the held-out pairs."""
         last = state.global_step == state.max_steps
-        pairs = self.held_out if last else self.held_out.spaced(LOOK_PAIRS)
+        pairs = self.held_out if last else self.held_out.evenly_spaced(EVALUATION_PAIRS)
         margins = self.scorer.margins(pairs)
         if last:
             self.held_out_margins = margins
@@ -357,28 +347,26 @@ class Recorder(TrainerCallback):
 
 
 def checkpoint_folder(args: Any, state: Any) -> Path:
-    """Return where the trainer keeps the state of its present step."""
+    """Return the folder of the checkpoint of the trainer's present step."""
     return Path(args.output_dir) / f"checkpoint-{state.global_step}"
 
 
 def last_checkpoint(checkpoints: Path) -> Path | None:
-    """Return the newest complete checkpoint, or None; those that a kill left incomplete are
-    removed.
-    """
-    found = {int(folder.name.split("-")[1]): folder for folder in checkpoints.glob("checkpoint-*")}
-    for step, folder in list(found.items()):
+    """Return the newest complete checkpoint, or None, and remove incomplete ones."""
+    by_step = {
+        int(folder.name.split("-")[1]): folder for folder in checkpoints.glob("checkpoint-*")
+    }
+    for step, folder in list(by_step.items()):
         if not (folder / ROW_FILE).is_file():
-            shutil.rmtree(found.pop(step))
-    return found[max(found)] if found else None
+            shutil.rmtree(by_step.pop(step))
+    return by_step[max(by_step)] if by_step else None
 
 
 # -- the result ------------------------------------------------------------------------------------
 
 
 def save_model(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write plain transformers or peft files; the adapter of peft holds the scoring head and the
-    last norm too.
-    """
+    """Write plain transformers or peft files; an adapter includes the head and the last norm."""
     with replacing_folder(folder) as temporary:
         model.save_pretrained(temporary, max_shard_size=SHARD_SIZE)
         tokenizer.save_pretrained(temporary)

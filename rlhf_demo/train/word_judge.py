@@ -1,13 +1,13 @@
-"""Make the word judge: logistic regression on the words of film reviews.
+"""Train the word judge: a logistic regression on the words of film reviews.
 
     python -m rlhf_demo.cli.ship word-judge imdb.parquet    writes checkpoints/word-judge
 
-Reviews are cut into pieces of PIECE_WORDS words, which have the review's label: liked, or not. Only
-this needs scikit-learn; the judge itself does not. The file is read as `train-rater` reads it, and
-the figures of the card are measured on the same snippets as the simulated rater's.
+Reviews are cut into pieces of PIECE_WORDS words, each with the label of its review: liked, or not.
+Only the training needs scikit-learn; the judge does not. The file is the one that `train-rater`
+takes, and the card's accuracy is measured on the same snippets as the star rater's.
 
-Source: Pang, Lee and Vaithyanathan 2002, https://aclanthology.org/W02-1011 (words that are there or
-not tell a review's sentiment better than how often they are there).
+Source: Pang, Lee and Vaithyanathan 2002, https://aclanthology.org/W02-1011 (whether a word occurs
+predicts a review's sentiment better than how often it occurs).
 """
 
 from pathlib import Path
@@ -27,43 +27,41 @@ from rlhf_demo.models.word_judge import FOLDER, WEIGHTS, WORDS, WordJudge, featu
 from rlhf_demo.train.rater import SNIPPET_WORDS, share, words_from
 
 PIECE_WORDS = 15
-"""About the length of a text that the judge is asked about."""
+"""About the length of the texts that it will judge."""
 MOST_FEATURES = 8000
-"""So many of the commonest words and pairs of words are kept: 84 KB."""
+"""Of the commonest words and pairs of neighbours: 84 KB."""
 INVERSE_PENALTY = 0.1
-"""scikit-learn's C. This, the features and the pieces were chosen on 5,000 reviews of the train
-split."""
+"""scikit-learn's C. All three were chosen on 5,000 reviews of the train split."""
 SAME_REVIEWS = 6000
-"""So many test reviews, the first of the file, the simulated rater's card reports on too."""
+"""The star rater's card reports on the first so many test reviews too."""
 
 
 def make_word_judge(data: str, folder: Path = FOLDER) -> dict[str, Any]:
     """Fit the judge to the train split, write its folder, and report on the test split.
 
     Raises:
-        DataError: the reviews cannot be read or lack what is needed.
+        DataError: the reviews cannot be read, or lack a column.
     """
     words, weights, bias = fit(load_reviews(data, "train"))
     with replacing_folder(folder) as temporary:
         write_text(temporary / WORDS, "".join(f"{word}\n" for word in words))
         tensors = {"weights": torch.tensor(weights), "bias": torch.tensor([bias])}
-        save_file({name: one.half() for name, one in tensors.items()}, temporary / WEIGHTS)
-        found = report(WordJudge(temporary), load_reviews(data, "test"))
-        write_text(temporary / "README.md", card(found, len(words)))
-    return found
+        halves = {name: tensor.half() for name, tensor in tensors.items()}
+        save_file(halves, temporary / WEIGHTS)
+        accuracies = report(WordJudge(temporary), load_reviews(data, "test"))
+        write_text(temporary / "README.md", card(accuracies, len(words)))
+    return accuracies
 
 
 def fit(reviews: Reviews) -> tuple[list[str], list[float], float]:
-    """Return the words and pairs that count, the weight of each, and the bias; coarse ones do not
-    count.
-    """
+    """Return the words and pairs, without coarse ones; the weight of each; and the bias."""
     pieces, liked = [], []
     for text, label in zip(reviews.texts, reviews.liked, strict=True):
-        cut = pieces_of(" ".join(corpus.sentences(text)))
-        pieces += cut
-        liked += [label] * len(cut)
+        of_review = pieces_of(" ".join(corpus.sentences(text)))
+        pieces += of_review
+        liked += [label] * len(of_review)
     counter = CountVectorizer(
-        analyzer=lambda text: {one for one in features(text) if not has_coarse_word(one)},
+        analyzer=lambda text: {word for word in features(text) if not has_coarse_word(word)},
         max_features=MOST_FEATURES,
     )
     counts = counter.fit_transform(pieces)
@@ -81,8 +79,8 @@ def pieces_of(text: str) -> list[str]:
 
 
 def report(judge: WordJudge, reviews: Reviews) -> dict[str, Any]:
-    """Return how many snippets of the reviews the judge is right about, with 95% intervals."""
-    rng = np.random.default_rng(0)  # the same snippets that raters are asked about
+    """Return the judge's accuracy on a snippet of each review, with 95% intervals."""
+    rng = np.random.default_rng(0)  # train/rater.py draws the same snippets
     snippets = [
         words_from(" ".join(corpus.sentences(text)).split(), rng, SNIPPET_WORDS)
         for text in reviews.texts
@@ -93,35 +91,40 @@ def report(judge: WordJudge, reviews: Reviews) -> dict[str, Any]:
 
 CARD = """# Word judge
 
-A logistic regression on words, and no neural network: {features:,} weights, one for each of the
-commonest words and pairs of neighbouring words of film reviews (`{words}`; `{weights}`, float16,
-in the same order). A text's score is the sum of the weights of those that stand in it, each counted
-once, and of a bias: the log-odds that the writer gave the film 7 stars of 10 or more. It reads the
-prompt and the response, as the simulated rater does; no weight knows where its word stands.
+A logistic regression on words, not a neural network: {features:,} weights, one for each of the
+commonest words and pairs of neighbouring words in film reviews (`{words}`; `{weights}`, float16,
+in the same order). A text's score is a bias plus the weights of its words, each counted once: the
+log-odds that the writer gave the film 7 stars of 10 or more. It reads the prompt and the response,
+as the star rater does; the position of a word does not matter.
 
 Made by `python -m rlhf_demo.cli.ship word-judge imdb.parquet` (scikit-learn) from the train split
 of the Large Movie Review Dataset v1.0 (Maas et al. 2011), cut into pieces of {piece_words} words,
-which have the star rating of their review. Coarse words are left out. How well a text is written is
-not what it judges.
+each with the star rating of its review. Coarse words are left out. It does not judge how well a
+text is written.
 
-Its use is to differ from `star-rater`: that one is an adapter on the network that it judges the
-texts of, and labelled the pairs. A gain that this judge sees too is no blind spot of that network.
-Both learned from the same star ratings, so what those do not tell, neither knows.
+Its purpose is to differ from `star-rater`, which labelled the pairs and is an adapter on the same
+network that writes the texts. If this judge sees a gain too, the gain is not a blind spot of that
+network. Both judges learned from the same star ratings, so neither knows more than those say.
 
-On snippets of 40 words from the test split, which is about other films; the first row's are those
-of `star-rater`'s card:
+Accuracy on snippets of 40 words from the test split, which is about other films; the first row is
+on the reviews of `star-rater`'s card:
 
 | snippets of | accuracy | 95% interval |
 |---|---|---|
 """
 
 
-def card(found: dict[str, Any], count: int) -> str:
-    """Return the model card with the report's figures."""
+def card(accuracies: dict[str, Any], count: int) -> str:
+    """Return the model card.
+
+    Args:
+        accuracies: as `report` returns them.
+        count: number of weights.
+    """
     rows = [
-        f"| {one['reviews']:,} reviews | {one['accuracy']:.3f} "
-        f"| {one['accuracy_low']:.3f} to {one['accuracy_high']:.3f} |\n"
-        for one in found.values()
+        f"| {row['reviews']:,} reviews | {row['accuracy']:.3f} "
+        f"| {row['accuracy_low']:.3f} to {row['accuracy_high']:.3f} |\n"
+        for row in accuracies.values()
     ]
     head = CARD.format(features=count, words=WORDS, weights=WEIGHTS, piece_words=PIECE_WORDS)
     return head + "".join(rows)

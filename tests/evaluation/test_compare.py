@@ -19,7 +19,7 @@ from rlhf_demo.evaluation.compare import (
     side_by_side,
     table,
 )
-from rlhf_demo.evaluation.text_stats import read_beside
+from rlhf_demo.evaluation.text_stats import read_with_base
 from rlhf_demo.models.loading import load_tokenizer
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.sampling import generate
@@ -145,7 +145,7 @@ def test_kl_is_the_mean_over_prompts_of_the_exact_sums(tiny_model_folder, other_
     prompts = [row["prompt"] for row in report["rows"]]
     how = {"max_new_tokens": 6, "temperature": 0.7}
     ids = generate(other, prompts, **how, seed=0)
-    sums = [float(one.kl.sum()) for one in read_beside(other, base, prompts, ids, 0.7)]
+    sums = [float(one.kl.sum()) for one in read_with_base(other, base, prompts, ids, 0.7)]
     mean, variance = sum(sums) / 6, statistics.variance(sums)
     assert report["models"][1]["kl"] == pytest.approx(mean, rel=1e-5)
     assert report["models"][1]["kl_se"] == pytest.approx((variance / 6) ** 0.5, rel=1e-4)

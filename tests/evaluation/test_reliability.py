@@ -33,7 +33,7 @@ def test_pair_loss_of_huge_margins_stays_finite():
     assert pair_loss(1e4) == 0.0
 
 
-def test_reliability_table_compares_sureness_with_how_often_it_is_right():
+def test_reliability_table_compares_confidence_with_how_often_it_is_right():
     # |margin| = ln 3 says 0.75; three of four are right. A margin of 0 says 0.5 and counts half.
     rows = reliability_table([LN3, LN3, -LN3, LN3, 0.0], range(5))
     (low, high), (half_low, half_high) = wilson_interval(3, 4), wilson_interval(0.5, 1)
@@ -56,7 +56,7 @@ def test_reliability_table_takes_votes_on_one_pair_for_one():
     assert told[0] < wilson_interval(3, 4)[0]
 
 
-def test_reliability_table_keeps_pairs_of_full_sureness():
+def test_reliability_table_keeps_pairs_of_full_confidence():
     [row] = reliability_table([1e4], [0])
     assert (row["low"], row["predicted"], row["observed"], row["pairs"]) == (0.9, 1.0, 1.0, 1)
 
@@ -129,7 +129,7 @@ def test_length_baseline_is_the_better_side_and_says_which(longer_wins, side):
     assert f"the {side:7} one wins 0.800" in format_report(report)
 
 
-def test_tables_by_sureness_need_thirty_different_pairs():
+def test_tables_by_confidence_need_thirty_different_pairs():
     few, enough = many(29), many(30)
     assert few["reliability"] == few["margin_quartiles"] == []
     assert "Too few pairs to tell whether it knows how sure it is." in format_report(few)

@@ -11,7 +11,7 @@ from rlhf_demo.evaluation.text_stats import (
     count_wins,
     distinct_n,
     perplexity,
-    read_beside,
+    read_with_base,
     standard_error,
 )
 from rlhf_demo.models.policy import load_policy
@@ -110,7 +110,7 @@ def all_logprobs(policy, prompt, ids, temperature):
 
 def test_reading_is_the_kl_over_the_vocabulary_and_the_ratio_of_the_written_token(policy, moved):
     prompts, responses = ["The film was", "So"], [[40, 50, 60], [70]]
-    readings = read_beside(moved, policy, prompts, responses, temperature=0.5)
+    readings = read_with_base(moved, policy, prompts, responses, temperature=0.5)
     for prompt, ids, reading in zip(prompts, responses, readings, strict=True):
         ours = all_logprobs(moved, prompt, ids, 0.5)
         base = all_logprobs(policy, prompt, ids, 0.5)
@@ -129,7 +129,7 @@ def test_reading_is_the_kl_over_the_vocabulary_and_the_ratio_of_the_written_toke
 
 
 def test_model_beside_itself_has_no_kl(policy):
-    (reading,) = read_beside(policy, policy, ["The film was"], [[40, 50, 60]], 0.7)
+    (reading,) = read_with_base(policy, policy, ["The film was"], [[40, 50, 60]], 0.7)
     assert reading.kl.tolist() == [0.0] * 3
     assert reading.log_ratio.tolist() == [0.0] * 3
 
@@ -137,9 +137,9 @@ def test_model_beside_itself_has_no_kl(policy):
 def test_readings_do_not_depend_on_what_is_read_at_once(policy, moved, monkeypatch):
     prompts = ["The film was", "So", "I liked the way it all ended"]
     responses = [[40, 50, 60], [70], [80, 90]]
-    together = read_beside(moved, policy, prompts, responses, 0.7)
+    together = read_with_base(moved, policy, prompts, responses, 0.7)
     monkeypatch.setattr(text_stats, "READ_AT_ONCE", 1)
-    alone = read_beside(moved, policy, prompts, responses, 0.7)
+    alone = read_with_base(moved, policy, prompts, responses, 0.7)
     for one, other in zip(together, alone, strict=True):
         torch.testing.assert_close(one.kl, other.kl, atol=1e-5, rtol=0)
         torch.testing.assert_close(one.log_ratio, other.log_ratio, atol=1e-5, rtol=0)
@@ -149,7 +149,7 @@ def test_mean_of_the_log_ratio_is_the_exact_kl_where_the_model_wrote(policy, mov
     # k1 of a response has the exact KL as its mean: over 512 responses they agree within 4 errors.
     prompts = ["The film was"] * 512
     responses = generate(moved, prompts, max_new_tokens=4, temperature=1.0, seed=0)
-    readings = read_beside(moved, policy, prompts, responses, 1.0)
+    readings = read_with_base(moved, policy, prompts, responses, 1.0)
     differences = torch.stack([one.log_ratio.sum() - one.kl.sum() for one in readings])
     assert abs(differences.mean()) < 4 * differences.std() / 512**0.5
 
@@ -162,10 +162,10 @@ def test_words_that_a_guard_hides_count_for_nothing(policy, moved):
         def hide(self, logits, texts):
             logits[:, hidden] = RULED_OUT
 
-    (free,) = read_beside(moved, policy, ["The film was"], [[40]], 1.0)
+    (free,) = read_with_base(moved, policy, ["The film was"], [[40]], 1.0)
     moved.guard = Guard()
     try:
-        (guarded,) = read_beside(moved, policy, ["The film was"], [[40]], 1.0)
+        (guarded,) = read_with_base(moved, policy, ["The film was"], [[40]], 1.0)
     finally:
         moved.guard = None
     ours = all_logprobs(moved, "The film was", [40], 1.0)[0]

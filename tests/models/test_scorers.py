@@ -1,11 +1,11 @@
-"""Scorers and raters: what they return, what they refuse, and how often they err."""
+"""Scorers and the simulated voter: what they return, what they refuse, and how often they err."""
 
 import numpy as np
 import pytest
 import torch
 
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError
-from rlhf_demo.models.scorers import PythonScorer, Rater, length_scores, load_scorer
+from rlhf_demo.models.scorers import PythonScorer, SimulatedVoter, length_scores, load_scorer
 
 CPU = torch.device("cpu")
 MODULE = """
@@ -123,45 +123,45 @@ def test_any_other_name_is_a_model(tmp_path):
         load_scorer(str(folder), device=CPU)
 
 
-# -- raters ---------------------------------------------------------------------------------------
+# -- the simulated voter ---------------------------------------------------------------------------
 
 
-def test_rater_prefers_the_higher_score_and_gives_the_margin():
-    rater = Rater(length_scores)
-    preferences, margins = rater.prefer(["p"] * 3, ["four", "a", "tie"], ["two", "seven77", "two"])
+def test_simulated_voter_prefers_the_higher_score_and_gives_the_margin():
+    voter = SimulatedVoter(length_scores)
+    preferences, margins = voter.prefer(["p"] * 3, ["four", "a", "tie"], ["two", "seven77", "two"])
     assert preferences.tolist() == [1, -1, 0]
     # 4 - 3, 1 - 7, 3 - 3
     assert margins.tolist() == [1.0, -6.0, 0.0]
 
 
-def test_rater_prefers_by_the_smallest_difference():
+def test_simulated_voter_prefers_by_the_smallest_difference():
     shares = {"a": 0.25, "b": 0.375, "c": 0.3125}
-    rater = Rater(lambda prompts, responses: torch.tensor([shares[r] for r in responses]))
-    preferences, margins = rater.prefer(["p"] * 2, ["a", "b"], ["b", "c"])
+    voter = SimulatedVoter(lambda prompts, responses: torch.tensor([shares[r] for r in responses]))
+    preferences, margins = voter.prefer(["p"] * 2, ["a", "b"], ["b", "c"])
     assert preferences.tolist() == [-1, 1]
     assert margins.tolist() == [-0.125, 0.0625]
 
 
-def test_rater_errs_at_the_given_rate_and_keeps_the_margin():
+def test_simulated_voter_errs_at_the_given_rate_and_keeps_the_margin():
     count = 10_000
-    rater = Rater(length_scores, error_rate=0.2, seed=3)
-    preferences, margins = rater.prefer(["p"] * count, ["longer"] * count, ["short"] * count)
+    voter = SimulatedVoter(length_scores, error_rate=0.2, seed=3)
+    preferences, margins = voter.prefer(["p"] * count, ["longer"] * count, ["short"] * count)
     assert margins.eq(1.0).all()
     # Standard deviation of the share: sqrt(0.2 * 0.8 / 10000) = 0.004; five of them.
     assert abs(preferences.eq(-1).float().mean().item() - 0.2) < 0.02
     assert preferences.abs().eq(1).all()
 
 
-def test_rater_that_always_errs_turns_all_but_ties():
-    rater = Rater(length_scores, error_rate=1.0)
-    preferences, _ = rater.prefer(["p"] * 3, ["four", "a", "tie"], ["two", "seven77", "two"])
+def test_simulated_voter_that_always_errs_turns_all_but_ties():
+    voter = SimulatedVoter(length_scores, error_rate=1.0)
+    preferences, _ = voter.prefer(["p"] * 3, ["four", "a", "tie"], ["two", "seven77", "two"])
     assert preferences.tolist() == [-1, 1, 0]
 
 
-def test_rater_errors_depend_on_the_seed_and_not_on_the_scores():
+def test_simulated_voter_errors_depend_on_the_seed_and_not_on_the_scores():
     def errors(seed, left):
-        rater = Rater(length_scores, error_rate=0.5, seed=seed)
-        batches = [rater.prefer(["p"] * 50, [left] * 50, ["mid"] * 50) for _ in range(2)]
+        voter = SimulatedVoter(length_scores, error_rate=0.5, seed=seed)
+        batches = [voter.prefer(["p"] * 50, [left] * 50, ["mid"] * 50) for _ in range(2)]
         return torch.cat([preferences * margins.sign().long() for preferences, margins in batches])
 
     assert errors(1, "longest").tolist() == errors(1, "s").tolist()
@@ -171,9 +171,9 @@ def test_rater_errors_depend_on_the_seed_and_not_on_the_scores():
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1, np.nan])
-def test_rater_with_a_rate_that_is_no_probability_is_refused(rate):
+def test_simulated_voter_with_a_rate_that_is_no_probability_is_refused(rate):
     with pytest.raises(ConfigError, match="error rate is"):
-        Rater(length_scores, error_rate=rate)
+        SimulatedVoter(length_scores, error_rate=rate)
 
 
 @pytest.mark.parametrize("name", ["longer", "word-judge", "operator:add"])

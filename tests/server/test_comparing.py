@@ -8,7 +8,7 @@ import torch
 
 from rlhf_demo.config.evaluation import DuelOptions
 from rlhf_demo.evaluation.compare import Contestant, compare
-from rlhf_demo.evaluation.text_stats import distinct_n, read_beside
+from rlhf_demo.evaluation.text_stats import distinct_n, read_with_base
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.scorers import length_scores
 from rlhf_demo.server import comparing
@@ -64,7 +64,7 @@ def test_figures_of_several_chunks_equal_those_measured_at_once(tiny, monkeypatc
     asked = many(tiny, tiny, base=tiny)
     assert list(asked.steps(Turn())) == [4, 6]
     side = asked.sides[0]
-    readings = read_beside(tiny, tiny, PROMPTS_6, side.ids, 1.0)
+    readings = read_with_base(tiny, tiny, PROMPTS_6, side.ids, 1.0)
     found = asked.report()["models"][0]
     assert found["length"] == sum(map(len, side.ids)) / 6
     assert found["distinct_2"] == distinct_n(side.ids, 2)

@@ -68,7 +68,7 @@ def test_a_wish_to_stop_is_heard_between_batches(scorer, monkeypatch):
 
 def test_spaced_pairs_cover_the_whole_list():
     pairs = EncodedPairs([[n] for n in range(10)], [[-n] for n in range(10)], cut=3)
-    spaced = pairs.spaced(4)  # every third
+    spaced = pairs.evenly_spaced(4)  # every third
     assert spaced.chosen_ids == [[0], [3], [6], [9]]
     assert spaced.rejected_ids == [[0], [-3], [-6], [-9]]
-    assert pairs.spaced(10) == pairs.spaced(99) == pairs
+    assert pairs.evenly_spaced(10) == pairs.evenly_spaced(99) == pairs

@@ -117,7 +117,7 @@ def test_finished_run_has_one_row_a_step_and_held_out_looks_from_start_to_end(fi
             "time/step_seconds",
         } <= row.keys()
     looks = [row["step"] for row in rows if "heldout/loss" in row]
-    assert looks[0] == 0 and looks[-1] == STEPS and len(looks) == module.HELD_OUT_LOOKS + 1
+    assert looks[0] == 0 and looks[-1] == STEPS and len(looks) == module.EVALUATIONS + 1
     assert finished[kind].status["status"] == Status.FINISHED
     assert not (finished[kind].folder / "checkpoints").exists()
 
@@ -378,6 +378,6 @@ def test_looks_before_the_last_step_take_evenly_spaced_pairs(config, tmp_path, m
         return margins(self, pairs)
 
     monkeypatch.setattr(module.PairScorer, "margins", record)
-    monkeypatch.setattr(module, "LOOK_PAIRS", 5)
+    monkeypatch.setattr(module, "EVALUATION_PAIRS", 5)
     train_reward(config(), new_run(tmp_path / "run", config()))
     assert looked == [5, 5, 5, 13]  # of 13 every third: 0, 3, 6, 9, 12

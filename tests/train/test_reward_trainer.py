@@ -60,7 +60,7 @@ def test_order_of_the_pairs_depends_on_the_seed(build):
 def test_ties_of_a_look_count_half():
     scorer = SimpleNamespace(margins=lambda pairs: [1.0, 0.0, -1.0, 0.0, 0.0])
     recorder = Recorder(None, scorer, PAIRS)
-    row = recorder.look(SimpleNamespace(global_step=6, max_steps=6))
+    row = recorder.evaluate(SimpleNamespace(global_step=6, max_steps=6))
     assert row["heldout/accuracy"] == 0.5  # 1 + 3 halves of 5
     # -log sigmoid: ln(1 + 1/e) + ln(1 + e) + 3 ln 2.
     expected = math.log(1 + math.exp(-1)) + math.log(1 + math.e) + 3 * math.log(2)

@@ -19,7 +19,7 @@ from rlhf_demo.config.command_line import repeat_command
 from rlhf_demo.config.ppo import SCALE_SAMPLES
 from rlhf_demo.config.scorers import RULES, STAR_RATER, WORD_JUDGE
 from rlhf_demo.errors import DemoError, JobError
-from rlhf_demo.evaluation.labellers import NOBODY, judge_of, labeller
+from rlhf_demo.evaluation.labellers import NO_JUDGE, judge_of, labeller
 from rlhf_demo.evaluation.reliability import read_report
 from rlhf_demo.files import read_json
 from rlhf_demo.jobs.queue import Jobs
@@ -299,8 +299,8 @@ def _judge(options: dict[str, Any]) -> dict[str, str] | None:
     Older runs had no judge.
     """
     reward = options["reward"]
-    judge = judge_of(options.get("judge", NOBODY), reward)
-    if judge == NOBODY:
+    judge = judge_of(options.get("judge", NO_JUDGE), reward)
+    if judge == NO_JUDGE:
         return None
     teacher = labeller(reward)
     if judge == reward:
