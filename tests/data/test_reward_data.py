@@ -67,5 +67,5 @@ def test_shipped_pairs_share_no_prompt_and_count_each_duplicate_once():
 
 def test_folder_with_a_prompt_on_both_sides_is_refused(tmp_path):
     folder = write_rows(tmp_path, [*split_of_ten(), ("p8", "c", "d", "train")])
-    with pytest.raises(DataError, match="the prompt 'p8' is in both splits"):
+    with pytest.raises(DataError, match="has the prompt 'p8' in both splits"):
         load_both_sides(RewardConfig(data=str(folder)))

@@ -132,7 +132,9 @@ def test_length_baseline_is_the_better_side_and_says_which(longer_wins, side):
 def test_tables_by_confidence_need_thirty_different_pairs():
     few, enough = many(29), many(30)
     assert few["reliability"] == few["margin_quartiles"] == []
-    assert "Too few pairs to tell whether it knows how sure it is." in format_report(few)
+    assert "Too few pairs to compare its confidence with how often it is right." in format_report(
+        few
+    )
     assert [row["pairs"] for row in enough["reliability"]] == [30]
     assert [row["pairs"] for row in enough["margin_quartiles"]] == [7, 8, 7, 8]
     thrice = Pairs(["p"] * 90, ["a"] * 90, ["b"] * 90)  # ninety votes on one pair
@@ -143,7 +145,7 @@ def test_held_out_report_without_rater_margins_has_no_quartiles():
     prompts = [f"p{index}" for index in range(40)]
     report = held_out_report(Pairs(prompts, ["a"] * 40, ["b"] * 40), [1.0] * 40, STD)
     assert report["margin_quartiles"] == report["most_wrong"] == []
-    assert report["reliability"] and "rater's margin" not in format_report(report)
+    assert report["reliability"] and "labeller's margin" not in format_report(report)
 
 
 def test_format_report_shows_accuracy_interval_baselines_and_what_a_score_means(report):

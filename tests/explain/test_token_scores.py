@@ -198,7 +198,9 @@ def test_small_batches_give_the_same_contributions(reward_model, monkeypatch):
 
 
 def test_text_that_the_model_cannot_read_whole_is_refused(reward_model):
-    with pytest.raises(ConfigError, match="the text has 32 tokens or more: give one below 32"):
+    with pytest.raises(
+        ConfigError, match="32 tokens or more, and the model reads fewer than 32: shorten it"
+    ):
         word_contributions(reward_model, " the film was good" * 30)
 
 

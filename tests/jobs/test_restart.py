@@ -180,4 +180,4 @@ def test_copied_folder_that_waits_and_names_a_python_function_runs_none_of_it(
     wait_until(lambda: jobs.find(run_id).status["status"] == Status.FAILED, 120)
     assert not (tmp_path / "ran").exists()
     told = row(jobs, run_id)["message"]
-    assert told.startswith("sent:score is a Python function, which runs from the command line only")
+    assert told.startswith("sent:score is a Python function, which only the command line runs")

@@ -38,5 +38,5 @@ def test_cpu_tells_of_the_features_that_are_asked_for():
 def test_missing_gpu_is_named_in_one_sentence(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert pick_device("auto") == CPU
-    with pytest.raises(ConfigError, match="shows no GPU"):
+    with pytest.raises(ConfigError, match="torch sees no GPU"):
         pick_device("cuda")

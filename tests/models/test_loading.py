@@ -94,7 +94,7 @@ def test_true_gpt2_tokenizer_keeps_its_size_and_ids():
 def test_tokenizer_without_any_token_for_padding_is_refused(tmp_path):
     words = Tokenizer(models.WordLevel({"good": 0, "end": 1}, unk_token=None))
     PreTrainedTokenizerFast(tokenizer_object=words, eos_token="end").save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match="no token that could serve as padding"):
+    with pytest.raises(CheckpointError, match="no token that can serve as padding"):
         load_tokenizer(tmp_path)
 
 
@@ -262,7 +262,7 @@ def test_adapter_that_is_more_than_plain_lora_is_refused_before_peft_reads_it(
     load_policy(str(adapter_folder), device=CPU)
     change(adapter_folder / "adapter_config.json", **changes)
     monkeypatch.setattr("peft.PeftModel.from_pretrained", None)
-    with pytest.raises(CheckpointError, match="model is no plain LoRA adapter") as error:
+    with pytest.raises(CheckpointError, match="model is not a plain LoRA adapter") as error:
         load_policy(str(adapter_folder), device=CPU)
     assert one_sentence(error)
 

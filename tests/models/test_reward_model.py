@@ -92,7 +92,7 @@ def test_text_longer_than_the_positions_loses_its_beginning(classifier_folder):
 
 def test_classifier_with_several_labels_needs_one_named(three_labels_folder):
     with pytest.raises(
-        ConfigError, match=r"--label is None: .* has the labels dull, fair, fine, choose one"
+        ConfigError, match=r"--label is None: choose one of .*'s labels, dull, fair, fine"
     ):
         load_reward_model(str(three_labels_folder), device=CPU)
     with pytest.raises(ConfigError, match="--label is 'good'"):

@@ -193,6 +193,6 @@ def test_generate_is_repeatable_and_depends_on_the_seed(policy):
     assert write(1) == write(1) != write(2)
 
 
-def test_prompts_that_are_cut_are_told_of(policy, caplog):
+def test_prompts_that_are_cut_are_logged(policy, caplog):
     generate(policy, ["the film " * 100, "I"], max_new_tokens=2, temperature=1.0, seed=0)
-    assert "1 prompts lost their beginning" in caplog.text
+    assert "1 prompts are too long for the model and lost their beginning" in caplog.text

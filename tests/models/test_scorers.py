@@ -178,5 +178,5 @@ def test_simulated_voter_with_a_rate_that_is_no_probability_is_refused(rate):
 
 @pytest.mark.parametrize("name", ["longer", "word-judge", "operator:add"])
 def test_label_of_what_has_none_is_refused(name):
-    with pytest.raises(ConfigError, match=f"--label is 'good': {name} has no labels"):
+    with pytest.raises(ConfigError, match=f"--label is 'good', but {name} has no labels"):
         load_scorer(name, device=torch.device("cpu"), label="good", allow_python=True)

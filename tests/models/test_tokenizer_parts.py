@@ -11,8 +11,11 @@ from rlhf_demo.models.tokenizer_parts import check_parts
     "normalizers, sentence",
     [
         ([{"type": "Lowercase"}] * 2, "its normalizer has Lowercase 2 times, so that texts grow"),
-        ([{"type": "Prepend", "prepend": "abcde"}], "puts many letters in"),
-        ([{"type": "Replace", "pattern": {"String": "ab"}, "content": "abc"}], "puts more letters"),
+        ([{"type": "Prepend", "prepend": "abcde"}], "prepends many letters"),
+        (
+            [{"type": "Replace", "pattern": {"String": "ab"}, "content": "abc"}],
+            "inserts more letters",
+        ),
         ([{"type": "Replace", "pattern": {"Regex": "(a|b)*"}, "content": ""}], "a repeated group"),
     ],
 )

@@ -142,7 +142,7 @@ def test_rule_needs_no_room_and_a_function_is_refused(model_cache):
 
 
 def test_model_of_the_wrong_kind_is_refused_by_its_name(model_cache, tiny_model_folder):
-    with pytest.raises(CheckpointError, match="star-rater scores texts and cannot write any"):
+    with pytest.raises(CheckpointError, match="star-rater scores texts and cannot write them"):
         model_cache.policy("star-rater")
     with pytest.raises(CheckpointError, match="has no classification head"):
         model_cache.scorer(str(tiny_model_folder))

@@ -244,7 +244,7 @@ def test_train_base_on_a_model_with_too_few_positions_says_so(tmp_path, options)
     short.n_positions = 32
     GPT2LMHeadModel(short).save_pretrained(tmp_path / "short")
     AutoTokenizer.from_pretrained(options["model"]).save_pretrained(tmp_path / "short")
-    with pytest.raises(CheckpointError, match="takes 32 tokens at once"):
+    with pytest.raises(CheckpointError, match="reads 32 tokens at once"):
         train(tmp_path / "run", **options | {"model": str(tmp_path / "short")})
 
 

@@ -360,7 +360,7 @@ def test_base_that_cannot_write_leaves_the_pairs_own_texts(config, monkeypatch, 
     pairs, _ = module.load_both_sides(config())
     encoded = EncodedPairs([[1]], [[2]], 0)
     assert module.samples_of_base(config(), pairs, encoded, 64, lambda: None) == [[1], [2]]
-    assert "normalised on the pairs' own texts: it is an encoder" in caplog.text
+    assert "normalising the scores on the pairs' own texts, because it is an encoder" in caplog.text
 
 
 def test_finished_run_resumed_stays_as_it_is(finished, config):

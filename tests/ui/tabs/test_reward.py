@@ -73,7 +73,7 @@ def test_rules_are_not_listed_and_refused(tab):
     [
         (" ", "the text is empty"),
         ("a" * 2001, "2,001 characters: give at most 2,000"),
-        ("film " * 260, "give one below 256"),
+        ("film " * 260, "the model reads fewer than 256: shorten it"),
     ],
 )
 def test_text_that_cannot_be_scored_is_refused_in_a_sentence(tab, text, told):
