@@ -133,7 +133,7 @@ def _try(tokenizer: PreTrainedTokenizerBase) -> None:
     The first would fill the memory; the second would end the thread that uses the tokenizer.
 
     Raises:
-        ValueError: the library panics.
+        ValueError: it makes too many tokens, or the library panics.
     """
     count = _count_tokens(tokenizer, SHORT, special=True)
     if count > MOST_TOKENS:
