@@ -69,7 +69,7 @@ class Overview:
             "created_at": job.config["created_at"],
             "ended_at": job.status["updated_at"] if job.phase is Phase.ENDED else None,
             "example": job.example,
-            "of_class": job.first,
+            "of_class": job.first and job.signed,
             "seconds_left": left,
             "figures": figures,
         }

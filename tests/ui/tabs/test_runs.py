@@ -94,6 +94,12 @@ def test_list_marks_the_runs_of_classes_whatever_visitors_call_theirs(tab, jobs)
     assert marks == {of_class: True, visitors: False}
 
 
+def test_copied_record_that_says_it_is_a_class_s_is_not_believed(tab, jobs):
+    copied = jobs.find(start(jobs, first=True)).folder
+    write_json(copied / "job.json", read_json(copied / "job.json") | {"signature": "another's"})
+    assert [one["of_class"] for one in state(tab)["runs"]] == [False]
+
+
 def test_markup_in_a_title_stays_text(tab, jobs):
     title = "<img src=x onerror=alert(1)>${1+1}"
     run = start(jobs, title=title)
