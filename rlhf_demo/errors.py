@@ -1,11 +1,11 @@
-"""What can go wrong, as classes whose message is one sentence for the person at the keyboard.
+"""Error classes. Each message is one sentence for the person at the keyboard.
 
-    DemoError               never raised itself; the command line prints these and exits with 2
+    DemoError               the base, never raised; the command line prints these and exits with 2
     |- ConfigError          an option is out of range, unknown, or does not fit another one
     |- DataError            a data file or a row of it cannot be used
     |- CheckpointError      a model or a saved state is missing, damaged or does not fit
     |- JobError             a run folder is in use, or cannot be started, resumed or stopped
-    |- Refused              a person may not do this: it is not theirs, not now, or too often
+    |- Refused              a person may not do this: it is not theirs, or not now, or too often
     |- TrainingDiverged     a number stopped being finite; names the step and the metric
     `- ShapeError           tensors that belong together differ in shape
 
@@ -34,7 +34,7 @@ class JobError(DemoError):
 
 
 class Refused(DemoError):
-    """A person may not do this: it is not theirs, not now, or too often."""
+    """A person may not do this: it is not theirs, or not now, or too often."""
 
 
 class TrainingDiverged(DemoError):

@@ -1,7 +1,7 @@
 """Plain files: written whole or not at all, read with errors that name the file.
 
-Writers make a temporary file beside the target, then `os.replace` it, so a reader never sees half a
-file and a kill never leaves one under the target's name.
+Writers make a temporary file next to the target, then `os.replace` it. So a reader never sees half
+a file, and a killed writer never leaves one under the target's name.
 """
 
 import errno
@@ -20,18 +20,18 @@ from typing import IO, Any
 from rlhf_demo.errors import DataError, DemoError
 
 MOST_JSON = 2**24
-"""Bytes of a JSON file that is read whole; the largest here, a comparison, has far fewer."""
+"""Maximum bytes of a JSON file; the largest file here, a comparison, has far fewer."""
 
 MOST_DIGITS = 20
-"""Of a whole number, as a seed of 64 bits has. With more it may not even fit a float."""
+"""Maximum digits of a whole number: a 64-bit seed has 20. A longer number may not fit a float."""
 
 KEY_BYTES = 32
 
 OLD = ".old"
-"""Ending of a folder that is about to be replaced."""
+"""Suffix of a folder that is about to be replaced."""
 
 LEFTOVER = re.compile(r"\.(?P<name>model|[\w-]+\.(json|jsonl|pt))(?P<ending>\.old|\.[a-z0-9_]{8})")
-"""What the temporary files below are called in a run folder (8 characters are added)."""
+"""Names of the temporary files below in a run folder (8 random characters are added)."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -46,50 +46,54 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def open_plain(path: Path) -> IO[bytes]:
-    """Open a file to read. A pipe or a device is refused: reading it might never end.
+    """Open a file for reading. Refuse a pipe or a device, because reading it might never end.
 
     Raises:
-        OSError: there is none, or it is no plain file.
+        OSError: there is no such file, or it is not a regular file.
     """
-    # A pipe that nobody writes to would keep even the opening waiting.
+    # Without O_NONBLOCK, opening a pipe waits until another process writes to it.
     file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return file
 
 
 def leads_elsewhere(path: Path) -> bool:
-    """Say whether it is a link, or a log or lock, which are written in place, of two names."""
+    """Say whether writing to the path would change another file.
+
+    That is so for a symbolic link, and for a log or lock with a second name, because those are
+    written in place.
+    """
     try:
-        found = path.lstat()
-    except OSError:  # most of all: it has gone meanwhile
+        facts = path.lstat()
+    except OSError:  # usually: another process has just removed it
         return False
     in_place = path.name == "lock" or path.suffix in (".log", ".jsonl")
-    return stat.S_ISLNK(found.st_mode) or (in_place and found.st_nlink > 1)
+    return stat.S_ISLNK(facts.st_mode) or (in_place and facts.st_nlink > 1)
 
 
 def short_name(path: Path) -> str:
-    """Name a file for people, by itself and its folder: where it lies is this machine's business.
+    """Return a file's name and its folder's, for messages; the full path stays private.
 
-    A model of the Hub goes by the name that it has there.
+    A model from the Hub has its Hub id.
     """
     hub = [part for part in path.parts if part.startswith("models--")]
     return hub[0][8:].replace("--", "/") if hub else str(Path(*path.parts[-2:]))
 
 
 def read_json(path: Path, most: int = MOST_JSON) -> Any:
-    """Read a JSON file of at most so many bytes.
+    """Read a JSON file of at most `most` bytes.
 
     Raises:
-        DataError: the file is not JSON, or too large.
+        DataError: the file is not JSON, or is too large.
     """
     with open_plain(path) as file:
-        held = file.read(most + 1)
+        content = file.read(most + 1)
     try:
-        if len(held) > most:
+        if len(content) > most:
             raise ValueError(f"it has more than {most / 1e6:.0f} MB")
-        return parse_json(held)
+        return parse_json(content)
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"{short_name(path)} is not valid JSON ({error}): restore or delete it"
@@ -97,19 +101,19 @@ def read_json(path: Path, most: int = MOST_JSON) -> Any:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Read rows; an unfinished last line is skipped.
+    """Read the rows of a JSONL file; skip an unfinished last line.
 
     Raises:
         DataError: a line before the last is not JSON.
     """
     # Bytes, because an unfinished line may end inside a character.
     lines = path.read_bytes().split(b"\n")
-    # What follows the last newline is unfinished or empty.
+    # Text after the last newline is empty or an unfinished line.
     return parse_lines(path, lines[:-1])
 
 
 def parse_lines(path: Path, lines: list[bytes], first: int = 1) -> list[dict[str, Any]]:
-    """Parse whole lines of a JSONL file, the first of them being number `first` in it.
+    """Parse whole lines of a JSONL file; `first` is the number of the first of them.
 
     Raises:
         DataError: a line is not JSON.
@@ -125,17 +129,17 @@ def parse_lines(path: Path, lines: list[bytes], first: int = 1) -> list[dict[str
     return rows
 
 
-def parse_json(held: bytes) -> Any:
-    """Parse JSON that can be written again and reckoned with, as what this program writes can.
+def parse_json(content: bytes) -> Any:
+    """Parse JSON, and refuse values that this program could not compute with or write again.
 
     Raises:
-        ValueError: it is not JSON in UTF-8, or holds half a character or a number beyond all
-            measure: NaN, an infinity, a whole number of more than 64 bits.
+        ValueError: it is not JSON in UTF-8, or contains half a character, NaN, an infinity, or a
+            whole number of more than MOST_DIGITS digits.
         RecursionError: it is nested too deeply.
     """
-    text = held.decode()
+    text = content.decode()
     value = json.loads(text, parse_constant=_number, parse_float=_number, parse_int=_whole)
-    if "\\u" in text:  # no half of a character gets in but by its number
+    if "\\u" in text:  # only an escape can contain half a character
         json.dumps(value, ensure_ascii=False).encode()
     return value
 
@@ -143,7 +147,7 @@ def parse_json(held: bytes) -> Any:
 def _number(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text[:20]} is no finite number")
+        raise ValueError(f"{text[:20]} is not a finite number")
     return number
 
 
@@ -154,7 +158,7 @@ def _whole(text: str) -> int:
 
 
 def is_unicode(text: str) -> bool:
-    """Say whether a text can be written: JSON may hold half a character, a lone surrogate."""
+    """Say whether a text can be encoded: JSON may contain half a character, a lone surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -163,15 +167,15 @@ def is_unicode(text: str) -> bool:
 
 
 def printable(text: str) -> str:
-    """Put a ? for each character that would act on a terminal, or could not be written to it."""
+    """Replace characters that a terminal would obey, or could not show, with question marks."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def kept_key(path: Path) -> bytes:
-    """Read a random key that nobody else may read; it is made where there is none.
+    """Read a random key that only its owner may read; create it if there is none.
 
     Raises:
-        DataError: it can be neither read nor made.
+        DataError: it cannot be read or created.
     """
     try:
         if not path.is_file() or path.stat().st_size != KEY_BYTES:
@@ -181,16 +185,16 @@ def kept_key(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DataError(
-            f"the key {short_name(path)} can be neither read nor made ({error.strerror}): remove "
-            "what lies there"
+            f"the key {short_name(path)} cannot be read or created ({error.strerror}): remove "
+            "the file or folder of that name"
         ) from None
 
 
 @contextmanager
 def _written(path: Path) -> Iterator[None]:
-    """Say in one way, as OSError does, that a file cannot be written.
+    """Raise OSError for every failure to write a file.
 
-    On a full disk torch raises a RuntimeError, and safetensors one of its own.
+    On a full disk, torch raises RuntimeError and safetensors raises an error of its own.
     """
     try:
         yield
@@ -202,13 +206,13 @@ def _written(path: Path) -> Iterator[None]:
 
 
 def _temporary(path: Path) -> Path:
-    """Name what is written first. It is made as the umask says, which a temp file never is."""
+    """Return a temporary name. Unlike `tempfile`, files made under it get the umask's rights."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes `path`'s place in one step."""
+    """Yield a temporary path next to `path`; on success, it replaces `path` in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     temporary.touch(exist_ok=False)
@@ -222,10 +226,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes `path`'s place.
+    """Yield a temporary folder next to `path`; on success, it replaces `path`.
 
-    Folders cannot be exchanged in one step everywhere: a kill between two renames leaves the old
-    one under another name, and `Run.recording` puts it back.
+    Not every system can exchange folders in one step. A process that is killed between the two
+    renames leaves the old folder under another name, and `Run.recording` puts it back.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
@@ -233,8 +237,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     try:
         with _written(path):
             yield temporary
-        mode = temporary.stat().st_mode & 0o777  # what the umask leaves
-        for inside in temporary.rglob("*"):  # safetensors lets nobody else read what it writes
+        mode = temporary.stat().st_mode & 0o777  # as the umask says
+        for inside in temporary.rglob("*"):  # safetensors makes files that only the owner can read
             inside.chmod(mode if inside.is_dir() else mode & 0o666)
         old = path.with_name(f".{path.name}{OLD}")
         shutil.rmtree(old, ignore_errors=True)

@@ -1,10 +1,10 @@
-"""95% intervals of shares: of single trials, of votes that come several to a pair, and of votes
-that somebody watches coming in.
+"""95% intervals of shares: for independent trials, for pairs with several votes each, and for votes
+that people watch as they come in.
 
-Votes on one pair resemble each other: three people who agree say little more than one. So what
-counts is the pair, and an interval that takes votes for independent is too narrow: with three
-voters to a pair who agree 80% of the time it covers the truth in 82% of cases in place of 95%.
-`python -m bench.vote_intervals` measures how often each interval here covers.
+Votes on one pair resemble each other: three people who agree say little more than one. So the unit
+is the pair, and an interval that treats votes as independent is too narrow. With three voters per
+pair who agree 80% of the time, it covers the truth in 82% of cases instead of 95%.
+`python -m bench.vote_intervals` measures the coverage of each interval here.
 """
 
 import math
@@ -12,22 +12,19 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 
 Z_95 = 1.959964
-"""Standard normal quantile: 95% of a normal distribution lies within so many standard
-deviations.
-"""
+"""Standard normal quantile: 95% of a normal distribution is within so many standard deviations."""
 
 TIGHTEST_AT = 40
-"""Pairs at which the watched interval is relatively narrowest: half an hour of one voter."""
+"""Number of pairs for which the watched interval is relatively narrowest: one voter's half hour."""
 
 
 def wilson_interval(successes: float, trials: float) -> tuple[float, float]:
-    """Return the 95% interval of a share (Wilson 1927): honest also near 0 and 1 and for few
-    trials.
+    """Return the 95% interval of a share (Wilson 1927). It holds near 0 and 1 and for few trials.
 
     Args:
-        successes: how many of the trials went well; a tie may count as half.
-        trials: independent ones, at least 0; without any, nothing is known and the interval is 0 to
-            1. An effective number may be a fraction.
+        successes: number of successful trials; a tie may count as half.
+        trials: number of independent trials, at least 0. An effective number may be a fraction.
+            Without trials the interval is 0 to 1.
     """
     if not trials:
         return 0.0, 1.0
@@ -38,17 +35,17 @@ def wilson_interval(successes: float, trials: float) -> tuple[float, float]:
 
 
 def cluster_interval(values: Sequence[float], groups: Sequence[Hashable]) -> tuple[float, float]:
-    """Return the 95% interval of a mean whose values come in groups; groups are independent.
+    """Return the 95% interval of a mean whose values come in independent groups.
 
-    Wilson's interval for as many independent values as these are worth: their number over the
-    design effect, which is estimated from the groups' sums (Kish 1965; the variance is the
-    cluster-robust one) and kept between 1 and its value where a group speaks with one voice.
-    Student's t in place of the normal quantile pays for the estimate (Korn and Graubard 1998). With
-    one value in each group it is Wilson's interval itself.
+    It is Wilson's interval for the effective number of values: their number divided by the design
+    effect. The design effect is estimated from the groups' sums (Kish 1965; the variance is the
+    cluster-robust one) and kept between 1 and its value when all values of a group are equal.
+    Student's t replaces the normal quantile to allow for the estimate (Korn and Graubard 1998).
+    With one value in each group, the result is Wilson's interval itself.
 
     Args:
         values: 0 to 1 each; a tie may be a half.
-        groups: whose the values are, for votes the pair. As many as values.
+        groups: the group of each value; for votes, the pair. As many as values.
     """
     count, sums = len(values), _sums(values, groups)
     if len(sums) == count:
@@ -65,39 +62,39 @@ def cluster_interval(values: Sequence[float], groups: Sequence[Hashable]) -> tup
 
 
 def watched_interval(values: Sequence[float], groups: Sequence[Hashable]) -> tuple[float, float]:
-    """Return an interval that may be looked at after every value: with a probability of 95% it
-    holds the mean at all these times together.
+    """Return a confidence sequence: people may check it after every value, and with a probability
+    of 95% it contains the mean at all these times together.
 
     Robbins' normal mixture for sums of bounded values (Howard, Ramdas, McAuliffe and Sekhon 2021,
     https://arxiv.org/abs/1810.08240, equation 14). A group counts as one value, its mean, whose
-    deviation is at most that of a coin (variance 1/4); nothing is estimated, so few groups do as
-    well. It is about 1.6 times as wide as an interval that is looked at once.
+    variance is at most 1/4, as for a coin. Nothing is estimated, so it also holds for few groups.
+    It is about 1.6 times as wide as an interval that is checked once.
 
-    At a single moment it misses with at most 0.25% (its boundary in standard deviations of a normal
-    sum). So it also serves where every look has values of its own, like the held-out votes of a
-    class's reward models: over 20 looks the misses add up to 5% at most.
+    At a single moment it misses with a probability of at most 0.25% (its boundary in standard
+    deviations of a normal sum). So it also holds if every check has its own values, like the
+    held-out votes of a class's reward models: over 20 checks the misses add up to 5% at most.
 
     Args:
         values: 0 to 1 each; a tie may be a half.
-        groups: whose the values are, for votes the pair. As many as values.
+        groups: the group of each value; for votes, the pair. As many as values.
     """
     if not values:
         return 0.0, 1.0
     count, sums = len(values), _sums(values, groups)
     weights = [size * len(sums) / count for size, _ in sums]  # 1 on average
     variance = sum(weight**2 for weight in weights) / 4
-    mixing = TIGHTEST_AT / 4 / 8  # the boundary is lowest where the variance is 8 times this
+    mixing = TIGHTEST_AT / 4 / 8  # the boundary is lowest when the variance is 8 times this
     reach = math.sqrt((variance + mixing) * math.log((variance + mixing) / (mixing * 0.05**2)))
     mean, half = sum(values) / count, reach / len(sums)
     return max(0.0, mean - half), min(1.0, mean + half)
 
 
 def t_95(freedom: int) -> float:
-    """Return the quantile of Student's t that 97.5% lie below (Abramowitz and Stegun 26.7.5).
+    """Return the 97.5% quantile of Student's t (Abramowitz and Stegun 26.7.5).
 
     Args:
-        freedom: degrees of freedom, at least 1. From 3 on the error is below 1%; at 1 the result is
-            10 and should be 13, which leaves an interval of a share about as empty.
+        freedom: degrees of freedom, at least 1. From 3 on the error is below 1%. At 1 the result is
+            10 instead of 13, but an interval of a share says almost nothing in either case.
     """
     z = Z_95
     return (
@@ -110,7 +107,7 @@ def t_95(freedom: int) -> float:
 
 def _sums(values: Iterable[float], groups: Iterable[Hashable]) -> list[tuple[int, float]]:
     """Return (number of values, their sum) of each group."""
-    found: dict[Hashable, list[float]] = defaultdict(list)
+    by_group: dict[Hashable, list[float]] = defaultdict(list)
     for value, group in zip(values, groups, strict=True):
-        found[group].append(value)
-    return [(len(one), sum(one)) for one in found.values()]
+        by_group[group].append(value)
+    return [(len(members), sum(members)) for members in by_group.values()]

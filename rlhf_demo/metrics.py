@@ -1,7 +1,7 @@
-"""What each logged number is called, counts in, and means.
+"""The label, unit and meaning of each logged number.
 
-This is the one glossary of page, command line and docs. `trl` names the same quantity in TRL 1.12's
-PPOTrainer or RewardTrainer, where there is one.
+The page, the command line and the docs all use this glossary. `trl` is the name of the same
+quantity in TRL 1.12's PPOTrainer or RewardTrainer, if there is one.
 """
 
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ class Metric:
 
 GLOSSARY: dict[str, Metric] = {
     "step": Metric("step", "count", "one rollout and the updates made on it"),
-    "reward/total_steps": Metric("steps in all", "count", "how many steps the run will make"),
+    "reward/total_steps": Metric("steps in all", "count", "number of steps that the run will make"),
     "objective/score": Metric(
         "score",
         "standard deviations of the base's scores",
         "mean score of the step's responses; the base's own samples have mean 0, deviation 1",
-        healthy="rises, then levels",
+        healthy="rises, then levels off",
     ),
     "objective/score_se": Metric(
         "standard error of the score",
         "standard deviations of the base's scores",
-        "what chance alone moves that mean by: the spread of the responses' scores / sqrt(count)",
+        "how far chance alone moves that mean: standard deviation of the scores / sqrt(count)",
     ),
     "objective/kl": Metric(
         "KL from the reference",
@@ -41,50 +41,51 @@ GLOSSARY: dict[str, Metric] = {
     "objective/kl_k1": Metric(
         "KL, k1",
         "nats per response",
-        "the same drift estimated from the sampled tokens alone, as the reward pays for it; "
-        "more noise, below 0 by chance",
+        "the same drift, estimated from the sampled tokens alone; the reward charges for this "
+        "one; noisier, and below 0 at times",
         trl="objective/kl",
     ),
     "objective/reward": Metric(
         "reward",
         "standard deviations of the base's scores",
-        "what PPO maximises: score - kl_coef * KL (k1), less the penalty for a missing end",
+        "what PPO maximises: score - kl_coef * KL (k1) - penalty for a missing end",
         healthy="rises",
         trl="objective/rlhf_reward",
     ),
     "objective/kl_coef": Metric(
         "KL coefficient",
         "deviations per nat",
-        "price of drift; moves so that KL meets its target",
+        "price of drift; adjusted so that KL approaches its target",
     ),
     "objective/distinct_2": Metric(
         "distinct-2",
         "0..1",
-        "share of different ones among the step's first token pairs, four times as many as "
-        "responses: about half of the responses fill them",
-        healthy="stays above 0.75 of its start",
+        "share of distinct pairs among the step's first pairs of neighbouring tokens; it counts "
+        "four pairs per response, and about half of the responses supply them",
+        healthy="stays above 0.75 of its initial value",
     ),
     "judge/score": Metric(
         "judge's score",
         "standard deviations of the base's scores",
-        "mean score of 32 of the responses, every second step, by a judge that nothing trains on",
+        "mean score that a judge gives 32 of the responses, every second step; nothing is trained "
+        "on its scores",
         healthy="rises with the score",
     ),
     "judge/score_se": Metric(
         "standard error of the judge's score",
         "standard deviations of the base's scores",
-        "what chance alone moves that mean by: the spread of those 32 scores / sqrt(32)",
+        "how far chance alone moves that mean: standard deviation of those 32 scores / sqrt(32)",
     ),
     "judge/agreement": Metric(
         "reward and judge agree",
         "0..1",
-        "share of all pairs of those 32 responses that both put in the same order; 0.5 is chance",
-        healthy="falls some points as the texts come to score alike",
+        "share of all pairs of those 32 responses that both rank the same way; 0.5 is chance",
+        healthy="falls a few points as the texts get similar scores",
     ),
     "judge/agreement_se": Metric(
         "standard error of the agreement",
         "0..1",
-        "what chance alone moves that share by: jackknife over the 32 responses",
+        "how far chance alone moves that share: jackknife over the 32 responses",
     ),
     "policy/loss": Metric(
         "policy loss", "-", "clipped surrogate; it need not fall", trl="loss/policy_avg"
@@ -92,14 +93,14 @@ GLOSSARY: dict[str, Metric] = {
     "policy/entropy": Metric(
         "entropy",
         "nats per token",
-        "how undecided the policy is about the next token",
+        "how uncertain the policy is about the next token",
         healthy="falls slowly",
         trl="policy/entropy_avg",
     ),
     "policy/clip_fraction": Metric(
         "clip fraction",
         "0..1",
-        "share of token visits in which the clip stopped the gradient, over all PPO epochs",
+        "share of token updates in which the clip stopped the gradient, over all PPO epochs",
         healthy="below 0.2",
         trl="policy/clipfrac_avg",
     ),
@@ -115,41 +116,41 @@ GLOSSARY: dict[str, Metric] = {
     "policy/update_kl_by_epoch": Metric(
         "update size by epoch",
         "nats per token",
-        "the same when each token was visited in each PPO epoch, so before the last updates",
+        "the same, measured as each PPO epoch reaches a token, so before the last updates",
     ),
     "policy/outside_clip": Metric(
         "outside the clip range",
         "0..1",
-        "share of tokens whose ratio lies outside the clip range after the step's updates",
+        "share of tokens whose ratio is outside the clip range after the step's updates",
         healthy="below 0.4",
     ),
     "policy/ratio_p01": Metric(
         "ratio, 1st percentile",
         "-",
-        "new over old probability: one token in a hundred ended below this",
+        "new probability / old probability: one token in a hundred ends below this",
         healthy="above 0.1",
     ),
     "policy/ratio_p99": Metric(
         "ratio, 99th percentile",
         "-",
-        "new over old probability: one token in a hundred ended above this",
+        "new probability / old probability: one token in a hundred ends above this",
         healthy="below 3",
     ),
     "policy/gradient_norm": Metric(
-        "gradient norm", "-", "length of the gradient before it is cut to max_grad_norm"
+        "gradient norm", "-", "norm of the gradient before it is scaled down to max_grad_norm"
     ),
     "policy/gradient_norm_policy": Metric(
         "gradient norm, policy",
         "-",
-        "length of the policy loss's own gradient, in the first minibatch of every fifth step",
+        "norm of the policy loss's own gradient, in the first minibatch of every fifth step",
     ),
     "policy/gradient_norm_value": Metric(
         "gradient norm, value",
         "-",
-        "length of value_coef times the value loss's own gradient, in the same minibatch",
+        "norm of value_coef times the value loss's own gradient, in the same minibatch",
     ),
     "policy/gradient_cut": Metric(
-        "gradients cut", "0..1", "share of the step's updates whose gradient was cut"
+        "gradients cut", "0..1", "share of the step's updates whose gradient was scaled down"
     ),
     "policy/learning_rate": Metric(
         "learning rate", "-", "of this step, after warm-up and decay", trl="lr"
@@ -163,7 +164,7 @@ GLOSSARY: dict[str, Metric] = {
     "value/explained_variance": Metric(
         "explained variance",
         "up to 1",
-        "share of the variance of the realised returns that the value head foretold",
+        "share of the variance of the realised returns that the value head predicted",
         healthy="rises above 0",
     ),
     "response/length": Metric(
@@ -181,7 +182,7 @@ GLOSSARY: dict[str, Metric] = {
     "reward/loss": Metric(
         "loss",
         "nats per pair",
-        "-log of the probability that the model gives the rater's choice; 0.69 is guessing",
+        "-log of the probability that the model gives the chosen response; 0.69 is guessing",
         healthy="falls",
         trl="loss",
     ),
@@ -195,8 +196,8 @@ GLOSSARY: dict[str, Metric] = {
     "reward/margin": Metric(
         "margin",
         "logits",
-        "mean score of chosen less rejected, before scores are normalised; its sigmoid is the "
-        "probability of chosen: 2 is 88%",
+        "mean score of chosen minus rejected, before scores are normalised; its sigmoid is the "
+        "probability of chosen: 2 means 88%",
         healthy="rises",
         trl="margin",
     ),
@@ -219,9 +220,7 @@ GLOSSARY: dict[str, Metric] = {
     ),
     "base/tokens": Metric("tokens", "tokens", "tokens trained on since the start"),
     "base/learning_rate": Metric("learning rate", "-", "of this step, after warm-up and decay"),
-    "base/gradient_norm": Metric(
-        "gradient norm", "-", "length of the gradient before it is clipped"
-    ),
+    "base/gradient_norm": Metric("gradient norm", "-", "norm of the gradient before it is clipped"),
     "base/held_out_loss": Metric(
         "held-out loss",
         "nats per token",
@@ -231,7 +230,7 @@ GLOSSARY: dict[str, Metric] = {
     "base/held_out_perplexity": Metric(
         "held-out perplexity",
         "-",
-        "exp of that loss: among how many tokens the model wavers",
+        "exp of that loss: the number of tokens that the model hesitates between",
         healthy="falls",
     ),
     "base/held_out_plain_loss": Metric(
@@ -240,30 +239,30 @@ GLOSSARY: dict[str, Metric] = {
     "base/held_out_plain_perplexity": Metric(
         "held-out perplexity, plain",
         "-",
-        "the same on plain sentences: commonest words, no names",
+        "the same on plain sentences: common words, no names",
         healthy="falls",
     ),
     "rater/loss": Metric(
         "loss",
         "nats per text",
-        "error of the simulated rater's guess; 0.69 is guessing",
+        "error of the rater's prediction; 0.69 is guessing",
         healthy="falls",
     ),
     "rater/accuracy": Metric(
         "accuracy",
         "0..1",
-        "share of the step's texts that the rater guesses right",
+        "share of the step's texts that the rater gets right",
         healthy="rises",
     ),
     "rater/learning_rate": Metric("learning rate", "-", "of this step, after warm-up and decay"),
-    "time/tokens_per_second": Metric("speed", "tokens per s", "tokens trained on in a second"),
-    "time/sampling_seconds": Metric("sampling", "s", "time to write the step's responses"),
+    "time/tokens_per_second": Metric("speed", "tokens per s", "tokens trained on per second"),
+    "time/sampling_seconds": Metric("sampling", "s", "time to sample the step's responses"),
     "time/scoring_seconds": Metric(
-        "scoring", "s", "time to score them and read them with the reference"
+        "scoring", "s", "time to score them and run the reference on them"
     ),
     "time/updating_seconds": Metric("updating", "s", "time of the step's updates"),
     "time/measuring_seconds": Metric(
-        "measuring", "s", "time to read them again after the updates, to judge them and to log them"
+        "measuring", "s", "time to run the updated policy on them, to judge them and to log them"
     ),
     "time/step_seconds": Metric("step time", "s", "time of the whole step"),
 }

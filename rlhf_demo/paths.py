@@ -1,4 +1,4 @@
-"""Where this program lies."""
+"""The program's own folders."""
 
 from pathlib import Path
 
@@ -6,4 +6,4 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 """The folder that holds app.py, checkpoints/ and this package."""
 
 CHECKPOINTS = REPOSITORY / "checkpoints"
-"""What ships: models, preference pairs, example runs."""
+"""The shipped files: models, preference pairs, example runs."""

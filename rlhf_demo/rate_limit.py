@@ -1,6 +1,6 @@
-"""How often one visitor may do one thing: a bucket of permits that fills again with time.
+"""A rate limit for each visitor: a token bucket that refills with time.
 
-Kept in memory: after a restart everybody starts with a full bucket, which harms nobody.
+It is kept in memory. After a restart everybody starts with a full bucket, which does no harm.
 """
 
 import threading
@@ -9,47 +9,47 @@ from collections.abc import Callable
 from rlhf_demo.errors import Refused
 
 MOST_BUCKETS = 10_000
-"""Visitors remembered; beyond it those whose buckets are full again are forgotten."""
+"""Number of buckets kept; beyond it, those that are full again are dropped."""
 
 
 class RateLimit:
-    """Allows `burst` actions at once and `per_second` in the long run, for each key."""
+    """Allow `burst` actions at once and `per_second` in the long run, for each key."""
 
     def __init__(self, burst: int, per_second: float, clock: Callable[[], float]) -> None:
         self.burst, self.per_second, self.clock = burst, per_second, clock
         self._buckets: dict[str | int, tuple[float, float]] = {}  # permits left, and when
         self._most = MOST_BUCKETS
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def allow(self, key: str | int) -> bool:
         """Take one permit; False when none is left."""
-        with self._turn:
+        with self._lock:
             now = self.clock()
             if len(self._buckets) > self._most:
                 self._forget_full(now)
-                self._most = max(MOST_BUCKETS, 2 * len(self._buckets))  # or all calls look
+                self._most = max(MOST_BUCKETS, 2 * len(self._buckets))  # or every call would search
             permits = self._permits(key, now)
             allowed = permits >= 1
             self._buckets[key] = (permits - allowed, now)
             return allowed
 
-    def has(self, key: str | int, beside: int = 0) -> bool:
-        """Say whether a permit is left beside so many others, and take none."""
-        with self._turn:
-            return self._permits(key, self.clock()) >= 1 + beside
+    def has(self, key: str | int, reserved: int = 0) -> bool:
+        """Say whether a permit is left besides `reserved` ones, without taking it."""
+        with self._lock:
+            return self._permits(key, self.clock()) >= 1 + reserved
 
     def require(self, key: str | int, what: str) -> None:
         """Take one permit.
 
         Raises:
-            Refused: none is left; `what` says what comes too fast, and from where.
+            Refused: no permit is left; `what` says what comes too fast, and from where.
         """
         if not self.allow(key):
             raise self._refusal(what)
 
-    def check(self, key: str | int, what: str, beside: int = 0) -> None:
-        """Do as `require` does, and take no permit; so many others must be left."""
-        if not self.has(key, beside):
+    def check(self, key: str | int, what: str, reserved: int = 0) -> None:
+        """Refuse as `require` does unless a permit is left besides `reserved` ones; take none."""
+        if not self.has(key, reserved):
             raise self._refusal(what)
 
     def _refusal(self, what: str) -> Refused:

@@ -54,7 +54,7 @@ def test_json_that_is_too_large_is_not_parsed(tmp_path):
 
 def test_pipe_that_nobody_writes_to_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="it is no plain file"):
+    with pytest.raises(OSError, match="it is not a regular file"):
         open_plain(tmp_path / "pipe")
 
 
@@ -69,5 +69,5 @@ def test_key_is_made_once_for_its_owner_alone(tmp_path):
 
 def test_key_that_can_be_neither_read_nor_made_is_told_in_a_sentence(tmp_path):
     (tmp_path / "key").mkdir()
-    with pytest.raises(DataError, match="can be neither read nor made"):
+    with pytest.raises(DataError, match="cannot be read or created"):
         kept_key(tmp_path / "key")

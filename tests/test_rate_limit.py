@@ -24,13 +24,13 @@ def test_each_key_has_a_bucket_of_its_own(clock):
 
 def test_looking_takes_no_permit_and_heeds_those_that_must_be_left(clock):
     limit = RateLimit(3, 1.0, clock)
-    assert all(limit.has("ann", beside=2) for _ in range(9))
-    assert not limit.has("ann", beside=3)
-    limit.check("ann", "tries", beside=2)
+    assert all(limit.has("ann", reserved=2) for _ in range(9))
+    assert not limit.has("ann", reserved=3)
+    limit.check("ann", "tries", reserved=2)
     limit.require("ann", "tries")  # two are left
     with pytest.raises(Refused):
-        limit.check("ann", "tries", beside=2)
-    limit.check("ann", "tries", beside=1)
+        limit.check("ann", "tries", reserved=2)
+    limit.check("ann", "tries", reserved=1)
 
 
 def test_refusal_says_what_came_too_fast_and_how_long_to_wait(clock):

@@ -1,4 +1,4 @@
-"""What the command line looks at before the slow imports, so that a mistake is answered at once."""
+"""Checks that the command line makes before the slow imports, to report mistakes at once."""
 
 import os
 from pathlib import Path
@@ -9,11 +9,11 @@ from rlhf_demo.errors import ConfigError, DataError
 from rlhf_demo.hub.locate import HUB_ID, locate
 
 NO_MODELS = ("new", "longer", "word-judge", "none", "auto")
-"""Names that stand where a model's may, and mean none."""
+"""Names that an option may have in place of a model's."""
 
 
 def check_models(*names: str | None) -> None:
-    """Find models by name before the slow imports, so that a wrong name is answered at once."""
+    """Find models by name before the slow imports, to report a wrong name at once."""
     for name in names:
         is_function = name is not None and ":" in name  # module:function is imported later
         if name is not None and name not in NO_MODELS and not is_function:
@@ -21,19 +21,20 @@ def check_models(*names: str | None) -> None:
 
 
 def check_data(config: Options) -> None:
-    """Ask for a Hub data set before the slow imports; files are looked at when they are read."""
+    """Ask the Hub for a data set before the slow imports; files are checked when they are read."""
     data = getattr(config, "data", None)
     is_a_file = data is None or data == "shipped" or Path(data).exists() or Path(data).suffix
     if not is_a_file and HUB_ID.fullmatch(data):
         refusal = data_set_refusal(data)
         if refusal:
             raise DataError(
-                f"data {data!r} cannot be had: there is no such file, and {refusal}; check the name"
+                f"data {data!r} is not available: there is no such file, and {refusal}; "
+                "check the name"
             )
 
 
 def check_out(out: str | None) -> None:
-    """Make sure that the file to write can be written before anything is computed."""
+    """Check that the output file can be written, before anything is computed."""
     if not out:
         return
     parent = Path(out).resolve().parent

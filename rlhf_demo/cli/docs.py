@@ -1,9 +1,9 @@
-"""Print the tables of the documents from the declarations in the code, so that neither drifts.
+"""Print tables into the documents from the declarations in the code, so that they stay current.
 
 python -m rlhf_demo.cli.docs            rewrites every printed table
-python -m rlhf_demo.cli.docs --check    changes nothing; exit code 1 where a table is not current
+python -m rlhf_demo.cli.docs --check    changes nothing; exit code 1 if a table is out of date
 
-A printed table stands between `<!-- begin NAME -->` and `<!-- end NAME -->`, where NAME is a key of
+A printed table is between `<!-- begin NAME -->` and `<!-- end NAME -->`, where NAME is a key of
 TABLES; everything around it is written by hand.
 """
 
@@ -31,7 +31,9 @@ PRINTED = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 def main(arguments: list[str] | None = None) -> int:
     """Write or check the documents; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m rlhf_demo.cli.docs")
-    parser.add_argument("--check", action="store_true", help="change nothing, only compare")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; fail if a table is out of date"
+    )
     check = parser.parse_args(arguments).check
     stale = 0
     for path in DOCUMENTS:
@@ -39,15 +41,15 @@ def main(arguments: list[str] | None = None) -> int:
         current = printed(text)
         if current != text and check:
             stale += 1
-            print(f"{path.name} is not current: run python -m rlhf_demo.cli.docs", file=sys.stderr)
+            print(f"{path.name} is out of date: run python -m rlhf_demo.cli.docs", file=sys.stderr)
         elif current != text:
             write_text(path, current)
-            print(f"{path.name} is rewritten")
+            print(f"rewrote {path.name}")
     return 1 if stale else 0
 
 
 def printed(text: str) -> str:
-    """Return a document with each of its printed tables as it is today."""
+    """Return a document with its printed tables up to date."""
     return PRINTED.sub(lambda part: f"{part[1]}{TABLES[part[2]]()}\n{part[3]}", text)
 
 
@@ -59,8 +61,15 @@ def metrics() -> str:
     return _table(
         ("metric", "label", "unit", "meaning", "healthy", "TRL 1.12"),
         (
-            (_code(key), one.label, one.unit, one.meaning, one.healthy, _code(one.trl))
-            for key, one in GLOSSARY.items()
+            (
+                _code(name),
+                metric.label,
+                metric.unit,
+                metric.meaning,
+                metric.healthy,
+                _code(metric.trl),
+            )
+            for name, metric in GLOSSARY.items()
         ),
     )
 
@@ -97,7 +106,7 @@ def stages() -> str:
 
 
 def endpoints() -> str:
-    """The page's endpoints, as the source declares them: importing it would bring in the page."""
+    """The page's endpoints, read from the source: importing the module would import the page."""
     source = (PACKAGE / "ui" / "api.py").read_text(encoding="utf-8")
     classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
     body = next(node.body for node in classes if node.name == "Endpoints")
@@ -116,7 +125,10 @@ def settings() -> str:
     """The environment variables that an owner sets."""
     return _table(
         ("variable", "at home", "with limits", "what it sets"),
-        ((_code(one.name), one.home, one.limited or one.home, one.meaning) for one in VARIABLES),
+        (
+            (_code(setting.name), setting.home, setting.limited or setting.home, setting.meaning)
+            for setting in VARIABLES
+        ),
     )
 
 
@@ -158,9 +170,9 @@ def _values(kind: type, *, low: Any, high: Any, choices: Any, **_: Any) -> str:
 
 
 def _arguments(arguments: ast.arguments) -> str:
-    names = [one.arg for one in arguments.args]
-    defaults = [ast.unparse(one).replace("None", "{}") for one in arguments.defaults]
-    ends = [""] * (len(names) - len(defaults)) + [f"={one}" for one in defaults]
+    names = [argument.arg for argument in arguments.args]
+    defaults = [ast.unparse(default).replace("None", "{}") for default in arguments.defaults]
+    ends = [""] * (len(names) - len(defaults)) + [f"={default}" for default in defaults]
     both = [pair for pair in zip(names, ends, strict=True) if pair[0] not in ("self", "http")]
     return ", ".join(_code((name + end).replace("'", '"')) for name, end in both)
 

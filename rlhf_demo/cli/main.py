@@ -1,4 +1,4 @@
-"""The commands. Each handler imports what it needs, so --help and wrong names answer at once."""
+"""The commands. Each handler imports what it needs, so --help and errors in names come at once."""
 
 import argparse
 import logging
@@ -17,12 +17,12 @@ from rlhf_demo.files import printable
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; return the exit code: 0 done, 2 a sentence on stderr says what was wrong."""
+    """Run one command; return the exit code: 0 for success, 2 with an error sentence on stderr."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", category=FutureWarning)
-    logging.raiseExceptions = False  # a log that cannot be written is not the error to tell of
+    logging.raiseExceptions = False  # a log that cannot be written is not the error to report
     try:
         args = build_parser().parse_args(arguments)
         args.handler(args)
@@ -32,18 +32,20 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(
             f"error: {error.filename or 'the disk'}: {error.strerror or error}; "
-            "nothing half-written is left",
+            "no partly written file is left",
             file=sys.stderr,
         )
         return 2
     except KeyboardInterrupt:
-        print("interrupted; a training goes on with its own command and --resume", file=sys.stderr)
+        print(
+            "interrupted; to continue a training, repeat its command with --resume", file=sys.stderr
+        )
         return 130
     return 0
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe every command; stages and options come from their declarations in config/."""
+    """Build the parser of every command; config/ declares the stages and their options."""
     parser = Parser(
         prog="python -m rlhf_demo",
         description="RLHF that people can watch: the whole loop on one small machine.",
@@ -56,9 +58,9 @@ def build_parser() -> argparse.ArgumentParser:
         "quickstart", help="run the whole loop on the shipped base model, in minutes"
     )
     quick.add_argument(
-        "--out", required=True, type=folder, help="folder for the run folders of each stage"
+        "--out", required=True, type=folder, help="folder for the run folders of all stages"
     )
-    quick.add_argument("--seed", type=int, default=0, help="seed of everything (default 0)")
+    quick.add_argument("--seed", type=int, default=0, help="random seed of all stages (default 0)")
     quick.add_argument(
         "--dtype",
         default="auto",
@@ -70,11 +72,11 @@ def build_parser() -> argparse.ArgumentParser:
         add_stage(commands, stage)
 
     command = commands.add_parser("generate", help="write responses with one model")
-    command.add_argument("--out", help="JSONL file to write; printed when left out")
+    command.add_argument("--out", help="JSONL file to write; without it, print the responses")
     add_options(command, GenerateConfig)
     command.set_defaults(handler=generate)
 
-    command = commands.add_parser("compare", help="two models, same prompts, same random numbers")
+    command = commands.add_parser("compare", help="compare two models on the same prompts")
     command.add_argument("left", help="first model, usually the base")
     command.add_argument("right", help="second model, whose win rate is reported")
     command.add_argument("--out", help="JSON file for the whole report")
@@ -86,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
         "folder", nargs="?", default="runs", help="folder to look in (default runs)"
     )
     command.add_argument(
-        "--stop", action="store_true", help="ask the run in this very folder to save and stop"
+        "--stop", action="store_true", help="ask the run in this folder to save and stop"
     )
     command.set_defaults(handler=show_runs)
     return parser
@@ -96,9 +98,9 @@ def add_stage(commands: "argparse._SubParsersAction[Parser]", stage: Stage) -> N
     """Add the command of one stage."""
     command = commands.add_parser(stage.command, help=stage.help, description=stage.config.__doc__)
     command.add_argument(
-        "--run-dir", required=True, type=folder, help="folder that everything goes into"
+        "--run-dir", required=True, type=folder, help="folder for everything that the run writes"
     )
-    command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
+    command.add_argument("--resume", action="store_true", help="continue the run in --run-dir")
     if stage.presets:
         command.add_argument(
             "--preset",

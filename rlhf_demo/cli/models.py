@@ -1,4 +1,4 @@
-"""Commands that use models and train none, and the one that runs the whole loop."""
+"""Commands that use models without training them, and the command that runs the whole loop."""
 
 import argparse
 import json
@@ -29,7 +29,7 @@ def generate(args: argparse.Namespace) -> None:
     from rlhf_demo.evaluation.generate import generate_rows
     from rlhf_demo.models.scorers import scorer_of
 
-    scorer = scorer_of(config.reward, **asked(config)) if config.reward else None
+    scorer = scorer_of(config.reward, **scoring_options(config)) if config.reward else None
     text = "".join(
         json.dumps(row, ensure_ascii=False) + "\n" for row in generate_rows(config, scorer)
     )
@@ -48,14 +48,16 @@ def compare(args: argparse.Namespace) -> None:
     from rlhf_demo.evaluation.compare import compare_models, side_by_side, table
     from rlhf_demo.models.scorers import scorer_of
 
-    report = compare_models(args.left, args.right, config, scorer_of(config.rater, **asked(config)))
+    report = compare_models(
+        args.left, args.right, config, scorer_of(config.rater, **scoring_options(config))
+    )
     print(side_by_side(report, config.show), table(report), sep="\n\n")
     if args.out:
         write_json(Path(args.out), report)
 
 
-def asked(config: GenerateConfig | CompareConfig) -> dict[str, Any]:
-    """Return what the options say of how to score."""
+def scoring_options(config: GenerateConfig | CompareConfig) -> dict[str, Any]:
+    """Return the options that the scorer takes."""
     return {
         "device": config.device,
         "dtype": config.dtype,

@@ -16,14 +16,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def folder(name: str) -> str:
-    """Check a folder's name; an empty one would mean the present folder."""
+    """Check a folder's name; an empty name would mean the current folder."""
     if not name.strip():
         raise argparse.ArgumentTypeError("is empty: name a folder")
     return name
 
 
 def add_options(parser: argparse.ArgumentParser, config_class: type[Options]) -> None:
-    """Add one flag per declared option; one that is not given leaves no trace."""
+    """Add one flag for each declared option; a flag that is not given sets nothing."""
     for declared, kind, _ in declarations(config_class):
         flag, default = f"--{declared.name.replace('_', '-')}", declared.default
         help_text = f"{declared.metadata['help']} (default {default})".replace("%", "%%")
@@ -42,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser, config_class: type[Options]) ->
 
 
 def given_options(args: argparse.Namespace, config_class: type[Options]) -> dict[str, Any]:
-    """Return the options that stood on the command line."""
+    """Return the options that were given on the command line."""
     return {
         declared.name: getattr(args, declared.name)
         for declared, _, _ in declarations(config_class)

@@ -1,4 +1,4 @@
-"""The command that lists runs and stops one."""
+"""The command that lists runs, or stops a run."""
 
 import argparse
 from pathlib import Path

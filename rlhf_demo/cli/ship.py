@@ -1,4 +1,4 @@
-"""Make what ships in checkpoints/, from runs that have finished. `make examples` calls it.
+"""Make the files in checkpoints/ from finished runs. `make examples` calls it.
 
 python -m rlhf_demo.cli.ship model RUN NAME              checkpoints/NAME, a run's adapter
 python -m rlhf_demo.cli.ship example RUN NAME TITLE      checkpoints/examples/NAME, its record
@@ -11,17 +11,17 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Write one of the four, and print where it lies."""
+    """Write one of the four, and print its path."""
     parser = argparse.ArgumentParser(prog="python -m rlhf_demo.cli.ship")
     things = parser.add_subparsers(dest="thing", required=True)
     model = things.add_parser("model", help="a finished run's adapter, in float16")
     example = things.add_parser("example", help="a finished run's record, without its model")
-    things.add_parser("duel", help="the comparison that the page shows at first")
+    things.add_parser("duel", help="the comparison that a new page shows")
     judge = things.add_parser("word-judge", help="the judge that adds up a weight for each word")
     for command in (model, example):
         command.add_argument("run", help="the run's folder")
         command.add_argument("name", help="folder to write, in checkpoints/")
-    example.add_argument("title", help="what the page calls it")
+    example.add_argument("title", help="its name on the page")
     judge.add_argument("reviews", help="Parquet file with the columns split, stars and text")
     args = parser.parse_args()
     print(WRITE[args.thing](args))

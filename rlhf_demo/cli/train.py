@@ -1,4 +1,4 @@
-"""The command of a stage: start a training in a new run folder, or resume the one there."""
+"""The command of a stage: start a training in a new run folder, or resume the run in a folder."""
 
 import argparse
 import importlib
@@ -17,7 +17,7 @@ MODELS = ("model", "policy", "reward", "rater", "judge")
 
 
 def train(args: argparse.Namespace) -> None:
-    """Run a stage in --run-dir, and print what it came to."""
+    """Run a stage in --run-dir, and print its result."""
     stage: Stage = args.trains
     run = Run(args.run_dir)
     config = resumed_config(args, run) if args.resume else new_config(args)
@@ -38,25 +38,27 @@ def train(args: argparse.Namespace) -> None:
 
 
 def new_config(args: argparse.Namespace) -> Options:
-    """Return the options of a new run: the preset's, changed by those that were given."""
+    """Return the options of a new run: those given, and the preset's for the others."""
     presets = args.trains.presets
     preset = presets[args.preset or next(iter(presets))].options if presets else {}
     return args.trains.config(**{**preset, **given_options(args, args.trains.config)})
 
 
 def resumed_config(args: argparse.Namespace, run: Run) -> Options:
-    """Return the options that a run began with.
+    """Return the options that a run started with.
 
-    A Python function among them must be named once more: whoever sent the folder could have named
-    one of their own.
+    The command must name a Python function among them again, because the person who sent the folder
+    may have chosen the function.
 
     Raises:
         JobError: the run is of another kind, or has finished.
-        ConfigError: other options were given, or a function was not.
+        ConfigError: the command gives other options, or does not name the function.
     """
     saved, given = run.config, given_options(args, args.trains.config)
     if saved["kind"] != args.trains.kind:
-        raise JobError(f"{run.folder} holds a run of {saved['kind']}: resume it with that command")
+        raise JobError(
+            f"{run.folder} holds a {saved['kind']} run: resume it with the command of that stage"
+        )
     functions = {
         name: saved["options"][name]
         for name in MODELS
@@ -65,8 +67,8 @@ def resumed_config(args: argparse.Namespace, run: Run) -> Options:
     for name, code in functions.items():
         if given.pop(name, None) != code:
             raise ConfigError(
-                f"{run.folder.name} runs the Python function {code!r}: if you trust it, name it "
-                f"once more, --{name} {code}"
+                f"{run.folder.name} calls the Python function {code!r}: if you trust it, add "
+                f"--{name} {code}"
             )
     if name := "preset" if getattr(args, "preset", None) else next(iter(given), None):
         raise ConfigError(f"--{name.replace('_', '-')} cannot be changed by --resume: leave it out")
@@ -76,6 +78,6 @@ def resumed_config(args: argparse.Namespace, run: Run) -> Options:
 
 
 def function(name: str) -> Any:
-    """Import `module:function`; only now, since a stage imports slowly."""
+    """Import `module:function`. It happens late because a stage imports slowly."""
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)

@@ -1,4 +1,4 @@
-"""`python -m rlhf_demo.cli.types [--check]` writes the page's types out of server/payloads.py."""
+"""`python -m rlhf_demo.cli.types [--check]` writes the page's types from server/payloads.py."""
 
 import argparse
 import sys
@@ -14,8 +14,8 @@ NAMES |= {type(None): "null"}
 
 
 def typescript(hint: Any) -> str:
-    """Return a type of Python's as TypeScript writes it."""
-    origin, inner = get_origin(hint), [typescript(one) for one in get_args(hint)]
+    """Return a Python type in TypeScript's notation."""
+    origin, inner = get_origin(hint), [typescript(part) for part in get_args(hint)]
     if origin in (Union, types.UnionType):
         return " | ".join(dict.fromkeys(inner))
     if origin is list:
@@ -39,20 +39,20 @@ def interface(declared: Any) -> str:
 
 def declarations() -> str:
     """Return the whole file."""
-    found = [one for one in vars(payloads).values() if is_typeddict(one)]
+    declared = [value for value in vars(payloads).values() if is_typeddict(value)]
     head = "// Written by `python -m rlhf_demo.cli.types` out of server/payloads.py."
     columns = f"export type Columns = {typescript(payloads.Columns)};"
-    return "\n\n".join([head, columns, *map(interface, found)]) + "\n"
+    return "\n\n".join([head, columns, *map(interface, declared)]) + "\n"
 
 
 def main() -> None:
-    """Write the file, or say whether it is current."""
+    """Write the file, or check that it is up to date."""
     parser = argparse.ArgumentParser(prog="rlhf_demo.cli.types", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
     if not parser.parse_args().check:
         TARGET.write_text(declarations(), encoding="utf-8")
     elif TARGET.read_text(encoding="utf-8") != declarations():
-        sys.exit("types.d.ts is not current: run python -m rlhf_demo.cli.types")
+        sys.exit("types.d.ts is out of date: run python -m rlhf_demo.cli.types")
 
 
 if __name__ == "__main__":

@@ -8,17 +8,19 @@ from typing import Any
 from rlhf_demo.config.stages import STAGES
 
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-"""How an option names a Python function."""
-NOT_OFFERED = "# It calls a Python function. Read that first, then start the run by hand."
-"""Whoever sent the run's folder may have written the function."""
+"""An option with this form names a Python function."""
+NOT_OFFERED = (
+    "# This run calls a Python function. Read the function first, then start the run by hand."
+)
+"""The function may come from the person who sent the run's folder."""
 
 
 def repeat_command(config: dict[str, Any]) -> str:
-    """Return the command that repeats a run in a new folder: every option that is no default.
+    """Return the command that repeats a run in a new folder, with all options but the defaults.
 
-    Where the runs lie outside the repository, it calls their folder `runs`: everybody may read the
-    command, and nobody need know the server's folders. Where it would call a Python function there
-    is a comment in its place.
+    It calls a folder of runs outside the repository `runs`: everybody may read the command, and
+    nobody needs to know the server's folders. If it would call a Python function, the result is a
+    comment instead.
     """
     if any(FUNCTION.fullmatch(str(value)) for value in config["options"].values()):
         return NOT_OFFERED

@@ -1,7 +1,8 @@
-"""How an option is declared: default, meaning, range; each stands once, in the stage's own file.
+"""Declare options: default, meaning and range, each option once, in the file of its stage.
 
-A declaration feeds the command line, its help and the page's forms, and is checked when a config is
-made. Each stage has one frozen dataclass; what follows from options is a property.
+The command line, its help and the page's forms read the declarations, and a config checks its
+values when it is made. Each stage has one frozen dataclass. Values that follow from options are
+properties.
 """
 
 import math
@@ -15,11 +16,11 @@ from rlhf_demo.errors import ConfigError
 DTYPES = ("auto", "float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
 RENAMED = {"stage": "text_unit"}
-"""Options of older runs -> what they are called today."""
+"""Names of options in older runs -> their names today."""
 
 
 MOST_WHOLE = 2**31 - 1
-"""Highest value of an option that counts; libraries take no more."""
+"""Highest value of an option that is a whole number; libraries accept no more."""
 
 
 def option(

@@ -1,4 +1,4 @@
-"""What the pretraining of a base model can be asked for."""
+"""Options for pretraining a base model."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,8 @@ class BaseConfig(Options):
 
     model: str = option(
         "gpt2-mini",
-        "model to continue: shipped name, run folder, path or Hub id; 'new' starts afresh",
+        "model to continue: shipped name, run folder, path or Hub id; 'new' starts from random "
+        "weights",
     )
     data: str | None = option(
         None, "Parquet, JSONL or text file, or Hub id; the texts of the shipped pairs if not given"
@@ -20,27 +21,27 @@ class BaseConfig(Options):
     split: str = option("train", "split of a Hub data set")
     text_unit: str = option(
         "plain",
-        "rows: whole documents packed; segments of whole sentences; "
-        "plain sentences (commonest words, no names)",
+        "what a row holds: packed whole documents, segments of whole sentences, or plain "
+        "sentences (common words, no names)",
         choices=("packed", "segments", "plain"),
     )
     common_words: int = option(
-        8000, "a plain sentence uses only so many of the commonest words", low=100
+        8000, "size of the vocabulary of plain sentences: the most common words", low=100
     )
-    longest_sentence: int = option(32, "most words of a plain sentence", low=4)
+    longest_sentence: int = option(32, "maximum number of words in a plain sentence", low=4)
     plain_share: float = option(
         0.7,
-        "share of the tokens that are plain segments, where the text unit is plain",
+        "share of the tokens in plain segments, if the text unit is plain",
         low=0.01,
         high=1.0,
     )
     longest_plain: int = option(
-        60, "most tokens of a plain segment; 20 gives one or two short sentences", low=9, high=62
+        60, "maximum tokens in a plain segment; 20 gives one or two short sentences", low=9, high=62
     )
     held_out: int = option(
         2500,
-        "documents at the start of the file (of its test split, if any) kept for perplexity, "
-        "at most a tenth",
+        "documents held out to measure perplexity, from the start of the file (of its test split, "
+        "if any); at most a tenth",
         low=1,
     )
     total_steps: int = option(200, "optimiser steps", low=1)
@@ -49,16 +50,15 @@ class BaseConfig(Options):
     warmup_steps: int = option(50, "steps of linear warm-up", low=0, high=1_000_000)
     dropout: float | None = option(
         None,
-        "share dropped in training: 0.1 where the text comes round often; "
-        "the model's own if not given",
+        "dropout in training: 0.1 if the text is repeated often; the model's own if not given",
         low=0.0,
         high=0.9,
     )
-    evaluate_every: int = option(100, "steps between looks at the held-out text", low=1)
+    evaluate_every: int = option(100, "steps between evaluations on the held-out text", low=1)
     checkpoint_every: int = option(100, "steps between saved states", low=1)
-    seed: int = option(0, "seed of data order and new weights", low=0, high=2**31 - 1)
-    dtype: str = option("auto", "number format of matrix products", choices=DTYPES)
+    seed: int = option(0, "random seed of data order and new weights", low=0, high=2**31 - 1)
+    dtype: str = option("auto", "number format for matrix products", choices=DTYPES)
     device: str = option("auto", "where to compute", choices=DEVICES)
     compile: bool = option(
-        False, "torch.compile: faster in long runs, takes 40 s at the start, needs a C++ compiler"
+        False, "use torch.compile: faster in long runs, but takes 40 s and needs a C++ compiler"
     )

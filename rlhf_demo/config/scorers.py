@@ -1,4 +1,4 @@
-"""The names of what can score texts, and what people are told of each."""
+"""Names of scorers, and their descriptions for people."""
 
 import re
 from pathlib import Path
@@ -7,20 +7,20 @@ WORD_JUDGE = "word-judge"
 STAR_RATER = "star-rater"
 RULES = {
     "longer": "rule: the longer response wins",
-    WORD_JUDGE: "simulated rater of another family: it adds up a weight for each word",
+    WORD_JUDGE: "simulated judge of another family: it adds up a weight for each word",
 }
-"""Scorers that are no neural network, with their descriptions."""
+"""Scorers without a neural network, with their descriptions."""
 
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def describe(name: str) -> str:
-    """Say in a few words what scores under this name, for people to read."""
+    """Describe the scorer of this name in a few words, for people."""
     if name in RULES:
         return RULES[name]
     if name == STAR_RATER:
         return (
-            "simulated rater: a small network that guesses whether the writer liked the film; "
+            "simulated judge: a small network that guesses whether the writer liked the film; "
             "it labelled the shipped pairs"
         )
     if is_function(name):
@@ -29,7 +29,7 @@ def describe(name: str) -> str:
 
 
 def second_judge(name: str) -> str:
-    """Return who judges beside the judge of this name: one that shares no network with it."""
+    """Return the second judge for the judge of this name; the two share no network."""
     return STAR_RATER if name == WORD_JUDGE else WORD_JUDGE
 
 

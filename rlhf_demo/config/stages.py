@@ -1,4 +1,4 @@
-"""The kinds of run there are: one row each, read by the command line, the jobs and the page.
+"""The kinds of run: one row each, read by the command line, the jobs and the page.
 
 CONTRIBUTING.md shows what a new row needs.
 """
@@ -21,19 +21,19 @@ class Stage:
 
     Attributes:
         kind: its name in config.json and in a run's id.
-        command: what starts it on the command line.
+        command: its command on the command line.
         config: its options.
         help: what the command does, in a line.
-        title: what people call such a run.
+        title: the page's name for such a run.
         tab: name of the page's tab that shows its board; None: no tab does.
-        makes: what it leaves for later stages: a model that writes (`policy`), one that scores
+        makes: what later stages get from it: a model that writes (`policy`), a model that scores
             (`reward`), or preference pairs.
         entry: `module:function` that trains, called with (config, run, resume=...).
-        summary: `module:function` that says what a run came to, called with (run); empty: there
-            is nothing to say.
-        headline: the metrics that stand in lists of runs.
+        summary: `module:function` that describes a run's result, called with (run); empty if
+            there is nothing to describe.
+        headline: the metrics that lists of runs show.
         presets: named sets of options; the first one is the default.
-        on_page: the page may start it; the others need data that a page has not.
+        on_page: the page may start it; the other stages need data that the page does not have.
     """
 
     kind: str
@@ -68,7 +68,7 @@ STAGES: dict[str, Stage] = {
             kind="rater",
             command="train-rater",
             config=RaterConfig,
-            help="train the simulated rater on star ratings",
+            help="train the rater on star ratings",
             title="Simulated rater",
             makes="reward",
             entry="rlhf_demo.train.rater:train_rater",
@@ -79,7 +79,7 @@ STAGES: dict[str, Stage] = {
             kind="pairs",
             command="make-pairs",
             config=PairsConfig,
-            help="sample pairs of responses and let a rater prefer",
+            help="sample pairs of responses and let a judge choose",
             title="Preference pairs",
             makes="pairs",
             entry="rlhf_demo.train.pairs:make_pairs",
@@ -115,4 +115,4 @@ STAGES: dict[str, Stage] = {
         ),
     )
 }
-"""Kind of run -> its row, in the order in which a loop needs them."""
+"""Kind of run -> its row, in the order of the loop."""

@@ -54,7 +54,7 @@ def read_documents(data: str | None, column: str, split: str) -> tuple[list[str]
     kept = [place for place, text in enumerate(texts) if text.strip()]
     broken = [place for place in kept if not is_unicode(texts[place])]
     if broken:
-        raise DataError(f"{data}: text {broken[0] + 1} holds half a character: write it anew")
+        raise DataError(f"{data}: text {broken[0] + 1} holds half a character: write it again")
     if len(kept) < 2:
         raise DataError(f"{data} holds fewer than 2 texts: give a file with text in it")
     return [texts[place] for place in kept], [may_hold[place] for place in kept]
@@ -92,7 +92,7 @@ def _read_table(path: Path, column: str) -> list[dict[str, Any]]:
     rows = []
     for number, row in file_rows(path, (column, "split"), OWN):
         if not isinstance(row, dict):
-            raise DataError(f"{path} row {number} is not a JSON object: write one {{...}} a line")
+            raise DataError(f"{path} row {number} is not a JSON object: write one {{...}} per line")
         rows.append(row)
     if path.suffix == ".parquet" and rows and column not in rows[0]:
         import pyarrow.parquet  # noqa: PLC0415
@@ -106,7 +106,7 @@ def _read_hub(name: str, column: str, split: str) -> list[str]:
     texts = []
     for number, row in hub_rows(name, split, (column,)):
         if not isinstance(row, dict):
-            raise DataError(f"{name} row {number} is no object with columns: choose another")
+            raise DataError(f"{name} row {number} is not an object with columns: choose another")
         if number == 1 and column not in row:
             raise DataError(
                 f"{name} has no column {column!r}: choose one of {', '.join(row)} with --column"

@@ -45,7 +45,7 @@ def fetch_hub_data(name: str) -> Path:
 
     refusal = hub_refusal(name, "dataset")
     if refusal is not None and not is_cached(name):
-        raise DataError(f"data set {name!r} cannot be had: {refusal}; name a file")
+        raise DataError(f"data set {name!r} is not available: {refusal}; name a file")
     try:
         folder = snapshot_download(
             name,

@@ -255,7 +255,7 @@ def text_in(row: dict[str, Any], column: str, where: str) -> str:
             f"use at most {LONGEST_TEXT:,}"
         )
     if not is_unicode(value):
-        raise DataError(f"{where}: column {column!r} holds half a character: write the text anew")
+        raise DataError(f"{where}: column {column!r} holds half a character: write the text again")
     return CONTROL.sub(" ", value)
 
 
@@ -309,7 +309,7 @@ def _wanted(
         where = f"{name} row {number}"
         if not isinstance(row, dict):
             raise DataError(
-                f"{where} is {short(row)}, not an object with columns: write one object a row"
+                f"{where} is {short(row)}, not an object with columns: write one object per row"
             )
         if split is None or text_in(row, "split", where) == split:
             yield where, row

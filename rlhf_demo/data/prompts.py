@@ -43,7 +43,7 @@ def load_prompts(source: str, split: str) -> list[str]:
 def _no_prompt(source: str, split: str, splits: Sequence[str]) -> str:
     """Say what to do about a source that has prompts of other splits only, or none at all."""
     if not splits:
-        return f"{source} holds no prompt: add some, one a line"
+        return f"{source} holds no prompt: add some, one per line"
     other = ", or give --split heldout" if split == "test" and "heldout" in splits else ""
     return (
         f"{source} holds no prompt of the split {split!r}, only of {', '.join(splits[:5])}: "

@@ -45,7 +45,7 @@ def load_reviews(path: str | None, split: str) -> Reviews:
         raise DataError(f"there is no file {path}: check the name") from None
     except pyarrow.ArrowException as error:
         raise DataError(
-            f"{path} is no readable Parquet file ({str(error).splitlines()[0]}): give another"
+            f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}): give another"
         ) from None
     rows = [row for row in rows if row["split"] == split and row["text"].strip()]
     liked = [row["stars"] >= LIKED_STARS for row in rows]

@@ -77,7 +77,7 @@ def file_rows(path: Path, columns: Collection[str], bounds: Bounds) -> Iterator[
             yield number, row
     except MemoryError:
         raise DataError(
-            f"{path.name} unpacks to more than there is memory for: give fewer rows"
+            f"{path.name} does not fit into memory once unpacked: give fewer rows"
         ) from None
 
 
@@ -96,7 +96,7 @@ def read_text(path: Path, most: int) -> str:
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"{path.name} cannot be read as UTF-8 text ({reason}): save it anew"
+            f"{path.name} cannot be read as UTF-8 text ({reason}): save it again"
         ) from None
 
 
@@ -172,7 +172,7 @@ def _parse(text: str, where: str) -> Any:
 
 
 def _too_deep(where: str) -> DataError:
-    return DataError(f"{where} is nested too deep: write one flat object a row")
+    return DataError(f"{where} is nested too deeply: write one flat object per row")
 
 
 # -- CSV -------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def _check_columns(path: Path, columns: Iterable[str]) -> None:
         )
     twice = next((one for place, one in enumerate(columns) if one in columns[:place]), None)
     if twice is not None:
-        raise DataError(f"{path.name} has two columns {short(twice)}: leave one out")
+        raise DataError(f"{path.name} has two columns named {short(twice)}: leave one out")
 
 
 # -- Parquet ---------------------------------------------------------------------------------------
@@ -237,5 +237,5 @@ def _parquet_rows(path: Path, columns: Collection[str], bounds: Bounds) -> Itera
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise DataError(
-            f"{path.name} is no readable Parquet file ({reason}): save it anew"
+            f"{path.name} is not a readable Parquet file ({reason}): save it again"
         ) from None

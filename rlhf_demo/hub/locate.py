@@ -141,8 +141,8 @@ def _check_room(name: str) -> None:
     memory = psutil.virtual_memory().available / 1e6
     if megabytes * 1.2 > disk or megabytes > memory:
         raise CheckpointError(
-            f"{name} has {megabytes:,.0f} MB to fetch: this machine has {disk:,.0f} MB of disk and "
-            f"{memory:,.0f} MB of memory free, choose a smaller model"
+            f"{name} is a download of {megabytes:,.0f} MB: this machine has {disk:,.0f} MB of disk "
+            f"and {memory:,.0f} MB of memory free; choose a smaller model"
         )
 
 
@@ -221,7 +221,8 @@ def _size(name: str, kind: str, files: dict[str, int]) -> int:
         raise CheckpointError(f"{name} has no {ending or 'known'} files: choose another {kind}")
     if size - weights > MOST_BESIDE:
         raise CheckpointError(
-            f"{name} has {(size - weights) / 1e6:,.0f} MB beside its weights: choose another model"
+            f"{name} has {(size - weights) / 1e6:,.0f} MB of files besides its weights: choose "
+            "another model"
         )
     return size
 
@@ -236,7 +237,7 @@ def _hub_base(name: str, config_bytes: int) -> str | None:
         base = _named_base(Path(hf_hub_download(name, ADAPTER)))
     except OSError as error:  # as all errors of the Hub's client are
         reason = str(error).partition("\n")[0]
-        raise CheckpointError(f"{name} cannot be looked at ({reason}): try again later") from None
+        raise CheckpointError(f"{name} cannot be checked ({reason}): try again later") from None
     if base in shipped_models() or base.removeprefix("checkpoints/") in shipped_models():
         return None
     # A folder of that name would be taken for a path.
@@ -247,6 +248,6 @@ def _hub_base(name: str, config_bytes: int) -> str | None:
 
 def _unknown(name: str, why: str) -> str:
     return (
-        f"model {name!r} cannot be had: {why}; name a shipped model "
+        f"model {name!r} is not available: {why}; name a shipped model "
         f"({', '.join(shipped_models())}), a run folder or a model's folder"
     )

@@ -38,8 +38,8 @@ class Disk:
         most = self._limits.most_megabytes_all
         if most is not None and self._of_visitors(jobs) > most:
             return (
-                f"the runs of this page's visitors fill their {most / 1000:g} GB: try again when "
-                f"one of them is {KEPT_SECONDS // 60} minutes old and makes room"
+                f"visitors' runs fill the {most / 1000:g} GB that they may use: try again when "
+                f"one of them is {KEPT_SECONDS // 60} minutes old and can be deleted"
             )
         return None
 
@@ -110,8 +110,8 @@ def shortage(folder: Path, limits: Limits) -> str | None:
     if least is None or free >= least:
         return None
     return (
-        f"the disk of this page has {free / 1000:.1f} GB left and keeps "
-        f"{least / 1000:g} GB free: try again later"
+        f"the disk of this page has {free / 1000:.1f} GB left, and "
+        f"{least / 1000:g} GB must stay free: try again later"
     )
 
 
@@ -127,7 +127,7 @@ def in_words() -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise JobError(
-                "the disk is full: delete runs that nobody needs, then try again"
+                "the disk is full: delete runs that are no longer needed, then try again"
             ) from None
         raise JobError(f"the run's files cannot be changed ({error.strerror}): try again") from None
 

@@ -19,7 +19,7 @@ OUT_OF_MEMORY = re.compile(
 
 OWN_CGROUP = Path("/proc/self/cgroup")
 
-GO_ON = "resuming goes on from the last saved state"
+GO_ON = "resuming continues from the last saved state"
 
 
 def why(exit_code: int | None, log: str, *, oom_killed: bool | None = None) -> str:
@@ -40,19 +40,19 @@ def why(exit_code: int | None, log: str, *, oom_killed: bool | None = None) -> s
     if last.startswith("error: "):
         return last.removeprefix("error: ")
     if exit_code is None:
-        return f"the process ended without a word while nobody watched it: {GO_ON}"
+        return f"the process ended for an unknown reason while no app watched it: {GO_ON}"
     if exit_code < 0:
         return _by_signal(-exit_code, oom_killed)
     if exit_code == 0:
         return "the process ended without doing anything: look at its log, then resume it"
-    said = f"its last words were: {last}" if last else "its log is empty"
+    said = f"its last output was: {last}" if last else "its log is empty"
     return f"the process ended with exit code {exit_code}; {said}"
 
 
 def known_cause(text: str) -> str | None:
     """Recognise a full disk or memory in a log or message."""
     if DISK_FULL.search(text):
-        return f"the disk is full: delete runs that nobody needs; then {GO_ON}"
+        return f"the disk is full: delete runs that are no longer needed; then {GO_ON}"
     if OUT_OF_MEMORY.search(text):
         return "out of memory: choose a smaller batch, shorter responses or a smaller model"
     return None
@@ -64,15 +64,18 @@ def _by_signal(number: int, oom_killed: bool | None) -> str:
     except ValueError:
         name = f"signal {number}"
     if number == signal.SIGKILL and oom_killed:
-        return f"killed by {name}, the system ran out of memory: choose a smaller batch or model"
+        return (
+            f"killed by {name} because the system ran out of memory: choose a smaller batch or "
+            "model"
+        )
     if number == signal.SIGKILL and oom_killed is None:
         return (
-            f"killed by {name}, sent from outside or because memory ran out: {GO_ON}; should it "
-            "happen again, choose a smaller batch or model"
+            f"killed by {name}, from outside or because memory ran out: {GO_ON}; if it "
+            "happens again, choose a smaller batch or model"
         )
     if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        return f"killed by {name}, sent from outside: {GO_ON}"
-    return f"crashed by {name}: look at its log, then resume it"
+        return f"killed by {name} from outside: {GO_ON}"
+    return f"crashed with {name}: look at its log, then resume it"
 
 
 def oom_kills(cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:

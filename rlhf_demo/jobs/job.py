@@ -138,7 +138,7 @@ class JobFolders:
         """Look at two folders.
 
         Raises:
-            DataError: the key of `root` can be neither read nor made.
+            DataError: the key of `root` cannot be read or created.
         """
         self.root = root.resolve()
         self.examples, self.executor = examples, executor
@@ -244,7 +244,9 @@ class JobFolders:
         except OSError:
             age = 0.0
         if age < BEGINNING_SECONDS:
-            raise JobError(f"run {run.folder.name} begins or was deleted just now: look again")
+            raise JobError(
+                f"run {run.folder.name} is just starting or was just deleted: look again"
+            )
         raise DataError(f"{name} is missing")
 
     def _wish_to_stop(self, run: Run) -> dict[str, Any]:
@@ -330,7 +332,7 @@ def _check_plain(folder: Path) -> None:
             mode = entry.stat(follow_symlinks=False).st_mode
             is_folder = stat.S_ISDIR(mode) and not NO_FOLDER.fullmatch(entry.name)
             if not (stat.S_ISREG(mode) or is_folder):
-                raise DataError(f"{entry.name[:40]} is no plain file or folder")
+                raise DataError(f"{entry.name[:40]} is not a regular file or folder")
 
 
 def _holds_run(folder: Path) -> bool:

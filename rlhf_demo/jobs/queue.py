@@ -184,7 +184,9 @@ class Jobs:
             self._check_line(secret, address)
             self._check_room()
             if address and self._starts and not self._starts.has(address):
-                raise JobError("too many runs are started from your address: wait 10 s, try again")
+                raise JobError(
+                    "too many runs were started from your address: wait 10 s and try again"
+                )
 
     def start(
         self,
@@ -223,7 +225,7 @@ class Jobs:
             if bound:
                 check_options(values, self._limits)
             if after is not None and self._has_failed(after):
-                raise JobError(f"{after} has not finished: resume that one first")
+                raise JobError(f"{after} has not finished: resume it first")
             if bound and address and self._starts:
                 self._starts.allow(address)  # `check_start` has found a permit
             if bound:
@@ -264,7 +266,9 @@ class Jobs:
             JobError: the token is not the instructor's, nor, at home, that of this start.
         """
         if not (self._is_instructor(token) or _same(token, self.start_token)):
-            raise JobError("only the instructor stops the runs of others: give the password first")
+            raise JobError(
+                "only the instructor can stop other people's runs: enter the password first"
+            )
         stopped = 0
         for job in self._folders.own():
             if (job.phase is Phase.WAITING or job.busy) and not job.first and job.id not in keep:
@@ -276,7 +280,7 @@ class Jobs:
     def _stop(self, job: Job) -> None:
         with in_words():
             waited = job.phase is Phase.WAITING and settle(
-                job, Status.STOPPED, "taken out of the line"
+                job, Status.STOPPED, "removed from the queue"
             )
         if waited:
             self._changed()
@@ -285,7 +289,7 @@ class Jobs:
         if not job.busy:
             raise JobError(f"{job.id} is {job.status['status']}: there is nothing to stop")
         with in_words():
-            ask_to_stop(job, "stopped when asked")
+            ask_to_stop(job, "stopped on request")
         self._changed()
 
     def resume(self, run_id: str, secret: str, address: str = "") -> None:
@@ -304,7 +308,9 @@ class Jobs:
                 raise JobError(f"{run_id} is damaged: it can only be deleted")
             over = job.status["status"] in (Status.STOPPED, Status.FAILED)
             if job.busy or not (over or job.phase is Phase.COPIED):
-                raise JobError(f"{run_id} has not stopped: only a stopped or failed run goes on")
+                raise JobError(
+                    f"{run_id} has not stopped: only a stopped or failed run can be resumed"
+                )
             if not STAGES[job.config["kind"]].on_page:
                 raise JobError(f"{run_id} was made on the command line: resume it there")
             bound = not ((job.first and job.signed) or self._is_instructor(secret))
@@ -319,7 +325,7 @@ class Jobs:
                 self._make_place(secret, address)
             with in_words():
                 if not line_up(job, note=note):
-                    raise JobError(f"{run_id} was changed by somebody else: look again")
+                    raise JobError(f"{run_id} has just been changed by someone else: look again")
             self._folders.addresses[run_id] = address
             self._changed()
 
@@ -348,17 +354,19 @@ class Jobs:
         with self._mutex:
             job = self._mine(run_id, secret)
             if job.busy:
-                raise JobError(f"{run_id} is not over: stop it before you delete it")
+                raise JobError(f"{run_id} is still running: stop it before you delete it")
             for other in self._folders.own():
                 if (other.busy or other.phase is Phase.WAITING) and needs(other, job):
-                    raise JobError(f"{run_id} is needed by {other.id}: wait for that one")
+                    raise JobError(f"{other.id} needs {run_id}: wait until it has finished")
             with in_words():
                 if job.phase is Phase.DAMAGED:
                     self._folders.delete(job.run)
                 else:
                     with claimed(job) as free:
                         if not free:
-                            raise JobError(f"{run_id} was changed by somebody else: look again")
+                            raise JobError(
+                                f"{run_id} has just been changed by someone else: look again"
+                            )
                         self._folders.delete(job.run)
             self._changed()
 
@@ -369,7 +377,7 @@ class Jobs:
         if job.example:
             raise JobError(f"{run_id} is an example: it cannot be changed")
         if not self.may_change(run_id, secret):
-            raise JobError(f"{run_id} belongs to somebody else: only its owner can change it")
+            raise JobError(f"{run_id} belongs to someone else: only its owner can change it")
         return job
 
     def _check_line(self, secret: str, address: str) -> None:
@@ -379,14 +387,18 @@ class Jobs:
         limits, owner = self._limits, self._owner(secret)
         full = limits.most_waiting is not None and len(waiting) >= limits.most_waiting
         if full and crowding(waiting, owner, address) is None:
-            raise JobError(f"{len(waiting)} jobs wait already: try again when one has finished")
+            raise JobError(
+                f"{len(waiting)} jobs are already waiting: try again when one has finished"
+            )
         own = sum(job.note["owner"] == owner for job in waiting)
         if limits.most_waiting_each is not None and own >= limits.most_waiting_each:
-            raise JobError(f"{own} of your jobs wait already: try again when one has started")
+            raise JobError(
+                f"{own} of your jobs are already waiting: try again when one has started"
+            )
         near = sum(job.address == address for job in waiting) if address else 0
         if limits.most_waiting_address is not None and near >= limits.most_waiting_address:
             raise JobError(
-                f"{near} jobs from your address wait already: try again when one has started"
+                f"{near} jobs from your address are already waiting: try again when one has started"
             )
 
     def _make_place(self, secret: str, address: str) -> None:
@@ -400,10 +412,13 @@ class Jobs:
         if self._limits.most_waiting is None or len(waiting) < self._limits.most_waiting:
             return
         going = crowding(waiting, self._owner(secret), address)
-        why = "taken out of a full line, where you had most: resume it when fewer wait"
+        why = (
+            "removed from a full queue, where you had the most jobs: resume it when fewer are "
+            "waiting"
+        )
         with in_words():
             if going is None or not settle(going, Status.STOPPED, why):
-                raise JobError("the line has just changed: try again")
+                raise JobError("the queue has just changed: try again")
 
     def _check_room(self) -> None:
         refusal = self._disk.refusal(self._folders.own())

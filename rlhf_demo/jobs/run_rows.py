@@ -114,7 +114,7 @@ def _words(job: Job) -> tuple[str, str]:
     if job.phase is Phase.DEAD:
         return status, why_dead(job)
     if job.phase is Phase.COPIED:
-        return status, "copied here, or of an earlier version: press Resume to start it"
+        return status, "copied here, or queued by an earlier version: press Resume to start it"
     if job.phase is Phase.STARTING:
-        return status, "starting: it loads its models"
+        return status, "starting: loading its models"
     return status, job.status.get("message", "")[:MOST_MESSAGE]

@@ -55,7 +55,7 @@ UNFIT = {
 }
 """Status of a job -> why one that waits for it can never start."""
 
-LET_GO_ON = "; resuming goes on from the last saved state"
+LET_GO_ON = "; resuming continues from the last saved state"
 
 
 class Scheduler:
@@ -182,7 +182,7 @@ class Scheduler:
             if isinstance(error, (OSError, DemoError)):  # a full disk, somebody else's folder
                 log.warning("the files of %s cannot be changed: %s", job.id, error)
             else:
-                log.exception("the scheduler cannot look after %s", job.id)
+                log.exception("the scheduler cannot handle %s", job.id)
 
     # -- starting ----------------------------------------------------------------------------------
 
@@ -224,7 +224,7 @@ class Scheduler:
         running.sort(key=lambda job: job.note.get("started_at", 0.0), reverse=True)
         for job in running[: max(0, waiting - freed)]:
             with self._complaining(job):
-                ask_to_stop(job, "a class goes first: this run goes on after it", again=True)
+                ask_to_stop(job, "a class goes first: this run continues after it", again=True)
 
     def _obstacle(self, job: Job) -> str | None:
         """Say why a job can never start: the one it waits for."""
@@ -234,7 +234,7 @@ class Scheduler:
         ending = self._status(after)
         if ending in UNFIT:
             state = UNFIT[ending]
-            return f"not started, because {after}, which it needs, {state}: resume that one first"
+            return f"not started because it needs {after}, which {state}: resume that run first"
         return None
 
     def _status(self, run_id: str) -> str | None:
@@ -272,20 +272,20 @@ class Scheduler:
         seconds = time.monotonic() - job.note.get("started_at", 0.0)
         most = job.note.get("most_minutes")
         if most is not None and seconds > 60 * most:
-            ask_to_stop(job, f"stopped after {most:g} minutes, the most that is allowed here")
+            ask_to_stop(job, f"stopped after {most:g} minutes, the limit of this page")
         most = job.note.get("most_megabytes")
         if most is not None and (taken := megabytes(job.run.folder)) > most:
             ask_to_stop(
                 job,
-                f"stopped with {math.ceil(taken)} MB on the disk, more than the {most:g} MB that "
-                "are allowed here: save less often, or choose a smaller rank or model",
+                f"stopped with {math.ceil(taken)} MB on the disk, over this page's limit of "
+                f"{most:g} MB: save less often, or choose a smaller rank or model",
             )
         most = self._limits.most_memory
         if most is not None and (held := job.executor.memory(handle)) > most:
             ask_to_stop(
                 job,
-                f"ended with {held:,.0f} MB of memory, more than the {most:,.0f} MB that a "
-                "training may have here: choose a smaller batch, shorter responses or a smaller "
+                f"ended with {held:,.0f} MB of memory, over this page's limit of {most:,.0f} MB "
+                "for a training: choose a smaller batch, shorter responses or a smaller "
                 "model",
             )
             job.executor.stop(handle, job.run.folder, hard=True)  # there is no time to ask

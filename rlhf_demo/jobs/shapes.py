@@ -59,16 +59,18 @@ def check(name: str, record: Any) -> dict[str, Any]:
         raise DataError(f"{name} holds no record")
     for key, types in WANTED[name].items():
         if type(record.get(key)) not in types:
-            raise DataError(f"{name} has no {key!r} of the right kind")
+            raise DataError(f"{name} has no {key!r} of the right type")
     for key, types in (ALLOWED | {"started_at": STARTED_AT.get(name, ())}).items():
         if key in record and type(record[key]) not in types:
-            raise DataError(f"{name} has a {key!r} of the wrong kind")
+            raise DataError(f"{name} has a {key!r} of the wrong type")
     for key, value in record.items():
         if isinstance(value, str) and len(value) > MOST_TEXT and key not in CUT:
             raise DataError(f"{name} has a {key[:40]!r} of {len(value):,} characters")
     for key in ("pid", "started_pid"):
         if record.get(key) is not None and not 1 < record[key] <= HIGHEST_PID:
-            raise DataError(f"{name} has {key!r} {str(record[key])[:20]}, which is no process")
+            raise DataError(
+                f"{name} has {key!r} {str(record[key])[:20]}, which is not a process number"
+            )
     if name == "status.json" and record["status"] not in list(Status):
         raise DataError(f"{name} says {record['status'][:40]!r}, which this version does not know")
     if name == "config.json":
@@ -79,7 +81,7 @@ def check(name: str, record: Any) -> dict[str, Any]:
 def _check_options(kind: str, options: dict[str, Any]) -> None:
     # Types only: a version with wider or narrower ranges made a sound run all the same.
     if kind not in STAGES:
-        raise DataError(f"config.json is of the kind {kind[:40]!r}, which this version cannot show")
+        raise DataError(f"config.json has the kind {kind[:40]!r}, which this version does not know")
     for declared, wanted, optional in declarations(STAGES[kind].config):
         value = options.get(declared.name, declared.default)
         if not (type(value) is wanted or (wanted is float and type(value) is int)) and not (

@@ -24,7 +24,7 @@ class Signer:
         """Read the key, or make it.
 
         Raises:
-            DataError: it can be neither read nor made.
+            DataError: it cannot be read or created.
         """
         self._key = kept_key(root / KEY_FILE)
 

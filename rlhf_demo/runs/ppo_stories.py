@@ -65,9 +65,11 @@ def kl_over_budget(
     leapt = bool(rows) and float(found["kl"]) > 2 * rows[-1]["objective/kl"]
     lower = f"a learning rate below {options['learning_rate']:g}"
     if leapt:
-        try_ = f"{lower}: KL more than doubled in a step"
+        try_ = f"{lower}: KL more than doubled in one step"
     elif updates_too_large(rows, options):
-        try_ = f"{lower}: each step's updates moved the policy too far for any penalty to hold it"
+        try_ = (
+            f"{lower}: each step's updates moved the policy too far for a penalty to hold it back"
+        )
     else:
         try_ = hold_closer(options)
     return warning("kl_over_budget", f"The run {message}.", f"Next run: {try_}.")
@@ -95,8 +97,8 @@ def diversity_falls(rows: Sequence[Row], options: Options) -> Story | None:
     return warning(
         "diversity_falls",
         f"The score rose by {number(score.gain)} deviations, but distinct-2 fell from "
-        f"{number(distinct.start)} to {number(distinct.now)}: the responses grow alike.",
-        f"Read whether they please you too. Next run: {hold_closer(options)}.",
+        f"{number(distinct.start)} to {number(distinct.now)}: the responses are becoming alike.",
+        f"Read them: do you like them too? Next run: {hold_closer(options)}.",
     )
 
 
@@ -110,7 +112,7 @@ def score_fell_back(rows: Sequence[Row], options: Options) -> Story | None:
         "score_fell_back",
         f"The score was {number(score.best)} around step {score.best_step} and is "
         f"{number(score.now)} now: over half of its gain is lost.",
-        f"Next run: end near step {score.best_step}, or a learning rate below "
+        f"Next run: stop near step {score.best_step}, or a learning rate below "
         f"{options['learning_rate']:g}.",
     )
 
@@ -124,9 +126,10 @@ def length_drifts(rows: Sequence[Row], options: Options) -> Story | None:
         return None
     return warning(
         "length_drifts",
-        f"The responses grow {'longer' if longer else 'shorter'}: {number(length.now)} tokens, "
-        f"{number(length.start)} at the start, at most {options['max_new_tokens']}.",
-        "Read the samples: is length all that the reward pays for?",
+        f"The responses are getting {'longer' if longer else 'shorter'}: {number(length.now)} "
+        f"tokens, against {number(length.start)} at the start and a maximum of "
+        f"{options['max_new_tokens']}.",
+        "Read the samples: does the reward pay only for length?",
     )
 
 
@@ -138,8 +141,8 @@ def updates_too_large(rows: Sequence[Row], options: Options) -> Story | None:
     outside = rows[-1]["policy/outside_clip"]
     return warning(
         "updates_too_large",
-        f"For {IN_A_ROW} steps each step's updates have moved the policy by over {MOST_MOVED:g} "
-        f"nats a token ({outside:.0%} of tokens end outside the clip range).",
+        f"In each of the last {IN_A_ROW} steps, the updates moved the policy by over "
+        f"{MOST_MOVED:g} nats per token ({outside:.0%} of tokens end outside the clip range).",
         f"Next run: a learning rate below {options['learning_rate']:g}.",
     )
 
@@ -152,7 +155,7 @@ def entropy_collapses(rows: Sequence[Row], options: Options) -> Story | None:
     return warning(
         "entropy_collapses",
         f"Entropy fell from {number(entropy.start)} to {number(entropy.now)} nats per token: "
-        "the policy hardly hesitates any more, so it finds little new.",
+        "the policy is hardly ever uncertain, so it explores little.",
         f"Next run: an entropy bonus above {options['entropy_coef']:g}.",
     )
 
@@ -165,7 +168,7 @@ def policy_unmoved(rows: Sequence[Row], options: Options) -> Story | None:
     return warning(
         "policy_unmoved",
         f"After {len(rows)} steps KL is still {number(kl)} nats: "
-        "the policy writes as the reference does.",
+        "the policy still writes like the reference.",
         f"Next run: a learning rate above {options['learning_rate']:g}, or a KL coefficient below "
         f"{options['kl_coef']:g}.",
     )
@@ -193,7 +196,7 @@ def value_head_blind(rows: Sequence[Row], options: Options) -> Story | None:
     return Story(
         "value_head_blind",
         "info",
-        f"The value head foretells nothing yet (explained variance {number(explained)}, "
+        f"The value head predicts nothing yet (explained variance {number(explained)}, "
         "1 is perfect), so the updates are noisy.",
         f"Give it more steps. Next run: a batch larger than {options['batch_size']} responses.",
     )
@@ -224,19 +227,21 @@ def progress(rows: Sequence[Row], options: Options, status: str) -> Story:
     else:
         words = f"averaged over a few steps, the score {score.words('deviations')}"
         words += f" to {number(score.now)} (base: 0)" if score.rose or score.fell else ""
-        words += " while KL came to " + beside_target(kl.now, options["kl_target"])
+        words += " while KL reached " + beside_target(kl.now, options["kl_target"])
     where = f"step {last['step']} of {total}: {words}."
     if status == "finished":
         try_ = "Compare it with its reference on prompts that it was not trained on."
         return Story("finished", level, f"Finished at {where}", try_)
     if status == "stopped":
-        try_ = "Resume it, or compare what it has become with its reference."
+        try_ = "Resume it, or compare its model with the reference."
         return Story("stopped", level, f"Stopped at {where}", try_)
     if early:
         return Story("early", level, f"At {where}", f"Wait for step {min(FEWEST, total)}.")
     if score.rose:
-        return Story("learning", level, f"At {where}", "Read the samples: do they please you too?")
-    return Story("no_trend", level, f"At {where}", "Wait: a trend shows once it exceeds the noise.")
+        return Story("learning", level, f"At {where}", "Read the samples: do you like them too?")
+    return Story(
+        "no_trend", level, f"At {where}", "Wait: a trend appears once it exceeds the noise."
+    )
 
 
 def beside_target(kl: float, target: float) -> str:

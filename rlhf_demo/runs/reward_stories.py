@@ -49,7 +49,7 @@ def length_does_as_well(rows: Sequence[Row], report: Report | None) -> Story | N
     return warning(
         "length_does_as_well",
         f"The reward model gets {share_right(report)}; {by_length(report)}.",
-        "Give it pairs of like length, so that length does not decide.",
+        "Give it pairs of similar length, so that length does not decide.",
     )
 
 
@@ -65,7 +65,7 @@ def learned_by_heart(rows: Sequence[Row], report: Report | None) -> Story | None
     return warning(
         "learned_by_heart",
         f"The reward model gets {training:.0%} of its training pairs right but {held_out:.0%} of "
-        "the held-out ones: it learns pairs by heart.",
+        "the held-out ones: it is memorising the pairs.",
         "Next run: fewer epochs, a lower learning rate or more pairs.",
     )
 
@@ -100,11 +100,11 @@ def reward_progress(rows: Sequence[Row], report: Report | None, status: str) -> 
     stopped = status == "stopped"
     opening = f"{'Stopped at step' if stopped else 'Step'} {rows[-1]['step']}"
     looks = [row["heldout/accuracy"] for row in rows if "heldout/accuracy" in row]
-    words = f"lately {lately(rows):.0%} of the training pairs came out right (guessing: 50%)"
+    words = f"it recently got {lately(rows):.0%} of the training pairs right (guessing: 50%)"
     if len(rows) < FEWEST:
         words = "too few pairs seen to tell learning from guessing"
     elif looks:
-        words += f", of the held-out pairs {looks[-1]:.0%} at the last look"
+        words += f", and {looks[-1]:.0%} of the held-out pairs at the last evaluation"
     key = "stopped" if stopped else "early" if len(rows) < FEWEST else "learning"
     try_ = "Resume it: its report comes at the end." if stopped else "Wait for its report."
     return Story(key, "info", f"{opening}: {words}.", try_)

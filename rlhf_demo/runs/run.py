@@ -110,13 +110,13 @@ class Run:
         run = cls(folder)
         if run.exists():
             raise JobError(
-                f"{run.folder} already holds a run of {run.config['kind']}: "
-                "add --resume to go on with it, or choose another folder"
+                f"{run.folder} already holds a {run.config['kind']} run: "
+                "add --resume to continue it, or choose another folder"
             )
         if run.folder.is_dir():
             run._found = {path.name for path in run.folder.iterdir()}
             if taken := min(run._found & MADE, default=None):
-                raise JobError(f"{run.folder} holds other work ({taken}): name a new folder")
+                raise JobError(f"{run.folder} holds other files ({taken}): name a new folder")
         run.folder.mkdir(parents=True, exist_ok=True)
         config = {
             "kind": kind,
@@ -205,7 +205,9 @@ class Run:
         self._refuse_links()
         with open(self.folder / "lock", "a") as lock:
             if not take_lock(lock):
-                raise JobError(f"{self.folder.name} is in use by another process: stop that first")
+                raise JobError(
+                    f"{self.folder.name} is in use by another process: stop that process first"
+                )
             self._clear_leftovers()
             (self.folder / "stop").unlink(missing_ok=True)
             started_at = _now()
@@ -217,11 +219,13 @@ class Run:
                 self.set_status(
                     Status.STOPPED,
                     started_at=started_at,
-                    message="stopped when asked; --resume goes on",
+                    message="stopped on request; --resume continues it",
                 )
             except KeyboardInterrupt:
                 self.set_status(
-                    Status.STOPPED, started_at=started_at, message="interrupted; --resume goes on"
+                    Status.STOPPED,
+                    started_at=started_at,
+                    message="interrupted; --resume continues it",
                 )
                 raise
             except BaseException as error:
@@ -273,7 +277,7 @@ class Run:
         try:
             yield
         except StopRequested:
-            logger.info("stopped when asked")
+            logger.info("stopped on request")
             raise
         except Exception:
             logger.exception("the run ended with an error")
@@ -366,7 +370,8 @@ def _record(path: Path, *keys: str) -> dict[str, Any]:
     missing = [key for key in keys if not isinstance(record, dict) or key not in record]
     if missing:
         raise JobError(
-            f"{short_name(path)} is not of a run (no {missing[0]!r} in it): name another folder"
+            f"{short_name(path)} does not belong to a run (it has no {missing[0]!r}): name "
+            "another folder"
         )
     return record
 

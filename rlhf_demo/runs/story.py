@@ -39,7 +39,7 @@ def failed(rows: Sequence[Row], status: str, message: str) -> Story | None:
         return warning("diverged", what, "Next run: a lower learning rate.")
     reason = textwrap.shorten(message or "no reason was noted", 110, placeholder="...")
     what = f"The run failed after step {rows[-1]['step'] if rows else 0}: {reason.rstrip('.')}."
-    return warning("failed", what, "Read its log, put right what it names, and resume it.")
+    return warning("failed", what, "Read its log, fix the cause, and resume it.")
 
 
 def waiting(rows: Sequence[Row], status: str, awaited: str = "") -> Story | None:
@@ -53,8 +53,8 @@ def waiting(rows: Sequence[Row], status: str, awaited: str = "") -> Story | None
     if rows:
         return None
     if status in ("stopped", "finished"):
-        return Story("waiting", "info", "The run ended before step 1.", "Resume it to go on.")
+        return Story("waiting", "info", "The run ended before step 1.", "Resume it to continue.")
     what = "the run is queued" if status == "queued" else "models and data are being loaded"
     if status == "queued" and awaited:
-        what = f"it begins when {awaited} has finished"
-    return Story("waiting", "info", f"Waiting for step 1: {what}.", "It goes on by itself.")
+        what = f"it starts when {awaited} has finished"
+    return Story("waiting", "info", f"Waiting for step 1: {what}.", "It continues by itself.")

@@ -106,7 +106,7 @@ def _parse(path: Path, lines: list[bytes], first: int = 1) -> list[dict[str, Any
     odd = long or [number for number, row in enumerate(rows, first) if not _is_row(row)]
     if odd:
         raise DataError(
-            f"{short_name(path)} line {odd[0]} is no row of a run: restore or delete the file"
+            f"{short_name(path)} line {odd[0]} is not a row of a run: restore or delete the file"
         )
     return rows
 

@@ -58,8 +58,8 @@ class Arrivals:
         """
         known = address in self._addresses(collection).values()
         if not known and not self._wrong_by_itself.allow(address):
-            self._wrong.require(address, "wrong codes come from this address")
-            self._wrong_together.require("all", "wrong codes come in")
+            self._wrong.require(address, "wrong codes from this address")
+            self._wrong_together.require("all", "wrong codes")
 
     def check_pace(self, address: str, nickname: str) -> None:
         """Count a join; those who were told to wait go first, in the order in which they came.
@@ -82,8 +82,8 @@ class Arrivals:
             if len(line) < MOST_ASKING or nickname in line:
                 line[nickname] = now
             self._asking[address] = line
-            what = "students join from this address"
-            self._joins.check(address, what, beside=ahead)
+            what = "students joining from this address"
+            self._joins.check(address, what, reserved=ahead)
             self._joins.require(address, what)
             line.pop(nickname, None)
 
@@ -109,8 +109,8 @@ class Arrivals:
         if here & unseen:
             return max(here & unseen)  # the last to come
         raise Refused(
-            f"{len(here)} students have joined from this address, and no more may: "
-            "ask the instructor to let more in"
+            f"{len(here)} students have already joined from this address: "
+            "ask the instructor to raise the limit"
         )
 
     def crowding(

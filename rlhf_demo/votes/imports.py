@@ -55,7 +55,7 @@ def keep_votes(
     with database.writing() as connection:
         known = select(collections.c.id).where(collections.c.source == source)
         if connection.execute(known).scalar() is not None:
-            raise Refused("this file has been imported before: its votes are here already")
+            raise Refused("this file has already been imported: its votes are here")
         collection, _ = new_collection(connection, now, kind="import", overlap=1, source=source)
         this = update(collections).where(collections.c.id == collection)
         connection.execute(this.values(state=ARRIVING))

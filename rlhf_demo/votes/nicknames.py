@@ -70,12 +70,12 @@ def nickname(typed: Any) -> str:
     cut = typed.strip()[:LONGEST_NICKNAME] if isinstance(typed, str) else typed
     name = clean_text(cut, LONGEST_NICKNAME, "nickname")
     if BLANKS & set(name):
-        raise Refused("this nickname holds a sign that nobody can see: type it anew")
+        raise Refused("this nickname contains a character that nobody can see: type it again")
     if not name[0].isalnum():
-        raise Refused("a nickname begins with a letter or a digit: choose another one")
+        raise Refused("a nickname must begin with a letter or a digit: choose another one")
     plain = _plain(name)
     if has_coarse_word(name) or has_coarse_word(plain):
-        raise Refused("this nickname holds a coarse word: choose another one")
+        raise Refused("this nickname contains a coarse word: choose another one")
     for word, whose in RESERVED.items():
         if _strokes(plain).startswith(_strokes(word)):
             raise Refused(
@@ -84,7 +84,7 @@ def nickname(typed: Any) -> str:
             )
     spread = unicodedata.normalize("NFKC", name)
     if len(spread) > LONGEST_NICKNAME or _heaped(name):
-        raise Refused("this nickname has a sign of many letters or marks: choose another one")
+        raise Refused("this nickname has a character of many letters or marks: choose another one")
     if any(_mixed(word) for word in re.findall(r"\w+", spread)):
         raise Refused("this nickname mixes two alphabets in one word: type it in one of them")
     return name

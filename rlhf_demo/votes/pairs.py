@@ -105,7 +105,7 @@ def split_last_rated(votes: Sequence[Vote]) -> LastRated:
         by_prompt[vote.prompt].append(vote)
     if len(by_prompt) < 2:
         raise DataError(
-            f"all {len(votes)} preferences are on one prompt, and a test takes another one: "
+            f"all {len(votes)} preferences are on one prompt, and testing needs another one: "
             "vote on at least 2"
         )
     newest_first = sorted(by_prompt.values(), key=lambda group: _moment(group[-1]), reverse=True)

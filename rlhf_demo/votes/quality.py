@@ -225,10 +225,12 @@ def careless_reasons(votes: Sequence[Vote], voters: int) -> list[str]:
         return []
     reasons = []
     if by_catch > 0:
-        reasons.append(f"preferred one of two identical texts {sum(caught)} times of {len(caught)}")
+        reasons.append(
+            f"preferred one of two identical texts {sum(caught)} times out of {len(caught)}"
+        )
     if by_side > 0:
         most, side = max((sum(sides), "left"), (len(sides) - sum(sides), "right"))
-        reasons.append(f"chose the {side} text {most} times of {len(sides)}")
+        reasons.append(f"chose the {side} text {most} times out of {len(sides)}")
     return reasons
 
 

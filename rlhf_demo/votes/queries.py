@@ -66,7 +66,7 @@ def owner(connection: Connection, table: Table, token: Any, *, lock: bool = Fals
         query = select(table).where(table.c.id == int(number))
         row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     if not hmac.compare_digest(row.secret_hash if row else "", _hash(secret)):
-        raise Refused("this visit is not known here: join again, or open the page anew")
+        raise Refused("this page does not know you: join again, or reload the page")
     return row
 
 
@@ -272,7 +272,7 @@ def check_open(shown: Row) -> None:
         Refused: so it is.
     """
     if shown.collection_state != "open":
-        raise Refused("the class is paused: wait for the instructor to go on")
+        raise Refused("the class is paused: wait for the instructor to continue")
     if shown.round_state != "open":
         raise Refused("this round is over: wait for the next one")
 

@@ -77,11 +77,11 @@ class Rounds:
             Refused: a blind vote is on already, or both models are the same.
         """
         if base == contender:
-            raise Refused(f"{base} against itself tells nothing: choose another model")
+            raise Refused(f"comparing {base} with itself shows nothing: choose another model")
         with self.database.writing() as connection:
             collection, latest = self._current(connection, token)
             if latest.kind == "blind":
-                raise Refused("a blind vote stands already: reveal it, then begin a new round")
+                raise Refused("a blind vote is already open: reveal it, then begin a new round")
             self._end_round(connection, latest.id, "closed")
             asked, number = latest.question_id, latest.number
             models = {"base": base, "contender": contender}
@@ -116,7 +116,7 @@ class Rounds:
         with self.database.writing() as connection:
             collection, latest = self._current(connection, token)
             if latest.kind == "blind" and latest.state != "revealed":
-                raise Refused("the blind vote is still on: reveal it first")
+                raise Refused("the blind vote is still open: reveal it first")
             asked = latest.question_id
             if question is not None:
                 text = clean_text(question, LONGEST_QUESTION, "question")

@@ -128,7 +128,7 @@ class Store:
         Raises:
             Refused: too many visitors came from this address at once.
         """
-        self._visits_limit.require(client, "visitors come from this address")
+        self._visits_limit.require(client, "visitors from this address")
         with self.database.writing() as connection:
             if self._clearing.allow("open page"):
                 clear_open_page(connection, self.open_collection, self.open_round, self.clock())
@@ -143,7 +143,7 @@ class Store:
         """
         with self.database.reading() as connection:
             voter = owner(connection, voters, secret)
-        self._texts_limit.require(voter.id, "new texts come from you")
+        self._texts_limit.require(voter.id, "new texts from you")
         return clean_text(text, LONGEST_PROMPT, "prompt")
 
     # -- pairs -------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ class Store:
         """Return what this voter may be shown."""
         collection = by_id(connection, collections, voter.collection_id)
         if collection.state != "open":
-            raise Refused("the class is paused: wait for the instructor to go on")
+            raise Refused("the class is paused: wait for the instructor to continue")
         if collection.kind == "open":
             asked = clean_text(question, LONGEST_QUESTION, "question")
             number = self._question(connection, asked, voter.id)
@@ -249,7 +249,7 @@ class Store:
         found = connection.execute(select(questions.c.id).where(questions.c.text == text)).scalar()
         if found:
             return found
-        self._texts_limit.require(voter, "new texts come from you")
+        self._texts_limit.require(voter, "new texts from you")
         return question_id(connection, text)
 
     def _unanswered(
@@ -301,7 +301,7 @@ class Store:
                 answers come too fast.
         """
         if choice not in CHOICES:
-            raise Refused(f"{choice!r} is no answer: choose one of {', '.join(CHOICES)}")
+            raise Refused(f"{choice!r} is not an answer: choose one of {', '.join(CHOICES)}")
         with self.database.writing() as connection:
             voter = owner(connection, voters, secret, lock=True)
             now = self.clock()  # after waiting for the others: a seat may have gone meanwhile
@@ -311,10 +311,10 @@ class Store:
             if shown.choice == kept:
                 return False
             if shown.choice is not None:
-                raise Refused("you have answered this pair otherwise: undo that answer first")
+                raise Refused("you have already given this pair another answer: undo that first")
             check_open(shown)
             if not has_seat(connection, shown, shown.overlap, now):
-                raise Refused("this pair has gone to somebody else: take the next one")
+                raise Refused("this pair has gone to someone else: take the next one")
             this = update(assignments).where(
                 assignments.c.id == shown.id, assignments.c.choice.is_(None)
             )
@@ -328,11 +328,11 @@ class Store:
             return True
 
     def _check_pace(self, voter: Row, client: str | None) -> None:
-        self._votes_limit.require(voter.id, "answers come from you")
+        self._votes_limit.require(voter.id, "answers from you")
         if client is not None:
             is_open = voter.collection_id == self.open_collection
             for limit in (self._open_limit, self._day_limit) if is_open else (self._class_limit,):
-                limit.require(client, "answers come from your address")
+                limit.require(client, "answers from your address")
 
     def undo(self, secret: str, client: str | None = None) -> bool:
         """Take back the voter's last answer of the round that is on; its pair is next again.
@@ -365,7 +365,7 @@ class Store:
             shown = own_assignment(connection, voter.id, last)
             check_open(shown)
             if shown.kind == DUEL and shown.collection_kind == "open":
-                raise Refused("the names have been shown, a blind vote stays: take the next")
+                raise Refused("you have seen the names, so this vote stays: take the next pair")
             this = update(assignments).where(assignments.c.id == last)
             empty = {"choice": None, "voted_at": None, "seconds": None}
             connection.execute(this.values(empty | {"shown_at": now, "held_at": now}))
@@ -381,9 +381,9 @@ class Store:
         with self.database.reading() as connection:
             shown = own_assignment(connection, owner(connection, voters, secret).id, assignment)
         if shown.choice is None:
-            raise Refused("the names come after your answer: answer first")
+            raise Refused("the names are shown after your answer: answer first")
         if shown.collection_kind != "open" and shown.round_state != "revealed":
-            raise Refused("the names come when the vote is over: wait for the instructor")
+            raise Refused("the names are shown when the vote is over: wait for the instructor")
         both = (shown.first_model, shown.second_model)
         return both[::-1] if shown.swapped else both
 

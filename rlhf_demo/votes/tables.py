@@ -225,10 +225,10 @@ class Database:
         if not any(word in told for word in ("malformed", "not a database")):
             return (
                 f"the database {where} cannot be opened ({told}): check DATABASE_URL, "
-                "the folder and its rights"
+                "the folder and its permissions"
             )
         return (
-            f"the database {where} is damaged ({told}): move it away, with the files beside it "
+            f"the database {where} is damaged ({told}): move it away, with the files next to it "
             "that end in -wal and -shm, and put your copy in its place, or start without votes"
         )
 
@@ -249,7 +249,7 @@ class Database:
         Raises:
             DataError: the database could not keep it (disk full, locked for too long, gone).
         """
-        with self._told("nothing was kept"), self._transaction() as connection:
+        with self._told("nothing was saved"), self._transaction() as connection:
             yield connection
 
     @contextmanager
@@ -262,7 +262,7 @@ class Database:
             yield
         except UnfitValue:  # as PostgreSQL calls what somebody sent; each could fill the log
             raise DataError(
-                "this request has a number or a sign that cannot be kept: reload the page"
+                "this request has a number or a character that cannot be stored: reload the page"
             ) from None
         except DatabaseError as error:
             log.error("database: %s", error.orig)

@@ -142,7 +142,7 @@ def clean_text(text: Any, most: int, what: str) -> str:
         Refused: it is no text, nothing is left of it, or it is too long.
     """
     if not isinstance(text, str):
-        raise Refused(f"the {what} is {type(text).__name__}, not text: type it anew")
+        raise Refused(f"the {what} is {type(text).__name__}, not text: type it again")
     if len(text) > 4 * most:  # far too long: not worth normalising
         raise Refused(f"the {what} has {len(text)} characters: use at most {most}")
     spaced = " ".join(unicodedata.normalize("NFC", text).split())

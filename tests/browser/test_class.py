@@ -123,7 +123,7 @@ def test_student_is_removed_and_kept_out_by_the_closed_door(new_visitor):
     expect(screen.locator(".rl-class-people")).to_have_text(
         "Nobody has joined yet; the door is closed."
     )
-    expect(phone.get_by_role("alert")).to_contain_text("this visit is not known here")
+    expect(phone.get_by_role("alert")).to_contain_text("this page does not know you")
     phone.get_by_role("button", name="Join again").click()
     phone.get_by_label("A nickname").fill("Ann")
     phone.get_by_role("button", name="Join the class").click()

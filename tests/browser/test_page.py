@@ -143,17 +143,17 @@ def test_server_functions_when_a_stranger_calls_each_change_nothing(app, run):
                 refusals.append(answer.json()["error"])
 
     assert len(refusals) == 7 * len(requests)  # two boards and the list stop and resume, it deletes
-    assert "belongs to somebody else: only its owner can change it" in refusals[0]
+    assert "belongs to someone else: only its owner can change it" in refusals[0]
     assert goes_on(app, run)
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the client's unclosed event loops
 def test_endpoints_when_a_stranger_calls_them_refuse_to_stop_the_run(app, run):
     for secret in ("a guess", ""):
-        with pytest.raises(RuntimeError, match="belongs to somebody else"):
+        with pytest.raises(RuntimeError, match="belongs to someone else"):
             app.call("stop_run", run, secret)
     client = Client(app.url, verbose=False)
-    with pytest.raises(AppError, match="belongs to somebody else"):
+    with pytest.raises(AppError, match="belongs to someone else"):
         client.predict(run, "a guess", api_name="/stop_run")
     client.close()
     for private in ("stop_job", "delete_run", "resume_job"):

@@ -30,7 +30,7 @@ def test_each_table_stands_in_one_document():
 def test_check_names_a_stale_document_and_leaves_it(document, capsys):
     before = document.read_text()
     assert docs.main(["--check"]) == 1
-    assert "some.md is not current" in capsys.readouterr().err
+    assert "some.md is out of date" in capsys.readouterr().err
     assert document.read_text() == before
 
 

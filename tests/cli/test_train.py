@@ -41,7 +41,7 @@ def test_missing_file_is_named_and_the_command_can_be_given_again(
 
 def test_existing_run_is_refused_and_kept(capsys, tmp_path, small):
     run = Run.create(tmp_path / "run", "ppo", {"seed": 7})
-    assert "already holds a run" in refused(capsys, "train-ppo", "--run-dir", run.folder, *small)
+    assert "already holds a ppo run" in refused(capsys, "train-ppo", "--run-dir", run.folder, *small)
     assert run.config["options"] == {"seed": 7}
 
 
@@ -50,7 +50,7 @@ def test_resume_of_another_kind_with_changed_options_or_of_a_finished_run_is_ref
 ):
     run = Run.create(tmp_path / "run", "pairs", {})
     resume = ["--run-dir", run.folder, "--resume"]
-    assert "holds a run of pairs" in refused(capsys, "train-ppo", *resume)
+    assert "holds a pairs run" in refused(capsys, "train-ppo", *resume)
     assert "--seed cannot be changed" in refused(capsys, "make-pairs", *resume, "--seed", "0")
     run.set_status(Status.FINISHED)
     assert "nothing to resume" in refused(capsys, "make-pairs", *resume)
@@ -73,7 +73,7 @@ def test_function_that_a_copied_run_names_is_run_only_when_it_is_named_once_more
     kind = "ppo" if command == "train-ppo" else "pairs"
     run = Run.create(tmp_path / "evil", kind, options | {option: "payload:score"})
     resume = [command, "--run-dir", run.folder, "--resume"]
-    sentence = f"evil runs the Python function 'payload:score': if you trust it, name it once more, --{option} payload:score"  # noqa: E501
+    sentence = f"evil calls the Python function 'payload:score': if you trust it, add --{option} payload:score"  # noqa: E501
     assert sentence in refused(capsys, *resume)
     assert sentence in refused(capsys, *resume, f"--{option}", "payload:other")
     assert not (tmp_path / "ran").exists()

@@ -42,7 +42,7 @@ def options_read(cls):
     """Names read as `config.NAME` (or `self.config.NAME`) in the modules that mention the class.
 
     In cli/models.py, which knows two of the classes, only what the command's own function reads
-    counts, and what `asked` does for both. A schedule of the learning rate reads what it says.
+    counts, and what `scoring_options` does for both. A schedule of the learning rate reads what it says.
     """
     names = set()
     for path in PACKAGE.rglob("*.py"):
@@ -53,7 +53,7 @@ def options_read(cls):
         parts = [tree]
         if module == "cli/models.py":
             functions = [n for n in tree.body if isinstance(n, ast.FunctionDef)]
-            parts = [n for n in functions if n.name in (COMMANDS[cls], "asked")]
+            parts = [n for n in functions if n.name in (COMMANDS[cls], "scoring_options")]
         for part in parts:
             names |= attributes(part, is_config)
         if named_in(tree) & {linear_rate.__name__, cosine_rate.__name__}:

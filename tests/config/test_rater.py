@@ -1,4 +1,4 @@
-"""What the training of the simulated rater can be asked for."""
+"""Options for training the rater."""
 
 import pytest
 

@@ -5,8 +5,8 @@ from rlhf_demo.config.scorers import describe, second_judge
 
 def test_describe_calls_the_star_rater_simulated():
     assert describe("longer") == "rule: the longer response wins"
-    assert describe("star-rater").startswith("simulated rater")
-    assert describe("word-judge").startswith("simulated rater of another family")
+    assert describe("star-rater").startswith("simulated judge")
+    assert describe("word-judge").startswith("simulated judge of another family")
     assert describe("pack.rewards:score") == "Python function pack.rewards:score"
     assert describe("runs/reward") == "model runs/reward: its score decides"
 

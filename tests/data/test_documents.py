@@ -98,7 +98,7 @@ def test_read_documents_of_rows_without_text_says_so(tmp_path, rows):
         ("a.jsonl", b"[" * 100_000, "row 1 is nested too deep"),
         ("a.txt", b"\xff\xfe\x00", "cannot be read as UTF-8 text"),
         ("a.txt", b" \n\n \n", "holds fewer than 2 texts"),
-        ("a.parquet", b"no parquet", "is no readable Parquet file"),
+        ("a.parquet", b"no parquet", "is not a readable Parquet file"),
         ("a.csv", b"text\nOne.\n", "is CSV: give Parquet, JSONL or a text file"),
     ],
 )

@@ -37,7 +37,7 @@ def test_hub_that_does_not_answer_is_one_sentence_soon(command, data, tmp_path):
         )  # fmt: skip
     assert time.perf_counter() - started < 6  # 2 on an idle machine; without the limit, minutes
     assert result.returncode == 2 and result.stderr.count("\n") == 1
-    assert f"{data!r} cannot be had" in result.stderr
+    assert f"{data!r} is not available" in result.stderr
     assert "the Hub cannot be reached" in result.stderr
     assert not (tmp_path / "run").exists()
 
@@ -45,7 +45,7 @@ def test_hub_that_does_not_answer_is_one_sentence_soon(command, data, tmp_path):
 def test_load_asks_the_hub_itself_where_nobody_has(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(datasets, "hub_refusal", lambda name, kind: "the Hub cannot be reached")
-    with pytest.raises(DataError, match="'nobody/x' cannot be had: the Hub cannot be reached"):
+    with pytest.raises(DataError, match="'nobody/x' is not available: the Hub cannot be reached"):
         load_pairs("nobody/x")
 
 

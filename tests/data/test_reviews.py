@@ -24,7 +24,7 @@ def test_load_reviews_names_what_is_wrong(tmp_path):
         load_reviews(str(tmp_path / "missing.parquet"), "train")
     path = tmp_path / "reviews.parquet"
     path.write_text("no table")
-    with pytest.raises(DataError, match="is no readable Parquet file"):
+    with pytest.raises(DataError, match="is not a readable Parquet file"):
         load_reviews(str(path), "train")
     pyarrow.parquet.write_table(pyarrow.table({"text": ["good"], "split": ["train"]}), path)
     with pytest.raises(DataError, match="has no column 'stars'"):

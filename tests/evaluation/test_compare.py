@@ -209,7 +209,7 @@ def test_texts_for_people_name_both_models_and_the_result(tiny_model_folder, con
     assert text.count("after PPO wins 50%") == 2
     assert "of 2 prompts against base by longer: 0 won, 2 tied" in text
     assert "of 2 prompts against base by word-judge: 0 won, 2 tied" in text
-    assert "(simulated rater of another family: it adds up a weight for each word)" in text
+    assert "(simulated judge of another family: it adds up a weight for each word)" in text
     shown = side_by_side(report, 1)
     assert shown.startswith("Responses, each with its score by longer:\n\nThe film was\n")
     assert "after PPO" in shown and "So" not in shown.splitlines()

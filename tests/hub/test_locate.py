@@ -136,7 +136,7 @@ def assert_one_sentence_in_time(result, seconds):
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith(
-        "error: model 'no-such/model' cannot be had: it is not in the local"
+        "error: model 'no-such/model' is not available: it is not in the local"
     )
     assert seconds < 3.0
 
@@ -261,10 +261,10 @@ def fetched(monkeypatch, tmp_path):
 def test_model_is_measured_before_it_is_fetched(hub, fetched, monkeypatch):
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=599e6))
     with pytest.raises(
-        CheckpointError, match=r"a/whole has 500 MB to fetch: .* has 599 MB of disk"
+        CheckpointError, match=r"a/whole is a download of 500 MB: .* has 599 MB of disk"
     ):
         locate("a/whole")
-    with pytest.raises(CheckpointError, match="a/padded has 60 MB beside its weights"):
+    with pytest.raises(CheckpointError, match="a/padded has 60 MB of files besides its weights"):
         locate("a/padded")
     assert fetched == []
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=601e6))
@@ -274,7 +274,7 @@ def test_model_is_measured_before_it_is_fetched(hub, fetched, monkeypatch):
 
 def test_model_that_memory_does_not_hold_is_not_fetched(hub, fetched, monkeypatch):
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=499e6))
-    with pytest.raises(CheckpointError, match="499 MB of memory free, choose a smaller model"):
+    with pytest.raises(CheckpointError, match="499 MB of memory free; choose a smaller model"):
         locate("a/whole")
     assert fetched == []
 
@@ -283,7 +283,7 @@ def test_base_that_an_adapter_names_is_measured_before_it_is_fetched(
     hub, fetched, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=599e6))
-    with pytest.raises(CheckpointError, match="a/whole has 500 MB to fetch"):
+    with pytest.raises(CheckpointError, match="a/whole is a download of 500 MB"):
         adapter_base(write_adapter(tmp_path / "adapter", "a/whole"))
     assert fetched == []
 
@@ -307,7 +307,7 @@ def test_model_weighs_all_that_is_fetched_and_nothing_else(hub):
 
 
 def test_model_with_too_much_beside_its_weights_is_refused(hub):
-    with pytest.raises(CheckpointError, match="a/padded has 60 MB beside its weights"):
+    with pytest.raises(CheckpointError, match="a/padded has 60 MB of files besides its weights"):
         hub_megabytes("a/padded", "model")
 
 

@@ -58,9 +58,9 @@ def idle(new_jobs):
 @pytest.mark.parametrize(
     "kind, options, sentence",
     [
-        ("ppo", {"lora_rank": 512}, "a LoRA rank of 512 is not for here: choose 1 to 64"),
-        ("ppo", {"lora_rank": 0}, "a LoRA rank of 0 is not for here: choose 1 to 64"),
-        ("reward", {"lora_rank": 65}, "a LoRA rank of 65 is not for here: choose 1 to 64"),
+        ("ppo", {"lora_rank": 512}, "a LoRA rank of 512 is not allowed here: choose 1 to 64"),
+        ("ppo", {"lora_rank": 0}, "a LoRA rank of 0 is not allowed here: choose 1 to 64"),
+        ("reward", {"lora_rank": 65}, "a LoRA rank of 65 is not allowed here: choose 1 to 64"),
         # 200 / 40 = 5; 41 steps saved one by one are 41.
         ("ppo", {"total_steps": 200, "checkpoint_every": 4},
          "saving every 4 steps of 200 is too often here: choose 5 or more"),
@@ -93,7 +93,7 @@ def test_nothing_is_bounded_at_home(new_jobs):
 def test_one_address_with_many_secrets_leaves_places_to_others(new_jobs):
     jobs = new_jobs(scheduling=False, limits=replace(ROOMY, most_waiting=8))
     taken = [start(jobs, secret=f"words {n}", address="6.6.6.6") for n in range(6)]
-    with pytest.raises(JobError, match=r"^6 jobs from your address wait already: try again"):
+    with pytest.raises(JobError, match=r"^6 jobs from your address are already waiting: try again"):
         start(jobs, secret="words 6", address="6.6.6.6")
     start(jobs, secret="ann", address="7.7.7.7")
     jobs.stop(taken[0], "words 0")
@@ -111,11 +111,11 @@ def test_two_addresses_with_long_jobs_keep_nobody_out_of_the_line(new_jobs):
     waiting = {one["id"] for one in jobs.overview() if one["status"] == "queued"}
     assert waiting == {*flood[:2], *other, *honest}
     assert row(jobs, flood[5])["message"] == (
-        "taken out of a full line, where you had most: resume it when fewer wait"
+        "removed from a full queue, where you had the most jobs: resume it when fewer are waiting"
     )
     start(jobs, secret="c 9", address="5.5.5.9")
     for address in ("5.5.5.9", "6.6.6.6"):  # two more than one, or than two, has nobody
-        with pytest.raises(JobError, match="8 jobs wait already"):
+        with pytest.raises(JobError, match="8 jobs are already waiting"):
             start(jobs, secret="c 10", address=address)
     jobs.stop(honest[0], "c 0")
     jobs.resume(flood[5], "a 5", "6.6.6.6")
@@ -126,7 +126,7 @@ def test_one_owner_with_most_makes_room_where_no_address_is_known(new_jobs):
     *_, last = [start(jobs, secret="ann") for _ in range(3)]
     start(jobs, secret="bob")
     assert row(jobs, last)["status"] == "stopped"
-    with pytest.raises(JobError, match="3 jobs wait already"):
+    with pytest.raises(JobError, match="3 jobs are already waiting"):
         start(jobs, secret="bob")
 
 
@@ -150,7 +150,9 @@ def test_one_address_starts_so_many_runs_at_once(new_jobs):
     jobs = new_jobs(scheduling=False, limits=limits, instructor_token="token")
     for _ in range(3):
         jobs.stop(start(jobs, address="6.6.6.6"), "ann")
-    with pytest.raises(JobError, match=r"^too many runs are started from your address: wait 10 s"):
+    with pytest.raises(
+        JobError, match=r"^too many runs were started from your address: wait 10 s and"
+    ):
         start(jobs, secret="bob", address="6.6.6.6")
     start(jobs, secret="bob", address="7.7.7.7")
     start(jobs, secret="token", address="6.6.6.6")
@@ -163,10 +165,10 @@ def test_asking_beforehand_refuses_what_a_start_would_and_takes_nothing(new_jobs
     for _ in range(3):
         jobs.check_start("ann", "6.6.6.6")
     start(jobs, address="6.6.6.6")
-    with pytest.raises(JobError, match="too many runs are started from your address"):
+    with pytest.raises(JobError, match="too many runs were started from your address"):
         jobs.check_start("bob", "6.6.6.6")
     start(jobs, secret="bob", address="7.7.7.7")
-    with pytest.raises(JobError, match="2 jobs wait already"):
+    with pytest.raises(JobError, match="2 jobs are already waiting"):
         jobs.check_start("eve", "8.8.8.8")
     with pytest.raises(JobError, match="no secret"):
         jobs.check_start("", "8.8.8.8")
@@ -242,9 +244,12 @@ def test_full_store_of_young_runs_refuses_a_start_and_loses_none(new_jobs):
     idle = new_jobs(scheduling=False)
     young = [ended(idle, 2, hours=0.5) for _ in range(2)]
     jobs = new_jobs(limits=Limits(most_megabytes_all=3), scheduling=False, instructor_token="token")
-    with pytest.raises(JobError, match=r"visitors fill their 0.003 GB: try again when one of them"):
+    with pytest.raises(
+        JobError,
+        match=r"visitors' runs fill the 0.003 GB that they may use: try again when one of them",
+    ):
         start(jobs)
-    with pytest.raises(JobError, match="visitors fill"):
+    with pytest.raises(JobError, match="visitors' runs fill"):
         jobs.resume(young[0].name, "ann")
     start(jobs, secret="token")
     start(jobs, first=True)
@@ -266,7 +271,7 @@ def test_nothing_of_a_visitors_starts_or_resumes_below_the_floor(new_jobs, free)
     stopped = start(jobs)
     jobs.stop(stopped, "ann")
     free["free"] = 1_999.0
-    sentence = "^the disk of this page has 2.0 GB left and keeps 2 GB free: try again later$"
+    sentence = "^the disk of this page has 2.0 GB left, and 2 GB must stay free: try again later$"
     with pytest.raises(JobError, match=sentence):
         start(jobs)
     with pytest.raises(JobError, match=sentence):
@@ -299,7 +304,9 @@ def test_full_disk_at_a_start_leaves_no_folder_and_says_so_in_words(idle, tmp_pa
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
 
     monkeypatch.setattr(jobs_module.Run, "create", full)
-    with pytest.raises(JobError, match=r"^the disk is full: delete runs that nobody needs, then"):
+    with pytest.raises(
+        JobError, match=r"^the disk is full: delete runs that are no longer needed, then"
+    ):
         start(idle)
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [".key"]
     monkeypatch.setattr(jobs_module.Run, "create", write)

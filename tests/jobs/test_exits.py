@@ -17,7 +17,7 @@ from rlhf_demo.jobs.processes import STARTED
         "RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory: 8 bytes",
         "MemoryError",
         "terminate called after throwing an instance of 'std::bad_alloc'",
-        "error: fork: Cannot allocate memory; nothing half-written is left",
+        "error: fork: Cannot allocate memory; no partly written file is left",
     ],
 )
 def test_memory_that_ran_out_is_said_in_one_sentence_and_what_to_do(said):
@@ -27,8 +27,8 @@ def test_memory_that_ran_out_is_said_in_one_sentence_and_what_to_do(said):
 
 
 def test_full_disk_is_said_whatever_the_exit_code():
-    said = "error: /runs/x/metrics.jsonl: No space left on device; nothing half-written is left"
-    assert why(2, said).startswith("the disk is full: delete runs that nobody needs")
+    said = "error: /runs/x/metrics.jsonl: No space left on device; no partly written file is left"
+    assert why(2, said).startswith("the disk is full: delete runs that are no longer needed")
 
 
 def test_sentence_of_the_command_is_the_reason_word_for_word():
@@ -39,15 +39,19 @@ def test_sentence_of_the_command_is_the_reason_word_for_word():
 @pytest.mark.parametrize(
     "code, oom_killed, sentence",
     [
-        (-signal.SIGKILL, True, r"killed by signal 9 \(SIGKILL\), the system ran out of memory"),
-        (-signal.SIGKILL, False, r"killed by signal 9 \(SIGKILL\), sent from outside: resuming"),
-        (-signal.SIGKILL, None, r"sent from outside or because memory ran out: resuming goes on"),
-        (-signal.SIGTERM, False, r"killed by signal 15 \(SIGTERM\), sent from outside: resuming"),
-        (-signal.SIGSEGV, False, r"crashed by signal 11 \(SIGSEGV\): look at its log"),
-        (-200, False, "crashed by signal 200: look"),
+        (
+            -signal.SIGKILL,
+            True,
+            r"killed by signal 9 \(SIGKILL\) because the system ran out of memory",
+        ),
+        (-signal.SIGKILL, False, r"killed by signal 9 \(SIGKILL\) from outside: resuming"),
+        (-signal.SIGKILL, None, r", from outside or because memory ran out: resuming continues"),
+        (-signal.SIGTERM, False, r"killed by signal 15 \(SIGTERM\) from outside: resuming"),
+        (-signal.SIGSEGV, False, r"crashed with signal 11 \(SIGSEGV\): look at its log"),
+        (-200, False, "crashed with signal 200: look"),
         (0, False, "ended without doing anything"),
         (1, False, "ended with exit code 1; its log is empty"),
-        (None, False, "ended without a word while nobody watched it: resuming goes on"),
+        (None, False, "ended for an unknown reason while no app watched it: resuming continues"),
     ],
 )
 def test_silent_death_is_told_by_its_exit_code(code, oom_killed, sentence):
@@ -56,7 +60,7 @@ def test_silent_death_is_told_by_its_exit_code(code, oom_killed, sentence):
 
 def test_unknown_error_gives_its_last_line():
     log = "Traceback (most recent call last):\n  ...\nModuleNotFoundError: No module named 'trl'\n"
-    assert why(1, log).endswith("its last words were: ModuleNotFoundError: No module named 'trl'")
+    assert why(1, log).endswith("its last output was: ModuleNotFoundError: No module named 'trl'")
 
 
 # -- the log ---------------------------------------------------------------------------------------

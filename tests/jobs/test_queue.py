@@ -147,7 +147,7 @@ def test_stop_asks_and_the_child_saves_and_ends(jobs):
     jobs.stop(run_id, "ann")
     wait_until(lambda: row(jobs, run_id)["status"] == "stopped")
     folder = jobs.find(run_id).folder
-    assert row(jobs, run_id)["message"].startswith("stopped when asked")
+    assert row(jobs, run_id)["message"].startswith("stopped on request")
     assert not (folder / "stop").exists() and not (folder / "stopping.json").exists()
     with pytest.raises(JobError, match="is stopped: there is nothing to stop"):
         jobs.stop(run_id, "ann")
@@ -196,7 +196,7 @@ def test_job_over_its_minutes_is_stopped_and_says_so(new_jobs):
 def test_stopped_job_resumes_at_the_end_of_the_line(jobs, fake):
     run_id = start(jobs)
     wait_for(jobs, run_id, Status.RUNNING)
-    with pytest.raises(JobError, match="only a stopped or failed run goes on"):
+    with pytest.raises(JobError, match="only a stopped or failed run can be resumed"):
         jobs.resume(run_id, "ann")
     jobs.stop(run_id, "ann")
     wait_until(lambda: row(jobs, run_id)["status"] == "stopped")
@@ -221,7 +221,7 @@ def test_chain_of_jobs_runs_in_its_order_though_two_may_run_together(new_jobs, f
     for run_id in (second, third):
         wait_for(jobs, run_id, Status.FAILED)
     assert row(jobs, second)["message"] == (
-        f"not started, because {first}, which it needs, was stopped: resume that one first"
+        f"not started because it needs {first}, which was stopped: resume that run first"
     )
     assert f"{second}, which it needs, failed" in row(jobs, third)["message"]
     wait_until(lambda: row(jobs, first)["status"] == "stopped")
@@ -235,7 +235,7 @@ def test_job_after_one_that_failed_or_is_not_there_is_refused(jobs, fake):
     fake.scripts["ppo"] = REFUSING
     failed = start(jobs)
     wait_for(jobs, failed, Status.FAILED)
-    with pytest.raises(JobError, match="has not finished: resume that one first"):
+    with pytest.raises(JobError, match="has not finished: resume it first"):
         start(jobs, "reward", after=failed)
     with pytest.raises(JobError, match="there is no run 'pairs-abcdef'"):
         start(jobs, "reward", after="pairs-abcdef")
@@ -264,10 +264,10 @@ def test_delete_refuses_what_runs_or_is_needed(new_jobs, fake, tmp_path):
     wait_for(jobs, running, Status.RUNNING)
     waiting = start(jobs, "reward", after=needed)
     uses = start(jobs, reward=str(tmp_path / "runs" / model / "model"))
-    with pytest.raises(JobError, match="is not over: stop it before you delete it"):
+    with pytest.raises(JobError, match="is still running: stop it before you delete it"):
         jobs.delete(running, "ann")
     for run_id, other in ((needed, waiting), (model, uses)):
-        with pytest.raises(JobError, match=f"is needed by {other}: wait for that one"):
+        with pytest.raises(JobError, match=f"^{other} needs .*: wait until it has finished"):
             jobs.delete(run_id, "ann")
     assert len(jobs.overview()) == 5
 
@@ -279,7 +279,7 @@ def test_waiting_job_is_deleted_on_a_full_disk_where_it_cannot_be_stopped(new_jo
     jobs = new_jobs(scheduling=False)
     run_id = start(jobs)
     monkeypatch.setattr("rlhf_demo.runs.run.write_json", full)
-    with pytest.raises(JobError, match=r"^the disk is full: delete runs that nobody needs"):
+    with pytest.raises(JobError, match=r"^the disk is full: delete runs that are no longer needed"):
         jobs.stop(run_id, "ann")
     jobs.delete(run_id, "ann")
     assert jobs.overview() == []

@@ -46,7 +46,7 @@ def test_only_the_owner_may_stop_resume_and_delete(idle):
     run_id = start(idle, secret="ann")
     for change in (idle.stop, idle.resume, idle.delete):
         for secret in ("bob", "", "\ud800"):
-            with pytest.raises(JobError, match="belongs to somebody else"):
+            with pytest.raises(JobError, match="belongs to someone else"):
                 change(run_id, secret)
     assert row(idle, run_id)["status"] == "queued"
     idle.stop(run_id, "ann")
@@ -112,14 +112,16 @@ def test_limits_refuse_in_one_sentence_and_do_not_bind_the_instructor(new_jobs):
         start(jobs, secret="ann", total_steps=101)
     first = start(jobs, secret="ann", total_steps=100)
     start(jobs, secret="ann")
-    with pytest.raises(JobError, match=r"^2 of your jobs wait already: try again"):
+    with pytest.raises(JobError, match=r"^2 of your jobs are already waiting: try again"):
         start(jobs, "reward", secret="ann", train_pairs=64)
     start(jobs, secret="bob")
-    with pytest.raises(JobError, match=r"^3 jobs wait already: try again when one has finished$"):
+    with pytest.raises(
+        JobError, match=r"^3 jobs are already waiting: try again when one has finished$"
+    ):
         start(jobs, secret="bob")
     jobs.stop(first, "ann")
     start(jobs, secret="cid")
-    with pytest.raises(JobError, match="3 jobs wait already"):
+    with pytest.raises(JobError, match="3 jobs are already waiting"):
         jobs.resume(first, "ann")
     own = start(jobs, secret="chalk", total_steps=1000)
     minutes = {

@@ -174,7 +174,7 @@ def test_run_that_waits_with_a_link_to_a_folder_is_not_started(
     sound = start(idle, "reward")
     wait_for(idle, sound, Status.FINISHED)
     assert fake.started == [sound] and (tmp_path / "home/.ssh").is_dir()
-    assert row(idle, linked)["message"].startswith(f"{name} is no plain file or folder")
+    assert row(idle, linked)["message"].startswith(f"{name} is not a regular file or folder")
 
 
 @pytest.mark.parametrize("name", ["stop", "lock", "stopping.json", "metrics.jsonl", "job.log"])
@@ -185,7 +185,7 @@ def test_folder_in_the_place_of_a_file_is_damage_and_stops_no_line(idle, new_job
     (copied / name).mkdir()
     new_jobs()
     wait_for(idle, start(idle, "reward"), Status.FINISHED)
-    assert row(idle, copied.name)["message"].startswith(f"{name} is no plain file or folder")
+    assert row(idle, copied.name)["message"].startswith(f"{name} is not a regular file or folder")
     idle.delete(copied.name, "ann")
 
 
@@ -214,7 +214,7 @@ def test_damaged_run_says_which_file_and_is_deleted_by_whoever_may(idle, name, c
         with pytest.raises(JobError):
             change(folder.name, "ann")
     if name != "job.json":  # which says whose it is
-        with pytest.raises(JobError, match="belongs to somebody else"):
+        with pytest.raises(JobError, match="belongs to someone else"):
             jobs.delete(folder.name, "bob")
         jobs.delete(folder.name, "ann")
         assert not folder.exists()
@@ -254,7 +254,7 @@ def test_damage_while_the_run_is_trained_lets_it_go_on_and_be_stopped(new_jobs, 
     (tmp_path / "runs" / run_id / "status.json").write_bytes(b"\0")
     waiting = start(jobs, "reward")
     assert row(jobs, run_id)["status"] == "running"
-    with pytest.raises(JobError, match="is not over"):
+    with pytest.raises(JobError, match="is still running"):
         jobs.delete(run_id, "ann")
     jobs.stop(run_id, "ann")
     wait_for(jobs, waiting, Status.FINISHED)

@@ -104,7 +104,9 @@ def test_run_that_this_page_did_not_put_in_line_waits_for_a_click(
     assert sent not in fake.started
     shown = row(page, sent)
     assert (shown["status"], shown["place"]) == ("stopped", None)
-    assert shown["message"] == "copied here, or of an earlier version: press Resume to start it"
+    assert (
+        shown["message"] == "copied here, or queued by an earlier version: press Resume to start it"
+    )
     page.resume(sent, "flour")
     wait_for(page, sent, Status.RUNNING)
     assert fake.started[-1] == sent
@@ -153,7 +155,7 @@ def test_run_of_an_earlier_version_goes_on_for_its_owner(new_jobs):
     note = read_json(page.find(old).folder / "job.json")
     del note["signature"]
     write_json(page.find(old).folder / "job.json", note)
-    with pytest.raises(JobError, match="belongs to somebody else"):
+    with pytest.raises(JobError, match="belongs to someone else"):
         page.resume(old, "bob")
     page.resume(old, "ann")
     assert row(page, old)["place"] == 1
@@ -180,5 +182,5 @@ def test_key_is_this_accounts_alone_and_outlives_a_restart(idle, runs):
 
 def test_key_that_cannot_be_read_is_told_in_a_sentence(tmp_path):
     (tmp_path / ".key").mkdir()
-    with pytest.raises(DataError, match="can be neither read nor made"):
+    with pytest.raises(DataError, match="cannot be read or created"):
         Jobs(tmp_path)

@@ -114,7 +114,7 @@ def test_diversity_falls_while_the_score_does_not_rise_is_silent():
 
 def test_length_drifts_to_short_responses_says_shorter():
     story = ppo_stories.length_drifts(run_rows(15, length=rise(13.0, 4.0, 15)), OPTIONS)
-    assert "grow shorter" in story.what
+    assert "getting shorter" in story.what
 
 
 def test_kl_runs_away_without_a_target_is_silent():
@@ -167,7 +167,7 @@ def test_ppo_story_of_a_run_that_learns_gives_gain_and_kl_beside_its_target():
     assert (story.key, story.level) == ("learning", "good")
     assert story.what == (
         "At step 12 of 40: averaged over a few steps, the score rose by 0.80 deviations to "
-        "0.95 (base: 0) while KL came to 3.0 nats, near its target of 3."
+        "0.95 (base: 0) while KL reached 3.0 nats, near its target of 3."
     )
 
 
@@ -178,7 +178,7 @@ def test_ppo_story_of_a_run_that_learns_gives_gain_and_kl_beside_its_target():
 )  # fmt: skip
 def test_ppo_story_says_where_kl_stands(target, expected):
     story = ppo_story(healthy_rows(12), OPTIONS | {"kl_target": target}, "running")
-    assert story.what.endswith(f"KL came to 3.0 nats, {expected}")
+    assert story.what.endswith(f"KL reached 3.0 nats, {expected}")
 
 
 def test_ppo_story_of_noise_before_half_of_the_steps_asks_for_patience():

@@ -66,7 +66,7 @@ def test_create_writes_what_was_asked_and_queues(run):
 
 
 def test_create_in_a_folder_that_holds_a_run_is_refused(run):
-    with pytest.raises(JobError, match="already holds a run of ppo: add --resume"):
+    with pytest.raises(JobError, match="already holds a ppo run: add --resume"):
         Run.create(run.folder, "ppo", {"seed": 4})
     assert run.config["options"] == {"seed": 3}
 

@@ -20,13 +20,15 @@ def run(tmp_path):
 def test_files_that_are_no_runs_are_named(run, name, text):
     run.set_status(Status.STOPPED)
     (run.folder / name).write_text(text)
-    with pytest.raises(JobError, match=rf"{name} is not of a run \(no '(kind|status)' in it\)"):
+    with pytest.raises(
+        JobError, match=rf"{name} does not belong to a run \(it has no '(kind|status)'\)"
+    ):
         _ = run.config, run.status
 
 
 def test_a_model_folder_is_not_made_a_run(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
-    with pytest.raises(JobError, match="is not of a run"):
+    with pytest.raises(JobError, match="does not belong to a run"):
         Run.create(tmp_path, "ppo", {})
     assert (tmp_path / "config.json").read_text() == '{"model_type": "gpt2"}'
 
@@ -123,7 +125,7 @@ def test_odd_run_neither_ends_the_printed_list_nor_speaks_to_the_terminal(
 @pytest.mark.parametrize("name", ["checkpoints", "model", "steps", "pairs.jsonl", "metrics.jsonl"])
 def test_run_is_not_begun_where_it_would_replace_other_work(tmp_path, name):
     (tmp_path / name).mkdir()
-    with pytest.raises(JobError, match=rf"holds other work \({name}\): name a new folder"):
+    with pytest.raises(JobError, match=rf"holds other files \({name}\): name a new folder"):
         Run.create(tmp_path, "reward", {})
     assert os.listdir(tmp_path) == [name]
 

@@ -33,7 +33,7 @@ def test_any_other_failure_gives_its_reason_cut_between_words():
     ("status", "awaited", "what"),
     [
         ("queued", "", "Waiting for step 1: the run is queued."),
-        ("queued", "the reward model", "it begins when the reward model has finished."),
+        ("queued", "the reward model", "it starts when the reward model has finished."),
         ("running", "the reward model", "models and data are being loaded."),
         ("stopped", "", "The run ended before step 1."),
         ("finished", "", "The run ended before step 1."),

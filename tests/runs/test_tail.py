@@ -86,7 +86,7 @@ def test_line_that_is_not_json_is_named_by_its_number(path):
 def test_line_that_is_no_row_of_a_run_names_its_number(path, line):
     append(path, f'{{"step": 1}}\n{line}\n')
     for read in (Tail(path).rows, lambda: last_rows(path)):
-        with pytest.raises(DataError, match=r"metrics\.jsonl line 2 is no row of a run"):
+        with pytest.raises(DataError, match=r"metrics\.jsonl line 2 is not a row of a run"):
             read()
 
 
@@ -102,7 +102,7 @@ def test_line_with_what_can_neither_be_reckoned_with_nor_written_is_no_json(path
 
 def test_line_that_is_too_long_to_be_parsed_in_one_go_is_no_row(path):
     append(path, f'{{"step": 1, "text": "{"x" * MOST_ROW_BYTES}"}}\n')
-    with pytest.raises(DataError, match=r"metrics\.jsonl line 1 is no row of a run"):
+    with pytest.raises(DataError, match=r"metrics\.jsonl line 1 is not a row of a run"):
         Tail(path).rows()
 
 

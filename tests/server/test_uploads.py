@@ -167,7 +167,9 @@ def test_copies_of_an_address_and_of_all_are_bounded(uploads, tmp_path, clock, u
 
 def test_upload_leaves_the_disk_its_free_room(uploads, tmp_path, monkeypatch):
     monkeypatch.setattr("rlhf_demo.jobs.disk._free", lambda folder: 1999.0)
-    with pytest.raises(DataError, match=r"has 2.0 GB left and keeps 2 GB free: try again later"):
+    with pytest.raises(
+        DataError, match=r"has 2.0 GB left, and 2 GB must stay free: try again later"
+    ):
         bring(uploads, tmp_path, "good")
     uploads.public = False
     assert bring(uploads, tmp_path, "good")

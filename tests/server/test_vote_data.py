@@ -52,7 +52,9 @@ def folders(data):
     return {path.name for path in data.folder.glob("votes-*")}
 
 
-@pytest.mark.parametrize("secret, sentence", [("ann", "0 jobs wait already"), ("", "no secret")])
+@pytest.mark.parametrize(
+    "secret, sentence", [("ann", "0 jobs are already waiting"), ("", "no secret")]
+)
 def test_refused_start_writes_no_votes(tab, store, new_jobs, secret, sentence):
     people_vote(store, 8, people=1)
     tab.shared.jobs = new_jobs(scheduling=False, limits=Limits(most_waiting=0))
@@ -105,13 +107,13 @@ def test_no_votes_are_written_below_the_floor_of_free_room(tab, store, monkeypat
     people_vote(store, 8, people=1)
     monkeypatch.setattr("rlhf_demo.jobs.disk._free", lambda folder: 1999.0)
     tab.data.public = True
-    with pytest.raises(DataError, match="keeps 2 GB free"):
+    with pytest.raises(DataError, match="2 GB must stay free"):
         tab.train({"question": HAPPY, "secret": "ann"}, HERE)
     with monkeypatch.context() as patch:
         patch.setattr(tab.data, "votes", pytest.fail)  # reading them all is the slow part
-        with pytest.raises(DataError, match="keeps 2 GB free"):
+        with pytest.raises(DataError, match="2 GB must stay free"):
             tab.data.write([HAPPY])
-    with pytest.raises(DataError, match="keeps 2 GB free"):
+    with pytest.raises(DataError, match="2 GB must stay free"):
         tab.export({"format": "jsonl"})
     assert folders(tab.data) == set()
     tab.data.public = False

@@ -108,7 +108,7 @@ def test_program_of_the_documentation_runs_as_it_stands(page, capsys):
 def test_stop_asks_for_the_secret_that_started_the_run(page):
     title = "<b>Ann's</b>"
     run = page.predict(title=title, secret="ann", api_name="/start_ppo")["run"]
-    with pytest.raises(AppError, match="belongs to somebody else"):
+    with pytest.raises(AppError, match="belongs to someone else"):
         page.predict(run, "bob", api_name="/stop_run")
     assert page.predict(run, api_name="/run_status")["status"] in ("queued", "running")
     page.predict(run, "ann", api_name="/stop_run")

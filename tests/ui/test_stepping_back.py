@@ -58,7 +58,7 @@ def test_run_that_stepped_back_says_why_it_waits(new_jobs, fake):
     wait_for(jobs, of_class, Status.RUNNING)
     shown = row(jobs, visitors)
     assert (shown["status"], shown["place"]) == ("queued", 1)
-    assert shown["message"] == "a class goes first: this run goes on after it"
+    assert shown["message"] == "a class goes first: this run continues after it"
 
 
 def test_class_lets_a_class_an_instructor_and_a_second_place_be(new_jobs, fake):
@@ -92,7 +92,7 @@ def test_owner_who_stops_a_run_that_steps_back_has_it_stopped(new_jobs, fake):
     wait_until(stopping.exists)
     jobs.stop(visitors, "ann")
     wait_for(jobs, visitors, Status.STOPPED)
-    wait_until(lambda: row(jobs, visitors)["message"].startswith("stopped when asked"))
+    wait_until(lambda: row(jobs, visitors)["message"].startswith("stopped on request"))
 
 
 def test_app_that_must_end_saves_its_runs_and_the_next_one_goes_on(new_jobs, fake, tmp_path):

@@ -196,7 +196,7 @@ def test_nobody_acts_as_instructor_without_the_token(store, classes, rounds):
             lambda t: classes.set_most_joins(t, 100),
             lambda t: classes.join_simulated(t, "S", taste="x", noise=0.0, careless=False),
         ):  # fmt: skip
-            with pytest.raises(Refused, match="not known"):
+            with pytest.raises(Refused, match="does not know you"):
                 act(token)
 
 
@@ -210,7 +210,7 @@ def test_new_token_replaces_the_old_one(classes):
     opened = classes.create_class(HAPPY)
     token = classes.new_token(opened.code)
     assert classes.overview(token)["code"] == opened.code
-    with pytest.raises(Refused, match="not known"):
+    with pytest.raises(Refused, match="does not know you"):
         classes.overview(opened.token)
 
 

@@ -93,7 +93,7 @@ def test_file_imported_twice_is_refused(tmp_path, store):
     path = tmp_path / "votes.jsonl"
     export_votes(VOTES, path)
     store.add_votes(read_votes(path, question="unused"), SOURCE)
-    with pytest.raises(Refused, match="imported before"):
+    with pytest.raises(Refused, match="already been imported"):
         store.add_votes(read_votes(path, question="unused"), SOURCE)
     assert len(store.votes()) == 2
 
@@ -151,7 +151,7 @@ def test_bad_files_are_named(tmp_path):
     other = tmp_path / "votes.csv"
     other.write_text("x")
     for path, message in [
-        (broken, "no readable Parquet"),
+        (broken, "not a readable Parquet"),
         (latin, "as UTF-8"),
         (other, "no known format"),
         (tmp_path / "none.jsonl", "cannot be read"),

@@ -64,7 +64,7 @@ def test_import_that_breaks_off_leaves_nothing_and_may_be_tried_again(store, mon
     assert store.votes() == []
     collection, _ = store.add_votes(MANY, "x" * 64)
     assert len(store.votes(collection)) == len(MANY)
-    with pytest.raises(Refused, match="imported before"):
+    with pytest.raises(Refused, match="already been imported"):
         store.add_votes(MANY, "x" * 64)
 
 

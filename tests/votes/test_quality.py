@@ -197,7 +197,7 @@ def test_who_prefers_identical_texts_is_named_when_it_cannot_be_a_slip_of_any_vo
     caught = replace(VOTE, kind=ATTENTION_CHECK, choice="first", swapped=None)
     # Against 20 * 30 = 600: two slips are 14^2 = 196 times likelier, three 2,744 times.
     assert careless_reasons([caught] * 2, 30) == []
-    three = ["preferred one of two identical texts 3 times of 3"]
+    three = ["preferred one of two identical texts 3 times out of 3"]
     assert careless_reasons([caught] * 3, 30) == three
     # In a class of nine, against 180, two are enough; and a pair passed takes them back.
     assert careless_reasons([caught] * 2, 9) == [three[0].replace("3", "2")]
@@ -208,8 +208,8 @@ def test_who_prefers_identical_texts_is_named_when_it_cannot_be_a_slip_of_any_vo
     ("lefts", "rights", "reasons"),
     [
         # 0.6^-n / (n + 1) passes 600 at 19: 16,411 / 20 = 820; at 18 it is 9,846 / 19 = 518.
-        (19, 0, ["chose the left text 19 times of 19"]),
-        (0, 19, ["chose the right text 19 times of 19"]),
+        (19, 0, ["chose the left text 19 times out of 19"]),
+        (0, 19, ["chose the right text 19 times out of 19"]),
         (18, 0, []),
         (14, 5, []),
     ],
@@ -241,8 +241,8 @@ def test_careless_voter_of_a_class_of_30_is_named_within_a_collection(answers, c
 def test_side_of_a_catch_pair_is_no_evidence_beside_the_slip():
     caught = replace(VOTE, kind=ATTENTION_CHECK)
     assert careless_reasons([VOTE] * 19 + [caught] * 3, 30) == [
-        "preferred one of two identical texts 3 times of 3",
-        "chose the left text 19 times of 19",
+        "preferred one of two identical texts 3 times out of 3",
+        "chose the left text 19 times out of 19",
     ]
 
 

@@ -94,8 +94,8 @@ def test_wrong_turns_of_the_instructor_are_refused(classes, rounds, blind):
     opened, _ = blind
     fresh = classes.create_class(HAPPY)
     for act, message in [
-        (lambda: rounds.open_blind(opened.token, "base", "ppo"), "stands already"),
-        (lambda: rounds.open_blind(fresh.token, "base", "base"), "against itself"),
+        (lambda: rounds.open_blind(opened.token, "base", "ppo"), "is already open"),
+        (lambda: rounds.open_blind(fresh.token, "base", "base"), "with itself"),
         (lambda: rounds.next_round(opened.token), "reveal it first"),
         (lambda: rounds.add_pairs(opened.collection, new_pairs(1)), "base against ppo"),
         (lambda: rounds.reveal(fresh.token), "no blind vote"),

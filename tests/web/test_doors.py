@@ -97,7 +97,7 @@ def test_another_website_reads_nothing(home):
 def test_run_of_the_command_line_is_deleted_with_this_starts_token_only(home):
     folder = home.command_line_run("my-ppo")
     for proof in ({}, {"secret": "x"}, {"secret": "", "start": ""}, {"start": "None"}):
-        assert "belongs to somebody else" in home.call("delete_run", run="my-ppo", **proof)["error"]
+        assert "belongs to someone else" in home.call("delete_run", run="my-ppo", **proof)["error"]
     seen = home.call("runs_state", run="my-ppo", secret="x")["picked"]
     assert not seen["mine"] and folder.exists()
     token = home.call("strip_state")["start"]

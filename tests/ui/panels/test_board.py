@@ -64,7 +64,7 @@ def test_only_the_owner_is_told_that_the_run_is_theirs(board):
     run = start(board.jobs, secret="ann")
     assert ask(board, run, secret="ann")["run"]["mine"]
     assert not ask(board, run, secret="bob")["run"]["mine"]
-    with pytest.raises(JobError, match="belongs to somebody else"):
+    with pytest.raises(JobError, match="belongs to someone else"):
         board.stop_job({"run": run, "secret": "bob"})
 
 
@@ -94,12 +94,12 @@ def test_without_a_wish_a_visitors_own_waiting_run_is_shown_and_what_it_waits_fo
     own = start(board.jobs, secret="ann", after=reward)
     shown = ask(board, "", secret="ann")
     assert shown["run"]["id"] == own and shown["columns"] == {}
-    told = "Waiting for step 1: it begins when Ann\u2019s reward model has finished."
+    told = "Waiting for step 1: it starts when Ann\u2019s reward model has finished."
     assert shown["story"]["what"] == told
     steps = [{"step": n, "reward/total_steps": 156, "heldout/loss": 0.7} for n in (0, 40)]
     board.jobs.find(reward).append("metrics", steps)
     told = (
-        "Waiting for step 1: it begins when Ann\u2019s reward model (step 40 of 156) has finished."
+        "Waiting for step 1: it starts when Ann\u2019s reward model (step 40 of 156) has finished."
     )
     assert ask(board, own, secret="ann")["story"]["what"] == told
     assert ask(board, "", secret="bob")["run"]["id"] == other

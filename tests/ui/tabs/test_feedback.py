@@ -172,7 +172,7 @@ def test_exported_votes_are_read_by_another_page(files, store, tmp_path, kind):
     other = shutil.copy(file_of(told), tmp_path)
     assert files.take_file(other, HAPPY, "ann", HTTP) == {"imported": {"kept": 3, "double": 0}}
     assert files.quality({"question": HAPPY})["votes"] == 6
-    assert "imported before" in files.take_file(other, HAPPY, "ann", HTTP)["error"]
+    assert "already been imported" in files.take_file(other, HAPPY, "ann", HTTP)["error"]
 
 
 def test_newest_export_of_each_form_is_kept_and_links_stay_good_for_a_moment(files, store):

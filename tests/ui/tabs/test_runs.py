@@ -151,7 +151,7 @@ def test_command_that_would_call_a_function_is_not_offered(tab, jobs, option):
     config["options"][option] = "runs.evil_run.payload:score"
     write_json(folder / "config.json", config)
     command = state(tab, folder.name)["picked"]["command"]
-    assert command.startswith("# It calls a Python function.") and "payload" not in command
+    assert command.startswith("# This run calls a Python function.") and "payload" not in command
 
 
 def test_picked_run_tells_command_and_whose_it_is(tab, jobs):
@@ -256,7 +256,7 @@ def test_second_visitor_can_neither_stop_nor_delete_the_first_ones_run(call, job
     run = start(jobs, secret="ann")
     for name in ("stop_job", "resume_job", "delete_run"):
         refused = call(name, run=run, secret="bob")
-        assert refused == {"error": f"{run} belongs to somebody else: only its owner can change it"}
+        assert refused == {"error": f"{run} belongs to someone else: only its owner can change it"}
     assert row(jobs, run)["status"] == "queued"
     assert call("stop_job", run=run, secret="ann") == {"asked": True}
     assert call("delete_run", run=run, secret="ann") == {"deleted": True}
@@ -359,7 +359,7 @@ def test_nothing_is_zipped_where_the_disk_is_short_of_room(tab, finished, monkey
     free = SimpleNamespace(free=1_999e6)
     monkeypatch.setattr("rlhf_demo.jobs.disk.shutil.disk_usage", lambda path: free)
     tab.shared.settings = replace(tab.shared.settings, public=True)
-    with pytest.raises(JobError, match=r"2\.0 GB left and keeps 2 GB free: try again later$"):
+    with pytest.raises(JobError, match=r"2\.0 GB left, and 2 GB must stay free: try again later$"):
         tab.zip_run({"run": finished.folder.name})
     free.free = 2_001e6
     tab.zip_run({"run": finished.folder.name})
