@@ -41,7 +41,8 @@ def test_missing_file_is_named_and_the_command_can_be_given_again(
 
 def test_existing_run_is_refused_and_kept(capsys, tmp_path, small):
     run = Run.create(tmp_path / "run", "ppo", {"seed": 7})
-    assert "already holds a ppo run" in refused(capsys, "train-ppo", "--run-dir", run.folder, *small)
+    again = refused(capsys, "train-ppo", "--run-dir", run.folder, *small)
+    assert "already holds a ppo run" in again
     assert run.config["options"] == {"seed": 7}
 
 

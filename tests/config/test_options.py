@@ -42,7 +42,8 @@ def options_read(cls):
     """Names read as `config.NAME` (or `self.config.NAME`) in the modules that mention the class.
 
     In cli/models.py, which knows two of the classes, only what the command's own function reads
-    counts, and what `scoring_options` does for both. A schedule of the learning rate reads what it says.
+    counts, and what `scoring_options` does for both. A schedule of the learning rate reads what it
+    says.
     """
     names = set()
     for path in PACKAGE.rglob("*.py"):
