@@ -1,8 +1,9 @@
-"""Who comes to the door of a class: wrong codes, joins, and how many from one address.
+"""Limits on joining a class: wrong codes, joins, and students from one address.
 
-A school's phones share one address. So a phone that sends wrong codes may not keep the others out:
-wrong codes are counted apart, and no more where somebody has joined the class, as its code is no
-secret there. Addresses are kept in memory only; after a restart the count begins anew.
+A school's phones share one address, so a phone that sends wrong codes must not keep the others out.
+Wrong codes are counted separately, and no longer once a student has joined the class from there,
+because the code is no secret at that address. Addresses are kept in memory only, so a restart sets
+the counts to zero.
 """
 
 import threading
@@ -12,29 +13,29 @@ from collections.abc import Callable, Set
 from rlhf_demo.errors import Refused
 from rlhf_demo.rate_limit import RateLimit
 
-# Six letters of 23 are 148 million codes. In a class of 90 minutes these rates find a certain one
-# with a chance of 0.01% (one address) and 0.1% (all addresses together). What counts by itself adds
-# 0.1% for every 1,500 addresses that guess.
+# Six letters out of 23 give 148 million codes. In a class of 90 minutes, these rates find a certain
+# code with a probability of 0.01% (one address) and 0.1% (all addresses together).
+# WRONG_BY_ITSELF adds 0.1% for every 1,500 addresses that guess.
 WRONG_BY_ITSELF = (5, 1 / 60)
-"""Wrong codes of one address that do not count with those of all: so no flood from elsewhere keeps
-a student out, who mistypes a code a few times at most."""
+"""Wrong codes of one address (burst, per second) that do not count towards the limits below. A
+student mistypes a code a few times at most, so a flood from elsewhere keeps no student out."""
 WRONG_EACH = (60, 3.0)
-"""Those beyond: so many at once, then so many a second."""
+"""Further wrong codes of one address: burst, per second."""
 WRONG_TOGETHER = (600, 30.0)
-"""Those beyond of all addresses."""
+"""Further wrong codes of all addresses together."""
 JOINS_EACH = (40, 1.0)
-"""Joins from one address: thirty phones of a school come within a minute."""
+"""Joins from one address: a school's thirty phones join within a minute."""
 ASKS_AGAIN = 10.0
-"""Seconds in which somebody who was told to wait asks once more, and keeps the place."""
+"""A student who had to wait keeps the place in the queue by trying again within these seconds."""
 MOST_ASKING = 1000
-"""Places in the line of one address, and lines."""
+"""Maximum places in the queue of one address, and maximum queues."""
 UNSEEN_SECONDS = 20.0
-"""After which who has joined and neither answers nor asks for anything makes room; phones ask every
-few seconds, and that is noted every ten."""
+"""A student without an answer who has not been seen for so long can lose the seat. Phones ask for
+news every few seconds, and the store notes it every ten."""
 
 
 class Arrivals:
-    """The doors of all classes of one store."""
+    """The joins of all classes of one store."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._wrong_by_itself = RateLimit(*WRONG_BY_ITSELF, clock)
@@ -42,19 +43,19 @@ class Arrivals:
         self._wrong_together = RateLimit(*WRONG_TOGETHER, clock)
         self._joins = RateLimit(*JOINS_EACH, clock)
         self._clock = clock
-        self._asking: dict[str, dict[str, float]] = {}  # by address: who was told to wait, and when
-        self._came_from: dict[int, dict[int, str]] = {}  # of a collection's voters
-        self._turn = threading.Lock()
+        self._asking: dict[str, dict[str, float]] = {}  # address -> nickname -> time
+        self._came_from: dict[int, dict[int, str]] = {}  # collection -> voter -> address
+        self._lock = threading.Lock()
 
     def check_code(self, collection: int | None, address: str) -> None:
         """Count a code that may have been guessed.
 
         Args:
-            collection: of the code; None where no class has it.
-            address: where the visitor comes from.
+            collection: the class with this code; None if there is none.
+            address: the visitor's.
 
         Raises:
-            Refused: too many were tried; whether this one is right is not said.
+            Refused: too many codes were tried; the message does not say whether this one is right.
         """
         known = address in self._addresses(collection).values()
         if not known and not self._wrong_by_itself.allow(address):
@@ -62,45 +63,45 @@ class Arrivals:
             self._wrong_together.require("all", "wrong codes")
 
     def check_pace(self, address: str, nickname: str) -> None:
-        """Count a join; those who were told to wait go first, in the order in which they came.
+        """Count a join. Students who had to wait go first, in the order in which they came.
 
-        So whoever asks a hundred times a second under new names is behind the classmates.
+        So a script that tries a hundred times a second under new names stays behind the classmates.
 
         Raises:
             Refused: they come too fast.
         """
-        with self._turn:
+        with self._lock:
             now = self._clock()
             if len(self._asking) > MOST_ASKING:
                 self._asking.clear()
-            line = {
+            queue = {
                 name: asked
                 for name, asked in self._asking.get(address, {}).items()
                 if now - asked < ASKS_AGAIN
             }
-            ahead = list(line).index(nickname) if nickname in line else len(line)
-            if len(line) < MOST_ASKING or nickname in line:
-                line[nickname] = now
-            self._asking[address] = line
+            ahead = list(queue).index(nickname) if nickname in queue else len(queue)
+            if len(queue) < MOST_ASKING or nickname in queue:
+                queue[nickname] = now
+            self._asking[address] = queue
             what = "students joining from this address"
             self._joins.check(address, what, reserved=ahead)
             self._joins.require(address, what)
-            line.pop(nickname, None)
+            queue.pop(nickname, None)
 
     def check_place(
         self, collection: int, address: str, most: int, present: Set[int], unseen: Set[int]
     ) -> int | None:
-        """Return who makes room for one more from an address; None where nobody has to.
+        """Return the voter who loses the seat to a new student; None if there is room.
 
         Args:
-            collection: whose code was right.
-            address: where the student comes from.
-            most: students that may come from one address.
-            present: the voters of the class; who has been removed does not count.
-            unseen: those of them who may go.
+            collection: the class that the student joins.
+            address: the student's.
+            most: maximum number of students from one address.
+            present: the voters of the class, without removed ones.
+            unseen: the voters among them who may lose their seats.
 
         Raises:
-            Refused: so many are there already.
+            Refused: the address has as many students as it may have.
         """
         came_from = self._addresses(collection)
         here = {voter for voter in present & came_from.keys() if came_from[voter] == address}
@@ -116,17 +117,17 @@ class Arrivals:
     def crowding(
         self, collection: int, address: str, idle: Set[int], present: Set[int]
     ) -> int | None:
-        """Return who makes room in a full class for one more from an address.
+        """Return the voter who loses the seat to a new student in a full class.
 
         Args:
             collection: the class.
-            address: where the newcomer is.
-            idle: the voters who may go.
-            present: all of the class.
+            address: the new student's.
+            idle: the voters who may lose their seats.
+            present: all voters of the class.
 
         Returns:
-            The last of `idle` from the address that most have joined from; None where no address
-            has more than the newcomer's.
+            The newest of `idle` at the address with most students; None unless that address has at
+            least two more than the new student's.
         """
         came_from = self._addresses(collection)
         sizes = Counter(came_from[voter] for voter in present & came_from.keys())
@@ -135,14 +136,15 @@ class Arrivals:
         return voter if size > sizes[address] + 1 else None
 
     def note(self, collection: int, voter: int, address: str) -> None:
-        """Remember where a student has joined from."""
-        with self._turn:
+        """Remember a student's address."""
+        with self._lock:
             self._came_from.setdefault(collection, {})[voter] = address
 
     def places(self, collection: int) -> dict[int, int]:
-        """Return a number for each voter's address, in place of it: equal where that is equal.
+        """Return a number for each voter that stands for the address: the same address, the same
+        number.
 
-        Who has joined before a restart, and who is simulated, has none.
+        Voters who joined before a restart, and simulated ones, have none.
         """
         came_from = self._addresses(collection)
         numbers = {address: number for number, address in enumerate(set(came_from.values()))}
@@ -150,9 +152,9 @@ class Arrivals:
 
     def forget(self, collection: int) -> None:
         """Forget a class that has been deleted."""
-        with self._turn:
+        with self._lock:
             self._came_from.pop(collection, None)
 
     def _addresses(self, collection: int | None) -> dict[int, str]:
-        with self._turn:
+        with self._lock:
             return dict(self._came_from.get(collection, {}))

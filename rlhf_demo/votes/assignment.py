@@ -1,10 +1,10 @@
-"""Which pair a voter is shown next. Runs inside the store's transactions, decides nothing else.
+"""Choose the pair that a voter is shown next, inside a transaction of the store.
 
-A pair that others have begun is finished first, so agreement shows early and a pair's votes lie
-close in time. An assignment holds its seat while it is young; an unanswered one goes back. In a
-class, every student is owed the same number of pairs. An absent student's share is not given away
-and is still there on return. Now and then a voter gets one text twice (an attention check) or a
-pair seen before, to tell how good the votes are; neither takes a seat.
+Pairs that have votes come first, so agreement shows early and a pair's votes are close in time. A
+new assignment holds one of the pair's seats; without an answer, it loses the seat after a while. In
+a class, every student is owed the same number of pairs. An absent student's share is not given away
+and is still there on return. At intervals, a voter gets the same text twice (an attention check) or
+a pair seen before, to measure the quality of the votes; neither takes a seat.
 """
 
 import random
@@ -18,52 +18,52 @@ from rlhf_demo.votes.tables import assignments, pairs, rounds, voters
 from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL, PLAIN
 
 ANSWER_SECONDS = 120.0
-"""An assignment not asked for in this time, and unanswered, no longer holds its seat."""
+"""An unanswered assignment that the page has not asked for in this time loses its seat."""
 
 CHECK_EVERY = 10
-"""Of so many answers of a voter one is to an attention check and one to a repeated pair."""
+"""Of this many answers of a voter, one is to an attention check and one to a repeated pair."""
 
 CHECK_AT, REPEAT_AT = 4, 9
-"""After how many of the ten they come; the repeated pair is then the oldest of them."""
+"""Number of answers in the ten before each; the repeated pair is the oldest not repeated yet."""
 
 CHECK_POOL = 50
-"""Newest pairs from which the text of an attention check is drawn."""
+"""Number of newest pairs from which the text of an attention check is drawn."""
 
 OPEN_POOL = 2_000
-"""Newest pairs that visitors of the open page are shown: what strangers leave there has no end. Of
-83,000 a pair took 170 ms to choose, while all who vote wait for each other."""
+"""Number of newest pairs shown to visitors of the open page, where strangers add pairs without end.
+Choosing among 83,000 took 170 ms, and all voters wait for each other."""
 
 
 @dataclass(frozen=True)
 class PairQuery:
-    """What a voter may be shown: pairs of a round and kind, under a question."""
+    """The pairs that a voter may be shown: of a round and kind, under a question."""
 
     round: int
     question: int
     kind: str
     overlap: int
-    evenly: bool  # True: everybody in the class does the same share
+    evenly: bool  # True: everybody in the class gets the same number of pairs
     model: str | None = None  # only pairs with a text of this model
-    against: str | None = None  # and with one of this model too
+    against: str | None = None  # and with a text of this model too
 
 
 def assign(
     connection: Connection, voter: int, pair_query: PairQuery, now: float, rng: random.Random
 ) -> int:
-    """Hand out a pair: make its assignment, sides drawn at random.
+    """Give the voter a pair: insert an assignment with randomly drawn sides.
 
     Returns:
-        The assignment's id, or 0 where there is nothing for this voter now.
+        The assignment's id, or 0 if there is no pair for this voter now.
     """
-    # Where the database locks rows, two voters choose one after the other.
+    # If the database locks rows, two voters choose one after the other.
     connection.execute(select(rounds.c.id).where(rounds.c.id == pair_query.round).with_for_update())
-    turn = (
+    position = (
         _answered(connection, voter, pair_query) % CHECK_EVERY if pair_query.kind == PLAIN else None
     )
     pair, repeat = 0, False
-    if turn == CHECK_AT:
+    if position == CHECK_AT:
         pair = _attention_check(connection, voter, pair_query, rng)
-    elif turn == REPEAT_AT:
+    elif position == REPEAT_AT:
         pair = _repeat_pair(connection, voter, pair_query)
         repeat = bool(pair)
     pair = pair or _new_pair(connection, voter, pair_query, now)
@@ -82,7 +82,7 @@ def assign(
 
 
 def answers_for(count: int) -> int:
-    """Return how many answers somebody gives who answers so many new pairs, the checks included."""
+    """Return how many answers a voter gives to reach `count` new pairs, checks included."""
     answers = 0
     while True:
         is_check = answers % CHECK_EVERY in (CHECK_AT, REPEAT_AT)
@@ -92,12 +92,12 @@ def answers_for(count: int) -> int:
 
 
 def has_seat(connection: Connection, assignment: Any, overlap: int, now: float) -> bool:
-    """Say whether an assignment that was left unanswered may still be answered.
+    """Say whether an unanswered assignment may still be answered.
 
     Args:
         connection: the transaction.
         assignment: its row, with the kind of its pair as `kind`.
-        overlap: how many people see the pair.
+        overlap: number of people who see the pair.
         now: seconds since 1970.
     """
     young = assignment.held_at > now - ANSWER_SECONDS
@@ -123,21 +123,21 @@ def seats_left(connection: Connection, round_id: int, overlap: int, now: float) 
 
 
 def unseen(connection: Connection, voter: int, pair_query: PairQuery, now: float) -> int:
-    """Return how many pairs there are that this voter could still be given."""
+    """Return how many pairs this voter could still be given."""
     query = _open_pairs(voter, pair_query, now).order_by(None).subquery()
     return connection.execute(select(func.count()).select_from(query)).scalar_one()
 
 
 def asks(pair_query: PairQuery) -> ColumnElement[bool]:
-    """Say whether an assignment of some voter's asks what is wished for.
+    """Match assignments under the query's question.
 
-    The sum keeps SQLite from its index of questions: most of all answers may be to one.
+    The sum keeps SQLite from using its index of questions: one question may have most answers.
     """
     return assignments.c.question_id + 0 == pair_query.question
 
 
 def _seated(now: float) -> ColumnElement[bool]:
-    """An assignment that is answered, or young enough to be."""
+    """Match assignments with a seat: answered ones, and young ones."""
     answered = assignments.c.choice.is_not(None)
     young = assignments.c.held_at > now - ANSWER_SECONDS
     return and_(assignments.c.repeat.is_(False), or_(answered, young))
@@ -162,9 +162,9 @@ def _visible(voter: int, pair_query: PairQuery) -> ColumnElement[bool]:
 
 
 def _open_pairs(voter: int, pair_query: PairQuery, now: float, *, full: bool = False) -> Any:
-    """Pairs with a free seat that the voter has not seen under this question, best one first.
+    """Pairs with a free seat that the voter has not seen under this question, best first.
 
-    With `full`, those without one, the least seen first.
+    With `full`, pairs without a free seat, the least seen first.
     """
     newest = select(pairs.c.id).where(_visible(voter, pair_query)).order_by(pairs.c.id.desc())
     pool = newest.limit(None if pair_query.evenly else OPEN_POOL)
@@ -177,7 +177,7 @@ def _open_pairs(voter: int, pair_query: PairQuery, now: float, *, full: bool = F
     return (
         select(pairs.c.id)
         .where(pairs.c.id.in_(pool), seats, pairs.c.id.not_in(seen))
-        # One's own prompts first; then what others have begun; then the oldest.
+        # The voter's own prompts first, then pairs with votes, then the oldest.
         .order_by(pairs.c.owner_id.is_(None), number.asc() if full else number.desc(), pairs.c.id)
     )
 
@@ -186,18 +186,18 @@ def _new_pair(connection: Connection, voter: int, pair_query: PairQuery, now: fl
     share, given = 0, 0
     if pair_query.evenly:
         share, given = _share(connection, pair_query), _given(connection, voter, pair_query)
-        if given >= max(1, share):  # one to begin with, while most pairs are still being written
+        if given >= max(1, share):  # a first pair comes while most pairs are still being written
             return 0
-    found = connection.execute(_open_pairs(voter, pair_query, now).limit(1)).scalar()
-    if found is None and given < share:
-        # The seats that are left are on pairs this voter has seen: one more opinion than planned
-        # does no harm, and nobody sits there with nothing to do.
-        found = connection.execute(_open_pairs(voter, pair_query, now, full=True).limit(1)).scalar()
-    return found or 0
+    pair = connection.execute(_open_pairs(voter, pair_query, now).limit(1)).scalar()
+    if pair is None and given < share:
+        # The free seats are on pairs that this voter has seen. A vote more than planned on another
+        # pair does no harm, and the voter has something to do.
+        pair = connection.execute(_open_pairs(voter, pair_query, now, full=True).limit(1)).scalar()
+    return pair or 0
 
 
 def _given(connection: Connection, voter: int, pair_query: PairQuery) -> int:
-    """Return how many pairs the voter has answered or has on the screen, checks apart."""
+    """Return how many pairs the voter has answered or has on the screen, without checks."""
     query = (
         select(func.count())
         .select_from(assignments.join(pairs, pairs.c.id == assignments.c.pair_id))
@@ -208,10 +208,10 @@ def _given(connection: Connection, voter: int, pair_query: PairQuery) -> int:
 
 
 def _share(connection: Connection, pair_query: PairQuery) -> int:
-    """Return how many pairs each voter of the class is to answer, of those written so far.
+    """Return how many of the pairs written so far each voter of the class should answer.
 
-    A round has pairs for everybody who has joined, rounded up, so rounding down here gives back
-    just the number that the instructor has asked of each.
+    A round has pairs for everybody who has joined, rounded up. So rounding down here gives exactly
+    the number that the instructor set for each student.
     """
     work = select(func.count()).where(
         pairs.c.round_id == pair_query.round, pairs.c.kind == pair_query.kind
@@ -227,7 +227,7 @@ def _share(connection: Connection, pair_query: PairQuery) -> int:
 def _attention_check(
     connection: Connection, voter: int, pair_query: PairQuery, rng: random.Random
 ) -> int:
-    """Make an attention check for this voter alone; 0 where there is no text for one."""
+    """Make an attention check for this voter alone; return 0 if there is no text for it."""
     newest = select(pairs).where(_visible(voter, pair_query)).order_by(pairs.c.id.desc())
     pool = connection.execute(newest.limit(CHECK_POOL)).all()
     if not pool:
@@ -244,7 +244,7 @@ def _attention_check(
 
 
 def _repeat_pair(connection: Connection, voter: int, pair_query: PairQuery) -> int:
-    """Return the voter's oldest pair not repeated yet; 0 where there is none."""
+    """Return the voter's oldest pair that was not repeated yet; 0 if there is none."""
     mine = (assignments.c.voter_id == voter, asks(pair_query))
     repeated = select(assignments.c.pair_id).where(*mine, assignments.c.repeat.is_(True))
     oldest = (

@@ -1,7 +1,7 @@
-"""Votes read from a file go into the store, a few at a time, so that people go on voting meanwhile.
+"""Put votes from a file into the store, a few at a time, so that people can vote meanwhile.
 
-A file is a collection of its own. Until all its votes are in, its state is ARRIVING; what an error
-or a kill leaves half-way is deleted again.
+Each file becomes a collection of its own. Its state is ARRIVING until all votes are in, and an
+import that an error or a kill cut short is deleted.
 """
 
 import time
@@ -27,27 +27,27 @@ BATCH = 200
 """Votes in one transaction: about a tenth of a second."""
 
 PAUSE = 0.02
-"""Seconds between two transactions, in which those who wait get their turn."""
+"""Seconds between two transactions, so that waiting voters can write."""
 
 
 def drop_unfinished(connection: Connection) -> None:
-    """Delete imports that a kill has cut short; for the start, when none is under way."""
+    """Delete imports that a kill cut short; call it at the start, when no import is running."""
     connection.execute(delete(collections).where(collections.c.state == ARRIVING))
 
 
 def keep_votes(
     database: Database, now: float, votes: Sequence[Vote], source: str
 ) -> tuple[int, int]:
-    """Keep a file's votes in a collection of their own.
+    """Store a file's votes in a collection of their own.
 
     Args:
-        database: where to.
+        database: the target.
         now: seconds since 1970.
-        votes: as read.
+        votes: as read from the file.
         source: SHA-256 of the file.
 
     Returns:
-        The collection, and how many votes were double and left out.
+        The collection's id, and the number of duplicate votes that were left out.
 
     Raises:
         Refused: this file has been imported before, or is being imported.
@@ -76,7 +76,7 @@ def keep_votes(
 
 
 class _Import:
-    """The ids given to what a file's numbers and texts stand for."""
+    """The database ids for the numbers and texts in a file."""
 
     def __init__(self, connection: Connection, now: float, collection: int) -> None:
         self.now, self.collection = now, collection

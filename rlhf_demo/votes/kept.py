@@ -1,4 +1,4 @@
-"""Answers that are costly to make and may be a moment old, as when all of a class ask for one."""
+"""A short-lived cache for costly results, such as one that a whole class polls."""
 
 import threading
 import time
@@ -6,16 +6,16 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 REST = 20
-"""An answer is good for so many times as long as making it took: however many ask and however much
-there is to read, it takes a twentieth of one processor."""
+"""A result is kept for this many times the seconds that it took to compute. So it costs a twentieth
+of one processor, whatever the number of requests and of votes to read."""
 
 
 class Kept:
-    """Keeps each answer for a while. Safe for many threads: one makes it, the others wait for it.
+    """Keeps each result for a while. Safe for threads: one computes it, the others wait for it.
 
     Args:
-        clock: seconds; says when an answer is too old.
-        work: seconds of a thread's own work, so that waiting for others makes no answer older.
+        clock: seconds, to tell when a result is too old.
+        work: seconds of the thread's own work, so that waiting does not count.
     """
 
     def __init__(
@@ -24,14 +24,14 @@ class Kept:
         work: Callable[[], float] = time.thread_time,
     ) -> None:
         self._clock, self._work = clock, work
-        self._answers: dict[Hashable, tuple[float, Any]] = {}  # good until when, and what
-        self._turn = threading.Lock()
+        self._answers: dict[Hashable, tuple[float, Any]] = {}  # expiry time and result
+        self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """Return the answer to a question, as it was a moment ago or made now."""
-        with self._turn:
+        """Return the cached result for a key, or compute it."""
+        with self._lock:
             now = self._clock()
-            self._answers = {one: kept for one, kept in self._answers.items() if kept[0] > now}
+            self._answers = {name: kept for name, kept in self._answers.items() if kept[0] > now}
             if key not in self._answers:
                 begun = self._work()
                 answer = make()

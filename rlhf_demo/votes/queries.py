@@ -1,7 +1,8 @@
-"""The single steps on the tables that the store and the classes share, each inside a transaction.
+"""Queries that the store and the classes share; each runs inside the caller's transaction.
 
-Secrets: whoever acts holds `id.random`; the database has only the SHA-256 of the random part, so a
-copy of it lets nobody vote. The random part has 192 bits, which needs no salt and no slow hash.
+A secret has the form `id.random`. The database has only the SHA-256 of the random part, so a copy
+of the database is not enough to vote. The random part has 192 bits, so it needs neither a salt nor
+a slow hash.
 """
 
 import hashlib
@@ -22,17 +23,17 @@ from rlhf_demo.votes.tables import assignments, collections, pairs, questions, r
 from rlhf_demo.votes.vote import ATTENTION_CHECK, Assignment, NewPair, Vote
 
 MOST_ID = 2**31 - 1
-"""Largest integer that every database takes as a key."""
+"""Largest integer that every database accepts as a key."""
 
 IDLE_SECONDS = 86_400.0
-"""After so long a visitor who answered nothing is forgotten."""
+"""A visitor without answers is deleted after this time."""
 
 MOST_READ = 20_000
-"""Answers of visitors that are counted and trained on, the newest: a third of a second to read.
-What strangers leave has no end, and 250,000 took three."""
+"""Number of newest visitors' answers that are counted and trained on; reading them takes a third of
+a second. Strangers add answers without end, and reading 250,000 took three seconds."""
 
 CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ"
-"""Without I, L and O, which a projector makes look like 1 and 0."""
+"""Without I, L and O, which look like 1 and 0 on a projector."""
 
 CODE_LENGTH = 6
 _TRIES = 20
@@ -49,16 +50,16 @@ def _hash(secret: str) -> str:
 
 
 def owner(connection: Connection, table: Table, token: Any, *, lock: bool = False) -> Row:
-    """Return the row whose secret this is.
+    """Return the row that a secret belongs to.
 
     Args:
         connection: the transaction.
         table: voters, or collections for an instructor.
-        token: what an endpoint was sent, `id.random`.
-        lock: keep others of the same token waiting, where the database locks rows.
+        token: any value that an endpoint received; a secret is `id.random`.
+        lock: make other requests with this token wait, if the database locks rows.
 
     Raises:
-        Refused: it is nobody's.
+        Refused: it belongs to no row.
     """
     number, _, secret = token.partition(".") if isinstance(token, str) else ("", "", "")
     row = None
@@ -71,7 +72,7 @@ def owner(connection: Connection, table: Table, token: Any, *, lock: bool = Fals
 
 
 def by_id(connection: Connection, table: Table, number: int) -> Row:
-    """Return the row with this id, which is known to exist."""
+    """Return the row with this id, which must exist."""
     return connection.execute(select(table).where(table.c.id == number)).one()
 
 
@@ -86,7 +87,7 @@ def new_collection(
     question: int | None = None,
     clean_words: bool = False,
 ) -> tuple[int, str]:
-    """Make a collection with its first round of feedback; return its id and its owner's token."""
+    """Create a collection with its first feedback round; return its id and its owner's token."""
     secret, secret_hash = new_secret()
     row = {
         "kind": kind,
@@ -124,7 +125,7 @@ def new_round(
     base: str | None = None,
     contender: str | None = None,
 ) -> int:
-    """Make a round; in a blind one it is drawn which model is called A. Returns its id."""
+    """Create a round and return its id. In a blind round, draw which model is called A."""
     row = {
         "collection_id": collection,
         "number": number,
@@ -153,15 +154,15 @@ def new_voter(
     unique: bool = False,
     **traits: Any,
 ) -> tuple[int, str, str]:
-    """Make a voter; return the id, the nickname given and the secret token.
+    """Create a voter; return the id, the final nickname and the secret.
 
     Args:
         connection: the transaction.
         now: seconds since 1970.
-        collection: where the voter votes.
+        collection: the voter's collection.
         nickname: already cleaned.
-        unique: add a number to a nickname that looks like another one in the collection.
-        traits: of a simulated voter: simulated, taste, noise, careless.
+        unique: add a number to a nickname that looks like another in the collection.
+        traits: columns of a simulated voter: simulated, taste, noise, careless.
     """
     if unique:
         nickname = _free_nickname(connection, collection, nickname)
@@ -205,10 +206,10 @@ def insert_pairs(
 
 
 def clear_open_page(connection: Connection, collection: int, round_id: int, now: float) -> None:
-    """Delete what visitors left without an answer, which a script can leave without end.
+    """Delete visitors and pairs without answers, which a script can create without end.
 
-    That is visitors of a day ago, with what they were shown, and pairs that were shown to nobody
-    and are too old to be.
+    These are visitors not seen for a day, with their assignments, and pairs that were never shown
+    and are too old to be shown.
     """
     answered = select(assignments.c.id).where(
         assignments.c.voter_id == voters.c.id, assignments.c.voted_at.is_not(None)
@@ -222,24 +223,24 @@ def clear_open_page(connection: Connection, collection: int, round_id: int, now:
 
 
 def question_id(connection: Connection, text: str) -> int:
-    """Return the id of a question, new or known."""
+    """Return the id of a question; insert the question if it is new."""
     known = select(questions.c.id).where(questions.c.text == text)
-    found = connection.execute(known).scalar()
-    if found is None:
+    number = connection.execute(known).scalar()
+    if number is None:
         try:
             with connection.begin_nested():
                 new = connection.execute(insert(questions).values(text=text))
-                found = new.inserted_primary_key[0]
+                number = new.inserted_primary_key[0]
         except IntegrityError:  # another process was quicker
-            found = connection.execute(known).scalar_one()
-    return found
+            number = connection.execute(known).scalar_one()
+    return number
 
 
 def own_assignment(connection: Connection, voter: int, assignment: Any) -> Row:
-    """Return what was shown to this voter under this id, with its pair, round and collection.
+    """Return the voter's assignment of this id, with its pair, round and collection.
 
     Raises:
-        Refused: it was shown to somebody else, or to nobody.
+        Refused: it does not exist, or is another voter's.
     """
     row = None
     if type(assignment) is int and 0 < assignment <= MOST_ID:
@@ -266,10 +267,10 @@ def own_assignment(connection: Connection, voter: int, assignment: Any) -> Row:
 
 
 def check_open(shown: Row) -> None:
-    """Refuse what comes while the class is paused or after the round.
+    """Check that an assignment can be answered now.
 
     Raises:
-        Refused: so it is.
+        Refused: the class is paused, or the round is over.
     """
     if shown.collection_state != "open":
         raise Refused("the class is paused: wait for the instructor to continue")
@@ -298,12 +299,12 @@ def as_seen(connection: Connection, assignment: int) -> Assignment:
 
 
 def answers(connection: Connection, collection: int | None, *, classes: bool) -> list[Vote]:
-    """Return the answers of a collection, or all, in the order they came.
+    """Return the answers of a collection, or all answers, in order of time.
 
     Args:
         connection: the transaction.
         collection: its id; None for all.
-        classes: False leaves out those of classes, and of visitors' all but the newest.
+        classes: False leaves out the answers of classes, and all but the newest of visitors.
     """
     query = (
         select(
@@ -332,7 +333,7 @@ def answers(connection: Connection, collection: int | None, *, classes: bool) ->
 
 
 def _read() -> ColumnElement[bool]:
-    """Say whether an answer is among the newest of visitors, or of an imported file."""
+    """Match the newest answers of visitors, and all answers of imported files."""
     theirs = rounds.c.collection_id.in_(
         select(collections.c.id).where(collections.c.kind == "open")
     )
@@ -344,9 +345,9 @@ def _read() -> ColumnElement[bool]:
 
 
 def _own_prompt() -> ColumnElement[bool]:
-    """Say whether a pair's owner wrote its prompt, or that of the pair it was made from.
+    """Match pairs whose owner wrote the prompt, and attention checks made from such pairs.
 
-    Every attention check has an owner, the voter whom it checks, whoever wrote the prompt.
+    Every attention check has an owner, the voter whom it checks, even if another wrote the prompt.
     """
     written = pairs.alias()
     same = (written.c.owner_id == pairs.c.owner_id, written.c.prompt == pairs.c.prompt)

@@ -1,9 +1,9 @@
-"""The store of people's feedback: pairs come in, are shown, and are answered once.
+"""The store of votes: pairs come in, are shown to voters, and get one answer from each.
 
-Whoever votes is a voter with a secret, on the open page and in a class alike; every function that
-acts for a voter takes the secret and finds out for itself whose it is. `votes` and `add_pairs` are
-for the server's own use: they ask no secret, so no endpoint may pass them on as they are.
-Safe to share between threads; what is returned is plain data.
+Every voter has a secret, on the open page and in a class. Functions that act for a voter take the
+secret and look up its owner themselves. `votes` and `add_pairs` are for the server's own use: they
+check no secret, so no endpoint may expose them directly.
+Safe to share between threads; the results are plain data.
 """
 
 import random
@@ -47,21 +47,21 @@ from rlhf_demo.votes.vote import (
 )
 
 OPEN_CODE = "open"
-"""Code of the open page's collection. Never one of a class: theirs are capital letters."""
+"""Code of the open page's collection. No class can have it: their codes are capital letters."""
 
 OPEN_OVERLAP = 3
-"""People who see each pair of the open page, so that there is agreement to measure."""
+"""Number of people who see each pair of the open page, so that agreement can be measured."""
 
 OPEN_DAY = (3_000, 3_000 / 86_400)
-"""Answers from one address to the open page: so many at once, then so many a second. All are read
-wherever votes are counted or trained on; a class of sixty gives half of it."""
+"""Answers from one address to the open page: burst, then per second. All of them are read whenever
+votes are counted or trained on. A class of sixty gives half as many."""
 
 SEEN_EVERY = 10.0
-"""Seconds between two notes that a voter is there; a write for each poll would be waste."""
+"""Seconds between two updates of a voter's `last_seen`; a write for each poll would be wasteful."""
 
 
 class Store:
-    """All feedback of one installation, in one database."""
+    """All votes of one installation, in one database."""
 
     def __init__(
         self,
@@ -70,12 +70,12 @@ class Store:
         clock: Callable[[], float] = time.time,
         rng: random.Random | None = None,
     ) -> None:
-        """Open the database and make what is missing in it.
+        """Open the database, and create the open page's collection if it is missing.
 
         Args:
-            url: as SQLAlchemy writes it; `tables.database_url` gives the usual one.
+            url: in SQLAlchemy's format; `tables.database_url` returns the usual one.
             clock: seconds since 1970.
-            rng: draws sides and attention checks; from the system's randomness if not given.
+            rng: draws sides and attention checks; by default from the system's randomness.
 
         Raises:
             DataError: the database cannot be opened.
@@ -83,8 +83,8 @@ class Store:
         self.database = Database(url)
         self.clock = clock
         self.rng = rng or random.SystemRandom()
-        self._votes_limit = RateLimit(5, 2.0, clock)  # five at once, then one in half a second
-        # Of all who share an address; thirty in a class can answer within a few seconds.
+        self._votes_limit = RateLimit(5, 2.0, clock)  # five at once, then two a second
+        # For all who share an address: thirty students can answer within a few seconds.
         self._open_limit = RateLimit(30, 3.0, clock)
         self._day_limit = RateLimit(*OPEN_DAY, clock)
         self._class_limit = RateLimit(60, 15.0, clock)
@@ -105,16 +105,16 @@ class Store:
             self.open_round = current_round(connection, self.open_collection).id
 
     def close(self) -> None:
-        """Give the database's connections back."""
+        """Close the database's connections."""
         self.database.close()
 
     # -- voters ------------------------------------------------------------------------------------
 
     def enter(self, secret: str | None, client: str) -> str:
-        """Return a voter's secret: the one that the browser kept if it is known, else a new one.
+        """Return a voter's secret: the browser's if the store knows it, else a new one.
 
         Raises:
-            Refused: too many visitors came from this address at once.
+            Refused: too many visitors come from this address.
         """
         try:
             self.pairs_waiting(secret, QUESTIONS[0])
@@ -123,10 +123,10 @@ class Store:
         return secret
 
     def visit(self, client: str) -> str:
-        """Make a voter of a visitor of the open page and return the secret, to be kept there.
+        """Create a voter for a visitor of the open page and return the secret for the browser.
 
         Raises:
-            Refused: too many visitors came from this address at once.
+            Refused: too many visitors come from this address.
         """
         self._visits_limit.require(client, "visitors from this address")
         with self.database.writing() as connection:
@@ -135,11 +135,11 @@ class Store:
             return new_voter(connection, self.clock(), self.open_collection, "visitor")[2]
 
     def own_prompt(self, secret: str, text: str) -> str:
-        """Return a visitor's prompt as one bounded line, for the page to sample responses to.
+        """Return a visitor's prompt as one clean line, for the page to sample responses to.
 
         Raises:
-            Refused: the secret is unknown, the text is empty or too long, or they come too
-                fast.
+            Refused: the secret is unknown, the text is empty or too long, or the visitor sends
+                texts too fast.
         """
         with self.database.reading() as connection:
             voter = owner(connection, voters, secret)
@@ -151,13 +151,14 @@ class Store:
     def add_pairs(
         self, new: Sequence[NewPair], *, kind: str = PLAIN, owner_secret: str | None = None
     ) -> None:
-        """Put sampled pairs before the visitors of the open page.
+        """Add sampled pairs to the open page.
 
         Args:
-            new: the pairs; in a duel `second` is the contender's.
+            new: the pairs; in a blind vote `second` is the contender's text.
             kind: PLAIN or DUEL.
-            owner_secret: of the visitor who brought the prompt; nobody else is shown the pairs, and
-                what the visitor has not answered yet goes back, so that these come next.
+            owner_secret: the secret of the visitor who typed the prompt. Only this visitor is shown
+                the pairs. The visitor's unanswered assignments are deleted, so that these pairs
+                come next.
         """
         with self.database.writing() as connection:
             who = None if owner_secret is None else owner(connection, voters, owner_secret).id
@@ -175,10 +176,12 @@ class Store:
         model: str | None = None,
         against: str | None = None,
     ) -> int:
-        """Return how many pairs `next_pair` has left for this voter, to sample more in time."""
+        """Return how many pairs `next_pair` has left for this voter, so that more are sampled in
+        time.
+        """
         with self.database.writing() as connection:
             voter = owner(connection, voters, secret)
-            pair_query = self._wish(connection, voter, question, kind, model, against)
+            pair_query = self._pair_query(connection, voter, question, kind, model, against)
             return unseen(connection, voter.id, pair_query, self.clock())
 
     def next_pair(
@@ -189,38 +192,39 @@ class Store:
         kind: str = PLAIN,
         model: str | None = None,
         against: str | None = None,
-        beside: int | None = None,
+        after: int | None = None,
     ) -> Assignment | None:
-        """Return the pair the voter is to answer now; the same one until it is answered.
+        """Return the pair that the voter should answer now, the same one until it is answered.
 
         Args:
             secret: the voter's.
-            question: what to ask over the pair. In a class the instructor has chosen, and this and
-                the following are not looked at.
+            question: the question about the pair. A class has the instructor's question, and
+                ignores this argument and the next three.
             kind: PLAIN, or DUEL for a blind vote.
-            model: only pairs in which this model wrote.
-            against: and in which this one wrote too.
-            beside: an assignment that the page has on its screen: what is to come after it is asked
-                for ahead.
+            model: only pairs with a text of this model.
+            against: and with a text of this model too.
+            after: id of the assignment on the screen; returns the next one, so the page can
+                prefetch it.
 
         Returns:
-            None where there is nothing to show now.
+            None if there is nothing to show now.
 
         Raises:
-            Refused: the secret is unknown, the class is paused, or the question is no good.
+            Refused: the secret is unknown, the class is paused, or the question is empty or too
+                long.
         """
         with self.database.writing() as connection:
             voter = owner(connection, voters, secret, lock=True)
-            now = self.clock()  # after waiting for the others: a seat may have gone meanwhile
+            now = self.clock()  # after the wait for other writers, who may have taken the seat
             if voter.last_seen < now - SEEN_EVERY:
                 here = update(voters).where(voters.c.id == voter.id)
                 connection.execute(here.values(last_seen=now))
-            pair_query = self._wish(connection, voter, question, kind, model, against)
-            assignment = self._unanswered(connection, voter.id, pair_query, now, beside)
+            pair_query = self._pair_query(connection, voter, question, kind, model, against)
+            assignment = self._unanswered(connection, voter.id, pair_query, now, after)
             assignment = assignment or assign(connection, voter.id, pair_query, now, self.rng)
             return as_seen(connection, assignment) if assignment else None
 
-    def _wish(
+    def _pair_query(
         self,
         connection: Connection,
         voter: Row,
@@ -246,9 +250,9 @@ class Store:
         return PairQuery(latest.id, latest.question_id, kind, collection.overlap, evenly=True)
 
     def _question(self, connection: Connection, text: str, voter: int) -> int:
-        found = connection.execute(select(questions.c.id).where(questions.c.text == text)).scalar()
-        if found:
-            return found
+        known = connection.execute(select(questions.c.id).where(questions.c.text == text)).scalar()
+        if known:
+            return known
         self._texts_limit.require(voter, "new texts from you")
         return question_id(connection, text)
 
@@ -258,9 +262,9 @@ class Store:
         voter: int,
         pair_query: PairQuery,
         now: float,
-        beside: int | None,
+        after: int | None,
     ) -> int:
-        """Return the voter's open assignment that fits, or 0; one that lost its seat goes."""
+        """Return the voter's unanswered assignment that fits, or 0. Delete those without a seat."""
         query = (
             select(assignments, pairs.c.kind, pairs.c.first_model, pairs.c.second_model)
             .join(pairs, pairs.c.id == assignments.c.pair_id)
@@ -271,7 +275,7 @@ class Store:
         )
         for row in connection.execute(query).all():
             wrote = {None, row.first_model, row.second_model}
-            if row.id == beside or not {pair_query.model, pair_query.against} <= wrote:
+            if row.id == after or not {pair_query.model, pair_query.against} <= wrote:
                 continue
             this = assignments.c.id == row.id
             if has_seat(connection, row, pair_query.overlap, now):
@@ -284,27 +288,27 @@ class Store:
     # -- voting ------------------------------------------------------------------------------------
 
     def vote(self, secret: str, assignment: int, choice: str, client: str | None = None) -> bool:
-        """Keep an answer; when this returns, it is on disk.
+        """Store an answer; it is on disk when this returns.
 
         Args:
             secret: the voter's.
-            assignment: id of what was shown.
+            assignment: id of the assignment that was shown.
             choice: one of CHOICES, as seen on the screen.
-            client: the address that it comes from, None where the server itself answers.
+            client: the address of the request; None if the server itself answers.
 
         Returns:
-            True where it counts now, False where the very same answer had been kept before (a
-            phone that lost the line sends twice).
+            True if the answer is new, False if the same answer was stored before (a phone that
+            loses its connection sends twice).
 
         Raises:
-            Refused: it is not this voter's to answer, was answered otherwise, is over, or
-                answers come too fast.
+            Refused: the pair is not this voter's, has another answer or belongs to a round that is
+                over, or answers come too fast.
         """
         if choice not in CHOICES:
             raise Refused(f"{choice!r} is not an answer: choose one of {', '.join(CHOICES)}")
         with self.database.writing() as connection:
             voter = owner(connection, voters, secret, lock=True)
-            now = self.clock()  # after waiting for the others: a seat may have gone meanwhile
+            now = self.clock()  # after the wait for other writers, who may have taken the seat
             self._check_pace(voter, client)
             shown = own_assignment(connection, voter.id, assignment)
             kept = for_text(choice, bool(shown.swapped))
@@ -318,7 +322,7 @@ class Store:
             this = update(assignments).where(
                 assignments.c.id == shown.id, assignments.c.choice.is_(None)
             )
-            # A pair fetched ahead came to the eye when the one before it was answered.
+            # A prefetched pair appeared on the screen when the voter answered the one before it.
             before = select(func.max(assignments.c.voted_at)).where(
                 assignments.c.voter_id == voter.id
             )
@@ -335,21 +339,21 @@ class Store:
                 limit.require(client, "answers from your address")
 
     def undo(self, secret: str, client: str | None = None) -> bool:
-        """Take back the voter's last answer of the round that is on; its pair is next again.
+        """Take back the voter's last answer in the current round; its pair comes next again.
 
         Args:
             secret: the voter's.
             client: as in `vote`.
 
         Returns:
-            False where there is nothing to take back.
+            False if there is nothing to take back.
 
         Raises:
-            Refused: the round is over, or it was a blind vote whose names have been shown.
+            Refused: the round is over, or the voter has seen the names in a blind vote.
         """
         with self.database.writing() as connection:
             voter = owner(connection, voters, secret, lock=True)
-            now = self.clock()  # after waiting for the others: a seat may have gone meanwhile
+            now = self.clock()  # after the wait for other writers, who may have taken the seat
             self._check_pace(voter, client)
             latest = current_round(connection, voter.collection_id)
             last = connection.execute(
@@ -372,11 +376,11 @@ class Store:
             return True
 
     def names(self, secret: str, assignment: int) -> tuple[str, str]:
-        """Return which model wrote the left text and which the right, once that is no secret.
+        """Return the models that wrote the left and the right text, once they may be known.
 
         Raises:
-            Refused: the pair is not this voter's, is not answered, or the class's blind vote
-                is still on.
+            Refused: the pair is not this voter's or has no answer, or the class's blind vote is
+                still open.
         """
         with self.database.reading() as connection:
             shown = own_assignment(connection, owner(connection, voters, secret).id, assignment)
@@ -390,7 +394,7 @@ class Store:
     # -- reading -----------------------------------------------------------------------------------
 
     def count(self) -> int:
-        """Return how many answers the page holds; those of classes are not counted."""
+        """Return the number of answers, without those of classes."""
         answered = (
             select(func.count())
             .select_from(assignments.join(voters).join(collections))
@@ -402,11 +406,11 @@ class Store:
             return connection.execute(answered).scalar_one()
 
     def votes(self, collection: int | None = None, *, classes: bool = True) -> list[Vote]:
-        """Return the answers of a collection, or all, in the order they came.
+        """Return the answers of a collection, or all answers, in order of time.
 
-        For the server's own use: what it returns says who answered what. `classes=False` leaves out
-        those of classes, which are their instructors' to give away, and all but visitors' newest
-        (`queries.MOST_READ`). Votes marked `own` are for the voter alone wherever strangers look.
+        For the server's own use: the result says who answered what. `classes=False` leaves out the
+        answers of classes, which only their instructors may give away, and all but the newest of
+        visitors (`queries.MOST_READ`). Only the voter may see votes marked `own` on a public page.
         """
         with self.database.reading() as connection:
             return answers(connection, collection, classes=classes)
@@ -414,17 +418,17 @@ class Store:
     # -- importing ---------------------------------------------------------------------------------
 
     def add_votes(self, votes: Sequence[Vote], source: str) -> tuple[int, int]:
-        """Keep votes read from a file (`votes.files.read_votes`) as a collection of their own.
+        """Store votes from a file (`votes.files.read_votes`) as a collection of their own.
 
         Args:
-            votes: as read; voters and rounds keep apart what their numbers kept apart.
+            votes: as read; different voters and rounds in the file stay different.
             source: SHA-256 of the file.
 
         Returns:
-            The collection, and how many votes were left out because the same voter answers the same
-            pair twice.
+            The collection's id, and the number of votes that were left out because the same voter
+            answers the same pair twice.
 
         Raises:
-            Refused: this file has been imported before.
+            Refused: this file was imported before.
         """
         return keep_votes(self.database, self.clock(), votes, source)

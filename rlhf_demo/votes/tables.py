@@ -1,9 +1,9 @@
-"""The database behind people's feedback: its tables, and short transactions on them.
+"""The database of the votes: its tables, and short transactions on them.
 
-SQLite by default, any database that SQLAlchemy speaks by `DATABASE_URL`. Times are seconds since
-1970 (UTC) everywhere. A vote is an answered assignment: the row is made when a pair is handed out,
-and answering fills in its empty `choice`. So a vote can neither come without a pair having been
-shown nor come twice, and handing out and voting cannot disagree.
+It is SQLite, or the database of SQLAlchemy's that `DATABASE_URL` names. Times are seconds since
+1970 (UTC). A vote is an answered assignment: the row is inserted when a pair is assigned, and the
+answer fills in its empty `choice`. So every vote is on a pair that was shown, and no vote comes
+twice.
 
     collections  1-n  rounds  1-n  pairs  1-n  assignments  n-1  voters  n-1  collections
                                                assignments  n-1  questions
@@ -62,14 +62,14 @@ PRAGMAS = (
     "synchronous=FULL",  # a transaction that has returned survives a power cut
     "foreign_keys=ON",
     "secure_delete=ON",  # what is deleted about people is overwritten
-    "trusted_schema=OFF",  # another's file may have been given to us
+    "trusted_schema=OFF",  # the file may come from somebody else
 )
 
 BEFORE_A_BRACKET = re.compile(r"([^\s(,]+)\s*\(")
 OWN_WORDS = {
     "VARCHAR", "KEY", "UNIQUE", "CHECK", "IN", "sqlite_sequence", "sqlite_stat1", "sqlite_stat4"
 }  # fmt: skip
-"""What stands before a bracket in the SQL of our tables, beside their names."""
+"""Words before a bracket in the SQL of our tables, besides the tables' names."""
 
 metadata = MetaData()
 
@@ -165,12 +165,12 @@ Index("votes_of_rater", assignments.c.voter_id, assignments.c.voted_at)
 
 
 def database_url(folder: str | Path) -> str:
-    """Return where feedback is kept: `DATABASE_URL` if set, else votes.db in the folder."""
+    """Return the address of the votes: `DATABASE_URL` if set, else votes.db in the folder."""
     return os.environ.get("DATABASE_URL") or f"sqlite:///{Path(folder).absolute()}/votes.db"
 
 
 class Database:
-    """An engine with the tables made; safe to share between threads."""
+    """An engine whose database has the tables; safe to share between threads."""
 
     def __init__(self, url: str) -> None:
         """Connect, make the tables of a new database, and bring an older one up to date.
@@ -185,8 +185,8 @@ class Database:
             raise DataError(
                 f"the database's address cannot be used ({error}): fix DATABASE_URL or unset it"
             ) from None
-        # SQLite takes one writer at a time; waiting here is fairer than its loop of retries. Other
-        # databases lock rows, and only those that two writers both want.
+        # SQLite accepts one writer at a time, and waiting here is fairer than its loop of retries.
+        # Other databases lock only the rows that two writers both change.
         self._writer = threading.Lock() if self._is_sqlite else nullcontext()
         try:
             self._open()
@@ -214,60 +214,60 @@ class Database:
                     _check_whole(connection)
                 migrate(connection, metadata)
         except DatabaseError as error:
-            told = str(error.orig).strip().splitlines()[0]
-            raise DataError(self._cannot_open(told)) from None
+            reason = str(error.orig).strip().splitlines()[0]
+            raise DataError(self._cannot_open(reason)) from None
         except OSError as error:
             raise DataError(self._cannot_open(error.strerror)) from None
 
-    def _cannot_open(self, told: str) -> str:
-        """Say at the start, to the owner alone, what is wrong and what to do about it."""
+    def _cannot_open(self, reason: str) -> str:
+        """Say what is wrong and what to do, at the start, when only the owner reads it."""
         where = self.engine.url.render_as_string(hide_password=True)
-        if not any(word in told for word in ("malformed", "not a database")):
+        if not any(word in reason for word in ("malformed", "not a database")):
             return (
-                f"the database {where} cannot be opened ({told}): check DATABASE_URL, "
+                f"the database {where} cannot be opened ({reason}): check DATABASE_URL, "
                 "the folder and its permissions"
             )
         return (
-            f"the database {where} is damaged ({told}): move it away, with the files next to it "
+            f"the database {where} is damaged ({reason}): move it away, with the files next to it "
             "that end in -wal and -shm, and put your copy in its place, or start without votes"
         )
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one moment and changes nothing.
+        """A read-only transaction that sees the database at one moment.
 
         Raises:
             DataError: the database does not answer, or is damaged.
         """
-        with self._told("nothing can be read"), self.engine.connect() as connection:
+        with self._explained("nothing can be read"), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that is on disk when this ends, or, after any error, never was.
+        """A transaction that is on disk when the block ends; after any error it leaves no trace.
 
         Raises:
-            DataError: the database could not keep it (disk full, locked for too long, gone).
+            DataError: the database could not save it (disk full, locked for too long, gone).
         """
-        with self._told("nothing was saved"), self._transaction() as connection:
+        with self._explained("nothing was saved"), self._transaction() as connection:
             yield connection
 
     @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        """Say in one sentence what the database refuses; visitors read it.
+    def _explained(self, what: str) -> Iterator[None]:
+        """Turn the database's errors into one sentence for visitors.
 
-        A server's own words may name it and quote rows: those go into the log.
+        A server's own message may name the server and quote rows, so it goes into the log only.
         """
         try:
             yield
-        except UnfitValue:  # as PostgreSQL calls what somebody sent; each could fill the log
+        except UnfitValue:  # PostgreSQL's for a bad request; logging each could fill the log
             raise DataError(
                 "this request has a number or a character that cannot be stored: reload the page"
             ) from None
         except DatabaseError as error:
             log.error("database: %s", error.orig)
             words = error.orig if self._is_sqlite else type(error.orig).__name__
-            raise DataError(f"{what}, the database says {words}: try again") from error
+            raise DataError(f"{what}, because the database says {words}: try again") from error
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -277,29 +277,29 @@ class Database:
                 yield connection
 
     def empty_log(self) -> None:
-        """Write SQLite's log into the database, so that what was deleted is not left in it."""
+        """Write SQLite's log into the database, so that no deleted data stays in the log."""
         if self._is_sqlite:
-            connection = self.engine.raw_connection()  # the engine's own begin a transaction
+            connection = self.engine.raw_connection()  # not in a transaction
             try:
                 connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
             finally:
                 connection.close()
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self.engine.dispose()
 
 
 def _engine(url: str) -> Engine:
-    """Return the engine for an address; for PostgreSQL's with the driver that is installed here.
+    """Return the engine for an address; for PostgreSQL, with the driver that is installed here.
 
     Raises:
         ArgumentError, NoSuchModuleError, ImportError: SQLAlchemy cannot use the address.
     """
     address = make_url(url)
     if address.get_backend_name() == "sqlite" and address.database in (None, ":memory:"):
-        raise ArgumentError("votes are kept on a disk: give SQLite a file")
-    if address.drivername in ("postgres", "postgresql"):  # as providers of databases write it
+        raise ArgumentError("votes must be on a disk: give SQLite a file")
+    if address.drivername in ("postgres", "postgresql"):  # as hosting services write it
         address = address.set(drivername="postgresql+psycopg").update_query_dict(
             {"connect_timeout": str(CONNECT_SECONDS), **address.query}
         )
@@ -311,25 +311,27 @@ def _engine(url: str) -> Engine:
 
 
 def _keep_private(file: Path) -> None:
-    """Let nobody but its owner read SQLite's file; its log is then made with the same rights.
+    """Let only its owner read SQLite's file; SQLite gives its log the same permissions.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the file cannot be created.
     """
     file.touch(mode=0o600)
     for part in (file, *(file.with_name(file.name + ending) for ending in ("-wal", "-shm"))):
         if part != file and part.is_symlink():  # never SQLite's
             continue
-        with suppress(FileNotFoundError, PermissionError):  # another account's: it has decided
+        with suppress(
+            FileNotFoundError, PermissionError
+        ):  # another account's file: that account decides
             part.chmod(0o600)
 
 
 def _check_whole(connection: Connection) -> None:
-    """Read through SQLite's file: a cut one may open, and fail in the middle of a class.
+    """Check all of SQLite's file: a truncated one may open, and fail in the middle of a class.
 
     Raises:
-        DatabaseError: it is damaged, or brings SQL that nobody here makes and that may run for
-            ever: a trigger, a view, or a function that a rule of a table calls.
+        DatabaseError: it is damaged, or contains foreign SQL that may run for ever: a trigger, a
+            view, or a function that a constraint of a table calls.
     """
     made = "SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')"
     if name := connection.execute(text(made)).scalar():
@@ -339,9 +341,9 @@ def _check_whole(connection: Connection) -> None:
         words = {word.strip('"') for word in BEFORE_A_BRACKET.findall(sql)}
         if odd := sorted(words - ours):
             raise DatabaseError(None, None, Exception(f"malformed: its own SQL {odd[0][:40]!r}"))
-    told = connection.execute(text("PRAGMA quick_check(1)")).scalar()
-    if told != "ok":
-        raise DatabaseError(None, None, Exception(f"malformed: {told}"))
+    problem = connection.execute(text("PRAGMA quick_check(1)")).scalar()
+    if problem != "ok":
+        raise DatabaseError(None, None, Exception(f"malformed: {problem}"))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -351,6 +353,6 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A writer takes its turn at once: a reader that turns writer half-way could be refused.
+    # A writer locks at once: a reader that starts to write half-way could be refused.
     writes = connection.get_execution_options().get("writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

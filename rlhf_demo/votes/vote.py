@@ -1,8 +1,8 @@
-"""What a vote is: the words for it, the record of it, and the bounds on what people type.
+"""The record of a vote, its constants, and the limits on what people type.
 
-Standard library only, so that whoever counts votes need not know where they are kept. A pair has a
-`first` and a `second` text for good; which of them stood on the left is drawn anew each time it is
-shown. A vote is kept for the text it went to, so the side can never be mistaken for the text.
+Standard library only, so that code that counts votes does not depend on the database. A pair always
+has the same `first` and `second` text; the sides are drawn each time it is shown. A vote is stored
+for a text, not for a side, so that the two cannot be confused.
 """
 
 import time
@@ -13,10 +13,10 @@ from typing import Any
 from rlhf_demo.errors import Refused
 
 CHOICES = ("left", "right", "tie", "both_bad", "skip")
-"""What a person can answer about the two texts on the screen."""
+"""The possible answers about the two texts on the screen."""
 
 KEPT_CHOICES = ("first", "second", "tie", "both_bad", "skip")
-"""The same answers as they are kept: for the text, not for the side."""
+"""The same answers as they are stored: for the text, not for the side."""
 
 DECIDED = ("first", "second")
 """Answers that prefer one text."""
@@ -26,7 +26,7 @@ PLAIN, ATTENTION_CHECK, DUEL = "plain", "catch", "duel"
 
 TO_READ = "Which would you rather read?"
 QUESTIONS = ("Which sounds happier?", TO_READ, "Which is better English?")
-"""Questions to choose from over every pair; people may ask in their own words too.
+"""The questions to choose from; people may also type their own.
 
 A class succeeds with the first one: thirty simulated students who preferred what sounds
 happier chose the PPO model in 75% [70, 80] of their blind votes. A model of 6.9 M weights can
@@ -35,7 +35,7 @@ hardly learn from one class's votes which text is the better English."""
 LONGEST_NICKNAME = 20
 LONGEST_QUESTION = 120
 LONGEST_PROMPT = 300
-"""Characters. What people type is refused beyond these, a nickname is cut."""
+"""Characters. A longer text is refused; a longer nickname is cut."""
 
 LONGEST_TEXT = 4000
 LONGEST_MODEL = 200
@@ -57,7 +57,7 @@ class NewPair:
 
 @dataclass(frozen=True)
 class Assignment:
-    """A pair as one person sees it. Holds nothing that tells which model wrote which text."""
+    """A pair as one voter sees it. It does not reveal which model wrote which text."""
 
     id: int
     question: str
@@ -68,7 +68,7 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Vote:
-    """One answer with everything known about it; ids are the store's."""
+    """One answer with all its details; ids are the store's."""
 
     id: int
     collection: int
@@ -88,8 +88,8 @@ class Vote:
     time: float  # seconds since 1970, UTC
     seconds: float | None  # from when it was shown to the answer
     simulated: bool
-    left_out: bool  # True: somebody chose not to count this voter
-    own: bool = False  # True: the voter wrote the prompt, which is for nobody else's eyes
+    left_out: bool  # True: the instructor excluded this voter
+    own: bool = False  # True: the voter wrote the prompt, and only the voter may see it
 
     @property
     def decided(self) -> bool:
@@ -108,38 +108,38 @@ class Vote:
 
     @property
     def left(self) -> bool | None:
-        """Say whether a decided vote went to the left side; None where the side is not known."""
+        """Say whether a decided vote went to the left side; None if the side is not known."""
         return None if self.swapped is None else (self.choice == "second") == self.swapped
 
     @property
     def teaches(self) -> bool:
-        """Say whether a reward model may learn from it: a person's first word on a pair of samples.
+        """Say whether a reward model may learn from it: it is a voter's first decision on a pair.
 
-        Blind votes teach nothing: their prompts test models, in later rounds too.
+        Blind votes are excluded, because their prompts test models, in later rounds too.
         """
         return self.decided and not self.repeat and self.kind == PLAIN
 
 
 def for_text(choice: str, swapped: bool) -> str:
-    """Return the kept form of an answer given on the screen."""
+    """Translate an answer about sides into the stored answer about texts."""
     if choice not in ("left", "right"):
         return choice
     return "second" if (choice == "left") == swapped else "first"
 
 
 def clean_text(text: Any, most: int, what: str) -> str:
-    """Return what somebody typed as one line of plain text.
+    """Return typed text as one line of plain text.
 
-    Control and format characters go (a direction mark could turn a page's text round); markup stays
-    what it is, text, for the page to escape.
+    Control and format characters are removed, because a direction mark could reverse the page's
+    text. Markup stays, as text for the page to escape.
 
     Args:
-        text: anything an endpoint was sent.
-        most: characters allowed.
-        what: the word for it in messages.
+        text: any value that an endpoint received.
+        most: maximum characters.
+        what: its name in messages.
 
     Raises:
-        Refused: it is no text, nothing is left of it, or it is too long.
+        Refused: it is not a text, is empty after cleaning, or is too long.
     """
     if not isinstance(text, str):
         raise Refused(f"the {what} is {type(text).__name__}, not text: type it again")
@@ -155,12 +155,12 @@ def clean_text(text: Any, most: int, what: str) -> str:
 
 
 def plain_text(text: str, most: int, what: str) -> str:
-    """Return a text of a file without control and format characters; its lines stay lines.
+    """Return a text from a file without control and format characters; line breaks stay.
 
     Args:
-        text: what the file holds, possibly nothing.
-        most: characters allowed.
-        what: the word for it in messages.
+        text: the text, possibly empty.
+        most: maximum characters.
+        what: its name in messages.
 
     Raises:
         Refused: it is too long.

@@ -116,7 +116,7 @@ def test_pair_fetched_ahead_counts_to_the_share(store, classes, rounds):
     rounds.add_pairs(opened.collection, new_pairs(2))
     one, _ = join(classes, opened, 2)  # a pair for each
     assignment = store.next_pair(one)
-    assert store.next_pair(one, beside=assignment.id) is None
+    assert store.next_pair(one, after=assignment.id) is None
 
 
 def test_student_who_was_away_still_finds_a_whole_share(store, classes, rounds, clock):
@@ -151,7 +151,7 @@ def test_pair_of_a_student_who_left_goes_to_another(store, classes, rounds, cloc
     assert store.next_pair(here) is None
     clock.now += ANSWER_SECONDS + 1
     assert answer_one(store, here)
-    with pytest.raises(Refused, match="somebody else"):
+    with pytest.raises(Refused, match="gone to someone else"):
         store.vote(gone, left.id, "left")
     assert len(classes.votes(opened.token)) == 1
 

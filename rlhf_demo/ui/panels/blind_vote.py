@@ -80,7 +80,7 @@ class BlindVote:
         ask = {"kind": DUEL, "model": order.first, "against": order.second}
         if self.store.pairs_waiting(voter, question, **ask) < PROMPTS_AT_ONCE:
             trouble = self.sampler.want_more(order, address_of(http))
-        assignment = self.store.next_pair(voter, question, **ask, beside=request.get("beside"))
+        assignment = self.store.next_pair(voter, question, **ask, after=request.get("beside"))
         if assignment is not None:
             return {"assignment": asdict(assignment)}
         message = trouble or self.sampler.problem(order)

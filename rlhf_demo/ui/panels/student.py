@@ -68,7 +68,7 @@ class StudentPage:
             }
         if view["round_state"] != "open":
             return {"assignment": None, "message": "This vote is over. Wait for the next round."}
-        assignment = self.store.next_pair(secret, beside=request.get("beside"))
+        assignment = self.store.next_pair(secret, after=request.get("beside"))
         return {
             "assignment": assignment and asdict(assignment),
             "message": "Waiting for the next pair. It comes here by itself.",

@@ -166,10 +166,10 @@ class FeedbackTab:
         if self.store.pairs_waiting(voter, question, **ask) < AHEAD:
             trouble = self.sampler.want_more(order, address_of(http))
         beside = request.get("beside")
-        assignment = self.store.next_pair(voter, question, **ask, beside=beside)
+        assignment = self.store.next_pair(voter, question, **ask, after=beside)
         if assignment is None and model == SHIPPED_MODEL:
             self.sampler.add_shipped()
-            assignment = self.store.next_pair(voter, question, **ask, beside=beside)
+            assignment = self.store.next_pair(voter, question, **ask, after=beside)
         if assignment is not None:
             return {"assignment": asdict(assignment)}
         return {
