@@ -98,7 +98,7 @@ def test_one_address_with_many_secrets_leaves_places_to_others(new_jobs):
     start(jobs, secret="ann", address="7.7.7.7")
     jobs.stop(taken[0], "words 0")
     start(jobs, secret="words 6", address="6.6.6.6")
-    with pytest.raises(JobError, match="6 jobs from your address wait"):
+    with pytest.raises(JobError, match="6 jobs from your address are already waiting"):
         jobs.resume(taken[0], "words 0", "6.6.6.6")
 
 
@@ -184,7 +184,7 @@ def test_run_that_writes_more_than_it_may_is_stopped_with_a_sentence(new_jobs, f
     jobs = new_jobs(limits=Limits(most_megabytes=2))
     run_id = start(jobs)
     wait_for(jobs, run_id, Status.STOPPED)
-    wait_until(lambda: "more than the 2 MB" in row(jobs, run_id)["message"])
+    wait_until(lambda: "limit of 2 MB" in row(jobs, run_id)["message"])
     # Up to 3 MB of the model and some kilobytes beside it; the look may come while it is written.
     assert re.match(r"stopped with [34] MB on the disk, ", row(jobs, run_id)["message"])
 
@@ -332,7 +332,9 @@ def test_trainer_that_holds_more_memory_than_it_may_is_ended_with_a_sentence(new
     jobs = new_jobs(limits=Limits(most_memory=200))
     run_id = start(jobs, first=True)
     wait_for(jobs, run_id, Status.STOPPED)
-    wait_until(lambda: "MB of memory, more than the 200 MB" in row(jobs, run_id)["message"])
+    wait_until(
+        lambda: "MB of memory, over this page's limit of 200 MB" in row(jobs, run_id)["message"]
+    )
     assert "choose a smaller batch" in row(jobs, run_id)["message"]
 
 
