@@ -107,6 +107,8 @@ class Scheduler:
             if job.busy:
                 with self._complaining(job):
                     ask_to_stop(job, "this page was restarted", again=bool(job.note))
+                    if job.phase is Phase.STARTING:  # it would be asked in vain for many seconds
+                        job.executor.stop(job.handle, job.run.folder, hard=False)
         while time.monotonic() < deadline:
             self._folders.executor.refresh()
             jobs = [job for job in self._folders.own() if job.stopping]

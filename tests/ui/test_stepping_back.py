@@ -12,6 +12,7 @@ from tests.fake_jobs import (
     BEGIN,
     PATIENT,
     QUICK,
+    SLOW_TO_BEGIN,
     fake,
     jobs,
     new_jobs,
@@ -122,6 +123,24 @@ def test_run_that_is_too_slow_to_save_goes_on_from_what_it_saved_before(new_jobs
     assert time.monotonic() - began < 5
     # As a container does when its first process ends.
     processes.send(started_pid(app, run_id), app.find(run_id).folder, signal.SIGKILL)
+    fake.scripts["ppo"] = QUICK
+    wait_for(new_jobs(), run_id, Status.FINISHED)
+
+
+def test_run_that_only_begins_ends_with_its_app_and_begins_again_with_the_next(
+    new_jobs, fake, tmp_path
+):
+    """Its trainer is still being imported, so it does not look whether it must stop."""
+    fake.scripts["ppo"] = SLOW_TO_BEGIN
+    app = Jobs(tmp_path / "runs", command=fake)
+    app.open()
+    run_id = start(app)
+    wait_until(lambda: row(app, run_id)["status"] == "running")
+    pid = started_pid(app, run_id)
+    began = time.monotonic()
+    app.close_saving(20)
+    assert time.monotonic() - began < 15
+    assert not processes.alive(pid, app.find(run_id).folder)
     fake.scripts["ppo"] = QUICK
     wait_for(new_jobs(), run_id, Status.FINISHED)
 
