@@ -14,7 +14,6 @@ from rlhf_demo.jobs.processes import PROC
 from rlhf_demo.runs.run import Status
 from tests.fake_jobs import (
     FAILING,
-    PATIENT,
     QUICK,
     REFUSING,
     SLOW_TO_BEGIN,
@@ -50,38 +49,6 @@ def test_started_job_runs_in_a_session_of_its_own_with_low_priority_and_finishes
     assert shown["status"] == "finished" and shown["ended_at"] and shown["place"] is None
     assert shown["figures"] == {"step": 1, "time/step_seconds": 0.5}
     wait_until(lambda: not (PROC / str(started_pid(jobs, other))).exists())  # not even a zombie
-
-
-def test_queued_jobs_run_one_at_a_time_in_the_order_of_asking(jobs, fake):
-    first = start(jobs)
-    wait_for(jobs, first, Status.RUNNING)
-    second, third = start(jobs, "reward"), start(jobs, "pairs")
-    assert (row(jobs, second)["place"], row(jobs, third)["place"]) == (1, 2)
-    assert row(jobs, third)["status"] == "queued"
-    assert fake.started == [first]
-    jobs.stop(first, "ann")
-    wait_for(jobs, third, Status.FINISHED)
-    assert fake.started == [first, second, third]
-
-
-def test_two_jobs_run_together_where_two_are_allowed(new_jobs):
-    jobs = new_jobs(at_once=2)
-    first, second, third = (start(jobs) for _ in range(3))
-    wait_for(jobs, first, Status.RUNNING)
-    wait_for(jobs, second, Status.RUNNING)
-    assert row(jobs, third)["place"] == 1
-
-
-def test_time_left_is_reckoned_from_the_last_steps(jobs, fake):
-    fake.scripts["ppo"] = PATIENT.replace(
-        "    while", '    run.append("metrics", [{"step": n, "time/step_seconds": 60 if n == 1 '
-        'else 2} for n in range(1, 11)])\n    while'
-    )  # fmt: skip
-    run_id = start(jobs, total_steps=40)
-    wait_until(lambda: row(jobs, run_id)["step"] == 10)
-    # The last five steps took 2 s each, and 40 - 10 steps are left.
-    assert row(jobs, run_id)["seconds_left"] == 60
-    assert row(jobs, run_id)["total_steps"] == 40
 
 
 # -- dying -----------------------------------------------------------------------------------------
@@ -203,52 +170,6 @@ def test_stopped_job_resumes_at_the_end_of_the_line(jobs, fake):
     fake.scripts["ppo"] = QUICK
     jobs.resume(run_id, "ann")
     wait_for(jobs, run_id, Status.FINISHED)
-
-
-# -- one after another -----------------------------------------------------------------------------
-
-
-def test_chain_of_jobs_runs_in_its_order_though_two_may_run_together(new_jobs, fake):
-    jobs = new_jobs(at_once=2)
-    first = start(jobs)
-    second = start(jobs, "reward", after=first)
-    third = start(jobs, "reward", after=second)
-    other = start(jobs, "pairs")
-    wait_for(jobs, other, Status.FINISHED)  # what needs nothing goes past what waits
-    assert fake.started == [first, other]
-    fake.scripts["ppo"] = QUICK
-    jobs.stop(first, "ann")
-    for run_id in (second, third):
-        wait_for(jobs, run_id, Status.FAILED)
-    assert row(jobs, second)["message"] == (
-        f"not started because it needs {first}, which was stopped: resume that run first"
-    )
-    assert f"{second}, which it needs, failed" in row(jobs, third)["message"]
-    wait_until(lambda: row(jobs, first)["status"] == "stopped")
-    for run_id in (first, second, third):
-        jobs.resume(run_id, "ann")
-    wait_for(jobs, third, Status.FINISHED)
-    assert fake.started == [first, other, first, second, third]
-
-
-def test_job_after_one_that_failed_or_is_not_there_is_refused(jobs, fake):
-    fake.scripts["ppo"] = REFUSING
-    failed = start(jobs)
-    wait_for(jobs, failed, Status.FAILED)
-    with pytest.raises(JobError, match="has not finished: resume it first"):
-        start(jobs, "reward", after=failed)
-    with pytest.raises(JobError, match="there is no run 'pairs-abcdef'"):
-        start(jobs, "reward", after="pairs-abcdef")
-
-
-def test_job_whose_predecessor_disappears_is_failed(new_jobs, tmp_path):
-    patient = new_jobs(scheduling=False)
-    first = start(patient)
-    second = start(patient, after=first)
-    (tmp_path / "runs" / first / "config.json").unlink()
-    jobs = new_jobs()
-    wait_for(jobs, second, Status.FAILED)
-    assert f"{first}, which it needs, is gone" in row(jobs, second)["message"]
 
 
 # -- deleting --------------------------------------------------------------------------------------

@@ -4,38 +4,15 @@ from collections import Counter
 
 import pytest
 
-from rlhf_demo.errors import ConfigError, DataError, Refused
+from rlhf_demo.errors import ConfigError, Refused
 from rlhf_demo.votes.assignment import ANSWER_SECONDS
 from rlhf_demo.votes.classes import MOST_VOTERS
-from rlhf_demo.votes.queries import CODE_LETTERS, free_code
 from rlhf_demo.votes.rounds import RETRAIN_EVERY
 from rlhf_demo.votes.store import OPEN_CODE
-from rlhf_demo.votes.vote import ATTENTION_CHECK, LONGEST_NICKNAME
+from rlhf_demo.votes.vote import ATTENTION_CHECK
 from tests.voting import HAPPY, answer_one, join, new_pairs, take_turns
 
 # -- joining ---------------------------------------------------------------------------------------
-
-
-def test_code_has_six_letters_that_a_projector_keeps_apart(classes):
-    code = classes.create_class(HAPPY).code
-    assert len(code) == 6 and set(code) <= set(CODE_LETTERS)
-    assert not set("ILO01") & set(CODE_LETTERS)
-
-
-def test_code_that_is_taken_is_drawn_anew(store, classes):
-    taken = classes.create_class(HAPPY).code
-    letters = iter(taken + "BCDFGH")
-    with store.database.reading() as connection:
-        assert free_code(connection, lambda _: next(letters)) == "BCDFGH"
-        with pytest.raises(DataError, match="no free class code"):
-            same = iter(taken * 20)
-            free_code(connection, lambda _: next(same))
-
-
-def test_code_is_read_without_case_and_blanks(classes):
-    opened = classes.create_class(HAPPY)
-    typed = f" {opened.code[:3].lower()} {opened.code[3:]} "
-    assert classes.join(typed, "Ann", "school").nickname == "Ann"
 
 
 @pytest.mark.parametrize("code", ["", "AAAAAA", OPEN_CODE, None, 7, "%", "x" * 999])
@@ -43,15 +20,6 @@ def test_joining_needs_the_code(classes, code):
     classes.create_class(HAPPY)
     with pytest.raises(Refused, match="no class has this code"):
         classes.join(code, "Ann", "school")
-
-
-def test_nicknames_that_look_alike_get_a_number(classes):
-    opened = classes.create_class(HAPPY)
-    names = [
-        classes.join(opened.code, typed, "school").nickname
-        for typed in ("Ann", "ANN", " Ann\n", "\uff21nn", "Bo", "x" * 99)
-    ]
-    assert names == ["Ann", "ANN 2", "Ann 3", "\uff21nn 4", "Bo", "x" * LONGEST_NICKNAME]
 
 
 def test_thirty_join_from_one_address_and_a_script_is_stopped(classes):

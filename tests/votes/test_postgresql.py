@@ -21,8 +21,9 @@ from rlhf_demo.votes.classes import Classes
 from rlhf_demo.votes.migrations import STEPS
 from rlhf_demo.votes.rounds import Rounds
 from rlhf_demo.votes.store import Store
-from tests.ui.test_class_door import *  # noqa: F403
+from tests.votes.test_arrivals import *  # noqa: F403
 from tests.votes.test_classes import *  # noqa: F403
+from tests.votes.test_queries import *  # noqa: F403
 from tests.votes.test_rounds import *  # noqa: F403
 from tests.votes.test_store import *  # noqa: F403
 

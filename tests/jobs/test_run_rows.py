@@ -1,0 +1,25 @@
+"""What the list of runs shows of each run."""
+
+# ruff: noqa: F401, F811 (fixtures are imported by name)
+
+from rlhf_demo.runs.run import Status
+from tests.fake_jobs import PATIENT, fake, jobs, new_jobs, row, start, wait_for, wait_until
+
+
+def test_time_left_is_reckoned_from_the_last_steps(jobs, fake):
+    fake.scripts["ppo"] = PATIENT.replace(
+        "    while", '    run.append("metrics", [{"step": n, "time/step_seconds": 60 if n == 1 '
+        'else 2} for n in range(1, 11)])\n    while'
+    )  # fmt: skip
+    run_id = start(jobs, total_steps=40)
+    wait_until(lambda: row(jobs, run_id)["step"] == 10)
+    # The last five steps took 2 s each, and 40 - 10 steps are left.
+    assert row(jobs, run_id)["seconds_left"] == 60
+    assert row(jobs, run_id)["total_steps"] == 40
+
+
+def test_damaged_metrics_do_not_hide_the_run(jobs, tmp_path):
+    run_id = start(jobs, "reward")
+    wait_for(jobs, run_id, Status.FINISHED)
+    (tmp_path / "runs" / run_id / "metrics.jsonl").write_text("{\n")
+    assert row(jobs, run_id)["figures"] == {} and row(jobs, run_id)["step"] is None
