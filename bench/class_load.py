@@ -55,7 +55,7 @@ class Phone:
                 if assignment is None:
                     time.sleep(1.5)
                     continue
-            ahead = (self._try("next_pair", beside=assignment["id"]) or {}).get("assignment")
+            ahead = (self._try("next_pair", after=assignment["id"]) or {}).get("assignment")
             time.sleep(random.uniform(*READING))
             self._vote(assignment["id"], random.choice(CHOICES))
             assignment = ahead

@@ -37,7 +37,7 @@ LABELS = {
     "gpt2-mini": "gpt2-mini: the base, 6.9 M weights",
     "gpt2-mini-ppo": "gpt2-mini-ppo: the base after PPO",
     "reward-mini": "reward-mini: trained on the shipped pairs",
-    STAR_RATER: "star-rater: simulated rater of films",
+    STAR_RATER: "star-rater: simulated film rater",
     WORD_JUDGE: "word-judge: simulated rater, by word counts",
     RULE: "longer: the length rule",
 }
@@ -110,8 +110,8 @@ class Choices:
 
     def judges(self) -> list[Choice]:
         """What may judge a PPO run's texts beside its reward: what fits it, the same, or nobody."""
-        auto = ("auto: whoever labelled the reward's pairs", AUTO)
-        return [auto, *self.rewards(), ("none: the reward alone", NO_JUDGE)]
+        auto = ("auto: the labeller of the reward's pairs", AUTO)
+        return [auto, *self.rewards(), ("none: only the reward", NO_JUDGE)]
 
     def data(self, secret: str = "") -> list[Choice]:
         """Preference pairs: shipped, people's votes, and the uploads that this secret may use."""

@@ -221,7 +221,7 @@ class ClassTraining:
             raise JobError(f"{steps} steps of PPO: choose 1 to {MOST_STEPS}")
         before = self.row(record["ppo"].get(str(class_status.round)))
         if before and before["status"] in (*BUSY, Status.FINISHED):
-            raise JobError("this round has its PPO already: go on to the blind vote")
+            raise JobError("this round already has its PPO run: open the blind vote")
         config = PPOConfig(
             policy=BASE,
             reward=self.choices.path(self.jobs.find(record["reward"]).folder),
@@ -294,7 +294,7 @@ class ClassTraining:
         ]
         if not pairs:
             raise JobError(
-                "both models write the same or nothing to every prompt: pairs are missing"
+                "both models write the same text, or none, for every prompt: there are no pairs"
             )
         return pairs
 

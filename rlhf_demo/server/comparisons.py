@@ -67,13 +67,13 @@ class Comparisons:
         if not ID.fullmatch(name) or not path.is_file():
             raise DataError(
                 f"there is no saved comparison {name[:40]!r} here: "
-                "check the address, or compare anew"
+                "check the address, or compare again"
             )
         record = read_json(path)
         if not _is_readable(record):
             raise DataError(
                 f"the saved comparison {name} was made by an earlier version of this page, which "
-                "measured other things: compare anew"
+                "measured other things: compare again"
             )
         return record
 

@@ -18,13 +18,13 @@ REWARD_UNIT = "standard deviations of the base\u2019s samples"
 
 TAUGHT = (
     "{judge} labelled the pairs that the reward model learned from, so it judges a taste that it "
-    "taught."
+    "taught itself."
 )
 ONE_NETWORK = (
-    " On the shipped base, rater, reward model and PPO model are adapters on one network: "
-    "what one of them overlooks, the others may overlook too."
+    " The shipped base, the rater, the reward model and the PPO model share one network, so what "
+    "one of them misses, the others may miss too."
 )
-REWARD = "PPO was trained to please {judge}: winning by it shows that PPO worked, and no more."
+REWARD = "PPO was trained to please {judge}, so a win by its judgement only shows that PPO worked."
 APART = "{judge} shares no network with the models."
 NO_PART = (
     "{judge} shares no network with the models and had no part in their training, but it learned "
@@ -69,7 +69,7 @@ def _title(judge: str, *, taught: bool) -> str:
     if judge == STAR_RATER:
         return "the simulated rater that labelled the pairs" if taught else "a simulated rater"
     if judge == WORD_JUDGE:
-        return "a simulated judge of another family: word counts"
+        return "a simulated judge of another kind, by word counts"
     return "the length rule" if judge == RULE else "a model that scores texts"
 
 

@@ -16,8 +16,8 @@ OTHERS = {"ties": 3, "both_bad": 1, "votes": 32, "pairs": 24, "simulated": 0}
 NO_OTHERS = {"ties": 0, "both_bad": 0, "votes": 0, "pairs": 0, "simulated": 0}
 
 PREFERS_PPO = "The class prefers what PPO writes."
-PREFERS_BASE = "The class prefers the base: PPO has learned something else than what people like."
-CANNOT_TELL = "The interval holds 50%: these votes cannot tell the two apart."
+PREFERS_BASE = "The class prefers the base: PPO has learned something other than what people like."
+CANNOT_TELL = "The interval includes 50%: these votes cannot tell the two apart."
 
 PARAGRAPHS = """async (result) => {
   const { blindResult } = await rlhf.load("shared/blind_result");
@@ -80,7 +80,7 @@ def test_a_class_is_told_of_ppo_whether_it_was_a_or_b(
     assert figure.startswith(rate)
     assert f"of 32 votes on 24 pairs prefer PPO\u2019s text {interval};" in figure
     assert sentence == words
-    assert side.startswith(f"It was {contender.upper()} that had been trained by PPO. {counts}")
+    assert side.startswith(f"{contender.upper()} was the model trained with PPO. Votes: {counts}")
     assert "tie or both bad 4 (" in side
 
 
@@ -92,7 +92,7 @@ def test_a_class_without_votes_is_told_that_nobody_voted(visitor, contender):
 
     assert figure.startswith("\u2013")
     assert "[" not in figure
-    assert sentence == "Nobody has voted."
+    assert sentence == "There are no votes."
     assert "PPO 0, base 0, tie or both bad 0" in side
 
 
@@ -112,7 +112,13 @@ def test_a_rate_and_its_interval_turn_round_together(visitor, contender, of_ppo)
     [
         (WINS, "75% [63, 88]", "left", "You preferred PPO.", "more than luck"),
         (LOSES, "25% [13, 38]", "right", "You preferred base.", "more than luck"),
-        (EVEN, "56% [38, 75]", "tie", "You saw no difference.", "cannot tell who is better"),
+        (
+            EVEN,
+            "56% [38, 75]",
+            "tie",
+            "You saw no difference.",
+            "cannot tell which model is better",
+        ),
     ],
 )
 def test_compare_tells_the_blind_vote_of_the_model_on_the_right_of_the_form(

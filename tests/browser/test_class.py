@@ -76,7 +76,7 @@ def test_class_from_joining_to_the_reveal_and_into_round_two(new_visitor):
 
     screen.get_by_role("button", name="Pause").click()
     expect(bob.page.locator(".rl-ballot")).to_contain_text("The class is paused")
-    screen.get_by_role("button", name="Go on").click()
+    screen.get_by_role("button", name="Continue").click()
 
     screen.get_by_label("Length of PPO").select_option("5")
     start.click()
@@ -92,7 +92,7 @@ def test_class_from_joining_to_the_reveal_and_into_round_two(new_visitor):
     expect(ann.page.locator(".rl-blind-result")).to_have_count(0)
     screen.get_by_role("button", name="Reveal").click()
     for page in (screen, ann.page, bob.page):
-        expect(page.locator(".rl-blind-result")).to_contain_text("had been trained by PPO")
+        expect(page.locator(".rl-blind-result")).to_contain_text("was the model trained with PPO")
 
     screen.get_by_role("button", name="Next round").click()
     expect(bob.page.locator(".rl-student-head")).to_contain_text("round 2")
@@ -102,7 +102,7 @@ def test_class_from_joining_to_the_reveal_and_into_round_two(new_visitor):
 def test_wrong_code_is_answered_in_a_sentence_and_phone_stays_narrow(new_visitor):
     phone = new_visitor(**PHONE)
     phone.page.goto(f"{phone.url}/?class=")
-    phone.page.get_by_label("Code on the screen").fill("abcdef")
+    phone.page.get_by_label("Code on the class screen").fill("abcdef")
     phone.page.get_by_label("A nickname").fill("Ann")
     phone.page.get_by_role("button", name="Join the class").click()
     expect(phone.page.get_by_role("alert")).to_contain_text("no class has this code")
@@ -117,7 +117,7 @@ def test_student_is_removed_and_kept_out_by_the_closed_door(new_visitor):
     screen.get_by_role("button", name="Close the door").click()
     expect(screen.locator(".rl-class-people")).to_have_text("1 joined; the door is closed.")
     screen.get_by_role("button", name="Remove").click()
-    question = screen.get_by_role("group").filter(has_text="votes will be deleted")
+    question = screen.get_by_role("group").filter(has_text="This deletes the student")
     screen.wait_for_timeout(2500)  # the question outlives the next look at the class
     question.get_by_role("button", name="Remove").click()
     expect(screen.locator(".rl-class-people")).to_have_text(
@@ -137,4 +137,4 @@ def test_student_is_removed_and_kept_out_by_the_closed_door(new_visitor):
 def test_all_other_trainings_are_stopped_with_one_button(new_visitor):
     teacher, _ = instructor(new_visitor)
     teacher.button("Stop all other trainings").click()
-    expect(teacher.page.get_by_text("No other training waits or runs.")).to_be_visible()
+    expect(teacher.page.get_by_text("No other training is running or waiting.")).to_be_visible()

@@ -156,8 +156,8 @@ def test_ratios_of_first_epoch_last_epoch_and_afterwards_stand_over_the_clip_ran
     assert (first["line"]["dash"], "dash" in last["line"]) == ("dot", False)
     (band,) = chart["shapes"]
     assert (band["x0"], band["x1"]) == (pytest.approx(0.85), pytest.approx(1.15))
-    assert "31% of the tokens lie outside 0.85 to 1.15" in chart["note"]
-    assert "the middle 98% lie between 0.41 and 1.93" in chart["note"]
+    assert "31% of the tokens are outside 0.85 to 1.15" in chart["note"]
+    assert "the middle 98% are between 0.41 and 1.93" in chart["note"]
 
 
 def test_update_is_told_epoch_by_epoch_and_afterwards(inside):
@@ -176,7 +176,7 @@ def test_values_lie_along_and_realised_returns_up(inside):
     assert (responses["x"], responses["y"]) == ([0.5, -0.75, 0.125], [1.25, 0.25, -2.0])
     assert (equal["x"], equal["y"]) == ([-2.0, 1.25], [-2.0, 1.25])
     assert chart["xTitle"].startswith("value")
-    assert chart["note"].startswith("Up: the reward that came")
+    assert chart["note"].startswith("Upwards: the reward that came in")
     assert "explain 43% of the variance" in chart["note"]
 
 
@@ -204,7 +204,7 @@ def test_legends_and_tokens_have_the_same_colours_at_the_same_ends(visitor):
         ),
         "logprob": ("expected", "6 nats of surprise", "--rl-soft) 2%", "none"),
         "value": (
-            "a low score expected", "a high score expected", "--rl-below) 9%", "--rl-score) 9%",
+            "expects a low score", "expects a high score", "--rl-below) 9%", "--rl-score) 9%",
         ),
         "score_if_ended": ("\u22120.30", "+0.30", "--rl-below) 46%", "--rl-score) 46%"),
         "contribution": (
@@ -240,8 +240,9 @@ def test_honesty_panel_draws_accuracy_and_reliability_with_their_intervals(visit
     right, sure, close = drawn["charts"].values()
     (shares,) = right["traces"]
     assert [*zip(shares["y"], shares["x"], shares["each"])] == [
-        ("a coin", 0.5, "soft"), ("the longer one", 0.55, "soft"), ("a few others", 0.75, "base"),
-        ("at most possible", 0.95, "soft"), ("reward model", 0.8, "score"),
+        ("a coin flip", 0.5, "soft"), ("the longer text", 0.55, "soft"),
+        ("other people", 0.75, "base"), ("highest possible", 0.95, "soft"),
+        ("reward model", 0.8, "score"),
     ]  # fmt: skip
     assert bars(shares, "x") == [*4 * [(None, None)], (0.7, 0.85)]
     honest, told = sure["traces"]
@@ -249,7 +250,7 @@ def test_honesty_panel_draws_accuracy_and_reliability_with_their_intervals(visit
     assert (told["x"], told["y"]) == ([0.55, 0.95], [0.5, 0.8])
     assert bars(told) == [(0.3, 0.65), (0.7, 0.85)]
     assert told["customdata"] == ["[30, 65] of 40 pairs", "[70, 85] of 50 pairs"]
-    assert sure["xTitle"] == "says it is right with this probability"
+    assert sure["xTitle"] == "probability of being right that it states"
     (quarters,) = close["traces"]
     assert [*zip(quarters["x"], quarters["y"])] == [
         ("closest", 0.5), ("close", 0.6), ("clear", 0.8), ("clearest", 0.9),
@@ -260,8 +261,8 @@ def test_honesty_panel_draws_accuracy_and_reliability_with_their_intervals(visit
 def test_score_is_told_as_a_probability_and_the_rejected_text_as_what_it_preferred(visitor):
     drawn = visitor.page.evaluate(HONESTY, {"report": REPORT, "votes": None})
 
-    assert "preferred to one that scores 0.5 less with a probability of 75%" in drawn["unit"]
-    assert "to one that scores 1 less with 90%: sigmoid(2.20 \u00d7 difference)" in drawn["unit"]
+    assert "preferred to one that scores 0.5 lower with a probability of 75%" in drawn["unit"]
+    assert "to one that scores 1 lower with 90%: sigmoid(2.20 \u00d7 difference)" in drawn["unit"]
     assert "\u22120.50" in drawn["worst"]
     assert "the rater preferred  good." in drawn["worst"]
     assert "it preferred  bad." in drawn["worst"]
@@ -279,7 +280,7 @@ def test_words_of_a_text_add_up_from_the_empty_texts_score_to_its_own(visitor):
 
     assert score == "+0.40"
     assert adds == "The empty text scores \u22120.25; the words add +0.65."
-    assert "0.5 less with a probability of 75%" in unit
+    assert "0.5 lower with a probability of 75%" in unit
 
 
 # -- many prompts ----------------------------------------------------------------------------------
@@ -296,8 +297,8 @@ def test_win_rates_have_bars_and_intervals_to_scale_and_each_model_its_column(vi
     assert second["interval"] == {"left": "6.25%", "width": "37.5%"}
     assert "69% [38, 88]" in first["text"] and "won by PPO against the base" in first["text"]
     assert "PPO 10" in first["text"] and "the base 4" in first["text"]
-    assert "The interval holds 50%" in first["text"]
-    assert "The interval lies on one side of 50%" in second["text"]
+    assert "The interval includes 50%" in first["text"]
+    assert "The whole interval is on one side of 50%" in second["text"]
     assert [row[1:] for row in drawn["figures"]] == [
         ["the base", "PPO"], ["\u22120.25", "+1.25"], ["\u22121.50", "\u22120.50"],
         ["0.00 \u00b1 0.00", "3.75 \u00b1 0.25"], ["8.0", "12.5"], ["90%", "70%"],

@@ -36,7 +36,7 @@ def test_keys_typed_into_a_field_are_no_answers(new_visitor):
     pair = ready_to_vote(visitor)
     visitor.asked.clear()
 
-    visitor.page.get_by_label("Own beginning").press_sequentially("tall basil")
+    visitor.page.get_by_label("Your own prompt").press_sequentially("tall basil")
 
     assert visitor.page.locator(SIDES).inner_text() == pair
     assert "vote" not in visitor.asked
@@ -58,7 +58,7 @@ def test_answer_given_while_the_line_is_lost_arrives_once(new_visitor):
 
 def test_names_in_the_blind_vote_come_after_the_answer(new_visitor):
     visitor = new_visitor().open(tab="compare")
-    visitor.button("Vote without names").click()
+    visitor.button("Start a blind vote").click()
     blind = visitor.page.locator(".rl-blind")
     left = blind.get_by_role("button", name="Left")
     expect(left).to_have_attribute("aria-disabled", "false", timeout=60_000)

@@ -124,7 +124,7 @@ def test_page_of_a_second_visitor_shows_the_run_and_offers_no_stop(app, run, new
     expect(other.button("Stop")).to_have_count(0)
 
     other.go_to("Runs")
-    other.sees(other.page.locator(".rl-run-details"), "Only whoever started it")
+    other.sees(other.page.locator(".rl-run-details"), "Only the person who started it")
     expect(other.button("Delete")).to_have_count(0)
     expect(other.button("Stop")).to_have_count(0)
 

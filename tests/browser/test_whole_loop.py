@@ -38,11 +38,11 @@ def start_ppo(visitor):
     """Queue PPO with small steps, by the form."""
     visitor.go_to("PPO")
     visitor.unfold("New run")
-    visitor.unfold("Own settings")
-    visitor.unfold("All the others")
+    visitor.unfold("Your own settings")
+    visitor.unfold("More settings")
     visitor.fill(total_steps=STEPS, batch_size=16, minibatch_size=8)
     visitor.button("Start PPO").click()
-    visitor.sees(visitor.badge, "waiting, place 1")
+    visitor.sees(visitor.badge, "queued, position 1")
 
 
 def reload_sees_the_same_run_go_on(visitor):
@@ -121,7 +121,7 @@ def test_loop_with_reload_restart_stop_and_resume_ends_in_a_link_for_others(
     visitor.page.reload()
     visitor.sees(visitor.badge, "finished")
     assert visitor.run_shown() == reward
-    visitor.sees(visitor.board.locator(".rl-figure").first, "held-out pairs right")
+    visitor.sees(visitor.board.locator(".rl-figure").first, "held-out pairs [")
     visitor.keep("reward")
 
     visitor.go_to("PPO")

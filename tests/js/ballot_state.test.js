@@ -13,7 +13,7 @@ const ballot = (changes = {}, pauses = {}) => {
   const given = { next: 1 };
   const source = {
     ahead: true,
-    next: async (beside) => ({ assignment: pair(beside === undefined ? given.next : beside + 1) }),
+    next: async (after) => ({ assignment: pair(after === undefined ? given.next : after + 1) }),
     vote: async (id, choice) => {
       seen.votes.push([id, choice]);
       given.next = id + 1;
@@ -105,7 +105,7 @@ test("without a pair it says why, and asks again", async () => {
   const { seen, state } = ballot({ next: async () => answers.shift() ?? { assignment: pair(7) } });
   await state.refresh();
   await soon(40);
-  assert.deepEqual(seen.shown, ["wait", "There is no pair just now.", 7]);
+  assert.deepEqual(seen.shown, ["wait", "There is no pair to show right now.", 7]);
 });
 
 test("a pause holds against an answer that was under way", async () => {

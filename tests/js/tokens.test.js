@@ -57,9 +57,9 @@ test("a side's last token is the end where it ended by itself", () => {
   assert.equal(tokensOfSide({ ...side, ended: false })[1].piece, "");
 });
 
-test("the clip is told of where it stopped a token or one ended beyond it", () => {
+test("the clip is told of where it stopped a token or one ended outside it", () => {
   assert.match(clipNote({ piece: "a", clipped: true, ratio: 1 }, 0.2), /stopped at least one/);
-  assert.match(clipNote({ piece: "a", ratio: 1.25 }, 0.2), /beyond the clip range/);
+  assert.match(clipNote({ piece: "a", ratio: 1.25 }, 0.2), /outside the clip range/);
   assert.equal(clipNote({ piece: "a", ratio: 0.85 }, 0.2), null);
   assert.equal(clipNote({ piece: "a" }, undefined), null);
 });

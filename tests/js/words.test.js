@@ -77,7 +77,7 @@ test("a duel says where its texts part", () => {
   const state = { left: side([" a", " b"]), right: side([" a", ""], true), parting: 1 };
   assert.match(
     partingWords(state, { same_tokens: true }),
-    /part at token 2: \u201Cb\u201D here, \u201Cend of text\u201D there/,
+    /differ at token 2: \u201Cb\u201D against \u201Cend of text\u201D/,
   );
   assert.match(partingWords({ ...state, parting: null }, { same_tokens: true }), /wrote the same/);
   assert.match(partingWords(state, { same_tokens: false }), /different tokens/);
@@ -92,7 +92,7 @@ test("a side says how it ended and how far it is from the base", () => {
   assert.match(outcomeWords(side, "base", "base", "0.0"), /it is the base/);
   assert.match(
     outcomeWords({ ...side, ended: false, prompt_cut: true }, "x", "base", ""),
-    /Cut short at 1 tokens; KL cannot be counted, for base has other tokens\. The prompt lost/,
+    /Cut short at 1 tokens; KL cannot be computed, because base uses other tokens\. .* was cut/,
   );
 });
 
@@ -111,7 +111,7 @@ test("settings are told once, the report's before the form's", () => {
   assert.equal(
     settingsLine({ settings }),
     "Settings: own prompts, temperature 1, at most 8 tokens, seed 0, scored by judge in points, " +
-      "KL against base.",
+      "KL from base.",
   );
   const report = { temperature: 0.7, max_new_tokens: 32, seed: 3, top_k: 5, top_p: 0.5 };
   assert.match(
@@ -144,14 +144,14 @@ test("what votes are worth", () => {
   const state = { votes: 3, voters: 1, question: "Q", preferences: 2, simulated: 1 };
   assert.equal(
     answersWords(state),
-    "3 answers by 1 person to \u201CQ\u201D, " +
-      "2 of them preferences to learn from; 1 answers are simulated.",
+    "3 answers from 1 person to \u201CQ\u201D, including 2 preferences that a reward model can " +
+      "learn from; 1 answer is simulated.",
   );
   assert.match(foretoldWords(0.9), /more than 90%/);
   assert.doesNotMatch(foretoldWords(null), /solid mark/);
   assert.match(trainWords(9, 10, 25), /^9 of the 10/);
   assert.match(trainWords(10, 10, 25), /^10 preferences\. .* 25 such pairs/);
-  assert.match(importWords({ kept: 5, double: 2 }), /^5 votes imported, 2 left out/);
+  assert.match(importWords({ kept: 5, double: 2 }), /^5 votes imported; 2 left out/);
 });
 
 test("a rate of A is turned round where PPO was B, with its interval", () => {
@@ -164,7 +164,7 @@ test("a verdict says how many were simulated", () => {
   assert.equal(
     verdict(result),
     "The class, 8 of 8 simulated, prefers the base: PPO has learned " +
-      "something else than what simulated students like.",
+      "something other than what simulated students like.",
   );
 });
 
@@ -224,7 +224,7 @@ test("a class's figures say how many votes were simulated", () => {
   };
   assert.deepEqual(rewardFigure({ ...CLASS, history: [trained] }, 25), [
     "80%",
-    "of the last-rated fifth right [60, 90], 30 votes",
+    "right on held-out votes [60, 90], 30 votes",
   ]);
   assert.equal(
     rewardFigure({ ...CLASS, history: [{ ...trained, too_few: true }] }, 25)[0],
@@ -238,15 +238,15 @@ test("a class's figures say how many votes were simulated", () => {
 test("a phone says what it waits for", () => {
   const view = { done: 3, goal: 3, kind: "feedback", ppo: null };
   assert.equal(waiting(null), "");
-  assert.match(waiting(view), /screen in front/);
-  assert.match(waiting({ ...view, ppo: { busy: true } }), /Watch PPO/);
-  assert.match(waiting({ ...view, kind: "blind" }), /You have voted/);
-  assert.match(waiting({ ...view, done: 2 }), /It comes here by itself/);
+  assert.match(waiting(view), /the class screen/);
+  assert.match(waiting({ ...view, ppo: { busy: true } }), /watch PPO/);
+  assert.match(waiting({ ...view, kind: "blind" }), /Thank you for voting/);
+  assert.match(waiting({ ...view, done: 2 }), /It will appear here by itself/);
 });
 
 test("what a score means, and what words add to it, as they are rounded", () => {
   assert.ok(Math.abs(preference(1, Math.log(9)) - 0.9) < 1e-12);
-  assert.match(unitWords(Math.log(9)), /of 75%, to one that scores 1 less with 90%/);
+  assert.match(unitWords(Math.log(9)), /of 75%, and to one that scores 1 lower with 90%/);
   assert.equal(
     sumWords({ score: 1.406, empty: -0.184 }),
     "The empty text scores \u22120.18; the words add +1.59.",
@@ -255,7 +255,7 @@ test("what a score means, and what words add to it, as they are rounded", () => 
   assert.equal(
     howWords(how),
     "The text is long, so 2 neighbouring words count as one. " +
-      "Averaged over 12 orders drawn at random: the standard error of a figure is about 0.03.",
+      "Averaged over 12 random orders: the standard error of a figure is about 0.03.",
   );
   assert.match(howWords({ ...how, exact: true, words_together: 1 }), /^All orders/);
 });

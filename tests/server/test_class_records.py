@@ -165,7 +165,7 @@ def test_three_who_start_ppo_at_once_start_one(mode, monkeypatch):
         try:
             return mode.start_ppo({"token": made.token, "secret": "chalk", "steps": 5})["run"]
         except JobError as error:
-            assert "has its PPO already" in str(error)
+            assert "already has its PPO run" in str(error)
 
     monkeypatch.setattr(mode.shared.jobs, "start", start_together)
     with ThreadPoolExecutor(3) as threads:

@@ -186,7 +186,7 @@ def test_ppo_needs_a_reward_model_and_a_secret_and_runs_once_a_round(mode):
     assert options["clean_words"] is True and options["total_steps"] == 5
     assert options["judge"] == "none"  # no shipped judge knows the class's question
     assert options["reward"].endswith(mode.training.records.read(made.collection)["reward"])
-    with pytest.raises(JobError, match="has its PPO already"):
+    with pytest.raises(JobError, match="already has its PPO run"):
         mode.start_ppo(request)
     with pytest.raises(JobError, match="no finished PPO model"):
         mode.open_blind({"token": made.token})

@@ -41,7 +41,7 @@ def test_shipped_comparison_says_that_the_first_judge_labelled_the_pairs(choices
     assert [judge["name"] for judge in found] == ["star-rater", "word-judge"]
     assert titles(found) == [
         "the simulated rater that labelled the pairs",
-        "a simulated judge of another family: word counts",
+        "a simulated judge of another kind, by word counts",
     ]
     assert found[0]["note"].startswith("star-rater labelled the pairs that the reward model")
     assert "adapters on one network" in found[0]["note"]

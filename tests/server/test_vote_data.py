@@ -69,7 +69,7 @@ def test_only_voters_who_look_careless_can_be_left_out(tab, store):
     careful = next(vote.voter for vote in store.votes() if vote.choice == "tie")
     careless = tab.quality({"question": HAPPY})["careless"][0]["voter"]
     request = {"question": HAPPY, "secret": "ann", "without": [careless, careful, 999]}
-    with pytest.raises(DataError, match=rf"^voters {careful}, 999 may not be left out"):
+    with pytest.raises(DataError, match=rf"^voters {careful}, 999 cannot be left out"):
         tab.train(request, HERE)
     assert folders(tab.data) == set()
     told = tab.quality({"question": HAPPY, "without": [careful, 999]})
@@ -185,8 +185,8 @@ def test_agreement_and_the_highest_accuracy_are_lines_on_the_accuracy_chart(tab,
     ) / len(held_out)
     few_others, highest = _people_line({"data": data})
     assert (few_others["y"], highest["y"]) == (agree, facts["highest_accuracy"])
-    assert few_others["label"] == f"a few others foretell a vote: {agree:.0%}"
-    assert highest["label"] == f"at most possible: {highest['y']:.0%}"
+    assert few_others["label"] == f"other people agree with a vote: {agree:.0%}"
+    assert highest["label"] == f"highest possible: {highest['y']:.0%}"
 
 
 def test_agreement_is_not_told_where_few_pairs_were_seen_by_two(tab, store, shared):

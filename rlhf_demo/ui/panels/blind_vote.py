@@ -1,8 +1,8 @@
-"""The blind vote in Compare: people judge two models without knowing which wrote what.
+"""The blind vote in Compare: people judge two models without knowing which wrote which text.
 
-The names come after each answer, so an answer cannot be taken back. All votes on a pair of models
-count together. The prompts are those that nothing is trained on, and no reward model learns from
-these votes, so that they go on testing whatever is trained.
+The names are shown after each answer, so an answer cannot be taken back. All votes on a pair of
+models count together. No model is trained on these prompts, and no reward model learns from these
+votes, so they stay a fair test of every later model.
 """
 
 from collections.abc import Iterable
@@ -21,19 +21,20 @@ from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.lanes import heavy, voting
 
 LEAD = (
-    "A score is what the reward model thinks. Here you judge: two texts, one of each model above, "
-    "names hidden and sides drawn at random, and the names after your answer."
+    "A score is the reward model's opinion. Here you are the judge: you read two texts, one from "
+    "each model chosen above, with names hidden and sides at random. The names appear after your "
+    "answer."
 )
 
 
 class BlindVote:
-    """The part below the duel and its server functions."""
+    """The panel below the duel, and its server functions."""
 
     def __init__(self, shared: Shared) -> None:
         self.shared, self.store, self.sampler = shared, shared.store, shared.sampler
 
     def build(self, left: gr.Dropdown, right: gr.Dropdown) -> None:
-        """Lay the part out inside the Blocks that is open, over the two models chosen there."""
+        """Lay the panel out inside the open Blocks, for the two models chosen there."""
         gr.HTML(
             f'<h2 class="rl-h2">Blind vote</h2><p class="rl-lead">{LEAD}</p>',
             elem_classes="rl-plain",
@@ -43,7 +44,7 @@ class BlindVote:
                 list(QUESTIONS), value=TO_READ, label="Question",
                 info="choose one, or type your own", allow_custom_value=True, scale=3,
             )  # fmt: skip
-            begin = gr.Button("Vote without names", scale=1, min_width=190)
+            begin = gr.Button("Start a blind vote", scale=1, min_width=190)
         blind = part(
             "panels/blind_vote",
             [self.enter, self.blind_next, self.blind_vote, self.blind_result],
@@ -55,7 +56,7 @@ class BlindVote:
         )  # fmt: skip
 
     def begin(self, left: str, right: str, question: str) -> dict[str, str]:
-        """Tell the part which models and question it is about."""
+        """Tell the panel which models and which question are voted on."""
         try:
             _order(left, right)
             asked = clean_text(question, LONGEST_QUESTION, "question")
@@ -70,25 +71,28 @@ class BlindVote:
 
     @voting
     def blind_next(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
-        """Return the pair to answer now, or the one after `beside`; names of models stay here.
+        """Return the pair to answer now, or the one after `after`, without the models' names.
 
         Args:
-            request: `voter`, `question`, `left` and `right` (models), `beside`.
+            request: `voter`, `question`, `left` and `right` (models), `after`.
         """
         voter, question = request["voter"], request["question"]
         order, trouble = _order(str(request["left"]), str(request["right"])), None
         ask = {"kind": DUEL, "model": order.first, "against": order.second}
         if self.store.pairs_waiting(voter, question, **ask) < PROMPTS_AT_ONCE:
             trouble = self.sampler.want_more(order, address_of(http))
-        assignment = self.store.next_pair(voter, question, **ask, after=request.get("beside"))
+        assignment = self.store.next_pair(voter, question, **ask, after=request.get("after"))
         if assignment is not None:
             return {"assignment": asdict(assignment)}
         message = trouble or self.sampler.problem(order)
-        return {"assignment": None, "message": message or "Both models write, a moment."}
+        return {
+            "assignment": None,
+            "message": message or "Both models are writing. The pair will appear here by itself.",
+        }
 
     @voting
     def blind_vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
-        """Keep an answer; then the names are no secret any more."""
+        """Keep an answer, and return the models' names."""
         self.store.vote(
             request["voter"], request["assignment"], request["choice"], address_of(http)
         )
@@ -98,8 +102,8 @@ class BlindVote:
     def blind_result(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return how often `right` beats `left` in all blind votes of the open page.
 
-        It is shown after every vote, and whoever votes stops when it pleases: its interval allows
-        for that.
+        It is shown after every vote, and voters can stop when they like the result: the interval
+        allows for that.
         """
         order = _order(str(request["left"]), str(request["right"]))
         votes = _between(self.store.votes(classes=False), order)
@@ -108,13 +112,13 @@ class BlindVote:
 
 
 def _order(left: str, right: str) -> PairRequest:
-    """Order two models so that a pair of them is the same whichever stands on the left.
+    """Order two models, so that their pairs are the same whichever model is on the left.
 
     Raises:
         Refused: they are the same model.
     """
     if left == right:
-        raise Refused(f"{left} against itself tells nothing: choose another model on one side")
+        raise Refused(f"{left} against itself shows nothing: choose another model on one side")
     return PairRequest(*sorted((left, right)))
 
 

@@ -260,9 +260,9 @@ def _lines(
     """Return the yardsticks of the charts: base, target, budget, coin."""
     if kind == "reward":
         return {
-            "heldout/loss": [{"y": 0.693, "label": "a coin", "dash": "dot", "color": "soft"}],
+            "heldout/loss": [{"y": 0.693, "label": "coin flip", "dash": "dot", "color": "soft"}],
             "heldout/accuracy": [
-                {"y": 0.5, "label": "a coin", "dash": "dot", "color": "soft"},
+                {"y": 0.5, "label": "coin flip", "dash": "dot", "color": "soft"},
                 *_people_line(options),
             ],
             "reward/margin": [],
@@ -308,18 +308,19 @@ def _judge(options: dict[str, Any]) -> dict[str, str] | None:
     elif judge == teacher:
         part = (
             "The policy is not trained on it. It labelled the pairs that the reward model learned "
-            "from, so it is the teacher and no independent judge. Where the reward rises and the "
-            "judge does not follow, the policy pleases the reward model only."
+            "from, so it is the teacher and not an independent judge. Where the reward rises and "
+            "the judge does not follow, the policy pleases only the reward model."
         )
     elif teacher or reward in (*RULES, *SIMULATED_JUDGES):
         part = (
             "The policy is not trained on it. It did not teach the reward either, so the two may "
-            "part although nothing is amiss."
+            "drift apart without anything being wrong."
         )
     else:
         part = (
-            "The policy is not trained on it. Who labelled the pairs behind the reward is not "
-            "known here; if it was somebody else, the two may part although nothing is amiss."
+            "The policy is not trained on it. We do not know who labelled the pairs behind the "
+            "reward. If it was not this judge, the two may drift apart without anything being "
+            "wrong."
         )
     simulated = ", a simulated rater," if judge in SIMULATED_JUDGES else ""
     name = Path(judge).name
@@ -351,11 +352,11 @@ def _people_line(options: dict[str, Any]) -> list[dict[str, Any]]:
     agree = people_agree(facts)
     if agree is None:
         return []
-    label = f"a few others foretell a vote: {agree:.0%}"
+    label = f"other people agree with a vote: {agree:.0%}"
     lines = [{"y": agree, "label": label, "color": "base", "left": True}]
     if facts["highest_accuracy"] is not None:
         most = facts["highest_accuracy"]
-        lines.append({"y": most, "label": f"at most possible: {most:.0%}", "color": "soft"})
+        lines.append({"y": most, "label": f"highest possible: {most:.0%}", "color": "soft"})
     return lines
 
 
@@ -385,15 +386,18 @@ def _reward_figures(
         low, high = 100 * report["accuracy_low"], 100 * report["accuracy_high"]
         first = (
             f"{100 * report['accuracy']:.0f}%",
-            f"of {tested_on(report)} right [{low:.0f}, {high:.0f}]",
+            f"right on {tested_on(report)} [{low:.0f}, {high:.0f}]",
         )
         share = f"{100 * report['baseline_length']:.0f}%"
-        second = (share, f"by choosing the {report['baseline_side']} one; a coin 50%")
+        second = (share, f"by choosing the {report['baseline_side']} text; a coin flip 50%")
     elif looks:
-        first = (f"{100 * looks[-1]['heldout/accuracy']:.0f}%", "of held-out pairs right so far")
-        second = (f"{looks[-1]['heldout/loss']:.2f}", "held-out loss, nats per pair; a coin 0.69")
+        first = (f"{100 * looks[-1]['heldout/accuracy']:.0f}%", "right on held-out pairs so far")
+        second = (
+            f"{looks[-1]['heldout/loss']:.2f}",
+            "held-out loss, nats per pair; a coin flip 0.69",
+        )
     else:
-        first = ("\u2013", "of held-out pairs right")
+        first = ("\u2013", "right on held-out pairs")
         second = ("\u2013", "held-out loss, nats per pair")
     return [first, second, _time(rows, row)]
 

@@ -67,7 +67,7 @@ PPO: dict[str, Any] = {
     "kind": "ppo",
     "charts": [
         _spec(
-            "Score", "mean of the step's responses; band: 1 standard error each way",
+            "Score", "mean of the step's responses; band: \u00b1 1 standard error",
             ("objective/score", "score"), drawn={"objective/score": SCORE},
         ),
         _spec(
@@ -90,7 +90,7 @@ PPO: dict[str, Any] = {
             ("policy/update_kl", "soft"), fromZero=True,
         ),
         _spec(
-            "Distinct-2", "share of different token pairs, as many counted in each step",
+            "Distinct-2", "share of different token pairs, over equally many in every step",
             ("objective/distinct_2", "soft"),
         ),
         _spec("Ended by itself", "share of the responses", ("response/eos_rate", "soft")),
@@ -99,20 +99,20 @@ PPO: dict[str, Any] = {
     "inside": [
         _spec(
             "Reward and judge over KL",
-            "means of a step, over its KL from the base; bars: 1 standard error each way",
+            "mean of each step, against its KL from the base; bars: \u00b1 1 standard error",
             ("objective/score", "score"), ("judge/score", "warn"), drawn=JUDGED,
             x="objective/kl", xTitle="KL from the base, nats per response", xFormat=".2~f",
             hovermode="closest",
         ),
         _spec(
             "Do reward and judge agree?",
-            "share of pairs that both put in the same order; band: 1 standard error each way",
+            "share of pairs that both put in the same order; band: \u00b1 1 standard error",
             ("judge/agreement", "warn"), drawn={"judge/agreement": AGREEMENT}, yFormat=".0%",
             empty="this run has no judge",
             lines=[{"y": 0.5, "label": "chance", "dash": "dot", "color": "soft"}],
         ),
         _spec(
-            "Gradient norm", "mean length of the step's gradients, before they are cut",
+            "Gradient norm", "mean norm of the step's gradients, before they are cut",
             ("policy/gradient_norm", "soft"), ("policy/gradient_norm_policy", "ppo"),
             ("policy/gradient_norm_value", "score"), drawn=GRADIENTS, fromZero=True,
         ),
@@ -134,15 +134,15 @@ REWARD: dict[str, Any] = {
     "kind": "reward",
     "charts": [
         _spec(
-            "Loss", "nats per pair; a coin has 0.69; grey: training, mean of 10 steps",
+            "Loss", "nats per pair; a coin flip has 0.69; grey: training, mean of 10 steps",
             ("heldout/loss", "score"), ("reward/loss", "soft"), drawn=FAINT,
         ),
         _spec(
-            "Accuracy", "share of pairs in the rater's order; grey: training, mean of 10 steps",
+            "Accuracy", "share of pairs ordered as the rater did; grey: training, mean of 10 steps",
             ("heldout/accuracy", "score"), ("reward/accuracy", "soft"), yFormat=".0%", drawn=FAINT,
         ),
         _spec(
-            "Margin", "logits in favour of the preferred: 0 is a coin, 2 is 88%; mean of 10 steps",
+            "Margin", "logits for the preferred text: 0 is a coin flip, 2 is 88%; mean of 10 steps",
             ("reward/margin", "score"), drawn={"reward/margin": {"smooth": 10}},
         ),
     ],
@@ -160,7 +160,7 @@ def keys(board: dict[str, Any]) -> list[str]:
     return ["step", *dict.fromkeys([one["key"] for one in series] + spreads)]
 
 
-COIN = {"label": "a coin", "dash": "dot", "color": "soft"}
+COIN = {"label": "coin flip", "dash": "dot", "color": "soft"}
 OVERLAID: dict[str, dict[str, Any]] = {
     "objective/score": {
         "title": "Score",
@@ -174,13 +174,13 @@ OVERLAID: dict[str, dict[str, Any]] = {
     },
     "heldout/loss": {
         "title": "Held-out loss",
-        "subtitle": "nats per pair, over the steps; a coin has 0.69",
+        "subtitle": "nats per pair, over the steps; a coin flip has 0.69",
         "mode": "lines+markers",
         "lines": [{"y": 0.693, **COIN}],
     },
     "heldout/accuracy": {
         "title": "Held-out accuracy",
-        "subtitle": "share of pairs in the rater\u2019s order, over the steps",
+        "subtitle": "share of pairs ordered as the rater did, over the steps",
         "mode": "lines+markers",
         "yFormat": ".0%",
         "lines": [{"y": 0.5, **COIN}],

@@ -35,7 +35,7 @@ LONGEST_ADDRESS = 300
 MOST_STUDENTS = 60
 """Simulated students at a time."""
 CLOSED = (
-    "Classes are closed here: strangers may use this page, and its owner has set no instructor's "
+    "You cannot open a class here: this page is public, and its owner has not set an instructor's "
     "password (RLHF_DEMO_PASSWORD)."
 )
 
@@ -104,8 +104,8 @@ class ClassMode:
         """
         if self.shared.settings.password is None:
             raise Refused(
-                "a class goes on in the browser that opened it: a page with an instructor's "
-                "password lets it move"
+                "a class stays in the browser that opened it: to move classes, set an "
+                "instructor's password (RLHF_DEMO_PASSWORD)"
             )
         self._check_password(request, http)
         return {"token": self.classes.new_token(request["code"])}
@@ -282,7 +282,7 @@ class ClassMode:
         seen = self.classes.overview(request["token"])
         run = self.training.records.read(seen["collection"])["ppo"].get(str(seen["round"]))
         if run is None:
-            raise JobError("this round has no PPO: there is nothing to stop")
+            raise JobError("this round has no PPO run: there is nothing to stop")
         self.shared.jobs.stop(run, self._proof(request))
         return {"done": True}
 

@@ -14,7 +14,7 @@ from rlhf_demo.web.lanes import voting
 
 STATE_SECONDS = 1.0
 """How long one look serves everybody who has the page open."""
-LOADING = "The models are loading: texts and scores come in a few seconds."
+LOADING = "The models are loading: texts and scores will be ready in a few seconds."
 BUSY = (Status.RUNNING, Status.QUEUED)
 
 
@@ -89,7 +89,7 @@ def _newest(rows: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:
 
 def _progress(row: dict[str, Any]) -> str:
     if row["status"] == Status.QUEUED:
-        return f"waiting, place {row.get('place') or 1}"
+        return f"queued, position {row.get('place') or 1}"
     return f"running, step {row['step'] or 0} of {row['total_steps'] or '?'}"
 
 

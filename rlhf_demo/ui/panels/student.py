@@ -1,7 +1,7 @@
-"""The students' page: join by code and nickname, vote, watch, see the result.
+"""The student's page: join with code and nickname, vote, watch PPO, see the result.
 
-It is the same page as everything else, shown alone where the address has a class's code. Every
-request carries the student's secret; whose it is the store finds out for itself.
+It is a panel of the one page, and the only one shown if the address has a class's code. Every
+request carries the student's secret, from which the store finds the student.
 """
 
 from dataclasses import asdict
@@ -24,7 +24,7 @@ class StudentPage:
         self.classes = self.training.classes
 
     def build(self) -> None:
-        """Lay the page out; the browser shows it, and it alone, where the address has a code."""
+        """Lay the panel out; the browser shows nothing else if the address has a class's code."""
         part(
             "panels/student",
             [self.join, self.student_state, self.next_pair, self.vote, self.undo],
@@ -43,7 +43,7 @@ class StudentPage:
 
     @voting
     def student_state(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return how far the student and the class are; nothing of anybody else's votes."""
+        """Return how far the student and the class are, and nothing about other students' votes."""
         view = self.classes.student_view(request["secret"])
         class_status = self.training.rounds.class_status(
             self.classes.collection_of_student(request["secret"])
@@ -58,36 +58,36 @@ class StudentPage:
 
     @voting
     def next_pair(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the pair to answer now, or the one after `beside`; else why there is none."""
+        """Return the pair to answer now, or the one after `after`; else why there is none."""
         secret = request["secret"]
         view = self.classes.student_view(secret)
         if view["state"] != "open":
             return {
                 "assignment": None,
-                "message": "The class is paused. It goes on here by itself.",
+                "message": "The class is paused. This page will continue by itself.",
             }
         if view["round_state"] != "open":
             return {"assignment": None, "message": "This vote is over. Wait for the next round."}
-        assignment = self.store.next_pair(secret, after=request.get("beside"))
+        assignment = self.store.next_pair(secret, after=request.get("after"))
         return {
             "assignment": assignment and asdict(assignment),
-            "message": "Waiting for the next pair. It comes here by itself.",
+            "message": "Waiting for the next pair. It will appear here by itself.",
         }
 
     @voting
     def vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
-        """Keep an answer; once this has returned, it is on disk."""
+        """Keep an answer; when this returns, it is on disk."""
         secret, assignment, choice = request["secret"], request["assignment"], request["choice"]
         return {"kept": self.store.vote(secret, assignment, choice, address_of(http))}
 
     @voting
     def undo(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
-        """Take the student's last answer back."""
+        """Delete the student's last answer."""
         return {"undone": self.store.undo(request["secret"], address_of(http))}
 
 
 def _progress(row: dict[str, Any]) -> dict[str, Any]:
-    """Return what students see of PPO: how far it is, and its figures."""
+    """Return what students see of PPO: its progress and its figures."""
     return {
         "status": row["status"],
         "busy": row["status"] in BUSY,

@@ -28,15 +28,15 @@ from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.lanes import heavy
 
 LEAD = (
-    "Here two models write on from the same prompt and meet the same random numbers, so where "
-    "their texts part, the models differ and not the dice. One prompt shows what training changed; "
-    "many show whether it is for the better."
+    "Here two models continue the same prompt with the same random numbers, so any difference "
+    "between their texts comes from the models and not from chance. One prompt shows what training "
+    "changed; many prompts show whether the change is an improvement."
 )
 MANY_LEAD = (
-    "One text proves little. The two models above answer many prompts, your own or shipped ones on "
-    "which nothing was trained and nothing was chosen, with the temperature, length and seed set "
-    "above. Each time two judges say whose text is better: the one chosen here, and one that "
-    "shares no network with it."
+    "One text proves little. Here the two models above answer many prompts: your own, or shipped "
+    "ones on which nothing was trained or selected. The temperature, length and seed are those set "
+    "above. For each prompt, two judges say whose text is better: the judge you choose here, and a "
+    "second one that shares no network with it."
 )
 NAMES = ("temperature", "top_k", "top_p", "max_new_tokens", "seed")
 FEWEST, MOST, MOST_OWN = 8, 256, 64
@@ -79,9 +79,9 @@ class CompareTab:
         gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
         with gr.Column(elem_classes="rl-form"):
             with gr.Row():
-                self.left = self._picker("Left", "the model that you know")
-                self.right = self._picker("Right", "the model that you wonder about")
-                self.scorer = self._picker("Score with", "what gives each text a number")
+                self.left = self._picker("Left", "the model to compare with")
+                self.right = self._picker("Right", "the model to test")
+                self.scorer = self._picker("Score with", "gives each text a number")
             with gr.Row():
                 self.prompt = gr.Textbox(
                     label="Prompt", value=FIRST_PROMPT, scale=5,
@@ -118,15 +118,15 @@ class CompareTab:
             with gr.Row():
                 self.judge = self._picker("Judge", "the text with the higher score wins")
                 self.count = gr.Number(
-                    label="Prompts", info=f"shipped ones, {FEWEST} to {MOST}", value=64,
+                    label="Prompts", info=f"shipped prompts, {FEWEST} to {MOST}", value=64,
                     minimum=FEWEST, maximum=MOST, precision=0, step=1, min_width=150,
                 )  # fmt: skip
                 start = gr.Button("Compare on many prompts", min_width=190)
-            with gr.Accordion("Own prompts", open=False):
+            with gr.Accordion("Your own prompts", open=False):
                 own = gr.Textbox(
-                    value="", label="Own prompts", show_label=False, container=False,
+                    value="", label="Your own prompts", show_label=False, container=False,
                     lines=4, max_lines=12,
-                    placeholder=f"One a line, at most {MOST_OWN}, in place of the shipped ones.",
+                    placeholder=f"One per line, at most {MOST_OWN}, instead of the shipped ones.",
                 )  # fmt: skip
         self.many = part("tabs/compare/many", [], value=example_report(self.shared.choices))
         # A queue of its own: a duel waits for one chunk, not for all prompts of somebody else.
@@ -246,13 +246,15 @@ def _prompts(count: int | None, own: str) -> list[str]:
     """Return a visitor's own prompts, else so many of the shipped ones to test on."""
     lines = [line for line in own.splitlines() if line.strip()]
     if len(lines) > MOST_OWN:
-        raise ConfigError(f"there are {len(lines)} own prompts: give at most {MOST_OWN}")
+        raise ConfigError(f"there are {len(lines)} prompts of your own: give at most {MOST_OWN}")
     if lines:
         for line in lines:
             check_prompt(line)
         return lines
     if count is None or not FEWEST <= count <= MOST:
-        raise ConfigError(f"the number of prompts is {count}: give one from {FEWEST} to {MOST}")
+        raise ConfigError(
+            f"the number of prompts is {count}: give a number from {FEWEST} to {MOST}"
+        )
     return load_prompts(SHIPPED, "test")[: int(count)]
 
 

@@ -1,7 +1,7 @@
-"""The Feedback tab: visitors say which of two texts they prefer, and see what that is worth.
+"""The Feedback tab: visitors say which of two texts they prefer, and see how good the votes are.
 
-Every server function that acts for a voter takes the voter's own secret. Names of models are never
-sent with a pair.
+Every server function that acts for a voter takes that voter's secret. A pair is sent without the
+names of its models.
 """
 
 import time
@@ -39,41 +39,41 @@ from rlhf_demo.web.downloads import downloads, vote_file
 from rlhf_demo.web.lanes import heavy, voting
 
 LEAD = (
-    "Everything begins with somebody's judgement: read two texts that a model wrote to the same "
-    "beginning, and say which answers the question better. A reward model can be trained on your "
-    "votes, and PPO will then write what you are likely to prefer."
+    "Everything starts with a person's judgement. Read two texts that a model wrote from the same "
+    "prompt, and answer the question about them. A reward model can learn from your votes, and PPO "
+    "then trains the model to write what you are likely to prefer."
 )
 QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 VOTER = "(...a) => [...a.slice(0, -1), rlhf.voter()]"
-"""JavaScript that puts the voter's secret in the place of a handler's last input."""
+"""JavaScript that replaces a handler's last input by the voter's secret."""
 
 
 class FeedbackTab:
-    """The tab's form, the ballot's and the quality panel's server functions."""
+    """The tab's form, and the server functions of its ballot and quality panel."""
 
     def __init__(self, shared: Shared) -> None:
         self.shared, self.store = shared, shared.store
         self.sampler, self.data = shared.sampler, shared.vote_data
 
     def build(self, demo: gr.Blocks) -> None:
-        """Lay the tab out inside the Blocks that is open."""
+        """Lay the tab out inside the open Blocks."""
         gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
         with gr.Column(elem_classes="rl-form"):
             with gr.Row():
                 question = gr.Dropdown(
                     list(QUESTIONS), value=QUESTIONS[0], label="Question",
-                    info="a small model learns the first one best",
+                    info="a small model learns the first question best",
                     allow_custom_value=True, scale=3,
                 )  # fmt: skip
                 model = gr.Dropdown(
                     self.shared.choices.policies(), value=SHIPPED_MODEL, label="Model",
-                    info="it writes both texts", scale=3,
+                    info="writes both texts", scale=3,
                 )  # fmt: skip
                 prompt = gr.Textbox(
-                    label="Own beginning", info=self._use_of_own(), scale=3,
+                    label="Your own prompt", info=self._use_of_own(), scale=3,
                     max_lines=1, max_length=LONGEST_PROMPT, placeholder="My neighbour says that",
                 )  # fmt: skip
-                write = gr.Button("Write to it", scale=1, min_width=120)
+                write = gr.Button("Write texts", scale=1, min_width=120)
         first = {"question": QUESTIONS[0], "model": SHIPPED_MODEL}
         ballot = part(
             "tabs/feedback",
@@ -110,17 +110,17 @@ class FeedbackTab:
 
     def _use_of_own(self) -> str:
         if self.data.public:
-            return "only you see its pairs; your votes on them train nothing and are not exported"
-        return "only you are shown its pairs; your votes on them count like all others"
+            return "only you see its pairs; your votes on them are not exported and train nothing"
+        return "only you see its pairs; your votes on them count as usual"
 
     def model_list(self, chosen: str | None) -> Any:
-        """Fill the list of models as it is now."""
+        """Update the list of models."""
         choices = self.shared.choices.policies()
-        known = chosen in [one for _, one in choices]
+        known = chosen in [model for _, model in choices]
         return gr.update(choices=choices, value=chosen if known else SHIPPED_MODEL)
 
     def ask(self, question: str, model: str) -> dict[str, str]:
-        """Tell the ballot which question and model it is about now."""
+        """Tell the ballot the question and the model that are chosen."""
         try:
             asked = clean_text(question, LONGEST_QUESTION, "question")
         except DemoError as error:
@@ -130,13 +130,13 @@ class FeedbackTab:
     def write_to(
         self, text: str, question: str, model: str, voter: str, http: gr.Request
     ) -> list[Any]:
-        """Have pairs written to a visitor's own beginning; they come next."""
+        """Have pairs written from a visitor's own prompt; they are shown next."""
         try:
             prompt = self.store.own_prompt(voter, text)
             self.sampler.want(PairRequest(model, model, prompt, voter), address_of(http))
         except DemoError as error:
             return [{"error": str(error)}, gr.skip()]
-        # The time tells the page that the same words were sent once more.
+        # The time lets the page notice that the same prompt was sent again.
         return [self.ask(question, model) | {"prompt": prompt, "time": time.time()}, ""]
 
     # -- the ballot --------------------------------------------------------------------------------
@@ -148,11 +148,11 @@ class FeedbackTab:
 
     @voting
     def next_pair(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
-        """Return the pair to answer now, or the one after `beside`, and have more written in time.
+        """Return the pair to answer now, or the one after `after`; have more written in time.
 
         Args:
-            request: `voter`, `question`, `model`, `beside` (an assignment's id or nothing),
-                `prompt` (the visitor's own, if pairs to it are awaited).
+            request: `voter`, `question`, `model`, `after` (an assignment's id or nothing),
+                `prompt` (the visitor's own, while its pairs are being written).
         """
         voter, question = request["voter"], request["question"]
         model = str(request["model"])
@@ -161,27 +161,27 @@ class FeedbackTab:
         if own.prompt and (problem := self.sampler.problem(own)):
             raise Refused(problem)
         if own.prompt and self.sampler.under_way(own):
-            return {"assignment": None, "message": f"{model} writes to your beginning."}
+            return {"assignment": None, "message": f"{model} is writing from your prompt."}
         order, trouble = PairRequest(model, model), None
         if self.store.pairs_waiting(voter, question, **ask) < AHEAD:
             trouble = self.sampler.want_more(order, address_of(http))
-        beside = request.get("beside")
-        assignment = self.store.next_pair(voter, question, **ask, after=beside)
+        after = request.get("after")
+        assignment = self.store.next_pair(voter, question, **ask, after=after)
         if assignment is None and model == SHIPPED_MODEL:
             self.sampler.add_shipped()
-            assignment = self.store.next_pair(voter, question, **ask, after=beside)
+            assignment = self.store.next_pair(voter, question, **ask, after=after)
         if assignment is not None:
             return {"assignment": asdict(assignment)}
         return {
             "assignment": None,
             "message": trouble
             or self.sampler.problem(order)
-            or f"{model} writes the next texts, a moment.",
+            or f"{model} is writing the next texts.",
         }
 
     @voting
     def vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
-        """Keep an answer, and say how many there are."""
+        """Keep an answer, and return how many there are."""
         self.store.vote(
             request["voter"], request["assignment"], request["choice"], address_of(http)
         )
@@ -193,25 +193,25 @@ class FeedbackTab:
         undone = self.store.undo(request["voter"], address_of(http))
         return {"undone": undone, "votes": self.store.count()}
 
-    # -- what the votes are worth ------------------------------------------------------------------
+    # -- how good the votes are --------------------------------------------------------------------
 
     @heavy
     def quality(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Say how good the votes on a question are.
+        """Return how good the votes on a question are.
 
         Args:
-            request: `question`, `without` (numbers of the voters to leave out; of those who look
-                careless).
+            request: `question`, `without` (numbers of voters to leave out; only those who look
+                careless can be).
 
         Returns:
-            `votes`, `voters`, `preferences` (to train on), `together` (those of all questions),
+            `votes`, `voters`, `preferences` (to train on), `together` (those on all questions),
             `quality` (see agreement.vote_quality), `careless` (rows of agreement.voter_table).
         """
         asked, everything = str(request["question"]), self.data.votes()
         votes = [vote for vote in everything if vote.question == asked]
         careless = _careless(votes)
         without = _numbers(request.get("without")) & {row["voter"] for row in careless}
-        kept = [one for one in votes if one.voter not in without and not one.left_out]
+        kept = [vote for vote in votes if vote.voter not in without and not vote.left_out]
         questions = {vote.question for vote in everything}
         return {
             "question": asked,
@@ -229,9 +229,9 @@ class FeedbackTab:
         """Start a reward model on the votes.
 
         Args:
-            request: `question`, `together` (with the votes on all other questions), `without` (of
-                the voters who look careless), `secret` (whose run it is).
-            http: says where the request comes from.
+            request: `question`, `together` (whether to add the votes on all other questions),
+                `without` (voters who look careless), `secret` (of the run's owner).
+            http: holds the address that the request comes from.
 
         Raises:
             DemoError: there are too few votes, a voter does not look careless, or a limit is
@@ -259,11 +259,11 @@ class FeedbackTab:
         return {"run": run}
 
     def _check_careless(self, question: str, voters: set[int]) -> None:
-        """Refuse to leave out whom one likes: each choice of voters would be another data set."""
+        """Refuse to leave out arbitrary voters: each choice of voters would be another data set."""
         votes = [vote for vote in self.data.votes() if vote.question == question] if voters else []
         if careful := voters - {row["voter"] for row in _careless(votes)}:
             raise DataError(
-                f"{_listed(careful)} may not be left out: choose among the voters who look careless"
+                f"{_listed(careful)} cannot be left out: choose only voters who look careless"
             )
 
     # -- files -------------------------------------------------------------------------------------
@@ -273,17 +273,18 @@ class FeedbackTab:
         """Write the votes into a file, and return a link to it.
 
         Args:
-            request: `format`, `everything` (ties and skips too, in the layout with all answers).
+            request: `format`, `everything` (whether to include ties and skips, in the layout with
+                all answers).
 
         Raises:
-            DataError: there are none, the format is not known, or the disk is short of room.
+            DataError: there are no votes, the format is unknown, or the disk is nearly full.
         """
         folder = downloads() / "votes"
         self.data.check_room(folder)
         return vote_file(self.data.votes(), folder, "votes", request)
 
     def take_file(self, path: str | None, question: str, secret: str, http: gr.Request) -> Any:
-        """Keep the votes of a file that Gradio received; tell the quality panel how it went."""
+        """Keep the votes of an uploaded file; tell the quality panel the result."""
         if path is None:
             return gr.skip()
         source = Path(path)
@@ -298,11 +299,14 @@ class FeedbackTab:
         settings = self.shared.settings
         if settings.password is not None and not self.shared.instructor.is_token(secret):
             raise Refused(
-                "only the owner of this page may add votes of others: give the instructor's "
-                "password in the tab Runs, then import"
+                "only the owner of this page may import votes: enter the instructor's password "
+                "on the Runs tab, then import"
             )
         if settings.public and settings.password is None:
-            raise Refused("this page is public, its votes are its visitors': nobody may add others")
+            raise Refused(
+                "this page is public and keeps only its visitors' own votes: import votes on a "
+                "page of your own"
+            )
 
     def _keep_file(self, path: Path, question: str, address: str) -> dict[str, int]:
         source, uploads = digest(path), self.shared.choices.uploads
@@ -315,13 +319,13 @@ class FeedbackTab:
 
 
 def _numbers(given: Any) -> set[int]:
-    return {int(one) for one in given or ()}
+    return {int(number) for number in given or ()}
 
 
 def _listed(voters: Collection[int]) -> str:
-    return f"voter{'s' * (len(voters) > 1)} {', '.join(str(one) for one in sorted(voters))}"
+    return f"voter{'s' * (len(voters) > 1)} {', '.join(str(number) for number in sorted(voters))}"
 
 
 def _careless(votes: Sequence[Vote]) -> list[dict[str, Any]]:
-    """Return the rows of the voters whom the page offers to leave out."""
+    """Return the rows of the voters that the page offers to leave out."""
     return [row for row in voter_table(votes) if row["careless"] or row["left_out"]]

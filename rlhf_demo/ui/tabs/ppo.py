@@ -21,11 +21,11 @@ from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.lanes import heavy
 
 LEAD = (
-    "Here the policy learns: it writes texts, the reward model scores them, and PPO (proximal "
-    "policy optimisation) pushes each token's probability up or down, as its text came out better "
-    "or worse than expected, compared with the step's other texts. One step can move many of them "
-    "by a fifth and more; a clip takes the push off there. The KL penalty holds the policy near "
-    "the base, because a reward model is easily fooled."
+    "Here the policy learns. It writes texts, the reward model scores them, and PPO (proximal "
+    "policy optimisation) pushes each token's probability up or down, depending on whether its "
+    "text turned out better or worse than expected, compared with the step's other texts. One step "
+    "can change many of these probabilities by a fifth or more; at that point a clip stops the "
+    "push. The KL penalty keeps the policy near the base, because a reward model is easily fooled."
 )
 OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
 """The settings that matter; the others are folded away."""
@@ -51,30 +51,30 @@ class PPOTab:
                 self.policy = gr.Dropdown(
                     label="Policy", info="the model that writes and learns", scale=3
                 )
-                self.reward = gr.Dropdown(label="Reward", info="what scores its texts", scale=3)
+                self.reward = gr.Dropdown(label="Reward", info="scores its texts", scale=3)
                 self.preset = gr.Dropdown(
                     choices=[(preset.label, name) for name, preset in PPO_PRESETS.items()],
                     value="quick", label="Preset", info=PPO_PRESETS["quick"].shows, scale=3,
                 )  # fmt: skip
                 start = gr.Button("Start PPO", variant="primary", scale=1, min_width=130)
-            with gr.Accordion("Own settings", open=False):
+            with gr.Accordion("Your own settings", open=False):
                 with gr.Row():
                     self.judge = gr.Dropdown(
-                        label="judge", info="scores the texts too; PPO never learns from it",
+                        label="judge", info="also scores the texts; PPO never learns from it",
                         elem_classes="rl-field",
                     )  # fmt: skip
                     open_fields = forms.fields(PPOConfig, OPEN)
-                with gr.Accordion("All the others", open=False):
+                with gr.Accordion("More settings", open=False):
                     with gr.Row():
                         title = gr.Textbox(
                             label="name",
-                            info="what the run is called in the lists",
+                            info="the run's name in the lists",
                             max_lines=1,
                             max_length=60,
                         )
                         label = gr.Textbox(
                             label="label",
-                            info="of a classifier from the Hub: whose logit is the score",
+                            info="for a Hub classifier: the label whose logit is the score",
                             max_lines=1,
                         )
                         folded_fields = forms.fields(PPOConfig, FOLDED)

@@ -33,9 +33,9 @@ from rlhf_demo.web.cache import received
 from rlhf_demo.web.lanes import heavy
 
 LEAD = (
-    "Here a small model learns which of two texts was preferred, from pairs that somebody judged. "
-    "From then on it gives any text a score. PPO will write what scores high, good or not, so see "
-    "below how far to trust it."
+    "Here a small model learns from judged pairs which of two texts people prefer. It can then "
+    "score any text. PPO will write whatever scores high, good or bad, so see below how far to "
+    "trust it."
 )
 OPEN = ("train_pairs", "epochs", "learning_rate")
 FOLDED = tuple(name for name in REWARD_OPTIONS if name not in OPEN)
@@ -43,8 +43,8 @@ NAMES = OPEN + FOLDED
 MOST_CHARACTERS = 2000
 """Longest text that is scored word by word."""
 SIMULATED = (
-    "The shipped pairs were judged by star-rater, a simulated rater. It stands on the same base as "
-    "the reward model, so its taste is easier to learn than a person\u2019s would be."
+    "The shipped pairs were judged by star-rater, a simulated rater. It is built on the same base "
+    "as the reward model, so its taste is easier to learn than a person\u2019s would be."
 )
 
 
@@ -64,23 +64,23 @@ class RewardTab:
                 )
                 data = gr.Dropdown(
                     label="Pairs",
-                    info="the model will learn the taste of whoever judged them",
+                    info="the model learns the taste of their judge",
                     scale=3,
                 )
                 upload = gr.UploadButton(
-                    "Upload own pairs", scale=1, min_width=150, elem_classes="rl-low",
+                    "Upload your own pairs", scale=1, min_width=150, elem_classes="rl-low",
                     file_types=[".jsonl", ".json", ".csv", ".parquet", ".gz"],
                 )  # fmt: skip
                 start = gr.Button(
                     "Train the reward model", variant="primary", scale=1, min_width=210
                 )
-            with gr.Accordion("Own settings", open=False):
+            with gr.Accordion("Your own settings", open=False):
                 with gr.Row():
                     open_fields = forms.fields(RewardConfig, OPEN)
-                with gr.Accordion("All the others", open=False), gr.Row():
+                with gr.Accordion("More settings", open=False), gr.Row():
                     title = gr.Textbox(
                         label="name",
-                        info="what the run is called in the lists",
+                        info="the run's name in the lists",
                         max_lines=1,
                         max_length=60,
                     )

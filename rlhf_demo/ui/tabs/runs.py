@@ -33,8 +33,8 @@ from rlhf_demo.web.downloads import link_to, zip_folder
 from rlhf_demo.web.lanes import heavy
 
 LEAD = (
-    "Every run of this page, anybody's: what was asked of it, what came of it, and the command "
-    "that repeats it. Tick two of one kind to see their curves over each other."
+    "Every run on this page, from all visitors: its settings, its result, and the command that "
+    "repeats it. Tick two runs of the same kind to overlay their curves."
 )
 LISTED = (
     "id", "title", "kind", "status", "place", "step", "total_steps", "created_at", "example",
@@ -86,7 +86,9 @@ class RunsTab:
             filled = self.filled(str(event.run))
         except DemoError as error:
             raise gr.Error(str(error), print_exception=False) from None
-        gr.Info("The form has this run's settings. Change them under Own settings, then start.")
+        gr.Info(
+            "The form now has this run's settings. Change them under Your own settings, then start."
+        )
         return filled
 
     def filled(self, run_id: str) -> dict[Any, Any]:
@@ -99,7 +101,7 @@ class RunsTab:
         """
         config, choices = self.jobs.find(run_id).config, self.shared.choices
         if config["kind"] not in self.forms:
-            raise JobError(f"{run_id} has no form on this page: repeat it by its command")
+            raise JobError(f"{run_id} has no form on this page: repeat it with its command")
         named = {
             "policy": (choices.policies, choices.policy),
             "model": (choices.policies, choices.policy),
@@ -157,7 +159,7 @@ class RunsTab:
         try:
             return told | self._told_by_files(row, mine=told["mine"])
         except (DemoError, OSError, *ODD):
-            message = "its files hold something else than a run of this version writes"
+            message = "its files do not hold what a run of this version writes"
             return told | {"damaged": True, "message": message}
 
     def _told_by_files(self, row: dict[str, Any], *, mine: bool) -> dict[str, Any]:
@@ -240,9 +242,9 @@ def _result(run: Run, row: dict[str, Any]) -> str:
         return ""
     low, high = 100 * report["accuracy_low"], 100 * report["accuracy_high"]
     return (
-        f"{100 * report['accuracy']:.0f}% [{low:.0f}, {high:.0f}] of {tested_on(report)} right; "
-        f"choosing the {report['baseline_side']} text gets "
-        f"{100 * report['baseline_length']:.0f}%, a coin 50%."
+        f"It gets {100 * report['accuracy']:.0f}% [{low:.0f}, {high:.0f}] of {tested_on(report)} "
+        f"right. Choosing the {report['baseline_side']} text gets "
+        f"{100 * report['baseline_length']:.0f}% right, a coin flip 50%."
     )
 
 

@@ -53,12 +53,12 @@ def test_public_page_without_a_password_opens_no_class(mode, monkeypatch):
     made = open_class(mode)
     settings = Settings(runs=mode.shared.settings.runs, public=True)
     monkeypatch.setattr(mode.shared, "settings", settings)
-    with pytest.raises(Refused, match="Classes are closed here"):
+    with pytest.raises(Refused, match="You cannot open a class here"):
         open_class(mode)
     simulated = {"token": made.token, "students": 1, "taste": "x", "noise": 0, "careless": 0}
-    with pytest.raises(Refused, match="Classes are closed here"):
+    with pytest.raises(Refused, match="You cannot open a class here"):
         mode.simulate(simulated)
-    with pytest.raises(Refused, match="password lets it move"):
+    with pytest.raises(Refused, match="to move classes, set"):
         mode.take_over({"code": made.code, "password": ""}, HERE)
 
 

@@ -144,8 +144,8 @@ def test_many_prompts_of_one_model_against_itself_are_all_ties(tab):
     [
         (7, "", "the number of prompts is 7"),
         (None, " \n", "the number of prompts is None"),
-        (257, "", "give one from 8 to 256"),
-        (64, "one\n" * 65, "there are 65 own prompts: give at most 64"),
+        (257, "", "give a number from 8 to 256"),
+        (64, "one\n" * 65, "there are 65 prompts of your own: give at most 64"),
         (64, "a" * 501, "501 characters"),
     ],
 )

@@ -40,7 +40,7 @@ def test_pair_fetched_ahead_is_the_one_after_the_vote(tab, store):
     store.add_pairs(new_pairs(3))
     voter = store.visit("here")
     now = tab.next_pair(ask(voter), HTTP)["assignment"]
-    ahead = tab.next_pair(ask(voter, beside=now["id"]), HTTP)["assignment"]
+    ahead = tab.next_pair(ask(voter, after=now["id"]), HTTP)["assignment"]
     assert ahead["id"] != now["id"]
     assert tab.next_pair(ask(voter), HTTP)["assignment"] == now  # still to be answered
     assert tab.vote({"voter": voter, "assignment": now["id"], "choice": "tie"}, HTTP) == {
@@ -53,7 +53,7 @@ def test_pair_fetched_ahead_counts_its_seconds_from_the_answer_before(tab, store
     store.add_pairs(new_pairs(2))
     voter = store.visit("here")
     now = tab.next_pair(ask(voter), HTTP)["assignment"]
-    ahead = tab.next_pair(ask(voter, beside=now["id"]), HTTP)["assignment"]
+    ahead = tab.next_pair(ask(voter, after=now["id"]), HTTP)["assignment"]
     for assignment, seconds in ((now, 8), (ahead, 3)):
         clock.now += seconds
         tab.vote({"voter": voter, "assignment": assignment["id"], "choice": "left"}, HTTP)
@@ -77,7 +77,7 @@ def test_more_is_written_only_when_few_pairs_are_left(tab, store):
 
 def test_trouble_of_the_sampler_is_told_in_words(tab, store):
     voter = store.visit("here")
-    assert "writes" in tab.next_pair(ask(voter), HTTP)["message"]
+    assert "is writing" in tab.next_pair(ask(voter), HTTP)["message"]
     tab.sampler.trouble = "the model is gone"
     assert tab.next_pair(ask(voter), HTTP)["message"] == "the model is gone"
 
@@ -104,7 +104,7 @@ def test_own_beginning_goes_to_the_sampler_as_one_plain_line(tab, store):
     assert tab.sampler.orders == [PairRequest("m", "m", "My <b>cat</b> says", voter)]
     tab.sampler.busy = True
     waiting = tab.next_pair(ask(voter, prompt=told["prompt"]), HTTP)
-    assert waiting == {"assignment": None, "message": "m writes to your beginning."}
+    assert waiting == {"assignment": None, "message": "m is writing from your prompt."}
 
 
 @pytest.mark.parametrize("text", ["", "   ", "x" * 301])
@@ -229,7 +229,10 @@ def test_on_a_public_page_without_a_password_nobody_imports(files, tmp_path):
     path = tmp_path / "votes.jsonl"
     path.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
     for secret in ("", "ann"):
-        assert "nobody may add others" in files.take_file(str(path), HAPPY, secret, HTTP)["error"]
+        assert (
+            "import votes on a page of your own"
+            in files.take_file(str(path), HAPPY, secret, HTTP)["error"]
+        )
 
 
 def test_password_page_asks_for_the_instructors_token_before_an_import(owned, tmp_path):
@@ -239,7 +242,7 @@ def test_password_page_asks_for_the_instructors_token_before_an_import(owned, tm
         owned.shared.settings = replace(owned.shared.settings, public=public)
         for secret in ("", "ann", "teach"):  # the password itself opens nothing here
             told = owned.take_file(str(path), HAPPY, secret, HTTP)
-            assert "instructor's password in the tab Runs" in told["error"]
+            assert "instructor's password on the Runs tab" in told["error"]
         told = owned.take_file(str(path), HAPPY, owned.shared.instructor.token, HTTP)
         assert "imported" in told
 

@@ -185,7 +185,7 @@ def test_run_with_an_odd_report_is_picked_and_can_be_deleted(tab, jobs, kind, re
     assert [row["id"] for row in shown["runs"]] == [run.folder.name]
     assert shown["picked"]["mine"]
     if kind == "ppo":  # a reward model's odd report counts as none
-        assert shown["picked"]["message"].startswith("its files hold something else")
+        assert shown["picked"]["message"].startswith("its files do not hold what")
     tab.delete_run({"run": run.folder.name, "secret": "ann"})
     assert state(tab)["runs"] == []
 

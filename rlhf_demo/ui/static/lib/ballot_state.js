@@ -12,9 +12,9 @@ import { reached, wait } from "./poll.js";
  * Any of the promised answers may be {error: "one sentence"}: it is shown, and the pair is fetched
  * anew.
  * @typedef {object} Source where pairs come from and answers go
- * @property {(beside?: any) => Promise<any>} next promise of {assignment, message}. assignment: a
+ * @property {(after?: any) => Promise<any>} next promise of {assignment, message}. assignment: a
  *   pair, or null; `message` then says in a sentence why there is none (the ballot asks again by
- *   itself). Without `beside`: the pair to answer now, the same one until it is answered. With the
+ *   itself). Without `after`: the pair to answer now, the same one until it is answered. With the
  *   id of the pair on the screen: the next pair, fetched ahead; only where `ahead` is true.
  * @property {(id: any, choice: Choice) => Promise<any>} vote It is sent again where the server does
  *   not answer, so it must count once.
@@ -43,9 +43,9 @@ import { reached, wait } from "./poll.js";
 /** @type {Pauses} the last one spares a double tap the next pair */
 export const PAUSES = { askAgain: 1500, sendAgain: 2000, readAtLeast: 250 };
 
-const SILENT = "The server does not answer; this page tries again by itself.";
-const NONE = "There is no pair just now.";
-const UNSENT = "The server does not answer; your answer is sent again by itself.";
+const SILENT = "The server is not answering. This page will try again by itself.";
+const NONE = "There is no pair to show right now.";
+const UNSENT = "The server is not answering. Your answer will be sent again by itself.";
 
 export class BallotState {
   /** @type {Assignment | null} */
@@ -88,10 +88,10 @@ export class BallotState {
     this.ahead = null;
     if (!this.source.ahead || !this.now) return;
     const { turn } = this;
-    const beside = this.now.id;
+    const after = this.now.id;
     try {
-      const answer = await reached(this.source.next(beside));
-      const still = turn === this.turn && this.now && this.now.id === beside;
+      const answer = await reached(this.source.next(after));
+      const still = turn === this.turn && this.now && this.now.id === after;
       if (still && !answer.error) this.ahead = answer.assignment;
     } catch {
       // The pair is fetched when it is needed.

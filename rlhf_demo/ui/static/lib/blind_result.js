@@ -19,12 +19,12 @@ export const verdict = (result) => {
   const some = `, ${simulated} of ${votes} simulated,`;
   const who = simulated ? `The class${some}` : "The class";
   const people = simulated === votes ? "simulated students" : "people";
-  if (!votes) return "Nobody has voted.";
+  if (!votes) return "There are no votes.";
   if (low > 0.5) return `${who} prefers what PPO writes.`;
   if (high < 0.5)
-    return `${who} prefers the base: PPO has learned something else than what ${people} like.`;
+    return `${who} prefers the base: PPO has learned something other than what ${people} like.`;
   const these = simulated ? `these votes${some}` : "these votes";
-  return `The interval holds 50%: ${these} cannot tell the two apart.`;
+  return `The interval includes 50%: ${these} cannot tell the two apart.`;
 };
 
 /** @param {import("../types").BlindResult} result */
@@ -33,8 +33,8 @@ export const countWords = (result) => {
   const [ppo, base] = forPPO ? [result.wins, result.losses] : [result.losses, result.wins];
   const even = result.ties + result.both_bad;
   return (
-    `It was ${forPPO ? "A" : "B"} that had been trained by PPO. ` +
-    `PPO ${ppo}, base ${base}, tie or both bad ${even} (half for each).`
+    `${forPPO ? "A" : "B"} was the model trained with PPO. ` +
+    `Votes: PPO ${ppo}, base ${base}, tie or both bad ${even} (half for each).`
   );
 };
 
@@ -45,6 +45,6 @@ export const preferWords = ({ votes, simulated, pairs, contender, rate, low, hig
   const range = votes ? interval(least, most) : "";
   return (
     `of ${votes} votes${some} on ${pairs} pairs prefer PPO\u2019s text ${range}; ` +
-    "50% is no difference"
+    "50% means no difference"
   );
 };

@@ -29,22 +29,22 @@ export const stageOf = (view) => {
 const trainingWords = (/** @type {ClassState} */ { training }) => {
   if (!training) return "";
   if (training.row && training.row.status === "queued")
-    return "A new reward model waits for its turn.";
+    return "A new reward model is waiting in the queue.";
   return `A new reward model is training on ${training.votes} votes${ofThem(training.simulated)}.`;
 };
 
 const rewardWords = (/** @type {ClassState} */ view) => {
   const { ppo } = view;
   const more = view.all_votes && view.state === "open";
-  const again = more ? "It is trained anew every ten preferences." : "";
+  const again = more ? "The reward model is trained again after every ten new preferences." : "";
   const failed = ppo && ppo.status === "failed" ? ` PPO failed: ${ppo.message}` : "";
-  const next = "When the class has voted enough, let PPO follow its reward model.";
+  const next = "When the class has voted enough, start PPO on its reward model.";
   return `${trainingWords(view) || again} ${next}${failed}`;
 };
 
 const ppoWords = (/** @type {RunRow} */ ppo) => {
-  if (ppo.status === "queued") return `PPO waits for its turn, place ${ppo.place || 1}.`;
-  if (!ppo.step) return "PPO is starting: it loads its models.";
+  if (ppo.status === "queued") return `PPO is in the queue, position ${ppo.place || 1}.`;
+  if (!ppo.step) return "PPO is starting: it is loading its models.";
   return (
     `PPO is training: step ${ppo.step} of ${ppo.total_steps}. ` +
     "Students see its progress on their phones."
@@ -54,16 +54,16 @@ const ppoWords = (/** @type {RunRow} */ ppo) => {
 const trainedWords = (/** @type {RunRow} */ ppo) => {
   const stopped = `was stopped at step ${ppo.step} of ${ppo.total_steps}`;
   const end = ppo.status === "finished" ? "has finished" : stopped;
-  return `PPO ${end}. Now let the class judge without knowing who wrote what.`;
+  return `PPO ${end}. Now let the class judge the texts without knowing which model wrote which.`;
 };
 
 const OPEN =
-  "Blind vote: the class compares base and PPO model without their names, on prompts that " +
-  "nothing is trained on. The outcome stays hidden until the reveal, from you too: whoever sees " +
-  "it grow can stop when it suits.";
+  "Blind vote: the class compares texts of the base and the PPO model without knowing which is " +
+  "which, on prompts that no model is trained on. The result stays hidden until the reveal, even " +
+  "from you: someone who watches it grow can stop the vote at a convenient moment.";
 const REVEALED =
-  "The names are out. Blind votes test and teach nothing: the next reward model learns from " +
-  "feedback alone, and PPO\u2019s texts are compared in it too.";
+  "The names are revealed. Blind votes are a test and train nothing: the next reward model " +
+  "learns only from feedback, which will also compare PPO\u2019s texts.";
 
 /**
  * What happens in a stage, and what comes next.
@@ -72,7 +72,7 @@ const REVEALED =
  */
 export const stageWords = (stage, view) => {
   const first =
-    "The first reward model is trained when ten preferences are in: " +
+    "The first reward model is trained once there are ten preferences: " +
     `${view.preferences} so far.`;
   if (stage === "votes") return trainingWords(view) || first;
   if (stage === "reward") return rewardWords(view);
@@ -92,9 +92,10 @@ export const votesFigure = (view) => {
 /** @param {ClassState} view  @param {number} fewestShared  @returns {[string, string]} */
 export const agreementFigure = ({ quality }, fewestShared) => {
   const { foretold, alpha, votes, simulated } = quality;
-  if (foretold.units < fewestShared) return ["\u2013", "agreement: too few pairs seen by two"];
+  const few = "agreement: too few pairs seen by two students";
+  if (foretold.units < fewestShared) return ["\u2013", few];
   const words =
-    "of votes foretold by the few others on a pair " +
+    "of votes agree with most of the others on the pair " +
     `${interval(foretold.low, foretold.high)}, alpha ${number(alpha)}; ` +
     `${votes} votes${ofThem(simulated)}`;
   return [percent(foretold.share), words];
@@ -104,14 +105,15 @@ export const agreementFigure = ({ quality }, fewestShared) => {
 export const rewardFigure = (view, few) => {
   const now = newest(view);
   if (!now && view.training) return ["\u2013", "the first reward model is training"];
-  if (!now) return ["\u2013", `reward model: after ten preferences, ${view.preferences} so far`];
+  const first = `reward model: starts at ten preferences, ${view.preferences} so far`;
+  if (!now) return ["\u2013", first];
   const votes = `${now.votes} votes${ofThem(now.simulated)}`;
   if (now.too_few) {
-    const told = `told from ${few} held-out pairs on, ${now.pairs} so far`;
+    const told = `accuracy is shown from ${few} held-out pairs, ${now.pairs} so far`;
     return ["too few to tell", `reward model on ${votes}; ${told}`];
   }
   const highest = now.highest === null ? "" : `, at most ${percent(now.highest)} possible`;
-  const right = `of the last-rated fifth right ${interval(now.low, now.high)}${highest}, ${votes}`;
+  const right = `right on held-out votes ${interval(now.low, now.high)}${highest}, ${votes}`;
   return [percent(now.accuracy), right];
 };
 
@@ -123,10 +125,10 @@ export const lastFigure = ({ blind, ppo }) => {
   }
   if (blind) {
     const size = `blind votes on ${blind.pairs} pairs${ofThem(blind.simulated)}`;
-    return [String(blind.votes), `${size}; the outcome comes with the reveal`];
+    return [String(blind.votes), `${size}; the result comes with the reveal`];
   }
   if (!ppo) return ["\u2013", "PPO has not started"];
   const step = `step ${ppo.step || 0} of ${ppo.total_steps}`;
   const score = ppo.step ? signed(ppo.figures["objective/score"]) : "\u2013";
-  return [score, `PPO\u2019s score in the base\u2019s standard deviations, ${step}`];
+  return [score, `PPO\u2019s score, in standard deviations of the base\u2019s scores, ${step}`];
 };

@@ -15,7 +15,7 @@ export const FIGURES = [
     label: "KL from the base",
     unit: "nats per text, \u00B1 its standard error",
     meaning:
-      "how far its choice of each next token lies from the base\u2019s, " +
+      "how far its distribution of each next token is from the base\u2019s, " +
       "over the whole vocabulary, summed over a text",
     show: withError,
   },
@@ -23,7 +23,7 @@ export const FIGURES = [
     key: "length",
     label: "Length",
     unit: "tokens",
-    meaning: "mean length of a text, its end token included",
+    meaning: "mean length of a text, including its end token",
     show: (value) => number(value, 1),
   },
   {
@@ -37,14 +37,15 @@ export const FIGURES = [
     key: "distinct_1",
     label: "Distinct-1",
     unit: "of {} tokens",
-    meaning: "different tokens among equally many of either side: low where a model repeats itself",
+    meaning:
+      "share of different tokens, over as many for each model: low when a model repeats itself",
     show: (value) => percent(value),
   },
   {
     key: "distinct_2",
     label: "Distinct-2",
     unit: "of {} pairs of tokens",
-    meaning: "different pairs of neighbouring tokens among equally many of either side",
+    meaning: "share of different pairs of neighbouring tokens, over as many for each model",
     show: (value) => percent(value),
   },
   {
@@ -53,7 +54,7 @@ export const FIGURES = [
     unit: "under the base",
     meaning:
       "how surprising the texts are to the base, at temperature 1: " +
-      "high for odd language, low for commonplaces",
+      "high for odd language, low for commonplace language",
     show: (value) => number(value, 1),
   },
 ];

@@ -12,16 +12,16 @@ export const settingsLine = ({ settings, report, date, example }) => {
   if (how.top_p !== undefined && how.top_p < 1) parts.push(`top-p ${how.top_p}`);
   parts.push(`at most ${how.max_new_tokens} tokens`, `seed ${how.seed}`);
   parts.push(`scored by ${scorer.name}${scorer.unit ? ` in ${scorer.unit}` : ""}`);
-  parts.push(`KL against ${base}`);
+  parts.push(`KL from ${base}`);
   if (settings.own) parts.unshift("own prompts");
   return `${origin(example, date)}Settings: ${parts.join(", ")}.`;
 };
 
 const origin = (example, date) => {
-  if (example) return "A finished example, really computed, shipped with this page. ";
+  if (example) return "A finished example, computed for real, that ships with this page. ";
   if (!date) return "";
   const when = `${date.slice(0, 10)} ${date.slice(11, 16)} UTC`;
-  return `Saved ${when}; this page\u2019s address opens it again. `;
+  return `Saved ${when}. The address of this page opens it again. `;
 };
 
 /**
@@ -32,17 +32,17 @@ const origin = (example, date) => {
 export const partingWords = ({ left, right, parting }, settings) => {
   if (!settings.same_tokens)
     return (
-      "Same prompt. These two cut text into different tokens, " +
+      "Same prompt. These two models split text into different tokens, " +
       "so the same random numbers mean different words to them."
     );
-  if (parting === null) return "Same prompt, same random numbers. They wrote the same.";
+  if (parting === null) return "Same prompt, same random numbers. They wrote the same text.";
   const piece = (/** @type {import("../types").DuelSide} */ side) =>
     side.ended && parting === side.token.length - 1
       ? "end of text"
-      : side.token[parting].trim() || "blank";
+      : side.token[parting].trim() || "space";
   return (
-    `Same prompt, same random numbers. They part at token ${parting + 1}: ` +
-    `\u201C${piece(left)}\u201D here, \u201C${piece(right)}\u201D there.`
+    `Same prompt, same random numbers. They first differ at token ${parting + 1}: ` +
+    `\u201C${piece(left)}\u201D against \u201C${piece(right)}\u201D.`
   );
 };
 
@@ -58,7 +58,7 @@ export const outcomeWords = (side, name, base, kl) => {
   const end = side.ended ? `Ended by itself after ${count} tokens` : `Cut short at ${count} tokens`;
   const far = `KL ${kl} nats, summed over its tokens`;
   const own = name === base ? "it is the base, so its KL is 0" : far;
-  const distance = kl ? own : `KL cannot be counted, for ${base} has other tokens`;
-  const cut = " The prompt lost its beginning, being too long for this model.";
+  const distance = kl ? own : `KL cannot be computed, because ${base} uses other tokens`;
+  const cut = " The beginning of the prompt was cut, because it is too long for this model.";
   return `${end}; ${distance}.${side.prompt_cut ? cut : ""}`;
 };

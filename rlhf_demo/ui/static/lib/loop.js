@@ -9,7 +9,7 @@ import { duration } from "./format.js";
 export const stageWords = (row, before) => {
   if (row.status === "queued" && before && before.status === "running")
     return "waiting for the reward model";
-  if (row.status === "queued") return `waiting, place ${row.place || 1}`;
+  if (row.status === "queued") return `queued, position ${row.place || 1}`;
   if (row.status === "running" && !row.step) return "loading the model";
   if (row.status === "running")
     return `step ${row.step} of ${row.total_steps}, ${duration(row.seconds_left)} left`;

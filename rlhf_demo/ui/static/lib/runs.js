@@ -18,7 +18,7 @@ const endedEarly = (/** @type {RunRow} */ row) =>
 /** @param {RunRow} row */
 export const stateWords = (row) => {
   const { status, place, step, total_steps: total } = row;
-  if (status === "queued") return place ? `waiting, place ${place}` : "waiting";
+  if (status === "queued") return place ? `queued, position ${place}` : "queued";
   if (status === "running" && step) return `running, step ${step}${total ? ` of ${total}` : ""}`;
   return endedEarly(row) ? "ended early" : status;
 };

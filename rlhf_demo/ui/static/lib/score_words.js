@@ -12,10 +12,9 @@ export const preference = (difference, factor) => 1 / (1 + Math.exp(-factor * di
 /** @param {number} factor of the reward model whose scores these are */
 export const unitWords = (factor) =>
   "A score of 1 is one standard deviation of the scores of the base\u2019s " +
-  "texts. By this model a text is preferred to one that scores 0.5 less with " +
-  `a probability of ${percent(preference(0.5, factor))}, to one that scores ` +
-  `1 less with ${percent(preference(1, factor))}: sigmoid(${number(factor)} ` +
-  "\u00D7 difference).";
+  "texts. According to this model, a text is preferred to one that scores 0.5 lower with " +
+  `a probability of ${percent(preference(0.5, factor))}, and to one that scores 1 lower with ` +
+  `${percent(preference(1, factor))}: sigmoid(${number(factor)} \u00D7 difference).`;
 
 /**
  * "The empty text scores -0.18; the words add +1.59." What stands there adds up as it is rounded.
@@ -31,7 +30,7 @@ export const sumWords = ({ score, empty }) => {
 export const howWords = ({ exact, orders, standard_error: error, words_together: together }) => {
   const long = `The text is long, so ${together} neighbouring words count as one. `;
   const drawn =
-    `Averaged over ${orders} orders drawn at random: ` +
+    `Averaged over ${orders} random orders: ` +
     `the standard error of a figure is about ${number(error)}.`;
   return (
     (together > 1 ? long : "") +

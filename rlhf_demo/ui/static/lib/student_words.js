@@ -6,10 +6,10 @@ export const waiting = (view) => {
   if (!view) return "";
   const done = view.done >= view.goal;
   if (view.ppo && view.ppo.busy && done)
-    return "You have answered your pairs, thank you. Watch PPO learn from them.";
+    return "You have answered your pairs. Thank you! Now watch PPO learn from them.";
   if (view.ppo && view.ppo.busy) return "Waiting for the next pair.";
   if (done && view.kind === "blind")
-    return "You have voted, thank you. The names come when the vote is over.";
-  if (done) return "You have answered your pairs, thank you. Look at the screen in front.";
-  return "Waiting for the next pair. It comes here by itself.";
+    return "Thank you for voting. The names are revealed when the vote is over.";
+  if (done) return "You have answered your pairs. Thank you! Now watch the class screen.";
+  return "Waiting for the next pair. It will appear here by itself.";
 };

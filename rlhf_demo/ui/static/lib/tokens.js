@@ -9,14 +9,20 @@
 // What tokens can be coloured by.
 /** @type {Record<string, Colouring>} */
 export const colourings = {
-  kl: { label: "KL from the base", color: "kl", full: 1, low: "as the base", high: "1 nat away" },
+  kl: {
+    label: "KL from the base",
+    color: "kl",
+    full: 1,
+    low: "same as the base",
+    high: "1 nat away",
+  },
   log_ratio: {
     label: "log ratio to the base",
     color: "kl",
     full: 3,
     both: true,
     low: "less likely than under the base",
-    high: "likelier",
+    high: "more likely",
   },
   logprob: {
     label: "surprise",
@@ -31,10 +37,10 @@ export const colourings = {
     color: "score",
     full: 1.5,
     both: true,
-    low: "a low score expected",
-    high: "a high score expected",
+    low: "expects a low score",
+    high: "expects a high score",
   },
-  score_if_ended: { label: "the score had the text ended here", color: "score", both: true },
+  score_if_ended: { label: "score if the text ended here", color: "score", both: true },
   contribution: {
     label: "contribution",
     color: "score",
@@ -94,7 +100,7 @@ export const background = (by, value, scale) => {
 /** @type {Record<string, [string, string]>} */
 export const NAMES = {
   logprob: ["log-probability", "nats"],
-  ref_logprob: ["the same under the base", "nats"],
+  ref_logprob: ["log-probability under the base", "nats"],
   log_ratio: ["log ratio to the base", "nats"],
   kl: ["KL from the base", "nats"],
   value: ["value", "deviations"],
@@ -102,7 +108,7 @@ export const NAMES = {
   reward: ["reward", "deviations"],
   return: ["return", "deviations"],
   ratio: ["probability after \u00F7 before", "times"],
-  score_if_ended: ["score had the text ended here", ""],
+  score_if_ended: ["score if the text ended here", ""],
   contribution: ["adds to the score", ""],
   without: ["score without it", ""],
 };
@@ -116,7 +122,7 @@ export const UNSIGNED = ["kl", "ratio"];
  */
 export const clipNote = ({ clipped, ratio }, range) => {
   if (clipped) return "The clip stopped at least one of this token\u2019s updates in this step.";
-  return Math.abs(ratio - 1) > range ? "It ended beyond the clip range." : null;
+  return Math.abs(ratio - 1) > range ? "It ended outside the clip range." : null;
 };
 
 const COLUMNS = ["logprob", "ref_logprob"];

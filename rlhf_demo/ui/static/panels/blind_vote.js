@@ -26,15 +26,15 @@ const namesOf = (/** @type {string[]} */ names, /** @type {Choice} */ choice) =>
   ];
 };
 
-const SURE = "The interval lies on one side of 50%: more than luck.";
-const UNSURE = "The interval holds 50%: these votes cannot tell who is better.";
+const SURE = "The whole interval is on one side of 50%, so this is more than luck.";
+const UNSURE = "The interval includes 50%: these votes cannot tell which model is better.";
 
 const resultCard = (/** @type {Record<string, any>} */ result, { left, right }) => {
   const { rate, low, high, votes, pairs, wins, losses, ties, both_bad: bad } = result;
   const size = `${counted(votes, "vote")} on ${counted(pairs, "pair")}`;
   const told =
-    `for ${right} against ${left}, over ${size}; a tie counts half. ` +
-    "The 95% interval holds however often you look";
+    `for ${right} against ${left}, from ${size}; a tie counts half. ` +
+    "The 95% interval stays valid however often you look";
   /** @type {[number, string][]} */
   const parts = [
     [wins / votes, "ppo"],
@@ -70,9 +70,9 @@ export const mount = ({ element, props, server, watch }) => {
   };
   const source = {
     ahead: true,
-    next: async (beside) => {
+    next: async (after) => {
       await enter(server);
-      return server.blind_next({ ...asked, voter: voter(), beside: beside || null });
+      return server.blind_next({ ...asked, voter: voter(), after: after || null });
     },
     vote: (assignment, choice) => server.blind_vote({ voter: voter(), assignment, choice }),
     onvote: (answer, choice) => {

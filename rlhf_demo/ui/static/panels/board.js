@@ -75,6 +75,24 @@ const connect = (view, kind, server, asked, again) => {
   };
 };
 
+const groupsOf = (
+  /** @type {import("./board/view.js").Cards} */ cards,
+  /** @type {any} */ specs,
+  /** @type {HTMLDetailsElement} */ rest,
+) => {
+  /** @type {import("./board/curves.js").Group[]} */
+  const groups = [
+    { cards: [...cards.large, ...cards.small], specs: [...specs.charts, ...specs.small] },
+    { cards: cards.folded, specs: specs.folded, fold: rest },
+  ];
+  return groups;
+};
+
+const requestOf = (/** @type {string} */ kind, { since, created }, ppo) => {
+  const following = ppo ? ppo.asked() : { texts_after: null, inside_after: null };
+  return { kind, run: runWanted(kind), since, created, ...following, ...proof() };
+};
+
 /** @param {import("../globals").Part} part its value: a board as ui/panels/charts.py declares it */
 export const mount = ({ element, props, server }) => {
   const { kind, inside: insideSpecs, ...specs } = props.value;
@@ -83,11 +101,9 @@ export const mount = ({ element, props, server }) => {
   const ppo = kind === "ppo" ? partsOfPPO(server, insideSpecs) : null;
   const rest = restOf(kind, cards);
   fill(element.querySelector(".rl-board"), lay(kind, view, cards, ppo && ppo.elements, rest));
-  const curves = curvesOf([
-    { cards: [...cards.large, ...cards.small], specs: [...specs.charts, ...specs.small] },
-    { cards: cards.folded, specs: specs.folded, fold: rest },
-    ...(ppo ? [{ cards: ppo.within.cards, specs: insideSpecs, fold: ppo.within.fold }] : []),
-  ]);
+  const groups = groupsOf(cards, specs, rest);
+  if (ppo) groups.push({ cards: ppo.within.cards, specs: insideSpecs, fold: ppo.within.fold });
+  const curves = curvesOf(groups);
   const asked = { run: null, created: null, since: -1 };
 
   const begin = (/** @type {BoardState} */ answer) => {
@@ -105,28 +121,23 @@ export const mount = ({ element, props, server }) => {
     tellOfBoard(kind, run);
   };
   const poller = poll(element, EVERY, async () => {
-    const run = runWanted(kind);
-    const following = ppo ? ppo.asked() : { texts_after: null, inside_after: null };
-    const { since, created } = asked;
-    const request = { kind, run, since, created, ...following, ...proof() };
+    const request = requestOf(kind, asked, ppo);
     /** @type {BoardState & {error?: string}} */
     const answer = await server.board_rows(request);
     if (answer.error) {
       showProblem(view.problem, answer.error);
-      forgetRun(run);
+      forgetRun(request.run);
       return AFTER_A_PROBLEM;
     }
-    if (answer.run.id !== asked.run || answer.created !== asked.created) {
-      begin(answer);
-      if (answer.since >= 0) {
-        poller.now();
-        return;
-      }
+    const changed = answer.run.id !== asked.run || answer.created !== asked.created;
+    if (changed) begin(answer);
+    if (changed && answer.since >= 0) {
+      poller.now();
+      return;
     }
-    const fresh = answer.columns;
-    if (fresh.step && fresh.step.length) asked.since = fresh.step.at(-1);
+    asked.since = answer.columns.step?.at(-1) ?? asked.since;
     curves.limit(answer.lines, answer.run.total_steps);
-    curves.extend(fresh);
+    curves.extend(answer.columns);
     show(answer);
     return answer.ask_again;
   });

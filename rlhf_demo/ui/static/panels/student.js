@@ -15,9 +15,10 @@ import { ppoPanel } from "./student/ppo_panel.js";
 const EVERY = 2000; // milliseconds
 const KEPT = "rlhf_demo_student"; // {code, secret} of the class this browser is in
 const STORED =
-  "Kept about you: your nickname, your answers, and when they came. No account. The address you " +
-  "come from is counted while the app runs, and written nowhere. The instructor sees the " +
+  "We keep your nickname, your answers and their times. You need no account. We count your " +
+  "network address while the app runs, but never write it down. The instructor sees your " +
   "nickname, how many answers you gave and whether they look careless, and can delete all of it.";
+const PAUSED = "The class is paused. This page will continue by itself.";
 const BLIND =
   "Blind vote: two models wrote these texts. Their names stay hidden until the vote is over.";
 
@@ -50,7 +51,7 @@ const joinForm = () => {
     "form",
     { class: "rl-join" },
     h("h1", {}, "Join the class"),
-    h("label", {}, "Code on the screen in front", code),
+    h("label", {}, "Code on the class screen", code),
     h("label", {}, "A nickname", name),
     go,
     problem,
@@ -130,8 +131,8 @@ const attend = (/** @type {HTMLElement} */ root, /** @type {Server} */ server) =
 
   const pairs = ballot(seen.place, {
     ahead: true,
-    next: async (beside) => {
-      const answer = await server.next_pair({ secret, beside: beside || null });
+    next: async (after) => {
+      const answer = await server.next_pair({ secret, after: after || null });
       if (answer.assignment || answer.error) return answer;
       return { assignment: null, message: waiting(view) || answer.message };
     },
@@ -144,7 +145,7 @@ const attend = (/** @type {HTMLElement} */ root, /** @type {Server} */ server) =
     const over = round !== "open";
     seen.place.hidden = over;
     if (over) pairs.pause("\u00A0");
-    else if (state !== "open") pairs.pause("The class is paused. It goes on here by itself.");
+    else if (state !== "open") pairs.pause(PAUSED);
     else pairs.refresh();
   };
   const poller = poll(seen.page, EVERY, async () => {

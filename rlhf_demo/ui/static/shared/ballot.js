@@ -51,8 +51,8 @@ const view = (answer, takeBack) => {
   const prompt = h("p", { class: "rl-ballot-prompt" }, "\u00A0");
   const problem = h("p", { hidden: true });
   const empty = h("p", { class: "rl-ballot-empty", "aria-live": "polite" }, "\u00A0");
-  const left = sideCard(answer, "left", "Left", "Upper one", "\u2190");
-  const right = sideCard(answer, "right", "Right", "Lower one", "\u2192");
+  const left = sideCard(answer, "left", "Left", "Upper text", "\u2190");
+  const right = sideCard(answer, "right", "Right", "Lower text", "\u2192");
   const others = [
     choiceButton(answer, "tie", "\u2193", "Tie"),
     choiceButton(answer, "both_bad", "b", "Both bad"),
@@ -84,8 +84,8 @@ const draw = (seen, /** @type {Assignment | null} */ assignment, /** @type {stri
   say(seen.question, assignment.question);
   say(seen.prompt, assignment.prompt);
   // The texts go on from the prompt: a blank at their beginning belongs to it.
-  say(seen.left.text, assignment.left.trim() || "(nothing)");
-  say(seen.right.text, assignment.right.trim() || "(nothing)");
+  say(seen.left.text, assignment.left.trim() || "(empty)");
+  say(seen.right.text, assignment.right.trim() || "(empty)");
 };
 
 // Keys answer only what can be seen: arrows must go on scrolling the rest of a page.

@@ -132,7 +132,7 @@ export const confirmFirst = (button, question, yes, act) => {
     done();
     act();
   };
-  const keep = h("button", { class: "rl-button", type: "button", onclick: done }, "Keep it");
+  const keep = h("button", { class: "rl-button", type: "button", onclick: done }, "Cancel");
   const row = h(
     "span",
     { class: "rl-confirm", role: "group" },

@@ -5,7 +5,7 @@ import { showProblem } from "./dom.js";
 
 /** @typedef {Record<string, (request: any) => Promise<any>>} Server */
 
-const SILENT = "The server did not answer: check that the app still runs, then try again.";
+const SILENT = "The server did not answer: check that the app is still running, then try again.";
 
 /**
  * Calls `ask` again and again, as lib/poll.js says, while the element is in sight.

@@ -18,7 +18,7 @@ const showTip = (span, piece, figures, note) => {
   const known = ([name, value]) => NAMES[name] && value !== null && value !== undefined;
   fill(
     tip,
-    h("b", {}, piece.trim() === "" ? "(blank)" : piece),
+    h("b", {}, piece.trim() === "" ? "(space)" : piece),
     Object.entries(figures).filter(known).map(figureRow),
     note ? h("p", {}, note) : null,
   );
@@ -74,7 +74,7 @@ export const tokenText = (tokens, by, how = {}) => {
     active = index;
     activate(index);
     const token = tokens[index];
-    const note = index === parting ? "Here the two texts part." : clipNote(token, clip);
+    const note = index === parting ? "The two texts differ from here on." : clipNote(token, clip);
     showTip(spans[index], token.piece.replace(ENDED, "end of text"), token, note);
   };
   const leave = () => {

@@ -8,10 +8,10 @@ import { countVotes, enter, voter } from "../shared/visitor.js";
 import { tellOfQuestion, tellOfVote } from "./feedback/events.js";
 
 const STORED =
-  "Kept here, and downloadable below by everybody: your answers with their times, and beginnings " +
-  "that you type, under a number in place of a name. The models\u2019 names stay hidden, and " +
-  "sides are drawn at random. Now and then a pair comes again, or one text twice: that tells how " +
-  "careful answers are.";
+  "We keep your answers, their times, and any prompts you type, under a number instead of a " +
+  "name. Anyone can download them below. The models\u2019 names stay hidden, and we choose at " +
+  "random which text is on the left. Now and then you see a pair again, or the same text twice: this " +
+  "shows how careful the answers are.";
 
 /** @param {import("../globals").Part} part its value: the question, and what pairs are made of */
 export const mount = ({ element, props, server, watch }) => {
@@ -25,15 +25,16 @@ export const mount = ({ element, props, server, watch }) => {
   const tell = (/** @type {{votes: number} | null} */ answer, /** @type {number} */ more) => {
     if (answer) votes = answer.votes;
     const own = countVotes(more);
-    const counts = `${counted(own, "answer")} of yours, ${votes ?? own} in all on this page.`;
-    say(count, own ? counts : "Your first answer will be counted here.");
+    const yours = `You have given ${counted(own, "answer")}`;
+    const counts = `${yours}; this page has ${votes ?? own} in all.`;
+    say(count, own ? counts : "Your answers will be counted here.");
     if (more) tellOfVote();
   };
   const pairs = ballot(place, {
     ahead: true,
-    next: async (beside) => {
+    next: async (after) => {
       await enter(server);
-      const request = { ...asked, voter: voter(), beside: beside || null };
+      const request = { ...asked, voter: voter(), after: after || null };
       const answer = await server.next_pair(request);
       if (answer && (answer.error || answer.assignment)) delete asked.prompt; // waited for once
       return answer;

@@ -18,8 +18,8 @@ const STAGES = [
     title: "Feedback",
     color: "warn",
     text:
-      "You read two texts and say which you prefer. " +
-      "The shipped example was judged by a simulated rater instead.",
+      "You read two texts and say which one you prefer. " +
+      "In the shipped example, a simulated rater did this.",
   },
   {
     tab: "reward model",
@@ -27,8 +27,8 @@ const STAGES = [
     title: "Reward model",
     color: "score",
     text:
-      "A small model learns from judged pairs which text people would prefer, " +
-      "and gives any text a score.",
+      "A small model learns from these votes which text people would prefer. " +
+      "It can then score any text.",
   },
   {
     tab: "ppo",
@@ -36,8 +36,8 @@ const STAGES = [
     title: "PPO",
     color: "ppo",
     text:
-      "GPT-2 writes, the reward model scores, and PPO makes what scored well likelier, " +
-      "step by step.",
+      "GPT-2 writes texts, the reward model scores them, and PPO makes texts like the " +
+      "high-scoring ones more likely, step by step.",
   },
   {
     tab: "compare",
@@ -45,21 +45,22 @@ const STAGES = [
     title: "Compare",
     color: "base",
     text:
-      "Base and PPO model answer the same prompt with the same random numbers. " +
-      "Which would you prefer?",
+      "The base model and the PPO model answer the same prompt with the same random numbers. " +
+      "Which answer do you prefer?",
   },
 ];
 const TRAINED = 1; // the stage at which the trainings begin
 
-const LOOP = "RLHF, reinforcement learning from human feedback, is a loop: ";
+const LOOP = "RLHF (reinforcement learning from human feedback) is a loop: ";
 const LEAD =
-  "preferences train a reward model, the reward model trains a language model, and people look " +
-  "at what came out. Here the whole loop is really trained, on this machine, on a GPT-2 small " +
+  "preferences train a reward model, the reward model trains a language model, and people judge " +
+  "the result. Here you can run the whole loop for real, on this machine, with a GPT-2 small " +
   "enough that you can watch it change.";
 const ABOUT =
-  "Trains a reward model, then PPO against it: about two minutes on two CPU cores. " +
-  "You can watch every step.";
-const BACK = "\u21BA back to 1: the next round starts with new feedback; blind votes only test";
+  "This trains a reward model, then trains GPT-2 against it with PPO. It takes about two " +
+  "minutes on two CPU cores, and you can watch every step.";
+const BACK =
+  "\u21BA back to 1: the next round starts with new feedback (blind votes are only a test)";
 
 /** @returns {{reward: string, ppo: string} | null} the runs that this browser started */
 const started = () => JSON.parse(localStorage.getItem(KEPT) || "null");
@@ -94,7 +95,8 @@ const judgeLine = (judge) =>
     "li",
     {},
     h("b", {}, `${percent(judge.win_rate)} `),
-    `${interval(judge.win_rate_low, judge.win_rate_high)} by ${judge.name}, ${judge.title}`,
+    `${interval(judge.win_rate_low, judge.win_rate_high)} according to `,
+    `${judge.name}, ${judge.title}`,
   );
 
 const answerLine = (row, color, i) => {
@@ -114,15 +116,15 @@ const exampleCard = (row) =>
 const exampleOf = ({ rows = [], prompts, judges }) => {
   if (!rows.length) return [];
   const title =
-    `What came out of the shipped example: the share of ${prompts} prompts ` +
-    "on which PPO wins against the base";
+    `Result of the shipped example: the share of ${prompts} prompts ` +
+    "on which PPO beats the base";
   const untouched =
-    "Nothing was trained or chosen on these prompts, and no person has judged the texts. " +
+    "Nothing was trained or selected on these prompts, and no person judged the texts. " +
     judges.map((judge) => judge.note).join(" ");
   const chosen =
-    "Answers a quarter, half and three quarters of the way from the largest loss to the largest " +
-    "win, with the same random numbers on both sides and the score by " +
-    `${judges[0].name}, ${judges[0].unit}:`;
+    "Three examples, a quarter, half and three quarters of the way from PPO\u2019s largest loss " +
+    "to its largest win. Both models used the same random numbers; the scores are by " +
+    `${judges[0].name}, in ${judges[0].unit}:`;
   return [
     h("h2", { class: "rl-h2" }, title),
     h("ul", { class: "rl-judges" }, judges.map(judgeLine)),
@@ -158,7 +160,7 @@ const nextButton = (/** @type {RunRow} */ reward, /** @type {RunRow} */ ppo, don
       handOver("ppo", ppo.id);
       openTab("compare");
     };
-    return button("See base and PPO model side by side", compare, "rl-main");
+    return button("See the base and the PPO model side by side", compare, "rl-main");
   }
   const live = reward && reward.status === "running" ? STAGES[TRAINED] : STAGES[TRAINED + 1];
   return button(`Watch it live: ${live.title}`, () => open(live), "rl-main");
@@ -187,7 +189,7 @@ const draw = ({ go, cards, next }, /** @type {(RunRow | null)[]} */ runs) => {
   }
   const last = cards.at(-1);
   last.card.dataset.state = done ? "ready" : "";
-  say(last.line, done ? "ready: look at what came out" : "");
+  say(last.line, done ? "ready: compare the two models" : "");
 };
 
 /** @param {import("../globals").Part} part */

@@ -9,7 +9,7 @@ import { fill, h } from "../../shared/dom.js";
 /** @typedef {import("../../shared/charts.js").ChartCard} ChartCard */
 /** @typedef {{cards: ChartCard[], specs: Spec[], fold?: HTMLDetailsElement}} Group */
 
-const NO_FIGURE = "this run has no such figure so far";
+const NO_FIGURE = "not measured in this run so far";
 
 /** @param {{charts: Spec[], small: Spec[], folded: Spec[]}} specs by panels/charts.py */
 export const boardCards = ({ charts, small, folded }) => ({

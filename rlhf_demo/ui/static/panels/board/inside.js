@@ -5,21 +5,21 @@ import { fill, h, say, soft } from "../../shared/dom.js";
 import { cell, spreads } from "./spreads.js";
 
 const NOTHING =
-  "There is nothing to draw of one step yet: this run has not finished its first one, or an " +
-  "older version made it.";
+  "There is nothing to draw yet: this run has not finished its first step, or an older version " +
+  "made it.";
 const AGREEMENT =
-  "On what the policy writes now, not on what the reward model was trained on. Of 32 responses a " +
-  "share jumps by its standard error from chance alone. It also falls where the texts come to " +
-  "score alike, since close pairs are harder to order, and PPO makes them score alike. So " +
-  "compare steps whose scores spread alike: a lasting fall between those hints that the policy " +
-  "has left what the reward model knows.";
+  "Measured on what the policy writes now, not on what the reward model was trained on. With 32 " +
+  "responses, the share jumps by its standard error through chance alone. It also falls when the " +
+  "texts score alike, because close pairs are harder to order, and PPO makes texts score alike. " +
+  "So compare steps with a similar spread of scores: a lasting fall between those suggests that " +
+  "the policy has left what the reward model knows.";
 const GRADIENT =
-  "Both losses share one gradient and one limit: where the value loss\u2019s part is the longer, " +
-  "it takes the room. The parts are those of the first update in every fifth step; as their " +
-  "directions differ, their lengths do not add up.";
-const CUT = "A cut gradient keeps its direction and is scaled down to the limit.";
+  "Both losses share one gradient and one limit: if the value loss\u2019s part is longer, it " +
+  "takes most of the limit. The parts are measured at the first update of every fifth step. " +
+  "They point in different directions, so their lengths do not add up.";
+const CUT = "Cutting scales a gradient down to the limit and keeps its direction.";
 const NO_JUDGE = "This run has no judge, so only the reward is drawn.";
-const NO_FIGURE = "this run has no such figure so far";
+const NO_FIGURE = "not measured in this run so far";
 
 const tellJudge = (/** @type {import("./spreads.js").Cell[]} */ [judged, agreement], judge) => {
   say(judged.note, judge ? judge.note : NO_JUDGE);
@@ -35,7 +35,7 @@ const oneStep = () => {
     elements: [heading, missing, grid, words],
     draw: ({ step, told = null }) => {
       heading.hidden = !told;
-      const about = h("span", {}, "the slider above the texts goes to other steps");
+      const about = h("span", {}, "the slider above the texts shows other steps");
       fill(heading, `Step ${step} `, about);
       grid.hidden = words.hidden = !told;
       say(missing, told ? "" : NOTHING);
@@ -52,6 +52,20 @@ const overAllSteps = (/** @type {import("../../shared/charts.js").Spec[]} */ spe
   return curves;
 };
 
+const foldOf = (elements, /** @type {import("./spreads.js").Cell[]} */ curves) =>
+  h(
+    "details",
+    { class: "rl-fold rl-inside" },
+    h("summary", {}, "Inside a step"),
+    elements,
+    h("h3", { class: "rl-inside-head" }, "Over all steps"),
+    h(
+      "div",
+      { class: "rl-grid-2" },
+      curves.map((curve) => curve.card),
+    ),
+  );
+
 /**
  * @param {import("../../shared/server.js").Server} server of the board
  * @param {import("../../shared/charts.js").Spec[]} specs the curves over all steps, as
@@ -60,18 +74,7 @@ const overAllSteps = (/** @type {import("../../shared/charts.js").Spec[]} */ spe
 export const inside = (server, specs) => {
   const curves = overAllSteps(specs);
   const step = oneStep();
-  const fold = h(
-    "details",
-    { class: "rl-fold rl-inside" },
-    h("summary", {}, "Inside a step"),
-    step.elements,
-    h("h3", { class: "rl-inside-head" }, "Over all steps"),
-    h(
-      "div",
-      { class: "rl-grid-2" },
-      curves.map((one) => one.card),
-    ),
-  );
+  const fold = foldOf(step.elements, curves);
   let run = null;
   let wanted = -1;
   let shown = null;

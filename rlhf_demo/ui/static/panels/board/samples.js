@@ -10,7 +10,7 @@ import { tokenLegend, tokenText } from "../../shared/token_text.js";
 
 const BY = ["kl", "log_ratio", "advantage", "value", "logprob"];
 
-const UNMEASURED = "This run was made before this was measured: nothing is coloured.";
+const UNMEASURED = "This run is older than this measurement, so nothing is coloured.";
 const CLIPPED = "the clip stopped at least one of this token\u2019s updates in this step";
 
 /** @param {import("../../types").Scale | null} scale of the base's samples */
@@ -18,7 +18,7 @@ const unitWords = (scale) => {
   const own = "Scores here are in the scorer\u2019s own units";
   if (!scale) return `${own}.`;
   return (
-    `${own}: the base\u2019s samples have ${number(scale.mean)} on average, ` +
+    `${own}: the base\u2019s samples score ${number(scale.mean)} on average, ` +
     `with a standard deviation of ${number(scale.std)}.`
   );
 };
@@ -33,7 +33,7 @@ const legendOf = (/** @type {string} */ by, /** @type {SampleRow[]} */ rows) => 
 
 const sampleCard = (/** @type {SampleRow} */ row, by, scale, clip) => {
   const green = scale ? "; green: above the base\u2019s mean" : "";
-  const title = `score of this response, the scorer\u2019s own units${green}`;
+  const title = `score of this response, in the scorer\u2019s own units${green}`;
   const shade = `rl-chip ${upOrDown(row.score, scale && scale.mean)}`;
   const how = { label: "response", clips: by === "advantage", clip };
   return h(
@@ -67,74 +67,84 @@ const view = () => {
   return { card, heading, slider, by, list, legend, units };
 };
 
+/** @typedef {ReturnType<typeof view>} View */
+/**
+ * What the texts are drawn from.
+ * @typedef {{rows: SampleRow[], scale: import("../../types").Scale | null, clip: number}} Texts
+ */
+
+const drawTexts = (/** @type {View} */ { by, legend, units, list }, /** @type {Texts} */ texts) => {
+  const { rows, scale, clip } = texts;
+  fill(legend, legendOf(by.value, rows));
+  say(units, unitWords(scale));
+  fill(
+    list,
+    rows.map((row) => sampleCard(row, by.value, scale, clip)),
+  );
+};
+
+const drawHeading = (/** @type {View} */ { heading }, step, /** @type {number} */ total) => {
+  const known = step !== undefined;
+  const title = known ? `What it writes at step ${step}` : "What it writes";
+  fill(heading, title, " ", h("span", {}, known ? `of ${total}` : "waiting for step 1"));
+};
+
+const setSlider = (/** @type {HTMLInputElement} */ slider, /** @type {number} */ count, follow) => {
+  slider.max = String(Math.max(0, count - 1));
+  slider.disabled = count < 2;
+  if (follow) slider.value = slider.max;
+};
+
 /**
  * @param {import("../../shared/server.js").Server} server of the board
- * @param {(step: number) => void} told called with the step when somebody moves the slider
+ * @param {(step: number) => void} moved called with the step when the slider is moved
  */
-export const samples = (server, told) => {
-  const { card, heading, slider, by, list, legend, units } = view();
+export const samples = (server, moved) => {
+  const seen = view();
+  const { slider } = seen;
+  /** @type {Texts} */
+  const texts = { rows: [], scale: null, clip: 0 };
   let run = null;
   let total = 0;
   let follow = true;
   let shown = null;
-  let clip = 0;
   /** @type {number[]} */
   let steps = [];
-  /** @type {SampleRow[]} */
-  let rows = [];
-  /** @type {import("../../types").Scale | null} */
-  let scale = null;
 
   const step = () => steps[Number(slider.value)];
-  const draw = () => {
-    fill(legend, legendOf(by.value, rows));
-    say(units, unitWords(scale));
-    fill(
-      list,
-      rows.map((row) => sampleCard(row, by.value, scale, clip)),
-    );
-  };
-  const load = async (/** @type {number | undefined} */ wanted, texts) => {
+  const draw = () => drawTexts(seen, texts);
+  const load = async (/** @type {number | undefined} */ wanted, /** @type {any} */ sent) => {
     if (wanted === undefined || wanted === shown) return;
     shown = wanted;
-    const of = run;
-    const ready = texts && texts.step === wanted;
-    const answer = ready ? texts : await server.board_samples({ run, step: wanted });
-    if (answer.error || answer.step !== shown || run !== of) return;
-    rows = answer.rows;
+    const asked = run;
+    const ready = sent && sent.step === wanted;
+    const answer = ready ? sent : await server.board_samples({ run, step: wanted });
+    if (answer.error || answer.step !== shown || run !== asked) return;
+    texts.rows = answer.rows;
     draw();
-  };
-  const head = () => {
-    const title = steps.length ? `What it writes at step ${step()}` : "What it writes";
-    fill(heading, title, " ", h("span", {}, steps.length ? `of ${total}` : "waiting for step 1"));
   };
   slider.oninput = () => {
     follow = Number(slider.value) === steps.length - 1;
-    head();
-    load(step());
-    told(step());
+    drawHeading(seen, step(), total);
+    load(step(), null);
+    moved(step());
   };
-  by.onchange = draw;
+  seen.by.onchange = draw;
   return {
-    card,
+    card: seen.card,
     reset: () => {
-      [steps, rows, shown, follow] = [[], [], null, true];
-      fill(list);
+      [steps, texts.rows, shown, follow] = [[], [], null, true];
+      fill(seen.list);
     },
-    // The step whose texts are shown, while the newest ones are wanted: newer ones then come with
-    // the rows.
+    // The step whose texts are shown, while the page follows the newest: the server then sends
+    // newer texts with the rows.
     following: () => (follow ? (shown ?? -1) : null),
     step,
     update: (now, answer) => {
-      run = now.id;
-      total = now.total_steps;
-      steps = answer.sample_steps;
-      scale = answer.scale;
-      clip = answer.clip_range;
-      slider.max = String(Math.max(0, steps.length - 1));
-      slider.disabled = steps.length < 2;
-      if (follow) slider.value = slider.max;
-      head();
+      [run, total, steps] = [now.id, now.total_steps, answer.sample_steps];
+      [texts.scale, texts.clip] = [answer.scale, answer.clip_range];
+      setSlider(slider, steps.length, follow);
+      drawHeading(seen, step(), total);
       load(step(), answer.texts);
     },
   };

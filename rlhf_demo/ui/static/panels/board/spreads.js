@@ -27,7 +27,7 @@ const SPREADS = {
   ratio: {
     title: "How far tokens moved",
     subtitle: "share of tokens by ratio; shaded: the clip range",
-    xTitle: "ratio: probability \u00F7 that before the step; last bin: 3 and more",
+    xTitle: "ratio: probability \u00F7 probability before the step; last bin: 3 or more",
     yFormat: ".0%",
     fromZero: true,
     xRange: [0, 3],
@@ -69,7 +69,7 @@ export const cell = (spec) => {
 /** @typedef {ReturnType<typeof cell>} Cell */
 
 const MEAN =
-  "The curve of the score is the mean of this. Here you see how far single responses lie from it.";
+  "The score curve shows the mean of these. Here you see how far single responses are from it.";
 
 const drawScores = (/** @type {Cell} */ one, told, /** @type {number} */ step) => {
   const series = [
@@ -85,15 +85,15 @@ const drawScores = (/** @type {Cell} */ one, told, /** @type {number} */ step) =
 };
 
 const ratioWords = (clip, figures) =>
-  "Read again after the update, " +
-  `${percent(figures["policy/outside_clip"])} of the tokens lie outside ` +
-  `${number(1 - clip)} to ${number(1 + clip)}; the middle 98% lie between ` +
+  "Measured again after the update, " +
+  `${percent(figures["policy/outside_clip"])} of the tokens are outside ` +
+  `${number(1 - clip)} to ${number(1 + clip)}, and the middle 98% are between ` +
   `${number(figures["policy/ratio_p01"])} and ${number(figures["policy/ratio_p99"])}. ` +
-  "In epoch 1 most tokens are read before many updates were made, so their ratios are near 1; " +
-  "in the first minibatch, before any update, they are exactly 1 but for rounding. " +
-  "The clip stops a token\u2019s own gradient only where its ratio lies beyond the range on the " +
-  "side that its advantage pushes to. It does not pull the token back, and the updates for other " +
-  "tokens move it on.";
+  "In epoch 1 most tokens are read before many updates have been made, so their ratios are near " +
+  "1; in the first minibatch, before any update, they are exactly 1 apart from rounding. " +
+  "The clip stops a token\u2019s own gradient only when its ratio is outside the range on the " +
+  "side that its advantage pushes towards. It does not pull the token back, and the updates for " +
+  "other tokens keep moving it.";
 
 const drawRatios = (/** @type {Cell} */ one, /** @type {Told} */ told) => {
   const { ratio, clip_range: clip, figures } = told;
@@ -116,7 +116,7 @@ const drawRatios = (/** @type {Cell} */ one, /** @type {Told} */ told) => {
 const drawValues = (/** @type {Cell} */ one, /** @type {Told} */ { values, figures }) => {
   const all = values.flat();
   const ends = [Math.min(...all), Math.max(...all)];
-  const hover = "expected %{x:.2f}, came %{y:.2f}<extra></extra>";
+  const hover = "expected %{x:.2f}, got %{y:.2f}<extra></extra>";
   const [x, y] = [0, 1].map((place) => values.map((both) => both[place]));
   one.chart.replace([
     { x, y, mode: "markers", size: 6, hover },
@@ -124,10 +124,10 @@ const drawValues = (/** @type {Cell} */ one, /** @type {Told} */ { values, figur
   ]);
   say(
     one.note,
-    "Up: the reward that came (score less the price of KL). On the dotted line it was foretold " +
-      "exactly. Over all tokens of the step the values explain " +
-      `${percent(figures["value/explained_variance"])} of the variance of what came; ` +
-      "0% is no better than always expecting the mean.",
+    "Upwards: the reward that came in (the score minus the KL penalty). On the dotted line the " +
+      "value head predicted it exactly. Over all tokens of the step, the values explain " +
+      `${percent(figures["value/explained_variance"])} of the variance of the returns; ` +
+      "0% is no better than always predicting the mean.",
   );
 };
 
@@ -165,7 +165,7 @@ const epochTable = (/** @type {Record<string, any>} */ figures) => {
       {},
       row("KL from the policy before the step", "nats per token", kls),
       row("stopped by the clip", "of the tokens read", clips),
-      row("outside the clip range", "of the tokens read again", outside),
+      row("outside the clip range", "of the tokens, measured again", outside),
     ),
   );
 };
@@ -191,13 +191,13 @@ const wordList = (title, words, color) => {
 };
 
 const wordsWords = (/** @type {number} */ fewest) =>
-  `Words read at least ${fewest} times whose mean is more than three standard errors from 0, ` +
-  "where chance alone brings hardly any. A word counts in the steps where it stood twice or " +
-  "more. The error allows for what the words of one response have in common. An advantage is the " +
-  "push that a token got: up where the response came out better than the value head expected " +
-  "from there, down where worse, both compared with the step\u2019s other tokens. It is not the " +
-  "outcome. All words share the model\u2019s weights, so many a token ends less likely though it " +
-  "was pushed up.";
+  `Words that were read at least ${fewest} times and whose mean is more than three standard ` +
+  "errors from 0; chance alone produces hardly any. A word counts in the steps in which it " +
+  "occurs twice or more. The error allows for what the words of one response have in common. An " +
+  "advantage is the push that a token got: up if the response turned out better than the value " +
+  "head expected from that token on, down if worse, both compared with the step\u2019s other " +
+  "tokens. The push is not the outcome: all words share the model\u2019s weights, so many tokens " +
+  "end up less likely although they were pushed up.";
 
 const drawWords = (place, words, step) => {
   const about =
@@ -216,8 +216,8 @@ const drawWords = (place, words, step) => {
 };
 
 const EPOCHS =
-  "This KL is the way of one update, per token. The KL from the base, on the chart above, is the " +
-  "whole way since the start, per response.";
+  "This KL is the distance of one update, per token. The KL from the base, in the chart above, " +
+  "is the whole distance since the start, per response.";
 
 /** The charts, the table and the words of one step. */
 export const spreads = () => {
@@ -225,7 +225,7 @@ export const spreads = () => {
   const ratio = cell(SPREADS.ratio);
   const values = cell(SPREADS.values);
   const table = h("div", { class: "rl-wide-table" });
-  const about = "by PPO epoch, as its tokens were read, and after the last";
+  const about = "in each PPO epoch, as its tokens were read, and after the last";
   const title = h("h3", {}, "How far the update went ", h("span", {}, about));
   const epochs = h("article", { class: "rl-card" }, title, table, h("p", { class: NOTE }, EPOCHS));
   const words = h("article", { class: "rl-card" });

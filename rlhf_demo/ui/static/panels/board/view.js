@@ -6,8 +6,8 @@ import { button, fill, figure, fold, h, option, progressBar, say } from "../../s
 
 const MOVING =
   "These need not fall: each step samples new texts, so the losses are measured on a moving " +
-  "target. Score and KL say how it goes.";
-const SHIPPED = "A finished example, really trained, shipped with this page.";
+  "target. Watch the score and the KL instead.";
+const SHIPPED = "A finished example, trained for real, that ships with this page.";
 
 /** The elements of a board of one kind of run. */
 export const boardView = (/** @type {string} */ kind) => {
@@ -44,7 +44,7 @@ const of = (/** @type {import("./curves.js").ChartCard[]} */ some) => some.map((
 export const restOf = (/** @type {string} */ kind, /** @type {Cards} */ cards) => {
   const ppo = kind === "ppo";
   return fold(
-    ppo ? "Losses and the rest" : "The rest",
+    ppo ? "Losses and more" : "More curves",
     ppo ? h("p", { class: "rl-soft" }, MOVING) : null,
     h("div", { class: "rl-grid-3" }, of(cards.folded)),
   );
@@ -80,7 +80,7 @@ const stateWords = (
   /** @type {import("../../types").RunRow} */ run,
   /** @type {boolean} */ early,
 ) => {
-  if (run.status === "queued") return `waiting, place ${run.place ?? 1}`;
+  if (run.status === "queued") return `queued, position ${run.place ?? 1}`;
   if (early) return "ended early";
   return run.example ? "example" : run.status;
 };

@@ -10,7 +10,7 @@ import { askButton, questionField } from "./fields.js";
 
 /** @type {[string, number][]} */
 const STEPS = [
-  ["5 steps, a rehearsal", 5],
+  ["5 steps, for a rehearsal", 5],
   ["15 steps, about half a minute", 15],
   ["40 steps, about a minute", 40],
   ["80 steps, about two minutes", 80],

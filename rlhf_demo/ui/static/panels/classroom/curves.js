@@ -12,7 +12,7 @@ const HALF = { y: 0.5, dash: "dot", color: "soft", left: true };
 const SHARES = { yRange: [0, 1.05], yFormat: ".0%", hoverFormat: ".0%", xTitle: "votes" };
 const COMING = {
   title: "Votes coming in",
-  subtitle: "over the time of this round",
+  subtitle: "during this round",
   height: 150,
   fromZero: true,
   series: [{ name: "votes", color: "base", type: "bar" }],
@@ -20,19 +20,19 @@ const COMING = {
   xTitle: "minutes",
 };
 const CURVE = {
-  title: "Reward model: right on the last-rated fifth",
-  subtitle: "over votes",
+  title: "Reward model: accuracy on held-out votes",
+  subtitle: "by number of votes",
   height: 150,
   ...SHARES,
   series: [
-    { name: "right", color: "score", mode: "lines+markers" },
-    { name: "at most possible", color: "base", dash: "dot", mode: "lines+markers", size: 5 },
+    { name: "accuracy", color: "score", mode: "lines+markers" },
+    { name: "highest possible", color: "base", dash: "dot", mode: "lines+markers", size: 5 },
   ],
   lines: [],
 };
 const WINS = {
   title: "Blind vote: PPO preferred to base",
-  subtitle: "as the votes came in; the interval is that of the end",
+  subtitle: "as the votes came in; the interval is for the final result",
   height: 190,
   ...SHARES,
   series: [{ name: "PPO preferred", color: "ppo" }],
@@ -45,7 +45,7 @@ const subtitle = (chart, /** @type {string} */ words) =>
 const drawComing = (coming, /** @type {ClassState} */ view) => {
   const { seconds, counts } = view.coming;
   const minutes = seconds / 60;
-  subtitle(coming, `over the time of this round${ofThem(view.simulated)}`);
+  subtitle(coming, `during this round${ofThem(view.simulated)}`);
   const x = counts.map((_, i) => (i + 0.5) * minutes);
   const xRange = [0, Math.max(1, counts.length) * (minutes || 1)];
   coming.chart.replace([{ x, y: counts, width: 0.85 * minutes }], { xRange });
@@ -53,12 +53,12 @@ const drawComing = (coming, /** @type {ClassState} */ view) => {
 
 const curveSubtitle = (/** @type {ReturnType<typeof newest>} */ now) => {
   const tells = now && !now.too_few;
-  const interval = "; interval: of the newest, holds however often you look";
-  const dotted = "; dotted: at most possible";
+  const interval = "; interval: for the newest model, valid however often you look";
+  const dotted = "; dotted: highest possible";
   const some = now && now.simulated;
   const simulated = some ? `; newest: ${now.simulated} of ${now.votes} simulated` : "";
   const most = tells && now.highest !== null ? dotted : "";
-  return `over votes${tells ? interval : ""}${most}${simulated}`;
+  return `by number of votes${tells ? interval : ""}${most}${simulated}`;
 };
 
 const drawCurve = (curve, /** @type {ClassState} */ view) => {
@@ -67,7 +67,7 @@ const drawCurve = (curve, /** @type {ClassState} */ view) => {
   const x = told.map((one) => one.votes);
   const last = told.at(-1);
   const reach = newestReach(told.length, last?.accuracy, last?.low, last?.high);
-  const lines = [{ ...HALF, label: "a coin" }];
+  const lines = [{ ...HALF, label: "coin flip" }];
   const series = [
     { x, y: told.map((one) => one.accuracy), reach },
     { x, y: told.map((one) => one.highest) },
@@ -78,7 +78,7 @@ const drawCurve = (curve, /** @type {ClassState} */ view) => {
 const drawWins = (wins, /** @type {ClassState} */ { blind }) => {
   wins.card.hidden = !(blind && blind.revealed && blind.votes);
   if (wins.card.hidden) return;
-  const end = "as the votes came in; the interval is that of the end";
+  const end = "as the votes came in; the interval is for the final result";
   subtitle(wins, `${end}${ofThem(blind.simulated)}`);
   const { series, contender } = blind;
   const [rate, low, high] = ofPPO(contender, blind.rate, blind.low, blind.high);

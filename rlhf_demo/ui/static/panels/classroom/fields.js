@@ -41,7 +41,7 @@ export const numberField = (value, low, high, step = 1) =>
  * @param {string} [first] offered before them: the question stays the same
  */
 export const questionField = (questions, first) => {
-  const label = "The question in own words";
+  const label = "Your own question";
   const typed = { type: "text", maxlength: 120, "aria-label": label };
   const own = h("input", { ...typed, hidden: true, placeholder: "Which \u2026?" });
   const choose = () => {
@@ -53,7 +53,7 @@ export const questionField = (questions, first) => {
     { onchange: choose },
     first ? option([first, "same"]) : null,
     questions.map(option),
-    option(["own words \u2026", ""]),
+    option(["your own question \u2026", ""]),
   );
   const get = () => {
     if (pick.value === "") return own.value;

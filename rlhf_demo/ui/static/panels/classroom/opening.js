@@ -7,11 +7,11 @@ import { askButton, field, numberField, questionField } from "./fields.js";
 import { classes } from "./kept.js";
 
 const LEAD =
-  "Students join on their phones by a code, compare texts, and see on your screen how a reward " +
-  "model learns from them, how PPO follows it, and, in a blind vote, whether that was what they " +
-  "meant.";
-const CLEAN = " Keep coarse words out: they are neither sampled nor scored";
-const ELSEWHERE = "Go on with a class that was opened at another computer";
+  "Students join on their phones with a code and compare texts. On your screen they watch a " +
+  "reward model learn from their votes, and PPO train a model against it. A blind vote then " +
+  "shows whether they prefer the result.";
+const CLEAN = " Keep rude words out: they are never sampled or scored";
+const ELSEWHERE = "Continue a class that was opened on another computer";
 const PASSWORD = "Instructor\u2019s password";
 
 const submit = (words, kind = "") =>
@@ -30,9 +30,9 @@ const newClass = (about, server, problem, enter) => {
   const form = h(
     "form",
     { class: "rl-class-form" },
-    field("Question over every pair", question.box),
-    field("Pairs for each student", each, "in a round"),
-    field("Students for each pair", overlap, "more show how far they agree"),
+    field("Question above each pair", question.box),
+    field("Pairs for each student", each, "per round"),
+    field("Students for each pair", overlap, "more students show how far they agree"),
     about.password ? field(PASSWORD, password) : null,
     h("label", { class: "rl-check" }, clean, CLEAN),
     go,
@@ -53,8 +53,8 @@ const newClass = (about, server, problem, enter) => {
 const moved = (server, problem, enter) => {
   const code = h("input", { type: "text", maxlength: 12, autocomplete: "off" });
   const word = h("input", { type: "password" });
-  const fields = [field("Its code", code), field(PASSWORD, word)];
-  const form = h("form", { class: "rl-class-form" }, fields, submit("Go on here"));
+  const fields = [field("Class code", code), field(PASSWORD, word)];
+  const form = h("form", { class: "rl-class-form" }, fields, submit("Continue here"));
   form.onsubmit = async (event) => {
     event.preventDefault();
     const request = { code: code.value, password: passwordOf(word) };

@@ -7,8 +7,9 @@ import { h, say, soft } from "../../shared/dom.js";
 
 const LOCAL = ["localhost", "127.0.0.1", "[::1]"];
 const NEARBY =
-  "This address works on this computer only. Start the app with GRADIO_SERVER_NAME=0.0.0.0 and " +
-  "open this page by the computer\u2019s name or number in the network.";
+  "This address works only on this computer. To let phones in, start the app with " +
+  "GRADIO_SERVER_NAME=0.0.0.0 and open this page under the computer\u2019s network name or IP " +
+  "address.";
 
 const roundWords = (/** @type {ClassState} */ view) => {
   if (view.state !== "open") return "paused";
@@ -19,7 +20,7 @@ const roundWords = (/** @type {ClassState} */ view) => {
 const peopleWords = (/** @type {ClassState} */ { voters, door_open: open }) => {
   const simulated = voters.filter((one) => one.simulated).length;
   const some = `${voters.length} joined${ofThem(simulated)}`;
-  const joined = voters.length ? some : "Nobody has joined yet";
+  const joined = voters.length ? some : "No one has joined yet";
   return `${joined}${open ? "." : "; the door is closed."}`;
 };
 
@@ -28,7 +29,7 @@ export const room = (pictureOf) => {
   const code = h("div", { class: "rl-class-code" }, "\u00A0");
   const address = h("p", { class: "rl-class-address" });
   const nearby = h("p", { class: "rl-soft", hidden: true }, NEARBY);
-  const alt = "QR picture of the students\u2019 address";
+  const alt = "QR code of the students\u2019 address";
   const picture = h("img", { class: "rl-class-qr", alt });
   const people = h("p", { class: "rl-class-people" });
   const question = h("p", { class: "rl-class-question" });

@@ -18,11 +18,11 @@ import { tools } from "./tools.js";
 
 const EVERY = 2000; // milliseconds
 const FILES =
-  "With voters\u2019 numbers in place of nicknames. Preferences are in TRL\u2019s format; every " +
-  "answer means ties and skips too.";
+  "The files hold voters\u2019 numbers instead of nicknames. Preferences are in TRL\u2019s " +
+  "format; \u201Cevery answer\u201D also includes ties and skips.";
 const STORED =
-  "Kept about students: nickname, answers, and when they came; addresses are counted, not kept. " +
-  "Reward and PPO runs are listed under Runs without any of these.";
+  "We keep each student\u2019s nickname, answers and answer times. We count network addresses " +
+  "but do not keep them. The Runs tab lists reward and PPO runs without any of this.";
 
 const classFigures = (about) => {
   const [votes, agree, right, last] = [null, "base", "score", null].map(figure);
@@ -44,8 +44,28 @@ const voteFiles = (ask) => {
     if (answer) download(answer);
   };
   const buttons = h("div", { class: "rl-inline" }, fileButtons(askButton, save));
-  return fold("The class\u2019s votes as files", soft(FILES), buttons);
+  return fold("Download the class\u2019s votes", soft(FILES), buttons);
 };
+
+/** @typedef {(name: string, more?: object) => Promise<any>} Ask */
+
+const partsOf = (about, /** @type {Ask} */ ask, /** @type {() => ClassState | null} */ now) => ({
+  figures: classFigures(about),
+  curves: classCurves(),
+  next: actions(about, ask, now),
+  careless: carelessList(ask),
+  students: studentList(about, ask, now),
+  crowd: simulation(about, ask, now),
+});
+
+const lay = ({ join, tool, figures, curves, next, careless, students, crowd }, problems, files) =>
+  h(
+    "div",
+    {},
+    [join.top, join.nearby, problems, next.outcome, figures.box],
+    [next.story, next.box, curves.wins, curves.grid, careless.box, students.box],
+    [tool.line, tool.told, files, crowd.box, soft(STORED)],
+  );
 
 /**
  * @param {HTMLElement} root
@@ -78,23 +98,11 @@ export const screen = (root, about, server, token, left) => {
   };
 
   const join = room((address) => server.class_qr({ token, address }));
-  const figures = classFigures(about);
-  const next = actions(about, ask, now);
-  const curves = classCurves();
-  const careless = carelessList(ask);
-  const students = studentList(about, ask, now);
   const tool = tools(ask, now, { leave, removeAll });
-  const crowd = simulation(about, ask, now);
-  const page = h(
-    "div",
-    {},
-    [join.top, join.nearby, problem, told, next.outcome, figures.box],
-    [next.story, next.box, curves.wins, curves.grid, careless.box, students.box],
-    [tool.line, tool.told, voteFiles(ask), crowd.box, soft(STORED)],
-  );
+  const parts = { join, tool, ...partsOf(about, ask, now) };
+  const page = lay(parts, [problem, told], voteFiles(ask));
   fill(root, page);
 
-  const parts = [join, figures, curves, next, careless, students, tool, crowd];
   const poller = poll(page, EVERY, async () => {
     /** @type {ClassState & {error?: string}} */
     const answer = await server.class_state({ token });
@@ -103,7 +111,7 @@ export const screen = (root, about, server, token, left) => {
     if (answer.error) return;
     if (!view) remember(answer.code, token);
     view = answer;
-    for (const one of parts) one.draw(view);
+    for (const part of Object.values(parts)) part.draw(view);
     showProblem(told, view.problem && `The reward model: ${view.problem}`);
   });
 };

@@ -4,8 +4,8 @@ import { fold, h, option, say, soft } from "../../shared/dom.js";
 import { askButton, field, numberField } from "./fields.js";
 
 const ABOUT =
-  "They join this class marked as simulated, and answer once every two seconds. Noise is how " +
-  "often a careful one errs; a careless one does not read.";
+  "They join this class, marked as simulated, and each answers every two seconds. Noise is how " +
+  "often a careful student makes a mistake. A careless student does not read the texts.";
 
 /**
  * @param {{tastes: [string, string][]}} about ids and what they prefer

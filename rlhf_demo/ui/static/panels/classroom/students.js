@@ -10,8 +10,8 @@ import { askButton, field, numberField } from "./fields.js";
 /** @typedef {(name: string, more?: object) => Promise<any>} Ask */
 
 const REMOVED =
-  "This student\u2019s votes will be deleted, the phone is out of the class, and the nickname is " +
-  "free again. With the code the phone can come back, unless the door is closed.";
+  "This deletes the student\u2019s votes, takes the phone out of the class and frees the " +
+  "nickname. The phone can join again with the code, unless the door is closed.";
 const SHARED = "a school\u2019s phones often share one address";
 
 /** @param {Ask} ask */
@@ -23,13 +23,13 @@ export const carelessList = (ask) => {
   const line = (/** @type {ClassState["careless"][number]} */ row) => {
     const { voter, left_out: out } = row;
     const act = () => ask("leave_out", { voter, left_out: !out });
-    const words = out ? "Take in again" : "Leave these votes out";
+    const words = out ? "Count these votes again" : "Leave these votes out";
     return h(
       "p",
       { class: "rl-careless-row" },
       h("b", {}, row.nickname),
       " ",
-      row.careless.join("; ") || "answers as others do",
+      row.careless.join("; ") || "answers like the others",
       out ? "; left out. " : ". ",
       askButton(words, act, "rl-quiet"),
     );
@@ -38,7 +38,7 @@ export const carelessList = (ask) => {
     box,
     draw: (/** @type {ClassState} */ { careless }) => {
       box.hidden = !careless.length;
-      say(summary, `${careless.length} to look at, for you rather than the class`);
+      say(summary, `${counted(careless.length, "student")} to check: for you, not for the class`);
       fill(list, careless.map(line));
     },
   };
@@ -57,7 +57,7 @@ const studentLine = ({ voter, nickname }, /** @type {Ask} */ ask, now) => {
   const remove = () => {
     const others = h("input", { type: "checkbox" });
     const later = laterThan(now().voters, voter);
-    const words = ` Remove those too who joined later from the same address: ${later}`;
+    const words = ` Also remove the ${later} who joined later from the same address`;
     const also = later ? h("label", { class: "rl-check" }, others, words) : null;
     const act = () => ask("remove_student", { voter, later: others.checked });
     confirmFirst(out, h("span", {}, REMOVED, also), "Remove", act);
@@ -100,10 +100,10 @@ export const studentList = (about, ask, now) => {
   most.onchange = () => ask("set_most_joins", { most: most.value });
   const summary = h("span", {});
   const names = register(ask, now);
-  const limit = field("Students from one address, at most", most, SHARED);
+  const limit = field("Most students from one address", most, SHARED);
   const box = fold(
     summary,
-    soft("For you rather than the class: these lines name people."),
+    soft("For you, not for the class: this list shows names."),
     names.box,
     h("div", { class: "rl-class-form" }, limit),
   );
@@ -112,7 +112,7 @@ export const studentList = (about, ask, now) => {
     draw: (/** @type {ClassState} */ view) => {
       if (document.activeElement !== most) most.value = String(view.most_joins);
       const real = view.voters.filter((one) => !one.simulated);
-      say(summary, `${counted(real.length, "student")}: names, and removing one`);
+      say(summary, `${counted(real.length, "student")}: see names, remove a student`);
       names.draw(real);
     },
   };

@@ -9,21 +9,21 @@ import { keepAlone, keptAlone } from "./kept.js";
 /** @typedef {(name: string, more?: object) => Promise<any>} Ask */
 
 const GONE =
-  "Students, pairs, votes and reward models will be gone, and there is no way back. PPO runs, " +
-  "which hold no votes, stay under Runs.";
-const STAYS = "This class stays stored: this browser lists it among your earlier classes.";
+  "This deletes the students, pairs, votes and reward models, and cannot be undone. PPO runs " +
+  "hold no votes and stay under Runs.";
+const STAYS = "This class is kept: this browser lists it under your earlier classes.";
 
 // Whether the class has the page for itself.
 const aloneButton = () => {
   const { classList } = document.documentElement;
   const show = (/** @type {boolean} */ yes) => {
     classList.toggle("rl-class-alone", yes);
-    say(button, yes ? "Show the rest of the page" : "Show the class alone");
+    say(button, yes ? "Show the rest of the page" : "Show only the class");
     keepAlone(yes);
     window.dispatchEvent(new Event("resize"));
   };
   const switchIt = () => show(!classList.contains("rl-class-alone"));
-  const button = askButton("Show the class alone", switchIt);
+  const button = askButton("Show only the class", switchIt);
   show(keptAlone());
   return { button, show };
 };
@@ -34,8 +34,8 @@ const stopOthersButton = (/** @type {Ask} */ ask) => {
     const answer = await ask("stop_others");
     if (!answer) return;
     const some = counted(answer.stopped, "training is", "trainings are");
-    const done = `${some} saved and stopped; whoever started one can resume it.`;
-    say(told, answer.stopped ? done : "No other training waits or runs.");
+    const done = `${some} being saved and stopped. Their owners can resume them.`;
+    say(told, answer.stopped ? done : "No other training is running or waiting.");
   };
   return { button: askButton("Stop all other trainings", stop), told };
 };
@@ -53,7 +53,7 @@ export const tools = (ask, now, { leave, removeAll }) => {
   const alone = aloneButton();
   const asksToEnd = () => confirmFirst(another, STAYS, "New class", leave);
   const another = askButton("New class", asksToEnd);
-  const asksToRemove = () => confirmFirst(remove, GONE, "Delete all", removeAll);
+  const asksToRemove = () => confirmFirst(remove, GONE, "Delete everything", removeAll);
   const remove = askButton("Delete the class", asksToRemove, "rl-danger");
   const buttons = [pause, door, others.button, alone.button, another, remove];
   return {
@@ -61,7 +61,7 @@ export const tools = (ask, now, { leave, removeAll }) => {
     told: others.told,
     showAlone: alone.show,
     draw: (/** @type {ClassState} */ view) => {
-      say(pause, view.state === "open" ? "Pause" : "Go on");
+      say(pause, view.state === "open" ? "Pause" : "Continue");
       say(door, view.door_open ? "Close the door" : "Open the door");
     },
   };

@@ -6,9 +6,9 @@ import { h, say } from "../../shared/dom.js";
 /** @typedef {NonNullable<import("../../types").StudentState["ppo"]>} StudentPPO */
 
 const words = (/** @type {StudentPPO} */ { status, step, total_steps: total }) => {
-  if (status === "queued") return "PPO waits for its turn.";
+  if (status === "queued") return "PPO is waiting in the queue.";
   if (status === "running" && step) return `PPO is training: step ${step} of ${total}`;
-  if (status === "running") return "PPO is starting: it loads its models.";
+  if (status === "running") return "PPO is starting: it is loading its models.";
   if (status === "finished") return "PPO has finished. The blind vote comes next.";
   return `PPO has ${status}.`;
 };
@@ -18,14 +18,15 @@ const cell = (/** @type {string} */ meaning, color = "") => {
   return { value, box: h("div", { class: "rl-figure" }, value, h("span", {}, meaning)) };
 };
 
-const SCORE = "score by the class\u2019s reward model, in standard deviations of the base\u2019s";
+const SCORE =
+  "score by the class\u2019s reward model, in standard deviations of the base\u2019s scores";
 
 export const ppoPanel = () => {
   const line = h("p", { "aria-live": "polite" });
   const done = h("i");
   const step = cell("steps done");
   const score = cell(SCORE, "score");
-  const kl = cell("nats of KL: how far it has moved", "kl");
+  const kl = cell("nats of KL: how far it is from the base", "kl");
   const box = h(
     "section",
     { class: "rl-card rl-student-ppo", hidden: true },

@@ -73,7 +73,8 @@ const sortedTable = (seen) => {
 /** @param {any} seen record, report, names and judges of the comparison */
 export const answersCard = (seen) => {
   const [judge] = seen.judges;
-  const about = `with its score by ${judge.name}, ${judge.unit}; the difference is right less left`;
+  const about =
+    `with its score by ${judge.name}, in ${judge.unit}; ` + "the difference is right minus left";
   const region = { tabindex: 0, role: "region", "aria-label": "Every answer" };
   return h(
     "section",

@@ -11,7 +11,8 @@ import { tokenLegend } from "../../shared/token_text.js";
 
 const BY = ["log_ratio", "kl", "logprob", "value", "score_if_ended"];
 const COLORS = ["base", "ppo"];
-const EMPTY = "Press \u201CWrite side by side\u201D: both models then write here, token by token.";
+const EMPTY =
+  "Press \u201CWrite side by side\u201D, and both models will write here, token by token.";
 
 const view = () => {
   const problem = h("p", { hidden: true });
@@ -62,8 +63,8 @@ const colour = (/** @type {View} */ seen, /** @type {DuelRecord} */ { state, set
   fill(legend, tokenLegend(key), soft(why));
 };
 
-const LOADING = "Loading the models, where they are not in memory yet.";
-const WRITING = "Both write, token by token, with the same random numbers.";
+const LOADING = "Loading any model that is not in memory yet.";
+const WRITING = "Both models are writing, token by token, with the same random numbers.";
 
 const drawLoading = (/** @type {View} */ { verdict, line }) => {
   say(verdict, LOADING);

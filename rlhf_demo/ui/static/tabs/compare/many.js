@@ -10,14 +10,14 @@ import { answersCard } from "./answers.js";
 
 const COLORS = ["base", "ppo"];
 const EMPTY =
-  "Press \u201CCompare on many prompts\u201D: who wins, how often, and every answer then stand " +
-  "here.";
+  "Press \u201CCompare on many prompts\u201D to see which model wins, how often, and every " +
+  "answer.";
 
 // -- who wins -------------------------------------------------------------------------------------
 
-const SURE = "The interval lies on one side of 50%: more than luck. ";
+const SURE = "The whole interval is on one side of 50%, so this is more than luck. ";
 const UNSURE =
-  "The interval holds 50%: so few prompts cannot tell whose texts this judge prefers. ";
+  "The interval includes 50%: so few prompts cannot tell whose texts this judge prefers. ";
 
 const judged = (judge, { report, names }) => {
   const { win_rate: rate, win_rate_low: low, win_rate_high: high, wins, ties, losses } = judge;
@@ -45,7 +45,7 @@ const judged = (judge, { report, names }) => {
 };
 
 const winCard = (seen) => {
-  const about = `share of ${seen.report.prompts} prompts, by two judges; neither is a person`;
+  const about = `share of ${seen.report.prompts} prompts, by two judges (neither is a person)`;
   const title = h("h3", {}, "Who wins ", h("span", {}, about));
   return h(
     "section",
@@ -69,7 +69,7 @@ const row = (label, unit, meaning, cells) => {
 
 const judgeRow = (judge, place, models) => {
   const meaning =
-    "mean over the texts, in this judge\u2019s own unit: two judges\u2019 scores do not compare";
+    "mean over the texts, in this judge\u2019s own unit: do not compare the scores of two judges";
   const scores = models.map((model) => signed(model.scores[place], 2));
   return row(`Score by ${judge.name}`, judge.unit, meaning, scores);
 };
@@ -122,7 +122,9 @@ const reportOf = (record) => {
 };
 
 const progressWords = ({ done, total }) =>
-  done === total ? "All answered; counting." : `${done} of ${total} prompts answered by both.`;
+  done === total
+    ? "All prompts are answered. Counting."
+    : `Both models have answered ${done} of ${total} prompts.`;
 
 /** @param {import("../../globals").Part} part its value: progress, or a comparison's record */
 export const mount = ({ element, props, watch }) => {

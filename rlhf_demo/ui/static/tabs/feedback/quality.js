@@ -24,31 +24,32 @@ const FEW_PAIRS = 5; // enough for shares of few pairs that are made to test car
 
 const ABOUT = {
   alpha:
-    "Krippendorff\u2019s alpha over pairs that several people saw: 1 is full agreement, 0 is " +
-    "what chance gives.",
-  self: "How often somebody answers a pair the same way when it comes again.",
+    "Krippendorff\u2019s alpha over the pairs that several people saw: 1 is full agreement, 0 is " +
+    "agreement by chance.",
+  self: "How often people give the same answer when they see a pair again.",
   ties:
-    "How often people see no difference. Many ties mean that the texts, or the question, tell " +
-    "little.",
+    "How often people see no difference. If there are many ties, a reward model can learn little " +
+    "from these texts or this question.",
   left:
-    "How often the left text (on a phone the upper one) is preferred. Sides are drawn at random: " +
-    "away from 50% it is habit.",
-  caught: "How often one of two identical texts is preferred. A careful reader says tie.",
+    "How often people prefer the left text (on a phone, the upper one). The sides are random, so " +
+    "a share far from 50% is a habit.",
+  caught:
+    "How often people prefer one of two identical texts. A careful reader answers \u201CTie\u201D.",
   files:
-    "Preferences in TRL\u2019s format (prompt, chosen, rejected), with question, voter\u2019s " +
-    "number, round and time beside; or every answer, ties and skips too. What is written here " +
-    "can be imported again below.",
+    "Preferences come in TRL\u2019s format (prompt, chosen, rejected), with the question, the " +
+    "voter\u2019s number, the round and the time. \u201CEvery answer\u201D also includes ties " +
+    "and skips. You can import these files again below.",
 };
 
 // -- the figures ----------------------------------------------------------------------------------
 
 const figures = (/** @type {number} */ fewestShared) => {
-  const foretold = measure("Others foretell a vote", "\u00A0", "base", true);
-  const alpha = measure("Beyond chance", ABOUT.alpha, "base");
-  const self = measure("With themselves", ABOUT.self, "base");
+  const foretold = measure("Agreement with others", "\u00A0", "base", true);
+  const alpha = measure("Agreement beyond chance", ABOUT.alpha, "base");
+  const self = measure("Same answer again", ABOUT.self, "base");
   const ties = measure("Ties", ABOUT.ties, "soft");
-  const left = measure("Left side", ABOUT.left, "soft", true);
-  const caught = measure("Caught", ABOUT.caught, "warn");
+  const left = measure("Left side preferred", ABOUT.left, "soft", true);
+  const caught = measure("Identical texts not noticed", ABOUT.caught, "warn");
   const cards = [foretold, alpha, self, ties, left, caught].map((one) => one.card);
   const grid = h("div", { class: "rl-grid-3 rl-measures", hidden: true }, cards);
   const drawAlpha = (/** @type {import("../../types").Quality} */ quality, few) => {
@@ -77,7 +78,7 @@ const figures = (/** @type {number} */ fewestShared) => {
 // -- who looks careless ---------------------------------------------------------------------------
 
 const carelessLine = (row, /** @type {Set<number>} */ without, leaveOut) => {
-  const why = row.careless.join("; ") || "left out before";
+  const why = row.careless.join("; ") || "left out earlier";
   const box = h("input", {
     type: "checkbox",
     checked: without.has(row.voter) || row.left_out,
@@ -95,8 +96,8 @@ const carelessLine = (row, /** @type {Set<number>} */ without, leaveOut) => {
 };
 
 const drawCareless = (place, rows, /** @type {Set<number>} */ without, leaveOut) => {
-  const out = `${without.size} left out: of the figures above, and of the training`;
-  const about = without.size ? out : "counted like everybody until you leave them out";
+  const out = `${without.size} left out of the figures above and of the training`;
+  const about = without.size ? out : "their votes count until you leave them out";
   place.hidden = !rows.length;
   fill(
     place,
@@ -110,7 +111,7 @@ const drawCareless = (place, rows, /** @type {Set<number>} */ without, leaveOut)
 const training = ({ fewest, few }) => {
   const go = button("Train the reward model on these votes", undefined, "rl-main");
   const box = h("input", { type: "checkbox" });
-  const mix = h("label", { class: "rl-check" }, box, " together with the votes on other questions");
+  const mix = h("label", { class: "rl-check" }, box, " include the votes on other questions");
   const about = h("span", { class: "rl-soft" });
   return {
     go,
@@ -138,11 +139,11 @@ const view = (/** @type {any} */ value, save) => {
   const elements = [
     train.line,
     problem,
-    h("h2", { class: "rl-h2" }, "How good are the votes"),
+    h("h2", { class: "rl-h2" }, "How good are the votes?"),
     line,
     shares.grid,
     careless,
-    fold("Votes as files", soft(ABOUT.files), files, said),
+    fold("Download the votes", soft(ABOUT.files), files, said),
   ];
   const tell = (/** @type {string} */ text) => {
     said.hidden = !text;
@@ -151,72 +152,95 @@ const view = (/** @type {any} */ value, save) => {
   return { problem, line, shares, careless, train, tell, elements };
 };
 
-/** @param {import("../../globals").Part} part */
-export const mount = ({ element, props, server, watch }) => {
+/** @typedef {ReturnType<typeof view>} View */
+/** @typedef {import("../../shared/server.js").Server} Server */
+
+/**
+ * The figures of one question: asked for by `load`, drawn when they come.
+ * @param {View} seen
+ * @param {Server} server
+ * @param {string} question
+ */
+const questionFigures = (seen, server, question) => {
   /** @type {Set<number>} */
   const without = new Set();
-  let asked = { question: props.value.question };
-
-  const save = async (/** @type {string} */ format, /** @type {boolean} */ everything) => {
-    const answer = await answered(problem, server.export({ format, everything }));
-    if (!answer) return;
-    download(answer);
-    tell(`${answer.rows} rows written to ${answer.name}.`);
-  };
-  const seen = view(props.value, save);
-  const { problem, train, tell } = seen;
-  fill(element.querySelector(".rl-quality"), seen.elements);
   /** @type {QualityState | null} */
   let state = null;
-
-  train.together.onchange = () => train.draw(state);
-  train.go.onclick = async () => {
-    train.go.disabled = true;
-    const together = train.together.checked;
-    const left = { without: [...without], secret: secret() };
-    const request = { question: asked.question, together, ...left };
-    const answer = await answered(problem, server.train(request));
-    train.go.disabled = false;
-    if (answer) showRun(answer.run, "reward");
-  };
+  const asked = () => ({ question, without: [...without] });
   const leaveOut = (/** @type {number} */ voter, /** @type {boolean} */ out) => {
     if (out) without.add(voter);
     else without.delete(voter);
     load();
   };
-  const ask = () => {
-    const request = { question: asked.question, without: [...without] };
-    return answered(problem, server.quality(request));
-  };
   const draw = (/** @type {QualityState | null} */ answer) => {
     if (!answer) return;
     state = answer;
-    // Others are of another question, or careful meanwhile.
+    // The other voters belong to another question, or no longer look careless.
     const listed = new Set(state.careless.map((row) => row.voter));
     for (const voter of without) if (!listed.has(voter)) without.delete(voter);
     say(seen.line, answersWords(state));
     seen.shares.draw(state);
     drawCareless(seen.careless, state.careless, without, leaveOut);
-    train.draw(state);
+    seen.train.draw(state);
   };
-  const load = latest(ask, draw);
+  const load = latest(() => answered(seen.problem, server.quality(asked())), draw);
+  return {
+    asked,
+    load,
+    state: () => state,
+    change: (/** @type {string} */ wanted) => {
+      question = wanted;
+      load();
+    },
+  };
+};
 
+/** @typedef {ReturnType<typeof questionFigures>} Figures */
+
+const trainOnClick = (
+  /** @type {View} */ { train, problem },
+  /** @type {Server} */ server,
+  /** @type {Figures} */ shown,
+) => {
+  train.together.onchange = () => train.draw(shown.state());
+  train.go.onclick = async () => {
+    train.go.disabled = true;
+    const request = { ...shown.asked(), together: train.together.checked, secret: secret() };
+    const answer = await answered(problem, server.train(request));
+    train.go.disabled = false;
+    if (answer) showRun(answer.run, "reward");
+  };
+};
+
+const loadOnEvents = (/** @type {Figures} */ shown) => {
   let soon = undefined;
   onVote(() => {
     clearTimeout(soon);
-    soon = setTimeout(load, AFTER_A_BURST);
+    soon = setTimeout(shown.load, AFTER_A_BURST);
   });
-  onQuestion((question) => {
-    asked = question;
-    load();
-  });
-  onTab("feedback", load);
+  onQuestion(({ question }) => shown.change(question));
+  onTab("feedback", shown.load);
+};
+
+/** @param {import("../../globals").Part} part */
+export const mount = ({ element, props, server, watch }) => {
+  const save = async (/** @type {string} */ format, /** @type {boolean} */ everything) => {
+    const answer = await answered(seen.problem, server.export({ format, everything }));
+    if (!answer) return;
+    download(answer);
+    seen.tell(`${answer.rows} rows written to ${answer.name}.`);
+  };
+  const seen = view(props.value, save);
+  fill(element.querySelector(".rl-quality"), seen.elements);
+  const shown = questionFigures(seen, server, props.value.question);
+  trainOnClick(seen, server, shown);
+  loadOnEvents(shown);
   watch("value", () => {
     const { error, imported } = props.value;
-    showProblem(problem, error);
+    showProblem(seen.problem, error);
     if (!imported) return;
-    tell(importWords(imported));
-    load();
+    seen.tell(importWords(imported));
+    shown.load();
   });
-  load();
+  shown.load();
 };

@@ -12,7 +12,7 @@ import { onBoard } from "../../shared/navigation.js";
 const CHARTS = {
   accuracy: {
     title: "Right on held-out pairs",
-    subtitle: "share in the rater's order, with its 95% interval",
+    subtitle: "share of pairs ordered as the rater did, with its 95% interval",
     height: 230,
     hovermode: "closest",
     xRange: [0, 1.05],
@@ -22,17 +22,17 @@ const CHARTS = {
   },
   reliability: {
     title: "Does it know how sure it is?",
-    subtitle: "how often it is right, with 95% intervals, over how sure it says it is",
+    subtitle: "how often it is right, with 95% intervals, against how sure it says it is",
     height: 230,
     hovermode: "closest",
     xRange: [0.48, 1.02],
     yRange: [0, 1.05],
-    xTitle: "says it is right with this probability",
+    xTitle: "probability of being right that it states",
     xFormat: ".0%",
     yFormat: ".0%",
     series: [
-      { color: "soft", dash: "dot", name: "honest" },
-      { color: "score", mode: "lines+markers", name: "it" },
+      { color: "soft", dash: "dot", name: "as sure as it is right" },
+      { color: "score", mode: "lines+markers", name: "reward model" },
     ],
   },
   margins: {
@@ -54,9 +54,9 @@ const votesWords = (votes) => {
   const { voters, simulated, held_out: held, held_out_pairs: pairs } = votes;
   const who = `${voters} ${voters === 1 ? "person" : "people"}`;
   const some = simulated ? `, ${simulated} of them simulated` : "";
-  const few = " So few pairs cannot tell whether it is right more often than a coin.";
+  const few = " So few pairs cannot tell whether it does better than a coin flip.";
   return (
-    `Learned from ${votes.votes} votes of ${who}${some}; ` +
+    `Trained on ${votes.votes} votes from ${who}${some}; ` +
     `tested on the ${held} votes on the ${pairs} pairs whose prompts were rated last.` +
     (votes.too_few_to_tell ? few : "")
   );
@@ -65,10 +65,10 @@ const votesWords = (votes) => {
 const drawAccuracy = (card, /** @type {Report} */ report, people, highest) => {
   const bars = [
     { name: "reward model", share: report.accuracy, color: "score" },
-    highest === null ? null : { name: "at most possible", share: highest, color: "soft" },
-    people === null ? null : { name: "a few others", share: people, color: "base" },
-    { name: `the ${report.baseline_side} one`, share: report.baseline_length, color: "soft" },
-    { name: "a coin", share: 0.5, color: "soft" },
+    highest === null ? null : { name: "highest possible", share: highest, color: "soft" },
+    people === null ? null : { name: "other people", share: people, color: "base" },
+    { name: `the ${report.baseline_side} text`, share: report.baseline_length, color: "soft" },
+    { name: "a coin flip", share: 0.5, color: "soft" },
   ];
   const drawn = bars.filter((bar) => bar !== null).reverse(); // Plotly begins at the bottom
   const rest = drawn.slice(1).map(() => NaN); // no error bar
@@ -134,15 +134,15 @@ const drawMargins = (card, quarters) => {
 const wrongPair = (pair, factor) => {
   const doubt = percent(preference(-pair.margin, factor), 1);
   const title =
-    "its score of the preferred text less that of the rejected one; " +
-    `by it the rejected one is better with a probability of ${doubt}`;
+    "its score of the preferred text minus its score of the rejected one; " +
+    `it says that the rejected one is better with a probability of ${doubt}`;
   return h(
     "article",
     { class: "rl-sample" },
     h("span", { class: "rl-chip rl-down", title }, signed(pair.margin)),
     h("p", { class: "rl-prompt" }, pair.prompt),
     h("p", {}, h("span", { class: "rl-soft" }, "the rater preferred "), pair.chosen),
-    h("p", {}, h("span", { class: "rl-soft" }, "it preferred "), pair.rejected),
+    h("p", {}, h("span", { class: "rl-soft" }, "the model preferred "), pair.rejected),
   );
 };
 
@@ -152,7 +152,7 @@ const view = () => {
   const margins = chartCard(CHARTS.margins);
   const worst = h("div", {});
   const voted = h("p", { class: "rl-soft rl-voted", hidden: true });
-  const empty = soft("The report follows when the run is finished.");
+  const empty = soft("The report appears when the run has finished.");
   const few = soft();
   const unit = soft();
   const charts = [accuracy, reliability, margins].map((one) => one.card);
@@ -178,7 +178,7 @@ const draw = (seen, { report, people, votes, rater }) => {
   say(unit, unitWords(report.score_std));
   few.hidden = report.reliability.length > 0;
   const pairs = report.different_pairs;
-  say(few, `Whether it knows how sure it is cannot be told from ${pairs} held-out pairs.`);
+  say(few, `${pairs} held-out pairs are too few to tell whether it knows how sure it is.`);
   drawReliability(seen.reliability, report.reliability);
   drawMargins(seen.margins, report.margin_quartiles);
   fill(
@@ -193,15 +193,15 @@ export const mount = ({ element, server }) => {
   const title = h("h2", { class: "rl-h2" }, "How far to trust it");
   fill(element.querySelector(".rl-honesty"), title, seen.empty, seen.panel);
 
-  const ended = { failed: "not finished", stopped: "stopped" };
+  const ended = { failed: "failed", stopped: "was stopped" };
   let shown = null;
   onBoard(async ({ kind, run }) => {
     const key = `${run.id} ${run.status}`;
     if (kind !== "reward" || key === shown) return;
     shown = key;
     const over = ended[run.status];
-    const none = `This run was ${over}, so there is no report.`;
-    say(seen.empty, over ? none : "The report follows when the run is finished.");
+    const none = `This run ${over}, so there is no report.`;
+    say(seen.empty, over ? none : "The report appears when the run has finished.");
     const answer = await server.reward_report({ run: run.id });
     if (!answer.error) draw(seen, answer);
   });

@@ -9,9 +9,10 @@ import { tokenLegend, tokenText } from "../../shared/token_text.js";
 
 const FIRST = "This film is not a masterpiece, but I loved every minute of it.";
 const ABOUT =
-  "and what each word adds: all words are taken out and put back one by one, and a word\u2019s " +
+  "and see what each word adds: all words are removed and put back one by one, and a word\u2019s " +
   "colour is the change in score when it comes back, averaged over many orders (its Shapley value)";
-const NO_UNIT = "How a difference in score turns into a probability is not known for this scorer.";
+const NO_UNIT =
+  "For this scorer we do not know which probability a difference in score stands for.";
 
 const view = () => {
   const pick = h("select", { "aria-label": "Score with" });

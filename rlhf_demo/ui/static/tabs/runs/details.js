@@ -19,8 +19,8 @@ import { kindOf } from "./kinds.js";
 /** @typedef {import("../../types").PickedRun} PickedRun */
 
 const BUSY = ["running", "queued"];
-const SHIPPED = "An example, really trained, shipped with this page: it cannot be changed.";
-const OTHERS = "Only whoever started it can stop or delete it.";
+const SHIPPED = "An example, trained for real, that ships with this page. It cannot be changed.";
+const OTHERS = "Only the person who started it can stop or delete it.";
 
 // A page that came over plain HTTP may not write the clipboard.
 const copy = async (/** @type {HTMLElement} */ code, /** @type {HTMLElement} */ from) => {
@@ -29,7 +29,7 @@ const copy = async (/** @type {HTMLElement} */ code, /** @type {HTMLElement} */ 
     say(from, "Copied");
   } catch {
     getSelection().selectAllChildren(code);
-    say(from, "Selected: press Ctrl C");
+    say(from, "Selected: press Ctrl+C");
   }
   setTimeout(() => say(from, "Copy"), 2500);
 };
@@ -69,14 +69,14 @@ const repeatable = (/** @type {PickedRun} */ run) => {
       "h3",
       {},
       "Settings that are not the defaults ",
-      h("span", {}, "point at one, or tap it, for its meaning"),
+      h("span", {}, "point at one, or tap it, to see its meaning"),
     ),
     settings(run),
     h(
       "h3",
       {},
       "The command that repeats it ",
-      h("span", {}, "with the same seed: the same numbers"),
+      h("span", {}, "the same seed gives the same numbers"),
     ),
     h("div", { class: "rl-command-line" }, code, button("Copy", copyCode)),
   ];

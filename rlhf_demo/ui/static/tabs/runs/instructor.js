@@ -4,8 +4,8 @@ import { button, fold, h, say } from "../../shared/dom.js";
 import { answered } from "../../shared/server.js";
 import { instructorToken } from "../../shared/visitor.js";
 
-const KNOWN = "You can stop and delete every run, until this browser tab is closed.";
-const UNKNOWN = "Whoever knows it can stop and delete every run.";
+const KNOWN = "You can stop and delete any run until you close this browser tab.";
+const UNKNOWN = "With it you can stop and delete any run.";
 
 /**
  * @param {import("../../shared/server.js").Server} server

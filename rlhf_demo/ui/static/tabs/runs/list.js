@@ -6,9 +6,9 @@ import { curvesOf, kindOf } from "./kinds.js";
 
 /** @typedef {import("../../types").RunRow} RunRow */
 
-const COLUMNS = ["Curves", "Run", "Kind", "State", "Last figures", "Begun"];
-const OVER = "Draw its curves over another run\u2019s";
-const EMPTY = "No run yet. The first one starts on the page Start, Reward model or PPO.";
+const COLUMNS = ["Curves", "Run", "Kind", "State", "Last figures", "Started"];
+const OVER = "Overlay its curves on another run\u2019s";
+const EMPTY = "There are no runs yet. Start one on the Start, Reward model or PPO tab.";
 
 const figureChip = ([name, value, color]) => {
   const amount = h("b", { style: { color: `var(--rl-${color})` } }, value);
@@ -17,7 +17,8 @@ const figureChip = ([name, value, color]) => {
 
 const figureChips = (/** @type {RunRow} */ row) => {
   if (row.figures.length) return row.figures.map(figureChip);
-  return h("span", { class: "rl-soft" }, row.status === "queued" ? "not begun" : "no figures yet");
+  const none = row.status === "queued" ? "not started" : "no figures yet";
+  return h("span", { class: "rl-soft" }, none);
 };
 
 const view = () => {

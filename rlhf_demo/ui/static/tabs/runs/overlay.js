@@ -37,11 +37,11 @@ const seriesOf = (
 
 /** @param {import("../../shared/server.js").Server} server */
 export const overlay = (server) => {
-  const root = h("section", { hidden: true, "aria-label": "Curves over each other" });
+  const root = h("section", { hidden: true, "aria-label": "Overlaid curves" });
   const problem = h("p", { hidden: true });
   const legend = h("p", { class: "rl-overlay-legend" });
   const grid = h("div", { class: "rl-grid-2" });
-  fill(root, h("h2", { class: "rl-h2" }, "Over each other"), legend, problem, grid);
+  fill(root, h("h2", { class: "rl-h2" }, "Overlaid curves"), legend, problem, grid);
   /** @type {import("../../shared/charts.js").ChartCard[]} */
   let cards = [];
   let shownKind = null;
