@@ -1,7 +1,7 @@
-"""What programs may call: seven named endpoints, with the same rules as the page's own buttons.
+"""What programs can call: seven named endpoints, with the same rules as the page's buttons.
 
-docs/api.md runs the whole loop with them. Ids mean what they mean in the page's lists
-(server/choices.py); who may stop a run is decided by its secret (jobs/queue.py).
+docs/api.md runs the whole loop with them. Ids are those of the page's lists (server/choices.py). A
+run can be stopped with its secret (jobs/queue.py).
 """
 
 import secrets
@@ -21,17 +21,17 @@ from rlhf_demo.web.addresses import address_of
 
 
 def add_endpoints(shared: Shared) -> None:
-    """Add the endpoints to the Blocks that is open; their docstrings are what callers read."""
+    """Add the endpoints to the open Blocks; callers read their docstrings."""
     endpoints = Endpoints(shared)
     for endpoint in (
         endpoints.models, endpoints.runs, endpoints.start_reward, endpoints.start_ppo,
         endpoints.run_status, endpoints.stop_run, endpoints.side_by_side,
     ):  # fmt: skip
-        gr.api(_told(endpoint), api_name=endpoint.__name__)
+        gr.api(_in_words(endpoint), api_name=endpoint.__name__)
 
 
-def _told(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let an endpoint answer with an error of one sentence where it raises a DemoError."""
+def _in_words(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let an endpoint that raises a DemoError answer with its sentence."""
 
     @wraps(function)
     def answer(*arguments: Any) -> Any:
@@ -50,10 +50,10 @@ class Endpoints:
         self.shared, self.jobs, self.choices = shared, shared.jobs, shared.choices
 
     def models(self) -> dict:
-        """List what can be trained, what can score and what there is to learn from.
+        """List the models that can be trained, the scorers, and the data to learn from.
 
         Returns:
-            Lists of ids under `policies` (models that write), `rewards` (what scores) and `data`
+            Lists of ids: `policies` (models that write), `rewards` (scorers) and `data`
             (preference pairs).
         """
         lists = {
@@ -61,14 +61,14 @@ class Endpoints:
             "rewards": self.choices.rewards(),
             "data": self.choices.data(),
         }
-        return {name: [one for _, one in choices] for name, choices in lists.items()}
+        return {name: [listed for _, listed in choices] for name, choices in lists.items()}
 
     def runs(self) -> list[dict]:
         """List all runs, newest first, then the shipped examples.
 
         Returns:
-            Of each run `id`, `title`, `kind`, `status`, `message`, `place` in the queue, `step`,
-            `total_steps`, `created_at`, `ended_at`, `example`, `seconds_left`, and its newest
+            For each run: `id`, `title`, `kind`, `status`, `message`, `place` in the queue, `step`,
+            `total_steps`, `created_at`, `ended_at`, `example`, `seconds_left`, and the newest
             `figures`.
         """
         return self.jobs.overview()
@@ -82,14 +82,14 @@ class Endpoints:
         title: str = "",
         secret: str = "",
     ) -> dict:
-        """Put the training of a reward model in the queue.
+        """Queue the training of a reward model.
 
         Args:
             model: Id of the model that gets a scoring head.
             data: Id of the preference pairs.
-            options: Settings that are not the defaults, e.g. {"train_pairs": 200}.
-            title: What the run is called in the lists.
-            secret: Any words; who knows them can stop the run. Made up where none is given.
+            options: Settings that differ from the defaults, e.g. {"train_pairs": 200}.
+            title: The run's name in the lists.
+            secret: Any text; it allows stopping the run. Without one, the page makes one up.
 
         Returns:
             `run`, the id of the run, and its `secret`.
@@ -109,15 +109,15 @@ class Endpoints:
         title: str = "",
         secret: str = "",
     ) -> dict:
-        """Put a PPO training in the queue.
+        """Queue a PPO training.
 
         Args:
-            policy: Id of the model that learns; empty: the preset's.
-            reward: Id of what scores its texts; of a run only when that has finished.
+            policy: Id of the model that learns; empty for the preset's.
+            reward: Id of the scorer of its texts; a run counts once it has finished.
             preset: Named settings: quick, thorough, no-kl, high-kl, high-learning-rate or gpt2.
             options: Settings that differ from the preset's, e.g. {"total_steps": 10}.
-            title: What the run is called in the lists.
-            secret: Any words; who knows them can stop the run. Made up where none is given.
+            title: The run's name in the lists.
+            secret: Any text; it allows stopping the run. Without one, the page makes one up.
 
         Returns:
             `run`, the id of the run, and its `secret`.
@@ -135,33 +135,33 @@ class Endpoints:
         return {"run": run, "secret": secret}
 
     def run_status(self, run: str, since: int = -1) -> dict:
-        """Say how a run stands, with its metrics after a step.
+        """Return a run's state, and its metrics after a given step.
 
         Args:
             run: Id of the run.
-            since: Last step whose metrics are known already; -1 for none.
+            since: Last step whose metrics you have; -1 for none.
 
         Returns:
-            What `/runs` says of it, and `metrics`: one row for each step after `since`.
+            Its row of `/runs`, and `metrics`: one row for each step after `since`.
         """
         if not isinstance(since, int | float):
             raise ConfigError(f"since is {since!r}: give the number of a step, -1 for all")
         folder = self.jobs.find(str(run)).folder
-        row = next((one for one in self.jobs.overview() if one["id"] == run), None)
+        row = next((row for row in self.jobs.overview() if row["id"] == run), None)
         if row is None:
-            raise ConfigError(f"run {run} is only just beginning: ask again")
-        rows = self.jobs.tails.rows(folder / "metrics.jsonl")
-        return row | {"metrics": [one for one in rows if one["step"] > since]}
+            raise ConfigError(f"run {run} has only just been started: ask again")
+        metrics = self.jobs.tails.rows(folder / "metrics.jsonl")
+        return row | {"metrics": [figures for figures in metrics if figures["step"] > since]}
 
     def stop_run(self, run: str, secret: str) -> dict:
-        """Take a run out of the queue, or ask it to save and end.
+        """Take a run out of the queue, or ask it to save and stop.
 
         Args:
             run: Id of the run.
             secret: What its start returned, or the instructor's token (see docs/api.md).
 
         Returns:
-            `run`. It saves its state first; `/run_status` says when it has stopped.
+            `run`. The run saves its state first; `/run_status` says when it has stopped.
         """
         self.jobs.stop(str(run), str(secret))
         return {"run": run}
@@ -179,25 +179,25 @@ class Endpoints:
         top_p: float = 1.0,
         seed: int = 0,
     ) -> dict:
-        """Let two models answer one prompt with the same random numbers.
+        """Let two models continue one prompt with the same random numbers.
 
         Args:
             left: Id of a model that writes.
-            right: Id of another, or of the same.
-            prompt: What both write on from.
-            reward: Id of what scores both texts.
+            right: Id of another one, or of the same.
+            prompt: The beginning of both texts.
+            reward: Id of the scorer of both texts.
             max_new_tokens: Longest answer, in tokens.
-            temperature: Logits / temperature is sampled.
-            top_k: Draw from so many likeliest tokens; 0 = all.
-            top_p: Draw from the fewest likeliest tokens with this probability; 1 = all.
+            temperature: Divides the logits before sampling.
+            top_k: Draw only from this many most likely tokens; 0 = all.
+            top_p: Draw from the fewest most likely tokens with this total probability; 1 = all.
             seed: Seed of the random numbers that both share.
 
         Returns:
             `left` and `right`: `text`, `score`, and for each token `token`, `logprob`, `kl` (exact,
-            nats, from the base, before the token), `log_ratio` (`logprob` less the base's),
-            `value`, and `score_if_ended` (the score had the text ended there). `parting`: index of
-            the first token that differs, null if none does. `compare`: the id under which the page
-            shows the same, at `/?compare=ID`.
+            nats, from the base, before the token), `log_ratio` (`logprob` minus the base's),
+            `value`, and `score_if_ended` (the score if the text ended there). `parting`: index of
+            the first token that differs, null if none does. `compare`: the id of this comparison;
+            the page shows it at `/?compare=ID`.
         """
         options = DuelOptions(
             max_new_tokens=max_new_tokens,
@@ -220,10 +220,10 @@ def _secret(given: str) -> str:
 
 
 def _options(given: dict | None, allowed: tuple[str, ...]) -> dict[str, Any]:
-    """Let through what the page's form could have set; never a path or a device.
+    """Return the options if the page's form can set them all; paths and devices are refused.
 
     Raises:
-        ConfigError: an option is unknown here.
+        ConfigError: an option is not allowed.
     """
     if not isinstance(given or {}, dict):
         raise ConfigError(f"options is {str(given)[:60]!r}: give names and values")

@@ -1,4 +1,4 @@
-"""The page: header and strip, and one tab for each stage of the loop."""
+"""The page: a header, the strip, and one tab for each stage of the loop."""
 
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ TABS = (
 
 
 def build_app(settings: Settings) -> gr.Blocks:
-    """Build the page over the runs that the settings name, and start their queue.
+    """Build the page for the settings' folder of runs, and start its queue.
 
     Raises:
         DemoError: the settings cannot be used.
@@ -61,7 +61,7 @@ def build_app(settings: Settings) -> gr.Blocks:
         add_endpoints(shared)
         if space.on_zero_gpu():
             _lent_gpu()
-    demo.queue(max_size=200, api_open=False)  # what is queued is run by the queue alone
+    demo.queue(max_size=200, api_open=False)  # queued functions run only through the queue
     mend()
     lines.share(demo._queue)
     shared.jobs.open()
@@ -71,7 +71,7 @@ def build_app(settings: Settings) -> gr.Blocks:
 
 
 def launch_options(demo: gr.Blocks) -> dict[str, Any]:
-    """Return what the page's `launch` is told, besides where it listens."""
+    """Return the arguments of the page's `launch`, except the address it listens on."""
     settings, cache = demo.shared.settings, Path(get_upload_folder())
     return {
         "theme": parts.theme(),
@@ -100,8 +100,8 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
 
 
 def _lent_gpu() -> None:
-    """Offer the one handler that is lent a GPU: ZeroGPU ends an app at its start that has none."""
+    """Add a handler that borrows a GPU: ZeroGPU refuses to start an app that has none."""
     with gr.Row():
-        ask = gr.Button("Which GPU does this Space lend?", scale=0)
+        ask = gr.Button("Which GPU does this Space offer?", scale=0)
         answer = gr.Textbox(show_label=False, interactive=False, container=False)
     ask.click(space.gpu_handler(space.gpu_name), None, answer, api_visibility="private")

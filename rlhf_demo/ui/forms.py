@@ -1,4 +1,4 @@
-"""Form fields made from the declarations in config/: one declaration, one meaning everywhere."""
+"""Form fields made from the declarations in config/, which the command line uses too."""
 
 from typing import Any
 
@@ -9,46 +9,46 @@ from rlhf_demo.errors import ConfigError
 
 
 def fields(config_class: type[Options], names: tuple[str, ...]) -> list[Any]:
-    """Make one form field for each named option, with its default, range and meaning."""
-    declared = {one.name: (one, kind) for one, kind, _ in declarations(config_class)}
+    """Make a form field for each named option, with its default, range and help text."""
+    declared = {option.name: (option, kind) for option, kind, _ in declarations(config_class)}
     return [_field(*declared[name]) for name in names]
 
 
 def _field(declared: Any, kind: type) -> Any:
     meta = declared.metadata
-    how = {
+    shared = {
         "label": declared.name.replace("_", " "),
         "info": meta["help"],
         "value": declared.default,
         "elem_classes": "rl-field",
     }
     if meta["choices"]:
-        return gr.Dropdown(choices=list(meta["choices"]), **how)
+        return gr.Dropdown(choices=list(meta["choices"]), **shared)
     if kind in (int, float):
         return gr.Number(
             minimum=meta["low"],
             maximum=meta["high"],
             precision=0 if kind is int else None,
             step=1 if kind is int else None,
-            **how,
+            **shared,
         )
-    return gr.Textbox(max_lines=1, **how)
+    return gr.Textbox(max_lines=1, **shared)
 
 
 def options(
     config_class: type[Options], names: tuple[str, ...], values: tuple[Any, ...]
 ) -> dict[str, Any]:
-    """Turn the fields' values into options; an emptied number is said to be missing.
+    """Turn the fields' values into options.
 
     Raises:
         ConfigError: a field is empty.
     """
-    kinds = {one.name: kind for one, kind, _ in declarations(config_class)}
-    found = {}
+    kinds = {option.name: kind for option, kind, _ in declarations(config_class)}
+    chosen = {}
     for name, value in zip(names, values, strict=True):
         if value is None:
             raise ConfigError(f"{name.replace('_', ' ')} is empty: give a number")
-        found[name] = (
+        chosen[name] = (
             int(value) if kinds[name] is int else float(value) if kinds[name] is float else value
         )
-    return found
+    return chosen

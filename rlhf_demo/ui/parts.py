@@ -1,7 +1,7 @@
-"""How Python and the page's own JavaScript meet: assets, the theme, and parts made of gr.HTML.
+"""How Python and the page's JavaScript meet: assets, the theme, and parts made of gr.HTML.
 
-A part is a fixed piece of markup, the JavaScript module of its name in static/, and the server
-functions that it may call. Texts of models and people reach it as JSON and become text nodes.
+A part is fixed markup, the JavaScript module of the same name in static/, and the server functions
+that the module can call. Texts of models and people reach it as JSON and become text nodes.
 """
 
 import json
@@ -30,17 +30,17 @@ def part(
     *,
     value: Any = None,
     css_class: str = "",
-    **how: Any,
+    **options: Any,
 ) -> gr.HTML:
     """Make a part of the page: `mount` of static/<name>.js fills the element `.rl-<css_class>`.
 
     Args:
-        name: "tabs/runs" of what ui/tabs/runs.py shows, "tabs/reward/honesty" where that shows
-            several parts, and likewise for panels.
-        functions: what the part may call.
-        value: what it begins with.
-        css_class: the last piece of the name where nothing else is given.
-        how: of gr.HTML.
+        name: "tabs/runs" for the part of ui/tabs/runs.py, "tabs/reward/honesty" for one of several
+            parts of a tab; likewise for panels.
+        functions: the server functions that the part can call.
+        value: its first value.
+        css_class: default: the last piece of the name.
+        options: further arguments of gr.HTML.
     """
     return gr.HTML(
         value={} if value is None else value,
@@ -48,26 +48,27 @@ def part(
         js_on_load=f'rlhf.mount("{name}", {{element, props, server, watch, trigger}})',
         apply_default_css=False,
         server_functions=[in_lane(answering(encoded(function))) for function in functions],
-        **how,
+        **options,
     )
 
 
 def in_lane(function: Callable[..., Any]) -> Callable[..., Coroutine]:
-    """Let a server function run in a thread of its lane; `busy` tells the page to ask again."""
+    """Run a server function in a thread of its lane; `busy` tells the page to ask again."""
 
     @wraps(function)
     async def answer(*request: Any) -> Any:
         try:
-            told = await lanes.run(function, *request)
+            result = await lanes.run(function, *request)
         except lanes.Busy as error:
             return {"error": str(error), "busy": True}
-        return Response(told, media_type="application/json") if isinstance(told, bytes) else told
+        json_made = isinstance(result, bytes)
+        return Response(result, media_type="application/json") if json_made else result
 
     return answer
 
 
 def answering(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a server function answer {"error": sentence} where it raises an error."""
+    """Let a server function that raises an error answer {"error": sentence}."""
 
     @wraps(function)
     def answer(*request: Any) -> Any:  # and the web request, where the function asks for it
@@ -80,10 +81,10 @@ def answering(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def encoded(function: Callable[..., Any]) -> Callable[..., bytes]:
-    """Let a server function's answer be encoded by json itself, in its own thread.
+    """Encode a server function's answer with json, in the function's own thread.
 
-    Left alone, FastAPI looks at every number of it in Python first: for a step's texts that takes
-    longer than all the rest, thirty times a step where a class looks on.
+    Otherwise FastAPI first visits every number of it in Python. For a step's texts that takes
+    longer than all the rest, and a class of thirty asks for them at every step.
     """
 
     @wraps(function)
@@ -96,8 +97,8 @@ def encoded(function: Callable[..., Any]) -> Callable[..., bytes]:
 def head() -> str:
     """Return what goes into the page's head: Plotly from the installed package, and our scripts.
 
-    Nothing is fetched from another machine. The addresses are relative, so they hold under a path
-    prefix too.
+    Nothing is fetched from another machine. The addresses are relative, so they also work under a
+    path prefix.
     """
     return (
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -108,7 +109,7 @@ def head() -> str:
 
 
 def library(request: Request) -> FileResponse:
-    """Answer with Plotly, under a name that tells nothing of the server's folders."""
+    """Answer with Plotly, at an address that does not reveal the server's folders."""
     import plotly  # noqa: PLC0415  (only its folder is needed)
 
     return FileResponse(Path(plotly.__file__).parent / "package_data" / LIBRARY)
@@ -120,7 +121,7 @@ def css() -> str:
 
 
 def theme() -> gr.themes.Base:
-    """Gradio's own parts in the page's colours; system fonts, so nothing is fetched."""
+    """Return a theme for Gradio's components: the page's colours, and system fonts."""
     fonts = ["Inter", "Source Sans 3", "system-ui", "sans-serif"]
     colours = {
         "body_background_fill": "bg", "body_text_color": "ink", "body_text_color_subdued": "soft",
@@ -134,7 +135,7 @@ def theme() -> gr.themes.Base:
         "button_secondary_background_fill": "card", "button_secondary_text_color": "ink",
         "button_secondary_border_color": "line",
     }  # fmt: skip
-    # One value for light and dark: the style sheet's variables know which it is.
+    # One value for light and dark, because the style sheet's variables change with the mode.
     both = {name: f"var(--rl-{colour})" for name, colour in colours.items()}
     both |= {"button_border_width": "1px", "block_shadow": "none"}
     dark = {f"{name}_dark": value for name, value in both.items()}

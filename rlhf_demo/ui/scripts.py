@@ -1,7 +1,7 @@
-"""The page's JavaScript: modules under static/, served under an address that tells their version.
+"""The page's JavaScript: modules under static/, served at an address that contains their version.
 
-They import each other by relative addresses, so all of a page's are of one version. Browsers keep
-them for good; an update has other addresses.
+They import each other by relative addresses, so a page never mixes versions. Browsers cache them
+forever, because an update has new addresses.
 """
 
 import hashlib
@@ -15,9 +15,9 @@ from starlette.responses import JSONResponse, Response
 
 STATIC = Path(__file__).parent / "static"
 HEAD = "head"
-"""The one that is no module: its lines stand in the page."""
+"""The only script that is not a module: its lines are part of the page."""
 FIRST = ("lib/poll", "panels/nav", "tabs/start", "panels/student")
-"""What every page begins with. Thirty phones that open it at once ask for these and no more."""
+"""What every page loads first. A student's phone loads only these and what they import."""
 IMPORT = re.compile(r'^(?:import .*|} )from "(\.[^"]+)";$', re.MULTILINE)
 FOR_GOOD = {"cache-control": "public, max-age=31536000, immutable"}
 
@@ -32,31 +32,31 @@ def modules() -> dict[str, str]:
 
 @cache
 def folder() -> str:
-    """Return where the modules are, relative to the page: another place for another version."""
+    """Return the modules' folder, relative to the page; its name contains their version."""
     digest = hashlib.sha256(json.dumps(modules()).encode()).hexdigest()
     return f"scripts/{digest[:12]}"
 
 
 def imports(name: str) -> set[str]:
-    """Return the modules that a module imports itself."""
-    beside = (STATIC / name).parent
-    found = ((beside / one).resolve() for one in IMPORT.findall(modules()[name]))
-    return {one.relative_to(STATIC.resolve()).with_suffix("").as_posix() for one in found}
+    """Return the modules that a module imports directly."""
+    folder = (STATIC / name).parent
+    files = ((folder / path).resolve() for path in IMPORT.findall(modules()[name]))
+    return {file.relative_to(STATIC.resolve()).with_suffix("").as_posix() for file in files}
 
 
 def needed(names: tuple[str, ...]) -> set[str]:
-    """Return these modules and all that they import, however far."""
-    found, waiting = set(), list(names)
+    """Return these modules and all that they import, directly or not."""
+    reached, waiting = set(), list(names)
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found.add(name)
+        if name not in reached:
+            reached.add(name)
             waiting += imports(name)
-    return found
+    return reached
 
 
 def head() -> str:
-    """Return what goes into the page's head: the lines before all modules, and the first ones."""
+    """Return what goes into the page's head: the classic script, and links to the first modules."""
     first = needed(FIRST)
     links = [f'<link rel="modulepreload" href="{folder()}/{name}.js">' for name in sorted(first)]
     later = json.dumps(sorted(modules().keys() - first))
@@ -67,9 +67,9 @@ def head() -> str:
 
 def served(request: Request) -> Response:
     """Answer with a module."""
-    place, _, name = request.path_params["path"].partition("/")
+    version, _, name = request.path_params["path"].partition("/")
     text = modules().get(name.removesuffix(".js"))
-    if text is None or f"scripts/{place}" != folder() or not name.endswith(".js"):
-        told = {"error": "this page has been updated meanwhile: reload it"}
-        return JSONResponse(told, 404, headers={"cache-control": "no-store"})
+    if text is None or f"scripts/{version}" != folder() or not name.endswith(".js"):
+        error = {"error": "this page has been updated: reload it"}
+        return JSONResponse(error, 404, headers={"cache-control": "no-store"})
     return Response(text, media_type="text/javascript", headers=FOR_GOOD)

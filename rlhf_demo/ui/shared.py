@@ -1,4 +1,4 @@
-"""What all tabs share: settings, jobs, the lists to choose from, and the models in memory."""
+"""What all tabs share: settings, jobs, lists of choices, and the models in memory."""
 
 import os
 import secrets
@@ -39,22 +39,22 @@ if TYPE_CHECKING:
 
 EXAMPLES = CHECKPOINTS / "examples"
 SECRET = "(...a) => [...a.slice(0, -1), rlhf.secret()]"
-"""JavaScript that puts the visitor's secret in the place of a handler's last input."""
+"""JavaScript that replaces a handler's last input by the visitor's secret."""
 COMPARISONS, VOTES = "comparisons", "votes"
-"""Folders in that of the runs."""
+"""Subfolders of the folder of runs."""
 
 
 @dataclass
 class Shared:
-    """The stores behind the page; one for each app.
+    """The stores behind the page, one of each for an app.
 
     Attributes:
-        turn: held by whoever computes with a model.
+        turn: held while computing with a model.
         store: people's votes.
         vote_data: the votes as preference pairs.
-        sampler: writes pairs ahead of those who vote.
+        sampler: writes pairs before voters ask for them.
         class_training: background work for classes.
-        instructor: whom the password admits.
+        instructor: checks the instructor's password.
     """
 
     settings: Settings
@@ -77,7 +77,7 @@ class Shared:
         """
         _make_folder(settings.runs)
         instructor = Instructor(settings.password, time.monotonic, settings.runs)
-        # Only at home do runs without an owner belong to whoever has the page open.
+        # Only at home can every page change runs that have no owner.
         at_home = settings.password is None and not settings.public
         start_token = secrets.token_urlsafe(24) if at_home else None
         jobs = Jobs(
@@ -110,17 +110,17 @@ class Shared:
 
     @cached_property
     def submit(self) -> Submit:
-        """What starts runs for visitors."""
+        """Starts runs for visitors."""
         return Submit(self.settings, self.jobs, self.choices)
 
     @cached_property
     def comparisons(self) -> Comparisons:
-        """The comparisons that are kept."""
+        """The saved comparisons."""
         return Comparisons(self.settings.runs / COMPARISONS)
 
     @cached_property
     def comparing(self) -> "Comparing":
-        """What compares models; it imports their libraries."""
+        """Compares models; imports their libraries."""
         self.model_cache.warm()
         from rlhf_demo.server.comparing import Comparing  # noqa: PLC0415  (torch)
 
@@ -128,31 +128,32 @@ class Shared:
 
 
 def _make_folder(runs: Path) -> None:
-    """Make the folder of runs, which no other account of this machine may look into.
+    """Make the folder of runs, readable by this account only.
 
     Raises:
-        ConfigError: it cannot be made, or not be written.
+        ConfigError: it cannot be made or written.
     """
     try:
         runs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"the folder of runs cannot be {runs} ({error.strerror}): name another one by "
-            "RLHF_DEMO_RUNS"
+            f"the folder of runs cannot be {runs} ({error.strerror}): set RLHF_DEMO_RUNS to "
+            "another folder"
         ) from None
     if not os.access(runs, os.W_OK | os.X_OK):
         raise ConfigError(
-            f"the folder of runs, {runs}, cannot be written: change its rights, or name another "
-            "one by RLHF_DEMO_RUNS"
+            f"the folder of runs, {runs}, cannot be written: change its permissions, or set "
+            "RLHF_DEMO_RUNS to another folder"
         )
     for name in (UPLOADS, CLASSES, COMPARISONS, VOTES):
         if (runs / name).is_symlink():
             raise ConfigError(
                 f"{runs / name} is a link: remove it, because this page removes old files there"
             )
-    found = runs.stat()
-    if found.st_uid == os.geteuid() and not found.st_mode & stat.S_ISVTX:  # that is for all: /tmp
-        with suppress(OSError):  # some mounts know no rights
+    status = runs.stat()
+    is_shared = status.st_mode & stat.S_ISVTX  # like /tmp
+    if status.st_uid == os.geteuid() and not is_shared:
+        with suppress(OSError):  # some mounts have no permissions
             runs.chmod(0o700)
 
 
@@ -168,14 +169,14 @@ def _limits(settings: Settings) -> Limits:
 
 
 def secret_input() -> gr.Textbox:
-    """Make the unseen input whose value the browser fills in (see SECRET)."""
+    """Make the hidden input that the browser fills in (see SECRET)."""
     return gr.Textbox(visible=False)
 
 
 def proof(jobs: Jobs, run: str, request: dict[str, Any]) -> str:
-    """Return what a request offers as proof that it may change a run.
+    """Return what a request sends as proof that it may change a run.
 
-    That is the token of this start of the app where the run has no owner (`start`), else the
+    For a run without an owner, that is the token of this start of the app (`start`); else the
     browser's secret or the instructor's token (`secret`).
 
     Raises:
@@ -186,7 +187,7 @@ def proof(jobs: Jobs, run: str, request: dict[str, Any]) -> str:
 
 
 def started(kind: str, make: Callable[[], str]) -> dict[str, str]:
-    """Start something and return what the notice under its button shows: the run, or why not."""
+    """Start a run and return what the notice under the button shows: the run, or the error."""
     try:
         return {"kind": kind, "run": make()}
     except DemoError as error:

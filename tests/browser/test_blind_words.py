@@ -130,7 +130,7 @@ def test_compare_tells_the_blind_vote_of_the_model_on_the_right_of_the_form(
     expect(told).to_contain_text(words)
     expect(told).to_contain_text(figure)
     expect(told).to_contain_text(f"That was PPO on the left, base on the right. {said}")
-    expect(told).to_contain_text("for PPO against base, over 32 votes on 24 pairs")
+    expect(told).to_contain_text("for PPO against base, from 32 votes on 24 pairs")
     keys = told.locator(".rl-winkey > span")
     expect(keys).to_have_text(
         [f"PPO {counted['wins']}", "ties 3, both bad 1", f"base {counted['losses']}"]

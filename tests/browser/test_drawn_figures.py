@@ -198,9 +198,9 @@ def test_legends_and_tokens_have_the_same_colours_at_the_same_ends(visitor):
 
     told = {by: (*one["words"], *one["tokens"][1:]) for by, one in drawn.items()}
     assert told == {  # of at most 46%
-        "kl": ("as the base", "1 nat away", "none", "--rl-kl) 14%"),
+        "kl": ("same as the base", "1 nat away", "none", "--rl-kl) 14%"),
         "log_ratio": (
-            "less likely than under the base", "likelier", "--rl-below) 5%", "--rl-kl) 5%",
+            "less likely than under the base", "more likely", "--rl-below) 5%", "--rl-kl) 5%",
         ),
         "logprob": ("expected", "6 nats of surprise", "--rl-soft) 2%", "none"),
         "value": (
@@ -265,7 +265,7 @@ def test_score_is_told_as_a_probability_and_the_rejected_text_as_what_it_preferr
     assert "to one that scores 1 lower with 90%: sigmoid(2.20 \u00d7 difference)" in drawn["unit"]
     assert "\u22120.50" in drawn["worst"]
     assert "the rater preferred  good." in drawn["worst"]
-    assert "it preferred  bad." in drawn["worst"]
+    assert "the model preferred  bad." in drawn["worst"]
     assert "the rejected one is better with a probability of 75.0%" in drawn["title"]
 
 

@@ -36,7 +36,7 @@ test("it asks again after the pause, or after as many seconds as the answer says
   assert.equal(waiting.length, 3);
 });
 
-test("it asks nothing unseen unless it is forced, and nothing at all when it is gone", async (t) => {
+test("it asks nothing out of sight unless forced, and nothing once it is gone", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const { ask, waiting } = asking();
   const tick = repeated(ask, around({ seen: () => false }));

@@ -38,7 +38,7 @@ test("a standard error comes along where there is any, the step where x is anoth
   const spec = { x: "objective/kl", series: [{ key: "score", spread_key: "score_se" }] };
   const from = { step: [1, 2], "objective/kl": [0.5, 1], score: [3, 4], score_se: [0.1, null] };
   assert.deepEqual(pointsOf(spec, from), [
-    { x: [0.5, 1], y: [3, 4], told: [1, 2], spread: [0.1, 0] },
+    { x: [0.5, 1], y: [3, 4], detail: [1, 2], spread: [0.1, 0] },
   ]);
   assert.equal("spread" in pointsOf(spec, { ...from, score_se: [null, null] })[0], false);
 });

@@ -1,1 +1,1 @@
-"""Parts of the page that more than one tab shows, or that stand beside the tabs."""
+"""Parts of the page that several tabs show, or that are outside the tabs."""

@@ -1,4 +1,4 @@
-"""The sentence under a start button: why nothing could start, or the way to the run."""
+"""The line under a start button: says why a run could not start, or opens the run."""
 
 import gradio as gr
 
@@ -9,6 +9,6 @@ def notice_of(*, takes: str | None = None) -> gr.HTML:
     """Make the notice of a form.
 
     Args:
-        takes: the kind of run that other tabs hand over to this form.
+        takes: the kind of run that other tabs can hand over to this form.
     """
     return part("panels/notice", [], value={"takes": takes})

@@ -1,7 +1,7 @@
 // @ts-check
-// What must stand before the page's modules and beside them: a student's phone shows nothing else
-// of the page from the first paint on, and Gradio's own handlers ask for the visitor's secrets.
-// The page adds `stages`, and as `scripts` the folder of the modules.
+// What the page needs before its modules load: a student's phone must hide the rest of the page
+// from the first paint, and Gradio's own handlers ask for the visitor's secrets. The server fills
+// in `stages`, and in `scripts` the folder of the modules.
 (() => {
   const AFTER_THE_PAGE = 3000; // milliseconds
 
@@ -10,8 +10,8 @@
 
   const instructor = () => sessionStorage.getItem("rlhf_demo_instructor") || "";
 
-  // A secret made in this browser is all that says who owns a run. It never leaves but to be
-  // hashed.
+  // A secret made in this browser is the only proof of who owns a run. The server keeps only its
+  // hash.
   const secret = () => {
     let kept = localStorage.getItem("rlhf_demo_secret");
     if (!kept) {
@@ -23,7 +23,7 @@
   };
   const voter = () => localStorage.getItem("rlhf_demo_rater") || "";
 
-  // Gradio makes a function of a part's script, so only a whole address is found from there.
+  // Gradio runs a part's script as a function, where relative addresses do not work.
   const addressOf = (name) => new URL(`${window.rlhf.scripts}/${name}.js`, document.baseURI).href;
   const load = (name) => import(addressOf(name));
   const mount = async (name, part) => {
@@ -31,8 +31,8 @@
     module.mount({ ...part, server: patient(part.server) });
   };
 
-  // What the tabs need that are not open yet comes when the page has been drawn. Gradio writes
-  // these lines into the page after it has been loaded, so that event is no sign.
+  // The modules of the other tabs are fetched once the page has been drawn. Gradio adds these lines
+  // after the page's load event, so the event cannot start them.
   const fetchLater = (names) => {
     if (!student) setTimeout(() => names.forEach(preload), AFTER_THE_PAGE);
   };

@@ -1,6 +1,6 @@
 // @ts-check
-// The state of a ballot: which pair is shown, which one comes next, and what waits for an answer.
-// It knows no page; the view is told whenever something has changed.
+// The state of a ballot: which pair is shown, which comes next, and whether an answer is being
+// sent. It does not touch the page; it tells the view about each change.
 import { reached, wait } from "./poll.js";
 
 /**
@@ -9,30 +9,28 @@ import { reached, wait } from "./poll.js";
 /** @typedef {"left" | "right" | "tie" | "both_bad" | "skip"} Choice */
 
 /**
- * Any of the promised answers may be {error: "one sentence"}: it is shown, and the pair is fetched
- * anew.
- * @typedef {object} Source where pairs come from and answers go
+ * Each answer may be {error: "one sentence"}: the ballot shows it and fetches the pair again.
+ * @typedef {object} Source the server functions of a ballot
  * @property {(after?: any) => Promise<any>} next promise of {assignment, message}. assignment: a
  *   pair, or null; `message` then says in a sentence why there is none (the ballot asks again by
- *   itself). Without `after`: the pair to answer now, the same one until it is answered. With the
- *   id of the pair on the screen: the next pair, fetched ahead; only where `ahead` is true.
- * @property {(id: any, choice: Choice) => Promise<any>} vote It is sent again where the server does
- *   not answer, so it must count once.
- * @property {() => Promise<any>} [undo] promise of {undone}; left out where answers stay
- * @property {boolean} [ahead] the next pair is fetched while this one is read, and stands there at
- *   once
+ *   itself). Without `after`: the pair to answer now, the same one until it is answered. With
+ *   `after`, the id of the pair on the screen: the next pair, fetched ahead (only if `ahead`).
+ * @property {(id: any, choice: Choice) => Promise<any>} vote sent again if the server does not
+ *   answer, so it must count once
+ * @property {() => Promise<any>} [undo] promise of {undone}; missing if answers are final
+ * @property {boolean} [ahead] whether the next pair is fetched while this one is read
  * @property {(answer: any, choice: Choice, assignment: Assignment) => any} [onvote] called when an
- *   answer is kept; a promise it returns is waited for
+ *   answer has been kept; the ballot awaits its result
  */
 
 /**
  * @typedef {object} View
- * @property {(assignment: Assignment | null, message: string) => void} show a pair, or why not
+ * @property {(assignment: Assignment | null, message: string) => void} show a pair, or the reason
  * @property {(ready: boolean) => void} enable whether an answer can be given
  * @property {(possible: boolean) => void} enableUndo
  * @property {(sentence: string | null | undefined) => void} problem
- * @property {() => boolean} alive false: the ballot is gone from the page
- * @property {() => boolean} seen whether somebody looks
+ * @property {() => boolean} alive false if the ballot has left the page
+ * @property {() => boolean} seen whether the ballot is in sight
  */
 
 /**
@@ -40,7 +38,7 @@ import { reached, wait } from "./poll.js";
  * @typedef {{askAgain: number, sendAgain: number, readAtLeast: number}} Pauses
  */
 
-/** @type {Pauses} the last one spares a double tap the next pair */
+/** @type {Pauses} `readAtLeast` keeps a double tap from answering the next pair too */
 export const PAUSES = { askAgain: 1500, sendAgain: 2000, readAtLeast: 250 };
 
 const SILENT = "The server is not answering. This page will try again by itself.";
@@ -55,8 +53,8 @@ export class BallotState {
   busy = false;
   paused = false;
   mayUndo = false;
-  // Counts what was wished for: an answer to an older wish is too late.
-  turn = 0;
+  // Counts requests: the answer to an older request is ignored.
+  request = 0;
   shownAt = -Infinity;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   asking = undefined;
@@ -87,41 +85,41 @@ export class BallotState {
   async fetchAhead() {
     this.ahead = null;
     if (!this.source.ahead || !this.now) return;
-    const { turn } = this;
+    const { request } = this;
     const after = this.now.id;
     try {
       const answer = await reached(this.source.next(after));
-      const still = turn === this.turn && this.now && this.now.id === after;
+      const still = request === this.request && this.now && this.now.id === after;
       if (still && !answer.error) this.ahead = answer.assignment;
     } catch {
       // The pair is fetched when it is needed.
     }
   }
 
-  /** @param {number} turn */
-  askAgain(turn) {
+  /** @param {number} request */
+  askAgain(request) {
     this.asking = setTimeout(() => {
-      if (turn !== this.turn || !this.view.alive()) return;
+      if (request !== this.request || !this.view.alive()) return;
       if (this.view.seen()) this.refresh();
-      else this.askAgain(turn);
+      else this.askAgain(request);
     }, this.pauses.askAgain);
   }
 
-  // Asks until there is a pair, somebody paused the ballot, or a newer wish took over.
+  // Asks until there is a pair, the ballot is paused, or a newer request takes over.
   async refresh() {
-    const turn = ++this.turn;
+    const request = ++this.request;
     this.paused = false;
     this.ahead = null;
     clearTimeout(this.asking);
     const answer = await this.asked();
-    if (turn !== this.turn || !this.view.alive()) return;
+    if (request !== this.request || !this.view.alive()) return;
     const { assignment, error, message } = answer;
     if (error) this.view.problem(error);
     else if (assignment) this.view.problem("");
     if (assignment && this.now && assignment.id === this.now.id) this.enable();
     else this.show(assignment || null, message || error);
     if (this.now) this.fetchAhead();
-    else this.askAgain(turn);
+    else this.askAgain(request);
   }
 
   async asked() {
@@ -132,7 +130,7 @@ export class BallotState {
     }
   }
 
-  // Kept in the order given; a lost line is waited for, since an answer that comes twice counts
+  // Tries until the server answers, so answers are kept in order. One that arrives twice counts
   // once.
   /** @param {any} id  @param {Choice} choice */
   async send(id, choice) {
@@ -155,31 +153,36 @@ export class BallotState {
   async answer(choice) {
     if (!this.now || this.busy || this.paused || this.tooSoon) return;
     this.busy = true;
-    const turn = ++this.turn;
+    const request = ++this.request;
     const voted = this.now;
     if (this.ahead) this.show(this.ahead);
     this.enable();
     const kept = await this.send(voted.id, choice);
     this.busy = false;
-    if (kept.error !== undefined) await this.refused(turn, kept.error);
-    else await this.accepted(turn, kept, choice, voted);
+    if (kept.error !== undefined) await this.refused(request, kept.error);
+    else await this.accepted(request, kept, choice, voted);
   }
 
-  /** @param {number} turn  @param {string} error */
-  async refused(turn, error) {
-    if (turn === this.turn) {
+  /** @param {number} request  @param {string} error */
+  async refused(request, error) {
+    if (request === this.request) {
       this.now = null;
       await this.refresh();
     }
     this.view.problem(error);
   }
 
-  /** @param {number} turn  @param {any} kept  @param {Choice} choice  @param {Assignment} voted */
-  async accepted(turn, kept, choice, voted) {
+  /**
+   * @param {number} request
+   * @param {any} kept
+   * @param {Choice} choice
+   * @param {Assignment} voted
+   */
+  async accepted(request, kept, choice, voted) {
     this.view.problem("");
     this.allowUndo(true);
     if (this.source.onvote) await this.source.onvote(kept, choice, voted);
-    if (turn !== this.turn) return;
+    if (request !== this.request) return;
     if (this.now === voted) {
       await this.refresh();
       return;
@@ -209,7 +212,7 @@ export class BallotState {
 
   /** @param {string} sentence in place of the pair, until `refresh` */
   pause(sentence) {
-    this.turn++;
+    this.request++;
     this.paused = true;
     clearTimeout(this.asking);
     this.show(null, sentence);

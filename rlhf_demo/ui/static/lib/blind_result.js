@@ -1,9 +1,9 @@
 // @ts-check
-// How a class's blind vote is told: of PPO's texts, whichever name they had.
+// The result of a class's blind vote, told for PPO, whether it was A or B.
 import { interval } from "./format.js";
 
 /**
- * A rate of A with its interval (of pairs), told of PPO's texts; no rate stays none.
+ * Turns A's win rate and its interval into PPO's. A missing rate stays null.
  * @param {string} contender "a" or "b": which of the two PPO had trained
  * @param {number | null} rate
  * @param {number} [low]

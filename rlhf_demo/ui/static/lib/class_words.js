@@ -1,5 +1,5 @@
 // @ts-check
-// What the instructor's screen says of a class.
+// What the instructor's screen says about a class.
 import { ofPPO } from "./blind_result.js";
 import { interval, number, percent, signed } from "./format.js";
 
@@ -14,7 +14,7 @@ export const ofThem = (count) => (count ? `, ${count} of them simulated` : "");
 export const newest = (view) => view.history.at(-1);
 
 /**
- * What comes next in the class.
+ * The stage that the class has reached.
  * @param {ClassState} view
  * @returns {Stage}
  */
@@ -66,7 +66,7 @@ const REVEALED =
   "learns only from feedback, which will also compare PPO\u2019s texts.";
 
 /**
- * What happens in a stage, and what comes next.
+ * What happens in a stage, and what the instructor can do next.
  * @param {Stage} stage
  * @param {ClassState} view
  */

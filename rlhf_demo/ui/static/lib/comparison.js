@@ -1,5 +1,5 @@
 // @ts-check
-// What a comparison on many prompts comes to, for its table and its file.
+// The results of a comparison on many prompts, for its table and its file.
 import { number, percent } from "./format.js";
 
 /** @typedef {{key: string, label: string, unit: string, meaning: string,

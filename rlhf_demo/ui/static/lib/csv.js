@@ -1,8 +1,7 @@
 // @ts-check
-// Rows as a file that spreadsheets read.
+// Rows as a CSV file.
 
-// A text that a spreadsheet would take for a formula gets an apostrophe in front; numbers stay
-// numbers.
+// Text that a spreadsheet would take for a formula gets a leading apostrophe. Numbers stay numbers.
 const cell = (/** @type {string | number} */ value) => {
   if (typeof value === "number") return String(value);
   const text = /^[\s]*[=+\-@]/.test(value) || /^[\t\r]/.test(value) ? `'${value}` : value;

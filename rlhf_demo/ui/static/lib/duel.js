@@ -1,5 +1,5 @@
 // @ts-check
-// What is said of two models that write from one prompt.
+// What the page says about two models that continue one prompt.
 
 /**
  * @param {import("../types").DuelRecord} record of a duel, or of a comparison on many prompts
@@ -25,7 +25,7 @@ const origin = (example, date) => {
 };
 
 /**
- * Where the two texts part.
+ * Where the two texts first differ.
  * @param {import("../types").DuelState} state
  * @param {Record<string, any>} settings
  */
@@ -47,7 +47,7 @@ export const partingWords = ({ left, right, parting }, settings) => {
 };
 
 /**
- * How a side ended, and how far it is from the base.
+ * How a text ended, and how far its model is from the base.
  * @param {import("../types").DuelSide} side
  * @param {string} name of its model
  * @param {string} base

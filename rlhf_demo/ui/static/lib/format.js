@@ -1,14 +1,14 @@
 // @ts-check
-// Numbers with their units, as the page writes them. What was not measured is a dash.
+// Numbers with their units, as the page writes them. A missing figure is a dash.
 
-/** @typedef {number | null | undefined} Figure what may not have been measured */
+/** @typedef {number | null | undefined} Figure may be missing */
 
 const NONE = "\u2013";
 const minus = (/** @type {string} */ text) => text.replace("-", "\u2212");
 
 /**
  * @param {Figure} value
- * @param {number} [digits] behind the point
+ * @param {number} [digits] after the point
  */
 export const number = (value, digits = 2) => {
   if (value === null || value === undefined || Number.isNaN(value)) return NONE;
@@ -17,7 +17,7 @@ export const number = (value, digits = 2) => {
 };
 
 /**
- * A number with its sign, also where it is positive.
+ * A number with its sign, even if positive.
  * @param {Figure} value
  * @param {number} [digits]
  */
@@ -25,8 +25,8 @@ export const signed = (value, digits = 2) =>
   value === null || value === undefined ? NONE : (value >= 0 ? "+" : "") + number(value, digits);
 
 /**
- * The colour of a score beside another one. Where a score's 0 lies says nothing: each scorer has
- * its own.
+ * The colour of a score compared with another one. Its sign means nothing, because each scorer
+ * puts 0 somewhere else.
  * @param {number} score
  * @param {Figure} other
  */

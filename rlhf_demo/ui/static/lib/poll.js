@@ -1,5 +1,5 @@
 // @ts-check
-// Asking the server again: at a steady pace, and where it was busy or did not answer.
+// Asking the server again: at a steady pace, and when it was busy or did not answer.
 
 const MOST_TRIES = 15;
 
@@ -7,16 +7,16 @@ const MOST_TRIES = 15;
 export const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 /**
- * Calls `ask` again and again: after as many seconds as it returns, or after `milliseconds`. Never
- * twice at once, and not while nobody looks.
+ * Calls `ask` repeatedly: after as many seconds as it returns, else after `milliseconds`. Never
+ * twice at once, and not while the element is out of sight.
  * @param {() => Promise<number | void>} ask
  * @param {object} around
  * @param {number} around.milliseconds
- * @param {() => boolean} around.alive false: nothing is asked any more
- * @param {() => boolean} around.seen whether somebody looks
- * @param {(well: boolean) => void} around.reached called after each answer, or the lack of one
- * @returns {(force: boolean) => Promise<void>} asks now if somebody looks. With `force` it asks in
- *   any case, and where an answer is under way again as soon as that is there.
+ * @param {() => boolean} around.alive false ends the polling
+ * @param {() => boolean} around.seen whether the element is in sight
+ * @param {(well: boolean) => void} around.reached called after each attempt: was it answered?
+ * @returns {(force: boolean) => Promise<void>} asks now if the element is in sight. With `force` it
+ *   asks in any case; if a request is under way, it asks again when that is answered.
  */
 export const repeated = (ask, { milliseconds, alive, seen, reached }) => {
   let busy = false;
@@ -48,8 +48,8 @@ export const repeated = (ask, { milliseconds, alive, seen, reached }) => {
   return tick;
 };
 
-// Heavy functions answer {busy: true} while others have the server's places; nothing was done then.
-// The page asks again by itself for about a minute: later each time, and not when all others do.
+// A heavy function answers {busy: true}, and does nothing, while the server works for others. The
+// page asks again for about a minute, with growing and random pauses.
 const asked = async (ask, request) => {
   for (let tries = 1; ; tries++) {
     const answer = await ask(request);
@@ -60,7 +60,7 @@ const asked = async (ask, request) => {
 };
 
 /**
- * The same server functions, asked again while the server is busy.
+ * The same server functions, but they ask again while the server is busy.
  * @template {Record<string, (request: any) => Promise<any>>} Server
  * @param {Server} server
  * @returns {Server}
@@ -73,7 +73,7 @@ export const patient = (server) =>
   );
 
 /**
- * Where the server cannot be reached Gradio's functions answer nothing, and do not always throw.
+ * If the server cannot be reached, Gradio's functions return nothing and do not always throw.
  * @template Answer
  * @param {Promise<Answer>} promise
  */
@@ -84,8 +84,8 @@ export const reached = async (promise) => {
 };
 
 /**
- * Asks never twice at once: what is wished for meanwhile is asked after it, and the older answer
- * is passed over.
+ * Asks once at a time. A request made meanwhile is sent afterwards, and the older answer is
+ * ignored.
  * @template Answer
  * @param {() => Promise<Answer>} ask
  * @param {(answer: Answer) => void} use

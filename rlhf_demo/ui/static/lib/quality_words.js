@@ -1,5 +1,5 @@
 // @ts-check
-// What the votes on a question are worth, in words.
+// How good the votes on a question are, in words.
 import { counted, percent } from "./format.js";
 
 /** @param {number | null} alpha Krippendorff's */
@@ -34,14 +34,14 @@ export const foretoldWords = (highest) => {
 /**
  * @param {number} count preferences there are
  * @param {number} fewest that training takes
- * @param {number} few held-out pairs that tell an accuracy
+ * @param {number} few held-out pairs that an accuracy needs
  */
 export const trainWords = (count, fewest, few) =>
   count < fewest
     ? `${count} of the ${fewest} preferences that training needs. Ties and skips do not count.`
     : `${count} preferences. A fifth of them, on the prompts rated last, is held out for ` +
-      `testing. The accuracy is shown once there are ${few} such pairs. Training takes about half a ` +
-      "minute on two CPU cores.";
+      `testing. The accuracy is shown once there are ${few} such pairs. Training takes about ` +
+      "half a minute on two CPU cores.";
 
 /** @param {{kept: number, double: number}} imported */
 export const importWords = ({ kept, double }) => {

@@ -1,5 +1,5 @@
 // @ts-check
-// What the list of runs says of each.
+// What the list of runs says about each run.
 
 /** @typedef {import("../types").RunRow} RunRow */
 

@@ -3,7 +3,7 @@
 import { number, percent, signed } from "./format.js";
 
 /**
- * What a difference of scores means: the probability that the text is preferred.
+ * The probability that a text is preferred to one that scores `difference` lower.
  * @param {number} difference
  * @param {number} factor
  */
@@ -17,7 +17,7 @@ export const unitWords = (factor) =>
   `${percent(preference(1, factor))}: sigmoid(${number(factor)} \u00D7 difference).`;
 
 /**
- * "The empty text scores -0.18; the words add +1.59." What stands there adds up as it is rounded.
+ * "The empty text scores -0.18; the words add +1.59." The rounded numbers add up.
  * @param {{score: number, empty: number}} scored
  */
 export const sumWords = ({ score, empty }) => {

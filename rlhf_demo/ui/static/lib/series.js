@@ -1,8 +1,8 @@
 // @ts-check
-// What a chart makes of its figures before it draws them.
+// How a chart prepares its figures for drawing.
 
 /**
- * What is noisy from step to step is drawn as the mean of the last few; its raw points stay faint.
+ * The mean of the last few values, for series that are noisy from step to step.
  * @param {number[]} ys
  * @param {number} count
  */
@@ -26,7 +26,7 @@ export const outline = (middles, shares, width) => ({
 });
 
 /**
- * A standard error each way, as the outline of a band.
+ * The outline of a band of one standard error each way.
  * @param {{x: number[], y: number[], spread: number[]}} series
  */
 export const band = ({ x, y, spread }) => {
@@ -34,12 +34,12 @@ export const band = ({ x, y, spread }) => {
   return { x: [...x, ...[...x].reverse()], y: [...edge(1), ...edge(-1).reverse()] };
 };
 
-/** @typedef {{x: number[], y: number[], told?: number[], spread?: number[]}} Points */
+/** @typedef {{x: number[], y: number[], detail?: number[], spread?: number[]}} Points */
 
 /**
- * The points that new rows add to each series of a chart. Some figures stand in some rows only.
+ * The points that new rows add to each series of a chart. Some rows lack some figures.
  * @param {{x?: string, series: {key: string, spread_key?: string}[]}} spec
- * @param {import("../types").Columns} from the rows, column by column
+ * @param {import("../types").Columns} from the rows, as columns
  * @returns {Points[]}
  */
 export const pointsOf = (spec, from) =>
@@ -48,15 +48,15 @@ export const pointsOf = (spec, from) =>
     const [xs, ys, spreads] = names.map((name) => from[name] || []);
     const is = ys.map((_, i) => i).filter((i) => [xs[i], ys[i]].every(known));
     const points = { x: is.map((i) => xs[i]), y: is.map((i) => ys[i]) };
-    const told = spec.x ? { told: is.map((i) => from.step[i]) } : {};
+    const detail = spec.x ? { detail: is.map((i) => from.step[i]) } : {};
     const spread = is.some((i) => typeof spreads[i] === "number");
-    return { ...points, ...told, ...(spread ? { spread: is.map((i) => spreads[i] ?? 0) } : {}) };
+    return { ...points, ...detail, ...(spread ? { spread: is.map((i) => spreads[i] ?? 0) } : {}) };
   });
 
 const known = (/** @type {unknown} */ value) => value !== null && value !== undefined;
 
 /**
- * Error bars of shares with their intervals, as Plotly takes them.
+ * Error bars of shares with intervals, in Plotly's format.
  * @param {number[]} shares
  * @param {number[]} lows
  * @param {number[]} highs
@@ -69,7 +69,7 @@ export const reachOf = (shares, lows, highs) => ({
 });
 
 /**
- * The error bar of the newest of several points alone.
+ * Error bars in which only the newest point has one.
  * @param {number} count of points
  * @param {number | undefined} share of the newest; undefined where there is none
  * @param {number} [low]

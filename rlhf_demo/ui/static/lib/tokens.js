@@ -1,8 +1,8 @@
 // @ts-check
-// What tokens are coloured by, and the figures of each.
+// What tokens can be coloured by, and each token's figures.
 
 /** @typedef {{piece: string, [figure: string]: any}} Token */
-/** @typedef {{from: number, full: number}} Scale where no colour is, and how far off all of it */
+/** @typedef {{from: number, full: number}} Scale uncoloured value; distance of the full colour */
 /** @typedef {{label: string, color: string, full?: number, both?: boolean, flip?: boolean,
  *   low?: string, high?: string}} Colouring */
 
@@ -61,8 +61,9 @@ export const colourings = {
 };
 
 /**
- * Which value stays uncoloured, and how far from it the colour is full. A score may have any unit,
- * so there it goes by the tokens shown: from the first one's to the one furthest from it.
+ * Which value stays uncoloured, and at what distance from it the colour is full. Scores have no
+ * common unit, so their scale comes from the tokens shown: uncoloured at the first one, full at the
+ * one furthest from it.
  * @param {string} by
  * @param {Token[]} tokens
  * @returns {Scale}
@@ -96,7 +97,7 @@ export const background = (by, value, scale) => {
   return `color-mix(in srgb, var(--rl-${color}) ${strength}%, transparent)`;
 };
 
-// What the figures of a token are called, and their units.
+// Names and units of a token's figures.
 /** @type {Record<string, [string, string]>} */
 export const NAMES = {
   logprob: ["log-probability", "nats"],
@@ -116,7 +117,7 @@ export const NAMES = {
 export const UNSIGNED = ["kl", "ratio"];
 
 /**
- * What the clip has to do with a token of a PPO step.
+ * What the clip did to a token of a PPO step.
  * @param {Token} token
  * @param {number | undefined} range the clip range
  */
@@ -130,9 +131,8 @@ const SINCE_LOG_RATIOS = ["log_ratio", "kl", "clipped"];
 const MORE_COLUMNS = ["reward", "value", "advantage", "return", "ratio"];
 
 /**
- * Columns of figures by token, as the trainer writes them, turned into one object a token. Runs
- * made before log ratios were written called these KL, and told of the clip by the ratio after the
- * update.
+ * Turns the trainer's columns of figures into one object per token. Older runs, which have no log
+ * ratios, wrote those under the name KL, and derived `clipped` from the ratio after the update.
  * @param {import("../types").SampleRow} sample
  * @returns {Token[]}
  */
@@ -148,7 +148,7 @@ export const tokensOf = (sample) => {
 const DUEL_COLUMNS = ["log_ratio", "kl", "logprob", "value", "score_if_ended"];
 
 /**
- * The same of a side of a duel, which may end before it is cut short.
+ * The same for one side of a duel. If it ended by itself, its last token is the end of text.
  * @param {import("../types").DuelSide} side
  * @returns {Token[]}
  */

@@ -1,5 +1,5 @@
 // @ts-check
-// The blind vote: a ballot without names, who wrote what after each answer, and the win rate of all
+// The blind vote: a ballot without names, the names after each answer, and the win rate of all
 // votes.
 import { counted } from "../lib/format.js";
 import { ballot } from "../shared/ballot.js";

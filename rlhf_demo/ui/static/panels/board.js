@@ -1,6 +1,5 @@
 // @ts-check
-// The live board of one run: where it stands, what it means, the curves, and the texts of that
-// step.
+// The live board of one run: its state, what that means, the curves, and the texts of a step.
 import { fill, say, showProblem } from "../shared/dom.js";
 import {
   forgetRun,
@@ -27,7 +26,8 @@ import { boardView, drawState, lay, restOf } from "./board/view.js";
 const EVERY = 1000; // milliseconds
 const AFTER_A_PROBLEM = 3; // seconds
 
-// What only PPO has: the texts of a step, how it went inside, and both models on one prompt.
+// What only a PPO board has: the texts of a step, the inside of a step, and both models on one
+// prompt.
 const partsOfPPO = (server, /** @type {import("../shared/charts.js").Spec[]} */ curves) => {
   const within = inside(server, curves);
   const texts = samples(server, (step) => within.show(step));
@@ -40,7 +40,7 @@ const partsOfPPO = (server, /** @type {import("../shared/charts.js").Spec[]} */ 
       texts.reset();
       within.reset();
     },
-    // What is followed comes with the rows.
+    // The server sends what the page follows together with the rows.
     asked: () => {
       const following = texts.following();
       return { texts_after: following, inside_after: within.following(following !== null) };
@@ -55,7 +55,7 @@ const partsOfPPO = (server, /** @type {import("../shared/charts.js").Spec[]} */ 
   };
 };
 
-// What stays on the server's side of the buttons.
+// Connects the buttons to the server functions.
 const connect = (view, kind, server, asked, again) => {
   const change = async (/** @type {string} */ name) => {
     const request = { run: asked.run, ...proof() };
@@ -114,7 +114,7 @@ export const mount = ({ element, props, server }) => {
   };
   const show = (/** @type {BoardState} */ answer) => {
     const { run } = answer;
-    // The address of the tab in sight names what is shown, so that a copied link shows the same.
+    // While this tab is in sight, the address names the run, so that a copied link shows the same.
     if (element.offsetParent !== null && query().run !== run.id) setAddress({ run: run.id });
     drawState(view, answer);
     if (ppo) ppo.update(answer);
@@ -141,6 +141,6 @@ export const mount = ({ element, props, server }) => {
     show(answer);
     return answer.ask_again;
   });
-  onRun((told) => told.kind === kind && poller.now());
+  onRun((run) => run.kind === kind && poller.now());
   connect(view, kind, server, asked, () => poller.now());
 };

@@ -1,11 +1,11 @@
 // @ts-check
-// The instructor's screen: open a class, watch it vote and learn, train PPO on it, vote blind, and
-// round again.
+// The instructor's screen: open a class, watch it vote, train PPO, hold the blind vote, and start
+// the next round.
 import { classToken } from "./classroom/kept.js";
 import { opening } from "./classroom/opening.js";
 import { screen } from "./classroom/screen.js";
 
-/** @param {import("../globals").Part} part its value: what a class can be opened with */
+/** @param {import("../globals").Part} part its value: the choices for a new class */
 export const mount = ({ element, props, server }) => {
   /** @type {HTMLElement} */
   const root = element.querySelector(".rl-classroom");

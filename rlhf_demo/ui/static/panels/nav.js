@@ -1,6 +1,5 @@
 // @ts-check
-// The header and the strip: where you are in the loop, what each stage has reached, and the way
-// there.
+// The header and the strip: a button for each stage, which shows how far it is and leads there.
 import { fill, h, say } from "../shared/dom.js";
 import { onBoard, onRun, openTab, query, stages, tabOf } from "../shared/navigation.js";
 import { poll } from "../shared/server.js";
@@ -22,7 +21,7 @@ const header = () => {
   );
 };
 
-/** One button for each tab, made when the server first tells of it. */
+/** One button for each tab, made when the server first names the tab. */
 const strip = () => {
   const nav = h("nav", { class: "rl-strip", "aria-label": "The loop" });
   /** @type {Map<string, HTMLButtonElement>} */
@@ -67,7 +66,7 @@ const strip = () => {
   };
 };
 
-// The address says which page, run or comparison to open. The tabs may not stand there yet.
+// The address says which tab, run or comparison to open. The tabs may not exist yet.
 const openWanted = () => {
   const { tab, compare, run } = query();
   const wanted = tab || (compare ? "compare" : run ? tabOf(run) : "start");
@@ -84,9 +83,7 @@ export const mount = ({ element, server }) => {
   const stripOfTabs = strip();
   fill(element.querySelector(".rl-top"), header(), stripOfTabs.nav, note);
 
-  window.addEventListener("rlhf:tab", (/** @type {CustomEvent} */ event) =>
-    stripOfTabs.go(event.detail),
-  );
+  window.addEventListener("rlhf:tab", (event) => stripOfTabs.go(event.detail));
   const poller = poll(element, EVERY, async () => {
     /** @type {import("../types").StripState} */
     const answer = await server.strip_state(0);
@@ -96,7 +93,7 @@ export const mount = ({ element, server }) => {
     say(note, answer.note || "");
   });
   onRun(() => poller.now());
-  // Between two looks the strip counts along with the board in sight, which hears of each step.
+  // Between two polls, the strip takes its step count from the open board.
   /** @type {Map<string, string>} */
   const statuses = new Map();
   onBoard(({ kind, run }) => {

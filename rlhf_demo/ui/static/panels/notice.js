@@ -1,6 +1,6 @@
 // @ts-check
-// Under a start button: the sentence that says why it could not start, or the way to the run. It
-// also takes what another tab hands over for its form, which may happen before it is first opened.
+// Below a start button: says why a run could not start, or shows the run. It also takes the run
+// that another tab hands over for this form, even before this tab was first opened.
 import { h, showProblem } from "../shared/dom.js";
 import { onHandOver, showRun } from "../shared/navigation.js";
 

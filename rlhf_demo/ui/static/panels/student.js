@@ -1,6 +1,6 @@
 // @ts-check
-// A student's phone: join by code and nickname, vote, watch PPO, see the result. Nothing else of
-// the page is shown.
+// A student's phone: join with code and nickname, vote, watch PPO, see the result. The rest of the
+// page is hidden.
 import { waiting } from "../lib/student_words.js";
 import { ballot } from "../shared/ballot.js";
 import { blindResult } from "../shared/blind_result.js";
@@ -13,7 +13,7 @@ import { ppoPanel } from "./student/ppo_panel.js";
 /** @typedef {import("../shared/server.js").Server} Server */
 
 const EVERY = 2000; // milliseconds
-const KEPT = "rlhf_demo_student"; // {code, secret} of the class this browser is in
+const KEPT = "rlhf_demo_student"; // {code, secret} of this browser's class
 const STORED =
   "We keep your nickname, your answers and their times. You need no account. We count your " +
   "network address while the app runs, but never write it down. The instructor sees your " +
@@ -96,7 +96,7 @@ const classView = (/** @type {() => void} */ leave) => {
     "div",
     {},
     h("header", { class: "rl-student-head" }, h("div", {}, count, who), bar),
-    // Nothing comes between an open pair and the thumb: what PPO does stands below.
+    // PPO is shown below, so that the pair never moves under the thumb.
     problem,
     again,
     notice,
@@ -140,7 +140,7 @@ const attend = (/** @type {HTMLElement} */ root, /** @type {Server} */ server) =
     undo: () => server.undo({ secret }),
     onvote: () => poller.now(),
   });
-  // What the ballot shows while the class is in a phase.
+  // What the ballot shows in each phase of the class.
   const enterPhase = (/** @type {StudentState} */ { round_state: round, state }) => {
     const over = round !== "open";
     seen.place.hidden = over;

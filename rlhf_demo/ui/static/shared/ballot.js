@@ -1,5 +1,5 @@
 // @ts-check
-// The reusable ballot: a pair of texts and the buttons to answer it, also on a student's phone.
+// The ballot of all panels: a pair of texts, and buttons, taps and keys to answer it.
 import { BallotState } from "../lib/ballot_state.js";
 import { fill, h, say, showProblem } from "./dom.js";
 import { answered } from "./server.js";
@@ -25,7 +25,7 @@ const typing = (/** @type {Element | null} */ element) => element && element.clo
 
 const keyName = (/** @type {string} */ name) => h("kbd", { "aria-hidden": "true" }, name);
 
-// Not `disabled`: a button that loses that way loses the keyboard's focus too.
+// Not `disabled`, because a disabled button loses the keyboard's focus.
 const choiceButton = (answer, /** @type {Choice} */ choice, name, ...label) => {
   const attributes = { class: "rl-button", type: "button", "aria-disabled": "true" };
   return h("button", { ...attributes, onclick: () => answer(choice) }, label, keyName(name));
@@ -83,12 +83,12 @@ const draw = (seen, /** @type {Assignment | null} */ assignment, /** @type {stri
   }
   say(seen.question, assignment.question);
   say(seen.prompt, assignment.prompt);
-  // The texts go on from the prompt: a blank at their beginning belongs to it.
+  // The texts continue the prompt, so a leading space belongs to the prompt.
   say(seen.left.text, assignment.left.trim() || "(empty)");
   say(seen.right.text, assignment.right.trim() || "(empty)");
 };
 
-// Keys answer only what can be seen: arrows must go on scrolling the rest of a page.
+// Keys answer only a ballot in sight; elsewhere the arrow keys must still scroll.
 const onScreen = (/** @type {HTMLElement} */ card) => {
   const { top, bottom, height } = card.getBoundingClientRect();
   return height > 0 && top < window.innerHeight && bottom > 0;

@@ -1,5 +1,5 @@
 // @ts-check
-// The end of a blind vote, told the same way on every screen.
+// The result of a class's blind vote, the same on every screen.
 import { countWords, ofPPO, preferWords, verdict } from "../lib/blind_result.js";
 import { percent } from "../lib/format.js";
 import { h } from "./dom.js";

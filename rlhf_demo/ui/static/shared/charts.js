@@ -91,7 +91,7 @@ const axes = (spec, shown, soft, line) => {
   };
 };
 
-// bare: nothing is to be drawn; where the chart has a sentence for that it stands alone.
+// bare: there are no points. A chart with a sentence for that case shows the sentence alone.
 const layout = (/** @type {Spec} */ spec, /** @type {boolean} */ bare) => {
   const silent = bare && spec.empty;
   const lines = silent ? [] : spec.lines || [];
@@ -118,7 +118,7 @@ const layout = (/** @type {Spec} */ spec, /** @type {boolean} */ bare) => {
   };
 };
 
-// Lines that limit the view (target, budget) are always in it, so the reader sees how far they are.
+// Invisible points keep the lines (target, budget) in view, to show how far off they are.
 const lineTrace = (spec) => ({
   x: (spec.lines || []).map(() => 0),
   y: (spec.lines || []).map((one) => one.y),
@@ -127,7 +127,7 @@ const lineTrace = (spec) => ({
   hoverinfo: "skip",
 });
 
-// A standard error each way, as a faint band behind the line.
+// A faint band of one standard error each way, behind the line.
 const bandTrace = (one) => ({
   ...band(one),
   mode: "lines",
@@ -138,7 +138,7 @@ const bandTrace = (one) => ({
   hoverinfo: "skip",
 });
 
-// Where the points stand in no order no band can join them: each has a bar.
+// If x is not the step, the points have no order and each gets a bar instead of a band.
 const bars = (one, spec) =>
   one.reach || (spec.x && one.spread && { type: "data", array: one.spread });
 
@@ -157,11 +157,13 @@ const errorBars = (one, spec) =>
     width: spec.x ? 0 : 4,
   };
 
-// A hover that tells a standard error needs one: runs of before have none.
+// A hover text with a standard error needs one. Older runs have none.
 const hoverOf = (one, spec) => {
-  const told = !one.spread_key || one.spread || one.told;
+  const complete = !one.spread_key || one.spread || one.detail;
   const plain = `%{y:${spec.hoverFormat || ".3~g"}}`;
-  return (told && one.hover) || `${plain}<extra>${spec.small ? "" : "%{fullData.name}"}</extra>`;
+  return (
+    (complete && one.hover) || `${plain}<extra>${spec.small ? "" : "%{fullData.name}"}</extra>`
+  );
 };
 
 const heights = (one) => (one.smooth ? smoothed(one.y || [], one.smooth) : one.y || []);
@@ -175,7 +177,7 @@ const trace = (one, spec) => ({
   mode: one.mode || "lines",
   line: lineStyle(one, spec),
   fill: one.fill,
-  customdata: one.told || one.spread,
+  customdata: one.detail || one.spread,
   marker: {
     color: one.colors ? one.colors.map(themeColour) : themeColour(one.color),
     size: one.size || 8,
@@ -191,7 +193,7 @@ const trace = (one, spec) => ({
   cliponaxis: false,
 });
 
-// A last point that is drawn large says where the line stands now.
+// A large last point shows where the line is now.
 const headTrace = (one) => {
   const ys = heights(one);
   const last = ys.length - 1;
@@ -239,8 +241,8 @@ class Chart {
     Plotly.react(this.element, this.traces(), this.layout(), BEHAVIOUR);
   }
 
-  // Adds points to each series: [{x, y}, ...], with `spread` (a standard error each) or `told` (for
-  // the hover) where it has these.
+  // Adds points to each series: [{x, y}, ...], with `spread` (standard errors) and `detail` (for
+  // the hover) if it has these.
   extend(points) {
     if (!points.some((one) => one.x.length)) return;
     points.forEach((one, index) => {
@@ -262,14 +264,14 @@ class Chart {
 }
 
 /**
- * A card with a title that says what is plotted and over what, and room of a fixed size.
+ * A card of fixed size, with a title that says what is plotted against what.
  * @param {Spec} spec
  */
 export const chartCard = (spec) => {
   const plot = h("div", { class: "rl-plot", style: { height: `${spec.height}px` } });
   const value = h("span", { class: "rl-small-value" });
-  const beside = spec.small ? value : h("span", {}, spec.subtitle || "");
-  const title = h("h3", { title: spec.meaning }, spec.title, " ", beside);
+  const subtitle = spec.small ? value : h("span", {}, spec.subtitle || "");
+  const title = h("h3", { title: spec.meaning }, spec.title, " ", subtitle);
   const size = `rl-card ${spec.small ? "rl-card-small" : ""}`;
   const label = `${spec.title}: ${spec.subtitle || spec.meaning || ""}`;
   const card = h("figure", { class: size, "aria-label": label }, title, plot);
@@ -279,7 +281,7 @@ export const chartCard = (spec) => {
     card,
     value,
     spec,
-    // Made when first seen: Plotly measures the element.
+    // Made when first needed, because Plotly measures the element.
     get chart() {
       chart = chart || new Chart(plot, spec);
       return chart;

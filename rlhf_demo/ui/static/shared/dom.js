@@ -1,5 +1,5 @@
 // @ts-check
-// Elements made from text, never from markup, and what is done with them everywhere.
+// Elements made from text, never from markup, and what all panels do with them.
 
 /** @typedef {Node | string | number | null | undefined} One  @typedef {One | any[]} Child */
 
@@ -14,8 +14,8 @@ const given = (/** @type {any[]} */ children) =>
   children.flat(Infinity).filter((child) => child !== null && child !== undefined);
 
 /**
- * h("p", {class: "soft"}, "text", child): an element. Strings become text nodes, so whatever a
- * model or a person wrote stays text.
+ * h("p", {class: "soft"}, "text", child): an element. Strings become text nodes, so the words of
+ * models and people stay text.
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
  * @param {Record<string, any>} [attributes] `onclick` and the like are functions, `style` an object
@@ -38,7 +38,7 @@ export const h = (tag, attributes = {}, ...children) => {
 /**
  * @template {Element} Some
  * @param {Some} element
- * @param {...Child} children what it holds from now on
+ * @param {...Child} children its new content
  */
 export const fill = (element, ...children) => {
   element.replaceChildren(...given(children));
@@ -51,13 +51,13 @@ export const soft = (...children) => h("p", { class: "rl-soft" }, ...children);
 /**
  * @param {string} words
  * @param {(event: any) => void} [act]
- * @param {string} [kind] more of its class
+ * @param {string} [kind] further classes
  */
 export const button = (words, act, kind = "") =>
   h("button", { class: `rl-button ${kind}`.trim(), type: "button", onclick: act }, words);
 
 /**
- * What is folded away under a line.
+ * Content folded away under a summary.
  * @param {Child} summary
  * @param {...Child} children
  */
@@ -71,16 +71,16 @@ export const fold = (summary, ...children) =>
  */
 export const select = (attributes, options) => h("select", attributes, options.map(option));
 
-/** @param {string | [string, string]} told a label, or a label and a value */
-export const option = (told) => {
-  const [label, value] = typeof told === "string" ? [told, told] : told;
+/** @param {string | [string, string]} choice a label, or a label and a value */
+export const option = (choice) => {
+  const [label, value] = typeof choice === "string" ? [choice, choice] : choice;
   return h("option", { value }, label);
 };
 
 /** @param {string} color a small mark in the colour of a model */
 export const mark = (color) => h("i", { style: { background: `var(--rl-${color})` } });
 
-/** @param {string} label  @param {HTMLElement} fillElement whose width is the share that is done */
+/** @param {string} label  @param {HTMLElement} fillElement its width shows the progress */
 export const progressBar = (label, fillElement) => {
   const range = { "aria-valuemin": 0, "aria-valuemax": 100 };
   const said = { role: "progressbar", "aria-label": label, ...range };
@@ -96,7 +96,7 @@ export const progressBar = (label, fillElement) => {
 };
 
 /**
- * Text is only touched where it changed: a screen reader then reads only what is new.
+ * Changes the text only if it differs, so that a screen reader reads only what is new.
  * @param {Element} element
  * @param {string} text
  */
@@ -105,7 +105,7 @@ export const say = (element, text) => {
 };
 
 /**
- * Shows a sentence that says what went wrong, or none.
+ * Shows a sentence that says what went wrong; without one, hides the place.
  * @param {HTMLElement} place
  * @param {string | null | undefined} sentence
  */
@@ -117,7 +117,7 @@ export const showProblem = (place, sentence) => {
 };
 
 /**
- * A question before something is lost, in the place of the button that asked for it.
+ * Asks before something is lost, in place of the button that was pressed.
  * @param {HTMLElement} button
  * @param {Child} question
  * @param {string} yes
@@ -164,12 +164,12 @@ export const figure = (color) => {
   };
 };
 
-/** @param {{link: string, name?: string}} file as the server wrote it */
+/** @param {{link: string, name?: string}} file that the server has written */
 export const download = ({ link, name }) =>
   h("a", { href: encodeURI(link), download: name }).click();
 
 /**
- * Saves what this page made as a file.
+ * Saves a text of this page as a file.
  * @param {string} name
  * @param {string} kind a MIME type
  * @param {string} text

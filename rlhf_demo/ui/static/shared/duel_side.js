@@ -1,5 +1,5 @@
 // @ts-check
-// One side of a duel: plain text while it grows, then what each token was worth.
+// One side of a duel: plain text while it grows, then coloured tokens with their figures.
 import { outcomeWords } from "../lib/duel.js";
 import { number, signed, upOrDown } from "../lib/format.js";
 import { tokensOfSide } from "../lib/tokens.js";
@@ -8,7 +8,7 @@ import { tokenText } from "./token_text.js";
 
 const sum = (/** @type {number[]} */ values) => values.reduce((total, one) => total + one, 0);
 
-// Room for the longest answer, so that nothing below moves while the text grows.
+// Reserves room for the longest answer, so that nothing below moves while the text grows.
 const reserve = (written, settings) => {
   const letters = settings.prompt.length + 4.4 * settings.max_new_tokens;
   const lines = Math.ceil((letters * 8.6) / Math.max(200, written.clientWidth));
@@ -53,7 +53,7 @@ export const makeSide = (color) => {
     /**
      * @param {import("../types").DuelSide} side
      * @param {any} settings
-     * @param {string} by what its tokens are coloured by
+     * @param {string} by the figure that colours its tokens
      * @param {object} how
      * @param {number | null} how.parting
      * @param {number} how.other the other side's score

@@ -1,13 +1,13 @@
 // @ts-check
-// Which tab, run and comparison are open: in the address, in Gradio's tabs, and from tab to tab.
+// Which tab, run and comparison are open, and what the tabs tell each other.
 
-// The kinds of runs, by name: what the tabs, boards and lists say of each.
+// Title, tab and curves of each kind of run.
 export const stages = window.rlhf.stages;
 
 /** @returns {Record<string, string>} what the address says */
 export const query = () => Object.fromEntries(new URLSearchParams(location.search));
 
-/** @param {Record<string, string | null | undefined>} changes null takes a name out */
+/** @param {Record<string, string | null | undefined>} changes null removes a name */
 export const setAddress = (changes) => {
   const search = new URLSearchParams(location.search);
   for (const [name, value] of Object.entries(changes)) {
@@ -19,7 +19,7 @@ export const setAddress = (changes) => {
 };
 
 /**
- * The strip is the navigation; Gradio's own tab buttons do the switching, out of sight.
+ * The strip is the navigation. It clicks Gradio's own tab buttons, which are hidden.
  * @param {string} name
  */
 export const openTab = (name) => {
@@ -34,13 +34,13 @@ export const openTab = (name) => {
   return true;
 };
 
-/** @param {string} name  @param {() => void} act whenever that tab is opened */
+/** @param {string} name  @param {() => void} act called when that tab is opened */
 export const onTab = (name, act) =>
-  window.addEventListener("rlhf:tab", (/** @type {CustomEvent} */ event) => {
+  window.addEventListener("rlhf:tab", (event) => {
     if (event.detail === name) act();
   });
 
-// Opens the folded form of the tab in sight, when something has been put into it.
+// Unfolds the form of the open tab, after something has been filled in.
 export const openForm = () =>
   setTimeout(() => {
     /** @type {NodeListOf<HTMLElement>} */
@@ -49,17 +49,17 @@ export const openForm = () =>
     if (fold && !fold.classList.contains("open")) fold.click();
   }, 300);
 
-// The tab that shows a run, by the kind that its id begins with; PPO's where no tab does.
+// The tab that shows a run; its id begins with its kind. PPO's if the kind has no tab.
 export const tabOf = (/** @type {string} */ id) => (stages[id.split("-")[0]] || {}).tab || "ppo";
 
-// The run that each kind's board is asked to show.
+// The run that each kind's board should show.
 /** @type {Record<string, string>} */
 const runsWanted = {};
 
 /**
  * @param {string} id
  * @param {string} kind
- * @param {boolean} [tab] whether its tab is opened too
+ * @param {boolean} [tab] whether to open its tab too
  */
 export const showRun = (id, kind, tab = true) => {
   setAddress({ run: id });
@@ -68,9 +68,8 @@ export const showRun = (id, kind, tab = true) => {
   if (tab) openTab(stages[kind].tab);
 };
 
-/** @param {(told: {id: string, kind: string}) => void} act whenever a run is to be shown */
-export const onRun = (act) =>
-  window.addEventListener("rlhf:run", (/** @type {CustomEvent} */ event) => act(event.detail));
+/** @param {(run: {id: string, kind: string}) => void} act called when a run is to be shown */
+export const onRun = (act) => window.addEventListener("rlhf:run", (event) => act(event.detail));
 
 /** @param {string} kind */
 export const runWanted = (kind) => {
@@ -78,13 +77,13 @@ export const runWanted = (kind) => {
   return runsWanted[kind] || (run && run.startsWith(kind) ? run : "");
 };
 
-/** @param {string} id of a run that is gone, or cannot be shown */
+/** @param {string} id of a run that is deleted or cannot be shown */
 export const forgetRun = (id) => {
   for (const kind of Object.keys(runsWanted)) if (runsWanted[kind] === id) delete runsWanted[kind];
   if (query().run === id) setAddress({ run: null });
 };
 
-// -- what one tab hands to another, which may not have been opened yet ---------------------------
+// -- what one tab hands to another, which may not be open yet ------------------------------------
 
 /** @type {Map<string, string>} */
 const handed = new Map();
@@ -99,28 +98,27 @@ export const handOver = (kind, run) => {
 };
 
 /**
- * Takes what was handed over before, and whatever comes.
+ * Takes a run that has been handed over already, and each later one.
  * @param {string} kind
  * @param {(run: string) => void} take
- * @returns {boolean} whether there was something
+ * @returns {boolean} whether a run was waiting
  */
 export const onHandOver = (kind, take) => {
-  const look = () => {
+  const takeNext = () => {
     const run = handed.get(kind);
     handed.delete(kind);
     if (run) take(run);
     return Boolean(run);
   };
-  window.addEventListener("rlhf:use", look);
-  return look();
+  window.addEventListener("rlhf:use", takeNext);
+  return takeNext();
 };
 
-// -- what a board tells of its run ----------------------------------------------------------------
+// -- what a board tells the other panels ----------------------------------------------------------
 
 /** @param {string} kind  @param {import("../types").RunRow} run */
 export const tellOfBoard = (kind, run) =>
   window.dispatchEvent(new CustomEvent("rlhf:board", { detail: { kind, run } }));
 
-/** @param {(told: {kind: string, run: import("../types").RunRow}) => void} act */
-export const onBoard = (act) =>
-  window.addEventListener("rlhf:board", (/** @type {CustomEvent} */ event) => act(event.detail));
+/** @param {(shown: {kind: string, run: import("../types").RunRow}) => void} act */
+export const onBoard = (act) => window.addEventListener("rlhf:board", (event) => act(event.detail));

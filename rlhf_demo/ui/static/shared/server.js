@@ -1,5 +1,5 @@
 // @ts-check
-// Asking the server functions of a part, and being quiet while nobody looks.
+// Calling a part's server functions, and pausing while the part is out of sight.
 import { repeated } from "../lib/poll.js";
 import { showProblem } from "./dom.js";
 
@@ -8,11 +8,11 @@ import { showProblem } from "./dom.js";
 const SILENT = "The server did not answer: check that the app is still running, then try again.";
 
 /**
- * Calls `ask` again and again, as lib/poll.js says, while the element is in sight.
+ * Calls `ask` repeatedly while the element is in sight; see lib/poll.js.
  * @param {HTMLElement} element
  * @param {number} milliseconds
  * @param {() => Promise<number | void>} ask
- * @returns `now()`, for after something was clicked
+ * @returns `now()`, which asks at once, for example after a click
  */
 export const poll = (element, milliseconds, ask) => {
   const tick = repeated(ask, {
@@ -28,7 +28,7 @@ export const poll = (element, milliseconds, ask) => {
 };
 
 /**
- * A server function answers {error: "one sentence"} where something cannot be done: it is shown.
+ * A server function that cannot do something answers {error: "one sentence"}; this shows it.
  * @param {HTMLElement} place
  * @param {Promise<any>} promise
  * @returns the answer, or null

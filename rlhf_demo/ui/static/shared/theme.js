@@ -1,14 +1,14 @@
 // @ts-check
-// Light and dark, and the colours of the style sheet for what is drawn and not styled.
+// Light and dark, and the style sheet's colours for charts, which CSS does not reach.
 
 const KEPT = "rlhf_demo_theme";
 /** @type {(() => void)[]} */
-const told = [];
+const listeners = [];
 
-const tell = () => told.forEach((draw) => draw());
+const notify = () => listeners.forEach((draw) => draw());
 
-/** @param {() => void} draw called whenever the colours have changed */
-export const onTheme = (draw) => told.push(draw);
+/** @param {() => void} draw called when the colours have changed */
+export const onTheme = (draw) => listeners.push(draw);
 
 /** @param {string} name */
 export const themeColour = (name) =>
@@ -16,7 +16,7 @@ export const themeColour = (name) =>
 
 const apply = (/** @type {boolean} */ dark) => {
   document.body.classList.toggle("dark", dark);
-  tell();
+  notify();
 };
 
 export const switchTheme = () => {
@@ -30,7 +30,7 @@ export const applySavedTheme = () => {
   if (theme) apply(theme === "dark");
 };
 
-new MutationObserver(tell).observe(document.documentElement, {
+new MutationObserver(notify).observe(document.documentElement, {
   attributes: true,
   attributeFilter: ["class"],
   subtree: false,

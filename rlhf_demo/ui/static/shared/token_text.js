@@ -1,5 +1,5 @@
 // @ts-check
-// A text with a colour behind each token, and its figures on hover, tap or arrow keys.
+// A text with a colour behind each token, and the token's figures on hover, tap or arrow keys.
 import { number, signed } from "../lib/format.js";
 import { NAMES, UNSIGNED, background, clipNote, colourings, scaleOf } from "../lib/tokens.js";
 import { fill, h } from "./dom.js";
@@ -59,9 +59,9 @@ const tokenSpan = (token, index, { by, parting, clips, scale }) => {
  * @param {object} [how]
  * @param {number | null} [how.parting] index of the token to mark
  * @param {string} [how.label]
- * @param {boolean} [how.clips] whether tokens that the clip stopped are marked
- * @param {number} [how.clip] the clip range, where these come from a PPO step
- * @param {import("../lib/tokens.js").Scale} [how.scale] of the colours, where other texts share it
+ * @param {boolean} [how.clips] whether to mark the tokens that the clip stopped
+ * @param {number} [how.clip] the clip range, if the tokens are of a PPO step
+ * @param {import("../lib/tokens.js").Scale} [how.scale] of the colours, if other texts share it
  */
 export const tokenText = (tokens, by, how = {}) => {
   const { parting = null, label = "tokens", clips = false, clip } = how;
@@ -108,7 +108,7 @@ const mixed = (/** @type {string} */ color) =>
 
 /**
  * @param {string} by a key of colourings
- * @param {Partial<import("../lib/tokens.js").Scale>} [scale] where it has none of its own
+ * @param {Partial<import("../lib/tokens.js").Scale>} [scale] if the colouring has no fixed one
  */
 export const tokenLegend = (by, { from, full } = {}) => {
   const spec = colourings[by];

@@ -1,12 +1,12 @@
 // @ts-check
-// Who is here: the secrets in this browser, and what proves a right with them.
+// The secrets in this browser, and what a request proves with them.
 import { reached } from "../lib/poll.js";
 
 const MINE = "rlhf_demo_votes";
 
 export const secret = () => window.rlhf.secret();
 
-// The instructor's token, which the password opens, until this browser tab is closed.
+// The instructor's token, which the server gives for the password; kept until the tab is closed.
 export const instructorToken = {
   get: () => sessionStorage.getItem("rlhf_demo_instructor") || "",
   keep: (/** @type {string} */ token) => sessionStorage.setItem("rlhf_demo_instructor", token),
@@ -15,18 +15,18 @@ export const instructorToken = {
 
 let start = "";
 
-/** @param {string} token of this start of the app; at home it is the right to change any run */
+/** @param {string} token of this start of the app; at home it allows changing any run */
 export const keepStart = (token) => {
   start = token;
 };
 
-// What a request to change a run proves its right with.
+// What a request sends to prove that it may change a run.
 export const proof = () => ({ secret: secret(), start });
 
 // The voter's secret: made by the server, kept in this browser, sent with every vote.
 export const voter = () => window.rlhf.voter();
 
-/** @param {number} more answers than before; returns how many this browser has given */
+/** @param {number} more answers to add; returns how many this browser has given */
 export const countVotes = (more) => {
   const now = Math.max(0, Number(localStorage.getItem(MINE) || 0) + more);
   localStorage.setItem(MINE, String(now));
@@ -37,7 +37,7 @@ export const countVotes = (more) => {
 let entering = null;
 
 /**
- * Makes sure that this browser may vote.
+ * Gets this browser a voter's secret, if it has none.
  * @param {Record<string, (request: any) => Promise<any>>} server
  */
 export const enter = (server) => {

@@ -11,7 +11,7 @@ const FILES = [
 
 /**
  * @template Button
- * @param {(label: string, act: () => any) => Button} button makes one
+ * @param {(label: string, act: () => any) => Button} button makes a button
  * @param {(format: string, everything: boolean) => any} save
  */
 export const fileButtons = (button, save) =>

@@ -1,5 +1,5 @@
 // @ts-check
-// A share of wins with its interval: as a large figure, as a bar with a mark at 50%, and its key.
+// A win rate with its interval: a large figure, a bar with a mark at 50%, and the bar's key.
 import { interval, percent } from "../lib/format.js";
 import { h, mark } from "./dom.js";
 

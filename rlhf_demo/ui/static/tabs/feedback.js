@@ -10,10 +10,10 @@ import { tellOfQuestion, tellOfVote } from "./feedback/events.js";
 const STORED =
   "We keep your answers, their times, and any prompts you type, under a number instead of a " +
   "name. Anyone can download them below. The models\u2019 names stay hidden, and we choose at " +
-  "random which text is on the left. Now and then you see a pair again, or the same text twice: this " +
-  "shows how careful the answers are.";
+  "random which text is on the left. Now and then you see a pair again, or the same text twice: " +
+  "this shows how careful the answers are.";
 
-/** @param {import("../globals").Part} part its value: the question, and what pairs are made of */
+/** @param {import("../globals").Part} part its value: the question and the model */
 export const mount = ({ element, props, server, watch }) => {
   const problem = h("p", { hidden: true });
   const place = h("div", {});
@@ -36,7 +36,7 @@ export const mount = ({ element, props, server, watch }) => {
       await enter(server);
       const request = { ...asked, voter: voter(), after: after || null };
       const answer = await server.next_pair(request);
-      if (answer && (answer.error || answer.assignment)) delete asked.prompt; // waited for once
+      if (answer && (answer.error || answer.assignment)) delete asked.prompt; // it has been written
       return answer;
     },
     vote: (assignment, choice) => server.vote({ voter: voter(), assignment, choice }),

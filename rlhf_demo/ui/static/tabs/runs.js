@@ -1,5 +1,5 @@
 // @ts-check
-// The Runs tab: the list of all runs, the one that is picked, and two runs' curves over each other.
+// The Runs tab: the list of all runs, the picked run, and the overlaid curves of two runs.
 import { fill } from "../shared/dom.js";
 import { forgetRun, onRun, query, setAddress } from "../shared/navigation.js";
 import { poll } from "../shared/server.js";

@@ -1,5 +1,5 @@
 // @ts-check
-// The Start tab: the loop as a picture, one button that runs it, and how far the run has come.
+// The Start tab: the loop as a picture, a button that runs it, and its progress.
 import { interval, percent, signed } from "../lib/format.js";
 import { stageWords } from "../lib/loop.js";
 import { button, fill, h, mark, say, soft } from "../shared/dom.js";
@@ -49,7 +49,7 @@ const STAGES = [
       "Which answer do you prefer?",
   },
 ];
-const TRAINED = 1; // the stage at which the trainings begin
+const TRAINED = 1; // the first stage that is a training
 
 const LOOP = "RLHF (reinforcement learning from human feedback) is a loop: ";
 const LEAD =

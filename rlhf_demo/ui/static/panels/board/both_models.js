@@ -1,5 +1,5 @@
 // @ts-check
-// The reference and the newest saved model on one prompt, same random numbers.
+// The reference and the newest saved model on one prompt, with the same random numbers.
 import { h, say, soft } from "../../shared/dom.js";
 import { makeSide } from "../../shared/duel_side.js";
 

@@ -1,5 +1,5 @@
 // @ts-check
-// The curves of a board: which are in sight, what new rows add to them, and their limits.
+// The curves of a board: which are unfolded, what new rows add to them, and their lines.
 import { number, percent } from "../../lib/format.js";
 import { pointsOf } from "../../lib/series.js";
 import { chartCard } from "../../shared/charts.js";
@@ -22,7 +22,7 @@ const valueText = (spec, value) =>
   spec.percent ? percent(value) : number(value, spec.digits ?? 2);
 
 /**
- * What is folded draws its curves when it is opened, and follows them while it is open.
+ * A folded group draws its curves when it is opened, and updates them while it is open.
  * @param {Group[]} groups
  */
 export const curvesOf = (groups) => {
@@ -67,7 +67,7 @@ export const curvesOf = (groups) => {
       shownLimits = key;
       for (const { cards } of groups)
         for (const { spec } of cards) if (limits[spec.key]) spec.lines = limits[spec.key];
-      // Room for the last point.
+      // Leaves room for the last point.
       for (const { spec } of groups[0].cards)
         if (!spec.small) spec.xRange = total ? [0, 1.015 * total] : undefined;
       for (const { cards } of seen()) for (const one of cards) one.chart.draw();

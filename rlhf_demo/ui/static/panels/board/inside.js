@@ -1,6 +1,6 @@
 // @ts-check
-// The fold "Inside a step": the step in sight, and curves over all steps that need a word of
-// explanation. It asks nothing while folded.
+// The fold "Inside a step": one step, and curves over all steps that need an explanation. It asks
+// the server nothing while folded.
 import { fill, h, say, soft } from "../../shared/dom.js";
 import { cell, spreads } from "./spreads.js";
 
@@ -21,12 +21,12 @@ const CUT = "Cutting scales a gradient down to the limit and keeps its direction
 const NO_JUDGE = "This run has no judge, so only the reward is drawn.";
 const NO_FIGURE = "not measured in this run so far";
 
-const tellJudge = (/** @type {import("./spreads.js").Cell[]} */ [judged, agreement], judge) => {
+const explainJudge = (/** @type {import("./spreads.js").Cell[]} */ [judged, agreement], judge) => {
   say(judged.note, judge ? judge.note : NO_JUDGE);
   say(agreement.note, judge ? AGREEMENT : "");
 };
 
-// What stands in the fold for one step.
+// The part of the fold that shows one step.
 const oneStep = () => {
   const heading = h("h3", { class: "rl-inside-head" });
   const missing = soft();
@@ -103,7 +103,8 @@ export const inside = (server, specs) => {
       shown = null;
       wanted = -1;
     },
-    // The step looked inside, while the newest one is wanted: a newer one then comes with the rows.
+    // The step shown, while the page follows the newest: the server then sends a newer one with the
+    // rows.
     following: (/** @type {boolean} */ follow) => (fold.open && follow ? (shown ?? -1) : null),
     show: (/** @type {number} */ at) => {
       wanted = at;
@@ -112,7 +113,7 @@ export const inside = (server, specs) => {
     update: (now, at, answer) => {
       run = now.id;
       wanted = at;
-      tellJudge(curves, answer.judge);
+      explainJudge(curves, answer.judge);
       load(answer.inside);
     },
   };

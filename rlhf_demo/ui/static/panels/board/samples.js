@@ -1,5 +1,5 @@
 // @ts-check
-// What the policy wrote at a step, token by token; a slider goes back to any step whose texts were
+// What the policy wrote at a step, token by token. A slider goes back to any step whose texts were
 // kept.
 import { number, signed, upOrDown } from "../../lib/format.js";
 import { colourings, tokensOf } from "../../lib/tokens.js";

@@ -1,11 +1,11 @@
 // @ts-check
-// Inside one step: how scores, ratios and values were spread, and which words were pushed.
+// Inside one step: the distributions of scores, ratios and values, and which words were pushed.
 import { number, percent, signed } from "../../lib/format.js";
 import { outline } from "../../lib/series.js";
 import { chartCard } from "../../shared/charts.js";
 import { fill, h, say } from "../../shared/dom.js";
 
-/** @typedef {Record<string, any>} Told what the server tells of one step */
+/** @typedef {Record<string, any>} Told what the server knows of one step */
 
 const HEIGHT = 210;
 const BIN = 0.05; // of the ratios, from 0 to 3
@@ -49,7 +49,7 @@ const SPREADS = {
   },
 };
 
-// What the lines of a card mean, in text that wraps on a phone.
+// The key of a card's lines, as text that wraps on a phone.
 const key = (/** @type {{name: string, color: string, dash?: string}[]} */ series) =>
   series.map(({ name, color, dash }) => {
     const borderTop = `3px ${dash === "dot" ? "dotted" : "solid"} var(--rl-${color})`;

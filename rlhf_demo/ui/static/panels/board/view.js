@@ -1,5 +1,5 @@
 // @ts-check
-// What stands on a board, and what an answer of the server changes of it.
+// The elements of a board, and how the server's answers change them.
 import { button, fill, figure, fold, h, option, progressBar, say } from "../../shared/dom.js";
 
 /** @typedef {import("../../types").BoardState} BoardState */
@@ -9,7 +9,7 @@ const MOVING =
   "target. Watch the score and the KL instead.";
 const SHIPPED = "A finished example, trained for real, that ships with this page.";
 
-/** The elements of a board of one kind of run. */
+/** The elements of a board for one kind of run. */
 export const boardView = (/** @type {string} */ kind) => {
   const ppo = kind === "ppo";
   const hidden = (words, more = "") => {
@@ -40,7 +40,7 @@ export const boardView = (/** @type {string} */ kind) => {
 
 const of = (/** @type {import("./curves.js").ChartCard[]} */ some) => some.map((one) => one.card);
 
-/** The fold of the figures that are seldom looked at. */
+/** The fold of the curves that people rarely look at. */
 export const restOf = (/** @type {string} */ kind, /** @type {Cards} */ cards) => {
   const ppo = kind === "ppo";
   return fold(

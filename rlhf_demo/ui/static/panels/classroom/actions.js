@@ -1,5 +1,5 @@
 // @ts-check
-// One main button at a time: what comes next in the class.
+// One main button at a time: the next action in the class.
 import { stageOf, stageWords } from "../../lib/class_words.js";
 import { blindResult } from "../../shared/blind_result.js";
 import { fill, h, option, say } from "../../shared/dom.js";

@@ -3,11 +3,11 @@
 import { button, h, option } from "../../shared/dom.js";
 
 /**
- * A button that cannot be pressed again before its request has been answered.
+ * A button that stays disabled until its request has been answered.
  * @param {string} words
  * @param {() => any} act
  * @param {string} [kind]
- * @param {() => void} [settle] called when it was answered, or not
+ * @param {() => void} [settle] called when the request has ended, answered or not
  */
 export const askButton = (words, act, kind = "", settle = () => {}) => {
   const press = async () => {
@@ -17,7 +17,7 @@ export const askButton = (words, act, kind = "", settle = () => {}) => {
     } finally {
       made.disabled = false;
       settle();
-      // A disabled button loses the focus.
+      // Disabling the button took its focus away.
       if (document.activeElement === document.body && made.isConnected) made.focus();
     }
   };
@@ -36,9 +36,9 @@ export const numberField = (value, low, high, step = 1) =>
   h("input", { type: "number", value, min: low, max: high, step });
 
 /**
- * A question from the list, or own words.
+ * A question from the list, or the instructor's own.
  * @param {string[]} questions
- * @param {string} [first] offered before them: the question stays the same
+ * @param {string} [first] label of a first choice that keeps the current question
  */
 export const questionField = (questions, first) => {
   const label = "Your own question";

@@ -1,13 +1,13 @@
 // @ts-check
-// The classes that this browser has opened, and the one that it is in.
+// The classes that this browser has opened, and the current one.
 
 const TOKEN = "rlhf_demo_class";
 const ALL = "rlhf_demo_classes"; // newest first
-const ALONE = "rlhf_demo_class_alone"; // whether the class has the page for itself
+const ALONE = "rlhf_demo_class_alone"; // whether only the class is shown
 
 /** @typedef {{code: string, token: string, opened: number}} KeptClass */
 
-// The instructor's token of the class that is on the screen.
+// The instructor's token of the class on the screen.
 export const classToken = {
   get: () => localStorage.getItem(TOKEN),
   keep: (/** @type {string} */ token) => localStorage.setItem(TOKEN, token),

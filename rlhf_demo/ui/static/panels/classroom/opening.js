@@ -1,5 +1,5 @@
 // @ts-check
-// Before a class is open: opening one, going on with one of this browser, or of another computer.
+// Before a class is open: open one, or continue one of this browser or of another computer.
 import { fill, fold, h, showProblem } from "../../shared/dom.js";
 import { answered } from "../../shared/server.js";
 import { instructorToken } from "../../shared/visitor.js";
@@ -78,7 +78,7 @@ const earlier = (enter) => {
  * @param {any} about
  * @param {import("../../shared/server.js").Server} server
  * @param {(token: string) => void} open called with the token of the class to show
- * @param {string} [sentence] why the last one is gone
+ * @param {string} [sentence] why the last class has ended
  */
 export const opening = (root, about, server, open, sentence) => {
   const problem = h("p", { hidden: true });

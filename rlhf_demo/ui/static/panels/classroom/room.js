@@ -1,5 +1,5 @@
 // @ts-check
-// Who joins, and how.
+// How students join, and how many have.
 import { ofThem } from "../../lib/class_words.js";
 import { h, say, soft } from "../../shared/dom.js";
 
@@ -24,7 +24,7 @@ const peopleWords = (/** @type {ClassState} */ { voters, door_open: open }) => {
   return `${joined}${open ? "." : "; the door is closed."}`;
 };
 
-/** @param {(address: string) => Promise<any>} pictureOf answers with a QR picture of an address */
+/** @param {(address: string) => Promise<any>} pictureOf returns a QR code of an address */
 export const room = (pictureOf) => {
   const code = h("div", { class: "rl-class-code" }, "\u00A0");
   const address = h("p", { class: "rl-class-address" });
@@ -61,7 +61,7 @@ export const room = (pictureOf) => {
       say(state, `round ${view.round}, ${roundWords(view)}`);
       state.dataset.state = view.state === "open" ? "running" : "failed";
       say(question, view.question);
-      // Once PPO has begun, everybody is in: the wall belongs to what happens.
+      // Once PPO has started, everyone has joined: the screen is for the results.
       top.classList.toggle("rl-compact", view.kind === "blind" || Boolean(view.ppo));
       say(people, peopleWords(view));
     },

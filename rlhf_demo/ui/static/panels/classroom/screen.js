@@ -72,7 +72,7 @@ const lay = ({ join, tool, figures, curves, next, careless, students, crowd }, p
  * @param {any} about
  * @param {import("../../shared/server.js").Server} server
  * @param {string} token of the class
- * @param {(sentence?: string) => void} left called when the class is no longer on the screen
+ * @param {(sentence?: string) => void} left called when the class has left the screen
  */
 export const screen = (root, about, server, token, left) => {
   const problem = h("p", { hidden: true });

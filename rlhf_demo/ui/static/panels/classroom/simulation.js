@@ -1,5 +1,5 @@
 // @ts-check
-// Students that are simulated, to try a class without one.
+// Simulated students, to try a class without people.
 import { fold, h, option, say, soft } from "../../shared/dom.js";
 import { askButton, field, numberField } from "./fields.js";
 

@@ -1,6 +1,6 @@
 // @ts-check
-// Who is in the class, and who looks careless. Folded: the screen is on the wall, and these lines
-// name people.
+// Who is in the class, and who looks careless. Folded, because the class sees the screen and these
+// lists show names.
 import { counted } from "../../lib/format.js";
 import { confirmFirst, fill, fold, h, say, soft } from "../../shared/dom.js";
 import { askButton, field, numberField } from "./fields.js";
@@ -67,7 +67,7 @@ const studentLine = ({ voter, nickname }, /** @type {Ask} */ ask, now) => {
   return { box, votes };
 };
 
-// A line stays what it is while its student does: the question before a removal may stand in it.
+// A student's line is kept while the student is, because it may show the question before a removal.
 const register = (/** @type {Ask} */ ask, /** @type {() => ClassState} */ now) => {
   const box = h("div", {});
   /** @type {Map<number, ReturnType<typeof studentLine>>} */

@@ -1,5 +1,5 @@
 // @ts-check
-// What can be done with a class at any time.
+// Actions that are possible at any time.
 import { counted } from "../../lib/format.js";
 import { confirmFirst, h, say } from "../../shared/dom.js";
 import { askButton } from "./fields.js";
@@ -13,7 +13,7 @@ const GONE =
   "hold no votes and stay under Runs.";
 const STAYS = "This class is kept: this browser lists it under your earlier classes.";
 
-// Whether the class has the page for itself.
+// Shows only the class, or the whole page.
 const aloneButton = () => {
   const { classList } = document.documentElement;
   const show = (/** @type {boolean} */ yes) => {

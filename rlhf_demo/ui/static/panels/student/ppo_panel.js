@@ -1,5 +1,5 @@
 // @ts-check
-// How PPO is getting on, on a student's phone.
+// PPO's progress on a student's phone.
 import { number, signed } from "../../lib/format.js";
 import { h, say } from "../../shared/dom.js";
 

@@ -1,5 +1,5 @@
 // @ts-check
-// Every answer of a comparison on many prompts: a table to sort, and to save.
+// Every answer of a comparison on many prompts: a table that can be sorted and saved.
 import { fileRows } from "../../lib/comparison.js";
 import { csv } from "../../lib/csv.js";
 import { signed, upOrDown } from "../../lib/format.js";
@@ -40,7 +40,7 @@ const saveButtons = ({ record, report, names, judges }) => {
   return [button("Save as CSV", asCSV, "rl-quiet"), button("Save as JSON", asJSON, "rl-quiet")];
 };
 
-// The rows by difference, the largest or the smallest first.
+// The rows sorted by difference, largest or smallest first.
 const sortedTable = (seen) => {
   let down = true;
   const body = h("tbody", {});

@@ -1,5 +1,5 @@
 // @ts-check
-// Two models write on from one prompt: plain text while it grows, then what each token was worth.
+// Two models continue one prompt: plain text while it grows, then coloured tokens with figures.
 import { partingWords, settingsLine } from "../../lib/duel.js";
 import { colourings, scaleOf, tokensOfSide } from "../../lib/tokens.js";
 import { fill, h, say, select, showProblem, soft } from "../../shared/dom.js";
@@ -40,7 +40,7 @@ const view = () => {
 
 /** @typedef {ReturnType<typeof view>} View */
 
-// Only what one of the two has can be chosen.
+// Only figures that at least one side has can be chosen.
 const offer = (/** @type {HTMLSelectElement} */ by, { left, right }) => {
   for (const one of by.options) one.disabled = !left[one.value] && !right[one.value];
   if (by.selectedOptions[0].disabled) by.value = [...by.options].find((one) => !one.disabled).value;
@@ -126,7 +126,7 @@ export const mount = ({ element, props, server, watch, trigger }) => {
   watch("value", draw);
   draw();
 
-  // Getting ready only saves time: pressing the button says what is wrong.
+  // Loading early only saves time; if it fails, pressing the button says why.
   if (!onHandOver("ppo", (run) => trigger("select", { run })))
     server.get_ready(0).catch(() => null);
 };

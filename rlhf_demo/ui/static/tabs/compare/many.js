@@ -1,5 +1,5 @@
 // @ts-check
-// Many prompts through two models: who wins how often, what else differs, and every answer.
+// Two models on many prompts: who wins how often, what else differs, and every answer.
 import { FIGURES } from "../../lib/comparison.js";
 import { settingsLine } from "../../lib/duel.js";
 import { signed } from "../../lib/format.js";
@@ -103,7 +103,7 @@ const figureTable = ({ report, names, judges }) => {
 
 // -- the part -------------------------------------------------------------------------------------
 
-// What the record tells, with two names to tell the models apart by.
+// The contents of a record, with two different names for the models.
 const seenOf = (record) => {
   const { settings, report } = record;
   const [left, right] = [settings.left.name, settings.right.name];

@@ -5,9 +5,9 @@ import { h, say, soft } from "../../shared/dom.js";
 
 /** @typedef {import("../../types").Share} Share */
 
-const FEW = 10; // pairs; below it an interval says nothing that a reader could use
+const FEW = 10; // pairs; with fewer, an interval is too wide to be useful
 
-// Several votes on a pair count as one in an interval, so both numbers are told.
+// Several votes on a pair count as one in an interval, so the words give both numbers.
 const outOf = (/** @type {Share} */ { count, units }) =>
   units < count ? `of ${count} on ${units} ${units === 1 ? "pair" : "pairs"}` : `of ${count}`;
 
@@ -40,7 +40,7 @@ const view = (title, about, color, half) => {
  * @param {string} title
  * @param {string} about
  * @param {string} color
- * @param {boolean} [half] whether 50% is marked
+ * @param {boolean} [half] whether to mark 50%
  */
 export const measure = (title, about, color, half) => {
   const { value, range, filled, reach, limit, bar, words, card } = view(title, about, color, half);

@@ -1,5 +1,5 @@
 // @ts-check
-// What the votes on a question are worth, who looks careless, training on them, and votes as files.
+// How good the votes on a question are, who looks careless, training on them, and vote files.
 import { number } from "../../lib/format.js";
 import { latest } from "../../lib/poll.js";
 import {
@@ -19,8 +19,8 @@ import { measure } from "./measure.js";
 
 /** @typedef {import("../../types").QualityState} QualityState */
 
-const AFTER_A_BURST = 600; // milliseconds, of quick answers
-const FEW_PAIRS = 5; // enough for shares of few pairs that are made to test care
+const AFTER_A_BURST = 600; // milliseconds without another answer
+const FEW_PAIRS = 5; // enough for the few pairs that test how careful voters are
 
 const ABOUT = {
   alpha:

@@ -1,5 +1,5 @@
 // @ts-check
-// How far to trust a reward model: what it gets right on held-out pairs, and what it gets wrong.
+// How far to trust a reward model: what it gets right and wrong on held-out pairs.
 import { interval, percent, signed } from "../../lib/format.js";
 import { preference, unitWords } from "../../lib/score_words.js";
 import { reachOf } from "../../lib/series.js";
@@ -7,7 +7,7 @@ import { chartCard } from "../../shared/charts.js";
 import { fill, fold, h, say, soft } from "../../shared/dom.js";
 import { onBoard } from "../../shared/navigation.js";
 
-/** @typedef {Record<string, any>} Report as training writes it, see train/reward.py */
+/** @typedef {Record<string, any>} Report written by train/reward.py */
 
 const CHARTS = {
   accuracy: {
@@ -48,8 +48,7 @@ const CHARTS = {
 };
 const QUARTERS = ["closest", "close", "clear", "clearest"];
 
-// Trained on people's votes: a few others foretell a vote so well; nothing gets more right than
-// `highest`.
+// What a reward model trained on people's votes learned from.
 const votesWords = (votes) => {
   const { voters, simulated, held_out: held, held_out_pairs: pairs } = votes;
   const who = `${voters} ${voters === 1 ? "person" : "people"}`;
@@ -106,7 +105,7 @@ const drawReliability = (card, bins) => {
       size: 9,
       mode: "markers",
       reach: reachOf(observed, lows, highs),
-      told: bins.map((bin, i) => `${interval(lows[i], highs[i])} of ${bin.pairs} pairs`),
+      detail: bins.map((bin, i) => `${interval(lows[i], highs[i])} of ${bin.pairs} pairs`),
       hover: "says %{x:.0%}, is right %{y:.0%} %{customdata}<extra></extra>",
     },
   ]);
@@ -123,7 +122,7 @@ const drawMargins = (card, quarters) => {
       y: shares,
       text: shares.map((share) => percent(share)),
       reach: { ...reachOf(shares, lows, highs), color: "ink" },
-      told: quarters.map((one, i) => `${interval(lows[i], highs[i])} of ${one.pairs} pairs`),
+      detail: quarters.map((one, i) => `${interval(lows[i], highs[i])} of ${one.pairs} pairs`),
       hover: "%{y:.1%} %{customdata}<extra></extra>",
       textposition: "inside",
       anchor: "start",

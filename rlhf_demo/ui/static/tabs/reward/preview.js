@@ -1,5 +1,5 @@
 // @ts-check
-// Some of the pairs that a reward model would be trained on, before it is.
+// Some of the chosen pairs, before a reward model is trained on them.
 import { fill, fold, h } from "../../shared/dom.js";
 
 const pairCard = ({ prompt, chosen, rejected }) =>

@@ -1,5 +1,5 @@
 // @ts-check
-// The score of any text, and what each of its words adds to it.
+// The score of any text, and what each word adds to it.
 import { signed } from "../../lib/format.js";
 import { howWords, sumWords, unitWords } from "../../lib/score_words.js";
 import { fill, h, option, say, soft } from "../../shared/dom.js";

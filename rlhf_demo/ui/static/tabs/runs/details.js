@@ -1,5 +1,5 @@
 // @ts-check
-// The run that is picked: what it came to, what can be done with it, and how it is repeated.
+// The picked run: its result, what can be done with it, and how to repeat it.
 import {
   button,
   confirmFirst,
@@ -22,7 +22,7 @@ const BUSY = ["running", "queued"];
 const SHIPPED = "An example, trained for real, that ships with this page. It cannot be changed.";
 const OTHERS = "Only the person who started it can stop or delete it.";
 
-// A page that came over plain HTTP may not write the clipboard.
+// A page served over plain HTTP cannot write to the clipboard.
 const copy = async (/** @type {HTMLElement} */ code, /** @type {HTMLElement} */ from) => {
   try {
     await navigator.clipboard.writeText(code.textContent);
@@ -82,7 +82,7 @@ const repeatable = (/** @type {PickedRun} */ run) => {
   ];
 };
 
-// What can be done with a run; `acts` do it.
+// The buttons of a run; `acts` are their actions.
 const buttons = (/** @type {PickedRun} */ run, acts) => {
   const over = !BUSY.includes(run.status);
   const mayResume = run.mine && ["stopped", "failed"].includes(run.status);
@@ -102,7 +102,7 @@ const buttons = (/** @type {PickedRun} */ run, acts) => {
 };
 
 /**
- * What the buttons of a run do.
+ * The actions of a run's buttons.
  * @param {PickedRun} run
  * @param {HTMLElement} problem
  * @param {object} around
@@ -139,7 +139,7 @@ const actsOn = (run, problem, { server, trigger, changed, deleted }) => {
 
 /** @param {Parameters<typeof actsOn>[2]} around */
 export const details = (around) => {
-  const label = "The run that is picked";
+  const label = "The picked run";
   const root = h("section", { class: "rl-run-details", hidden: true, "aria-label": label });
   const problem = h("p", { hidden: true });
   let shown = "";
@@ -149,7 +149,7 @@ export const details = (around) => {
   const draw = (/** @type {PickedRun | null} */ run) => {
     root.hidden = !run;
     if (!run) shown = "";
-    // Drawn anew only when something changed, and not under a question that waits for its answer.
+    // Drawn again only if something changed, and not while a question waits for its answer.
     const text = JSON.stringify(run);
     const same = now && run && now.id === run.id;
     if (!run || text === shown || (same && root.querySelector(".rl-confirm"))) return;

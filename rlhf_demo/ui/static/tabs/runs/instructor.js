@@ -1,5 +1,5 @@
 // @ts-check
-// The instructor's password, which gives the right to every run.
+// The instructor's password, with which every run can be changed.
 import { button, fold, h, say } from "../../shared/dom.js";
 import { answered } from "../../shared/server.js";
 import { instructorToken } from "../../shared/visitor.js";
@@ -9,7 +9,7 @@ const UNKNOWN = "With it you can stop and delete any run.";
 
 /**
  * @param {import("../../shared/server.js").Server} server
- * @param {() => void} changed called when the rights have changed
+ * @param {() => void} changed called when the password was accepted or forgotten
  */
 export const instructor = (server, changed) => {
   const problem = h("p", { hidden: true });

@@ -1,5 +1,5 @@
 // @ts-check
-// What the list of runs says of each kind.
+// Title and curves of each kind of run.
 import { stages } from "../../shared/navigation.js";
 
 export const kindOf = (/** @type {string} */ kind) => (stages[kind] || { title: kind }).title;

@@ -1,5 +1,5 @@
 // @ts-check
-// The list of all runs, one line each.
+// The list of all runs, one row each.
 import { stateShade, stateWords, when } from "../../lib/runs.js";
 import { fill, h, say } from "../../shared/dom.js";
 import { curvesOf, kindOf } from "./kinds.js";
@@ -39,7 +39,7 @@ const lineOf = (/** @type {RunRow} */ row, { pick, tick }) => {
   const ticked = () => tick(row.id, box.checked);
   const box = h("input", { type: "checkbox", "aria-label": label, onchange: ticked });
   const picked = { class: "rl-run-name", type: "button", onclick: () => pick(row.id) };
-  // Anybody may choose a title like a class's.
+  // A visitor can choose a title that looks like a class's, so a class's own runs are marked.
   const origin = row.example ? "example" : row.of_class ? "class" : "";
   const state = h("span", { class: "rl-badge" });
   const figures = h("td", { class: "rl-run-figures" });
@@ -63,7 +63,7 @@ const lineOf = (/** @type {RunRow} */ row, { pick, tick }) => {
   return { tr, box, state, figures, shown: "" };
 };
 
-// Two runs of one kind can be drawn over each other.
+// Only two runs of the same kind can be overlaid.
 const mayTick = (/** @type {RunRow} */ row, /** @type {string[]} */ ticked, kind) =>
   curvesOf(row.kind).length > 0 &&
   (ticked.includes(row.id) || (ticked.length < 2 && (!kind || kind === row.kind)));

@@ -1,5 +1,5 @@
 // @ts-check
-// Two runs' curves over each other.
+// The overlaid curves of two runs.
 import { chartCard } from "../../shared/charts.js";
 import { fill, h } from "../../shared/dom.js";
 import { answered } from "../../shared/server.js";
@@ -8,7 +8,7 @@ import { curvesOf, kindOf } from "./kinds.js";
 /** @typedef {import("../../types").RunRow} RunRow */
 
 const DASHES = ["solid", "dash"];
-// The two lines are called A and B inside the charts: Plotly reads names as markup.
+// Inside the charts the two lines are called A and B, because Plotly reads names as markup.
 const NAMES = "AB";
 
 const cardOf = (/** @type {import("../../shared/charts.js").Spec} */ spec) => {
@@ -64,7 +64,7 @@ export const overlay = (server) => {
     }
     prepare(rows[0].kind);
     fill(legend, legendOf(rows));
-    // What is over does not change any more.
+    // A run that has ended does not change any more.
     const state = JSON.stringify(rows.map((row) => [row.id, row.step, row.status]));
     if (state === fetched) return;
     const request = { runs: rows.map((row) => row.id) };
