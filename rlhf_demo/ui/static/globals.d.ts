@@ -1,4 +1,4 @@
-// What the page gives to its modules: a part by Gradio, `rlhf` by head.js and ui/parts.py.
+// What the page gives to its modules: Gradio a part, head.js and ui/parts.py `rlhf`.
 
 export interface Part {
   element: HTMLElement;
@@ -11,10 +11,19 @@ export interface Part {
 export interface Stage {
   title: string;
   tab: string;
-  curves: Record<string, any>[];
+  curves: import("./shared/charts.js").Spec[];
 }
 
 declare global {
+  // What the panels tell each other, see shared/navigation.js and tabs/feedback/events.js.
+  interface WindowEventMap {
+    "rlhf:tab": CustomEvent<string>;
+    "rlhf:run": CustomEvent<{ id: string; kind: string }>;
+    "rlhf:use": CustomEvent;
+    "rlhf:board": CustomEvent<{ kind: string; run: import("./types").RunRow }>;
+    "rlhf:voted": CustomEvent;
+    "rlhf:question": CustomEvent<{ question: string }>;
+  }
   interface Window {
     rlhf: {
       stages: Record<string, Stage>;
