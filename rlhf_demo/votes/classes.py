@@ -1,12 +1,11 @@
-"""Class mode: opening a class, joining it, and what its instructor and its students see.
+"""Class mode: open a class, join it, and show it to its instructor and its students.
 
-What goes on in a class, round by round, is in rounds.py. The instructor acts by a token, a student
-by a secret; both are checked here, in the same transaction as what they do. Whether somebody may be
-an instructor at all (a password) is for the caller to ask before `create_class` and `new_token`.
-Students vote by the store's own `next_pair`, `vote` and `undo`.
+rounds.py has the rounds of a class. An instructor has a token and a student has a secret; functions
+check them in the transaction in which they act. Before `create_class` and `new_token`, the caller
+must check the instructor's password. Students vote with the store's `next_pair`, `vote` and `undo`.
 
-What is kept about a student: the nickname, the answers, and when they came. The address that a
-student joins from is counted in memory and written nowhere.
+The database has each student's nickname, answers and their times. A student's address is counted in
+memory and written nowhere.
 """
 
 from dataclasses import dataclass
@@ -36,14 +35,13 @@ from rlhf_demo.votes.tables import assignments, collections, pairs, voters
 from rlhf_demo.votes.vote import ATTENTION_CHECK, LONGEST_QUESTION, Vote, clean_text
 
 MOST_VOTERS = 200
-"""Voters in one class, simulated ones too; a wrong turn of a script should not fill the disk."""
+"""Maximum voters in a class, simulated ones included, so that a faulty script cannot fill the disk.
+"""
 
 
 @dataclass(frozen=True)
 class Joined:
-    """A student who has just joined: the nickname as given, and the secret that goes to the phone
-    and nowhere else.
-    """
+    """A student who has just joined: the final nickname, and the secret for the phone alone."""
 
     voter: int
     nickname: str
@@ -52,7 +50,7 @@ class Joined:
 
 @dataclass(frozen=True)
 class NewClass:
-    """A class just made: its code is for everybody, its token for the instructor alone."""
+    """A new class: its code is for everybody, its token for the instructor alone."""
 
     collection: int
     code: str
@@ -76,9 +74,9 @@ class Classes:
         """Open a class.
 
         Args:
-            question: what stands over every pair.
-            overlap: students who see each pair, 1 to 30.
-            clean_words: whoever samples for this class must keep coarse words out.
+            question: the question about every pair.
+            overlap: number of students who see each pair, 1 to 30.
+            clean_words: coarse words must not be sampled for this class.
 
         Raises:
             ConfigError: overlap is out of range.
@@ -101,9 +99,9 @@ class Classes:
         return NewClass(collection, code, token)
 
     def new_token(self, code: str) -> str:
-        """Return a new instructor's token for a class; the one before stops working.
+        """Return a new instructor's token for a class; the previous token stops working.
 
-        For an instructor at another machine. The caller has checked the password.
+        For an instructor at another machine. The caller must check the password first.
 
         Raises:
             Refused: there is no such class.
@@ -116,10 +114,10 @@ class Classes:
         return f"{collection.id}.{secret}"
 
     def collection_of(self, token: str) -> int:
-        """Return the id of the class whose token this is.
+        """Return the id of the class that a token belongs to.
 
         Raises:
-            Refused: it is nobody's.
+            Refused: it belongs to no class.
         """
         with self.database.reading() as connection:
             return owner(connection, collections, token).id
@@ -128,13 +126,13 @@ class Classes:
         """Return the id of the class that a student is in.
 
         Raises:
-            Refused: the secret is nobody's.
+            Refused: the secret belongs to no student.
         """
         with self.database.reading() as connection:
             return owner(connection, voters, secret).collection_id
 
     def pause(self, token: str) -> None:
-        """Let nobody vote until `reopen`; joining goes on."""
+        """Stop voting until `reopen`; students can still join."""
         self._set(token, state="paused")
 
     def reopen(self, token: str) -> None:
@@ -142,11 +140,11 @@ class Classes:
         self._set(token, state="open")
 
     def set_door(self, token: str, is_open: bool) -> None:
-        """Let students join, or let nobody join any more; those inside go on."""
+        """Allow or stop joining; students who have joined stay."""
         self._set(token, door_open=is_open)
 
     def set_most_joins(self, token: str, most: int) -> None:
-        """Let so many students join from one address.
+        """Set how many students may join from one address.
 
         Raises:
             ConfigError: it is out of range.
@@ -162,7 +160,7 @@ class Classes:
             connection.execute(this.values(values))
 
     def delete_class(self, token: str) -> None:
-        """Delete a class with everything in it: students, pairs, votes. There is no way back."""
+        """Delete a class with its students, pairs and votes. This cannot be undone."""
         with self.database.writing() as connection:
             collection = owner(connection, collections, token)
             connection.execute(delete(collections).where(collections.c.id == collection.id))
@@ -176,19 +174,18 @@ class Classes:
 
         Args:
             code: as typed; case and blanks do not matter.
-            nickname: bounded, one line of text; a number is added where somebody has it.
-            client: where the visitor comes from, for the limits.
+            nickname: as typed; it gets a number if another student has it.
+            client: the visitor's address, for the limits.
 
         Raises:
-            Refused: no class has the code, its door is closed, the nickname is no good, the
-                class is full, or too many come from there.
+            Refused: no class has the code, its door is closed, the nickname is not allowed, the
+                class is full, or too many students join from the address.
         """
-        with (
-            self.database.reading() as connection
-        ):  # a flood of wrong codes keeps no writer waiting
-            found = self._find(connection, code)
-        self.arrivals.check_code(found and found.id, client)
-        self._there(found)
+        # Read only, so that a flood of wrong codes makes no writer wait.
+        with self.database.reading() as connection:
+            match = self._find(connection, code)
+        self.arrivals.check_code(match and match.id, client)
+        self._there(match)
         name = checked_nickname(nickname)
         with self.database.writing() as connection:
             collection = self._there(self._find(connection, code, lock=True))
@@ -201,10 +198,10 @@ class Classes:
             return joined
 
     def _make_room(self, connection: Connection, collection: Row, client: str) -> None:
-        """Remove one who has not answered yet where an address, or the class, is full.
+        """If the address or the class is full, remove a student who has not answered yet.
 
-        Of the same address it is one who has not been seen of late, in a full class one from where
-        far more have joined.
+        For a full address, it is one at the same address who has not been seen lately; for a full
+        class, one at an address with far more students.
         """
         present = self._voters(connection, collection.id)
         answered = select(assignments.c.voter_id).join(
@@ -228,7 +225,7 @@ class Classes:
     def join_simulated(
         self, token: str, nickname: str, *, taste: str, noise: float, careless: bool
     ) -> Joined:
-        """Let a simulated student in, marked as one for good; only the instructor can."""
+        """Let a simulated student in, with a permanent mark; only the instructor can."""
         traits = {"simulated": True, "taste": taste, "noise": noise, "careless": careless}
         with self.database.writing() as connection:
             collection = owner(connection, collections, token, lock=True)
@@ -255,7 +252,7 @@ class Classes:
         query = select(collections).where(
             collections.c.code == typed[:10], collections.c.kind == "class"
         )
-        # Where the database locks rows, two who join at once get their nicknames in turn.
+        # If the database locks rows, two students who join at once get their nicknames in turn.
         return connection.execute(query.with_for_update() if lock else query).one_or_none()
 
     @staticmethod
@@ -265,11 +262,11 @@ class Classes:
         return collection
 
     def student_view(self, secret: str) -> dict[str, Any]:
-        """Return what a student's phone shows beside the pair; nothing of anybody else's.
+        """Return what a student's phone shows besides the pair, without data of other students.
 
         Returns:
-            JSON-ready: `nickname`, `votes` (own), `done` (own ones of the round, without catch
-            pairs and repeats), `state` (open, paused), `round`, `kind` (feedback, blind),
+            JSON-ready: `nickname`, `votes` (own), `done` (own ones of the round, without attention
+            checks and repeats), `state` (open, paused), `round`, `kind` (feedback, blind),
             `round_state` (open, closed, revealed), `question`, `result` (of the blind vote, once
             revealed, else None).
         """
@@ -295,14 +292,14 @@ class Classes:
                 here = update(voters).where(voters.c.id == voter.id)
                 connection.execute(here.values(last_seen=self.clock()))
         result = None
-        if latest.state == "revealed":  # the same for all, and their phones ask again and again
+        if latest.state == "revealed":  # the same for all students, and their phones poll it
             result = self._results.get(latest.id, lambda: blind_result(self.store, latest))
         return view | {"result": result}
 
     # -- the instructor's screen -------------------------------------------------------------------
 
     def overview(self, token: str) -> dict[str, Any]:
-        """Return how the class stands.
+        """Return the state of the class for the instructor's screen.
 
         Returns:
             JSON-ready: `collection`, `code`, `state`, `round`, `kind`, `round_state`, `question`,
@@ -352,16 +349,16 @@ class Classes:
             }
 
     def votes(self, token: str) -> list[Vote]:
-        """Return all answers of the class, to show, measure and export."""
+        """Return all answers of the class, to show, measure or export them."""
         with self.database.reading() as connection:
             collection = owner(connection, collections, token).id
         return self.store.votes(collection)
 
     def set_left_out(self, token: str, voter: int, left_out: bool) -> None:
-        """Leave a voter's votes out of the reward model's data, or take them in again.
+        """Exclude a voter's votes from the reward model's data, or include them again.
 
         Raises:
-            Refused: the voter is not of this class.
+            Refused: the voter is not in this class.
         """
         with self.database.writing() as connection:
             collection = owner(connection, collections, token).id
@@ -369,16 +366,16 @@ class Classes:
             self._changed(connection, collection, voter, this.values(left_out=left_out))
 
     def remove(self, token: str, voter: int, *, and_later: bool = False) -> None:
-        """Remove a student: the votes are deleted, the secret opens nothing, the name is free.
+        """Remove a student: the votes are deleted, the secret is invalid, the nickname is free.
 
         Args:
             token: the instructor's.
-            voter: who has to go.
-            and_later: so has everybody who joined later from the same address: one phone may have
-                joined many times.
+            voter: the student to remove.
+            and_later: also remove everybody who joined later from the same address, because one
+                phone may have joined many times.
 
         Raises:
-            Refused: the voter is not of this class.
+            Refused: the voter is not in this class.
         """
         with self.database.writing() as connection:
             collection = owner(connection, collections, token).id
@@ -392,15 +389,15 @@ class Classes:
     def _since(self, collection: int, voter: int) -> set[int]:
         places = self.arrivals.places(collection)
         return {voter} | {
-            one
-            for one, place in places.items()
-            if one > voter and place == places.get(voter)  # ids count up
+            other
+            for other, place in places.items()
+            if other > voter and place == places.get(voter)  # ids count up
         }
 
     @staticmethod
     def _changed(connection: Connection, collection: int, voter: int, change: Executable) -> None:
         if not connection.execute(change).rowcount:
             raise Refused(f"voter {voter} is not in this class: look at the list again")
-        # The model was trained on other votes than these: it is due at once.
+        # The reward model was trained on other votes, so it is due for retraining at once.
         stale = update(collections).where(collections.c.id == collection)
         connection.execute(stale.values(trained_votes=0))

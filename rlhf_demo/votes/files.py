@@ -1,7 +1,7 @@
-"""Votes in files, out and in, as JSONL and Parquet.
+"""Export and import votes as JSONL and Parquet.
 
-The format is TRL's (`prompt`, `chosen`, `rejected`) with more columns beside; a second layout keeps
-every answer, ties and skips too. A voter appears by number, never by nickname.
+The format is TRL's (`prompt`, `chosen`, `rejected`) with additional columns. A second layout has
+every answer, ties and skips included. Files have voters' numbers, never their nicknames.
 """
 
 import calendar
@@ -35,7 +35,7 @@ PREFERENCE_COLUMNS = {
     "round": int, "time": str, "kind": str, "chosen_model": str, "rejected_model": str,
     "chosen_on_left": bool, "simulated": bool, "left_out": bool,
 }  # fmt: skip
-"""Columns of the TRL layout: the votes that teach, so decided ones, each voter's first word.
+"""Columns of the TRL layout: the votes for training, so each voter's first decision on a pair.
 `lesson` and `rater`, the numbers of the collection and of the voter, keep the names that files from
 earlier versions have."""
 
@@ -50,13 +50,13 @@ FIELDS = {"lesson": "collection", "rater": "voter"}
 """The fields of a vote whose column has another name."""
 
 MOST_ROUNDS = 10_000
-"""A round's number beyond it is an error in the file."""
+"""Highest number of a round; a higher one is an error in the file."""
 
 BOUNDS = Bounds(rows=5_000, bytes=20_000_000)
-"""A file beyond these is for a training's own data, not for the votes of a page."""
+"""Larger files are training data, not the votes of a page."""
 
 MOST_SECONDS = 1e9
-"""Thirty years over one pair: a longer time is an error in the file, infinity among them."""
+"""Thirty years for one pair: a longer time, or infinity, is an error in the file."""
 
 _LONGEST = {
     "prompt": LONGEST_TEXT, "first": LONGEST_TEXT, "second": LONGEST_TEXT, "chosen": LONGEST_TEXT,
@@ -65,7 +65,7 @@ _LONGEST = {
 }  # fmt: skip
 
 _UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
-"""What JSON can hold and a database cannot."""
+"""Characters that JSON can contain and a database cannot."""
 
 _REQUIRED = {
     "preferences": ("prompt", "chosen", "rejected"),
@@ -99,7 +99,7 @@ def preference_row(vote: Vote) -> dict[str, Any]:
 
 
 def full_row(vote: Vote) -> dict[str, Any]:
-    """Return any vote with the columns of ALL_COLUMNS; seconds that are no number are left out."""
+    """Return any vote with the columns of ALL_COLUMNS; seconds that are not finite become None."""
     row: dict[str, Any] = {name: getattr(vote, FIELDS.get(name, name)) for name in ALL_COLUMNS}
     row["time"] = written_time(vote.time)
     if row["seconds"] is not None and not math.isfinite(row["seconds"]):
@@ -111,7 +111,7 @@ def export_votes(votes: Iterable[Vote], path: Path, *, all_votes: bool = False) 
     """Write votes as JSONL or Parquet, by the file's name; return how many rows.
 
     Args:
-        votes: what to write.
+        votes: the votes to write.
         path: ends in .jsonl or .parquet.
         all_votes: write every answer in the layout of ALL_COLUMNS, not the preferences alone.
 
@@ -148,7 +148,7 @@ def _write_parquet(rows: list[dict[str, Any]], columns: dict[str, type], path: P
         bool: pyarrow.bool_(),
         float: pyarrow.float64(),
     }
-    # Types are told, not guessed: a column without any value would else get a type of its own.
+    # Explicit types: pyarrow would give a column without any value a type of its own.
     schema = pyarrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
     with replacing(path) as temporary:
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema), temporary)
@@ -160,15 +160,15 @@ def _write_parquet(rows: list[dict[str, Any]], columns: dict[str, type], path: P
 def read_votes(path: Path, *, question: str) -> list[Vote]:
     """Read votes in either layout; missing columns get plain values.
 
-    A preference is put in the order of its texts, so that two people who preferred different ones
-    are seen to disagree on one pair.
+    The two texts of a preference are sorted, so that two people who preferred different texts
+    count as disagreeing on one pair.
 
     Args:
         path: ends in .jsonl or .parquet.
-        question: what was asked, where the file does not say.
+        question: the question, if the file does not say.
 
     Returns:
-        The votes; their ids count rows from 1, those of pairs and collections mean nothing.
+        The votes; their ids count rows from 1, and the ids of pairs and collections mean nothing.
 
     Raises:
         DataError: the file cannot be read or is too large, or a row cannot be used; rows count
@@ -273,9 +273,9 @@ def _preference_texts(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _given(row: dict[str, Any], name: str, otherwise: Any) -> Any:
+def _given(row: dict[str, Any], name: str, default: Any) -> Any:
     value = row.get(name)
-    return otherwise if value is None else value
+    return default if value is None else value
 
 
 def _read_time(text: str | None, where: str) -> float:

@@ -1,8 +1,8 @@
-"""What students may call themselves, and when two names would be taken for each other.
+"""Rules for students' nicknames, and a test whether two nicknames look alike.
 
-Names of every script are welcome, with accents, vowel signs and an emoji at the end. A name that
-looks like one that is taken gets a number, so nobody can pass for somebody else. Zoë and Zoe are
-two names: a reader sees the dots, and nobody needs a number for being called so.
+Names may use any script, with accents, vowel signs and an emoji at the end. A name that looks like
+a taken one gets a number, so that no student can impersonate another. Zoë and Zoe are two names,
+because a reader sees the dots.
 """
 
 import re
@@ -14,25 +14,26 @@ from rlhf_demo.errors import Refused
 from rlhf_demo.votes.vote import LONGEST_NICKNAME, clean_text
 
 LONGEST_LIKENESS = 80
-"""Characters of a likeness; one of a name may become eighteen."""
+"""Maximum characters of a likeness; one character of a name may become eighteen."""
 
 BLANKS = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\U00013441\U00013442\U00016fe4\U0001d159"
 )
-"""Letters and signs of which nothing is seen, beside the formats that `clean_text` takes out."""
+"""Invisible letters and signs, besides the format characters that `clean_text` removes."""
 
 VARIANTS = frozenset(
     chr(code)
     for span in (range(0xFE00, 0xFE10), range(0x180B, 0x1810), range(0xE0100, 0xE01F0))
     for code in span
 )
-"""Marks that choose between two pictures of the sign before them, of an emoji for example."""
+"""Marks that choose between two forms of the character before them, for example of an emoji."""
 
 MOST_MARKS = 3
-"""On one letter, as vowel signs of Arabic, Hebrew and Thai come; more climb over other lines."""
+"""Maximum marks on one letter, enough for Arabic, Hebrew and Thai; more would cover other lines."""
 
 BESIDE_LATIN = {"LATIN", "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"}
-"""Scripts, as names of letters begin, that may stand in one word: none looks like another."""
+"""Scripts that may be mixed in one word, because none looks like another. Unicode names of letters
+begin with them."""
 
 LAST_EUROPEAN = "\u058f"
 """Latin, Greek, Cyrillic and Armenian letters end here. In later scripts marks are vowels."""
@@ -56,16 +57,16 @@ SAME_STROKE = str.maketrans("i1|0", "lllo")
 """Il1| and O0 are one stroke each in most fonts of a page."""
 
 RESERVED = {"simulated": "simulated students", "instructor": "the instructor"}
-"""How a nickname may not begin, and whose such a name would be."""
+"""Words that may not begin a nickname -> the owners of such names."""
 
 
 def nickname(typed: Any) -> str:
-    """Return what a student typed as a nickname: one bounded line of text.
+    """Return a student's typed nickname as one clean line of limited length.
 
     Raises:
-        Refused: it is no text, nothing is left of it, it does not begin with a letter or a
-            digit, it holds what cannot be seen, a coarse word, a heap of marks, or letters of two
-            alphabets in one word, or it is the name of the instructor or simulated ones.
+        Refused: it is not a text, is empty, does not begin with a letter or a digit, contains
+            invisible characters, a coarse word, too many marks on a letter, or letters of two
+            alphabets in one word, or is reserved for the instructor or for simulated students.
     """
     cut = typed.strip()[:LONGEST_NICKNAME] if isinstance(typed, str) else typed
     name = clean_text(cut, LONGEST_NICKNAME, "nickname")
@@ -91,7 +92,7 @@ def nickname(typed: Any) -> str:
 
 
 def _strokes(text: str) -> str:
-    """Return letters and digits as somebody sees them who reads over accents."""
+    """Return letters and digits as they look to a reader who ignores accents."""
     parted = unicodedata.normalize("NFD", text)
     letters = "".join(letter for letter in parted if letter.isalnum())
     return letters.translate(SAME_STROKE).replace("5", "s").replace("rn", "m")
@@ -103,21 +104,21 @@ def _heaped(name: str) -> bool:
 
 
 def _mixed(word: str) -> bool:
-    """Say whether Latin letters stand in a word with those of another alphabet."""
+    """Say whether a word mixes Latin letters with those of another alphabet."""
     letters = (sign for sign in word if unicodedata.category(sign) in ("Lu", "Ll", "Lt", "Lo"))
     scripts = {unicodedata.name(letter, "").split(" ")[0] for letter in letters}
     return "LATIN" in scripts and not scripts <= BESIDE_LATIN
 
 
 def likeness(name: str) -> str:
-    """Return what a nickname looks like: two that look alike have the same likeness."""
+    """Return a key for a nickname's look: nicknames that look alike have the same key."""
     return _plain(name).translate(SAME_STROKE)[:LONGEST_LIKENESS]
 
 
 def _plain(name: str) -> str:
-    """Return a name in small letters, without what is not seen, in Latin letters where it looks so.
+    """Return a name in lower case, with Latin letters for lookalikes and without invisible marks.
 
-    A mark that makes no letter of its own with the European one before it goes, however often.
+    Marks that do not form a letter of their own with a European letter are removed.
     """
     capitals = unicodedata.normalize("NFKC", name).translate(LOOKS_LATIN_AS_CAPITAL)
     kept, letter = "", ""

@@ -1,6 +1,6 @@
-"""What a reward model learns from votes, and what is held out to test it.
+"""Turn votes into a reward model's training data and held-out data.
 
-Pure functions on votes. Votes on different questions are mixed only where both are named.
+Pure functions on votes. Votes on different questions are mixed only if the caller names both.
 """
 
 from collections import defaultdict
@@ -16,9 +16,9 @@ from rlhf_demo.votes.vote import Vote
 
 HELD_OUT_SHARE = 0.2
 FEWEST_TO_TELL = 10
-"""Held-out pairs below which nothing is said of the reward model: the interval of an accuracy is
-then some 50 points wide. It shows by itself whether more pairs tell the model from a coin:
-`python -m bench.vote_intervals` works out how often."""
+"""With fewer held-out pairs, the page says nothing about the reward model: the interval of its
+accuracy would be about 50 points wide. With more, the interval itself shows whether the model beats
+a coin; `python -m bench.vote_intervals` computes how often it does."""
 
 
 def usable(
@@ -32,9 +32,9 @@ def usable(
 
     Args:
         votes: any votes.
-        questions: whose answers to take. To name two is to ask for them to be mixed.
-        rounds: numbers of the rounds to take; all when None.
-        without_voters: voters to leave out, beside those left out in the store.
+        questions: the questions to use. Votes on all of them are mixed.
+        rounds: numbers of the rounds to use; None for all.
+        without_voters: voters to leave out, besides those left out in the store.
     """
     return [
         vote
@@ -51,12 +51,12 @@ def usable(
 
 
 def uncancelled(votes: Iterable[Vote]) -> list[Vote]:
-    """Let opposite votes on a pair cancel one to one; what is left points one way.
+    """Cancel opposite votes on a pair one to one, so that the remaining ones agree.
 
-    Three to nothing leaves three votes, two to one leaves one, one to one none. At a margin of 0
-    the Bradley-Terry gradient of k votes against l is that of k - l one way, so a short training
-    loses nothing by it and is spared steps that undo each other. It does make the model surer than
-    split votes are; what is held out is therefore never cancelled.
+    Three to nothing leaves three votes, two to one leaves one, one to one leaves none. At a margin
+    of 0, the Bradley-Terry gradient of k votes against l equals the gradient of k - l votes. So a
+    short training loses nothing, and avoids steps that undo each other. But it makes the model more
+    confident than split votes are, so held-out votes are never cancelled.
     """
     by_pair: dict[tuple[int, str], list[Vote]] = defaultdict(list)
     for vote in votes:
@@ -72,14 +72,14 @@ def uncancelled(votes: Iterable[Vote]) -> list[Vote]:
 
 @dataclass(frozen=True)
 class LastRated:
-    """Votes split by time: the prompts that were rated last are held out whole."""
+    """Votes split by time: all votes on the prompts rated last are held out."""
 
     train: list[Vote]  # after cancelling
     held_out: list[Vote]  # every vote, also those that contradict each other
 
     @property
     def held_out_pairs(self) -> int:
-        """Return how many pairs the held-out votes are on."""
+        """Return the number of pairs with held-out votes."""
         return len({vote.pair for vote in self.held_out})
 
     @property
@@ -89,13 +89,13 @@ class LastRated:
 
 
 def split_last_rated(votes: Sequence[Vote]) -> LastRated:
-    """Hold out the fifth of the votes that belongs to the prompts rated last.
+    """Hold out a fifth of the votes: those on the prompts rated last.
 
-    Whole prompts are moved, newest last vote first, until a fifth of the votes is held out: were
-    pairs moved, the model would be tested on prompts it has trained on.
+    Whole prompts are held out, the one with the newest vote first, until a fifth of the votes is
+    held out. With single pairs, the model would be tested on prompts from its training.
 
     Args:
-        votes: usable ones, in the order they came.
+        votes: usable votes, in order of time.
 
     Raises:
         DataError: there are votes on fewer than two prompts.
@@ -121,7 +121,7 @@ def split_last_rated(votes: Sequence[Vote]) -> LastRated:
 
 
 def write_split(split: LastRated, folder: Path) -> None:
-    """Write pairs.jsonl with a column `split`; `train-reward --data FOLDER` takes it as it is."""
+    """Write pairs.jsonl with a column `split`, for `train-reward --data FOLDER`."""
     rows = [preference_row(vote) | {"split": "train"} for vote in split.train]
     rows += [preference_row(vote) | {"split": "heldout"} for vote in split.held_out]
     write_text(folder / PAIRS_FILE, row_lines(rows))

@@ -1,7 +1,8 @@
-"""How good votes are: ties, sides, agreement between people and with themselves, carelessness.
+"""The quality of votes: ties, sides, agreement between and within people, carelessness.
 
-Pure functions on votes; knows no database. Intervals take a pair for the unit, since votes on one
-pair resemble each other; they speak of further pairs judged by these people, not of other people.
+Pure functions on votes, without a database. The unit of the intervals is the pair, since votes on
+one pair resemble each other. The intervals are about further pairs judged by these people, not
+about other people.
 """
 
 import math
@@ -15,33 +16,33 @@ from rlhf_demo.intervals import cluster_interval, watched_interval
 from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL, Vote
 
 SLIPS = 0.05
-"""How often a careful reader prefers one of two identical texts by mistake, at most."""
+"""Highest probability that a careful reader prefers one of two identical texts by mistake."""
 
 CARELESS_SLIPS = 0.7
-"""How often somebody does who hardly reads: a typical value; the test works for others too."""
+"""The same for a careless reader: a typical value; the test works for others too."""
 
 HABIT = (0.4, 0.6)
-"""Share of left texts that a careful reader's habit may have: sides are drawn at random."""
+"""Range of the share of left texts for careful readers with a habit: sides are drawn at random."""
 
 FALSE_ALARMS = 0.05
-"""Probability that any careful voter is named careless, over all moments, among as many voters as
-there are; where more come one after another it grows slowly.
+"""Probability that any careful voter is ever called careless, among all present voters. It grows
+slowly as more voters come one after another.
 """
 
 
 @dataclass(frozen=True)
 class Share:
-    """A share with its 95% interval; `share` is None where nothing was counted."""
+    """A share with its 95% interval; `share` is None if nothing was counted."""
 
     share: float | None
     low: float
     high: float
     count: int
-    units: int  # independent ones among `count`: pairs, where a pair has several votes
+    units: int  # number of independent units: pairs, if a pair has several votes
 
     @classmethod
     def of(cls, values: Sequence[float], units: Sequence[Hashable]) -> "Share":
-        """Make it from values of 0 to 1 (a tie may be half) and the unit that each belongs to."""
+        """Make a share from values of 0 to 1 (a tie may be half) and the unit of each value."""
         low, high = cluster_interval(values, units)
         share = sum(values) / len(values) if values else None
         return cls(share, low, high, len(values), len(set(units)))
@@ -51,23 +52,23 @@ class Share:
 
 
 def tie_share(votes: Iterable[Vote]) -> Share:
-    """Return how often people saw no difference, of all answers but skips."""
+    """Return the share of ties among all answers except skips."""
     answers = [vote for vote in _first_words(votes) if vote.choice != "skip"]
     return Share.of([vote.choice == "tie" for vote in answers], [vote.pair for vote in answers])
 
 
 def left_share(votes: Iterable[Vote]) -> Share:
-    """Return how often the left text was preferred: a half where the side plays no part.
+    """Return how often the left text was preferred: half the time if the side does not matter.
 
     Attention checks and repeats count too; votes whose side is not known do not. The unit is the
-    vote: a side is drawn for each assignment, so what a pair's texts are plays no part.
+    vote: sides are drawn for each assignment, so the pair's texts have no influence.
     """
     sides = [vote.left for vote in votes if vote.decided and vote.left is not None]
     return Share.of(sides, range(len(sides)))
 
 
 def krippendorff_alpha(ratings: Iterable[tuple[Hashable, Hashable, Hashable]]) -> float | None:
-    """Return Krippendorff's alpha for nominal labels: 1 full agreement, 0 what chance would give.
+    """Return Krippendorff's alpha for nominal labels: 1 for full agreement, 0 for chance agreement.
 
     From coincidences within units, as in Krippendorff 2011, "Computing Krippendorff's
     Alpha-Reliability", https://repository.upenn.edu/asc_papers/43, section C.
@@ -76,8 +77,8 @@ def krippendorff_alpha(ratings: Iterable[tuple[Hashable, Hashable, Hashable]]) -
         ratings: (unit, voter, label), one for each label given; a voter labels a unit once.
 
     Returns:
-        None where no unit has two labels, or all labels are the same: chance agreement is then
-        full, and nothing can be said.
+        None if no unit has two labels, or if all labels are the same: chance agreement is then
+        full, and alpha is undefined.
     """
     units: dict[Hashable, list[Hashable]] = defaultdict(list)
     for unit, _, label in ratings:
@@ -98,7 +99,7 @@ def krippendorff_alpha(ratings: Iterable[tuple[Hashable, Hashable, Hashable]]) -
 
 
 def votes_alpha(votes: Iterable[Vote]) -> float | None:
-    """Return alpha over pairs shown to several people, each question for itself."""
+    """Return alpha over pairs that several people answered; a unit is a pair and a question."""
     return krippendorff_alpha(
         ((vote.pair, vote.question), vote.voter, vote.choice)
         for vote in _first_words(votes)
@@ -107,43 +108,43 @@ def votes_alpha(votes: Iterable[Vote]) -> float | None:
 
 
 def self_agreement(votes: Iterable[Vote]) -> Share:
-    """Return how often people answered a repeated pair as they did before; skips do not count."""
+    """Return how often people answered a repeated pair as before; skips do not count."""
     answers: dict[Hashable, dict[bool, str]] = defaultdict(dict)
     for vote in votes:
         if vote.kind != ATTENTION_CHECK and vote.choice != "skip":
             answers[vote.pair, vote.question, vote.voter][vote.repeat] = vote.choice
-    both = {key: found for key, found in answers.items() if len(found) == 2}
+    both = {key: choices for key, choices in answers.items() if len(choices) == 2}
     return Share.of(
-        [found[False] == found[True] for found in both.values()], [pair for pair, *_ in both]
+        [choices[False] == choices[True] for choices in both.values()], [pair for pair, *_ in both]
     )
 
 
 def caught_share(votes: Iterable[Vote]) -> Share:
-    """Return how often somebody preferred one of two identical texts."""
-    catches = [vote for vote in votes if vote.kind == ATTENTION_CHECK]
-    return Share.of([vote.decided for vote in catches], [vote.pair for vote in catches])
+    """Return how often people preferred one of two identical texts."""
+    checks = [vote for vote in votes if vote.kind == ATTENTION_CHECK]
+    return Share.of([vote.decided for vote in checks], [vote.pair for vote in checks])
 
 
 def foretold_share(votes: Iterable[Vote]) -> Share:
-    """Return how well the few others on a pair foretell a voter's preference.
+    """Return how well the other voters on a pair predict a voter's preference.
 
-    Each vote is foretold by the majority of the others on the same pair (leave one out); where they
-    are split, a coin is tossed, which is right half the time. It is no limit for a reward model: a
-    few people are a noisy guide to the taste they share, and a model that has learned the taste
-    from many pairs does better than they. `highest_accuracy` is a limit.
+    The majority of the others on the same pair predicts each vote (leave one out). If they are
+    split, a coin decides, which is right half the time. This is no upper limit for a reward model:
+    a few people are a noisy guide to the taste that they share, and a model that has learned the
+    taste from many pairs predicts better. `highest_accuracy` is such a limit.
     """
     votes = list(votes)
     return _with_others(votes, _tallies(votes))
 
 
 def highest_accuracy(votes: Iterable[Vote]) -> float | None:
-    """Return the share of these very votes that the best predictor there can be gets right.
+    """Return the share of these votes that the best possible predictor gets right.
 
-    Whoever gives the same answer for every vote on a pair, as a reward model does, gets at most the
-    larger side of that pair's votes right, a half of them where they are split.
+    A predictor with one answer for all votes on a pair, like a reward model, gets at most the
+    larger side of the pair's votes right, which is half of them if they are split.
 
     Returns:
-        None where no pair has two preferences: the limit is then 1 and says nothing.
+        None if no pair has two preferences, because the limit is then 1 and says nothing.
     """
     tallies = _tallies(votes).values()
     if all(tally.total() < 2 for tally in tallies):
@@ -169,10 +170,10 @@ def vote_quality(votes: Sequence[Vote]) -> dict[str, Any]:
 
 
 def voter_table(votes: Sequence[Vote]) -> list[dict[str, Any]]:
-    """Say of each voter how careful the answers are.
+    """Describe how careful each voter's answers are.
 
     Returns:
-        One JSON-ready row a voter, by number: `voter`, `simulated`, `left_out`, `votes`, `ties`,
+        One JSON-ready row per voter, by number: `voter`, `simulated`, `left_out`, `votes`, `ties`,
         `left`, `self_agreement`, `caught` (each as in `vote_quality`), `with_others` (share of
         preferences that the majority of the others has too), `seconds` (median, None if unknown),
         `careless` (reasons in words; empty for a careful voter).
@@ -203,28 +204,29 @@ def voter_table(votes: Sequence[Vote]) -> list[dict[str, Any]]:
 
 
 def careless_reasons(votes: Sequence[Vote], voters: int) -> list[str]:
-    """Say in words why one voter's votes look careless; nothing where they do not.
+    """Say in words why one voter's votes look careless; return nothing if they do not.
 
-    They do where they are 20 times `voters` likelier from a careless reader than from a careful
-    one (binomial likelihoods, of sides and of attention checks, multiplied). For a careful reader
-    that ratio never exceeds one that does not rise on average, so it gets there, at any moment of
-    the voting, with a probability of at most 1 / (20 voters) (Ville 1939; Ramdas et al. 2023,
-    https://arxiv.org/abs/2210.01948). Among so many voters, however often somebody looks, the
-    probability that any careful one is named is therefore at most 5%.
+    Votes look careless if they are 20 * `voters` times likelier from a careless reader than from a
+    careful one (product of the binomial likelihoods of sides and of attention checks). For a
+    careful reader, this ratio is bounded by a process that does not rise on average. So it reaches
+    the threshold at any moment of the voting with a probability of at most 1 / (20 voters) (Ville
+    1939; Ramdas et al. 2023, https://arxiv.org/abs/2210.01948). Among so many voters, the
+    probability that any careful one is ever named is therefore at most 5%, however often the
+    instructor looks.
 
     Args:
         votes: the voter's, in any order.
-        voters: how many are looked at in this way.
+        voters: number of voters who are checked in this way.
     """
     read = [vote for vote in votes if vote.decided and vote.kind != ATTENTION_CHECK]
     sides = [vote.left for vote in read if vote.left is not None]
     caught = [vote.decided for vote in votes if vote.kind == ATTENTION_CHECK]
     by_side = side_evidence(sum(sides), len(sides))
-    by_catch = check_evidence(sum(caught), len(caught))
-    if by_side + by_catch < math.log(voters / FALSE_ALARMS):
+    by_check = check_evidence(sum(caught), len(caught))
+    if by_side + by_check < math.log(voters / FALSE_ALARMS):
         return []
     reasons = []
-    if by_catch > 0:
+    if by_check > 0:
         reasons.append(
             f"preferred one of two identical texts {sum(caught)} times out of {len(caught)}"
         )
@@ -235,11 +237,11 @@ def careless_reasons(votes: Sequence[Vote], voters: int) -> list[str]:
 
 
 def side_evidence(left: int, count: int) -> float:
-    """Return the log of how many times likelier these sides are from a careless reader.
+    """Return the log likelihood ratio of these sides: careless reader over careful reader.
 
-    A careless one takes the left text with some probability, each equally likely: left of count is
-    then 1 / ((count + 1) (count choose left)) for each order. A careful one, whatever habit within
-    HABIT fits best.
+    A careless reader takes the left text with a probability that is uniform on 0 to 1, so each
+    order has the likelihood 1 / ((count + 1) (count choose left)). A careful reader has the
+    probability within HABIT that fits best.
     """
     habit = min(max(left / count if count else 0.5, HABIT[0]), HABIT[1])
     careful = left * math.log(habit) + (count - left) * math.log(1 - habit)
@@ -247,7 +249,7 @@ def side_evidence(left: int, count: int) -> float:
 
 
 def check_evidence(caught: int, count: int) -> float:
-    """Return the log of how many times likelier so many slips are from a careless reader."""
+    """Return the log likelihood ratio of these slips: careless reader over careful reader."""
     passed = count - caught
     return caught * math.log(CARELESS_SLIPS / SLIPS) + passed * math.log(
         (1 - CARELESS_SLIPS) / (1 - SLIPS)
@@ -264,7 +266,7 @@ def _tallies(votes: Iterable[Vote]) -> dict[Hashable, Counter[str]]:
 
 
 def _with_others(own: Iterable[Vote], tallies: dict[Hashable, Counter[str]]) -> Share:
-    """Return how often the others' majority has the same preference; where split, a half."""
+    """Return how often the others' majority has the same preference; a split counts half."""
     right, units = [], []
     for vote in _first_words(own):
         tally = tallies[vote.pair, vote.question]
@@ -286,15 +288,15 @@ def win_rate(
     Ties stay in: they, and pairs where both are bad, count half for each; skips do not count.
 
     Args:
-        votes: any votes; those on duels count.
-        winner: whose wins: "second" is the contender in a duel, "first" the base.
-        watched: the figure is shown while votes come in, and whoever votes may stop when it
-            pleases; the interval then holds at all times together. Else it holds for one look, at a
-            moment that nobody chose by the figure.
+        votes: any votes; only blind votes count.
+        winner: whose wins to count: "second" is the contender, "first" the base.
+        watched: people see the figure while votes come in, and may stop when they like it; the
+            interval then holds at all times together. Otherwise it holds for one look, at a moment
+            that does not depend on the figure.
 
     Returns:
-        JSON-ready: `rate`, `low`, `high` (None, 0, 1 without votes), `votes`, `pairs` (they are
-        on), `wins`, `losses`, `ties`, `both_bad`.
+        JSON-ready: `rate`, `low`, `high` (None, 0, 1 without votes), `votes`, `pairs` (number of
+        pairs with votes), `wins`, `losses`, `ties`, `both_bad`.
     """
     duels = [vote for vote in votes if vote.kind == DUEL and vote.choice != "skip"]
     counts = Counter(vote.choice for vote in duels)
@@ -315,5 +317,5 @@ def win_rate(
 
 
 def _first_words(votes: Iterable[Vote]) -> Iterable[Vote]:
-    """Leave out attention checks and repeats, which are there to check the voter."""
+    """Leave out attention checks and repeats, which only check the voter."""
     return (vote for vote in votes if vote.kind != ATTENTION_CHECK and not vote.repeat)

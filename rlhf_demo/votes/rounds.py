@@ -1,9 +1,9 @@
-"""A class, round by round: pairs, votes, reward model, blind vote, reveal, and round again.
+"""The rounds of a class: pairs, votes, reward model, blind vote, reveal, and the next round.
 
     feedback 1 -> (reward model, PPO) -> blind vote 1, revealed -> feedback 2 -> ...
 
-What the instructor does takes the token and checks it in the transaction that acts. What the server
-does by itself for a class (pairs, retraining) takes its id: no endpoint may pass that on.
+The instructor's functions take the token and check it in the transaction in which they act. The
+server's own functions (pairs, retraining) take the class's id, so no endpoint may expose them.
 """
 
 from collections.abc import Sequence
@@ -36,18 +36,18 @@ from rlhf_demo.votes.vote import (
 )
 
 RETRAIN_EVERY = 10
-"""New preferences after which the class's reward model is trained anew."""
+"""Number of new preferences after which the class's reward model is retrained."""
 
 ACTIVE_SECONDS = 900.0
-"""A class in which nobody was heard of for so long needs no pairs and no training."""
+"""A class in which nobody was active for so long needs no pairs and no training."""
 
 MOST_POINTS = 30
-"""Points of the curve that shows how a blind vote came to where it is."""
+"""Points of the curve that shows how the result of a blind vote developed."""
 
 
 @dataclass(frozen=True)
 class ClassStatus:
-    """How a class stands, for the server that serves it."""
+    """The state of a class, for the server's background work."""
 
     collection: int
     code: str
@@ -58,8 +58,8 @@ class ClassStatus:
     round_state: str  # open, closed, revealed
     base: str | None  # models of a blind vote
     contender: str | None
-    students: int  # who have joined, simulated ones too
-    pairs: int  # of the round, attention checks apart
+    students: int  # all who have joined, simulated ones included
+    pairs: int  # of the round, without attention checks
 
 
 class Rounds:
@@ -71,10 +71,10 @@ class Rounds:
     # -- rounds ------------------------------------------------------------------------------------
 
     def open_blind(self, token: str, base: str, contender: str) -> None:
-        """End the round of feedback and begin the blind vote between two models.
+        """End the feedback round and begin the blind vote between two models.
 
         Raises:
-            Refused: a blind vote is on already, or both models are the same.
+            Refused: a blind vote is already open, or both models are the same.
         """
         if base == contender:
             raise Refused(f"comparing {base} with itself shows nothing: choose another model")
@@ -88,7 +88,7 @@ class Rounds:
             new_round(connection, collection.id, number, kind="blind", question=asked, **models)
 
     def reveal(self, token: str) -> dict[str, Any]:
-        """End the blind vote and show the names; return the result with them.
+        """End the blind vote; return its result with the models' names.
 
         Raises:
             Refused: there is no blind vote.
@@ -102,16 +102,16 @@ class Rounds:
         return blind_result(self.store, over)
 
     def next_round(self, token: str, question: str | None = None) -> int:
-        """Begin the next round of feedback; return its number.
+        """Begin the next feedback round; return its number.
 
         Its reward model learns from the feedback of all rounds so far, never from blind votes.
 
         Args:
             token: the instructor's.
-            question: another one, if wished.
+            question: a new question; None keeps the old one.
 
         Raises:
-            Refused: the blind vote has not been revealed yet, or the question is no good.
+            Refused: the blind vote has not been revealed yet, or the question is empty or too long.
         """
         with self.database.writing() as connection:
             collection, latest = self._current(connection, token)
@@ -143,7 +143,7 @@ class Rounds:
     # -- what the server does by itself ------------------------------------------------------------
 
     def active(self) -> list[int]:
-        """Return the classes that were opened, or in which somebody was there, of late."""
+        """Return the classes that were opened, or had an active voter, lately."""
         since = self.store.clock() - ACTIVE_SECONDS
         here = select(voters.c.collection_id).where(voters.c.last_seen > since)
         query = select(collections.c.id).where(collections.c.kind == "class")
@@ -152,10 +152,10 @@ class Rounds:
             return list(connection.execute(query.order_by(collections.c.id)).scalars())
 
     def class_status(self, collection: int) -> ClassStatus:
-        """Return how a class stands.
+        """Return the state of a class.
 
         Raises:
-            Refused: it has been deleted.
+            Refused: it was deleted.
         """
         with self.database.reading() as connection:
             row, latest = self._there(connection, collection)
@@ -177,14 +177,15 @@ class Rounds:
             )
 
     def add_pairs(self, collection: int, new: Sequence[NewPair]) -> None:
-        """Put sampled pairs into the round that is on.
+        """Add sampled pairs to the current round.
 
         Args:
-            collection: its id.
-            new: in a blind round `first` is the base's text and `second` the contender's.
+            collection: the class's id.
+            new: the pairs; in a blind round `first` is the base's text and `second` the
+                contender's.
 
         Raises:
-            Refused: the round is over, or pairs of other models come into a blind round.
+            Refused: the round is over, or the pairs of a blind round come from other models.
         """
         with self.database.writing() as connection:
             _, latest = self._there(connection, collection)
@@ -200,20 +201,20 @@ class Rounds:
             insert_pairs(connection, latest.id, new, DUEL if blind else PLAIN)
 
     def due_for_retraining(self, collection: int) -> bool:
-        """Say whether ten new preferences have come in since `mark_trained`."""
+        """Say whether RETRAIN_EVERY new preferences have come in since `mark_trained`."""
         with self.database.reading() as connection:
             row, _ = self._there(connection, collection)
         return len(self.training_votes(collection)) - row.trained_votes >= RETRAIN_EVERY
 
     def training_votes(self, collection: int) -> list[Vote]:
-        """Return the class's preferences on the present question, of all rounds of feedback."""
+        """Return the class's preferences on the current question, from all feedback rounds."""
         with self.database.reading() as connection:
             _, latest = self._there(connection, collection)
             asked = by_id(connection, questions, latest.question_id).text
         return usable(self.store.votes(collection), [asked])
 
     def mark_trained(self, collection: int, votes: int) -> None:
-        """Note that a training on so many preferences has begun."""
+        """Record that a training on so many preferences has begun."""
         with self.database.writing() as connection:
             this = update(collections).where(collections.c.id == collection)
             connection.execute(this.values(trained_votes=votes))
@@ -231,7 +232,7 @@ class Rounds:
     # -- blind votes -------------------------------------------------------------------------------
 
     def blind_result(self, token: str) -> dict[str, Any]:
-        """Return how far the blind vote is; the outcome and the names once it is revealed.
+        """Return the size of the blind vote; with its outcome and the names once it is revealed.
 
         Returns:
             JSON-ready, see the function `blind_result`.
@@ -247,7 +248,7 @@ class Rounds:
 
 
 def round_facts(connection: Connection, collection: Row, latest: Row) -> dict[str, Any]:
-    """Return what everybody in a class may know of its round, JSON-ready."""
+    """Return what everybody in a class may know about its round, JSON-ready."""
     return {
         "state": collection.state,
         "round": latest.number,
@@ -260,13 +261,13 @@ def round_facts(connection: Connection, collection: Row, latest: Row) -> dict[st
 def blind_result(store: Store, blind: Row) -> dict[str, Any]:
     """Return the outcome of a blind round for the model called A; before the reveal, only its size.
 
-    Whoever saw the share grow could reveal at the moment that suits: two equal models would then be
-    called different in a fifth of all classes, in place of a twentieth. So nobody sees it.
+    An instructor who saw the share could reveal it at a convenient moment. Two equal models would
+    then be called different in a fifth of all classes instead of a twentieth. So nobody sees it.
 
     Returns:
-        JSON-ready: `revealed`, `votes`, `simulated` (how many of these are), `pairs`; and, once it
-        is revealed, all that `quality.win_rate` says, for A against B, `series` (how it came to
-        that: rows of votes and rate), `a` and `b` (the models), and `contender` ("a" or "b").
+        JSON-ready: `revealed`, `votes`, `simulated` (number of simulated votes), `pairs`; after the
+        reveal also the results of `quality.win_rate` for A against B, `series` (rows of votes and
+        rate over time), `a` and `b` (the models), and `contender` ("a" or "b").
     """
     votes = [
         vote
@@ -285,7 +286,7 @@ def blind_result(store: Store, blind: Row) -> dict[str, Any]:
     stops = sorted({round(len(votes) * n / MOST_POINTS) for n in range(1, MOST_POINTS + 1)} - {0})
     series = [win_rate(votes[:stop], winner) for stop in stops]
     return outcome | {
-        "series": [[one["votes"], one["rate"]] for one in series],
+        "series": [[point["votes"], point["rate"]] for point in series],
         "revealed": True,
         "simulated": simulated,
         "a": models[0],

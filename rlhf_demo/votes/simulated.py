@@ -1,8 +1,8 @@
-"""A class of simulated students, to try class mode at home and to see what noise does to the votes.
+"""Simulated students, for trying class mode at home and for studying the effect of noisy votes.
 
-They join and vote by the same functions as people and keep to the same limits; the store marks
-them, and every file says so. A simulated student prefers what a scorer scores higher, errs with a
-given probability, or is careless and does not read at all.
+They join and vote through the same functions as people, within the same limits. The store and all
+files mark them as simulated. A simulated student prefers the text with the higher score and makes
+mistakes with a given probability, or is careless and does not read at all.
 """
 
 import random
@@ -17,7 +17,7 @@ LONGER = "longer"
 """The taste for the text with more characters."""
 
 CARELESS_LEFT = 0.8
-"""How often a careless student taps the left text; the thumb has its habits."""
+"""How often a careless student taps the left text, out of habit."""
 
 Scorer = Callable[[list[str], list[str]], Sequence[float]]
 """(prompts, responses) -> one finite score a response, higher is better."""
@@ -33,7 +33,7 @@ class SimulatedStudent:
 
 
 class SimulatedClass:
-    """Students who vote when told to, one answer each at a time."""
+    """Simulated students; each gives one answer per `step`."""
 
     def __init__(
         self,
@@ -50,14 +50,14 @@ class SimulatedClass:
         """Let them join the instructor's class.
 
         Args:
-            classes: where the class is.
+            classes: has the class.
             token: the instructor's.
-            students: how many join.
-            taste: what they prefer, in a word, for the store.
-            scorer: the text it scores higher is preferred; the longer one if not given.
-            noise: probability that a careful student answers the other way round.
+            students: number of students.
+            taste: their preference in a word, for the store.
+            scorer: they prefer the text that it scores higher; by default, the longer one.
+            noise: probability that a careful student gives the opposite answer.
             careless_share: share of students who do not read.
-            seed: decides their errors.
+            seed: random seed of their errors.
 
         Raises:
             ConfigError: a number is out of range.
@@ -75,17 +75,17 @@ class SimulatedClass:
         careless = round(careless_share * students)
         self.students = []
         for number in range(students):
-            careless_one = number < careless
+            is_careless = number < careless
             joined = classes.join_simulated(
-                token, "Simulated", taste=taste, noise=noise, careless=careless_one
+                token, "Simulated", taste=taste, noise=noise, careless=is_careless
             )
-            student = SimulatedStudent(joined.voter, joined.secret, careless_one)
+            student = SimulatedStudent(joined.voter, joined.secret, is_careless)
             self.students.append(student)
 
     def step(self) -> int:
         """Let every student answer one pair, if there is one; return how many answered.
 
-        A student whom the class refuses just now (it is paused, answers come too fast) waits.
+        A student waits if the class refuses the answer (it is paused, or answers come too fast).
         """
         answered = 0
         for student in self._rng.sample(self.students, len(self.students)):
@@ -105,8 +105,8 @@ class SimulatedClass:
         left, right = (float(score) for score in self._scorer(prompts, texts))
         if left == right:
             return "tie"
-        turned = self._rng.random() < self._noise
-        return "left" if (left > right) != turned else "right"
+        reversed_ = self._rng.random() < self._noise
+        return "left" if (left > right) != reversed_ else "right"
 
 
 def _length_scores(prompts: list[str], responses: list[str]) -> list[float]:

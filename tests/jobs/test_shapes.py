@@ -244,7 +244,7 @@ def test_job_after_a_damaged_one_is_failed_and_says_so(idle, new_jobs):
         start(jobs, after=folder.name)
     new_jobs()
     wait_for(jobs, waiting, Status.FAILED)
-    assert f"{folder.name}, which it needs, is damaged" in row(jobs, waiting)["message"]
+    assert f"it needs {folder.name}, which is damaged" in row(jobs, waiting)["message"]
 
 
 def test_damage_while_the_run_is_trained_lets_it_go_on_and_be_stopped(new_jobs, tmp_path):
