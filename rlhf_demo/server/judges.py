@@ -21,8 +21,8 @@ TAUGHT = (
     "taught itself."
 )
 ONE_NETWORK = (
-    " The shipped base, the rater, the reward model and the PPO model share one network, so what "
-    "one of them misses, the others may miss too."
+    " On the shipped base, the rater, the reward model and the PPO model are adapters on one "
+    "network, so what one of them misses, the others may miss too."
 )
 REWARD = "PPO was trained to please {judge}, so a win by its judgement only shows that PPO worked."
 APART = "{judge} shares no network with the models."
