@@ -44,7 +44,7 @@ TEMPERATURE = 0.7
 MOST_TOKENS = 32
 LOOK_SECONDS = 1.0
 MOST_STEPS = 200
-"""Steps of a class's PPO at most: a class has an end."""
+"""Steps of a class's PPO or reward model at most: a class has an end."""
 BUSY = (Status.QUEUED, Status.RUNNING)
 PROMPTS = {"feedback": "train", "blind": "test"}
 """Splits of the shipped prompts. A blind vote is on prompts that nothing is ever trained on."""
@@ -331,8 +331,9 @@ def reward_config(folder: Path, name: str) -> RewardConfig:
     rows = (folder / PAIRS_FILE).read_text(encoding="utf-8").count('"split": "train"')
     batch_size = 8 if rows <= 8 * STEP_BUDGET else 16
     epochs = min(MOST_EPOCHS, max(1, STEP_BUDGET * batch_size // rows))
+    train_pairs = min(max(1, rows), MOST_STEPS * batch_size)
     return RewardConfig(
-        model=BASE, data=name, train_pairs=max(1, rows), epochs=epochs, batch_size=batch_size,
+        model=BASE, data=name, train_pairs=train_pairs, epochs=epochs, batch_size=batch_size,
         warmup_steps=2, checkpoint_every=1000,
     )  # fmt: skip
 

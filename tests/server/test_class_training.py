@@ -1,5 +1,7 @@
 """What is done for a class behind its back: pairs, reward models, PPO, blind votes."""
 
+from dataclasses import replace
+
 import pytest
 
 from rlhf_demo.data.coarse_words import has_coarse_word
@@ -7,6 +9,7 @@ from rlhf_demo.data.pairs import load_pairs
 from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import ConfigError, JobError, Refused
 from rlhf_demo.files import write_text
+from rlhf_demo.jobs.bounds import PUBLIC, check_options
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.class_training import ClassTraining, pairs_wanted, reward_config
 from rlhf_demo.votes.vote import DUEL
@@ -165,6 +168,13 @@ def test_training_takes_two_dozen_steps_or_so_however_many_votes_there_are(tmp_p
     config = reward_config(tmp_path, "x")
     assert config.epochs * -(-rows // config.batch_size) <= 26
     assert config.train_pairs == rows
+
+
+def test_training_on_very_many_votes_is_one_that_a_public_page_starts(tmp_path):
+    write_text(tmp_path / "pairs.jsonl", '{"split": "train"}\n' * 20_000)
+    config = reward_config(tmp_path, "x")
+    check_options(config.to_dict(), replace(PUBLIC, most_steps=200))
+    assert (config.train_pairs, config.epochs, config.batch_size) == (3200, 1, 16)
 
 
 # -- PPO, blind vote, next round -------------------------------------------------------------------
