@@ -1,12 +1,12 @@
-"""What the run folders say about their jobs, for whichever app looks.
+"""Jobs as their run folders describe them, for any app that reads the folders.
 
-A job has no home in any app's memory. Beside what a run writes (runs/run.py) its folder holds
+No app keeps a job in memory alone. Besides the run's own files (runs/run.py), the folder holds
 
-    job.json        who asked when for what, and which process was started for it
-    stopping.json   somebody asked the process to end: when, and what to say about it
+    job.json        the job record: who asked for it and when, and which process was started for it
+    stopping.json   a request to end the process: when it came, and the message for the status
     job.log         all output of the process
 
-so that a second app, or the same one started again, knows as much as the first.
+so a second app, or the same app after a restart, knows as much as the first.
 """
 
 import os
@@ -35,32 +35,32 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 """A run's id is its folder's name: no separator, no leading dot, so it cannot lead elsewhere."""
 
 NO_FOLDER = re.compile(r"lock|stop|.*\.(json|jsonl|log)")
-"""What is a file wherever a run holds it."""
+"""Names that are always files in a run's folder."""
 
 DELETED = ".deleted-"
-"""Begins the name of a folder on its way out."""
+"""Prefix of a folder that is being deleted."""
 
 MOST_RECORD = 2**20
-"""Bytes of each small JSON file of a run."""
+"""Maximum bytes of each small JSON file of a run."""
 
 MOST_TITLE = 60
-"""Characters of what people call a run."""
+"""Maximum characters of a run's title."""
 
 BEGINNING_SECONDS = 60
-"""How long a run may take to write its first files: before, one that lacks some is not damaged."""
+"""A run may take this long to write its first files; until then, missing files are no damage."""
 
 DAMAGED = "damaged"
-"""What stands for the kind and the status of a run whose files do not tell them."""
+"""The kind and the status of a run whose files do not say them."""
 
 
 class Phase(StrEnum):
-    """Where a job stands, as seen from outside."""
+    """The state of a job, as seen from outside."""
 
     COMMAND_LINE = "command line"
     """Queued without a job: a command in a terminal is about to train in it."""
     WAITING = "waiting"
     COPIED = "copied"
-    """Queued, but not by this page: somebody must resume it here before it is started."""
+    """Queued, but not by this page: a person must resume it here before it starts."""
     STARTING = "starting"
     """Its process lives and has not taken the run's lock yet."""
     RUNNING = "running"
@@ -68,12 +68,12 @@ class Phase(StrEnum):
     """Its process is gone and left no final status."""
     ENDED = "ended"
     DAMAGED = "damaged"
-    """Its files say nothing that can be acted on, and no process works on it."""
+    """Its files are unusable, and no process works on it."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One look at a run folder."""
+    """A snapshot of a run folder."""
 
     run: Run
     example: bool
@@ -83,14 +83,14 @@ class Job:
     stopping: dict[str, Any]
     phase: Phase
     signed: bool = False
-    """Whether this page put it in line, with these options, whether or not it waits now."""
+    """Whether this page queued it with these options; it need not be waiting now."""
     address: str = ""
-    """Whence it was asked for; empty where this app does not know."""
+    """Address of the request; empty if this app does not know it."""
     executor: Executor = LOCAL
-    """What holds it while it runs."""
+    """Runs its process."""
     ending: bool = False
-    """Whether somebody asked its process to end, until that has been noted; of a run that this page
-    did not put in line, while the process is there: anything may be copied here."""
+    """Whether its process was asked to end and the result is not recorded yet. For a run that this
+    page did not queue, only while the process lives, because anything may be copied here."""
 
     @property
     def id(self) -> str:
@@ -99,29 +99,29 @@ class Job:
 
     @property
     def title(self) -> str:
-        """What people call it; a copied run may say anything."""
+        """Its title for people, cleaned, because a copied run may say anything."""
         return clean_title(self.note.get("title", "")) or self.id
 
     @property
     def handle(self) -> str | None:
-        """What the executor knows it by; None where nothing was started."""
+        """Its name in the executor; None if nothing was started."""
         return _handle(self.executor, self.note, self.status, self.stopping)
 
     @property
     def started(self) -> str | None:
-        """The handle of what this page started for it last; None where it started nothing."""
+        """The handle of the process that this page last started for it; None if it started none."""
         return _handle(self.executor, self.note, {}, {})
 
     @property
     def first(self) -> bool:
-        """Whether a class needs it: then it goes before visitors' jobs, and no limit binds it."""
+        """Whether it is a class's: it then goes before visitors' jobs and has no limits."""
         return self.note.get("first", False)
 
     @property
     def visitors(self) -> bool:
-        """Whether a visitor started it: no class, no instructor, and not the command line."""
+        """Whether a visitor started it, rather than a class, an instructor or the command line."""
         owned = self.note.get("owner") is not None and not self.first
-        return self.note.get("visitor", owned)  # versions before this one did not note it
+        return self.note.get("visitor", owned)  # older versions did not record it
 
     @property
     def busy(self) -> bool:
@@ -130,12 +130,12 @@ class Job:
 
 
 class JobFolders:
-    """The run folders under `root`, and the read-only ones of finished examples."""
+    """The run folders under `root`, and the read-only folders of finished examples."""
 
     def __init__(
         self, root: Path, examples: Path | None = None, executor: Executor = LOCAL
     ) -> None:
-        """Look at two folders.
+        """Open two folders.
 
         Raises:
             DataError: the key of `root` cannot be read or created.
@@ -159,7 +159,7 @@ class JobFolders:
         raise JobError(f"there is no run {run_id[:80]!r}: it may have been deleted")
 
     def job(self, run_id: str) -> Job:
-        """Look at the run of that id.
+        """Return the job of that run.
 
         Raises:
             JobError: there is none.
@@ -168,7 +168,7 @@ class JobFolders:
         return self._look(run, example=run.folder.parent != self.root)
 
     def own(self) -> list[Job]:
-        """Look at all runs under the root, those that begin or vanish just now left out.
+        """Return the jobs of all runs under the root, except those just starting or vanishing.
 
         Raises:
             JobError: the root itself cannot be read.
@@ -176,20 +176,20 @@ class JobFolders:
         return list(self._looks(self.root, example=False))
 
     def all(self) -> list[Job]:
-        """Look at own runs, newest first, then at the examples."""
+        """Return the jobs of own runs, newest first, then those of the examples."""
         shown = sorted(self.own(), key=_age, reverse=True)
         if self.examples is not None and self.examples.is_dir():
             shown += sorted(self._looks(self.examples, example=True), key=_age, reverse=True)
         return shown
 
     def delete(self, run: Run) -> None:
-        """Remove a run's folder; for others it disappears in one step."""
+        """Remove a run's folder; other processes see it disappear in one step."""
         away = self.root / f"{DELETED}{run.folder.name}-{time.time_ns()}"
         os.replace(run.folder, away)
         shutil.rmtree(away, ignore_errors=True)  # the next app tries again
 
     def finish_deleting(self) -> None:
-        """Remove what a killed app had begun to delete."""
+        """Remove folders that a killed app had begun to delete."""
         for leftover in self.root.glob(f"{DELETED}*"):
             shutil.rmtree(leftover, ignore_errors=True)
 
@@ -207,20 +207,20 @@ class JobFolders:
                     yield self._look(Run(folder), example=example)
 
     def _look(self, run: Run, *, example: bool) -> Job:
-        """Look at a run, damaged or not.
+        """Return the job of a run, damaged or not.
 
         Raises:
-            JobError: it begins or vanishes just now.
+            JobError: the run is just starting or vanishing.
         """
         try:
             _check_plain(run.folder)
             config = self._required(run, "config.json")
             note = self._read(run.folder / "job.json")
             status = self._required(run, "status.json")
-            stopping = self._wish_to_stop(run)
+            stopping = self._stop_request(run)
             phase = self._phase(run, note, status, stopping)
             if phase is Phase.DEAD:
-                # Read again: it may have begun or ended between the two looks.
+                # Read again: it may have started or ended between the two reads.
                 status = self._required(run, "status.json")
                 phase = self._phase(run, note, status, stopping)
         except DataError as error:
@@ -249,8 +249,8 @@ class JobFolders:
             )
         raise DataError(f"{name} is missing")
 
-    def _wish_to_stop(self, run: Run) -> dict[str, Any]:
-        """Read stopping.json; a damaged one is no reason to lose the run."""
+    def _stop_request(self, run: Run) -> dict[str, Any]:
+        """Read stopping.json; ignore a damaged one, which is no reason to lose the run."""
         try:
             return self._read(run.folder / "stopping.json")
         except DataError:
@@ -269,7 +269,7 @@ class JobFolders:
         }
         created_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", changed_at)
         config = {"kind": DAMAGED, "options": {}, "created_at": created_at}
-        stopping = self._wish_to_stop(run) if alive else {}
+        stopping = self._stop_request(run) if alive else {}
         phase = Phase.RUNNING if alive else Phase.DAMAGED
         return Job(run, example, config, note, status, stopping, phase, executor=self.executor)
 
@@ -292,10 +292,10 @@ class JobFolders:
         return run.alive() or (handle is not None and self.executor.alive(handle, run.folder))
 
     def _read(self, path: Path) -> dict[str, Any]:
-        """Read a run's JSON file, {} if there is none; parsed only when it was replaced.
+        """Read a run's JSON file, {} if there is none; parse it only after it was replaced.
 
         Raises:
-            DataError: it cannot be read, or does not hold what it should.
+            DataError: it cannot be read, or does not have the right contents.
         """
         try:
             found = path.stat()
@@ -319,15 +319,15 @@ def _parse(path: Path) -> Any:
 
 
 def _check_plain(folder: Path) -> None:
-    """Refuse a run with a pipe, a device or a link: it would read, write or remove elsewhere.
+    """Refuse a run with a pipe, a device or a link, through which it could change other files.
 
-    A folder in the place of a file could be neither replaced nor removed. The run's folder itself
-    may be a link, as to another disk.
+    A folder in place of a file could not be replaced or removed. The run's folder itself may be a
+    link, for example to another disk.
 
     Raises:
-        DataError: it holds one.
+        DataError: the folder contains one.
     """
-    with suppress(OSError), os.scandir(folder) as entries:  # those who read tell of it
+    with suppress(OSError), os.scandir(folder) as entries:  # readers of the files report it
         for entry in entries:
             mode = entry.stat(follow_symlinks=False).st_mode
             is_folder = stat.S_ISDIR(mode) and not NO_FOLDER.fullmatch(entry.name)
@@ -338,23 +338,23 @@ def _check_plain(folder: Path) -> None:
 def _holds_run(folder: Path) -> bool:
     try:
         return any((folder / name).exists() for name in ("config.json", "status.json", "job.json"))
-    except OSError:  # it may not even be looked into: shown as damaged
+    except OSError:  # its contents may not be listed: shown as damaged
         return True
 
 
 def clean_title(title: str) -> str:
-    """Drop what cannot be seen (or turns the text round), runs of blanks, and what is too long."""
+    """Remove invisible characters (one may reverse the text) and double blanks; cut the end."""
     visible = "".join(letter if letter.isprintable() else " " for letter in title)
     return " ".join(visible.split())[:MOST_TITLE].rstrip()
 
 
-def ask_to_stop(job: Job, message: str, *, again: bool = False) -> None:
-    """Ask a job's process to end; the scheduler insists, and says `message` when it is gone.
+def request_stop(job: Job, message: str, *, again: bool = False) -> None:
+    """Ask a job's process to end; the scheduler makes sure that it does.
 
     Args:
-        job: a busy one.
-        message: what the run's status says then.
-        again: it goes back to its place in the line. Whoever asks for the end outdoes that.
+        job: a busy job.
+        message: the run's status message afterwards.
+        again: put the job back in the queue afterwards, unless it is also asked to end for good.
     """
     if not job.stopping or (job.stopping.get("again") and not again):
         facts = {
@@ -367,19 +367,18 @@ def ask_to_stop(job: Job, message: str, *, again: bool = False) -> None:
     job.run.request_stop()
 
 
-def line_up(job: Job, message: str = "", note: dict[str, Any] | None = None) -> bool:
-    """Put a job that nobody works on in line, if all still stands as `job` saw it.
+def requeue(job: Job, message: str = "", note: dict[str, Any] | None = None) -> bool:
+    """Queue a job that no process works on, if its files are unchanged since `job` was read.
 
     Args:
-        job: one that stopped or failed, or whose process is gone.
-        message: what its status says while it waits.
-        note: what job.json says from now on; without it as before, so a signature lasts, and what
-            has none does not get one.
+        job: a job that stopped or failed, or whose process is gone.
+        message: its status message while it waits.
+        note: the new job record. None keeps the old one, with its signature or without one.
 
     Returns:
-        whether it was done; if not, look again.
+        True if it was queued; if not, read the job again.
     """
-    with claimed(job) as free:
+    with locked(job) as free:
         if not free:
             return False
         for name in ("stop", "stopping.json"):
@@ -392,7 +391,7 @@ def line_up(job: Job, message: str = "", note: dict[str, Any] | None = None) -> 
 
 
 def needs(other: Job, job: Job) -> bool:
-    """Say whether a job waits for another, or names its folder, or a part of it, in an option."""
+    """Say whether `other` waits for `job`, or names its folder or a file in it in an option."""
     folder = job.run.folder
     return other.note.get("after") == job.id or any(
         isinstance(value, str) and (REPOSITORY / value).is_relative_to(folder)
@@ -400,13 +399,13 @@ def needs(other: Job, job: Job) -> bool:
     )
 
 
-def settle(job: Job, status: Status, message: str) -> bool:
-    """Write a final status, if all still stands as `job` saw it and nobody works on it.
+def finish(job: Job, status: Status, message: str) -> bool:
+    """Write a final status, if no process works on the job and its files are unchanged.
 
     Returns:
-        whether it was written; if not, look again.
+        True if it was written; if not, read the job again.
     """
-    with claimed(job) as free:
+    with locked(job) as free:
         if not free:
             return False
         facts = {"started_at": job.status["started_at"]} if "started_at" in job.status else {}
@@ -414,8 +413,8 @@ def settle(job: Job, status: Status, message: str) -> bool:
         return True
 
 
-def why_dead(job: Job) -> str:
-    """Say why the process of a dead job is gone."""
+def exit_reason(job: Job) -> str:
+    """Say why the process of a dead job ended."""
     before, now = job.note.get("oom_kills"), exits.oom_kills()
     return exits.why(
         None if job.handle is None else job.executor.exit_code(job.handle),
@@ -425,10 +424,10 @@ def why_dead(job: Job) -> str:
 
 
 @contextmanager
-def claimed(job: Job) -> Iterator[bool]:
-    """Hold the run's lock for a moment, to change what its files say about it.
+def locked(job: Job) -> Iterator[bool]:
+    """Hold the run's lock for a moment, to change its files.
 
-    Yields False if somebody else works on the run, or changed it since `job` looked.
+    Yields False if another process works on the run, or has changed it since `job` was read.
     """
     with open(job.run.folder / "lock", "a") as lock:
         yield take_lock(lock) and all(
@@ -447,17 +446,17 @@ def _still(path: Path, seen: dict[str, Any]) -> bool:
 def _handle(
     executor: Executor, note: dict[str, Any], status: dict[str, Any], stopping: dict[str, Any]
 ) -> str | None:
-    # status.json names the process while it runs only; stopping.json until it is gone. Older
-    # versions noted numbers in all three.
+    # status.json names the process only while it runs, stopping.json until it is gone. Older
+    # versions wrote numbers in all three files.
     pid = status.get("pid")
-    found = (
+    candidates = (
         executor.handle_of(pid) if pid else None,
         note.get("handle"),
         note.get("started_pid"),
         stopping.get("handle"),
         stopping.get("pid"),
     )
-    return next((str(one) for one in found if one), None)
+    return next((str(handle) for handle in candidates if handle), None)
 
 
 def _age(job: Job) -> tuple[str, float]:

@@ -28,12 +28,12 @@ from rlhf_demo.jobs.job import (
     Job,
     JobFolders,
     Phase,
-    ask_to_stop,
-    claimed,
     clean_title,
-    line_up,
+    finish,
+    locked,
     needs,
-    settle,
+    request_stop,
+    requeue,
 )
 from rlhf_demo.jobs.local import LOCAL
 from rlhf_demo.jobs.processes import training_command
@@ -279,7 +279,7 @@ class Jobs:
 
     def _stop(self, job: Job) -> None:
         with in_words():
-            waited = job.phase is Phase.WAITING and settle(
+            waited = job.phase is Phase.WAITING and finish(
                 job, Status.STOPPED, "removed from the queue"
             )
         if waited:
@@ -289,7 +289,7 @@ class Jobs:
         if not job.busy:
             raise JobError(f"{job.id} is {job.status['status']}: there is nothing to stop")
         with in_words():
-            ask_to_stop(job, "stopped on request")
+            request_stop(job, "stopped on request")
         self._changed()
 
     def resume(self, run_id: str, secret: str, address: str = "") -> None:
@@ -324,7 +324,7 @@ class Jobs:
             if bound:
                 self._make_place(secret, address)
             with in_words():
-                if not line_up(job, note=note):
+                if not requeue(job, note=note):
                     raise JobError(f"{run_id} has just been changed by someone else: look again")
             self._folders.addresses[run_id] = address
             self._changed()
@@ -362,7 +362,7 @@ class Jobs:
                 if job.phase is Phase.DAMAGED:
                     self._folders.delete(job.run)
                 else:
-                    with claimed(job) as free:
+                    with locked(job) as free:
                         if not free:
                             raise JobError(
                                 f"{run_id} has just been changed by someone else: look again"
@@ -417,7 +417,7 @@ class Jobs:
             "waiting"
         )
         with in_words():
-            if going is None or not settle(going, Status.STOPPED, why):
+            if going is None or not finish(going, Status.STOPPED, why):
                 raise JobError("the queue has just changed: try again")
 
     def _check_room(self) -> None:

@@ -8,7 +8,7 @@ from statistics import mean
 from typing import Any
 
 from rlhf_demo.errors import DataError
-from rlhf_demo.jobs.job import DAMAGED, Job, Phase, why_dead
+from rlhf_demo.jobs.job import DAMAGED, Job, Phase, exit_reason
 from rlhf_demo.jobs.turns import in_order
 from rlhf_demo.runs.run import Status
 from rlhf_demo.runs.tail import last_rows
@@ -112,7 +112,7 @@ def _words(job: Job) -> tuple[str, str]:
         return Status.RUNNING, "stopping: it saves its state first"
     status = SHOWN.get(job.phase, job.status["status"])
     if job.phase is Phase.DEAD:
-        return status, why_dead(job)
+        return status, exit_reason(job)
     if job.phase is Phase.COPIED:
         return status, "copied here, or queued by an earlier version: press Resume to start it"
     if job.phase is Phase.STARTING:

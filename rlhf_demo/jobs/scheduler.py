@@ -1,7 +1,7 @@
-"""Start what waits, notice what died, insist where something was asked to stop.
+"""Start waiting jobs, record those that died, and make sure that stopped jobs end.
 
-One thread in one app: whoever holds the lock of the runs' root. Another app on the same runs takes
-over when the first is gone. All that it knows of a job stands in the folders.
+One thread runs, in the app that holds the lock of the runs' root folder. When that app ends,
+another app on the same runs takes over. All facts about jobs are in the folders.
 """
 
 import fcntl
@@ -25,11 +25,11 @@ from rlhf_demo.jobs.job import (
     Job,
     JobFolders,
     Phase,
-    ask_to_stop,
-    claimed,
-    line_up,
-    settle,
-    why_dead,
+    exit_reason,
+    finish,
+    locked,
+    request_stop,
+    requeue,
 )
 from rlhf_demo.jobs.turns import in_order
 from rlhf_demo.paths import REPOSITORY
@@ -42,10 +42,10 @@ TICK_SECONDS = 0.5
 SAVING_TICK_SECONDS = 0.05
 
 ROOM_SECONDS = 30.0
-"""Between two looks at the room that all runs take."""
+"""Seconds between two checks of the disk space of all runs."""
 
 STUMBLE_SECONDS = 60.0
-"""Between two tracebacks in the log: where no file can be opened, every tick fails."""
+"""Seconds between two tracebacks in the log: if no file can be opened, every tick fails."""
 
 UNFIT = {
     Status.FAILED: "failed",
@@ -53,7 +53,7 @@ UNFIT = {
     DAMAGED: "is damaged",
     None: "is gone",
 }
-"""Status of a job -> why one that waits for it can never start."""
+"""Status of a job -> why a job that waits for it can never start."""
 
 LET_GO_ON = "; resuming continues from the last saved state"
 
@@ -82,21 +82,21 @@ class Scheduler:
         self._thread = threading.Thread(target=self._work, name="scheduler", daemon=True)
 
     def open(self) -> None:
-        """Begin."""
+        """Start scheduling."""
         self._thread.start()
 
     def close(self) -> None:
-        """End; the jobs go on, and another app may take over."""
+        """Stop scheduling; running jobs continue, and another app may take over."""
         self._closing.set()
         self._thread.join()
         if self._lock_file is not None:
             self._lock_file.close()
 
     def close_saving(self, seconds: float) -> None:
-        """End, and let the running jobs save and go back in line for the next app.
+        """Stop scheduling, and let running jobs save and return to the queue for the next app.
 
         Args:
-            seconds: how long they may take; whoever takes longer goes on from its last saved state.
+            seconds: how long they may take; a slower job continues from its last saved state.
         """
         self._closing.set()
         self._thread.join()
@@ -106,7 +106,7 @@ class Scheduler:
         for job in self._folders.own():
             if job.busy:
                 with self._complaining(job):
-                    ask_to_stop(job, "this page was restarted", again=bool(job.note))
+                    request_stop(job, "this page was restarted", again=bool(job.note))
                     if job.phase is Phase.STARTING:  # it would be asked in vain for many seconds
                         job.executor.stop(job.handle, job.run.folder, hard=False)
         while time.monotonic() < deadline:
@@ -114,8 +114,8 @@ class Scheduler:
             jobs = [job for job in self._folders.own() if job.stopping]
             for job in jobs:
                 with self._complaining(job):
-                    self._insist(job)
-            # Whoever has saved and is only closing down goes back in line by the next app's hand.
+                    self._escalate(job)
+            # The next app queues a job that has saved and is only closing down.
             if not any(job.phase in (Phase.STARTING, Phase.RUNNING) for job in jobs):
                 break
             time.sleep(SAVING_TICK_SECONDS)
@@ -133,7 +133,7 @@ class Scheduler:
                     log.exception("scheduler tick failed")
 
     def _in_charge(self) -> bool:
-        """Take the root's lock if it is free; it is given back when this process ends."""
+        """Take the root's lock if it is free; the kernel releases it when this process ends."""
         if self._lock_file is not None:
             return True
         file = open(self._folders.root / ".scheduler", "a")
@@ -164,9 +164,9 @@ class Scheduler:
 
     def _tend(self, job: Job) -> None:
         if job.stopping:
-            self._insist(job)
+            self._escalate(job)
         elif job.phase is Phase.DEAD:
-            settle(job, Status.FAILED, why_dead(job))
+            finish(job, Status.FAILED, exit_reason(job))
         elif job.busy:
             self._watch(job)
         elif job.status["status"] == Status.FAILED:
@@ -174,7 +174,7 @@ class Scheduler:
 
     @contextmanager
     def _complaining(self, job: Job) -> Iterator[None]:
-        """Say once a job what cannot be done about it, and go on with the others."""
+        """Log a job's problem once, and continue with the other jobs."""
         try:
             yield
         except Exception as error:
@@ -195,7 +195,7 @@ class Scheduler:
             with self._complaining(job):
                 obstacle = self._obstacle(job)
                 if obstacle:
-                    settle(job, Status.FAILED, obstacle)
+                    finish(job, Status.FAILED, obstacle)
                 elif not self._ready(job):
                     continue
                 elif busy < self._at_once:
@@ -211,25 +211,25 @@ class Scheduler:
         return after is None or self._status(after) == Status.FINISHED
 
     def _has_room(self, job: Job, jobs: list[Job]) -> bool:
-        """Let a visitor's job wait, and say why, where the disk has no room for it."""
+        """If the disk has no room for a visitor's job, let it wait and say why."""
         refusal = self._disk.refusal(jobs) if job.visitors else None
         if refusal and job.status.get("message") != refusal:
-            with claimed(job) as free:
+            with locked(job) as free:
                 if free:
                     job.run.set_status(Status.QUEUED, message=refusal)
         return refusal is None
 
     def _let_classes_go_first(self, waiting: int, jobs: list[Job]) -> None:
-        """Send as many visitors' jobs back in line as jobs of classes wait for a place."""
+        """Send as many visitors' jobs back to the queue as classes' jobs wait for a slot."""
         freed = sum(job.busy and bool(job.stopping) for job in jobs)
         running = [job for job in jobs if job.busy and job.visitors and not job.stopping]
         running.sort(key=lambda job: job.note.get("started_at", 0.0), reverse=True)
         for job in running[: max(0, waiting - freed)]:
             with self._complaining(job):
-                ask_to_stop(job, "a class goes first: this run continues after it", again=True)
+                request_stop(job, "a class goes first: this run continues after it", again=True)
 
     def _obstacle(self, job: Job) -> str | None:
-        """Say why a job can never start: the one it waits for."""
+        """Say why a job can never start: the job that it waits for has failed, stopped or gone."""
         after = job.note["after"]
         if after is None:
             return None
@@ -249,7 +249,7 @@ class Scheduler:
         folder = job.run.folder
         facts = {"started_at": time.monotonic(), "oom_kills": exits.oom_kills()}
         hub = any(map(_is_on_hub, job.config["options"].values()))
-        with claimed(job) as free:
+        with locked(job) as free:
             if not free:
                 return
             try:
@@ -266,25 +266,25 @@ class Scheduler:
     # -- ending ------------------------------------------------------------------------------------
 
     def _watch(self, job: Job) -> None:
-        """Stop a job that takes more than it may."""
+        """Stop a job that exceeds a limit."""
         handle = job.started
         if handle is None or job.handle != handle:  # of a terminal
             return
-        # A clock that nobody sets. It counts from the machine's start, which no job outlives.
+        # The monotonic clock cannot be set. It counts from the machine's start, so it fits any job.
         seconds = time.monotonic() - job.note.get("started_at", 0.0)
         most = job.note.get("most_minutes")
         if most is not None and seconds > 60 * most:
-            ask_to_stop(job, f"stopped after {most:g} minutes, the limit of this page")
+            request_stop(job, f"stopped after {most:g} minutes, the limit of this page")
         most = job.note.get("most_megabytes")
         if most is not None and (taken := megabytes(job.run.folder)) > most:
-            ask_to_stop(
+            request_stop(
                 job,
                 f"stopped with {math.ceil(taken)} MB on the disk, over this page's limit of "
                 f"{most:g} MB: save less often, or choose a smaller rank or model",
             )
         most = self._limits.most_memory
         if most is not None and (held := job.executor.memory(handle)) > most:
-            ask_to_stop(
+            request_stop(
                 job,
                 f"ended with {held:,.0f} MB of memory, over this page's limit of {most:,.0f} MB "
                 "for a training: choose a smaller batch, shorter responses or a smaller "
@@ -292,8 +292,8 @@ class Scheduler:
             )
             job.executor.stop(handle, job.run.folder, hard=True)  # there is no time to ask
 
-    def _insist(self, job: Job) -> None:
-        """End a process that was asked to: it is asked again, terminated, and at last killed."""
+    def _escalate(self, job: Job) -> None:
+        """Make a process end that was asked to: ask it again, terminate it, and finally kill it."""
         handle, folder = _asked(job), job.run.folder
         if not (job.run.alive() or (handle is not None and job.executor.alive(handle, folder))):
             self._close_stop(job)
@@ -308,27 +308,27 @@ class Scheduler:
             job.run.request_stop()  # again: a run that begins clears what it finds
 
     def _close_stop(self, job: Job) -> None:
-        """Note, once the process group is gone, what came of the stop."""
+        """Record the result of a stop, once the process group is gone."""
         message = job.stopping["message"]
         if job.status["status"] in (Status.FINISHED, Status.FAILED):  # it has words of its own
             closed = True
         elif job.stopping.get("again"):
-            closed = line_up(job, message)
+            closed = requeue(job, message)
         else:
-            closed = settle(job, Status.STOPPED, message + LET_GO_ON)
+            closed = finish(job, Status.STOPPED, message + LET_GO_ON)
         if closed:
             (job.run.folder / "stop").unlink(missing_ok=True)
             (job.run.folder / "stopping.json").unlink(missing_ok=True)
 
     def _reword(self, job: Job) -> None:
-        """Put what a failed trainer said of memory or disk into words for people."""
+        """Replace a failed trainer's error about memory or disk by a sentence for people."""
         cause = exits.known_cause(job.status.get("message", ""))
         if cause is not None:
-            settle(job, Status.FAILED, cause)
+            finish(job, Status.FAILED, cause)
 
 
 def _asked(job: Job) -> str | None:
-    """Return the handle of what was asked to end."""
+    """Return the handle of the process that was asked to end."""
     found = job.stopping.get("handle") or job.stopping.get("pid")
     return None if found is None else str(found)
 

@@ -12,7 +12,7 @@ import pytest
 from rlhf_demo.config.pairs import PairsConfig
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.jobs import processes
-from rlhf_demo.jobs.job import JobFolders, settle
+from rlhf_demo.jobs.job import JobFolders, finish
 from rlhf_demo.jobs.processes import training_command
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.runs.run import Run, Status
@@ -35,7 +35,7 @@ from pathlib import Path
 from rlhf_demo.jobs import scheduler
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.jobs.job import JobFolders
-from rlhf_demo.jobs.job import settle
+from rlhf_demo.jobs.job import finish
 from rlhf_demo.jobs.queue import Jobs
 scheduler.TICK_SECONDS = 0.02
 script = sys.argv[2]
@@ -105,7 +105,7 @@ def test_job_that_died_while_no_app_was_there_is_failed_and_resumes(killed_app, 
     jobs = new_jobs()
     status = jobs.find(run_id).folder / "status.json"
     wait_until(lambda: read_json(status)["status"] == Status.FAILED)
-    assert "while nobody watched it" in row(jobs, run_id)["message"]
+    assert "while no app watched it" in row(jobs, run_id)["message"]
     fake.scripts["ppo"] = QUICK
     jobs.resume(run_id, "ann")
     wait_for(jobs, run_id, Status.FINISHED)
@@ -159,13 +159,13 @@ def test_app_that_looked_before_another_one_acted_changes_nothing(new_jobs, fake
     folders = JobFolders(tmp_path / "runs")
     seen = folders.job(run_id)
     jobs.stop(run_id, "ann")
-    assert not settle(seen, Status.FAILED, "too late")
+    assert not finish(seen, Status.FAILED, "too late")
     seen = folders.job(run_id)
     jobs.resume(run_id, "ann")
-    assert not settle(seen, Status.FAILED, "too late")
+    assert not finish(seen, Status.FAILED, "too late")
     seen = folders.job(run_id)
     with seen.run.recording():
-        assert not settle(seen, Status.FAILED, "while it runs")
+        assert not finish(seen, Status.FAILED, "while it runs")
     assert row(jobs, run_id)["status"] == "finished"
 
 

@@ -101,7 +101,7 @@ def test_clock_that_is_set_forward_a_day_stops_no_run(new_jobs, monkeypatch):
 def test_job_whose_files_cannot_be_changed_is_told_once_and_the_others_go_on(
     new_jobs, monkeypatch, caplog
 ):
-    settle = scheduler.settle
+    finish = scheduler.finish
     jobs = new_jobs(scheduling=False)
     stuck = start(jobs)
     jobs.stop(stuck, "ann")
@@ -112,9 +112,9 @@ def test_job_whose_files_cannot_be_changed_is_told_once_and_the_others_go_on(
     def full(job, *rest):
         if job.id == stuck:
             raise OSError(28, "No space left on device")
-        return settle(job, *rest)
+        return finish(job, *rest)
 
-    monkeypatch.setattr(scheduler, "settle", full)
+    monkeypatch.setattr(scheduler, "finish", full)
     with caplog.at_level(logging.WARNING, "rlhf_demo"):
         running = new_jobs()
         for _ in range(2):
