@@ -182,6 +182,14 @@ class JobFolders:
             shown += sorted(self._looks(self.examples, example=True), key=_age, reverse=True)
         return shown
 
+    def open_folders(self, run: Run) -> None:
+        """Let the folders of a copied run be changed: an archive may have kept them read-only."""
+        run.folder.chmod(0o700)
+        for place, inside, _ in os.walk(run.folder):
+            for folder in (Path(place, name) for name in inside):
+                if not folder.is_symlink():
+                    folder.chmod(0o700)
+
     def delete(self, run: Run) -> None:
         """Remove a run's folder; other processes see it disappear in one step."""
         away = self.root / f"{DELETED}{run.folder.name}-{time.time_ns()}"

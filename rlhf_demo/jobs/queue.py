@@ -359,6 +359,7 @@ class Jobs:
                 if (other.busy or other.phase is Phase.WAITING) and needs(other, job):
                     raise JobError(f"{other.id} needs {run_id}: wait until it has finished")
             with in_words():
+                self._folders.open_folders(job.run)
                 if job.phase is Phase.DAMAGED:
                     self._folders.delete(job.run)
                 else:

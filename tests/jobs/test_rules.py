@@ -4,7 +4,9 @@
 
 import json
 import os
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 
@@ -48,6 +50,28 @@ def test_only_the_owner_may_stop_resume_and_delete(idle):
     idle.resume(run_id, "ann")
     idle.stop(run_id, "ann")
     idle.delete(run_id, "ann")
+
+
+def test_copied_run_that_is_read_only_is_deleted(idle, monkeypatch):
+    """Its folders are opened first; what a link leads to is not."""
+    run_id = start(idle, secret="ann")
+    idle.stop(run_id, "ann")
+    folder, outside = idle.find(run_id).folder, idle.find(run_id).folder.parent / "outside"
+    (folder / "model" / "inside").mkdir(parents=True)
+    outside.mkdir()
+    (folder / "link").symlink_to(outside)
+    for one in (folder / "model" / "inside", folder / "model", folder, outside):
+        one.chmod(0o555)
+    modes, rmtree = [], shutil.rmtree
+
+    def note(away, **how):
+        modes.extend(stat.S_IMODE(one.stat().st_mode) for one in (away, *away.glob("model/**/")))
+        rmtree(away, **how)
+
+    monkeypatch.setattr(shutil, "rmtree", note)
+    idle.delete(run_id, "ann")
+    assert modes == [0o700] * 3 and not folder.exists()
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o555
 
 
 def test_secret_is_kept_as_a_hash_only_and_never_listed(idle):
