@@ -271,7 +271,7 @@ PARQUET = {
 }  # fmt: skip
 
 OTHERS = {
-    "an unknown kind": Hostile("a.xml", lambda: GOOD, "is not read: give a JSONL"),
+    "an unknown kind": Hostile("a.xml", lambda: GOOD, "cannot be read: upload a JSONL"),
     "one byte too many": Hostile("a.jsonl", lambda: b" " * (MOST + 1), "larger than 20 MB"),
 }
 

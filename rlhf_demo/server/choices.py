@@ -201,7 +201,7 @@ class Choices:
             raise DataError(f"data {chosen!r} is not in the list: choose from it, or upload a file")
         # A folder or file of that name would be taken for a path.
         if not HUB_ID.fullmatch(chosen) or "/" not in chosen or Path(chosen).exists():
-            raise DataError(f"data {chosen!r} is no Hub id and in no list: give owner/name")
+            raise DataError(f"data {chosen!r} is neither in the list nor a Hub id: give owner/name")
         megabytes = hub_megabytes(chosen, "dataset")
         if megabytes > MOST_DATA:
             raise DataError(
@@ -260,7 +260,7 @@ class Choices:
         # A folder of that name would be taken for a path.
         if not isinstance(chosen, str) or not HUB_ID.fullmatch(chosen) or Path(chosen).exists():
             raise ConfigError(
-                f"{chosen!r} is no name from the list and no Hub id: choose from the list"
+                f"{chosen!r} is neither in the list nor a Hub id: choose from the list"
             )
         megabytes = hub_megabytes(chosen, "model")
         disk = shutil.disk_usage(CHECKPOINTS).free / 1e6

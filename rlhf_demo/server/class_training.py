@@ -216,7 +216,9 @@ class ClassTraining:
         class_status = self.rounds.class_status(collection)
         record = self.records.read(collection)
         if record["reward"] is None or self.row(record["reward"]) is None:
-            raise JobError("there is no reward model yet: wait for ten votes and half a minute")
+            raise JobError(
+                "there is no reward model yet: it comes half a minute after the tenth vote"
+            )
         if not 1 <= steps <= MOST_STEPS:
             raise JobError(f"{steps} steps of PPO: choose 1 to {MOST_STEPS}")
         before = self.row(record["ppo"].get(str(class_status.round)))

@@ -158,7 +158,9 @@ def main(arguments: list[str]) -> None:
     except DemoError as error:
         answer = {"error": str(error)}
     except OSError as error:  # the copy is too large, or the disk is full
-        answer = {"error": f"{Path(source).name} cannot be kept ({error.strerror}): give less"}
+        answer = {
+            "error": f"{Path(source).name} cannot be kept ({error.strerror}): upload a smaller file"
+        }
     sys.stdout.write(json.dumps(answer))
 
 

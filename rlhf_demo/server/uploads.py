@@ -123,7 +123,7 @@ class Uploads:
         """
         source = Path(path)
         if not kind_of(source.name):
-            raise DataError(f"{source.name} is not read: give a JSONL, CSV or Parquet file")
+            raise DataError(f"{source.name} cannot be read: upload a JSONL, CSV or Parquet file")
         owner = _hash(secret)
         upload = f"upload-{_hash(owner + digest(source))[:12]}"
         if self._about(upload):
@@ -178,17 +178,17 @@ class Uploads:
         before, room = self.clock(), math.inf
         if self.public:
             own = [one for one in kept if kept[one]["owner"] == owner]
-            full = f"you have {len(own)} files here, and runs need them all"
+            full = f"you have {len(own)} files here, and runs need all of them"
             self._shrink(own, own, MOST_EACH, math.inf, full)
             near = [one for one in kept if self._came_from.get(one) == address]
             near.sort(key=self._bytes, reverse=True)
-            full = f"files from your address fill their {BYTES_NEARBY // 10**6} MB"
+            full = f"files from your address fill their limit of {BYTES_NEARBY // 10**6} MB"
             self._shrink(near, near, math.inf, BYTES_NEARBY - size, full)
             before, room = before - SAFE_SECONDS, MOST_BYTES - size
         old = [one for one in kept if kept[one]["at"] <= before]
         if self.public:
             old += self._of_those_with_more(kept, address, size)
-        full = f"this page keeps {len(kept)} files, as many as it can"
+        full = f"this page keeps {len(kept)} files, which is its limit"
         self._shrink(kept, old, MOST, room, full)
 
     def _of_those_with_more(self, kept: Iterable[str], address: str, size: int) -> list[str]:
@@ -240,7 +240,7 @@ def digest(path: Path) -> str:
         DataError: it is too large.
     """
     if path.stat().st_size > LARGEST:
-        raise DataError(f"{path.name} is larger than {LARGEST // 10**6} MB: give less")
+        raise DataError(f"{path.name} is larger than {LARGEST // 10**6} MB: upload a smaller file")
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -53,7 +53,7 @@ than MOST_BYTES, so one address cannot fill the cache for others."""
 
 LEAST_BYTES = 100_000
 """What a file counts for at least: it takes a folder of its own."""
-NO_ROOM = 507, "there is no room for files just now: try again in ten minutes"
+NO_ROOM = 507, "there is no room for files at the moment: try again in ten minutes"
 
 File = tuple[os.stat_result, Path]
 Held = tuple[int, Callable[[], None]]
@@ -106,12 +106,12 @@ def received(source: Path) -> Iterator[None]:
     cache, found = Path(get_upload_folder()).resolve(), source.resolve()
     own = found.parent.parent == cache and UPLOADED.fullmatch(found.parent.name)
     if found.is_relative_to(cache) and not own:
-        raise DataError("this is no file that was uploaded here: upload it once more")
+        raise DataError("this file was not uploaded here: upload it again")
     try:
         yield
     except OSError as error:
         raise DataError(
-            f"{source.name} cannot be kept ({error.strerror}): upload it once more"
+            f"{source.name} cannot be kept ({error.strerror}): upload it again"
         ) from None
     finally:
         if own:
@@ -151,7 +151,7 @@ class UploadGate:
         headers, address = Headers(scope=scope), scope["client"][0]
         length = headers.get("content-length", "")
         if not length.isdigit():
-            refusal = 411, "say how long this file is (Content-Length)"
+            refusal = 411, "state the length of this file (Content-Length)"
         elif self.public and not self._may_send(address, int(length)):
             refusal = 429, "too many files come from this address: try again in a minute"
         else:

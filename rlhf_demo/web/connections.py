@@ -60,7 +60,7 @@ class Protocol(H11Protocol):
         def next_with_length() -> Any:
             event = next_event()
             if isinstance(event, h11.Request) and b"transfer-encoding" in dict(event.headers):
-                self.send_400_response("say how long this request is (Content-Length)")
+                self.send_400_response("state the length of this request (Content-Length)")
                 return h11.NEED_DATA
             return event
 

@@ -64,7 +64,7 @@ def served(request: Request) -> Response:
     """Answer with one of the downloads, to be saved and not shown."""
     file = (downloads().parent / request.path_params["path"]).resolve()
     if not file.is_relative_to(downloads()) or not file.is_file():
-        return JSONResponse({"error": "this file is not here any more: ask for it again"}, 404)
+        return JSONResponse({"error": "this file is no longer here: request it again"}, 404)
     return FileResponse(file, filename=file.name)
 
 

@@ -35,7 +35,9 @@ async def refuse_to_fetch(url: str, cache_dir: str) -> str:
     Raises:
         DemoError: always. Gradio would fetch it whole, however long, into memory.
     """
-    raise DemoError("this page fetches no files from addresses: choose a file of your own")
+    raise DemoError(
+        "this page does not fetch files from web addresses: choose a file on your computer"
+    )
 
 
 def path_of(button: UploadButton, file: FileData) -> str:

@@ -47,11 +47,13 @@ def _check(queue: Queue, line: str | None, address: str) -> None:
     if line in MOST and waiting.get(line, 0) >= MOST[line]:
         raise HTTPException(
             429,
-            f"{MOST[line]} comparisons from this address wait already: try again when one is done",
+            f"{MOST[line]} comparisons from this address are already "
+            "waiting: try again when one is done",
         )
     total = sum(waiting.values())
     if total and total * PART >= queue.max_size - len(queue):
         raise HTTPException(
             429,
-            f"{total} requests from this address wait already: try again when some are answered",
+            f"{total} requests from this address are already waiting: "
+            "try again when some are answered",
         )

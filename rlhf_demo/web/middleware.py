@@ -123,7 +123,7 @@ class Door:
             if CLOSED.fullmatch(path):
                 raise Refused(404, "this page has nothing at this address")
             if from_elsewhere(headers, self.settings):
-                raise Refused(403, "another website asks for this: open the page itself")
+                raise Refused(403, "another website requested this: open the page itself")
             return
         if method != "POST":
             raise Refused(405, "this page answers GET, HEAD and POST only")

@@ -158,7 +158,7 @@ class Pace:
             finally:
                 del visitors.streams[place]
         if place.cancelled_caught and not last:
-            raise Refused(429, "too many streams of this address are newer: try again")
+            raise Refused(429, "this address has opened too many newer streams: try again")
         if place.cancelled_caught and last.get("more_body", True):
             await send({"type": "http.response.body", "body": b""})
 

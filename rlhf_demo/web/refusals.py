@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 REFUSED, FAILED_AT = "%r refused: %s", "%s failed"
 """Its lines; connections.py lets few of them through."""
 
-WRONG_SHAPE = "this request lacks a part or has one of the wrong kind: reload the page"
-FAILED = "the server could not do this: its owner finds the reason in its log"
-DISK_FULL = "the server's disk is full: its owner has to make room"
+WRONG_SHAPE = "this request lacks a part, or a part has the wrong type: reload the page"
+FAILED = "the server failed to do this: its owner can find the reason in the log"
+DISK_FULL = "the server's disk is full: its owner must make room"
 LONGEST_NOTE = 300
 """Characters of one sender's words that reach the log or go back to them."""
 LONGEST_NAME = 100

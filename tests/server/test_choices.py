@@ -27,7 +27,7 @@ def choices(jobs, tmp_path):
 @pytest.mark.parametrize("name", ["checkpoints/pairs.jsonl", "/etc/passwd", "..", "a b", None, 5])
 def test_data_named_by_a_path_is_refused(choices, monkeypatch, name):
     monkeypatch.chdir(CHECKPOINTS.parent)
-    with pytest.raises(DataError, match="is no Hub id and in no list"):
+    with pytest.raises(DataError, match="is neither in the list nor a Hub id"):
         choices.pairs(name)
 
 
@@ -118,12 +118,12 @@ def test_options_of_a_sent_run_are_checked_as_a_forms_ids_are(choices, monkeypat
         choices.check_names(options_of(kind))
     for kind, named, told in [
         ("ppo", {"policy": "evil/huge"}, "a download of 1,000,000,000 MB"),
-        ("ppo", {"reward": "runs.sent.payload:score"}, "no name from the list and no Hub id"),
+        ("ppo", {"reward": "runs.sent.payload:score"}, "neither in the list nor a Hub id"),
         ("ppo", {"judge": "evil/huge"}, "a download of 1,000,000,000 MB"),
         ("pairs", {"model": "evil/huge"}, "a download of 1,000,000,000 MB"),
-        ("pairs", {"rater": "payload:score"}, "no name from the list and no Hub id"),
+        ("pairs", {"rater": "payload:score"}, "neither in the list nor a Hub id"),
         ("reward", {"data": "evil/huge"}, "1,000,000,000 MB of data"),
-        ("reward", {"data": "a/" + 5000 * "b"}, "is no Hub id and in no list"),
+        ("reward", {"data": "a/" + 5000 * "b"}, "is neither in the list nor a Hub id"),
     ]:
         with pytest.raises(DemoError, match=told):
             choices.check_names(options_of(kind, **named))
@@ -137,5 +137,5 @@ def test_options_of_a_resumed_run_may_name_what_lies_on_this_machine(choices, tm
 @pytest.mark.parametrize("name", ["a" * 5000 + "/b", "a/" + "b" * 5000])
 def test_name_that_no_file_can_have_is_refused_in_a_sentence(choices, name):
     for ask in (choices.policy, choices.reward, choices.pairs):
-        with pytest.raises(DemoError, match="no Hub id"):
+        with pytest.raises(DemoError, match="nor a Hub id"):
             ask(name)

@@ -112,7 +112,7 @@ def test_upload_that_a_run_waits_for_stays(uploads, jobs, tmp_path, clock, unrea
     third = bring(uploads, tmp_path, 2)
     assert set(uploads.listed("ann")) == {first, third}
     start(jobs, "reward", data=str(uploads.rows(third, "ann")))
-    with pytest.raises(DataError, match="you have 2 files here, and runs need them all"):
+    with pytest.raises(DataError, match="you have 2 files here, and runs need all of them"):
         bring(uploads, tmp_path, 1)
     assert second not in uploads.listed("ann")
 
@@ -122,7 +122,7 @@ def test_others_uploads_are_safe_for_an_hour(uploads, tmp_path, clock, unread, m
     old = bring(uploads, tmp_path, 0, "ann")
     clock.now += 10
     bring(uploads, tmp_path, 0, "bob")
-    with pytest.raises(DataError, match="this page keeps 2 files, as many as it can"):
+    with pytest.raises(DataError, match="this page keeps 2 files, which is its limit"):
         bring(uploads, tmp_path, 0, "eve")
     clock.now += module.SAFE_SECONDS - 10
     bring(uploads, tmp_path, 0, "eve")
@@ -157,7 +157,7 @@ def test_copies_of_an_address_and_of_all_are_bounded(uploads, tmp_path, clock, u
     assert kept() == {honest, *large[2:]}
     clock.now += 1
     larger = bring(uploads, tmp_path, 850 * "a", "f", "elsewhere")  # 906
-    with pytest.raises(DataError, match="this page keeps 4 files, as many as it can"):
+    with pytest.raises(DataError, match="this page keeps 4 files, which is its limit"):
         bring(uploads, tmp_path, 850 * "a", "g", "at home")
     assert kept() == {honest, *large[2:], larger}
     clock.now += module.SAFE_SECONDS

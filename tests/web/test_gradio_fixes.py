@@ -48,9 +48,9 @@ def test_no_file_is_fetched_from_an_address(address):
     file = gr.File()
     sent = {"path": address, "meta": {"_type": "gradio.FileData"}}
     for data in (sent, [sent], FileData(path=address).model_dump()):
-        with pytest.raises(DemoError, match="fetches no files from addresses"):
+        with pytest.raises(DemoError, match="does not fetch files from web addresses"):
             event_loops.run(async_move_files_to_cache(data, file, check_in_upload_folder=True))
-    with pytest.raises(DemoError, match="fetches no files from addresses"):
+    with pytest.raises(DemoError, match="does not fetch files from web addresses"):
         save_url_to_cache(address, "/nowhere")
 
 
@@ -98,4 +98,4 @@ def test_request_in_chunks_ends_with_its_headers(port, name):
         answer = b"".join(iter(lambda: one.recv(4096), b""))  # until the server closes it
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"connection: close" in answer.lower()
-    assert answer.endswith(b"say how long this request is (Content-Length)\r\n0\r\n\r\n")
+    assert answer.endswith(b"state the length of this request (Content-Length)\r\n0\r\n\r\n")

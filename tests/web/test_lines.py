@@ -60,7 +60,9 @@ def joined(queue, line, address, count):
 
 @pytest.mark.parametrize(("line", "most"), [("many", 3), ("model", 30)])
 def test_few_comparisons_of_one_address_wait(queue, line, most):
-    sentence = f"{most} comparisons from this address wait already: try again when one is done"
+    sentence = (
+        f"{most} comparisons from this address are already waiting: try again when one is done"
+    )
     assert joined(queue, line, SCHOOL, most) == (most, set())
     assert joined(queue, line, SCHOOL, 30) == (most, {(429, sentence)})
     assert joined(queue, line, HOME, 1) == (1, set())
@@ -83,7 +85,7 @@ def test_share_of_an_address_shrinks_as_the_queue_fills(queue):
 
 
 def test_fuller_queue_says_how_many_wait(queue):
-    sentence = "40 requests from this address wait already: try again when some are answered"
+    sentence = "40 requests from this address are already waiting: try again when some are answered"
     assert joined(queue, None, SCHOOL, 41) == (40, {(429, sentence)})
 
 

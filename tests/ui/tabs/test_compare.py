@@ -65,9 +65,9 @@ def test_write_shows_the_names_then_texts_then_keeps_what_a_page_can_open(tab):
     [
         ({"prompt": " \n"}, "the prompt is empty"),
         ({"prompt": "a" * 501}, "501 characters: give at most 500"),
-        ({"left": "../secret"}, "'../secret' is no name from the list"),
-        ({"right": "os:system"}, "'os:system' is no name from the list"),
-        ({"scorer": "os:system"}, "'os:system' is no name from the list"),
+        ({"left": "../secret"}, "'../secret' is neither in the list nor a Hub id"),
+        ({"right": "os:system"}, "'os:system' is neither in the list nor a Hub id"),
+        ({"scorer": "os:system"}, "'os:system' is neither in the list nor a Hub id"),
         ({"values": values(max_new_tokens=129)}, "is 129: on this page give at most 128"),
         ({"values": values(temperature=None)}, "temperature is empty"),
         ({"values": values(top_p=1.5)}, "the highest value is 1.0"),

@@ -200,7 +200,7 @@ def test_nobody_removes_a_download_by_sending_it_as_an_upload(files, store, shar
             files.take_file(str(path), HAPPY, "ann", HTTP),
             RewardTab(shared).take_upload(str(path), "ann", HTTP)[1],
         ):
-            assert told == {"error": "this is no file that was uploaded here: upload it once more"}
+            assert told == {"error": "this file was not uploaded here: upload it again"}
     assert download.is_file()
 
 

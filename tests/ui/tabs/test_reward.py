@@ -82,7 +82,7 @@ def test_text_that_cannot_be_scored_is_refused_in_a_sentence(tab, text, told):
 
 
 def test_scorer_that_is_in_no_list_is_refused(tab):
-    with pytest.raises(ConfigError, match="is no name from the list"):
+    with pytest.raises(ConfigError, match="is neither in the list nor a Hub id"):
         tab.score_text({"text": TEXT, "scorer": "../etc"})
 
 
