@@ -1,9 +1,9 @@
-"""What a visitor may name: ids from the lists shown, turned into the engine's names.
+"""Ids that a visitor may choose from the page's lists, and the trainers' names for them.
 
 An id is a shipped model (`gpt2-mini`), a run (`ppo-k3f9ab`), a run at a saved step
 (`ppo-k3f9ab@20`), the votes on a question (`votes-51ab...`), an uploaded file (`upload-9f3c...`),
-or a Hub id where those are allowed. Never a path, never the name of a Python function: whatever is
-not in the lists is refused here.
+or a Hub id where those are allowed. A path or the name of a Python function
+is never an id: anything that is not in the lists is refused here.
 """
 
 import os
@@ -29,7 +29,7 @@ from rlhf_demo.server.vote_data import VoteData
 
 RULE = "longer"
 RULES = (WORD_JUDGE, RULE)
-"""What scores without being a shipped network."""
+"""Scorers that are not networks."""
 SCORERS = ("reward-mini", STAR_RATER)
 """Shipped models that score texts; every other shipped one writes them."""
 
@@ -44,7 +44,7 @@ LABELS = {
 MOST_DATA = 500
 """Megabytes of a data set from the Hub."""
 EXAMPLE_MODELS = {"ppo-quick": "gpt2-mini-ppo", "reward-shipped": "reward-mini"}
-"""Example runs are records without a model; these ones' are shipped apart."""
+"""Example run -> its model, which is shipped separately: an example holds records only."""
 
 Choice = tuple[str, str]
 """Label and id."""
@@ -58,8 +58,8 @@ def has_model(run: Run) -> bool:
 def newest_model(run: Run, rows: list[dict[str, Any]]) -> tuple[int, Path | None]:
     """Return the step of the newest model that a PPO run has saved, and its folder.
 
-    A run that finished or was stopped has the model that it ended with, any other those of its
-    saved steps. A shipped example has neither: step 0, no folder.
+    A run that finished or was stopped has a final model; any other run has those of its saved
+    steps. A shipped example has neither, and gives step 0 and no folder.
 
     Args:
         rows: the run's metrics so far.
@@ -71,7 +71,7 @@ def newest_model(run: Run, rows: list[dict[str, Any]]) -> tuple[int, Path | None
 
 
 def _makes(row: dict[str, Any], makes: str) -> bool:
-    """Say whether a run's stage makes that; a damaged run's kind is none."""
+    """Say whether a run's stage makes `makes`; a damaged run makes nothing."""
     return row["kind"] in STAGES and STAGES[row["kind"]].makes == makes
 
 
@@ -91,7 +91,7 @@ class Choices:
         return [(LABELS.get(name, name), name) for name in shipped] + self._runs("policy") + hub
 
     def contestants(self) -> list[Choice]:
-        """Models to compare: the same, and PPO runs at their saved steps."""
+        """Models to compare: all that write, and PPO runs at their saved steps."""
         steps = [
             (f"{label}, step {step}", f"{run_id}@{step}")
             for label, run_id in self._runs("policy")
@@ -100,7 +100,7 @@ class Choices:
         return [*self.policies(), *steps]
 
     def rewards(self) -> list[Choice]:
-        """What may score: reward models, the simulated raters, the rule."""
+        """Scorers: reward models, the rater, the word judge, the length rule."""
         shipped = [name for name in SCORERS if name in shipped_models()]
         return (
             [(LABELS[name], name) for name in shipped]
@@ -109,7 +109,7 @@ class Choices:
         )
 
     def judges(self) -> list[Choice]:
-        """What may judge a PPO run's texts beside its reward: what fits it, the same, or nobody."""
+        """Judges of a PPO run's texts: the one that fits its reward, any scorer, or none."""
         auto = ("auto: the labeller of the reward's pairs", AUTO)
         return [auto, *self.rewards(), ("none: only the reward", NO_JUDGE)]
 
@@ -140,7 +140,7 @@ class Choices:
     # -- what an id means --------------------------------------------------------------------------
 
     def policy(self, chosen: str) -> str:
-        """Return the engine's name of a model that writes.
+        """Return the trainers' name for a model that writes.
 
         Raises:
             ConfigError: the id is in no list.
@@ -160,7 +160,7 @@ class Choices:
         return self._hub(chosen)
 
     def reward(self, chosen: str) -> str:
-        """Return the engine's name of what scores.
+        """Return the trainers' name for a scorer.
 
         Raises:
             ConfigError: the id is in no list.
@@ -172,7 +172,7 @@ class Choices:
         return self._hub(chosen)
 
     def judge(self, chosen: str) -> str:
-        """Return the engine's name of a judge; as it is where nobody is to judge.
+        """Return the trainers' name for a judge; `auto` and `none` stay as they are.
 
         Raises:
             ConfigError: the id is in no list.
@@ -180,11 +180,11 @@ class Choices:
         return chosen if chosen in (AUTO, NO_JUDGE) else self.reward(chosen)
 
     def pairs(self, chosen: str, secret: str = "") -> str:
-        """Return the engine's name of preference data.
+        """Return the trainers' name for preference data.
 
         Args:
             chosen: its id.
-            secret: of whoever chose it; an upload may be somebody else's.
+            secret: the visitor's; other visitors' uploads are refused.
 
         Raises:
             DataError: the id is in no list.
@@ -210,9 +210,9 @@ class Choices:
         return chosen
 
     def check_names(self, options: dict[str, Any]) -> None:
-        """Check what a saved run's options name as a form's ids are checked.
+        """Check the names in a saved run's options as the ids of a form are checked.
 
-        What lies on this machine may be named: only its users put runs there.
+        They may name files of this machine, because only its users can put runs there.
 
         Raises:
             DemoError: one names a Python function, or what may not be fetched from the Hub.
@@ -243,11 +243,11 @@ class Choices:
         ) and has_model(self.jobs.find(chosen))
 
     def _hub(self, chosen: str) -> str:
-        """Let a Hub id through: the owner's in public mode, elsewhere any that fits this machine.
+        """Return an allowed Hub id: in public mode the owner's, otherwise any that fits here.
 
         Raises:
             ConfigError: the id is not allowed.
-            CheckpointError: the model cannot be had, or is too large.
+            CheckpointError: the model cannot be fetched, or is too large.
         """
         if chosen in self.settings.hub:
             return chosen

@@ -1,7 +1,7 @@
-"""What is noted of a class beside the votes' store: its jobs, and what they came to.
+"""Records of classes outside the database of votes: their jobs, and the results of these.
 
-A class is called by its number here, in the names of folders and in the titles of runs, which
-everybody can see: its code would let anybody join.
+Folders and titles of runs, which everybody can see, name a class by its number. Its code would let
+anybody join.
 """
 
 import secrets
@@ -34,14 +34,14 @@ class ClassRecords:
         self.jobs = jobs
         self.root = runs / FOLDER
         self.lock = threading.RLock()
-        """Held from looking at a record until what follows from it has been done."""
+        """Held from reading a record until the change that depends on it is written."""
 
     def folder(self, collection: int) -> Path:
         """Return the folder of a class."""
         return self.root / str(collection)
 
     def read(self, collection: int) -> dict[str, Any]:
-        """Return what is noted of a class.
+        """Return the record of a class.
 
         Keys: `each`, `job_secret`, `reward` (id of the run whose model is in use), `training` (the
         one under way: run, round, votes, how many of them simulated), `history` (of reward models:
@@ -63,7 +63,7 @@ class ClassRecords:
         return record
 
     def drop_votes(self, collection: int, learners: Collection[str | None]) -> None:
-        """Delete the votes to train on, but those that some reward models learn or learned from.
+        """Delete the written votes, except those that some reward models learn or learned from.
 
         Args:
             collection: the class.
@@ -74,7 +74,7 @@ class ClassRecords:
     def forget(self, collection: int) -> None:
         """Delete a class's folder and its reward models; its PPO runs stay in the list of runs.
 
-        A model that is being trained, or that PPO follows, goes when that is over: see `clear_up`.
+        A model that is being trained or that a PPO run uses is deleted later: see `clear_up`.
         """
         with self.lock:
             record = self.read(collection)
@@ -88,7 +88,7 @@ class ClassRecords:
             self.clear_up()
 
     def clear_up(self) -> None:
-        """Delete the runs of deleted classes that nobody needs any more."""
+        """Delete the runs of deleted classes that are no longer needed."""
         with self.lock:
             leaving = self._leaving()
             left = {run: secret for run, secret in leaving.items() if not self._gone(run, secret)}
@@ -115,17 +115,17 @@ class ClassRecords:
         self._keep(self.root / "leaving.json", runs)
 
     def _keep(self, path: Path, record: dict[str, Any]) -> None:
-        """Write what holds secrets; nobody but the folder's owner can look into it."""
+        """Write a file that holds secrets; only the owner of the folder can read it."""
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)
         write_json(path, record)
 
 
 def learned_from_private(run: Run, settings: Settings) -> bool:
-    """Say whether a run was trained on texts that not everybody may read.
+    """Say whether a run was trained on texts that only some people may read.
 
-    A class's votes are for its instructor alone, and an upload, where the limits are on, for
-    whoever brought it.
+    Only the instructor may read a class's votes. Where the limits are on, only the visitor who
+    uploaded a file may read it.
     """
     data = (CHECKPOINTS.parent / str(run.config["options"].get("data"))).resolve()
     private = (FOLDER, UPLOADS) if settings.public else (FOLDER,)
@@ -139,7 +139,7 @@ def log_for(jobs: Jobs, row: dict[str, Any], settings: Settings, *, mine: bool) 
         jobs: have the run.
         row: the run's, of `Jobs.overview`.
         settings: of the page.
-        mine: whoever asks may change the run.
+        mine: the caller may change the run.
     """
     if row["status"] != Status.FAILED:
         return ""

@@ -1,7 +1,7 @@
 """Background work for classes: write pairs ahead of the voters and keep the reward model fresh.
 
-One thread looks at every class once a second. All that it knows stands in the store, in the class's
-folder and in the folders of its jobs, so it goes on where it was after the app has been restarted.
+One thread checks every class once a second. It keeps its state in the store, in the class's folder
+and in the folders of its jobs, so it continues where it was when the app is restarted.
 """
 
 import copy
@@ -34,7 +34,7 @@ from rlhf_demo.votes.vote import NewPair
 log = logging.getLogger(__name__)
 
 BASE = "gpt2-mini"
-"""What writes at first, what PPO starts from, and what the blind vote compares with."""
+"""The model that writes the first pairs, that PPO starts from, and that the blind vote compares."""
 MOST_EACH = 100
 BLIND_EACH = 8
 """Pairs that a student answers in a blind vote."""
@@ -44,10 +44,10 @@ TEMPERATURE = 0.7
 MOST_TOKENS = 32
 LOOK_SECONDS = 1.0
 MOST_STEPS = 200
-"""Steps of a class's PPO or reward model at most: a class has an end."""
+"""Most steps of a class's PPO or reward model, because a class has only an hour or two."""
 BUSY = (Status.QUEUED, Status.RUNNING)
 PROMPTS = {"feedback": "train", "blind": "test"}
-"""Splits of the shipped prompts. A blind vote is on prompts that nothing is ever trained on."""
+"""Splits of the shipped prompts. A blind vote uses prompts that no model is trained on."""
 
 # Twenty seconds from the tenth vote to the figure: eight go into starting the process, the rest is
 # about twenty-five optimiser steps on two cores.
@@ -56,7 +56,7 @@ MOST_EPOCHS = 4
 
 
 class ClassTraining:
-    """The thread, and what it and the instructor's buttons do to a class's jobs."""
+    """The background thread, and the actions on a class's jobs that the instructor can start."""
 
     def __init__(
         self, store: Store, jobs: Jobs, choices: Choices, model_cache: ModelCache, turn: Turn
@@ -68,16 +68,16 @@ class ClassTraining:
         self._ended = threading.Event()
 
     def open(self) -> None:
-        """Begin to look after the classes."""
+        """Start the background thread."""
         threading.Thread(target=self._run, name="classes", daemon=True).start()
 
     def close(self) -> None:
-        """Look after them no more; running jobs go on."""
+        """Stop the background thread; running jobs continue."""
         self._ended.set()
         self._wake.set()
 
     def wake(self) -> None:
-        """Look at once: something was asked for."""
+        """Check all classes now, because something was requested."""
         self._wake.set()
 
     def _run(self) -> None:
@@ -111,10 +111,10 @@ class ClassTraining:
         return False
 
     def look_after(self, collection: int) -> bool:
-        """Do what is due for a class now; say whether more of it waits to be done at once.
+        """Do what is due for a class now; say whether more work is due at once.
 
         Raises:
-            DemoError: the class is gone, or something of it cannot be done.
+            DemoError: the class is gone, or some of the work failed.
         """
         with self.records.lock:  # nobody deletes the class, or starts its PPO, meanwhile
             class_status = self.rounds.class_status(collection)
@@ -130,7 +130,7 @@ class ClassTraining:
     # -- the reward model --------------------------------------------------------------------------
 
     def _retrain(self, class_status: ClassStatus) -> None:
-        """Start a training where ten new preferences have come and none is under way."""
+        """Start a training if ten new preferences have arrived and no training is running."""
         record = self.records.read(class_status.collection)
         ppo = self.row(record["ppo"].get(str(class_status.round)))
         if record["training"] or (ppo and ppo["status"] in BUSY):
@@ -159,7 +159,7 @@ class ClassTraining:
         self.rounds.mark_trained(class_status.collection, len(votes))
 
     def _take_result(self, class_status: ClassStatus) -> None:
-        """Take the figures of a training that is over; the model before it is deleted."""
+        """Record the figures of a finished training, and delete the model before it."""
         record = self.records.read(class_status.collection)
         training = record["training"]
         row = training and self.row(training["run"])
@@ -239,7 +239,7 @@ class ClassTraining:
         return run
 
     def contender(self, collection: int) -> str:
-        """Return the PPO run whose model can stand in the blind vote.
+        """Return the PPO run whose model takes part in the blind vote.
 
         Raises:
             JobError: there is none yet.
@@ -254,7 +254,7 @@ class ClassTraining:
     # -- pairs -------------------------------------------------------------------------------------
 
     def _write_pairs(self, class_status: ClassStatus) -> bool:
-        """Write a batch of pairs if the round needs more; say whether more are missing still."""
+        """Write a batch of pairs if the round needs more; say whether it needs more still."""
         if class_status.round_state != "open":
             return False
         each = (
@@ -301,7 +301,7 @@ class ClassTraining:
         return pairs
 
     def _writer(self, class_status: ClassStatus, place: int) -> str:
-        """Return who writes a batch: from round two on the base and the last PPO model in turns."""
+        """Return a batch's model: from round two, the base and the last PPO model by turns."""
         last = self.records.read(class_status.collection)["ppo"].get(str(class_status.round - 1))
         ready = last is not None and self.row(last) and has_model(self.jobs.find(last))
         return last if ready and place // BATCH % 2 else BASE
@@ -329,7 +329,7 @@ class ClassTraining:
 
 
 def reward_config(folder: Path, name: str) -> RewardConfig:
-    """Return the options of a training that is over in time, however many votes there are."""
+    """Return options with which a training ends in time, however many votes there are."""
     rows = (folder / PAIRS_FILE).read_text(encoding="utf-8").count('"split": "train"')
     batch_size = 8 if rows <= 8 * STEP_BUDGET else 16
     epochs = min(MOST_EPOCHS, max(1, STEP_BUDGET * batch_size // rows))
@@ -341,7 +341,7 @@ def reward_config(folder: Path, name: str) -> RewardConfig:
 
 
 def pairs_wanted(each: int, students: int, overlap: int) -> int:
-    """Return how many pairs a round needs so that everybody has enough to answer."""
+    """Return how many pairs a round needs so that every student has enough to answer."""
     return max(each, -(-each * students // overlap))
 
 

@@ -1,6 +1,6 @@
-"""Two models compared piece by piece, so that others have their turn in between.
+"""Compare two models piece by piece, so that other requests can compute in between.
 
-What is made here is kept by comparisons.py. Import it when a comparison begins: it brings torch.
+comparisons.py keeps the results. Import this module when a comparison begins: it imports torch.
 """
 
 import time
@@ -24,9 +24,9 @@ from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.turns import Rank, Turn
 
 FRAME_SECONDS = 1 / 15
-"""How often a growing text is shown: as fast as reading needs, and no faster."""
+"""Seconds between two views of a growing text: as fast as anyone reads."""
 CHUNK = 32
-"""Prompts that are answered at once; between two chunks others have their turn."""
+"""Prompts that are answered at once; other requests can compute between two chunks."""
 EXAMPLE_PROMPT = "I watched this with my sister and"
 
 
@@ -35,7 +35,7 @@ BASES = {"gpt2-mini-ppo": "gpt2-mini"}
 
 
 class Comparing:
-    """Compares models by the ids of the lists; what is finished is kept."""
+    """Compares models by the ids of the lists, and keeps finished comparisons."""
 
     def __init__(
         self, choices: Choices, model_cache: ModelCache, turn: Turn, kept: Comparisons
@@ -43,18 +43,18 @@ class Comparing:
         self.choices, self.model_cache, self.turn, self.kept = choices, model_cache, turn, kept
 
     def load(self, left: str, right: str, scorer: str) -> None:
-        """Load what a comparison will need."""
+        """Load the models that a comparison needs."""
         self._models(left, right)
         self.model_cache.scorer(scorer)
 
     def one_prompt(
         self, left: str, right: str, scorer: str, prompt: str, options: DuelOptions, address: str
     ) -> Iterator[Record]:
-        """Let two models write on from one prompt; yield the record as it grows.
+        """Let two models continue one prompt; yield the record as it grows.
 
         Args:
             left, right, scorer: ids of the lists.
-            prompt: how the text begins.
+            prompt: the beginning of the text.
             options: how both sample.
             address: where the request comes from.
 
@@ -92,7 +92,7 @@ class Comparing:
             prompts: what both answer.
             options: how both sample.
             address: where the request comes from.
-            own: the prompts are the visitor's.
+            own: the visitor wrote the prompts.
 
         Raises:
             DemoError: an id is in no list, or an option is beyond what a page may ask for.
@@ -111,7 +111,7 @@ class Comparing:
         yield self.kept.keep(record | {"report": many.report()}, address)
 
     def _who(self, left: str, right: str, scorer: str) -> dict[str, Any]:
-        """Name the models and the scorer as people see them; never by a folder."""
+        """Return the names of models and scorer that people see, never a folder."""
         choices = self.choices
         labels = {one: label for label, one in (*choices.contestants(), *choices.rewards())}
 
@@ -127,7 +127,7 @@ class Comparing:
         }
 
     def _models(self, left: str, right: str) -> tuple[Contestant, Contestant, Contestant]:
-        """Load the two and the base; what is in memory already is shared."""
+        """Load the two models and the base, shared with all other users of the cache."""
         base = self._base(left, right)
         return (
             Contestant(left, self.model_cache.policy(self.choices.policy(left))),
@@ -136,7 +136,7 @@ class Comparing:
         )
 
     def _base(self, left: str, right: str) -> str:
-        """Return what KL is counted against: what a PPO model was trained from, else the left one.
+        """Return the model that KL is measured against: the base of a PPO model, else the left one.
 
         Raises:
             DemoError: an id is in no list.
@@ -165,7 +165,7 @@ def check_options(options: DuelOptions) -> None:
 
 
 def frames(steps: Iterator[DuelState], turn: Turn) -> Iterator[DuelState]:
-    """Run a duel for one frame at a time; between two frames others have their turn.
+    """Run a duel one frame at a time; other requests can compute between two frames.
 
     Args:
         steps: the duel.
@@ -182,7 +182,7 @@ def frames(steps: Iterator[DuelState], turn: Turn) -> Iterator[DuelState]:
 
 
 def same_tokens(left: Policy, right: Policy) -> bool:
-    """Say whether two models write with the same tokens; else no random number means the same."""
+    """Say whether two models share their tokens; if not, equal random numbers mean nothing."""
     return left.tokenizer.get_vocab() == right.tokenizer.get_vocab()
 
 
@@ -214,8 +214,8 @@ class ManyPrompts:
     """Two models answer many prompts, chunk by chunk, with the same random numbers.
 
     Attributes:
-        base: what KL and perplexity are counted against.
-        judges: who decides; by each of them a higher score wins.
+        base: the model that KL and perplexity are measured against.
+        judges: the scorers; for each of them the higher score wins.
         options: how both sample; nothing is ruled out here, so top-k and top-p do not count.
     """
 

@@ -1,8 +1,8 @@
-"""Comparisons as records: kept under an id, opened again without computing.
+"""Comparisons as records: saved under an id, and opened again without computing anything.
 
 A record is JSON. `kind` is `duel` (one prompt, token by token) or `many` (prompts and a report);
-`settings` say who wrote, how, and what scored; then comes the duel's `state` or the `report`. One
-that was kept has an `id` and a `date` too. Nothing here knows of the page.
+`settings` name the models, their options and the scorer; then comes the duel's `state` or the
+`report`. A saved record has an `id` and a `date` too. Nothing here knows of the page.
 """
 
 import re
@@ -22,15 +22,15 @@ ID = re.compile(r"[a-z0-9]{8}")
 EXAMPLE_PATH = CHECKPOINTS / "examples" / "duel.json"
 
 MOST_TOKENS = 128
-"""Longest response on this page, tokens: nobody should wait for somebody else's novel."""
+"""Tokens of the longest response on this page, so that other visitors do not wait long."""
 MOST_CHARACTERS = 500
-"""Longest prompt."""
+"""Characters of the longest prompt."""
 
 Record = dict[str, Any]
 
 
 class Comparisons:
-    """The folder of kept records; the oldest of the address that brought most make room."""
+    """The folder of saved records; the oldest from the address with the most make room."""
 
     def __init__(self, folder: Path, most: int = 500) -> None:
         self.folder, self.most = folder, most
@@ -58,10 +58,10 @@ class Comparisons:
         self._came_from = {path.stem: origin for path, origin in origins.items()}
 
     def open(self, name: str) -> Record:
-        """Return a kept record.
+        """Return a saved record.
 
         Raises:
-            DataError: there is none of that id, or an earlier version of this page wrote it.
+            DataError: no record has that id, or an earlier version of this page wrote it.
         """
         path = self.folder / f"{name}.json"
         if not ID.fullmatch(name) or not path.is_file():
@@ -85,7 +85,7 @@ def _is_readable(record: Record) -> bool:
 
 
 def check_prompt(prompt: str) -> None:
-    """Check what both models are to write on from.
+    """Check the prompt that both models continue.
 
     Raises:
         ConfigError: it is empty or too long.

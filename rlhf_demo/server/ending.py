@@ -1,7 +1,7 @@
-"""What becomes of the trainings when the page is told to end.
+"""What happens to the trainings when the page is asked to stop.
 
-On one's own machine they outlive it. In a container they die with its first process: there they are
-asked to save before, and the next start of the page goes on with them.
+On one's own machine they outlive the page. In a container they die with its first process. There
+the page asks them to save first, and its next start resumes them.
 """
 
 import os
@@ -12,7 +12,7 @@ from types import FrameType
 from rlhf_demo.jobs.queue import Jobs
 
 SAVE_SECONDS = 8.0
-"""For saving: Docker kills a container 10 seconds after it has asked it to end."""
+"""Time to save: Docker kills a container 10 seconds after asking it to stop."""
 
 SIGNALS = signal.SIGTERM, signal.SIGINT
 MARKS = Path("/.dockerenv"), Path("/run/.containerenv")
@@ -22,7 +22,7 @@ MARKS = Path("/.dockerenv"), Path("/run/.containerenv")
 def save_trainings_at_the_end(jobs: Jobs) -> None:
     """Let SIGTERM and Ctrl-C save the trainings first, if they would die with this process.
 
-    A second signal breaks that off.
+    A second signal quits without saving.
     """
     if not _last_of_its_container():
         return

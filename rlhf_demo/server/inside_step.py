@@ -1,8 +1,8 @@
-"""What the fold "Inside a step" draws of one PPO step, binned and summed up to a few kilobytes.
+"""Data that "Inside a step" draws of one PPO step, binned and summed to a few kilobytes.
 
-The trainer writes a row of distributions.jsonl for every step whose texts it keeps; the newest of
-these rows says how scores, ratios and values were spread, all of them together which words were
-pushed up and down. A finished step never changes, so each answer is made once, whoever looks.
+The trainer writes a row of distributions.jsonl for every step whose texts it keeps. The newest row
+gives the distributions of scores, ratios and values. All rows together show which words were pushed
+up and down. A finished step never changes, so each answer is computed once for all readers.
 """
 
 import math
@@ -17,9 +17,9 @@ SCORE_WIDTH = 0.25
 """Width of a bin of scores, standard deviations; doubled until there are few enough bins."""
 MOST_BINS = 40
 FEWEST = 20
-"""A word is told once it has stood so many times in the run's responses."""
+"""Occurrences in the run's responses below which a word is not shown."""
 TOLD = 10
-"""Words told each way."""
+"""Words shown in each direction."""
 CHANCE = 3.0
 """Standard errors that a word's mean advantage must be away from 0. Of some hundred words that PPO
 does not care about, 5 would be beyond two of them, and less than one beyond three.
@@ -34,21 +34,21 @@ MOST_ANSWERS = 256
 
 
 class InsideStep:
-    """The spread of a step's figures, kept for everybody who looks."""
+    """Distributions of a step's figures, computed once for all readers."""
 
     def __init__(self, jobs: Jobs) -> None:
         self.jobs = jobs
         self._answers: dict[tuple[str, str, int], dict[str, Any]] = {}
 
     def newest(self, run: Run) -> int:
-        """Return the last finished step that has a row of distributions; -1 where none has."""
+        """Return the last finished step that has a row of distributions, or -1."""
         metrics = self.jobs.tails.rows(run.folder / "metrics.jsonl")
         finished = metrics[-1]["step"] if metrics else -1
         steps = (row["step"] for row in self._distributions(run))
         return max((step for step in steps if step <= finished), default=-1)
 
     def look(self, run: Run, step: int) -> dict[str, Any] | None:
-        """Return what the fold shows of a step, or None where its distributions were not kept.
+        """Return the data shown for a step, or None if its distributions were not kept.
 
         Returns:
             `scores` and `words` as the functions below make them; `ratio`, for each PPO epoch and
@@ -90,11 +90,11 @@ FIGURES = (
     "policy/clip_fraction", "policy/outside_clip", "policy/ratio_p01", "policy/ratio_p99",
     "value/explained_variance",
 )  # fmt: skip
-"""Metrics of the step that stand beside its distributions."""
+"""Metrics of the step that are shown next to its distributions."""
 
 
 def score_histogram(first: list[float], now: list[float]) -> dict[str, Any]:
-    """Bin two steps' scores alike.
+    """Put the scores of two steps into the same bins.
 
     Args:
         first, now: scores of the responses, standard deviations of the base's scores.

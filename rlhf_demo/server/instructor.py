@@ -1,7 +1,7 @@
-"""Who the instructor is: the one place that compares the password, and the token that it opens.
+"""The instructor: the only code that compares the password, and the token that it gives for it.
 
-Every other place compares the token. It cannot be guessed, outlives a restart of the app and ends
-when the password is changed.
+All other code compares the token. It cannot be guessed, survives a restart of the app, and becomes
+invalid when the password is changed.
 """
 
 import hashlib
@@ -17,9 +17,9 @@ from rlhf_demo.rate_limit import RateLimit
 
 KEY_FILE = "instructor.key"
 EACH_ADDRESS = (10, 0.1)
-"""Wrong passwords from one address: so many at once, then so many a second."""
+"""Wrong passwords from one address: (at once, then per second)."""
 ALL_TOGETHER = (20, 0.2)
-"""Those from all addresses that have never given the right one."""
+"""The same for all addresses together that have never given the right password."""
 LEFT_TO_OTHERS = 3
 """Permits of all together that an address leaves to others when it has sent a wrong password
 within a day, and as many for each network around it from which one came. So whoever guesses from
@@ -32,14 +32,14 @@ OWN_ADDRESSES = {"127.0.0.1", "::/48"}
 
 
 class Instructor:
-    """Admits whoever gives the password.
+    """Gives the token for the password.
 
     A try beyond the limits is refused before anything is compared, and costs nothing. This machine
-    itself and an address that has given the right password before count by themselves only, so no
+    itself, and an address that has given the right password before, have limits of their own, so no
     flood from elsewhere locks them out.
 
     Attributes:
-        token: what the right password opens; None where the page has no password.
+        token: what the right password gives; None if the page has no password.
     """
 
     def __init__(self, password: str | None, clock: Callable[[], float], folder: Path) -> None:
@@ -52,7 +52,7 @@ class Instructor:
         self._turn = threading.Lock()  # or many tries at once would find the same last permit
 
     def admit(self, given: str, address: str) -> str:
-        """Return the token to whoever gives the password, or the token itself.
+        """Return the token if `given` is the password, or the token itself.
 
         Raises:
             Refused: it is not the password, this page has none, or too many were tried, from
@@ -96,7 +96,7 @@ def _networks(address: str) -> list[str]:
 
 
 def _same(one: str, other: str) -> bool:
-    """Compare in a time that does not tell how far they agree."""
+    """Compare in a time that does not reveal how many characters agree."""
     return hmac.compare_digest(
         one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass")
     )

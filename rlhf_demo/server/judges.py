@@ -1,4 +1,4 @@
-"""What the page says of whoever scores texts: the unit, what it is, its part in the training.
+"""What the page says about a scorer: its unit, what it is, and its part in the training.
 
 A win rate means little to somebody who does not know that the judge labelled the very pairs that
 the reward model learned from, so that is said beside it.

@@ -1,7 +1,7 @@
-"""Models that are kept in memory, loaded once each and bounded in number.
+"""Models in memory: each is loaded once, and their number is bounded.
 
-The libraries that models need take seconds to import, so the page is there before them: whoever
-asks for a model first imports them, or waits for `warm`, which the app runs in the background.
+The libraries that models need take seconds to import, so the page opens before them. The first
+request for a model imports them, or waits for `warm`, which the app runs in the background.
 
 Safe to use from several threads: the cache itself, and reading with the models in it (sampling,
 scoring), which changes nothing in them. Not safe: training one of them, or turning its adapter off
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class ModelCache:
-    """Hands out models by name; the one longest unused makes room for a new one.
+    """Returns models by name; the least recently used makes room for a new one.
 
     Attributes:
         ready: the libraries that models need are imported.
@@ -37,7 +37,7 @@ class ModelCache:
 
         Args:
             device: where its models compute: cpu, cuda, or auto.
-            most: models kept at a time. One that is handed out lives on until it is let go.
+            most: models kept at a time. A model in use lives until its users drop it.
         """
         self.most, self.ready, self._asked = most, False, device
         self._models: OrderedDict[tuple, tuple[tuple, Any]] = OrderedDict()  # key -> stamp, model
@@ -67,7 +67,7 @@ class ModelCache:
 
     @property
     def on_gpu(self) -> bool:
-        """Whether the models compute on a GPU, as far as it is known by now."""
+        """Whether the models compute on a GPU; False while that is not yet known."""
         return self.ready and self.device.type == "cuda"
 
     @cached_property
@@ -104,7 +104,7 @@ class ModelCache:
         return self._get(("policy", folder), folder, load)
 
     def scorer(self, name: str, label: str | None = None) -> "Scorer":
-        """Return what scores under this name; Python functions are refused.
+        """Return the scorer of this name; Python functions are refused.
 
         Raises:
             ConfigError: a function is named, or the label does not fit.
@@ -153,7 +153,7 @@ class ModelCache:
 def _stamp(folder: Path) -> tuple:
     """Tell a folder's weights, and those of the base under an adapter, from others put there later.
 
-    Taken before loading: weights replaced meanwhile are loaded anew by the next caller.
+    Taken before loading: if the weights are replaced meanwhile, the next caller loads them again.
     """
     files = [(path.name, path.stat().st_mtime_ns) for path in sorted(folder.glob("*.safetensors"))]
     base = adapter_base(folder)

@@ -1,7 +1,7 @@
-"""What travels to the page most often, key by key.
+"""Types of the objects that the server sends to the page most often.
 
-`python -m rlhf_demo.cli.types` writes these as TypeScript into ui/static/types.d.ts, by which the
-page's modules are checked; tests hold what the server really sends against them.
+`python -m rlhf_demo.cli.types` writes these as TypeScript into ui/static/types.d.ts, which
+checks the page's modules; tests compare what the server really sends with them.
 """
 
 from typing import Any, NotRequired, TypedDict
@@ -61,7 +61,7 @@ class StripStage(TypedDict):
 
 
 class StripState(TypedDict):
-    """The strip on top of every page."""
+    """The strip at the top of every page."""
 
     stages: list[StripStage]
     note: str | None
@@ -101,14 +101,14 @@ class InsideStep(TypedDict):
 
 
 class Labelled(TypedDict):
-    """A run to choose, in words."""
+    """A run in a list, with its label."""
 
     id: str
     label: str
 
 
 class BoardState(TypedDict):
-    """What a board learns of its run, with the new rows."""
+    """The state of a run for its board, with the new rows."""
 
     run: RunRow
     created: str
@@ -157,7 +157,7 @@ class DuelState(TypedDict):
 
 
 class DuelRecord(TypedDict):
-    """A duel, or a comparison on many prompts, as it is kept; see server/comparisons.py."""
+    """A saved duel or comparison on many prompts; see server/comparisons.py."""
 
     id: NotRequired[str]
     date: NotRequired[str]
@@ -179,7 +179,7 @@ class Share(TypedDict):
 
 
 class Quality(TypedDict):
-    """What votes are worth (`votes.quality.vote_quality`)."""
+    """Quality of votes (`votes.quality.vote_quality`)."""
 
     votes: int
     ties: Share
@@ -254,7 +254,7 @@ class StudentPPO(TypedDict):
 
 
 class StudentState(TypedDict):
-    """What a student's phone shows beside the pair."""
+    """What a student's phone shows besides the pair."""
 
     nickname: str
     votes: int

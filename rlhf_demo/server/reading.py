@@ -1,7 +1,7 @@
-"""A stranger's file is read in a process of its own, which can take neither much nor long.
+"""Read a stranger's file in a separate process with little memory and time.
 
-That process copies what the file holds, row by row, to a file of the program's own making. The app
-reads the copy; it never opens the original but to count its bytes.
+That process copies the rows of the file to a file that it writes itself. The app reads the copy. It
+opens the original only to measure and hash it.
 
     python -m rlhf_demo.server.reading strangers|own pairs|votes|hub SOURCE COPY [QUESTION]
 
@@ -30,7 +30,7 @@ from rlhf_demo.votes.files import read_votes, row_lines
 
 @dataclass(frozen=True)
 class Limits:
-    """What the reading of one file may take.
+    """Resources that reading one file may use.
 
     Attributes:
         seconds: of computing.
@@ -69,7 +69,7 @@ where what was fetched from the Hub."""
 SPARING = {"MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
 """Keeps libraries from reserving address space for threads that are not there."""
 ALONE = {"HF_HUB_OFFLINE": "1"}
-"""Keeps the process from the network: what it reads was fetched before."""
+"""Keeps the process off the network: what it reads was fetched before."""
 
 
 # -- the app's side --------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ ALONE = {"HF_HUB_OFFLINE": "1"}
 def read_apart(
     kind: str, source: Path, copy: Path, *more: str, public: bool = True
 ) -> dict[str, Any]:
-    """Have a file read and copied; return what there is to say of it.
+    """Have a file read and copied; return a summary of it.
 
     Args:
         kind: pairs, votes or hub.
@@ -89,7 +89,7 @@ def read_apart(
 
     Returns:
         Of pairs and of a data set their `summary`, of votes their `count`; each row of the copy has
-        the fields of a `ballots.Vote` then.
+        the fields of a `votes.vote.Vote` then.
 
     Raises:
         DataError: the file cannot be used, or not with so little memory and time.
@@ -143,7 +143,7 @@ def summary(pairs: Pairs) -> dict[str, Any]:
 def main(arguments: list[str]) -> None:
     """Read one file within the limits, and write one JSON object to the standard output.
 
-    Whatever else happens, a signal or an error, the app says that the file takes too much.
+    If this process ends by a signal or another error, the app says that the file takes too much.
     """
     whose, kind, source, copy, *more = arguments
     limits = LIMITS[whose]
@@ -165,7 +165,7 @@ def main(arguments: list[str]) -> None:
 
 
 def limit_myself(limits: Limits) -> None:
-    """Bound this process's memory, computing time and files, for good."""
+    """Limit this process's memory, computing time and files for the rest of its life."""
     os.nice(NICENESS)
     most_of = {
         resource.RLIMIT_AS: limits.memory,

@@ -1,7 +1,7 @@
-"""Pairs for the people who vote, written ahead of them in the background.
+"""Write pairs in the background, ahead of the voters.
 
-One batch at a time for each model in use; whoever asks for the next pair says whether more are
-needed. A failure is kept in words for the next who asks, and the batch can be asked for again.
+Each model in use writes one batch at a time. A request for the next pair also requests a batch if
+more pairs are needed. If a batch fails, the next request gets the reason and can ask again.
 """
 
 import random
@@ -18,17 +18,17 @@ from rlhf_demo.votes.store import Store
 from rlhf_demo.votes.vote import DUEL, PLAIN, NewPair
 
 AHEAD = 12
-"""Unseen pairs that a voter should have; below it more are written."""
+"""Unseen pairs that a voter should have; with fewer, more are written."""
 PROMPTS_AT_ONCE = 8
-"""Prompts of a batch: about a second of a small model, so nobody waits long for its turn."""
+"""Prompts of a batch: about a second of a small model, so other work does not wait long."""
 PROMPTS = {PLAIN: "train", DUEL: "test"}
-"""Splits of the shipped prompts. A blind vote is on prompts that nothing is ever trained on."""
+"""Splits of the shipped prompts. A blind vote uses prompts that no model is trained on."""
 OWN_PAIRS = 3
 """Pairs written for a visitor's own prompt."""
 MOST_WAITING = 20
-"""Batches that may wait for their turn."""
+"""Batches that may wait."""
 MOST_EACH = 5
-"""Of one address: no other waits for its places."""
+"""Batches of one address that may wait, so that it leaves places to others."""
 TEMPERATURE = 0.7
 MOST_TOKENS = 32
 SHIPPED_MODEL = "gpt2-mini"
@@ -37,7 +37,7 @@ SHIPPED_MODEL = "gpt2-mini"
 
 @dataclass(frozen=True)
 class PairRequest:
-    """What is to be written. Two different models make a duel, whose second is the contender."""
+    """Pairs to write. Two different models make a blind pair, whose second is the contender."""
 
     first: str
     second: str
@@ -51,7 +51,7 @@ class PairRequest:
 
     @property
     def rank(self) -> Rank:
-        """Say whom it goes before: a visitor can think of a new prompt for ever."""
+        """Return its rank: pairs for one visitor's own prompts come after pairs for all voters."""
         return Rank.VOTERS if self.prompt is None else Rank.VISITORS
 
 
@@ -66,10 +66,10 @@ class Sampler:
         self._shipped: list[NewPair] = []
 
     def want(self, pair_request: PairRequest, address: str) -> None:
-        """Have a batch written, if the very same is not under way already.
+        """Have a batch written, unless the same batch is already being written.
 
         Raises:
-            Refused: too many batches wait, in all or of this address.
+            Refused: too many batches are waiting, in all or from this address.
             DemoError: a model is in no list.
         """
         names = (self.choices.policy(pair_request.first), self.choices.policy(pair_request.second))
@@ -83,7 +83,7 @@ class Sampler:
         threading.Thread(target=self._fill, args=(pair_request, *names), daemon=True).start()
 
     def want_more(self, pair_request: PairRequest, address: str) -> str | None:
-        """Have a batch written ahead; return why there is no place for it, None where there is.
+        """Have a batch written ahead; return the reason if there is no place for it, else None.
 
         Raises:
             DemoError: a model is in no list.
@@ -105,7 +105,7 @@ class Sampler:
             return pair_request in self._under_way
 
     def add_shipped(self) -> None:
-        """Put some shipped pairs before the voters; who was said to prefer which stays unsaid."""
+        """Give the voters some shipped pairs, without the shipped preferences."""
         with self._lock:
             if not self._shipped:
                 self._shipped = _shipped_pairs()

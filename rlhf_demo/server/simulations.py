@@ -1,6 +1,6 @@
-"""Simulated students who vote in a class while the app runs, one answer each every two seconds.
+"""Simulated students who vote in a class while the app runs, each once every two seconds.
 
-They are marked as simulated for good, in the store and wherever their votes are shown.
+The store marks them as simulated for good, and so does every place that shows their votes.
 """
 
 import logging
@@ -31,7 +31,7 @@ class Simulations:
         self._lock = threading.Lock()
 
     def running(self, collection: int) -> dict[str, Any] | None:
-        """Return what the simulated students of a class are like, or None where there are none."""
+        """Return the traits of a class's simulated students, or None if it has none."""
         with self._lock:
             found = self._running.get(collection)
         return found and found[0]
@@ -40,7 +40,7 @@ class Simulations:
         """Let simulated students join a class and vote until they are stopped.
 
         Raises:
-            DemoError: some vote there already, a trait is out of range, or the class is full.
+            DemoError: the class already has some, a trait is out of range, or the class is full.
         """
         if taste not in TASTES:
             raise ConfigError(f"there is no taste {taste!r}: choose one of {', '.join(TASTES)}")
@@ -68,13 +68,13 @@ class Simulations:
             raise
 
     def stop(self, collection: int) -> None:
-        """Let them vote no more; nothing happens where there are none."""
+        """Stop the simulated students of a class; does nothing if it has none."""
         with self._lock:
             _, ended = self._running.pop(collection, (None, threading.Event()))
         ended.set()
 
     def _leave(self, collection: int, ended: threading.Event) -> None:
-        """Give the place free, unless others have it by now."""
+        """Free the place, unless other simulated students have taken it."""
         with self._lock:
             if collection in self._running and self._running[collection][1] is ended:
                 del self._running[collection]

@@ -1,4 +1,4 @@
-"""What is different on ZeroGPU, the free hardware of Hugging Face Spaces.
+"""Differences on ZeroGPU, the free hardware of Hugging Face Spaces.
 
 There a GPU is lent to one event handler at a time, for seconds, and to no other process: a handler
 asks for it by the decorator of the `spaces` package, and an app without such a handler is ended at

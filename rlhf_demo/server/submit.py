@@ -1,7 +1,7 @@
-"""Rules for starting a run: what a visitor names is checked, then the run is queued.
+"""Rules for starting a run: check what the visitor named, then queue the run.
 
-The page's tabs and the named endpoints (ui/api.py) start runs by these functions and no others.
-Ids mean what they mean in the lists (choices.py).
+The page's tabs and the named endpoints (ui/api.py) start runs only by these functions. Ids are
+those of the lists (choices.py).
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ PPO_OPTIONS = (
     "missing_eos_penalty", "clip_range", "value_clip_range", "value_coef", "entropy_coef", "gamma",
     "gae_lambda", "max_grad_norm", "samples_every", "checkpoint_every", "dtype",
 )  # fmt: skip
-"""What a visitor may set of each stage: never a path or a device."""
+"""Options of each stage that a visitor may set: never a path or a device."""
 MOST_PUBLIC = 64 * 128
 """Tokens of a rollout on a public page: batch size times longest response."""
 
@@ -43,7 +43,7 @@ class Submit:
         Args:
             model: id of the model that gets a scoring head.
             data: id of the preference pairs.
-            title: what the run is called in the lists; made up where it is empty.
+            title: what the run is called in the lists; if it is empty, one is made.
             options: of RewardConfig, by name.
             secret: whoever knows it may change the run.
             address: where the request comes from.
@@ -75,7 +75,7 @@ class Submit:
         Args:
             policy: id of the model that learns.
             reward: id of what scores its texts.
-            title: what the run is called in the lists; made up where it is empty.
+            title: what the run is called in the lists; if it is empty, one is made.
             label: whose logit is the score, where the reward has several; may be empty.
             options: of PPOConfig, by name; a `judge` is an id of the list.
             secret: whoever knows it may change the run.

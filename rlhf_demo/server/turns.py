@@ -1,7 +1,7 @@
-"""Who computes with the server's models, and when.
+"""The order in which callers compute with the server's models.
 
-Models compute for one caller at a time, whether it came by a lane (web/lanes.py), by Gradio's queue
-or works in the background: on a few cores two at once would only slow each other down.
+Models compute for one caller at a time, whether it comes through a lane (web/lanes.py), through
+Gradio's queue or from the background: on a few cores, two would only slow each other down.
 """
 
 import itertools
@@ -15,18 +15,18 @@ from heapq import heappop, heappush
 from rlhf_demo.errors import DemoError
 
 PATIENCE_SECONDS = 2.0
-"""Voters go before visitors that came so much earlier, and not before older ones."""
+"""Voters pass visitors who came up to this much earlier, but not older ones."""
 
 
 class Busy(DemoError):
-    """A heavy request found no place in time; nothing of it was done."""
+    """A heavy request got no place in time, and nothing of it was done."""
 
     def __init__(self) -> None:
         super().__init__("the server is busy with other requests: try again in a moment")
 
 
 class Rank(IntEnum):
-    """Who computes before whom; callers of one rank keep the order in which they came."""
+    """Priority of callers; within a rank, first come, first served."""
 
     CLASS = 0  # pairs that a class waits for: before all others
     VOTERS = 1  # pairs for all visitors who vote
@@ -40,7 +40,7 @@ class Turn:
         clock: seconds.
 
     Attributes:
-        taken: somebody holds it.
+        taken: a thread holds it.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -52,7 +52,7 @@ class Turn:
 
     @contextmanager
     def of(self, rank: Rank) -> Iterator[None]:
-        """Wait until nobody computes and nobody who goes before waits, then hold the turn."""
+        """Wait until no caller computes and none of higher priority waits, then hold the turn."""
         with self._changed:
             since = self._clock() + rank * PATIENCE_SECONDS
             ticket = (rank > Rank.CLASS, since, next(self._numbers))

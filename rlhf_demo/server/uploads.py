@@ -1,7 +1,7 @@
-"""Files of pairs that visitors brought: read once, apart from the app, and kept as a copy.
+"""Files of pairs that visitors uploaded: each is read once in a separate process, and copied.
 
-Each lies in a folder of its own: the copy that trainings read, and what there is to say of it. On a
-page with limits it is shown to, and used by, whoever brought it and nobody else.
+Each upload has its own folder, with the copy that trainings read and a summary. On a page with
+limits, only the visitor who uploaded a file can see and use it.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ LARGEST = 20_000_000
 MOST, MOST_EACH = 100, 10
 """Uploads kept, of all visitors and, on a page with limits, of one."""
 MOST_BYTES, BYTES_NEARBY = 1_000_000_000, 300_000_000
-"""Of the copies kept on a page with limits, of all visitors and of one address."""
+"""Most bytes of the copies on a page with limits: of all visitors, and of one address."""
 SAFE_SECONDS = 3600
 """How long an upload of a page with limits is safe from those of others that keep as much."""
 FROM_ADDRESS = (40, 1 / 60)
@@ -93,7 +93,7 @@ class Uploads:
         return [(one, about) for one in found if (about := self._about(one))]
 
     def _about(self, upload: str) -> dict[str, Any] | None:
-        """Return what is noted of an upload; None where it is not there or not whole."""
+        """Return the record of an upload, or None if it is missing or incomplete."""
         try:
             about = read_json(self.folder / upload / ABOUT)
         except (OSError, DataError):
@@ -113,9 +113,9 @@ class Uploads:
         """Read a file that a visitor sent, keep what it holds, and return its id.
 
         Args:
-            path: where it was received.
-            secret: whose it is.
-            address: where it comes from.
+            path: the received file.
+            secret: the visitor's.
+            address: where the request comes from.
 
         Raises:
             DataError: the file is too large, of a kind that is not read, or cannot be used.
@@ -164,7 +164,7 @@ class Uploads:
         return address not in self._read_for and len(self._read_for) < AT_ONCE
 
     def _make_room(self, owner: str, address: str, size: int) -> None:
-        """Remove uploads beyond the limits, never one that a run waits for or reads.
+        """Remove uploads beyond the limits, but never one that a queued or running run reads.
 
         Args:
             owner: of the one that comes.
@@ -172,7 +172,7 @@ class Uploads:
             size: bytes of its copy.
 
         Raises:
-            DataError: there is none that may go.
+            DataError: none of them may be removed.
         """
         kept = dict(sorted(self._all(), key=lambda one: one[1]["at"]))
         before, room = self.clock(), math.inf
@@ -223,7 +223,7 @@ class Uploads:
             return 0
 
     def _needed(self) -> set[Path]:
-        """Return the folders of data that runs wait for or read."""
+        """Return the folders of data that queued or running runs read."""
         needed = set()
         for row in self.jobs.overview():
             with suppress(DemoError, OSError, ValueError):  # deleted, or odd by somebody's hand

@@ -1,9 +1,9 @@
 """Votes as training data: `write_votes` makes the folder that a reward model trains on.
 
-A class's folder is made by `class_training`; `VoteData` lists and makes those of the open page. The
-open page's never hold a class's votes, which belong to its instructor, nor, on a page for
-strangers, votes on a prompt that the voter wrote, which are for the voter alone. A folder is named
-by its content and never changes, so a resumed run finds the votes that it began with.
+`class_training` makes the folders of classes; `VoteData` lists and makes those of the open page.
+The open page's folders never hold a class's votes, which belong to its instructor. On a page for
+strangers they do not hold votes on prompts that the voter wrote either: those are for the voter
+alone. A folder is named by its content and never changes, so a resumed run has the same votes.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ KEPT = 5
 
 
 class VoteData:
-    """What can be learned from the votes of one store."""
+    """Training data from the votes of one store."""
 
     def __init__(self, store: Store, folder: Path, jobs: Jobs, *, public: bool = False) -> None:
         """Look at a store.
@@ -56,14 +56,14 @@ class VoteData:
         self._writing = threading.Lock()  # or one would remove what another is writing
 
     def votes(self) -> list[Vote]:
-        """Return the votes that everybody on this page may read and train on."""
+        """Return the votes that every visitor of this page may read and train on."""
         votes = self.store.votes(classes=False)
         return [vote for vote in votes if not (vote.own and self.public)]
 
     def questions(self) -> list[tuple[str, int]]:
         """Return the questions with enough preferences to train on, and how many they have.
 
-        Of a moment ago, where there are many votes to read.
+        With many votes, the numbers may be some moments old.
         """
         return self._kept.get("questions", self._count)
 
@@ -92,7 +92,7 @@ class VoteData:
         return folder if folder.is_dir() else self.write(found)
 
     def write(self, questions: Collection[str], without_voters: Collection[int] = ()) -> Path:
-        """Return a folder with the votes on these questions; older ones make room.
+        """Return a folder with the votes on these questions; older folders make room.
 
         Raises:
             DataError: there are too few, or the disk is short of room.
@@ -111,7 +111,7 @@ class VoteData:
         return written
 
     def check_room(self, folder: Path) -> None:
-        """Ask whether votes may be written into a folder.
+        """Check that votes may be written into a folder.
 
         Raises:
             DataError: strangers use the page, and the folder's disk is short of room.
@@ -155,7 +155,7 @@ def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
 
 
 def drop_votes(folder: Path, jobs: Jobs, learners: Iterable[str | None], *, keep: int = 0) -> None:
-    """Delete folders of votes, but those that some reward models learn or learned from.
+    """Delete folders of votes, except those that some reward models learn or learned from.
 
     Args:
         folder: of such folders.
@@ -174,13 +174,13 @@ def drop_votes(folder: Path, jobs: Jobs, learners: Iterable[str | None], *, keep
 
 
 def vote_facts(data: str) -> dict[str, Any] | None:
-    """Return what is known of the votes that a run's option `data` names; None where it is else."""
+    """Return the facts about the votes that a run's option `data` names, or None for other data."""
     path = CHECKPOINTS.parent / data / FACTS
     return read_json(path) if path.is_file() else None
 
 
 def people_agree(facts: dict[str, Any] | None) -> float | None:
-    """Return how well a few others foretell one of these votes; None where too few tell."""
+    """Return how well a few others predict one of these votes, or None if too few voted."""
     foretold = facts and facts["foretold"]
     return foretold["share"] if foretold and foretold["units"] >= FEWEST_SHARED else None
 
