@@ -17,7 +17,7 @@ from rlhf_demo.web.cache import UploadGate
 from rlhf_demo.web.compressed import Compressed
 from rlhf_demo.ui.tabs.compare import CompareTab
 from rlhf_demo.ui.tabs.feedback import FeedbackTab
-from rlhf_demo.web.gradio_fixes import mend
+from rlhf_demo.web.gradio_fixes import apply_fixes
 from rlhf_demo.web.middleware import Door, outermost
 from rlhf_demo.web.pace import Pace
 from rlhf_demo.ui.parts import part
@@ -62,7 +62,7 @@ def build_app(settings: Settings) -> gr.Blocks:
         if space.on_zero_gpu():
             _lent_gpu()
     demo.queue(max_size=200, api_open=False)  # queued functions run only through the queue
-    mend()
+    apply_fixes()
     lines.share(demo._queue)
     shared.jobs.open()
     shared.class_training.open()

@@ -1,8 +1,8 @@
 """Where a request comes from, for the limits that count by address.
 
-Behind a proxy every request comes from the proxy, which writes down whom it speaks for at the end
-of `X-Forwarded-For`. Anybody can send that header too, so only as many of its entries are believed,
-from the right, as there are proxies in front of the page (RLHF_DEMO_PROXIES).
+Behind a proxy every request comes from the proxy, which appends the client's address to
+`X-Forwarded-For`. Anybody can send that header too. So the page believes only as many entries, from
+the right, as there are proxies in front of it (RLHF_DEMO_PROXIES).
 """
 
 import ipaddress
@@ -24,7 +24,7 @@ def client_address(peer: str, forwarded: list[str], proxies: int) -> str:
     Args:
         peer: who is connected to the server.
         forwarded: the lines of `X-Forwarded-For`, in order.
-        proxies: how many proxies in front of the page are believed.
+        proxies: number of proxies in front of the page.
     """
     entries = [entry.strip() for entry in ",".join(forwarded).split(",") if entry.strip()]
     believed = entries[-proxies] if 0 < proxies <= len(entries) else peer
@@ -32,7 +32,7 @@ def client_address(peer: str, forwarded: list[str], proxies: int) -> str:
 
 
 def _counted(text: str) -> str | None:
-    """Write an address as it is counted: IPv6 by its network; None where it is no address."""
+    """Return an address as the limits count it, IPv6 by its network, or None if it is invalid."""
     host = text.partition("]")[0].lstrip("[")
     if host.count(":") == 1:  # IPv4 with a port
         host = host.partition(":")[0]

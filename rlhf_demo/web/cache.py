@@ -1,8 +1,8 @@
-"""Bounds on what visitors put into Gradio's cache: files a request, bytes an address and in all.
+"""Bounds on uploads in Gradio's cache: files per request, bytes per address and in total.
 
-Gradio keeps whatever is sent to its upload route for a day, from anybody, whether a handler ever
-asks for it or not. Here the oldest files make room, then those of the address that sent most, so
-that others always find some.
+Gradio keeps everything that anybody sends to its upload route for a day, whether or not a handler
+uses it. Here the oldest files make room, then those of the address that sent most, so that there is
+always room for others.
 """
 
 import json
@@ -60,13 +60,13 @@ Held = tuple[int, Callable[[], None]]
 """Bytes that are taken, and what frees them."""
 
 arriving: ContextVar[list[Any]] = ContextVar("arriving")
-"""Temporary files of the upload that is worked on."""
+"""Temporary files of the upload that is being received."""
 
 
 def noted_file(**options: Any) -> Any:
-    """Stand in the place of what opens a file for each one of an upload.
+    """Replace the function that opens a temporary file for each file of an upload.
 
-    Gradio leaves it in its cache where the upload is broken off.
+    Gradio leaves the file in its cache if the upload breaks off.
     """
     file = NamedTemporaryFile(**options)
     arriving.get([]).append(file)
@@ -144,7 +144,7 @@ class UploadGate:
         self._came_from: dict[Path, str] = {}  # a file's address, for as long as it is there
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer an upload that finds no room."""
+        """Pass a request on, or refuse an upload for which there is no room."""
         if scope["type"] != "http" or not UPLOAD.fullmatch(get_route_path(scope)):
             await self.app(scope, receive, send)
             return

@@ -1,8 +1,8 @@
-"""The page's files, compressed once and kept.
+"""Compress the page's files once, and keep the results.
 
-Left alone, Gradio compresses every answer while it is read, in the event loop, by a compressor of
-up to 5 MB that lives as long as its reader: 490 connections of one address that read slowly cost
-1.4 GB. Here a file is compressed the first time, and is then sent in pieces to those who ask.
+By itself, Gradio compresses every answer in the event loop while a client reads it. The compressor
+takes up to 5 MB and lives as long as its reader: 490 slow connections of one address cost 1.4 GB.
+Here a file is compressed at its first request, and then sent in pieces.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from rlhf_demo.web.refusals import once_more
 STATIC = re.compile(r"/(assets|static|svelte|scripts)/.+\.(js|css|svg|json)|/[^/]+\.(js|css)")
 """Files that stay the same while the app runs. Pictures and fonts are compressed already."""
 MOST_BYTES = 32_000_000
-"""Of all files that are kept; those of the page come to 3 MB."""
+"""Bytes of all kept files; those of the page take 3 MB."""
 PIECE = 65_536
 """Bytes of an answer that wait for a slow reader."""
 
@@ -38,7 +38,7 @@ class Compressed:
     """ASGI middleware that answers requests for the page's files, and lets nothing else compress.
 
     Args:
-        app: what is behind it.
+        app: the next application.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -62,7 +62,7 @@ class Compressed:
             await _answer(kept, asked, send)
 
     async def _find(self, scope: Scope, asked: Headers) -> _Kept | None:
-        """Return a file's answer, compressed now if it is asked for the first time."""
+        """Return a file's answer, and compress it if this is its first request."""
         path = get_route_path(scope)
         if path in self._kept:
             return self._kept[path]
@@ -76,7 +76,7 @@ class Compressed:
         return self._kept[path]
 
     async def _read(self, scope: Scope) -> _Kept | None:
-        """Let the app answer in full, and compress that; None where it has no such file."""
+        """Compress the app's whole answer; return None if it has no such file."""
         messages: list[Message] = []
         conditions = (b"if-none-match", b"if-modified-since")
         headers = [row for row in scope["headers"] if row[0] not in conditions]

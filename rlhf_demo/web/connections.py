@@ -1,6 +1,6 @@
-"""Connections that ask nothing, read nothing, send in chunks, or are too many, are closed.
+"""Close connections that send no request, read no answer, send in chunks, or exceed a limit.
 
-They would use up the page.
+They would exhaust the server.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from rlhf_demo.web import refusals
 from rlhf_demo.web.addresses import client_address
 
 REQUEST_SECONDS = 10.0
-"""For the first line and the headers of a request; browsers send them at once."""
+"""Time for the first line and the headers of a request; browsers send them at once."""
 UNREAD_SECONDS = 30.0
-"""How long a reader may take nothing of an answer."""
+"""How long a client may read nothing of an answer."""
 MOST_FILES = 10_000
 """Open files and connections, where the system allows that many; a usual limit is 1,024."""
 SHARE = 4
@@ -31,9 +31,9 @@ REPEATED = (
     "socket.accept() out of system resource", "Invalid HTTP request received", refusals.REFUSED,
     refusals.FAILED_AT,
 )  # fmt: skip
-"""What a flood writes into the log for each connection, or each request that does not fit."""
+"""Log lines that a flood would write for each connection or invalid request."""
 QUIET_SECONDS = 60.0
-"""Between two lines that say the same of those."""
+"""Seconds between two equal lines of those."""
 
 
 class Protocol(H11Protocol):
@@ -96,7 +96,7 @@ class Protocol(H11Protocol):
         self._await_request()
 
     def pause_writing(self) -> None:
-        """Begin to wait for whoever does not read the answer."""
+        """Start the timer for a client that does not read the answer."""
         super().pause_writing()
         self._await_reader()
 
@@ -121,7 +121,7 @@ class Protocol(H11Protocol):
 
 
 class Seldom(logging.Filter):
-    """Lets into a log only now and then what a flood repeats."""
+    """Lets a repeated line of a flood into a log once a minute."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -142,10 +142,10 @@ class Seldom(logging.Filter):
 
 
 def bound_connections(proxies: int) -> None:
-    """Let the page's server close what asks nothing, and have as many connections as it may.
+    """Let the page's server close idle connections, and open as many as the system allows.
 
     Args:
-        proxies: how many stand in front of the page.
+        proxies: number of proxies in front of the page.
     """
     for logger in ("asyncio", "uvicorn.error", refusals.log.name):
         logging.getLogger(logger).addFilter(Seldom())

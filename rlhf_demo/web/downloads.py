@@ -1,10 +1,10 @@
-"""Downloads, and a run as a zip for whoever wants its numbers, texts and model at home.
+"""Downloads: files of votes, and a run as a zip with its numbers, texts and model.
 
-Downloads lie in Gradio's cache, in folders whose names cannot be guessed where not everybody may
-have them. Their addresses name no folder of the server.
+Downloads lie in Gradio's cache. If only some people may have one, nobody can guess the name of its
+folder. Their addresses name no folder of the server.
 
-The owner's note, locks and the state of an unfinished training stay here, and so do the names of
-this machine's folders and texts that not everybody may read.
+A zip leaves out the job record, locks and the state of an unfinished training, the names of this
+machine's folders, and texts that only some people may read.
 """
 
 import hashlib
@@ -36,11 +36,11 @@ from rlhf_demo.votes.vote import Vote
 from rlhf_demo.web.cache import DOWNLOADS
 
 KEPT_BACK = {"job.json", "lock", "stop", "stopping.json", "checkpoint.pt"}
-"""Not downloaded: who owns the run, how it is being run, the state of an unfinished training."""
+"""Files left out: the run's owner, its locks, and the state of an unfinished training."""
 TEXTS = {".json", ".jsonl", ".log", ".md"}
 """Files that may name folders of this machine."""
 MOST_ZIPPED = 300_000_000
-"""Bytes of a run that can be downloaded: GPT-2 with LoRA is far below, all of its weights above."""
+"""Most bytes of a run to download: GPT-2 with LoRA has far fewer, its full weights more."""
 MOST_ZIPS = 1_000_000_000
 """Bytes of all zips; the oldest make room."""
 VOTE_FORMATS = ("jsonl", "parquet")
@@ -61,7 +61,7 @@ def link_to(file: Path) -> str:
 
 
 def served(request: Request) -> Response:
-    """Answer with one of the downloads, to be saved and not shown."""
+    """Answer with a download, which the browser saves and does not show."""
     file = (downloads().parent / request.path_params["path"]).resolve()
     if not file.is_relative_to(downloads()) or not file.is_file():
         return JSONResponse({"error": "this file is no longer here: request it again"}, 404)
@@ -71,16 +71,16 @@ def served(request: Request) -> Response:
 def vote_file(
     votes: Sequence[Vote], folder: Path, name: str, request: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write votes into a file, and return a link to it; of each form only the newest is kept.
+    """Write votes into a file and return a link to it; only the newest of each form is kept.
 
     Args:
-        votes: what to write.
+        votes: the votes to write.
         folder: among the downloads; of these votes alone.
         name: of the file, without its ending; "all-" comes before it where everything is written.
         request: `format`, `everything` (ties and skips too, in the layout with all answers).
 
     Raises:
-        DataError: there are none, or the format is not known.
+        DataError: there are no votes, or the format is unknown.
     """
     kind, everything = request["format"], bool(request.get("everything"))
     if kind not in VOTE_FORMATS:
@@ -99,7 +99,7 @@ def vote_file(
 
 
 def zip_folder(run: Run, settings: Settings) -> Path:
-    """Pack a run's folder for its download, once for each state it is in; the last one is kept.
+    """Pack a run's folder into a zip, once for each state of the run; only the last is kept.
 
     Folders of this machine, which saved models and logs name, are left out of the texts, so that
     `runs/` and `checkpoints/` lie beside whatever unpacks it.
@@ -146,10 +146,10 @@ def _young(zips: Path, run_id: str) -> Path | None:
 
 
 def _make_room(zips: Path, run_id: str, size: int, settings: Settings) -> None:
-    """Remove the run's older zip, and the oldest of all, for one of that many bytes.
+    """Remove the run's older zip, then the oldest zips, to make room for `size` bytes.
 
     Raises:
-        JobError: the disk is short of room all the same.
+        JobError: the disk is still short of room.
     """
     left = MOST_ZIPS - size
     made = sorted(zips.glob("*/*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
@@ -162,7 +162,7 @@ def _make_room(zips: Path, run_id: str, size: int, settings: Settings) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    """List what is sent: whole files of the run itself; no links, no half-written ones."""
+    """Return the files to send: complete files of the run, without links."""
     return sorted(
         path
         for path in folder.rglob("*")

@@ -1,4 +1,4 @@
-"""What this page mends in Gradio where it has no setting for it."""
+"""Fixes of Gradio's behaviour where it has no setting."""
 
 import os
 import secrets
@@ -18,8 +18,8 @@ from rlhf_demo.web.cache import noted_file
 from rlhf_demo.web.sessions import Session
 
 
-def mend() -> None:
-    """Mend, for all pages of this process, how files come in and what is kept of sessions."""
+def apply_fixes() -> None:
+    """Fix, for all pages of this process, how files arrive and what sessions keep."""
     processing_utils.async_ssrf_protected_download = refuse_to_fetch
     UploadButton._process_single_file = path_of
     route_utils.NamedTemporaryFile = noted_file
@@ -30,7 +30,7 @@ def mend() -> None:
 
 
 async def refuse_to_fetch(url: str, cache_dir: str) -> str:
-    """Stand in the place of what downloads a file whose address somebody sends instead of a file.
+    """Replace Gradio's download of a file from an address that a client sends instead of a file.
 
     Raises:
         DemoError: always. Gradio would fetch it whole, however long, into memory.
@@ -41,7 +41,7 @@ async def refuse_to_fetch(url: str, cache_dir: str) -> str:
 
 
 def path_of(button: UploadButton, file: FileData) -> str:
-    """Stand in the place of what leaves an empty file behind for each that it hands on."""
+    """Replace Gradio's function, which leaves an empty file behind for each upload."""
     return file.path
 
 

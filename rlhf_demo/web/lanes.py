@@ -1,8 +1,8 @@
-"""Who gets the server's threads, so that voting never waits for scoring.
+"""Lanes of threads, so that voting never waits for scoring.
 
-A server function runs in a lane with threads of its own, so those of one lane cannot use up those
-of another. A function is marked `voting` or `heavy`; the rest share the third lane. Of heavy ones
-few run at once, and whoever finds no place hears so within a second.
+Each lane has its own threads, so one lane cannot use up those of another. A server function is
+marked `voting` or `heavy`; all others share the third lane. Few heavy functions run at once, and a
+caller who gets no place is refused within a second.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ Caller = Request | None
 """The web request of whoever calls; None outside the web."""
 
 HEAVY_PLACES = 2
-"""Heavy requests that are worked on at once, on the whole server; of one address a single one."""
+"""Heavy requests that run at once on the whole server; at most one for each address."""
 WAIT_SECONDS = 0.6
 """How long a heavy request waits for a place. Answered at once, it would come again at once."""
 
@@ -41,7 +41,7 @@ THREADS = {Lane.VOTING: 16, Lane.LIGHT: 8}
 
 
 def voting(function: F) -> F:
-    """Mark a server function that somebody who votes waits for; it must be quick."""
+    """Mark a server function that voters wait for; it must be quick."""
     function.lane = Lane.VOTING
     return function
 
@@ -65,10 +65,10 @@ async def run(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 class HeavyLane:
-    """Heavy requests: few at once, and of each address a single one.
+    """Heavy requests: few run at once, and one for each address.
 
-    Those who wait with equal requests share an answer, as where a whole class opens the page. So
-    what a heavy function answers must depend on its arguments alone.
+    Equal requests that wait share one answer, for example when a whole class opens the page. So the
+    answer of a heavy function must depend on its arguments alone.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""How many events of one address wait in Gradio's queue, which serves who came first."""
+"""Limit the events of one address in Gradio's queue, which is first come, first served."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
-"""What stands before every request: who may ask, by which name, in which form, and how much.
+"""Checks of every request: its sender, host name, form and length.
 
 Gradio reads JSON whatever it is called, answers other websites with a permissive header, and serves
-any host name; so a page that somebody visits could write here and read here in their name. It also
-has routes that this page does not use. All of that ends at this door.
+any host name; so another website that a visitor opens could write and read here in the visitor's
+name. Gradio also has routes that this page does not use. This middleware stops all of that.
 
 It is pure ASGI, because answers are streamed, and it must be the outermost: see `outermost`.
 """
@@ -35,9 +35,9 @@ CLOSED = re.compile(
     rf"|run-history/.*|runs|stream/.*|vibe-.*|profiling/.*|mcp.*)/?",
     re.DOTALL | re.IGNORECASE,
 )
-"""Routes of Gradio that can be read and that this page has no use for.
+"""Routes of Gradio that answer GET and that this page does not use.
 
-The one of components prints whatever it is asked, so that anybody could write lines into the log.
+The one of components prints each request, so anybody could write lines into the log.
 """
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """In a path, these would begin a line of their own in the log."""
@@ -76,11 +76,11 @@ class Refused(Exception):
 
 
 class Door:
-    """ASGI middleware that lets in what the page itself and programs send, and nothing else.
+    """ASGI middleware that admits only requests of the page itself and of programs.
 
     Args:
         app: what is behind it.
-        settings: where the page listens and who is believed.
+        settings: the page's address, host names and proxies.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:

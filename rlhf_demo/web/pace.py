@@ -1,9 +1,9 @@
-"""How much of the server one address may have: requests open, worked on at once, and a second.
+"""Limits for one address: open requests, requests in work, and requests per second.
 
-Thirty phones of a school come from one address, and so does one phone that wants to be three
-hundred. So whoever asks too fast waits their turn behind their own address; only one that leaves
-hundreds of requests open is refused. Those of other addresses do not wait for them. Streams, which
-end when their reader likes, are counted apart from requests.
+Thirty phones of a school share one address, but one phone may also pretend to be three hundred. So
+requests that come too fast wait behind others from their own address, and an address is refused
+only if it leaves hundreds of requests open. Other addresses do not wait. Streams, which end when
+their reader likes, are counted separately.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ as many files."""
 REQUESTS = (300, 100.0)
 """Of one address: so many at once, then so many a second; thirty who vote send 40 a second."""
 PAGES = (120, 5.0)
-"""The same for what is built anew for each request, which takes the server 50 ms."""
+"""The same for what is built for each request, which takes the server 50 ms."""
 PAGE_PLACES = 2
 """Pages that are built at once, of all addresses."""
 BODY_SECONDS = 10.0
@@ -65,7 +65,7 @@ class _Stream:
 
 @dataclass(eq=False)
 class _Visitors:
-    """Everybody behind one address."""
+    """All clients behind one address."""
 
     open: int = 0
     streams: dict[CancelScope, _Stream] = field(default_factory=dict)  # the oldest first
@@ -219,8 +219,8 @@ class Pace:
 async def _unless_gone(waiting: Coroutine[Any, Any, None], receive: Receive) -> bool:
     """Wait for something, but no longer than the sender does; say whether it came to that.
 
-    A browser that is led elsewhere closes its connection and asks anew, many times a second where a
-    script leads it.
+    A browser that leaves the page closes its connection and sends a new request. A script can make
+    it do so many times a second.
     """
 
     async def gone() -> None:

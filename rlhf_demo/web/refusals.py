@@ -1,7 +1,8 @@
-"""What does not fit is refused in a sentence: nobody gets a traceback, and no log fills with them.
+"""Refuse invalid requests in a sentence: no client gets a traceback, and no log fills with them.
 
-Anybody on the network can call everything with anything. Gradio prints a traceback for each request
-that does not fit a handler's inputs, and answers with status 500 as if the server had failed.
+Anybody on the network can call any function with any input. Gradio prints a traceback for each
+request that does not fit a handler's inputs, and answers with status 500, as if the server had
+failed.
 """
 
 import errno
@@ -32,7 +33,7 @@ BAD_REQUEST = JSONResponse({"error": WRONG_SHAPE}, 400)
 
 
 def in_words(error: Exception, where: str) -> str:
-    """Return the sentence that whoever sent a request reads in the place of an error.
+    """Return the sentence that the sender of a request reads instead of an error.
 
     Errors that a request of the wrong shape causes are the sender's; all others are logged whole,
     and the sender is not told of paths and numbers of the server.
@@ -69,9 +70,9 @@ class Page(gr.Blocks):
 
 
 class Refusals:
-    """ASGI middleware: refuses what is no request of the page, before Gradio stumbles over it.
+    """ASGI middleware that refuses invalid requests before they make Gradio fail.
 
-    What Gradio's routes stumble over all the same is a bad request too, not a failed server.
+    If one still makes a route of Gradio fail, the answer is "bad request", not "server error".
     """
 
     def __init__(self, app: ASGIApp) -> None:

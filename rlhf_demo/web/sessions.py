@@ -1,6 +1,6 @@
-"""What Gradio keeps of each session: messages until somebody fetches them, and a copy of the page.
+"""Bounds on what Gradio keeps of each session: unread messages, and a copy of the page.
 
-Gradio bounds neither the messages that nobody fetches nor what the copies take.
+Gradio itself bounds neither.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ MESSAGE = 2000
 """Characters that a message counts for besides its own."""
 
 sender: ContextVar[str] = ContextVar("sender", default="")
-"""Address of the request that is worked on."""
+"""Address of the request in work."""
 
 
 class Messages(asyncio.Queue[Any]):
-    """Messages of one session that nobody has fetched yet.
+    """Unread messages of one session.
 
     Args:
         sessions: where it is kept; counts what is unread.
@@ -87,7 +87,7 @@ class Sessions(dict[str, Messages]):
         self.unread: Counter[str] = Counter()  # by address
 
     def __missing__(self, session: str) -> "asyncio.Queue[Any]":
-        """Return where messages go that nobody will fetch: their session is gone."""
+        """Return a queue for messages of a session that is gone; nobody will read them."""
         return asyncio.Queue()
 
     def __delitem__(self, session: str) -> None:
@@ -108,7 +108,7 @@ class Sessions(dict[str, Messages]):
                 del self[oldest]
 
     async def forget_unread(self) -> None:
-        """Forget those that nobody has read for a minute, and take their events from the queue."""
+        """Forget sessions unread for a minute, and drop their events from the queue."""
         late = self.clock() - UNREAD_SECONDS
         for session in [one for one, messages in self.items() if messages.read_at < late]:
             del self[session]

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.web import cache as module
 from rlhf_demo.web.cache import MEGABYTE, UploadGate, own_cache, received
-from rlhf_demo.web.gradio_fixes import mend
+from rlhf_demo.web.gradio_fixes import apply_fixes
 from rlhf_demo.web.refusals import Refusals
 from tests import event_loops
 
@@ -41,7 +41,7 @@ def public():
 def page(folder, public, clock, monkeypatch):
     """A client of Gradio's own routes with the gate before them."""
     monkeypatch.setattr(module, "LEAST_BYTES", 0)
-    mend()
+    apply_fixes()
     gate = Middleware(UploadGate, folder=folder, public=public, clock=clock)
     with gr.Blocks() as demo:
         pass
