@@ -117,10 +117,10 @@ def test_options_of_a_sent_run_are_checked_as_a_forms_ids_are(choices, monkeypat
     for kind in ("pairs", "reward", "ppo"):
         choices.check_names(options_of(kind))
     for kind, named, told in [
-        ("ppo", {"policy": "evil/huge"}, "a download of 1,000,000,000 MB"),
+        ("ppo", {"policy": "evil/huge"}, "1,000,000,000 MB to fetch"),
         ("ppo", {"reward": "runs.sent.payload:score"}, "neither in the list nor a Hub id"),
-        ("ppo", {"judge": "evil/huge"}, "a download of 1,000,000,000 MB"),
-        ("pairs", {"model": "evil/huge"}, "a download of 1,000,000,000 MB"),
+        ("ppo", {"judge": "evil/huge"}, "1,000,000,000 MB to fetch"),
+        ("pairs", {"model": "evil/huge"}, "1,000,000,000 MB to fetch"),
         ("pairs", {"rater": "payload:score"}, "neither in the list nor a Hub id"),
         ("reward", {"data": "evil/huge"}, "1,000,000,000 MB of data"),
         ("reward", {"data": "a/" + 5000 * "b"}, "is neither in the list nor a Hub id"),

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from rlhf_demo.errors import DemoError
 from rlhf_demo.web.connections import Protocol
-from rlhf_demo.web.gradio_fixes import mend
+from rlhf_demo.web.gradio_fixes import apply_fixes
 from tests import event_loops
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
@@ -35,7 +35,7 @@ def queued_page():
         field = gr.Number()
         field.submit(lambda value: value, field, field)
     page.queue()
-    mend()
+    apply_fixes()
     return page
 
 

@@ -13,7 +13,7 @@ from gradio.state_holder import StateHolder
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.app import launch_options
 from rlhf_demo.web import lines
-from rlhf_demo.web.gradio_fixes import mend
+from rlhf_demo.web.gradio_fixes import apply_fixes
 from rlhf_demo.web.sessions import MOST_SESSIONS, MOST_UNREAD, Sessions, sender
 from tests import event_loops
 
@@ -153,7 +153,7 @@ def test_session_keeps_no_copy_of_the_page():
     with gr.Blocks() as page:
         for _ in range(100):
             gr.Textbox()
-    mend()
+    apply_fixes()
     holder = StateHolder()
     holder.set_blocks(page)
     tracemalloc.start()
