@@ -1,7 +1,7 @@
-"""What the live boards ask of the server: new rows of a run, the texts of a step, stop and resume.
+"""The server functions of the live boards: new rows of a run, the texts of a step, stop and resume.
 
-Only rows after the last step that the page has travel. A resumed run writes the same steps again to
-the last bit, so a page that already has them sees no jump.
+A page gets only the rows after the last step it has. A resumed run repeats its steps exactly, so a
+page that already has them sees no jump.
 """
 
 import json
@@ -39,21 +39,21 @@ BOARDS = {"ppo": charts.PPO, "reward": charts.REWARD}
 Row = dict[str, Any]
 SIMULATED_JUDGES = (STAR_RATER, WORD_JUDGE)
 STATE_SECONDS = 0.5
-"""How long one look at a run serves all its viewers."""
+"""How long all viewers of a run share one computed state."""
 MOST_STATES = 64
 RECENT_STEPS = 10
-"""Steps that the pace is reckoned from."""
+"""Steps over which the pace is averaged."""
 SOONEST, LATEST, QUIET = 1.0, 5.0, 3.0
-"""Seconds until a page should ask again: while a run goes on, at least and at most; else."""
+"""Seconds until a page asks again: least and most while the run is running; otherwise."""
 SCORE_IN_DEVIATIONS = (
     "score \u00b1 its standard error, in standard deviations of the base\u2019s scores"
 )
 SPREAD = 0.1, 0.6
-"""Seconds after a row is due, at random: thirty pages should not ask in one moment."""
+"""Random delay after a row is due, in seconds, so that thirty pages do not ask at once."""
 ODD = KeyError, TypeError, ValueError, AttributeError, OverflowError
-"""What reading figures and options raises where a damaged file holds other ones."""
+"""What reading figures and options of a damaged file can raise."""
 NEAR_BUDGET = 1 / 3
-"""The KL budget is drawn once KL has come so near; before, it would flatten the curve."""
+"""Share of the KL budget from which on it is drawn; before, it would flatten the curve."""
 
 
 class Board:
@@ -66,18 +66,18 @@ class Board:
         self._states: dict[str, tuple[float, tuple[int, str], dict[str, Any]]] = {}
 
     def board_rows(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return what is new about a run.
+        """Return what has changed in a run.
 
         Args:
-            request: `kind` of board, `run` id (empty: the newest one), `since` (last step the page
-                has, -1 for none), `created` (of the run the page has), `texts_after`
-                (the step whose texts the page shows, while it wants the newest; -1 for none yet),
-                `inside_after` (the same of the step that it looks inside), `secret`, `start`
-                (see `shared.proof`).
+            request: `kind` of board, `run` id (empty: the newest one), `since` (last step that the
+                page has, -1 for none), `created` (of the run that the page has), `texts_after`
+                (the step whose texts the page shows, if it follows the newest; -1 for none yet),
+                `inside_after` (likewise for the fold "Inside a step"), `secret`, `start` (see
+                `shared.proof`).
 
         Returns:
-            Among the rest `columns`, the new rows metric by metric; `texts` and `inside`, those of
-            the newest step where they are wanted, else None; `ask_again`, seconds.
+            Among others, `columns`: the new rows, metric by metric; `texts` and `inside` of the
+            newest step, if wanted, else None; `ask_again`, in seconds.
         """
         kind = request["kind"] if request["kind"] in BOARDS else "ppo"
         listed = [row for row in self.jobs.overview() if row["kind"] == kind]
@@ -89,7 +89,7 @@ class Board:
         mine = self.jobs.may_change(row["id"], proof(self.jobs, row["id"], request))
 
         def newer(newest: int, name: str, tell: Callable[[str, int], Any]) -> Any:
-            """Tell of the newest step where the page wants it and has an earlier one."""
+            """Return the newest step's data if the page wants it and has an earlier step."""
             after = request.get(name)
             wanted = after is not None and newest > (int(after) if known else -1)
             return tell(row["id"], newest) if wanted else None
@@ -98,7 +98,7 @@ class Board:
         return state | {
             "run": state["run"] | {"mine": mine},
             "since": since,
-            "columns": _columns(kind, [one for one in rows if one["step"] > since]),
+            "columns": _columns(kind, [figures for figures in rows if figures["step"] > since]),
             "texts": newer(newest, "texts_after", self._texts),
             "inside": newer(state["inside_step"], "inside_after", self._inside),
             "log": log_for(self.jobs, row, self.settings, mine=mine),
@@ -110,7 +110,7 @@ class Board:
     ) -> tuple[Row, list[Row], dict[str, Any]]:
         """Return the wanted run, its metrics and its state.
 
-        Where none is wanted, one whose files are damaged is passed over.
+        If no particular run is wanted, runs with damaged files are skipped.
 
         Raises:
             JobError: there is no such run, or its files are damaged.
@@ -123,16 +123,16 @@ class Board:
         raise JobError(f"the files of {chosen[0]['id']} are damaged: choose another run")
 
     def _state(self, kind: str, row: Row, rows: list[Row], listed: list[Row]) -> dict[str, Any]:
-        """Return what is the same for everybody who looks at a run.
+        """Return the part of a run's state that is the same for all its viewers.
 
-        It is made anew twice a second, and whenever there is a new row or another status, so that
-        a page never gets a row without its figures and texts.
+        It is computed at most twice a second, and whenever there is a new row or status, so that a
+        page never gets a row without its figures and texts.
         """
         version = len(rows), row["status"]
         made_at, made_of, state = self._states.get(row["id"], (float("-inf"), None, {}))
         if time.monotonic() - made_at < STATE_SECONDS and made_of == version:
             return state
-        if rows:  # the list of runs may be a moment older
+        if rows:  # the list of runs may be slightly older
             row = row | {"step": rows[-1]["step"]}
         run = self.jobs.find(row["id"])
         config = run.config
@@ -143,8 +143,8 @@ class Board:
             story = ppo_story(rows, options, *said, awaited)
             figures = _ppo_figures(rows, row, options, scale)
         else:
-            found = read_report(run.folder)
-            story, figures = reward_story(rows, found, *said), _reward_figures(rows, row, found)
+            report = read_report(run.folder)
+            story, figures = reward_story(rows, report, *said), _reward_figures(rows, row, report)
         state = {
             "run": row | {"command": repeat_command(config)},
             "created": config["created_at"],
@@ -160,10 +160,11 @@ class Board:
             "model_step": newest_model(run, rows)[0],
             "has_model": has_model(run) or row["id"] in EXAMPLE_MODELS,
             "runs": [
-                {"id": one["id"], "label": f"{one['title']} ({one['status']})"} for one in listed
+                {"id": other["id"], "label": f"{other['title']} ({other['status']})"}
+                for other in listed
             ],
         }
-        json.dumps(state, allow_nan=False)  # figures reckoned from a damaged file's may not be
+        json.dumps(state, allow_nan=False)  # figures from a damaged file may not be numbers
         if len(self._states) > MOST_STATES:
             self._states.clear()
         self._states[row["id"]] = time.monotonic(), version, state
@@ -178,14 +179,14 @@ class Board:
         return {"step": step, "rows": [row for row in rows if row["step"] == step]}
 
     def board_inside(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return what one step of a PPO run looked like inside; `told` is None where not kept."""
+        """Return the inside of a step of a PPO run; `told` is None if it was not kept."""
         return self._inside(str(request["run"]), int(request["step"]))
 
     def _inside(self, run_id: str, step: int) -> dict[str, Any]:
         return {"step": step, "told": self.inside.look(self.jobs.find(run_id), step)}
 
     def _ask_again(self, row: Row, rows: list[Row]) -> float:
-        """Return after how many seconds something new is likely."""
+        """Return in how many seconds something new is likely."""
         if row["status"] != Status.RUNNING:
             return QUIET
         seconds = _recent_seconds(rows)
@@ -196,34 +197,34 @@ class Board:
         return min(max(wait, SOONEST), LATEST) + random.uniform(*SPREAD)
 
     def stop_job(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Ask a run to stop; only its owner may."""
+        """Ask a run to stop; only its owner can."""
         run = str(request["run"])
         self.jobs.stop(run, proof(self.jobs, run, request))
         return {"asked": True}
 
     def resume_job(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
-        """Put a stopped or failed run back in the queue; only its owner may."""
+        """Put a stopped or failed run back in the queue; only its owner can."""
         run = str(request["run"])
         self.jobs.resume(run, proof(self.jobs, run, request), address_of(http))
         return {"queued": True}
 
     def _chosen(self, listed: list[Row], run_id: str) -> list[Row]:
-        """Find the wanted run; else all, in the order in which they come.
+        """Return only the wanted run; if none is wanted, all of them, in order.
 
         Raises:
             JobError: there is none.
         """
         if run_id:
-            found = [one for one in listed if one["id"] == run_id]
-            if not found:
+            wanted = [row for row in listed if row["id"] == run_id]
+            if not wanted:
                 raise JobError(f"there is no run {run_id[:60]!r} here: it may have been deleted")
-            return found
+            return wanted
         if not listed:
             raise JobError("there is no run yet: start one above")
         return listed
 
     def _own_first(self, listed: list[Row], request: dict[str, Any]) -> list[Row]:
-        """Order runs: what runs or waits for this visitor, what runs, then what has figures."""
+        """Order runs: this visitor's running or queued ones, running ones, ones with figures."""
 
         def is_own(row: Row) -> bool:
             busy = row["status"] in (Status.RUNNING, Status.QUEUED)
@@ -235,8 +236,8 @@ class Board:
         )
 
     def _awaited(self, run: Run) -> str:
-        """Say which run must finish before this one begins, and how far it has come."""
-        note = run.folder / "job.json"  # a run of the command line has none
+        """Return the title of the run that must finish before this one starts, and its progress."""
+        note = run.folder / "job.json"  # a run started on the command line has none
         after = read_json(note).get("after") if note.is_file() else None
         row = next((row for row in self.jobs.overview() if row["id"] == after), None)
         if row is None:
@@ -250,14 +251,14 @@ class Board:
 
 
 def _columns(kind: str, new: list[dict[str, Any]]) -> dict[str, list[float | None]]:
-    """Return the rows' figures metric by metric; some stand in some rows only."""
+    """Return the rows' figures, metric by metric; some rows lack some figures."""
     return {key: [row.get(key) for row in new] for key in charts.keys(BOARDS[kind])} if new else {}
 
 
 def _lines(
     kind: str, options: dict[str, Any], rows: list[dict[str, Any]], scale: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """Return the yardsticks of the charts: base, target, budget, coin."""
+    """Return the reference lines of the charts: base, target, budget, coin flip."""
     if kind == "reward":
         return {
             "heldout/loss": [{"y": 0.693, "label": "coin flip", "dash": "dot", "color": "soft"}],
@@ -283,18 +284,18 @@ def _lines(
 
 
 def _kl_target(options: dict[str, Any]) -> float:
-    """Return what a controller aims at, 0 for none: it multiplies, so a coefficient of 0 stays."""
+    """Return the controller's target, 0 for none: it multiplies, so a coefficient of 0 stays 0."""
     return options["kl_target"] if options["kl_coef"] else 0.0
 
 
 def _reward_scale(run: Run) -> dict[str, Any] | None:
-    """Return mean and deviation of the raw scores of the base's samples; older runs have none."""
+    """Return mean and standard deviation of the base's raw scores; None for older runs."""
     path = run.folder / "reward_scale.json"
     return read_json(path)["reward"] if path.is_file() else None
 
 
 def _judge(options: dict[str, Any]) -> dict[str, str] | None:
-    """Return the name of a PPO run's judge and what its curve can tell; None where there is none.
+    """Return the name of a PPO run's judge and what its curve can show; None without a judge.
 
     Older runs had no judge.
     """
@@ -328,7 +329,7 @@ def _judge(options: dict[str, Any]) -> dict[str, str] | None:
 
 
 def ppo_result(run: Run) -> str:
-    """Say in a sentence what the saved model of a finished PPO run is worth; older runs do not."""
+    """Describe in a sentence how good a finished PPO run's model is; empty for older runs."""
     path = run.folder / "report.json"
     if not path.is_file():
         return ""
@@ -345,8 +346,9 @@ def ppo_result(run: Run) -> str:
 
 
 def _people_line(options: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return how well people foretell each other's votes, and what no model can exceed on those it
-    is tested on; for a reward model trained on votes, where enough people voted.
+    """Return lines for the agreement between people and for the highest possible accuracy.
+
+    Empty unless the reward model was trained on votes and enough people voted.
     """
     facts = vote_facts(options["data"])
     agree = people_agree(facts)
@@ -363,7 +365,7 @@ def _people_line(options: dict[str, Any]) -> list[dict[str, Any]]:
 def _ppo_figures(
     rows: list[Row], row: Row, options: dict[str, Any], scale: dict[str, Any] | None
 ) -> list[tuple[str, str]]:
-    """Return the three large figures, each with its unit and its yardstick."""
+    """Return the three large figures, each with its unit and what to compare it with."""
     target = f"target {_kl_target(options):g}" if _kl_target(options) else "no target"
     score, kl = "\u2013", "\u2013"
     if rows:
@@ -381,7 +383,7 @@ def _ppo_figures(
 def _reward_figures(
     rows: list[dict[str, Any]], row: dict[str, Any], report: dict[str, Any] | None
 ) -> list[tuple[str, str]]:
-    looks = [one for one in rows if one.get("heldout/accuracy") is not None]
+    tested = [row for row in rows if row.get("heldout/accuracy") is not None]
     if report:
         low, high = 100 * report["accuracy_low"], 100 * report["accuracy_high"]
         first = (
@@ -390,10 +392,10 @@ def _reward_figures(
         )
         share = f"{100 * report['baseline_length']:.0f}%"
         second = (share, f"by choosing the {report['baseline_side']} text; a coin flip 50%")
-    elif looks:
-        first = (f"{100 * looks[-1]['heldout/accuracy']:.0f}%", "right on held-out pairs so far")
+    elif tested:
+        first = (f"{100 * tested[-1]['heldout/accuracy']:.0f}%", "right on held-out pairs so far")
         second = (
-            f"{looks[-1]['heldout/loss']:.2f}",
+            f"{tested[-1]['heldout/loss']:.2f}",
             "held-out loss, nats per pair; a coin flip 0.69",
         )
     else:
@@ -403,7 +405,7 @@ def _reward_figures(
 
 
 def _time(rows: list[dict[str, Any]], row: dict[str, Any]) -> tuple[str, str]:
-    """Say how long is left, or how far the run came."""
+    """Return the time left, or how far the run came, with words for it."""
     seconds = _recent_seconds(rows)
     pace = f", {mean(seconds):.1f} s a step" if seconds else ""
     if row["status"] == Status.RUNNING and row.get("seconds_left") is not None:

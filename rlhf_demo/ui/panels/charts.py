@@ -1,4 +1,4 @@
-"""Which metrics each board draws, and in which colour. Pure data: the page's JavaScript draws it.
+"""Which metrics each board draws, and in which colour. Pure data, drawn by the page's JavaScript.
 
 Labels, units and meanings come from the glossary in metrics.py.
 """
@@ -16,7 +16,7 @@ def _spec(
     subtitle: str,
     *series: tuple[str, str],
     drawn: Mapping[str, dict[str, Any]] = MappingProxyType({}),
-    **how: Any,
+    **options: Any,
 ) -> dict[str, Any]:
     first = GLOSSARY[series[0][0]]
     return {
@@ -30,25 +30,25 @@ def _spec(
             {"key": key, "color": color, "name": GLOSSARY[key].label, **drawn.get(key, {})}
             for key, color in series
         ],
-        **how,
+        **options,
     }
 
 
-def _small(title: str, key: str, **how: Any) -> dict[str, Any]:
-    return _spec(title, GLOSSARY[key].meaning, (key, "soft"), **how)
+def _small(title: str, key: str, **options: Any) -> dict[str, Any]:
+    return _spec(title, GLOSSARY[key].meaning, (key, "soft"), **options)
 
 
 SCORE = {
     "spread_key": "objective/score_se",
     "hover": "%{y:+.2f} \u00b1 %{customdata:.2f}<extra>score</extra>",
 }
-"""How the score is drawn: with its standard error."""
+"""The score is drawn with its standard error."""
 GRADIENTS = {
     "policy/gradient_norm_policy": {"name": "policy loss", "mode": "lines+markers", "size": 5},
     "policy/gradient_norm_value": {"name": "value loss", "mode": "lines+markers", "size": 5},
     "policy/gradient_norm": {"name": "both together"},
 }
-"""The parts stand in some rows only, so their points are marked."""
+"""Only some rows have the parts, so their points are marked."""
 STEPS = {
     "mode": "markers", "size": 6,
     "hover": "step %{customdata}: %{y:+.2f} at %{x:.2f} nats<extra>%{fullData.name}</extra>",
@@ -61,7 +61,7 @@ AGREEMENT = {
     "spread_key": "judge/agreement_se",
     "hover": "%{y:.0%} \u00b1 %{customdata:.0%}<extra></extra>",
 }
-"""How the share of pairs in the same order is drawn: with its standard error, too."""
+"""The share of pairs in the same order is drawn with its standard error, too."""
 
 PPO: dict[str, Any] = {
     "kind": "ppo",
@@ -126,9 +126,7 @@ PPO: dict[str, Any] = {
 PARTS_OF_BOARD = ("charts", "small", "folded", "inside")
 
 FAINT = {key: {"faint": True, "smooth": 10} for key in ("reward/loss", "reward/accuracy")}
-"""A training step sees eight pairs, the last one fewer: its figures jump, so they stay in the
-background, and are drawn as means.
-"""
+"""A training step has eight pairs or fewer, so its figures jump: they are drawn faint, as means."""
 
 REWARD: dict[str, Any] = {
     "kind": "reward",
@@ -186,11 +184,11 @@ OVERLAID: dict[str, dict[str, Any]] = {
         "lines": [{"y": 0.5, **COIN}],
     },
 }
-"""How a metric is drawn where two runs' curves lie over each other, if not as any other."""
+"""How a metric is drawn in overlaid curves, if not in the default way."""
 
 
 def stages() -> dict[str, dict[str, Any]]:
-    """Return what the page knows of each kind of run: title, tab, and the curves to compare."""
+    """Return title, tab and curves to compare for each kind of run."""
     return {
         stage.kind: {
             "title": stage.title,

@@ -1,7 +1,7 @@
-"""Class mode: what the instructor's screen asks of the server.
+"""Class mode: the server functions of the instructor's screen.
 
-Every request carries the instructor's token, which the store checks in the transaction that acts; a
-student's secret opens nothing here.
+Every request carries the instructor's token, which the store checks in the transaction that acts. A
+student's secret is refused here.
 """
 
 import hmac
@@ -41,7 +41,7 @@ CLOSED = (
 
 
 class ClassMode:
-    """The server functions of both pages."""
+    """The server functions of the instructor's screen."""
 
     def __init__(self, shared: Shared) -> None:
         self.shared, self.store = shared, shared.store
@@ -80,7 +80,7 @@ class ClassMode:
         Args:
             request: `question`, `overlap` (students who see each pair), `each` (pairs that each
                 student answers in a round), `clean_words`, `password`.
-            http: says where the request comes from.
+            http: holds the address that the request comes from.
 
         Raises:
             DemoError: the password is wrong, or a value is out of range.
@@ -97,7 +97,7 @@ class ClassMode:
         return {"code": made.code, "token": made.token}
 
     def take_over(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
-        """Go on with a class at another computer; the computer before loses it.
+        """Continue a class on another computer; the previous computer loses it.
 
         Raises:
             Refused: this page has no password, it is wrong, or there is no such class.
@@ -112,7 +112,7 @@ class ClassMode:
 
     @property
     def _is_closed(self) -> bool:
-        """Whether nobody can be told from a stranger."""
+        """Whether the page cannot tell an instructor from a stranger."""
         return self.shared.settings.public and self.shared.settings.password is None
 
     def _check_password(self, request: dict[str, Any], http: gr.Request) -> None:
@@ -122,7 +122,7 @@ class ClassMode:
             raise Refused(CLOSED)
 
     def class_qr(self, request: dict[str, Any]) -> dict[str, str]:
-        """Return the students' address as a QR picture, to be put into an <img>."""
+        """Return the students' address as a QR code, for an <img>."""
         self.classes.collection_of(request["token"])
         address = str(request["address"])
         if len(address) > LONGEST_ADDRESS:
@@ -132,7 +132,7 @@ class ClassMode:
         return {"picture": _qr(address)}
 
     def pause(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Let nobody vote for now."""
+        """Stop voting until `reopen`."""
         self.classes.pause(request["token"])
         return {"done": True}
 
@@ -143,27 +143,27 @@ class ClassMode:
         return {"done": True}
 
     def set_door(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Let students join (`open`), or let nobody join any more; those inside go on."""
+        """Let students join (`open`), or refuse new ones; students who have joined stay."""
         self.classes.set_door(request["token"], bool(request["open"]))
         return {"done": True}
 
     def set_most_joins(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Let so many students (`most`) join from one address."""
+        """Set how many students (`most`) can join from one address."""
         self.classes.set_most_joins(request["token"], int(request["most"]))
         return {"done": True}
 
     def delete_class(self, request: dict[str, Any]) -> dict[str, Any]:
         """Delete the class: students, pairs, votes, files with votes, reward models.
 
-        PPO runs stay under Runs; one that is on is stopped, so that its reward model can go.
+        PPO runs stay under Runs. A running one is stopped, so that its reward model can be deleted.
         """
         collection, records = self.classes.collection_of(request["token"]), self.training.records
         self.simulations.stop(collection)
-        with records.lock:  # nothing of the class is started meanwhile
+        with records.lock:  # so that nothing of the class is started meanwhile
             self.classes.delete_class(request["token"])
             shutil.rmtree(self._downloads(collection), ignore_errors=True)
             for run in records.read(collection)["ppo"].values():
-                with suppress(JobError):  # it is over, or another browser's
+                with suppress(JobError):  # it has ended, or belongs to another browser
                     self.shared.jobs.stop(run, self._proof(request))
             records.forget(collection)
         return {"done": True}
@@ -172,7 +172,7 @@ class ClassMode:
 
     @voting
     def class_state(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return everything that the instructor's screen shows; see the script for its use."""
+        """Return everything that the instructor's screen shows (`ClassState` in payloads.py)."""
         token = request["token"]
         seen = self.classes.overview(token)
         record = self.training.records.read(seen["collection"])
@@ -214,22 +214,23 @@ class ClassMode:
         }
 
     def leave_out(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Leave a student's votes out of the reward model's data, or take them in again."""
+        """Leave a student's votes out of the reward model's data, or count them again."""
         left_out = bool(request["left_out"])
-        with self.training.records.lock:  # else a training that just begins would outdo it
+        with self.training.records.lock:  # else a training that is just starting would undo it
             self.classes.set_left_out(request["token"], int(request["voter"]), left_out)
         self.training.wake()
         return {"done": True}
 
     def remove_student(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Remove a student, all votes, and the files that hold them.
+        """Remove a student, the student's votes, and the files that hold them.
 
-        With `later`, everybody who joined later from the same address goes too.
+        With `later`, all students who joined later from the same address are removed too.
 
-        A model that learned from them stays in use until the next one, due at once, is trained.
+        A model that learned from these votes stays in use until the next one is trained, which
+        starts at once.
         """
         records = self.training.records
-        with records.lock:  # else a training that just begins would still learn from them
+        with records.lock:  # else a training that is just starting would still use them
             later = bool(request.get("later"))
             self.classes.remove(request["token"], int(request["voter"]), and_later=later)
             collection = self.classes.collection_of(request["token"])
@@ -243,20 +244,20 @@ class ClassMode:
 
     @heavy
     def export_class(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Write all votes of the class into a file, and return a link to it.
+        """Write the class's votes to a file, and return a link to it.
 
         Raises:
-            DataError: there are none, or the format is not known.
+            DataError: there are no votes, or the format is unknown.
         """
-        votes = self._told(request["token"])
+        votes = self._revealed(request["token"])
         collection = self.classes.collection_of(request["token"])
         # The folder's name cannot be guessed: these are the class's votes.
         return vote_file(
             votes, self._downloads(collection), f"votes-class-{collection}-{len(votes)}", request
         )
 
-    def _told(self, token: str) -> list[Vote]:
-        """Return the class's votes, without those of a blind vote that is not revealed yet."""
+    def _revealed(self, token: str) -> list[Vote]:
+        """Return the class's votes, without those of a blind vote before its reveal."""
         seen, votes = self.classes.overview(token), self.classes.votes(token)
         if seen["round_state"] == "revealed":
             return votes
@@ -270,7 +271,7 @@ class ClassMode:
     # -- PPO and the blind vote --------------------------------------------------------------------
 
     def start_ppo(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Start PPO on the class's reward model; the run belongs to the instructor's browser."""
+        """Start PPO on the class's reward model; the instructor's browser owns the run."""
         collection = self.classes.collection_of(request["token"])
         secret = str(request.get("secret") or "")
         if not secret:
@@ -287,20 +288,20 @@ class ClassMode:
         return {"done": True}
 
     def stop_others(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Save and stop all trainings on this page that are no class's; say how many those were."""
+        """Save and stop all trainings that are not a class's; return how many there were."""
         self.classes.collection_of(request["token"])
         token = self.shared.instructor.token or self.shared.jobs.start_token or ""
         return {"stopped": self.shared.jobs.stop_others(token, set())}
 
     def _proof(self, request: dict[str, Any]) -> str:
-        """Return what lets the class's instructor stop its PPO, whichever browser started it.
+        """Return the proof with which the class's instructor can stop its PPO from any browser.
 
-        Whoever has the class's token has given the password, where the page has one.
+        The holder of the class's token has given the page's password, if it has one.
         """
         return self.shared.instructor.token or str(request.get("secret") or "")
 
     def open_blind(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Begin the blind vote: the base against this round's PPO model."""
+        """Start the blind vote: the base against this round's PPO model."""
         collection = self.classes.collection_of(request["token"])
         contender = self.training.contender(collection)
         self.rounds.open_blind(request["token"], BASE, contender)
@@ -308,11 +309,11 @@ class ClassMode:
         return {"done": True}
 
     def reveal(self, request: dict[str, Any]) -> dict[str, Any]:
-        """End the blind vote and show the names."""
+        """End the blind vote and reveal the names."""
         return self.rounds.reveal(request["token"])
 
     def next_round(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Begin the next round of feedback, with another question if one is given."""
+        """Start the next round of feedback, with another question if one is given."""
         number = self.rounds.next_round(request["token"], request.get("question") or None)
         self.training.wake()
         return {"round": number}
@@ -342,25 +343,25 @@ class ClassMode:
         return {"done": True}
 
     def stop_simulation(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Let the simulated students leave; their votes stay."""
+        """Remove the simulated students; their votes stay."""
         self.simulations.stop(self.classes.collection_of(request["token"]))
         return {"done": True}
 
 
 def build(shared: Shared) -> None:
-    """Lay the instructor's screen out inside the Blocks that is open."""
+    """Lay the instructor's screen out inside the open Blocks."""
     ClassMode(shared).build()
 
 
 @lru_cache(maxsize=16)
 def _qr(address: str) -> str:
-    """Draw an address; the longest takes 40 ms, in which nobody else's request is worked on."""
+    """Draw an address. The longest takes 40 ms, which block all other requests, so it is cached."""
     code = segno.make(address, error="m", micro=False)
     return code.svg_data_uri(scale=8, border=2, light="#fff", dark="#111")
 
 
 def votes_by_time(times: list[float], bars: int = 30) -> dict[str, Any]:
-    """Count votes over the time since the first: a small chart of how they come in."""
+    """Count the votes in equal intervals since the first one, for a bar chart."""
     if not times:
         return {"seconds": 0.0, "counts": []}
     first, last = min(times), max(max(times), time.time())

@@ -1,4 +1,4 @@
-"""What the strip on top of every page says: each stage of the loop, and how far it has come."""
+"""The strip at the top of the page: each stage of the loop, and how far it is."""
 
 import time
 from typing import Any
@@ -13,7 +13,7 @@ from rlhf_demo.votes.store import Store
 from rlhf_demo.web.lanes import voting
 
 STATE_SECONDS = 1.0
-"""How long one look serves everybody who has the page open."""
+"""How long all open pages share one computed state."""
 LOADING = "The models are loading: texts and scores will be ready in a few seconds."
 BUSY = (Status.RUNNING, Status.QUEUED)
 
@@ -27,17 +27,17 @@ class Strip:
 
     @voting
     def strip_state(self, request: Any) -> dict[str, Any]:
-        """Return the stages with a line each, a note about this machine where there is one, and at
-        home what runs without an owner are changed with (`Jobs.start_token`).
+        """Return a line for each stage, a note about this machine if there is one, and, at home,
+        the token for changing runs without an owner (`Jobs.start_token`).
         """
         rows = self.jobs.overview()
         made_at, made_of, state = self._known
         if time.monotonic() - made_at > STATE_SECONDS or made_of != rows:
-            state = self._look(rows)
+            state = self._state(rows)
             self._known = time.monotonic(), rows, state
         return state
 
-    def _look(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def _state(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         busy = [row for row in rows if row["status"] in BUSY]
         return {
             "stages": [
@@ -67,7 +67,7 @@ class Strip:
             low, high = 100 * report["accuracy_low"], 100 * report["accuracy_high"]
             return f"{100 * report['accuracy']:.0f}% right [{low:.0f}, {high:.0f}]"
         except (DemoError, OSError, KeyError, TypeError, ValueError):
-            return row["status"]  # there is no report, or an odd one
+            return row["status"]  # the report is missing or damaged
 
 
 def _stage(
@@ -80,11 +80,11 @@ def _stage(
 
 
 def _newest(rows: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:
-    """Return the run of this kind that runs, else the newest."""
-    found = [row for row in rows if row["kind"] == kind]
-    busy = [row for row in found if row["status"] in BUSY]
+    """Return the running run of this kind; else the newest waiting one, or one with steps."""
+    of_kind = [row for row in rows if row["kind"] == kind]
+    busy = [row for row in of_kind if row["status"] in BUSY]
     shown = [row for row in busy if row["status"] == Status.RUNNING] + busy
-    return next(iter(shown + [row for row in found if row["step"]] + found), None)
+    return next(iter(shown + [row for row in of_kind if row["step"]] + of_kind), None)
 
 
 def _progress(row: dict[str, Any]) -> str:

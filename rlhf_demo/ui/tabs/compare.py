@@ -1,4 +1,4 @@
-"""The Compare tab: two models write to one prompt while you look on, then to many prompts."""
+"""The Compare tab: two models continue one prompt while you watch, then many prompts."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -40,17 +40,17 @@ MANY_LEAD = (
 )
 NAMES = ("temperature", "top_k", "top_p", "max_new_tokens", "seed")
 FEWEST, MOST, MOST_OWN = 8, 256, 64
-"""Bounds of how many shipped prompts, and how many own ones, are answered at once."""
+"""Fewest and most shipped prompts, and most prompts of one's own, in one comparison."""
 PROMPTS: dict[str, DuelOptions] = {
     "This morning I went to the ": DuelOptions(max_new_tokens=20, top_k=0, top_p=1.0),
     "This film is": DuelOptions(),
     "I watched this with my sister and": DuelOptions(),
     "The best scene of the movie": DuelOptions(),
 }
-"""Examples one click away, with how they are written on."""
+"""Example prompts, with the settings for sampling from them."""
 FIRST_PROMPT = "I watched this with my sister and"
 DEFAULTS = ("gpt2-mini", "gpt2-mini-ppo", "reward-mini", STAR_RATER)
-"""Left, right, what scores, who judges."""
+"""Left model, right model, scorer, judge."""
 QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 AT_ONCE = QUIET | {"queue": False}
 
@@ -64,12 +64,12 @@ class CompareTab:
     # -- laying out --------------------------------------------------------------------------------
 
     def build(self, demo: gr.Blocks) -> None:
-        """Lay the tab out inside the Blocks that is open."""
+        """Lay the tab out inside the open Blocks."""
         self._lay_out_one_prompt()
         BlindVote(self.shared).build(self.left, self.right)
         self._lay_out_many_prompts()
         pickers = [self.left, self.right, self.scorer, self.judge]
-        gr.on([one.focus for one in pickers], self.lists, None, pickers, **AT_ONCE)
+        gr.on([picker.focus for picker in pickers], self.lists, None, pickers, **AT_ONCE)
         demo.load(
             self.opened, None,
             [*pickers, self.count, self.duel, self.many, self.prompt, *self.fields], **AT_ONCE,
@@ -94,20 +94,20 @@ class CompareTab:
             with gr.Accordion("Temperature, top-k, top-p, length, seed", open=False), gr.Row():
                 self.fields = forms.fields(DuelOptions, NAMES)
                 length, seed = self.fields[-2:]
-                length.maximum = MOST_TOKENS  # less than is declared for the command line
+                length.maximum = MOST_TOKENS  # the command line allows more
         self.duel = part("tabs/compare/duel", [self.get_ready], value=_example_duel())
 
         asked = [self.left, self.right, self.scorer, self.prompt, *self.fields]
-        how = {**QUIET, "concurrency_id": "model", "concurrency_limit": 1}
-        gr.on([write.click, self.prompt.submit], self.write, asked, self.duel, **how)
+        in_turn = {**QUIET, "concurrency_id": "model", "concurrency_limit": 1}
+        gr.on([write.click, self.prompt.submit], self.write, asked, self.duel, **in_turn)
         filled = [self.prompt, *self.fields]
         prepared = [
-            *(one.click(self.take_example, one, filled, **AT_ONCE) for one in examples),
+            *(example.click(self.take_example, example, filled, **AT_ONCE) for example in examples),
             again.click(next_seed, seed, seed, **AT_ONCE),
             self.duel.select(self.use, None, [self.left, self.right, self.scorer], **AT_ONCE),
         ]
         for form_is_filled in prepared:
-            form_is_filled.then(self.write, asked, self.duel, **how)
+            form_is_filled.then(self.write, asked, self.duel, **in_turn)
 
     def _lay_out_many_prompts(self) -> None:
         gr.HTML(
@@ -129,7 +129,7 @@ class CompareTab:
                     placeholder=f"One per line, at most {MOST_OWN}, instead of the shipped ones.",
                 )  # fmt: skip
         self.many = part("tabs/compare/many", [], value=example_report(self.shared.choices))
-        # A queue of its own: a duel waits for one chunk, not for all prompts of somebody else.
+        # A queue of its own: a duel waits for one chunk of prompts, not for a whole comparison.
         start.click(
             self.write_many,
             [self.left, self.right, self.judge, self.count, own, *self.fields], self.many,
@@ -145,17 +145,17 @@ class CompareTab:
     # -- filling the forms -------------------------------------------------------------------------
 
     def lists(self) -> list[Any]:
-        """Fill the lists as they are now, and leave what is chosen."""
+        """Update the lists, and keep what is chosen."""
         choices = self.shared.choices
         models, rewards = choices.contestants(), choices.rewards()
-        return [gr.update(choices=one) for one in (models, models, rewards, rewards)]
+        return [gr.update(choices=listed) for listed in (models, models, rewards, rewards)]
 
     def opened(self, request: gr.Request) -> list[Any]:
-        """Fill the page as it opens, with the comparison that its address names if it names one."""
+        """Fill the tab when the page opens, with the comparison that its address names, if any."""
         return self.page(request.query_params.get("compare"))
 
     def page(self, name: str | None) -> list[Any]:
-        """Return the lists and what else changes on a page that opens; `name` is a record's id."""
+        """Return the lists and the other fields of an opened page; `name` is a record's id."""
         chosen, rest = DEFAULTS, [gr.skip()] * (4 + len(NAMES))
         if name:
             try:
@@ -168,18 +168,18 @@ class CompareTab:
         return [*lists, *rest]
 
     def take_example(self, prompt: str) -> list[Any]:
-        """Put an example's prompt and settings into the form."""
+        """Fill the form with an example's prompt and settings."""
         options = PROMPTS.get(prompt, DuelOptions()).to_dict()
         return [prompt, *(options[name] for name in NAMES)]
 
     def use(self, event: gr.EventData) -> list[Any]:
-        """Choose the PPO run that another tab sends here."""
+        """Choose the PPO run that another tab hands over."""
         return self.take_run(str(event.run))
 
     def take_run(self, run_id: str) -> list[Any]:
-        """Choose a run, on its left what it started from, and the reward that it was trained on.
+        """Choose a run on the right, its starting model on the left, and its reward as scorer.
 
-        A finished example's model is the shipped one; it is no run of this machine.
+        A finished example is not a run of this machine; its model is the shipped one.
         """
         left, right, scorer, _ = self.lists()
         for update, default in zip((left, right, scorer), DEFAULTS, strict=False):
@@ -191,15 +191,15 @@ class CompareTab:
                 (left, choices.policy, options["policy"]),
                 (scorer, choices.reward, options["reward"]),
             ):
-                found = [one for one in _ids(update) if engine_name(one) == wanted]
-                update["value"] = found[0] if found else update["value"]
+                matches = [listed for listed in _ids(update) if engine_name(listed) == wanted]
+                update["value"] = matches[0] if matches else update["value"]
         return [left, right, scorer]
 
     # -- comparing ---------------------------------------------------------------------------------
 
     @heavy
     def get_ready(self, request: Any) -> dict[str, bool]:
-        """Load what most people compare first, while they still read the page."""
+        """Load the models that most people compare first, while they read the page."""
         left, right, scorer, _ = DEFAULTS
         self.shared.comparing.load(left, right, scorer)
         return {"ready": True}
@@ -207,7 +207,7 @@ class CompareTab:
     def write(
         self, http: gr.Request, left: str, right: str, scorer: str, prompt: str, *values: Any
     ) -> Iterator[Record]:
-        """Let two models write, and yield what the duel part shows as they do."""
+        """Let two models write, and yield each state for the duel part."""
         try:
             options = DuelOptions(**forms.options(DuelOptions, NAMES, values))
             yield from self.shared.comparing.one_prompt(
@@ -226,7 +226,7 @@ class CompareTab:
         own: str,
         *values: Any,
     ) -> Iterator[Record]:
-        """Let two models answer many prompts, and yield what the other part shows as they do."""
+        """Let two models answer many prompts, and yield each state for the other part."""
         try:
             options = DuelOptions(**forms.options(DuelOptions, NAMES, values))
             prompts, address = _prompts(count, own), address_of(http)
@@ -243,7 +243,7 @@ def next_seed(seed: int | None) -> int:
 
 
 def _prompts(count: int | None, own: str) -> list[str]:
-    """Return a visitor's own prompts, else so many of the shipped ones to test on."""
+    """Return the visitor's own prompts, else `count` of the shipped test prompts."""
     lines = [line for line in own.splitlines() if line.strip()]
     if len(lines) > MOST_OWN:
         raise ConfigError(f"there are {len(lines)} prompts of your own: give at most {MOST_OWN}")
@@ -259,12 +259,12 @@ def _prompts(count: int | None, own: str) -> list[str]:
 
 
 def _ids(update: dict[str, Any]) -> list[str]:
-    """Return the ids of a list that is about to be shown."""
-    return [one for _, one in update["choices"]]
+    """Return the ids of an updated list."""
+    return [listed for _, listed in update["choices"]]
 
 
 def _as_asked(record: Record) -> tuple[tuple[str, ...], list[Any]]:
-    """Return what was chosen for a saved comparison, and the other fields of its page."""
+    """Return the choices of a saved comparison, and its page's other fields."""
     settings = record["settings"]
     models, scorer = (settings["left"]["id"], settings["right"]["id"]), settings["scorer"]["id"]
     if record["kind"] == "duel":
@@ -288,7 +288,7 @@ def example_report(choices: Choices) -> Record:
     report = read_json(path)
     left, right = ({"id": model["name"], "name": model["name"]} for model in report["models"])
     judge = report["judges"][0]["name"]
-    told = judges(choices, left["id"], right["id"], judge, judge)
-    who = {"left": left, "right": right, "scorer": told[0], "base": report["base"]}
-    settings = who | {"own": False, "judges": told}
+    described = judges(choices, left["id"], right["id"], judge, judge)
+    models = {"left": left, "right": right, "scorer": described[0], "base": report["base"]}
+    settings = models | {"own": False, "judges": described}
     return {"kind": "many", "example": True, "settings": settings, "report": report}

@@ -1,4 +1,4 @@
-"""The PPO tab: choose what to train against what, start it, and watch it live."""
+"""The PPO tab: choose a policy and a reward, start the training, and watch it live."""
 
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,11 @@ LEAD = (
     "push. The KL penalty keeps the policy near the base, because a reward model is easily fooled."
 )
 OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
-"""The settings that matter; the others are folded away."""
+"""The settings that matter most; the others are folded away."""
 FOLDED = tuple(name for name in PPO_OPTIONS if name not in OPEN)
 NAMES = OPEN + FOLDED
 PROMPT = "I watched this with my sister and"
-"""What reference and policy both answer below the curves."""
+"""The prompt that reference and policy both continue below the curves."""
 MOST_TOKENS = 64
 
 
@@ -44,7 +44,7 @@ class PPOTab:
         self._duels: dict[tuple, dict[str, Any]] = {}
 
     def build(self, demo: gr.Blocks) -> None:
-        """Lay the tab out inside the Blocks that is open."""
+        """Lay the tab out inside the open Blocks."""
         gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
         with gr.Accordion("New run: choose, then start", open=False, elem_classes="rl-form"):
             with gr.Row():
@@ -110,9 +110,9 @@ class PPOTab:
 
     @heavy
     def board_duel(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return what the run's reference and its newest saved model write to one prompt.
+        """Return what the run's reference and its newest saved model write from one prompt.
 
-        Made once for each saved step, whoever looks; None where the run has saved none yet.
+        Computed once for each saved step, for all viewers; None if no model has been saved yet.
         """
         run = self.shared.jobs.find(str(request["run"]))
         rows = self.shared.jobs.tails.rows(run.folder / "metrics.jsonl")
@@ -131,23 +131,25 @@ class PPOTab:
         from rlhf_demo.evaluation.duel import duel  # noqa: PLC0415  (torch)
 
         model_cache, base = self.shared.model_cache, options["policy"]
-        how = DuelOptions(
+        sampling = DuelOptions(
             temperature=options["temperature"],
             max_new_tokens=min(options["max_new_tokens"], MOST_TOKENS),
         )
         reference = model_cache.policy(base)
         scorer = model_cache.scorer(options["reward"], options["label"])
-        *_, state = duel(reference, model_cache.policy(name), reference, PROMPT, how, scorer=scorer)
+        *_, state = duel(
+            reference, model_cache.policy(name), reference, PROMPT, sampling, scorer=scorer
+        )
         settings = {
             "prompt": PROMPT,
             "base": base,
             "scorer": {"name": Path(options["reward"]).name},
-            **how.to_dict(),
+            **sampling.to_dict(),
         }
         return {"state": state.to_dict(), "settings": settings}
 
     def lists(self) -> list[Any]:
-        """Fill the lists as they are now; GPT-2 comes first where there is a GPU."""
+        """Update the lists; on a GPU with GPT-2 in the cache, choose its preset."""
         choices = self.shared.choices
         custom = not self.shared.settings.public
         preset = "gpt2" if self.shared.model_cache.on_gpu and _cached("gpt2") else "quick"
@@ -159,13 +161,13 @@ class PPOTab:
         ]
 
     def take_reward(self, event: gr.EventData) -> Any:
-        """Choose the reward model that another tab hands over; an example's is the shipped one."""
+        """Choose the reward model that another tab hands over; for an example, the shipped one."""
         rewards = self.shared.choices.rewards()
-        found = [one for _, one in rewards if one == str(event.run)]
-        return gr.update(choices=rewards, value=found[0] if found else "reward-mini")
+        listed = str(event.run) in [reward for _, reward in rewards]
+        return gr.update(choices=rewards, value=str(event.run) if listed else "reward-mini")
 
     def take_preset(self, name: str) -> list[Any]:
-        """Put a preset's options into the fields."""
+        """Fill the fields with a preset's options."""
         preset = PPO_PRESETS[name]
         values = PPOConfig(**preset.options).to_dict()
         policy = values["policy"]

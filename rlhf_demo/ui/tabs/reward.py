@@ -1,4 +1,4 @@
-"""The reward-model tab: choose preference pairs, look at them, train on them, doubt the result."""
+"""The reward-model tab: choose preference pairs, inspect them, train on them, test the result."""
 
 import os
 from functools import lru_cache
@@ -41,7 +41,7 @@ OPEN = ("train_pairs", "epochs", "learning_rate")
 FOLDED = tuple(name for name in REWARD_OPTIONS if name not in OPEN)
 NAMES = OPEN + FOLDED
 MOST_CHARACTERS = 2000
-"""Longest text that is scored word by word."""
+"""Longest text that can be scored word by word."""
 SIMULATED = (
     "The shipped pairs were judged by star-rater, a simulated rater. It is built on the same base "
     "as the reward model, so its taste is easier to learn than a person\u2019s would be."
@@ -55,7 +55,7 @@ class RewardTab:
         self.shared = shared
 
     def build(self, demo: gr.Blocks) -> None:
-        """Lay the tab out inside the Blocks that is open."""
+        """Lay the tab out inside the open Blocks."""
         gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
         with gr.Accordion("New run: choose, then train", open=False, elem_classes="rl-form"):
             with gr.Row():
@@ -123,7 +123,7 @@ class RewardTab:
         )  # fmt: skip
 
     def lists(self, secret: str) -> list[Any]:
-        """Fill the lists as they are now."""
+        """Update the lists."""
         choices, custom = self.shared.choices, not self.shared.settings.public
         return [
             gr.update(choices=choices.policies(), value="gpt2-mini", allow_custom_value=custom),
@@ -131,18 +131,18 @@ class RewardTab:
         ]
 
     def data_list(self, secret: str) -> Any:
-        """Fill the list of pairs anew: votes come in while the page is open."""
+        """Update the list of pairs: votes come in while the page is open."""
         return gr.update(choices=self.shared.choices.data(secret))
 
     def passes(self, data: str) -> int:
-        """Return how many passes suit these pairs: a few votes are read more than once."""
-        if data in [one for _, one in self.shared.choices.votes_listed()]:
+        """Return a suitable number of epochs for these pairs: more for few votes."""
+        if data in [listed for _, listed in self.shared.choices.votes_listed()]:
             name = self.shared.choices.pairs(data)
             return reward_config(CHECKPOINTS.parent / name, name).epochs
         return RewardConfig().epochs
 
     def preview(self, data: str, secret: str) -> dict[str, Any]:
-        """Show ten pairs, evenly spaced, and what was dropped and why."""
+        """Return ten evenly spaced pairs, and how many rows were dropped and why."""
         choices = self.shared.choices
         try:
             return choices.uploads.summary(str(data), secret) or _summary_of(
@@ -152,7 +152,7 @@ class RewardTab:
             return {"error": str(error)}
 
     def take_upload(self, path: str | None, secret: str, http: gr.Request) -> list[Any]:
-        """Keep what an uploaded file holds, list it, and show its pairs."""
+        """Keep the pairs of an uploaded file, list them, and show some."""
         if path is None:
             return [gr.skip(), gr.skip()]
         choices = self.shared.choices
@@ -176,12 +176,12 @@ class RewardTab:
 
         return started("reward", enqueue)
 
-    # -- what the parts ask ------------------------------------------------------------------------
+    # -- the parts' server functions ---------------------------------------------------------------
 
     def reward_report(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return a finished run's held-out report, and what is known of its rater or its votes.
+        """Return a finished run's held-out report, and what is known about its rater or votes.
 
-        The report comes without texts where not everybody may read those that the run learned from.
+        The report has no texts if the run learned from texts that not everyone may read.
 
         Raises:
             JobError: there is no such run, or it trains no reward model.
@@ -202,16 +202,17 @@ class RewardTab:
         }
 
     def scorers(self, request: Any) -> dict[str, Any]:
-        """List what can score a text word by word: everything but rules."""
-        return {"scorers": [one for one in self.shared.choices.rewards() if one[1] not in RULES]}
+        """List the scorers that can score a text word by word: all except rules."""
+        rewards = self.shared.choices.rewards()
+        return {"scorers": [choice for choice in rewards if choice[1] not in RULES]}
 
     @heavy
     def score_text(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Score any text, and say what each of its words adds to the score.
+        """Score any text, and return what each word adds to the score.
 
         Returns:
-            What `word_contributions` does, and the `factor` from a difference of two scores to the
-            log-odds that the higher one is preferred; None where it is not known.
+            The result of `word_contributions`, and `factor`: log-odds that the higher score is
+            preferred, per unit of difference; None if unknown.
         """
         text, chosen = str(request["text"]), str(request["scorer"])
         if len(text) > MOST_CHARACTERS:
@@ -238,7 +239,7 @@ class RewardTab:
 
 @lru_cache(maxsize=64)
 def _summary_of(name: str) -> dict[str, Any]:
-    """Return the summary of what is shipped, voted or on the Hub, none of which ever changes."""
+    """Return the summary of shipped pairs, votes or a Hub data set; none of them ever changes."""
     if name == SHIPPED or Path(name).exists():
         return summary(load_pairs(name))
     fetch_hub_data(name)

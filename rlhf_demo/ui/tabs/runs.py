@@ -1,7 +1,7 @@
-"""The Runs tab: every run there is, what was asked of it, what came of it, and two compared.
+"""The Runs tab: all runs, the settings and result of one, and the curves of two.
 
-Everybody may look at every run and download it. Changing one is its owner's; that is decided in
-jobs/queue.py, from the secret that each request carries.
+Everyone can view and download every run. Only its owner can change it: jobs/queue.py checks the
+secret that each request carries.
 """
 
 from pathlib import Path
@@ -40,7 +40,7 @@ LISTED = (
     "id", "title", "kind", "status", "place", "step", "total_steps", "created_at", "example",
     "of_class",
 )  # fmt: skip
-"""What the list shows of a row of the overview."""
+"""The columns of the overview that the list gets."""
 
 
 class RunsTab:
@@ -51,7 +51,7 @@ class RunsTab:
         self.tails = shared.jobs.tails
 
     def build(self, demo: gr.Blocks) -> None:
-        """Lay the tab out inside the Blocks that is open."""
+        """Lay the tab out inside the open Blocks."""
         gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
         board = Board(self.jobs, self.shared.settings)
         self.part = part(
@@ -64,7 +64,7 @@ class RunsTab:
         )  # fmt: skip
 
     def fill_forms(self, ppo: PPOTab, reward: RewardTab) -> None:
-        """Let a run's settings be taken over by the forms of the other tabs, which are laid out."""
+        """Connect the forms of the other tabs, already laid out, so that runs can fill them."""
         self.forms = {
             "ppo": {
                 "policy": ppo.policy, "reward": ppo.reward, "judge": ppo.judge,
@@ -81,7 +81,7 @@ class RunsTab:
         )  # fmt: skip
 
     def again(self, event: gr.EventData) -> dict[Any, Any]:
-        """Fill the form that a run came from, for another one."""
+        """Fill the form with a run's settings, for a new run."""
         try:
             filled = self.filled(str(event.run))
         except DemoError as error:
@@ -92,12 +92,12 @@ class RunsTab:
         return filled
 
     def filled(self, run_id: str) -> dict[Any, Any]:
-        """Return what each field of the form shows after taking over a run's settings.
+        """Return the values of the form's fields for a run's settings.
 
-        What was named on the command line and is in no list is left as it is.
+        A field keeps its value if the run's setting is not in the field's list.
 
         Raises:
-            DemoError: there is no such run, or none of its kind can be started here.
+            DemoError: there is no such run, or this kind of run cannot be started here.
         """
         config, choices = self.jobs.find(run_id).config, self.shared.choices
         if config["kind"] not in self.forms:
@@ -113,38 +113,39 @@ class RunsTab:
         for name, field in self.forms[config["kind"]].items():
             value = config["options"].get(name)
             if name in named:
-                listed, means = named[name][0](), named[name][1]
-                found = [one for _, one in listed if means(one) == value]
-                values[field] = gr.update(choices=listed, **({"value": found[0]} if found else {}))
+                choices_listed, engine_name = named[name][0](), named[name][1]
+                matches = [listed for _, listed in choices_listed if engine_name(listed) == value]
+                chosen = {"value": matches[0]} if matches else {}
+                values[field] = gr.update(choices=choices_listed, **chosen)
             elif value is not None:
                 values[field] = value
         return values
 
-    # -- looking -----------------------------------------------------------------------------------
+    # -- viewing -----------------------------------------------------------------------------------
 
     def runs_state(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return all runs, newest first, and everything about the one that is picked.
+        """Return all runs, newest first, and the details of the picked one.
 
         Args:
             request: `run` picked (empty: none), `secret`, `start` (see `shared.proof`).
         """
         rows = self.jobs.overview()
         picked = str(request.get("run") or "")
-        row = next((one for one in rows if one["id"] == picked), None)
+        row = next((row for row in rows if row["id"] == picked), None)
         return {
             "runs": [
-                {name: one[name] for name in LISTED} | {"figures": final_figures(one)}
-                for one in rows
+                {name: listed[name] for name in LISTED} | {"figures": final_figures(listed)}
+                for listed in rows
             ],
             "picked": row and self._details(row, request),
         }
 
     def run_curves(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the curves of some runs, to draw them over each other."""
+        """Return the curves of at most two runs, to overlay them."""
         return {"runs": [self._curves(str(run_id)) for run_id in list(request["runs"])[:2]]}
 
     def _details(self, row: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
-        told = {
+        details = {
             "id": row["id"],
             "title": row["title"],
             "kind": row["kind"],
@@ -154,15 +155,15 @@ class RunsTab:
             "mine": self.jobs.may_change(row["id"], proof(self.jobs, row["id"], request)),
             "damaged": row["kind"] == DAMAGED,
         }
-        if told["damaged"]:  # its files tell no more
-            return told
+        if details["damaged"]:  # its files cannot be read
+            return details
         try:
-            return told | self._told_by_files(row, mine=told["mine"])
+            return details | self._from_files(row, mine=details["mine"])
         except (DemoError, OSError, *ODD):
             message = "its files do not hold what a run of this version writes"
-            return told | {"damaged": True, "message": message}
+            return details | {"damaged": True, "message": message}
 
-    def _told_by_files(self, row: dict[str, Any], *, mine: bool) -> dict[str, Any]:
+    def _from_files(self, row: dict[str, Any], *, mine: bool) -> dict[str, Any]:
         run = self.jobs.find(row["id"])
         config = run.config
         return {
@@ -189,16 +190,16 @@ class RunsTab:
     # -- changing ----------------------------------------------------------------------------------
 
     def delete_run(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Remove a run and all that it made; only its owner may."""
+        """Delete a run and everything it made; only its owner can."""
         run = str(request["run"])
         self.jobs.delete(run, proof(self.jobs, run, request))
         return {"deleted": True}
 
     def check_password(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
-        """Return the instructor's token to whoever gives the password.
+        """Return the instructor's token in exchange for the password.
 
         Raises:
-            Refused: it is not the password, this page has none, or too many were tried.
+            Refused: the password is wrong, this page has none, or there were too many attempts.
         """
         return {"token": self.shared.instructor.admit(str(request["password"]), address_of(http))}
 
@@ -209,16 +210,16 @@ class RunsTab:
         """Make a zip of a run, and return a link to it.
 
         Raises:
-            JobError: there is no such run, it is too large, or it changed meanwhile.
+            JobError: there is no such run, it is too large, or it changed while being packed.
         """
         run = self.jobs.find(str(request["run"]))
         target = zip_folder(run, self.shared.settings)
-        self.part.temp_files.add(str(target))  # so that Gradio removes it when it is a day old
+        self.part.temp_files.add(str(target))  # Gradio removes it after a day
         return {"link": link_to(target), "bytes": target.stat().st_size}
 
 
 def final_figures(row: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the newest figures of a run: what is measured, its value, its colour."""
+    """Return the newest figures of a run: name, value and colour of each."""
     figures, kind = row["figures"], row["kind"]
     if kind == "ppo" and {"objective/score", "objective/kl"} <= figures.keys():
         score, kl = figures["objective/score"], figures["objective/kl"]
@@ -234,7 +235,7 @@ def final_figures(row: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _result(run: Run, row: dict[str, Any]) -> str:
-    """Say in a sentence what a finished run's model is worth, with interval and yardstick."""
+    """Describe in a sentence how good a finished run's model is, with interval and baselines."""
     if row["kind"] == "ppo":
         return ppo_result(run)
     report = read_report(run.folder) if row["kind"] == "reward" else None
@@ -249,7 +250,7 @@ def _result(run: Run, row: dict[str, Any]) -> str:
 
 
 def changed_settings(config: dict[str, Any], runs: Path) -> list[dict[str, str]]:
-    """Return the options of a run that are not the defaults: name, value, default, meaning."""
+    """Return a run's options that differ from the defaults: name, value, default, meaning."""
     options = config["options"]
     return [
         {
@@ -264,7 +265,7 @@ def changed_settings(config: dict[str, Any], runs: Path) -> list[dict[str, str]]
 
 
 def _without_folder(value: Any, runs: Path) -> str:
-    """Name a run by its id where an option names its folder."""
+    """Replace the folder of a run by its id."""
     home, runs = CHECKPOINTS.parent, runs.resolve()
     if isinstance(value, str) and (home / value).is_relative_to(runs):
         return str((home / value).relative_to(runs))

@@ -1,4 +1,4 @@
-"""The Start tab: the loop as a picture that shows where you are, one button that runs it."""
+"""The Start tab: the loop as a picture that shows its progress, and a button that runs it."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ class StartTab:
         self.shared = shared
 
     def build(self, demo: gr.Blocks) -> None:
-        """Lay the tab out inside the Blocks that is open."""
+        """Lay the tab out inside the open Blocks."""
         shown = {"example": example(self.shared)}
         part(
             "tabs/start",
@@ -49,15 +49,15 @@ class StartTab:
         return {"reward": reward, "ppo": ppo}
 
     def loop_state(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Say how the two runs of the loop stand."""
+        """Return the state of the loop's two runs."""
         wanted = [str(request["reward"]), str(request["ppo"])]
         rows = {row["id"]: row for row in self.shared.jobs.overview()}
-        return {"runs": [rows.get(one) for one in wanted]}
+        return {"runs": [rows.get(run_id) for run_id in wanted]}
 
 
 def example(shared: Shared) -> dict[str, Any]:
-    """Return who won the shipped comparison by whom, and the answers at the quartiles of the
-    differences by the first judge.
+    """Return each judge's verdict on the shipped comparison, and the answers at the quartiles of
+    the first judge's differences.
     """
     record = example_report(shared.choices)
     if not record:
@@ -67,8 +67,8 @@ def example(shared: Shared) -> dict[str, Any]:
     return {
         "prompts": report["prompts"],
         "judges": [
-            told | verdict
-            for told, verdict in zip(record["settings"]["judges"], report["judges"], strict=True)
+            judge | verdict
+            for judge, verdict in zip(record["settings"]["judges"], report["judges"], strict=True)
         ],
         "rows": [by_difference[len(by_difference) * quarter // 4] for quarter in (1, 2, 3)],
     }
