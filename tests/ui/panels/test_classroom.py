@@ -68,7 +68,7 @@ def test_class_moves_to_another_computer_with_the_password(mode):
         mode.take_over({"code": made.code, "password": "guess"}, HERE)
     token = mode.take_over({"code": made.code, "password": "teach"}, HERE)["token"]
     assert mode.class_state({"token": token})["code"] == made.code
-    with pytest.raises(Refused, match="not known"):
+    with pytest.raises(Refused, match="does not know you"):
         mode.class_state({"token": made.token})
 
 
@@ -94,7 +94,7 @@ def test_no_endpoint_of_the_instructor_takes_a_students_secret(post, mode):
             made.code,
             None,
         ):
-            assert "not known" in post(name, token=token, **everything)["error"], name
+            assert "does not know you" in post(name, token=token, **everything)["error"], name
     assert mode.class_state({"token": made.token}) == before
 
 
@@ -172,7 +172,7 @@ def test_removed_student_leaves_no_vote_in_any_file(mode):
     told = mode.class_state({"token": made.token})
     assert [row["nickname"] for row in told["voters"]] == ["Bob"]
     assert told["all_votes"] == len(mode.store.votes(made.collection)) > 0
-    assert "not known" in answering(mode.student.student_state)({"secret": ann})["error"]
+    assert "does not know you" in answering(mode.student.student_state)({"secret": ann})["error"]
     assert mode.student.student_state({"secret": bob})["nickname"] == "Bob"
 
 
