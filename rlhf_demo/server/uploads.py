@@ -49,6 +49,9 @@ AT_ONCE = 2
 """Files that are read at the same time; of one address a single one."""
 WAIT_SECONDS = 0.8
 """How long a file waits for its turn."""
+RETRY_SECONDS = 15.0
+"""How long an address that found no place comes before those whose files were read after its last.
+Else whoever asks without pause would have every place at the moment that it comes free."""
 
 
 class Uploads:
@@ -68,6 +71,8 @@ class Uploads:
         self.folder, self.jobs, self.public, self.clock = folder, jobs, public, clock
         self._limit = RateLimit(*FROM_ADDRESS, clock)
         self._read_for: set[str] = set()
+        self._last_read: dict[str, float] = {}  # by address
+        self._turned_away: dict[str, float] = {}
         self._came_from: dict[str, str] = {}  # an upload's address; in no file, so nobody finds it
         self._freed = threading.Condition()
         for unfinished in folder.glob(".upload-*"):  # by an app that was killed
@@ -149,19 +154,29 @@ class Uploads:
         """
         with self._freed:
             if not self._freed.wait_for(lambda: self._has_place(address), WAIT_SECONDS):
+                self._turned_away[address] = self.clock()
                 raise Busy
             if self.public:
                 self._limit.require(address, "files come from this address")
+            self._turned_away.pop(address, None)
             self._read_for.add(address)
         try:
             yield
         finally:
             with self._freed:
                 self._read_for.remove(address)
+                self._last_read[address] = self.clock()
                 self._freed.notify_all()
 
     def _has_place(self, address: str) -> bool:
-        return address not in self._read_for and len(self._read_for) < AT_ONCE
+        """Say whether a place is free that no address has a better claim to."""
+        now = self.clock()
+        self._turned_away = _since(now - RETRY_SECONDS, self._turned_away)
+        self._last_read = _since(now - SAFE_SECONDS, self._last_read)
+        own = self._last_read.get(address, 0.0)
+        waiting = self._turned_away.keys() - self._read_for
+        before = [one for one in waiting if self._last_read.get(one, 0.0) < own]
+        return address not in self._read_for and len(self._read_for) + len(before) < AT_ONCE
 
     def _make_room(self, owner: str, address: str, size: int) -> None:
         """Remove uploads beyond the limits, but never one that a queued or running run reads.
@@ -247,3 +262,7 @@ def digest(path: Path) -> str:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _since(moment: float, times: dict[str, float]) -> dict[str, float]:
+    return {key: at for key, at in times.items() if at > moment}

@@ -7,6 +7,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from rlhf_demo.web import downloads
 from rlhf_demo.web import lines
@@ -70,6 +71,12 @@ def build_app(settings: Settings) -> gr.Blocks:
     return demo
 
 
+def guarded(app: ASGIApp, settings: Settings) -> Door:
+    """Return an app behind what bounds and checks every request, whatever its route."""
+    pace = Pace(Compressed(app))
+    return Door(pace, settings, pace.pause)
+
+
 def launch_options(demo: gr.Blocks) -> dict[str, Any]:
     """Return the arguments of the page's `launch`, except the address it listens on."""
     settings, cache = demo.shared.settings, Path(get_upload_folder())
@@ -89,7 +96,7 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
                 Middleware(UploadGate, folder=cache, public=settings.public),
                 Middleware(Refusals),
             ],
-            "lifespan": outermost(lambda app: Door(Pace(Compressed(app)), settings)),
+            "lifespan": outermost(lambda app: guarded(app, settings)),
             "routes": [
                 Route(f"/{parts.LIBRARY}", parts.library),
                 Route("/scripts/{path:path}", scripts.served),

@@ -167,7 +167,8 @@ class UploadGate:
                 upload.remove_files()
             refusal = upload.refusal
         if refusal:
-            await JSONResponse({"error": refusal[1]}, refusal[0])(scope, receive, send)
+            close = {"connection": "close"}
+            await JSONResponse({"error": refusal[1]}, refusal[0], close)(scope, receive, send)
 
     async def _pass(self, scope: Scope, upload: "_Upload", send: Send) -> None:
         """Let the route answer, unless the upload is refused meanwhile."""

@@ -11,7 +11,7 @@ import fnmatch
 import ipaddress
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from starlette._utils import get_route_path
@@ -81,10 +81,17 @@ class Door:
     Args:
         app: what is behind it.
         settings: the page's address, host names and proxies.
+        pause: called with (scope, receive) before a request is refused that never reached `app`.
+            Without it, one address could make the door answer as fast as it can.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app, self.settings = app, settings
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        pause: Callable[[Scope, Receive], Awaitable[None]] | None = None,
+    ) -> None:
+        self.app, self.settings, self.pause = app, settings, pause
         self.headers = HEADERS.copy()
         if settings.space:
             self.headers["Content-Security-Policy"] += HUB
@@ -100,13 +107,26 @@ class Door:
         address = client_address(peer, forwarded, self.settings.proxies)
         exchange = _Exchange(receive, send, self.headers)
         path = get_route_path(scope)  # as the routes see it: without a proxy's prefix
+        scope = scope | {"client": (address, 0)}
+        try:
+            await self._check_in_turn(path, headers, scope, receive)
+            most = MOST_UPLOAD_BYTES if UPLOAD.fullmatch(path) else MOST_BYTES
+            await exchange.run(self.app, scope, most)
+        except Refused as refusal:
+            # The sender needs a new connection to ask again, and connections have bounds.
+            close = {"connection": "close"}
+            answer = JSONResponse({"error": refusal.sentence}, refusal.status, close)
+            await answer(scope, receive, exchange.send)
+
+    async def _check_in_turn(
+        self, path: str, headers: Headers, scope: Scope, receive: Receive
+    ) -> None:
         try:
             self._check(scope["method"], path, headers)
-            most = MOST_UPLOAD_BYTES if UPLOAD.fullmatch(path) else MOST_BYTES
-            await exchange.run(self.app, scope | {"client": (address, 0)}, most)
-        except Refused as refusal:
-            told = JSONResponse({"error": refusal.sentence}, refusal.status)
-            await told(scope, receive, exchange.send)
+        except Refused:
+            if self.pause:
+                await self.pause(scope, receive)
+            raise
 
     def _check(self, method: str, path: str, headers: Headers) -> None:
         host = headers.get("host", "")

@@ -118,9 +118,24 @@ class Pace:
             else:
                 await self._count(visitors, scope, receive, send)
         finally:
-            empty = not visitors.open and not visitors.streams
-            if empty and self._visitors.get(address) is visitors:
-                del self._visitors[address]
+            self._forget_idle(address, visitors)
+
+    async def pause(self, scope: Scope, receive: Receive) -> None:
+        """Let a request that the door refuses wait for a place and a permit, as any other does."""
+        address = scope["client"][0]
+        visitors = self._visitors.setdefault(address, _Visitors())
+        visitors.open += 1
+        try:
+            async with AsyncExitStack() as turn:
+                await _unless_gone(self._take_turn(scope, turn), receive)
+        finally:
+            visitors.open -= 1
+            self._forget_idle(address, visitors)
+
+    def _forget_idle(self, address: str, visitors: _Visitors) -> None:
+        idle = not visitors.open and not visitors.streams
+        if idle and self._visitors.get(address) is visitors:
+            del self._visitors[address]
 
     async def _count(self, visitors: _Visitors, scope: Scope, receive: Receive, send: Send) -> None:
         if visitors.open >= MOST_OPEN:
@@ -172,6 +187,8 @@ class Pace:
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = get_route_path(scope)
         if UPLOAD.fullmatch(path):
+            async with AsyncExitStack() as turn:  # held until it is its turn, not while it arrives
+                await self._take_turn(scope, turn)
             await self.app(scope, _in_time(receive), send)
         elif scope["method"] == "POST":
             await self._read_and_answer(scope, receive, send)

@@ -193,6 +193,28 @@ def test_who_finds_no_place_is_told_to_try_again(uploads, tmp_path, monkeypatch)
     assert bring(uploads, tmp_path, 0) in uploads.listed("ann")
 
 
+def test_free_place_is_kept_for_who_was_turned_away_and_had_less(uploads, monkeypatch, clock):
+    monkeypatch.setattr(module, "WAIT_SECONDS", 0.05)
+    for address in ("eve", "mallory"):
+        with uploads.reading(address):
+            clock.now += 1
+    with uploads.reading("eve"), uploads.reading("mallory"):  # nobody else asks: both again
+        with pytest.raises(Busy), uploads.reading("ann"):
+            pass
+        with pytest.raises(Busy), uploads.reading("bob"):
+            pass
+    with pytest.raises(Busy), uploads.reading("eve"):  # the two places are Ann's and Bob's
+        pass
+    with uploads.reading("ann"):
+        clock.now += 1
+    with uploads.reading("eve"):  # Bob's place is left, and another
+        with pytest.raises(Busy), uploads.reading("mallory"):
+            pass
+        clock.now += 16  # Bob does not come back
+        with uploads.reading("mallory"):
+            pass
+
+
 def test_place_that_becomes_free_is_taken_at_once(uploads, tmp_path):
     entered, leave = threading.Event(), threading.Event()
 

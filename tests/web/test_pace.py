@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 import uvicorn
 
+from rlhf_demo.server.settings import Settings
 from rlhf_demo.web import connections, pace, refusals
-from rlhf_demo.web.middleware import Refused
+from rlhf_demo.web.middleware import Door, Refused
 from rlhf_demo.web.pace import Pace
 from tests import event_loops
 
@@ -275,6 +276,46 @@ def test_files_of_an_address_are_answered_six_at_once_and_hold_nothing_else_up(p
         app.may_end.set()
         await asyncio.gather(*files, *calls)
         assert door._visitors == {}
+
+    event_loops.run(test())
+
+
+def test_refusals_of_the_door_take_their_turn(monkeypatch):
+    async def test():
+        monkeypatch.setattr(pace, "PAUSE_SECONDS", 0.0)
+        now = 0.0
+        _, paced = guarded(lambda: now)
+        door = Door(paced, Settings(), paced.pause)
+        told = []
+        tasks = [ask(door, "/nowhere", told=told) for _ in range(310)]
+        for _ in range(20):
+            await settle()
+        starts = [message for message in told if message["type"] == "http.response.start"]
+        assert [one["status"] for one in starts] == [
+            403
+        ] * 300  # a foreign host; REQUESTS allows 300
+        assert all((b"connection", b"close") in one["headers"] for one in starts)
+        now = 1.0
+        await asyncio.gather(*tasks)
+        assert len(told) == 2 * 310 and paced._visitors == {}
+
+    event_loops.run(test())
+
+
+def test_uploads_take_their_turn_and_no_place_while_they_arrive(monkeypatch):
+    async def test():
+        monkeypatch.setattr(pace, "PAUSE_SECONDS", 0.0)
+        now = 0.0
+        app, door = guarded(lambda: now)
+        tasks = [ask(door, UPLOAD) for _ in range(310)]
+        for _ in range(20):
+            await settle()
+        assert app.asked == [ONE] * 300
+        now = 1.0
+        for _ in range(20):
+            await settle()
+        assert app.asked == [ONE] * 310
+        await end(*tasks)
 
     event_loops.run(test())
 
