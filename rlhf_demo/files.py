@@ -12,10 +12,10 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 from rlhf_demo.errors import DataError, DemoError
 
@@ -82,6 +82,11 @@ def short_name(path: Path) -> str:
     return hub[0][8:].replace("--", "/") if hub else str(Path(*path.parts[-2:]))
 
 
+def is_record(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Say whether a value out of JSON is an object: its keys are always texts."""
+    return isinstance(value, dict)
+
+
 def read_json(path: Path, most: int = MOST_JSON) -> Any:
     """Read a JSON file of at most `most` bytes.
 
@@ -118,7 +123,7 @@ def parse_lines(path: Path, lines: list[bytes], first: int = 1) -> list[dict[str
     Raises:
         DataError: a line is not JSON.
     """
-    rows = []
+    rows: list[Any] = []
     for number, line in enumerate(lines, start=first):
         try:
             rows.append(parse_json(line))
@@ -191,7 +196,7 @@ def kept_key(path: Path) -> bytes:
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[None]:
+def _written(path: Path) -> Generator[None]:
     """Raise OSError for every failure to write a file.
 
     On a full disk, torch raises RuntimeError and safetensors raises an error of its own.
@@ -211,7 +216,7 @@ def _temporary(path: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Generator[Path]:
     """Yield a temporary path next to `path`; on success, it replaces `path` in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
@@ -225,7 +230,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def replacing_folder(path: Path) -> Generator[Path]:
     """Yield a temporary folder next to `path`; on success, it replaces `path`.
 
     Not every system can exchange folders in one step. A process that is killed between the two

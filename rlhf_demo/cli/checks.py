@@ -23,8 +23,9 @@ def check_models(*names: str | None) -> None:
 def check_data(config: Options) -> None:
     """Ask the Hub for a data set before the slow imports; files are checked when they are read."""
     data = getattr(config, "data", None)
-    is_a_file = data is None or data == "shipped" or Path(data).exists() or Path(data).suffix
-    if not is_a_file and HUB_ID.fullmatch(data):
+    if data is None or data == "shipped" or Path(data).exists() or Path(data).suffix:
+        return
+    if HUB_ID.fullmatch(data):
         refusal = data_set_refusal(data)
         if refusal:
             raise DataError(

@@ -87,7 +87,7 @@ def options() -> str:
 
 def presets() -> str:
     """PPO's named sets of options."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, preset in PPO_PRESETS.items():
         changed = " ".join(f"{_flag(key)} {value}" for key, value in preset.options.items())
         rows.append((_code(name), preset.shows, _code(changed) or "the defaults"))
@@ -96,7 +96,7 @@ def presets() -> str:
 
 def stages() -> str:
     """The kinds of run."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for stage in STAGES.values():
         figures = ", ".join(map(_code, stage.headline))
         on_page = "yes" if stage.on_page else "no"
@@ -111,7 +111,7 @@ def endpoints() -> str:
     classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
     body = next(node.body for node in classes if node.name == "Endpoints")
     functions = [node for node in body if isinstance(node, ast.FunctionDef)]
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for function in functions:
         if not function.name.startswith("_"):
             text = ast.get_docstring(function) or ""
@@ -134,7 +134,7 @@ def settings() -> str:
 
 def packages() -> str:
     """What each package is: the first paragraph of its docstring."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for path in sorted(PACKAGE.glob("*/__init__.py")):
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         rows.append((_code(f"rlhf_demo/{path.parent.name}/"), text.partition("\n\n")[0]))

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import warnings
+from typing import Any
 
 from rlhf_demo.cli.models import compare, generate, quickstart
 from rlhf_demo.cli.options import Parser, add_options, folder
@@ -94,8 +95,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def add_stage(commands: "argparse._SubParsersAction[Parser]", stage: Stage) -> None:
-    """Add the command of one stage."""
+def add_stage(commands: Any, stage: Stage) -> None:
+    """Add the command of one stage.
+
+    Args:
+        commands: what `add_subparsers` returns, whose class argparse keeps to itself.
+        stage: its row.
+    """
     command = commands.add_parser(stage.command, help=stage.help, description=stage.config.__doc__)
     command.add_argument(
         "--run-dir", required=True, type=folder, help="folder for everything that the run writes"

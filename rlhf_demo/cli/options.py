@@ -1,7 +1,7 @@
 """Options of commands, made from their declarations in config/."""
 
 import argparse
-from typing import Any
+from typing import Any, NoReturn
 
 from rlhf_demo.config.options import Options, declarations
 from rlhf_demo.errors import ConfigError
@@ -10,7 +10,7 @@ from rlhf_demo.errors import ConfigError
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one sentence."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage."""
         raise ConfigError(f"{message}; see '{self.prog} --help'")
 

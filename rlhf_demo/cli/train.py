@@ -39,9 +39,10 @@ def train(args: argparse.Namespace) -> None:
 
 def new_config(args: argparse.Namespace) -> Options:
     """Return the options of a new run: those given, and the preset's for the others."""
-    presets = args.trains.presets
-    preset = presets[args.preset or next(iter(presets))].options if presets else {}
-    return args.trains.config(**{**preset, **given_options(args, args.trains.config)})
+    stage: Stage = args.trains
+    name = args.preset or next(iter(stage.presets), None)
+    preset = stage.presets[name].options if name else {}
+    return stage.config(**{**preset, **given_options(args, stage.config)})
 
 
 def resumed_config(args: argparse.Namespace, run: Run) -> Options:

@@ -9,8 +9,9 @@ from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints
 from rlhf_demo.server import payloads
 
 TARGET = Path(__file__).parent.parent / "ui" / "static" / "types.d.ts"
-NAMES = {str: "string", int: "number", float: "number", bool: "boolean", Any: "any"}
-NAMES |= {type(None): "null"}
+NAMES: dict[Any, str] = {
+    str: "string", int: "number", float: "number", bool: "boolean", Any: "any", type(None): "null"
+}  # fmt: skip
 
 
 def typescript(hint: Any) -> str:

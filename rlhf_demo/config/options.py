@@ -69,7 +69,7 @@ class Options:
         return cls(**values)
 
 
-def declarations(cls: type[Options]) -> Iterator[tuple[Field, type, bool]]:
+def declarations(cls: type[Options]) -> Iterator[tuple[Field[Any], type, bool]]:
     """Yield each option of a config class with its type and whether it may be None."""
     hints = get_type_hints(cls)
     for declared in fields(cls):
@@ -80,22 +80,26 @@ def declarations(cls: type[Options]) -> Iterator[tuple[Field, type, bool]]:
             yield declared, hint, False
 
 
-def _check(declared: Field, kind: type, optional: bool, value: Any) -> None:
-    name, meta = f"--{declared.name.replace('_', '-')}", declared.metadata
+def _check(declared: Field[Any], kind: type, optional: bool, value: Any) -> None:
+    name, choices = f"--{declared.name.replace('_', '-')}", declared.metadata["choices"]
     if value is None and optional:
         return
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
         raise ConfigError(f"{name} is {value!r}: give a value of type {kind.__name__}")
-    if kind is float and not math.isfinite(value):
+    if isinstance(value, int | float):
+        _check_range(name, value, declared.metadata["low"], declared.metadata["high"])
+    if choices is not None and value not in choices:
+        raise ConfigError(f"{name} is {value!r}: choose one of {', '.join(choices)}")
+
+
+def _check_range(name: str, value: float, low: float | None, high: float | None) -> None:
+    if not math.isfinite(value):
         raise ConfigError(f"{name} is {value}: give a finite number")
-    low, high, choices = meta["low"], meta["high"], meta["choices"]
-    if kind is int and high is None:
+    if high is None and type(value) is int:
         high = MOST_WHOLE
     if low is not None and value < low:
         raise ConfigError(f"{name} is {value}: the lowest value is {low}")
     if high is not None and value > high:
         raise ConfigError(f"{name} is {value}: the highest value is {high}")
-    if choices is not None and value not in choices:
-        raise ConfigError(f"{name} is {value!r}: choose one of {', '.join(choices)}")

@@ -46,7 +46,7 @@ class Stage:
     entry: str
     summary: str = ""
     headline: tuple[str, ...] = ()
-    presets: dict[str, Preset] = field(default_factory=dict)
+    presets: dict[str, Preset] = field(default_factory=dict[str, Preset])
     on_page: bool = False
 
 

@@ -52,7 +52,7 @@ def clean(text: str) -> str:
 
 def sentences(text: str) -> list[str]:
     """Split a document into sentences; a line-break tag or an empty line ends one too."""
-    found = []
+    found: list[str] = []
     for paragraph in _BREAK.split(clean(text)):
         paragraph = " ".join(paragraph.split())
         begin = 0

@@ -10,7 +10,7 @@ from typing import Any
 from rlhf_demo.data.hub_datasets import hub_rows
 from rlhf_demo.data.rows import OWN, file_rows, read_text
 from rlhf_demo.errors import DataError
-from rlhf_demo.files import is_unicode
+from rlhf_demo.files import is_record, is_unicode
 from rlhf_demo.hub.locate import HUB_ID
 from rlhf_demo.paths import CHECKPOINTS
 
@@ -89,9 +89,9 @@ def _shipped_pairs() -> tuple[list[str], list[bool]]:
 
 def _read_table(path: Path, column: str) -> list[dict[str, Any]]:
     """Read the rows of a file; in Parquet the column and `split` alone."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number, row in file_rows(path, (column, "split"), OWN):
-        if not isinstance(row, dict):
+        if not is_record(row):
             raise DataError(f"{path} row {number} is not a JSON object: write one {{...}} per line")
         rows.append(row)
     if path.suffix == ".parquet" and rows and column not in rows[0]:
@@ -103,9 +103,9 @@ def _read_table(path: Path, column: str) -> list[dict[str, Any]]:
 
 
 def _read_hub(name: str, column: str, split: str) -> list[str]:
-    texts = []
+    texts: list[Any] = []
     for number, row in hub_rows(name, split, (column,)):
-        if not isinstance(row, dict):
+        if not is_record(row):
             raise DataError(f"{name} row {number} is not an object with columns: choose another")
         if number == 1 and column not in row:
             raise DataError(

@@ -11,10 +11,14 @@ from pathlib import Path
 
 from rlhf_demo.data.rows import OWN, Row, file_rows
 from rlhf_demo.errors import DataError
+from rlhf_demo.files import is_record
 from rlhf_demo.hub.locate import hub_refusal
 
-WANTED = [f"*.{kind}{packed}" for kind in ("jsonl", "json", "csv") for packed in ("", ".gz")]
-WANTED += ["*.parquet", "README.md"]
+WANTED = [
+    *(f"*.{kind}{packed}" for kind in ("jsonl", "json", "csv") for packed in ("", ".gz")),
+    "*.parquet",
+    "README.md",
+]
 """What is fetched: the formats that are read; README.md may say which files a split has."""
 MOST_README = 1_000_000
 """Bytes; it is parsed as a whole."""
@@ -41,7 +45,10 @@ def fetch_hub_data(name: str) -> Path:
     Raises:
         DataError: it cannot be had.
     """
-    from huggingface_hub import snapshot_download  # noqa: PLC0415
+    # One of its options has no full type.
+    from huggingface_hub import (  # noqa: PLC0415
+        snapshot_download,  # pyright: ignore[reportUnknownVariableType]
+    )
 
     refusal = hub_refusal(name, "dataset")
     if refusal is not None and not is_cached(name):
@@ -74,7 +81,7 @@ def hub_rows(name: str, split: str, columns: Collection[str]) -> Iterator[Row]:
     for file in _files_of(name, fetch_hub_data(name), split):
         for _, row in file_rows(file, columns, OWN):
             number += 1
-            if isinstance(row, dict):
+            if is_record(row):
                 left -= sum(len(one) for one in row.values() if isinstance(one, str))
             if number > OWN.rows or left < 0:
                 raise DataError(
@@ -86,6 +93,7 @@ def hub_rows(name: str, split: str, columns: Collection[str]) -> Iterator[Row]:
 
 def _files_of(name: str, folder: Path, split: str) -> list[Path]:
     import datasets  # noqa: PLC0415  (takes seconds)
+    from datasets.exceptions import DatasetsError  # noqa: PLC0415
 
     readme = folder / "README.md"
     if readme.is_file() and readme.stat().st_size > MOST_README:
@@ -93,7 +101,7 @@ def _files_of(name: str, folder: Path, split: str) -> list[Path]:
     datasets.utils.logging.set_verbosity(logging.CRITICAL)  # what it would print is said here
     try:
         files = datasets.load_dataset_builder(str(folder)).config.data_files or {}
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+    except (OSError, ValueError, DatasetsError) as error:
         raise _unreadable(name, error) from None
     if split not in files:
         there = ", ".join(map(str, files))

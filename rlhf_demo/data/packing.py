@@ -38,7 +38,7 @@ def batches(segments: list[np.ndarray], size: int, batch_tokens: int) -> list[Ba
     """
     rows = _pack(list(map(len, segments)), size)
     count = max(1, batch_tokens // size)
-    found = []
+    found: list[Batch] = []
     for begin in range(0, len(rows), count):
         ids, numbers, positions = np.zeros((3, count, size), dtype=np.int64)
         for place in range(count):
@@ -62,11 +62,13 @@ def _pack(lengths: list[int], size: int) -> list[list[int]]:
     waiting: dict[int, list[int]] = {}
     for number, length in reversed(list(enumerate(lengths))):
         waiting.setdefault(length, []).append(number)
-    rows, placed = [], [False] * len(lengths)
+    rows: list[list[int]] = []
+    placed = [False] * len(lengths)
     for number, length in enumerate(lengths):
         if placed[number]:
             continue
-        row, room = [], size
+        row: list[int] = []
+        room = size
         while length:
             chosen = waiting[length].pop()
             placed[chosen] = True
@@ -97,7 +99,7 @@ class Stream:
     seed: int
     epoch: int = 0
     batch_index: int = 0
-    _found: list[Batch] = field(default_factory=list)
+    _found: list[Batch] = field(default_factory=list[Batch])
 
     def next(self) -> Batch:
         """Return the next batch.

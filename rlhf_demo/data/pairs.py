@@ -23,7 +23,7 @@ from typing import Any
 from rlhf_demo.data.hub_datasets import hub_rows
 from rlhf_demo.data.rows import LONGEST_TEXT, OWN, Bounds, file_rows, kind_of, short
 from rlhf_demo.errors import DataError
-from rlhf_demo.files import is_unicode
+from rlhf_demo.files import is_record, is_unicode
 from rlhf_demo.hub.locate import HUB_ID
 from rlhf_demo.paths import CHECKPOINTS
 
@@ -53,7 +53,7 @@ class Pairs:
     chosen: list[str]
     rejected: list[str]
     margins: list[float] | None = None
-    dropped: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict[str, int])
 
     def __post_init__(self) -> None:
         lengths = {
@@ -136,7 +136,11 @@ def _plain_row(row: dict[str, Any], where: str) -> dict[str, Any]:
     prompt, chosen, rejected = _read_pair(row, where)
     # Where both begin with the prompt once more, reading would take that off too.
     again = prompt if chosen.startswith(prompt) and rejected.startswith(prompt) else ""
-    plain = {"prompt": prompt, "chosen": again + chosen, "rejected": again + rejected}
+    plain: dict[str, Any] = {
+        "prompt": prompt,
+        "chosen": again + chosen,
+        "rejected": again + rejected,
+    }
     if "margin" in row:
         [plain["margin"]] = _read_margin(row, where)
     more = {one: str(row[one]) for one in ("split", "rater") if row.get(one) is not None}
@@ -144,7 +148,7 @@ def _plain_row(row: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def _pairs_of(name: str, rows: Iterable[tuple[str, dict[str, Any]]], split: str | None) -> Pairs:
-    seen: set[tuple] = set()
+    seen: set[tuple[str, ...]] = set()
     kept: list[tuple[str, str, str]] = []
     margins: list[float] = []
     dropped: Counter[str] = Counter()
@@ -307,7 +311,7 @@ def _wanted(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, row in rows:
         where = f"{name} row {number}"
-        if not isinstance(row, dict):
+        if not is_record(row):
             raise DataError(
                 f"{where} is {short(row)}, not an object with columns: write one object per row"
             )

@@ -65,13 +65,15 @@ def file_rows(path: Path, columns: Collection[str], bounds: Bounds) -> Iterator[
     Raises:
         DataError: the file cannot be read or is larger than the bounds.
     """
-    read = {"parquet": _parquet_rows, "csv": _csv_rows, "json": _json_rows, "jsonl": _json_rows}
     kind = kind_of(path.name)
     if not kind:
         raise DataError(f"{path.name} has no known format: name it .jsonl, .json, .csv or .parquet")
-    wanted = (columns,) if kind == "parquet" else ()
+    if kind == "parquet":
+        rows = _parquet_rows(path, columns, bounds)
+    else:
+        rows = _csv_rows(path, bounds) if kind == "csv" else _json_rows(path, bounds)
     try:
-        for number, row in read[kind](path, *wanted, bounds):
+        for number, row in rows:
             if number > bounds.rows:
                 raise _too_many(path, bounds.rows)
             yield number, row

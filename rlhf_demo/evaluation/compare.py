@@ -249,8 +249,9 @@ def table(report: dict[str, Any]) -> str:
     lines.append(
         f"distinct-1 and -2 count the first {tokens:,} tokens and {bigrams:,} bigrams of each model"
     )
-    names = [model["name"] for model in models]
-    return "\n".join([*lines, *(_win(judge, *names, report["prompts"]) for judge in judges)])
+    left, right = (model["name"] for model in models)
+    wins = [_win(judge, left, right, report["prompts"]) for judge in judges]
+    return "\n".join(lines + wins)
 
 
 def _line(label: str, cells: list[str]) -> str:

@@ -36,8 +36,9 @@ MOST_BESIDE = 50_000_000
 
 def shipped_models() -> list[str]:
     """List the names of the models under checkpoints/."""
-    folders = CHECKPOINTS.iterdir() if CHECKPOINTS.is_dir() else []
-    return sorted(folder.name for folder in folders if is_model(folder))
+    if not CHECKPOINTS.is_dir():
+        return []
+    return sorted(folder.name for folder in CHECKPOINTS.iterdir() if is_model(folder))
 
 
 def locate(name: str) -> Path:
@@ -109,15 +110,22 @@ def _in_folder(folder: Path) -> Path:
 
 
 def _on_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download, try_to_load_from_cache  # noqa: PLC0415
+    # One option of the first has no full type.
+    from huggingface_hub import (  # noqa: PLC0415
+        snapshot_download,  # pyright: ignore[reportUnknownVariableType]
+        try_to_load_from_cache,
+    )
 
-    fetch = {"repo_id": name, "allow_patterns": WANTED, "ignore_patterns": ["*/*"]}
     # An adapter's configuration may be there alone: it is fetched to measure what it stands on.
     held = [try_to_load_from_cache(name, one) for one in ("config.json", ADAPTER_WEIGHTS)]
     cached = any(isinstance(one, str) for one in held)
     if not cached:
         _check_room(name)
-    folder = Path(snapshot_download(**fetch, local_files_only=cached))
+    folder = Path(
+        snapshot_download(
+            name, allow_patterns=WANTED, ignore_patterns=["*/*"], local_files_only=cached
+        )
+    )
     if not list(folder.glob("*.safetensors")):
         raise CheckpointError(
             f"{name} has no safetensors weights, and nothing else is loaded: choose another model"
@@ -201,12 +209,14 @@ def hub_megabytes(name: str, kind: str) -> float:
 def _hub_files(name: str, kind: str) -> dict[str, int]:
     """Return the bytes of each file."""
     from huggingface_hub import HfApi  # noqa: PLC0415
+    from huggingface_hub.hf_api import RepoSibling  # noqa: PLC0415
 
     refusal = hub_refusal(name, kind)
     if refusal is not None:
         raise CheckpointError(_unknown(name, refusal) if kind == "model" else f"{name}: {refusal}")
-    found = HfApi().repo_info(name, repo_type=kind, files_metadata=True, timeout=5.0).siblings
-    return {one.rfilename: one.size or 0 for one in found or []}
+    found = HfApi().repo_info(name, repo_type=kind, files_metadata=True, timeout=5.0)
+    files: list[RepoSibling] = getattr(found, "siblings", None) or []  # a model's or a data set's
+    return {one.rfilename: one.size or 0 for one in files}
 
 
 def _size(name: str, kind: str, files: dict[str, int]) -> int:
@@ -229,7 +239,10 @@ def _size(name: str, kind: str, files: dict[str, int]) -> int:
 
 def _hub_base(name: str, config_bytes: int) -> str | None:
     """Return the Hub id of the base of an adapter on the Hub; None where the base is shipped."""
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415
+    # One of its options has no full type.
+    from huggingface_hub import (  # noqa: PLC0415
+        hf_hub_download,  # pyright: ignore[reportUnknownVariableType]
+    )
 
     if config_bytes > MOST_CONFIG:
         raise CheckpointError(f"{name}: {ADAPTER} has {config_bytes:,} bytes: choose another model")

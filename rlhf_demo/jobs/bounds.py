@@ -86,7 +86,7 @@ def check_options(options: dict[str, Any], limits: Limits) -> None:
         raise JobError(f"{steps} steps are too many here: choose {limits.most_steps} or fewer")
     if rank is not None and limits.most_rank is not None and not 1 <= rank <= limits.most_rank:
         raise JobError(f"a LoRA rank of {rank} is not allowed here: choose 1 to {limits.most_rank}")
-    if "total_steps" in options and limits.most_saved is not None:
+    if "total_steps" in options and steps is not None and limits.most_saved is not None:
         every, least = options["checkpoint_every"], math.ceil(steps / limits.most_saved)
         if every < least:
             raise JobError(

@@ -9,7 +9,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,7 +73,7 @@ class Disk:
         }
         old = [job for job in jobs if job.id in ages]
         old.sort(key=lambda job: self._megabytes(job) * ages[job.id], reverse=True)
-        removed = []
+        removed: list[Job] = []
         for job in old:
             if excess <= 0:
                 break
@@ -116,7 +116,7 @@ def shortage(folder: Path, limits: Limits) -> str | None:
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
+def in_words() -> Generator[None]:
     """Say in a sentence for people that the files of a run cannot be changed.
 
     Raises:

@@ -23,12 +23,14 @@ class Executor(Protocol):
         Raises:
             OSError: it cannot be started, or its log cannot be written.
         """
+        ...
 
     def handle_of(self, pid: int) -> str | None:
         """Return the handle of a training that names its own process in status.json.
 
         None where a number says nothing, as trainings run on other machines.
         """
+        ...
 
     def alive(self, handle: str, folder: Path) -> bool:
         """Say whether the job, or anything that it started, still runs.
@@ -37,18 +39,24 @@ class Executor(Protocol):
             handle: what a file says; it may be anything.
             folder: the run's. Another run's job does not count, whatever the handle.
         """
+        ...
 
     def stop(self, handle: str, folder: Path, *, hard: bool) -> None:
         """End the job with all that it started; softly, so that it can save, or at once."""
+        ...
 
     def exit_code(self, handle: str) -> int | None:
         """Return how the job ended (below 0: by that signal); None where nobody can tell."""
+        ...
 
     def memory(self, handle: str) -> float:
         """Return the megabytes of memory that the job holds; 0 if there is none."""
+        ...
 
     def log_end(self, folder: Path) -> str:
         """Return the end of what the run's last job wrote."""
+        ...
 
     def refresh(self) -> None:
         """Look after what has ended. The scheduler calls it at every tick."""
+        ...

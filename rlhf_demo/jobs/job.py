@@ -14,7 +14,7 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -276,7 +276,7 @@ class JobFolders:
             "message": f"{why}: restore the file or delete the run",
         }
         created_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", changed_at)
-        config = {"kind": DAMAGED, "options": {}, "created_at": created_at}
+        config: dict[str, Any] = {"kind": DAMAGED, "options": {}, "created_at": created_at}
         stopping = self._stop_request(run) if alive else {}
         phase = Phase.RUNNING if alive else Phase.DAMAGED
         return Job(run, example, config, note, status, stopping, phase, executor=self.executor)
@@ -432,7 +432,7 @@ def exit_reason(job: Job) -> str:
 
 
 @contextmanager
-def locked(job: Job) -> Iterator[bool]:
+def locked(job: Job) -> Generator[bool]:
     """Hold the run's lock for a moment, to change its files.
 
     Yields False if another process works on the run, or has changed it since `job` was read.

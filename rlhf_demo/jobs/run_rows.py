@@ -110,7 +110,7 @@ def _words(job: Job) -> tuple[str, str]:
     """Return the status to show, and the sentence beside it."""
     if job.ending:
         return Status.RUNNING, "stopping: it saves its state first"
-    status = SHOWN.get(job.phase, job.status["status"])
+    status: str = SHOWN.get(job.phase) or job.status["status"]
     if job.phase is Phase.DEAD:
         return status, exit_reason(job)
     if job.phase is Phase.COPIED:

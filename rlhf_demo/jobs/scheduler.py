@@ -9,7 +9,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -107,7 +107,8 @@ class Scheduler:
             if job.busy:
                 with self._complaining(job):
                     request_stop(job, "this page was restarted", again=bool(job.note))
-                    if job.phase is Phase.STARTING:  # it would be asked in vain for many seconds
+                    # A job that is starting would be asked in vain for many seconds.
+                    if job.phase is Phase.STARTING and job.handle is not None:
                         job.executor.stop(job.handle, job.run.folder, hard=False)
         while time.monotonic() < deadline:
             self._folders.executor.refresh()
@@ -173,7 +174,7 @@ class Scheduler:
             self._reword(job)
 
     @contextmanager
-    def _complaining(self, job: Job) -> Iterator[None]:
+    def _complaining(self, job: Job) -> Generator[None]:
         """Log a job's problem once, and continue with the other jobs."""
         try:
             yield

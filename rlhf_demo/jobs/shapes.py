@@ -11,6 +11,7 @@ from typing import Any
 from rlhf_demo.config.options import declarations
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import DataError
+from rlhf_demo.files import is_record
 from rlhf_demo.runs.run import Status
 
 HIGHEST_PID = 2**31 - 1
@@ -55,7 +56,7 @@ def check(name: str, record: Any) -> dict[str, Any]:
     Raises:
         DataError: it is not what the file should hold.
     """
-    if not isinstance(record, dict):
+    if not is_record(record):
         raise DataError(f"{name} holds no record")
     for key, types in WANTED[name].items():
         if type(record.get(key)) not in types:
@@ -88,8 +89,9 @@ def _check_options(kind: str, options: dict[str, Any]) -> None:
             optional and value is None
         ):
             raise DataError(f"config.json has {str(value)[:40]!r} for {declared.name}")
-        if len(str(value)) > MOST_TEXT:
-            raise DataError(f"config.json has a {declared.name} of {len(value):,} characters")
+        text = str(value)
+        if len(text) > MOST_TEXT:
+            raise DataError(f"config.json has a {declared.name} of {len(text):,} characters")
         # Control and format characters, which do things in a terminal that the command is put into.
-        if any(unicodedata.category(letter).startswith("C") for letter in str(value)):
+        if any(unicodedata.category(letter).startswith("C") for letter in text):
             raise DataError(f"config.json has unprintable characters in {declared.name}")

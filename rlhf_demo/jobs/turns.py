@@ -53,7 +53,7 @@ def _by_turns(waiting: list[Job], had: list[Job], whose: Callable[[Job], str | N
     for job in had:
         if not job.busy:
             ended[whose(job)] = max(ended.get(whose(job), 0.0), _ended_at(job))
-    keys = {}
+    keys: dict[str, tuple[int, float]] = {}
     for job in waiting:
         turns[whose(job)] += 1
         begins = max(job.note["queued_at"], ended.get(whose(job), 0.0))

@@ -14,7 +14,7 @@ policy.py and reward_model.py build on these functions. Source: Hu et al. 2021 (
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         ) from None
     if tokenizer.pad_token_id is not None and tokenizer.pad_token_id != tokenizer.eos_token_id:
         return tokenizer
-    if BYTE_0 in tokenizer.get_vocab():
+    if isinstance(tokenizer, PreTrainedTokenizerFast) and BYTE_0 in tokenizer.get_vocab():
         return _rename_byte_0(tokenizer)
     if tokenizer.unk_token_id is not None and tokenizer.unk_token_id != tokenizer.eos_token_id:
         tokenizer.pad_token = tokenizer.unk_token
@@ -157,7 +157,7 @@ def _count_tokens(tokenizer: PreTrainedTokenizerBase, text: str, *, special: boo
         raise ValueError("its library panics on a text") from None
 
 
-def _rename_byte_0(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+def _rename_byte_0(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerBase:
     """Rename the token of byte 0 to PAD; its id and the size of the vocabulary stay the same."""
     spec = json.loads(tokenizer.backend_tokenizer.to_str())
     vocabulary = spec["model"]["vocab"]
@@ -346,7 +346,7 @@ class _CallLimit(TorchFunctionMode):
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Generator[None]:
     """Turn what the libraries raise for missing, damaged or mismatched files into one sentence.
 
     Raises:

@@ -26,8 +26,9 @@ from rlhf_demo.errors import CheckpointError
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.hub.locate import adapter_base, locate
 from rlhf_demo.models.loading import BYTE_0, PAD, load_network, load_tokenizer
+from rlhf_demo.models.token_text import special_id
 
-SIZES = {"n_layer": 6, "n_head": 4, "n_embd": 256, "n_positions": 256}
+SIZES: dict[str, Any] = {"n_layer": 6, "n_head": 4, "n_embd": 256, "n_positions": 256}
 VOCABULARY = 8192
 EOS = "<|endoftext|>"
 """Begins and ends every text."""
@@ -99,9 +100,9 @@ def new_model(tokenizer: PreTrainedTokenizerBase) -> GPT2LMHeadModel:
             **SIZES,
             vocab_size=len(tokenizer),
             resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=special_id(tokenizer, "bos"),
+            eos_token_id=special_id(tokenizer, "eos"),
+            pad_token_id=special_id(tokenizer, "pad"),
         )
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ has a file of its own.
 Sources: Ziegler et al. 2019 (value head on the policy's trunk), Hu et al. 2021 (LoRA).
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,16 +61,23 @@ class Policy(nn.Module):
         self.guard: WordGuard | None = None  # rules out tokens wherever logits are read
         self.value_head: nn.Linear | None = None  # PPO's baseline; other methods need none
 
-    def add_value_head(self) -> None:
+    def add_value_head(self) -> nn.Linear:
         """Give the policy a value head that predicts 0 everywhere.
 
         The first advantages then come from the rewards alone.
         """
-        self.value_head = nn.Linear(
-            self.lm.get_output_embeddings().in_features, 1, device=self.lm.device
-        )
-        nn.init.zeros_(self.value_head.weight)
-        nn.init.zeros_(self.value_head.bias)
+        head = nn.Linear(self.output_layer.in_features, 1, device=self.lm.device)
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        self.value_head = head
+        return head
+
+    @property
+    def output_layer(self) -> nn.Linear:
+        """The layer from the trunk's output to logits."""
+        layer = self.lm.get_output_embeddings()
+        assert isinstance(layer, nn.Linear)  # as every causal language model has
+        return layer
 
     def hidden(self, sequence_ids: Tensor, attention_mask: Tensor, **cache: Any) -> Any:
         """Run the trunk.
@@ -94,7 +101,7 @@ class Policy(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Map the trunk's output [..., width] to logits [..., vocabulary]."""
-        return self.lm.get_output_embeddings()(hidden)
+        return self.output_layer(hidden)
 
     def values(self, hidden: Tensor) -> Tensor | None:
         """Map the trunk's output [..., width] to values [...], reward units, float32.
@@ -113,7 +120,7 @@ class Policy(nn.Module):
             self.reference.guard = self.guard
 
     @contextmanager
-    def as_reference(self) -> Iterator["Policy"]:
+    def as_reference(self) -> Generator["Policy"]:
         """Yield the frozen network that training started from.
 
         Raises:
@@ -166,14 +173,14 @@ def load_policy(
     if is_classifier(folder):
         raise CheckpointError(f"{name} scores texts and cannot write them: choose a language model")
     lm, merged = load_network(AutoModelForCausalLM, folder)
-    speed_up(lm.to(device))
+    speed_up(lm.to(device))  # pyright: ignore[reportArgumentType]  (wrapped without types)
     policy = Policy(lm, load_tokenizer(folder), folder)
-    head = folder / "value_head.safetensors"
-    if value_head or head.is_file():
-        policy.add_value_head()
-    if head.is_file():
-        with readable(head):
-            policy.value_head.load_state_dict(load_file(head))
+    weights = folder / "value_head.safetensors"
+    if value_head or weights.is_file():
+        head = policy.add_value_head()
+        if weights.is_file():
+            with readable(weights):
+                head.load_state_dict(load_file(weights))
     _check_head(policy)
     if not for_training:
         return policy.requires_grad_(False)

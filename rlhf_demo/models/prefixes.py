@@ -37,7 +37,7 @@ def scores_everywhere(model: PreTrainedModel, batch: Mapping[str, Tensor], label
         batch: `input_ids` and `attention_mask`, padded on the right.
     """
     hidden = model.base_model(**batch, use_cache=False).last_hidden_state
-    return model.score(hidden)[..., label]
+    return model.get_submodule("score")(hidden)[..., label]
 
 
 @torch.no_grad()

@@ -59,8 +59,13 @@ def token_outputs(
     """
     logits, hidden = response_logits(policy, sequence_ids, attention_mask, response_mask)
     tokens = response_tokens(sequence_ids, response_mask)
-    outputs = (*token_logprobs(logits, tokens, temperature), policy.values(hidden))
-    return TokenOutputs(*(None if x is None else as_rows(x, response_mask) for x in outputs))
+    logprobs, entropy = token_logprobs(logits, tokens, temperature)
+    values = policy.values(hidden)
+    return TokenOutputs(
+        as_rows(logprobs, response_mask),
+        as_rows(entropy, response_mask),
+        None if values is None else as_rows(values, response_mask),
+    )
 
 
 def response_logits(

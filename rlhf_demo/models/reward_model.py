@@ -26,6 +26,7 @@ from rlhf_demo.models.loading import (
     speed_up,
 )
 from rlhf_demo.models.prefixes import reads_left_to_right, scores_everywhere, whole_rows
+from rlhf_demo.models.token_text import special_id
 
 # -- models that score -----------------------------------------------------------------------------
 
@@ -94,7 +95,7 @@ class RewardModel:
         if len(ids) > self.most_tokens and self.tokenizer.cls_token_id is not None:
             # An encoder's score is read at [CLS], the first token, which its tokenizer keeps.
             ids = self.tokenizer(text, truncation=True, max_length=self.most_tokens)["input_ids"]
-        return ids[-self.most_tokens :] or [self.tokenizer.eos_token_id]
+        return ids[-self.most_tokens :] or [special_id(self.tokenizer, "eos")]
 
 
 def load_reward_model(
@@ -121,8 +122,9 @@ def load_reward_model(
     )
     tokenizer = load_tokenizer(folder)
     model.config.pad_token_id = tokenizer.pad_token_id
+    model.to(device)  # pyright: ignore[reportArgumentType]  (wrapped without types)
     return RewardModel(
-        speed_up(model.to(device)).requires_grad_(False),
+        speed_up(model).requires_grad_(False),
         tokenizer,
         _label_index(model, name, label),
         dtype,
@@ -130,7 +132,7 @@ def load_reward_model(
 
 
 def _label_index(model: PreTrainedModel, name: str, label: str | None) -> int:
-    labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
+    labels = [text for _, text in sorted((model.config.id2label or {}).items())]
     if label is None and len(labels) == 1:
         return 0
     if label is not None and label in labels:
@@ -165,7 +167,7 @@ def new_reward_model(
         )
     if lora_rank:
         model = add_adapter(model, "SEQ_CLS", lora_rank, folder, ["score", last_norm_name(model)])
-    return model.to(device), tokenizer
+    return model.to(device), tokenizer  # pyright: ignore[reportArgumentType]  (wrapped without types)
 
 
 def last_norm_name(model: nn.Module) -> str:

@@ -18,6 +18,7 @@ from rlhf_demo.errors import ShapeError
 from rlhf_demo.models.device import autocast
 from rlhf_demo.models.loading import max_positions
 from rlhf_demo.models.policy import Policy
+from rlhf_demo.models.token_text import decoded, special_id
 from rlhf_demo.objectives.logprobs import token_logprobs
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ def encode_prompts(
             f"{max_positions(policy.lm)} positions for prompt and response together: "
             "use a smaller number"
         )
-    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    start = special_id(tokenizer, "eos" if tokenizer.bos_token_id is None else "bos")
     encoded = [ids or [start] for ids in tokenizer(prompts, verbose=False)["input_ids"]]
     cut = sum(len(ids) > room for ids in encoded)
     if cut:
@@ -150,11 +151,11 @@ def keep_likely(logits: Tensor, temperature: float, top_k: int, top_p: float) ->
     Returns:
         logits, float32, minus infinity where a token is ruled out.
     """
-    logits = logits.float()
+    logits, unread = logits.float(), torch.LongTensor()  # neither looks at the tokens before
     if top_k:
-        logits = TopKLogitsWarper(top_k)(None, logits)
+        logits = TopKLogitsWarper(top_k)(unread, logits)
     if top_p < 1.0:
-        kept = TopPLogitsWarper(top_p)(None, logits / temperature).isfinite()
+        kept = TopPLogitsWarper(top_p)(unread, logits / temperature).isfinite()
         logits = logits.masked_fill(~kept, -torch.inf)
     return logits
 
@@ -197,7 +198,7 @@ def stream(
         if top_k or top_p < 1.0:
             likely = keep_likely(logits, temperature, top_k, top_p)
         token = draw(likely, temperature, generator)
-        token = token.masked_fill(~alive, policy.tokenizer.pad_token_id)
+        token = token.masked_fill(~alive, special_id(policy.tokenizer, "pad"))
         logprobs, _ = token_logprobs(logits, token, temperature)
         yield Drawn(token, alive, logprobs, policy.values(hidden), logits)
         attention_mask = torch.cat([attention_mask, alive[:, None]], dim=1)
@@ -298,4 +299,4 @@ def generate(
 
 def decode(policy: Policy, responses: list[list[int]]) -> list[str]:
     """Return the texts of token ids, without EOS."""
-    return [policy.tokenizer.decode(ids, skip_special_tokens=True) for ids in responses]
+    return [decoded(policy.tokenizer, ids, special=False) for ids in responses]

@@ -1,5 +1,7 @@
 """The piece of text that each token stands for; the pieces joined are the text."""
 
+from typing import Literal
+
 from transformers import PreTrainedTokenizerBase
 
 HALF_CHARACTER = "\ufffd"
@@ -29,7 +31,19 @@ def cut_into_pieces(prefixes: list[str]) -> list[str]:
 
 def token_texts(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
     """Return the piece of text of each token, special tokens by name; joined, they are the text."""
-    return cut_into_pieces([tokenizer.decode(ids[:end]) for end in range(1, len(ids) + 1)])
+    return cut_into_pieces([decoded(tokenizer, ids[:end]) for end in range(1, len(ids) + 1)])
+
+
+def decoded(tokenizer: PreTrainedTokenizerBase, ids: list[int], *, special: bool = True) -> str:
+    """Decode one text; `special` tokens such as EOS appear by name, or are left out."""
+    text = tokenizer.decode(ids, skip_special_tokens=not special)
+    assert isinstance(text, str)  # transformers' own also decodes many texts at once
+    return text
+
+
+def special_id(tokenizer: PreTrainedTokenizerBase, name: Literal["bos", "eos", "pad"]) -> int:
+    """Return the id of a special token; transformers gives these attributes no types."""
+    return getattr(tokenizer, f"{name}_token_id")
 
 
 def _common_length(text: str, prefix: str) -> int:
@@ -42,4 +56,4 @@ def _common_length(text: str, prefix: str) -> int:
 
 def decode_prefix(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
     """Decode the first tokens of a text, without the first bytes of a character cut in two."""
-    return tokenizer.decode(ids, skip_special_tokens=True).rstrip(HALF_CHARACTER)
+    return decoded(tokenizer, ids, special=False).rstrip(HALF_CHARACTER)

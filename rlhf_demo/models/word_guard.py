@@ -10,6 +10,7 @@ end in a coarse word that also begins an innocent one (ass, assume), so callers 
 
 import re
 from bisect import bisect_left
+from string import ascii_lowercase
 
 import torch
 from torch import Tensor
@@ -24,8 +25,11 @@ logarithm, in the entropy, is 0 too; with minus infinity it would be NaN.
 
 _CLOSED, _OPEN = "|".join(WHOLE), "|".join(OPEN)
 _COMPLETE = re.compile(rf"(?<![a-z])(?:{'|'.join(STEMS)}|(?:{_CLOSED})(?![a-z])|(?:{_OPEN})[^a-z])")
-_LEAD = re.compile(r"[a-z]*")
-_TAIL = re.compile(r"[a-z]*$")
+
+
+def _lead(piece: str) -> str:
+    """Return the letters that a token begins with."""
+    return piece[: len(piece) - len(piece.lstrip(ascii_lowercase))]
 
 
 class WordGuard:
@@ -43,7 +47,7 @@ class WordGuard:
             pieces[special] = " "  # ends a word
         self._pieces = pieces
         # Tokens by their leading letters, which continue the word before them.
-        leads = [_LEAD.match(piece)[0] for piece in pieces]
+        leads = [_lead(piece) for piece in pieces]
         self._by_lead: dict[str, list[int]] = {}
         for number, lead in enumerate(leads):
             self._by_lead.setdefault(lead, []).append(number)
@@ -77,7 +81,7 @@ class WordGuard:
         word = ""
         for number in reversed(ids):
             piece = self._pieces[number]
-            tail = _TAIL.search(piece)[0]
+            tail = piece[len(piece.rstrip(ascii_lowercase)) :]
             word = tail + word
             if len(tail) < len(piece):
                 break

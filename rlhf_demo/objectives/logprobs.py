@@ -57,7 +57,8 @@ class _TokenLogprobs(torch.autograd.Function):
         return logprobs.view_as(token_ids), entropy.view_as(token_ids)
 
     @staticmethod
-    def backward(ctx, grad_logprobs, grad_entropy):
+    def backward(ctx, *grad_outputs):
+        grad_logprobs, grad_entropy = grad_outputs
         p, ids, logprobs, entropy = ctx.saved_tensors  # [rows, vocabulary] and three of [rows]
         g = torch.zeros_like(entropy) if grad_logprobs is None else grad_logprobs.flatten()
         g = g / ctx.temperature

@@ -15,7 +15,7 @@ ODD = KeyError, TypeError, ValueError
 
 def lines(folder: Path) -> list[str]:
     """Describe the runs in a folder, oldest first; of a damaged one, say what is wrong with it."""
-    found = []
+    found: list[str] = []
     for run in list_runs(folder):
         try:
             text = line(run)

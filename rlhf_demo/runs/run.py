@@ -25,7 +25,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -35,6 +35,7 @@ from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.files import (
     LEFTOVER,
     OLD,
+    is_record,
     leads_elsewhere,
     open_plain,
     read_json,
@@ -193,7 +194,7 @@ class Run:
         return False
 
     @contextmanager
-    def recording(self) -> Iterator[None]:
+    def recording(self) -> Generator[None]:
         """Hold the lock while training, and leave a truthful status whatever happens inside.
 
         The status is running inside; finished, stopped (StopRequested, Ctrl-C) or failed
@@ -267,7 +268,7 @@ class Run:
             shutil.rmtree(leftover)  # the trainer comes by that step again and writes it anew
 
     @contextmanager
-    def _logging(self) -> Iterator[None]:
+    def _logging(self) -> Generator[None]:
         """Copy this package's log lines into train.log while inside."""
         handler = logging.FileHandler(self.folder / "train.log")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -367,12 +368,12 @@ def _created_at(run: Run) -> str:
 def _record(path: Path, *keys: str) -> dict[str, Any]:
     """Read one of a run's JSON files, which must hold these keys."""
     record = read_json(path)
-    missing = [key for key in keys if not isinstance(record, dict) or key not in record]
-    if missing:
-        raise JobError(
-            f"{short_name(path)} does not belong to a run (it has no {missing[0]!r}): name "
-            "another folder"
-        )
+    for key in keys:
+        if not is_record(record) or key not in record:
+            raise JobError(
+                f"{short_name(path)} does not belong to a run (it has no {key!r}): name "
+                "another folder"
+            )
     return record
 
 

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -10,14 +10,14 @@ from rlhf_demo.runs.run import Run, Status
 
 
 @contextmanager
-def stopping_on_signals(run: Run) -> Iterator[None]:
+def stopping_on_signals(run: Run) -> Generator[None]:
     """Turn the first signal into a wish to stop while `run` is being trained inside.
 
     Raises:
         KeyboardInterrupt: the run stopped for that reason; or at once, where it was asked to stop
             before or has not begun, so that there is nothing to save.
     """
-    asked = []
+    asked: list[int] = []
 
     def ask(number: int, frame: FrameType | None) -> None:
         if not run.alive() or (run.folder / "stop").exists():

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_demo.errors import DataError
-from rlhf_demo.files import open_plain, parse_lines, short_name
+from rlhf_demo.files import is_record, open_plain, parse_lines, short_name
 
 HIGHEST_STEP = 10**9
 
@@ -113,7 +113,7 @@ def _parse(path: Path, lines: list[bytes], first: int = 1) -> list[dict[str, Any
 
 def _is_row(row: Any) -> bool:
     """Say whether it has a step."""
-    step = row.get("step") if isinstance(row, dict) else None
+    step = row.get("step") if is_record(row) else None
     return type(step) is int and 0 <= step <= HIGHEST_STEP
 
 

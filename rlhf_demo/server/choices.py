@@ -128,7 +128,7 @@ class Choices:
         return [(label, run.folder.name) for label, run in self._with_models(makes)]
 
     def _with_models(self, makes: str) -> list[tuple[str, Run]]:
-        found = []
+        found: list[tuple[str, Run]] = []
         for row in self.jobs.overview():
             if _makes(row, makes) and not row["example"]:
                 with suppress(JobError):  # it was deleted just now
@@ -242,7 +242,7 @@ class Choices:
             for row in self.jobs.overview()
         ) and has_model(self.jobs.find(chosen))
 
-    def _hub(self, chosen: str) -> str:
+    def _hub(self, chosen: Any) -> str:
         """Return an allowed Hub id: in public mode the owner's, otherwise any that fits here.
 
         Raises:

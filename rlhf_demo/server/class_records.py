@@ -47,7 +47,7 @@ class ClassRecords:
         one under way: run, round, votes, how many of them simulated), `history` (of reward models:
         the same and their reports' figures), `ppo` (round -> run id), `problem`.
         """
-        fresh = {
+        fresh: dict[str, Any] = {
             "each": EACH, "job_secret": "", "reward": None, "training": None, "history": [],
             "ppo": {}, "problem": None,
         }  # fmt: skip
@@ -80,7 +80,8 @@ class ClassRecords:
             record = self.read(collection)
             known = {one["run"] for one in record["history"]}
             known |= {record["training"]["run"]} if record["training"] else set()
-            self._keep_leaving(self._leaving() | dict.fromkeys(known, record["job_secret"]))
+            secret: str = record["job_secret"]
+            self._keep_leaving(self._leaving() | dict.fromkeys(known, secret))
             shutil.rmtree(self.folder(collection), ignore_errors=True)
             if record["training"]:
                 with suppress(JobError):  # it has ended just now

@@ -174,6 +174,7 @@ class ClassTraining:
         run = self.jobs.find(row["id"])
         report = read_json(run.folder / "report.json")
         facts = vote_facts(run.config["options"]["data"])
+        assert facts is not None  # a class trains on its votes, which are written with them
         seen = {
             **training,
             "accuracy": report["accuracy"],
@@ -195,7 +196,7 @@ class ClassTraining:
 
     def _followed(self, record: dict[str, Any]) -> set[str]:
         """Return the reward models that a PPO run of the class follows or followed."""
-        rewards = set()
+        rewards: set[str] = set()
         for run in record["ppo"].values():
             with suppress(JobError):
                 rewards.add(Path(self.jobs.find(run).config["options"]["reward"]).name)
@@ -281,17 +282,14 @@ class ClassTraining:
         seed = random.Random(
             f"{class_status.code}/{class_status.round}/{class_status.pairs}"
         ).getrandbits(31)
-        if class_status.kind == "blind":
-            models = (class_status.base, class_status.contender)
-        else:
-            models = (self._writer(class_status, first),) * 2
-        sides = [
-            self._responses(class_status, model, wanted, (seed + side) % 2**31)
-            for side, model in enumerate(models)
-        ]
+        left, right = class_status.base, class_status.contender
+        if left is None or right is None:  # no blind vote: one model writes both
+            left = right = self._writer(class_status, first)
+        ones = self._responses(class_status, left, wanted, seed)
+        others = self._responses(class_status, right, wanted, (seed + 1) % 2**31)
         pairs = [
-            NewPair(prompt, one, other, *models, seed, TEMPERATURE)
-            for prompt, one, other in zip(wanted, *sides, strict=True)
+            NewPair(prompt, one, other, left, right, seed, TEMPERATURE)
+            for prompt, one, other in zip(wanted, ones, others, strict=True)
             if one.strip() and other.strip() and one != other
         ]
         if not pairs:
@@ -303,8 +301,9 @@ class ClassTraining:
     def _writer(self, class_status: ClassStatus, place: int) -> str:
         """Return a batch's model: from round two, the base and the last PPO model by turns."""
         last = self.records.read(class_status.collection)["ppo"].get(str(class_status.round - 1))
-        ready = last is not None and self.row(last) and has_model(self.jobs.find(last))
-        return last if ready and place // BATCH % 2 else BASE
+        if last is None or not self.row(last) or not has_model(self.jobs.find(last)):
+            return BASE
+        return last if place // BATCH % 2 else BASE
 
     def _responses(
         self, class_status: ClassStatus, model: str, prompts: list[str], seed: int

@@ -126,20 +126,21 @@ def pushed_words(rows: list[Row]) -> dict[str, Any]:
         `up` and `down`: [word, count, mean advantage], the strongest first, at most TOLD each; of
         words that stood FEWEST times or more with a mean beyond chance. `steps`: how many rows.
     """
-    counts, sums = Counter(), Counter()
+    counts: Counter[str] = Counter()
+    sums: Counter[str] = Counter()
     for row in rows:
         for word, count, advantage in row["words"]:
             counts[word] += count
             sums[word] += count * advantage
     told = [
-        [word, count, round(sums[word] / count, 3)]
+        (word, count, round(sums[word] / count, 3))
         for word, count in counts.items()
         if count >= FEWEST and abs(sums[word]) > CHANCE * math.sqrt(ALIKE * count)
     ]
     told.sort(key=lambda one: one[2])
     return {
-        "up": [one for one in reversed(told) if one[2] > 0][:TOLD],
-        "down": [one for one in told if one[2] < 0][:TOLD],
+        "up": [list(one) for one in reversed(told) if one[2] > 0][:TOLD],
+        "down": [list(one) for one in told if one[2] < 0][:TOLD],
         "steps": len(rows),
         "fewest": FEWEST,
     }

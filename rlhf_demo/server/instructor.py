@@ -58,7 +58,7 @@ class Instructor:
             Refused: it is not the password, this page has none, or too many were tried, from
                 this address or from all together.
         """
-        if self._password is None:
+        if self._password is None or self.token is None:
             raise Refused(
                 "this page has no instructor's password: its owner can set RLHF_DEMO_PASSWORD"
             )

@@ -8,6 +8,9 @@ scoring), which changes nothing in them. Not safe: training one of them, or turn
 and on; load a model of your own for that.
 """
 
+# `warm` imports modules only so that they are loaded.
+# pyright: reportUnusedImport=false
+
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,6 +26,12 @@ if TYPE_CHECKING:
 
     from rlhf_demo.models.policy import Policy
     from rlhf_demo.models.scorers import Scorer
+
+Key = tuple[str, Path] | tuple[str, Path, str | None]
+"""Kind of model, its folder, and of a scorer its label."""
+
+Stamp = tuple[tuple[str, int], ...]
+"""Name and time of change, in nanoseconds, of each file of weights."""
 
 
 class ModelCache:
@@ -40,7 +49,7 @@ class ModelCache:
             most: models kept at a time. A model in use lives until its users drop it.
         """
         self.most, self.ready, self._asked = most, False, device
-        self._models: OrderedDict[tuple, tuple[tuple, Any]] = OrderedDict()  # key -> stamp, model
+        self._models: OrderedDict[Key, tuple[Stamp, Any]] = OrderedDict()  # key -> stamp, model
         self._cache_lock = threading.Lock()  # held for a moment, around self._models
         # One load at a time, whatever the model: transformers replaces functions of torch while it
         # loads, and another thread's load would run into them.
@@ -122,7 +131,7 @@ class ModelCache:
         folder = locate(name)
         return self._get(("scorer", folder, label), folder, load)
 
-    def _get(self, key: tuple, folder: Path, load: Callable[[], Any]) -> Any:
+    def _get(self, key: Key, folder: Path, load: Callable[[], Any]) -> Any:
         stamp = _stamp(folder)
         model = self._find(key, stamp)
         if model is None:
@@ -134,7 +143,7 @@ class ModelCache:
                     self._keep(key, stamp, model)
         return model
 
-    def _find(self, key: tuple, stamp: tuple) -> Any:
+    def _find(self, key: Key, stamp: Stamp) -> Any:
         with self._cache_lock:
             kept_stamp, model = self._models.get(key, (None, None))
             if kept_stamp != stamp:
@@ -142,7 +151,7 @@ class ModelCache:
             self._models.move_to_end(key)
             return model
 
-    def _keep(self, key: tuple, stamp: tuple, model: Any) -> None:
+    def _keep(self, key: Key, stamp: Stamp, model: Any) -> None:
         with self._cache_lock:
             self._models[key] = stamp, model
             self._models.move_to_end(key)
@@ -150,7 +159,7 @@ class ModelCache:
                 self._models.popitem(last=False)
 
 
-def _stamp(folder: Path) -> tuple:
+def _stamp(folder: Path) -> Stamp:
     """Tell a folder's weights, and those of the base under an adapter, from others put there later.
 
     Taken before loading: if the weights are replaced meanwhile, the next caller loads them again.

@@ -172,9 +172,9 @@ class Sampler:
 def _shipped_pairs() -> list[NewPair]:
     """Return the shipped training pairs in random order, each in random order."""
     pairs = load_pairs(SHIPPED, "train")
-    rows = []
+    rows: list[NewPair] = []
     for prompt, *texts in zip(pairs.prompts, pairs.chosen, pairs.rejected, strict=True):
-        random.shuffle(texts)
-        rows.append(NewPair(prompt, *texts, SHIPPED_MODEL, SHIPPED_MODEL, 0, TEMPERATURE))
+        first, second = random.sample(texts, 2)
+        rows.append(NewPair(prompt, first, second, SHIPPED_MODEL, SHIPPED_MODEL, 0, TEMPERATURE))
     random.shuffle(rows)
     return rows

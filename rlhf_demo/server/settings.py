@@ -6,6 +6,7 @@ VARIABLES describes every variable that this program reads; docs/settings.md is 
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from rlhf_demo.errors import ConfigError
 
@@ -165,7 +166,10 @@ def _list(name: str, default: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(one.strip() for one in text.split(",") if one.strip())
 
 
-def _number(name: str, default: int | None, *, least: int = 1) -> int | None:
+D = TypeVar("D", bound=int | None)
+
+
+def _number(name: str, default: D, *, least: int = 1) -> int | D:
     text = os.environ.get(name)
     if text is None:
         return default

@@ -13,11 +13,11 @@ from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.turns import Rank, Turn
 from rlhf_demo.votes.classes import Classes
 from rlhf_demo.votes.rounds import Rounds
-from rlhf_demo.votes.simulated import SimulatedClass
+from rlhf_demo.votes.simulated import LONGER, SimulatedClass
 
 log = logging.getLogger(__name__)
 
-TASTES = {"longer": "longer texts", STAR_RATER: "texts that sound pleased with a film"}
+TASTES = {LONGER: "longer texts", STAR_RATER: "texts that sound pleased with a film"}
 ANSWER_SECONDS = 2.0
 
 
@@ -50,10 +50,7 @@ class Simulations:
                 raise ConfigError("simulated students vote here already: stop them first")
             self._running[collection] = {"taste": taste, **traits}, ended
         try:
-            self.model_cache.warm()
-            from rlhf_demo.models.scorers import length_scores  # noqa: PLC0415  (torch)
-
-            scorer = length_scores if taste == "longer" else self._pleased
+            scorer = None if taste == LONGER else self._pleased
             simulated = SimulatedClass(
                 self.classes, token, taste=taste, scorer=scorer, seed=collection, **traits
             )
@@ -93,4 +90,5 @@ class Simulations:
 
     def _pleased(self, prompts: list[str], responses: list[str]) -> list[float]:
         with self.turn.of(Rank.VOTERS):
-            return self.model_cache.scorer(STAR_RATER)(prompts, responses).tolist()
+            scores = self.model_cache.scorer(STAR_RATER)(prompts, responses)
+            return [float(score) for score in scores]

@@ -12,9 +12,9 @@ which `spaces` waits for to report that the app has started. Nothing at the top 
 
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-Handler = TypeVar("Handler", bound=Callable)
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 GPU_SECONDS = 30
 """How long a handler asks for the GPU: a few answers of a small model; it counts as used quota."""
@@ -25,13 +25,12 @@ def on_zero_gpu() -> bool:
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in {"1", "t", "true"}
 
 
+spaces: Any = None
 if on_zero_gpu():
     try:
-        import spaces
+        import spaces  # pyright: ignore[reportMissingImports]  (Spaces have it, we do not)
     except ImportError:
-        spaces = None  # somebody's own machine with the variable set: it works, without a GPU
-else:
-    spaces = None
+        pass  # somebody's own machine with the variable set: it works, without a GPU
 
 
 def gpu_handler(function: Handler) -> Handler:

@@ -85,7 +85,7 @@ class Submit:
             DemoError: an id is in no list, an option is out of range, or the queue is full.
         """
         choices = self.choices
-        named = {"policy": choices.policy(policy), "reward": choices.reward(reward)}
+        named: dict[str, Any] = {"policy": choices.policy(policy), "reward": choices.reward(reward)}
         if "judge" in options:
             named["judge"] = choices.judge(options["judge"])
         config = PPOConfig(**options | named, label=label or None)

@@ -7,7 +7,7 @@ Gradio's queue or from the background: on a few cores, two would only slow each 
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from enum import IntEnum
 from heapq import heappop, heappush
@@ -51,7 +51,7 @@ class Turn:
         self.taken = False
 
     @contextmanager
-    def of(self, rank: Rank) -> Iterator[None]:
+    def of(self, rank: Rank) -> Generator[None]:
         """Wait until no caller computes and none of higher priority waits, then hold the turn."""
         with self._changed:
             since = self._clock() + rank * PATIENCE_SECONDS

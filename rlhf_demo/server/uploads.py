@@ -11,14 +11,14 @@ import shutil
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from rlhf_demo.data.rows import kind_of
 from rlhf_demo.errors import DataError, DemoError
-from rlhf_demo.files import read_json, replacing_folder, write_json
+from rlhf_demo.files import is_record, read_json, replacing_folder, write_json
 from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.jobs.disk import shortage
 from rlhf_demo.jobs.queue import Jobs
@@ -103,10 +103,12 @@ class Uploads:
             about = read_json(self.folder / upload / ABOUT)
         except (OSError, DataError):
             return None
-        kinds = {"owner": (str,), "at": (int, float), "summary": (dict,)}
-        whole = isinstance(about, dict) and all(
-            type(about.get(key)) in wanted for key, wanted in kinds.items()
-        )
+        if not is_record(about):
+            return None
+        kinds: dict[str, tuple[type, ...]] = {
+            "owner": (str,), "at": (int, float), "summary": (dict,)
+        }  # fmt: skip
+        whole = all(type(about.get(key)) in wanted for key, wanted in kinds.items())
         return about if whole else None
 
     def _is_theirs(self, about: dict[str, Any], secret: str) -> bool:
@@ -145,7 +147,7 @@ class Uploads:
         return upload
 
     @contextmanager
-    def reading(self, address: str) -> Iterator[None]:
+    def reading(self, address: str) -> Generator[None]:
         """Hold one of the places in which a file is read.
 
         Raises:
@@ -209,14 +211,17 @@ class Uploads:
     def _of_those_with_more(self, kept: Iterable[str], address: str, size: int) -> list[str]:
         """Return uploads of addresses that keep more than this one would, the fullest first."""
         share = MOST_BYTES // MOST  # what each counts for besides its bytes
-        own, total = defaultdict(list), defaultdict(int)
+        own: dict[str, list[str]] = defaultdict(list)
+        total: dict[str, int] = defaultdict(int)
         total[address] = size + share
         for one in kept:
             if of := self._came_from.get(one):
                 own[of].append(one)
                 total[of] += self._bytes(one) + share
         more = [of for of in total if total[of] > total[address]]
-        return [one for of in sorted(more, key=total.get, reverse=True) for one in own[of]]
+        return [
+            one for of in sorted(more, key=lambda of: total[of], reverse=True) for one in own[of]
+        ]
 
     def _shrink(
         self, kept: Iterable[str], may_go: Iterable[str], most: float, room: float, otherwise: str
@@ -239,7 +244,7 @@ class Uploads:
 
     def _needed(self) -> set[Path]:
         """Return the folders of data that queued or running runs read."""
-        needed = set()
+        needed: set[Path] = set()
         for row in self.jobs.overview():
             with suppress(DemoError, OSError, ValueError):  # deleted, or odd by somebody's hand
                 if row["status"] in (Status.QUEUED, Status.RUNNING):

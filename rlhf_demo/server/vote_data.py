@@ -163,7 +163,7 @@ def drop_votes(folder: Path, jobs: Jobs, learners: Iterable[str | None], *, keep
         learners: ids of these runs.
         keep: how many of the others stay, those used last.
     """
-    needed = set()
+    needed: set[str] = set()
     for run in learners:
         with suppress(JobError):
             needed.add(Path(jobs.find(run or "").config["options"]["data"]).name)

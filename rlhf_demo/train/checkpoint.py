@@ -30,16 +30,15 @@ def load_state(path: Path, config: Options, device: torch.device) -> dict[str, A
         ConfigError: the state belongs to a run with other options.
     """
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # noqa: BLE001  (torch raises half a dozen kinds for a damaged file)
         name = type(error).__name__
         raise CheckpointError(
             f"{path} cannot be read ({name}): start the run again without --resume"
         ) from None
-    state = {RENAMED.get(name, name): value for name, value in state.items()}
+    state = {RENAMED.get(name, name): value for name, value in saved.items()}
     # Older checkpoints of train-rater have no options.
-    saved = config.from_dict(state.get("options", asdict(config)))
-    if saved != config:
+    if config.from_dict(state.get("options", asdict(config))) != config:
         raise ConfigError(
             f"{path} belongs to a run with other options: resume it with the options it has"
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rlhf_demo.models.policy import Policy
+from rlhf_demo.models.token_text import decoded
 from rlhf_demo.train.ppo_rows import Movement, StepTensors
 from rlhf_demo.train.rollout import Rollout
 
@@ -33,7 +34,7 @@ def distribution_row(
     """
     mask = rollout.response_mask
     middle = (mask.sum(-1, keepdim=True) - 1) // 2  # [batch, 1]
-    at_middle = [x.gather(1, middle) for x in (rollout.old_values, tensors.realised)]
+    at_middle = [x.gather(1, middle) for x in (rollout.baseline, tensors.realised)]
     return {
         "step": step,
         "scores": _rounded(tensors.scores[:MOST_RESPONSES]),
@@ -65,7 +66,7 @@ def word_advantages(
     """
     means: dict[str, list[float]] = defaultdict(list)  # word -> its advantage each time it occurs
     for response, row in zip(rollout.responses(), advantages.tolist(), strict=True):
-        pieces = [policy.tokenizer.decode([token], skip_special_tokens=True) for token in response]
+        pieces = [decoded(policy.tokenizer, [token], special=False) for token in response]
         # The columns after the last token are padding.
         for text, of_tokens in whole_words(pieces, row[: len(pieces)]):
             means[text.strip().lower()].append(sum(of_tokens) / len(of_tokens))

@@ -144,7 +144,7 @@ def normalise(model: nn.Module, scores: torch.Tensor) -> tuple[float, float]:
     return mean, std
 
 
-def _last(model: nn.Module, name: str) -> nn.Module:
+def _last(model: nn.Module, name: str) -> nn.Linear:
     """Return the last linear layer of this name; with peft, that is the trained copy."""
     return [
         module

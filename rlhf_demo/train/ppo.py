@@ -196,13 +196,14 @@ class PPOTrainer:
             )
             return None
         # 4 and 5. Token rewards, then advantages and returns.
-        tensors = self.compute_advantages(self.rollout)
+        rollout = self.rollout
+        tensors = self.compute_advantages(rollout)
         # 6. Update the policy and the value head.
         update_started = time.perf_counter()
-        self.update(step, tensors)
+        self.update(step, rollout, tensors)
         seconds["updating"] = time.perf_counter() - update_started
         # 7. Measure what the updates did, and write the step's rows.
-        row = self.measure(step, tensors) | {
+        row = self.measure(step, rollout, tensors) | {
             "objective/kl_coef": self.kl_coef,
             "policy/learning_rate": linear_rate(config, step),
             **{f"time/{phase}_seconds": value for phase, value in seconds.items()},
@@ -280,13 +281,13 @@ class PPOTrainer:
         #    mean 0 and variance 1 (Huang 2023).
         # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L674-L686
         # https://github.com/huggingface/trl/blob/f2cd57710ae345ea6428ae95363267fcf38a3dc8/trl/experimental/ppo/ppo_trainer.py#L786-L798
-        gamma, values = config.gamma, rollout.old_values
+        gamma, values = config.gamma, rollout.baseline
         advantages, returns = gae(rewards, values, mask, gamma=gamma, gae_lambda=config.gae_lambda)
         # With lambda 1 the values cancel: what is left is the discounted sum of the rewards.
         _, realised = gae(rewards, values, mask, gamma=gamma, gae_lambda=1.0)
         return StepTensors(scores, log_ratio, rewards, whiten(advantages, mask), returns, realised)
 
-    def update(self, step: int, tensors: StepTensors) -> None:
+    def update(self, step: int, rollout: Rollout, tensors: StepTensors) -> None:
         """Make ppo_epochs passes of minibatch updates over the rollout (6).
 
         This is the inner loop of algorithm 1 of Schulman 2017. A run that was stopped inside it
@@ -294,7 +295,7 @@ class PPOTrainer:
         """
         # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L689-L731
         # https://github.com/vwxyzjn/cleanrl/blob/fe8d8a03c41a7ef5b523e2e354bd01c363e786bb/cleanrl/ppo.py#L242-L290
-        config, mask = self.config, self.rollout.response_mask
+        config, mask = self.config, rollout.response_mask
         for group in self.optimizer.param_groups:
             group["lr"] = linear_rate(config, step)
         self.visits = self.visits or empty_visits(config.ppo_epochs, mask)
@@ -306,25 +307,26 @@ class PPOTrainer:
                 config.batch_size, generator=seeded(config.seed, f"epoch {epoch}", step)
             )
             rows = order.split(config.minibatch_size)[minibatch].to(self.device)
-            loss = self.minibatch_loss(rows, tensors)
+            loss = self.minibatch_loss(rollout.select(rows), rows, tensors)
             self.updates.append(self.optimizer_step(step, loss, first=index == 0))
             self.visits["ratio"][epoch, rows, : loss.ratio.shape[1]] = loss.ratio
             self.visits["clipped"][epoch, rows, : loss.ratio.shape[1]] = loss.clipped
         for name, parameter in self.trainable.items():
             require_finite(step, f"the weight {name}", parameter)
 
-    def minibatch_loss(self, rows: Tensor, tensors: StepTensors) -> PPOLoss:
-        """Read these rows of the rollout with the current policy, and return their loss."""
-        config, part = self.config, self.rollout.select(rows)
+    def minibatch_loss(self, part: Rollout, rows: Tensor, tensors: StepTensors) -> PPOLoss:
+        """Read a part of the rollout, its `rows`, with the current policy; return their loss."""
+        config = self.config
         ids, attended, real = part.sequence_ids, part.attention_mask, part.response_mask
         with autocast(self.device, self.dtype):
             now = token_outputs(self.policy, ids, attended, real, config.temperature)
+        assert now.values is not None  # the policy was given a value head
         return ppo_loss(
             now.logprobs,
             now.entropy,
             now.values,
             old_logprobs=part.old_logprobs,
-            old_values=part.old_values,
+            old_values=part.baseline,
             advantages=tensors.advantages[rows, : real.shape[1]],
             returns=tensors.returns[rows, : real.shape[1]],
             response_mask=real,
@@ -362,12 +364,12 @@ class PPOTrainer:
         return {name: float(value.detach()) for name, value in stats.items()}
 
     @torch.no_grad()
-    def measure(self, step: int, tensors: StepTensors) -> dict[str, Any]:
+    def measure(self, step: int, rollout: Rollout, tensors: StepTensors) -> dict[str, Any]:
         """Read the first responses again, have them judged, and return the step's metrics (7).
 
         Every samples_every steps the run also gets the step's samples and distributions.
         """
-        config, rollout, started = self.config, self.rollout, time.perf_counter()
+        config, started = self.config, time.perf_counter()
         again = rollout.select(slice(0, READ_AGAIN))
         ids, attended, real = again.sequence_ids, again.attention_mask, again.response_mask
         with autocast(self.device, self.dtype):

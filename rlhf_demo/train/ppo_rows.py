@@ -120,7 +120,7 @@ def metrics_row(
             [update["policy/gradient_norm"] > max_grad_norm for update in updates]
         ),
         "value/explained_variance": float(
-            explained_variance(rollout.old_values, tensors.realised, mask)
+            explained_variance(rollout.baseline, tensors.realised, mask)
         ),
         "response/length": sum(map(len, responses)) / batch,
         "response/eos_rate": float(rollout.has_eos.float().mean()),

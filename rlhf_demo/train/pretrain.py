@@ -33,6 +33,7 @@ from rlhf_demo.files import replacing_folder, write_json
 from rlhf_demo.models.device import autocast, pick_device, pick_dtype
 from rlhf_demo.models.loading import max_positions
 from rlhf_demo.models.new_gpt2 import load_or_make, save_model
+from rlhf_demo.models.token_text import special_id
 from rlhf_demo.runs.run import Run, Status, StopRequested
 from rlhf_demo.train.checkpoint import load_state, save_state
 from rlhf_demo.train.schedule import cosine_rate
@@ -96,7 +97,8 @@ class BaseTrainer:
         # 2. Load or make the model, and turn the text into tokens.
         torch.manual_seed(config.seed)
         self.model, self.tokenizer = load_or_make(config.model, kept)
-        self.model.to(self.device).train()
+        self.model.to(self.device)  # pyright: ignore[reportArgumentType]  (wrapped without types)
+        self.model.train()
         if config.dropout is not None:
             set_dropout(self.model, config.dropout)
         most_tokens = PACKED_TOKENS if config.text_unit == "packed" else ROW_TOKENS
@@ -112,7 +114,7 @@ class BaseTrainer:
             Corpus.build(documents, self.tokenizer, common, config.longest_sentence)
             for documents in (kept, held_out)
         )
-        shape = (self.tokenizer.eos_token_id, row_tokens, config.batch_tokens)
+        shape = (special_id(self.tokenizer, "eos"), row_tokens, config.batch_tokens)
         self.stream = Stream(
             train_corpus,
             config.text_unit,
@@ -300,7 +302,8 @@ def set_dropout(model: PreTrainedModel, share: float) -> None:
 def split_parameters(model: PreTrainedModel) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Return the matrices of the blocks, and the rest: embeddings, output layer, norms, biases."""
     embeddings = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
-    embeddings.add(model.get_output_embeddings().weight)
+    if head := model.get_output_embeddings():
+        embeddings.add(head.weight)
     parameters = list(model.parameters())
     matrices = [p for p in parameters if p.ndim == 2 and p not in embeddings]
     return matrices, [p for p in parameters if p.ndim != 2 or p in embeddings]

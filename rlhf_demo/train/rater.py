@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
+from transformers import PreTrainedModel
 
 from rlhf_demo.config.rater import RaterConfig
 from rlhf_demo.data import corpus
@@ -241,7 +242,7 @@ class RaterTrainer:
 # -- parts ----------------------------------------------------------------------------------------
 
 
-def prefix_logits(classifier: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
+def prefix_logits(classifier: PreTrainedModel, ids: Tensor, mask: Tensor) -> Tensor:
     """Return the logit after every token, as if the text ended there.
 
     Args:
@@ -254,7 +255,7 @@ def prefix_logits(classifier: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
     """
     hidden = classifier.base_model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
     with torch.autocast(ids.device.type, enabled=False):  # bfloat16 logits would have three digits
-        return classifier.score(hidden.float()).squeeze(-1)
+        return classifier.get_submodule("score")(hidden.float()).squeeze(-1)
 
 
 def prefix_loss(logits: Tensor, counted: Tensor, liked: Tensor) -> Tensor:

@@ -25,9 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from tqdm import tqdm
-from transformers import PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from rlhf_demo.config.ppo import PPOConfig
@@ -41,6 +40,7 @@ from rlhf_demo.models.loading import SHARD_SIZE, max_positions
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.reward_model import new_reward_model
 from rlhf_demo.models.sampling import decode, generate
+from rlhf_demo.models.token_text import special_id
 from rlhf_demo.runs.run import Run, Status, StopRequested
 from rlhf_demo.train.pair_scoring import (
     EncodedPairs,
@@ -102,7 +102,7 @@ def train_reward(config: RewardConfig, run: Run, *, resume: bool = False) -> Non
 
         # 3. Train.
         checkpoints = run.folder / "checkpoints"
-        scorer = PairScorer(model, tokenizer.pad_token_id, dtype, run.check_stop)
+        scorer = PairScorer(model, special_id(tokenizer, "pad"), dtype, run.check_stop)
         recorder = Recorder(run, scorer, held_out)
         trainer = build_trainer(config, model, tokenizer, train, recorder, checkpoints, dtype)
         last = last_checkpoint(checkpoints) if resume else None
@@ -206,7 +206,7 @@ def samples_of_base(
 
 def build_trainer(
     config: RewardConfig,
-    model: nn.Module,
+    model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     train: EncodedPairs,
     recorder: "Recorder",
@@ -215,8 +215,8 @@ def build_trainer(
 ) -> Any:
     """Set up TRL's RewardTrainer without its extras: no outside reports, prints or dropout."""
     from datasets import Dataset  # noqa: PLC0415  (with trl: seconds and 470 MiB)
-    from trl import RewardConfig as TRLRewardConfig  # noqa: PLC0415
-    from trl import RewardTrainer  # noqa: PLC0415
+    from trl.trainer.reward_config import RewardConfig as TRLRewardConfig  # noqa: PLC0415
+    from trl.trainer.reward_trainer import RewardTrainer  # noqa: PLC0415
 
     arguments = TRLRewardConfig(
         output_dir=str(checkpoints),
@@ -263,7 +263,7 @@ class Recorder(TrainerCallback):
         self.step_started = time.perf_counter()
         self.row: dict[str, float] = {}  # of the last finished step
         self.held_out_margins: list[float] | None = None  # from the last evaluation
-        self.bar: tqdm | None = None
+        self.bar: tqdm  # while it trains
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Drop rows that are newer than the checkpoint, and evaluate before the first step."""
@@ -285,10 +285,9 @@ class Recorder(TrainerCallback):
         """Start the clock."""
         self.step_started = time.perf_counter()
 
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Write the step's row, before the trainer saves its checkpoint."""
+        logs: dict[str, float] = kwargs["logs"]
         if "loss" not in logs:  # the trainer's own summary at the end
             return
         row = {

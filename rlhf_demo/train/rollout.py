@@ -19,6 +19,7 @@ from rlhf_demo.errors import ShapeError
 from rlhf_demo.models.policy import Policy
 from rlhf_demo.models.reading import as_rows, by_length, response_logits, response_tokens, trimmed
 from rlhf_demo.models.sampling import Sampled, real_tokens
+from rlhf_demo.models.token_text import special_id
 from rlhf_demo.objectives.logprobs import token_logprobs
 from rlhf_demo.objectives.rewards import exact_kl
 
@@ -65,6 +66,12 @@ class Rollout:
     def response_ids(self) -> Tensor:
         """[batch, time] token ids."""
         return self.sequence_ids[:, -self.response_mask.shape[1] :]
+
+    @property
+    def baseline(self) -> Tensor:
+        """The values, for a method like PPO that gives its policy a value head."""
+        assert self.old_values is not None
+        return self.old_values
 
     def select(self, rows: Tensor | slice) -> "Rollout":
         """Return these rows, without columns that are padding in all of them."""
@@ -118,6 +125,7 @@ def collect(
     sequence_ids = torch.cat([prompt_ids, sampled.response_ids], dim=1)
     response_mask = sampled.response_mask
     mask = torch.cat([attention_mask, response_mask], dim=1)
+    eos = special_id(policy.tokenizer, "eos")
     ref_logprobs, kl = torch.zeros(2, *response_mask.shape, device=sequence_ids.device)
     with policy.as_reference() as reference:
         for rows in by_length(response_mask):
@@ -142,5 +150,5 @@ def collect(
         kl=kl,
         old_values=sampled.values,
         scores=scores.to(sequence_ids.device),
-        has_eos=sampled.response_ids.gather(1, last).squeeze(1) == policy.tokenizer.eos_token_id,
+        has_eos=sampled.response_ids.gather(1, last).squeeze(1) == eos,
     )

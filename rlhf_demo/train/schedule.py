@@ -15,14 +15,17 @@ class Scheduled(Protocol):
     @property
     def learning_rate(self) -> float:
         """The peak, which is reached at the end of the warm-up."""
+        ...
 
     @property
     def warmup_steps(self) -> int:
         """Steps over which the rate rises."""
+        ...
 
     @property
     def total_steps(self) -> int:
         """Steps of the whole run."""
+        ...
 
 
 def linear_rate(config: Scheduled, step: int) -> float:
@@ -60,9 +63,10 @@ def _warm_up(config: Scheduled, step: int) -> float:
 def step_prompts(config: PPOConfig, prompts: list[str], step: int) -> list[str]:
     """Return the prompts of a step: the batches run through all prompts, reshuffled each epoch."""
     chosen: list[str] = []
+    order: list[int] = []
     for position in range((step - 1) * config.batch_size, step * config.batch_size):
         epoch, index = divmod(position, len(prompts))
-        if index == 0 or not chosen:
+        if index == 0 or not order:
             generator = seeded(config.seed, "prompts", epoch)
             order = torch.randperm(len(prompts), generator=generator).tolist()
         chosen.append(prompts[order[index]])

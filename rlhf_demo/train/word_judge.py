@@ -53,6 +53,10 @@ def make_word_judge(data: str, folder: Path = FOLDER) -> dict[str, Any]:
     return accuracies
 
 
+def _clean_features(text: str) -> set[str]:
+    return {word for word in features(text) if not has_coarse_word(word)}
+
+
 def fit(reviews: Reviews) -> tuple[list[str], list[float], float]:
     """Return the words and pairs, without coarse ones; the weight of each; and the bias."""
     pieces, liked = [], []
@@ -61,7 +65,7 @@ def fit(reviews: Reviews) -> tuple[list[str], list[float], float]:
         pieces += of_review
         liked += [label] * len(of_review)
     counter = CountVectorizer(
-        analyzer=lambda text: {word for word in features(text) if not has_coarse_word(word)},
+        analyzer=_clean_features,  # pyright: ignore[reportArgumentType]  (untyped, default a str)
         max_features=MOST_FEATURES,
     )
     counts = counter.fit_transform(pieces)

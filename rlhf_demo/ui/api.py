@@ -10,6 +10,7 @@ from functools import wraps
 from typing import Any
 
 import gradio as gr
+from gradio.events import api
 
 from rlhf_demo.config.evaluation import DuelOptions
 from rlhf_demo.config.ppo import PPOConfig
@@ -27,7 +28,7 @@ def add_endpoints(shared: Shared) -> None:
         endpoints.models, endpoints.runs, endpoints.start_reward, endpoints.start_ppo,
         endpoints.run_status, endpoints.stop_run, endpoints.side_by_side,
     ):  # fmt: skip
-        gr.api(_in_words(endpoint), api_name=endpoint.__name__)
+        api(_in_words(endpoint), api_name=endpoint.__name__)
 
 
 def _in_words(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -39,14 +39,21 @@ TABS = (
 )  # fmt: skip
 
 
-def build_app(settings: Settings) -> gr.Blocks:
+class SharedPage(Page):
+    """The page, and the stores behind it."""
+
+    shared: Shared
+
+
+def build_app(settings: Settings) -> SharedPage:
     """Build the page for the settings' folder of runs, and start its queue.
 
     Raises:
         DemoError: the settings cannot be used.
     """
     shared = Shared.open(settings)
-    with Page(title="RLHF, live", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
+    demo = SharedPage(title="RLHF, live", analytics_enabled=False, delete_cache=(3600, 86400))
+    with demo:
         part(
             "panels/nav",
             [Strip(shared.jobs, shared.store, shared.model_cache).strip_state],
@@ -58,7 +65,10 @@ def build_app(settings: Settings) -> gr.Blocks:
                 with gr.Tab(name, id=name.lower()):
                     tab.build(demo)
         StudentPage(shared).build()
-        tabs["Runs"].fill_forms(tabs["PPO"], tabs["Reward model"])
+        runs, ppo, reward = tabs["Runs"], tabs["PPO"], tabs["Reward model"]
+        assert isinstance(runs, RunsTab)
+        assert isinstance(ppo, PPOTab) and isinstance(reward, RewardTab)
+        runs.fill_forms(ppo, reward)
         add_endpoints(shared)
         if space.on_zero_gpu():
             _lent_gpu()
@@ -77,7 +87,7 @@ def guarded(app: ASGIApp, settings: Settings) -> Door:
     return Door(pace, settings, pace.pause)
 
 
-def launch_options(demo: gr.Blocks) -> dict[str, Any]:
+def launch_options(demo: SharedPage) -> dict[str, Any]:
     """Return the arguments of the page's `launch`, except the address it listens on."""
     settings, cache = demo.shared.settings, Path(get_upload_folder())
     return {

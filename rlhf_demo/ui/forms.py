@@ -25,11 +25,12 @@ def _field(declared: Any, kind: type) -> Any:
     if meta["choices"]:
         return gr.Dropdown(choices=list(meta["choices"]), **shared)
     if kind in (int, float):
+        step: Any = 1 if kind is int else None  # None: any, which Gradio's types leave out
         return gr.Number(
             minimum=meta["low"],
             maximum=meta["high"],
             precision=0 if kind is int else None,
-            step=1 if kind is int else None,
+            step=step,
             **shared,
         )
     return gr.Textbox(max_lines=1, **shared)

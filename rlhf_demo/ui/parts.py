@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.themes import Base
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
@@ -89,7 +90,7 @@ def encoded(function: Callable[..., Any]) -> Callable[..., bytes]:
 
     @wraps(function)
     def answer(*request: Any) -> bytes:
-        return JSONResponse(function(*request)).body
+        return bytes(JSONResponse(function(*request)).body)
 
     return answer
 
@@ -120,7 +121,7 @@ def css() -> str:
     return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in STYLES)
 
 
-def theme() -> gr.themes.Base:
+def theme() -> Base:
     """Return a theme for Gradio's components: the page's colours, and system fonts."""
     fonts = ["Inter", "Source Sans 3", "system-ui", "sans-serif"]
     colours = {
@@ -139,7 +140,7 @@ def theme() -> gr.themes.Base:
     both = {name: f"var(--rl-{colour})" for name, colour in colours.items()}
     both |= {"button_border_width": "1px", "block_shadow": "none"}
     dark = {f"{name}_dark": value for name, value in both.items()}
-    base = gr.themes.Base(
+    base = Base(
         font=fonts, font_mono=["ui-monospace", "monospace"], radius_size="md", text_size="md"
     )
     return base.set(button_large_radius="9px", button_medium_radius="9px", **both, **dark)

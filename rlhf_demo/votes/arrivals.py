@@ -157,4 +157,4 @@ class Arrivals:
 
     def _addresses(self, collection: int | None) -> dict[int, str]:
         with self._lock:
-            return dict(self._came_from.get(collection, {}))
+            return {} if collection is None else dict(self._came_from.get(collection, {}))

@@ -11,10 +11,10 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 from sqlalchemy.sql import ColumnElement
 
-from rlhf_demo.votes.tables import assignments, pairs, rounds, voters
+from rlhf_demo.votes.tables import assignments, insert_row, pairs, rounds, voters
 from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL, PLAIN
 
 ANSWER_SECONDS = 120.0
@@ -78,7 +78,7 @@ def assign(
         "shown_at": now,
         "held_at": now,
     }
-    return connection.execute(insert(assignments).values(row)).inserted_primary_key[0]
+    return insert_row(connection, assignments, row)
 
 
 def answers_for(count: int) -> int:
@@ -229,18 +229,18 @@ def _attention_check(
 ) -> int:
     """Make an attention check for this voter alone; return 0 if there is no text for it."""
     newest = select(pairs).where(_visible(voter, pair_query)).order_by(pairs.c.id.desc())
-    pool = connection.execute(newest.limit(CHECK_POOL)).all()
+    pool = connection.execute(newest.limit(CHECK_POOL)).mappings().all()
     if not pool:
         return 0
     pair = rng.choice(pool)
-    row = dict(pair._mapping) | {
+    row = dict(pair) | {
         "kind": ATTENTION_CHECK,
-        "second": pair.first,
-        "second_model": pair.first_model,
+        "second": pair["first"],
+        "second_model": pair["first_model"],
         "owner_id": voter,
     }
     del row["id"]
-    return connection.execute(insert(pairs).values(row)).inserted_primary_key[0]
+    return insert_row(connection, pairs, row)
 
 
 def _repeat_pair(connection: Connection, voter: int, pair_query: PairQuery) -> int:

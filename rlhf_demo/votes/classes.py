@@ -184,7 +184,7 @@ class Classes:
         # Read only, so that a flood of wrong codes makes no writer wait.
         with self.database.reading() as connection:
             match = self._find(connection, code)
-        self.arrivals.check_code(match and match.id, client)
+        self.arrivals.check_code(None if match is None else match.id, client)
         self._there(match)
         name = checked_nickname(nickname)
         with self.database.writing() as connection:
@@ -197,7 +197,7 @@ class Classes:
             self.arrivals.note(collection.id, joined.voter, client)
             return joined
 
-    def _make_room(self, connection: Connection, collection: Row, client: str) -> None:
+    def _make_room(self, connection: Connection, collection: Row[Any], client: str) -> None:
         """If the address or the class is full, remove a student who has not answered yet.
 
         For a full address, it is one at the same address who has not been seen lately; for a full
@@ -245,7 +245,7 @@ class Classes:
         return set(connection.execute(query).scalars())
 
     @staticmethod
-    def _find(connection: Connection, code: Any, *, lock: bool = False) -> Row | None:
+    def _find(connection: Connection, code: Any, *, lock: bool = False) -> Row[Any] | None:
         typed = "".join(code.split()).upper() if isinstance(code, str) else ""
         if not set(typed) <= set(CODE_LETTERS):
             return None
@@ -256,7 +256,7 @@ class Classes:
         return connection.execute(query.with_for_update() if lock else query).one_or_none()
 
     @staticmethod
-    def _there(collection: Row | None) -> Row:
+    def _there(collection: Row[Any] | None) -> Row[Any]:
         if collection is None:
             raise Refused("no class has this code: look at the instructor's screen again")
         return collection

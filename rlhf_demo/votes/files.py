@@ -15,7 +15,7 @@ from typing import Any
 
 from rlhf_demo.data.rows import Bounds, file_rows, short
 from rlhf_demo.errors import DataError, Refused
-from rlhf_demo.files import replacing, write_text
+from rlhf_demo.files import is_record, replacing, write_text
 from rlhf_demo.votes.vote import (
     ATTENTION_CHECK,
     DUEL,
@@ -142,7 +142,7 @@ def _write_parquet(rows: list[dict[str, Any]], columns: dict[str, type], path: P
     import pyarrow  # noqa: PLC0415  (with its file format: half a second)
     import pyarrow.parquet  # noqa: PLC0415
 
-    kinds = {
+    kinds: dict[type, pyarrow.DataType] = {
         str: pyarrow.string(),
         int: pyarrow.int64(),
         bool: pyarrow.bool_(),
@@ -176,7 +176,7 @@ def read_votes(path: Path, *, question: str) -> list[Vote]:
     """
     if path.suffix not in (".jsonl", ".parquet"):
         raise DataError(f"{path.name} has no known format: name it .jsonl or .parquet")
-    votes = []
+    votes: list[Vote] = []
     for number, row in file_rows(path, ALL_COLUMNS | PREFERENCE_COLUMNS, BOUNDS):
         where = f"{path.name} row {number}"
         try:
@@ -189,7 +189,7 @@ def read_votes(path: Path, *, question: str) -> list[Vote]:
 
 
 def _read_vote(row: Any, where: str, number: int, question: str) -> Vote:
-    if not isinstance(row, dict):
+    if not is_record(row):
         raise DataError(f"{where} is {short(row)}, not an object with columns: fix it")
     layout = "all" if "choice" in row else "preferences"
     for name in _REQUIRED[layout]:

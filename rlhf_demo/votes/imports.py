@@ -75,6 +75,10 @@ def keep_votes(
     return collection, len(votes) - len(imported.seen)
 
 
+Texts = tuple[int, str, str, str, str]
+"""What makes a pair in a file: round, kind, prompt, first and second text."""
+
+
 class _Import:
     """The database ids for the numbers and texts in a file."""
 
@@ -82,8 +86,8 @@ class _Import:
         self.now, self.collection = now, collection
         self.rounds = {1: current_round(connection, collection).id}
         self.voters: dict[int, int] = {}
-        self.pairs: dict[tuple, int] = {}
-        self.seen: set[tuple] = set()
+        self.pairs: dict[Texts, int] = {}
+        self.seen: set[tuple[int, int, str, bool]] = set()
 
     def keep(self, connection: Connection, vote: Vote) -> None:
         """Insert a vote, unless the same voter has answered the same pair."""
@@ -119,10 +123,10 @@ class _Import:
             self.voters[vote.voter] = made
         texts = _texts(vote)
         if texts not in self.pairs:
-            new = NewPair(*texts[2:], vote.first_model, vote.second_model)
+            new = NewPair(vote.prompt, vote.first, vote.second, vote.first_model, vote.second_model)
             round_id = self.rounds[vote.round]
             [self.pairs[texts]] = insert_pairs(connection, round_id, [new], vote.kind)
 
 
-def _texts(vote: Vote) -> tuple:
+def _texts(vote: Vote) -> Texts:
     return vote.round, vote.kind, vote.prompt, vote.first, vote.second

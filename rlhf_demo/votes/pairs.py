@@ -61,7 +61,7 @@ def uncancelled(votes: Iterable[Vote]) -> list[Vote]:
     by_pair: dict[tuple[int, str], list[Vote]] = defaultdict(list)
     for vote in votes:
         by_pair[vote.pair, vote.question].append(vote)
-    kept = []
+    kept: list[Vote] = []
     for group in by_pair.values():
         first = [vote for vote in group if vote.choice == "first"]
         second = [vote for vote in group if vote.choice == "second"]

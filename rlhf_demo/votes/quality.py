@@ -109,7 +109,7 @@ def votes_alpha(votes: Iterable[Vote]) -> float | None:
 
 def self_agreement(votes: Iterable[Vote]) -> Share:
     """Return how often people answered a repeated pair as before; skips do not count."""
-    answers: dict[Hashable, dict[bool, str]] = defaultdict(dict)
+    answers: dict[tuple[int, str, int], dict[bool, str]] = defaultdict(dict)
     for vote in votes:
         if vote.kind != ATTENTION_CHECK and vote.choice != "skip":
             answers[vote.pair, vote.question, vote.voter][vote.repeat] = vote.choice
@@ -182,7 +182,7 @@ def voter_table(votes: Sequence[Vote]) -> list[dict[str, Any]]:
     for vote in votes:
         by_voter[vote.voter].append(vote)
     tallies = _tallies(votes)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for voter, own in sorted(by_voter.items()):
         times = [vote.seconds for vote in own if vote.seconds is not None]
         rows.append(
@@ -225,7 +225,7 @@ def careless_reasons(votes: Sequence[Vote], voters: int) -> list[str]:
     by_check = check_evidence(sum(caught), len(caught))
     if by_side + by_check < math.log(voters / FALSE_ALARMS):
         return []
-    reasons = []
+    reasons: list[str] = []
     if by_check > 0:
         reasons.append(
             f"preferred one of two identical texts {sum(caught)} times out of {len(caught)}"
@@ -267,7 +267,8 @@ def _tallies(votes: Iterable[Vote]) -> dict[Hashable, Counter[str]]:
 
 def _with_others(own: Iterable[Vote], tallies: dict[Hashable, Counter[str]]) -> Share:
     """Return how often the others' majority has the same preference; a split counts half."""
-    right, units = [], []
+    right: list[float] = []
+    units: list[Hashable] = []
     for vote in _first_words(own):
         tally = tallies[vote.pair, vote.question]
         same, other = tally[vote.choice] - 1, tally.total() - tally[vote.choice]

@@ -12,14 +12,22 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, delete, insert, or_, select
+from sqlalchemy import Connection, Row, Table, delete, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql import ColumnElement
 
 from rlhf_demo.errors import DataError, Refused
 from rlhf_demo.votes.assignment import OPEN_POOL
 from rlhf_demo.votes.nicknames import likeness
-from rlhf_demo.votes.tables import assignments, collections, pairs, questions, rounds, voters
+from rlhf_demo.votes.tables import (
+    assignments,
+    collections,
+    insert_row,
+    pairs,
+    questions,
+    rounds,
+    voters,
+)
 from rlhf_demo.votes.vote import ATTENTION_CHECK, Assignment, NewPair, Vote
 
 MOST_ID = 2**31 - 1
@@ -49,7 +57,7 @@ def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
-def owner(connection: Connection, table: Table, token: Any, *, lock: bool = False) -> Row:
+def owner(connection: Connection, table: Table, token: Any, *, lock: bool = False) -> Row[Any]:
     """Return the row that a secret belongs to.
 
     Args:
@@ -66,12 +74,12 @@ def owner(connection: Connection, table: Table, token: Any, *, lock: bool = Fals
     if number.isdecimal() and len(number) < 10:
         query = select(table).where(table.c.id == int(number))
         row = connection.execute(query.with_for_update() if lock else query).one_or_none()
-    if not hmac.compare_digest(row.secret_hash if row else "", _hash(secret)):
+    if row is None or not hmac.compare_digest(row.secret_hash, _hash(secret)):
         raise Refused("this page does not know you: join again, or reload the page")
     return row
 
 
-def by_id(connection: Connection, table: Table, number: int) -> Row:
+def by_id(connection: Connection, table: Table, number: int) -> Row[Any]:
     """Return the row with this id, which must exist."""
     return connection.execute(select(table).where(table.c.id == number)).one()
 
@@ -100,7 +108,7 @@ def new_collection(
         "trained_votes": 0,
         "created": now,
     }
-    number = connection.execute(insert(collections).values(row)).inserted_primary_key[0]
+    number = insert_row(connection, collections, row)
     new_round(connection, number, 1, kind="feedback", question=question)
     return number, f"{number}.{secret}"
 
@@ -136,10 +144,10 @@ def new_round(
         "contender": contender,
         "a_is_contender": None if base is None else random.SystemRandom().random() < 0.5,
     }
-    return connection.execute(insert(rounds).values(row)).inserted_primary_key[0]
+    return insert_row(connection, rounds, row)
 
 
-def current_round(connection: Connection, collection: int) -> Row:
+def current_round(connection: Connection, collection: int) -> Row[Any]:
     """Return the newest round of a collection."""
     newest = select(rounds).where(rounds.c.collection_id == collection).order_by(rounds.c.id.desc())
     return connection.execute(newest.limit(1)).one()
@@ -176,7 +184,7 @@ def new_voter(
         "last_seen": now,
         **traits,
     }
-    number = connection.execute(insert(voters).values(row)).inserted_primary_key[0]
+    number = insert_row(connection, voters, row)
     return number, nickname, f"{number}.{secret}"
 
 
@@ -198,10 +206,10 @@ def insert_pairs(
     owner_id: int | None = None,
 ) -> list[int]:
     """Add pairs to a round; return their ids."""
-    numbers = []
+    numbers: list[int] = []
     for pair in new:
         row = {**vars(pair), "round_id": round_id, "kind": kind, "owner_id": owner_id}
-        numbers.append(connection.execute(insert(pairs).values(row)).inserted_primary_key[0])
+        numbers.append(insert_row(connection, pairs, row))
     return numbers
 
 
@@ -229,14 +237,13 @@ def question_id(connection: Connection, text: str) -> int:
     if number is None:
         try:
             with connection.begin_nested():
-                new = connection.execute(insert(questions).values(text=text))
-                number = new.inserted_primary_key[0]
+                number = insert_row(connection, questions, {"text": text})
         except IntegrityError:  # another process was quicker
             number = connection.execute(known).scalar_one()
     return number
 
 
-def own_assignment(connection: Connection, voter: int, assignment: Any) -> Row:
+def own_assignment(connection: Connection, voter: int, assignment: Any) -> Row[Any]:
     """Return the voter's assignment of this id, with its pair, round and collection.
 
     Raises:
@@ -266,7 +273,7 @@ def own_assignment(connection: Connection, voter: int, assignment: Any) -> Row:
     return row
 
 
-def check_open(shown: Row) -> None:
+def check_open(shown: Row[Any]) -> None:
     """Check that an assignment can be answered now.
 
     Raises:
@@ -329,7 +336,7 @@ def answers(connection: Connection, collection: int | None, *, classes: bool) ->
     if not classes:
         theirs = select(collections.c.id).where(collections.c.kind == "class")
         query = query.where(rounds.c.collection_id.not_in(theirs), _read())
-    return [Vote(**row._mapping) for row in connection.execute(query)]
+    return [Vote(**row) for row in connection.execute(query).mappings()]
 
 
 def _read() -> ColumnElement[bool]:

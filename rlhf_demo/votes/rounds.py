@@ -129,7 +129,7 @@ class Rounds:
             new_round(connection, collection.id, latest.number + 1, kind="feedback", question=asked)
             return latest.number + 1
 
-    def _current(self, connection: Connection, token: str) -> tuple[Row, Row]:
+    def _current(self, connection: Connection, token: str) -> tuple[Row[Any], Row[Any]]:
         collection = owner(connection, collections, token, lock=True)
         return collection, current_round(connection, collection.id)
 
@@ -220,7 +220,7 @@ class Rounds:
             connection.execute(this.values(trained_votes=votes))
 
     @staticmethod
-    def _there(connection: Connection, collection: int) -> tuple[Row, Row]:
+    def _there(connection: Connection, collection: int) -> tuple[Row[Any], Row[Any]]:
         query = select(collections).where(
             collections.c.id == collection, collections.c.kind == "class"
         )
@@ -247,7 +247,7 @@ class Rounds:
         return blind_result(self.store, latest)
 
 
-def round_facts(connection: Connection, collection: Row, latest: Row) -> dict[str, Any]:
+def round_facts(connection: Connection, collection: Row[Any], latest: Row[Any]) -> dict[str, Any]:
     """Return what everybody in a class may know about its round, JSON-ready."""
     return {
         "state": collection.state,
@@ -258,7 +258,7 @@ def round_facts(connection: Connection, collection: Row, latest: Row) -> dict[st
     }
 
 
-def blind_result(store: Store, blind: Row) -> dict[str, Any]:
+def blind_result(store: Store, blind: Row[Any]) -> dict[str, Any]:
     """Return the outcome of a blind round for the model called A; before the reveal, only its size.
 
     An instructor who saw the share could reveal it at a convenient moment. Two equal models would

@@ -73,7 +73,7 @@ class SimulatedClass:
         self._scorer = scorer or _length_scores
         self._rng = random.Random(seed)
         careless = round(careless_share * students)
-        self.students = []
+        self.students: list[SimulatedStudent] = []
         for number in range(students):
             is_careless = number < careless
             joined = classes.join_simulated(

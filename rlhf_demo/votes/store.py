@@ -9,6 +9,8 @@ Safe to share between threads; the results are plain data.
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, select, update
 
@@ -97,11 +99,12 @@ class Store:
             found = connection.execute(
                 select(collections.c.id).where(collections.c.code == OPEN_CODE)
             )
-            self.open_collection = found.scalar()
-            if self.open_collection is None:
-                self.open_collection, _ = new_collection(
+            number = found.scalar()
+            if number is None:
+                number, _ = new_collection(
                     connection, clock(), kind="open", code=OPEN_CODE, overlap=OPEN_OVERLAP
                 )
+            self.open_collection: int = number
             self.open_round = current_round(connection, self.open_collection).id
 
     def close(self) -> None:
@@ -116,11 +119,11 @@ class Store:
         Raises:
             Refused: too many visitors come from this address.
         """
-        try:
-            self.pairs_waiting(secret, QUESTIONS[0])
-        except Refused:
-            return self.visit(client)
-        return secret
+        if secret is not None:
+            with suppress(Refused):
+                self.pairs_waiting(secret, QUESTIONS[0])
+                return secret
+        return self.visit(client)
 
     def visit(self, client: str) -> str:
         """Create a voter for a visitor of the open page and return the secret for the browser.
@@ -227,7 +230,7 @@ class Store:
     def _pair_query(
         self,
         connection: Connection,
-        voter: Row,
+        voter: Row[Any],
         question: str | None,
         kind: str,
         model: str | None,
@@ -331,7 +334,7 @@ class Store:
             connection.execute(this.values(choice=kept, voted_at=now, seconds=seconds))
             return True
 
-    def _check_pace(self, voter: Row, client: str | None) -> None:
+    def _check_pace(self, voter: Row[Any], client: str | None) -> None:
         self._votes_limit.require(voter.id, "answers from you")
         if client is not None:
             is_open = voter.collection_id == self.open_collection

@@ -16,7 +16,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    insert,
     make_url,
     text,
 )
@@ -80,7 +81,9 @@ def _table(name: str, *parts: Any) -> Table:
     return Table(name, metadata, key, *parts, sqlite_autoincrement=True)
 
 
-def _belongs_to(name: str, table: str, *, nullable: bool = False, key: str | None = None) -> Column:
+def _belongs_to(
+    name: str, table: str, *, nullable: bool = False, key: str | None = None
+) -> Column[int]:
     foreign = ForeignKey(f"{table}.id", ondelete="CASCADE")
     return Column(name, Integer, foreign, nullable=nullable, index=True, key=key)
 
@@ -164,6 +167,13 @@ assignments = _table(
 Index("votes_of_rater", assignments.c.voter_id, assignments.c.voted_at)
 
 
+def insert_row(connection: Connection, table: Table, row: dict[str, Any]) -> int:
+    """Insert a row and return its id."""
+    key = connection.execute(insert(table).values(row)).inserted_primary_key
+    assert key is not None  # every table has one
+    return key[0]
+
+
 def database_url(folder: str | Path) -> str:
     """Return the address of the votes: `DATABASE_URL` if set, else votes.db in the folder."""
     return os.environ.get("DATABASE_URL") or f"sqlite:///{Path(folder).absolute()}/votes.db"
@@ -206,6 +216,7 @@ class Database:
         """
         try:
             if self._is_sqlite:
+                assert self.engine.url.database  # `_engine` refuses SQLite without a file
                 _keep_private(Path(self.engine.url.database))
             with self._transaction() as connection:
                 lock(connection)
@@ -217,7 +228,7 @@ class Database:
             reason = str(error.orig).strip().splitlines()[0]
             raise DataError(self._cannot_open(reason)) from None
         except OSError as error:
-            raise DataError(self._cannot_open(error.strerror)) from None
+            raise DataError(self._cannot_open(error.strerror or str(error))) from None
 
     def _cannot_open(self, reason: str) -> str:
         """Say what is wrong and what to do, at the start, when only the owner reads it."""
@@ -233,7 +244,7 @@ class Database:
         )
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> Generator[Connection]:
         """A read-only transaction that sees the database at one moment.
 
         Raises:
@@ -243,7 +254,7 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self) -> Generator[Connection]:
         """A transaction that is on disk when the block ends; after any error it leaves no trace.
 
         Raises:
@@ -253,7 +264,7 @@ class Database:
             yield connection
 
     @contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
+    def _explained(self, what: str) -> Generator[None]:
         """Turn the database's errors into one sentence for visitors.
 
         A server's own message may name the server and quote rows, so it goes into the log only.
@@ -270,7 +281,7 @@ class Database:
             raise DataError(f"{what}, because the database says {words}: try again") from error
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
+    def _transaction(self) -> Generator[Connection]:
         with self._writer, self.engine.connect() as connection:
             connection.execution_options(writes=True)
             with connection.begin():  # commits, which puts it on disk, when this block ends
@@ -297,7 +308,7 @@ def _engine(url: str) -> Engine:
         ArgumentError, NoSuchModuleError, ImportError: SQLAlchemy cannot use the address.
     """
     address = make_url(url)
-    if address.get_backend_name() == "sqlite" and address.database in (None, ":memory:"):
+    if address.get_backend_name() == "sqlite" and address.database in (None, "", ":memory:"):
         raise ArgumentError("votes must be on a disk: give SQLite a file")
     if address.drivername in ("postgres", "postgresql"):  # as hosting services write it
         address = address.set(drivername="postgresql+psycopg").update_query_dict(

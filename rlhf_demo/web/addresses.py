@@ -8,12 +8,13 @@ the right, as there are proxies in front of it (RLHF_DEMO_PROXIES).
 import ipaddress
 
 import gradio as gr
+from starlette.requests import Request
 
 IPV6_PREFIX = 48
 """Bits of an IPv6 address that its holder cannot choose: homes are given 56 or 48, schools 48."""
 
 
-def address_of(http: gr.Request) -> str:
+def address_of(http: gr.Request | Request) -> str:
     """Return the address of the client; web/middleware.py has put it there."""
     return http.client.host if http.client else "unknown"
 

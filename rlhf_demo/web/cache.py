@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
@@ -96,7 +96,7 @@ def own_cache(runs: Path) -> Path:
 
 
 @contextmanager
-def received(source: Path) -> Iterator[None]:
+def received(source: Path) -> Generator[None]:
     """Use a file that Gradio received, then remove it from Gradio's cache, which has bounds.
 
     Raises:
@@ -184,7 +184,7 @@ class UploadGate:
         arriving.set(upload.files)
         try:
             # Gradio never forgets an upload that its sender gives a name to.
-            await self.app(scope | {"query_string": b""}, upload.receive, answer)
+            await self.app({**scope, "query_string": b""}, upload.receive, answer)
         except Exception:
             if not upload.refusal:
                 raise
@@ -234,7 +234,7 @@ class UploadGate:
         for one in others:
             sent[one.address].append((one.length, one.break_off))
         total = {of: sum(size for size, _ in sent[of]) for of in sent}
-        for of in sorted(total, key=total.get, reverse=True):
+        for of in sorted(total, key=lambda of: total[of], reverse=True):
             going += sent[of] if total[of] > total.get(address, 0) else []
         return going
 

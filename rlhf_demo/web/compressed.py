@@ -52,9 +52,8 @@ class Compressed:
             await self.app(scope, receive, send)
             return
         asked = Headers(scope=scope)
-        plain = scope | {
-            "headers": [row for row in scope["headers"] if row[0] != b"accept-encoding"]
-        }
+        headers = [row for row in scope["headers"] if row[0] != b"accept-encoding"]
+        plain = {**scope, "headers": headers}
         kept = await self._find(plain, asked) if _wants_file(scope, asked) else None
         if kept is None:
             await self.app(plain, receive, send)
@@ -84,7 +83,7 @@ class Compressed:
         async def keep(message: Message) -> None:
             messages.append(message)
 
-        await self.app(scope | {"headers": headers}, once_more(b"", _never_gone), keep)
+        await self.app({**scope, "headers": headers}, once_more(b"", _never_gone), keep)
         if not messages or messages[0].get("status") != 200:
             return None
         body = b"".join(message.get("body", b"") for message in messages[1:])

@@ -21,8 +21,8 @@ from rlhf_demo.web.sessions import Session
 def apply_fixes() -> None:
     """Fix, for all pages of this process, how files arrive and what sessions keep."""
     processing_utils.async_ssrf_protected_download = refuse_to_fetch
-    UploadButton._process_single_file = path_of
-    route_utils.NamedTemporaryFile = noted_file
+    UploadButton._process_single_file = path_of  # pyright: ignore[reportAttributeAccessIssue]
+    route_utils.NamedTemporaryFile = noted_file  # pyright: ignore[reportPrivateImportUsage]
     route_utils.GradioMultiPartParser = FilesOnly
     route_utils.GradioUploadFile = Upload
     route_utils.delete_files_created_by_app = forget_files

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
+from gradio import Request
 from gradio.context import LocalContext
-from starlette.requests import Request
 
 from rlhf_demo.server.turns import Busy
 from rlhf_demo.web.addresses import address_of
@@ -40,15 +40,19 @@ class Lane(StrEnum):
 THREADS = {Lane.VOTING: 16, Lane.LIGHT: 8}
 
 
+LANE = "lane"
+"""Attribute of a function that was given a lane."""
+
+
 def voting(function: F) -> F:
     """Mark a server function that voters wait for; it must be quick."""
-    function.lane = Lane.VOTING
+    setattr(function, LANE, Lane.VOTING)
     return function
 
 
 def heavy(function: F) -> F:
     """Mark a server function that computes with a model, reads all votes, or packs files."""
-    function.lane = Lane.HEAVY
+    setattr(function, LANE, Lane.HEAVY)
     return function
 
 
@@ -58,7 +62,7 @@ async def run(function: Callable[..., Any], *arguments: Any) -> Any:
     Raises:
         Busy: it is heavy, and there was no place in time.
     """
-    lanes, lane = _lanes_here(), getattr(function, "lane", Lane.LIGHT)
+    lanes, lane = _lanes_here(), getattr(function, LANE, Lane.LIGHT)
     if lane == Lane.HEAVY:
         return await lanes.heavy.run(function, arguments, LocalContext.request.get(None))
     return await to_thread.run_sync(function, *arguments, limiter=lanes.threads[lane])

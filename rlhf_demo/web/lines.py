@@ -1,10 +1,12 @@
 """Limit the events of one address in Gradio's queue, which is first come, first served."""
 
+import math
 from typing import Any
 
 from fastapi import HTTPException, Request
 from gradio.queueing import Queue
 
+from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.sessions import Sessions, sender
 
 PART = 4
@@ -22,10 +24,10 @@ may ask at once; what waits for "many" takes minutes.
 def share(queue: Queue) -> None:
     """Share a queue among addresses; call it before the launch, as Gradio has no setting for it."""
     push, sessions = queue.push, Sessions(queue)
-    queue.pending_messages_per_session = sessions
+    queue.pending_messages_per_session = sessions  # pyright: ignore[reportAttributeAccessIssue]
 
     async def bounded(body: Any, request: Request, username: str | None) -> Any:
-        address = request.client.host
+        address = address_of(request)
         await sessions.forget_unread()
         _check(queue, getattr(queue.blocks.fns.get(body.fn_index), "concurrency_id", None), address)
         sender.set(address)
@@ -41,7 +43,7 @@ def _check(queue: Queue, line: str | None, address: str) -> None:
         HTTPException: with status 429 and a sentence.
     """
     waiting = {
-        name: sum(event.request.client.host == address for event in one.queue)
+        name: sum(address_of(event.request) == address for event in one.queue)
         for name, one in queue.event_queue_per_concurrency_id.items()
     }
     if line in MOST and waiting.get(line, 0) >= MOST[line]:
@@ -51,7 +53,7 @@ def _check(queue: Queue, line: str | None, address: str) -> None:
             "waiting: try again when one is done",
         )
     total = sum(waiting.values())
-    if total and total * PART >= queue.max_size - len(queue):
+    if total and total * PART >= (queue.max_size or math.inf) - len(queue):
         raise HTTPException(
             429,
             f"{total} requests from this address are already waiting: "

@@ -11,7 +11,7 @@ import fnmatch
 import ipaddress
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from starlette._utils import get_route_path
@@ -107,7 +107,7 @@ class Door:
         address = client_address(peer, forwarded, self.settings.proxies)
         exchange = _Exchange(receive, send, self.headers)
         path = get_route_path(scope)  # as the routes see it: without a proxy's prefix
-        scope = scope | {"client": (address, 0)}
+        scope = {**scope, "client": (address, 0)}
         try:
             await self._check_in_turn(path, headers, scope, receive)
             most = MOST_UPLOAD_BYTES if UPLOAD.fullmatch(path) else MOST_BYTES
@@ -210,7 +210,7 @@ class _Exchange:
                 for name, value in message.get("headers", [])
                 if not name.lower().startswith(b"access-control-")
             ]
-            message = message | {"headers": kept}
+            message = {**message, "headers": kept}
             MutableHeaders(scope=message).update(self._headers)
         await self._send(message)
 
@@ -288,8 +288,8 @@ def outermost(
     """
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        app.middleware_stack = wrap(app.middleware_stack)
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+        app.middleware_stack = wrap(app.middleware_stack or app.build_middleware_stack())
         yield
 
     return lifespan

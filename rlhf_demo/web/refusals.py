@@ -99,7 +99,7 @@ class Refusals:
             if message["type"] == "http.response.start":
                 begun = True
                 if message["status"] == 500:  # Gradio's word for whatever a handler refuses
-                    message = message | {"status": 400}
+                    message = {**message, "status": 400}
             await send(message)
 
         try:

@@ -48,15 +48,15 @@ class Messages(asyncio.Queue[Any]):
         self.read_at = self._sessions.clock()
         return await super().get()
 
-    def put_nowait(self, message: Any) -> None:
+    def put_nowait(self, item: Any) -> None:
         """Add a message, for which others make room."""
-        super().put_nowait(message)
+        super().put_nowait(item)
         self._sessions.make_room(self.address)
 
-    def _put(self, message: Any) -> None:
-        size = MESSAGE + len(repr(message))
+    def _put(self, item: Any) -> None:
+        size = MESSAGE + len(repr(item))
         self._count(size)
-        super()._put((size, message))
+        super()._put((size, item))
 
     def _get(self) -> Any:
         size, message = super()._get()
@@ -119,7 +119,7 @@ class Sessions(dict[str, Messages]):
         while self.unread[address] > MOST_UNREAD:
             self._forget_largest(address)
         while self.unread.total() > MOST_UNREAD_OF_ALL:
-            self._forget_largest(max(self.unread, key=self.unread.get))
+            self._forget_largest(self.unread.most_common(1)[0][0])
         self.unread = +self.unread  # without those who have nothing
 
     def _forget_largest(self, address: str) -> None:
@@ -134,7 +134,8 @@ class Session(SessionState):
     """
 
     def __init__(self, blocks: Blocks) -> None:
-        super().__init__(SimpleNamespace(default_config=blocks.default_config, blocks=()))
+        read: Any = SimpleNamespace(default_config=blocks.default_config, blocks=())
+        super().__init__(read)
         self.config_values = _Unkept()
 
 

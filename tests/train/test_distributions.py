@@ -23,7 +23,7 @@ def rollout(responses, values):
     time = max(map(len, responses))
     mask = torch.tensor([[place < len(row) for place in range(time)] for row in responses])
     return SimpleNamespace(
-        response_mask=mask, responses=lambda: responses, old_values=torch.tensor(values)
+        response_mask=mask, responses=lambda: responses, baseline=torch.tensor(values)
     )
 
 

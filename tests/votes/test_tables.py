@@ -55,7 +55,7 @@ def test_url_comes_from_the_environment_or_the_folder(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "url",
     ["nonsense", "nosuch://x", "sqlite:////no/such/folder/votes.db", "sqlite://",
-     "sqlite:///:memory:"],
+     "sqlite:///", "sqlite:///:memory:"],
 )  # fmt: skip
 def test_database_that_cannot_be_opened_is_named(url):
     with pytest.raises(DataError, match="DATABASE_URL"):

@@ -352,7 +352,7 @@ def _people_line(options: dict[str, Any]) -> list[dict[str, Any]]:
     """
     facts = vote_facts(options["data"])
     agree = people_agree(facts)
-    if agree is None:
+    if facts is None or agree is None:
         return []
     label = f"other people agree with a vote: {agree:.0%}"
     lines = [{"y": agree, "label": label, "color": "base", "left": True}]

@@ -51,8 +51,8 @@ PROMPTS: dict[str, DuelOptions] = {
 FIRST_PROMPT = "I watched this with my sister and"
 DEFAULTS = ("gpt2-mini", "gpt2-mini-ppo", "reward-mini", STAR_RATER)
 """Left model, right model, scorer, judge."""
-QUIET = {"api_visibility": "private", "show_progress": "hidden"}
-AT_ONCE = QUIET | {"queue": False}
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+AT_ONCE: dict[str, Any] = QUIET | {"queue": False}
 
 
 class CompareTab:

@@ -43,7 +43,7 @@ LEAD = (
     "prompt, and answer the question about them. A reward model can learn from your votes, and PPO "
     "then trains the model to write what you are likely to prefer."
 )
-QUIET = {"api_visibility": "private", "show_progress": "hidden"}
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 VOTER = "(...a) => [...a.slice(0, -1), rlhf.voter()]"
 """JavaScript that replaces a handler's last input by the voter's secret."""
 

@@ -8,7 +8,6 @@ from typing import Any
 import gradio as gr
 
 from rlhf_demo.config.reward import RewardConfig
-from rlhf_demo.config.scorers import RULES as NO_MODELS
 from rlhf_demo.data.hub_datasets import fetch_hub_data
 from rlhf_demo.data.pairs import SHIPPED, load_pairs
 from rlhf_demo.errors import ConfigError, DemoError, JobError
@@ -221,7 +220,9 @@ class RewardTab:
             )
         name = self.shared.choices.reward(chosen)
         scorer = self.shared.model_cache.scorer(name)
-        if name in NO_MODELS:
+        from rlhf_demo.models.reward_model import RewardModel  # noqa: PLC0415  (torch)
+
+        if not isinstance(scorer, RewardModel):
             raise ConfigError(f"{name} is a rule, not a model that reads: choose a reward model")
         with self.shared.turn.of(Rank.VISITORS):
             return word_contributions(scorer, text) | {"factor": self._factor(chosen)}

@@ -1,5 +1,6 @@
 """The Start tab: the loop as a picture that shows its progress, and a button that runs it."""
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -42,10 +43,10 @@ class StartTab:
         )
         if not secret:
             raise ConfigError("this request has no secret: reload the page")
-        who = {"secret": secret, "address": address_of(http)}
-        reward = jobs.start("reward", RewardConfig(), title="The loop's reward model", **who)
+        start = partial(jobs.start, secret=secret, address=address_of(http))
+        reward = start("reward", RewardConfig(), title="The loop's reward model")
         config = PPOConfig(reward=choices.path(jobs.find(reward).folder))
-        ppo = jobs.start("ppo", config, title="The loop's PPO", after=reward, **who)
+        ppo = start("ppo", config, title="The loop's PPO", after=reward)
         return {"reward": reward, "ppo": ppo}
 
     def loop_state(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+from datasets.utils import logging as logging
