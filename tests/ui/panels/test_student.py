@@ -42,7 +42,7 @@ def test_student_votes_once_for_nobody_else_and_sees_nothing_of_others(post, mod
         "kept": False
     }
     again = post("vote", secret=ann["secret"], assignment=shown["id"], choice="right")
-    assert "undo that answer first" in again["error"]
+    assert "undo that first" in again["error"]
     assert set(post("student_state", secret=bob)) == {
         "nickname", "votes", "done", "state", "round", "kind", "round_state", "question", "result",
         "code", "goal", "ppo",
