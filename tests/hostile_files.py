@@ -17,6 +17,7 @@ import pyarrow.parquet
 
 MOST = 20_000_000
 READ = "read"
+NOT_PARQUET = "is not a readable Parquet file"
 LIMIT = r"takes more than \d+ s or 450 MB|does not fit into memory"
 GOOD = b'{"prompt": "It was", "chosen": " good.", "rejected": " bad."}\n'
 HEADER = b"prompt,chosen,rejected\n"
@@ -239,14 +240,14 @@ PARQUET = {
         "a.parquet", lambda: parquet(repeated("a", 5_000_000)), "more than 100,000 rows"
     ),
     "a lying footer": Hostile("a.parquet", lying_footer, f"not a readable Parquet|{READ}"),
-    "a footer longer than the file": Hostile("a.parquet", long_footer, "not a readable Parquet"),
+    "a footer longer than the file": Hostile("a.parquet", long_footer, NOT_PARQUET),
     "bytes changed, 1": Hostile("a.parquet", lambda: flipped(1), ".parquet"),
     "bytes changed, 2": Hostile("a.parquet", lambda: flipped(2), ".parquet"),
     "bytes changed, 3": Hostile("a.parquet", lambda: flipped(3), ".parquet"),
-    "cut in the middle": Hostile("a.parquet", lambda: small_parquet()[:300], "not a readable Parquet"),
-    "another magic": Hostile("a.parquet", lambda: small_parquet()[:-4] + b"PARX", "not a readable Parquet"),
-    "the magic alone": Hostile("a.parquet", lambda: b"PAR1", "not a readable Parquet"),
-    "a text called Parquet": Hostile("a.parquet", lambda: GOOD, "not a readable Parquet"),
+    "cut in the middle": Hostile("a.parquet", lambda: small_parquet()[:300], NOT_PARQUET),
+    "another magic": Hostile("a.parquet", lambda: small_parquet()[:-4] + b"PARX", NOT_PARQUET),
+    "the magic alone": Hostile("a.parquet", lambda: b"PAR1", NOT_PARQUET),
+    "a text called Parquet": Hostile("a.parquet", lambda: GOOD, NOT_PARQUET),
     "a nested type": Hostile("a.parquet", lambda: nested_type(20), "'chosen' is null"),
     "a very nested type": Hostile(
         "a.parquet", lambda: nested_type(400), f"not a readable Parquet|'chosen' is null|{LIMIT}"
@@ -259,7 +260,7 @@ PARQUET = {
     "numbers for texts": Hostile(
         "a.parquet", lambda: parquet(pyarrow.table({"chosen": [1], "rejected": [2]})), "is 1, not"
     ),
-    "broken UTF-8 inside": Hostile("a.parquet", broken_parquet_text, "not a readable Parquet"),
+    "broken UTF-8 inside": Hostile("a.parquet", broken_parquet_text, NOT_PARQUET),
     "5,000 columns": Hostile(
         "a.parquet", lambda: columns([f"c{n}" for n in range(5000)]), "5,000 columns"
     ),

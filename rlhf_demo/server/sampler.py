@@ -6,11 +6,15 @@ more pairs are needed. If a batch fails, the next request gets the reason and ca
 
 import random
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rlhf_demo.data.pairs import SHIPPED, load_pairs
 from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import DemoError, Refused
+from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.turns import Rank, Turn
@@ -28,7 +32,11 @@ OWN_PAIRS = 3
 MOST_WAITING = 20
 """Batches that may wait."""
 MOST_EACH = 5
-"""Batches of one address that may wait, so that it leaves places to others."""
+"""Batches of one address that may wait, so that it leaves places to others. One at a time is
+written."""
+FROM_ADDRESS = (8, 1 / 10)
+"""Batches of one address where strangers use the page: so many at once, then so many a second. Two
+models that write the same could be asked for batches without end."""
 TEMPERATURE = 0.7
 MOST_TOKENS = 32
 SHIPPED_MODEL = "gpt2-mini"
@@ -51,8 +59,12 @@ class PairRequest:
 
     @property
     def rank(self) -> Rank:
-        """Return its rank: pairs for one visitor's own prompts come after pairs for all voters."""
-        return Rank.VOTERS if self.prompt is None else Rank.VISITORS
+        """Return its rank: voters wait for the shipped model's pairs, one visitor for all others.
+
+        A visitor can think of new prompts, and name the models of new runs, without end.
+        """
+        for_all = self.prompt is None and self.first == self.second == SHIPPED_MODEL
+        return Rank.VOTERS if for_all else Rank.VISITORS
 
 
 class Sampler:
@@ -64,6 +76,9 @@ class Sampler:
         self._problems: dict[PairRequest, str] = {}
         self._lock = threading.Lock()  # held for a moment, around the two above
         self._shipped: list[NewPair] = []
+        self._limit = RateLimit(*FROM_ADDRESS, time.monotonic)
+        self._served: set[str] = set()  # addresses whose batch is written, or next
+        self._written = threading.Condition()
 
     def want(self, pair_request: PairRequest, address: str) -> None:
         """Have a batch written, unless the same batch is already being written.
@@ -79,8 +94,12 @@ class Sampler:
             addresses = list(self._under_way.values())
             if len(addresses) >= MOST_WAITING or addresses.count(address) >= MOST_EACH:
                 raise Refused("many texts are waiting to be written: try again in a minute")
+            if self.choices.settings.public:
+                self._limit.require(address, "texts are written for this address")
             self._under_way[pair_request] = address
-        threading.Thread(target=self._fill, args=(pair_request, *names), daemon=True).start()
+        threading.Thread(
+            target=self._fill, args=(pair_request, address, *names), daemon=True
+        ).start()
 
     def want_more(self, pair_request: PairRequest, address: str) -> str | None:
         """Have a batch written ahead; return the reason if there is no place for it, else None.
@@ -112,11 +131,11 @@ class Sampler:
             batch = [self._shipped.pop() for _ in range(min(AHEAD, len(self._shipped)))]
         self.store.add_pairs(batch)
 
-    def _fill(self, pair_request: PairRequest, first: str, second: str) -> None:
+    def _fill(self, pair_request: PairRequest, address: str, first: str, second: str) -> None:
         try:
             for name in (first, second):
                 self.model_cache.policy(name)  # it may come from the Hub: nobody waits for that
-            with self.turn.of(pair_request.rank):
+            with self._one_of(address), self.turn.of(pair_request.rank):
                 pairs = self._write(pair_request, first, second)
             if not pairs:
                 raise Refused(
@@ -133,6 +152,19 @@ class Sampler:
         finally:
             with self._lock:
                 del self._under_way[pair_request]
+
+    @contextmanager
+    def _one_of(self, address: str) -> Iterator[None]:
+        """Wait until no other batch of this address is written or next."""
+        with self._written:
+            self._written.wait_for(lambda: address not in self._served)
+            self._served.add(address)
+        try:
+            yield
+        finally:
+            with self._written:
+                self._served.remove(address)
+                self._written.notify_all()
 
     def _note(self, pair_request: PairRequest, problem: str) -> None:
         with self._lock:

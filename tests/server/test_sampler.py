@@ -1,6 +1,8 @@
 """The sampler: pairs written ahead, once for all who wait, and troubles told in words."""
 
 import threading
+from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +11,14 @@ import torch
 from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import ConfigError, Refused
 from rlhf_demo.models.policy import load_policy
-from rlhf_demo.server.sampler import MOST_EACH, OWN_PAIRS, PairRequest, Sampler
+from rlhf_demo.server.sampler import (
+    MOST_EACH,
+    OWN_PAIRS,
+    SHIPPED_MODEL,
+    PairRequest,
+    Sampler,
+)
+from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.turns import Rank, Turn
 from tests.fake_jobs import wait_until
 from tests.voting import HAPPY
@@ -25,7 +34,7 @@ def sampler(store, tiny_model_folder):
             raise ConfigError(f"{name!r} is not in the list: choose from it")
         return name
 
-    choices = SimpleNamespace(policy=find)
+    choices = SimpleNamespace(policy=find, settings=Settings(public=False))
     models = SimpleNamespace(policy=lambda name: policy, warm=lambda: None)
     return Sampler(store, choices, models, Turn())
 
@@ -68,9 +77,50 @@ def test_own_beginning_gets_its_pairs(sampler, store):
     assert store.pairs_waiting(store.visit("here"), HAPPY, model="one") == 0
 
 
-def test_own_beginnings_go_before_nobody_who_came_earlier():
-    assert PairRequest("one", "one", "My cat says", "secret").rank == Rank.VISITORS
-    assert PairRequest("one", "one").rank == PairRequest("one", "two").rank == Rank.VOTERS
+def test_only_pairs_that_all_voters_wait_for_go_before_visitors_who_came_earlier():
+    shipped = PairRequest(SHIPPED_MODEL, SHIPPED_MODEL)
+    assert shipped.rank == Rank.VOTERS
+    for other in (
+        replace(shipped, prompt="My cat says", owner="secret"),
+        PairRequest("one", "one"),
+        PairRequest(SHIPPED_MODEL, "one"),
+    ):
+        assert other.rank == Rank.VISITORS
+
+
+def test_batches_of_an_address_are_written_one_after_the_other(sampler, monkeypatch):
+    begun, may_end = [], threading.Event()
+
+    def write(pair_request, first, second):
+        begun.append(pair_request)
+        may_end.wait(10)
+        return []
+
+    monkeypatch.setattr(sampler, "_write", write)
+    monkeypatch.setattr(sampler.turn, "of", lambda rank: nullcontext())  # that all may compute
+    orders = [PairRequest("one", "one"), PairRequest("one", "two"), PairRequest("two", "two")]
+    sampler.want(orders[0], "here")
+    wait_until(lambda: begun == orders[:1])
+    sampler.want(orders[1], "here")
+    sampler.want(orders[2], "there")
+    wait_until(lambda: len(begun) == 2)
+    assert begun == [orders[0], orders[2]]
+    may_end.set()
+    wait_until(lambda: not any(sampler.under_way(order) for order in orders))
+    assert begun == [orders[0], orders[2], orders[1]] and sampler._served == set()
+
+
+def test_strangers_have_so_many_batches_written_and_then_wait(sampler, monkeypatch):
+    monkeypatch.setattr(sampler, "_write", lambda *_: [])  # the two texts are always the same
+    sampler.choices.settings = Settings(public=True)
+    order = PairRequest("one", "two")
+    for _ in range(8):
+        sampler.want(order, "here")
+        wait_until(lambda: not sampler.under_way(order))
+    with pytest.raises(Refused, match="too many texts are written for this address: wait 10 s"):
+        sampler.want(order, "here")
+    sampler.want(order, "there")
+    wait_until(lambda: not sampler.under_way(order))
 
 
 def test_blind_pairs_are_on_prompts_that_nothing_is_trained_on(sampler, monkeypatch):
