@@ -6,11 +6,14 @@ any text passes through them. Loading already passes some: the names of added to
 """
 
 import base64
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tokenizers import Tokenizer
 
 from rlhf_demo.files import read_json
 
@@ -25,6 +28,8 @@ MOST_AROUND = 16
 
 MOST_MAPPED = 64
 """Bytes that may replace one character; the longest in Unicode's own tables (U+FDFA) takes 33."""
+
+PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 
 NO_GROWTH = {"Sequence", "Strip", "StripAccents", "Split", "Digits", "Punctuation", "Replace"}
 """Parts that may occur several times, as long as no `Replace` inserts more than it removes."""
@@ -49,7 +54,8 @@ def check_parts(path: Path) -> None:
     spec = read_json(path, MOST_FILE)
     if not isinstance(spec, dict):
         raise ValueError("its tokenizer.json holds no tokenizer")
-    for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+    spec = _as_loaded(spec)
+    for name in PARTS:
         seen: Counter[str] = Counter()
         for part in _parts(spec.get(name)):
             _check_part(part)
@@ -57,6 +63,21 @@ def check_parts(path: Path) -> None:
         for kind, count in seen.items():
             if count > 1 and kind not in NO_GROWTH:
                 raise ValueError(f"its {name} has {kind} {count} times, so that texts grow")
+
+
+def _as_loaded(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the parts as the library understood them.
+
+    It also reads parts of another form, without or with a wrong type, and writes all in one form.
+    """
+    model = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}  # a small one, for speed
+    alone = {"version": "1.0", "added_tokens": [], "model": model}
+    parts = {name: spec.get(name) for name in PARTS}
+    try:
+        loaded = Tokenizer.from_str(json.dumps(alone | parts))
+    except Exception as error:  # the library raises nothing more precise
+        raise ValueError("its tokenizer.json cannot be loaded") from error
+    return json.loads(loaded.to_str())
 
 
 def _parts(spec: Any) -> Iterator[dict[str, Any]]:

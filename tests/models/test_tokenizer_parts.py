@@ -27,6 +27,31 @@ def test_part_that_lets_texts_grow_is_named(tmp_path, normalizers, sentence):
         check_parts(path)
 
 
+TENFOLD = {"pattern": {"String": "h"}, "content": "h" * 10}
+
+
+@pytest.mark.parametrize(
+    "normalizer",
+    [
+        TENFOLD,
+        {"normalizers": [TENFOLD] * 6},
+        {"type": "Sequence", "normalizers": [TENFOLD]},
+    ],
+)
+def test_part_without_its_type_is_checked_as_what_the_library_makes_of_it(tmp_path, normalizer):
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps({"normalizer": normalizer}))
+    with pytest.raises(ValueError, match="inserts more letters"):
+        check_parts(path)
+
+
+def test_part_that_the_library_does_not_know_is_refused(tmp_path):
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps({"normalizer": {"type": "Tenfold"}}))
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        check_parts(path)
+
+
 EDGE, TEXT = {"SpecialToken": {"id": "E", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}
 
 
@@ -42,6 +67,11 @@ def write(folder, processor):
     return path
 
 
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+ROBERTA = {
+    "type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0], "trim_offsets": True,
+    "add_prefix_space": False,
+}  # fmt: skip
 MANY = "puts more than 16 tokens around a text"
 
 
@@ -54,7 +84,7 @@ MANY = "puts more than 16 tokens around a text"
         ([template([TEXT, TEXT])], "inserts a text more than once"),
         ([template([TEXT], pair=[TEXT, TEXT])], "inserts a text more than once"),
         ([template([EDGE, TEXT])] * 2, "its post_processor has TemplateProcessing 2 times"),
-        ([{"type": "RobertaProcessing"}] * 2, "its post_processor has RobertaProcessing 2 times"),
+        ([ROBERTA] * 2, "its post_processor has RobertaProcessing 2 times"),
     ],
 )
 def test_processor_by_which_texts_grow_is_named(tmp_path, processors, sentence):
@@ -67,10 +97,10 @@ def test_processor_by_which_texts_grow_is_named(tmp_path, processors, sentence):
     "processor",
     [
         None,
-        {"type": "ByteLevel"},
+        BYTES,
         {"type": "BertProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1]},
-        {"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0]},
-        {"type": "Sequence", "processors": [{"type": "ByteLevel"}, template([EDGE, TEXT, EDGE])]},
+        ROBERTA,
+        {"type": "Sequence", "processors": [BYTES, template([EDGE, TEXT, EDGE])]},
         template([EDGE] * 16 + [TEXT]),
     ],
 )

@@ -75,7 +75,7 @@ def test_duel_that_waits_is_shown_where_no_more_can_be_written(blind, store):
 
 
 def test_model_against_itself_is_refused(blind):
-    assert "with itself" in blind.begin(BASE, BASE, HAPPY)["error"]
+    assert "against itself" in blind.begin(BASE, BASE, HAPPY)["error"]
 
 
 def test_blind_votes_teach_nothing(blind, tab, store, clock):
