@@ -7,6 +7,7 @@ caller who gets no place is refused within a second.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -68,18 +69,29 @@ async def run(function: Callable[..., Any], *arguments: Any) -> Any:
     return await to_thread.run_sync(function, *arguments, limiter=lanes.threads[lane])
 
 
+@dataclass(eq=False)
+class _Waiting:
+    """Equal requests that wait for one answer; `answer` is there once it is worked on."""
+
+    function: Callable[..., Any]
+    arguments: tuple
+    callers: list[Caller] = field(default_factory=list)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    answer: asyncio.Task | None = None
+
+
 class HeavyLane:
     """Heavy requests: few run at once, and one for each address.
 
     Equal requests that wait share one answer, for example when a whole class opens the page. So the
-    answer of a heavy function must depend on its arguments alone.
+    answer of a heavy function must depend on its arguments alone. It takes the place of whichever
+    address has one free: else who keeps asking the same would keep others from it.
     """
 
     def __init__(self) -> None:
         self._threads = CapacityLimiter(HEAVY_PLACES)
         self._addresses: set[str] = set()  # of those that are worked for
-        self._freed = asyncio.Event()  # wakes once all who wait for a place
-        self._waiting: dict[tuple, tuple[list[Caller], asyncio.Task]] = {}
+        self._waiting: dict[tuple, _Waiting] = {}  # those that came first go first
 
     async def run(self, function: Callable[..., Any], arguments: tuple, caller: Caller) -> Any:
         """Call a function when there is a place.
@@ -88,33 +100,41 @@ class HeavyLane:
             Busy: there was none in time.
         """
         key = function, repr(arguments)
-        if key not in self._waiting:
-            callers: list[Caller] = []
-            work = asyncio.create_task(self._work(key, arguments, callers))
-            self._waiting[key] = callers, work
-        callers, work = self._waiting[key]
-        callers.append(caller)
-        return await asyncio.shield(work)  # one caller's end does not end it for the others
-
-    async def _work(self, key: tuple, arguments: tuple, callers: list[Caller]) -> Any:
-        address = address_of(callers[0]) if callers[0] else "here"
+        waiting = self._waiting.setdefault(key, _Waiting(function, arguments))
+        waiting.callers.append(caller)
+        # Soon, not now: those who ask the same in one moment share an answer.
+        asyncio.get_running_loop().call_soon(self._begin_what_can)
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                while address in self._addresses or len(self._addresses) == HEAVY_PLACES:
-                    await self._freed.wait()
+                await waiting.begun.wait()
         except TimeoutError:
             raise Busy from None
         finally:
-            del self._waiting[key]  # whoever comes from now on waits for a newer answer
-        self._addresses.add(address)
+            if waiting.answer is None:
+                waiting.callers.remove(caller)
+                if not waiting.callers:
+                    del self._waiting[key]
+        return await asyncio.shield(waiting.answer)  # one caller's end does not end it for others
+
+    def _begin_what_can(self) -> None:
+        for key, waiting in list(self._waiting.items()):
+            addresses = [address_of(one) if one else "here" for one in waiting.callers]
+            free = [one for one in addresses if one not in self._addresses]
+            if free and len(self._addresses) < HEAVY_PLACES:
+                del self._waiting[key]  # whoever comes from now on waits for a newer answer
+                self._addresses.add(free[0])
+                waiting.answer = asyncio.create_task(self._work(waiting, free[0]))
+                waiting.begun.set()
+
+    async def _work(self, waiting: _Waiting, address: str) -> Any:
         try:
-            if all([await _is_gone(caller) for caller in callers]):
+            if all([await _is_gone(caller) for caller in waiting.callers]):
                 raise Busy  # nobody is there to read the answer
-            return await to_thread.run_sync(key[0], *arguments, limiter=self._threads)
+            call = waiting.function, *waiting.arguments
+            return await to_thread.run_sync(*call, limiter=self._threads)
         finally:
             self._addresses.remove(address)
-            self._freed.set()
-            self._freed = asyncio.Event()
+            self._begin_what_can()
 
 
 async def _is_gone(caller: Caller) -> bool:

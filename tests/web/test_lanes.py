@@ -190,6 +190,30 @@ def test_those_who_ask_the_same_at_once_share_one_answer(work, monkeypatch):
     assert told == [1] * 20 + [2]
 
 
+def test_answer_that_a_busy_address_waits_for_is_made_for_another(work, monkeypatch):
+    asked = [("another", Caller("a")), ("the same", Caller("a")), ("the same", Caller("b"))]
+    told = ask_at_once(work, asked, monkeypatch, wait_seconds=0.05)
+    assert (work.seen, told) == (["another", "the same"], [1, 2, 2])
+
+
+def test_each_caller_waits_in_full_whenever_others_came(work, monkeypatch):
+    monkeypatch.setattr(lanes, "WAIT_SECONDS", 0.6)
+
+    async def ask_later():
+        lane = HeavyLane()
+        held = [
+            asyncio.create_task(outcome(lane, work, address, Caller(address))) for address in "ab"
+        ]
+        first = asyncio.create_task(outcome(lane, work, "the same", Caller("a")))
+        await asyncio.sleep(0.4)
+        second = asyncio.create_task(outcome(lane, work, "the same", Caller("c")))
+        await asyncio.sleep(0.4)
+        work.hold.set()
+        return await asyncio.gather(*held, first, second)
+
+    assert event_loops.run(ask_later()) == [1, 2, "busy", 3]
+
+
 def test_those_who_come_when_the_work_is_under_way_share_a_newer_answer(work, monkeypatch):
     monkeypatch.setattr(lanes, "WAIT_SECONDS", 60)
 
