@@ -2,20 +2,21 @@
 
 By itself, Gradio compresses every answer in the event loop while a client reads it. The compressor
 takes up to 5 MB and lives as long as its reader: 490 slow connections of one address cost 1.4 GB.
-Here a file is compressed at its first request, and then sent in pieces.
+Here a file is compressed at its first request and the page, which is built anew each time, at each.
+Then it is sent in pieces.
 """
 
 import asyncio
 import gzip
 import re
 from dataclasses import dataclass
-from posixpath import normpath
 
 from anyio import to_thread
 from starlette._utils import get_route_path
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rlhf_demo.web.pace import PAGE
 from rlhf_demo.web.refusals import once_more
 
 STATIC = re.compile(r"/(assets|static|svelte|scripts)/.+\.(js|css|svg|json)|/[^/]+\.(js|css)")
@@ -27,7 +28,7 @@ PIECE = 65_536
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _Whole:
     """A whole answer: its headers, and its body compressed."""
 
     headers: list[tuple[bytes, bytes]]
@@ -35,7 +36,7 @@ class _Kept:
 
 
 class Compressed:
-    """ASGI middleware that answers requests for the page's files, and lets nothing else compress.
+    """ASGI middleware that compresses the page and its files, and lets nothing else compress.
 
     Args:
         app: the next application.
@@ -43,7 +44,7 @@ class Compressed:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, _Whole] = {}
         self._one_at_a_time = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,13 +55,18 @@ class Compressed:
         asked = Headers(scope=scope)
         headers = [row for row in scope["headers"] if row[0] != b"accept-encoding"]
         plain = {**scope, "headers": headers}
-        kept = await self._find(plain, asked) if _wants_file(scope, asked) else None
-        if kept is None:
+        path, whole = get_route_path(scope), None
+        if scope["method"] == "GET" and _takes_gzip(asked):
+            if STATIC.fullmatch(path) and normpath(path) == path:  # ./ gives a file more names
+                whole = await self._find(plain, asked)
+            elif PAGE.fullmatch(path):
+                whole = await self._read(plain)
+        if whole is None:
             await self.app(plain, receive, send)
         else:
-            await _answer(kept, asked, send)
+            await _answer(whole, asked, send)
 
-    async def _find(self, scope: Scope, asked: Headers) -> _Kept | None:
+    async def _find(self, scope: Scope, asked: Headers) -> _Whole | None:
         """Return a file's answer, and compress it if this is its first request."""
         path = get_route_path(scope)
         if path in self._kept:
@@ -74,7 +80,7 @@ class Compressed:
                 self._kept[path] = kept
         return self._kept[path]
 
-    async def _read(self, scope: Scope) -> _Kept | None:
+    async def _read(self, scope: Scope) -> _Whole | None:
         """Compress the app's whole answer; return None if it has no such file."""
         messages: list[Message] = []
         conditions = (b"if-none-match", b"if-modified-since")
@@ -92,17 +98,14 @@ class Compressed:
         answer["content-encoding"] = "gzip"
         answer["content-length"] = str(len(compressed))
         answer.add_vary_header("Accept-Encoding")
-        return _Kept(answer.raw, compressed)
+        return _Whole(answer.raw, compressed)
 
 
-def _wants_file(scope: Scope, asked: Headers) -> bool:
-    path = get_route_path(scope)
-    takes_gzip = "gzip" in asked.get("accept-encoding", "") and "range" not in asked
-    is_file = STATIC.fullmatch(path) and normpath(path) == path  # ./ gives a file further names
-    return scope["method"] == "GET" and takes_gzip and bool(is_file)
+def _takes_gzip(asked: Headers) -> bool:
+    return "gzip" in asked.get("accept-encoding", "") and "range" not in asked
 
 
-async def _answer(kept: _Kept, asked: Headers, send: Send) -> None:
+async def _answer(kept: _Whole, asked: Headers, send: Send) -> None:
     etag = Headers(raw=kept.headers).get("etag")
     known = etag is not None and asked.get("if-none-match") == etag
     headers = [row for row in kept.headers if not known or row[0] != b"content-length"]

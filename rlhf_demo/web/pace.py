@@ -34,6 +34,8 @@ SHARE_OF_ALL = 2
 Behind a proxy nothing else keeps a crowd of addresses from having them all."""
 MOST_BODIES = 3000
 """Requests in JSON that are read or wait, of all addresses: 200 MB if all are the longest."""
+MOST_UPLOADS = 60
+"""Uploads of one address that arrive at once, a class's. They may take as long as they like."""
 PLACES = 6
 """Requests of one address that are worked on at once, until their answer begins; as many pages, and
 as many files."""
@@ -68,6 +70,7 @@ class _Visitors:
     """All clients behind one address."""
 
     open: int = 0
+    uploads: int = 0
     streams: dict[CancelScope, _Stream] = field(default_factory=dict)  # the oldest first
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
     page_places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
@@ -187,13 +190,25 @@ class Pace:
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = get_route_path(scope)
         if UPLOAD.fullmatch(path):
-            async with AsyncExitStack() as turn:  # held until it is its turn, not while it arrives
-                await self._take_turn(scope, turn)
-            await self.app(scope, _in_time(receive), send)
+            await self._upload(scope, receive, send)
         elif scope["method"] == "POST":
             await self._read_and_answer(scope, receive, send)
         else:
             await self._answer(scope, b"", receive, send)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visitors = self._visitors[scope["client"][0]]
+        if visitors.uploads >= MOST_UPLOADS:
+            raise Refused(
+                429, f"{MOST_UPLOADS} files from this address are arriving: try again in a moment"
+            )
+        visitors.uploads += 1
+        try:
+            async with AsyncExitStack() as turn:  # held until it is its turn, not while it arrives
+                await self._take_turn(scope, turn)
+            await self.app(scope, _in_time(receive), send)
+        finally:
+            visitors.uploads -= 1
 
     async def _read_and_answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._bodies >= MOST_BODIES:

@@ -20,7 +20,11 @@ class Site:
 
     def __init__(self):
         self.asked = []
-        routes = [Route(FILE, self.file), Route("/gradio_api/state.json", self.state)]
+        routes = [
+            Route(FILE, self.file),
+            Route("/gradio_api/state.json", self.state),
+            Route("/", self.page),
+        ]
         self.app = Starlette(routes=routes)
 
     def file(self, request):
@@ -30,6 +34,10 @@ class Site:
     def state(self, request):
         self.asked.append(request.headers.get("accept-encoding"))
         return JSONResponse({})
+
+    def page(self, request):
+        self.asked.append(request.headers.get("accept-encoding"))
+        return Response(f"<p>{len(self.asked)}</p>", media_type="text/html")
 
     async def __call__(self, scope, receive, send):
         await self.app(scope, receive, send)
@@ -165,3 +173,14 @@ def test_files_beyond_the_bound_are_passed_on(monkeypatch):
     app = Compressed(Site())
     told = asyncio.run(get(app, accept_encoding="gzip"))
     assert (body(told), app._kept) == (TEXT, {})
+
+
+def test_page_is_compressed_each_time_it_is_built():
+    site = Site()
+    app = Compressed(site)
+    for number in (1, 2):
+        told = asyncio.run(get(app, "/", accept_encoding="gzip, br"))
+        assert gzip.decompress(body(told)) == f"<p>{number}</p>".encode()
+        assert header(told, b"content-encoding") == b"gzip"
+    assert body(asyncio.run(get(app, "/", accept_encoding="br"))) == b"<p>3</p>"
+    assert site.asked == [None] * 3
