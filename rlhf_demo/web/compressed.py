@@ -10,6 +10,7 @@ import asyncio
 import gzip
 import re
 from dataclasses import dataclass
+from posixpath import normpath
 
 from anyio import to_thread
 from starlette._utils import get_route_path
