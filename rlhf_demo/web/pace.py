@@ -34,7 +34,7 @@ SHARE_OF_ALL = 2
 Behind a proxy nothing else keeps a crowd of addresses from having them all."""
 MOST_BODIES = 3000
 """Requests in JSON that are read or wait, of all addresses: 200 MB if all are the longest."""
-MOST_UPLOADS = 60
+UPLOAD_PLACES = 60
 """Uploads of one address that arrive at once, a class's. They may take as long as they like."""
 PLACES = 6
 """Requests of one address that are worked on at once, until their answer begins; as many pages, and
@@ -70,11 +70,13 @@ class _Visitors:
     """All clients behind one address."""
 
     open: int = 0
-    uploads: int = 0
     streams: dict[CancelScope, _Stream] = field(default_factory=dict)  # the oldest first
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
     page_places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
     """Apart, as pages wait long for their permits and nothing else shall wait for them."""
+    upload_places: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(UPLOAD_PLACES)
+    )
     file_places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
 
     def end_stream(self) -> None:
@@ -197,18 +199,10 @@ class Pace:
             await self._answer(scope, b"", receive, send)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
-        visitors = self._visitors[scope["client"][0]]
-        if visitors.uploads >= MOST_UPLOADS:
-            raise Refused(
-                429, f"{MOST_UPLOADS} files from this address are arriving: try again in a moment"
-            )
-        visitors.uploads += 1
-        try:
+        async with self._visitors[scope["client"][0]].upload_places:
             async with AsyncExitStack() as turn:  # held until it is its turn, not while it arrives
                 await self._take_turn(scope, turn)
             await self.app(scope, _in_time(receive), send)
-        finally:
-            visitors.uploads -= 1
 
     async def _read_and_answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._bodies >= MOST_BODIES:
