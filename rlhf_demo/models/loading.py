@@ -14,7 +14,7 @@ policy.py and reward_model.py build on these functions. Source: Hu et al. 2021 (
 import json
 import math
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,15 @@ PAD = "<|pad|>"
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 """Any one of these files is enough for a tokenizer."""
+
+MOST_NUMBER = 1_000_000
+"""In a tokenizer's configuration; ids and sizes of vocabularies are below."""
+
+TEXT_LENGTHS = ("model_max_length", "max_length")
+"""These may be 10^30, which means without bound."""
+
+MOST_LETTERS = 1000
+"""Of a token; GPT-2's longest has 128."""
 
 LORA = {
     "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision",
@@ -93,10 +102,11 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
         if (folder / TOKENIZER_FILES[0]).is_file():
             check_parts(folder / TOKENIZER_FILES[0])
-            _check_names(folder / "tokenizer_config.json")
+        _check_configuration(folder / "tokenizer_config.json")
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
+        _check_vocabulary(tokenizer)
         _try(tokenizer)
     except (*UNREADABLE, DataError) as error:
         raise CheckpointError(
@@ -116,15 +126,47 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     )
 
 
-def _check_names(path: Path) -> None:
-    """Refuse a configuration that makes transformers load another file than tokenizer.json.
+def _check_configuration(path: Path) -> None:
+    """Refuse a configuration that names another file than tokenizer.json, or a huge number.
+
+    Of such a number the class that the configuration names may make as many tokens: of 40 million,
+    3.4 GB.
 
     Raises:
         ValueError: it does, or it is not JSON.
     """
+    if not path.is_file():
+        return
     # read_json refuses the longest text of 10^30 tokens, as transformers writes "without bound".
-    if path.is_file() and "fast_tokenizer_files" in json.loads(path.read_text(encoding="utf-8")):
+    spec = json.loads(path.read_text(encoding="utf-8"))
+    if "fast_tokenizer_files" in spec:
         raise ValueError(f"{path.name} names other files than tokenizer.json")
+    if huge := [key for key, number in _numbers("", spec) if abs(number) > MOST_NUMBER]:
+        raise ValueError(f"{path.name} has a number above {MOST_NUMBER:,} as {huge[0][:60]!r}")
+
+
+def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
+    """Yield the numbers in a configuration, with their keys, but the longest text's length."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            if key not in TEXT_LENGTHS:
+                yield from _numbers(key, child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _numbers(name, child)
+    elif isinstance(value, int | float):
+        yield name, value
+
+
+def _check_vocabulary(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a token so long that a text of such tokens fills the memory.
+
+    Raises:
+        ValueError: there is one.
+    """
+    longest = max(map(len, tokenizer.get_vocab()), default=0)
+    if longest > MOST_LETTERS:
+        raise ValueError(f"a token has {longest:,} letters")
 
 
 def _try(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -106,6 +106,31 @@ def test_tokenizer_that_names_another_file_for_itself_is_refused(tmp_path):
         load_tokenizer(odd)
 
 
+@pytest.mark.parametrize(
+    "odd_number",
+    [{"extra_ids": 1_000_001}, {"a": [{"offset": 1e9}]}, {"num_madeup_words": -(10**9)}],
+)
+def test_tokenizer_with_a_huge_number_is_refused_before_it_is_made(
+    tmp_path, monkeypatch, odd_number
+):
+    """T5Tokenizer would make as many tokens as `extra_ids` says: 40 million took 3.4 GB."""
+    odd = copy_of(CHECKPOINTS / "gpt2-mini", tmp_path / "odd")
+    change(odd / "tokenizer_config.json", model_max_length=10**30, **odd_number)
+    monkeypatch.setattr(loading, "AutoTokenizer", None)
+    with pytest.raises(CheckpointError, match="has a number above 1,000,000 as"):
+        load_tokenizer(odd)
+
+
+def test_tokenizer_with_a_very_long_token_is_refused(tmp_path):
+    """A text of such tokens, each prefix of which is kept, would fill the memory."""
+    odd = copy_of(CHECKPOINTS / "gpt2-mini", tmp_path / "odd")
+    spec = json.loads((odd / "tokenizer.json").read_text())
+    spec["added_tokens"].append(spec["added_tokens"][0] | {"id": 9000, "content": "a" * 1001})
+    (odd / "tokenizer.json").write_text(json.dumps(spec))
+    with pytest.raises(CheckpointError, match="a token has 1,001 letters"):
+        load_tokenizer(odd)
+
+
 def test_tokenizer_that_makes_a_short_text_long_is_refused_before_a_longer_one(monkeypatch):
     asked = []
 
