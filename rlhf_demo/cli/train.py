@@ -40,8 +40,9 @@ def train(args: argparse.Namespace) -> None:
 def new_config(args: argparse.Namespace) -> Options:
     """Return the options of a new run: those given, and the preset's for the others."""
     stage: Stage = args.trains
-    name = args.preset or next(iter(stage.presets), None)
-    preset = stage.presets[name].options if name else {}
+    preset: dict[str, Any] = {}
+    if stage.presets:  # without any, the command has no --preset
+        preset = stage.presets[args.preset or next(iter(stage.presets))].options
     return stage.config(**{**preset, **given_options(args, stage.config)})
 
 
