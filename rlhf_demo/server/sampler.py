@@ -7,7 +7,7 @@ more pairs are needed. If a batch fails, the next request gets the reason and ca
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -154,7 +154,7 @@ class Sampler:
                 del self._under_way[pair_request]
 
     @contextmanager
-    def _one_of(self, address: str) -> Iterator[None]:
+    def _one_of(self, address: str) -> Generator[None]:
         """Wait until no other batch of this address is written or next."""
         with self._written:
             self._written.wait_for(lambda: address not in self._served)

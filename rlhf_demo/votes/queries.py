@@ -214,10 +214,10 @@ def insert_pairs(
 
 
 def clear_open_page(connection: Connection, collection: int, round_id: int, now: float) -> None:
-    """Delete visitors and pairs without answers, which a script can create without end.
+    """Delete what a script can create without end: visitors, pairs and questions without answers.
 
-    These are visitors not seen for a day, with their assignments, and pairs that were never shown
-    and are too old to be shown.
+    These are visitors not seen for a day, with their assignments; pairs that were never shown and
+    are too old to be shown; and questions that no assignment and no round has.
     """
     answered = select(assignments.c.id).where(
         assignments.c.voter_id == voters.c.id, assignments.c.voted_at.is_not(None)
@@ -228,6 +228,9 @@ def clear_open_page(connection: Connection, collection: int, round_id: int, now:
     shown = select(assignments.c.id).where(assignments.c.pair_id == pairs.c.id)
     old = (pairs.c.round_id == round_id, pairs.c.id.not_in(newest.limit(OPEN_POOL).correlate(None)))
     connection.execute(delete(pairs).where(*old, ~shown.exists()))
+    asked = select(assignments.c.id).where(assignments.c.question_id == questions.c.id)
+    of_round = select(rounds.c.id).where(rounds.c.question_id == questions.c.id)
+    connection.execute(delete(questions).where(~asked.exists(), ~of_round.exists()))
 
 
 def question_id(connection: Connection, text: str) -> int:

@@ -91,6 +91,7 @@ class Store:
         self._day_limit = RateLimit(*OPEN_DAY, clock)
         self._class_limit = RateLimit(60, 15.0, clock)
         self._texts_limit = RateLimit(5, 0.2, clock)  # own prompts and questions
+        self._questions_limit = RateLimit(60, 0.2, clock)
         self._visits_limit = RateLimit(60, 1.0, clock)  # a school shares one address
         self._clearing = RateLimit(1, 1 / 3600, clock)
         with self.database.writing() as connection:
@@ -178,13 +179,14 @@ class Store:
         kind: str = PLAIN,
         model: str | None = None,
         against: str | None = None,
+        client: str | None = None,
     ) -> int:
         """Return how many pairs `next_pair` has left for this voter, so that more are sampled in
         time.
         """
         with self.database.writing() as connection:
             voter = owner(connection, voters, secret)
-            pair_query = self._pair_query(connection, voter, question, kind, model, against)
+            pair_query = self._pair_query(connection, voter, question, kind, model, against, client)
             return unseen(connection, voter.id, pair_query, self.clock())
 
     def next_pair(
@@ -196,6 +198,7 @@ class Store:
         model: str | None = None,
         against: str | None = None,
         after: int | None = None,
+        client: str | None = None,
     ) -> Assignment | None:
         """Return the pair that the voter should answer now, the same one until it is answered.
 
@@ -208,13 +211,14 @@ class Store:
             against: and with a text of this model too.
             after: id of the assignment on the screen; returns the next one, so the page can
                 prefetch it.
+            client: the visitor's address, for the limit on new questions.
 
         Returns:
             None if there is nothing to show now.
 
         Raises:
-            Refused: the secret is unknown, the class is paused, or the question is empty or too
-                long.
+            Refused: the secret is unknown, the class is paused, the question is empty or too long,
+                or too many new ones come from the visitor or the address.
         """
         with self.database.writing() as connection:
             voter = owner(connection, voters, secret, lock=True)
@@ -222,7 +226,7 @@ class Store:
             if voter.last_seen < now - SEEN_EVERY:
                 here = update(voters).where(voters.c.id == voter.id)
                 connection.execute(here.values(last_seen=now))
-            pair_query = self._pair_query(connection, voter, question, kind, model, against)
+            pair_query = self._pair_query(connection, voter, question, kind, model, against, client)
             assignment = self._unanswered(connection, voter.id, pair_query, now, after)
             assignment = assignment or assign(connection, voter.id, pair_query, now, self.rng)
             return as_seen(connection, assignment) if assignment else None
@@ -235,6 +239,7 @@ class Store:
         kind: str,
         model: str | None,
         against: str | None,
+        client: str | None,
     ) -> PairQuery:
         """Return what this voter may be shown."""
         collection = by_id(connection, collections, voter.collection_id)
@@ -242,7 +247,7 @@ class Store:
             raise Refused("the class is paused: wait for the instructor to continue")
         if collection.kind == "open":
             asked = clean_text(question, LONGEST_QUESTION, "question")
-            number = self._question(connection, asked, voter.id)
+            number = self._question(connection, asked, voter.id, client)
             return PairQuery(
                 self.open_round, number, kind, collection.overlap, False, model, against
             )
@@ -252,11 +257,13 @@ class Store:
         kind = DUEL if latest.kind == "blind" else PLAIN
         return PairQuery(latest.id, latest.question_id, kind, collection.overlap, evenly=True)
 
-    def _question(self, connection: Connection, text: str, voter: int) -> int:
+    def _question(self, connection: Connection, text: str, voter: int, client: str | None) -> int:
         known = connection.execute(select(questions.c.id).where(questions.c.text == text)).scalar()
         if known:
             return known
         self._texts_limit.require(voter, "new texts from you")
+        if client is not None:  # one address may have many visitors
+            self._questions_limit.require(client, "new questions from this address")
         return question_id(connection, text)
 
     def _unanswered(

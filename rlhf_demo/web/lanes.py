@@ -7,6 +7,7 @@ caller who gets no place is refused within a second.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -105,15 +106,16 @@ class HeavyLane:
         # Soon, not now: those who ask the same in one moment share an answer.
         asyncio.get_running_loop().call_soon(self._begin_what_can)
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                await waiting.begun.wait()
-        except TimeoutError:
-            raise Busy from None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WAIT_SECONDS):
+                    await waiting.begun.wait()
         finally:
             if waiting.answer is None:
                 waiting.callers.remove(caller)
                 if not waiting.callers:
                     del self._waiting[key]
+        if waiting.answer is None:
+            raise Busy
         return await asyncio.shield(waiting.answer)  # one caller's end does not end it for others
 
     def _begin_what_can(self) -> None:

@@ -5,12 +5,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import select
 
 from rlhf_demo.errors import DataError, Refused
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.votes.assignment import ANSWER_SECONDS, CHECK_AT, CHECK_EVERY, REPEAT_AT
 from rlhf_demo.votes.queries import IDLE_SECONDS
 from rlhf_demo.votes.store import OPEN_OVERLAP
+from rlhf_demo.votes.tables import questions
 from rlhf_demo.votes.vote import ATTENTION_CHECK, CHOICES, DUEL, NewPair
 from tests.voting import GOOD, HAPPY, answer, new_pairs
 
@@ -195,6 +197,23 @@ def test_visitors_who_answered_nothing_are_forgotten_after_a_day(store, clock, m
     assert store.pairs_waiting(here, HAPPY) == 3
     assert [vote.prompt for vote in store.votes()] == [answered] == ["Prompt 0"]
     assert store.next_pair(voter, HAPPY).prompt == "Prompt 1"
+
+
+def test_new_questions_of_an_address_are_bounded_and_unanswered_ones_forgotten(store, clock):
+    store.add_pairs(new_pairs(40))
+    voters = [store.visit("here") for _ in range(31)]
+    for number, voter in enumerate(voters[:30]):  # of a voter five at once, of an address sixty
+        store.next_pair(voter, f"Why {number}?", client="here")
+        store.pairs_waiting(voter, f"Which {number}?", client="here")
+    with pytest.raises(Refused, match="too many new questions from this address: wait 5 s"):
+        store.next_pair(voters[30], "What?", client="here")
+    store.next_pair(voters[30], "What?", client="there")
+    answer(store, voters[30], question="Why 3?")
+    clock.now += IDLE_SECONDS + 1
+    store.visit("here")
+    with store.database.reading() as connection:
+        left = set(connection.execute(select(questions.c.text)).scalars())
+    assert {"Why 3?", "What?"} <= left and not left & {"Why 1?", "Which 3?"}
 
 
 def test_assignment_left_unanswered_goes_to_somebody_else_and_a_late_answer_is_refused(

@@ -79,8 +79,9 @@ class BlindVote:
         voter, question = request["voter"], request["question"]
         order, trouble = _order(str(request["left"]), str(request["right"])), None
         ask = {"kind": DUEL, "model": order.first, "against": order.second}
+        ask["client"] = client = address_of(http)
         if self.store.pairs_waiting(voter, question, **ask) < PROMPTS_AT_ONCE:
-            trouble = self.sampler.want_more(order, address_of(http))
+            trouble = self.sampler.want_more(order, client)
         assignment = self.store.next_pair(voter, question, **ask, after=request.get("after"))
         if assignment is not None:
             return {"assignment": asdict(assignment)}

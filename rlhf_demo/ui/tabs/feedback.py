@@ -156,7 +156,8 @@ class FeedbackTab:
         """
         voter, question = request["voter"], request["question"]
         model = str(request["model"])
-        ask = {"kind": PLAIN, "model": model}
+        client = address_of(http)
+        ask = {"kind": PLAIN, "model": model, "client": client}
         own = PairRequest(model, model, str(request.get("prompt") or "") or None, voter)
         if own.prompt and (problem := self.sampler.problem(own)):
             raise Refused(problem)
@@ -164,7 +165,7 @@ class FeedbackTab:
             return {"assignment": None, "message": f"{model} is writing from your prompt."}
         order, trouble = PairRequest(model, model), None
         if self.store.pairs_waiting(voter, question, **ask) < AHEAD:
-            trouble = self.sampler.want_more(order, address_of(http))
+            trouble = self.sampler.want_more(order, client)
         after = request.get("after")
         assignment = self.store.next_pair(voter, question, **ask, after=after)
         if assignment is None and model == SHIPPED_MODEL:
