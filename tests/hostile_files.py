@@ -212,7 +212,7 @@ CSV = {
     ),
     "quotes alone": Hostile("a.csv", lambda: HEADER + filled(b'""'), f"field larger|{LIMIT}"),
     "a field of 19 MB": Hostile("a.csv", lambda: HEADER + b"a," + filled(b"b"), "field larger"),
-    "one column twice": Hostile("a.csv", lambda: b"chosen,chosen\na,b\n", "two columns 'chosen'"),
+    "one column twice": Hostile("a.csv", lambda: b"chosen,chosen\na,b\n", "two columns named"),
     "line ends alone": Hostile("a.csv", lambda: filled(b"\r"), f"holds no pair|{LIMIT}"),
     "a header alone": Hostile("a.csv", lambda: HEADER, "holds no pair"),
     "many short rows": Hostile("a.csv", lambda: HEADER + filled(b",a,b\n"), "more than 100,000"),
@@ -265,7 +265,7 @@ PARQUET = {
         "a.parquet", lambda: columns([f"c{n}" for n in range(5000)]), "5,000 columns"
     ),
     "one column twice in Parquet": Hostile(
-        "a.parquet", lambda: columns(["chosen", "chosen"]), "two columns 'chosen'"
+        "a.parquet", lambda: columns(["chosen", "chosen"]), "two columns named 'chosen'"
     ),
     "5,000 row groups": Hostile("a.parquet", many_row_groups, READ),
     "no rows": Hostile("a.parquet", lambda: parquet(repeated("a", 0)), "no pair"),

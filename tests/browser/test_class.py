@@ -113,7 +113,7 @@ def test_student_is_removed_and_kept_out_by_the_closed_door(new_visitor):
     teacher, code = instructor(new_visitor)
     screen = teacher.page
     phone = student(new_visitor, code, "Ann").page
-    screen.get_by_text("1 student: names, and removing one").click()
+    screen.get_by_text("1 student: see names, remove a student").click()
     screen.get_by_role("button", name="Close the door").click()
     expect(screen.locator(".rl-class-people")).to_have_text("1 joined; the door is closed.")
     screen.get_by_role("button", name="Remove").click()
@@ -121,7 +121,7 @@ def test_student_is_removed_and_kept_out_by_the_closed_door(new_visitor):
     screen.wait_for_timeout(2500)  # the question outlives the next look at the class
     question.get_by_role("button", name="Remove").click()
     expect(screen.locator(".rl-class-people")).to_have_text(
-        "Nobody has joined yet; the door is closed."
+        "No one has joined yet; the door is closed."
     )
     expect(phone.get_by_role("alert")).to_contain_text("this page does not know you")
     phone.get_by_role("button", name="Join again").click()

@@ -22,13 +22,13 @@ def test_answers_by_keys_are_counted_and_undone(new_visitor):
     count = visitor.page.locator(".rl-ballot-count")
 
     visitor.page.keyboard.press("ArrowLeft")
-    visitor.sees(count, "1 answer of yours")
+    visitor.sees(count, "You have given 1 answer;")
     assert ready_to_vote(visitor) != first
     visitor.page.keyboard.press("t")
-    visitor.sees(count, "2 answers of yours")
+    visitor.sees(count, "You have given 2 answers;")
     visitor.page.keyboard.press("u")
 
-    visitor.sees(count, "1 answer of yours")
+    visitor.sees(count, "You have given 1 answer;")
 
 
 def test_keys_typed_into_a_field_are_no_answers(new_visitor):
@@ -52,7 +52,7 @@ def test_answer_given_while_the_line_is_lost_arrives_once(new_visitor):
     visitor.sees(problem, "sent again by itself")
     visitor.page.context.set_offline(False)
 
-    visitor.sees(visitor.page.locator(".rl-ballot-count"), "1 answer of yours")
+    visitor.sees(visitor.page.locator(".rl-ballot-count"), "You have given 1 answer;")
     expect(problem).to_be_hidden()
 
 
@@ -68,4 +68,4 @@ def test_names_in_the_blind_vote_come_after_the_answer(new_visitor):
     left.click()
 
     visitor.sees(blind.locator(".rl-story"), "gpt2-mini-ppo")
-    visitor.sees(blind.locator(".rl-win"), "over 1 vote")
+    visitor.sees(blind.locator(".rl-win"), "from 1 vote")

@@ -70,7 +70,7 @@ def test_scores_of_the_boards_two_models_are_called_raw(new_visitor):
     both = visitor.board.locator(".rl-both")
 
     visitor.sees(both.locator(".rl-chip").first, "raw score ")
-    visitor.sees(both, "raw ones, in the units of reward-mini")
+    visitor.sees(both, "raw scores, in the units of reward-mini")
     assert "in its own units" in both.locator(".rl-chip").first.get_attribute("title")
 
 

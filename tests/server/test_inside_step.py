@@ -238,7 +238,11 @@ def test_target_beside_a_coefficient_of_0_in_a_run_of_before_is_not_drawn():
         ("word-judge", "word-judge", ["word-judge, a simulated", "It is the reward itself"]),
         ("/runs/reward-a1b2c3", "longer", ["reward-a1b2c3 scores", "did not teach the reward"]),
         ("word-judge", "reward-mini", ["word-judge, a simulated rater,", "did not teach"]),
-        ("star-rater", "/runs/reward-on-an-upload", ["star-rater, a simulated", "is not known"]),
+        (
+            "star-rater",
+            "/runs/reward-on-an-upload",
+            ["star-rater, a simulated", "do not know who labelled"],
+        ),
     ],
 )
 def test_judge_is_named_with_its_part_and_without_its_folder(board, judge, reward, told):

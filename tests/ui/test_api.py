@@ -128,7 +128,8 @@ def test_stop_asks_for_the_secret_that_started_the_run(page):
         ("/start_ppo", {"reward": "os:system"}, "'os:system' is neither in the list nor a Hub id"),
         ("/run_status", {"run": "../../etc"}, "there is no run '../../etc'"),
         ("/run_status", {"run": "ppo-quick", "since": "x"}, "since is 'x'"),
-        ("/side_by_side", {"left": "/etc", "right": "gpt2-mini", "prompt": "I"}, "'/etc' is no"),
+        ("/side_by_side", {"left": "/etc", "right": "gpt2-mini", "prompt": "I"},
+         "'/etc' is neither"),
         ("/side_by_side", {"left": "gpt2-mini", "right": "gpt2-mini", "prompt": " "}, "empty"),
         (
             "/side_by_side",

@@ -18,7 +18,7 @@ def test_fields_have_the_defaults_ranges_and_choices_that_were_declared():
     assert (steps.value, steps.minimum, steps.maximum, steps.precision) == (40, 1, 100_000, 0)
     assert [value for _, value in dtype.choices] == ["auto", "float32", "bfloat16"]
     assert (policy.value, policy.label) == ("gpt2-mini", "policy")
-    assert kl_coef.info == "KL penalty at the start, reward units per nat"
+    assert kl_coef.info == "initial KL coefficient, reward units per nat"
 
 
 def test_values_become_options_of_their_kind():
