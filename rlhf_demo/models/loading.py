@@ -17,6 +17,7 @@ import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from string import ascii_letters
 from typing import Any
 
 import torch
@@ -50,6 +51,20 @@ PAD = "<|pad|>"
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 """Any one of these files is enough for a tokenizer."""
+
+CONFIGURATIONS = (
+    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json",
+)  # fmt: skip
+"""What transformers reads before it makes a tokenizer."""
+
+MOST_CONFIGURATION = 2**22
+"""Bytes of such a file; that of a model with a thousand extra tokens has 200,000."""
+
+OTHER_FILES = re.compile("fast_tokenizer_files|.*_file|auto_map")
+"""Keys by which transformers would take another file than tokenizer.json, which is checked."""
+
+OTHER_CLASSES = re.compile("(My|By)T5Tokenizer(Fast)?")
+"""Classes that do not read tokenizer.json."""
 
 MOST_NUMBER = 1_000_000
 """In a tokenizer's configuration; ids and sizes of vocabularies are below."""
@@ -102,7 +117,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
         if (folder / TOKENIZER_FILES[0]).is_file():
             check_parts(folder / TOKENIZER_FILES[0])
-        _check_configuration(folder / "tokenizer_config.json")
+        for name in CONFIGURATIONS:
+            _check_configuration(folder / name)
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
@@ -137,12 +153,21 @@ def _check_configuration(path: Path) -> None:
     """
     if not path.is_file():
         return
+    if path.stat().st_size > MOST_CONFIGURATION:
+        raise ValueError(f"{path.name} is larger than {MOST_CONFIGURATION:,} bytes")
     # read_json refuses the longest text of 10^30 tokens, as transformers writes "without bound".
-    spec = json.loads(path.read_text(encoding="utf-8"))
-    if "fast_tokenizer_files" in spec:
+    text = path.read_text(encoding="utf-8")
+    spec = json.loads(text)
+    if not isinstance(spec, dict):
+        raise ValueError(f"{path.name} holds no configuration")
+    other = [key for key in spec if OTHER_FILES.fullmatch(key)]
+    if other or OTHER_CLASSES.fullmatch(str(spec.get("tokenizer_class"))):
         raise ValueError(f"{path.name} names other files than tokenizer.json")
-    if huge := [key for key, number in _numbers("", spec) if abs(number) > MOST_NUMBER]:
+    huge = [key for key, number in _numbers("", spec) if abs(number) > MOST_NUMBER]
+    if huge and path.name != "config.json":  # there a base of positions may be larger
         raise ValueError(f"{path.name} has a number above {MOST_NUMBER:,} as {huge[0][:60]!r}")
+    if LONG_LISTS.search(text):
+        raise ValueError(f"{path.name} asks for too many layers or labels")
 
 
 def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
@@ -180,6 +205,9 @@ def _try(tokenizer: PreTrainedTokenizerBase) -> None:
     count = _count_tokens(tokenizer, SHORT, special=True)
     if count > MOST_TOKENS:
         raise ValueError(f"it makes a text {len(SHORT)} characters long into {count} tokens")
+    for letter in ascii_letters:  # alone, so that one which becomes a million costs little
+        if _count_tokens(tokenizer, letter, special=False) > MOST_TOKENS:
+            raise ValueError(f"it makes more than {MOST_TOKENS} tokens of the letter {letter}")
     _count_tokens(tokenizer, PROBE, special=False)
 
 

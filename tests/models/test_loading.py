@@ -121,6 +121,41 @@ def test_tokenizer_with_a_huge_number_is_refused_before_it_is_made(
         load_tokenizer(odd)
 
 
+@pytest.mark.parametrize(
+    "name, spec, sentence",
+    [
+        ("special_tokens_map.json", {"tokenizer_file": "other.json"}, "names other files"),
+        ("special_tokens_map.json", {"extra_ids": 30_000_000}, "has a number above"),
+        ("tokenizer_config.json", {"tokenizer_class": "MyT5Tokenizer"}, "names other files"),
+        (
+            "config.json",
+            {"model_type": "gpt2", "num_labels": 2_000_000},
+            "too many layers or labels",
+        ),
+        ("config.json", {"model_type": "qwen3", "num_hidden_layers": 10**8}, "too many layers"),
+        ("added_tokens.json", {"a": "b" * 2**22}, "is larger than 4,194,304 bytes"),
+        ("added_tokens.json", [], "holds no configuration"),
+    ],
+)
+def test_other_files_that_transformers_reads_are_checked_before_it_does(
+    tmp_path, monkeypatch, name, spec, sentence
+):
+    odd = copy_of(CHECKPOINTS / "gpt2-mini", tmp_path / "odd")
+    (odd / name).write_text(json.dumps(spec))
+    monkeypatch.setattr(loading, "AutoTokenizer", None)
+    with pytest.raises(CheckpointError, match=sentence):
+        load_tokenizer(odd)
+
+
+def test_tokenizer_that_makes_many_tokens_of_one_letter_is_refused():
+    class Odd:
+        def __call__(self, text, **how):
+            return {"input_ids": [0] * (1000 if text == "h" else len(text))}
+
+    with pytest.raises(ValueError, match="makes more than 144 tokens of the letter h"):
+        loading._try(Odd())
+
+
 def test_tokenizer_with_a_very_long_token_is_refused(tmp_path):
     """A text of such tokens, each prefix of which is kept, would fill the memory."""
     odd = copy_of(CHECKPOINTS / "gpt2-mini", tmp_path / "odd")
