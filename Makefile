@@ -20,6 +20,7 @@ check:  ## lint, format, printed documents and types, changing nothing
 	ruff format --check .
 	python -m rlhf_demo.cli.docs --check
 	python -m rlhf_demo.cli.types --check
+	pyright
 
 format:  ## bring the code into shape
 	ruff check --fix .
