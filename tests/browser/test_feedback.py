@@ -6,7 +6,8 @@ from playwright.sync_api import expect
 pytestmark = pytest.mark.browser
 
 SIDES = ".rl-feedback .rl-ballot-sides"
-READY = "document.querySelector('.rl-feedback .rl-ballot-side .rl-button').ariaDisabled === 'false'"
+BUTTON = ".rl-feedback .rl-ballot-side .rl-button"
+READY = f"document.querySelector('{BUTTON}')?.ariaDisabled === 'false'"
 
 
 def ready_to_vote(visitor):

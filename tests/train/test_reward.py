@@ -270,14 +270,8 @@ def test_loss_that_is_not_finite_ends_the_run_with_step_and_metric(config, tmp_p
     on_log = module.Recorder.on_log
 
     def diverge(self, args, state, control, logs, **kwargs):
-        on_log(
-            self,
-            args,
-            state,
-            control,
-            {**logs, "loss": math.nan} if state.global_step == 3 else logs,
-            **kwargs,
-        )
+        seen = {**logs, "loss": math.nan} if state.global_step == 3 else logs
+        on_log(self, args, state, control, logs=seen, **kwargs)
 
     monkeypatch.setattr(module.Recorder, "on_log", diverge)
     run = new_run(tmp_path / "run", config())
