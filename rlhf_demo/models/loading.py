@@ -156,8 +156,7 @@ def _check_configuration(path: Path) -> None:
     if path.stat().st_size > MOST_CONFIGURATION:
         raise ValueError(f"{path.name} is larger than {MOST_CONFIGURATION:,} bytes")
     # read_json refuses the longest text of 10^30 tokens, as transformers writes "without bound".
-    text = path.read_text(encoding="utf-8")
-    spec = json.loads(text)
+    spec = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(spec, dict):
         raise ValueError(f"{path.name} holds no configuration")
     other = [key for key in spec if OTHER_FILES.fullmatch(key)]
@@ -166,8 +165,17 @@ def _check_configuration(path: Path) -> None:
     huge = [key for key, number in _numbers("", spec) if abs(number) > MOST_NUMBER]
     if huge and path.name != "config.json":  # there a base of positions may be larger
         raise ValueError(f"{path.name} has a number above {MOST_NUMBER:,} as {huge[0][:60]!r}")
-    if LONG_LISTS.search(text):
-        raise ValueError(f"{path.name} asks for too many layers or labels")
+    _check_long_lists(spec)
+
+
+def _check_long_lists(spec: dict[str, Any]) -> None:
+    """Refuse a configuration that asks for very many layers or labels.
+
+    Raises:
+        ValueError: it does.
+    """
+    if LONG_LISTS.search(json.dumps(spec)):  # written anew: blanks and escapes could hide a key
+        raise ValueError("its configuration asks for too many layers or labels")
 
 
 def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
@@ -387,8 +395,7 @@ def _check_size(auto_class: Any, folder: Path, kwargs: dict[str, Any]) -> None:
     shapes = [shape for path in folder.glob("*.safetensors") for shape in _shapes(path).values()]
     if not shapes:
         return  # from_pretrained will name the missing file
-    if LONG_LISTS.search(json.dumps(_read(folder / "config.json"))):
-        raise ValueError("its configuration asks for too many layers or labels")
+    _check_long_lists(_read(folder / "config.json"))
     config = AutoConfig.from_pretrained(folder, **kwargs)
     layers = getattr(config.get_text_config(), "num_hidden_layers", None) or 0
     held, wanted, buffers = sum(map(math.prod, shapes)), 0, 0

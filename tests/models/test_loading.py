@@ -141,7 +141,7 @@ def test_other_files_that_transformers_reads_are_checked_before_it_does(
     tmp_path, monkeypatch, name, spec, sentence
 ):
     odd = copy_of(CHECKPOINTS / "gpt2-mini", tmp_path / "odd")
-    (odd / name).write_text(json.dumps(spec))
+    (odd / name).write_text(json.dumps(spec, separators=(",", ":")))
     monkeypatch.setattr(loading, "AutoTokenizer", None)
     with pytest.raises(CheckpointError, match=sentence):
         load_tokenizer(odd)
