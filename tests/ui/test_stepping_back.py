@@ -105,8 +105,11 @@ def test_app_that_must_end_saves_its_runs_and_the_next_one_goes_on(new_jobs, fak
     wait_for(app, run_id, Status.RUNNING)
     app.close_saving(10)
     assert not app.find(run_id).alive()
+    # A next app that starts nothing: what the page says meanwhile can be read.
+    idle = new_jobs(at_once=0)
+    wait_until(lambda: row(idle, run_id)["message"] == "this page was restarted")
+    idle.close()
     jobs = new_jobs()
-    wait_until(lambda: row(jobs, run_id)["message"] == "this page was restarted")
     for one in (run_id, waiting):
         wait_for(jobs, one, Status.FINISHED)
     assert fake.started == [run_id, run_id, waiting]
