@@ -20,7 +20,7 @@ from rlhf_demo.ui.tabs.compare import CompareTab
 from rlhf_demo.ui.tabs.feedback import FeedbackTab
 from rlhf_demo.web.gradio_fixes import apply_fixes
 from rlhf_demo.web.middleware import Door, outermost
-from rlhf_demo.web.pace import Pace
+from rlhf_demo.web.throttle import Throttle
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.tabs.ppo import PPOTab
 from rlhf_demo.web.refusals import Page, Refusals
@@ -83,8 +83,8 @@ def build_app(settings: Settings) -> SharedPage:
 
 def guarded(app: ASGIApp, settings: Settings) -> Door:
     """Return an app behind what bounds and checks every request, whatever its route."""
-    pace = Pace(Compressed(app))
-    return Door(pace, settings, pace.pause)
+    throttle = Throttle(Compressed(app))
+    return Door(throttle, settings, throttle.pause)
 
 
 def launch_options(demo: SharedPage) -> dict[str, Any]:

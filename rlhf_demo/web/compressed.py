@@ -17,8 +17,8 @@ from starlette._utils import get_route_path
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rlhf_demo.web.pace import PAGE
 from rlhf_demo.web.refusals import once_more
+from rlhf_demo.web.throttle import PAGE
 
 STATIC = re.compile(r"/(assets|static|svelte|scripts)/.+\.(js|css|svg|json)|/[^/]+\.(js|css)")
 """Files that stay the same while the app runs. Pictures and fonts are compressed already."""

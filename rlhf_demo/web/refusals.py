@@ -84,7 +84,7 @@ class Refusals:
             await self.app(scope, receive, send)
             return
         if scope["method"] == "POST" and not UPLOAD.fullmatch(get_route_path(scope)):
-            body = (await receive()).get("body", b"")  # pace.py has read it whole
+            body = (await receive()).get("body", b"")  # throttle.py has read it whole
             if not _fits(body, scope["path"]):
                 await BAD_REQUEST(scope, receive, send)
                 return

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.web.middleware import Door, outermost
-from rlhf_demo.web.pace import Pace
+from rlhf_demo.web.throttle import Throttle
 
 HERE = "http://127.0.0.1:7860"
 CALL = "/gradio_api/component_server"
@@ -33,7 +33,7 @@ def visitor(settings=HOME, url=HERE, client="203.0.113.7"):
     app = Starlette(
         routes=[Route("/{path:path}", echo, methods=["GET", "POST", "PUT", "DELETE"])],
         middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_credentials=True)],
-        lifespan=outermost(lambda inner: Door(Pace(inner), settings)),
+        lifespan=outermost(lambda inner: Door(Throttle(inner), settings)),
     )
     return TestClient(app, base_url=url, client=(client, 4711))
 

@@ -25,44 +25,46 @@ from rlhf_demo.web.middleware import API, UPLOAD, Refused
 from rlhf_demo.web.refusals import once_more
 
 MOST_OPEN = 500
-"""Requests of one address; sixty students' browsers open six connections each."""
+"""Open requests of one address; sixty students' browsers open six connections each."""
 MOST_STREAMS = 200
-"""Of one address; beyond it, one of its own ends for a new one. A page has a heartbeat open, and
-reads another while it waits for events."""
+"""Open streams of one address; above this, a new stream ends one of the address's own. A page keeps
+a heartbeat open, and reads a second stream while it waits for events."""
 SHARE_OF_ALL = 2
-"""Streams of all addresses, and as many other requests, may take one in so many of the connections.
-Behind a proxy nothing else keeps a crowd of addresses from having them all."""
+"""All streams together may take one in this many of the connections, and all other requests as
+many again. Behind a proxy, nothing else stops many addresses from taking all connections."""
 MOST_BODIES = 3000
-"""Requests in JSON that are read or wait, of all addresses: 200 MB if all are the longest."""
-UPLOAD_PLACES = 60
-"""Uploads of one address that arrive at once, a class's. They may take as long as they like."""
-PLACES = 6
-"""Requests of one address that are worked on at once, until their answer begins; as many pages, and
-as many files."""
+"""JSON requests of all addresses that are being read or wait: 200 MB if all are the longest."""
+UPLOAD_SLOTS = 60
+"""Uploads of one address that may arrive at once: a class's. They may take any time."""
+SLOTS = 6
+"""Requests of one address that the server works on at once, until their answers begin. There are as
+many slots again for pages, and as many for files."""
 REQUESTS = (300, 100.0)
-"""Of one address: so many at once, then so many a second; thirty who vote send 40 a second."""
+"""Requests of one address: this many at once, then this many a second. Thirty voters send 40 a
+second."""
 PAGES = (120, 5.0)
-"""The same for what is built for each request, which takes the server 50 ms."""
-PAGE_PLACES = 2
-"""Pages that are built at once, of all addresses."""
+"""The same for pages, which the server builds for each request in 50 ms."""
+PAGE_SLOTS = 2
+"""Pages of all addresses that the server builds at once."""
 BODY_SECONDS = 10.0
-"""For a request in JSON, and for the next piece of an upload."""
+"""How long a JSON request, or the next piece of an upload, may take to arrive."""
 PAUSE_SECONDS = 0.05
+"""Time between two attempts to get a permit."""
 
 PAGE = re.compile(rf"/|/config|{API}/(info|startup-events)/?")
 STREAM = re.compile(rf"{API}/(heartbeat/(?P<session>.*)|queue/data|call/.*)/?", re.DOTALL)
 FILES = re.compile(
     r"/(assets|static|svelte|served|scripts)/.*|/(plotly\.min\.js|favicon\.ico)", re.DOTALL
 )
-"""What is sent as it is. Opening the page asks for a hundred of them, so they need no permits."""
+"""Files that are sent as they are. A page requests a hundred when it opens: they need no permit."""
 
 
 @dataclass
 class _Stream:
-    """Heartbeats say for as long as a page is open that it is; other streams bring answers."""
+    """A heartbeat shows that a page is still open; the other streams carry answers."""
 
     heartbeat: bool
-    session: str  # empty where the request names none
+    session: str  # empty if the request names none
 
 
 @dataclass(eq=False)
@@ -70,47 +72,49 @@ class _Visitors:
     """All clients behind one address."""
 
     open: int = 0
-    streams: dict[CancelScope, _Stream] = field(default_factory=dict)  # the oldest first
-    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
-    page_places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
-    """Apart, as pages wait long for their permits and nothing else shall wait for them."""
-    upload_places: asyncio.Semaphore = field(
-        default_factory=lambda: asyncio.Semaphore(UPLOAD_PLACES)
-    )
-    file_places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
+    streams: dict[CancelScope, _Stream] = field(default_factory=dict)  # oldest first
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SLOTS))
+    page_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SLOTS))
+    """Separate: pages wait long for their permits, and no other request must wait for them."""
+    upload_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOAD_SLOTS))
+    file_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SLOTS))
 
     def end_stream(self) -> None:
-        """End the oldest heartbeat of a session that waits for nothing, else the oldest stream.
+        """End the oldest heartbeat of a session that waits for no answer, else the oldest stream.
 
-        With either of its streams, a session loses what it waits for.
+        A session that loses either of its streams loses the answer that it waits for.
         """
-        going = {at: one for at, one in self.streams.items() if not at.cancel_called}
-        waiting = {one.session for one in going.values() if not one.heartbeat}
-        idle = [at for at, one in going.items() if one.heartbeat and one.session not in waiting]
-        for place in [*idle, *going][:1]:
-            place.cancel()
+        live = {scope: stream for scope, stream in self.streams.items() if not scope.cancel_called}
+        waiting = {stream.session for stream in live.values() if not stream.heartbeat}
+        idle = [
+            scope
+            for scope, stream in live.items()
+            if stream.heartbeat and stream.session not in waiting
+        ]
+        for cancel_scope in [*idle, *live][:1]:
+            cancel_scope.cancel()
 
 
-class Pace:
-    """ASGI middleware behind middleware.Door, which puts the client's address into its place.
+class Throttle:
+    """ASGI middleware behind middleware.Door, which writes the client's address into the scope.
 
     Args:
-        app: what is behind it.
+        app: the app that it protects.
         clock: seconds.
     """
 
     def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.monotonic) -> None:
         self.app = app
         self._requests, self._pages = RateLimit(*REQUESTS, clock), RateLimit(*PAGES, clock)
-        self._page_places = asyncio.Semaphore(PAGE_PLACES)
+        self._page_slots = asyncio.Semaphore(PAGE_SLOTS)
         self._visitors: dict[str, _Visitors] = {}
         self._bodies = self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on when it is its turn.
+        """Pass a request on as soon as its address has a slot and a permit.
 
         Raises:
-            Refused: the address has too many open, or the request does not arrive.
+            Refused: the address has too many requests open, or the request does not arrive in time.
         """
         if scope["type"] != "http":
             await self.app(scope, receive, send)
@@ -118,21 +122,21 @@ class Pace:
         address = scope["client"][0]
         visitors = self._visitors.setdefault(address, _Visitors())
         try:
-            if about := _stream_of(scope):
-                await self._stream(visitors, about, scope, receive, send)
+            if stream := _stream_of(scope):
+                await self._stream(visitors, stream, scope, receive, send)
             else:
                 await self._count(visitors, scope, receive, send)
         finally:
             self._forget_idle(address, visitors)
 
     async def pause(self, scope: Scope, receive: Receive) -> None:
-        """Let a request that the door refuses wait for a place and a permit, as any other does."""
+        """Let a request that the door refuses wait for a slot and a permit, as any other does."""
         address = scope["client"][0]
         visitors = self._visitors.setdefault(address, _Visitors())
         visitors.open += 1
         try:
-            async with AsyncExitStack() as turn:
-                await _unless_gone(self._take_turn(scope, turn), receive)
+            async with AsyncExitStack() as slots:
+                await _unless_gone(self._acquire(scope, slots), receive)
         finally:
             visitors.open -= 1
             self._forget_idle(address, visitors)
@@ -158,9 +162,9 @@ class Pace:
             self._open -= 1
 
     async def _stream(
-        self, visitors: _Visitors, about: _Stream, scope: Scope, receive: Receive, send: Send
+        self, visitors: _Visitors, stream: _Stream, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Let a stream go on until it ends or a newer one needs the place."""
+        """Let a stream run until it ends or has to make room for a newer one."""
         last: Message = {}
 
         async def send_on(message: Message) -> None:
@@ -170,24 +174,24 @@ class Pace:
                 MutableHeaders(scope=message)["connection"] = "close"
             await send(message)
 
-        with CancelScope() as place:
-            visitors.streams[place] = about
+        with CancelScope() as cancel_scope:
+            visitors.streams[cancel_scope] = stream
             self._make_room(visitors)
             try:
                 await self._answer(scope, b"", receive, send_on)
             finally:
-                del visitors.streams[place]
-        if place.cancelled_caught and not last:
+                del visitors.streams[cancel_scope]
+        if cancel_scope.cancelled_caught and not last:
             raise Refused(429, "this address has opened too many newer streams: try again")
-        if place.cancelled_caught and last.get("more_body", True):
+        if cancel_scope.cancelled_caught and last.get("more_body", True):
             await send({"type": "http.response.body", "body": b""})
 
     def _make_room(self, visitors: _Visitors) -> None:
-        """End a stream of these where they have too many; where all have, of whoever has most."""
+        """End a stream of an address that has too many, or of the busiest if all have too many."""
         if len(visitors.streams) > MOST_STREAMS:
             visitors.end_stream()
-        elif sum(len(one.streams) for one in self._visitors.values()) > _most_of_all():
-            max(self._visitors.values(), key=lambda one: len(one.streams)).end_stream()
+        elif sum(len(each.streams) for each in self._visitors.values()) > _most_of_all():
+            max(self._visitors.values(), key=lambda each: len(each.streams)).end_stream()
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = get_route_path(scope)
@@ -199,9 +203,9 @@ class Pace:
             await self._answer(scope, b"", receive, send)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._visitors[scope["client"][0]].upload_places:
-            async with AsyncExitStack() as turn:  # held until it is its turn, not while it arrives
-                await self._take_turn(scope, turn)
+        async with self._visitors[scope["client"][0]].upload_slots:
+            async with AsyncExitStack() as slots:  # free again while the upload arrives
+                await self._acquire(scope, slots)
             await self.app(scope, _in_time(receive), send)
 
     async def _read_and_answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -216,34 +220,34 @@ class Pace:
             self._bodies -= 1
 
     async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-        """Let the app answer; the place is free again when the answer begins."""
-        async with AsyncExitStack() as turn:
+        """Let the app answer; the slot is free again when the answer begins."""
+        async with AsyncExitStack() as slots:
 
             async def send_on(message: Message) -> None:
-                await turn.aclose()
+                await slots.aclose()
                 await send(message)
 
-            if await _unless_gone(self._take_turn(scope, turn), receive):
+            if await _unless_gone(self._acquire(scope, slots), receive):
                 await self.app(scope, once_more(body, receive), send_on)
 
-    async def _take_turn(self, scope: Scope, turn: AsyncExitStack) -> None:
-        """Wait for the places and the permit that a request needs."""
+    async def _acquire(self, scope: Scope, slots: AsyncExitStack) -> None:
+        """Wait for the slots and the permit that a request needs; `slots` then holds the slots."""
         address, path = scope["client"][0], get_route_path(scope)
         visitors = self._visitors[address]
         if FILES.fullmatch(path):
-            await turn.enter_async_context(visitors.file_places)
+            await slots.enter_async_context(visitors.file_slots)
             return
         page = PAGE.fullmatch(path)
-        await turn.enter_async_context(visitors.page_places if page else visitors.places)
+        await slots.enter_async_context(visitors.page_slots if page else visitors.slots)
         permits = self._pages if page else self._requests
         while not permits.allow(address):
             await asyncio.sleep(PAUSE_SECONDS)
         if page:
-            await turn.enter_async_context(self._page_places)
+            await slots.enter_async_context(self._page_slots)
 
 
 async def _unless_gone(waiting: Coroutine[Any, Any, None], receive: Receive) -> bool:
-    """Wait for something, but no longer than the sender does; say whether it came to that.
+    """Wait, but only while the sender is connected; return False if the sender left first.
 
     A browser that leaves the page closes its connection and sends a new request. A script can make
     it do so many times a second.
@@ -267,7 +271,7 @@ async def _unless_gone(waiting: Coroutine[Any, Any, None], receive: Receive) -> 
 
 
 def _stream_of(scope: Scope) -> _Stream | None:
-    """Return which stream a request opens, None if it opens none."""
+    """Return the stream that a request opens, None if it opens none."""
     match = STREAM.fullmatch(get_route_path(scope))
     if scope["method"] != "GET" or not match:
         return None
@@ -280,7 +284,7 @@ def _most_of_all() -> int:
 
 
 async def _whole(receive: Receive) -> bytes | None:
-    """Return a body, which the door has bounded; None where its sender is gone.
+    """Return a body, whose length the door has limited; None if the sender left.
 
     Raises:
         Refused: it does not arrive in time.
@@ -302,7 +306,7 @@ async def _whole(receive: Receive) -> bytes | None:
 
 
 def _in_time(receive: Receive) -> Receive:
-    """Return what gives the pieces of an upload, which seems broken off where the next is late."""
+    """Return a `receive` that reports a late piece of an upload as a closed connection."""
 
     async def next_message() -> Message:
         try:

@@ -9,9 +9,9 @@ import pytest
 import uvicorn
 
 from rlhf_demo.server.settings import Settings
-from rlhf_demo.web import connections, pace, refusals
+from rlhf_demo.web import connections, refusals, throttle
 from rlhf_demo.web.middleware import Door, Refused
-from rlhf_demo.web.pace import Pace
+from rlhf_demo.web.throttle import Throttle
 from tests import event_loops
 
 CALL, UPLOAD = "/gradio_api/component_server/", "/gradio_api/upload"
@@ -63,7 +63,7 @@ async def settle():
 
 def guarded(clock=lambda: 0.0):
     app = App()
-    return app, Pace(app, clock)
+    return app, Throttle(app, clock)
 
 
 async def end(*tasks):
@@ -119,8 +119,8 @@ def test_more_than_five_hundred_open_requests_of_an_address_are_refused():
 @pytest.mark.parametrize("path", ["heartbeat/x", "queue/data", "call/runs/5", "call/v2/runs/5"])
 def test_oldest_stream_of_an_address_ends_for_a_new_one(monkeypatch, path):
     """And streams take no places of requests, which all go on to be answered."""
-    monkeypatch.setattr(pace, "MOST_STREAMS", 3)
-    monkeypatch.setattr(pace, "MOST_OPEN", 1)
+    monkeypatch.setattr(throttle, "MOST_STREAMS", 3)
+    monkeypatch.setattr(throttle, "MOST_OPEN", 1)
 
     async def test():
         app, door = guarded()
@@ -151,7 +151,7 @@ def test_oldest_stream_of_an_address_ends_for_a_new_one(monkeypatch, path):
 
 
 def test_stream_that_ends_for_a_new_one_before_it_began_is_refused(monkeypatch):
-    monkeypatch.setattr(pace, "MOST_STREAMS", 1)
+    monkeypatch.setattr(throttle, "MOST_STREAMS", 1)
 
     async def test():
         _, door = guarded()
@@ -194,7 +194,7 @@ def test_streams_of_all_end_for_a_newcomer_where_an_address_has_most(monkeypatch
 
 def test_stream_that_somebody_waits_for_ends_last(monkeypatch):
     """Gradio takes a session's events from its queue when either of its streams ends."""
-    monkeypatch.setattr(pace, "MOST_STREAMS", 4)
+    monkeypatch.setattr(throttle, "MOST_STREAMS", 4)
 
     async def test():
         app, door = guarded()
@@ -239,7 +239,7 @@ def test_open_requests_of_all_leave_some_to_others(monkeypatch):
     ],
 )  # fmt: skip
 def test_whoever_asks_too_fast_waits(monkeypatch, path, method, at_once, a_second):
-    monkeypatch.setattr(pace, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(throttle, "PAUSE_SECONDS", 0)
 
     async def test():
         now = [0.0]
@@ -282,10 +282,10 @@ def test_files_of_an_address_are_answered_six_at_once_and_hold_nothing_else_up(p
 
 def test_refusals_of_the_door_take_their_turn(monkeypatch):
     async def test():
-        monkeypatch.setattr(pace, "PAUSE_SECONDS", 0.0)
+        monkeypatch.setattr(throttle, "PAUSE_SECONDS", 0.0)
         now = 0.0
-        _, paced = guarded(lambda: now)
-        door = Door(paced, Settings(), paced.pause)
+        _, throttled = guarded(lambda: now)
+        door = Door(throttled, Settings(), throttled.pause)
         told = []
         tasks = [ask(door, "/nowhere", told=told) for _ in range(310)]
         for _ in range(20):
@@ -297,15 +297,15 @@ def test_refusals_of_the_door_take_their_turn(monkeypatch):
         assert all((b"connection", b"close") in one["headers"] for one in starts)
         now = 1.0
         await asyncio.gather(*tasks)
-        assert len(told) == 2 * 310 and paced._visitors == {}
+        assert len(told) == 2 * 310 and throttled._visitors == {}
 
     event_loops.run(test())
 
 
 def test_uploads_take_their_turn_and_no_place_while_they_arrive(monkeypatch):
     async def test():
-        monkeypatch.setattr(pace, "PAUSE_SECONDS", 0.0)
-        monkeypatch.setattr(pace, "UPLOAD_PLACES", 305)
+        monkeypatch.setattr(throttle, "PAUSE_SECONDS", 0.0)
+        monkeypatch.setattr(throttle, "UPLOAD_SLOTS", 305)
         now = 0.0
         app, door = guarded(lambda: now)
         tasks = [ask(door, UPLOAD) for _ in range(310)]
@@ -343,7 +343,7 @@ def test_pages_that_wait_for_their_permits_hold_nothing_else_up():
 
 def test_pages_whose_reader_has_left_wait_no_longer(monkeypatch):
     """As a script leaves them that leads a window here and elsewhere, again and again."""
-    monkeypatch.setattr(pace, "MOST_OPEN", 200)
+    monkeypatch.setattr(throttle, "MOST_OPEN", 200)
 
     async def test():
         app, door = guarded()
@@ -371,7 +371,7 @@ def test_two_pages_are_built_at_once():
 
 
 def test_body_that_does_not_arrive_is_given_up_and_takes_no_place(monkeypatch):
-    monkeypatch.setattr(pace, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(throttle, "BODY_SECONDS", 0.05)
 
     async def test():
         app, door = guarded()
@@ -389,7 +389,7 @@ def test_body_that_does_not_arrive_is_given_up_and_takes_no_place(monkeypatch):
 
 
 def test_upload_that_stops_arriving_is_broken_off(monkeypatch):
-    monkeypatch.setattr(pace, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(throttle, "BODY_SECONDS", 0.05)
 
     async def test():
         given = []
@@ -397,7 +397,7 @@ def test_upload_that_stops_arriving_is_broken_off(monkeypatch):
         async def app(scope, receive, send):
             given.extend([await receive(), await receive()])
 
-        await ask(Pace(app), UPLOAD, body=HALF)
+        await ask(Throttle(app), UPLOAD, body=HALF)
         assert given == [HALF, {"type": "http.disconnect"}]
 
     event_loops.run(test())
@@ -413,7 +413,7 @@ def test_sender_that_left_reaches_no_route():
 
 
 def test_bodies_of_all_addresses_are_bounded(monkeypatch):
-    monkeypatch.setattr(pace, "MOST_BODIES", 2)
+    monkeypatch.setattr(throttle, "MOST_BODIES", 2)
 
     async def test():
         _, door = guarded()
