@@ -16,7 +16,7 @@ import httpx
 import psutil
 
 from rlhf_demo.files import read_json
-from rlhf_demo.jobs.local import LOCAL
+from rlhf_demo.jobs.local_executor import LOCAL
 from rlhf_demo.runs.run import Run
 
 REPOSITORY = Path(__file__).parent.parent

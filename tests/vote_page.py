@@ -41,7 +41,7 @@ class NoSampler(Sampler):
 
 @pytest.fixture
 def shared(store, new_jobs, tmp_path, monkeypatch):  # noqa: F811
-    monkeypatch.setattr("rlhf_demo.votes.kept.REST", 0)
+    monkeypatch.setattr("rlhf_demo.votes.result_cache.LIFETIME", 0)
     settings = Settings(runs=tmp_path / "runs")
     jobs = new_jobs(scheduling=False)
     data = VoteData(store, settings.runs / "votes", jobs)

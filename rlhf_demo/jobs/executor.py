@@ -1,4 +1,4 @@
-"""What holds jobs while they run: today processes of this machine (local.py).
+"""What holds jobs while they run: today processes of this machine (local_executor.py).
 
 A job is known by its handle, a string that the executor gives at the start and that job.json keeps,
 so any app over the same folders finds the job again. The queue, the scheduler and the page know

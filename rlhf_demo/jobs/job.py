@@ -25,7 +25,7 @@ from rlhf_demo.errors import DataError, JobError
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.jobs import exits
 from rlhf_demo.jobs.executor import Executor
-from rlhf_demo.jobs.local import LOCAL
+from rlhf_demo.jobs.local_executor import LOCAL
 from rlhf_demo.jobs.shapes import check
 from rlhf_demo.jobs.signature import Signer
 from rlhf_demo.paths import REPOSITORY

@@ -35,7 +35,7 @@ from rlhf_demo.jobs.job import (
     request_stop,
     requeue,
 )
-from rlhf_demo.jobs.local import LOCAL
+from rlhf_demo.jobs.local_executor import LOCAL
 from rlhf_demo.jobs.processes import training_command
 from rlhf_demo.jobs.run_rows import Overview
 from rlhf_demo.jobs.scheduler import UNFIT, Scheduler

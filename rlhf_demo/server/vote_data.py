@@ -24,9 +24,9 @@ from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.jobs.disk import shortage
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.paths import CHECKPOINTS
-from rlhf_demo.votes.kept import Kept
 from rlhf_demo.votes.pairs import split_last_rated, usable, write_split
 from rlhf_demo.votes.quality import foretold_share, highest_accuracy
+from rlhf_demo.votes.result_cache import ResultCache
 from rlhf_demo.votes.store import Store
 from rlhf_demo.votes.vote import Vote
 
@@ -52,7 +52,7 @@ class VoteData:
             public: strangers use the page.
         """
         self.store, self.folder, self.jobs, self.public = store, folder, jobs, public
-        self._kept = Kept()  # as pages ask for all questions whenever they are opened
+        self._results = ResultCache()  # as pages ask for all questions whenever they are opened
         self._writing = threading.Lock()  # or one would remove what another is writing
 
     def votes(self) -> list[Vote]:
@@ -65,7 +65,7 @@ class VoteData:
 
         With many votes, the numbers may be some moments old.
         """
-        return self._kept.get("questions", self._count)
+        return self._results.get("questions", self._count)
 
     def _count(self) -> list[tuple[str, int]]:
         votes = self.votes()
@@ -88,7 +88,7 @@ class VoteData:
         found = [question for question, _ in self.questions() if _id(question) == chosen]
         if not found:
             return None
-        folder = self._kept.get(chosen, lambda: self.write(found))
+        folder = self._results.get(chosen, lambda: self.write(found))
         return folder if folder.is_dir() else self.write(found)
 
     def write(self, questions: Collection[str], without_voters: Collection[int] = ()) -> Path:

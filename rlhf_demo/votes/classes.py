@@ -16,7 +16,6 @@ from sqlalchemy import Connection, Executable, Row, delete, func, select, update
 from rlhf_demo.errors import ConfigError, Refused
 from rlhf_demo.votes.arrivals import UNSEEN_SECONDS, Arrivals
 from rlhf_demo.votes.assignment import seats_left
-from rlhf_demo.votes.kept import Kept
 from rlhf_demo.votes.nicknames import nickname as checked_nickname
 from rlhf_demo.votes.queries import (
     CODE_LETTERS,
@@ -29,6 +28,7 @@ from rlhf_demo.votes.queries import (
     owner,
     question_id,
 )
+from rlhf_demo.votes.result_cache import ResultCache
 from rlhf_demo.votes.rounds import blind_result, round_facts
 from rlhf_demo.votes.store import SEEN_EVERY, Store
 from rlhf_demo.votes.tables import assignments, collections, pairs, voters
@@ -64,7 +64,7 @@ class Classes:
         self.store = store
         self.database, self.clock = store.database, store.clock
         self.arrivals = Arrivals(store.clock)
-        self._results = Kept()  # of revealed rounds
+        self._results = ResultCache()  # of revealed rounds
 
     # -- the instructor's class -------------------------------------------------------------------
 

@@ -121,7 +121,7 @@ def test_no_votes_are_written_below_the_floor_of_free_room(tab, store, monkeypat
 
 
 def test_all_votes_are_read_once_for_many_who_open_the_page(tab, store, monkeypatch):
-    monkeypatch.setattr("rlhf_demo.votes.kept.REST", 1_000)
+    monkeypatch.setattr("rlhf_demo.votes.result_cache.LIFETIME", 1_000)
     people_vote(store, 8, people=1)
     reads, read = [], store.votes
     monkeypatch.setattr(store, "votes", lambda **which: reads.append(which) or read(**which))

@@ -55,7 +55,7 @@ def test_blind_vote_is_only_counted_until_the_reveal(
 def test_result_of_a_revealed_round_is_worked_out_once_for_all_phones(
     store, classes, rounds, blind, monkeypatch
 ):
-    monkeypatch.setattr("rlhf_demo.votes.kept.REST", 1_000)
+    monkeypatch.setattr("rlhf_demo.votes.result_cache.LIFETIME", 1_000)
     opened, secrets = blind
     take_turns(store, secrets, prefer("fine"))
     result = rounds.reveal(opened.token)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_demo.jobs.local import LocalExecutor
+from rlhf_demo.jobs.local_executor import LocalExecutor
 
 
 @pytest.mark.parametrize(
