@@ -11,9 +11,9 @@ from rlhf_demo.files import write_json, write_text
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.class_training import ClassTraining
+from rlhf_demo.server.compute_lock import ComputeLock
 from rlhf_demo.server.instructor import Instructor
 from rlhf_demo.server.settings import Settings
-from rlhf_demo.server.turns import Turn
 from rlhf_demo.ui.panels.classroom import ClassMode
 from rlhf_demo.ui.panels.student import StudentPage
 from rlhf_demo.ui.shared import Shared
@@ -49,11 +49,13 @@ def shared_page(store, new_jobs, tmp_path, monkeypatch):  # noqa: F811
     settings = Settings(runs=tmp_path / "runs", password="teach")
     instructor = Instructor(settings.password, store.clock, settings.runs)
     jobs = new_jobs(scheduling=False, instructor_token=instructor.token)
-    choices, turn = Choices(settings, jobs), Turn()
-    training = ClassTraining(store, jobs, choices, ModelCache(), turn)
+    choices, compute_lock = Choices(settings, jobs), ComputeLock()
+    training = ClassTraining(store, jobs, choices, ModelCache(), compute_lock)
     monkeypatch.setattr(training, "_responses", written)
     models = ModelCache()
-    return Shared(settings, jobs, choices, models, turn, store, None, None, training, instructor)
+    return Shared(
+        settings, jobs, choices, models, compute_lock, store, None, None, training, instructor
+    )
 
 
 def written(class_status, model, prompts, seed):

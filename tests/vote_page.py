@@ -6,9 +6,9 @@ import pytest
 
 from rlhf_demo.errors import Refused
 from rlhf_demo.server.choices import Choices
+from rlhf_demo.server.compute_lock import ComputeLock
 from rlhf_demo.server.sampler import Sampler
 from rlhf_demo.server.settings import Settings
-from rlhf_demo.server.turns import Turn
 from rlhf_demo.server.vote_data import VoteData
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.tabs.feedback import FeedbackTab
@@ -46,7 +46,9 @@ def shared(store, new_jobs, tmp_path, monkeypatch):  # noqa: F811
     jobs = new_jobs(scheduling=False)
     data = VoteData(store, settings.runs / "votes", jobs)
     choices = Choices(settings, jobs, data)
-    return Shared(settings, jobs, choices, None, Turn(), store, data, NoSampler(store), None, None)
+    return Shared(
+        settings, jobs, choices, None, ComputeLock(), store, data, NoSampler(store), None, None
+    )
 
 
 @pytest.fixture

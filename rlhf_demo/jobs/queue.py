@@ -24,6 +24,7 @@ from rlhf_demo.files import write_json
 from rlhf_demo.jobs.bounds import Limits, check_options
 from rlhf_demo.jobs.disk import Disk, in_words
 from rlhf_demo.jobs.executor import Executor
+from rlhf_demo.jobs.fair_order import job_to_displace
 from rlhf_demo.jobs.job import (
     Job,
     JobFolders,
@@ -39,7 +40,6 @@ from rlhf_demo.jobs.local_executor import LOCAL
 from rlhf_demo.jobs.processes import training_command
 from rlhf_demo.jobs.run_rows import Overview
 from rlhf_demo.jobs.scheduler import UNFIT, Scheduler
-from rlhf_demo.jobs.turns import crowding
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.runs.tail import Tails
@@ -387,7 +387,7 @@ class Jobs:
         self._folders.addresses = {job.id: job.address for job in jobs if job.address}
         limits, owner = self._limits, self._owner(secret)
         full = limits.most_waiting is not None and len(waiting) >= limits.most_waiting
-        if full and crowding(waiting, owner, address) is None:
+        if full and job_to_displace(waiting, owner, address) is None:
             raise JobError(
                 f"{len(waiting)} jobs are already waiting: try again when one has finished"
             )
@@ -412,13 +412,13 @@ class Jobs:
         waiting = [job for job in waiting if not job.first]
         if self._limits.most_waiting is None or len(waiting) < self._limits.most_waiting:
             return
-        going = crowding(waiting, self._owner(secret), address)
+        displaced = job_to_displace(waiting, self._owner(secret), address)
         why = (
             "removed from a full queue, where you had the most jobs: resume it when fewer are "
             "waiting"
         )
         with in_words():
-            if going is None or not finish(going, Status.STOPPED, why):
+            if displaced is None or not finish(displaced, Status.STOPPED, why):
                 raise JobError("the queue has just changed: try again")
 
     def _check_room(self) -> None:

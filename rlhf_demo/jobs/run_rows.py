@@ -8,8 +8,8 @@ from statistics import mean
 from typing import Any
 
 from rlhf_demo.errors import DataError
+from rlhf_demo.jobs.fair_order import start_order
 from rlhf_demo.jobs.job import DAMAGED, Job, Phase, exit_reason
-from rlhf_demo.jobs.turns import in_order
 from rlhf_demo.runs.run import Status
 from rlhf_demo.runs.tail import last_rows
 
@@ -46,7 +46,7 @@ class Overview:
         only), created_at, ended_at, example, of_class (a class's own, whatever titles say),
         seconds_left, figures (the newest value of each metric). What is not known is None.
         """
-        places = {job.id: place for place, job in enumerate(in_order(jobs), start=1)}
+        places = {job.id: place for place, job in enumerate(start_order(jobs), start=1)}
         return [self._row(job, places.get(job.id)) for job in jobs]
 
     def _row(self, job: Job, place: int | None) -> dict[str, Any]:

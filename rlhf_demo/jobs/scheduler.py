@@ -20,6 +20,7 @@ from rlhf_demo.hub.locate import HUB_ID
 from rlhf_demo.jobs import exits
 from rlhf_demo.jobs.bounds import Limits
 from rlhf_demo.jobs.disk import Disk, megabytes
+from rlhf_demo.jobs.fair_order import start_order
 from rlhf_demo.jobs.job import (
     DAMAGED,
     Job,
@@ -31,7 +32,6 @@ from rlhf_demo.jobs.job import (
     request_stop,
     requeue,
 )
-from rlhf_demo.jobs.turns import in_order
 from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.runs.run import Status
 
@@ -192,7 +192,7 @@ class Scheduler:
     def _start_next(self) -> None:
         jobs = self._folders.own()
         busy, classes = sum(job.busy for job in jobs), 0
-        for job in in_order(jobs):
+        for job in start_order(jobs):
             with self._complaining(job):
                 obstacle = self._obstacle(job)
                 if obstacle:

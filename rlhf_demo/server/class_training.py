@@ -23,8 +23,8 @@ from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.choices import Choices, has_model
 from rlhf_demo.server.class_records import ClassRecords
+from rlhf_demo.server.compute_lock import ComputeLock, Priority
 from rlhf_demo.server.model_cache import ModelCache
-from rlhf_demo.server.turns import Rank, Turn
 from rlhf_demo.server.vote_data import vote_facts, write_votes
 from rlhf_demo.votes.classes import Classes
 from rlhf_demo.votes.rounds import ClassStatus, Rounds
@@ -59,9 +59,15 @@ class ClassTraining:
     """The background thread, and the actions on a class's jobs that the instructor can start."""
 
     def __init__(
-        self, store: Store, jobs: Jobs, choices: Choices, model_cache: ModelCache, turn: Turn
+        self,
+        store: Store,
+        jobs: Jobs,
+        choices: Choices,
+        model_cache: ModelCache,
+        compute_lock: ComputeLock,
     ) -> None:
-        self.jobs, self.choices, self.model_cache, self.turn = jobs, choices, model_cache, turn
+        self.jobs, self.choices = jobs, choices
+        self.model_cache, self.compute_lock = model_cache, compute_lock
         self.classes, self.rounds = Classes(store), Rounds(store)
         self.records = ClassRecords(jobs, choices.settings.runs)
         self._wake = threading.Event()
@@ -268,7 +274,7 @@ class ClassTraining:
         )
         if missing <= 0:
             return False
-        with self.turn.of(Rank.CLASS):
+        with self.compute_lock.hold(Priority.CLASS):
             new = self._new_pairs(class_status, min(BATCH, missing))
         self.rounds.add_pairs(class_status.collection, new)
         return missing > len(new)

@@ -19,9 +19,9 @@ from rlhf_demo.models.policy import Policy, load_policy
 from rlhf_demo.models.scorers import load_scorer
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.comparisons import MOST_TOKENS, Comparisons, Record, check_prompt
+from rlhf_demo.server.compute_lock import ComputeLock, Priority
 from rlhf_demo.server.judges import REWARD_UNIT, judges, unit
 from rlhf_demo.server.model_cache import ModelCache
-from rlhf_demo.server.turns import Rank, Turn
 
 FRAME_SECONDS = 1 / 15
 """Seconds between two views of a growing text: as fast as anyone reads."""
@@ -38,9 +38,14 @@ class Comparing:
     """Compares models by the ids of the lists, and keeps finished comparisons."""
 
     def __init__(
-        self, choices: Choices, model_cache: ModelCache, turn: Turn, kept: Comparisons
+        self,
+        choices: Choices,
+        model_cache: ModelCache,
+        compute_lock: ComputeLock,
+        kept: Comparisons,
     ) -> None:
-        self.choices, self.model_cache, self.turn, self.kept = choices, model_cache, turn, kept
+        self.choices, self.model_cache = choices, model_cache
+        self.compute_lock, self.kept = compute_lock, kept
 
     def load(self, left: str, right: str, scorer: str) -> None:
         """Load the models that a comparison needs."""
@@ -70,7 +75,7 @@ class Comparing:
         judge = self.model_cache.scorer(self.choices.reward(scorer))
         settings = settings | {"same_tokens": same_tokens(one.policy, other.policy)}
         steps = duel(one.policy, other.policy, base.policy, prompt, options, scorer=judge)
-        for state in frames(steps, self.turn):
+        for state in frames(steps, self.compute_lock):
             record = {"kind": "duel", "settings": settings, "state": state.to_dict()}
             yield self.kept.keep(record, address) if state.finished else record
 
@@ -106,7 +111,7 @@ class Comparing:
         names = {found["id"]: self.choices.reward(found["id"]) for found in told}
         scorers = {name: self.model_cache.scorer(means) for name, means in names.items()}
         many = ManyPrompts(one, other, base.policy, scorers, prompts, options)
-        for done in many.steps(self.turn):
+        for done in many.steps(self.compute_lock):
             yield record | {"done": done, "total": len(prompts)}
         yield self.kept.keep(record | {"report": many.report()}, address)
 
@@ -164,16 +169,16 @@ def check_options(options: DuelOptions) -> None:
         )
 
 
-def frames(steps: Iterator[DuelState], turn: Turn) -> Iterator[DuelState]:
+def frames(steps: Iterator[DuelState], compute_lock: ComputeLock) -> Iterator[DuelState]:
     """Run a duel one frame at a time; other requests can compute between two frames.
 
     Args:
         steps: the duel.
-        turn: held while a model computes.
+        compute_lock: held while a model computes.
     """
     state = None
     while state is None or not state.finished:
-        with turn.of(Rank.VISITORS):
+        with compute_lock.hold(Priority.VISITORS):
             end = time.monotonic() + FRAME_SECONDS
             state = next(steps)
             while not state.finished and time.monotonic() < end:
@@ -230,14 +235,14 @@ class ManyPrompts:
         self.sides = [Answers(self.left), Answers(self.right)]
         self.how = {name: getattr(self.options, name) for name in ("max_new_tokens", "temperature")}
 
-    def steps(self, turn: Turn) -> Iterator[int]:
+    def steps(self, compute_lock: ComputeLock) -> Iterator[int]:
         """Answer chunk after chunk, and yield how many prompts both have answered."""
         for number, start in enumerate(range(0, len(self.prompts), CHUNK)):
             prompts = self.prompts[start : start + CHUNK]
             # Each chunk draws numbers of its own, else prompts would share their luck.
             seed = self.options.seed * 1000 + number
             for side in self.sides:
-                with turn.of(Rank.VISITORS):
+                with compute_lock.hold(Priority.VISITORS):
                     side.answer(prompts, self.base, self.judges, seed=seed, **self.how)
             yield start + len(prompts)
 

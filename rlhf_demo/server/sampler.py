@@ -16,8 +16,8 @@ from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import DemoError, Refused
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.server.choices import Choices
+from rlhf_demo.server.compute_lock import ComputeLock, Priority
 from rlhf_demo.server.model_cache import ModelCache
-from rlhf_demo.server.turns import Rank, Turn
 from rlhf_demo.votes.store import Store
 from rlhf_demo.votes.vote import DUEL, PLAIN, NewPair
 
@@ -58,20 +58,23 @@ class PairRequest:
         return PLAIN if self.first == self.second else DUEL
 
     @property
-    def rank(self) -> Rank:
-        """Return its rank: voters wait for the shipped model's pairs, one visitor for all others.
+    def priority(self) -> Priority:
+        """Voters wait for pairs of the shipped model, and one visitor for any other pair.
 
         A visitor can think of new prompts, and name the models of new runs, without end.
         """
         for_all = self.prompt is None and self.first == self.second == SHIPPED_MODEL
-        return Rank.VOTERS if for_all else Rank.VISITORS
+        return Priority.VOTERS if for_all else Priority.VISITORS
 
 
 class Sampler:
     """Writes pairs into a store; safe to ask from several threads."""
 
-    def __init__(self, store: Store, choices: Choices, model_cache: ModelCache, turn: Turn) -> None:
-        self.store, self.choices, self.model_cache, self.turn = store, choices, model_cache, turn
+    def __init__(
+        self, store: Store, choices: Choices, model_cache: ModelCache, compute_lock: ComputeLock
+    ) -> None:
+        self.store, self.choices = store, choices
+        self.model_cache, self.compute_lock = model_cache, compute_lock
         self._under_way: dict[PairRequest, str] = {}  # and the address that asked for it
         self._problems: dict[PairRequest, str] = {}
         self._lock = threading.Lock()  # held for a moment, around the two above
@@ -119,7 +122,7 @@ class Sampler:
             return self._problems.pop(pair_request, None)
 
     def under_way(self, pair_request: PairRequest) -> bool:
-        """Say whether such a batch is being written or waits for its turn."""
+        """Say whether such a batch is being written or waits for the lock."""
         with self._lock:
             return pair_request in self._under_way
 
@@ -135,7 +138,7 @@ class Sampler:
         try:
             for name in (first, second):
                 self.model_cache.policy(name)  # it may come from the Hub: nobody waits for that
-            with self._one_of(address), self.turn.of(pair_request.rank):
+            with self._one_of(address), self.compute_lock.hold(pair_request.priority):
                 pairs = self._write(pair_request, first, second)
             if not pairs:
                 raise Refused(

@@ -9,8 +9,8 @@ from typing import Any
 
 from rlhf_demo.config.scorers import STAR_RATER
 from rlhf_demo.errors import ConfigError, DemoError, Refused
+from rlhf_demo.server.compute_lock import ComputeLock, Priority
 from rlhf_demo.server.model_cache import ModelCache
-from rlhf_demo.server.turns import Rank, Turn
 from rlhf_demo.votes.classes import Classes
 from rlhf_demo.votes.rounds import Rounds
 from rlhf_demo.votes.simulated import LONGER, SimulatedClass
@@ -24,8 +24,10 @@ ANSWER_SECONDS = 2.0
 class Simulations:
     """The simulated classes of this app; at most one for each class."""
 
-    def __init__(self, classes: Classes, model_cache: ModelCache, turn: Turn) -> None:
-        self.classes, self.model_cache, self.turn = classes, model_cache, turn
+    def __init__(
+        self, classes: Classes, model_cache: ModelCache, compute_lock: ComputeLock
+    ) -> None:
+        self.classes, self.model_cache, self.compute_lock = classes, model_cache, compute_lock
         self.rounds = Rounds(classes.store)
         self._running: dict[int, tuple[dict[str, Any], threading.Event]] = {}
         self._lock = threading.Lock()
@@ -89,6 +91,6 @@ class Simulations:
         self._leave(collection, ended)
 
     def _pleased(self, prompts: list[str], responses: list[str]) -> list[float]:
-        with self.turn.of(Rank.VOTERS):
+        with self.compute_lock.hold(Priority.VOTERS):
             scores = self.model_cache.scorer(STAR_RATER)(prompts, responses)
             return [float(score) for score in scores]

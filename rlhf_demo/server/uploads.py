@@ -25,8 +25,8 @@ from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.runs.run import Status
+from rlhf_demo.server.compute_lock import Busy
 from rlhf_demo.server.reading import read_apart
-from rlhf_demo.server.turns import Busy
 
 UPLOADS = "uploads"
 """Where they are, in the folder of runs."""

@@ -23,12 +23,12 @@ from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.class_records import FOLDER as CLASSES
 from rlhf_demo.server.class_training import ClassTraining
 from rlhf_demo.server.comparisons import Comparisons
+from rlhf_demo.server.compute_lock import ComputeLock
 from rlhf_demo.server.instructor import Instructor
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.sampler import Sampler
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.submit import Submit
-from rlhf_demo.server.turns import Turn
 from rlhf_demo.server.uploads import UPLOADS
 from rlhf_demo.server.vote_data import VoteData
 from rlhf_demo.votes.store import Store
@@ -49,7 +49,7 @@ class Shared:
     """The stores behind the page, one of each for an app.
 
     Attributes:
-        turn: held while computing with a model.
+        compute_lock: held while computing with a model.
         store: people's votes.
         vote_data: the votes as preference pairs.
         sampler: writes pairs before voters ask for them.
@@ -61,7 +61,7 @@ class Shared:
     jobs: Jobs
     choices: Choices
     model_cache: ModelCache
-    turn: Turn
+    compute_lock: ComputeLock
     store: Store
     vote_data: VoteData
     sampler: Sampler
@@ -91,16 +91,16 @@ class Shared:
         model_cache = ModelCache(space.app_device())
         store = Store(database_url(settings.runs))
         vote_data = VoteData(store, settings.runs / VOTES, jobs, public=settings.public)
-        choices, turn = Choices(settings, jobs, vote_data), Turn()
+        choices, compute_lock = Choices(settings, jobs, vote_data), ComputeLock()
         jobs.check_names = choices.check_names
-        sampler = Sampler(store, choices, model_cache, turn)
-        classes = ClassTraining(store, jobs, choices, model_cache, turn)
+        sampler = Sampler(store, choices, model_cache, compute_lock)
+        classes = ClassTraining(store, jobs, choices, model_cache, compute_lock)
         return cls(
             settings,
             jobs,
             choices,
             model_cache,
-            turn,
+            compute_lock,
             store,
             vote_data,
             sampler,
@@ -124,7 +124,7 @@ class Shared:
         self.model_cache.warm()
         from rlhf_demo.server.comparing import Comparing  # noqa: PLC0415  (torch)
 
-        return Comparing(self.choices, self.model_cache, self.turn, self.comparisons)
+        return Comparing(self.choices, self.model_cache, self.compute_lock, self.comparisons)
 
 
 def _make_folder(runs: Path) -> None:

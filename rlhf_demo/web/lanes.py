@@ -17,7 +17,7 @@ from anyio.lowlevel import RunVar
 from gradio import Request
 from gradio.context import LocalContext
 
-from rlhf_demo.server.turns import Busy
+from rlhf_demo.server.compute_lock import Busy
 from rlhf_demo.web.addresses import address_of
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -213,7 +213,9 @@ def test_model_in_training_is_stopped_and_goes_after_a_restart_too(mode, shared,
     try:
         wait_for(shared.jobs, run, Status.RUNNING)
         mode.delete_class({"token": made.token, "secret": "chalk"})
-        after = ClassTraining(shared.store, shared.jobs, shared.choices, ModelCache(), shared.turn)
+        after = ClassTraining(
+            shared.store, shared.jobs, shared.choices, ModelCache(), shared.compute_lock
+        )
 
         def gone():
             after.records.clear_up()

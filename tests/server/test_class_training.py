@@ -117,7 +117,9 @@ def test_tenth_preference_starts_a_training_and_its_figures_are_taken(mode):
 
 def test_app_that_was_restarted_goes_on_with_the_training(mode, shared):
     made, _ = taught(mode)
-    after = ClassTraining(shared.store, shared.jobs, shared.choices, ModelCache(), shared.turn)
+    after = ClassTraining(
+        shared.store, shared.jobs, shared.choices, ModelCache(), shared.compute_lock
+    )
     assert (
         after.records.read(made.collection)["reward"]
         == mode.training.records.read(made.collection)["reward"]

@@ -1,4 +1,4 @@
-"""Two models compared piece by piece: many chunks measure as one, and others have their turn."""
+"""Two models compared piece by piece: many chunks measure as one, and others compute in between."""
 
 import math
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.scorers import length_scores
 from rlhf_demo.server import comparing
 from rlhf_demo.server.comparing import ManyPrompts, frames
-from rlhf_demo.server.turns import Turn
+from rlhf_demo.server.compute_lock import ComputeLock
 
 CPU = torch.device("cpu")
 PROMPTS_6 = ["The film was", "I liked the", "We saw it and", "This is a", "My friend said", "In"]
@@ -25,11 +25,11 @@ def tiny(tiny_model_folder):
 
 
 def test_frames_between_two_leave_the_turn_to_others_and_end_with_the_figures():
-    turn = Turn()
+    compute_lock = ComputeLock()
     steps = (SimpleNamespace(finished=number == 9) for number in range(10))
     shown = []
-    for state in frames(steps, turn):
-        assert not turn.taken
+    for state in frames(steps, compute_lock):
+        assert not compute_lock.held
         shown.append(state.finished)
     assert shown[-1] is True
     assert True not in shown[:-1]
@@ -51,7 +51,7 @@ def many(policy, other, *, base):
 
 def test_report_of_one_chunk_equals_that_of_the_command(tiny):
     asked = many(tiny, tiny, base=tiny)
-    assert list(asked.steps(Turn())) == [6]
+    assert list(asked.steps(ComputeLock())) == [6]
     expected = compare(
         asked.left, asked.right, tiny, PROMPTS_6, JUDGES,
         max_new_tokens=5, temperature=1.0, seed=0,
@@ -62,7 +62,7 @@ def test_report_of_one_chunk_equals_that_of_the_command(tiny):
 def test_figures_of_several_chunks_equal_those_measured_at_once(tiny, monkeypatch):
     monkeypatch.setattr(comparing, "CHUNK", 4)
     asked = many(tiny, tiny, base=tiny)
-    assert list(asked.steps(Turn())) == [4, 6]
+    assert list(asked.steps(ComputeLock())) == [4, 6]
     side = asked.sides[0]
     readings = read_with_base(tiny, tiny, PROMPTS_6, side.ids, 1.0)
     found = asked.report()["models"][0]
@@ -77,6 +77,6 @@ def test_chunks_draw_numbers_of_their_own(tiny, monkeypatch):
     monkeypatch.setattr(comparing, "CHUNK", 1)
     asked = many(tiny, tiny, base=tiny)
     asked.prompts = ["The film was"] * 6
-    assert list(asked.steps(Turn())) == [1, 2, 3, 4, 5, 6]
+    assert list(asked.steps(ComputeLock())) == [1, 2, 3, 4, 5, 6]
     assert len(set(asked.sides[0].texts)) > 1
     assert asked.sides[0].texts == asked.sides[1].texts

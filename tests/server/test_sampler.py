@@ -11,6 +11,7 @@ import torch
 from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import ConfigError, Refused
 from rlhf_demo.models.policy import load_policy
+from rlhf_demo.server.compute_lock import ComputeLock, Priority
 from rlhf_demo.server.sampler import (
     MOST_EACH,
     OWN_PAIRS,
@@ -19,7 +20,6 @@ from rlhf_demo.server.sampler import (
     Sampler,
 )
 from rlhf_demo.server.settings import Settings
-from rlhf_demo.server.turns import Rank, Turn
 from tests.fake_jobs import wait_until
 from tests.voting import HAPPY
 
@@ -36,12 +36,12 @@ def sampler(store, tiny_model_folder):
 
     choices = SimpleNamespace(policy=find, settings=Settings(public=False))
     models = SimpleNamespace(policy=lambda name: policy, warm=lambda: None)
-    return Sampler(store, choices, models, Turn())
+    return Sampler(store, choices, models, ComputeLock())
 
 
 def test_batch_is_written_once_for_all_who_wait_for_it(sampler, store):
     pair_request = PairRequest("one", "one")
-    with sampler.turn.of(Rank.VISITORS):  # somebody computes
+    with sampler.compute_lock.hold(Priority.VISITORS):  # somebody computes
         sampler.want(pair_request, "here")
         sampler.want(pair_request, "here")
         assert sampler.under_way(pair_request)
@@ -63,7 +63,7 @@ def test_nobody_waits_while_a_model_comes_from_the_hub(sampler):
     sampler.model_cache.policy = fetch
     sampler.want(PairRequest("one", "one"), "here")
     assert asked.wait(10)
-    assert not sampler.turn.taken
+    assert not sampler.compute_lock.held
     came.set()
     wait_until(lambda: not sampler.under_way(PairRequest("one", "one")))
 
@@ -79,13 +79,13 @@ def test_own_beginning_gets_its_pairs(sampler, store):
 
 def test_only_pairs_that_all_voters_wait_for_go_before_visitors_who_came_earlier():
     shipped = PairRequest(SHIPPED_MODEL, SHIPPED_MODEL)
-    assert shipped.rank == Rank.VOTERS
+    assert shipped.priority == Priority.VOTERS
     for other in (
         replace(shipped, prompt="My cat says", owner="secret"),
         PairRequest("one", "one"),
         PairRequest(SHIPPED_MODEL, "one"),
     ):
-        assert other.rank == Rank.VISITORS
+        assert other.priority == Priority.VISITORS
 
 
 def test_batches_of_an_address_are_written_one_after_the_other(sampler, monkeypatch):
@@ -97,7 +97,9 @@ def test_batches_of_an_address_are_written_one_after_the_other(sampler, monkeypa
         return []
 
     monkeypatch.setattr(sampler, "_write", write)
-    monkeypatch.setattr(sampler.turn, "of", lambda rank: nullcontext())  # that all may compute
+    monkeypatch.setattr(
+        sampler.compute_lock, "hold", lambda priority: nullcontext()
+    )  # that all may compute
     orders = [PairRequest("one", "one"), PairRequest("one", "two"), PairRequest("two", "two")]
     sampler.want(orders[0], "here")
     wait_until(lambda: begun == orders[:1])
@@ -151,7 +153,7 @@ def test_unknown_model_is_refused_before_anything_is_written(sampler):
 
 def test_line_of_batches_is_bounded(sampler, monkeypatch):
     monkeypatch.setattr("rlhf_demo.server.sampler.MOST_WAITING", 2)
-    with sampler.turn.of(Rank.VISITORS):
+    with sampler.compute_lock.hold(Priority.VISITORS):
         with pytest.raises(Refused, match="try again"):
             for n in range(99):
                 sampler.want(PairRequest("one", "one", f"beginning {n}"), "here")
@@ -160,7 +162,7 @@ def test_line_of_batches_is_bounded(sampler, monkeypatch):
 
 
 def test_one_address_leaves_places_to_others(sampler):
-    with sampler.turn.of(Rank.VISITORS):
+    with sampler.compute_lock.hold(Priority.VISITORS):
         for n in range(MOST_EACH):
             sampler.want(PairRequest("one", "one", f"beginning {n}"), "here")
         assert "try again" in sampler.want_more(PairRequest("one", "one"), "here")

@@ -12,8 +12,8 @@ from rlhf_demo.data.pairs import load_pairs
 from rlhf_demo.errors import DataError
 from rlhf_demo.server import uploads as module
 from rlhf_demo.server.choices import Choices
+from rlhf_demo.server.compute_lock import Busy
 from rlhf_demo.server.settings import Settings
-from rlhf_demo.server.turns import Busy
 from rlhf_demo.server.uploads import Uploads
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.tabs.reward import RewardTab

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from rlhf_demo.errors import ConfigError
-from rlhf_demo.server.turns import Busy
+from rlhf_demo.server.compute_lock import Busy
 from rlhf_demo.ui.parts import in_lane, part
 from rlhf_demo.web import lanes
 from rlhf_demo.web.lanes import HeavyLane

@@ -47,7 +47,7 @@ class ClassMode:
         self.shared, self.store = shared, shared.store
         self.training = shared.class_training
         self.classes, self.rounds = self.training.classes, self.training.rounds
-        self.simulations = Simulations(self.classes, shared.model_cache, shared.turn)
+        self.simulations = Simulations(self.classes, shared.model_cache, shared.compute_lock)
 
     def build(self) -> None:
         """Make the screen."""

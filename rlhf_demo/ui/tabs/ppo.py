@@ -9,8 +9,8 @@ from rlhf_demo.config.evaluation import DuelOptions
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.presets import PPO_PRESETS
 from rlhf_demo.server.choices import EXAMPLE_MODELS, newest_model
+from rlhf_demo.server.compute_lock import Priority
 from rlhf_demo.server.submit import PPO_OPTIONS
-from rlhf_demo.server.turns import Rank
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels import charts
 from rlhf_demo.ui.panels.board import Board
@@ -121,7 +121,7 @@ class PPOTab:
         if name is None:
             return {"state": None}
         key = (run.folder.name, run.config["created_at"], step)
-        with self.shared.turn.of(Rank.VISITORS):
+        with self.shared.compute_lock.hold(Priority.VISITORS):
             if key not in self._duels:
                 self._duels[key] = self._duel(run.config["options"], name)
         return self._duels[key] | {"step": step}

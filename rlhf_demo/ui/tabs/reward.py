@@ -17,9 +17,9 @@ from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server.choices import EXAMPLE_MODELS, RULES
 from rlhf_demo.server.class_records import learned_from_private, without_texts
 from rlhf_demo.server.class_training import reward_config
+from rlhf_demo.server.compute_lock import Priority
 from rlhf_demo.server.reading import read_apart, summary
 from rlhf_demo.server.submit import REWARD_OPTIONS
-from rlhf_demo.server.turns import Rank
 from rlhf_demo.server.vote_data import people_agree, vote_facts
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels import charts
@@ -224,7 +224,7 @@ class RewardTab:
 
         if not isinstance(scorer, RewardModel):
             raise ConfigError(f"{name} is a rule, not a model that reads: choose a reward model")
-        with self.shared.turn.of(Rank.VISITORS):
+        with self.shared.compute_lock.hold(Priority.VISITORS):
             return word_contributions(scorer, text) | {"factor": self._factor(chosen)}
 
     def _factor(self, chosen: str) -> float | None:

@@ -7,8 +7,8 @@ import pytest
 
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.server.choices import Choices
+from rlhf_demo.server.compute_lock import ComputeLock
 from rlhf_demo.server.settings import Settings
-from rlhf_demo.server.turns import Turn
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.tabs.ppo import NAMES, PPOTab
 from tests.fake_jobs import HERE, fake, new_jobs  # noqa: F401  (two are fixtures)
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's u
 def tab(new_jobs, tmp_path):  # noqa: F811
     settings, jobs = Settings(runs=tmp_path / "runs", public=True), new_jobs(scheduling=False)
     choices = Choices(settings, jobs)
-    tab = PPOTab(Shared(settings, jobs, choices, None, Turn(), *[None] * 5))
+    tab = PPOTab(Shared(settings, jobs, choices, None, ComputeLock(), *[None] * 5))
     with gr.Blocks(analytics_enabled=False) as demo:
         tab.build(demo)
     gc.collect()  # Gradio leaves event loops unclosed: let that be noticed here and not later

@@ -10,9 +10,9 @@ from rlhf_demo.explain.token_scores import word_contributions
 from rlhf_demo.files import write_json
 from rlhf_demo.models.reward_model import load_reward_model
 from rlhf_demo.server.choices import Choices
+from rlhf_demo.server.compute_lock import ComputeLock
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.settings import Settings
-from rlhf_demo.server.turns import Turn
 from rlhf_demo.ui.shared import EXAMPLES, Shared
 from rlhf_demo.ui.tabs.reward import SIMULATED, RewardTab
 from tests.fake_jobs import fake, new_jobs, start  # noqa: F401  (fixtures among them)
@@ -32,7 +32,7 @@ def tab(new_jobs, tmp_path, model_cache):
     """The tab over the shipped models and examples."""
     settings, jobs = Settings(runs=tmp_path / "runs"), new_jobs(scheduling=False, examples=EXAMPLES)
     choices = Choices(settings, jobs)
-    return RewardTab(Shared(settings, jobs, choices, model_cache, Turn(), *[None] * 5))
+    return RewardTab(Shared(settings, jobs, choices, model_cache, ComputeLock(), *[None] * 5))
 
 
 def test_text_is_scored_word_by_word_with_the_factor_of_the_shipped_model(tab):

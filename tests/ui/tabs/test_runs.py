@@ -17,9 +17,9 @@ from rlhf_demo.errors import JobError, Refused
 from rlhf_demo.files import read_json, write_json, write_text
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server.choices import Choices
+from rlhf_demo.server.compute_lock import ComputeLock
 from rlhf_demo.server.instructor import Instructor
 from rlhf_demo.server.settings import Settings
-from rlhf_demo.server.turns import Turn
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.tabs.ppo import PPOTab
 from rlhf_demo.ui.tabs.reward import RewardTab
@@ -45,7 +45,7 @@ def tab(jobs, tmp_path, monkeypatch):
     settings = Settings(runs=tmp_path / "runs", password="teach them")
     instructor = Instructor(settings.password, time.monotonic, settings.runs)
     choices = Choices(settings, jobs)
-    tab = RunsTab(Shared(settings, jobs, choices, None, Turn(), *[None] * 4, instructor))
+    tab = RunsTab(Shared(settings, jobs, choices, None, ComputeLock(), *[None] * 4, instructor))
     with gr.Blocks(analytics_enabled=False) as tab.demo:
         tab.build(tab.demo)
     return tab

@@ -1,4 +1,4 @@
-"""In which order waiting jobs are started: a class's first, then one person's after another's."""
+"""The order in which waiting jobs start: classes first, then the visitors in rotation."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,35 +7,36 @@ from datetime import datetime
 from rlhf_demo.jobs.job import Job, Phase
 
 
-def in_order(jobs: list[Job]) -> list[Job]:
+def start_order(jobs: list[Job]) -> list[Job]:
     """Return the waiting jobs, the next one first.
 
-    Those of classes come first. All others take turns, by owner and then by address, since anybody
-    makes up as many secrets as they like: somebody's second job comes after everybody's first.
-    One that runs is its owner's first, and after its end the next counts as queued from then on.
+    Jobs of classes come first. The others rotate by owner and then by address, because a visitor
+    can make up any number of secrets: a second job of an address comes after the first of every
+    other. A running job counts as its owner's first; when it ends, the owner's next job counts as
+    queued at that moment.
     """
     waiting = sorted(
         (job for job in jobs if job.phase is Phase.WAITING), key=lambda job: job.note["queued_at"]
     )
     classes = [job for job in waiting if job.first]
     others = [job for job in waiting if not job.first]
-    had = [job for job in jobs if not job.first and (job.busy or job.started)]
+    begun = [job for job in jobs if not job.first and (job.busy or job.started)]
     for whose in (_owner, _address):
-        others = _by_turns(others, had, whose)
+        others = _round_robin(others, begun, whose)
     return classes + others
 
 
-def crowding(waiting: list[Job], owner: str | None, address: str) -> Job | None:
-    """Return which of a full line makes room for a visitor's: the last of whoever has most.
+def job_to_displace(waiting: list[Job], owner: str | None, address: str) -> Job | None:
+    """Return the job that leaves a full queue for a visitor's: the last of who has most there.
 
     Args:
-        waiting: the jobs of the line.
-        owner: the visitor's, as notes name it.
+        waiting: the jobs in the queue.
+        owner: the visitor, as job records name them.
         address: the visitor's.
 
     Returns:
-        None where the address that has most, and then the owner, would be left with fewer than the
-        visitor gets.
+        None if the address with the most jobs, and then the owner with the most, would be left
+        with fewer than the visitor gets.
     """
     for whose, visitor in ((_address, address or owner), (_owner, owner)):
         counts = Counter(map(whose, waiting))
@@ -46,23 +47,25 @@ def crowding(waiting: list[Job], owner: str | None, address: str) -> Job | None:
     return None
 
 
-def _by_turns(waiting: list[Job], had: list[Job], whose: Callable[[Job], str | None]) -> list[Job]:
-    """Order jobs by which turn each is of its own, then by when that could have begun."""
-    turns = Counter(whose(job) for job in had if job.busy)
+def _round_robin(
+    waiting: list[Job], begun: list[Job], whose: Callable[[Job], str | None]
+) -> list[Job]:
+    """Sort jobs by how many of the same owner come before, then by when they could have begun."""
+    numbers = Counter(whose(job) for job in begun if job.busy)
     ended: dict[str | None, float] = {}
-    for job in had:
+    for job in begun:
         if not job.busy:
             ended[whose(job)] = max(ended.get(whose(job), 0.0), _ended_at(job))
     keys: dict[str, tuple[int, float]] = {}
     for job in waiting:
-        turns[whose(job)] += 1
+        numbers[whose(job)] += 1
         begins = max(job.note["queued_at"], ended.get(whose(job), 0.0))
-        keys[job.id] = turns[whose(job)], begins
+        keys[job.id] = numbers[whose(job)], begins
     return sorted(waiting, key=lambda job: keys[job.id])
 
 
 def _ended_at(job: Job) -> float:
-    """Return when a job ended, in seconds since 1970: the end of the second that is noted."""
+    """Return when a job ended, in seconds since 1970, rounded up to a whole second."""
     try:
         return datetime.fromisoformat(job.status.get("updated_at", "")).timestamp() + 1
     except (ValueError, OverflowError):  # damaged
