@@ -187,7 +187,7 @@ class Quality(TypedDict):
     alpha: float | None
     self_agreement: Share
     caught: Share
-    foretold: Share
+    with_others: Share
     highest_accuracy: float | None
     simulated: NotRequired[int]
 

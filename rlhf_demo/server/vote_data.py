@@ -25,18 +25,19 @@ from rlhf_demo.jobs.disk import shortage
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.votes.pairs import split_last_rated, usable, write_split
-from rlhf_demo.votes.quality import foretold_share, highest_accuracy
+from rlhf_demo.votes.quality import agreement_with_others, highest_accuracy
 from rlhf_demo.votes.result_cache import ResultCache
 from rlhf_demo.votes.store import Store
 from rlhf_demo.votes.vote import Vote
 
 FACTS = "votes.json"
 FEWEST = 8
-"""Preferences below which nothing is trained: one batch."""
+"""Fewest preferences that a model is trained on: one batch."""
 FEWEST_SHARED = 10
-"""Pairs that two people or more have judged, below which their agreement is not told."""
+"""Fewest pairs with votes of two people or more from which their agreement is shown."""
 KEPT = 5
-"""Folders that no run learned from: those used last, as whoever looks at one may train on it."""
+"""Folders kept although no run learned from them: those used last, which a visitor may still train
+on."""
 
 
 class VoteData:
@@ -131,8 +132,8 @@ def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
         DataError: there are too few votes to split.
     """
     split = split_last_rated(votes)
-    told = [(vote.id, vote.time, vote.choice, vote.question) for vote in votes]
-    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+    rows = [(vote.id, vote.time, vote.choice, vote.question) for vote in votes]
+    digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
     target = folder / f"votes-{digest}"
     if (target / FACTS).is_file():
         os.utime(target)  # used last
@@ -146,7 +147,8 @@ def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
             "held_out": len(split.held_out),
             "held_out_pairs": split.held_out_pairs,
             "too_few_to_tell": split.too_few_to_tell,
-            "foretold": asdict(foretold_share(votes)),
+            # An older name for the agreement with others, which files already have.
+            "foretold": asdict(agreement_with_others(votes)),
             # Of the votes that the accuracy is measured on: it cannot be exceeded.
             "highest_accuracy": highest_accuracy(split.held_out),
         }
@@ -181,8 +183,8 @@ def vote_facts(data: str) -> dict[str, Any] | None:
 
 def people_agree(facts: dict[str, Any] | None) -> float | None:
     """Return how well a few others predict one of these votes, or None if too few voted."""
-    foretold = facts and facts["foretold"]
-    return foretold["share"] if foretold and foretold["units"] >= FEWEST_SHARED else None
+    agreement = facts and facts["foretold"]
+    return agreement["share"] if agreement and agreement["units"] >= FEWEST_SHARED else None
 
 
 def _id(question: str) -> str:

@@ -125,7 +125,7 @@ def caught_share(votes: Iterable[Vote]) -> Share:
     return Share.of([vote.decided for vote in checks], [vote.pair for vote in checks])
 
 
-def foretold_share(votes: Iterable[Vote]) -> Share:
+def agreement_with_others(votes: Iterable[Vote]) -> Share:
     """Return how well the other voters on a pair predict a voter's preference.
 
     The majority of the others on the same pair predicts each vote (leave one out). If they are
@@ -161,7 +161,7 @@ def vote_quality(votes: Sequence[Vote]) -> dict[str, Any]:
         "alpha": votes_alpha(votes),
         "self_agreement": asdict(self_agreement(votes)),
         "caught": asdict(caught_share(votes)),
-        "foretold": asdict(foretold_share(votes)),
+        "with_others": asdict(agreement_with_others(votes)),
         "highest_accuracy": highest_accuracy(votes),
     }
 

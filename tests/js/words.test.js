@@ -17,7 +17,7 @@ import { stageWords as loopWords } from "../../rlhf_demo/ui/static/lib/loop.js";
 import {
   alphaWords,
   answersWords,
-  foretoldWords,
+  agreementWords,
   importWords,
   trainWords,
 } from "../../rlhf_demo/ui/static/lib/quality_words.js";
@@ -147,8 +147,8 @@ test("what votes are worth", () => {
     "3 answers from 1 person to \u201CQ\u201D, including 2 preferences that a reward model can " +
       "learn from; 1 answer is simulated.",
   );
-  assert.match(foretoldWords(0.9), /more than 90%/);
-  assert.doesNotMatch(foretoldWords(null), /solid mark/);
+  assert.match(agreementWords(0.9), /more than 90%/);
+  assert.doesNotMatch(agreementWords(null), /solid mark/);
   assert.match(trainWords(9, 10, 25), /^9 of the 10/);
   assert.match(trainWords(10, 10, 25), /^10 preferences\. .* 25 such pairs/);
   assert.match(importWords({ kept: 5, double: 2 }), /^5 votes imported; 2 left out/);
@@ -183,7 +183,7 @@ const CLASS = {
   history: [],
   all_votes: 7,
   voters: [],
-  quality: { foretold: { units: 2 } },
+  quality: { with_others: { units: 2 } },
 };
 
 test("a class goes from votes to the reveal", () => {

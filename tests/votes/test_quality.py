@@ -13,7 +13,7 @@ from rlhf_demo.votes.quality import (
     careless_reasons,
     caught_share,
     check_evidence,
-    foretold_share,
+    agreement_with_others,
     highest_accuracy,
     krippendorff_alpha,
     left_share,
@@ -103,7 +103,7 @@ def test_shares_of_nothing_are_unknown():
     quality = vote_quality([])
     assert quality["alpha"] is None
     nothing = {"share": None, "low": 0.0, "high": 1.0, "count": 0, "units": 0}
-    assert quality["ties"] == quality["left"] == quality["foretold"] == nothing
+    assert quality["ties"] == quality["left"] == quality["with_others"] == nothing
     assert quality["highest_accuracy"] is None
 
 
@@ -125,15 +125,15 @@ def test_caught_share_forgives_tie_both_bad_and_skip():
     assert (caught_share(votes).share, caught_share(votes).count) == (0.25, 4)
 
 
-def test_foretold_share_is_leave_one_out():
+def test_agreement_with_others_is_leave_one_out():
     # Pair 1, first first second: each "first" faces one of each (1/2), "second" two others (0).
-    # Pair 2, both second: each is foretold by the other (1). Pair 3 has one vote: nobody to ask.
+    # Pair 2, both second: each is predicted by the other (1). Pair 3 has one vote: nobody to ask.
     votes = [
         *votes_on(1, "first", "first", "second"),
         *votes_on(2, "second", "second", "tie"),
         *votes_on(3, "first"),
     ]
-    found = foretold_share(votes)
+    found = agreement_with_others(votes)
     assert (found.share, found.count) == (pytest.approx((0.5 + 0.5 + 0 + 1 + 1) / 5), 5)
     assert found.units == 2
     assert (found.low, found.high) == cluster_interval([0.5, 0.5, 0, 1, 1], [1, 1, 1, 2, 2])
@@ -175,7 +175,7 @@ def test_who_knows_the_taste_beats_the_few_others_and_never_the_highest_accuracy
         judged = a_class_that_agrees(rng, 60, voters, 0.8)
         votes = [vote for vote, _ in judged]
         knows.append(mean(vote.choice == better for vote, better in judged))
-        others.append(foretold_share(votes).share)
+        others.append(agreement_with_others(votes).share)
         highest.append(highest_accuracy(votes))
         assert knows[-1] <= highest[-1]
     # Two others: 0.8^2 + 0.2^2 = 0.68 by either, a split counted half; four others do better.

@@ -33,12 +33,12 @@ def test_simulated_class_of_one_taste_agrees_and_is_marked(
     assert all(vote.simulated for vote in votes)
     assert all(row["simulated"] for row in classes.overview(opened.token)["voters"])
     quality = vote_quality(votes)
-    assert quality["foretold"]["share"] == quality["self_agreement"]["share"] == 1.0
+    assert quality["with_others"]["share"] == quality["self_agreement"]["share"] == 1.0
     assert quality["highest_accuracy"] == 1.0
     assert quality["caught"]["share"] == 0.0
 
 
-def test_noisy_students_foretell_each_other_worse_than_their_taste_does(
+def test_noisy_students_predict_each_other_worse_than_their_taste_does(
     store,
     classes,
     rounds,
@@ -48,11 +48,11 @@ def test_noisy_students_foretell_each_other_worse_than_their_taste_does(
     votes = classes.votes(opened.token)
     quality = vote_quality(votes)
     # A vote and the majority of two others, splits halved: 0.7 * 0.7 + 0.3 * 0.3 = 0.58 expected.
-    assert quality["foretold"]["low"] < 0.58 < quality["foretold"]["high"]
-    # Their taste foretells 0.7 of the votes, and three of three agree in 0.7^3 + 0.3^3 = 0.37 of
-    # the pairs, two in the others: nobody can foretell more than 0.37 + 0.63 * 2 / 3 = 0.79.
+    assert quality["with_others"]["low"] < 0.58 < quality["with_others"]["high"]
+    # Their taste predicts 0.7 of the votes, and three of three agree in 0.7^3 + 0.3^3 = 0.37 of
+    # the pairs, two in the others: no predictor can reach more than 0.37 + 0.63 * 2 / 3 = 0.79.
     taught = [vote.chosen == " much longer" for vote in votes if vote.teaches]
-    assert quality["foretold"]["share"] < sum(taught) / len(taught) < quality["highest_accuracy"]
+    assert quality["with_others"]["share"] < sum(taught) / len(taught) < quality["highest_accuracy"]
     assert quality["highest_accuracy"] == pytest.approx(0.79, abs=0.06)
 
 

@@ -149,7 +149,7 @@ export interface Quality {
   alpha: number | null;
   self_agreement: Share;
   caught: Share;
-  foretold: Share;
+  with_others: Share;
   highest_accuracy: number | null;
   simulated?: number;
 }

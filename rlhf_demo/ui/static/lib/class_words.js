@@ -91,14 +91,14 @@ export const votesFigure = (view) => {
 
 /** @param {ClassState} view  @param {number} fewestShared  @returns {[string, string]} */
 export const agreementFigure = ({ quality }, fewestShared) => {
-  const { foretold, alpha, votes, simulated } = quality;
+  const { with_others: others, alpha, votes, simulated } = quality;
   const few = "agreement: too few pairs seen by two students";
-  if (foretold.units < fewestShared) return ["\u2013", few];
+  if (others.units < fewestShared) return ["\u2013", few];
   const words =
     "of votes agree with most of the others on the pair " +
-    `${interval(foretold.low, foretold.high)}, alpha ${number(alpha)}; ` +
+    `${interval(others.low, others.high)}, alpha ${number(alpha)}; ` +
     `${votes} votes${ofThem(simulated)}`;
-  return [percent(foretold.share), words];
+  return [percent(others.share), words];
 };
 
 /** @param {ClassState} view  @param {number} few held-out pairs  @returns {[string, string]} */

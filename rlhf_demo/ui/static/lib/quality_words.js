@@ -21,7 +21,7 @@ export const answersWords = ({ votes, voters, question, preferences, simulated }
 };
 
 /** @param {number | null} highest share that any model can get right */
-export const foretoldWords = (highest) => {
+export const agreementWords = (highest) => {
   const most =
     ` No model can get more than ${percent(highest)} of these votes right (the solid mark), ` +
     "because it gives one answer per pair and people disagree on some pairs.";

@@ -5,7 +5,7 @@ import { latest } from "../../lib/poll.js";
 import {
   alphaWords,
   answersWords,
-  foretoldWords,
+  agreementWords,
   importWords,
   trainWords,
 } from "../../lib/quality_words.js";
@@ -44,13 +44,13 @@ const ABOUT = {
 // -- the figures ----------------------------------------------------------------------------------
 
 const figures = (/** @type {number} */ fewestShared) => {
-  const foretold = measure("Agreement with others", "\u00A0", "base", true);
+  const agreement = measure("Agreement with others", "\u00A0", "base", true);
   const alpha = measure("Agreement beyond chance", ABOUT.alpha, "base");
   const self = measure("Same answer again", ABOUT.self, "base");
   const ties = measure("Ties", ABOUT.ties, "soft");
   const left = measure("Left side preferred", ABOUT.left, "soft", true);
   const caught = measure("Identical texts not noticed", ABOUT.caught, "warn");
-  const cards = [foretold, alpha, self, ties, left, caught].map((one) => one.card);
+  const cards = [agreement, alpha, self, ties, left, caught].map((one) => one.card);
   const grid = h("div", { class: "rl-grid-3 rl-measures", hidden: true }, cards);
   const drawAlpha = (/** @type {import("../../types").Quality} */ quality, few) => {
     if (few) alpha.say("too few to tell", "");
@@ -61,11 +61,11 @@ const figures = (/** @type {number} */ fewestShared) => {
     grid,
     draw: (/** @type {QualityState} */ { votes, quality }) => {
       grid.hidden = !votes;
-      const few = quality.foretold.units < fewestShared;
+      const few = quality.with_others.units < fewestShared;
       const highest = few ? null : quality.highest_accuracy;
-      foretold.set(quality.foretold, fewestShared);
-      foretold.limit(highest);
-      foretold.about(foretoldWords(highest));
+      agreement.set(quality.with_others, fewestShared);
+      agreement.limit(highest);
+      agreement.about(agreementWords(highest));
       drawAlpha(quality, few);
       self.set(quality.self_agreement, FEW_PAIRS);
       ties.set(quality.ties);
