@@ -38,7 +38,7 @@ LABELS = {
     "gpt2-mini-ppo": "gpt2-mini-ppo: the base after PPO",
     "reward-mini": "reward-mini: trained on the shipped pairs",
     STAR_RATER: "star-rater: simulated film rater",
-    WORD_JUDGE: "word-judge: simulated rater, by word counts",
+    WORD_JUDGE: "word-judge: simulated judge, by word counts",
     RULE: "longer: the length rule",
 }
 MOST_DATA = 500

@@ -1,7 +1,7 @@
-"""What the page says about a scorer: its unit, what it is, and its part in the training.
+"""What the page says about a judge: its unit, what it is, and its part in the training.
 
-A win rate means little to somebody who does not know that the judge labelled the very pairs that
-the reward model learned from, so that is said beside it.
+A win rate misleads readers who do not know that the judge labelled the very pairs that the reward
+model learned from. So the page says this next to the win rate.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ SHIPPED_PPO = "gpt2-mini-ppo"
 LOG_ODDS = "log-odds that the writer liked the film"
 UNITS = {STAR_RATER: LOG_ODDS, WORD_JUDGE: LOG_ODDS, RULE: "characters"}
 REWARD_UNIT = "standard deviations of the base\u2019s samples"
-"""Of a reward model trained here; its mean on them is 0."""
+"""The unit of a reward model trained here; its mean on those samples is 0."""
 
 TAUGHT = (
     "{judge} labelled the pairs that the reward model learned from, so it judges a taste that it "
@@ -34,40 +34,40 @@ NO_PART = (
 
 def unit(choices: Choices, scorer: str) -> str:
     """Return the unit of a scorer's numbers."""
-    listed = [one for _, one in choices.rewards()]
-    return UNITS.get(scorer, REWARD_UNIT if scorer in listed else "logits")
+    rewards = [reward for _, reward in choices.rewards()]
+    return UNITS.get(scorer, REWARD_UNIT if scorer in rewards else "logits")
 
 
 def judges(choices: Choices, left: str, right: str, chosen: str, name: str) -> list[dict[str, Any]]:
-    """Return what is said of the judge that was chosen, and of the second one beside it.
+    """Describe the judge that was chosen, and the second judge next to it.
 
     Args:
         left, right: ids of the models that are judged.
-        chosen: the judge's id.
-        name: what it is called on the page.
+        chosen: id of the judge.
+        name: its name on the page.
 
     Returns:
-        JSON-ready, of each: `id`, `name`, `unit`; `title`, the judge in a few words; `note`, its
-        part in the training, empty where nothing is known of it.
+        Two JSON-ready rows: `id`, `name`, `unit`; `title`, the judge in a few words; `note`, its
+        part in the training, empty if unknown.
     """
-    found = [teachers(choices, model) for model in (right, left)]
-    reward, labeller = next((one for one in found if one[0] is not None), (None, None))
-    both = ((chosen, name), (second_judge(chosen), second_judge(chosen)))
+    taught_by = [teachers(choices, model) for model in (right, left)]
+    reward, labeller = next((pair for pair in taught_by if pair[0] is not None), (None, None))
+    second = second_judge(chosen)
     return [
         {
             "id": judge,
-            "name": called,
+            "name": judge_name,
             "unit": unit(choices, judge),
             "title": _title(judge, taught=judge == labeller),
-            "note": _note(choices, judge, reward, labeller).format(judge=called),
+            "note": _note(choices, judge, reward, labeller).format(judge=judge_name),
         }
-        for judge, called in both
+        for judge, judge_name in ((chosen, name), (second, second))
     ]
 
 
 def _title(judge: str, *, taught: bool) -> str:
     if judge == STAR_RATER:
-        return "the simulated rater that labelled the pairs" if taught else "a simulated rater"
+        return "the simulated judge that labelled the pairs" if taught else "a simulated judge"
     if judge == WORD_JUDGE:
         return "a simulated judge of another kind, by word counts"
     return "the length rule" if judge == RULE else "a model that scores texts"
@@ -78,14 +78,17 @@ def _note(choices: Choices, judge: str, reward: str | None, labeller: str | None
         return REWARD
     if judge == labeller:
         return TAUGHT + (ONE_NETWORK if judge == STAR_RATER else "")
-    if judge == WORD_JUDGE:  # it may have labelled pairs that somebody uploaded
+    if judge == WORD_JUDGE:  # it may have labelled pairs that a visitor uploaded
         return NO_PART if labeller else APART
     return ""
 
 
 def teachers(choices: Choices, model: str) -> tuple[str | None, str | None]:
-    """Return the engine's name of the reward that a model was trained on, and the id of whoever
-    labelled the pairs that this reward learned from; None where there is none or it is unknown.
+    """Return the reward that a model was trained on, and who labelled that reward's pairs.
+
+    Returns:
+        The reward as train-ppo takes it, and the labeller's id; None for what does not exist or is
+        unknown.
     """
     run_id = model.partition("@")[0]
     if model == SHIPPED_PPO:

@@ -232,12 +232,12 @@ def test_target_beside_a_coefficient_of_0_in_a_run_of_before_is_not_drawn():
 @pytest.mark.parametrize(
     ("judge", "reward", "told"),
     [
-        ("star-rater", "reward-mini", ["star-rater, a simulated rater,", "it is the teacher"]),
-        ("auto", "reward-mini", ["star-rater, a simulated rater,", "it is the teacher"]),
-        ("auto", "star-rater", ["word-judge, a simulated rater,", "did not teach the reward"]),
+        ("star-rater", "reward-mini", ["star-rater, a simulated judge,", "it is the teacher"]),
+        ("auto", "reward-mini", ["star-rater, a simulated judge,", "it is the teacher"]),
+        ("auto", "star-rater", ["word-judge, a simulated judge,", "did not teach the reward"]),
         ("word-judge", "word-judge", ["word-judge, a simulated", "It is the reward itself"]),
         ("/runs/reward-a1b2c3", "longer", ["reward-a1b2c3 scores", "did not teach the reward"]),
-        ("word-judge", "reward-mini", ["word-judge, a simulated rater,", "did not teach"]),
+        ("word-judge", "reward-mini", ["word-judge, a simulated judge,", "did not teach"]),
         (
             "star-rater",
             "/runs/reward-on-an-upload",

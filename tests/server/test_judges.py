@@ -1,4 +1,4 @@
-"""What the page says of a judge: its unit, and whether it had a hand in the training."""
+"""What the page says about a judge: its unit, and whether it had a part in the training."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_shipped_comparison_says_that_the_first_judge_labelled_the_pairs(choices
     found = judges(choices, "gpt2-mini", "gpt2-mini-ppo", "star-rater", "star-rater")
     assert [judge["name"] for judge in found] == ["star-rater", "word-judge"]
     assert titles(found) == [
-        "the simulated rater that labelled the pairs",
+        "the simulated judge that labelled the pairs",
         "a simulated judge of another kind, by word counts",
     ]
     assert found[0]["note"].startswith("star-rater labelled the pairs that the reward model")
@@ -68,7 +68,7 @@ def test_run_whose_reward_learned_from_votes_was_not(shared, choices):
     add_run(shared, "ppo-bbbbbb", "ppo", PPOConfig(reward=reward))
     assert teachers(choices, "ppo-bbbbbb") == (reward, None)
     found = judges(choices, "gpt2-mini", "ppo-bbbbbb", "star-rater", "star-rater")
-    assert titles(found)[0] == "a simulated rater"
+    assert titles(found)[0] == "a simulated judge"
     assert found[0]["note"] == ""
     assert found[1]["note"] == "word-judge shares no network with the models."
 

@@ -323,7 +323,7 @@ def _judge(options: dict[str, Any]) -> dict[str, str] | None:
             "reward. If it was not this judge, the two may drift apart without anything being "
             "wrong."
         )
-    simulated = ", a simulated rater," if judge in SIMULATED_JUDGES else ""
+    simulated = ", a simulated judge," if judge in SIMULATED_JUDGES else ""
     name = Path(judge).name
     return {"name": name, "note": f"{name}{simulated} scores the same texts. {part}"}
 

@@ -11,7 +11,7 @@ import { secret } from "../shared/visitor.js";
 
 const KEPT = "rlhf_demo_lesson";
 const EVERY = 1500; // milliseconds
-const STAGES = [
+const LOOP_TABS = [
   {
     tab: "feedback",
     n: "1",
@@ -49,7 +49,7 @@ const STAGES = [
       "Which answer do you prefer?",
   },
 ];
-const TRAINED = 1; // the first stage that is a training
+const FIRST_TRAINING = 1; // in LOOP_TABS
 
 const LOOP = "RLHF (reinforcement learning from human feedback) is a loop: ";
 const LEAD =
@@ -72,16 +72,16 @@ const open = ({ tab }) => {
   else openTab(tab);
 };
 
-const stageCard = (stage) => {
-  const color = `var(--rl-${stage.color})`;
+const tabCard = (tab) => {
+  const color = `var(--rl-${tab.color})`;
   const line = h("small", {});
-  const bar = mark(stage.color);
+  const bar = mark(tab.color);
   const style = { "--stage": color };
   const card = h(
     "button",
-    { class: "rl-stage", type: "button", style, onclick: () => open(stage) },
-    h("b", {}, h("span", {}, stage.n), stage.title),
-    h("p", {}, stage.text),
+    { class: "rl-stage", type: "button", style, onclick: () => open(tab) },
+    h("b", {}, h("span", {}, tab.n), tab.title),
+    h("p", {}, tab.text),
     h("div", { class: "rl-bar" }, bar),
     line,
   );
@@ -138,11 +138,11 @@ const exampleOf = ({ rows = [], prompts, judges }) => {
 
 const view = () => {
   const go = button("Run the whole loop", undefined, "rl-main rl-large");
-  const cards = STAGES.map(stageCard);
+  const cards = LOOP_TABS.map(tabCard);
   const next = h("div", { class: "rl-next", hidden: true });
   const problem = h("p", { hidden: true });
   const arrow = () => h("span", { class: "rl-arrow", "aria-hidden": "true" }, "\u2192");
-  const loop = cards.map((one, i) => [one.card, i < cards.length - 1 ? arrow() : null]);
+  const loop = cards.map(({ card }, i) => [card, i < cards.length - 1 ? arrow() : null]);
   const elements = [
     h("p", { class: "rl-lead" }, h("b", {}, LOOP), LEAD),
     h("div", { class: "rl-loop", role: "group", "aria-label": "The loop" }, loop),
@@ -162,18 +162,19 @@ const nextButton = (/** @type {RunRow} */ reward, /** @type {RunRow} */ ppo, don
     };
     return button("See the base and the PPO model side by side", compare, "rl-main");
   }
-  const live = reward && reward.status === "running" ? STAGES[TRAINED] : STAGES[TRAINED + 1];
+  const training = FIRST_TRAINING + (reward && reward.status === "running" ? 0 : 1);
+  const live = LOOP_TABS[training];
   return button(`Watch it live: ${live.title}`, () => open(live), "rl-main");
 };
 
 const draw = ({ go, cards, next }, /** @type {(RunRow | null)[]} */ runs) => {
   runs.forEach((row, i) => {
     if (!row) return;
-    const stage = cards[TRAINED + i];
-    say(stage.line, stageWords(row, runs[i - 1]));
-    stage.card.dataset.state = row.status;
+    const { card, line, bar } = cards[FIRST_TRAINING + i];
+    say(line, stageWords(row, runs[i - 1]));
+    card.dataset.state = row.status;
     const share = row.total_steps ? (row.step || 0) / row.total_steps : 0;
-    stage.bar.style.width = `${100 * share}%`;
+    bar.style.width = `${100 * share}%`;
   });
   const [reward, ppo] = runs;
   const done = ppo && ppo.status === "finished";
