@@ -31,8 +31,8 @@ from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.submit import Submit
 from rlhf_demo.server.uploads import UPLOADS
 from rlhf_demo.server.vote_data import VoteData
+from rlhf_demo.votes.database import database_url
 from rlhf_demo.votes.store import Store
-from rlhf_demo.votes.tables import database_url
 
 if TYPE_CHECKING:
     from rlhf_demo.server.comparing import Comparing

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, delete, insert, select, update
 
 from rlhf_demo.errors import Refused
+from rlhf_demo.votes.database import Database
 from rlhf_demo.votes.queries import (
     current_round,
     insert_pairs,
@@ -18,7 +19,7 @@ from rlhf_demo.votes.queries import (
     new_voter,
     question_id,
 )
-from rlhf_demo.votes.tables import Database, assignments, collections
+from rlhf_demo.votes.tables import assignments, collections
 from rlhf_demo.votes.vote import NewPair, Vote
 
 ARRIVING = "arriving"

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, delete, func, select, update
 from rlhf_demo.errors import Refused
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.votes.assignment import PairQuery, asks, assign, has_seat, unseen
+from rlhf_demo.votes.database import Database
 from rlhf_demo.votes.imports import drop_unfinished, keep_votes
 from rlhf_demo.votes.migrations import lock
 from rlhf_demo.votes.queries import (
@@ -33,7 +34,7 @@ from rlhf_demo.votes.queries import (
     owner,
     question_id,
 )
-from rlhf_demo.votes.tables import Database, assignments, collections, pairs, questions, voters
+from rlhf_demo.votes.tables import assignments, collections, pairs, questions, voters
 from rlhf_demo.votes.vote import (
     CHOICES,
     DUEL,
@@ -75,7 +76,7 @@ class Store:
         """Open the database, and create the open page's collection if it is missing.
 
         Args:
-            url: in SQLAlchemy's format; `tables.database_url` returns the usual one.
+            url: in SQLAlchemy's format; `database.database_url` returns the usual one.
             clock: seconds since 1970.
             rng: draws sides and attention checks; by default from the system's randomness.
 

@@ -10,10 +10,10 @@ import pytest
 from bench.vote_intervals import named_within
 from rlhf_demo.intervals import cluster_interval, watched_interval
 from rlhf_demo.votes.quality import (
+    agreement_with_others,
     careless_reasons,
     caught_share,
     check_evidence,
-    agreement_with_others,
     highest_accuracy,
     krippendorff_alpha,
     left_share,
