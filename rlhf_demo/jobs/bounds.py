@@ -1,7 +1,7 @@
-"""What a page that strangers use allows its trainings, so that nobody fills the machine.
+"""Limits of trainings on a public page, so that no visitor can fill the machine.
 
-A number stands here with its reason. Measured on two cores of a 2.5 GHz server, with the shipped
-base model.
+Each number has its reason next to it. They were measured on two cores of a 2.5 GHz server, with
+the shipped base model.
 """
 
 import math
@@ -13,25 +13,25 @@ from rlhf_demo.errors import JobError
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What visitors may ask for; None is no limit. They bind neither the instructor nor a class,
-    save the one of memory, which binds every training.
+    """What visitors may ask for; None means no limit. The limits do not apply to the instructor
+    and to classes, except the limit on memory, which applies to every training.
     """
 
     most_steps: int | None = None
     """Steps of one job."""
     most_minutes: float | None = None
-    """Running time of one job; then it is stopped, and can be resumed at the line's end."""
+    """Running time of one job. Then it is stopped, and can be resumed at the end of the queue."""
     most_waiting: int | None = None
-    """Jobs in line."""
+    """Waiting jobs."""
     most_waiting_each: int | None = None
-    """Jobs in line of one visitor."""
+    """Waiting jobs of one visitor."""
     most_waiting_address: int | None = None
-    """Jobs in line that were asked for from one address: a visitor makes up as many secrets as
-    they like, and a school shares one address."""
+    """Waiting jobs that came from one address: a visitor can make up any number of secrets, and a
+    school shares one address."""
     starts_address: tuple[int, float] | None = None
-    """Runs started from one address: so many at once, then so many a second."""
+    """Runs started from one address: this many at once, then this many a second."""
     most_rank: int | None = None
-    """Rank of a LoRA adapter; then no training of all weights either."""
+    """Rank of a LoRA adapter. With this limit, training all weights is not allowed either."""
     most_saved: int | None = None
     """Saved steps of one PPO run."""
     most_pairs: int | None = None
@@ -39,47 +39,47 @@ class Limits:
     most_responses: int | None = None
     """Responses in one batch of PPO."""
     most_megabytes: float | None = None
-    """What one run may write; then it is stopped."""
+    """What one run may write before it is stopped."""
     most_megabytes_all: float | None = None
-    """What all visitors' runs may hold together; then old ones go (jobs/disk.py)."""
+    """What all visitors' runs together may take; above, old runs are removed (jobs/disk.py)."""
     most_runs: int | None = None
-    """Runs of all visitors; then those go that never began, and the oldest (jobs/disk.py)."""
+    """Runs of all visitors; above, those that never began and the oldest go (jobs/disk.py)."""
     least_free_megabytes: float | None = None
-    """Room on the disk below which nothing of a visitor's is started."""
+    """Free disk space below which no visitor's run is started."""
     most_memory: float | None = None
-    """Megabytes of memory of one trainer; above, it is ended at once."""
+    """Memory of one trainer, in megabytes; above, it is killed at once."""
 
 
 PUBLIC = Limits(
     most_waiting_each=3,  # the whole loop needs two
-    most_waiting_address=6,  # of the 8 in line: two places are left to others
+    most_waiting_address=6,  # of the 8 in the queue: two are left to others
     starts_address=(60, 0.1),  # a class of thirty starts the loop's two runs at once
-    most_rank=64,  # 7 MB a saved step; 512 wrote 51
+    most_rank=64,  # 7 MB for each saved step; rank 512 wrote 51 MB
     most_saved=40,
-    most_pairs=32,  # a batch of the longest pairs takes 2.8 GB; each pair more 57 MB
-    most_responses=256,  # 1.6 GB; 4,096 took more than 4.9
+    most_pairs=32,  # a batch of the longest pairs takes 2.8 GB; each further pair 57 MB
+    most_responses=256,  # 1.6 GB; 4,096 took more than 4.9 GB
     most_megabytes=300,  # rank 64, 40 saved steps: 280
     # As much as one trainer can write in an hour, the time for which no run is removed.
     most_megabytes_all=15_000,
-    most_runs=200,  # everybody's page lists them all; 3,000 took 1.2 s
-    least_free_megabytes=2_000,  # six runs as large as can be: votes are always taken
+    most_runs=200,  # every page lists them all; 3,000 took 1.2 s
+    least_free_megabytes=2_000,  # six runs of the largest size; votes can always be saved
 )
-"""Of a public page; steps, minutes and places in line are its owner's settings."""
+"""Limits of a public page. Its owner sets steps, minutes and waiting jobs (server/settings.py)."""
 
 MEMORY_SHARE = 0.6
-"""Of the machine's memory that all trainers together may use; the rest is the app's and the
-system's, and what a trainer can grow by (1 GB) before it is looked at again."""
+"""Share of the machine's memory for all trainers together. The rest is for the app, the system, and
+the growth of a trainer (1 GB) between two checks."""
 
 OWN_MEMORY_SHARE = 0.9
-"""On one's own machine: before the system ends what it likes. A folder of a run that somebody sent
-may name data that take any amount."""
+"""The same on one's own machine, so that the system does not kill another program first. A run
+folder from someone else may name data of any size."""
 
 
 def check_options(options: dict[str, Any], limits: Limits) -> None:
     """Check the options of a reward model or PPO against the limits.
 
     Raises:
-        JobError: one of them asks for too much.
+        JobError: one of them is above its limit.
     """
     steps, rank = steps_of(options), options.get("lora_rank")
     if _over(steps, limits.most_steps):
@@ -99,7 +99,7 @@ def check_options(options: dict[str, Any], limits: Limits) -> None:
 
 
 def steps_of(options: dict[str, Any]) -> int | None:
-    """Return how many steps a job's options ask for at most; None where there are none."""
+    """Return the largest number of steps that a job's options ask for; None if they have none."""
     if "epochs" in options:
         return options["epochs"] * math.ceil(options["train_pairs"] / options["batch_size"])
     return options.get("total_steps")

@@ -1,8 +1,8 @@
-"""How much room the runs take, how much is left, and which runs make room.
+"""How much disk space the runs take, how much is free, and which runs to remove.
 
-Only runs of visitors are ever removed: no class's, no instructor's, none of the command line; none
-that waits, runs, or is needed by one that does; and none in the hour after it ended, so that
-whoever started it has the time to see and download it.
+Only visitors' runs are removed: never those of a class, the instructor or the command line; none
+that waits or runs, or that such a run needs; and none in the hour after it ended, so that its owner
+has time to see and download it.
 """
 
 import errno
@@ -21,17 +21,17 @@ KEPT_SECONDS = 3600
 
 
 class Disk:
-    """The disk under the runs, seen with a page's limits."""
+    """The disk of the runs, under a page's limits."""
 
     def __init__(self, root: Path, limits: Limits) -> None:
         self._root, self._limits = root, limits
-        self._known: dict[str, tuple[float, float]] = {}  # of ended runs: when, megabytes
+        self._known: dict[str, tuple[float, float]] = {}  # of ended runs: last change, megabytes
 
     def refusal(self, jobs: list[Job]) -> str | None:
-        """Say why nothing of a visitor's can be started now, if so.
+        """Return why no visitor's run can start now, None if it can.
 
         Args:
-            jobs: all under the root.
+            jobs: all jobs under the root.
         """
         if short := shortage(self._root, self._limits):
             return short
@@ -46,12 +46,12 @@ class Disk:
     def superfluous(self, jobs: list[Job]) -> list[Job]:
         """Return the runs to remove.
 
-        Where room is short, first of all what has taken much for long, in megabytes times hours:
-        so whoever fills the disk with large runs removes their own. Where the runs are too many,
-        first those that never began, then the oldest.
+        If disk space is short, the runs go first that have taken the most for the longest, in
+        megabytes times hours: a visitor who fills the disk with large runs loses their own. If
+        there are too many runs, those go first that never began, then the oldest.
 
         Args:
-            jobs: all under the root.
+            jobs: all jobs under the root.
         """
         least, most = self._limits.least_free_megabytes, self._limits.most_megabytes_all
         excess = max(
@@ -80,7 +80,7 @@ class Disk:
             removed.append(job)
             excess -= self._megabytes(job)
         rest = old[len(removed) :]
-        rest.sort(key=lambda job: ("started_at" in job.note, -ages[job.id]))
+        rest.sort(key=lambda job: ("started_at" in job.record, -ages[job.id]))
         return removed + rest[: max(0, surplus - len(removed))]
 
     def _of_visitors(self, jobs: list[Job]) -> float:
@@ -98,10 +98,10 @@ class Disk:
 
 
 def shortage(folder: Path, limits: Limits) -> str | None:
-    """Say why nothing of a visitor's may be put on the disk of a folder, if so.
+    """Return why visitors may write nothing to the disk of a folder, None if they may.
 
     Args:
-        folder: it may not be there yet.
+        folder: it need not exist yet.
         limits: the page's.
     """
     while not folder.exists():
@@ -117,7 +117,7 @@ def shortage(folder: Path, limits: Limits) -> str | None:
 
 @contextmanager
 def in_words() -> Generator[None]:
-    """Say in a sentence for people that the files of a run cannot be changed.
+    """Turn a failure to change a run's files into a sentence for people.
 
     Raises:
         JobError: the block raised OSError.
@@ -133,7 +133,7 @@ def in_words() -> Generator[None]:
 
 
 def megabytes(folder: Path) -> float:
-    """Return what a folder takes on the disk; what vanishes or may not be seen does not count."""
+    """Return the size of a folder on the disk, without files that vanish or cannot be read."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -149,7 +149,7 @@ def _free(folder: Path) -> float:
 
 
 def _changed_at(job: Job) -> float:
-    """Return when a file of the run's was last made or replaced, as its last status was."""
+    """Return when a file of the run was last created or replaced, as its status is at the end."""
     try:
         return job.run.folder.stat().st_mtime
     except OSError:

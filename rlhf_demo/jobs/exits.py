@@ -8,29 +8,29 @@ from rlhf_demo.files import open_plain
 from rlhf_demo.jobs.processes import STARTED
 
 MOST_CHARACTERS = 4000
-"""Of a log's end that is shown."""
+"""Length of the end of a log that is shown."""
 
 DISK_FULL = re.compile(r"No space left on device|Errno 28\b|Disk quota exceeded")
 OUT_OF_MEMORY = re.compile(
     r"CUDA out of memory|OutOfMemoryError|MemoryError|DefaultCPUAllocator"
     r"|Cannot allocate memory|std::bad_alloc"
 )
-"""What Python, torch, C++ and the system say when there is no more memory."""
+"""What Python, torch, C++ and the system print when memory runs out."""
 
 OWN_CGROUP = Path("/proc/self/cgroup")
 
-GO_ON = "resuming continues from the last saved state"
+RESUMING = "resuming continues from the last saved state"
 
 
 def why(exit_code: int | None, log: str, *, oom_killed: bool | None = None) -> str:
     """Say why a process died.
 
     Args:
-        exit_code: as `subprocess` gives it: below 0 is a signal; None where nobody could tell,
-            because the app that started the process ended before it.
-        log: what the process wrote since its start.
-        oom_killed: the system killed something for lack of memory since then; None where it does
-            not tell.
+        exit_code: as in `subprocess`: below 0, a signal; None if unknown, because the app that
+            started the process ended before it.
+        log: the output of the process since its start.
+        oom_killed: whether the system has killed a process for lack of memory since then; None if
+            unknown.
     """
     known = known_cause(log)
     if known:
@@ -40,7 +40,7 @@ def why(exit_code: int | None, log: str, *, oom_killed: bool | None = None) -> s
     if last.startswith("error: "):
         return last.removeprefix("error: ")
     if exit_code is None:
-        return f"the process ended for an unknown reason while no app watched it: {GO_ON}"
+        return f"the process ended for an unknown reason while no app watched it: {RESUMING}"
     if exit_code < 0:
         return _by_signal(-exit_code, oom_killed)
     if exit_code == 0:
@@ -50,9 +50,9 @@ def why(exit_code: int | None, log: str, *, oom_killed: bool | None = None) -> s
 
 
 def known_cause(text: str) -> str | None:
-    """Recognise a full disk or memory in a log or message."""
+    """Return the sentence about a full disk or memory that a log or message fits, else None."""
     if DISK_FULL.search(text):
-        return f"the disk is full: delete runs that are no longer needed; then {GO_ON}"
+        return f"the disk is full: delete runs that are no longer needed; then {RESUMING}"
     if OUT_OF_MEMORY.search(text):
         return "out of memory: choose a smaller batch, shorter responses or a smaller model"
     return None
@@ -70,11 +70,11 @@ def _by_signal(number: int, oom_killed: bool | None) -> str:
         )
     if number == signal.SIGKILL and oom_killed is None:
         return (
-            f"killed by {name}, from outside or because memory ran out: {GO_ON}; if it "
+            f"killed by {name}, from outside or because memory ran out: {RESUMING}; if it "
             "happens again, choose a smaller batch or model"
         )
     if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        return f"killed by {name} from outside: {GO_ON}"
+        return f"killed by {name} from outside: {RESUMING}"
     return f"crashed with {name}: look at its log, then resume it"
 
 
@@ -82,7 +82,7 @@ def oom_kills(cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Count the processes killed for lack of memory in this process's cgroup (version 2).
 
     Returns:
-        None where the system does not tell.
+        None if the system does not report it.
     """
     try:
         lines = OWN_CGROUP.read_text(encoding="utf-8").splitlines()
@@ -94,16 +94,16 @@ def oom_kills(cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
 
 
 def log_end(folder: Path) -> str:
-    """Return the end of what the run's last process wrote, at most `MOST_CHARACTERS`.
+    """Return the end of the output of the run's last process, at most `MOST_CHARACTERS`.
 
-    job.log has all output of a process that the page started, train.log what the trainer noted.
+    job.log contains all output of a process that the page started, train.log the trainer's log.
     """
     for name in ("job.log", "train.log"):
         text = _end_of(folder / name).rpartition(STARTED)
         # The rest of the line that begins with STARTED is the command.
-        said = text[2].partition("\n")[2] if text[1] else text[2]
-        # A progress bar goes back to the line's start: its last state counts.
-        lines = [line.rstrip().rpartition("\r")[2] for line in said.split("\n")]
+        output = text[2].partition("\n")[2] if text[1] else text[2]
+        # A progress bar returns to the start of the line: only its last state counts.
+        lines = [line.rstrip().rpartition("\r")[2] for line in output.split("\n")]
         kept = "\n".join(line for line in lines if line.strip())
         if kept:
             return kept[-MOST_CHARACTERS:]
@@ -116,5 +116,5 @@ def _end_of(path: Path) -> str:
             size = file.seek(0, 2)
             file.seek(max(0, size - 8 * MOST_CHARACTERS))
             return file.read(8 * MOST_CHARACTERS).decode("utf-8", errors="replace")
-    except OSError:  # most of all: there is no such file
+    except OSError:  # usually there is no such file
         return ""

@@ -47,10 +47,10 @@ MOST_TITLE = 60
 """Maximum characters of a run's title."""
 
 BEGINNING_SECONDS = 60
-"""A run may take this long to write its first files; until then, missing files are no damage."""
+"""A run may take this long to write its first files; before, a missing file is no damage."""
 
 DAMAGED = "damaged"
-"""The kind and the status of a run whose files do not say them."""
+"""The kind and the status of a run whose files do not name them."""
 
 
 class Phase(StrEnum):
@@ -78,7 +78,7 @@ class Job:
     run: Run
     example: bool
     config: dict[str, Any]
-    note: dict[str, Any]
+    record: dict[str, Any]
     status: dict[str, Any]
     stopping: dict[str, Any]
     phase: Phase
@@ -90,7 +90,7 @@ class Job:
     """Runs its process."""
     ending: bool = False
     """Whether its process was asked to end and the result is not recorded yet. For a run that this
-    page did not queue, only while the process lives, because anything may be copied here."""
+    page did not queue, only while the process lives: a copied folder may contain anything."""
 
     @property
     def id(self) -> str:
@@ -100,28 +100,28 @@ class Job:
     @property
     def title(self) -> str:
         """Its title for people, cleaned, because a copied run may say anything."""
-        return clean_title(self.note.get("title", "")) or self.id
+        return clean_title(self.record.get("title", "")) or self.id
 
     @property
     def handle(self) -> str | None:
         """Its name in the executor; None if nothing was started."""
-        return _handle(self.executor, self.note, self.status, self.stopping)
+        return _handle(self.executor, self.record, self.status, self.stopping)
 
     @property
     def started(self) -> str | None:
         """The handle of the process that this page last started for it; None if it started none."""
-        return _handle(self.executor, self.note, {}, {})
+        return _handle(self.executor, self.record, {}, {})
 
     @property
     def first(self) -> bool:
         """Whether it is a class's: it then goes before visitors' jobs and has no limits."""
-        return self.note.get("first", False)
+        return self.record.get("first", False)
 
     @property
     def visitors(self) -> bool:
         """Whether a visitor started it, rather than a class, an instructor or the command line."""
-        owned = self.note.get("owner") is not None and not self.first
-        return self.note.get("visitor", owned)  # older versions did not record it
+        owned = self.record.get("owner") is not None and not self.first
+        return self.record.get("visitor", owned)  # older versions did not record it
 
     @property
     def busy(self) -> bool:
@@ -143,7 +143,9 @@ class JobFolders:
         self.root = root.resolve()
         self.examples, self.executor = examples, executor
         self.signer = Signer(self.root)
-        self.addresses: dict[str, str] = {}  # by a run's id; in no file, so nobody finds them
+        self.addresses: dict[
+            str, str
+        ] = {}  # by run id; never written to a file, so that they stay private
         self._parsed: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}
 
     def find(self, run_id: str) -> Run:
@@ -165,7 +167,7 @@ class JobFolders:
             JobError: there is none.
         """
         run = self.find(run_id)
-        return self._look(run, example=run.folder.parent != self.root)
+        return self._job_of(run, example=run.folder.parent != self.root)
 
     def own(self) -> list[Job]:
         """Return the jobs of all runs under the root, except those just starting or vanishing.
@@ -173,20 +175,20 @@ class JobFolders:
         Raises:
             JobError: the root itself cannot be read.
         """
-        return list(self._looks(self.root, example=False))
+        return list(self._jobs_in(self.root, example=False))
 
     def all(self) -> list[Job]:
         """Return the jobs of own runs, newest first, then those of the examples."""
         shown = sorted(self.own(), key=_age, reverse=True)
         if self.examples is not None and self.examples.is_dir():
-            shown += sorted(self._looks(self.examples, example=True), key=_age, reverse=True)
+            shown += sorted(self._jobs_in(self.examples, example=True), key=_age, reverse=True)
         return shown
 
     def open_folders(self, run: Run) -> None:
         """Let the folders of a copied run be changed: an archive may have kept them read-only."""
         run.folder.chmod(0o700)
-        for place, inside, _ in os.walk(run.folder):
-            for folder in (Path(place, name) for name in inside):
+        for parent, names, _ in os.walk(run.folder):
+            for folder in (Path(parent, name) for name in names):
                 if not folder.is_symlink():
                     folder.chmod(0o700)
 
@@ -201,7 +203,7 @@ class JobFolders:
         for leftover in self.root.glob(f"{DELETED}*"):
             shutil.rmtree(leftover, ignore_errors=True)
 
-    def _looks(self, parent: Path, *, example: bool) -> Iterator[Job]:
+    def _jobs_in(self, parent: Path, *, example: bool) -> Iterator[Job]:
         try:
             folders = list(parent.iterdir())
         except OSError as error:
@@ -212,9 +214,9 @@ class JobFolders:
         for folder in folders:
             if RUN_ID.fullmatch(folder.name) and _holds_run(folder):
                 with suppress(JobError):
-                    yield self._look(Run(folder), example=example)
+                    yield self._job_of(Run(folder), example=example)
 
-    def _look(self, run: Run, *, example: bool) -> Job:
+    def _job_of(self, run: Run, *, example: bool) -> Job:
         """Return the job of a run, damaged or not.
 
         Raises:
@@ -223,24 +225,24 @@ class JobFolders:
         try:
             _check_plain(run.folder)
             config = self._required(run, "config.json")
-            note = self._read(run.folder / "job.json")
+            record = self._read(run.folder / "job.json")
             status = self._required(run, "status.json")
             stopping = self._stop_request(run)
-            phase = self._phase(run, note, status, stopping)
+            phase = self._phase(run, record, status, stopping)
             if phase is Phase.DEAD:
                 # Read again: it may have started or ended between the two reads.
                 status = self._required(run, "status.json")
-                phase = self._phase(run, note, status, stopping)
+                phase = self._phase(run, record, status, stopping)
         except DataError as error:
             return self._damaged(run, str(error), example=example)
-        signed = self.signer.has_signed(run.folder.name, config, note)
+        signed = self.signer.has_signed(run.folder.name, config, record)
         if phase is Phase.WAITING and not signed:
             phase = Phase.COPIED
         return Job(
-            run, example, config, note, status, stopping, phase, signed,
+            run, example, config, record, status, stopping, phase, signed,
             address=self.addresses.get(run.folder.name, ""),
             executor=self.executor,
-            ending=bool(stopping) and (signed or self._anybody(run, note, status, stopping)),
+            ending=bool(stopping) and (signed or self._has_process(run, record, status, stopping)),
         )  # fmt: skip
 
     def _required(self, run: Run, name: str) -> dict[str, Any]:
@@ -266,10 +268,10 @@ class JobFolders:
 
     def _damaged(self, run: Run, why: str, *, example: bool) -> Job:
         try:
-            note = self._read(run.folder / "job.json")
+            record = self._read(run.folder / "job.json")
             changed_at = time.gmtime(run.folder.stat().st_mtime)
         except (DataError, OSError):
-            note, changed_at = {}, time.gmtime(0)
+            record, changed_at = {}, time.gmtime(0)
         alive = run.alive()  # then its trainer puts the status right when it ends
         status = {
             "status": Status.RUNNING if alive else DAMAGED,
@@ -279,23 +281,23 @@ class JobFolders:
         config: dict[str, Any] = {"kind": DAMAGED, "options": {}, "created_at": created_at}
         stopping = self._stop_request(run) if alive else {}
         phase = Phase.RUNNING if alive else Phase.DAMAGED
-        return Job(run, example, config, note, status, stopping, phase, executor=self.executor)
+        return Job(run, example, config, record, status, stopping, phase, executor=self.executor)
 
     def _phase(
-        self, run: Run, note: dict[str, Any], status: dict[str, Any], stopping: dict[str, Any]
+        self, run: Run, record: dict[str, Any], status: dict[str, Any], stopping: dict[str, Any]
     ) -> Phase:
         if status["status"] not in (Status.QUEUED, Status.RUNNING):
             return Phase.ENDED
         if status["status"] == Status.RUNNING and run.alive():
             return Phase.RUNNING
-        handle = _handle(self.executor, note, status, stopping)
+        handle = _handle(self.executor, record, status, stopping)
         if handle is None:
-            return Phase.WAITING if note else Phase.COMMAND_LINE
+            return Phase.WAITING if record else Phase.COMMAND_LINE
         if not self.executor.alive(handle, run.folder):
             return Phase.DEAD
         return Phase.STARTING if status["status"] == Status.QUEUED else Phase.RUNNING
 
-    def _anybody(self, run: Run, *records: dict[str, Any]) -> bool:
+    def _has_process(self, run: Run, *records: dict[str, Any]) -> bool:
         handle = _handle(self.executor, *records)
         return run.alive() or (handle is not None and self.executor.alive(handle, run.folder))
 
@@ -306,8 +308,8 @@ class JobFolders:
             DataError: it cannot be read, or does not have the right contents.
         """
         try:
-            found = path.stat()
-            version = (found.st_ino, found.st_mtime_ns)
+            status = path.stat()
+            version = (status.st_ino, status.st_mtime_ns)
             known = self._parsed.get(path)
             if known is None or known[0] != version:
                 known = self._parsed[path] = version, check(path.name, _parse(path))
@@ -375,13 +377,13 @@ def request_stop(job: Job, message: str, *, again: bool = False) -> None:
     job.run.request_stop()
 
 
-def requeue(job: Job, message: str = "", note: dict[str, Any] | None = None) -> bool:
+def requeue(job: Job, message: str = "", record: dict[str, Any] | None = None) -> bool:
     """Queue a job that no process works on, if its files are unchanged since `job` was read.
 
     Args:
         job: a job that stopped or failed, or whose process is gone.
         message: its status message while it waits.
-        note: the new job record. None keeps the old one, with its signature or without one.
+        record: the new job record. None keeps the old one, with its signature or without one.
 
     Returns:
         True if it was queued; if not, read the job again.
@@ -391,7 +393,7 @@ def requeue(job: Job, message: str = "", note: dict[str, Any] | None = None) -> 
             return False
         for name in ("stop", "stopping.json"):
             (job.run.folder / name).unlink(missing_ok=True)
-        kept = job.note if note is None else note
+        kept = job.record if record is None else record
         kept = {key: value for key, value in kept.items() if key not in ("handle", "started_pid")}
         write_json(job.run.folder / "job.json", kept)
         job.run.set_status(Status.QUEUED, message=message)
@@ -401,7 +403,7 @@ def requeue(job: Job, message: str = "", note: dict[str, Any] | None = None) -> 
 def needs(other: Job, job: Job) -> bool:
     """Say whether `other` waits for `job`, or names its folder or a file in it in an option."""
     folder = job.run.folder
-    return other.note.get("after") == job.id or any(
+    return other.record.get("after") == job.id or any(
         isinstance(value, str) and (REPOSITORY / value).is_relative_to(folder)
         for value in other.config["options"].values()
     )
@@ -423,7 +425,7 @@ def finish(job: Job, status: Status, message: str) -> bool:
 
 def exit_reason(job: Job) -> str:
     """Say why the process of a dead job ended."""
-    before, now = job.note.get("oom_kills"), exits.oom_kills()
+    before, now = job.record.get("oom_kills"), exits.oom_kills()
     return exits.why(
         None if job.handle is None else job.executor.exit_code(job.handle),
         job.executor.log_end(job.run.folder),
@@ -440,7 +442,7 @@ def locked(job: Job) -> Generator[bool]:
     with open(job.run.folder / "lock", "a") as lock:
         yield take_lock(lock) and all(
             _still(job.run.folder / name, seen)
-            for name, seen in (("status.json", job.status), ("job.json", job.note))
+            for name, seen in (("status.json", job.status), ("job.json", job.record))
         )
 
 
@@ -452,15 +454,15 @@ def _still(path: Path, seen: dict[str, Any]) -> bool:
 
 
 def _handle(
-    executor: Executor, note: dict[str, Any], status: dict[str, Any], stopping: dict[str, Any]
+    executor: Executor, record: dict[str, Any], status: dict[str, Any], stopping: dict[str, Any]
 ) -> str | None:
     # status.json names the process only while it runs, stopping.json until it is gone. Older
     # versions wrote numbers in all three files.
     pid = status.get("pid")
     candidates = (
         executor.handle_of(pid) if pid else None,
-        note.get("handle"),
-        note.get("started_pid"),
+        record.get("handle"),
+        record.get("started_pid"),
         stopping.get("handle"),
         stopping.get("pid"),
     )
@@ -468,4 +470,4 @@ def _handle(
 
 
 def _age(job: Job) -> tuple[str, float]:
-    return job.config["created_at"], job.note.get("queued_at", 0.0)
+    return job.config["created_at"], job.record.get("queued_at", 0.0)

@@ -1,6 +1,7 @@
-"""Jobs as processes of this machine: the executor that is there unless another one is chosen.
+"""Jobs as processes of this machine: the default executor.
 
-The handle is the process's number, which is also that of its process group (processes.py).
+The handle is the number of the process, which is also the number of its process group
+(processes.py).
 """
 
 import signal
@@ -11,18 +12,18 @@ from rlhf_demo.jobs.shapes import HIGHEST_PID
 
 
 class LocalExecutor:
-    """An `Executor`; see there what each function is for."""
+    """An `Executor`, whose docstrings describe the functions."""
 
     def start(self, command: list[str], folder: Path, *, hub: bool = False) -> str:
-        """Start a process in a session of its own."""
+        """Start a process in its own session."""
         return str(processes.start(command, folder / "job.log", hub=hub))
 
     def handle_of(self, pid: int) -> str:
-        """A process is known by its number, one of a terminal too."""
+        """The handle is the process number, also for a command in a terminal."""
         return str(pid)
 
     def alive(self, handle: str, folder: Path) -> bool:
-        """Look for the process, or any other of its group."""
+        """Look for the process, or for another process of its group."""
         pid = _pid(handle)
         return pid is not None and processes.alive(pid, folder)
 
@@ -32,12 +33,12 @@ class LocalExecutor:
             processes.send(pid, folder, signal.SIGKILL if hard else signal.SIGTERM)
 
     def exit_code(self, handle: str) -> int | None:
-        """Only the app that started a process learns it."""
+        """Return it if this app started the process; no other app learns it."""
         pid = _pid(handle)
         return None if pid is None else processes.exit_code(pid)
 
     def memory(self, handle: str) -> float:
-        """What the process itself holds."""
+        """The memory of the process itself, without those that it started."""
         pid = _pid(handle)
         return 0.0 if pid is None else processes.memory(pid)
 

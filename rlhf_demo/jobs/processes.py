@@ -1,7 +1,8 @@
-"""Processes of jobs: start one that outlives the app, see whether it lives, signal its group.
+"""Processes of jobs: start a process that outlives the app, check it, and signal its group.
 
-Each is started in a session of its own, so its number is also the number of its process group, and
-everything it starts can be reached by that number. Knows numbers and command lines only, no runs.
+Each process gets its own session, so its number is also the number of its process group, and a
+signal to that number reaches everything that the process starts. This module knows numbers and
+command lines, but no runs.
 """
 
 import os
@@ -17,18 +18,18 @@ from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.runs.run import JOB
 
 STARTED = "--- started: "
-"""Begins the line of a job's log that stands before each start's output."""
+"""Start of the line in a job's log before the output of each start."""
 
 NICENESS = 10
-"""Of the trainer; 0 is the app's. At 10 a busy core goes to the app nine times out of ten."""
+"""Niceness of the trainer; the app has 0. At 10, the app gets a busy core nine times out of ten."""
 
 SECRET = re.compile(
     r"PASSW|SECRET|CREDENTIAL|DATABASE_URL|^PG|(^|_)(TOKEN|KEY|PAT|AUTH)(_|$)", re.IGNORECASE
 )
-"""Names of environment variables that no training gets to see."""
+"""Names of environment variables that trainings do not get."""
 
 RUN_DIR = re.compile(r"\0--run-dir[=\0]([^\0]+)")
-"""Where a trainer's command line, of the page or of a terminal, names its folder."""
+"""The run folder in the command line of a trainer, started by the page or in a terminal."""
 
 HUB_TOKENS = "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"
 
@@ -38,27 +39,27 @@ CGROUP_MEMORY = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
-"""The container's limit, as versions 2 and 1 tell it inside."""
+"""Files with the container's memory limit, of cgroup versions 2 and 1."""
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
-"""What this process started. Only a parent learns the exit code, whichever part of it asks."""
+"""The processes that this one started: only their parent learns their exit codes."""
 
 
 def training_command(kind: str, folder: Path) -> list[str]:
-    """Return the command that fills a run folder; with --resume it takes its options from there."""
+    """Return the command that trains in a run folder; --resume reads its options from there."""
     command = [sys.executable, "-m", "rlhf_demo", STAGES[kind].command]
     return [*command, "--run-dir", str(folder), "--resume"]
 
 
 def start(command: list[str], log: Path, *, hub: bool = False) -> int:
-    """Start a command that goes on when this process ends; return its process (group) number.
+    """Start a command that continues when this process ends; return its process (group) number.
 
-    Its output goes to the end of `log`: into a pipe it would block, or die, without a reader.
+    Its output is appended to `log`. With a pipe, it would block or die without a reader.
 
     Args:
         command: program and arguments.
-        log: file in the run's folder, made where there is none.
-        hub: it may show the Hub the owner's token.
+        log: file in the run's folder, created if missing.
+        hub: whether the command gets the owner's token for the Hub.
 
     Raises:
         OSError: the command cannot be started or the log cannot be written.
@@ -81,7 +82,7 @@ def start(command: list[str], log: Path, *, hub: bool = False) -> int:
 
 
 def _environment(hub: bool) -> dict[str, str]:
-    """Return this process's environment without what a training has no use for: secrets."""
+    """Return this process's environment without secrets, which a training does not need."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -90,12 +91,12 @@ def _environment(hub: bool) -> dict[str, str]:
 
 
 def memory(pid: int) -> float:
-    """Return the megabytes of memory that a process holds; 0 if there is no such process.
+    """Return the resident memory of a process in megabytes; 0 if there is no such process.
 
-    What it holds, not what it has asked for (RLIMIT_DATA): torch asks for up to 1.6 times as much
-    on a CPU, and CUDA for a multiple.
+    Allocated memory (RLIMIT_DATA) would not do: torch allocates up to 1.6 times as much on a CPU,
+    and CUDA a multiple.
     """
-    import psutil  # noqa: PLC0415  (commands that start no process do without)
+    import psutil  # noqa: PLC0415  (commands that start no process do not need it)
 
     try:
         return psutil.Process(pid).memory_info().rss / 1e6
@@ -107,19 +108,19 @@ def machine_memory() -> float:
     """Return the megabytes of memory of this machine, or of the container if that has fewer."""
     import psutil  # noqa: PLC0415
 
-    found = [psutil.virtual_memory().total]
+    limits = [psutil.virtual_memory().total]
     for limit in CGROUP_MEMORY:
         try:
-            found.append(int(limit.read_text(encoding="utf-8")))
-        except (OSError, ValueError):  # there is none, or "max"
+            limits.append(int(limit.read_text(encoding="utf-8")))
+        except (OSError, ValueError):  # no limit: no such file, or "max"
             continue
-    return min(found) / 1e6
+    return min(limits) / 1e6
 
 
 def _lower_priority(pid: int) -> None:
-    """Let the app go first. Best effort: slower pages are no reason not to train."""
+    """Let the app go first. If that fails, train anyway: pages are only slower then."""
     try:
-        # At once after the start, while there is one thread: threads inherit it.
+        # Directly after the start, while there is one thread: later threads inherit it.
         os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
         # Linux desktops and some servers share the CPU by session first (autogroups), where
         # niceness counts only inside a session; the session has a niceness of its own.
@@ -129,32 +130,32 @@ def _lower_priority(pid: int) -> None:
 
 
 def exit_code(pid: int) -> int | None:
-    """Return how a child of this process ended (below 0: by that signal), else None.
+    """Return the exit code of a child of this process (below 0: a signal), else None.
 
-    What a failed one leaves running in its group is killed: nobody else would end it.
+    If it failed, the rest of its group is killed, because nothing else would end it.
     """
     child = _children.get(pid)
     if child is None:
         return None
     if child.returncode is None and child.poll():
-        # A group's number is not given away while the group has members.
+        # The system does not reuse a group's number while the group has members.
         _send_to_group(pid, signal.SIGKILL)
     return child.returncode
 
 
 def reap() -> None:
-    """Collect the exit codes of children that ended, so that none stays a zombie."""
+    """Collect the exit codes of children that ended, so that they do not stay zombies."""
     for pid in list(_children):
         exit_code(pid)
 
 
 def alive(pid: int, folder: Path) -> bool:
-    """Say whether the process, or any other of its group, lives.
+    """Say whether the process, or another process of its group, lives.
 
     Args:
         pid: number of the process that was started.
-        folder: of the run that it works on. A number is given away again after a process is gone,
-            and a folder that was copied here may name any; another's process does not count.
+        folder: the run that it works on. The system reuses the numbers of ended processes, and a
+            copied folder may contain any number; processes of other runs do not count.
     """
     child = _children.get(pid)
     if child is not None and exit_code(pid) is None:
@@ -167,20 +168,20 @@ def alive(pid: int, folder: Path) -> bool:
 
 
 def send(pid: int, folder: Path, number: signal.Signals) -> None:
-    """Send a signal to the process's group, or to it alone where the group is another's."""
+    """Send a signal to the group of a process, or to the process alone if it does not lead it."""
     if not alive(pid, folder):
         return
     try:
         if os.getpgid(pid) != pid:  # the group belongs to a script that must survive
             os.kill(pid, number)
             return
-    except ProcessLookupError:  # the first process is gone, others of its group are not
+    except ProcessLookupError:  # the process is gone, but others of its group are not
         pass
     _send_to_group(pid, number)
 
 
 def _send_to_group(group: int, number: int) -> bool:
-    """Send a signal (0: none, only look); say whether there was anybody to get it."""
+    """Send a signal (0 only checks); say whether a process got it."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):  # macOS forbids signals to zombies
@@ -198,7 +199,7 @@ def _group_of(pid: int) -> int | None:
         text = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    # pid (name, which may hold spaces and brackets) state parent group ...
+    # pid (name, which may contain spaces and brackets) state parent group ...
     state, _, group = text.rpartition(")")[2].split()[:3]
     return None if state in "ZX" else int(group)
 
@@ -210,6 +211,6 @@ def _works_on(pid: int, folder: Path) -> bool:
         if os.fsencode(f"{JOB}={folder}") in (process / "environ").read_bytes().split(b"\0"):
             return True
         home, line = (process / "cwd").readlink(), os.fsdecode((process / "cmdline").read_bytes())
-    except OSError:  # it is gone, or another user's
+    except OSError:  # it is gone, or belongs to another user
         return False
     return any((home / named).resolve() == folder.resolve() for named in RUN_DIR.findall(line))

@@ -1,8 +1,8 @@
 """Start, stop, resume, delete and list training runs, for a page that many people share.
 
 A job is the engine's own command in a process of its own; page and trainer share the run's folder
-and nothing else (jobs/job.py), so a job goes on when a tab or the app is closed, and any app on
-the same folder shows it. One job runs at a time, the others wait in line (jobs/scheduler.py).
+and nothing else (jobs/job.py), so a job continues when a tab or the app is closed, and any app on
+the same folder shows it. One job runs at a time, the others wait in a queue (jobs/scheduler.py).
 """
 
 import hashlib
@@ -45,22 +45,22 @@ from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.runs.tail import Tails
 
 ASK_SECONDS = 20.0
-"""How long a trainer may take to save and end by itself: a step of GPT-2 on a CPU, and more."""
+"""How long a trainer may take to save and end: longer than a step of GPT-2 on a CPU."""
 
 TERM_SECONDS = 5.0
-"""How long after SIGTERM what is still there gets SIGKILL."""
+"""Time between SIGTERM and SIGKILL."""
 
 OVERVIEW_SECONDS = 0.5
-"""How long one answer of `overview` serves everybody who asks."""
+"""How long `overview` gives all callers the same answer."""
 
 
 class Jobs:
-    """The runs under one root folder and the line of those that wait. Safe for many threads.
+    """The runs under one root folder, and the queue of those that wait. Safe for many threads.
 
-    Whoever starts a run gives a secret, kept in the browser; it, or the instructor's token in its
-    place, is asked for by everything that changes the run. The folder keeps its hash only. A run
-    that nobody gave a secret for, as on the command line, asks for the token of this start of the
-    app, if there is one.
+    A visitor who starts a run sends a secret, which the browser keeps. Every change to the run
+    needs this secret or the instructor's token; the folder keeps only the secret's hash. A run
+    without a secret, for example from the command line, needs the start token of the app, if there
+    is one.
     """
 
     def __init__(
@@ -82,8 +82,8 @@ class Jobs:
         self._limits = limits or Limits()
         self._instructor_token, self.start_token = instructor_token, start_token
         self._disk = Disk(self._folders.root, self._limits)
-        # Raises for a run that this page did not put in line and whose options name what no form
-        # lets through; server/choices.py knows.
+        # Raises if a run that this page did not queue has options that no form accepts. The rules
+        # are in server/choices.py.
         self.check_names: Callable[[dict[str, Any]], None] = lambda options: None
         starts = self._limits.starts_address
         self._starts = RateLimit(*starts, time.monotonic) if starts else None
@@ -103,21 +103,21 @@ class Jobs:
         self._mutex = threading.RLock()
 
     def open(self) -> None:
-        """Begin to schedule; jobs of an app that ended are found and go on."""
+        """Start scheduling; the jobs of an app that ended continue."""
         self._scheduler.open()
 
     def close(self) -> None:
-        """End scheduling; running jobs go on."""
+        """End scheduling; running jobs continue."""
         self._scheduler.close()
 
     def close_saving(self, seconds: float) -> None:
-        """End scheduling, and let running jobs save and go back in line; see the scheduler's."""
+        """End scheduling, and let running jobs save and return to the queue; see `Scheduler`."""
         self._scheduler.close_saving(seconds)
 
-    # -- looking -----------------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------------
 
     def find(self, run_id: str) -> Run:
-        """Return the run of that id, an own one or an example.
+        """Return the run of that id, from the root folder or the examples.
 
         Raises:
             JobError: there is none.
@@ -153,8 +153,8 @@ class Jobs:
             return False
         if self._is_instructor(secret):
             return True
-        owner = job.note.get("owner")
-        # Made on the command line, by the instructor, or by whoever sent the folder.
+        owner = job.record.get("owner")
+        # Made on the command line, by the instructor, or in a folder that was copied here.
         if (owner is None or not job.signed) and _same(secret, self.start_token):
             return True
         if owner is None:
@@ -165,24 +165,24 @@ class Jobs:
         return _same(secret, self._instructor_token)
 
     def _owner(self, secret: str) -> str | None:
-        # The instructor's runs need no name.
+        # The instructor's runs need no owner.
         return None if not secret or self._is_instructor(secret) else _hash(secret)
 
     # -- changing ----------------------------------------------------------------------------------
 
     def check_start(self, secret: str, address: str = "") -> None:
-        """Ask what `start` asks of a visitor, whatever the options: before their data is written.
+        """Check the visitor and the limits as `start` does, before the visitor's data is written.
 
         Raises:
             JobError: there is no secret, or a limit is reached.
         """
-        if not secret:  # the run would be nobody's, and no limit would bind it
+        if not secret:  # the run would have no owner, and no limit would apply to it
             raise JobError("this request has no secret: reload the page")
         if self._is_instructor(secret):
             return
         with self._mutex:
-            self._check_line(secret, address)
-            self._check_room()
+            self._check_queue(secret, address)
+            self._check_disk()
             if address and self._starts and not self._starts.has(address):
                 raise JobError(
                     "too many runs were started from your address: wait 10 s and try again"
@@ -199,47 +199,47 @@ class Jobs:
         after: str | None = None,
         first: bool = False,
     ) -> str:
-        """Put a new job in line; return its run's id.
+        """Queue a new job; return its run's id.
 
         Args:
             kind: pairs, reward or ppo.
             options: the stage's options.
-            title: what people call it; cleaned and cut.
-            secret: proves later that it is theirs; only a class's may have none.
-            address: where the request comes from; empty: not counted.
-            after: id of a run that must have finished first.
-            first: it is a class's: visitors' jobs come after it, and no limit binds it.
+            title: its title on the page; cleaned and cut.
+            secret: proves later that the visitor owns the run; empty only for a class's run.
+            address: the address of the request; empty: not counted.
+            after: id of a run that must finish first.
+            first: a class's job, which goes before visitors' jobs and has no limits.
 
         Raises:
             JobError: the kind is unknown, there is no secret, a limit is reached, or `after`
-                cannot finish any more.
+                can no longer finish.
         """
         if not (kind in STAGES and STAGES[kind].on_page):
-            on_page = [one.kind for one in STAGES.values() if one.on_page]
+            on_page = [stage.kind for stage in STAGES.values() if stage.on_page]
             raise JobError(f"{kind!r} cannot be started here: choose one of {', '.join(on_page)}")
         values = options.to_dict()
         with self._mutex:
             if not first:
                 self.check_start(secret, address)
-            bound = not (first or self._is_instructor(secret))
-            if bound:
+            limited = not (first or self._is_instructor(secret))
+            if limited:
                 check_options(values, self._limits)
             if after is not None and self._has_failed(after):
                 raise JobError(f"{after} has not finished: resume it first")
-            if bound and address and self._starts:
-                self._starts.allow(address)  # `check_start` has found a permit
-            if bound:
-                self._make_place(secret, address)
+            if limited and address and self._starts:
+                self._starts.allow(address)  # `check_start` saw a permit
+            if limited:
+                self._make_room(secret, address)
             folder = self._folders.root / _new_id(kind)
-            note = self._folders.signer.signed(
+            record = self._folders.signer.signed(
                 folder.name,
                 {"kind": kind, "options": values},
-                self._note(clean_title(title) or STAGES[kind].title, secret, after, first),
+                self._record(clean_title(title) or STAGES[kind].title, secret, after, first),
             )
             try:
                 with in_words():
-                    # Before Run.create makes a run of the folder: nobody sees it without its note.
-                    write_json(folder / "job.json", note)
+                    # First, so that no app sees a run without its job record.
+                    write_json(folder / "job.json", record)
                     Run.create(folder, kind, values)
             except JobError:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -249,21 +249,21 @@ class Jobs:
         return folder.name
 
     def stop(self, run_id: str, secret: str) -> None:
-        """Take a job out of the line, or ask its process to save and end, and see that it does.
+        """Take a job out of the queue, or make its process save and end.
 
         Raises:
-            JobError: it is somebody else's, or it neither waits nor runs.
+            JobError: it belongs to someone else, or it neither waits nor runs.
         """
         self._stop(self._mine(run_id, secret))
 
     def stop_others(self, token: str, keep: set[str]) -> int:
-        """Stop every job, or take it out of the line, that is neither a class's nor in `keep`.
+        """Stop all jobs that are waiting or running, except those of classes and those in `keep`.
 
         Returns:
-            how many those were.
+            the number of jobs that it stopped.
 
         Raises:
-            JobError: the token is not the instructor's, nor, at home, that of this start.
+            JobError: the token is neither the instructor's nor, at home, the start token.
         """
         if not (self._is_instructor(token) or _same(token, self.start_token)):
             raise JobError(
@@ -272,17 +272,17 @@ class Jobs:
         stopped = 0
         for job in self._folders.own():
             if (job.phase is Phase.WAITING or job.busy) and not job.first and job.id not in keep:
-                with suppress(JobError):  # it has ended meanwhile
+                with suppress(JobError):  # it has just ended
                     self._stop(job)
                     stopped += 1
         return stopped
 
     def _stop(self, job: Job) -> None:
         with in_words():
-            waited = job.phase is Phase.WAITING and finish(
+            dequeued = job.phase is Phase.WAITING and finish(
                 job, Status.STOPPED, "removed from the queue"
             )
-        if waited:
+        if dequeued:
             self._changed()
             return
         job = self._folders.job(job.id)
@@ -293,63 +293,63 @@ class Jobs:
         self._changed()
 
     def resume(self, run_id: str, secret: str, address: str = "") -> None:
-        """Put a stopped or failed run at the end of the line; it goes on where it was saved.
+        """Put a stopped or failed run at the end of the queue; it continues from its saved state.
 
-        One that waits and was not put in line here is lined up too. What such a run asks for is
-        checked as `start` checks it.
+        A copied run that waits, but was not queued by this page, is queued too. Its options are
+        checked as `start` checks them.
 
         Raises:
-            JobError: it is somebody else's, is not stopped or failed, or a limit is reached.
-            DemoError: it was not put in line here and names what may not be named here.
+            JobError: it belongs to someone else, is not stopped or failed, or a limit is reached.
+            DemoError: it was not queued by this page, and its options name what this page forbids.
         """
         with self._mutex:
             job = self._mine(run_id, secret)
             if job.phase is Phase.DAMAGED:
                 raise JobError(f"{run_id} is damaged: it can only be deleted")
-            over = job.status["status"] in (Status.STOPPED, Status.FAILED)
-            if job.busy or not (over or job.phase is Phase.COPIED):
+            ended = job.status["status"] in (Status.STOPPED, Status.FAILED)
+            if job.busy or not (ended or job.phase is Phase.COPIED):
                 raise JobError(
                     f"{run_id} has not stopped: only a stopped or failed run can be resumed"
                 )
             if not STAGES[job.config["kind"]].on_page:
                 raise JobError(f"{run_id} was made on the command line: resume it there")
-            bound = not ((job.first and job.signed) or self._is_instructor(secret))
-            if bound:
-                self._check_line(secret, address)
-                self._check_room()
-            note = dict(job.note) if job.signed else self._new_note(job, secret)
-            note = self._folders.signer.signed(
-                run_id, job.config, note | {"queued_at": time.time()}
+            limited = not ((job.first and job.signed) or self._is_instructor(secret))
+            if limited:
+                self._check_queue(secret, address)
+                self._check_disk()
+            record = dict(job.record) if job.signed else self._new_record(job, secret)
+            record = self._folders.signer.signed(
+                run_id, job.config, record | {"queued_at": time.time()}
             )
-            if bound:
-                self._make_place(secret, address)
+            if limited:
+                self._make_room(secret, address)
             with in_words():
-                if not requeue(job, note=note):
+                if not requeue(job, record=record):
                     raise JobError(f"{run_id} has just been changed by someone else: look again")
             self._folders.addresses[run_id] = address
             self._changed()
 
-    def _new_note(self, job: Job, secret: str) -> dict[str, Any]:
-        """Note for a run that was not put in line here what `start` would, and check it likewise.
+    def _new_record(self, job: Job, secret: str) -> dict[str, Any]:
+        """Return the record that `start` would write for a copied run, after the same checks.
 
-        It waits for the run that it says it waits for only if that one goes on here.
+        The run waits for the run that it names in `after` only if that run waits or runs here.
         """
         options = STAGES[job.config["kind"]].config.from_dict(job.config["options"]).to_dict()
         if not self._is_instructor(secret):
             check_options(options, self._limits)
         self.check_names(options)
-        after = job.note.get("after")
-        goes_on = {one.id for one in self._folders.own() if one.busy or one.phase is Phase.WAITING}
-        # A run of the command line, or of whoever sent it, belongs to nobody.
+        after = job.record.get("after")
+        live = {each.id for each in self._folders.own() if each.busy or each.phase is Phase.WAITING}
+        # A run from the command line, or from a copied folder, has no owner.
         owner = "" if _same(secret, self.start_token) else secret
         first = job.first and self._is_instructor(secret)
-        return self._note(job.title, owner, after if after in goes_on else None, first)
+        return self._record(job.title, owner, after if after in live else None, first)
 
     def delete(self, run_id: str, secret: str) -> None:
-        """Remove a run and all that it made; one that waits leaves the line.
+        """Delete a run's folder; a waiting run leaves the queue.
 
         Raises:
-            JobError: it is somebody else's, runs, or another one still needs it.
+            JobError: it belongs to someone else, is running, or is needed by another run.
         """
         with self._mutex:
             job = self._mine(run_id, secret)
@@ -381,7 +381,7 @@ class Jobs:
             raise JobError(f"{run_id} belongs to someone else: only its owner can change it")
         return job
 
-    def _check_line(self, secret: str, address: str) -> None:
+    def _check_queue(self, secret: str, address: str) -> None:
         jobs = self._folders.own()
         waiting = [job for job in jobs if job.phase is Phase.WAITING and not job.first]
         self._folders.addresses = {job.id: job.address for job in jobs if job.address}
@@ -391,7 +391,7 @@ class Jobs:
             raise JobError(
                 f"{len(waiting)} jobs are already waiting: try again when one has finished"
             )
-        own = sum(job.note["owner"] == owner for job in waiting)
+        own = sum(job.record["owner"] == owner for job in waiting)
         if limits.most_waiting_each is not None and own >= limits.most_waiting_each:
             raise JobError(
                 f"{own} of your jobs are already waiting: try again when one has started"
@@ -402,11 +402,11 @@ class Jobs:
                 f"{near} jobs from your address are already waiting: try again when one has started"
             )
 
-    def _make_place(self, secret: str, address: str) -> None:
-        """Take one of whoever has most out of a full line, where `_check_line` lets a visitor in.
+    def _make_room(self, secret: str, address: str) -> None:
+        """Take a job out of a full queue, if `_check_queue` has admitted the visitor.
 
         Raises:
-            JobError: it has just been started.
+            JobError: that job has just started.
         """
         waiting = [job for job in self._folders.own() if job.phase is Phase.WAITING]
         waiting = [job for job in waiting if not job.first]
@@ -421,7 +421,7 @@ class Jobs:
             if displaced is None or not finish(displaced, Status.STOPPED, why):
                 raise JobError("the queue has just changed: try again")
 
-    def _check_room(self) -> None:
+    def _check_disk(self) -> None:
         refusal = self._disk.refusal(self._folders.own())
         if refusal:
             raise JobError(refusal)
@@ -430,17 +430,17 @@ class Jobs:
         job = self._folders.job(run_id)
         return job.phase is Phase.DEAD or job.status["status"] in UNFIT
 
-    def _note(self, title: str, secret: str, after: str | None, first: bool) -> dict[str, Any]:
-        unbound = first or self._is_instructor(secret)
+    def _record(self, title: str, secret: str, after: str | None, first: bool) -> dict[str, Any]:
+        unlimited = first or self._is_instructor(secret)
         return {
             "title": title,
             "owner": self._owner(secret),
             "queued_at": time.time(),
             "after": after,
             "first": first,
-            "visitor": bool(secret) and not unbound,
-            "most_minutes": None if unbound else self._limits.most_minutes,
-            "most_megabytes": None if unbound else self._limits.most_megabytes,
+            "visitor": bool(secret) and not unlimited,
+            "most_minutes": None if unlimited else self._limits.most_minutes,
+            "most_megabytes": None if unlimited else self._limits.most_megabytes,
         }
 
     def _changed(self) -> None:

@@ -1,6 +1,6 @@
-"""What a list of runs shows of each: one JSON-ready row a run.
+"""What a list of runs shows: one JSON-ready row for each run.
 
-Polled by a whole class, so nothing is read or counted twice while its file stays as it is.
+A whole class polls it, so no file is read twice unless it has changed.
 """
 
 from pathlib import Path
@@ -14,12 +14,12 @@ from rlhf_demo.runs.run import Status
 from rlhf_demo.runs.tail import last_rows
 
 RECENT_STEPS = 5
-"""Steps that the time left is reckoned from; the first ones of a run are slower."""
+"""Last steps from which the time left is computed; the first steps of a run are slower."""
 
 LARGEST_FIGURE = 1e15
 
 MOST_MESSAGE = 2000
-"""Characters of the sentence beside a status: everybody who looks at the list gets them all."""
+"""Characters of the message with a status: every visitor who opens the list gets all messages."""
 
 SHOWN = {
     Phase.COMMAND_LINE: Status.QUEUED,
@@ -30,21 +30,21 @@ SHOWN = {
     Phase.DEAD: Status.FAILED,
     Phase.DAMAGED: DAMAGED,
 }
-"""What people are told of a phase; of one that ended, what its status says."""
+"""Phase -> the status that the page shows; an ended job shows its own status."""
 
 
 class Overview:
-    """Makes the rows, and remembers of each run's metrics what it showed last."""
+    """Makes the rows, and remembers the newest metrics of each run."""
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[tuple[int, int], dict[str, Any], float | None]] = {}
 
     def rows(self, jobs: list[Job]) -> list[dict[str, Any]]:
-        """Return one row per job, in their order.
+        """Return one row per job, in the same order.
 
-        Keys: id, title, kind, status, message, step, total_steps, place (1 is next; of waiting ones
-        only), created_at, ended_at, example, of_class (a class's own, whatever titles say),
-        seconds_left, figures (the newest value of each metric). What is not known is None.
+        Keys: id, title, kind, status, message, step, total_steps, place (in the queue; 1 is next),
+        created_at, ended_at, example, of_class (whether a class started it, whatever the title
+        says), seconds_left, figures (the newest value of each metric). Unknown values are None.
         """
         places = {job.id: place for place, job in enumerate(start_order(jobs), start=1)}
         return [self._row(job, places.get(job.id)) for job in jobs]
@@ -75,20 +75,20 @@ class Overview:
         }
 
     def _figures(self, path: Path) -> tuple[dict[str, Any], float | None]:
-        """Return the newest value of each metric, and the seconds per step of late.
+        """Return the newest value of each metric, and the recent seconds per step.
 
         Only the end of the file is read: all rows of all runs would fill the memory.
         """
         try:
-            found = path.stat()
-        except OSError:  # most of all: there is no such file
+            status = path.stat()
+        except OSError:  # usually there is no such file
             self._known.pop(path, None)
             return {}, None
-        version = (found.st_mtime_ns, found.st_size)
+        version = (status.st_mtime_ns, status.st_size)
         if path not in self._known or self._known[path][0] != version:
             try:
                 rows = last_rows(path)
-            except (DataError, OSError):  # the run's own page says which line
+            except (DataError, OSError):  # the run's own page names the line
                 rows = []
             figures = {
                 name: value for row in rows for name, value in row.items() if _is_figure(value)
@@ -96,18 +96,18 @@ class Overview:
             seconds = [
                 row["time/step_seconds"] for row in rows if _is_figure(row.get("time/step_seconds"))
             ]
-            pace = mean(seconds[-RECENT_STEPS:]) if seconds else None
-            self._known[path] = version, figures, pace
+            recent = mean(seconds[-RECENT_STEPS:]) if seconds else None
+            self._known[path] = version, figures, recent
         return self._known[path][1:]
 
 
 def _is_figure(value: Any) -> bool:
-    """Say whether a page can reckon with it: no text, no whole number beyond all measure."""
+    """Say whether a page can compute with it: no text, and no number that is too large."""
     return type(value) in (int, float) and abs(value) < LARGEST_FIGURE
 
 
 def _words(job: Job) -> tuple[str, str]:
-    """Return the status to show, and the sentence beside it."""
+    """Return the status to show, and the message with it."""
     if job.ending:
         return Status.RUNNING, "stopping: it saves its state first"
     status: str = SHOWN.get(job.phase) or job.status["status"]

@@ -44,7 +44,7 @@ SAVING_TICK_SECONDS = 0.05
 ROOM_SECONDS = 30.0
 """Seconds between two checks of the disk space of all runs."""
 
-STUMBLE_SECONDS = 60.0
+FAILURE_LOG_SECONDS = 60.0
 """Seconds between two tracebacks in the log: if no file can be opened, every tick fails."""
 
 UNFIT = {
@@ -55,7 +55,7 @@ UNFIT = {
 }
 """Status of a job -> why a job that waits for it can never start."""
 
-LET_GO_ON = "; resuming continues from the last saved state"
+RESUMABLE = "; resuming continues from the last saved state"
 
 
 class Scheduler:
@@ -76,8 +76,8 @@ class Scheduler:
         self._at_once, self._command = at_once, command
         self._ask_seconds, self._term_seconds = ask_seconds, term_seconds
         self._lock_file: IO[str] | None = None
-        self._complained: set[str] = set()
-        self._made_room_at = self._stumbled_at = float("-inf")
+        self._reported: set[str] = set()
+        self._made_room_at = self._failure_logged_at = float("-inf")
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="scheduler", daemon=True)
 
@@ -105,8 +105,8 @@ class Scheduler:
         deadline = time.monotonic() + seconds
         for job in self._folders.own():
             if job.busy:
-                with self._complaining(job):
-                    request_stop(job, "this page was restarted", again=bool(job.note))
+                with self._reporting(job):
+                    request_stop(job, "this page was restarted", again=bool(job.record))
                     # A job that is starting would be asked in vain for many seconds.
                     if job.phase is Phase.STARTING and job.handle is not None:
                         job.executor.stop(job.handle, job.run.folder, hard=False)
@@ -114,7 +114,7 @@ class Scheduler:
             self._folders.executor.refresh()
             jobs = [job for job in self._folders.own() if job.stopping]
             for job in jobs:
-                with self._complaining(job):
+                with self._reporting(job):
                     self._escalate(job)
             # The next app queues a job that has saved and is only closing down.
             if not any(job.phase in (Phase.STARTING, Phase.RUNNING) for job in jobs):
@@ -129,8 +129,8 @@ class Scheduler:
                     self._tick()
             except Exception:
                 # The next tick tries again: one bad moment must not end all scheduling.
-                if time.monotonic() - self._stumbled_at > STUMBLE_SECONDS:
-                    self._stumbled_at = time.monotonic()
+                if time.monotonic() - self._failure_logged_at > FAILURE_LOG_SECONDS:
+                    self._failure_logged_at = time.monotonic()
                     log.exception("scheduler tick failed")
 
     def _in_charge(self) -> bool:
@@ -150,8 +150,8 @@ class Scheduler:
     def _tick(self) -> None:
         self._folders.executor.refresh()
         for job in self._folders.own():
-            with self._complaining(job):
-                self._tend(job)
+            with self._reporting(job):
+                self._handle_job(job)
         if time.monotonic() - self._made_room_at > ROOM_SECONDS:
             self._made_room_at = time.monotonic()
             self._make_room()
@@ -159,11 +159,11 @@ class Scheduler:
 
     def _make_room(self) -> None:
         for job in self._disk.superfluous(self._folders.own()):
-            with self._complaining(job):
+            with self._reporting(job):
                 log.warning("%s makes room on the disk", job.id)
                 self._folders.delete(job.run)
 
-    def _tend(self, job: Job) -> None:
+    def _handle_job(self, job: Job) -> None:
         if job.stopping:
             self._escalate(job)
         elif job.phase is Phase.DEAD:
@@ -174,15 +174,15 @@ class Scheduler:
             self._reword(job)
 
     @contextmanager
-    def _complaining(self, job: Job) -> Generator[None]:
+    def _reporting(self, job: Job) -> Generator[None]:
         """Log a job's problem once, and continue with the other jobs."""
         try:
             yield
         except Exception as error:
-            if job.id in self._complained:
+            if job.id in self._reported:
                 return
-            self._complained.add(job.id)
-            if isinstance(error, (OSError, DemoError)):  # a full disk, somebody else's folder
+            self._reported.add(job.id)
+            if isinstance(error, (OSError, DemoError)):  # a full disk, or another user's folder
                 log.warning("the files of %s cannot be changed: %s", job.id, error)
             else:
                 log.exception("the scheduler cannot handle %s", job.id)
@@ -193,7 +193,7 @@ class Scheduler:
         jobs = self._folders.own()
         busy, classes = sum(job.busy for job in jobs), 0
         for job in start_order(jobs):
-            with self._complaining(job):
+            with self._reporting(job):
                 obstacle = self._obstacle(job)
                 if obstacle:
                     finish(job, Status.FAILED, obstacle)
@@ -208,7 +208,7 @@ class Scheduler:
         self._let_classes_go_first(classes, jobs)
 
     def _ready(self, job: Job) -> bool:
-        after = job.note["after"]
+        after = job.record["after"]
         return after is None or self._status(after) == Status.FINISHED
 
     def _has_room(self, job: Job, jobs: list[Job]) -> bool:
@@ -224,14 +224,14 @@ class Scheduler:
         """Send as many visitors' jobs back to the queue as classes' jobs wait for a slot."""
         freed = sum(job.busy and bool(job.stopping) for job in jobs)
         running = [job for job in jobs if job.busy and job.visitors and not job.stopping]
-        running.sort(key=lambda job: job.note.get("started_at", 0.0), reverse=True)
+        running.sort(key=lambda job: job.record.get("started_at", 0.0), reverse=True)
         for job in running[: max(0, waiting - freed)]:
-            with self._complaining(job):
+            with self._reporting(job):
                 request_stop(job, "a class goes first: this run continues after it", again=True)
 
     def _obstacle(self, job: Job) -> str | None:
         """Say why a job can never start: the job that it waits for has failed, stopped or gone."""
-        after = job.note["after"]
+        after = job.record["after"]
         if after is None:
             return None
         ending = self._status(after)
@@ -260,23 +260,23 @@ class Scheduler:
                 message = f"the process could not be started ({error.strerror}): resume it later"
                 job.run.set_status(Status.FAILED, message=message)
                 return
-            # With the lock held: the trainer waits for it, so the number is on disk before the run
+            # With the lock held: the trainer waits for it, so the handle is on disk before the run
             # begins, and no other app starts it a second time.
-            write_json(folder / "job.json", job.note | facts | {"handle": handle})
+            write_json(folder / "job.json", job.record | facts | {"handle": handle})
 
     # -- ending ------------------------------------------------------------------------------------
 
     def _watch(self, job: Job) -> None:
         """Stop a job that exceeds a limit."""
         handle = job.started
-        if handle is None or job.handle != handle:  # of a terminal
+        if handle is None or job.handle != handle:  # a command in a terminal started it
             return
         # The monotonic clock cannot be set. It counts from the machine's start, so it fits any job.
-        seconds = time.monotonic() - job.note.get("started_at", 0.0)
-        most = job.note.get("most_minutes")
+        seconds = time.monotonic() - job.record.get("started_at", 0.0)
+        most = job.record.get("most_minutes")
         if most is not None and seconds > 60 * most:
             request_stop(job, f"stopped after {most:g} minutes, the limit of this page")
-        most = job.note.get("most_megabytes")
+        most = job.record.get("most_megabytes")
         if most is not None and (taken := megabytes(job.run.folder)) > most:
             request_stop(
                 job,
@@ -306,17 +306,17 @@ class Scheduler:
             hard = waited > self._ask_seconds + self._term_seconds
             job.executor.stop(handle, folder, hard=hard)
         else:
-            job.run.request_stop()  # again: a run that begins clears what it finds
+            job.run.request_stop()  # again: a run that begins removes an earlier request
 
     def _close_stop(self, job: Job) -> None:
         """Record the result of a stop, once the process group is gone."""
         message = job.stopping["message"]
-        if job.status["status"] in (Status.FINISHED, Status.FAILED):  # it has words of its own
+        if job.status["status"] in (Status.FINISHED, Status.FAILED):  # it has a message of its own
             closed = True
         elif job.stopping.get("again"):
             closed = requeue(job, message)
         else:
-            closed = finish(job, Status.STOPPED, message + LET_GO_ON)
+            closed = finish(job, Status.STOPPED, message + RESUMABLE)
         if closed:
             (job.run.folder / "stop").unlink(missing_ok=True)
             (job.run.folder / "stopping.json").unlink(missing_ok=True)
@@ -330,12 +330,12 @@ class Scheduler:
 
 def _asked(job: Job) -> str | None:
     """Return the handle of the process that was asked to end."""
-    found = job.stopping.get("handle") or job.stopping.get("pid")
-    return None if found is None else str(found)
+    handle = job.stopping.get("handle") or job.stopping.get("pid")
+    return None if handle is None else str(handle)
 
 
 def _is_on_hub(value: Any) -> bool:
-    """Say whether an option names something of an owner on the Hub, which may ask for a token."""
+    """Say whether an option names a repository on the Hub, which may require a token."""
     return (
         isinstance(value, str)
         and "/" in value

@@ -1,7 +1,7 @@
-"""What the small files of a run must hold before anybody acts on them.
+"""What the small files of a run must contain before the app uses them.
 
-After a power cut, by another version's hand or by a person's, anything may stand in them. What is
-checked here can be sorted, counted and signalled without a second look.
+After a power cut, or after another version or a person has written them, they may contain anything.
+After these checks, their values can be sorted, counted and used as process numbers.
 """
 
 import unicodedata
@@ -15,12 +15,12 @@ from rlhf_demo.files import is_record
 from rlhf_demo.runs.run import Status
 
 HIGHEST_PID = 2**31 - 1
-"""What a signal can be sent to. 0 and below mean whole groups, and 1 is the system's first."""
+"""The highest process number. 0 and below mean whole groups, and 1 is the system's init."""
 
 MOST_TEXT = 4096
-"""Characters of a text, as of the longest path."""
+"""Characters of a text: the length of the longest path."""
 CUT = {"title", "message"}
-"""Texts that may be longer: they are cut where they are shown."""
+"""Texts that may be longer, because the page cuts them."""
 
 NUMBER = int, float
 WANTED = {
@@ -31,7 +31,7 @@ WANTED = {
     },
     "stopping.json": {"asked_at": NUMBER, "message": (str,)},
 }  # fmt: skip
-"""File -> what it must hold, of which types."""
+"""File -> its required keys and their types."""
 ALLOWED = {
     "message": (str,),
     "signature": (str,),
@@ -45,16 +45,16 @@ ALLOWED = {
     "most_megabytes": (*NUMBER, NoneType),
     "oom_kills": (int, NoneType),
 }
-"""What may be missing, but not be of another type."""
+"""Optional keys and their types."""
 STARTED_AT = {"status.json": (str,), "job.json": NUMBER}
-"""A date in one file, a moment of the machine's clock in the other."""
+"""A date in the first file, a time of the machine's monotonic clock in the second."""
 
 
 def check(name: str, record: Any) -> dict[str, Any]:
-    """Return the record that was read from a run's file of that name.
+    """Return the record from a run's file of that name, if it is valid.
 
     Raises:
-        DataError: it is not what the file should hold.
+        DataError: it is not what the file must contain.
     """
     if not is_record(record):
         raise DataError(f"{name} holds no record")
@@ -80,7 +80,7 @@ def check(name: str, record: Any) -> dict[str, Any]:
 
 
 def _check_options(kind: str, options: dict[str, Any]) -> None:
-    # Types only: a version with wider or narrower ranges made a sound run all the same.
+    # Types only: a run from a version with other ranges is valid too.
     if kind not in STAGES:
         raise DataError(f"config.json has the kind {kind[:40]!r}, which this version does not know")
     for declared, wanted, optional in declarations(STAGES[kind].config):
@@ -92,6 +92,6 @@ def _check_options(kind: str, options: dict[str, Any]) -> None:
         text = str(value)
         if len(text) > MOST_TEXT:
             raise DataError(f"config.json has a {declared.name} of {len(text):,} characters")
-        # Control and format characters, which do things in a terminal that the command is put into.
+        # Control and format characters act on a terminal into which the command is pasted.
         if any(unicodedata.category(letter).startswith("C") for letter in text):
             raise DataError(f"config.json has unprintable characters in {declared.name}")

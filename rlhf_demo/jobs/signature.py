@@ -1,6 +1,6 @@
-"""Which runs this page put in line: a folder that says it waits may have been copied here.
+"""Which runs this page queued: a folder that says that it waits may have been copied here.
 
-Whatever decides what is started is signed with a key that lies beside the runs.
+A key in the folder of the runs signs everything that decides what is started.
 """
 
 import hashlib
@@ -14,34 +14,34 @@ from rlhf_demo.files import kept_key
 KEY_FILE = ".key"
 
 OF_A_START = {"signature", "started_at", "started_pid", "handle", "oom_kills"}
-"""What job.json says of the signature itself, and of a process that was started."""
+"""Keys of job.json that are not signed: the signature itself, and the started process."""
 
 
 class Signer:
     """Signs the runs under one root folder."""
 
     def __init__(self, root: Path) -> None:
-        """Read the key, or make it.
+        """Read the key, or create it.
 
         Raises:
             DataError: it cannot be read or created.
         """
         self._key = kept_key(root / KEY_FILE)
 
-    def signed(self, run_id: str, config: dict[str, Any], note: dict[str, Any]) -> dict[str, Any]:
-        """Return what job.json is to say, with the signature.
+    def signed(self, run_id: str, config: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+        """Return a job record with its signature.
 
         Args:
             run_id: name of the run's folder.
-            config: what config.json says; kind and options count.
-            note: what job.json is to say.
+            config: contents of config.json, of which kind and options are signed.
+            record: contents of job.json.
         """
-        asked = {key: value for key, value in note.items() if key not in OF_A_START}
+        asked = {key: value for key, value in record.items() if key not in OF_A_START}
         text = json.dumps([run_id, config["kind"], config["options"], asked], sort_keys=True)
         signature = hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
-        return note | {"signature": signature}
+        return record | {"signature": signature}
 
-    def has_signed(self, run_id: str, config: dict[str, Any], note: dict[str, Any]) -> bool:
-        """Say whether all this is as it was signed."""
-        right = self.signed(run_id, config, note)["signature"]
-        return hmac.compare_digest(str(note.get("signature")).encode(), right.encode())
+    def has_signed(self, run_id: str, config: dict[str, Any], record: dict[str, Any]) -> bool:
+        """Say whether the signature of a job record is valid."""
+        right = self.signed(run_id, config, record)["signature"]
+        return hmac.compare_digest(str(record.get("signature")).encode(), right.encode())

@@ -33,6 +33,6 @@ def ship_example(run: str, name: str, title: str) -> Path:
             if (source.folder / file).is_file():
                 shutil.copy(source.folder / file, folder / file)
         # It belongs to nobody and never waited.
-        note = {"title": title, "owner": None, "queued_at": 0.0, "after": None}
-        write_json(folder / "job.json", note)
+        record = {"title": title, "owner": None, "queued_at": 0.0, "after": None}
+        write_json(folder / "job.json", record)
     return target

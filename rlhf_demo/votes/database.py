@@ -142,9 +142,7 @@ class Database:
         """
         try:
             yield
-        except (
-            UnfitValue
-        ):  # of PostgreSQL, for a bad request; logging each could fill the log
+        except UnfitValue:  # of PostgreSQL, for a bad request; logging each could fill the log
             raise DataError(
                 "this request has a number or a character that cannot be stored: reload the page"
             ) from None

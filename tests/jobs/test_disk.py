@@ -63,8 +63,8 @@ def test_runs_beyond_so_many_go_first_those_that_never_began(new_jobs):
 
     def began(hours):
         folder = ended(idle, 1, hours=hours)
-        note = folder / "job.json"
-        write_json(note, read_json(note) | {"started_at": 0.0})
+        record = folder / "job.json"
+        write_json(record, read_json(record) | {"started_at": 0.0})
         return fill(idle, folder.name, 1, hours)
 
     oldest, older = began(hours=5), began(hours=4)

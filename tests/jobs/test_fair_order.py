@@ -11,8 +11,8 @@ from tests.fake_jobs import fake, new_jobs, row, start, wait_for
 
 
 def job(name, owner, address="", *, at, phase=Phase.WAITING, first=False):
-    note = {"owner": owner, "queued_at": at, "first": first}
-    return Job(Run(Path(name)), False, {}, note, {}, {}, phase, True, address)
+    record = {"owner": owner, "queued_at": at, "first": first}
+    return Job(Run(Path(name)), False, {}, record, {}, {}, phase, True, address)
 
 
 def order(*jobs):
@@ -39,7 +39,7 @@ def test_running_job_counts_as_the_owners_first():
 
 def test_next_job_of_an_address_counts_as_queued_when_its_job_before_has_ended():
     over = job("flood0", "secret 0", "6.6.6.6", at=0, phase=Phase.ENDED)
-    over.note["started_pid"] = 7
+    over.record["started_pid"] = 7
     over.status["updated_at"] = "1970-01-01T00:00:49Z"
     flood = [job(f"flood{n}", f"secret {n}", "6.6.6.6", at=n) for n in (1, 2)]
     before, after = job("bob", "b", "5.5.5.5", at=49), job("cid", "c", "4.4.4.4", at=51)

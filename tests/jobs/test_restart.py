@@ -125,8 +125,8 @@ def test_number_of_a_strangers_process_that_names_the_run_does_not_keep_a_job_al
     sleeper = int(stranger.stdout.readline())
     if sleeper != stranger.pid:
         stranger.wait()
-    note = read_json(folder / "job.json")
-    write_json(folder / "job.json", note | {"started_pid": stranger.pid})
+    record = read_json(folder / "job.json")
+    write_json(folder / "job.json", record | {"started_pid": stranger.pid})
     write_json(folder / "stopping.json", {"asked_at": 0, "message": "", "pid": stranger.pid})
     new_jobs()
     wait_for(jobs, folder.name, Status.STOPPED)

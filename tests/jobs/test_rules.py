@@ -107,7 +107,7 @@ def test_note_tells_a_visitors_run_from_all_others(new_jobs, tmp_path):
     folders = JobFolders(tmp_path / "runs")
     for run_id, visitor in [(anns, True), (taught, False), (of_class, False), ("my-ppo", False)]:
         job = folders.job(run_id)
-        assert (job.note["visitor"], job.visitors) == (visitor, visitor)
+        assert (job.record["visitor"], job.visitors) == (visitor, visitor)
 
 
 def test_run_of_the_command_line_is_changed_with_this_starts_token_only(new_jobs, tmp_path):

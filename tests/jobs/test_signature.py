@@ -33,10 +33,10 @@ def runs(tmp_path):
     return tmp_path / "runs"
 
 
-def send(runs, name="sent", **note):
+def send(runs, name="sent", **record):
     """Copy a run here that somebody else made."""
     run = Run.create(runs / name, "ppo", {"total_steps": 4, "policy": "evil/huge"})
-    write_json(run.folder / "job.json", SENT | note)
+    write_json(run.folder / "job.json", SENT | record)
     return name
 
 
@@ -73,7 +73,7 @@ def with_another_option(runs, idle):
     return run.folder.name
 
 
-def with_another_note(runs, idle):
+def with_another_record(runs, idle):
     run = idle.find(start(idle))
     change(run.folder / "job.json", first=True)
     return run.folder.name
@@ -90,7 +90,7 @@ def sent_back_in_line(runs, idle):
 @pytest.mark.parametrize(
     "bring",
     [as_copied, as_signed_elsewhere, with_an_odd_signature, as_somebodys, under_another_name,
-     with_another_option, with_another_note, sent_back_in_line],
+     with_another_option, with_another_record, sent_back_in_line],
 )  # fmt: skip
 def test_run_that_this_page_did_not_put_in_line_waits_for_a_click(
     idle, runs, new_jobs, fake, bring
@@ -142,9 +142,9 @@ def test_sent_run_belongs_to_whoever_has_the_page_open_at_home(idle, runs):
     sent = send(runs, owner="0" * 64, first=True, visitor=True, most_minutes=9999)
     assert not idle.may_change(sent, "ann") and idle.may_change(sent, "flour")
     idle.resume(sent, "flour")
-    note = read_json(runs / sent / "job.json")
-    note = {key: note[key] for key in ("title", "owner", "first", "visitor", "most_minutes")}
-    assert note == {
+    record = read_json(runs / sent / "job.json")
+    record = {key: record[key] for key in ("title", "owner", "first", "visitor", "most_minutes")}
+    assert record == {
         "title": "Sent", "owner": None, "first": False, "visitor": False, "most_minutes": None
     }  # fmt: skip
 
@@ -152,14 +152,14 @@ def test_sent_run_belongs_to_whoever_has_the_page_open_at_home(idle, runs):
 def test_run_of_an_earlier_version_goes_on_for_its_owner(new_jobs):
     page = new_jobs(scheduling=False)  # public: nobody has the page's token
     old = start(page)
-    note = read_json(page.find(old).folder / "job.json")
-    del note["signature"]
-    write_json(page.find(old).folder / "job.json", note)
+    record = read_json(page.find(old).folder / "job.json")
+    del record["signature"]
+    write_json(page.find(old).folder / "job.json", record)
     with pytest.raises(JobError, match="belongs to someone else"):
         page.resume(old, "bob")
     page.resume(old, "ann")
     assert row(page, old)["place"] == 1
-    assert read_json(page.find(old).folder / "job.json")["owner"] == note["owner"]
+    assert read_json(page.find(old).folder / "job.json")["owner"] == record["owner"]
 
 
 @pytest.mark.parametrize("after", ["sent", "other", "gone"])
