@@ -35,7 +35,7 @@ def test_package_without_a_known_vulnerability_passes(audit):
 def test_known_vulnerability_fails_the_gate_and_names_the_release_that_mends_it(audit):
     lines, found = audit.judged([SAFE, HOLED])
     assert found
-    assert lines[1:] == ["gradio 4.0.0: PYSEC-2024-1: mended in 4.19.2"]
+    assert lines[1:] == ["gradio 4.0.0: PYSEC-2024-1: fixed in 4.19.2"]
 
 
 @pytest.mark.parametrize("name", ["PYSEC-2024-1", "CVE-2024-1"])

@@ -1,7 +1,7 @@
-"""Coarse words that a class can keep out: of the texts it is shown, and of its nicknames.
+"""Coarse words that a class can exclude from its texts and nicknames.
 
-Standard library only; `word_guard` keeps a model from writing them. Not covered: words that are not
-in the list, and words in disguise (sh1t).
+Standard library only; `models/word_guard.py` stops a model from writing them. Not covered: words
+that are not in the list, and disguised words (sh1t).
 """
 
 import re
@@ -22,9 +22,10 @@ COARSE_WORDS = frozenset(
     wiseass*
     """.split()
 )
-"""In lower case. A star at the end: with any ending; one before it too: anywhere in a word. A
-hyphen: innocent words begin so too (assume, title) and the word may be begun but not ended.
-Neither: just this word. The words in -shit stand one by one, as Akshita and Harshit are names.
+"""In lower case. A star at the end allows any ending; a star at both ends, any place in a word. A
+hyphen marks beginnings of innocent words (assume, title): a text may begin the word, but not end
+it. Without either, only this word counts. The words in -shit are listed singly, because Akshita and
+Harshit are names.
 """
 
 ANYWHERE = sorted(word[1:-1] for word in COARSE_WORDS if word.startswith("*"))
@@ -39,5 +40,5 @@ _IN_TEXT = re.compile(
 
 
 def has_coarse_word(text: str) -> bool:
-    """Say whether a coarse word stands in a text."""
+    """Say whether a text contains a coarse word."""
     return _IN_TEXT.search(text) is not None

@@ -1,10 +1,10 @@
 """Text for the base model: split documents into sentences, and cut those into segments of tokens.
 
-Owns what counts as a sentence, a plain sentence and a segment; knows no model and no training.
+Defines what a sentence, a plain sentence and a segment are; knows no model and no training.
 
-    documents   one string each, as data/documents.py reads them
+    documents   strings, as data/documents.py reads them
     sentences   of a document, cleaned, tokenised once and kept as 16-bit numbers
-    segments    begin token, whole sentences up to a limit, end token; cut anew for every pass
+    segments    begin token, whole sentences up to a limit, end token; cut again for every epoch
 """
 
 import re
@@ -12,7 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -21,12 +21,12 @@ CAPITALS = frozenset(
     {"I", "I'm", "I've", "I'd", "I'll", "DVD", "TV", "VHS", "CGI", "OK"}
     | {"American", "English", "British", "Hollywood", "Oscar", "Christmas"}
 )
-"""Capitalised words a plain sentence may hold after its first word."""
+"""Capitalised words that a plain sentence may contain after its first word."""
 
 GENERAL_LIMITS = (24, 36, 48, 62)
-"""Most tokens between begin and end; one is drawn for each segment."""
+"""Limits of the tokens between begin and end; each segment draws one of them."""
 LONGEST_SEGMENT = max(GENERAL_LIMITS) + 2
-"""Tokens, begin and end included."""
+"""Tokens of the longest segment, with begin and end."""
 
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'})
 _BREAK = re.compile(r"(?:\s*<br\s*/?>\s*)+|\n\s*\n", re.IGNORECASE)
@@ -43,7 +43,7 @@ _WORD = re.compile(r"[A-Za-z0-9']+")
 def clean(text: str) -> str:
     """Return the text with plain quotes and without accents and control characters.
 
-    Line breaks and `<br />` tags stay: they tell `sentences` where a paragraph ends.
+    Line breaks and `<br />` tags stay: they show `sentences` where a paragraph ends.
     """
     decomposed = unicodedata.normalize("NFKD", text.translate(_QUOTES))
     unwanted = ("Mn", "Cc")  # Unicode's categories of accents and of control characters
@@ -51,30 +51,30 @@ def clean(text: str) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """Split a document into sentences; a line-break tag or an empty line ends one too."""
-    found: list[str] = []
+    """Split a document into sentences; a line-break tag or an empty line also ends a sentence."""
+    split: list[str] = []
     for paragraph in _BREAK.split(clean(text)):
         paragraph = " ".join(paragraph.split())
         begin = 0
         for gap in _SENTENCE_END.finditer(paragraph):
             sentence = paragraph[begin : gap.end()].rstrip()
             if not _ABBREVIATION.search(sentence):
-                found.append(sentence)
+                split.append(sentence)
                 begin = gap.end()
         if paragraph[begin:]:
-            found.append(paragraph[begin:])
-    return found
+            split.append(paragraph[begin:])
+    return split
 
 
 def is_whole(sentence: str) -> bool:
-    """Say whether the sentence ends as one does, so that an end token may follow."""
+    """Say whether the sentence has its final punctuation, so that an end token may follow."""
     return _ENDS.search(sentence) is not None
 
 
 def common_words(texts: Iterable[str], count: int) -> frozenset[str]:
     """Return the `count` commonest words.
 
-    A word counts where it stands in lower case only, so names are not among them.
+    A word counts only in lower case, so names are not among them.
     """
     counts: Counter[str] = Counter()
     for text in texts:
@@ -85,12 +85,12 @@ def common_words(texts: Iterable[str], count: int) -> frozenset[str]:
 def is_plain(sentence: str, common: frozenset[str], longest: int) -> bool:
     """Say whether a small model can learn the sentence well.
 
-    It is whole, has 4 words or more, all of them common, no names, and no signs but the usual ones.
+    It is whole, has 4 words or more, all of them common, no names, and only usual punctuation.
 
     Args:
         sentence: cleaned.
-        common: the words it may use; numbers and CAPITALS are allowed besides.
-        longest: most words it may have.
+        common: the words that it may use, besides numbers and CAPITALS.
+        longest: the most words that it may have.
     """
     if not is_whole(sentence) or not _PLAIN_SHAPE.fullmatch(sentence):
         return False
@@ -107,7 +107,7 @@ def is_plain(sentence: str, common: frozenset[str], longest: int) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    return [word for word in (found.strip("'") for found in _WORD.findall(text)) if word]
+    return [word for word in (match.strip("'") for match in _WORD.findall(text)) if word]
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,11 @@ class Corpus:
     """Tokenised sentences of some documents.
 
     Attributes:
-        bare_ids: [tokens], the sentences one after the other, each as at the start of a text.
-        bare_starts: [sentences + 1], where each begins in bare_ids.
+        bare_ids: [tokens], the sentences one after the other, tokenised as the start of a text.
+        bare_starts: [sentences + 1], where each sentence begins in bare_ids.
         spaced_ids, spaced_starts: the same with a blank in front, as later in a text.
         plain: [sentences], True = plain sentence.
-        whole: [sentences], True = ends as a sentence does.
+        whole: [sentences], True = `is_whole`.
         document_starts: [documents + 1], number of each document's first sentence.
     """
 
@@ -154,7 +154,7 @@ class Corpus:
 
     @property
     def plain_share(self) -> float:
-        """Share of the sentences that are plain."""
+        """Share of plain sentences."""
         return float(self.plain.sum() / max(1, len(self.plain)))
 
     def segments(
@@ -168,16 +168,17 @@ class Corpus:
     ) -> Iterator[np.ndarray]:
         """Cut documents into segments of whole sentences.
 
-        A segment takes sentences up to a limit drawn for it. A longer first sentence gets the next
-        limit that holds it; one beyond the highest limit is cut there and gets no end token.
+        Each segment draws a limit and takes sentences up to it. If the first sentence is longer,
+        the limit is the next higher one that fits. A sentence above the highest limit is cut there
+        and gets no end token.
 
         Args:
             documents: numbers of the documents to cut.
             eos_id: id of the token that begins and ends a text.
             rng: draws the limits.
-            limits: most tokens between begin and end, ascending.
-            plain: take the plain sentences only. Two stand in one segment only where nothing stood
-                between them: what is joined across a gap teaches a model to contradict itself.
+            limits: limits of the tokens between begin and end, ascending.
+            plain: take only plain sentences. A segment joins two only if they were neighbours:
+                sentences joined across a gap teach a model to contradict itself.
 
         Yields:
             [time] token ids.
@@ -200,7 +201,9 @@ class Corpus:
                     pieces = [self.bare_ids[bare[number] : bare[number + 1]]]
                     size = len(pieces[0])
                     limit = int(rng.choice(limits))
-                    limit = next((more for more in limits if more >= max(limit, size)), limits[-1])
+                    limit = next(
+                        (higher for higher in limits if higher >= max(limit, size)), limits[-1]
+                    )
                 last = number
             if pieces:
                 yield self._close(pieces, eos_id, limit, last)
@@ -212,9 +215,9 @@ class Corpus:
         return np.concatenate([[eos_id], ids[:limit], [eos_id] if ends else []]).astype(ids.dtype)
 
     def packed(self, documents: np.ndarray, eos_id: int, size: int) -> Iterator[np.ndarray]:
-        """Join whole documents, an EOS before each, and cut them every `size` tokens.
+        """Join whole documents, each after an EOS, and cut them every `size` tokens.
 
-        What is left at the end is dropped; another pass has the documents in another order.
+        The rest at the end is dropped; another epoch has the documents in another order.
         """
         pieces: list[np.ndarray] = []
         for document in documents.tolist():
@@ -229,20 +232,20 @@ class Corpus:
 def _tokenise(
     texts: list[str], tokenizer: PreTrainedTokenizerBase
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return all ids one after the other and where each text begins."""
+    """Return the ids of all texts one after the other, and where each text begins."""
     kind = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
     ids, sizes = [np.array([], dtype=kind)], [0]
-    # In portions, because a list of ints takes 14 times the room of the array.
+    # In portions, because a list of ints takes 14 times the memory of the array.
     for begin in range(0, len(texts), 20_000):
         portion = texts[begin : begin + 20_000]
-        found = tokenizer(portion, add_special_tokens=False, verbose=False)["input_ids"]
-        sizes += map(len, found)
-        ids.append(np.fromiter((one for text in found for one in text), dtype=kind))
+        tokenised = tokenizer(portion, add_special_tokens=False, verbose=False)["input_ids"]
+        sizes += map(len, tokenised)
+        ids.append(np.fromiter(chain.from_iterable(tokenised), dtype=kind))
     return np.concatenate(ids), np.cumsum(sizes)
 
 
 def plain_limits(longest: int) -> tuple[int, ...]:
-    """Return the limits of plain segments of at most so many tokens between begin and end."""
+    """Return the limits of plain segments with at most `longest` tokens between begin and end."""
     return tuple(round(longest * share) for share in (1 / 3, 1 / 2, 3 / 4, 1))
 
 
@@ -255,17 +258,16 @@ def cut(
     plain_share: float = 1.0,
     longest_plain: int = 60,
 ) -> list[np.ndarray]:
-    """Cut one pass over the documents into segments, in random order.
+    """Cut the documents into segments for one epoch, in random order.
 
     Args:
         corpus: the documents.
         text_unit: packed, segments or plain, as in BaseConfig.
         eos_id: id of the token that begins and ends a text.
-        size: tokens of a packed segment; the others keep to LONGEST_SEGMENT.
+        size: tokens of a packed segment; the others have at most LONGEST_SEGMENT.
         rng: draws the order and the limits.
-        plain_share: beside plain segments come general ones, until the plain ones hold this share
-            of the tokens.
-        longest_plain: most tokens of a plain segment between begin and end.
+        plain_share: share of the tokens in plain segments; general segments make up the rest.
+        longest_plain: the most tokens of a plain segment between begin and end.
 
     Returns:
         [time] token ids each.
@@ -282,4 +284,4 @@ def cut(
             if general_tokens < 0:
                 break
             segments.append(segment)
-    return [segments[place] for place in rng.permutation(len(segments))]
+    return [segments[index] for index in rng.permutation(len(segments))]

@@ -1,7 +1,8 @@
-"""Read documents from a file or the Hub, and set some apart as held out.
+"""Read documents from a file or the Hub, and hold some of them out.
 
-Held out are the first documents in the file's own order; where a column `split` says test in some
-rows, the first of those. They are never trained on, nor counted for the commonest words.
+The first documents in the file's order are held out; if a column `split` has the value test in some
+rows, the first of those rows. No model trains on them, and they do not count for the commonest
+words.
 """
 
 from pathlib import Path
@@ -18,12 +19,12 @@ SHIPPED_PAIRS = CHECKPOINTS / "pairs.jsonl"
 
 
 def read_documents(data: str | None, column: str, split: str) -> tuple[list[str], list[bool]]:
-    """Read every document and whether it may be held out, in the file's order.
+    """Read all documents, and whether each may be held out, in the file's order.
 
     Args:
-        data: Parquet, JSONL or plain text file (documents apart by an empty line), or Hub id; None
+        data: Parquet, JSONL or plain text file (an empty line between documents), or Hub id; None
             = the shipped pairs.
-        column: column of a table that holds the text.
+        column: the column of a table with the text.
         split: split of a Hub data set.
 
     Raises:
@@ -51,28 +52,28 @@ def read_documents(data: str | None, column: str, split: str) -> tuple[list[str]
         texts = _read_hub(data, column, split)
         tests = [False] * len(texts)
     may_hold = tests if any(tests) else [True] * len(texts)
-    kept = [place for place, text in enumerate(texts) if text.strip()]
-    broken = [place for place in kept if not is_unicode(texts[place])]
+    kept = [index for index, text in enumerate(texts) if text.strip()]
+    broken = [index for index in kept if not is_unicode(texts[index])]
     if broken:
         raise DataError(f"{data}: text {broken[0] + 1} holds half a character: write it again")
     if len(kept) < 2:
         raise DataError(f"{data} holds fewer than 2 texts: give a file with text in it")
-    return [texts[place] for place in kept], [may_hold[place] for place in kept]
+    return [texts[index] for index in kept], [may_hold[index] for index in kept]
 
 
 def hold_out(texts: list[str], may_hold: list[bool], count: int) -> tuple[list[str], list[str]]:
     """Return the texts to train on and the held-out ones.
 
     Args:
-        texts: all of them.
-        may_hold: which of them may be held out.
-        count: how many are, the first ones; at most a tenth of all, so that small files train too.
+        texts: all texts.
+        may_hold: whether each may be held out.
+        count: how many to hold out; at most a tenth of all texts, so that small files train too.
     """
     count = min(count, max(1, len(texts) // 10))
-    held = set([place for place, may in enumerate(may_hold) if may][:count])
+    held = set([index for index, may in enumerate(may_hold) if may][:count])
     return (
-        [text for place, text in enumerate(texts) if place not in held],
-        [text for place, text in enumerate(texts) if place in held],
+        [text for index, text in enumerate(texts) if index not in held],
+        [text for index, text in enumerate(texts) if index in held],
     )
 
 
@@ -83,12 +84,12 @@ def _shipped_pairs() -> tuple[list[str], list[bool]]:
         )
     rows = _read_table(SHIPPED_PAIRS, "prompt")
     both = [row["prompt"] + row[side] for row in rows for side in ("chosen", "rejected")]
-    texts = list(dict.fromkeys(both))  # in order, without what comes twice
+    texts = list(dict.fromkeys(both))  # in order, without duplicates
     return texts, [True] * len(texts)
 
 
 def _read_table(path: Path, column: str) -> list[dict[str, Any]]:
-    """Read the rows of a file; in Parquet the column and `split` alone."""
+    """Read the rows of a file; from Parquet, only the column and `split`."""
     rows: list[dict[str, Any]] = []
     for number, row in file_rows(path, (column, "split"), OWN):
         if not is_record(row):

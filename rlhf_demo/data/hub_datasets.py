@@ -1,7 +1,7 @@
-"""Data sets of the Hub: find out quickly whether one can be had, fetch it, and read its rows.
+"""Data sets of the Hub: check quickly whether one is available, fetch it, and read its rows.
 
-Of `datasets` only the part is used that tells which files a split has. It would unpack them to disk
-without bounds, so the files are read as one's own are (data/rows.py).
+`datasets` is used only to learn which files a split has. It would unpack them to disk without
+limits, so the files are read like local files (data/rows.py).
 """
 
 import logging
@@ -19,31 +19,31 @@ WANTED = [
     "*.parquet",
     "README.md",
 ]
-"""What is fetched: the formats that are read; README.md may say which files a split has."""
+"""Files to fetch: the formats that we read, and README.md, which may name the files of a split."""
 MOST_README = 1_000_000
-"""Bytes; it is parsed as a whole."""
+"""Bytes of README.md, which is parsed as a whole."""
 
 
 def data_set_refusal(name: str) -> str | None:
-    """Return why a Hub data set cannot be had, not even from the cache, or None where it can.
+    """Return why a Hub data set is unavailable, even from the cache, or None if it is available.
 
-    Imports no `datasets`, which takes seconds, so a wrong name is answered within 3 seconds.
+    Does not import `datasets`, which takes seconds, so a wrong name gets an answer within 3 s.
     """
     return None if is_cached(name) else hub_refusal(name, "dataset")
 
 
 def is_cached(name: str) -> bool:
-    """Say whether the Hub's client keeps files of this data set."""
+    """Say whether the cache of the Hub's client has files of this data set."""
     from huggingface_hub import constants  # noqa: PLC0415
 
     return Path(constants.HF_HUB_CACHE, f"datasets--{name.replace('/', '--')}").is_dir()
 
 
 def fetch_hub_data(name: str) -> Path:
-    """Return the folder of a Hub data set; from the cache alone where the Hub does not answer.
+    """Return the folder of a Hub data set; from the cache if the Hub does not answer.
 
     Raises:
-        DataError: it cannot be had.
+        DataError: it is unavailable.
     """
     # One of its options has no full type.
     from huggingface_hub import (  # noqa: PLC0415
@@ -61,28 +61,28 @@ def fetch_hub_data(name: str) -> Path:
             ignore_patterns=["dataset_infos.json"],  # no data, and `datasets` would parse it
             local_files_only=refusal is not None,
         )
-    except Exception as error:  # noqa: BLE001  (those of the connection have no class in common)
+    except Exception as error:  # noqa: BLE001  (errors of the connection share no class)
         raise _unreadable(name, error) from None
     return Path(folder)
 
 
 def hub_rows(name: str, split: str, columns: Collection[str]) -> Iterator[Row]:
-    """Yield the rows of one split of a Hub data set, fetched where it is not.
+    """Yield the rows of one split of a Hub data set, after fetching it if needed.
 
     Args:
-        name: its id.
-        split: of its own, as its file names or its README.md tell.
-        columns: see `data_rows.file_rows`.
+        name: id of the data set.
+        split: a split that its file names or its README.md declare.
+        columns: see `rows.file_rows`.
 
     Raises:
-        DataError: it cannot be had or read, has no such split, or is larger than OWN.
+        DataError: it is unavailable or unreadable, has no such split, or is larger than OWN.
     """
     number, left = 0, OWN.bytes
     for file in _files_of(name, fetch_hub_data(name), split):
         for _, row in file_rows(file, columns, OWN):
             number += 1
             if is_record(row):
-                left -= sum(len(one) for one in row.values() if isinstance(one, str))
+                left -= sum(len(value) for value in row.values() if isinstance(value, str))
             if number > OWN.rows or left < 0:
                 raise DataError(
                     f"{name} has over {OWN.rows:,} rows or {OWN.bytes // 10**6} MB of text: "
@@ -98,16 +98,16 @@ def _files_of(name: str, folder: Path, split: str) -> list[Path]:
     readme = folder / "README.md"
     if readme.is_file() and readme.stat().st_size > MOST_README:
         raise DataError(f"{name} has a README.md of over 1 MB: choose another data set")
-    datasets.utils.logging.set_verbosity(logging.CRITICAL)  # what it would print is said here
+    datasets.utils.logging.set_verbosity(logging.CRITICAL)  # our errors say what it would print
     try:
         files = datasets.load_dataset_builder(str(folder)).config.data_files or {}
     except (OSError, ValueError, DatasetsError) as error:
         raise _unreadable(name, error) from None
     if split not in files:
-        there = ", ".join(map(str, files))
-        raise DataError(f"{name} has no split {split!r}: choose one of {there}")
+        names = ", ".join(map(str, files))
+        raise DataError(f"{name} has no split {split!r}: choose one of {names}")
     paths = [Path(os.path.abspath(file)) for file in files[split]]
-    if any(not path.is_relative_to(folder) for path in paths):  # README.md may name any
+    if any(not path.is_relative_to(folder) for path in paths):  # README.md may name any file
         raise DataError(f"{name} names files that are not its own: choose another data set")
     return paths
 

@@ -1,8 +1,8 @@
-"""Pack segments into rows of one fixed length, and hand out batches of such rows.
+"""Pack segments into rows of one fixed length, and make batches of such rows.
 
-Knows nothing of models. Several segments share a row, and `Batch.segments` says which token belongs
-to which, so that the trainer can keep their attention apart; 99% of the places are used that way,
-against 83% with one segment a row padded to the next of four lengths.
+Knows nothing of models. Several segments share a row, and `Batch.segments` says which segment a
+token belongs to, so that the trainer can keep their attention separate. This fills 99% of the
+positions, against 83% with one segment a row, padded to the next of four lengths.
 """
 
 from dataclasses import dataclass, field
@@ -13,17 +13,17 @@ from rlhf_demo.data.corpus import Corpus, cut
 from rlhf_demo.errors import DataError
 
 HELD_OUT_TOKENS = 40_000
-"""Tokens of each kind of segment that one evaluation reads."""
+"""Tokens of each kind of segment for one evaluation."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that hold several segments each.
+    """Rows of several segments each.
 
     Attributes:
-        ids: [rows, time], token ids, 0 where a row is not filled.
-        segments: [rows, time], number of the segment in its row from 1 on; 0 where not filled.
-        positions: [rows, time], place of the token in its segment.
+        ids: [rows, time], token ids; 0 in unfilled positions.
+        segments: [rows, time], number of the segment in its row, from 1; 0 if unfilled.
+        positions: [rows, time], position of the token in its segment.
     """
 
     ids: np.ndarray
@@ -34,30 +34,30 @@ class Batch:
 def batches(segments: list[np.ndarray], size: int, batch_tokens: int) -> list[Batch]:
     """Pack segments into rows of `size` tokens, and rows into batches of about `batch_tokens`.
 
-    All batches have one shape, so that one graph is compiled; the first rows fill up the last.
+    All batches have one shape, so that one graph is compiled; the last repeats the first rows.
     """
     rows = _pack(list(map(len, segments)), size)
     count = max(1, batch_tokens // size)
-    found: list[Batch] = []
+    packed: list[Batch] = []
     for begin in range(0, len(rows), count):
         ids, numbers, positions = np.zeros((3, count, size), dtype=np.int64)
-        for place in range(count):
+        for index in range(count):
             end = 0
-            for number, chosen in enumerate(rows[(begin + place) % len(rows)], start=1):
+            for number, chosen in enumerate(rows[(begin + index) % len(rows)], start=1):
                 segment = segments[chosen]
                 span = slice(end, end + len(segment))
-                ids[place, span], numbers[place, span] = segment, number
-                positions[place, span] = np.arange(len(segment))
+                ids[index, span], numbers[index, span] = segment, number
+                positions[index, span] = np.arange(len(segment))
                 end = span.stop
-        found.append(Batch(ids, numbers, positions))
-    return found
+        packed.append(Batch(ids, numbers, positions))
+    return packed
 
 
 def _pack(lengths: list[int], size: int) -> list[list[int]]:
-    """Fill rows one by one: the next segment, then time after time the longest that still fits.
+    """Fill rows one by one: the next segment, then repeatedly the longest that still fits.
 
     Returns:
-        The places in `lengths` that make up each row.
+        For each row, the indices in `lengths` of its segments.
     """
     waiting: dict[int, list[int]] = {}
     for number, length in reversed(list(enumerate(lengths))):
@@ -81,12 +81,13 @@ def _pack(lengths: list[int], size: int) -> list[list[int]]:
 
 @dataclass
 class Stream:
-    """Batches without end: each pass over the documents cuts and packs them anew.
+    """Endless batches: each epoch cuts and packs the documents again.
 
     Attributes:
-        seed: the order and the cuts follow from it and the number of the pass alone.
-        epoch: number of the pass.
-        batch_index: batches of this pass handed out so far; with epoch, all a saved state needs.
+        seed: it and the epoch alone determine the order and the cuts.
+        epoch: number of the pass over the documents, from 0.
+        batch_index: batches of this epoch returned so far; a saved state needs only this and the
+            epoch.
     """
 
     corpus: Corpus
@@ -99,7 +100,7 @@ class Stream:
     seed: int
     epoch: int = 0
     batch_index: int = 0
-    _found: list[Batch] = field(default_factory=list[Batch])
+    _batches: list[Batch] = field(default_factory=list[Batch])
 
     def next(self) -> Batch:
         """Return the next batch.
@@ -107,13 +108,13 @@ class Stream:
         Raises:
             DataError: the documents give no segment for this text unit.
         """
-        if not self._found:
-            self._found = self._cut()
-        if self.batch_index == len(self._found):
+        if not self._batches:
+            self._batches = self._cut()
+        if self.batch_index == len(self._batches):
             self.epoch, self.batch_index = self.epoch + 1, 0
-            self._found = self._cut()
+            self._batches = self._cut()
         self.batch_index += 1
-        return self._found[self.batch_index - 1]
+        return self._batches[self.batch_index - 1]
 
     def _cut(self) -> list[Batch]:
         rng = np.random.default_rng([self.seed, self.epoch])
@@ -126,8 +127,8 @@ class Stream:
                 f"the text gives no row for the text unit {self.text_unit!r}: give more text, or "
                 "another unit"
             )
-        found = batches(segments, self.row_tokens, self.batch_tokens)
-        return [found[place] for place in rng.permutation(len(found))]
+        ordered = batches(segments, self.row_tokens, self.batch_tokens)
+        return [ordered[index] for index in rng.permutation(len(ordered))]
 
 
 def held_out_batches(
@@ -141,8 +142,8 @@ def held_out_batches(
     """Cut about HELD_OUT_TOKENS of the held-out documents, the same in every run.
 
     Returns:
-        Batches by kind: "" for general segments (for whole documents, where the text unit is
-        packed), and "plain_" for plain ones, where it is plain. A kind without any is left out.
+        Batches by kind: "" for general segments (whole documents, if the text unit is packed), and
+        "plain_" for plain segments, if it is plain. A kind without segments is left out.
     """
     units = {"": "packed" if text_unit == "packed" else "segments"}
     if text_unit == "plain":
@@ -152,6 +153,6 @@ def held_out_batches(
         rng = np.random.default_rng(0)
         segments = cut(corpus, unit, eos_id, row_tokens, rng, longest_plain=longest_plain)
         if segments:
-            found = batches(segments, row_tokens, batch_tokens)
-            kept[kind] = found[: max(1, HELD_OUT_TOKENS // batch_tokens)]
+            packed = batches(segments, row_tokens, batch_tokens)
+            kept[kind] = packed[: max(1, HELD_OUT_TOKENS // batch_tokens)]
     return kept

@@ -1,12 +1,11 @@
-"""Preference pairs and prompts: read them, check every row, drop what cannot teach, split them by
-prompt.
+"""Preference pairs: read them, check every row, drop useless pairs, and split them by prompt.
 
 Reads TRL's preference format (https://huggingface.co/docs/trl/dataset_formats#preference): columns
-`prompt`, `chosen`, `rejected`, or `chosen` and `rejected` alone with the prompt at their common
-beginning, as in HH-RLHF's dialogues; `margin` (how sure the rater was) and `split` may be there.
+`prompt`, `chosen`, `rejected`, or only `chosen` and `rejected` with the prompt as their common
+beginning, as in HH-RLHF's dialogues; `margin` (how sure the labeller was) and `split` are optional.
 Knows nothing of models.
 
-Files are read row by row (data/rows.py), those of Hub data sets too (data/hub_datasets.py).
+Files are read row by row (data/rows.py), also those of Hub data sets (data/hub_datasets.py).
 """
 
 import json
@@ -30,13 +29,14 @@ from rlhf_demo.paths import CHECKPOINTS
 SHIPPED = "shipped"
 PAIRS_FILE = "pairs.jsonl"
 MOST_TRAINED_ON = 0.8
-"""Share of own pairs that is trained on at most, so that some are left to measure on."""
+"""Largest share of pairs to train on, so that some are left for evaluation."""
 
 LAST_SPEAKER = "\n\nAssistant:"
-"""How HH-RLHF's dialogues begin the turn that is judged."""
+"""Start of the judged turn in HH-RLHF's dialogues."""
 
 CONTROL = re.compile(r"[\x00-\x07\x0b\x0e-\x1f]")
-"""What is read as a blank: no text needs it, and JSON writes each with six characters."""
+"""Characters that are read as a blank: no text needs them, and JSON writes each with six
+characters."""
 
 _COLUMNS = ("prompt", "chosen", "rejected", "margin", "split", "rater")
 
@@ -45,8 +45,8 @@ _COLUMNS = ("prompt", "chosen", "rejected", "margin", "split", "rater")
 class Pairs:
     """Preference pairs, column by column; `chosen` and `rejected` are responses without the prompt.
 
-    `margins` says how sure the rater was, in the rater's own units; None where the data does not
-    tell. `dropped` counts the rows left out on loading, by reason: empty, equal, duplicate.
+    `margins` says how sure the labeller was, in the labeller's units; None if the data has no
+    margins. `dropped` counts the rows left out on loading, by reason: empty, equal, duplicate.
     """
 
     prompts: list[str]
@@ -71,9 +71,7 @@ class Pairs:
         return len(self.prompts)
 
     def select(self, indices: Sequence[int]) -> "Pairs":
-        """Return the pairs at these places, in this order; `dropped` still counts the whole
-        load.
-        """
+        """Return the pairs at these indices, in this order; `dropped` is that of all pairs."""
         return Pairs(
             [self.prompts[index] for index in indices],
             [self.chosen[index] for index in indices],
@@ -89,16 +87,16 @@ class Pairs:
 def load_pairs(source: str, split: str | None = None) -> Pairs:
     """Read preference pairs and drop the empty, equal and duplicate ones.
 
-    Where a column `rater` says who judged, the same pair from two people is no duplicate.
-    An explicit prompt that both responses repeat is taken off them. An implicit prompt is the
-    common beginning of both texts up to the last `Assistant:` in it, else up to the last whitespace
-    in it, so that no word is torn.
+    If a column `rater` says who judged, the same pair from two people is not a duplicate.
+    An explicit prompt that both responses repeat is removed from them. An implicit prompt is the
+    common beginning of both texts up to its last `Assistant:`, else up to its last whitespace, so
+    that no word is split.
 
     Args:
         source: `shipped`; the folder of a make-pairs run; a file .jsonl, .json (a list of
             rows), .csv (each also with .gz) or .parquet; a Hub id.
-        split: of a Hub data set (`train` when None); of a file, the rows whose column `split` says
-            so (all when None).
+        split: the split of a Hub data set (`train` when None); for a file, the value of the column
+            `split` in the rows to read (all when None).
 
     Raises:
         DataError: there is no such file or data set, or a row cannot be used; rows count from 1.
@@ -108,12 +106,12 @@ def load_pairs(source: str, split: str | None = None) -> Pairs:
 
 
 def copy_pairs(source: Path, target: Path, bounds: Bounds) -> Pairs:
-    """Copy the rows of a file to a JSONL file that `load_pairs` reads in the same way.
+    """Copy the rows of a file to a JSONL file from which `load_pairs` reads the same pairs.
 
     Args:
         source: the file.
-        target: the copy, with checked texts and columns that are known and nothing else.
-        bounds: what is read at most.
+        target: the copy, with checked texts and only the known columns.
+        bounds: the most that is read.
 
     Returns:
         What `load_pairs` returns for either.
@@ -134,17 +132,19 @@ def copy_pairs(source: Path, target: Path, bounds: Bounds) -> Pairs:
 
 def _plain_row(row: dict[str, Any], where: str) -> dict[str, Any]:
     prompt, chosen, rejected = _read_pair(row, where)
-    # Where both begin with the prompt once more, reading would take that off too.
-    again = prompt if chosen.startswith(prompt) and rejected.startswith(prompt) else ""
+    # If both begin with the prompt again, reading would remove that too.
+    repeated = prompt if chosen.startswith(prompt) and rejected.startswith(prompt) else ""
     plain: dict[str, Any] = {
         "prompt": prompt,
-        "chosen": again + chosen,
-        "rejected": again + rejected,
+        "chosen": repeated + chosen,
+        "rejected": repeated + rejected,
     }
     if "margin" in row:
         [plain["margin"]] = _read_margin(row, where)
-    more = {one: str(row[one]) for one in ("split", "rater") if row.get(one) is not None}
-    return plain | {one: CONTROL.sub(" ", value) for one, value in more.items()}
+    for column in ("split", "rater"):
+        if row.get(column) is not None:
+            plain[column] = CONTROL.sub(" ", str(row[column]))
+    return plain
 
 
 def _pairs_of(name: str, rows: Iterable[tuple[str, dict[str, Any]]], split: str | None) -> Pairs:
@@ -158,10 +158,10 @@ def _pairs_of(name: str, rows: Iterable[tuple[str, dict[str, Any]]], split: str 
             dropped["empty"] += 1
         elif pair[1] == pair[2]:
             dropped["equal"] += 1
-        elif (told := (*pair, str(row.get("rater")))) in seen:
+        elif (judged := (*pair, str(row.get("rater")))) in seen:
             dropped["duplicate"] += 1
         else:
-            seen.add(told)
+            seen.add(judged)
             kept.append(pair)
             margins += _read_margin(row, where)
     if not kept and not dropped:
@@ -186,8 +186,8 @@ def split_by_prompt(pairs: Pairs, train_pairs: int, seed: int) -> tuple[Pairs, P
 
     Args:
         pairs: any pairs.
-        train_pairs: how many to train on at most; never more than MOST_TRAINED_ON of them all.
-        seed: decides which prompts fall to which side.
+        train_pairs: the most pairs to train on; never more than MOST_TRAINED_ON of all pairs.
+        seed: decides which prompts go to which side.
 
     Raises:
         DataError: all pairs have the same prompt, or one prompt has too many.
@@ -223,7 +223,7 @@ def _read_pair(row: dict[str, Any], where: str) -> tuple[str, str, str]:
 
 
 def implicit_prompt(chosen: str, rejected: str) -> str:
-    """Return the prompt that both texts begin with; empty where they share no whole word."""
+    """Return the prompt with which both texts begin; empty if they share no whole word."""
     common = os.path.commonprefix([chosen, rejected])  # noqa: RUF071  (characters are meant)
     turn = common.rfind(LAST_SPEAKER)
     if turn >= 0:
@@ -234,15 +234,15 @@ def implicit_prompt(chosen: str, rejected: str) -> str:
 
 
 def text_in(row: dict[str, Any], column: str, where: str) -> str:
-    """Return the text in a row's column, control characters as blanks.
+    """Return the text in a row's column, with blanks for control characters.
 
     Raises:
-        DataError: the column is missing or holds no text that can be used.
+        DataError: the column is missing or holds no usable text.
     """
     if column not in row:
         raise DataError(
             f"{where}: column {column!r} is missing, "
-            f"there are {', '.join(str(one)[:40] for one in list(row)[:9]) or 'none'}: add it"
+            f"there are {', '.join(str(name)[:40] for name in list(row)[:9]) or 'none'}: add it"
         )
     value = row[column]
     if value is None:
@@ -264,7 +264,7 @@ def text_in(row: dict[str, Any], column: str, where: str) -> str:
 
 
 def _read_margin(row: dict[str, Any], where: str) -> list[float]:
-    """Return the margin as a list of one, or of none where the row has no such column."""
+    """Return the margin as a list of one number, empty if the row has no such column."""
     if "margin" not in row:
         return []
     try:
@@ -285,7 +285,7 @@ def _read_margin(row: dict[str, Any], where: str) -> list[float]:
 def open_rows(
     source: str, shipped: str, split: str | None
 ) -> tuple[str, Iterator[tuple[str, dict[str, Any]]]]:
-    """Return a name for messages and the rows, each with its own name for messages."""
+    """Return the source's name for messages, and its rows, each with its name for messages."""
     path = CHECKPOINTS / shipped if source == SHIPPED else Path(source).expanduser()
     if is_pairs_run(source):
         path /= PAIRS_FILE
@@ -302,7 +302,7 @@ def open_rows(
 
 
 def is_pairs_run(source: str) -> bool:
-    """Say whether the source is the folder of a make-pairs run, whose rows know their split."""
+    """Say whether the source is the folder of a make-pairs run, whose rows have a split."""
     return (Path(source).expanduser() / PAIRS_FILE).is_file()
 
 

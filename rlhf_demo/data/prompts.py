@@ -1,4 +1,4 @@
-"""Prompts: read them from the shipped pairs or a file, and check every one."""
+"""Prompts: read them from the shipped prompts or a file, and check each."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +14,9 @@ def load_prompts(source: str, split: str) -> list[str]:
     Args:
         source: `shipped`; a text file with one prompt a line; a file with a column `prompt`
             (.jsonl, .json, .csv, .parquet).
-        split: `train`, `heldout` (to report and to choose settings on) or `test` (to compare
-            finished models on), where the source tells them apart (a column `split`); else all are
-            returned.
+        split: `train`, `heldout` (for reports and the choice of settings) or `test` (for
+            comparisons of finished models), if the source has a column `split`; else all prompts
+            are returned.
 
     Raises:
         DataError: there is no such file, it holds no prompt, or a row cannot be used.
@@ -41,7 +41,7 @@ def load_prompts(source: str, split: str) -> list[str]:
 
 
 def _no_prompt(source: str, split: str, splits: Sequence[str]) -> str:
-    """Say what to do about a source that has prompts of other splits only, or none at all."""
+    """Say what to do about a source with prompts of other splits only, or without any."""
     if not splits:
         return f"{source} holds no prompt: add some, one per line"
     other = ", or give --split heldout" if split == "test" and "heldout" in splits else ""

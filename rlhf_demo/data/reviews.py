@@ -1,4 +1,4 @@
-"""Film reviews with stars, which the simulated rater learns from."""
+"""Film reviews with stars, from which the rater learns."""
 
 from dataclasses import dataclass
 
@@ -17,8 +17,8 @@ class Reviews:
     """Reviews of one split, in the file's order.
 
     Attributes:
-        texts: as they stand in the file, with line-break tags and accents.
-        liked: one for each, True = LIKED_STARS or more.
+        texts: as in the file, with line-break tags and accents.
+        liked: for each text, True = LIKED_STARS or more.
     """
 
     texts: list[str]
@@ -30,8 +30,8 @@ def load_reviews(path: str | None, split: str) -> Reviews:
 
     Raises:
         ConfigError: no file is named.
-        DataError: it is missing, unreadable, or without such columns, or the split lacks one kind
-            of review.
+        DataError: the file is missing or unreadable, lacks one of the columns, or the split lacks
+            liked or disliked reviews.
     """
     if path is None:
         raise ConfigError(f"--data is not given: name a Parquet file of reviews {WANTED_COLUMNS}")

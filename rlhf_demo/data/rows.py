@@ -1,7 +1,7 @@
-"""Rows of a data file, JSONL, JSON, CSV (each also with .gz) or Parquet, never more than was asked.
+"""Rows of a data file, JSONL, JSON, CSV (each also with .gz) or Parquet, within given limits.
 
-A small file may stand for more than there is memory or time, so what it unpacks to is bounded. Each
-row comes with its number, so that a bad one can be named.
+A small file may unpack to more than there is memory or time for, so the unpacked size is limited.
+Each row has its number, so that an error can name a bad row.
 """
 
 import csv
@@ -19,48 +19,48 @@ from typing import Any
 from rlhf_demo.errors import DataError
 
 LONGEST_TEXT = 200_000
-"""Characters of one text, wherever it comes from: forty times what GPT-2 reads (1,024 tokens)."""
+"""Characters of one text from any source: forty times what GPT-2 reads (1,024 tokens)."""
 
 MOST_ROW = 20_000_000
-"""Characters of one row of JSON, as many as an upload has. In memory they may take thirty times as
-much."""
+"""Characters of one JSON row: the length of the largest upload. In memory they may take thirty
+times as much."""
 
 MOST_COLUMNS = 200
 BATCH = 64
-"""Rows of a Parquet file that are unpacked at once."""
+"""Rows of a Parquet file to unpack at once."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What is read of one file: rows, and bytes of text once it is unpacked."""
+    """The most to read from one file: rows, and bytes of unpacked text."""
 
     rows: int
     bytes: int
 
 
 OWN = Bounds(rows=5_000_000, bytes=500_000_000)
-"""Of a file on one's own machine; more than that needs more memory than a laptop has."""
+"""For a file on one's own machine; more would need more memory than a laptop has."""
 
 UPLOADED = Bounds(rows=100_000, bytes=20_000_000)
-"""Of a stranger's file; forty times the shipped pairs."""
+"""For an uploaded file: forty times the shipped pairs."""
 
 Row = tuple[int, Any]
-"""A row and its number, from 1; in JSONL that of its line, so that an editor finds it."""
+"""The number of a row, from 1, and the row; in JSONL the line number, for use in an editor."""
 
 
 def kind_of(name: str) -> str:
-    """Return what a file's name says about its format: jsonl, json, csv, parquet, or nothing."""
-    found = re.search(r"\.(jsonl|json|csv|parquet)(\.gz)?$", name.lower())
-    return found[1] if found else ""
+    """Return the format in a file's name: jsonl, json, csv, parquet, or "" if unknown."""
+    match = re.search(r"\.(jsonl|json|csv|parquet)(\.gz)?$", name.lower())
+    return match[1] if match else ""
 
 
 def file_rows(path: Path, columns: Collection[str], bounds: Bounds) -> Iterator[Row]:
-    """Yield the rows of a file; in JSON they may be anything, elsewhere they are dicts.
+    """Yield the rows of a file: dicts, but from JSON any value.
 
     Args:
-        path: its name tells the format.
-        columns: what is wanted of a Parquet file; all where it has none of these.
-        bounds: what is read at most.
+        path: the file, with its format in its name.
+        columns: columns to read from a Parquet file; all if it has none of these.
+        bounds: the most that is read.
 
     Raises:
         DataError: the file cannot be read or is larger than the bounds.
@@ -103,7 +103,7 @@ def read_text(path: Path, most: int) -> str:
 
 
 def short(value: Any) -> str:
-    """Return a value as a message shows it: cut where it is long or deep."""
+    """Return a value for a message, shortened if it is long or nested."""
     return reprlib.repr(value)
 
 
@@ -124,8 +124,8 @@ def _json_rows(path: Path, bounds: Bounds) -> Iterator[Row]:
     if kind_of(path.name) == "json" and begins:
         yield from _listed(text, begins.end(), path.name)
         return
-    # One after the other: twenty million empty lines are a long list. Not splitlines: texts hold
-    # other separators.
+    # One by one, because a list of twenty million empty lines takes much memory. Not splitlines,
+    # because texts contain other separators.
     for number, line in enumerate(io.StringIO(text, newline="\n"), start=1):
         if line.strip():
             yield number, _parse(line, f"{path.name} row {number}")
@@ -136,30 +136,35 @@ LIST_BEGINS = re.compile(rf"{BLANKS}\[{BLANKS}")
 ROW_ENDS = re.compile(rf"{BLANKS}(,{BLANKS}(?!\]|\Z)|\]{BLANKS}\Z)")
 
 
-def _listed(text: str, place: int, name: str) -> Iterator[Row]:
-    """Yield the rows of a list, the first of them at `place`; parsed whole, they could take thirty
-    times the text's memory.
+def _listed(text: str, position: int, name: str) -> Iterator[Row]:
+    """Yield the rows of a list whose first row starts at `position`.
+
+    Parsed as a whole, they could take thirty times the memory of the text.
     """
     decode = json.JSONDecoder().raw_decode
-    window, start, number = "", place, 1  # a row is parsed from a piece of the text, from `start`
-    while place < len(text) and text[place] != "]":
+    window, start, number = (
+        "",
+        position,
+        1,
+    )  # a row is parsed from a piece of the text, from `start`
+    while position < len(text) and text[position] != "]":
         try:
-            row, end = decode(window, place - start)
+            row, end = decode(window, position - start)
             after = ROW_ENDS.match(text, start + end)
             if after is None:
                 raise ValueError("no comma or ] follows")
         except RecursionError:
             raise _too_deep(f"{name} row {number}") from None
         except ValueError as error:
-            if window and start == place:
+            if window and start == position:
                 raise DataError(
                     f"{name} row {number} is not valid JSON ({getattr(error, 'msg', error)}), or "
                     f"has over {MOST_ROW:,} characters: fix it"
                 ) from None
-            start, window = place, text[place : place + MOST_ROW]
+            start, window = position, text[position : position + MOST_ROW]
             continue
         yield number, row
-        place, number = after.end(), number + 1
+        position, number = after.end(), number + 1
 
 
 def _parse(text: str, where: str) -> Any:
@@ -181,7 +186,7 @@ def _too_deep(where: str) -> DataError:
 
 
 def _csv_rows(path: Path, bounds: Bounds) -> Iterator[Row]:
-    csv.field_size_limit(2 * LONGEST_TEXT)  # the default of 128 KiB is shorter than some dialogues
+    csv.field_size_limit(2 * LONGEST_TEXT)  # some dialogues exceed the default of 128 KiB
     text = io.StringIO(read_text(path, bounds.bytes), newline="")  # see _json_rows
     try:
         reader = csv.DictReader(text, strict=True)
@@ -203,7 +208,7 @@ def _check_columns(path: Path, columns: Iterable[str]) -> None:
         raise DataError(
             f"{path.name} has {len(columns):,} columns: keep prompt, chosen and rejected"
         )
-    twice = next((one for place, one in enumerate(columns) if one in columns[:place]), None)
+    twice = next((name for i, name in enumerate(columns) if name in columns[:i]), None)
     if twice is not None:
         raise DataError(f"{path.name} has two columns named {short(twice)}: leave one out")
 
@@ -212,7 +217,7 @@ def _check_columns(path: Path, columns: Iterable[str]) -> None:
 
 
 def _parquet_rows(path: Path, columns: Collection[str], bounds: Bounds) -> Iterator[Row]:
-    """Read in batches, because a few bytes of a dictionary may stand for terabytes of text."""
+    """Read in batches, because a few bytes of a dictionary may unpack to terabytes of text."""
     import pyarrow  # noqa: PLC0415  (with its file format: a fifth of a second)
     import pyarrow.parquet  # noqa: PLC0415
 
@@ -224,17 +229,17 @@ def _parquet_rows(path: Path, columns: Collection[str], bounds: Bounds) -> Itera
                 raise _too_many(path, bounds.rows)
             names = file.schema_arrow.names
             _check_columns(path, names)
-            # With none of them there would be no rows left to name what is missing.
+            # If none of them exist, read all, so that an error can name what is missing.
             wanted = [column for column in names if column in columns] or names
             for batch in file.iter_batches(BATCH, columns=wanted, use_threads=False):
                 for row in batch.to_pylist():
                     number += 1
-                    # Of the texts: a batch with a dictionary calls itself smaller.
-                    left -= sum(len(one) for one in row.values() if isinstance(one, str))
+                    # Count the texts: the reported size of a batch with a dictionary is smaller.
+                    left -= sum(len(value) for value in row.values() if isinstance(value, str))
                     if left < 0:
                         raise _too_large(path, bounds.bytes)
                     yield number, row
-    except MemoryError:  # some of Arrow's are both
+    except MemoryError:  # some of Arrow's errors are both
         raise
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]

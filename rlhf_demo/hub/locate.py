@@ -1,9 +1,9 @@
-"""Find the folder that a model's name means.
+"""Find the folder of a model by its name.
 
-A model is named the same way everywhere: a shipped name (`gpt2-mini`), a run folder (its `model/`),
+A model has the same names everywhere: a shipped name (`gpt2-mini`), a run folder (its `model/`),
 any folder in Hugging Face's format, or a Hub id (`gpt2`, `owner/name`). This module turns the name
-into a local folder, downloading from the Hub where needed, and imports neither torch nor
-transformers, so that a wrong name is answered at once.
+into a local folder, downloading from the Hub if needed. It imports neither torch nor transformers,
+so that a wrong name gets an answer at once.
 """
 
 import os
@@ -18,20 +18,20 @@ from rlhf_demo.files import read_json
 from rlhf_demo.paths import CHECKPOINTS
 
 HUB_SECONDS = 1.5
-"""How long the Hub may take to answer before it counts as out of reach: a wrong name is answered
-within 3 seconds, imports included, also on a busy machine."""
+"""How long the Hub may take to answer before it counts as unreachable. So a wrong name gets an
+answer within 3 seconds, imports included, also on a busy machine."""
 
 ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 MOST_CONFIG = 1_000_000
 """Bytes of an adapter's configuration, which is read before its weights are fetched."""
 
 HUB_ID = re.compile(r"(?!.*(--|\.\.|\.git$))(\b[\w.-]{1,96}\b/)?\b[\w.-]{1,96}\b", re.ASCII)
-"""What may be a name on the Hub, whose client raises at any other: `gpt2` or `owner/name`."""
+"""A possible name on the Hub, `gpt2` or `owner/name`; its client raises at any other name."""
 
 WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
-"""What is fetched of a Hub model: safetensors only, never pickled weights or code."""
-MOST_BESIDE = 50_000_000
-"""Bytes of what is fetched beside a Hub model's weights; a tokenizer takes up to 20 MB."""
+"""Files of a Hub model to fetch: only safetensors, never pickled weights or code."""
+MOST_OTHER_FILES = 50_000_000
+"""Bytes of a Hub model's files besides its weights; a tokenizer takes up to 20 MB."""
 
 
 def shipped_models() -> list[str]:
@@ -45,7 +45,8 @@ def locate(name: str) -> Path:
     """Return the absolute local folder of the model called `name`.
 
     Raises:
-        CheckpointError: there is no such model, the run has none yet, or the Hub cannot be reached.
+        CheckpointError: there is no such model, the run has no model yet, or the Hub cannot be
+            reached.
     """
     if not name.strip():
         raise CheckpointError(
@@ -62,14 +63,13 @@ def locate(name: str) -> Path:
 
 
 def adapter_base(folder: Path) -> Path | None:
-    """Return the folder of the base model under an adapter, or None where `folder` holds whole
-    weights.
+    """Return the folder of an adapter's base model, or None if `folder` holds full weights.
 
-    A shipped adapter names its base relative to the repository's top folder, so it resolves from
-    any working folder; an adapter in a run names an absolute folder or a Hub id.
+    A shipped adapter names its base relative to the repository, so it resolves from any working
+    folder; an adapter in a run names an absolute folder or a Hub id.
 
     Raises:
-        CheckpointError: the adapter names no base, or one that cannot be found.
+        CheckpointError: the adapter names no base, or a base that does not exist.
     """
     path = folder / ADAPTER
     if not path.is_file():
@@ -91,7 +91,7 @@ def _named_base(path: Path) -> str:
 
 
 def is_model(folder: Path) -> bool:
-    """Say whether a folder holds a model or an adapter; one that is closed to us holds none."""
+    """Say whether a folder holds a model or an adapter; an unreadable folder does not."""
     return os.path.isfile(folder / ADAPTER) or os.path.isfile(folder / "config.json")
 
 
@@ -110,15 +110,15 @@ def _in_folder(folder: Path) -> Path:
 
 
 def _on_hub(name: str) -> Path:
-    # One option of the first has no full type.
+    # An option of the first function has no full type.
     from huggingface_hub import (  # noqa: PLC0415
         snapshot_download,  # pyright: ignore[reportUnknownVariableType]
         try_to_load_from_cache,
     )
 
-    # An adapter's configuration may be there alone: it is fetched to measure what it stands on.
-    held = [try_to_load_from_cache(name, one) for one in ("config.json", ADAPTER_WEIGHTS)]
-    cached = any(isinstance(one, str) for one in held)
+    # Not the adapter's configuration: `hub_megabytes` fetches it before the weights.
+    files = [try_to_load_from_cache(name, file) for file in ("config.json", ADAPTER_WEIGHTS)]
+    cached = any(isinstance(file, str) for file in files)
     if not cached:
         _check_room(name)
     folder = Path(
@@ -134,10 +134,10 @@ def _on_hub(name: str) -> Path:
 
 
 def _check_room(name: str) -> None:
-    """Measure a model of the Hub before anything is fetched: a run or an adapter may name any.
+    """Check the size of a Hub model before fetching it, because a run may name any model.
 
     Raises:
-        CheckpointError: it cannot be had, or neither disk nor memory would hold it.
+        CheckpointError: it is unavailable, or too large for the disk or the memory.
     """
     import psutil  # noqa: PLC0415
     from huggingface_hub import constants  # noqa: PLC0415
@@ -155,11 +155,10 @@ def _check_room(name: str) -> None:
 
 
 def hub_refusal(name: str, kind: str) -> str | None:
-    """Ask the Hub for a `model` or `dataset`, and return why it cannot be had, or None where it
-    can.
+    """Ask the Hub for a `model` or `dataset`; return why it is unavailable, or None if it is not.
 
-    Takes at most HUB_SECONDS. A thread, because a name server that does not answer keeps the caller
-    for as long as it likes.
+    Takes at most HUB_SECONDS. It uses a thread, because a name server that does not answer can
+    block its caller for any time.
     """
     from huggingface_hub import HfApi, constants  # noqa: PLC0415
     from huggingface_hub.errors import RepositoryNotFoundError  # noqa: PLC0415
@@ -172,7 +171,7 @@ def hub_refusal(name: str, kind: str) -> str | None:
         try:
             HfApi().repo_info(name, repo_type=kind, timeout=HUB_SECONDS)
             answer.append(None)
-        except Exception as error:  # noqa: BLE001  (whatever it was, the caller says it in words)
+        except Exception as error:  # noqa: BLE001  (the caller turns any error into words)
             answer.append(error)
 
     thread = threading.Thread(target=ask, daemon=True)
@@ -186,14 +185,14 @@ def hub_refusal(name: str, kind: str) -> str | None:
 
 
 def hub_megabytes(name: str, kind: str) -> float:
-    """Ask the Hub how large is what is fetched of a `model`, or a `dataset`, before fetching any.
+    """Ask the Hub for the size in MB of the files that we would fetch of a `model` or `dataset`.
 
-    With an adapter its base is fetched too.
+    An adapter's base counts too.
 
     Raises:
-        CheckpointError: the Hub does not have it, cannot be reached, or tells no size; there is too
-            much beside the weights; or the base is neither on the Hub nor shipped, or itself an
-            adapter.
+        CheckpointError: the Hub does not have it, cannot be reached, or names no size; the files
+            besides the weights are too large; or the base is neither on the Hub nor shipped, or is
+            itself an adapter.
     """
     files = _hub_files(name, kind)
     size = _size(name, kind, files)
@@ -207,29 +206,32 @@ def hub_megabytes(name: str, kind: str) -> float:
 
 
 def _hub_files(name: str, kind: str) -> dict[str, int]:
-    """Return the bytes of each file."""
+    """Return the size of each file in bytes."""
     from huggingface_hub import HfApi  # noqa: PLC0415
     from huggingface_hub.hf_api import RepoSibling  # noqa: PLC0415
 
     refusal = hub_refusal(name, kind)
     if refusal is not None:
         raise CheckpointError(_unknown(name, refusal) if kind == "model" else f"{name}: {refusal}")
-    found = HfApi().repo_info(name, repo_type=kind, files_metadata=True, timeout=5.0)
-    files: list[RepoSibling] = getattr(found, "siblings", None) or []  # a model's or a data set's
-    return {one.rfilename: one.size or 0 for one in files}
+    info = HfApi().repo_info(name, repo_type=kind, files_metadata=True, timeout=5.0)
+    files: list[RepoSibling] = getattr(info, "siblings", None) or []  # a model's or a data set's
+    return {file.rfilename: file.size or 0 for file in files}
 
 
 def _size(name: str, kind: str, files: dict[str, int]) -> int:
-    """Return the bytes of all files of a data set, or of what is fetched of a model."""
+    """Return the bytes of all files of a data set, or of the files of a model to fetch."""
     ending = ".safetensors" if kind == "model" else ""
     if kind == "model":
-        wanted = [one for one in files if "/" not in one and any(fnmatch(one, w) for w in WANTED)]
-        files = {one: files[one] for one in wanted}
+        files = {
+            file: size
+            for file, size in files.items()
+            if "/" not in file and any(fnmatch(file, pattern) for pattern in WANTED)
+        }
     size = sum(files.values())
     weights = sum(bytes_ for file, bytes_ in files.items() if file.endswith(ending))
     if not weights:
         raise CheckpointError(f"{name} has no {ending or 'known'} files: choose another {kind}")
-    if size - weights > MOST_BESIDE:
+    if size - weights > MOST_OTHER_FILES:
         raise CheckpointError(
             f"{name} has {(size - weights) / 1e6:,.0f} MB of files besides its weights: choose "
             "another model"
@@ -238,8 +240,8 @@ def _size(name: str, kind: str, files: dict[str, int]) -> int:
 
 
 def _hub_base(name: str, config_bytes: int) -> str | None:
-    """Return the Hub id of the base of an adapter on the Hub; None where the base is shipped."""
-    # One of its options has no full type.
+    """Return the Hub id of the base of an adapter on the Hub; None if the base is shipped."""
+    # An option of this function has no full type.
     from huggingface_hub import (  # noqa: PLC0415
         hf_hub_download,  # pyright: ignore[reportUnknownVariableType]
     )
@@ -248,12 +250,12 @@ def _hub_base(name: str, config_bytes: int) -> str | None:
         raise CheckpointError(f"{name}: {ADAPTER} has {config_bytes:,} bytes: choose another model")
     try:
         base = _named_base(Path(hf_hub_download(name, ADAPTER)))
-    except OSError as error:  # as all errors of the Hub's client are
+    except OSError as error:  # all errors of the Hub's client are
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"{name} cannot be checked ({reason}): try again later") from None
     if base in shipped_models() or base.removeprefix("checkpoints/") in shipped_models():
         return None
-    # A folder of that name would be taken for a path.
+    # The name of a folder here would be taken as a path.
     if not HUB_ID.fullmatch(base) or Path(base).exists() or (CHECKPOINTS.parent / base).exists():
         raise CheckpointError(f"{name} is an adapter on {base[:80]!r}, which is not on the Hub")
     return base

@@ -1,4 +1,4 @@
-"""Keep a finished run's record as an example that the page shows before anybody has trained.
+"""Keep a finished run's record as an example, for visitors who have not trained anything yet.
 
 An example is the record as the trainer wrote it, without its model.
 """
@@ -15,7 +15,7 @@ RECORD = (
     "config.json", "status.json", "metrics.jsonl", "samples.jsonl", "distributions.jsonl",
     "reward_scale.json", "report.json",
 )  # fmt: skip
-"""What an example shows of its run."""
+"""The files of a run that an example keeps."""
 
 
 def ship_example(run: str, name: str, title: str) -> Path:
@@ -32,7 +32,7 @@ def ship_example(run: str, name: str, title: str) -> Path:
         for file in RECORD:
             if (source.folder / file).is_file():
                 shutil.copy(source.folder / file, folder / file)
-        # It belongs to nobody and never waited.
+        # It has no owner and never waited.
         record = {"title": title, "owner": None, "queued_at": 0.0, "after": None}
         write_json(folder / "job.json", record)
     return target

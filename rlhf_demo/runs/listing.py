@@ -1,4 +1,4 @@
-"""The list of runs as the command line prints it: one line each."""
+"""The list of runs that the command line prints: one line for each run."""
 
 from pathlib import Path
 
@@ -10,23 +10,23 @@ from rlhf_demo.runs.run import Run, list_runs
 from rlhf_demo.runs.tail import last_rows
 
 ODD = KeyError, TypeError, ValueError
-"""What a damaged run's figures raise."""
+"""Errors that the figures of a damaged run raise."""
 
 
 def lines(folder: Path) -> list[str]:
-    """Describe the runs in a folder, oldest first; of a damaged one, say what is wrong with it."""
-    found: list[str] = []
+    """Describe the runs in a folder, oldest first; for a damaged run, say what is wrong."""
+    described: list[str] = []
     for run in list_runs(folder):
         try:
             text = line(run)
         except (DemoError, OSError, *ODD) as error:
             text = f"{run.folder}  cannot be read: {error}"
-        found.append(printable(text))
-    return found or [f"no runs in {folder}"]
+        described.append(printable(text))
+    return described or [f"no runs in {folder}"]
 
 
 def line(run: Run) -> str:
-    """Describe a run: its kind, how it stands, its newest figures."""
+    """Describe a run: its kind, its status, its newest figures."""
     metrics = run.folder / "metrics.jsonl"
     newest = (last_rows(metrics) if metrics.is_file() else []) or [{}]
     status = run.status

@@ -1,15 +1,15 @@
-"""One run is one folder: what was asked, how it stands, what was measured, what came out.
+"""One run is one folder: its options, its status, its measurements, its results.
 
     config.json      kind of run, options, versions, commit; written once, never edited
     status.json      Status, message, times, step; written only by the holder of `lock`
     metrics.jsonl    one row a step, append-only; readers skip an unfinished last line
     samples.jsonl    texts of some steps, token by token; append-only
-    distributions.jsonl  PPO: what lies behind those steps' means; append-only
+    distributions.jsonl  PPO: the distributions behind the means of those steps; append-only
     report.json      what the finished run measured of itself
-    train.log        what the process said
+    train.log        the log of the process
     checkpoint.pt    state for --resume; replaced whole
     model/           the result, plain transformers or peft files
-    steps/STEP/      the model as it was after some steps, where a trainer keeps it
+    steps/STEP/      the model after some steps, if the trainer keeps it
     lock, stop       held while the trainer lives; created to ask it to stop
 
 This module knows folders and files only: no torch, no page. Writers replace files whole (files.py),
@@ -47,32 +47,32 @@ from rlhf_demo.files import (
 from rlhf_demo.paths import REPOSITORY
 
 JOB = "RLHF_DEMO_JOB"
-"""Environment variable of a process that the page started: the folder of the run it is for."""
+"""Environment variable of a process that the page started: the folder of its run."""
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets")
 
 BOOKKEEPING = {"config.json", "status.json", "train.log", "lock"}
-"""What a run's folder holds before the run has made anything."""
+"""Files in a run's folder before the run has produced anything."""
 
 MADE = {"model", "steps", "checkpoints", "checkpoint.pt", "report.json", "pairs.jsonl",
         "metrics.jsonl", "samples.jsonl", "distributions.jsonl"}  # fmt: skip
-"""What a run makes, and replaces or removes."""
+"""Files and folders that a run creates, replaces or removes."""
 
 STEP = re.compile(r"[1-9][0-9]{0,8}")
-"""Name of a saved step's folder. `str.isdigit` would also take ², which is no number."""
+"""Name of a saved step's folder. `str.isdigit` would also accept ², which is not a number."""
 
 
 def started_by_hand() -> bool:
-    """Say whether a person started this process, in a terminal, and not the page.
+    """Say whether a person started this process in a terminal, rather than the page.
 
-    Only then may an option name a Python function: the page trains in folders that somebody may
-    have sent.
+    Only then may an option name a Python function, because the page also trains in folders that
+    come from someone else.
     """
     return JOB not in os.environ
 
 
 class Status(StrEnum):
-    """Where a run stands: queued -> running -> finished | failed | stopped."""
+    """The status of a run: queued -> running -> finished | failed | stopped."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -94,7 +94,7 @@ class Run:
         self.steps_folder = self.folder / "steps"
         self.checkpoint_path = self.folder / "checkpoint.pt"
         self._ending = "finished"
-        self._found: set[str] | None = None  # what lay there before; None = there was no folder
+        self._earlier: set[str] | None = None  # files there before; None = no folder
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
@@ -103,10 +103,10 @@ class Run:
 
     @classmethod
     def create(cls, folder: str | Path, kind: str, options: dict[str, Any]) -> "Run":
-        """Make the folder and write config.json.
+        """Create the folder and write config.json.
 
         Raises:
-            JobError: the folder already holds a run, or what a run would replace or remove.
+            JobError: the folder already holds a run, or files that a run would replace or remove.
         """
         run = cls(folder)
         if run.exists():
@@ -115,8 +115,8 @@ class Run:
                 "add --resume to continue it, or choose another folder"
             )
         if run.folder.is_dir():
-            run._found = {path.name for path in run.folder.iterdir()}
-            if taken := min(run._found & MADE, default=None):
+            run._earlier = {path.name for path in run.folder.iterdir()}
+            if taken := min(run._earlier & MADE, default=None):
                 raise JobError(f"{run.folder} holds other files ({taken}): name a new folder")
         run.folder.mkdir(parents=True, exist_ok=True)
         config = {
@@ -131,14 +131,14 @@ class Run:
         return run
 
     def discard_unused(self) -> None:
-        """Remove what `create` began where the run ended before it made anything."""
-        added = [path for path in self.folder.iterdir() if path.name not in (self._found or ())]
+        """Remove what `create` made if the run ended before it produced anything."""
+        added = [path for path in self.folder.iterdir() if path.name not in (self._earlier or ())]
         empty = {path.name for path in added if path.suffix == ".jsonl" and not path.stat().st_size}
         if {path.name for path in added} - BOOKKEEPING - empty or self.alive():
             return
         for path in added:
             path.unlink()
-        if self._found is None:
+        if self._earlier is None:
             self.folder.rmdir()
 
     def exists(self) -> bool:
@@ -147,7 +147,7 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """What config.json says: kind, options, versions, commit, created_at.
+        """Contents of config.json: kind, options, versions, commit, created_at.
 
         Raises:
             JobError: there is no run in this folder.
@@ -162,11 +162,11 @@ class Run:
 
     @property
     def status(self) -> dict[str, Any]:
-        """The newest status row; a run that says running but holds no lock has died: failed."""
+        """The newest status row; a run whose status is running, without a lock, has failed."""
         path = self.folder / "status.json"
         status = _record(path, "status") if path.is_file() else {"status": Status.QUEUED}
         if status["status"] == Status.RUNNING and not self.alive():
-            # Read again: it may have ended between the two looks.
+            # Read again: it may have ended between the two reads.
             status = _record(path, "status")
             if status["status"] == Status.RUNNING:
                 status |= {
@@ -177,28 +177,28 @@ class Run:
         return status
 
     def set_status(self, status: Status, **facts: Any) -> None:
-        """Write status.json: the status, the time, and whatever facts belong to it."""
+        """Write status.json: the status, the time, and further facts."""
         write_json(self.folder / "status.json", {"status": status, "updated_at": _now(), **facts})
 
     def alive(self) -> bool:
         """Say whether a process holds the run's lock (the kernel releases it even on SIGKILL)."""
         try:
-            if leads_elsewhere(self.folder / "lock"):  # then it is held for something else
+            if leads_elsewhere(self.folder / "lock"):  # then another file is locked
                 return False
             with open_plain(self.folder / "lock") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
-        except OSError:  # most of all: there is no such file
+        except OSError:  # usually there is no such file
             return False
         return False
 
     @contextmanager
     def recording(self) -> Generator[None]:
-        """Hold the lock while training, and leave a truthful status whatever happens inside.
+        """Hold the lock while training, and write the right status however the block ends.
 
         The status is running inside; finished, stopped (StopRequested, Ctrl-C) or failed
-        afterwards. StopRequested ends here; every other exception goes on to the caller.
+        afterwards. StopRequested ends here; every other exception reaches the caller.
 
         Raises:
             JobError: another process is training in this folder, or the folder holds a link.
@@ -242,34 +242,34 @@ class Run:
                 self.checkpoint_path.unlink(missing_ok=True)  # nothing is left to resume
 
     def end_early(self, reason: str) -> None:
-        """Note, as the status message, why a run ended by itself before its last step."""
+        """Record why a run ended by itself before its last step, as its status message."""
         self._ending = reason
 
     def _refuse_links(self) -> None:
-        """Refuse a link: what is written or removed here would be written or removed elsewhere."""
+        """Refuse a link: through it, a run would write or remove files elsewhere."""
         for parent, folders, files in os.walk(self.folder):
             for name in folders + files:
                 if leads_elsewhere(Path(parent, name)):
                     raise JobError(f"{self.folder.name} holds the link {name!r}: remove it first")
 
     def _clear_leftovers(self) -> None:
-        """Put right what a killed writer left: half-made files, a folder moved but not replaced."""
+        """Clean up after a killed writer: half-made files, a folder moved but not replaced."""
         for leftover in self.folder.iterdir():
-            found = LEFTOVER.fullmatch(leftover.name)
-            if not found:
+            match = LEFTOVER.fullmatch(leftover.name)
+            if not match:
                 continue
-            if found["ending"] == OLD and not (self.folder / found["name"]).exists():
-                os.replace(leftover, self.folder / found["name"])
+            if match["ending"] == OLD and not (self.folder / match["name"]).exists():
+                os.replace(leftover, self.folder / match["name"])
             elif leftover.is_dir():
                 shutil.rmtree(leftover)
             else:
                 leftover.unlink()
         for leftover in self.steps_folder.glob(".*"):
-            shutil.rmtree(leftover)  # the trainer comes by that step again and writes it anew
+            shutil.rmtree(leftover)  # the trainer repeats that step and writes it again
 
     @contextmanager
     def _logging(self) -> Generator[None]:
-        """Copy this package's log lines into train.log while inside."""
+        """Copy this package's log lines into train.log inside the block."""
         handler = logging.FileHandler(self.folder / "train.log")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger = logging.getLogger("rlhf_demo")
@@ -287,17 +287,17 @@ class Run:
             logger.removeHandler(handler)
             handler.close()
 
-    # -- the model on its way ----------------------------------------------------------------------
+    # -- saved steps -------------------------------------------------------------------------------
 
     def step_folder(self, step: int) -> Path:
-        """Return where the model after this step is or would be; a model's name like any other."""
+        """Return the folder of the model after this step; it need not exist."""
         return self.steps_folder / str(step)
 
     def saved_steps(self) -> list[int]:
-        """List the steps whose model was kept, in order; folders half written do not count."""
+        """List the steps whose model was kept, in order, without half-written folders."""
         try:
             names = os.listdir(self.steps_folder)
-        except OSError:  # most of all: there is no such folder
+        except OSError:  # usually there is no such folder
             return []
         return sorted(int(name) for name in names if STEP.fullmatch(name))
 
@@ -308,21 +308,21 @@ class Run:
         (self.folder / "stop").touch()
 
     def check_stop(self) -> None:
-        """Raise StopRequested if somebody asked; trainers call this between pieces of work."""
+        """Raise StopRequested after a stop request; trainers call this between pieces of work."""
         if (self.folder / "stop").exists():
             raise StopRequested
 
     # -- rows --------------------------------------------------------------------------------------
 
     def append(self, name: str, rows: list[dict[str, Any]]) -> None:
-        """Append rows to NAME.jsonl in one write and flush them to the disk's cache."""
+        """Append rows to NAME.jsonl in one write, and flush them to the system."""
         with open(self.folder / f"{name}.jsonl", "a", encoding="utf-8") as file:
             file.write(
                 "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
             )
 
     def read(self, name: str) -> list[dict[str, Any]]:
-        """Read NAME.jsonl; an unfinished last line is somebody still writing and is skipped.
+        """Read NAME.jsonl without an unfinished last line, which is still being written.
 
         Raises:
             DataError: a line before the last is not JSON.
@@ -331,7 +331,7 @@ class Run:
         return read_jsonl(path) if path.is_file() else []
 
     def report(self) -> dict[str, Any] | None:
-        """Return what the finished run measured of itself; None where it did not."""
+        """Return the report of a finished run; None if it wrote none."""
         path = self.folder / "report.json"
         return read_json(path) if path.is_file() else None
 
@@ -339,7 +339,7 @@ class Run:
         """Drop the rows of steps after `step`, so that a resumed run writes each step once."""
         for name in ("metrics", "samples", "distributions"):
             path = self.folder / f"{name}.jsonl"
-            if not path.is_file():  # each kind of run writes some of them
+            if not path.is_file():  # each kind of run writes only some of these files
                 continue
             kept = [row for row in self.read(name) if row["step"] <= step]
             lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in kept]
@@ -366,7 +366,7 @@ def _created_at(run: Run) -> str:
 
 
 def _record(path: Path, *keys: str) -> dict[str, Any]:
-    """Read one of a run's JSON files, which must hold these keys."""
+    """Read one of a run's JSON files, which must contain these keys."""
     record = read_json(path)
     for key in keys:
         if not is_record(record) or key not in record:
@@ -378,7 +378,7 @@ def _record(path: Path, *keys: str) -> dict[str, Any]:
 
 
 def take_lock(lock: IO[str]) -> bool:
-    """Take the writer's lock, in several tries: a reader of `alive` holds it for an instant."""
+    """Take the writer's lock, in several tries, because `alive` holds it for a moment."""
     for _ in range(10):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -398,7 +398,7 @@ def _versions() -> dict[str, str]:
 
 
 def _commit() -> str:
-    """Name the commit of this code, or say that it is not in a git checkout."""
+    """Return the commit of this code, or say that it is not a git checkout."""
     if shutil.which("git") is None:  # as in the Docker image
         return "not a git checkout"
     result = subprocess.run(

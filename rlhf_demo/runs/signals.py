@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM ask a training to stop where it can go on; a second one breaks it off."""
+"""Ctrl-C and SIGTERM ask a training to save and stop; a second signal ends it without saving."""
 
 import signal
 import sys
@@ -11,11 +11,11 @@ from rlhf_demo.runs.run import Run, Status
 
 @contextmanager
 def stopping_on_signals(run: Run) -> Generator[None]:
-    """Turn the first signal into a wish to stop while `run` is being trained inside.
+    """Turn the first signal into a stop request while the block trains `run`.
 
     Raises:
-        KeyboardInterrupt: the run stopped for that reason; or at once, where it was asked to stop
-            before or has not begun, so that there is nothing to save.
+        KeyboardInterrupt: the run stopped because of the signal. At once, if it was asked to stop
+            before, or has not begun and has nothing to save.
     """
     asked: list[int] = []
 

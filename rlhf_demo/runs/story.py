@@ -1,4 +1,4 @@
-"""What a run's figures come to, in one sentence, and what to try, in another."""
+"""What a run's figures mean, in one sentence, and what to try next, in another."""
 
 import textwrap
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ Row = dict[str, Any]
 Options = dict[str, Any]
 Report = dict[str, Any]
 
-LONG = 10  # steps after which what has not come yet is worth a word
+LONG = 10  # steps after which something that is still missing is worth mentioning
 
 
 @dataclass(frozen=True)
 class Story:
-    """What a run's figures say: one sentence on what is, one on what to try."""
+    """One sentence on what a run's figures show, and one on what to try."""
 
     key: str
     level: str  # info, good or warning
@@ -31,7 +31,7 @@ def warning(key: str, what: str, try_: str) -> Story:
 
 
 def failed(rows: Sequence[Row], status: str, message: str) -> Story | None:
-    """Tell that the run ended with an error: a number that is not finite, or any other."""
+    """Say that the run ended with an error: a number that is not finite, or any other."""
     if status != "failed":
         return None
     if message.startswith("training diverged"):
@@ -43,12 +43,12 @@ def failed(rows: Sequence[Row], status: str, message: str) -> Story | None:
 
 
 def waiting(rows: Sequence[Row], status: str, awaited: str = "") -> Story | None:
-    """Tell what is awaited before step 1.
+    """Say what the run waits for before step 1.
 
     Args:
-        rows: what metrics.jsonl holds so far.
-        status: the run's.
-        awaited: the run that must finish first, in words; empty where there is none.
+        rows: the rows of metrics.jsonl so far.
+        status: the run's status.
+        awaited: the run that must finish first, in words; empty if there is none.
     """
     if rows:
         return None

@@ -1,7 +1,7 @@
-"""Whether a noisy series of figures has moved, or only seems to.
+"""Whether a noisy series of figures has changed, or only seems to.
 
-A step's figures come from one batch of texts, so they jump. A series counts as moved only where
-the means of its first and last steps lie further apart than such jumps explain.
+The figures of a step come from one batch of texts, so they jump. A series counts as changed only if
+the means of its first and last steps differ by more than such jumps explain.
 """
 
 import math
@@ -12,18 +12,19 @@ from statistics import fmean
 from typing import Any
 
 FEWEST = 6
-"""Of fewer steps no trend is told: the learning rate still rises."""
+"""Fewest steps for a trend: before, the learning rate still rises."""
 END_STEPS = 5
-"""A series begins and ends with the mean of so many steps; fewer where it is under 15 long."""
+"""Steps in the mean at each end of a series; fewer if the series has under 15 steps."""
 NOISE = 2.0
-"""Standard errors from which a change counts: few flat series get there by chance."""
+"""Standard errors above which a change counts: few flat series exceed it by chance."""
 
 
 @dataclass(frozen=True)
 class Trend:
-    """Where a series started, stands and was at its best (means of a few steps), and its noise.
+    """The start, the newest and the best value of a series (means of a few steps), and its noise.
 
-    Of too few steps nothing is known: all but the noise is NaN, which no comparison passes.
+    With too few steps nothing is known: all values but the noise are NaN, so every comparison is
+    false.
     """
 
     start: float
@@ -34,12 +35,12 @@ class Trend:
 
     @property
     def gain(self) -> float:
-        """How much higher the series is than at its start; negative where it fell."""
+        """How much higher the series is than at its start; negative if it fell."""
         return self.now - self.start
 
     @property
     def ratio(self) -> float:
-        """What it is now as a multiple of its start (NaN for a start at 0)."""
+        """Its value now as a multiple of its start (NaN for a start at 0)."""
         return self.now / self.start if self.start else math.nan
 
     @property
@@ -53,16 +54,16 @@ class Trend:
         return -self.gain > self.noise
 
     def words(self, unit: str) -> str:
-        """Say how it went: "rose by 0.90 nats", or "moved by -0.03 nats (noise: 0.12)"."""
+        """Describe the change: "rose by 0.90 nats", or "moved by -0.03 nats (noise: 0.12)"."""
         if self.rose or self.fell:
             return f"{'rose' if self.rose else 'fell'} by {number(abs(self.gain))} {unit}"
         return f"moved by {number(self.gain, sign='+')} {unit} (noise: {number(self.noise)})"
 
 
 def trend(rows: Sequence[dict[str, Any]], name: str) -> Trend:
-    """Sum up how the series `name` went.
+    """Return the trend of the series `name`.
 
-    The spread of single steps is taken from the jumps between neighbours, which a slow rise hardly
+    The variance of single steps comes from the jumps between neighbours, which a slow rise hardly
     changes (von Neumann 1941): variance = mean squared jump / 2.
     """
     if len(rows) < FEWEST:
@@ -78,6 +79,6 @@ def trend(rows: Sequence[dict[str, Any]], name: str) -> Trend:
 
 
 def number(x: float, sign: str = "") -> str:
-    """Write two or three significant digits, and no -0; with sign="+" a plus is written too."""
+    """Write two or three significant digits, never -0; with sign="+", also a plus."""
     digits = 2 if abs(x) < 1 else 1 if abs(x) < 100 else 0
     return f"{round(x, digits) + 0.0:{sign}.{digits}f}"
