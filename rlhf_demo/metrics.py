@@ -48,7 +48,8 @@ GLOSSARY: dict[str, Metric] = {
     "objective/reward": Metric(
         "reward",
         "standard deviations of the base's scores",
-        "what PPO maximises: score - kl_coef * KL (k1) - penalty for a missing end",
+        "what the updates maximise: score - kl_coef * KL (k1) - penalty for a missing end; GRPO "
+        "leaves out the KL, which is in its loss",
         healthy="rises",
         trl="objective/rlhf_reward",
     ),
@@ -89,6 +90,12 @@ GLOSSARY: dict[str, Metric] = {
     ),
     "policy/loss": Metric(
         "policy loss", "-", "clipped surrogate; it need not fall", trl="loss/policy_avg"
+    ),
+    "policy/kl_k3": Metric(
+        "KL in the loss, k3",
+        "nats per token",
+        "KL from the reference in GRPO's loss, estimated from the sampled tokens; never below 0",
+        trl="kl",
     ),
     "policy/entropy": Metric(
         "entropy",

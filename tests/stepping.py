@@ -22,7 +22,9 @@ def checksum(prompts, responses):
     return torch.tensor([checksum_of(*both) for both in zip(prompts, responses)])
 
 
-def trainer_maker(tiny_model_folder, prompts_file, tmp_path):
+def trainer_maker(
+    tiny_model_folder, prompts_file, tmp_path, trainer=PPOTrainer, options_of=PPOConfig
+):
     """Make a trainer whose value head already says something, and whose samples are whole steps."""
 
     def make(scorer=longer, judge=None, **changes):
@@ -32,11 +34,13 @@ def trainer_maker(tiny_model_folder, prompts_file, tmp_path):
             "max_new_tokens": 8, "learning_rate": 1e-3, "warmup_steps": 1, "kl_budget": 1e6,
             "lora_rank": 0, "dtype": "float32", "samples_every": 1,
         }  # fmt: skip
-        config = PPOConfig(**options | changes)
+        config = options_of(**options | changes)
         folder = tmp_path / f"run {len(list(tmp_path.iterdir()))}"
-        made = PPOTrainer(config, Run.create(folder, "ppo", config.to_dict()), scorer, judge)
-        with torch.no_grad():
-            made.policy.value_head.weight.normal_(generator=torch.Generator().manual_seed(0))
+        kind = trainer.name.lower()
+        made = trainer(config, Run.create(folder, kind, config.to_dict()), scorer, judge)
+        if trainer.value_head:
+            with torch.no_grad():
+                made.policy.value_head.weight.normal_(generator=torch.Generator().manual_seed(0))
         return made
 
     return make

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 import rlhf_demo
+from rlhf_demo.config.grpo import GRPOConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.metrics import GLOSSARY
 from rlhf_demo.models.scorers import length_scores
 from rlhf_demo.runs.run import Run
+from rlhf_demo.train.grpo import train_grpo
 from rlhf_demo.train.ppo import train_ppo
 from rlhf_demo.train.reward import train_reward
 
@@ -29,7 +31,7 @@ STAGE_ZERO = {
 
 @pytest.fixture(scope="module")
 def logged(tmp_path_factory, tiny_model_folder, prompts_file):
-    """The keys that real runs of both main stages write."""
+    """The keys that real runs of the main stages write."""
     folder = tmp_path_factory.mktemp("runs")
     options = {
         "policy": str(tiny_model_folder), "prompts": str(prompts_file), "total_steps": 1,
@@ -38,6 +40,9 @@ def logged(tmp_path_factory, tiny_model_folder, prompts_file):
     config = PPOConfig(reward="longer", dtype="float32", **options)
     ppo = Run.create(folder / "ppo", "ppo", config.to_dict())
     train_ppo(config, ppo, scorer=length_scores, judge=length_scores)
+    config = GRPOConfig(reward="longer", dtype="float32", samples_per_prompt=2, **options)
+    grpo = Run.create(folder / "grpo", "grpo", config.to_dict())
+    train_grpo(config, grpo, scorer=length_scores)
 
     pairs = [
         {"prompt": f"Film {n} was", "chosen": " good" * (1 + n % 3), "rejected": " bad"}
@@ -51,7 +56,7 @@ def logged(tmp_path_factory, tiny_model_folder, prompts_file):
     )  # fmt: skip
     reward = Run.create(folder / "reward", "reward", reward_config.to_dict())
     train_reward(reward_config, reward)
-    return {key for run in (ppo, reward) for row in run.read("metrics") for key in row}
+    return {key for run in (ppo, grpo, reward) for row in run.read("metrics") for key in row}
 
 
 def test_glossary_explains_what_the_runs_log_and_nothing_else(logged):

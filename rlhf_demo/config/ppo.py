@@ -2,93 +2,20 @@
 
 from dataclasses import dataclass
 
-from rlhf_demo.config.options import DEVICES, DTYPES, Options, option
-from rlhf_demo.errors import ConfigError
+from rlhf_demo.config.options import option
+from rlhf_demo.config.policy_gradient import PolicyGradientConfig
 
 SCALE_SAMPLES = 256
 """Samples of the base that give the reward's scale: their mean is known to 0.06 deviations."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PPOConfig(Options):
+class PPOConfig(PolicyGradientConfig):
     """Stage 2: train the policy to score higher while it stays close to the reference."""
 
-    policy: str = option("gpt2-mini", "model to train: shipped name, run folder, path or Hub id")
-    reward: str = option(
-        "reward-mini",
-        "scores the responses: a reward model (any model name), 'star-rater', 'longer', "
-        "or package.module:function",
-    )
-    label: str | None = option(
-        None, "label whose logit is the score, if the reward is a text classifier"
-    )
-    judge: str = option(
-        "auto",
-        "also scores the responses, to show where reward and judge disagree: a name as for "
-        "--reward, 'auto' for the judge that labelled the reward's pairs, or 'none'",
-    )
-    prompts: str = option(
-        "shipped", "'shipped', a text file with one prompt per line, or a JSONL file with 'prompt'"
-    )
-    total_steps: int = option(40, "steps of rollout and update", low=1, high=100_000)
-    batch_size: int = option(64, "responses sampled per step", low=2, high=4096)
-    minibatch_size: int = option(16, "responses per optimiser step", low=1, high=4096)
-    ppo_epochs: int = option(2, "passes over each rollout", low=1, high=16)
-    max_new_tokens: int = option(32, "maximum length of a response, tokens", low=1, high=1024)
-    temperature: float = option(
-        0.7, "temperature of the policy; it divides the logits everywhere", low=0.05, high=5.0
-    )
-    learning_rate: float = option(5e-4, "peak learning rate of Adam", low=0.0, high=1.0)
-    warmup_steps: int = option(5, "steps of linear warm-up", low=0, high=1_000_000)
-    lora_rank: int = option(
-        16, "rank of the LoRA adapter that is trained; 0 trains all weights", low=0, high=512
-    )
-    kl_coef: float = option(
-        0.25, "initial KL coefficient, reward units per nat", low=0.0, high=10.0
-    )
-    kl_target: float = option(
-        2.5, "KL per response that the coefficient aims at, nats; 0 fixes the coefficient", low=0.0
-    )
-    kl_budget: float = option(10.0, "KL per response at which the run stops, nats", low=0.0)
-    missing_eos_penalty: float = option(
-        1.0, "subtracted from the score of a response that was cut short, reward units", low=0.0
-    )
-    clip_range: float = option(
-        0.2, "how far a token's ratio may move from 1 before its gradient stops", low=0.0, high=1.0
-    )
     value_clip_range: float = option(
         0.2, "how far a value may move per rollout before its gradient stops, reward units", low=0.0
     )
     value_coef: float = option(0.1, "weight of the value loss", low=0.0)
-    entropy_coef: float = option(0.0, "weight of the entropy bonus", low=0.0)
     gamma: float = option(1.0, "discount per token", low=0.0, high=1.0)
     gae_lambda: float = option(0.95, "how far advantages look ahead", low=0.0, high=1.0)
-    max_grad_norm: float = option(
-        1.0, "gradients with a larger norm are scaled down to it", low=0.0
-    )
-    clean_words: bool = option(
-        False, "give coarse words no probability, in the policy and in the reference"
-    )
-    samples_every: int = option(1, "steps between saved token-by-token samples", low=1)
-    checkpoint_every: int = option(10, "steps between saved states", low=1)
-    seed: int = option(0, "random seed of prompts, sampling and minibatches", low=0, high=2**31 - 1)
-    dtype: str = option("auto", "number format for matrix products", choices=DTYPES)
-    device: str = option("auto", "where to compute", choices=DEVICES)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.batch_size % self.minibatch_size:
-            raise ConfigError(
-                f"--batch-size is {self.batch_size}: "
-                f"it must be a multiple of --minibatch-size ({self.minibatch_size})"
-            )
-        if self.kl_target and not self.kl_coef:
-            raise ConfigError(
-                f"--kl-coef is 0, so it cannot move towards --kl-target ({self.kl_target:g}): "
-                "set --kl-target to 0 too"
-            )
-
-    @property
-    def minibatches(self) -> int:
-        """How many optimiser steps one rollout gets."""
-        return self.ppo_epochs * self.batch_size // self.minibatch_size

@@ -1,4 +1,4 @@
-"""Named sets of PPO options, and what each of them shows."""
+"""Named sets of options of PPO, RLOO and GRPO, and what each of them shows."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Preset:
-    """Named changes to PPOConfig's defaults, with what they show."""
+    """Named changes to a stage's defaults, with what they show."""
 
     label: str
     shows: str
@@ -14,7 +14,7 @@ class Preset:
 
 
 PPO_PRESETS: dict[str, Preset] = {
-    "quick": Preset("quick", "the whole of PPO in about a minute on two CPU cores", {}),
+    "quick": Preset("quick", "the whole training in about a minute on two CPU cores", {}),
     "thorough": Preset(
         "thorough",
         "three times the steps, with 60% of the learning rate",

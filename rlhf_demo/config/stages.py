@@ -6,6 +6,7 @@ CONTRIBUTING.md shows what a new row needs.
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rlhf_demo.config.grpo import GRPOConfig
 from rlhf_demo.config.options import Options
 from rlhf_demo.config.pairs import PairsConfig
 from rlhf_demo.config.ppo import PPOConfig
@@ -13,6 +14,7 @@ from rlhf_demo.config.presets import PPO_PRESETS, Preset
 from rlhf_demo.config.pretrain import BaseConfig
 from rlhf_demo.config.rater import RaterConfig
 from rlhf_demo.config.reward import RewardConfig
+from rlhf_demo.config.rloo import RLOOConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,7 @@ class Stage:
         config: its options.
         help: what the command does, in a line.
         title: the page's name for such a run.
-        tab: name of the page's tab that shows its board; None: no tab does.
+        tab: name of the page's tab that starts it and shows its board; None: no tab does.
         makes: what later stages get from it: a model that writes (`policy`), a model that scores
             (`reward`), or preference pairs.
         entry: `module:function` that trains, called with (config, run, resume=...).
@@ -113,6 +115,39 @@ STAGES: dict[str, Stage] = {
             presets=PPO_PRESETS,
             on_page=True,
         ),
+        Stage(
+            kind="rloo",
+            command="train-rloo",
+            config=RLOOConfig,
+            help="train a policy against a reward by RLOO, without a value head",
+            title="RLOO",
+            tab="ppo",
+            makes="policy",
+            entry="rlhf_demo.train.rloo:train_rloo",
+            summary="rlhf_demo.train.ppo:summary",
+            headline=("objective/score", "objective/kl"),
+            presets=PPO_PRESETS,
+            on_page=True,
+        ),
+        Stage(
+            kind="grpo",
+            command="train-grpo",
+            config=GRPOConfig,
+            help="train a policy against a reward by GRPO, without a value head",
+            title="GRPO",
+            tab="ppo",
+            makes="policy",
+            entry="rlhf_demo.train.grpo:train_grpo",
+            summary="rlhf_demo.train.ppo:summary",
+            headline=("objective/score", "objective/kl"),
+            presets=PPO_PRESETS,
+            on_page=True,
+        ),
     )
 }
 """Kind of run -> its row, in the order of the loop."""
+
+
+def on_board(tab: str) -> dict[str, Stage]:
+    """Return the stages that one tab starts, lists and shows, by kind."""
+    return {kind: stage for kind, stage in STAGES.items() if stage.tab == tab}

@@ -153,7 +153,7 @@ def load_policy(
     device: torch.device,
     for_training: bool = False,
     lora_rank: int = 0,
-    value_head: bool = False,
+    value_head: bool | None = None,
 ) -> Policy:
     """Load a causal language model by name; a saved adapter is merged into its base.
 
@@ -162,7 +162,8 @@ def load_policy(
         for_training: make the weights trainable, and keep a reference (with LoRA, the network under
             the adapter; else a frozen copy).
         lora_rank: rank of a new LoRA adapter to train; 0 trains all weights.
-        value_head: add a new value head if the folder holds none.
+        value_head: True adds a new value head if the folder holds none; False leaves out the one
+            that it holds; None takes the folder as it is.
 
     Raises:
         CheckpointError: the model cannot be found, cannot be loaded, or is not a causal language
@@ -176,7 +177,7 @@ def load_policy(
     speed_up(lm.to(device))  # pyright: ignore[reportArgumentType]  (wrapped without types)
     policy = Policy(lm, load_tokenizer(folder), folder)
     weights = folder / "value_head.safetensors"
-    if value_head or weights.is_file():
+    if value_head or (value_head is None and weights.is_file()):
         head = policy.add_value_head()
         if weights.is_file():
             with readable(weights):

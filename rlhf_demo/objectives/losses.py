@@ -1,12 +1,14 @@
-"""PPO's losses: policy, value and entropy, each averaged over real response tokens.
+"""The losses of PPO, RLOO and GRPO, and their terms, each averaged over real response tokens.
 
 Shapes: [batch, time], as in masks.py. Sources: Schulman et al. 2017 (PPO,
 https://arxiv.org/abs/1707.06347), Huang et al. 2023 ("The N implementation details of RLHF with
-PPO").
+PPO"), Shao et al. 2024 (GRPO, https://arxiv.org/abs/2402.03300), Schulman 2020 ("Approximating KL
+divergence", http://joschu.net/blog/kl-approx.html).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,18 +22,21 @@ class PPOLoss:
 
     Attributes:
         total: scalar to minimise; carries the gradient.
-        policy, value, entropy: scalars, the terms before their coefficients; carry gradients.
+        policy, entropy: scalars, the terms before their coefficients; carry gradients.
             Entropy is in nats per token.
         ratio: [batch, time], new over old probability of each token, 1 outside the mask; detached.
         clipped: [batch, time], True where the clip stopped the token's gradient.
+        value: scalar as above; None where there is no value head.
+        kl: scalar as above, nats per token; None where the rewards pay for the KL, not the loss.
     """
 
     total: Tensor
     policy: Tensor
-    value: Tensor
     entropy: Tensor
     ratio: Tensor
     clipped: Tensor
+    value: Tensor | None = None
+    kl: Tensor | None = None
 
 
 def policy_loss(
@@ -109,41 +114,114 @@ def value_loss(
     )
 
 
+def clipped_loss(
+    logprobs: Tensor,
+    entropy: Tensor,
+    *,
+    old_logprobs: Tensor,
+    advantages: Tensor,
+    response_mask: Tensor,
+    clip_range: float,
+    entropy_coef: float,
+) -> PPOLoss:
+    """Add up policy loss and entropy bonus: PPO's loss without values, which is RLOO's here.
+
+    All tensors are [batch, time]; the first two carry gradients.
+    """
+    surrogate, ratio, clipped = policy_loss(
+        logprobs, old_logprobs, advantages, response_mask, clip_range=clip_range
+    )
+    mean_entropy = masked_mean(entropy, response_mask)
+    total = surrogate
+    if entropy_coef:  # without a bonus the entropy needs no gradient, which saves its backward pass
+        total = total - entropy_coef * mean_entropy
+    return PPOLoss(total, surrogate, mean_entropy, ratio.detach(), clipped)
+
+
 def ppo_loss(
     logprobs: Tensor,
     entropy: Tensor,
     values: Tensor,
     *,
-    old_logprobs: Tensor,
     old_values: Tensor,
-    advantages: Tensor,
     returns: Tensor,
     response_mask: Tensor,
-    clip_range: float,
     value_clip_range: float,
     value_coef: float,
-    entropy_coef: float,
+    **policy: Any,
 ) -> PPOLoss:
     """Return policy loss + value_coef * value loss - entropy_coef * entropy.
 
     This is equation 9 of Schulman et al. 2017 with its sign turned, as a loss. All tensors are
     [batch, time]; the first three carry gradients.
 
+    Args:
+        policy: the other arguments of clipped_loss.
+
     Raises:
         ShapeError: two tensors of one term differ in shape.
     """
-    surrogate, ratio, clipped = policy_loss(
-        logprobs, old_logprobs, advantages, response_mask, clip_range=clip_range
-    )
+    loss = clipped_loss(logprobs, entropy, response_mask=response_mask, **policy)
     value = value_loss(
         values, old_values, returns, response_mask, value_clip_range=value_clip_range
     )
-    mean_entropy = masked_mean(entropy, response_mask)
     # https://github.com/vwxyzjn/cleanrl/blob/fe8d8a03c41a7ef5b523e2e354bd01c363e786bb/cleanrl/ppo.py#L284-L285
-    total = surrogate + value_coef * value
-    if entropy_coef:  # skipping a bonus of 0 saves the backward pass of the entropy
-        total = total - entropy_coef * mean_entropy
-    return PPOLoss(total, surrogate, value, mean_entropy, ratio.detach(), clipped)
+    return replace(loss, total=loss.total + value_coef * value, value=value)
+
+
+def grpo_loss(
+    logprobs: Tensor,
+    entropy: Tensor,
+    *,
+    ref_logprobs: Tensor,
+    response_mask: Tensor,
+    kl_coef: float,
+    **policy: Any,
+) -> PPOLoss:
+    """Return policy loss + kl_coef * KL - entropy_coef * entropy.
+
+    This is equation 3 of Shao et al. 2024 with its sign turned, as a loss; the KL is estimated by
+    k3. All tensors are [batch, time]; the first two carry gradients.
+
+    Args:
+        ref_logprobs: nats, under the reference.
+        kl_coef: reward units per nat of a token.
+        policy: the other arguments of clipped_loss.
+
+    Raises:
+        ShapeError: two tensors of one term differ in shape.
+    """
+    loss = clipped_loss(logprobs, entropy, response_mask=response_mask, **policy)
+    kl = masked_mean(kl_k3(logprobs, ref_logprobs, response_mask), response_mask)
+    # https://github.com/huggingface/trl/blob/f2cd57710ae345ea6428ae95363267fcf38a3dc8/trl/trainer/grpo_trainer.py#L3120-L3131
+    return replace(loss, total=loss.total + kl_coef * kl, kl=kl)
+
+
+def kl_k3(logprobs: Tensor, ref_logprobs: Tensor, response_mask: Tensor) -> Tensor:
+    """Estimate KL(policy || reference) from the sampled tokens (k3; Shao et al. 2024, equation 4).
+
+    With r = p_ref / p of the token, this is
+
+        r - log r - 1
+
+    It is never negative, and unbiased if the policy sampled the tokens. As a loss it does not have
+    the gradient of the KL: each token's own log-probability gets 1 - r, and the tokens before it
+    get nothing.
+
+    Args:
+        logprobs: [batch, time], nats, under the current policy; carries the gradient.
+        ref_logprobs: [batch, time], nats, under the reference.
+
+    Returns:
+        [batch, time], nats, 0 outside the mask.
+
+    Raises:
+        ShapeError: the three differ in shape.
+    """
+    check_shapes(logprobs=logprobs, ref_logprobs=ref_logprobs, response_mask=response_mask)
+    # https://github.com/huggingface/trl/blob/f2cd57710ae345ea6428ae95363267fcf38a3dc8/trl/trainer/grpo_trainer.py#L3069-L3073
+    log_r = (ref_logprobs - logprobs) * response_mask
+    return torch.exp(log_r) - log_r - 1.0
 
 
 def gradient_norms(
@@ -153,6 +231,7 @@ def gradient_norms(
 
     The graph is kept, so `loss.total.backward()` still works afterwards.
     """
+    assert loss.value is not None  # there is a value head
     value_term = value_coef * loss.value
     norms = []
     for term in (loss.total - value_term, value_term):

@@ -190,6 +190,8 @@ def nothing_learned(rows: Sequence[Row], options: Options) -> Story | None:
 
 def value_head_blind(rows: Sequence[Row], options: Options) -> Story | None:
     """Tell, while the score does not rise, that the value head foretells nothing either."""
+    if "value/explained_variance" not in rows[-1]:  # there is no value head
+        return None
     explained = trend(rows, "value/explained_variance").now
     if len(rows) < LONG or explained >= BLIND or trend(rows, "objective/score").rose:
         return None

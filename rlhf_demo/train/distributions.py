@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rlhf_demo.models.policy import Policy
 from rlhf_demo.models.token_text import decoded
+from rlhf_demo.objectives.masks import masked_mean
 from rlhf_demo.train.ppo_rows import Movement, StepTensors
 from rlhf_demo.train.rollout import Rollout
 
@@ -29,22 +30,31 @@ def distribution_row(
     Returns:
         `step`; `scores`, standardised; `ratio`, counts by bin, one list for each PPO epoch (when
         each token was visited) and one for after the update (of the responses that are read again);
-        `words`, each with its count and mean whitened advantage; `values`, for each response the
-        value before its middle token and the rewards from there on.
+        `words`, each with its count and mean advantage, in units of the step's root mean square;
+        and, if there is a value head, `values`: for each response the value before its middle token
+        and the rewards from there on.
     """
     mask = rollout.response_mask
-    middle = (mask.sum(-1, keepdim=True) - 1) // 2  # [batch, 1]
-    at_middle = [x.gather(1, middle) for x in (rollout.baseline, tensors.realised)]
-    return {
+    row: dict[str, Any] = {
         "step": step,
         "scores": _rounded(tensors.scores[:MOST_RESPONSES]),
         "ratio": [
             *(ratio_counts(ratio[mask]) for ratio in moved.ratio),
             ratio_counts(moved.ratio_after[moved.mask_after]),
         ],
-        "words": word_advantages(policy, rollout, tensors.advantages),
-        "values": [_rounded(pair) for pair in torch.cat(at_middle, 1)[:MOST_RESPONSES]],
+        "words": word_advantages(policy, rollout, scaled(tensors.advantages, mask)),
     }
+    if tensors.realised is not None:
+        middle = (mask.sum(-1, keepdim=True) - 1) // 2  # [batch, 1]
+        at_middle = [x.gather(1, middle) for x in (rollout.baseline, tensors.realised)]
+        row["values"] = [_rounded(pair) for pair in torch.cat(at_middle, 1)[:MOST_RESPONSES]]
+    return row
+
+
+def scaled(advantages: Tensor, response_mask: Tensor) -> Tensor:
+    """Return advantages of any unit with a mean square of 1 over real tokens, as PPO's have."""
+    mean_square = masked_mean(advantages**2, response_mask)
+    return advantages * torch.rsqrt(mean_square + 1e-8)
 
 
 def ratio_counts(ratio: Tensor) -> list[int]:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from rlhf_demo.config.policy_gradient import PolicyGradientConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import TrainingDiverged
@@ -98,7 +99,7 @@ def train_ppo(
         PPOTrainer(config, run, scorer, judge).train(resume=resume)
 
 
-def load_scorers(config: PPOConfig) -> tuple[Scorer, Scorer | None]:
+def load_scorers(config: PolicyGradientConfig) -> tuple[Scorer, Scorer | None]:
     """Load the scorer that gives the reward, and the judge if the options name one."""
     options = {"device": config.device, "dtype": config.dtype, "allow_python": started_by_hand()}
     scorer = scorer_of(config.reward, label=config.label, **options)
@@ -122,6 +123,8 @@ def summary(run: Run) -> str:
 class PPOTrainer:
     """The state of a PPO run, and the steps that change it."""
 
+    name, value_head = "PPO", True  # train/rloo.py and train/grpo.py have others
+
     def __init__(
         self, config: PPOConfig, run: Run, scorer: Scorer, judge: Scorer | None = None
     ) -> None:
@@ -134,7 +137,7 @@ class PPOTrainer:
             device=self.device,
             for_training=True,
             lora_rank=config.lora_rank,
-            value_head=True,
+            value_head=self.value_head,
         )
         if config.clean_words:
             self.policy.keep_words_clean()
@@ -161,7 +164,7 @@ class PPOTrainer:
             self.save_state()  # a good state to fall back on if the first step diverges
         try:
             total = self.config.total_steps
-            with tqdm(total=total, initial=self.step, desc="PPO", unit="step") as bar:
+            with tqdm(total=total, initial=self.step, desc=self.name, unit="step") as bar:
                 while self.step < total and (row := self.run_step()):
                     bar.update()
                     score, kl = row["objective/score"], row["objective/kl"]
@@ -320,7 +323,7 @@ class PPOTrainer:
         ids, attended, real = part.sequence_ids, part.attention_mask, part.response_mask
         with autocast(self.device, self.dtype):
             now = token_outputs(self.policy, ids, attended, real, config.temperature)
-        assert now.values is not None  # the policy was given a value head
+        assert now.values is not None and tensors.returns is not None  # there is a value head
         return ppo_loss(
             now.logprobs,
             now.entropy,
@@ -343,15 +346,17 @@ class PPOTrainer:
             first: whether it is the first minibatch of the step. Every GRADIENT_TERMS_EVERY steps
                 the gradients of the policy and of the value are measured there.
         """
-        stats = {
+        parts = {
             "policy/loss": loss.policy,
             "value/loss": loss.value,
+            "policy/kl_k3": loss.kl,
             "policy/entropy": loss.entropy,
         }
+        stats = {name: value for name, value in parts.items() if value is not None}
         for name, value in stats.items():
             require_finite(step, name, value)
         weights = list(self.trainable.values())
-        if first and step % GRADIENT_TERMS_EVERY == 1:
+        if first and step % GRADIENT_TERMS_EVERY == 1 and loss.value is not None:
             policy_norm, value_norm = gradient_norms(loss, self.config.value_coef, weights)
             stats["policy/gradient_norm_policy"] = policy_norm
             stats["policy/gradient_norm_value"] = value_norm

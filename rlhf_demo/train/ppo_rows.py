@@ -38,17 +38,18 @@ class StepTensors:
         scores: [batch], standardised by the base's scores, which makes them reward units.
         log_ratio: [batch, time], log p - log p_ref (k1), nats.
         rewards: [batch, time], reward units.
-        advantages: [batch, time], whitened.
-        returns: [batch, time], the targets of the value head, reward units.
-        realised: [batch, time], discounted sum of the rewards from each token on, reward units.
+        advantages: [batch, time], as the loss takes them; PPO's are whitened.
+        returns: [batch, time], the targets of the value head, reward units; None without one.
+        realised: [batch, time], discounted sum of the rewards from each token on, reward units;
+            None without a value head.
     """
 
     scores: Tensor
     log_ratio: Tensor
     rewards: Tensor
     advantages: Tensor
-    returns: Tensor
-    realised: Tensor
+    returns: Tensor | None = None
+    realised: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,12 @@ def metrics_row(
         "policy/gradient_cut": fmean(
             [update["policy/gradient_norm"] > max_grad_norm for update in updates]
         ),
-        "value/explained_variance": float(
-            explained_variance(rollout.baseline, tensors.realised, mask)
-        ),
         "response/length": sum(map(len, responses)) / batch,
         "response/eos_rate": float(rollout.has_eos.float().mean()),
     } | means
+    if tensors.realised is not None:
+        explained = explained_variance(rollout.baseline, tensors.realised, mask)
+        row["value/explained_variance"] = float(explained)
     require_finite_row(step, row)
     return row
 
@@ -206,6 +207,7 @@ def sample_rows(
         numbers = {
             name: [round(x, 4) for x in column[index, : len(response)].tolist()]
             for name, column in columns.items()
+            if column is not None
         }
         rows.append(
             {

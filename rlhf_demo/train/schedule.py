@@ -5,7 +5,7 @@ from typing import Protocol
 
 import torch
 
-from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.config.policy_gradient import PolicyGradientConfig
 from rlhf_demo.models.sampling import seeded
 
 
@@ -60,14 +60,18 @@ def _warm_up(config: Scheduled, step: int) -> float:
     return config.learning_rate * step / config.warmup_steps
 
 
-def step_prompts(config: PPOConfig, prompts: list[str], step: int) -> list[str]:
-    """Return the prompts of a step: the batches run through all prompts, reshuffled each epoch."""
+def step_prompts(config: PolicyGradientConfig, prompts: list[str], step: int) -> list[str]:
+    """Return one prompt for each response of a step: prompts_per_step, each repeated in a row.
+
+    The steps run through all prompts, which are reshuffled each epoch.
+    """
     chosen: list[str] = []
     order: list[int] = []
-    for position in range((step - 1) * config.batch_size, step * config.batch_size):
+    count = config.prompts_per_step
+    for position in range((step - 1) * count, step * count):
         epoch, index = divmod(position, len(prompts))
         if index == 0 or not order:
             generator = seeded(config.seed, "prompts", epoch)
             order = torch.randperm(len(prompts), generator=generator).tolist()
         chosen.append(prompts[order[index]])
-    return chosen
+    return [prompt for prompt in chosen for _ in range(config.batch_size // count)]

@@ -12,12 +12,14 @@ import pytest
 import rlhf_demo
 from rlhf_demo.cli.main import build_parser
 from rlhf_demo.config.evaluation import CompareConfig, GenerateConfig
-from rlhf_demo.config.options import declarations
+from rlhf_demo.config.grpo import GRPOConfig
+from rlhf_demo.config.options import Options, declarations
 from rlhf_demo.config.pairs import PairsConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.pretrain import BaseConfig
 from rlhf_demo.config.rater import RaterConfig
 from rlhf_demo.config.reward import RewardConfig
+from rlhf_demo.config.rloo import RLOOConfig
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.train.schedule import Scheduled, cosine_rate, linear_rate
 
@@ -27,6 +29,8 @@ COMMANDS = {
     BaseConfig: "train-base",
     RewardConfig: "train-reward",
     PPOConfig: "train-ppo",
+    RLOOConfig: "train-rloo",
+    GRPOConfig: "train-grpo",
     PairsConfig: "make-pairs",
     RaterConfig: "train-rater",
     GenerateConfig: "generate",
@@ -46,10 +50,11 @@ def options_read(cls):
     says.
     """
     names = set()
+    classes = {one.__name__ for one in cls.__mro__ if issubclass(one, Options)} - {"Options"}
     for path in PACKAGE.rglob("*.py"):
         module = path.relative_to(PACKAGE).as_posix()
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        if module in NO_READERS or cls.__name__ not in named_in(tree):
+        if module in NO_READERS or not classes & named_in(tree):
             continue
         parts = [tree]
         if module == "cli/models.py":
@@ -59,9 +64,9 @@ def options_read(cls):
             names |= attributes(part, is_config)
         if named_in(tree) & {linear_rate.__name__, cosine_rate.__name__}:
             names |= vars(Scheduled).keys() & {declared.name for declared in fields(cls)}
-    for name in names & set(vars(cls)):  # a property that is read reads options in its turn
-        if isinstance(vars(cls)[name], property):
-            source = textwrap.dedent(inspect.getsource(vars(cls)[name].fget))
+    for name in names & set(dir(cls)):  # a property that is read reads options in its turn
+        if isinstance(getattr(cls, name), property):
+            source = textwrap.dedent(inspect.getsource(getattr(cls, name).fget))
             names |= attributes(ast.parse(source), lambda node: getattr(node, "id", "") == "self")
     return names
 

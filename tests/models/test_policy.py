@@ -101,6 +101,14 @@ def test_policy_without_a_value_head_has_no_values_and_saves_none(tiny_model_fol
     assert load_policy(str(tmp_path / "model"), device=CPU).value_head is None
 
 
+def test_policy_without_a_value_head_leaves_out_the_one_that_it_finds(tiny_model_folder, tmp_path):
+    with_head = load_policy(str(tiny_model_folder), device=CPU, value_head=True)
+    with_head.save(tmp_path / "model")
+    for wanted, found in ((None, True), (True, True), (False, False)):
+        policy = load_policy(str(tmp_path / "model"), device=CPU, value_head=wanted)
+        assert (policy.value_head is not None) is found
+
+
 @pytest.mark.parametrize("rank", [0, 4])
 def test_reference_stays_the_base_bit_for_bit_while_the_policy_moves(tiny_model_folder, rank):
     base = load_policy(str(tiny_model_folder), device=CPU)

@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from rlhf_demo.errors import ShapeError
-from rlhf_demo.objectives.advantages import gae
+from rlhf_demo.objectives.advantages import gae, group_standardised, leave_one_out
 from rlhf_demo.objectives.losses import policy_loss
 from rlhf_demo.objectives.masks import whiten
 from rlhf_demo.objectives.rewards import token_rewards
@@ -35,6 +35,36 @@ def test_gae_with_lambda_one_equals_reward_to_go_less_the_value():
     advantages, returns = gae(rewards, values, torch.tensor([[T, T, T]]), gamma=1.0, gae_lambda=1.0)
     assert_close(returns, tensor([[7.0, 6.0, 4.0]]))
     assert_close(advantages, tensor([[4.0, 1.0, -3.0]]))
+
+
+def test_leave_one_out_worked_by_hand_for_two_groups():
+    # Group 1: 3 - (0 + 6) / 2 = 0;  0 - (3 + 6) / 2 = -4.5;  6 - (3 + 0) / 2 = 4.5
+    # Group 2: equal rewards, so none is better than the others.
+    advantages = leave_one_out(tensor([3.0, 0.0, 6.0, 2.0, 2.0, 2.0]), 3)
+    assert_close(advantages, tensor([0.0, -4.5, 4.5, 0.0, 0.0, 0.0]))
+
+
+def test_group_standardised_worked_by_hand_for_two_groups():
+    # Group 1: mean 3, squares 0 + 9 + 9 over 3 - 1: deviation 3, so 0 / 3, -3 / 3, 3 / 3.
+    # Group 2: deviation 0, and 0 / 0.0001 is 0.
+    advantages = group_standardised(tensor([3.0, 0.0, 6.0, 2.0, 2.0, 2.0]), 3)
+    expected = 3.0 / 3.0001
+    assert_close(advantages, tensor([0.0, -expected, expected, 0.0, 0.0, 0.0]))
+
+
+@pytest.mark.parametrize("advantages_of", [leave_one_out, group_standardised])
+def test_other_groups_and_a_shift_of_the_own_one_change_no_advantage(advantages_of):
+    rewards = tensor([3.0, 0.0, 6.0, -1.0, 2.0, 9.0])
+    first = advantages_of(rewards, 3)[:3]
+    assert_close(advantages_of(tensor([3.0, 0.0, 6.0, 7.0, 7.5, 0.0]), 3)[:3], first)
+    assert_close(advantages_of(rewards + 10, 3)[:3], first)
+
+
+@pytest.mark.parametrize("advantages_of", [leave_one_out, group_standardised])
+@pytest.mark.parametrize("size", [1, 4])
+def test_what_is_no_groups_of_two_or_more_is_refused(advantages_of, size):
+    with pytest.raises(ShapeError, match=rf"rewards \[6\] must hold groups of {size}"):
+        advantages_of(torch.zeros(6), size)
 
 
 def test_shapes_that_do_not_belong_together_are_named():

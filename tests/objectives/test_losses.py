@@ -10,7 +10,16 @@ import torch
 from torch.testing import assert_close
 
 from rlhf_demo.objectives.logprobs import token_logprobs
-from rlhf_demo.objectives.losses import gradient_norms, policy_loss, ppo_loss, update_kl, value_loss
+from rlhf_demo.objectives.losses import (
+    clipped_loss,
+    gradient_norms,
+    grpo_loss,
+    kl_k3,
+    policy_loss,
+    ppo_loss,
+    update_kl,
+    value_loss,
+)
 from tests.tensors import F, T, tensor
 
 
@@ -119,6 +128,55 @@ def test_ppo_loss_and_its_figures_worked_by_hand():
     assert_close(loss.value, torch.tensor(0.5 * (1.69 + 1.0) / 2, dtype=torch.float64))
     assert_close(loss.entropy, torch.tensor(0.4, dtype=torch.float64))
     assert_close(loss.total, torch.tensor(-0.85 + 0.1 * 0.6725 - 0.01 * 0.4, dtype=torch.float64))
+
+
+def test_clipped_loss_worked_by_hand_has_no_value_and_no_kl():
+    loss = clipped_loss(
+        tensor([[math.log(1.5), math.log(0.5), 7.0]]),
+        tensor([[0.3, 0.5, 7.0]]),
+        old_logprobs=tensor([[0.0, 0.0, 0.0]]),
+        advantages=tensor([[1.0, 1.0, 7.0]]),
+        response_mask=torch.tensor([[T, T, F]]),
+        clip_range=0.2,
+        entropy_coef=0.01,
+    )
+    # As in the test above: -(1.2 + 0.5) / 2, less the entropy's mean of 0.4.
+    assert_close(loss.policy, torch.tensor(-0.85, dtype=torch.float64))
+    assert_close(loss.total, torch.tensor(-0.85 - 0.01 * 0.4, dtype=torch.float64))
+    assert loss.clipped.tolist() == [[T, F, F]]
+    assert loss.value is None and loss.kl is None and not loss.ratio.requires_grad
+
+
+def test_kl_k3_and_its_gradient_worked_by_hand():
+    # p_ref / p is 2, then 1/2, then 1: 2 - log 2 - 1 and 1/2 + log 2 - 1, and 0.
+    logprobs = tensor([[0.0, math.log(2.0), -1.0, 5.0]]).requires_grad_()
+    ref_logprobs, mask = tensor([[math.log(2.0), 0.0, -1.0, 7.0]]), torch.tensor([[T, T, T, F]])
+    found = kl_k3(logprobs, ref_logprobs, mask)
+    log_2 = math.log(2.0)
+    assert_close(found, tensor([[1.0 - log_2, log_2 - 0.5, 0.0, 0.0]]))
+    found.sum().backward()
+    assert_close(logprobs.grad, tensor([[-1.0, 0.5, 0.0, 0.0]]))  # 1 - p_ref / p
+
+
+def test_grpo_loss_worked_by_hand():
+    mask = torch.tensor([[T, T, F]])
+    loss = grpo_loss(
+        tensor([[math.log(1.5), math.log(0.5), 7.0]]),
+        tensor([[0.3, 0.5, 7.0]]),
+        old_logprobs=tensor([[0.0, 0.0, 0.0]]),
+        ref_logprobs=tensor([[math.log(3.0), math.log(0.5), -7.0]]),
+        advantages=tensor([[1.0, 1.0, 7.0]]),
+        response_mask=mask,
+        clip_range=0.2,
+        kl_coef=0.1,
+        entropy_coef=0.01,
+    )
+    # k3 of the two tokens: p_ref / p = 2: 1 - log 2; and 1: 0.
+    kl = (1.0 - math.log(2.0)) / 2
+    assert_close(loss.policy, torch.tensor(-0.85, dtype=torch.float64))
+    assert_close(loss.kl, torch.tensor(kl, dtype=torch.float64))
+    assert_close(loss.total, torch.tensor(-0.85 - 0.01 * 0.4 + 0.1 * kl, dtype=torch.float64))
+    assert loss.value is None and not loss.ratio.requires_grad
 
 
 def test_gradient_norms_are_those_of_either_loss_alone():

@@ -42,6 +42,11 @@ def run_rows(steps, **series):
     ]
 
 
+def without_values(rows):
+    """Return rows as RLOO and GRPO write them."""
+    return [{key: row[key] for key in row if not key.startswith("value/")} for row in rows]
+
+
 def healthy_rows(steps):
     """Return rows of a run that learns well: the score rises by a tenth each step."""
     return run_rows(steps, score=rise(0.0, 0.1 * (steps - 1), steps))
@@ -105,6 +110,12 @@ def test_ppo_rule_on_the_first_steps_of_a_healthy_run_is_silent(name, steps):
 @pytest.mark.parametrize("name", FIRES)
 def test_ppo_rule_on_a_run_that_learns_well_is_silent(name):
     assert getattr(ppo_stories, name)(healthy_rows(40), OPTIONS) is None
+
+
+def test_run_without_a_value_head_is_told_of_like_any_other_but_for_that_head():
+    rows = without_values(FIRES["value_head_blind"])
+    assert ppo_stories.value_head_blind(rows, OPTIONS) is None
+    assert ppo_story(rows, OPTIONS, "finished").key == "finished"
 
 
 def test_diversity_falls_while_the_score_does_not_rise_is_silent():
