@@ -53,7 +53,8 @@ class InsideStep:
         Returns:
             `scores` and `words` as the functions below make them; `ratio`, for each PPO epoch and
             after the update the share of tokens in each bin of width 0.05 from 0 to 3; `values`,
-            [value, realised return] of a token a response; and the step's own figures.
+            [value, realised return] of a token a response, None without a value head; and the
+            step's own figures.
         """
         key = run.folder.name, run.config["created_at"], step
         if key not in self._answers:
@@ -76,7 +77,7 @@ class InsideStep:
             "scores": score_histogram(first["scores"], now["scores"]) | {"first": first["step"]},
             "ratio": [_shares(counts) for counts in now["ratio"]],
             "words": pushed_words(rows),
-            "values": now["values"],
+            "values": now.get("values"),
             "figures": {name: own.get(name) for name in FIGURES},
             "clip_range": options["clip_range"],
         }

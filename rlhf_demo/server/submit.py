@@ -6,9 +6,9 @@ those of the lists (choices.py).
 
 from typing import Any
 
-from rlhf_demo.config.ppo import PPOConfig
-from rlhf_demo.config.presets import PPO_PRESETS
+from rlhf_demo.config.options import Options, declarations
 from rlhf_demo.config.reward import RewardConfig
+from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.server.choices import Choices
@@ -18,15 +18,24 @@ REWARD_OPTIONS = (
     "train_pairs", "epochs", "learning_rate", "batch_size", "lora_rank", "warmup_steps", "seed",
     "dtype",
 )  # fmt: skip
-PPO_OPTIONS = (
+POLICY_OPTIONS = (
     "total_steps", "learning_rate", "kl_coef", "kl_target", "seed", "batch_size", "minibatch_size",
     "ppo_epochs", "max_new_tokens", "temperature", "lora_rank", "warmup_steps", "kl_budget",
     "missing_eos_penalty", "clip_range", "value_clip_range", "value_coef", "entropy_coef", "gamma",
     "gae_lambda", "max_grad_norm", "samples_every", "checkpoint_every", "dtype",
+    "samples_per_prompt",
 )  # fmt: skip
-"""Options of each stage that a visitor may set: never a path or a device."""
+"""Options of each stage that a visitor may set: never a path or a device. PPO, RLOO and GRPO each
+have some of POLICY_OPTIONS: see `policy_options`.
+"""
 MOST_PUBLIC = 64 * 128
 """Tokens of a rollout on a public page: batch size times longest response."""
+
+
+def policy_options(kind: str) -> tuple[str, ...]:
+    """Return the names of the options that a visitor may set of PPO, RLOO or GRPO."""
+    declared = {one.name for one, *_ in declarations(STAGES[kind].config)}
+    return tuple(name for name in POLICY_OPTIONS if name in declared)
 
 
 class Submit:
@@ -60,8 +69,9 @@ class Submit:
         title = title or f"{model} on {votes.get(data, f'{data} pairs')}"
         return self.jobs.start("reward", config, title=title, secret=secret, address=address)
 
-    def ppo(
+    def policy(
         self,
+        kind: str,
         policy: str,
         reward: str,
         title: str,
@@ -70,14 +80,15 @@ class Submit:
         secret: str,
         address: str,
     ) -> str:
-        """Queue a PPO training, and return the run's id.
+        """Queue a training by PPO, RLOO or GRPO, and return the run's id.
 
         Args:
+            kind: of the run: `ppo`, `rloo` or `grpo`.
             policy: id of the model that learns.
             reward: id of what scores its texts.
             title: what the run is called in the lists; if it is empty, one is made.
             label: whose logit is the score, where the reward has several; may be empty.
-            options: of PPOConfig, by name; a `judge` is an id of the list.
+            options: of the stage's config, by name; a `judge` is an id of the list.
             secret: whoever knows it may change the run.
             address: where the request comes from.
 
@@ -88,22 +99,22 @@ class Submit:
         named: dict[str, Any] = {"policy": choices.policy(policy), "reward": choices.reward(reward)}
         if "judge" in options:
             named["judge"] = choices.judge(options["judge"])
-        config = PPOConfig(**options | named, label=label or None)
+        config = STAGES[kind].config(**options | named, label=label or None)
         tokens = config.batch_size * config.max_new_tokens
         if self.settings.public and tokens > MOST_PUBLIC:
             raise ConfigError(
                 f"batch size times longest response is {tokens:,} tokens: this page is public, "
                 f"choose at most {MOST_PUBLIC:,}"
             )
-        return self.jobs.start(
-            "ppo", config, title=title or _title(policy, config), secret=secret, address=address
-        )
+        title = title or _title(kind, policy, config)
+        return self.jobs.start(kind, config, title=title, secret=secret, address=address)
 
 
-def _title(policy: str, config: PPOConfig) -> str:
-    values = config.to_dict()
-    for preset in PPO_PRESETS.values():
-        wanted = PPOConfig(**preset.options).to_dict()
-        if all(values[name] == wanted[name] for name in PPO_OPTIONS if name != "seed"):
-            return f"{policy}, {preset.label}"
-    return f"{policy}, own settings"
+def _title(kind: str, policy: str, config: Options) -> str:
+    stage, values = STAGES[kind], config.to_dict()
+    start = policy if kind == "ppo" else f"{policy} by {stage.title}"
+    for preset in stage.presets.values():
+        wanted = stage.config(**preset.options).to_dict()
+        if all(values[name] == wanted[name] for name in policy_options(kind) if name != "seed"):
+            return f"{start}, {preset.label}"
+    return f"{start}, own settings"

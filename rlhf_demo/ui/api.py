@@ -1,4 +1,4 @@
-"""What programs can call: seven named endpoints, with the same rules as the page's buttons.
+"""What programs can call: nine named endpoints, with the same rules as the page's buttons.
 
 docs/api.md runs the whole loop with them. Ids are those of the page's lists (server/choices.py). A
 run can be stopped with its secret (jobs/queue.py).
@@ -13,10 +13,9 @@ import gradio as gr
 from gradio.events import api
 
 from rlhf_demo.config.evaluation import DuelOptions
-from rlhf_demo.config.ppo import PPOConfig
-from rlhf_demo.config.presets import PPO_PRESETS
+from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import ConfigError, DemoError
-from rlhf_demo.server.submit import PPO_OPTIONS, REWARD_OPTIONS
+from rlhf_demo.server.submit import REWARD_OPTIONS, policy_options
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.web.addresses import address_of
 
@@ -26,7 +25,8 @@ def add_endpoints(shared: Shared) -> None:
     endpoints = Endpoints(shared)
     for endpoint in (
         endpoints.models, endpoints.runs, endpoints.start_reward, endpoints.start_ppo,
-        endpoints.run_status, endpoints.stop_run, endpoints.side_by_side,
+        endpoints.start_rloo, endpoints.start_grpo, endpoints.run_status, endpoints.stop_run,
+        endpoints.side_by_side,
     ):  # fmt: skip
         api(_in_words(endpoint), api_name=endpoint.__name__)
 
@@ -123,15 +123,80 @@ class Endpoints:
         Returns:
             `run`, the id of the run, and its `secret`.
         """
-        if str(preset) not in PPO_PRESETS:
-            names = ", ".join(PPO_PRESETS)
+        return self._start("ppo", http, policy, reward, preset, options, title, secret)
+
+    def start_rloo(
+        self,
+        http: gr.Request,
+        policy: str = "",
+        reward: str = "reward-mini",
+        preset: str = "quick",
+        options: dict | None = None,
+        title: str = "",
+        secret: str = "",
+    ) -> dict:
+        """Queue an RLOO training: PPO without a value head.
+
+        Args:
+            policy: As for `/start_ppo`.
+            reward: As for `/start_ppo`.
+            preset: As for `/start_ppo`.
+            options: Settings that differ from the preset's, e.g. {"samples_per_prompt": 8}.
+            title: The run's name in the lists.
+            secret: Any text; it allows stopping the run. Without one, the page makes one up.
+
+        Returns:
+            `run`, the id of the run, and its `secret`.
+        """
+        return self._start("rloo", http, policy, reward, preset, options, title, secret)
+
+    def start_grpo(
+        self,
+        http: gr.Request,
+        policy: str = "",
+        reward: str = "reward-mini",
+        preset: str = "quick",
+        options: dict | None = None,
+        title: str = "",
+        secret: str = "",
+    ) -> dict:
+        """Queue a GRPO training: no value head, and the KL in the loss.
+
+        Args:
+            policy: As for `/start_ppo`.
+            reward: As for `/start_ppo`.
+            preset: As for `/start_ppo`.
+            options: Settings that differ from the preset's, e.g. {"samples_per_prompt": 8}.
+            title: The run's name in the lists.
+            secret: Any text; it allows stopping the run. Without one, the page makes one up.
+
+        Returns:
+            `run`, the id of the run, and its `secret`.
+        """
+        return self._start("grpo", http, policy, reward, preset, options, title, secret)
+
+    def _start(
+        self,
+        kind: str,
+        http: gr.Request,
+        policy: str,
+        reward: str,
+        preset: str,
+        options: dict | None,
+        title: str,
+        secret: str,
+    ) -> dict:
+        presets = STAGES[kind].presets
+        if str(preset) not in presets:
+            names = ", ".join(presets)
             raise ConfigError(f"there is no preset {str(preset)[:60]!r}: choose one of {names}")
         secret = _secret(secret)
-        values = PPO_PRESETS[preset].options | _options(options, (*PPO_OPTIONS, "label", "judge"))
-        usual = values.pop("policy", PPOConfig().policy)
+        allowed = (*policy_options(kind), "label", "judge")
+        values = presets[preset].options | _options(options, allowed)
+        usual = values.pop("policy", STAGES[kind].config().to_dict()["policy"])
         label = values.pop("label", "")
-        run = self.shared.submit.ppo(
-            policy or usual, reward, str(title), label, values, secret, address_of(http)
+        run = self.shared.submit.policy(
+            kind, policy or usual, reward, str(title), label, values, secret, address_of(http)
         )
         return {"run": run, "secret": secret}
 

@@ -3,6 +3,7 @@ import { test } from "node:test";
 
 import {
   band,
+  lacks,
   newestReach,
   outline,
   pointsOf,
@@ -58,4 +59,13 @@ test("only the newest point has a bar", () => {
     ],
   );
   assert.deepEqual(newestReach(0, undefined).array, []);
+});
+
+test("a chart is left out where a run with rows has none of its figures", () => {
+  const spec = { series: [{ key: "value/loss" }, { key: "policy/loss" }] };
+  assert.equal(lacks(spec, { step: [1], "value/loss": [null], "policy/loss": [null] }), true);
+  assert.equal(lacks(spec, { step: [1], "value/loss": [null], "policy/loss": [0] }), false);
+  assert.equal(lacks(spec, { step: [1, 2], "value/loss": [null, 0.5] }), false);
+  assert.equal(lacks(spec, { step: [], "value/loss": [] }), false); // nothing is known yet
+  assert.equal(lacks(spec, {}), false);
 });

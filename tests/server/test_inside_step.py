@@ -128,6 +128,17 @@ def test_a_step_is_told_with_its_figures_and_the_words_up_to_it(board, run):
     assert told["clip_range"] == 0.2
 
 
+def test_a_step_without_a_value_head_has_all_but_the_values(board, run):
+    other = board.jobs.find(start(board.jobs))
+    row, figures = distribution(1), dict(FIGURES)
+    del row["values"], figures["value/explained_variance"]
+    other.append("metrics", [{"step": 1, **figures}])
+    other.append("distributions", [row])
+    told = board.board_inside({"run": other.folder.name, "step": 1})["told"]
+    assert told["values"] is told["figures"]["value/explained_variance"] is None
+    assert told["scores"]["now"] == [0.5, 0.5]
+
+
 @pytest.mark.parametrize("step", [3, 4, 0, -1])
 def test_a_step_that_is_not_finished_or_was_not_kept_has_nothing_to_tell(board, run, step):
     assert board.board_inside({"run": run.folder.name, "step": step}) == {

@@ -6,7 +6,13 @@ from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.settings import Settings
-from rlhf_demo.server.submit import MOST_PUBLIC, PPO_OPTIONS, REWARD_OPTIONS, Submit
+from rlhf_demo.server.submit import (
+    MOST_PUBLIC,
+    POLICY_OPTIONS,
+    REWARD_OPTIONS,
+    Submit,
+    policy_options,
+)
 from tests.fake_jobs import fake, new_jobs  # noqa: F401  (fixtures)
 
 
@@ -18,12 +24,12 @@ def submit(new_jobs, tmp_path):  # noqa: F811
 
 def start_ppo(submit, **options):
     """Queue a PPO run; return its row."""
-    run = submit.ppo("gpt2-mini", "reward-mini", "", "", options, "ann", "")
+    run = submit.policy("ppo", "gpt2-mini", "reward-mini", "", "", options, "ann", "")
     return next(row for row in submit.jobs.overview() if row["id"] == run)
 
 
 def test_judge_is_the_engines_default_where_nobody_names_one(submit):
-    run = submit.ppo("gpt2-mini", "reward-mini", "", "", {}, "ann", "")
+    run = submit.policy("ppo", "gpt2-mini", "reward-mini", "", "", {}, "ann", "")
     assert submit.jobs.find(run).config["options"]["judge"] == PPOConfig().judge
 
 
@@ -38,6 +44,19 @@ def test_run_without_a_title_is_called_by_its_model_and_preset(submit):
     )
 
 
+def test_run_of_another_method_is_called_by_it_too(submit):
+    run = submit.policy("rloo", "gpt2-mini", "reward-mini", "", "", {}, "ann", "")
+    row = next(row for row in submit.jobs.overview() if row["id"] == run)
+    assert (row["kind"], row["title"]) == ("rloo", "gpt2-mini by RLOO, quick")
+
+
+def test_each_method_has_its_own_options():
+    of_values = {"value_clip_range", "value_coef", "gamma", "gae_lambda"}
+    assert set(POLICY_OPTIONS) - set(policy_options("ppo")) == {"samples_per_prompt"}
+    for kind in ("rloo", "grpo"):
+        assert set(POLICY_OPTIONS) - set(policy_options(kind)) == of_values
+
+
 def test_tokens_of_a_rollout_are_bounded_on_a_public_page_alone(submit, monkeypatch):
     most = {"batch_size": 64, "max_new_tokens": 128}
     assert 64 * 128 == MOST_PUBLIC
@@ -50,5 +69,5 @@ def test_tokens_of_a_rollout_are_bounded_on_a_public_page_alone(submit, monkeypa
 
 def test_no_visitor_sets_a_path_or_a_device():
     assert not {"prompts", "device", "data", "policy", "reward", "model", "judge", "label"} & {
-        *PPO_OPTIONS, *REWARD_OPTIONS
+        *POLICY_OPTIONS, *REWARD_OPTIONS
     }  # fmt: skip

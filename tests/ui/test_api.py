@@ -22,6 +22,8 @@ ENDPOINTS = {
     "runs",
     "start_reward",
     "start_ppo",
+    "start_rloo",
+    "start_grpo",
     "run_status",
     "stop_run",
     "side_by_side",
@@ -116,6 +118,15 @@ def test_stop_asks_for_the_secret_that_started_the_run(page):
     assert (stopped["status"], stopped["title"]) == ("stopped", title)
 
 
+@pytest.mark.parametrize("kind", ["rloo", "grpo"])
+def test_other_methods_start_with_their_own_settings(page, app, kind):
+    options = {"samples_per_prompt": 2, "total_steps": 3}
+    started = page.predict(options=options, secret="ann", api_name=f"/start_{kind}")
+    saved = app.shared.jobs.find(started["run"]).config
+    page.predict(started["run"], "ann", api_name="/stop_run")
+    assert saved["kind"] == kind and saved["options"].items() >= options.items()
+
+
 @pytest.mark.parametrize(
     ("endpoint", "given", "sentence"),
     [
@@ -125,6 +136,9 @@ def test_stop_asks_for_the_secret_that_started_the_run(page):
         ("/start_reward", {"data": "/etc/passwd"}, "'/etc/passwd' is neither in the list"),
         ("/start_ppo", {"options": {"prompts": "/etc/passwd"}}, "unknown option 'prompts'"),
         ("/start_ppo", {"preset": "best"}, "there is no preset 'best': choose one of quick"),
+        ("/start_rloo", {"options": {"samples_per_prompt": 1}}, "the lowest value is 2"),
+        ("/start_grpo", {"options": {"value_coef": 0.1}}, "unknown option 'value_coef'"),
+        ("/start_ppo", {"options": {"samples_per_prompt": 4}}, "unknown option 'samples_per"),
         ("/start_ppo", {"reward": "os:system"}, "'os:system' is neither in the list nor a Hub id"),
         ("/run_status", {"run": "../../etc"}, "there is no run '../../etc'"),
         ("/run_status", {"run": "ppo-quick", "since": "x"}, "since is 'x'"),

@@ -18,6 +18,7 @@ import gradio as gr
 from rlhf_demo.config.command_line import repeat_command
 from rlhf_demo.config.ppo import SCALE_SAMPLES
 from rlhf_demo.config.scorers import RULES, STAR_RATER, WORD_JUDGE
+from rlhf_demo.config.stages import STAGES, on_board
 from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.evaluation.labellers import NO_JUDGE, judge_of, labeller
 from rlhf_demo.evaluation.reliability import read_report
@@ -36,6 +37,7 @@ from rlhf_demo.ui.shared import proof
 from rlhf_demo.web.addresses import address_of
 
 BOARDS = {"ppo": charts.PPO, "reward": charts.REWARD}
+"""One kind of run -> the board of its tab; the tab's other kinds share the board."""
 Row = dict[str, Any]
 SIMULATED_JUDGES = (STAR_RATER, WORD_JUDGE)
 STATE_SECONDS = 0.5
@@ -80,7 +82,8 @@ class Board:
             newest step, if wanted, else None; `ask_again`, in seconds.
         """
         kind = request["kind"] if request["kind"] in BOARDS else "ppo"
-        listed = [row for row in self.jobs.overview() if row["kind"] == kind]
+        kinds = on_board(STAGES[kind].tab)
+        listed = [row for row in self.jobs.overview() if row["kind"] in kinds]
         wanted = str(request.get("run") or "")
         listed = listed if wanted else self._own_first(listed, request)
         row, rows, state = self._shown(kind, listed, wanted)

@@ -84,6 +84,7 @@ PPO: dict[str, Any] = {
     ],
     "folded": [
         _spec("Policy loss", "clipped surrogate; it need not fall", ("policy/loss", "soft")),
+        _spec("KL in the loss", "nats per token, by k3", ("policy/kl_k3", "kl"), fromZero=True),
         _spec("Value loss", "deviations squared; it need not fall", ("value/loss", "soft")),
         _spec(
             "KL of the update", "nats per token; from the policy before the step to the one after",

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from rlhf_demo.config.stages import on_board
 from rlhf_demo.errors import DemoError
 from rlhf_demo.files import read_json
 from rlhf_demo.jobs.queue import Jobs
@@ -43,8 +44,8 @@ class Strip:
             "stages": [
                 _stage("start", "Start", "the whole loop", []),
                 _stage("feedback", "1 Feedback", self._votes_line(), []),
-                _stage("reward model", "2 Reward model", self._reward_line(rows), busy, "reward"),
-                _stage("ppo", "3 PPO", _ppo_line(rows), busy, "ppo"),
+                _stage("reward model", "2 Reward model", self._reward_line(rows), busy),
+                _stage("ppo", "3 PPO", _ppo_line(rows), busy),
                 _stage("compare", "4 Compare", "base against PPO", []),
                 _stage("runs", "Runs", _runs_line(rows), []),
             ],
@@ -57,7 +58,7 @@ class Strip:
         return f"{count:,} vote{'s' * (count != 1)} so far" if count else "say what you prefer"
 
     def _reward_line(self, rows: list[dict[str, Any]]) -> str:
-        row = _newest(rows, "reward")
+        row = _newest(rows, "reward model")
         if row is None:
             return "learns what people prefer"
         if row["status"] in BUSY:
@@ -70,21 +71,18 @@ class Strip:
             return row["status"]  # the report is missing or damaged
 
 
-def _stage(
-    tab: str, title: str, line: str, busy: list[dict[str, Any]], kind: str = ""
-) -> dict[str, str]:
-    running = any(row["kind"] == kind and row["status"] == Status.RUNNING for row in busy)
-    state = "now" if running else "idle"
-    run = (_newest(busy, kind) or {}).get("id", "")
-    return {"tab": tab, "title": title, "line": line, "state": state, "run": run}
+def _stage(tab: str, title: str, line: str, busy: list[dict[str, Any]]) -> dict[str, str]:
+    run = _newest(busy, tab) or {"id": "", "status": ""}
+    state = "now" if run["status"] == Status.RUNNING else "idle"
+    return {"tab": tab, "title": title, "line": line, "state": state, "run": run["id"]}
 
 
-def _newest(rows: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:
-    """Return the running run of this kind; else the newest waiting one, or one with steps."""
-    of_kind = [row for row in rows if row["kind"] == kind]
-    busy = [row for row in of_kind if row["status"] in BUSY]
+def _newest(rows: list[dict[str, Any]], tab: str) -> dict[str, Any] | None:
+    """Return the running run of this tab; else the newest waiting one, or one with steps."""
+    of_tab = [row for row in rows if row["kind"] in on_board(tab)]
+    busy = [row for row in of_tab if row["status"] in BUSY]
     shown = [row for row in busy if row["status"] == Status.RUNNING] + busy
-    return next(iter(shown + [row for row in of_kind if row["step"]] + of_kind), None)
+    return next(iter(shown + [row for row in of_tab if row["step"]] + of_tab), None)
 
 
 def _progress(row: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The PPO tab: choose a policy and a reward, start the training, and watch it live."""
+"""The PPO tab: choose a method, a policy and a reward, start the training, and watch it live."""
 
 from pathlib import Path
 from typing import Any
@@ -6,11 +6,13 @@ from typing import Any
 import gradio as gr
 
 from rlhf_demo.config.evaluation import DuelOptions
+from rlhf_demo.config.policy_gradient import GroupConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.presets import PPO_PRESETS
+from rlhf_demo.config.stages import on_board
 from rlhf_demo.server.choices import EXAMPLE_MODELS, newest_model
 from rlhf_demo.server.compute_lock import Priority
-from rlhf_demo.server.submit import PPO_OPTIONS
+from rlhf_demo.server.submit import POLICY_OPTIONS, policy_options
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels import charts
 from rlhf_demo.ui.panels.board import Board
@@ -29,8 +31,11 @@ LEAD = (
 )
 OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
 """The settings that matter most; the others are folded away."""
-FOLDED = tuple(name for name in PPO_OPTIONS if name not in OPEN)
-NAMES = OPEN + FOLDED
+GROUP = ("samples_per_prompt",)
+"""Options of RLOO and GRPO that PPO lacks."""
+FOLDED = tuple(name for name in POLICY_OPTIONS if name not in OPEN + GROUP)
+NAMES = OPEN + FOLDED + GROUP
+METHODS = on_board("ppo")
 PROMPT = "I watched this with my sister and"
 """The prompt that reference and policy both continue below the curves."""
 MOST_TOKENS = 64
@@ -48,6 +53,10 @@ class PPOTab:
         gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
         with gr.Accordion("New run: choose, then start", open=False, elem_classes="rl-form"):
             with gr.Row():
+                self.method = gr.Dropdown(
+                    choices=[(stage.title, kind) for kind, stage in METHODS.items()],
+                    value="ppo", label="Method", info=METHODS["ppo"].help, scale=2,
+                )  # fmt: skip
                 self.policy = gr.Dropdown(
                     label="Policy", info="the model that writes and learns", scale=3
                 )
@@ -64,6 +73,7 @@ class PPOTab:
                         elem_classes="rl-field",
                     )  # fmt: skip
                     open_fields = forms.fields(PPOConfig, OPEN)
+                    group_fields = forms.fields(GroupConfig, GROUP)
                 with gr.Accordion("More settings", open=False):
                     with gr.Row():
                         title = gr.Textbox(
@@ -78,7 +88,8 @@ class PPOTab:
                             max_lines=1,
                         )
                         folded_fields = forms.fields(PPOConfig, FOLDED)
-        self.fields = open_fields + folded_fields
+        usual = open_fields + folded_fields
+        self.fields = usual + group_fields
         notice = notice_of(takes="reward")
         secret = secret_input()
         board = Board(self.shared.jobs, self.shared.settings)
@@ -92,7 +103,11 @@ class PPOTab:
         )  # fmt: skip
         start.click(
             self.start,
-            [self.policy, self.reward, self.judge, title, label, *self.fields, secret], notice,
+            [
+                self.method, self.policy, self.reward, self.judge, title, label, *self.fields,
+                secret,
+            ],
+            notice,
             js=SECRET, api_visibility="private", show_progress="hidden", queue=False,
         )  # fmt: skip
         notice.select(
@@ -100,7 +115,12 @@ class PPOTab:
             api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
         self.preset.change(
-            self.take_preset, self.preset, [self.preset, self.policy, *self.fields],
+            self.take_preset, self.preset, [self.preset, self.policy, *usual],
+            api_visibility="private", queue=False, show_progress="hidden",
+        )  # fmt: skip
+        gr.on(
+            [self.method.change, demo.load], self.take_method, self.method,
+            [self.method, start, *self.fields],
             api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
         demo.load(
@@ -171,11 +191,21 @@ class PPOTab:
         preset = PPO_PRESETS[name]
         values = PPOConfig(**preset.options).to_dict()
         policy = values["policy"]
-        return [gr.update(info=preset.shows), policy, *(values[field] for field in NAMES)]
+        return [gr.update(info=preset.shows), policy, *(values[field] for field in OPEN + FOLDED)]
+
+    def take_method(self, kind: str) -> list[Any]:
+        """Show the settings that a method has, and hide the others."""
+        has = policy_options(kind)
+        return [
+            gr.update(info=METHODS[kind].help),
+            gr.update(value=f"Start {METHODS[kind].title}"),
+            *(gr.update(visible=name in has) for name in NAMES),
+        ]
 
     def start(
         self,
         http: gr.Request,
+        kind: str,
         policy: str,
         reward: str,
         judge: str,
@@ -187,10 +217,13 @@ class PPOTab:
         *values, secret = rest
 
         def enqueue() -> str:
-            options = forms.options(PPOConfig, NAMES, tuple(values)) | {"judge": judge}
-            return self.shared.submit.ppo(
-                policy, reward, title, label, options, secret, address_of(http)
-            )
+            given = dict(zip(NAMES, values, strict=True))
+            has = policy_options(kind)
+            options = forms.options(METHODS[kind].config, has, tuple(given[name] for name in has))
+            return self.shared.submit.policy(
+                kind, policy, reward, title, label, options | {"judge": judge}, secret,
+                address_of(http),
+            )  # fmt: skip
 
         return started("ppo", enqueue)
 

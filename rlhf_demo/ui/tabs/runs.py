@@ -11,7 +11,7 @@ import gradio as gr
 
 from rlhf_demo.config.command_line import repeat_command
 from rlhf_demo.config.options import declarations
-from rlhf_demo.config.stages import STAGES
+from rlhf_demo.config.stages import STAGES, on_board
 from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.evaluation.reliability import read_report
 from rlhf_demo.jobs.job import DAMAGED
@@ -21,7 +21,7 @@ from rlhf_demo.runs.reward_stories import tested_on
 from rlhf_demo.runs.run import Run
 from rlhf_demo.server.choices import has_model
 from rlhf_demo.server.class_records import log_for
-from rlhf_demo.ui.panels.board import BOARDS, ODD, Board, ppo_result
+from rlhf_demo.ui.panels.board import ODD, Board, ppo_result
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared, proof
 from rlhf_demo.ui.tabs import ppo as ppo_tab
@@ -65,18 +65,21 @@ class RunsTab:
 
     def fill_forms(self, ppo: PPOTab, reward: RewardTab) -> None:
         """Connect the forms of the other tabs, already laid out, so that runs can fill them."""
+        policy = {
+            "policy": ppo.policy, "reward": ppo.reward, "judge": ppo.judge,
+            **dict(zip(ppo_tab.NAMES, ppo.fields, strict=True)),
+        }  # fmt: skip
+        self.method = ppo.method
         self.forms = {
-            "ppo": {
-                "policy": ppo.policy, "reward": ppo.reward, "judge": ppo.judge,
-                **dict(zip(ppo_tab.NAMES, ppo.fields, strict=True)),
-            },
+            **dict.fromkeys(on_board("ppo"), policy),
             "reward": {
                 "model": reward.model, "data": reward.data,
                 **dict(zip(reward_tab.NAMES, reward.fields, strict=True)),
             },
         }  # fmt: skip
+        fields = dict.fromkeys(field for form in self.forms.values() for field in form.values())
         self.part.select(
-            self.again, None, [field for form in self.forms.values() for field in form.values()],
+            self.again, None, [self.method, *fields],
             api_visibility="private", show_progress="hidden",
         )  # fmt: skip
 
@@ -109,7 +112,7 @@ class RunsTab:
             "judge": (choices.judges, choices.judge),
             "data": (choices.data, choices.pairs),
         }
-        values = {}
+        values = {self.method: config["kind"]} if config["kind"] in on_board("ppo") else {}
         for name, field in self.forms[config["kind"]].items():
             value = config["options"].get(name)
             if name in named:
@@ -167,7 +170,7 @@ class RunsTab:
         run = self.jobs.find(row["id"])
         config = run.config
         return {
-            "has_board": row["kind"] in BOARDS,
+            "has_board": STAGES[row["kind"]].tab is not None,
             "has_model": has_model(run),
             "result": _result(run, row),
             "settings": changed_settings(config, self.shared.settings.runs),
@@ -221,7 +224,7 @@ class RunsTab:
 def final_figures(row: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return the newest figures of a run: name, value and colour of each."""
     figures, kind = row["figures"], row["kind"]
-    if kind == "ppo" and {"objective/score", "objective/kl"} <= figures.keys():
+    if {"objective/score", "objective/kl"} <= figures.keys():
         score, kl = figures["objective/score"], figures["objective/kl"]
         return [
             ("score", _minus(f"{score:+.2f}") + " deviations", "score"),
@@ -236,7 +239,7 @@ def final_figures(row: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def _result(run: Run, row: dict[str, Any]) -> str:
     """Describe in a sentence how good a finished run's model is, with interval and baselines."""
-    if row["kind"] == "ppo":
+    if row["kind"] in on_board("ppo"):
         return ppo_result(run)
     report = read_report(run.folder) if row["kind"] == "reward" else None
     if report is None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rlhf_demo.config.rloo import RLOOConfig
 from rlhf_demo.errors import JobError
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.settings import Settings
@@ -145,3 +146,25 @@ def test_page_of_a_run_at_rest_is_told_to_ask_seldom(board):
 def test_page_asks_again_soon_while_no_row_tells_the_pace(board):
     run = start(board.jobs)
     assert board._ask_again({"id": run, "status": Status.RUNNING}, []) == 1.0
+
+
+# -- other methods on PPO's board ------------------------------------------------------------------
+
+
+def test_runs_of_all_methods_are_on_one_board(board):
+    ppo, reward = start(board.jobs), start(board.jobs, "reward")
+    rloo = board.jobs.start("rloo", RLOOConfig(), title="", secret="ann")
+    write(board, rloo, 1)
+    listed = [one["id"] for one in ask(board, rloo)["runs"]]
+    assert {ppo, rloo} <= set(listed) and reward not in listed
+    assert rloo not in [one["id"] for one in ask(board, reward, "reward")["runs"]]
+    assert ask(board, "")["run"]["id"] == rloo  # the only one with figures
+
+
+def test_what_a_method_does_not_have_is_absent_and_not_zero(board):
+    run = board.jobs.start("rloo", RLOOConfig(), title="", secret="ann")
+    figures = {key: value for key, value in FIGURES.items() if not key.startswith("value/")}
+    board.jobs.find(run).append("metrics", [{"step": 1, **figures}])
+    columns = ask(board, run)["columns"]
+    assert columns["value/loss"] == columns["value/explained_variance"] == [None]
+    assert columns["objective/score"] == [0.5]

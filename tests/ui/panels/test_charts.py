@@ -14,6 +14,7 @@ DRAWN = {
     "Length": ["response/length"],
     "Value explains": ["value/explained_variance"],
     "Policy loss": ["policy/loss"],
+    "KL in the loss": ["policy/kl_k3"],
     "Value loss": ["value/loss"],
     "KL of the update": ["policy/update_kl"],
     "Distinct-2": ["objective/distinct_2"],

@@ -5,7 +5,9 @@ import gc
 import gradio as gr
 import pytest
 
+from rlhf_demo.config.grpo import GRPOConfig
 from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.config.rloo import RLOOConfig
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.compute_lock import ComputeLock
 from rlhf_demo.server.settings import Settings
@@ -27,11 +29,11 @@ def tab(new_jobs, tmp_path):  # noqa: F811
     return tab
 
 
-def start(tab, judge="star-rater", **changes):
+def start(tab, judge="star-rater", kind="ppo", **changes):
     """Press the button; return the notice under it."""
-    values = PPOConfig().to_dict() | changes
+    values = RLOOConfig().to_dict() | PPOConfig().to_dict() | changes  # all fields of the form
     rest = [values[name] for name in NAMES]
-    return tab.start(HERE, "gpt2-mini", "reward-mini", judge, "", "", *rest, "ann")
+    return tab.start(HERE, kind, "gpt2-mini", "reward-mini", judge, "", "", *rest, "ann")
 
 
 @pytest.mark.parametrize("judge", ["star-rater", "longer", "none"])
@@ -50,3 +52,36 @@ def test_target_without_a_coefficient_is_refused_in_a_sentence(tab):
     error = start(tab, kl_coef=0.0)["error"]
     assert "2.5" in error and "--kl-coef" in error and error.count(". ") == 0
     assert "run" in start(tab, kl_coef=0.0, kl_target=0.0)
+
+
+@pytest.mark.parametrize(("kind", "config"), [("rloo", RLOOConfig), ("grpo", GRPOConfig)])
+def test_method_of_the_list_starts_its_own_stage(tab, kind, config):
+    run = start(tab, kind=kind, samples_per_prompt=8, seed=3, value_coef=9.0)["run"]
+    saved = tab.shared.jobs.find(run).config
+    assert saved["kind"] == kind and run.startswith(f"{kind}-")
+    expected = config(samples_per_prompt=8, seed=3, judge="star-rater").to_dict()
+    named = {"policy", "reward"}  # by what they stand for on this machine
+    assert {k: v for k, v in saved["options"].items() if k not in named} == {
+        k: v for k, v in expected.items() if k not in named
+    }
+
+
+def test_one_response_to_a_prompt_is_refused_in_a_sentence_before_anything_starts(tab):
+    error = start(tab, kind="rloo", samples_per_prompt=1)["error"]
+    assert error == "--samples-per-prompt is 1: the lowest value is 2"
+    assert "multiple of" in start(tab, kind="grpo", samples_per_prompt=5)["error"]
+    assert not [row for row in tab.shared.jobs.overview() if not row["example"]]
+
+
+def test_form_shows_the_settings_that_the_method_has(tab):
+    def shown(kind):
+        _, button, *fields = tab.take_method(kind)
+        return button["value"], {
+            name for name, field in zip(NAMES, fields, strict=True) if field["visible"]
+        }
+
+    of_values = {"value_clip_range", "value_coef", "gamma", "gae_lambda"}
+    assert shown("ppo") == ("Start PPO", set(NAMES) - {"samples_per_prompt"})
+    assert shown("rloo") == ("Start RLOO", set(NAMES) - of_values)
+    assert shown("grpo") == ("Start GRPO", set(NAMES) - of_values)
+    assert tab.method.choices == [("PPO", "ppo"), ("RLOO", "rloo"), ("GRPO", "grpo")]

@@ -13,6 +13,7 @@ import pytest
 from starlette.routing import Route
 
 from rlhf_demo.config.pairs import PairsConfig
+from rlhf_demo.config.rloo import RLOOConfig
 from rlhf_demo.errors import JobError, Refused
 from rlhf_demo.files import read_json, write_json, write_text
 from rlhf_demo.paths import CHECKPOINTS
@@ -224,6 +225,7 @@ def forms(tab):
 
     def shown(run):
         fields = {field: name for form in tab.forms.values() for name, field in form.items()}
+        fields[tab.method] = "method"
         return {fields[field]: value for field, value in tab.filled(run).items()}
 
     return shown
@@ -235,6 +237,15 @@ def test_running_again_fills_the_form_with_the_runs_settings(forms, jobs):
     assert (shown["policy"]["value"], shown["reward"]["value"]) == ("gpt2-mini", "longer")
     shown = forms(start(jobs, "reward", train_pairs=64))
     assert (shown["train_pairs"], shown["data"]["value"]) == (64, "shipped")
+
+
+def test_running_again_chooses_the_runs_method(forms, tab, jobs):
+    assert forms(start(jobs))["method"] == "ppo"
+    assert "method" not in forms(start(jobs, "reward"))
+    run = jobs.start("rloo", RLOOConfig(samples_per_prompt=8), title="", secret="ann")
+    shown = forms(run)
+    assert (shown["method"], shown["samples_per_prompt"]) == ("rloo", 8)
+    assert "gae_lambda" not in shown
 
 
 def test_running_again_leaves_a_choice_that_is_in_no_list(forms, jobs):

@@ -53,6 +53,15 @@ export const pointsOf = (spec, from) =>
     return { ...points, ...detail, ...(spread ? { spread: is.map((i) => spreads[i] ?? 0) } : {}) };
   });
 
+/**
+ * Whether a run has none of a chart's figures: a method without a value head has no value loss.
+ * @param {{series: {key: string}[]}} spec
+ * @param {import("../types").Columns} columns all rows so far
+ */
+export const lacks = (spec, columns) =>
+  (columns.step || []).length > 0 &&
+  spec.series.every((one) => !(columns[one.key] || []).some(known));
+
 const known = (/** @type {unknown} */ value) => value !== null && value !== undefined;
 
 /**

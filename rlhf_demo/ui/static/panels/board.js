@@ -9,6 +9,7 @@ import {
   openTab,
   query,
   runWanted,
+  sameBoard,
   setAddress,
   showRun,
   tellOfBoard,
@@ -141,6 +142,6 @@ export const mount = ({ element, props, server }) => {
     show(answer);
     return answer.ask_again;
   });
-  onRun((run) => run.kind === kind && poller.now());
+  onRun((run) => sameBoard(run.kind, kind) && poller.now());
   connect(view, kind, server, asked, () => poller.now());
 };

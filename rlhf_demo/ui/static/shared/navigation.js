@@ -52,7 +52,11 @@ export const openForm = () =>
 // The tab that shows a run; its id begins with its kind. PPO's if the kind has no tab.
 export const tabOf = (/** @type {string} */ id) => (stages[id.split("-")[0]] || {}).tab || "ppo";
 
-// The run that each kind's board should show.
+// Kinds with the same tab share its board.
+export const sameBoard = (/** @type {string} */ kind, /** @type {string} */ other) =>
+  stages[kind].tab === stages[other].tab;
+
+// The run that each tab's board should show.
 /** @type {Record<string, string>} */
 const runsWanted = {};
 
@@ -63,7 +67,7 @@ const runsWanted = {};
  */
 export const showRun = (id, kind, tab = true) => {
   setAddress({ run: id });
-  runsWanted[kind] = id;
+  runsWanted[stages[kind].tab] = id;
   window.dispatchEvent(new CustomEvent("rlhf:run", { detail: { id, kind } }));
   if (tab) openTab(stages[kind].tab);
 };
@@ -71,15 +75,17 @@ export const showRun = (id, kind, tab = true) => {
 /** @param {(run: {id: string, kind: string}) => void} act called when a run is to be shown */
 export const onRun = (act) => window.addEventListener("rlhf:run", (event) => act(event.detail));
 
-/** @param {string} kind */
+/** @param {string} kind of the board */
 export const runWanted = (kind) => {
   const { run } = query();
-  return runsWanted[kind] || (run && run.startsWith(kind) ? run : "");
+  const { tab } = stages[kind];
+  const listed = run && stages[run.split("-")[0]]?.tab === tab;
+  return runsWanted[tab] || (listed ? run : "");
 };
 
 /** @param {string} id of a run that is deleted or cannot be shown */
 export const forgetRun = (id) => {
-  for (const kind of Object.keys(runsWanted)) if (runsWanted[kind] === id) delete runsWanted[kind];
+  for (const tab of Object.keys(runsWanted)) if (runsWanted[tab] === id) delete runsWanted[tab];
   if (query().run === id) setAddress({ run: null });
 };
 

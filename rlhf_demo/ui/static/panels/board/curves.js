@@ -1,7 +1,7 @@
 // @ts-check
 // The curves of a board: which are unfolded, what new rows add to them, and their lines.
 import { number, percent } from "../../lib/format.js";
-import { pointsOf } from "../../lib/series.js";
+import { lacks, pointsOf } from "../../lib/series.js";
 import { chartCard } from "../../shared/charts.js";
 import { fill, h } from "../../shared/dom.js";
 
@@ -31,9 +31,20 @@ export const curvesOf = (groups) => {
   let shownLimits = "";
   const seen = () => groups.filter((group) => !group.fold || group.fold.open);
 
+  // What the run's method does not have is left out; a chart with a sentence for that stays.
+  const leaveOut = () => {
+    for (const { cards, specs } of groups)
+      cards.forEach((one, i) => {
+        one.card.hidden = !specs[i].empty && lacks(specs[i], columns);
+      });
+  };
+
   for (const { fold, cards, specs } of groups)
     fold?.addEventListener("toggle", () => {
-      if (fold.open) cards.forEach((one, i) => one.chart.replace(pointsOf(specs[i], columns)));
+      if (!fold.open) return;
+      cards.forEach((one, i) => {
+        if (!one.card.hidden) one.chart.replace(pointsOf(specs[i], columns));
+      });
     });
 
   const extend = (/** @type {Group} */ { cards, specs }, fresh) =>
@@ -48,6 +59,7 @@ export const curvesOf = (groups) => {
     reset: () => {
       columns = {};
       shownLimits = "";
+      leaveOut();
       for (const { cards } of seen())
         cards.forEach((one) => one.chart.replace(one.spec.series.map(() => ({ x: [], y: [] }))));
     },
@@ -55,6 +67,7 @@ export const curvesOf = (groups) => {
     extend: (fresh) => {
       for (const [name, values] of Object.entries(fresh))
         columns[name] = [...(columns[name] || []), ...values];
+      leaveOut();
       if (fresh.step && fresh.step.length) for (const group of seen()) extend(group, fresh);
     },
     /**

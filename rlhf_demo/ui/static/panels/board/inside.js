@@ -14,8 +14,8 @@ const AGREEMENT =
   "So compare steps with a similar spread of scores: a lasting fall between those suggests that " +
   "the policy has left what the reward model knows.";
 const GRADIENT =
-  "Both losses share one gradient and one limit: if the value loss\u2019s part is longer, it " +
-  "takes most of the limit. The parts are measured at the first update of every fifth step. " +
+  "A value loss shares the gradient and its limit with the policy loss: if its part is longer, " +
+  "it takes most of the limit. The parts are measured at the first update of every fifth step. " +
   "They point in different directions, so their lengths do not add up.";
 const CUT = "Cutting scales a gradient down to the limit and keeps its direction.";
 const NO_JUDGE = "This run has no judge, so only the reward is drawn.";

@@ -75,6 +75,10 @@ const view = () => {
 
 const drawTexts = (/** @type {View} */ { by, legend, units, list }, /** @type {Texts} */ texts) => {
   const { rows, scale, clip } = texts;
+  // Without a value head there are no values to colour by.
+  const has = (/** @type {string} */ one) => !rows.length || one in rows[0];
+  for (const one of by.options) one.hidden = !has(one.value);
+  if (!has(by.value)) by.value = BY[0];
   fill(legend, legendOf(by.value, rows));
   say(units, unitWords(scale));
   fill(

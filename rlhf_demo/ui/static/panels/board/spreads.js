@@ -195,9 +195,10 @@ const wordsWords = (/** @type {number} */ fewest) =>
   "errors from 0; chance alone produces hardly any. A word counts in the steps in which it " +
   "occurs twice or more. The error allows for what the words of one response have in common. An " +
   "advantage is the push that a token got: up if the response turned out better than the value " +
-  "head expected from that token on, down if worse, both compared with the step\u2019s other " +
-  "tokens. The push is not the outcome: all words share the model\u2019s weights, so many tokens " +
-  "end up less likely although they were pushed up.";
+  "head expected from that token on (without a value head: better than the other responses to " +
+  "its prompt), down if worse, both compared with the step\u2019s other tokens. The push is not " +
+  "the outcome: all words share the model\u2019s weights, so many tokens end up less likely " +
+  "although they were pushed up.";
 
 const drawWords = (place, words, step) => {
   const about =
@@ -237,7 +238,8 @@ export const spreads = () => {
       drawScores(scores, told.scores, step);
       drawRatios(ratio, told);
       fill(table, epochTable(told.figures));
-      drawValues(values, told);
+      values.card.hidden = !told.values;
+      if (told.values) drawValues(values, told);
       drawWords(words, told.words, step);
     },
   };

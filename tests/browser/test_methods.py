@@ -1,0 +1,39 @@
+"""RLOO from the form to its board, which leaves out what only a value head has."""
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+
+
+def title_of(visitor, name):
+    """Find the card of a chart on the board by its title."""
+    return visitor.board.locator("figure", has_text=name).first
+
+
+def test_rloo_starts_from_the_form_and_its_board_has_no_values(app, new_visitor):
+    visitor = new_visitor().open()
+    visitor.go_to("PPO")
+    visitor.unfold("New run")
+    visitor.unfold("Your own settings")
+    visitor.unfold("More settings")
+    samples = visitor.page.get_by_label("samples per prompt")
+    expect(samples).to_be_hidden()
+    visitor.page.get_by_label("Method", exact=True).click()
+    visitor.page.get_by_role("option", name="RLOO", exact=True).click()
+    expect(samples).to_be_visible()
+    expect(visitor.page.get_by_label("gae lambda")).to_be_hidden()
+    visitor.fill(total_steps=4, batch_size=16, minibatch_size=8, samples_per_prompt=4)
+    visitor.button("Start RLOO").click()
+    visitor.wait_for_step(2)
+
+    run = visitor.run_shown()
+    assert run.startswith("rloo-") and app.rows(run)[0]["objective/score"] is not None
+    visitor.board.locator("summary", has_text="Losses and the rest").click()
+    visitor.board.locator("summary", has_text="Inside a step").click()
+    expect(title_of(visitor, "Policy loss")).to_be_visible()
+    expect(title_of(visitor, "Gradient norm")).to_be_visible()
+    for name in ("Value explains", "Value loss", "KL in the loss", "What the value head expected"):
+        expect(title_of(visitor, name)).to_be_hidden()
+    colours = visitor.page.get_by_label("Colour tokens by").locator("option:not([hidden])")
+    assert "value" not in colours.all_inner_texts()
