@@ -148,6 +148,6 @@ STAGES: dict[str, Stage] = {
 """Kind of run -> its row, in the order of the loop."""
 
 
-def on_board(tab: str) -> dict[str, Stage]:
+def on_board(tab: str | None) -> dict[str, Stage]:
     """Return the stages that one tab starts, lists and shows, by kind."""
     return {kind: stage for kind, stage in STAGES.items() if stage.tab == tab}

@@ -6,7 +6,8 @@ those of the lists (choices.py).
 
 from typing import Any
 
-from rlhf_demo.config.options import Options, declarations
+from rlhf_demo.config.options import declarations
+from rlhf_demo.config.policy_gradient import PolicyGradientConfig
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import ConfigError
@@ -83,7 +84,7 @@ class Submit:
         """Queue a training by PPO, RLOO or GRPO, and return the run's id.
 
         Args:
-            kind: of the run: `ppo`, `rloo` or `grpo`.
+            kind: `ppo`, `rloo` or `grpo`.
             policy: id of the model that learns.
             reward: id of what scores its texts.
             title: what the run is called in the lists; if it is empty, one is made.
@@ -99,7 +100,8 @@ class Submit:
         named: dict[str, Any] = {"policy": choices.policy(policy), "reward": choices.reward(reward)}
         if "judge" in options:
             named["judge"] = choices.judge(options["judge"])
-        config = STAGES[kind].config(**options | named, label=label or None)
+        config = STAGES[kind].config(**options | named | {"label": label or None})
+        assert isinstance(config, PolicyGradientConfig)
         tokens = config.batch_size * config.max_new_tokens
         if self.settings.public and tokens > MOST_PUBLIC:
             raise ConfigError(
@@ -110,7 +112,7 @@ class Submit:
         return self.jobs.start(kind, config, title=title, secret=secret, address=address)
 
 
-def _title(kind: str, policy: str, config: Options) -> str:
+def _title(kind: str, policy: str, config: PolicyGradientConfig) -> str:
     stage, values = STAGES[kind], config.to_dict()
     start = policy if kind == "ppo" else f"{policy} by {stage.title}"
     for preset in stage.presets.values():

@@ -1,25 +1,10 @@
-"""Settings of RLOO and GRPO that must fit together, and what they share with PPO."""
-
-from dataclasses import fields
+"""Settings of RLOO and GRPO that must fit together."""
 
 import pytest
 
 from rlhf_demo.config.grpo import GRPOConfig
-from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.rloo import RLOOConfig
 from rlhf_demo.errors import ConfigError
-
-VALUE_OPTIONS = {"value_clip_range", "value_coef", "gamma", "gae_lambda"}
-
-
-def names(config_class):
-    return {declared.name for declared in fields(config_class)}
-
-
-@pytest.mark.parametrize("config_class", [RLOOConfig, GRPOConfig])
-def test_groups_have_ppos_options_but_for_the_value_heads(config_class):
-    assert names(config_class) - names(PPOConfig) == {"samples_per_prompt"}
-    assert names(PPOConfig) - names(config_class) == VALUE_OPTIONS
 
 
 @pytest.mark.parametrize("config_class", [RLOOConfig, GRPOConfig])
@@ -44,3 +29,9 @@ def test_rules_of_the_shared_options_hold(config_class):
         config_class(batch_size=64, minibatch_size=48)
     with pytest.raises(ConfigError, match="--kl-coef is 0"):
         config_class(kl_coef=0.0)
+
+
+@pytest.mark.parametrize("config_class", [RLOOConfig, GRPOConfig])
+def test_batch_size_counts_responses_not_prompts(config_class):
+    config = config_class(batch_size=48, samples_per_prompt=6, minibatch_size=12, ppo_epochs=3)
+    assert (config.prompts_per_step, config.minibatches) == (8, 12)

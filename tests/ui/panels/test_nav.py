@@ -20,5 +20,5 @@ def test_strip_counts_every_method_as_the_third_stage(shared, store):
     run = shared.jobs.start("grpo", GRPOConfig(), title="", secret="ann")
     stages = Strip(shared.jobs, store, ModelCache()).strip_state(0)["stages"]
     third = next(stage for stage in stages if stage["tab"] == "ppo")
-    assert third["run"] == run and third["line"].startswith("waiting")
+    assert third["run"] == run and third["line"] == "queued, position 1"
     assert next(stage for stage in stages if stage["tab"] == "reward model")["run"] == ""
