@@ -25,9 +25,10 @@ from rlhf_demo.web.lanes import heavy
 LEAD = (
     "Here the policy learns. It writes texts, the reward model scores them, and PPO (proximal "
     "policy optimisation) pushes each token's probability up or down, depending on whether its "
-    "text turned out better or worse than expected, compared with the step's other texts. One step "
-    "can change many of these probabilities by a fifth or more; at that point a clip stops the "
-    "push. The KL penalty keeps the policy near the base, because a reward model is easily fooled."
+    "text turned out better or worse than expected, compared with the step's other texts. RLOO and "
+    "GRPO compare each text with other texts for the same prompt. One step can change many of "
+    "these probabilities by a fifth or more; at that point a clip stops the push. The KL penalty "
+    "keeps the policy near the base, because a reward model is easily fooled."
 )
 OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
 """The settings that matter most; the others are folded away."""
@@ -69,7 +70,8 @@ class PPOTab:
             with gr.Accordion("Your own settings", open=False):
                 with gr.Row():
                     self.judge = gr.Dropdown(
-                        label="judge", info="also scores the texts; PPO never learns from it",
+                        label="judge",
+                        info="also scores the texts; the policy never learns from it",
                         elem_classes="rl-field",
                     )  # fmt: skip
                     open_fields = forms.fields(PPOConfig, OPEN)
