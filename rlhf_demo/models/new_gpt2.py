@@ -25,8 +25,9 @@ from transformers import (
 from rlhf_demo.errors import CheckpointError
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.hub.locate import adapter_base, locate
-from rlhf_demo.models.loading import BYTE_0, PAD, load_network, load_tokenizer
+from rlhf_demo.models.loading import load_network
 from rlhf_demo.models.token_text import special_id
+from rlhf_demo.models.tokenizer import BYTE_0, PAD, load_tokenizer
 
 SIZES: dict[str, Any] = {"n_layer": 6, "n_head": 4, "n_embd": 256, "n_positions": 256}
 VOCABULARY = 8192

@@ -30,10 +30,10 @@ from rlhf_demo.models.loading import (
     add_adapter,
     is_classifier,
     load_network,
-    load_tokenizer,
     readable,
     speed_up,
 )
+from rlhf_demo.models.tokenizer import load_tokenizer
 from rlhf_demo.models.word_guard import WordGuard
 
 transformers_logging.disable_progress_bar()

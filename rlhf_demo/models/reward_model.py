@@ -21,12 +21,12 @@ from rlhf_demo.models.loading import (
     add_adapter,
     is_classifier,
     load_network,
-    load_tokenizer,
     max_positions,
     speed_up,
 )
 from rlhf_demo.models.prefixes import reads_left_to_right, scores_everywhere, whole_rows
 from rlhf_demo.models.token_text import special_id
+from rlhf_demo.models.tokenizer import load_tokenizer
 
 # -- models that score -----------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ class RewardModel:
         needs a token to be read at.
         """
         ids = self.tokenizer(text, truncation=False, verbose=False)["input_ids"]
-        if len(ids) > self.most_tokens and self.tokenizer.cls_token_id is not None:
+        if len(ids) > self.most_tokens and not self.reads_left_to_right:
             # An encoder's score is read at [CLS], the first token, which its tokenizer keeps.
             ids = self.tokenizer(text, truncation=True, max_length=self.most_tokens)["input_ids"]
         return ids[-self.most_tokens :] or [special_id(self.tokenizer, "eos")]

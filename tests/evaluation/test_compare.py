@@ -20,9 +20,9 @@ from rlhf_demo.evaluation.compare import (
     table,
 )
 from rlhf_demo.evaluation.text_stats import read_with_base
-from rlhf_demo.models.loading import load_tokenizer
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.sampling import generate
+from rlhf_demo.models.tokenizer import load_tokenizer
 from rlhf_demo.models.word_judge import WordJudge
 from tests.tiny import save_tiny_model
 

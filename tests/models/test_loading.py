@@ -1,185 +1,25 @@
-"""What is loaded from a folder: pad tokens, and refusals in one sentence for what does not load."""
-# ruff: noqa: F811  (a fixture is imported, and named again where it is used)
+"""Networks that do not load from a folder: each is refused in one sentence."""
 
 import json
-from contextlib import suppress
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM
 
 from rlhf_demo.errors import CheckpointError
 from rlhf_demo.models import loading
-from rlhf_demo.models.loading import BYTE_0, PAD, load_tokenizer
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.reward_model import load_reward_model, new_reward_model
-from rlhf_demo.paths import CHECKPOINTS
 from tests.tiny import save_tiny_classifier
-from tests.unpadded import TEXTS, copy_of, unpadded_tokenizer_folder  # noqa: F401  (one is a fixture)
+from tests.unpadded import copy_of
 
 CPU = torch.device("cpu")
-TRUE_GPT2 = CHECKPOINTS.parent.parent / "shared" / "gpt2-tokenizer"
 
 
 @pytest.fixture(scope="session")
 def classifier_folder(tmp_path_factory, tiny_model_folder):
     return save_tiny_classifier(tmp_path_factory.mktemp("classifiers") / "one", tiny_model_folder)
-
-
-# -- tokenizers ------------------------------------------------------------------------------------
-
-
-def test_tokenizer_without_pad_gives_the_job_to_byte_zero_and_keeps_all_ids(
-    unpadded_tokenizer_folder,
-):
-    plain = AutoTokenizer.from_pretrained(unpadded_tokenizer_folder)
-    ours = load_tokenizer(unpadded_tokenizer_folder)
-    assert plain.pad_token_id is None
-    assert ours.pad_token == PAD
-    assert ours.pad_token_id == plain.get_vocab()[BYTE_0]
-    assert ours.pad_token_id != ours.eos_token_id
-    assert len(ours) == len(plain)
-    renamed = {
-        PAD if token == BYTE_0 else token: index for token, index in plain.get_vocab().items()
-    }
-    assert ours.get_vocab() == renamed
-    for text in [*TEXTS, "naïve “quotes” — 日本語 😀\n\t"]:
-        assert ours(text)["input_ids"] == plain(text)["input_ids"]
-        assert ours.decode(ours(text)["input_ids"]) == text
-
-
-def test_renamed_pad_is_skipped_in_texts_and_survives_saving(unpadded_tokenizer_folder, tmp_path):
-    ours = load_tokenizer(unpadded_tokenizer_folder)
-    ids = ours("Good.")["input_ids"]
-    assert (
-        ours.decode([ours.pad_token_id, *ids, ours.pad_token_id], skip_special_tokens=True)
-        == "Good."
-    )
-    ours.save_pretrained(tmp_path)
-    again = AutoTokenizer.from_pretrained(tmp_path)
-    assert (again.pad_token_id, again.eos_token_id) == (ours.pad_token_id, ours.eos_token_id)
-    assert again.get_vocab() == ours.get_vocab()
-
-
-def test_eos_as_pad_does_not_count(unpadded_tokenizer_folder, tmp_path):
-    plain = AutoTokenizer.from_pretrained(unpadded_tokenizer_folder)
-    plain.pad_token = plain.eos_token
-    plain.save_pretrained(tmp_path)
-    assert load_tokenizer(tmp_path).pad_token == PAD
-
-
-def test_shipped_tokenizer_has_a_pad_of_its_own():
-    tokenizer = load_tokenizer(CHECKPOINTS / "gpt2-mini")
-    assert tokenizer.pad_token_id is not None
-    assert tokenizer.pad_token_id != tokenizer.eos_token_id
-    assert (
-        tokenizer.get_vocab()
-        == AutoTokenizer.from_pretrained(CHECKPOINTS / "gpt2-mini").get_vocab()
-    )
-
-
-@pytest.mark.skipif(
-    not TRUE_GPT2.is_dir(), reason="the true GPT-2 tokenizer is not on this machine"
-)
-def test_true_gpt2_tokenizer_keeps_its_size_and_ids():
-    plain, ours = AutoTokenizer.from_pretrained(TRUE_GPT2), load_tokenizer(TRUE_GPT2)
-    assert len(ours) == len(plain) == 50257
-    assert ours.pad_token_id == 188  # where GPT-2 keeps byte 0
-    for text in TEXTS:
-        assert ours(text)["input_ids"] == plain(text)["input_ids"]
-
-
-def test_tokenizer_without_any_token_for_padding_is_refused(tmp_path):
-    words = Tokenizer(models.WordLevel({"good": 0, "end": 1}, unk_token=None))
-    PreTrainedTokenizerFast(tokenizer_object=words, eos_token="end").save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match="no token that can serve as padding"):
-        load_tokenizer(tmp_path)
-
-
-def test_tokenizer_that_names_another_file_for_itself_is_refused(tmp_path):
-    """transformers would load that one; only tokenizer.json is looked at."""
-    odd = copy_of(CHECKPOINTS / "gpt2-mini", tmp_path / "odd")
-    change(odd / "tokenizer_config.json", fast_tokenizer_files=["tokenizer.4.0.0.json"])
-    with pytest.raises(CheckpointError, match="names other files"):
-        load_tokenizer(odd)
-
-
-@pytest.mark.parametrize(
-    "odd_number",
-    [{"extra_ids": 1_000_001}, {"a": [{"offset": 1e9}]}, {"num_madeup_words": -(10**9)}],
-)
-def test_tokenizer_with_a_huge_number_is_refused_before_it_is_made(
-    tmp_path, monkeypatch, odd_number
-):
-    """T5Tokenizer would make as many tokens as `extra_ids` says: 40 million took 3.4 GB."""
-    odd = copy_of(CHECKPOINTS / "gpt2-mini", tmp_path / "odd")
-    change(odd / "tokenizer_config.json", model_max_length=10**30, **odd_number)
-    monkeypatch.setattr(loading, "AutoTokenizer", None)
-    with pytest.raises(CheckpointError, match="has a number above 1,000,000 as"):
-        load_tokenizer(odd)
-
-
-@pytest.mark.parametrize(
-    "name, spec, sentence",
-    [
-        ("special_tokens_map.json", {"tokenizer_file": "other.json"}, "names other files"),
-        ("special_tokens_map.json", {"extra_ids": 30_000_000}, "has a number above"),
-        ("tokenizer_config.json", {"tokenizer_class": "MyT5Tokenizer"}, "names other files"),
-        (
-            "config.json",
-            {"model_type": "gpt2", "num_labels": 2_000_000},
-            "too many layers or labels",
-        ),
-        ("config.json", {"model_type": "qwen3", "num_hidden_layers": 10**8}, "too many layers"),
-        ("added_tokens.json", {"a": "b" * 2**22}, "is larger than 4,194,304 bytes"),
-        ("added_tokens.json", [], "holds no configuration"),
-    ],
-)
-def test_other_files_that_transformers_reads_are_checked_before_it_does(
-    tmp_path, monkeypatch, name, spec, sentence
-):
-    odd = copy_of(CHECKPOINTS / "gpt2-mini", tmp_path / "odd")
-    (odd / name).write_text(json.dumps(spec, separators=(",", ":")))
-    monkeypatch.setattr(loading, "AutoTokenizer", None)
-    with pytest.raises(CheckpointError, match=sentence):
-        load_tokenizer(odd)
-
-
-def test_tokenizer_that_makes_many_tokens_of_one_letter_is_refused():
-    class Odd:
-        def __call__(self, text, **how):
-            return {"input_ids": [0] * (1000 if text == "h" else len(text))}
-
-    with pytest.raises(ValueError, match="makes more than 144 tokens of the letter h"):
-        loading._try(Odd())
-
-
-def test_tokenizer_with_a_very_long_token_is_refused(tmp_path):
-    """A text of such tokens, each prefix of which is kept, would fill the memory."""
-    odd = copy_of(CHECKPOINTS / "gpt2-mini", tmp_path / "odd")
-    spec = json.loads((odd / "tokenizer.json").read_text())
-    spec["added_tokens"].append(spec["added_tokens"][0] | {"id": 9000, "content": "a" * 1001})
-    (odd / "tokenizer.json").write_text(json.dumps(spec))
-    with pytest.raises(CheckpointError, match="a token has 1,001 letters"):
-        load_tokenizer(odd)
-
-
-def test_tokenizer_that_makes_a_short_text_long_is_refused_before_a_longer_one(monkeypatch):
-    asked = []
-
-    class Long:
-        def __call__(self, text, **how):
-            asked.append((len(text), how.get("add_special_tokens", True)))
-            return {"input_ids": [0] * 10 * len(text)}
-
-    with pytest.raises(ValueError, match="16 characters long into 160 tokens"):
-        loading._try(Long())
-    assert asked == [(16, True)]
-
-
-# -- what cannot be loaded -------------------------------------------------------------------------
 
 
 def one_sentence(error):
@@ -415,17 +255,3 @@ def test_code_that_comes_with_a_model_is_neither_run_nor_asked_about(
     with pytest.raises(CheckpointError, match="evil cannot be loaded") as error:
         load(str(evil), device=CPU)
     assert one_sentence(error) and asked == [] and not (tmp_path / "ran").exists()
-
-
-def test_code_that_comes_with_a_tokenizer_is_neither_run_nor_asked_about(
-    tiny_model_folder, tmp_path, monkeypatch
-):
-    evil = copy_of(tiny_model_folder, tmp_path / "evil")
-    maps = {"AutoTokenizer": ["evil.T", None]}
-    change(evil / "tokenizer_config.json", tokenizer_class="Evil", auto_map=maps)
-    (evil / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    asked = []
-    monkeypatch.setattr("builtins.input", lambda text="": asked.append(text) or "y")
-    with suppress(CheckpointError):
-        load_tokenizer(evil)
-    assert asked == [] and not (tmp_path / "ran").exists()

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from rlhf_demo.models.loading import load_tokenizer
 from rlhf_demo.models.reward_model import load_reward_model
 from rlhf_demo.models.token_text import cut_into_pieces, decode_prefix, token_texts
+from rlhf_demo.models.tokenizer import load_tokenizer
 from tests.tiny import save_tiny_classifier
 
 

@@ -1,7 +1,5 @@
 """What a tokenizer.json may do to a text; how it is loaded is in test_loading.py."""
 
-import json
-
 import pytest
 
 from rlhf_demo.models.tokenizer_parts import check_parts
@@ -19,12 +17,9 @@ from rlhf_demo.models.tokenizer_parts import check_parts
         ([{"type": "Replace", "pattern": {"Regex": "(a|b)*"}, "content": ""}], "a repeated group"),
     ],
 )
-def test_part_that_lets_texts_grow_is_named(tmp_path, normalizers, sentence):
-    path = tmp_path / "tokenizer.json"
-    spec = {"normalizer": {"type": "Sequence", "normalizers": normalizers}}
-    path.write_text(json.dumps(spec))
+def test_part_that_lets_texts_grow_is_named(normalizers, sentence):
     with pytest.raises(ValueError, match=sentence):
-        check_parts(path)
+        check_parts({"normalizer": {"type": "Sequence", "normalizers": normalizers}})
 
 
 TENFOLD = {"pattern": {"String": "h"}, "content": "h" * 10}
@@ -38,18 +33,14 @@ TENFOLD = {"pattern": {"String": "h"}, "content": "h" * 10}
         {"type": "Sequence", "normalizers": [TENFOLD]},
     ],
 )
-def test_part_without_its_type_is_checked_as_what_the_library_makes_of_it(tmp_path, normalizer):
-    path = tmp_path / "tokenizer.json"
-    path.write_text(json.dumps({"normalizer": normalizer}))
+def test_part_without_its_type_is_checked_as_what_the_library_makes_of_it(normalizer):
     with pytest.raises(ValueError, match="inserts more letters"):
-        check_parts(path)
+        check_parts({"normalizer": normalizer})
 
 
-def test_part_that_the_library_does_not_know_is_refused(tmp_path):
-    path = tmp_path / "tokenizer.json"
-    path.write_text(json.dumps({"normalizer": {"type": "Tenfold"}}))
+def test_part_that_the_library_does_not_know_is_refused():
     with pytest.raises(ValueError, match="cannot be loaded"):
-        check_parts(path)
+        check_parts({"normalizer": {"type": "Tenfold"}})
 
 
 EDGE, TEXT = {"SpecialToken": {"id": "E", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}
@@ -61,10 +52,8 @@ def template(single, ids=1, pair=(TEXT,)):
     return {"type": kind, "single": single, "pair": [*pair], "special_tokens": special}
 
 
-def write(folder, processor):
-    path = folder / "tokenizer.json"
-    path.write_text(json.dumps({"post_processor": processor}))
-    return path
+def processed(processor):
+    return {"post_processor": processor}
 
 
 BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
@@ -87,10 +76,9 @@ MANY = "puts more than 16 tokens around a text"
         ([ROBERTA] * 2, "its post_processor has RobertaProcessing 2 times"),
     ],
 )
-def test_processor_by_which_texts_grow_is_named(tmp_path, processors, sentence):
-    path = write(tmp_path, {"type": "Sequence", "processors": processors})
+def test_processor_by_which_texts_grow_is_named(processors, sentence):
     with pytest.raises(ValueError, match=sentence):
-        check_parts(path)
+        check_parts(processed({"type": "Sequence", "processors": processors}))
 
 
 @pytest.mark.parametrize(
@@ -104,5 +92,5 @@ def test_processor_by_which_texts_grow_is_named(tmp_path, processors, sentence):
         template([EDGE] * 16 + [TEXT]),
     ],
 )
-def test_processor_of_a_common_tokenizer_is_used(tmp_path, processor):
-    check_parts(write(tmp_path, processor))
+def test_processor_of_a_common_tokenizer_is_used(processor):
+    check_parts(processed(processor))

@@ -1,0 +1,259 @@
+"""Load a tokenizer from a folder; its file is checked before any text passes through it.
+
+- **Padding.** Every tokenizer gets a pad token distinct from EOS. If EOS doubled as padding, it
+  would be masked out of every loss and the policy would never learn to end. In a tokenizer without
+  a pad token, the token of byte 0 becomes it, because no text holds that byte. No embedding has to
+  be added, so the saved files stay plain.
+- **Untrusted files.** tokenizer.json alone says how a text becomes tokens. From the configurations
+  come only the names of special tokens, the longest text and the chat template. transformers'
+  AutoTokenizer would also let a configuration choose a class, and with it other files to read and
+  tokens to make.
+"""
+
+import json
+from pathlib import Path
+from string import ascii_letters
+from typing import Any
+
+from tokenizers import Tokenizer
+from transformers import (
+    BertTokenizer,
+    GPT2Tokenizer,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    RobertaTokenizer,
+)
+
+from rlhf_demo.errors import CheckpointError, DataError
+from rlhf_demo.files import read_json, short_name
+from rlhf_demo.hub.locate import adapter_base
+from rlhf_demo.models.loading import UNREADABLE, first_line
+from rlhf_demo.models.tokenizer_parts import MOST_TOKENS, PROBE, SHORT, check_parts
+
+BYTE_0 = "\u0100"
+"""How byte-level BPE (GPT-2's) writes the byte 0."""
+
+PAD = "<|pad|>"
+
+FILE = "tokenizer.json"
+
+MOST_FILE = 2**26
+"""Bytes of a tokenizer's file; a vocabulary of 256,000 words takes 35 million."""
+
+BYTES, WORDS = {"vocab": "vocab.json", "merges": "merges.txt"}, {"vocab": "vocab.txt"}
+
+OLDER_FORMS: dict[str, tuple[type[Any], dict[str, str]]] = {
+    "gpt2": (GPT2Tokenizer, BYTES),
+    "roberta": (RobertaTokenizer, BYTES),
+    "bert": (BertTokenizer, WORDS),
+    "distilbert": (BertTokenizer, WORDS),
+}
+"""Of a model's type: the tokenizer, and the files it came in before there was a tokenizer.json."""
+
+MOST_CONFIGURATION = 2**22
+"""Bytes of a configuration; that of a model with a thousand extra tokens has 200,000."""
+
+UNBOUNDED = int(1e30)
+"""How transformers writes that texts may be of any length."""
+
+SPECIAL = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+
+MOST_LETTERS = 1000
+"""Of a token; GPT-2's longest has 128."""
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Load a tokenizer whose pad token is not its EOS.
+
+    An adapter without a tokenizer uses its base's.
+
+    Raises:
+        CheckpointError: the folder holds no usable tokenizer, or no token can serve as padding.
+    """
+    base = adapter_base(folder)
+    if base is not None and not (folder / "tokenizer_config.json").is_file():
+        folder = base
+    try:
+        backend = _read_backend(folder)
+        _check_vocabulary(backend)
+        _try(backend)
+        settings = _settings(folder, backend)
+    except (*UNREADABLE, DataError) as error:
+        raise CheckpointError(
+            f"{short_name(folder)} holds no usable tokenizer ({first_line(error, folder)}): "
+            "add its files"
+        ) from None
+    if settings.get("pad_token") in (None, settings.get("eos_token")):
+        backend, settings["pad_token"] = _with_pad(backend, settings, folder)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **settings)
+
+
+def _read_backend(folder: Path) -> Tokenizer:
+    """Read tokenizer.json, or the files that GPT-2 and BERT came in before it.
+
+    Raises:
+        ValueError: there is none of them, or texts may grow without bound in it.
+        DataError: it is not JSON, or too large.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return _older_form(folder)
+    spec = read_json(path, MOST_FILE)
+    check_parts(spec)
+    spec |= {"padding": None, "truncation": None}  # both belong to whoever calls the tokenizer
+    return _parse(spec)
+
+
+def _older_form(folder: Path) -> Tokenizer:
+    kind = _configuration(folder / "config.json").get("model_type")
+    made, names = OLDER_FORMS.get(str(kind), (None, {}))
+    paths = {part: folder / name for part, name in names.items()}
+    if made is None or not all(path.is_file() for path in paths.values()):
+        raise ValueError(f"no {FILE}")
+    for path in paths.values():
+        if path.stat().st_size > MOST_FILE:
+            raise ValueError(f"{path.name} is larger than {MOST_FILE:,} bytes")
+    cased = _configuration(folder / "tokenizer_config.json").get("do_lower_case") is False
+    options = {"do_lower_case": False} if cased and names is WORDS else {}
+    return made(**{part: str(path) for part, path in paths.items()}, **options).backend_tokenizer
+
+
+def _parse(spec: dict[str, Any]) -> Tokenizer:
+    try:
+        return Tokenizer.from_str(json.dumps(spec))
+    except Exception as error:  # the library raises nothing more precise
+        raise ValueError(f"its {FILE} cannot be loaded") from error
+
+
+def _configuration(path: Path) -> dict[str, Any]:
+    """Read a configuration; an absent one is empty.
+
+    Raises:
+        ValueError: it is too large, or not a JSON object.
+    """
+    if not path.is_file():
+        return {}
+    if path.stat().st_size > MOST_CONFIGURATION:
+        raise ValueError(f"{path.name} is larger than {MOST_CONFIGURATION:,} bytes")
+    # read_json refuses a longest text of 10^30 tokens, as transformers writes "without bound".
+    spec = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(spec, dict):
+        raise ValueError(f"{path.name} holds no configuration")
+    return spec
+
+
+def _settings(folder: Path, backend: Tokenizer) -> dict[str, Any]:
+    """Return what the configurations say, as arguments of PreTrainedTokenizerFast.
+
+    A special token that no configuration names is the one whose id config.json gives: GPT-2 on the
+    Hub has it so. A token that the vocabulary lacks is left out.
+
+    Raises:
+        ValueError: a configuration is too large, or not a JSON object.
+    """
+    named = _configuration(folder / "special_tokens_map.json")
+    named |= _configuration(folder / "tokenizer_config.json")
+    ids = _configuration(folder / "config.json")
+    settings: dict[str, Any] = {"model_input_names": ["input_ids", "attention_mask"]}
+    for name in SPECIAL:
+        token = named.get(f"{name}_token")
+        if isinstance(token, dict):
+            token = token.get("content")
+        if not isinstance(token, str):
+            token = _token_of(backend, ids.get(f"{name}_token_id"))
+        if token is not None and backend.token_to_id(token) is not None:
+            settings[f"{name}_token"] = token
+    longest = named.get("model_max_length")
+    if isinstance(longest, int | float) and 0 < longest <= UNBOUNDED:
+        settings["model_max_length"] = longest
+    template = _chat_template(folder, named)
+    return settings if template is None else settings | {"chat_template": template}
+
+
+def _token_of(backend: Tokenizer, number: Any) -> str | None:
+    """Return the token with this id; of several EOS ids, the first counts."""
+    if isinstance(number, list) and number:
+        number = number[0]
+    # type(): True is no id. The library counts with 32 bits.
+    return backend.id_to_token(number) if type(number) is int and 0 <= number < 2**32 else None
+
+
+def _chat_template(folder: Path, named: dict[str, Any]) -> str | None:
+    path = folder / "chat_template.jinja"
+    if path.is_file() and path.stat().st_size <= MOST_CONFIGURATION:
+        return path.read_text(encoding="utf-8")
+    template = named.get("chat_template")
+    return template if isinstance(template, str) else None
+
+
+def _check_vocabulary(backend: Tokenizer) -> None:
+    """Refuse a token so long that a text of such tokens fills the memory.
+
+    Raises:
+        ValueError: there is one.
+    """
+    longest = max(map(len, backend.get_vocab()), default=0)
+    if longest > MOST_LETTERS:
+        raise ValueError(f"a token has {longest:,} letters")
+
+
+def _try(backend: Tokenizer) -> None:
+    """Refuse a tokenizer that makes many tokens of a short text, or whose library panics on a text.
+
+    The first would fill the memory; the second would end the thread that uses the tokenizer.
+
+    Raises:
+        ValueError: it makes too many tokens, or the library panics.
+    """
+    count = _count_tokens(backend, SHORT, special=True)
+    if count > MOST_TOKENS:
+        raise ValueError(f"it makes a text {len(SHORT)} characters long into {count} tokens")
+    for letter in ascii_letters:  # alone, so that one which becomes a million costs little
+        if _count_tokens(backend, letter, special=False) > MOST_TOKENS:
+            raise ValueError(f"it makes more than {MOST_TOKENS} tokens of the letter {letter}")
+    _count_tokens(backend, PROBE, special=False)
+
+
+def _count_tokens(backend: Tokenizer, text: str, *, special: bool) -> int:
+    """Return how many tokens a text has, or 0 if the tokenizer refuses it.
+
+    Raises:
+        ValueError: the tokenizer's library panics on the text.
+    """
+    try:
+        return len(backend.encode(text, add_special_tokens=special).ids)
+    except Exception:  # noqa: BLE001
+        return 0  # e.g. an unknown word: the caller gets that error when it tokenises such a text
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # the library's; not an Exception
+            raise
+        raise ValueError("its library panics on a text") from None
+
+
+def _with_pad(backend: Tokenizer, settings: dict[str, Any], folder: Path) -> tuple[Tokenizer, str]:
+    """Choose a pad token: that of byte 0, renamed, or else the one for unknown words.
+
+    Raises:
+        CheckpointError: there is neither.
+    """
+    if backend.token_to_id(BYTE_0) is not None:
+        return _rename_byte_0(backend), PAD
+    unknown = settings.get("unk_token")
+    if unknown not in (None, settings.get("eos_token")):
+        return backend, unknown
+    raise CheckpointError(
+        f"the tokenizer in {short_name(folder)} has no token that can serve as padding: give it a "
+        "pad token"
+    )
+
+
+def _rename_byte_0(backend: Tokenizer) -> Tokenizer:
+    """Rename the token of byte 0 to PAD; its id and the size of the vocabulary stay the same."""
+    spec = json.loads(backend.to_str())
+    vocabulary = spec["model"]["vocab"]
+    vocabulary[PAD] = vocabulary.pop(BYTE_0)
+    # Merges with that byte go: the vocabulary no longer has it, and no text holds it.
+    spec["model"]["merges"] = [
+        merge for merge in spec["model"]["merges"] if not any(BYTE_0 in part for part in merge)
+    ]
+    return _parse(spec)
