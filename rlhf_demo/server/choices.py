@@ -105,7 +105,7 @@ class Choices:
         return (
             [(LABELS[name], name) for name in shipped]
             + self._runs("reward")
-            + [(LABELS[one], one) for one in RULES]
+            + [(LABELS[name], name) for name in RULES]
         )
 
     def judges(self) -> list[Choice]:
@@ -128,14 +128,14 @@ class Choices:
         return [(label, run.folder.name) for label, run in self._with_models(makes)]
 
     def _with_models(self, makes: str) -> list[tuple[str, Run]]:
-        found: list[tuple[str, Run]] = []
+        listed: list[tuple[str, Run]] = []
         for row in self.jobs.overview():
             if _makes(row, makes) and not row["example"]:
                 with suppress(JobError):  # it was deleted just now
                     run = self.jobs.find(row["id"])
                     if has_model(run):
-                        found.append((f"{row['title']} ({row['id']})", run))
-        return found
+                        listed.append((f"{row['title']} ({row['id']})", run))
+        return listed
 
     # -- what an id means --------------------------------------------------------------------------
 
@@ -265,7 +265,7 @@ class Choices:
         megabytes = hub_megabytes(chosen, "model")
         disk = shutil.disk_usage(CHECKPOINTS).free / 1e6
         memory = psutil.virtual_memory().available / 1e6
-        # Weights, their float32 copy, activations and a reward model beside it.
+        # Weights, their float32 copy, activations, and a reward model.
         if megabytes * 1.2 > disk or megabytes * 4 > memory:
             raise CheckpointError(
                 f"{chosen} has {megabytes:,.0f} MB to fetch: this machine has {disk:,.0f} MB of "

@@ -78,13 +78,13 @@ class ClassRecords:
         """
         with self.lock:
             record = self.read(collection)
-            known = {one["run"] for one in record["history"]}
+            known = {model["run"] for model in record["history"]}
             known |= {record["training"]["run"]} if record["training"] else set()
             secret: str = record["job_secret"]
             self._keep_leaving(self._leaving() | dict.fromkeys(known, secret))
             shutil.rmtree(self.folder(collection), ignore_errors=True)
             if record["training"]:
-                with suppress(JobError):  # it has ended just now
+                with suppress(JobError):  # it has just ended
                     self.jobs.stop(record["training"]["run"], record["job_secret"])
             self.clear_up()
 
@@ -130,7 +130,7 @@ def learned_from_private(run: Run, settings: Settings) -> bool:
     """
     data = (CHECKPOINTS.parent / str(run.config["options"].get("data"))).resolve()
     private = (FOLDER, UPLOADS) if settings.public else (FOLDER,)
-    return any(data.is_relative_to((settings.runs / one).resolve()) for one in private)
+    return any(data.is_relative_to((settings.runs / name).resolve()) for name in private)
 
 
 def log_for(jobs: Jobs, row: dict[str, Any], settings: Settings, *, mine: bool) -> str:

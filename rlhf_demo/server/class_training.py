@@ -89,22 +89,22 @@ class ClassTraining:
     def _run(self) -> None:
         while not self._ended.is_set():
             self._clear_up()
-            more = [self._attempt(collection) for collection in self._active()]
-            if not any(more):
+            unfinished = [self._attempt(collection) for collection in self._active()]
+            if not any(unfinished):
                 self._wake.wait(LOOK_SECONDS)
                 self._wake.clear()
 
     def _active(self) -> list[int]:
         try:
             return self.rounds.active()
-        except Exception:  # the database may be busy for a while: the thread outlives that
+        except Exception:  # the database may be busy for a while: the thread must survive that
             log.exception("classes")
             return []
 
     def _clear_up(self) -> None:
         try:
             self.records.clear_up()
-        except Exception:  # a full disk, say: the classes are looked after all the same
+        except Exception:  # for example a full disk; the classes still get their work done
             log.exception("deleted classes")
 
     def _attempt(self, collection: int) -> bool:
@@ -112,7 +112,7 @@ class ClassTraining:
             return self.look_after(collection)
         except DemoError as error:
             log.warning("class %d: %s", collection, error)
-        except Exception:  # one class's trouble must not leave the others alone
+        except Exception:  # a problem of one class must not stop the work for the others
             log.exception("class %d", collection)
         return False
 
@@ -129,7 +129,7 @@ class ClassTraining:
         return self._write_pairs(class_status)
 
     def row(self, run: str | None) -> dict[str, Any] | None:
-        """Return the list's row of a run, or None where there is no such run any more."""
+        """Return a run's row in the list of runs, or None if it was deleted."""
         rows = self.jobs.overview() if run else []
         return next((row for row in rows if row["id"] == run), None)
 
@@ -172,9 +172,9 @@ class ClassTraining:
         if not training or (row and row["status"] in BUSY):
             return
         if row is None or row["status"] != Status.FINISHED:
-            told = row["message"] if row else "it has been deleted"
+            reason = row["message"] if row else "it has been deleted"
             self.records.note(
-                class_status.collection, training=None, problem=f"the reward model failed: {told}"
+                class_status.collection, training=None, problem=f"the reward model failed: {reason}"
             )
             return
         run = self.jobs.find(row["id"])
@@ -216,7 +216,7 @@ class ClassTraining:
         Raises:
             JobError: there is no reward model yet, or this round has its PPO.
         """
-        with self.records.lock:  # two who press at once start one
+        with self.records.lock:  # two clicks at once start one run
             return self._start_ppo(collection, steps, secret)
 
     def _start_ppo(self, collection: int, steps: int, secret: str) -> str:
@@ -238,7 +238,7 @@ class ClassTraining:
             total_steps=steps,
             clean_words=class_status.clean_words,
         )
-        model = next(one for one in record["history"] if one["run"] == record["reward"])
+        model = next(row for row in record["history"] if row["run"] == record["reward"])
         votes = f"{model['votes']} votes{of_them(model)}"
         title = f"Class {collection}, round {class_status.round}, {votes}"
         run = self.jobs.start("ppo", config, title=title, secret=secret, first=True)
@@ -261,7 +261,7 @@ class ClassTraining:
     # -- pairs -------------------------------------------------------------------------------------
 
     def _write_pairs(self, class_status: ClassStatus) -> bool:
-        """Write a batch of pairs if the round needs more; say whether it needs more still."""
+        """Write a batch of pairs if the round needs more; say whether it still needs more."""
         if class_status.round_state != "open":
             return False
         each = (
@@ -280,23 +280,23 @@ class ClassTraining:
         return missing > len(new)
 
     def _new_pairs(self, class_status: ClassStatus, count: int) -> list[NewPair]:
-        # What is drawn follows from the class and the place in its round alone.
+        # The class and the number of pairs in its round alone determine the draws.
         prompts = load_prompts(SHIPPED, PROMPTS[class_status.kind])
         random.Random(f"{class_status.code}/{class_status.round}").shuffle(prompts)
-        first = class_status.pairs % len(prompts)
-        wanted = (prompts + prompts)[first : first + count]
+        start = class_status.pairs % len(prompts)
+        wanted = (prompts + prompts)[start : start + count]
         seed = random.Random(
             f"{class_status.code}/{class_status.round}/{class_status.pairs}"
         ).getrandbits(31)
         left, right = class_status.base, class_status.contender
         if left is None or right is None:  # no blind vote: one model writes both
-            left = right = self._writer(class_status, first)
-        ones = self._responses(class_status, left, wanted, seed)
-        others = self._responses(class_status, right, wanted, (seed + 1) % 2**31)
+            left = right = self._writer(class_status, start)
+        firsts = self._responses(class_status, left, wanted, seed)
+        seconds = self._responses(class_status, right, wanted, (seed + 1) % 2**31)
         pairs = [
-            NewPair(prompt, one, other, left, right, seed, TEMPERATURE)
-            for prompt, one, other in zip(wanted, ones, others, strict=True)
-            if one.strip() and other.strip() and one != other
+            NewPair(prompt, first, second, left, right, seed, TEMPERATURE)
+            for prompt, first, second in zip(wanted, firsts, seconds, strict=True)
+            if first.strip() and second.strip() and first != second
         ]
         if not pairs:
             raise JobError(
@@ -304,12 +304,12 @@ class ClassTraining:
             )
         return pairs
 
-    def _writer(self, class_status: ClassStatus, place: int) -> str:
-        """Return a batch's model: from round two, the base and the last PPO model by turns."""
+    def _writer(self, class_status: ClassStatus, start: int) -> str:
+        """Return a batch's model: from round two, alternately the base and the last PPO model."""
         last = self.records.read(class_status.collection)["ppo"].get(str(class_status.round - 1))
         if last is None or not self.row(last) or not has_model(self.jobs.find(last)):
             return BASE
-        return last if place // BATCH % 2 else BASE
+        return last if start // BATCH % 2 else BASE
 
     def _responses(
         self, class_status: ClassStatus, model: str, prompts: list[str], seed: int
@@ -351,5 +351,5 @@ def pairs_wanted(each: int, students: int, overlap: int) -> int:
 
 
 def of_them(counted: dict[str, Any]) -> str:
-    """Return how many of some votes simulated students gave, to follow the votes' number."""
+    """Return the words that follow a number of votes: how many come from simulated students."""
     return f", {counted['simulated']} of them simulated" if counted.get("simulated") else ""

@@ -60,8 +60,8 @@ class Comparing:
         Args:
             left, right, scorer: ids of the lists.
             prompt: the beginning of the text.
-            options: how both sample.
-            address: where the request comes from.
+            options: sampling options of both models.
+            address: the address of the request.
 
         Raises:
             DemoError: an id is in no list, the prompt is empty or too long, or an option is beyond
@@ -71,10 +71,10 @@ class Comparing:
         check_options(options)
         settings = self._who(left, right, scorer) | {"prompt": prompt, **options.to_dict()}
         yield {"kind": "duel", "settings": settings, "state": None}
-        one, other, base = self._models(left, right)
+        first, second, base = self._models(left, right)
         judge = self.model_cache.scorer(self.choices.reward(scorer))
-        settings = settings | {"same_tokens": same_tokens(one.policy, other.policy)}
-        steps = duel(one.policy, other.policy, base.policy, prompt, options, scorer=judge)
+        settings = settings | {"same_tokens": same_tokens(first.policy, second.policy)}
+        steps = duel(first.policy, second.policy, base.policy, prompt, options, scorer=judge)
         for state in frames(steps, self.compute_lock):
             record = {"kind": "duel", "settings": settings, "state": state.to_dict()}
             yield self.kept.keep(record, address) if state.finished else record
@@ -95,22 +95,22 @@ class Comparing:
         Args:
             left, right, judge: ids of the lists.
             prompts: what both answer.
-            options: how both sample.
-            address: where the request comes from.
-            own: the visitor wrote the prompts.
+            options: sampling options of both models.
+            address: the address of the request.
+            own: whether the visitor wrote the prompts.
 
         Raises:
             DemoError: an id is in no list, or an option is beyond what a page may ask for.
         """
         check_options(options)
         who = self._who(left, right, judge)
-        told = judges(self.choices, left, right, judge, who["scorer"]["name"])
-        record = {"kind": "many", "settings": who | {"own": own, "judges": told}}
+        described = judges(self.choices, left, right, judge, who["scorer"]["name"])
+        record = {"kind": "many", "settings": who | {"own": own, "judges": described}}
         yield record | {"done": 0, "total": len(prompts)}
-        one, other, base = self._models(left, right)
-        names = {found["id"]: self.choices.reward(found["id"]) for found in told}
+        first, second, base = self._models(left, right)
+        names = {row["id"]: self.choices.reward(row["id"]) for row in described}
         scorers = {name: self.model_cache.scorer(means) for name, means in names.items()}
-        many = ManyPrompts(one, other, base.policy, scorers, prompts, options)
+        many = ManyPrompts(first, second, base.policy, scorers, prompts, options)
         for done in many.steps(self.compute_lock):
             yield record | {"done": done, "total": len(prompts)}
         yield self.kept.keep(record | {"report": many.report()}, address)
@@ -118,7 +118,7 @@ class Comparing:
     def _who(self, left: str, right: str, scorer: str) -> dict[str, Any]:
         """Return the names of models and scorer that people see, never a folder."""
         choices = self.choices
-        labels = {one: label for label, one in (*choices.contestants(), *choices.rewards())}
+        labels = {chosen: label for label, chosen in (*choices.contestants(), *choices.rewards())}
 
         def named(chosen: str) -> dict[str, str]:
             label = labels.get(chosen, chosen)
@@ -221,7 +221,7 @@ class ManyPrompts:
     Attributes:
         base: the model that KL and perplexity are measured against.
         judges: the scorers; for each of them the higher score wins.
-        options: how both sample; nothing is ruled out here, so top-k and top-p do not count.
+        options: sampling options of both models; top-k and top-p are not used here.
     """
 
     left: Contestant
@@ -233,19 +233,21 @@ class ManyPrompts:
 
     def __post_init__(self) -> None:
         self.sides = [Answers(self.left), Answers(self.right)]
-        self.how = {name: getattr(self.options, name) for name in ("max_new_tokens", "temperature")}
+        self.sampling = {
+            name: getattr(self.options, name) for name in ("max_new_tokens", "temperature")
+        }
 
     def steps(self, compute_lock: ComputeLock) -> Iterator[int]:
         """Answer chunk after chunk, and yield how many prompts both have answered."""
         for number, start in enumerate(range(0, len(self.prompts), CHUNK)):
             prompts = self.prompts[start : start + CHUNK]
-            # Each chunk draws numbers of its own, else prompts would share their luck.
+            # Each chunk draws its own numbers; otherwise, prompts would share their luck.
             seed = self.options.seed * 1000 + number
             for side in self.sides:
                 with compute_lock.hold(Priority.VISITORS):
-                    side.answer(prompts, self.base, self.judges, seed=seed, **self.how)
+                    side.answer(prompts, self.base, self.judges, seed=seed, **self.sampling)
             yield start + len(prompts)
 
     def report(self) -> dict[str, Any]:
         """Return what `compare.compare` reports, over all chunks."""
-        return {**self.how, "seed": self.options.seed, **report(self.prompts, *self.sides)}
+        return {**self.sampling, "seed": self.options.seed, **report(self.prompts, *self.sides)}

@@ -27,9 +27,9 @@ def save_trainings_at_the_end(jobs: Jobs) -> None:
     if not _last_of_its_container():
         return
 
-    def end(number: int, frame: FrameType | None) -> None:
-        for one in SIGNALS:
-            signal.signal(one, signal.default_int_handler)
+    def end(_number: int, _frame: FrameType | None) -> None:
+        for number in SIGNALS:
+            signal.signal(number, signal.default_int_handler)
         jobs.close_saving(SAVE_SECONDS)
         raise KeyboardInterrupt  # on which Gradio closes its server
 

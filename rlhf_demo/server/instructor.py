@@ -21,25 +21,25 @@ EACH_ADDRESS = (10, 0.1)
 ALL_TOGETHER = (20, 0.2)
 """The same for all addresses together that have never given the right password."""
 LEFT_TO_OTHERS = 3
-"""Permits of all together that an address leaves to others when it has sent a wrong password
-within a day, and as many for each network around it from which one came. So whoever guesses from
-many addresses uses up each of them once, and then keeps nobody out who comes from elsewhere."""
+"""Permits of ALL_TOGETHER that an address must leave to others after it has sent a wrong password
+within a day, and as many again for each network around it that has sent one. So an attacker with
+many addresses uses each of them once, and then locks out nobody who comes from elsewhere."""
 NETWORKS = {4: (24, 16), 6: (40, 32)}
 """Version of an address -> bits of the networks around it."""
 DAY = 86_400.0
 OWN_ADDRESSES = {"127.0.0.1", "::/48"}
-"""Of this machine itself, as web/addresses.py writes them."""
+"""Addresses of this machine itself, as web/addresses.py writes them."""
 
 
 class Instructor:
-    """Gives the token for the password.
+    """Exchanges the password for the token.
 
-    A try beyond the limits is refused before anything is compared, and costs nothing. This machine
-    itself, and an address that has given the right password before, have limits of their own, so no
-    flood from elsewhere locks them out.
+    A try beyond the limits is refused before any comparison, and costs nothing. This machine, and
+    addresses that have given the right password before, have their own limits, so no flood from
+    elsewhere locks them out.
 
     Attributes:
-        token: what the right password gives; None if the page has no password.
+        token: what the right password is exchanged for; None if the page has no password.
     """
 
     def __init__(self, password: str | None, clock: Callable[[], float], folder: Path) -> None:
@@ -49,7 +49,7 @@ class Instructor:
         self._all = RateLimit(*ALL_TOGETHER, clock)
         self._harmless = RateLimit(1, 1 / DAY, clock)  # networks: a wrong password takes the permit
         self._known = set(OWN_ADDRESSES)
-        self._turn = threading.Lock()  # or many tries at once would find the same last permit
+        self._lock = threading.Lock()  # or many tries at once would use the same last permit
 
     def admit(self, given: str, address: str) -> str:
         """Return the token if `given` is the password, or the token itself.
@@ -62,14 +62,14 @@ class Instructor:
             raise Refused(
                 "this page has no instructor's password: its owner can set RLHF_DEMO_PASSWORD"
             )
-        if self.is_token(given):  # as long as a key: tries at it need no limit
+        if self.is_token(given):  # it is as long as a key, so guesses need no limit
             return self.token
         networks = _networks(address)
-        with self._turn:
+        with self._lock:
             known = address in self._known
             self._each.check(address, "passwords come from this address")
             if not known:
-                left = LEFT_TO_OTHERS * sum(not self._harmless.has(one) for one in networks)
+                left = LEFT_TO_OTHERS * sum(not self._harmless.has(network) for network in networks)
                 self._all.check("all", "wrong passwords come in", left)
             if _same(given, self._password):
                 self._known.add(address)
@@ -77,8 +77,8 @@ class Instructor:
             self._each.allow(address)
             if not known:
                 self._all.allow("all")
-                for one in networks:
-                    self._harmless.allow(one)
+                for network in networks:
+                    self._harmless.allow(network)
         raise Refused("this is not the instructor's password: ask the owner of this page")
 
     def is_token(self, secret: str) -> bool:
@@ -95,10 +95,10 @@ def _networks(address: str) -> list[str]:
     return [address, *(str(own.supernet(new_prefix=bits)) for bits in NETWORKS[own.version])]
 
 
-def _same(one: str, other: str) -> bool:
+def _same(first: str, second: str) -> bool:
     """Compare in a time that does not reveal how many characters agree."""
     return hmac.compare_digest(
-        one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass")
+        first.encode("utf-8", "surrogatepass"), second.encode("utf-8", "surrogatepass")
     )
 
 

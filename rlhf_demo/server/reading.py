@@ -34,8 +34,8 @@ class Limits:
 
     Attributes:
         seconds: of computing.
-        memory: bytes of address space; Python and Arrow take 240 MB of it, half of that only on
-            paper.
+        memory: bytes of address space; Python and Arrow take 240 MB of it, half of that
+            only reserved.
         copy: bytes of the copy: JSON may write a character with six, so it can be larger than the
             file.
         bounds: of pairs.
@@ -54,20 +54,20 @@ LIMITS = {
 """On a page with limits, where a file of 20 MB of honest pairs takes two seconds; and on one's own
 machine, where a file of 20 MB may be packed."""
 WAITED = 3
-"""Times `seconds` that may pass by the clock, as others compute too. On an idle machine a file is
-answered within 10 seconds, on a busy one within three times that."""
+"""Factor on `seconds` for the time on the clock, because others compute too. An idle machine
+answers within 10 seconds, a busy one within three times that."""
 NICENESS = 5
 """The app goes first, trainings (processes.NICENESS) after."""
 
 PREVIEWED = 10
-FOUND_BY = (
+PASSED_ON = (
     "PATH", "PYTHONPATH", "LD_LIBRARY_PATH",
     "HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE",
 )  # fmt: skip
-"""What the process is told of the app's environment, which holds secrets: where Python is, and
-where what was fetched from the Hub."""
+"""Variables of the app's environment that the process gets; the others may be secrets. They name
+the folders of Python and of files from the Hub."""
 SPARING = {"MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
-"""Keeps libraries from reserving address space for threads that are not there."""
+"""Stops libraries from reserving address space for threads that do not exist."""
 ALONE = {"HF_HUB_OFFLINE": "1"}
 """Keeps the process off the network: what it reads was fetched before."""
 
@@ -76,7 +76,7 @@ ALONE = {"HF_HUB_OFFLINE": "1"}
 
 
 def read_apart(
-    kind: str, source: Path, copy: Path, *more: str, public: bool = True
+    kind: str, source: Path, copy: Path, *question: str, public: bool = True
 ) -> dict[str, Any]:
     """Have a file read and copied; return a summary of it.
 
@@ -84,7 +84,7 @@ def read_apart(
         kind: pairs, votes or hub.
         source: the stranger's file.
         copy: where the rows go, as JSONL.
-        more: for votes, the question where the file does not say.
+        question: for votes, the question if the file names none.
         public: the limits are on.
 
     Returns:
@@ -95,8 +95,8 @@ def read_apart(
         DataError: the file cannot be used, or not with so little memory and time.
     """
     limits = LIMITS[whose := "strangers" if public else "own"]
-    environment = {name: os.environ[name] for name in FOUND_BY if name in os.environ}
-    arguments = [whose, kind, str(source), str(copy), *more]
+    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    arguments = [whose, kind, str(source), str(copy), *question]
     try:
         process = subprocess.run(
             [sys.executable, "-m", "rlhf_demo.server.reading", *arguments],
@@ -145,13 +145,13 @@ def main(arguments: list[str]) -> None:
 
     If this process ends by a signal or another error, the app says that the file takes too much.
     """
-    whose, kind, source, copy, *more = arguments
+    whose, kind, source, copy, *question = arguments
     limits = LIMITS[whose]
     limit_myself(limits)
     read: dict[str, Callable[[], dict[str, Any]]] = {
         "pairs": lambda: summary(copy_pairs(Path(source), Path(copy), limits.bounds)),
         "hub": lambda: summary(load_pairs(source)),
-        "votes": lambda: _votes(Path(source), Path(copy), *more),
+        "votes": lambda: _votes(Path(source), Path(copy), *question),
     }
     try:
         answer = read[kind]()

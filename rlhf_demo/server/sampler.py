@@ -32,10 +32,10 @@ OWN_PAIRS = 3
 MOST_WAITING = 20
 """Batches that may wait."""
 MOST_EACH = 5
-"""Batches of one address that may wait, so that it leaves places to others. One at a time is
+"""Batches of one address that may wait, so that some are left for others. One at a time is
 written."""
 FROM_ADDRESS = (8, 1 / 10)
-"""Batches of one address where strangers use the page: so many at once, then so many a second. Two
+"""Batches of one address on a public page: this many at once, then this many a second. Two
 models that write the same could be asked for batches without end."""
 TEMPERATURE = 0.7
 MOST_TOKENS = 32
@@ -105,14 +105,14 @@ class Sampler:
         ).start()
 
     def want_more(self, pair_request: PairRequest, address: str) -> str | None:
-        """Have a batch written ahead; return the reason if there is no place for it, else None.
+        """Have a batch written ahead; return the reason if too many are waiting, else None.
 
         Raises:
             DemoError: a model is in no list.
         """
         try:
             self.want(pair_request, address)
-        except Refused as error:  # what is written already can be answered meanwhile
+        except Refused as error:  # meanwhile, voters can answer the pairs that are there
             return str(error)
         return None
 
@@ -137,7 +137,7 @@ class Sampler:
     def _fill(self, pair_request: PairRequest, address: str, first: str, second: str) -> None:
         try:
             for name in (first, second):
-                self.model_cache.policy(name)  # it may come from the Hub: nobody waits for that
+                self.model_cache.policy(name)  # before the lock: it may come from the Hub
             with self._one_of(address), self.compute_lock.hold(pair_request.priority):
                 pairs = self._write(pair_request, first, second)
             if not pairs:
@@ -188,9 +188,9 @@ class Sampler:
             firsts = self._responses(first, prompts, seed)
             seconds = self._responses(second, prompts, seed)
         return [
-            NewPair(prompt, one, other, pair_request.first, pair_request.second, seed, TEMPERATURE)
-            for prompt, one, other in zip(prompts, firsts, seconds, strict=True)
-            if one.strip() and other.strip() and one.strip() != other.strip()
+            NewPair(prompt, left, right, pair_request.first, pair_request.second, seed, TEMPERATURE)
+            for prompt, left, right in zip(prompts, firsts, seconds, strict=True)
+            if left.strip() and right.strip() and left.strip() != right.strip()
         ]
 
     def _responses(self, name: str, prompts: list[str], seed: int) -> list[str]:

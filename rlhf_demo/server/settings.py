@@ -163,7 +163,7 @@ def _list(name: str, default: tuple[str, ...]) -> tuple[str, ...]:
     text = os.environ.get(name)
     if text is None:
         return default
-    return tuple(one.strip() for one in text.split(",") if one.strip())
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 D = TypeVar("D", bound=int | None)

@@ -35,8 +35,8 @@ class Simulations:
     def running(self, collection: int) -> dict[str, Any] | None:
         """Return the traits of a class's simulated students, or None if it has none."""
         with self._lock:
-            found = self._running.get(collection)
-        return found and found[0]
+            running = self._running.get(collection)
+        return running and running[0]
 
     def start(self, collection: int, token: str, *, taste: str, **traits: Any) -> None:
         """Let simulated students join a class and vote until they are stopped.
@@ -47,7 +47,7 @@ class Simulations:
         if taste not in TASTES:
             raise ConfigError(f"there is no taste {taste!r}: choose one of {', '.join(TASTES)}")
         ended = threading.Event()
-        with self._lock:  # the place is taken before anybody joins: a second click finds it so
+        with self._lock:  # registered before any student joins, so that a second click is refused
             if collection in self._running:
                 raise ConfigError("simulated students vote here already: stop them first")
             self._running[collection] = {"taste": taste, **traits}, ended
@@ -73,7 +73,7 @@ class Simulations:
         ended.set()
 
     def _leave(self, collection: int, ended: threading.Event) -> None:
-        """Free the place, unless other simulated students have taken it."""
+        """Unregister these simulated students, unless others have started since."""
         with self._lock:
             if collection in self._running and self._running[collection][1] is ended:
                 del self._running[collection]

@@ -29,29 +29,29 @@ from rlhf_demo.server.compute_lock import Busy
 from rlhf_demo.server.reading import read_apart
 
 UPLOADS = "uploads"
-"""Where they are, in the folder of runs."""
+"""Subfolder of the folder of runs."""
 ROWS, ABOUT = "rows.jsonl", "about.json"
 ID = re.compile("upload-[0-9a-f]{12}")
 
 LARGEST = 20_000_000
-"""Bytes of a file."""
+"""Most bytes of a file."""
 MOST, MOST_EACH = 100, 10
-"""Uploads kept, of all visitors and, on a page with limits, of one."""
+"""Most uploads of all visitors and, on a page with limits, of one visitor."""
 MOST_BYTES, BYTES_NEARBY = 1_000_000_000, 300_000_000
 """Most bytes of the copies on a page with limits: of all visitors, and of one address."""
 SAFE_SECONDS = 3600
 """How long an upload of a page with limits is safe from those of others that keep as much."""
 FROM_ADDRESS = (40, 1 / 60)
-"""Files of one address that are read: so many at once, a class's, then so many a second. So one
-address needs more than SAFE_SECONDS to use up the room of all."""
+"""Files that are read for one address: this many at once, for a class, then this many a second. So
+one address needs more than SAFE_SECONDS to fill the space of all."""
 
 AT_ONCE = 2
-"""Files that are read at the same time; of one address a single one."""
+"""Files that are read at the same time; only one for each address."""
 WAIT_SECONDS = 0.8
-"""How long a file waits for its turn."""
+"""How long a file waits for a slot."""
 RETRY_SECONDS = 15.0
-"""How long an address that found no place comes before those whose files were read after its last.
-Else whoever asks without pause would have every place at the moment that it comes free."""
+"""How long an address that got no slot goes before addresses whose files were read more recently.
+Otherwise, an address that asks without pause would get every slot as soon as it is free."""
 
 
 class Uploads:
@@ -63,8 +63,8 @@ class Uploads:
         """Look at a folder.
 
         Args:
-            folder: where they are, or will be.
-            jobs: whose runs may be using them.
+            folder: their folder; it need not exist yet.
+            jobs: the runs that may use them.
             public: the limits are on.
             clock: seconds since 1970.
         """
@@ -73,29 +73,29 @@ class Uploads:
         self._read_for: set[str] = set()
         self._last_read: dict[str, float] = {}  # by address
         self._turned_away: dict[str, float] = {}
-        self._came_from: dict[str, str] = {}  # an upload's address; in no file, so nobody finds it
+        self._came_from: dict[str, str] = {}  # address by upload; in no file: private
         self._freed = threading.Condition()
         for unfinished in folder.glob(".upload-*"):  # by an app that was killed
             shutil.rmtree(unfinished, ignore_errors=True)
 
-    # -- looking -----------------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------------
 
     def listed(self, secret: str) -> list[str]:
-        """Return the ids of the uploads of this secret; of all where there are no limits."""
-        return sorted(one for one, about in self._all() if self._is_theirs(about, secret))
+        """Return the ids of the uploads of this secret; of all, on a page without limits."""
+        return sorted(upload for upload, about in self._all() if self._is_theirs(about, secret))
 
     def rows(self, upload: str, secret: str) -> Path | None:
-        """Return the copy of an upload, None where `listed` does not name it."""
+        """Return the copy of an upload, None if `listed` does not name it."""
         return self.folder / upload / ROWS if self.summary(upload, secret) else None
 
     def summary(self, upload: str, secret: str) -> dict[str, Any] | None:
-        """Return what `uploads.summary` said of an upload, None where `listed` does not name it."""
+        """Return what `uploads.summary` said of an upload, None if `listed` does not name it."""
         about = self._about(upload) if ID.fullmatch(upload) else None
         return about["summary"] if about and self._is_theirs(about, secret) else None
 
     def _all(self) -> list[tuple[str, dict[str, Any]]]:
-        found = [folder.name for folder in self.folder.glob("upload-*")]
-        return [(one, about) for one in found if (about := self._about(one))]
+        names = [folder.name for folder in self.folder.glob("upload-*")]
+        return [(name, about) for name in names if (about := self._about(name))]
 
     def _about(self, upload: str) -> dict[str, Any] | None:
         """Return the record of an upload, or None if it is missing or incomplete."""
@@ -122,7 +122,7 @@ class Uploads:
         Args:
             path: the received file.
             secret: the visitor's.
-            address: where the request comes from.
+            address: the address of the request.
 
         Raises:
             DataError: the file is too large, of a kind that is not read, or cannot be used.
@@ -138,24 +138,24 @@ class Uploads:
         if self.public and (short := shortage(self.folder, PUBLIC)):
             raise DataError(short)
         with self.reading(address), replacing_folder(self.folder / upload) as folder:
-            told = read_apart("pairs", source, folder / ROWS, public=self.public)
+            summary = read_apart("pairs", source, folder / ROWS, public=self.public)
             self._make_room(owner, address, (folder / ROWS).stat().st_size)
-            write_json(folder / ABOUT, {"owner": owner, "at": self.clock(), "summary": told})
+            write_json(folder / ABOUT, {"owner": owner, "at": self.clock(), "summary": summary})
         with self._freed:
-            here = {one: at for one, at in self._came_from.items() if self._about(one)}
-            self._came_from = here | {upload: address}
+            present = {name: of for name, of in self._came_from.items() if self._about(name)}
+            self._came_from = present | {upload: address}
         return upload
 
     @contextmanager
     def reading(self, address: str) -> Generator[None]:
-        """Hold one of the places in which a file is read.
+        """Hold one of the slots for reading files.
 
         Raises:
-            Busy: none was free in time.
+            Busy: no slot was free in time.
             Refused: too many files come from this address.
         """
         with self._freed:
-            if not self._freed.wait_for(lambda: self._has_place(address), WAIT_SECONDS):
+            if not self._freed.wait_for(lambda: self._has_slot(address), WAIT_SECONDS):
                 self._turned_away[address] = self.clock()
                 raise Busy
             if self.public:
@@ -170,69 +170,68 @@ class Uploads:
                 self._last_read[address] = self.clock()
                 self._freed.notify_all()
 
-    def _has_place(self, address: str) -> bool:
-        """Say whether a place is free that no address has a better claim to."""
+    def _has_slot(self, address: str) -> bool:
+        """Say whether a slot is free for which no other address has a better claim."""
         now = self.clock()
         self._turned_away = _since(now - RETRY_SECONDS, self._turned_away)
         self._last_read = _since(now - SAFE_SECONDS, self._last_read)
         own = self._last_read.get(address, 0.0)
         waiting = self._turned_away.keys() - self._read_for
-        before = [one for one in waiting if self._last_read.get(one, 0.0) < own]
+        before = [other for other in waiting if self._last_read.get(other, 0.0) < own]
         return address not in self._read_for and len(self._read_for) + len(before) < AT_ONCE
 
     def _make_room(self, owner: str, address: str, size: int) -> None:
-        """Remove uploads beyond the limits, but never one that a queued or running run reads.
+        """Remove uploads beyond the limits, except those that a queued or running run reads.
 
         Args:
-            owner: of the one that comes.
-            address: from where it comes. There the largest go first, as a class may be there.
+            owner: owner of the new upload.
+            address: its address. Of this address, the largest go first: it may be a class's.
             size: bytes of its copy.
 
         Raises:
-            DataError: none of them may be removed.
+            DataError: no upload may be removed.
         """
-        kept = dict(sorted(self._all(), key=lambda one: one[1]["at"]))
+        kept = dict(sorted(self._all(), key=lambda upload: upload[1]["at"]))
         before, room = self.clock(), math.inf
         if self.public:
-            own = [one for one in kept if kept[one]["owner"] == owner]
+            own = [name for name in kept if kept[name]["owner"] == owner]
             full = f"you have {len(own)} files here, and runs need all of them"
             self._shrink(own, own, MOST_EACH, math.inf, full)
-            near = [one for one in kept if self._came_from.get(one) == address]
+            near = [name for name in kept if self._came_from.get(name) == address]
             near.sort(key=self._bytes, reverse=True)
             full = f"files from your address fill their limit of {BYTES_NEARBY // 10**6} MB"
             self._shrink(near, near, math.inf, BYTES_NEARBY - size, full)
             before, room = before - SAFE_SECONDS, MOST_BYTES - size
-        old = [one for one in kept if kept[one]["at"] <= before]
+        old = [name for name in kept if kept[name]["at"] <= before]
         if self.public:
-            old += self._of_those_with_more(kept, address, size)
+            old += self._of_fuller_addresses(kept, address, size)
         full = f"this page keeps {len(kept)} files, which is its limit"
         self._shrink(kept, old, MOST, room, full)
 
-    def _of_those_with_more(self, kept: Iterable[str], address: str, size: int) -> list[str]:
-        """Return uploads of addresses that keep more than this one would, the fullest first."""
-        share = MOST_BYTES // MOST  # what each counts for besides its bytes
+    def _of_fuller_addresses(self, kept: Iterable[str], address: str, size: int) -> list[str]:
+        """Return uploads of addresses that would keep more than this address, the fullest first."""
+        share = MOST_BYTES // MOST  # added to the bytes of each upload
         own: dict[str, list[str]] = defaultdict(list)
         total: dict[str, int] = defaultdict(int)
         total[address] = size + share
-        for one in kept:
-            if of := self._came_from.get(one):
-                own[of].append(one)
-                total[of] += self._bytes(one) + share
-        more = [of for of in total if total[of] > total[address]]
-        return [
-            one for of in sorted(more, key=lambda of: total[of], reverse=True) for one in own[of]
-        ]
+        for upload in kept:
+            if of := self._came_from.get(upload):
+                own[of].append(upload)
+                total[of] += self._bytes(upload) + share
+        fuller = [of for of in total if total[of] > total[address]]
+        fuller.sort(key=lambda of: total[of], reverse=True)
+        return [upload for of in fuller for upload in own[of]]
 
     def _shrink(
-        self, kept: Iterable[str], may_go: Iterable[str], most: float, room: float, otherwise: str
+        self, kept: Iterable[str], removable: Iterable[str], most: float, room: float, full: str
     ) -> None:
-        """Remove uploads, the first first, until fewer than `most` are kept, in `room` bytes."""
+        """Remove uploads in the given order, until fewer than `most` are kept, in `room` bytes."""
         needed = self._needed()
-        going = [one for one in may_go if (self.folder / one).resolve() not in needed]
-        sizes = {one: self._bytes(one) for one in kept if (self.folder / one).is_dir()}
+        going = [name for name in removable if (self.folder / name).resolve() not in needed]
+        sizes = {name: self._bytes(name) for name in kept if (self.folder / name).is_dir()}
         while len(sizes) >= most or sum(sizes.values()) > room:
             if not going:
-                raise DataError(f"{otherwise}: try again later")
+                raise DataError(f"{full}: try again later")
             shutil.rmtree(self.folder / going[0], ignore_errors=True)
             sizes.pop(going.pop(0), None)
 
@@ -246,7 +245,7 @@ class Uploads:
         """Return the folders of data that queued or running runs read."""
         needed: set[Path] = set()
         for row in self.jobs.overview():
-            with suppress(DemoError, OSError, ValueError):  # deleted, or odd by somebody's hand
+            with suppress(DemoError, OSError, ValueError):  # deleted, or damaged
                 if row["status"] in (Status.QUEUED, Status.RUNNING):
                     options = self.jobs.find(row["id"]).config["options"]
                     needed.add((REPOSITORY / str(options.get("data"))).resolve().parent)

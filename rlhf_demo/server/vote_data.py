@@ -53,8 +53,8 @@ class VoteData:
             public: strangers use the page.
         """
         self.store, self.folder, self.jobs, self.public = store, folder, jobs, public
-        self._results = ResultCache()  # as pages ask for all questions whenever they are opened
-        self._writing = threading.Lock()  # or one would remove what another is writing
+        self._results = ResultCache()  # because every page that opens asks for all questions
+        self._writing = threading.Lock()  # or one thread would remove what another is writing
 
     def votes(self) -> list[Vote]:
         """Return the votes that every visitor of this page may read and train on."""
@@ -81,16 +81,16 @@ class VoteData:
         ]
 
     def chosen(self, chosen: str) -> Path | None:
-        """Return the folder of what `choices` lists under this id, or None where it does not.
+        """Return the folder with the votes of this id, or None if `choices` does not list it.
 
         Raises:
             DataError: the votes cannot be split, or the disk is short of room.
         """
-        found = [question for question, _ in self.questions() if _id(question) == chosen]
-        if not found:
+        questions = [question for question, _ in self.questions() if _id(question) == chosen]
+        if not questions:
             return None
-        folder = self._results.get(chosen, lambda: self.write(found))
-        return folder if folder.is_dir() else self.write(found)
+        folder = self._results.get(chosen, lambda: self.write(questions))
+        return folder if folder.is_dir() else self.write(questions)
 
     def write(self, questions: Collection[str], without_voters: Collection[int] = ()) -> Path:
         """Return a folder with the votes on these questions; older folders make room.
@@ -126,7 +126,7 @@ def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
 
     Args:
         votes: what `votes.pairs.usable` returned.
-        folder: of such folders; this one's name comes from what it holds.
+        folder: parent of such folders; the name of this folder comes from its contents.
 
     Raises:
         DataError: there are too few votes to split.
@@ -149,10 +149,10 @@ def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
             "too_few_to_tell": split.too_few_to_tell,
             # An older name for the agreement with others, which files already have.
             "foretold": asdict(agreement_with_others(votes)),
-            # Of the votes that the accuracy is measured on: it cannot be exceeded.
+            # The accuracy on the held-out votes cannot exceed it.
             "highest_accuracy": highest_accuracy(split.held_out),
         }
-        write_json(target / FACTS, facts)  # last: it says that the folder is whole
+        write_json(target / FACTS, facts)  # last, because it marks the folder as complete
     return target
 
 
@@ -160,19 +160,19 @@ def drop_votes(folder: Path, jobs: Jobs, learners: Iterable[str | None], *, keep
     """Delete folders of votes, except those that some reward models learn or learned from.
 
     Args:
-        folder: of such folders.
-        jobs: have the models' runs.
-        learners: ids of these runs.
-        keep: how many of the others stay, those used last.
+        folder: parent of such folders.
+        jobs: the runs.
+        learners: ids of the reward models' runs.
+        keep: how many of the other folders stay: those used last.
     """
     needed: set[str] = set()
     for run in learners:
         with suppress(JobError):
             needed.add(Path(jobs.find(run or "").config["options"]["data"]).name)
-    others = [one for one in folder.glob("votes-*") if one.name not in needed]
-    others.sort(key=lambda one: one.stat().st_mtime, reverse=True)
-    for one in others[keep:]:
-        shutil.rmtree(one, ignore_errors=True)
+    unneeded = [data for data in folder.glob("votes-*") if data.name not in needed]
+    unneeded.sort(key=lambda data: data.stat().st_mtime, reverse=True)
+    for data in unneeded[keep:]:
+        shutil.rmtree(data, ignore_errors=True)
 
 
 def vote_facts(data: str) -> dict[str, Any] | None:

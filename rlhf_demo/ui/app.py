@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from rlhf_demo.web import downloads
-from rlhf_demo.web import lines
+from rlhf_demo.web import queue_shares
 from rlhf_demo.ui import parts, scripts
 from rlhf_demo.server import space
 from rlhf_demo.ui.api import add_endpoints
@@ -74,7 +74,7 @@ def build_app(settings: Settings) -> SharedPage:
             _lent_gpu()
     demo.queue(max_size=200, api_open=False)  # queued functions run only through the queue
     apply_fixes()
-    lines.share(demo._queue)
+    queue_shares.share(demo._queue)
     shared.jobs.open()
     shared.class_training.open()
     demo.shared = shared

@@ -33,7 +33,7 @@ from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.web.middleware import UPLOAD
 
 FOLDER, MARK = "rlhf-demo-served", ".made-by-rlhf-demo"
-"""Name of the cache, and of the file in it that says whose it is: files are removed here."""
+"""Name of the cache, and of the file in it that marks it as ours, because we remove files here."""
 DOWNLOADS = "downloads"
 """Folder of the cache that everybody may read (web/downloads.py); its files are no uploads."""
 UPLOADED = re.compile("[0-9a-f]{64}")
@@ -42,22 +42,22 @@ GRADIOS = re.compile(rf"tmp[^/]*|{UPLOADED.pattern}/[^/]+")
 """Files in the cache that Gradio makes of uploads; while one arrives, it is called tmp..."""
 MEGABYTE = 10**6
 MOST_FILES = 4
-"""Of one request; the page sends one."""
+"""Most files of one request; the page sends one."""
 MOST_BYTES = 1000 * MEGABYTE
-"""Of all uploads in the cache; each is read within seconds and removed then (server/uploads.py)."""
+"""Most bytes of all uploads in the cache; each is read and removed within seconds."""
 SAFE_SECONDS = 600
-"""How long a file may be waited for before it makes room for whoever comes."""
+"""How long a file may wait before it makes room for any other upload."""
 MEGABYTES_EACH = (380, 1.0)
-"""From one address: so many at once, a class's, then so many a second. In SAFE_SECONDS that is less
-than MOST_BYTES, so one address cannot fill the cache for others."""
+"""Megabytes from one address: this many at once, for a class, then this many a second. In
+SAFE_SECONDS that is less than MOST_BYTES, so one address cannot fill the cache for others."""
 
 LEAST_BYTES = 100_000
-"""What a file counts for at least: it takes a folder of its own."""
+"""The least that a file counts for, because it takes its own folder."""
 NO_ROOM = 507, "there is no room for files at the moment: try again in ten minutes"
 
 File = tuple[os.stat_result, Path]
 Held = tuple[int, Callable[[], None]]
-"""Bytes that are taken, and what frees them."""
+"""Bytes in use, and the function that frees them."""
 
 arriving: ContextVar[list[Any]] = ContextVar("arriving")
 """Temporary files of the upload that is being received."""
@@ -103,9 +103,9 @@ def received(source: Path) -> Generator[None]:
         DataError: it is another file of the cache, which is not the sender's to remove; the disk
             is full, or the file was removed meanwhile.
     """
-    cache, found = Path(get_upload_folder()).resolve(), source.resolve()
-    own = found.parent.parent == cache and UPLOADED.fullmatch(found.parent.name)
-    if found.is_relative_to(cache) and not own:
+    cache, path = Path(get_upload_folder()).resolve(), source.resolve()
+    own = path.parent.parent == cache and UPLOADED.fullmatch(path.parent.name)
+    if path.is_relative_to(cache) and not own:
         raise DataError("this file was not uploaded here: upload it again")
     try:
         yield
@@ -126,12 +126,12 @@ def _remove(path: Path) -> None:
 
 
 class UploadGate:
-    """ASGI middleware before Gradio's upload route; it stands behind middleware.Door.
+    """ASGI middleware before Gradio's upload route, and behind middleware.Door.
 
     Args:
-        app: what is behind it.
+        app: the app that it protects.
         folder: Gradio's cache.
-        public: the limits are on; elsewhere an address may send as much as there is room for.
+        public: whether the limits are on; if not, an address may send as much as fits.
         clock: seconds since 1970.
     """
 
@@ -141,7 +141,7 @@ class UploadGate:
         self.app, self.folder, self.public, self.clock = app, folder.resolve(), public, clock
         self._sent = RateLimit(*MEGABYTES_EACH, clock)
         self._arriving: list[_Upload] = []
-        self._came_from: dict[Path, str] = {}  # a file's address, for as long as it is there
+        self._came_from: dict[Path, str] = {}  # the address of each file that exists
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse an upload for which there is no room."""
@@ -172,24 +172,24 @@ class UploadGate:
 
     async def _pass(self, scope: Scope, upload: "_Upload", send: Send) -> None:
         """Let the route answer, unless the upload is refused meanwhile."""
-        told = b""
+        body = b""
 
         async def answer(message: Message) -> None:
-            nonlocal told
+            nonlocal body
             if not upload.refusal:
                 upload.answered = True
-                told += message.get("body", b"")
+                body += message.get("body", b"")
                 await send(message)
 
         arriving.set(upload.files)
         try:
-            # Gradio never forgets an upload that its sender gives a name to.
+            # Gradio never forgets an upload whose sender gives it a name.
             await self.app({**scope, "query_string": b""}, upload.receive, answer)
         except Exception:
             if not upload.refusal:
                 raise
         with suppress(ValueError, TypeError):  # an error, which names no files
-            files = [Path(one).resolve() for one in json.loads(told)]
+            files = [Path(name).resolve() for name in json.loads(body)]
             self._came_from |= dict.fromkeys(files, upload.address)
 
     def _may_send(self, address: str, length: int) -> bool:
@@ -197,13 +197,15 @@ class UploadGate:
         return all(self._sent.allow(address) for _ in range(megabytes))
 
     def _make_room(self, upload: "_Upload") -> bool:
-        """Remove files, and break off uploads, until there is room for one that is to arrive.
+        """Remove files, and break off uploads, until there is room for a new upload.
 
         Returns:
-            False where all are too young and no other address sent more, or the disk is full.
+            False if all files are too young and no other address sent more, or the disk is full.
         """
-        others = [one for one in list(self._arriving) if one is not upload and not one.refusal]
-        open_files = {Path(file.name).resolve() for one in others for file in list(one.files)}
+        others = [
+            other for other in self._arriving.copy() if other is not upload and not other.refusal
+        ]
+        open_files = {Path(file.name).resolve() for other in others for file in list(other.files)}
         files = [
             (path.stat(), path)
             for path in self.folder.rglob("*")
@@ -214,29 +216,30 @@ class UploadGate:
         for path in list(self._came_from):
             if not path.exists():
                 self._came_from.pop(path, None)
-        left = MOST_BYTES - sum(map(_size, files)) - sum(one.length for one in (upload, *others))
-        for size, free in self._going(files, others, upload.address):
+        left = MOST_BYTES - sum(map(_size, files)) - sum(each.length for each in (upload, *others))
+        for size, free in self._removable(files, others, upload.address):
             if left >= 0:
                 break
             free()
             left += size
         return left >= 0 and not (self.public and shortage(self.folder, PUBLIC))
 
-    def _going(self, files: list[File], others: list["_Upload"], address: str) -> list[Held]:
-        """Return what may make room for an upload of an address, in that order."""
-        going, sent = [], defaultdict(list)
-        for one in sorted(files, key=lambda one: one[0].st_mtime):
-            held = _size(one), partial(_remove, one[1])
-            if one[0].st_mtime <= self.clock() - SAFE_SECONDS:
-                going.append(held)
-            elif one[1] in self._came_from:
-                sent[self._came_from[one[1]]].append(held)
-        for one in others:
-            sent[one.address].append((one.length, one.break_off))
+    def _removable(self, files: list[File], others: list["_Upload"], address: str) -> list[Held]:
+        """Return what may go to make room for an upload of an address, in this order."""
+        removable, sent = [], defaultdict(list)
+        for file in sorted(files, key=lambda file: file[0].st_mtime):
+            status, path = file
+            held = _size(file), partial(_remove, path)
+            if status.st_mtime <= self.clock() - SAFE_SECONDS:
+                removable.append(held)
+            elif path in self._came_from:
+                sent[self._came_from[path]].append(held)
+        for upload in others:
+            sent[upload.address].append((upload.length, upload.break_off))
         total = {of: sum(size for size, _ in sent[of]) for of in sent}
         for of in sorted(total, key=lambda of: total[of], reverse=True):
-            going += sent[of] if total[of] > total.get(address, 0) else []
-        return going
+            removable += sent[of] if total[of] > total.get(address, 0) else []
+        return removable
 
 
 def _size(file: File) -> int:
@@ -244,7 +247,7 @@ def _size(file: File) -> int:
 
 
 class _Upload:
-    """An upload while it arrives; where it is refused, its body seems to be broken off."""
+    """An upload while it arrives. If it is refused, its body seems to be broken off."""
 
     def __init__(self, receive: Receive, content_type: str, address: str, length: int) -> None:
         self._receive, self.address, self.length = receive, address, length
@@ -255,7 +258,7 @@ class _Upload:
         self._mark, self._tail, self._parts = b"--" + boundary, b"", 0
 
     def break_off(self) -> None:
-        """Refuse it, as its room is needed, unless all of it has arrived."""
+        """Refuse it, because its room is needed, unless all of it has arrived."""
         self.refusal = self.refusal or (None if self.answered else NO_ROOM)
 
     def remove_files(self) -> None:

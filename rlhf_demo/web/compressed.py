@@ -2,7 +2,7 @@
 
 By itself, Gradio compresses every answer in the event loop while a client reads it. The compressor
 takes up to 5 MB and lives as long as its reader: 490 slow connections of one address cost 1.4 GB.
-Here a file is compressed at its first request and the page, which is built anew each time, at each.
+Here a file is compressed at its first request, and the page, which is always rebuilt, at each.
 Then it is sent in pieces.
 """
 
@@ -58,7 +58,7 @@ class Compressed:
         plain = {**scope, "headers": headers}
         path, whole = get_route_path(scope), None
         if scope["method"] == "GET" and _takes_gzip(asked):
-            if STATIC.fullmatch(path) and normpath(path) == path:  # ./ gives a file more names
+            if STATIC.fullmatch(path) and normpath(path) == path:  # ./ would add names
                 whole = await self._find(plain, asked)
             elif PAGE.fullmatch(path):
                 whole = await self._read(plain)
@@ -75,7 +75,7 @@ class Compressed:
         async with self._one_at_a_time:
             if path not in self._kept:
                 kept = await self._read(scope)
-                room = MOST_BYTES - sum(len(one.body) for one in self._kept.values())
+                room = MOST_BYTES - sum(len(file.body) for file in self._kept.values())
                 if kept is None or len(kept.body) > room:
                     return None
                 self._kept[path] = kept
@@ -113,12 +113,11 @@ async def _answer(kept: _Whole, asked: Headers, send: Send) -> None:
     await send({"type": "http.response.start", "status": 304 if known else 200, "headers": headers})
     body = b"" if known else kept.body
     for start in range(0, max(1, len(body)), PIECE):
-        more = start + PIECE < len(body)
-        piece = body[start : start + PIECE]
-        await send({"type": "http.response.body", "body": piece, "more_body": more})
+        piece, unfinished = body[start : start + PIECE], start + PIECE < len(body)
+        await send({"type": "http.response.body", "body": piece, "more_body": unfinished})
 
 
 async def _never_gone() -> Message:
-    """Wait, as for a reader who stays; an app that listens for one who leaves ends this."""
+    """Wait, as if the reader stays; an app that listens for a disconnect cancels this."""
     await asyncio.Event().wait()
     raise AssertionError("no message comes")

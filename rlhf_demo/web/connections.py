@@ -25,22 +25,23 @@ UNREAD_SECONDS = 30.0
 MOST_FILES = 10_000
 """Open files and connections, where the system allows that many; a usual limit is 1,024."""
 SHARE = 4
-"""An address is given one more while it has less than one in so many of those that are free. So one
-that opens all it can has 1,000 of 5,000; ten have 357 each, and 1,430 stay free for others."""
+"""An address gets another connection while it has less than one in this many of the free ones. So
+an address that opens all it can has 1,000 of 5,000; ten such addresses have 357 each, and 1,430
+stay free for others."""
 REPEATED = (
     "socket.accept() out of system resource", "Invalid HTTP request received", refusals.REFUSED,
     refusals.FAILED_AT,
 )  # fmt: skip
 """Log lines that a flood would write for each connection or invalid request."""
 QUIET_SECONDS = 60.0
-"""Seconds between two equal lines of those."""
+"""Seconds between two equal lines of this kind."""
 
 
 class Protocol(H11Protocol):
-    """The server's protocol, which by itself waits for a request without end.
+    """The server's protocol, which would otherwise wait for a request for ever.
 
-    Requests say how long they are, as browsers' do. A body in chunks of one byte would keep the
-    parser, and with it the whole page, busy for seconds before anything behind it is asked.
+    Requests must state their length, as browsers do. A body in chunks of one byte would keep the
+    parser, and with it the whole page, busy for seconds before our checks see it.
 
     Attributes:
         most: connections of all addresses: half of the files that may be open, as the system hands
@@ -54,7 +55,7 @@ class Protocol(H11Protocol):
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
-        self._address: str | None = None  # while it has a place
+        self._address: str | None = None  # while the connection is counted
         next_event = self.conn.next_event
 
         def next_with_length() -> Any:
@@ -79,7 +80,7 @@ class Protocol(H11Protocol):
         self._await_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give the place back."""
+        """Stop counting the connection."""
         if self._address is None:
             return
         super().connection_lost(exc)
@@ -125,19 +126,19 @@ class Seldom(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: dict[tuple[Any, ...], float] = {}
+        self._logged_at: dict[tuple[Any, ...], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether a line is written."""
         if not str(record.msg).startswith(REPEATED):
             return True
-        said: tuple[Any, ...] = (str(record.msg).partition("\n")[0],)
-        if record.exc_info:  # a failure of the server's own: each kind at each place is told
-            said += record.exc_info[0], record.args
+        kind: tuple[Any, ...] = (str(record.msg).partition("\n")[0],)
+        if record.exc_info:  # the server's own failure: logged once for each kind and function
+            kind += record.exc_info[0], record.args
         now = time.monotonic()
-        if now - self._told.get(said, -QUIET_SECONDS) < QUIET_SECONDS:
+        if now - self._logged_at.get(kind, -QUIET_SECONDS) < QUIET_SECONDS:
             return False
-        self._told[said] = now
+        self._logged_at[kind] = now
         return True
 
 

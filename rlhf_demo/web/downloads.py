@@ -86,14 +86,14 @@ def vote_file(
     if kind not in VOTE_FORMATS:
         raise DataError(f"votes are written as {' or '.join(VOTE_FORMATS)}: choose one of them")
     form = f"{'all' if everything else 'preferences'}-{kind}"
-    # One place for each count: a link that is being fetched is not written over.
-    place = folder / f"{form}-{len(votes)}"
-    target = place / f"{'all-' * everything}{name}.{kind}"
+    # A folder for each count, so that no file is overwritten while it is being fetched.
+    target_folder = folder / f"{form}-{len(votes)}"
+    target = target_folder / f"{'all-' * everything}{name}.{kind}"
     rows = export_votes(votes, target, all_votes=everything)
     since = time.time() - FETCH_SECONDS
     for older in folder.glob(f"{form}-*"):
         with suppress(FileNotFoundError):  # somebody else removes it too
-            if older != place and older.stat().st_mtime < since:
+            if older != target_folder and older.stat().st_mtime < since:
                 shutil.rmtree(older)
     return {"link": link_to(target), "name": target.name, "rows": rows}
 
@@ -178,8 +178,12 @@ def _content(path: Path, runs: Path) -> bytes:
     if path.suffix not in TEXTS:
         return content
     libraries = Path(gr.__file__).parents[1]
-    for place, instead in ((runs.resolve(), b"runs/"), (CHECKPOINTS.parent, b""), (libraries, b"")):
-        content = content.replace(os.fsencode(place) + b"/", instead)
+    for parent, instead in (
+        (runs.resolve(), b"runs/"),
+        (CHECKPOINTS.parent, b""),
+        (libraries, b""),
+    ):
+        content = content.replace(os.fsencode(parent) + b"/", instead)
     return content
 
 

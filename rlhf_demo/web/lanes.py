@@ -2,7 +2,7 @@
 
 Each lane has its own threads, so one lane cannot use up those of another. A server function is
 marked `voting` or `heavy`; all others share the third lane. Few heavy functions run at once, and a
-caller who gets no place is refused within a second.
+caller who gets no slot is refused within a second.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ from rlhf_demo.web.addresses import address_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 Caller = Request | None
-"""The web request of whoever calls; None outside the web."""
+"""The web request of the caller; None outside the web."""
 
-HEAVY_PLACES = 2
+HEAVY_SLOTS = 2
 """Heavy requests that run at once on the whole server; at most one for each address."""
 WAIT_SECONDS = 0.6
-"""How long a heavy request waits for a place. Answered at once, it would come again at once."""
+"""How long a heavy request waits for a slot. Refused at once, it would come again at once."""
 
 
 class Lane(StrEnum):
@@ -38,7 +38,7 @@ class Lane(StrEnum):
     LIGHT = "light"
 
 
-# Python computes in one thread at a time, so more light ones would only delay the votes.
+# Python computes in one thread at a time, so more light threads would only delay the votes.
 THREADS = {Lane.VOTING: 16, Lane.LIGHT: 8}
 
 
@@ -62,7 +62,7 @@ async def run(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function in a thread of its lane.
 
     Raises:
-        Busy: it is heavy, and there was no place in time.
+        Busy: it is heavy, and no slot was free in time.
     """
     lanes, lane = _lanes_here(), getattr(function, LANE, Lane.LIGHT)
     if lane == Lane.HEAVY:
@@ -72,7 +72,7 @@ async def run(function: Callable[..., Any], *arguments: Any) -> Any:
 
 @dataclass(eq=False)
 class _Waiting:
-    """Equal requests that wait for one answer; `answer` is there once it is worked on."""
+    """Equal requests that wait for one answer; `answer` is set when work on it begins."""
 
     function: Callable[..., Any]
     arguments: tuple
@@ -85,26 +85,26 @@ class HeavyLane:
     """Heavy requests: few run at once, and one for each address.
 
     Equal requests that wait share one answer, for example when a whole class opens the page. So the
-    answer of a heavy function must depend on its arguments alone. It takes the place of whichever
-    address has one free: else who keeps asking the same would keep others from it.
+    answer of a heavy function must depend on its arguments alone. It uses the slot of any of
+    the addresses that has one free; otherwise, an address that keeps asking would block the others.
     """
 
     def __init__(self) -> None:
-        self._threads = CapacityLimiter(HEAVY_PLACES)
-        self._addresses: set[str] = set()  # of those that are worked for
-        self._waiting: dict[tuple, _Waiting] = {}  # those that came first go first
+        self._threads = CapacityLimiter(HEAVY_SLOTS)
+        self._addresses: set[str] = set()  # addresses whose request is running
+        self._waiting: dict[tuple, _Waiting] = {}  # first come, first served
 
     async def run(self, function: Callable[..., Any], arguments: tuple, caller: Caller) -> Any:
-        """Call a function when there is a place.
+        """Call a function when a slot is free.
 
         Raises:
-            Busy: there was none in time.
+            Busy: no slot was free in time.
         """
         key = function, repr(arguments)
         waiting = self._waiting.setdefault(key, _Waiting(function, arguments))
         waiting.callers.append(caller)
-        # Soon, not now: those who ask the same in one moment share an answer.
-        asyncio.get_running_loop().call_soon(self._begin_what_can)
+        # Soon, not now, so that equal requests of the same moment share an answer.
+        asyncio.get_running_loop().call_soon(self._begin_ready)
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(WAIT_SECONDS):
@@ -116,14 +116,14 @@ class HeavyLane:
                     del self._waiting[key]
         if waiting.answer is None:
             raise Busy
-        return await asyncio.shield(waiting.answer)  # one caller's end does not end it for others
+        return await asyncio.shield(waiting.answer)  # one who leaves does not end it for others
 
-    def _begin_what_can(self) -> None:
+    def _begin_ready(self) -> None:
         for key, waiting in list(self._waiting.items()):
-            addresses = [address_of(one) if one else "here" for one in waiting.callers]
-            free = [one for one in addresses if one not in self._addresses]
-            if free and len(self._addresses) < HEAVY_PLACES:
-                del self._waiting[key]  # whoever comes from now on waits for a newer answer
+            addresses = [address_of(caller) if caller else "here" for caller in waiting.callers]
+            free = [address for address in addresses if address not in self._addresses]
+            if free and len(self._addresses) < HEAVY_SLOTS:
+                del self._waiting[key]  # later requests wait for a newer answer
                 self._addresses.add(free[0])
                 waiting.answer = asyncio.create_task(self._work(waiting, free[0]))
                 waiting.begun.set()
@@ -131,12 +131,12 @@ class HeavyLane:
     async def _work(self, waiting: _Waiting, address: str) -> Any:
         try:
             if all([await _is_gone(caller) for caller in waiting.callers]):
-                raise Busy  # nobody is there to read the answer
+                raise Busy  # no caller is left to read the answer
             call = waiting.function, *waiting.arguments
             return await to_thread.run_sync(*call, limiter=self._threads)
         finally:
             self._addresses.remove(address)
-            self._begin_what_can()
+            self._begin_ready()
 
 
 async def _is_gone(caller: Caller) -> bool:
@@ -144,7 +144,7 @@ async def _is_gone(caller: Caller) -> bool:
 
 
 class _Lanes:
-    """The lanes of one event loop, which is that of one app."""
+    """The lanes of one event loop, which belongs to one app."""
 
     def __init__(self) -> None:
         self.heavy = HeavyLane()

@@ -37,16 +37,16 @@ CLOSED = re.compile(
 )
 """Routes of Gradio that answer GET and that this page does not use.
 
-The one of components prints each request, so anybody could write lines into the log.
+The route of custom components prints each request, so anyone could write lines into the log.
 """
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """In a path, these would begin a line of their own in the log."""
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]*)?", re.ASCII | re.IGNORECASE)
 
 MOST_BYTES = 64_000
-"""Of a request in JSON; the longest one that the page sends is a few thousand."""
+"""Most bytes of a JSON request; the longest that the page sends has a few thousand."""
 MOST_UPLOAD_BYTES = 21_000_000
-"""Of an upload: all its files and what separates them."""
+"""Most bytes of an upload: all its files, and what separates them."""
 
 HEADERS = {
     # Gradio writes scripts and styles into the page and makes functions of text.
@@ -64,7 +64,7 @@ HEADERS = {
 }
 """Sent with every answer. The Hub shows Spaces in a frame, so there is no X-Frame-Options."""
 HUB = " https://huggingface.co https://*.hf.space"
-"""Added on a Space: who may show it in a frame. Anybody can have a Space, so nowhere else."""
+"""Added on a Space: who may show it in a frame. Anyone can have a Space, so only there."""
 
 
 class Refused(Exception):
@@ -79,7 +79,7 @@ class Door:
     """ASGI middleware that admits only requests of the page itself and of programs.
 
     Args:
-        app: what is behind it.
+        app: the app that it protects.
         settings: the page's address, host names and proxies.
         pause: called with (scope, receive) before a request is refused that never reached `app`.
             Without it, one address could make the door answer as fast as it can.
@@ -97,7 +97,7 @@ class Door:
             self.headers["Content-Security-Policy"] += HUB
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or pass it on with the client's address in its place."""
+        """Answer a request, or pass it on with the client's address in the scope."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -109,7 +109,7 @@ class Door:
         path = get_route_path(scope)  # as the routes see it: without a proxy's prefix
         scope = {**scope, "client": (address, 0)}
         try:
-            await self._check_in_turn(path, headers, scope, receive)
+            await self._check_throttled(path, headers, scope, receive)
             most = MOST_UPLOAD_BYTES if UPLOAD.fullmatch(path) else MOST_BYTES
             await exchange.run(self.app, scope, most)
         except Refused as refusal:
@@ -118,7 +118,7 @@ class Door:
             answer = JSONResponse({"error": refusal.sentence}, refusal.status, close)
             await answer(scope, receive, exchange.send)
 
-    async def _check_in_turn(
+    async def _check_throttled(
         self, path: str, headers: Headers, scope: Scope, receive: Receive
     ) -> None:
         try:
@@ -226,7 +226,7 @@ def is_ours(host: str, settings: Settings) -> bool:
     name = _name(host)
     if name in (*LOOPBACK, settings.server_name.lower()):
         return True
-    if name and any(fnmatch.fnmatchcase(name, one.lower()) for one in settings.hosts):
+    if name and any(fnmatch.fnmatchcase(name, host.lower()) for host in settings.hosts):
         return True
     return bool(name) and not settings.loopback and _is_of_a_network(name)
 

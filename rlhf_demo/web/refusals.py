@@ -28,7 +28,7 @@ DISK_FULL = "the server's disk is full: its owner must make room"
 LONGEST_NOTE = 300
 """Characters of one sender's words that reach the log or go back to them."""
 LONGEST_NAME = 100
-"""Characters of a session's name; a browser makes one of eleven, Python's client one of 36."""
+"""Characters of a session's name; a browser's names have eleven, those of Python's client 36."""
 BAD_REQUEST = JSONResponse({"error": WRONG_SHAPE}, 400)
 
 
@@ -36,7 +36,7 @@ def in_words(error: Exception, where: str) -> str:
     """Return the sentence that the sender of a request reads instead of an error.
 
     Errors that a request of the wrong shape causes are the sender's; all others are logged whole,
-    and the sender is not told of paths and numbers of the server.
+    and the sender does not see paths and numbers of the server.
     """
     if isinstance(error, DemoError):
         return str(error)
@@ -72,7 +72,7 @@ class Page(gr.Blocks):
 class Refusals:
     """ASGI middleware that refuses invalid requests before they make Gradio fail.
 
-    If one still makes a route of Gradio fail, the answer is "bad request", not "server error".
+    If a request still makes a route fail, the answer is "bad request", not "server error".
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -115,7 +115,7 @@ class Refusals:
 
 
 def once_more(body: bytes, receive: Receive) -> Receive:
-    """Return what gives a body that was read already, and then whatever comes."""
+    """Return a `receive` that gives a body that was already read, and then later messages."""
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def next_message() -> Message:
@@ -127,16 +127,16 @@ def once_more(body: bytes, receive: Receive) -> Receive:
 def _fits(body: bytes, path: str) -> bool:
     """Say whether a body is the JSON that a browser sends.
 
-    A number that is infinite or none, and half a character (a lone surrogate), can be read but not
-    written again. As the name of a session in Gradio's queue, one of these breaks the statistics
+    NaN, infinite numbers and half a character (a lone surrogate) can be read but not written
+    again. As the name of a session in Gradio's queue, such a value breaks the statistics
     of all later events; so does a session without a name. Gradio keeps the names of thousands.
     """
     try:
-        told = json.loads(body) if body else {}
-        json.dumps(told, ensure_ascii=False, allow_nan=False).encode()
+        request = json.loads(body) if body else {}
+        json.dumps(request, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         return False
-    session = told.get("session_hash") if isinstance(told, dict) else None
+    session = request.get("session_hash") if isinstance(request, dict) else None
     if session is None:
         return not path.endswith("/queue/join")
     return isinstance(session, str) and 0 < len(session) <= LONGEST_NAME

@@ -16,26 +16,26 @@ from gradio.queueing import Queue
 from gradio.state_holder import SessionState
 
 MOST_SESSIONS = 2000
-"""Of which anything is kept. A page that is open asks every other second and is not the oldest."""
+"""Most sessions that are kept. An open page asks every other second, so it is not the oldest."""
 UNREAD_SECONDS = 60.0
-"""A browser reads a session's messages as long as it waits for one, at least every 10 s."""
+"""How long messages may stay unread; a browser that waits for one reads at least every 10 s."""
 MOST_UNREAD = 5_000_000
-"""Characters of the messages that nobody has fetched, for one address. In memory they take about
-five times as many bytes. The longest answer, a kept comparison, has some hundred thousand."""
+"""Characters of the unread messages of one address. In memory they take about five times as many
+bytes. The longest answer, a saved comparison, has some hundred thousand."""
 MOST_UNREAD_OF_ALL = 50_000_000
 MESSAGE = 2000
-"""Characters that a message counts for besides its own."""
+"""Characters that each message counts for in addition to its own."""
 
 sender: ContextVar[str] = ContextVar("sender", default="")
-"""Address of the request in work."""
+"""Address of the current request."""
 
 
 class Messages(asyncio.Queue[Any]):
     """Unread messages of one session.
 
     Args:
-        sessions: where it is kept; counts what is unread.
-        address: where it was opened.
+        sessions: contains it, and counts the unread characters.
+        address: the address that opened it.
     """
 
     def __init__(self, sessions: "Sessions", address: str) -> None:
@@ -44,12 +44,12 @@ class Messages(asyncio.Queue[Any]):
         self.unread, self.read_at = 0, sessions.clock()
 
     async def get(self) -> Any:
-        """Return the next message, as soon as there is one."""
+        """Wait for the next message and return it."""
         self.read_at = self._sessions.clock()
         return await super().get()
 
     def put_nowait(self, item: Any) -> None:
-        """Add a message, for which others make room."""
+        """Add a message, and make room for it."""
         super().put_nowait(item)
         self._sessions.make_room(self.address)
 
@@ -71,9 +71,9 @@ class Messages(asyncio.Queue[Any]):
 class Sessions(dict[str, Messages]):
     """Messages that wait, by session, with bounds for an address and for all.
 
-    Where there are too many sessions, the oldest make room, but none with an event in the queue.
-    Gradio lets go of the oldest even so. Its queue then stops for everybody, at the first message
-    for one of them, until the page is started again.
+    If there are too many sessions, the oldest are removed, but none with an event in the queue.
+    Gradio would remove those too: its queue then stops for everyone, at the first message for such
+    a session, until the page is restarted.
     """
 
     def __init__(
@@ -87,11 +87,11 @@ class Sessions(dict[str, Messages]):
         self.unread: Counter[str] = Counter()  # by address
 
     def __missing__(self, session: str) -> "asyncio.Queue[Any]":
-        """Return a queue for messages of a session that is gone; nobody will read them."""
+        """Return a queue for messages to a session that was removed; no one will read them."""
         return asyncio.Queue()
 
     def __delitem__(self, session: str) -> None:
-        """Forget a session, which may be gone already, and what it has not fetched."""
+        """Remove a session, if it is still there, with its unread messages."""
         if messages := self.get(session):
             super().__delitem__(session)
             while not messages.empty():
@@ -99,31 +99,31 @@ class Sessions(dict[str, Messages]):
         self._queue.pending_event_ids_session.pop(session, None)
 
     def __setitem__(self, session: str, _: "asyncio.Queue[Any]") -> None:
-        """Keep the messages of a session from now on, and let go of another where that is many."""
+        """Add a session, and remove another if there are too many."""
         super().__setitem__(session, Messages(self, sender.get()))
         if len(self) > self._most:
             busy = {event.session_hash for event in self._queue.event_ids_to_events.values()}
-            oldest = next((one for one in self if one not in busy | {session}), session)
+            oldest = next((name for name in self if name not in busy | {session}), session)
             if oldest != session:
                 del self[oldest]
 
     async def forget_unread(self) -> None:
         """Forget sessions unread for a minute, and drop their events from the queue."""
         late = self.clock() - UNREAD_SECONDS
-        for session in [one for one, messages in self.items() if messages.read_at < late]:
+        for session in [name for name, messages in self.items() if messages.read_at < late]:
             del self[session]
             await self._queue.clean_events(session_hash=session)
 
     def make_room(self, address: str) -> None:
-        """Forget the largest sessions of an address, and of whoever has most, until all fits."""
+        """Remove the largest sessions of an address, and of those with most, down to the limits."""
         while self.unread[address] > MOST_UNREAD:
             self._forget_largest(address)
         while self.unread.total() > MOST_UNREAD_OF_ALL:
             self._forget_largest(self.unread.most_common(1)[0][0])
-        self.unread = +self.unread  # without those who have nothing
+        self.unread = +self.unread  # drops addresses with a count of 0
 
     def _forget_largest(self, address: str) -> None:
-        own = [one for one, messages in self.items() if messages.address == address]
+        own = [name for name, messages in self.items() if messages.address == address]
         del self[max(own, key=lambda session: self[session].unread)]
 
 

@@ -289,15 +289,15 @@ async def _whole(receive: Receive) -> bytes | None:
     Raises:
         Refused: it does not arrive in time.
     """
-    pieces, more = [], True
+    pieces, unfinished = [], True
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            while more:
+            while unfinished:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     return None
                 pieces.append(message.get("body", b""))
-                more = message.get("more_body", False)
+                unfinished = message.get("more_body", False)
     except TimeoutError:
         raise Refused(
             408, f"this request did not arrive within {BODY_SECONDS:g} s: send it again"

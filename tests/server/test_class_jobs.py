@@ -24,7 +24,7 @@ def test_class_is_not_held_up_by_the_limits_of_visitors(new_jobs):
     start(jobs, secret="ann")
     start(jobs, secret="bob")
     of_class = start(jobs, secret="class", first=True, total_steps=200)
-    assert jobs._folders.job(of_class).note["most_minutes"] is None
+    assert jobs._folders.job(of_class).record["most_minutes"] is None
     jobs.stop(of_class, "class")
     jobs.resume(of_class, "class")
 

@@ -12,7 +12,7 @@ from gradio.state_holder import StateHolder
 
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.app import launch_options
-from rlhf_demo.web import lines
+from rlhf_demo.web import queue_shares
 from rlhf_demo.web.gradio_fixes import apply_fixes
 from rlhf_demo.web.sessions import MOST_SESSIONS, MOST_UNREAD, Sessions, sender
 from tests import event_loops
@@ -35,7 +35,7 @@ def queue():
         field = gr.Number()
         field.submit(lambda value: value, field, field)
     page.queue(max_size=10_000)
-    lines.share(page._queue)
+    queue_shares.share(page._queue)
     return page._queue
 
 

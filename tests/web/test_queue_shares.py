@@ -8,7 +8,7 @@ import pytest
 from fastapi import HTTPException
 from gradio.data_classes import PredictBodyInternal
 
-from rlhf_demo.web import lines
+from rlhf_demo.web import queue_shares
 from tests import event_loops
 
 LINES = ("many", "model", None)
@@ -25,7 +25,7 @@ def queue():
         for line in LINES:
             field.submit(abs, field, field, concurrency_id=line, concurrency_limit=1)
     page.queue(max_size=200)
-    lines.share(page._queue)
+    queue_shares.share(page._queue)
     yield page._queue
     gc.collect()  # Gradio leaves event loops unclosed: let that be noticed here and not later
 

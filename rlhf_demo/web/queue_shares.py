@@ -10,15 +10,14 @@ from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.sessions import Sessions, sender
 
 PART = 4
-"""An address may have as many events in the queue as a fourth of the places that it leaves free.
+"""An address may have a fourth as many events in the queue as it leaves places free.
 
-Of a queue of 200 that is 40 for one address, which a whole school may share. The fuller the queue,
+In a queue of 200, that is 40 for one address, which a whole school may share. The fuller the queue,
 the fewer: six addresses that ask all the time have 20 each, and 80 places stay free for others.
 """
 MOST = {"model": 30, "many": 3}
-"""By the `concurrency_id` of the line. What waits for "model" takes seconds, and thirty of a class
-may ask at once; what waits for "many" takes minutes.
-"""
+"""`concurrency_id` -> the most events of one address. "model" takes seconds, and thirty students
+may ask at once; "many" takes minutes."""
 
 
 def share(queue: Queue) -> None:
@@ -36,20 +35,20 @@ def share(queue: Queue) -> None:
     queue.push = bounded
 
 
-def _check(queue: Queue, line: str | None, address: str) -> None:
-    """Refuse an event where the address has its share.
+def _check(queue: Queue, concurrency_id: str | None, address: str) -> None:
+    """Refuse an event if the address already has its share of the queue.
 
     Raises:
         HTTPException: with status 429 and a sentence.
     """
     waiting = {
-        name: sum(address_of(event.request) == address for event in one.queue)
-        for name, one in queue.event_queue_per_concurrency_id.items()
+        name: sum(address_of(event.request) == address for event in events.queue)
+        for name, events in queue.event_queue_per_concurrency_id.items()
     }
-    if line in MOST and waiting.get(line, 0) >= MOST[line]:
+    if concurrency_id in MOST and waiting.get(concurrency_id, 0) >= MOST[concurrency_id]:
         raise HTTPException(
             429,
-            f"{MOST[line]} comparisons from this address are already "
+            f"{MOST[concurrency_id]} comparisons from this address are already "
             "waiting: try again when one is done",
         )
     total = sum(waiting.values())
