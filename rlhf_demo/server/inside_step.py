@@ -7,6 +7,7 @@ up and down. A finished step never changes, so each answer is computed once for 
 
 import math
 from collections import Counter
+from operator import itemgetter
 from typing import Any
 
 from rlhf_demo.jobs.queue import Jobs
@@ -18,7 +19,7 @@ SCORE_WIDTH = 0.25
 MOST_BINS = 40
 FEWEST = 20
 """Occurrences in the run's responses below which a word is not shown."""
-TOLD = 10
+MOST_WORDS = 10
 """Words shown in each direction."""
 CHANCE = 3.0
 """Standard errors that a word's mean advantage must be away from 0. Of some hundred words that PPO
@@ -47,7 +48,7 @@ class InsideStep:
         steps = (row["step"] for row in self._distributions(run))
         return max((step for step in steps if step <= finished), default=-1)
 
-    def look(self, run: Run, step: int) -> dict[str, Any] | None:
+    def details(self, run: Run, step: int) -> dict[str, Any] | None:
         """Return the data shown for a step, or None if its distributions were not kept.
 
         Returns:
@@ -58,15 +59,15 @@ class InsideStep:
         """
         key = run.folder.name, run.config["created_at"], step
         if key not in self._answers:
-            told = self._look(run, step)
-            if told is None:
+            details = self._read(run, step)
+            if details is None:
                 return None
             if len(self._answers) >= MOST_ANSWERS:
                 self._answers.clear()
-            self._answers[key] = told
+            self._answers[key] = details
         return self._answers[key]
 
-    def _look(self, run: Run, step: int) -> dict[str, Any] | None:
+    def _read(self, run: Run, step: int) -> dict[str, Any] | None:
         rows = [row for row in self._distributions(run) if row["step"] <= step]
         metrics = self.jobs.tails.rows(run.folder / "metrics.jsonl")
         own = next((row for row in metrics if row["step"] == step), None)
@@ -124,8 +125,9 @@ def pushed_words(rows: list[Row]) -> dict[str, Any]:
         rows: of distributions.jsonl; `words` holds [word, count, mean advantage].
 
     Returns:
-        `up` and `down`: [word, count, mean advantage], the strongest first, at most TOLD each; of
-        words that stood FEWEST times or more with a mean beyond chance. `steps`: how many rows.
+        `up` and `down`: [word, count, mean advantage], the strongest first, at most MOST_WORDS
+        each, of words that occurred FEWEST times or more, with a mean beyond chance. `steps`:
+        number of rows.
     """
     counts: Counter[str] = Counter()
     sums: Counter[str] = Counter()
@@ -133,15 +135,15 @@ def pushed_words(rows: list[Row]) -> dict[str, Any]:
         for word, count, advantage in row["words"]:
             counts[word] += count
             sums[word] += count * advantage
-    told = [
+    moved = [
         (word, count, round(sums[word] / count, 3))
         for word, count in counts.items()
         if count >= FEWEST and abs(sums[word]) > CHANCE * math.sqrt(ALIKE * count)
     ]
-    told.sort(key=lambda one: one[2])
+    moved.sort(key=itemgetter(2))
     return {
-        "up": [list(one) for one in reversed(told) if one[2] > 0][:TOLD],
-        "down": [list(one) for one in told if one[2] < 0][:TOLD],
+        "up": [list(row) for row in reversed(moved) if row[2] > 0][:MOST_WORDS],
+        "down": [list(row) for row in moved if row[2] < 0][:MOST_WORDS],
         "steps": len(rows),
         "fewest": FEWEST,
     }

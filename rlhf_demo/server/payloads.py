@@ -94,10 +94,10 @@ class StepTexts(TypedDict):
 
 
 class InsideStep(TypedDict):
-    """How one step went inside; `told` is None where that was not kept."""
+    """The details of one step; `details` is None if they were not kept."""
 
     step: int
-    told: dict[str, Any] | None
+    details: dict[str, Any] | None
 
 
 class Labelled(TypedDict):

@@ -19,12 +19,12 @@ HELPERS = """async () => {
         ...one, colour: colour(one.fillcolor ?? one.line?.color),
         each: Array.isArray(one.marker?.color) ? one.marker.color.map(colour) : null,
       }));
-      const told = { traces, shapes: layout.shapes, xTitle: layout.xaxis.title?.text };
-      told.key = [...card.querySelectorAll(".rl-key span")].map((one) =>
+      const drawn = { traces, shapes: layout.shapes, xTitle: layout.xaxis.title?.text };
+      drawn.key = [...card.querySelectorAll(".rl-key span")].map((one) =>
         [one.textContent, one.firstChild.style.borderTop]);
-      told.note = card.querySelector(".rl-inside-note")?.textContent;
+      drawn.note = card.querySelector(".rl-inside-note")?.textContent;
       const title = card.querySelector("h3").firstChild.textContent.trim();
-      return [title, JSON.parse(JSON.stringify(told))];
+      return [title, JSON.parse(JSON.stringify(drawn))];
     }));
   window.place = (...children) => {
     const made = h("div", {}, ...children);
@@ -56,7 +56,7 @@ def histogram(**shares):
     return [shares.get(f"bin{place}", 0.0) for place in range(60)]
 
 
-TOLD = {
+DETAILS = {
     "scores": {
         "first": 3, "middles": [-0.375, -0.125, 0.125], "width": 0.25,
         "then": [0.5, 0.3, 0.2], "now": [0.1, 0.15, 0.75],
@@ -78,12 +78,12 @@ TOLD = {
     },
 }  # fmt: skip
 """A seventh step of three epochs."""
-INSIDE = """async ({told, specs}) => {
+INSIDE = """async ({details, specs}) => {
   const module = await rlhf.load("panels/board/inside");
-  const inside = module.inside({ board_inside: async () => ({ step: 7, told }) }, specs);
+  const inside = module.inside({ board_inside: async () => ({ step: 7, details }) }, specs);
   const made = place(inside.fold);
   inside.fold.open = true;
-  inside.update({ id: "ppo-made-up" }, 7, { judge: null, inside: { step: 7, told } });
+  inside.update({ id: "ppo-made-up" }, 7, { judge: null, inside: { step: 7, details } });
   const lists = [...made.querySelectorAll(".rl-word-lists section")].map((one) => ({
     title: one.querySelector("h4").textContent,
     words: [...one.querySelectorAll("li")].map((word) => [

@@ -14,6 +14,7 @@ from rlhf_demo.ui.shared import EXAMPLES
 from tests.browser.made_up import (
     COLOURED,
     COMPARED,
+    DETAILS,
     EXTENDED,
     HELPERS,
     HONESTY,
@@ -22,7 +23,6 @@ from tests.browser.made_up import (
     MANY,
     REPORT,
     SCORED,
-    TOLD,
     VOTES,
 )
 from tests.browser.visitor import Visitor
@@ -123,7 +123,7 @@ def test_curves_have_one_standard_error_each_way_means_of_ten_and_their_yardstic
 @pytest.fixture(scope="module")
 def inside(visitor):
     """What the fold "Inside a step" shows of the step above."""
-    return visitor.page.evaluate(INSIDE, {"told": TOLD, "specs": PPO["inside"]})
+    return visitor.page.evaluate(INSIDE, {"details": DETAILS, "specs": PPO["inside"]})
 
 
 def test_scores_of_the_first_step_and_of_this_one_have_their_own_outlines(inside):

@@ -59,17 +59,17 @@ def ask(board, run, **more):
 
 
 def test_scores_of_two_steps_are_counted_in_the_same_bins():
-    told = score_histogram([-0.3, 0.0, 0.24, 0.25], [0.25, 0.49])
-    assert told == {
+    shown = score_histogram([-0.3, 0.0, 0.24, 0.25], [0.25, 0.49])
+    assert shown == {
         "middles": [-0.375, -0.125, 0.125, 0.375], "width": 0.25,
         "then": [0.25, 0.0, 0.5, 0.25], "now": [0.0, 0.0, 0.0, 1.0],
     }  # fmt: skip
 
 
 def test_bins_grow_wider_until_there_are_at_most_forty():
-    told = score_histogram([0.0], [29.9])  # 120 bins of 0.25, 60 of 0.5, 30 of 1
-    assert (told["width"], len(told["middles"])) == (1.0, 30)
-    assert (told["then"][0], told["now"][-1]) == (1.0, 1.0)
+    shown = score_histogram([0.0], [29.9])  # 120 bins of 0.25, 60 of 0.5, 30 of 1
+    assert (shown["width"], len(shown["middles"])) == (1.0, 30)
+    assert (shown["then"][0], shown["now"][-1]) == (1.0, 1.0)
 
 
 def test_words_are_weighted_by_how_often_they_stood():
@@ -77,10 +77,10 @@ def test_words_are_weighted_by_how_often_they_stood():
         {"words": [["good", 10, 2.0], ["bad", 10, -1.0]]},
         {"words": [["good", 30, 1.0], ["bad", 30, -0.6]]},
     ]
-    told = pushed_words(rows)
-    assert told["up"] == [["good", 40, 1.25]]  # (20 + 30) / 40
-    assert told["down"] == [["bad", 40, -0.7]]  # (-10 - 18) / 40
-    assert told["steps"] == 2
+    shown = pushed_words(rows)
+    assert shown["up"] == [["good", 40, 1.25]]  # (20 + 30) / 40
+    assert shown["down"] == [["bad", 40, -0.7]]  # (-10 - 18) / 40
+    assert shown["steps"] == 2
 
 
 def test_a_word_is_told_from_twenty_times_on_and_beyond_three_standard_errors():
@@ -89,9 +89,9 @@ def test_a_word_is_told_from_twenty_times_on_and_beyond_three_standard_errors():
         # Three times sqrt(2 / 100) is 0.424.
         ["chance", 100, 0.42], ["more", 100, 0.43], ["less", 100, -0.43],
     ]  # fmt: skip
-    told = pushed_words([{"words": words}])
-    assert [word for word, *_ in told["up"]] == ["enough", "more"]
-    assert [word for word, *_ in told["down"]] == ["less"]
+    shown = pushed_words([{"words": words}])
+    assert [word for word, *_ in shown["up"]] == ["enough", "more"]
+    assert [word for word, *_ in shown["down"]] == ["less"]
 
 
 def test_variance_of_a_words_mean_is_measured_with_responses_as_units(monkeypatch):
@@ -106,26 +106,26 @@ def test_variance_of_a_words_mean_is_measured_with_responses_as_units(monkeypatc
 
 def test_ten_words_are_told_each_way_the_strongest_first():
     words = [[f"w{n}", 100, n / 10] for n in range(-15, 16)]
-    told = pushed_words([{"words": words}])
-    assert [word for word, *_ in told["up"]] == [f"w{n}" for n in range(15, 5, -1)]
-    assert [word for word, *_ in told["down"]] == [f"w{n}" for n in range(-15, -5)]
+    shown = pushed_words([{"words": words}])
+    assert [word for word, *_ in shown["up"]] == [f"w{n}" for n in range(15, 5, -1)]
+    assert [word for word, *_ in shown["down"]] == [f"w{n}" for n in range(-15, -5)]
 
 
 # -- one step --------------------------------------------------------------------------------------
 
 
 def test_a_step_is_told_with_its_figures_and_the_words_up_to_it(board, run):
-    first, told = (
-        board.board_inside({"run": run.folder.name, "step": step})["told"] for step in (1, 2)
+    first, shown = (
+        board.board_inside({"run": run.folder.name, "step": step})["details"] for step in (1, 2)
     )
     assert first["words"]["up"] == []  # 15 times are too few
-    assert (told["scores"]["first"], told["scores"]["now"]) == (1, [0.5, 0.5])
-    assert told["ratio"][0][19:21] == [0.25, 0.75]
-    assert told["ratio"][2][0] == 1.0
-    assert told["words"]["up"] == [["good", 30, 1.0]]  # of two steps; "the" is no more than chance
-    assert told["values"] == [[0.5, 1.0], [-0.5, 0.0]]
-    assert told["figures"]["policy/update_kl_by_epoch"] == [0.001, 0.02]
-    assert told["clip_range"] == 0.2
+    assert (shown["scores"]["first"], shown["scores"]["now"]) == (1, [0.5, 0.5])
+    assert shown["ratio"][0][19:21] == [0.25, 0.75]
+    assert shown["ratio"][2][0] == 1.0
+    assert shown["words"]["up"] == [["good", 30, 1.0]]  # of two steps; "the" is no more than chance
+    assert shown["values"] == [[0.5, 1.0], [-0.5, 0.0]]
+    assert shown["figures"]["policy/update_kl_by_epoch"] == [0.001, 0.02]
+    assert shown["clip_range"] == 0.2
 
 
 def test_a_step_without_a_value_head_has_all_but_the_values(board, run):
@@ -134,21 +134,21 @@ def test_a_step_without_a_value_head_has_all_but_the_values(board, run):
     del row["values"], figures["value/explained_variance"]
     other.append("metrics", [{"step": 1, **figures}])
     other.append("distributions", [row])
-    told = board.board_inside({"run": other.folder.name, "step": 1})["told"]
-    assert told["values"] is told["figures"]["value/explained_variance"] is None
-    assert told["scores"]["now"] == [0.5, 0.5]
+    shown = board.board_inside({"run": other.folder.name, "step": 1})["details"]
+    assert shown["values"] is shown["figures"]["value/explained_variance"] is None
+    assert shown["scores"]["now"] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize("step", [3, 4, 0, -1])
 def test_a_step_that_is_not_finished_or_was_not_kept_has_nothing_to_tell(board, run, step):
     assert board.board_inside({"run": run.folder.name, "step": step}) == {
-        "step": step, "told": None,
+        "step": step, "details": None,
     }  # fmt: skip
 
 
-def test_a_step_is_worked_out_once_whoever_looks(board, run, monkeypatch):
+def test_a_step_is_computed_once_for_all_viewers(board, run, monkeypatch):
     first = board.board_inside({"run": run.folder.name, "step": 2})
-    monkeypatch.setattr(InsideStep, "_look", None)
+    monkeypatch.setattr(InsideStep, "_read", None)
     assert board.board_inside({"run": run.folder.name, "step": 2}) == first
 
 
@@ -271,14 +271,14 @@ def test_where_nobody_judges_that_is_told(board, judge, reward):
 
 
 def test_finished_run_tells_what_its_saved_model_is_worth(board, run):
-    told = {
+    shown = {
         "kl": 2.912, "kl_se": 0.1, "score": -1.134, "score_se": 0.05, "raw_score": 1.0,
         "prompts": 256, "held_out": True,
     }  # fmt: skip
-    write_json(run.folder / "report.json", told)
+    write_json(run.folder / "report.json", shown)
     words = ask(board, run)["result"]
     assert "256 held-out prompts" in words
     assert "score \u22121.13 \u00b1 0.05" in words
     assert "KL 2.91 \u00b1 0.10 nats" in words
-    write_json(run.folder / "report.json", told | {"held_out": False})
+    write_json(run.folder / "report.json", shown | {"held_out": False})
     assert "256 of its training prompts" in ask(board, run)["result"]

@@ -182,11 +182,11 @@ class Board:
         return {"step": step, "rows": [row for row in rows if row["step"] == step]}
 
     def board_inside(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the inside of a step of a PPO run; `told` is None if it was not kept."""
+        """Return the inside of a step of a PPO run; `details` is None if they were not kept."""
         return self._inside(str(request["run"]), int(request["step"]))
 
     def _inside(self, run_id: str, step: int) -> dict[str, Any]:
-        return {"step": step, "told": self.inside.look(self.jobs.find(run_id), step)}
+        return {"step": step, "details": self.inside.details(self.jobs.find(run_id), step)}
 
     def _ask_again(self, row: Row, rows: list[Row]) -> float:
         """Return in how many seconds something new is likely."""
@@ -336,14 +336,14 @@ def ppo_result(run: Run) -> str:
     path = run.folder / "report.json"
     if not path.is_file():
         return ""
-    told = read_json(path)
-    prompts = "held-out prompts" if told["held_out"] else "of its training prompts"
-    score = _minus(f"{told['score']:+.2f}")
+    report = read_json(path)
+    prompts = "held-out prompts" if report["held_out"] else "of its training prompts"
+    score = _minus(f"{report['score']:+.2f}")
     return (
-        f"The saved model on {told['prompts']} {prompts}: score {score} \u00b1 "
-        f"{told['score_se']:.2f} standard deviations of the base\u2019s scores at KL "
-        f"{told['kl']:.2f} \u00b1 {told['kl_se']:.2f} nats per response (\u00b1 1 standard error; "
-        "the score\u2019s zero, the base\u2019s mean on "
+        f"The saved model on {report['prompts']} {prompts}: score {score} \u00b1 "
+        f"{report['score_se']:.2f} standard deviations of the base\u2019s scores at KL "
+        f"{report['kl']:.2f} \u00b1 {report['kl_se']:.2f} nats per response "
+        "(\u00b1 1 standard error; the score\u2019s zero, the base\u2019s mean on "
         f"{SCALE_SAMPLES} texts, is itself known to {SCALE_SAMPLES**-0.5:.2f})."
     )
 

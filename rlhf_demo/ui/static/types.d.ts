@@ -73,7 +73,7 @@ export interface StepTexts {
 
 export interface InsideStep {
   step: number;
-  told: Record<string, any> | null;
+  details: Record<string, any> | null;
 }
 
 export interface Labelled {

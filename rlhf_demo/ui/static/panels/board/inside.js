@@ -33,13 +33,13 @@ const oneStep = () => {
   const { grid, words, draw } = spreads();
   return {
     elements: [heading, missing, grid, words],
-    draw: ({ step, told = null }) => {
-      heading.hidden = !told;
+    draw: ({ step, details = null }) => {
+      heading.hidden = !details;
       const about = h("span", {}, "the slider above the texts shows other steps");
       fill(heading, `Step ${step} `, about);
-      grid.hidden = words.hidden = !told;
-      say(missing, told ? "" : NOTHING);
-      if (told) draw(told, step);
+      grid.hidden = words.hidden = !details;
+      say(missing, details ? "" : NOTHING);
+      if (details) draw(details, step);
     },
   };
 };

@@ -5,7 +5,7 @@ import { outline } from "../../lib/series.js";
 import { chartCard } from "../../shared/charts.js";
 import { fill, h, say } from "../../shared/dom.js";
 
-/** @typedef {Record<string, any>} Told what the server knows of one step */
+/** @typedef {Record<string, any>} Details what the server sends about one step */
 
 const HEIGHT = 210;
 const BIN = 0.05; // of the ratios, from 0 to 3
@@ -71,12 +71,13 @@ export const cell = (spec) => {
 const MEAN =
   "The score curve shows the mean of these. Here you see how far single responses are from it.";
 
-const drawScores = (/** @type {Cell} */ one, told, /** @type {number} */ step) => {
+const drawScores = (/** @type {Cell} */ one, counts, /** @type {number} */ step) => {
   const series = [
-    { name: `step ${told.first}`, color: "soft" },
+    { name: `step ${counts.first}`, color: "soft" },
     { name: `step ${step}`, color: "score" },
   ];
-  const lines = [told.then, told.now].map((shares) => outline(told.middles, shares, told.width));
+  const { middles, width } = counts;
+  const lines = [counts.then, counts.now].map((shares) => outline(middles, shares, width));
   fill(one.keys, key(series));
   one.chart.replace(
     series.map((line, i) => ({ ...line, ...lines[i], fill: i ? "tozeroy" : undefined })),
@@ -95,8 +96,8 @@ const ratioWords = (clip, figures) =>
   "side that its advantage pushes towards. It does not pull the token back, and the updates for " +
   "other tokens keep moving it.";
 
-const drawRatios = (/** @type {Cell} */ one, /** @type {Told} */ told) => {
-  const { ratio, clip_range: clip, figures } = told;
+const drawRatios = (/** @type {Cell} */ one, /** @type {Details} */ details) => {
+  const { ratio, clip_range: clip, figures } = details;
   const epochs = ratio.length - 1;
   const middles = ratio[0].map((_, bin) => BIN * (bin + 0.5));
   const shown = epochs > 1 ? [0, epochs - 1, epochs] : [0, epochs];
@@ -113,7 +114,7 @@ const drawRatios = (/** @type {Cell} */ one, /** @type {Told} */ told) => {
   say(one.note, ratioWords(clip, figures));
 };
 
-const drawValues = (/** @type {Cell} */ one, /** @type {Told} */ { values, figures }) => {
+const drawValues = (/** @type {Cell} */ one, /** @type {Details} */ { values, figures }) => {
   const all = values.flat();
   const ends = [Math.min(...all), Math.max(...all)];
   const hover = "expected %{x:.2f}, got %{y:.2f}<extra></extra>";
@@ -234,13 +235,13 @@ export const spreads = () => {
   return {
     grid: h("div", { class: "rl-grid-2" }, cards),
     words,
-    draw: (/** @type {Told} */ told, /** @type {number} */ step) => {
-      drawScores(scores, told.scores, step);
-      drawRatios(ratio, told);
-      fill(table, epochTable(told.figures));
-      values.card.hidden = !told.values;
-      if (told.values) drawValues(values, told);
-      drawWords(words, told.words, step);
+    draw: (/** @type {Details} */ details, /** @type {number} */ step) => {
+      drawScores(scores, details.scores, step);
+      drawRatios(ratio, details);
+      fill(table, epochTable(details.figures));
+      values.card.hidden = !details.values;
+      if (details.values) drawValues(values, details);
+      drawWords(words, details.words, step);
     },
   };
 };
