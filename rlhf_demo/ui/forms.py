@@ -9,7 +9,11 @@ from rlhf_demo.errors import ConfigError
 
 
 def fields(config_class: type[Options], names: tuple[str, ...]) -> list[Any]:
-    """Make a form field for each named option, with its default, range and help text."""
+    """Make a form field for each named option, with its default and help text.
+
+    The fields have no limits: Gradio refuses a number outside them without a sentence, and
+    `Options` refuses it with one.
+    """
     declared = {option.name: (option, kind) for option, kind, _ in declarations(config_class)}
     return [_field(*declared[name]) for name in names]
 
@@ -26,13 +30,7 @@ def _field(declared: Any, kind: type) -> Any:
         return gr.Dropdown(choices=list(meta["choices"]), **shared)
     if kind in (int, float):
         step: Any = 1 if kind is int else None  # None: any, which Gradio's types leave out
-        return gr.Number(
-            minimum=meta["low"],
-            maximum=meta["high"],
-            precision=0 if kind is int else None,
-            step=step,
-            **shared,
-        )
+        return gr.Number(precision=0 if kind is int else None, step=step, **shared)
     return gr.Textbox(max_lines=1, **shared)
 
 

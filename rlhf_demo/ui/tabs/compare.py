@@ -15,7 +15,6 @@ from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.comparisons import (
     EXAMPLE_PATH,
     MOST_CHARACTERS,
-    MOST_TOKENS,
     Record,
     check_prompt,
 )
@@ -93,8 +92,7 @@ class CompareTab:
                 again = gr.Button("Again with the next seed", size="sm", min_width=0)
             with gr.Accordion("Temperature, top-k, top-p, length, seed", open=False), gr.Row():
                 self.fields = forms.fields(DuelOptions, NAMES)
-                length, seed = self.fields[-2:]
-                length.maximum = MOST_TOKENS  # the command line allows more
+                seed = self.fields[-1]
         self.duel = part("tabs/compare/duel", [self.get_ready], value=_example_duel())
 
         asked = [self.left, self.right, self.scorer, self.prompt, *self.fields]
@@ -119,7 +117,7 @@ class CompareTab:
                 self.judge = self._picker("Judge", "the text with the higher score wins")
                 self.count = gr.Number(
                     label="Prompts", info=f"shipped prompts, {FEWEST} to {MOST}", value=64,
-                    minimum=FEWEST, maximum=MOST, precision=0, step=1, min_width=150,
+                    precision=0, step=1, min_width=150,
                 )  # fmt: skip
                 start = gr.Button("Compare on many prompts", min_width=190)
             with gr.Accordion("Your own prompts", open=False):
