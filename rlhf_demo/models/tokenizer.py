@@ -154,7 +154,7 @@ def _settings(folder: Path, backend: Tokenizer) -> dict[str, Any]:
     named = _configuration(folder / "special_tokens_map.json")
     named |= _configuration(folder / "tokenizer_config.json")
     ids = _configuration(folder / "config.json")
-    settings: dict[str, Any] = {"model_input_names": ["input_ids", "attention_mask"]}
+    settings: dict[str, Any] = {}
     for name in SPECIAL:
         token = named.get(f"{name}_token")
         if isinstance(token, dict):

@@ -36,6 +36,9 @@ MOST_ID = 2**31 - 1
 IDLE_SECONDS = 86_400.0
 """A visitor without answers is deleted after this time."""
 
+UNANSWERED_SECONDS = 1_800.0
+"""An unanswered assignment that no page has asked for in this time is deleted."""
+
 MOST_READ = 20_000
 """Number of newest visitors' answers that are counted and trained on; reading them takes a third of
 a second. Strangers add answers without end, and reading 250,000 took three seconds."""
@@ -216,9 +219,13 @@ def insert_pairs(
 def clear_open_page(connection: Connection, collection: int, round_id: int, now: float) -> None:
     """Delete what a script can create without end: visitors, pairs and questions without answers.
 
-    These are visitors not seen for a day, with their assignments; pairs that were never shown and
-    are too old to be shown; and questions that no assignment and no round has.
+    These are visitors not seen for a day, with their assignments; unanswered assignments of others,
+    sooner; pairs that were never shown and are too old to be shown; and questions that no
+    assignment and no round has.
     """
+    of_round = select(pairs.c.id).where(pairs.c.round_id == round_id)
+    left = (assignments.c.choice.is_(None), assignments.c.held_at < now - UNANSWERED_SECONDS)
+    connection.execute(delete(assignments).where(*left, assignments.c.pair_id.in_(of_round)))
     answered = select(assignments.c.id).where(
         assignments.c.voter_id == voters.c.id, assignments.c.voted_at.is_not(None)
     )
@@ -231,6 +238,14 @@ def clear_open_page(connection: Connection, collection: int, round_id: int, now:
     asked = select(assignments.c.id).where(assignments.c.question_id == questions.c.id)
     of_round = select(rounds.c.id).where(rounds.c.question_id == questions.c.id)
     connection.execute(delete(questions).where(~asked.exists(), ~of_round.exists()))
+
+
+def drop_unanswered(connection: Connection, voter: int, keep: int) -> None:
+    """Delete a voter's unanswered assignments but the newest."""
+    mine = (assignments.c.voter_id == voter, assignments.c.choice.is_(None))
+    newest = select(assignments.c.id).where(*mine).order_by(assignments.c.id.desc()).limit(keep)
+    kept = list(connection.execute(newest).scalars())
+    connection.execute(delete(assignments).where(*mine, assignments.c.id.not_in(kept)))
 
 
 def question_id(connection: Connection, text: str) -> int:

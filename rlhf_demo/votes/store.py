@@ -27,6 +27,7 @@ from rlhf_demo.votes.queries import (
     check_open,
     clear_open_page,
     current_round,
+    drop_unanswered,
     insert_pairs,
     new_collection,
     new_voter,
@@ -58,6 +59,13 @@ OPEN_OVERLAP = 3
 OPEN_DAY = (3_000, 3_000 / 86_400)
 """Answers from one address to the open page: burst, then per second. All of them are read whenever
 votes are counted or trained on. A class of sixty gives half as many."""
+
+CLEAR_EVERY = 600.0
+"""Seconds between two times at which what visitors left is deleted."""
+
+MOST_UNANSWERED = 4
+"""Unanswered assignments that a visitor of the open page keeps, under all questions together. A
+page needs two: the pair on the screen and the next."""
 
 SEEN_EVERY = 10.0
 """Seconds between two updates of a voter's `last_seen`; a write for each poll would be wasteful."""
@@ -94,7 +102,7 @@ class Store:
         self._texts_limit = RateLimit(5, 0.2, clock)  # own prompts and questions
         self._questions_limit = RateLimit(60, 0.2, clock)
         self._visits_limit = RateLimit(60, 1.0, clock)  # a school shares one address
-        self._clearing = RateLimit(1, 1 / 3600, clock)
+        self._clearing = RateLimit(1, 1 / CLEAR_EVERY, clock)
         with self.database.writing() as connection:
             lock(connection)
             drop_unfinished(connection)
@@ -229,6 +237,8 @@ class Store:
                 connection.execute(here.values(last_seen=now))
             pair_query = self._pair_query(connection, voter, question, kind, model, against, client)
             assignment = self._unanswered(connection, voter.id, pair_query, now, after)
+            if not assignment and not pair_query.evenly:
+                drop_unanswered(connection, voter.id, MOST_UNANSWERED - 1)
             assignment = assignment or assign(connection, voter.id, pair_query, now, self.rng)
             return as_seen(connection, assignment) if assignment else None
 

@@ -8,9 +8,10 @@ always room for others.
 import json
 import os
 import re
+import stat
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
@@ -206,13 +207,7 @@ class UploadGate:
             other for other in self._arriving.copy() if other is not upload and not other.refusal
         ]
         open_files = {Path(file.name).resolve() for other in others for file in list(other.files)}
-        files = [
-            (path.stat(), path)
-            for path in self.folder.rglob("*")
-            if GRADIOS.fullmatch(path.relative_to(self.folder).as_posix())
-            and path.is_file()
-            and path not in open_files
-        ]
+        files = [file for file in self._uploads() if file[1] not in open_files]
         for path in list(self._came_from):
             if not path.exists():
                 self._came_from.pop(path, None)
@@ -223,6 +218,16 @@ class UploadGate:
             free()
             left += size
         return left >= 0 and not (self.public and shortage(self.folder, PUBLIC))
+
+    def _uploads(self) -> Iterator[File]:
+        """Yield Gradio's files of uploads; other requests may remove files meanwhile."""
+        for folder, _, names in os.walk(self.folder):
+            for path in (Path(folder) / name for name in names):
+                with suppress(FileNotFoundError):
+                    facts = path.stat()
+                    inside = path.relative_to(self.folder).as_posix()
+                    if GRADIOS.fullmatch(inside) and stat.S_ISREG(facts.st_mode):
+                        yield facts, path
 
     def _removable(self, files: list[File], others: list["_Upload"], address: str) -> list[Held]:
         """Return what may go to make room for an upload of an address, in this order."""

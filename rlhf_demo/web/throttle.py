@@ -44,6 +44,8 @@ REQUESTS = (300, 100.0)
 second."""
 PAGES = (120, 5.0)
 """The same for pages, which the server builds for each request in 50 ms."""
+FILE_REQUESTS = (4000, 300.0)
+"""The same for files: a class of forty that opens the page at once requests 4,000."""
 PAGE_SLOTS = 2
 """Pages of all addresses that the server builds at once."""
 BODY_SECONDS = 10.0
@@ -51,12 +53,12 @@ BODY_SECONDS = 10.0
 PAUSE_SECONDS = 0.05
 """Time between two attempts to get a permit."""
 
-PAGE = re.compile(rf"/|/config|{API}/(info|startup-events)/?")
+PAGE = re.compile(rf"/(config/?)?|{API}/(info|startup-events)/?")
 STREAM = re.compile(rf"{API}/(heartbeat/(?P<session>.*)|queue/data|call/.*)/?", re.DOTALL)
 FILES = re.compile(
     r"/(assets|static|svelte|served|scripts)/.*|/(plotly\.min\.js|favicon\.ico)", re.DOTALL
 )
-"""Files that are sent as they are. A page requests a hundred when it opens: they need no permit."""
+"""Files that are sent as they are. A page requests a hundred when it opens."""
 
 
 @dataclass
@@ -106,6 +108,7 @@ class Throttle:
     def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.monotonic) -> None:
         self.app = app
         self._requests, self._pages = RateLimit(*REQUESTS, clock), RateLimit(*PAGES, clock)
+        self._files = RateLimit(*FILE_REQUESTS, clock)
         self._page_slots = asyncio.Semaphore(PAGE_SLOTS)
         self._visitors: dict[str, _Visitors] = {}
         self._bodies = self._open = 0
@@ -234,12 +237,13 @@ class Throttle:
         """Wait for the slots and the permit that a request needs; `slots` then holds the slots."""
         address, path = scope["client"][0], get_route_path(scope)
         visitors = self._visitors[address]
-        if FILES.fullmatch(path):
-            await slots.enter_async_context(visitors.file_slots)
-            return
         page = PAGE.fullmatch(path)
-        await slots.enter_async_context(visitors.page_slots if page else visitors.slots)
-        permits = self._pages if page else self._requests
+        own_slots, permits = visitors.slots, self._requests
+        if page:
+            own_slots, permits = visitors.page_slots, self._pages
+        elif FILES.fullmatch(path):
+            own_slots, permits = visitors.file_slots, self._files
+        await slots.enter_async_context(own_slots)
         while not permits.allow(address):
             await asyncio.sleep(PAUSE_SECONDS)
         if page:

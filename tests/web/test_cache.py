@@ -135,6 +135,22 @@ def test_oldest_files_make_room_and_young_ones_are_safe(page, folder, clock, mon
     assert [os.path.exists(name) for name in names] == [False, True]
 
 
+def test_files_and_folders_that_go_while_the_gate_looks_are_no_error(page, folder, monkeypatch):
+    """Thirty phones that uploaded at once: one read `Internal Server Error`."""
+    sent(page, count=3)
+    walk = os.walk
+
+    def walked(top):
+        for row in walk(top):
+            if row[2]:
+                shutil.rmtree(row[0])
+            yield row
+
+    monkeypatch.setattr(module.os, "walk", walked)
+    assert sent(page, name="b").status_code == 200
+    assert len(kept(folder)) == 1
+
+
 def test_zips_of_runs_take_no_room_from_uploads(page, folder, monkeypatch):
     monkeypatch.setattr(module, "MOST_BYTES", 3000)
     archive = folder / module.DOWNLOADS / "abc" / "ppo-a.zip"
