@@ -2,9 +2,9 @@
 
     python -m bench.class_load [--phones 30] [--seconds 120]
 
-Each phone does what the student page does: it asks how the class is every two seconds, fetches the
-next pair ahead, answers after one to five seconds of reading, and sends an answer again where none
-comes back. At the end the database is held against what was acknowledged, answer by answer.
+Each phone does what the student page does: it asks for the state of the class every two seconds,
+prefetches the next pair, answers after one to five seconds of reading, and sends an answer again if
+the server does not respond. At the end, every acknowledged answer is compared with the database.
 """
 
 import argparse
@@ -24,17 +24,17 @@ import httpx
 from bench.serving import SERVER_FUNCTIONS, PageProcess, message, wait_until
 
 READING = (1.0, 5.0)
-"""Seconds between a pair and its answer, drawn evenly."""
+"""Bounds of the seconds between a pair and its answer, drawn uniformly."""
 STATE_SECONDS = 2.0
 CHOICES = ("left", "right", "left", "right", "tie", "both_bad")
 MOST_MILLISECONDS = 500
 PPO_STEPS = 200
-"""More than can be done in the time."""
+"""More than can be trained in the time."""
 
 
 @dataclass
 class Phone:
-    """One student; what was acknowledged and how long each request took."""
+    """One student, with the acknowledged votes."""
 
     ask: "Asker"
     secret: str
@@ -43,12 +43,12 @@ class Phone:
     refused: list[str] = field(default_factory=list)
 
     def live(self, until: float) -> None:
-        """Vote until it is over."""
+        """Vote until the given time."""
         random.seed(self.secret)
-        looked, assignment, ahead = 0.0, None, None
+        polled_at, assignment, ahead = 0.0, None, None
         while time.monotonic() < until:
-            if time.monotonic() - looked > STATE_SECONDS:
-                looked = time.monotonic()
+            if time.monotonic() - polled_at > STATE_SECONDS:
+                polled_at = time.monotonic()
                 self._try("student_state")
             if assignment is None:
                 assignment = (self._try("next_pair") or {}).get("assignment")
@@ -81,12 +81,12 @@ class Phone:
 
 
 class Asker:
-    """Calls server functions and keeps how long each answer took, in seconds."""
+    """Calls server functions and records how long each answer took, in seconds."""
 
     def __init__(self, page: PageProcess) -> None:
         self.page, self.seconds = page, {}
         self.where = {name: parts[0] for name, parts in page.components().items()}
-        # next_pair, vote and undo stand in the Feedback tab too: the students' are in one part.
+        # The Feedback tab has next_pair, vote and undo too; the students' functions share a part.
         student = self.where["student_state"]
         self.where |= dict.fromkeys(("next_pair", "vote", "undo", "join"), student)
         self.client = httpx.Client(
@@ -94,7 +94,7 @@ class Asker:
         )
 
     def __call__(self, function: str, **request: Any) -> dict[str, Any]:
-        """Call one and return its answer."""
+        """Call a function and return its answer."""
         begin = time.perf_counter()
         body = message(self.where[function], function, request)
         answer = self.client.post(SERVER_FUNCTIONS, json=body).raise_for_status().json()
@@ -102,8 +102,8 @@ class Asker:
         return answer
 
 
-def kept(database: Path) -> dict[int, str]:
-    """Return every answer in the database as seen on the screen: assignment -> choice."""
+def stored_votes(database: Path) -> dict[int, str]:
+    """Return the answers in the database as they were on the screen: assignment -> choice."""
     with sqlite3.connect(database) as connection:
         rows = connection.execute(
             "select id, choice, swapped from showings where choice is not null"
@@ -118,16 +118,16 @@ def kept(database: Path) -> dict[int, str]:
 
 
 def open_class(ask: Asker, phones: int) -> tuple[dict[str, Any], list[Phone]]:
-    """Open a class, let everybody join, and bring it to a reward model."""
+    """Open a class and let all students join."""
     made = ask(
         "open_class", question="Which is better English?", overlap=3, each=60, clean_words=True
     )
     joined = [ask("join", code=made["code"], nickname=f"Phone {n}") for n in range(phones)]
-    return made, [Phone(ask, one["secret"]) for one in joined]
+    return made, [Phone(ask, student["secret"]) for student in joined]
 
 
 def live(phones: list[Phone], seconds: float) -> list[threading.Thread]:
-    """Let all phones vote for so long."""
+    """Start all phones, which vote for this many seconds; return their threads."""
     until = time.monotonic() + seconds
     threads = [threading.Thread(target=phone.live, args=(until,)) for phone in phones]
     for thread in threads:
@@ -136,7 +136,7 @@ def live(phones: list[Phone], seconds: float) -> list[threading.Thread]:
 
 
 def begin_ppo(ask: Asker, phones: list[Phone], state: dict[str, str]) -> str:
-    """Vote until there is a reward model, and start PPO on it; return the run once it moves."""
+    """Vote until there is a reward model, and start PPO on it; return the run after a step."""
     for thread in live(phones, 15):
         thread.join()
     wait_until(lambda: ask("class_state", **state)["reward"], 300, every=1.0)
@@ -145,12 +145,12 @@ def begin_ppo(ask: Asker, phones: list[Phone], state: dict[str, str]) -> str:
     return run
 
 
-def told(ask: Asker, phones: list[Phone], database: Path) -> bool:
-    """Print how many votes came and how fast; say whether all is as it should be."""
-    acknowledged = {number: one for phone in phones for number, one in phone.votes.items()}
-    found = kept(database)
-    lost = {number for number, one in acknowledged.items() if found.get(number) != one}
-    extra = found.keys() - acknowledged.keys()
+def report_votes(ask: Asker, phones: list[Phone], database: Path) -> bool:
+    """Print the number of votes and the times of the answers; say whether all are in order."""
+    acknowledged = {number: choice for phone in phones for number, choice in phone.votes.items()}
+    stored = stored_votes(database)
+    lost = {number for number, choice in acknowledged.items() if stored.get(number) != choice}
+    extra = stored.keys() - acknowledged.keys()
     refused = [sentence for phone in phones for sentence in phone.refused]
     by_phone = [len(phone.votes) for phone in phones]
     print(
@@ -162,7 +162,7 @@ def told(ask: Asker, phones: list[Phone], database: Path) -> bool:
         print(f"  refused {refused.count(sentence)} times: {sentence}")
     late = False
     for function in ("vote", "next_pair", "student_state"):
-        times = sorted(1000 * one for one in ask.seconds[function])
+        times = sorted(1000 * seconds for seconds in ask.seconds[function])
         most = times[int(0.95 * len(times))]
         late |= most > MOST_MILLISECONDS
         print(
@@ -173,7 +173,7 @@ def told(ask: Asker, phones: list[Phone], database: Path) -> bool:
 
 
 def main() -> int:
-    """Run it and print the figures; 1 where a vote was lost or doubled, or answers were slow."""
+    """Measure and print; return 1 if a vote was lost or doubled, or answers were slow."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--phones", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=120.0)
@@ -199,7 +199,7 @@ def main() -> int:
             f"on {os.cpu_count()} cores; app killed, back after {away:.1f} s; "
             f"{run} went from step {first} to {last}"
         )
-        return 0 if told(ask, phones, folder / "votes.db") else 1
+        return 0 if report_votes(ask, phones, folder / "votes.db") else 1
 
 
 if __name__ == "__main__":

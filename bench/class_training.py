@@ -2,8 +2,8 @@
 
     python -m bench.class_training [--times 4]
 
-Ten phones vote; each time ten more preferences are in, the clock runs until the instructor's screen
-would show the reward model trained on them.
+Ten phones vote. After every ten preferences, this measures the time until the instructor's screen
+would show the reward model that was trained on them.
 """
 
 import argparse
@@ -22,7 +22,7 @@ AT_ONCE = 10
 
 
 def main() -> int:
-    """Measure, print a line each time, and return 1 where it took 20 seconds or more."""
+    """Measure, print a line each time, and return 1 if it took 20 seconds or more."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=4)
     times = parser.parse_args().times
@@ -31,11 +31,11 @@ def main() -> int:
         ask = Asker(page)
         made, phones = open_class(ask, PHONES)
         state = {"token": made["token"], "secret": "the instructor's"}
-        turn = cycle(phones)
+        next_phones = cycle(phones)
         for number in range(1, times + 1):
-            # Some pairs are checks, which teach nothing: it is preferences that count.
+            # Some pairs are attention checks, which are not trained on: only preferences count.
             while ask("class_state", **state)["preferences"] < AT_ONCE * number:
-                phone = next(turn)
+                phone = next(next_phones)
                 assignment = wait_until(
                     lambda p=phone: ask("next_pair", secret=p.secret)["assignment"]
                 )

@@ -1,11 +1,12 @@
-"""One hostile hour beside an honest class of thirty that loses nothing.
+"""One hour of attacks on a page while an honest class of thirty uses it and loses nothing.
 
     python -m bench.flood [--minutes 4] [--phones 30]
 
-The app runs in class mode as README tells it. Thirty phones at one school's address vote, the class
-trains its reward model and PPO. Meanwhile others, each from addresses of their own, upload bombs,
-guess the password, send what another website would send, ask for hundred scores at once, fill the
-line and the disk with trainings and the class with students. The hour is pressed into --minutes.
+The app runs in class mode as the README describes. Thirty phones at one school's address vote, and
+the class trains its reward model and PPO. Meanwhile attackers, from their own addresses, upload
+bombs, guess the password, send what another website would send, ask for a hundred scores at once,
+and fill the queue and the disk with trainings, and the class with students. The attacks of an hour
+come within --minutes.
 """
 
 import argparse
@@ -25,8 +26,8 @@ import httpx
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from bench.class_load import Asker, Phone, live, told
-from bench.hostile_requests import attacked
+from bench.class_load import Asker, Phone, live, report_votes
+from bench.hostile_requests import request_scores
 from bench.serving import SERVER_FUNCTIONS, PageProcess, message, wait_until
 from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.jobs.disk import megabytes
@@ -34,49 +35,49 @@ from tests.hostile_files import FILES
 
 PASSWORD = "chalk and cheese"
 STRANGERS = 100
-"""Who ask for scores at once."""
+"""Clients that ask for scores at once."""
 PPO_STEPS = 20
 MOST_SECONDS = 180
-"""Of what a class waits for, on a machine that is attacked: nine times the quiet one's aim."""
+"""The most that a class waits during the attacks: nine times the aim without them."""
 MOST_MEGABYTES = 2_000
-"""Of memory of the app and what reads files for it; the quiet app has 600, two readers 900."""
+"""Memory of the app and of its file readers; without attacks the app has 600, two readers 900."""
 MOST_DISK = PUBLIC.most_megabytes_all + 2_000
 """Megabytes of all visitors' runs, of uploads, votes and the class's own runs."""
 MOST_VISIT_SECONDS = 5.0
 
 
 class Hostile:
-    """The hostile clients but those who ask for scores.
+    """All attackers except those who ask for scores.
 
     Attributes:
-        told: attack -> answer -> how often it came.
+        answers: attack -> answer -> how often it came.
     """
 
     def __init__(self, url: str, where: dict[str, int], code: str, until: float) -> None:
         self.url, self.where, self.code, self.until = url, where, code, until
         self.client = httpx.Client(base_url=url, timeout=60)
-        self.told: dict[str, Counter[str]] = {}
+        self.answers: dict[str, Counter[str]] = {}
         self.rng = random.Random(0)
-        # Making them takes longer than reading them may.
-        self.bombs = [(one.name, one.make()) for one in self.rng.sample([*FILES.values()], 12)]
+        # Made here, because making them takes longer than reading them may.
+        self.bombs = [(file.name, file.make()) for file in self.rng.sample([*FILES.values()], 12)]
         handlers = self.client.get("/config").json()["dependencies"]
-        self.reader = next(one["id"] for one in handlers if one["api_name"] == "take_upload")
+        self.reader = next(row["id"] for row in handlers if row["api_name"] == "take_upload")
 
-    def rage(self) -> dict[str, Counter[str]]:
-        """Attack in all ways at once until it is over; return what was answered."""
+    def attack(self) -> dict[str, Counter[str]]:
+        """Attack in all ways at once until the end; return the answers."""
         attacks = (
-            self.upload, self.guess, self.come_from_elsewhere, self.fill_the_line,
+            self.upload, self.guess, self.come_from_elsewhere, self.fill_the_queue,
             self.fill_the_disk, self.join,
         )  # fmt: skip
-        threads = [threading.Thread(target=self._again, args=(one,)) for one in attacks]
+        threads = [threading.Thread(target=self._again, args=(attack,)) for attack in attacks]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        return self.told
+        return self.answers
 
     def _again(self, attack: Callable[[], str]) -> None:
-        answers = self.told.setdefault(attack.__name__, Counter())
+        answers = self.answers.setdefault(attack.__name__, Counter())
         while time.monotonic() < self.until:
             try:
                 answers[attack()[:110]] += 1
@@ -93,20 +94,20 @@ class Hostile:
 
     def _answer(self, body: dict[str, Any], headers: dict[str, str]) -> str:
         answer = self.client.post(SERVER_FUNCTIONS, json=body, headers=headers)
-        told = answer.json()
-        return told.get("error") or f"{answer.status_code}: {sorted(told)}"
+        content = answer.json()
+        return content.get("error") or f"{answer.status_code}: {sorted(content)}"
 
     # -- attacks -----------------------------------------------------------------------------------
 
     def upload(self) -> str:
-        """Upload a file that was made to freeze or fill whoever reads it, and have it shown."""
+        """Upload a file that is made to freeze or fill its reader, and ask for a preview."""
         headers = self._address(50)
         files = {"files": self.rng.choice(self.bombs)}
         sent = self.client.post("/gradio_api/upload", files=files, headers=headers)
         if sent.status_code != httpx.codes.OK:
             return sent.json()["error"]
-        told = {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}
-        body = {"data": [told, "a stranger"], "session_hash": "bomb", "fn_index": self.reader}
+        file = {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}
+        body = {"data": [file, "a stranger"], "session_hash": "bomb", "fn_index": self.reader}
         answer = self.client.post("/gradio_api/run/predict", json=body, headers=headers).json()
         return answer.get("error") or answer["data"][1].get("error") or "shown"
 
@@ -115,7 +116,7 @@ class Hostile:
         return self._ask("check_password", 50, password=f"guess{self.rng.random()}")
 
     def come_from_elsewhere(self) -> str:
-        """Delete and start what a website that somebody visits could."""
+        """Delete and start runs, as a website that a visitor opens could."""
         function, request = self.rng.choice(
             (("delete_run", {"run": "reward", "secret": "x"}), ("start_loop", {"secret": "x"}))
         )
@@ -129,7 +130,7 @@ class Hostile:
         )
         return self._answer(body, foreign)
 
-    def fill_the_line(self) -> str:
+    def fill_the_queue(self) -> str:
         """Start trainings, each time with another secret."""
         return self._ask("start_loop", 20, secret=f"secret {self.rng.random()}")
 
@@ -149,29 +150,29 @@ class Hostile:
         return "200: started"
 
     def join(self) -> str:
-        """Join the class again and again, with the code that somebody told."""
+        """Join the class again and again, with a leaked code."""
         return self._ask("join", 5, code=self.code, nickname=f"Bot {self.rng.random():.9f}")
 
 
-def raging(url: str, where: dict[str, int], code: str, seconds: float) -> dict[str, Counter[str]]:
-    """Let hostile clients loose for so long."""
-    return Hostile(url, where, code, time.monotonic() + seconds).rage()
+def attacks(url: str, where: dict[str, int], code: str, seconds: float) -> dict[str, Counter[str]]:
+    """Attack for this many seconds."""
+    return Hostile(url, where, code, time.monotonic() + seconds).attack()
 
 
 class Watch:
-    """Samples the memory of the app and of what it starts, trainings aside."""
+    """Samples the memory of the app and of the processes that it starts, except trainings."""
 
     def __init__(self, page: PageProcess) -> None:
         self.page, self.most, self._ended = page, 0.0, threading.Event()
-        self._thread = threading.Thread(target=self._look)
+        self._thread = threading.Thread(target=self._sample)
         self._thread.start()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         while not self._ended.wait(0.5):
             self.most = max(self.most, self.page.megabytes())
 
     def end(self) -> float:
-        """Return the most megabytes that there were."""
+        """Return the largest number of megabytes."""
         self._ended.set()
         self._thread.join()
         return self.most
@@ -180,7 +181,7 @@ class Watch:
 def hold_class(
     ask: Asker, state: dict[str, str], patience: float
 ) -> dict[str, tuple[float, float, str]]:
-    """Do as an instructor does; return how long each thing took to come, and may take."""
+    """Act as the instructor; return how long each result took, and how long it may take."""
     over = time.monotonic() + patience
 
     def seconds_until(field: Callable[[dict[str, Any]], Any]) -> tuple[float, float, str]:
@@ -211,19 +212,19 @@ def open_class(ask: Asker, phones: int) -> tuple[dict[str, str], list[Phone], st
     joined = [ask("join", code=made["code"], nickname=f"Phone {n}") for n in range(phones)]
     secret = instructor["token"]
     state = {"token": made["token"], "secret": secret}
-    return state, [Phone(ask, one["secret"]) for one in joined], made["code"]
+    return state, [Phone(ask, student["secret"]) for student in joined], made["code"]
 
 
-def bounded(figures: dict[str, tuple[float, float, str]]) -> bool:
-    """Print each figure beside its bound; say whether all are within."""
+def within_bounds(figures: dict[str, tuple[float, float, str]]) -> bool:
+    """Print each figure with its bound; say whether all are within their bounds."""
     for what, (figure, bound, unit) in figures.items():
         verdict = "ok  " if figure <= bound else "OVER"
         print(f"{verdict} {what}: {figure:,.1f} {unit}, at most {bound:,.0f}")
     return all(figure <= bound for figure, bound, _ in figures.values())
 
 
-def let_in(answers: dict[str, Counter[str]]) -> int:
-    """Return how many guesses, and requests of other websites, were not refused."""
+def admitted(answers: dict[str, Counter[str]]) -> int:
+    """Return the number of guesses, and of requests of other websites, that were not refused."""
     return sum(
         times
         for attack in ("guess", "come_from_elsewhere")
@@ -233,7 +234,7 @@ def let_in(answers: dict[str, Counter[str]]) -> int:
 
 
 def main() -> int:
-    """Run it and print the figures; 1 where one of them is out of its bounds."""
+    """Measure and print; return 1 if a figure is out of its bounds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--phones", type=int, default=30)
@@ -244,30 +245,32 @@ def main() -> int:
         ask = Asker(page)
         state, phones, code = open_class(ask, given.phones)
         watch, seconds, where = Watch(page), 60 * given.minutes, ask.where
-        # In life their side is on other machines: it is not to slow the class down.
+        # In reality, attackers use other machines: their own work must not slow the class down.
         with ProcessPoolExecutor(2, initializer=os.nice, initargs=(15,)) as others:
-            raged = others.submit(raging, page.url, where, code, seconds)
-            scored = others.submit(attacked, page.url, where["score_text"], STRANGERS, seconds)
+            attacked = others.submit(attacks, page.url, where, code, seconds)
+            scored = others.submit(
+                request_scores, page.url, where["score_text"], STRANGERS, seconds
+            )
             threads = live(phones, seconds)
             figures = hold_class(ask, state, seconds + MOST_SECONDS)
             for thread in threads:
                 thread.join()
-            answers = raged.result() | {"score": Counter(what for what, _ in scored.result())}
+            answers = attacked.result() | {"score": Counter(what for what, _ in scored.result())}
         begin = time.monotonic()
         httpx.get(page.url, timeout=60).raise_for_status()
         figures |= {
             "the page afterwards": (time.monotonic() - begin, MOST_VISIT_SECONDS, "s"),
             "memory": (watch.end(), MOST_MEGABYTES, "MB"),
             "disk": (megabytes(folder), MOST_DISK, "MB"),
-            "let in": (let_in(answers), 0, "strangers"),
+            "let in": (admitted(answers), 0, "strangers"),
         }
         print(f"{given.minutes:g} minutes, load average {os.getloadavg()[0]:.1f}")
         for attack, counts in answers.items():
             print(f"{attack}: {counts.total()} requests")
             for answer, times in counts.most_common(4):
                 print(f"    {times} times: {answer[:150]}")
-        fine = bounded(figures)
-        return 0 if told(ask, phones, folder / "votes.db") and fine else 1
+        fine = within_bounds(figures)
+        return 0 if report_votes(ask, phones, folder / "votes.db") and fine else 1
 
 
 if __name__ == "__main__":

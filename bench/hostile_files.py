@@ -1,10 +1,10 @@
-"""Hostile files, one after the other, through the running page, while others look at its board.
+"""Hostile files, one after the other, through the running page, while others watch its board.
 
     python -m bench.hostile_files [--only WORDS]
 
-The files are those of tests/hostile_files.py. Of each it is said how long its answer took, what its
-reader's memory came to at most (the kernel's VmHWM), how much disk the page took more while it was
-read, and the slowest answer that somebody at the board got meanwhile.
+The files are those of tests/hostile_files.py. For each file, the table shows how long its answer
+took, the peak memory of its reader (the kernel's VmHWM), the additional disk space that the page
+used meanwhile, and the slowest answer of the board.
 """
 
 import argparse
@@ -28,18 +28,20 @@ from tests.hostile_files import FILES
 MEGABYTE = 10**6
 AIMS = {"seconds": 10.0, "memory": 500.0, "disk": 100.0, "board": 500.0}
 EVERY = 0.02
-"""Seconds between two looks at memory, disk and board."""
+"""Seconds between two samples of memory, disk and board."""
 
 
 class Watch:
-    """What is seen of the page while a file is read: a thread that looks again and again."""
+    """Samples the page's memory, disk and board in threads while a file is read."""
 
     def __init__(self, page: PageProcess, strip: int) -> None:
         self.page, self.strip = page, strip
         self.memory = self.disk = self.board = 0.0
         self._before = self._disk()
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=one) for one in (self._weigh, self._look)]
+        self._threads = [
+            threading.Thread(target=sample) for sample in (self._sample_sizes, self._sample_board)
+        ]
 
     def __enter__(self) -> "Watch":
         for thread in self._threads:
@@ -51,14 +53,14 @@ class Watch:
         for thread in self._threads:
             thread.join()
 
-    def _weigh(self) -> None:
+    def _sample_sizes(self) -> None:
         app = psutil.Process(self.page.pid)
         while not self._over.wait(EVERY):
             peaks = [_peak(child.pid) for child in app.children()]
             self.memory = max([self.memory, *peaks])
             self.disk = max(self.disk, self._disk() - self._before)
 
-    def _look(self) -> None:
+    def _sample_board(self) -> None:
         while not self._over.wait(EVERY):
             started = time.monotonic()
             self.page.post(self.strip, "strip_state", 0).raise_for_status()
@@ -75,9 +77,9 @@ class Watch:
 
 
 def _peak(pid: int) -> float:
-    """Return the most megabytes that a reader has had in memory; 0 for any other process.
+    """Return the peak memory of a reader in megabytes; 0 for any other process.
 
-    Before it is one, it is a copy of the app, and has the app's memory in common with it.
+    Before it becomes a reader, a child is a copy of the app and shares the app's memory.
     """
     try:
         if b"rlhf_demo.server.reading" not in Path(f"/proc/{pid}/cmdline").read_bytes():
@@ -85,30 +87,33 @@ def _peak(pid: int) -> float:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0.0
-    found = [line.split()[1] for line in lines if line.startswith("VmHWM")]
-    return int(found[0]) * 1024 / MEGABYTE if found else 0.0
+    peaks = [line.split()[1] for line in lines if line.startswith("VmHWM")]
+    return int(peaks[0]) * 1024 / MEGABYTE if peaks else 0.0
 
 
-def bring(page: PageProcess, handler: int, visitor: str, name: str, data: bytes) -> str:
+def upload(page: PageProcess, handler: int, visitor: str, name: str, data: bytes) -> str:
     """Upload a file as the page does, from an address; return its answer in a few words."""
-    api, how = f"{page.url}/gradio_api", {"timeout": 60, "headers": {"X-Forwarded-For": visitor}}
-    sent = httpx.post(f"{api}/upload", files={"files": (name, data)}, **how)
+    api, options = (
+        f"{page.url}/gradio_api",
+        {"timeout": 60, "headers": {"X-Forwarded-For": visitor}},
+    )
+    sent = httpx.post(f"{api}/upload", files={"files": (name, data)}, **options)
     if sent.status_code != httpx.codes.OK:
         return f"refused on arrival ({sent.status_code})"
     file = {"path": sent.json()[0], "orig_name": name, "meta": {"_type": "gradio.FileData"}}
-    told = httpx.post(
+    answer = httpx.post(
         f"{api}/run/predict",
         json={"fn_index": handler, "data": [file, visitor], "session_hash": "a-program"},
-        **how,
+        **options,
     ).json()
-    if "data" not in told:
-        return str(told.get("error"))
-    preview: dict[str, Any] = told["data"][1]
+    if "data" not in answer:
+        return str(answer.get("error"))
+    preview: dict[str, Any] = answer["data"][1]
     return preview.get("error") or f"read, {preview['count']} pairs"
 
 
 def main() -> int:
-    """Bring every file and print a table; the exit code says whether all aims were reached."""
+    """Upload every file and print a table; return 1 if an aim was missed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", default="", help="files whose title has these words")
     only = parser.parse_args().only
@@ -120,7 +125,7 @@ def main() -> int:
         PageProcess(Path(folder) / "runs", **limits) as page,
     ):
         handlers = httpx.get(f"{page.url}/config", timeout=30).json()["dependencies"]
-        [handler] = [one["id"] for one in handlers if one["api_name"] == "take_upload"]
+        [handler] = [row["id"] for row in handlers if row["api_name"] == "take_upload"]
         [strip] = page.components()["strip_state"]
         for number, (title, file) in enumerate(FILES.items()):
             if only not in title:
@@ -128,7 +133,7 @@ def main() -> int:
             data = file.make()
             with Watch(page, strip) as watch:
                 started = time.monotonic()
-                answer = bring(page, handler, f"10.0.0.{number}", file.name, data)
+                answer = upload(page, handler, f"10.0.0.{number}", file.name, data)
                 seconds = time.monotonic() - started
             seen = {
                 "seconds": seconds, "memory": watch.memory, "disk": watch.disk,

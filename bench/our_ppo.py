@@ -1,10 +1,10 @@
-"""Our engine on the work that trl_ppo.py states; ppo_vs_trl.py starts it, a process of its own.
+"""Our engine on the work that trl_ppo.py describes; ppo_vs_trl.py starts it as a process.
 
-The real trainer does it: `PPOTrainer.run_step` with 64 prompts of 8 tokens, 32 sampled tokens each,
-4 PPO epochs in minibatches of 16, temperature 1, a reference and a reward model of the policy's own
-size. The reward model reads text, as in every run of ours, so tokenising is in the time.
-One thing is changed: no token ends a response. The last line printed is JSON, with the names that
-trl_ppo.py uses; the first step is left out as warm-up.
+The real trainer does the work: `PPOTrainer.run_step` with 64 prompts of 8 tokens, 32 sampled tokens
+each, 4 PPO epochs in minibatches of 16, temperature 1, a reference and a reward model of the
+policy's own size. The reward model reads text, as in all our runs, so the time includes tokenising.
+With one change: no token ends a response. The last line printed is JSON, with the names of
+trl_ppo.py; the first step is a warm-up and does not count.
 """
 
 import argparse
@@ -36,7 +36,7 @@ PROMPT_TOKENS, RESPONSE_TOKENS, BATCH, MINIBATCHES, PPO_EPOCHS = 8, 32, 64, 4, 4
 
 
 def main() -> None:
-    """Run one warm-up step and the timed ones, and print what they took."""
+    """Run a warm-up step and the timed steps, and print their times."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--policy", required=True, help="folder of a causal LM with its tokenizer")
     parser.add_argument("--steps", type=int, default=5, help="timed steps, after one warm-up step")
@@ -69,7 +69,7 @@ def main() -> None:
 
 def prompts_of_length(tokens: int, tokenizer: PreTrainedTokenizerBase) -> str:
     """Cut the shipped prompts' text into pieces that are `tokens` long when tokenised; JSONL."""
-    added = len(tokenizer("")["input_ids"])  # 1 where the tokenizer begins every text with BOS
+    added = len(tokenizer("")["input_ids"])  # 1 if the tokenizer begins every text with BOS
     ids = tokenizer(" ".join(load_prompts(SHIPPED, "train")), verbose=False)["input_ids"][added:]
     piece = tokens - added
     texts = [tokenizer.decode(ids[start : start + piece]) for start in range(0, len(ids), piece)]
@@ -78,13 +78,13 @@ def prompts_of_length(tokens: int, tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def measure(config: PPOConfig, run: Run) -> dict[str, float]:
-    """Make the steps and return median seconds, episodes per second and peak memory."""
+    """Run the steps and return median seconds, episodes per second and peak memory."""
     device = pick_device(config.device)
     dtype = pick_dtype(device, config.dtype)
-    # A head of random weights on the policy's network: the scores mean nothing, the work is real.
+    # A head of random weights on the policy's network: real work with meaningless scores.
     model, tokenizer = new_reward_model(config.policy, lora_rank=0, device=device)
     scorer = RewardModel(speed_up(model.requires_grad_(False)), tokenizer, 0, dtype)
-    ppo.sample = functools.partial(sample, eos_token_id=-1)  # sampling stops nowhere
+    ppo.sample = functools.partial(sample, eos_token_id=-1)  # sampling never stops early
     trainer = ppo.PPOTrainer(config, run, scorer)
     step_ends = []
     for _ in range(config.total_steps):

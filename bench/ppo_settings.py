@@ -3,11 +3,10 @@
     python -m bench.ppo_settings --out DIR kl_target=1 kl_target=3,learning_rate=1e-4 ...
 
 Each argument is one setting: option=value pairs joined by commas, changing train-ppo's defaults.
-Every run lies in DIR/SETTING-seedN; results.jsonl there has one row a run. Wins are judged by the
-simulated star rater, and by the word judge beside it, on the first 256 held-out prompts: those are
-for choosing settings, the test prompts are not. All ratios are to the base's own samples on the
-same prompts and random numbers, that of distinct-2 on equally many pairs of tokens; KL is the exact
-one.
+Every run is in DIR/SETTING-seedN; DIR/results.jsonl has one row for each run. The judges are
+star-rater and word-judge, on the first 256 held-out prompts: those are for choosing settings, the
+test prompts are not. All ratios are to the base's samples on the same prompts and random numbers;
+the ratio of distinct-2 uses equally many pairs of tokens. KL is the exact KL.
 """
 
 import argparse
@@ -38,7 +37,7 @@ def parse_setting(text: str) -> dict:
 
 
 def measure(setting: str, seed: int, out: Path) -> dict:
-    """Train and compare once."""
+    """Train one run and compare its model with the base."""
     config = PPOConfig(**parse_setting(setting) | {"seed": seed})
     device = pick_device(config.device)
     dtype = pick_dtype(device, config.dtype)
@@ -72,7 +71,7 @@ def measure(setting: str, seed: int, out: Path) -> dict:
 
 
 def main() -> None:
-    """Run every setting with every seed; a row is printed and kept as soon as it is there."""
+    """Run every setting with every seed; print and save each row as soon as its run ends."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("settings", nargs="+")
     parser.add_argument("--out", type=Path, required=True)

@@ -2,15 +2,16 @@
 
     python bench/ppo_vs_trl.py [--json FILE]
 
-Both engines run in processes of their own, in turn, three times; medians are reported. The work is
-the one that trl_ppo.py states: 64 episodes a step, 8 prompt tokens and 32 sampled ones each, 4 PPO
-epochs of 4 minibatches, all weights trained, one reference, one reward model of the policy's size,
-torch.compile off. TRL runs in float32 and in bfloat16 and the faster one counts; ours takes the
-number format that it takes by default.
+The engines run alternately, in separate processes, three times; medians are reported. The work is
+that of trl_ppo.py: 64 episodes a step, 8 prompt tokens and 32 sampled tokens each, 4 PPO epochs of
+4 minibatches, all weights trained, one reference, one reward model of the policy's size,
+torch.compile off. TRL runs in float32 and in bfloat16, and the faster counts; ours uses its default
+number format.
 
-TRL 1.12 and our TRL cannot share an environment: the first call makes bench/.trl (1.5 GB, minutes).
+TRL 1.12 and our TRL cannot share an environment, so the first call creates bench/.trl (1.5 GB, some
+minutes).
 
-This file needs the standard library alone. It must: a process's ru_maxrss starts at its parent's.
+This file uses only the standard library, because a process's ru_maxrss starts at its parent's.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent
 PEER = BENCH / ".trl"
-# torch and trl are what the peer is; the others are what they were measured with.
+# torch and trl are the peer; the others are the versions at the measurement.
 PEER_PACKAGES = [
     "torch==2.13.0",
     "trl==1.12.0",
@@ -39,7 +40,7 @@ NAMES = {"ours": "ours", "trl_float32": "TRL, float32", "trl_bfloat16": "TRL, bf
 
 
 def main() -> None:
-    """Run what is asked for, print the table, write the JSON."""
+    """Run the benchmarks, print the table, write the JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__.partition("\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -81,7 +82,7 @@ def main() -> None:
 
 
 def peer_python() -> Path:
-    """Return the peer's Python, making its environment where it is missing."""
+    """Return the peer's Python; create its environment if it is missing."""
     python, done, wanted = PEER / "bin" / "python", PEER / "installed", "\n".join(PEER_PACKAGES)
     if not done.is_file() or done.read_text(encoding="utf-8") != wanted:
         say(f"installing {', '.join(PEER_PACKAGES)} into {PEER}")
@@ -92,7 +93,7 @@ def peer_python() -> Path:
 
 
 def say(line: str) -> None:
-    """Tell on stderr what goes on: the table alone goes to stdout."""
+    """Print progress to stderr; only the table goes to stdout."""
     print(line, "...", file=sys.stderr, flush=True)
 
 
@@ -103,7 +104,7 @@ def options(args: argparse.Namespace) -> dict[str, object]:
 
 def last_json_line(command: list[str]) -> dict[str, float]:
     """Run a benchmark process to its end and return the JSON of its last line."""
-    # Nothing is fetched from the Hub, so nothing should be asked of it either.
+    # The benchmarks need nothing from the Hub, so they must not ask it either.
     env = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -113,7 +114,7 @@ def last_json_line(command: list[str]) -> dict[str, float]:
 
 
 def summarise(runs: dict[str, list[dict[str, float]]]) -> dict[str, object]:
-    """Take medians over the rounds, the faster TRL as `trl`, and ratios where both engines ran."""
+    """Return medians over the rounds, the faster TRL as `trl`, and ratios if both engines ran."""
     report: dict[str, object] = {}
     for name, results in runs.items():
         numbers = [key for key, value in results[0].items() if not isinstance(value, str)]
@@ -138,7 +139,7 @@ def summarise(runs: dict[str, list[dict[str, float]]]) -> dict[str, object]:
 
 
 def machine() -> str:
-    """Name the processor, its cores, and the system."""
+    """Return the processor, its cores, and the system."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     model = models[0] if models else platform.machine()

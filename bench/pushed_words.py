@@ -1,12 +1,13 @@
-"""How far chance moves a word's mean advantage, with responses as the independent units.
+"""How much a word's mean advantage varies by chance, with responses as the independent units.
 
     python -m bench.pushed_words [RUN ...]
 
-Occurrences of a word in one response share its score, so their advantages are alike. Were they
-independent, the variance of a word's mean over n occurrences would be 1 / n, as whitened advantages
-have variance 1. Here it is estimated over responses: the sum of the squared totals of the word in
-each response, over n squared. Printed is that times n, which server/inside_step.py calls ALIKE. The
-runs are the shipped examples unless others are named; of each, the responses in samples.jsonl.
+Occurrences of a word in one response share its score, so their advantages are correlated. If they
+were independent, the variance of a word's mean over n occurrences would be 1 / n, because whitened
+advantages have variance 1. Here the variance is estimated over responses: the sum of the squared
+totals of the word in each response, over n squared. The table shows that times n, which
+server/inside_step.py calls ALIKE. It uses the responses in samples.jsonl of the shipped examples,
+or of the given runs.
 """
 
 import argparse
@@ -19,14 +20,14 @@ from rlhf_demo.train.distributions import whole_words
 
 EXAMPLES = [CHECKPOINTS / "examples" / name for name in ("ppo-quick", "ppo-no-kl")]
 FEWEST = 50
-"""Occurrences from which the estimate is good to some 20%."""
+"""Fewest occurrences for an estimate that is right to about 20%."""
 
 
 def variances(rows: list[dict]) -> dict[str, tuple[int, float]]:
-    """Return, for each word met often, how often it stood and the variance of its mean times that.
+    """Return, for each frequent word, its count and the variance of its mean times the count.
 
     Args:
-        rows: of samples.jsonl.
+        rows: rows of samples.jsonl.
     """
     counts, squares = Counter(), Counter()
     for row in rows:

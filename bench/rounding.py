@@ -1,11 +1,11 @@
-"""What does it cost that old_logprobs come from the sampling pass and are not read again?
+"""What does it cost to take old_logprobs from sampling instead of reading the texts again?
 
     python -m bench.rounding [--dtype bfloat16]
 
-Samples 64 responses of the shipped base, which notes their log-probabilities token by token through
-the key-value cache, then reads the same texts whole with the same weights, as the reference and the
-update do. The difference between the two, both in the same format, is what noting them costs. How
-far the format itself is from float32 is another thing, and printed below it.
+Samples 64 responses of the shipped base, which records their log-probabilities token by token
+through the key-value cache. Then it reads the same texts as a whole with the same weights, as the
+reference and the update do. The difference of the two, in the same number format, is the cost. The
+difference between this format and float32 is a separate question, and printed below.
 """
 
 import argparse
@@ -49,8 +49,8 @@ def main() -> None:
         )
     exact = token_outputs(policy, sequence_ids, torch.cat([mask, real], dim=1), real, TEMPERATURE)
     print(f"{dtype}, {len(prompts)} responses, {int(real.sum())} tokens")
-    show("noted while sampling against read whole", sampled.logprobs - read.logprobs, real)
-    show(f"read whole in {dtype} against float32", read.logprobs - exact.logprobs, real)
+    show("recorded while sampling against read as a whole", sampled.logprobs - read.logprobs, real)
+    show(f"read as a whole in {dtype} against float32", read.logprobs - exact.logprobs, real)
 
 
 def show(what: str, noise: torch.Tensor, real: torch.Tensor) -> None:

@@ -1,8 +1,8 @@
-"""Take the pictures in docs/ of the page with a job that really runs.
+"""Take the pictures in docs/ of the page with a running job.
 
     python -m bench.screenshots [--step 25]
 
-Each shows what a visitor sees: a picture that looks wrong is a page that looks wrong.
+Each picture shows what a visitor sees, so a picture that looks wrong shows a fault of the page.
 """
 
 import argparse
@@ -20,9 +20,9 @@ WIDE, PHONE = {"width": 1280, "height": 1180}, {"width": 390, "height": 844}
 
 
 def main() -> None:
-    """Train with the shipped settings, and take all pictures when it has come to a step."""
+    """Train with the shipped settings, and take all pictures from a given step on."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--step", type=int, default=25, help="of the 40, at which pictures begin")
+    parser.add_argument("--step", type=int, default=25, help="step, of 40, before the pictures")
     step = parser.parse_args().step
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -55,7 +55,7 @@ def take(
     viewport: dict[str, int] = WIDE,
     first_in_sight: str = ".rl-top",
 ) -> None:
-    """Write docs/NAME.png of the page at an address, once the element `ready` is in sight."""
+    """Write docs/NAME.png of the page at an address, once the element `ready` is visible."""
     page = browser.new_page(viewport=viewport)
     page.add_init_script(
         f"localStorage.rlhf_demo_secret = 'mine'; localStorage.rlhf_demo_theme = '{theme}'"

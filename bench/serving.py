@@ -1,4 +1,4 @@
-"""The page as its users have it: `python app.py` in a process of its own, on a free port."""
+"""The page as its users run it: `python app.py` in a separate process, on a free port."""
 
 import json
 import os
@@ -22,14 +22,14 @@ from rlhf_demo.runs.run import Run
 REPOSITORY = Path(__file__).parent.parent
 SERVER_FUNCTIONS = "/gradio_api/component_server/"
 START_SECONDS = 90
-"""How long a start may take on a machine that trains and tests at the same time."""
+"""How long a start may take while the machine also trains and tests."""
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 60, every: float = 0.05) -> Any:
-    """Ask again and again until the answer is truthy, and return it.
+    """Evaluate a condition again and again until it is true, and return its value.
 
     Raises:
-        TimeoutError: it has not become so in this time.
+        TimeoutError: it is still false after this time.
     """
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
@@ -44,8 +44,8 @@ class PageProcess:
 
     Attributes:
         runs: the folder.
-        script: what starts the app.
-        url: where the page is, without a slash at the end; the same after a restart.
+        script: the script that starts the app.
+        url: the page's address, without a slash at the end; the same after a restart.
     """
 
     def __init__(
@@ -98,10 +98,10 @@ class PageProcess:
         return time.monotonic() - begin
 
     def stop(self) -> None:
-        """End the app as Ctrl-C does; trainings go on.
+        """End the app as Ctrl-C does; trainings continue.
 
         Raises:
-            RuntimeError: it had ended already.
+            RuntimeError: it had already ended.
         """
         process, self._process = self._process, None
         if process.poll() is not None:
@@ -114,46 +114,46 @@ class PageProcess:
             process.wait()
 
     def kill(self) -> None:
-        """End the app as a power cut does; trainings go on."""
+        """End the app as a power cut does; trainings continue."""
         self._process.kill()
         self._process.wait()
 
     @property
     def pid(self) -> int:
-        """The number of the app's process."""
+        """The process number of the app."""
         return self._process.pid
 
     def cpu_seconds(self) -> float:
-        """Return how long the app's process has computed so far, on all cores together."""
+        """Return the CPU time of the app's process so far, on all cores together."""
         times = psutil.Process(self._process.pid).cpu_times()
         return times.user + times.system
 
     def megabytes(self) -> float:
-        """Return the memory of the app's process and of what it has read files in just now."""
+        """Return the memory of the app's process and of its file readers, in megabytes."""
         app, total = psutil.Process(self._process.pid), 0
-        for one in [app, *app.children(recursive=True)]:
+        for process in [app, *app.children(recursive=True)]:
             with suppress(psutil.NoSuchProcess):
-                if "--run-dir" not in one.cmdline():  # a training; those have limits of their own
-                    total += one.memory_info().rss
+                if "--run-dir" not in process.cmdline():  # trainings have their own limits
+                    total += process.memory_info().rss
         return total / 10**6
 
     def end_trainings(self) -> None:
-        """Kill what the app has started and left behind."""
-        for note in self.runs.glob("*/job.json"):
-            handle = read_json(note).get("handle")
+        """Kill the trainings that the app has started."""
+        for record in self.runs.glob("*/job.json"):
+            handle = read_json(record).get("handle")
             if handle is not None:
-                LOCAL.stop(handle, note.parent, hard=True)
+                LOCAL.stop(handle, record.parent, hard=True)
 
     def _answers(self) -> bool:
         if self._process.poll() is not None:
-            said = self.log.read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"app.py ended with exit code {self._process.returncode}: {said}")
+            output = self.log.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"app.py ended with exit code {self._process.returncode}: {output}")
         try:
             return httpx.get(self.url, timeout=5).status_code == 200
         except httpx.TransportError:
             return False
 
-    # -- what programs may ask ---------------------------------------------------------------------
+    # -- requests of programs ----------------------------------------------------------------------
 
     def call(self, endpoint: str, *arguments: Any) -> Any:
         """Call a public endpoint, e.g. /runs, and return its answer.
@@ -163,14 +163,14 @@ class PageProcess:
         """
         path = f"{self.url}/gradio_api/call/{endpoint.strip('/')}"
         event = httpx.post(path, json={"data": list(arguments)}, timeout=30).raise_for_status()
-        told = httpx.get(f"{path}/{event.json()['event_id']}", timeout=120).text
-        name, _, data = told.strip().split("\n\n")[-1].partition("\n")
+        events = httpx.get(f"{path}/{event.json()['event_id']}", timeout=120).text
+        name, _, data = events.strip().split("\n\n")[-1].partition("\n")
         if name != "event: complete":
             raise RuntimeError(f"{endpoint}: {data}")
         return json.loads(data.removeprefix("data: "))[0]
 
     def post(self, component: int, function: str, request: Any) -> httpx.Response:
-        """Call a server function of one of the page's parts as its JavaScript does."""
+        """Call a server function of one of the page's components, as its JavaScript does."""
         return httpx.post(
             f"{self.url}{SERVER_FUNCTIONS}",
             json=message(component, function, request),
@@ -178,12 +178,12 @@ class PageProcess:
         )
 
     def components(self) -> dict[str, list[int]]:
-        """Return the page's server functions, and the parts that have each."""
-        found: dict[str, list[int]] = {}
-        for one in httpx.get(f"{self.url}/config", timeout=30).json()["components"]:
-            for function in one["props"].get("server_fns") or ():
-                found.setdefault(function, []).append(one["id"])
-        return found
+        """Return the page's server functions, and the components that have each."""
+        functions: dict[str, list[int]] = {}
+        for component in httpx.get(f"{self.url}/config", timeout=30).json()["components"]:
+            for function in component["props"].get("server_fns") or ():
+                functions.setdefault(function, []).append(component["id"])
+        return functions
 
     def start_ppo(self, title: str, secret: str, **options: Any) -> str:
         """Queue a PPO run against the shipped reward model; return its id."""
@@ -200,7 +200,7 @@ class PageProcess:
 
 
 def message(component: int, function: str, request: Any) -> dict[str, Any]:
-    """Return what the page's JavaScript sends to call a server function."""
+    """Return the message with which the page's JavaScript calls a server function."""
     return {
         "component_id": component,
         "fn_name": function,

@@ -1,9 +1,10 @@
-"""How long a side-by-side takes: until the first words are seen, and until both texts are scored.
+"""How long a side-by-side comparison takes: until the first words, and until both scores.
 
     python -m bench.side_by_side [--times 5]
 
-32 tokens of base and PPO model, in headless Chromium, from the click on the button. The first one
-loads the models and is told apart. The temperature is so high that neither ends its text before.
+32 tokens of the base and the PPO model, in headless Chromium, from the click on the button. The
+first comparison loads the models and is reported separately. The temperature is so high that
+neither model ends its text earlier.
 """
 
 import argparse
@@ -36,7 +37,7 @@ WATCH = """() => {
     subtree: true, childList: true, characterData: true,
   });
 }"""
-"""In the page: note when the first words and the last sentence are there, in ms from the click."""
+"""In the page: record when the first words and the last sentence appear, in ms from the click."""
 
 
 def main() -> None:
@@ -71,7 +72,7 @@ def write(page: Page) -> tuple[float, float]:
     page.get_by_role("button", name="Write side by side").click()
     page.wait_for_function("window.times.end")
     ends = page.locator(".rl-ending").all_inner_texts()
-    if not all("Cut short at 32 tokens" in one for one in ends):
+    if not all("Cut short at 32 tokens" in end for end in ends):
         raise RuntimeError(f"not 32 tokens each: {ends}")
     taken = page.evaluate("window.times")
     return taken["first"] / 1000, taken["end"] / 1000

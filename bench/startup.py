@@ -13,7 +13,7 @@ from bench.serving import PageProcess
 
 
 def main() -> None:
-    """Start the app some times, each with an empty folder of runs, and print the seconds."""
+    """Start the app several times, each with an empty folder of runs, and print the seconds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=5)
     taken = []
@@ -23,7 +23,7 @@ def main() -> None:
             taken.append(page.start())
             page.stop()
     print(f"load average: {os.getloadavg()[0]:.1f}")
-    print("seconds: " + ", ".join(f"{one:.1f}" for one in taken))
+    print("seconds: " + ", ".join(f"{seconds:.1f}" for seconds in taken))
     print(f"fastest {min(taken):.1f} s, median {statistics.median(taken):.1f} s")
 
 

@@ -1,11 +1,11 @@
-"""What the view of a step costs: a PPO step with all that the page shows of it, and without.
+"""The cost of the view of a step: a PPO step with all measurements for the page, and without them.
 
     python -m bench.step_view [--steps N]
 
-Two trainers with the shipped settings take turns, a step each. One reads 32 responses again after
-the updates, lets the judge score them, measures the gradient's two parts and keeps distributions;
-the other reads the eight responses again whose texts are kept, and nothing more. Both write the
-same metrics and texts. The first two steps are left out.
+Two trainers with the shipped settings run alternately, one step each. The first reads 32 responses
+again after the updates, lets the judge score them, measures the gradient's two parts, and keeps
+distributions; the second only reads the eight responses again whose texts are kept. Both write the
+same metrics and texts. The first two steps do not count.
 """
 
 import argparse
@@ -29,7 +29,7 @@ WARM_UP = 2
 
 
 def main() -> None:
-    """Print seconds a step of either, and the ratio."""
+    """Print the seconds of a step for both trainers, and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--steps", type=int, default=40)
     config = PPOConfig(total_steps=parser.parse_args().steps)
@@ -48,19 +48,19 @@ def main() -> None:
             nothing = patch.object(ppo, "distribution_row", lambda step, *_: {"step": step})
             with patch.multiple(ppo, **BARE), nothing:
                 seconds["without"].append(timed(bare))
-    median = {name: statistics.median(found[WARM_UP:]) for name, found in seconds.items()}
-    mean = {name: statistics.fmean(found[WARM_UP:]) for name, found in seconds.items()}
+    median = {name: statistics.median(taken[WARM_UP:]) for name, taken in seconds.items()}
+    mean = {name: statistics.fmean(taken[WARM_UP:]) for name, taken in seconds.items()}
     print(f"{config.total_steps - WARM_UP} steps each, {dtype}")
-    for name, found in (("median", median), ("mean", mean)):
-        more = found["with"] / found["without"] - 1.0
+    for name, taken in (("median", median), ("mean", mean)):
+        cost = taken["with"] / taken["without"] - 1.0
         print(
-            f"{name}: {found['with']:.3f} s with the view, {found['without']:.3f} s without, "
-            f"{more:+.1%}"
+            f"{name}: {taken['with']:.3f} s with the view, {taken['without']:.3f} s without, "
+            f"{cost:+.1%}"
         )
 
 
 def timed(trainer: ppo.PPOTrainer) -> float:
-    """Make one step, and return its seconds."""
+    """Run one step and return its seconds."""
     started = time.perf_counter()
     trainer.run_step()
     return time.perf_counter() - started

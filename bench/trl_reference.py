@@ -2,13 +2,14 @@
 
     python bench/trl_reference.py
 
-It runs under the Python of the benchmark's environment, bench/.trl, which the first call makes (1.5
-GB, minutes). Two batches of a tiny GPT-2 of random weights, in float64, are trained for one step of
-2 epochs of 2 minibatches: in one, responses end at different places or not at all; in the other, no
-token ends one. TRL's formulas stand in the middle of one long method, so its tensors are read off
-that method's frame wherever it calls something of ours: no formula is repeated here.
+It runs in the Python of the benchmark's environment, bench/.trl, which the first call creates (1.5
+GB, some minutes). A tiny GPT-2 with random weights, in float64, trains for one step of 2 epochs of
+2 minibatches, on each of two batches: in the first, responses end at different positions or not at
+all; in the second, no token ends a response. TRL's formulas are in the middle of one long method.
+So this reads the tensors from that method's frame when it calls one of our functions, and repeats
+no formula.
 
-The recording names TRL's variables as TRL does; the test says what they are.
+The recording uses TRL's names of variables; the test says what they are.
 """
 
 import json
@@ -44,8 +45,8 @@ from trl.experimental.ppo import PPOConfig, PPOTrainer, ppo_trainer
 RECORDING = ROOT / "tests" / "data" / "trl_ppo.safetensors"
 PAD, EOS, VOCABULARY = 0, 1, 16
 PROMPT_TOKENS, RESPONSE_TOKENS, BATCH = 4, 8, 8
-RESPONSE = slice(PROMPT_TOKENS - 1, -1)  # the places whose logits foretell response tokens
-SEED = 32  # draws responses of 1, 3, 5, 6, 6, 7, 8 and 8 tokens, and padding nowhere
+RESPONSE = slice(PROMPT_TOKENS - 1, -1)  # the positions whose logits predict response tokens
+SEED = 32  # draws responses of 1, 3, 5, 6, 6, 7, 8 and 8 tokens, and never the padding token
 SETTINGS = {
     "temperature": 0.7,
     "kl_coef": 0.3,
@@ -79,10 +80,10 @@ def main() -> None:
 
 
 def recorded_step(stop_token_id: int | None) -> dict[str, torch.Tensor]:
-    """Let TRL do one step and return what it computed, updates stacked along the first axis."""
+    """Let TRL run one step; return its tensors, with the updates stacked along the first axis."""
     torch.manual_seed(SEED)
     trainer = tiny_trainer(stop_token_id)
-    found, updates = {}, []
+    tensors, updates = {}, []
     forward, whiten = ppo_trainer.forward, ppo_trainer.masked_whiten
     backward = trainer.accelerator.backward
 
@@ -90,12 +91,14 @@ def recorded_step(stop_token_id: int | None) -> dict[str, torch.Tensor]:
         output = forward(model, *args)
         of_reference = model is trainer.ref_model
         logits = output.logits if of_reference else output[0].logits
-        # A copy, for TRL then divides them by the temperature in place.
-        found["ref_logits" if of_reference else "new_logits"] = logits[:, RESPONSE].detach().clone()
+        # A copy, because TRL then divides them by the temperature in place.
+        tensors["ref_logits" if of_reference else "new_logits"] = (
+            logits[:, RESPONSE].detach().clone()
+        )
         return output
 
     def whiten_kept(values, mask):
-        found["raw_advantages"] = values.clone()
+        tensors["raw_advantages"] = values.clone()
         return whiten(values, mask)
 
     def backward_kept(loss):
@@ -104,21 +107,21 @@ def recorded_step(stop_token_id: int | None) -> dict[str, torch.Tensor]:
         inputs = names["new_logprobs"], names["vpred"]
         gradients = torch.autograd.grad(loss, inputs, retain_graph=True)
         update |= dict(zip(("new_logprobs_grad", "vpred_grad"), gradients, strict=True))
-        updates.append(update | {"new_logits": found.pop("new_logits")})
+        updates.append(update | {"new_logits": tensors.pop("new_logits")})
         backward(loss)
 
     def log_kept(_metrics):
         names = sys._getframe(1).f_locals  # of PPOTrainer.train
-        found.update({name: names[name].detach().clone() for name in OF_THE_STEP})
+        tensors.update({name: names[name].detach().clone() for name in OF_THE_STEP})
 
     trainer.accelerator.backward, trainer.log = backward_kept, log_kept
     with mock.patch.multiple(ppo_trainer, forward=forward_kept, masked_whiten=whiten_kept):
         trainer.train()
-    return found | {key: torch.stack([update[key] for update in updates]) for key in updates[0]}
+    return tensors | {key: torch.stack([update[key] for update in updates]) for key in updates[0]}
 
 
 def tiny_trainer(stop_token_id: int | None) -> PPOTrainer:
-    """Set up TRL's trainer for one step; policy, reference, value and reward model all differ."""
+    """Create TRL's trainer for one step; policy, reference, value and reward model all differ."""
     words = {"<pad>": PAD, "<eos>": EOS} | {f"w{n}": n for n in range(2, VOCABULARY)}
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(WordLevel(words, "w2")), pad_token="<pad>", eos_token="<eos>"

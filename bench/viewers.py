@@ -1,12 +1,12 @@
-"""What thirty people who watch a running job wait, and what they cost the training.
+"""How long thirty viewers of a running job wait, and how much they slow the training down.
 
     python -m bench.viewers [--viewers 30] [--seconds 60]
 
-Starts the app and a PPO run with the shipped settings. Each viewer asks for the board's new rows
-and texts whenever the last answer said to, and for the strip every eight seconds, as the page does.
-The training is timed in turn without and with them, twice, so that a slow moment of the machine
-does not count for one side only. In life the viewers' own side runs on other machines: here it is
-kept light, and what it took is printed.
+Starts the app and a PPO run with the shipped settings. Like the page, each viewer asks for the
+board's new rows and texts when the last answer said so, and for the strip every eight seconds. The
+training is timed alternately without and with viewers, twice, so that a slow moment of the machine
+does not affect only one side. In reality, viewers use other machines: their own work is kept small
+here, and its cost is printed.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from bench.serving import SERVER_FUNCTIONS, PageProcess, message, wait_until
 from rlhf_demo.config.ppo import PPOConfig
 
 WARM_UP_STEPS = 3
-"""Left out: the first steps are slower."""
+"""Steps that do not count: the first steps are slower."""
 ROUNDS = 2
 EPISODES = PPOConfig().batch_size
 STRIP_SECONDS = 8
@@ -54,11 +54,11 @@ def main() -> None:
 
 
 class Viewer:
-    """One who has the page open on a run: what they wait for each answer.
+    """A viewer with the page open on a run, who records how long each answer takes.
 
     Attributes:
-        board, strip: seconds that each answer took.
-        failed: why they gave up, if they did.
+        board, strip: seconds of each answer.
+        failed: the error that ended the viewer, if any.
     """
 
     def __init__(
@@ -71,18 +71,19 @@ class Viewer:
         self.failed: Exception | None = None
         self._known = {"since": -1, "created": None, "texts_after": -1}
 
-    def look_on(self, seconds: float) -> None:
-        """Ask as the page does, for so long."""
+    def watch(self, seconds: float) -> None:
+        """Ask as the page does, for this many seconds."""
         begin = time.monotonic()
-        # Nobody opens a page on the same beat.
+        # Viewers do not open the page at the same moment.
         due = [(begin + self.late.random(), self._ask_board)]
         due += [(begin + STRIP_SECONDS * self.late.random(), self._ask_strip)]
         try:
-            while (next_one := min(due, key=itemgetter(0)))[0] < begin + seconds:
-                time.sleep(max(0.0, next_one[0] - time.monotonic()))
-                due.remove(next_one)
-                wait = next_one[1]()
-                due.append((time.monotonic() + wait, next_one[1]))
+            while (request := min(due, key=itemgetter(0)))[0] < begin + seconds:
+                due_at, ask = request
+                time.sleep(max(0.0, due_at - time.monotonic()))
+                due.remove(request)
+                wait = ask()
+                due.append((time.monotonic() + wait, ask))
         except (OSError, http.client.HTTPException, RuntimeError) as error:
             self.failed = error
 
@@ -107,59 +108,61 @@ class Viewer:
         taken.append(time.perf_counter() - begin)
         if answer.status != HTTPStatus.OK:
             raise RuntimeError(f"{function} answered {answer.status}: {text[:300]!r}")
-        found = json.loads(text)
-        if "error" in found:
-            raise RuntimeError(f"{function} answered: {found['error']}")
-        return found
+        content = json.loads(text)
+        if "error" in content:
+            raise RuntimeError(f"{function} answered: {content['error']}")
+        return content
 
 
 def measure(page: PageProcess, run: str, viewers: int, seconds: float) -> None:
     """Time the training without and with viewers, and the viewers' answers."""
-    alone, watched, seen, own, served = [], [], [], 0.0, 0.0
+    alone, watched, viewing, own, served = [], [], [], 0.0, 0.0
     for _ in range(ROUNDS):
         alone += steps_during(page, run, lambda: time.sleep(seconds))
         own, served = own - time.process_time(), served - page.cpu_seconds()
-        watched += steps_during(page, run, lambda: seen.extend(watch(page, run, viewers, seconds)))
+        watched += steps_during(
+            page, run, lambda: viewing.extend(watch(page, run, viewers, seconds))
+        )
         own, served = own + time.process_time(), served + page.cpu_seconds()
-    board, strip = ([took for one in seen for took in getattr(one, name)] for name in ASKED)
+    board, strip = ([s for viewer in viewing for s in getattr(viewer, name)] for name in ASKED)
     print(f"{viewers} viewers, {len(board)} updates of the board, {len(strip)} of the strip")
     for name, taken in zip(ASKED, (board, strip), strict=True):
-        milliseconds = sorted(1000 * one for one in taken)
+        milliseconds = sorted(1000 * each for each in taken)
         middle, late = (milliseconds[int(share * len(taken))] for share in (0.5, 0.95))
         print(f"{name}: median {middle:.0f} ms, 95% under {late:.0f} ms")
     for name, steps in (("without", alone), ("with", watched)):
-        pace = statistics.mean(steps)
+        step_seconds = statistics.mean(steps)
         print(
-            f"{name} viewers: {pace:.2f} s a step ({len(steps)} steps), "
-            f"{EPISODES / pace:.1f} episodes/s"
+            f"{name} viewers: {step_seconds:.2f} s a step ({len(steps)} steps), "
+            f"{EPISODES / step_seconds:.1f} episodes/s"
         )
     slower = 100 * (statistics.mean(watched) / statistics.mean(alone) - 1)
     print(f"the training is {slower:+.1f}% slower with viewers")
     cores = ROUNDS * seconds / 100
     print(f"meanwhile the app took {served / cores:.0f}% of a core, and the viewers' own side,")
-    print(f"which in life is on other machines, {own / cores:.0f}%")
+    print(f"which in reality is on other machines, {own / cores:.0f}%")
 
 
 def steps_during(page: PageProcess, run: str, span: Callable[[], None]) -> list[float]:
-    """Return the seconds of each step that began and ended while something went on."""
-    begun_before = len(page.rows(run)) + 1  # with the one that is half done
+    """Return the seconds of each step that began and ended during a span."""
+    begun_before = len(page.rows(run)) + 1  # with the step that is half done
     span()
     return [row["time/step_seconds"] for row in page.rows(run)[begun_before:]]
 
 
 def watch(page: PageProcess, run: str, viewers: int, seconds: float) -> list[Viewer]:
-    """Let so many viewers look on, and return them with what they noted."""
+    """Let viewers watch, and return them with their records."""
     functions = page.components()
     parts = {name: functions[name][-1] for name in ("board_rows", "strip_state")}
-    everybody = [Viewer(page, parts, run, random.Random(number)) for number in range(viewers)]
-    threads = [threading.Thread(target=one.look_on, args=(seconds,)) for one in everybody]
+    everyone = [Viewer(page, parts, run, random.Random(number)) for number in range(viewers)]
+    threads = [threading.Thread(target=viewer.watch, args=(seconds,)) for viewer in everyone]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    if failed := [one for one in everybody if one.failed]:
-        raise RuntimeError(f"{len(failed)} viewers had to give up: {failed[0].failed}")
-    return everybody
+    if failed := [viewer for viewer in everyone if viewer.failed]:
+        raise RuntimeError(f"{len(failed)} viewers failed: {failed[0].failed}")
+    return everyone
 
 
 if __name__ == "__main__":

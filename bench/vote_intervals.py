@@ -1,9 +1,9 @@
-"""How often the intervals of votes hold, on simulated classes whose truth is known.
+"""How often the intervals of votes contain the truth, on simulated classes with a known truth.
 
     python -m bench.vote_intervals [--classes 1000]
 
-Two voters on one pair resemble each other; `alike` is the correlation of their votes. A blind vote
-is three votes on each pair, as in a class. Takes half a minute.
+The votes of two voters on one pair are correlated; `alike` is the correlation. A blind vote has
+three votes on each pair, as in a class. Takes half a minute.
 """
 
 import argparse
@@ -25,13 +25,13 @@ ALIKE = 0.6
 """Correlation of two votes on a pair of two equal models whose voters agree in 80%."""
 
 Stream = tuple[list[float], list[int]]
-"""Votes for one model (1) or the other (0) in the order they come, and the pair of each."""
+"""Votes for the first model (1) or the second (0), in their order, and the pair of each."""
 
 Interval = Callable[[Sequence[float], Sequence[int]], tuple[float, float]]
 
 
 def votes_alone(values: Sequence[float], groups: Sequence[int]) -> tuple[float, float]:
-    """Return the interval that takes votes for independent, as the page did before."""
+    """Return the interval that treats votes as independent, as the page did before."""
     return wilson_interval(sum(values), len(values))
 
 
@@ -41,13 +41,13 @@ def judged(
     """Let several people vote on each pair.
 
     Args:
-        rng: draws all.
-        pairs: how many.
-        votes: on each of them.
-        share: of all votes that go to one side in the long run.
-        alike: correlation of two votes on a pair, 0 to 1: each pair has a share of its own, from a
-            beta distribution of that variance.
-        at_once: pairs that are being answered at the same time, their votes mixed.
+        rng: draws everything.
+        pairs: number of pairs.
+        votes: votes on each pair.
+        share: expected share of votes for the first side.
+        alike: correlation of two votes on a pair, 0 to 1. Each pair has its own share, from a beta
+            distribution with that variance.
+        at_once: pairs that are answered at the same time, with mixed votes.
     """
     stream = []
     for start in range(0, pairs, at_once):
@@ -61,7 +61,7 @@ def judged(
 
 
 def pair_share(rng: random.Random, share: float, alike: float) -> float:
-    """Draw the share of one pair's votes."""
+    """Draw the share of a pair's votes for the first side."""
     if alike in (0, 1):
         return share if alike == 0 else float(rng.random() < share)
     spread = (1 - alike) / alike
@@ -77,7 +77,7 @@ def coverage(
     share: float,
     alike: float,
 ) -> float:
-    """Return in which share of classes the interval of all votes holds the true share."""
+    """Return the share of classes in which the interval of all votes contains the true share."""
     held = 0
     for _ in range(classes):
         low, high = interval(*judged(rng, pairs, votes, share, alike))
@@ -86,7 +86,7 @@ def coverage(
 
 
 def called_different(interval: Interval, stream: Stream, first_look: int | None = None) -> bool:
-    """Say whether the interval leaves 50% out: at the end, or at any look from a vote on."""
+    """Say whether the interval excludes 50%: at the end, or at any look from a vote on."""
     values, groups = stream
     for stop in range(first_look or len(values), len(values) + 1):
         low, high = interval(values[:stop], groups[:stop])
@@ -104,15 +104,16 @@ def calls(
     share: float = 0.5,
     first_look: int | None = None,
 ) -> float:
-    """Return in which share of classes a blind vote calls two models different.
+    """Return the share of classes in which a blind vote calls two models different.
 
     Args:
-        interval: what the verdict rests on.
+        interval: the interval on which the verdict is based.
         rng: draws the classes.
-        classes: how many.
-        students: in each.
-        share: how often the one is preferred in truth; a half: the models are equal.
-        first_look: the vote from which somebody looks after every vote; only at the end when None.
+        classes: number of classes.
+        students: students in each class.
+        share: true share of votes for the first model; a half: the models are equal.
+        first_look: the vote from which the result is checked after every vote; None: only at the
+            end.
     """
     pairs = -(-VOTES_EACH * students // OVERLAP)
     called = sum(
@@ -124,72 +125,72 @@ def calls(
     return called / classes
 
 
-def told_from_a_coin(
+def better_than_chance(
     rng: random.Random, classes: int, pairs: int, votes: int, right: float
 ) -> float:
-    """Return in which share of classes an accuracy on held-out votes lies above 50% for sure."""
+    """Return the share of classes in which the interval of an accuracy is above 50%."""
     streams = (judged(rng, pairs, votes, right, ALIKE) for _ in range(classes))
     return sum(Share.of(*stream).low > 0.5 for stream in streams) / classes
 
 
-def told_at_some_look(
+def better_than_chance_at_some_look(
     interval: Interval, rng: random.Random, classes: int, votes: int, right: float | None = None
 ) -> float:
-    """Return in which share of classes the curve of accuracies lies above 50% for sure somewhere.
+    """Return the share of classes in which the interval of some model's accuracy is above 50%.
 
-    As in a class, a new model is trained after every ten votes and tested on the fifth of the votes
-    that belongs to the pairs rated last, once these are enough to tell its accuracy.
+    As in a class, a new model is trained after every ten votes and tested on the votes on the pairs
+    rated last, a fifth of all votes, once they are enough to show an accuracy.
 
     Args:
-        interval: of each accuracy.
+        interval: the interval of each accuracy.
         rng: draws the classes.
-        classes: how many.
-        votes: of each class in the end, three on each pair.
-        right: share of votes that every model gets right; None for models that know nothing: each
-            tosses a coin for each pair.
+        classes: number of classes.
+        votes: votes of each class in the end, three on each pair.
+        right: share of votes that every model gets right; None for models that guess, with one
+            guess for each pair.
     """
     share = 0.5 if right is None else right
-    told = 0
+    above = 0
     for _ in range(classes):
         stream = zip(*judged(rng, -(-votes // OVERLAP), OVERLAP, share, ALIKE), strict=True)
         cast = [
             SimpleNamespace(
-                id=at, time=at, prompt=pair, pair=pair, question="", value=value,
+                id=number, time=number, prompt=pair, pair=pair, question="", value=value,
                 choice="first" if value else "second",
             )
-            for at, (value, pair) in enumerate(stream)
+            for number, (value, pair) in enumerate(stream)
         ]  # fmt: skip
-        stops = range(5 * FEWEST_TO_TELL, votes + 1, RETRAIN_EVERY)  # nothing is told before
+        stops = range(5 * FEWEST_TO_TELL, votes + 1, RETRAIN_EVERY)  # nothing is shown before
         looks = (split_last_rated(cast[:stop]) for stop in stops)
-        told += any(above_a_coin(interval, rng, look, right) for look in looks)
-    return told / classes
+        above += any(above_chance(interval, rng, look, right) for look in looks)
+    return above / classes
 
 
-def above_a_coin(
+def above_chance(
     interval: Interval, rng: random.Random, look: LastRated, right: float | None
 ) -> bool:
-    """Say whether a model's accuracy on the held-out votes lies above 50% for sure."""
+    """Say whether the interval of a model's accuracy on the held-out votes is above 50%."""
     if look.too_few_to_tell:
         return False
     groups = [vote.pair for vote in look.held_out]
     values = [vote.value for vote in look.held_out]
     if right is None:
-        tossed = {pair: rng.random() < 0.5 for pair in sorted(set(groups))}
-        values = [float(value == tossed[pair]) for value, pair in zip(values, groups, strict=True)]
+        guesses = {pair: rng.random() < 0.5 for pair in sorted(set(groups))}
+        values = [float(value == guesses[pair]) for value, pair in zip(values, groups, strict=True)]
     return interval(values, groups)[0] > 0.5
 
 
 def named_within(answers: int, voters: int, *, left: float = 0.5, slips: float = 0.05) -> float:
-    """Return the probability that a voter is named careless at any of so many answers.
+    """Return the probability that a voter is named careless at any of their answers.
 
-    Exact, from the binomial: all paths of sides and attention checks are followed. A tenth of the
-    answers, the fifth of each ten, go to attention checks.
+    Exact, from the binomial: it follows all paths of sides and attention checks. A tenth of the
+    answers, the fifth of each ten, are on attention checks.
 
     Args:
-        answers: of the voter, all preferences but those on attention checks that are passed.
-        voters: how many are looked at.
+        answers: number of answers; all are preferences, except on passed attention checks.
+        voters: number of voters who are tested.
         left: probability of the left text.
-        slips: probability of a preference on a attention check.
+        slips: probability of a preference on an attention check.
     """
     paths, named = {(0, 0, 0, 0): 1.0}, 0.0
     for answer in range(answers):
@@ -215,21 +216,21 @@ def named_within(answers: int, voters: int, *, left: float = 0.5, slips: float =
 
 
 def print_coverage(rng: random.Random, classes: int) -> None:
-    """Print how often 95% intervals hold, for three shares and sizes of class."""
+    """Print how often 95% intervals contain the truth, for several shares and sizes of class."""
     print("| true share | alike | pairs x votes | votes as units | pairs as units |")
     print("|---|---|---|---|---|")
     for share in (0.5, 0.8, 0.95):
         for alike in (0.0, 0.3, 0.6):
             for pairs, votes in ((10, 3), (20, 1), (20, 5), (40, 3), (80, 3)):
                 held = [
-                    coverage(one, rng, classes, pairs, votes, share, alike)
-                    for one in (votes_alone, cluster_interval)
+                    coverage(interval, rng, classes, pairs, votes, share, alike)
+                    for interval in (votes_alone, cluster_interval)
                 ]
                 print(f"| {share} | {alike} | {pairs} x {votes} | {held[0]:.3f} | {held[1]:.3f} |")
 
 
 def print_calls(rng: random.Random, classes: int) -> None:
-    """Print how often a blind vote calls models different, by how and when it is looked at."""
+    """Print how often a blind vote calls models different, by interval and time of the look."""
     print("\n| students | models | interval | at the end | at any look from vote 10 on |")
     print("|---|---|---|---|---|")
     named = {
@@ -245,43 +246,44 @@ def print_calls(rng: random.Random, classes: int) -> None:
     for students in (10, 20, 30):
         for share in (0.65, 0.75):
             for name in ("pairs as units", "watched"):
-                found = calls(named[name], rng, classes, students, share=share)
-                print(f"| {students} | {share:.0%} prefer one | {name} | {found:.3f} | |")
+                called = calls(named[name], rng, classes, students, share=share)
+                print(f"| {students} | {share:.0%} prefer one | {name} | {called:.3f} | |")
     one_voter = [judged(rng, 100, 1, 0.5, 0.0) for _ in range(classes // 3)]
     for name in ("pairs as units", "watched"):
-        found = sum(called_different(named[name], one, 10) for one in one_voter) / len(one_voter)
-        print(f"| one visitor, 100 pairs | equal | {name} | | {found:.3f} |")
+        called = sum(called_different(named[name], votes, 10) for votes in one_voter)
+        share = called / len(one_voter)
+        print(f"| one visitor, 100 pairs | equal | {name} | | {share:.3f} |")
 
 
 def print_accuracy(rng: random.Random, classes: int) -> None:
-    """Print when a reward model's accuracy on held-out votes is told from a coin."""
-    print("\n| right on | held-out pairs x votes | told from a coin |")
+    """Print how often a reward model's accuracy on held-out votes is above chance."""
+    print("\n| right on | held-out pairs x votes | above chance |")
     print("|---|---|---|")
     for right in (0.7, 0.8):
         for pairs, votes in ((8, 1), (10, 1), (10, 3), (20, 1), (20, 3), (40, 1), (40, 3)):
-            found = told_from_a_coin(rng, classes, pairs, votes, right)
-            print(f"| {right:.0%} of votes | {pairs} x {votes} | {found:.2f} |")
+            above = better_than_chance(rng, classes, pairs, votes, right)
+            print(f"| {right:.0%} of votes | {pairs} x {votes} | {above:.2f} |")
 
 
 def print_curve(rng: random.Random, classes: int) -> None:
-    """Print how often a class's curve of accuracies is above a coin at one of its points."""
+    """Print how often a class's curve of accuracies is above chance at one of its points."""
     print("\n| reward models | votes in the end | pairs as units | watched |")
     print("|---|---|---|---|")
     for right in (None, 0.7, 0.8, 0.9):
         for votes in (100, 200, 400):
-            found = [
-                told_at_some_look(one, rng, classes, votes, right)
-                for one in (cluster_interval, watched_interval)
+            shares = [
+                better_than_chance_at_some_look(interval, rng, classes, votes, right)
+                for interval in (cluster_interval, watched_interval)
             ]
-            named = "know nothing" if right is None else f"right on {right:.0%} of votes"
-            print(f"| {named} | {votes} | {found[0]:.3f} | {found[1]:.3f} |")
+            named = "guess" if right is None else f"right on {right:.0%} of votes"
+            print(f"| {named} | {votes} | {shares[0]:.3f} | {shares[1]:.3f} |")
 
 
 def print_careless() -> None:
     """Print who is named careless in a class of 30."""
     print("\n| voter, in a class of 30 | 15 answers | 25 | 40 |")
     print("|---|---|---|---|")
-    for who, how in {
+    for who, traits in {
         "careful, a slip on 5% of attention checks": {},
         "careful, left in 60%": {"left": 0.6},
         "always left": {"left": 1.0, "slips": 1.0},
@@ -290,8 +292,8 @@ def print_careless() -> None:
         "left in 80%, also of identical texts": {"left": 0.8, "slips": 1.0},
         "prefers one of identical texts in half of all cases": {"slips": 0.5},
     }.items():
-        found = [named_within(answers, 30, **how) for answers in (15, 25, 40)]
-        print(f"| {who} | {' | '.join(f'{one:.4f}' for one in found)} |")
+        named = [named_within(answers, 30, **traits) for answers in (15, 25, 40)]
+        print(f"| {who} | {' | '.join(f'{p:.4f}' for p in named)} |")
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
-"""Which way of giving a text's score to its words blames the right ones?
+"""Which method of dividing a text's score among its words is right about the words?
 
     python -m bench.word_contributions [--scorer reward-mini]
 
-Each sentence below has words with an opposite. What a word is worth is known without any method:
-the score of the sentence less that of the sentence with the opposite in its place. A good method
-gives each word a contribution of that sign, and larger ones to words that are worth more. One
-thread, so that the seconds can be compared; float32, as the page scores.
+Each sentence below has words with an opposite. The worth of a word is known without any method: the
+score of the sentence minus the score of the sentence with the opposite instead. A good method gives
+each word a contribution of that sign, and larger contributions to words that are worth more. One
+thread, so that the seconds are comparable; float32, as on the page.
 """
 
 import argparse
@@ -65,18 +65,18 @@ def main() -> None:
     torch.set_num_threads(1)
     scorer = load_reward_model(parser.parse_args().scorer, device=torch.device("cpu"))
     scorer.score_texts([sentence for sentence, _ in SENTENCES])  # the first reading is slower
-    truth, found, seconds = [], [], []
+    truth, contributions, seconds = [], [], []
     for sentence, opposites in SENTENCES:
         started = time.perf_counter()
         rows = contributions_by_method(scorer, sentence)
         seconds.append(time.perf_counter() - started)
         for word, opposite in opposites.items():
             truth.append(worth(scorer, sentence, word, opposite))
-            found.append(rows[word])
+            contributions.append(rows[word])
             listed = "  ".join(f"{value:+6.2f}" for value in rows[word])
             print(f"{word:12} {truth[-1]:+6.2f}  {listed}")
     print(f"\n{len(truth)} words in {len(SENTENCES)} sentences")
-    for method, values in zip(METHODS, np.array(found).T, strict=True):
+    for method, values in zip(METHODS, np.array(contributions).T, strict=True):
         right = int((np.sign(values) == np.sign(truth)).sum())
         pearson = np.corrcoef(values, truth)[0, 1]
         print(f"{method:18} sign right {right:2}/{len(truth)}  Pearson {pearson:.2f}")
@@ -84,14 +84,14 @@ def main() -> None:
 
 
 def worth(scorer: RewardModel, sentence: str, word: str, opposite: str) -> float:
-    """Return what the score loses when the word is swapped for its opposite."""
+    """Return how much the score falls when the opposite replaces the word."""
     assert sentence.count(word) == 1, (sentence, word)
     as_is, swapped = scorer.score_texts([sentence, sentence.replace(word, opposite)]).tolist()
     return as_is - swapped
 
 
 def contributions_by_method(scorer: RewardModel, sentence: str) -> dict[str, tuple[float, ...]]:
-    """Return for each word, without its punctuation, what METHODS say that it adds."""
+    """Return for each word, without its punctuation, its contribution by each of METHODS."""
     result = word_contributions(scorer, sentence)
     before, rows = result["empty"], {}
     for word in result["words"]:

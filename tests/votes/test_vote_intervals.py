@@ -6,12 +6,12 @@ import pytest
 
 from bench.vote_intervals import (
     ALIKE,
+    better_than_chance,
+    better_than_chance_at_some_look,
     called_different,
     calls,
     coverage,
     judged,
-    told_at_some_look,
-    told_from_a_coin,
     votes_alone,
 )
 from rlhf_demo.intervals import cluster_interval, watched_interval
@@ -63,15 +63,15 @@ def test_interval_over_pairs_covers(share, least, pairs, votes):
 
 def test_ten_held_out_pairs_seldom_tell_a_fair_model_from_a_coin_and_forty_do():
     rng = random.Random(0)
-    assert told_from_a_coin(rng, CLASSES, 10, 3, 0.7) < 0.3
-    assert told_from_a_coin(rng, CLASSES, 40, 3, 0.7) > 0.75
+    assert better_than_chance(rng, CLASSES, 10, 3, 0.7) < 0.3
+    assert better_than_chance(rng, CLASSES, 40, 3, 0.7) > 0.75
 
 
 def test_curve_of_models_that_know_nothing_needs_the_watched_interval():
-    at_one_look = told_at_some_look(cluster_interval, random.Random(0), 200, 200)
-    watched = told_at_some_look(watched_interval, random.Random(0), 200, 200)
+    at_one_look = better_than_chance_at_some_look(cluster_interval, random.Random(0), 200, 200)
+    watched = better_than_chance_at_some_look(watched_interval, random.Random(0), 200, 200)
     assert watched <= 0.05 < 0.1 < at_one_look
 
 
 def test_curve_of_models_that_know_the_taste_rises_above_a_coin():
-    assert told_at_some_look(watched_interval, random.Random(0), 100, 400, 0.8) > 0.85
+    assert better_than_chance_at_some_look(watched_interval, random.Random(0), 100, 400, 0.8) > 0.85
