@@ -247,7 +247,7 @@ def progress(rows: Sequence[Row], options: Options, status: str) -> Story:
 
 
 def beside_target(kl: float, target: float) -> str:
-    """Say where KL stands beside its target, where there is one."""
+    """Compare KL with its target, if there is one."""
     if not target:
         return f"{number(kl)} nats, with no target set"
     place = "below" if kl < target / 1.5 else "above" if kl > target * 1.5 else "near"

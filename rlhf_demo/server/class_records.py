@@ -1,7 +1,7 @@
 """Records of classes outside the database of votes: their jobs, and the results of these.
 
-Folders and titles of runs, which everybody can see, name a class by its number. Its code would let
-anybody join.
+Folders and titles of runs, which everyone can see, name a class by its number. Its code would let
+anyone join.
 """
 
 import secrets

@@ -122,7 +122,7 @@ class ClassTraining:
         Raises:
             DemoError: the class is gone, or some of the work failed.
         """
-        with self.records.lock:  # nobody deletes the class, or starts its PPO, meanwhile
+        with self.records.lock:  # no other thread deletes the class, or starts its PPO, meanwhile
             class_status = self.rounds.class_status(collection)
             self._take_result(class_status)
             self._retrain(class_status)
@@ -197,7 +197,7 @@ class ClassTraining:
         before, followed = record["reward"], self._followed(record)
         self.records.drop_votes(class_status.collection, {row["id"], *followed})
         if before and before not in followed:
-            with suppress(JobError):  # somebody uses it just now: it stays in the list of runs
+            with suppress(JobError):  # it is in use: it stays in the list of runs
                 self.jobs.delete(before, record["job_secret"])
 
     def _followed(self, record: dict[str, Any]) -> set[str]:

@@ -35,7 +35,7 @@ class Comparisons:
     def __init__(self, folder: Path, most: int = 500) -> None:
         self.folder, self.most = folder, most
         self._lock = threading.Lock()
-        self._came_from: dict[str, str] = {}  # a record's address; in no file, so nobody finds it
+        self._came_from: dict[str, str] = {}  # address by record; in no file: private
 
     def keep(self, record: Record, address: str) -> Record:
         """Save a record, and return it with its new `id` and its `date` (UTC)."""

@@ -23,7 +23,7 @@ ALL_TOGETHER = (20, 0.2)
 LEFT_TO_OTHERS = 3
 """Permits of ALL_TOGETHER that an address must leave to others after it has sent a wrong password
 within a day, and as many again for each network around it that has sent one. So an attacker with
-many addresses uses each of them once, and then locks out nobody who comes from elsewhere."""
+many addresses uses each of them once, and then cannot lock out anyone who comes from elsewhere."""
 NETWORKS = {4: (24, 16), 6: (40, 32)}
 """Version of an address -> bits of the networks around it."""
 DAY = 86_400.0

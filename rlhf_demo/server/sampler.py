@@ -50,7 +50,7 @@ class PairRequest:
     first: str
     second: str
     prompt: str | None = None  # a visitor's own; else shipped ones
-    owner: str | None = None  # that visitor's secret: nobody else is shown the pairs
+    owner: str | None = None  # that visitor's secret: only they see the pairs
 
     @property
     def kind(self) -> str:

@@ -30,7 +30,7 @@ if on_zero_gpu():
     try:
         import spaces  # pyright: ignore[reportMissingImports]  (Spaces have it, we do not)
     except ImportError:
-        pass  # somebody's own machine with the variable set: it works, without a GPU
+        pass  # one's own machine with the variable set: it works, without a GPU
 
 
 def gpu_handler(function: Handler) -> Handler:

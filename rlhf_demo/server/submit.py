@@ -55,7 +55,7 @@ class Submit:
             data: id of the preference pairs.
             title: what the run is called in the lists; if it is empty, one is made.
             options: of RewardConfig, by name.
-            secret: whoever knows it may change the run.
+            secret: allows its holder to change the run.
             address: where the request comes from.
 
         Raises:
@@ -90,7 +90,7 @@ class Submit:
             title: what the run is called in the lists; if it is empty, one is made.
             label: whose logit is the score, where the reward has several; may be empty.
             options: of the stage's config, by name; a `judge` is an id of the list.
-            secret: whoever knows it may change the run.
+            secret: allows its holder to change the run.
             address: where the request comes from.
 
         Raises:

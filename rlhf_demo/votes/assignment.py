@@ -42,7 +42,7 @@ class PairQuery:
     question: int
     kind: str
     overlap: int
-    evenly: bool  # True: everybody in the class gets the same number of pairs
+    evenly: bool  # True: every student of the class gets the same number of pairs
     model: str | None = None  # only pairs with a text of this model
     against: str | None = None  # and with a text of this model too
 
@@ -210,8 +210,8 @@ def _given(connection: Connection, voter: int, pair_query: PairQuery) -> int:
 def _share(connection: Connection, pair_query: PairQuery) -> int:
     """Return how many of the pairs written so far each voter of the class should answer.
 
-    A round has pairs for everybody who has joined, rounded up. So rounding down here gives exactly
-    the number that the instructor set for each student.
+    A round has pairs for all students who have joined, rounded up. So rounding down here gives
+    exactly the number that the instructor set for each student.
     """
     work = select(func.count()).where(
         pairs.c.round_id == pair_query.round, pairs.c.kind == pair_query.kind

@@ -50,7 +50,7 @@ class Joined:
 
 @dataclass(frozen=True)
 class NewClass:
-    """A new class: its code is for everybody, its token for the instructor alone."""
+    """A new class: its code is for the students, its token for the instructor alone."""
 
     collection: int
     code: str
@@ -371,7 +371,7 @@ class Classes:
         Args:
             token: the instructor's.
             voter: the student to remove.
-            and_later: also remove everybody who joined later from the same address, because one
+            and_later: also remove all students who joined later from the same address, because one
                 phone may have joined many times.
 
         Raises:

@@ -4,7 +4,7 @@ The version is the number of steps that a database has behind it. SQLite keeps i
 header, where older versions of the app do not see it; other databases in a table of one row.
 
 To change a table: change it in `tables.py`, and append a function to `STEPS` that makes the same
-change with SQL. Never edit a step that has run on somebody's database.
+change with SQL. Never edit a step that has run on any database.
 """
 
 from collections.abc import Callable

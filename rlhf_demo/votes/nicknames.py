@@ -40,7 +40,7 @@ LAST_EUROPEAN = "\u058f"
 
 # Small letters, as `casefold` leaves them, that look Latin or whose capitals do: so a Russian name
 # is one name in capitals and in small letters. Unicode's own list (UTS 39, which the package
-# confusable-homoglyphs carries) tells the two cases apart, and is long for signs nobody can type.
+# confusable-homoglyphs carries) tells the two cases apart, and has many signs that cannot be typed.
 _LOOKS = {
     "авгеёһіїјкӏмнорԛѕтуѵԝхьԁԍ": "abreëhiïjklmhopqstyvwxbdg",  # Cyrillic
     "αβγεζηικμνορτυχϳ": "abyeznikmvoptuxj",  # Greek

@@ -39,7 +39,7 @@ RETRAIN_EVERY = 10
 """Number of new preferences after which the class's reward model is retrained."""
 
 ACTIVE_SECONDS = 900.0
-"""A class in which nobody was active for so long needs no pairs and no training."""
+"""A class without an active student for this long needs no pairs and no training."""
 
 MOST_POINTS = 30
 """Points of the curve that shows how the result of a blind vote developed."""
@@ -248,7 +248,7 @@ class Rounds:
 
 
 def round_facts(connection: Connection, collection: Row[Any], latest: Row[Any]) -> dict[str, Any]:
-    """Return what everybody in a class may know about its round, JSON-ready."""
+    """Return what all students of a class may know about its round, JSON-ready."""
     return {
         "state": collection.state,
         "round": latest.number,
@@ -262,7 +262,7 @@ def blind_result(store: Store, blind: Row[Any]) -> dict[str, Any]:
     """Return the outcome of a blind round for the model called A; before the reveal, only its size.
 
     An instructor who saw the share could reveal it at a convenient moment. Two equal models would
-    then be called different in a fifth of all classes instead of a twentieth. So nobody sees it.
+    then be called different in a fifth of all classes instead of a twentieth. So no one sees it.
 
     Returns:
         JSON-ready: `revealed`, `votes`, `simulated` (number of simulated votes), `pairs`; after the

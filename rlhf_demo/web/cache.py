@@ -1,6 +1,6 @@
 """Bounds on uploads in Gradio's cache: files per request, bytes per address and in total.
 
-Gradio keeps everything that anybody sends to its upload route for a day, whether or not a handler
+Gradio keeps everything that anyone sends to its upload route for a day, whether or not a handler
 uses it. Here the oldest files make room, then those of the address that sent most, so that there is
 always room for others.
 """
@@ -36,7 +36,7 @@ from rlhf_demo.web.middleware import UPLOAD
 FOLDER, MARK = "rlhf-demo-served", ".made-by-rlhf-demo"
 """Name of the cache, and of the file in it that marks it as ours, because we remove files here."""
 DOWNLOADS = "downloads"
-"""Folder of the cache that everybody may read (web/downloads.py); its files are no uploads."""
+"""Folder of the cache that everyone may read (web/downloads.py); its files are no uploads."""
 UPLOADED = re.compile("[0-9a-f]{64}")
 """What Gradio calls the folder of an uploaded file: a digest (gradio_fixes.Upload)."""
 GRADIOS = re.compile(rf"tmp[^/]*|{UPLOADED.pattern}/[^/]+")
@@ -78,7 +78,7 @@ def own_cache(runs: Path) -> Path:
     """Make the folder for Gradio to keep files in, among the runs or where GRADIO_TEMP_DIR says.
 
     Raises:
-        ConfigError: it cannot be made, somebody else made it, or it is a link or holds one.
+        ConfigError: it cannot be created, belongs to someone else, or is or contains a link.
     """
     variable = "GRADIO_TEMP_DIR" if os.environ.get("GRADIO_TEMP_DIR") else "RLHF_DEMO_RUNS"
     folder = Path(os.environ.get("GRADIO_TEMP_DIR") or runs) / FOLDER

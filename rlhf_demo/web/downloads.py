@@ -1,6 +1,6 @@
 """Downloads: files of votes, and a run as a zip with its numbers, texts and model.
 
-Downloads lie in Gradio's cache. If only some people may have one, nobody can guess the name of its
+Downloads lie in Gradio's cache. If only some people may have one, no one can guess the name of its
 folder. Their addresses name no folder of the server.
 
 A zip leaves out the job record, locks and the state of an unfinished training, the names of this
@@ -92,7 +92,7 @@ def vote_file(
     rows = export_votes(votes, target, all_votes=everything)
     since = time.time() - FETCH_SECONDS
     for older in folder.glob(f"{form}-*"):
-        with suppress(FileNotFoundError):  # somebody else removes it too
+        with suppress(FileNotFoundError):  # another request removes it too
             if older != target_folder and older.stat().st_mtime < since:
                 shutil.rmtree(older)
     return {"link": link_to(target), "name": target.name, "rows": rows}
@@ -101,8 +101,8 @@ def vote_file(
 def zip_folder(run: Run, settings: Settings) -> Path:
     """Pack a run's folder into a zip, once for each state of the run; only the last is kept.
 
-    Folders of this machine, which saved models and logs name, are left out of the texts, so that
-    `runs/` and `checkpoints/` lie beside whatever unpacks it.
+    Saved models and logs name folders of this machine. The zip's texts name `runs/` and
+    `checkpoints/` instead, relative to where it is unpacked.
 
     Raises:
         JobError: the run is too large, changed while it was read, or the disk is short of room.

@@ -60,10 +60,10 @@ class FilesOnly(GradioMultiPartParser):
 
 
 class Upload(GradioUploadFile):
-    """An uploaded file with a folder of its own, which nobody can guess.
+    """An uploaded file in its own folder, whose name no one can guess.
 
     Gradio names the folder by what the file holds, so a class that uploads the same file would
-    share one path, and whoever is served first removes the file (cache.py: received).
+    share one path, and the first request removes the file (cache.py: received).
     """
 
     def __init__(self, *given: Any, **named: Any) -> None:

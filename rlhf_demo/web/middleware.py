@@ -219,7 +219,7 @@ def is_ours(host: str, settings: Settings) -> bool:
     """Say whether the page may be asked under this host name.
 
     A website can give its own name the address of this machine, and then read the page in the name
-    of whoever visits. It can do that with no number, no name without a dot, and none of `.local`.
+    of its visitor. It can do that with no number, no name without a dot, and none of `.local`.
     """
     if settings.any_host:
         return True
