@@ -40,6 +40,8 @@ METHODS = on_board("ppo")
 PROMPT = "I watched this with my sister and"
 """The prompt that reference and policy both continue below the curves."""
 MOST_TOKENS = 64
+MOST_DUELS = 50
+"""Duels kept: a class watches one run, and each saved step of it has one."""
 
 
 class PPOTab:
@@ -144,9 +146,11 @@ class PPOTab:
             return {"state": None}
         key = (run.folder.name, run.config["created_at"], step)
         with self.shared.compute_lock.hold(Priority.VISITORS):
-            if key not in self._duels:
-                self._duels[key] = self._duel(run.config["options"], name)
-        return self._duels[key] | {"step": step}
+            duel = self._duels.pop(key, None) or self._duel(run.config["options"], name)
+            self._duels[key] = duel  # the one that was used longest ago stands first
+            if len(self._duels) > MOST_DUELS:
+                del self._duels[next(iter(self._duels))]
+        return duel | {"step": step}
 
     def _duel(self, options: dict[str, Any], name: str) -> dict[str, Any]:
         self.shared.model_cache.warm()

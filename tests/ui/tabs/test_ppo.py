@@ -12,6 +12,7 @@ from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.compute_lock import ComputeLock
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.shared import Shared
+from rlhf_demo.ui.tabs import ppo
 from rlhf_demo.ui.tabs.ppo import NAMES, PPOTab
 from tests.fake_jobs import HERE, fake, new_jobs  # noqa: F401  (two are fixtures)
 
@@ -52,6 +53,20 @@ def test_target_without_a_coefficient_is_refused_in_a_sentence(tab):
     error = start(tab, kl_coef=0.0)["error"]
     assert "2.5" in error and "--kl-coef" in error and error.count(". ") == 0
     assert "run" in start(tab, kl_coef=0.0, kl_target=0.0)
+
+
+def test_duels_of_saved_steps_are_computed_once_and_fifty_are_kept(tab, monkeypatch):
+    run, computed = start(tab)["run"], []
+    newest = [0]
+    monkeypatch.setattr(ppo, "newest_model", lambda run, rows: (newest[0], run.folder))
+    monkeypatch.setattr(tab.shared.choices, "path", lambda folder: "model")
+    monkeypatch.setattr(
+        tab, "_duel", lambda options, name: computed.append(newest[0]) or {"state": "x"}
+    )
+    for newest[0] in [*range(1, 51), 1, 51, 2, 1]:  # the 51st takes the place of the second
+        assert tab.board_duel({"run": run}) == {"state": "x", "step": newest[0]}
+    assert computed == [*range(1, 52), 2]
+    assert len(tab._duels) == 50
 
 
 @pytest.mark.parametrize(("kind", "config"), [("rloo", RLOOConfig), ("grpo", GRPOConfig)])
