@@ -44,5 +44,8 @@ def test_rloo_starts_from_the_form_and_its_board_has_no_values(app, new_visitor)
     for name in ("Value explains", "Value loss", "KL in the loss", "What the value head expected"):
         expect(chart(visitor, name)).to_have_count(1)
         expect(chart(visitor, name)).to_be_hidden()
+    lines = chart(visitor, "Gradient norm").locator(".rl-key > span").filter(visible=True)
+    assert lines.all_inner_texts() == ["both together"]
+    visitor.sees(visitor.board.get_by_label("Both models on one prompt"), re.compile("RLOO"))
     colours = visitor.page.get_by_label("Colour tokens by").locator("option:not([hidden])")
     assert "value" not in colours.all_inner_texts()

@@ -2,6 +2,7 @@
 // The reference and the newest saved model on one prompt, with the same random numbers.
 import { h, say, soft } from "../../shared/dom.js";
 import { makeSide } from "../../shared/duel_side.js";
+import { stages } from "../../shared/navigation.js";
 
 /** @param {import("../../types").DuelState} state  @param {any} settings */
 const words = (state, settings) => {
@@ -28,8 +29,8 @@ export const bothModels = (server) => {
     note,
   );
 
-  const draw = ({ state, settings, step }) => {
-    const names = [settings.base, step ? `PPO, step ${step}` : "PPO"];
+  const draw = ({ state, settings, step }, /** @type {string} */ method) => {
+    const names = [settings.base, step ? `${method}, step ${step}` : method];
     const pieces = [state.left, state.right];
     const { parting } = state;
     sides.forEach((side, i) => {
@@ -50,7 +51,7 @@ export const bothModels = (server) => {
       const answer = await server.board_duel({ run: run.id }).catch(() => ({ state: null }));
       if (shown !== key) return;
       section.hidden = !answer.state;
-      if (answer.state) draw(answer);
+      if (answer.state) draw(answer, stages[run.kind].title);
     },
   };
 };

@@ -31,11 +31,17 @@ export const curvesOf = (groups) => {
   let shownLimits = "";
   const seen = () => groups.filter((group) => !group.fold || group.fold.open);
 
-  // What the run's method does not have is left out; a chart with a sentence for that stays.
+  // What the run's method does not have is left out: charts, but for those that say why they are
+  // empty, and the names of lines.
   const leaveOut = () => {
     for (const { cards, specs } of groups)
       cards.forEach((one, i) => {
         one.card.hidden = !specs[i].empty && lacks(specs[i], columns);
+        /** @type {NodeListOf<HTMLElement>} */
+        const names = one.card.querySelectorAll(".rl-key > span");
+        specs[i].series.forEach((line, at) => {
+          if (names[at]) names[at].hidden = lacks({ series: [line] }, columns);
+        });
       });
   };
 
