@@ -19,7 +19,7 @@ from rlhf_demo.web.compressed import Compressed
 from rlhf_demo.ui.tabs.compare import CompareTab
 from rlhf_demo.ui.tabs.feedback import FeedbackTab
 from rlhf_demo.web.gradio_fixes import apply_fixes
-from rlhf_demo.web.middleware import Door, outermost
+from rlhf_demo.web.middleware import RequestFilter, outermost
 from rlhf_demo.web.throttle import Throttle
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.tabs.ppo import PPOTab
@@ -81,10 +81,10 @@ def build_app(settings: Settings) -> SharedPage:
     return demo
 
 
-def guarded(app: ASGIApp, settings: Settings) -> Door:
+def guarded(app: ASGIApp, settings: Settings) -> RequestFilter:
     """Return an app behind what bounds and checks every request, whatever its route."""
     throttle = Throttle(Compressed(app))
-    return Door(throttle, settings, throttle.pause)
+    return RequestFilter(throttle, settings, throttle.pause)
 
 
 def launch_options(demo: SharedPage) -> dict[str, Any]:

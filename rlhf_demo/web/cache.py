@@ -127,7 +127,7 @@ def _remove(path: Path) -> None:
 
 
 class UploadGate:
-    """ASGI middleware before Gradio's upload route, and behind middleware.Door.
+    """ASGI middleware before Gradio's upload route, and behind middleware.RequestFilter.
 
     Args:
         app: the app that it protects.

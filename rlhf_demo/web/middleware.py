@@ -75,14 +75,14 @@ class Refused(Exception):
         self.status, self.sentence = status, sentence
 
 
-class Door:
+class RequestFilter:
     """ASGI middleware that admits only requests of the page itself and of programs.
 
     Args:
         app: the app that it protects.
         settings: the page's address, host names and proxies.
         pause: called with (scope, receive) before a request is refused that never reached `app`.
-            Without it, one address could make the door answer as fast as it can.
+            Without it, one address could make the filter answer as fast as it can.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class Door:
 
 
 class _Exchange:
-    """A request and its answer on their way through the door."""
+    """A request and its answer on their way through the filter."""
 
     def __init__(self, receive: Receive, send: Send, headers: dict[str, str]) -> None:
         self._receive, self._send, self._headers = receive, send, headers

@@ -98,7 +98,7 @@ class _Visitors:
 
 
 class Throttle:
-    """ASGI middleware behind middleware.Door, which writes the client's address into the scope.
+    """ASGI middleware behind RequestFilter, which writes the client's address into the scope.
 
     Args:
         app: the app that it protects.
@@ -133,7 +133,7 @@ class Throttle:
             self._forget_idle(address, visitors)
 
     async def pause(self, scope: Scope, receive: Receive) -> None:
-        """Let a request that the door refuses wait for a slot and a permit, as any other does."""
+        """Let a request that the filter refuses wait for a slot and a permit, as any other does."""
         address = scope["client"][0]
         visitors = self._visitors.setdefault(address, _Visitors())
         visitors.open += 1
@@ -288,7 +288,7 @@ def _most_of_all() -> int:
 
 
 async def _whole(receive: Receive) -> bytes | None:
-    """Return a body, whose length the door has limited; None if the sender left.
+    """Return a body, whose length the filter has limited; None if the sender left.
 
     Raises:
         Refused: it does not arrive in time.

@@ -1,4 +1,7 @@
-"""The door, before an app that lets everything in; test_doors.py tries it before the real page."""
+"""The request filter in front of an app that accepts everything.
+
+test_refused_requests.py tests it in front of the real page.
+"""
 
 import socket
 
@@ -13,7 +16,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from rlhf_demo.server.settings import Settings
-from rlhf_demo.web.middleware import Door, outermost
+from rlhf_demo.web.middleware import RequestFilter, outermost
 from rlhf_demo.web.throttle import Throttle
 
 HERE = "http://127.0.0.1:7860"
@@ -29,11 +32,11 @@ async def echo(request: Request) -> PlainTextResponse:
 
 
 def visitor(settings=HOME, url=HERE, client="203.0.113.7"):
-    """Return a browser before an app that answers every website, behind the door."""
+    """Return a browser before an app that answers every website, behind the filter."""
     app = Starlette(
         routes=[Route("/{path:path}", echo, methods=["GET", "POST", "PUT", "DELETE"])],
         middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_credentials=True)],
-        lifespan=outermost(lambda inner: Door(Throttle(inner), settings)),
+        lifespan=outermost(lambda inner: RequestFilter(Throttle(inner), settings)),
     )
     return TestClient(app, base_url=url, client=(client, 4711))
 
@@ -274,10 +277,10 @@ def test_routes_that_the_page_has_no_use_for_are_closed(path, expected):
         assert browser.get(path).status_code == expected
 
 
-def test_door_stands_behind_the_prefix_of_a_proxy():
+def test_filter_works_behind_the_prefix_of_a_proxy():
     app = FastAPI(
         routes=[Route("/{path:path}", echo, methods=["GET", "POST"])],
-        lifespan=outermost(lambda inner: Door(inner, HOME)),
+        lifespan=outermost(lambda inner: RequestFilter(inner, HOME)),
     )
     app.root_path = "/lab/p"  # as Gradio sets it
     upload = {"content-type": "multipart/form-data; boundary=x"}

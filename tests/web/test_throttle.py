@@ -10,7 +10,7 @@ import uvicorn
 
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.web import connections, refusals, throttle
-from rlhf_demo.web.middleware import Door, Refused
+from rlhf_demo.web.middleware import Refused, RequestFilter
 from rlhf_demo.web.throttle import Throttle
 from tests import event_loops
 
@@ -26,19 +26,19 @@ class App:
     def __init__(self):
         self.may_begin, self.may_end = asyncio.Event(), asyncio.Event()
         self.asked = []
-        self.told = []
+        self.received = []
 
     async def __call__(self, scope, receive, send):
         self.asked.append(scope["client"][0])
         if scope["method"] == "POST":
-            self.told.append(await receive())
+            self.received.append(await receive())
         await self.may_begin.wait()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await self.may_end.wait()
         await send({"type": "http.response.body", "body": b"done"})
 
 
-def ask(door, path=CALL, address=ONE, method="POST", body=BODY, told=None, query=b""):
+def ask(app, path=CALL, address=ONE, method="POST", body=BODY, sent=None, query=b""):
     """Send a request, of which nothing arrives after this much; return its task."""
     messages = [body]
 
@@ -46,14 +46,14 @@ def ask(door, path=CALL, address=ONE, method="POST", body=BODY, told=None, query
         return messages.pop() if messages else await asyncio.Event().wait()
 
     async def send(message):
-        if told is not None:
-            told.append(message)
+        if sent is not None:
+            sent.append(message)
 
     scope = {
         "type": "http", "method": method, "path": path, "query_string": query,
         "client": (address, 0), "headers": [],
     }  # fmt: skip
-    return asyncio.create_task(door(scope, receive, send))
+    return asyncio.create_task(app(scope, receive, send))
 
 
 async def settle():
@@ -81,12 +81,12 @@ def refusal(task):
 @pytest.mark.parametrize("path", [CALL, "/gradio_api/call/runs/5"])
 def test_six_of_an_address_are_worked_on_and_others_wait_only_behind_their_own(path):
     async def test():
-        app, door = guarded()
+        app, throttled = guarded()
         method = "POST" if path == CALL else "GET"
-        tasks = [ask(door, path, method=method) for _ in range(30)]
+        tasks = [ask(throttled, path, method=method) for _ in range(30)]
         await settle()
         assert app.asked == [ONE] * 6
-        tasks.append(ask(door, path, OTHER, method))
+        tasks.append(ask(throttled, path, OTHER, method))
         await settle()
         assert app.asked == [ONE] * 6 + [OTHER]
         app.may_begin.set()  # a stream that has begun takes no place
@@ -94,24 +94,24 @@ def test_six_of_an_address_are_worked_on_and_others_wait_only_behind_their_own(p
         assert app.asked.count(ONE) == 30
         app.may_end.set()
         await asyncio.gather(*tasks)
-        assert door._visitors == {} and door._bodies == 0
+        assert throttled._visitors == {} and throttled._bodies == 0
 
     event_loops.run(test())
 
 
 def test_more_than_five_hundred_open_requests_of_an_address_are_refused():
     async def test():
-        app, door = guarded()
+        app, throttled = guarded()
         app.may_begin.set()
-        tasks = [ask(door, method="GET", path="/assets/x.js") for _ in range(500)]
+        tasks = [ask(throttled, method="GET", path="/assets/x.js") for _ in range(500)]
         for _ in range(20):
             await settle()
-        late, other = ask(door), ask(door, address=OTHER)
+        late, other = ask(throttled), ask(throttled, address=OTHER)
         await settle()
         assert refusal(late)[0] == 429 and "500 requests from this address" in refusal(late)[1]
         assert app.asked[-1] == OTHER
         app.may_end.set()
-        await asyncio.gather(*tasks, other, ask(door))
+        await asyncio.gather(*tasks, other, ask(throttled))
 
     event_loops.run(test())
 
@@ -123,29 +123,29 @@ def test_oldest_stream_of_an_address_ends_for_a_new_one(monkeypatch, path):
     monkeypatch.setattr(throttle, "MOST_OPEN", 1)
 
     async def test():
-        app, door = guarded()
+        app, throttled = guarded()
         app.may_begin.set()
-        told = [[] for _ in range(5)]
+        sent = [[] for _ in range(5)]
         stream = f"/gradio_api/{path}"
         tasks = []
-        for one in told:
-            tasks.append(ask(door, stream, method="GET", told=one))
+        for each in sent:
+            tasks.append(ask(throttled, stream, method="GET", sent=each))
             await settle()
         assert [task.done() for task in tasks] == [True] * 2 + [False] * 3
-        assert [message["type"] for message in told[0]] == [
+        assert [message["type"] for message in sent[0]] == [
             "http.response.start",
             "http.response.body",
         ]  # it ends as a whole answer does
-        assert told[0][0]["headers"] == [(b"connection", b"close")]
-        other = ask(door, stream, OTHER, "GET")
-        request = ask(door)
+        assert sent[0][0]["headers"] == [(b"connection", b"close")]
+        other = ask(throttled, stream, OTHER, "GET")
+        request = ask(throttled)
         await settle()
         assert app.asked[-2:] == [OTHER, ONE]
         assert [task.done() for task in tasks] == [True] * 2 + [False] * 3
         app.may_end.set()
         await asyncio.gather(*tasks, other, request)
-        assert told[4][-1]["body"] == b"done"
-        assert door._visitors == {}
+        assert sent[4][-1]["body"] == b"done"
+        assert throttled._visitors == {}
 
     event_loops.run(test())
 
@@ -154,21 +154,21 @@ def test_stream_that_ends_for_a_new_one_before_it_began_is_refused(monkeypatch):
     monkeypatch.setattr(throttle, "MOST_STREAMS", 1)
 
     async def test():
-        _, door = guarded()
-        streams = [ask(door, "/gradio_api/queue/data", method="GET") for _ in range(2)]
+        _, throttled = guarded()
+        streams = [ask(throttled, "/gradio_api/queue/data", method="GET") for _ in range(2)]
         await settle()
         assert refusal(streams[0])[0] == 429 and not streams[1].done()
         await end(*streams)
-        assert door._visitors == {}
+        assert throttled._visitors == {}
 
     event_loops.run(test())
 
 
-async def open_streams(door, count, address, path="heartbeat/x", query=b""):
+async def open_streams(throttled, count, address, path="heartbeat/x", query=b""):
     tasks = []
     for _ in range(count):
         path_of = f"/gradio_api/{path}"
-        tasks.append(ask(door, path_of, address, "GET", query=query))
+        tasks.append(ask(throttled, path_of, address, "GET", query=query))
         await settle()
     return tasks
 
@@ -179,15 +179,15 @@ def test_streams_of_all_end_for_a_newcomer_where_an_address_has_most(monkeypatch
     monkeypatch.setattr(connections.Protocol, "share", 0)
 
     async def test():
-        app, door = guarded()
+        app, throttled = guarded()
         app.may_begin.set()
-        many = await open_streams(door, 6, ONE)
-        few = await open_streams(door, 4, OTHER)
-        new = await open_streams(door, 3, "192.0.2.9")
+        many = await open_streams(throttled, 6, ONE)
+        few = await open_streams(throttled, 4, OTHER)
+        new = await open_streams(throttled, 3, "192.0.2.9")
         assert [task.done() for task in many] == [True] * 3 + [False] * 3
         assert not any(task.done() for task in few + new)
         await end(*many, *few, *new)
-        assert door._visitors == {}
+        assert throttled._visitors == {}
 
     event_loops.run(test())
 
@@ -197,15 +197,15 @@ def test_stream_that_somebody_waits_for_ends_last(monkeypatch):
     monkeypatch.setattr(throttle, "MOST_STREAMS", 4)
 
     async def test():
-        app, door = guarded()
+        app, throttled = guarded()
         app.may_begin.set()
-        [beat] = await open_streams(door, 1, ONE, "heartbeat/waits")
-        [data] = await open_streams(door, 1, ONE, "queue/data", b"session_hash=waits")
-        [call] = await open_streams(door, 1, ONE, "call/runs/5")
-        idle = await open_streams(door, 3, ONE, "heartbeat/idle")
+        [beat] = await open_streams(throttled, 1, ONE, "heartbeat/waits")
+        [data] = await open_streams(throttled, 1, ONE, "queue/data", b"session_hash=waits")
+        [call] = await open_streams(throttled, 1, ONE, "call/runs/5")
+        idle = await open_streams(throttled, 3, ONE, "heartbeat/idle")
         assert [task.done() for task in (beat, data, call)] == [False] * 3
         assert [task.done() for task in idle] == [True, True, False]
-        calls = await open_streams(door, 2, ONE, "call/runs/5")
+        calls = await open_streams(throttled, 2, ONE, "call/runs/5")
         assert idle[2].done() and beat.done() and not data.done() and not call.done()
         await end(beat, data, call, *idle, *calls)
 
@@ -217,15 +217,17 @@ def test_open_requests_of_all_leave_some_to_others(monkeypatch):
     monkeypatch.setattr(connections.Protocol, "most", 20)
 
     async def test():
-        app, door = guarded()
+        app, throttled = guarded()
         app.may_begin.set()
-        tasks = [ask(door, "/assets/x.js", address, "GET") for address in [ONE] * 5 + [OTHER] * 5]
+        tasks = [
+            ask(throttled, "/assets/x.js", address, "GET") for address in [ONE] * 5 + [OTHER] * 5
+        ]
         await settle()
         assert app.asked == [ONE] * 2 + [OTHER] * 2
         assert {refusal(tasks[at])[0] for at in (2, 3, 4, 7, 8, 9)} == {503}
         app.may_end.set()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert door._open == 0 and door._visitors == {}
+        assert throttled._open == 0 and throttled._visitors == {}
 
     event_loops.run(test())
 
@@ -247,10 +249,10 @@ def test_whoever_asks_too_fast_waits(monkeypatch, path, method, at_once, a_secon
 
     async def test():
         now = [0.0]
-        app, door = guarded(clock=lambda: now[0])
+        app, throttled = guarded(clock=lambda: now[0])
         app.may_begin.set()
         app.may_end.set()
-        tasks = [ask(door, path, method=method) for _ in range(at_once + 2 * a_second)]
+        tasks = [ask(throttled, path, method=method) for _ in range(at_once + 2 * a_second)]
         for _ in range(20 + at_once // 20):
             await settle()
         assert len(app.asked) == at_once
@@ -266,11 +268,11 @@ def test_whoever_asks_too_fast_waits(monkeypatch, path, method, at_once, a_secon
 @pytest.mark.parametrize("path", ["/assets/x.js", "/served/x", "/plotly.min.js", "/favicon.ico"])
 def test_files_of_an_address_are_answered_six_at_once_and_hold_nothing_else_up(path):
     async def test():
-        app, door = guarded()
-        files = [ask(door, path, method="GET") for _ in range(400)]
+        app, throttled = guarded()
+        files = [ask(throttled, path, method="GET") for _ in range(400)]
         await settle()
         assert len(app.asked) == 6
-        calls = [ask(door) for _ in range(6)] + [ask(door, path, OTHER, "GET")]
+        calls = [ask(throttled) for _ in range(6)] + [ask(throttled, path, OTHER, "GET")]
         await settle()
         assert app.asked[6:] == [ONE] * 6 + [OTHER]
         app.may_begin.set()  # one that has begun takes no place
@@ -279,40 +281,38 @@ def test_files_of_an_address_are_answered_six_at_once_and_hold_nothing_else_up(p
         assert len(app.asked) == 407
         app.may_end.set()
         await asyncio.gather(*files, *calls)
-        assert door._visitors == {}
+        assert throttled._visitors == {}
 
     event_loops.run(test())
 
 
-def test_refusals_of_the_door_take_their_turn(monkeypatch):
+def test_refusals_of_the_filter_wait_for_slots_and_permits(monkeypatch):
     async def test():
         monkeypatch.setattr(throttle, "PAUSE_SECONDS", 0.0)
         now = 0.0
         _, throttled = guarded(lambda: now)
-        door = Door(throttled, Settings(), throttled.pause)
-        told = []
-        tasks = [ask(door, "/nowhere", told=told) for _ in range(310)]
+        request_filter = RequestFilter(throttled, Settings(), throttled.pause)
+        sent = []
+        tasks = [ask(request_filter, "/nowhere", sent=sent) for _ in range(310)]
         for _ in range(20):
             await settle()
-        starts = [message for message in told if message["type"] == "http.response.start"]
-        assert [one["status"] for one in starts] == [
-            403
-        ] * 300  # a foreign host; REQUESTS allows 300
-        assert all((b"connection", b"close") in one["headers"] for one in starts)
+        starts = [message for message in sent if message["type"] == "http.response.start"]
+        assert [start["status"] for start in starts] == [403] * 300  # a foreign host
+        assert all((b"connection", b"close") in start["headers"] for start in starts)
         now = 1.0
         await asyncio.gather(*tasks)
-        assert len(told) == 2 * 310 and throttled._visitors == {}
+        assert len(sent) == 2 * 310 and throttled._visitors == {}
 
     event_loops.run(test())
 
 
-def test_uploads_take_their_turn_and_no_place_while_they_arrive(monkeypatch):
+def test_uploads_wait_for_a_permit_and_need_no_slot_while_they_arrive(monkeypatch):
     async def test():
         monkeypatch.setattr(throttle, "PAUSE_SECONDS", 0.0)
         monkeypatch.setattr(throttle, "UPLOAD_SLOTS", 305)
         now = 0.0
-        app, door = guarded(lambda: now)
-        tasks = [ask(door, UPLOAD) for _ in range(310)]
+        app, throttled = guarded(lambda: now)
+        tasks = [ask(throttled, UPLOAD) for _ in range(310)]
         for _ in range(20):
             await settle()
         assert app.asked == [ONE] * 300  # REQUESTS allows so many at once
@@ -323,21 +323,21 @@ def test_uploads_take_their_turn_and_no_place_while_they_arrive(monkeypatch):
         app.may_begin.set()
         app.may_end.set()
         await asyncio.gather(*tasks)
-        assert app.asked == [ONE] * 310 and door._visitors == {}
+        assert app.asked == [ONE] * 310 and throttled._visitors == {}
 
     event_loops.run(test())
 
 
 def test_pages_that_wait_for_their_permits_hold_nothing_else_up():
     async def test():
-        app, door = guarded()
+        app, throttled = guarded()
         app.may_begin.set()
         app.may_end.set()
-        pages = [ask(door, "/config", method="GET") for _ in range(200)]
+        pages = [ask(throttled, "/config", method="GET") for _ in range(200)]
         for _ in range(20):
             await settle()
         assert len(app.asked) == 120
-        call = ask(door)
+        call = ask(throttled)
         await settle()
         assert call.done() and len(app.asked) == 121
         await end(*pages)
@@ -350,23 +350,23 @@ def test_pages_whose_reader_has_left_wait_no_longer(monkeypatch):
     monkeypatch.setattr(throttle, "MOST_OPEN", 200)
 
     async def test():
-        app, door = guarded()
+        app, throttled = guarded()
         app.may_begin.set()
         app.may_end.set()
-        pages = [ask(door, "/", method="GET") for _ in range(120)]
+        pages = [ask(throttled, "/", method="GET") for _ in range(120)]
         left = {"type": "http.disconnect"}
-        pages += [ask(door, "/", method="GET", body=left) for _ in range(200)]
+        pages += [ask(throttled, "/", method="GET", body=left) for _ in range(200)]
         await asyncio.wait(pages, timeout=30)
         assert [page.exception() for page in pages[:200]] == [None] * 200
-        assert len(app.asked) == 120 and door._visitors == {} and door._open == 0
+        assert len(app.asked) == 120 and throttled._visitors == {} and throttled._open == 0
 
     event_loops.run(test())
 
 
 def test_two_pages_are_built_at_once():
     async def test():
-        app, door = guarded()
-        tasks = [ask(door, "/", f"203.0.113.{number}", "GET") for number in range(5)]
+        app, throttled = guarded()
+        tasks = [ask(throttled, "/", f"203.0.113.{number}", "GET") for number in range(5)]
         await settle()
         assert len(app.asked) == 2
         await end(*tasks)
@@ -378,12 +378,12 @@ def test_body_that_does_not_arrive_is_given_up_and_takes_no_place(monkeypatch):
     monkeypatch.setattr(throttle, "BODY_SECONDS", 0.05)
 
     async def test():
-        app, door = guarded()
-        late = [ask(door, body=HALF) for _ in range(100)]
+        app, throttled = guarded()
+        late = [ask(throttled, body=HALF) for _ in range(100)]
         await settle()
-        whole = ask(door)
+        whole = ask(throttled)
         await settle()
-        assert app.told == [BODY]
+        assert app.received == [BODY]
         await asyncio.wait(late)
         assert {refusal(one)[0] for one in late} == {408}
         assert refusal(late[0])[1].startswith("this request did not arrive within")
@@ -409,8 +409,8 @@ def test_upload_that_stops_arriving_is_broken_off(monkeypatch):
 
 def test_sender_that_left_reaches_no_route():
     async def test():
-        app, door = guarded()
-        await ask(door, body={"type": "http.disconnect"})
+        app, throttled = guarded()
+        await ask(throttled, body={"type": "http.disconnect"})
         assert app.asked == []
 
     event_loops.run(test())
@@ -420,10 +420,10 @@ def test_bodies_of_all_addresses_are_bounded(monkeypatch):
     monkeypatch.setattr(throttle, "MOST_BODIES", 2)
 
     async def test():
-        _, door = guarded()
-        tasks = [ask(door, address=f"203.0.113.{number}", body=HALF) for number in range(2)]
+        _, throttled = guarded()
+        tasks = [ask(throttled, address=f"203.0.113.{number}", body=HALF) for number in range(2)]
         await settle()
-        late = ask(door)
+        late = ask(throttled)
         await settle()
         assert refusal(late)[0] == 503
         await end(*tasks)
