@@ -40,7 +40,7 @@ examples:  ## train the example runs again and put their records into checkpoint
 	python -m rlhf_demo train-ppo --run-dir runs/examples/no-kl --preset no-kl --samples-every 5
 	python -m rlhf_demo train-ppo --run-dir runs/examples/quick  # the newest is what the page shows first
 	python -m rlhf_demo.cli.ship example runs/examples/reward reward-shipped "Reward model on the shipped pairs"
-	python -m rlhf_demo.cli.ship example runs/examples/fast ppo-fast "PPO, too high learning rate"
+	python -m rlhf_demo.cli.ship example runs/examples/fast ppo-fast "PPO, learning rate too high"
 	python -m rlhf_demo.cli.ship example runs/examples/no-kl ppo-no-kl "PPO, no KL penalty"
 	python -m rlhf_demo.cli.ship example runs/examples/quick ppo-quick "PPO, quick"
 	python -m rlhf_demo compare gpt2-mini gpt2-mini-ppo --show 0 --out checkpoints/examples/compare.json

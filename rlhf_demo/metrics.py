@@ -24,13 +24,14 @@ GLOSSARY: dict[str, Metric] = {
     "objective/score": Metric(
         "score",
         "standard deviations of the base's scores",
-        "mean score of the step's responses; the base's own samples have mean 0, deviation 1",
+        "mean score of the step's responses; the base's own samples have mean 0 and standard "
+        "deviation 1",
         healthy="rises, then levels off",
     ),
     "objective/score_se": Metric(
         "standard error of the score",
         "standard deviations of the base's scores",
-        "how far chance alone moves that mean: standard deviation of the scores / sqrt(count)",
+        "how far chance alone moves the mean score: standard deviation of the scores / sqrt(count)",
     ),
     "objective/kl": Metric(
         "KL from the reference",
@@ -41,8 +42,8 @@ GLOSSARY: dict[str, Metric] = {
     "objective/kl_k1": Metric(
         "KL, k1",
         "nats per response",
-        "the same drift, estimated from the sampled tokens alone; the reward charges for this "
-        "one; noisier, and below 0 at times",
+        "drift of the policy, estimated from the sampled tokens alone; the KL penalty in the "
+        "reward uses this estimate; it is noisier, and below 0 at times",
         trl="objective/kl",
     ),
     "objective/reward": Metric(
@@ -55,14 +56,15 @@ GLOSSARY: dict[str, Metric] = {
     ),
     "objective/kl_coef": Metric(
         "KL coefficient",
-        "deviations per nat",
+        "standard deviations per nat",
         "price of drift; adjusted so that KL approaches its target",
     ),
     "objective/distinct_2": Metric(
         "distinct-2",
         "0..1",
-        "share of distinct pairs among the step's first pairs of neighbouring tokens; it counts "
-        "four pairs per response, and about half of the responses supply them",
+        "share of distinct pairs among the step's first pairs of neighbouring tokens; every step "
+        "counts four pairs for each response, and the first half or so of the responses have that "
+        "many",
         healthy="stays above 0.75 of its initial value",
     ),
     "judge/score": Metric(
@@ -75,18 +77,19 @@ GLOSSARY: dict[str, Metric] = {
     "judge/score_se": Metric(
         "standard error of the judge's score",
         "standard deviations of the base's scores",
-        "how far chance alone moves that mean: standard deviation of those 32 scores / sqrt(32)",
+        "how far chance alone moves the judge's mean score: standard deviation of its 32 scores / "
+        "sqrt(32)",
     ),
     "judge/agreement": Metric(
         "reward and judge agree",
         "0..1",
-        "share of all pairs of those 32 responses that both rank the same way; 0.5 is chance",
+        "share of all pairs of 32 responses that reward and judge rank the same way; 0.5 is chance",
         healthy="falls a few points as the texts get similar scores",
     ),
     "judge/agreement_se": Metric(
         "standard error of the agreement",
         "0..1",
-        "how far chance alone moves that share: jackknife over the 32 responses",
+        "how far chance alone moves the agreement: jackknife over the 32 responses",
     ),
     "policy/loss": Metric(
         "policy loss", "-", "clipped surrogate; it need not fall", trl="loss/policy_avg"
@@ -112,18 +115,19 @@ GLOSSARY: dict[str, Metric] = {
         trl="policy/clipfrac_avg",
     ),
     "policy/clip_fraction_by_epoch": Metric(
-        "clip fraction by epoch", "0..1", "the same for each PPO epoch"
+        "clip fraction by epoch", "0..1", "clip fraction of each PPO epoch"
     ),
     "policy/update_kl": Metric(
         "update size",
         "nats per token",
-        "KL of the policy before a step's updates from the policy after them, on 32 responses",
+        "KL from the policy before the step's updates to the policy after them, on 32 responses",
         healthy="below 0.1",
     ),
     "policy/update_kl_by_epoch": Metric(
         "update size by epoch",
         "nats per token",
-        "the same, measured as each PPO epoch reaches a token, so before the last updates",
+        "KL from the policy before the step to the policy as each PPO epoch reads a token, so "
+        "before the last updates",
     ),
     "policy/outside_clip": Metric(
         "outside the clip range",
@@ -154,7 +158,8 @@ GLOSSARY: dict[str, Metric] = {
     "policy/gradient_norm_value": Metric(
         "gradient norm, value",
         "-",
-        "norm of value_coef times the value loss's own gradient, in the same minibatch",
+        "norm of value_coef times the value loss's own gradient, in the first minibatch of every "
+        "fifth step",
     ),
     "policy/gradient_cut": Metric(
         "gradients cut", "0..1", "share of the step's updates whose gradient was scaled down"
@@ -164,7 +169,7 @@ GLOSSARY: dict[str, Metric] = {
     ),
     "value/loss": Metric(
         "value loss",
-        "deviations squared",
+        "squared standard deviations",
         "error of the value head; it need not fall",
         trl="loss/value_avg",
     ),
@@ -178,7 +183,7 @@ GLOSSARY: dict[str, Metric] = {
         "length",
         "tokens",
         "mean length of the responses, EOS included",
-        healthy="stays near its start",
+        healthy="stays near its initial value",
     ),
     "response/eos_rate": Metric(
         "ended by itself",
@@ -189,7 +194,7 @@ GLOSSARY: dict[str, Metric] = {
     "reward/loss": Metric(
         "loss",
         "nats per pair",
-        "-log of the probability that the model gives the chosen response; 0.69 is guessing",
+        "-log of the model's probability that the chosen response is better; 0.69 is guessing",
         healthy="falls",
         trl="loss",
     ),
@@ -203,22 +208,22 @@ GLOSSARY: dict[str, Metric] = {
     "reward/margin": Metric(
         "margin",
         "logits",
-        "mean score of chosen minus rejected, before scores are normalised; its sigmoid is the "
-        "probability of chosen: 2 means 88%",
+        "mean score of the chosen response minus that of the rejected one, before scores are "
+        "normalised; its sigmoid is the probability that the chosen one is better: 2 means 88%",
         healthy="rises",
         trl="margin",
     ),
     "heldout/loss": Metric(
         "held-out loss",
         "nats per pair",
-        "the same loss on pairs that were not trained on",
+        "loss on pairs that were not trained on",
         healthy="falls",
         trl="eval_loss",
     ),
     "heldout/accuracy": Metric(
         "held-out accuracy",
         "0..1",
-        "the same accuracy on pairs that were not trained on; at step 0 the scoring head is random",
+        "accuracy on pairs that were not trained on; at step 0 the scoring head is random",
         healthy="rises",
         trl="eval_accuracy",
     ),
@@ -231,22 +236,25 @@ GLOSSARY: dict[str, Metric] = {
     "base/held_out_loss": Metric(
         "held-out loss",
         "nats per token",
-        "the same loss on text that was not trained on",
+        "loss on text that was not trained on",
         healthy="falls",
     ),
     "base/held_out_perplexity": Metric(
         "held-out perplexity",
         "-",
-        "exp of that loss: the number of tokens that the model hesitates between",
+        "exp of the held-out loss: the number of tokens that the model hesitates between",
         healthy="falls",
     ),
     "base/held_out_plain_loss": Metric(
-        "held-out loss, plain", "nats per token", "the same on plain sentences", healthy="falls"
+        "held-out loss, plain",
+        "nats per token",
+        "held-out loss on plain sentences",
+        healthy="falls",
     ),
     "base/held_out_plain_perplexity": Metric(
         "held-out perplexity, plain",
         "-",
-        "the same on plain sentences: common words, no names",
+        "held-out perplexity on plain sentences: common words, no names",
         healthy="falls",
     ),
     "rater/loss": Metric(
@@ -265,11 +273,13 @@ GLOSSARY: dict[str, Metric] = {
     "time/tokens_per_second": Metric("speed", "tokens per s", "tokens trained on per second"),
     "time/sampling_seconds": Metric("sampling", "s", "time to sample the step's responses"),
     "time/scoring_seconds": Metric(
-        "scoring", "s", "time to score them and run the reference on them"
+        "scoring", "s", "time to score the responses and run the reference on them"
     ),
     "time/updating_seconds": Metric("updating", "s", "time of the step's updates"),
     "time/measuring_seconds": Metric(
-        "measuring", "s", "time to run the updated policy on them, to judge them and to log them"
+        "measuring",
+        "s",
+        "time to run the updated policy on the responses, to judge them and to log them",
     ),
     "time/step_seconds": Metric("step time", "s", "time of the whole step"),
 }

@@ -158,7 +158,7 @@ JSON = {
     "an infinite margin": Hostile("a.jsonl", lambda: row(margin=1e999), "'margin' is inf"),
     "a margin beyond floats": Hostile("a.jsonl", lambda: row(margin=10**400), "'margin' is 1000"),
     "a margin of 19 MB": Hostile("a.jsonl", lambda: row(margin="9" * 19_000_000), "is '99"),
-    "half a character": Hostile("a.jsonl", lambda: row(prompt="\ud800"), "half a character"),
+    "half a character": Hostile("a.jsonl", lambda: row(prompt="\ud800"), "an incomplete character"),
     "broken UTF-8": Hostile("a.jsonl", lambda: GOOD + b"\xc3\x28\n", "as UTF-8 text"),
     "UTF-16": Hostile("a.jsonl", lambda: GOOD.decode().encode("utf-16"), "as UTF-8 text"),
     "a byte order mark": Hostile("a.jsonl", lambda: b"\xef\xbb\xbf" + GOOD, READ),

@@ -14,7 +14,7 @@ class Preset:
 
 
 PPO_PRESETS: dict[str, Preset] = {
-    "quick": Preset("quick", "the whole training in about a minute on two CPU cores", {}),
+    "quick": Preset("quick", "a complete training run in about a minute on two CPU cores", {}),
     "thorough": Preset(
         "thorough",
         "three times the steps, with 60% of the learning rate",
@@ -31,7 +31,7 @@ PPO_PRESETS: dict[str, Preset] = {
         {"kl_coef": 2.0, "kl_target": 0.0},
     ),
     "high-learning-rate": Preset(
-        "too high learning rate",
+        "learning rate too high",
         "updates so large that they destroy what the model has learned",
         {"learning_rate": 1e-2, "kl_budget": 200.0},
     ),

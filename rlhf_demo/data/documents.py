@@ -55,7 +55,9 @@ def read_documents(data: str | None, column: str, split: str) -> tuple[list[str]
     kept = [index for index, text in enumerate(texts) if text.strip()]
     broken = [index for index in kept if not is_unicode(texts[index])]
     if broken:
-        raise DataError(f"{data}: text {broken[0] + 1} holds half a character: write it again")
+        raise DataError(
+            f"{data}: text {broken[0] + 1} holds an incomplete character: write it again"
+        )
     if len(kept) < 2:
         raise DataError(f"{data} holds fewer than 2 texts: give a file with text in it")
     return [texts[index] for index in kept], [may_hold[index] for index in kept]

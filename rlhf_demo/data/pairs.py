@@ -259,7 +259,9 @@ def text_in(row: dict[str, Any], column: str, where: str) -> str:
             f"use at most {LONGEST_TEXT:,}"
         )
     if not is_unicode(value):
-        raise DataError(f"{where}: column {column!r} holds half a character: write the text again")
+        raise DataError(
+            f"{where}: column {column!r} holds an incomplete character: write the text again"
+        )
     return CONTROL.sub(" ", value)
 
 

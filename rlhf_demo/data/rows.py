@@ -67,7 +67,9 @@ def file_rows(path: Path, columns: Collection[str], bounds: Bounds) -> Iterator[
     """
     kind = kind_of(path.name)
     if not kind:
-        raise DataError(f"{path.name} has no known format: name it .jsonl, .json, .csv or .parquet")
+        raise DataError(
+            f"{path.name} has an unknown format: name it .jsonl, .json, .csv or .parquet"
+        )
     if kind == "parquet":
         rows = _parquet_rows(path, columns, bounds)
     else:

@@ -40,7 +40,8 @@ def why(exit_code: int | None, log: str, *, oom_killed: bool | None = None) -> s
     if last.startswith("error: "):
         return last.removeprefix("error: ")
     if exit_code is None:
-        return f"the process ended for an unknown reason while no app watched it: {RESUMING}"
+        what = "the process outlived the app that started it, then ended for an unknown reason"
+        return f"{what}: {RESUMING}"
     if exit_code < 0:
         return _by_signal(-exit_code, oom_killed)
     if exit_code == 0:

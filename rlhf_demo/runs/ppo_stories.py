@@ -65,11 +65,9 @@ def kl_over_budget(
     leapt = bool(rows) and float(found["kl"]) > 2 * rows[-1]["objective/kl"]
     lower = f"a learning rate below {options['learning_rate']:g}"
     if leapt:
-        try_ = f"{lower}: KL more than doubled in one step"
+        try_ = f"{lower}, because KL more than doubled in one step"
     elif updates_too_large(rows, options):
-        try_ = (
-            f"{lower}: each step's updates moved the policy too far for a penalty to hold it back"
-        )
+        try_ = f"{lower}, because the updates moved the policy too far for a penalty to hold it"
     else:
         try_ = hold_closer(options)
     return warning("kl_over_budget", f"The run {message}.", f"Next run: {try_}.")
@@ -82,8 +80,9 @@ def kl_runs_away(rows: Sequence[Row], options: Options) -> Story | None:
         return None
     return warning(
         "kl_runs_away",
-        f"KL has been over twice its target for {IN_A_ROW} steps: {number(last[-1])} nats, "
-        f"target {target:g}, the run ends above {options['kl_budget']:g}.",
+        f"KL has been over twice its target for {IN_A_ROW} steps: it is "
+        f"{number(last[-1])} nats, the target is {target:g}, and the run ends above "
+        f"{options['kl_budget']:g}.",
         f"Next run: a learning rate below {options['learning_rate']:g}, or a KL coefficient above "
         f"{options['kl_coef']:g}.",
     )
@@ -96,7 +95,7 @@ def diversity_falls(rows: Sequence[Row], options: Options) -> Story | None:
         return None
     return warning(
         "diversity_falls",
-        f"The score rose by {number(score.gain)} deviations, but distinct-2 fell from "
+        f"The score rose by {number(score.gain)} SD, but distinct-2 fell from "
         f"{number(distinct.start)} to {number(distinct.now)}: the responses are becoming alike.",
         f"Read them: do you like them too? Next run: {hold_closer(options)}.",
     )
@@ -112,7 +111,7 @@ def score_fell_back(rows: Sequence[Row], options: Options) -> Story | None:
         "score_fell_back",
         f"The score was {number(score.best)} around step {score.best_step} and is "
         f"{number(score.now)} now: over half of its gain is lost.",
-        f"Next run: stop near step {score.best_step}, or a learning rate below "
+        f"Next run: stop near step {score.best_step}, or use a learning rate below "
         f"{options['learning_rate']:g}.",
     )
 
@@ -181,8 +180,7 @@ def nothing_learned(rows: Sequence[Row], options: Options) -> Story | None:
         return None
     return warning(
         "nothing_learned",
-        f"After {len(rows)} of {options['total_steps']} steps the score "
-        f"{score.words('deviations')}.",
+        f"After {len(rows)} of {options['total_steps']} steps the score {score.words('SD')}.",
         "Read the samples: can the reward tell them apart? Next run: a learning rate "
         f"{'below' if score.fell else 'above'} {options['learning_rate']:g}.",
     )
@@ -227,7 +225,7 @@ def progress(rows: Sequence[Row], options: Options, status: str) -> Story:
         words = f"score {number(last['objective/score'])}, KL {number(last['objective/kl'])} nats"
         words += ", too few steps to tell a trend from noise"
     else:
-        words = f"averaged over a few steps, the score {score.words('deviations')}"
+        words = f"averaged over a few steps, the score {score.words('SD')}"
         words += f" to {number(score.now)} (base: 0)" if score.rose or score.fell else ""
         words += " while KL reached " + beside_target(kl.now, options["kl_target"])
     where = f"step {last['step']} of {total}: {words}."

@@ -100,7 +100,8 @@ def reward_progress(rows: Sequence[Row], report: Report | None, status: str) -> 
     stopped = status == "stopped"
     opening = f"{'Stopped at step' if stopped else 'Step'} {rows[-1]['step']}"
     looks = [row["heldout/accuracy"] for row in rows if "heldout/accuracy" in row]
-    words = f"it recently got {lately(rows):.0%} of the training pairs right (guessing: 50%)"
+    right = f"{lately(rows):.0%} of the training pairs right (guessing: 50%)"
+    words = f"the reward model recently got {right}"
     if len(rows) < FEWEST:
         words = "too few pairs seen to tell learning from guessing"
     elif looks:

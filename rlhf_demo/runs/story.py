@@ -37,7 +37,7 @@ def failed(rows: Sequence[Row], status: str, message: str) -> Story | None:
     if message.startswith("training diverged"):
         what = f"T{message.partition(';')[0][1:]}."
         return warning("diverged", what, "Next run: a lower learning rate.")
-    reason = textwrap.shorten(message or "no reason was noted", 110, placeholder="...")
+    reason = textwrap.shorten(message or "no reason was recorded", 110, placeholder="...")
     what = f"The run failed after step {rows[-1]['step'] if rows else 0}: {reason.rstrip('.')}."
     return warning("failed", what, "Read its log, fix the cause, and resume it.")
 
@@ -57,4 +57,4 @@ def waiting(rows: Sequence[Row], status: str, awaited: str = "") -> Story | None
     what = "the run is queued" if status == "queued" else "models and data are being loaded"
     if status == "queued" and awaited:
         what = f"it starts when {awaited} has finished"
-    return Story("waiting", "info", f"Waiting for step 1: {what}.", "It continues by itself.")
+    return Story("waiting", "info", f"Waiting for step 1: {what}.", "It will start by itself.")

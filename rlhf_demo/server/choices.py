@@ -38,8 +38,8 @@ LABELS = {
     "gpt2-mini-ppo": "gpt2-mini-ppo: the base after PPO",
     "reward-mini": "reward-mini: trained on the shipped pairs",
     STAR_RATER: "star-rater: simulated film rater",
-    WORD_JUDGE: "word-judge: simulated judge, by word counts",
-    RULE: "longer: the length rule",
+    WORD_JUDGE: "word-judge: simulated, counts words",
+    RULE: "longer: the longer text wins",
 }
 MOST_DATA = 500
 """Megabytes of a data set from the Hub."""
@@ -110,7 +110,7 @@ class Choices:
 
     def judges(self) -> list[Choice]:
         """Judges of a PPO run's texts: the one that fits its reward, any scorer, or none."""
-        auto = ("auto: the labeller of the reward's pairs", AUTO)
+        auto = ("auto: the judge of the reward's pairs", AUTO)
         return [auto, *self.rewards(), ("none: only the reward", NO_JUDGE)]
 
     def data(self, secret: str = "") -> list[Choice]:

@@ -13,16 +13,16 @@ from rlhf_demo.server.choices import RULE, Choices
 SHIPPED_PPO = "gpt2-mini-ppo"
 LOG_ODDS = "log-odds that the writer liked the film"
 UNITS = {STAR_RATER: LOG_ODDS, WORD_JUDGE: LOG_ODDS, RULE: "characters"}
-REWARD_UNIT = "standard deviations of the base\u2019s samples"
-"""The unit of a reward model trained here; its mean on those samples is 0."""
+REWARD_UNIT = "standard deviations of the base\u2019s scores"
+"""The unit of a reward model trained here; its mean on the base's texts is 0."""
 
 TAUGHT = (
-    "{judge} labelled the pairs that the reward model learned from, so it judges a taste that it "
-    "taught itself."
+    "{judge} labelled the pairs that the reward model learned from, so here it judges its own "
+    "taste."
 )
 ONE_NETWORK = (
-    " On the shipped base, the rater, the reward model and the PPO model are adapters on one "
-    "network, so what one of them misses, the others may miss too."
+    " The rater is an adapter on the shipped base. Reward models and PPO models trained from that "
+    "base are adapters on the same network, so what one of them misses, the others may miss too."
 )
 REWARD = "PPO was trained to please {judge}, so a win by its judgement only shows that PPO worked."
 APART = "{judge} shares no network with the models."
@@ -69,8 +69,8 @@ def _title(judge: str, *, taught: bool) -> str:
     if judge == STAR_RATER:
         return "the simulated judge that labelled the pairs" if taught else "a simulated judge"
     if judge == WORD_JUDGE:
-        return "a simulated judge of another kind, by word counts"
-    return "the length rule" if judge == RULE else "a model that scores texts"
+        return "a simulated judge of another kind, which only counts words"
+    return "a rule: the longer text wins" if judge == RULE else "a model that scores texts"
 
 
 def _note(choices: Choices, judge: str, reward: str | None, labeller: str | None) -> str:

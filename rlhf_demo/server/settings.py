@@ -36,8 +36,8 @@ class Variable:
 VARIABLES = (
     Variable(
         "RLHF_DEMO_PASSWORD", "none", "",
-        "the instructor's password, 8 characters or more: it opens classes, and stops and deletes "
-        "every run",
+        "the instructor's password, 8 characters or more: with it you can open classes, and "
+        "stop and delete any run",
     ),
     Variable(
         "RLHF_DEMO_PUBLIC", "off", "on", "1 turns the limits on, 0 turns them off; unset, they are "
@@ -73,11 +73,11 @@ VARIABLES = (
     ),
     Variable(
         "GRADIO_TEMP_DIR", "the folder of the runs", "",
-        "where the page makes the folder for uploads that arrive and files that it offers",
+        "where the page makes a folder for arriving uploads and for files to download",
     ),
     Variable(
         "HF_TOKEN", "none", "",
-        "token for the Hugging Face Hub; of the trainings, only those that name a Hub id get it",
+        "token for the Hugging Face Hub; only trainings that name a Hub id get it",
     ),
 )  # fmt: skip
 """Every variable that an owner may set, in the order in which they are asked for."""

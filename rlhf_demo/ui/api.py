@@ -114,7 +114,7 @@ class Endpoints:
 
         Args:
             policy: Id of the model that learns; empty for the preset's.
-            reward: Id of the scorer of its texts; a run counts once it has finished.
+            reward: Id of the scorer of its texts; a run can be used once it has finished.
             preset: Named settings: quick, thorough, no-kl, high-kl, high-learning-rate or gpt2.
             options: Settings that differ from the preset's, e.g. {"total_steps": 10}.
             title: The run's name in the lists.

@@ -129,7 +129,7 @@ def export_votes(votes: Iterable[Vote], path: Path, *, all_votes: bool = False) 
     elif path.suffix == ".parquet":
         _write_parquet(rows, columns, path)
     else:
-        raise DataError(f"{path.name} has no known format: name it .jsonl or .parquet")
+        raise DataError(f"{path.name} has an unknown format: name it .jsonl or .parquet")
     return len(rows)
 
 
@@ -175,7 +175,7 @@ def read_votes(path: Path, *, question: str) -> list[Vote]:
             from 1.
     """
     if path.suffix not in (".jsonl", ".parquet"):
-        raise DataError(f"{path.name} has no known format: name it .jsonl or .parquet")
+        raise DataError(f"{path.name} has an unknown format: name it .jsonl or .parquet")
     votes: list[Vote] = []
     for number, row in file_rows(path, ALL_COLUMNS | PREFERENCE_COLUMNS, BOUNDS):
         where = f"{path.name} row {number}"
@@ -194,16 +194,20 @@ def _read_vote(row: Any, where: str, number: int, question: str) -> Vote:
     layout = "all" if "choice" in row else "preferences"
     for name in _REQUIRED[layout]:
         if not isinstance(row.get(name), str):
-            raise DataError(f"{where}: column {name!r} is {short(row.get(name))}: give a text")
+            raise DataError(f"{where}: column {name!r} is {short(row.get(name))}: give text")
     columns = ALL_COLUMNS if layout == "all" else PREFERENCE_COLUMNS
     for name, kind in columns.items():
         accepted = (int, float) if kind is float else kind
         value = row.get(name)
         wrong = value is not None and not isinstance(value, accepted)
         if wrong or (kind in (int, float) and isinstance(value, bool)):
-            raise DataError(f"{where}: column {name!r} is {short(value)}: give a {kind.__name__}")
+            raise DataError(
+                f"{where}: column {name!r} is {short(value)}: give a value of type {kind.__name__}"
+            )
         if isinstance(value, str) and _UNKEEPABLE.search(value):
-            raise DataError(f"{where}: column {name!r} holds half a character or a null: fix it")
+            raise DataError(
+                f"{where}: column {name!r} holds an incomplete or a null character: fix it"
+            )
     row = row | {
         name: plain_text(row[name], most, name)
         for name, most in _LONGEST.items()

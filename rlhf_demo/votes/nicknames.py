@@ -71,7 +71,7 @@ def nickname(typed: Any) -> str:
     cut = typed.strip()[:LONGEST_NICKNAME] if isinstance(typed, str) else typed
     name = clean_text(cut, LONGEST_NICKNAME, "nickname")
     if BLANKS & set(name):
-        raise Refused("this nickname contains a character that nobody can see: type it again")
+        raise Refused("this nickname contains an invisible character: type it again")
     if not name[0].isalnum():
         raise Refused("a nickname must begin with a letter or a digit: choose another one")
     plain = _plain(name)
@@ -80,12 +80,15 @@ def nickname(typed: Any) -> str:
     for word, whose in RESERVED.items():
         if _strokes(plain).startswith(_strokes(word)):
             raise Refused(
-                f"a nickname that begins with {word.capitalize()!r} is for {whose}: "
+                f"a nickname that begins with {word.capitalize()!r} is reserved for {whose}: "
                 "choose another one"
             )
     spread = unicodedata.normalize("NFKC", name)
     if len(spread) > LONGEST_NICKNAME or _heaped(name):
-        raise Refused("this nickname has a character of many letters or marks: choose another one")
+        raise Refused(
+            "this nickname has a character that stands for many letters, or a letter with too many "
+            "marks: choose another one"
+        )
     if any(_mixed(word) for word in re.findall(r"\w+", spread)):
         raise Refused("this nickname mixes two alphabets in one word: type it in one of them")
     return name

@@ -115,7 +115,8 @@ def split_last_rated(votes: Sequence[Vote]) -> LastRated:
     train = uncancelled(vote for group in newest_first for vote in group)
     if not train:
         raise DataError(
-            f"all {len(votes)} preferences are held out or cancel each other: wait for more votes"
+            f"all {len(votes)} preferences are held out or cancel each other out: "
+            "wait for more votes"
         )
     return LastRated(train, sorted(held_out, key=_moment))
 

@@ -87,11 +87,13 @@ def own_cache(runs: Path) -> Path:
         if any(path.is_symlink() for path in (folder, *folder.rglob("*"))):
             raise ConfigError(f"{folder} is a link, or there is one in it: remove that link")
         if any(folder.iterdir()) and not (folder / MARK).is_file():
-            raise ConfigError(f"{folder} holds what this page did not put there: move it away")
+            raise ConfigError(
+                f"{folder} holds files that this page did not put there: move them away"
+            )
         (folder / MARK).touch()
     except OSError as error:
         raise ConfigError(
-            f"{folder} cannot be written ({error.strerror}): name another folder by {variable}"
+            f"{folder} cannot be written ({error.strerror}): name another folder in {variable}"
         ) from None
     return folder
 

@@ -185,7 +185,10 @@ class Throttle:
             finally:
                 del visitors.streams[cancel_scope]
         if cancel_scope.cancelled_caught and not last:
-            raise Refused(429, "this address has opened too many newer streams: try again")
+            raise Refused(
+                429,
+                "this stream was ended, because its address opened too many newer ones: try again",
+            )
         if cancel_scope.cancelled_caught and last.get("more_body", True):
             await send({"type": "http.response.body", "body": b""})
 

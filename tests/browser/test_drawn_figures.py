@@ -176,7 +176,7 @@ def test_values_lie_along_and_realised_returns_up(inside):
     assert (responses["x"], responses["y"]) == ([0.5, -0.75, 0.125], [1.25, 0.25, -2.0])
     assert (equal["x"], equal["y"]) == ([-2.0, 1.25], [-2.0, 1.25])
     assert chart["xTitle"].startswith("value")
-    assert chart["note"].startswith("Upwards: the reward that came in")
+    assert chart["note"].startswith("Vertical axis: the reward that came in")
     assert "explain 43% of the variance" in chart["note"]
 
 
@@ -264,7 +264,7 @@ def test_score_is_told_as_a_probability_and_the_rejected_text_as_what_it_preferr
     assert "preferred to one that scores 0.5 lower with a probability of 75%" in drawn["unit"]
     assert "to one that scores 1 lower with 90%: sigmoid(2.20 \u00d7 difference)" in drawn["unit"]
     assert "\u22120.50" in drawn["worst"]
-    assert "the rater preferred  good." in drawn["worst"]
+    assert "the judge preferred  good." in drawn["worst"]
     assert "the model preferred  bad." in drawn["worst"]
     assert "the rejected one is better with a probability of 75.0%" in drawn["title"]
 

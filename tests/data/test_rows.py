@@ -82,9 +82,9 @@ def test_csv_row_with_a_comma_too_many_is_named(tmp_path):
 def test_half_a_character_is_named_by_its_row(tmp_path):
     rows = [GOOD, {**GOOD, "prompt": "I liked \ud800 this"}]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(DataError, match="row 2: column 'prompt' holds half a character"):
+    with pytest.raises(DataError, match="row 2: column 'prompt' holds an incomplete character"):
         load_pairs(str(tmp_path / "a.jsonl"))
-    with pytest.raises(DataError, match="row 2: column 'prompt' holds half a character"):
+    with pytest.raises(DataError, match="row 2: column 'prompt' holds an incomplete character"):
         load_prompts(str(tmp_path / "a.jsonl"), "train")
 
 

@@ -51,7 +51,11 @@ def test_sentence_of_the_command_is_the_reason_word_for_word():
         (-200, False, "crashed with signal 200: look"),
         (0, False, "ended without doing anything"),
         (1, False, "ended with exit code 1; its log is empty"),
-        (None, False, "ended for an unknown reason while no app watched it: resuming continues"),
+        (
+            None,
+            False,
+            "outlived the app that started it, then ended for an unknown reason: resuming",
+        ),
     ],
 )
 def test_silent_death_is_told_by_its_exit_code(code, oom_killed, sentence):

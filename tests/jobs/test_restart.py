@@ -105,7 +105,7 @@ def test_job_that_died_while_no_app_was_there_is_failed_and_resumes(killed_app, 
     jobs = new_jobs()
     status = jobs.find(run_id).folder / "status.json"
     wait_until(lambda: read_json(status)["status"] == Status.FAILED)
-    assert "while no app watched it" in row(jobs, run_id)["message"]
+    assert "outlived the app that started it" in row(jobs, run_id)["message"]
     fake.scripts["ppo"] = QUICK
     jobs.resume(run_id, "ann")
     wait_for(jobs, run_id, Status.FINISHED)

@@ -89,7 +89,7 @@ test("a side says how it ended and how far it is from the base", () => {
     outcomeWords(side, "PPO", "base", "1.5"),
     "Ended by itself after 1 tokens; KL 1.5 nats, summed over its tokens.",
   );
-  assert.match(outcomeWords(side, "base", "base", "0.0"), /it is the base/);
+  assert.match(outcomeWords(side, "base", "base", "0.0"), /this is the base/);
   assert.match(
     outcomeWords({ ...side, ended: false, prompt_cut: true }, "x", "base", ""),
     /Cut short at 1 tokens; KL cannot be computed, because base uses other tokens\. .* was cut/,
@@ -246,7 +246,8 @@ test("a phone says what it waits for", () => {
 
 test("what a score means, and what words add to it, as they are rounded", () => {
   assert.ok(Math.abs(preference(1, Math.log(9)) - 0.9) < 1e-12);
-  assert.match(unitWords(Math.log(9)), /of 75%, and to one that scores 1 lower with 90%/);
+  const shares = /75% if it scores 0.5 higher, and 90% if it scores 1 higher/;
+  assert.match(unitWords(Math.log(9)), shares);
   assert.equal(
     sumWords({ score: 1.406, empty: -0.184 }),
     "The empty text scores \u22120.18; the words add +1.59.",

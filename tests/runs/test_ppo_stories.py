@@ -149,7 +149,7 @@ def test_nothing_learned_waits_for_ten_steps_and_for_half_of_them():
 def test_nothing_learned_of_a_score_that_fell_advises_a_lower_learning_rate():
     story = ppo_stories.nothing_learned(run_rows(20, score=rise(1.0, 0.0, 20)), OPTIONS)
     # Ends of 5 steps: 1 - 2/19 and 2/19 on average, so it fell by 15/19 = 0.79.
-    assert "fell by 0.79 deviations" in story.what
+    assert "fell by 0.79 SD" in story.what
     assert "below 0.0005" in story.try_
 
 
@@ -177,7 +177,7 @@ def test_ppo_story_of_a_run_that_learns_gives_gain_and_kl_beside_its_target():
     story = ppo_story(healthy_rows(12), OPTIONS, "running")
     assert (story.key, story.level) == ("learning", "good")
     assert story.what == (
-        "At step 12 of 40: averaged over a few steps, the score rose by 0.80 deviations to "
+        "At step 12 of 40: averaged over a few steps, the score rose by 0.80 SD to "
         "0.95 (base: 0) while KL reached 3.0 nats, near its target of 3."
     )
 
@@ -218,7 +218,7 @@ def test_ppo_story_of_a_diverged_run_names_step_and_figure():
 
 def test_ppo_story_of_any_other_failure_gives_its_reason_cut_to_length():
     assert ppo_story([], OPTIONS, "failed").what == (
-        "The run failed after step 0: no reason was noted."
+        "The run failed after step 0: no reason was recorded."
     )
     story = ppo_story(healthy_rows(12), OPTIONS, "failed", "OSError: no space left " * 20)
     assert story.key == "failed"
@@ -277,7 +277,7 @@ EXAMPLES = CHECKPOINTS / "examples"
         ("ppo-no-kl", {"diversity_falls", "length_drifts"}, "Next run: a KL coefficient above 0."),
         # Tried: with a KL coefficient of 1 and a target of 1 nat it leaves as fast; with a tenth of
         # the learning rate it stays at 2.2 nats.
-        ("ppo-fast", {"kl_over_budget"}, "Next run: a learning rate below 0.01:"),
+        ("ppo-fast", {"kl_over_budget"}, "Next run: a learning rate below 0.01, because"),
     ],
 )
 def test_shipped_runs_are_told_as_what_they_are(name, told, advice):

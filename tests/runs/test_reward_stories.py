@@ -57,11 +57,11 @@ def test_reward_story_while_learning_gives_both_accuracies():
     # The last 20 steps alternate 0.875 and 0.75: 0.8125 on average.
     story = reward_story(GOOD_ROWS, None, "running")
     assert story.what == (
-        "Step 40: it recently got 81% of the training pairs right (guessing: 50%), "
+        "Step 40: the reward model recently got 81% of the training pairs right (guessing: 50%), "
         "and 80% of the held-out pairs at the last evaluation."
     )
     assert reward_story(GOOD_ROWS, None, "stopped").what.startswith(
-        "Stopped at step 40: it recently"
+        "Stopped at step 40: the reward model recently"
     )
 
 

@@ -23,7 +23,7 @@ def test_training_that_diverged_names_step_and_metric_alone():
 def test_any_other_failure_gives_its_reason_cut_between_words():
     story = failed(ROWS, "failed", "the disk is full.")
     assert story.what == "The run failed after step 2: the disk is full."
-    assert failed([], "failed", "").what == "The run failed after step 0: no reason was noted."
+    assert failed([], "failed", "").what == "The run failed after step 0: no reason was recorded."
     long = failed(ROWS, "failed", "word " * 99).what
     # 110 characters: 21 words of 5 with the blank between, 104, and three dots.
     assert long == f"The run failed after step 2: {' '.join(['word'] * 21)}."

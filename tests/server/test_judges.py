@@ -41,10 +41,10 @@ def test_shipped_comparison_says_that_the_first_judge_labelled_the_pairs(choices
     assert [judge["name"] for judge in found] == ["star-rater", "word-judge"]
     assert titles(found) == [
         "the simulated judge that labelled the pairs",
-        "a simulated judge of another kind, by word counts",
+        "a simulated judge of another kind, which only counts words",
     ]
     assert found[0]["note"].startswith("star-rater labelled the pairs that the reward model")
-    assert "adapters on one network" in found[0]["note"]
+    assert "adapters on the same network" in found[0]["note"]
     assert "had no part in their training" in found[1]["note"]
     swapped = judges(choices, "gpt2-mini-ppo", "gpt2-mini", "star-rater", "star-rater")
     assert swapped == found  # whichever side the trained one is on
@@ -83,7 +83,7 @@ def test_run_that_followed_the_word_judge_does_not_hear_that_it_had_no_part(shar
 def test_two_models_that_no_reward_trained_have_no_teacher(choices):
     assert teachers(choices, "gpt2-mini") == (None, None)
     found = judges(choices, "gpt2-mini", "gpt2-mini", "longer", "longer")
-    assert titles(found)[0] == "the length rule"
+    assert titles(found)[0] == "a rule: the longer text wins"
 
 
 def test_judge_that_is_in_no_list_is_refused(choices):
@@ -103,7 +103,7 @@ def test_units_are_named(shared, choices):
 def test_only_a_network_is_said_to_share_one(judge, shared):
     note = judges_module._note(Nobody(), judge, "another", judge)
     assert note.startswith("{judge} labelled the pairs")
-    assert ("adapters on one network" in note) == shared
+    assert ("adapters on the same network" in note) == shared
 
 
 class Nobody:

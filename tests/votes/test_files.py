@@ -118,7 +118,7 @@ def test_plain_trl_file_gets_the_question_and_counts_double_rows_once(tmp_path, 
         ('{"prompt": "p", "chosen": "a", "rejected": "b", "round": true}', "'round' is True"),
         ('{"prompt": "p", "chosen": "a", "rejected": "b", "time": "now"}', "'time' is 'now'"),
         ('{"prompt": "p", "first": "a", "second": "b", "choice": "left"}', "choice 'left'"),
-        ('{"prompt": "p", "chosen": "a\\ud800", "rejected": "b"}', "half a character"),
+        ('{"prompt": "p", "chosen": "a\\ud800", "rejected": "b"}', "an incomplete or a null"),
         (
             '{"prompt": "p", "chosen": "a", "rejected": "b", "question": ""}',
             "row 1: the question is empty",
@@ -153,7 +153,7 @@ def test_bad_files_are_named(tmp_path):
     for path, message in [
         (broken, "not a readable Parquet"),
         (latin, "as UTF-8"),
-        (other, "no known format"),
+        (other, "an unknown format"),
         (tmp_path / "none.jsonl", "cannot be read"),
     ]:
         with pytest.raises(DataError, match=message):
@@ -163,7 +163,7 @@ def test_bad_files_are_named(tmp_path):
 def test_nothing_to_write_is_said(tmp_path):
     with pytest.raises(DataError, match="no votes"):
         export_votes([], tmp_path / "votes.jsonl")
-    with pytest.raises(DataError, match="no known format"):
+    with pytest.raises(DataError, match="an unknown format"):
         export_votes(VOTES, tmp_path / "votes.xml")
 
 

@@ -69,7 +69,7 @@ def test_answers_to_two_questions_do_not_cancel_each_other():
 
 def test_last_rated_fifth_is_held_out_whole_and_uncancelled():
     votes = [vote for n in range(1, 9) for vote in votes_on(n, ["first"], at=10.0 * n)]
-    # Pair 9 is rated last, by two who disagree: 2 of 10 votes, a fifth.
+    # Pair 9 is voted on last, by two who disagree: 2 of 10 votes, a fifth.
     votes += votes_on(9, ["first", "second"], at=200.0)
     split = split_last_rated(votes)
     assert [vote.pair for vote in split.train] == [1, 2, 3, 4, 5, 6, 7, 8]

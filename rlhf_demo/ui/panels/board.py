@@ -343,8 +343,9 @@ def ppo_result(run: Run) -> str:
         f"The saved model on {report['prompts']} {prompts}: score {score} \u00b1 "
         f"{report['score_se']:.2f} standard deviations of the base\u2019s scores at KL "
         f"{report['kl']:.2f} \u00b1 {report['kl_se']:.2f} nats per response "
-        "(\u00b1 1 standard error; the score\u2019s zero, the base\u2019s mean on "
-        f"{SCALE_SAMPLES} texts, is itself known to {SCALE_SAMPLES**-0.5:.2f})."
+        "(\u00b1 1 standard error). "
+        f"A score of 0 is the base\u2019s mean on {SCALE_SAMPLES} texts, which itself has a "
+        f"standard error of {SCALE_SAMPLES**-0.5:.2f}."
     )
 
 
@@ -378,7 +379,7 @@ def _ppo_figures(
         kl = _minus(f"{rows[-1]['objective/kl']:.1f}")
     return [
         (score, SCORE_IN_DEVIATIONS if scale else "score, in the reward\u2019s own units"),
-        (kl, f"KL in nats, {target}, stops at {options['kl_budget']:g}"),
+        (kl, f"KL in nats; {target}; the run stops at {options['kl_budget']:g}"),
         _time(rows, row),
     ]
 
@@ -394,12 +395,12 @@ def _reward_figures(
             f"right on {tested_on(report)} [{low:.0f}, {high:.0f}]",
         )
         share = f"{100 * report['baseline_length']:.0f}%"
-        second = (share, f"by choosing the {report['baseline_side']} text; a coin flip 50%")
+        second = (share, f"by choosing the {report['baseline_side']} text; a coin flip gets 50%")
     elif tested:
         first = (f"{100 * tested[-1]['heldout/accuracy']:.0f}%", "right on held-out pairs so far")
         second = (
             f"{tested[-1]['heldout/loss']:.2f}",
-            "held-out loss, nats per pair; a coin flip 0.69",
+            "held-out loss, nats per pair; a coin flip has 0.69",
         )
     else:
         first = ("\u2013", "right on held-out pairs")

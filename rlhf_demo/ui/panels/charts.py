@@ -85,13 +85,15 @@ PPO: dict[str, Any] = {
     "folded": [
         _spec("Policy loss", "clipped surrogate; it need not fall", ("policy/loss", "soft")),
         _spec("KL in the loss", "nats per token, by k3", ("policy/kl_k3", "kl"), fromZero=True),
-        _spec("Value loss", "deviations squared; it need not fall", ("value/loss", "soft")),
+        _spec(
+            "Value loss", "squared standard deviations; it need not fall", ("value/loss", "soft")
+        ),
         _spec(
             "KL of the update", "nats per token; from the policy before the step to the one after",
             ("policy/update_kl", "soft"), fromZero=True,
         ),
         _spec(
-            "Distinct-2", "share of different token pairs, over equally many in every step",
+            "Distinct-2", "share of distinct token pairs, among equally many in every step",
             ("objective/distinct_2", "soft"),
         ),
         _spec("Ended by itself", "share of the responses", ("response/eos_rate", "soft")),
@@ -137,11 +139,13 @@ REWARD: dict[str, Any] = {
             ("heldout/loss", "score"), ("reward/loss", "soft"), drawn=FAINT,
         ),
         _spec(
-            "Accuracy", "share of pairs ordered as the rater did; grey: training, mean of 10 steps",
+            "Accuracy",
+            "share of pairs in the judge\u2019s order; grey: training, mean of 10 steps",
             ("heldout/accuracy", "score"), ("reward/accuracy", "soft"), yFormat=".0%", drawn=FAINT,
         ),
         _spec(
-            "Margin", "logits for the preferred text: 0 is a coin flip, 2 is 88%; mean of 10 steps",
+            "Margin",
+            "log-odds of the preferred text: 0 is a coin flip, 2 is 88%; mean of 10 steps",
             ("reward/margin", "score"), drawn={"reward/margin": {"smooth": 10}},
         ),
     ],
@@ -163,7 +167,9 @@ COIN = {"label": "coin flip", "dash": "dot", "color": "soft"}
 OVERLAID: dict[str, dict[str, Any]] = {
     "objective/score": {
         "title": "Score",
-        "subtitle": "mean of the step\u2019s responses, in standard deviations of the base\u2019s",
+        "subtitle": (
+            "mean of the step\u2019s responses, in standard deviations of the base\u2019s scores"
+        ),
     },
     "objective/kl": {
         "title": "KL from the base",
@@ -179,7 +185,7 @@ OVERLAID: dict[str, dict[str, Any]] = {
     },
     "heldout/accuracy": {
         "title": "Held-out accuracy",
-        "subtitle": "share of pairs ordered as the rater did, over the steps",
+        "subtitle": "share of pairs in the judge\u2019s order, over the steps",
         "mode": "lines+markers",
         "yFormat": ".0%",
         "lines": [{"y": 0.5, **COIN}],

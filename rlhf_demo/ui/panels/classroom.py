@@ -127,7 +127,7 @@ class ClassMode:
         address = str(request["address"])
         if len(address) > LONGEST_ADDRESS:
             raise ConfigError(
-                f"the address has {len(address)} characters: that is too long to scan"
+                f"the address has {len(address)} characters: that is too long for a QR code"
             )
         return {"picture": _qr(address)}
 

@@ -94,13 +94,13 @@ def _progress(row: dict[str, Any]) -> str:
 def _ppo_line(rows: list[dict[str, Any]]) -> str:
     row = _newest(rows, "ppo")
     if row is None:
-        return "follows the reward model"
+        return "learns from its scores"
     if row["status"] in BUSY:
         return _progress(row)
     score, kl = row["figures"].get("objective/score"), row["figures"].get("objective/kl")
     if score is None or kl is None:
         return row["status"]
-    return f"{score:+.1f} deviations, {kl:.1f} nats".replace("-", "\u2212")
+    return f"score {score:+.1f}, KL {kl:.1f} nats".replace("-", "\u2212")
 
 
 def _runs_line(rows: list[dict[str, Any]]) -> str:

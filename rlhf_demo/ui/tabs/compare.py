@@ -33,9 +33,9 @@ LEAD = (
 )
 MANY_LEAD = (
     "One text proves little. Here the two models above answer many prompts: your own, or shipped "
-    "ones on which nothing was trained or selected. The temperature, length and seed are those set "
-    "above. For each prompt, two judges say whose text is better: the judge you choose here, and a "
-    "second one that shares no network with it."
+    "ones that were not used for training or for choosing settings. The temperature, length and "
+    "seed are those set above. For each prompt, two judges say whose text is better: the judge you "
+    "choose here, and a second one that shares no network with it."
 )
 NAMES = ("temperature", "top_k", "top_p", "max_new_tokens", "seed")
 FEWEST, MOST, MOST_OWN = 8, 256, 64

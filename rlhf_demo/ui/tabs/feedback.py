@@ -62,7 +62,7 @@ class FeedbackTab:
             with gr.Row():
                 question = gr.Dropdown(
                     list(QUESTIONS), value=QUESTIONS[0], label="Question",
-                    info="a small model learns the first question best",
+                    info="the first one is easiest for a small model",
                     allow_custom_value=True, scale=3,
                 )  # fmt: skip
                 model = gr.Dropdown(
@@ -110,8 +110,8 @@ class FeedbackTab:
 
     def _use_of_own(self) -> str:
         if self.data.public:
-            return "only you see its pairs; your votes on them are not exported and train nothing"
-        return "only you see its pairs; your votes on them count as usual"
+            return "only you see these texts; your votes on them are not exported or trained on"
+        return "only you see these texts; your votes on them count as usual"
 
     def model_list(self, chosen: str | None) -> Any:
         """Update the list of models."""
@@ -162,7 +162,7 @@ class FeedbackTab:
         if own.prompt and (problem := self.sampler.problem(own)):
             raise Refused(problem)
         if own.prompt and self.sampler.under_way(own):
-            return {"assignment": None, "message": f"{model} is writing from your prompt."}
+            return {"assignment": None, "message": f"{model} is continuing your prompt."}
         order, trouble = PairRequest(model, model), None
         if self.store.pairs_waiting(voter, question, **ask) < AHEAD:
             trouble = self.sampler.want_more(order, client)

@@ -23,12 +23,12 @@ from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.lanes import heavy
 
 LEAD = (
-    "Here the policy learns. It writes texts, the reward model scores them, and PPO (proximal "
-    "policy optimisation) pushes each token's probability up or down, depending on whether its "
-    "text turned out better or worse than expected, compared with the step's other texts. RLOO and "
-    "GRPO compare each text with other texts for the same prompt. One step can change many of "
-    "these probabilities by a fifth or more; at that point a clip stops the push. The KL penalty "
-    "keeps the policy near the base, because a reward model is easily fooled."
+    "Here the policy learns. It writes texts, and the reward model scores them. PPO (proximal "
+    "policy optimisation) then pushes each token's probability up if its text turned out better "
+    "than expected, and down if worse, compared with the step's other texts. RLOO and GRPO compare "
+    "each text with other texts for the same prompt. One step can change many of these "
+    "probabilities by a fifth or more; at that point a clip stops the push. The KL penalty keeps "
+    "the policy near the base, because a reward model is easily fooled."
 )
 OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
 """The settings that matter most; the others are folded away."""

@@ -33,8 +33,8 @@ from rlhf_demo.web.lanes import heavy
 
 LEAD = (
     "Here a small model learns from judged pairs which of two texts people prefer. It can then "
-    "score any text. PPO will write whatever scores high, good or bad, so see below how far to "
-    "trust it."
+    "score any text. PPO will write whatever scores high, good or bad, so check below how far "
+    "you can trust the model."
 )
 OPEN = ("train_pairs", "epochs", "learning_rate")
 FOLDED = tuple(name for name in REWARD_OPTIONS if name not in OPEN)
@@ -223,7 +223,7 @@ class RewardTab:
         from rlhf_demo.models.reward_model import RewardModel  # noqa: PLC0415  (torch)
 
         if not isinstance(scorer, RewardModel):
-            raise ConfigError(f"{name} is a rule, not a model that reads: choose a reward model")
+            raise ConfigError(f"{name} is a rule, not a model: choose a reward model")
         with self.shared.compute_lock.hold(Priority.VISITORS):
             return word_contributions(scorer, text) | {"factor": self._factor(chosen)}
 

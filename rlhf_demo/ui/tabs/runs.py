@@ -163,7 +163,7 @@ class RunsTab:
         try:
             return details | self._from_files(row, mine=details["mine"])
         except (DemoError, OSError, *ODD):
-            message = "its files do not hold what a run of this version writes"
+            message = "its files are damaged, or another version wrote them"
             return details | {"damaged": True, "message": message}
 
     def _from_files(self, row: dict[str, Any], *, mine: bool) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def final_figures(row: dict[str, Any]) -> list[tuple[str, str, str]]:
     if {"objective/score", "objective/kl"} <= figures.keys():
         score, kl = figures["objective/score"], figures["objective/kl"]
         return [
-            ("score", _minus(f"{score:+.2f}") + " deviations", "score"),
+            ("score", _minus(f"{score:+.2f}") + " SD", "score"),
             ("KL", _minus(f"{kl:.1f}") + " nats", "kl"),
         ]
     if kind == "reward" and "heldout/accuracy" in figures:

@@ -104,7 +104,7 @@ def test_own_beginning_goes_to_the_sampler_as_one_plain_line(tab, store):
     assert tab.sampler.orders == [PairRequest("m", "m", "My <b>cat</b> says", voter)]
     tab.sampler.busy = True
     waiting = tab.next_pair(ask(voter, prompt=told["prompt"]), HTTP)
-    assert waiting == {"assignment": None, "message": "m is writing from your prompt."}
+    assert waiting == {"assignment": None, "message": "m is continuing your prompt."}
 
 
 @pytest.mark.parametrize("text", ["", "   ", "x" * 301])

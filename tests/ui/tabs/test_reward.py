@@ -64,7 +64,7 @@ def test_rules_are_not_listed_and_refused(tab):
     listed = [one for _, one in tab.scorers(0)["scorers"]]
     assert listed == ["reward-mini", "star-rater"]
     for rule in ("longer", "word-judge"):
-        with pytest.raises(ConfigError, match=f"{rule} is a rule, not a model that reads"):
+        with pytest.raises(ConfigError, match=f"{rule} is a rule, not a model: choose"):
             tab.score_text({"text": TEXT, "scorer": rule})
 
 

@@ -111,7 +111,7 @@ def test_markup_in_a_title_stays_text(tab, jobs):
 def test_figures_of_ppo_are_score_and_kl_with_a_true_minus():
     figures = {"objective/score": -0.071, "objective/kl": 3.25}
     shown = final_figures({"kind": "ppo", "figures": figures})
-    assert shown == [("score", "\u22120.07 deviations", "score"), ("KL", "3.2 nats", "kl")]
+    assert shown == [("score", "\u22120.07 SD", "score"), ("KL", "3.2 nats", "kl")]
 
 
 def test_figure_of_a_reward_model_is_its_held_out_accuracy():
@@ -186,7 +186,7 @@ def test_run_with_an_odd_report_is_picked_and_can_be_deleted(tab, jobs, kind, re
     assert [row["id"] for row in shown["runs"]] == [run.folder.name]
     assert shown["picked"]["mine"]
     if kind == "ppo":  # a reward model's odd report counts as none
-        assert shown["picked"]["message"].startswith("its files do not hold what")
+        assert shown["picked"]["message"].startswith("its files are damaged, or another version")
     tab.delete_run({"run": run.folder.name, "secret": "ann"})
     assert state(tab)["runs"] == []
 

@@ -34,7 +34,7 @@ export const countWords = (result) => {
   const even = result.ties + result.both_bad;
   return (
     `${forPPO ? "A" : "B"} was the model trained with PPO. ` +
-    `Votes: PPO ${ppo}, base ${base}, tie or both bad ${even} (half for each).`
+    `Votes: PPO ${ppo}, base ${base}, tie or both bad ${even} (half a vote each).`
   );
 };
 

@@ -60,10 +60,10 @@ const trainedWords = (/** @type {RunRow} */ ppo) => {
 const OPEN =
   "Blind vote: the class compares texts of the base and the PPO model without knowing which is " +
   "which, on prompts that no model is trained on. The result stays hidden until the reveal, even " +
-  "from you: someone who watches it grow can stop the vote at a convenient moment.";
+  "from you: someone who watches it change could stop the vote at a convenient moment.";
 const REVEALED =
-  "The names are revealed. Blind votes are a test and train nothing: the next reward model " +
-  "learns only from feedback, which will also compare PPO\u2019s texts.";
+  "The names are revealed. Blind votes only test the models. The next reward model learns from " +
+  "the feedback of the next round, in which students also compare PPO\u2019s texts.";
 
 /**
  * What happens in a stage, and what the instructor can do next.
@@ -95,7 +95,7 @@ export const agreementFigure = ({ quality }, fewestShared) => {
   const few = "agreement: too few pairs seen by two students";
   if (others.units < fewestShared) return ["\u2013", few];
   const words =
-    "of votes agree with most of the others on the pair " +
+    "of votes agree with most other votes on the same pair " +
     `${interval(others.low, others.high)}, alpha ${number(alpha)}; ` +
     `${votes} votes${ofThem(simulated)}`;
   return [percent(others.share), words];
@@ -105,14 +105,14 @@ export const agreementFigure = ({ quality }, fewestShared) => {
 export const rewardFigure = (view, few) => {
   const now = newest(view);
   if (!now && view.training) return ["\u2013", "the first reward model is training"];
-  const first = `reward model: starts at ten preferences, ${view.preferences} so far`;
+  const first = `reward model: training starts at ten preferences, ${view.preferences} so far`;
   if (!now) return ["\u2013", first];
   const votes = `${now.votes} votes${ofThem(now.simulated)}`;
   if (now.too_few) {
-    const told = `accuracy is shown from ${few} held-out pairs, ${now.pairs} so far`;
+    const told = `accuracy appears at ${few} held-out pairs, ${now.pairs} so far`;
     return ["too few to tell", `reward model on ${votes}; ${told}`];
   }
-  const highest = now.highest === null ? "" : `, at most ${percent(now.highest)} possible`;
+  const highest = now.highest === null ? "" : `, highest possible ${percent(now.highest)}`;
   const right = `right on held-out votes ${interval(now.low, now.high)}${highest}, ${votes}`;
   return [percent(now.accuracy), right];
 };
@@ -125,7 +125,7 @@ export const lastFigure = ({ blind, ppo }) => {
   }
   if (blind) {
     const size = `blind votes on ${blind.pairs} pairs${ofThem(blind.simulated)}`;
-    return [String(blind.votes), `${size}; the result comes with the reveal`];
+    return [String(blind.votes), `${size}; the result is shown at the reveal`];
   }
   if (!ppo) return ["\u2013", "PPO has not started"];
   const step = `step ${ppo.step || 0} of ${ppo.total_steps}`;

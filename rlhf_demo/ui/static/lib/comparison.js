@@ -15,7 +15,7 @@ export const FIGURES = [
     label: "KL from the base",
     unit: "nats per text, \u00B1 its standard error",
     meaning:
-      "how far its distribution of each next token is from the base\u2019s, " +
+      "how far the model\u2019s distribution of each next token is from the base\u2019s, " +
       "over the whole vocabulary, summed over a text",
     show: withError,
   },
@@ -38,14 +38,14 @@ export const FIGURES = [
     label: "Distinct-1",
     unit: "of {} tokens",
     meaning:
-      "share of different tokens, over as many for each model: low when a model repeats itself",
+      "share of distinct tokens, among as many for each model: low when a model repeats itself",
     show: (value) => percent(value),
   },
   {
     key: "distinct_2",
     label: "Distinct-2",
     unit: "of {} pairs of tokens",
-    meaning: "share of different pairs of neighbouring tokens, over as many for each model",
+    meaning: "share of distinct pairs of neighbouring tokens, among as many for each model",
     show: (value) => percent(value),
   },
   {

@@ -18,7 +18,7 @@ export const settingsLine = ({ settings, report, date, example }) => {
 };
 
 const origin = (example, date) => {
-  if (example) return "A finished example, computed for real, that ships with this page. ";
+  if (example) return "A finished example that ships with this page, written by the real models. ";
   if (!date) return "";
   const when = `${date.slice(0, 10)} ${date.slice(11, 16)} UTC`;
   return `Saved ${when}. The address of this page opens it again. `;
@@ -35,13 +35,13 @@ export const partingWords = ({ left, right, parting }, settings) => {
       "Same prompt. These two models split text into different tokens, " +
       "so the same random numbers mean different words to them."
     );
-  if (parting === null) return "Same prompt, same random numbers. They wrote the same text.";
+  if (parting === null) return "Same prompt, same random numbers. Both models wrote the same text.";
   const piece = (/** @type {import("../types").DuelSide} */ side) =>
     side.ended && parting === side.token.length - 1
       ? "end of text"
       : side.token[parting].trim() || "space";
   return (
-    `Same prompt, same random numbers. They first differ at token ${parting + 1}: ` +
+    `Same prompt, same random numbers. The texts first differ at token ${parting + 1}: ` +
     `\u201C${piece(left)}\u201D against \u201C${piece(right)}\u201D.`
   );
 };
@@ -57,8 +57,8 @@ export const outcomeWords = (side, name, base, kl) => {
   const count = side.token.length;
   const end = side.ended ? `Ended by itself after ${count} tokens` : `Cut short at ${count} tokens`;
   const far = `KL ${kl} nats, summed over its tokens`;
-  const own = name === base ? "it is the base, so its KL is 0" : far;
+  const own = name === base ? "this is the base, so its KL is 0" : far;
   const distance = kl ? own : `KL cannot be computed, because ${base} uses other tokens`;
-  const cut = " The beginning of the prompt was cut, because it is too long for this model.";
+  const cut = " The prompt is too long for this model, so its beginning was cut.";
   return `${end}; ${distance}.${side.prompt_cut ? cut : ""}`;
 };

@@ -39,7 +39,7 @@ export const agreementWords = (highest) => {
 export const trainWords = (count, fewest, few) =>
   count < fewest
     ? `${count} of the ${fewest} preferences that training needs. Ties and skips do not count.`
-    : `${count} preferences. A fifth of them, on the prompts rated last, is held out for ` +
+    : `${count} preferences. A fifth of them, on the prompts voted on last, is held out for ` +
       `testing. The accuracy is shown once there are ${few} such pairs. Training takes about ` +
       "half a minute on two CPU cores.";
 
@@ -48,6 +48,6 @@ export const importWords = ({ kept, double }) => {
   const out = `; ${double} left out because the same voter had already answered the same pair`;
   return (
     `${counted(kept, "vote")} imported${double ? out : ""}. ` +
-    "Choose them by their question on the Reward model tab."
+    "To train on them, choose their question on the Reward model tab."
   );
 };

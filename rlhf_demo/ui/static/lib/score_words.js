@@ -11,10 +11,11 @@ export const preference = (difference, factor) => 1 / (1 + Math.exp(-factor * di
 
 /** @param {number} factor of the reward model whose scores these are */
 export const unitWords = (factor) =>
-  "A score of 1 is one standard deviation of the scores of the base\u2019s " +
-  "texts. According to this model, a text is preferred to one that scores 0.5 lower with " +
-  `a probability of ${percent(preference(0.5, factor))}, and to one that scores 1 lower with ` +
-  `${percent(preference(1, factor))}: sigmoid(${number(factor)} \u00D7 difference).`;
+  "A score of 1 is one standard deviation of the scores of the base\u2019s texts. According to " +
+  "this model, the probability that one text is preferred to another is " +
+  `${percent(preference(0.5, factor))} if it scores 0.5 higher, and ` +
+  `${percent(preference(1, factor))} if it scores 1 higher: ` +
+  `sigmoid(${number(factor)} \u00D7 difference).`;
 
 /**
  * "The empty text scores -0.18; the words add +1.59." The rounded numbers add up.

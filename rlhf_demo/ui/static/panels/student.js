@@ -15,9 +15,10 @@ import { ppoPanel } from "./student/ppo_panel.js";
 const EVERY = 2000; // milliseconds
 const KEPT = "rlhf_demo_student"; // {code, secret} of this browser's class
 const STORED =
-  "We keep your nickname, your answers and their times. You need no account. We count your " +
-  "network address while the app runs, but never write it down. The instructor sees your " +
-  "nickname, how many answers you gave and whether they look careless, and can delete all of it.";
+  "We keep your nickname, your answers and their times. You need no account. While the app " +
+  "runs, we count the requests from your network address, but we never write the address down. " +
+  "The instructor sees your nickname, how many answers you gave and whether they look careless, " +
+  "and can delete all of it.";
 const PAUSED = "The class is paused. This page will continue by itself.";
 const BLIND =
   "Blind vote: two models wrote these texts. Their names stay hidden until the vote is over.";

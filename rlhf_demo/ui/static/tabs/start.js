@@ -60,7 +60,7 @@ const ABOUT =
   "This trains a reward model, then trains GPT-2 against it with PPO. It takes about two " +
   "minutes on two CPU cores, and you can watch every step.";
 const BACK =
-  "\u21BA back to 1: the next round starts with new feedback (blind votes are only a test)";
+  "\u21BA back to 1: the next round starts with new feedback (blind votes in Compare only test)";
 
 /** @returns {{reward: string, ppo: string} | null} the runs that this browser started */
 const started = () => JSON.parse(localStorage.getItem(KEPT) || "null");
@@ -119,12 +119,13 @@ const exampleOf = ({ rows = [], prompts, judges }) => {
     `Result of the shipped example: the share of ${prompts} prompts ` +
     "on which PPO beats the base";
   const untouched =
-    "Nothing was trained or selected on these prompts, and no person judged the texts. " +
+    "No model was trained and no setting was chosen on these prompts, and no person judged the " +
+    "texts. " +
     judges.map((judge) => judge.note).join(" ");
   const chosen =
-    "Three examples, a quarter, half and three quarters of the way from PPO\u2019s largest loss " +
-    "to its largest win. Both models used the same random numbers; the scores are by " +
-    `${judges[0].name}, in ${judges[0].unit}:`;
+    "Three examples. We sorted the prompts from PPO\u2019s largest loss to its largest win, and " +
+    "took those at a quarter, half and three quarters of the list. Both models used the same " +
+    `random numbers; the scores are by ${judges[0].name}, in ${judges[0].unit}:`;
   return [
     h("h2", { class: "rl-h2" }, title),
     h("ul", { class: "rl-judges" }, judges.map(judgeLine)),

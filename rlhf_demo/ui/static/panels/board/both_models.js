@@ -7,10 +7,10 @@ import { stages } from "../../shared/navigation.js";
 /** @param {import("../../types").DuelState} state  @param {any} settings */
 const words = (state, settings) => {
   const piece = (state.right.token[state.parting] || "end of text").trim();
-  const parted = `They differ from \u201C${piece}\u201D on.`;
+  const parted = `The texts differ from \u201C${piece}\u201D on.`;
   return (
     "Same prompt, same random numbers. " +
-    `${state.parting === null ? "They wrote the same text." : parted} ` +
+    `${state.parting === null ? "Both models wrote the same text." : parted} ` +
     "A darker token means that the model\u2019s choice there is further from the base\u2019s " +
     `(KL from the base). The scores here are raw scores, in the units of ${settings.scorer.name}.`
   );

@@ -12,7 +12,7 @@ const AGREEMENT =
   "responses, the share jumps by its standard error through chance alone. It also falls when the " +
   "texts score alike, because close pairs are harder to order, and PPO makes texts score alike. " +
   "So compare steps with a similar spread of scores: a lasting fall between those suggests that " +
-  "the policy has left what the reward model knows.";
+  "the policy has moved beyond what the reward model knows.";
 const GRADIENT =
   "A value loss shares the gradient and its limit with the policy loss: if its part is longer, " +
   "it takes most of the limit. The parts are measured at the first update of every fifth step. " +

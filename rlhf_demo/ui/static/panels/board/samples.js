@@ -10,7 +10,7 @@ import { tokenLegend, tokenText } from "../../shared/token_text.js";
 
 const BY = ["kl", "log_ratio", "advantage", "value", "logprob"];
 
-const UNMEASURED = "This run is older than this measurement, so nothing is coloured.";
+const UNMEASURED = "This run was made before we measured this, so nothing is coloured.";
 const CLIPPED = "the clip stopped at least one of this token\u2019s updates in this step";
 
 /** @param {import("../../types").Scale | null} scale of the base's samples */

@@ -16,7 +16,7 @@ const SPREADS = {
   scores: {
     title: "Scores of the responses",
     subtitle: "share of responses by score",
-    xTitle: "score, standard deviations of the base\u2019s scores",
+    xTitle: "score, in standard deviations of the base\u2019s scores",
     yFormat: ".0%",
     fromZero: true,
     series: [
@@ -39,7 +39,7 @@ const SPREADS = {
   values: {
     title: "What the value head expected",
     subtitle: "each point is a response, read at its middle token",
-    xTitle: "value: reward expected from there on, deviations",
+    xTitle: "value: reward expected from there on, in standard deviations",
     hovermode: "closest",
     left: 44,
     series: [
@@ -125,9 +125,9 @@ const drawValues = (/** @type {Cell} */ one, /** @type {Details} */ { values, fi
   ]);
   say(
     one.note,
-    "Upwards: the reward that came in (the score minus the KL penalty). On the dotted line the " +
-      "value head predicted it exactly. Over all tokens of the step, the values explain " +
-      `${percent(figures["value/explained_variance"])} of the variance of the returns; ` +
+    "Vertical axis: the reward that came in (the score minus the KL penalty). On the dotted " +
+      "line, the value head predicted it exactly. Over all tokens of the step, the values " +
+      `explain ${percent(figures["value/explained_variance"])} of the variance of the returns; ` +
       "0% is no better than always predicting the mean.",
   );
 };
@@ -192,9 +192,10 @@ const wordList = (title, words, color) => {
 };
 
 const wordsWords = (/** @type {number} */ fewest) =>
-  `Words that were read at least ${fewest} times and whose mean is more than three standard ` +
-  "errors from 0; chance alone produces hardly any. A word counts in the steps in which it " +
-  "occurs twice or more. The error allows for what the words of one response have in common. An " +
+  `These words were read at least ${fewest} times, and their mean is more than three standard ` +
+  "errors from 0; chance alone produces hardly any such words. A word counts in the steps in " +
+  "which it occurs twice or more. The error allows for what the words of one response have in " +
+  "common. An " +
   "advantage is the push that a token got: up if the response turned out better than the value " +
   "head expected from that token on (without a value head: better than the other responses to " +
   "its prompt), down if worse, both compared with the step\u2019s other tokens. The push is not " +

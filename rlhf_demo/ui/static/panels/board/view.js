@@ -7,7 +7,7 @@ import { button, fill, figure, fold, h, option, progressBar, say } from "../../s
 const MOVING =
   "These need not fall: each step samples new texts, so the losses are measured on a moving " +
   "target. Watch the score and the KL instead.";
-const SHIPPED = "A finished example, trained for real, that ships with this page.";
+const SHIPPED = "A finished example that ships with this page, from a real training run.";
 
 /** The elements of a board for one kind of run. */
 export const boardView = (/** @type {string} */ kind) => {

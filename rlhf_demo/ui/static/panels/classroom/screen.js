@@ -18,11 +18,12 @@ import { tools } from "./tools.js";
 
 const EVERY = 2000; // milliseconds
 const FILES =
-  "The files hold voters\u2019 numbers instead of nicknames. Preferences are in TRL\u2019s " +
-  "format; \u201Cevery answer\u201D also includes ties and skips.";
+  "The files hold voters\u2019 numbers instead of nicknames. Preferences are in the " +
+  "format of the TRL library; \u201Cevery answer\u201D also includes ties and skips.";
 const STORED =
-  "We keep each student\u2019s nickname, answers and answer times. We count network addresses " +
-  "but do not keep them. The Runs tab lists reward and PPO runs without any of this.";
+  "We keep each student\u2019s nickname, answers and answer times. We count the requests " +
+  "from each network address, but do not keep the address. The Runs tab shows reward and PPO " +
+  "runs without any of this.";
 
 const classFigures = (about) => {
   const [votes, agree, right, last] = [null, "base", "score", null].map(figure);

@@ -36,9 +36,9 @@ const ABOUT = {
   caught:
     "How often people prefer one of two identical texts. A careful reader answers \u201CTie\u201D.",
   files:
-    "Preferences come in TRL\u2019s format (prompt, chosen, rejected), with the question, the " +
-    "voter\u2019s number, the round and the time. \u201CEvery answer\u201D also includes ties " +
-    "and skips. You can import these files again below.",
+    "Preferences are in the format of the TRL library (prompt, chosen, rejected), with the " +
+    "question, the voter\u2019s number, the round and the time. \u201CEvery answer\u201D also " +
+    "includes ties and skips. You can import these files again below.",
 };
 
 // -- the figures ----------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ const carelessLine = (row, /** @type {Set<number>} */ without, leaveOut) => {
 };
 
 const drawCareless = (place, rows, /** @type {Set<number>} */ without, leaveOut) => {
-  const out = `${without.size} left out of the figures above and of the training`;
+  const out = `${without.size} left out of the figures above and of training`;
   const about = without.size ? out : "their votes count until you leave them out";
   place.hidden = !rows.length;
   fill(

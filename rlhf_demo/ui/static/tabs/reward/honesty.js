@@ -12,7 +12,7 @@ import { onBoard } from "../../shared/navigation.js";
 const CHARTS = {
   accuracy: {
     title: "Right on held-out pairs",
-    subtitle: "share of pairs ordered as the rater did, with its 95% interval",
+    subtitle: "share of pairs in the judge\u2019s order, with its 95% interval",
     height: 230,
     hovermode: "closest",
     xRange: [0, 1.05],
@@ -21,24 +21,24 @@ const CHARTS = {
     series: [{ color: "score", type: "bar", orientation: "h" }],
   },
   reliability: {
-    title: "Does it know how sure it is?",
-    subtitle: "how often it is right, with 95% intervals, against how sure it says it is",
+    title: "Is its confidence justified?",
+    subtitle: "how often it is right, with 95% intervals, by how sure it says it is",
     height: 230,
     hovermode: "closest",
     xRange: [0.48, 1.02],
     yRange: [0, 1.05],
-    xTitle: "probability of being right that it states",
+    xTitle: "its own probability of being right",
     xFormat: ".0%",
     yFormat: ".0%",
     series: [
-      { color: "soft", dash: "dot", name: "as sure as it is right" },
+      { color: "soft", dash: "dot", name: "confidence = accuracy" },
       { color: "score", mode: "lines+markers", name: "reward model" },
     ],
   },
   margins: {
     title: "Are close calls harder?",
     subtitle:
-      "how often it is right in four groups of pairs, by how sure the rater was; 95% intervals",
+      "how often it is right in four groups of pairs, by how sure the judge was; 95% intervals",
     height: 230,
     hovermode: "closest",
     yRange: [0, 1.08],
@@ -56,7 +56,7 @@ const votesWords = (votes) => {
   const few = " So few pairs cannot tell whether it does better than a coin flip.";
   return (
     `Trained on ${votes.votes} votes from ${who}${some}; ` +
-    `tested on the ${held} votes on the ${pairs} pairs whose prompts were rated last.` +
+    `tested on the ${held} votes on the ${pairs} pairs whose prompts were voted on last.` +
     (votes.too_few_to_tell ? few : "")
   );
 };
@@ -134,13 +134,13 @@ const wrongPair = (pair, factor) => {
   const doubt = percent(preference(-pair.margin, factor), 1);
   const title =
     "its score of the preferred text minus its score of the rejected one; " +
-    `it says that the rejected one is better with a probability of ${doubt}`;
+    `it gives a probability of ${doubt} that the rejected one is better`;
   return h(
     "article",
     { class: "rl-sample" },
     h("span", { class: "rl-chip rl-down", title }, signed(pair.margin)),
     h("p", { class: "rl-prompt" }, pair.prompt),
-    h("p", {}, h("span", { class: "rl-soft" }, "the rater preferred "), pair.chosen),
+    h("p", {}, h("span", { class: "rl-soft" }, "the judge preferred "), pair.chosen),
     h("p", {}, h("span", { class: "rl-soft" }, "the model preferred "), pair.rejected),
   );
 };
@@ -177,7 +177,7 @@ const draw = (seen, { report, people, votes, rater }) => {
   say(unit, unitWords(report.score_std));
   few.hidden = report.reliability.length > 0;
   const pairs = report.different_pairs;
-  say(few, `${pairs} held-out pairs are too few to tell whether it knows how sure it is.`);
+  say(few, `${pairs} held-out pairs are too few to tell whether its confidence is justified.`);
   drawReliability(seen.reliability, report.reliability);
   drawMargins(seen.margins, report.margin_quartiles);
   fill(

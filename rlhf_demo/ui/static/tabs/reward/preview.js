@@ -19,7 +19,7 @@ export const mount = ({ element, props, watch }) => {
     if (error) fill(root, h("p", { class: "rl-problem", role: "alert" }, error));
     if (error || !pairs) return;
     const reasons = Object.entries(dropped).map(([reason, n]) => `${n} ${reason}`);
-    const out = reasons.length ? `; dropped: ${reasons.join(", ")}` : "; none were dropped";
+    const out = reasons.length ? `; rows dropped: ${reasons.join(", ")}` : "; no rows dropped";
     const title = [`See ten of the ${count.toLocaleString("en")} pairs`, h("span", {}, out)];
     fill(root, fold(title, h("div", { class: "rl-pairs" }, pairs.map(pairCard))));
   };

@@ -9,8 +9,9 @@ import { tokenLegend, tokenText } from "../../shared/token_text.js";
 
 const FIRST = "This film is not a masterpiece, but I loved every minute of it.";
 const ABOUT =
-  "and see what each word adds: all words are removed and put back one by one, and a word\u2019s " +
-  "colour is the change in score when it comes back, averaged over many orders (its Shapley value)";
+  "and see what each word adds. We remove all words and put them back one by one, in many " +
+  "orders. A word\u2019s colour is the average change in score when it comes back (its Shapley " +
+  "value).";
 const NO_UNIT =
   "For this scorer we do not know which probability a difference in score stands for.";
 

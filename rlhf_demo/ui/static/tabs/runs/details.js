@@ -19,7 +19,8 @@ import { kindOf } from "./kinds.js";
 /** @typedef {import("../../types").PickedRun} PickedRun */
 
 const BUSY = ["running", "queued"];
-const SHIPPED = "An example, trained for real, that ships with this page. It cannot be changed.";
+const SHIPPED =
+  "An example that ships with this page, from a real training run. It cannot be changed.";
 const OTHERS = "Only the person who started it can stop or delete it.";
 
 // A page served over plain HTTP cannot write to the clipboard.
