@@ -58,9 +58,6 @@ UNBOUNDED = int(1e30)
 
 SPECIAL = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
-MOST_LETTERS = 1000
-"""Of a token; GPT-2's longest has 128."""
-
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Load a tokenizer whose pad token is not its EOS.
@@ -75,7 +72,6 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         folder = base
     try:
         backend = _read_backend(folder)
-        _check_vocabulary(backend)
         _try(backend)
         settings = _settings(folder, backend)
     except (*UNREADABLE, DataError) as error:
@@ -96,15 +92,18 @@ def _read_backend(folder: Path) -> Tokenizer:
         DataError: it is not JSON, or too large.
     """
     path = folder / FILE
-    if not path.is_file():
-        return _older_form(folder)
-    spec = read_json(path, MOST_FILE)
+    spec = read_json(path, MOST_FILE) if path.is_file() else _older_form(folder)
     check_parts(spec)
     spec |= {"padding": None, "truncation": None}  # both belong to whoever calls the tokenizer
     return _parse(spec)
 
 
-def _older_form(folder: Path) -> Tokenizer:
+def _older_form(folder: Path) -> dict[str, Any]:
+    """Return what a tokenizer.json of the older files would hold.
+
+    Raises:
+        ValueError: these files are not there, or too large.
+    """
     kind = _configuration(folder / "config.json").get("model_type")
     made, names = OLDER_FORMS.get(str(kind), (None, {}))
     paths = {part: folder / name for part, name in names.items()}
@@ -115,7 +114,8 @@ def _older_form(folder: Path) -> Tokenizer:
             raise ValueError(f"{path.name} is larger than {MOST_FILE:,} bytes")
     cased = _configuration(folder / "tokenizer_config.json").get("do_lower_case") is False
     options = {"do_lower_case": False} if cased and names is WORDS else {}
-    return made(**{part: str(path) for part, path in paths.items()}, **options).backend_tokenizer
+    tokenizer = made(**{part: str(path) for part, path in paths.items()}, **options)
+    return json.loads(tokenizer.backend_tokenizer.to_str())
 
 
 def _parse(spec: dict[str, Any]) -> Tokenizer:
@@ -184,17 +184,6 @@ def _chat_template(folder: Path, named: dict[str, Any]) -> str | None:
         return path.read_text(encoding="utf-8")
     template = named.get("chat_template")
     return template if isinstance(template, str) else None
-
-
-def _check_vocabulary(backend: Tokenizer) -> None:
-    """Refuse a token so long that a text of such tokens fills the memory.
-
-    Raises:
-        ValueError: there is one.
-    """
-    longest = max(map(len, backend.get_vocab()), default=0)
-    if longest > MOST_LETTERS:
-        raise ValueError(f"a token has {longest:,} letters")
 
 
 def _try(backend: Tokenizer) -> None:

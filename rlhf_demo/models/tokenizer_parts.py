@@ -23,6 +23,23 @@ MOST_AROUND = 16
 MOST_MAPPED = 64
 """Bytes that may replace one character; the longest in Unicode's own tables (U+FDFA) takes 33."""
 
+MOST_LETTERS = 1000
+"""Of a token, or of any other text in the file; GPT-2's longest token has 128."""
+
+MOST_WORDS, MOST_MERGES = 300_000, 1_000_000
+"""Gemma's vocabulary has 262,000 words and 515,000 merges."""
+
+MOST_BRANCHES = 2_000_000
+"""Letters of all words of a Unigram model, whose library keeps 365 bytes for each; mT5's 250,000
+words have 1.6 million."""
+
+MOST_ADDED, MOST_ADDED_LETTERS = 10_000, 300_000
+"""Tokens besides the vocabulary, and their letters, of which the library keeps 100 bytes each.
+Gemma has 6,400 of 13 letters."""
+
+LONG_TABLE = "precompiled_charsmap"
+"""The only text that may be longer than MOST_LETTERS."""
+
 PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 
 NO_GROWTH = {"Sequence", "Strip", "StripAccents", "Split", "Digits", "Punctuation", "Replace"}
@@ -46,6 +63,11 @@ def check_parts(spec: Any) -> None:
     """
     if not isinstance(spec, dict):
         raise ValueError("its tokenizer.json holds no tokenizer")
+    for text in _texts(spec):
+        if len(text) > MOST_LETTERS:
+            raise ValueError(f"its tokenizer.json has a text of {len(text):,} letters")
+    _check_model(spec.get("model"))
+    _check_added(spec.get("added_tokens") or [])
     spec = _as_loaded(spec)
     for name in PARTS:
         seen: Counter[str] = Counter()
@@ -55,6 +77,41 @@ def check_parts(spec: Any) -> None:
         for kind, count in seen.items():
             if count > 1 and kind not in NO_GROWTH:
                 raise ValueError(f"its {name} has {kind} {count} times, so that texts grow")
+
+
+def _texts(spec: Any) -> Iterator[str]:
+    """Yield all texts in a JSON value, keys included, except the long table."""
+    waiting = [spec]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            yield from value
+            waiting += [child for key, child in value.items() if key != LONG_TABLE]
+        elif isinstance(value, list):
+            waiting += value
+
+
+def _check_model(model: Any) -> None:
+    """Refuse a vocabulary that takes much more memory in the library than in the file.
+
+    Raises:
+        ValueError: it is one, or of an unknown form.
+    """
+    words = model.get("vocab") if isinstance(model, dict) else None
+    if not isinstance(words, dict | list):
+        raise ValueError("its tokenizer.json has no vocabulary")
+    if len(words) > MOST_WORDS or len(model.get("merges") or ()) > MOST_MERGES:
+        raise ValueError(f"its vocabulary has more than {MOST_WORDS:,} words, or too many merges")
+    if isinstance(words, list) and sum(map(len, _texts(words))) > MOST_BRANCHES:
+        raise ValueError(f"its Unigram vocabulary has more than {MOST_BRANCHES:,} letters")
+
+
+def _check_added(tokens: list[Any]) -> None:
+    letters = sum(map(len, _texts([token.get("content") for token in tokens])))
+    if len(tokens) > MOST_ADDED or letters > MOST_ADDED_LETTERS:
+        raise ValueError(f"it adds more than {MOST_ADDED:,} tokens, or very long ones")
 
 
 def _as_loaded(spec: dict[str, Any]) -> dict[str, Any]:

@@ -196,7 +196,8 @@ def test_lengths_in_the_file_itself_do_not_count(shipped, key):
         ("special_tokens_map.json", "[]", "holds no configuration"),
         ("config.json", "{", "holds no usable tokenizer"),
         ("tokenizer_config.json", "[" * 100_000, "holds no usable tokenizer"),
-        ("tokenizer.json", "{}", "its tokenizer.json cannot be loaded"),
+        ("tokenizer.json", "{}", "its tokenizer.json has no vocabulary"),
+        ("tokenizer.json", '{"model": {"vocab": {}}}', "its tokenizer.json cannot be loaded"),
     ],
 )
 def test_damaged_file_is_named_in_one_sentence(shipped, name, content, sentence):
@@ -313,7 +314,7 @@ def test_tokenizer_with_a_very_long_token_is_refused(shipped):
     spec = json.loads((shipped / "tokenizer.json").read_text())
     spec["added_tokens"].append(spec["added_tokens"][0] | {"id": 9000, "content": "a" * 1001})
     (shipped / "tokenizer.json").write_text(json.dumps(spec))
-    with pytest.raises(CheckpointError, match="a token has 1,001 letters"):
+    with pytest.raises(CheckpointError, match="has a text of 1,001 letters"):
         load_tokenizer(shipped)
 
 

@@ -1,8 +1,17 @@
-"""What a tokenizer.json may do to a text; how it is loaded is in test_loading.py."""
+"""What a tokenizer.json may do to a text; how it is loaded is in test_tokenizer.py."""
+
+import base64
 
 import pytest
 
+from rlhf_demo.models import tokenizer_parts
 from rlhf_demo.models.tokenizer_parts import check_parts
+
+WORDS = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}
+
+
+def check(parts):
+    check_parts({"model": WORDS} | parts)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +28,7 @@ from rlhf_demo.models.tokenizer_parts import check_parts
 )
 def test_part_that_lets_texts_grow_is_named(normalizers, sentence):
     with pytest.raises(ValueError, match=sentence):
-        check_parts({"normalizer": {"type": "Sequence", "normalizers": normalizers}})
+        check({"normalizer": {"type": "Sequence", "normalizers": normalizers}})
 
 
 TENFOLD = {"pattern": {"String": "h"}, "content": "h" * 10}
@@ -35,12 +44,12 @@ TENFOLD = {"pattern": {"String": "h"}, "content": "h" * 10}
 )
 def test_part_without_its_type_is_checked_as_what_the_library_makes_of_it(normalizer):
     with pytest.raises(ValueError, match="inserts more letters"):
-        check_parts({"normalizer": normalizer})
+        check({"normalizer": normalizer})
 
 
 def test_part_that_the_library_does_not_know_is_refused():
     with pytest.raises(ValueError, match="cannot be loaded"):
-        check_parts({"normalizer": {"type": "Tenfold"}})
+        check({"normalizer": {"type": "Tenfold"}})
 
 
 EDGE, TEXT = {"SpecialToken": {"id": "E", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}
@@ -78,7 +87,7 @@ MANY = "puts more than 16 tokens around a text"
 )
 def test_processor_by_which_texts_grow_is_named(processors, sentence):
     with pytest.raises(ValueError, match=sentence):
-        check_parts(processed({"type": "Sequence", "processors": processors}))
+        check(processed({"type": "Sequence", "processors": processors}))
 
 
 @pytest.mark.parametrize(
@@ -93,4 +102,56 @@ def test_processor_by_which_texts_grow_is_named(processors, sentence):
     ],
 )
 def test_processor_of_a_common_tokenizer_is_used(processor):
-    check_parts(processed(processor))
+    check(processed(processor))
+
+
+# -- what the library would need much memory for ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"model": WORDS | {"vocab": {"h" * 1001: 0}}},
+        {"model": {"type": "Unigram", "vocab": [["<unk>", 0.0], ["h" * 1001, -1.0]]}},
+        {"added_tokens": [{"id": 5, "content": "h" * 1001}]},
+        {"normalizer": {"type": "Replace", "pattern": {"Regex": "h" * 1001}, "content": ""}},
+    ],
+)
+def test_long_text_is_refused_before_the_library_sees_it(monkeypatch, spec):
+    """Of a Unigram word of a million letters it makes a tree; freeing that ended the process."""
+    monkeypatch.setattr(tokenizer_parts, "Tokenizer", None)
+    with pytest.raises(ValueError, match="has a text of 1,001 letters"):
+        check(spec)
+
+
+@pytest.mark.parametrize(
+    "model, sentence",
+    [
+        (None, "has no vocabulary"),
+        ({"type": "Unigram"}, "has no vocabulary"),
+        (WORDS | {"vocab": dict.fromkeys(map(str, range(11)), 0)}, "more than 10 words"),
+        (WORDS | {"merges": ["a b"] * 21}, "or too many merges"),
+        ({"type": "Unigram", "vocab": [["abcd", 0.0]] * 10}, "more than 39 letters"),
+    ],
+)
+def test_vocabulary_that_takes_much_memory_is_refused(monkeypatch, model, sentence):
+    monkeypatch.setattr(tokenizer_parts, "MOST_WORDS", 10)
+    monkeypatch.setattr(tokenizer_parts, "MOST_MERGES", 20)
+    monkeypatch.setattr(tokenizer_parts, "MOST_BRANCHES", 39)
+    with pytest.raises(ValueError, match=sentence):
+        check({"model": model})
+
+
+@pytest.mark.parametrize(("count", "letters"), [(11, 1), (3, 11)])
+def test_many_or_long_added_tokens_are_refused(monkeypatch, count, letters):
+    """10,000 of 1,000 letters took 1 GB and 22 s."""
+    monkeypatch.setattr(tokenizer_parts, "MOST_ADDED", 10)
+    monkeypatch.setattr(tokenizer_parts, "MOST_ADDED_LETTERS", 30)
+    check({"added_tokens": [{"id": 1, "content": "x" * 10}] * 3})
+    with pytest.raises(ValueError, match="adds more than 10 tokens"):
+        check({"added_tokens": [{"id": 1, "content": "x" * letters}] * count})
+
+
+def test_table_of_a_normalizer_may_be_long():
+    table = base64.b64encode((0).to_bytes(4, "little") + b"ab\0" * 1000).decode()
+    check({"normalizer": {"type": "Precompiled", "precompiled_charsmap": table}})
