@@ -5,7 +5,7 @@
 #     docker run --gpus all -p 7860:7860 -v rlhf-runs:/home/user/app/runs rlhf-demo-gpu
 FROM python:3.12-slim
 
-# Spaces run containers as user 1000 whatever is written here; so do we everywhere.
+# Spaces run containers as user 1000, whatever this file says; so do we everywhere.
 RUN useradd --create-home --uid 1000 user
 WORKDIR /home/user/app
 
@@ -17,20 +17,20 @@ ENV GRADIO_SERVER_NAME=0.0.0.0 \
     PIP_ROOT_USER_ACTION=ignore \
     PYTHONUNBUFFERED=1
 
-# torch goes first and from its own index: several GB smaller without CUDA. Its version stands in
-# requirements.txt only; the second install finds it there already.
+# torch comes first and from its own index: without CUDA it is several GB smaller. Only
+# requirements.txt names its version; the second install finds it installed.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY requirements.txt ./
 RUN pip install --index-url "$TORCH_INDEX" "$(grep -oE '^torch==[^ #]+' requirements.txt)"
 RUN pip install -r requirements.txt
 
-# What this takes along is named in .dockerignore.
-# It belongs to root: whoever gets into the page cannot change its code.
+# .dockerignore says which files this copies.
+# The code belongs to root, so that an attacker inside the page cannot change it.
 COPY . .
 RUN python -m compileall -q app.py rlhf_demo
 
-# Made before VOLUME, so that a fresh volume belongs to the user. What is fetched from the Hub is
-# kept with -v rlhf-hub:/home/user/.cache/huggingface.
+# Created before VOLUME, so that a new volume belongs to the user. To keep the files from the Hub, add
+# -v rlhf-hub:/home/user/.cache/huggingface.
 RUN mkdir -p "$RLHF_DEMO_RUNS" /home/user/.cache/huggingface \
     && chown -R user "$RLHF_DEMO_RUNS" /home/user/.cache
 VOLUME /home/user/app/runs
@@ -39,7 +39,7 @@ EXPOSE 7860
 HEALTHCHECK --start-period=120s --interval=30s --timeout=10s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/', timeout=8)"]
 
-# Python as process 1 heeds this one from the first moment on; SIGTERM, once the page is up. Running
-# trainings save first, which takes 8 of the 10 seconds at most.
+# As process 1, Python handles this signal from the start, but SIGTERM only once the page is up.
+# Running trainings save first, which takes at most 8 of the 10 seconds.
 STOPSIGNAL SIGINT
 CMD ["python", "app.py"]

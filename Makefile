@@ -12,7 +12,7 @@ test:  ## run the tests
 mutants:  ## break the code in 300 small ways, one at a time, to see that the tests notice (20 minutes)
 	python tests/mutants/run.py
 
-flood:  ## attack a running page for some minutes, beside a class of thirty that must lose nothing
+flood:  ## attack a running page for some minutes while a class of thirty uses it and must lose nothing
 	python -m bench.flood
 
 check:  ## lint, format, printed documents and types, changing nothing
@@ -22,7 +22,7 @@ check:  ## lint, format, printed documents and types, changing nothing
 	python -m rlhf_demo.cli.types --check
 	pyright
 
-format:  ## bring the code into shape
+format:  ## format the code and fix what ruff can fix
 	ruff check --fix .
 	ruff format .
 
@@ -46,7 +46,7 @@ examples:  ## train the example runs again and put their records into checkpoint
 	python -m rlhf_demo compare gpt2-mini gpt2-mini-ppo --show 0 --out checkpoints/examples/compare.json
 	python -m rlhf_demo.cli.ship duel
 
-screenshots:  ## retake the pictures in docs/ from a job that really runs (3 minutes)
+screenshots:  ## retake the pictures in docs/ from a running job (3 minutes)
 	python -m bench.screenshots
 
 quickstart:  ## the whole loop on the shipped model

@@ -111,8 +111,8 @@ def score_histogram(first: list[float], now: list[float]) -> dict[str, Any]:
     low, high = math.floor(min(both) / width), math.floor(max(both) / width)
 
     def shares(scores: list[float]) -> list[float]:
-        found = Counter(math.floor(score / width) for score in scores)
-        return _shares([found[place] for place in range(low, high + 1)])
+        counts = Counter(math.floor(score / width) for score in scores)
+        return _shares([counts[index] for index in range(low, high + 1)])
 
     middles = [(place + 0.5) * width for place in range(low, high + 1)]
     return {"middles": middles, "width": width, "then": shares(first), "now": shares(now)}

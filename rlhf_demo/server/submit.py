@@ -35,7 +35,7 @@ MOST_PUBLIC = 64 * 128
 
 def policy_options(kind: str) -> tuple[str, ...]:
     """Return the names of the options that a visitor may set of PPO, RLOO or GRPO."""
-    declared = {one.name for one, *_ in declarations(STAGES[kind].config)}
+    declared = {option.name for option, *_ in declarations(STAGES[kind].config)}
     return tuple(name for name in POLICY_OPTIONS if name in declared)
 
 
