@@ -88,7 +88,7 @@ class Arrivals:
             self._joins.require(address, what)
             queue.pop(nickname, None)
 
-    def check_place(
+    def check_address(
         self, collection: int, address: str, most: int, present: Set[int], unseen: Set[int]
     ) -> int | None:
         """Return the voter who loses the seat to a new student; None if there is room.
@@ -108,13 +108,13 @@ class Arrivals:
         if len(here) < most:
             return None
         if here & unseen:
-            return max(here & unseen)  # the last to come
+            return max(here & unseen)  # the newest
         raise Refused(
             f"{len(here)} students have already joined from this address: "
             "ask the instructor to raise the limit"
         )
 
-    def crowding(
+    def voter_to_displace(
         self, collection: int, address: str, idle: Set[int], present: Set[int]
     ) -> int | None:
         """Return the voter who loses the seat to a new student in a full class.
@@ -135,14 +135,13 @@ class Arrivals:
         size, voter = max(crowd, default=(0, None))
         return voter if size > sizes[address] + 1 else None
 
-    def note(self, collection: int, voter: int, address: str) -> None:
-        """Remember a student's address."""
+    def record(self, collection: int, voter: int, address: str) -> None:
+        """Record a student's address."""
         with self._lock:
             self._came_from.setdefault(collection, {})[voter] = address
 
-    def places(self, collection: int) -> dict[int, int]:
-        """Return a number for each voter that stands for the address: the same address, the same
-        number.
+    def address_numbers(self, collection: int) -> dict[int, int]:
+        """Return a number for each voter's address; equal addresses have equal numbers.
 
         Voters who joined before a restart, and simulated ones, have none.
         """

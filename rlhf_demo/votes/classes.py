@@ -194,7 +194,7 @@ class Classes:
             self.arrivals.check_pace(client, name)
             self._make_room(connection, collection, client)
             joined = self._add_voter(connection, collection.id, name)
-            self.arrivals.note(collection.id, joined.voter, client)
+            self.arrivals.record(collection.id, joined.voter, client)
             return joined
 
     def _make_room(self, connection: Connection, collection: Row[Any], client: str) -> None:
@@ -214,13 +214,13 @@ class Classes:
         away = select(voters.c.id).where(voters.c.last_seen < self.clock() - UNSEEN_SECONDS)
         away = away.where(voters.c.collection_id == collection.id)
         unseen = idle & set(connection.execute(away).scalars())
-        going = self.arrivals.check_place(
+        displaced = self.arrivals.check_address(
             collection.id, client, collection.most_joins, present, unseen
         )
-        if going is None and len(present) >= MOST_VOTERS:
-            going = self.arrivals.crowding(collection.id, client, idle, present)
-        if going is not None:
-            connection.execute(delete(voters).where(voters.c.id == going))
+        if displaced is None and len(present) >= MOST_VOTERS:
+            displaced = self.arrivals.voter_to_displace(collection.id, client, idle, present)
+        if displaced is not None:
+            connection.execute(delete(voters).where(voters.c.id == displaced))
 
     def join_simulated(
         self, token: str, nickname: str, *, taste: str, noise: float, careless: bool
@@ -318,7 +318,7 @@ class Classes:
                 .group_by(assignments.c.voter_id)
             )
             given = dict(connection.execute(counts).tuples().all())
-            places = self.arrivals.places(collection.id)
+            places = self.arrivals.address_numbers(collection.id)
             here = select(pairs.c.id).where(pairs.c.round_id == latest.id)
             of_round = (assignments.c.choice.is_not(None), assignments.c.pair_id.in_(here))
             people = (
@@ -387,7 +387,7 @@ class Classes:
         self.database.empty_log()
 
     def _since(self, collection: int, voter: int) -> set[int]:
-        places = self.arrivals.places(collection)
+        places = self.arrivals.address_numbers(collection)
         return {voter} | {
             other
             for other, place in places.items()

@@ -1,7 +1,7 @@
 // @ts-check
 // The instructor's screen: open a class, watch it vote, train PPO, hold the blind vote, and start
 // the next round.
-import { classToken } from "./classroom/kept.js";
+import { classToken } from "./classroom/storage.js";
 import { opening } from "./classroom/opening.js";
 import { screen } from "./classroom/screen.js";
 

@@ -4,7 +4,7 @@ import { fill, fold, h, showProblem } from "../../shared/dom.js";
 import { answered } from "../../shared/server.js";
 import { instructorToken } from "../../shared/visitor.js";
 import { askButton, field, numberField, questionField } from "./fields.js";
-import { classes } from "./kept.js";
+import { classes } from "./storage.js";
 
 const LEAD =
   "Students join on their phones with a code and compare texts. On your screen they watch a " +

@@ -8,7 +8,7 @@ import { fileButtons } from "../../shared/vote_files.js";
 import { actions } from "./actions.js";
 import { classCurves } from "./curves.js";
 import { askButton } from "./fields.js";
-import { forget, remember } from "./kept.js";
+import { forget, remember } from "./storage.js";
 import { room } from "./room.js";
 import { simulation } from "./simulation.js";
 import { carelessList, studentList } from "./students.js";

@@ -3,7 +3,7 @@
 import { counted } from "../../lib/format.js";
 import { confirmFirst, h, say } from "../../shared/dom.js";
 import { askButton } from "./fields.js";
-import { keepAlone, keptAlone } from "./kept.js";
+import { keepAlone, keptAlone } from "./storage.js";
 
 /** @typedef {import("../../types").ClassState} ClassState */
 /** @typedef {(name: string, more?: object) => Promise<any>} Ask */
