@@ -103,6 +103,7 @@ def load_network(
     transformers_logging.set_verbosity_error()  # a new head is expected, not worth a warning
     try:
         with readable(base or folder):
+            _check_weight_files(base or folder)
             _check_size(auto_class, base or folder, kwargs)
             model, info = auto_class.from_pretrained(
                 base or folder,
@@ -119,11 +120,30 @@ def load_network(
         from peft import PeftModel  # noqa: PLC0415  (takes a second; only adapters need it)
 
         with readable(folder):
+            _check_weight_files(folder)
             _check_rank(model, folder)
             model = PeftModel.from_pretrained(
                 model, folder, local_files_only=True
             ).merge_and_unload()
     return model, base is not None
+
+
+def _check_weight_files(folder: Path) -> None:
+    """Refuse weights that are no files of this folder, which alone _check_size measures.
+
+    Opening a pipe would stop all threads of this process for ever.
+
+    Raises:
+        ValueError: a weight file is a pipe, a device or a folder, or an index names another folder.
+    """
+    names = {path.name for path in folder.glob("*.safetensors")}
+    index = folder / "model.safetensors.index.json"
+    if index.is_file() and not (folder / ADAPTER).is_file():  # there it is for others to read
+        names |= set(_read(index)["weight_map"].values())
+    for name in names:
+        path = folder / name
+        if path.parent != folder or (path.exists() and not path.is_file()):
+            raise ValueError(f"{name[:60]} is not a file of its folder")
 
 
 def _check_adapter(folder: Path, base: Path) -> None:

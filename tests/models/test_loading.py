@@ -1,6 +1,7 @@
 """Networks that do not load from a folder: each is refused in one sentence."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -91,6 +92,32 @@ def test_missing_tokenizer_is_named_in_one_sentence(tiny_model_folder, tmp_path)
     with pytest.raises(CheckpointError, match="bare holds no usable tokenizer") as error:
         load_policy(str(bare), device=CPU)
     assert one_sentence(error)
+
+
+@pytest.mark.parametrize("name", ["zzz.safetensors", "model.safetensors"])
+def test_weights_that_are_a_pipe_are_refused_unopened(tiny_model_folder, tmp_path, name):
+    """Opening one waits for a writer, and no other thread runs meanwhile."""
+    given = copy_of(tiny_model_folder, tmp_path / "given", leave_out=[name])
+    os.mkfifo(given / name)
+    with pytest.raises(CheckpointError, match=f"{name} is not a file of its folder") as error:
+        load_policy(str(given), device=CPU)
+    assert one_sentence(error)
+
+
+def test_adapter_that_is_a_pipe_is_refused_unopened(adapter_folder, tmp_path):
+    given = copy_of(adapter_folder, tmp_path / "given")
+    os.mkfifo(given / "more.safetensors")
+    with pytest.raises(CheckpointError, match=r"more\.safetensors is not a file"):
+        load_policy(str(given), device=CPU)
+
+
+@pytest.mark.parametrize("name", ["../other.safetensors", "sub/x.safetensors", "/dev/zero"])
+def test_index_that_names_another_folder_is_refused(tiny_model_folder, tmp_path, name):
+    """Only the weights in the folder itself are measured before the network is made."""
+    given = copy_of(tiny_model_folder, tmp_path / "given")
+    (given / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
+    with pytest.raises(CheckpointError, match="is not a file of its folder"):
+        load_policy(str(given), device=CPU)
 
 
 @pytest.mark.parametrize("load", [load_policy, load_reward_model])

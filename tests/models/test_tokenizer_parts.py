@@ -131,13 +131,16 @@ def test_long_text_is_refused_before_the_library_sees_it(monkeypatch, spec):
         ({"type": "Unigram"}, "has no vocabulary"),
         (WORDS | {"vocab": dict.fromkeys(map(str, range(11)), 0)}, "more than 10 words"),
         (WORDS | {"merges": ["a b"] * 21}, "or too many merges"),
-        ({"type": "Unigram", "vocab": [["abcd", 0.0]] * 10}, "more than 39 letters"),
+        (
+            {"type": "Unigram", "vocab": [["aéc", 0.0], ["b", 0.0], ["aé", 0.0]]},
+            "more than 4 branches",
+        ),
     ],
 )
 def test_vocabulary_that_takes_much_memory_is_refused(monkeypatch, model, sentence):
     monkeypatch.setattr(tokenizer_parts, "MOST_WORDS", 10)
     monkeypatch.setattr(tokenizer_parts, "MOST_MERGES", 20)
-    monkeypatch.setattr(tokenizer_parts, "MOST_BRANCHES", 39)
+    monkeypatch.setattr(tokenizer_parts, "MOST_BRANCHES", 4)
     with pytest.raises(ValueError, match=sentence):
         check({"model": model})
 
@@ -150,6 +153,12 @@ def test_many_or_long_added_tokens_are_refused(monkeypatch, count, letters):
     check({"added_tokens": [{"id": 1, "content": "x" * 10}] * 3})
     with pytest.raises(ValueError, match="adds more than 10 tokens"):
         check({"added_tokens": [{"id": 1, "content": "x" * letters}] * count})
+
+
+def test_branches_of_a_vocabulary_are_its_distinct_beginnings_in_bytes():
+    words = ["aéc", "b", "aé", "ab", ""]
+    beginnings = {word.encode()[:end] for word in words for end in range(1, len(word.encode()) + 1)}
+    assert tokenizer_parts._branches([[word, 0.0] for word in words]) == len(beginnings) == 6
 
 
 def test_table_of_a_normalizer_may_be_long():
