@@ -43,7 +43,7 @@ class TrainingDiverged(DemoError):
     def __init__(self, step: int, metric: str, value: float) -> None:
         super().__init__(
             f"training diverged at step {step}: {metric} became {value}; "
-            "the last saved state is kept, try a lower learning rate or a higher KL coefficient"
+            "the last saved state is kept; try a lower learning rate or a higher KL coefficient"
         )
         self.step, self.metric = step, metric
 

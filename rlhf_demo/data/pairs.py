@@ -206,7 +206,7 @@ def split_by_prompt(pairs: Pairs, train_pairs: int, seed: int) -> tuple[Pairs, P
     if not train or not held_out:
         raise DataError(
             f"{len(pairs)} pairs on {len(prompts)} prompts cannot be split into {room} to train on "
-            "and others held out with no prompt in both: give pairs on more prompts"
+            "and others to hold out, because no prompt may be in both: give pairs on more prompts"
         )
     return pairs.select(sorted(train)), pairs.select(sorted(held_out))
 
@@ -241,7 +241,7 @@ def text_in(row: dict[str, Any], column: str, where: str) -> str:
     """
     if column not in row:
         raise DataError(
-            f"{where}: column {column!r} is missing, "
+            f"{where}: column {column!r} is missing; "
             f"there are {', '.join(str(name)[:40] for name in list(row)[:9]) or 'none'}: add it"
         )
     value = row[column]

@@ -254,9 +254,7 @@ class JobFolders:
         except OSError:
             age = 0.0
         if age < BEGINNING_SECONDS:
-            raise JobError(
-                f"run {run.folder.name} is just starting or was just deleted: look again"
-            )
+            raise JobError(f"run {run.folder.name} is just starting or was just deleted: try again")
         raise DataError(f"{name} is missing")
 
     def _stop_request(self, run: Run) -> dict[str, Any]:

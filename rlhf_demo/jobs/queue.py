@@ -325,7 +325,7 @@ class Jobs:
                 self._make_room(secret, address)
             with in_words():
                 if not requeue(job, record=record):
-                    raise JobError(f"{run_id} has just been changed by someone else: look again")
+                    raise JobError(f"{run_id} has just been changed by someone else: try again")
             self._folders.addresses[run_id] = address
             self._changed()
 
@@ -366,7 +366,7 @@ class Jobs:
                     with locked(job) as free:
                         if not free:
                             raise JobError(
-                                f"{run_id} has just been changed by someone else: look again"
+                                f"{run_id} has just been changed by someone else: try again"
                             )
                         self._folders.delete(job.run)
             self._changed()

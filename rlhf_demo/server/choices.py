@@ -38,7 +38,7 @@ LABELS = {
     "gpt2-mini-ppo": "gpt2-mini-ppo: the base after PPO",
     "reward-mini": "reward-mini: trained on the shipped pairs",
     STAR_RATER: "star-rater: simulated film rater",
-    WORD_JUDGE: "word-judge: simulated, counts words",
+    WORD_JUDGE: "word-judge: simulated judge that counts words",
     RULE: "longer: the longer text wins",
 }
 MOST_DATA = 500
@@ -115,7 +115,7 @@ class Choices:
 
     def data(self, secret: str = "") -> list[Choice]:
         """Preference pairs: shipped, people's votes, and the uploads that this secret may use."""
-        shipped = ("shipped: 2,500 pairs, simulated rater", SHIPPED)
+        shipped = ("shipped: 2,500 pairs, simulated judge", SHIPPED)
         return [shipped, *self.votes_listed()] + [
             (f"uploaded: {upload}", upload) for upload in self.uploads.listed(secret)
         ]
@@ -253,7 +253,7 @@ class Choices:
             return chosen
         if self.settings.public:
             raise ConfigError(
-                f"{chosen!r} is not in the list: this page is public, choose from the list"
+                f"{chosen!r} is not in the list: choose from the list, because this page is public"
             )
         if chosen in shipped_models() or any(row["id"] == chosen for row in self.jobs.overview()):
             raise ConfigError(f"{chosen} has no model that can be used here: choose from the list")
@@ -269,6 +269,6 @@ class Choices:
         if megabytes * 1.2 > disk or megabytes * 4 > memory:
             raise CheckpointError(
                 f"{chosen} has {megabytes:,.0f} MB to fetch: this machine has {disk:,.0f} MB of "
-                f"disk and {memory:,.0f} MB of memory free, choose a smaller model"
+                f"disk and {memory:,.0f} MB of memory free; choose a smaller model"
             )
         return chosen

@@ -59,9 +59,9 @@ VARIABLES = (
     ),
     Variable("RLHF_DEMO_RUNS", "`runs`", "", "folder of the runs, the votes and the uploads"),
     Variable("RLHF_DEMO_JOBS", "1", "", "trainings that run at once on this device"),
-    Variable("RLHF_DEMO_STEPS", "no limit", "200", "most steps of one run"),
-    Variable("RLHF_DEMO_MINUTES", "no limit", "20", "most minutes of one run, which then stops"),
-    Variable("RLHF_DEMO_WAITING", "no limit", "8", "most runs that wait in the queue"),
+    Variable("RLHF_DEMO_STEPS", "no limit", "200", "maximum number of steps of one run"),
+    Variable("RLHF_DEMO_MINUTES", "no limit", "20", "maximum minutes of one run, which then stops"),
+    Variable("RLHF_DEMO_WAITING", "no limit", "8", "maximum number of runs that wait in the queue"),
     Variable(
         "DATABASE_URL", "SQLite in the folder of the runs", "",
         "database of the votes: `postgresql://user:password@host/name`",

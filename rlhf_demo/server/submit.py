@@ -105,8 +105,8 @@ class Submit:
         tokens = config.batch_size * config.max_new_tokens
         if self.settings.public and tokens > MOST_PUBLIC:
             raise ConfigError(
-                f"batch size times longest response is {tokens:,} tokens: this page is public, "
-                f"choose at most {MOST_PUBLIC:,}"
+                f"batch size times longest response is {tokens:,} tokens: choose at most "
+                f"{MOST_PUBLIC:,}, because this page is public"
             )
         title = title or _title(kind, policy, config)
         return self.jobs.start(kind, config, title=title, secret=secret, address=address)

@@ -151,7 +151,7 @@ class RequestFilter:
             raise Refused(
                 403,
                 "this request comes from another website: open the page itself; if it is behind a "
-                "proxy, let that send X-Forwarded-Host, or name the page in RLHF_DEMO_HOSTS",
+                "proxy, make the proxy send X-Forwarded-Host, or name the page in RLHF_DEMO_HOSTS",
             )
         self._check_post(path, headers)
 

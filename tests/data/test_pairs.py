@@ -179,7 +179,7 @@ GOOD = {"prompt": "a", "chosen": "b", "rejected": "c"}
     [
         (
             {"prompt": "a", "chosen": "b"},
-            "row 2: column 'rejected' is missing, there are prompt, chosen",
+            "row 2: column 'rejected' is missing; there are prompt, chosen",
         ),
         ({**GOOD, "chosen": None}, "row 2: column 'chosen' is null"),
         ({**GOOD, "prompt": None}, "row 2: column 'prompt' is null"),

@@ -61,7 +61,7 @@ def test_tokens_of_a_rollout_are_bounded_on_a_public_page_alone(submit, monkeypa
     most = {"batch_size": 64, "max_new_tokens": 128}
     assert 64 * 128 == MOST_PUBLIC
     assert start_ppo(submit, **most)["status"] == "queued"
-    with pytest.raises(ConfigError, match=r"is 8,256 tokens: this page is public"):
+    with pytest.raises(ConfigError, match=r"is 8,256 tokens: choose at most 8,192, because"):
         start_ppo(submit, **most | {"max_new_tokens": 129})
     monkeypatch.setattr(submit, "settings", Settings(runs=submit.settings.runs))
     assert start_ppo(submit, **most | {"max_new_tokens": 129})["status"] == "queued"

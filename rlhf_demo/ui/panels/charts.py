@@ -84,7 +84,10 @@ PPO: dict[str, Any] = {
     ],
     "folded": [
         _spec("Policy loss", "clipped surrogate; it need not fall", ("policy/loss", "soft")),
-        _spec("KL in the loss", "nats per token, by k3", ("policy/kl_k3", "kl"), fromZero=True),
+        _spec(
+            "KL in the loss", "nats per token, estimated by k3", ("policy/kl_k3", "kl"),
+            fromZero=True,
+        ),
         _spec(
             "Value loss", "squared standard deviations; it need not fall", ("value/loss", "soft")
         ),

@@ -42,7 +42,7 @@ NAMES = OPEN + FOLDED
 MOST_CHARACTERS = 2000
 """Longest text that can be scored word by word."""
 SIMULATED = (
-    "The shipped pairs were judged by star-rater, a simulated rater. It is built on the same base "
+    "The shipped pairs were judged by star-rater, a simulated judge. It is built on the same base "
     "as the reward model, so its taste is easier to learn than a person\u2019s would be."
 )
 

@@ -248,7 +248,7 @@ def _result(run: Run, row: dict[str, Any]) -> str:
     return (
         f"It gets {100 * report['accuracy']:.0f}% [{low:.0f}, {high:.0f}] of {tested_on(report)} "
         f"right. Choosing the {report['baseline_side']} text gets "
-        f"{100 * report['baseline_length']:.0f}% right, a coin flip 50%."
+        f"{100 * report['baseline_length']:.0f}% right, and a coin flip 50%."
     )
 
 

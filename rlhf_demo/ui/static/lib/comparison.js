@@ -38,14 +38,14 @@ export const FIGURES = [
     label: "Distinct-1",
     unit: "of {} tokens",
     meaning:
-      "share of distinct tokens, among as many for each model: low when a model repeats itself",
+      "share of distinct tokens, among equally many of each model: low when a model repeats itself",
     show: (value) => percent(value),
   },
   {
     key: "distinct_2",
     label: "Distinct-2",
     unit: "of {} pairs of tokens",
-    meaning: "share of distinct pairs of neighbouring tokens, among as many for each model",
+    meaning: "share of distinct pairs of neighbouring tokens, among equally many of each model",
     show: (value) => percent(value),
   },
   {

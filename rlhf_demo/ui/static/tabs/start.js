@@ -19,7 +19,7 @@ const LOOP_TABS = [
     color: "warn",
     text:
       "You read two texts and say which one you prefer. " +
-      "In the shipped example, a simulated rater did this.",
+      "In the shipped example, a simulated judge did this.",
   },
   {
     tab: "reward model",
@@ -60,7 +60,8 @@ const ABOUT =
   "This trains a reward model, then trains GPT-2 against it with PPO. It takes about two " +
   "minutes on two CPU cores, and you can watch every step.";
 const BACK =
-  "\u21BA back to 1: the next round starts with new feedback (blind votes in Compare only test)";
+  "\u21BA back to 1: the next round starts with new feedback " +
+  "(blind votes in Compare are only a test)";
 
 /** @returns {{reward: string, ppo: string} | null} the runs that this browser started */
 const started = () => JSON.parse(localStorage.getItem(KEPT) || "null");

@@ -27,7 +27,7 @@ const CHARTS = {
     hovermode: "closest",
     xRange: [0.48, 1.02],
     yRange: [0, 1.05],
-    xTitle: "its own probability of being right",
+    xTitle: "its stated probability of being right",
     xFormat: ".0%",
     yFormat: ".0%",
     series: [
