@@ -143,7 +143,7 @@ JSON = {
     "one broken line of 19 MB": Hostile(
         "a.jsonl", lambda: b'{"chosen": "' * 1_500_000, "not valid JSON"
     ),
-    "empty lines": Hostile("a.jsonl", lambda: filled(b"\n"), "holds no pair"),
+    "empty lines": Hostile("a.jsonl", lambda: filled(b"\n"), "holds no pairs"),
     "empty objects": Hostile("a.jsonl", lambda: filled(b"{}\n"), "'chosen' is missing"),
     "a list of lists": Hostile("a.json", lambda: b"[" + filled(b"[],") + b"[]]", r"row 1 is \[\]"),
     "a row of lists": Hostile("a.json", lambda: b"[[" + filled(b"[],") + b"[]]]", LIMIT),
@@ -174,7 +174,7 @@ JSON = {
     "rows that are none": Hostile("a.jsonl", lambda: b"null\n7\n", "row 1 is None, not an object"),
     "the same row 90,000 times": Hostile("a.jsonl", lambda: row() * 90_000, READ),
     "wide characters": Hostile("a.jsonl", wide_characters, READ),
-    "an empty file": Hostile("a.jsonl", lambda: b"", "holds no pair"),
+    "an empty file": Hostile("a.jsonl", lambda: b"", "holds no pairs"),
 }  # fmt: skip
 
 PACKED = {
@@ -188,7 +188,7 @@ PACKED = {
         "a.csv.gz", lambda: gzip.compress(HEADER + b"a,b,c\n" * 9_000_000, 1), "over 20 MB of text"
     ),
     "a million empty parts": Hostile(
-        "a.jsonl.gz", lambda: filled(gzip.compress(b"")), f"holds no pair|{LIMIT}"
+        "a.jsonl.gz", lambda: filled(gzip.compress(b"")), f"holds no pairs|{LIMIT}"
     ),
     "a long name inside": Hostile("a.jsonl.gz", long_gzip_name, f"as UTF-8 text|{LIMIT}"),
     "a part cut off": Hostile(
@@ -213,10 +213,10 @@ CSV = {
     "quotes alone": Hostile("a.csv", lambda: HEADER + filled(b'""'), f"field larger|{LIMIT}"),
     "a field of 19 MB": Hostile("a.csv", lambda: HEADER + b"a," + filled(b"b"), "field larger"),
     "one column twice": Hostile("a.csv", lambda: b"chosen,chosen\na,b\n", "two columns named"),
-    "line ends alone": Hostile("a.csv", lambda: filled(b"\r"), f"holds no pair|{LIMIT}"),
-    "a header alone": Hostile("a.csv", lambda: HEADER, "holds no pair"),
+    "line ends alone": Hostile("a.csv", lambda: filled(b"\r"), f"holds no pairs|{LIMIT}"),
+    "a header alone": Hostile("a.csv", lambda: HEADER, "holds no pairs"),
     "many short rows": Hostile("a.csv", lambda: HEADER + filled(b",a,b\n"), "more than 100,000"),
-    "what JSON writes with six": Hostile("a.csv", control_characters, "no usable pair"),
+    "what JSON writes with six": Hostile("a.csv", control_characters, "no usable pairs"),
     "nulls between commas": Hostile("a.csv", lambda: HEADER + b"\0,\0a,\0b\n", READ),
 }  # fmt: skip
 

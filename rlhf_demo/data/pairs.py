@@ -166,11 +166,11 @@ def _pairs_of(name: str, rows: Iterable[tuple[str, dict[str, Any]]], split: str 
             margins += _read_margin(row, where)
     if not kept and not dropped:
         if split is None:
-            raise DataError(f"{name} holds no pair: add rows")
-        raise DataError(f"{name} holds no pair of the split {split!r}: name another")
+            raise DataError(f"{name} holds no pairs: add rows")
+        raise DataError(f"{name} holds no pairs of the split {split!r}: name another split")
     if not kept:
         raise DataError(
-            f"{name} holds no usable pair ({sum(dropped.values())} rows dropped): "
+            f"{name} holds no usable pairs ({sum(dropped.values())} rows dropped): "
             "give texts that differ and are not empty"
         )
     if margins and len(margins) != len(kept):
@@ -246,7 +246,7 @@ def text_in(row: dict[str, Any], column: str, where: str) -> str:
         )
     value = row[column]
     if value is None:
-        raise DataError(f"{where}: column {column!r} is null: give it a text")
+        raise DataError(f"{where}: column {column!r} is null: give it text")
     if isinstance(value, list):
         raise DataError(
             f"{where}: column {column!r} is a list of messages: join them into one text"

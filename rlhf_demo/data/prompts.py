@@ -43,9 +43,9 @@ def load_prompts(source: str, split: str) -> list[str]:
 def _no_prompt(source: str, split: str, splits: Sequence[str]) -> str:
     """Say what to do about a source with prompts of other splits only, or without any."""
     if not splits:
-        return f"{source} holds no prompt: add some, one per line"
+        return f"{source} holds no prompts: add some, one per line"
     other = ", or give --split heldout" if split == "test" and "heldout" in splits else ""
     return (
-        f"{source} holds no prompt of the split {split!r}, only of {', '.join(splits[:5])}: "
+        f"{source} holds no prompts of the split {split!r}, only of {', '.join(splits[:5])}: "
         f"add rows of that split{other}"
     )

@@ -187,7 +187,7 @@ def load_policy(
         return policy.requires_grad_(False)
     if lora_rank and merged:
         raise ConfigError(
-            f"--lora-rank is {lora_rank}: {name} is itself an adapter, "
+            f"--lora-rank is {lora_rank}: {name} is itself an adapter; "
             "train all its weights (--lora-rank 0)"
         )
     if lora_rank:

@@ -162,7 +162,7 @@ def new_reward_model(
             module.p = 0.0
     if lora_rank and merged:
         raise ConfigError(
-            f"--lora-rank is {lora_rank}: {name} is itself an adapter, "
+            f"--lora-rank is {lora_rank}: {name} is itself an adapter; "
             "train all its weights (--lora-rank 0)"
         )
     if lora_rank:

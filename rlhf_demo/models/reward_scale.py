@@ -89,7 +89,7 @@ def measure_scales(
         scores = scorer(chosen, responses)
         if not scores.isfinite().all():
             raise DataError(
-                f"the {name} gave a text of the base the score "
+                f"the {name} gave one of the base's texts the score "
                 f"{float(scores[~scores.isfinite()][0])}: fix it so that every text gets a finite "
                 "number"
             )

@@ -107,7 +107,7 @@ class PythonScorer:
         function = vars(module).get(function_name)
         if not callable(function):
             raise ConfigError(
-                f"{name}: {module_name} has no function {function_name!r}, check the name"
+                f"{name}: {module_name} has no function {function_name!r}; check the name"
             )
         self.function = function
 

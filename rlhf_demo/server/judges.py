@@ -21,8 +21,8 @@ TAUGHT = (
     "taste."
 )
 ONE_NETWORK = (
-    " star-rater is an adapter on the shipped base. Reward models and PPO models trained from that "
-    "base are adapters on the same network, so what one of them misses, the others may miss too."
+    " star-rater is built on the shipped base. Reward models and PPO models trained from that base "
+    "share its network, so what one of them misses, the others may miss too."
 )
 REWARD = "PPO was trained to please {judge}, so a win by its judgement only shows that PPO worked."
 APART = "{judge} shares no network with the models."

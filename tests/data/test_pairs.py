@@ -222,7 +222,7 @@ def test_same_judgement_by_two_voters_is_no_duplicate(tmp_path):
 
 
 def test_data_without_a_usable_pair_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="no usable pair"):
+    with pytest.raises(DataError, match="no usable pairs"):
         load_pairs(write_jsonl(tmp_path / "a.jsonl", [{**GOOD, "rejected": "b"}]))
 
 
@@ -233,7 +233,7 @@ def test_pairs_of_unequal_columns_are_refused():
 
 def test_split_that_is_not_there_is_named(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [{**GOOD, "split": "train"}])
-    with pytest.raises(DataError, match="holds no pair of the split 'heldout'"):
+    with pytest.raises(DataError, match="holds no pairs of the split 'heldout'"):
         load_pairs(path, "heldout")
 
 

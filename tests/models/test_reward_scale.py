@@ -72,7 +72,7 @@ def test_a_score_that_is_not_finite_is_named(tiny_model_folder):
     def broken(prompts, responses):
         return torch.tensor([float("nan"), *[1.0] * (len(responses) - 1)])  # one is enough
 
-    with pytest.raises(DataError, match="the judge gave a text of the base the score nan"):
+    with pytest.raises(DataError, match="the judge gave one of the base's texts the score nan"):
         measure_scales(policy, ["I"], {"judge": broken}, **HOW)
 
 

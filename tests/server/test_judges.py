@@ -44,7 +44,7 @@ def test_shipped_comparison_says_that_the_first_judge_labelled_the_pairs(choices
         "a simulated judge of another kind, which only counts words",
     ]
     assert found[0]["note"].startswith("star-rater labelled the pairs that the reward model")
-    assert "adapters on the same network" in found[0]["note"]
+    assert "share its network" in found[0]["note"]
     assert "had no part in their training" in found[1]["note"]
     swapped = judges(choices, "gpt2-mini-ppo", "gpt2-mini", "star-rater", "star-rater")
     assert swapped == found  # whichever side the trained one is on
@@ -103,7 +103,7 @@ def test_units_are_named(shared, choices):
 def test_only_a_network_is_said_to_share_one(judge, shared):
     note = judges_module._note(Nobody(), judge, "another", judge)
     assert note.startswith("{judge} labelled the pairs")
-    assert ("adapters on the same network" in note) == shared
+    assert ("share its network" in note) == shared
 
 
 class Nobody:
