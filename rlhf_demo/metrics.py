@@ -63,7 +63,7 @@ GLOSSARY: dict[str, Metric] = {
         "distinct-2",
         "0..1",
         "share of distinct pairs among the step's first pairs of neighbouring tokens; every step "
-        "counts four pairs for each response, so about half of the responses are enough",
+        "counts equally many, four for each response, so about half of the responses are counted",
         healthy="stays above 0.75 of its initial value",
     ),
     "judge/score": Metric(
