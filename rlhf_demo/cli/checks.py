@@ -8,7 +8,7 @@ from rlhf_demo.data.hub_datasets import data_set_refusal
 from rlhf_demo.errors import ConfigError, DataError
 from rlhf_demo.hub.locate import HUB_ID, locate
 
-NO_MODELS = ("new", "longer", "word-judge", "none", "auto")
+NO_MODELS = ("new", "longer", "word-judge", "fluency-judge", "none", "auto")
 """Names that an option may have in place of a model's."""
 
 

@@ -15,8 +15,8 @@ class PairsConfig(Options):
     )
     rater: str = option(
         "star-rater",
-        "judge that chooses: 'star-rater' (simulated), 'longer', a model, or "
-        "package.module:function",
+        "judge that chooses: 'star-rater', 'word-judge' or 'fluency-judge' (all simulated), "
+        "'longer', a model, or package.module:function",
     )
     label: str | None = option(None, "label whose logit decides, if the judge is a text classifier")
     error_rate: float = option(0.0, "share of preferences that are reversed", low=0.0, high=0.5)

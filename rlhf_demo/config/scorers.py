@@ -3,13 +3,21 @@
 import re
 from pathlib import Path
 
-WORD_JUDGE = "word-judge"
+BASE = "gpt2-mini"
 STAR_RATER = "star-rater"
+WORD_JUDGE = "word-judge"
+FLUENCY_JUDGE = "fluency-judge"
+SIMULATED = (STAR_RATER, WORD_JUDGE, FLUENCY_JUDGE)
+"""Scorers that stand in for people."""
 RULES = {
     "longer": "rule: the longer response wins",
     WORD_JUDGE: "simulated judge of another family: it adds up a weight for each word",
+    FLUENCY_JUDGE: (
+        "simulated judge of sentiment and writing: star-rater's score, less penalties for text that "
+        "the base finds unlikely and for repetition"
+    ),
 }
-"""Scorers without a neural network, with their descriptions."""
+"""Scorers that are not classifiers with labels, with their descriptions."""
 
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 

@@ -7,7 +7,7 @@ itself as judge would always agree.
 from pathlib import Path
 from typing import Any
 
-from rlhf_demo.config.scorers import RULES, STAR_RATER, WORD_JUDGE, second_judge
+from rlhf_demo.config.scorers import RULES, SIMULATED, STAR_RATER, second_judge
 from rlhf_demo.data.pairs import SHIPPED, is_pairs_run
 from rlhf_demo.errors import DemoError
 from rlhf_demo.paths import CHECKPOINTS
@@ -39,12 +39,12 @@ def judge_of(judge: str, reward: str) -> str:
 
     Args:
         judge: the run's option. AUTO takes the labeller of the reward's pairs; if the reward itself
-            is star-rater or word-judge, it takes the other of the two.
+            is a simulated judge, it takes one that shares no network with it.
         reward: the run's option.
     """
     if judge != AUTO:
         return judge
-    if reward in (STAR_RATER, WORD_JUDGE):
+    if reward in SIMULATED:
         return second_judge(reward)
     known = labeller(reward)
     return known if known in (STAR_RATER, *RULES) else NO_JUDGE

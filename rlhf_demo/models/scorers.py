@@ -15,9 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf_demo.config.scorers import RULES, WORD_JUDGE, is_function
+from rlhf_demo.config.scorers import (
+    BASE,
+    FLUENCY_JUDGE,
+    RULES,
+    STAR_RATER,
+    WORD_JUDGE,
+    is_function,
+)
 from rlhf_demo.errors import ConfigError, DataError
 from rlhf_demo.models.device import pick_device, pick_dtype
+from rlhf_demo.models.fluency_judge import FluencyJudge
+from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.reward_model import load_reward_model
 from rlhf_demo.models.word_judge import WordJudge
 
@@ -36,8 +45,9 @@ def load_scorer(
     """Return the scorer of this name.
 
     Args:
-        name: `longer`, `word-judge`, a reward model or text classifier (`star-rater`, a run folder,
-            a path, a Hub id), or a Python function as `package.module:function`.
+        name: `longer`, `word-judge`, `fluency-judge`, a reward model or text classifier
+            (`star-rater`, a run folder, a path, a Hub id), or a Python function as
+            `package.module:function`.
         device: for a model.
         label: the label whose logit is the score, if a classifier has several.
         dtype: number format of a model's matrix products.
@@ -51,6 +61,9 @@ def load_scorer(
     """
     if label is not None and (name in RULES or is_function(name)):
         raise ConfigError(f"--label is {label!r}, but {name} has no labels: leave it out")
+    if name == FLUENCY_JUDGE:
+        star_rater = load_reward_model(STAR_RATER, device=device, dtype=dtype)
+        return FluencyJudge(star_rater, load_policy(BASE, device=device))
     if name in RULES:
         return WordJudge() if name == WORD_JUDGE else length_scores
     if is_function(name):

@@ -26,9 +26,14 @@ WORDS, WEIGHTS = "words.txt", "weights.safetensors"
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 
 
+def words_of(text: str) -> list[str]:
+    """Return the words of a text in their order, in lower case."""
+    return _WORD.findall(text.lower())
+
+
 def features(text: str) -> set[str]:
     """Return the words of a text and its pairs of neighbours, each once, in lower case."""
-    words = _WORD.findall(text.lower())
+    words = words_of(text)
     return {*words, *map(" ".join, pairwise(words))}
 
 

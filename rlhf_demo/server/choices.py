@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from rlhf_demo.config.scorers import STAR_RATER, WORD_JUDGE
+from rlhf_demo.config.scorers import FLUENCY_JUDGE, STAR_RATER, WORD_JUDGE
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.data.pairs import SHIPPED
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError, JobError
@@ -28,8 +28,8 @@ from rlhf_demo.server.uploads import UPLOADS, Uploads
 from rlhf_demo.server.vote_data import VoteData
 
 RULE = "longer"
-RULES = (WORD_JUDGE, RULE)
-"""Scorers that are not networks."""
+RULES = (FLUENCY_JUDGE, WORD_JUDGE, RULE)
+"""Scorers that are not shipped classifiers."""
 SCORERS = ("reward-mini", STAR_RATER)
 """Shipped models that score texts; every other shipped one writes them."""
 
@@ -39,6 +39,7 @@ LABELS = {
     "reward-mini": "reward-mini: trained on the shipped pairs",
     STAR_RATER: "star-rater: simulated film rater",
     WORD_JUDGE: "word-judge: simulated judge that counts words",
+    FLUENCY_JUDGE: "fluency-judge: simulated judge that also wants good writing",
     RULE: "longer: the longer text wins",
 }
 MOST_DATA = 500

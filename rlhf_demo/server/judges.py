@@ -6,13 +6,18 @@ model learned from. So the page says this next to the win rate.
 
 from typing import Any
 
-from rlhf_demo.config.scorers import STAR_RATER, WORD_JUDGE, second_judge
+from rlhf_demo.config.scorers import FLUENCY_JUDGE, STAR_RATER, WORD_JUDGE, second_judge
 from rlhf_demo.evaluation.labellers import SHIPPED_REWARD, labeller
 from rlhf_demo.server.choices import RULE, Choices
 
 SHIPPED_PPO = "gpt2-mini-ppo"
 LOG_ODDS = "log-odds that the writer liked the film"
-UNITS = {STAR_RATER: LOG_ODDS, WORD_JUDGE: LOG_ODDS, RULE: "characters"}
+UNITS = {
+    STAR_RATER: LOG_ODDS,
+    WORD_JUDGE: LOG_ODDS,
+    FLUENCY_JUDGE: f"{LOG_ODDS}, less penalties",
+    RULE: "characters",
+}
 REWARD_UNIT = "standard deviations of the base\u2019s scores"
 """The unit of a reward model trained here; its mean on the base's texts is 0."""
 
@@ -25,6 +30,10 @@ ONE_NETWORK = (
     "share its network, so what one of them misses, the others may miss too."
 )
 REWARD = "PPO was trained to please {judge}, so a win by its judgement only shows that PPO worked."
+READS_WITH = (
+    "{judge} takes star-rater\u2019s score and subtracts for text that the base finds unlikely and "
+    "for repetition, so it shares their network."
+)
 APART = "{judge} shares no network with the models."
 NO_PART = (
     "{judge} shares no network with the models and had no part in their training, but it learned "
@@ -70,6 +79,8 @@ def _title(judge: str, *, taught: bool) -> str:
         return "the simulated judge that labelled the pairs" if taught else "a simulated judge"
     if judge == WORD_JUDGE:
         return "a simulated judge of another kind, which only counts words"
+    if judge == FLUENCY_JUDGE:
+        return "a simulated judge of sentiment and writing"
     return "a rule: the longer text wins" if judge == RULE else "a model that scores texts"
 
 
@@ -77,7 +88,9 @@ def _note(choices: Choices, judge: str, reward: str | None, labeller: str | None
     if reward is not None and choices.reward(judge) == reward:
         return REWARD
     if judge == labeller:
-        return TAUGHT + (ONE_NETWORK if judge == STAR_RATER else "")
+        return TAUGHT + (ONE_NETWORK if judge in (STAR_RATER, FLUENCY_JUDGE) else "")
+    if judge == FLUENCY_JUDGE:
+        return READS_WITH
     if judge == WORD_JUDGE:  # it may have labelled pairs that a visitor uploaded
         return NO_PART if labeller else APART
     return ""

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf_demo.config.scorers import RULES
+from rlhf_demo.config.scorers import BASE, FLUENCY_JUDGE, RULES, STAR_RATER
 from rlhf_demo.hub.locate import adapter_base, locate
 
 if TYPE_CHECKING:
@@ -126,6 +126,10 @@ class ModelCache:
 
             return load_scorer(name, device=self.device, label=label, dtype=self.dtype)
 
+        if name == FLUENCY_JUDGE and label is None:
+            from rlhf_demo.models.fluency_judge import FluencyJudge  # noqa: PLC0415
+
+            return FluencyJudge(self.scorer(STAR_RATER), self.policy(BASE))
         if name in RULES or ":" in name:
             return load()  # a rule needs no room; a function is refused there
         folder = locate(name)

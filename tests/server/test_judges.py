@@ -86,6 +86,14 @@ def test_two_models_that_no_reward_trained_have_no_teacher(choices):
     assert titles(found)[0] == "a rule: the longer text wins"
 
 
+def test_fluency_judge_is_said_to_share_the_network(choices):
+    found = judges(choices, "gpt2-mini", "gpt2-mini-ppo", "fluency-judge", "fluency-judge")
+    assert [judge["name"] for judge in found] == ["fluency-judge", "word-judge"]
+    assert titles(found)[0] == "a simulated judge of sentiment and writing"
+    assert found[0]["note"].startswith("fluency-judge takes star-rater\u2019s score")
+    assert found[0]["unit"].endswith("liked the film, less penalties")
+
+
 def test_judge_that_is_in_no_list_is_refused(choices):
     with pytest.raises(ConfigError):
         judges(choices, "gpt2-mini", "gpt2-mini-ppo", "os:system", "os:system")
@@ -99,7 +107,7 @@ def test_units_are_named(shared, choices):
     assert unit(choices, "owner/classifier") == "logits"
 
 
-@pytest.mark.parametrize(("judge", "shared"), [("star-rater", True), ("longer", False)])
+@pytest.mark.parametrize(("judge", "shared"), [("star-rater", True), ("fluency-judge", True), ("longer", False)])
 def test_only_a_network_is_said_to_share_one(judge, shared):
     note = judges_module._note(Nobody(), judge, "another", judge)
     assert note.startswith("{judge} labelled the pairs")

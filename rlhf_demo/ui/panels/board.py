@@ -17,7 +17,7 @@ import gradio as gr
 
 from rlhf_demo.config.command_line import repeat_command
 from rlhf_demo.config.ppo import SCALE_SAMPLES
-from rlhf_demo.config.scorers import RULES, STAR_RATER, WORD_JUDGE
+from rlhf_demo.config.scorers import RULES, SIMULATED
 from rlhf_demo.config.stages import STAGES, on_board
 from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.evaluation.labellers import NO_JUDGE, judge_of, labeller
@@ -39,7 +39,6 @@ from rlhf_demo.web.addresses import address_of
 BOARDS = {"ppo": charts.PPO, "reward": charts.REWARD}
 """One kind of run -> the board of its tab; the tab's other kinds share the board."""
 Row = dict[str, Any]
-SIMULATED_JUDGES = (STAR_RATER, WORD_JUDGE)
 STATE_SECONDS = 0.5
 """How long all viewers of a run share one computed state."""
 MOST_STATES = 64
@@ -315,7 +314,7 @@ def _judge(options: dict[str, Any]) -> dict[str, str] | None:
             "from, so it is the teacher and not an independent judge. Where the reward rises and "
             "the judge does not follow, the policy pleases only the reward model."
         )
-    elif teacher or reward in (*RULES, *SIMULATED_JUDGES):
+    elif teacher or reward in (*RULES, *SIMULATED):
         part = (
             "The policy is not trained on it. It did not teach the reward either, so the two may "
             "drift apart without anything being wrong."
@@ -326,7 +325,7 @@ def _judge(options: dict[str, Any]) -> dict[str, str] | None:
             "reward. If it was not this judge, the two may drift apart without anything being "
             "wrong."
         )
-    simulated = ", a simulated judge," if judge in SIMULATED_JUDGES else ""
+    simulated = ", a simulated judge," if judge in SIMULATED else ""
     name = Path(judge).name
     return {"name": name, "note": f"{name}{simulated} scores the same texts. {part}"}
 

@@ -223,7 +223,7 @@ class RewardTab:
         from rlhf_demo.models.reward_model import RewardModel  # noqa: PLC0415  (torch)
 
         if not isinstance(scorer, RewardModel):
-            raise ConfigError(f"{name} is a rule, not a model: choose a reward model")
+            raise ConfigError(f"{name} cannot be read word by word: choose a reward model")
         with self.shared.compute_lock.hold(Priority.VISITORS):
             return word_contributions(scorer, text) | {"factor": self._factor(chosen)}
 

@@ -63,8 +63,8 @@ def test_factor_is_not_known_of_a_rater_that_learned_from_no_pairs(tab):
 def test_rules_are_not_listed_and_refused(tab):
     listed = [one for _, one in tab.scorers(0)["scorers"]]
     assert listed == ["reward-mini", "star-rater"]
-    for rule in ("longer", "word-judge"):
-        with pytest.raises(ConfigError, match=f"{rule} is a rule, not a model: choose"):
+    for rule in ("longer", "word-judge", "fluency-judge"):
+        with pytest.raises(ConfigError, match=f"{rule} cannot be read word by word"):
             tab.score_text({"text": TEXT, "scorer": rule})
 
 
