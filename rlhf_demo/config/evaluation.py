@@ -37,9 +37,9 @@ class CompareConfig(Options):
     base: str = option("gpt2-mini", "model that KL and perplexity are measured against")
     rater: str = option(
         "star-rater",
-        "judge that decides which response wins: 'star-rater', 'word-judge' or 'fluency-judge' (all "
-        "simulated), 'longer', a model, or module:function; one of the first two is also the second "
-        "judge",
+        "judge that decides which response wins: 'star-rater', 'word-judge' or 'fluency-judge' "
+        "(all simulated), 'longer', a model, or module:function; one of the first two is also the "
+        "second judge",
     )
     label: str | None = option(None, "label whose logit decides, if the judge is a text classifier")
     prompts: str = option("shipped", "'shipped', a text file, or a JSONL file with 'prompt'")

@@ -13,8 +13,8 @@ RULES = {
     "longer": "rule: the longer response wins",
     WORD_JUDGE: "simulated judge of another family: it adds up a weight for each word",
     FLUENCY_JUDGE: (
-        "simulated judge of sentiment and writing: star-rater's score, less penalties for text that "
-        "the base finds unlikely and for repetition"
+        "simulated judge of sentiment and writing: star-rater's score, less penalties for text "
+        "that the base finds unlikely and for repetition"
     ),
 }
 """Scorers that are not classifiers with labels, with their descriptions."""

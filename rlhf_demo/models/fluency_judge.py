@@ -103,8 +103,8 @@ def mean_logprobs(policy: Policy, prompts: list[str], responses: list[str]) -> T
     """
     most = max_positions(policy.lm) // 2
     # A response is read as it was written, token after token behind the prompt's own.
-    encoded = policy.tokenizer(responses, add_special_tokens=False, verbose=False)["input_ids"]
-    ids = [[*row, policy.tokenizer.eos_token_id][:most] for row in encoded]
+    read = [policy.tokenizer(text, add_special_tokens=False, verbose=False) for text in responses]
+    ids = [[*row["input_ids"], policy.tokenizer.eos_token_id][:most] for row in read]
     means = []
     for start in range(0, len(prompts), READ_AT_ONCE):
         part = slice(start, start + READ_AT_ONCE)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rlhf_demo.errors import CheckpointError, ConfigError
-from rlhf_demo.evaluation.text_stats import read_beside
+from rlhf_demo.evaluation.text_stats import read_with_base
 from rlhf_demo.models.fluency_judge import Constants, FluencyJudge, mean_logprobs, repetition
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.sampling import decode, generate
@@ -50,10 +50,9 @@ def test_penalty_worked_by_hand():
 def test_mean_logprob_is_of_the_response_and_its_end_alone(tiny_model_folder):
     policy = load_policy(str(tiny_model_folder), device=CPU)
     prompts, responses = ["The film was", "So"], [" good and long.", ""]
-    ids = [
-        [*policy.tokenizer(text, add_special_tokens=False)["input_ids"], policy.tokenizer.eos_token_id]
-        for text in responses
-    ]
+    eos = policy.tokenizer.eos_token_id
+    encoded = policy.tokenizer(responses, add_special_tokens=False)["input_ids"]
+    ids = [[*row, eos] for row in encoded]
     expected = [
         float(policy_logprobs(policy, prompt, row).mean())
         for prompt, row in zip(prompts, ids, strict=True)
@@ -75,7 +74,7 @@ def policy_logprobs(policy, prompt, response):
 def test_what_a_model_wrote_is_read_token_for_token(shipped):
     prompts = ["The film was", "I did not like", "Her acting", "We laughed and"]
     ids = generate(shipped.base, prompts, max_new_tokens=32, temperature=0.7, seed=0)
-    readings = read_beside(shipped.base, shipped.base, prompts, ids, temperature=1.0)
+    readings = read_with_base(shipped.base, shipped.base, prompts, ids, temperature=1.0)
     expected = [float(reading.base_logprobs.mean()) for reading in readings]
     means = mean_logprobs(shipped.base, prompts, decode(shipped.base, ids))
     assert means.tolist() == pytest.approx(expected, abs=1e-4)
@@ -93,7 +92,8 @@ def test_score_is_the_star_rating_less_the_penalty(shipped):
     stars = shipped.star_rater(prompts, responses)
     first, second = mean_logprobs(shipped.base, prompts, responses).tolist()
     lost = [3 * max(0, -2 - first), 3 * max(0, -2 - second) + 10 * 2 / 3]
-    assert judge(prompts, responses).tolist() == pytest.approx((stars - torch.tensor(lost)).tolist())
+    expected = stars - torch.tensor(lost)
+    assert judge(prompts, responses).tolist() == pytest.approx(expected.tolist())
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,9 @@ def test_units_are_named(shared, choices):
     assert unit(choices, "owner/classifier") == "logits"
 
 
-@pytest.mark.parametrize(("judge", "shared"), [("star-rater", True), ("fluency-judge", True), ("longer", False)])
+@pytest.mark.parametrize(
+    ("judge", "shared"), [("star-rater", True), ("fluency-judge", True), ("longer", False)]
+)
 def test_only_a_network_is_said_to_share_one(judge, shared):
     note = judges_module._note(Nobody(), judge, "another", judge)
     assert note.startswith("{judge} labelled the pairs")
