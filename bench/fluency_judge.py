@@ -145,8 +145,12 @@ def fit(pairs: Pairs, chosen: np.ndarray, threshold: float) -> Constants:
 def table(pairs: Pairs, judges: dict[str, np.ndarray]) -> str:
     """Lay out on how many decided pairs each judge prefers the same text, by kind of pair."""
     decided = pairs.better != 0
-    kinds = {"all": decided} | {
-        kind: decided & (pairs.kind == kind) for kind in sorted(set(pairs.kind))
+    broken = np.array(["without KL" in kind or "record" in kind for kind in pairs.kind])
+    kinds = {
+        "all": decided,
+        "with a run pushed too far": decided & broken,
+        "without one": decided & ~broken,
+        **{kind: decided & (pairs.kind == kind) for kind in sorted(set(pairs.kind))},
     }
     lines = ["| pairs | decided | " + " | ".join(judges) + " |", "|---" * (len(judges) + 2) + "|"]
     for kind, chosen in kinds.items():

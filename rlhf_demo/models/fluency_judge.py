@@ -4,9 +4,10 @@
 
 `star rating` is star-rater's score. m is the mean log-probability of the response's tokens and of
 its end under the base, a language model that PPO does not change. Nine in ten texts of the base
-have an m above `likely_enough`, and above it a text gains nothing by being likelier: plain and rare
-words count alike, and the star rating decides. r is the share of the response that repeats itself,
-because a loop is likely once it has begun. `bench/fluency_judge.py` fits the constants to readings.
+have an m above `likely_enough`. Above it a text gains nothing by being likelier, so a dull text is
+not rewarded; but a good text of words that the base hardly knows falls below it and loses. r is the
+share of the response that repeats itself, because a loop is likely once it has begun.
+`bench/fluency_judge.py` fits the constants to readings.
 
 The base and star-rater are parts of the network that PPO trains an adapter on, so this judge shares
 their blind spots, and a KL penalty keeps a policy's texts likely in just the sense of m. The word
