@@ -17,7 +17,7 @@ Source: Welleck et al. 2020, https://arxiv.org/abs/1908.04319, section 6.1 (shar
 n-grams).
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from rlhf_demo.files import read_json
 from rlhf_demo.models.loading import max_positions
 from rlhf_demo.models.policy import Policy
 from rlhf_demo.models.reading import READ_AT_ONCE, pad_responses, token_outputs
-from rlhf_demo.models.reward_model import RewardModel
+from rlhf_demo.models.token_text import special_id
 from rlhf_demo.models.word_judge import words_of
 from rlhf_demo.paths import CHECKPOINTS
 
@@ -78,11 +78,15 @@ class FluencyJudge:
     """Scores prompt + response by star rating, likelihood and repetition, in log-odds."""
 
     def __init__(
-        self, star_rater: RewardModel, base: Policy, constants: Constants | None = None
+        self,
+        star_rater: Callable[[list[str], list[str]], Tensor],
+        base: Policy,
+        constants: Constants | None = None,
     ) -> None:
         """Make the judge from the two models that it reads with.
 
         Args:
+            star_rater: scores responses to prompts, in log-odds.
             constants: the shipped ones where they are left out.
         """
         self.star_rater, self.base = star_rater, base
@@ -105,7 +109,7 @@ def mean_logprobs(policy: Policy, prompts: list[str], responses: list[str]) -> T
     most = max_positions(policy.lm) // 2
     # A response is read as it was written, token after token behind the prompt's own.
     read = [policy.tokenizer(text, add_special_tokens=False, verbose=False) for text in responses]
-    ids = [[*row["input_ids"], policy.tokenizer.eos_token_id][:most] for row in read]
+    ids = [[*row["input_ids"], special_id(policy.tokenizer, "eos")][:most] for row in read]
     means = []
     for start in range(0, len(prompts), READ_AT_ONCE):
         part = slice(start, start + READ_AT_ONCE)
