@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from rlhf_demo.errors import CheckpointError
 from rlhf_demo.files import read_json, replacing_folder, write_json
 from rlhf_demo.hub.locate import adapter_base, locate
+from rlhf_demo.models.loading import INDEX
 from rlhf_demo.paths import CHECKPOINTS
 
-INDEX = "model.safetensors.index.json"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 
 

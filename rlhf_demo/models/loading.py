@@ -39,6 +39,13 @@ LORA = {
 }  # fmt: skip
 """Keys that an adapter's configuration may set; all others must have peft's default."""
 
+INDEX = "model.safetensors.index.json"
+
+READ_WHOLE = ("config.json", "generation_config.json", ADAPTER, INDEX)
+"""JSON files that transformers and peft read with a model."""
+
+WEIGHT_FILE = re.compile(r"[\w.-]+\.safetensors", re.ASCII)
+
 MOST_WEIGHTS = 1.05
 """Weights of a network per weight in its files, at most: a new head adds a few."""
 
@@ -103,7 +110,7 @@ def load_network(
     transformers_logging.set_verbosity_error()  # a new head is expected, not worth a warning
     try:
         with readable(base or folder):
-            _check_weight_files(base or folder)
+            _check_files(base or folder)
             _check_size(auto_class, base or folder, kwargs)
             model, info = auto_class.from_pretrained(
                 base or folder,
@@ -120,7 +127,7 @@ def load_network(
         from peft import PeftModel  # noqa: PLC0415  (takes a second; only adapters need it)
 
         with readable(folder):
-            _check_weight_files(folder)
+            _check_files(folder)
             _check_rank(model, folder)
             model = PeftModel.from_pretrained(
                 model, folder, local_files_only=True
@@ -128,22 +135,31 @@ def load_network(
     return model, base is not None
 
 
-def _check_weight_files(folder: Path) -> None:
-    """Refuse weights that are no files of this folder, which alone _check_size measures.
+def _check_files(folder: Path) -> None:
+    """Refuse a folder from which transformers would read more, or other files, than we measure.
 
-    Opening a pipe would stop all threads of this process for ever.
+    It reads configurations and indices whole, however large; unpickles the files that an index
+    names, if their names do not end in .safetensors; and opens whatever else they name, where a
+    pipe would stop all threads of this process for ever.
 
     Raises:
-        ValueError: a weight file is a pipe, a device or a folder, or an index names another folder.
+        ValueError: a weight file is no safetensors file of this folder, or a JSON file is large.
     """
+    for name in READ_WHOLE:
+        path = folder / name
+        if path.is_file() and path.stat().st_size > MOST_CONFIG:
+            raise ValueError(f"{name} is larger than {MOST_CONFIG:,} bytes")
     names = {path.name for path in folder.glob("*.safetensors")}
-    index = folder / "model.safetensors.index.json"
-    if index.is_file() and not (folder / ADAPTER).is_file():  # there it is for others to read
-        names |= set(_read(index)["weight_map"].values())
+    if not (folder / ADAPTER).is_file():  # there, these two are for other programs to read
+        path = folder / "config.json"
+        if path.is_file() and "transformers_weights" in _read(path):
+            raise ValueError("its configuration names other weights")
+        if (folder / INDEX).is_file():
+            names |= set(_read(folder / INDEX)["weight_map"].values())
     for name in names:
         path = folder / name
-        if path.parent != folder or (path.exists() and not path.is_file()):
-            raise ValueError(f"{name[:60]} is not a file of its folder")
+        if not WEIGHT_FILE.fullmatch(name) or (path.exists() and not path.is_file()):
+            raise ValueError(f"{name[:60]} is not a safetensors file of its folder")
 
 
 def _check_adapter(folder: Path, base: Path) -> None:

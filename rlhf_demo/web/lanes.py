@@ -28,6 +28,9 @@ HEAVY_SLOTS = 2
 """Heavy requests that run at once on the whole server; at most one for each address."""
 WAIT_SECONDS = 0.6
 """How long a heavy request waits for a slot. Refused at once, it would come again at once."""
+MOST_WAITING = 3
+"""Heavy requests of an address that wait: each takes one of its six slots (throttle.py), and votes
+need the others."""
 
 
 class Lane(StrEnum):
@@ -98,9 +101,11 @@ class HeavyLane:
         """Call a function when a slot is free.
 
         Raises:
-            Busy: no slot was free in time.
+            Busy: no slot was free in time, or enough requests of the address wait already.
         """
         key = function, repr(arguments)
+        if caller and key not in self._waiting and self._waiting_of(caller) >= MOST_WAITING:
+            raise Busy
         waiting = self._waiting.setdefault(key, _Waiting(function, arguments))
         waiting.callers.append(caller)
         # Soon, not now, so that equal requests of the same moment share an answer.
@@ -117,6 +122,14 @@ class HeavyLane:
         if waiting.answer is None:
             raise Busy
         return await asyncio.shield(waiting.answer)  # one who leaves does not end it for others
+
+    def _waiting_of(self, caller: Request) -> int:
+        """Count the answers that the caller's address waits for."""
+        address = address_of(caller)
+        return sum(
+            any(other and address_of(other) == address for other in waiting.callers)
+            for waiting in self._waiting.values()
+        )
 
     def _begin_ready(self) -> None:
         for key, waiting in list(self._waiting.items()):

@@ -99,24 +99,45 @@ def test_weights_that_are_a_pipe_are_refused_unopened(tiny_model_folder, tmp_pat
     """Opening one waits for a writer, and no other thread runs meanwhile."""
     given = copy_of(tiny_model_folder, tmp_path / "given", leave_out=[name])
     os.mkfifo(given / name)
-    with pytest.raises(CheckpointError, match=f"{name} is not a file of its folder") as error:
+    with pytest.raises(
+        CheckpointError, match=f"{name} is not a safetensors file of its folder"
+    ) as error:
         load_policy(str(given), device=CPU)
     assert one_sentence(error)
+
+
+def test_configuration_that_names_other_weights_is_refused(tiny_model_folder, tmp_path):
+    given = copy_of(tiny_model_folder, tmp_path / "given")
+    change(given / "config.json", transformers_weights="other.bin")
+    with pytest.raises(CheckpointError, match="its configuration names other weights"):
+        load_policy(str(given), device=CPU)
+
+
+@pytest.mark.parametrize("name", ["generation_config.json", "model.safetensors.index.json"])
+def test_large_file_that_transformers_reads_whole_is_refused_unread(
+    tiny_model_folder, tmp_path, name
+):
+    """Such a file of 1.5 GB, of which nearly nothing is on the disk, took 3 GB of memory."""
+    given = copy_of(tiny_model_folder, tmp_path / "given", leave_out=[name])
+    with open(given / name, "wb") as file:
+        file.truncate(1_000_001)
+    with pytest.raises(CheckpointError, match=f"{name} is larger than 1,000,000 bytes"):
+        load_policy(str(given), device=CPU)
 
 
 def test_adapter_that_is_a_pipe_is_refused_unopened(adapter_folder, tmp_path):
     given = copy_of(adapter_folder, tmp_path / "given")
     os.mkfifo(given / "more.safetensors")
-    with pytest.raises(CheckpointError, match=r"more\.safetensors is not a file"):
+    with pytest.raises(CheckpointError, match=r"more\.safetensors is not a safetensors file"):
         load_policy(str(given), device=CPU)
 
 
-@pytest.mark.parametrize("name", ["../other.safetensors", "sub/x.safetensors", "/dev/zero"])
-def test_index_that_names_another_folder_is_refused(tiny_model_folder, tmp_path, name):
-    """Only the weights in the folder itself are measured before the network is made."""
+@pytest.mark.parametrize("name", ["../o.safetensors", "sub/x.safetensors", "/dev/zero", "a.txt"])
+def test_index_that_names_other_files_is_refused(tiny_model_folder, tmp_path, name):
+    """transformers would unpickle a.txt; and only the folder's own weights are measured."""
     given = copy_of(tiny_model_folder, tmp_path / "given")
     (given / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
-    with pytest.raises(CheckpointError, match="is not a file of its folder"):
+    with pytest.raises(CheckpointError, match="is not a safetensors file of its folder"):
         load_policy(str(given), device=CPU)
 
 

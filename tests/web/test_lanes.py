@@ -181,6 +181,30 @@ def test_two_addresses_are_served_at_once_and_one_request_of_each(work, monkeypa
     assert [one == "busy" for one in told] == [False, True, False, True, True]
 
 
+def test_fourth_request_of_an_address_that_would_wait_is_refused_at_once(work, monkeypatch):
+    """Each takes one of the address's six slots; a phone's costly requests stopped its class."""
+    monkeypatch.setattr(lanes, "WAIT_SECONDS", 60)
+
+    async def ask():
+        lane = HeavyLane()
+
+        def start(request, address):
+            return asyncio.create_task(outcome(lane, work, request, Caller(address)))
+
+        running = start(0, "a")
+        await asyncio.sleep(0.05)
+        waiting = [start(number, "a") for number in (1, 2, 3)]
+        await asyncio.sleep(0.05)
+        refused, equal, other = start(4, "a"), start(3, "a"), start(5, "b")
+        await asyncio.sleep(0.05)
+        assert refused.done() and refused.result() == "busy"
+        work.hold.set()
+        return await asyncio.gather(running, *waiting, equal, other)
+
+    told = event_loops.run(ask())
+    assert "busy" not in told and told[3] == told[4]
+
+
 SAME = [("the same", Caller(address)) for address in ["a"] * 10 + ["b"] * 10]
 
 
