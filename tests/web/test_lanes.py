@@ -210,14 +210,15 @@ SAME = [("the same", Caller(address)) for address in ["a"] * 10 + ["b"] * 10]
 
 def test_those_who_ask_the_same_at_once_share_one_answer(work, monkeypatch):
     told = ask_at_once(work, [*SAME, ("another", Caller("b"))], monkeypatch, wait_seconds=60)
-    assert work.seen == ["the same", "another"]
-    assert told == [1] * 20 + [2]
+    assert sorted(work.seen) == ["another", "the same"]
+    assert len(set(told[:20])) == 1 and set(told) == {1, 2}
 
 
 def test_answer_that_a_busy_address_waits_for_is_made_for_another(work, monkeypatch):
     asked = [("another", Caller("a")), ("the same", Caller("a")), ("the same", Caller("b"))]
     told = ask_at_once(work, asked, monkeypatch, wait_seconds=0.05)
-    assert (work.seen, told) == (["another", "the same"], [1, 2, 2])
+    assert sorted(work.seen) == ["another", "the same"]  # in either order: there are two threads
+    assert told[1] == told[2] != told[0] and "busy" not in told
 
 
 def test_each_caller_waits_in_full_whenever_others_came(work, monkeypatch):
