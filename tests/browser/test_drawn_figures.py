@@ -250,7 +250,7 @@ def test_honesty_panel_draws_accuracy_and_reliability_with_their_intervals(visit
     assert (told["x"], told["y"]) == ([0.55, 0.95], [0.5, 0.8])
     assert bars(told) == [(0.3, 0.65), (0.7, 0.85)]
     assert told["customdata"] == ["[30, 65] of 40 pairs", "[70, 85] of 50 pairs"]
-    assert sure["xTitle"] == "probability of being right that it states"
+    assert sure["xTitle"] == "its stated probability of being right"
     (quarters,) = close["traces"]
     assert [*zip(quarters["x"], quarters["y"])] == [
         ("closest", 0.5), ("close", 0.6), ("clear", 0.8), ("clearest", 0.9),

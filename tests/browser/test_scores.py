@@ -32,7 +32,7 @@ def test_start_says_what_votes_are_for_and_what_each_judge_is_to_the_model(new_v
     visitor = new_visitor().open()
 
     visitor.sees(visitor.page.locator(".rl-back"), "next round starts with new feedback")
-    visitor.sees(visitor.page.locator(".rl-back"), "blind votes are only a test")
+    visitor.sees(visitor.page.locator(".rl-back"), "blind votes in Compare are only a test")
     told = visitor.page.locator(".rl-whole-loop")
     visitor.sees(told, TAUGHT.format(judge="star-rater"))
     visitor.sees(told, NO_PART.format(judge="word-judge"))
