@@ -261,7 +261,7 @@ def test_honesty_panel_draws_accuracy_and_reliability_with_their_intervals(visit
 def test_score_is_told_as_a_probability_and_the_rejected_text_as_what_it_preferred(visitor):
     drawn = visitor.page.evaluate(HONESTY, {"report": REPORT, "votes": None})
 
-    assert "preferred to one that scores 0.5 lower with a probability of 75%" in drawn["unit"]
+    assert "75% if it scores 0.5 higher, and 90% if it scores 1 higher" in drawn["unit"]
     assert "to one that scores 1 lower with 90%: sigmoid(2.20 \u00d7 difference)" in drawn["unit"]
     assert "\u22120.50" in drawn["worst"]
     assert "the judge preferred  good." in drawn["worst"]
@@ -280,7 +280,7 @@ def test_words_of_a_text_add_up_from_the_empty_texts_score_to_its_own(visitor):
 
     assert score == "+0.40"
     assert adds == "The empty text scores \u22120.25; the words add +0.65."
-    assert "0.5 lower with a probability of 75%" in unit
+    assert "75% if it scores 0.5 higher" in unit
 
 
 # -- many prompts ----------------------------------------------------------------------------------
