@@ -9,7 +9,7 @@ install:  ## install what running and testing need
 test:  ## run the tests
 	python -m pytest -n 2
 
-mutants:  ## break the code in 300 small ways, one at a time, to see that the tests notice (20 minutes)
+mutants:  ## break the code in hundreds of small ways, one at a time, to see that the tests notice (20 minutes)
 	python tests/mutants/run.py
 
 flood:  ## attack a running page for some minutes while a class of thirty uses it and must lose nothing
