@@ -262,11 +262,11 @@ def test_score_is_told_as_a_probability_and_the_rejected_text_as_what_it_preferr
     drawn = visitor.page.evaluate(HONESTY, {"report": REPORT, "votes": None})
 
     assert "75% if it scores 0.5 higher, and 90% if it scores 1 higher" in drawn["unit"]
-    assert "to one that scores 1 lower with 90%: sigmoid(2.20 \u00d7 difference)" in drawn["unit"]
+    assert "90% if it scores 1 higher: sigmoid(2.20 \u00d7 difference)" in drawn["unit"]
     assert "\u22120.50" in drawn["worst"]
     assert "the judge preferred  good." in drawn["worst"]
     assert "the model preferred  bad." in drawn["worst"]
-    assert "the rejected one is better with a probability of 75.0%" in drawn["title"]
+    assert "a probability of 75.0% that the rejected one is better" in drawn["title"]
 
 
 def test_words_of_a_text_add_up_from_the_empty_texts_score_to_its_own(visitor):
