@@ -29,7 +29,7 @@ from rlhf_demo.hub.locate import ADAPTER, MOST_CONFIG, adapter_base
 
 UNREADABLE = (
     OSError, ValueError, KeyError, RuntimeError, SafetensorError,
-    TypeError, AttributeError, ArithmeticError,  # from odd values in a configuration
+    TypeError, AttributeError, ArithmeticError, ImportError, IndexError,  # from odd values
 )  # fmt: skip
 
 LORA = {
@@ -51,6 +51,8 @@ MOST_WEIGHTS = 1.05
 
 LONG_LISTS = re.compile(r'"\w*(layers?|labels)": [0-9]{5,}')
 """transformers makes a list of all layers and labels as soon as it reads a configuration."""
+
+MOST_LAYERS = 9_999
 
 MOST_CALLS = 200_000
 """Calls of torch that may build a network: it takes 5 for each tensor, 1,000 for 12 layers."""
@@ -151,9 +153,8 @@ def _check_files(folder: Path) -> None:
             raise ValueError(f"{name} is larger than {MOST_CONFIG:,} bytes")
     names = {path.name for path in folder.glob("*.safetensors")}
     if not (folder / ADAPTER).is_file():  # there, these two are for other programs to read
-        path = folder / "config.json"
-        if path.is_file() and "transformers_weights" in _read(path):
-            raise ValueError("its configuration names other weights")
+        if (folder / "config.json").is_file():
+            _check_configuration(_read(folder / "config.json"))
         if (folder / INDEX).is_file():
             names |= set(_read(folder / INDEX)["weight_map"].values())
     for name in names:
@@ -224,8 +225,10 @@ def _check_size(auto_class: Any, folder: Path, kwargs: dict[str, Any]) -> None:
     shapes = [shape for path in folder.glob("*.safetensors") for shape in _shapes(path).values()]
     if not shapes:
         return  # from_pretrained will name the missing file
-    _check_long_lists(_read(folder / "config.json"))
-    config = AutoConfig.from_pretrained(folder, **kwargs)
+    try:
+        config = AutoConfig.from_pretrained(folder, **kwargs)
+    except Exception as error:  # of any class: libraries check the types of values in their own way
+        raise ValueError(str(error)) from error
     layers = getattr(config.get_text_config(), "num_hidden_layers", None) or 0
     held, wanted, buffers = sum(map(math.prod, shapes)), 0, 0
     if layers <= len(shapes):
@@ -237,13 +240,21 @@ def _check_size(auto_class: Any, folder: Path, kwargs: dict[str, Any]) -> None:
         raise ValueError("its configuration asks for more weights than its files hold")
 
 
-def _check_long_lists(spec: dict[str, Any]) -> None:
-    """Refuse a configuration that asks for very many layers or labels.
+def _check_configuration(spec: dict[str, Any]) -> None:
+    """Refuse a configuration that names other files, or asks for very many layers or labels.
 
     Raises:
-        ValueError: it does.
+        ValueError: it does, or it has an unknown form.
     """
-    if LONG_LISTS.search(json.dumps(spec)):  # written anew: blanks and escapes could hide a key
+    if "transformers_weights" in spec:
+        raise ValueError("its configuration names other weights")
+    if "/" in str(spec.get("attn_implementation")):  # code on the Hub
+        raise ValueError("its configuration names other code")
+    # GPT-Neo's: kinds of attention, and how many times these layers come one after another.
+    kinds = spec.get("attention_types") or []
+    layers = sum(len(names) * abs(count) for names, count in kinds)
+    written = json.dumps(spec)  # blanks and escapes in the file could hide a key
+    if layers > MOST_LAYERS or LONG_LISTS.search(written):
         raise ValueError("its configuration asks for too many layers or labels")
 
 

@@ -16,6 +16,7 @@ from string import ascii_letters
 from typing import Any
 
 from tokenizers import Tokenizer
+from tokenizers.models import BPE
 from transformers import (
     BertTokenizer,
     GPT2Tokenizer,
@@ -74,13 +75,13 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         backend = _read_backend(folder)
         _try(backend)
         settings = _settings(folder, backend)
+        if settings.get("pad_token") in (None, settings.get("eos_token")):
+            backend, settings["pad_token"] = _with_pad(backend, settings, folder)
     except (*UNREADABLE, DataError) as error:
         raise CheckpointError(
             f"{short_name(folder)} holds no usable tokenizer ({first_line(error, folder)}): "
             "add its files"
         ) from None
-    if settings.get("pad_token") in (None, settings.get("eos_token")):
-        backend, settings["pad_token"] = _with_pad(backend, settings, folder)
     return PreTrainedTokenizerFast(tokenizer_object=backend, **settings)
 
 
@@ -121,8 +122,15 @@ def _older_form(folder: Path) -> dict[str, Any]:
 def _parse(spec: dict[str, Any]) -> Tokenizer:
     try:
         return Tokenizer.from_str(json.dumps(spec))
-    except Exception as error:  # the library raises nothing more precise
+    except BaseException as error:  # the library raises nothing more precise
+        if not (isinstance(error, Exception) or _panicked(error)):
+            raise
         raise ValueError(f"its {FILE} cannot be loaded") from error
+
+
+def _panicked(error: BaseException) -> bool:
+    """Say whether this is how a library in Rust ends; it is not an Exception."""
+    return type(error).__name__ == "PanicException"
 
 
 def _configuration(path: Path) -> dict[str, Any]:
@@ -210,11 +218,13 @@ def _count_tokens(backend: Tokenizer, text: str, *, special: bool) -> int:
         ValueError: the tokenizer's library panics on the text.
     """
     try:
-        return len(backend.encode(text, add_special_tokens=special).ids)
+        ids = backend.encode(text, add_special_tokens=special).ids
+        backend.decode(ids)
+        return len(ids)
     except Exception:  # noqa: BLE001
         return 0  # e.g. an unknown word: the caller gets that error when it tokenises such a text
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # the library's; not an Exception
+        if not _panicked(error):
             raise
         raise ValueError("its library panics on a text") from None
 
@@ -225,7 +235,7 @@ def _with_pad(backend: Tokenizer, settings: dict[str, Any], folder: Path) -> tup
     Raises:
         CheckpointError: there is neither.
     """
-    if backend.token_to_id(BYTE_0) is not None:
+    if backend.token_to_id(BYTE_0) is not None and isinstance(backend.model, BPE):
         return _rename_byte_0(backend), PAD
     unknown = settings.get("unk_token")
     if unknown not in (None, settings.get("eos_token")):

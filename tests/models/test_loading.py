@@ -106,10 +106,21 @@ def test_weights_that_are_a_pipe_are_refused_unopened(tiny_model_folder, tmp_pat
     assert one_sentence(error)
 
 
-def test_configuration_that_names_other_weights_is_refused(tiny_model_folder, tmp_path):
+def test_value_of_a_wrong_type_in_a_configuration_is_one_sentence(tiny_model_folder, tmp_path):
     given = copy_of(tiny_model_folder, tmp_path / "given")
-    change(given / "config.json", transformers_weights="other.bin")
-    with pytest.raises(CheckpointError, match="its configuration names other weights"):
+    change(given / "config.json", n_layer="two", n_embd=[1])
+    with pytest.raises(CheckpointError, match="given cannot be loaded") as error:
+        load_policy(str(given), device=CPU)
+    assert one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    "key, what", [("transformers_weights", "weights"), ("attn_implementation", "code")]
+)
+def test_configuration_that_names_other_files_is_refused(tiny_model_folder, tmp_path, key, what):
+    given = copy_of(tiny_model_folder, tmp_path / "given")
+    change(given / "config.json", **{key: "a/other.bin"})
+    with pytest.raises(CheckpointError, match=f"its configuration names other {what}"):
         load_policy(str(given), device=CPU)
 
 
@@ -270,7 +281,9 @@ def test_model_whose_files_hold_other_tensors_is_not_made_up(tiny_model_folder, 
 @pytest.mark.parametrize(
     "changes",
     [{"num_labels": 10**9}, {"model_type": "qwen2", "num_hidden_layers": 10**9},
-     {"model_type": "t5", "num_layers": 10**9}],
+     {"model_type": "t5", "num_layers": 10**9},
+     {"model_type": "gpt_neo", "attention_types": [[["global", "local"], 5000]]},
+     {"model_type": "gpt_neo", "attention_types": [[["a"], 10**8], [["a"], -(10**8)]]}],
 )  # fmt: skip
 def test_configuration_that_would_list_a_thousand_million_things_is_not_made(
     tiny_model_folder, tmp_path, monkeypatch, changes

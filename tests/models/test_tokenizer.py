@@ -3,6 +3,7 @@
 
 import json
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 from tokenizers import Tokenizer, models
@@ -277,6 +278,9 @@ class Encoded:
 
 def test_tokenizer_that_makes_many_tokens_of_one_letter_is_refused():
     class Odd:
+        def decode(self, ids):
+            return ""
+
         def encode(self, text, add_special_tokens):
             return Encoded([0] * (1000 if text == "h" else len(text)))
 
@@ -292,21 +296,50 @@ def test_tokenizer_that_makes_a_short_text_long_is_refused_before_a_longer_one()
             asked.append((len(text), add_special_tokens))
             return Encoded([0] * 10 * len(text))
 
+        def decode(self, ids):
+            return ""
+
     with pytest.raises(ValueError, match="16 characters long into 160 tokens"):
         tokenizers._try(Long())
     assert asked == [(16, True)]
 
 
-def test_tokenizer_whose_library_panics_is_refused():
-    class PanicException(BaseException):
-        pass
+class PanicException(BaseException):
+    """As the library's in Rust raises it."""
 
+
+@pytest.mark.parametrize("function", ["encode", "decode"])
+def test_tokenizer_whose_library_panics_is_refused(function):
     class Panics:
         def encode(self, text, add_special_tokens):
+            return self.panic() if function == "encode" else Encoded([0])
+
+        def decode(self, ids):
+            self.panic()
+
+        def panic(self):
             raise PanicException
 
     with pytest.raises(ValueError, match="its library panics on a text"):
         tokenizers._try(Panics())
+
+
+@pytest.mark.parametrize("error", [PanicException, KeyboardInterrupt])
+def test_panic_while_the_file_is_read_is_one_sentence_and_nothing_else(shipped, monkeypatch, error):
+    def from_str(text):
+        raise error
+
+    monkeypatch.setattr(tokenizers, "Tokenizer", SimpleNamespace(from_str=from_str))
+    with pytest.raises(CheckpointError if error is PanicException else error):
+        load_tokenizer(shipped)
+
+
+def test_words_that_are_no_byte_pairs_lend_no_pad_token(tmp_path):
+    words = Tokenizer(models.WordLevel({BYTE_0: 0, "end": 1, "?": 2}, unk_token="?"))
+    PreTrainedTokenizerFast(tokenizer_object=words, eos_token="end", unk_token="?").save_pretrained(
+        tmp_path
+    )
+    assert load_tokenizer(tmp_path).pad_token == "?"
 
 
 def test_tokenizer_with_a_very_long_token_is_refused(shipped):
