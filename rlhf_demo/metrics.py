@@ -62,8 +62,8 @@ GLOSSARY: dict[str, Metric] = {
     "objective/distinct_2": Metric(
         "distinct-2",
         "0..1",
-        "share of distinct pairs among the step's first pairs of neighbouring tokens; every step "
-        "counts equally many, four for each response, so about half of the responses are counted",
+        "share of distinct pairs of neighbouring tokens; each step counts only its first pairs, "
+        "four times as many as it has responses, which covers about half of the responses",
         healthy="stays above 0.75 of its initial value",
     ),
     "judge/score": Metric(

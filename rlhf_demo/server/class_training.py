@@ -224,7 +224,7 @@ class ClassTraining:
         record = self.records.read(collection)
         if record["reward"] is None or self.row(record["reward"]) is None:
             raise JobError(
-                "there is no reward model yet: it is ready half a minute after the tenth vote"
+                "there is no reward model yet: it is ready half a minute after the tenth preference"
             )
         if not 1 <= steps <= MOST_STEPS:
             raise JobError(f"{steps} steps of PPO: choose 1 to {MOST_STEPS}")

@@ -58,7 +58,7 @@ VARIABLES = (
         "how many proxies stand in front of the page; only their X-Forwarded-For is believed",
     ),
     Variable("RLHF_DEMO_RUNS", "`runs`", "", "folder of the runs, the votes and the uploads"),
-    Variable("RLHF_DEMO_JOBS", "1", "", "trainings that run at once on this device"),
+    Variable("RLHF_DEMO_JOBS", "1", "", "runs that train at the same time on this device"),
     Variable("RLHF_DEMO_STEPS", "no limit", "200", "maximum number of steps of one run"),
     Variable("RLHF_DEMO_MINUTES", "no limit", "20", "maximum minutes of one run, which then stops"),
     Variable("RLHF_DEMO_WAITING", "no limit", "8", "maximum number of runs that wait in the queue"),
@@ -77,7 +77,7 @@ VARIABLES = (
     ),
     Variable(
         "HF_TOKEN", "none", "",
-        "token for the Hugging Face Hub; only trainings that name a Hub id get it",
+        "token for the Hugging Face Hub; only training runs that name a Hub id get it",
     ),
 )  # fmt: skip
 """Every variable that an owner may set, in the order in which they are asked for."""

@@ -76,7 +76,7 @@ def nickname(typed: Any) -> str:
         raise Refused("a nickname must begin with a letter or a digit: choose another one")
     plain = _plain(name)
     if has_coarse_word(name) or has_coarse_word(plain):
-        raise Refused("this nickname contains a coarse word: choose another one")
+        raise Refused("this nickname contains a rude word: choose another one")
     for word, whose in RESERVED.items():
         if _strokes(plain).startswith(_strokes(word)):
             raise Refused(

@@ -118,8 +118,8 @@ def zip_folder(run: Run, settings: Settings) -> Path:
         size = sum(path.stat().st_size for path in files)
         if size > MOST_ZIPPED:
             raise JobError(
-                f"{run_id} has {size / 1e6:,.0f} MB, more than the {MOST_ZIPPED // 10**6} MB that "
-                "are sent: copy its folder on the machine that runs this page"
+                f"{run_id} is {size / 1e6:,.0f} MB, and a download can be at most "
+                f"{MOST_ZIPPED // 10**6} MB: copy its folder on the machine that runs this page"
             )
         state = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files]
         digest = hashlib.sha256(repr(state).encode()).hexdigest()[:32]

@@ -136,5 +136,5 @@ def test_student_is_removed_and_kept_out_by_the_closed_door(new_visitor):
 
 def test_all_other_trainings_are_stopped_with_one_button(new_visitor):
     teacher, _ = instructor(new_visitor)
-    teacher.button("Stop all other trainings").click()
-    expect(teacher.page.get_by_text("No other training is running or waiting.")).to_be_visible()
+    teacher.button("Stop all other training runs").click()
+    expect(teacher.page.get_by_text("No other run is training or waiting.")).to_be_visible()

@@ -211,6 +211,13 @@ test("a class's figures say how many votes were simulated", () => {
     "votes this round, 2 of them simulated, about 600 expected",
   ]);
   assert.equal(agreementFigure(CLASS, 5)[0], "\u2013");
+  const shared = { units: 12, share: 0.75, low: 0.62, high: 0.85 };
+  const quality = { ...CLASS.quality, with_others: shared, alpha: 0.5, votes: 120, simulated: 0 };
+  assert.deepEqual(agreementFigure({ ...CLASS, quality }, 5), [
+    "75%",
+    "of votes agree with most other votes on the same pair [62, 85]; Krippendorff\u2019s alpha " +
+      "0.50 (1 is full agreement, 0 is agreement by chance); 120 votes",
+  ]);
   assert.match(rewardFigure(CLASS, 25)[1], /4 so far/);
   const trained = {
     votes: 30,

@@ -137,7 +137,7 @@ def test_name_that_has_the_word_elsewhere_is_anybodys():
     "typed", ["Shithead", "xX_motherfucker", "big\u200b asshole", "Sh\u0456thead", "\uff33hithead"]
 )
 def test_coarse_word_is_refused_however_it_is_written(typed):
-    with pytest.raises(Refused, match="coarse word: choose another"):
+    with pytest.raises(Refused, match="rude word: choose another"):
         nickname(typed)
 
 

@@ -378,7 +378,7 @@ def test_nothing_is_zipped_where_the_disk_is_short_of_room(tab, finished, monkey
 
 def test_run_that_is_too_large_is_refused_in_a_sentence(tab, finished, monkeypatch):
     monkeypatch.setattr(downloads, "MOST_ZIPPED", 10)
-    with pytest.raises(JobError, match="more than the 0 MB that are sent: copy its folder"):
+    with pytest.raises(JobError, match="a download can be at most 0 MB: copy its folder"):
         tab.zip_run({"run": finished.folder.name})
 
 

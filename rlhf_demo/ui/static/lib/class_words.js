@@ -96,8 +96,8 @@ export const agreementFigure = ({ quality }, fewestShared) => {
   if (others.units < fewestShared) return ["\u2013", few];
   const words =
     "of votes agree with most other votes on the same pair " +
-    `${interval(others.low, others.high)}, alpha ${number(alpha)}; ` +
-    `${votes} votes${ofThem(simulated)}`;
+    `${interval(others.low, others.high)}; Krippendorff\u2019s alpha ${number(alpha)} ` +
+    `(1 is full agreement, 0 is agreement by chance); ${votes} votes${ofThem(simulated)}`;
   return [percent(others.share), words];
 };
 

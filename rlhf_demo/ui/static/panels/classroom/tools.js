@@ -33,11 +33,11 @@ const stopOthersButton = (/** @type {Ask} */ ask) => {
   const stop = async () => {
     const answer = await ask("stop_others");
     if (!answer) return;
-    const some = counted(answer.stopped, "training is", "trainings are");
+    const some = counted(answer.stopped, "training run is", "training runs are");
     const done = `${some} being saved and stopped. Their owners can resume them.`;
-    say(told, answer.stopped ? done : "No other training is running or waiting.");
+    say(told, answer.stopped ? done : "No other run is training or waiting.");
   };
-  return { button: askButton("Stop all other trainings", stop), told };
+  return { button: askButton("Stop all other training runs", stop), told };
 };
 
 /**
