@@ -7,6 +7,7 @@
 tokenizer.py, policy.py and reward_model.py build on these functions. Source: Hu et al. 2021 (LoRA).
 """
 
+import copy
 import json
 import math
 import re
@@ -19,8 +20,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.overrides import TorchFunctionMode
-from transformers import AutoConfig, PreTrainedModel
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from transformers.activations import NewGELUActivation
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+)
 from transformers.utils import logging as transformers_logging
 
 from rlhf_demo.errors import CheckpointError, DataError
@@ -40,6 +45,13 @@ LORA = {
 """Keys that an adapter's configuration may set; all others must have peft's default."""
 
 INDEX = "model.safetensors.index.json"
+
+READERS_AND_WRITERS = {
+    *MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    *MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+}
+"""Types of models that write texts or classify them. The configurations of other types, of images
+or sounds, are not even made: some make long lists."""
 
 READ_WHOLE = ("config.json", "generation_config.json", ADAPTER, INDEX)
 """JSON files that transformers and peft read with a model."""
@@ -98,9 +110,6 @@ def load_network(
         CheckpointError: files are missing, damaged, do not fit together, or ask for too much.
     """
     base = adapter_base(folder)
-    kwargs: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    if num_labels is not None:
-        kwargs["num_labels"] = num_labels
     if base is not None and not (folder / "adapter_model.safetensors").is_file():
         raise CheckpointError(
             f"{short_name(folder)} cannot be loaded (it has no adapter_model.safetensors): choose "
@@ -113,13 +122,16 @@ def load_network(
     try:
         with readable(base or folder):
             _check_files(base or folder)
-            _check_size(auto_class, base or folder, kwargs)
+            config = _configuration(base or folder, num_labels)
+            _check_size(auto_class, base or folder, config)
             model, info = auto_class.from_pretrained(
                 base or folder,
+                config=config,
                 dtype=torch.float32,
                 use_safetensors=True,
                 output_loading_info=True,
-                **kwargs,
+                local_files_only=True,
+                trust_remote_code=False,
             )
             if info["missing_keys"] and num_labels is None:  # a new head is always missing
                 raise ValueError(f"its files lack {min(info['missing_keys'])}")
@@ -152,11 +164,8 @@ def _check_files(folder: Path) -> None:
         if path.is_file() and path.stat().st_size > MOST_CONFIG:
             raise ValueError(f"{name} is larger than {MOST_CONFIG:,} bytes")
     names = {path.name for path in folder.glob("*.safetensors")}
-    if not (folder / ADAPTER).is_file():  # there, these two are for other programs to read
-        if (folder / "config.json").is_file():
-            _check_configuration(_read(folder / "config.json"))
-        if (folder / INDEX).is_file():
-            names |= set(_read(folder / INDEX)["weight_map"].values())
+    if (folder / INDEX).is_file() and not (folder / ADAPTER).is_file():  # or others read it
+        names |= set(_read(folder / INDEX)["weight_map"].values())
     for name in names:
         path = folder / name
         if not WEIGHT_FILE.fullmatch(name) or (path.exists() and not path.is_file()):
@@ -214,7 +223,25 @@ def _shapes(path: Path) -> dict[str, list[int]]:
         return {name: file.get_slice(name).get_shape() for name in file.keys()}
 
 
-def _check_size(auto_class: Any, folder: Path, kwargs: dict[str, Any]) -> None:
+def _configuration(folder: Path, num_labels: int | None) -> PretrainedConfig:
+    """Read config.json, and nothing that it names: transformers would read other files for it.
+
+    Raises:
+        ValueError: a value is of a wrong type, or the type of the model is unknown.
+    """
+    spec = _read(folder / "config.json")
+    _check_configuration(spec)
+    if spec.get("model_type") not in READERS_AND_WRITERS:
+        raise ValueError(f"its model_type is {str(spec.get('model_type'))[:60]!r}")
+    labels = {} if num_labels is None else {"num_labels": num_labels}
+    try:
+        kind = type(AutoConfig.for_model(spec["model_type"]))
+        return kind.from_dict(spec, **labels)
+    except Exception as error:  # of any class: libraries check the types of values in their own way
+        raise ValueError(str(error)) from error
+
+
+def _check_size(auto_class: Any, folder: Path, config: PretrainedConfig) -> None:
     """Refuse a model whose configuration asks for more weights than its files hold.
 
     transformers would create the missing weights, however large they are.
@@ -225,15 +252,11 @@ def _check_size(auto_class: Any, folder: Path, kwargs: dict[str, Any]) -> None:
     shapes = [shape for path in folder.glob("*.safetensors") for shape in _shapes(path).values()]
     if not shapes:
         return  # from_pretrained will name the missing file
-    try:
-        config = AutoConfig.from_pretrained(folder, **kwargs)
-    except Exception as error:  # of any class: libraries check the types of values in their own way
-        raise ValueError(str(error)) from error
     layers = getattr(config.get_text_config(), "num_hidden_layers", None) or 0
     held, wanted, buffers = sum(map(math.prod, shapes)), 0, 0
     if layers <= len(shapes):
         with torch.device("meta"), _CallLimit():
-            model = auto_class.from_config(config, trust_remote_code=False)
+            model = auto_class.from_config(copy.deepcopy(config), trust_remote_code=False)
         wanted = sum(parameter.numel() for parameter in model.parameters())
         buffers = sum(buffer.nbytes for buffer in model.buffers())
     if layers > len(shapes) or wanted > MOST_WEIGHTS * held or buffers > MOST_BUFFERS + 4 * held:

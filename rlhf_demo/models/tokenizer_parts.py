@@ -68,8 +68,9 @@ def check_parts(spec: Any) -> None:
         if len(text) > MOST_LETTERS:
             raise ValueError(f"its tokenizer.json has a text of {len(text):,} letters")
     _check_model(spec.get("model"))
-    _check_added(spec.get("added_tokens") or [])
-    spec = _as_loaded(spec)
+    added = spec.get("added_tokens") or []
+    loaded = _load_parts(spec)
+    spec = json.loads(loaded.to_str())
     for name in PARTS:
         seen: Counter[str] = Counter()
         for part in _parts(spec.get(name)):
@@ -78,6 +79,7 @@ def check_parts(spec: Any) -> None:
         for kind, count in seen.items():
             if count > 1 and kind not in NO_GROWTH:
                 raise ValueError(f"its {name} has {kind} {count} times, so that texts grow")
+    _check_added(added, loaded.normalizer)
 
 
 def _texts(spec: Any) -> Iterator[str]:
@@ -117,14 +119,23 @@ def _branches(words: list[Any]) -> int:
     return count
 
 
-def _check_added(tokens: list[Any]) -> None:
-    letters = sum(map(len, _texts([token.get("content") for token in tokens])))
-    if len(tokens) > MOST_ADDED or letters > MOST_ADDED_LETTERS:
-        raise ValueError(f"it adds more than {MOST_ADDED:,} tokens, or very long ones")
+def _check_added(tokens: list[Any], normalizer: Any) -> None:
+    """Count the letters of added tokens as the library does, after the normalizer.
+
+    Raises:
+        ValueError: there are too many tokens or letters.
+    """
+    letters = 0
+    for token in tokens:
+        text = token.get("content")
+        changed = normalizer is not None and token.get("normalized")
+        letters += len(normalizer.normalize_str(text) if changed else text)
+        if len(tokens) > MOST_ADDED or letters > MOST_ADDED_LETTERS:
+            raise ValueError(f"it adds more than {MOST_ADDED:,} tokens, or very long ones")
 
 
-def _as_loaded(spec: dict[str, Any]) -> dict[str, Any]:
-    """Return the parts as the library understood them.
+def _load_parts(spec: dict[str, Any]) -> Tokenizer:
+    """Let the library read the parts, without the vocabulary.
 
     It also reads parts of another form, without or with a wrong type, and writes all in one form.
     """
@@ -135,7 +146,7 @@ def _as_loaded(spec: dict[str, Any]) -> dict[str, Any]:
         loaded = Tokenizer.from_str(json.dumps(alone | parts))
     except Exception as error:  # the library raises nothing more precise
         raise ValueError("its tokenizer.json cannot be loaded") from error
-    return json.loads(loaded.to_str())
+    return loaded
 
 
 def _parts(spec: Any) -> Iterator[dict[str, Any]]:

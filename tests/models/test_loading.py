@@ -106,6 +106,28 @@ def test_weights_that_are_a_pipe_are_refused_unopened(tiny_model_folder, tmp_pat
     assert one_sentence(error)
 
 
+def test_only_config_json_itself_is_read(tiny_model_folder, tmp_path):
+    """transformers reads the file that it names here, which could name pickled weights."""
+    given = copy_of(tiny_model_folder, tmp_path / "given")
+    change(given / "config.json", configuration_files=["config.4.0.0.json"])
+    other = json.loads((given / "config.json").read_text()) | {"transformers_weights": "a.bin"}
+    (given / "config.4.0.0.json").write_text(json.dumps(other | {"layer_norm_epsilon": 0.5}))
+    policy = load_policy(str(given), device=CPU)
+    assert policy.lm.config.layer_norm_epsilon == 1e-5
+
+
+@pytest.mark.parametrize("kind", ["efficientloftr", "no-such-type", None, ["gpt2"], 5])
+def test_type_of_no_text_model_is_refused_before_its_configuration_is_made(
+    tiny_model_folder, tmp_path, monkeypatch, kind
+):
+    given = copy_of(tiny_model_folder, tmp_path / "given")
+    change(given / "config.json", model_type=kind)
+    monkeypatch.setattr("transformers.AutoConfig.for_model", None)
+    with pytest.raises(CheckpointError, match="given cannot be loaded") as error:
+        load_policy(str(given), device=CPU)
+    assert one_sentence(error)
+
+
 def test_value_of_a_wrong_type_in_a_configuration_is_one_sentence(tiny_model_folder, tmp_path):
     given = copy_of(tiny_model_folder, tmp_path / "given")
     change(given / "config.json", n_layer="two", n_embd=[1])
@@ -290,7 +312,7 @@ def test_configuration_that_would_list_a_thousand_million_things_is_not_made(
 ):
     long = copy_of(tiny_model_folder, tmp_path / "long")
     change(long / "config.json", **changes)
-    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", None)
+    monkeypatch.setattr("transformers.AutoConfig.for_model", None)
     with pytest.raises(CheckpointError, match=r"long cannot be loaded .*too many layers or labels"):
         load_policy(str(long), device=CPU)
 

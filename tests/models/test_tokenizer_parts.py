@@ -155,6 +155,19 @@ def test_many_or_long_added_tokens_are_refused(monkeypatch, count, letters):
         check({"added_tokens": [{"id": 1, "content": "x" * letters}] * count})
 
 
+@pytest.mark.parametrize("normalized", [True, False])
+def test_letters_of_added_tokens_are_counted_after_the_normalizer(monkeypatch, normalized):
+    """U+FDFA alone becomes 18 letters; three parts together made 693 of one."""
+    monkeypatch.setattr(tokenizer_parts, "MOST_ADDED_LETTERS", 100)
+    token = {"id": 1, "content": "\ufdfa" * 3, "normalized": normalized}
+    check({"normalizer": {"type": "NFKD"}, "added_tokens": [token]})
+    if normalized:
+        with pytest.raises(ValueError, match="very long ones"):
+            check({"normalizer": {"type": "NFKD"}, "added_tokens": [token] * 2})
+    else:
+        check({"normalizer": {"type": "NFKD"}, "added_tokens": [token] * 2})
+
+
 def test_branches_of_a_vocabulary_are_its_distinct_beginnings_in_bytes():
     words = ["aéc", "b", "aé", "ab", ""]
     beginnings = {word.encode()[:end] for word in words for end in range(1, len(word.encode()) + 1)}
