@@ -79,8 +79,9 @@ export const onRun = (act) => window.addEventListener("rlhf:run", (event) => act
 export const runWanted = (kind) => {
   const { run } = query();
   const { tab } = stages[kind];
-  const listed = run && stages[run.split("-")[0]]?.tab === tab;
-  return runsWanted[tab] || (listed ? run : "");
+  // A run that does not exist, too: its board then says so.
+  const ofTab = Object.keys(stages).some((it) => stages[it].tab === tab && run?.startsWith(it));
+  return runsWanted[tab] || (ofTab ? run : "");
 };
 
 /** @param {string} id of a run that is deleted or cannot be shown */
