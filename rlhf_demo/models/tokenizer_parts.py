@@ -128,8 +128,9 @@ def _check_added(tokens: list[Any], normalizer: Any) -> None:
     letters = 0
     for token in tokens:
         text = token.get("content")
-        changed = normalizer is not None and token.get("normalized")
-        letters += len(normalizer.normalize_str(text) if changed else text)
+        if normalizer is not None and token.get("normalized"):
+            text = normalizer.normalize_str(text)
+        letters += len(text)
         if len(tokens) > MOST_ADDED or letters > MOST_ADDED_LETTERS:
             raise ValueError(f"it adds more than {MOST_ADDED:,} tokens, or very long ones")
 
