@@ -21,6 +21,7 @@ from rlhf_demo.web.sessions import Session
 def apply_fixes() -> None:
     """Fix, for all pages of this process, how files arrive and what sessions keep."""
     processing_utils.async_ssrf_protected_download = refuse_to_fetch
+    # Gradio has no setting for these two, so pyright does not expect them to be replaced.
     UploadButton._process_single_file = path_of  # pyright: ignore[reportAttributeAccessIssue]
     route_utils.NamedTemporaryFile = noted_file  # pyright: ignore[reportPrivateImportUsage]
     route_utils.GradioMultiPartParser = FilesOnly

@@ -23,6 +23,7 @@ may ask at once; "many" takes minutes."""
 def share(queue: Queue) -> None:
     """Share a queue among addresses; call it before the launch, as Gradio has no setting for it."""
     push, sessions = queue.push, Sessions(queue)
+    # A mapping with the methods that the queue calls; Gradio declares its own class of cache.
     queue.pending_messages_per_session = sessions  # pyright: ignore[reportAttributeAccessIssue]
 
     async def bounded(body: Any, request: Request, username: str | None) -> Any:

@@ -206,7 +206,7 @@ class FeedbackTab:
 
         Returns:
             `votes`, `voters`, `preferences` (to train on), `together` (those on all questions),
-            `quality` (see agreement.vote_quality), `careless` (rows of agreement.voter_table).
+            `quality` (see quality.vote_quality), `careless` (rows of quality.voter_table).
         """
         asked, everything = str(request["question"]), self.data.votes()
         votes = [vote for vote in everything if vote.question == asked]
