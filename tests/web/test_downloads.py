@@ -81,7 +81,7 @@ def test_zip_is_made_again_only_after_a_change_and_replaces_the_last(run, settin
 def test_run_with_too_many_bytes_is_refused(run, settings, monkeypatch):
     (run.folder / "train.log").write_bytes(b"x" * 2_000_000)
     monkeypatch.setattr(downloads, "MOST_ZIPPED", 1_000_000)
-    with pytest.raises(JobError, match="ppo-abcdef has 2 MB, more than the 1 MB"):
+    with pytest.raises(JobError, match="ppo-abcdef is 2 MB, and a download can be at most 1 MB"):
         downloads.zip_folder(run, settings)
 
 
