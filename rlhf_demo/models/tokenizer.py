@@ -29,7 +29,14 @@ from rlhf_demo.errors import CheckpointError, DataError
 from rlhf_demo.files import read_json, short_name
 from rlhf_demo.hub.locate import adapter_base
 from rlhf_demo.models.loading import UNREADABLE, first_line
-from rlhf_demo.models.tokenizer_parts import MOST_TOKENS, PROBE, SHORT, check_parts
+from rlhf_demo.models.tokenizer_parts import (
+    MOST_TOKENS,
+    PROBE,
+    SHORT,
+    check_parts,
+    panicked,
+    parse,
+)
 
 BYTE_0 = "\u0100"
 """How byte-level BPE (GPT-2's) writes the byte 0."""
@@ -96,7 +103,7 @@ def _read_backend(folder: Path) -> Tokenizer:
     spec = read_json(path, MOST_FILE) if path.is_file() else _older_form(folder)
     check_parts(spec)
     spec |= {"padding": None, "truncation": None}  # both belong to whoever calls the tokenizer
-    return _parse(spec)
+    return parse(spec)
 
 
 def _older_form(folder: Path) -> dict[str, Any]:
@@ -117,20 +124,6 @@ def _older_form(folder: Path) -> dict[str, Any]:
     options = {"do_lower_case": False} if cased and names is WORDS else {}
     tokenizer = made(**{part: str(path) for part, path in paths.items()}, **options)
     return json.loads(tokenizer.backend_tokenizer.to_str())
-
-
-def _parse(spec: dict[str, Any]) -> Tokenizer:
-    try:
-        return Tokenizer.from_str(json.dumps(spec))
-    except BaseException as error:  # the library raises nothing more precise
-        if not (isinstance(error, Exception) or _panicked(error)):
-            raise
-        raise ValueError(f"its {FILE} cannot be loaded") from error
-
-
-def _panicked(error: BaseException) -> bool:
-    """Say whether this is how a library in Rust ends; it is not an Exception."""
-    return type(error).__name__ == "PanicException"
 
 
 def _configuration(path: Path) -> dict[str, Any]:
@@ -224,7 +217,7 @@ def _count_tokens(backend: Tokenizer, text: str, *, special: bool) -> int:
     except Exception:  # noqa: BLE001
         return 0  # e.g. an unknown word: the caller gets that error when it tokenises such a text
     except BaseException as error:
-        if not _panicked(error):
+        if not panicked(error):
             raise
         raise ValueError("its library panics on a text") from None
 
@@ -255,4 +248,4 @@ def _rename_byte_0(backend: Tokenizer) -> Tokenizer:
     spec["model"]["merges"] = [
         merge for merge in spec["model"]["merges"] if not any(BYTE_0 in part for part in merge)
     ]
-    return _parse(spec)
+    return parse(spec)

@@ -143,11 +143,26 @@ def _load_parts(spec: dict[str, Any]) -> Tokenizer:
     model = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}  # a small one, for speed
     alone = {"version": "1.0", "added_tokens": [], "model": model}
     parts = {name: spec.get(name) for name in PARTS}
+    return parse(alone | parts)
+
+
+def parse(spec: dict[str, Any]) -> Tokenizer:
+    """Let the library read what a tokenizer.json holds.
+
+    Raises:
+        ValueError: it cannot, or it panics.
+    """
     try:
-        loaded = Tokenizer.from_str(json.dumps(alone | parts))
-    except Exception as error:  # the library raises nothing more precise
+        return Tokenizer.from_str(json.dumps(spec))
+    except BaseException as error:  # the library raises nothing more precise
+        if not (isinstance(error, Exception) or panicked(error)):
+            raise
         raise ValueError("its tokenizer.json cannot be loaded") from error
-    return loaded
+
+
+def panicked(error: BaseException) -> bool:
+    """Say whether this is how a library in Rust ends; it is not an Exception."""
+    return type(error).__name__ == "PanicException"
 
 
 def _parts(spec: Any) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast, RobertaTokenize
 
 from rlhf_demo.errors import CheckpointError
 from rlhf_demo.models import tokenizer as tokenizers
+from rlhf_demo.models import tokenizer_parts
 from rlhf_demo.models.tokenizer import BYTE_0, PAD, load_tokenizer
 from rlhf_demo.paths import CHECKPOINTS
 from tests.unpadded import TEXTS, copy_of, unpadded_tokenizer_folder  # noqa: F401  (one is a fixture)
@@ -329,7 +330,7 @@ def test_panic_while_the_file_is_read_is_one_sentence_and_nothing_else(shipped, 
     def from_str(text):
         raise error
 
-    monkeypatch.setattr(tokenizers, "Tokenizer", SimpleNamespace(from_str=from_str))
+    monkeypatch.setattr(tokenizer_parts, "Tokenizer", SimpleNamespace(from_str=from_str))
     with pytest.raises(CheckpointError if error is PanicException else error):
         load_tokenizer(shipped)
 
