@@ -11,11 +11,11 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
 from rlhf_demo.errors import CheckpointError
 from rlhf_demo.files import read_json, replacing_folder, write_json
 from rlhf_demo.hub.locate import adapter_base, locate
-from rlhf_demo.models.loading import INDEX
 from rlhf_demo.paths import CHECKPOINTS
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
@@ -72,9 +72,9 @@ def _point_to_base(base: Path, folder: Path, *, classifier: bool) -> None:
             "label2id": {"score": 0},
         }
     write_json(folder / "config.json", config)
-    if (base / INDEX).is_file():
-        index = read_json(base / INDEX)
+    if (base / SAFE_WEIGHTS_INDEX_NAME).is_file():
+        index = read_json(base / SAFE_WEIGHTS_INDEX_NAME)
         index["weight_map"] = {
             key: f"../{base.name}/{file}" for key, file in index["weight_map"].items()
         }
-        write_json(folder / INDEX, index)
+        write_json(folder / SAFE_WEIGHTS_INDEX_NAME, index)

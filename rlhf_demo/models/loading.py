@@ -1,36 +1,34 @@
 """Load networks from a folder; a file that cannot be loaded gets one clear sentence.
 
 - **Weights.** Safetensors only, never pickled, in float32. Adapters are merged into their base.
-- **Untrusted files.** Code that comes with a model is never run. The size that a configuration asks
-  for is compared with the weights in the files before the network is built.
+- **Untrusted files.** Configurations and tensors are read and checked here. transformers and peft
+  get them finished and open no file themselves: neither code, nor an index, nor another folder's
+  weights. The size that a configuration asks for is compared with the weights in the files before
+  the network is built.
 
 tokenizer.py, policy.py and reward_model.py build on these functions. Source: Hu et al. 2021 (LoRA).
 """
 
 import copy
-import json
 import math
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.overrides import TorchFunctionMode
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 from transformers.activations import NewGELUActivation
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
-)
 from transformers.utils import logging as transformers_logging
 
-from rlhf_demo.errors import CheckpointError, DataError
-from rlhf_demo.files import read_json, short_name
-from rlhf_demo.hub.locate import ADAPTER, MOST_CONFIG, adapter_base
+from rlhf_demo.errors import CheckpointError
+from rlhf_demo.files import short_name
+from rlhf_demo.hub.locate import ADAPTER, ADAPTER_WEIGHTS, adapter_base
+from rlhf_demo.models.network_config import network_config, read_config
 
 UNREADABLE = (
     OSError, ValueError, KeyError, RuntimeError, SafetensorError,
@@ -38,33 +36,22 @@ UNREADABLE = (
 )  # fmt: skip
 
 LORA = {
-    "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision",
-    "inference_mode", "r", "target_modules", "modules_to_save", "lora_alpha", "lora_dropout",
-    "fan_in_fan_out", "bias", "use_rslora", "peft_type", "runtime_config",
+    "task_type", "r", "target_modules", "modules_to_save", "lora_alpha", "lora_dropout",
+    "fan_in_fan_out", "bias", "use_rslora",
 }  # fmt: skip
-"""Keys that an adapter's configuration may set; all others must have peft's default."""
+"""Keys that an adapter's configuration may set."""
 
-INDEX = "model.safetensors.index.json"
+NOT_NEEDED = {
+    "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode",
+    "peft_type", "runtime_config",
+}  # fmt: skip
+"""Keys that change nothing here; all others must have peft's default."""
 
-READERS_AND_WRITERS = {
-    *MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    *MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
-}
-"""Types of models that write texts or classify them. The configurations of other types, of images
-or sounds, are not even made: some make long lists."""
-
-READ_WHOLE = ("config.json", "generation_config.json", ADAPTER, INDEX)
-"""JSON files that transformers and peft read with a model."""
-
-WEIGHT_FILE = re.compile(r"[\w.-]+\.safetensors", re.ASCII)
+WEIGHTS = re.compile(r"model-\d+-of-\d+\.safetensors", re.ASCII)
+"""How transformers names the files of a model that it saves in several; else model.safetensors."""
 
 MOST_WEIGHTS = 1.05
 """Weights of a network per weight in its files, at most: a new head adds a few."""
-
-LONG_LISTS = re.compile(r'"\w*(layers?|labels)": [0-9]{5,}')
-"""transformers makes a list of all layers and labels as soon as it reads a configuration."""
-
-MOST_LAYERS = 9_999
 
 MOST_CALLS = 200_000
 """Calls of torch that may build a network: it takes 5 for each tensor, 1,000 for 12 layers."""
@@ -77,21 +64,10 @@ def is_classifier(folder: Path) -> bool:
     """Return whether the model in `folder` scores texts instead of writing them."""
     adapter = folder / ADAPTER
     path = adapter if adapter.is_file() else folder / "config.json"
-    spec = _read(path)
+    spec = read_config(path)
     if path == adapter:
         return spec.get("task_type") == "SEQ_CLS"
     return "ForSequenceClassification" in str(spec.get("architectures"))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Read a model's configuration."""
-    try:
-        spec = read_json(path, MOST_CONFIG)
-    except DataError as error:
-        raise CheckpointError(str(error)) from None
-    if not isinstance(spec, dict):
-        raise CheckpointError(f"{short_name(path)} holds no configuration: restore that file")
-    return spec
 
 
 def load_network(
@@ -110,66 +86,60 @@ def load_network(
         CheckpointError: files are missing, damaged, do not fit together, or ask for too much.
     """
     base = adapter_base(folder)
-    if base is not None and not (folder / "adapter_model.safetensors").is_file():
-        raise CheckpointError(
-            f"{short_name(folder)} cannot be loaded (it has no adapter_model.safetensors): choose "
-            "another model"
-        )
     if base is not None:
         _check_adapter(folder, base)
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # a new head is expected, not worth a warning
-    try:
-        with readable(base or folder):
-            _check_files(base or folder)
-            config = _configuration(base or folder, num_labels)
-            _check_size(auto_class, base or folder, config)
-            model, info = auto_class.from_pretrained(
-                base or folder,
-                config=config,
-                dtype=torch.float32,
-                use_safetensors=True,
-                output_loading_info=True,
-                local_files_only=True,
-                trust_remote_code=False,
-            )
-            if info["missing_keys"] and num_labels is None:  # a new head is always missing
-                raise ValueError(f"its files lack {min(info['missing_keys'])}")
-    finally:
-        transformers_logging.set_verbosity(verbosity)
+    with readable(base or folder), _quiet():
+        files = weight_files(base or folder)
+        config = network_config(base or folder, num_labels)
+        model, info = _network_class(auto_class, files, config).from_pretrained(
+            None,
+            config=config,
+            state_dict=_tensors(files),
+            dtype=torch.float32,
+            output_loading_info=True,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+        if info["missing_keys"] and num_labels is None:  # a new head is always missing
+            raise ValueError(f"its files lack {min(info['missing_keys'])}")
     if base is not None:
-        from peft import PeftModel  # noqa: PLC0415  (takes a second; only adapters need it)
-
         with readable(folder):
-            _check_files(folder)
-            _check_rank(model, folder)
-            model = PeftModel.from_pretrained(
-                model, folder, local_files_only=True
-            ).merge_and_unload()
+            model = _merge_adapter(model, folder)
     return model, base is not None
 
 
-def _check_files(folder: Path) -> None:
-    """Refuse a folder from which transformers would read more, or other files, than we measure.
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Silence transformers: a new head is expected, not worth a warning."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
 
-    It reads configurations and indices whole, however large; unpickles the files that an index
-    names, if their names do not end in .safetensors; and opens whatever else they name, where a
-    pipe would stop all threads of this process for ever.
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files that hold a model's weights.
 
     Raises:
-        ValueError: a weight file is no safetensors file of this folder, or a JSON file is large.
+        ValueError: there are none. A pipe is no file: opening one would stop all threads for ever.
     """
-    for name in READ_WHOLE:
-        path = folder / name
-        if path.is_file() and path.stat().st_size > MOST_CONFIG:
-            raise ValueError(f"{name} is larger than {MOST_CONFIG:,} bytes")
-    names = {path.name for path in folder.glob("*.safetensors")}
-    if (folder / INDEX).is_file() and not (folder / ADAPTER).is_file():  # or others read it
-        names |= set(_read(folder / INDEX)["weight_map"].values())
-    for name in names:
-        path = folder / name
-        if not WEIGHT_FILE.fullmatch(name) or (path.exists() and not path.is_file()):
-            raise ValueError(f"{name[:60]} is not a safetensors file of its folder")
+    whole = folder / "model.safetensors"
+    parts = sorted(path for path in folder.iterdir() if WEIGHTS.fullmatch(path.name))
+    files = [path for path in ([whole] if whole.exists() else parts) if path.is_file()]
+    if not files:
+        raise ValueError("it has no model.safetensors")
+    return files
+
+
+def _tensors(files: list[Path]) -> dict[str, torch.Tensor]:
+    """Read all tensors; they share the memory of the file until they are changed."""
+    tensors: dict[str, torch.Tensor] = {}
+    for path in files:
+        with safe_open(path, "pt") as file:
+            tensors |= {name: file.get_tensor(name) for name in file.keys()}
+    return tensors
 
 
 def _check_adapter(folder: Path, base: Path) -> None:
@@ -179,14 +149,19 @@ def _check_adapter(folder: Path, base: Path) -> None:
     that takes, and other kinds of adapter compute a lot before any weight is loaded.
 
     Raises:
-        CheckpointError: it is not plain LoRA, or its base is itself an adapter, which transformers
-            would load.
+        CheckpointError: it has no weights, it is not plain LoRA, or its base is itself an adapter.
     """
     from peft import LoraConfig  # noqa: PLC0415
 
-    spec = _read(folder / ADAPTER)
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise CheckpointError(
+            f"{short_name(folder)} cannot be loaded (it has no {ADAPTER_WEIGHTS}): choose another "
+            "model"
+        )
+    spec = read_config(folder / ADAPTER)
     plain = LoraConfig().to_dict()
-    odd = [key for key in plain if key not in LORA and spec.get(key, plain[key]) != plain[key]]
+    other = plain.keys() - LORA - NOT_NEEDED
+    odd = [key for key in plain if key in other and spec.get(key, plain[key]) != plain[key]]
     for key in ("target_modules", "modules_to_save"):
         names = spec.get(key) or []
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
@@ -202,19 +177,34 @@ def _check_adapter(folder: Path, base: Path) -> None:
         )
 
 
-def _check_rank(model: PreTrainedModel, folder: Path) -> None:
-    """Refuse an adapter with fewer matrices, or another rank, than its configuration says.
+def _merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """Add the LoRA weights in `folder` to their base.
 
     Raises:
-        ValueError: it is one. peft would first create all matrices that the configuration names.
+        ValueError: the file has fewer matrices, more, or of another rank than its configuration
+            says. peft would first create all matrices that the configuration names.
     """
-    spec = _read(folder / ADAPTER)
-    shapes = _shapes(folder / "adapter_model.safetensors")
+    from peft import (  # noqa: PLC0415  (takes a second; only adapters need it)
+        LoraConfig,
+        get_peft_model,
+        set_peft_model_state_dict,
+    )
+
+    spec = read_config(folder / ADAPTER)
+    file = folder / ADAPTER_WEIGHTS
+    shapes = _shapes(file)
     ranks = [shape[0] for name, shape in shapes.items() if re.search(r"lora_(embedding_)?A", name)]
     suffixes = tuple(f".{name}" for name in spec.get("target_modules") or [])
     adapted = sum(f".{name}".endswith(suffixes) for name, _ in model.named_modules())
     if set(ranks) != {spec.get("r")} or adapted > len(ranks):
         raise ValueError("its configuration asks for more weights than its files hold")
+    settings = {key: spec[key] for key in LORA & spec.keys()}
+    adapter = get_peft_model(model, LoraConfig(**settings, inference_mode=True))
+    names = set_peft_model_state_dict(adapter, _tensors([file]))
+    lost = [name for name in names.missing_keys if "lora_" in name or "modules_to_save" in name]
+    for name in [*lost, *names.unexpected_keys]:
+        raise ValueError(f"its configuration and its files differ in {name}")
+    return cast("PreTrainedModel", adapter.merge_and_unload())
 
 
 def _shapes(path: Path) -> dict[str, list[int]]:
@@ -223,62 +213,26 @@ def _shapes(path: Path) -> dict[str, list[int]]:
         return {name: file.get_slice(name).get_shape() for name in file.keys()}
 
 
-def _configuration(folder: Path, num_labels: int | None) -> PretrainedConfig:
-    """Read config.json, and nothing that it names: transformers would read other files for it.
+def _network_class(auto_class: Any, files: list[Path], config: PretrainedConfig) -> Any:
+    """Return the class of the network that a configuration asks for, built once without memory.
 
     Raises:
-        ValueError: a value is of a wrong type, or the type of the model is unknown.
+        ValueError: the configuration asks for more weights than the files hold. transformers would
+            create the missing ones, however large they are.
     """
-    spec = _read(folder / "config.json")
-    _check_configuration(spec)
-    if spec.get("model_type") not in READERS_AND_WRITERS:
-        raise ValueError(f"its model_type is {str(spec.get('model_type'))[:60]!r}")
-    labels = {} if num_labels is None else {"num_labels": num_labels}
-    try:
-        kind = type(AutoConfig.for_model(spec["model_type"]))
-        return kind.from_dict(spec, **labels)
-    except Exception as error:  # of any class: libraries check the types of values in their own way
-        raise ValueError(str(error)) from error
-
-
-def _check_size(auto_class: Any, folder: Path, config: PretrainedConfig) -> None:
-    """Refuse a model whose configuration asks for more weights than its files hold.
-
-    transformers would create the missing weights, however large they are.
-
-    Raises:
-        ValueError: it asks for more.
-    """
-    shapes = [shape for path in folder.glob("*.safetensors") for shape in _shapes(path).values()]
-    if not shapes:
-        return  # from_pretrained will name the missing file
+    shapes = [shape for path in files for shape in _shapes(path).values()]
     layers = getattr(config.get_text_config(), "num_hidden_layers", None) or 0
-    held, wanted, buffers = sum(map(math.prod, shapes)), 0, 0
-    if layers <= len(shapes):
-        with torch.device("meta"), _CallLimit():
-            model = auto_class.from_config(copy.deepcopy(config), trust_remote_code=False)
-        wanted = sum(parameter.numel() for parameter in model.parameters())
-        buffers = sum(buffer.nbytes for buffer in model.buffers())
-    if layers > len(shapes) or wanted > MOST_WEIGHTS * held or buffers > MOST_BUFFERS + 4 * held:
-        raise ValueError("its configuration asks for more weights than its files hold")
-
-
-def _check_configuration(spec: dict[str, Any]) -> None:
-    """Refuse a configuration that names other files, or asks for very many layers or labels.
-
-    Raises:
-        ValueError: it does, or it has an unknown form.
-    """
-    if "transformers_weights" in spec:
-        raise ValueError("its configuration names other weights")
-    if "/" in str(spec.get("attn_implementation")):  # code on the Hub
-        raise ValueError("its configuration names other code")
-    # GPT-Neo's: kinds of attention, and how many times these layers come one after another.
-    kinds = spec.get("attention_types") or []
-    layers = sum(len(names) * abs(count) for names, count in kinds)
-    written = json.dumps(spec)  # blanks and escapes in the file could hide a key
-    if layers > MOST_LAYERS or LONG_LISTS.search(written):
-        raise ValueError("its configuration asks for too many layers or labels")
+    too_large = ValueError("its configuration asks for more weights than its files hold")
+    if layers > len(shapes):
+        raise too_large
+    with torch.device("meta"), _CallLimit():
+        model = auto_class.from_config(copy.deepcopy(config), trust_remote_code=False)
+    held = sum(map(math.prod, shapes))
+    wanted = sum(parameter.numel() for parameter in model.parameters())
+    buffers = sum(buffer.nbytes for buffer in model.buffers())
+    if wanted > MOST_WEIGHTS * held or buffers > MOST_BUFFERS + 4 * held:
+        raise too_large
+    return type(model)
 
 
 class _CallLimit(TorchFunctionMode):

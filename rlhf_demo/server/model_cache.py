@@ -164,10 +164,11 @@ class ModelCache:
 
 
 def _stamp(folder: Path) -> Stamp:
-    """Tell a folder's weights, and those of the base under an adapter, from others put there later.
+    """Tell a folder's files, and those of the base under an adapter, from others put there later.
 
-    Taken before loading: if the weights are replaced meanwhile, the next caller loads them again.
+    Taken before loading: if a file is replaced meanwhile, the next caller loads them again.
     """
-    files = [(path.name, path.stat().st_mtime_ns) for path in sorted(folder.glob("*.safetensors"))]
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    files = [(path.name, path.stat().st_mtime_ns) for path in paths]
     base = adapter_base(folder)
     return (*files, *(_stamp(base) if base else ()))

@@ -1,0 +1,94 @@
+"""Read the configuration of a network that a stranger may have sent.
+
+transformers would read other files that config.json names, run code from the Hub, and make lists as
+long as the file asks for. So the file is read and checked here, and transformers gets the finished
+configuration.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, PretrainedConfig
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+)
+
+from rlhf_demo.errors import CheckpointError, DataError
+from rlhf_demo.files import read_json, short_name
+from rlhf_demo.hub.locate import MOST_CONFIG
+
+READERS_AND_WRITERS = {
+    *MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    *MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+}
+"""Types of models that write texts or classify them. The configurations of other types, of images
+or sounds, are not even made: some make long lists."""
+
+OTHER_PARTS = re.compile(
+    r'"(\w*_implementation\w*|(quantization|fusion|kernel|distributed)_config'
+    r'|transformers_weights)": (?!null|"\w*")'
+)
+"""Keys, at any depth, by which transformers takes other weights or replaces parts of a network; a
+plain name such as "sdpa" chooses among its own parts."""
+
+LONG_LISTS = re.compile(r'"\w*(layers?|labels)": [0-9]{5,}')
+"""transformers makes a list of all layers and labels as soon as it reads a configuration."""
+
+MOST_LAYERS = 9_999
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a model's or an adapter's configuration, unchecked.
+
+    Raises:
+        CheckpointError: there is none, it is too large, or it is not a JSON object.
+    """
+    try:
+        spec = read_json(path, MOST_CONFIG)
+    except DataError as error:
+        raise CheckpointError(str(error)) from None
+    if not isinstance(spec, dict):
+        raise CheckpointError(f"{short_name(path)} holds no configuration: restore that file")
+    return spec
+
+
+def network_config(folder: Path, num_labels: int | None) -> PretrainedConfig:
+    """Read config.json, and nothing that it names.
+
+    Args:
+        num_labels: labels of a new classification head; None keeps those of the file.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+        ValueError: a value is of a wrong type, the type of the model is unknown, or the file asks
+            for other weights or code, or for very much.
+    """
+    spec = read_config(folder / "config.json")
+    _check(spec)
+    if spec.get("model_type") not in READERS_AND_WRITERS:
+        raise ValueError(f"its model_type is {str(spec.get('model_type'))[:60]!r}")
+    labels = {} if num_labels is None else {"num_labels": num_labels}
+    try:
+        kind = type(AutoConfig.for_model(spec["model_type"]))
+        return kind.from_dict(spec, **labels)
+    except Exception as error:  # of any class: libraries check the types of values in their own way
+        raise ValueError(str(error)) from error
+
+
+def _check(spec: dict[str, Any]) -> None:
+    """Refuse other weights, other code, and very many layers or labels.
+
+    Raises:
+        ValueError: the configuration asks for one of these, or has an unknown form.
+    """
+    written = json.dumps(spec)  # blanks and escapes in the file could hide a key
+    if OTHER_PARTS.search(written):
+        raise ValueError("its configuration names other weights or code")
+    # GPT-Neo's: kinds of attention, and how many times these layers come one after another.
+    kinds = spec.get("attention_types") or []
+    layers = sum(len(names) * abs(count) for names, count in kinds)
+    if layers > MOST_LAYERS or LONG_LISTS.search(written):
+        raise ValueError("its configuration asks for too many layers or labels")
