@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 from rlhf_demo.intervals import cluster_interval, watched_interval, wilson_interval
 from rlhf_demo.votes.pairs import FEWEST_TO_TELL, LastRated, split_last_rated
-from rlhf_demo.votes.quality import FALSE_ALARMS, Share, check_evidence, side_evidence
+from rlhf_demo.votes.quality import FALSE_ALARMS, check_evidence, share_of, side_evidence
 from rlhf_demo.votes.rounds import RETRAIN_EVERY
 
 VOTES_EACH, OVERLAP = 8, 3
@@ -130,7 +130,7 @@ def better_than_chance(
 ) -> float:
     """Return the share of classes in which the interval of an accuracy is above 50%."""
     streams = (judged(rng, pairs, votes, right, ALIKE) for _ in range(classes))
-    return sum(Share.of(*stream).low > 0.5 for stream in streams) / classes
+    return sum(share_of(*stream)["low"] > 0.5 for stream in streams) / classes
 
 
 def better_than_chance_at_some_look(

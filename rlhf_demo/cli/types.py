@@ -3,6 +3,7 @@
 import argparse
 import sys
 import types
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -38,9 +39,29 @@ def interface(declared: Any) -> str:
     return "\n".join([*lines, "}"])
 
 
+def with_parts(hints: Iterable[Any]) -> list[Any]:
+    """Return the TypedDicts among some types, each followed by those that it contains."""
+    found: dict[Any, None] = {}
+
+    def add(hint: Any) -> None:
+        if is_typeddict(hint):
+            if hint not in found:
+                found[hint] = None
+                for part in get_type_hints(hint).values():
+                    add(part)
+        else:
+            for part in get_args(hint):
+                add(part)
+
+    for hint in hints:
+        add(hint)
+    return list(found)
+
+
 def declarations() -> str:
-    """Return the whole file."""
-    declared = [value for value in vars(payloads).values() if is_typeddict(value)]
+    """Return the whole file: what payloads.py itself declares, and the rows that it imports."""
+    named = [value for value in vars(payloads).values() if is_typeddict(value)]
+    declared = with_parts(each for each in named if each.__module__ == payloads.__name__)
     head = "// Written by `python -m rlhf_demo.cli.types` out of server/payloads.py."
     columns = f"export type Columns = {typescript(payloads.Columns)};"
     return "\n\n".join([head, columns, *map(interface, declared)]) + "\n"

@@ -1,10 +1,15 @@
 """Types of the objects that the server sends to the page most often.
 
-`python -m rlhf_demo.cli.types` writes these as TypeScript into ui/static/types.d.ts, which
-checks the page's modules; tests compare what the server really sends with them.
+Rows that another module makes are declared there and imported here. `python -m rlhf_demo.cli.types`
+writes all of them as TypeScript into ui/static/types.d.ts, which checks the page's modules; tests
+compare what the server really sends with them.
 """
 
 from typing import Any, NotRequired, TypedDict
+
+from rlhf_demo.votes.classes import ClassOverview, StudentView
+from rlhf_demo.votes.quality import Quality, VoterRow
+from rlhf_demo.votes.rounds import BlindResult
 
 Columns = dict[str, list[Any]]
 """Figures metric by metric, one entry a row; None where a row lacks one."""
@@ -168,78 +173,17 @@ class DuelRecord(TypedDict):
     report: NotRequired[dict[str, Any]]
 
 
-class Share(TypedDict):
-    """A share with its 95% interval, of so many votes on so many pairs."""
-
-    share: float | None
-    low: float
-    high: float
-    count: int
-    units: int
-
-
-class Quality(TypedDict):
-    """Quality of votes (`votes.quality.vote_quality`)."""
-
-    votes: int
-    ties: Share
-    left: Share
-    alpha: float | None
-    self_agreement: Share
-    caught: Share
-    with_others: Share
-    highest_accuracy: float | None
-    simulated: NotRequired[int]
-
-
-class VoterRow(TypedDict):
-    """How careful one voter's answers are (`votes.quality.voter_table`)."""
-
-    voter: int
-    simulated: bool
-    left_out: bool
-    votes: int
-    ties: Share
-    left: Share
-    self_agreement: Share
-    caught: Share
-    with_others: Share
-    seconds: float | None
-    careless: list[str]
-    nickname: NotRequired[str]
-
-
 class QualityState(TypedDict):
     """The votes on a question, as the Feedback tab shows them."""
 
     question: str
     votes: int
     voters: int
-    preferences: int
-    together: int
-    simulated: int
+    preferences: int  # to train on
+    together: int  # those on all questions
+    simulated: int  # number of simulated votes
     quality: Quality
     careless: list[VoterRow]
-
-
-class BlindResult(TypedDict):
-    """A class's blind vote; its outcome, for A against B, only once it is revealed."""
-
-    revealed: bool
-    votes: int
-    simulated: int
-    pairs: int
-    rate: NotRequired[float | None]
-    low: NotRequired[float]
-    high: NotRequired[float]
-    wins: NotRequired[int]
-    losses: NotRequired[int]
-    ties: NotRequired[int]
-    both_bad: NotRequired[int]
-    series: NotRequired[list[tuple[int, float | None]]]
-    a: NotRequired[str]
-    b: NotRequired[str]
-    contender: NotRequired[str]
 
 
 class StudentPPO(TypedDict):
@@ -253,33 +197,12 @@ class StudentPPO(TypedDict):
     kl: float | None
 
 
-class StudentState(TypedDict):
+class StudentState(StudentView):
     """What a student's phone shows besides the pair."""
 
-    nickname: str
-    votes: int
-    done: int
-    state: str
-    round: int
-    kind: str
-    round_state: str
-    question: str
-    result: BlindResult | None
     code: str
-    goal: int
+    goal: int  # pairs to answer in the round
     ppo: StudentPPO | None
-
-
-class Student(TypedDict):
-    """A student of a class."""
-
-    voter: int
-    nickname: str
-    simulated: bool
-    left_out: bool
-    votes: int
-    last_seen: float | None
-    place: int | None
 
 
 class TrainedReward(TypedDict):
@@ -323,33 +246,19 @@ class Simulation(TypedDict):
     careless: float
 
 
-class ClassState(TypedDict):
+class ClassState(ClassOverview):
     """Everything on the instructor's screen."""
 
-    collection: int
-    code: str
-    state: str
-    round: int
-    kind: str
-    round_state: str
-    question: str
-    overlap: int
-    clean_words: bool
-    door_open: bool
-    most_joins: int
-    votes: int
-    seats_left: int
-    voters: list[Student]
-    each: int
-    expected: int
-    all_votes: int
-    preferences: int
+    each: int  # pairs that each student answers in the round
+    expected: int  # votes of the whole class in the round
+    all_votes: int  # of all rounds
+    preferences: int  # on the question, to train on
     coming: Coming
-    simulated: int
+    simulated: int  # number of the round's simulated votes
     quality: Quality
     careless: list[VoterRow]
     history: list[TrainedReward]
-    reward: str | None
+    reward: str | None  # run whose model is in use
     training: TrainingReward | None
     problem: str | None
     ppo: RunRow | None

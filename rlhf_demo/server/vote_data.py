@@ -14,7 +14,6 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +147,7 @@ def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
             "held_out_pairs": split.held_out_pairs,
             "too_few_to_tell": split.too_few_to_tell,
             # An older name for the agreement with others, which files already have.
-            "foretold": asdict(agreement_with_others(votes)),
+            "foretold": agreement_with_others(votes),
             # The accuracy on the held-out votes cannot exceed it.
             "highest_accuracy": highest_accuracy(split.held_out),
         }

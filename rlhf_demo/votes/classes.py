@@ -9,7 +9,7 @@ memory and written nowhere.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlalchemy import Connection, Executable, Row, delete, func, select, update
 
@@ -29,7 +29,7 @@ from rlhf_demo.votes.queries import (
     question_id,
 )
 from rlhf_demo.votes.result_cache import ResultCache
-from rlhf_demo.votes.rounds import blind_result, round_facts
+from rlhf_demo.votes.rounds import BlindResult, RoundFacts, blind_result, round_facts
 from rlhf_demo.votes.store import SEEN_EVERY, Store
 from rlhf_demo.votes.tables import assignments, collections, pairs, voters
 from rlhf_demo.votes.vote import ATTENTION_CHECK, LONGEST_QUESTION, Vote, clean_text
@@ -55,6 +55,41 @@ class NewClass:
     collection: int
     code: str
     token: str
+
+
+class StudentView(RoundFacts):
+    """What a student may know of the class and of the student's own votes."""
+
+    nickname: str
+    votes: int  # own
+    done: int  # own ones of the round, without attention checks and repeats
+    result: BlindResult | None  # of the blind vote, once revealed
+
+
+class Student(TypedDict):
+    """A student of a class."""
+
+    voter: int
+    nickname: str
+    simulated: bool
+    left_out: bool
+    votes: int
+    last_seen: float  # seconds since 1970
+    place: int | None  # number of the student's address; see `Arrivals.address_numbers`
+
+
+class ClassOverview(RoundFacts):
+    """The state of a class and its students."""
+
+    collection: int
+    code: str
+    overlap: int  # students who see each pair
+    clean_words: bool
+    door_open: bool
+    most_joins: int  # from one address
+    votes: int  # of the round
+    seats_left: int  # assignments for which the round's pairs have room
+    voters: list[Student]
 
 
 class Classes:
@@ -261,15 +296,8 @@ class Classes:
             raise Refused("no class has this code: look at the instructor's screen again")
         return collection
 
-    def student_view(self, secret: str) -> dict[str, Any]:
-        """Return what a student's phone shows besides the pair, without data of other students.
-
-        Returns:
-            JSON-ready: `nickname`, `votes` (own), `done` (own ones of the round, without attention
-            checks and repeats), `state` (open, paused), `round`, `kind` (feedback, blind),
-            `round_state` (open, closed, revealed), `question`, `result` (of the blind vote, once
-            revealed, else None).
-        """
+    def student_view(self, secret: str) -> StudentView:
+        """Return what a student's phone shows besides the pair, without data of other students."""
         with self.database.reading() as connection:
             voter = owner(connection, voters, secret)
             collection = by_id(connection, collections, voter.collection_id)
@@ -281,32 +309,25 @@ class Classes:
                 .where(pairs.c.round_id == latest.id, pairs.c.kind != ATTENTION_CHECK)
                 .where(assignments.c.repeat.is_(False))
             )
-            view = {
+            view: StudentView = {
                 "nickname": voter.nickname,
                 "votes": connection.execute(select(func.count()).where(*mine)).scalar_one(),
                 "done": connection.execute(done.where(*mine)).scalar_one(),
                 **round_facts(connection, collection, latest),
+                "result": None,
             }
         if voter.last_seen < self.clock() - SEEN_EVERY:
             with self.database.writing() as connection:
                 here = update(voters).where(voters.c.id == voter.id)
                 connection.execute(here.values(last_seen=self.clock()))
-        result = None
         if latest.state == "revealed":  # the same for all students, and their phones poll it
-            result = self._results.get(latest.id, lambda: blind_result(self.store, latest))
-        return view | {"result": result}
+            view["result"] = self._results.get(latest.id, lambda: blind_result(self.store, latest))
+        return view
 
     # -- the instructor's screen -------------------------------------------------------------------
 
-    def overview(self, token: str) -> dict[str, Any]:
-        """Return the state of the class for the instructor's screen.
-
-        Returns:
-            JSON-ready: `collection`, `code`, `state`, `round`, `kind`, `round_state`, `question`,
-            `overlap`, `clean_words`, `door_open`, `most_joins` (from one address), `votes` (of the
-            round), `seats_left` (assignments its pairs have room for), `voters` (rows: voter,
-            nickname, simulated, left_out, votes, last_seen, place; see `Arrivals.places`).
-        """
+    def overview(self, token: str) -> ClassOverview:
+        """Return the state of the class for the instructor's screen."""
         now = self.clock()
         with self.database.reading() as connection:
             collection = owner(connection, collections, token)

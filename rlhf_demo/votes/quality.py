@@ -8,9 +8,8 @@ about other people.
 import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from rlhf_demo.intervals import cluster_interval, watched_interval
 from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL, Vote
@@ -30,9 +29,8 @@ slowly as more voters come one after another.
 """
 
 
-@dataclass(frozen=True)
-class Share:
-    """A share with its 95% interval; `share` is None if nothing was counted."""
+class Share(TypedDict):
+    """A share with its 95% interval, all from 0 to 1; `share` is None if nothing was counted."""
 
     share: float | None
     low: float
@@ -40,12 +38,63 @@ class Share:
     count: int
     units: int  # number of independent units: pairs, if a pair has several votes
 
-    @classmethod
-    def of(cls, values: Sequence[float], units: Sequence[Hashable]) -> "Share":
-        """Make a share from values of 0 to 1 (a tie may be half) and the unit of each value."""
-        low, high = cluster_interval(values, units)
-        share = sum(values) / len(values) if values else None
-        return cls(share, low, high, len(values), len(set(units)))
+
+class Quality(TypedDict):
+    """The quality of some votes; accuracy and alpha are at most 1."""
+
+    votes: int
+    ties: Share
+    left: Share
+    alpha: float | None
+    self_agreement: Share
+    caught: Share
+    with_others: Share
+    highest_accuracy: float | None
+    simulated: NotRequired[int]  # number of these votes
+
+
+class VoterRow(TypedDict):
+    """How careful one voter's answers are."""
+
+    voter: int
+    simulated: bool
+    left_out: bool
+    votes: int
+    ties: Share
+    left: Share
+    self_agreement: Share
+    caught: Share
+    with_others: Share  # of the preferences that the majority of the others has too
+    seconds: float | None  # median for an answer; None if unknown
+    careless: list[str]  # reasons in words; empty for a careful voter
+    nickname: NotRequired[str]  # in a class
+
+
+class WinRate(TypedDict):
+    """How often one model beats another; the rate is None without votes."""
+
+    rate: float | None  # 0 to 1
+    low: float  # of the 95% interval
+    high: float
+    votes: int
+    pairs: int  # number of pairs with votes
+    wins: int
+    losses: int
+    ties: int
+    both_bad: int
+
+
+def share_of(values: Sequence[float], units: Sequence[Hashable]) -> Share:
+    """Make a share from values of 0 to 1 (a tie may be half) and the unit of each value."""
+    low, high = cluster_interval(values, units)
+    share = sum(values) / len(values) if values else None
+    return {
+        "share": share,
+        "low": low,
+        "high": high,
+        "count": len(values),
+        "units": len(set(units)),
+    }
 
 
 # -- all votes together ----------------------------------------------------------------------------
@@ -54,7 +103,7 @@ class Share:
 def tie_share(votes: Iterable[Vote]) -> Share:
     """Return the share of ties among all answers except skips."""
     answers = [vote for vote in _first_words(votes) if vote.choice != "skip"]
-    return Share.of([vote.choice == "tie" for vote in answers], [vote.pair for vote in answers])
+    return share_of([vote.choice == "tie" for vote in answers], [vote.pair for vote in answers])
 
 
 def left_share(votes: Iterable[Vote]) -> Share:
@@ -64,7 +113,7 @@ def left_share(votes: Iterable[Vote]) -> Share:
     vote: sides are drawn for each assignment, so the pair's texts have no influence.
     """
     sides = [vote.left for vote in votes if vote.decided and vote.left is not None]
-    return Share.of(sides, range(len(sides)))
+    return share_of(sides, range(len(sides)))
 
 
 def krippendorff_alpha(ratings: Iterable[tuple[Hashable, Hashable, Hashable]]) -> float | None:
@@ -114,7 +163,7 @@ def self_agreement(votes: Iterable[Vote]) -> Share:
         if vote.kind != ATTENTION_CHECK and vote.choice != "skip":
             answers[vote.pair, vote.question, vote.voter][vote.repeat] = vote.choice
     both = {key: choices for key, choices in answers.items() if len(choices) == 2}
-    return Share.of(
+    return share_of(
         [choices[False] == choices[True] for choices in both.values()], [pair for pair, *_ in both]
     )
 
@@ -122,7 +171,7 @@ def self_agreement(votes: Iterable[Vote]) -> Share:
 def caught_share(votes: Iterable[Vote]) -> Share:
     """Return how often people preferred one of two identical texts."""
     checks = [vote for vote in votes if vote.kind == ATTENTION_CHECK]
-    return Share.of([vote.decided for vote in checks], [vote.pair for vote in checks])
+    return share_of([vote.decided for vote in checks], [vote.pair for vote in checks])
 
 
 def agreement_with_others(votes: Iterable[Vote]) -> Share:
@@ -152,16 +201,16 @@ def highest_accuracy(votes: Iterable[Vote]) -> float | None:
     return sum(max(tally.values()) for tally in tallies) / sum(tally.total() for tally in tallies)
 
 
-def vote_quality(votes: Sequence[Vote]) -> dict[str, Any]:
-    """Return all of the above, JSON-ready: shares as share, low, high, count, units."""
+def vote_quality(votes: Sequence[Vote]) -> Quality:
+    """Return all of the above."""
     return {
         "votes": len(votes),
-        "ties": asdict(tie_share(votes)),
-        "left": asdict(left_share(votes)),
+        "ties": tie_share(votes),
+        "left": left_share(votes),
         "alpha": votes_alpha(votes),
-        "self_agreement": asdict(self_agreement(votes)),
-        "caught": asdict(caught_share(votes)),
-        "with_others": asdict(agreement_with_others(votes)),
+        "self_agreement": self_agreement(votes),
+        "caught": caught_share(votes),
+        "with_others": agreement_with_others(votes),
         "highest_accuracy": highest_accuracy(votes),
     }
 
@@ -169,20 +218,13 @@ def vote_quality(votes: Sequence[Vote]) -> dict[str, Any]:
 # -- one voter -------------------------------------------------------------------------------------
 
 
-def voter_table(votes: Sequence[Vote]) -> list[dict[str, Any]]:
-    """Describe how careful each voter's answers are.
-
-    Returns:
-        One JSON-ready row per voter, by number: `voter`, `simulated`, `left_out`, `votes`, `ties`,
-        `left`, `self_agreement`, `caught` (each as in `vote_quality`), `with_others` (share of
-        preferences that the majority of the others has too), `seconds` (median, None if unknown),
-        `careless` (reasons in words; empty for a careful voter).
-    """
+def voter_table(votes: Sequence[Vote]) -> list[VoterRow]:
+    """Describe how careful each voter's answers are: one row per voter, by number."""
     by_voter: dict[int, list[Vote]] = defaultdict(list)
     for vote in votes:
         by_voter[vote.voter].append(vote)
     tallies = _tallies(votes)
-    rows: list[dict[str, Any]] = []
+    rows: list[VoterRow] = []
     for voter, own in sorted(by_voter.items()):
         times = [vote.seconds for vote in own if vote.seconds is not None]
         rows.append(
@@ -191,11 +233,11 @@ def voter_table(votes: Sequence[Vote]) -> list[dict[str, Any]]:
                 "simulated": own[0].simulated,
                 "left_out": own[0].left_out,
                 "votes": len(own),
-                "ties": asdict(tie_share(own)),
-                "left": asdict(left_share(own)),
-                "self_agreement": asdict(self_agreement(own)),
-                "caught": asdict(caught_share(own)),
-                "with_others": asdict(_with_others(own, tallies)),
+                "ties": tie_share(own),
+                "left": left_share(own),
+                "self_agreement": self_agreement(own),
+                "caught": caught_share(own),
+                "with_others": _with_others(own, tallies),
                 "seconds": median(times) if times else None,
                 "careless": careless_reasons(own, len(by_voter)),
             }
@@ -275,15 +317,13 @@ def _with_others(own: Iterable[Vote], tallies: dict[Hashable, Counter[str]]) -> 
         if vote.decided and (same or other):
             right.append(1.0 if same > other else 0.5 if same == other else 0.0)
             units.append((vote.pair, vote.question))
-    return Share.of(right, units)
+    return share_of(right, units)
 
 
 # -- blind votes -----------------------------------------------------------------------------------
 
 
-def win_rate(
-    votes: Iterable[Vote], winner: str = "second", *, watched: bool = False
-) -> dict[str, Any]:
+def win_rate(votes: Iterable[Vote], winner: str = "second", *, watched: bool = False) -> WinRate:
     """Return how often one model beats the other in blind votes.
 
     Ties stay in: they, and pairs where both are bad, count half for each; skips do not count.
@@ -294,10 +334,6 @@ def win_rate(
         watched: people see the figure while votes come in, and may stop when they like it; the
             interval then holds at all times together. Otherwise it holds for one look, at a moment
             that does not depend on the figure.
-
-    Returns:
-        JSON-ready: `rate`, `low`, `high` (None, 0, 1 without votes), `votes`, `pairs` (number of
-        pairs with votes), `wins`, `losses`, `ties`, `both_bad`.
     """
     duels = [vote for vote in votes if vote.kind == DUEL and vote.choice != "skip"]
     counts = Counter(vote.choice for vote in duels)

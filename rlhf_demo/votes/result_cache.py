@@ -3,7 +3,9 @@
 import threading
 import time
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 LIFETIME = 20
 """A result stays valid for this many times the seconds that it took to compute. So it costs a
@@ -27,7 +29,7 @@ class ResultCache:
         self._entries: dict[Hashable, tuple[float, Any]] = {}  # expiry time and result
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+    def get(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return the cached result for a key, or compute it."""
         with self._lock:
             now = self._clock()

@@ -8,7 +8,7 @@ server's own functions (pairs, retraining) take the class's id, so no endpoint m
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from sqlalchemy import Connection, Row, delete, func, or_, select, update
 
@@ -62,6 +62,36 @@ class ClassStatus:
     pairs: int  # of the round, without attention checks
 
 
+class RoundFacts(TypedDict):
+    """What all students of a class may know about its round."""
+
+    state: str  # of the class: open, paused
+    round: int  # 1 is the first
+    kind: str  # feedback, blind
+    round_state: str  # open, closed, revealed
+    question: str
+
+
+class BlindResult(TypedDict):
+    """A class's blind vote; its outcome, for A against B, only once it is revealed."""
+
+    revealed: bool
+    votes: int
+    simulated: int  # number of simulated votes
+    pairs: int  # number of pairs with votes
+    rate: NotRequired[float | None]  # this and what follows as in `quality.WinRate`
+    low: NotRequired[float]
+    high: NotRequired[float]
+    wins: NotRequired[int]
+    losses: NotRequired[int]
+    ties: NotRequired[int]
+    both_bad: NotRequired[int]
+    series: NotRequired[list[tuple[int, float | None]]]  # votes so far and their rate
+    a: NotRequired[str]  # the models
+    b: NotRequired[str]
+    contender: NotRequired[str]  # "a" or "b"
+
+
 class Rounds:
     """The rounds of the classes of one store."""
 
@@ -87,7 +117,7 @@ class Rounds:
             models = {"base": base, "contender": contender}
             new_round(connection, collection.id, number, kind="blind", question=asked, **models)
 
-    def reveal(self, token: str) -> dict[str, Any]:
+    def reveal(self, token: str) -> BlindResult:
         """End the blind vote; return its result with the models' names.
 
         Raises:
@@ -231,11 +261,8 @@ class Rounds:
 
     # -- blind votes -------------------------------------------------------------------------------
 
-    def blind_result(self, token: str) -> dict[str, Any]:
+    def blind_result(self, token: str) -> BlindResult:
         """Return the size of the blind vote; with its outcome and the names once it is revealed.
-
-        Returns:
-            JSON-ready, see the function `blind_result`.
 
         Raises:
             Refused: there is no blind vote.
@@ -247,8 +274,8 @@ class Rounds:
         return blind_result(self.store, latest)
 
 
-def round_facts(connection: Connection, collection: Row[Any], latest: Row[Any]) -> dict[str, Any]:
-    """Return what all students of a class may know about its round, JSON-ready."""
+def round_facts(connection: Connection, collection: Row[Any], latest: Row[Any]) -> RoundFacts:
+    """Return what all students of a class may know about its round."""
     return {
         "state": collection.state,
         "round": latest.number,
@@ -258,16 +285,11 @@ def round_facts(connection: Connection, collection: Row[Any], latest: Row[Any]) 
     }
 
 
-def blind_result(store: Store, blind: Row[Any]) -> dict[str, Any]:
+def blind_result(store: Store, blind: Row[Any]) -> BlindResult:
     """Return the outcome of a blind round for the model called A; before the reveal, only its size.
 
     An instructor who saw the share could reveal it at a convenient moment. Two equal models would
     then be called different in a fifth of all classes instead of a twentieth. So no one sees it.
-
-    Returns:
-        JSON-ready: `revealed`, `votes`, `simulated` (number of simulated votes), `pairs`; after the
-        reveal also the results of `quality.win_rate` for A against B, `series` (rows of votes and
-        rate over time), `a` and `b` (the models), and `contender` ("a" or "b").
     """
     votes = [
         vote
@@ -278,15 +300,20 @@ def blind_result(store: Store, blind: Row[Any]) -> dict[str, Any]:
     outcome = win_rate(votes, winner)
     simulated = sum(vote.simulated for vote in votes if vote.choice != "skip")
     if blind.state != "revealed":
-        size = {"votes": outcome["votes"], "pairs": outcome["pairs"]}
-        return size | {"revealed": False, "simulated": simulated}
+        return {
+            "votes": outcome["votes"],
+            "pairs": outcome["pairs"],
+            "revealed": False,
+            "simulated": simulated,
+        }
     models = (
         (blind.contender, blind.base) if blind.a_is_contender else (blind.base, blind.contender)
     )
     stops = sorted({round(len(votes) * n / MOST_POINTS) for n in range(1, MOST_POINTS + 1)} - {0})
     series = [win_rate(votes[:stop], winner) for stop in stops]
-    return outcome | {
-        "series": [[point["votes"], point["rate"]] for point in series],
+    return {
+        **outcome,
+        "series": [(point["votes"], point["rate"]) for point in series],
         "revealed": True,
         "simulated": simulated,
         "a": models[0],

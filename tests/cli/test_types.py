@@ -4,7 +4,7 @@ from typing import Any, NotRequired, TypedDict
 
 import pytest
 
-from rlhf_demo.cli.types import TARGET, declarations, interface, typescript
+from rlhf_demo.cli.types import TARGET, declarations, interface, typescript, with_parts
 
 
 class Row(TypedDict):
@@ -30,6 +30,23 @@ def test_type_is_written_as_typescript_has_it(hint, written):
 def test_part_that_may_be_missing_has_a_question_mark():
     told = "export interface Row {\n  step: number | null;\n  names?: string[];\n}"
     assert interface(Row) == told
+
+
+class Inner(TypedDict):
+    """Stands inside the next."""
+
+    rows: list[Row]
+
+
+class Outer(TypedDict):
+    """Contains Row, twice, only inside others."""
+
+    inner: NotRequired[dict[str, Inner | None]]
+    row: Row | None
+
+
+def test_parts_of_a_declared_type_are_declared_once():
+    assert with_parts([int, Outer, Row]) == [Outer, Inner, Row]
 
 
 def test_file_of_the_pages_types_is_current():

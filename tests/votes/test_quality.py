@@ -82,8 +82,8 @@ def test_votes_alpha_keeps_questions_apart():
 
 def test_tie_share_counts_all_answers_but_skips():
     found = tie_share(votes_on(1, "tie", "first", "both_bad", "skip", "second"))
-    assert (found.share, found.count, found.units) == (0.25, 4, 1)
-    assert (found.low, found.high) == cluster_interval([1, 0, 0, 0], [1] * 4)
+    assert (found["share"], found["count"], found["units"]) == (0.25, 4, 1)
+    assert (found["low"], found["high"]) == cluster_interval([1, 0, 0, 0], [1] * 4)
 
 
 def test_left_share_follows_the_screen_not_the_text():
@@ -96,7 +96,7 @@ def test_left_share_follows_the_screen_not_the_text():
         replace(VOTE, choice="tie"),
     ]
     found = left_share(votes)
-    assert (found.share, found.count) == (pytest.approx(2 / 3), 3)
+    assert (found["share"], found["count"]) == (pytest.approx(2 / 3), 3)
 
 
 def test_shares_of_nothing_are_unknown():
@@ -115,14 +115,14 @@ def test_self_agreement_compares_repeats_with_first_answers():
         replace(VOTE, pair=2, choice="tie", repeat=True),
         replace(VOTE, pair=3, choice="first"),
     ]
-    assert (self_agreement(votes).share, self_agreement(votes).count) == (0.5, 2)
+    assert (self_agreement(votes)["share"], self_agreement(votes)["count"]) == (0.5, 2)
 
 
 def test_caught_share_forgives_tie_both_bad_and_skip():
     votes = [
         replace(v, kind=ATTENTION_CHECK) for v in votes_on(1, "tie", "both_bad", "skip", "first")
     ]
-    assert (caught_share(votes).share, caught_share(votes).count) == (0.25, 4)
+    assert (caught_share(votes)["share"], caught_share(votes)["count"]) == (0.25, 4)
 
 
 def test_agreement_with_others_is_leave_one_out():
@@ -134,9 +134,9 @@ def test_agreement_with_others_is_leave_one_out():
         *votes_on(3, "first"),
     ]
     found = agreement_with_others(votes)
-    assert (found.share, found.count) == (pytest.approx((0.5 + 0.5 + 0 + 1 + 1) / 5), 5)
-    assert found.units == 2
-    assert (found.low, found.high) == cluster_interval([0.5, 0.5, 0, 1, 1], [1, 1, 1, 2, 2])
+    assert (found["share"], found["count"]) == (pytest.approx((0.5 + 0.5 + 0 + 1 + 1) / 5), 5)
+    assert found["units"] == 2
+    assert (found["low"], found["high"]) == cluster_interval([0.5, 0.5, 0, 1, 1], [1, 1, 1, 2, 2])
 
 
 def test_highest_accuracy_is_the_larger_side_of_each_pair():
@@ -175,7 +175,7 @@ def test_who_knows_the_taste_beats_the_few_others_and_never_the_highest_accuracy
         judged = a_class_that_agrees(rng, 60, voters, 0.8)
         votes = [vote for vote, _ in judged]
         knows.append(mean(vote.choice == better for vote, better in judged))
-        others.append(agreement_with_others(votes).share)
+        others.append(agreement_with_others(votes)["share"])
         highest.append(highest_accuracy(votes))
         assert knows[-1] <= highest[-1]
     # Two others: 0.8^2 + 0.2^2 = 0.68 by either, a split counted half; four others do better.

@@ -48,7 +48,7 @@ def test_blind_vote_is_only_counted_until_the_reveal(
     assert after[after["contender"]] == "ppo"
     assert after["rate"] == pytest.approx(0.7 if after["contender"] == "a" else 0.3)
     assert after["votes"] == 5 and after["ties"] == 1 and after["pairs"] == 3
-    assert after["series"][-1] == [5, after["rate"]]
+    assert after["series"][-1] == (5, after["rate"])
     assert classes.student_view(secrets[0])["result"] == after
 
 

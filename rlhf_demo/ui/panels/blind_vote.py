@@ -15,7 +15,7 @@ from rlhf_demo.errors import DemoError, Refused
 from rlhf_demo.server.sampler import PROMPTS_AT_ONCE, PairRequest
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
-from rlhf_demo.votes.quality import win_rate
+from rlhf_demo.votes.quality import WinRate, win_rate
 from rlhf_demo.votes.vote import DUEL, LONGEST_QUESTION, QUESTIONS, TO_READ, Vote, clean_text
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.lanes import heavy, voting
@@ -100,7 +100,7 @@ class BlindVote:
         return {"names": self.store.names(request["voter"], request["assignment"])}
 
     @heavy
-    def blind_result(self, request: dict[str, Any]) -> dict[str, Any]:
+    def blind_result(self, request: dict[str, Any]) -> WinRate:
         """Return how often `right` beats `left` in all blind votes of the open page.
 
         It is shown after every vote, and voters can stop when they like the result: the interval

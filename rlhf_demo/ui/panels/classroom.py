@@ -26,6 +26,7 @@ from rlhf_demo.votes.assignment import answers_for
 from rlhf_demo.votes.classes import MOST_VOTERS
 from rlhf_demo.votes.pairs import FEWEST_TO_TELL, usable
 from rlhf_demo.votes.quality import vote_quality, voter_table
+from rlhf_demo.votes.rounds import BlindResult
 from rlhf_demo.votes.vote import DUEL, QUESTIONS, Vote
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.downloads import downloads, vote_file
@@ -308,7 +309,7 @@ class ClassMode:
         self.training.wake()
         return {"done": True}
 
-    def reveal(self, request: dict[str, Any]) -> dict[str, Any]:
+    def reveal(self, request: dict[str, Any]) -> BlindResult:
         """End the blind vote and reveal the names."""
         return self.rounds.reveal(request["token"])
 

@@ -134,12 +134,15 @@ export interface DuelRecord {
   report?: Record<string, any>;
 }
 
-export interface Share {
-  share: number | null;
-  low: number;
-  high: number;
-  count: number;
-  units: number;
+export interface QualityState {
+  question: string;
+  votes: number;
+  voters: number;
+  preferences: number;
+  together: number;
+  simulated: number;
+  quality: Quality;
+  careless: VoterRow[];
 }
 
 export interface Quality {
@@ -152,6 +155,14 @@ export interface Quality {
   with_others: Share;
   highest_accuracy: number | null;
   simulated?: number;
+}
+
+export interface Share {
+  share: number | null;
+  low: number;
+  high: number;
+  count: number;
+  units: number;
 }
 
 export interface VoterRow {
@@ -169,15 +180,28 @@ export interface VoterRow {
   nickname?: string;
 }
 
-export interface QualityState {
+export interface StudentPPO {
+  status: string;
+  busy: boolean;
+  step: number;
+  total_steps: number | null;
+  score: number | null;
+  kl: number | null;
+}
+
+export interface StudentState {
+  state: string;
+  round: number;
+  kind: string;
+  round_state: string;
   question: string;
+  nickname: string;
   votes: number;
-  voters: number;
-  preferences: number;
-  together: number;
-  simulated: number;
-  quality: Quality;
-  careless: VoterRow[];
+  done: number;
+  result: BlindResult | null;
+  code: string;
+  goal: number;
+  ppo: StudentPPO | null;
 }
 
 export interface BlindResult {
@@ -196,40 +220,6 @@ export interface BlindResult {
   a?: string;
   b?: string;
   contender?: string;
-}
-
-export interface StudentPPO {
-  status: string;
-  busy: boolean;
-  step: number;
-  total_steps: number | null;
-  score: number | null;
-  kl: number | null;
-}
-
-export interface StudentState {
-  nickname: string;
-  votes: number;
-  done: number;
-  state: string;
-  round: number;
-  kind: string;
-  round_state: string;
-  question: string;
-  result: BlindResult | null;
-  code: string;
-  goal: number;
-  ppo: StudentPPO | null;
-}
-
-export interface Student {
-  voter: number;
-  nickname: string;
-  simulated: boolean;
-  left_out: boolean;
-  votes: number;
-  last_seen: number | null;
-  place: number | null;
 }
 
 export interface TrainedReward {
@@ -266,13 +256,13 @@ export interface Simulation {
 }
 
 export interface ClassState {
-  collection: number;
-  code: string;
   state: string;
   round: number;
   kind: string;
   round_state: string;
   question: string;
+  collection: number;
+  code: string;
   overlap: number;
   clean_words: boolean;
   door_open: boolean;
@@ -295,4 +285,14 @@ export interface ClassState {
   ppo: RunRow | null;
   blind: BlindResult | null;
   simulation: Simulation | null;
+}
+
+export interface Student {
+  voter: number;
+  nickname: string;
+  simulated: boolean;
+  left_out: boolean;
+  votes: number;
+  last_seen: number;
+  place: number | null;
 }

@@ -16,6 +16,7 @@ import gradio as gr
 from rlhf_demo.errors import DataError, DemoError, Refused
 from rlhf_demo.files import read_jsonl
 from rlhf_demo.server.class_training import reward_config
+from rlhf_demo.server.payloads import QualityState
 from rlhf_demo.server.reading import read_apart
 from rlhf_demo.server.sampler import AHEAD, SHIPPED_MODEL, PairRequest
 from rlhf_demo.server.uploads import digest
@@ -24,7 +25,7 @@ from rlhf_demo.ui.panels import classroom
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input
 from rlhf_demo.votes.pairs import FEWEST_TO_TELL, usable
-from rlhf_demo.votes.quality import vote_quality, voter_table
+from rlhf_demo.votes.quality import VoterRow, vote_quality, voter_table
 from rlhf_demo.votes.vote import (
     LONGEST_PROMPT,
     LONGEST_QUESTION,
@@ -197,16 +198,12 @@ class FeedbackTab:
     # -- how good the votes are --------------------------------------------------------------------
 
     @heavy
-    def quality(self, request: dict[str, Any]) -> dict[str, Any]:
+    def quality(self, request: dict[str, Any]) -> QualityState:
         """Return how good the votes on a question are.
 
         Args:
             request: `question`, `without` (numbers of voters to leave out; only those who look
                 careless can be).
-
-        Returns:
-            `votes`, `voters`, `preferences` (to train on), `together` (those on all questions),
-            `quality` (see quality.vote_quality), `careless` (rows of quality.voter_table).
         """
         asked, everything = str(request["question"]), self.data.votes()
         votes = [vote for vote in everything if vote.question == asked]
@@ -327,6 +324,6 @@ def _listed(voters: Collection[int]) -> str:
     return f"voter{'s' * (len(voters) > 1)} {', '.join(str(number) for number in sorted(voters))}"
 
 
-def _careless(votes: Sequence[Vote]) -> list[dict[str, Any]]:
+def _careless(votes: Sequence[Vote]) -> list[VoterRow]:
     """Return the rows of the voters that the page offers to leave out."""
     return [row for row in voter_table(votes) if row["careless"] or row["left_out"]]
