@@ -1,1 +1,1 @@
-"""The command line: the stages, and commands that compare, list, ship and print."""
+"""The command line: a command for each stage, and others that compare, list, ship and print."""

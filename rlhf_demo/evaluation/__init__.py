@@ -1,1 +1,1 @@
-"""How good a model is: two models compared, a reward model tested, texts measured."""
+"""Evaluation: compare two models, test a reward model, and measure texts."""

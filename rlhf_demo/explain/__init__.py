@@ -1,1 +1,1 @@
-"""One text opened up: what each part of it adds to its score."""
+"""Explanations of one text: what each part of it adds to its score."""

@@ -1,1 +1,1 @@
-"""From a model's name to its folder, on this machine or on the Hugging Face Hub."""
+"""Find a model's folder by its name, on this machine or on the Hugging Face Hub."""

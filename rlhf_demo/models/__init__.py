@@ -1,1 +1,1 @@
-"""Networks: how they are loaded, sampled from, read and scored with."""
+"""Networks: how the app loads them, samples from them, and scores texts with them."""

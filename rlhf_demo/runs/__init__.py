@@ -1,1 +1,1 @@
-"""One run, one folder: its files, its rows as they arrive, and its story in words."""
+"""A run's folder: its files, its rows as they arrive, and a sentence that explains its curves."""

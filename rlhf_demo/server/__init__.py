@@ -1,1 +1,1 @@
-"""What the running app does without a page: lists, rules, uploads, classes, settings."""
+"""The running app's logic, without the page: lists, rules, uploads, classes, settings."""

@@ -1,1 +1,1 @@
-"""People's votes: who voted, on what, in which class, and what the votes are worth."""
+"""People's votes: who voted, on what, in which class, and how reliable the votes are."""

@@ -1,1 +1,1 @@
-"""Between the network and the page: who may ask, how often, and how much at once."""
+"""Between the network and the page: who may send requests, how often, and how many at once."""
