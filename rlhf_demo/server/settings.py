@@ -22,8 +22,8 @@ class Variable:
 
     Attributes:
         name: as the owner writes it.
-        home: what holds on one's own machine where it is not set.
-        limited: what holds where the limits are on; empty: the same.
+        home: its value on one's own machine if it is not set.
+        limited: its value where the limits are on; empty: the same.
         meaning: what it sets.
     """
 
@@ -40,22 +40,23 @@ VARIABLES = (
         "stop and delete any run",
     ),
     Variable(
-        "RLHF_DEMO_PUBLIC", "off", "on", "1 turns the limits on, 0 turns them off; unset, they are "
-        "on where there is a password, where the page listens on an address that others can reach, "
-        "and on a Space; 1 also lets the page answer under any host name",
+        "RLHF_DEMO_PUBLIC", "off", "on", "1 turns the limits on, 0 turns them off; if it is not "
+        "set, they are on if there is a password, if others can reach the address that the page "
+        "listens on, and on a Space; 1 also lets the page answer under any host name",
     ),
     Variable(
         "RLHF_DEMO_HUB", "`gpt2,distilgpt2`", "none",
-        "ids of the Hub models that the lists offer, separated by commas; where the limits are on, "
-        "the page uses no others",
+        "ids of the Hub models that the lists offer, separated by commas; with limits, the page "
+        "uses no others",
     ),
     Variable(
         "RLHF_DEMO_HOSTS", "none", "", "further host names of the page, separated by commas, such "
-        "as `*.school.example`; behind a proxy that changes Host, the outer name without a star",
+        "as `*.school.example`; behind a proxy that changes Host, list the name that visitors use, "
+        "without a star",
     ),
     Variable(
         "RLHF_DEMO_PROXIES", "0", "0; 1 on a Space",
-        "how many proxies stand in front of the page; only their X-Forwarded-For is believed",
+        "how many proxies stand in front of the page; it trusts X-Forwarded-For only from these",
     ),
     Variable("RLHF_DEMO_RUNS", "`runs`", "", "folder of the runs, the votes and the uploads"),
     Variable("RLHF_DEMO_JOBS", "1", "", "runs that train at the same time on this device"),
