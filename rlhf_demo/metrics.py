@@ -36,14 +36,15 @@ GLOSSARY: dict[str, Metric] = {
     "objective/kl": Metric(
         "KL from the reference",
         "nats per response",
-        "drift of the policy, summed over the whole vocabulary at each token; never below 0",
+        "how far the policy has moved from the reference: exact KL, summed over the whole "
+        "vocabulary at each token; never below 0",
         healthy="near its target",
     ),
     "objective/kl_k1": Metric(
         "KL, k1",
         "nats per response",
-        "drift of the policy, estimated from the sampled tokens alone; the KL penalty in the "
-        "reward uses this estimate; it is noisier, and below 0 at times",
+        "the same KL, estimated from the sampled tokens alone; the KL penalty in the reward uses "
+        "this estimate, which is noisier and sometimes below 0",
         trl="objective/kl",
     ),
     "objective/reward": Metric(
@@ -57,7 +58,7 @@ GLOSSARY: dict[str, Metric] = {
     "objective/kl_coef": Metric(
         "KL coefficient",
         "standard deviations per nat",
-        "price of drift; adjusted so that KL approaches its target",
+        "weight of the KL penalty; adjusted so that KL approaches its target",
     ),
     "objective/distinct_2": Metric(
         "distinct-2",
@@ -125,8 +126,8 @@ GLOSSARY: dict[str, Metric] = {
     "policy/update_kl_by_epoch": Metric(
         "update size by epoch",
         "nats per token",
-        "KL from the policy before the step to the policy as each PPO epoch reads a token, so "
-        "before the last updates",
+        "KL from the policy before the step to the policy at the moment when each PPO epoch reads "
+        "a token, so before the last updates",
     ),
     "policy/outside_clip": Metric(
         "outside the clip range",
@@ -164,7 +165,7 @@ GLOSSARY: dict[str, Metric] = {
         "gradients cut", "0..1", "share of the step's updates whose gradient was scaled down"
     ),
     "policy/learning_rate": Metric(
-        "learning rate", "-", "of this step, after warm-up and decay", trl="lr"
+        "learning rate", "-", "learning rate of this step, after warm-up and decay", trl="lr"
     ),
     "value/loss": Metric(
         "value loss",
@@ -227,10 +228,15 @@ GLOSSARY: dict[str, Metric] = {
         trl="eval_accuracy",
     ),
     "base/loss": Metric(
-        "loss", "nats per token", "surprise at the next token of the training text", healthy="falls"
+        "loss",
+        "nats per token",
+        "-log of the model's probability of the next token of the training text",
+        healthy="falls",
     ),
     "base/tokens": Metric("tokens", "tokens", "tokens trained on since the start"),
-    "base/learning_rate": Metric("learning rate", "-", "of this step, after warm-up and decay"),
+    "base/learning_rate": Metric(
+        "learning rate", "-", "learning rate of this step, after warm-up and decay"
+    ),
     "base/gradient_norm": Metric("gradient norm", "-", "norm of the gradient before it is clipped"),
     "base/held_out_loss": Metric(
         "held-out loss",
@@ -241,7 +247,7 @@ GLOSSARY: dict[str, Metric] = {
     "base/held_out_perplexity": Metric(
         "held-out perplexity",
         "-",
-        "exp of the held-out loss: the number of tokens that the model hesitates between",
+        "exp of the held-out loss: how many tokens the model hesitates between",
         healthy="falls",
     ),
     "base/held_out_plain_loss": Metric(
@@ -268,7 +274,9 @@ GLOSSARY: dict[str, Metric] = {
         "share of the step's texts that the rater gets right",
         healthy="rises",
     ),
-    "rater/learning_rate": Metric("learning rate", "-", "of this step, after warm-up and decay"),
+    "rater/learning_rate": Metric(
+        "learning rate", "-", "learning rate of this step, after warm-up and decay"
+    ),
     "time/tokens_per_second": Metric("speed", "tokens per s", "tokens trained on per second"),
     "time/sampling_seconds": Metric("sampling", "s", "time to sample the step's responses"),
     "time/scoring_seconds": Metric(
