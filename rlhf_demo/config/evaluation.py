@@ -16,7 +16,8 @@ class GenerateConfig(Options):
     samples: int = option(1, "responses to each prompt", low=1, high=1000)
     reward: str | None = option(
         None,
-        "scores the responses: a model, 'longer', or package.module:function; nothing if left out",
+        "what scores the responses: a model, 'longer', or package.module:function; without it, "
+        "they get no score",
     )
     label: str | None = option(
         None, "label whose logit is the score, if the reward is a text classifier"
@@ -38,15 +39,15 @@ class CompareConfig(Options):
     rater: str = option(
         "star-rater",
         "judge that decides which response wins: 'star-rater', 'word-judge' or 'fluency-judge' "
-        "(all simulated), 'longer', a model, or module:function; one of the first two is also the "
-        "second judge",
+        "(all simulated), 'longer', a model, or module:function; one of the first two is "
+        "the second judge",
     )
     label: str | None = option(None, "label whose logit decides, if the judge is a text classifier")
     prompts: str = option("shipped", "'shipped', a text file, or a JSONL file with 'prompt'")
     split: str = option(
         "test",
-        "which prompts, if they have splits: 'test', never used to train or to choose settings, or "
-        "'heldout', for choosing settings",
+        "which prompts, if the file has splits: 'test', never used to train or to choose settings, "
+        "or 'heldout', for choosing settings",
         choices=("test", "heldout"),
     )
     count: int = option(256, "maximum number of prompts", low=1)

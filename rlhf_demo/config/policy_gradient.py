@@ -13,7 +13,7 @@ class PolicyGradientConfig(Options):
     policy: str = option("gpt2-mini", "model to train: shipped name, run folder, path or Hub id")
     reward: str = option(
         "reward-mini",
-        "scores the responses: a reward model (any model name), 'star-rater', 'longer', "
+        "what scores the responses: a reward model (any model name), 'star-rater', 'longer', "
         "or package.module:function",
     )
     label: str | None = option(
@@ -21,8 +21,8 @@ class PolicyGradientConfig(Options):
     )
     judge: str = option(
         "auto",
-        "also scores the responses, to show where reward and judge disagree: a name as for "
-        "--reward, 'auto' for the judge that labelled the reward's pairs, or 'none'",
+        "second scorer, to show where reward and judge disagree: a name as for --reward, 'auto' "
+        "for the judge that labelled the reward's pairs, or 'none'",
     )
     prompts: str = option(
         "shipped", "'shipped', a text file with one prompt per line, or a JSONL file with 'prompt'"
@@ -95,7 +95,7 @@ class GroupConfig(PolicyGradientConfig):
     """Options of RLOO and GRPO, which compare the responses to one prompt with each other."""
 
     samples_per_prompt: int = option(
-        4, "responses sampled for each prompt, which are compared with each other", low=2, high=256
+        4, "responses sampled for each prompt and compared with each other", low=2, high=256
     )
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from rlhf_demo.config.options import DEVICES, DTYPES, Options, option
 
 @dataclass(frozen=True, kw_only=True)
 class BaseConfig(Options):
-    """Stage 0: pretrain or continue a small base model on any text."""
+    """Stage 0: pretrain a small base model on any text, or continue training one."""
 
     model: str = option(
         "gpt2-mini",
