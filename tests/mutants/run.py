@@ -197,9 +197,9 @@ def report(verdicts: list[Verdict], seconds: float) -> str:
     lines = [
         "# Mutants",
         "",
-        "Faults put into the code on purpose, one small edit at a time, to see whether the tests",
-        "notice. The edits are in `tests/mutants/`; `make mutants` tries them and writes this",
-        "page.",
+        "We put faults into the code on purpose, one small edit at a time, to see whether the",
+        "tests notice. The edits are in `tests/mutants/`; `make mutants` tries them and writes",
+        "this page.",
         "",
         f"{date.today()}, {commit()}, {seconds / 60:.0f} minutes on {AT_ONCE} cores: "
         f"{len(verdicts)} mutants, **{total['caught']} caught, {total['survived']} survived, "
