@@ -32,7 +32,7 @@ def train(args: argparse.Namespace) -> None:
         if not args.resume:
             run.discard_unused()
         raise
-    print(f"{run.folder}: {run.status['message']}")
+    print(f"{run.folder}: {run.status.get('message', '')}")
     if stage.summary and (summary := function(stage.summary)(run)):
         print(summary)
 

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from rlhf_demo.config.stages import STAGES
+from rlhf_demo.config.stages import STAGES, Task
 
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 """An option with this form names a Python function."""
@@ -15,7 +15,7 @@ NOT_OFFERED = (
 """The function may come from the person who sent the run's folder."""
 
 
-def repeat_command(config: dict[str, Any]) -> str:
+def repeat_command(config: Task) -> str:
     """Return the command that repeats a run in a new folder, with all options but the defaults.
 
     It calls a folder of runs outside the repository `runs`: everybody may read the command, and

@@ -4,7 +4,7 @@ CONTRIBUTING.md shows what a new row needs.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, TypedDict
 
 from rlhf_demo.config.grpo import GRPOConfig
 from rlhf_demo.config.options import Options
@@ -15,6 +15,13 @@ from rlhf_demo.config.pretrain import BaseConfig
 from rlhf_demo.config.rater import RaterConfig
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.config.rloo import RLOOConfig
+
+
+class Task(TypedDict):
+    """What a run trains, and with which options."""
+
+    kind: str
+    options: dict[str, Any]  # the fields of the stage's config
 
 
 @dataclass(frozen=True, kw_only=True)

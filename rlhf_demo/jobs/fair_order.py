@@ -16,7 +16,7 @@ def start_order(jobs: list[Job]) -> list[Job]:
     queued at that moment.
     """
     waiting = sorted(
-        (job for job in jobs if job.phase is Phase.WAITING), key=lambda job: job.record["queued_at"]
+        (job for job in jobs if job.phase is Phase.WAITING), key=lambda job: job.queued_at
     )
     classes = [job for job in waiting if job.first]
     others = [job for job in waiting if not job.first]
@@ -43,7 +43,7 @@ def job_to_displace(waiting: list[Job], owner: str | None, address: str) -> Job 
         most = max(counts.values(), default=0)
         if most >= counts[visitor] + 2:
             theirs = [job for job in waiting if counts[whose(job)] == most]
-            return max(theirs, key=lambda job: job.record["queued_at"])
+            return max(theirs, key=lambda job: job.queued_at)
     return None
 
 
@@ -59,7 +59,7 @@ def _round_robin(
     keys: dict[str, tuple[int, float]] = {}
     for job in waiting:
         numbers[whose(job)] += 1
-        begins = max(job.record["queued_at"], ended.get(whose(job), 0.0))
+        begins = max(job.queued_at, ended.get(whose(job), 0.0))
         keys[job.id] = numbers[whose(job)], begins
     return sorted(waiting, key=lambda job: keys[job.id])
 
@@ -73,7 +73,7 @@ def _ended_at(job: Job) -> float:
 
 
 def _owner(job: Job) -> str | None:
-    return job.record.get("owner")
+    return job.owner
 
 
 def _address(job: Job) -> str | None:

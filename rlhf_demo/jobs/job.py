@@ -26,10 +26,10 @@ from rlhf_demo.files import read_json, write_json
 from rlhf_demo.jobs import exits
 from rlhf_demo.jobs.executor import Executor
 from rlhf_demo.jobs.local_executor import LOCAL
-from rlhf_demo.jobs.shapes import check
+from rlhf_demo.jobs.shapes import JobRecord, StopRequest, check
 from rlhf_demo.jobs.signature import Signer
 from rlhf_demo.paths import REPOSITORY
-from rlhf_demo.runs.run import Run, Status, take_lock
+from rlhf_demo.runs.run import Run, RunConfig, RunStatus, Status, take_lock
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 """A run's id is its folder's name: no separator, no leading dot, so it cannot lead elsewhere."""
@@ -45,6 +45,9 @@ MOST_RECORD = 2**20
 
 MOST_TITLE = 60
 """Maximum characters of a run's title."""
+
+STARTED = ("handle", "started_pid")
+"""Keys of the job record that name a process."""
 
 BEGINNING_SECONDS = 60
 """A run may take this long to write its first files; before, a missing file is no damage."""
@@ -77,10 +80,10 @@ class Job:
 
     run: Run
     example: bool
-    config: dict[str, Any]
-    record: dict[str, Any]
-    status: dict[str, Any]
-    stopping: dict[str, Any]
+    config: RunConfig
+    record: JobRecord
+    status: RunStatus
+    stopping: StopRequest | None
     phase: Phase
     signed: bool = False
     """Whether this page queued it with these options; it need not be waiting now."""
@@ -110,7 +113,22 @@ class Job:
     @property
     def started(self) -> str | None:
         """The handle of the process that this page last started for it; None if it started none."""
-        return _handle(self.executor, self.record, {}, {})
+        return _handle(self.executor, self.record)
+
+    @property
+    def owner(self) -> str | None:
+        """Hash of its owner's secret; None for a run of the instructor or the command line."""
+        return self.record.get("owner")
+
+    @property
+    def queued_at(self) -> float:
+        """When it was queued, in seconds since 1970; 0 for a run of the command line."""
+        return self.record.get("queued_at", 0.0)
+
+    @property
+    def after(self) -> str | None:
+        """The id of the run that must finish before it starts."""
+        return self.record.get("after")
 
     @property
     def first(self) -> bool:
@@ -120,7 +138,7 @@ class Job:
     @property
     def visitors(self) -> bool:
         """Whether a visitor started it, rather than a class, an instructor or the command line."""
-        owned = self.record.get("owner") is not None and not self.first
+        owned = self.owner is not None and not self.first
         return self.record.get("visitor", owned)  # older versions did not record it
 
     @property
@@ -146,7 +164,7 @@ class JobFolders:
         self.addresses: dict[
             str, str
         ] = {}  # by run id; never written to a file, so that they stay private
-        self._parsed: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}
+        self._parsed: dict[Path, tuple[tuple[int, int], Any]] = {}
 
     def find(self, run_id: str) -> Run:
         """Return the run of that id, own ones first.
@@ -224,9 +242,9 @@ class JobFolders:
         """
         try:
             _check_plain(run.folder)
-            config = self._required(run, "config.json")
-            record = self._read(run.folder / "job.json")
-            status = self._required(run, "status.json")
+            config: RunConfig = self._required(run, "config.json")
+            record: JobRecord = self._read(run.folder / "job.json")
+            status: RunStatus = self._required(run, "status.json")
             stopping = self._stop_request(run)
             phase = self._phase(run, record, status, stopping)
             if phase is Phase.DEAD:
@@ -238,14 +256,17 @@ class JobFolders:
         signed = self.signer.has_signed(run.folder.name, config, record)
         if phase is Phase.WAITING and not signed:
             phase = Phase.COPIED
+        ending = stopping is not None and (
+            signed or self._has_process(run, record, status, stopping)
+        )
         return Job(
             run, example, config, record, status, stopping, phase, signed,
             address=self.addresses.get(run.folder.name, ""),
             executor=self.executor,
-            ending=bool(stopping) and (signed or self._has_process(run, record, status, stopping)),
+            ending=ending,
         )  # fmt: skip
 
-    def _required(self, run: Run, name: str) -> dict[str, Any]:
+    def _required(self, run: Run, name: str) -> Any:
         record = self._read(run.folder / name)
         if record:
             return record
@@ -257,32 +278,34 @@ class JobFolders:
             raise JobError(f"run {run.folder.name} is just starting or was just deleted: try again")
         raise DataError(f"{name} is missing")
 
-    def _stop_request(self, run: Run) -> dict[str, Any]:
+    def _stop_request(self, run: Run) -> StopRequest | None:
         """Read stopping.json; ignore a damaged one, which is no reason to lose the run."""
         try:
-            return self._read(run.folder / "stopping.json")
+            return self._read(run.folder / "stopping.json") or None
         except DataError:
-            return {}
+            return None
 
     def _damaged(self, run: Run, why: str, *, example: bool) -> Job:
+        record: JobRecord
         try:
             record = self._read(run.folder / "job.json")
             changed_at = time.gmtime(run.folder.stat().st_mtime)
         except (DataError, OSError):
-            record, changed_at = {}, time.gmtime(0)
+            record = {}
+            changed_at = time.gmtime(0)
         alive = run.alive()  # then its trainer puts the status right when it ends
-        status = {
+        status: RunStatus = {
             "status": Status.RUNNING if alive else DAMAGED,
             "message": f"{why}: restore the file or delete the run",
         }
         created_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", changed_at)
-        config: dict[str, Any] = {"kind": DAMAGED, "options": {}, "created_at": created_at}
-        stopping = self._stop_request(run) if alive else {}
+        config: RunConfig = {"kind": DAMAGED, "options": {}, "created_at": created_at}
+        stopping = self._stop_request(run) if alive else None
         phase = Phase.RUNNING if alive else Phase.DAMAGED
         return Job(run, example, config, record, status, stopping, phase, executor=self.executor)
 
     def _phase(
-        self, run: Run, record: dict[str, Any], status: dict[str, Any], stopping: dict[str, Any]
+        self, run: Run, record: JobRecord, status: RunStatus, stopping: StopRequest | None
     ) -> Phase:
         if status["status"] not in (Status.QUEUED, Status.RUNNING):
             return Phase.ENDED
@@ -295,11 +318,13 @@ class JobFolders:
             return Phase.DEAD
         return Phase.STARTING if status["status"] == Status.QUEUED else Phase.RUNNING
 
-    def _has_process(self, run: Run, *records: dict[str, Any]) -> bool:
-        handle = _handle(self.executor, *records)
+    def _has_process(
+        self, run: Run, record: JobRecord, status: RunStatus, stopping: StopRequest
+    ) -> bool:
+        handle = _handle(self.executor, record, status, stopping)
         return run.alive() or (handle is not None and self.executor.alive(handle, run.folder))
 
-    def _read(self, path: Path) -> dict[str, Any]:
+    def _read(self, path: Path) -> Any:
         """Read a run's JSON file, {} if there is none; parse it only after it was replaced.
 
         Raises:
@@ -365,17 +390,17 @@ def request_stop(job: Job, message: str, *, again: bool = False) -> None:
         again: put the job back in the queue afterwards, unless it is also asked to end for good.
     """
     if not job.stopping or (job.stopping.get("again") and not again):
-        facts = {
+        request: StopRequest = {
             "asked_at": time.monotonic(),
             "handle": job.handle,
             "message": message,
             "again": again,
         }
-        write_json(job.run.folder / "stopping.json", facts)
+        write_json(job.run.folder / "stopping.json", request)
     job.run.request_stop()
 
 
-def requeue(job: Job, message: str = "", record: dict[str, Any] | None = None) -> bool:
+def requeue(job: Job, message: str = "", record: JobRecord | None = None) -> bool:
     """Queue a job that no process works on, if its files are unchanged since `job` was read.
 
     Args:
@@ -392,8 +417,8 @@ def requeue(job: Job, message: str = "", record: dict[str, Any] | None = None) -
         for name in ("stop", "stopping.json"):
             (job.run.folder / name).unlink(missing_ok=True)
         kept = job.record if record is None else record
-        kept = {key: value for key, value in kept.items() if key not in ("handle", "started_pid")}
-        write_json(job.run.folder / "job.json", kept)
+        waiting = {key: value for key, value in kept.items() if key not in STARTED}
+        write_json(job.run.folder / "job.json", waiting)
         job.run.set_status(Status.QUEUED, message=message)
         return True
 
@@ -401,7 +426,7 @@ def requeue(job: Job, message: str = "", record: dict[str, Any] | None = None) -
 def needs(other: Job, job: Job) -> bool:
     """Say whether `other` waits for `job`, or names its folder or a file in it in an option."""
     folder = job.run.folder
-    return other.record.get("after") == job.id or any(
+    return other.after == job.id or any(
         isinstance(value, str) and (REPOSITORY / value).is_relative_to(folder)
         for value in other.config["options"].values()
     )
@@ -444,7 +469,7 @@ def locked(job: Job) -> Generator[bool]:
         )
 
 
-def _still(path: Path, seen: dict[str, Any]) -> bool:
+def _still(path: Path, seen: JobRecord | RunStatus) -> bool:
     try:
         return (read_json(path) if path.is_file() else {}) == seen
     except DataError:
@@ -452,20 +477,22 @@ def _still(path: Path, seen: dict[str, Any]) -> bool:
 
 
 def _handle(
-    executor: Executor, record: dict[str, Any], status: dict[str, Any], stopping: dict[str, Any]
+    executor: Executor,
+    record: JobRecord,
+    status: RunStatus | None = None,
+    stopping: StopRequest | None = None,
 ) -> str | None:
     # status.json names the process only while it runs, stopping.json until it is gone. Older
     # versions wrote numbers in all three files.
-    pid = status.get("pid")
+    pid = status and status.get("pid")
     candidates = (
         executor.handle_of(pid) if pid else None,
         record.get("handle"),
         record.get("started_pid"),
-        stopping.get("handle"),
-        stopping.get("pid"),
+        stopping and (stopping.get("handle") or stopping.get("pid")),
     )
     return next((str(handle) for handle in candidates if handle), None)
 
 
 def _age(job: Job) -> tuple[str, float]:
-    return job.config["created_at"], job.record.get("queued_at", 0.0)
+    return job.config["created_at"], job.queued_at

@@ -38,8 +38,9 @@ from rlhf_demo.jobs.job import (
 )
 from rlhf_demo.jobs.local_executor import LOCAL
 from rlhf_demo.jobs.processes import training_command
-from rlhf_demo.jobs.run_rows import Overview
+from rlhf_demo.jobs.run_rows import Overview, RunRow
 from rlhf_demo.jobs.scheduler import UNFIT, Scheduler
+from rlhf_demo.jobs.shapes import JobRecord
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.runs.tail import Tails
@@ -98,7 +99,7 @@ class Jobs:
         )
         self.tails = Tails()
         self._overview = Overview()
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[RunRow] = []
         self._rows_at = float("-inf")
         self._mutex = threading.RLock()
 
@@ -124,8 +125,8 @@ class Jobs:
         """
         return self._folders.find(run_id)
 
-    def overview(self) -> list[dict[str, Any]]:
-        """Return one row per run, newest first, examples last; see `Overview.rows`."""
+    def overview(self) -> list[RunRow]:
+        """Return one row per run, newest first, examples last."""
         with self._mutex:
             if time.monotonic() - self._rows_at > OVERVIEW_SECONDS:
                 self._rows = self._overview.rows(self._folders.all())
@@ -153,7 +154,7 @@ class Jobs:
             return False
         if self._is_instructor(secret):
             return True
-        owner = job.record.get("owner")
+        owner = job.owner
         # Made on the command line, by the instructor, or in a folder that was copied here.
         if (owner is None or not job.signed) and _same(secret, self.start_token):
             return True
@@ -317,9 +318,9 @@ class Jobs:
             if limited:
                 self._check_queue(secret, address)
                 self._check_disk()
-            record = dict(job.record) if job.signed else self._new_record(job, secret)
+            record = job.record if job.signed else self._new_record(job, secret)
             record = self._folders.signer.signed(
-                run_id, job.config, record | {"queued_at": time.time()}
+                run_id, job.config, {**record, "queued_at": time.time()}
             )
             if limited:
                 self._make_room(secret, address)
@@ -329,7 +330,7 @@ class Jobs:
             self._folders.addresses[run_id] = address
             self._changed()
 
-    def _new_record(self, job: Job, secret: str) -> dict[str, Any]:
+    def _new_record(self, job: Job, secret: str) -> JobRecord:
         """Return the record that `start` would write for a copied run, after the same checks.
 
         The run waits for the run that it names in `after` only if that run waits or runs here.
@@ -338,7 +339,7 @@ class Jobs:
         if not self._is_instructor(secret):
             check_options(options, self._limits)
         self.check_names(options)
-        after = job.record.get("after")
+        after = job.after
         live = {each.id for each in self._folders.own() if each.busy or each.phase is Phase.WAITING}
         # A run from the command line, or from a copied folder, has no owner.
         owner = "" if _same(secret, self.start_token) else secret
@@ -391,7 +392,7 @@ class Jobs:
             raise JobError(
                 f"{len(waiting)} jobs are already waiting: try again when one has finished"
             )
-        own = sum(job.record["owner"] == owner for job in waiting)
+        own = sum(job.owner == owner for job in waiting)
         if limits.most_waiting_each is not None and own >= limits.most_waiting_each:
             raise JobError(
                 f"{own} of your jobs are already waiting: try again when one has started"
@@ -430,7 +431,7 @@ class Jobs:
         job = self._folders.job(run_id)
         return job.phase is Phase.DEAD or job.status["status"] in UNFIT
 
-    def _record(self, title: str, secret: str, after: str | None, first: bool) -> dict[str, Any]:
+    def _record(self, title: str, secret: str, after: str | None, first: bool) -> JobRecord:
         unlimited = first or self._is_instructor(secret)
         return {
             "title": title,

@@ -5,7 +5,7 @@ A whole class polls it, so no file is read twice unless it has changed.
 
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, TypedDict
 
 from rlhf_demo.errors import DataError
 from rlhf_demo.jobs.fair_order import start_order
@@ -33,27 +33,43 @@ SHOWN = {
 """Phase -> the status that the page shows; an ended job shows its own status."""
 
 
+class RunRow(TypedDict):
+    """One run in the list of all; unknown values are None."""
+
+    id: str
+    title: str
+    kind: str
+    status: str
+    message: str  # with the status
+    step: int | None  # the last finished one
+    total_steps: int | None
+    place: int | None  # in the queue; 1 is next
+    created_at: str  # UTC: 2026-01-31T09:00:00Z
+    ended_at: str | None  # UTC
+    example: bool
+    of_class: bool  # whether a class started it, whatever the title says
+    seconds_left: float | None
+    figures: dict[str, float]  # the newest value of each metric; units as in metrics.py
+
+
 class Overview:
     """Makes the rows, and remembers the newest metrics of each run."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[tuple[int, int], dict[str, Any], float | None]] = {}
+        self._known: dict[Path, tuple[tuple[int, int], dict[str, float], float | None]] = {}
 
-    def rows(self, jobs: list[Job]) -> list[dict[str, Any]]:
-        """Return one row per job, in the same order.
-
-        Keys: id, title, kind, status, message, step, total_steps, place (in the queue; 1 is next),
-        created_at, ended_at, example, of_class (whether a class started it, whatever the title
-        says), seconds_left, figures (the newest value of each metric). Unknown values are None.
-        """
+    def rows(self, jobs: list[Job]) -> list[RunRow]:
+        """Return one row per job, in the same order."""
         places = {job.id: place for place, job in enumerate(start_order(jobs), start=1)}
         return [self._row(job, places.get(job.id)) for job in jobs]
 
-    def _row(self, job: Job, place: int | None) -> dict[str, Any]:
+    def _row(self, job: Job, place: int | None) -> RunRow:
         figures, step_seconds = self._figures(job.run.folder / "metrics.jsonl")
         status, message = _words(job)
-        step = figures.get("step")
-        total_steps = job.config["options"].get("total_steps") or figures.get("reward/total_steps")
+        step = _whole(figures.get("step"))
+        total_steps = _whole(
+            job.config["options"].get("total_steps") or figures.get("reward/total_steps")
+        )
         left = None
         if status == Status.RUNNING and total_steps and step is not None and step_seconds:
             left = max(0, total_steps - step) * step_seconds
@@ -67,14 +83,14 @@ class Overview:
             "total_steps": total_steps,
             "place": place,
             "created_at": job.config["created_at"],
-            "ended_at": job.status["updated_at"] if job.phase is Phase.ENDED else None,
+            "ended_at": job.status.get("updated_at") if job.phase is Phase.ENDED else None,
             "example": job.example,
             "of_class": job.first and job.signed,
             "seconds_left": left,
             "figures": figures,
         }
 
-    def _figures(self, path: Path) -> tuple[dict[str, Any], float | None]:
+    def _figures(self, path: Path) -> tuple[dict[str, float], float | None]:
         """Return the newest value of each metric, and the recent seconds per step.
 
         Only the end of the file is read: all rows of all runs would fill the memory.
@@ -99,6 +115,10 @@ class Overview:
             recent = mean(seconds[-RECENT_STEPS:]) if seconds else None
             self._known[path] = version, figures, recent
         return self._known[path][1:]
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
 
 
 def _is_figure(value: Any) -> bool:

@@ -32,6 +32,7 @@ from rlhf_demo.jobs.job import (
     request_stop,
     requeue,
 )
+from rlhf_demo.jobs.shapes import StopRequest
 from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.runs.run import Status
 
@@ -112,12 +113,14 @@ class Scheduler:
                         job.executor.stop(job.handle, job.run.folder, hard=False)
         while time.monotonic() < deadline:
             self._folders.executor.refresh()
-            jobs = [job for job in self._folders.own() if job.stopping]
-            for job in jobs:
-                with self._reporting(job):
-                    self._escalate(job)
+            alive = False
+            for job in self._folders.own():
+                if job.stopping:
+                    alive |= job.phase in (Phase.STARTING, Phase.RUNNING)
+                    with self._reporting(job):
+                        self._escalate(job, job.stopping)
             # The next app queues a job that has saved and is only closing down.
-            if not any(job.phase in (Phase.STARTING, Phase.RUNNING) for job in jobs):
+            if not alive:
                 break
             time.sleep(SAVING_TICK_SECONDS)
         self._lock_file.close()
@@ -165,7 +168,7 @@ class Scheduler:
 
     def _handle_job(self, job: Job) -> None:
         if job.stopping:
-            self._escalate(job)
+            self._escalate(job, job.stopping)
         elif job.phase is Phase.DEAD:
             finish(job, Status.FAILED, exit_reason(job))
         elif job.busy:
@@ -208,7 +211,7 @@ class Scheduler:
         self._let_classes_go_first(classes, jobs)
 
     def _ready(self, job: Job) -> bool:
-        after = job.record["after"]
+        after = job.after
         return after is None or self._status(after) == Status.FINISHED
 
     def _has_room(self, job: Job, jobs: list[Job]) -> bool:
@@ -231,7 +234,7 @@ class Scheduler:
 
     def _obstacle(self, job: Job) -> str | None:
         """Say why a job can never start: the job that it waits for has failed, stopped or gone."""
-        after = job.record["after"]
+        after = job.after
         if after is None:
             return None
         ending = self._status(after)
@@ -262,7 +265,7 @@ class Scheduler:
                 return
             # With the lock held: the trainer waits for it, so the handle is on disk before the run
             # begins, and no other app starts it a second time.
-            write_json(folder / "job.json", job.record | facts | {"handle": handle})
+            write_json(folder / "job.json", {**job.record, **facts, "handle": handle})
 
     # -- ending ------------------------------------------------------------------------------------
 
@@ -293,13 +296,13 @@ class Scheduler:
             )
             job.executor.stop(handle, job.run.folder, hard=True)  # there is no time to ask
 
-    def _escalate(self, job: Job) -> None:
+    def _escalate(self, job: Job, request: StopRequest) -> None:
         """Make a process end that was asked to: ask it again, terminate it, and finally kill it."""
-        handle, folder = _asked(job), job.run.folder
+        handle, folder = _asked(request), job.run.folder
         if not (job.run.alive() or (handle is not None and job.executor.alive(handle, folder))):
-            self._close_stop(job)
+            self._close_stop(job, request)
             return
-        waited = time.monotonic() - job.stopping["asked_at"]
+        waited = time.monotonic() - request["asked_at"]
         if handle is None:
             job.run.request_stop()
         elif waited > self._ask_seconds:
@@ -308,12 +311,12 @@ class Scheduler:
         else:
             job.run.request_stop()  # again: a run that begins removes an earlier request
 
-    def _close_stop(self, job: Job) -> None:
+    def _close_stop(self, job: Job, request: StopRequest) -> None:
         """Record the result of a stop, once the process group is gone."""
-        message = job.stopping["message"]
+        message = request["message"]
         if job.status["status"] in (Status.FINISHED, Status.FAILED):  # it has a message of its own
             closed = True
-        elif job.stopping.get("again"):
+        elif request.get("again"):
             closed = requeue(job, message)
         else:
             closed = finish(job, Status.STOPPED, message + RESUMABLE)
@@ -328,9 +331,9 @@ class Scheduler:
             finish(job, Status.FAILED, cause)
 
 
-def _asked(job: Job) -> str | None:
+def _asked(request: StopRequest) -> str | None:
     """Return the handle of the process that was asked to end."""
-    handle = job.stopping.get("handle") or job.stopping.get("pid")
+    handle = request.get("handle") or request.get("pid")
     return None if handle is None else str(handle)
 
 

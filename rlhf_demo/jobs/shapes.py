@@ -6,7 +6,7 @@ After these checks, their values can be sorted, counted and used as process numb
 
 import unicodedata
 from types import NoneType
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from rlhf_demo.config.options import declarations
 from rlhf_demo.config.stages import STAGES
@@ -21,6 +21,35 @@ MOST_TEXT = 4096
 """Characters of a text: the length of the longest path."""
 CUT = {"title", "message"}
 """Texts that may be longer, because the page cuts them."""
+
+
+class JobRecord(TypedDict, total=False):
+    """Contents of job.json; empty for a run without that file, which the command line made."""
+
+    title: str
+    owner: str | None  # hash of the owner's secret
+    queued_at: float  # seconds since 1970
+    after: str | None  # id of a run that must finish first
+    first: bool  # it is a class's
+    visitor: bool
+    most_minutes: float | None  # limits; None: there is none
+    most_megabytes: float | None
+    signature: str
+    started_at: float  # seconds of the machine's monotonic clock
+    handle: str | None  # of the process, in the executor
+    started_pid: int  # the same in older versions
+    oom_kills: int | None  # processes that the system had ended for lack of memory before
+
+
+class StopRequest(TypedDict):
+    """Contents of stopping.json."""
+
+    asked_at: float  # seconds of the machine's monotonic clock
+    message: str  # for the status
+    handle: NotRequired[str | None]  # of the process that is to end, in the executor
+    pid: NotRequired[int | None]  # the same in older versions
+    again: NotRequired[bool]  # put the job back in the queue
+
 
 NUMBER = int, float
 WANTED = {
@@ -50,8 +79,10 @@ STARTED_AT = {"status.json": (str,), "job.json": NUMBER}
 """A date in the first file, a time of the machine's monotonic clock in the second."""
 
 
-def check(name: str, record: Any) -> dict[str, Any]:
+def check(name: str, record: Any) -> Any:
     """Return the record from a run's file of that name, if it is valid.
+
+    It is then a RunConfig, a RunStatus, a JobRecord or a StopRequest.
 
     Raises:
         DataError: it is not what the file must contain.

@@ -7,9 +7,10 @@ import hashlib
 import hmac
 import json
 from pathlib import Path
-from typing import Any
 
+from rlhf_demo.config.stages import Task
 from rlhf_demo.files import kept_key
+from rlhf_demo.jobs.shapes import JobRecord
 
 KEY_FILE = ".key"
 
@@ -28,20 +29,20 @@ class Signer:
         """
         self._key = kept_key(root / KEY_FILE)
 
-    def signed(self, run_id: str, config: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+    def signed(self, run_id: str, task: Task, record: JobRecord) -> JobRecord:
         """Return a job record with its signature.
 
         Args:
             run_id: name of the run's folder.
-            config: contents of config.json, of which kind and options are signed.
+            task: its kind and options, as in config.json.
             record: contents of job.json.
         """
         asked = {key: value for key, value in record.items() if key not in OF_A_START}
-        text = json.dumps([run_id, config["kind"], config["options"], asked], sort_keys=True)
+        text = json.dumps([run_id, task["kind"], task["options"], asked], sort_keys=True)
         signature = hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
-        return record | {"signature": signature}
+        return {**record, "signature": signature}
 
-    def has_signed(self, run_id: str, config: dict[str, Any], record: dict[str, Any]) -> bool:
+    def has_signed(self, run_id: str, task: Task, record: JobRecord) -> bool:
         """Say whether the signature of a job record is valid."""
-        right = self.signed(run_id, config, record)["signature"]
+        right = self.signed(run_id, task, record).get("signature", "")
         return hmac.compare_digest(str(record.get("signature")).encode(), right.encode())

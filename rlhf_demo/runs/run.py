@@ -29,8 +29,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NotRequired, TypedDict
 
+from rlhf_demo.config.stages import Task
 from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.files import (
     LEFTOVER,
@@ -79,6 +80,24 @@ class Status(StrEnum):
     FINISHED = "finished"
     FAILED = "failed"
     STOPPED = "stopped"
+
+
+class RunConfig(Task):
+    """Contents of config.json."""
+
+    versions: NotRequired[dict[str, str]]  # of PACKAGES
+    commit: NotRequired[str]  # of this repository
+    created_at: str  # UTC: 2026-01-31T09:00:00Z
+
+
+class RunStatus(TypedDict):
+    """Contents of status.json."""
+
+    status: str  # a Status
+    updated_at: NotRequired[str]  # UTC: 2026-01-31T09:00:00Z
+    message: NotRequired[str]
+    pid: NotRequired[int | None]  # of the trainer, while it runs
+    started_at: NotRequired[str]  # UTC
 
 
 class StopRequested(Exception):
@@ -146,8 +165,8 @@ class Run:
         return (self.folder / "config.json").is_file()
 
     @property
-    def config(self) -> dict[str, Any]:
-        """Contents of config.json: kind, options, versions, commit, created_at.
+    def config(self) -> RunConfig:
+        """Contents of config.json.
 
         Raises:
             JobError: there is no run in this folder.
@@ -161,10 +180,10 @@ class Run:
     # -- status ------------------------------------------------------------------------------------
 
     @property
-    def status(self) -> dict[str, Any]:
+    def status(self) -> RunStatus:
         """The newest status row; a run whose status is running, without a lock, has failed."""
         path = self.folder / "status.json"
-        status = _record(path, "status") if path.is_file() else {"status": Status.QUEUED}
+        status: RunStatus = _record(path, "status") if path.is_file() else {"status": Status.QUEUED}
         if status["status"] == Status.RUNNING and not self.alive():
             # Read again: it may have ended between the two reads.
             status = _record(path, "status")
@@ -365,8 +384,8 @@ def _created_at(run: Run) -> str:
         return "~"  # after every date
 
 
-def _record(path: Path, *keys: str) -> dict[str, Any]:
-    """Read one of a run's JSON files, which must contain these keys."""
+def _record(path: Path, *keys: str) -> Any:
+    """Read one of a run's JSON files, which must be an object with these keys."""
     record = read_json(path)
     for key in keys:
         if not is_record(record) or key not in record:

@@ -21,6 +21,7 @@ from rlhf_demo.errors import CheckpointError, ConfigError, DataError, JobError
 from rlhf_demo.evaluation.labellers import AUTO, NO_JUDGE
 from rlhf_demo.hub.locate import HUB_ID, hub_megabytes, is_model, shipped_models
 from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.paths import CHECKPOINTS, REPOSITORY
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server.settings import Settings
@@ -71,7 +72,7 @@ def newest_model(run: Run, rows: list[dict[str, Any]]) -> tuple[int, Path | None
     return step, run.step_folder(step) if step else None
 
 
-def _makes(row: dict[str, Any], makes: str) -> bool:
+def _makes(row: RunRow, makes: str) -> bool:
     """Say whether a run's stage makes `makes`; a damaged run makes nothing."""
     return row["kind"] in STAGES and STAGES[row["kind"]].makes == makes
 

@@ -75,7 +75,7 @@ def quickstart(out: Path, *, seed: int, dtype: str, say: Callable[[str], None]) 
     with stopping_on_signals(ppo):
         train_ppo(ppo_config, ppo)
     require_finished(ppo)
-    say(f"        {ppo.status['message']}")
+    say(f"        {ppo.status.get('message', '')}")
 
     say("\n4 of 4  Compare base and PPO model on prompts that no model and no setting has seen")
     report = compare_models(pairs_config.model, str(ppo.folder), CompareConfig(**shared), rater)

@@ -72,7 +72,7 @@ class Endpoints:
             `total_steps`, `created_at`, `ended_at`, `example`, `seconds_left`, and the newest
             `figures`.
         """
-        return self.jobs.overview()
+        return [dict(row) for row in self.jobs.overview()]
 
     def start_reward(
         self,

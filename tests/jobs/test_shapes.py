@@ -190,7 +190,7 @@ def test_folder_in_the_place_of_a_file_is_damage_and_stops_no_line(idle, new_job
 
 
 def test_wish_to_stop_that_cannot_be_removed_stops_no_line(idle, new_jobs, monkeypatch, tmp_path):
-    def refuse(self, job):
+    def refuse(self, job, request):
         raise PermissionError("a read-only folder")
 
     monkeypatch.setattr(Scheduler, "_close_stop", refuse)
