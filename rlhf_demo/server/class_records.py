@@ -10,11 +10,12 @@ import threading
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server.settings import Settings
@@ -25,6 +26,38 @@ EACH = 20
 """Pairs that a student answers in a round, unless the instructor asks for another number."""
 FOLDER = "classes"
 """Where the records and the votes to train on are, in the folder of runs."""
+
+
+class RewardTraining(TypedDict):
+    """The training of a class's reward model."""
+
+    run: str
+    round: int
+    votes: int
+    simulated: NotRequired[int]  # number of simulated votes among these; older records lack it
+
+
+class TrainedReward(RewardTraining):
+    """A reward model that a class has trained, and what it got right."""
+
+    accuracy: float  # 0 to 1, on held-out votes
+    low: float  # of the accuracy's interval, which allows for watching model after model
+    high: float
+    pairs: int  # number of pairs with held-out votes
+    highest: float | None  # the highest possible accuracy
+    too_few: bool  # too few pairs to tell how good the model is
+
+
+class ClassRecord(TypedDict):
+    """Contents of class.json."""
+
+    each: int  # pairs that a student answers in a round
+    job_secret: str  # owns the class's reward models; empty before the first
+    reward: str | None  # run whose model is in use
+    training: RewardTraining | None  # under way
+    history: list[TrainedReward]
+    ppo: dict[str, str]  # round -> run
+    problem: str | None  # of the last training
 
 
 class ClassRecords:
@@ -40,24 +73,22 @@ class ClassRecords:
         """Return the folder of a class."""
         return self.root / str(collection)
 
-    def read(self, collection: int) -> dict[str, Any]:
-        """Return the record of a class.
-
-        Keys: `each`, `job_secret`, `reward` (id of the run whose model is in use), `training` (the
-        one under way: run, round, votes, how many of them simulated), `history` (of reward models:
-        the same and their reports' figures), `ppo` (round -> run id), `problem`.
-        """
-        fresh: dict[str, Any] = {
+    def read(self, collection: int) -> ClassRecord:
+        """Return the record of a class."""
+        record: ClassRecord = {
             "each": EACH, "job_secret": "", "reward": None, "training": None, "history": [],
             "ppo": {}, "problem": None,
         }  # fmt: skip
         path = self.folder(collection) / "class.json"
-        return fresh | (read_json(path) if path.is_file() else {})
+        if path.is_file():
+            record.update(read_json(path))
+        return record
 
-    def note(self, collection: int, **changes: Any) -> dict[str, Any]:
+    def note(self, collection: int, **changes: Any) -> ClassRecord:
         """Change a class's record; return it."""
         with self.lock:
-            record = self.read(collection) | changes
+            record = self.read(collection)
+            record.update(**changes)
             record["job_secret"] = record["job_secret"] or secrets.token_hex(16)
             self._keep(self.folder(collection) / "class.json", record)
         return record
@@ -80,8 +111,7 @@ class ClassRecords:
             record = self.read(collection)
             known = {model["run"] for model in record["history"]}
             known |= {record["training"]["run"]} if record["training"] else set()
-            secret: str = record["job_secret"]
-            self._keep_leaving(self._leaving() | dict.fromkeys(known, secret))
+            self._keep_leaving(self._leaving() | dict.fromkeys(known, record["job_secret"]))
             shutil.rmtree(self.folder(collection), ignore_errors=True)
             if record["training"]:
                 with suppress(JobError):  # it has just ended
@@ -115,7 +145,7 @@ class ClassRecords:
     def _keep_leaving(self, runs: dict[str, str]) -> None:
         self._keep(self.root / "leaving.json", runs)
 
-    def _keep(self, path: Path, record: dict[str, Any]) -> None:
+    def _keep(self, path: Path, record: ClassRecord | dict[str, str]) -> None:
         """Write a file that holds secrets; only the owner of the folder can read it."""
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)
@@ -133,7 +163,7 @@ def learned_from_private(run: Run, settings: Settings) -> bool:
     return any(data.is_relative_to((settings.runs / name).resolve()) for name in private)
 
 
-def log_for(jobs: Jobs, row: dict[str, Any], settings: Settings, *, mine: bool) -> str:
+def log_for(jobs: Jobs, row: RunRow, settings: Settings, *, mine: bool) -> str:
     """Return the end of a failed run's log, which may quote what it learned from.
 
     Args:

@@ -10,7 +10,6 @@ import random
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.reward import RewardConfig
@@ -20,9 +19,15 @@ from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.files import read_json
 from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.choices import Choices, has_model
-from rlhf_demo.server.class_records import ClassRecords
+from rlhf_demo.server.class_records import (
+    ClassRecord,
+    ClassRecords,
+    RewardTraining,
+    TrainedReward,
+)
 from rlhf_demo.server.compute_lock import ComputeLock, Priority
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.vote_data import vote_facts, write_votes
@@ -128,7 +133,7 @@ class ClassTraining:
             self._retrain(class_status)
         return self._write_pairs(class_status)
 
-    def row(self, run: str | None) -> dict[str, Any] | None:
+    def row(self, run: str | None) -> RunRow | None:
         """Return a run's row in the list of runs, or None if it was deleted."""
         rows = self.jobs.overview() if run else []
         return next((row for row in rows if row["id"] == run), None)
@@ -144,24 +149,26 @@ class ClassTraining:
         if not self.rounds.due_for_retraining(class_status.collection):
             return
         votes = self.rounds.training_votes(class_status.collection)
-        training = {
-            "votes": len(votes),
-            "simulated": sum(vote.simulated for vote in votes),
-            "round": class_status.round,
-        }
+        simulated = sum(vote.simulated for vote in votes)
         try:
             folder = write_votes(votes, self.records.folder(class_status.collection))
             run = self.jobs.start(
                 "reward",
                 reward_config(folder, self.choices.path(folder)),
-                title=f"Class {class_status.collection}, {len(votes)} votes{of_them(training)}",
+                title=f"Class {class_status.collection}, {len(votes)} votes{of_them(simulated)}",
                 secret=self.records.note(class_status.collection)["job_secret"],
                 first=True,
             )
         except DemoError as error:
             self.records.note(class_status.collection, problem=str(error))
             return
-        self.records.note(class_status.collection, training={"run": run, **training}, problem=None)
+        training: RewardTraining = {
+            "run": run,
+            "votes": len(votes),
+            "simulated": simulated,
+            "round": class_status.round,
+        }
+        self.records.note(class_status.collection, training=training, problem=None)
         self.rounds.mark_trained(class_status.collection, len(votes))
 
     def _take_result(self, class_status: ClassStatus) -> None:
@@ -181,7 +188,7 @@ class ClassTraining:
         report = read_json(run.folder / "report.json")
         facts = vote_facts(run.config["options"]["data"])
         assert facts is not None  # a class trains on its votes, which are written with them
-        seen = {
+        trained: TrainedReward = {
             **training,
             "accuracy": report["accuracy"],
             "low": report["watched_low"],  # the class sees every model's figure
@@ -190,7 +197,7 @@ class ClassTraining:
             "highest": facts["highest_accuracy"],
             "too_few": facts["too_few_to_tell"],
         }
-        history = [*record["history"], seen]
+        history = [*record["history"], trained]
         self.records.note(
             class_status.collection, training=None, reward=row["id"], history=history, problem=None
         )
@@ -200,7 +207,7 @@ class ClassTraining:
             with suppress(JobError):  # it is in use: it stays in the list of runs
                 self.jobs.delete(before, record["job_secret"])
 
-    def _followed(self, record: dict[str, Any]) -> set[str]:
+    def _followed(self, record: ClassRecord) -> set[str]:
         """Return the reward models that a PPO run of the class follows or followed."""
         rewards: set[str] = set()
         for run in record["ppo"].values():
@@ -239,7 +246,7 @@ class ClassTraining:
             clean_words=class_status.clean_words,
         )
         model = next(row for row in record["history"] if row["run"] == record["reward"])
-        votes = f"{model['votes']} votes{of_them(model)}"
+        votes = f"{model['votes']} votes{of_them(model.get('simulated', 0))}"
         title = f"Class {collection}, round {class_status.round}, {votes}"
         run = self.jobs.start("ppo", config, title=title, secret=secret, first=True)
         self.records.note(collection, ppo=record["ppo"] | {str(class_status.round): run})
@@ -254,7 +261,12 @@ class ClassTraining:
         class_status = self.rounds.class_status(collection)
         run = self.records.read(class_status.collection)["ppo"].get(str(class_status.round))
         row = self.row(run)
-        if row is None or row["status"] in BUSY or not has_model(self.jobs.find(run)):
+        if (
+            run is None
+            or row is None
+            or row["status"] in BUSY
+            or not has_model(self.jobs.find(run))
+        ):
             raise JobError("this round has no finished PPO model yet: train one first")
         return run
 
@@ -350,6 +362,6 @@ def pairs_wanted(each: int, students: int, overlap: int) -> int:
     return max(each, -(-each * students // overlap))
 
 
-def of_them(counted: dict[str, Any]) -> str:
+def of_them(simulated: int) -> str:
     """Return the words that follow a number of votes: how many come from simulated students."""
-    return f", {counted['simulated']} of them simulated" if counted.get("simulated") else ""
+    return f", {simulated} of them simulated" if simulated else ""

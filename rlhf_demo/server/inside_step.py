@@ -8,12 +8,13 @@ up and down. A finished step never changes, so each answer is computed once for 
 import math
 from collections import Counter
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypedDict
 
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.runs.run import Run
 
 Row = dict[str, Any]
+"""A row of distributions.jsonl, as read from disk."""
 SCORE_WIDTH = 0.25
 """Width of a bin of scores, standard deviations; doubled until there are few enough bins."""
 MOST_BINS = 40
@@ -34,12 +35,58 @@ For the commonest words it is 0.6 to 1.6 in the shipped runs and at most 2.0 in 
 MOST_ANSWERS = 256
 
 
+class ScoreBins(TypedDict):
+    """The scores of two steps in the same bins; shares are from 0 to 1.
+
+    A bin holds its lower edge but not its upper one.
+    """
+
+    middles: list[float]  # of the bins, in standard deviations of the base's scores
+    width: float  # of a bin, in the same unit
+    then: list[float]  # share of the earlier step's responses in each bin
+    now: list[float]
+
+
+class ScoreHistogram(ScoreBins):
+    """The scores of a step, and those of the first step whose scores were kept."""
+
+    first: int  # that step
+
+
+Word = tuple[str, int, float]
+"""Word, how often it occurred, and its mean advantage (a step's advantages have variance 1)."""
+
+
+class PushedWords(TypedDict):
+    """The words that PPO pushed up and down most, the strongest first."""
+
+    up: list[Word]
+    down: list[Word]
+    steps: int  # that were counted
+    fewest: int  # occurrences below which a word is not shown
+
+
+class StepDetails(TypedDict):
+    """What "Inside a step" draws of one step."""
+
+    scores: ScoreHistogram
+    ratio: list[list[float]]
+    """For each PPO epoch and after the update, the share of tokens in each bin of width 0.05 from
+    0 to 3."""
+    words: PushedWords
+    values: list[tuple[float, float]] | None
+    """Value and realised return of a token a response, in standard deviations of the base's scores;
+    None without a value head."""
+    figures: dict[str, float | list[float] | None]  # the metrics FIGURES; lists: by PPO epoch
+    clip_range: float  # of the probability ratio
+
+
 class InsideStep:
     """Distributions of a step's figures, computed once for all readers."""
 
     def __init__(self, jobs: Jobs) -> None:
         self.jobs = jobs
-        self._answers: dict[tuple[str, str, int], dict[str, Any]] = {}
+        self._answers: dict[tuple[str, str, int], StepDetails] = {}
 
     def newest(self, run: Run) -> int:
         """Return the last finished step that has a row of distributions, or -1."""
@@ -48,15 +95,8 @@ class InsideStep:
         steps = (row["step"] for row in self._distributions(run))
         return max((step for step in steps if step <= finished), default=-1)
 
-    def details(self, run: Run, step: int) -> dict[str, Any] | None:
-        """Return the data shown for a step, or None if its distributions were not kept.
-
-        Returns:
-            `scores` and `words` as the functions below make them; `ratio`, for each PPO epoch and
-            after the update the share of tokens in each bin of width 0.05 from 0 to 3; `values`,
-            [value, realised return] of a token a response, None without a value head; and the
-            step's own figures.
-        """
+    def details(self, run: Run, step: int) -> StepDetails | None:
+        """Return the data shown for a step, or None if its distributions were not kept."""
         key = run.folder.name, run.config["created_at"], step
         if key not in self._answers:
             details = self._read(run, step)
@@ -67,7 +107,7 @@ class InsideStep:
             self._answers[key] = details
         return self._answers[key]
 
-    def _read(self, run: Run, step: int) -> dict[str, Any] | None:
+    def _read(self, run: Run, step: int) -> StepDetails | None:
         rows = [row for row in self._distributions(run) if row["step"] <= step]
         metrics = self.jobs.tails.rows(run.folder / "metrics.jsonl")
         own = next((row for row in metrics if row["step"] == step), None)
@@ -75,7 +115,7 @@ class InsideStep:
             return None
         first, now, options = rows[0], rows[-1], run.config["options"]
         return {
-            "scores": score_histogram(first["scores"], now["scores"]) | {"first": first["step"]},
+            "scores": {**score_histogram(first["scores"], now["scores"]), "first": first["step"]},
             "ratio": [_shares(counts) for counts in now["ratio"]],
             "words": pushed_words(rows),
             "values": now.get("values"),
@@ -95,15 +135,11 @@ FIGURES = (
 """Metrics of the step that are shown next to its distributions."""
 
 
-def score_histogram(first: list[float], now: list[float]) -> dict[str, Any]:
+def score_histogram(first: list[float], now: list[float]) -> ScoreBins:
     """Put the scores of two steps into the same bins.
 
     Args:
         first, now: scores of the responses, standard deviations of the base's scores.
-
-    Returns:
-        `middles` of the bins, their `width`, and under `then` and `now` the share of responses in
-        each bin. A bin holds its lower edge but not its upper one.
     """
     both, width = [*first, *now], SCORE_WIDTH
     while math.floor(max(both) / width) - math.floor(min(both) / width) >= MOST_BINS:
@@ -118,16 +154,15 @@ def score_histogram(first: list[float], now: list[float]) -> dict[str, Any]:
     return {"middles": middles, "width": width, "then": shares(first), "now": shares(now)}
 
 
-def pushed_words(rows: list[Row]) -> dict[str, Any]:
+def pushed_words(rows: list[Row]) -> PushedWords:
     """Sum up which words PPO pushed up and down over the run so far.
 
     Args:
         rows: of distributions.jsonl; `words` holds [word, count, mean advantage].
 
     Returns:
-        `up` and `down`: [word, count, mean advantage], the strongest first, at most MOST_WORDS
-        each, of words that occurred FEWEST times or more, with a mean beyond chance. `steps`:
-        number of rows.
+        At most MOST_WORDS in each direction, of words that occurred FEWEST times or more, with a
+        mean beyond chance.
     """
     counts: Counter[str] = Counter()
     sums: Counter[str] = Counter()
@@ -142,8 +177,8 @@ def pushed_words(rows: list[Row]) -> dict[str, Any]:
     ]
     moved.sort(key=itemgetter(2))
     return {
-        "up": [list(row) for row in reversed(moved) if row[2] > 0][:MOST_WORDS],
-        "down": [list(row) for row in moved if row[2] < 0][:MOST_WORDS],
+        "up": [row for row in reversed(moved) if row[2] > 0][:MOST_WORDS],
+        "down": [row for row in moved if row[2] < 0][:MOST_WORDS],
         "steps": len(rows),
         "fewest": FEWEST,
     }

@@ -5,7 +5,7 @@ The store marks them as simulated for good, and so does every place that shows t
 
 import logging
 import threading
-from typing import Any
+from typing import TypedDict
 
 from rlhf_demo.config.scorers import STAR_RATER
 from rlhf_demo.errors import ConfigError, DemoError, Refused
@@ -21,6 +21,15 @@ TASTES = {LONGER: "longer texts", STAR_RATER: "texts that sound pleased with a f
 ANSWER_SECONDS = 2.0
 
 
+class Simulation(TypedDict):
+    """The simulated students who vote in a class."""
+
+    students: int
+    taste: str  # one of TASTES
+    noise: float  # probability, 0 to 0.5, that a careful student gives the opposite answer
+    careless_share: float  # share, 0 to 1, of students who do not read
+
+
 class Simulations:
     """The simulated classes of this app; at most one for each class."""
 
@@ -29,32 +38,33 @@ class Simulations:
     ) -> None:
         self.classes, self.model_cache, self.compute_lock = classes, model_cache, compute_lock
         self.rounds = Rounds(classes.store)
-        self._running: dict[int, tuple[dict[str, Any], threading.Event]] = {}
+        self._running: dict[int, tuple[Simulation, threading.Event]] = {}
         self._lock = threading.Lock()
 
-    def running(self, collection: int) -> dict[str, Any] | None:
-        """Return the traits of a class's simulated students, or None if it has none."""
+    def running(self, collection: int) -> Simulation | None:
+        """Return a class's simulated students, or None if it has none."""
         with self._lock:
             running = self._running.get(collection)
         return running and running[0]
 
-    def start(self, collection: int, token: str, *, taste: str, **traits: Any) -> None:
+    def start(self, collection: int, token: str, students: Simulation) -> None:
         """Let simulated students join a class and vote until they are stopped.
 
         Raises:
             DemoError: the class already has some, a trait is out of range, or the class is full.
         """
+        taste = students["taste"]
         if taste not in TASTES:
             raise ConfigError(f"there is no taste {taste!r}: choose one of {', '.join(TASTES)}")
         ended = threading.Event()
         with self._lock:  # registered before any student joins, so that a second click is refused
             if collection in self._running:
                 raise ConfigError("simulated students vote here already: stop them first")
-            self._running[collection] = {"taste": taste, **traits}, ended
+            self._running[collection] = students, ended
         try:
             scorer = None if taste == LONGER else self._pleased
             simulated = SimulatedClass(
-                self.classes, token, taste=taste, scorer=scorer, seed=collection, **traits
+                self.classes, token, scorer=scorer, seed=collection, **students
             )
             threading.Thread(
                 target=self._vote,

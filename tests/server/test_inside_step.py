@@ -78,8 +78,8 @@ def test_words_are_weighted_by_how_often_they_stood():
         {"words": [["good", 30, 1.0], ["bad", 30, -0.6]]},
     ]
     shown = pushed_words(rows)
-    assert shown["up"] == [["good", 40, 1.25]]  # (20 + 30) / 40
-    assert shown["down"] == [["bad", 40, -0.7]]  # (-10 - 18) / 40
+    assert shown["up"] == [("good", 40, 1.25)]  # (20 + 30) / 40
+    assert shown["down"] == [("bad", 40, -0.7)]  # (-10 - 18) / 40
     assert shown["steps"] == 2
 
 
@@ -122,7 +122,7 @@ def test_a_step_is_told_with_its_figures_and_the_words_up_to_it(board, run):
     assert (shown["scores"]["first"], shown["scores"]["now"]) == (1, [0.5, 0.5])
     assert shown["ratio"][0][19:21] == [0.25, 0.75]
     assert shown["ratio"][2][0] == 1.0
-    assert shown["words"]["up"] == [["good", 30, 1.0]]  # of two steps; "the" is no more than chance
+    assert shown["words"]["up"] == [("good", 30, 1.0)]  # of two steps; "the" is no more than chance
     assert shown["values"] == [[0.5, 1.0], [-0.5, 0.0]]
     assert shown["figures"]["policy/update_kl_by_epoch"] == [0.001, 0.02]
     assert shown["clip_range"] == 0.2

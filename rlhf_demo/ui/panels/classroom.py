@@ -18,6 +18,7 @@ import segno
 from rlhf_demo.errors import ConfigError, JobError, Refused
 from rlhf_demo.server.class_records import EACH
 from rlhf_demo.server.class_training import BASE, BLIND_EACH, MOST_EACH
+from rlhf_demo.server.payloads import ClassState, Coming
 from rlhf_demo.server.simulations import TASTES, Simulations
 from rlhf_demo.server.vote_data import FEWEST_SHARED
 from rlhf_demo.ui.parts import part
@@ -75,7 +76,7 @@ class ClassMode:
 
     # -- opening, reopening, closing ---------------------------------------------------------------
 
-    def open_class(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+    def open_class(self, request: dict[str, Any], http: gr.Request) -> dict[str, str]:
         """Open a class; return its code and the instructor's token.
 
         Args:
@@ -97,7 +98,7 @@ class ClassMode:
         self.training.wake()
         return {"code": made.code, "token": made.token}
 
-    def take_over(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+    def take_over(self, request: dict[str, Any], http: gr.Request) -> dict[str, str]:
         """Continue a class on another computer; the previous computer loses it.
 
         Raises:
@@ -132,28 +133,28 @@ class ClassMode:
             )
         return {"picture": _qr(address)}
 
-    def pause(self, request: dict[str, Any]) -> dict[str, Any]:
+    def pause(self, request: dict[str, Any]) -> dict[str, bool]:
         """Stop voting until `reopen`."""
         self.classes.pause(request["token"])
         return {"done": True}
 
-    def reopen(self, request: dict[str, Any]) -> dict[str, Any]:
+    def reopen(self, request: dict[str, Any]) -> dict[str, bool]:
         """Let the class vote again."""
         self.classes.reopen(request["token"])
         self.training.wake()
         return {"done": True}
 
-    def set_door(self, request: dict[str, Any]) -> dict[str, Any]:
+    def set_door(self, request: dict[str, Any]) -> dict[str, bool]:
         """Let students join (`open`), or refuse new ones; students who have joined stay."""
         self.classes.set_door(request["token"], bool(request["open"]))
         return {"done": True}
 
-    def set_most_joins(self, request: dict[str, Any]) -> dict[str, Any]:
+    def set_most_joins(self, request: dict[str, Any]) -> dict[str, bool]:
         """Set how many students (`most`) can join from one address."""
         self.classes.set_most_joins(request["token"], int(request["most"]))
         return {"done": True}
 
-    def delete_class(self, request: dict[str, Any]) -> dict[str, Any]:
+    def delete_class(self, request: dict[str, Any]) -> dict[str, bool]:
         """Delete the class: students, pairs, votes, files with votes, reward models.
 
         PPO runs stay under Runs. A running one is stopped, so that its reward model can be deleted.
@@ -172,8 +173,8 @@ class ClassMode:
     # -- the instructor's screen -------------------------------------------------------------------
 
     @voting
-    def class_state(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return everything that the instructor's screen shows (`ClassState` in payloads.py)."""
+    def class_state(self, request: dict[str, Any]) -> ClassState:
+        """Return everything that the instructor's screen shows."""
         token = request["token"]
         seen = self.classes.overview(token)
         record = self.training.records.read(seen["collection"])
@@ -191,7 +192,8 @@ class ClassMode:
         blind = self.rounds.blind_result(token) if seen["kind"] == "blind" else None
         is_blind = seen["kind"] == "blind"
         expected = BLIND_EACH if is_blind else answers_for(record["each"])
-        return seen | {
+        return {
+            **seen,
             "each": BLIND_EACH if is_blind else record["each"],
             "expected": expected * len(seen["voters"]),
             "all_votes": len(votes),
@@ -199,7 +201,7 @@ class ClassMode:
             "coming": votes_by_time([vote.time for vote in of_round]),
             "votes": len(of_round),
             "simulated": sum(vote.simulated for vote in of_round),
-            "quality": vote_quality(kept) | {"simulated": sum(vote.simulated for vote in kept)},
+            "quality": {**vote_quality(kept), "simulated": sum(vote.simulated for vote in kept)},
             "careless": [
                 {**row, "nickname": names[row["voter"]]}
                 for row in rows
@@ -214,7 +216,7 @@ class ClassMode:
             "simulation": self.simulations.running(seen["collection"]),
         }
 
-    def leave_out(self, request: dict[str, Any]) -> dict[str, Any]:
+    def leave_out(self, request: dict[str, Any]) -> dict[str, bool]:
         """Leave a student's votes out of the reward model's data, or count them again."""
         left_out = bool(request["left_out"])
         with self.training.records.lock:  # else a training that is just starting would undo it
@@ -222,7 +224,7 @@ class ClassMode:
         self.training.wake()
         return {"done": True}
 
-    def remove_student(self, request: dict[str, Any]) -> dict[str, Any]:
+    def remove_student(self, request: dict[str, Any]) -> dict[str, bool]:
         """Remove a student, the student's votes, and the files that hold them.
 
         With `later`, all students who joined later from the same address are removed too.
@@ -271,7 +273,7 @@ class ClassMode:
 
     # -- PPO and the blind vote --------------------------------------------------------------------
 
-    def start_ppo(self, request: dict[str, Any]) -> dict[str, Any]:
+    def start_ppo(self, request: dict[str, Any]) -> dict[str, str]:
         """Start PPO on the class's reward model; the instructor's browser owns the run."""
         collection = self.classes.collection_of(request["token"])
         secret = str(request.get("secret") or "")
@@ -279,7 +281,7 @@ class ClassMode:
             raise ConfigError("this request has no secret: reload the page")
         return {"run": self.training.start_ppo(collection, int(request["steps"]), secret)}
 
-    def stop_ppo(self, request: dict[str, Any]) -> dict[str, Any]:
+    def stop_ppo(self, request: dict[str, Any]) -> dict[str, bool]:
         """Ask the class's PPO to save and stop."""
         seen = self.classes.overview(request["token"])
         run = self.training.records.read(seen["collection"])["ppo"].get(str(seen["round"]))
@@ -288,7 +290,7 @@ class ClassMode:
         self.shared.jobs.stop(run, self._proof(request))
         return {"done": True}
 
-    def stop_others(self, request: dict[str, Any]) -> dict[str, Any]:
+    def stop_others(self, request: dict[str, Any]) -> dict[str, int]:
         """Save and stop all trainings that are not a class's; return how many there were."""
         self.classes.collection_of(request["token"])
         token = self.shared.instructor.token or self.shared.jobs.start_token or ""
@@ -301,7 +303,7 @@ class ClassMode:
         """
         return self.shared.instructor.token or str(request.get("secret") or "")
 
-    def open_blind(self, request: dict[str, Any]) -> dict[str, Any]:
+    def open_blind(self, request: dict[str, Any]) -> dict[str, bool]:
         """Start the blind vote: the base against this round's PPO model."""
         collection = self.classes.collection_of(request["token"])
         contender = self.training.contender(collection)
@@ -313,7 +315,7 @@ class ClassMode:
         """End the blind vote and reveal the names."""
         return self.rounds.reveal(request["token"])
 
-    def next_round(self, request: dict[str, Any]) -> dict[str, Any]:
+    def next_round(self, request: dict[str, Any]) -> dict[str, int]:
         """Start the next round of feedback, with another question if one is given."""
         number = self.rounds.next_round(request["token"], request.get("question") or None)
         self.training.wake()
@@ -321,7 +323,7 @@ class ClassMode:
 
     # -- simulated students ------------------------------------------------------------------------
 
-    def simulate(self, request: dict[str, Any]) -> dict[str, Any]:
+    def simulate(self, request: dict[str, Any]) -> dict[str, bool]:
         """Let simulated students join and vote.
 
         Args:
@@ -335,15 +337,17 @@ class ClassMode:
         self.simulations.start(
             self.classes.collection_of(request["token"]),
             request["token"],
-            students=students,
-            taste=str(request["taste"]),
-            noise=float(request["noise"]),
-            careless_share=float(request["careless"]),
+            {
+                "students": students,
+                "taste": str(request["taste"]),
+                "noise": float(request["noise"]),
+                "careless_share": float(request["careless"]),
+            },
         )
         self.training.wake()
         return {"done": True}
 
-    def stop_simulation(self, request: dict[str, Any]) -> dict[str, Any]:
+    def stop_simulation(self, request: dict[str, Any]) -> dict[str, bool]:
         """Remove the simulated students; their votes stay."""
         self.simulations.stop(self.classes.collection_of(request["token"]))
         return {"done": True}
@@ -361,7 +365,7 @@ def _qr(address: str) -> str:
     return code.svg_data_uri(scale=8, border=2, light="#fff", dark="#111")
 
 
-def votes_by_time(times: list[float], bars: int = 30) -> dict[str, Any]:
+def votes_by_time(times: list[float], bars: int = 30) -> Coming:
     """Count the votes in equal intervals since the first one, for a bar chart."""
     if not times:
         return {"seconds": 0.0, "counts": []}

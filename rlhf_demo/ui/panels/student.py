@@ -9,7 +9,9 @@ from typing import Any
 
 import gradio as gr
 
+from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.server.class_training import BLIND_EACH, BUSY
+from rlhf_demo.server.payloads import StudentPPO, StudentState
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.web.addresses import address_of
@@ -31,7 +33,7 @@ class StudentPage:
         )
 
     @voting
-    def join(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+    def join(self, request: dict[str, Any], http: gr.Request) -> dict[str, str]:
         """Let a student in.
 
         Raises:
@@ -42,7 +44,7 @@ class StudentPage:
         return {"secret": joined.secret, "nickname": joined.nickname}
 
     @voting
-    def student_state(self, request: dict[str, Any]) -> dict[str, Any]:
+    def student_state(self, request: dict[str, Any]) -> StudentState:
         """Return how far the student and the class are, and nothing about other students' votes."""
         view = self.classes.student_view(request["secret"])
         class_status = self.training.rounds.class_status(
@@ -50,7 +52,8 @@ class StudentPage:
         )
         record = self.training.records.read(class_status.collection)
         row = self.training.row(record["ppo"].get(str(class_status.round)))
-        return view | {
+        return {
+            **view,
             "code": class_status.code,
             "goal": BLIND_EACH if class_status.kind == "blind" else record["each"],
             "ppo": row and _progress(row),
@@ -75,18 +78,18 @@ class StudentPage:
         }
 
     @voting
-    def vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+    def vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, bool]:
         """Keep an answer; when this returns, it is on disk."""
         secret, assignment, choice = request["secret"], request["assignment"], request["choice"]
         return {"kept": self.store.vote(secret, assignment, choice, address_of(http))}
 
     @voting
-    def undo(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+    def undo(self, request: dict[str, Any], http: gr.Request) -> dict[str, bool]:
         """Delete the student's last answer."""
         return {"undone": self.store.undo(request["secret"], address_of(http))}
 
 
-def _progress(row: dict[str, Any]) -> dict[str, Any]:
+def _progress(row: RunRow) -> StudentPPO:
     """Return what students see of PPO: its progress and its figures."""
     return {
         "status": row["status"],
