@@ -7,6 +7,10 @@ compare what the server really sends with them.
 
 from typing import Any, NotRequired, TypedDict
 
+from rlhf_demo.jobs.run_rows import RunRow
+from rlhf_demo.server.class_records import RewardTraining, TrainedReward
+from rlhf_demo.server.inside_step import StepDetails
+from rlhf_demo.server.simulations import Simulation
 from rlhf_demo.votes.classes import ClassOverview, StudentView
 from rlhf_demo.votes.quality import Quality, VoterRow
 from rlhf_demo.votes.rounds import BlindResult
@@ -15,25 +19,36 @@ Columns = dict[str, list[Any]]
 """Figures metric by metric, one entry a row; None where a row lacks one."""
 
 
-class RunRow(TypedDict):
-    """One run in a list of all (`Jobs.overview`); the list of the Runs tab has fewer keys."""
+class BoardRun(RunRow):
+    """The run on a board."""
+
+    command: str  # repeats it
+    mine: NotRequired[bool]  # whether the visitor who asks may change it
+
+
+class ListedRun(TypedDict):
+    """One run in the list of the Runs tab."""
 
     id: str
     title: str
     kind: str
     status: str
-    message: NotRequired[str]
-    step: int | None
+    place: int | None  # in the queue; 1 is next
+    step: int | None  # the last finished one
     total_steps: int | None
-    place: int | None
-    created_at: str
-    ended_at: NotRequired[str | None]
+    created_at: str  # UTC: 2026-01-31T09:00:00Z
     example: bool
     of_class: bool
-    seconds_left: NotRequired[float | None]
-    figures: Any
-    mine: NotRequired[bool]
-    command: NotRequired[str]
+    figures: list[tuple[str, str, str]]  # the newest: name, value with its unit, colour
+
+
+class ChangedSetting(TypedDict):
+    """An option of a run that differs from the default, in words."""
+
+    name: str
+    value: str
+    default: str
+    meaning: str
 
 
 class PickedRun(TypedDict):
@@ -45,14 +60,28 @@ class PickedRun(TypedDict):
     status: str
     message: str
     example: bool
-    mine: bool
+    mine: bool  # whether the visitor who asks may change it
     damaged: bool
     has_board: NotRequired[bool]
     has_model: NotRequired[bool]
-    result: NotRequired[str]
-    settings: NotRequired[list[dict[str, str]]]
-    command: NotRequired[str]
-    log: NotRequired[str]
+    result: NotRequired[str]  # how good its model is, in a sentence
+    settings: NotRequired[list[ChangedSetting]]
+    command: NotRequired[str]  # repeats it
+    log: NotRequired[str]  # its end, of a failed run
+
+
+class RunsState(TypedDict):
+    """The Runs tab: all runs, newest first, and the one that is picked."""
+
+    runs: list[ListedRun]
+    picked: PickedRun | None
+
+
+class RunCurves(TypedDict):
+    """The headline curves of a run, to overlay them: metric -> [step, value], in its unit."""
+
+    id: str
+    curves: dict[str, list[tuple[int, float]]]
 
 
 class StripStage(TypedDict):
@@ -102,7 +131,7 @@ class InsideStep(TypedDict):
     """The details of one step; `details` is None if they were not kept."""
 
     step: int
-    details: dict[str, Any] | None
+    details: StepDetails | None
 
 
 class Labelled(TypedDict):
@@ -112,29 +141,44 @@ class Labelled(TypedDict):
     label: str
 
 
-class BoardState(TypedDict):
-    """The state of a run for its board, with the new rows."""
+class Line(TypedDict):
+    """A horizontal reference line of a chart."""
 
-    run: RunRow
-    created: str
-    since: int
-    columns: Columns
-    lines: dict[str, list[dict[str, Any]]]
-    figures: list[tuple[str, str]]
-    story: dict[str, str]
-    sample_steps: list[int]
-    inside_step: int
+    y: float  # in the chart's unit
+    label: str
+    dash: NotRequired[str]
+    color: NotRequired[str]
+    left: NotRequired[bool]  # the label stands on the left
+
+
+class RunState(TypedDict):
+    """The part of a board's state that is the same for all viewers of the run."""
+
+    run: BoardRun
+    created: str  # UTC: 2026-01-31T09:00:00Z
+    lines: dict[str, list[Line]]  # by metric
+    figures: list[tuple[str, str]]  # value, and its unit in words
+    story: dict[str, str]  # what, try, level
+    sample_steps: list[int]  # steps whose texts were kept
+    inside_step: int  # the newest step with details; -1: none
     scale: Scale | None
-    clip_range: float | None
-    judge: dict[str, str] | None
+    clip_range: float | None  # of the probability ratio
+    judge: dict[str, str] | None  # name, note
     result: str
-    model_step: int
+    model_step: int  # of the newest saved model; 0: none
     has_model: bool
     runs: list[Labelled]
+
+
+class BoardState(RunState):
+    """The state of a run for its board, with the new rows."""
+
+    since: int  # the last step that the page has; -1: none
+    columns: Columns
     texts: StepTexts | None
     inside: InsideStep | None
     log: str
-    ask_again: float
+    ask_again: float  # seconds until something new is likely
 
 
 class DuelSide(TypedDict):
@@ -190,11 +234,11 @@ class StudentPPO(TypedDict):
     """What students see of PPO."""
 
     status: str
-    busy: bool
+    busy: bool  # queued or running
     step: int
     total_steps: int | None
-    score: float | None
-    kl: float | None
+    score: float | None  # in standard deviations of the base's scores
+    kl: float | None  # nats per response
 
 
 class StudentState(StudentView):
@@ -205,28 +249,9 @@ class StudentState(StudentView):
     ppo: StudentPPO | None
 
 
-class TrainedReward(TypedDict):
-    """A reward model that a class has trained, and what it got right."""
-
-    run: str
-    round: int
-    votes: int
-    simulated: int
-    accuracy: float
-    low: float
-    high: float
-    pairs: int
-    highest: float | None
-    too_few: bool
-
-
-class TrainingReward(TypedDict):
+class TrainingReward(RewardTraining):
     """The reward model that is being trained."""
 
-    run: str
-    round: int
-    votes: int
-    simulated: int
     row: RunRow | None
 
 
@@ -235,15 +260,6 @@ class Coming(TypedDict):
 
     seconds: float
     counts: list[int]
-
-
-class Simulation(TypedDict):
-    """The simulated students who vote in a class."""
-
-    students: int
-    taste: str
-    noise: float
-    careless: float
 
 
 class ClassState(ClassOverview):

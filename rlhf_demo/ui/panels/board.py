@@ -24,12 +24,15 @@ from rlhf_demo.evaluation.labellers import NO_JUDGE, judge_of, labeller
 from rlhf_demo.evaluation.reliability import read_report
 from rlhf_demo.files import read_json
 from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.runs.ppo_stories import ppo_story
 from rlhf_demo.runs.reward_stories import reward_story, tested_on
 from rlhf_demo.runs.run import Run, Status
+from rlhf_demo.server import payloads
 from rlhf_demo.server.choices import EXAMPLE_MODELS, has_model, newest_model
 from rlhf_demo.server.class_records import log_for
 from rlhf_demo.server.inside_step import InsideStep
+from rlhf_demo.server.payloads import BoardState, Columns, Line, RunState, Scale, StepTexts
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.vote_data import people_agree, vote_facts
 from rlhf_demo.ui.panels import charts
@@ -39,6 +42,7 @@ from rlhf_demo.web.addresses import address_of
 BOARDS = {"ppo": charts.PPO, "reward": charts.REWARD}
 """One kind of run -> the board of its tab; the tab's other kinds share the board."""
 Row = dict[str, Any]
+"""A row of metrics.jsonl, as read from disk."""
 STATE_SECONDS = 0.5
 """How long all viewers of a run share one computed state."""
 MOST_STATES = 64
@@ -64,9 +68,9 @@ class Board:
         self.jobs, self.settings = jobs, settings
         self.tails = jobs.tails
         self.inside = InsideStep(jobs)
-        self._states: dict[str, tuple[float, tuple[int, str], dict[str, Any]]] = {}
+        self._states: dict[str, tuple[float, tuple[int, str], RunState]] = {}
 
-    def board_rows(self, request: dict[str, Any]) -> dict[str, Any]:
+    def board_rows(self, request: dict[str, Any]) -> BoardState:
         """Return what has changed in a run.
 
         Args:
@@ -75,10 +79,6 @@ class Board:
                 (the step whose texts the page shows, if it follows the newest; -1 for none yet),
                 `inside_after` (likewise for the fold "Inside a step"), `secret`, `start` (see
                 `shared.proof`).
-
-        Returns:
-            Among others, `columns`: the new rows, metric by metric; `texts` and `inside` of the
-            newest step, if wanted, else None; `ask_again`, in seconds.
         """
         kind = request["kind"] if request["kind"] in BOARDS else "ppo"
         kinds = on_board(STAGES[kind].tab)
@@ -97,8 +97,9 @@ class Board:
             return tell(row["id"], newest) if wanted else None
 
         newest = max(state["sample_steps"], default=-1)
-        return state | {
-            "run": state["run"] | {"mine": mine},
+        return {
+            **state,
+            "run": {**state["run"], "mine": mine},
             "since": since,
             "columns": _columns(kind, [figures for figures in rows if figures["step"] > since]),
             "texts": newer(newest, "texts_after", self._texts),
@@ -108,8 +109,8 @@ class Board:
         }
 
     def _shown(
-        self, kind: str, listed: list[Row], run_id: str
-    ) -> tuple[Row, list[Row], dict[str, Any]]:
+        self, kind: str, listed: list[RunRow], run_id: str
+    ) -> tuple[RunRow, list[Row], RunState]:
         """Return the wanted run, its metrics and its state.
 
         If no particular run is wanted, runs with damaged files are skipped.
@@ -124,22 +125,22 @@ class Board:
                 return row, rows, self._state(kind, row, rows, listed)
         raise JobError(f"the files of {chosen[0]['id']} are damaged: choose another run")
 
-    def _state(self, kind: str, row: Row, rows: list[Row], listed: list[Row]) -> dict[str, Any]:
+    def _state(self, kind: str, row: RunRow, rows: list[Row], listed: list[RunRow]) -> RunState:
         """Return the part of a run's state that is the same for all its viewers.
 
         It is computed at most twice a second, and whenever there is a new row or status, so that a
         page never gets a row without its figures and texts.
         """
         version = len(rows), row["status"]
-        made_at, made_of, state = self._states.get(row["id"], (float("-inf"), None, {}))
-        if time.monotonic() - made_at < STATE_SECONDS and made_of == version:
-            return state
+        known = self._states.get(row["id"])
+        if known and time.monotonic() - known[0] < STATE_SECONDS and known[1] == version:
+            return known[2]
         if rows:  # the list of runs may be slightly older
-            row = row | {"step": rows[-1]["step"]}
+            row = {**row, "step": rows[-1]["step"]}
         run = self.jobs.find(row["id"])
         config = run.config
         options, scale = config["options"], _reward_scale(run)
-        said = (row["status"], row["message"] or "")
+        said = (row["status"], row["message"])
         if kind == "ppo":
             awaited = self._awaited(run) if row["status"] == Status.QUEUED else ""
             story = ppo_story(rows, options, *said, awaited)
@@ -147,8 +148,8 @@ class Board:
         else:
             report = read_report(run.folder)
             story, figures = reward_story(rows, report, *said), _reward_figures(rows, row, report)
-        state = {
-            "run": row | {"command": repeat_command(config)},
+        state: RunState = {
+            "run": {**row, "command": repeat_command(config)},
             "created": config["created_at"],
             "lines": _lines(kind, options, rows, scale),
             "figures": figures,
@@ -172,22 +173,22 @@ class Board:
         self._states[row["id"]] = time.monotonic(), version, state
         return state
 
-    def board_samples(self, request: dict[str, Any]) -> dict[str, Any]:
+    def board_samples(self, request: dict[str, Any]) -> StepTexts:
         """Return the texts of one step of a run, token by token."""
         return self._texts(str(request["run"]), int(request["step"]))
 
-    def _texts(self, run_id: str, step: int) -> dict[str, Any]:
-        rows = self.tails.rows(self.jobs.find(run_id).folder / "samples.jsonl")
+    def _texts(self, run_id: str, step: int) -> StepTexts:
+        rows: list[Any] = self.tails.rows(self.jobs.find(run_id).folder / "samples.jsonl")
         return {"step": step, "rows": [row for row in rows if row["step"] == step]}
 
-    def board_inside(self, request: dict[str, Any]) -> dict[str, Any]:
+    def board_inside(self, request: dict[str, Any]) -> payloads.InsideStep:
         """Return the inside of a step of a PPO run; `details` is None if they were not kept."""
         return self._inside(str(request["run"]), int(request["step"]))
 
-    def _inside(self, run_id: str, step: int) -> dict[str, Any]:
+    def _inside(self, run_id: str, step: int) -> payloads.InsideStep:
         return {"step": step, "details": self.inside.details(self.jobs.find(run_id), step)}
 
-    def _ask_again(self, row: Row, rows: list[Row]) -> float:
+    def _ask_again(self, row: RunRow, rows: list[Row]) -> float:
         """Return in how many seconds something new is likely."""
         if row["status"] != Status.RUNNING:
             return QUIET
@@ -210,7 +211,7 @@ class Board:
         self.jobs.resume(run, proof(self.jobs, run, request), address_of(http))
         return {"queued": True}
 
-    def _chosen(self, listed: list[Row], run_id: str) -> list[Row]:
+    def _chosen(self, listed: list[RunRow], run_id: str) -> list[RunRow]:
         """Return only the wanted run; if none is wanted, all of them, in order.
 
         Raises:
@@ -225,10 +226,10 @@ class Board:
             raise JobError("there is no run yet: start one above")
         return listed
 
-    def _own_first(self, listed: list[Row], request: dict[str, Any]) -> list[Row]:
+    def _own_first(self, listed: list[RunRow], request: dict[str, Any]) -> list[RunRow]:
         """Order runs: this visitor's running or queued ones, running ones, ones with figures."""
 
-        def is_own(row: Row) -> bool:
+        def is_own(row: RunRow) -> bool:
             busy = row["status"] in (Status.RUNNING, Status.QUEUED)
             return busy and self.jobs.may_change(row["id"], proof(self.jobs, row["id"], request))
 
@@ -252,14 +253,14 @@ class Board:
         return sorted({row["step"] for row in self.tails.rows(run.folder / "samples.jsonl")})
 
 
-def _columns(kind: str, new: list[dict[str, Any]]) -> dict[str, list[float | None]]:
+def _columns(kind: str, new: list[Row]) -> Columns:
     """Return the rows' figures, metric by metric; some rows lack some figures."""
     return {key: [row.get(key) for row in new] for key in charts.keys(BOARDS[kind])} if new else {}
 
 
 def _lines(
-    kind: str, options: dict[str, Any], rows: list[dict[str, Any]], scale: dict[str, Any] | None
-) -> dict[str, Any]:
+    kind: str, options: dict[str, Any], rows: list[Row], scale: Scale | None
+) -> dict[str, list[Line]]:
     """Return the reference lines of the charts: base, target, budget, coin flip."""
     if kind == "reward":
         return {
@@ -270,7 +271,8 @@ def _lines(
             ],
             "reward/margin": [],
         }
-    lines, budget, target = [], options["kl_budget"], _kl_target(options)
+    lines: list[Line] = []
+    budget, target = options["kl_budget"], _kl_target(options)
     if target:
         lines.append({"y": target, "label": f"target {target:g}", "left": True})
     highest = max([row["objective/kl"] for row in rows], default=0.0)
@@ -290,7 +292,7 @@ def _kl_target(options: dict[str, Any]) -> float:
     return options["kl_target"] if options["kl_coef"] else 0.0
 
 
-def _reward_scale(run: Run) -> dict[str, Any] | None:
+def _reward_scale(run: Run) -> Scale | None:
     """Return mean and standard deviation of the base's raw scores; None for older runs."""
     path = run.folder / "reward_scale.json"
     return read_json(path)["reward"] if path.is_file() else None
@@ -348,7 +350,7 @@ def ppo_result(run: Run) -> str:
     )
 
 
-def _people_line(options: dict[str, Any]) -> list[dict[str, Any]]:
+def _people_line(options: dict[str, Any]) -> list[Line]:
     """Return lines for the agreement between people and for the highest possible accuracy.
 
     Empty unless the reward model was trained on votes and enough people voted.
@@ -358,7 +360,7 @@ def _people_line(options: dict[str, Any]) -> list[dict[str, Any]]:
     if facts is None or agree is None:
         return []
     label = f"other people agree with a vote: {agree:.0%}"
-    lines = [{"y": agree, "label": label, "color": "base", "left": True}]
+    lines: list[Line] = [{"y": agree, "label": label, "color": "base", "left": True}]
     if facts["highest_accuracy"] is not None:
         most = facts["highest_accuracy"]
         lines.append({"y": most, "label": f"highest possible: {most:.0%}", "color": "soft"})
@@ -366,7 +368,7 @@ def _people_line(options: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _ppo_figures(
-    rows: list[Row], row: Row, options: dict[str, Any], scale: dict[str, Any] | None
+    rows: list[Row], row: RunRow, options: dict[str, Any], scale: Scale | None
 ) -> list[tuple[str, str]]:
     """Return the three large figures, each with its unit and what to compare it with."""
     target = f"target {_kl_target(options):g}" if _kl_target(options) else "no target"
@@ -384,7 +386,7 @@ def _ppo_figures(
 
 
 def _reward_figures(
-    rows: list[dict[str, Any]], row: dict[str, Any], report: dict[str, Any] | None
+    rows: list[Row], row: RunRow, report: dict[str, Any] | None
 ) -> list[tuple[str, str]]:
     tested = [row for row in rows if row.get("heldout/accuracy") is not None]
     if report:
@@ -407,15 +409,15 @@ def _reward_figures(
     return [first, second, _time(rows, row)]
 
 
-def _time(rows: list[dict[str, Any]], row: dict[str, Any]) -> tuple[str, str]:
+def _time(rows: list[Row], row: RunRow) -> tuple[str, str]:
     """Return the time left, or how far the run came, with words for it."""
     seconds = _recent_seconds(rows)
     pace = f", {mean(seconds):.1f} s a step" if seconds else ""
-    if row["status"] == Status.RUNNING and row.get("seconds_left") is not None:
-        left = row["seconds_left"]
+    left = row["seconds_left"]
+    if row["status"] == Status.RUNNING and left is not None:
         return (f"{left:.0f} s" if left < 100 else f"{left / 60:.0f} min", f"left{pace}")
     if row["status"] == Status.QUEUED:
-        return (f"{row.get('place') or 1}.", "in the queue")
+        return (f"{row['place'] or 1}.", "in the queue")
     return (f"{row['step'] or 0}", f"of {row['total_steps'] or 0} steps{pace}")
 
 

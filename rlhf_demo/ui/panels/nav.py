@@ -7,9 +7,11 @@ from rlhf_demo.config.stages import on_board
 from rlhf_demo.errors import DemoError
 from rlhf_demo.files import read_json
 from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server import space
 from rlhf_demo.server.model_cache import ModelCache
+from rlhf_demo.server.payloads import StripStage, StripState
 from rlhf_demo.votes.store import Store
 from rlhf_demo.web.lanes import voting
 
@@ -24,21 +26,20 @@ class Strip:
 
     def __init__(self, jobs: Jobs, store: Store, models: ModelCache) -> None:
         self.jobs, self.store, self.models = jobs, store, models
-        self._known: tuple[float, list[dict[str, Any]], dict[str, Any]] = float("-inf"), [], {}
+        self._known: tuple[float, list[RunRow], StripState] | None = None
 
     @voting
-    def strip_state(self, request: Any) -> dict[str, Any]:
+    def strip_state(self, request: Any) -> StripState:
         """Return a line for each stage, a note about this machine if there is one, and, at home,
         the token for changing runs without an owner (`Jobs.start_token`).
         """
         rows = self.jobs.overview()
-        made_at, made_of, state = self._known
-        if time.monotonic() - made_at > STATE_SECONDS or made_of != rows:
-            state = self._state(rows)
-            self._known = time.monotonic(), rows, state
-        return state
+        known = self._known
+        if known is None or time.monotonic() - known[0] > STATE_SECONDS or known[1] != rows:
+            known = self._known = time.monotonic(), rows, self._state(rows)
+        return known[2]
 
-    def _state(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def _state(self, rows: list[RunRow]) -> StripState:
         busy = [row for row in rows if row["status"] in BUSY]
         return {
             "stages": [
@@ -57,7 +58,7 @@ class Strip:
         count = self.store.count()
         return f"{count:,} vote{'s' * (count != 1)} so far" if count else "say what you prefer"
 
-    def _reward_line(self, rows: list[dict[str, Any]]) -> str:
+    def _reward_line(self, rows: list[RunRow]) -> str:
         row = _newest(rows, "reward model")
         if row is None:
             return "learns what people prefer"
@@ -71,13 +72,14 @@ class Strip:
             return row["status"]  # the report is missing or damaged
 
 
-def _stage(tab: str, title: str, line: str, busy: list[dict[str, Any]]) -> dict[str, str]:
-    run = _newest(busy, tab) or {"id": "", "status": ""}
-    state = "now" if run["status"] == Status.RUNNING else "idle"
-    return {"tab": tab, "title": title, "line": line, "state": state, "run": run["id"]}
+def _stage(tab: str, title: str, line: str, busy: list[RunRow]) -> StripStage:
+    run = _newest(busy, tab)
+    state = "now" if run and run["status"] == Status.RUNNING else "idle"
+    shown = run["id"] if run else ""
+    return {"tab": tab, "title": title, "line": line, "state": state, "run": shown}
 
 
-def _newest(rows: list[dict[str, Any]], tab: str) -> dict[str, Any] | None:
+def _newest(rows: list[RunRow], tab: str) -> RunRow | None:
     """Return the running run of this tab; else the newest waiting one, or one with steps."""
     of_tab = [row for row in rows if row["kind"] in on_board(tab)]
     busy = [row for row in of_tab if row["status"] in BUSY]
@@ -85,13 +87,13 @@ def _newest(rows: list[dict[str, Any]], tab: str) -> dict[str, Any] | None:
     return next(iter(shown + [row for row in of_tab if row["step"]] + of_tab), None)
 
 
-def _progress(row: dict[str, Any]) -> str:
+def _progress(row: RunRow) -> str:
     if row["status"] == Status.QUEUED:
-        return f"queued, position {row.get('place') or 1}"
+        return f"queued, position {row['place'] or 1}"
     return f"running, step {row['step'] or 0} of {row['total_steps'] or '?'}"
 
 
-def _ppo_line(rows: list[dict[str, Any]]) -> str:
+def _ppo_line(rows: list[RunRow]) -> str:
     row = _newest(rows, "ppo")
     if row is None:
         return "learns from its scores"
@@ -103,7 +105,7 @@ def _ppo_line(rows: list[dict[str, Any]]) -> str:
     return f"score {score:+.1f}, KL {kl:.1f} nats".replace("-", "\u2212")
 
 
-def _runs_line(rows: list[dict[str, Any]]) -> str:
+def _runs_line(rows: list[RunRow]) -> str:
     waiting = sum(row["status"] == Status.QUEUED for row in rows)
     own = sum(not row["example"] for row in rows)
     text = f"{own} run{'s' * (own != 1)}" if own else "finished examples"

@@ -2,23 +2,44 @@
 
 export type Columns = Record<string, any[]>;
 
-export interface RunRow {
+export interface BoardRun {
   id: string;
   title: string;
   kind: string;
   status: string;
-  message?: string;
+  message: string;
   step: number | null;
   total_steps: number | null;
   place: number | null;
   created_at: string;
-  ended_at?: string | null;
+  ended_at: string | null;
   example: boolean;
   of_class: boolean;
-  seconds_left?: number | null;
-  figures: any;
+  seconds_left: number | null;
+  figures: Record<string, number>;
+  command: string;
   mine?: boolean;
-  command?: string;
+}
+
+export interface ListedRun {
+  id: string;
+  title: string;
+  kind: string;
+  status: string;
+  place: number | null;
+  step: number | null;
+  total_steps: number | null;
+  created_at: string;
+  example: boolean;
+  of_class: boolean;
+  figures: ([string, string, string])[];
+}
+
+export interface ChangedSetting {
+  name: string;
+  value: string;
+  default: string;
+  meaning: string;
 }
 
 export interface PickedRun {
@@ -33,9 +54,19 @@ export interface PickedRun {
   has_board?: boolean;
   has_model?: boolean;
   result?: string;
-  settings?: (Record<string, string>)[];
+  settings?: ChangedSetting[];
   command?: string;
   log?: string;
+}
+
+export interface RunsState {
+  runs: ListedRun[];
+  picked: PickedRun | null;
+}
+
+export interface RunCurves {
+  id: string;
+  curves: Record<string, ([number, number])[]>;
 }
 
 export interface StripStage {
@@ -73,7 +104,31 @@ export interface StepTexts {
 
 export interface InsideStep {
   step: number;
-  details: Record<string, any> | null;
+  details: StepDetails | null;
+}
+
+export interface StepDetails {
+  scores: ScoreHistogram;
+  ratio: (number[])[];
+  words: PushedWords;
+  values: ([number, number])[] | null;
+  figures: Record<string, number | number[] | null>;
+  clip_range: number;
+}
+
+export interface ScoreHistogram {
+  middles: number[];
+  width: number;
+  then: number[];
+  now: number[];
+  first: number;
+}
+
+export interface PushedWords {
+  up: ([string, number, number])[];
+  down: ([string, number, number])[];
+  steps: number;
+  fewest: number;
 }
 
 export interface Labelled {
@@ -81,12 +136,18 @@ export interface Labelled {
   label: string;
 }
 
-export interface BoardState {
-  run: RunRow;
+export interface Line {
+  y: number;
+  label: string;
+  dash?: string;
+  color?: string;
+  left?: boolean;
+}
+
+export interface RunState {
+  run: BoardRun;
   created: string;
-  since: number;
-  columns: Record<string, any[]>;
-  lines: Record<string, (Record<string, any>)[]>;
+  lines: Record<string, Line[]>;
   figures: ([string, string])[];
   story: Record<string, string>;
   sample_steps: number[];
@@ -98,6 +159,25 @@ export interface BoardState {
   model_step: number;
   has_model: boolean;
   runs: Labelled[];
+}
+
+export interface BoardState {
+  run: BoardRun;
+  created: string;
+  lines: Record<string, Line[]>;
+  figures: ([string, string])[];
+  story: Record<string, string>;
+  sample_steps: number[];
+  inside_step: number;
+  scale: Scale | null;
+  clip_range: number | null;
+  judge: Record<string, string> | null;
+  result: string;
+  model_step: number;
+  has_model: boolean;
+  runs: Labelled[];
+  since: number;
+  columns: Record<string, any[]>;
   texts: StepTexts | null;
   inside: InsideStep | null;
   log: string;
@@ -222,37 +302,34 @@ export interface BlindResult {
   contender?: string;
 }
 
-export interface TrainedReward {
-  run: string;
-  round: number;
-  votes: number;
-  simulated: number;
-  accuracy: number;
-  low: number;
-  high: number;
-  pairs: number;
-  highest: number | null;
-  too_few: boolean;
-}
-
 export interface TrainingReward {
   run: string;
   round: number;
   votes: number;
-  simulated: number;
+  simulated?: number;
   row: RunRow | null;
+}
+
+export interface RunRow {
+  id: string;
+  title: string;
+  kind: string;
+  status: string;
+  message: string;
+  step: number | null;
+  total_steps: number | null;
+  place: number | null;
+  created_at: string;
+  ended_at: string | null;
+  example: boolean;
+  of_class: boolean;
+  seconds_left: number | null;
+  figures: Record<string, number>;
 }
 
 export interface Coming {
   seconds: number;
   counts: number[];
-}
-
-export interface Simulation {
-  students: number;
-  taste: string;
-  noise: number;
-  careless: number;
 }
 
 export interface ClassState {
@@ -295,4 +372,24 @@ export interface Student {
   votes: number;
   last_seen: number;
   place: number | null;
+}
+
+export interface TrainedReward {
+  run: string;
+  round: number;
+  votes: number;
+  simulated?: number;
+  accuracy: number;
+  low: number;
+  high: number;
+  pairs: number;
+  highest: number | null;
+  too_few: boolean;
+}
+
+export interface Simulation {
+  students: number;
+  taste: string;
+  noise: number;
+  careless_share: number;
 }

@@ -11,16 +11,18 @@ import gradio as gr
 
 from rlhf_demo.config.command_line import repeat_command
 from rlhf_demo.config.options import declarations
-from rlhf_demo.config.stages import STAGES, on_board
+from rlhf_demo.config.stages import STAGES, Task, on_board
 from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.evaluation.reliability import read_report
 from rlhf_demo.jobs.job import DAMAGED
+from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.metrics import GLOSSARY
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.reward_stories import tested_on
 from rlhf_demo.runs.run import Run
 from rlhf_demo.server.choices import has_model
 from rlhf_demo.server.class_records import log_for
+from rlhf_demo.server.payloads import ChangedSetting, ListedRun, PickedRun, RunCurves, RunsState
 from rlhf_demo.ui.panels.board import ODD, Board, ppo_result
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared, proof
@@ -36,11 +38,6 @@ LEAD = (
     "Every run on this page, from all visitors: its settings, its result, and the command that "
     "repeats it. Tick two runs of the same kind to overlay their curves."
 )
-LISTED = (
-    "id", "title", "kind", "status", "place", "step", "total_steps", "created_at", "example",
-    "of_class",
-)  # fmt: skip
-"""The columns of the overview that the list gets."""
 
 
 class RunsTab:
@@ -112,7 +109,9 @@ class RunsTab:
             "judge": (choices.judges, choices.judge),
             "data": (choices.data, choices.pairs),
         }
-        values = {self.method: config["kind"]} if config["kind"] in on_board("ppo") else {}
+        values: dict[Any, Any] = {}
+        if config["kind"] in on_board("ppo"):
+            values[self.method] = config["kind"]
         for name, field in self.forms[config["kind"]].items():
             value = config["options"].get(name)
             if name in named:
@@ -126,7 +125,7 @@ class RunsTab:
 
     # -- viewing -----------------------------------------------------------------------------------
 
-    def runs_state(self, request: dict[str, Any]) -> dict[str, Any]:
+    def runs_state(self, request: dict[str, Any]) -> RunsState:
         """Return all runs, newest first, and the details of the picked one.
 
         Args:
@@ -136,19 +135,16 @@ class RunsTab:
         picked = str(request.get("run") or "")
         row = next((row for row in rows if row["id"] == picked), None)
         return {
-            "runs": [
-                {name: listed[name] for name in LISTED} | {"figures": final_figures(listed)}
-                for listed in rows
-            ],
+            "runs": [_listed(listed) for listed in rows],
             "picked": row and self._details(row, request),
         }
 
-    def run_curves(self, request: dict[str, Any]) -> dict[str, Any]:
+    def run_curves(self, request: dict[str, Any]) -> dict[str, list[RunCurves]]:
         """Return the curves of at most two runs, to overlay them."""
         return {"runs": [self._curves(str(run_id)) for run_id in list(request["runs"])[:2]]}
 
-    def _details(self, row: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
-        details = {
+    def _details(self, row: RunRow, request: dict[str, Any]) -> PickedRun:
+        details: PickedRun = {
             "id": row["id"],
             "title": row["title"],
             "kind": row["kind"],
@@ -161,31 +157,32 @@ class RunsTab:
         if details["damaged"]:  # its files cannot be read
             return details
         try:
-            return details | self._from_files(row, mine=details["mine"])
+            return self._with_files(details, row)
         except (DemoError, OSError, *ODD):
             message = "its files are damaged, or another version wrote them"
-            return details | {"damaged": True, "message": message}
+            return {**details, "damaged": True, "message": message}
 
-    def _from_files(self, row: dict[str, Any], *, mine: bool) -> dict[str, Any]:
+    def _with_files(self, details: PickedRun, row: RunRow) -> PickedRun:
         run = self.jobs.find(row["id"])
         config = run.config
         return {
+            **details,
             "has_board": STAGES[row["kind"]].tab is not None,
             "has_model": has_model(run),
             "result": _result(run, row),
             "settings": changed_settings(config, self.shared.settings.runs),
             "command": repeat_command(config),
-            "log": log_for(self.jobs, row, self.shared.settings, mine=mine),
+            "log": log_for(self.jobs, row, self.shared.settings, mine=details["mine"]),
         }
 
-    def _curves(self, run_id: str) -> dict[str, Any]:
+    def _curves(self, run_id: str) -> RunCurves:
         run = self.jobs.find(run_id)
         kind = run.config["kind"]
         rows = self.tails.rows(run.folder / "metrics.jsonl")
         return {
             "id": run_id,
             "curves": {
-                key: [[row["step"], row[key]] for row in rows if row.get(key) is not None]
+                key: [(row["step"], row[key]) for row in rows if row.get(key) is not None]
                 for key in STAGES[kind].headline
             },
         }
@@ -221,7 +218,23 @@ class RunsTab:
         return {"link": link_to(target), "bytes": target.stat().st_size}
 
 
-def final_figures(row: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _listed(row: RunRow) -> ListedRun:
+    return {
+        "id": row["id"],
+        "title": row["title"],
+        "kind": row["kind"],
+        "status": row["status"],
+        "place": row["place"],
+        "step": row["step"],
+        "total_steps": row["total_steps"],
+        "created_at": row["created_at"],
+        "example": row["example"],
+        "of_class": row["of_class"],
+        "figures": final_figures(row),
+    }
+
+
+def final_figures(row: RunRow) -> list[tuple[str, str, str]]:
     """Return the newest figures of a run: name, value and colour of each."""
     figures, kind = row["figures"], row["kind"]
     if {"objective/score", "objective/kl"} <= figures.keys():
@@ -237,7 +250,7 @@ def final_figures(row: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [(GLOSSARY[name].label, _minus(f"{figures[name]:.3g}"), "soft") for name in shown]
 
 
-def _result(run: Run, row: dict[str, Any]) -> str:
+def _result(run: Run, row: RunRow) -> str:
     """Describe in a sentence how good a finished run's model is, with interval and baselines."""
     if row["kind"] in on_board("ppo"):
         return ppo_result(run)
@@ -252,7 +265,7 @@ def _result(run: Run, row: dict[str, Any]) -> str:
     )
 
 
-def changed_settings(config: dict[str, Any], runs: Path) -> list[dict[str, str]]:
+def changed_settings(config: Task, runs: Path) -> list[ChangedSetting]:
     """Return a run's options that differ from the defaults: name, value, default, meaning."""
     options = config["options"]
     return [

@@ -206,7 +206,7 @@ def test_curves_of_two_runs_leave_out_steps_without_the_figure(tab, jobs):
     )
     answer = tab.run_curves({"runs": [one, two]})["runs"]
     assert answer == [
-        {"id": one, "curves": {"heldout/loss": [[2, 0.6]], "heldout/accuracy": [[2, 0.5]]}},
+        {"id": one, "curves": {"heldout/loss": [(2, 0.6)], "heldout/accuracy": [(2, 0.5)]}},
         {"id": two, "curves": {"heldout/loss": [], "heldout/accuracy": []}},
     ]
 

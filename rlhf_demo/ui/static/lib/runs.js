@@ -1,7 +1,7 @@
 // @ts-check
 // What the list of runs says about each run.
 
-/** @typedef {import("../types").RunRow} RunRow */
+/** @typedef {import("../types").ListedRun} ListedRun */
 
 /** @param {string} text a moment, as ISO 8601 */
 export const when = (text) =>
@@ -12,10 +12,10 @@ export const when = (text) =>
     minute: "2-digit",
   });
 
-const endedEarly = (/** @type {RunRow} */ row) =>
+const endedEarly = (/** @type {ListedRun} */ row) =>
   row.status === "finished" && row.step < row.total_steps;
 
-/** @param {RunRow} row */
+/** @param {ListedRun} row */
 export const stateWords = (row) => {
   const { status, place, step, total_steps: total } = row;
   if (status === "queued") return place ? `queued, position ${place}` : "queued";
@@ -25,7 +25,7 @@ export const stateWords = (row) => {
 
 /**
  * The state that decides the colour.
- * @param {RunRow} row
+ * @param {ListedRun} row
  */
 export const stateShade = (row) =>
   row.status === "damaged" || endedEarly(row) ? "failed" : row.status;

@@ -77,7 +77,7 @@ export const lay = (kind, view, cards, more, rest) => {
 };
 
 const stateWords = (
-  /** @type {import("../../types").RunRow} */ run,
+  /** @type {import("../../types").BoardRun} */ run,
   /** @type {boolean} */ early,
 ) => {
   if (run.status === "queued") return `queued, position ${run.place ?? 1}`;

@@ -4,7 +4,7 @@ import { stateShade, stateWords, when } from "../../lib/runs.js";
 import { fill, h, say } from "../../shared/dom.js";
 import { curvesOf, kindOf } from "./kinds.js";
 
-/** @typedef {import("../../types").RunRow} RunRow */
+/** @typedef {import("../../types").ListedRun} ListedRun */
 
 const COLUMNS = ["Curves", "Run", "Kind", "State", "Last figures", "Started"];
 const OVER = "Overlay its curves on another run\u2019s";
@@ -15,7 +15,7 @@ const figureChip = ([name, value, color]) => {
   return h("span", { class: "rl-run-figure" }, amount, ` ${name}`);
 };
 
-const figureChips = (/** @type {RunRow} */ row) => {
+const figureChips = (/** @type {ListedRun} */ row) => {
   if (row.figures.length) return row.figures.map(figureChip);
   const none = row.status === "queued" ? "not started" : "no figures yet";
   return h("span", { class: "rl-soft" }, none);
@@ -34,7 +34,7 @@ const view = () => {
   return { body, table, empty: h("p", { class: "rl-soft", hidden: true }, EMPTY) };
 };
 
-const lineOf = (/** @type {RunRow} */ row, { pick, tick }) => {
+const lineOf = (/** @type {ListedRun} */ row, { pick, tick }) => {
   const label = `Draw the curves of ${row.title}`;
   const ticked = () => tick(row.id, box.checked);
   const box = h("input", { type: "checkbox", "aria-label": label, onchange: ticked });
@@ -64,11 +64,11 @@ const lineOf = (/** @type {RunRow} */ row, { pick, tick }) => {
 };
 
 // Only two runs of the same kind can be overlaid.
-const mayTick = (/** @type {RunRow} */ row, /** @type {string[]} */ ticked, kind) =>
+const mayTick = (/** @type {ListedRun} */ row, /** @type {string[]} */ ticked, kind) =>
   curvesOf(row.kind).length > 0 &&
   (ticked.includes(row.id) || (ticked.length < 2 && (!kind || kind === row.kind)));
 
-const drawLine = (line, /** @type {RunRow} */ row) => {
+const drawLine = (line, /** @type {ListedRun} */ row) => {
   const shown = JSON.stringify(row);
   if (line.shown === shown) return;
   line.shown = shown;
@@ -86,7 +86,7 @@ export const list = (acts) => {
   /** @type {Map<string, ReturnType<typeof lineOf>>} */
   const lines = new Map();
 
-  const draw = (/** @type {RunRow[]} */ rows, picked, /** @type {string[]} */ ticked) => {
+  const draw = (/** @type {ListedRun[]} */ rows, picked, /** @type {string[]} */ ticked) => {
     const kind = (rows.find((row) => row.id === ticked[0]) || { kind: "" }).kind;
     for (const row of rows) {
       if (!lines.has(row.id)) lines.set(row.id, lineOf(row, acts));

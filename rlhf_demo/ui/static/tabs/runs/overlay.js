@@ -5,7 +5,7 @@ import { fill, h } from "../../shared/dom.js";
 import { answered } from "../../shared/server.js";
 import { curvesOf, kindOf } from "./kinds.js";
 
-/** @typedef {import("../../types").RunRow} RunRow */
+/** @typedef {import("../../types").ListedRun} ListedRun */
 
 const DASHES = ["solid", "dash"];
 // Inside the charts the two lines are called A and B, because Plotly reads names as markup.
@@ -17,7 +17,7 @@ const cardOf = (/** @type {import("../../shared/charts.js").Spec} */ spec) => {
   return chartCard({ ...spec, height: 230, series });
 };
 
-const legendOf = (/** @type {RunRow[]} */ rows) => {
+const legendOf = (/** @type {ListedRun[]} */ rows) => {
   const line = (row, i) => {
     const id = row.title === row.id ? null : h("small", { class: "rl-soft" }, ` ${row.id}`);
     const dash = h("i", { "data-dash": DASHES[i] });
@@ -56,7 +56,7 @@ export const overlay = (server) => {
       cards.map((one) => one.card),
     );
   };
-  const draw = async (/** @type {RunRow[]} */ rows) => {
+  const draw = async (/** @type {ListedRun[]} */ rows) => {
     root.hidden = rows.length === 0;
     if (root.hidden) {
       fetched = "";
