@@ -83,7 +83,7 @@ class Endpoints:
         title: str = "",
         secret: str = "",
     ) -> dict:
-        """Queue the training of a reward model.
+        """Queue a run that trains a reward model.
 
         Args:
             model: Id of the model that gets a scoring head.
@@ -110,7 +110,7 @@ class Endpoints:
         title: str = "",
         secret: str = "",
     ) -> dict:
-        """Queue a PPO training.
+        """Queue a PPO run.
 
         Args:
             policy: Id of the model that learns; empty for the preset's.
@@ -135,7 +135,7 @@ class Endpoints:
         title: str = "",
         secret: str = "",
     ) -> dict:
-        """Queue an RLOO training: PPO without a value head.
+        """Queue an RLOO run: PPO without a value head.
 
         Args:
             policy: As for `/start_ppo`.
@@ -160,7 +160,7 @@ class Endpoints:
         title: str = "",
         secret: str = "",
     ) -> dict:
-        """Queue a GRPO training: no value head, and the KL in the loss.
+        """Queue a GRPO run: no value head, and the KL in the loss.
 
         Args:
             policy: As for `/start_ppo`.
