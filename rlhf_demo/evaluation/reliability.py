@@ -13,11 +13,11 @@ from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from rlhf_demo.data.pairs import Pairs
 from rlhf_demo.files import read_json
 from rlhf_demo.intervals import cluster_interval, watched_interval
+from rlhf_demo.runs.reports import QuartileRow, ReliabilityRow, RewardReport, WrongPair
 
 BIN_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 WORST_SHOWN = 10
@@ -31,7 +31,7 @@ def rightness(margin: float) -> float:
     return 1.0 if margin > 0 else 0.5 if margin == 0 else 0.0
 
 
-def held_out_report(pairs: Pairs, margins: Sequence[float], score_std: float) -> dict[str, Any]:
+def held_out_report(pairs: Pairs, margins: Sequence[float], score_std: float) -> RewardReport:
     """Measure how often and how confidently the reward model agrees with the held-out votes.
 
     Args:
@@ -40,13 +40,7 @@ def held_out_report(pairs: Pairs, margins: Sequence[float], score_std: float) ->
         score_std: logits per unit of the saved model's score.
 
     Returns:
-        Ready for JSON. Shares are 0 to 1, `loss` is in nats per pair, and a tie counts as a half
-        everywhere. Votes of several people on the same two texts are several `pairs`, but one of
-        the `different_pairs` and one observation in every interval. `accuracy_low` and
-        `accuracy_high` hold for a single evaluation; `watched_low` and `watched_high` are wider,
-        and hold if model after model is evaluated while votes come in. `stated` is the model's mean
-        confidence. The `margin` of the most wrong pairs is in units of the saved model's score. The
-        tables are empty if there are too few pairs. The baseline is the better of "always the
+        The report, without what only the training knows. The baseline is the better of "always the
         longer one" and "always the shorter one", chosen on these very pairs, in its favour.
     """
     right = [rightness(margin) for margin in margins]
@@ -108,9 +102,7 @@ def confidence(margin: float) -> float:
     return 1 / (1 + math.exp(-abs(margin)))
 
 
-def reliability_table(
-    margins: Sequence[float], groups: Sequence[Hashable]
-) -> list[dict[str, float]]:
+def reliability_table(margins: Sequence[float], groups: Sequence[Hashable]) -> list[ReliabilityRow]:
     """Compare the model's confidence with how often it is right, bin by bin.
 
     Args:
@@ -118,10 +110,9 @@ def reliability_table(
         groups: [pairs], the keys of `same_pair`.
 
     Returns:
-        One row for each bin that holds pairs: `low`, `high`, `predicted` and `observed` (means),
-        `observed_low` and `observed_high` (95%), `pairs`.
+        One row for each bin that holds pairs.
     """
-    rows = []
+    rows: list[ReliabilityRow] = []
     confidences = [confidence(margin) for margin in margins]
     for low, high in pairwise(BIN_EDGES):
         inside = [i for i, p in enumerate(confidences) if low <= p < high or p == high == 1.0]
@@ -144,7 +135,7 @@ def reliability_table(
 
 def quartile_table(
     labeller_margins: Sequence[float], right: Sequence[float], groups: Sequence[Hashable]
-) -> list[dict[str, float]]:
+) -> list[QuartileRow]:
     """Return the accuracy by quartile of the labeller's margin, the smallest margins first.
 
     Args:
@@ -153,11 +144,10 @@ def quartile_table(
         groups: [pairs], the keys of `same_pair`.
 
     Returns:
-        Four rows (fewer for under four pairs): `low`, `high` (the labeller's margins), `accuracy`,
-        `accuracy_low` and `accuracy_high` (95%), `pairs`.
+        Four rows; fewer for under four pairs.
     """
     order = sorted(range(len(right)), key=lambda index: abs(labeller_margins[index]))
-    rows = []
+    rows: list[QuartileRow] = []
     for quarter in range(4):
         inside = order[len(order) * quarter // 4 : len(order) * (quarter + 1) // 4]
         if inside:
@@ -181,7 +171,7 @@ def preference(difference: float, score_std: float) -> float:
     return 1 / (1 + math.exp(-score_std * difference))
 
 
-def read_report(folder: Path) -> dict[str, Any] | None:
+def read_report(folder: Path) -> RewardReport | None:
     """Return the held-out report of a run, or None if there is none.
 
     Reports without `baseline_side` are older, with margins in another unit, and count as none.
@@ -191,7 +181,7 @@ def read_report(folder: Path) -> dict[str, Any] | None:
     return report if report and "baseline_side" in report else None
 
 
-def format_report(report: dict[str, Any]) -> str:
+def format_report(report: RewardReport) -> str:
     """Return the report as a short text for the terminal."""
     lines = [
         f"Held-out report: {report['pairs']:,} pairs that the model was not trained on",
@@ -207,13 +197,14 @@ def format_report(report: dict[str, Any]) -> str:
         *_table_lines(report),
         *_worst_lines(report["most_wrong"]),
     ]
-    if report.get("dropped") or report.get("cut"):
-        dropped = [f"{count} {reason}" for reason, count in report["dropped"].items()]
-        lines += ["", f"  rows dropped: {', '.join(dropped) or 'none'}; texts cut: {report['cut']}"]
+    dropped, cut = report.get("dropped", {}), report.get("cut", 0)
+    if dropped or cut:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+        lines += ["", f"  rows dropped: {reasons or 'none'}; texts cut: {cut}"]
     return "\n".join(lines)
 
 
-def _table_lines(report: dict[str, Any]) -> list[str]:
+def _table_lines(report: RewardReport) -> list[str]:
     if not report["reliability"]:
         return ["", "  Too few pairs to compare its confidence with how often it is right."]
     lines = ["", "  confidence       its mean  it is right (95%)    pairs"]
@@ -234,7 +225,7 @@ def _table_lines(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _worst_lines(most_wrong: list[dict[str, Any]]) -> list[str]:
+def _worst_lines(most_wrong: list[WrongPair]) -> list[str]:
     if not most_wrong:
         return []
     worst = most_wrong[0]

@@ -6,7 +6,8 @@ Rules as in runs/ppo_stories.py, over the rows of metrics.jsonl and the report.
 from collections.abc import Sequence
 from statistics import fmean
 
-from rlhf_demo.runs.story import LONG, Report, Row, Story, failed, waiting, warning
+from rlhf_demo.runs.reports import RewardReport
+from rlhf_demo.runs.story import LONG, Row, Story, failed, waiting, warning
 from rlhf_demo.runs.trend import FEWEST
 
 GAP = 0.1  # training less held-out accuracy: from here pairs are learned by heart
@@ -14,7 +15,7 @@ TOO_SURE = 0.05  # probability as stated less share right: from here it is overc
 
 
 def reward_story(
-    rows: Sequence[Row], report: Report | None, status: str, message: str = ""
+    rows: Sequence[Row], report: RewardReport | None, status: str, message: str = ""
 ) -> Story:
     """Tell how a reward model's run stands.
 
@@ -31,7 +32,7 @@ def reward_story(
     return next(filter(None, judged), None) or reward_progress(trained, report, status)
 
 
-def guessing(rows: Sequence[Row], report: Report | None) -> Story | None:
+def guessing(rows: Sequence[Row], report: RewardReport | None) -> Story | None:
     """Tell that the finished model may be no better than a coin."""
     if not report or report["accuracy_low"] > 0.5:
         return None
@@ -42,7 +43,7 @@ def guessing(rows: Sequence[Row], report: Report | None) -> Story | None:
     )
 
 
-def length_does_as_well(rows: Sequence[Row], report: Report | None) -> Story | None:
+def length_does_as_well(rows: Sequence[Row], report: RewardReport | None) -> Story | None:
     """Tell that picking always the longer, or always the shorter, may be as good as the model."""
     if not report or report["accuracy_low"] > report["baseline_length"]:
         return None
@@ -53,7 +54,7 @@ def length_does_as_well(rows: Sequence[Row], report: Report | None) -> Story | N
     )
 
 
-def learned_by_heart(rows: Sequence[Row], report: Report | None) -> Story | None:
+def learned_by_heart(rows: Sequence[Row], report: RewardReport | None) -> Story | None:
     """Tell that it knows its training pairs far better than others, at the last look at those."""
     looks = [index for index, row in enumerate(rows) if "heldout/accuracy" in row]
     if not looks or looks[-1] < LONG:
@@ -70,7 +71,7 @@ def learned_by_heart(rows: Sequence[Row], report: Report | None) -> Story | None
     )
 
 
-def overconfident(rows: Sequence[Row], report: Report | None) -> Story | None:
+def overconfident(rows: Sequence[Row], report: RewardReport | None) -> Story | None:
     """Tell that the finished model is surer of its choices than it is right."""
     if not report:
         return None
@@ -88,7 +89,7 @@ def overconfident(rows: Sequence[Row], report: Report | None) -> Story | None:
 REWARD_RULES = (guessing, length_does_as_well, learned_by_heart, overconfident)
 
 
-def reward_progress(rows: Sequence[Row], report: Report | None, status: str) -> Story:
+def reward_progress(rows: Sequence[Row], report: RewardReport | None, status: str) -> Story:
     """Tell how many pairs the model gets right in a run that no rule finds fault with."""
     if report:
         return Story(
@@ -114,19 +115,19 @@ def reward_progress(rows: Sequence[Row], report: Report | None, status: str) -> 
 # -- in words --------------------------------------------------------------------------------------
 
 
-def share_right(report: Report) -> str:
+def share_right(report: RewardReport) -> str:
     """Say what share of the held-out pairs is right, with its 95% interval in percent."""
     interval = f"[{100 * report['accuracy_low']:.0f}, {100 * report['accuracy_high']:.0f}]"
     return f"{report['accuracy']:.0%} of {tested_on(report)} right {interval}"
 
 
-def tested_on(report: Report) -> str:
+def tested_on(report: RewardReport) -> str:
     """Name what a reward model was tested on; several people may have voted on one pair."""
     votes, pairs = report["pairs"], f"{report['different_pairs']:,} held-out pairs"
     return f"{votes:,} votes on {pairs}" if votes > report["different_pairs"] else pairs
 
 
-def by_length(report: Report) -> str:
+def by_length(report: RewardReport) -> str:
     """Say how far a rule of thumb comes that looks at nothing but length."""
     side, share = report["baseline_side"], report["baseline_length"]
     return f"just picking the {side} response gets {share:.0%}"

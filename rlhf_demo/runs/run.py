@@ -349,8 +349,8 @@ class Run:
         path = self.folder / f"{name}.jsonl"
         return read_jsonl(path) if path.is_file() else []
 
-    def report(self) -> dict[str, Any] | None:
-        """Return the report of a finished run; None if it wrote none."""
+    def report(self) -> Any:
+        """Return the report of a finished run, as its kind writes it; None if it wrote none."""
         path = self.folder / "report.json"
         return read_json(path) if path.is_file() else None
 

@@ -7,7 +7,6 @@ from typing import Any
 
 Row = dict[str, Any]
 Options = dict[str, Any]
-Report = dict[str, Any]
 
 LONG = 10  # steps after which something that is still missing is worth mentioning
 

@@ -17,6 +17,7 @@ from rlhf_demo.files import read_json, write_json
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.runs.reports import RewardReport
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.uploads import UPLOADS
@@ -178,6 +179,6 @@ def log_for(jobs: Jobs, row: RunRow, settings: Settings, *, mine: bool) -> str:
     return "" if private and not mine else jobs.log_tail(row["id"])
 
 
-def without_texts(report: dict[str, Any]) -> dict[str, Any]:
+def without_texts(report: RewardReport) -> RewardReport:
     """Return a reward model's report without the texts that it learned from."""
-    return report | {"most_wrong": []}
+    return {**report, "most_wrong": []}

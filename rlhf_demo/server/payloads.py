@@ -8,9 +8,11 @@ compare what the server really sends with them.
 from typing import Any, NotRequired, TypedDict
 
 from rlhf_demo.jobs.run_rows import RunRow
+from rlhf_demo.runs.reports import RewardReport
 from rlhf_demo.server.class_records import RewardTraining, TrainedReward
 from rlhf_demo.server.inside_step import StepDetails
 from rlhf_demo.server.simulations import Simulation
+from rlhf_demo.server.vote_data import VoteFacts
 from rlhf_demo.votes.classes import ClassOverview, StudentView
 from rlhf_demo.votes.quality import Quality, VoterRow
 from rlhf_demo.votes.rounds import BlindResult
@@ -228,6 +230,15 @@ class QualityState(TypedDict):
     simulated: int  # number of simulated votes
     quality: Quality
     careless: list[VoterRow]
+
+
+class RewardAnswer(TypedDict):
+    """A reward model's held-out report, and what is known about its rater or its votes."""
+
+    report: RewardReport | None  # once the run has finished
+    people: float | None  # how often other people agree with one of the votes, 0 to 1
+    votes: VoteFacts | None
+    rater: str  # about the simulated rater; empty for other data
 
 
 class StudentPPO(TypedDict):

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from rlhf_demo.errors import DataError, JobError
 from rlhf_demo.files import read_json, write_json
@@ -24,7 +24,7 @@ from rlhf_demo.jobs.disk import shortage
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.votes.pairs import split_last_rated, usable, write_split
-from rlhf_demo.votes.quality import agreement_with_others, highest_accuracy
+from rlhf_demo.votes.quality import Share, agreement_with_others, highest_accuracy
 from rlhf_demo.votes.result_cache import ResultCache
 from rlhf_demo.votes.store import Store
 from rlhf_demo.votes.vote import Vote
@@ -37,6 +37,20 @@ FEWEST_SHARED = 10
 KEPT = 5
 """Folders kept although no run learned from them: those used last, which a visitor may still train
 on."""
+
+
+class VoteFacts(TypedDict):
+    """What is known about the votes that a reward model is trained and tested on."""
+
+    questions: list[str]
+    votes: int
+    voters: int
+    simulated: int  # number of simulated votes
+    held_out: int  # number of votes to test on
+    held_out_pairs: int
+    too_few_to_tell: bool  # too few pairs to tell how good a model is
+    foretold: Share  # how well the other voters predict one; the older name of `with_others`
+    highest_accuracy: float | None  # that the held-out votes allow, 0 to 1
 
 
 class VoteData:
@@ -138,7 +152,7 @@ def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
         os.utime(target)  # used last
     else:
         write_split(split, target)
-        facts = {
+        facts: VoteFacts = {
             "questions": sorted({vote.question for vote in votes}),
             "votes": len(votes),
             "voters": len({vote.voter for vote in votes}),
@@ -146,9 +160,7 @@ def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
             "held_out": len(split.held_out),
             "held_out_pairs": split.held_out_pairs,
             "too_few_to_tell": split.too_few_to_tell,
-            # An older name for the agreement with others, which files already have.
             "foretold": agreement_with_others(votes),
-            # The accuracy on the held-out votes cannot exceed it.
             "highest_accuracy": highest_accuracy(split.held_out),
         }
         write_json(target / FACTS, facts)  # last, because it marks the folder as complete
@@ -174,16 +186,17 @@ def drop_votes(folder: Path, jobs: Jobs, learners: Iterable[str | None], *, keep
         shutil.rmtree(data, ignore_errors=True)
 
 
-def vote_facts(data: str) -> dict[str, Any] | None:
+def vote_facts(data: str) -> VoteFacts | None:
     """Return the facts about the votes that a run's option `data` names, or None for other data."""
     path = CHECKPOINTS.parent / data / FACTS
     return read_json(path) if path.is_file() else None
 
 
-def people_agree(facts: dict[str, Any] | None) -> float | None:
+def people_agree(facts: VoteFacts | None) -> float | None:
     """Return how well a few others predict one of these votes, or None if too few voted."""
-    agreement = facts and facts["foretold"]
-    return agreement["share"] if agreement and agreement["units"] >= FEWEST_SHARED else None
+    if facts is None or facts["foretold"]["units"] < FEWEST_SHARED:
+        return None
+    return facts["foretold"]["share"]
 
 
 def _id(question: str) -> str:

@@ -38,6 +38,7 @@ from rlhf_demo.objectives.advantages import gae
 from rlhf_demo.objectives.losses import PPOLoss, gradient_norms, ppo_loss
 from rlhf_demo.objectives.masks import whiten
 from rlhf_demo.objectives.rewards import adapt_kl_coef, kl_k1, token_rewards
+from rlhf_demo.runs.reports import PPOReport
 from rlhf_demo.runs.run import Run, StopRequested, started_by_hand
 from rlhf_demo.train.checkpoint import load_state, save_state
 from rlhf_demo.train.distributions import distribution_row
@@ -439,7 +440,10 @@ class PPOTrainer:
         for start in range(0, len(prompts), self.config.batch_size):
             batch = prompts[start : start + self.config.batch_size]
             rollouts.append(self.collect_rollout(batch, "report", start)[0])
-        report = ppo_report(rollouts, self.scales["reward"]) | {"held_out": held_out}
+        report: PPOReport = {
+            **ppo_report(rollouts, self.scales["reward"]),
+            "held_out": held_out,
+        }
         write_json(self.run.folder / "report.json", report)
 
     # -- saved states ------------------------------------------------------------------------------

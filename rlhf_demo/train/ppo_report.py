@@ -4,14 +4,13 @@ The metrics of the last step do not give this: they describe the policy before t
 on training prompts.
 """
 
-from typing import Any
-
 import torch
 
 from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import DataError
 from rlhf_demo.evaluation.text_stats import standard_error
 from rlhf_demo.models.reward_scale import RewardScale
+from rlhf_demo.runs.reports import PPOFigures
 from rlhf_demo.train.rollout import Rollout
 
 REPORT_PROMPTS = 256
@@ -34,14 +33,8 @@ def report_prompts(source: str, trained: list[str]) -> tuple[list[str], bool]:
     return (held_out or trained)[:REPORT_PROMPTS], bool(held_out)
 
 
-def ppo_report(rollouts: list[Rollout], scale: RewardScale) -> dict[str, Any]:
-    """Average over the saved model's responses, one to each prompt.
-
-    Returns:
-        Ready for JSON: `kl` (exact, nats per response) and `score` (reward units), each with its
-        standard error as `..._se`; `raw_score` in the scorer's own units; `length` in tokens; and
-        `prompts`, the number of responses.
-    """
+def ppo_report(rollouts: list[Rollout], scale: RewardScale) -> PPOFigures:
+    """Average over the saved model's responses, one to each prompt."""
     raw = torch.cat([rollout.scores for rollout in rollouts]).cpu()
     kl = torch.cat([rollout.kl.sum(-1) for rollout in rollouts]).cpu()
     lengths = torch.cat([rollout.response_mask.sum(-1) for rollout in rollouts]).float()

@@ -41,6 +41,7 @@ from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.reward_model import new_reward_model
 from rlhf_demo.models.sampling import decode, generate
 from rlhf_demo.models.token_text import special_id
+from rlhf_demo.runs.reports import RewardReport
 from rlhf_demo.runs.run import Run, Status, StopRequested
 from rlhf_demo.train.pair_scoring import (
     EncodedPairs,
@@ -119,7 +120,8 @@ def train_reward(config: RewardConfig, run: Run, *, resume: bool = False) -> Non
         # 5. Normalise the scores on samples of the base, where PPO starts.
         samples = samples_of_base(config, train_pairs, train, max_positions(model), run.check_stop)
         mean, std = normalise(model, scorer.scores(samples))
-        report = held_out_report(held_out_pairs, margins, std) | {
+        report: RewardReport = {
+            **held_out_report(held_out_pairs, margins, std),
             # Before the normalisation; the saved model gives (score - score_mean) / score_std.
             "score_mean": mean,
             "train_pairs": len(train_pairs),

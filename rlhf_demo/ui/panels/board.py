@@ -26,6 +26,7 @@ from rlhf_demo.files import read_json
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.runs.ppo_stories import ppo_story
+from rlhf_demo.runs.reports import PPOReport, RewardReport
 from rlhf_demo.runs.reward_stories import reward_story, tested_on
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server import payloads
@@ -337,7 +338,7 @@ def ppo_result(run: Run) -> str:
     path = run.folder / "report.json"
     if not path.is_file():
         return ""
-    report = read_json(path)
+    report: PPOReport = read_json(path)
     prompts = "held-out prompts" if report["held_out"] else "of its training prompts"
     score = _minus(f"{report['score']:+.2f}")
     return (
@@ -386,7 +387,7 @@ def _ppo_figures(
 
 
 def _reward_figures(
-    rows: list[Row], row: RunRow, report: dict[str, Any] | None
+    rows: list[Row], row: RunRow, report: RewardReport | None
 ) -> list[tuple[str, str]]:
     tested = [row for row in rows if row.get("heldout/accuracy") is not None]
     if report:

@@ -260,6 +260,73 @@ export interface VoterRow {
   nickname?: string;
 }
 
+export interface RewardAnswer {
+  report: RewardReport | null;
+  people: number | null;
+  votes: VoteFacts | null;
+  rater: string;
+}
+
+export interface RewardReport {
+  accuracy: number;
+  accuracy_low: number;
+  accuracy_high: number;
+  watched_low: number;
+  watched_high: number;
+  pairs: number;
+  different_pairs: number;
+  loss: number;
+  baseline_length: number;
+  baseline_side: string;
+  stated: number;
+  score_std: number;
+  reliability: ReliabilityRow[];
+  margin_quartiles: QuartileRow[];
+  most_wrong: WrongPair[];
+  score_mean?: number;
+  train_pairs?: number;
+  dropped?: Record<string, number>;
+  cut?: number;
+}
+
+export interface ReliabilityRow {
+  low: number;
+  high: number;
+  predicted: number;
+  observed: number;
+  observed_low: number;
+  observed_high: number;
+  pairs: number;
+}
+
+export interface QuartileRow {
+  low: number;
+  high: number;
+  accuracy: number;
+  accuracy_low: number;
+  accuracy_high: number;
+  pairs: number;
+}
+
+export interface WrongPair {
+  prompt: string;
+  chosen: string;
+  rejected: string;
+  margin: number;
+}
+
+export interface VoteFacts {
+  questions: string[];
+  votes: number;
+  voters: number;
+  simulated: number;
+  held_out: number;
+  held_out_pairs: number;
+  too_few_to_tell: boolean;
+  foretold: Share;
+  highest_accuracy: number | null;
+}
+
 export interface StudentPPO {
   status: string;
   busy: boolean;

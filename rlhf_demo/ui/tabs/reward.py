@@ -18,6 +18,7 @@ from rlhf_demo.server.choices import EXAMPLE_MODELS, RULES
 from rlhf_demo.server.class_records import learned_from_private, without_texts
 from rlhf_demo.server.class_training import reward_config
 from rlhf_demo.server.compute_lock import Priority
+from rlhf_demo.server.payloads import RewardAnswer
 from rlhf_demo.server.reading import read_apart, summary
 from rlhf_demo.server.submit import REWARD_OPTIONS
 from rlhf_demo.server.vote_data import people_agree, vote_facts
@@ -177,7 +178,7 @@ class RewardTab:
 
     # -- the parts' server functions ---------------------------------------------------------------
 
-    def reward_report(self, request: dict[str, Any]) -> dict[str, Any]:
+    def reward_report(self, request: dict[str, Any]) -> RewardAnswer:
         """Return a finished run's held-out report, and what is known about its rater or votes.
 
         The report has no texts if the run learned from texts that not everyone may read.

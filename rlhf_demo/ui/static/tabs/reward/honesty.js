@@ -7,7 +7,7 @@ import { chartCard } from "../../shared/charts.js";
 import { fill, fold, h, say, soft } from "../../shared/dom.js";
 import { onBoard } from "../../shared/navigation.js";
 
-/** @typedef {Record<string, any>} Report written by train/reward.py */
+/** @typedef {import("../../types").RewardReport} Report */
 
 const CHARTS = {
   accuracy: {

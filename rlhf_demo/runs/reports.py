@@ -1,0 +1,82 @@
+"""What finished trainings and comparisons report of themselves, as their JSON files hold it."""
+
+from typing import NotRequired, TypedDict
+
+
+class ReliabilityRow(TypedDict):
+    """How often a reward model is right where its confidence lies in one bin; all from 0 to 1."""
+
+    low: float  # of the bin
+    high: float
+    predicted: float  # mean confidence
+    observed: float  # share right
+    observed_low: float  # of its 95% interval
+    observed_high: float
+    pairs: int
+
+
+class QuartileRow(TypedDict):
+    """How often a reward model is right in a quarter of the pairs, by the labeller's margin."""
+
+    low: float  # smallest margin of the quarter, in the labeller's units
+    high: float
+    accuracy: float  # 0 to 1
+    accuracy_low: float  # of its 95% interval
+    accuracy_high: float
+    pairs: int
+
+
+class WrongPair(TypedDict):
+    """A pair that a reward model puts in the wrong order."""
+
+    prompt: str
+    chosen: str
+    rejected: str
+    margin: float  # score of the chosen less the rejected response; the saved model's units
+
+
+class RewardReport(TypedDict):
+    """How well a reward model agrees with held-out votes; a tie counts as a half everywhere.
+
+    Votes of several people on the same two texts are several `pairs`, but one of the
+    `different_pairs` and one observation in every interval. The tables are empty if there are too
+    few pairs.
+    """
+
+    accuracy: float  # 0 to 1
+    accuracy_low: float  # of the 95% interval for a single evaluation
+    accuracy_high: float
+    watched_low: float  # of the interval that holds if model after model is evaluated
+    watched_high: float
+    pairs: int
+    different_pairs: int
+    loss: float  # nats per pair
+    baseline_length: float  # accuracy of always choosing the text of that side, 0 to 1
+    baseline_side: str  # longer or shorter: the better one on these very pairs
+    stated: float  # the model's mean confidence, 0.5 to 1
+    score_std: float  # logits per unit of the saved model's score
+    reliability: list[ReliabilityRow]
+    margin_quartiles: list[QuartileRow]
+    most_wrong: list[WrongPair]
+    score_mean: NotRequired[float]  # logits; this and what follows comes from the training
+    train_pairs: NotRequired[int]
+    dropped: NotRequired[dict[str, int]]  # reason -> rows
+    cut: NotRequired[int]  # texts that were too long for the model
+
+
+class PPOFigures(TypedDict):
+    """Means over responses of a PPO run's saved model, one to each prompt."""
+
+    kl: float  # exact, nats per response
+    kl_se: float
+    score: float  # in standard deviations of the base's scores
+    score_se: float
+    raw_score: float  # in the scorer's own units
+    length: float  # tokens
+    prompts: int
+
+
+class PPOReport(PPOFigures):
+    """How good the saved model of a PPO run is."""
+
+    held_out: bool  # the run was not trained on these prompts
