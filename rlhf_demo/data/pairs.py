@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from rlhf_demo.data.hub_datasets import hub_rows
 from rlhf_demo.data.rows import LONGEST_TEXT, OWN, Bounds, file_rows, kind_of, short
@@ -39,6 +39,17 @@ CONTROL = re.compile(r"[\x00-\x07\x0b\x0e-\x1f]")
 characters."""
 
 _COLUMNS = ("prompt", "chosen", "rejected", "margin", "split", "rater")
+
+
+class PairRow(TypedDict):
+    """A preference pair in a file that this program writes."""
+
+    prompt: str
+    chosen: str
+    rejected: str
+    margin: NotRequired[float]  # how sure the labeller was, in the labeller's units
+    split: NotRequired[str]
+    rater: NotRequired[str]  # who judged
 
 
 @dataclass(frozen=True)
@@ -130,11 +141,11 @@ def copy_pairs(source: Path, target: Path, bounds: Bounds) -> Pairs:
         return _pairs_of(source.name, copied(), None)
 
 
-def _plain_row(row: dict[str, Any], where: str) -> dict[str, Any]:
+def _plain_row(row: dict[str, Any], where: str) -> PairRow:
     prompt, chosen, rejected = _read_pair(row, where)
     # If both begin with the prompt again, reading would remove that too.
     repeated = prompt if chosen.startswith(prompt) and rejected.startswith(prompt) else ""
-    plain: dict[str, Any] = {
+    plain: PairRow = {
         "prompt": prompt,
         "chosen": repeated + chosen,
         "rejected": repeated + rejected,

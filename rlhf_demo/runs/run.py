@@ -25,7 +25,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -333,7 +333,7 @@ class Run:
 
     # -- rows --------------------------------------------------------------------------------------
 
-    def append(self, name: str, rows: list[dict[str, Any]]) -> None:
+    def append(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Append rows to NAME.jsonl in one write, and flush them to the system."""
         with open(self.folder / f"{name}.jsonl", "a", encoding="utf-8") as file:
             file.write(

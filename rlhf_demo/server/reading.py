@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from rlhf_demo.data.pairs import Pairs, copy_pairs, load_pairs
 from rlhf_demo.data.rows import UPLOADED, Bounds
@@ -26,6 +26,22 @@ from rlhf_demo.errors import DataError, DemoError
 from rlhf_demo.files import write_text
 from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.votes.files import read_votes, row_lines
+
+
+class ShownPair(TypedDict):
+    """A pair of a file, shortened."""
+
+    prompt: str
+    chosen: str
+    rejected: str
+
+
+class FileSummary(TypedDict):
+    """What a file holds; of votes no more than their number."""
+
+    count: int  # usable rows
+    dropped: NotRequired[dict[str, int]]  # reason -> rows
+    pairs: NotRequired[list[ShownPair]]  # some, evenly spaced
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,7 @@ ALONE = {"HF_HUB_OFFLINE": "1"}
 
 def read_apart(
     kind: str, source: Path, copy: Path, *question: str, public: bool = True
-) -> dict[str, Any]:
+) -> FileSummary:
     """Have a file read and copied; return a summary of it.
 
     Args:
@@ -88,8 +104,8 @@ def read_apart(
         public: the limits are on.
 
     Returns:
-        Of pairs and of a data set their `summary`, of votes their `count`; each row of the copy has
-        the fields of a `votes.vote.Vote` then.
+        Of pairs and of a data set their `summary`; of votes their number, and each row of the copy
+        has the fields of a `votes.vote.Vote`.
 
     Raises:
         DataError: the file cannot be used, or not with so little memory and time.
@@ -121,7 +137,7 @@ def read_apart(
     return answer
 
 
-def summary(pairs: Pairs) -> dict[str, Any]:
+def summary(pairs: Pairs) -> FileSummary:
     """Return how many pairs there are, what was dropped and why, and ten of them, evenly spaced."""
     step = max(1, len(pairs) // PREVIEWED)
     shown = pairs.select(list(range(0, len(pairs), step))[:PREVIEWED])
@@ -148,7 +164,7 @@ def main(arguments: list[str]) -> None:
     whose, kind, source, copy, *question = arguments
     limits = LIMITS[whose]
     limit_myself(limits)
-    read: dict[str, Callable[[], dict[str, Any]]] = {
+    read: dict[str, Callable[[], FileSummary]] = {
         "pairs": lambda: summary(copy_pairs(Path(source), Path(copy), limits.bounds)),
         "hub": lambda: summary(load_pairs(source)),
         "votes": lambda: _votes(Path(source), Path(copy), *question),
@@ -178,7 +194,7 @@ def limit_myself(limits: Limits) -> None:
             resource.setrlimit(limit, (most, most))
 
 
-def _votes(source: Path, copy: Path, question: str) -> dict[str, Any]:
+def _votes(source: Path, copy: Path, question: str) -> FileSummary:
     votes = read_votes(source, question=question)
     write_text(copy, row_lines(asdict(vote) for vote in votes))
     return {"count": len(votes)}

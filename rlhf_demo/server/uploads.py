@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, TypeGuard
 
 from rlhf_demo.data.rows import kind_of
 from rlhf_demo.errors import DataError, DemoError
@@ -26,7 +26,7 @@ from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.compute_lock import Busy
-from rlhf_demo.server.reading import read_apart
+from rlhf_demo.server.reading import FileSummary, read_apart
 
 UPLOADS = "uploads"
 """Subfolder of the folder of runs."""
@@ -52,6 +52,14 @@ WAIT_SECONDS = 0.8
 RETRY_SECONDS = 15.0
 """How long an address that got no slot goes before addresses whose files were read more recently.
 Otherwise, an address that asks without pause would get every slot as soon as it is free."""
+
+
+class Upload(TypedDict):
+    """Contents of about.json, the record of an upload."""
+
+    owner: str  # hash of the visitor's secret
+    at: float  # seconds since 1970
+    summary: FileSummary
 
 
 class Uploads:
@@ -88,30 +96,24 @@ class Uploads:
         """Return the copy of an upload, None if `listed` does not name it."""
         return self.folder / upload / ROWS if self.summary(upload, secret) else None
 
-    def summary(self, upload: str, secret: str) -> dict[str, Any] | None:
+    def summary(self, upload: str, secret: str) -> FileSummary | None:
         """Return what `uploads.summary` said of an upload, None if `listed` does not name it."""
         about = self._about(upload) if ID.fullmatch(upload) else None
         return about["summary"] if about and self._is_theirs(about, secret) else None
 
-    def _all(self) -> list[tuple[str, dict[str, Any]]]:
+    def _all(self) -> list[tuple[str, Upload]]:
         names = [folder.name for folder in self.folder.glob("upload-*")]
         return [(name, about) for name in names if (about := self._about(name))]
 
-    def _about(self, upload: str) -> dict[str, Any] | None:
+    def _about(self, upload: str) -> Upload | None:
         """Return the record of an upload, or None if it is missing or incomplete."""
         try:
             about = read_json(self.folder / upload / ABOUT)
         except (OSError, DataError):
             return None
-        if not is_record(about):
-            return None
-        kinds: dict[str, tuple[type, ...]] = {
-            "owner": (str,), "at": (int, float), "summary": (dict,)
-        }  # fmt: skip
-        whole = all(type(about.get(key)) in wanted for key, wanted in kinds.items())
-        return about if whole else None
+        return about if is_record(about) and _is_upload(about) else None
 
-    def _is_theirs(self, about: dict[str, Any], secret: str) -> bool:
+    def _is_theirs(self, about: Upload, secret: str) -> bool:
         return not self.public or (bool(secret) and about["owner"] == _hash(secret))
 
     # -- keeping -----------------------------------------------------------------------------------
@@ -140,7 +142,8 @@ class Uploads:
         with self.reading(address), replacing_folder(self.folder / upload) as folder:
             summary = read_apart("pairs", source, folder / ROWS, public=self.public)
             self._make_room(owner, address, (folder / ROWS).stat().st_size)
-            write_json(folder / ABOUT, {"owner": owner, "at": self.clock(), "summary": summary})
+            about: Upload = {"owner": owner, "at": self.clock(), "summary": summary}
+            write_json(folder / ABOUT, about)
         with self._freed:
             present = {name: of for name, of in self._came_from.items() if self._about(name)}
             self._came_from = present | {upload: address}
@@ -250,6 +253,11 @@ class Uploads:
                     options = self.jobs.find(row["id"]).config["options"]
                     needed.add((REPOSITORY / str(options.get("data"))).resolve().parent)
         return needed
+
+
+def _is_upload(record: dict[str, Any]) -> TypeGuard[Upload]:
+    kinds: dict[str, tuple[type, ...]] = {"owner": (str,), "at": (int, float), "summary": (dict,)}
+    return all(type(record.get(key)) in wanted for key, wanted in kinds.items())
 
 
 def digest(path: Path) -> str:

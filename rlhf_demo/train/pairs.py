@@ -11,6 +11,7 @@ import torch
 from tqdm import tqdm
 
 from rlhf_demo.config.pairs import PairsConfig
+from rlhf_demo.data.pairs import PairRow
 from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import DataError
 from rlhf_demo.models.device import pick_device, pick_dtype
@@ -98,7 +99,7 @@ def _labelled_pairs(
     voter: SimulatedVoter,
     split: str,
     prompts: list[str],
-) -> Iterator[dict[str, str | float]]:
+) -> Iterator[PairRow]:
     """Yield labelled pairs of one split without end; the prompts are reshuffled each epoch.
 
     Raises:

@@ -9,9 +9,9 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from rlhf_demo.data.rows import Bounds, file_rows, short
 from rlhf_demo.errors import DataError, Refused
@@ -133,7 +133,7 @@ def export_votes(votes: Iterable[Vote], path: Path, *, all_votes: bool = False) 
     return len(rows)
 
 
-def row_lines(rows: Iterable[dict[str, Any]]) -> str:
+def row_lines(rows: Iterable[Mapping[str, object]]) -> str:
     """Return rows as the text of a JSONL file."""
     return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
@@ -155,6 +155,20 @@ def _write_parquet(rows: list[dict[str, Any]], columns: dict[str, type], path: P
 
 
 # -- import ----------------------------------------------------------------------------------------
+
+
+class VoteTexts(TypedDict):
+    """The fields of a `Vote` that the two layouts hold in different ways."""
+
+    kind: str
+    first: str
+    second: str
+    first_model: str
+    second_model: str
+    choice: str
+    swapped: bool | None
+    repeat: bool
+    seconds: float | None
 
 
 def read_votes(path: Path, *, question: str) -> list[Vote]:
@@ -236,7 +250,7 @@ def _read_vote(row: Any, where: str, number: int, question: str) -> Vote:
     )
 
 
-def _all_texts(row: dict[str, Any], where: str) -> dict[str, Any]:
+def _all_texts(row: dict[str, Any], where: str) -> VoteTexts:
     kind = _given(row, "kind", PLAIN)
     if row["choice"] not in KEPT_CHOICES or kind not in (PLAIN, ATTENTION_CHECK, DUEL):
         raise DataError(
@@ -256,7 +270,7 @@ def _all_texts(row: dict[str, Any], where: str) -> dict[str, Any]:
     }
 
 
-def _preference_texts(row: dict[str, Any]) -> dict[str, Any]:
+def _preference_texts(row: dict[str, Any]) -> VoteTexts:
     texts = [
         (row["chosen"], _given(row, "chosen_model", "")),
         (row["rejected"], _given(row, "rejected_model", "")),

@@ -19,7 +19,7 @@ from rlhf_demo.server.class_records import learned_from_private, without_texts
 from rlhf_demo.server.class_training import reward_config
 from rlhf_demo.server.compute_lock import Priority
 from rlhf_demo.server.payloads import RewardAnswer
-from rlhf_demo.server.reading import read_apart, summary
+from rlhf_demo.server.reading import FileSummary, read_apart, summary
 from rlhf_demo.server.submit import REWARD_OPTIONS
 from rlhf_demo.server.vote_data import people_agree, vote_facts
 from rlhf_demo.ui import forms
@@ -141,7 +141,7 @@ class RewardTab:
             return reward_config(CHECKPOINTS.parent / name, name).epochs
         return RewardConfig().epochs
 
-    def preview(self, data: str, secret: str) -> dict[str, Any]:
+    def preview(self, data: str, secret: str) -> FileSummary | dict[str, str]:
         """Return ten evenly spaced pairs, and how many rows were dropped and why."""
         choices = self.shared.choices
         try:
@@ -240,7 +240,7 @@ class RewardTab:
 
 
 @lru_cache(maxsize=64)
-def _summary_of(name: str) -> dict[str, Any]:
+def _summary_of(name: str) -> FileSummary:
     """Return the summary of shipped pairs, votes or a Hub data set; none of them ever changes."""
     if name == SHIPPED or Path(name).exists():
         return summary(load_pairs(name))
