@@ -28,6 +28,13 @@ from rlhf_demo.models.device import pick_device, pick_dtype
 from rlhf_demo.models.policy import Policy, load_policy
 from rlhf_demo.models.sampling import decode, generate
 from rlhf_demo.models.scorers import Scorer, load_scorer
+from rlhf_demo.runs.reports import (
+    CompareReport,
+    Comparison,
+    ModelFigures,
+    NamedVerdict,
+    Verdict,
+)
 
 Judges = dict[str, Scorer]
 """Name -> judge; the one that was asked for comes first."""
@@ -99,25 +106,25 @@ def compare(
     temperature: float,
     seed: int,
     dtype: torch.dtype = torch.float32,
-) -> dict[str, Any]:
+) -> CompareReport:
     """Let both models respond, and return `report` with the settings."""
-    settings = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
-    sides = [Answers(left), Answers(right)]
+    sides = Answers(left), Answers(right)
     for side in sides:
-        name = side.contestant.name
-        side.answer(prompts, base, judges, dtype=dtype, progress=name, **settings)
-    return {**settings, **report(prompts, *sides)}
+        side.answer(
+            prompts, base, judges,
+            max_new_tokens=max_new_tokens, temperature=temperature, seed=seed,
+            dtype=dtype, progress=side.contestant.name,
+        )  # fmt: skip
+    return {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "seed": seed,
+        **report(prompts, *sides),
+    }
 
 
-def report(prompts: list[str], left: Answers, right: Answers) -> dict[str, Any]:
-    """Measure both sides and let the judges decide.
-
-    Returns:
-        Ready for JSON: `prompts`, their number; `models`, the `figures` of both; `counted`, the
-        numbers of tokens and bigrams that distinct-1 and distinct-2 count, equal on both sides;
-        `judges`, the `verdict` of each; and `rows`, one a prompt: the prompt, both `responses`, and
-        under `scores` each judge's two scores.
-    """
+def report(prompts: list[str], left: Answers, right: Answers) -> Comparison:
+    """Measure both sides and let the judges decide."""
     counted = {
         f"distinct_{n}": min(count_ngrams(side.ids, n) for side in (left, right)) for n in (1, 2)
     }
@@ -147,19 +154,14 @@ def report(prompts: list[str], left: Answers, right: Answers) -> dict[str, Any]:
     }
 
 
-def figures(side: Answers, counted: dict[str, int]) -> dict[str, Any]:
-    """Measure one side.
+def figures(side: Answers, counted: dict[str, int]) -> ModelFigures:
+    """Measure one side; KL and perplexity only if the base has the same vocabulary.
 
     Args:
         counted: the numbers of n-grams that `distinct_1` and `distinct_2` count.
-
-    Returns:
-        Mean scores in the order of the judges, length, diversity; and, if the base has the same
-        vocabulary, the exact KL in nats per response, its standard error over the prompts, and the
-        perplexity under the base.
     """
     eos = side.contestant.policy.tokenizer.eos_token_id
-    result = {
+    result: ModelFigures = {
         "name": side.contestant.name,
         "scores": [sum(scores) / len(scores) for scores in side.scores.values()],
         "length": sum(map(len, side.ids)) / len(side.ids),
@@ -170,21 +172,18 @@ def figures(side: Answers, counted: dict[str, int]) -> dict[str, Any]:
     }
     if side.kl:
         kl = torch.tensor(side.kl)
-        result |= {"kl": float(kl.mean()), "perplexity": perplexity(side.base_logprobs)}
+        result["kl"] = float(kl.mean())
+        result["perplexity"] = perplexity(side.base_logprobs)
         if len(kl) > 1:  # a single prompt says nothing about the spread
             result["kl_se"] = standard_error(kl)
     return result
 
 
-def verdict(left: list[float], right: list[float]) -> dict[str, Any]:
+def verdict(left: list[float], right: list[float]) -> Verdict:
     """Count the wins of right over left by one judge's scores.
 
     Args:
         left, right: the judge's scores of each side, prompt by prompt.
-
-    Returns:
-        Ready for JSON: `wins`, `ties`, `losses`, and `win_rate` with its 95% interval; a tie counts
-        as half a win.
     """
     wins, ties, losses = count_wins(torch.tensor(right), torch.tensor(left))
     low, high = wilson_interval(wins + ties / 2, len(left))
@@ -198,7 +197,7 @@ def verdict(left: list[float], right: list[float]) -> dict[str, Any]:
     }
 
 
-def compare_models(left: str, right: str, config: CompareConfig, judge: Scorer) -> dict[str, Any]:
+def compare_models(left: str, right: str, config: CompareConfig, judge: Scorer) -> CompareReport:
     """Load two models by name and compare them on up to `count` prompts of the split.
 
     Args:
@@ -235,7 +234,7 @@ UNITS = {
 }
 
 
-def table(report: dict[str, Any]) -> str:
+def table(report: CompareReport) -> str:
     """Return a report as a text table, one column a model, and then each judge's verdict."""
     models, judges = report["models"], report["judges"]
     lines = [_line("", [model["name"][-22:] for model in models])]
@@ -243,7 +242,8 @@ def table(report: dict[str, Any]) -> str:
         scores = [f"{model['scores'][index]:.2f}" for model in models]
         lines.append(_line(f"score, {judge['name'][-15:]}", scores))
     for key, label in UNITS.items():
-        cells = [f"{model[key]:.2f}" if key in model else "-" for model in models]
+        values = [model.get(key) for model in models]
+        cells = ["-" if value is None else f"{value:.2f}" for value in values]
         lines.append(_line(label, cells))
     tokens, bigrams = report["counted"].values()
     lines.append(
@@ -258,7 +258,7 @@ def _line(label: str, cells: list[str]) -> str:
     return f"{label:22}" + "".join(f"{cell:>24}" for cell in cells)
 
 
-def _win(judge: dict[str, Any], left: str, right: str, prompts: int) -> str:
+def _win(judge: NamedVerdict, left: str, right: str, prompts: int) -> str:
     rate, low, high = (100 * judge[key] for key in ("win_rate", "win_rate_low", "win_rate_high"))
     return (
         f"{right} wins {rate:.0f}% [{low:.0f}, {high:.0f}] of {prompts} prompts against {left} "
@@ -267,7 +267,7 @@ def _win(judge: dict[str, Any], left: str, right: str, prompts: int) -> str:
     )
 
 
-def side_by_side(report: dict[str, Any], count: int) -> str:
+def side_by_side(report: CompareReport, count: int) -> str:
     """Return the first `count` prompts with both responses and the first judge's scores."""
     if not count:
         return ""

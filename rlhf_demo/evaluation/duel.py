@@ -69,7 +69,7 @@ class DuelState:
     parting: int | None
     finished: bool
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Any:
         """Return everything as values for JSON."""
         return asdict(self)
 

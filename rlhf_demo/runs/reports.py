@@ -80,3 +80,63 @@ class PPOReport(PPOFigures):
     """How good the saved model of a PPO run is."""
 
     held_out: bool  # the run was not trained on these prompts
+
+
+class ModelFigures(TypedDict):
+    """What a comparison measures of one model."""
+
+    name: str
+    scores: list[float]  # means, one a judge, in the judge's units
+    length: float  # mean, tokens
+    eos_rate: float  # share of responses that end by themselves
+    distinct_1: float  # share of different tokens
+    distinct_2: float  # share of different bigrams
+    different_responses: int
+    kl: NotRequired[float]  # exact, from the base, nats per response
+    kl_se: NotRequired[float]
+    perplexity: NotRequired[float]  # under the base
+
+
+class Verdict(TypedDict):
+    """How often the right model wins against the left one by one judge's scores."""
+
+    wins: int
+    ties: int
+    losses: int
+    win_rate: float  # 0 to 1; a tie counts as half a win
+    win_rate_low: float  # of its 95% interval
+    win_rate_high: float
+
+
+class NamedVerdict(Verdict):
+    """A verdict with its judge's name."""
+
+    name: str
+
+
+class ComparedRow(TypedDict):
+    """Both models' responses to a prompt, the left one first."""
+
+    prompt: str
+    responses: list[str]
+    scores: list[list[float]]  # both responses' scores for each judge, in the judge's units
+
+
+class Comparison(TypedDict):
+    """What two models' responses to the same prompts show, the left model first."""
+
+    prompts: int
+    models: list[ModelFigures]
+    counted: dict[str, int]  # tokens and bigrams that distinct-1 and distinct-2 count in each model
+    judges: list[NamedVerdict]
+    rows: list[ComparedRow]
+
+
+class CompareReport(Comparison):
+    """A comparison and how it was sampled."""
+
+    max_new_tokens: int
+    temperature: float
+    seed: int
+    base: NotRequired[str]  # on the command line: model that KL is measured against
+    split: NotRequired[str]  # on the command line: of the prompts

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 
@@ -17,10 +17,17 @@ from rlhf_demo.evaluation.compare import Answers, Contestant, Judges, report
 from rlhf_demo.evaluation.duel import DuelState, duel
 from rlhf_demo.models.policy import Policy, load_policy
 from rlhf_demo.models.scorers import load_scorer
+from rlhf_demo.runs.reports import CompareReport
 from rlhf_demo.server.choices import Choices
-from rlhf_demo.server.comparisons import MOST_TOKENS, Comparisons, Record, check_prompt
+from rlhf_demo.server.comparisons import (
+    MOST_TOKENS,
+    Comparisons,
+    DuelRecord,
+    ManyRecord,
+    check_prompt,
+)
 from rlhf_demo.server.compute_lock import ComputeLock, Priority
-from rlhf_demo.server.judges import REWARD_UNIT, judges, unit
+from rlhf_demo.server.judges import REWARD_UNIT, Named, NamedScorer, judges, unit
 from rlhf_demo.server.model_cache import ModelCache
 
 FRAME_SECONDS = 1 / 15
@@ -32,6 +39,15 @@ EXAMPLE_PROMPT = "I watched this with my sister and"
 
 BASES = {"gpt2-mini-ppo": "gpt2-mini"}
 """What a shipped PPO model was trained from; a run says it itself."""
+
+
+class Who(TypedDict):
+    """Who is compared: names that people see, never a folder."""
+
+    left: Named
+    right: Named
+    scorer: NamedScorer
+    base: str
 
 
 class Comparing:
@@ -54,7 +70,7 @@ class Comparing:
 
     def one_prompt(
         self, left: str, right: str, scorer: str, prompt: str, options: DuelOptions, address: str
-    ) -> Iterator[Record]:
+    ) -> Iterator[DuelRecord]:
         """Let two models continue one prompt; yield the record as it grows.
 
         Args:
@@ -69,14 +85,14 @@ class Comparing:
         """
         check_prompt(prompt)
         check_options(options)
-        settings = self._who(left, right, scorer) | {"prompt": prompt, **options.to_dict()}
+        settings = {**self._who(left, right, scorer), "prompt": prompt, **options.to_dict()}
         yield {"kind": "duel", "settings": settings, "state": None}
         first, second, base = self._models(left, right)
         judge = self.model_cache.scorer(self.choices.reward(scorer))
         settings = settings | {"same_tokens": same_tokens(first.policy, second.policy)}
         steps = duel(first.policy, second.policy, base.policy, prompt, options, scorer=judge)
         for state in frames(steps, self.compute_lock):
-            record = {"kind": "duel", "settings": settings, "state": state.to_dict()}
+            record: DuelRecord = {"kind": "duel", "settings": settings, "state": state.to_dict()}
             yield self.kept.keep(record, address) if state.finished else record
 
     def many_prompts(
@@ -89,7 +105,7 @@ class Comparing:
         address: str,
         *,
         own: bool,
-    ) -> Iterator[Record]:
+    ) -> Iterator[ManyRecord]:
         """Let two models answer many prompts; yield the record as it grows.
 
         Args:
@@ -105,29 +121,32 @@ class Comparing:
         check_options(options)
         who = self._who(left, right, judge)
         described = judges(self.choices, left, right, judge, who["scorer"]["name"])
-        record = {"kind": "many", "settings": who | {"own": own, "judges": described}}
-        yield record | {"done": 0, "total": len(prompts)}
+        record: ManyRecord = {
+            "kind": "many",
+            "settings": {**who, "own": own, "judges": described},
+        }
+        yield {**record, "done": 0, "total": len(prompts)}
         first, second, base = self._models(left, right)
         names = {row["id"]: self.choices.reward(row["id"]) for row in described}
         scorers = {name: self.model_cache.scorer(means) for name, means in names.items()}
         many = ManyPrompts(first, second, base.policy, scorers, prompts, options)
         for done in many.steps(self.compute_lock):
-            yield record | {"done": done, "total": len(prompts)}
-        yield self.kept.keep(record | {"report": many.report()}, address)
+            yield {**record, "done": done, "total": len(prompts)}
+        yield self.kept.keep({**record, "report": many.report()}, address)
 
-    def _who(self, left: str, right: str, scorer: str) -> dict[str, Any]:
+    def _who(self, left: str, right: str, scorer: str) -> Who:
         """Return the names of models and scorer that people see, never a folder."""
         choices = self.choices
         labels = {chosen: label for label, chosen in (*choices.contestants(), *choices.rewards())}
 
-        def named(chosen: str) -> dict[str, str]:
+        def named(chosen: str) -> Named:
             label = labels.get(chosen, chosen)
             return {"id": chosen, "name": chosen if label.startswith(f"{chosen}:") else label}
 
         return {
             "left": named(left),
             "right": named(right),
-            "scorer": named(scorer) | {"unit": unit(choices, scorer)},
+            "scorer": {**named(scorer), "unit": unit(choices, scorer)},
             "base": Path(self._base(left, right)).name,
         }
 
@@ -191,7 +210,7 @@ def same_tokens(left: Policy, right: Policy) -> bool:
     return left.tokenizer.get_vocab() == right.tokenizer.get_vocab()
 
 
-def example_record() -> Record:
+def example_record() -> DuelRecord:
     """Let the shipped base and PPO model write to one prompt, as the page does."""
     cpu = torch.device("cpu")
     left, right = "gpt2-mini", "gpt2-mini-ppo"
@@ -232,10 +251,7 @@ class ManyPrompts:
     options: DuelOptions
 
     def __post_init__(self) -> None:
-        self.sides = [Answers(self.left), Answers(self.right)]
-        self.sampling = {
-            name: getattr(self.options, name) for name in ("max_new_tokens", "temperature")
-        }
+        self.sides = Answers(self.left), Answers(self.right)
 
     def steps(self, compute_lock: ComputeLock) -> Iterator[int]:
         """Answer chunk after chunk, and yield how many prompts both have answered."""
@@ -245,9 +261,18 @@ class ManyPrompts:
             seed = self.options.seed * 1000 + number
             for side in self.sides:
                 with compute_lock.hold(Priority.VISITORS):
-                    side.answer(prompts, self.base, self.judges, seed=seed, **self.sampling)
+                    side.answer(
+                        prompts, self.base, self.judges,
+                        max_new_tokens=self.options.max_new_tokens,
+                        temperature=self.options.temperature, seed=seed,
+                    )  # fmt: skip
             yield start + len(prompts)
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> CompareReport:
         """Return what `compare.compare` reports, over all chunks."""
-        return {**self.sampling, "seed": self.options.seed, **report(self.prompts, *self.sides)}
+        return {
+            "max_new_tokens": self.options.max_new_tokens,
+            "temperature": self.options.temperature,
+            "seed": self.options.seed,
+            **report(self.prompts, *self.sides),
+        }

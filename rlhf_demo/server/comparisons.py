@@ -1,8 +1,6 @@
 """Comparisons as records: saved under an id, and opened again without computing anything.
 
-A record is JSON. `kind` is `duel` (one prompt, token by token) or `many` (prompts and a report);
-`settings` name the models, their options and the scorer; then comes the duel's `state` or the
-`report`. A saved record has an `id` and a `date` too. Nothing here knows of the page.
+Nothing here knows of the page.
 """
 
 import re
@@ -12,11 +10,13 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict, TypeVar
 
 from rlhf_demo.errors import ConfigError, DataError
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.runs.reports import CompareReport
+from rlhf_demo.server.payloads import DuelState
 
 ID = re.compile(r"[a-z0-9]{8}")
 EXAMPLE_PATH = CHECKPOINTS / "examples" / "duel.json"
@@ -26,7 +26,34 @@ MOST_TOKENS = 128
 MOST_CHARACTERS = 500
 """Characters of the longest prompt."""
 
-Record = dict[str, Any]
+
+class Saved(TypedDict):
+    """A comparison as JSON."""
+
+    settings: dict[str, Any]  # names of models and judges, prompt, sampling options
+    id: NotRequired[str]  # of a saved record
+    date: NotRequired[str]  # UTC: 2026-01-31T09:00:00Z
+    example: NotRequired[bool]
+
+
+class DuelRecord(Saved):
+    """Two models continue one prompt, token by token."""
+
+    kind: Literal["duel"]
+    state: DuelState | None
+
+
+class ManyRecord(Saved):
+    """Two models answer many prompts."""
+
+    kind: Literal["many"]
+    report: NotRequired[CompareReport]
+    done: NotRequired[int]  # prompts that both have answered, while it grows
+    total: NotRequired[int]
+
+
+Record = DuelRecord | ManyRecord
+AnyRecord = TypeVar("AnyRecord", bound=Saved)
 
 
 class Comparisons:
@@ -37,10 +64,12 @@ class Comparisons:
         self._lock = threading.Lock()
         self._came_from: dict[str, str] = {}  # address by record; in no file: private
 
-    def keep(self, record: Record, address: str) -> Record:
+    def keep(self, record: AnyRecord, address: str) -> AnyRecord:
         """Save a record, and return it with its new `id` and its `date` (UTC)."""
         name = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
-        kept = record | {"id": name, "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        kept = record.copy()
+        kept["id"] = name
+        kept["date"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         with self._lock:
             write_json(self.folder / f"{name}.json", kept)
             self._came_from[name] = address
@@ -78,7 +107,7 @@ class Comparisons:
         return record
 
 
-def _is_readable(record: Record) -> bool:
+def _is_readable(record: dict[str, Any]) -> bool:
     if record["kind"] == "many":
         return "judges" in record["report"]
     return "log_ratio" in record["state"]["left"]

@@ -4,11 +4,32 @@ A win rate misleads readers who do not know that the judge labelled the very pai
 model learned from. So the page says this next to the win rate.
 """
 
-from typing import Any
+from typing import TypedDict
 
 from rlhf_demo.config.scorers import FLUENCY_JUDGE, STAR_RATER, WORD_JUDGE, second_judge
 from rlhf_demo.evaluation.labellers import SHIPPED_REWARD, labeller
 from rlhf_demo.server.choices import RULE, Choices
+
+
+class Named(TypedDict):
+    """A model or scorer: its id in the lists, and its name for people."""
+
+    id: str
+    name: str
+
+
+class NamedScorer(Named):
+    """A scorer with the unit of its scores."""
+
+    unit: str
+
+
+class Judge(NamedScorer):
+    """What the page says about a judge."""
+
+    title: str  # the judge in a few words
+    note: str  # its part in the training; empty if unknown
+
 
 SHIPPED_PPO = "gpt2-mini-ppo"
 LOG_ODDS = "log-odds that the writer liked the film"
@@ -47,17 +68,13 @@ def unit(choices: Choices, scorer: str) -> str:
     return UNITS.get(scorer, REWARD_UNIT if scorer in rewards else "logits")
 
 
-def judges(choices: Choices, left: str, right: str, chosen: str, name: str) -> list[dict[str, Any]]:
+def judges(choices: Choices, left: str, right: str, chosen: str, name: str) -> list[Judge]:
     """Describe the judge that was chosen, and the second judge next to it.
 
     Args:
         left, right: ids of the models that are judged.
         chosen: id of the judge.
         name: its name on the page.
-
-    Returns:
-        Two JSON-ready rows: `id`, `name`, `unit`; `title`, the judge in a few words; `note`, its
-        part in the training, empty if unknown.
     """
     taught_by = [teachers(choices, model) for model in (right, left)]
     reward, labeller = next((pair for pair in taught_by if pair[0] is not None), (None, None))

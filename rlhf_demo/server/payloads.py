@@ -8,9 +8,10 @@ compare what the server really sends with them.
 from typing import Any, NotRequired, TypedDict
 
 from rlhf_demo.jobs.run_rows import RunRow
-from rlhf_demo.runs.reports import RewardReport
+from rlhf_demo.runs.reports import ComparedRow, NamedVerdict, RewardReport
 from rlhf_demo.server.class_records import RewardTraining, TrainedReward
 from rlhf_demo.server.inside_step import StepDetails
+from rlhf_demo.server.judges import Judge
 from rlhf_demo.server.simulations import Simulation
 from rlhf_demo.server.vote_data import VoteFacts
 from rlhf_demo.votes.classes import ClassOverview, StudentView
@@ -239,6 +240,18 @@ class RewardAnswer(TypedDict):
     people: float | None  # how often other people agree with one of the votes, 0 to 1
     votes: VoteFacts | None
     rater: str  # about the simulated rater; empty for other data
+
+
+class ExampleJudge(Judge, NamedVerdict):
+    """A judge of the shipped comparison, and its verdict."""
+
+
+class LoopExample(TypedDict):
+    """The shipped comparison on the Start tab."""
+
+    prompts: int
+    judges: list[ExampleJudge]
+    rows: list[ComparedRow]  # at the quartiles of the first judge's differences
 
 
 class StudentPPO(TypedDict):

@@ -275,7 +275,8 @@ class Endpoints:
         *_, record = self.shared.comparing.one_prompt(
             str(left), str(right), str(reward), str(prompt), options, address_of(http)
         )
-        answer = record["state"] | {"compare": record["id"]}
+        state: Any = record["state"]
+        answer = state | {"compare": record.get("id")}
         for side in ("left", "right"):
             answer[side] = answer[side] | {"text": "".join(answer[side]["token"])}
         return answer

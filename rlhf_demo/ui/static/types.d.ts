@@ -327,6 +327,32 @@ export interface VoteFacts {
   highest_accuracy: number | null;
 }
 
+export interface ExampleJudge {
+  id: string;
+  name: string;
+  unit: string;
+  title: string;
+  note: string;
+  wins: number;
+  ties: number;
+  losses: number;
+  win_rate: number;
+  win_rate_low: number;
+  win_rate_high: number;
+}
+
+export interface LoopExample {
+  prompts: number;
+  judges: ExampleJudge[];
+  rows: ComparedRow[];
+}
+
+export interface ComparedRow {
+  prompt: string;
+  responses: string[];
+  scores: (number[])[];
+}
+
 export interface StudentPPO {
   status: string;
   busy: boolean;

@@ -11,10 +11,13 @@ from rlhf_demo.data.pairs import SHIPPED
 from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import ConfigError, DemoError
 from rlhf_demo.files import read_json
+from rlhf_demo.runs.reports import CompareReport
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.comparisons import (
     EXAMPLE_PATH,
     MOST_CHARACTERS,
+    DuelRecord,
+    ManyRecord,
     Record,
     check_prompt,
 )
@@ -204,7 +207,7 @@ class CompareTab:
 
     def write(
         self, http: gr.Request, left: str, right: str, scorer: str, prompt: str, *values: Any
-    ) -> Iterator[Record]:
+    ) -> Iterator[DuelRecord | dict[str, str]]:
         """Let two models write, and yield each state for the duel part."""
         try:
             options = DuelOptions(**forms.options(DuelOptions, NAMES, values))
@@ -223,7 +226,7 @@ class CompareTab:
         count: int,
         own: str,
         *values: Any,
-    ) -> Iterator[Record]:
+    ) -> Iterator[ManyRecord | dict[str, str]]:
         """Let two models answer many prompts, and yield each state for the other part."""
         try:
             options = DuelOptions(**forms.options(DuelOptions, NAMES, values))
@@ -268,25 +271,31 @@ def _as_asked(record: Record) -> tuple[tuple[str, ...], list[Any]]:
     if record["kind"] == "duel":
         fields = [settings["prompt"], *(settings[name] for name in NAMES)]
         return (*models, scorer, DEFAULTS[3]), [gr.skip(), record, gr.skip(), *fields]
-    report = record["report"]
+    report: dict[str, Any] = dict(record.get("report", {}))
     fields = [gr.skip(), *(report.get(name, gr.skip()) for name in NAMES)]
     count = gr.skip() if settings["own"] else report["prompts"]
     return (*models, DEFAULTS[2], scorer), [count, gr.skip(), record, *fields]
 
 
-def _example_duel() -> Record:
-    return read_json(EXAMPLE_PATH) if EXAMPLE_PATH.is_file() else {}
+def _example_duel() -> DuelRecord | None:
+    return read_json(EXAMPLE_PATH) if EXAMPLE_PATH.is_file() else None
 
 
-def example_report(choices: Choices) -> Record:
+def example_report(choices: Choices) -> ManyRecord | None:
     """Return the shipped comparison, as `python -m rlhf_demo compare` wrote it, as a record."""
     path = EXAMPLES / "compare.json"
     if not path.is_file():
-        return {}
-    report = read_json(path)
+        return None
+    report: CompareReport = read_json(path)
     left, right = ({"id": model["name"], "name": model["name"]} for model in report["models"])
     judge = report["judges"][0]["name"]
     described = judges(choices, left["id"], right["id"], judge, judge)
-    models = {"left": left, "right": right, "scorer": described[0], "base": report["base"]}
-    settings = models | {"own": False, "judges": described}
+    settings = {
+        "left": left,
+        "right": right,
+        "scorer": described[0],
+        "base": report.get("base"),
+        "own": False,
+        "judges": described,
+    }
     return {"kind": "many", "example": True, "settings": settings, "report": report}

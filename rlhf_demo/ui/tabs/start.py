@@ -8,6 +8,9 @@ import gradio as gr
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.errors import ConfigError
+from rlhf_demo.jobs.run_rows import RunRow
+from rlhf_demo.runs.reports import ComparedRow
+from rlhf_demo.server.payloads import LoopExample
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.tabs.compare import example_report
@@ -30,7 +33,7 @@ class StartTab:
             css_class="whole-loop",
         )
 
-    def start_loop(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+    def start_loop(self, request: dict[str, Any], http: gr.Request) -> dict[str, str]:
         """Queue the two trainings of the loop: a reward model, and PPO that follows it.
 
         Raises:
@@ -49,20 +52,20 @@ class StartTab:
         ppo = start("ppo", config, title="The loop's PPO", after=reward)
         return {"reward": reward, "ppo": ppo}
 
-    def loop_state(self, request: dict[str, Any]) -> dict[str, Any]:
+    def loop_state(self, request: dict[str, Any]) -> dict[str, list[RunRow | None]]:
         """Return the state of the loop's two runs."""
         wanted = [str(request["reward"]), str(request["ppo"])]
         rows = {row["id"]: row for row in self.shared.jobs.overview()}
         return {"runs": [rows.get(run_id) for run_id in wanted]}
 
 
-def example(shared: Shared) -> dict[str, Any]:
+def example(shared: Shared) -> LoopExample | None:
     """Return each judge's verdict on the shipped comparison, and the answers at the quartiles of
     the first judge's differences.
     """
     record = example_report(shared.choices)
-    if not record:
-        return {}
+    if record is None or "report" not in record:
+        return None
     report = record["report"]
     by_difference = sorted(report["rows"], key=_difference)
     return {
@@ -75,6 +78,6 @@ def example(shared: Shared) -> dict[str, Any]:
     }
 
 
-def _difference(row: dict[str, Any]) -> float:
+def _difference(row: ComparedRow) -> float:
     left, right = row["scores"][0]
     return right - left
