@@ -1,6 +1,6 @@
 """Responses of one model to prompts, with scores if a reward is named."""
 
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from rlhf_demo.config.evaluation import GenerateConfig
 from rlhf_demo.data.prompts import load_prompts
@@ -10,8 +10,16 @@ from rlhf_demo.models.sampling import decode, generate
 from rlhf_demo.models.scorers import Scorer
 
 
-def generate_rows(config: GenerateConfig, scorer: Scorer | None) -> list[dict[str, Any]]:
-    """Return one row per response: `prompt`, `response` and, with a scorer, `score`."""
+class GeneratedRow(TypedDict):
+    """A response to a prompt."""
+
+    prompt: str
+    response: str
+    score: NotRequired[float]  # in the scorer's units
+
+
+def generate_rows(config: GenerateConfig, scorer: Scorer | None) -> list[GeneratedRow]:
+    """Return one row per response, with its score if there is a scorer."""
     device = pick_device(config.device)
     policy = load_policy(config.model, device=device)
     prompts = [
@@ -29,7 +37,7 @@ def generate_rows(config: GenerateConfig, scorer: Scorer | None) -> list[dict[st
             progress="responses",
         ),
     )
-    rows: list[dict[str, Any]] = [
+    rows: list[GeneratedRow] = [
         {"prompt": p, "response": r} for p, r in zip(prompts, responses, strict=True)
     ]
     if scorer:

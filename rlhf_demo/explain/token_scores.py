@@ -16,7 +16,7 @@ import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, pairwise, permutations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from rlhf_demo.errors import ConfigError
 
@@ -42,20 +42,32 @@ Subset = frozenset[int]
 """Indices of the words that are kept."""
 
 
-def word_contributions(scorer: "RewardModel", text: str) -> dict[str, Any]:
+class WordScore(TypedDict):
+    """A word of a text, or a group of words, and its part in the score; in the scorer's units."""
+
+    piece: str
+    contribution: float
+    without: float  # score of the text without it
+    score_if_ended: float  # score of the text up to it
+
+
+class TextScore(TypedDict):
+    """The score of a text, word by word, in the scorer's units."""
+
+    words: list[WordScore]  # their contributions add up to `score` less `empty`
+    score: float
+    empty: float  # score of the empty text
+    words_together: int  # words in a group
+    orders: int  # that were tried
+    exact: bool  # whether these are all
+    standard_error: float  # of a contribution, root mean square over the words; 0 if exact
+
+
+def word_contributions(scorer: "RewardModel", text: str) -> TextScore:
     """Return what each word of a text adds to its score. The same text gives the same answer.
 
     A word includes its punctuation. The empty text is what the tokenizer makes of "", which is the
     start token alone if it has one.
-
-    Returns:
-        `words`: for each word (or group of words) its `piece` of text, its `contribution`, the
-            score of the text `without` it, and `score_if_ended`, the score of the text up to it.
-        `score` of the text and of the `empty` text; the contributions add up to their difference.
-        `words_together`: words in a group.
-        `orders` that were tried, and `exact`: whether those are all.
-        `standard_error` of a contribution (root mean square over the words; 0 if exact).
-        All scores are in the scorer's units.
 
     Raises:
         ConfigError: the text has no word, or more tokens than the scorer reads at once.

@@ -17,6 +17,7 @@ from rlhf_demo.server.vote_data import VoteFacts
 from rlhf_demo.votes.classes import ClassOverview, StudentView
 from rlhf_demo.votes.quality import Quality, VoterRow
 from rlhf_demo.votes.rounds import BlindResult
+from rlhf_demo.votes.vote import ShownAssignment
 
 Columns = dict[str, list[Any]]
 """Figures metric by metric, one entry a row; None where a row lacks one."""
@@ -208,6 +209,14 @@ class DuelState(TypedDict):
     finished: bool
 
 
+class RunDuel(TypedDict):
+    """What a PPO run's reference and its newest saved model write; `state` is None without one."""
+
+    state: DuelState | None
+    settings: NotRequired[dict[str, Any]]  # prompt, base, scorer, sampling options
+    step: NotRequired[int]  # of the saved model
+
+
 class DuelRecord(TypedDict):
     """A saved duel or comparison on many prompts; see server/comparisons.py."""
 
@@ -218,6 +227,13 @@ class DuelRecord(TypedDict):
     settings: NotRequired[dict[str, Any]]
     state: NotRequired[DuelState | None]
     report: NotRequired[dict[str, Any]]
+
+
+class NextPair(TypedDict):
+    """The pair that a voter answers next."""
+
+    assignment: ShownAssignment | None
+    message: NotRequired[str]  # why there is none
 
 
 class QualityState(TypedDict):

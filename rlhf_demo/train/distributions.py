@@ -4,7 +4,7 @@ One row a step, ready for JSON, of a few kilobytes. Tensors are [batch, time] as
 """
 
 from collections import defaultdict
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -22,20 +22,27 @@ RATIO_BINS, HIGHEST_RATIO = 60, 3.0
 """Equal bins from 0 to the highest ratio; the last bin also counts all higher ratios."""
 
 
+class DistributionRow(TypedDict):
+    """A step's distributions."""
+
+    step: int
+    scores: list[float]  # standardised, one a response
+    ratio: list[list[int]]
+    """Counts by bin: one list for each PPO epoch (when each token was visited) and one for after
+    the update (of the responses that are read again)."""
+    words: list[tuple[str, int, float]]
+    """Each with its count and mean advantage, in units of the step's root mean square."""
+    values: NotRequired[list[list[float]]]
+    """If there is a value head: for each response the value before its middle token and the rewards
+    from there on."""
+
+
 def distribution_row(
     step: int, policy: Policy, rollout: Rollout, tensors: StepTensors, moved: Movement
-) -> dict[str, Any]:
-    """Return a step's distributions.
-
-    Returns:
-        `step`; `scores`, standardised; `ratio`, counts by bin, one list for each PPO epoch (when
-        each token was visited) and one for after the update (of the responses that are read again);
-        `words`, each with its count and mean advantage, in units of the step's root mean square;
-        and, if there is a value head, `values`: for each response the value before its middle token
-        and the rewards from there on.
-    """
+) -> DistributionRow:
+    """Return a step's distributions."""
     mask = rollout.response_mask
-    row: dict[str, Any] = {
+    row: DistributionRow = {
         "step": step,
         "scores": _rounded(tensors.scores[:MOST_RESPONSES]),
         "ratio": [

@@ -15,9 +15,10 @@ https://arxiv.org/abs/2106.09685 (LoRA).
 import json
 import math
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -231,7 +232,7 @@ class RaterTrainer:
             snippets = [words_from(text.split(), rng) for text in cleaned]
             right["snippets"].append((scorer.score_texts(snippets) > 0) == liked)
             right["whole_reviews"].append((scorer.score_texts(cleaned) > 0) == liked)
-        report: dict[str, Any] = {"steps": self.step, "snippet_words": SNIPPET_WORDS}
+        report: dict[str, int | Accuracy] = {"steps": self.step, "snippet_words": SNIPPET_WORDS}
         for name, chunks in right.items():
             report[name] = share(torch.cat(chunks))
             report[f"{name}_never_pretrained"] = share(torch.cat(chunks)[:NEVER_PRETRAINED])
@@ -270,7 +271,16 @@ def prefix_loss(logits: Tensor, counted: Tensor, liked: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits[counted], targets[counted])
 
 
-def share(right: Tensor) -> dict[str, float | int]:
+class Accuracy(TypedDict):
+    """A share of right answers with its 95% interval, all from 0 to 1."""
+
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    reviews: int
+
+
+def share(right: Tensor) -> Accuracy:
     """Return the share of right answers [reviews] with its 95% interval."""
     low, high = wilson_interval(int(right.sum()), len(right))
     return {
@@ -305,7 +315,7 @@ not pretrained on these reviews either:
 """
 
 
-def model_card(report: dict[str, Any]) -> str:
+def model_card(report: Mapping[str, int | Accuracy]) -> str:
     """Return the model card with the numbers of the report."""
     rows = [
         f"| {name.replace('_', ' ')} | {row['accuracy']:.3f} "

@@ -11,7 +11,6 @@ predicts a review's sentiment better than how often it occurs).
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from rlhf_demo.data.coarse_words import has_coarse_word
 from rlhf_demo.data.reviews import Reviews, load_reviews
 from rlhf_demo.files import replacing_folder, write_text
 from rlhf_demo.models.word_judge import FOLDER, WEIGHTS, WORDS, WordJudge, features
-from rlhf_demo.train.rater import SNIPPET_WORDS, share, words_from
+from rlhf_demo.train.rater import SNIPPET_WORDS, Accuracy, share, words_from
 
 PIECE_WORDS = 15
 """About the length of the texts that it will judge."""
@@ -36,7 +35,7 @@ SAME_REVIEWS = 6000
 """The star rater's card reports on the first so many test reviews too."""
 
 
-def make_word_judge(data: str, folder: Path = FOLDER) -> dict[str, Any]:
+def make_word_judge(data: str, folder: Path = FOLDER) -> dict[str, Accuracy]:
     """Fit the judge to the train split, write its folder, and report on the test split.
 
     Raises:
@@ -82,7 +81,7 @@ def pieces_of(text: str) -> list[str]:
     ]
 
 
-def report(judge: WordJudge, reviews: Reviews) -> dict[str, Any]:
+def report(judge: WordJudge, reviews: Reviews) -> dict[str, Accuracy]:
     """Return the judge's accuracy on a snippet of each review, with 95% intervals."""
     rng = np.random.default_rng(0)  # train/rater.py draws the same snippets
     snippets = [
@@ -118,7 +117,7 @@ on the reviews of `star-rater`'s card:
 """
 
 
-def card(accuracies: dict[str, Any], count: int) -> str:
+def card(accuracies: dict[str, Accuracy], count: int) -> str:
     """Return the model card.
 
     Args:

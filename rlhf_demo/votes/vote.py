@@ -8,7 +8,7 @@ for a text, not for a side, so that the two cannot be confused.
 import time
 import unicodedata
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from rlhf_demo.errors import Refused
 
@@ -55,6 +55,16 @@ class NewPair:
     temperature: float = 1.0
 
 
+class ShownAssignment(TypedDict):
+    """An `Assignment` as JSON."""
+
+    id: int
+    question: str
+    prompt: str
+    left: str
+    right: str
+
+
 @dataclass(frozen=True)
 class Assignment:
     """A pair as one voter sees it. It does not reveal which model wrote which text."""
@@ -64,6 +74,16 @@ class Assignment:
     prompt: str
     left: str
     right: str
+
+    def to_dict(self) -> ShownAssignment:
+        """Return everything as values for JSON."""
+        return {
+            "id": self.id,
+            "question": self.question,
+            "prompt": self.prompt,
+            "left": self.left,
+            "right": self.right,
+        }
 
 
 @dataclass(frozen=True)

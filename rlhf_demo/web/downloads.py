@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -50,6 +50,14 @@ ZIP_SECONDS = 60
 """Between two zips of a run that trains: each of its steps is another state."""
 
 
+class VoteFile(TypedDict):
+    """A file of votes to download."""
+
+    link: str  # relative to the address of the page
+    name: str
+    rows: int
+
+
 def downloads() -> Path:
     """Return the folder of all downloads, in Gradio's cache."""
     return Path(get_upload_folder()).resolve() / DOWNLOADS
@@ -68,9 +76,7 @@ def served(request: Request) -> Response:
     return FileResponse(file, filename=file.name)
 
 
-def vote_file(
-    votes: Sequence[Vote], folder: Path, name: str, request: dict[str, Any]
-) -> dict[str, Any]:
+def vote_file(votes: Sequence[Vote], folder: Path, name: str, request: dict[str, Any]) -> VoteFile:
     """Write votes into a file and return a link to it; only the newest of each form is kept.
 
     Args:

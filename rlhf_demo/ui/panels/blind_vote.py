@@ -6,12 +6,12 @@ votes, so they stay a fair test of every later model.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
 
 from rlhf_demo.errors import DemoError, Refused
+from rlhf_demo.server.payloads import NextPair
 from rlhf_demo.server.sampler import PROMPTS_AT_ONCE, PairRequest
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
@@ -70,7 +70,7 @@ class BlindVote:
         return {"voter": self.store.enter(request.get("voter"), address_of(http))}
 
     @voting
-    def blind_next(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+    def blind_next(self, request: dict[str, Any], http: gr.Request) -> NextPair:
         """Return the pair to answer now, or the one after `after`, without the models' names.
 
         Args:
@@ -84,7 +84,7 @@ class BlindVote:
             trouble = self.sampler.want_more(order, client)
         assignment = self.store.next_pair(voter, question, **ask, after=request.get("after"))
         if assignment is not None:
-            return {"assignment": asdict(assignment)}
+            return {"assignment": assignment.to_dict()}
         message = trouble or self.sampler.problem(order)
         return {
             "assignment": None,
@@ -92,7 +92,7 @@ class BlindVote:
         }
 
     @voting
-    def blind_vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+    def blind_vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, tuple[str, str]]:
         """Keep an answer, and return the models' names."""
         self.store.vote(
             request["voter"], request["assignment"], request["choice"], address_of(http)

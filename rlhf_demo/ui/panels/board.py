@@ -200,13 +200,13 @@ class Board:
         wait = written_at + mean(seconds) - time.time()
         return min(max(wait, SOONEST), LATEST) + random.uniform(*SPREAD)
 
-    def stop_job(self, request: dict[str, Any]) -> dict[str, Any]:
+    def stop_job(self, request: dict[str, Any]) -> dict[str, bool]:
         """Ask a run to stop; only its owner can."""
         run = str(request["run"])
         self.jobs.stop(run, proof(self.jobs, run, request))
         return {"asked": True}
 
-    def resume_job(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+    def resume_job(self, request: dict[str, Any], http: gr.Request) -> dict[str, bool]:
         """Put a stopped or failed run back in the queue; only its owner can."""
         run = str(request["run"])
         self.jobs.resume(run, proof(self.jobs, run, request), address_of(http))

@@ -30,7 +30,7 @@ from rlhf_demo.votes.quality import vote_quality, voter_table
 from rlhf_demo.votes.rounds import BlindResult
 from rlhf_demo.votes.vote import DUEL, QUESTIONS, Vote
 from rlhf_demo.web.addresses import address_of
-from rlhf_demo.web.downloads import downloads, vote_file
+from rlhf_demo.web.downloads import VoteFile, downloads, vote_file
 from rlhf_demo.web.lanes import heavy, voting
 
 LONGEST_ADDRESS = 300
@@ -246,7 +246,7 @@ class ClassMode:
         return {"done": True}
 
     @heavy
-    def export_class(self, request: dict[str, Any]) -> dict[str, Any]:
+    def export_class(self, request: dict[str, Any]) -> VoteFile:
         """Write the class's votes to a file, and return a link to it.
 
         Raises:

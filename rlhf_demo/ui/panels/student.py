@@ -4,14 +4,13 @@ It is a panel of the one page, and the only one shown if the address has a class
 request carries the student's secret, from which the store finds the student.
 """
 
-from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
 
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.server.class_training import BLIND_EACH, BUSY
-from rlhf_demo.server.payloads import StudentPPO, StudentState
+from rlhf_demo.server.payloads import NextPair, StudentPPO, StudentState
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.web.addresses import address_of
@@ -60,7 +59,7 @@ class StudentPage:
         }
 
     @voting
-    def next_pair(self, request: dict[str, Any]) -> dict[str, Any]:
+    def next_pair(self, request: dict[str, Any]) -> NextPair:
         """Return the pair to answer now, or the one after `after`; else why there is none."""
         secret = request["secret"]
         view = self.classes.student_view(secret)
@@ -73,7 +72,7 @@ class StudentPage:
             return {"assignment": None, "message": "This vote is over. Wait for the next round."}
         assignment = self.store.next_pair(secret, after=request.get("after"))
         return {
-            "assignment": assignment and asdict(assignment),
+            "assignment": assignment and assignment.to_dict(),
             "message": "Waiting for the next pair. It will appear here by itself.",
         }
 

@@ -204,6 +204,12 @@ export interface DuelState {
   finished: boolean;
 }
 
+export interface RunDuel {
+  state: DuelState | null;
+  settings?: Record<string, any>;
+  step?: number;
+}
+
 export interface DuelRecord {
   id?: string;
   date?: string;
@@ -212,6 +218,19 @@ export interface DuelRecord {
   settings?: Record<string, any>;
   state?: DuelState | null;
   report?: Record<string, any>;
+}
+
+export interface NextPair {
+  assignment: ShownAssignment | null;
+  message?: string;
+}
+
+export interface ShownAssignment {
+  id: number;
+  question: string;
+  prompt: string;
+  left: string;
+  right: string;
 }
 
 export interface QualityState {

@@ -6,7 +6,6 @@ names of its models.
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +15,7 @@ import gradio as gr
 from rlhf_demo.errors import DataError, DemoError, Refused
 from rlhf_demo.files import read_jsonl
 from rlhf_demo.server.class_training import reward_config
-from rlhf_demo.server.payloads import QualityState
+from rlhf_demo.server.payloads import NextPair, QualityState
 from rlhf_demo.server.reading import read_apart
 from rlhf_demo.server.sampler import AHEAD, SHIPPED_MODEL, PairRequest
 from rlhf_demo.server.uploads import digest
@@ -36,7 +35,7 @@ from rlhf_demo.votes.vote import (
 )
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.cache import received
-from rlhf_demo.web.downloads import downloads, vote_file
+from rlhf_demo.web.downloads import VoteFile, downloads, vote_file
 from rlhf_demo.web.lanes import heavy, voting
 
 LEAD = (
@@ -148,7 +147,7 @@ class FeedbackTab:
         return {"voter": self.store.enter(request.get("voter"), address_of(http))}
 
     @voting
-    def next_pair(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+    def next_pair(self, request: dict[str, Any], http: gr.Request) -> NextPair:
         """Return the pair to answer now, or the one after `after`; have more written in time.
 
         Args:
@@ -173,7 +172,7 @@ class FeedbackTab:
             self.sampler.add_shipped()
             assignment = self.store.next_pair(voter, question, **ask, after=after)
         if assignment is not None:
-            return {"assignment": asdict(assignment)}
+            return {"assignment": assignment.to_dict()}
         return {
             "assignment": None,
             "message": trouble
@@ -182,7 +181,7 @@ class FeedbackTab:
         }
 
     @voting
-    def vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+    def vote(self, request: dict[str, Any], http: gr.Request) -> dict[str, int]:
         """Keep an answer, and return how many there are."""
         self.store.vote(
             request["voter"], request["assignment"], request["choice"], address_of(http)
@@ -190,7 +189,7 @@ class FeedbackTab:
         return {"votes": self.store.count()}
 
     @voting
-    def undo(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+    def undo(self, request: dict[str, Any], http: gr.Request) -> dict[str, int]:
         """Take the voter's last answer back."""
         undone = self.store.undo(request["voter"], address_of(http))
         return {"undone": undone, "votes": self.store.count()}
@@ -223,7 +222,7 @@ class FeedbackTab:
         }
 
     @heavy
-    def train(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+    def train(self, request: dict[str, Any], http: gr.Request) -> dict[str, str]:
         """Start a reward model on the votes.
 
         Args:
@@ -267,7 +266,7 @@ class FeedbackTab:
     # -- files -------------------------------------------------------------------------------------
 
     @heavy
-    def export(self, request: dict[str, Any]) -> dict[str, Any]:
+    def export(self, request: dict[str, Any]) -> VoteFile:
         """Write the votes into a file, and return a link to it.
 
         Args:

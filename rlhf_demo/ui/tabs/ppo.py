@@ -12,6 +12,7 @@ from rlhf_demo.config.presets import PPO_PRESETS
 from rlhf_demo.config.stages import on_board
 from rlhf_demo.server.choices import EXAMPLE_MODELS, newest_model
 from rlhf_demo.server.compute_lock import Priority
+from rlhf_demo.server.payloads import RunDuel
 from rlhf_demo.server.submit import POLICY_OPTIONS, policy_options
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels import charts
@@ -49,7 +50,7 @@ class PPOTab:
 
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
-        self._duels: dict[tuple, dict[str, Any]] = {}
+        self._duels: dict[tuple, RunDuel] = {}
 
     def build(self, demo: gr.Blocks) -> None:
         """Lay the tab out inside the open Blocks."""
@@ -133,7 +134,7 @@ class PPOTab:
         )  # fmt: skip
 
     @heavy
-    def board_duel(self, request: dict[str, Any]) -> dict[str, Any]:
+    def board_duel(self, request: dict[str, Any]) -> RunDuel:
         """Return what the run's reference and its newest saved model write from one prompt.
 
         Computed once for each saved step, for all viewers; None if no model has been saved yet.
@@ -150,9 +151,9 @@ class PPOTab:
             self._duels[key] = duel  # the one that was used longest ago stands first
             if len(self._duels) > MOST_DUELS:
                 del self._duels[next(iter(self._duels))]
-        return duel | {"step": step}
+        return {**duel, "step": step}
 
-    def _duel(self, options: dict[str, Any], name: str) -> dict[str, Any]:
+    def _duel(self, options: dict[str, Any], name: str) -> RunDuel:
         self.shared.model_cache.warm()
         from rlhf_demo.evaluation.duel import duel  # noqa: PLC0415  (torch)
 

@@ -12,9 +12,9 @@ from rlhf_demo.data.hub_datasets import fetch_hub_data
 from rlhf_demo.data.pairs import SHIPPED, load_pairs
 from rlhf_demo.errors import ConfigError, DemoError, JobError
 from rlhf_demo.evaluation.reliability import read_report
-from rlhf_demo.explain.token_scores import word_contributions
+from rlhf_demo.explain.token_scores import TextScore, word_contributions
 from rlhf_demo.paths import CHECKPOINTS
-from rlhf_demo.server.choices import EXAMPLE_MODELS, RULES
+from rlhf_demo.server.choices import EXAMPLE_MODELS, RULES, Choice
 from rlhf_demo.server.class_records import learned_from_private, without_texts
 from rlhf_demo.server.class_training import reward_config
 from rlhf_demo.server.compute_lock import Priority
@@ -46,6 +46,13 @@ SIMULATED = (
     "The shipped pairs were judged by star-rater, a simulated judge. It is built on the same base "
     "as the reward model, so its taste is easier to learn than a person\u2019s would be."
 )
+
+
+class ScoredText(TextScore):
+    """A text's score, and what a difference of scores means."""
+
+    factor: float | None
+    """Log-odds that the higher score is preferred, per unit of difference; None if unknown."""
 
 
 class RewardTab:
@@ -201,19 +208,14 @@ class RewardTab:
             "rater": SIMULATED if data == SHIPPED else "",
         }
 
-    def scorers(self, request: Any) -> dict[str, Any]:
+    def scorers(self, request: Any) -> dict[str, list[Choice]]:
         """List the scorers that can score a text word by word: all except rules."""
         rewards = self.shared.choices.rewards()
         return {"scorers": [choice for choice in rewards if choice[1] not in RULES]}
 
     @heavy
-    def score_text(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Score any text, and return what each word adds to the score.
-
-        Returns:
-            The result of `word_contributions`, and `factor`: log-odds that the higher score is
-            preferred, per unit of difference; None if unknown.
-        """
+    def score_text(self, request: dict[str, Any]) -> ScoredText:
+        """Score any text, and return what each word adds to the score."""
         text, chosen = str(request["text"]), str(request["scorer"])
         if len(text) > MOST_CHARACTERS:
             raise ConfigError(
@@ -226,7 +228,7 @@ class RewardTab:
         if not isinstance(scorer, RewardModel):
             raise ConfigError(f"{name} cannot be read word by word: choose a reward model")
         with self.shared.compute_lock.hold(Priority.VISITORS):
-            return word_contributions(scorer, text) | {"factor": self._factor(chosen)}
+            return {**word_contributions(scorer, text), "factor": self._factor(chosen)}
 
     def _factor(self, chosen: str) -> float | None:
         """Return the `score_std` of a reward model's report: see `reliability.held_out_report`."""

@@ -189,13 +189,13 @@ class RunsTab:
 
     # -- changing ----------------------------------------------------------------------------------
 
-    def delete_run(self, request: dict[str, Any]) -> dict[str, Any]:
+    def delete_run(self, request: dict[str, Any]) -> dict[str, bool]:
         """Delete a run and everything it made; only its owner can."""
         run = str(request["run"])
         self.jobs.delete(run, proof(self.jobs, run, request))
         return {"deleted": True}
 
-    def check_password(self, request: dict[str, Any], http: gr.Request) -> dict[str, Any]:
+    def check_password(self, request: dict[str, Any], http: gr.Request) -> dict[str, str]:
         """Return the instructor's token in exchange for the password.
 
         Raises:
@@ -206,7 +206,7 @@ class RunsTab:
     # -- downloading -------------------------------------------------------------------------------
 
     @heavy
-    def zip_run(self, request: dict[str, Any]) -> dict[str, Any]:
+    def zip_run(self, request: dict[str, Any]) -> dict[str, str | int]:
         """Make a zip of a run, and return a link to it.
 
         Raises:

@@ -3,9 +3,7 @@
 // sent. It does not touch the page; it tells the view about each change.
 import { reached, wait } from "./poll.js";
 
-/**
- * @typedef {{id: any, question: string, prompt: string, left: string, right: string}} Assignment
- */
+/** @typedef {import("../types").ShownAssignment} Assignment */
 /** @typedef {"left" | "right" | "tie" | "both_bad" | "skip"} Choice */
 
 /**
