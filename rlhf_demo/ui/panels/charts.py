@@ -5,19 +5,96 @@ Labels, units and meanings come from the glossary in metrics.py.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Literal, TypedDict, Unpack
 
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.metrics import GLOSSARY
+from rlhf_demo.server.payloads import Line
+
+
+class SeriesOptions(TypedDict, total=False):
+    """How a curve is drawn, if not in the default way."""
+
+    name: str
+    spread_key: str  # metric with the standard error
+    hover: str  # Plotly's template
+    mode: str
+    size: int  # of a marker, pixels
+    faint: bool
+    smooth: int  # steps over which it is averaged
+
+
+class Series(SeriesOptions):
+    """A curve of a chart."""
+
+    key: str  # metric
+    color: str
+
+
+class ChartOptions(TypedDict, total=False):
+    """How a chart is drawn, if not in the default way."""
+
+    unit: str
+    fromZero: bool
+    percent: bool
+    digits: int
+    x: str  # metric on the horizontal axis; default: the step
+    xTitle: str
+    xFormat: str
+    yFormat: str
+    hovermode: str
+    empty: str  # a sentence for a chart without points
+    lines: list[Line]
+
+
+class Chart(ChartOptions):
+    """One chart of a board."""
+
+    key: str  # its first metric
+    title: str
+    subtitle: str
+    meaning: str
+    series: list[Series]
+
+
+class BoardCharts(TypedDict):
+    """The charts of a board, by part."""
+
+    kind: str
+    charts: list[Chart]
+    small: list[Chart]
+    folded: list[Chart]
+    inside: list[Chart]
+
+
+class Overlaid(TypedDict, total=False):
+    """How the curves of two runs are drawn in one chart."""
+
+    key: str  # metric
+    title: str
+    subtitle: str
+    color: str
+    mode: str
+    fromZero: bool
+    yFormat: str
+    lines: list[Line]
+
+
+class StageCharts(TypedDict):
+    """What the page's JavaScript knows of a kind of run."""
+
+    title: str
+    tab: str | None
+    curves: list[Overlaid]
 
 
 def _spec(
     title: str,
     subtitle: str,
     *series: tuple[str, str],
-    drawn: Mapping[str, dict[str, Any]] = MappingProxyType({}),
-    **options: Any,
-) -> dict[str, Any]:
+    drawn: Mapping[str, SeriesOptions] = MappingProxyType({}),
+    **options: Unpack[ChartOptions],
+) -> Chart:
     first = GLOSSARY[series[0][0]]
     return {
         "key": series[0][0],
@@ -34,36 +111,36 @@ def _spec(
     }
 
 
-def _small(title: str, key: str, **options: Any) -> dict[str, Any]:
+def _small(title: str, key: str, **options: Unpack[ChartOptions]) -> Chart:
     return _spec(title, GLOSSARY[key].meaning, (key, "soft"), **options)
 
 
-SCORE = {
+SCORE: SeriesOptions = {
     "spread_key": "objective/score_se",
     "hover": "%{y:+.2f} \u00b1 %{customdata:.2f}<extra>score</extra>",
 }
 """The score is drawn with its standard error."""
-GRADIENTS = {
+GRADIENTS: dict[str, SeriesOptions] = {
     "policy/gradient_norm_policy": {"name": "policy loss", "mode": "lines+markers", "size": 5},
     "policy/gradient_norm_value": {"name": "value loss", "mode": "lines+markers", "size": 5},
     "policy/gradient_norm": {"name": "both together"},
 }
 """Only some rows have the parts, so their points are marked."""
-STEPS = {
+STEPS: SeriesOptions = {
     "mode": "markers", "size": 6,
     "hover": "step %{customdata}: %{y:+.2f} at %{x:.2f} nats<extra>%{fullData.name}</extra>",
 }  # fmt: skip
-JUDGED = {
+JUDGED: dict[str, SeriesOptions] = {
     "objective/score": {"name": "reward", "spread_key": "objective/score_se", **STEPS},
     "judge/score": {"name": "judge", "spread_key": "judge/score_se", **STEPS},
 }
-AGREEMENT = {
+AGREEMENT: SeriesOptions = {
     "spread_key": "judge/agreement_se",
     "hover": "%{y:.0%} \u00b1 %{customdata:.0%}<extra></extra>",
 }
 """The share of pairs in the same order is drawn with its standard error, too."""
 
-PPO: dict[str, Any] = {
+PPO: BoardCharts = {
     "kind": "ppo",
     "charts": [
         _spec(
@@ -129,12 +206,15 @@ PPO: dict[str, Any] = {
     ],
 }  # fmt: skip
 
-PARTS_OF_BOARD = ("charts", "small", "folded", "inside")
+BoardPart = Literal["charts", "small", "folded", "inside"]
+PARTS_OF_BOARD: tuple[BoardPart, ...] = ("charts", "small", "folded", "inside")
 
-FAINT = {key: {"faint": True, "smooth": 10} for key in ("reward/loss", "reward/accuracy")}
+FAINT: dict[str, SeriesOptions] = {
+    key: {"faint": True, "smooth": 10} for key in ("reward/loss", "reward/accuracy")
+}
 """A training step has eight pairs or fewer, so its figures jump: they are drawn faint, as means."""
 
-REWARD: dict[str, Any] = {
+REWARD: BoardCharts = {
     "kind": "reward",
     "charts": [
         _spec(
@@ -158,7 +238,7 @@ REWARD: dict[str, Any] = {
 }  # fmt: skip
 
 
-def keys(board: dict[str, Any]) -> list[str]:
+def keys(board: BoardCharts) -> list[str]:
     """Return the metrics that a board draws, `step` first."""
     specs = [spec for part in PARTS_OF_BOARD for spec in board[part]]
     series = [one for spec in specs for one in spec["series"]]
@@ -166,8 +246,7 @@ def keys(board: dict[str, Any]) -> list[str]:
     return ["step", *dict.fromkeys([one["key"] for one in series] + spreads)]
 
 
-COIN = {"label": "coin flip", "dash": "dot", "color": "soft"}
-OVERLAID: dict[str, dict[str, Any]] = {
+OVERLAID: dict[str, Overlaid] = {
     "objective/score": {
         "title": "Score",
         "subtitle": (
@@ -184,20 +263,20 @@ OVERLAID: dict[str, dict[str, Any]] = {
         "title": "Held-out loss",
         "subtitle": "nats per pair, over the steps; a coin flip has 0.69",
         "mode": "lines+markers",
-        "lines": [{"y": 0.693, **COIN}],
+        "lines": [{"y": 0.693, "label": "coin flip", "dash": "dot", "color": "soft"}],
     },
     "heldout/accuracy": {
         "title": "Held-out accuracy",
         "subtitle": "share of pairs in the judge\u2019s order, over the steps",
         "mode": "lines+markers",
         "yFormat": ".0%",
-        "lines": [{"y": 0.5, **COIN}],
+        "lines": [{"y": 0.5, "label": "coin flip", "dash": "dot", "color": "soft"}],
     },
 }
 """How a metric is drawn in overlaid curves, if not in the default way."""
 
 
-def stages() -> dict[str, dict[str, Any]]:
+def stages() -> dict[str, StageCharts]:
     """Return title, tab and curves to compare for each kind of run."""
     return {
         stage.kind: {
@@ -209,12 +288,12 @@ def stages() -> dict[str, dict[str, Any]]:
     }
 
 
-def _overlaid(key: str) -> dict[str, Any]:
+def _overlaid(key: str) -> Overlaid:
     metric = GLOSSARY[key]
-    plain = {
+    return {
         "key": key,
         "title": metric.label.capitalize(),
         "subtitle": f"{metric.unit}, over the steps",
         "color": "score",
+        **OVERLAID.get(key, {}),
     }
-    return plain | OVERLAID.get(key, {})
