@@ -19,6 +19,9 @@ from typing import IO, Any, TypeGuard
 
 from rlhf_demo.errors import DataError, DemoError
 
+Row = dict[str, Any]
+"""A line of a JSONL file, as read: its keys and values are still to be checked."""
+
 MOST_JSON = 2**24
 """Maximum bytes of a JSON file; the largest file here, a comparison, has far fewer."""
 
@@ -105,7 +108,7 @@ def read_json(path: Path, most: int = MOST_JSON) -> Any:
         ) from None
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
+def read_jsonl(path: Path) -> list[Row]:
     """Read the rows of a JSONL file; skip an unfinished last line.
 
     Raises:
@@ -117,7 +120,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return parse_lines(path, lines[:-1])
 
 
-def parse_lines(path: Path, lines: list[bytes], first: int = 1) -> list[dict[str, Any]]:
+def parse_lines(path: Path, lines: list[bytes], first: int = 1) -> list[Row]:
     """Parse whole lines of a JSONL file; `first` is the number of the first of them.
 
     Raises:

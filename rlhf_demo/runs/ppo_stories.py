@@ -11,7 +11,8 @@ Options of a running run do not change, so what to try concerns the next one.
 import re
 from collections.abc import Callable, Sequence
 
-from rlhf_demo.runs.story import LONG, Options, Row, Story, failed, waiting, warning
+from rlhf_demo.files import Row
+from rlhf_demo.runs.story import LONG, Options, Story, failed, waiting, warning
 from rlhf_demo.runs.trend import FEWEST, number, trend
 
 IN_A_ROW = 3  # steps out of bounds; a single one may be chance

@@ -6,8 +6,9 @@ Rules as in runs/ppo_stories.py, over the rows of metrics.jsonl and the report.
 from collections.abc import Sequence
 from statistics import fmean
 
+from rlhf_demo.files import Row
 from rlhf_demo.runs.reports import RewardReport
-from rlhf_demo.runs.story import LONG, Row, Story, failed, waiting, warning
+from rlhf_demo.runs.story import LONG, Story, failed, waiting, warning
 from rlhf_demo.runs.trend import FEWEST
 
 GAP = 0.1  # training less held-out accuracy: from here pairs are learned by heart

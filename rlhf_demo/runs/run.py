@@ -36,6 +36,7 @@ from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.files import (
     LEFTOVER,
     OLD,
+    Row,
     is_record,
     leads_elsewhere,
     open_plain,
@@ -340,7 +341,7 @@ class Run:
                 "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
             )
 
-    def read(self, name: str) -> list[dict[str, Any]]:
+    def read(self, name: str) -> list[Row]:
         """Read NAME.jsonl without an unfinished last line, which is still being written.
 
         Raises:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Row = dict[str, Any]
+from rlhf_demo.files import Row
+
 Options = dict[str, Any]
 
 LONG = 10  # steps after which something that is still missing is worth mentioning

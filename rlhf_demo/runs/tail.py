@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_demo.errors import DataError
-from rlhf_demo.files import is_record, open_plain, parse_lines, short_name
+from rlhf_demo.files import Row, is_record, open_plain, parse_lines, short_name
 
 HIGHEST_STEP = 10**9
 
@@ -34,7 +34,7 @@ class Tail:
         self._lock = threading.Lock()
         self._forget()
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[Row]:
         """Return all rows so far, without an unfinished last line; none if there is no file.
 
         A file that was replaced (another inode) or became shorter is read again from its start.
@@ -52,7 +52,7 @@ class Tail:
             return list(self._rows)
 
     def _forget(self) -> None:
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[Row] = []
         self._offset = 0
         self._inode: int | None = None
 
@@ -84,7 +84,7 @@ class Tail:
         return self._offset
 
 
-def last_rows(path: Path) -> list[dict[str, Any]]:
+def last_rows(path: Path) -> list[Row]:
     """Return the rows at the end of a file, for callers that need only the newest figures.
 
     Raises:
@@ -98,7 +98,7 @@ def last_rows(path: Path) -> list[dict[str, Any]]:
     return _parse(path, lines[1:] if start else lines)  # the first line may be cut
 
 
-def _parse(path: Path, lines: list[bytes], first: int = 1) -> list[dict[str, Any]]:
+def _parse(path: Path, lines: list[bytes], first: int = 1) -> list[Row]:
     """Parse complete lines, of which the first has the number `first` in the file."""
     # Parsing one very long line would block all other threads.
     long = [number for number, line in enumerate(lines, first) if len(line) > MOST_ROW_BYTES]
@@ -125,7 +125,7 @@ class Tails:
         self._lock = threading.Lock()
         self._tails: OrderedDict[Path, Tail] = OrderedDict()
 
-    def rows(self, path: Path) -> list[dict[str, Any]]:
+    def rows(self, path: Path) -> list[Row]:
         """Return all rows of the file so far; see `Tail.rows`."""
         with self._lock:
             tail = self._tails.setdefault(path, Tail(path))

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
-from typing import Any
+
+from rlhf_demo.files import Row
 
 FEWEST = 6
 """Fewest steps for a trend: before, the learning rate still rises."""
@@ -60,7 +61,7 @@ class Trend:
         return f"moved by {number(self.gain, sign='+')} {unit} (noise: {number(self.noise)})"
 
 
-def trend(rows: Sequence[dict[str, Any]], name: str) -> Trend:
+def trend(rows: Sequence[Row], name: str) -> Trend:
     """Return the trend of the series `name`.
 
     The variance of single steps comes from the jumps between neighbours, which a slow rise hardly

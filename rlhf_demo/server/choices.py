@@ -19,6 +19,7 @@ from rlhf_demo.config.stages import STAGES
 from rlhf_demo.data.pairs import SHIPPED
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError, JobError
 from rlhf_demo.evaluation.labellers import AUTO, NO_JUDGE
+from rlhf_demo.files import Row
 from rlhf_demo.hub.locate import HUB_ID, hub_megabytes, is_model, shipped_models
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import RunRow
@@ -57,7 +58,7 @@ def has_model(run: Run) -> bool:
     return is_model(run.model_folder)
 
 
-def newest_model(run: Run, rows: list[dict[str, Any]]) -> tuple[int, Path | None]:
+def newest_model(run: Run, rows: list[Row]) -> tuple[int, Path | None]:
     """Return the step of the newest model that a PPO run has saved, and its folder.
 
     A run that finished or was stopped has a final model; any other run has those of its saved

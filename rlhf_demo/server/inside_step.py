@@ -8,13 +8,12 @@ up and down. A finished step never changes, so each answer is computed once for 
 import math
 from collections import Counter
 from operator import itemgetter
-from typing import Any, TypedDict
+from typing import TypedDict
 
+from rlhf_demo.files import Row
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.runs.run import Run
 
-Row = dict[str, Any]
-"""A row of distributions.jsonl, as read from disk."""
 SCORE_WIDTH = 0.25
 """Width of a bin of scores, standard deviations; doubled until there are few enough bins."""
 MOST_BINS = 40

@@ -22,7 +22,7 @@ from rlhf_demo.config.stages import STAGES, on_board
 from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.evaluation.labellers import NO_JUDGE, judge_of, labeller
 from rlhf_demo.evaluation.reliability import read_report
-from rlhf_demo.files import read_json
+from rlhf_demo.files import Row, read_json
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.runs.ppo_stories import ppo_story
@@ -42,8 +42,6 @@ from rlhf_demo.web.addresses import address_of
 
 BOARDS = {"ppo": charts.PPO, "reward": charts.REWARD}
 """One kind of run -> the board of its tab; the tab's other kinds share the board."""
-Row = dict[str, Any]
-"""A row of metrics.jsonl, as read from disk."""
 STATE_SECONDS = 0.5
 """How long all viewers of a run share one computed state."""
 MOST_STATES = 64
