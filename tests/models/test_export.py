@@ -45,9 +45,14 @@ def test_shipped_adapter_is_in_half_and_stands_on_the_base_beside_it(trained):
 
 def test_weights_of_the_base_are_borrowed_and_not_copied(trained):
     base = trained.parent / "checkpoints" / "tiny"
-    write_json(base / "model.safetensors.index.json", {"metadata": {}, "weight_map": {"wte": "part-1.safetensors"}})
+    write_json(
+        base / "model.safetensors.index.json",
+        {"metadata": {}, "weight_map": {"wte": "part-1.safetensors"}},
+    )
     folder = export.ship(str(trained), "tiny-ppo")
-    assert read_json(folder / "model.safetensors.index.json")["weight_map"] == {"wte": "../tiny/part-1.safetensors"}
+    assert read_json(folder / "model.safetensors.index.json")["weight_map"] == {
+        "wte": "../tiny/part-1.safetensors"
+    }
 
 
 def test_adapter_with_a_scoring_head_is_told_to_be_a_classifier(trained):
