@@ -1,7 +1,7 @@
 """The label, unit and meaning of each logged number.
 
 The page, the command line and the docs all use this glossary. `trl` is the name of the same
-quantity in TRL 1.12's PPOTrainer or RewardTrainer, if there is one.
+quantity in TRL 1.12's PPOTrainer, RewardTrainer or DPOTrainer, if there is one.
 """
 
 from dataclasses import dataclass
@@ -212,6 +212,42 @@ GLOSSARY: dict[str, Metric] = {
         "normalised; its sigmoid is the probability that the chosen one is better: 2 means 88%",
         healthy="rises",
         trl="margin",
+    ),
+    "dpo/total_steps": Metric("steps in all", "count", "number of steps that the run will make"),
+    "dpo/loss": Metric(
+        "DPO loss",
+        "nats per pair",
+        "-log sigmoid of the margin, on the step's pairs; a coin flip has 0.69",
+        healthy="falls, with large jumps from step to step",
+        trl="loss",
+    ),
+    "dpo/accuracy": Metric(
+        "pairs in order",
+        "0..1",
+        "share of the step's pairs in which the chosen response has the higher implicit reward",
+        healthy="rises above 0.5",
+        trl="rewards/accuracies",
+    ),
+    "dpo/margin": Metric(
+        "margin",
+        "logits",
+        "mean implicit reward of the chosen response minus that of the rejected one",
+        healthy="rises",
+        trl="rewards/margins",
+    ),
+    "dpo/chosen": Metric(
+        "implicit reward of the chosen response",
+        "nats times beta",
+        "beta * log p / p_ref of the chosen response",
+        healthy="may fall: the loss asks only that the rejected one falls further",
+        trl="rewards/chosen",
+    ),
+    "dpo/rejected": Metric(
+        "implicit reward of the rejected response",
+        "nats times beta",
+        "beta * log p / p_ref of the rejected response",
+        healthy="falls",
+        trl="rewards/rejected",
     ),
     "heldout/loss": Metric(
         "held-out loss",

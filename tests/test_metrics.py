@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import rlhf_demo
+from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.grpo import GRPOConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.reward import RewardConfig
@@ -14,6 +15,7 @@ from rlhf_demo.config.stages import STAGES
 from rlhf_demo.metrics import GLOSSARY
 from rlhf_demo.models.scorers import length_scores
 from rlhf_demo.runs.run import Run
+from rlhf_demo.train.dpo import train_dpo
 from rlhf_demo.train.grpo import train_grpo
 from rlhf_demo.train.ppo import train_ppo
 from rlhf_demo.train.reward import train_reward
@@ -56,7 +58,13 @@ def logged(tmp_path_factory, tiny_model_folder, prompts_file):
     )  # fmt: skip
     reward = Run.create(folder / "reward", "reward", reward_config.to_dict())
     train_reward(reward_config, reward)
-    return {key for run in (ppo, grpo, reward) for row in run.read("metrics") for key in row}
+    dpo_config = DPOConfig(
+        policy=str(tiny_model_folder), data=str(data), prompts=str(prompts_file), train_pairs=8,
+        batch_size=4, max_new_tokens=4, dtype="float32",
+    )  # fmt: skip
+    dpo = Run.create(folder / "dpo", "dpo", dpo_config.to_dict())
+    train_dpo(dpo_config, dpo, scorer=length_scores, judge=length_scores)
+    return {key for run in (ppo, grpo, reward, dpo) for row in run.read("metrics") for key in row}
 
 
 def test_glossary_explains_what_the_runs_log_and_nothing_else(logged):

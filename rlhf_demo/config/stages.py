@@ -6,6 +6,7 @@ CONTRIBUTING.md shows what a new row needs.
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
+from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.grpo import GRPOConfig
 from rlhf_demo.config.options import Options
 from rlhf_demo.config.pairs import PairsConfig
@@ -148,6 +149,19 @@ STAGES: dict[str, Stage] = {
             summary="rlhf_demo.train.ppo:summary",
             headline=("objective/score", "objective/kl"),
             presets=PPO_PRESETS,
+            on_page=True,
+        ),
+        Stage(
+            kind="dpo",
+            command="train-dpo",
+            config=DPOConfig,
+            help="train a policy on preference pairs by DPO, without a reward model",
+            title="DPO",
+            tab="ppo",
+            makes="policy",
+            entry="rlhf_demo.train.dpo:train_dpo",
+            summary="rlhf_demo.train.ppo:summary",
+            headline=("objective/score", "objective/kl"),
             on_page=True,
         ),
     )

@@ -66,9 +66,10 @@ class Overview:
     def _row(self, job: Job, place: int | None) -> RunRow:
         figures, step_seconds = self._figures(job.run.folder / "metrics.jsonl")
         status, message = _words(job)
-        step = _whole(figures.get("step"))
+        step, kind = _whole(figures.get("step")), job.config["kind"]
+        # The stages that TRL trains do not know it before they have read their data.
         total_steps = _whole(
-            job.config["options"].get("total_steps") or figures.get("reward/total_steps")
+            job.config["options"].get("total_steps") or figures.get(f"{kind}/total_steps")
         )
         left = None
         if status == Status.RUNNING and total_steps and step is not None and step_seconds:
@@ -76,7 +77,7 @@ class Overview:
         return {
             "id": job.id,
             "title": job.title,
-            "kind": job.config["kind"],
+            "kind": kind,
             "status": str(status),
             "message": message,
             "step": step,

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.policy_gradient import PolicyGradientConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.data.prompts import load_prompts
@@ -32,7 +33,7 @@ from rlhf_demo.models.device import autocast, pick_device, pick_dtype
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.reading import token_outputs
 from rlhf_demo.models.reward_scale import RewardScale, run_scales
-from rlhf_demo.models.sampling import decode, encode_prompts, sample, seeded
+from rlhf_demo.models.sampling import decode, encode_prompts, seeded
 from rlhf_demo.models.scorers import Scorer, scorer_of
 from rlhf_demo.objectives.advantages import gae
 from rlhf_demo.objectives.losses import PPOLoss, gradient_norms, ppo_loss
@@ -49,10 +50,10 @@ from rlhf_demo.train.ppo_rows import (
     empty_visits,
     judge_row,
     metrics_row,
-    require_finite,
     sample_rows,
+    token_columns,
 )
-from rlhf_demo.train.rollout import Rollout, collect
+from rlhf_demo.train.rollout import Rollout, require_finite, sample_rollout
 from rlhf_demo.train.schedule import linear_rate, step_prompts
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ def train_ppo(
         PPOTrainer(config, run, scorer, judge).train(resume=resume)
 
 
-def load_scorers(config: PolicyGradientConfig) -> tuple[Scorer, Scorer | None]:
+def load_scorers(config: PolicyGradientConfig | DPOConfig) -> tuple[Scorer, Scorer | None]:
     """Load the scorer that gives the reward, and the judge if the options name one."""
     options = {"device": config.device, "dtype": config.dtype, "allow_python": started_by_hand()}
     scorer = scorer_of(config.reward, label=config.label, **options)
@@ -226,7 +227,8 @@ class PPOTrainer:
     ) -> tuple[Rollout, dict[str, float]]:
         """Sample one response to each prompt, score it, and read it with the reference (1 to 3).
 
-        The trainer's state does not change, so a stop in here loses only these samples.
+        The parts stand in train/rollout.py. The trainer's state does not change, so a stop in here
+        loses only these samples.
 
         Args:
             purpose, number: what the random numbers depend on, together with the run's seed.
@@ -234,38 +236,17 @@ class PPOTrainer:
         Returns:
             The rollout, and the seconds that its phases took.
         """
-        config, started = self.config, time.perf_counter()
-        with autocast(self.device, self.dtype):
-            # 1. Sample responses from the current policy.
-            # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L560-L576
-            prompt_ids, attention_mask, _ = encode_prompts(
-                self.policy, prompts, config.max_new_tokens
-            )
-            sampled = sample(
-                self.policy,
-                prompt_ids,
-                attention_mask,
-                max_new_tokens=config.max_new_tokens,
-                temperature=config.temperature,
-                generator=seeded(config.seed, purpose, number, self.device),
-                on_token=self.run.check_stop,
-                keep_logits=True,
-            )
-            sampling_ended = time.perf_counter()
-
-            # 2. Score each response as text: the reward model may have another tokenizer.
-            # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L609-L614
-            scores = self.scorer(prompts, decode(self.policy, sampled.responses()))
-            require_finite(self.step + 1, "objective/score", scores)
-            self.run.check_stop()
-
-            # 3. Read the responses with the reference.
-            # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L580-L584
-            rollout = collect(
-                self.policy, prompt_ids, attention_mask, sampled, scores, config.temperature
-            )
-        scoring = time.perf_counter() - sampling_ended
-        return rollout, {"sampling": sampling_ended - started, "scoring": scoring}
+        return sample_rollout(
+            self.policy,
+            self.scorer,
+            prompts,
+            self.config,
+            purpose=purpose,
+            number=number,
+            step=self.step + 1,
+            dtype=self.dtype,
+            check_stop=self.run.check_stop,
+        )
 
     def compute_advantages(self, rollout: Rollout) -> StepTensors:
         """Compute token rewards, advantages and returns of a rollout (4 and 5)."""
@@ -391,7 +372,8 @@ class PPOTrainer:
             row |= judge_row(again.scores.cpu(), self.scales["judge"].standardised(judged))
         if step == 1 or step % config.samples_every == 0 or last:
             distributions = distribution_row(step, self.policy, rollout, tensors, moved)
-            samples = sample_rows(step, self.policy, prompts, rollout, tensors, moved)
+            columns, clipped = token_columns(rollout, tensors, moved), moved.clipped.any(0)
+            samples = sample_rows(step, self.policy, prompts, rollout, columns, clipped)
             self.run.append("distributions", [distributions])
             self.run.append("samples", samples)
         return row | {"time/measuring_seconds": time.perf_counter() - started}

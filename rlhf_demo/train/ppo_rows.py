@@ -130,13 +130,6 @@ def metrics_row(
     return row
 
 
-def require_finite(step: int, metric: str, x: Tensor) -> None:
-    """Raise TrainingDiverged if x holds a NaN or an infinity."""
-    finite = x.isfinite()
-    if not finite.all():
-        raise TrainingDiverged(step, metric, float(x.detach()[~finite].flatten()[0]))
-
-
 def require_finite_row(step: int, row: dict[str, Any]) -> None:
     """Raise TrainingDiverged if a number of the row, or of a list in it, is not finite."""
     for name, value in row.items():
@@ -178,16 +171,11 @@ def pair_agreement(scores: Tensor, others: Tensor) -> tuple[float, float]:
     return float(0.5 + signs.sum() / (2 * pairs)), float(error)  # the diagonal is 0
 
 
-def sample_rows(
-    step: int,
-    policy: Policy,
-    prompts: list[str],
-    rollout: Rollout,
-    tensors: StepTensors,
-    moved: Movement,
-) -> list[dict[str, Any]]:
-    """Return the step's first SAMPLES_KEPT responses, token by token."""
-    columns = {
+def token_columns(
+    rollout: Rollout, tensors: StepTensors, moved: Movement
+) -> dict[str, Tensor | None]:
+    """Return what a step knows of each token, by the name it has in samples.jsonl."""
+    return {
         "logprob": rollout.old_logprobs,
         "ref_logprob": rollout.ref_logprobs,
         "kl": rollout.kl,
@@ -198,26 +186,38 @@ def sample_rows(
         "return": tensors.returns,
         "ratio": moved.ratio_after,
     }
-    clipped = moved.clipped.any(0)
+
+
+def sample_rows(
+    step: int,
+    policy: Policy,
+    prompts: list[str],
+    rollout: Rollout,
+    columns: dict[str, Tensor | None],
+    clipped: Tensor | None = None,
+) -> list[dict[str, Any]]:
+    """Return the step's first SAMPLES_KEPT responses, token by token.
+
+    Args:
+        columns: of `token_columns`, each [responses, time]; a method without one leaves it out.
+        clipped: [batch, time], True where the clip stopped the token's gradient.
+    """
     responses = rollout.responses()[:SAMPLES_KEPT]
     rows = []
     for index, (response, text) in enumerate(
         zip(responses, decode(policy, responses), strict=True)
     ):
-        numbers = {
-            name: [round(x, 4) for x in column[index, : len(response)].tolist()]
-            for name, column in columns.items()
-            if column is not None
+        row: dict[str, Any] = {
+            "step": step,
+            "prompt": prompts[index],
+            "response": text,
+            "score": float(rollout.scores[index]),
+            "token": token_texts(policy.tokenizer, response),
         }
-        rows.append(
-            {
-                "step": step,
-                "prompt": prompts[index],
-                "response": text,
-                "score": float(rollout.scores[index]),
-                "token": token_texts(policy.tokenizer, response),
-                **numbers,
-                "clipped": clipped[index, : len(response)].tolist(),
-            }
-        )
+        for name, column in columns.items():
+            if column is not None:
+                row[name] = [round(x, 4) for x in column[index, : len(response)].tolist()]
+        if clipped is not None:
+            row["clipped"] = clipped[index, : len(response)].tolist()
+        rows.append(row)
     return rows

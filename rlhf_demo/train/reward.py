@@ -16,7 +16,6 @@ the base's samples), Stiennon et al. 2020 (https://arxiv.org/abs/2009.01325).
 import logging
 import math
 import shutil
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,16 +24,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
-from transformers.trainer_callback import PrinterCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.data.pairs import SHIPPED, Pairs, is_pairs_run, load_pairs, split_by_prompt
 from rlhf_demo.errors import CheckpointError, DataError, TrainingDiverged
 from rlhf_demo.evaluation.reliability import format_report, held_out_report, pair_loss, rightness
-from rlhf_demo.files import read_json, replacing_folder, write_json
+from rlhf_demo.files import replacing_folder, write_json
 from rlhf_demo.models.device import pick_device, pick_dtype
 from rlhf_demo.models.loading import SHARD_SIZE, max_positions
 from rlhf_demo.models.policy import load_policy
@@ -42,7 +40,7 @@ from rlhf_demo.models.reward_model import new_reward_model
 from rlhf_demo.models.sampling import decode, generate
 from rlhf_demo.models.token_text import special_id
 from rlhf_demo.runs.reports import RewardReport
-from rlhf_demo.runs.run import Run, Status, StopRequested
+from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.train.pair_scoring import (
     EncodedPairs,
     PairScorer,
@@ -50,6 +48,7 @@ from rlhf_demo.train.pair_scoring import (
     encode_texts,
     normalise,
 )
+from rlhf_demo.train.trl_training import Recorder, train_with_trl, trl_arguments
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +60,6 @@ EVALUATION_PAIRS = 300
 
 BASE_SAMPLES = 128
 """If the pairs are not the base's own texts, this many samples of it serve to normalise scores."""
-
-MAX_GRAD_NORM = 1.0
-ROW_FILE = "row.json"
-"""The metrics row of a checkpoint's step. It is written last, so an incomplete checkpoint lacks it.
-"""
 
 
 def train_reward(config: RewardConfig, run: Run, *, resume: bool = False) -> None:
@@ -104,15 +98,9 @@ def train_reward(config: RewardConfig, run: Run, *, resume: bool = False) -> Non
         # 3. Train.
         checkpoints = run.folder / "checkpoints"
         scorer = PairScorer(model, special_id(tokenizer, "pad"), dtype, run.check_stop)
-        recorder = Recorder(run, scorer, held_out)
+        recorder = RewardRecorder(run, scorer, held_out)
         trainer = build_trainer(config, model, tokenizer, train, recorder, checkpoints, dtype)
-        last = last_checkpoint(checkpoints) if resume else None
-        if last is None:
-            shutil.rmtree(checkpoints, ignore_errors=True)
-            run.rewind(-1)
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
-        if recorder.stopped:
-            raise StopRequested
+        train_with_trl(trainer, recorder, checkpoints, resume=resume)
 
         # 4. Margins on the held-out pairs, in logits, the units of training.
         margins = recorder.held_out_margins or scorer.margins(held_out)
@@ -145,7 +133,7 @@ def summary(run: Run) -> str:
 # -- data ------------------------------------------------------------------------------------------
 
 
-def load_both_sides(config: RewardConfig) -> tuple[Pairs, Pairs]:
+def load_both_sides(config: RewardConfig | DPOConfig) -> tuple[Pairs, Pairs]:
     """Return the pairs to train on and the held-out pairs.
 
     Raises:
@@ -165,7 +153,7 @@ def load_both_sides(config: RewardConfig) -> tuple[Pairs, Pairs]:
     return split_by_prompt(pairs, config.train_pairs, config.seed)
 
 
-def is_of_base(config: RewardConfig) -> bool:
+def is_of_base(config: RewardConfig | DPOConfig) -> bool:
     """Return whether the pairs are unfiltered samples of the base with a split in each row."""
     return config.split is None and (config.data == SHIPPED or is_pairs_run(config.data))
 
@@ -211,156 +199,57 @@ def build_trainer(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     train: EncodedPairs,
-    recorder: "Recorder",
+    recorder: Recorder,
     checkpoints: Path,
     dtype: torch.dtype,
 ) -> Any:
-    """Set up TRL's RewardTrainer without its extras: no outside reports, prints or dropout."""
+    """Set up TRL's RewardTrainer on pairs that are token ids already."""
     from datasets import Dataset  # noqa: PLC0415  (with trl: seconds and 470 MiB)
     from trl.trainer.reward_config import RewardConfig as TRLRewardConfig  # noqa: PLC0415
     from trl.trainer.reward_trainer import RewardTrainer  # noqa: PLC0415
 
-    arguments = TRLRewardConfig(
-        output_dir=str(checkpoints),
-        num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=config.warmup_steps,
-        max_grad_norm=MAX_GRAD_NORM,
-        max_length=None,  # already cut
-        pad_to_multiple_of=None,
-        gradient_checkpointing=False,  # TRL's default, True, takes a third longer
-        disable_dropout=True,
-        bf16=dtype == torch.bfloat16,
-        use_cpu=pick_device(config.device).type == "cpu",
-        dataloader_pin_memory=False,
-        seed=config.seed,
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # its default hides a diverged loss
-        save_steps=config.checkpoint_every,
-        save_total_limit=2,  # the checkpoint that is being written, and the last complete one
-        report_to="none",
-        disable_tqdm=True,  # the recorder has its own bar
-    )
-    trainer = RewardTrainer(
+    return RewardTrainer(
         model=model,
-        args=arguments,
+        args=TRLRewardConfig(**trl_arguments(config, checkpoints, dtype)),
         train_dataset=Dataset.from_dict(
             {"chosen_ids": train.chosen_ids, "rejected_ids": train.rejected_ids}
         ),
         processing_class=tokenizer,
         callbacks=[recorder],
     )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
 
 
-class Recorder(TrainerCallback):
-    """Writes each step's metrics row, evaluates at intervals, and checks for a stop request."""
+class RewardRecorder(Recorder):
+    """Notes a step's loss and accuracy, and evaluates the model on the held-out pairs."""
+
+    kind, measurements = "reward", EVALUATIONS
 
     def __init__(self, run: Run, scorer: PairScorer, held_out: EncodedPairs) -> None:
-        self.run, self.scorer, self.held_out = run, scorer, held_out
-        self.stopped = False
-        self.step_started = time.perf_counter()
-        self.row: dict[str, float] = {}  # of the last finished step
+        super().__init__(run)
+        self.scorer, self.held_out = scorer, held_out
         self.held_out_margins: list[float] | None = None  # from the last evaluation
-        self.bar: tqdm  # while it trains
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Drop rows that are newer than the checkpoint, and evaluate before the first step."""
-        self.bar = tqdm(
-            total=state.max_steps, initial=state.global_step, desc="reward model", unit="step"
-        )
-        self.row = (
-            {"step": 0, "reward/total_steps": state.max_steps}
-            if state.global_step == 0
-            else read_json(checkpoint_folder(args, state) / ROW_FILE)
-        )
-        self.run.rewind(state.global_step - 1)
-        # At the start, or if a stop cut short the evaluation after the checkpoint's step.
-        if self.is_evaluated(state) and "heldout/loss" not in self.row:
-            self.row |= self.evaluate(state)
-        self.run.append("metrics", [self.row])
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clock."""
-        self.step_started = time.perf_counter()
-
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Write the step's row, before the trainer saves its checkpoint."""
-        logs: dict[str, float] = kwargs["logs"]
-        if "loss" not in logs:  # the trainer's own summary at the end
-            return
-        row = {
-            "step": state.global_step,
+    def metrics(self, logs: dict[str, float]) -> dict[str, float]:
+        """Return loss (nats per pair), accuracy and margin (logits) of the step's pairs."""
+        return {
             "reward/loss": logs["loss"],
             "reward/accuracy": logs["accuracy"],
             "reward/margin": logs["margin"],
         }
-        for metric, value in [*row.items(), ("reward/gradient_norm", logs["grad_norm"])]:
-            if not math.isfinite(value):
-                raise TrainingDiverged(state.global_step, metric, value)
-        row["time/step_seconds"] = time.perf_counter() - self.step_started
-        try:
-            self.run.check_stop()
-            if self.is_evaluated(state):
-                row |= self.evaluate(state)
-        except StopRequested:
-            self.stopped = control.should_save = control.should_training_stop = True
-        if state.global_step == state.max_steps:
-            control.should_save = True  # so that a stop after the last step can be resumed too
-        self.row = row
-        self.run.append("metrics", [row])
-        self.bar.update()
-        self.bar.set_postfix(
-            loss=f"{logs['loss']:.3f}", accuracy=f"{logs['accuracy']:.2f}", refresh=False
-        )
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Mark the checkpoint as complete."""
-        write_json(checkpoint_folder(args, state) / ROW_FILE, self.row)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Close the progress bar."""
-        self.bar.close()
-
-    def is_evaluated(self, state: Any) -> bool:
-        """Return whether the held-out pairs are scored after this step."""
-        return state.global_step in {
-            round(state.max_steps * number / EVALUATIONS) for number in range(EVALUATIONS + 1)
-        }
-
-    def evaluate(self, state: Any) -> dict[str, float]:
+    def measure(self, step: int, *, last: bool) -> dict[str, float]:
         """Return loss (nats per pair) and accuracy on the held-out pairs."""
-        last = state.global_step == state.max_steps
         pairs = self.held_out if last else self.held_out.evenly_spaced(EVALUATION_PAIRS)
         margins = self.scorer.margins(pairs)
         if last:
             self.held_out_margins = margins
         loss = sum(map(pair_loss, margins)) / len(margins)
         if not math.isfinite(loss):
-            raise TrainingDiverged(state.global_step, "heldout/loss", loss)
+            raise TrainingDiverged(step, "heldout/loss", loss)
         return {
             "heldout/loss": loss,
             "heldout/accuracy": sum(map(rightness, margins)) / len(margins),
         }
-
-
-def checkpoint_folder(args: Any, state: Any) -> Path:
-    """Return the folder of the checkpoint of the trainer's present step."""
-    return Path(args.output_dir) / f"checkpoint-{state.global_step}"
-
-
-def last_checkpoint(checkpoints: Path) -> Path | None:
-    """Return the newest complete checkpoint, or None, and remove incomplete ones."""
-    by_step = {
-        int(folder.name.split("-")[1]): folder for folder in checkpoints.glob("checkpoint-*")
-    }
-    for step, folder in list(by_step.items()):
-        if not (folder / ROW_FILE).is_file():
-            shutil.rmtree(by_step.pop(step))
-    return by_step[max(by_step)] if by_step else None
 
 
 # -- the result ------------------------------------------------------------------------------------

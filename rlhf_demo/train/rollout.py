@@ -1,4 +1,4 @@
-"""A rollout: sampled responses, and everything that an update needs to know about them.
+"""A rollout: sampled responses, and everything that an update needs to know about them (1 to 3).
 
 Layout of a batch: prompts are padded on the left and responses on the right, so that the first
 response token of every row is in the same column.
@@ -10,15 +10,27 @@ response token of every row is in the same column.
 Sources: Ziegler et al. 2019; Huang et al. 2023 ("The N implementation details of RLHF with PPO").
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from rlhf_demo.errors import ShapeError
+from rlhf_demo.errors import ShapeError, TrainingDiverged
+from rlhf_demo.models.device import autocast
 from rlhf_demo.models.policy import Policy
 from rlhf_demo.models.reading import as_rows, by_length, response_logits, response_tokens, trimmed
-from rlhf_demo.models.sampling import Sampled, real_tokens
+from rlhf_demo.models.sampling import (
+    Sampled,
+    decode,
+    encode_prompts,
+    real_tokens,
+    sample,
+    seeded,
+)
+from rlhf_demo.models.scorers import Scorer
 from rlhf_demo.models.token_text import special_id
 from rlhf_demo.objectives.logprobs import token_logprobs
 from rlhf_demo.objectives.rewards import exact_kl
@@ -99,6 +111,88 @@ class Rollout:
         """Return the tensors by name; old_values is missing where there are none."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {name: tensor for name, tensor in fields.items() if tensor is not None}
+
+
+class SamplingOptions(Protocol):
+    """Options of a stage that samples responses."""
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Longest response, tokens."""
+        ...
+
+    @property
+    def temperature(self) -> float:
+        """It divides the logits."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of all random numbers."""
+        ...
+
+
+def sample_rollout(
+    policy: Policy,
+    scorer: Scorer,
+    prompts: list[str],
+    options: SamplingOptions,
+    *,
+    purpose: str,
+    number: int,
+    step: int,
+    dtype: torch.dtype,
+    check_stop: Callable[[], None],
+) -> tuple[Rollout, dict[str, float]]:
+    """Sample one response to each prompt, score it, and read it with the reference (1 to 3).
+
+    Args:
+        purpose, number: what the random numbers depend on, together with the seed.
+        step: of the training, for the error.
+        dtype: of matrix products.
+        check_stop: raises StopRequested; called between tokens and before the reading.
+
+    Returns:
+        The rollout, and the seconds that sampling and scoring took.
+
+    Raises:
+        TrainingDiverged: a score is not finite.
+    """
+    device, started = policy.lm.device, time.perf_counter()
+    with autocast(device, dtype):
+        # 1. Sample responses from the current policy.
+        # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L560-L576
+        prompt_ids, attention_mask, _ = encode_prompts(policy, prompts, options.max_new_tokens)
+        sampled = sample(
+            policy,
+            prompt_ids,
+            attention_mask,
+            max_new_tokens=options.max_new_tokens,
+            temperature=options.temperature,
+            generator=seeded(options.seed, purpose, number, device),
+            on_token=check_stop,
+            keep_logits=True,
+        )
+        sampling_ended = time.perf_counter()
+
+        # 2. Score each response as text: the reward model may have another tokenizer.
+        # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L609-L614
+        scores = scorer(prompts, decode(policy, sampled.responses()))
+        require_finite(step, "objective/score", scores)
+        check_stop()
+
+        # 3. Read the responses with the reference.
+        # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L580-L584
+        rollout = collect(policy, prompt_ids, attention_mask, sampled, scores, options.temperature)
+    scoring = time.perf_counter() - sampling_ended
+    return rollout, {"sampling": sampling_ended - started, "scoring": scoring}
+
+
+def require_finite(step: int, metric: str, x: Tensor) -> None:
+    """Raise TrainingDiverged if x holds a NaN or an infinity."""
+    finite = x.isfinite()
+    if not finite.all():
+        raise TrainingDiverged(step, metric, float(x.detach()[~finite].flatten()[0]))
 
 
 @torch.no_grad()

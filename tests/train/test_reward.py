@@ -23,7 +23,8 @@ from rlhf_demo.models.sampling import decode, generate
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.train import reward as module
 from rlhf_demo.train.pair_scoring import EncodedPairs, encode_pairs, normalise
-from rlhf_demo.train.reward import last_checkpoint, load_both_sides, train_reward
+from rlhf_demo.train.reward import load_both_sides, train_reward
+from rlhf_demo.train.trl_training import Recorder, last_checkpoint
 
 STEPS = 6  # 24 pairs in batches of 4
 CPU = torch.device("cpu")
@@ -267,13 +268,13 @@ def test_run_stopped_while_scoring_and_resumed_equals_one_that_ran_through(
 
 
 def test_loss_that_is_not_finite_ends_the_run_with_step_and_metric(config, tmp_path, monkeypatch):
-    on_log = module.Recorder.on_log
+    on_log = Recorder.on_log
 
     def diverge(self, args, state, control, logs, **kwargs):
         seen = {**logs, "loss": math.nan} if state.global_step == 3 else logs
         on_log(self, args, state, control, logs=seen, **kwargs)
 
-    monkeypatch.setattr(module.Recorder, "on_log", diverge)
+    monkeypatch.setattr(Recorder, "on_log", diverge)
     run = new_run(tmp_path / "run", config())
     with pytest.raises(TrainingDiverged, match="step 3: reward/loss became nan"):
         train_reward(config(), run)

@@ -9,7 +9,7 @@ import torch
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.models.reward_model import new_reward_model
 from rlhf_demo.train.pair_scoring import EncodedPairs
-from rlhf_demo.train.reward import Recorder, build_trainer
+from rlhf_demo.train.reward import RewardRecorder, build_trainer
 
 PAIRS = EncodedPairs([[n, 7] for n in range(20, 44)], [[n, 8] for n in range(20, 44)], cut=0)
 
@@ -23,7 +23,7 @@ def build(tiny_model_folder, tmp_path):
             model=str(tiny_model_folder), batch_size=4, warmup_steps=2, epochs=1, **options
         )
         model, tokenizer = new_reward_model(config.model, lora_rank=0, device=torch.device("cpu"))
-        recorder = Recorder(None, None, PAIRS)
+        recorder = RewardRecorder(None, None, PAIRS)
         return build_trainer(
             config, model, tokenizer, PAIRS, recorder, tmp_path / "checkpoints", torch.float32
         )
@@ -59,8 +59,8 @@ def test_order_of_the_pairs_depends_on_the_seed(build):
 
 def test_ties_of_a_look_count_half():
     scorer = SimpleNamespace(margins=lambda pairs: [1.0, 0.0, -1.0, 0.0, 0.0])
-    recorder = Recorder(None, scorer, PAIRS)
-    row = recorder.evaluate(SimpleNamespace(global_step=6, max_steps=6))
+    recorder = RewardRecorder(None, scorer, PAIRS)
+    row = recorder.measure(6, last=True)
     assert row["heldout/accuracy"] == 0.5  # 1 + 3 halves of 5
     # -log sigmoid: ln(1 + 1/e) + ln(1 + e) + 3 ln 2.
     expected = math.log(1 + math.exp(-1)) + math.log(1 + math.e) + 3 * math.log(2)
