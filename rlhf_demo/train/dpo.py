@@ -173,7 +173,9 @@ def build_trainer(
     from trl.trainer.utils import add_fused_lm_head  # noqa: PLC0415
 
     class TokenDPOTrainer(DPOTrainer):
-        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+        def _prepare_dataset(
+            self, dataset: Any, processing_class: Any, args: Any, dataset_name: str
+        ) -> Any:
             return dataset  # TRL would tokenise texts, and append EOS to each
 
     reference = policy.reference or load_policy(config.policy, device=policy.lm.device)

@@ -4,6 +4,7 @@ metrics.py explains the names. Nothing here trains. Tensors are [batch, time] as
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -193,7 +194,7 @@ def sample_rows(
     policy: Policy,
     prompts: list[str],
     rollout: Rollout,
-    columns: dict[str, Tensor | None],
+    columns: Mapping[str, Tensor | None],
     clipped: Tensor | None = None,
 ) -> list[dict[str, Any]]:
     """Return the step's first SAMPLES_KEPT responses, token by token.

@@ -9,8 +9,8 @@ their reader likes, are counted separately.
 import asyncio
 import re
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,15 +133,18 @@ class Throttle:
             self._forget_idle(address, visitors)
 
     async def pause(self, scope: Scope, receive: Receive) -> None:
-        """Let a request that the filter refuses wait for a slot and a permit, as any other does."""
+        """Let a request that the filter refuses wait for a slot and a permit, as any other does.
+
+        It does not wait if too many are open: waiting, it would only hold a connection.
+        """
         address = scope["client"][0]
         visitors = self._visitors.setdefault(address, _Visitors())
-        visitors.open += 1
         try:
-            async with AsyncExitStack() as slots:
-                await _unless_gone(self._acquire(scope, slots), receive)
+            if self._too_many(visitors) is None:
+                with self._counted(visitors):
+                    async with AsyncExitStack() as slots:
+                        await _unless_gone(self._acquire(scope, slots), receive)
         finally:
-            visitors.open -= 1
             self._forget_idle(address, visitors)
 
     def _forget_idle(self, address: str, visitors: _Visitors) -> None:
@@ -150,16 +153,27 @@ class Throttle:
             del self._visitors[address]
 
     async def _count(self, visitors: _Visitors, scope: Scope, receive: Receive, send: Send) -> None:
+        if refusal := self._too_many(visitors):
+            raise refusal
+        with self._counted(visitors):
+            await self._pass(scope, receive, send)
+
+    def _too_many(self, visitors: _Visitors) -> Refused | None:
+        """Return the refusal of one more open request from these visitors, None if it may come."""
         if visitors.open >= MOST_OPEN:
-            raise Refused(
+            return Refused(
                 429, f"{MOST_OPEN} requests from this address are open: try again in a moment"
             )
         if visitors.open * SHARE >= _most_of_all() - self._open:
-            raise Refused(503, "too many requests are open: try again in a moment")
+            return Refused(503, "too many requests are open: try again in a moment")
+        return None
+
+    @contextmanager
+    def _counted(self, visitors: _Visitors) -> Generator[None]:
         visitors.open += 1
         self._open += 1
         try:
-            await self._pass(scope, receive, send)
+            yield
         finally:
             visitors.open -= 1
             self._open -= 1

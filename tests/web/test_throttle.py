@@ -306,6 +306,38 @@ def test_refusals_of_the_filter_wait_for_slots_and_permits(monkeypatch):
     event_loops.run(test())
 
 
+def test_refusals_that_wait_leave_connections_to_others(monkeypatch):
+    """Of ten, an address may keep two waiting; more are refused at once, and others get theirs."""
+    monkeypatch.setattr(connections.Protocol, "most", 20)
+    monkeypatch.setattr(throttle, "REQUESTS", (1, 1.0))
+    monkeypatch.setattr(throttle, "PAUSE_SECONDS", 0.0)
+
+    async def test():
+        now = 0.0
+        app, throttled = guarded(lambda: now)
+        request_filter = RequestFilter(throttled, Settings(), throttled.pause)
+        sent = []
+        first = ask(request_filter, "/nowhere", sent=sent)  # takes the only permit
+        await first
+        tasks = [ask(request_filter, "/nowhere", sent=sent) for _ in range(8)]
+        await settle()
+        assert [task.done() for task in tasks] == [False] * 2 + [True] * 6
+        assert throttled._open == 2
+        app.may_begin.set()
+        app.may_end.set()
+        ours = ask(throttled, "/assets/x.js", OTHER, "GET")
+        await settle()
+        assert ours.done() and app.asked == [OTHER]
+        for now in (1.0, 2.0):  # a permit each
+            await settle()
+        await asyncio.gather(*tasks)
+        assert throttled._open == 0 and throttled._visitors == {}
+        statuses = [message["status"] for message in sent if "status" in message]
+        assert statuses == [403] * 9
+
+    event_loops.run(test())
+
+
 def test_uploads_wait_for_a_permit_and_need_no_slot_while_they_arrive(monkeypatch):
     async def test():
         monkeypatch.setattr(throttle, "PAUSE_SECONDS", 0.0)
