@@ -29,6 +29,8 @@ POLICY_OPTIONS = (
 """Options of each stage that a visitor may set: never a path or a device. PPO, RLOO and GRPO each
 have some of POLICY_OPTIONS: see `policy_options`.
 """
+MOST_LABEL = 100
+"""Characters of a label's name."""
 MOST_PUBLIC = 64 * 128
 """Tokens of a rollout on a public page: batch size times longest response."""
 
@@ -97,6 +99,10 @@ class Submit:
             DemoError: an id is in no list, an option is out of range, or the queue is full.
         """
         choices = self.choices
+        if len(label) > MOST_LABEL:
+            raise ConfigError(
+                f"the label has {len(label):,} characters: give a name of at most {MOST_LABEL}"
+            )
         named: dict[str, Any] = {"policy": choices.policy(policy), "reward": choices.reward(reward)}
         if "judge" in options:
             named["judge"] = choices.judge(options["judge"])

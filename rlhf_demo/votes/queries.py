@@ -241,11 +241,15 @@ def clear_open_page(connection: Connection, collection: int, round_id: int, now:
 
 
 def drop_unanswered(connection: Connection, voter: int, keep: int) -> None:
-    """Delete a voter's unanswered assignments but the newest."""
+    """Delete a voter's unanswered assignments but the newest, with their attention checks."""
     mine = (assignments.c.voter_id == voter, assignments.c.choice.is_(None))
     newest = select(assignments.c.id).where(*mine).order_by(assignments.c.id.desc()).limit(keep)
     kept = list(connection.execute(newest).scalars())
-    connection.execute(delete(assignments).where(*mine, assignments.c.id.not_in(kept)))
+    old = (*mine, assignments.c.id.not_in(kept))
+    dropped = list(connection.execute(select(assignments.c.pair_id).where(*old)).scalars())
+    connection.execute(delete(assignments).where(*old))
+    own_checks = (pairs.c.kind == ATTENTION_CHECK, pairs.c.owner_id == voter)
+    connection.execute(delete(pairs).where(*own_checks, pairs.c.id.in_(dropped)))
 
 
 def question_id(connection: Connection, text: str) -> int:

@@ -233,19 +233,32 @@ def test_adapter_on_an_adapter_is_refused(adapter_folder, tmp_path):
         load_policy(str(copy), device=CPU)
 
 
-def test_adapter_whose_file_lacks_weights_or_has_others_is_refused_unmade(
-    adapter_folder, monkeypatch
-):
-    monkeypatch.setattr("peft.get_peft_model", None)
+def test_adapter_whose_file_lacks_weights_or_has_others_is_refused(adapter_folder):
     path, config = adapter_folder / "adapter_model.safetensors", "adapter_config.json"
     weights = load_file(path)
-    change(adapter_folder / config, r=10**12)  # 100 TB a matrix
-    with pytest.raises(CheckpointError, match=r"model cannot be loaded \(its configuration asks"):
+    change(adapter_folder / config, r=10**12)  # 100 TB a matrix, if it were made
+    with pytest.raises(CheckpointError, match=r"model cannot be loaded") as error:
         load_policy(str(adapter_folder), device=CPU)
+    assert one_sentence(error)
     change(adapter_folder / config, r=4)
-    save_file(dict(list(weights.items())[2:]), path)
-    with pytest.raises(CheckpointError, match=r"model cannot be loaded \(its configuration asks"):
+    for wrong in (
+        dict(list(weights.items())[2:]),
+        weights | {"base_model.model.other.lora_A.weight": torch.ones(1)},
+    ):
+        save_file(wrong, path)
+        with pytest.raises(CheckpointError, match="its configuration and its files differ in"):
+            load_policy(str(adapter_folder), device=CPU)
+
+
+def test_adapter_of_huge_rank_without_weights_takes_no_memory(adapter_folder):
+    """A tensor of shape [rank, 0] is in a file of 128 bytes. It gave a process 8 GB."""
+    path = adapter_folder / "adapter_model.safetensors"
+    change(adapter_folder / "adapter_config.json", r=2 * 10**9)
+    name = next(name for name in load_file(path) if "lora_A" in name)
+    save_file({name: torch.empty(2 * 10**9, 0)}, path)
+    with pytest.raises(CheckpointError, match="model cannot be loaded") as error:
         load_policy(str(adapter_folder), device=CPU)
+    assert one_sentence(error)
 
 
 @pytest.mark.parametrize(

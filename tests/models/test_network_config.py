@@ -4,8 +4,10 @@ import json
 
 import pytest
 import torch
+from transformers import CONFIG_MAPPING
 
 from rlhf_demo.errors import CheckpointError
+from rlhf_demo.models.network_config import KNOWN_TYPES
 from rlhf_demo.models.policy import load_policy
 from tests.unpadded import copy_of
 
@@ -30,7 +32,9 @@ def test_only_config_json_itself_is_read(tiny_model_folder, tmp_path):
     assert policy.lm.config.layer_norm_epsilon == 1e-5
 
 
-@pytest.mark.parametrize("kind", ["efficientloftr", "no-such-type", None, ["gpt2"], 5])
+@pytest.mark.parametrize(
+    "kind", ["efficientloftr", "mamba2", "t5", "no-such-type", None, ["gpt2"], 5]
+)
 def test_type_of_no_text_model_is_refused_before_its_configuration_is_made(
     tiny_model_folder, tmp_path, monkeypatch, kind
 ):
@@ -67,9 +71,32 @@ def test_configuration_that_names_other_parts_is_refused(
 
 
 @pytest.mark.parametrize(
+    "nested",
+    [{"text_config": {"model_type": "gpt_neo", "attention_types": [[["global"] * 10, 60]]}},
+     {"other": [{"model_type": "detr", "backbone": "evil/x"}]}],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["gpt2", "fuyu"])
+def test_configuration_inside_a_configuration_is_refused_unmade(
+    tiny_model_folder, tmp_path, monkeypatch, kind, nested
+):
+    """Of any type, it could make long lists, or fetch a file from the Hub."""
+    given = copy_of(tiny_model_folder, tmp_path / "given")
+    change(given / "config.json", model_type=kind, **nested)
+    monkeypatch.setattr("transformers.AutoConfig.for_model", None)
+    with pytest.raises(CheckpointError, match="given cannot be loaded") as error:
+        load_policy(str(given), device=CPU)
+    assert one_sentence(error) and "holds another" in str(error.value)
+
+
+def test_every_known_type_is_one_of_transformers_own():
+    for kind in KNOWN_TYPES:
+        assert kind in CONFIG_MAPPING, kind
+
+
+@pytest.mark.parametrize(
     "changes",
     [{"num_labels": 10**9}, {"model_type": "qwen2", "num_hidden_layers": 10**9},
-     {"model_type": "t5", "num_layers": 10**9},
+     {"model_type": "llama", "num_hidden_layers": 10**9},
      {"model_type": "gpt_neo", "attention_types": [[["global", "local"], 5000]]},
      {"model_type": "gpt_neo", "attention_types": [[["a"], 10**8], [["a"], -(10**8)]]}],
 )  # fmt: skip

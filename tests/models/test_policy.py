@@ -14,6 +14,7 @@ from transformers import (
 )
 
 from rlhf_demo.errors import CheckpointError, ConfigError
+from rlhf_demo.models import network_config
 from rlhf_demo.models.policy import load_policy
 
 CPU = torch.device("cpu")
@@ -128,8 +129,9 @@ def test_policy_that_only_writes_is_frozen_and_keeps_no_reference(tiny_model_fol
 
 
 def test_model_that_changes_its_logits_after_the_output_layer_is_refused(
-    tiny_model_folder, tmp_path
+    tiny_model_folder, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(network_config, "KNOWN_TYPES", {"cohere"})
     """Cohere's models scale them; trained without, they would be another policy's."""
     tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
     config = CohereConfig(

@@ -67,6 +67,12 @@ def test_tokens_of_a_rollout_are_bounded_on_a_public_page_alone(submit, monkeypa
     assert start_ppo(submit, **most | {"max_new_tokens": 129})["status"] == "queued"
 
 
+def test_label_of_more_than_a_hundred_characters_is_refused(submit):
+    with pytest.raises(ConfigError, match="the label has 50,000 characters: give a name of at"):
+        submit.policy("grpo", "gpt2-mini", "reward-mini", "", "x" * 50_000, {}, "ann", "")
+    assert submit.jobs.overview() == []
+
+
 def test_no_visitor_sets_a_path_or_a_device():
     assert not {"prompts", "device", "data", "policy", "reward", "model", "judge", "label"} & {
         *POLICY_OPTIONS, *REWARD_OPTIONS

@@ -5,14 +5,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from rlhf_demo.errors import DataError, Refused
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.votes.assignment import ANSWER_SECONDS, CHECK_AT, CHECK_EVERY, REPEAT_AT
 from rlhf_demo.votes.queries import IDLE_SECONDS, UNANSWERED_SECONDS
-from rlhf_demo.votes.store import CLEAR_EVERY, OPEN_OVERLAP
-from rlhf_demo.votes.tables import assignments, questions
+from rlhf_demo.votes.store import CLEAR_EVERY, MOST_UNANSWERED, OPEN_OVERLAP
+from rlhf_demo.votes.tables import assignments, pairs, questions
 from rlhf_demo.votes.vote import ATTENTION_CHECK, CHOICES, DUEL, NewPair
 from tests.voting import GOOD, HAPPY, answer, new_pairs
 
@@ -219,6 +219,19 @@ def test_visitor_keeps_four_unanswered_pairs_under_all_questions(store):
     theirs = store.next_pair(other, HAPPY).id
     store.next_pair(voter, "Why 0?")
     assert theirs in unanswered(store)
+
+
+def test_attention_checks_that_nobody_answers_do_not_pile_up(store):
+    """A visitor who has answered four pairs gets one, and another with each new question."""
+    store.add_pairs(new_pairs(20))
+    voter = store.visit("here")
+    for _ in range(CHECK_AT):
+        answer(store, voter)
+    for number in range(40):
+        store.next_pair(voter, [HAPPY, "Why 1?", "Why 2?", "Why 3?", "Why 4?"][number % 5])
+    with store.database.reading() as connection:
+        checks = select(func.count()).where(pairs.c.kind == ATTENTION_CHECK)
+        assert 1 <= connection.execute(checks).scalar_one() <= MOST_UNANSWERED
 
 
 def test_unanswered_pairs_of_the_open_page_go_after_half_an_hour(store, clock):

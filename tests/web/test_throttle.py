@@ -328,8 +328,9 @@ def test_refusals_that_wait_leave_connections_to_others(monkeypatch):
         ours = ask(throttled, "/assets/x.js", OTHER, "GET")
         await settle()
         assert ours.done() and app.asked == [OTHER]
-        for now in (1.0, 2.0):  # a permit each
-            await settle()
+        now = 1.0  # a permit
+        await settle()
+        now = 2.0
         await asyncio.gather(*tasks)
         assert throttled._open == 0 and throttled._visitors == {}
         statuses = [message["status"] for message in sent if "status" in message]
@@ -505,6 +506,27 @@ async def answers(connection, headers=""):
         return b"204" in await asyncio.wait_for(reader.readline(), 30)
     except ConnectionError:
         return False
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(("count", "answered"), [(99, True), (100, False)])
+def test_request_of_more_than_a_hundred_headers_is_refused(count, answered, whole):
+    """With the host that makes 101. They may come in pieces, of which none has so many."""
+
+    async def test():
+        async with served() as connect:
+            reader, writer = await connect(ONE_PEER)
+            head = "GET / HTTP/1.1\r\nHost: a\r\n" + "a:b\r\n" * count + "\r\n"
+            pieces = [head] if whole else [head[:300], head[300:]]
+            for piece in pieces:
+                writer.write(piece.encode())
+                await writer.drain()
+                await asyncio.sleep(0.05)
+            answer = await asyncio.wait_for(reader.read(2000), 30)
+            assert (b"204" in answer) == answered
+            assert (b"send at most 100 headers" in answer) != answered
+
+    event_loops.run(test())
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HT"])
