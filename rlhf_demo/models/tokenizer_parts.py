@@ -15,6 +15,10 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+MOST_PARTS = 100
+"""Objects in each of PARTS, braces in patterns included; common tokenizers have under 50. A
+compiled pattern takes up to a megabyte."""
+
 MOST_PREPENDED = 4
 """Characters that a part may put before a text."""
 
@@ -68,6 +72,9 @@ def check_parts(spec: Any) -> None:
         if len(text) > MOST_LETTERS:
             raise ValueError(f"its tokenizer.json has a text of {len(text):,} letters")
     _check_model(spec.get("model"))
+    for name in PARTS:
+        if json.dumps(spec.get(name)).count("{") > MOST_PARTS:
+            raise ValueError(f"its {name} has more than {MOST_PARTS} parts")
     added = spec.get("added_tokens") or []
     loaded = _load_parts(spec)
     spec = json.loads(loaded.to_str())

@@ -255,6 +255,8 @@ def beside_target(kl: float, target: float) -> str:
 
 def hold_closer(options: Options) -> str:
     """Name the options of the next run that would keep the policy closer to its reference."""
+    if "beta" in options:  # DPO
+        return f"a beta above {options['beta']:g}"
     coefficient = f"a KL coefficient above {options['kl_coef']:g}"
     if not (options["kl_coef"] and options["kl_target"]):
         return coefficient

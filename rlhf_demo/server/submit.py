@@ -6,6 +6,7 @@ those of the lists (choices.py).
 
 from typing import Any
 
+from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.options import declarations
 from rlhf_demo.config.policy_gradient import PolicyGradientConfig
 from rlhf_demo.config.reward import RewardConfig
@@ -25,6 +26,10 @@ POLICY_OPTIONS = (
     "missing_eos_penalty", "clip_range", "value_clip_range", "value_coef", "entropy_coef", "gamma",
     "gae_lambda", "max_grad_norm", "samples_every", "checkpoint_every", "dtype",
     "samples_per_prompt",
+)  # fmt: skip
+DPO_OPTIONS = (
+    "beta", "train_pairs", "epochs", "learning_rate", "seed", "batch_size", "max_new_tokens",
+    "temperature", "lora_rank", "warmup_steps", "checkpoint_every", "dtype",
 )  # fmt: skip
 """Options of each stage that a visitor may set: never a path or a device. PPO, RLOO and GRPO each
 have some of POLICY_OPTIONS: see `policy_options`.
@@ -67,9 +72,7 @@ class Submit:
         config = RewardConfig(
             model=choices.policy(model), data=choices.pairs(data, secret), **options
         )
-        # Votes are named by their question: "votes: Which is better English? (42 votes)".
-        votes = {one: label for label, one in choices.votes_listed()}
-        title = title or f"{model} on {votes.get(data, f'{data} pairs')}"
+        title = title or f"{model} on {self._called(data)}"
         return self.jobs.start("reward", config, title=title, secret=secret, address=address)
 
     def policy(
@@ -98,15 +101,8 @@ class Submit:
         Raises:
             DemoError: an id is in no list, an option is out of range, or the queue is full.
         """
-        choices = self.choices
-        if len(label) > MOST_LABEL:
-            raise ConfigError(
-                f"the label has {len(label):,} characters: give a name of at most {MOST_LABEL}"
-            )
-        named: dict[str, Any] = {"policy": choices.policy(policy), "reward": choices.reward(reward)}
-        if "judge" in options:
-            named["judge"] = choices.judge(options["judge"])
-        config = STAGES[kind].config(**options | named | {"label": label or None})
+        named = self._named(policy, reward, label, options)
+        config = STAGES[kind].config(**options | named)
         assert isinstance(config, PolicyGradientConfig)
         tokens = config.batch_size * config.max_new_tokens
         if self.settings.public and tokens > MOST_PUBLIC:
@@ -116,6 +112,59 @@ class Submit:
             )
         title = title or _title(kind, policy, config)
         return self.jobs.start(kind, config, title=title, secret=secret, address=address)
+
+    def dpo(
+        self,
+        policy: str,
+        data: str,
+        reward: str,
+        title: str,
+        label: str,
+        options: dict[str, Any],
+        secret: str,
+        address: str,
+    ) -> str:
+        """Queue a training by DPO, and return the run's id.
+
+        Args:
+            policy: id of the model that learns.
+            data: id of the preference pairs that it learns from.
+            reward: id of what scores its texts, to show how it develops.
+            title: what the run is called in the lists; if it is empty, one is made.
+            label: whose logit is the score, where the reward has several; may be empty.
+            options: of DPOConfig, by name; a `judge` is an id of the list.
+            secret: allows its holder to change the run.
+            address: where the request comes from.
+
+        Raises:
+            DemoError: an id is in no list, an option is out of range, or the queue is full.
+        """
+        named = self._named(policy, reward, label, options)
+        config = DPOConfig(**options | named, data=self.choices.pairs(data, secret))
+        title = title or f"{policy} by DPO on {self._called(data)}"
+        return self.jobs.start("dpo", config, title=title, secret=secret, address=address)
+
+    def _named(
+        self, policy: str, reward: str, label: str, options: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Return the options that name models, from their ids in the lists."""
+        if len(str(label)) > MOST_LABEL:
+            raise ConfigError(
+                f"the label has {len(str(label)):,} characters: give a name of at most {MOST_LABEL}"
+            )
+        choices = self.choices
+        judge = {"judge": choices.judge(options["judge"])} if "judge" in options else {}
+        return {
+            "policy": choices.policy(policy),
+            "reward": choices.reward(reward),
+            "label": label or None,
+            **judge,
+        }
+
+    def _called(self, data: str) -> str:
+        """Name pairs; votes by their question: "votes: Which is better English? (42 votes)"."""
+        votes = {listed: label for label, listed in self.choices.votes_listed()}
+        return votes.get(data, f"{data} pairs")
 
 
 def _title(kind: str, policy: str, config: PolicyGradientConfig) -> str:

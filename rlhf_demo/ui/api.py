@@ -15,7 +15,7 @@ from gradio.events import api
 from rlhf_demo.config.evaluation import DuelOptions
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import ConfigError, DemoError
-from rlhf_demo.server.submit import REWARD_OPTIONS, policy_options
+from rlhf_demo.server.submit import DPO_OPTIONS, REWARD_OPTIONS, policy_options
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.web.addresses import address_of
 
@@ -25,8 +25,8 @@ def add_endpoints(shared: Shared) -> None:
     endpoints = Endpoints(shared)
     for endpoint in (
         endpoints.models, endpoints.runs, endpoints.start_reward, endpoints.start_ppo,
-        endpoints.start_rloo, endpoints.start_grpo, endpoints.run_status, endpoints.stop_run,
-        endpoints.side_by_side,
+        endpoints.start_rloo, endpoints.start_grpo, endpoints.start_dpo, endpoints.run_status,
+        endpoints.stop_run, endpoints.side_by_side,
     ):  # fmt: skip
         api(_in_words(endpoint), api_name=endpoint.__name__)
 
@@ -174,6 +174,37 @@ class Endpoints:
             `run`, the id of the run, and its `secret`.
         """
         return self._start("grpo", http, policy, reward, preset, options, title, secret)
+
+    def start_dpo(
+        self,
+        http: gr.Request,
+        policy: str = "gpt2-mini",
+        data: str = "shipped",
+        reward: str = "reward-mini",
+        options: dict | None = None,
+        title: str = "",
+        secret: str = "",
+    ) -> dict:
+        """Queue a DPO training: it learns from the pairs themselves, without a reward model.
+
+        Args:
+            policy: Id of the model that learns.
+            data: Id of the preference pairs.
+            reward: Id of the scorer of its texts, which only shows how the policy develops.
+            options: Settings that differ from the defaults, e.g. {"beta": 0.1}.
+            title: The run's name in the lists.
+            secret: Any text; it allows stopping the run. Without one, the page makes one up.
+
+        Returns:
+            `run`, the id of the run, and its `secret`.
+        """
+        secret = _secret(secret)
+        values = _options(options, (*DPO_OPTIONS, "label", "judge"))
+        label = values.pop("label", "")
+        run = self.shared.submit.dpo(
+            policy, data, reward, str(title), label, values, secret, address_of(http)
+        )
+        return {"run": run, "secret": secret}
 
     def _start(
         self,

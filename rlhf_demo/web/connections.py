@@ -105,7 +105,13 @@ class Protocol(H11Protocol):
         return False  # the page speaks HTTP only, and refuses in fewer words than the server's own
 
     def on_response_complete(self) -> None:
-        """Begin to wait for the next request."""
+        """Begin to wait for the next request.
+
+        One that has arrived already is not read, however many headers it has: no browser sends it
+        before it has the answer to the last one.
+        """
+        if self.conn.trailing_data[0]:
+            self.transport.close()
         super().on_response_complete()
         self._await_request()
 

@@ -174,6 +174,17 @@ def test_branches_of_a_vocabulary_are_its_distinct_beginnings_in_bytes():
     assert tokenizer_parts._branches([[word, 0.0] for word in words]) == len(beginnings) == 6
 
 
+@pytest.mark.parametrize("name", ["normalizer", "pre_tokenizer", "post_processor", "decoder"])
+@pytest.mark.parametrize("part", [{"type": "Digits", "individual_digits": True}, {"a": "?"}])
+def test_many_parts_are_refused_before_the_library_sees_them(monkeypatch, name, part):
+    """6,000 patterns of 0.9 MB each came in a file of 106 kB."""
+    monkeypatch.setattr("rlhf_demo.models.tokenizer_parts._load_parts", None)
+    many = {"type": "Sequence", f"{name}s": [part] * 101}
+    model = {"type": "BPE", "vocab": {"a": 0}, "merges": []}
+    with pytest.raises(ValueError, match=f"its {name} has more than 100 parts"):
+        check_parts({"model": model, name: many})
+
+
 def test_table_of_a_normalizer_may_be_long():
     table = base64.b64encode((0).to_bytes(4, "little") + b"ab\0" * 1000).decode()
     check({"normalizer": {"type": "Precompiled", "precompiled_charsmap": table}})

@@ -529,6 +529,20 @@ def test_request_of_more_than_a_hundred_headers_is_refused(count, answered, whol
     event_loops.run(test())
 
 
+def test_request_that_comes_before_the_answer_to_the_last_one_is_not_read():
+    """Its head, of any number of lines, would be parsed before anything else is checked."""
+
+    async def test():
+        async with served() as connect:
+            reader, writer = await connect(ONE_PEER)
+            one = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+            writer.write(one + one)
+            answer = await asyncio.wait_for(reader.read(), 30)  # until the connection is closed
+            assert answer.count(b"204") == 1
+
+    event_loops.run(test())
+
+
 @pytest.mark.parametrize("begun", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HT"])
 def test_connection_that_asks_nothing_is_closed(monkeypatch, begun):
     """Also after a request, and when a part of one came."""

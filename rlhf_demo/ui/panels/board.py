@@ -25,6 +25,7 @@ from rlhf_demo.evaluation.reliability import read_report
 from rlhf_demo.files import Row, read_json
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import RunRow
+from rlhf_demo.runs.dpo_stories import dpo_story, measured
 from rlhf_demo.runs.ppo_stories import ppo_story
 from rlhf_demo.runs.reports import PPOReport, RewardReport
 from rlhf_demo.runs.reward_stories import reward_story, tested_on
@@ -142,7 +143,8 @@ class Board:
         said = (row["status"], row["message"])
         if kind == "ppo":
             awaited = self._awaited(run) if row["status"] == Status.QUEUED else ""
-            story = ppo_story(rows, options, *said, awaited)
+            tell = dpo_story if row["kind"] == "dpo" else ppo_story
+            story = tell(rows, options, *said, awaited)
             figures = _ppo_figures(rows, row, options, scale)
         else:
             report = read_report(run.folder)
@@ -270,6 +272,9 @@ def _lines(
             ],
             "reward/margin": [],
         }
+    score: list[Line] = [{"y": 0.0, "label": "base", "dash": "dot"}] if scale else []
+    if "beta" in options:  # DPO has no target, no budget and no other limit
+        return {"objective/score": score, "objective/kl": [], "policy/gradient_norm": []}
     lines: list[Line] = []
     budget, target = options["kl_budget"], _kl_target(options)
     if target:
@@ -278,7 +283,7 @@ def _lines(
     if max(highest, target) >= budget * NEAR_BUDGET or budget <= 4 * target:
         lines.append({"y": budget, "label": f"stops at {budget:g}", "dash": "dot", "left": True})
     return {
-        "objective/score": [{"y": 0.0, "label": "base", "dash": "dot"}] if scale else [],
+        "objective/score": score,
         "objective/kl": lines,
         "policy/gradient_norm": [
             {"y": options["max_grad_norm"], "label": f"cut to {options['max_grad_norm']:g}"}
@@ -370,18 +375,25 @@ def _ppo_figures(
     rows: list[Row], row: RunRow, options: dict[str, Any], scale: Scale | None
 ) -> list[tuple[str, str]]:
     """Return the three large figures, each with its unit and what to compare it with."""
-    target = f"target {_kl_target(options):g}" if _kl_target(options) else "no target"
     score, kl = "\u2013", "\u2013"
-    if rows:
-        score = _minus(f"{rows[-1]['objective/score']:+.2f}")
-        if (error := rows[-1].get("objective/score_se")) is not None:
+    if known := measured(rows):
+        score = _minus(f"{known[-1]['objective/score']:+.2f}")
+        if (error := known[-1].get("objective/score_se")) is not None:
             score += f" \u00b1 {error:.2f}"
-        kl = _minus(f"{rows[-1]['objective/kl']:.1f}")
+        kl = _minus(f"{known[-1]['objective/kl']:.1f}")
     return [
         (score, SCORE_IN_DEVIATIONS if scale else "score, in the reward\u2019s own units"),
-        (kl, f"KL in nats; {target}; the run stops at {options['kl_budget']:g}"),
+        (kl, f"KL in nats; {_what_holds(options)}"),
         _time(rows, row),
     ]
+
+
+def _what_holds(options: dict[str, Any]) -> str:
+    """Say what keeps the policy near the base."""
+    if "beta" in options:
+        return f"DPO\u2019s beta is {options['beta']:g}"
+    target = f"target {_kl_target(options):g}" if _kl_target(options) else "no target"
+    return f"{target}; the run stops at {options['kl_budget']:g}"
 
 
 def _reward_figures(

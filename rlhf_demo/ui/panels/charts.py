@@ -44,6 +44,8 @@ class ChartOptions(TypedDict, total=False):
     yFormat: str
     hovermode: str
     empty: str  # a sentence for a chart without points
+    key_shown: bool  # names and colours of the curves, under the title
+    only: str  # the kind of run that has it; default: all whose rows have its metrics
     lines: list[Line]
 
 
@@ -140,6 +142,12 @@ AGREEMENT: SeriesOptions = {
 }
 """The share of pairs in the same order is drawn with its standard error, too."""
 
+IMPLICIT: dict[str, SeriesOptions] = {
+    "dpo/chosen": {"name": "chosen text", "smooth": 10},
+    "dpo/rejected": {"name": "rejected text", "smooth": 10},
+}
+"""A step of DPO has eight pairs, so its figures jump: they are drawn as means."""
+
 PPO: BoardCharts = {
     "kind": "ppo",
     "charts": [
@@ -151,8 +159,16 @@ PPO: BoardCharts = {
             "KL from the base", "nats per response; how far the policy had moved before the step",
             ("objective/kl", "kl"), fromZero=True,
         ),
+        _spec(
+            "Implicit rewards",
+            "beta \u00d7 log ratio to the base, mean of 10 steps; both may fall, as the loss asks "
+            "only for their distance",
+            ("dpo/chosen", "score"), ("dpo/rejected", "warn"), drawn=IMPLICIT, only="dpo",
+            key_shown=True,
+        ),
     ],
     "small": [
+        _small("Pairs in order", "dpo/accuracy", percent=True, only="dpo"),
         _small("KL coefficient", "objective/kl_coef", unit=""),
         _small("Entropy", "policy/entropy", unit="nats"),
         _small("Stopped by the clip", "policy/clip_fraction", percent=True),
@@ -160,6 +176,10 @@ PPO: BoardCharts = {
         _small("Value explains", "value/explained_variance", percent=True),
     ],
     "folded": [
+        _spec(
+            "DPO loss", "nats per pair; a coin flip has 0.69; mean of 10 steps",
+            ("dpo/loss", "soft"), drawn={"dpo/loss": {"smooth": 10}}, only="dpo",
+        ),
         _spec("Policy loss", "clipped surrogate; it need not fall", ("policy/loss", "soft")),
         _spec(
             "KL in the loss", "nats per token, estimated by k3", ("policy/kl_k3", "kl"),

@@ -1,19 +1,21 @@
-"""The PPO tab: choose a method, a policy and a reward, start the training, and watch it live."""
+"""The PPO tab: choose a method and what it learns from, start the training, and watch it live."""
 
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.evaluation import DuelOptions
 from rlhf_demo.config.policy_gradient import GroupConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.presets import PPO_PRESETS
 from rlhf_demo.config.stages import on_board
+from rlhf_demo.data.pairs import SHIPPED
 from rlhf_demo.server.choices import EXAMPLE_MODELS, newest_model
 from rlhf_demo.server.compute_lock import Priority
 from rlhf_demo.server.payloads import RunDuel
-from rlhf_demo.server.submit import POLICY_OPTIONS, policy_options
+from rlhf_demo.server.submit import DPO_OPTIONS, POLICY_OPTIONS, policy_options
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels import charts
 from rlhf_demo.ui.panels.board import Board
@@ -29,15 +31,24 @@ LEAD = (
     "than expected, and down if worse, compared with the step's other texts. RLOO and GRPO compare "
     "each text with other texts for the same prompt. One step can change many of these "
     "probabilities by a fifth or more; at that point a clip stops the push. The KL penalty keeps "
-    "the policy near the base, because a reward model is easily fooled."
+    "the policy near the base, because a reward model is easily fooled. DPO learns from the judged "
+    "pairs themselves: it needs no reward model and samples nothing to learn from."
 )
 OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
 """The settings that matter most; the others are folded away."""
+DPO_OPEN = ("beta", "train_pairs", "epochs", "learning_rate", "seed")
+DPO_FOLDED = tuple(name for name in DPO_OPTIONS if name not in DPO_OPEN)
+DPO_NAMES = DPO_OPEN + DPO_FOLDED
 GROUP = ("samples_per_prompt",)
 """Options of RLOO and GRPO that PPO lacks."""
 FOLDED = tuple(name for name in POLICY_OPTIONS if name not in OPEN + GROUP)
 NAMES = OPEN + FOLDED + GROUP
 METHODS = on_board("ppo")
+SCORES = {
+    True: "scores its texts, to show how it develops; DPO does not learn from it",
+    False: "scores its texts",
+}
+"""What the reward does, by whether the method is DPO."""
 PROMPT = "I watched this with my sister and"
 """The prompt that reference and policy both continue below the curves."""
 MOST_TOKENS = 64
@@ -64,7 +75,13 @@ class PPOTab:
                 self.policy = gr.Dropdown(
                     label="Policy", info="the model that writes and learns", scale=3
                 )
-                self.reward = gr.Dropdown(label="Reward", info="scores its texts", scale=3)
+                self.data = gr.Dropdown(
+                    label="Pairs",
+                    info="DPO learns what their judge prefers",
+                    scale=3,
+                    visible=False,
+                )
+                self.reward = gr.Dropdown(label="Reward", info=SCORES[False], scale=3)
                 self.preset = gr.Dropdown(
                     choices=[(preset.label, name) for name, preset in PPO_PRESETS.items()],
                     value="quick", label="Preset", info=PPO_PRESETS["quick"].shows, scale=3,
@@ -79,6 +96,7 @@ class PPOTab:
                     )  # fmt: skip
                     open_fields = forms.fields(PPOConfig, OPEN)
                     group_fields = forms.fields(GroupConfig, GROUP)
+                    dpo_open = forms.fields(DPOConfig, DPO_OPEN)
                 with gr.Accordion("More settings", open=False):
                     with gr.Row():
                         title = gr.Textbox(
@@ -93,8 +111,10 @@ class PPOTab:
                             max_lines=1,
                         )
                         folded_fields = forms.fields(PPOConfig, FOLDED)
+                        dpo_folded = forms.fields(DPOConfig, DPO_FOLDED)
         usual = open_fields + folded_fields
         self.fields = usual + group_fields
+        self.dpo_fields = dpo_open + dpo_folded
         notice = notice_of(takes="reward")
         secret = secret_input()
         board = Board(self.shared.jobs, self.shared.settings)
@@ -109,8 +129,8 @@ class PPOTab:
         start.click(
             self.start,
             [
-                self.method, self.policy, self.reward, self.judge, title, label, *self.fields,
-                secret,
+                self.method, self.policy, self.data, self.reward, self.judge, title, label,
+                *self.fields, *self.dpo_fields, secret,
             ],
             notice,
             js=SECRET, api_visibility="private", show_progress="hidden", queue=False,
@@ -125,12 +145,19 @@ class PPOTab:
         )  # fmt: skip
         gr.on(
             [self.method.change, demo.load], self.take_method, self.method,
-            [self.method, start, *self.fields],
+            [
+                self.method, start, self.data, self.reward, self.preset, *self.fields,
+                *self.dpo_fields,
+            ],
             api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
+        self.data.focus(
+            self.data_list, secret, self.data,
+            js=SECRET, api_visibility="private", queue=False, show_progress="hidden",
+        )  # fmt: skip
         demo.load(
-            self.lists, None, [self.policy, self.reward, self.judge, self.preset],
-            api_visibility="private", queue=False, show_progress="hidden",
+            self.lists, secret, [self.policy, self.data, self.reward, self.judge, self.preset],
+            js=SECRET, api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
 
     @heavy
@@ -175,13 +202,18 @@ class PPOTab:
         }
         return {"state": state.to_dict(), "settings": settings}
 
-    def lists(self) -> list[Any]:
+    def data_list(self, secret: str) -> Any:
+        """Update the list of pairs: votes come in while the page is open."""
+        return gr.update(choices=self.shared.choices.data(secret))
+
+    def lists(self, secret: str) -> list[Any]:
         """Update the lists; on a GPU with GPT-2 in the cache, choose its preset."""
         choices = self.shared.choices
         custom = not self.shared.settings.public
         preset = "gpt2" if self.shared.model_cache.on_gpu and _cached("gpt2") else "quick"
         return [
             gr.update(choices=choices.policies(), value="gpt2-mini", allow_custom_value=custom),
+            gr.update(choices=choices.data(secret), value=SHIPPED, allow_custom_value=custom),
             gr.update(choices=choices.rewards(), value="reward-mini", allow_custom_value=custom),
             gr.update(choices=choices.judges(), value=PPOConfig().judge, allow_custom_value=custom),
             gr.update(value=preset),
@@ -202,11 +234,16 @@ class PPOTab:
 
     def take_method(self, kind: str) -> list[Any]:
         """Show the settings that a method has, and hide the others."""
-        has = policy_options(kind)
+        dpo = kind == "dpo"
+        has = () if dpo else policy_options(kind)
         return [
             gr.update(info=METHODS[kind].help),
             gr.update(value=f"Start {METHODS[kind].title}"),
+            gr.update(visible=dpo),
+            gr.update(info=SCORES[dpo]),
+            gr.update(visible=not dpo),
             *(gr.update(visible=name in has) for name in NAMES),
+            *(gr.update(visible=dpo) for _ in DPO_NAMES),
         ]
 
     def start(
@@ -214,6 +251,7 @@ class PPOTab:
         http: gr.Request,
         kind: str,
         policy: str,
+        data: str,
         reward: str,
         judge: str,
         title: str,
@@ -222,15 +260,18 @@ class PPOTab:
     ) -> dict[str, str]:
         """Queue a run with the form's settings."""
         *values, secret = rest
+        usual, dpo = values[: len(NAMES)], values[len(NAMES) :]
+        submit, address = self.shared.submit, address_of(http)
 
         def enqueue() -> str:
-            given = dict(zip(NAMES, values, strict=True))
-            has = policy_options(kind)
+            if kind == "dpo":
+                options = forms.options(DPOConfig, DPO_NAMES, tuple(dpo))
+                options |= {"judge": judge}
+                return submit.dpo(policy, data, reward, title, label, options, secret, address)
+            given, has = dict(zip(NAMES, usual, strict=True)), policy_options(kind)
             options = forms.options(METHODS[kind].config, has, tuple(given[name] for name in has))
-            return self.shared.submit.policy(
-                kind, policy, reward, title, label, options | {"judge": judge}, secret,
-                address_of(http),
-            )  # fmt: skip
+            options |= {"judge": judge}
+            return submit.policy(kind, policy, reward, title, label, options, secret, address)
 
         return started("ppo", enqueue)
 

@@ -62,13 +62,13 @@ class RunsTab:
 
     def fill_forms(self, ppo: PPOTab, reward: RewardTab) -> None:
         """Connect the forms of the other tabs, already laid out, so that runs can fill them."""
-        policy = {
-            "policy": ppo.policy, "reward": ppo.reward, "judge": ppo.judge,
-            **dict(zip(ppo_tab.NAMES, ppo.fields, strict=True)),
-        }  # fmt: skip
+        named = {"policy": ppo.policy, "reward": ppo.reward, "judge": ppo.judge}
+        policy = named | dict(zip(ppo_tab.NAMES, ppo.fields, strict=True))
+        pairs = named | {"data": ppo.data}
         self.method = ppo.method
         self.forms = {
             **dict.fromkeys(on_board("ppo"), policy),
+            "dpo": pairs | dict(zip(ppo_tab.DPO_NAMES, ppo.dpo_fields, strict=True)),
             "reward": {
                 "model": reward.model, "data": reward.data,
                 **dict(zip(reward_tab.NAMES, reward.fields, strict=True)),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.rloo import RLOOConfig
 from rlhf_demo.errors import JobError
 from rlhf_demo.runs.run import Status
@@ -168,3 +169,27 @@ def test_what_a_method_does_not_have_is_absent_and_not_zero(board):
     columns = ask(board, run)["columns"]
     assert columns["value/loss"] == columns["value/explained_variance"] == [None]
     assert columns["objective/score"] == [0.5]
+
+
+def test_board_of_dpo_takes_its_figures_from_the_last_measurement(board):
+    run = board.jobs.start("dpo", DPOConfig(beta=0.25), title="", secret="ann")
+    of_pairs = {"dpo/loss": 0.6, "dpo/accuracy": 0.75, "dpo/chosen": -0.5, "dpo/rejected": -1.0}
+    measured = {"objective/score": 0.4, "objective/score_se": 0.1, "objective/kl": 1.5}
+    board.jobs.find(run).append(
+        "metrics",
+        [
+            {"step": 0, "dpo/total_steps": 9, **measured, "objective/score": 0.0},
+            {"step": 1, **of_pairs, **measured},
+            {"step": 2, **of_pairs},
+        ],
+    )
+    seen = ask(board, run)
+    assert seen["figures"][0][0] == "+0.40 \u00b1 0.10"
+    assert seen["figures"][1] == ("1.5", "KL in nats; DPO\u2019s beta is 0.25")
+    assert seen["run"]["total_steps"] == 9
+    assert seen["story"]["what"].startswith("At step 2 of 9: 75% of the last pairs are in order;")
+    assert seen["columns"]["objective/kl"] == [1.5, 1.5, None]
+    assert seen["columns"]["dpo/chosen"] == [None, -0.5, -0.5]
+    assert seen["columns"]["objective/kl_coef"] == [None] * 3
+    assert seen["lines"]["objective/kl"] == [] and seen["inside_step"] == -1
+    assert seen["judge"]["name"] == "star-rater"

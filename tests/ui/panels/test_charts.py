@@ -8,6 +8,9 @@ from rlhf_demo.ui.panels.charts import PARTS_OF_BOARD, PPO, REWARD, keys
 DRAWN = {
     "Score": ["objective/score"],
     "KL from the base": ["objective/kl"],
+    "Implicit rewards": ["dpo/chosen", "dpo/rejected"],
+    "Pairs in order": ["dpo/accuracy"],
+    "DPO loss": ["dpo/loss"],
     "KL coefficient": ["objective/kl_coef"],
     "Entropy": ["policy/entropy"],
     "Stopped by the clip": ["policy/clip_fraction"],

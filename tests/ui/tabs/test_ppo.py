@@ -5,6 +5,7 @@ import gc
 import gradio as gr
 import pytest
 
+from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.grpo import GRPOConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.rloo import RLOOConfig
@@ -13,7 +14,7 @@ from rlhf_demo.server.compute_lock import ComputeLock
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.tabs import ppo
-from rlhf_demo.ui.tabs.ppo import NAMES, PPOTab
+from rlhf_demo.ui.tabs.ppo import DPO_NAMES, NAMES, PPOTab
 from tests.fake_jobs import HERE, fake, new_jobs  # noqa: F401  (two are fixtures)
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
@@ -30,11 +31,12 @@ def tab(new_jobs, tmp_path):  # noqa: F811
     return tab
 
 
-def start(tab, judge="star-rater", kind="ppo", **changes):
+def start(tab, judge="star-rater", kind="ppo", data="shipped", **changes):
     """Press the button; return the notice under it."""
     values = RLOOConfig().to_dict() | PPOConfig().to_dict() | changes  # all fields of the form
-    rest = [values[name] for name in NAMES]
-    return tab.start(HERE, kind, "gpt2-mini", "reward-mini", judge, "", "", *rest, "ann")
+    of_dpo = DPOConfig().to_dict() | changes
+    rest = [values[name] for name in NAMES] + [of_dpo[name] for name in DPO_NAMES]
+    return tab.start(HERE, kind, "gpt2-mini", data, "reward-mini", judge, "", "", *rest, "ann")
 
 
 @pytest.mark.parametrize("judge", ["star-rater", "longer", "none"])
@@ -88,15 +90,39 @@ def test_one_response_to_a_prompt_is_refused_in_a_sentence_before_anything_start
     assert not [row for row in tab.shared.jobs.overview() if not row["example"]]
 
 
+def test_dpo_starts_with_its_pairs_and_its_own_settings(tab):
+    run = start(tab, kind="dpo", beta=0.1, train_pairs=64, seed=3)["run"]
+    saved = tab.shared.jobs.find(run).config
+    assert saved["kind"] == "dpo" and run.startswith("dpo-")
+    expected = DPOConfig(beta=0.1, train_pairs=64, seed=3, judge="star-rater").to_dict()
+    named = {"policy", "reward", "data"}  # by what they stand for on this machine
+    assert {k: v for k, v in saved["options"].items() if k not in named} == {
+        k: v for k, v in expected.items() if k not in named
+    }
+    listed = next(row for row in tab.shared.jobs.overview() if row["id"] == run)
+    assert listed["title"] == "gpt2-mini by DPO on shipped pairs"
+
+
+def test_dpo_without_pairs_or_beta_is_refused_in_a_sentence_before_anything_starts(tab):
+    assert "is not in the list" in start(tab, kind="dpo", data="/etc/passwd")["error"]
+    assert start(tab, kind="dpo", beta=None)["error"] == "beta is empty: give a number"
+    assert "--beta is 0" in start(tab, kind="dpo", beta=0.0)["error"]
+    assert not [row for row in tab.shared.jobs.overview() if not row["example"]]
+
+
 def test_form_shows_the_settings_that_the_method_has(tab):
     def shown(kind):
-        _, button, *fields = tab.take_method(kind)
+        _, button, data, _, preset, *fields = tab.take_method(kind)
+        names = [*NAMES, *[f"dpo {name}" for name in DPO_NAMES]]
+        assert data["visible"] == (kind == "dpo") != preset["visible"]
         return button["value"], {
-            name for name, field in zip(NAMES, fields, strict=True) if field["visible"]
+            name for name, field in zip(names, fields, strict=True) if field["visible"]
         }
 
     of_values = {"value_clip_range", "value_coef", "gamma", "gae_lambda"}
     assert shown("ppo") == ("Start PPO", set(NAMES) - {"samples_per_prompt"})
     assert shown("rloo") == ("Start RLOO", set(NAMES) - of_values)
     assert shown("grpo") == ("Start GRPO", set(NAMES) - of_values)
-    assert tab.method.choices == [("PPO", "ppo"), ("RLOO", "rloo"), ("GRPO", "grpo")]
+    assert shown("dpo") == ("Start DPO", {f"dpo {name}" for name in DPO_NAMES})
+    kinds = ("ppo", "rloo", "grpo", "dpo")
+    assert tab.method.choices == [(kind.upper(), kind) for kind in kinds]

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
+from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.pairs import PairsConfig
 from rlhf_demo.config.rloo import RLOOConfig
 from rlhf_demo.errors import JobError, Refused
@@ -246,6 +247,10 @@ def test_running_again_chooses_the_runs_method(forms, tab, jobs):
     shown = forms(run)
     assert (shown["method"], shown["samples_per_prompt"]) == ("rloo", 8)
     assert "gae_lambda" not in shown
+    run = jobs.start("dpo", DPOConfig(beta=0.25, reward="longer"), title="", secret="ann")
+    shown = forms(run)
+    assert (shown["method"], shown["beta"], shown["data"]["value"]) == ("dpo", 0.25, "shipped")
+    assert shown["reward"]["value"] == "longer" and "kl_coef" not in shown
 
 
 def test_running_again_leaves_a_choice_that_is_in_no_list(forms, jobs):

@@ -109,7 +109,7 @@ export const mount = ({ element, props, server }) => {
 
   const begin = (/** @type {BoardState} */ answer) => {
     Object.assign(asked, { run: answer.run.id, created: answer.created, since: -1 });
-    curves.reset();
+    curves.reset(answer.run.kind);
     if (ppo) ppo.reset();
     showProblem(view.problem, "");
   };

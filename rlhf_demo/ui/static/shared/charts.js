@@ -206,7 +206,7 @@ const headTrace = (one) => {
   };
 };
 
-const BEHAVIOUR = { responsive: true, displayModeBar: false, doubleClick: "reset" };
+const BEHAVIOUR = { displayModeBar: false, doubleClick: "reset" };
 
 class Chart {
   /** @param {HTMLElement} element  @param {Spec} spec */
@@ -220,6 +220,8 @@ class Chart {
     }));
     Plotly.newPlot(element, this.traces(), this.layout(), BEHAVIOUR);
     onTheme(() => element.isConnected && this.draw());
+    this.width = element.clientWidth;
+    new ResizeObserver(() => this.fit()).observe(element);
   }
 
   layout() {
@@ -239,6 +241,14 @@ class Chart {
 
   draw() {
     Plotly.react(this.element, this.traces(), this.layout(), BEHAVIOUR);
+  }
+
+  // A card is made wider or narrower by the window, and by other cards that are hidden.
+  fit() {
+    const width = this.element.clientWidth;
+    if (!width || width === this.width) return;
+    this.width = width;
+    Plotly.Plots.resize(this.element);
   }
 
   // Adds points to each series: [{x, y}, ...], with `spread` (standard errors) and `detail` (for
@@ -264,6 +274,16 @@ class Chart {
 }
 
 /**
+ * The key of a card's lines, as text that wraps on a phone.
+ * @param {{name: string, color: string, dash?: string}[]} series
+ */
+export const keyOf = (series) =>
+  series.map(({ name, color, dash }) => {
+    const borderTop = `3px ${dash === "dot" ? "dotted" : "solid"} var(--rl-${color})`;
+    return h("span", {}, h("i", { style: { borderTop } }), name);
+  });
+
+/**
  * A card of fixed size, with a title that says what is plotted against what.
  * @param {Spec} spec
  */
@@ -274,7 +294,8 @@ export const chartCard = (spec) => {
   const title = h("h3", { title: spec.meaning }, spec.title, " ", subtitle);
   const size = `rl-card ${spec.small ? "rl-card-small" : ""}`;
   const label = `${spec.title}: ${spec.subtitle || spec.meaning || ""}`;
-  const card = h("figure", { class: size, "aria-label": label }, title, plot);
+  const key = spec.key_shown ? h("p", { class: "rl-key" }, keyOf(spec.series)) : null;
+  const card = h("figure", { class: size, "aria-label": label }, title, key, plot);
   /** @type {Chart | null} */
   let chart = null;
   return {

@@ -29,14 +29,17 @@ export const curvesOf = (groups) => {
   /** @type {import("../../types").Columns} */
   let columns = {};
   let shownLimits = "";
+  let kind = "";
   const seen = () => groups.filter((group) => !group.fold || group.fold.open);
 
   // What the run's method does not have is left out: charts, but for those that say why they are
   // empty, and the names of lines.
+  const isMissing = (/** @type {Spec} */ spec) =>
+    (spec.only && spec.only !== kind) || (!spec.empty && lacks(spec, columns));
   const leaveOut = () => {
     for (const { cards, specs } of groups)
       cards.forEach((one, i) => {
-        one.card.hidden = !specs[i].empty && lacks(specs[i], columns);
+        one.card.hidden = isMissing(specs[i]);
         /** @type {NodeListOf<HTMLElement>} */
         const names = one.card.querySelectorAll(".rl-key > span");
         specs[i].series.forEach((line, at) => {
@@ -56,18 +59,25 @@ export const curvesOf = (groups) => {
   const extend = (/** @type {Group} */ { cards, specs }, fresh) =>
     cards.forEach((one, i) => {
       one.chart.extend(pointsOf(specs[i], fresh));
-      if (!one.spec.small) return;
-      const known = (columns[specs[i].series[0].key] || []).filter((value) => value !== null);
-      fill(one.value, h("b", {}, valueText(specs[i], known.at(-1))), " ", specs[i].unit || "");
+      if (one.spec.small) showNewest(one, specs[i]);
     });
 
+  const showNewest = (/** @type {ChartCard} */ one, /** @type {Spec} */ spec) => {
+    const known = (columns[spec.series[0].key] || []).filter((value) => value !== null);
+    fill(one.value, h("b", {}, valueText(spec, known.at(-1))), " ", spec.unit || "");
+  };
+
   return {
-    reset: () => {
+    reset: (/** @type {string} */ newKind) => {
       columns = {};
       shownLimits = "";
+      kind = newKind;
       leaveOut();
-      for (const { cards } of seen())
-        cards.forEach((one) => one.chart.replace(one.spec.series.map(() => ({ x: [], y: [] }))));
+      for (const { cards, specs } of seen())
+        cards.forEach((one, i) => {
+          one.chart.replace(one.spec.series.map(() => ({ x: [], y: [] })));
+          if (one.spec.small) showNewest(one, specs[i]);
+        });
     },
     /** @param {import("../../types").Columns} fresh the columns of new rows */
     extend: (fresh) => {

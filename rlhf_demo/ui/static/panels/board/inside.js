@@ -7,6 +7,9 @@ import { cell, spreads } from "./spreads.js";
 const NOTHING =
   "There is nothing to draw yet: this run has not finished its first step, or an older version " +
   "made it.";
+const NO_ROLLOUT =
+  "DPO learns from pairs, so a step has no rollout to look into. The curves below are measured on " +
+  "texts that the policy writes at some steps.";
 const AGREEMENT =
   "Measured on what the policy writes now, not on what the reward model was trained on. With 32 " +
   "responses, the share jumps by its standard error through chance alone. It also falls when the " +
@@ -33,12 +36,12 @@ const oneStep = () => {
   const { grid, words, draw } = spreads();
   return {
     elements: [heading, missing, grid, words],
-    draw: ({ step, details = null }) => {
+    draw: ({ step, details = null, kind = "" }) => {
       heading.hidden = !details;
       const about = h("span", {}, "the slider above the texts shows other steps");
       fill(heading, `Step ${step} `, about);
       grid.hidden = words.hidden = !details;
-      say(missing, details ? "" : NOTHING);
+      say(missing, details ? "" : kind === "dpo" ? NO_ROLLOUT : NOTHING);
       if (details) draw(details, step);
     },
   };
@@ -76,6 +79,7 @@ export const inside = (server, specs) => {
   const step = oneStep();
   const fold = foldOf(step.elements, curves);
   let run = null;
+  let kind = "";
   let wanted = -1;
   let shown = null;
 
@@ -86,7 +90,7 @@ export const inside = (server, specs) => {
   const load = async (given = null) => {
     if (!fold.open || wanted === shown) return;
     if (wanted < 0) {
-      draw({ step: wanted });
+      draw({ step: wanted, kind });
       return;
     }
     const asked = { run, step: wanted };
@@ -112,7 +116,8 @@ export const inside = (server, specs) => {
     },
     update: (now, at, answer) => {
       run = now.id;
-      wanted = at;
+      kind = now.kind;
+      wanted = kind === "dpo" ? -1 : at;
       explainJudge(curves, answer.judge);
       load(answer.inside);
     },

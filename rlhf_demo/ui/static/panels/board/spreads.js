@@ -2,7 +2,7 @@
 // Inside one step: the distributions of scores, ratios and values, and which words were pushed.
 import { number, percent, signed } from "../../lib/format.js";
 import { outline } from "../../lib/series.js";
-import { chartCard } from "../../shared/charts.js";
+import { chartCard, keyOf } from "../../shared/charts.js";
 import { fill, h, say } from "../../shared/dom.js";
 
 /** @typedef {Record<string, any>} Details what the server sends about one step */
@@ -49,17 +49,10 @@ const SPREADS = {
   },
 };
 
-// The key of a card's lines, as text that wraps on a phone.
-const key = (/** @type {{name: string, color: string, dash?: string}[]} */ series) =>
-  series.map(({ name, color, dash }) => {
-    const borderTop = `3px ${dash === "dot" ? "dotted" : "solid"} var(--rl-${color})`;
-    return h("span", {}, h("i", { style: { borderTop } }), name);
-  });
-
 /** @param {import("../../shared/charts.js").Spec} spec */
 export const cell = (spec) => {
   const one = chartCard({ height: HEIGHT, empty: "not kept for this step", ...spec });
-  const keys = h("p", { class: "rl-key" }, spec.series.length > 1 ? key(spec.series) : null);
+  const keys = h("p", { class: "rl-key" }, spec.series.length > 1 ? keyOf(spec.series) : null);
   const note = h("p", { class: NOTE });
   one.card.insertBefore(keys, one.card.lastChild);
   one.card.append(note);
@@ -78,7 +71,7 @@ const drawScores = (/** @type {Cell} */ one, counts, /** @type {number} */ step)
   ];
   const { middles, width } = counts;
   const lines = [counts.then, counts.now].map((shares) => outline(middles, shares, width));
-  fill(one.keys, key(series));
+  fill(one.keys, keyOf(series));
   one.chart.replace(
     series.map((line, i) => ({ ...line, ...lines[i], fill: i ? "tozeroy" : undefined })),
   );
@@ -106,7 +99,7 @@ const drawRatios = (/** @type {Cell} */ one, /** @type {Details} */ details) => 
       ? { name: "after the update", color: "ppo", fill: "tozeroy" }
       : { name: `when read in epoch ${at + 1}`, color: "soft", dash: at ? undefined : "dot" },
   );
-  fill(one.keys, key(series));
+  fill(one.keys, keyOf(series));
   one.chart.replace(
     series.map((line, i) => ({ ...line, ...outline(middles, ratio[shown[i]], BIN) })),
     { band: [1 - clip, 1 + clip] },
