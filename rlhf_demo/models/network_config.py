@@ -7,6 +7,7 @@ configuration.
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,20 @@ OTHER_PARTS = re.compile(
 """Keys, at any depth, by which transformers takes other weights or replaces parts of a network; a
 plain name such as "sdpa" chooses among its own parts."""
 
-LONG_LISTS = re.compile(r'"\w*(layers?|labels)": [0-9]{5,}')
+MOST_LAYERS = 9_999
 """transformers makes a list of all layers and labels as soon as it reads a configuration."""
 
-MOST_LAYERS = 9_999
+LARGE = re.compile(
+    r"vocab_size|\w*(token_ids?|position\w*|theta|length|window)|(hidden|intermediate)_size|n_embd"
+    r"|n_inner|n_ctx|ffn_dim|hidden_dim|dim"
+)
+"""Whole numbers that may be above MOST_LAYERS: each but the ids of tokens is a size of weights, or
+bounds what is read. Others count modules without weights (ALBERT's groups), or steps."""
+
+MOST_HEADS, MOST_WORDS, MOST_WIDER = 256, 300_000, 64
+"""Attention heads, words of the vocabulary, and how many times as wide as the rest of the network
+its feed-forward layers may be. For a text of T tokens, the network computes heads * T * T,
+words * T and width * T numbers, however few its weights are."""
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -72,13 +83,15 @@ def network_config(folder: Path, num_labels: int | None) -> PretrainedConfig:
     labels = {} if num_labels is None else {"num_labels": num_labels}
     try:
         kind = type(AutoConfig.for_model(spec["model_type"]))
-        return kind.from_dict(spec, **labels)
+        config = kind.from_dict(spec, **labels)
+        _check_widths(config)
+        return config
     except Exception as error:  # of any class: libraries check the types of values in their own way
         raise ValueError(str(error)) from error
 
 
 def _check(spec: dict[str, Any]) -> None:
-    """Refuse other weights, other code, and very many layers or labels.
+    """Refuse other weights, other code, and very many layers, labels or other modules.
 
     Raises:
         ValueError: the configuration asks for one of these, or has an unknown form.
@@ -91,5 +104,37 @@ def _check(spec: dict[str, Any]) -> None:
     # GPT-Neo's: kinds of attention, and how many times these layers come one after another.
     kinds = spec.get("attention_types") or []
     layers = sum(len(names) * abs(count) for names, count in kinds)
-    if layers > MOST_LAYERS or LONG_LISTS.search(written):
-        raise ValueError("its configuration asks for too many layers or labels")
+    large = any(
+        abs(value) > MOST_LAYERS and not LARGE.fullmatch(key) for key, value in _numbers(spec)
+    )
+    if large or layers > MOST_LAYERS:
+        raise ValueError("its configuration asks for too much")
+
+
+def _numbers(spec: Any, key: str = "") -> Iterator[tuple[str, int]]:
+    """Yield all whole numbers, at any depth, with the names they have."""
+    if isinstance(spec, dict):
+        for name, value in spec.items():
+            yield from _numbers(value, name)
+    elif isinstance(spec, list):
+        for value in spec:
+            yield from _numbers(value, key)
+    elif isinstance(spec, int):
+        yield key, spec
+
+
+def _check_widths(config: PretrainedConfig) -> None:
+    """Refuse a network that computes far more numbers than it has weights.
+
+    Raises:
+        ValueError: it has very many heads, words, or columns in its feed-forward layers.
+    """
+    names = ("intermediate_size", "n_inner", "ffn_dim", "hidden_dim")
+    wide = max(getattr(config, name, None) or 0 for name in names)
+    if (
+        max(config.num_attention_heads, getattr(config, "num_key_value_heads", None) or 0)
+        > MOST_HEADS
+        or config.vocab_size > MOST_WORDS
+        or wide > MOST_WIDER * config.hidden_size
+    ):
+        raise ValueError("its configuration asks for too wide a network")

@@ -31,6 +31,9 @@ stay free for others."""
 MOST_HEADERS = 100
 """Headers of a request; browsers send at most 40. Each layer of the page reads them all: 12,000
 tiny ones take it 50 to 100 ms."""
+MOST_ADDRESS = 2000
+"""Characters of a path with its query; the page's longest has 300. 60 kB of parameters take 64 ms
+to read, before anything counts the request."""
 TOO_MANY_HEADERS = f"send at most {MOST_HEADERS} headers"
 REPEATED = (
     "socket.accept() out of system resource", "Invalid HTTP request received", refusals.REFUSED,
@@ -142,6 +145,8 @@ class Protocol(H11Protocol):
 
 def _wrong(request: h11.Request) -> str:
     """Say why a request is refused before the page reads it; empty if it is not."""
+    if len(request.target) > MOST_ADDRESS:
+        return f"use an address of at most {MOST_ADDRESS:,} characters"
     headers = list(request.headers)
     if len(headers) > MOST_HEADERS:
         return TOO_MANY_HEADERS

@@ -288,7 +288,8 @@ async def _unless_gone(waiting: Coroutine[Any, Any, None], receive: Receive) -> 
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        with CancelScope(shield=True):  # a stream that ends now would end this with an error
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _stream_of(scope: Scope) -> _Stream | None:

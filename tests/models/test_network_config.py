@@ -7,7 +7,7 @@ import torch
 from transformers import CONFIG_MAPPING
 
 from rlhf_demo.errors import CheckpointError
-from rlhf_demo.models.network_config import KNOWN_TYPES
+from rlhf_demo.models.network_config import KNOWN_TYPES, network_config
 from rlhf_demo.models.policy import load_policy
 from tests.unpadded import copy_of
 
@@ -88,6 +88,60 @@ def test_configuration_inside_a_configuration_is_refused_unmade(
     assert one_sentence(error) and "holds another" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"model_type": "albert", "num_hidden_groups": 10_000}, {"model_type": "bert", "chunks": 10**9},
+     {"rope_parameters": {"steps": [1, 10_000]}}, {"any": -10_000}],
+)  # fmt: skip
+def test_large_number_that_makes_no_weight_is_refused_unmade(
+    tiny_model_folder, tmp_path, monkeypatch, changes
+):
+    """900,000 groups of ALBERT, which hold no tensor, took 4.6 GB and were kept."""
+    given = copy_of(tiny_model_folder, tmp_path / "given")
+    change(given / "config.json", **changes)
+    monkeypatch.setattr("transformers.AutoConfig.for_model", None)
+    with pytest.raises(CheckpointError, match="its configuration asks for too much"):
+        load_policy(str(given), device=CPU)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"n_head": 512, "n_embd": 512}, {"vocab_size": 300_001}, {"n_inner": 64 * 32 + 1},
+     {"model_type": "qwen3", "num_attention_heads": 257, "num_key_value_heads": 1},
+     {"model_type": "opt", "ffn_dim": 10**6, "hidden_size": 64}],
+)  # fmt: skip
+def test_network_that_computes_far_more_than_its_weights_is_refused(
+    tiny_model_folder, tmp_path, monkeypatch, changes
+):
+    """100,000 heads of 2 numbers each are 1.6 MB of weights; a text of 400 letters took 8 GB."""
+    given = copy_of(tiny_model_folder, tmp_path / "given")
+    change(given / "config.json", **changes)
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_config", None)
+    with pytest.raises(CheckpointError, match="its configuration asks for too wide a network"):
+        load_policy(str(given), device=CPU)
+
+
+REAL = {
+    "gpt2": {"n_positions": 1024, "vocab_size": 50257, "bos_token_id": 50256},
+    "llama": {"hidden_size": 16384, "intermediate_size": 53248, "num_attention_heads": 128,
+              "max_position_embeddings": 131072, "vocab_size": 128256, "rope_theta": 500000,
+              "eos_token_id": [128001, 128008]},
+    "qwen3": {"hidden_size": 5120, "intermediate_size": 25600, "num_attention_heads": 64,
+              "max_position_embeddings": 40960, "vocab_size": 151936, "rope_theta": 1000000,
+              "sliding_window": 32768},
+    "gemma": {"hidden_size": 3072, "intermediate_size": 24576, "vocab_size": 256000},
+    "deberta-v2": {"vocab_size": 128100, "hidden_size": 1536, "intermediate_size": 6144},
+    "distilbert": {"vocab_size": 30522, "dim": 768, "hidden_dim": 3072},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REAL)
+def test_sizes_of_well_known_models_are_accepted(tmp_path, kind):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind} | REAL[kind]))
+    config = network_config(tmp_path, None)
+    assert config.model_type == kind and config.vocab_size == REAL[kind]["vocab_size"]
+
+
 def test_every_known_type_is_one_of_transformers_own():
     for kind in KNOWN_TYPES:
         assert kind in CONFIG_MAPPING, kind
@@ -106,5 +160,5 @@ def test_configuration_that_would_list_a_thousand_million_things_is_not_made(
     long = copy_of(tiny_model_folder, tmp_path / "long")
     change(long / "config.json", **changes)
     monkeypatch.setattr("transformers.AutoConfig.for_model", None)
-    with pytest.raises(CheckpointError, match=r"long cannot be loaded .*too many layers or labels"):
+    with pytest.raises(CheckpointError, match=r"long cannot be loaded .*asks for too much"):
         load_policy(str(long), device=CPU)

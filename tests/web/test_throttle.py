@@ -529,6 +529,20 @@ def test_request_of_more_than_a_hundred_headers_is_refused(count, answered, whol
     event_loops.run(test())
 
 
+@pytest.mark.parametrize(("length", "answered"), [(2000, True), (2001, False)])
+def test_long_address_is_refused_before_its_parameters_are_read(length, answered):
+    async def test():
+        async with served() as connect:
+            reader, writer = await connect(ONE_PEER)
+            target = "/a?" + "b" * (length - 3)
+            writer.write(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            answer = await asyncio.wait_for(reader.read(2000), 30)
+            assert (b"204" in answer) == answered
+            assert (b"use an address of at most 2,000" in answer) != answered
+
+    event_loops.run(test())
+
+
 def test_request_that_comes_before_the_answer_to_the_last_one_is_not_read():
     """Its head, of any number of lines, would be parsed before anything else is checked."""
 
