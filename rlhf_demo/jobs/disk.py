@@ -48,7 +48,7 @@ class Disk:
 
         If disk space is short, the runs go first that have taken the most for the longest, in
         megabytes times hours: a visitor who fills the disk with large runs loses their own. If
-        there are too many runs, those go first that never began, then the oldest.
+        there are too many runs, those go first that never began, at any age, then the oldest.
 
         Args:
             jobs: all jobs under the root.
@@ -68,7 +68,10 @@ class Disk:
             for job in jobs
             if job.visitors
             and job.phase in (Phase.ENDED, Phase.DAMAGED, Phase.COPIED)
-            and (age := time.time() - _changed_at(job)) > KEPT_SECONDS
+            and (
+                (age := time.time() - _changed_at(job)) > KEPT_SECONDS
+                or (job.phase is Phase.ENDED and "started_at" not in job.record)
+            )
             and not any(needs(other, job) for other in busy)
         }
         old = [job for job in jobs if job.id in ages]

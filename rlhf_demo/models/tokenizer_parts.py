@@ -53,6 +53,15 @@ NO_GROWTH = {"Sequence", "Strip", "StripAccents", "Split", "Digits", "Punctuatio
 NESTED = re.compile(r"\)[*+{]|\\[gk1-9]")
 """A repeated group or a back-reference: the search may take exponential time."""
 
+MOST_PATTERNS, MOST_REPEATS, MOST_ENDLESS = 10, 4, 2
+"""Patterns of a tokenizer; and in each alternative of a pattern the parts that may be left out or
+repeated, and those without a greatest number. The search takes time like the length of a text to
+the power of the latter. GPT-4o's pattern has 4 and 2."""
+
+CLASS = re.compile(r"\\[pP]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?\w*[:=!<>]+", re.DOTALL)
+"""What stands for one letter, or begins a group, whatever signs it contains."""
+REPEAT = re.compile(r"([*+?]|\{\d*,?\d*\})[+?]?")
+
 SHORT, MOST_TOKENS = "Good morning, 12", 144
 """A text, and the most tokens it may become: 8 for each letter, plus MOST_AROUND."""
 
@@ -78,14 +87,18 @@ def check_parts(spec: Any) -> None:
     added = spec.get("added_tokens") or []
     loaded = _load_parts(spec)
     spec = json.loads(loaded.to_str())
+    patterns = 0
     for name in PARTS:
         seen: Counter[str] = Counter()
         for part in _parts(spec.get(name)):
             _check_part(part)
             seen[_kind(part)] += 1
+            patterns += "Regex" in (part.get("pattern") or {})
         for kind, count in seen.items():
             if count > 1 and kind not in NO_GROWTH:
                 raise ValueError(f"its {name} has {kind} {count} times, so that texts grow")
+    if patterns > MOST_PATTERNS:
+        raise ValueError(f"its tokenizer has more than {MOST_PATTERNS} patterns")
     _check_added(added, loaded.normalizer)
 
 
@@ -191,8 +204,7 @@ def _kind(part: dict[str, Any]) -> str:
 
 def _check_part(part: dict[str, Any]) -> None:
     pattern = part.get("pattern") or {}
-    if NESTED.search(pattern.get("Regex", "")):
-        raise ValueError("its tokenizer has a pattern with a repeated group")
+    _check_pattern(pattern.get("Regex", ""))
     if part["type"] == "Replace" and len(part["content"]) > len(pattern.get("String", "1")):
         raise ValueError("its tokenizer inserts more letters than it removes")
     if part["type"] == "Prepend" and len(part["prepend"]) > MOST_PREPENDED:
@@ -204,6 +216,17 @@ def _check_part(part: dict[str, Any]) -> None:
         texts = table[4 + int.from_bytes(table[:4], "little") :]  # a trie of that size comes first
         if max(map(len, texts.split(b"\0"))) > MOST_MAPPED:
             raise ValueError("its tokenizer replaces one letter by a long text")
+
+
+def _check_pattern(pattern: str) -> None:
+    """Refuse a pattern whose search may take exponential time, or that of a high power."""
+    if NESTED.search(pattern):
+        raise ValueError("its tokenizer has a pattern with a repeated group")
+    for alternative in CLASS.sub("x", pattern).split("|"):
+        repeats = [repeat[1] for repeat in REPEAT.finditer(alternative)]
+        endless = [repeat for repeat in repeats if repeat in "*+" or repeat.endswith(",}")]
+        if len(repeats) > MOST_REPEATS or len(endless) > MOST_ENDLESS:
+            raise ValueError("its tokenizer has a pattern with many repeated parts")
 
 
 def _check_template(part: dict[str, Any]) -> None:

@@ -68,7 +68,7 @@ def test_runs_beyond_so_many_go_first_those_that_never_began(new_jobs):
         return fill(idle, folder.name, 1, hours)
 
     oldest, older = began(hours=5), began(hours=4)
-    never, young = ended(idle, 1, hours=3), ended(idle, 1, hours=0.9)
+    never, young = ended(idle, 1, hours=0.1), began(hours=0.9)
     others = ended(idle, 1, hours=9, first=True), ended(idle, 1, hours=9, secret="token")
     # Two of the visitors' four are too many.
     new_jobs(limits=Limits(most_runs=2))

@@ -185,6 +185,44 @@ def test_many_parts_are_refused_before_the_library_sees_them(monkeypatch, name, 
         check_parts({"model": model, name: many})
 
 
+FAMILIES = {
+    "GPT-2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+    "Llama 3": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "GPT-4o": r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+}
+
+
+def split_by(*patterns):
+    parts = [
+        {"type": "Split", "pattern": {"Regex": text}, "behavior": "Isolated", "invert": False}
+        for text in patterns
+    ]
+    return {"pre_tokenizer": {"type": "Sequence", "pretokenizers": parts}}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pattern_of_a_known_family_is_accepted(family):
+    check(split_by(FAMILIES[family]))
+
+
+def test_more_than_ten_patterns_are_refused():
+    check(split_by(*[r"\s+"] * 10))
+    with pytest.raises(ValueError, match="more than 10 patterns"):
+        check(split_by(*[r"\s+"] * 11))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["h.*.*.*!X", r"a|h.*\S+[^*]{2,}X", "h?" * 5 + "X", "h{0,9}" * 5, "h.*?.*?.*?X", r"\**.*.+"],
+)
+def test_pattern_of_a_high_power_is_refused(pattern):
+    """Comparisons waited for minutes for one of 480 letters."""
+    with pytest.raises(ValueError, match="a pattern with many repeated parts"):
+        check(split_by(pattern))
+
+
 def test_table_of_a_normalizer_may_be_long():
     table = base64.b64encode((0).to_bytes(4, "little") + b"ab\0" * 1000).decode()
     check({"normalizer": {"type": "Precompiled", "precompiled_charsmap": table}})
