@@ -23,7 +23,7 @@ from typing import Any
 
 from rlhf_demo.errors import DataError, JobError
 from rlhf_demo.files import read_json, write_json
-from rlhf_demo.jobs import exits
+from rlhf_demo.jobs import exit_reasons
 from rlhf_demo.jobs.executor import Executor
 from rlhf_demo.jobs.local_executor import LOCAL
 from rlhf_demo.jobs.shapes import JobRecord, StopRequest, check
@@ -448,8 +448,8 @@ def finish(job: Job, status: Status, message: str) -> bool:
 
 def exit_reason(job: Job) -> str:
     """Say why the process of a dead job ended."""
-    before, now = job.record.get("oom_kills"), exits.oom_kills()
-    return exits.why(
+    before, now = job.record.get("oom_kills"), exit_reasons.oom_kills()
+    return exit_reasons.why(
         None if job.handle is None else job.executor.exit_code(job.handle),
         job.executor.log_end(job.run.folder),
         oom_killed=None if before is None or now is None else now > before,

@@ -7,7 +7,7 @@ The handle is the number of the process, which is also the number of its process
 import signal
 from pathlib import Path
 
-from rlhf_demo.jobs import exits, processes
+from rlhf_demo.jobs import exit_reasons, processes
 from rlhf_demo.jobs.shapes import HIGHEST_PID
 
 
@@ -44,7 +44,7 @@ class LocalExecutor:
 
     def log_end(self, folder: Path) -> str:
         """The end of job.log, or of train.log."""
-        return exits.log_end(folder)
+        return exit_reasons.log_end(folder)
 
     def refresh(self) -> None:
         """Collect exit codes, so that no process stays a zombie."""

@@ -1,7 +1,8 @@
 """Start waiting jobs, record those that died, and make sure that stopped jobs end.
 
 One thread runs, in the app that holds the lock of the runs' root folder. When that app ends,
-another app on the same runs takes over. All facts about jobs are in the folders.
+another app on the same runs takes over. All facts about jobs are in the folders: `JobFolders`
+(job.py) decides from them that a process has ended, and `Run.recording` writes a normal end.
 """
 
 import fcntl
@@ -17,7 +18,7 @@ from typing import IO, Any
 from rlhf_demo.errors import DemoError
 from rlhf_demo.files import write_json
 from rlhf_demo.hub.locate import HUB_ID
-from rlhf_demo.jobs import exits
+from rlhf_demo.jobs import exit_reasons
 from rlhf_demo.jobs.bounds import Limits
 from rlhf_demo.jobs.disk import Disk, megabytes
 from rlhf_demo.jobs.fair_order import start_order
@@ -251,7 +252,7 @@ class Scheduler:
 
     def _start(self, job: Job) -> None:
         folder = job.run.folder
-        facts = {"started_at": time.monotonic(), "oom_kills": exits.oom_kills()}
+        facts = {"started_at": time.monotonic(), "oom_kills": exit_reasons.oom_kills()}
         hub = any(map(_is_on_hub, job.config["options"].values()))
         with locked(job) as free:
             if not free:
@@ -326,7 +327,7 @@ class Scheduler:
 
     def _reword(self, job: Job) -> None:
         """Replace a failed trainer's error about memory or disk by a sentence for people."""
-        cause = exits.known_cause(job.status.get("message", ""))
+        cause = exit_reasons.known_cause(job.status.get("message", ""))
         if cause is not None:
             finish(job, Status.FAILED, cause)
 

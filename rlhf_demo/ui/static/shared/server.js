@@ -1,5 +1,6 @@
 // @ts-check
-// Calling a part's server functions, and pausing while the part is out of sight.
+// Calling a part's server functions, and pausing while the part is out of sight. Gradio makes the
+// `server` object from the functions that ui/parts.py gives to `part`.
 import { repeated } from "../lib/poll.js";
 import { showProblem } from "./dom.js";
 

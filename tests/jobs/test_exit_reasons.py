@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from rlhf_demo.jobs import exits
-from rlhf_demo.jobs.exits import log_end, oom_kills, why
+from rlhf_demo.jobs import exit_reasons
+from rlhf_demo.jobs.exit_reasons import log_end, oom_kills, why
 from rlhf_demo.jobs.processes import STARTED
 
 
@@ -88,7 +88,7 @@ def test_log_end_of_a_silent_job_is_what_the_trainer_noted(tmp_path):
 def test_log_end_is_bounded_and_none_without_a_log(tmp_path):
     assert log_end(tmp_path) == ""
     (tmp_path / "job.log").write_bytes(b"\xff" + b"x" * 100_000)
-    assert log_end(tmp_path) == "x" * exits.MOST_CHARACTERS
+    assert log_end(tmp_path) == "x" * exit_reasons.MOST_CHARACTERS
 
 
 # -- the system's count ----------------------------------------------------------------------------
@@ -99,7 +99,7 @@ def test_oom_kills_are_read_where_the_system_counts_them(tmp_path, monkeypatch):
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "memory.events").write_text("low 0\noom 2\noom_kill 3\n")
     cgroup.write_text("1:cpu:/\n0::/app\n")
-    monkeypatch.setattr(exits, "OWN_CGROUP", cgroup)
+    monkeypatch.setattr(exit_reasons, "OWN_CGROUP", cgroup)
     assert oom_kills(tmp_path) == 3
 
 
