@@ -47,6 +47,9 @@ NOT_NEEDED = {
 }  # fmt: skip
 """Keys that change nothing here; all others must have peft's default."""
 
+MOST_NAMES = 1000
+"""Module names in an adapter's configuration; peft compares each with all modules. Ours has 7."""
+
 WEIGHTS = re.compile(r"model-\d+-of-\d+\.safetensors", re.ASCII)
 """How transformers names the files of a model that it saves in several; else model.safetensors."""
 
@@ -164,7 +167,8 @@ def _check_adapter(folder: Path, base: Path) -> None:
     odd = [key for key in plain if key in other and spec.get(key, plain[key]) != plain[key]]
     for key in ("target_modules", "modules_to_save"):
         names = spec.get(key) or []
-        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        plain_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        if not plain_names or len(names) > MOST_NAMES:
             odd.append(key)
     if spec.get("peft_type") != "LORA" or odd:
         what = f"{odd[0]} is {str(spec[odd[0]])[:60]!r}" if odd else "its peft_type is not LORA"

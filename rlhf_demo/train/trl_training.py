@@ -4,6 +4,7 @@ TRL's trainers make the loop and the loss. Ours are the metrics rows, stop and r
 """
 
 import math
+import re
 import shutil
 import time
 from pathlib import Path
@@ -25,6 +26,10 @@ MAX_GRAD_NORM = 1.0
 ROW_FILE = "row.json"
 """The metrics row of a checkpoint's step. It is written last, so an incomplete checkpoint lacks it.
 """
+
+
+STEP = re.compile(r"checkpoint-[0-9]{1,9}")
+"""How the trainer names a checkpoint's folder."""
 
 
 def trl_arguments(
@@ -179,9 +184,8 @@ def _checkpoint_folder(args: Any, state: Any) -> Path:
 
 def last_checkpoint(checkpoints: Path) -> Path | None:
     """Return the newest complete checkpoint, or None, and remove incomplete ones."""
-    by_step = {
-        int(folder.name.split("-")[1]): folder for folder in checkpoints.glob("checkpoint-*")
-    }
+    folders = [path for path in checkpoints.glob("checkpoint-*") if STEP.fullmatch(path.name)]
+    by_step = {int(folder.name.split("-")[1]): folder for folder in folders}
     for step, folder in list(by_step.items()):
         if not (folder / ROW_FILE).is_file():
             shutil.rmtree(by_step.pop(step))

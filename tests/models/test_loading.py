@@ -212,6 +212,7 @@ def change(path, **changes):
      {"rank_pattern": {"([a-z0-9._]+)+!": 4}}, {"alpha_pattern": {"([a-z0-9._]+)+!": 4}},
      {"layers_pattern": "([a-z0-9._]+)+!", "layers_to_transform": [0]},
      {"modules_to_save": "score"}, {"target_modules": [["c_attn"]]},
+     {"modules_to_save": ["a"] * 1001}, {"target_modules": ["c_attn"] * 1001},
      {"init_lora_weights": "pissa"}, {"layer_replication": [[0, 2], [0, 2]]},
      {"peft_type": "ADALORA"}, {"peft_type": None}, {"megatron_config": {"x": 1}}],
 )  # fmt: skip

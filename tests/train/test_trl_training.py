@@ -57,8 +57,12 @@ def test_last_checkpoint_is_the_newest_that_is_complete_and_others_are_removed(t
         folder.mkdir()
         if complete:
             (folder / ROW_FILE).write_text(json.dumps({"step": step}))
+    for name in ("checkpoint-x", "checkpoint-\u00b2"):  # somebody's own
+        (tmp_path / name).mkdir()
     assert last_checkpoint(tmp_path).name == "checkpoint-10"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-2"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint-10", "checkpoint-2", "checkpoint-x", "checkpoint-\u00b2",
+    ]  # fmt: skip
 
 
 def test_matrix_products_have_the_number_format_that_was_chosen(tmp_path):
