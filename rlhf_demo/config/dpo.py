@@ -28,7 +28,7 @@ class DPOConfig(Options):
     learning_rate: float = option(1e-3, "peak learning rate of AdamW", low=0.0, high=1.0)
     warmup_steps: int = option(8, "steps of linear warm-up", low=0, high=1_000_000)
     beta: float = option(
-        0.5,
+        1.0,
         "how strongly the policy is held to the reference: nats of KL cost beta each",
         low=0.001,
         high=100.0,
