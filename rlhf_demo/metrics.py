@@ -63,8 +63,8 @@ GLOSSARY: dict[str, Metric] = {
     "objective/distinct_2": Metric(
         "distinct-2",
         "0..1",
-        "share of distinct pairs of neighbouring tokens; each step counts only its first pairs, "
-        "four times as many as it has responses, which covers about half of the responses",
+        "share of distinct pairs of neighbouring tokens, among the step's first pairs: four times "
+        "the number of responses, which is the pairs of about half of the responses",
         healthy="stays above 0.75 of its initial value",
     ),
     "judge/score": Metric(
@@ -217,7 +217,7 @@ GLOSSARY: dict[str, Metric] = {
     "dpo/loss": Metric(
         "DPO loss",
         "nats per pair",
-        "-log sigmoid of the margin, on the step's pairs; a coin flip has 0.69",
+        "-log sigmoid of the margin, on the step's pairs; 0.69 is a coin flip",
         healthy="falls, with large jumps from step to step",
         trl="loss",
     ),

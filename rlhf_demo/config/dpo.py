@@ -29,7 +29,7 @@ class DPOConfig(Options):
     warmup_steps: int = option(8, "steps of linear warm-up", low=0, high=1_000_000)
     beta: float = option(
         1.0,
-        "how strongly the policy is held to the reference: nats of KL cost beta each",
+        "how strongly the policy is held to the reference: each nat of KL costs beta",
         low=0.001,
         high=100.0,
     )
@@ -44,7 +44,7 @@ class DPOConfig(Options):
     )
     reward: str = option(
         "reward-mini",
-        "scores the policy's responses, to show how it develops; DPO never learns from it",
+        "scores the policy's responses to show its progress; DPO does not learn from these scores",
     )
     label: str | None = option(
         None, "label whose logit is the score, if the reward is a text classifier"

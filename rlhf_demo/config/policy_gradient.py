@@ -75,7 +75,7 @@ class PolicyGradientConfig(Options):
             )
         if self.kl_target and not self.kl_coef:
             raise ConfigError(
-                f"--kl-coef is 0, so it cannot move towards --kl-target ({self.kl_target:g}): "
+                f"--kl-coef is 0, so it cannot hold KL at --kl-target ({self.kl_target:g}): "
                 "set --kl-target to 0 too"
             )
 

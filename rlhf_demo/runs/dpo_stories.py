@@ -52,7 +52,7 @@ def far_from_the_base(rows: Sequence[Row], options: Options) -> Story | None:
         return None
     return warning(
         "far_from_the_base",
-        f"The policy is {number(kl)} nats away from the base, and nothing in DPO stops it.",
+        f"The policy is {number(kl)} nats from the base, and DPO has no KL budget that ends a run.",
         f"Read the samples: are they still good English? Next run: a beta above "
         f"{options['beta']:g}.",
     )
@@ -75,16 +75,14 @@ def progress(rows: Sequence[Row], known: Sequence[Row], options: Options, status
     score = trend(known, "objective/score")
     level = "good" if score.rose else "info"
     orders = [row["dpo/accuracy"] for row in rows if "dpo/accuracy" in row][-LAST_PAIRS:]
-    pairs = f"{fmean(orders):.0%} of the last pairs are in order; " if orders else ""
+    pairs = f"{fmean(orders):.0%} of the last pairs are in the judge's order; " if orders else ""
     if len(known) < FEWEST:
         change = f"score {number(last['objective/score'])}, too few measurements to tell a trend"
     else:
         change = f"the score {score.words('SD')}"
         change += f" to {number(score.now)} (base: 0)" if score.rose or score.fell else ""
-    where = (
-        f"step {rows[-1]['step']} of {total}: {pairs}{change}, at {number(last['objective/kl'])}"
-    )
-    where += " nats from the base."
+    where = f"step {rows[-1]['step']} of {total}: {pairs}{change}; "
+    where += f"KL is {number(last['objective/kl'])} nats."
     if status == "finished":
         try_ = "Compare it with its reference, and with a PPO model at the same KL."
         return Story("finished", level, f"Finished at {where}", try_)

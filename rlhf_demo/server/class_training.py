@@ -234,7 +234,7 @@ class ClassTraining:
                 "there is no reward model yet: it is ready half a minute after the tenth preference"
             )
         if not 1 <= steps <= MOST_STEPS:
-            raise JobError(f"{steps} steps of PPO: choose 1 to {MOST_STEPS}")
+            raise JobError(f"PPO is asked for {steps} steps: choose 1 to {MOST_STEPS}")
         before = self.row(record["ppo"].get(str(class_status.round)))
         if before and before["status"] in (*BUSY, Status.FINISHED):
             raise JobError("this round already has its PPO run: open the blind vote")

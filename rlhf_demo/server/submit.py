@@ -150,7 +150,7 @@ class Submit:
         """Return the options that name models, from their ids in the lists."""
         if len(str(label)) > MOST_LABEL:
             raise ConfigError(
-                f"the label has {len(str(label)):,} characters: give a name of at most {MOST_LABEL}"
+                f"the label has {len(str(label)):,} characters: give at most {MOST_LABEL}"
             )
         choices = self.choices
         judge = {"judge": choices.judge(options["judge"])} if "judge" in options else {}

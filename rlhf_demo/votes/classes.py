@@ -185,7 +185,7 @@ class Classes:
             ConfigError: it is out of range.
         """
         if not 1 <= most <= MOST_VOTERS:
-            raise ConfigError(f"{most} students from one address: choose 1 to {MOST_VOTERS}")
+            raise ConfigError(f"the maximum from one address is {most}: choose 1 to {MOST_VOTERS}")
         self._set(token, most_joins=most)
 
     def _set(self, token: str, **values: Any) -> None:

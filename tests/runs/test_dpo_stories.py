@@ -36,8 +36,8 @@ def test_finished_run_tells_pairs_score_and_kl():
     assert (story.key, story.level) == ("finished", "good")
     # Ends of three measurements: from (0 + 0.2 + 0.4) / 3 to 1.2.
     assert story.what == (
-        "Finished at step 80 of 80: 75% of the last pairs are in order; the score rose by 1.00 SD "
-        "to 1.2 (base: 0), at 2.0 nats from the base."
+        "Finished at step 80 of 80: 75% of the last pairs are in the judge's order; the score rose "
+        "by 1.00 SD to 1.2 (base: 0); KL is 2.0 nats."
     )
 
 

@@ -68,7 +68,7 @@ def test_tokens_of_a_rollout_are_bounded_on_a_public_page_alone(submit, monkeypa
 
 
 def test_label_of_more_than_a_hundred_characters_is_refused(submit):
-    with pytest.raises(ConfigError, match="the label has 50,000 characters: give a name of at"):
+    with pytest.raises(ConfigError, match="the label has 50,000 characters: give at most"):
         submit.policy("grpo", "gpt2-mini", "reward-mini", "", "x" * 50_000, {}, "ann", "")
     assert submit.jobs.overview() == []
 

@@ -165,7 +165,8 @@ def test_students_who_were_removed_are_not_counted_at_the_door(classes):
 @pytest.mark.parametrize("most", [0, -1, MOST_VOTERS + 1])
 def test_odd_number_at_the_door_is_refused(classes, most):
     opened = classes.create_class(HAPPY)
-    with pytest.raises(ConfigError, match=f"{most} students from one address: choose 1 to 200"):
+    message = f"the maximum from one address is {most}: choose 1 to 200"
+    with pytest.raises(ConfigError, match=message):
         classes.set_most_joins(opened.token, most)
 
 

@@ -412,7 +412,7 @@ def _reward_figures(
         first = (f"{100 * tested[-1]['heldout/accuracy']:.0f}%", "right on held-out pairs so far")
         second = (
             f"{tested[-1]['heldout/loss']:.2f}",
-            "held-out loss, nats per pair; a coin flip has 0.69",
+            "held-out loss, nats per pair; 0.69 is a coin flip",
         )
     else:
         first = ("\u2013", "right on held-out pairs")
@@ -428,7 +428,7 @@ def _time(rows: list[Row], row: RunRow) -> tuple[str, str]:
     if row["status"] == Status.RUNNING and left is not None:
         return (f"{left:.0f} s" if left < 100 else f"{left / 60:.0f} min", f"left{pace}")
     if row["status"] == Status.QUEUED:
-        return (f"{row['place'] or 1}.", "in the queue")
+        return (f"{row['place'] or 1}", "position in the queue")
     return (f"{row['step'] or 0}", f"of {row['total_steps'] or 0} steps{pace}")
 
 

@@ -161,8 +161,8 @@ PPO: BoardCharts = {
         ),
         _spec(
             "Implicit rewards",
-            "beta \u00d7 log ratio to the base, mean of 10 steps; both may fall, as the loss asks "
-            "only for their distance",
+            "beta \u00d7 log ratio to the base, mean of 10 steps; both may fall, because the loss "
+            "depends only on their difference",
             ("dpo/chosen", "score"), ("dpo/rejected", "warn"), drawn=IMPLICIT, only="dpo",
             key_shown=True,
         ),
@@ -177,7 +177,7 @@ PPO: BoardCharts = {
     ],
     "folded": [
         _spec(
-            "DPO loss", "nats per pair; a coin flip has 0.69; mean of 10 steps",
+            "DPO loss", "nats per pair; 0.69 is a coin flip; mean of 10 steps",
             ("dpo/loss", "soft"), drawn={"dpo/loss": {"smooth": 10}}, only="dpo",
         ),
         _spec("Policy loss", "clipped surrogate; it need not fall", ("policy/loss", "soft")),
@@ -220,7 +220,7 @@ PPO: BoardCharts = {
             ("policy/gradient_norm_value", "score"), drawn=GRADIENTS, fromZero=True,
         ),
         _spec(
-            "Updates cut", "share of the step's updates whose gradient was longer than the limit",
+            "Gradients cut", "share of the step's updates whose gradient was longer than the limit",
             ("policy/gradient_cut", "soft"), yFormat=".0%", fromZero=True,
         ),
     ],
@@ -238,7 +238,7 @@ REWARD: BoardCharts = {
     "kind": "reward",
     "charts": [
         _spec(
-            "Loss", "nats per pair; a coin flip has 0.69; grey: training, mean of 10 steps",
+            "Loss", "nats per pair; 0.69 is a coin flip; grey: training, mean of 10 steps",
             ("heldout/loss", "score"), ("reward/loss", "soft"), drawn=FAINT,
         ),
         _spec(
@@ -281,7 +281,7 @@ OVERLAID: dict[str, Overlaid] = {
     },
     "heldout/loss": {
         "title": "Held-out loss",
-        "subtitle": "nats per pair, over the steps; a coin flip has 0.69",
+        "subtitle": "nats per pair, over the steps; 0.69 is a coin flip",
         "mode": "lines+markers",
         "lines": [{"y": 0.693, "label": "coin flip", "dash": "dot", "color": "soft"}],
     },

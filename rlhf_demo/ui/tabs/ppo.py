@@ -32,7 +32,7 @@ LEAD = (
     "each text with other texts for the same prompt. One step can change many of these "
     "probabilities by a fifth or more; at that point a clip stops the push. The KL penalty keeps "
     "the policy near the base, because a reward model is easily fooled. DPO learns from the judged "
-    "pairs themselves: it needs no reward model and samples nothing to learn from."
+    "pairs themselves: it needs no reward model, and the policy writes no texts to learn from."
 )
 OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
 """The settings that matter most; the others are folded away."""
@@ -45,7 +45,7 @@ FOLDED = tuple(name for name in POLICY_OPTIONS if name not in OPEN + GROUP)
 NAMES = OPEN + FOLDED + GROUP
 METHODS = on_board("ppo")
 SCORES = {
-    True: "scores its texts, to show how it develops; DPO does not learn from it",
+    True: "scores the policy's texts to show its progress; DPO does not learn from these scores",
     False: "scores its texts",
 }
 """What the reward does, by whether the method is DPO."""
@@ -77,7 +77,7 @@ class PPOTab:
                 )
                 self.data = gr.Dropdown(
                     label="Pairs",
-                    info="DPO learns what their judge prefers",
+                    info="DPO learns from these: two texts each, and which one the judge chose",
                     scale=3,
                     visible=False,
                 )

@@ -28,7 +28,7 @@ DRAWN = {
     "Gradient norm": [
         "policy/gradient_norm", "policy/gradient_norm_policy", "policy/gradient_norm_value",
     ],
-    "Updates cut": ["policy/gradient_cut"],
+    "Gradients cut": ["policy/gradient_cut"],
     "Loss": ["heldout/loss", "reward/loss"],
     "Accuracy": ["heldout/accuracy", "reward/accuracy"],
     "Margin": ["reward/margin"],

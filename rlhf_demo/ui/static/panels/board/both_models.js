@@ -7,7 +7,7 @@ import { stages } from "../../shared/navigation.js";
 /** @param {import("../../types").DuelState} state  @param {any} settings */
 const words = (state, settings) => {
   const piece = (state.right.token[state.parting] || "end of text").trim();
-  const parted = `The texts differ from \u201C${piece}\u201D on.`;
+  const parted = `The texts first differ at \u201C${piece}\u201D.`;
   return (
     "Same prompt, same random numbers. " +
     `${state.parting === null ? "Both models wrote the same text." : parted} ` +

@@ -12,13 +12,13 @@ const NO_ROLLOUT =
   "texts that the policy writes at some steps.";
 const AGREEMENT =
   "Measured on what the policy writes now, not on what the reward model was trained on. With 32 " +
-  "responses, the share jumps by its standard error through chance alone. It also falls when the " +
+  "responses, chance alone moves the share by about its standard error. It also falls when the " +
   "texts score alike, because close pairs are harder to order, and PPO makes texts score alike. " +
   "So compare steps with a similar spread of scores: a lasting fall between those suggests that " +
   "the policy has moved beyond what the reward model knows.";
 const GRADIENT =
-  "A value loss shares the gradient and its limit with the policy loss: if its part is longer, " +
-  "it takes most of the limit. The parts are measured at the first update of every fifth step. " +
+  "The limit applies to the sum of the gradients of the losses. If there is a value loss and its " +
+  "gradient is longer than the policy loss\u2019s, it takes most of the limit. The parts are measured at the first update of every fifth step. " +
   "They point in different directions, so their lengths do not add up.";
 const CUT = "Cutting scales a gradient down to the limit and keeps its direction.";
 const NO_JUDGE = "This run has no judge, so only the reward is drawn.";

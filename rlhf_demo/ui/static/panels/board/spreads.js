@@ -185,7 +185,7 @@ const wordList = (title, words, color) => {
 };
 
 const wordsWords = (/** @type {number} */ fewest) =>
-  `These words were read at least ${fewest} times, and their mean is more than three standard ` +
+  `These words occurred at least ${fewest} times, and their mean advantage is more than three standard ` +
   "errors from 0; chance alone produces hardly any such words. A word counts in the steps in " +
   "which it occurs twice or more. The error allows for what the words of one response have in " +
   "common. An " +

@@ -32,7 +32,7 @@ const newClass = (about, server, problem, enter) => {
     { class: "rl-class-form" },
     field("Question above each pair", question.box),
     field("Pairs for each student", each, "per round"),
-    field("Students for each pair", overlap, "two or more show how far students agree"),
+    field("Students for each pair", overlap, "with two or more, you see how far students agree"),
     about.password ? field(PASSWORD, password) : null,
     h("label", { class: "rl-check" }, clean, CLEAN),
     go,

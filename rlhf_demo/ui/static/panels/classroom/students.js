@@ -100,7 +100,7 @@ export const studentList = (about, ask, now) => {
   most.onchange = () => ask("set_most_joins", { most: most.value });
   const summary = h("span", {});
   const names = register(ask, now);
-  const limit = field("Maximum students from one address", most, SHARED);
+  const limit = field("Maximum number of students from one network address", most, SHARED);
   const box = fold(
     summary,
     soft("For you, not for the class: this list shows names."),

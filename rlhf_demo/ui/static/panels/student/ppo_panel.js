@@ -26,7 +26,7 @@ export const ppoPanel = () => {
   const done = h("i");
   const step = cell("steps done");
   const score = cell(SCORE, "score");
-  const kl = cell("nats of KL: how far it is from the base", "kl");
+  const kl = cell("nats of KL: how far the model is from the base", "kl");
   const box = h(
     "section",
     { class: "rl-card rl-student-ppo", hidden: true },
