@@ -13,7 +13,7 @@ const NO_ROLLOUT =
 const AGREEMENT =
   "Measured on what the policy writes now, not on what the reward model was trained on. With 32 " +
   "responses, chance alone moves the share by about its standard error. It also falls when the " +
-  "texts score alike, because close pairs are harder to order, and PPO makes texts score alike. " +
+  "texts score alike, because close pairs are harder to order, and training makes them do so. " +
   "So compare steps with a similar spread of scores: a lasting fall between those suggests that " +
   "the policy has moved beyond what the reward model knows.";
 const GRADIENT =

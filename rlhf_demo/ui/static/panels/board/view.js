@@ -5,8 +5,8 @@ import { button, fill, figure, fold, h, option, progressBar, say } from "../../s
 /** @typedef {import("../../types").BoardState} BoardState */
 
 const MOVING =
-  "These need not fall: each step samples new texts, so the losses are measured on a moving " +
-  "target. Watch the score and the KL instead.";
+  "The losses of PPO, RLOO and GRPO need not fall: each step samples new texts, so they are " +
+  "measured on a moving target. Watch the score and the KL instead.";
 const SHIPPED = "A finished example that ships with this page, from a real training run.";
 
 /** The elements of a board for one kind of run. */
