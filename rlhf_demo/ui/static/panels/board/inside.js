@@ -8,8 +8,8 @@ const NOTHING =
   "There is nothing to draw yet: this run has not finished its first step, or an older version " +
   "made it.";
 const NO_ROLLOUT =
-  "DPO learns from pairs, so a step has no rollout to look into. The curves below are measured on " +
-  "texts that the policy writes at some steps.";
+  "DPO learns from pairs, so a step has no rollout to look into. The curves below are measured " +
+  "on texts that the policy writes at some steps.";
 const AGREEMENT =
   "Measured on what the policy writes now, not on what the reward model was trained on. With 32 " +
   "responses, chance alone moves the share by about its standard error. It also falls when the " +
@@ -18,7 +18,8 @@ const AGREEMENT =
   "the policy has moved beyond what the reward model knows.";
 const GRADIENT =
   "The limit applies to the sum of the gradients of the losses. If there is a value loss and its " +
-  "gradient is longer than the policy loss\u2019s, it takes most of the limit. The parts are measured at the first update of every fifth step. " +
+  "gradient is longer than the policy loss\u2019s, it takes most of the limit. The parts are " +
+  "measured at the first update of every fifth step. " +
   "They point in different directions, so their lengths do not add up.";
 const CUT = "Cutting scales a gradient down to the limit and keeps its direction.";
 const NO_JUDGE = "This run has no judge, so only the reward is drawn.";

@@ -185,10 +185,10 @@ const wordList = (title, words, color) => {
 };
 
 const wordsWords = (/** @type {number} */ fewest) =>
-  `These words occurred at least ${fewest} times, and their mean advantage is more than three standard ` +
-  "errors from 0; chance alone produces hardly any such words. A word counts in the steps in " +
-  "which it occurs twice or more. The error allows for what the words of one response have in " +
-  "common. An " +
+  `These words occurred at least ${fewest} times, and their mean advantage is more than three ` +
+  "standard errors from 0; chance alone produces hardly any such words. A word counts in the " +
+  "steps in which it occurs twice or more. The error allows for what the words of one response " +
+  "have in common. An " +
   "advantage is the push that a token got: up if the response turned out better than the value " +
   "head expected from that token on (without a value head: better than the other responses to " +
   "its prompt), down if worse, both compared with the step\u2019s other tokens. The push is not " +
