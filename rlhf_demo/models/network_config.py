@@ -44,10 +44,11 @@ LARGE = re.compile(
 """Whole numbers that may be above MOST_LAYERS: each but the ids of tokens is a size of weights, or
 bounds what is read. Others count modules without weights (ALBERT's groups), or steps."""
 
-MOST_HEADS, MOST_WORDS, MOST_WIDER = 256, 300_000, 64
-"""Attention heads, words of the vocabulary, and how many times as wide as the rest of the network
-its feed-forward layers may be. For a text of T tokens, the network computes heads * T * T,
-words * T and width * T numbers, however few its weights are."""
+MOST_HEADS, MOST_WORDS, MOST_WIDER, MOST_REACH = 256, 300_000, 64, 512
+"""Attention heads, words of the vocabulary, how many times as wide as the rest of the network its
+feed-forward layers may be, and relative positions of DeBERTa. For a text of T tokens, the network
+computes heads * T * T, words * T, width * T and heads * reach * T numbers, however few its weights
+are."""
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -85,6 +86,8 @@ def network_config(folder: Path, num_labels: int | None) -> PretrainedConfig:
         kind = type(AutoConfig.for_model(spec["model_type"]))
         config = kind.from_dict(spec, **labels)
         _check_widths(config)
+        # Else every layer keeps its heads * T * T numbers until the end.
+        config.output_attentions = config.output_hidden_states = False
         return config
     except Exception as error:  # of any class: libraries check the types of values in their own way
         raise ValueError(str(error)) from error
@@ -131,10 +134,14 @@ def _check_widths(config: PretrainedConfig) -> None:
     """
     names = ("intermediate_size", "n_inner", "ffn_dim", "hidden_dim")
     wide = max(getattr(config, name, None) or 0 for name in names)
+    reach = getattr(config, "max_relative_positions", None) or 0
+    if config.model_type == "deberta-v2" and reach < 1:
+        reach = config.max_position_embeddings
     if (
         max(config.num_attention_heads, getattr(config, "num_key_value_heads", None) or 0)
         > MOST_HEADS
         or config.vocab_size > MOST_WORDS
         or wide > MOST_WIDER * config.hidden_size
+        or max(reach, getattr(config, "position_buckets", None) or 0) > MOST_REACH
     ):
         raise ValueError("its configuration asks for too wide a network")

@@ -108,7 +108,10 @@ def test_large_number_that_makes_no_weight_is_refused_unmade(
     "changes",
     [{"n_head": 512, "n_embd": 512}, {"vocab_size": 300_001}, {"n_inner": 64 * 32 + 1},
      {"model_type": "qwen3", "num_attention_heads": 257, "num_key_value_heads": 1},
-     {"model_type": "opt", "ffn_dim": 10**6, "hidden_size": 64}],
+     {"model_type": "opt", "ffn_dim": 10**6, "hidden_size": 64},
+     {"model_type": "deberta-v2", "max_relative_positions": 513},
+     {"model_type": "deberta-v2", "max_position_embeddings": 513},
+     {"model_type": "deberta-v2", "max_relative_positions": 9, "position_buckets": 513}],
 )  # fmt: skip
 def test_network_that_computes_far_more_than_its_weights_is_refused(
     tiny_model_folder, tmp_path, monkeypatch, changes
@@ -121,6 +124,14 @@ def test_network_that_computes_far_more_than_its_weights_is_refused(
         load_policy(str(given), device=CPU)
 
 
+def test_network_keeps_no_attention_of_all_layers(tiny_model_folder, tmp_path):
+    given = copy_of(tiny_model_folder, tmp_path / "given")
+    change(given / "config.json", output_attentions=True, output_hidden_states=True)
+    policy = load_policy(str(given), device=CPU)
+    seen = policy.lm(input_ids=torch.tensor([[1, 2, 3]]))
+    assert seen.attentions is None and seen.hidden_states is None
+
+
 REAL = {
     "gpt2": {"n_positions": 1024, "vocab_size": 50257, "bos_token_id": 50256},
     "llama": {"hidden_size": 16384, "intermediate_size": 53248, "num_attention_heads": 128,
@@ -130,7 +141,8 @@ REAL = {
               "max_position_embeddings": 40960, "vocab_size": 151936, "rope_theta": 1000000,
               "sliding_window": 32768},
     "gemma": {"hidden_size": 3072, "intermediate_size": 24576, "vocab_size": 256000},
-    "deberta-v2": {"vocab_size": 128100, "hidden_size": 1536, "intermediate_size": 6144},
+    "deberta-v2": {"vocab_size": 128100, "hidden_size": 1536, "intermediate_size": 6144,
+                   "max_relative_positions": -1, "position_buckets": 256},
     "distilbert": {"vocab_size": 30522, "dim": 768, "hidden_dim": 3072},
 }  # fmt: skip
 

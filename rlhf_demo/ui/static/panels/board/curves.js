@@ -22,6 +22,27 @@ const valueText = (spec, value) =>
   spec.percent ? percent(value) : number(value, spec.digits ?? 2);
 
 /**
+ * What the run's method does not have is left out: charts, but for those that say why they are
+ * empty, and the names of lines.
+ * @param {Group[]} groups
+ * @param {import("../../types").Columns} columns
+ * @param {string} kind of run
+ */
+const leaveOut = (groups, columns, kind) => {
+  const isMissing = (/** @type {Spec} */ spec) =>
+    (spec.only && spec.only !== kind) || (!spec.empty && lacks(spec, columns));
+  for (const { cards, specs } of groups)
+    cards.forEach((one, i) => {
+      one.card.hidden = isMissing(specs[i]);
+      /** @type {NodeListOf<HTMLElement>} */
+      const names = one.card.querySelectorAll(".rl-key > span");
+      specs[i].series.forEach((line, at) => {
+        if (names[at]) names[at].hidden = lacks({ series: [line] }, columns);
+      });
+    });
+};
+
+/**
  * A folded group draws its curves when it is opened, and updates them while it is open.
  * @param {Group[]} groups
  */
@@ -31,22 +52,6 @@ export const curvesOf = (groups) => {
   let shownLimits = "";
   let kind = "";
   const seen = () => groups.filter((group) => !group.fold || group.fold.open);
-
-  // What the run's method does not have is left out: charts, but for those that say why they are
-  // empty, and the names of lines.
-  const isMissing = (/** @type {Spec} */ spec) =>
-    (spec.only && spec.only !== kind) || (!spec.empty && lacks(spec, columns));
-  const leaveOut = () => {
-    for (const { cards, specs } of groups)
-      cards.forEach((one, i) => {
-        one.card.hidden = isMissing(specs[i]);
-        /** @type {NodeListOf<HTMLElement>} */
-        const names = one.card.querySelectorAll(".rl-key > span");
-        specs[i].series.forEach((line, at) => {
-          if (names[at]) names[at].hidden = lacks({ series: [line] }, columns);
-        });
-      });
-  };
 
   for (const { fold, cards, specs } of groups)
     fold?.addEventListener("toggle", () => {
@@ -72,7 +77,7 @@ export const curvesOf = (groups) => {
       columns = {};
       shownLimits = "";
       kind = newKind;
-      leaveOut();
+      leaveOut(groups, columns, kind);
       for (const { cards, specs } of seen())
         cards.forEach((one, i) => {
           one.chart.replace(one.spec.series.map(() => ({ x: [], y: [] })));
@@ -83,7 +88,7 @@ export const curvesOf = (groups) => {
     extend: (fresh) => {
       for (const [name, values] of Object.entries(fresh))
         columns[name] = [...(columns[name] || []), ...values];
-      leaveOut();
+      leaveOut(groups, columns, kind);
       if (fresh.step && fresh.step.length) for (const group of seen()) extend(group, fresh);
     },
     /**
