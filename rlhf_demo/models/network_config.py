@@ -44,7 +44,7 @@ LARGE = re.compile(
 """Whole numbers that may be above MOST_LAYERS: each but the ids of tokens is a size of weights, or
 bounds what is read. Others count modules without weights (ALBERT's groups), or steps."""
 
-MOST_HEADS, MOST_WORDS, MOST_WIDER, MOST_REACH = 256, 300_000, 64, 512
+MOST_HEADS, MOST_WORDS, MOST_WIDER, MOST_REACH = 128, 300_000, 64, 512
 """Attention heads, words of the vocabulary, how many times as wide as the rest of the network its
 feed-forward layers may be, and relative positions of DeBERTa. For a text of T tokens, the network
 computes heads * T * T, words * T, width * T and heads * reach * T numbers, however few its weights

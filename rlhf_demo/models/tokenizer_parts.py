@@ -58,8 +58,12 @@ MOST_PATTERNS, MOST_REPEATS, MOST_ENDLESS = 10, 4, 2
 repeated, and those without a greatest number. The search takes time like the length of a text to
 the power of the latter. GPT-4o's pattern has 4 and 2."""
 
-CLASS = re.compile(r"\\[pP]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?\w*[:=!<>]+", re.DOTALL)
-"""What stands for one letter, or begins a group, whatever signs it contains."""
+CLASS = re.compile(r"\\[pP]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+"""What stands for one letter, whatever signs it contains."""
+ENDINGS = re.compile(r"\(\?i?:'[a-z]+(\|'[a-z]+)*\)")
+"""The group of English endings ('s, 'll) that several families have."""
+GROUP = re.compile(r"\((?!\?)|\(\?(i?:|<?[!=]|>)")
+"""How a group may begin; others change how the pattern is read."""
 REPEAT = re.compile(r"([*+?]|\{\d*,?\d*\})[+?]?")
 
 SHORT, MOST_TOKENS = "Good morning, 12", 144
@@ -222,7 +226,15 @@ def _check_pattern(pattern: str) -> None:
     """Refuse a pattern whose search may take exponential time, or that of a high power."""
     if NESTED.search(pattern):
         raise ValueError("its tokenizer has a pattern with a repeated group")
-    for alternative in CLASS.sub("x", pattern).split("|"):
+    plain = ENDINGS.sub("x", CLASS.sub("x", pattern))
+    if plain.count("(") != len(GROUP.findall(plain)):
+        raise ValueError("its tokenizer has a pattern with flags")
+    outside = plain
+    while (without := re.sub(r"\([^()|]*\)", "x", outside)) != outside:
+        outside = without
+    if "(" in outside:
+        raise ValueError("its tokenizer has a pattern with alternatives in a group")
+    for alternative in GROUP.sub("", plain).split("|"):
         repeats = [repeat[1] for repeat in REPEAT.finditer(alternative)]
         endless = [repeat for repeat in repeats if repeat in "*+" or repeat.endswith(",}")]
         if len(repeats) > MOST_REPEATS or len(endless) > MOST_ENDLESS:

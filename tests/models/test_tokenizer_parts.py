@@ -207,6 +207,17 @@ def test_pattern_of_a_known_family_is_accepted(family):
     check(split_by(FAMILIES[family]))
 
 
+@pytest.mark.parametrize(
+    ("pattern", "what"),
+    [("(?:.|.)" * 21 + "!X", "alternatives in a group"), ("(?:.*|Q).*(?:.*|Q)!", "alternatives"),
+     ("(?:a(?:b)c|d)", "alternatives"), ("(?x)(h+) +X", "flags"), ("(?~a|b)", "flags"),
+     ("(?i)h", "flags")],
+)  # fmt: skip
+def test_group_that_hides_repeats_is_refused(pattern, what):
+    with pytest.raises(ValueError, match=what):
+        check(split_by(pattern))
+
+
 def test_more_than_ten_patterns_are_refused():
     check(split_by(*[r"\s+"] * 10))
     with pytest.raises(ValueError, match="more than 10 patterns"):
