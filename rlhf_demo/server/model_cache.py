@@ -75,7 +75,6 @@ class ModelCache:
             torch.set_num_threads(1)
             # What is imported stays for ever. A full collection, which a request of 60 kB of empty
             # lists sets off, then takes 5 ms instead of 64.
-            gc.collect()
             gc.freeze()
             self.ready = True
 
