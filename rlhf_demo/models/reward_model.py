@@ -28,6 +28,10 @@ from rlhf_demo.models.prefixes import reads_left_to_right, scores_everywhere, wh
 from rlhf_demo.models.token_text import special_id
 from rlhf_demo.models.tokenizer import load_tokenizer
 
+MOST_ATTENTION = 2**26
+"""Numbers that a layer's attention may keep for a batch: rows * heads * time * time. A batch of 64
+texts of 256 tokens has half as many in the shipped models."""
+
 # -- models that score -----------------------------------------------------------------------------
 
 
@@ -67,8 +71,11 @@ class RewardModel:
         wholes = whole_rows(ids) if self.reads_left_to_right else list(range(len(ids)))
         read = sorted(set(wholes), key=lambda row: len(ids[row]))
         at_each_token: dict[int, list[float]] = {}
-        for start in range(0, len(read), batch_size):
-            chosen = read[start : start + batch_size]
+        while read:
+            width = len(ids[read[min(batch_size, len(read)) - 1]])
+            fit = MOST_ATTENTION // (self.model.config.num_attention_heads * max(width, 1) ** 2)
+            count = min(batch_size, max(fit, 1))
+            chosen, read = read[:count], read[count:]
             scores = self._read([ids[row] for row in chosen])
             at_each_token |= zip(chosen, scores.tolist(), strict=True)
         return torch.tensor(
