@@ -92,7 +92,7 @@ def load_network(
     if base is not None:
         _check_adapter(folder, base)
     with readable(base or folder), _quiet():
-        files = weight_files(base or folder)
+        files = _weight_files(base or folder)
         config = network_config(base or folder, num_labels)
         model, info = _network_class(auto_class, files, config).from_pretrained(
             None,
@@ -122,7 +122,7 @@ def _quiet() -> Generator[None]:
         transformers_logging.set_verbosity(verbosity)
 
 
-def weight_files(folder: Path) -> list[Path]:
+def _weight_files(folder: Path) -> list[Path]:
     """Return the files that hold a model's weights.
 
     Raises:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from rlhf_demo.runs.ppo_stories import (
+    UNMOVED_KL,
     diversity_falls,
     length_drifts,
-    policy_unmoved,
     score_fell_back,
 )
-from rlhf_demo.runs.story import Options, Row, Story, failed, waiting, warning
+from rlhf_demo.runs.story import LONG, Options, Row, Story, failed, waiting, warning
 from rlhf_demo.runs.trend import FEWEST, number, trend
 
 FAR = 10.0
@@ -34,13 +34,12 @@ def dpo_story(
     known = measured(rows)
     if story := failed(rows, status, message) or waiting(known, status, awaited):
         return story
-    limits = options | {"kl_target": 0.0, "kl_coef": 0.0}
     return (
         far_from_the_base(known, options)
         or diversity_falls(known, options)
         or score_fell_back(known, options)
         or length_drifts(known, options)
-        or (policy_unmoved(known, limits) and unmoved(known, options))
+        or policy_unmoved(known, options)
         or progress(rows, known, options, status)
     )
 
@@ -58,8 +57,10 @@ def far_from_the_base(rows: Sequence[Row], options: Options) -> Story | None:
     )
 
 
-def unmoved(rows: Sequence[Row], options: Options) -> Story:
+def policy_unmoved(rows: Sequence[Row], options: Options) -> Story | None:
     """Tell that the policy still writes as the reference does."""
+    if len(rows) < LONG or trend(rows, "objective/kl").now >= UNMOVED_KL:
+        return None
     return warning(
         "policy_unmoved",
         f"After step {rows[-1]['step']} KL is still {number(rows[-1]['objective/kl'])} nats: the "
