@@ -183,10 +183,14 @@ def _checkpoint_folder(args: Any, state: Any) -> Path:
 
 
 def last_checkpoint(checkpoints: Path) -> Path | None:
-    """Return the newest complete checkpoint, or None, and remove incomplete ones."""
+    """Return the newest complete checkpoint, or None, and remove incomplete ones.
+
+    A checkpoint with a folder inside was not written here. The trainer would load each such folder
+    as one more adapter, with a configuration that nothing has checked.
+    """
     folders = [path for path in checkpoints.glob("checkpoint-*") if STEP.fullmatch(path.name)]
     by_step = {int(folder.name.split("-")[1]): folder for folder in folders}
     for step, folder in list(by_step.items()):
-        if not (folder / ROW_FILE).is_file():
+        if not (folder / ROW_FILE).is_file() or any(path.is_dir() for path in folder.iterdir()):
             shutil.rmtree(by_step.pop(step))
     return by_step[max(by_step)] if by_step else None

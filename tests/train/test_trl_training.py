@@ -52,6 +52,8 @@ def test_trainers_own_summary_writes_no_row(run):
 
 def test_last_checkpoint_is_the_newest_that_is_complete_and_others_are_removed(tmp_path):
     assert last_checkpoint(tmp_path) is None
+    (tmp_path / "checkpoint-14" / "adapter").mkdir(parents=True)  # the trainer would load it
+    (tmp_path / "checkpoint-14" / ROW_FILE).write_text(json.dumps({"step": 14}))
     for step, complete in [(2, True), (10, True), (12, False)]:
         folder = tmp_path / f"checkpoint-{step}"
         folder.mkdir()
