@@ -217,7 +217,7 @@ class RunDuel(TypedDict):
     step: NotRequired[int]  # of the saved model
 
 
-class DuelRecord(TypedDict):
+class ShownRecord(TypedDict):
     """A saved duel or comparison on many prompts; see server/comparisons.py."""
 
     id: NotRequired[str]

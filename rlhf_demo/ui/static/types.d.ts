@@ -210,7 +210,7 @@ export interface RunDuel {
   step?: number;
 }
 
-export interface DuelRecord {
+export interface ShownRecord {
   id?: string;
   date?: string;
   example?: boolean;

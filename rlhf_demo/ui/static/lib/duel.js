@@ -2,7 +2,7 @@
 // What the page says about two models that continue one prompt.
 
 /**
- * @param {import("../types").DuelRecord} record of a duel, or of a comparison on many prompts
+ * @param {import("../types").ShownRecord} record of a duel, or of a comparison on many prompts
  */
 export const settingsLine = ({ settings, report, date, example }) => {
   const how = report || settings;

@@ -7,7 +7,7 @@ import { makeSide } from "../../shared/duel_side.js";
 import { onHandOver, setAddress } from "../../shared/navigation.js";
 import { tokenLegend } from "../../shared/token_text.js";
 
-/** @typedef {import("../../types").DuelRecord} DuelRecord */
+/** @typedef {import("../../types").ShownRecord} ShownRecord */
 
 const BY = ["log_ratio", "kl", "logprob", "value", "score_if_ended"];
 const COLORS = ["base", "ppo"];
@@ -46,7 +46,7 @@ const offer = (/** @type {HTMLSelectElement} */ by, { left, right }) => {
   if (by.selectedOptions[0].disabled) by.value = [...by.options].find((one) => !one.disabled).value;
 };
 
-const colour = (/** @type {View} */ seen, /** @type {DuelRecord} */ { state, settings }) => {
+const colour = (/** @type {View} */ seen, /** @type {ShownRecord} */ { state, settings }) => {
   const { by, legend, sides } = seen;
   offer(by, state);
   const key = by.value;
@@ -79,7 +79,7 @@ const drawGrowing = (/** @type {View} */ { verdict, sides }, { left, right }) =>
   sides[1].grow(right);
 };
 
-const drawFinished = (/** @type {View} */ seen, /** @type {DuelRecord} */ record) => {
+const drawFinished = (/** @type {View} */ seen, /** @type {ShownRecord} */ record) => {
   seen.by.disabled = false;
   colour(seen, record);
   say(seen.verdict, partingWords(record.state, record.settings));
@@ -93,12 +93,12 @@ export const mount = ({ element, props, server, watch, trigger }) => {
   const { by, sides, problem } = seen;
   fill(element.querySelector(".rl-duel"), problem, seen.empty, seen.shown);
   let begun = null;
-  /** @type {DuelRecord | null} */
+  /** @type {ShownRecord | null} */
   let finished = null;
   by.onchange = () => colour(seen, finished);
   by.disabled = true;
 
-  const begin = (/** @type {DuelRecord} */ { id, settings, state }) => {
+  const begin = (/** @type {ShownRecord} */ { id, settings, state }) => {
     const key = JSON.stringify([id, { ...settings, same_tokens: null }]);
     if (key === begun && state) return;
     begun = key;
@@ -106,7 +106,7 @@ export const mount = ({ element, props, server, watch, trigger }) => {
     by.disabled = true;
   };
   const draw = () => {
-    /** @type {DuelRecord} */
+    /** @type {ShownRecord} */
     const record = props.value || {};
     const { settings, state } = record;
     showProblem(problem, record.error);
