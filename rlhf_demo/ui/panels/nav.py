@@ -90,7 +90,9 @@ def _newest(rows: list[RunRow], tab: str) -> RunRow | None:
 def _progress(row: RunRow) -> str:
     if row["status"] == Status.QUEUED:
         return f"queued, position {row['place'] or 1}"
-    return f"running, step {row['step'] or 0} of {row['total_steps'] or '?'}"
+    if not row["step"]:  # its models are loading, or its first step runs
+        return "running, step 1 soon"
+    return f"running, step {row['step']} of {row['total_steps']}"
 
 
 def _ppo_line(rows: list[RunRow]) -> str:

@@ -1,6 +1,8 @@
 """The strip on top of every page."""
 # ruff: noqa: F811  (fixtures are imported, and named again where they are used)
 
+import pytest
+
 from rlhf_demo.config.grpo import GRPOConfig
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.ui.panels.nav import Strip
@@ -22,3 +24,20 @@ def test_strip_counts_every_method_as_the_third_stage(shared, store):
     third = next(stage for stage in stages if stage["tab"] == "ppo")
     assert third["run"] == run and third["line"] == "queued, position 1"
     assert next(stage for stage in stages if stage["tab"] == "reward model")["run"] == ""
+
+
+@pytest.mark.parametrize(
+    ("step", "total", "line"),
+    [
+        (None, None, "running, step 1 soon"),  # its models are loading
+        (0, 40, "running, step 1 soon"),  # measured before it learns
+        (3, 40, "running, step 3 of 40"),
+    ],
+)
+def test_strip_tells_how_far_a_run_is(shared, store, monkeypatch, step, total, line):
+    shared.jobs.start("grpo", GRPOConfig(), title="", secret="ann")
+    [row] = [row for row in shared.jobs.overview() if not row["example"]]
+    row |= {"status": "running", "step": step, "total_steps": total}
+    monkeypatch.setattr(shared.jobs, "overview", lambda *_: [row])
+    stages = Strip(shared.jobs, store, ModelCache()).strip_state(0)["stages"]
+    assert next(stage for stage in stages if stage["tab"] == "ppo")["line"] == line

@@ -1,7 +1,7 @@
 // @ts-check
 // What the list of runs says about each run.
 
-/** @typedef {import("../types").ListedRun} ListedRun */
+/** @typedef {Omit<import("../types").ListedRun, "figures">} ListedRun */
 
 /** @param {string} text a moment, as ISO 8601 */
 export const when = (text) =>

@@ -1,5 +1,6 @@
 // @ts-check
 // The header and the strip: a button for each stage, which shows how far it is and leads there.
+import { stateWords } from "../lib/runs.js";
 import { fill, h, say } from "../shared/dom.js";
 import { onBoard, onRun, openTab, query, stages, tabOf } from "../shared/navigation.js";
 import { poll } from "../shared/server.js";
@@ -59,9 +60,8 @@ const strip = () => {
     },
     count: (/** @type {string} */ tab, /** @type {import("../types").RunRow} */ run) => {
       const button = buttons.get(tab);
-      const line = `running, step ${run.step || 0} of ${run.total_steps || "?"}`;
-      if (button && button.dataset.run === run.id && run.status === "running")
-        say(button.querySelector("small"), line);
+      if (button && button.dataset.run === run.id && run.status === "running" && run.step)
+        say(button.querySelector("small"), stateWords(run));
     },
   };
 };
