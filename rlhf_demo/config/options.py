@@ -17,8 +17,8 @@ DTYPES = ("auto", "float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
 RENAMED = {"stage": "text_unit"}
 """Names of options in older runs -> their names today."""
-
-
+KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+"""What the types of options are called."""
 MOST_WHOLE = 2**31 - 1
 """Highest value of an option that is a whole number; libraries accept no more."""
 
@@ -87,7 +87,7 @@ def _check(declared: Field[Any], kind: type, optional: bool, value: Any) -> None
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        raise ConfigError(f"{name} is {value!r}: give a value of type {kind.__name__}")
+        raise ConfigError(f"{name} is {value!r}: give {KINDS[kind]}")
     if isinstance(value, int | float):
         _check_range(name, value, declared.metadata["low"], declared.metadata["high"])
     if choices is not None and value not in choices:

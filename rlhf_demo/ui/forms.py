@@ -29,15 +29,16 @@ def _field(declared: Any, kind: type) -> Any:
     if meta["choices"]:
         return gr.Dropdown(choices=list(meta["choices"]), **shared)
     if kind in (int, float):
+        # With a precision of 0, Gradio would silently turn 1.5 epochs into 2.
         step: Any = 1 if kind is int else None  # None: any, which Gradio's types leave out
-        return gr.Number(precision=0 if kind is int else None, step=step, **shared)
+        return gr.Number(precision=None, step=step, **shared)
     return gr.Textbox(max_lines=1, **shared)
 
 
 def options(
     config_class: type[Options], names: tuple[str, ...], values: tuple[Any, ...]
 ) -> dict[str, Any]:
-    """Turn the fields' values into options.
+    """Turn the fields' values into options; a whole number may come as a float, such as 20.0.
 
     Raises:
         ConfigError: a field is empty.
@@ -47,7 +48,6 @@ def options(
     for name, value in zip(names, values, strict=True):
         if value is None:
             raise ConfigError(f"{name.replace('_', ' ')} is empty: give a number")
-        chosen[name] = (
-            int(value) if kinds[name] is int else float(value) if kinds[name] is float else value
-        )
+        whole = kinds[name] is int and isinstance(value, float) and value.is_integer()
+        chosen[name] = int(value) if whole else value
     return chosen

@@ -1,6 +1,7 @@
 """What all tabs share: settings, jobs, lists of choices, and the models in memory."""
 
 import os
+import re
 import secrets
 import stat
 import time
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 EXAMPLES = CHECKPOINTS / "examples"
 SECRET = "(...a) => [...a.slice(0, -1), rlhf.secret()]"
 """JavaScript that replaces a handler's last input by the visitor's secret."""
+FLAG = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
+"""How an error names an option: as the command line does."""
 COMPARISONS, VOTES = "comparisons", "votes"
 """Subfolders of the folder of runs."""
 
@@ -187,8 +190,11 @@ def proof(jobs: Jobs, run: str, request: dict[str, Any]) -> str:
 
 
 def started(kind: str, make: Callable[[], str]) -> dict[str, str]:
-    """Start a run and return what the notice under the button shows: the run, or the error."""
+    """Start a run and return what the notice under the button shows: the run, or the error.
+
+    The error calls an option as its field is labelled: "kl coef", not "--kl-coef".
+    """
     try:
         return {"kind": kind, "run": make()}
     except DemoError as error:
-        return {"error": str(error)}
+        return {"error": FLAG.sub(lambda flag: flag[1].replace("-", " "), str(error))}

@@ -151,7 +151,9 @@ def test_nan_and_infinity_are_refused(name, value):
     ],
 )
 def test_wrong_type_is_refused(name, value):
-    with pytest.raises(ConfigError, match="give a value of type"):
+    kind = {"kl_coef": "a number", "policy": "a text"}.get(name, "a whole number")
+    flag = f"--{name.replace('_', '-')}"
+    with pytest.raises(ConfigError, match=f"^{flag} is {value!r}: give {kind}$"):
         PPOConfig(**{name: value})
 
 

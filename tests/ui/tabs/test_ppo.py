@@ -53,7 +53,7 @@ def test_judge_that_is_in_no_list_is_refused_in_a_sentence(tab, judge):
 
 def test_target_without_a_coefficient_is_refused_in_a_sentence(tab):
     error = start(tab, kl_coef=0.0)["error"]
-    assert "2.5" in error and "--kl-coef" in error and error.count(". ") == 0
+    assert "2.5" in error and error.startswith("kl coef is 0,") and error.count(". ") == 0
     assert "run" in start(tab, kl_coef=0.0, kl_target=0.0)
 
 
@@ -85,7 +85,7 @@ def test_method_of_the_list_starts_its_own_stage(tab, kind, config):
 
 def test_one_response_to_a_prompt_is_refused_in_a_sentence_before_anything_starts(tab):
     error = start(tab, kind="rloo", samples_per_prompt=1)["error"]
-    assert error == "--samples-per-prompt is 1: the lowest value is 2"
+    assert error == "samples per prompt is 1: the lowest value is 2"
     assert "multiple of" in start(tab, kind="grpo", samples_per_prompt=5)["error"]
     assert not [row for row in tab.shared.jobs.overview() if not row["example"]]
 
@@ -106,7 +106,8 @@ def test_dpo_starts_with_its_pairs_and_its_own_settings(tab):
 def test_dpo_without_pairs_or_beta_is_refused_in_a_sentence_before_anything_starts(tab):
     assert "is not in the list" in start(tab, kind="dpo", data="/etc/passwd")["error"]
     assert start(tab, kind="dpo", beta=None)["error"] == "beta is empty: give a number"
-    assert "--beta is 0" in start(tab, kind="dpo", beta=0.0)["error"]
+    assert start(tab, kind="dpo", epochs=1.5)["error"] == "epochs is 1.5: give a whole number"
+    assert "beta is 0.0: the lowest" in start(tab, kind="dpo", beta=0.0)["error"]
     assert not [row for row in tab.shared.jobs.overview() if not row["example"]]
 
 
