@@ -7,6 +7,7 @@ import pytest
 from rlhf_demo.errors import Refused
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.compute_lock import ComputeLock
+from rlhf_demo.server.demonstration_data import DemonstrationData
 from rlhf_demo.server.sampler import Sampler
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.vote_data import VoteData
@@ -45,7 +46,8 @@ def shared(store, new_jobs, tmp_path, monkeypatch):  # noqa: F811
     settings = Settings(runs=tmp_path / "runs")
     jobs = new_jobs(scheduling=False)
     data = VoteData(store, settings.runs / "votes", jobs)
-    choices = Choices(settings, jobs, data)
+    texts = DemonstrationData(store, settings.runs / "demonstrations", jobs)
+    choices = Choices(settings, jobs, data, texts)
     return Shared(
         settings, jobs, choices, None, ComputeLock(), store, data, NoSampler(store), None, None
     )

@@ -1,9 +1,10 @@
 """Ids that a visitor may choose from the page's lists, and the trainers' names for them.
 
 An id is a shipped model (`gpt2-mini`), a run (`ppo-k3f9ab`), a run at a saved step
-(`ppo-k3f9ab@20`), the votes on a question (`votes-51ab...`), an uploaded file (`upload-9f3c...`),
-or a Hub id where those are allowed. A path or the name of a Python function
-is never an id: anything that is not in the lists is refused here.
+(`ppo-k3f9ab@20`), the votes on a question (`votes-51ab...`), the texts that people wrote under it
+(`demonstrations-51ab...`), an uploaded file (`upload-9f3c...`), or a Hub id where those are
+allowed. A path or the name of a Python function is never an id: anything that is not in the lists
+is refused here.
 """
 
 import os
@@ -25,6 +26,7 @@ from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.paths import CHECKPOINTS, REPOSITORY
 from rlhf_demo.runs.run import Run, Status
+from rlhf_demo.server.demonstration_data import DemonstrationData
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.uploads import UPLOADS, Uploads
 from rlhf_demo.server.vote_data import VoteData
@@ -81,8 +83,14 @@ def _makes(row: RunRow, makes: str) -> bool:
 class Choices:
     """The lists that forms show, and what their ids mean."""
 
-    def __init__(self, settings: Settings, jobs: Jobs, votes: VoteData | None = None) -> None:
-        self.settings, self.jobs, self.votes = settings, jobs, votes
+    def __init__(
+        self,
+        settings: Settings,
+        jobs: Jobs,
+        votes: VoteData | None = None,
+        texts: DemonstrationData | None = None,
+    ) -> None:
+        self.settings, self.jobs, self.votes, self.texts = settings, jobs, votes, texts
         self.uploads = Uploads(settings.runs / UPLOADS, jobs, public=settings.public)
 
     # -- lists -------------------------------------------------------------------------------------
@@ -126,6 +134,10 @@ class Choices:
     def votes_listed(self) -> list[Choice]:
         """People's votes, by question."""
         return self.votes.choices() if self.votes else []
+
+    def demonstrations_listed(self, secret: str = "") -> list[Choice]:
+        """People's demonstrations, by question: those that this secret may use."""
+        return self.texts.choices(secret) if self.texts else []
 
     def _runs(self, makes: str) -> list[Choice]:
         return [(label, run.folder.name) for label, run in self._with_models(makes)]
@@ -211,6 +223,24 @@ class Choices:
                 f"{chosen} has {megabytes:,.0f} MB of data: choose one of at most {MOST_DATA} MB"
             )
         return chosen
+
+    def demonstrations(self, chosen: str, secret: str = "") -> str:
+        """Return the trainers' name for demonstrations: a file with `prompt` and `completion`.
+
+        Args:
+            chosen: their id.
+            secret: the visitor's; on a page with limits, the texts of others are not used.
+
+        Raises:
+            DataError: the id is not in the list, or the disk is short of room.
+        """
+        file = self.texts.chosen(str(chosen), secret) if self.texts else None
+        if file is None:
+            raise DataError(
+                f"demonstrations {str(chosen)[:60]!r} are not in the list: choose from it, or "
+                "write texts on the Feedback tab"
+            )
+        return self.path(file)
 
     def check_names(self, options: dict[str, Any]) -> None:
         """Check the names in a saved run's options as the ids of a form are checked.

@@ -19,6 +19,7 @@ from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.reports import RewardReport
 from rlhf_demo.runs.run import Run, Status
+from rlhf_demo.server.demonstration_data import FOLDER as DEMONSTRATIONS
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.uploads import UPLOADS
 from rlhf_demo.server.vote_data import drop_votes
@@ -157,10 +158,10 @@ def learned_from_private(run: Run, settings: Settings) -> bool:
     """Say whether a run was trained on texts that only some people may read.
 
     Only the instructor may read a class's votes. Where the limits are on, only the visitor who
-    uploaded a file may read it.
+    uploaded a file may read it, and only the visitor who wrote a demonstration.
     """
     data = (CHECKPOINTS.parent / str(run.config["options"].get("data"))).resolve()
-    private = (FOLDER, UPLOADS) if settings.public else (FOLDER,)
+    private = (FOLDER, UPLOADS, DEMONSTRATIONS) if settings.public else (FOLDER,)
     return any(data.is_relative_to((settings.runs / name).resolve()) for name in private)
 
 

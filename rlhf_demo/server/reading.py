@@ -25,7 +25,12 @@ from rlhf_demo.data.rows import UPLOADED, Bounds
 from rlhf_demo.errors import DataError, DemoError
 from rlhf_demo.files import write_text
 from rlhf_demo.paths import REPOSITORY
-from rlhf_demo.votes.files import read_votes, row_lines
+from rlhf_demo.votes.files import (
+    holds_demonstrations,
+    read_demonstrations,
+    read_votes,
+    row_lines,
+)
 
 
 class ShownPair(TypedDict):
@@ -37,7 +42,7 @@ class ShownPair(TypedDict):
 
 
 class FileSummary(TypedDict):
-    """What a file holds; of votes no more than their number."""
+    """What a file holds; of votes and demonstrations no more than their number."""
 
     count: int  # usable rows
     dropped: NotRequired[dict[str, int]]  # reason -> rows
@@ -105,7 +110,7 @@ def read_apart(
 
     Returns:
         Of pairs and of a data set their `summary`; of votes their number, and each row of the copy
-        has the fields of a `votes.vote.Vote`.
+        has the fields of a `votes.vote.Vote`, or of a `Demonstration` if the file holds these.
 
     Raises:
         DataError: the file cannot be used, or not with so little memory and time.
@@ -195,9 +200,10 @@ def limit_myself(limits: Limits) -> None:
 
 
 def _votes(source: Path, copy: Path, question: str) -> FileSummary:
-    votes = read_votes(source, question=question)
-    write_text(copy, row_lines(asdict(vote) for vote in votes))
-    return {"count": len(votes)}
+    read = read_demonstrations if holds_demonstrations(source) else read_votes
+    rows = read(source, question=question)
+    write_text(copy, row_lines(asdict(row) for row in rows))
+    return {"count": len(rows)}
 
 
 if __name__ == "__main__":

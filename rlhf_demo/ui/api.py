@@ -54,13 +54,14 @@ class Endpoints:
         """List the models that can be trained, the scorers, and the data to learn from.
 
         Returns:
-            Lists of ids: `policies` (models that write), `rewards` (scorers) and `data`
-            (preference pairs).
+            Lists of ids: `policies` (models that write), `rewards` (scorers), `data`
+            (preference pairs) and `demonstrations` (texts that people wrote).
         """
         lists = {
             "policies": self.choices.contestants(),
             "rewards": self.choices.rewards(),
             "data": self.choices.data(),
+            "demonstrations": self.choices.demonstrations_listed(),
         }
         return {name: [listed for _, listed in choices] for name, choices in lists.items()}
 

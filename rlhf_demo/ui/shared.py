@@ -25,6 +25,8 @@ from rlhf_demo.server.class_records import FOLDER as CLASSES
 from rlhf_demo.server.class_training import ClassTraining
 from rlhf_demo.server.comparisons import Comparisons
 from rlhf_demo.server.compute_lock import ComputeLock
+from rlhf_demo.server.demonstration_data import FOLDER as DEMONSTRATIONS
+from rlhf_demo.server.demonstration_data import DemonstrationData
 from rlhf_demo.server.instructor import Instructor
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.sampler import Sampler
@@ -94,7 +96,10 @@ class Shared:
         model_cache = ModelCache(space.app_device())
         store = Store(database_url(settings.runs))
         vote_data = VoteData(store, settings.runs / VOTES, jobs, public=settings.public)
-        choices, compute_lock = Choices(settings, jobs, vote_data), ComputeLock()
+        texts = DemonstrationData(
+            store, settings.runs / DEMONSTRATIONS, jobs, public=settings.public
+        )
+        choices, compute_lock = Choices(settings, jobs, vote_data, texts), ComputeLock()
         jobs.check_names = choices.check_names
         sampler = Sampler(store, choices, model_cache, compute_lock)
         classes = ClassTraining(store, jobs, choices, model_cache, compute_lock)
@@ -148,7 +153,7 @@ def _make_folder(runs: Path) -> None:
             f"the folder of runs, {runs}, cannot be written: change its permissions, or set "
             "RLHF_DEMO_RUNS to another folder"
         )
-    for name in (UPLOADS, CLASSES, COMPARISONS, VOTES):
+    for name in (UPLOADS, CLASSES, COMPARISONS, VOTES, DEMONSTRATIONS):
         if (runs / name).is_symlink():
             raise ConfigError(
                 f"{runs / name} is a link: remove it, because this page removes old files there"

@@ -4,8 +4,8 @@ rounds.py has the rounds of a class. An instructor has a token and a student has
 check them in the transaction in which they act. Before `create_class` and `new_token`, the caller
 must check the instructor's password. Students vote with the store's `next_pair`, `vote` and `undo`.
 
-The database has each student's nickname, answers and their times. A student's address is counted in
-memory and written nowhere.
+The database has each student's nickname, answers and texts, and their times. A student's address is
+counted in memory and written nowhere.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Executable, Row, delete, func, select, update
 from rlhf_demo.errors import ConfigError, Refused
 from rlhf_demo.votes.arrivals import UNSEEN_SECONDS, Arrivals
 from rlhf_demo.votes.assignment import seats_left
+from rlhf_demo.votes.demonstrations import count_demonstrations
 from rlhf_demo.votes.nicknames import nickname as checked_nickname
 from rlhf_demo.votes.queries import (
     CODE_LETTERS,
@@ -31,8 +32,8 @@ from rlhf_demo.votes.queries import (
 from rlhf_demo.votes.result_cache import ResultCache
 from rlhf_demo.votes.rounds import BlindResult, RoundFacts, blind_result, round_facts
 from rlhf_demo.votes.store import SEEN_EVERY, Store
-from rlhf_demo.votes.tables import assignments, collections, pairs, voters
-from rlhf_demo.votes.vote import ATTENTION_CHECK, LONGEST_QUESTION, Vote, clean_text
+from rlhf_demo.votes.tables import assignments, collections, demonstrations, pairs, voters
+from rlhf_demo.votes.vote import ATTENTION_CHECK, LONGEST_QUESTION, Demonstration, Vote, clean_text
 
 MOST_VOTERS = 200
 """Maximum voters in a class, simulated ones included, so that a faulty script cannot fill the disk.
@@ -88,6 +89,7 @@ class ClassOverview(RoundFacts):
     door_open: bool
     most_joins: int  # from one address
     votes: int  # of the round
+    written: int  # texts that students have written, in all rounds
     seats_left: int  # assignments for which the round's pairs have room
     voters: list[Student]
 
@@ -233,7 +235,7 @@ class Classes:
             return joined
 
     def _make_room(self, connection: Connection, collection: Row[Any], client: str) -> None:
-        """If the address or the class is full, remove a student who has not answered yet.
+        """If the address or the class is full, remove a student without an answer or a text.
 
         For a full address, it is one at the same address who has not been seen lately; for a full
         class, one at an address with far more students.
@@ -245,7 +247,9 @@ class Classes:
         answered = answered.where(
             voters.c.collection_id == collection.id, assignments.c.choice.is_not(None)
         )
-        idle = present - set(connection.execute(answered).scalars())
+        wrote = select(demonstrations.c.voter_id).where(demonstrations.c.voter_id.in_(present))
+        did = (set(connection.execute(query).scalars()) for query in (answered, wrote))
+        idle = present.difference(*did)
         away = select(voters.c.id).where(voters.c.last_seen < self.clock() - UNSEEN_SECONDS)
         away = away.where(voters.c.collection_id == collection.id)
         unseen = idle & set(connection.execute(away).scalars())
@@ -354,6 +358,7 @@ class Classes:
                 "door_open": collection.door_open,
                 "most_joins": collection.most_joins,
                 "votes": connection.execute(select(func.count()).where(*of_round)).scalar_one(),
+                "written": count_demonstrations(connection, collection.id),
                 "seats_left": seats_left(connection, latest.id, collection.overlap, now),
                 "voters": [
                     {
@@ -371,9 +376,11 @@ class Classes:
 
     def votes(self, token: str) -> list[Vote]:
         """Return all answers of the class, to show, measure or export them."""
-        with self.database.reading() as connection:
-            collection = owner(connection, collections, token).id
-        return self.store.votes(collection)
+        return self.store.votes(self.collection_of(token))
+
+    def demonstrations(self, token: str) -> list[Demonstration]:
+        """Return all texts that the class's students have written, to export them."""
+        return self.store.demonstrations.of_class(self.collection_of(token))
 
     def set_left_out(self, token: str, voter: int, left_out: bool) -> None:
         """Exclude a voter's votes from the reward model's data, or include them again.

@@ -1,7 +1,8 @@
-"""Export and import votes as JSONL and Parquet.
+"""Export and import votes and demonstrations as JSONL and Parquet.
 
-The format is TRL's (`prompt`, `chosen`, `rejected`) with additional columns. A second layout has
-every answer, ties and skips included. Files have voters' numbers, never their nicknames.
+The format of votes is TRL's (`prompt`, `chosen`, `rejected`) with additional columns. A second
+layout has every answer, ties and skips included. Demonstrations have TRL's `prompt` and
+`completion`. Files have voters' numbers, never their nicknames.
 """
 
 import calendar
@@ -9,9 +10,9 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 from rlhf_demo.data.rows import Bounds, file_rows, short
 from rlhf_demo.errors import DataError, Refused
@@ -24,11 +25,14 @@ from rlhf_demo.votes.vote import (
     LONGEST_QUESTION,
     LONGEST_TEXT,
     PLAIN,
+    Demonstration,
     Vote,
     clean_text,
     plain_text,
     written_time,
 )
+
+T = TypeVar("T")
 
 PREFERENCE_COLUMNS = {
     "prompt": str, "chosen": str, "rejected": str, "question": str, "lesson": int, "rater": int,
@@ -46,8 +50,14 @@ ALL_COLUMNS = {
 }  # fmt: skip
 """Columns of the layout with every answer; `swapped`: the second text stood on the left."""
 
+DEMONSTRATION_COLUMNS = {
+    "prompt": str, "completion": str, "question": str, "lesson": int, "rater": int, "round": int,
+    "time": str, "left_out": bool,
+}  # fmt: skip
+"""Columns of demonstrations, the texts that voters wrote. Prompt and completion make the text."""
+
 FIELDS = {"lesson": "collection", "rater": "voter"}
-"""The fields of a vote whose column has another name."""
+"""The fields of a vote or demonstration whose column has another name."""
 
 MOST_ROUNDS = 10_000
 """Highest number of a round; a higher one is an error in the file."""
@@ -61,16 +71,16 @@ MOST_SECONDS = 1e9
 _LONGEST = {
     "prompt": LONGEST_TEXT, "first": LONGEST_TEXT, "second": LONGEST_TEXT, "chosen": LONGEST_TEXT,
     "rejected": LONGEST_TEXT, "first_model": LONGEST_MODEL, "second_model": LONGEST_MODEL,
-    "chosen_model": LONGEST_MODEL, "rejected_model": LONGEST_MODEL,
+    "chosen_model": LONGEST_MODEL, "rejected_model": LONGEST_MODEL, "completion": LONGEST_TEXT,
 }  # fmt: skip
 
 _UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
 """Characters that JSON can contain and a database cannot."""
 
-_REQUIRED = {
-    "preferences": ("prompt", "chosen", "rejected"),
-    "all": ("prompt", "first", "second", "choice"),
-}
+PREFERENCE_TEXTS = ("prompt", "chosen", "rejected")
+ALL_TEXTS = ("prompt", "first", "second", "choice")
+DEMONSTRATION_TEXTS = ("prompt", "completion")
+"""Columns that a file in each layout must have."""
 
 
 # -- export ----------------------------------------------------------------------------------------
@@ -107,6 +117,13 @@ def full_row(vote: Vote) -> dict[str, Any]:
     return row
 
 
+def demonstration_row(demonstration: Demonstration) -> dict[str, Any]:
+    """Return a demonstration in TRL's format, with the columns of DEMONSTRATION_COLUMNS."""
+    fields = {name: FIELDS.get(name, name) for name in DEMONSTRATION_COLUMNS}
+    row: dict[str, Any] = {name: getattr(demonstration, of) for name, of in fields.items()}
+    return row | {"time": written_time(demonstration.time)}
+
+
 def export_votes(votes: Iterable[Vote], path: Path, *, all_votes: bool = False) -> int:
     """Write votes as JSONL or Parquet, by the file's name; return how many rows.
 
@@ -124,13 +141,33 @@ def export_votes(votes: Iterable[Vote], path: Path, *, all_votes: bool = False) 
         columns, rows = PREFERENCE_COLUMNS, [preference_row(v) for v in votes if v.teaches]
     if not rows:
         raise DataError("there are no votes to write yet: vote first")
+    return _write_rows(rows, columns, path)
+
+
+def export_demonstrations(demonstrations: Iterable[Demonstration], path: Path) -> int:
+    """Write demonstrations as JSONL or Parquet, by the file's name; return how many rows.
+
+    Raises:
+        DataError: there is nothing to write, or the name has another ending.
+    """
+    rows = [demonstration_row(demonstration) for demonstration in demonstrations]
+    if not rows:
+        raise DataError('there are no written texts yet: use "Write it better" first')
+    return _write_rows(rows, DEMONSTRATION_COLUMNS, path)
+
+
+def _write_rows(rows: list[dict[str, Any]], columns: dict[str, type], path: Path) -> int:
     if path.suffix == ".jsonl":
         write_text(path, row_lines(rows))
     elif path.suffix == ".parquet":
         _write_parquet(rows, columns, path)
     else:
-        raise DataError(f"{path.name} has an unknown format: name it .jsonl or .parquet")
+        raise _unknown_format(path)
     return len(rows)
+
+
+def _unknown_format(path: Path) -> DataError:
+    return DataError(f"{path.name} has an unknown format: name it .jsonl or .parquet")
 
 
 def row_lines(rows: Iterable[Mapping[str, object]]) -> str:
@@ -171,6 +208,17 @@ class VoteTexts(TypedDict):
     seconds: float | None
 
 
+class RowFacts(TypedDict):
+    """The fields that a `Vote` and a `Demonstration` share."""
+
+    collection: int
+    round: int
+    question: str
+    voter: int
+    time: float
+    left_out: bool
+
+
 def read_votes(path: Path, *, question: str) -> list[Vote]:
     """Read votes in either layout; missing columns get plain values.
 
@@ -188,28 +236,96 @@ def read_votes(path: Path, *, question: str) -> list[Vote]:
         DataError: the file cannot be read or is too large, or a row cannot be used; rows count
             from 1.
     """
-    if path.suffix not in (".jsonl", ".parquet"):
-        raise DataError(f"{path.name} has an unknown format: name it .jsonl or .parquet")
-    votes: list[Vote] = []
-    for number, row in file_rows(path, ALL_COLUMNS | PREFERENCE_COLUMNS, BOUNDS):
-        where = f"{path.name} row {number}"
-        try:
-            votes.append(_read_vote(row, where, number, question))
-        except Refused as error:
-            raise DataError(f"{where}: {error}") from None
+    votes = _read_rows(path, lambda row, where, number: _read_vote(row, where, number, question))
     if not votes:
         raise DataError(f"{path.name} holds no votes: choose a file with votes")
     return votes
 
 
+def read_demonstrations(path: Path, *, question: str) -> list[Demonstration]:
+    """Read demonstrations; arguments, missing columns, ids and errors are as in `read_votes`."""
+    return _read_rows(path, lambda row, where, number: _read_text(row, where, number, question))
+
+
+def holds_demonstrations(path: Path) -> bool:
+    """Say whether a file holds demonstrations, not votes: its first row decides.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    first = next(iter(_rows_of(path)), (0, None))[1]
+    return is_record(first) and "completion" in first and "choice" not in first
+
+
+def _rows_of(path: Path) -> Iterator[tuple[int, Any]]:
+    if path.suffix not in (".jsonl", ".parquet"):
+        raise _unknown_format(path)
+    return file_rows(path, ALL_COLUMNS | PREFERENCE_COLUMNS | DEMONSTRATION_COLUMNS, BOUNDS)
+
+
+def _read_rows(path: Path, read: Callable[[Any, str, int], T]) -> list[T]:
+    """Read each row with `read`, which gets the row, its place in words, and its number."""
+    found: list[T] = []
+    for number, row in _rows_of(path):
+        where = f"{path.name} row {number}"
+        try:
+            found.append(read(row, where, number))
+        except Refused as error:
+            raise DataError(f"{where}: {error}") from None
+    return found
+
+
 def _read_vote(row: Any, where: str, number: int, question: str) -> Vote:
+    every = is_record(row) and "choice" in row
+    columns, required = (
+        (ALL_COLUMNS, ALL_TEXTS) if every else (PREFERENCE_COLUMNS, PREFERENCE_TEXTS)
+    )
+    row = _checked(row, where, columns, required)
+    seconds = row.get("seconds")
+    if every and seconds is not None and not 0 <= seconds <= MOST_SECONDS:
+        raise DataError(f"{where}: seconds is {str(seconds)[:40]}: use 0 or more, or leave it out")
+    texts = _all_texts(row, where) if every else _preference_texts(row)
+    return Vote(
+        id=number,
+        pair=0,
+        prompt=row["prompt"],
+        simulated=_given(row, "simulated", False),
+        **_common(row, where, question),
+        **texts,
+    )
+
+
+def _read_text(row: Any, where: str, number: int, question: str) -> Demonstration:
+    row = _checked(row, where, DEMONSTRATION_COLUMNS, DEMONSTRATION_TEXTS)
+    if not row["completion"].strip():
+        raise DataError(f"{where}: column 'completion' is empty: give text")
+    texts = {name: row[name] for name in DEMONSTRATION_TEXTS}
+    return Demonstration(id=number, **texts, **_common(row, where, question))
+
+
+def _common(row: dict[str, Any], where: str, question: str) -> RowFacts:
+    number_of_round = _given(row, "round", 1)
+    if not 0 < number_of_round <= MOST_ROUNDS:
+        raise DataError(f"{where}: round is {number_of_round}: use 1 to {MOST_ROUNDS}")
+    return {
+        "collection": 0,
+        "round": number_of_round,
+        "question": clean_text(_given(row, "question", question), LONGEST_QUESTION, "question"),
+        "voter": _given(row, "rater", 1),
+        "time": _read_time(row.get("time"), where),
+        "left_out": _given(row, "left_out", False),
+    }
+
+
+def _checked(
+    row: Any, where: str, columns: dict[str, type], required: Sequence[str]
+) -> dict[str, Any]:
+    """Return a row whose values have the types of the columns; its texts without controls."""
     if not is_record(row):
         raise DataError(f"{where} is {short(row)}, not an object with columns: fix it")
-    layout = "all" if "choice" in row else "preferences"
-    for name in _REQUIRED[layout]:
+    for name in required:
         if not isinstance(row.get(name), str):
             raise DataError(f"{where}: column {name!r} is {short(row.get(name))}: give text")
-    columns = ALL_COLUMNS if layout == "all" else PREFERENCE_COLUMNS
     for name, kind in columns.items():
         accepted = (int, float) if kind is float else kind
         value = row.get(name)
@@ -222,32 +338,11 @@ def _read_vote(row: Any, where: str, number: int, question: str) -> Vote:
             raise DataError(
                 f"{where}: column {name!r} holds an incomplete or a null character: fix it"
             )
-    row = row | {
+    return row | {
         name: plain_text(row[name], most, name)
         for name, most in _LONGEST.items()
         if isinstance(row.get(name), str)
     }
-    asked = clean_text(_given(row, "question", question), LONGEST_QUESTION, "question")
-    number_of_round = _given(row, "round", 1)
-    if not 0 < number_of_round <= MOST_ROUNDS:
-        raise DataError(f"{where}: round is {number_of_round}: use 1 to {MOST_ROUNDS}")
-    seconds = row.get("seconds")
-    if layout == "all" and seconds is not None and not 0 <= seconds <= MOST_SECONDS:
-        raise DataError(f"{where}: seconds is {str(seconds)[:40]}: use 0 or more, or leave it out")
-    texts = _all_texts(row, where) if layout == "all" else _preference_texts(row)
-    return Vote(
-        id=number,
-        collection=0,
-        round=number_of_round,
-        pair=0,
-        prompt=row["prompt"],
-        question=asked,
-        voter=_given(row, "rater", 1),
-        time=_read_time(row.get("time"), where),
-        simulated=_given(row, "simulated", False),
-        left_out=_given(row, "left_out", False),
-        **texts,
-    )
 
 
 def _all_texts(row: dict[str, Any], where: str) -> VoteTexts:

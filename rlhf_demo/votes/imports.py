@@ -1,11 +1,12 @@
-"""Put votes from a file into the store, a few at a time, so that people can vote meanwhile.
+"""Put votes or demonstrations from a file into the store, a few at a time, while people vote.
 
-Each file becomes a collection of its own. Its state is ARRIVING until all votes are in, and an
+Each file becomes a collection of its own. Its state is ARRIVING until all rows are in, and an
 import that an error or a kill cut short is deleted.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -19,13 +20,15 @@ from rlhf_demo.votes.queries import (
     new_voter,
     question_id,
 )
-from rlhf_demo.votes.tables import assignments, collections
-from rlhf_demo.votes.vote import NewPair, Vote
+from rlhf_demo.votes.tables import assignments, collections, demonstrations
+from rlhf_demo.votes.vote import Demonstration, NewPair, Vote
+
+R = TypeVar("R", Vote, Demonstration)
 
 ARRIVING = "arriving"
 
 BATCH = 200
-"""Votes in one transaction: about a tenth of a second."""
+"""Rows in one transaction: about a tenth of a second."""
 
 PAUSE = 0.02
 """Seconds between two transactions, so that waiting voters can write."""
@@ -53,27 +56,18 @@ def keep_votes(
     Raises:
         Refused: this file has been imported before, or is being imported.
     """
-    with database.writing() as connection:
-        known = select(collections.c.id).where(collections.c.source == source)
-        if connection.execute(known).scalar() is not None:
-            raise Refused("this file has already been imported: its votes are here")
-        collection, _ = new_collection(connection, now, kind="import", overlap=1, source=source)
-        this = update(collections).where(collections.c.id == collection)
-        connection.execute(this.values(state=ARRIVING))
-        imported = _Import(connection, now, collection)
-    try:
-        for start in range(0, len(votes), BATCH):
-            time.sleep(PAUSE)
-            with database.writing() as connection:
-                for vote in votes[start : start + BATCH]:
-                    imported.keep(connection, vote)
-        with database.writing() as connection:
-            connection.execute(this.values(state="open"))
-    except BaseException:
-        with database.writing() as connection:
-            connection.execute(delete(collections).where(collections.c.id == collection))
-        raise
-    return collection, len(votes) - len(imported.seen)
+    imported = _Import(database, now, source)
+    imported.keep_all(votes, imported.keep_vote)
+    return imported.collection, len(votes) - len(imported.seen)
+
+
+def keep_demonstrations(
+    database: Database, now: float, texts: Sequence[Demonstration], source: str
+) -> tuple[int, int]:
+    """Store a file's demonstrations in a collection of their own, as `keep_votes` does."""
+    imported = _Import(database, now, source)
+    imported.keep_all(texts, imported.keep_demonstration)
+    return imported.collection, len(texts) - len(imported.seen)
 
 
 Texts = tuple[int, str, str, str, str]
@@ -81,23 +75,60 @@ Texts = tuple[int, str, str, str, str]
 
 
 class _Import:
-    """The database ids for the numbers and texts in a file."""
+    """A collection that is being filled, and its ids for the numbers and texts in a file."""
 
-    def __init__(self, connection: Connection, now: float, collection: int) -> None:
-        self.now, self.collection = now, collection
-        self.rounds = {1: current_round(connection, collection).id}
+    def __init__(self, database: Database, now: float, source: str) -> None:
+        """Create the collection.
+
+        Raises:
+            Refused: this file has been imported before, or is being imported.
+        """
+        self.database, self.now = database, now
         self.voters: dict[int, int] = {}
         self.pairs: dict[Texts, int] = {}
-        self.seen: set[tuple[int, int, str, bool]] = set()
+        self.seen: set[tuple[Any, ...]] = set()
+        with database.writing() as connection:
+            known = select(collections.c.id).where(collections.c.source == source)
+            if connection.execute(known).scalar() is not None:
+                raise Refused("this file has already been imported: its rows are here")
+            self.collection, _ = new_collection(
+                connection, now, kind="import", overlap=1, source=source
+            )
+            self._set_state(connection, ARRIVING)
+            self.rounds = {1: current_round(connection, self.collection).id}
 
-    def keep(self, connection: Connection, vote: Vote) -> None:
+    def keep_all(self, rows: Sequence[R], keep: Callable[[Connection, R], None]) -> None:
+        """Insert all rows, or none if an error interrupts."""
+        try:
+            for start in range(0, len(rows), BATCH):
+                time.sleep(PAUSE)
+                with self.database.writing() as connection:
+                    for row in rows[start : start + BATCH]:
+                        keep(connection, row)
+            with self.database.writing() as connection:
+                self._set_state(connection, "open")
+        except BaseException:
+            with self.database.writing() as connection:
+                connection.execute(delete(collections).where(collections.c.id == self.collection))
+            raise
+
+    def _set_state(self, connection: Connection, state: str) -> None:
+        this = update(collections).where(collections.c.id == self.collection)
+        connection.execute(this.values(state=state))
+
+    def keep_vote(self, connection: Connection, vote: Vote) -> None:
         """Insert a vote, unless the same voter has answered the same pair."""
-        self._make_ids(connection, vote)
-        pair, voter = self.pairs[_texts(vote)], self.voters[vote.voter]
-        key = (pair, voter, vote.question, vote.repeat)
-        if key in self.seen:
+        round_id = self._round(connection, vote.round)
+        voter = self._voter(
+            connection, vote.voter, simulated=vote.simulated, left_out=vote.left_out
+        )
+        texts = _texts(vote)
+        if texts not in self.pairs:
+            new = NewPair(vote.prompt, vote.first, vote.second, vote.first_model, vote.second_model)
+            [self.pairs[texts]] = insert_pairs(connection, round_id, [new], vote.kind)
+        pair = self.pairs[texts]
+        if not self._is_new(pair, voter, vote.question, vote.repeat):
             return
-        self.seen.add(key)
         row = {
             "pair_id": pair,
             "voter_id": voter,
@@ -112,21 +143,39 @@ class _Import:
         }
         connection.execute(insert(assignments).values(row))
 
-    def _make_ids(self, connection: Connection, vote: Vote) -> None:
-        if vote.round not in self.rounds:
-            made = new_round(
-                connection, self.collection, vote.round, kind="feedback", question=None
+    def keep_demonstration(self, connection: Connection, demonstration: Demonstration) -> None:
+        """Insert a demonstration, unless the same voter wrote the same text for the same prompt."""
+        one = demonstration
+        if not self._is_new(one.round, one.voter, one.question, one.prompt, one.completion):
+            return
+        row = {
+            "round_id": self._round(connection, one.round),
+            "voter_id": self._voter(connection, one.voter, left_out=one.left_out),
+            "question_id": question_id(connection, one.question),
+            "prompt": one.prompt,
+            "completion": one.completion,
+            "written_at": one.time,
+        }
+        connection.execute(insert(demonstrations).values(row))
+
+    def _is_new(self, *key: Any) -> bool:
+        """Say whether no row of the file had this key before."""
+        known = key in self.seen
+        self.seen.add(key)
+        return not known
+
+    def _round(self, connection: Connection, number: int) -> int:
+        if number not in self.rounds:
+            self.rounds[number] = new_round(
+                connection, self.collection, number, kind="feedback", question=None
             )
-            self.rounds[vote.round] = made
-        if vote.voter not in self.voters:
-            traits = {"simulated": vote.simulated, "left_out": vote.left_out}
+        return self.rounds[number]
+
+    def _voter(self, connection: Connection, number: int, **traits: bool) -> int:
+        if number not in self.voters:
             made, *_ = new_voter(connection, self.now, self.collection, "imported", **traits)
-            self.voters[vote.voter] = made
-        texts = _texts(vote)
-        if texts not in self.pairs:
-            new = NewPair(vote.prompt, vote.first, vote.second, vote.first_model, vote.second_model)
-            round_id = self.rounds[vote.round]
-            [self.pairs[texts]] = insert_pairs(connection, round_id, [new], vote.kind)
+            self.voters[number] = made
+        return self.voters[number]
 
 
 def _texts(vote: Vote) -> Texts:

@@ -43,7 +43,29 @@ def _add_class_door(connection: Connection) -> None:
         connection.execute(text(f"ALTER TABLE lessons ADD COLUMN {column}"))
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_add_class_door,)
+def _add_demonstrations(connection: Connection) -> None:
+    """Voters can write texts of their own."""
+    key = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "SERIAL PRIMARY KEY"}
+    parents = {"round_id": "rounds", "rater_id": "raters", "question_id": "questions"}
+    parts = (
+        f"id {key[connection.dialect.name]} NOT NULL",
+        *(f"{name} INTEGER NOT NULL" for name in parents),
+        "pair_id INTEGER",
+        "prompt TEXT NOT NULL",
+        "completion TEXT NOT NULL",
+        "browser_hash VARCHAR(64)",
+        "written_at FLOAT NOT NULL",
+        "UNIQUE (pair_id, rater_id, question_id)",
+        *(f"FOREIGN KEY({n}) REFERENCES {of} (id) ON DELETE CASCADE" for n, of in parents.items()),
+        "FOREIGN KEY(pair_id) REFERENCES pairs (id) ON DELETE SET NULL",
+    )
+    connection.execute(text(f"CREATE TABLE demonstrations ({', '.join(parts)})"))
+    for name in (*parents, "pair_id", "browser_hash"):
+        index = f"CREATE INDEX ix_demonstrations_{name} ON demonstrations ({name})"
+        connection.execute(text(index))
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_add_class_door, _add_demonstrations)
 """Step N leads from version N - 1 to version N."""
 
 

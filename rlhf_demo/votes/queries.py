@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, delete, or_, select
+from sqlalchemy import Connection, Row, Table, and_, delete, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql import ColumnElement
 
@@ -22,6 +22,7 @@ from rlhf_demo.votes.nicknames import likeness
 from rlhf_demo.votes.tables import (
     assignments,
     collections,
+    demonstrations,
     insert_row,
     pairs,
     questions,
@@ -53,10 +54,11 @@ _TRIES = 20
 def new_secret() -> tuple[str, str]:
     """Return a random secret and its hash."""
     secret = secrets.token_urlsafe(24)
-    return secret, _hash(secret)
+    return secret, hash_of(secret)
 
 
-def _hash(secret: str) -> str:
+def hash_of(secret: str) -> str:
+    """Return the hash under which the database knows a secret."""
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
@@ -77,7 +79,7 @@ def owner(connection: Connection, table: Table, token: Any, *, lock: bool = Fals
     if number.isdecimal() and len(number) < 10:
         query = select(table).where(table.c.id == int(number))
         row = connection.execute(query.with_for_update() if lock else query).one_or_none()
-    if row is None or not hmac.compare_digest(row.secret_hash, _hash(secret)):
+    if row is None or not hmac.compare_digest(row.secret_hash, hash_of(secret)):
         raise Refused("this page does not know you: join again, or reload the page")
     return row
 
@@ -221,7 +223,7 @@ def clear_open_page(connection: Connection, collection: int, round_id: int, now:
 
     These are visitors not seen for a day, with their assignments; unanswered assignments of others,
     sooner; pairs that were never shown and are too old to be shown; and questions that no
-    assignment and no round has.
+    assignment, no demonstration and no round has. Visitors who wrote a demonstration stay.
     """
     of_round = select(pairs.c.id).where(pairs.c.round_id == round_id)
     left = (assignments.c.choice.is_(None), assignments.c.held_at < now - UNANSWERED_SECONDS)
@@ -230,14 +232,17 @@ def clear_open_page(connection: Connection, collection: int, round_id: int, now:
         assignments.c.voter_id == voters.c.id, assignments.c.voted_at.is_not(None)
     )
     idle = (voters.c.collection_id == collection, voters.c.last_seen < now - IDLE_SECONDS)
-    connection.execute(delete(voters).where(*idle, ~answered.exists()))
+    wrote = select(demonstrations.c.id).where(demonstrations.c.voter_id == voters.c.id)
+    connection.execute(delete(voters).where(*idle, ~answered.exists(), ~wrote.exists()))
     newest = select(pairs.c.id).where(pairs.c.round_id == round_id).order_by(pairs.c.id.desc())
     shown = select(assignments.c.id).where(assignments.c.pair_id == pairs.c.id)
     old = (pairs.c.round_id == round_id, pairs.c.id.not_in(newest.limit(OPEN_POOL).correlate(None)))
     connection.execute(delete(pairs).where(*old, ~shown.exists()))
     asked = select(assignments.c.id).where(assignments.c.question_id == questions.c.id)
     of_round = select(rounds.c.id).where(rounds.c.question_id == questions.c.id)
-    connection.execute(delete(questions).where(~asked.exists(), ~of_round.exists()))
+    written = select(demonstrations.c.id).where(demonstrations.c.question_id == questions.c.id)
+    needed = (asked, of_round, written)
+    connection.execute(delete(questions).where(*(~rows.exists() for rows in needed)))
 
 
 def drop_unanswered(connection: Connection, voter: int, keep: int) -> None:
@@ -277,12 +282,17 @@ def own_assignment(connection: Connection, voter: int, assignment: Any) -> Row[A
             select(
                 assignments,
                 pairs.c.kind,
+                pairs.c.prompt,
+                pairs.c.first,
+                pairs.c.second,
                 pairs.c.first_model,
                 pairs.c.second_model,
+                pairs.c.round_id,
                 rounds.c.state.label("round_state"),
                 collections.c.kind.label("collection_kind"),
                 collections.c.state.label("collection_state"),
                 collections.c.overlap,
+                collections.c.clean_words,
             )
             .select_from(assignments)
             .join(pairs, pairs.c.id == assignments.c.pair_id)
@@ -317,14 +327,26 @@ def as_seen(connection: Connection, assignment: int) -> Assignment:
             pairs.c.prompt,
             pairs.c.first,
             pairs.c.second,
+            demonstrations.c.completion,
         )
         .select_from(assignments)
         .join(pairs, pairs.c.id == assignments.c.pair_id)
         .join(questions, questions.c.id == assignments.c.question_id)
+        .outerjoin(demonstrations, same_showing(assignments.c))
         .where(assignments.c.id == assignment)
     ).one()
     left, right = (row.second, row.first) if row.swapped else (row.first, row.second)
-    return Assignment(row.id, row.question, row.prompt, left, right)
+    return Assignment(row.id, row.question, row.prompt, left, right, row.completion)
+
+
+def same_showing(shown: Any) -> ColumnElement[bool]:
+    """Match the demonstration that a voter wrote for a pair under a question.
+
+    Args:
+        shown: an assignment's row, or the columns of `assignments`.
+    """
+    names = ("pair_id", "voter_id", "question_id")
+    return and_(*(demonstrations.c[name] == getattr(shown, name) for name in names))
 
 
 def answers(connection: Connection, collection: int | None, *, classes: bool) -> list[Vote]:

@@ -18,6 +18,7 @@ from rlhf_demo.errors import Refused
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.votes.assignment import PairQuery, asks, assign, has_seat, unseen
 from rlhf_demo.votes.database import Database
+from rlhf_demo.votes.demonstrations import Demonstrations
 from rlhf_demo.votes.imports import drop_unfinished, keep_votes
 from rlhf_demo.votes.migrations import lock
 from rlhf_demo.votes.queries import (
@@ -72,7 +73,7 @@ SEEN_EVERY = 10.0
 
 
 class Store:
-    """All votes of one installation, in one database."""
+    """All votes of one installation, in one database; its demonstrations have their own class."""
 
     def __init__(
         self,
@@ -94,6 +95,7 @@ class Store:
         self.database = Database(url)
         self.clock = clock
         self.rng = rng or random.SystemRandom()
+        self.demonstrations = Demonstrations(self.database, clock)
         self._votes_limit = RateLimit(5, 2.0, clock)  # five at once, then two a second
         # For all who share an address: thirty students can answer within a few seconds.
         self._open_limit = RateLimit(30, 3.0, clock)

@@ -7,6 +7,9 @@ shown, and no vote comes twice.
     collections  1-n  rounds  1-n  pairs  1-n  assignments  n-1  voters  n-1  collections
                                                assignments  n-1  questions
 
+Demonstrations, the texts that voters write themselves, belong to a round, a voter and a question,
+and to the pair that was on the screen.
+
 A collection is a set of votes: the open page (one row), a class, or an imported file. In the
 database, some tables and columns have older names. A change to a table needs a step in
 `migrations.py`.
@@ -127,6 +130,20 @@ assignments = _table(
     CheckConstraint(f"choice IN {KEPT_CHOICES}", name="known_choice"),
 )
 Index("votes_of_rater", assignments.c.voter_id, assignments.c.voted_at)
+
+demonstrations = _table(
+    "demonstrations",
+    _belongs_to("round_id", "rounds"),
+    _belongs_to("rater_id", "raters", key="voter_id"),
+    _belongs_to("question_id", "questions"),
+    # The pair on the screen, if it is still there; none for imported ones.
+    Column("pair_id", Integer, ForeignKey("pairs.id", ondelete="SET NULL"), index=True),
+    Column("prompt", Text, nullable=False),
+    Column("completion", Text, nullable=False),
+    Column("browser_hash", String(64), index=True),  # of the visitor's secret, on the open page
+    Column("written_at", Float, nullable=False),
+    UniqueConstraint("pair_id", "voter_id", "question_id"),
+)
 
 
 def insert_row(connection: Connection, table: Table, row: dict[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""The record of a vote, its constants, and the limits on what people type.
+"""The records of votes and demonstrations, their constants, and limits on what people type.
 
 Standard library only, so that code that counts votes does not depend on the database. A pair always
 has the same `first` and `second` text; the sides are drawn each time it is shown. A vote is stored
@@ -35,7 +35,9 @@ hardly learn from one class's votes which text is the better English."""
 LONGEST_NICKNAME = 20
 LONGEST_QUESTION = 120
 LONGEST_PROMPT = 300
-"""Characters. A longer text is refused; a longer nickname is cut."""
+LONGEST_DEMONSTRATION = 600
+"""Characters. A longer text is refused; a longer nickname is cut. 600 characters are about 150
+tokens: four times what the shipped models write."""
 
 LONGEST_TEXT = 4000
 LONGEST_MODEL = 200
@@ -63,6 +65,7 @@ class ShownAssignment(TypedDict):
     prompt: str
     left: str
     right: str
+    written: str | None
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Assignment:
     prompt: str
     left: str
     right: str
+    written: str | None = None  # the voter's own text for this pair
 
     def to_dict(self) -> ShownAssignment:
         """Return everything as values for JSON."""
@@ -83,6 +87,7 @@ class Assignment:
             "prompt": self.prompt,
             "left": self.left,
             "right": self.right,
+            "written": self.written,
         }
 
 
@@ -138,6 +143,21 @@ class Vote:
         Blind votes are excluded, because their prompts test models, in later rounds too.
         """
         return self.decided and not self.repeat and self.kind == PLAIN
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A text that a voter wrote to continue a prompt; ids are the store's. It is no vote."""
+
+    id: int
+    collection: int
+    round: int  # number within the collection, from 1
+    prompt: str
+    completion: str  # TRL's word for a response; begins with the space that joins the two
+    question: str  # that was asked about the pair on the screen
+    voter: int
+    time: float  # seconds since 1970, UTC
+    left_out: bool  # True: the instructor excluded this voter
 
 
 def for_text(choice: str, swapped: bool) -> str:

@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypedDict
@@ -31,8 +31,8 @@ from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.run import Run
 from rlhf_demo.server.class_records import learned_from_private, without_texts
 from rlhf_demo.server.settings import Settings
-from rlhf_demo.votes.files import export_votes
-from rlhf_demo.votes.vote import Vote
+from rlhf_demo.votes.files import export_demonstrations, export_votes
+from rlhf_demo.votes.vote import Demonstration, Vote
 from rlhf_demo.web.cache import DOWNLOADS
 
 KEPT_BACK = {"job.json", "lock", "stop", "stopping.json", "checkpoint.pt"}
@@ -46,12 +46,14 @@ MOST_ZIPS = 1_000_000_000
 VOTE_FORMATS = ("jsonl", "parquet")
 FETCH_SECONDS = 20
 """How long the link to a file of votes is good for once there is a newer one of its form."""
+OWN_SECONDS = 3600
+"""How long a visitor's own files are kept at least."""
 ZIP_SECONDS = 60
 """Between two zips of a run that trains: each of its steps is another state."""
 
 
 class VoteFile(TypedDict):
-    """A file of votes to download."""
+    """A file of votes or demonstrations to download."""
 
     link: str  # relative to the address of the page
     name: str
@@ -61,6 +63,20 @@ class VoteFile(TypedDict):
 def downloads() -> Path:
     """Return the folder of all downloads, in Gradio's cache."""
     return Path(get_upload_folder()).resolve() / DOWNLOADS
+
+
+def visitors_folder(secret: str) -> Path:
+    """Return the folder of a visitor's own downloads, and remove those that are an hour old.
+
+    Its name is a hash of the secret, so no one else can guess it.
+    """
+    parent = downloads() / "visitors"
+    since = time.time() - OWN_SECONDS
+    for folder in parent.glob("*"):
+        with suppress(FileNotFoundError):  # another request removes it too
+            if folder.stat().st_mtime < since:
+                shutil.rmtree(folder)
+    return parent / hashlib.sha256(f"downloads of {secret}".encode()).hexdigest()[:32]
 
 
 def link_to(file: Path) -> str:
@@ -88,16 +104,57 @@ def vote_file(votes: Sequence[Vote], folder: Path, name: str, request: dict[str,
     Raises:
         DataError: there are no votes, or the format is unknown.
     """
-    kind, everything = request["format"], bool(request.get("everything"))
+    everything = bool(request.get("everything"))
+    form = "all" if everything else "preferences"
+
+    def write(target: Path) -> int:
+        return export_votes(votes, target, all_votes=everything)
+
+    return _offer(folder, form, len(votes), f"{'all-' * everything}{name}", request, write)
+
+
+def demonstration_file(
+    texts: Sequence[Demonstration], folder: Path, name: str, request: dict[str, Any]
+) -> VoteFile:
+    """Write demonstrations into a file and return a link to it; as `vote_file`.
+
+    Raises:
+        DataError: there are none, or the format is unknown.
+    """
+
+    def write(target: Path) -> int:
+        return export_demonstrations(texts, target)
+
+    return _offer(folder, "demonstrations", len(texts), name, request, write)
+
+
+def _offer(
+    folder: Path,
+    form: str,
+    count: int,
+    name: str,
+    request: dict[str, Any],
+    write: Callable[[Path], int],
+) -> VoteFile:
+    """Write a file of a form, remove older ones of it, and return a link.
+
+    Args:
+        folder: of these files alone.
+        form: what the file holds.
+        count: how much there is to write.
+        name: of the file, without its ending.
+        request: its `format` is the ending.
+        write: writes the file, and returns how many rows it has.
+    """
+    kind = request["format"]
     if kind not in VOTE_FORMATS:
-        raise DataError(f"votes are written as {' or '.join(VOTE_FORMATS)}: choose one of them")
-    form = f"{'all' if everything else 'preferences'}-{kind}"
+        raise DataError(f"files are written as {' or '.join(VOTE_FORMATS)}: choose one of them")
     # A folder for each count, so that no file is overwritten while it is being fetched.
-    target_folder = folder / f"{form}-{len(votes)}"
-    target = target_folder / f"{'all-' * everything}{name}.{kind}"
-    rows = export_votes(votes, target, all_votes=everything)
+    target_folder = folder / f"{form}-{kind}-{count}"
+    target = target_folder / f"{name}.{kind}"
+    rows = write(target)
     since = time.time() - FETCH_SECONDS
-    for older in folder.glob(f"{form}-*"):
+    for older in folder.glob(f"{form}-{kind}-*"):
         with suppress(FileNotFoundError):  # another request removes it too
             if older != target_folder and older.stat().st_mtime < since:
                 shutil.rmtree(older)

@@ -7,9 +7,18 @@ import datasets
 import pytest
 
 from rlhf_demo.errors import DataError, Refused
-from rlhf_demo.votes.files import ALL_COLUMNS, BOUNDS, PREFERENCE_COLUMNS, export_votes, read_votes
+from rlhf_demo.votes.files import (
+    ALL_COLUMNS,
+    BOUNDS,
+    PREFERENCE_COLUMNS,
+    export_demonstrations,
+    export_votes,
+    holds_demonstrations,
+    read_demonstrations,
+    read_votes,
+)
 from rlhf_demo.votes.quality import vote_quality, win_rate
-from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL, PLAIN, Vote
+from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL, PLAIN, Demonstration, Vote
 
 VOTE = Vote(
     id=1, collection=4, round=2, kind=PLAIN, pair=1, prompt="The film", first=" is good.",
@@ -198,3 +207,79 @@ def test_texts_of_a_file_lose_what_turns_a_page_round_and_keep_their_lines(tmp_p
     path.write_text(json.dumps(ROW | texts))
     [vote] = read_votes(path, question="unused")
     assert (vote.prompt, vote.first, vote.question) == ("Human:\n\n Hi", " ab", "Which one?")
+
+
+# -- demonstrations --------------------------------------------------------------------------------
+
+TEXT = Demonstration(
+    id=1, collection=4, round=2, prompt="The film", completion=" was a joy.",
+    question="Which is happier?", voter=7, time=86_400.0, left_out=False,
+)  # fmt: skip
+TEXTS = [TEXT, replace(TEXT, id=2, voter=8, completion="\u2019s end", left_out=True)]
+
+
+def test_demonstration_follows_trls_format_with_question_voter_round_and_time(tmp_path):
+    path = tmp_path / "texts.jsonl"
+    assert export_demonstrations(TEXTS, path) == 2
+    assert json.loads(path.read_text().splitlines()[0]) == {
+        "prompt": "The film", "completion": " was a joy.", "question": "Which is happier?",
+        "lesson": 4, "rater": 7, "round": 2, "time": "1970-01-02T00:00:00Z", "left_out": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_demonstrations_come_back_as_they_went(tmp_path, store, ending):
+    path = tmp_path / f"texts.{ending}"
+    export_demonstrations(TEXTS, path)
+    assert holds_demonstrations(path)
+    read = read_demonstrations(path, question="unused")
+    collection, double = store.demonstrations.add([*read, read[0]], SOURCE)
+    back = store.demonstrations.of_visitors()
+    assert (double, {one.collection for one in back}) == (1, {collection})
+    known = ("round", "prompt", "completion", "question", "time", "left_out")
+    assert [[getattr(one, name) for name in known] for one in back] == [
+        [getattr(one, name) for name in known] for one in TEXTS
+    ]
+    assert len({one.voter for one in back}) == 2
+    assert store.votes() == []
+    with pytest.raises(Refused, match="already been imported"):
+        store.demonstrations.add(read, SOURCE)
+
+
+def test_plain_trl_file_of_demonstrations_gets_the_question(tmp_path):
+    path = tmp_path / "plain.jsonl"
+    path.write_text('{"prompt": "p", "completion": " a\u200b\\n b"}\n')
+    [one] = read_demonstrations(path, question="Which?")
+    assert (one.prompt, one.completion, one.question) == ("p", " a\n b", "Which?")
+    assert (one.voter, one.round, one.left_out) == (1, 1, False)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('{"prompt": "p", "completion": " \\n"}', "row 1: column 'completion' is empty"),
+        ('{"prompt": "p", "completion": 3}', "column 'completion' is 3: give text"),
+        ('{"completion": "a"}', "column 'prompt' is None"),
+        ('{"prompt": "p", "completion": "a", "rater": "Ann"}', "'rater' is 'Ann'"),
+        ('{"prompt": "p", "completion": "a", "round": 0}', "round is 0: use 1 to"),
+        ('{"prompt": "p", "completion": "a", "time": "now"}', "'time' is 'now'"),
+        (f'{{"prompt": "p", "completion": "{"x" * 4001}"}}', "has 4001 characters: use at most"),
+    ],
+)
+def test_bad_demonstration_is_refused_with_its_row(tmp_path, row, message):
+    path = tmp_path / "bad.jsonl"
+    path.write_text(row + "\n")
+    assert holds_demonstrations(path)
+    with pytest.raises(DataError, match=message):
+        read_demonstrations(path, question="Which?")
+
+
+def test_files_of_votes_and_empty_ones_are_no_demonstrations(tmp_path):
+    path = tmp_path / "votes.jsonl"
+    for all_votes in (False, True):
+        export_votes(VOTES, path, all_votes=all_votes)
+        assert not holds_demonstrations(path)
+    path.write_text("")
+    assert not holds_demonstrations(path)
+    with pytest.raises(DataError, match="no written texts yet"):
+        export_demonstrations([], path)

@@ -23,6 +23,7 @@ from rlhf_demo.votes.rounds import Rounds
 from rlhf_demo.votes.store import Store
 from tests.votes.test_arrivals import *  # noqa: F403
 from tests.votes.test_classes import *  # noqa: F403
+from tests.votes.test_demonstrations import *  # noqa: F403
 from tests.votes.test_queries import *  # noqa: F403
 from tests.votes.test_rounds import *  # noqa: F403
 from tests.votes.test_store import *  # noqa: F403
@@ -104,7 +105,7 @@ def test_database_without_a_version_is_migrated_once_by_apps_that_start_together
     store.close()
     with psycopg.connect(url) as connection:
         connection.execute("ALTER TABLE lessons DROP COLUMN door_open, DROP COLUMN most_joins")
-        connection.execute("DROP TABLE schema_version")
+        connection.execute("DROP TABLE schema_version, demonstrations")
     with ThreadPoolExecutor(4) as threads:
         apps = list(threads.map(Store, [url] * 4))
     assert schema_version(url) == [(len(STEPS),)]
@@ -126,9 +127,9 @@ def test_database_of_a_newer_version_is_refused(store, url):
     store.close()
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE schema_version SET version = version + 1")
-    with pytest.raises(DataError, match=r"has version 2, and this app knows versions up to 1: up"):
+    with pytest.raises(DataError, match=r"has version 3, and this app knows versions up to 2: up"):
         Store(url)
-    assert schema_version(url) == [(2,)]
+    assert schema_version(url) == [(3,)]
 
 
 def test_two_writers_of_one_app_do_not_wait_for_each_other(store):

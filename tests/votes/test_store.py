@@ -33,7 +33,7 @@ def test_next_pair_is_the_same_until_answered_and_then_another(store):
 def test_assignment_has_no_word_about_models_or_kinds(store):
     store.add_pairs(new_pairs(1, model="gpt2-mini-ppo"), kind=DUEL)
     assignment = store.next_pair(store.visit("here"), HAPPY, kind=DUEL)
-    assert set(vars(assignment)) == {"id", "question", "prompt", "left", "right"}
+    assert set(vars(assignment)) == {"id", "question", "prompt", "left", "right", "written"}
     assert "ppo" not in str(vars(assignment))
 
 

@@ -130,5 +130,5 @@ def test_older_file_of_votes_is_kept_while_it_may_still_be_fetched(cache):
 
 
 def test_votes_in_an_unknown_format_are_refused():
-    with pytest.raises(DataError, match="votes are written as jsonl or parquet: choose one"):
+    with pytest.raises(DataError, match="files are written as jsonl or parquet: choose one"):
         downloads.vote_file([VOTE], downloads.downloads() / "votes", "x", {"format": "csv"})

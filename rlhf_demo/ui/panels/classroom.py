@@ -30,7 +30,7 @@ from rlhf_demo.votes.quality import vote_quality, voter_table
 from rlhf_demo.votes.rounds import BlindResult
 from rlhf_demo.votes.vote import DUEL, QUESTIONS, Vote
 from rlhf_demo.web.addresses import address_of
-from rlhf_demo.web.downloads import VoteFile, downloads, vote_file
+from rlhf_demo.web.downloads import VoteFile, demonstration_file, downloads, vote_file
 from rlhf_demo.web.lanes import heavy, voting
 
 LONGEST_ADDRESS = 300
@@ -58,9 +58,9 @@ class ClassMode:
             [
                 self.open_class, self.take_over, self.class_state, self.class_qr, self.pause,
                 self.reopen, self.start_ppo, self.stop_ppo, self.open_blind, self.reveal,
-                self.next_round, self.leave_out, self.export_class, self.delete_class,
-                self.simulate, self.stop_simulation, self.stop_others, self.remove_student,
-                self.set_door, self.set_most_joins,
+                self.next_round, self.leave_out, self.export_class, self.export_class_texts,
+                self.delete_class, self.simulate, self.stop_simulation, self.stop_others,
+                self.remove_student, self.set_door, self.set_most_joins,
             ],
             value={
                 "questions": QUESTIONS,
@@ -155,7 +155,7 @@ class ClassMode:
         return {"done": True}
 
     def delete_class(self, request: dict[str, Any]) -> dict[str, bool]:
-        """Delete the class: students, pairs, votes, files with votes, reward models.
+        """Delete the class: students, pairs, votes, texts, files with these, reward models.
 
         PPO runs stay under Runs. A running one is stopped, so that its reward model can be deleted.
         """
@@ -225,7 +225,7 @@ class ClassMode:
         return {"done": True}
 
     def remove_student(self, request: dict[str, Any]) -> dict[str, bool]:
-        """Remove a student, the student's votes, and the files that hold them.
+        """Remove a student, the student's votes and texts, and the files that hold them.
 
         With `later`, all students who joined later from the same address are removed too.
 
@@ -258,6 +258,18 @@ class ClassMode:
         return vote_file(
             votes, self._downloads(collection), f"votes-class-{collection}-{len(votes)}", request
         )
+
+    @heavy
+    def export_class_texts(self, request: dict[str, Any]) -> VoteFile:
+        """Write the texts of the class's students to a file, and return a link to it.
+
+        Raises:
+            DataError: there are none, or the format is unknown.
+        """
+        texts = self.classes.demonstrations(request["token"])
+        collection = self.classes.collection_of(request["token"])
+        name = f"demonstrations-class-{collection}-{len(texts)}"
+        return demonstration_file(texts, self._downloads(collection), name, request)
 
     def _revealed(self, token: str) -> list[Vote]:
         """Return the class's votes, without those of a blind vote before its reveal."""

@@ -13,6 +13,8 @@ from rlhf_demo.server.class_training import BLIND_EACH, BUSY
 from rlhf_demo.server.payloads import NextPair, StudentPPO, StudentState
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
+from rlhf_demo.votes.demonstrations import KeptText
+from rlhf_demo.votes.vote import LONGEST_DEMONSTRATION
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.lanes import voting
 
@@ -28,8 +30,12 @@ class StudentPage:
         """Lay the panel out; the browser shows nothing else if the address has a class's code."""
         part(
             "panels/student",
-            [self.join, self.student_state, self.next_pair, self.vote, self.undo],
-        )
+            [
+                self.join, self.student_state, self.next_pair, self.vote, self.undo,
+                self.keep_text, self.delete_text,
+            ],
+            value={"longest": LONGEST_DEMONSTRATION},
+        )  # fmt: skip
 
     @voting
     def join(self, request: dict[str, Any], http: gr.Request) -> dict[str, str]:
@@ -86,6 +92,18 @@ class StudentPage:
     def undo(self, request: dict[str, Any], http: gr.Request) -> dict[str, bool]:
         """Delete the student's last answer."""
         return {"undone": self.store.undo(request["secret"], address_of(http))}
+
+    @voting
+    def keep_text(self, request: dict[str, Any], http: gr.Request) -> KeptText:
+        """Keep a `text` for a pair, in place of the student's earlier one; it is then on disk."""
+        secret, assignment, text = request["secret"], request["assignment"], request["text"]
+        return self.store.demonstrations.write(secret, assignment, text, client=address_of(http))
+
+    @voting
+    def delete_text(self, request: dict[str, Any], http: gr.Request) -> dict[str, bool]:
+        """Delete the student's text for a pair (`assignment`)."""
+        secret, assignment = request["secret"], request["assignment"]
+        return {"deleted": self.store.demonstrations.delete(secret, assignment, address_of(http))}
 
 
 def _progress(row: RunRow) -> StudentPPO:

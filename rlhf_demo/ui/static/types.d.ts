@@ -231,6 +231,7 @@ export interface ShownAssignment {
   prompt: string;
   left: string;
   right: string;
+  written: string | null;
 }
 
 export interface QualityState {
@@ -457,6 +458,7 @@ export interface ClassState {
   door_open: boolean;
   most_joins: number;
   votes: number;
+  written: number;
   seats_left: number;
   voters: Student[];
   each: number;

@@ -23,19 +23,28 @@ from rlhf_demo.server.vote_data import FEWEST, FEWEST_SHARED
 from rlhf_demo.ui.panels import classroom
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input
+from rlhf_demo.votes.demonstrations import KeptText
 from rlhf_demo.votes.pairs import FEWEST_TO_TELL, usable
 from rlhf_demo.votes.quality import VoterRow, vote_quality, voter_table
 from rlhf_demo.votes.vote import (
+    LONGEST_DEMONSTRATION,
     LONGEST_PROMPT,
     LONGEST_QUESTION,
     PLAIN,
     QUESTIONS,
+    Demonstration,
     Vote,
     clean_text,
 )
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.cache import received
-from rlhf_demo.web.downloads import VoteFile, downloads, vote_file
+from rlhf_demo.web.downloads import (
+    VoteFile,
+    demonstration_file,
+    downloads,
+    visitors_folder,
+    vote_file,
+)
 from rlhf_demo.web.lanes import heavy, voting
 
 LEAD = (
@@ -54,6 +63,7 @@ class FeedbackTab:
     def __init__(self, shared: Shared) -> None:
         self.shared, self.store = shared, shared.store
         self.sampler, self.data = shared.sampler, shared.vote_data
+        self.texts = shared.choices.texts
 
     def build(self, demo: gr.Blocks) -> None:
         """Lay the tab out inside the open Blocks."""
@@ -77,16 +87,18 @@ class FeedbackTab:
         first = {"question": QUESTIONS[0], "model": SHIPPED_MODEL}
         ballot = part(
             "tabs/feedback",
-            [self.enter, self.next_pair, self.vote, self.undo],
-            value=first,
-        )
+            [
+                self.enter, self.next_pair, self.vote, self.undo, self.keep_text, self.delete_text,
+            ],
+            value=first | {"longest": LONGEST_DEMONSTRATION, "use": self._use_of_texts()},
+        )  # fmt: skip
         self.quality_part = part(
             "tabs/feedback/quality",
-            [self.quality, self.train, self.export],
+            [self.quality, self.train, self.export, self.export_texts],
             value=first | {"fewest": FEWEST, "fewest_shared": FEWEST_SHARED, "few": FEWEST_TO_TELL},
         )
         upload = gr.UploadButton(
-            "Import votes from a file",
+            "Import votes or written texts from a file",
             file_types=[".jsonl", ".parquet"],
             size="sm",
             elem_classes="rl-import",
@@ -112,6 +124,12 @@ class FeedbackTab:
         if self.data.public:
             return "only you see these texts; your votes on them are not exported or trained on"
         return "only you see these texts; your votes on them count as usual"
+
+    def _use_of_texts(self) -> str:
+        use = "Supervised fine-tuning can learn from it"
+        if self.data.public:
+            return f"{use}. On this page, no other visitor can read or use it."
+        return f"{use}. Anyone who can open this page can download it below."
 
     def model_list(self, chosen: str | None) -> Any:
         """Update the list of models."""
@@ -193,6 +211,31 @@ class FeedbackTab:
         """Take the voter's last answer back."""
         undone = self.store.undo(request["voter"], address_of(http))
         return {"undone": undone, "votes": self.store.count()}
+
+    # -- texts that visitors write -----------------------------------------------------------------
+
+    @voting
+    def keep_text(self, request: dict[str, Any], http: gr.Request) -> KeptText:
+        """Keep a text for a pair, in place of the voter's earlier one; it is then on disk.
+
+        Args:
+            request: `voter`, `assignment`, `text`, `secret` (of this browser; on a page with
+                limits, it alone can read the text).
+            http: holds the address that the request comes from.
+        """
+        return self.store.demonstrations.write(
+            request["voter"],
+            request["assignment"],
+            request["text"],
+            browser=str(request["secret"]),
+            client=address_of(http),
+        )
+
+    @voting
+    def delete_text(self, request: dict[str, Any], http: gr.Request) -> dict[str, bool]:
+        """Delete the voter's text for a pair (`assignment`)."""
+        voter, assignment = request["voter"], request["assignment"]
+        return {"deleted": self.store.demonstrations.delete(voter, assignment, address_of(http))}
 
     # -- how good the votes are --------------------------------------------------------------------
 
@@ -280,8 +323,23 @@ class FeedbackTab:
         self.data.check_room(folder)
         return vote_file(self.data.votes(), folder, "votes", request)
 
+    @heavy
+    def export_texts(self, request: dict[str, Any]) -> VoteFile:
+        """Write the texts that the visitor may read into a file, and return a link to it.
+
+        Args:
+            request: `format`, `secret`.
+
+        Raises:
+            DataError: there are none, the format is unknown, or the disk is nearly full.
+        """
+        secret = str(request["secret"])
+        folder = visitors_folder(secret) if self.texts.public else downloads() / "demonstrations"
+        self.texts.check_room(folder)
+        return demonstration_file(self.texts.texts(secret), folder, "demonstrations", request)
+
     def take_file(self, path: str | None, question: str, secret: str, http: gr.Request) -> Any:
-        """Keep the votes of an uploaded file; tell the quality panel the result."""
+        """Keep the votes or texts of an uploaded file; tell the quality panel the result."""
         if path is None:
             return gr.skip()
         source = Path(path)
@@ -305,14 +363,19 @@ class FeedbackTab:
                 "page of your own"
             )
 
-    def _keep_file(self, path: Path, question: str, address: str) -> dict[str, int]:
+    def _keep_file(self, path: Path, question: str, address: str) -> dict[str, int | bool]:
         source, uploads = digest(path), self.shared.choices.uploads
         with uploads.reading(address), TemporaryDirectory() as folder:
             copy = Path(folder) / "votes.jsonl"
             read_apart("votes", path, copy, question)
-            votes = [Vote(**row) for row in read_jsonl(copy)]
-        _, double = self.store.add_votes(votes, source)
-        return {"kept": len(votes) - double, "double": double}
+            rows = read_jsonl(copy)
+        are_texts = "completion" in rows[0]
+        if are_texts:
+            texts = [Demonstration(**row) for row in rows]
+            _, double = self.store.demonstrations.add(texts, source)
+        else:
+            _, double = self.store.add_votes([Vote(**row) for row in rows], source)
+        return {"kept": len(rows) - double, "double": double, "texts": are_texts}
 
 
 def _numbers(given: Any) -> set[int]:

@@ -72,7 +72,7 @@ def test_class_moves_to_another_computer_with_the_password(mode):
         mode.class_state({"token": made.token})
 
 
-STUDENTS = {"join", "student_state", "next_pair", "vote", "undo"}
+STUDENTS = {"join", "student_state", "next_pair", "vote", "undo", "keep_text", "delete_text"}
 OPEN = {"open_class", "take_over"}
 """What needs no token: they ask for the password."""
 
@@ -81,7 +81,7 @@ def test_no_endpoint_of_the_instructor_takes_a_students_secret(post, mode):
     made = open_class(mode)
     ann = post("join", code=made.code, nickname="Ann")["secret"]
     theirs = post.names - STUDENTS - OPEN
-    assert len(theirs) == 18
+    assert len(theirs) == 19
     everything = {
         "students": 1, "taste": "longer", "noise": 0, "careless": 0, "steps": 1, "format": "jsonl",
         "voter": 1, "left_out": True, "secret": ann, "question": GOOD, "open": False, "most": 1,
@@ -174,6 +174,36 @@ def test_removed_student_leaves_no_vote_in_any_file(mode):
     assert told["all_votes"] == len(mode.store.votes(made.collection)) > 0
     assert "does not know you" in answering(mode.student.student_state)({"secret": ann})["error"]
     assert mode.student.student_state({"secret": bob})["nickname"] == "Bob"
+
+
+def test_texts_of_students_are_counted_exported_and_deleted_with_their_writer(mode):
+    made = open_class(mode)
+    ann, bob = join(mode, made), join(mode, made, "Bob")
+    mode.training.look_after(made.collection)
+    for secret, text in ((ann, "was by the first."), (bob, "was by the second.")):
+        shown = mode.student.next_pair({"secret": secret})["assignment"]
+        request = {"secret": secret, "assignment": shown["id"]}
+        kept = mode.student.keep_text(request | {"text": text}, HERE)
+        assert kept == {"written": f" {text}", "count": 1}
+    told = mode.class_state({"token": made.token})
+    assert (told["written"], told["votes"], told["all_votes"]) == (2, 0, 0)
+    form = {"token": made.token, "format": "jsonl"}
+    answer = mode.export_class_texts(form)
+    exported = file_of(answer)
+    assert (answer["rows"], exported.name) == (2, "demonstrations-class-2-2.jsonl")
+    assert "Bob" not in exported.read_text() and "was by the second." in exported.read_text()
+    mode.remove_student({"token": made.token, "voter": int(bob.partition(".")[0])})
+    assert not exported.exists() and mode.class_state({"token": made.token})["written"] == 1
+    assert "by the second" not in file_of(mode.export_class_texts(form)).read_text()
+    with pytest.raises(Refused):
+        mode.export_class_texts({"token": ann, "format": "jsonl"})
+    mode.store.clock.now += 6
+    shown = mode.student.next_pair({"secret": ann})["assignment"]
+    assert shown["written"] == " was by the first."
+    gone = mode.student.delete_text({"secret": ann, "assignment": shown["id"]}, HERE)
+    assert gone == {"deleted": True} and mode.class_state({"token": made.token})["written"] == 0
+    with pytest.raises(DataError, match="no written texts yet"):
+        mode.export_class_texts(form)
 
 
 def test_closed_door_and_most_joins_are_seen_on_the_screen(mode):

@@ -33,7 +33,7 @@ def test_student_votes_once_for_nobody_else_and_sees_nothing_of_others(post, mod
     assert ann["nickname"] == "Ann<b>"
     mode.training.look_after(made.collection)
     shown = post("next_pair", secret=ann["secret"])["assignment"]
-    assert set(shown) == {"id", "question", "prompt", "left", "right"}
+    assert set(shown) == {"id", "question", "prompt", "left", "right", "written"}
     assert "not yours" in post("vote", secret=bob, assignment=shown["id"], choice="left")["error"]
     assert post("vote", secret=ann["secret"], assignment=shown["id"], choice="left") == {
         "kept": True

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from rlhf_demo.errors import DataError
+from rlhf_demo.errors import DataError, Refused
 from rlhf_demo.server.instructor import Instructor
 from rlhf_demo.server.sampler import AHEAD, PairRequest
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.parts import answering
 from rlhf_demo.ui.tabs.reward import RewardTab
 from rlhf_demo.web.cache import DOWNLOADS
-from rlhf_demo.web.downloads import FETCH_SECONDS
+from rlhf_demo.web.downloads import FETCH_SECONDS, OWN_SECONDS
 from tests.fetching import file_of
 from tests.vote_page import BASE, HTTP, ask, fake, new_jobs, people_vote, shared, tab  # noqa: F401  (fixtures among them)
 from tests.voting import GOOD, HAPPY, answer, new_pairs
@@ -32,7 +32,7 @@ def test_known_voter_stays_who_it_is_and_an_unknown_one_is_made_anew(tab):
 def test_pair_comes_without_the_names_of_models(tab, store):
     store.add_pairs(new_pairs(1, model="secret-model"))
     answered = tab.next_pair(ask(store.visit("here"), model="secret-model"), HTTP)
-    assert set(answered["assignment"]) == {"id", "question", "prompt", "left", "right"}
+    assert set(answered["assignment"]) == {"id", "question", "prompt", "left", "right", "written"}
     assert "secret-model" not in str(answered)
 
 
@@ -130,8 +130,52 @@ def test_question_of_ones_own_is_bounded(tab):
 
 @pytest.mark.parametrize("request_", [None, 7, {}, {"voter": 1, "question": [], "model": {}}])
 def test_odd_request_is_answered_in_words(tab, request_):
-    for function in (tab.next_pair, tab.vote, tab.undo, tab.train, tab.export):
+    functions = (
+        tab.next_pair, tab.vote, tab.undo, tab.train, tab.export, tab.keep_text, tab.delete_text,
+        tab.export_texts,
+    )  # fmt: skip
+    for function in functions:
         assert set(answering(function)(request_)) == {"error"}
+
+
+# -- texts that visitors write ---------------------------------------------------------------------
+
+
+def text_of(tab, voter, text="was a joy.", secret="ann", change=None):
+    """Write a text for the voter's pair, as the page sends it."""
+    shown = tab.next_pair(ask(voter), HTTP)["assignment"]
+    request = {"voter": voter, "assignment": shown["id"], "text": text, "secret": secret}
+    return tab.keep_text(request | (change or {}), HTTP)
+
+
+def test_written_text_stands_with_its_pair_until_it_is_deleted(tab, store, clock):
+    store.add_pairs(new_pairs(AHEAD))
+    voter = store.visit("here")
+    assert tab.next_pair(ask(voter), HTTP)["assignment"]["written"] is None
+    assert text_of(tab, voter) == {"written": " was a joy.", "count": 1}
+    shown = tab.next_pair(ask(voter), HTTP)["assignment"]
+    assert shown["written"] == " was a joy."
+    clock.now += 6
+    request = {"voter": voter, "assignment": shown["id"]}
+    assert tab.delete_text(request, HTTP) == {"deleted": True}
+    assert tab.next_pair(ask(voter), HTTP)["assignment"]["written"] is None
+    assert store.votes() == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"text": None}, {"text": []}, {"assignment": "1"}, {"assignment": 99}, {"voter": 7}]
+)
+def test_odd_text_is_answered_in_words(tab, store, change):
+    store.add_pairs(new_pairs(AHEAD))
+    with pytest.raises(Refused):
+        text_of(tab, store.visit("here"), change=change)
+    assert store.demonstrations.of_visitors() == []
+
+
+def test_page_says_who_can_read_a_text(tab):
+    assert "Anyone who can open this page can download it" in tab._use_of_texts()
+    tab.data.public = True
+    assert "no other visitor can read or use it" in tab._use_of_texts()
 
 
 # -- how good the votes are ------------------------------------------------------------------------
@@ -170,7 +214,9 @@ def test_exported_votes_are_read_by_another_page(files, store, tmp_path, kind):
     told = files.export({"format": kind, "everything": True})
     assert (told["rows"], told["name"]) == (3, f"all-votes.{kind}")
     other = shutil.copy(file_of(told), tmp_path)
-    assert files.take_file(other, HAPPY, "ann", HTTP) == {"imported": {"kept": 3, "double": 0}}
+    assert files.take_file(other, HAPPY, "ann", HTTP) == {
+        "imported": {"kept": 3, "double": 0, "texts": False}
+    }
     assert files.quality({"question": HAPPY})["votes"] == 6
     assert "already been imported" in files.take_file(other, HAPPY, "ann", HTTP)["error"]
 
@@ -214,6 +260,39 @@ def test_bad_file_is_refused_with_its_row(files, tmp_path):
     path = tmp_path / "bad.jsonl"
     path.write_text('{"prompt": "a", "chosen": "b"}\n')
     assert "row 1" in files.take_file(str(path), HAPPY, "ann", HTTP)["error"]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_exported_texts_are_read_by_another_page(files, store, tmp_path, kind):
+    store.add_pairs(new_pairs(AHEAD))
+    text_of(files, store.visit("here"))
+    told = files.export_texts({"format": kind, "secret": "bob"})
+    assert (told["rows"], told["name"]) == (1, f"demonstrations.{kind}")
+    other = shutil.copy(file_of(told), tmp_path)
+    assert files.take_file(other, HAPPY, "ann", HTTP) == {
+        "imported": {"kept": 1, "double": 0, "texts": True}
+    }
+    assert [one.completion for one in files.texts.texts("")] == [" was a joy."] * 2
+    assert "already been imported" in files.take_file(other, HAPPY, "ann", HTTP)["error"]
+
+
+def test_stranger_downloads_own_texts_alone_at_an_address_that_nobody_guesses(files, store):
+    files.texts.public = True
+    store.add_pairs(new_pairs(AHEAD))
+    text_of(files, store.visit("here"), "was by Ann.", "ann")
+    text_of(files, store.visit("here"), "was by Bob.", "bob")
+    ann, bob = (
+        file_of(files.export_texts({"format": "jsonl", "secret": secret}))
+        for secret in ("ann", "bob")
+    )
+    assert ann.is_file() and "by Ann" in ann.read_text() and "by Bob" not in ann.read_text()
+    assert len(ann.parents[1].name) == 32 and ann.parents[1] != bob.parents[1]
+    with pytest.raises(DataError, match="no written texts yet"):
+        files.export_texts({"format": "jsonl", "secret": "eve"})
+    old = time.time() - OWN_SECONDS - 1
+    os.utime(ann.parents[1], (old, old))
+    files.export_texts({"format": "jsonl", "secret": "bob"})
+    assert bob.is_file() and not ann.exists()
 
 
 @pytest.fixture
