@@ -43,14 +43,17 @@ def generate(args: argparse.Namespace) -> None:
 def compare(args: argparse.Namespace) -> None:
     """Compare two models."""
     config = CompareConfig(**given_options(args, CompareConfig))
-    check_models(args.left, args.right, config.base, config.rater)
+    chooser = config.reward if config.best_of > 1 else None
+    check_models(args.left, args.right, config.base, config.rater, chooser)
     check_out(args.out)
     from rlhf_demo.evaluation.compare import compare_models, side_by_side, table
     from rlhf_demo.models.scorers import scorer_of
 
-    report = compare_models(
-        args.left, args.right, config, scorer_of(config.rater, **scoring_options(config))
-    )
+    scoring = scoring_options(config)
+    judge = scorer_of(config.rater, **scoring)
+    scoring["label"] = None  # it is the judge's
+    choose = scorer_of(chooser, **scoring) if chooser else None
+    report = compare_models(args.left, args.right, config, judge, choose)
     print(side_by_side(report, config.show), table(report), sep="\n\n")
     if args.out:
         write_json(Path(args.out), report)

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from rlhf_demo.config.options import DEVICES, DTYPES, Options, option
 
+MOST_BEST_OF = 64
+"""Most responses of best-of-n: each doubling costs twice as much and gains less."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateConfig(Options):
@@ -43,6 +46,15 @@ class CompareConfig(Options):
         "the second judge",
     )
     label: str | None = option(None, "label whose logit decides, if the judge is a text classifier")
+    best_of: int = option(
+        1, "responses that the second model writes to each prompt, of which the best is compared",
+        low=1, high=MOST_BEST_OF,
+    )  # fmt: skip
+    reward: str = option(
+        "reward-mini",
+        "scorer that chooses the best response, if --best-of is above 1: a model, 'longer', or "
+        "package.module:function",
+    )
     prompts: str = option("shipped", "'shipped', a text file, or a JSONL file with 'prompt'")
     split: str = option(
         "test",
@@ -79,3 +91,16 @@ class DuelOptions(Options):
         low=0.0, high=1.0,
     )  # fmt: skip
     seed: int = option(0, "random seed, the same for both sides", low=0, high=2**31 - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestOfOptions(DuelOptions):
+    """Sampling options of best-of-n, which uses neither top_k nor top_p.
+
+    Raises:
+        ConfigError: a value has the wrong type or lies outside its range.
+    """
+
+    best_of: int = option(
+        1, "responses to each prompt, of which the best is the answer", low=1, high=MOST_BEST_OF
+    )

@@ -265,11 +265,13 @@ def generate(
     batch_size: int = 64,
     on_token: Callable[[], None] = lambda: None,
     progress: str | None = None,
+    purpose: str = "generate",
 ) -> list[list[int]]:
     """Sample one response to each prompt, in batches.
 
-    Batch k draws from a generator seeded by (seed, k). So two models with the same vocabulary,
-    given the same prompts and seed, use the same random numbers for the same tokens.
+    Batch k draws from a generator seeded by (seed, purpose, k). So two models with the same
+    vocabulary, given the same prompts, seed and purpose, use the same random numbers for the same
+    tokens.
 
     Args:
         on_token: called after each token of a batch; may raise to stop.
@@ -290,7 +292,7 @@ def generate(
                 mask,
                 max_new_tokens=max_new_tokens,
                 temperature=temperature,
-                generator=seeded(seed, "generate", start // batch_size, policy.lm.device),
+                generator=seeded(seed, purpose, start // batch_size, policy.lm.device),
                 on_token=on_token,
             )
         responses += sampled.responses()

@@ -92,7 +92,8 @@ class ModelFigures(TypedDict):
     distinct_1: float  # share of different tokens
     distinct_2: float  # share of different bigrams
     different_responses: int
-    kl: NotRequired[float]  # exact, from the base, nats per response
+    best_of: NotRequired[int]  # of best-of-n: the n responses that each answer was chosen from
+    kl: NotRequired[float]  # exact, from the base, nats per response; of best-of-n an upper bound
     kl_se: NotRequired[float]
     perplexity: NotRequired[float]  # under the base
 
@@ -122,6 +123,15 @@ class ComparedRow(TypedDict):
     scores: list[list[float]]  # both responses' scores for each judge, in the judge's units
 
 
+class BestOfRow(TypedDict):
+    """How often the best of n responses would win, estimated from more of them."""
+
+    n: int
+    kl_bound: float  # most KL from the model that choosing adds, nats
+    win_rates: list[float]  # one a judge, 0 to 1; a tie counts as half a win
+    intervals: list[list[float]]  # the low and high end of their 95% intervals
+
+
 class Comparison(TypedDict):
     """What two models' responses to the same prompts show, the left model first."""
 
@@ -130,6 +140,7 @@ class Comparison(TypedDict):
     counted: dict[str, int]  # tokens and bigrams that distinct-1 and distinct-2 count in each model
     judges: list[NamedVerdict]
     rows: list[ComparedRow]
+    by_n: NotRequired[list[BestOfRow]]  # if the right model chose the best of several responses
 
 
 class CompareReport(Comparison):
@@ -140,3 +151,4 @@ class CompareReport(Comparison):
     seed: int
     base: NotRequired[str]  # on the command line: model that KL is measured against
     split: NotRequired[str]  # on the command line: of the prompts
+    chosen_by: NotRequired[str]  # on the command line: scorer that chose the best responses

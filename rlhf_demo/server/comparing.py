@@ -5,15 +5,23 @@ comparisons.py keeps the results. Import this module when a comparison begins: i
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 
-from rlhf_demo.config.evaluation import DuelOptions
+from rlhf_demo.config.evaluation import BestOfOptions, DuelOptions
 from rlhf_demo.errors import ConfigError
-from rlhf_demo.evaluation.compare import Answers, Contestant, Judges, report
+from rlhf_demo.evaluation.best_of_n import (
+    BestOf,
+    Candidates,
+    expected_best,
+    kl_bound,
+    ranking,
+    sample_candidates,
+)
+from rlhf_demo.evaluation.compare import Answers, Contestant, Judges, best_of_name, report
 from rlhf_demo.evaluation.duel import DuelState, duel
 from rlhf_demo.models.policy import Policy, load_policy
 from rlhf_demo.models.scorers import load_scorer
@@ -29,11 +37,18 @@ from rlhf_demo.server.comparisons import (
 from rlhf_demo.server.compute_lock import ComputeLock, Priority
 from rlhf_demo.server.judges import REWARD_UNIT, Named, NamedScorer, judges, unit
 from rlhf_demo.server.model_cache import ModelCache
+from rlhf_demo.server.payloads import BestOfSettings, BestOfState
 
 FRAME_SECONDS = 1 / 15
 """Seconds between two views of a growing text: as fast as anyone reads."""
 CHUNK = 32
 """Prompts that are answered at once; other requests can compute between two chunks."""
+BEST_OF_AT_ONCE = 8
+"""Responses of best-of-n that are sampled at once, so that other requests can compute in between,
+and the page sees them arrive."""
+MOST_SAMPLED = 2**17
+"""Most tokens that best-of-n samples for many prompts, twice as many as any other comparison: 64
+prompts, 64 responses to each, 32 tokens a response."""
 EXAMPLE_PROMPT = "I watched this with my sister and"
 
 
@@ -100,8 +115,9 @@ class Comparing:
         left: str,
         right: str,
         judge: str,
+        chooser: str,
         prompts: list[str],
-        options: DuelOptions,
+        options: BestOfOptions,
         address: str,
         *,
         own: bool,
@@ -110,8 +126,10 @@ class Comparing:
 
         Args:
             left, right, judge: ids of the lists.
+            chooser: id of the scorer that chooses the right model's responses, if it writes several
+                to a prompt.
             prompts: what both answer.
-            options: sampling options of both models.
+            options: sampling options of both models, and the right one's number of responses.
             address: the address of the request.
             own: whether the visitor wrote the prompts.
 
@@ -119,14 +137,26 @@ class Comparing:
             DemoError: an id is in no list, or an option is beyond what a page may ask for.
         """
         check_options(options)
+        check_sampled(len(prompts), options)
         who = self._who(left, right, judge)
-        described = judges(self.choices, left, right, judge, who["scorer"]["name"])
-        record: ManyRecord = {
-            "kind": "many",
-            "settings": {**who, "own": own, "judges": described},
-        }
+        settings: dict[str, Any] = {**who, "own": own}
+        chosen_by = chooser if options.best_of > 1 else None
+        if chosen_by:
+            name = best_of_name(who["right"]["name"], options.best_of)
+            settings |= {
+                "right": {**who["right"], "name": name},
+                "chosen_by": self._scorer(chosen_by),
+                "best_of": options.best_of,
+            }
+        described = judges(
+            self.choices, left, right, judge, who["scorer"]["name"], chosen_by=chosen_by
+        )
+        record: ManyRecord = {"kind": "many", "settings": {**settings, "judges": described}}
         yield {**record, "done": 0, "total": len(prompts)}
         first, second, base = self._models(left, right)
+        if chosen_by:
+            scorer = self.model_cache.scorer(self.choices.reward(chosen_by))
+            second = replace(second, best_of=BestOf(options.best_of, scorer))
         names = {row["id"]: self.choices.reward(row["id"]) for row in described}
         scorers = {name: self.model_cache.scorer(means) for name, means in names.items()}
         many = ManyPrompts(first, second, base.policy, scorers, prompts, options)
@@ -134,21 +164,67 @@ class Comparing:
             yield {**record, "done": done, "total": len(prompts)}
         yield self.kept.keep({**record, "report": many.report()}, address)
 
+    def best_of_n(
+        self, model: str, scorer: str, prompt: str, options: BestOfOptions
+    ) -> Iterator[BestOfState]:
+        """Let a model write several responses to a prompt; yield the state as they arrive.
+
+        Args:
+            model, scorer: ids of the lists.
+            prompt: the beginning of the text.
+            options: sampling options, and the number of responses.
+
+        Raises:
+            DemoError: an id is in no list, the prompt is empty or too long, or an option is beyond
+                what a page may ask for.
+        """
+        check_prompt(prompt)
+        check_options(options)
+        settings: BestOfSettings = {
+            "model": self._named(model),
+            "scorer": self._scorer(scorer),
+            "prompt": prompt,
+            "best_of": options.best_of,
+            "max_new_tokens": options.max_new_tokens,
+            "temperature": options.temperature,
+            "seed": options.seed,
+        }
+        writer, chooser = self.choices.policy(model), self.choices.reward(scorer)
+        found = Candidates([], [], [])
+        yield best_of_state(settings, found)
+        policy, judge = self.model_cache.policy(writer), self.model_cache.scorer(chooser)
+        for number, start in enumerate(range(0, options.best_of, BEST_OF_AT_ONCE)):
+            count = min(BEST_OF_AT_ONCE, options.best_of - start)
+            with self.compute_lock.hold(Priority.VISITORS):
+                (more,) = sample_candidates(
+                    policy, [prompt], BestOf(count, judge),
+                    max_new_tokens=options.max_new_tokens, temperature=options.temperature,
+                    seed=options.seed * 1000 + number,
+                )  # fmt: skip
+            found = Candidates(
+                found.ids + more.ids, found.texts + more.texts, found.scores + more.scores
+            )
+            yield best_of_state(settings, found)
+
     def _who(self, left: str, right: str, scorer: str) -> Who:
         """Return the names of models and scorer that people see, never a folder."""
-        choices = self.choices
-        labels = {chosen: label for label, chosen in (*choices.contestants(), *choices.rewards())}
-
-        def named(chosen: str) -> Named:
-            label = labels.get(chosen, chosen)
-            return {"id": chosen, "name": chosen if label.startswith(f"{chosen}:") else label}
-
         return {
-            "left": named(left),
-            "right": named(right),
-            "scorer": {**named(scorer), "unit": unit(choices, scorer)},
+            "left": self._named(left),
+            "right": self._named(right),
+            "scorer": self._scorer(scorer),
             "base": Path(self._base(left, right)).name,
         }
+
+    def _named(self, chosen: str) -> Named:
+        """Return an id of the lists with its name for people."""
+        choices = self.choices
+        labels = {listed: label for label, listed in (*choices.contestants(), *choices.rewards())}
+        label = labels.get(chosen, chosen)
+        return {"id": chosen, "name": chosen if label.startswith(f"{chosen}:") else label}
+
+    def _scorer(self, chosen: str) -> NamedScorer:
+        """Return a scorer's id with its name and unit."""
+        return {**self._named(chosen), "unit": unit(self.choices, chosen)}
 
     def _models(self, left: str, right: str) -> tuple[Contestant, Contestant, Contestant]:
         """Load the two models and the base, shared with all other users of the cache."""
@@ -186,6 +262,39 @@ def check_options(options: DuelOptions) -> None:
         raise ConfigError(
             f"max new tokens is {options.max_new_tokens}: on this page give at most {MOST_TOKENS}"
         )
+
+
+def check_sampled(prompts: int, options: BestOfOptions) -> None:
+    """Check how much best-of-n samples for many prompts.
+
+    Raises:
+        ConfigError: it is more than a page may ask for.
+    """
+    tokens = prompts * options.best_of * options.max_new_tokens
+    if options.best_of > 1 and tokens > MOST_SAMPLED:
+        raise ConfigError(
+            f"{prompts} prompts, {options.best_of} responses to each and {options.max_new_tokens} "
+            f"tokens a response are {tokens:,} tokens: on this page ask for at most "
+            f"{MOST_SAMPLED:,}, with fewer prompts, fewer responses or shorter ones"
+        )
+
+
+def best_of_state(settings: BestOfSettings, found: Candidates) -> BestOfState:
+    """Return what the page shows of the responses so far."""
+    ranked, count = ranking(found.scores), len(found.scores)
+    return {
+        "settings": settings,
+        "responses": [
+            {"text": text, "score": score}
+            for text, score in zip(found.texts, found.scores, strict=True)
+        ],
+        "best": ranked[0] if ranked else None,
+        "median": ranked[count // 2] if ranked else None,
+        "worst": ranked[-1] if ranked else None,
+        "kl_bound": kl_bound(settings["best_of"]),
+        "expected": expected_best(found.scores),
+        "finished": count == settings["best_of"],
+    }
 
 
 def frames(steps: Iterator[DuelState], compute_lock: ComputeLock) -> Iterator[DuelState]:
@@ -255,8 +364,10 @@ class ManyPrompts:
 
     def steps(self, compute_lock: ComputeLock) -> Iterator[int]:
         """Answer chunk after chunk, and yield how many prompts both have answered."""
-        for number, start in enumerate(range(0, len(self.prompts), CHUNK)):
-            prompts = self.prompts[start : start + CHUNK]
+        best_of = self.right.best_of
+        size = max(1, CHUNK // best_of.n) if best_of else CHUNK
+        for number, start in enumerate(range(0, len(self.prompts), size)):
+            prompts = self.prompts[start : start + size]
             # Each chunk draws its own numbers; otherwise, prompts would share their luck.
             seed = self.options.seed * 1000 + number
             for side in self.sides:

@@ -50,6 +50,9 @@ ONE_NETWORK = (
     " star-rater is built on the shipped base. Reward models and PPO models trained from that base "
     "share its network, so what one of them misses, the others may miss too."
 )
+CHOOSER = (
+    "{judge} chose the best responses, so a win by its judgement only shows that choosing worked."
+)
 REWARD = "PPO was trained to please {judge}, so a win by its judgement only shows that PPO worked."
 READS_WITH = (
     "{judge} takes star-rater\u2019s score and subtracts for text that the base finds unlikely and "
@@ -68,24 +71,37 @@ def unit(choices: Choices, scorer: str) -> str:
     return UNITS.get(scorer, REWARD_UNIT if scorer in rewards else "logits")
 
 
-def judges(choices: Choices, left: str, right: str, chosen: str, name: str) -> list[Judge]:
+def judges(
+    choices: Choices,
+    left: str,
+    right: str,
+    chosen: str,
+    name: str,
+    *,
+    chosen_by: str | None = None,
+) -> list[Judge]:
     """Describe the judge that was chosen, and the second judge next to it.
 
     Args:
         left, right: ids of the models that are judged.
         chosen: id of the judge.
         name: its name on the page.
+        chosen_by: id of the scorer that chose the best of several responses; None if none did.
     """
     taught_by = [teachers(choices, model) for model in (right, left)]
-    reward, labeller = next((pair for pair in taught_by if pair[0] is not None), (None, None))
+    if chosen_by:
+        taught_by.append(_with_labeller(choices.reward(chosen_by)))
+    reward, teacher = next((pair for pair in taught_by if pair[0] is not None), (None, None))
     second = second_judge(chosen)
     return [
         {
             "id": judge,
             "name": judge_name,
             "unit": unit(choices, judge),
-            "title": _title(judge, taught=judge == labeller),
-            "note": _note(choices, judge, reward, labeller).format(judge=judge_name),
+            "title": _title(judge, taught=judge == teacher),
+            "note": (
+                CHOOSER if judge == chosen_by else _note(choices, judge, reward, teacher)
+            ).format(judge=judge_name),
         }
         for judge, judge_name in ((chosen, name), (second, second))
     ]
@@ -127,4 +143,8 @@ def teachers(choices: Choices, model: str) -> tuple[str | None, str | None]:
         reward = choices.jobs.find(run_id).config["options"]["reward"]
     else:
         return None, None
+    return _with_labeller(reward)
+
+
+def _with_labeller(reward: str) -> tuple[str, str | None]:
     return reward, labeller(reward)

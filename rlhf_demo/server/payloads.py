@@ -11,7 +11,7 @@ from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.runs.reports import ComparedRow, NamedVerdict, RewardReport
 from rlhf_demo.server.class_records import RewardTraining, TrainedReward
 from rlhf_demo.server.inside_step import StepDetails
-from rlhf_demo.server.judges import Judge
+from rlhf_demo.server.judges import Judge, Named, NamedScorer
 from rlhf_demo.server.simulations import Simulation
 from rlhf_demo.server.vote_data import VoteFacts
 from rlhf_demo.votes.classes import ClassOverview, StudentView
@@ -227,6 +227,38 @@ class ShownRecord(TypedDict):
     settings: NotRequired[dict[str, Any]]
     state: NotRequired[DuelState | None]
     report: NotRequired[dict[str, Any]]
+
+
+class BestOfSettings(TypedDict):
+    """What best-of-n was asked for."""
+
+    model: Named
+    scorer: NamedScorer
+    prompt: str
+    best_of: int
+    max_new_tokens: int
+    temperature: float
+    seed: int
+
+
+class ScoredResponse(TypedDict):
+    """A response of best-of-n, and its score by the scorer that chooses."""
+
+    text: str
+    score: float
+
+
+class BestOfState(TypedDict):
+    """How far best-of-n has come; the numbers are about the responses so far."""
+
+    settings: BestOfSettings
+    responses: list[ScoredResponse]  # in the order of sampling
+    best: int | None  # places in `responses`; None while there is none
+    median: int | None  # of an even number, the lower of the two in the middle
+    worst: int | None
+    kl_bound: float  # most KL of best-of-n from the model, nats
+    expected: list[float]  # mean score of the best of 1, 2, ... responses
+    finished: bool
 
 
 class NextPair(TypedDict):

@@ -1,4 +1,4 @@
-"""What programs can call: nine named endpoints, with the same rules as the page's buttons.
+"""What programs can call: named endpoints, with the same rules as the page's buttons.
 
 docs/api.md runs the whole loop with them. Ids are those of the page's lists (server/choices.py). A
 run can be stopped with its secret (jobs/queue.py).
@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 from gradio.events import api
 
-from rlhf_demo.config.evaluation import DuelOptions
+from rlhf_demo.config.evaluation import BestOfOptions, DuelOptions
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import ConfigError, DemoError
 from rlhf_demo.server.submit import DPO_OPTIONS, REWARD_OPTIONS, policy_options
@@ -26,7 +26,7 @@ def add_endpoints(shared: Shared) -> None:
     for endpoint in (
         endpoints.models, endpoints.runs, endpoints.start_reward, endpoints.start_ppo,
         endpoints.start_rloo, endpoints.start_grpo, endpoints.start_dpo, endpoints.run_status,
-        endpoints.stop_run, endpoints.side_by_side,
+        endpoints.stop_run, endpoints.side_by_side, endpoints.best_of_n,
     ):  # fmt: skip
         api(_in_words(endpoint), api_name=endpoint.__name__)
 
@@ -312,6 +312,40 @@ class Endpoints:
         for side in ("left", "right"):
             answer[side] = answer[side] | {"text": "".join(answer[side]["token"])}
         return answer
+
+    def best_of_n(
+        self,
+        model: str,
+        prompt: str,
+        best_of: int = 16,
+        reward: str = "reward-mini",
+        max_new_tokens: int = 32,
+        temperature: float = 0.7,
+        seed: int = 0,
+    ) -> dict:
+        """Let a model write several responses to a prompt, and choose the one with the best score.
+
+        Args:
+            model: Id of a model that writes.
+            prompt: The beginning of all texts.
+            best_of: How many responses it writes, 1 to 64.
+            reward: Id of the scorer that chooses.
+            max_new_tokens: Longest response, in tokens.
+            temperature: Divides the logits before sampling.
+            seed: Seed of the random numbers.
+
+        Returns:
+            `responses`, each with its `text` and `score`; the places of the `best`, `median` and
+            `worst` one; `kl_bound` (nats: best-of-n is at most so far from the model); `expected`
+            (mean score of the best of 1, 2, ... responses, estimated from all of them).
+        """
+        options = BestOfOptions(
+            best_of=best_of, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed
+        )
+        *_, state = self.shared.comparing.best_of_n(str(model), str(reward), str(prompt), options)
+        return {
+            name: value for name, value in state.items() if name not in ("settings", "finished")
+        }
 
 
 def _secret(given: str) -> str:

@@ -1,6 +1,7 @@
 """Two models side by side: fair, repeatable, and silent about what cannot be compared."""
 
 import json
+import math
 import statistics
 from types import SimpleNamespace
 
@@ -10,9 +11,11 @@ import torch
 from rlhf_demo.config.evaluation import CompareConfig
 from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import DataError
+from rlhf_demo.evaluation.best_of_n import BestOf, Candidates, sample_candidates
 from rlhf_demo.evaluation.compare import (
     Answers,
     Contestant,
+    by_n,
     compare,
     compare_models,
     report,
@@ -152,8 +155,7 @@ def test_kl_is_the_mean_over_prompts_of_the_exact_sums(tiny_model_folder, other_
 
 
 def test_diversity_of_both_sides_is_counted_on_equally_many_ngrams():
-    side = SimpleNamespace(policy=SimpleNamespace(tokenizer=SimpleNamespace(eos_token_id=0)))
-    side.name = "one"
+    side = Contestant("one", SimpleNamespace(tokenizer=SimpleNamespace(eos_token_id=0)))
     # Left has 4 tokens and 2 pairs in all; of the right's 7 and 5 the first 4 and 2 count.
     left = Answers(side, [[1, 2], [1, 2]], ["a", "b"], {"judge": [0.0, 0.0]})
     right = Answers(side, [[3, 3, 3, 4], [5, 6, 7]], ["c", "d"], {"judge": [1.0, -1.0]})
@@ -221,6 +223,73 @@ def test_prompts_are_those_of_the_test_split_unless_another_is_asked_for(tiny_mo
         report = compare_models(name, name, config(prompts="shipped", count=3, **options), longer)
         assert [row["prompt"] for row in report["rows"]] == load_prompts("shipped", split)[:3]
         assert report["split"] == split
+
+
+# -- best-of-n -------------------------------------------------------------------------------------
+
+
+def test_model_that_answers_with_its_longest_of_four_wins_against_its_single_responses(
+    tiny_model_folder, config
+):
+    name = str(tiny_model_folder)
+    found = compare_models(name, name, config(best_of=4), longer, longer)
+    single, chosen = found["models"]
+    assert (chosen["name"], chosen["best_of"]) == (f"{name}, best of 4", 4)
+    assert "best_of" not in single
+    assert found["chosen_by"] == "reward-mini"
+    assert chosen["scores"][0] > single["scores"][0]
+    # It is the base itself, so its KL is the bound: log 4 - 3/4.
+    assert (chosen["kl"], chosen["kl_se"]) == pytest.approx((0.636294, 0.0), abs=1e-6)
+    assert "kl" in single and single["kl"] == 0.0
+
+    # The best of all four is what was compared.
+    assert [row["n"] for row in found["by_n"]] == [1, 2, 4]
+    last = found["by_n"][-1]
+    assert last["kl_bound"] == pytest.approx(chosen["kl"])
+    assert last["win_rates"] == pytest.approx([judge["win_rate"] for judge in found["judges"]])
+    for judge, bounds in zip(found["judges"], last["intervals"], strict=True):
+        assert bounds == pytest.approx([judge["win_rate_low"], judge["win_rate_high"]])
+    text = table(found)
+    assert "<= 0.64" in text
+    assert "best of" in text.splitlines()[-4]
+
+
+def test_wins_for_each_n_worked_by_hand():
+    side = Contestant("one", SimpleNamespace())
+    left = Answers(side, texts=["", ""], scores={"judge": [1.0, 2.0]})
+    right = Answers(
+        side,
+        candidates=[Candidates([], [], [0.0, 5.0, 3.0]), Candidates([], [], [9.0, 8.0, 7.0])],
+        candidate_scores={"judge": [[2.0, 1.0, 0.0], [2.0, 3.0, 1.0]]},
+    )
+    # Against 1: win, tie, loss; chosen of two: second, third, second. Against 2: tie, win, loss;
+    # chosen of two: first, first, second.
+    rows = by_n(left, right)
+    assert [row["n"] for row in rows] == [1, 2, 3]
+    of_two = (0.5 + 0 + 0.5) / 3 + (0.5 + 0.5 + 1) / 3
+    assert [row["win_rates"][0] for row in rows] == pytest.approx([0.5, of_two / 2, 0.5])
+    assert rows[1]["kl_bound"] == pytest.approx(math.log(2) - 0.5)
+
+
+def test_kl_of_best_of_n_adds_the_bound_to_the_log_ratio_of_what_was_chosen(
+    tiny_model_folder, other_folder, config
+):
+    base, other = (load_policy(str(name), device=CPU) for name in (tiny_model_folder, other_folder))
+    found = compare_models(
+        str(tiny_model_folder), str(other_folder), config(best_of=2), longer, longer
+    )
+    prompts = [row["prompt"] for row in found["rows"]]
+    how = {"max_new_tokens": 6, "temperature": 0.7, "seed": 0}
+    candidates = sample_candidates(other, prompts, BestOf(2, longer), **how)
+    ids = [one.ids[one.best] for one in candidates]
+    readings = read_with_base(other, base, prompts, ids, 0.7)
+    ratios = [float(reading.log_ratio.sum()) for reading in readings]
+    assert found["models"][1]["kl"] == pytest.approx(sum(ratios) / 6 + math.log(2) - 0.5, rel=1e-5)
+
+
+def test_one_response_to_a_prompt_is_compared_as_ever(tiny_model_folder, other_folder, config):
+    names = str(tiny_model_folder), str(other_folder)
+    assert "by_n" not in compare_models(*names, config(best_of=1), longer)
 
 
 def test_missing_prompts_are_named(tiny_model_folder, config):

@@ -1,18 +1,21 @@
 """Two models compared piece by piece: many chunks measure as one, and others compute in between."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from rlhf_demo.config.evaluation import DuelOptions
-from rlhf_demo.evaluation.compare import Contestant, compare
+from rlhf_demo.config.evaluation import BestOfOptions, DuelOptions
+from rlhf_demo.errors import ConfigError
+from rlhf_demo.evaluation.best_of_n import BestOf, Candidates
+from rlhf_demo.evaluation.compare import Answers, Contestant, compare
 from rlhf_demo.evaluation.text_stats import distinct_n, read_with_base
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.scorers import length_scores
 from rlhf_demo.server import comparing
-from rlhf_demo.server.comparing import ManyPrompts, frames
+from rlhf_demo.server.comparing import ManyPrompts, best_of_state, check_sampled, frames
 from rlhf_demo.server.compute_lock import ComputeLock
 
 CPU = torch.device("cpu")
@@ -71,6 +74,45 @@ def test_figures_of_several_chunks_equal_those_measured_at_once(tiny, monkeypatc
     assert found["scores"] == [sum(map(len, side.texts)) / 6, pytest.approx(0.5)]
     tokens = torch.cat([reading.base_logprobs for reading in readings])
     assert found["perplexity"] == pytest.approx(math.exp(-tokens.mean()), rel=1e-5)
+
+
+# -- best-of-n -------------------------------------------------------------------------------------
+
+
+def test_chunks_of_best_of_n_have_fewer_prompts_so_that_others_wait_no_longer(tiny, monkeypatch):
+    monkeypatch.setattr(comparing, "CHUNK", 6)
+    asked = many(tiny, tiny, base=tiny)
+    asked.right = replace(asked.right, best_of=BestOf(3, length_scores))
+    asked.sides = Answers(asked.left), Answers(asked.right)
+    assert list(asked.steps(ComputeLock())) == [2, 4, 6]
+    found = asked.report()
+    assert found["models"][1]["best_of"] == 3
+    assert [row["n"] for row in found["by_n"]] == [1, 2, 3]
+    assert found["by_n"][-1]["win_rates"][0] == found["judges"][0]["win_rate"]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "best_of", "tokens"), [(64, 64, 32), (256, 16, 32), (256, 4, 128), (256, 1, 1024)]
+)
+def test_prompts_times_responses_times_tokens_are_bounded(prompts, best_of, tokens):
+    check_sampled(prompts, BestOfOptions(best_of=best_of, max_new_tokens=tokens))
+    if best_of > 1:
+        with pytest.raises(ConfigError, match=f"{prompts + 1} prompts, {best_of} responses to"):
+            check_sampled(prompts + 1, BestOfOptions(best_of=best_of, max_new_tokens=tokens))
+
+
+def test_state_names_the_best_the_median_and_the_worst():
+    settings = {"best_of": 5}
+    texts = list("abcde")
+    found = best_of_state(settings, Candidates([], texts[:4], [1.0, 4.0, 2.0, 3.0]))
+    assert (found["best"], found["median"], found["worst"]) == (1, 2, 0)  # the lower middle one
+    assert found["finished"] is False
+    found = best_of_state(settings, Candidates([], texts, [1.0, 4.0, 2.0, 3.0, 0.0]))
+    assert (found["best"], found["median"], found["worst"]) == (1, 2, 4)
+    assert found["finished"] is True
+    assert found["responses"][1] == {"text": "b", "score": 4.0}
+    found = best_of_state(settings, Candidates([], [], []))
+    assert (found["best"], found["responses"], found["expected"]) == (None, [], [])
 
 
 def test_chunks_draw_numbers_of_their_own(tiny, monkeypatch):

@@ -86,6 +86,15 @@ def test_two_models_that_no_reward_trained_have_no_teacher(choices):
     assert titles(found)[0] == "a rule: the longer text wins"
 
 
+def test_scorer_that_chose_is_no_independent_judge_and_its_labeller_is_named(choices):
+    model = "gpt2-mini"
+    found = judges(choices, model, model, "reward-mini", "reward-mini", chosen_by="reward-mini")
+    assert found[0]["note"].startswith("reward-mini chose the best responses, so a win")
+    found = judges(choices, model, model, "star-rater", "star-rater", chosen_by="reward-mini")
+    assert found[0]["note"].startswith("star-rater labelled the pairs that the reward model")
+    assert "had no part in their training" in found[1]["note"]
+
+
 def test_fluency_judge_is_said_to_share_the_network(choices):
     found = judges(choices, "gpt2-mini", "gpt2-mini-ppo", "fluency-judge", "fluency-judge")
     assert [judge["name"] for judge in found] == ["fluency-judge", "word-judge"]

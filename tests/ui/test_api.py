@@ -28,6 +28,7 @@ ENDPOINTS = {
     "run_status",
     "stop_run",
     "side_by_side",
+    "best_of_n",
 }
 OVER = ("finished", "failed", "stopped")
 
@@ -108,6 +109,17 @@ def test_program_of_the_documentation_runs_as_it_stands(page, capsys):
     assert both["left"]["kl"] == [0.0] * len(both["left"]["token"])  # the base against itself
 
 
+def test_best_of_n_answers_with_all_responses_and_says_which_is_the_best(page):
+    found = page.predict("gpt2-mini", "This film", 3, max_new_tokens=4, api_name="/best_of_n")
+    scores = [response["score"] for response in found["responses"]]
+    assert len(scores) == len(found["expected"]) == 3
+    assert scores[found["best"]] == max(scores) == found["expected"][-1]
+    assert scores[found["median"]] == sorted(scores)[1]
+    assert scores[found["worst"]] == min(scores)
+    assert round(found["kl_bound"], 4) == 0.4319  # log 3 - 2/3
+    assert set(found) == {"responses", "best", "median", "worst", "kl_bound", "expected"}
+
+
 def test_stop_asks_for_the_secret_that_started_the_run(page):
     title = "<b>Ann's</b>"
     run = page.predict(title=title, secret="ann", api_name="/start_ppo")["run"]
@@ -155,6 +167,12 @@ def test_other_methods_start_with_their_own_settings(page, app, kind):
             {"left": "gpt2-mini", "right": "gpt2-mini", "prompt": "I", "top_p": 2.0},
             "--top-p is 2.0: the highest value is 1.0",
         ),
+        ("/best_of_n", {"model": "gpt2-mini", "prompt": "I", "best_of": 65},
+         "--best-of is 65: the highest value is 64"),
+        ("/best_of_n", {"model": "gpt2-mini", "prompt": "I", "reward": "os:system"},
+         "'os:system' is neither in the list"),
+        ("/best_of_n", {"model": "gpt2-mini", "prompt": "I", "max_new_tokens": 129},
+         "on this page give at most 128"),
     ],
 )  # fmt: skip
 def test_wrong_request_is_answered_in_a_sentence(page, endpoint, given, sentence):

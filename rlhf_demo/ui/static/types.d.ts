@@ -220,6 +220,43 @@ export interface ShownRecord {
   report?: Record<string, any>;
 }
 
+export interface BestOfSettings {
+  model: Named;
+  scorer: NamedScorer;
+  prompt: string;
+  best_of: number;
+  max_new_tokens: number;
+  temperature: number;
+  seed: number;
+}
+
+export interface Named {
+  id: string;
+  name: string;
+}
+
+export interface NamedScorer {
+  id: string;
+  name: string;
+  unit: string;
+}
+
+export interface ScoredResponse {
+  text: string;
+  score: number;
+}
+
+export interface BestOfState {
+  settings: BestOfSettings;
+  responses: ScoredResponse[];
+  best: number | null;
+  median: number | null;
+  worst: number | null;
+  kl_bound: number;
+  expected: number[];
+  finished: boolean;
+}
+
 export interface NextPair {
   assignment: ShownAssignment | null;
   message?: string;

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from rlhf_demo.config.evaluation import DuelOptions
+from rlhf_demo.config.evaluation import MOST_BEST_OF, BestOfOptions, DuelOptions
 from rlhf_demo.config.scorers import STAR_RATER
 from rlhf_demo.data.pairs import SHIPPED
 from rlhf_demo.data.prompts import load_prompts
@@ -22,6 +22,7 @@ from rlhf_demo.server.comparisons import (
     check_prompt,
 )
 from rlhf_demo.server.judges import judges
+from rlhf_demo.server.payloads import BestOfState
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels.blind_vote import BlindVote
 from rlhf_demo.ui.parts import part
@@ -38,7 +39,12 @@ MANY_LEAD = (
     "One text proves little. Here the two models above answer many prompts: your own, or shipped "
     "ones that were not used for training or for choosing settings. The temperature, length and "
     "seed are those set above. For each prompt, two judges say whose text is better: the judge you "
-    "choose here, and a second one that shares no network with it."
+    "choose here, and a second one that shares no network with it. Let the right model answer with "
+    "the best of several responses to see what choosing alone is worth."
+)
+BEST_LEAD = (
+    "Best-of-N needs no training: the model writes N responses to one prompt, and the scorer "
+    "chooses the one with the highest score. The temperature, length and seed are those set above."
 )
 NAMES = ("temperature", "top_k", "top_p", "max_new_tokens", "seed")
 FEWEST, MOST, MOST_OWN = 8, 256, 64
@@ -53,6 +59,8 @@ PROMPTS: dict[str, DuelOptions] = {
 FIRST_PROMPT = "I watched this with my sister and"
 DEFAULTS = ("gpt2-mini", "gpt2-mini-ppo", "reward-mini", STAR_RATER)
 """Left model, right model, scorer, judge."""
+BEST_DEFAULTS = ("gpt2-mini", "reward-mini")
+"""Model and scorer of best-of-n."""
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 AT_ONCE: dict[str, Any] = QUIET | {"queue": False}
 
@@ -69,12 +77,20 @@ class CompareTab:
         """Lay the tab out inside the open Blocks."""
         self._lay_out_one_prompt()
         BlindVote(self.shared).build(self.left, self.right)
+        self._lay_out_best_of_n()
         self._lay_out_many_prompts()
         pickers = [self.left, self.right, self.scorer, self.judge]
         gr.on([picker.focus for picker in pickers], self.lists, None, pickers, **AT_ONCE)
+        best_pickers = [self.model, self.chooser]
+        focused = [picker.focus for picker in best_pickers]
+        gr.on(focused, self.best_lists, None, best_pickers, **AT_ONCE)
         demo.load(
             self.opened, None,
-            [*pickers, self.count, self.duel, self.many, self.prompt, *self.fields], **AT_ONCE,
+            [
+                *pickers, self.count, self.duel, self.many, self.prompt, *self.fields, self.best_of,
+                *best_pickers,
+            ],
+            **AT_ONCE,
         )  # fmt: skip
 
     def _lay_out_one_prompt(self) -> None:
@@ -110,6 +126,31 @@ class CompareTab:
         for form_is_filled in prepared:
             form_is_filled.then(self.write, asked, self.duel, **in_turn)
 
+    def _lay_out_best_of_n(self) -> None:
+        gr.HTML(
+            f'<h2 class="rl-h2">Best of N</h2><p class="rl-lead">{BEST_LEAD}</p>',
+            elem_classes="rl-plain",
+        )
+        with gr.Column(elem_classes="rl-form"):
+            with gr.Row():
+                self.model = self._picker("Model", "writes N responses")
+                self.chooser = self._picker("Choose by", "the response with the highest score wins")
+                best_of = gr.Slider(
+                    1, MOST_BEST_OF, 16, step=1, label="N", info="responses to write", min_width=230
+                )
+            with gr.Row():
+                prompt = gr.Textbox(
+                    label="Prompt", value=FIRST_PROMPT, scale=5,
+                    max_lines=3, max_length=MOST_CHARACTERS,
+                )  # fmt: skip
+                write = gr.Button("Write and choose", min_width=180)
+        best = part("tabs/compare/best_of_n", [], css_class="best")
+        gr.on(
+            [write.click, prompt.submit], self.write_best,
+            [self.model, self.chooser, prompt, best_of, *self.fields], best,
+            **QUIET, concurrency_id="model", concurrency_limit=1,
+        )  # fmt: skip
+
     def _lay_out_many_prompts(self) -> None:
         gr.HTML(
             f'<h2 class="rl-h2">Many prompts at once</h2><p class="rl-lead">{MANY_LEAD}</p>',
@@ -122,6 +163,11 @@ class CompareTab:
                     label="Prompts", info=f"shipped prompts, {FEWEST} to {MOST}", value=64,
                     precision=0, step=1, min_width=150,
                 )  # fmt: skip
+                self.best_of = gr.Number(
+                    label="Right answers with the best of", value=1, precision=None, step=1,
+                    info=f"1 to {MOST_BEST_OF} responses, chosen by \u201cScore with\u201d",
+                    min_width=230,
+                )  # fmt: skip
                 start = gr.Button("Compare on many prompts", min_width=190)
             with gr.Accordion("Your own prompts", open=False):
                 own = gr.Textbox(
@@ -133,7 +179,11 @@ class CompareTab:
         # A queue of its own: a duel waits for one chunk of prompts, not for a whole comparison.
         start.click(
             self.write_many,
-            [self.left, self.right, self.judge, self.count, own, *self.fields], self.many,
+            [
+                self.left, self.right, self.judge, self.scorer, self.count, own,
+                self.best_of, *self.fields,
+            ],
+            self.many,
             **QUIET, concurrency_id="many", concurrency_limit=1,
         )  # fmt: skip
 
@@ -151,13 +201,21 @@ class CompareTab:
         models, rewards = choices.contestants(), choices.rewards()
         return [gr.update(choices=listed) for listed in (models, models, rewards, rewards)]
 
+    def best_lists(self) -> list[Any]:
+        """Update the lists of best-of-n, and keep what is chosen."""
+        choices = self.shared.choices
+        return [gr.update(choices=one) for one in (choices.contestants(), choices.rewards())]
+
     def opened(self, request: gr.Request) -> list[Any]:
         """Fill the tab when the page opens, with the comparison that its address names, if any."""
-        return self.page(request.query_params.get("compare"))
+        best = self.best_lists()
+        for update, default in zip(best, BEST_DEFAULTS, strict=True):
+            update["value"] = default
+        return [*self.page(request.query_params.get("compare")), *best]
 
     def page(self, name: str | None) -> list[Any]:
         """Return the lists and the other fields of an opened page; `name` is a record's id."""
-        chosen, rest = DEFAULTS, [gr.skip()] * (4 + len(NAMES))
+        chosen, rest = DEFAULTS, [gr.skip()] * (5 + len(NAMES))
         if name:
             try:
                 chosen, rest = _as_asked(self.shared.comparisons.open(name))
@@ -217,23 +275,33 @@ class CompareTab:
         except DemoError as error:
             yield {"error": str(error)}
 
+    def write_best(
+        self, model: str, chooser: str, prompt: str, *values: Any
+    ) -> Iterator[BestOfState | dict[str, str]]:
+        """Let a model write several responses, and yield each state for the part on best-of-n."""
+        try:
+            yield from self.shared.comparing.best_of_n(model, chooser, prompt, _best_of(values))
+        except DemoError as error:
+            yield {"error": str(error)}
+
     def write_many(
         self,
         http: gr.Request,
         left: str,
         right: str,
         judge: str,
+        chooser: str,
         count: int,
         own: str,
         *values: Any,
     ) -> Iterator[ManyRecord | dict[str, str]]:
         """Let two models answer many prompts, and yield each state for the other part."""
         try:
-            options = DuelOptions(**forms.options(DuelOptions, NAMES, values))
-            prompts, address = _prompts(count, own), address_of(http)
+            options, prompts = _best_of(values), _prompts(count, own)
             yield from self.shared.comparing.many_prompts(
-                left, right, judge, prompts, options, address, own=bool(own.strip())
-            )
+                left, right, judge, chooser, prompts, options, address_of(http),
+                own=bool(own.strip()),
+            )  # fmt: skip
         except DemoError as error:
             yield {"error": str(error)}
 
@@ -241,6 +309,15 @@ class CompareTab:
 def next_seed(seed: int | None) -> int:
     """Return the seed after this one."""
     return (int(seed or 0) + 1) % 2**31
+
+
+def _best_of(values: tuple[Any, ...]) -> BestOfOptions:
+    """Return the options from the number of responses and the form's fields.
+
+    Raises:
+        ConfigError: a value is missing, of the wrong type, or outside its range.
+    """
+    return BestOfOptions(**forms.options(BestOfOptions, ("best_of", *NAMES), values))
 
 
 def _prompts(count: int | None, own: str) -> list[str]:
@@ -270,11 +347,14 @@ def _as_asked(record: Record) -> tuple[tuple[str, ...], list[Any]]:
     models, scorer = (settings["left"]["id"], settings["right"]["id"]), settings["scorer"]["id"]
     if record["kind"] == "duel":
         fields = [settings["prompt"], *(settings[name] for name in NAMES)]
-        return (*models, scorer, DEFAULTS[3]), [gr.skip(), record, gr.skip(), *fields]
+        rest = [gr.skip(), record, gr.skip(), *fields, gr.skip()]
+        return (*models, scorer, DEFAULTS[3]), rest
     report: dict[str, Any] = dict(record.get("report", {}))
     fields = [gr.skip(), *(report.get(name, gr.skip()) for name in NAMES)]
     count = gr.skip() if settings["own"] else report["prompts"]
-    return (*models, DEFAULTS[2], scorer), [count, gr.skip(), record, *fields]
+    chooser = settings["chosen_by"]["id"] if "chosen_by" in settings else DEFAULTS[2]
+    rest = [count, gr.skip(), record, *fields, settings.get("best_of", 1)]
+    return (*models, chooser, scorer), rest
 
 
 def _example_duel() -> DuelRecord | None:

@@ -57,7 +57,7 @@ def test_write_shows_the_names_then_texts_then_keeps_what_a_page_can_open(tab):
     page = tab.page(last["id"])
     assert [update["value"] for update in page[:4]] == [LEFT, RIGHT, SCORER, JUDGE]
     assert page[5] == last
-    assert page[7:] == ["This film is ", *values(seed=3)]
+    assert page[7:-1] == ["This film is ", *values(seed=3)]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_page_without_a_comparison_opens_on_the_defaults(tab):
 
 def test_many_prompts_of_one_model_against_itself_are_all_ties(tab):
     own = "The film was\n\nI liked the\n"
-    shown = list(tab.write_many(HERE, LEFT, LEFT, "longer", 64, own, *values()))
+    shown = list(tab.write_many(HERE, LEFT, LEFT, "longer", SCORER, 64, own, 1, *values()))
     assert [one.get("done") for one in shown] == [0, 2, None]
     report = shown[-1]["report"]
     assert [judge["name"] for judge in report["judges"]] == ["longer", "word-judge"]
@@ -137,6 +137,78 @@ def test_many_prompts_of_one_model_against_itself_are_all_ties(tab):
     page = tab.page(shown[-1]["id"])
     assert [update["value"] for update in page[:4]] == [LEFT, LEFT, SCORER, "longer"]
     assert page[6] == shown[-1]
+
+
+def test_right_model_may_answer_with_the_best_of_several_responses(tab):
+    own = "The film was\nI liked the\n"
+    shown = list(tab.write_many(HERE, LEFT, LEFT, "longer", "longer", 64, own, 4, *values()))
+    last = shown[-1]
+    assert [one.get("done") for one in shown] == [0, 2, None]
+    assert last["settings"]["right"]["name"] == "gpt2-mini, best of 4"
+    assert last["settings"]["chosen_by"]["name"] == "longer"
+    assert last["settings"]["judges"][0]["note"].startswith("longer chose the best responses")
+    assert [row["n"] for row in last["report"]["by_n"]] == [1, 2, 4]
+    page = tab.page(last["id"])
+    assert [update["value"] for update in page[:4]] == [LEFT, LEFT, "longer", "longer"]
+    assert (page[6], page[-1]) == (last, 4)
+
+
+@pytest.mark.parametrize(
+    ("best_of", "changed", "sentence"),
+    [
+        (65, {}, "--best-of is 65: the highest value is 64"),
+        (0, {}, "--best-of is 0: the lowest value is 1"),
+        (1.5, {}, "--best-of is 1.5: give a whole number"),
+        (None, {}, "best of is empty"),
+        (64, {"max_new_tokens": 128}, "64 prompts, 64 responses to each and 128 tokens a response"),
+    ],
+)
+def test_best_of_beyond_the_bounds_yields_one_sentence(tab, best_of, changed, sentence):
+    asked = LEFT, RIGHT, JUDGE, SCORER, 64, "", best_of
+    (last,) = tab.write_many(HERE, *asked, *values(**changed))
+    assert sentence in last["error"]
+
+
+# -- best-of-n -------------------------------------------------------------------------------------
+
+
+def test_best_of_n_shows_responses_as_they_arrive_and_chooses_the_longest(tab):
+    shown = list(tab.write_best(LEFT, "longer", "This film", 10, *values(seed=2)))
+    assert [len(state["responses"]) for state in shown] == [0, 8, 10]
+    assert [state["finished"] for state in shown] == [False, False, True]
+    last = shown[-1]
+    assert shown[1]["responses"] == last["responses"][:8]
+    lengths = [len(response["text"]) for response in last["responses"]]
+    assert [response["score"] for response in last["responses"]] == lengths
+    assert lengths[last["best"]] == max(lengths)
+    assert last["settings"]["model"]["name"] == "gpt2-mini"
+    assert last["settings"]["scorer"] == {"id": "longer", "name": "longer", "unit": "characters"}
+    assert len({response["text"] for response in last["responses"]}) > 8  # other numbers each
+    assert list(tab.write_best(LEFT, "longer", "This film", 10, *values(seed=2))) == shown
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"prompt": " \n"}, "the prompt is empty"),
+        ({"prompt": "a" * 501}, "501 characters: give at most 500"),
+        ({"model": "../secret"}, "'../secret' is neither in the list nor a Hub id"),
+        ({"chooser": "os:system"}, "'os:system' is neither in the list nor a Hub id"),
+        ({"best_of": 65}, "--best-of is 65: the highest value is 64"),
+        ({"best_of": "many"}, "--best-of is 'many': give a whole number"),
+        ({"values": values(max_new_tokens=129)}, "is 129: on this page give at most 128"),
+    ],
+)
+def test_best_of_n_with_something_wrong_yields_one_sentence(tab, monkeypatch, changed, sentence):
+    monkeypatch.setattr("rlhf_demo.server.choices.hub_megabytes", lambda name: pytest.fail(name))
+    asked = {"model": LEFT, "chooser": SCORER, "prompt": "This", "best_of": 2, "values": values()}
+    asked |= changed
+    *fields, options = asked.values()
+    (last,) = tab.write_best(*fields, *options)
+    assert sentence in last["error"]
+
+
+# -- many prompts beyond the bounds ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -150,7 +222,7 @@ def test_many_prompts_of_one_model_against_itself_are_all_ties(tab):
     ],
 )
 def test_many_prompts_beyond_the_bounds_yield_one_sentence(tab, count, own, sentence):
-    (last,) = tab.write_many(HERE, LEFT, RIGHT, JUDGE, count, own, *values())
+    (last,) = tab.write_many(HERE, LEFT, RIGHT, JUDGE, SCORER, count, own, 1, *values())
     assert sentence in last["error"]
 
 

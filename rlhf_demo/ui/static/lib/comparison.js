@@ -5,8 +5,9 @@ import { number, percent } from "./format.js";
 /** @typedef {{key: string, label: string, unit: string, meaning: string,
  *   show: (value: number, model: any) => string}} FigureRow */
 
-const withError = (value, { kl_se: error }) =>
-  `${number(value, 2)}${error === undefined ? "" : ` \u00B1 ${number(error, 2)}`}`;
+const withError = (value, { kl_se: error, best_of: n }) =>
+  `${n ? "at most " : ""}${number(value, 2)}` +
+  `${error === undefined ? "" : ` \u00B1 ${number(error, 2)}`}`;
 
 /** @type {FigureRow[]} */
 export const FIGURES = [

@@ -6,13 +6,14 @@
  */
 export const settingsLine = ({ settings, report, date, example }) => {
   const how = report || settings;
-  const { scorer, base } = settings;
+  const { scorer, base, chosen_by: chooser } = settings;
   const parts = [`temperature ${how.temperature}`];
   if (how.top_k) parts.push(`top-k ${how.top_k}`);
   if (how.top_p !== undefined && how.top_p < 1) parts.push(`top-p ${how.top_p}`);
   parts.push(`at most ${how.max_new_tokens} tokens`, `seed ${how.seed}`);
   parts.push(`scored by ${scorer.name}${scorer.unit ? ` in ${scorer.unit}` : ""}`);
   parts.push(`KL from ${base}`);
+  if (chooser) parts.push(`best responses chosen by ${chooser.name}`);
   if (settings.own) parts.unshift("own prompts");
   return `${origin(example, date)}Settings: ${parts.join(", ")}.`;
 };

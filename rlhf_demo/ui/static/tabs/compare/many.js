@@ -7,6 +7,7 @@ import { fill, h, progressBar, say, showProblem, soft } from "../../shared/dom.j
 import { setAddress } from "../../shared/navigation.js";
 import { winBar, winFigure, winKey } from "../../shared/win_bar.js";
 import { answersCard } from "./answers.js";
+import { byNCard } from "./by_n.js";
 
 const COLORS = ["base", "ppo"];
 const EMPTY =
@@ -84,6 +85,12 @@ const figureRow = (
   return row(label, unit.replace("{}", size), meaning, models.map(value));
 };
 
+const costRow = (models) => {
+  const meaning = "responses that were sampled and scored to choose one text";
+  const sampled = models.map((model) => model.best_of || 1);
+  return row("Sampled", "responses for each text", meaning, sampled);
+};
+
 const figureTable = ({ report, names, judges }) => {
   const head = (name, i) => {
     const dot = h("i", { class: "rl-dot", style: { background: `var(--rl-${COLORS[i]})` } });
@@ -91,6 +98,7 @@ const figureTable = ({ report, names, judges }) => {
   };
   const scores = judges.map((judge, place) => judgeRow(judge, place, report.models));
   const figures = FIGURES.map((figure) => figureRow(figure, report));
+  if (report.by_n) figures.unshift(costRow(report.models));
   const table = h(
     "table",
     { class: "rl-table" },
@@ -112,13 +120,17 @@ const seenOf = (record) => {
   return { record, report, names, judges };
 };
 
-const reportOf = (record) => {
+const showReport = (body, record) => {
   const seen = seenOf(record);
-  return [
+  const curve = seen.report.by_n ? byNCard(seen) : null;
+  fill(
+    body,
     h("div", { class: "rl-grid-2" }, winCard(seen), figureTable(seen)),
+    curve?.card,
     answersCard(seen),
     h("p", { class: "rl-soft rl-settings" }, settingsLine(record)),
-  ];
+  );
+  curve?.draw();
 };
 
 const progressWords = ({ done, total }) =>
@@ -147,7 +159,7 @@ export const mount = ({ element, props, watch }) => {
       return;
     }
     if (!record.report) return;
-    fill(body, reportOf(record));
+    showReport(body, record);
     if (record.id) setAddress({ compare: record.id });
   };
   watch("value", draw);
