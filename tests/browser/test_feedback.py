@@ -46,7 +46,7 @@ def test_keys_typed_into_a_field_are_no_answers(new_visitor):
 def test_answer_given_while_the_line_is_lost_arrives_once(new_visitor):
     visitor = new_visitor().open(tab="feedback")
     ready_to_vote(visitor)
-    problem = visitor.page.locator(".rl-feedback .rl-ballot .rl-problem")
+    problem = visitor.page.locator(".rl-feedback .rl-ballot > .rl-problem")
 
     visitor.page.context.set_offline(True)
     visitor.page.keyboard.press("a")
@@ -55,6 +55,48 @@ def test_answer_given_while_the_line_is_lost_arrives_once(new_visitor):
 
     visitor.sees(visitor.page.locator(".rl-ballot-count"), "You have given 1 answer;")
     expect(problem).to_be_hidden()
+
+
+def test_text_written_by_keys_is_on_disk_after_a_reload_and_is_no_vote(new_visitor):
+    visitor = new_visitor().open(tab="feedback")
+    pair = ready_to_vote(visitor)
+    writing = visitor.page.locator(".rl-feedback .rl-writing")
+    visitor.asked.clear()
+
+    visitor.page.keyboard.press("w")
+    visitor.page.keyboard.type("a tale, best of all")  # a, t, l and b would be answers
+    expect(writing).to_contain_text("19 of 600 characters")
+    visitor.page.keyboard.press("Control+Enter")
+
+    visitor.sees(writing, "Your text is saved; you have written 1 text. It is not a vote")
+    assert visitor.asked.count("keep_text") == 1 and "vote" not in visitor.asked
+    visitor.open(tab="feedback")
+    assert ready_to_vote(visitor) == pair
+    visitor.sees(writing, "a tale, best of all")
+    visitor.page.keyboard.press("ArrowLeft")
+    visitor.sees(visitor.page.locator(".rl-ballot-count"), "You have given 1 answer;")
+    expect(writing).not_to_contain_text("best of all")
+
+
+def test_no_answer_is_given_while_a_text_is_written_and_a_draft_stays(new_visitor):
+    visitor = new_visitor(viewport={"width": 390, "height": 900}).open(tab="feedback")
+    pair = ready_to_vote(visitor)
+    writing = visitor.page.locator(".rl-feedback .rl-writing")
+    visitor.asked.clear()
+
+    writing.get_by_role("button", name="Write it better").click()
+    writing.get_by_role("button", name="Copy the lower text").click()
+    field = writing.get_by_role("textbox")
+    assert field.input_value() in pair
+    field.press_sequentially(" and more")
+    visitor.page.locator(".rl-feedback .rl-ballot-side").first.click()  # a tap on a text
+    visitor.page.keyboard.press("ArrowLeft")
+    field.press("Escape")
+
+    assert "vote" not in visitor.asked and "keep_text" not in visitor.asked
+    assert visitor.page.locator(SIDES).inner_text() == pair
+    writing.get_by_role("button", name="Write it better").click()
+    assert field.input_value().endswith(" and more")
 
 
 def test_names_in_the_blind_vote_come_after_the_answer(new_visitor):

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { BallotState } from "../../rlhf_demo/ui/static/lib/ballot_state.js";
 
-const PAUSES = { askAgain: 5, sendAgain: 5, readAtLeast: 0 };
+const PAUSES = { askAgain: 5, sendAgain: 5, readAtLeast: 0, stayAgain: 5 };
 const pair = (id) => ({ id, question: "Which?", prompt: "It", left: " is", right: " was" });
 const soon = (milliseconds = 0) => new Promise((done) => setTimeout(done, milliseconds));
 
@@ -136,4 +136,41 @@ test("a pair that is still the same is not shown anew", async () => {
   await state.refresh();
   await state.refresh();
   assert.deepEqual(seen.shown, [1]);
+});
+
+test("while a text is written, no answer is taken and none taken back", async () => {
+  const { seen, state } = ballot();
+  await state.refresh();
+  await state.answer("left");
+  state.write(true);
+  assert.equal(seen.ready, false);
+  await state.answer("right");
+  await state.takeBack((promise) => promise);
+  assert.deepEqual(seen.votes, [[1, "left"]]);
+  assert.equal(state.now.id, 2);
+  state.write(false);
+  assert.equal(seen.ready, true);
+  await state.answer("right");
+  assert.deepEqual(seen.votes.at(-1), [2, "right"]);
+});
+
+test("a voter who writes keeps the place, asks seldom, and the pair stays", async () => {
+  let asked = 0;
+  const next = async () => ({ assignment: pair(++asked) });
+  const { seen, state } = ballot({ next, ahead: false }, { stayAgain: 1000 });
+  await state.refresh();
+  await state.stay();
+  await state.stay();
+  assert.equal(asked, 2);
+  assert.deepEqual(seen.shown, [1]);
+});
+
+test("a line lost while the place is kept is no problem", async () => {
+  const { seen, state } = ballot({ ahead: false });
+  await state.refresh();
+  state.source.next = async () => {
+    throw new Error("gone");
+  };
+  await state.stay();
+  assert.equal(seen.problem, "");
 });

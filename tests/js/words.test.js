@@ -152,6 +152,10 @@ test("what votes are worth", () => {
   assert.match(trainWords(9, 10, 25), /^9 of the 10/);
   assert.match(trainWords(10, 10, 25), /^10 preferences\. .* 25 such pairs/);
   assert.match(importWords({ kept: 5, double: 2 }), /^5 votes imported; 2 left out/);
+  const twice = importWords({ kept: 1, double: 2, texts: true });
+  assert.equal(twice, "1 written text imported; 2 left out because they were there twice.");
+  const once = importWords({ kept: 3, double: 0, texts: true });
+  assert.equal(once, "3 written texts imported.");
 });
 
 test("a rate of A is turned round where PPO was B, with its interval", () => {
@@ -210,6 +214,8 @@ test("a class's figures say how many votes were simulated", () => {
     "7",
     "votes this round, 2 of them simulated, about 600 expected",
   ]);
+  const [, words] = votesFigure({ ...CLASS, expected: 0, written: 5 });
+  assert.equal(words, "votes this round, 2 of them simulated; students have written 5 texts");
   assert.equal(agreementFigure(CLASS, 5)[0], "\u2013");
   const shared = { units: 12, share: 0.75, low: 0.62, high: 0.85 };
   const quality = { ...CLASS.quality, with_others: shared, alpha: 0.5, votes: 120, simulated: 0 };

@@ -90,12 +90,18 @@ class FeedbackTab:
             [
                 self.enter, self.next_pair, self.vote, self.undo, self.keep_text, self.delete_text,
             ],
-            value=first | {"longest": LONGEST_DEMONSTRATION, "use": self._use_of_texts()},
+            value=first | self._about_texts(),
         )  # fmt: skip
         self.quality_part = part(
             "tabs/feedback/quality",
             [self.quality, self.train, self.export, self.export_texts],
-            value=first | {"fewest": FEWEST, "fewest_shared": FEWEST_SHARED, "few": FEWEST_TO_TELL},
+            value=first
+            | {
+                "fewest": FEWEST,
+                "fewest_shared": FEWEST_SHARED,
+                "few": FEWEST_TO_TELL,
+                "own": self.data.public,
+            },
         )
         upload = gr.UploadButton(
             "Import votes or written texts from a file",
@@ -125,11 +131,19 @@ class FeedbackTab:
             return "only you see these texts; your votes on them are not exported or trained on"
         return "only you see these texts; your votes on them count as usual"
 
-    def _use_of_texts(self) -> str:
-        use = "Supervised fine-tuning can learn from it"
+    def _about_texts(self) -> dict[str, Any]:
+        """Return how long a visitor's own text may be, and who can read what visitors type."""
+        use = "Supervised fine-tuning can learn from it."
+        kept = "We keep your answers, their times, and any prompts and texts you type, under a "
+        kept += "number instead of a name."
         if self.data.public:
-            return f"{use}. On this page, no other visitor can read or use it."
-        return f"{use}. Anyone who can open this page can download it below."
+            use += " On this page, no other visitor can read it or train on it."
+            kept += " Anyone can download the answers below, except those to your own prompts; "
+            kept += "only you can download your texts."
+        else:
+            use += " Anyone who can open this page can download it."
+            kept += " Anyone who can open this page can download them below."
+        return {"longest": LONGEST_DEMONSTRATION, "use": use, "stored": kept}
 
     def model_list(self, chosen: str | None) -> Any:
         """Update the list of models."""

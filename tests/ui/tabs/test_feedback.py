@@ -173,9 +173,13 @@ def test_odd_text_is_answered_in_words(tab, store, change):
 
 
 def test_page_says_who_can_read_a_text(tab):
-    assert "Anyone who can open this page can download it" in tab._use_of_texts()
+    told = tab._about_texts()
+    assert "Anyone who can open this page can download it" in told["use"]
+    assert "Anyone who can open this page can download them" in told["stored"]
     tab.data.public = True
-    assert "no other visitor can read or use it" in tab._use_of_texts()
+    told = tab._about_texts()
+    assert "no other visitor can read it" in told["use"]
+    assert "only you can download your texts" in told["stored"]
 
 
 # -- how good the votes are ------------------------------------------------------------------------

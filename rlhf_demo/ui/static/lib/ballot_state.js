@@ -33,11 +33,12 @@ import { reached, wait } from "./poll.js";
 
 /**
  * How long things take, in milliseconds.
- * @typedef {{askAgain: number, sendAgain: number, readAtLeast: number}} Pauses
+ * @typedef {{askAgain: number, sendAgain: number, readAtLeast: number, stayAgain: number}} Pauses
  */
 
-/** @type {Pauses} `readAtLeast` keeps a double tap from answering the next pair too */
-export const PAUSES = { askAgain: 1500, sendAgain: 2000, readAtLeast: 250 };
+/** @type {Pauses} `readAtLeast` keeps a double tap from answering the next pair too; the server
+ *  keeps a place for two minutes, four times `stayAgain` */
+export const PAUSES = { askAgain: 1500, sendAgain: 2000, readAtLeast: 250, stayAgain: 30_000 };
 
 const SILENT = "The server is not answering. This page will try again by itself.";
 const NONE = "There is no pair to show right now.";
@@ -50,10 +51,13 @@ export class BallotState {
   ahead = null;
   busy = false;
   paused = false;
+  // While the voter writes a text for the pair, the pair stays.
+  writing = false;
   mayUndo = false;
   // Counts requests: the answer to an older request is ignored.
   request = 0;
   shownAt = -Infinity;
+  askedAt = -Infinity;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   asking = undefined;
 
@@ -77,7 +81,7 @@ export class BallotState {
   }
 
   enable() {
-    this.view.enable(Boolean(this.now) && !this.busy);
+    this.view.enable(Boolean(this.now) && !this.busy && !this.writing);
   }
 
   async fetchAhead() {
@@ -149,7 +153,7 @@ export class BallotState {
 
   /** @param {Choice} choice */
   async answer(choice) {
-    if (!this.now || this.busy || this.paused || this.tooSoon) return;
+    if (!this.now || this.busy || this.paused || this.writing || this.tooSoon) return;
     this.busy = true;
     const request = ++this.request;
     const voted = this.now;
@@ -197,7 +201,7 @@ export class BallotState {
 
   /** @param {(promise: Promise<any>) => Promise<any>} answered shows an error, and is then null */
   async takeBack(answered) {
-    if (!this.source.undo || !this.mayUndo || this.busy) return;
+    if (!this.source.undo || !this.mayUndo || this.busy || this.writing) return;
     this.busy = true;
     this.enable();
     const answer = await answered(reached(this.source.undo()));
@@ -206,6 +210,23 @@ export class BallotState {
     if (!answer) return;
     this.allowUndo(Boolean(answer.undone));
     if (answer.undone) await this.refresh();
+  }
+
+  /** @param {boolean} writing */
+  write(writing) {
+    this.writing = writing;
+    this.enable();
+  }
+
+  // Asking for the pair keeps the voter's place in it; a voter who writes takes long to answer.
+  async stay() {
+    if (performance.now() - this.askedAt < this.pauses.stayAgain) return;
+    this.askedAt = performance.now();
+    try {
+      await this.source.next();
+    } catch {
+      // The text can be kept without the place.
+    }
   }
 
   /** @param {string} sentence in place of the pair, until `refresh` */

@@ -1,7 +1,7 @@
 // @ts-check
 // What the instructor's screen says about a class.
 import { ofPPO } from "./blind_result.js";
-import { interval, number, percent, signed } from "./format.js";
+import { counted, interval, number, percent, signed } from "./format.js";
 
 /** @typedef {import("../types").ClassState} ClassState */
 /** @typedef {import("../types").RunRow} RunRow */
@@ -86,7 +86,8 @@ export const stageWords = (stage, view) => {
 /** @param {ClassState} view  @returns {[string, string]} */
 export const votesFigure = (view) => {
   const expected = view.expected ? `, about ${view.expected} expected` : "";
-  return [String(view.votes), `votes this round${ofThem(view.simulated)}${expected}`];
+  const texts = view.written ? `; students have written ${counted(view.written, "text")}` : "";
+  return [String(view.votes), `votes this round${ofThem(view.simulated)}${expected}${texts}`];
 };
 
 /** @param {ClassState} view  @param {number} fewestShared  @returns {[string, string]} */

@@ -43,8 +43,12 @@ export const trainWords = (count, fewest, few) =>
       `testing. The accuracy is shown once there are ${few} such pairs. Training takes about ` +
       "half a minute on two CPU cores.";
 
-/** @param {{kept: number, double: number}} imported */
-export const importWords = ({ kept, double }) => {
+/** @param {{kept: number, double: number, texts: boolean}} imported */
+export const importWords = ({ kept, double, texts }) => {
+  if (texts) {
+    const out = double ? `; ${double} left out because they were there twice` : "";
+    return `${counted(kept, "written text")} imported${out}.`;
+  }
   const out = `; ${double} left out because the same voter had already answered the same pair`;
   return (
     `${counted(kept, "vote")} imported${double ? out : ""}. ` +

@@ -15,10 +15,12 @@ import { ppoPanel } from "./student/ppo_panel.js";
 const EVERY = 2000; // milliseconds
 const KEPT = "rlhf_demo_student"; // {code, secret} of this browser's class
 const STORED =
-  "We keep your nickname, your answers and their times. You need no account. While the app " +
-  "runs, we count the requests from your network address, but we never write the address down. " +
-  "The instructor sees your nickname, how many answers you gave and whether they look careless, " +
-  "and can delete all of it.";
+  "We keep your nickname, your answers, any texts you write, and their times. You need no " +
+  "account. While the app runs, we count the requests from your network address, but we never " +
+  "write the address down. The instructor sees your nickname, how many answers you gave and " +
+  "whether they look careless, can read your texts, and can delete all of it.";
+const USE =
+  "Your instructor can read it and download it, and supervised fine-tuning can learn from it.";
 const PAUSED = "The class is paused. This page will continue by itself.";
 const BLIND =
   "Blind vote: two models wrote these texts. Their names stay hidden until the vote is over.";
@@ -61,7 +63,7 @@ const joinForm = () => {
   return { form, code, name, go, problem };
 };
 
-const join = (/** @type {HTMLElement} */ root, /** @type {Server} */ server) => {
+const join = (/** @type {HTMLElement} */ root, /** @type {Server} */ server, longest) => {
   const { form, code, name, go, problem } = joinForm();
   form.onsubmit = async (event) => {
     event.preventDefault();
@@ -72,7 +74,7 @@ const join = (/** @type {HTMLElement} */ root, /** @type {Server} */ server) => 
     if (!answer) return;
     localStorage.setItem(KEPT, JSON.stringify({ code: typed, secret: answer.secret }));
     setAddress({ class: typed });
-    attend(root, server);
+    attend(root, server, longest);
   };
   fill(root, form);
   (codeInAddress() ? name : code).focus();
@@ -119,18 +121,25 @@ const draw = (seen, /** @type {StudentState} */ view) => {
   if (view.result) fill(seen.result, blindResult(view.result));
 };
 
-const attend = (/** @type {HTMLElement} */ root, /** @type {Server} */ server) => {
+const textsOf = (/** @type {Server} */ server, /** @type {string} */ secret, longest) => ({
+  keep: (assignment, text) => server.keep_text({ secret, assignment, text }),
+  remove: (assignment) => server.delete_text({ secret, assignment }),
+  longest,
+  use: USE,
+});
+
+const attend = (/** @type {HTMLElement} */ root, /** @type {Server} */ server, longest) => {
   const { secret } = kept();
   const seen = classView(() => {
     localStorage.removeItem(KEPT);
-    join(root, server);
+    join(root, server, longest);
   });
   fill(root, seen.page);
   let phase = "";
   /** @type {StudentState | null} */
   let view = null;
 
-  const pairs = ballot(seen.place, {
+  const source = {
     ahead: true,
     next: async (after) => {
       const answer = await server.next_pair({ secret, after: after || null });
@@ -140,10 +149,12 @@ const attend = (/** @type {HTMLElement} */ root, /** @type {Server} */ server) =
     vote: (assignment, choice) => server.vote({ secret, assignment, choice }),
     undo: () => server.undo({ secret }),
     onvote: () => poller.now(),
-  });
+  };
+  const pairs = ballot(seen.place, source, textsOf(server, secret, longest));
   // What the ballot shows in each phase of the class.
-  const enterPhase = (/** @type {StudentState} */ { round_state: round, state }) => {
+  const enterPhase = (/** @type {StudentState} */ { round_state: round, state, kind }) => {
     const over = round !== "open";
+    pairs.allowTexts(kind === "feedback");
     seen.place.hidden = over;
     if (over) pairs.pause("\u00A0");
     else if (state !== "open") pairs.pause(PAUSED);
@@ -167,11 +178,12 @@ const attend = (/** @type {HTMLElement} */ root, /** @type {Server} */ server) =
 };
 
 /** @param {import("../globals").Part} part */
-export const mount = ({ element, server }) => {
+export const mount = ({ element, props, server }) => {
   if (query().class === undefined) return;
   document.title = "A class";
   /** @type {HTMLElement} */
   const root = element.querySelector(".rl-student");
-  if (kept()) attend(root, server);
-  else join(root, server);
+  const { longest } = props.value;
+  if (kept()) attend(root, server, longest);
+  else join(root, server, longest);
 };

@@ -3,6 +3,7 @@
 import { BallotState } from "../lib/ballot_state.js";
 import { fill, h, say, showProblem } from "./dom.js";
 import { answered } from "./server.js";
+import { writing } from "./writing.js";
 
 /** @typedef {import("../lib/ballot_state.js").Choice} Choice */
 /** @typedef {import("../lib/ballot_state.js").Assignment} Assignment */
@@ -46,7 +47,7 @@ const sideCard = (answer, /** @type {Choice} */ choice, wide, narrow, name) => {
   return { text, pick, card };
 };
 
-const view = (answer, takeBack) => {
+const view = (answer, takeBack, text) => {
   const question = h("h2", { class: "rl-question", "aria-live": "polite" }, "\u00A0");
   const prompt = h("p", { class: "rl-ballot-prompt" }, "\u00A0");
   const problem = h("p", { hidden: true });
@@ -69,6 +70,7 @@ const view = (answer, takeBack) => {
     h("div", { class: "rl-ballot-stage" }, pair, empty),
     h("div", { class: "rl-ballot-others" }, others, undo),
     problem,
+    text && text.box,
   );
   const buttons = [left.pick, right.pick, ...others];
   return { question, prompt, problem, empty, left, right, undo, pair, section, buttons };
@@ -94,13 +96,18 @@ const onScreen = (/** @type {HTMLElement} */ card) => {
   return height > 0 && top < window.innerHeight && bottom > 0;
 };
 
-const listenToKeys = (card, /** @type {BallotState} */ state, takeBack) =>
+const listenToKeys = (card, /** @type {BallotState} */ state, takeBack, text) =>
   document.addEventListener("keydown", (event) => {
     const held = event.ctrlKey || event.metaKey || event.altKey || event.repeat;
     if (held || !onScreen(card) || typing(document.activeElement)) return;
     const pressed = event.key.toLowerCase();
     if (pressed === "u" && takeBack) {
       takeBack();
+      return;
+    }
+    if (pressed === "w" && text) {
+      event.preventDefault(); // or the letter would stand in the field
+      text.begin();
       return;
     }
     if (!KEYS[pressed] || !state.now) return;
@@ -112,15 +119,25 @@ const listenToKeys = (card, /** @type {BallotState} */ state, takeBack) =>
  * Fills an element with a pair and the buttons to answer it.
  * @param {HTMLElement} place
  * @param {import("../lib/ballot_state.js").Source} source
+ * @param {import("../lib/writing_state.js").Texts} [texts] missing if the voter cannot write any
  */
-export const ballot = (place, source) => {
+export const ballot = (place, source, texts) => {
   const answer = (/** @type {Choice} */ choice) => state.answer(choice);
   const undo = () => state.takeBack((promise) => answered(seen.problem, promise));
   const takeBack = source.undo ? undo : null;
-  const seen = view(answer, takeBack);
+  const text =
+    texts &&
+    writing(texts, {
+      opened: (open) => state.write(open),
+      typed: () => state.stay(),
+    });
+  const seen = view(answer, takeBack, text);
   const problem = (sentence) => showProblem(seen.problem, sentence);
   const state = new BallotState(source, {
-    show: (assignment, message) => draw(seen, assignment, message),
+    show: (assignment, message) => {
+      draw(seen, assignment, message);
+      if (text) text.show(assignment);
+    },
     enable: (ready) =>
       seen.buttons.forEach((one) => one.setAttribute("aria-disabled", String(!ready))),
     enableUndo: (possible) => {
@@ -131,12 +148,13 @@ export const ballot = (place, source) => {
     seen: () => !(document.hidden || place.offsetParent === null),
   });
   fill(place, seen.section);
-  listenToKeys(seen.left.card, state, takeBack);
+  listenToKeys(seen.left.card, state, takeBack, text);
   state.refresh();
   return {
     refresh: () => state.refresh(),
     pause: (/** @type {string} */ sentence) => state.pause(sentence),
     problem,
     assignment: () => state.now,
+    allowTexts: (/** @type {boolean} */ allowed) => text.allow(allowed),
   };
 };

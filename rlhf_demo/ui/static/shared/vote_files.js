@@ -1,5 +1,5 @@
 // @ts-check
-// The four forms in which votes can be downloaded.
+// The forms in which votes and written texts can be downloaded.
 
 /** @type {[string, string, boolean][]} label, format, whether it holds every answer */
 const FILES = [
@@ -16,3 +16,14 @@ const FILES = [
  */
 export const fileButtons = (button, save) =>
   FILES.map(([label, format, everything]) => button(label, () => save(format, everything)));
+
+/**
+ * @template Button
+ * @param {(label: string, act: () => any) => Button} button makes a button
+ * @param {string} what the texts are called
+ * @param {(format: string) => any} save
+ */
+export const textButtons = (button, what, save) => [
+  button(`${what}, JSONL`, () => save("jsonl")),
+  button(`${what}, Parquet`, () => save("parquet")),
+];

@@ -4,22 +4,30 @@ import { counted } from "../lib/format.js";
 import { ballot } from "../shared/ballot.js";
 import { fill, h, say, showProblem, soft } from "../shared/dom.js";
 import { onTab } from "../shared/navigation.js";
-import { countVotes, enter, voter } from "../shared/visitor.js";
+import { countVotes, enter, secret, voter } from "../shared/visitor.js";
 import { tellOfQuestion, tellOfVote } from "./feedback/events.js";
 
-const STORED =
-  "We keep your answers, their times, and any prompts you type, under a number instead of a " +
-  "name. Anyone can download them below. The models\u2019 names stay hidden, and we choose at " +
-  "random which text is on the left. Now and then you see a pair again, or the same text twice: " +
-  "this shows how careful the answers are.";
+const HIDDEN =
+  "The models\u2019 names stay hidden, and we choose at random which text is on the left. Now " +
+  "and then you see a pair again, or the same text twice: this shows how careful the answers are.";
 
-/** @param {import("../globals").Part} part its value: the question and the model */
+const textsOf = (server, { longest, use }) => ({
+  keep: (assignment, text) =>
+    server.keep_text({ voter: voter(), assignment, text, secret: secret() }),
+  remove: (assignment) => server.delete_text({ voter: voter(), assignment }),
+  longest,
+  use,
+});
+
+/** @param {import("../globals").Part} part its value: question, model, what to say about texts */
 export const mount = ({ element, props, server, watch }) => {
   const problem = h("p", { hidden: true });
   const place = h("div", {});
   const count = h("p", { class: "rl-soft rl-ballot-count", "aria-live": "polite" }, "\u00A0");
-  fill(element.querySelector(".rl-feedback"), problem, place, count, soft(STORED));
-  let asked = { ...props.value };
+  const { question, model, stored } = props.value;
+  const about = soft(`${stored} ${HIDDEN}`);
+  fill(element.querySelector(".rl-feedback"), problem, place, count, about);
+  let asked = { question, model };
   let votes = null;
 
   const tell = (/** @type {{votes: number} | null} */ answer, /** @type {number} */ more) => {
@@ -30,7 +38,7 @@ export const mount = ({ element, props, server, watch }) => {
     say(count, own ? counts : "Your answers will be counted here.");
     if (more) tellOfVote();
   };
-  const pairs = ballot(place, {
+  const source = {
     ahead: true,
     next: async (after) => {
       await enter(server);
@@ -46,7 +54,8 @@ export const mount = ({ element, props, server, watch }) => {
       return answer;
     },
     onvote: (answer) => tell(answer, 1),
-  });
+  };
+  const pairs = ballot(place, source, textsOf(server, props.value));
   watch("value", () => {
     showProblem(problem, props.value.error);
     if (props.value.error) return;

@@ -4,7 +4,7 @@ import { agreementFigure, lastFigure, rewardFigure, votesFigure } from "../../li
 import { download, figure, fill, fold, h, showProblem, soft } from "../../shared/dom.js";
 import { answered, poll } from "../../shared/server.js";
 import { secret } from "../../shared/visitor.js";
-import { fileButtons } from "../../shared/vote_files.js";
+import { fileButtons, textButtons } from "../../shared/vote_files.js";
 import { actions } from "./actions.js";
 import { classCurves } from "./curves.js";
 import { askButton } from "./fields.js";
@@ -19,11 +19,12 @@ import { tools } from "./tools.js";
 const EVERY = 2000; // milliseconds
 const FILES =
   "The files hold voters\u2019 numbers instead of nicknames. Preferences are in the " +
-  "format of the TRL library; \u201Cevery answer\u201D also includes ties and skips.";
+  "format of the TRL library; \u201Cevery answer\u201D also includes ties and skips. Texts that " +
+  "students wrote are in TRL\u2019s format for supervised fine-tuning (prompt, completion).";
 const STORED =
-  "We keep each student\u2019s nickname, answers and answer times. We count the requests " +
-  "from each network address, but do not keep the address. The Runs tab shows reward and PPO " +
-  "runs without any of this.";
+  "We keep each student\u2019s nickname, answers and texts, and their times. We count the " +
+  "requests from each network address, but do not keep the address. The Runs tab shows reward " +
+  "and PPO runs without any of this.";
 
 const classFigures = (about) => {
   const [votes, agree, right, last] = [null, "base", "score", null].map(figure);
@@ -44,8 +45,13 @@ const voteFiles = (ask) => {
     const answer = await ask("export_class", { format, everything });
     if (answer) download(answer);
   };
-  const buttons = h("div", { class: "rl-inline" }, fileButtons(askButton, save));
-  return fold("Download the class\u2019s votes", soft(FILES), buttons);
+  const saveTexts = async (/** @type {string} */ format) => {
+    const answer = await ask("export_class_texts", { format });
+    if (answer) download(answer);
+  };
+  const texts = textButtons(askButton, "Written texts", saveTexts);
+  const buttons = h("div", { class: "rl-inline" }, fileButtons(askButton, save), texts);
+  return fold("Download the class\u2019s votes and texts", soft(FILES), buttons);
 };
 
 /** @typedef {(name: string, more?: object) => Promise<any>} Ask */

@@ -10,8 +10,8 @@ import { askButton, field, numberField } from "./fields.js";
 /** @typedef {(name: string, more?: object) => Promise<any>} Ask */
 
 const REMOVED =
-  "This deletes the student\u2019s votes, takes the phone out of the class and frees the " +
-  "nickname. The phone can join again with the code, unless the door is closed.";
+  "This deletes the student\u2019s votes and texts, takes the phone out of the class and frees " +
+  "the nickname. The phone can join again with the code, unless the door is closed.";
 const SHARED = "a school\u2019s phones often share one address";
 
 /** @param {Ask} ask */

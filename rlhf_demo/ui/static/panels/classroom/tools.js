@@ -9,8 +9,8 @@ import { keepAlone, keptAlone } from "./storage.js";
 /** @typedef {(name: string, more?: object) => Promise<any>} Ask */
 
 const GONE =
-  "This deletes the students, pairs, votes and reward models, and cannot be undone. PPO runs " +
-  "hold no votes and stay under Runs.";
+  "This deletes the students, pairs, votes, texts and reward models, and cannot be undone. PPO " +
+  "runs hold no votes and stay under Runs.";
 const STAYS = "This class is kept: this browser lists it under your earlier classes.";
 
 // Shows only the class, or the whole page.

@@ -12,7 +12,7 @@ import {
 import { button, download, fill, fold, h, say, showProblem, soft } from "../../shared/dom.js";
 import { onTab, showRun } from "../../shared/navigation.js";
 import { answered } from "../../shared/server.js";
-import { fileButtons } from "../../shared/vote_files.js";
+import { fileButtons, textButtons } from "../../shared/vote_files.js";
 import { secret } from "../../shared/visitor.js";
 import { onQuestion, onVote } from "./events.js";
 import { measure } from "./measure.js";
@@ -38,7 +38,8 @@ const ABOUT = {
   files:
     "Preferences are in the format of the TRL library (prompt, chosen, rejected), with the " +
     "question, the voter\u2019s number, the round and the time. \u201CEvery answer\u201D also " +
-    "includes ties and skips. You can import these files again below.",
+    "includes ties and skips. Texts that people wrote are in TRL\u2019s format for supervised " +
+    "fine-tuning (prompt, completion). You can import these files again below.",
 };
 
 // -- the figures ----------------------------------------------------------------------------------
@@ -128,14 +129,16 @@ const training = ({ fewest, few }) => {
 
 // -- the part -------------------------------------------------------------------------------------
 
-const view = (/** @type {any} */ value, save) => {
+const view = (/** @type {any} */ value, save, saveTexts) => {
   const problem = h("p", { hidden: true });
   const said = h("p", { class: "rl-soft", "aria-live": "polite", hidden: true });
   const line = soft("\u00A0");
   const shares = figures(value.fewest_shared);
   const careless = h("div", { class: "rl-careless" });
   const train = training(value);
-  const files = h("div", { class: "rl-inline" }, fileButtons(button, save));
+  const texts = value.own ? "Your texts" : "Written texts";
+  const buttons = [fileButtons(button, save), textButtons(button, texts, saveTexts)];
+  const files = h("div", { class: "rl-inline" }, buttons);
   const elements = [
     train.line,
     problem,
@@ -143,7 +146,7 @@ const view = (/** @type {any} */ value, save) => {
     line,
     shares.grid,
     careless,
-    fold("Download the votes", soft(ABOUT.files), files, said),
+    fold("Download the votes and texts", soft(ABOUT.files), files, said),
   ];
   const tell = (/** @type {string} */ text) => {
     said.hidden = !text;
@@ -224,13 +227,17 @@ const loadOnEvents = (/** @type {Figures} */ shown) => {
 
 /** @param {import("../../globals").Part} part */
 export const mount = ({ element, props, server, watch }) => {
-  const save = async (/** @type {string} */ format, /** @type {boolean} */ everything) => {
-    const answer = await answered(seen.problem, server.export({ format, everything }));
+  const offer = async (/** @type {Promise<any>} */ promise) => {
+    const answer = await answered(seen.problem, promise);
     if (!answer) return;
     download(answer);
     seen.tell(`${answer.rows} rows written to ${answer.name}.`);
   };
-  const seen = view(props.value, save);
+  const save = (/** @type {string} */ format, /** @type {boolean} */ everything) =>
+    offer(server.export({ format, everything }));
+  const saveTexts = (/** @type {string} */ format) =>
+    offer(server.export_texts({ format, secret: secret() }));
+  const seen = view(props.value, save, saveTexts);
   fill(element.querySelector(".rl-quality"), seen.elements);
   const shown = questionFigures(seen, server, props.value.question);
   trainOnClick(seen, server, shown);
