@@ -101,12 +101,12 @@ def test_candidates_are_scored_with_their_prompt_and_keep_their_order(policy):
 
     def scorer(prompts, responses):
         asked.extend(zip(prompts, responses))
-        return torch.arange(len(prompts)).float() % 3
+        return torch.tensor([0.0, 1.0, 2.0, 5.0, 4.0, 3.0])
 
     one, two = sample_candidates(policy, ["The film", "I"], BestOf(3, scorer), **HOW)
     assert asked == [*(("The film", text) for text in one.texts), *(("I", t) for t in two.texts)]
-    assert one.scores == two.scores == [0.0, 1.0, 2.0]
-    assert one.best == two.best == 2
+    assert (one.scores, two.scores) == ([0.0, 1.0, 2.0], [5.0, 4.0, 3.0])
+    assert (one.best, two.best) == (2, 0)
     assert decode(policy, one.ids) == one.texts
     assert len(set(one.texts)) == 3
 

@@ -260,14 +260,15 @@ def test_wins_for_each_n_worked_by_hand():
     right = Answers(
         side,
         candidates=[Candidates([], [], [0.0, 5.0, 3.0]), Candidates([], [], [9.0, 8.0, 7.0])],
-        candidate_scores={"judge": [[2.0, 1.0, 0.0], [2.0, 3.0, 1.0]]},
+        candidate_scores={"judge": [[2.0, 3.0, 0.0], [2.0, 3.0, 4.0]]},
     )
-    # Against 1: win, tie, loss; chosen of two: second, third, second. Against 2: tie, win, loss;
-    # chosen of two: first, first, second.
+    # Against 1: win, win, loss; of two, the second, third and second are chosen: 1, 0, 1.
+    # Against 2: tie, win, win; of two, the first, first and second are chosen: 1/2, 1/2, 1.
     rows = by_n(left, right)
     assert [row["n"] for row in rows] == [1, 2, 3]
-    of_two = (0.5 + 0 + 0.5) / 3 + (0.5 + 0.5 + 1) / 3
-    assert [row["win_rates"][0] for row in rows] == pytest.approx([0.5, of_two / 2, 0.5])
+    of_one, of_two, of_three = 2 / 3 + 5 / 6, 2 / 3 + 2 / 3, 1 + 1 / 2
+    expected = [of_one / 2, of_two / 2, of_three / 2]
+    assert [row["win_rates"][0] for row in rows] == pytest.approx(expected)
     assert rows[1]["kl_bound"] == pytest.approx(math.log(2) - 0.5)
 
 

@@ -10,6 +10,13 @@ import {
   stageWords,
   votesFigure,
 } from "../../rlhf_demo/ui/static/lib/class_words.js";
+import {
+  bestFirst,
+  costWords,
+  klWords,
+  placesOf,
+  progressWords as bestProgress,
+} from "../../rlhf_demo/ui/static/lib/best_of_n.js";
 import { FIGURES, fileRows } from "../../rlhf_demo/ui/static/lib/comparison.js";
 import { csv } from "../../rlhf_demo/ui/static/lib/csv.js";
 import { outcomeWords, partingWords, settingsLine } from "../../rlhf_demo/ui/static/lib/duel.js";
@@ -272,4 +279,47 @@ test("what a score means, and what words add to it, as they are rounded", () => 
       "Averaged over 12 random orders: the standard error of a figure is about 0.03.",
   );
   assert.match(howWords({ ...how, exact: true, words_together: 1 }), /^All orders/);
+});
+
+const bestOf = (n, scores, finished = true) => ({
+  settings: { best_of: n, model: { name: "M" }, scorer: { name: "S" } },
+  responses: scores.map((score, i) => ({ score, text: `text ${i}` })),
+  kl_bound: Math.log(n) - (n - 1) / n,
+  finished,
+});
+
+test("best-of-n says who wrote, who chose, how far that moves the policy, and its cost", () => {
+  const state = bestOf(4, [1, 3, 2, 3]);
+  assert.equal(bestProgress(state), "M wrote 4 responses, and S chose the best.");
+  assert.ok(klWords(state).includes("at most 0.64 nats of KL away from M: log 4 \u2212 3/4."));
+  assert.equal(
+    costWords(state),
+    "No weight has changed. Every answer costs 4 responses and 4 scores.",
+  );
+  assert.equal(bestProgress(bestOf(4, [1, 3], false)), "M has written 2 of 4 responses.");
+  assert.match(bestProgress(bestOf(4, [], false)), /^Loading any model/);
+});
+
+test("a single response is no choice", () => {
+  const state = bestOf(1, [1]);
+  assert.match(bestProgress(state), /wrote a single response, so S had nothing to choose/);
+  assert.equal(klWords(state), "With N = 1 there is no choice: the KL from M is 0.");
+  assert.match(costWords(state), /1 response and 1 score\.$/);
+});
+
+test("scores lie on their line between the lowest and the highest", () => {
+  assert.deepEqual(placesOf([1, 3, 2]), [0, 1, 0.5]);
+  assert.deepEqual(placesOf([2, 2]), [0.5, 0.5]);
+  assert.deepEqual(placesOf([]), []);
+});
+
+test("of equal responses the first that was written comes first", () => {
+  const texts = bestFirst(bestOf(4, [1, 3, 2, 3])).map(({ text }) => text);
+  assert.deepEqual(texts, ["text 1", "text 3", "text 2", "text 0"]);
+});
+
+test("the KL of best-of-n is called an upper bound", () => {
+  const kl = FIGURES.find(({ key }) => key === "kl");
+  assert.equal(kl.show(1.84, { best_of: 16, kl_se: 0 }), "at most 1.84 \u00B1 0.00");
+  assert.equal(kl.show(1.84, { kl_se: 0.1 }), "1.84 \u00B1 0.10");
 });
