@@ -6,6 +6,7 @@ They would exhaust the server.
 import asyncio
 import logging
 import resource
+import socket
 import time
 from collections import Counter
 from typing import Any, ClassVar
@@ -22,6 +23,9 @@ REQUEST_SECONDS = 10.0
 """Time for the first line and the headers of a request; browsers send them at once."""
 UNREAD_SECONDS = 30.0
 """How long a client may read nothing of an answer."""
+UNSENT_BYTES = 128_000
+"""How much of an answer the system holds for a client that it cannot send yet. Otherwise it holds
+megabytes, and asks for more only when a third of them are sent: after 38 s at 35 kB/s."""
 MOST_FILES = 10_000
 """Open files and connections, where the system allows that many; a usual limit is 1,024."""
 SHARE = 4
@@ -31,6 +35,8 @@ stay free for others."""
 MOST_HEADERS = 100
 """Headers of a request; browsers send at most 40. Each layer of the page reads them all: 12,000
 tiny ones take it 50 to 100 ms."""
+MOST_HEADER_BYTES = 16_000
+"""Bytes of all headers of a request together. 60 kB in one of them can take seconds to read."""
 MOST_ADDRESS = 2000
 """Characters of a path with its query; the page's longest has 300. 60 kB of parameters take 64 ms
 to read, before anything counts the request."""
@@ -63,6 +69,8 @@ class Protocol(H11Protocol):
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self._address: str | None = None  # while the connection is counted
+        self._emptied = 0  # how often the client has read what waited to be sent
+        self._awaits_reader = False
         next_event = self.conn.next_event
 
         def next_checked() -> Any:
@@ -90,6 +98,9 @@ class Protocol(H11Protocol):
         if self._of_address[address] * self.share >= self.most - len(self.connections):
             transport.abort()
             return
+        transport.get_extra_info("socket").setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES
+        )
         self._of_address[address] += 1
         self._address = address
         super().connection_made(transport)
@@ -119,21 +130,32 @@ class Protocol(H11Protocol):
         self._await_request()
 
     def pause_writing(self) -> None:
-        """Start the timer for a client that does not read the answer."""
+        """Start the timer for a client that does not read the answer, unless it runs."""
         super().pause_writing()
-        self._await_reader()
+        if not self._awaits_reader:
+            self._await_reader()
+
+    def resume_writing(self) -> None:
+        """Note that the client reads."""
+        self._emptied += 1
+        super().resume_writing()
 
     def _await_reader(self) -> None:
-        unread = self.transport.get_write_buffer_size()
-        self.loop.call_later(UNREAD_SECONDS, self._close_unless_read, unread)
+        self._awaits_reader = True
+        self.loop.call_later(UNREAD_SECONDS, self._close_unless_read, self._progress())
 
-    def _close_unless_read(self, unread: int) -> None:
+    def _close_unless_read(self, before: tuple[int, int]) -> None:
+        self._awaits_reader = False
         if not self.flow.write_paused:
             return
-        if self.transport.get_write_buffer_size() >= unread:
+        if self._progress() == before:
             self.transport.abort()
         else:
             self._await_reader()
+
+    def _progress(self) -> tuple[int, int]:
+        """Return what changes whenever the client reads: nothing is added while writing pauses."""
+        return self._emptied, self.transport.get_write_buffer_size()
 
     def _await_request(self) -> None:
         self.loop.call_later(REQUEST_SECONDS, self._close_unless_asked, self.cycle)
@@ -150,6 +172,10 @@ def _wrong(request: h11.Request) -> str:
     headers = list(request.headers)
     if len(headers) > MOST_HEADERS:
         return TOO_MANY_HEADERS
+    if sum(len(name) + len(value) for name, value in headers) > MOST_HEADER_BYTES:
+        return (
+            f"send at most {MOST_HEADER_BYTES:,} bytes of headers; an old cookie may be the cause"
+        )
     if b"transfer-encoding" in dict(headers):
         return "state the length of this request (Content-Length)"
     return ""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -477,7 +478,11 @@ async def served(body=b""):
     async def app(scope, receive, send):
         status = 200 if body else 204
         await send({"type": "http.response.start", "status": status, "headers": []})
-        await send({"type": "http.response.body", "body": body})
+        for start in range(0, len(body), 64_000):
+            await send(
+                {"type": "http.response.body", "body": body[start:][:64_000], "more_body": True}
+            )
+        await send({"type": "http.response.body"})
 
     how = {"lifespan": "off", "log_config": None}  # caplog sees what it logs
     server = uvicorn.Server(uvicorn.Config(app, port=0, http=connections.Protocol, **how))
@@ -525,6 +530,23 @@ def test_request_of_more_than_a_hundred_headers_is_refused(count, answered, whol
             answer = await asyncio.wait_for(reader.read(2000), 30)
             assert (b"204" in answer) == answered
             assert (b"send at most 100 headers" in answer) != answered
+
+    event_loops.run(test())
+
+
+@pytest.mark.parametrize("headers", [1, 4])
+@pytest.mark.parametrize(("size", "answered"), [(16_000, True), (16_001, False)])
+def test_request_with_long_headers_is_refused_before_they_are_read(size, answered, headers):
+    async def test():
+        async with served() as connect:
+            reader, writer = await connect(ONE_PEER)
+            left = size - len("Host" + "a" + "n" * headers)
+            lengths = [left - left // headers * (headers - 1)] + [left // headers] * (headers - 1)
+            head = "".join(f"n: {'v' * length}\r\n" for length in lengths)
+            writer.write(f"GET / HTTP/1.1\r\nHost: a\r\n{head}\r\n".encode())
+            answer = await asyncio.wait_for(reader.read(2000), 30)
+            assert (b"204" in answer) == answered
+            assert (b"send at most 16,000 bytes of headers" in answer) != answered
 
     event_loops.run(test())
 
@@ -587,6 +609,26 @@ def test_connection_whose_answer_nobody_reads_is_closed(monkeypatch, reads):
                 await asyncio.sleep(0.01)
 
     event_loops.run(asyncio.wait_for(test(), 60))
+
+
+def test_client_that_reads_slowly_but_steadily_gets_the_whole_answer(monkeypatch):
+    """1 MB a second for 4 s, where nobody may read nothing for 0.4 s."""
+    monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.4)
+    size = 4_000_000
+
+    async def test():
+        async with served(bytes(size)) as connect:
+            reader, writer = await connect(ONE_PEER)
+            own = writer.get_extra_info("socket")
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_000)  # or the system reads ahead
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            received = 0
+            while piece := await reader.read(20_000):
+                received += len(piece)
+                await asyncio.sleep(0.02)
+            assert received > size
+
+    event_loops.run(asyncio.wait_for(test(), 120))
 
 
 def test_address_with_many_connections_leaves_places_to_others(monkeypatch):
