@@ -319,7 +319,7 @@ def compare_models(
 
 def best_of_name(name: str, n: int) -> str:
     """Return what a side is called that answers with the best of n responses of this model."""
-    return f"{name}, best of {n}" if n > 1 else name
+    return f"{name} (best of {n})" if n > 1 else name
 
 
 # -- as text ---------------------------------------------------------------------------------------

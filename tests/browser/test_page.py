@@ -218,6 +218,25 @@ def test_markup_in_a_prompt_to_compare_stays_text(new_visitor):
     assert_harmless(visitor)
 
 
+def test_best_of_n_shows_a_dot_for_each_response_and_markup_stays_text(new_visitor):
+    visitor = new_visitor().open(tab="compare")
+    prompt = f"{MARKUP}{TEMPLATE} I saw"
+    visitor.fill(Prompt_for_the_N_responses=prompt)
+    visitor.button("Write and choose").click()
+    best = visitor.page.locator(".rl-best")
+    visitor.sees(best, "gpt2-mini wrote 16 responses, and reward-mini chose the best.")
+    visitor.sees(best, "at most 1.84 nats of KL away from gpt2-mini")
+    expect(best.locator(".rl-dots i")).to_have_count(16)
+    expect(best.locator(".rl-written .rl-prompt")).to_have_text([prompt] * 3)
+    drawn = visitor.page.evaluate("document.querySelector('.rl-best .js-plotly-plot').data[0].y")
+    assert len(drawn) == 16 and drawn == sorted(drawn)
+    best.get_by_text("All responses, the best first").click()
+    expect(best.locator(".rl-sample")).to_have_count(16)
+    best_chip = best.locator(".rl-side .rl-chip").first
+    visitor.sees(best_chip, best.locator(".rl-sample .rl-chip").first.inner_text())
+    assert_harmless(visitor)
+
+
 def test_markup_in_the_address_stays_text(new_visitor):
     visitor = new_visitor().open(tab="ppo", run=f"ppo{MARKUP}")
     visitor.sees(visitor.board.locator(".rl-problem"), MARKUP)

@@ -85,6 +85,11 @@ def test_module_runs_as_a_program_and_hands_its_code_on():
         (["compare", "gpt2-mini", "/no/model"], "there is no folder /no/model"),
         (["compare", "gpt2-mini", "gpt2-mini", "--base", "/no/model"], "there is no folder"),
         (["compare", "gpt2-mini"], "right"),
+        (["compare", "gpt2-mini", "gpt2-mini", "--best-of", "65"], "the highest value is 64"),
+        (
+            ["compare", "gpt2-mini", "gpt2-mini", "--best-of", "2", "--reward", "/no/model"],
+            "there is no folder /no/model",
+        ),
         (["quickstart", "--out", "x", "--dtype", "float16"], "--dtype is 'float16'"),
         (["quickstart", "--out", "x", "--seed", "-1"], "--seed is -1"),
         (["runs", "x"], "there is no folder x"),
@@ -135,6 +140,11 @@ def test_whole_loop_from_pairs_to_comparison(capsys, tmp_path, tiny_model_folder
     assert [side["name"] for side in report["models"]] == [model, ppo]
     assert [one["name"] for one in report["judges"]] == ["longer", "word-judge"]
     assert "wins" in capsys.readouterr().out
+    assert (
+        main(["compare", model, ppo, "--best-of", "2", "--reward", reward, *judge[:4], *sampling])
+        == 0
+    )
+    assert f"{ppo} (best of 2) wins" in capsys.readouterr().out
 
     out = tmp_path / "texts.jsonl"
     write = [

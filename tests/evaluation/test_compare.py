@@ -234,7 +234,7 @@ def test_model_that_answers_with_its_longest_of_four_wins_against_its_single_res
     name = str(tiny_model_folder)
     found = compare_models(name, name, config(best_of=4), longer, longer)
     single, chosen = found["models"]
-    assert (chosen["name"], chosen["best_of"]) == (f"{name}, best of 4", 4)
+    assert (chosen["name"], chosen["best_of"]) == (f"{name} (best of 4)", 4)
     assert "best_of" not in single
     assert found["chosen_by"] == "reward-mini"
     assert chosen["scores"][0] > single["scores"][0]

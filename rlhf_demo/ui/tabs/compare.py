@@ -140,7 +140,7 @@ class CompareTab:
                 )
             with gr.Row():
                 prompt = gr.Textbox(
-                    label="Prompt", value=FIRST_PROMPT, scale=5,
+                    label="Prompt for the N responses", value=FIRST_PROMPT, scale=5,
                     max_lines=3, max_length=MOST_CHARACTERS,
                 )  # fmt: skip
                 write = gr.Button("Write and choose", min_width=180)

@@ -144,7 +144,7 @@ def test_right_model_may_answer_with_the_best_of_several_responses(tab):
     shown = list(tab.write_many(HERE, LEFT, LEFT, "longer", "longer", 64, own, 4, *values()))
     last = shown[-1]
     assert [one.get("done") for one in shown] == [0, 2, None]
-    assert last["settings"]["right"]["name"] == "gpt2-mini, best of 4"
+    assert last["settings"]["right"]["name"] == "gpt2-mini (best of 4)"
     assert last["settings"]["chosen_by"]["name"] == "longer"
     assert last["settings"]["judges"][0]["note"].startswith("longer chose the best responses")
     assert [row["n"] for row in last["report"]["by_n"]] == [1, 2, 4]

@@ -7,11 +7,11 @@ import { chartCard } from "../../shared/charts.js";
 const DASHES = [undefined, "dot"];
 const HOVER = "best of %{x}: %{y:.0%} %{customdata}<extra>%{fullData.name}</extra>";
 
-const chartOf = (judges, name) => ({
-  title: `Wins of ${name} with the best of n`,
+const chartOf = (judges) => ({
+  title: "Wins with the best of n",
   subtitle:
-    "share of prompts, with 95% intervals; every n is estimated from the same responses, so the " +
-    "points are not independent",
+    "share of prompts that the right model wins, with 95% intervals; every n is estimated from " +
+    "the same responses, so the points are not independent",
   height: 240,
   hovermode: "closest",
   xTitle: "n",
@@ -45,10 +45,10 @@ const seriesOf = (rows, place) => {
 
 /**
  * A card, to be drawn once it is on the page.
- * @param {any} seen report, names and judges of a comparison whose right model chose
+ * @param {any} seen report and judges of a comparison whose right model chose
  */
-export const byNCard = ({ report, names, judges }) => {
-  const made = chartCard(chartOf(judges, names[1]));
+export const byNCard = ({ report, judges }) => {
+  const made = chartCard(chartOf(judges));
   return {
     card: made.card,
     draw: () => made.chart.replace(judges.map((_, place) => seriesOf(report.by_n, place))),
