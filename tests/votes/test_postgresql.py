@@ -98,10 +98,22 @@ def schema_version(url):
         return connection.execute("SELECT version FROM schema_version").fetchall()
 
 
+def described(url):
+    """Return the columns, indexes and rules of the demonstrations."""
+    columns = """SELECT column_name, data_type, is_nullable, column_default, ordinal_position
+        FROM information_schema.columns WHERE table_name = 'demonstrations' ORDER BY 5"""
+    indexes = "SELECT indexdef FROM pg_indexes WHERE tablename = 'demonstrations' ORDER BY 1"
+    rules = """SELECT pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE conrelid = 'demonstrations'::regclass ORDER BY 1"""
+    with psycopg.connect(url) as connection:
+        return [connection.execute(query).fetchall() for query in (columns, indexes, rules)]
+
+
 def test_database_without_a_version_is_migrated_once_by_apps_that_start_together(
     store, classes, url
 ):
     opened = classes.create_class(HAPPY)  # noqa: F405
+    made = described(url)
     store.close()
     with psycopg.connect(url) as connection:
         connection.execute("ALTER TABLE lessons DROP COLUMN door_open, DROP COLUMN most_joins")
@@ -111,6 +123,7 @@ def test_database_without_a_version_is_migrated_once_by_apps_that_start_together
     assert schema_version(url) == [(len(STEPS),)]
     seen = Classes(apps[0]).overview(opened.token)
     assert (seen["door_open"], seen["most_joins"]) == (True, 60)
+    assert described(url) == made
     for app in apps:
         app.close()
 
