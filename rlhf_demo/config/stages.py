@@ -16,6 +16,7 @@ from rlhf_demo.config.pretrain import BaseConfig
 from rlhf_demo.config.rater import RaterConfig
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.config.rloo import RLOOConfig
+from rlhf_demo.config.sft import SFTConfig
 
 
 class Task(TypedDict):
@@ -160,6 +161,19 @@ STAGES: dict[str, Stage] = {
             tab="ppo",
             makes="policy",
             entry="rlhf_demo.train.dpo:train_dpo",
+            summary="rlhf_demo.train.ppo:summary",
+            headline=("objective/score", "objective/kl"),
+            on_page=True,
+        ),
+        Stage(
+            kind="sft",
+            command="train-sft",
+            config=SFTConfig,
+            help="train a policy to write texts that people wrote or preferred (SFT)",
+            title="SFT",
+            tab="ppo",
+            makes="policy",
+            entry="rlhf_demo.train.sft:train_sft",
             summary="rlhf_demo.train.ppo:summary",
             headline=("objective/score", "objective/kl"),
             on_page=True,

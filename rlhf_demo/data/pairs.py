@@ -14,7 +14,7 @@ import os
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -142,7 +142,7 @@ def copy_pairs(source: Path, target: Path, bounds: Bounds) -> Pairs:
 
 
 def _plain_row(row: dict[str, Any], where: str) -> PairRow:
-    prompt, chosen, rejected = _read_pair(row, where)
+    prompt, chosen, rejected = read_pair(row, where)
     # If both begin with the prompt again, reading would remove that too.
     repeated = prompt if chosen.startswith(prompt) and rejected.startswith(prompt) else ""
     plain: PairRow = {
@@ -164,7 +164,7 @@ def _pairs_of(name: str, rows: Iterable[tuple[str, dict[str, Any]]], split: str 
     margins: list[float] = []
     dropped: Counter[str] = Counter()
     for where, row in rows:
-        pair = _read_pair(row, where)
+        pair = read_pair(row, where)
         if not pair[1].strip() or not pair[2].strip():
             dropped["empty"] += 1
         elif pair[1] == pair[2]:
@@ -203,26 +203,52 @@ def split_by_prompt(pairs: Pairs, train_pairs: int, seed: int) -> tuple[Pairs, P
     Raises:
         DataError: all pairs have the same prompt, or one prompt has too many.
     """
-    by_prompt: dict[str, list[int]] = {}
-    for index, prompt in enumerate(pairs.prompts):
-        by_prompt.setdefault(prompt, []).append(index)
-    prompts = list(by_prompt)
-    random.Random(seed).shuffle(prompts)
-    room = min(train_pairs, int(MOST_TRAINED_ON * len(pairs)))
-    train: list[int] = []
-    held_out: list[int] = []
-    for prompt in prompts:
-        group = by_prompt[prompt]
-        (train if len(train) + len(group) <= room else held_out).extend(group)
+    room = most_trained_on(len(pairs), train_pairs)
+    train, held_out = split_groups(pairs.prompts, room, seed)
     if not train or not held_out:
         raise DataError(
-            f"{len(pairs)} pairs on {len(prompts)} prompts cannot be split into {room} to train on "
-            "and others to hold out, because no prompt may be in both: give pairs on more prompts"
+            f"{len(pairs)} pairs on {len(set(pairs.prompts))} prompts cannot be split into {room} "
+            "to train on and others to hold out, because no prompt may be in both: give pairs on "
+            "more prompts"
         )
-    return pairs.select(sorted(train)), pairs.select(sorted(held_out))
+    return pairs.select(train), pairs.select(held_out)
 
 
-def _read_pair(row: dict[str, Any], where: str) -> tuple[str, str, str]:
+def most_trained_on(rows: int, wanted: int) -> int:
+    """Return how many of the rows to train on, so that some are left for evaluation."""
+    return min(wanted, int(MOST_TRAINED_ON * rows))
+
+
+def split_groups(groups: Sequence[str], room: int, seed: int) -> tuple[list[int], list[int]]:
+    """Split rows by index so that the rows of a group stay together.
+
+    Args:
+        groups: the group of each row.
+        room: the most rows on the first side.
+        seed: decides which groups go to which side.
+
+    Returns:
+        The indices of each side, in order; one may be empty.
+    """
+    by_group: dict[str, list[int]] = {}
+    for index, group in enumerate(groups):
+        by_group.setdefault(group, []).append(index)
+    names = list(by_group)
+    random.Random(seed).shuffle(names)
+    first: list[int] = []
+    second: list[int] = []
+    for name in names:
+        members = by_group[name]
+        (first if len(first) + len(members) <= room else second).extend(members)
+    return sorted(first), sorted(second)
+
+
+def read_pair(row: dict[str, Any], where: str) -> tuple[str, str, str]:
+    """Return a row's prompt, chosen and rejected response, the latter two without the prompt.
+
+    Raises:
+        DataError: a column is missing or holds no usable text.
+    """
     chosen, rejected = text_in(row, "chosen", where), text_in(row, "rejected", where)
     if "prompt" not in row:
         prompt = implicit_prompt(chosen, rejected)
@@ -296,14 +322,21 @@ def _read_margin(row: dict[str, Any], where: str) -> list[float]:
 
 
 def open_rows(
-    source: str, shipped: str, split: str | None
+    source: str, shipped: str, split: str | None, columns: Collection[str] = _COLUMNS
 ) -> tuple[str, Iterator[tuple[str, dict[str, Any]]]]:
-    """Return the source's name for messages, and its rows, each with its name for messages."""
+    """Return the source's name for messages, and its rows, each with its name for messages.
+
+    Args:
+        source: as of `load_pairs`.
+        shipped: the file in checkpoints/ that `shipped` means.
+        split: as of `load_pairs`.
+        columns: see `rows.file_rows`.
+    """
     path = CHECKPOINTS / shipped if source == SHIPPED else Path(source).expanduser()
     if is_pairs_run(source):
         path /= PAIRS_FILE
     if path.is_file():
-        return path.name, _wanted(path.name, file_rows(path, _COLUMNS, OWN), split)
+        return path.name, _wanted(path.name, file_rows(path, columns, OWN), split)
     if source == SHIPPED:
         raise DataError(
             f"{path} is missing: restore checkpoints/, or make it with "
@@ -311,7 +344,7 @@ def open_rows(
         )
     if path.is_dir() or kind_of(source) or path.is_absolute() or not HUB_ID.fullmatch(source):
         raise DataError(f"there is no file {source}: check the path")
-    return source, _wanted(source, hub_rows(source, split or "train", _COLUMNS), None)
+    return source, _wanted(source, hub_rows(source, split or "train", columns), None)
 
 
 def is_pairs_run(source: str) -> bool:

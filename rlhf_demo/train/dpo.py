@@ -21,7 +21,6 @@ Source: Rafailov et al. 2023, "Direct Preference Optimization" (https://arxiv.or
 """
 
 import logging
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,22 +29,23 @@ import torch
 
 from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.data.pairs import Pairs
-from rlhf_demo.errors import DataError
-from rlhf_demo.models.device import pick_device, pick_dtype
-from rlhf_demo.models.loading import max_positions
 from rlhf_demo.models.policy import Policy, load_policy
 from rlhf_demo.models.scorers import Scorer
 from rlhf_demo.models.token_text import special_id
-from rlhf_demo.runs.run import Run, Status, StopRequested
+from rlhf_demo.runs.run import Run, Status
+from rlhf_demo.train.offline import (
+    OfflineRecorder,
+    encode_prompts_with_start,
+    encode_responses,
+    policy_to_train,
+    train_and_save,
+)
 from rlhf_demo.train.policy_measure import PolicyMeasure
 from rlhf_demo.train.ppo import load_scorers
 from rlhf_demo.train.reward import load_both_sides
-from rlhf_demo.train.trl_training import Recorder, train_with_trl, trl_arguments
+from rlhf_demo.train.trl_training import Recorder, trl_arguments
 
 log = logging.getLogger(__name__)
-
-MEASUREMENTS = 10
-"""Measurements of the policy after the one at the start, evenly spaced to the last step."""
 
 
 def train_dpo(
@@ -79,35 +79,17 @@ def train_dpo(
         pairs, _ = load_both_sides(config)
         run.check_stop()
 
-        # 2. The policy, and a frozen copy of it as the reference.
-        torch.manual_seed(config.seed)
-        device = pick_device(config.device)
-        dtype = pick_dtype(device, config.dtype)
-        policy = load_policy(
-            config.policy,
-            device=device,
-            for_training=True,
-            lora_rank=config.lora_rank,
-            value_head=False,
-        )
+        # 2. The policy, and what measures it while it learns.
+        policy, dtype = policy_to_train(config)
         measure = PolicyMeasure(config, run, policy, scorer, judge, dtype)
 
-        # 3. Train.
-        checkpoints = run.folder / "checkpoints"
+        # 3. TRL's trainer, with a frozen copy of the policy as the reference.
         recorder = DPORecorder(run, measure)
-        trainer = build_trainer(
-            config, policy, encode_for_dpo(config, policy, pairs), recorder, checkpoints, dtype
-        )
-        try:
-            train_with_trl(trainer, recorder, checkpoints, resume=resume)
-        except StopRequested:
-            policy.save(run.model_folder)  # a stopped run has a model that can be compared
-            raise
+        texts = encode_for_dpo(config, policy, pairs)
+        trainer = build_trainer(config, policy, texts, recorder, run.folder / "checkpoints", dtype)
 
-        # 4. Save the model, measure it on held-out prompts, and only then drop the checkpoints.
-        policy.save(run.model_folder)
-        measure.write_report(run.folder / "report.json")
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        # 4. Train, save, and measure on held-out prompts.
+        train_and_save(trainer, recorder, resume=resume)
 
 
 @dataclass(frozen=True)
@@ -120,29 +102,14 @@ class PromptPairs:
 
 
 def encode_for_dpo(config: DPOConfig, policy: Policy, pairs: Pairs) -> PromptPairs:
-    """Tokenise pairs as the policy would write them: prompt and response each by itself.
-
-    A response shorter than max_new_tokens ends with EOS, a longer one is cut. A prompt that leaves
-    too little room loses its beginning.
+    """Tokenise pairs: prompt and response each by itself.
 
     Raises:
         DataError: the tokenizer knows nothing of a response.
     """
-    tokenizer, longest = policy.tokenizer, config.max_new_tokens
-    eos = special_id(tokenizer, "eos")
-    start = special_id(tokenizer, "eos" if tokenizer.bos_token_id is None else "bos")
-    room = max_positions(policy.lm) - longest
-
-    def ended(texts: list[str]) -> list[list[int]]:
-        rows = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-        if not all(rows):
-            raise DataError(
-                "the tokenizer turns a text of a pair into no token at all: remove texts that it "
-                "does not know"
-            )
-        return [row[:longest] if len(row) >= longest else [*row, eos] for row in rows]
-
-    chosen, rejected = ended(pairs.chosen), ended(pairs.rejected)
+    longest, eos = config.max_new_tokens, special_id(policy.tokenizer, "eos")
+    chosen = encode_responses(policy, pairs.chosen, longest)
+    rejected = encode_responses(policy, pairs.rejected, longest)
     cut = sum(row[-1] != eos for row in chosen + rejected)
     log.info(
         "%d pairs to train on, %d texts cut, dropped rows: %s",
@@ -150,8 +117,7 @@ def encode_for_dpo(config: DPOConfig, policy: Policy, pairs: Pairs) -> PromptPai
         cut,
         pairs.dropped or "none",
     )
-    prompts = tokenizer(pairs.prompts, verbose=False)["input_ids"]
-    return PromptPairs([(ids or [start])[-room:] for ids in prompts], chosen, rejected)
+    return PromptPairs(encode_prompts_with_start(policy, pairs.prompts, longest), chosen, rejected)
 
 
 def build_trainer(
@@ -182,7 +148,9 @@ def build_trainer(
     trainer = TokenDPOTrainer(
         model=policy.adapter or policy.lm,
         ref_model=reference.lm,
-        args=TRLDPOConfig(**trl_arguments(config, checkpoints, dtype), beta=config.beta),
+        args=TRLDPOConfig(
+            **trl_arguments(config, checkpoints, dtype), beta=config.beta, disable_dropout=True
+        ),
         train_dataset=Dataset.from_dict(vars(pairs)),
         processing_class=policy.tokenizer,
         callbacks=[recorder],
@@ -193,14 +161,10 @@ def build_trainer(
     return trainer
 
 
-class DPORecorder(Recorder):
+class DPORecorder(OfflineRecorder):
     """Notes a step's loss and implicit rewards, and measures the policy at intervals."""
 
-    kind, measurements = "dpo", MEASUREMENTS
-
-    def __init__(self, run: Run, policy_measure: PolicyMeasure) -> None:
-        super().__init__(run)
-        self.policy_measure = policy_measure
+    kind = "dpo"
 
     def metrics(self, logs: dict[str, float]) -> dict[str, float]:
         """Return what DPO knows of the step's pairs.
@@ -215,7 +179,3 @@ class DPORecorder(Recorder):
             "dpo/rejected": logs["rewards/rejected"],
             "policy/gradient_norm": logs["grad_norm"],
         }
-
-    def measure(self, step: int, *, last: bool) -> dict[str, float]:
-        """Return score, KL and more of responses that the policy writes now."""
-        return self.policy_measure.row(step)

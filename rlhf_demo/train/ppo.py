@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from rlhf_demo.config.dpo import DPOConfig
+from rlhf_demo.config.offline import OfflineConfig
 from rlhf_demo.config.policy_gradient import PolicyGradientConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.data.prompts import load_prompts
@@ -101,7 +101,7 @@ def train_ppo(
         PPOTrainer(config, run, scorer, judge).train(resume=resume)
 
 
-def load_scorers(config: PolicyGradientConfig | DPOConfig) -> tuple[Scorer, Scorer | None]:
+def load_scorers(config: PolicyGradientConfig | OfflineConfig) -> tuple[Scorer, Scorer | None]:
     """Load the scorer that gives the reward, and the judge if the options name one."""
     options = {"device": config.device, "dtype": config.dtype, "allow_python": started_by_hand()}
     scorer = scorer_of(config.reward, label=config.label, **options)

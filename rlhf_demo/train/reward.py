@@ -210,7 +210,7 @@ def build_trainer(
 
     return RewardTrainer(
         model=model,
-        args=TRLRewardConfig(**trl_arguments(config, checkpoints, dtype)),
+        args=TRLRewardConfig(**trl_arguments(config, checkpoints, dtype), disable_dropout=True),
         train_dataset=Dataset.from_dict(
             {"chosen_ids": train.chosen_ids, "rejected_ids": train.rejected_ids}
         ),

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from rlhf_demo.config.dpo import DPOConfig
+from rlhf_demo.config.offline import OfflineConfig
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.errors import TrainingDiverged
 from rlhf_demo.files import read_json, write_json
@@ -33,9 +33,9 @@ STEP = re.compile(r"checkpoint-[0-9]{1,9}")
 
 
 def trl_arguments(
-    config: RewardConfig | DPOConfig, checkpoints: Path, dtype: torch.dtype
+    config: RewardConfig | OfflineConfig, checkpoints: Path, dtype: torch.dtype
 ) -> dict[str, Any]:
-    """Return the arguments that all TRL trainers get: no outside reports, prints or dropout.
+    """Return the arguments that all TRL trainers get: no outside reports or prints.
 
     Args:
         checkpoints: the folder of the run's saved states.
@@ -52,7 +52,6 @@ def trl_arguments(
         "max_length": None,  # already cut
         "pad_to_multiple_of": None,
         "gradient_checkpointing": False,  # TRL's default, True, takes a third longer
-        "disable_dropout": True,
         "bf16": dtype == torch.bfloat16,
         "use_cpu": pick_device(config.device).type == "cpu",
         "dataloader_pin_memory": False,

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.data.pairs import Pairs
-from rlhf_demo.errors import DataError, TrainingDiverged
+from rlhf_demo.errors import TrainingDiverged
 from rlhf_demo.files import read_json
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.runs.run import Run, Status
@@ -116,36 +116,15 @@ def test_first_loss_is_that_of_a_coin_flip(finished):
     assert finished["lora"].read("metrics")[1]["dpo/loss"] == pytest.approx(math.log(2))
 
 
-def test_response_ends_with_eos_unless_it_was_cut(config):
+def test_prompt_and_both_responses_are_tokenised_by_themselves(config):
     policy = load_policy(config().policy, device=CPU)
+    encoded = encode_for_dpo(config(max_new_tokens=32), policy, PAIRS)
     eos = policy.tokenizer.eos_token_id
-
-    def ids(text):
-        return policy.tokenizer.encode(text, add_special_tokens=False)
-
-    whole = encode_for_dpo(config(max_new_tokens=32), policy, PAIRS)
     text = policy.tokenizer("A film was good")["input_ids"]  # as PPO's prompts begin
-    assert whole.prompt_ids[0] + whole.chosen_ids[0] == [*text, eos]
-    assert whole.prompt_ids[1] == [eos]  # an empty prompt is the start of a text
-    assert whole.chosen_ids == [[*ids(" was good"), eos], [*ids(" so good"), eos]]
-    count = len(ids(" was so very bad indeed"))
-    cut = encode_for_dpo(config(max_new_tokens=count), policy, PAIRS)
-    assert cut.rejected_ids == [[*ids(" bad"), eos], ids(" was so very bad indeed")]
-    cut = encode_for_dpo(config(max_new_tokens=count - 1), policy, PAIRS)
-    assert cut.rejected_ids[1] == ids(" was so very bad indeed")[:-1]
-
-
-def test_prompt_that_leaves_too_little_room_loses_its_beginning(config):
-    policy = load_policy(config().policy, device=CPU)
-    [prompt] = encode_for_dpo(config(), policy, Pairs(["word " * 200], ["a"], ["b"])).prompt_ids
-    assert len(prompt) == policy.lm.config.max_position_embeddings - 8
-    assert prompt == policy.tokenizer("word " * 200)["input_ids"][-len(prompt) :]
-
-
-def test_text_without_a_token_is_named(config, monkeypatch):
-    policy = load_policy(config().policy, device=CPU)
-    with pytest.raises(DataError, match="no token at all"):
-        encode_for_dpo(config(), policy, Pairs(["a"], ["b"], [""]))
+    assert encoded.prompt_ids[0] + encoded.chosen_ids[0] == [*text, eos]
+    assert encoded.prompt_ids[1] == [eos]  # an empty prompt is the start of a text
+    bad = policy.tokenizer.encode(" bad", add_special_tokens=False)
+    assert encoded.rejected_ids[0] == [*bad, eos]
 
 
 # -- a finished run --------------------------------------------------------------------------------

@@ -1,0 +1,22 @@
+"""Options of supervised fine-tuning."""
+
+from dataclasses import dataclass
+
+from rlhf_demo.config.offline import OfflineConfig
+from rlhf_demo.config.options import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class SFTConfig(OfflineConfig):
+    """Train a policy to write texts that people wrote or preferred (supervised fine-tuning)."""
+
+    data: str = option(
+        "shipped",
+        "texts to learn from: the preferred side of pairs ('shipped', a make-pairs run, or a file "
+        "with 'chosen'), or a file or Hub id with 'completion', 'text' or 'messages'",
+    )
+    train_texts: int = option(
+        1242, "maximum number of training texts; the rest are held out", low=1, high=1_000_000
+    )
+    epochs: int = option(1, "passes over the training texts", low=1, high=100)
+    learning_rate: float = option(1e-3, "peak learning rate of AdamW", low=0.0, high=1.0)
