@@ -257,6 +257,8 @@ def hold_closer(options: Options) -> str:
     """Name the options of the next run that would keep the policy closer to its reference."""
     if "beta" in options:  # DPO
         return f"a beta above {options['beta']:g}"
+    if "kl_coef" not in options:  # SFT
+        return f"a learning rate below {options['learning_rate']:g}, or fewer epochs"
     coefficient = f"a KL coefficient above {options['kl_coef']:g}"
     if not (options["kl_coef"] and options["kl_target"]):
         return coefficient

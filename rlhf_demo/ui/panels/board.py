@@ -25,7 +25,7 @@ from rlhf_demo.evaluation.reliability import read_report
 from rlhf_demo.files import Row, read_json
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import RunRow
-from rlhf_demo.runs.dpo_stories import dpo_story, measured
+from rlhf_demo.runs.offline_stories import measured, offline_story
 from rlhf_demo.runs.ppo_stories import ppo_story
 from rlhf_demo.runs.reports import PPOReport, RewardReport
 from rlhf_demo.runs.reward_stories import reward_story, tested_on
@@ -143,7 +143,7 @@ class Board:
         said = (row["status"], row["message"])
         if kind == "ppo":
             awaited = self._awaited(run) if row["status"] == Status.QUEUED else ""
-            tell = dpo_story if row["kind"] == "dpo" else ppo_story
+            tell = offline_story if is_offline(options) else ppo_story
             story = tell(rows, options, *said, awaited)
             figures = _ppo_figures(rows, row, options, scale)
         else:
@@ -273,7 +273,7 @@ def _lines(
             "reward/margin": [],
         }
     score: list[Line] = [{"y": 0.0, "label": "base", "dash": "dot"}] if scale else []
-    if "beta" in options:  # DPO has no target, no budget and no other limit
+    if is_offline(options):  # it has no target, no budget and no other limit
         return {"objective/score": score, "objective/kl": [], "policy/gradient_norm": []}
     lines: list[Line] = []
     budget, target = options["kl_budget"], _kl_target(options)
@@ -388,10 +388,17 @@ def _ppo_figures(
     ]
 
 
+def is_offline(options: dict[str, Any]) -> bool:
+    """Say whether the run learns from given texts (config/offline.py), not from its own samples."""
+    return "kl_budget" not in options
+
+
 def _what_holds(options: dict[str, Any]) -> str:
     """Say what keeps the policy near the base."""
     if "beta" in options:
         return f"DPO\u2019s beta is {options['beta']:g}"
+    if is_offline(options):
+        return "nothing holds SFT near the base"
     target = f"target {_kl_target(options):g}" if _kl_target(options) else "no target"
     return f"{target}; the run stops at {options['kl_budget']:g}"
 

@@ -1,9 +1,10 @@
-"""Each story of a DPO run on rows where it is told; score and KL are in some rows only."""
+"""Each story of a DPO or SFT run on rows where it is told; score and KL are in some rows only."""
 
 import pytest
 
 from rlhf_demo.config.dpo import DPOConfig
-from rlhf_demo.runs.dpo_stories import dpo_story, measured
+from rlhf_demo.config.sft import SFTConfig
+from rlhf_demo.runs.offline_stories import measured, offline_story
 
 OPTIONS = DPOConfig(beta=0.5, learning_rate=1e-3).to_dict()
 
@@ -32,7 +33,7 @@ def test_only_rows_with_a_score_are_measurements():
 
 
 def test_finished_run_tells_pairs_score_and_kl():
-    story = dpo_story(run_rows(RISE), OPTIONS, "finished")
+    story = offline_story(run_rows(RISE), OPTIONS, "finished")
     assert (story.key, story.level) == ("finished", "good")
     # Ends of three measurements: from (0 + 0.2 + 0.4) / 3 to 1.2.
     assert story.what == (
@@ -54,20 +55,57 @@ def test_finished_run_tells_pairs_score_and_kl():
     ],
 )
 def test_story_is_that_of_its_rows(rows, status, key):
-    assert dpo_story(rows, OPTIONS, status).key == key
+    assert offline_story(rows, OPTIONS, status).key == key
 
 
 def test_what_to_try_names_beta_and_no_option_that_dpo_lacks():
     for rows in (run_rows(RISE, kl=12.0), run_rows([0.0] * 12, kl=0.01)):
-        story = dpo_story(rows, OPTIONS, "running")
+        story = offline_story(rows, OPTIONS, "running")
         assert "beta" in story.try_ and "KL coefficient" not in story.try_
     alike = run_rows(RISE)
     for number, row in enumerate(measured(alike)):
         row["objective/distinct_2"] = 0.75 - 0.05 * number
-    story = dpo_story(alike, OPTIONS, "running")
+    story = offline_story(alike, OPTIONS, "running")
     assert story.key == "diversity_falls" and "a beta above 0.5" in story.try_
+
+
+def sft_rows(losses, scores=RISE, **changes):
+    rows = [
+        {key: value for key, value in row.items() if not key.startswith("dpo/")}
+        for row in run_rows(scores, **changes)
+    ]
+    rows[0]["sft/total_steps"] = rows[-1]["step"]
+    for row, loss in zip(measured(rows), losses, strict=True):
+        row["sft/heldout_loss"] = loss
+    return rows
+
+
+SFT = SFTConfig(learning_rate=1e-3).to_dict()
+FALL = [2.0, 1.9, 1.8, 1.7, 1.6, 1.6, 1.6, 1.6, 1.6]
+
+
+def test_finished_sft_run_tells_the_loss_on_texts_that_it_did_not_learn():
+    story = offline_story(sft_rows(FALL), SFT, "finished")
+    assert story.what == (
+        "Finished at step 80 of 80: the loss on held-out texts went from 2.0 to 1.6 nats per "
+        "token; the score rose by 1.00 SD to 1.2 (base: 0); KL is 2.0 nats."
+    )
+
+
+def test_sft_run_whose_held_out_loss_rises_has_learned_its_texts_by_heart():
+    story = offline_story(sft_rows([*FALL[:-2], 1.65, 1.7]), SFT, "running")
+    assert story.key == "learned_by_heart"  # 1.7 is more than 1.05 times 1.6
+    assert "lowest at step 40 (1.6 nats per token) and is now 1.7" in story.what
+    assert offline_story(sft_rows([*FALL[:-1], 1.67]), SFT, "running").key == "learning"
+
+
+def test_what_sft_should_try_names_no_option_that_it_lacks():
+    far, still = sft_rows(FALL, kl=12.0), sft_rows([2.0] * 12, [0.0] * 12, kl=0.01)
+    for rows, words in [(far, "a learning rate below 0.001, or fewer epochs"), (still, "above")]:
+        story = offline_story(rows, SFT, "running")
+        assert words in story.try_ and "beta" not in story.try_
 
 
 def test_diverged_run_says_so():
     message = "training diverged at step 3: dpo/loss became nan; the last checkpoint is kept"
-    assert dpo_story(run_rows(RISE[:2]), OPTIONS, "failed", message).key == "diverged"
+    assert offline_story(run_rows(RISE[:2]), OPTIONS, "failed", message).key == "diverged"
