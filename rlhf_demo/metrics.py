@@ -249,6 +249,28 @@ GLOSSARY: dict[str, Metric] = {
         healthy="falls",
         trl="rewards/rejected",
     ),
+    "sft/total_steps": Metric("steps in all", "count", "number of steps that the run will make"),
+    "sft/loss": Metric(
+        "training loss",
+        "nats per token",
+        "mean of -log p over the tokens of the step's texts, without their prompts",
+        healthy="falls, with jumps from step to step",
+        trl="loss",
+    ),
+    "sft/heldout_loss": Metric(
+        "held-out loss",
+        "nats per token",
+        "the same on texts that were not trained on",
+        healthy="falls, then levels off",
+        trl="eval_loss",
+    ),
+    "sft/accuracy": Metric(
+        "tokens guessed",
+        "0..1",
+        "share of the tokens of the step's texts that the policy thinks the most probable",
+        healthy="rises",
+        trl="mean_token_accuracy",
+    ),
     "heldout/loss": Metric(
         "held-out loss",
         "nats per pair",

@@ -11,6 +11,7 @@ from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.grpo import GRPOConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.reward import RewardConfig
+from rlhf_demo.config.sft import SFTConfig
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.metrics import GLOSSARY
 from rlhf_demo.models.scorers import length_scores
@@ -19,6 +20,7 @@ from rlhf_demo.train.dpo import train_dpo
 from rlhf_demo.train.grpo import train_grpo
 from rlhf_demo.train.ppo import train_ppo
 from rlhf_demo.train.reward import train_reward
+from rlhf_demo.train.sft import train_sft
 
 PACKAGE = Path(rlhf_demo.__file__).parent
 
@@ -64,7 +66,14 @@ def logged(tmp_path_factory, tiny_model_folder, prompts_file):
     )  # fmt: skip
     dpo = Run.create(folder / "dpo", "dpo", dpo_config.to_dict())
     train_dpo(dpo_config, dpo, scorer=length_scores, judge=length_scores)
-    return {key for run in (ppo, grpo, reward, dpo) for row in run.read("metrics") for key in row}
+    sft_config = SFTConfig(
+        policy=str(tiny_model_folder), data=str(data), prompts=str(prompts_file), train_texts=8,
+        batch_size=4, max_new_tokens=4, dtype="float32",
+    )  # fmt: skip
+    sft = Run.create(folder / "sft", "sft", sft_config.to_dict())
+    train_sft(sft_config, sft, scorer=length_scores, judge=length_scores)
+    runs = (ppo, grpo, reward, dpo, sft)
+    return {key for run in runs for row in run.read("metrics") for key in row}
 
 
 def test_glossary_explains_what_the_runs_log_and_nothing_else(logged):

@@ -76,7 +76,7 @@ folder from someone else may name data of any size."""
 
 
 def check_options(options: dict[str, Any], limits: Limits) -> None:
-    """Check the options of a reward model or PPO against the limits.
+    """Check the options of a training run against the limits.
 
     Raises:
         JobError: one of them is above its limit.
@@ -101,7 +101,8 @@ def check_options(options: dict[str, Any], limits: Limits) -> None:
 def steps_of(options: dict[str, Any]) -> int | None:
     """Return the largest number of steps that a job's options ask for; None if they have none."""
     if "epochs" in options:
-        return options["epochs"] * math.ceil(options["train_pairs"] / options["batch_size"])
+        rows = options["train_texts" if "train_texts" in options else "train_pairs"]  # SFT, others
+        return options["epochs"] * math.ceil(rows / options["batch_size"])
     return options.get("total_steps")
 
 

@@ -6,7 +6,7 @@ those of the lists (choices.py).
 
 from typing import Any
 
-from rlhf_demo.config.dpo import DPOConfig
+from rlhf_demo.config.offline import OfflineConfig
 from rlhf_demo.config.options import declarations
 from rlhf_demo.config.policy_gradient import PolicyGradientConfig
 from rlhf_demo.config.reward import RewardConfig
@@ -27,12 +27,12 @@ POLICY_OPTIONS = (
     "gae_lambda", "max_grad_norm", "samples_every", "checkpoint_every", "dtype",
     "samples_per_prompt",
 )  # fmt: skip
-DPO_OPTIONS = (
-    "beta", "train_pairs", "epochs", "learning_rate", "seed", "batch_size", "max_new_tokens",
-    "temperature", "lora_rank", "warmup_steps", "checkpoint_every", "dtype",
+OFFLINE_OPTIONS = (
+    "beta", "train_pairs", "train_texts", "epochs", "learning_rate", "seed", "batch_size",
+    "max_new_tokens", "temperature", "lora_rank", "warmup_steps", "checkpoint_every", "dtype",
 )  # fmt: skip
 """Options of each stage that a visitor may set: never a path or a device. PPO, RLOO and GRPO each
-have some of POLICY_OPTIONS: see `policy_options`.
+have some of POLICY_OPTIONS, and DPO and SFT some of OFFLINE_OPTIONS: see `policy_options`.
 """
 MOST_LABEL = 100
 """Characters of a label's name."""
@@ -41,9 +41,15 @@ MOST_PUBLIC = 64 * 128
 
 
 def policy_options(kind: str) -> tuple[str, ...]:
-    """Return the names of the options that a visitor may set of PPO, RLOO or GRPO."""
+    """Return the names of the options that a visitor may set of a stage that trains a policy."""
     declared = {option.name for option, *_ in declarations(STAGES[kind].config)}
-    return tuple(name for name in POLICY_OPTIONS if name in declared)
+    names = OFFLINE_OPTIONS if is_offline(kind) else POLICY_OPTIONS
+    return tuple(name for name in names if name in declared)
+
+
+def is_offline(kind: str) -> bool:
+    """Say whether a stage trains a policy on given texts, as DPO and SFT do."""
+    return issubclass(STAGES[kind].config, OfflineConfig)
 
 
 class Submit:
@@ -113,8 +119,9 @@ class Submit:
         title = title or _title(kind, policy, config)
         return self.jobs.start(kind, config, title=title, secret=secret, address=address)
 
-    def dpo(
+    def offline(
         self,
+        kind: str,
         policy: str,
         data: str,
         reward: str,
@@ -124,15 +131,16 @@ class Submit:
         secret: str,
         address: str,
     ) -> str:
-        """Queue a training by DPO, and return the run's id.
+        """Queue a training by DPO or SFT, and return the run's id.
 
         Args:
+            kind: `dpo` or `sft`.
             policy: id of the model that learns.
-            data: id of the preference pairs that it learns from.
+            data: id of the pairs or texts that it learns from.
             reward: id of what scores its texts, to show how it develops.
             title: what the run is called in the lists; if it is empty, one is made.
             label: whose logit is the score, where the reward has several; may be empty.
-            options: of DPOConfig, by name; a `judge` is an id of the list.
+            options: of the stage's config, by name; a `judge` is an id of the list.
             secret: allows its holder to change the run.
             address: where the request comes from.
 
@@ -140,9 +148,9 @@ class Submit:
             DemoError: an id is in no list, an option is out of range, or the queue is full.
         """
         named = self._named(policy, reward, label, options)
-        config = DPOConfig(**options | named, data=self.choices.pairs(data, secret))
-        title = title or f"{policy} by DPO on {self._called(data)}"
-        return self.jobs.start("dpo", config, title=title, secret=secret, address=address)
+        config = STAGES[kind].config(**options | named, data=self.choices.pairs(data, secret))
+        title = title or f"{policy} by {STAGES[kind].title} on {self._called(data)}"
+        return self.jobs.start(kind, config, title=title, secret=secret, address=address)
 
     def _named(
         self, policy: str, reward: str, label: str, options: dict[str, Any]

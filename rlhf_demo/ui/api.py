@@ -15,7 +15,7 @@ from gradio.events import api
 from rlhf_demo.config.evaluation import BestOfOptions, DuelOptions
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import ConfigError, DemoError
-from rlhf_demo.server.submit import DPO_OPTIONS, REWARD_OPTIONS, policy_options
+from rlhf_demo.server.submit import REWARD_OPTIONS, policy_options
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.web.addresses import address_of
 
@@ -25,8 +25,8 @@ def add_endpoints(shared: Shared) -> None:
     endpoints = Endpoints(shared)
     for endpoint in (
         endpoints.models, endpoints.runs, endpoints.start_reward, endpoints.start_ppo,
-        endpoints.start_rloo, endpoints.start_grpo, endpoints.start_dpo, endpoints.run_status,
-        endpoints.stop_run, endpoints.side_by_side, endpoints.best_of_n,
+        endpoints.start_rloo, endpoints.start_grpo, endpoints.start_dpo, endpoints.start_sft,
+        endpoints.run_status, endpoints.stop_run, endpoints.side_by_side, endpoints.best_of_n,
     ):  # fmt: skip
         api(_in_words(endpoint), api_name=endpoint.__name__)
 
@@ -199,11 +199,49 @@ class Endpoints:
         Returns:
             `run`, the id of the run, and its `secret`.
         """
+        return self._start_offline("dpo", http, policy, data, reward, options, title, secret)
+
+    def start_sft(
+        self,
+        http: gr.Request,
+        policy: str = "gpt2-mini",
+        data: str = "shipped",
+        reward: str = "reward-mini",
+        options: dict | None = None,
+        title: str = "",
+        secret: str = "",
+    ) -> dict:
+        """Queue supervised fine-tuning: the policy learns to write demonstrations.
+
+        Args:
+            policy: Id of the model that learns.
+            data: Id of the demonstrations, or of preference pairs, whose preferred texts they are.
+            reward: As for `/start_dpo`.
+            options: Settings that differ from the defaults, e.g. {"epochs": 3}.
+            title: The run's name in the lists.
+            secret: Any text; it allows stopping the run. Without one, the page makes one up.
+
+        Returns:
+            `run`, the id of the run, and its `secret`.
+        """
+        return self._start_offline("sft", http, policy, data, reward, options, title, secret)
+
+    def _start_offline(
+        self,
+        kind: str,
+        http: gr.Request,
+        policy: str,
+        data: str,
+        reward: str,
+        options: dict | None,
+        title: str,
+        secret: str,
+    ) -> dict:
         secret = _secret(secret)
-        values = _options(options, (*DPO_OPTIONS, "label", "judge"))
+        values = _options(options, (*policy_options(kind), "label", "judge"))
         label = values.pop("label", "")
-        run = self.shared.submit.dpo(
-            policy, data, reward, str(title), label, values, secret, address_of(http)
+        run = self.shared.submit.offline(
+            kind, policy, data, reward, str(title), label, values, secret, address_of(http)
         )
         return {"run": run, "secret": secret}
 

@@ -147,6 +147,11 @@ IMPLICIT: dict[str, SeriesOptions] = {
     "dpo/rejected": {"name": "rejected text", "smooth": 10},
 }
 """A step of DPO has eight pairs, so its figures jump: they are drawn as means."""
+IMITATION: dict[str, SeriesOptions] = {
+    "sft/heldout_loss": {"name": "held-out texts"},
+    "sft/loss": {"name": "training texts", "faint": True, "smooth": 10},
+}
+"""A step of SFT has eight texts."""
 
 PPO: BoardCharts = {
     "kind": "ppo",
@@ -166,9 +171,17 @@ PPO: BoardCharts = {
             ("dpo/chosen", "score"), ("dpo/rejected", "warn"), drawn=IMPLICIT, only="dpo",
             key_shown=True,
         ),
+        _spec(
+            "Loss on texts",
+            "nats per token; if the loss on held-out texts rises, the policy learns by heart; "
+            "grey: training, mean of 10 steps",
+            ("sft/heldout_loss", "score"), ("sft/loss", "soft"), drawn=IMITATION, only="sft",
+            key_shown=True,
+        ),
     ],
     "small": [
         _small("Pairs in order", "dpo/accuracy", percent=True, only="dpo"),
+        _small("Tokens guessed", "sft/accuracy", percent=True, only="sft"),
         _small("KL coefficient", "objective/kl_coef", unit=""),
         _small("Entropy", "policy/entropy", unit="nats"),
         _small("Stopped by the clip", "policy/clip_fraction", percent=True),

@@ -10,12 +10,18 @@ from rlhf_demo.config.evaluation import DuelOptions
 from rlhf_demo.config.policy_gradient import GroupConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.presets import PPO_PRESETS
+from rlhf_demo.config.sft import SFTConfig
 from rlhf_demo.config.stages import on_board
 from rlhf_demo.data.pairs import SHIPPED
 from rlhf_demo.server.choices import EXAMPLE_MODELS, newest_model
 from rlhf_demo.server.compute_lock import Priority
 from rlhf_demo.server.payloads import RunDuel
-from rlhf_demo.server.submit import DPO_OPTIONS, POLICY_OPTIONS, policy_options
+from rlhf_demo.server.submit import (
+    OFFLINE_OPTIONS,
+    POLICY_OPTIONS,
+    is_offline,
+    policy_options,
+)
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels import charts
 from rlhf_demo.ui.panels.board import Board
@@ -32,23 +38,29 @@ LEAD = (
     "each text with other texts for the same prompt. One step can change many of these "
     "probabilities by a fifth or more; at that point a clip stops the push. The KL penalty keeps "
     "the policy near the base, because a reward model is easily fooled. DPO learns from the judged "
-    "pairs themselves: it needs no reward model, and the policy writes no texts to learn from."
+    "pairs themselves: it needs no reward model, and the policy writes no texts to learn from. SFT "
+    "(supervised fine-tuning) imitates texts that people wrote or preferred."
 )
 OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
 """The settings that matter most; the others are folded away."""
-DPO_OPEN = ("beta", "train_pairs", "epochs", "learning_rate", "seed")
-DPO_FOLDED = tuple(name for name in DPO_OPTIONS if name not in DPO_OPEN)
-DPO_NAMES = DPO_OPEN + DPO_FOLDED
+OFFLINE_OPEN = ("beta", "train_pairs", "train_texts", "epochs", "learning_rate", "seed")
+OFFLINE_FOLDED = tuple(name for name in OFFLINE_OPTIONS if name not in OFFLINE_OPEN)
+OFFLINE_NAMES = OFFLINE_OPEN + OFFLINE_FOLDED
+DATA = {
+    "dpo": ("Pairs", "DPO learns from these: two texts each, and which one the judge chose"),
+    "sft": ("Texts", "SFT imitates these; of pairs, the text that the judge chose"),
+}
+"""What the methods that learn from given texts learn from: label and explanation."""
 GROUP = ("samples_per_prompt",)
 """Options of RLOO and GRPO that PPO lacks."""
 FOLDED = tuple(name for name in POLICY_OPTIONS if name not in OPEN + GROUP)
 NAMES = OPEN + FOLDED + GROUP
 METHODS = on_board("ppo")
 SCORES = {
-    True: "scores the policy's texts to show its progress; DPO does not learn from these scores",
+    True: "scores the policy's texts to show its progress; it does not learn from these scores",
     False: "scores its texts",
 }
-"""What the reward does, by whether the method is DPO."""
+"""What the reward does, by whether the method learns from given texts."""
 PROMPT = "I watched this with my sister and"
 """The prompt that reference and policy both continue below the curves."""
 MOST_TOKENS = 64
@@ -75,12 +87,8 @@ class PPOTab:
                 self.policy = gr.Dropdown(
                     label="Policy", info="the model that writes and learns", scale=3
                 )
-                self.data = gr.Dropdown(
-                    label="Pairs",
-                    info="DPO learns from these: two texts each, and which one the judge chose",
-                    scale=3,
-                    visible=False,
-                )
+                label, info = DATA["dpo"]
+                self.data = gr.Dropdown(label=label, info=info, scale=3, visible=False)
                 self.reward = gr.Dropdown(label="Reward", info=SCORES[False], scale=3)
                 self.preset = gr.Dropdown(
                     choices=[(preset.label, name) for name, preset in PPO_PRESETS.items()],
@@ -96,7 +104,7 @@ class PPOTab:
                     )  # fmt: skip
                     open_fields = forms.fields(PPOConfig, OPEN)
                     group_fields = forms.fields(GroupConfig, GROUP)
-                    dpo_open = forms.fields(DPOConfig, DPO_OPEN)
+                    offline_open = _offline_fields(OFFLINE_OPEN)
                 with gr.Accordion("More settings", open=False):
                     with gr.Row():
                         title = gr.Textbox(
@@ -111,10 +119,10 @@ class PPOTab:
                             max_lines=1,
                         )
                         folded_fields = forms.fields(PPOConfig, FOLDED)
-                        dpo_folded = forms.fields(DPOConfig, DPO_FOLDED)
+                        offline_folded = _offline_fields(OFFLINE_FOLDED)
         usual = open_fields + folded_fields
         self.fields = usual + group_fields
-        self.dpo_fields = dpo_open + dpo_folded
+        self.offline_fields = offline_open + offline_folded
         notice = notice_of(takes="reward")
         secret = secret_input()
         board = Board(self.shared.jobs, self.shared.settings)
@@ -130,7 +138,7 @@ class PPOTab:
             self.start,
             [
                 self.method, self.policy, self.data, self.reward, self.judge, title, label,
-                *self.fields, *self.dpo_fields, secret,
+                *self.fields, *self.offline_fields, secret,
             ],
             notice,
             js=SECRET, api_visibility="private", show_progress="hidden", queue=False,
@@ -147,7 +155,7 @@ class PPOTab:
             [self.method.change, demo.load], self.take_method, self.method,
             [
                 self.method, start, self.data, self.reward, self.preset, *self.fields,
-                *self.dpo_fields,
+                *self.offline_fields,
             ],
             api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
@@ -234,16 +242,16 @@ class PPOTab:
 
     def take_method(self, kind: str) -> list[Any]:
         """Show the settings that a method has, and hide the others."""
-        dpo = kind == "dpo"
-        has = () if dpo else policy_options(kind)
+        offline, has = is_offline(kind), policy_options(kind)
+        label, info = DATA.get(kind, DATA["dpo"])
         return [
             gr.update(info=METHODS[kind].help),
             gr.update(value=f"Start {METHODS[kind].title}"),
-            gr.update(visible=dpo),
-            gr.update(info=SCORES[dpo]),
-            gr.update(visible=not dpo),
-            *(gr.update(visible=name in has) for name in NAMES),
-            *(gr.update(visible=dpo) for _ in DPO_NAMES),
+            gr.update(visible=offline, label=label, info=info),
+            gr.update(info=SCORES[offline]),
+            gr.update(visible=not offline),
+            *(gr.update(visible=not offline and name in has) for name in NAMES),
+            *(gr.update(visible=offline and name in has) for name in OFFLINE_NAMES),
         ]
 
     def start(
@@ -260,20 +268,27 @@ class PPOTab:
     ) -> dict[str, str]:
         """Queue a run with the form's settings."""
         *values, secret = rest
-        usual, dpo = values[: len(NAMES)], values[len(NAMES) :]
         submit, address = self.shared.submit, address_of(http)
 
         def enqueue() -> str:
-            if kind == "dpo":
-                options = forms.options(DPOConfig, DPO_NAMES, tuple(dpo))
-                options |= {"judge": judge}
-                return submit.dpo(policy, data, reward, title, label, options, secret, address)
-            given, has = dict(zip(NAMES, usual, strict=True)), policy_options(kind)
-            options = forms.options(METHODS[kind].config, has, tuple(given[name] for name in has))
+            names, given = NAMES, values[: len(NAMES)]
+            if is_offline(kind):
+                names, given = OFFLINE_NAMES, values[len(NAMES) :]
+            filled, has = dict(zip(names, given, strict=True)), policy_options(kind)
+            options = forms.options(METHODS[kind].config, has, tuple(filled[name] for name in has))
             options |= {"judge": judge}
-            return submit.policy(kind, policy, reward, title, label, options, secret, address)
+            rest = title, label, options, secret, address
+            if is_offline(kind):
+                return submit.offline(kind, policy, data, reward, *rest)
+            return submit.policy(kind, policy, reward, *rest)
 
         return started("ppo", enqueue)
+
+
+def _offline_fields(names: tuple[str, ...]) -> list[Any]:
+    """Make the fields of options that DPO or SFT has; options of both have the same default."""
+    of_dpo = policy_options("dpo")
+    return [forms.fields(DPOConfig if name in of_dpo else SFTConfig, (name,))[0] for name in names]
 
 
 def _cached(name: str) -> bool:

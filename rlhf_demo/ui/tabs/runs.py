@@ -23,6 +23,7 @@ from rlhf_demo.runs.run import Run
 from rlhf_demo.server.choices import has_model
 from rlhf_demo.server.class_records import log_for
 from rlhf_demo.server.payloads import ChangedSetting, ListedRun, PickedRun, RunCurves, RunsState
+from rlhf_demo.server.submit import is_offline
 from rlhf_demo.ui.panels.board import ODD, Board, ppo_result
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared, proof
@@ -64,11 +65,13 @@ class RunsTab:
         """Connect the forms of the other tabs, already laid out, so that runs can fill them."""
         named = {"policy": ppo.policy, "reward": ppo.reward, "judge": ppo.judge}
         policy = named | dict(zip(ppo_tab.NAMES, ppo.fields, strict=True))
-        pairs = named | {"data": ppo.data}
+        offline = dict(zip(ppo_tab.OFFLINE_NAMES, ppo.offline_fields, strict=True))
         self.method = ppo.method
         self.forms = {
-            **dict.fromkeys(on_board("ppo"), policy),
-            "dpo": pairs | dict(zip(ppo_tab.DPO_NAMES, ppo.dpo_fields, strict=True)),
+            **{
+                kind: named | {"data": ppo.data} | offline if is_offline(kind) else policy
+                for kind in on_board("ppo")
+            },
             "reward": {
                 "model": reward.model, "data": reward.data,
                 **dict(zip(reward_tab.NAMES, reward.fields, strict=True)),

@@ -4,6 +4,7 @@ import pytest
 
 from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.rloo import RLOOConfig
+from rlhf_demo.config.sft import SFTConfig
 from rlhf_demo.errors import JobError
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.settings import Settings
@@ -169,6 +170,23 @@ def test_what_a_method_does_not_have_is_absent_and_not_zero(board):
     columns = ask(board, run)["columns"]
     assert columns["value/loss"] == columns["value/explained_variance"] == [None]
     assert columns["objective/score"] == [0.5]
+
+
+def test_board_of_sft_shows_its_loss_on_held_out_texts(board):
+    run = board.jobs.start("sft", SFTConfig(), title="", secret="ann")
+    measured = {"objective/score": 0.4, "objective/score_se": 0.1, "objective/kl": 1.5}
+    board.jobs.find(run).append(
+        "metrics",
+        [
+            {"step": 0, "sft/total_steps": 9, "sft/heldout_loss": 2.0, **measured},
+            {"step": 1, "sft/loss": 1.75, "sft/accuracy": 0.5},
+        ],
+    )
+    seen = ask(board, run)
+    assert seen["figures"][1] == ("1.5", "KL in nats; nothing holds SFT near the base")
+    assert seen["columns"]["sft/heldout_loss"] == [2.0, None]
+    assert seen["columns"]["sft/loss"] == [None, 1.75]
+    assert seen["lines"]["objective/kl"] == [] and seen["inside_step"] == -1
 
 
 def test_board_of_dpo_takes_its_figures_from_the_last_measurement(board):

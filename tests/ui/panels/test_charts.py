@@ -17,6 +17,8 @@ DRAWN = {
     "Length": ["response/length"],
     "Value explains": ["value/explained_variance"],
     "Policy loss": ["policy/loss"],
+    "Loss on texts": ["sft/heldout_loss", "sft/loss"],
+    "Tokens guessed": ["sft/accuracy"],
     "KL in the loss": ["policy/kl_k3"],
     "Value loss": ["value/loss"],
     "KL of the update": ["policy/update_kl"],

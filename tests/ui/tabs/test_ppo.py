@@ -9,12 +9,13 @@ from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.grpo import GRPOConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.rloo import RLOOConfig
+from rlhf_demo.config.sft import SFTConfig
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.compute_lock import ComputeLock
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.tabs import ppo
-from rlhf_demo.ui.tabs.ppo import DPO_NAMES, NAMES, PPOTab
+from rlhf_demo.ui.tabs.ppo import NAMES, OFFLINE_NAMES, PPOTab
 from tests.fake_jobs import HERE, fake, new_jobs  # noqa: F401  (two are fixtures)
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
@@ -34,8 +35,8 @@ def tab(new_jobs, tmp_path):  # noqa: F811
 def start(tab, judge="star-rater", kind="ppo", data="shipped", **changes):
     """Press the button; return the notice under it."""
     values = RLOOConfig().to_dict() | PPOConfig().to_dict() | changes  # all fields of the form
-    of_dpo = DPOConfig().to_dict() | changes
-    rest = [values[name] for name in NAMES] + [of_dpo[name] for name in DPO_NAMES]
+    offline = SFTConfig().to_dict() | DPOConfig().to_dict() | changes
+    rest = [values[name] for name in NAMES] + [offline[name] for name in OFFLINE_NAMES]
     return tab.start(HERE, kind, "gpt2-mini", data, "reward-mini", judge, "", "", *rest, "ann")
 
 
@@ -103,6 +104,20 @@ def test_dpo_starts_with_its_pairs_and_its_own_settings(tab):
     assert listed["title"] == "gpt2-mini by DPO on shipped pairs"
 
 
+def test_sft_starts_with_its_texts_and_its_own_settings(tab):
+    run = start(tab, kind="sft", train_texts=64, epochs=3, beta=None)["run"]  # DPO's is not asked
+    saved = tab.shared.jobs.find(run).config
+    assert saved["kind"] == "sft" and run.startswith("sft-")
+    assert (saved["options"]["train_texts"], saved["options"]["epochs"]) == (64, 3)
+    assert "beta" not in saved["options"]
+    listed = next(row for row in tab.shared.jobs.overview() if row["id"] == run)
+    assert listed["title"] == "gpt2-mini by SFT on shipped pairs"
+    assert "is not in the list" in start(tab, kind="sft", data="/etc/passwd")["error"]
+    assert start(tab, kind="sft", train_texts=0)["error"] == (
+        "train texts is 0: the lowest value is 1"
+    )
+
+
 def test_dpo_without_pairs_or_beta_is_refused_in_a_sentence_before_anything_starts(tab):
     assert "is not in the list" in start(tab, kind="dpo", data="/etc/passwd")["error"]
     assert start(tab, kind="dpo", beta=None)["error"] == "beta is empty: give a number"
@@ -114,8 +129,8 @@ def test_dpo_without_pairs_or_beta_is_refused_in_a_sentence_before_anything_star
 def test_form_shows_the_settings_that_the_method_has(tab):
     def shown(kind):
         _, button, data, _, preset, *fields = tab.take_method(kind)
-        names = [*NAMES, *[f"dpo {name}" for name in DPO_NAMES]]
-        assert data["visible"] == (kind == "dpo") != preset["visible"]
+        names = [*NAMES, *[f"offline {name}" for name in OFFLINE_NAMES]]
+        assert data["visible"] == (kind in ("dpo", "sft")) != preset["visible"]
         return button["value"], {
             name for name, field in zip(names, fields, strict=True) if field["visible"]
         }
@@ -124,6 +139,9 @@ def test_form_shows_the_settings_that_the_method_has(tab):
     assert shown("ppo") == ("Start PPO", set(NAMES) - {"samples_per_prompt"})
     assert shown("rloo") == ("Start RLOO", set(NAMES) - of_values)
     assert shown("grpo") == ("Start GRPO", set(NAMES) - of_values)
-    assert shown("dpo") == ("Start DPO", {f"dpo {name}" for name in DPO_NAMES})
-    kinds = ("ppo", "rloo", "grpo", "dpo")
+    offline = {f"offline {name}" for name in OFFLINE_NAMES}
+    assert shown("dpo") == ("Start DPO", offline - {"offline train_texts"})
+    of_pairs = {"offline beta", "offline train_pairs"}
+    assert shown("sft") == ("Start SFT", offline - of_pairs)
+    kinds = ("ppo", "rloo", "grpo", "dpo", "sft")
     assert tab.method.choices == [(kind.upper(), kind) for kind in kinds]

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.pairs import PairsConfig
 from rlhf_demo.config.rloo import RLOOConfig
+from rlhf_demo.config.sft import SFTConfig
 from rlhf_demo.errors import JobError, Refused
 from rlhf_demo.files import read_json, write_json, write_text
 from rlhf_demo.paths import CHECKPOINTS
@@ -251,6 +252,8 @@ def test_running_again_chooses_the_runs_method(forms, tab, jobs):
     shown = forms(run)
     assert (shown["method"], shown["beta"], shown["data"]["value"]) == ("dpo", 0.25, "shipped")
     assert shown["reward"]["value"] == "longer" and "kl_coef" not in shown
+    shown = forms(jobs.start("sft", SFTConfig(epochs=3), title="", secret="ann"))
+    assert (shown["method"], shown["epochs"], "beta" in shown) == ("sft", 3, False)
 
 
 def test_running_again_leaves_a_choice_that_is_in_no_list(forms, jobs):

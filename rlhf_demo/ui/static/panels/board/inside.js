@@ -7,9 +7,13 @@ import { cell, spreads } from "./spreads.js";
 const NOTHING =
   "There is nothing to draw yet: this run has not finished its first step, or an older version " +
   "made it.";
-const NO_ROLLOUT =
-  "DPO learns from pairs, so a step has no rollout to look into. The curves below are measured " +
-  "on texts that the policy writes at some steps.";
+const MEASURED =
+  "so a step has no rollout to look into. The curves below are measured on texts that the policy " +
+  "writes at some steps.";
+const OFFLINE = new Map([
+  ["dpo", `DPO learns from pairs, ${MEASURED}`],
+  ["sft", `SFT learns from given texts, ${MEASURED}`],
+]);
 const AGREEMENT =
   "Measured on what the policy writes now, not on what the reward model was trained on. With 32 " +
   "responses, chance alone moves the share by about its standard error. It also falls when the " +
@@ -42,7 +46,7 @@ const oneStep = () => {
       const about = h("span", {}, "the slider above the texts shows other steps");
       fill(heading, `Step ${step} `, about);
       grid.hidden = words.hidden = !details;
-      say(missing, details ? "" : kind === "dpo" ? NO_ROLLOUT : NOTHING);
+      say(missing, details ? "" : OFFLINE.get(kind) || NOTHING);
       if (details) draw(details, step);
     },
   };
@@ -118,7 +122,7 @@ export const inside = (server, specs) => {
     update: (now, at, answer) => {
       run = now.id;
       kind = now.kind;
-      wanted = kind === "dpo" ? -1 : at;
+      wanted = OFFLINE.has(kind) ? -1 : at;
       explainJudge(curves, answer.judge);
       load(answer.inside);
     },
