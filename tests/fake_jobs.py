@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rlhf_demo.config.ppo import PPOConfig
-from rlhf_demo.config.reward import RewardConfig
+from rlhf_demo.config.stages import STAGES
 from rlhf_demo.files import read_json
 from rlhf_demo.jobs import processes, scheduler
 from rlhf_demo.jobs.job import JobFolders
@@ -129,7 +128,7 @@ def jobs(new_jobs):
 def start(
     jobs, kind="ppo", *, secret="ann", title="", address="", after=None, first=False, **options
 ):
-    options = PPOConfig(**options) if kind == "ppo" else RewardConfig(**options)
+    options = STAGES[kind].config(**options)
     return jobs.start(
         kind, options, title=title, secret=secret, address=address, after=after, first=first
     )

@@ -125,6 +125,20 @@ class Jobs:
         """
         return self._folders.find(run_id)
 
+    def made_here(self, path: Path) -> Run | None:
+        """Return the run in whose folder a path lies, if this page queued it, else None.
+
+        A copied run has no valid signature.
+        """
+        path, root = path.resolve(), self._folders.root
+        if path == root or not path.is_relative_to(root):
+            return None
+        try:
+            job = self._folders.job(path.relative_to(root).parts[0])
+        except JobError:
+            return None
+        return job.run if job.signed else None
+
     def overview(self) -> list[RunRow]:
         """Return one row per run, newest first, examples last."""
         with self._mutex:

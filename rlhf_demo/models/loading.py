@@ -319,6 +319,12 @@ def speed_up(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
+MOST_POSITIONS = 2048
+"""Tokens of the longest text that any model reads here: its attention takes time and memory like
+the square of that. Some configurations allow a million."""
+
+
 def max_positions(model: PreTrainedModel) -> int:
-    """Return how many tokens the model can read at once."""
-    return int(getattr(model.config, "max_position_embeddings", None) or 1024)
+    """Return how many tokens the model may read at once."""
+    known = int(getattr(model.config, "max_position_embeddings", None) or 1024)
+    return min(known, MOST_POSITIONS)

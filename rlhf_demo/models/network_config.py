@@ -44,11 +44,14 @@ LARGE = re.compile(
 """Whole numbers that may be above MOST_LAYERS: each but the ids of tokens is a size of weights, or
 bounds what is read. Others count modules without weights (ALBERT's groups), or steps."""
 
-MOST_HEADS, MOST_WORDS, MOST_WIDER, MOST_REACH = 128, 300_000, 64, 512
+MOST_HEADS, MOST_WORDS, MOST_WIDER, MOST_WIDTH, MOST_REACH = 128, 300_000, 64, 65_536, 512
 """Attention heads, words of the vocabulary, how many times as wide as the rest of the network its
-feed-forward layers may be, and relative positions of DeBERTa. For a text of T tokens, the network
-computes heads * T * T, words * T, width * T and heads * reach * T numbers, however few its weights
-are."""
+feed-forward layers and all heads together may be, numbers for a token anywhere, and relative
+positions of DeBERTa. For a text of T tokens, the network computes heads * T * T, words * T,
+width * T and heads * reach * T numbers, however few its weights are."""
+
+SHARES = ("partial_rotary_factor", "rotary_pct")
+"""Of a head's numbers, the share that the position turns."""
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -108,21 +111,22 @@ def _check(spec: dict[str, Any]) -> None:
     kinds = spec.get("attention_types") or []
     layers = sum(len(names) * abs(count) for names, count in kinds)
     large = any(
-        abs(value) > MOST_LAYERS and not LARGE.fullmatch(key) for key, value in _numbers(spec)
+        abs(value) > (1 if key in SHARES else MOST_LAYERS) and not LARGE.fullmatch(key)
+        for key, value in _numbers(spec)
     )
     if large or layers > MOST_LAYERS:
         raise ValueError("its configuration asks for too much")
 
 
-def _numbers(spec: Any, key: str = "") -> Iterator[tuple[str, int]]:
-    """Yield all whole numbers, at any depth, with the names they have."""
+def _numbers(spec: Any, key: str = "") -> Iterator[tuple[str, float]]:
+    """Yield all numbers, at any depth, with the names they have."""
     if isinstance(spec, dict):
         for name, value in spec.items():
             yield from _numbers(value, name)
     elif isinstance(spec, list):
         for value in spec:
             yield from _numbers(value, key)
-    elif isinstance(spec, int):
+    elif isinstance(spec, int | float):
         yield key, spec
 
 
@@ -130,18 +134,20 @@ def _check_widths(config: PretrainedConfig) -> None:
     """Refuse a network that computes far more numbers than it has weights.
 
     Raises:
-        ValueError: it has very many heads, words, or columns in its feed-forward layers.
+        ValueError: it has very many heads or words, or is very wide somewhere.
     """
     names = ("intermediate_size", "n_inner", "ffn_dim", "hidden_dim")
-    wide = max(getattr(config, name, None) or 0 for name in names)
+    heads = max(config.num_attention_heads, getattr(config, "num_key_value_heads", None) or 0)
+    each = max(getattr(config, name, None) or 0 for name in ("head_dim", "attention_head_size"))
+    wide = max(heads * each, *(getattr(config, name, None) or 0 for name in names))
     reach = getattr(config, "max_relative_positions", None) or 0
     if config.model_type == "deberta-v2" and reach < 1:
         reach = config.max_position_embeddings
     if (
-        max(config.num_attention_heads, getattr(config, "num_key_value_heads", None) or 0)
-        > MOST_HEADS
+        heads > MOST_HEADS
         or config.vocab_size > MOST_WORDS
         or wide > MOST_WIDER * config.hidden_size
+        or max(wide, config.hidden_size) > MOST_WIDTH
         or max(reach, getattr(config, "position_buckets", None) or 0) > MOST_REACH
     ):
         raise ValueError("its configuration asks for too wide a network")

@@ -31,6 +31,10 @@ from rlhf_demo.models.tokenizer import load_tokenizer
 MOST_ATTENTION = 2**26
 """Numbers that a layer's attention may keep for a batch: rows * heads * time * time. A batch of 64
 texts of 256 tokens has half as many in the shipped models."""
+MOST_ROWS = 64
+"""Texts that are read at once, if they are short."""
+MOST_READ = MOST_ROWS * 256
+"""Tokens that are read at once."""
 
 # -- models that score -----------------------------------------------------------------------------
 
@@ -73,7 +77,8 @@ class RewardModel:
         at_each_token: dict[int, list[float]] = {}
         while read:
             width = len(ids[read[min(batch_size, len(read)) - 1]])
-            fit = MOST_ATTENTION // (self.model.config.num_attention_heads * max(width, 1) ** 2)
+            heads, width = self.model.config.num_attention_heads, max(width, 1)
+            fit = min(MOST_READ // width, MOST_ATTENTION // (heads * width**2))
             count = min(batch_size, max(fit, 1))
             chosen, read = read[:count], read[count:]
             scores = self._read([ids[row] for row in chosen])

@@ -12,7 +12,7 @@
 
 import json
 from pathlib import Path
-from string import ascii_letters
+from string import printable
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -30,6 +30,7 @@ from rlhf_demo.files import read_json, short_name
 from rlhf_demo.hub.locate import adapter_base
 from rlhf_demo.models.loading import UNREADABLE, first_line
 from rlhf_demo.models.tokenizer_parts import (
+    MOST_EACH,
     MOST_TOKENS,
     PROBE,
     SHORT,
@@ -198,9 +199,9 @@ def _try(backend: Tokenizer) -> None:
     count = _count_tokens(backend, SHORT, special=True)
     if count > MOST_TOKENS:
         raise ValueError(f"it makes a text {len(SHORT)} characters long into {count} tokens")
-    for letter in ascii_letters:  # alone, so that one which becomes a million costs little
-        if _count_tokens(backend, letter, special=False) > MOST_TOKENS:
-            raise ValueError(f"it makes more than {MOST_TOKENS} tokens of the letter {letter}")
+    for letter in printable:  # alone, so that one which becomes a million costs little
+        if _count_tokens(backend, letter, special=False) > MOST_EACH:
+            raise ValueError(f"it makes more than {MOST_EACH} tokens of the letter {letter!r}")
     _count_tokens(backend, PROBE, special=False)
 
 

@@ -1,4 +1,4 @@
-"""Refuse a tokenizer.json that blows up a short text, or whose pattern search never ends.
+"""Refuse a tokenizer.json that blows up a short text, or whose search for a pattern never ends.
 
 A normalizer may replace one letter by ten, and six such normalizers one letter by a million. The
 text grows before it is cut to the model's length, so such parts have to be found in the file before
@@ -7,7 +7,6 @@ any text passes through them. Loading already passes some: the names of added to
 
 import base64
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from os.path import commonprefix
@@ -50,27 +49,48 @@ PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 NO_GROWTH = {"Sequence", "Strip", "StripAccents", "Split", "Digits", "Punctuation", "Replace"}
 """Parts that may occur several times, as long as no `Replace` inserts more than it removes."""
 
-NESTED = re.compile(r"\)[*+{]|\\[gk1-9]")
-"""A repeated group or a back-reference: the search may take exponential time."""
+ENDINGS = r"'s|'t|'re|'ve|'m|'ll|'d"
+WORD, SIGNS, BLANKS = (
+    r"[^\r\n\p{L}\p{N}]?\p{L}+",
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*",
+    r"\s*[\r\n]+|\s+(?!\S)|\s+",
+)
 
-MOST_PATTERNS, MOST_REPEATS, MOST_ENDLESS = 10, 4, 2
-"""Patterns of a tokenizer; and in each alternative of a pattern the parts that may be left out or
-repeated, and those without a greatest number. The search takes time like the length of a text to
-the power of the latter. GPT-4o's pattern has 4 and 2."""
 
-CLASS = re.compile(r"\\[pP]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
-"""What stands for one letter, whatever signs it contains."""
-ENDINGS = re.compile(r"\(\?i?:'[a-z]+(\|'[a-z]+)*\)")
-"""The group of English endings ('s, 'll) that several families have."""
-GROUP = re.compile(r"\((?!\?)|\(\?(i?:|<?[!=]|>)")
-"""How a group may begin; others change how the pattern is read."""
-REPEAT = re.compile(r"([*+?]|\{\d*,?\d*\})[+?]?")
+def _cased(endings: str, numbers: str) -> str:
+    """Return the pattern that splits words where small letters follow capitals."""
+    upper, lower = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
+    before = r"[^\r\n\p{L}\p{N}]?"
+    words = rf"{before}[{upper}]*[{lower}]+{endings}|{before}[{upper}]+[{lower}]*{endings}"
+    return rf"{words}|{numbers}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{BLANKS}"
+
+
+PATTERNS = {
+    # GPT-2, and models that write its pattern out
+    rf"{ENDINGS}| ?\p{{L}}+| ?\p{{N}}+| ?[^\s\p{{L}}\p{{N}}]+|\s+(?!\S)|\s+",
+    # GPT-4 and Llama 3; Qwen 2 and 3, which split numbers into digits
+    rf"(?i:{ENDINGS})|{WORD}|\p{{N}}{{1,3}}|{SIGNS}|{BLANKS}",
+    rf"(?i:{ENDINGS})|{WORD}|\p{{N}}|{SIGNS}|{BLANKS}",
+    # GPT-4o and Mistral's Tekken
+    _cased(rf"(?i:{ENDINGS})?", r"\p{N}{1,3}"),
+    _cased("", r"\p{N}"),
+    # Bloom
+    " ?[^(\\s|[.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c])]+",
+    # parts of several: blanks, lines, numbers
+    r"\s+", " {2,}", r"[\r\n]", r"\p{N}", r"\p{N}{1,3}", r"\d", r"[0-9]", r"[0-9][0-9][0-9]",
+}  # fmt: skip
+"""Patterns by which the families split texts. The search for another pattern may take hours: how
+long cannot be read off a pattern, and trying it shows only the time for the texts that were tried.
+"""
+
+MOST_EACH = 16
+"""Tokens that one letter of English may become; byte by byte it is one, spelled out ten."""
 
 SHORT, MOST_TOKENS = "Good morning, 12", 144
 """A text, and the most tokens it may become: 8 for each letter, plus MOST_AROUND."""
 
 PROBE = "".join(letter * 500 for letter in "a 1.\n\u00e9") + "Good morning, 12 times. " * 50
-"""A text on which a pattern of polynomial search time takes very long."""
+"""A longer text, with letters of several kinds."""
 
 
 def check_parts(spec: Any) -> None:
@@ -91,18 +111,14 @@ def check_parts(spec: Any) -> None:
     added = spec.get("added_tokens") or []
     loaded = _load_parts(spec)
     spec = json.loads(loaded.to_str())
-    patterns = 0
     for name in PARTS:
         seen: Counter[str] = Counter()
         for part in _parts(spec.get(name)):
             _check_part(part)
             seen[_kind(part)] += 1
-            patterns += "Regex" in (part.get("pattern") or {})
         for kind, count in seen.items():
             if count > 1 and kind not in NO_GROWTH:
                 raise ValueError(f"its {name} has {kind} {count} times, so that texts grow")
-    if patterns > MOST_PATTERNS:
-        raise ValueError(f"its tokenizer has more than {MOST_PATTERNS} patterns")
     _check_added(added, loaded.normalizer)
 
 
@@ -208,7 +224,8 @@ def _kind(part: dict[str, Any]) -> str:
 
 def _check_part(part: dict[str, Any]) -> None:
     pattern = part.get("pattern") or {}
-    _check_pattern(pattern.get("Regex", ""))
+    if "Regex" in pattern:
+        _check_pattern(pattern["Regex"])
     if part["type"] == "Replace" and len(part["content"]) > len(pattern.get("String", "1")):
         raise ValueError("its tokenizer inserts more letters than it removes")
     if part["type"] == "Prepend" and len(part["prepend"]) > MOST_PREPENDED:
@@ -223,22 +240,9 @@ def _check_part(part: dict[str, Any]) -> None:
 
 
 def _check_pattern(pattern: str) -> None:
-    """Refuse a pattern whose search may take exponential time, or that of a high power."""
-    if NESTED.search(pattern):
-        raise ValueError("its tokenizer has a pattern with a repeated group")
-    plain = ENDINGS.sub("x", CLASS.sub("x", pattern))
-    if plain.count("(") != len(GROUP.findall(plain)):
-        raise ValueError("its tokenizer has a pattern with flags")
-    outside = plain
-    while (without := re.sub(r"\([^()|]*\)", "x", outside)) != outside:
-        outside = without
-    if "(" in outside:
-        raise ValueError("its tokenizer has a pattern with alternatives in a group")
-    for alternative in GROUP.sub("", plain).split("|"):
-        repeats = [repeat[1] for repeat in REPEAT.finditer(alternative)]
-        endless = [repeat for repeat in repeats if repeat in "*+" or repeat.endswith(",}")]
-        if len(repeats) > MOST_REPEATS or len(endless) > MOST_ENDLESS:
-            raise ValueError("its tokenizer has a pattern with many repeated parts")
+    """Refuse a pattern whose search may take very long."""
+    if pattern not in PATTERNS:
+        raise ValueError(f"its tokenizer has the pattern {pattern[:60]!r}, which no family has")
 
 
 def _check_template(part: dict[str, Any]) -> None:

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from rlhf_demo.models.policy import Policy
     from rlhf_demo.models.scorers import Scorer
 
-Key = tuple[str, Path] | tuple[str, Path, str | None]
+Key = tuple[str, Path, str | None]
 """Kind of model, its folder, and of a scorer its label."""
+
+Check = Callable[[str, str, str | None], None]
 
 Stamp = tuple[tuple[str, int], ...]
 """Name and time of change, in nanoseconds, of each file of weights."""
@@ -42,14 +44,16 @@ class ModelCache:
         ready: the libraries that models need are imported.
     """
 
-    def __init__(self, device: str = "cpu", most: int = 6) -> None:
+    def __init__(self, device: str = "cpu", most: int = 6, check: Check = lambda *_: None) -> None:
         """Make an empty cache.
 
         Args:
             device: where its models compute: cpu, cuda, or auto.
             most: models kept at a time. A model in use lives until its users drop it.
+            check: called with a kind, a name and a label before a model is loaded; raises if it
+                must not be.
         """
-        self.most, self.ready, self._asked = most, False, device
+        self.most, self.ready, self._asked, self._check = most, False, device, check
         self._models: OrderedDict[Key, tuple[Stamp, Any]] = OrderedDict()  # key -> stamp, model
         self._cache_lock = threading.Lock()  # held for a moment, around self._models
         # One load at a time, whatever the model: transformers replaces functions of torch while it
@@ -113,8 +117,7 @@ class ModelCache:
 
             return load_policy(name, device=self.device)
 
-        folder = locate(name)
-        return self._get(("policy", folder), folder, load)
+        return self._get("policy", name, None, load)
 
     def scorer(self, name: str, label: str | None = None) -> "Scorer":
         """Return the scorer of this name; Python functions are refused.
@@ -136,13 +139,14 @@ class ModelCache:
             return FluencyJudge(self.scorer(STAR_RATER), self.policy(BASE))
         if name in RULES or ":" in name:
             return load()  # a rule needs no room; a function is refused there
-        folder = locate(name)
-        return self._get(("scorer", folder, label), folder, load)
+        return self._get("scorer", name, label, load)
 
-    def _get(self, key: Key, folder: Path, load: Callable[[], Any]) -> Any:
-        stamp = _stamp(folder)
+    def _get(self, kind: str, name: str, label: str | None, load: Callable[[], Any]) -> Any:
+        folder = locate(name)
+        key, stamp = (kind, folder, label), _stamp(folder)
         model = self._find(key, stamp)
         if model is None:
+            self._check(kind, name, label)  # it may take a minute, so without the lock
             with self._load_lock:
                 model = self._find(key, stamp)  # another caller may just have loaded it
                 if model is None:

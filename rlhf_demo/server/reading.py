@@ -10,21 +10,17 @@ its id, and no copy is made.
 """
 
 import json
-import os
-import resource
-import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import NotRequired, TypedDict, cast
 
 from rlhf_demo.data.pairs import Pairs, copy_pairs, load_pairs
 from rlhf_demo.data.rows import UPLOADED, Bounds
 from rlhf_demo.errors import DataError, DemoError
 from rlhf_demo.files import write_text
-from rlhf_demo.paths import REPOSITORY
+from rlhf_demo.server.apart import limit_myself, run_apart
 from rlhf_demo.votes.files import (
     holds_demonstrations,
     read_demonstrations,
@@ -74,23 +70,7 @@ LIMITS = {
 }
 """On a page with limits, where a file of 20 MB of honest pairs takes two seconds; and on one's own
 machine, where a file of 20 MB may be packed."""
-WAITED = 3
-"""Factor on `seconds` for the time on the clock, because others compute too. An idle machine
-answers within 10 seconds, a busy one within three times that."""
-NICENESS = 5
-"""The app goes first, trainings (processes.NICENESS) after."""
-
 PREVIEWED = 10
-PASSED_ON = (
-    "PATH", "PYTHONPATH", "LD_LIBRARY_PATH",
-    "HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE",
-)  # fmt: skip
-"""Variables of the app's environment that the process gets; the others may be secrets. They name
-the folders of Python and of files from the Hub."""
-SPARING = {"MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
-"""Stops libraries from reserving address space for threads that do not exist."""
-ALONE = {"HF_HUB_OFFLINE": "1"}
-"""Keeps the process off the network: what it reads was fetched before."""
 
 
 # -- the app's side --------------------------------------------------------------------------------
@@ -116,30 +96,16 @@ def read_apart(
         DataError: the file cannot be used, or not with so little memory and time.
     """
     limits = LIMITS[whose := "strangers" if public else "own"]
-    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     arguments = [whose, kind, str(source), str(copy), *question]
-    try:
-        process = subprocess.run(
-            [sys.executable, "-m", "rlhf_demo.server.reading", *arguments],
-            cwd=REPOSITORY,
-            env=environment | SPARING | ALONE,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=WAITED * limits.seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        process = None
-    if process is None or process.returncode:
+    answer = run_apart("rlhf_demo.server.reading", arguments, limits.seconds)
+    if answer is None:
         raise DataError(
             f"{source.name} takes more than {limits.seconds} s or {limits.memory // 10**6} MB to "
             "read: give fewer rows, as JSONL"
         )
-    answer = json.loads(process.stdout)
     if "error" in answer:
         raise DataError(answer["error"])
-    return answer
+    return cast("FileSummary", answer)
 
 
 def summary(pairs: Pairs) -> FileSummary:
@@ -168,7 +134,7 @@ def main(arguments: list[str]) -> None:
     """
     whose, kind, source, copy, *question = arguments
     limits = LIMITS[whose]
-    limit_myself(limits)
+    limit_myself(seconds=limits.seconds, memory=limits.memory, written=limits.copy)
     read: dict[str, Callable[[], FileSummary]] = {
         "pairs": lambda: summary(copy_pairs(Path(source), Path(copy), limits.bounds)),
         "hub": lambda: summary(load_pairs(source)),
@@ -183,20 +149,6 @@ def main(arguments: list[str]) -> None:
             "error": f"{Path(source).name} cannot be kept ({error.strerror}): upload a smaller file"
         }
     sys.stdout.write(json.dumps(answer))
-
-
-def limit_myself(limits: Limits) -> None:
-    """Limit this process's memory, computing time and files for the rest of its life."""
-    os.nice(NICENESS)
-    most_of = {
-        resource.RLIMIT_AS: limits.memory,
-        resource.RLIMIT_CPU: limits.seconds,
-        resource.RLIMIT_FSIZE: limits.copy,
-        resource.RLIMIT_CORE: 0,
-    }
-    for limit, most in most_of.items():
-        with suppress(ValueError, OSError):  # macOS knows no bound on memory
-            resource.setrlimit(limit, (most, most))
 
 
 def _votes(source: Path, copy: Path, question: str) -> FileSummary:

@@ -29,6 +29,7 @@ from rlhf_demo.server.demonstration_data import FOLDER as DEMONSTRATIONS
 from rlhf_demo.server.demonstration_data import DemonstrationData
 from rlhf_demo.server.instructor import Instructor
 from rlhf_demo.server.model_cache import ModelCache
+from rlhf_demo.server.model_trial import ModelTrials
 from rlhf_demo.server.sampler import Sampler
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.submit import Submit
@@ -93,7 +94,8 @@ class Shared:
             instructor_token=instructor.token,
             start_token=start_token,
         )
-        model_cache = ModelCache(space.app_device())
+        trials = ModelTrials(jobs, settings.hub)
+        model_cache = ModelCache(space.app_device(), check=trials.check)
         store = Store(database_url(settings.runs))
         vote_data = VoteData(store, settings.runs / VOTES, jobs, public=settings.public)
         texts = DemonstrationData(

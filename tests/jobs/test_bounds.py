@@ -58,7 +58,7 @@ def idle(new_jobs):
          "saving every 1 steps of 41 is too often here: choose 2 or more"),
         ("ppo", {"batch_size": 512}, "a batch size of 512 is too large here: choose 256 or fewer"),
         # 100 epochs of 1,242 texts in batches of 8 are 100 x 156 steps.
-        ("sft", {"epochs": 100}, "15600 steps are too many here: choose"),
+        ("sft", {"epochs": 100}, "15600 steps are too many here: choose 500 or fewer"),
         ("reward", {"batch_size": 33}, "a batch size of 33 is too large here: choose 32 or fewer"),
     ],
 )  # fmt: skip

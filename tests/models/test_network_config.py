@@ -91,7 +91,8 @@ def test_configuration_inside_a_configuration_is_refused_unmade(
 @pytest.mark.parametrize(
     "changes",
     [{"model_type": "albert", "num_hidden_groups": 10_000}, {"model_type": "bert", "chunks": 10**9},
-     {"rope_parameters": {"steps": [1, 10_000]}}, {"any": -10_000}],
+     {"rope_parameters": {"partial_rotary_factor": 4e6}}, {"rotary_pct": 1.1},
+     {"rope_parameters": {"factor": 1e5}}, {"rope_parameters": {"steps": [1, 10_000]}}, {"any": -10_000}],
 )  # fmt: skip
 def test_large_number_that_makes_no_weight_is_refused_unmade(
     tiny_model_folder, tmp_path, monkeypatch, changes
@@ -109,6 +110,9 @@ def test_large_number_that_makes_no_weight_is_refused_unmade(
     [{"n_head": 512, "n_embd": 512}, {"vocab_size": 300_001}, {"n_inner": 64 * 32 + 1},
      {"model_type": "qwen3", "num_attention_heads": 257, "num_key_value_heads": 1},
      {"model_type": "opt", "ffn_dim": 10**6, "hidden_size": 64},
+     {"model_type": "qwen3", "hidden_size": 2, "num_attention_heads": 64, "head_dim": 3},
+     {"model_type": "qwen3", "hidden_size": 65_537}, {"n_embd": 65_540},
+     {"model_type": "deberta-v2", "hidden_size": 2, "attention_head_size": 9998},
      {"model_type": "deberta-v2", "max_relative_positions": 513},
      {"model_type": "deberta-v2", "max_position_embeddings": 513},
      {"model_type": "deberta-v2", "max_relative_positions": 9, "position_buckets": 513}],
@@ -140,7 +144,10 @@ REAL = {
     "qwen3": {"hidden_size": 5120, "intermediate_size": 25600, "num_attention_heads": 64,
               "max_position_embeddings": 40960, "vocab_size": 151936, "rope_theta": 1000000,
               "sliding_window": 32768},
-    "gemma": {"hidden_size": 3072, "intermediate_size": 24576, "vocab_size": 256000},
+    "gemma": {"hidden_size": 3072, "intermediate_size": 24576, "vocab_size": 256000,
+              "head_dim": 256, "num_attention_heads": 16},
+    "stablelm": {"partial_rotary_factor": 0.25}, "gpt_neox": {"rotary_pct": 0.25},
+    "phi": {"partial_rotary_factor": 0.5, "layer_norm_eps": 1e-5},
     "deberta-v2": {"vocab_size": 128100, "hidden_size": 1536, "intermediate_size": 6144,
                    "max_relative_positions": -1, "position_buckets": 256},
     "distilbert": {"vocab_size": 30522, "dim": 768, "hidden_dim": 3072},
@@ -151,7 +158,9 @@ REAL = {
 def test_sizes_of_well_known_models_are_accepted(tmp_path, kind):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind} | REAL[kind]))
     config = network_config(tmp_path, None)
-    assert config.model_type == kind and config.vocab_size == REAL[kind]["vocab_size"]
+    assert config.model_type == kind
+    for name in {"vocab_size", "layer_norm_eps"} & REAL[kind].keys():
+        assert getattr(config, name) == REAL[kind][name]
 
 
 def test_every_known_type_is_one_of_transformers_own():

@@ -23,7 +23,10 @@ def check(parts):
             [{"type": "Replace", "pattern": {"String": "ab"}, "content": "abc"}],
             "inserts more letters",
         ),
-        ([{"type": "Replace", "pattern": {"Regex": "(a|b)*"}, "content": ""}], "a repeated group"),
+        (
+            [{"type": "Replace", "pattern": {"Regex": "(a|b)*"}, "content": ""}],
+            "which no family has",
+        ),
     ],
 )
 def test_part_that_lets_texts_grow_is_named(normalizers, sentence):
@@ -190,7 +193,9 @@ FAMILIES = {
     "Llama 3": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     "GPT-4o": r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+"
+    r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 }
 
 
@@ -208,30 +213,20 @@ def test_pattern_of_a_known_family_is_accepted(family):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "what"),
-    [("(?:.|.)" * 21 + "!X", "alternatives in a group"), ("(?:.*|Q).*(?:.*|Q)!", "alternatives"),
-     ("(?:a(?:b)c|d)", "alternatives"), ("(?x)(h+) +X", "flags"), ("(?~a|b)", "flags"),
-     ("(?i)h", "flags")],
-)  # fmt: skip
-def test_group_that_hides_repeats_is_refused(pattern, what):
-    with pytest.raises(ValueError, match=what):
-        check(split_by(pattern))
-
-
-def test_more_than_ten_patterns_are_refused():
-    check(split_by(*[r"\s+"] * 10))
-    with pytest.raises(ValueError, match="more than 10 patterns"):
-        check(split_by(*[r"\s+"] * 11))
-
-
-@pytest.mark.parametrize(
     "pattern",
-    ["h.*.*.*!X", r"a|h.*\S+[^*]{2,}X", "h?" * 5 + "X", "h{0,9}" * 5, "h.*?.*?.*?X", r"\**.*.+"],
+    [
+        "h.{0,3}.{0,3}.*.*[^ -~]",  # passes each limit on repeats, and took hours
+        "(?:.|.)(?:.|.)!X",
+        "(h+)+X",
+        r"\s+ ",
+        "",
+    ],
 )
-def test_pattern_of_a_high_power_is_refused(pattern):
-    """Comparisons waited for minutes for one of 480 letters."""
-    with pytest.raises(ValueError, match="a pattern with many repeated parts"):
-        check(split_by(pattern))
+@pytest.mark.parametrize("place", ["normalizer", "pre_tokenizer", "decoder"])
+def test_pattern_that_no_family_has_is_refused(pattern, place):
+    replace = {"type": "Replace", "pattern": {"Regex": pattern}, "content": ""}
+    with pytest.raises(ValueError, match="which no family has"):
+        check(split_by(pattern) if place == "pre_tokenizer" else {place: replace})
 
 
 def test_table_of_a_normalizer_may_be_long():

@@ -13,7 +13,9 @@ import psutil
 import pytest
 
 from rlhf_demo.errors import DataError, DemoError
-from rlhf_demo.server.reading import LIMITS, REPOSITORY, WAITED, read_apart
+from rlhf_demo.paths import REPOSITORY
+from rlhf_demo.server.apart import WAITED
+from rlhf_demo.server.reading import LIMITS, read_apart
 from rlhf_demo.server.uploads import Uploads
 from tests.fake_jobs import fake, new_jobs  # noqa: F401  (fixtures)
 from tests.hostile_files import FILES, LIMIT, MOST, READ
@@ -42,7 +44,7 @@ def uploads(new_jobs, tmp_path):
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
     """Allow more time by the clock; that of computing stays bounded in the reading process."""
-    monkeypatch.setattr("rlhf_demo.server.reading.WAITED", WAITED * SLACK)
+    monkeypatch.setattr("rlhf_demo.server.apart.WAITED", WAITED * SLACK)
 
 
 def made(folder, title):
@@ -117,8 +119,8 @@ def test_memory_limit_is_what_stops_a_file(tmp_path):
     ],
 )
 def test_limits_hold_in_the_reading_process(tmp_path, code, says):
-    begin = "import dataclasses, os, rlhf_demo.server.reading as it\n"
-    begin += "it.limit_myself(dataclasses.replace(it.LIMITS['strangers'], seconds=1))\n"
+    begin = "import os, rlhf_demo.server.apart as it\n"
+    begin += f"it.limit_myself(seconds=1, memory={MEMORY}, written={COPY})\n"
     code = f"{begin}os.chdir({str(tmp_path)!r})\n{code}"
     started = time.monotonic()
     ended = subprocess.run(

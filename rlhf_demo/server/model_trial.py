@@ -1,0 +1,173 @@
+"""Try a stranger's model in a separate process before the app loads it.
+
+A few bytes of a configuration can make a network compute gigabytes from weights of a megabyte, in
+more ways than a list of forbidden values can name. So a model that neither ships with the page nor
+was trained here first reads the longest text that the app would give it, with limits on memory and
+time. What it needs depends on the text's length alone. If it passes, the app loads it.
+
+    python -m rlhf_demo.server.model_trial policy|scorer SECONDS MEGABYTES NAME [LABEL]
+"""
+
+import json
+import sys
+import threading
+from collections.abc import Collection
+from pathlib import Path
+
+import psutil
+
+from rlhf_demo.errors import CheckpointError, DemoError
+from rlhf_demo.files import short_name
+from rlhf_demo.hub.locate import adapter_base, locate
+from rlhf_demo.jobs.bounds import OWN_MEMORY_SHARE
+from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.server.apart import limit_myself, run_apart
+from rlhf_demo.server.comparisons import MOST_TOKENS
+
+SECONDS, MEGABYTES = 60, 1_500
+"""Of computing, and of memory, besides those for each megabyte of weights. Python with torch takes
+400 MB; a network of 7 M weights reads its longest text with 100 MB more."""
+SECONDS_EACH, MEGABYTES_EACH = 0.5, 5
+"""For each megabyte of the files. float32 takes twice as much as bfloat16 in a file, and loading
+holds it twice."""
+
+Stamp = tuple[tuple[str, int, int], ...]
+"""Path, size and time of change of each file."""
+
+
+class ModelTrials:
+    """Remembers which models have passed; several threads may ask.
+
+    Args:
+        jobs: know which runs were trained here.
+        trusted: Hub ids that the owner lists.
+    """
+
+    def __init__(self, jobs: Jobs, trusted: Collection[str]) -> None:
+        self._jobs, self._trusted = jobs, trusted
+        self._passed: dict[tuple[str, Path, str | None], Stamp] = {}
+        self._lock = threading.Lock()  # one trial at a time
+
+    def check(self, kind: str, name: str, label: str | None = None) -> None:
+        """Try a model, unless it is ours or has passed.
+
+        Args:
+            kind: `policy` or `scorer`.
+            name: as of `locate`.
+            label: of a classifier, whose logit is the score.
+
+        Raises:
+            CheckpointError: it cannot be loaded, or takes too much memory or time.
+        """
+        if self.is_ours(name):
+            return
+        folder = locate(name)
+        files = _files(folder)
+        stamp = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+        key = kind, folder, label
+        with self._lock:
+            if self._passed.get(key) == stamp:
+                return
+            _try(kind, name, label, sum(size for _, size, _ in stamp) // 10**6)
+            self._passed[key] = stamp
+
+    def is_ours(self, name: str) -> bool:
+        """Say whether a model ships with the page, was trained here from such a model, or is
+        trusted by the owner.
+        """
+        if name in self._trusted:
+            return True
+        folder = locate(name).resolve()
+        if folder.is_relative_to(CHECKPOINTS.resolve()):
+            return True
+        run = self._jobs.made_here(folder)
+        if run is None:
+            return False
+        options = run.config["options"]
+        start = options.get("policy") or options.get("model")
+        return isinstance(start, str) and self.is_ours(start)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of a model, and of the base under an adapter."""
+    base = adapter_base(folder)
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    return files + (_files(base) if base else [])
+
+
+def _try(kind: str, name: str, label: str | None, megabytes: int) -> None:
+    """Let another process load the model and read with it.
+
+    Args:
+        megabytes: of the model's files.
+
+    Raises:
+        CheckpointError: it cannot be loaded, or takes too much memory or time.
+    """
+    free = int(OWN_MEMORY_SHARE * psutil.virtual_memory().available / 10**6)
+    memory = min(MEGABYTES + MEGABYTES_EACH * megabytes, free)
+    seconds = int(SECONDS + SECONDS_EACH * megabytes)
+    arguments = [kind, str(seconds), str(memory), name, *([] if label is None else [label])]
+    answer = run_apart("rlhf_demo.server.model_trial", arguments, seconds)
+    if answer is None:
+        raise CheckpointError(
+            f"{short_name(locate(name))} takes more than {memory:,} MB or {seconds} s to read a "
+            "long text: choose another model"
+        )
+    if "error" in answer:
+        raise CheckpointError(answer["error"])
+
+
+# -- the other process's side ----------------------------------------------------------------------
+
+
+def main(arguments: list[str]) -> None:
+    """Load a model, read with it, and write one JSON object to the standard output."""
+    kind, seconds, megabytes, name, *labels = arguments
+    limit_myself(seconds=int(seconds), memory=int(megabytes) * 10**6, written=10**7, reserved=False)
+    answer: dict[str, str] = {}
+    try:
+        if kind == "policy":
+            _try_policy(name)
+        else:
+            _try_scorer(name, *labels)
+    except DemoError as error:
+        answer = {"error": str(error)}
+    sys.stdout.write(json.dumps(answer))
+
+
+def _try_policy(name: str) -> None:
+    """Read the longest text once, and compute the logits of the longest response."""
+    import torch  # noqa: PLC0415
+
+    from rlhf_demo.models.loading import max_positions  # noqa: PLC0415
+    from rlhf_demo.models.policy import load_policy  # noqa: PLC0415
+
+    policy = load_policy(name, device=torch.device("cpu"))
+    ids = torch.ones(1, max_positions(policy.lm), dtype=torch.long)
+    with torch.no_grad():
+        hidden = policy.hidden(ids, torch.ones_like(ids), use_cache=True).last_hidden_state
+        policy.logits(hidden[:, -MOST_TOKENS:])
+
+
+def _try_scorer(name: str, label: str | None = None) -> None:
+    """Score the most texts that are read at once, and the longest one."""
+    import torch  # noqa: PLC0415
+
+    from rlhf_demo.models.reward_model import (  # noqa: PLC0415
+        MOST_READ,
+        MOST_ROWS,
+        load_reward_model,
+    )
+
+    scorer = load_reward_model(name, device=torch.device("cpu"), label=label)
+    longest = scorer.most_tokens
+    for rows, time in [(MOST_ROWS, min(longest, MOST_READ // MOST_ROWS)), (1, longest)]:
+        # Each row ends with its number in binary, so that all differ and none is left out.
+        ends = [[int(digit) for digit in f"{row:0{time}b}"] for row in range(rows)]
+        scorer.score_ids([end[-time:] for end in ends], batch_size=rows)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,147 @@
+"""A stranger's model is tried in a process of its own; ours, and those that passed, are not."""
+# ruff: noqa: F811  (fixtures are imported, and named again where they are used)
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification, Qwen3Config, Qwen3ForCausalLM
+
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.errors import CheckpointError
+from rlhf_demo.models.policy import load_tokenizer
+from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.server import model_trial
+from rlhf_demo.server.model_cache import ModelCache
+from rlhf_demo.server.model_trial import ModelTrials
+from tests.fake_jobs import fake, new_jobs  # noqa: F401  (fixtures)
+from tests.tiny import save_tiny_classifier, save_tiny_model
+
+
+@pytest.fixture
+def jobs(new_jobs):
+    return new_jobs(scheduling=False)
+
+
+@pytest.fixture
+def trials(jobs):
+    return ModelTrials(jobs, ["gpt2"])
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """What was tried in another process, in order."""
+    names = []
+    monkeypatch.setattr(model_trial, "_try", lambda *what: names.append(what))
+    return names
+
+
+def finished_run(jobs, folder, **options):
+    """A run of this page that has a model."""
+    run = jobs.start("ppo", PPOConfig(**options), title="", secret="ann")
+    shutil.copytree(folder, jobs.find(run).model_folder, dirs_exist_ok=True)
+    return str(jobs.find(run).folder)
+
+
+# -- which are tried -------------------------------------------------------------------------------
+
+
+def test_shipped_and_trusted_models_are_not_tried(trials, tried):
+    for name in ("gpt2-mini", "gpt2-mini-ppo", str(CHECKPOINTS / "gpt2-mini"), "gpt2"):
+        trials.check("policy", name)
+    trials.check("scorer", "star-rater")
+    assert tried == []
+
+
+def test_run_of_this_page_is_not_tried_and_a_copied_one_is(trials, tried, jobs, tiny_model_folder):
+    own = finished_run(jobs, tiny_model_folder)
+    trials.check("policy", own)
+    assert tried == []
+    copied = Path(own).parent / "ppo-copied"
+    shutil.copytree(own, copied)  # its signature names another run
+    trials.check("policy", str(copied))
+    assert [(kind, name) for kind, name, *_ in tried] == [("policy", str(copied))]
+
+
+def test_run_that_began_with_a_strangers_model_is_tried(trials, tried, jobs, tiny_model_folder):
+    run = finished_run(jobs, tiny_model_folder, policy=str(tiny_model_folder))
+    trials.check("policy", run)
+    assert len(tried) == 1
+    second = finished_run(jobs, tiny_model_folder, policy=run)
+    trials.check("policy", second)
+    assert len(tried) == 2
+
+
+def test_model_that_passed_is_tried_again_only_after_its_files_changed(trials, tried, tmp_path):
+    folder = save_tiny_model(tmp_path / "model")
+    for _ in range(2):
+        trials.check("policy", str(folder))
+    assert len(tried) == 1
+    trials.check("scorer", str(folder), "fine")  # it would be loaded as something else
+    os.utime(folder / "config.json", (0, 0))
+    trials.check("policy", str(folder))
+    assert [(kind, label) for kind, _, label, _ in tried] == [
+        ("policy", None), ("scorer", "fine"), ("policy", None),
+    ]  # fmt: skip
+
+
+def test_model_that_failed_is_refused_each_time_and_never_loaded(trials, tmp_path, monkeypatch):
+    def fails(*what):
+        raise CheckpointError("too large")
+
+    monkeypatch.setattr(model_trial, "_try", fails)
+    name = str(save_tiny_model(tmp_path / "model"))
+    loaded = []
+    monkeypatch.setattr("rlhf_demo.models.policy.load_policy", lambda *a, **k: loaded.append(a))
+    cache = ModelCache(check=trials.check)
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match="too large"):
+            cache.policy(name)
+    assert loaded == []
+
+
+# -- the process -----------------------------------------------------------------------------------
+
+
+def test_honest_models_pass(trials, tmp_path):
+    base = save_tiny_model(tmp_path / "policy")
+    trials.check("policy", str(base))
+    trials.check("scorer", str(save_tiny_classifier(tmp_path / "one", base)))
+    several = save_tiny_classifier(tmp_path / "three", base, labels=3)
+    trials.check("scorer", str(several), "fine")
+    with pytest.raises(CheckpointError, match="no classification head"):
+        trials.check("scorer", str(base))
+
+
+def save(network, folder):
+    network.save_pretrained(folder)
+    load_tokenizer(CHECKPOINTS / "gpt2-mini").save_pretrained(folder)
+    return str(folder)
+
+
+def test_model_whose_attention_takes_gigabytes_is_refused_in_a_sentence(trials, tmp_path):
+    """128 heads * 2,048 * 2,048 numbers of 4 bytes are 2.1 GB, for 0.2 MB of weights."""
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        hidden_size=2, num_hidden_layers=1, num_attention_heads=128, num_key_value_heads=1,
+        head_dim=2, intermediate_size=2, vocab_size=4096, max_position_embeddings=100_000,
+    )  # fmt: skip
+    name = save(Qwen3ForCausalLM(config), tmp_path / "wide")
+    with pytest.raises(CheckpointError, match=r"^wide takes more than 1,500 MB or 60 s to read|"):
+        trials.check("policy", name)
+    with pytest.raises(CheckpointError, match="wide"):
+        trials.check("policy", name)
+
+
+def test_scorer_is_tried_with_as_many_texts_as_are_read_at_once(trials, tmp_path):
+    """64 texts of 256 tokens and 10,000 numbers for each of them: 650 MB, several times."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        hidden_size=160, num_hidden_layers=1, num_attention_heads=2, intermediate_size=10_000,
+        vocab_size=4096, max_position_embeddings=512, num_labels=1,
+    )  # fmt: skip
+    name = save(BertForSequenceClassification(config), tmp_path / "wide")
+    with pytest.raises(CheckpointError, match="wide"):
+        trials.check("scorer", name)
