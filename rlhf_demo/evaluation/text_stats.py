@@ -12,7 +12,12 @@ import torch
 from torch import Tensor
 
 from rlhf_demo.models.policy import Policy
-from rlhf_demo.models.reading import READ_AT_ONCE, pad_responses, response_logits, response_tokens
+from rlhf_demo.models.reading import (
+    pad_responses,
+    read_at_once,
+    response_logits,
+    response_tokens,
+)
 from rlhf_demo.objectives.logprobs import token_logprobs
 from rlhf_demo.objectives.rewards import exact_kl
 
@@ -65,8 +70,9 @@ def read_with_base(
 ) -> list[Reading]:
     """Read finished responses with a model and with a base of the same vocabulary."""
     readings = []
-    for start in range(0, len(prompts), READ_AT_ONCE):
-        part = slice(start, start + READ_AT_ONCE)
+    count = read_at_once(policy, max(map(len, responses), default=1))
+    for start in range(0, len(prompts), count):
+        part = slice(start, start + count)
         logits, tokens, mask = _read(policy, prompts[part], responses[part])
         base_logits, _, _ = _read(base, prompts[part], responses[part])
         logprobs, _ = token_logprobs(logits, tokens, temperature)

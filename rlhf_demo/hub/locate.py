@@ -62,6 +62,23 @@ def locate(name: str) -> Path:
     return _on_hub(name)
 
 
+def is_here(name: str) -> bool:
+    """Say whether a model, and the base under an adapter, can be loaded without fetching them.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    is_folder = name in shipped_models() or Path(name).expanduser().is_dir()
+    if not is_folder and not _is_cached(name):
+        return False
+    folder = locate(name)
+    path = folder / ADAPTER
+    if not path.is_file():
+        return True
+    base = _named_base(path)
+    return (CHECKPOINTS.parent / base / "config.json").is_file() or is_here(base)
+
+
 def adapter_base(folder: Path) -> Path | None:
     """Return the folder of an adapter's base model, or None if `folder` holds full weights.
 
@@ -110,15 +127,12 @@ def _in_folder(folder: Path) -> Path:
 
 
 def _on_hub(name: str) -> Path:
-    # An option of the first function has no full type.
+    # One of its options has no full type.
     from huggingface_hub import (  # noqa: PLC0415
         snapshot_download,  # pyright: ignore[reportUnknownVariableType]
-        try_to_load_from_cache,
     )
 
-    # Not the adapter's configuration: `hub_megabytes` fetches it before the weights.
-    files = [try_to_load_from_cache(name, file) for file in ("config.json", ADAPTER_WEIGHTS)]
-    cached = any(isinstance(file, str) for file in files)
+    cached = _is_cached(name)
     if not cached:
         _check_room(name)
     folder = Path(
@@ -131,6 +145,17 @@ def _on_hub(name: str) -> Path:
             f"{name} has no safetensors weights, and nothing else is loaded: choose another model"
         )
     return folder
+
+
+def _is_cached(name: str) -> bool:
+    """Say whether the cache of the Hub's client has a model."""
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415
+
+    if not HUB_ID.fullmatch(name):
+        return False
+    # Not the adapter's configuration: `hub_megabytes` fetches it before the weights.
+    files = [try_to_load_from_cache(name, file) for file in ("config.json", ADAPTER_WEIGHTS)]
+    return any(isinstance(file, str) for file in files)
 
 
 def _check_room(name: str) -> None:
@@ -147,7 +172,7 @@ def _check_room(name: str) -> None:
     cache = next(folder for folder in (cache, *cache.parents) if folder.exists())
     disk = shutil.disk_usage(cache).free / 1e6
     memory = psutil.virtual_memory().available / 1e6
-    if megabytes * 1.2 > disk or megabytes > memory:
+    if megabytes * 1.2 > disk or megabytes * 2 > memory:  # float32 is twice as large as bfloat16
         raise CheckpointError(
             f"{name} is a download of {megabytes:,.0f} MB: this machine has {disk:,.0f} MB of disk "
             f"and {memory:,.0f} MB of memory free; choose a smaller model"

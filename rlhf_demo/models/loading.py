@@ -324,6 +324,16 @@ MOST_POSITIONS = 2048
 the square of that. Some configurations allow a million."""
 
 
+MOST_ATTENTION = 2**26
+"""Numbers that a layer's attention may keep for a batch: rows * heads * time * time. A batch of 64
+texts of 256 tokens has half as many in the shipped models."""
+
+
+def rows_at_once(model: PreTrainedModel, time: int) -> int:
+    """Return how many texts of `time` tokens the model may read at once, at least 1."""
+    return max(1, MOST_ATTENTION // (model.config.num_attention_heads * max(time, 1) ** 2))
+
+
 def max_positions(model: PreTrainedModel) -> int:
     """Return how many tokens the model may read at once."""
     known = int(getattr(model.config, "max_position_embeddings", None) or 1024)

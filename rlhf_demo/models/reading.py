@@ -15,6 +15,8 @@ from rlhf_demo.objectives.logprobs import token_logprobs
 
 READ_AT_ONCE = 16
 """Responses read at once when no gradient is needed: the logits of more overflow the caches."""
+MOST_LOGITS = 2**25
+"""Logits kept at once: 16 responses of 40 tokens in GPT-2's vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,12 @@ class TokenOutputs:
     logprobs: Tensor  # nats
     entropy: Tensor  # nats
     values: Tensor | None  # reward units; None without a value head
+
+
+def read_at_once(policy: Policy, longest: int) -> int:
+    """Return how many responses of at most `longest` tokens to read at once."""
+    logits = longest * policy.lm.config.vocab_size
+    return min(READ_AT_ONCE, max(1, MOST_LOGITS // logits))
 
 
 def trimmed(

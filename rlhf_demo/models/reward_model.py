@@ -22,15 +22,13 @@ from rlhf_demo.models.loading import (
     is_classifier,
     load_network,
     max_positions,
+    rows_at_once,
     speed_up,
 )
 from rlhf_demo.models.prefixes import reads_left_to_right, scores_everywhere, whole_rows
 from rlhf_demo.models.token_text import special_id
 from rlhf_demo.models.tokenizer import load_tokenizer
 
-MOST_ATTENTION = 2**26
-"""Numbers that a layer's attention may keep for a batch: rows * heads * time * time. A batch of 64
-texts of 256 tokens has half as many in the shipped models."""
 MOST_ROWS = 64
 """Texts that are read at once, if they are short."""
 MOST_READ = MOST_ROWS * 256
@@ -77,8 +75,7 @@ class RewardModel:
         at_each_token: dict[int, list[float]] = {}
         while read:
             width = len(ids[read[min(batch_size, len(read)) - 1]])
-            heads, width = self.model.config.num_attention_heads, max(width, 1)
-            fit = min(MOST_READ // width, MOST_ATTENTION // (heads * width**2))
+            fit = min(MOST_READ // max(width, 1), rows_at_once(self.model, width))
             count = min(batch_size, max(fit, 1))
             chosen, read = read[:count], read[count:]
             scores = self._read([ids[row] for row in chosen])

@@ -21,7 +21,7 @@ from rlhf_demo.data.pairs import SHIPPED
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError, JobError
 from rlhf_demo.evaluation.labellers import AUTO, NO_JUDGE
 from rlhf_demo.files import Row
-from rlhf_demo.hub.locate import HUB_ID, hub_megabytes, is_model, shipped_models
+from rlhf_demo.hub.locate import HUB_ID, hub_megabytes, is_here, is_model, shipped_models
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.paths import CHECKPOINTS, REPOSITORY
@@ -262,6 +262,23 @@ class Choices:
             named = options.get(name)
             if named and not os.path.exists(REPOSITORY / os.path.expanduser(named)):
                 check(named)
+
+    def check_here(self, run: Run, *names: str) -> None:
+        """Check that models of a run can be loaded without fetching them, if it was copied here.
+
+        Its options and its adapter may name any model of the Hub.
+
+        Raises:
+            DemoError: one of them would have to be fetched, or cannot be found.
+        """
+        if self.jobs.made_here(run.folder) is not None:
+            return
+        for name in names:
+            if name not in self.settings.hub and not is_here(name):
+                raise ConfigError(
+                    f"{run.folder.name} was not started on this page, and {name[:60]!r} would have "
+                    "to be fetched from the Hub: choose that model in a form first"
+                )
 
     def path(self, folder: Path) -> str:
         """Name a folder as the command line would: relative to the repository if it lies in it."""

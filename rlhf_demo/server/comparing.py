@@ -23,7 +23,9 @@ from rlhf_demo.evaluation.best_of_n import (
 )
 from rlhf_demo.evaluation.compare import Answers, Contestant, Judges, best_of_name, report
 from rlhf_demo.evaluation.duel import DuelState, duel
+from rlhf_demo.models.loading import rows_at_once
 from rlhf_demo.models.policy import Policy, load_policy
+from rlhf_demo.models.sampling import encode_prompts
 from rlhf_demo.models.scorers import load_scorer
 from rlhf_demo.runs.reports import CompareReport
 from rlhf_demo.server.choices import Choices
@@ -248,7 +250,10 @@ class Comparing:
                 return BASES[chosen]
             run_id = chosen.partition("@")[0]
             if any(row["id"] == run_id for row in jobs.overview()):
-                return jobs.find(run_id).config["options"]["policy"]
+                run = jobs.find(run_id)
+                base: str = run.config["options"]["policy"]
+                self.choices.check_here(run, base)
+                return base
         return known[0]
 
 
@@ -364,8 +369,7 @@ class ManyPrompts:
 
     def steps(self, compute_lock: ComputeLock) -> Iterator[int]:
         """Answer chunk after chunk, and yield how many prompts both have answered."""
-        best_of = self.right.best_of
-        size = max(1, CHUNK // best_of.n) if best_of else CHUNK
+        size = self._chunk_size()
         for number, start in enumerate(range(0, len(self.prompts), size)):
             prompts = self.prompts[start : start + size]
             # Each chunk draws its own numbers; otherwise, prompts would share their luck.
@@ -378,6 +382,19 @@ class ManyPrompts:
                         temperature=self.options.temperature, seed=seed,
                     )  # fmt: skip
             yield start + len(prompts)
+
+    def _chunk_size(self) -> int:
+        """Return how many prompts both models answer at once.
+
+        They are fewer where the prompts are long, or where each gets several responses.
+        """
+        best_of = self.right.best_of
+        sizes = [CHUNK]
+        for side in self.sides:
+            policy, tokens = side.contestant.policy, self.options.max_new_tokens
+            ids, *_ = encode_prompts(policy, self.prompts, tokens)
+            sizes.append(rows_at_once(policy.lm, ids.shape[1] + tokens))
+        return max(1, min(sizes) // (best_of.n if best_of else 1))
 
     def report(self) -> CompareReport:
         """Return what `compare.compare` reports, over all chunks."""

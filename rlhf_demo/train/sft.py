@@ -36,7 +36,7 @@ from rlhf_demo.data.demonstrations import (
 from rlhf_demo.data.pairs import SHIPPED, is_pairs_run
 from rlhf_demo.errors import DataError
 from rlhf_demo.models.policy import Policy
-from rlhf_demo.models.reading import READ_AT_ONCE, pad_responses, token_outputs
+from rlhf_demo.models.reading import pad_responses, read_at_once, token_outputs
 from rlhf_demo.models.scorers import Scorer
 from rlhf_demo.models.token_text import special_id
 from rlhf_demo.runs.run import Run, Status
@@ -247,8 +247,9 @@ def token_loss(
     """Return the mean of -log p over all tokens of the demonstrations, nats per token."""
     responses = encode_responses(policy, demonstrations.completions, longest)
     total, count = 0.0, 0
-    for start in range(0, len(responses), READ_AT_ONCE):
-        part = slice(start, start + READ_AT_ONCE)
+    at_once = read_at_once(policy, longest)
+    for start in range(0, len(responses), at_once):
+        part = slice(start, start + at_once)
         rows = pad_responses(policy, demonstrations.prompts[part], responses[part])
         total -= float(token_outputs(policy, *rows, temperature).logprobs.sum())
         count += int(rows[2].sum())

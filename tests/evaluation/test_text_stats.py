@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from rlhf_demo.evaluation import text_stats
 from rlhf_demo.evaluation.text_stats import (
     count_ngrams,
     count_wins,
@@ -138,7 +137,7 @@ def test_readings_do_not_depend_on_what_is_read_at_once(policy, moved, monkeypat
     prompts = ["The film was", "So", "I liked the way it all ended"]
     responses = [[40, 50, 60], [70], [80, 90]]
     together = read_with_base(moved, policy, prompts, responses, 0.7)
-    monkeypatch.setattr(text_stats, "READ_AT_ONCE", 1)
+    monkeypatch.setattr("rlhf_demo.models.reading.READ_AT_ONCE", 1)
     alone = read_with_base(moved, policy, prompts, responses, 0.7)
     for one, other in zip(together, alone, strict=True):
         torch.testing.assert_close(one.kl, other.kl, atol=1e-5, rtol=0)

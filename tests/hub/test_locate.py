@@ -18,6 +18,7 @@ from rlhf_demo.hub.locate import (
     HUB_ID,
     adapter_base,
     hub_megabytes,
+    is_here,
     locate,
     shipped_models,
 )
@@ -276,6 +277,22 @@ def test_model_that_memory_does_not_hold_is_not_fetched(hub, fetched, monkeypatc
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=499e6))
     with pytest.raises(CheckpointError, match="499 MB of memory free; choose a smaller model"):
         locate("a/whole")
+    assert fetched == []
+
+
+def test_model_whose_float32_weights_memory_does_not_hold_is_not_fetched(hub, fetched, monkeypatch):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=999e6))
+    with pytest.raises(CheckpointError, match="999 MB of memory free; choose a smaller model"):
+        locate("a/whole")  # 500 MB
+    assert fetched == []
+
+
+def test_model_is_here_if_nothing_has_to_be_fetched(hub, fetched, tmp_path):
+    adapter = write_adapter(tmp_path / "adapter", "a/whole")
+    own = write_adapter(tmp_path / "own", str(make_model(tmp_path / "base")))
+    shipped = [is_here(name) for name in ("gpt2-mini", "gpt2-mini-ppo", str(own))]
+    assert shipped == [True] * 3
+    assert [is_here(name) for name in ("a/whole", str(adapter))] == [False, False]
     assert fetched == []
 
 

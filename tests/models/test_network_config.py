@@ -58,6 +58,7 @@ def test_value_of_a_wrong_type_in_a_configuration_is_one_sentence(tiny_model_fol
     "changes",
     [{"transformers_weights": "a/other.bin"}, {"attn_implementation": "a/kernel"},
      {"attn_implementation": {"": "a/kernel"}}, {"text_config": {"experts_implementation": "a/b"}},
+     {"attribute_map": {"num_attention_heads": "tame"}, "tame": 4},
      {"quantization_config": {"quant_method": "x"}}, {"fusion_config": {"patch_embeddings": True}}],
 )  # fmt: skip
 def test_configuration_that_names_other_parts_is_refused(
@@ -92,7 +93,8 @@ def test_configuration_inside_a_configuration_is_refused_unmade(
     "changes",
     [{"model_type": "albert", "num_hidden_groups": 10_000}, {"model_type": "bert", "chunks": 10**9},
      {"rope_parameters": {"partial_rotary_factor": 4e6}}, {"rotary_pct": 1.1},
-     {"rope_parameters": {"factor": 1e5}}, {"rope_parameters": {"steps": [1, 10_000]}}, {"any": -10_000}],
+     {"rope_parameters": {"factor": 1e5}}, {"rope_parameters": {"steps": [1, 10_000]}},
+     {"any": -10_000}],
 )  # fmt: skip
 def test_large_number_that_makes_no_weight_is_refused_unmade(
     tiny_model_folder, tmp_path, monkeypatch, changes

@@ -1,13 +1,16 @@
 """What a visitor may name, and what it means."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import ConfigError, DataError, DemoError
 from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.runs.run import Run
 from rlhf_demo.server.choices import Choices, newest_model
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.parts import answering
@@ -127,6 +130,17 @@ def test_options_of_a_sent_run_are_checked_as_a_forms_ids_are(choices, monkeypat
     ]:
         with pytest.raises(DemoError, match=told):
             choices.check_names(options_of(kind, **named))
+
+
+def test_copied_run_does_not_make_the_page_fetch_models(choices):
+    """Its board loads them without a click."""
+    run = choices.jobs.find(choices.jobs.start("ppo", PPOConfig(), title="", secret="ann"))
+    choices.check_here(run, "evil/huge")  # started here, by a form that checked it
+    copied = Run(run.folder.with_name("ppo-copied"))
+    shutil.copytree(run.folder, copied.folder)
+    choices.check_here(copied, "gpt2-mini", "star-rater", "gpt2")  # gpt2: listed
+    with pytest.raises(ConfigError, match="'evil/huge' would have to be fetched from the Hub"):
+        choices.check_here(copied, "gpt2-mini", "evil/huge")
 
 
 def test_options_of_a_resumed_run_may_name_what_lies_on_this_machine(choices, tmp_path):

@@ -13,6 +13,7 @@ from rlhf_demo.evaluation.best_of_n import BestOf, Candidates
 from rlhf_demo.evaluation.compare import Answers, Contestant, compare
 from rlhf_demo.evaluation.text_stats import distinct_n, read_with_base
 from rlhf_demo.models.policy import load_policy
+from rlhf_demo.models.sampling import encode_prompts
 from rlhf_demo.models.scorers import length_scores
 from rlhf_demo.server import comparing
 from rlhf_demo.server.comparing import ManyPrompts, best_of_state, check_sampled, frames
@@ -74,6 +75,14 @@ def test_figures_of_several_chunks_equal_those_measured_at_once(tiny, monkeypatc
     assert found["scores"] == [sum(map(len, side.texts)) / 6, pytest.approx(0.5)]
     tokens = torch.cat([reading.base_logprobs for reading in readings])
     assert found["perplexity"] == pytest.approx(math.exp(-tokens.mean()), rel=1e-5)
+
+
+def test_chunk_holds_only_as_many_long_prompts_as_the_models_may_read_at_once(tiny, monkeypatch):
+    asked = many(tiny, tiny, base=tiny)
+    ids, *_ = encode_prompts(tiny, PROMPTS_6, 5)
+    attention = tiny.lm.config.num_attention_heads * (ids.shape[1] + 5) ** 2
+    monkeypatch.setattr("rlhf_demo.models.loading.MOST_ATTENTION", 2 * attention)
+    assert list(asked.steps(ComputeLock())) == [2, 4, 6]
 
 
 # -- best-of-n -------------------------------------------------------------------------------------

@@ -10,9 +10,11 @@ from rlhf_demo.config.evaluation import DuelOptions
 from rlhf_demo.config.policy_gradient import GroupConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.presets import PPO_PRESETS
+from rlhf_demo.config.scorers import RULES
 from rlhf_demo.config.sft import SFTConfig
 from rlhf_demo.config.stages import on_board
 from rlhf_demo.data.pairs import SHIPPED
+from rlhf_demo.runs.run import Run
 from rlhf_demo.server.choices import EXAMPLE_MODELS, newest_model
 from rlhf_demo.server.compute_lock import Priority
 from rlhf_demo.server.payloads import RunDuel
@@ -181,12 +183,24 @@ class PPOTab:
         if name is None:
             return {"state": None}
         key = (run.folder.name, run.config["created_at"], step)
+        if key not in self._duels:  # loading may take long: not while others wait to compute
+            self._load(run, name)
         with self.shared.compute_lock.hold(Priority.VISITORS):
             duel = self._duels.pop(key, None) or self._duel(run.config["options"], name)
             self._duels[key] = duel  # the one that was used longest ago stands first
             if len(self._duels) > MOST_DUELS:
                 del self._duels[next(iter(self._duels))]
         return {**duel, "step": step}
+
+    def _load(self, run: Run, name: str) -> None:
+        """Load the models of a run's duel."""
+        options = run.config["options"]
+        base, reward = options["policy"], options["reward"]
+        scorer = () if reward in RULES or ":" in reward else (reward,)
+        self.shared.choices.check_here(run, name, base, *scorer)
+        for policy in (base, name):
+            self.shared.model_cache.policy(policy)
+        self.shared.model_cache.scorer(reward, options["label"])
 
     def _duel(self, options: dict[str, Any], name: str) -> RunDuel:
         self.shared.model_cache.warm()

@@ -1,6 +1,8 @@
 """What the PPO form lets through: names from its lists, and settings that fit together."""
 
 import gc
+import json
+import shutil
 
 import gradio as gr
 import pytest
@@ -10,6 +12,8 @@ from rlhf_demo.config.grpo import GRPOConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.rloo import RLOOConfig
 from rlhf_demo.config.sft import SFTConfig
+from rlhf_demo.errors import ConfigError
+from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.compute_lock import ComputeLock
 from rlhf_demo.server.settings import Settings
@@ -63,6 +67,7 @@ def test_duels_of_saved_steps_are_computed_once_and_fifty_are_kept(tab, monkeypa
     newest = [0]
     monkeypatch.setattr(ppo, "newest_model", lambda run, rows: (newest[0], run.folder))
     monkeypatch.setattr(tab.shared.choices, "path", lambda folder: "model")
+    monkeypatch.setattr(tab, "_load", lambda run, name: None)
     monkeypatch.setattr(
         tab, "_duel", lambda options, name: computed.append(newest[0]) or {"state": "x"}
     )
@@ -70,6 +75,18 @@ def test_duels_of_saved_steps_are_computed_once_and_fifty_are_kept(tab, monkeypa
         assert tab.board_duel({"run": run}) == {"state": "x", "step": newest[0]}
     assert computed == [*range(1, 52), 2]
     assert len(tab._duels) == 50
+
+
+def test_board_of_a_copied_run_loads_nothing_that_has_to_be_fetched(tab, monkeypatch):
+    started = tab.shared.jobs.find(start(tab)["run"])
+    copied = started.folder.with_name("ppo-copied")
+    shutil.copytree(started.folder, copied)
+    config = json.loads((copied / "config.json").read_text())
+    config["options"]["policy"] = "evil/huge"
+    (copied / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(ppo, "newest_model", lambda run, rows: (1, CHECKPOINTS / "gpt2-mini"))
+    with pytest.raises(ConfigError, match="'evil/huge' would have to be fetched"):
+        tab.board_duel({"run": "ppo-copied"})
 
 
 @pytest.mark.parametrize(("kind", "config"), [("rloo", RLOOConfig), ("grpo", GRPOConfig)])
