@@ -121,7 +121,8 @@ const view = () => {
     rest,
   );
   const empty = soft(EMPTY);
-  return { problem, done, unit, line, kl, cost, expected, subtitle, cards, all, rest, shown, empty };
+  const words = { problem, empty, done, unit, kl, cost };
+  return { ...words, line, expected, subtitle, cards, all, rest, shown };
 };
 
 /** @param {ReturnType<typeof view>} seen  @param {BestOfState} state */
