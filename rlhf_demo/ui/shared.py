@@ -204,4 +204,9 @@ def started(kind: str, make: Callable[[], str]) -> dict[str, str]:
     try:
         return {"kind": kind, "run": make()}
     except DemoError as error:
-        return {"error": FLAG.sub(lambda flag: flag[1].replace("-", " "), str(error))}
+        return {"error": in_labels(error)}
+
+
+def in_labels(error: DemoError) -> str:
+    """Return an error's sentence with options called as their fields are labelled."""
+    return FLAG.sub(lambda flag: flag[1].replace("-", " "), str(error))

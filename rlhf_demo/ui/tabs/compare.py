@@ -26,7 +26,7 @@ from rlhf_demo.server.payloads import BestOfState
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels.blind_vote import BlindVote
 from rlhf_demo.ui.parts import part
-from rlhf_demo.ui.shared import EXAMPLES, Shared
+from rlhf_demo.ui.shared import EXAMPLES, Shared, in_labels
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.lanes import heavy
 
@@ -273,7 +273,7 @@ class CompareTab:
                 left, right, scorer, prompt, options, address_of(http)
             )
         except DemoError as error:
-            yield {"error": str(error)}
+            yield {"error": in_labels(error)}
 
     def write_best(
         self, model: str, chooser: str, prompt: str, *values: Any
@@ -282,7 +282,7 @@ class CompareTab:
         try:
             yield from self.shared.comparing.best_of_n(model, chooser, prompt, _best_of(values))
         except DemoError as error:
-            yield {"error": str(error)}
+            yield {"error": in_labels(error)}
 
     def write_many(
         self,
@@ -303,7 +303,7 @@ class CompareTab:
                 own=bool(own.strip()),
             )  # fmt: skip
         except DemoError as error:
-            yield {"error": str(error)}
+            yield {"error": in_labels(error)}
 
 
 def next_seed(seed: int | None) -> int:

@@ -156,9 +156,9 @@ def test_right_model_may_answer_with_the_best_of_several_responses(tab):
 @pytest.mark.parametrize(
     ("best_of", "changed", "sentence"),
     [
-        (65, {}, "--best-of is 65: the highest value is 64"),
-        (0, {}, "--best-of is 0: the lowest value is 1"),
-        (1.5, {}, "--best-of is 1.5: give a whole number"),
+        (65, {}, "best of is 65: the highest value is 64"),
+        (0, {}, "best of is 0: the lowest value is 1"),
+        (1.5, {}, "best of is 1.5: give a whole number"),
         (None, {}, "best of is empty"),
         (64, {"max_new_tokens": 128}, "64 prompts, 64 responses to each and 128 tokens a response"),
     ],
@@ -194,8 +194,8 @@ def test_best_of_n_shows_responses_as_they_arrive_and_chooses_the_longest(tab):
         ({"prompt": "a" * 501}, "501 characters: give at most 500"),
         ({"model": "../secret"}, "'../secret' is neither in the list nor a Hub id"),
         ({"chooser": "os:system"}, "'os:system' is neither in the list nor a Hub id"),
-        ({"best_of": 65}, "--best-of is 65: the highest value is 64"),
-        ({"best_of": "many"}, "--best-of is 'many': give a whole number"),
+        ({"best_of": 65}, "best of is 65: the highest value is 64"),
+        ({"best_of": "many"}, "best of is 'many': give a whole number"),
         ({"values": values(max_new_tokens=129)}, "is 129: on this page give at most 128"),
     ],
 )
