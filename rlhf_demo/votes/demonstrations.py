@@ -38,6 +38,9 @@ JOINED = ",.;:!?%)]}'\u2019\u201d\u2026"
 """Characters that follow a word without a space."""
 
 
+Columns = Select[*tuple[Any, ...]]
+
+
 class KeptText(TypedDict):
     """A demonstration that is on disk."""
 
@@ -77,8 +80,9 @@ class Demonstrations:
         with self.database.writing() as connection:
             voter, shown = self._shown(connection, secret, assignment, client)
             _check_text(typed, shown)
+            completion = continuing(shown.prompt, typed)
             values = {
-                "completion": continuing(shown.prompt, typed),
+                "completion": completion,
                 "browser_hash": hash_of(browser) if browser else None,
                 "written_at": self.clock(),
             }
@@ -98,7 +102,7 @@ class Demonstrations:
                 }
                 connection.execute(insert(demonstrations).values(row))
             count = _count_of(connection, voter.id)
-        return {"written": values["completion"], "count": count}
+        return {"written": completion, "count": count}
 
     def delete(self, secret: str, assignment: int, client: str) -> bool:
         """Delete the voter's text for a pair; return False if there is none.
@@ -199,7 +203,7 @@ def _check_text(typed: str, shown: Row[Any]) -> None:
         raise Refused("this text contains a rude word: write it without")
 
 
-def _columns() -> Select[Any]:
+def _columns() -> Columns:
     return (
         select(
             demonstrations.c.id, rounds.c.collection_id.label("collection"),
@@ -215,5 +219,5 @@ def _columns() -> Select[Any]:
     )  # fmt: skip
 
 
-def _read(connection: Connection, query: Select[Any]) -> list[Demonstration]:
+def _read(connection: Connection, query: Columns) -> list[Demonstration]:
     return [Demonstration(**row) for row in connection.execute(query).mappings()]

@@ -63,6 +63,7 @@ class FeedbackTab:
     def __init__(self, shared: Shared) -> None:
         self.shared, self.store = shared, shared.store
         self.sampler, self.data = shared.sampler, shared.vote_data
+        assert shared.choices.texts is not None  # a page has some
         self.texts = shared.choices.texts
 
     def build(self, demo: gr.Blocks) -> None:
