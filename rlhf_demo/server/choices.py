@@ -9,7 +9,9 @@ is refused here.
 
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,9 @@ LABELS = {
     FLUENCY_JUDGE: "fluency-judge: simulated judge that also wants good writing",
     RULE: "longer: the longer text wins",
 }
+MOST_RUNS, MOST_STEPS = 200, 100
+"""Runs in a list, and saved steps of runs: the newest. Each opened page receives several lists. The
+ids of others work too: a form's field takes what a visitor types."""
 MOST_DATA = 500
 """Megabytes of a data set from the Hub."""
 EXAMPLE_MODELS = {"ppo-quick": "gpt2-mini-ppo", "reward-shipped": "reward-mini"}
@@ -103,12 +108,12 @@ class Choices:
 
     def contestants(self) -> list[Choice]:
         """Models to compare: all that write, and PPO runs at their saved steps."""
-        steps = [
-            (f"{label}, step {step}", f"{run_id}@{step}")
-            for label, run_id in self._runs("policy")
-            for step in self.jobs.find(run_id).saved_steps()
-        ]
-        return [*self.policies(), *steps]
+        steps = (
+            (f"{label}, step {step}", f"{run.folder.name}@{step}")
+            for label, run in self._with_models("policy")
+            for step in run.saved_steps()
+        )
+        return [*self.policies(), *islice(steps, MOST_STEPS)]
 
     def rewards(self) -> list[Choice]:
         """Scorers: reward models, the rater, the word judge, the length rule."""
@@ -140,17 +145,35 @@ class Choices:
         return self.texts.choices(secret) if self.texts else []
 
     def _runs(self, makes: str) -> list[Choice]:
-        return [(label, run.folder.name) for label, run in self._with_models(makes)]
+        newest = islice(self._with_models(makes), MOST_RUNS)
+        return [(label, run.folder.name) for label, run in newest]
 
-    def _with_models(self, makes: str) -> list[tuple[str, Run]]:
-        listed: list[tuple[str, Run]] = []
+    def _with_models(self, makes: str) -> Iterator[tuple[str, Run]]:
         for row in self.jobs.overview():
             if _makes(row, makes) and not row["example"]:
                 with suppress(JobError):  # it was deleted just now
                     run = self.jobs.find(row["id"])
                     if has_model(run):
-                        listed.append((f"{row['title']} ({row['id']})", run))
-        return listed
+                        yield f"{row['title']} ({row['id']})", run
+
+    def listed_as(
+        self, value: Any, listed: list[Choice], engine_name: Callable[[str], str]
+    ) -> str | None:
+        """Return the id in a list for what a run's option names, or None if the list lacks it.
+
+        Args:
+            value: the option, such as a shipped name or the folder of a run.
+            listed: the list.
+            engine_name: `policy`, `reward`, `judge` or `pairs`. It is asked about the few ids that
+                can be right, because votes are all read and written to a folder to name them.
+        """
+        path = Path(str(value))
+        possible = {str(value), path.name, path.parent.name}
+        possible.add(f"{path.parent.parent.name}@{path.name}")
+        if self.votes:
+            possible.add(self.votes.id_of(path))
+        ids = (chosen for _, chosen in listed if chosen in possible)
+        return next((chosen for chosen in ids if engine_name(chosen) == value), None)
 
     # -- what an id means --------------------------------------------------------------------------
 

@@ -26,6 +26,8 @@ FOLDER = "demonstrations"
 """Where the files are, in the folder of runs."""
 FEWEST = 8
 """Fewest texts that the lists offer: one batch."""
+MOST_QUESTIONS = 20
+"""Questions in the lists, those with most texts."""
 KEPT = 5
 """Files kept although no run learned from them: those used last."""
 
@@ -54,7 +56,7 @@ class DemonstrationData:
         counts = Counter(one.question for one in self._usable(secret))
         return [
             (f"demonstrations: {question} ({count} texts)", _id(question))
-            for question, count in counts.most_common()
+            for question, count in counts.most_common(MOST_QUESTIONS)
             if count >= FEWEST
         ]
 

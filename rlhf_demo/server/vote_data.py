@@ -32,6 +32,9 @@ from rlhf_demo.votes.vote import Vote
 FACTS = "votes.json"
 FEWEST = 8
 """Fewest preferences that a model is trained on: one batch."""
+MOST_QUESTIONS = 20
+"""Questions in the lists, those with most preferences. Strangers can ask hundreds; Feedback trains
+on the votes under any."""
 FEWEST_SHARED = 10
 """Fewest pairs with votes of two people or more from which their agreement is shown."""
 KEPT = 5
@@ -75,7 +78,7 @@ class VoteData:
         return [vote for vote in votes if not (vote.own and self.public)]
 
     def questions(self) -> list[tuple[str, int]]:
-        """Return the questions with enough preferences to train on, and how many they have.
+        """Return the questions with most preferences to train on, and how many each has.
 
         With many votes, the numbers may be some moments old.
         """
@@ -84,7 +87,8 @@ class VoteData:
     def _count(self) -> list[tuple[str, int]]:
         votes = self.votes()
         counts = Counter(vote.question for vote in usable(votes, {vote.question for vote in votes}))
-        return [(question, count) for question, count in counts.most_common() if count >= FEWEST]
+        most = counts.most_common(MOST_QUESTIONS)
+        return [(question, count) for question, count in most if count >= FEWEST]
 
     def choices(self) -> list[tuple[str, str]]:
         """List them for a form: label and id."""
@@ -92,6 +96,11 @@ class VoteData:
             (f"votes: {question} ({count} votes)", _id(question))
             for question, count in self.questions()
         ]
+
+    def id_of(self, folder: Path) -> str:
+        """Return the id in `choices` of the only question of a folder's votes, or an empty one."""
+        facts = vote_facts(str(folder)) if folder.name.startswith("votes-") else None
+        return _id(facts["questions"][0]) if facts and len(facts["questions"]) == 1 else ""
 
     def chosen(self, chosen: str) -> Path | None:
         """Return the folder with the votes of this id, or None if `choices` does not list it.

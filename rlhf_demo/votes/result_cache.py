@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 T = TypeVar("T")
 
@@ -13,7 +14,9 @@ twentieth of one processor, however many requests come and however many votes it
 
 
 class ResultCache:
-    """Keeps each result for a while. Safe for threads: one computes it, the others wait for it.
+    """Keeps each result for a while.
+
+    Safe for threads: one computes a result, and others that want the same one wait for it.
 
     Args:
         clock: seconds; tells when a result has expired.
@@ -28,14 +31,21 @@ class ResultCache:
         self._clock, self._work = clock, work
         self._entries: dict[Hashable, tuple[float, Any]] = {}  # expiry time and result
         self._lock = threading.Lock()
+        self._computing = WeakValueDictionary[Hashable, threading.Lock]()  # while a thread has it
 
     def get(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return the cached result for a key, or compute it."""
         with self._lock:
-            now = self._clock()
-            self._entries = {name: entry for name, entry in self._entries.items() if entry[0] > now}
-            if key not in self._entries:
-                started = self._work()
-                result = compute()
+            computing = self._computing.setdefault(key, threading.Lock())
+        with computing:
+            with self._lock:
+                now = self._clock()
+                entries = self._entries.items()
+                self._entries = {name: entry for name, entry in entries if entry[0] > now}
+                if key in self._entries:
+                    return self._entries[key][1]
+            started = self._work()
+            result = compute()
+            with self._lock:
                 self._entries[key] = now + LIFETIME * (self._work() - started), result
-            return self._entries[key][1]
+            return result

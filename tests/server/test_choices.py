@@ -111,6 +111,50 @@ def test_copied_run_with_odd_steps_or_closed_folders_leaves_the_lists_to_the_oth
             choices.policy(f"{odd.folder.name}@{step}")
 
 
+def with_model(run, steps=()):
+    for folder in (run.model_folder, *map(run.step_folder, steps)):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    return run.folder.name
+
+
+def test_lists_have_the_newest_runs_and_steps_but_the_ids_of_others_work(
+    choices, jobs, monkeypatch
+):
+    monkeypatch.setattr("rlhf_demo.server.choices.MOST_RUNS", 2)
+    monkeypatch.setattr("rlhf_demo.server.choices.MOST_STEPS", 3)
+    oldest, middle, newest = [with_model(jobs.find(start(jobs)), (10, 20)) for _ in range(3)]
+    shipped = ["gpt2-mini", "gpt2-mini-ppo"]
+    runs, hub = [newest, middle], list(choices.settings.hub)
+    steps = [f"{newest}@10", f"{newest}@20", f"{middle}@10"]
+    assert [chosen for _, chosen in choices.policies()] == shipped + runs + hub
+    assert [chosen for _, chosen in choices.contestants()] == shipped + runs + hub + steps
+    for chosen in (oldest, f"{oldest}@20"):
+        assert choices.policy(chosen)
+
+
+def test_only_ids_that_a_setting_can_mean_are_looked_up(choices, jobs):
+    first, second = (jobs.find(start(jobs)) for _ in range(2))
+    with_model(first, (20,))
+    with_model(second)
+    asked = []
+
+    def engine_name(chosen):
+        asked.append(chosen)
+        return choices.policy(chosen)
+
+    listed = choices.contestants()
+    for value, chosen in (
+        ("gpt2-mini", "gpt2-mini"),
+        (choices.path(second.folder), second.folder.name),
+        (choices.path(first.step_folder(20)), f"{first.folder.name}@20"),
+    ):
+        assert choices.listed_as(value, listed, engine_name) == chosen == asked.pop()
+    for value in (f"/elsewhere/{second.folder.name}", "module:function", "a" * 5000, None):
+        assert choices.listed_as(value, listed, engine_name) is None
+    assert asked == [second.folder.name]
+
+
 def options_of(kind, **named):
     return STAGES[kind].config(**named).to_dict()
 

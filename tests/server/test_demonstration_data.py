@@ -55,6 +55,14 @@ def test_questions_with_enough_texts_are_listed_and_their_file_has_trls_columns(
     assert choices.demonstrations(chosen, "ann") == path
 
 
+def test_lists_have_the_questions_with_most_texts(store, choices, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.server.demonstration_data.MOST_QUESTIONS", 1)
+    store.demonstrations.add(texts(FEWEST) + texts(FEWEST + 1, GOOD), "x" * 64)
+    assert [label for label, _ in choices.demonstrations_listed("ann")] == [
+        f"demonstrations: {GOOD} (9 texts)"
+    ]
+
+
 @pytest.mark.parametrize("chosen", ["", "shipped", "../votes.db", "demonstrations-0", None, 7])
 def test_id_that_is_not_in_the_list_is_refused(store, choices, chosen):
     store.demonstrations.add(texts(FEWEST), "x" * 64)

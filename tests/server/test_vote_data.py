@@ -154,6 +154,34 @@ def test_list_of_pairs_names_questions_with_enough_votes(tab, store, shared):
     assert vote_facts(shared.choices.pairs(chosen))["questions"] == [HAPPY]
 
 
+def test_lists_have_the_questions_with_most_votes(tab, store, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.server.vote_data.MOST_QUESTIONS", 2)
+    for question, votes in ((HAPPY, 9), ("Which is duller?", 8), (GOOD, 10)):
+        people_vote(store, votes, people=1, question=question)
+    assert tab.data.questions() == [(GOOD, 10), (HAPPY, 9)]
+    assert tab.data.write(["Which is duller?"])  # Feedback trains on it all the same
+
+
+def test_votes_of_a_run_are_recognised_without_writing_those_of_every_question(tab, store, shared):
+    people_vote(store, 8, people=1)
+    people_vote(store, 9, people=1, question=GOOD)
+    choices, ids = shared.choices, dict(tab.data.choices())
+    happy = ids[f"votes: {HAPPY} (8 votes)"]
+    learned = choices.pairs(happy)
+
+    def listed_as(value, asked):
+        return choices.listed_as(
+            value, choices.data(), lambda chosen: asked.append(chosen) or choices.pairs(chosen)
+        )
+
+    assert listed_as(learned, asked := []) == happy and asked == [happy]
+    assert listed_as("shipped", asked := []) == "shipped" and asked == ["shipped"]
+    together = choices.path(tab.data.write([HAPPY, GOOD]))
+    assert listed_as(together, asked := []) is None and asked == []
+    people_vote(store, 1, people=1)
+    assert listed_as(learned, asked := []) is None and asked == [happy]  # it has more votes now
+
+
 def test_votes_of_a_class_stay_in_the_class(tab, store):
     classes = Classes(store)
     opened = classes.create_class(HAPPY)

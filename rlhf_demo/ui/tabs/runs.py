@@ -119,9 +119,10 @@ class RunsTab:
             value = config["options"].get(name)
             if name in named:
                 choices_listed, engine_name = named[name][0](), named[name][1]
-                matches = [listed for _, listed in choices_listed if engine_name(listed) == value]
-                chosen = {"value": matches[0]} if matches else {}
-                values[field] = gr.update(choices=choices_listed, **chosen)
+                chosen = choices.listed_as(value, choices_listed, engine_name)
+                values[field] = gr.update(
+                    choices=choices_listed, **({"value": chosen} if chosen else {})
+                )
             elif value is not None:
                 values[field] = value
         return values

@@ -241,6 +241,15 @@ def test_running_again_fills_the_form_with_the_runs_settings(forms, jobs):
     assert (shown["train_pairs"], shown["data"]["value"]) == (64, "shipped")
 
 
+def test_running_again_looks_up_only_the_data_that_the_run_can_have(forms, tab, jobs, monkeypatch):
+    """Votes are written to a folder to name it, which takes a third of a second for each."""
+    asked, listed = [], [("votes: A", "votes-0a"), ("shipped", "shipped"), ("votes: B", "votes-0b")]
+    monkeypatch.setattr(tab.shared.choices, "data", lambda: listed)
+    monkeypatch.setattr(tab.shared.choices, "pairs", lambda chosen: asked.append(chosen) or chosen)
+    assert forms(start(jobs, "reward"))["data"]["value"] == "shipped"
+    assert asked == ["shipped"]
+
+
 def test_running_again_chooses_the_runs_method(forms, tab, jobs):
     assert forms(start(jobs))["method"] == "ppo"
     assert "method" not in forms(start(jobs, "reward"))
