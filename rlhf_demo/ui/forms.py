@@ -18,6 +18,15 @@ def fields(config_class: type[Options], names: tuple[str, ...]) -> list[Any]:
     return [_field(*declared[name]) for name in names]
 
 
+def picker(label: str, info: str, **how: Any) -> gr.Dropdown:
+    """Make a list of ids that the server fills later.
+
+    It takes any text, because the server does not remember with what it filled the list of a page.
+    So each handler checks what it is given: see `server/choices.py`.
+    """
+    return gr.Dropdown(label=label, info=info, allow_custom_value=True, **{"scale": 3, **how})
+
+
 def _field(declared: Any, kind: type) -> Any:
     meta = declared.metadata
     shared = {

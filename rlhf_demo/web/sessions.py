@@ -128,20 +128,30 @@ class Sessions(dict[str, Messages]):
 
 
 class Session(SessionState):
-    """A session without its copy of every component's settings, 330 kB.
+    """A session that keeps no components, which can take megabytes, only the values of states.
 
-    Only deep links read that, which middleware.py closes. Anybody opens sessions by naming them.
+    Anybody opens sessions by naming them. The page itself knows its lists and settings; a form's
+    handler checks every value. So nothing is lost either when a session gives its place to another.
     """
 
     def __init__(self, blocks: Blocks) -> None:
         read: Any = SimpleNamespace(default_config=blocks.default_config, blocks=())
         super().__init__(read)
-        self.config_values = _Unkept()
+        self._updated: dict[int, Any] = {}
 
+    def __getitem__(self, key: int) -> Any:
+        """Return a component as it was built, but as updated if it was updated just now."""
+        return self._updated.pop(key) if key in self._updated else super().__getitem__(key)
 
-class _Unkept(dict[int, Any]):
-    def __setitem__(self, key: int, settings: Any) -> None:
+    def __setitem__(self, key: int, value: Any) -> None:
+        """Keep a state; keep a component until Gradio reads its new settings, in its next line."""
+        if self.blocks_config.blocks[key].stateful:
+            super().__setitem__(key, value)
+        else:
+            self._updated = {key: value}
+
+    def _update_config(self, key: int) -> None:
+        pass  # only deep links read it, which middleware.py closes
+
+    def _update_value_in_config(self, key: int, value: Any) -> None:
         pass
-
-    def __missing__(self, key: int) -> dict[str, Any]:
-        return {}

@@ -118,6 +118,25 @@ def test_queued_function_is_run_by_the_queue_only(home):
     assert "gpt2-mini" in home.page.call("models")["policies"]
 
 
+def test_every_list_that_the_server_fills_takes_its_ids_in_a_session_that_it_does_not_know(taught):
+    """A page that is not looked at for long loses its session to others."""
+    config = taught.http.get("/config").json()
+    lists = {one["id"]: one["props"] for one in config["components"] if one["type"] == "dropdown"}
+    free = {each["label"] for each in lists.values() if each["allow_custom_value"]}
+    assert {each["label"] for each in lists.values() if not each["choices"]} <= free
+    assert {"Policy", "Pairs", "Reward", "judge", "Base", "Model", "Left", "Score with"} <= free
+    pairs = [number for number, each in lists.items() if each["label"] == "Pairs"]
+    [preview] = [
+        event["id"]
+        for event in config["dependencies"]
+        if any(part in pairs and on == "change" for part, on in event["targets"])
+    ]
+    for data, told in (("shipped", '"count":2497'), ("upload-0123456789ab", "not in the list")):
+        body = {"fn_index": preview, "data": [data, ""], "session_hash": "unknown"}
+        answer = taught.http.post("/gradio_api/run/predict", json=body)
+        assert answer.status_code == 200 and told in answer.text
+
+
 # -- what others on the machine and on the page may know -------------------------------------------
 
 

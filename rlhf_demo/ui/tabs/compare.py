@@ -188,10 +188,7 @@ class CompareTab:
         )  # fmt: skip
 
     def _picker(self, label: str, info: str) -> gr.Dropdown:
-        custom = not self.shared.settings.public
-        return gr.Dropdown(
-            label=label, info=info, allow_custom_value=custom, scale=3, min_width=230
-        )
+        return forms.picker(label, info, min_width=230)
 
     # -- filling the forms -------------------------------------------------------------------------
 
@@ -250,8 +247,8 @@ class CompareTab:
                 (left, choices.policy, options["policy"]),
                 (scorer, choices.reward, options["reward"]),
             ):
-                matches = [listed for listed in _ids(update) if engine_name(listed) == wanted]
-                update["value"] = matches[0] if matches else update["value"]
+                chosen = choices.listed_as(wanted, update["choices"], engine_name)
+                update["value"] = chosen or update["value"]
         return [left, right, scorer]
 
     # -- comparing ---------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from rlhf_demo.server.reading import read_apart
 from rlhf_demo.server.sampler import AHEAD, SHIPPED_MODEL, PairRequest
 from rlhf_demo.server.uploads import digest
 from rlhf_demo.server.vote_data import FEWEST, FEWEST_SHARED
+from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels import classroom
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input
@@ -76,9 +77,9 @@ class FeedbackTab:
                     info="the first one is easiest for a small model",
                     allow_custom_value=True, scale=3,
                 )  # fmt: skip
-                model = gr.Dropdown(
-                    self.shared.choices.policies(), value=SHIPPED_MODEL, label="Model",
-                    info="writes both texts", scale=3,
+                model = forms.picker(
+                    "Model", "writes both texts",
+                    choices=self.shared.choices.policies(), value=SHIPPED_MODEL,
                 )  # fmt: skip
                 prompt = gr.Textbox(
                     label="Your own prompt", info=self._use_of_own(), scale=3,

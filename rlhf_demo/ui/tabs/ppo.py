@@ -86,12 +86,9 @@ class PPOTab:
                     choices=[(stage.title, kind) for kind, stage in METHODS.items()],
                     value="ppo", label="Method", info=METHODS["ppo"].help, scale=2,
                 )  # fmt: skip
-                self.policy = gr.Dropdown(
-                    label="Policy", info="the model that writes and learns", scale=3
-                )
-                label, info = DATA["dpo"]
-                self.data = gr.Dropdown(label=label, info=info, scale=3, visible=False)
-                self.reward = gr.Dropdown(label="Reward", info=SCORES[False], scale=3)
+                self.policy = forms.picker("Policy", "the model that writes and learns")
+                self.data = forms.picker(*DATA["dpo"], visible=False)
+                self.reward = forms.picker("Reward", SCORES[False])
                 self.preset = gr.Dropdown(
                     choices=[(preset.label, name) for name, preset in PPO_PRESETS.items()],
                     value="quick", label="Preset", info=PPO_PRESETS["quick"].shows, scale=3,
@@ -99,10 +96,9 @@ class PPOTab:
                 start = gr.Button("Start PPO", variant="primary", scale=1, min_width=130)
             with gr.Accordion("Your own settings", open=False):
                 with gr.Row():
-                    self.judge = gr.Dropdown(
-                        label="judge",
-                        info="also scores the texts; the policy never learns from it",
-                        elem_classes="rl-field",
+                    self.judge = forms.picker(
+                        "judge", "also scores the texts; the policy never learns from it",
+                        scale=None, elem_classes="rl-field",
                     )  # fmt: skip
                     open_fields = forms.fields(PPOConfig, OPEN)
                     group_fields = forms.fields(GroupConfig, GROUP)
@@ -231,13 +227,12 @@ class PPOTab:
     def lists(self, secret: str) -> list[Any]:
         """Update the lists; on a GPU with GPT-2 in the cache, choose its preset."""
         choices = self.shared.choices
-        custom = not self.shared.settings.public
         preset = "gpt2" if self.shared.model_cache.on_gpu and _cached("gpt2") else "quick"
         return [
-            gr.update(choices=choices.policies(), value="gpt2-mini", allow_custom_value=custom),
-            gr.update(choices=choices.data(secret), value=SHIPPED, allow_custom_value=custom),
-            gr.update(choices=choices.rewards(), value="reward-mini", allow_custom_value=custom),
-            gr.update(choices=choices.judges(), value=PPOConfig().judge, allow_custom_value=custom),
+            gr.update(choices=choices.policies(), value="gpt2-mini"),
+            gr.update(choices=choices.data(secret), value=SHIPPED),
+            gr.update(choices=choices.rewards(), value="reward-mini"),
+            gr.update(choices=choices.judges(), value=PPOConfig().judge),
             gr.update(value=preset),
         ]
 

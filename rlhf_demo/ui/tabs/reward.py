@@ -66,14 +66,8 @@ class RewardTab:
         gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
         with gr.Accordion("New run: choose, then train", open=False, elem_classes="rl-form"):
             with gr.Row():
-                model = gr.Dropdown(
-                    label="Base", info="the model that gets a scoring head", scale=3
-                )
-                data = gr.Dropdown(
-                    label="Pairs",
-                    info="the model learns the taste of their judge",
-                    scale=3,
-                )
+                model = forms.picker("Base", "the model that gets a scoring head")
+                data = forms.picker("Pairs", "the model learns the taste of their judge")
                 upload = gr.UploadButton(
                     "Upload your own pairs", scale=1, min_width=150, elem_classes="rl-low",
                     file_types=[".jsonl", ".json", ".csv", ".parquet", ".gz"],
@@ -131,10 +125,10 @@ class RewardTab:
 
     def lists(self, secret: str) -> list[Any]:
         """Update the lists."""
-        choices, custom = self.shared.choices, not self.shared.settings.public
+        choices = self.shared.choices
         return [
-            gr.update(choices=choices.policies(), value="gpt2-mini", allow_custom_value=custom),
-            gr.update(choices=choices.data(secret), value=SHIPPED, allow_custom_value=custom),
+            gr.update(choices=choices.policies(), value="gpt2-mini"),
+            gr.update(choices=choices.data(secret), value=SHIPPED),
         ]
 
     def data_list(self, secret: str) -> Any:

@@ -120,9 +120,8 @@ class RunsTab:
             if name in named:
                 choices_listed, engine_name = named[name][0](), named[name][1]
                 chosen = choices.listed_as(value, choices_listed, engine_name)
-                values[field] = gr.update(
-                    choices=choices_listed, **({"value": chosen} if chosen else {})
-                )
+                update = gr.update(choices=choices_listed)
+                values[field] = update | {"value": chosen} if chosen else update
             elif value is not None:
                 values[field] = value
         return values
