@@ -73,17 +73,12 @@ def is_classifier(folder: Path) -> bool:
     return "ForSequenceClassification" in str(spec.get("architectures"))
 
 
-def load_network(
-    auto_class: Any, folder: Path, num_labels: int | None = None
-) -> tuple[PreTrainedModel, bool]:
+def load_network(auto_class: Any, folder: Path, num_labels: int | None = None) -> PreTrainedModel:
     """Load a network in float32 from safetensors; an adapter is merged into its base.
 
     Args:
         auto_class: of transformers, e.g. AutoModelForCausalLM.
         num_labels: labels of a new classification head; None loads the head from the files.
-
-    Returns:
-        The network, and whether an adapter was merged.
 
     Raises:
         CheckpointError: files are missing, damaged, do not fit together, or ask for too much.
@@ -108,7 +103,7 @@ def load_network(
     if base is not None:
         with readable(folder):
             model = _merge_adapter(model, folder)
-    return model, base is not None
+    return model
 
 
 @contextmanager
@@ -197,6 +192,8 @@ def _merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
 
     spec = read_config(folder / ADAPTER)
     settings = {key: spec[key] for key in LORA & spec.keys()}
+    if settings.get("task_type") == "CAUSAL_LM":  # a scoring network may begin with it, too
+        del settings["task_type"]
     config = LoraConfig(**settings, inference_mode=True)
     adapter = get_peft_model(model, config, low_cpu_mem_usage=True)
     tensors = _tensors([folder / ADAPTER_WEIGHTS])
@@ -266,41 +263,10 @@ def readable(path: Path) -> Generator[None]:
         ) from None
 
 
-def add_adapter(
-    model: PreTrainedModel, task_type: str, rank: int, folder: Path, whole: list[str] | None = None
-) -> Any:
-    """Return the model wrapped in a new LoRA adapter; both share their weights.
-
-    Args:
-        task_type: CAUSAL_LM or SEQ_CLS, as peft names them.
-        rank: of the adapter's matrices.
-        folder: the model's folder, which the saved adapter will name as its base.
-        whole: names of modules that are trained and saved whole, in addition to the adapter.
-    """
-    from peft import LoraConfig, get_peft_model  # noqa: PLC0415
-
-    config = LoraConfig(
-        r=rank,
-        lora_alpha=2 * rank,
-        target_modules="all-linear",
-        modules_to_save=whole,
-        task_type=task_type,
-        # GPT-2 keeps its matrices transposed (Conv1D).
-        fan_in_fan_out=model.config.model_type == "gpt2",
-    )
-    wrapped = get_peft_model(model, config)
-    wrapped.peft_config["default"].base_model_name_or_path = str(folder.resolve())
-    return wrapped
-
-
 def first_line(error: Exception, path: Path) -> str:
     """Return the first line of an error's message, without the path of this machine."""
     text = str(error).strip().replace(str(path), short_name(path))
     return text.splitlines()[0] if text else type(error).__name__
-
-
-SHARD_SIZE = "8MB"
-"""A Space refuses a plain git push of files over 10 MB."""
 
 
 def speed_up(model: PreTrainedModel) -> PreTrainedModel:

@@ -58,7 +58,7 @@ def load_or_make(
     tokenizer = load_tokenizer(folder)
     if tokenizer.eos_token_id is None:
         raise CheckpointError(f"the tokenizer of {name} has no end token: choose another model")
-    return load_network(AutoModelForCausalLM, folder)[0], tokenizer
+    return load_network(AutoModelForCausalLM, folder), tokenizer
 
 
 def new_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerBase:

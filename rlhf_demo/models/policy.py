@@ -22,12 +22,11 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from rlhf_demo.errors import CheckpointError, ConfigError
+from rlhf_demo.errors import CheckpointError
 from rlhf_demo.files import replacing_folder
 from rlhf_demo.hub.locate import locate
+from rlhf_demo.models.adapters import add_adapter, save_network
 from rlhf_demo.models.loading import (
-    SHARD_SIZE,
-    add_adapter,
     is_classifier,
     load_network,
     readable,
@@ -139,7 +138,7 @@ class Policy(nn.Module):
     def save(self, folder: Path) -> None:
         """Write plain transformers or peft files, the tokenizer, and the value head if any."""
         with replacing_folder(folder) as temporary:
-            (self.adapter or self.lm).save_pretrained(temporary, max_shard_size=SHARD_SIZE)
+            save_network(self.adapter or self.lm, temporary)
             self.tokenizer.save_pretrained(temporary)
             if self.value_head is not None:
                 head = self.value_head.state_dict()
@@ -168,12 +167,12 @@ def load_policy(
     Raises:
         CheckpointError: the model cannot be found, cannot be loaded, or is not a causal language
             model.
-        ConfigError: a new adapter is asked for on a model that is an adapter.
+        ConfigError: a new adapter is asked for on a model that is an adapter of other matrices.
     """
     folder = locate(name)
     if is_classifier(folder):
         raise CheckpointError(f"{name} scores texts and cannot write them: choose a language model")
-    lm, merged = load_network(AutoModelForCausalLM, folder)
+    lm = load_network(AutoModelForCausalLM, folder)
     speed_up(lm.to(device))  # pyright: ignore[reportArgumentType]  (wrapped without types)
     policy = Policy(lm, load_tokenizer(folder), folder)
     weights = folder / "value_head.safetensors"
@@ -185,11 +184,6 @@ def load_policy(
     _check_head(policy)
     if not for_training:
         return policy.requires_grad_(False)
-    if lora_rank and merged:
-        raise ConfigError(
-            f"--lora-rank is {lora_rank}: {name} is itself an adapter; "
-            "train all its weights (--lora-rank 0)"
-        )
     if lora_rank:
         policy.adapter = add_adapter(lm, "CAUSAL_LM", lora_rank, folder)
     else:

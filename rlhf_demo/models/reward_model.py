@@ -16,9 +16,9 @@ from transformers import (
 
 from rlhf_demo.errors import CheckpointError, ConfigError
 from rlhf_demo.hub.locate import adapter_base, locate
+from rlhf_demo.models.adapters import add_adapter
 from rlhf_demo.models.device import autocast
 from rlhf_demo.models.loading import (
-    add_adapter,
     is_classifier,
     load_network,
     max_positions,
@@ -126,7 +126,7 @@ def load_reward_model(
         )
     base = adapter_base(folder)
     new_head = base is not None and not is_classifier(base)  # the adapter brings the head's weights
-    model, _ = load_network(
+    model = load_network(
         AutoModelForSequenceClassification, folder, num_labels=1 if new_head else None
     )
     tokenizer = load_tokenizer(folder)
@@ -160,20 +160,15 @@ def new_reward_model(
 
     Raises:
         CheckpointError: the base cannot be found or loaded.
-        ConfigError: an adapter is asked for on a model that is an adapter.
+        ConfigError: an adapter is asked for on a model that is an adapter of other matrices.
     """
     folder = locate(name)
     tokenizer = load_tokenizer(folder)
-    model, merged = load_network(AutoModelForSequenceClassification, folder, num_labels=1)
+    model = load_network(AutoModelForSequenceClassification, folder, num_labels=1)
     model.config.pad_token_id = tokenizer.pad_token_id
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    if lora_rank and merged:
-        raise ConfigError(
-            f"--lora-rank is {lora_rank}: {name} is itself an adapter; "
-            "train all its weights (--lora-rank 0)"
-        )
     if lora_rank:
         model = add_adapter(model, "SEQ_CLS", lora_rank, folder, ["score", last_norm_name(model)])
     return model.to(device), tokenizer  # pyright: ignore[reportArgumentType]  (wrapped without types)

@@ -33,8 +33,9 @@ from rlhf_demo.data.pairs import SHIPPED, Pairs, is_pairs_run, load_pairs, split
 from rlhf_demo.errors import CheckpointError, DataError, TrainingDiverged
 from rlhf_demo.evaluation.reliability import format_report, held_out_report, pair_loss, rightness
 from rlhf_demo.files import replacing_folder, write_json
+from rlhf_demo.models.adapters import save_network
 from rlhf_demo.models.device import pick_device, pick_dtype
-from rlhf_demo.models.loading import SHARD_SIZE, max_positions
+from rlhf_demo.models.loading import max_positions
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.reward_model import new_reward_model
 from rlhf_demo.models.sampling import decode, generate
@@ -258,5 +259,5 @@ class RewardRecorder(Recorder):
 def save_model(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write plain transformers or peft files; an adapter includes the head and the last norm."""
     with replacing_folder(folder) as temporary:
-        model.save_pretrained(temporary, max_shard_size=SHARD_SIZE)
+        save_network(model, temporary)
         tokenizer.save_pretrained(temporary)

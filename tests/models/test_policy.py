@@ -13,7 +13,7 @@ from transformers import (
     CohereForCausalLM,
 )
 
-from rlhf_demo.errors import CheckpointError, ConfigError
+from rlhf_demo.errors import CheckpointError
 from rlhf_demo.models import network_config
 from rlhf_demo.models.policy import load_policy
 
@@ -164,10 +164,8 @@ def test_dropout_is_off_in_a_policy_being_trained(tiny_model_folder):
     assert not any(m.training for m in policy.lm.modules() if isinstance(m, torch.nn.Dropout))
 
 
-def test_adapter_cannot_carry_another_adapter(tiny_model_folder, tmp_path):
+def test_all_weights_of_an_adapter_may_be_trained(tiny_model_folder, tmp_path):
     policy = load_policy(str(tiny_model_folder), device=CPU, for_training=True, lora_rank=4)
     policy.save(tmp_path / "model")
-    with pytest.raises(ConfigError, match=r"--lora-rank is 4: .* is itself an adapter"):
-        load_policy(str(tmp_path / "model"), device=CPU, for_training=True, lora_rank=4)
-    again = load_policy(str(tmp_path / "model"), device=CPU, for_training=True)  # all weights: may
-    assert again.reference is not None
+    again = load_policy(str(tmp_path / "model"), device=CPU, for_training=True)
+    assert again.reference is not None and again.adapter is None
