@@ -148,8 +148,13 @@ class Submit:
             DemoError: an id is in no list, an option is out of range, or the queue is full.
         """
         named = self._named(policy, reward, label, options)
-        config = STAGES[kind].config(**options | named, data=self.choices.pairs(data, secret))
-        title = title or f"{policy} by {STAGES[kind].title} on {self._called(data)}"
+        written = {listed: label for label, listed in self.choices.demonstrations_listed(secret)}
+        if kind == "sft" and data in written:
+            path, called = self.choices.demonstrations(data, secret), written[data]
+        else:
+            path, called = self.choices.pairs(data, secret), self._called(data)
+        config = STAGES[kind].config(**options | named, data=path)
+        title = title or f"{policy} by {STAGES[kind].title} on {called}"
         return self.jobs.start(kind, config, title=title, secret=secret, address=address)
 
     def _named(

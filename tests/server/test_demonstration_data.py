@@ -12,6 +12,7 @@ from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.class_records import learned_from_private
 from rlhf_demo.server.demonstration_data import FEWEST, KEPT, DemonstrationData
 from rlhf_demo.server.settings import Settings
+from rlhf_demo.server.submit import Submit
 from rlhf_demo.votes.vote import Demonstration
 from tests.fake_jobs import fake, new_jobs  # noqa: F401  (fixtures)
 from tests.voting import GOOD, HAPPY, answer, new_pairs
@@ -144,3 +145,19 @@ def test_public_page_writes_nothing_while_the_disk_is_short(store, data, monkeyp
         data.chosen(chosen, "")
     data.public = False
     assert data.chosen(chosen, "").is_file()
+
+
+def test_sft_learns_from_a_questions_texts_and_from_pairs(store, choices, jobs):
+    store.demonstrations.add(texts(FEWEST), "x" * 64)
+    [(label, chosen)] = choices.demonstrations_listed("ann")
+    submit = Submit(Settings(), jobs, choices)
+
+    def started(kind, data):
+        run = submit.offline(kind, "gpt2-mini", data, "reward-mini", "", "", {}, "ann", "here")
+        return next(row for row in jobs.overview() if row["id"] == run)["title"], jobs.find(run)
+
+    title, run = started("sft", chosen)
+    assert f"gpt2-mini by SFT on {label}".startswith(title)  # which has at most 60 letters
+    assert run.config["options"]["data"] == choices.demonstrations(chosen, "ann")
+    with pytest.raises(DataError, match="neither in the list"):
+        started("dpo", chosen)  # it needs two texts each

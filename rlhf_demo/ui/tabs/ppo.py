@@ -158,7 +158,7 @@ class PPOTab:
             api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
         self.data.focus(
-            self.data_list, secret, self.data,
+            self.data_list, [self.method, secret], self.data,
             js=SECRET, api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
         demo.load(
@@ -220,9 +220,11 @@ class PPOTab:
         }
         return {"state": state.to_dict(), "settings": settings}
 
-    def data_list(self, secret: str) -> Any:
-        """Update the list of pairs: votes come in while the page is open."""
-        return gr.update(choices=self.shared.choices.data(secret))
+    def data_list(self, kind: str, secret: str) -> Any:
+        """Update the list of pairs or texts: people vote and write while the page is open."""
+        choices = self.shared.choices
+        written = choices.demonstrations_listed(secret) if kind == "sft" else []
+        return gr.update(choices=written + choices.data(secret))
 
     def lists(self, secret: str) -> list[Any]:
         """Update the lists; on a GPU with GPT-2 in the cache, choose its preset."""
