@@ -38,7 +38,7 @@ GLOSSARY: dict[str, Metric] = {
         "nats per response",
         "how far the policy has moved from the reference: exact KL, summed over the whole "
         "vocabulary at each token; never below 0",
-        healthy="near its target",
+        healthy="near its target, if it has one",
     ),
     "objective/kl_k1": Metric(
         "KL, k1",
@@ -63,8 +63,8 @@ GLOSSARY: dict[str, Metric] = {
     "objective/distinct_2": Metric(
         "distinct-2",
         "0..1",
-        "share of distinct pairs of neighbouring tokens, among the step's first pairs: four times "
-        "the number of responses, which is the pairs of about half of the responses",
+        "share of distinct pairs among the step's first pairs of neighbouring tokens; 4 pairs per "
+        "response are counted, about half of all",
         healthy="stays above 0.75 of its initial value",
     ),
     "judge/score": Metric(
@@ -84,7 +84,7 @@ GLOSSARY: dict[str, Metric] = {
         "reward and judge agree",
         "0..1",
         "share of all pairs of 32 responses that reward and judge rank the same way; 0.5 is chance",
-        healthy="falls a few points as the texts get similar scores",
+        healthy="falls by ten points or so as the texts get similar scores",
     ),
     "judge/agreement_se": Metric(
         "standard error of the agreement",
@@ -177,7 +177,7 @@ GLOSSARY: dict[str, Metric] = {
         "explained variance",
         "up to 1",
         "share of the variance of the realised returns that the value head predicted",
-        healthy="rises above 0",
+        healthy="rises above 0; below 0, it is worse than always predicting the mean",
     ),
     "response/length": Metric(
         "length",

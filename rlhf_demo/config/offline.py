@@ -39,7 +39,7 @@ class OfflineConfig(Options):
     )
     judge: str = option(
         "auto",
-        "also scores the responses: a name as for --reward, 'auto' for the judge that labelled "
+        "also scores the responses: a name as for the reward, 'auto' for the judge that labelled "
         "the reward's pairs, or 'none'",
     )
     prompts: str = option(

@@ -21,7 +21,7 @@ class PolicyGradientConfig(Options):
     )
     judge: str = option(
         "auto",
-        "second scorer, to show where reward and judge disagree: a name as for --reward, 'auto' "
+        "second scorer, to show where reward and judge disagree: a name as for the reward, 'auto' "
         "for the judge that labelled the reward's pairs, or 'none'",
     )
     prompts: str = option(

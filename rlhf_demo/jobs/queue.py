@@ -404,17 +404,17 @@ class Jobs:
         full = limits.most_waiting is not None and len(waiting) >= limits.most_waiting
         if full and job_to_displace(waiting, owner, address) is None:
             raise JobError(
-                f"{len(waiting)} jobs are already waiting: try again when one has finished"
+                f"{len(waiting)} runs are already waiting: try again when one has finished"
             )
         own = sum(job.owner == owner for job in waiting)
         if limits.most_waiting_each is not None and own >= limits.most_waiting_each:
             raise JobError(
-                f"{own} of your jobs are already waiting: try again when one has started"
+                f"{own} of your runs are already waiting: try again when one has started"
             )
         near = sum(job.address == address for job in waiting) if address else 0
         if limits.most_waiting_address is not None and near >= limits.most_waiting_address:
             raise JobError(
-                f"{near} jobs from your address are already waiting: try again when one has started"
+                f"{near} runs from your address are already waiting: try again when one has started"
             )
 
     def _make_room(self, secret: str, address: str) -> None:
@@ -429,7 +429,7 @@ class Jobs:
             return
         displaced = job_to_displace(waiting, self._owner(secret), address)
         why = (
-            "removed from a full queue, where you had the most jobs: resume it when fewer are "
+            "removed from a full queue, where you had the most runs: resume it when fewer are "
             "waiting"
         )
         with in_words():

@@ -97,7 +97,7 @@ def reward_progress(rows: Sequence[Row], report: RewardReport | None, status: st
             "finished",
             "good",
             f"The reward model gets {share_right(report)}; {by_length(report)}.",
-            "Train the policy against it, then read what it rewards.",
+            "Train a policy with it, then read what it rewards.",
         )
     stopped = status == "stopped"
     opening = f"{'Stopped at step' if stopped else 'Step'} {rows[-1]['step']}"

@@ -227,7 +227,9 @@ class Classes:
         with self.database.writing() as connection:
             collection = self._there(self._find(connection, code, lock=True))
             if not collection.door_open:
-                raise Refused("the door of this class is closed: ask the instructor to open it")
+                raise Refused(
+                    "this class takes no new students now: ask the instructor to let you join"
+                )
             self.arrivals.check_pace(client, name)
             self._make_room(connection, collection, client)
             joined = self._add_voter(connection, collection.id, name)

@@ -80,7 +80,7 @@ def test_a_class_is_told_of_ppo_whether_it_was_a_or_b(
     assert figure.startswith(rate)
     assert f"of 32 votes on 24 pairs prefer PPO\u2019s text {interval};" in figure
     assert sentence == words
-    assert side.startswith(f"{contender.upper()} was the model trained with PPO. Votes: {counts}")
+    assert side.startswith(f"Votes: {counts}")
     assert "tie or both bad 4 (" in side
 
 

@@ -92,7 +92,7 @@ def test_class_from_joining_to_the_reveal_and_into_round_two(new_visitor):
     expect(ann.page.locator(".rl-blind-result")).to_have_count(0)
     screen.get_by_role("button", name="Reveal").click()
     for page in (screen, ann.page, bob.page):
-        expect(page.locator(".rl-blind-result")).to_contain_text("was the model trained with PPO")
+        expect(page.locator(".rl-blind-result")).to_contain_text("Votes: PPO")
 
     screen.get_by_role("button", name="Next round").click()
     expect(bob.page.locator(".rl-student-head")).to_contain_text("round 2")
@@ -113,23 +113,22 @@ def test_student_is_removed_and_kept_out_by_the_closed_door(new_visitor):
     teacher, code = instructor(new_visitor)
     screen = teacher.page
     phone = student(new_visitor, code, "Ann").page
-    screen.get_by_text("1 student: see names, remove a student").click()
-    screen.get_by_role("button", name="Close the door").click()
-    expect(screen.locator(".rl-class-people")).to_have_text("1 joined; the door is closed.")
+    screen.get_by_text("1 student on phones: see names, remove a student").click()
+    screen.get_by_role("button", name="Stop new students joining").click()
+    people = screen.locator(".rl-class-people")
+    expect(people).to_have_text("1 joined; new students cannot join now.")
     screen.get_by_role("button", name="Remove").click()
     question = screen.get_by_role("group").filter(has_text="This deletes the student")
     screen.wait_for_timeout(2500)  # the question outlives the next look at the class
     question.get_by_role("button", name="Remove").click()
-    expect(screen.locator(".rl-class-people")).to_have_text(
-        "No one has joined yet; the door is closed."
-    )
+    expect(people).to_have_text("No one has joined yet; new students cannot join now.")
     expect(phone.get_by_role("alert")).to_contain_text("this page does not know you")
     phone.get_by_role("button", name="Join again").click()
     phone.get_by_label("A nickname").fill("Ann")
     phone.get_by_role("button", name="Join the class").click()
-    expect(phone.get_by_role("alert")).to_contain_text("the door of this class is closed")
-    screen.get_by_role("button", name="Open the door").click()
-    expect(screen.get_by_role("button", name="Close the door")).to_be_visible()
+    expect(phone.get_by_role("alert")).to_contain_text("this class takes no new students now")
+    screen.get_by_role("button", name="Let new students join").click()
+    expect(screen.get_by_role("button", name="Stop new students joining")).to_be_visible()
     phone.get_by_role("button", name="Join the class").click()
     expect(phone.locator(".rl-student-head b")).to_contain_text("0 of")
 

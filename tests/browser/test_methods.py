@@ -41,11 +41,12 @@ def test_rloo_starts_from_the_form_and_its_board_has_no_values(app, new_visitor)
     visitor.board.locator("summary", has_text="Inside a step").click()
     expect(chart(visitor, "Policy loss")).to_be_visible()
     expect(chart(visitor, "Gradient norm")).to_be_visible()
-    for name in ("Value explains", "Value loss", "KL in the loss", "What the value head expected"):
+    of_ppo = "Value\u2019s fit (R\u00b2)", "Value loss", "KL in the loss"
+    for name in (*of_ppo, "What the value head expected"):
         expect(chart(visitor, name)).to_have_count(1)
         expect(chart(visitor, name)).to_be_hidden()
     lines = chart(visitor, "Gradient norm").locator(".rl-key > span").filter(visible=True)
-    assert lines.all_inner_texts() == ["both together"]
+    assert lines.all_inner_texts() == ["whole gradient"]
     visitor.sees(visitor.board.get_by_label("Both models on one prompt"), re.compile("RLOO"))
     colours = visitor.page.get_by_label("Colour tokens by").locator("option:not([hidden])")
     assert "value" not in colours.all_inner_texts()

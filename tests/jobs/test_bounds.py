@@ -85,12 +85,12 @@ def test_nothing_is_bounded_at_home(new_jobs):
 def test_one_address_with_many_secrets_leaves_places_to_others(new_jobs):
     jobs = new_jobs(scheduling=False, limits=replace(ROOMY, most_waiting=8))
     taken = [start(jobs, secret=f"words {n}", address="6.6.6.6") for n in range(6)]
-    with pytest.raises(JobError, match=r"^6 jobs from your address are already waiting: try again"):
+    with pytest.raises(JobError, match=r"^6 runs from your address are already waiting: try again"):
         start(jobs, secret="words 6", address="6.6.6.6")
     start(jobs, secret="ann", address="7.7.7.7")
     jobs.stop(taken[0], "words 0")
     start(jobs, secret="words 6", address="6.6.6.6")
-    with pytest.raises(JobError, match="6 jobs from your address are already waiting"):
+    with pytest.raises(JobError, match="6 runs from your address are already waiting"):
         jobs.resume(taken[0], "words 0", "6.6.6.6")
 
 
@@ -103,11 +103,11 @@ def test_two_addresses_with_long_jobs_keep_nobody_out_of_the_line(new_jobs):
     waiting = {one["id"] for one in jobs.overview() if one["status"] == "queued"}
     assert waiting == {*flood[:2], *other, *honest}
     assert row(jobs, flood[5])["message"] == (
-        "removed from a full queue, where you had the most jobs: resume it when fewer are waiting"
+        "removed from a full queue, where you had the most runs: resume it when fewer are waiting"
     )
     start(jobs, secret="c 9", address="5.5.5.9")
     for address in ("5.5.5.9", "6.6.6.6"):  # two more than one, or than two, has nobody
-        with pytest.raises(JobError, match="8 jobs are already waiting"):
+        with pytest.raises(JobError, match="8 runs are already waiting"):
             start(jobs, secret="c 10", address=address)
     jobs.stop(honest[0], "c 0")
     jobs.resume(flood[5], "a 5", "6.6.6.6")
@@ -118,7 +118,7 @@ def test_one_owner_with_most_makes_room_where_no_address_is_known(new_jobs):
     *_, last = [start(jobs, secret="ann") for _ in range(3)]
     start(jobs, secret="bob")
     assert row(jobs, last)["status"] == "stopped"
-    with pytest.raises(JobError, match="3 jobs are already waiting"):
+    with pytest.raises(JobError, match="3 runs are already waiting"):
         start(jobs, secret="bob")
 
 
@@ -160,7 +160,7 @@ def test_asking_beforehand_refuses_what_a_start_would_and_takes_nothing(new_jobs
     with pytest.raises(JobError, match="too many runs were started from your address"):
         jobs.check_start("bob", "6.6.6.6")
     start(jobs, secret="bob", address="7.7.7.7")
-    with pytest.raises(JobError, match="2 jobs are already waiting"):
+    with pytest.raises(JobError, match="2 runs are already waiting"):
         jobs.check_start("eve", "8.8.8.8")
     with pytest.raises(JobError, match="no secret"):
         jobs.check_start("", "8.8.8.8")

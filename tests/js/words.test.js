@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { ofPPO, verdict } from "../../rlhf_demo/ui/static/lib/blind_result.js";
+import { countWords, ofPPO, verdict } from "../../rlhf_demo/ui/static/lib/blind_result.js";
 import {
   agreementFigure,
   lastFigure,
@@ -151,7 +151,7 @@ test("what votes are worth", () => {
   const state = { votes: 3, voters: 1, question: "Q", preferences: 2, simulated: 1 };
   assert.equal(
     answersWords(state),
-    "3 answers from 1 person to \u201CQ\u201D, including 2 preferences that a reward model can " +
+    "3 answers from 1 voter to \u201CQ\u201D, including 2 preferences that a reward model can " +
       "learn from; 1 answer is simulated.",
   );
   assert.match(agreementWords(0.9), /more than 90%/);
@@ -170,11 +170,19 @@ test("a rate of A is turned round where PPO was B, with its interval", () => {
   assert.deepEqual(ofPPO("b", null, 0, 1), [null, 0, 1]);
 });
 
+test("the votes are counted for PPO, whether it was A or B", () => {
+  const votes = { wins: 5, losses: 2, ties: 1, both_bad: 1 };
+  const counts = (ppo, base) =>
+    `Votes: PPO ${ppo}, base ${base}, tie or both bad 2 (half a vote each).`;
+  assert.equal(countWords({ ...votes, contender: "a" }), counts(5, 2));
+  assert.equal(countWords({ ...votes, contender: "b" }), counts(2, 5));
+});
+
 test("a verdict says how many were simulated", () => {
   const result = { contender: "a", rate: 0.3, low: 0.2, high: 0.4, votes: 8, simulated: 8 };
   assert.equal(
     verdict(result),
-    "The class, 8 of 8 simulated, prefers the base: PPO has learned " +
+    "The class (8 of its 8 votes simulated) prefers the base: PPO has learned " +
       "something other than what simulated students like.",
   );
 });
@@ -213,13 +221,18 @@ test("a class goes from votes to the reveal", () => {
     assert.ok(stageWords(stage, { ...CLASS, ppo, ...changes }));
   }
   assert.match(stageWords("votes", CLASS), /4 so far/);
+  const training = { votes: 148, simulated: 144, row: null };
+  const again = { ...CLASS, reward: "r", training, history: [{ votes: 16 }] };
+  const both = /training on 148 votes.* now follows the model trained on 16 votes/;
+  assert.match(stageWords("reward", again), both);
+  assert.match(stageWords("reward", { ...again, training: null }), /voted enough, start PPO/);
   assert.match(stageWords("ppo", { ...CLASS, ppo }), /step 3 of 40/);
 });
 
 test("a class's figures say how many votes were simulated", () => {
   assert.deepEqual(votesFigure(CLASS), [
     "7",
-    "votes this round, 2 of them simulated, about 600 expected",
+    "votes this round, 2 of them simulated, about 600 expected, attention checks included",
   ]);
   const [, words] = votesFigure({ ...CLASS, expected: 0, written: 5 });
   assert.equal(words, "votes this round, 2 of them simulated; students have written 5 texts");

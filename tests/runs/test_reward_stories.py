@@ -74,7 +74,7 @@ def test_reward_story_of_a_good_model_gives_its_interval_and_the_yardstick():
         "good",
         "The reward model gets 80% of 500 held-out pairs right [76, 83]; "
         "just picking the longer response gets 52%.",
-        "Train the policy against it, then read what it rewards.",
+        "Train a policy with it, then read what it rewards.",
     )
 
 

@@ -33,7 +33,7 @@ def test_waiting_class_takes_no_place_from_visitors(new_jobs):
     jobs = new_jobs(scheduling=False, limits=Limits(most_waiting=1))
     start(jobs, secret="class", first=True)
     start(jobs, secret="ann")
-    with pytest.raises(JobError, match="1 jobs are already waiting"):
+    with pytest.raises(JobError, match="1 runs are already waiting"):
         start(jobs, secret="bob")
 
 

@@ -182,12 +182,12 @@ def test_training_that_could_not_be_started_is_tried_again(mode, monkeypatch):
         assert answer_one(mode.store, ann)
 
     def refuse(*options, **more):
-        raise JobError("3 jobs are already waiting: try again when one has finished")
+        raise JobError("3 runs are already waiting: try again when one has finished")
 
     with monkeypatch.context() as crowded:
         crowded.setattr(mode.shared.jobs, "start", refuse)
         mode.training.look_after(made.collection)
-    assert "jobs are already waiting" in mode.class_state({"token": made.token})["problem"]
+    assert "runs are already waiting" in mode.class_state({"token": made.token})["problem"]
     mode.training.look_after(made.collection)
     told = mode.class_state({"token": made.token})
     assert told["problem"] is None and told["training"]["votes"] == 10

@@ -53,7 +53,7 @@ def folders(data):
 
 
 @pytest.mark.parametrize(
-    "secret, sentence", [("ann", "0 jobs are already waiting"), ("", "no secret")]
+    "secret, sentence", [("ann", "0 runs are already waiting"), ("", "no secret")]
 )
 def test_refused_start_writes_no_votes(tab, store, new_jobs, secret, sentence):
     people_vote(store, 8, people=1)

@@ -42,6 +42,7 @@ class ChartOptions(TypedDict, total=False):
     xTitle: str
     xFormat: str
     yFormat: str
+    yRange: tuple[float, float]
     hovermode: str
     empty: str  # a sentence for a chart without points
     key_shown: bool  # names and colours of the curves, under the title
@@ -125,7 +126,7 @@ SCORE: SeriesOptions = {
 GRADIENTS: dict[str, SeriesOptions] = {
     "policy/gradient_norm_policy": {"name": "policy loss", "mode": "lines+markers", "size": 5},
     "policy/gradient_norm_value": {"name": "value loss", "mode": "lines+markers", "size": 5},
-    "policy/gradient_norm": {"name": "both together"},
+    "policy/gradient_norm": {"name": "whole gradient"},
 }
 """Only some rows have the parts, so their points are marked."""
 STEPS: SeriesOptions = {
@@ -161,7 +162,8 @@ PPO: BoardCharts = {
             ("objective/score", "score"), drawn={"objective/score": SCORE},
         ),
         _spec(
-            "KL from the base", "nats per response; how far the policy had moved before the step",
+            "KL from the base",
+            "nats per response: how far the writer of the step\u2019s texts is from the base",
             ("objective/kl", "kl"), fromZero=True,
         ),
         _spec(
@@ -186,7 +188,7 @@ PPO: BoardCharts = {
         _small("Entropy", "policy/entropy", unit="nats"),
         _small("Stopped by the clip", "policy/clip_fraction", percent=True),
         _small("Length", "response/length", digits=1),
-        _small("Value explains", "value/explained_variance", percent=True),
+        _small("Value\u2019s fit (R\u00b2)", "value/explained_variance"),
     ],
     "folded": [
         _spec(
@@ -209,7 +211,10 @@ PPO: BoardCharts = {
             "Distinct-2", "share of distinct token pairs, among equally many in every step",
             ("objective/distinct_2", "soft"),
         ),
-        _spec("Ended by itself", "share of the responses", ("response/eos_rate", "soft")),
+        _spec(
+            "Ended by itself", "share of the responses", ("response/eos_rate", "soft"),
+            yFormat=".0%", yRange=(0, 1.05),
+        ),
         _spec("Step time", "seconds", ("time/step_seconds", "soft")),
     ],
     "inside": [
@@ -217,7 +222,7 @@ PPO: BoardCharts = {
             "Reward and judge over KL",
             "mean of each step, against its KL from the base; bars: \u00b1 1 standard error",
             ("objective/score", "score"), ("judge/score", "warn"), drawn=JUDGED,
-            x="objective/kl", xTitle="KL from the base, nats per response", xFormat=".2~f",
+            x="objective/kl", xTitle="KL from the base, nats per response", xFormat=".3~g",
             hovermode="closest",
         ),
         _spec(

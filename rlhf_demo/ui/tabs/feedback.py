@@ -131,7 +131,7 @@ class FeedbackTab:
     def _use_of_own(self) -> str:
         if self.data.public:
             return "only you see these texts; your votes on them are not exported or trained on"
-        return "only you see these texts; your votes on them count as usual"
+        return "only you are asked about these texts; your votes on them count as usual"
 
     def _about_texts(self) -> dict[str, Any]:
         """Return how long a visitor's own text may be, and who can read what visitors type."""

@@ -15,7 +15,7 @@ DRAWN = {
     "Entropy": ["policy/entropy"],
     "Stopped by the clip": ["policy/clip_fraction"],
     "Length": ["response/length"],
-    "Value explains": ["value/explained_variance"],
+    "Value\u2019s fit (R\u00b2)": ["value/explained_variance"],
     "Policy loss": ["policy/loss"],
     "Loss on texts": ["sft/heldout_loss", "sft/loss"],
     "Tokens guessed": ["sft/accuracy"],

@@ -16,26 +16,22 @@ export const ofPPO = (contender, rate, low, high) =>
 export const verdict = (result) => {
   const { votes, simulated } = result;
   const [, low, high] = ofPPO(result.contender, result.rate, result.low, result.high);
-  const some = `, ${simulated} of ${votes} simulated,`;
-  const who = simulated ? `The class${some}` : "The class";
+  const who = simulated ? `The class (${simulated} of its ${votes} votes simulated)` : "The class";
   const people = simulated === votes ? "simulated students" : "people";
   if (!votes) return "There are no votes.";
   if (low > 0.5) return `${who} prefers what PPO writes.`;
   if (high < 0.5)
     return `${who} prefers the base: PPO has learned something other than what ${people} like.`;
-  const these = simulated ? `these votes${some}` : "these votes";
-  return `The interval includes 50%: ${these} cannot tell the two apart.`;
+  const some = simulated ? ` (${simulated} of ${votes} simulated)` : "";
+  return `The interval includes 50%: these votes${some} cannot tell the two apart.`;
 };
 
 /** @param {import("../types").BlindResult} result */
 export const countWords = (result) => {
-  const forPPO = result.contender === "a";
-  const [ppo, base] = forPPO ? [result.wins, result.losses] : [result.losses, result.wins];
+  const { wins, losses } = result;
+  const [ppo, base] = result.contender === "a" ? [wins, losses] : [losses, wins];
   const even = result.ties + result.both_bad;
-  return (
-    `${forPPO ? "A" : "B"} was the model trained with PPO. ` +
-    `Votes: PPO ${ppo}, base ${base}, tie or both bad ${even} (half a vote each).`
-  );
+  return `Votes: PPO ${ppo}, base ${base}, tie or both bad ${even} (half a vote each).`;
 };
 
 /** @param {import("../types").BlindResult} result */

@@ -38,8 +38,13 @@ const rewardWords = (/** @type {ClassState} */ view) => {
   const more = view.all_votes && view.state === "open";
   const again = more ? "The reward model is trained again after every ten new preferences." : "";
   const failed = ppo && ppo.status === "failed" ? ` PPO failed: ${ppo.message}` : "";
-  const next = "When the class has voted enough, start PPO on its reward model.";
-  return `${trainingWords(view) || again} ${next}${failed}`;
+  const soon = trainingWords(view);
+  const last = newest(view);
+  const next =
+    soon && last
+      ? `PPO started now follows the model trained on ${last.votes} votes.`
+      : "When the class has voted enough, start PPO on its reward model.";
+  return `${soon || again} ${next}${failed}`;
 };
 
 const ppoWords = (/** @type {RunRow} */ ppo) => {
@@ -62,8 +67,8 @@ const OPEN =
   "which, on prompts that no model is trained on. The result stays hidden until the reveal, even " +
   "from you: someone who watches it change could stop the vote at a convenient moment.";
 const REVEALED =
-  "The names are revealed. Blind votes only test the models. The next reward model learns from " +
-  "the feedback of the next round, in which students also compare PPO\u2019s texts.";
+  "The names are revealed. Blind votes only test the models. The next reward model also learns " +
+  "from the feedback of the next round, in which students compare PPO\u2019s texts, too.";
 
 /**
  * What happens in a stage, and what the instructor can do next.
@@ -85,7 +90,8 @@ export const stageWords = (stage, view) => {
 
 /** @param {ClassState} view  @returns {[string, string]} */
 export const votesFigure = (view) => {
-  const expected = view.expected ? `, about ${view.expected} expected` : "";
+  const about = `, about ${view.expected} expected, attention checks included`;
+  const expected = view.expected ? about : "";
   const texts = view.written ? `; students have written ${counted(view.written, "text")}` : "";
   return [String(view.votes), `votes this round${ofThem(view.simulated)}${expected}${texts}`];
 };

@@ -13,10 +13,9 @@ export const alphaWords = (alpha) => {
 export const answersWords = ({ votes, voters, question, preferences, simulated }) => {
   if (!votes) return `There are no answers to \u201C${question}\u201D yet.`;
   const some = simulated ? `; ${counted(simulated, "answer is", "answers are")} simulated` : "";
-  const people = counted(voters, "person", "people");
   return (
-    `${counted(votes, "answer")} from ${people} to \u201C${question}\u201D, including ` +
-    `${counted(preferences, "preference")} that a reward model can learn from${some}.`
+    `${counted(votes, "answer")} from ${counted(voters, "voter")} to \u201C${question}\u201D, ` +
+    `including ${counted(preferences, "preference")} that a reward model can learn from${some}.`
   );
 };
 
@@ -38,7 +37,7 @@ export const agreementWords = (highest) => {
  */
 export const trainWords = (count, fewest, few) =>
   count < fewest
-    ? `${count} of the ${fewest} preferences that training needs. Ties and skips do not count.`
+    ? `${count} of the ${fewest} preferences that training needs. Only Left and Right count.`
     : `${count} preferences. A fifth of them, on the prompts voted on last, is held out for ` +
       `testing. The accuracy is shown once there are ${few} such pairs. Training takes about ` +
       "half a minute on two CPU cores.";
@@ -52,6 +51,6 @@ export const importWords = ({ kept, double, texts }) => {
   const out = `; ${double} left out because the same voter had already answered the same pair`;
   return (
     `${counted(kept, "vote")} imported${double ? out : ""}. ` +
-    "To train on them, choose their question on the Reward model tab."
+    "To train on imported votes, choose their question on the Reward model tab."
   );
 };

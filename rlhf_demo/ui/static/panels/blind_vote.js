@@ -33,7 +33,7 @@ const resultCard = (/** @type {Record<string, any>} */ result, { left, right }) 
   const { rate, low, high, votes, pairs, wins, losses, ties, both_bad: bad } = result;
   const size = `${counted(votes, "vote")} on ${counted(pairs, "pair")}`;
   const told =
-    `for ${right} against ${left}, from ${size}; a tie counts half. ` +
+    `for ${right} against ${left}, from ${size}; a tie or "both bad" counts half. ` +
     "The 95% interval stays valid however often you look";
   /** @type {[number, string][]} */
   const parts = [

@@ -100,7 +100,7 @@ export const mount = ({ element, props, server }) => {
   const view = boardView(kind);
   const cards = boardCards(specs);
   const ppo = kind === "ppo" ? partsOfPPO(server, insideSpecs) : null;
-  const rest = restOf(kind, cards);
+  const rest = restOf(kind, view, cards);
   fill(element.querySelector(".rl-board"), lay(kind, view, cards, ppo && ppo.elements, rest));
   const groups = groupsOf(cards, specs, rest);
   if (ppo) groups.push({ cards: ppo.within.cards, specs: insideSpecs, fold: ppo.within.fold });

@@ -33,8 +33,8 @@ export const mount = ({ element, props, server, watch }) => {
   const tell = (/** @type {{votes: number} | null} */ answer, /** @type {number} */ more) => {
     if (answer) votes = answer.votes;
     const own = countVotes(more);
-    const yours = `You have given ${counted(own, "answer")}`;
-    const counts = `${yours}; this page has ${votes ?? own} in all.`;
+    const all = votes === null ? "" : `; this page has ${votes} in all`;
+    const counts = `You have given ${counted(own, "answer")}${all}.`;
     say(count, own ? counts : "Your answers will be counted here.");
     if (more) tellOfVote();
   };

@@ -57,7 +57,7 @@ const LEAD =
   "the result. Here you can run the whole loop for real, on this machine, with a GPT-2 small " +
   "enough that you can watch it change.";
 const ABOUT =
-  "This trains a reward model, then trains GPT-2 against it with PPO. It takes about two " +
+  "This trains a reward model, then trains GPT-2 with PPO to please it. It takes about two " +
   "minutes on two CPU cores, and you can watch every step.";
 const BACK =
   "\u21BA back to 1: the next round starts with new feedback " +
@@ -117,8 +117,8 @@ const exampleCard = (row) =>
 const exampleOf = ({ rows = [], prompts, judges }) => {
   if (!rows.length) return [];
   const title =
-    `Result of the shipped example: the share of ${prompts} prompts ` +
-    "on which PPO beats the base";
+    `Result of the shipped example: PPO\u2019s win rate over the base on ${prompts} prompts ` +
+    "(a tie counts half; in brackets: the 95% interval)";
   const untouched =
     "No model was trained and no setting was chosen on these prompts, and no person judged the " +
     "texts. " +

@@ -27,11 +27,19 @@ const GRADIENT =
   "They point in different directions, so their lengths do not add up.";
 const CUT = "Cutting scales a gradient down to the limit and keeps its direction.";
 const NO_JUDGE = "This run has no judge, so only the reward is drawn.";
+const NO_AGREEMENT = "this run has no judge";
 const NO_FIGURE = "not measured in this run so far";
 
-const explainJudge = (/** @type {import("./spreads.js").Cell[]} */ [judged, agreement], judge) => {
+// The notes of the curves that depend on the run.
+const explain = (/** @type {import("./spreads.js").Cell[]} */ curves, judge, kind, open) => {
+  const [judged, agreement, gradient] = curves;
   say(judged.note, judge ? judge.note : NO_JUDGE);
   say(agreement.note, judge ? AGREEMENT : "");
+  say(gradient.note, kind === "ppo" ? GRADIENT : ""); // other methods have no value loss
+  const empty = judge ? NO_FIGURE : NO_AGREEMENT;
+  if (agreement.spec.empty === empty) return;
+  agreement.spec.empty = empty;
+  if (open) agreement.chart.draw();
 };
 
 // The part of the fold that shows one step.
@@ -54,9 +62,7 @@ const oneStep = () => {
 
 const overAllSteps = (/** @type {import("../../shared/charts.js").Spec[]} */ specs) => {
   const curves = specs.map((spec) => cell({ ...spec, empty: spec.empty || NO_FIGURE }));
-  const [, , gradient, cut] = curves;
-  say(gradient.note, GRADIENT);
-  say(cut.note, CUT);
+  say(curves[3].note, CUT);
   return curves;
 };
 
@@ -123,7 +129,7 @@ export const inside = (server, specs) => {
       run = now.id;
       kind = now.kind;
       wanted = OFFLINE.has(kind) ? -1 : at;
-      explainJudge(curves, answer.judge);
+      explain(curves, answer.judge, kind, fold.open);
       load(answer.inside);
     },
   };

@@ -26,8 +26,8 @@ const SPREADS = {
   },
   ratio: {
     title: "How far tokens moved",
-    subtitle: "share of tokens by ratio; shaded: the clip range",
-    xTitle: "ratio: probability \u00F7 probability before the step; last bin: 3 or more",
+    subtitle: "share of tokens by ratio; shaded: the clip range; last bin: 3 or more",
+    xTitle: "probability \u00F7 the one before the step",
     yFormat: ".0%",
     fromZero: true,
     xRange: [0, 3],
@@ -38,8 +38,8 @@ const SPREADS = {
   },
   values: {
     title: "What the value head expected",
-    subtitle: "each point is a response, read at its middle token",
-    xTitle: "value: reward expected from there on, in standard deviations",
+    subtitle: "each point is a response; value: the reward expected from its middle token on",
+    xTitle: "value, in standard deviations",
     hovermode: "closest",
     left: 44,
     series: [
@@ -83,8 +83,9 @@ const ratioWords = (clip, figures) =>
   `${percent(figures["policy/outside_clip"])} of the tokens are outside ` +
   `${number(1 - clip)} to ${number(1 + clip)}, and the middle 98% are between ` +
   `${number(figures["policy/ratio_p01"])} and ${number(figures["policy/ratio_p99"])}. ` +
-  "In epoch 1 most tokens are read before many updates have been made, so their ratios are near " +
-  "1; in the first minibatch, before any update, they are exactly 1 apart from rounding. " +
+  "In epoch 1 most tokens are read before many updates have been made, so their ratios are " +
+  "nearer to 1 than later; in the first minibatch, before any update, they are exactly 1 apart " +
+  "from rounding. " +
   "The clip stops a token\u2019s own gradient only when its ratio is outside the range on the " +
   "side that its advantage pushes towards. It does not pull the token back, and the updates for " +
   "other tokens keep moving it.";
@@ -119,9 +120,9 @@ const drawValues = (/** @type {Cell} */ one, /** @type {Details} */ { values, fi
   say(
     one.note,
     "Vertical axis: the reward that came in (the score minus the KL penalty). On the dotted " +
-      "line, the value head predicted it exactly. Over all tokens of the step, the values " +
-      `explain ${percent(figures["value/explained_variance"])} of the variance of the returns; ` +
-      "0% is no better than always predicting the mean.",
+      "line, the value head predicted it exactly. Over all tokens of the step, the fit " +
+      `(R\u00B2) is ${number(figures["value/explained_variance"])}: 1 is perfect, 0 is no better ` +
+      "than always predicting the mean, and below 0 is worse.",
   );
 };
 
@@ -180,20 +181,19 @@ const wordList = (title, words, color) => {
   };
   const list = words.length
     ? h("ol", { class: "rl-words" }, words.map(line))
-    : h("p", { class: "rl-soft" }, "None yet.");
+    : h("p", { class: "rl-soft" }, "None.");
   return h("section", {}, h("h4", {}, title), list);
 };
 
 const wordsWords = (/** @type {number} */ fewest) =>
-  `These words occurred at least ${fewest} times, and their mean advantage is more than three ` +
-  "standard errors from 0; chance alone produces hardly any such words. A word counts in the " +
-  "steps in which it occurs twice or more. The error allows for what the words of one response " +
-  "have in common. An " +
-  "advantage is the push that a token got: up if the response turned out better than the value " +
-  "head expected from that token on (without a value head: better than the other responses to " +
-  "its prompt), down if worse, both compared with the step\u2019s other tokens. The push is not " +
-  "the outcome: all words share the model\u2019s weights, so many tokens end up less likely " +
-  "although they were pushed up.";
+  `A word is listed if it occurred at least ${fewest} times and its mean advantage is more than ` +
+  "three standard errors from 0; chance alone produces hardly any such words. A word counts in " +
+  "the steps in which it occurs twice or more. The error allows for what the words of one " +
+  "response have in common. An advantage is the push that a token got: up if the response " +
+  "turned out better than the value head expected from that token on (without a value head: " +
+  "better than the other responses to its prompt), down if worse, both compared with the " +
+  "step\u2019s other tokens. The push is not the outcome: all words share the model\u2019s " +
+  "weights, so many tokens end up less likely although they were pushed up.";
 
 const drawWords = (place, words, step) => {
   const about =

@@ -7,6 +7,13 @@ import { button, fill, figure, fold, h, option, progressBar, say } from "../../s
 const MOVING =
   "The losses of PPO, RLOO and GRPO need not fall: each step samples new texts, so they are " +
   "measured on a moving target. Watch the score and the KL instead.";
+const JUMPING =
+  "The loss jumps from step to step, because a step has few texts. Watch its mean, the score and " +
+  "the KL.";
+const LOSSES = new Map([
+  ["dpo", JUMPING],
+  ["sft", JUMPING],
+]);
 const SHIPPED = "A finished example that ships with this page, from a real training run.";
 
 /** The elements of a board for one kind of run. */
@@ -28,6 +35,7 @@ export const boardView = (/** @type {string} */ kind) => {
     next: hidden(ppo ? "Compare now" : "Use it in PPO", "rl-main"),
     problem: h("p", { hidden: true }),
     story: h("p", { class: "rl-story", "aria-live": "polite" }),
+    losses: h("p", { class: "rl-soft" }),
     result: h("p", { class: "rl-soft rl-result" }),
     command: h("code", { class: "rl-command" }),
     log: h("pre", { class: "rl-log" }),
@@ -41,11 +49,15 @@ export const boardView = (/** @type {string} */ kind) => {
 const of = (/** @type {import("./curves.js").ChartCard[]} */ some) => some.map((one) => one.card);
 
 /** The fold of the curves that people rarely look at. */
-export const restOf = (/** @type {string} */ kind, /** @type {Cards} */ cards) => {
+export const restOf = (
+  /** @type {string} */ kind,
+  /** @type {View} */ view,
+  /** @type {Cards} */ cards,
+) => {
   const ppo = kind === "ppo";
   return fold(
     ppo ? "Losses and more" : "More curves",
-    ppo ? h("p", { class: "rl-soft" }, MOVING) : null,
+    ppo ? view.losses : null,
     h("div", { class: "rl-grid-3" }, of(cards.folded)),
   );
 };
@@ -120,6 +132,7 @@ export const drawState = (view, answer) => {
   drawButtons(view, run, answer.has_model);
   fill(view.story, answer.story.what, " ", h("em", {}, answer.story.try));
   view.story.dataset.level = answer.story.level;
+  say(view.losses, LOSSES.get(run.kind) || MOVING);
   say(view.result, answer.result);
   say(view.command, run.command || "");
   say(view.log, answer.log || "");

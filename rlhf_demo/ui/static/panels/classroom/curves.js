@@ -79,7 +79,8 @@ const drawWins = (wins, /** @type {ClassState} */ { blind }) => {
   wins.card.hidden = !(blind && blind.revealed && blind.votes);
   if (wins.card.hidden) return;
   const end = "as the votes came in; the interval is for the final result";
-  subtitle(wins, `${end}${ofThem(blind.simulated)}`);
+  const some = blind.simulated ? `; ${blind.simulated} of ${blind.votes} votes are simulated` : "";
+  subtitle(wins, `${end}${some}`);
   const { series, contender } = blind;
   const [rate, low, high] = ofPPO(contender, blind.rate, blind.low, blind.high);
   const x = series.map(([votes]) => votes);

@@ -21,7 +21,7 @@ const peopleWords = (/** @type {ClassState} */ { voters, door_open: open }) => {
   const simulated = voters.filter((one) => one.simulated).length;
   const some = `${voters.length} joined${ofThem(simulated)}`;
   const joined = voters.length ? some : "No one has joined yet";
-  return `${joined}${open ? "." : "; the door is closed."}`;
+  return `${joined}${open ? "." : "; new students cannot join now."}`;
 };
 
 /** @param {(address: string) => Promise<any>} pictureOf returns a QR code of an address */

@@ -19,8 +19,9 @@ import { tools } from "./tools.js";
 const EVERY = 2000; // milliseconds
 const FILES =
   "The files hold voters\u2019 numbers instead of nicknames. Preferences are in the " +
-  "format of the TRL library; \u201Cevery answer\u201D also includes ties and skips. Texts that " +
-  "students wrote are in TRL\u2019s format for supervised fine-tuning (prompt, completion).";
+  "format of the TRL library; \u201Cevery answer\u201D also includes Tie, Both bad and Skip. " +
+  "Texts that students wrote are in TRL\u2019s format for supervised fine-tuning (prompt, " +
+  "completion).";
 const STORED =
   "We keep each student\u2019s nickname, answers and texts, and their times. We count the " +
   "requests from each network address, but do not keep the address. The Runs tab shows reward " +

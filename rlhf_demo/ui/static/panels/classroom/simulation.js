@@ -1,5 +1,6 @@
 // @ts-check
 // Simulated students, to try a class without people.
+import { counted } from "../../lib/format.js";
 import { fold, h, option, say, soft } from "../../shared/dom.js";
 import { askButton, field, numberField } from "./fields.js";
 
@@ -32,8 +33,8 @@ export const simulation = ({ tastes }, ask, now) => {
     start.disabled = !!running;
     stop.disabled = !running;
     const [, words] = tastes.find(([id]) => running && id === running.taste) || ["", ""];
-    const many = running ? `${running.students} simulated students are voting: ` : "";
-    say(told, running ? `${many}they prefer ${words}.` : "");
+    const many = running ? `${counted(running.students, "simulated student")}` : "";
+    say(told, running ? `In the class: ${many}, who prefer ${words}.` : "");
   };
   const start = askButton("Let them vote", begin, "", draw);
   const stop = askButton("Stop them", () => ask("stop_simulation"), "", draw);

@@ -11,7 +11,7 @@ import { askButton, field, numberField } from "./fields.js";
 
 const REMOVED =
   "This deletes the student\u2019s votes and texts, takes the phone out of the class and frees " +
-  "the nickname. The phone can join again with the code, unless the door is closed.";
+  "the nickname. The phone can join again with the code, unless you stop new students joining.";
 const SHARED = "a school\u2019s phones often share one address";
 
 /** @param {Ask} ask */
@@ -112,7 +112,7 @@ export const studentList = (about, ask, now) => {
     draw: (/** @type {ClassState} */ view) => {
       if (document.activeElement !== most) most.value = String(view.most_joins);
       const real = view.voters.filter((one) => !one.simulated);
-      say(summary, `${counted(real.length, "student")}: see names, remove a student`);
+      say(summary, `${counted(real.length, "student")} on phones: see names, remove a student`);
       names.draw(real);
     },
   };

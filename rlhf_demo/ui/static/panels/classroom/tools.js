@@ -11,6 +11,7 @@ import { keepAlone, keptAlone } from "./storage.js";
 const GONE =
   "This deletes the students, pairs, votes, texts and reward models, and cannot be undone. PPO " +
   "runs hold no votes and stay under Runs.";
+const SHUT = "Stop new students joining";
 const STAYS = "This class is kept: this browser lists it under your earlier classes.";
 
 // Shows only the class, or the whole page.
@@ -48,7 +49,7 @@ const stopOthersButton = (/** @type {Ask} */ ask) => {
 export const tools = (ask, now, { leave, removeAll }) => {
   const change = () => ask(now().state === "open" ? "pause" : "reopen");
   const pause = askButton("Pause", change);
-  const door = askButton("Close the door", () => ask("set_door", { open: !now().door_open }));
+  const door = askButton(SHUT, () => ask("set_door", { open: !now().door_open }));
   const others = stopOthersButton(ask);
   const alone = aloneButton();
   const asksToEnd = () => confirmFirst(another, STAYS, "New class", leave);
@@ -62,7 +63,7 @@ export const tools = (ask, now, { leave, removeAll }) => {
     showAlone: alone.show,
     draw: (/** @type {ClassState} */ view) => {
       say(pause, view.state === "open" ? "Pause" : "Continue");
-      say(door, view.door_open ? "Close the door" : "Open the door");
+      say(door, view.door_open ? SHUT : "Let new students join");
     },
   };
 };

@@ -13,7 +13,7 @@ const outOf = (/** @type {Share} */ { count, units }) =>
 
 const rangeWords = (/** @type {Share} */ share, /** @type {boolean} */ tells) => {
   if (tells) return `${interval(share.low, share.high)} ${outOf(share)}`;
-  return share.count ? `${outOf(share).slice(3)} so far` : "none so far";
+  return share.count ? `${outOf(share)} so far` : "none so far";
 };
 
 const view = (title, about, color, half) => {

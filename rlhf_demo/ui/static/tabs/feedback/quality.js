@@ -38,8 +38,8 @@ const ABOUT = {
   files:
     "Preferences are in the format of the TRL library (prompt, chosen, rejected), with the " +
     "question, the voter\u2019s number, the round and the time. \u201CEvery answer\u201D also " +
-    "includes ties and skips. Texts that people wrote are in TRL\u2019s format for supervised " +
-    "fine-tuning (prompt, completion). You can import these files again below.",
+    "includes Tie, Both bad and Skip. Texts that people wrote are in TRL\u2019s format for " +
+    "supervised fine-tuning (prompt, completion). You can import these files again below.",
 };
 
 // -- the figures ----------------------------------------------------------------------------------
@@ -146,7 +146,8 @@ const view = (/** @type {any} */ value, save, saveTexts) => {
     line,
     shares.grid,
     careless,
-    fold("Download the votes and texts", soft(ABOUT.files), files, said),
+    fold("Download the votes and texts", soft(ABOUT.files), files),
+    said, // above the button that imports a file
   ];
   const tell = (/** @type {string} */ text) => {
     said.hidden = !text;

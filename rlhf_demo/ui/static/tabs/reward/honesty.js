@@ -1,6 +1,6 @@
 // @ts-check
 // How far to trust a reward model: what it gets right and wrong on held-out pairs.
-import { interval, percent, signed } from "../../lib/format.js";
+import { counted, interval, percent, signed } from "../../lib/format.js";
 import { preference, unitWords } from "../../lib/score_words.js";
 import { reachOf } from "../../lib/series.js";
 import { chartCard } from "../../shared/charts.js";
@@ -51,11 +51,10 @@ const QUARTERS = ["closest", "close", "clear", "clearest"];
 // What a reward model trained on people's votes learned from.
 const votesWords = (votes) => {
   const { voters, simulated, held_out: held, held_out_pairs: pairs } = votes;
-  const who = `${voters} ${voters === 1 ? "person" : "people"}`;
-  const some = simulated ? `, ${simulated} of them simulated` : "";
+  const some = simulated ? ` (${simulated} simulated)` : "";
   const few = " So few pairs cannot tell whether it does better than a coin flip.";
   return (
-    `Trained on ${votes.votes} votes from ${who}${some}; ` +
+    `Trained on ${counted(votes.votes, "vote")}${some} by ${counted(voters, "voter")}; ` +
     `tested on the ${held} votes on the ${pairs} pairs whose prompts were voted on last.` +
     (votes.too_few_to_tell ? few : "")
   );
