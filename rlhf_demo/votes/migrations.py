@@ -65,7 +65,16 @@ def _add_demonstrations(connection: Connection) -> None:
         connection.execute(text(index))
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_add_class_door, _add_demonstrations)
+def _mark_own_prompts(connection: Connection) -> None:
+    """A pair says whether its owner wrote the prompt; so does an attention check made from it."""
+    connection.execute(text("ALTER TABLE pairs ADD COLUMN own BOOLEAN NOT NULL DEFAULT false"))
+    written = "SELECT owner_id, prompt FROM pairs WHERE owner_id IS NOT NULL AND kind <> 'catch'"
+    connection.execute(text(f"UPDATE pairs SET own = true WHERE (owner_id, prompt) IN ({written})"))
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (
+    _add_class_door, _add_demonstrations, _mark_own_prompts,
+)  # fmt: skip
 """Step N leads from version N - 1 to version N."""
 
 

@@ -210,10 +210,19 @@ def insert_pairs(
     kind: str,
     owner_id: int | None = None,
 ) -> list[int]:
-    """Add pairs to a round; return their ids."""
+    """Add pairs to a round; return their ids.
+
+    Args:
+        connection: the transaction.
+        round_id: the round.
+        new: the pairs.
+        kind: PLAIN, ATTENTION_CHECK or DUEL.
+        owner_id: the voter who wrote the prompts, the only one who sees the pairs.
+    """
     numbers: list[int] = []
     for pair in new:
-        row = {**vars(pair), "round_id": round_id, "kind": kind, "owner_id": owner_id}
+        whose = {"owner_id": owner_id, "own": owner_id is not None}
+        row = {**vars(pair), "round_id": round_id, "kind": kind, **whose}
         numbers.append(insert_row(connection, pairs, row))
     return numbers
 
@@ -365,7 +374,7 @@ def answers(connection: Connection, collection: int | None, *, classes: bool) ->
             pairs.c.second_model, questions.c.text.label("question"),
             assignments.c.voter_id.label("voter"), assignments.c.choice, assignments.c.swapped,
             assignments.c.repeat, assignments.c.voted_at.label("time"), assignments.c.seconds,
-            voters.c.simulated, voters.c.left_out, _own_prompt().label("own"),
+            voters.c.simulated, voters.c.left_out, pairs.c.own,
         )
         .select_from(assignments)
         .join(pairs, pairs.c.id == assignments.c.pair_id)
@@ -393,13 +402,3 @@ def _read() -> ColumnElement[bool]:
     )
     newest = newest.where(assignments.c.choice.is_not(None)).order_by(assignments.c.id.desc())
     return or_(~theirs, assignments.c.id.in_(newest.limit(MOST_READ).correlate(None)))
-
-
-def _own_prompt() -> ColumnElement[bool]:
-    """Match pairs whose owner wrote the prompt, and attention checks made from such pairs.
-
-    Every attention check has an owner, the voter whom it checks, even if another wrote the prompt.
-    """
-    written = pairs.alias()
-    same = (written.c.owner_id == pairs.c.owner_id, written.c.prompt == pairs.c.prompt)
-    return select(written.c.id).where(*same, written.c.kind != ATTENTION_CHECK).exists()

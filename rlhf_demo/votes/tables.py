@@ -112,6 +112,8 @@ pairs = _table(
     Column("seed", Integer, nullable=False),
     Column("temperature", Float, nullable=False),
     _belongs_to("owner_id", "raters", nullable=True),  # the only one who sees it, if any
+    # True: the owner wrote the prompt. An attention check has an owner whoever wrote its prompt.
+    Column("own", Boolean, nullable=False, server_default=text("false")),
 )
 
 assignments = _table(

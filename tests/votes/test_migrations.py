@@ -81,6 +81,23 @@ def test_database_of_an_earlier_version_opens_with_all_that_is_in_it(earlier):
     Store(f"sqlite:///{earlier}").close()  # and once more, with no step left
 
 
+def test_own_prompts_of_an_earlier_version_are_marked_with_the_checks_made_from_them(earlier):
+    texts = "'a', 'b', 'm', 'm', 0, 1.0"
+    for number, kind, prompt, owner in (
+        (3, "plain", "Mrs Miller has", "1"),
+        (4, "catch", "Mrs Miller has", "1"),
+        (5, "catch", "The film", "1"),  # made from a pair that anyone may see
+        (6, "catch", "The film", "NULL"),
+        (7, "plain", "Mrs Miller has", "NULL"),
+    ):
+        run(
+            earlier,
+            f"INSERT INTO pairs VALUES({number}, 2, '{kind}', '{prompt}', {texts}, {owner})",
+        )
+    Store(f"sqlite:///{earlier}").close()
+    assert run(earlier, "SELECT id FROM pairs WHERE own") == [(3,), (4,)]
+
+
 def test_steps_lead_to_the_tables_of_a_new_database(earlier, tmp_path):
     """Fails when a table is changed in tables.py without a step, and the reverse."""
     Store(f"sqlite:///{earlier}").close()
@@ -105,7 +122,8 @@ def test_columns_that_came_before_the_version_numbers_are_kept(tmp_path):
     token = Classes(store).create_class(HAPPY).token
     store.close()
     run(file, "UPDATE lessons SET door_open = 0, most_joins = 7")
-    run(file, "DROP TABLE demonstrations")  # which came later
+    run(file, "DROP TABLE demonstrations")  # which came later, as did
+    run(file, "ALTER TABLE pairs DROP COLUMN own")
     run(file, "PRAGMA user_version = 0")
     store = Store(f"sqlite:///{file}")
     seen = Classes(store).overview(token)

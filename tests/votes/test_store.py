@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from rlhf_demo.errors import DataError, Refused
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.votes.assignment import ANSWER_SECONDS, CHECK_AT, CHECK_EVERY, REPEAT_AT
-from rlhf_demo.votes.queries import IDLE_SECONDS, UNANSWERED_SECONDS
+from rlhf_demo.votes.queries import IDLE_SECONDS, UNANSWERED_SECONDS, answers
 from rlhf_demo.votes.store import CLEAR_EVERY, MOST_UNANSWERED, OPEN_OVERLAP
 from rlhf_demo.votes.tables import assignments, pairs, questions
 from rlhf_demo.votes.vote import ATTENTION_CHECK, CHOICES, DUEL, NewPair
@@ -197,6 +197,28 @@ def test_visitors_who_answered_nothing_are_forgotten_after_a_day(store, clock, m
     assert store.pairs_waiting(here, HAPPY) == 2
     assert [vote.prompt for vote in store.votes()] == [answered] == ["Prompt 0"]
     assert store.next_pair(voter, HAPPY).prompt == "Prompt 4"
+
+
+def steps_to_read(store, own):
+    """Count how many hundred steps SQLite takes to read the answers to so many own prompts."""
+    voter = store.visit("here")
+    store.add_pairs(new_pairs(own), owner_secret=voter)
+    for _ in range(own):
+        answer(store, voter)
+    steps = []
+    with store.database.reading() as connection:
+        sqlite = connection.connection.driver_connection
+        sqlite.set_progress_handler(lambda: steps.append(1) and None, 100)
+        votes = answers(connection, None, classes=False)
+        sqlite.set_progress_handler(None, 0)
+    assert sum(vote.own for vote in votes) >= own
+    return len(steps)
+
+
+def test_answers_on_one_visitors_own_prompts_take_no_longer_to_read_than_others(store):
+    """Each answer was compared with all pairs of the same owner: 20,000 took half a minute."""
+    first = steps_to_read(store, 50)
+    assert steps_to_read(store, 150) < 5 * first  # of 200 answers; it was 7.5 times as much
 
 
 def unanswered(store):
