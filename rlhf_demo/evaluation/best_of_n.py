@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from rlhf_demo.models.loading import rows_at_once
 from rlhf_demo.models.policy import Policy
-from rlhf_demo.models.sampling import decode, generate
+from rlhf_demo.models.sampling import decode, encode_prompts, generate
 from rlhf_demo.models.scorers import Scorer
+
+MOST_AT_ONCE = 64
+"""Responses that are sampled at once; fewer where prompt and response are long."""
 
 
 def kl_bound(n: int) -> float:
@@ -95,7 +99,7 @@ class Candidates:
 
 
 def sample_candidates(
-    policy: Policy, prompts: list[str], best_of: BestOf, **sampling: Any
+    policy: Policy, prompts: list[str], best_of: BestOf, *, max_new_tokens: int, **sampling: Any
 ) -> list[Candidates]:
     """Sample and score n responses to each prompt.
 
@@ -106,7 +110,12 @@ def sample_candidates(
         sampling: the other arguments of `generate`.
     """
     repeated = [prompt for prompt in prompts for _ in range(best_of.n)]
-    ids = generate(policy, repeated, purpose="best of n", **sampling)
+    prompt_ids, *_ = encode_prompts(policy, prompts, max_new_tokens)
+    fit = rows_at_once(policy.lm, prompt_ids.shape[1] + max_new_tokens)
+    ids = generate(
+        policy, repeated, purpose="best of n", max_new_tokens=max_new_tokens,
+        batch_size=min(MOST_AT_ONCE, fit), **sampling,
+    )  # fmt: skip
     texts = decode(policy, ids)
     scores = best_of.scorer(repeated, texts).tolist()
     parts = [slice(start, start + best_of.n) for start in range(0, len(repeated), best_of.n)]

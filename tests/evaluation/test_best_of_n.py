@@ -16,7 +16,8 @@ from rlhf_demo.evaluation.best_of_n import (
     sample_candidates,
 )
 from rlhf_demo.models.policy import load_policy
-from rlhf_demo.models.sampling import decode, generate
+from rlhf_demo.models.sampling import decode, generate, sample
+from rlhf_demo.models.scorers import length_scores
 
 HOW = {"max_new_tokens": 5, "temperature": 1.0, "seed": 0}
 
@@ -109,6 +110,22 @@ def test_candidates_are_scored_with_their_prompt_and_keep_their_order(policy):
     assert (one.best, two.best) == (2, 0)
     assert decode(policy, one.ids) == one.texts
     assert len(set(one.texts)) == 3
+
+
+def test_long_responses_are_sampled_fewer_at_once(policy, monkeypatch):
+    width = len(policy.tokenizer("The film")["input_ids"]) + HOW["max_new_tokens"]
+    attention = policy.lm.config.num_attention_heads * width**2
+    monkeypatch.setattr("rlhf_demo.models.loading.MOST_ATTENTION", 2 * attention)
+    rows = []
+
+    def recorded(policy, prompt_ids, *arguments, **options):
+        rows.append(len(prompt_ids))
+        return sample(policy, prompt_ids, *arguments, **options)
+
+    monkeypatch.setattr("rlhf_demo.models.sampling.sample", recorded)
+    (one,) = sample_candidates(policy, ["The film"], BestOf(5, length_scores), **HOW)
+    assert rows == [2, 2, 1]
+    assert len(one.texts) == 5
 
 
 def test_same_seed_gives_the_same_candidates_but_never_the_single_response(policy):
