@@ -13,7 +13,7 @@ from rlhf_demo.data.rows import OWN, file_rows, read_text
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import is_record, is_unicode
 from rlhf_demo.hub.locate import HUB_ID
-from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.paths import CHECKPOINTS, typed_path
 
 SHIPPED_PAIRS = CHECKPOINTS / "pairs.jsonl"
 
@@ -32,7 +32,7 @@ def read_documents(data: str | None, column: str, split: str) -> tuple[list[str]
     """
     if data is None:
         return _shipped_pairs()
-    path = Path(data).expanduser()
+    path = typed_path(data)
     if path.suffix in (".parquet", ".jsonl") and path.is_file():
         rows = _read_table(path, column)
         texts = [row[column] for row in rows if column in row]

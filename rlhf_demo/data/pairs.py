@@ -24,7 +24,7 @@ from rlhf_demo.data.rows import LONGEST_TEXT, OWN, Bounds, file_rows, kind_of, s
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import is_record, is_unicode
 from rlhf_demo.hub.locate import HUB_ID
-from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.paths import CHECKPOINTS, typed_path
 
 SHIPPED = "shipped"
 PAIRS_FILE = "pairs.jsonl"
@@ -333,7 +333,7 @@ def open_rows(
         split: as of `load_pairs`.
         columns: see `rows.file_rows`.
     """
-    path = CHECKPOINTS / shipped if source == SHIPPED else Path(source).expanduser()
+    path = CHECKPOINTS / shipped if source == SHIPPED else typed_path(source)
     if is_pairs_run(source):
         path /= PAIRS_FILE
     if path.is_file():
@@ -350,7 +350,7 @@ def open_rows(
 
 def is_pairs_run(source: str) -> bool:
     """Say whether the source is the folder of a make-pairs run, whose rows have a split."""
-    return (Path(source).expanduser() / PAIRS_FILE).is_file()
+    return (typed_path(source) / PAIRS_FILE).is_file()
 
 
 def _wanted(

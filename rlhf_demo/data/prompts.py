@@ -1,11 +1,11 @@
 """Prompts: read them from the shipped prompts or a file, and check each."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from rlhf_demo.data.pairs import SHIPPED, open_rows, text_in
 from rlhf_demo.data.rows import OWN, kind_of, read_text
 from rlhf_demo.errors import DataError
+from rlhf_demo.paths import typed_path
 
 
 def load_prompts(source: str, split: str) -> list[str]:
@@ -21,13 +21,13 @@ def load_prompts(source: str, split: str) -> list[str]:
     Raises:
         DataError: there is no such file, it holds no prompt, or a row cannot be used.
     """
-    if source != SHIPPED and not Path(source).expanduser().is_file():
+    if source != SHIPPED and not typed_path(source).is_file():
         raise DataError(
             f"there is no file {source} with prompts: check the path, or give {SHIPPED!r}"
         )
     splits: set[str] = set()
     if kind_of(source) == "" and source != SHIPPED:
-        lines = read_text(Path(source).expanduser(), OWN.bytes).split("\n")
+        lines = read_text(typed_path(source), OWN.bytes).split("\n")
         prompts = [line.rstrip("\r") for line in lines if line.strip()]
     else:
         rows = list(open_rows(source, "prompts.jsonl", None)[1])

@@ -4,13 +4,12 @@ A judge with another taste would disagree with the reward even if nothing is wro
 itself as judge would always agree.
 """
 
-from pathlib import Path
 from typing import Any
 
 from rlhf_demo.config.scorers import RULES, SIMULATED, STAR_RATER, second_judge
 from rlhf_demo.data.pairs import SHIPPED, is_pairs_run
 from rlhf_demo.errors import DemoError
-from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.paths import CHECKPOINTS, typed_path
 from rlhf_demo.runs.run import Run
 
 SHIPPED_REWARD = "reward-mini"
@@ -52,7 +51,7 @@ def judge_of(judge: str, reward: str) -> str:
 
 def _options(name: str, kind: str) -> dict[str, Any]:
     """Return the options of the run of this name and kind; nothing if there is no such run."""
-    for folder in (Path(name).expanduser(), CHECKPOINTS.parent / name):
+    for folder in (typed_path(name), CHECKPOINTS.parent / name):
         try:
             config = Run(folder).config
         except (DemoError, OSError):

@@ -14,8 +14,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from rlhf_demo.errors import CheckpointError, DataError
-from rlhf_demo.files import read_json
-from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.files import read_json, short_name
+from rlhf_demo.paths import CHECKPOINTS, typed_path
 
 HUB_SECONDS = 1.5
 """How long the Hub may take to answer before it counts as unreachable. So a wrong name gets an
@@ -54,7 +54,7 @@ def locate(name: str) -> Path:
         )
     if name in shipped_models():
         return CHECKPOINTS / name
-    folder = Path(name).expanduser()
+    folder = typed_path(name)
     if folder.is_dir():
         return _in_folder(folder.resolve())
     if folder.is_absolute() or not HUB_ID.fullmatch(name):
@@ -68,7 +68,7 @@ def is_here(name: str) -> bool:
     Raises:
         CheckpointError: there is no such model.
     """
-    is_folder = name in shipped_models() or Path(name).expanduser().is_dir()
+    is_folder = name in shipped_models() or typed_path(name).is_dir()
     if not is_folder and not _is_cached(name):
         return False
     folder = locate(name)
@@ -76,7 +76,9 @@ def is_here(name: str) -> bool:
     if not path.is_file():
         return True
     base = _named_base(path)
-    return (CHECKPOINTS.parent / base / "config.json").is_file() or is_here(base)
+    if (CHECKPOINTS.parent / base / "config.json").is_file():
+        return True
+    return typed_path(base).is_dir() or _is_cached(base)
 
 
 def adapter_base(folder: Path) -> Path | None:
@@ -86,7 +88,7 @@ def adapter_base(folder: Path) -> Path | None:
     folder; an adapter in a run names an absolute folder or a Hub id.
 
     Raises:
-        CheckpointError: the adapter names no base, or a base that does not exist.
+        CheckpointError: the adapter names no base, or one that does not exist or is an adapter.
     """
     path = folder / ADAPTER
     if not path.is_file():
@@ -94,7 +96,12 @@ def adapter_base(folder: Path) -> Path | None:
     base = _named_base(path)
     if (CHECKPOINTS.parent / base / "config.json").is_file():
         return CHECKPOINTS.parent / base
-    return locate(base)
+    found = locate(base)
+    if (found / ADAPTER).is_file():  # it may name itself
+        raise CheckpointError(
+            f"{short_name(folder)} is an adapter on an adapter: choose another model"
+        )
+    return found
 
 
 def _named_base(path: Path) -> str:

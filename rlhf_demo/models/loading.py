@@ -85,7 +85,7 @@ def load_network(auto_class: Any, folder: Path, num_labels: int | None = None) -
     """
     base = adapter_base(folder)
     if base is not None:
-        _check_adapter(folder, base)
+        _check_adapter(folder)
     with readable(base or folder), _quiet():
         files = _weight_files(base or folder)
         config = network_config(base or folder, num_labels)
@@ -140,14 +140,14 @@ def _tensors(files: list[Path]) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _check_adapter(folder: Path, base: Path) -> None:
+def _check_adapter(folder: Path) -> None:
     """Refuse an adapter that is not plain LoRA.
 
     Module names in its configuration may be regular expressions, which peft matches however long
     that takes, and other kinds of adapter compute a lot before any weight is loaded.
 
     Raises:
-        CheckpointError: it has no weights, it is not plain LoRA, or its base is itself an adapter.
+        CheckpointError: it has no weights, or it is not plain LoRA.
     """
     from peft import LoraConfig  # noqa: PLC0415
 
@@ -169,10 +169,6 @@ def _check_adapter(folder: Path, base: Path) -> None:
         what = f"{odd[0]} is {str(spec[odd[0]])[:60]!r}" if odd else "its peft_type is not LORA"
         raise CheckpointError(
             f"{short_name(folder)} is not a plain LoRA adapter ({what}): choose another model"
-        )
-    if (base / ADAPTER).is_file():
-        raise CheckpointError(
-            f"{short_name(folder)} is an adapter on an adapter: choose another model"
         )
 
 

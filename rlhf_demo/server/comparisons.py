@@ -107,10 +107,13 @@ class Comparisons:
         return record
 
 
-def _is_readable(record: dict[str, Any]) -> bool:
-    if record["kind"] == "many":
-        return "judges" in record["report"]
-    return "log_ratio" in record["state"]["left"]
+def _is_readable(record: Any) -> bool:
+    try:
+        if record["kind"] == "many":
+            return "judges" in record["report"]
+        return "log_ratio" in record["state"]["left"]
+    except (KeyError, TypeError):  # another program wrote it
+        return False
 
 
 def check_prompt(prompt: str) -> None:

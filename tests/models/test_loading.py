@@ -232,6 +232,9 @@ def test_adapter_on_an_adapter_is_refused(adapter_folder, tmp_path):
     change(copy / "adapter_config.json", base_model_name_or_path=str(adapter_folder))
     with pytest.raises(CheckpointError, match="other is an adapter on an adapter"):
         load_policy(str(copy), device=CPU)
+    change(copy / "adapter_config.json", base_model_name_or_path=str(copy))  # on itself
+    with pytest.raises(CheckpointError, match="other is an adapter on an adapter"):
+        load_policy(str(copy), device=CPU)
 
 
 def test_adapter_whose_file_lacks_weights_or_has_others_is_refused(adapter_folder):

@@ -27,6 +27,9 @@ def test_id_that_is_not_there_when_opened_is_told_in_a_sentence(tmp_path, name):
     [
         {"kind": "many", "report": {"win_rate": 0.9}},
         {"kind": "duel", "state": {"left": {"kl": [-0.5]}}},  # that was no KL
+        {"state": None},
+        {"kind": "duel", "state": None},
+        {"kind": "many", "report": 5},
     ],
 )
 def test_record_of_an_earlier_version_is_told_in_a_sentence(tmp_path, old):
