@@ -129,8 +129,8 @@ class VoteData:
                     "then train on them"
                 )
             written = write_votes(votes, self.folder)
-            learners = [row["id"] for row in self.jobs.overview() if row["kind"] == "reward"]
-            drop_votes(self.folder, self.jobs, learners, keep=KEPT)
+            runs = [row["id"] for row in self.jobs.overview()]
+            drop_votes(self.folder, self.jobs, runs, keep=KEPT)
         return written
 
     def check_room(self, folder: Path) -> None:
@@ -177,18 +177,19 @@ def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
 
 
 def drop_votes(folder: Path, jobs: Jobs, learners: Iterable[str | None], *, keep: int = 0) -> None:
-    """Delete folders of votes, except those that some reward models learn or learned from.
+    """Delete folders of votes, except those that some runs learn or learned from.
 
     Args:
         folder: parent of such folders.
         jobs: the runs.
-        learners: ids of the reward models' runs.
+        learners: ids of these runs, whatever they train.
         keep: how many of the other folders stay: those used last.
     """
     needed: set[str] = set()
     for run in learners:
         with suppress(JobError):
-            needed.add(Path(jobs.find(run or "").config["options"]["data"]).name)
+            options = jobs.find(run or "").config["options"]
+            needed.add(Path(str(options.get("data"))).name)
     unneeded = [data for data in folder.glob("votes-*") if data.name not in needed]
     unneeded.sort(key=lambda data: data.stat().st_mtime, reverse=True)
     for data in unneeded[keep:]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rlhf_demo.config.stages import STAGES
 from rlhf_demo.data.pairs import load_pairs
 from rlhf_demo.errors import DataError, JobError
 from rlhf_demo.jobs.bounds import Limits
@@ -20,6 +21,11 @@ from rlhf_demo.web.lanes import Lane
 from tests.fake_jobs import HERE
 from tests.vote_page import BASE, fake, new_jobs, people_vote, shared, tab  # noqa: F401  (fixtures among them)
 from tests.voting import GOOD, HAPPY, join, new_pairs, take_turns
+
+
+def takes_pairs(stage):
+    """Say whether a stage's option names pairs, as DPO's and a reward model's do."""
+    return hasattr(stage.config, "data") and stage.config().data == "shipped"
 
 
 def test_training_on_few_votes_says_how_many_it_takes(tab, store):
@@ -93,6 +99,19 @@ def test_votes_that_no_run_learned_from_go_but_for_the_last_few(tab, store):
     people_vote(store, 1, people=1)
     last = tab.data.write([HAPPY])
     assert folders(tab.data) == {*seen[1 - KEPT :], last.name}
+
+
+@pytest.mark.parametrize("kind", [name for name, stage in STAGES.items() if takes_pairs(stage)])
+def test_votes_that_any_run_learns_from_stay(tab, store, kind):
+    people_vote(store, 8, people=1)
+    data = tab.data.write([HAPPY])
+    options = STAGES[kind].config(data=tab.shared.choices.path(data))
+    tab.shared.jobs.start(kind, options, title="", secret="ann")
+    os.utime(data, (0, 0))
+    for _ in range(KEPT + 1):
+        people_vote(store, 1, people=1)
+        tab.data.write([HAPPY])
+    assert data.is_dir()
 
 
 def test_votes_used_again_are_not_the_first_to_go(tab, store):

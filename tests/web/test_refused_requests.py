@@ -106,6 +106,17 @@ def test_run_of_the_command_line_is_deleted_with_this_starts_token_only(home):
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("query", ["", "?page=x", "?all_endpoints=1", "?serialize=False"])
+def test_first_visitor_does_not_name_the_server_for_all_others(taught, query):
+    """The page's panel "Use via API" shows this answer: programs would send secrets there."""
+    path = f"/gradio_api/info{query}"
+    lie = {"X-Forwarded-Host": "evil.example", "X-Gradio-Server": "https://evil.example"}
+    taught.http.get(path, headers=lie)
+    seen = taught.http.get(path)
+    assert len(seen.json()["named_endpoints"]) >= 10
+    assert "evil.example" not in seen.text and f'"{taught.page.url}' in seen.text.replace("\\", "")
+
+
 def test_what_gradio_offers_and_the_page_does_not_need_is_closed(home):
     for path in ("/monitoring", "/monitoring/summary", "/gradio_api/openapi.json",
                  "/gradio_api/dev/reload", "/gradio_api/deep_link"):  # fmt: skip
