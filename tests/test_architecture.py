@@ -44,6 +44,7 @@ MAY_USE = {
         "train",
         "server.comparing",
         "server.model_cache",
+        "server.model_trial",
         "server.space",
     },
     "gradio": {"ui", "web"},

@@ -17,8 +17,6 @@ class DPOConfig(OfflineConfig):
     train_pairs: int = option(
         1242, "maximum number of training pairs; the rest are held out", low=1, high=1_000_000
     )
-    epochs: int = option(1, "passes over the training pairs", low=1, high=100)
-    learning_rate: float = option(1e-3, "peak learning rate of AdamW", low=0.0, high=1.0)
     beta: float = option(
         1.0,
         "how strongly the policy is held to the reference: each nat of KL costs beta",

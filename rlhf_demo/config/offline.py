@@ -16,10 +16,13 @@ class OfflineConfig(Options):
     """
 
     policy: str = option("gpt2-mini", "model to train: shipped name, run folder, path or Hub id")
+    data: str = option("shipped", "texts or pairs to learn from")
     split: str | None = option(
         None, "split to use, of a Hub data set or of a file with a column 'split'"
     )
+    epochs: int = option(1, "passes over the training data", low=1, high=100)
     batch_size: int = option(8, "rows of the data per optimiser step", low=1, high=4096)
+    learning_rate: float = option(1e-3, "peak learning rate of AdamW", low=0.0, high=1.0)
     warmup_steps: int = option(8, "steps of linear warm-up", low=0, high=1_000_000)
     lora_rank: int = option(
         16, "rank of the LoRA adapter that is trained; 0 trains all weights", low=0, high=512

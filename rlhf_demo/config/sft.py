@@ -18,5 +18,3 @@ class SFTConfig(OfflineConfig):
     train_texts: int = option(
         1242, "maximum number of training texts; the rest are held out", low=1, high=1_000_000
     )
-    epochs: int = option(1, "passes over the training texts", low=1, high=100)
-    learning_rate: float = option(1e-3, "peak learning rate of AdamW", low=0.0, high=1.0)

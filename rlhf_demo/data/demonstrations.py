@@ -13,7 +13,7 @@ message is learned. Knows nothing of models: the caller renders the messages.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, cast
 
 from rlhf_demo.data.pairs import (
     PAIRS_FILE,
@@ -32,12 +32,8 @@ MOST_MESSAGES = 1000
 """Messages of one conversation."""
 
 
-class Message(TypedDict):
-    """One message of a conversation, as chat templates take it."""
-
-    role: str
-    content: str
-
+Message = dict[str, str]
+"""One message of a conversation, with its role and content, as chat templates take it."""
 
 Render = Callable[[list[Message], bool], str]
 """Turns messages into a text; True: the beginning of the assistant's answer follows."""
@@ -141,12 +137,13 @@ def _read(row: dict[str, Any], where: str, render: Render) -> tuple[str, str]:
 
 def _messages(row: dict[str, Any], column: str, where: str) -> list[Message]:
     """Return a column's messages, each with the text of its role and content."""
-    messages = row.get(column)
-    if not isinstance(messages, list) or not messages:
+    value = row.get(column)
+    if not isinstance(value, list) or not value:
         raise DataError(
-            f"{where}: column {column!r} is {short(messages)}: give a list of messages, each with "
+            f"{where}: column {column!r} is {short(value)}: give a list of messages, each with "
             "role and content"
         )
+    messages = cast("list[Any]", value)
     if len(messages) > MOST_MESSAGES:
         raise DataError(
             f"{where}: column {column!r} has {len(messages):,} messages: give at most "

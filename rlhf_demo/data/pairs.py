@@ -180,9 +180,9 @@ def _pairs_of(name: str, rows: Iterable[tuple[str, dict[str, Any]]], split: str 
             raise DataError(f"{name} holds no pairs: add rows")
         raise DataError(f"{name} holds no pairs of the split {split!r}: name another split")
     if not kept:
-        rows = f"{sum(dropped.values())} row{'s' if sum(dropped.values()) > 1 else ''}"
+        lost = f"{sum(dropped.values())} row{'s' if sum(dropped.values()) > 1 else ''}"
         raise DataError(
-            f"{name} holds no usable pairs ({rows} dropped): "
+            f"{name} holds no usable pairs ({lost} dropped): "
             "give texts that differ and are not empty"
         )
     if margins and len(margins) != len(kept):

@@ -53,7 +53,7 @@ def add_adapter(
         # GPT-2 keeps its matrices transposed (Conv1D).
         fan_in_fan_out=model.config.model_type == "gpt2",
     )
-    wrapped = get_peft_model(model, config)
+    wrapped: Any = get_peft_model(model, config)
     below = folder if (folder / ADAPTER).is_file() else None
     if below:
         _check_same_matrices(wrapped, below, rank)

@@ -44,14 +44,14 @@ class ModelCache:
         ready: the libraries that models need are imported.
     """
 
-    def __init__(self, device: str = "cpu", most: int = 6, check: Check = lambda *_: None) -> None:
+    def __init__(self, device: str = "cpu", most: int = 6, check: Check | None = None) -> None:
         """Make an empty cache.
 
         Args:
             device: where its models compute: cpu, cuda, or auto.
             most: models kept at a time. A model in use lives until its users drop it.
             check: called with a kind, a name and a label before a model is loaded; raises if it
-                must not be.
+                must not be. None admits all.
         """
         self.most, self.ready, self._asked, self._check = most, False, device, check
         self._models: OrderedDict[Key, tuple[Stamp, Any]] = OrderedDict()  # key -> stamp, model
@@ -146,7 +146,8 @@ class ModelCache:
         key, stamp = (kind, folder, label), _stamp(folder)
         model = self._find(key, stamp)
         if model is None:
-            self._check(kind, name, label)  # it may take a minute, so without the lock
+            if self._check:
+                self._check(kind, name, label)  # it may take a minute, so without the lock
             with self._load_lock:
                 model = self._find(key, stamp)  # another caller may just have loaded it
                 if model is None:

@@ -153,7 +153,7 @@ class Submit:
             path, called = self.choices.demonstrations(data, secret), written[data]
         else:
             path, called = self.choices.pairs(data, secret), self._called(data)
-        config = STAGES[kind].config(**options | named, data=path)
+        config = STAGES[kind].config(**options | named | {"data": path})
         title = title or f"{policy} by {STAGES[kind].title} on {called}"
         return self.jobs.start(kind, config, title=title, secret=secret, address=address)
 
