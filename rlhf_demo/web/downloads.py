@@ -35,8 +35,9 @@ from rlhf_demo.votes.files import export_demonstrations, export_votes
 from rlhf_demo.votes.vote import Demonstration, Vote
 from rlhf_demo.web.cache import DOWNLOADS
 
-KEPT_BACK = {"job.json", "lock", "stop", "stopping.json", "checkpoint.pt"}
-"""Files left out: the run's owner, its locks, and the state of an unfinished training."""
+KEPT_BACK = {"job.json", "lock", "stop", "stopping.json", "checkpoint.pt", "checkpoints"}
+"""Left out: the run's owner, its locks, and the state of an unfinished training, which is partly
+pickled and names folders of this machine."""
 TEXTS = {".json", ".jsonl", ".log", ".md"}
 """Files that may name folders of this machine."""
 MOST_ZIPPED = 300_000_000
@@ -232,7 +233,7 @@ def _files(folder: Path) -> list[Path]:
         if path.is_file()
         and not path.is_symlink()
         and not any(name.startswith(".") for name in path.relative_to(folder).parts)
-        and not (path.parent == folder and path.name in KEPT_BACK)
+        and path.relative_to(folder).parts[0] not in KEPT_BACK
     )
 
 
