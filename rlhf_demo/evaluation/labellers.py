@@ -25,7 +25,15 @@ def labeller(reward: str) -> str | None:
     """
     if reward == SHIPPED_REWARD:
         return STAR_RATER
-    data = _options(reward, "reward").get("data")
+    return labeller_of_pairs(_options(reward, "reward").get("data"))
+
+
+def labeller_of_pairs(data: str | None) -> str | None:
+    """Return the scorer that labelled pairs; None if unknown, or if people did.
+
+    Args:
+        data: the pairs, as train-reward takes them; None for none.
+    """
     if data == SHIPPED:
         return STAR_RATER
     if data and is_pairs_run(data):

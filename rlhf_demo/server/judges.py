@@ -6,8 +6,10 @@ model learned from. So the page says this next to the win rate.
 
 from typing import TypedDict
 
+from rlhf_demo.config.offline import OfflineConfig
 from rlhf_demo.config.scorers import FLUENCY_JUDGE, STAR_RATER, WORD_JUDGE, second_judge
-from rlhf_demo.evaluation.labellers import SHIPPED_REWARD, labeller
+from rlhf_demo.config.stages import STAGES
+from rlhf_demo.evaluation.labellers import SHIPPED_REWARD, labeller, labeller_of_pairs
 from rlhf_demo.server.choices import RULE, Choices
 
 
@@ -43,8 +45,7 @@ REWARD_UNIT = "standard deviations of the base\u2019s scores"
 """The unit of a reward model trained here; its mean on the base's texts is 0."""
 
 TAUGHT = (
-    "{judge} labelled the pairs that the reward model learned from, so here it judges its own "
-    "taste."
+    "{judge} labelled the pairs that the training learned from, so here it judges its own taste."
 )
 ONE_NETWORK = (
     " star-rater is built on the shipped base. Reward models and PPO models trained from that base "
@@ -91,7 +92,7 @@ def judges(
     taught_by = [teachers(choices, model) for model in (right, left)]
     if chosen_by:
         taught_by.append(_with_labeller(choices.reward(chosen_by)))
-    reward, teacher = next((pair for pair in taught_by if pair[0] is not None), (None, None))
+    reward, teacher = next((pair for pair in taught_by if any(pair)), (None, None))
     second = second_judge(chosen)
     return [
         {
@@ -130,7 +131,9 @@ def _note(choices: Choices, judge: str, reward: str | None, labeller: str | None
 
 
 def teachers(choices: Choices, model: str) -> tuple[str | None, str | None]:
-    """Return the reward that a model was trained on, and who labelled that reward's pairs.
+    """Return the reward that a model was trained on, and who labelled the pairs behind it.
+
+    DPO and supervised fine-tuning learn from the pairs themselves, and only measure a reward.
 
     Returns:
         The reward as train-ppo takes it, and the labeller's id; None for what does not exist or is
@@ -140,7 +143,10 @@ def teachers(choices: Choices, model: str) -> tuple[str | None, str | None]:
     if model == SHIPPED_PPO:
         reward = SHIPPED_REWARD
     elif any(row["id"] == run_id for row in choices.jobs.overview()):
-        reward = choices.jobs.find(run_id).config["options"]["reward"]
+        config = choices.jobs.find(run_id).config
+        if issubclass(STAGES[config["kind"]].config, OfflineConfig):
+            return None, labeller_of_pairs(config["options"]["data"])
+        reward = config["options"]["reward"]
     else:
         return None, None
     return _with_labeller(reward)

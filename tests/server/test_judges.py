@@ -2,6 +2,7 @@
 
 import pytest
 
+from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.errors import ConfigError
@@ -43,7 +44,7 @@ def test_shipped_comparison_says_that_the_first_judge_labelled_the_pairs(choices
         "the simulated judge that labelled the pairs",
         "a simulated judge of another kind, which only counts words",
     ]
-    assert found[0]["note"].startswith("star-rater labelled the pairs that the reward model")
+    assert found[0]["note"].startswith("star-rater labelled the pairs that the training")
     assert "share its network" in found[0]["note"]
     assert "had no part in their training" in found[1]["note"]
     swapped = judges(choices, "gpt2-mini-ppo", "gpt2-mini", "star-rater", "star-rater")
@@ -80,6 +81,18 @@ def test_run_that_followed_the_word_judge_does_not_hear_that_it_had_no_part(shar
     assert found[1]["note"].startswith("PPO was trained to please word-judge")
 
 
+def test_reward_that_dpo_only_measures_did_not_train_it_but_the_labeller_did(shared, choices):
+    add_run(shared, "dpo-aaaaaa", "dpo", DPOConfig(reward="reward-mini"))
+    add_run(shared, "dpo-bbbbbb", "dpo", DPOConfig(reward="reward-mini", data="votes.jsonl"))
+    assert teachers(choices, "dpo-aaaaaa") == (None, "star-rater")
+    assert teachers(choices, "dpo-bbbbbb") == (None, None)
+    found = judges(choices, "gpt2-mini", "dpo-aaaaaa", "star-rater", "star-rater")
+    assert found[0]["note"].startswith("star-rater labelled the pairs that the training")
+    for run in ("dpo-aaaaaa", "dpo-bbbbbb"):
+        found = judges(choices, "gpt2-mini", run, "reward-mini", "reward-mini")
+        assert found[0]["note"] == ""
+
+
 def test_two_models_that_no_reward_trained_have_no_teacher(choices):
     assert teachers(choices, "gpt2-mini") == (None, None)
     found = judges(choices, "gpt2-mini", "gpt2-mini", "longer", "longer")
@@ -91,7 +104,7 @@ def test_scorer_that_chose_is_no_independent_judge_and_its_labeller_is_named(cho
     found = judges(choices, model, model, "reward-mini", "reward-mini", chosen_by="reward-mini")
     assert found[0]["note"].startswith("reward-mini chose the best responses, so a win")
     found = judges(choices, model, model, "star-rater", "star-rater", chosen_by="reward-mini")
-    assert found[0]["note"].startswith("star-rater labelled the pairs that the reward model")
+    assert found[0]["note"].startswith("star-rater labelled the pairs that the training")
     assert "had no part in their training" in found[1]["note"]
 
 
