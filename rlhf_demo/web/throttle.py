@@ -44,6 +44,9 @@ REQUESTS = (300, 100.0)
 second."""
 PAGES = (120, 5.0)
 """The same for pages, which the server builds for each request in 50 ms."""
+REFUSALS = (300, 100.0)
+"""The same for requests that the filter refuses. Another website can make a browser send many, and
+the page of the same browser must not wait for them."""
 FILE_REQUESTS = (4000, 300.0)
 """The same for files: a class of forty that opens the page at once requests 4,000."""
 PAGE_SLOTS = 2
@@ -80,6 +83,7 @@ class _Visitors:
     """Separate: pages wait long for their permits, and no other request must wait for them."""
     upload_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOAD_SLOTS))
     file_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SLOTS))
+    refused_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SLOTS))
 
     def end_stream(self) -> None:
         """End the oldest heartbeat of a session that waits for no answer, else the oldest stream.
@@ -109,6 +113,7 @@ class Throttle:
         self.app = app
         self._requests, self._pages = RateLimit(*REQUESTS, clock), RateLimit(*PAGES, clock)
         self._files = RateLimit(*FILE_REQUESTS, clock)
+        self._refusals = RateLimit(*REFUSALS, clock)
         self._page_slots = asyncio.Semaphore(PAGE_SLOTS)
         self._visitors: dict[str, _Visitors] = {}
         self._bodies = self._open = 0
@@ -133,7 +138,7 @@ class Throttle:
             self._forget_idle(address, visitors)
 
     async def pause(self, scope: Scope, receive: Receive) -> None:
-        """Let a request that the filter refuses wait for a slot and a permit, as any other does.
+        """Let a request that the filter refuses wait for a slot and a permit of its own kind.
 
         It does not wait if too many are open: waiting, it would only hold a connection.
         """
@@ -142,10 +147,14 @@ class Throttle:
         try:
             if self._too_many(visitors) is None:
                 with self._counted(visitors):
-                    async with AsyncExitStack() as slots:
-                        await _unless_gone(self._acquire(scope, slots), receive)
+                    await _unless_gone(self._refuse_later(address, visitors), receive)
         finally:
             self._forget_idle(address, visitors)
+
+    async def _refuse_later(self, address: str, visitors: _Visitors) -> None:
+        async with visitors.refused_slots:
+            while not self._refusals.allow(address):
+                await asyncio.sleep(PAUSE_SECONDS)
 
     def _forget_idle(self, address: str, visitors: _Visitors) -> None:
         idle = not visitors.open and not visitors.streams

@@ -307,10 +307,33 @@ def test_refusals_of_the_filter_wait_for_slots_and_permits(monkeypatch):
     event_loops.run(test())
 
 
+def test_page_does_not_wait_for_refused_requests_of_its_own_browser(monkeypatch):
+    """Another website can send them: two pages then took 17.5 s instead of 0.02."""
+    monkeypatch.setattr(throttle, "PAUSE_SECONDS", 0.0)
+
+    async def test():
+        app, throttled = guarded(lambda: 0.0)
+        app.may_begin.set()
+        app.may_end.set()
+        request_filter = RequestFilter(throttled, Settings(), throttled.pause)
+        refused = [ask(request_filter, "/", sent=[]) for _ in range(400)]
+        for _ in range(20):
+            await settle()
+        assert sum(not task.done() for task in refused) == 100
+        page = ask(throttled, "/", method="GET")
+        await settle()
+        assert page.done()
+        for task in refused:
+            task.cancel()
+        await asyncio.gather(*refused, return_exceptions=True)
+
+    event_loops.run(test())
+
+
 def test_refusals_that_wait_leave_connections_to_others(monkeypatch):
     """Of ten, an address may keep two waiting; more are refused at once, and others get theirs."""
     monkeypatch.setattr(connections.Protocol, "most", 20)
-    monkeypatch.setattr(throttle, "REQUESTS", (1, 1.0))
+    monkeypatch.setattr(throttle, "REFUSALS", (1, 1.0))
     monkeypatch.setattr(throttle, "PAUSE_SECONDS", 0.0)
 
     async def test():
