@@ -15,12 +15,16 @@ NOT_OFFERED = (
 """The function may come from the person who sent the run's folder."""
 
 
-def repeat_command(config: Task) -> str:
+def repeat_command(config: Task, runs: Path) -> str:
     """Return the command that repeats a run in a new folder, with all options but the defaults.
 
-    It calls a folder of runs outside the repository `runs`: everybody may read the command, and
-    nobody needs to know the server's folders. If it would call a Python function, the result is a
+    It calls the folder of runs `runs`, wherever it is: everybody may read the command, and nobody
+    needs to know the server's folders. If it would call a Python function, the result is a
     comment instead.
+
+    Args:
+        config: the run's kind and options.
+        runs: the folder of runs.
     """
     if any(FUNCTION.fullmatch(str(value)) for value in config["options"].values()):
         return NOT_OFFERED
@@ -30,10 +34,13 @@ def repeat_command(config: Task) -> str:
     for name, value in config["options"].items():
         if name in defaults and value != defaults[name] and value is not None:
             flag = f"--{name.replace('_', '-')}"
-            words += [flag] if value is True else [flag, _without_folder(value)]
+            words += [flag] if value is True else [flag, _without_folder(value, runs)]
     return shlex.join(words)
 
 
-def _without_folder(value: Any) -> str:
+def _without_folder(value: Any, runs: Path) -> str:
     text = str(value)
+    if text.startswith("/") and Path(text).is_relative_to(runs.resolve()):
+        return f"runs/{Path(text).relative_to(runs.resolve())}"
+    # The run was copied here, with the paths of another machine.
     return f"runs/{Path(text).name}" if text.startswith("/") else text

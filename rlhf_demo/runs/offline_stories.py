@@ -13,9 +13,10 @@ from rlhf_demo.runs.ppo_stories import (
     hold_closer,
     length_drifts,
     score_fell_back,
+    score_words,
 )
 from rlhf_demo.runs.story import LONG, Options, Row, Story, failed, waiting, warning
-from rlhf_demo.runs.trend import FEWEST, number, trend
+from rlhf_demo.runs.trend import FEWEST, NOISE, number, trend
 
 FAR = 10.0
 """Nats per response at which a PPO run with the default budget would end."""
@@ -92,12 +93,15 @@ def progress(rows: Sequence[Row], known: Sequence[Row], status: str) -> Story:
     last = known[-1]
     total = known[0].get("dpo/total_steps", known[0].get("sft/total_steps", rows[-1]["step"]))
     score = trend(known, "objective/score")
-    level = "good" if score.rose else "info"
+    error = last.get("objective/score_se", 0.0)  # of the texts of one measurement
+    level = "good" if score.rose and score.gain > NOISE * error else "info"
     if len(known) < FEWEST:
         change = f"score {number(last['objective/score'])}, too few measurements to tell a trend"
+    elif abs(score.gain) <= NOISE * error:
+        change = f"averaged over a few measurements, the score moved by {number(score.gain, '+')} "
+        change += f"SD, less than {NOISE:g} of its standard errors ({number(error)})"
     else:
-        change = f"the score {score.words('SD')}"
-        change += f" to {number(score.now)} (base: 0)" if score.rose or score.fell else ""
+        change = f"averaged over a few measurements, {score_words(score)}"
     where = f"step {rows[-1]['step']} of {total}: {_learned(rows, known)}{change}; "
     where += f"KL is {number(last['objective/kl'])} nats."
     if status == "finished":

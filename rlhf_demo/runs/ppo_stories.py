@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from rlhf_demo.files import Row
 from rlhf_demo.runs.story import LONG, Options, Story, failed, waiting, warning
-from rlhf_demo.runs.trend import FEWEST, number, trend
+from rlhf_demo.runs.trend import FEWEST, Trend, number, trend
 
 IN_A_ROW = 3  # steps out of bounds; a single one may be chance
 RUNAWAY = 2.0  # times the KL target
@@ -226,9 +226,8 @@ def progress(rows: Sequence[Row], options: Options, status: str) -> Story:
         words = f"score {number(last['objective/score'])}, KL {number(last['objective/kl'])} nats"
         words += ", too few steps to tell a trend from noise"
     else:
-        words = f"averaged over a few steps, the score {score.words('SD')}"
-        words += f" to {number(score.now)} (base: 0)" if score.rose or score.fell else ""
-        words += " while KL reached " + beside_target(kl.now, options["kl_target"])
+        words = f"averaged over a few steps, {score_words(score)}"
+        words += ", while KL reached " + beside_target(kl.now, options["kl_target"])
     where = f"step {last['step']} of {total}: {words}."
     if status == "finished":
         try_ = "Compare it with its reference on prompts that it was not trained on."
@@ -243,6 +242,12 @@ def progress(rows: Sequence[Row], options: Options, status: str) -> Story:
     return Story(
         "no_trend", level, f"At {where}", "Wait: a trend appears once it exceeds the noise."
     )
+
+
+def score_words(score: Trend) -> str:
+    """Say how the score has changed, and from where to where if that is more than noise."""
+    ends = f", from {number(score.start)} to {number(score.now)} (base: 0)"
+    return f"the score {score.words('SD')}{ends if score.rose or score.fell else ''}"
 
 
 def beside_target(kl: float, target: float) -> str:

@@ -50,7 +50,8 @@ def length_does_as_well(rows: Sequence[Row], report: RewardReport | None) -> Sto
         return None
     return warning(
         "length_does_as_well",
-        f"The reward model gets {share_right(report)}; {by_length(report)}.",
+        f"The reward model gets {share_right(report)}; {by_length(report)}, so length "
+        "alone may explain that.",
         "Give it pairs of similar length, so that length does not decide.",
     )
 

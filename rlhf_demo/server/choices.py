@@ -229,6 +229,8 @@ class Choices:
         """
         if chosen == SHIPPED:
             return SHIPPED
+        if not chosen:
+            raise DataError("no data is chosen: choose some from the list, or upload a file")
         chosen = str(chosen)
         if rows := self.uploads.rows(chosen, secret):
             return self.path(rows)
@@ -322,6 +324,8 @@ class Choices:
             ConfigError: the id is not allowed.
             CheckpointError: the model cannot be fetched, or is too large.
         """
+        if not chosen:
+            raise ConfigError("one of the models is not chosen: choose each from its list")
         if chosen in self.settings.hub:
             return chosen
         if self.settings.public:

@@ -221,7 +221,7 @@ class Comparing:
         """Return an id of the lists with its name for people."""
         choices = self.choices
         labels = {listed: label for label, listed in (*choices.contestants(), *choices.rewards())}
-        label = labels.get(chosen, chosen)
+        label = labels.get(chosen, str(chosen))
         return {"id": chosen, "name": chosen if label.startswith(f"{chosen}:") else label}
 
     def _scorer(self, chosen: str) -> NamedScorer:
@@ -251,7 +251,9 @@ class Comparing:
             run_id = chosen.partition("@")[0]
             if any(row["id"] == run_id for row in jobs.overview()):
                 run = jobs.find(run_id)
-                base: str = run.config["options"]["policy"]
+                base: str | None = run.config["options"].get("policy")
+                if base is None:  # it was trained from scratch, so it is a base itself
+                    return self.choices.policy(chosen)
                 self.choices.check_here(run, base)
                 return base
         return known[0]

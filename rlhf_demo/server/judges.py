@@ -4,13 +4,13 @@ A win rate misleads readers who do not know that the judge labelled the very pai
 model learned from. So the page says this next to the win rate.
 """
 
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
-from rlhf_demo.config.offline import OfflineConfig
 from rlhf_demo.config.scorers import FLUENCY_JUDGE, STAR_RATER, WORD_JUDGE, second_judge
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.evaluation.labellers import SHIPPED_REWARD, labeller, labeller_of_pairs
 from rlhf_demo.server.choices import RULE, Choices
+from rlhf_demo.server.submit import is_offline
 
 
 class Named(TypedDict):
@@ -31,6 +31,14 @@ class Judge(NamedScorer):
 
     title: str  # the judge in a few words
     note: str  # its part in the training; empty if unknown
+
+
+class Taught(NamedTuple):
+    """What a model learned from; None for what does not exist or is unknown."""
+
+    method: str = ""  # its name for people
+    reward: str | None = None  # as train-ppo takes it; None if the method learns from given texts
+    labeller: str | None = None  # id of who labelled the reward's pairs, or the model's own pairs
 
 
 SHIPPED_PPO = "gpt2-mini-ppo"
@@ -54,7 +62,10 @@ ONE_NETWORK = (
 CHOOSER = (
     "{judge} chose the best responses, so a win by its judgement only shows that choosing worked."
 )
-REWARD = "PPO was trained to please {judge}, so a win by its judgement only shows that PPO worked."
+REWARD = (
+    "The {method} model was trained to please {judge}, so a win by its judgement only shows that "
+    "{method} worked."
+)
 READS_WITH = (
     "{judge} takes star-rater\u2019s score and subtracts for text that the base finds unlikely and "
     "for repetition, so it shares their network."
@@ -91,18 +102,19 @@ def judges(
     """
     taught_by = [teachers(choices, model) for model in (right, left)]
     if chosen_by:
-        taught_by.append(_with_labeller(choices.reward(chosen_by)))
-    reward, teacher = next((pair for pair in taught_by if any(pair)), (None, None))
+        reward = choices.reward(chosen_by)
+        taught_by.append(Taught("", reward, labeller(reward)))
+    taught = next((one for one in taught_by if one.reward or one.labeller), Taught())
     second = second_judge(chosen)
     return [
         {
             "id": judge,
             "name": judge_name,
             "unit": unit(choices, judge),
-            "title": _title(judge, taught=judge == teacher),
-            "note": (
-                CHOOSER if judge == chosen_by else _note(choices, judge, reward, teacher)
-            ).format(judge=judge_name),
+            "title": _title(judge, taught=judge == taught.labeller),
+            "note": (CHOOSER if judge == chosen_by else _note(choices, judge, taught)).format(
+                judge=judge_name, method=taught.method
+            ),
         }
         for judge, judge_name in ((chosen, name), (second, second))
     ]
@@ -118,39 +130,28 @@ def _title(judge: str, *, taught: bool) -> str:
     return "a rule: the longer text wins" if judge == RULE else "a model that scores texts"
 
 
-def _note(choices: Choices, judge: str, reward: str | None, labeller: str | None) -> str:
-    if reward is not None and choices.reward(judge) == reward:
+def _note(choices: Choices, judge: str, taught: Taught) -> str:
+    if taught.reward is not None and choices.reward(judge) == taught.reward:
         return REWARD
-    if judge == labeller:
+    if judge == taught.labeller:
         return TAUGHT + (ONE_NETWORK if judge in (STAR_RATER, FLUENCY_JUDGE) else "")
     if judge == FLUENCY_JUDGE:
         return READS_WITH
     if judge == WORD_JUDGE:  # it may have labelled pairs that a visitor uploaded
-        return NO_PART if labeller else APART
+        return NO_PART if taught.labeller else APART
     return ""
 
 
-def teachers(choices: Choices, model: str) -> tuple[str | None, str | None]:
-    """Return the reward that a model was trained on, and who labelled the pairs behind it.
-
-    DPO and supervised fine-tuning learn from the pairs themselves, and only measure a reward.
-
-    Returns:
-        The reward as train-ppo takes it, and the labeller's id; None for what does not exist or is
-        unknown.
-    """
-    run_id = model.partition("@")[0]
+def teachers(choices: Choices, model: str) -> Taught:
+    """Return what a model learned from, by its id."""
     if model == SHIPPED_PPO:
-        reward = SHIPPED_REWARD
-    elif any(row["id"] == run_id for row in choices.jobs.overview()):
-        config = choices.jobs.find(run_id).config
-        if issubclass(STAGES[config["kind"]].config, OfflineConfig):
-            return None, labeller_of_pairs(config["options"]["data"])
-        reward = config["options"]["reward"]
-    else:
-        return None, None
-    return _with_labeller(reward)
-
-
-def _with_labeller(reward: str) -> tuple[str, str | None]:
-    return reward, labeller(reward)
+        return Taught("PPO", SHIPPED_REWARD, labeller(SHIPPED_REWARD))
+    run_id = model.partition("@")[0]
+    if all(row["id"] != run_id for row in choices.jobs.overview()):
+        return Taught()
+    config = choices.jobs.find(run_id).config
+    method, options = STAGES[config["kind"]].title, config["options"]
+    if is_offline(config["kind"]):  # its option `reward` only shows how it gets on
+        return Taught(method, None, labeller_of_pairs(options["data"]))
+    reward = options.get("reward")
+    return Taught(method, reward, labeller(reward)) if reward else Taught()

@@ -37,9 +37,19 @@ def test_finished_run_tells_pairs_score_and_kl():
     assert (story.key, story.level) == ("finished", "good")
     # Ends of three measurements: from (0 + 0.2 + 0.4) / 3 to 1.2.
     assert story.what == (
-        "Finished at step 80 of 80: 75% of the last pairs are in the judge's order; the score rose "
-        "by 1.00 SD to 1.2 (base: 0); KL is 2.0 nats."
+        "Finished at step 80 of 80: 75% of the last pairs are in the judge's order; averaged over "
+        "a few measurements, the score rose by 1.00 SD, from 0.20 to 1.2 (base: 0); KL is 2.0 nats."
     )
+
+
+@pytest.mark.parametrize(("error", "sure"), [(0.49, True), (0.51, False)])
+def test_rise_within_two_standard_errors_is_told_as_a_move(error, sure):
+    rows = run_rows(RISE)
+    rows[-1]["objective/score_se"] = error
+    story = offline_story(rows, OPTIONS, "finished")
+    assert ("the score rose by 1.00 SD" in story.what) == sure
+    assert ("moved by +1.00 SD, less than 2 of its standard errors" in story.what) == (not sure)
+    assert story.level == ("good" if sure else "info")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +98,8 @@ def test_finished_sft_run_tells_the_loss_on_texts_that_it_did_not_learn():
     story = offline_story(sft_rows(FALL), SFT, "finished")
     assert story.what == (
         "Finished at step 80 of 80: the loss on held-out texts went from 2.0 to 1.6 nats per "
-        "token; the score rose by 1.00 SD to 1.2 (base: 0); KL is 2.0 nats."
+        "token; averaged over a few measurements, the score rose by 1.00 SD, from 0.20 to 1.2 "
+        "(base: 0); KL is 2.0 nats."
     )
 
 

@@ -177,8 +177,8 @@ def test_ppo_story_of_a_run_that_learns_gives_gain_and_kl_beside_its_target():
     story = ppo_story(healthy_rows(12), OPTIONS, "running")
     assert (story.key, story.level) == ("learning", "good")
     assert story.what == (
-        "At step 12 of 40: averaged over a few steps, the score rose by 0.80 SD to "
-        "0.95 (base: 0) while KL reached 3.0 nats, near its target of 3."
+        "At step 12 of 40: averaged over a few steps, the score rose by 0.80 SD, from "
+        "0.15 to 0.95 (base: 0), while KL reached 3.0 nats, near its target of 3."
     )
 
 

@@ -4,11 +4,13 @@ import pytest
 
 from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.config.pretrain import BaseConfig
 from rlhf_demo.config.reward import RewardConfig
+from rlhf_demo.config.rloo import RLOOConfig
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server import judges as judges_module
-from rlhf_demo.server.judges import judges, teachers, unit
+from rlhf_demo.server.judges import Taught, judges, teachers, unit
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.shared import Shared
 
@@ -53,21 +55,21 @@ def test_shipped_comparison_says_that_the_first_judge_labelled_the_pairs(choices
 
 def test_judge_that_was_the_reward_is_called_that(choices):
     found = judges(choices, "gpt2-mini", "gpt2-mini-ppo", "reward-mini", "reward-mini")
-    assert found[0]["note"].startswith("PPO was trained to please reward-mini")
+    assert found[0]["note"].startswith("The PPO model was trained to please reward-mini")
     assert found[0]["unit"].startswith("standard deviations")
 
 
 def test_run_whose_reward_learned_from_shipped_pairs_was_taught_by_the_star_rater(shared, choices):
     reward = add_run(shared, "reward-aaaaaa", "reward", RewardConfig())
     add_run(shared, "ppo-aaaaaa", "ppo", PPOConfig(reward=reward))
-    assert teachers(choices, "ppo-aaaaaa") == (reward, "star-rater")
-    assert teachers(choices, "ppo-aaaaaa@20") == (reward, "star-rater")
+    assert teachers(choices, "ppo-aaaaaa") == ("PPO", reward, "star-rater")
+    assert teachers(choices, "ppo-aaaaaa@20") == ("PPO", reward, "star-rater")
 
 
 def test_run_whose_reward_learned_from_votes_was_not(shared, choices):
     reward = add_run(shared, "reward-bbbbbb", "reward", RewardConfig(data="votes.jsonl"))
     add_run(shared, "ppo-bbbbbb", "ppo", PPOConfig(reward=reward))
-    assert teachers(choices, "ppo-bbbbbb") == (reward, None)
+    assert teachers(choices, "ppo-bbbbbb") == ("PPO", reward, None)
     found = judges(choices, "gpt2-mini", "ppo-bbbbbb", "star-rater", "star-rater")
     assert titles(found)[0] == "a simulated judge"
     assert found[0]["note"] == ""
@@ -76,16 +78,30 @@ def test_run_whose_reward_learned_from_votes_was_not(shared, choices):
 
 def test_run_that_followed_the_word_judge_does_not_hear_that_it_had_no_part(shared, choices):
     add_run(shared, "ppo-cccccc", "ppo", PPOConfig(reward="word-judge"))
-    assert teachers(choices, "ppo-cccccc") == ("word-judge", None)
+    assert teachers(choices, "ppo-cccccc") == ("PPO", "word-judge", None)
     found = judges(choices, "gpt2-mini", "ppo-cccccc", "star-rater", "star-rater")
-    assert found[1]["note"].startswith("PPO was trained to please word-judge")
+    assert found[1]["note"].startswith("The PPO model was trained to please word-judge")
+
+
+def test_method_that_followed_the_judge_is_named(shared, choices):
+    add_run(shared, "rloo-aaaaaa", "rloo", RLOOConfig())
+    found = judges(choices, "gpt2-mini", "rloo-aaaaaa", "reward-mini", "reward-mini")
+    assert found[0]["note"] == (
+        "The RLOO model was trained to please reward-mini, so a win by its judgement only shows "
+        "that RLOO worked."
+    )
+
+
+def test_base_that_was_trained_here_learned_from_no_judge(shared, choices):
+    add_run(shared, "base-aaaaaa", "base", BaseConfig())
+    assert teachers(choices, "base-aaaaaa") == ("", None, None)
 
 
 def test_reward_that_dpo_only_measures_did_not_train_it_but_the_labeller_did(shared, choices):
     add_run(shared, "dpo-aaaaaa", "dpo", DPOConfig(reward="reward-mini"))
     add_run(shared, "dpo-bbbbbb", "dpo", DPOConfig(reward="reward-mini", data="votes.jsonl"))
-    assert teachers(choices, "dpo-aaaaaa") == (None, "star-rater")
-    assert teachers(choices, "dpo-bbbbbb") == (None, None)
+    assert teachers(choices, "dpo-aaaaaa") == ("DPO", None, "star-rater")
+    assert teachers(choices, "dpo-bbbbbb") == ("DPO", None, None)
     found = judges(choices, "gpt2-mini", "dpo-aaaaaa", "star-rater", "star-rater")
     assert found[0]["note"].startswith("star-rater labelled the pairs that the training")
     for run in ("dpo-aaaaaa", "dpo-bbbbbb"):
@@ -94,7 +110,7 @@ def test_reward_that_dpo_only_measures_did_not_train_it_but_the_labeller_did(sha
 
 
 def test_two_models_that_no_reward_trained_have_no_teacher(choices):
-    assert teachers(choices, "gpt2-mini") == (None, None)
+    assert teachers(choices, "gpt2-mini") == ("", None, None)
     found = judges(choices, "gpt2-mini", "gpt2-mini", "longer", "longer")
     assert titles(found)[0] == "a rule: the longer text wins"
 
@@ -133,7 +149,7 @@ def test_units_are_named(shared, choices):
     ("judge", "shared"), [("star-rater", True), ("fluency-judge", True), ("longer", False)]
 )
 def test_only_a_network_is_said_to_share_one(judge, shared):
-    note = judges_module._note(Nobody(), judge, "another", judge)
+    note = judges_module._note(Nobody(), judge, Taught("PPO", "another", judge))
     assert note.startswith("{judge} labelled the pairs")
     assert ("share its network" in note) == shared
 

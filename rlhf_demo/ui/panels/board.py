@@ -20,7 +20,7 @@ from rlhf_demo.config.ppo import SCALE_SAMPLES
 from rlhf_demo.config.scorers import RULES, SIMULATED
 from rlhf_demo.config.stages import STAGES, on_board
 from rlhf_demo.errors import DemoError, JobError
-from rlhf_demo.evaluation.labellers import NO_JUDGE, judge_of, labeller
+from rlhf_demo.evaluation.labellers import NO_JUDGE, judge_of, labeller, labeller_of_pairs
 from rlhf_demo.evaluation.reliability import read_report
 from rlhf_demo.files import Row, read_json
 from rlhf_demo.jobs.queue import Jobs
@@ -150,7 +150,7 @@ class Board:
             report = read_report(run.folder)
             story, figures = reward_story(rows, report, *said), _reward_figures(rows, row, report)
         state: RunState = {
-            "run": {**row, "command": repeat_command(config)},
+            "run": {**row, "command": repeat_command(config, self.settings.runs)},
             "created": config["created_at"],
             "lines": _lines(kind, options, rows, scale),
             "figures": figures,
@@ -311,29 +311,41 @@ def _judge(options: dict[str, Any]) -> dict[str, str] | None:
     judge = judge_of(options.get("judge", NO_JUDGE), reward)
     if judge == NO_JUDGE:
         return None
+    simulated = ", a simulated judge," if judge in SIMULATED else ""
+    name, part = Path(judge).name, _part_of_judge(judge, reward, options)
+    return {"name": name, "note": f"{name}{simulated} scores the same texts. {part}"}
+
+
+def _part_of_judge(judge: str, reward: str, options: dict[str, Any]) -> str:
+    """Say what the judge had to do with the training."""
     teacher = labeller(reward)
     if judge == reward:
-        part = "It is the reward itself, so the two always agree."
-    elif judge == teacher:
-        part = (
+        return "It is the reward itself, so the two always agree."
+    if is_offline(options) and judge == labeller_of_pairs(options["data"]):
+        return (
+            "It labelled the pairs that the policy learned from, so it is the teacher and not an "
+            "independent judge."
+        )
+    if is_offline(options) and judge == teacher:
+        return (
+            "The policy learns neither from it nor from the reward. It labelled the pairs that the "
+            "reward model learned from, so the two often agree."
+        )
+    if judge == teacher:
+        return (
             "The policy is not trained on it. It labelled the pairs that the reward model learned "
             "from, so it is the teacher and not an independent judge. Where the reward rises and "
             "the judge does not follow, the policy pleases only the reward model."
         )
-    elif teacher or reward in (*RULES, *SIMULATED):
-        part = (
+    if teacher or reward in (*RULES, *SIMULATED):
+        return (
             "The policy is not trained on it. It did not teach the reward either, so the two may "
             "drift apart without anything being wrong."
         )
-    else:
-        part = (
-            "The policy is not trained on it. We do not know who labelled the pairs behind the "
-            "reward. If it was not this judge, the two may drift apart without anything being "
-            "wrong."
-        )
-    simulated = ", a simulated judge," if judge in SIMULATED else ""
-    name = Path(judge).name
-    return {"name": name, "note": f"{name}{simulated} scores the same texts. {part}"}
+    return (
+        "The policy is not trained on it. We do not know who labelled the pairs behind the reward. "
+        "If it was not this judge, the two may drift apart without anything being wrong."
+    )
 
 
 def ppo_result(run: Run) -> str:
@@ -431,12 +443,14 @@ def _time(rows: list[Row], row: RunRow) -> tuple[str, str]:
     """Return the time left, or how far the run came, with words for it."""
     seconds = _recent_seconds(rows)
     pace = f", {mean(seconds):.1f} s a step" if seconds else ""
-    left = row["seconds_left"]
+    left, step, total = row["seconds_left"], row["step"] or 0, row["total_steps"] or 0
+    if row["status"] == Status.RUNNING and step >= total > 0:
+        return (f"{step}", f"of {total} steps done; saving the model and measuring it")
     if row["status"] == Status.RUNNING and left is not None:
         return (f"{left:.0f} s" if left < 100 else f"{left / 60:.0f} min", f"left{pace}")
     if row["status"] == Status.QUEUED:
         return (f"{row['place'] or 1}", "position in the queue")
-    return (f"{row['step'] or 0}", f"of {row['total_steps'] or 0} steps{pace}")
+    return (f"{step}", f"of {total} steps{pace}")
 
 
 def _recent_seconds(rows: list[Row]) -> list[float]:

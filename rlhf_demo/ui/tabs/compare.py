@@ -161,7 +161,7 @@ class CompareTab:
                 self.judge = self._picker("Judge", "the text with the higher score wins")
                 self.count = gr.Number(
                     label="Prompts", info=f"shipped prompts, {FEWEST} to {MOST}", value=64,
-                    precision=0, step=1, min_width=150,
+                    precision=None, step=1, min_width=150,
                 )  # fmt: skip
                 self.best_of = gr.Number(
                     label="Right answers with the best of", value=1, precision=None, step=1,
@@ -244,8 +244,8 @@ class CompareTab:
             right["value"] = run_id
             options, choices = self.shared.jobs.find(run_id).config["options"], self.shared.choices
             for update, engine_name, wanted in (
-                (left, choices.policy, options["policy"]),
-                (scorer, choices.reward, options["reward"]),
+                (left, choices.policy, options.get("policy")),
+                (scorer, choices.reward, options.get("reward")),
             ):
                 chosen = choices.listed_as(wanted, update["choices"], engine_name)
                 update["value"] = chosen or update["value"]
@@ -288,7 +288,7 @@ class CompareTab:
         right: str,
         judge: str,
         chooser: str,
-        count: int,
+        count: float | None,
         own: str,
         *values: Any,
     ) -> Iterator[ManyRecord | dict[str, str]]:
@@ -317,7 +317,7 @@ def _best_of(values: tuple[Any, ...]) -> BestOfOptions:
     return BestOfOptions(**forms.options(BestOfOptions, ("best_of", *NAMES), values))
 
 
-def _prompts(count: int | None, own: str) -> list[str]:
+def _prompts(count: float | None, own: str) -> list[str]:
     """Return the visitor's own prompts, else `count` of the shipped test prompts."""
     lines = [line for line in own.splitlines() if line.strip()]
     if len(lines) > MOST_OWN:
@@ -326,10 +326,9 @@ def _prompts(count: int | None, own: str) -> list[str]:
         for line in lines:
             check_prompt(line)
         return lines
-    if count is None or not FEWEST <= count <= MOST:
-        raise ConfigError(
-            f"the number of prompts is {count}: give a number from {FEWEST} to {MOST}"
-        )
+    if count is None or not float(count).is_integer() or not FEWEST <= count <= MOST:
+        given = "empty" if count is None else f"{count:g}"
+        raise ConfigError(f"prompts is {given}: give a whole number from {FEWEST} to {MOST}")
     return load_prompts(SHIPPED, "test")[: int(count)]
 
 

@@ -4,6 +4,7 @@ Everyone can view and download every run. Only its owner can change it: jobs/que
 secret that each request carries.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.metrics import GLOSSARY
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.reward_stories import tested_on
-from rlhf_demo.runs.run import Run
+from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server.choices import has_model
 from rlhf_demo.server.class_records import log_for
 from rlhf_demo.server.payloads import ChangedSetting, ListedRun, PickedRun, RunCurves, RunsState
@@ -31,6 +32,7 @@ from rlhf_demo.ui.tabs import ppo as ppo_tab
 from rlhf_demo.ui.tabs import reward as reward_tab
 from rlhf_demo.ui.tabs.ppo import PPOTab
 from rlhf_demo.ui.tabs.reward import RewardTab
+from rlhf_demo.votes.pairs import FEWEST_TO_TELL
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.downloads import link_to, zip_folder
 from rlhf_demo.web.lanes import heavy
@@ -47,6 +49,7 @@ class RunsTab:
     def __init__(self, shared: Shared) -> None:
         self.shared, self.jobs = shared, shared.jobs
         self.tails = shared.jobs.tails
+        self._pairs: dict[tuple[str, str], int | None] = {}
 
     def build(self, demo: gr.Blocks) -> None:
         """Lay the tab out inside the open Blocks."""
@@ -138,13 +141,25 @@ class RunsTab:
         picked = str(request.get("run") or "")
         row = next((row for row in rows if row["id"] == picked), None)
         return {
-            "runs": [_listed(listed) for listed in rows],
+            "runs": [_listed(listed, self._held_out_pairs(listed)) for listed in rows],
             "picked": row and self._details(row, request),
         }
 
     def run_curves(self, request: dict[str, Any]) -> dict[str, list[RunCurves]]:
         """Return the curves of at most two runs, to overlay them."""
         return {"runs": [self._curves(str(run_id)) for run_id in list(request["runs"])[:2]]}
+
+    def _held_out_pairs(self, row: RunRow) -> int | None:
+        """Return how many different pairs a finished reward model was tested on, if known."""
+        if row["kind"] != "reward" or row["status"] != Status.FINISHED:
+            return None
+        key = row["id"], row["created_at"]
+        if key not in self._pairs:
+            report = None
+            with suppress(DemoError, OSError, *ODD):
+                report = read_report(self.jobs.find(row["id"]).folder)
+            self._pairs[key] = report["different_pairs"] if report else None
+        return self._pairs[key]
 
     def _details(self, row: RunRow, request: dict[str, Any]) -> PickedRun:
         details: PickedRun = {
@@ -174,7 +189,7 @@ class RunsTab:
             "has_model": has_model(run),
             "result": _result(run, row),
             "settings": changed_settings(config, self.shared.settings.runs),
-            "command": repeat_command(config),
+            "command": repeat_command(config, self.shared.settings.runs),
             "log": log_for(self.jobs, row, self.shared.settings, mine=details["mine"]),
         }
 
@@ -221,7 +236,7 @@ class RunsTab:
         return {"link": link_to(target), "bytes": target.stat().st_size}
 
 
-def _listed(row: RunRow) -> ListedRun:
+def _listed(row: RunRow, pairs: int | None) -> ListedRun:
     return {
         "id": row["id"],
         "title": row["title"],
@@ -233,12 +248,17 @@ def _listed(row: RunRow) -> ListedRun:
         "created_at": row["created_at"],
         "example": row["example"],
         "of_class": row["of_class"],
-        "figures": final_figures(row),
+        "figures": final_figures(row, pairs),
     }
 
 
-def final_figures(row: RunRow) -> list[tuple[str, str, str]]:
-    """Return the newest figures of a run: name, value and colour of each."""
+def final_figures(row: RunRow, pairs: int | None = None) -> list[tuple[str, str, str]]:
+    """Return the newest figures of a run: name, value and colour of each.
+
+    Args:
+        row: the run.
+        pairs: the number of held-out pairs behind a reward model's accuracy, if known.
+    """
     figures, kind = row["figures"], row["kind"]
     if {"objective/score", "objective/kl"} <= figures.keys():
         score, kl = figures["objective/score"], figures["objective/kl"]
@@ -246,6 +266,8 @@ def final_figures(row: RunRow) -> list[tuple[str, str, str]]:
             ("score", _minus(f"{score:+.2f}") + " SD", "score"),
             ("KL", _minus(f"{kl:.1f}") + " nats", "kl"),
         ]
+    if kind == "reward" and pairs is not None and pairs < FEWEST_TO_TELL:
+        return [("held-out accuracy", "too few pairs to tell", "soft")]
     if kind == "reward" and "heldout/accuracy" in figures:
         return [("held-out accuracy", f"{100 * figures['heldout/accuracy']:.0f}%", "score")]
     headline = STAGES[kind].headline if kind in STAGES else ()

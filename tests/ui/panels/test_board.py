@@ -9,7 +9,7 @@ from rlhf_demo.errors import JobError
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.panels import board as module
-from rlhf_demo.ui.panels.board import Board
+from rlhf_demo.ui.panels.board import Board, _time
 from rlhf_demo.ui.parts import answering
 from tests.fake_jobs import fake, new_jobs, row, start  # noqa: F401  (two are fixtures)
 
@@ -212,3 +212,14 @@ def test_board_of_dpo_takes_its_figures_from_the_last_measurement(board):
     assert seen["columns"]["objective/kl_coef"] == [None] * 3
     assert seen["lines"]["objective/kl"] == [] and seen["inside_step"] == -1
     assert seen["judge"]["name"] == "star-rater"
+    assert "labelled the pairs that the policy learned from" in seen["judge"]["note"]
+    other = board.jobs.start("dpo", DPOConfig(data="votes.jsonl"), title="", secret="ann")
+    assert "learns neither from it nor from the reward" in ask(board, other)["judge"]["note"]
+
+
+def test_page_is_told_that_a_finished_model_is_being_measured():
+    at_end = {"status": Status.RUNNING, "seconds_left": 0.0, "step": 8, "total_steps": 8}
+    words = ("8", "of 8 steps done; saving the model and measuring it")
+    assert _time([{"step": 8, "time/step_seconds": 7.0}], at_end) == words
+    before = at_end | {"step": 7, "seconds_left": 7.0}
+    assert _time([{"step": 7, "time/step_seconds": 7.0}], before) == ("7 s", "left, 7.0 s a step")

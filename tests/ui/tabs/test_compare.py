@@ -7,6 +7,7 @@ import pytest
 
 from rlhf_demo.config.evaluation import DuelOptions
 from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.config.pretrain import BaseConfig
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.shared import Shared
@@ -71,6 +72,9 @@ def test_write_shows_the_names_then_texts_then_keeps_what_a_page_can_open(tab):
         ({"values": values(max_new_tokens=129)}, "is 129: on this page give at most 128"),
         ({"values": values(temperature=None)}, "temperature is empty"),
         ({"values": values(top_p=1.5)}, "the highest value is 1.0"),
+        ({"values": values(top_k=1.5)}, "top k is 1.5: give a whole number"),
+        ({"left": ""}, "one of the models is not chosen: choose each from its list"),
+        ({"scorer": None}, "one of the models is not chosen"),
     ],
 )
 def test_write_with_something_wrong_yields_one_sentence(tab, monkeypatch, changed, sentence):
@@ -113,6 +117,18 @@ def test_kl_of_a_run_at_a_step_is_counted_against_what_it_started_from(tab):
     first = next(tab.write(HERE, LEFT, f"{run_id}@20", SCORER, "This", *values()))
     assert first["settings"]["base"] == "gpt2"
     assert run_id in first["settings"]["right"]["name"]
+
+
+def test_base_that_was_trained_here_is_its_own_base(tab):
+    run = Run.create(tab.shared.settings.runs / "base-abc123", "base", BaseConfig().to_dict())
+    run.set_status(Status.FINISHED)
+    run.model_folder.mkdir(parents=True)
+    (run.model_folder / "config.json").write_text("{}")
+    for left, right in ((LEFT, "base-abc123"), ("base-abc123", LEFT)):
+        first = next(tab.write(HERE, left, right, SCORER, "This", *values()))
+        assert first["settings"]["base"] == "base-abc123"
+    left, right, scorer = tab.take_run("base-abc123")
+    assert (left["value"], right["value"], scorer["value"]) == (LEFT, "base-abc123", SCORER)
 
 
 def test_page_without_a_comparison_opens_on_the_defaults(tab):
@@ -214,9 +230,10 @@ def test_best_of_n_with_something_wrong_yields_one_sentence(tab, monkeypatch, ch
 @pytest.mark.parametrize(
     ("count", "own", "sentence"),
     [
-        (7, "", "the number of prompts is 7"),
-        (None, " \n", "the number of prompts is None"),
-        (257, "", "give a number from 8 to 256"),
+        (7, "", "prompts is 7: give a whole number from 8 to 256"),
+        (None, " \n", "prompts is empty: give a whole number"),
+        (8.5, "", "prompts is 8.5: give a whole number"),
+        (257, "", "give a whole number from 8 to 256"),
         (64, "one\n" * 65, "there are 65 prompts of your own: give at most 64"),
         (64, "a" * 501, "501 characters"),
     ],

@@ -19,6 +19,7 @@ from rlhf_demo.config.sft import SFTConfig
 from rlhf_demo.errors import JobError, Refused
 from rlhf_demo.files import read_json, write_json, write_text
 from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.runs.run import Status
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.compute_lock import ComputeLock
 from rlhf_demo.server.instructor import Instructor
@@ -119,6 +120,17 @@ def test_figures_of_ppo_are_score_and_kl_with_a_true_minus():
 def test_figure_of_a_reward_model_is_its_held_out_accuracy():
     shown = final_figures({"kind": "reward", "figures": {"heldout/accuracy": 0.814}})
     assert shown == [("held-out accuracy", "81%", "score")]
+
+
+@pytest.mark.parametrize(("pairs", "value"), [(9, "too few pairs to tell"), (10, "0%")])
+def test_accuracy_on_a_few_pairs_is_not_listed(tab, pairs, value):
+    run = tab.jobs.find(start(tab.jobs, "reward"))
+    run.append("metrics", [{"step": 1, "heldout/accuracy": 0.0}])
+    write_json(run.folder / "report.json", {"baseline_side": "longer", "different_pairs": pairs})
+    run.set_status(Status.FINISHED)
+    listed = tab.runs_state({"run": ""})["runs"]
+    (figures,) = [row["figures"] for row in listed if row["id"] == run.folder.name]
+    assert figures[0][:2] == ("held-out accuracy", value)
 
 
 @pytest.mark.parametrize("kind", ["ppo", "reward", "pairs", "base"])
