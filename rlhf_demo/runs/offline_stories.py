@@ -42,7 +42,7 @@ def offline_story(
         far_from_the_base(known, options)
         or learned_by_heart(known)
         or diversity_falls(known, options)
-        or score_fell_back(known, options)
+        or fell_back(known, options)
         or length_drifts(known, options)
         or policy_unmoved(known, options)
         or progress(rows, known, status)
@@ -59,6 +59,11 @@ def far_from_the_base(rows: Sequence[Row], options: Options) -> Story | None:
         f"The policy is {number(kl)} nats from the base, and no KL budget ends this run.",
         f"Read the samples: are they still good English? Next run: {hold_closer(options)}.",
     )
+
+
+def fell_back(rows: Sequence[Row], options: Options) -> Story | None:
+    """Tell that DPO's score fell again; SFT imitates texts, whatever they score."""
+    return score_fell_back(rows, options) if "beta" in options else None
 
 
 def learned_by_heart(rows: Sequence[Row]) -> Story | None:

@@ -110,6 +110,11 @@ def test_sft_run_whose_held_out_loss_rises_has_learned_its_texts_by_heart():
     assert offline_story(sft_rows([*FALL[:-1], 1.67]), SFT, "running").key == "learning"
 
 
+def test_score_of_sft_may_fall_again_without_a_warning():
+    fallen = [*RISE, 1.2, 0.4, 0.3, 0.2, 0.1, 0.0]
+    assert offline_story(sft_rows([1.6] * 15, fallen), SFT, "running").key == "learning"
+
+
 def test_what_sft_should_try_names_no_option_that_it_lacks():
     far, still = sft_rows(FALL, kl=12.0), sft_rows([2.0] * 12, [0.0] * 12, kl=0.01)
     for rows, words in [(far, "a learning rate below 0.001, or fewer epochs"), (still, "above")]:
