@@ -395,7 +395,7 @@ def _ppo_figures(
         kl = _minus(f"{known[-1]['objective/kl']:.1f}")
     return [
         (score, SCORE_IN_DEVIATIONS if scale else "score, in the reward\u2019s own units"),
-        (kl, f"KL in nats; {_what_holds(options)}"),
+        (kl, f"KL from {_start_of(options)} in nats; {_what_holds(options)}"),
         _time(rows, row),
     ]
 
@@ -403,6 +403,14 @@ def _ppo_figures(
 def is_offline(options: dict[str, Any]) -> bool:
     """Say whether the run learns from given texts (config/offline.py), not from its own samples."""
     return "kl_budget" not in options
+
+
+def _start_of(options: dict[str, Any]) -> str:
+    """Name the model that a run started from, from which its KL is counted."""
+    start = Path(options["policy"])
+    if start.parent.name == "steps":
+        return f"{start.parents[1].name} at step {start.name}"
+    return start.name
 
 
 def _what_holds(options: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import pytest
 
 from rlhf_demo.config.dpo import DPOConfig
+from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.rloo import RLOOConfig
 from rlhf_demo.config.sft import SFTConfig
 from rlhf_demo.errors import JobError
@@ -183,10 +184,24 @@ def test_board_of_sft_shows_its_loss_on_held_out_texts(board):
         ],
     )
     seen = ask(board, run)
-    assert seen["figures"][1] == ("1.5", "KL in nats; nothing holds SFT near the base")
+    assert seen["figures"][1] == (
+        "1.5",
+        "KL from gpt2-mini in nats; nothing holds SFT near the base",
+    )
     assert seen["columns"]["sft/heldout_loss"] == [2.0, None]
     assert seen["columns"]["sft/loss"] == [None, 1.75]
     assert seen["lines"]["objective/kl"] == [] and seen["inside_step"] == -1
+
+
+@pytest.mark.parametrize(
+    ("policy", "name"),
+    [("/runs/sft-k3f9ab", "sft-k3f9ab"), ("/runs/ppo-x/steps/20", "ppo-x at step 20"),
+     ("owner/model", "model")],
+)  # fmt: skip
+def test_kl_names_the_model_that_it_is_counted_from(board, policy, name):
+    run = board.jobs.start("ppo", PPOConfig(policy=policy), title="", secret="ann")
+    words = ask(board, run)["figures"][1][1]
+    assert words == f"KL from {name} in nats; target 2.5; the run stops at 10"
 
 
 def test_board_of_dpo_takes_its_figures_from_the_last_measurement(board):
@@ -203,7 +218,7 @@ def test_board_of_dpo_takes_its_figures_from_the_last_measurement(board):
     )
     seen = ask(board, run)
     assert seen["figures"][0][0] == "+0.40 \u00b1 0.10"
-    assert seen["figures"][1] == ("1.5", "KL in nats; DPO\u2019s beta is 0.25")
+    assert seen["figures"][1] == ("1.5", "KL from gpt2-mini in nats; DPO\u2019s beta is 0.25")
     assert seen["run"]["total_steps"] == 9
     pairs = "At step 2 of 9: 75% of the last pairs are in the judge's order;"
     assert seen["story"]["what"].startswith(pairs)
