@@ -17,13 +17,14 @@ def main() -> int:
     os.umask(0o077)  # other accounts of this machine read neither votes nor keys
     from rlhf_demo.ui.app import build_app, launch_options
     from rlhf_demo.web.cache import own_cache
-    from rlhf_demo.web.connections import bound_connections
+    from rlhf_demo.web.connections import bound_connections, check_port
     from rlhf_demo.server.ending import save_trainings_at_the_end
     from rlhf_demo.server.settings import Settings
 
     space.hide_gpu()
     try:
         settings = Settings.from_environment()
+        check_port(settings.server_name, settings.port)
         os.environ["GRADIO_TEMP_DIR"] = str(own_cache(settings.runs))
         demo = build_app(settings)
     except DemoError as error:

@@ -68,7 +68,10 @@ VARIABLES = (
         "database of the votes: `postgresql://user:password@host/name`",
     ),
     Variable("GRADIO_SERVER_NAME", "`127.0.0.1`", "", "address that the page listens on"),
-    Variable("GRADIO_SERVER_PORT", "7860", "", "port that the page listens on"),
+    Variable(
+        "GRADIO_SERVER_PORT", "the first free one from 7860 on", "",
+        "port that the page listens on",
+    ),
     Variable(
         "GRADIO_ROOT_PATH", "none", "", "path under which a proxy serves the page: `/lab/rlhf`"
     ),
@@ -91,6 +94,7 @@ class Settings:
     Attributes:
         public: the limits are on.
         server_name: the address that the page listens on.
+        port: the port that it listens on; None for the first free one.
         any_host: the page answers under every host name, as a page for strangers must.
         space: the page is a Space, which the Hub shows in a frame.
     """
@@ -100,6 +104,7 @@ class Settings:
     hub: tuple[str, ...] = ("gpt2", "distilgpt2")
     password: str | None = None
     server_name: str = "127.0.0.1"
+    port: int | None = None
     any_host: bool = False
     space: bool = False
     hosts: tuple[str, ...] = ()
@@ -127,6 +132,7 @@ class Settings:
             hub=_list("RLHF_DEMO_HUB", () if public else cls.hub),
             password=password,
             server_name=server_name,
+            port=_number("GRADIO_SERVER_PORT", None),
             any_host=bool(said) or space,
             space=space,
             hosts=_list("RLHF_DEMO_HOSTS", ()),

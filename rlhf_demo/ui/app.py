@@ -94,6 +94,7 @@ def launch_options(demo: SharedPage) -> dict[str, Any]:
         "theme": parts.theme(),
         "css": parts.css(),
         "head": parts.head(),
+        "server_port": settings.port,
         "ssr_mode": False,
         "run_history": False,
         "state_session_capacity": MOST_SESSIONS,

@@ -16,6 +16,7 @@ from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.utils import get_remote_addr
 
+from rlhf_demo.errors import ConfigError
 from rlhf_demo.web import refusals
 from rlhf_demo.web.addresses import client_address
 
@@ -200,6 +201,27 @@ class Seldom(logging.Filter):
             return False
         self._logged_at[kind] = now
         return True
+
+
+def check_port(server_name: str, port: int | None) -> None:
+    """Check that the page can listen on its port, where Gradio would silently take another one.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if port is None:
+        return
+    family = socket.AF_INET6 if ":" in server_name else socket.AF_INET
+    try:
+        with socket.socket(family) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((server_name.strip("[]"), port))
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"the page cannot listen on port {port} of {server_name} ({error}): end the program "
+            "that uses it, such as the page that you stopped just now, or choose another port in "
+            "GRADIO_SERVER_PORT"
+        ) from None
 
 
 def bound_connections(proxies: int) -> None:

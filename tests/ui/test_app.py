@@ -17,10 +17,10 @@ def test_every_tab_that_a_stage_names_is_there():
 
 def test_page_is_launched_behind_its_gates_and_serves_nothing_else(tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    settings = Settings(runs=tmp_path / "runs", public=True)
+    settings = Settings(runs=tmp_path / "runs", public=True, port=7999)
     told = launch_options(SimpleNamespace(shared=SimpleNamespace(settings=settings)))
     assert (told["enable_monitoring"], told["run_history"]) == (False, False)
-    assert told["max_file_size"] == "20mb"
+    assert (told["max_file_size"], told["server_port"]) == ("20mb", 7999)
     inside = told["app_kwargs"]
     assert [one.cls for one in inside["middleware"]] == [UploadGate, Refusals]
     assert inside["middleware"][0].kwargs == {"folder": tmp_path, "public": True}

@@ -1,6 +1,7 @@
 """What the app says where it cannot start: one sentence, exit code 2, no traceback."""
 
 import os
+import socket
 import sqlite3
 from contextlib import closing
 from unittest.mock import patch
@@ -9,6 +10,7 @@ import pytest
 
 from app import main
 from rlhf_demo.ui.shared import _make_folder
+from rlhf_demo.web import connections
 
 
 @pytest.fixture
@@ -78,3 +80,22 @@ def test_votes_that_were_cut_off(refused, tmp_path):
 def test_folder_in_place_of_the_votes(refused, tmp_path):
     (tmp_path / "runs" / "votes.db").mkdir(parents=True)
     assert "cannot be opened" in refused()
+
+
+@pytest.mark.parametrize("server_name", ["127.0.0.1", "0.0.0.0"])
+def test_port_that_another_program_uses(refused, monkeypatch, server_name):
+    """Gradio would take the next free one, where no proxy and no student looks for the page."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setenv("GRADIO_SERVER_NAME", server_name)
+        monkeypatch.setenv("GRADIO_SERVER_PORT", str(port))
+        line = refused()
+    assert f"cannot listen on port {port} of {server_name} (" in line and "in use" in line
+    connections.check_port(server_name, port)  # now it is free
+    connections.check_port(server_name, None)
+
+
+@pytest.mark.parametrize(("port", "told"), [("0", "from 1 up"), ("99999", "must be 0-65535")])
+def test_port_that_is_none(refused, monkeypatch, port, told):
+    monkeypatch.setenv("GRADIO_SERVER_PORT", port)
+    assert port in (line := refused()) and told in line
