@@ -243,8 +243,8 @@ def _parquet_rows(path: Path, columns: Collection[str], bounds: Bounds) -> Itera
                     yield number, row
     except MemoryError:  # some of Arrow's errors are both
         raise
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    except (pyarrow.ArrowException, OSError, ValueError):  # their words are for programmers
         raise DataError(
-            f"{path.name} is not a readable Parquet file ({reason}): save it again"
+            f"{path.name} is not a readable Parquet file, or it is damaged: save it again as "
+            "Parquet"
         ) from None

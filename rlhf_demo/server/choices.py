@@ -133,7 +133,8 @@ class Choices:
         """Preference pairs: shipped, people's votes, and the uploads that this secret may use."""
         shipped = ("shipped: 2,500 pairs, simulated judge", SHIPPED)
         return [shipped, *self.votes_listed()] + [
-            (f"uploaded: {upload}", upload) for upload in self.uploads.listed(secret)
+            (f"uploaded: {self.uploads.label(upload)}", upload)
+            for upload in self.uploads.listed(secret)
         ]
 
     def votes_listed(self) -> list[Choice]:

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypedDict, TypeGuard
+from typing import Any, NotRequired, TypedDict, TypeGuard
 
 from rlhf_demo.data.rows import kind_of
 from rlhf_demo.errors import DataError, DemoError
@@ -45,6 +45,8 @@ FROM_ADDRESS = (40, 1 / 60)
 """Files that are read for one address: this many at once, for a class, then this many a second. So
 one address needs more than SAFE_SECONDS to fill the space of all."""
 
+LONGEST_NAME = 60
+"""Characters of a file's name that are kept."""
 AT_ONCE = 2
 """Files that are read at the same time; only one for each address."""
 WAIT_SECONDS = 0.8
@@ -60,6 +62,7 @@ class Upload(TypedDict):
     owner: str  # hash of the visitor's secret
     at: float  # seconds since 1970
     summary: FileSummary
+    name: NotRequired[str]  # of the file
 
 
 class Uploads:
@@ -91,6 +94,12 @@ class Uploads:
     def listed(self, secret: str) -> list[str]:
         """Return the ids of the uploads of this secret; of all, on a page without limits."""
         return sorted(upload for upload, about in self._all() if self._is_theirs(about, secret))
+
+    def label(self, upload: str) -> str:
+        """Name a listed upload in a list: by its file, if that is known."""
+        about = self._about(upload)
+        name = about.get("name") if about else None
+        return f"{name} ({upload})" if isinstance(name, str) else upload
 
     def rows(self, upload: str, secret: str) -> Path | None:
         """Return the copy of an upload, None if `listed` does not name it."""
@@ -142,7 +151,10 @@ class Uploads:
         with self.reading(address), replacing_folder(self.folder / upload) as folder:
             summary = read_apart("pairs", source, folder / ROWS, public=self.public)
             self._make_room(owner, address, (folder / ROWS).stat().st_size)
-            about: Upload = {"owner": owner, "at": self.clock(), "summary": summary}
+            name = source.name[-LONGEST_NAME:]
+            about: Upload = {
+                "owner": owner, "at": self.clock(), "summary": summary, "name": name,
+            }  # fmt: skip
             write_json(folder / ABOUT, about)
         with self._freed:
             present = {name: of for name, of in self._came_from.items() if self._about(name)}

@@ -27,6 +27,11 @@ def picker(label: str, info: str, **how: Any) -> gr.Dropdown:
     return gr.Dropdown(label=label, info=info, allow_custom_value=True, **{"scale": 3, **how})
 
 
+def helps(config_class: type[Options]) -> dict[str, str]:
+    """Return the help text of each option."""
+    return {option.name: option.metadata["help"] for option, *_ in declarations(config_class)}
+
+
 def _field(declared: Any, kind: type) -> Any:
     meta = declared.metadata
     shared = {

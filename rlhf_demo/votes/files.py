@@ -324,8 +324,10 @@ def _checked(
     if not is_record(row):
         raise DataError(f"{where} is {short(row)}, not an object with columns: fix it")
     for name in required:
-        if not isinstance(row.get(name), str):
-            raise DataError(f"{where}: column {name!r} is {short(row.get(name))}: give text")
+        if row.get(name) is None:
+            raise DataError(f"{where}: column {name!r} is missing: add it")
+        if not isinstance(row[name], str):
+            raise DataError(f"{where}: column {name!r} is {short(row[name])}: give text")
     for name, kind in columns.items():
         accepted = (int, float) if kind is float else kind
         value = row.get(name)

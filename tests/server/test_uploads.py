@@ -10,6 +10,7 @@ import pytest
 
 from rlhf_demo.data.pairs import load_pairs
 from rlhf_demo.errors import DataError
+from rlhf_demo.files import read_json, write_json
 from rlhf_demo.server import uploads as module
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.compute_lock import Busy
@@ -60,7 +61,7 @@ def test_uploaded_file_is_listed_and_read_under_its_id(jobs, tmp_path, ending):
     path.write_bytes(gzip.compress(text) if ending.endswith(".gz") else text)
     choices = Choices(Settings(runs=tmp_path / "runs"), jobs)
     name = choices.uploads.keep(str(path), "ann", "here")
-    assert name in [one for _, one in choices.data()]  # at home for everybody
+    assert (f"uploaded: mine.{ending} ({name})", name) in choices.data()  # at home for everybody
     assert load_pairs(choices.pairs(name)).chosen == [" good."]
     shown = {"prompt": "It was", "chosen": " good.", "rejected": " bad."}
     assert choices.uploads.summary(name, "") == {"count": 1, "dropped": {}, "pairs": [shown]}
@@ -257,6 +258,15 @@ def test_damaged_note_hides_one_upload_and_no_other(uploads, tmp_path, unread):
     assert uploads.listed("ann") == [whole]
     assert bring(uploads, tmp_path, "a") == broken
     assert broken in uploads.listed("ann")
+
+
+def test_upload_of_an_earlier_version_is_listed_by_its_id(uploads, tmp_path, unread):
+    upload = bring(uploads, tmp_path, "a")
+    assert uploads.label(upload).endswith(f" ({upload})")
+    path = uploads.folder / upload / module.ABOUT
+    write_json(path, {key: value for key, value in read_json(path).items() if key != "name"})
+    assert uploads.listed("ann") == [upload]
+    assert uploads.label(upload) == upload
 
 
 @pytest.mark.parametrize("about", [{"x": 1}, [1], {"owner": 5, "at": 1.0, "summary": {}}, None])

@@ -121,7 +121,7 @@ def test_plain_trl_file_gets_the_question_and_counts_double_rows_once(tmp_path, 
     [
         ("[]", r"row 1 is \[\], not an object"),
         ("{", "row 1 is not valid JSON"),
-        ('{"chosen": "a", "rejected": "b"}', "column 'prompt' is None"),
+        ('{"chosen": "a", "rejected": "b"}', "column 'prompt' is missing: add it"),
         ('{"prompt": "p", "chosen": "a", "rejected": 3}', "column 'rejected' is 3"),
         ('{"prompt": "p", "chosen": "a", "rejected": "b", "rater": "Ann"}', "'rater' is 'Ann'"),
         ('{"prompt": "p", "chosen": "a", "rejected": "b", "round": true}', "'round' is True"),
@@ -259,7 +259,7 @@ def test_plain_trl_file_of_demonstrations_gets_the_question(tmp_path):
     [
         ('{"prompt": "p", "completion": " \\n"}', "row 1: column 'completion' is empty"),
         ('{"prompt": "p", "completion": 3}', "column 'completion' is 3: give text"),
-        ('{"completion": "a"}', "column 'prompt' is None"),
+        ('{"completion": "a"}', "column 'prompt' is missing: add it"),
         ('{"prompt": "p", "completion": "a", "rater": "Ann"}', "'rater' is 'Ann'"),
         ('{"prompt": "p", "completion": "a", "round": 0}', "round is 0: use 1 to"),
         ('{"prompt": "p", "completion": "a", "time": "now"}', "'time' is 'now'"),

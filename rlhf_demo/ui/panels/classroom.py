@@ -88,7 +88,8 @@ class ClassMode:
             DemoError: the password is wrong, or a value is out of range.
         """
         self._check_password(request, http)
-        overlap, each = int(request["overlap"]), int(request["each"])
+        overlap = _whole(request["overlap"], "students for each pair")
+        each = _whole(request["each"], "pairs for each student")
         if not 4 <= each <= MOST_EACH:
             raise ConfigError(f"{each} pairs for each student: choose 4 to {MOST_EACH}")
         made = self.classes.create_class(
@@ -151,7 +152,8 @@ class ClassMode:
 
     def set_most_joins(self, request: dict[str, Any]) -> dict[str, bool]:
         """Set how many students (`most`) can join from one address."""
-        self.classes.set_most_joins(request["token"], int(request["most"]))
+        most = _whole(request["most"], "the maximum number of students")
+        self.classes.set_most_joins(request["token"], most)
         return {"done": True}
 
     def delete_class(self, request: dict[str, Any]) -> dict[str, bool]:
@@ -343,7 +345,7 @@ class ClassMode:
         """
         if self._is_closed:
             raise Refused(CLOSED)
-        students = int(request["students"])
+        students = _whole(request["students"], "how many")
         if not 1 <= students <= MOST_STUDENTS:
             raise ConfigError(f"{students} simulated students: choose 1 to {MOST_STUDENTS}")
         self.simulations.start(
@@ -352,8 +354,8 @@ class ClassMode:
             {
                 "students": students,
                 "taste": str(request["taste"]),
-                "noise": float(request["noise"]),
-                "careless_share": float(request["careless"]),
+                "noise": _number(request["noise"], "noise"),
+                "careless_share": _number(request["careless"], "careless"),
             },
         )
         self.training.wake()
@@ -368,6 +370,29 @@ class ClassMode:
 def build(shared: Shared) -> None:
     """Lay the instructor's screen out inside the open Blocks."""
     ClassMode(shared).build()
+
+
+def _number(given: Any, label: str) -> float:
+    """Return the number in a field of the page.
+
+    Raises:
+        ConfigError: the field is empty.
+    """
+    if given in ("", None):  # a browser sends this for what is no number, too
+        raise ConfigError(f"{label} is empty: give a number")
+    return float(given)
+
+
+def _whole(given: Any, label: str) -> int:
+    """Return the whole number in a field of the page.
+
+    Raises:
+        ConfigError: the field is empty, or its number is not whole.
+    """
+    number = _number(given, label)
+    if not number.is_integer():
+        raise ConfigError(f"{label} is {number:g}: give a whole number")
+    return int(number)
 
 
 @lru_cache(maxsize=16)

@@ -38,10 +38,12 @@ LEAD = (
     "policy optimisation) then pushes each token's probability up if its text turned out better "
     "than expected, and down if worse, compared with the step's other texts. RLOO and GRPO compare "
     "each text with other texts for the same prompt. One step can change many of these "
-    "probabilities by a fifth or more; at that point a clip stops the push. The KL penalty keeps "
-    "the policy near the base, because a reward model is easily fooled. DPO learns from the judged "
-    "pairs themselves: it needs no reward model, and the policy writes no texts to learn from. SFT "
-    "(supervised fine-tuning) imitates texts that people wrote or preferred."
+    "probabilities by a fifth or more; at that point a clip stops the push. A penalty keeps "
+    "the policy near the base, because a reward model is easily fooled. It grows with the KL "
+    "(Kullback-Leibler divergence, in nats), which says how far the policy has moved from the "
+    "base. DPO learns from the judged pairs themselves: it needs no reward model, and the policy "
+    "writes no texts to learn from. SFT (supervised fine-tuning) imitates texts that people wrote "
+    "or preferred."
 )
 OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
 """The settings that matter most; the others are folded away."""
@@ -254,6 +256,12 @@ class PPOTab:
     def take_method(self, kind: str) -> list[Any]:
         """Show the settings that a method has, and hide the others."""
         offline, has = is_offline(kind), policy_options(kind)
+        helps = forms.helps(METHODS[kind].config)
+
+        def shown(name: str, *, in_form: bool) -> Any:
+            visible = in_form and name in has
+            return gr.update(visible=visible, **({"info": helps[name]} if visible else {}))
+
         label, info = DATA.get(kind, DATA["dpo"])
         return [
             gr.update(info=METHODS[kind].help),
@@ -261,8 +269,8 @@ class PPOTab:
             gr.update(visible=offline, label=label, info=info),
             gr.update(info=SCORES[offline]),
             gr.update(visible=not offline),
-            *(gr.update(visible=not offline and name in has) for name in NAMES),
-            *(gr.update(visible=offline and name in has) for name in OFFLINE_NAMES),
+            *(shown(name, in_form=not offline) for name in NAMES),
+            *(shown(name, in_form=offline) for name in OFFLINE_NAMES),
         ]
 
     def start(

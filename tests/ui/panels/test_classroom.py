@@ -40,6 +40,9 @@ def test_class_is_opened_with_the_password_only(mode):
     ("changes", "sentence"),
     [
         ({"each": 3}, "3 pairs for each student: choose 4 to 100"),
+        ({"each": ""}, "pairs for each student is empty: give a number"),
+        ({"each": "4.5"}, "pairs for each student is 4.5: give a whole number"),
+        ({"overlap": None}, "students for each pair is empty"),
         ({"overlap": 31}, "31 students for each pair"),
         ({"question": " "}, "the question is empty"),
     ],

@@ -160,5 +160,8 @@ def test_form_shows_the_settings_that_the_method_has(tab):
     assert shown("dpo") == ("Start DPO", offline - {"offline train_texts"})
     of_pairs = {"offline beta", "offline train_pairs"}
     assert shown("sft") == ("Start SFT", offline - of_pairs)
+    kl_coef = [tab.take_method(kind)[5 + NAMES.index("kl_coef")] for kind in ("ppo", "grpo")]
+    assert kl_coef[0]["info"].startswith("initial KL coefficient")
+    assert kl_coef[1]["info"].startswith("initial weight of the KL in the loss")
     kinds = ("ppo", "rloo", "grpo", "dpo", "sft")
     assert tab.method.choices == [(kind.upper(), kind) for kind in kinds]

@@ -38,7 +38,9 @@ const bandShape = ([x0, x1]) => ({
   fillcolor: themeColour("chip"),
 });
 
+// On the card's colour, because a curve may run there.
 const limitLabel = (soft) => (one) => ({
+  bgcolor: themeColour("card"),
   text: one.label,
   xref: "paper",
   x: one.left ? 0.01 : 1,

@@ -58,7 +58,7 @@ export const room = (pictureOf) => {
     draw: (/** @type {ClassState} */ view) => {
       say(code, view.code);
       drawAddress(`${location.origin}${location.pathname}?class=${view.code}`);
-      say(state, `round ${view.round}, ${roundWords(view)}`);
+      say(state, `class ${view.collection}, round ${view.round}, ${roundWords(view)}`);
       state.dataset.state = view.state === "open" ? "running" : "failed";
       say(question, view.question);
       // Once PPO has started, everyone has joined: the screen is for the results.
