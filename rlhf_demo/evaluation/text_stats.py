@@ -70,7 +70,7 @@ def read_with_base(
 ) -> list[Reading]:
     """Read finished responses with a model and with a base of the same vocabulary."""
     readings = []
-    count = read_at_once(policy, max(map(len, responses), default=1))
+    count = read_at_once(policy, prompts, max(map(len, responses), default=1))
     for start in range(0, len(prompts), count):
         part = slice(start, start + count)
         logits, tokens, mask = _read(policy, prompts[part], responses[part])

@@ -287,13 +287,19 @@ the square of that. Some configurations allow a million."""
 
 
 MOST_ATTENTION = 2**26
-"""Numbers that a layer's attention may keep for a batch: rows * heads * time * time. A batch of 64
-texts of 256 tokens has half as many in the shipped models."""
+"""Numbers that a layer's attention may keep for a batch: rows * heads * time * time."""
+
+
+MOST_READ = 4096
+"""Tokens of a batch: 64 texts of 64. server/model_trial.py tries as many, so a model that passes
+takes no more memory later."""
 
 
 def rows_at_once(model: PreTrainedModel, time: int) -> int:
     """Return how many texts of `time` tokens the model may read at once, at least 1."""
-    return max(1, MOST_ATTENTION // (model.config.num_attention_heads * max(time, 1) ** 2))
+    time = max(time, 1)
+    attention = MOST_ATTENTION // (model.config.num_attention_heads * time**2)
+    return max(1, min(MOST_READ // time, attention))
 
 
 def max_positions(model: PreTrainedModel) -> int:

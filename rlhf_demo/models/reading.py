@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rlhf_demo.models.loading import rows_at_once
 from rlhf_demo.models.policy import Policy
 from rlhf_demo.models.sampling import encode_prompts
 from rlhf_demo.objectives.logprobs import token_logprobs
@@ -28,10 +29,14 @@ class TokenOutputs:
     values: Tensor | None  # reward units; None without a value head
 
 
-def read_at_once(policy: Policy, longest: int) -> int:
-    """Return how many responses of at most `longest` tokens to read at once."""
+def read_at_once(policy: Policy, prompts: list[str], longest: int) -> int:
+    """Return how many responses of at most `longest` tokens to read at once, with their prompts."""
+    if not prompts:
+        return READ_AT_ONCE
+    prompt_ids, *_ = encode_prompts(policy, prompts, longest)
+    fit = rows_at_once(policy.lm, prompt_ids.shape[1] + longest)
     logits = longest * policy.lm.config.vocab_size
-    return min(READ_AT_ONCE, max(1, MOST_LOGITS // logits))
+    return min(READ_AT_ONCE, fit, max(1, MOST_LOGITS // logits))
 
 
 def trimmed(

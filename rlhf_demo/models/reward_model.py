@@ -29,11 +29,6 @@ from rlhf_demo.models.prefixes import reads_left_to_right, scores_everywhere, wh
 from rlhf_demo.models.token_text import special_id
 from rlhf_demo.models.tokenizer import load_tokenizer
 
-MOST_ROWS = 64
-"""Texts that are read at once, if they are short."""
-MOST_READ = MOST_ROWS * 256
-"""Tokens that are read at once."""
-
 # -- models that score -----------------------------------------------------------------------------
 
 
@@ -75,8 +70,7 @@ class RewardModel:
         at_each_token: dict[int, list[float]] = {}
         while read:
             width = len(ids[read[min(batch_size, len(read)) - 1]])
-            fit = min(MOST_READ // max(width, 1), rows_at_once(self.model, width))
-            count = min(batch_size, max(fit, 1))
+            count = min(batch_size, rows_at_once(self.model, width))
             chosen, read = read[:count], read[count:]
             scores = self._read([ids[row] for row in chosen])
             at_each_token |= zip(chosen, scores.tolist(), strict=True)

@@ -9,6 +9,7 @@ time. What it needs depends on the text's length alone. If it passes, the app lo
 """
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Collection
@@ -126,6 +127,9 @@ def main(arguments: list[str]) -> None:
     """Load a model, read with it, and write one JSON object to the standard output."""
     kind, seconds, megabytes, name, *labels = arguments
     limit_myself(seconds=int(seconds), memory=int(megabytes) * 10**6, written=10**7, reserved=False)
+    import torch  # noqa: PLC0415
+
+    torch.set_num_threads(os.cpu_count() or 1)
     answer: dict[str, str] = {}
     try:
         if kind == "policy":
@@ -138,35 +142,33 @@ def main(arguments: list[str]) -> None:
 
 
 def _try_policy(name: str) -> None:
-    """Read the longest text once, and compute the logits of the longest response."""
+    """Read as many of the longest texts as are read at once, and compute a response's logits."""
     import torch  # noqa: PLC0415
 
-    from rlhf_demo.models.loading import max_positions  # noqa: PLC0415
+    from rlhf_demo.models.loading import max_positions, rows_at_once  # noqa: PLC0415
     from rlhf_demo.models.policy import load_policy  # noqa: PLC0415
 
     policy = load_policy(name, device=torch.device("cpu"))
-    ids = torch.ones(1, max_positions(policy.lm), dtype=torch.long)
+    time = max_positions(policy.lm)
+    ids = torch.ones(rows_at_once(policy.lm, time), time, dtype=torch.long)
     with torch.no_grad():
         hidden = policy.hidden(ids, torch.ones_like(ids), use_cache=True).last_hidden_state
-        policy.logits(hidden[:, -MOST_TOKENS:])
+        policy.logits(hidden[:1, -MOST_TOKENS:])
 
 
 def _try_scorer(name: str, label: str | None = None) -> None:
-    """Score the most texts that are read at once, and the longest one."""
+    """Score as many of the longest texts as are read at once."""
     import torch  # noqa: PLC0415
 
-    from rlhf_demo.models.reward_model import (  # noqa: PLC0415
-        MOST_READ,
-        MOST_ROWS,
-        load_reward_model,
-    )
+    from rlhf_demo.models.loading import rows_at_once  # noqa: PLC0415
+    from rlhf_demo.models.reward_model import load_reward_model  # noqa: PLC0415
 
     scorer = load_reward_model(name, device=torch.device("cpu"), label=label)
-    longest = scorer.most_tokens
-    for rows, time in [(MOST_ROWS, min(longest, MOST_READ // MOST_ROWS)), (1, longest)]:
-        # Each row ends with its number in binary, so that all differ and none is left out.
-        ends = [[int(digit) for digit in f"{row:0{time}b}"] for row in range(rows)]
-        scorer.score_ids([end[-time:] for end in ends], batch_size=rows)
+    time = scorer.most_tokens
+    rows = rows_at_once(scorer.model, time)
+    # Each row is its number in binary, so that all differ and none is left out.
+    texts = [[int(digit) for digit in f"{row:0{time}b}"][-time:] for row in range(rows)]
+    scorer.score_ids(texts, batch_size=rows)
 
 
 if __name__ == "__main__":

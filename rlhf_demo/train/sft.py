@@ -247,7 +247,7 @@ def token_loss(
     """Return the mean of -log p over all tokens of the demonstrations, nats per token."""
     responses = encode_responses(policy, demonstrations.completions, longest)
     total, count = 0.0, 0
-    at_once = read_at_once(policy, longest)
+    at_once = read_at_once(policy, demonstrations.prompts, longest)
     for start in range(0, len(responses), at_once):
         part = slice(start, start + at_once)
         rows = pad_responses(policy, demonstrations.prompts[part], responses[part])

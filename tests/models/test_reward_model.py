@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from rlhf_demo.errors import CheckpointError, ConfigError
-from rlhf_demo.models import loading, reward_model
+from rlhf_demo.models import loading
 from rlhf_demo.models.loading import max_positions
 from rlhf_demo.models.reward_model import last_norm_name, load_reward_model, new_reward_model
 from tests.tiny import save_tiny_classifier
@@ -62,7 +62,7 @@ def test_batch_has_only_as_many_tokens_as_are_read_at_once(classifier_folder, mo
     together, sizes, read = ours.score_texts(TEXTS), [], ours._read
     longest = max(len(ours.encode(text)) for text in TEXTS)
     monkeypatch.setattr(ours, "_read", lambda ids: sizes.append(len(ids)) or read(ids))
-    monkeypatch.setattr(reward_model, "MOST_READ", 2 * longest)
+    monkeypatch.setattr(loading, "MOST_READ", 2 * longest)
     assert_close(ours.score_texts(TEXTS), together, atol=1e-5, rtol=0)
     assert max(sizes) == 2
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification, Qwen3Config, Qwen3ForCausalLM
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.errors import CheckpointError
-from rlhf_demo.models.policy import load_tokenizer
+from rlhf_demo.models.policy import Policy, load_tokenizer
+from rlhf_demo.models.reward_model import RewardModel
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server import model_trial
 from rlhf_demo.server.model_cache import ModelCache
@@ -135,13 +136,21 @@ def test_model_whose_attention_takes_gigabytes_is_refused_in_a_sentence(trials, 
         trials.check("policy", name)
 
 
-def test_scorer_is_tried_with_as_many_texts_as_are_read_at_once(trials, tmp_path):
-    """64 texts of 256 tokens and 10,000 numbers for each of them: 650 MB, several times."""
-    torch.manual_seed(0)
-    config = BertConfig(
-        hidden_size=160, num_hidden_layers=1, num_attention_heads=2, intermediate_size=10_000,
-        vocab_size=4096, max_position_embeddings=512, num_labels=1,
-    )  # fmt: skip
-    name = save(BertForSequenceClassification(config), tmp_path / "wide")
-    with pytest.raises(CheckpointError, match="wide"):
-        trials.check("scorer", name)
+@pytest.mark.parametrize("most", [64, 100, 4096])
+def test_as_many_of_the_longest_texts_are_read_as_the_app_reads_at_once(
+    tmp_path, tiny_model_folder, monkeypatch, most
+):
+    """The tiny policy has 64 positions, the tiny classifier 32."""
+    monkeypatch.setattr("rlhf_demo.models.loading.MOST_READ", most)
+    read = []
+    hidden, scores = Policy.hidden, RewardModel._read
+    monkeypatch.setattr(
+        Policy, "hidden", lambda *a, **k: read.append(a[1].shape) or hidden(*a, **k)
+    )
+    model_trial._try_policy(str(tiny_model_folder))
+    assert read[-1] == (max(1, most // 64), 64)
+    monkeypatch.setattr(
+        RewardModel, "_read", lambda *a: read.append((len(a[1]), len(a[1][0]))) or scores(*a)
+    )
+    model_trial._try_scorer(str(save_tiny_classifier(tmp_path / "one", tiny_model_folder)))
+    assert read[-1] == (most // 32, 32)

@@ -135,7 +135,7 @@ class FeedbackTab:
 
     def _about_texts(self) -> dict[str, Any]:
         """Return how long a visitor's own text may be, and who can read what visitors type."""
-        use = "Supervised fine-tuning can learn from it."
+        use = "Supervised fine-tuning (SFT, on the PPO tab) can learn from it."
         kept = "We keep your answers, their times, and any prompts and texts you type, under a "
         kept += "number instead of a name."
         if self.data.public:
