@@ -177,7 +177,7 @@ def test_values_lie_along_and_realised_returns_up(inside):
     assert (equal["x"], equal["y"]) == ([-2.0, 1.25], [-2.0, 1.25])
     assert chart["xTitle"].startswith("value")
     assert chart["note"].startswith("Vertical axis: the reward that came in")
-    assert "explain 43% of the variance" in chart["note"]
+    assert "the fit (R\u00b2) is 0.43: 1 is perfect" in chart["note"]
 
 
 def test_words_pushed_up_and_down_have_bars_as_long_as_their_means(inside):

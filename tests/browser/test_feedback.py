@@ -30,6 +30,8 @@ def test_answers_by_keys_are_counted_and_undone(new_visitor):
     visitor.page.keyboard.press("u")
 
     visitor.sees(count, "You have given 1 answer;")
+    visitor.open(tab="feedback")  # the total comes with the next answer
+    expect(count).to_have_text("You have given 1 answer.")
 
 
 def test_keys_typed_into_a_field_are_no_answers(new_visitor):
