@@ -94,6 +94,15 @@ INSIDE = """async ({details, specs}) => {
   return { charts: chartsIn(made), table: cells(made.querySelector("table")), lists };
 }"""
 """In the page: the charts, table and lists of words of the fold "Inside a step"."""
+OVER_ALL_STEPS = """async ({specs, kind, judge}) => {
+  const { inside } = await rlhf.load("panels/board/inside");
+  const fold = inside({ board_inside: async () => ({ error: "none" }) }, specs);
+  place(fold.fold);
+  fold.update({ id: "made-up", kind }, -1, { judge, inside: null });
+  const [, agreement, gradient] = fold.cards;
+  return [agreement.spec.empty, gradient.note.textContent];
+}"""
+"""In the page: what the curve of reward and judge says while empty, and the gradient's note."""
 
 # -- tokens ----------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from tests.browser.made_up import (
     IN_SIGHT,
     INSIDE,
     MANY,
+    OVER_ALL_STEPS,
     REPORT,
     SCORED,
     VOTES,
@@ -188,6 +189,20 @@ def test_words_pushed_up_and_down_have_bars_as_long_as_their_means(inside):
         ["fine", "", "+0.75", "25 times", "50%", "var(--rl-ppo)"],
     ]
     assert down["words"] == [["bad", "", "\u22120.50", "40 times", "100%", "var(--rl-below)"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "judge", "empty", "note"),
+    [
+        ("ppo", None, "this run has no judge", "The limit applies to the sum of the gradients"),
+        ("dpo", {"note": "It is made up."}, "not measured in this run so far", ""),
+    ],
+)
+def test_curves_over_all_steps_say_what_the_run_lacks(visitor, kind, judge, empty, note):
+    asked = {"specs": PPO["inside"], "kind": kind, "judge": judge}
+    told = visitor.page.evaluate(OVER_ALL_STEPS, asked)
+    assert told[0] == empty
+    assert told[1].startswith(note) and bool(told[1]) == bool(note)
 
 
 # -- tokens ----------------------------------------------------------------------------------------
