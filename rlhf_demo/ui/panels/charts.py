@@ -163,7 +163,7 @@ PPO: BoardCharts = {
         ),
         _spec(
             "KL from the base",
-            "nats per response: how far the writer of the step\u2019s texts is from the base",
+            "nats per response, of the policy that wrote the step\u2019s texts",
             ("objective/kl", "kl"), fromZero=True,
         ),
         _spec(
