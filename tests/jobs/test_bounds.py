@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import JobError
-from rlhf_demo.jobs.bounds import PUBLIC, Limits
+from rlhf_demo.jobs.bounds import PUBLIC, Limits, check_options
 from rlhf_demo.runs.run import Status
 from tests.fake_jobs import BEGIN, fake, new_jobs, row, start, wait_for, wait_until
 
@@ -57,8 +58,6 @@ def idle(new_jobs):
         ("ppo", {"total_steps": 41, "checkpoint_every": 1},
          "saving every 1 steps of 41 is too often here: choose 2 or more"),
         ("ppo", {"batch_size": 512}, "a batch size of 512 is too large here: choose 256 or fewer"),
-        # 100 epochs of 1,242 texts in batches of 8 are 100 x 156 steps.
-        ("sft", {"epochs": 100}, "15600 steps are too many here: choose 500 or fewer"),
         ("reward", {"batch_size": 33}, "a batch size of 33 is too large here: choose 32 or fewer"),
     ],
 )  # fmt: skip
@@ -68,6 +67,15 @@ def test_option_that_takes_too_much_is_refused_in_a_sentence(idle, kind, options
     assert idle.overview() == []
     start(idle, kind, secret="token", **options)  # the instructor's own
     start(idle, kind, first=True, **options)  # a class's
+
+
+@pytest.mark.parametrize("kind", ["sft", "dpo", "reward"])
+def test_steps_of_an_epoch_are_its_batches(kind):
+    """1,242 texts or pairs in batches of 8 are 156 steps."""
+    options = STAGES[kind].config(epochs=2).to_dict()
+    check_options(options, Limits(most_steps=312))
+    with pytest.raises(JobError, match="^312 steps are too many here: choose 311 or fewer$"):
+        check_options(options, Limits(most_steps=311))
 
 
 def test_largest_that_is_allowed_is_allowed(idle):
