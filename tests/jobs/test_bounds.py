@@ -74,7 +74,7 @@ def test_steps_of_an_epoch_are_its_batches(kind):
     """1,242 texts or pairs in batches of 8 are 156 steps."""
     options = STAGES[kind].config(epochs=2).to_dict()
     check_options(options, Limits(most_steps=312))
-    with pytest.raises(JobError, match="^312 steps are too many here: choose 311 or fewer$"):
+    with pytest.raises(JobError, match=r"^312 steps are too many here: choose 311 or fewer$"):
         check_options(options, Limits(most_steps=311))
 
 
