@@ -59,8 +59,8 @@ def shared_page(store, new_jobs, tmp_path, monkeypatch):  # noqa: F811
 
 
 def written(class_status, model, prompts, seed):
-    """Stand in for a model: texts that say who wrote them."""
-    return [f" {model} {seed} {number}" for number, _ in enumerate(prompts)]
+    """Stand in for a model: texts that say who wrote them, and that differ in most words."""
+    return [f" {model}" + 3 * f" {seed}x{number}" for number, _ in enumerate(prompts)]
 
 
 @pytest.fixture(name="mode")

@@ -30,6 +30,7 @@ from rlhf_demo.server.class_records import (
 )
 from rlhf_demo.server.compute_lock import ComputeLock, Priority
 from rlhf_demo.server.model_cache import ModelCache
+from rlhf_demo.server.pair_choice import makes_a_pair
 from rlhf_demo.server.vote_data import vote_facts, write_votes
 from rlhf_demo.votes.classes import Classes
 from rlhf_demo.votes.rounds import ClassStatus, Rounds
@@ -301,18 +302,20 @@ class ClassTraining:
             f"{class_status.code}/{class_status.round}/{class_status.pairs}"
         ).getrandbits(31)
         left, right = class_status.base, class_status.contender
-        if left is None or right is None:  # no blind vote: one model writes both
+        blind = left is not None and right is not None
+        if left is None or right is None:  # one model writes both
             left = right = self._writer(class_status, start)
         firsts = self._responses(class_status, left, wanted, seed)
         seconds = self._responses(class_status, right, wanted, (seed + 1) % 2**31)
         pairs = [
             NewPair(prompt, first, second, left, right, seed, TEMPERATURE)
             for prompt, first, second in zip(wanted, firsts, seconds, strict=True)
-            if first.strip() and second.strip() and first != second
+            if makes_a_pair(first, second, blind=blind)
         ]
         if not pairs:
             raise JobError(
-                "both models write the same text, or none, for every prompt: there are no pairs"
+                "both models write nearly the same text, or none, for every prompt: there are no "
+                "pairs"
             )
         return pairs
 

@@ -18,6 +18,7 @@ from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.compute_lock import ComputeLock, Priority
 from rlhf_demo.server.model_cache import ModelCache
+from rlhf_demo.server.pair_choice import makes_a_pair
 from rlhf_demo.votes.store import Store
 from rlhf_demo.votes.vote import DUEL, PLAIN, NewPair
 
@@ -190,7 +191,7 @@ class Sampler:
         return [
             NewPair(prompt, left, right, pair_request.first, pair_request.second, seed, TEMPERATURE)
             for prompt, left, right in zip(prompts, firsts, seconds, strict=True)
-            if left.strip() and right.strip() and left.strip() != right.strip()
+            if makes_a_pair(left, right, blind=pair_request.kind == DUEL)
         ]
 
     def _responses(self, name: str, prompts: list[str], seed: int) -> list[str]:
@@ -210,6 +211,8 @@ def _shipped_pairs() -> list[NewPair]:
     rows: list[NewPair] = []
     for prompt, *texts in zip(pairs.prompts, pairs.chosen, pairs.rejected, strict=True):
         first, second = random.sample(texts, 2)
+        if not makes_a_pair(first, second, blind=False):
+            continue
         rows.append(NewPair(prompt, first, second, SHIPPED_MODEL, SHIPPED_MODEL, 0, TEMPERATURE))
     random.shuffle(rows)
     return rows
