@@ -244,7 +244,9 @@ def _hub_files(name: str, kind: str) -> dict[str, int]:
 
     refusal = hub_refusal(name, kind)
     if refusal is not None:
-        raise CheckpointError(_unknown(name, refusal) if kind == "model" else f"{name}: {refusal}")
+        if kind == "model":
+            raise CheckpointError(_unknown(name, refusal))
+        raise CheckpointError(f"data set {name!r}: {refusal}; check the name, or use a file")
     info = HfApi().repo_info(name, repo_type=kind, files_metadata=True, timeout=5.0)
     files: list[RepoSibling] = getattr(info, "siblings", None) or []  # a model's or a data set's
     return {file.rfilename: file.size or 0 for file in files}

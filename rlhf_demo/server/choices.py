@@ -23,7 +23,14 @@ from rlhf_demo.data.pairs import SHIPPED
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError, JobError
 from rlhf_demo.evaluation.labellers import AUTO, NO_JUDGE
 from rlhf_demo.files import Row
-from rlhf_demo.hub.locate import HUB_ID, hub_megabytes, is_here, is_model, shipped_models
+from rlhf_demo.hub.locate import (
+    HUB_ID,
+    hub_megabytes,
+    hub_refusal,
+    is_here,
+    is_model,
+    shipped_models,
+)
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.paths import CHECKPOINTS, REPOSITORY
@@ -339,6 +346,10 @@ class Choices:
         if not isinstance(chosen, str) or not HUB_ID.fullmatch(chosen) or Path(chosen).exists():
             raise ConfigError(
                 f"{chosen!r} is neither in the list nor a Hub id: choose from the list"
+            )
+        if (why := hub_refusal(chosen, "model")) is not None:
+            raise CheckpointError(
+                f"model {chosen!r} is not available: {why}; check the name, or choose from the list"
             )
         megabytes = hub_megabytes(chosen, "model")
         disk = shutil.disk_usage(CHECKPOINTS).free / 1e6

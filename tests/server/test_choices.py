@@ -8,7 +8,7 @@ import pytest
 
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.stages import STAGES
-from rlhf_demo.errors import ConfigError, DataError, DemoError
+from rlhf_demo.errors import CheckpointError, ConfigError, DataError, DemoError
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.run import Run
 from rlhf_demo.server.choices import Choices, newest_model
@@ -160,6 +160,7 @@ def options_of(kind, **named):
 
 
 def test_options_of_a_sent_run_are_checked_as_a_forms_ids_are(choices, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.server.choices.hub_refusal", lambda *_: None)
     monkeypatch.setattr("rlhf_demo.server.choices.hub_megabytes", lambda *_: 10.0**9)
     for kind in ("pairs", "reward", "ppo"):
         choices.check_names(options_of(kind))
@@ -174,6 +175,16 @@ def test_options_of_a_sent_run_are_checked_as_a_forms_ids_are(choices, monkeypat
     ]:
         with pytest.raises(DemoError, match=told):
             choices.check_names(options_of(kind, **named))
+
+
+def test_model_that_the_hub_does_not_have_is_refused_without_naming_paths(choices, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.server.choices.hub_refusal", lambda *_: "the Hub has no such")
+    with pytest.raises(CheckpointError) as error:
+        choices.policy("nobody/model")
+    assert str(error.value) == (
+        "model 'nobody/model' is not available: the Hub has no such; check the name, or choose "
+        "from the list"
+    )
 
 
 def test_copied_run_does_not_make_the_page_fetch_models(choices):

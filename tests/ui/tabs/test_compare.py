@@ -78,7 +78,7 @@ def test_write_shows_the_names_then_texts_then_keeps_what_a_page_can_open(tab):
     ],
 )
 def test_write_with_something_wrong_yields_one_sentence(tab, monkeypatch, changed, sentence):
-    monkeypatch.setattr("rlhf_demo.server.choices.hub_megabytes", lambda name: pytest.fail(name))
+    monkeypatch.setattr("rlhf_demo.server.choices.hub_refusal", lambda *asked: pytest.fail(asked))
     asked = {"left": LEFT, "right": RIGHT, "scorer": SCORER, "prompt": "This", "values": values()}
     asked |= changed
     *fields, options = asked.values()
@@ -216,7 +216,7 @@ def test_best_of_n_shows_responses_as_they_arrive_and_chooses_the_longest(tab):
     ],
 )
 def test_best_of_n_with_something_wrong_yields_one_sentence(tab, monkeypatch, changed, sentence):
-    monkeypatch.setattr("rlhf_demo.server.choices.hub_megabytes", lambda name: pytest.fail(name))
+    monkeypatch.setattr("rlhf_demo.server.choices.hub_refusal", lambda *asked: pytest.fail(asked))
     asked = {"model": LEFT, "chooser": SCORER, "prompt": "This", "best_of": 2, "values": values()}
     asked |= changed
     *fields, options = asked.values()
