@@ -6,7 +6,6 @@ from functools import partial
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from rlhf_demo.config.dpo import DPOConfig
@@ -18,6 +17,7 @@ from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.train import dpo as module
 from rlhf_demo.train.dpo import build_trainer, encode_for_dpo, train_dpo
 from rlhf_demo.train.trl_training import Recorder
+from tests.equal_runs import assert_equal_runs
 from tests.stepping import checksum, longer
 
 CPU = torch.device("cpu")
@@ -66,16 +66,6 @@ def finished(tmp_path_factory, tiny_model_folder, pairs_file, prompts_file):
         )
         for name, rank in {"lora": 4, "full": 0}.items()
     }
-
-
-def without_times(rows):
-    return [
-        {key: value for key, value in row.items() if not key.startswith("time/")} for row in rows
-    ]
-
-
-def weights(run):
-    return load_file(next(run.model_folder.glob("*model*.safetensors")))
 
 
 # -- the loss --------------------------------------------------------------------------------------
@@ -193,15 +183,6 @@ def test_order_of_the_pairs_depends_on_the_seed(config, tmp_path):
 
 class Killed(BaseException):
     """Stands for SIGKILL: nothing in the trainer may catch it."""
-
-
-def assert_equal_runs(run, other):
-    for name in ("metrics", "samples"):
-        assert without_times(run.read(name)) == without_times(other.read(name))
-    mine, others = weights(run), weights(other)
-    assert mine.keys() == others.keys()
-    assert all(torch.equal(mine[name], others[name]) for name in mine)
-    assert read_json(run.folder / "report.json") == read_json(other.folder / "report.json")
 
 
 @pytest.mark.parametrize("step", [1, 3])  # 1 is before the first checkpoint

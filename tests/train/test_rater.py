@@ -22,6 +22,7 @@ from rlhf_demo.train.rater import (
     words_from,
 )
 from rlhf_demo.train.schedule import cosine_rate
+from tests.equal_runs import without_times
 from tests.reviews import write_reviews
 
 CPU = torch.device("cpu")
@@ -48,12 +49,6 @@ def options(tiny_model_folder, reviews_path):
 def start(folder, options):
     config = RaterConfig(**options)
     return config, Run.create(folder, "rater", config.to_dict())
-
-
-def without_times(rows):
-    return [
-        {key: value for key, value in row.items() if not key.startswith("time/")} for row in rows
-    ]
 
 
 # -- texts ----------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from rlhf_demo.train import reward as module
 from rlhf_demo.train.pair_scoring import EncodedPairs, encode_pairs, normalise
 from rlhf_demo.train.reward import load_both_sides, train_reward
 from rlhf_demo.train.trl_training import Recorder, last_checkpoint
+from tests.equal_runs import without_times
 
 STEPS = 6  # 24 pairs in batches of 4
 CPU = torch.device("cpu")
@@ -80,12 +81,6 @@ def finished(tmp_path_factory, tiny_model_folder, pairs_file):
         runs[name] = new_run(tmp_path_factory.mktemp("runs") / name, config)
         train_reward(config, runs[name])
     return runs
-
-
-def without_times(rows):
-    return [
-        {key: value for key, value in row.items() if not key.startswith("time/")} for row in rows
-    ]
 
 
 def weights(run):

@@ -6,7 +6,6 @@ from functools import partial
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from rlhf_demo.config.sft import SFTConfig
@@ -26,6 +25,7 @@ from rlhf_demo.train.sft import (
     train_sft,
 )
 from rlhf_demo.train.trl_training import Recorder
+from tests.equal_runs import assert_equal_runs
 from tests.stepping import checksum, longer
 
 CPU = torch.device("cpu")
@@ -71,12 +71,6 @@ def finished(tmp_path_factory, tiny_model_folder, texts_file, prompts_file):
         )
         for name, rank in {"lora": 4, "full": 0}.items()
     }
-
-
-def without_times(rows):
-    return [
-        {key: value for key, value in row.items() if not key.startswith("time/")} for row in rows
-    ]
 
 
 # -- the loss --------------------------------------------------------------------------------------
@@ -185,17 +179,6 @@ def test_saved_model_is_the_trained_one(finished, kind):
 
 
 # -- stop, resume, divergence ----------------------------------------------------------------------
-
-
-def assert_equal_runs(run, other):
-    for name in ("metrics", "samples"):
-        assert without_times(run.read(name)) == without_times(other.read(name))
-    mine, others = (
-        load_file(next(one.model_folder.glob("*model*.safetensors"))) for one in (run, other)
-    )
-    assert mine.keys() == others.keys()
-    assert all(torch.equal(mine[name], others[name]) for name in mine)
-    assert read_json(run.folder / "report.json") == read_json(other.folder / "report.json")
 
 
 @pytest.mark.parametrize(("kind", "rank"), [("lora", 4), ("full", 0)])
