@@ -87,7 +87,7 @@ def compare(visitor):
 def written(visitor):
     """Return the sentence and the texts of a comparison that was kept, once it is there."""
     visitor.sees(visitor.page.locator(".rl-duel .rl-settings"), "Saved ")
-    verdict = visitor.page.locator(".rl-verdict").text_content()
+    verdict = visitor.page.locator(".rl-verdict").first.text_content()
     return [verdict, *visitor.page.locator(".rl-duel .rl-written").all_text_contents()]
 
 

@@ -131,16 +131,16 @@ def test_limits_refuse_in_one_sentence_and_do_not_bind_the_instructor(new_jobs):
         start(jobs, secret="ann", total_steps=101)
     first = start(jobs, secret="ann", total_steps=100)
     start(jobs, secret="ann")
-    with pytest.raises(JobError, match=r"^2 of your jobs are already waiting: try again"):
+    with pytest.raises(JobError, match=r"^2 of your runs are already waiting: try again"):
         start(jobs, "reward", secret="ann", train_pairs=64)
     start(jobs, secret="bob")
     with pytest.raises(
-        JobError, match=r"^3 jobs are already waiting: try again when one has finished$"
+        JobError, match=r"^3 runs are already waiting: try again when one has finished$"
     ):
         start(jobs, secret="bob")
     jobs.stop(first, "ann")
     start(jobs, secret="cid")
-    with pytest.raises(JobError, match="3 jobs are already waiting"):
+    with pytest.raises(JobError, match="3 runs are already waiting"):
         jobs.resume(first, "ann")
     own = start(jobs, secret="chalk", total_steps=1000)
     minutes = {

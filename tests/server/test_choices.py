@@ -27,11 +27,18 @@ def choices(jobs, tmp_path):
     return Choices(Settings(runs=tmp_path / "runs"), jobs)
 
 
-@pytest.mark.parametrize("name", ["checkpoints/pairs.jsonl", "/etc/passwd", "..", "a b", None, 5])
+@pytest.mark.parametrize("name", ["checkpoints/pairs.jsonl", "/etc/passwd", "..", "a b", 5])
 def test_data_named_by_a_path_is_refused(choices, monkeypatch, name):
     monkeypatch.chdir(CHECKPOINTS.parent)
     with pytest.raises(DataError, match="is neither in the list nor a Hub id"):
         choices.pairs(name)
+
+
+def test_data_that_is_not_chosen_is_asked_for(choices):
+    with pytest.raises(
+        DataError, match=r"^no data is chosen: choose some from the list, or upload"
+    ):
+        choices.pairs(None)
 
 
 @pytest.mark.parametrize("name", ["os:system", "/etc", "checkpoints/gpt2-mini", "star-rater", "-"])

@@ -155,10 +155,10 @@ class RunsTab:
             return None
         key = row["id"], row["created_at"]
         if key not in self._pairs:
-            report = None
+            self._pairs[key] = None  # an older report, or an odd one, has no such number
             with suppress(DemoError, OSError, *ODD):
                 report = read_report(self.jobs.find(row["id"]).folder)
-            self._pairs[key] = report["different_pairs"] if report else None
+                self._pairs[key] = report["different_pairs"] if report else None
         return self._pairs[key]
 
     def _details(self, row: RunRow, request: dict[str, Any]) -> PickedRun:
