@@ -50,8 +50,8 @@ from rlhf_demo.web.lanes import heavy, voting
 
 LEAD = (
     "Everything starts with a person's judgement. Read two texts that a model wrote from the same "
-    "prompt, and answer the question about them. You see no two texts that share most of their "
-    "words, because such a pair teaches little. A reward model can learn from your votes, and PPO "
+    "prompt, and answer the question about them. Pairs of nearly the same text teach little, so "
+    "they are left out. A reward model can learn from your votes, and PPO "
     "then trains the model to write what you are likely to prefer."
 )
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
