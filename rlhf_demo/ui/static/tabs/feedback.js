@@ -9,7 +9,7 @@ import { tellOfQuestion, tellOfVote } from "./feedback/events.js";
 
 const HIDDEN =
   "The models\u2019 names stay hidden, and we choose at random which text is on the left. Now " +
-  "and then, as a check of how careful the answers are, you see a pair again or the same text twice.";
+  "and then, to check how careful the answers are, you see a pair again or the same text twice.";
 
 const textsOf = (server, { longest, use }) => ({
   keep: (assignment, text) =>
