@@ -22,13 +22,15 @@ from rlhf_demo.config.stages import STAGES
 from rlhf_demo.data.pairs import SHIPPED
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError, JobError
 from rlhf_demo.evaluation.labellers import AUTO, NO_JUDGE
-from rlhf_demo.files import Row
+from rlhf_demo.files import Row, is_record, read_json
 from rlhf_demo.hub.locate import (
     HUB_ID,
+    MOST_CONFIG,
     hub_megabytes,
     hub_refusal,
     is_here,
     is_model,
+    locate,
     shipped_models,
 )
 from rlhf_demo.jobs.queue import Jobs
@@ -58,6 +60,8 @@ LABELS = {
 MOST_RUNS, MOST_STEPS = 200, 100
 """Runs in a list, and saved steps of runs: the newest. Each opened page receives several lists. The
 ids of others work too: a form's field takes what a visitor types."""
+MOST_LABELS, MOST_LABEL = 200, 100
+"""Labels of a classifier in a list, and the letters of one."""
 MOST_DATA = 500
 """Megabytes of a data set from the Hub."""
 EXAMPLE_MODELS = {"ppo-quick": "gpt2-mini-ppo", "reward-shipped": "reward-mini"}
@@ -216,6 +220,24 @@ class Choices:
         if self._is_run(chosen, "reward"):
             return self.path(self.jobs.find(chosen).folder)
         return self._hub(chosen)
+
+    def labels(self, chosen: str) -> list[str]:
+        """List the labels of a scorer that has several; none if it is not on this machine yet.
+
+        Raises:
+            DemoError: the id is in no list, or the model's configuration cannot be read.
+        """
+        name = self.reward(chosen)
+        if name in RULES or not is_here(name):
+            return []
+        path = locate(name) / "config.json"
+        if not path.is_file():
+            return []  # an adapter of ours, which has one label
+        spec = read_json(path, MOST_CONFIG)
+        named = spec.get("id2label") if is_record(spec) else None
+        labels = named.values() if is_record(named) else []
+        usable = [label for label in labels if isinstance(label, str) and len(label) <= MOST_LABEL]
+        return usable[:MOST_LABELS] if len(usable) > 1 else []
 
     def judge(self, chosen: str) -> str:
         """Return the trainers' name for a judge; `auto` and `none` stay as they are.

@@ -13,7 +13,7 @@ from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.jobs.queue import Jobs
-from rlhf_demo.server.choices import Choices
+from rlhf_demo.server.choices import MOST_LABEL, Choices
 from rlhf_demo.server.settings import Settings
 
 REWARD_OPTIONS = (
@@ -34,8 +34,6 @@ OFFLINE_OPTIONS = (
 """Options of each stage that a visitor may set: never a path or a device. PPO, RLOO and GRPO each
 have some of POLICY_OPTIONS, and DPO and SFT some of OFFLINE_OPTIONS: see `policy_options`.
 """
-MOST_LABEL = 100
-"""Characters of a label's name."""
 MOST_PUBLIC = 64 * 128
 """Tokens of a rollout on a public page: batch size times longest response."""
 

@@ -1,5 +1,6 @@
 """What a visitor may name, and what it means."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError, DemoError
 from rlhf_demo.paths import CHECKPOINTS
@@ -15,6 +17,7 @@ from rlhf_demo.server.choices import Choices, newest_model
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.parts import answering
 from tests.fake_jobs import fake, new_jobs, row, start  # noqa: F401  (two are fixtures)
+from tests.tiny import save_tiny_classifier, save_tiny_model
 
 
 @pytest.fixture
@@ -182,6 +185,21 @@ def test_options_of_a_sent_run_are_checked_as_a_forms_ids_are(choices, monkeypat
     ]:
         with pytest.raises(DemoError, match=told):
             choices.check_names(options_of(kind, **named))
+
+
+def test_labels_of_a_classifier_are_listed_and_of_no_other_scorer(choices, jobs, tmp_path):
+    base = save_tiny_model(tmp_path / "base")
+    run = jobs.find(jobs.start("reward", RewardConfig(), title="", secret="ann"))
+    several = save_tiny_classifier(tmp_path / "three", base, labels=3)
+    shutil.copytree(several, run.model_folder, dirs_exist_ok=True)
+    jobs.overview()
+    assert choices.labels(run.folder.name) == ["dull", "fair", "fine"]
+    for name in ("reward-mini", "star-rater", "longer", "word-judge"):
+        assert choices.labels(name) == []
+    (run.model_folder / "config.json").write_text(json.dumps({"id2label": ["a", "b"]}))
+    assert choices.labels(run.folder.name) == []  # odd: the trainer will say so
+    with pytest.raises(DemoError, match="neither in the list nor a Hub id"):
+        choices.labels("/etc/passwd")
 
 
 def test_model_that_the_hub_does_not_have_is_refused_without_naming_paths(choices, monkeypatch):

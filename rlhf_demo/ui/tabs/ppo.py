@@ -14,6 +14,7 @@ from rlhf_demo.config.scorers import RULES
 from rlhf_demo.config.sft import SFTConfig
 from rlhf_demo.config.stages import on_board
 from rlhf_demo.data.pairs import SHIPPED
+from rlhf_demo.errors import DemoError
 from rlhf_demo.runs.run import Run
 from rlhf_demo.server.choices import EXAMPLE_MODELS, newest_model
 from rlhf_demo.server.compute_lock import Priority
@@ -113,11 +114,12 @@ class PPOTab:
                             max_lines=1,
                             max_length=60,
                         )
-                        label = gr.Textbox(
-                            label="label",
-                            info="for a Hub classifier: the label whose logit is the score",
-                            max_lines=1,
-                        )
+                        label = forms.picker(
+                            "label",
+                            "of a reward that is a classifier with several labels: the label "
+                            "whose logit is the score",
+                            scale=None, elem_classes="rl-field",
+                        )  # fmt: skip
                         folded_fields = forms.fields(PPOConfig, FOLDED)
                         offline_folded = _offline_fields(OFFLINE_FOLDED)
         usual = open_fields + folded_fields
@@ -162,6 +164,10 @@ class PPOTab:
         self.data.focus(
             self.data_list, [self.method, secret], self.data,
             js=SECRET, api_visibility="private", queue=False, show_progress="hidden",
+        )  # fmt: skip
+        label.focus(
+            self.label_list, self.reward, label,
+            api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
         demo.load(
             self.lists, secret, [self.policy, self.data, self.reward, self.judge, self.preset],
@@ -227,6 +233,13 @@ class PPOTab:
         choices = self.shared.choices
         written = choices.demonstrations_listed(secret) if kind == "sft" else []
         return gr.update(choices=written + choices.data(secret))
+
+    def label_list(self, reward: str) -> Any:
+        """Offer the labels that the chosen reward has; an id in no list has none."""
+        try:
+            return gr.update(choices=self.shared.choices.labels(reward))
+        except DemoError:
+            return gr.update(choices=[])
 
     def lists(self, secret: str) -> list[Any]:
         """Update the lists; on a GPU with GPT-2 in the cache, choose its preset."""
