@@ -235,7 +235,7 @@ class Choices:
             return []  # an adapter of ours, which has one label
         spec = read_json(path, MOST_CONFIG)
         named = spec.get("id2label") if is_record(spec) else None
-        labels = named.values() if is_record(named) else []
+        labels: list[Any] = list(named.values()) if is_record(named) else []
         usable = [label for label in labels if isinstance(label, str) and len(label) <= MOST_LABEL]
         return usable[:MOST_LABELS] if len(usable) > 1 else []
 
