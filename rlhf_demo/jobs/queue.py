@@ -126,9 +126,9 @@ class Jobs:
         return self._folders.find(run_id)
 
     def made_here(self, path: Path) -> Run | None:
-        """Return the run in whose folder a path lies, if this page queued it, else None.
+        """Return the run in whose folder a path lies, if this page began it, else None.
 
-        A copied run has no valid signature.
+        A copied run has no valid signature, and one that was resumed here says that it was copied.
         """
         path, root = path.resolve(), self._folders.root
         if path == root or not path.is_relative_to(root):
@@ -137,7 +137,7 @@ class Jobs:
             job = self._folders.job(path.relative_to(root).parts[0])
         except JobError:
             return None
-        return job.run if job.signed else None
+        return job.run if job.signed and not job.record.get("copied") else None
 
     def overview(self) -> list[RunRow]:
         """Return one row per run, newest first, examples last."""
@@ -358,7 +358,8 @@ class Jobs:
         # A run from the command line, or from a copied folder, has no owner.
         owner = "" if _same(secret, self.start_token) else secret
         first = job.first and self._is_instructor(secret)
-        return self._record(job.title, owner, after if after in live else None, first)
+        record = self._record(job.title, owner, after if after in live else None, first)
+        return {**record, "copied": True}
 
     def delete(self, run_id: str, secret: str) -> None:
         """Delete a run's folder; a waiting run leaves the queue.

@@ -35,6 +35,7 @@ class JobRecord(TypedDict, total=False):
     most_minutes: float | None  # limits; None: there is none
     most_megabytes: float | None
     signature: str
+    copied: bool  # it began elsewhere, and was resumed here
     started_at: float  # seconds of the machine's monotonic clock
     handle: str | None  # of the process, in the executor
     started_pid: int  # the same in older versions
@@ -64,6 +65,7 @@ WANTED = {
 ALLOWED = {
     "message": (str,),
     "signature": (str,),
+    "copied": (bool,),
     "started_pid": (int,),
     "handle": (str, NoneType),
     "pid": (int, NoneType),

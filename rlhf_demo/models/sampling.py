@@ -16,7 +16,7 @@ from transformers import DynamicCache, TopKLogitsWarper, TopPLogitsWarper
 
 from rlhf_demo.errors import ShapeError
 from rlhf_demo.models.device import autocast
-from rlhf_demo.models.loading import max_positions
+from rlhf_demo.models.loading import max_positions, rows_at_once
 from rlhf_demo.models.policy import Policy
 from rlhf_demo.models.token_text import decoded, special_id
 from rlhf_demo.objectives.logprobs import token_logprobs
@@ -274,6 +274,7 @@ def generate(
     tokens.
 
     Args:
+        batch_size: the most prompts of a batch; it has fewer where they are very long.
         on_token: called after each token of a batch; may raise to stop.
         progress: title of a progress bar; None shows none.
 
@@ -281,6 +282,10 @@ def generate(
         The token ids of each response, its EOS included.
     """
     responses: list[list[int]] = []
+    if not prompts:
+        return responses
+    longest = encode_prompts(policy, prompts, max_new_tokens)[0].shape[1]
+    batch_size = min(batch_size, rows_at_once(policy.lm, longest + max_new_tokens))
     starts = range(0, len(prompts), batch_size)
     for start in tqdm(starts, progress, disable=progress is None, unit="batch"):
         batch = prompts[start : start + batch_size]

@@ -30,8 +30,12 @@ SECONDS, MEGABYTES = 60, 1_500
 """Of computing, and of memory, besides those for each megabyte of weights. Python with torch takes
 400 MB; a network of 7 M weights reads its longest text with 100 MB more."""
 SECONDS_EACH, MEGABYTES_EACH = 0.5, 5
-"""For each megabyte of the files. float32 takes twice as much as bfloat16 in a file, and loading
+"""For each megabyte of the weights. float32 takes twice as much as bfloat16 in a file, and loading
 holds it twice."""
+
+MOST_SECONDS = 300
+BLOCK = 512
+"""Bytes that st_blocks counts in."""
 
 Stamp = tuple[tuple[str, int, int], ...]
 """Path, size and time of change of each file."""
@@ -64,13 +68,16 @@ class ModelTrials:
         if self.is_ours(name):
             return
         folder = locate(name)
-        files = _files(folder)
-        stamp = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+        files = {path: path.stat() for path in _files(folder)}
+        stamp = tuple((str(path), seen.st_size, seen.st_mtime_ns) for path, seen in files.items())
         key = kind, folder, label
         with self._lock:
             if self._passed.get(key) == stamp:
                 return
-            _try(kind, name, label, sum(size for _, size, _ in stamp) // 10**6)
+            # Of the disk, not of a sparse file's length; a file beside the weights counts nothing.
+            weights = [seen for path, seen in files.items() if path.suffix == ".safetensors"]
+            held = sum(min(seen.st_size, seen.st_blocks * BLOCK) for seen in weights)
+            _try(kind, name, label, held // 10**6)
             self._passed[key] = stamp
 
     def is_ours(self, name: str) -> bool:
@@ -101,14 +108,14 @@ def _try(kind: str, name: str, label: str | None, megabytes: int) -> None:
     """Let another process load the model and read with it.
 
     Args:
-        megabytes: of the model's files.
+        megabytes: of the model's weights on the disk.
 
     Raises:
         CheckpointError: it cannot be loaded, or takes too much memory or time.
     """
     free = int(OWN_MEMORY_SHARE * psutil.virtual_memory().available / 10**6)
     memory = min(MEGABYTES + MEGABYTES_EACH * megabytes, free)
-    seconds = int(SECONDS + SECONDS_EACH * megabytes)
+    seconds = int(min(SECONDS + SECONDS_EACH * megabytes, MOST_SECONDS))
     arguments = [kind, str(seconds), str(memory), name, *([] if label is None else [label])]
     answer = run_apart("rlhf_demo.server.model_trial", arguments, seconds)
     if answer is None:

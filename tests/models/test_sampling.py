@@ -7,6 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from rlhf_demo.errors import ShapeError
+from rlhf_demo.models import sampling
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.sampling import (
     decode,
@@ -196,3 +197,21 @@ def test_generate_is_repeatable_and_depends_on_the_seed(policy):
 def test_prompts_that_are_cut_are_logged(policy, caplog):
     generate(policy, ["the film " * 100, "I"], max_new_tokens=2, temperature=1.0, seed=0)
     assert "1 prompts are too long for the model and lost their beginning" in caplog.text
+
+
+def test_long_prompts_are_sampled_fewer_at_once(policy, monkeypatch):
+    """16 prompts of a model that the trial had tried with one text took 4.8 GB."""
+    rows, original = [], sampling.sample
+
+    def counted(policy, ids, *others, **more):
+        rows.append(len(ids))
+        return original(policy, ids, *others, **more)
+
+    monkeypatch.setattr(sampling, "sample", counted)
+    prompts = ["The film was good"] * 5
+    length = encode_prompts(policy, prompts, 4)[0].shape[1] + 4
+    monkeypatch.setattr("rlhf_demo.models.loading.MOST_READ", 2 * length)
+    how = {"max_new_tokens": 4, "temperature": 1.0, "seed": 0}
+    assert len(sampling.generate(policy, prompts, **how)) == 5
+    assert rows == [2, 2, 1]
+    assert sampling.generate(policy, [], **how) == []

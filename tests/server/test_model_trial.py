@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
@@ -14,6 +15,7 @@ from rlhf_demo.errors import CheckpointError
 from rlhf_demo.models.policy import Policy, load_tokenizer
 from rlhf_demo.models.reward_model import RewardModel
 from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.runs.run import Status
 from rlhf_demo.server import model_trial
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.model_trial import ModelTrials
@@ -23,7 +25,7 @@ from tests.tiny import save_tiny_classifier, save_tiny_model
 
 @pytest.fixture
 def jobs(new_jobs):
-    return new_jobs(scheduling=False)
+    return new_jobs(scheduling=False, start_token="flour")
 
 
 @pytest.fixture
@@ -64,6 +66,42 @@ def test_run_of_this_page_is_not_tried_and_a_copied_one_is(trials, tried, jobs, 
     shutil.copytree(own, copied)  # its signature names another run
     trials.check("policy", str(copied))
     assert [(kind, name) for kind, name, *_ in tried] == [("policy", str(copied))]
+
+
+def test_copied_run_that_was_resumed_here_is_still_a_strangers(
+    trials, tried, jobs, tiny_model_folder
+):
+    """Its model may be as it came: the run may fail at once."""
+    own = finished_run(jobs, tiny_model_folder)
+    copied = Path(own).parent / "ppo-copied"
+    shutil.copytree(own, copied)
+    for name in ("job.json", ".lock"):
+        (copied / name).unlink(missing_ok=True)
+    jobs.find("ppo-copied").set_status(Status.STOPPED)
+    jobs.resume("ppo-copied", "flour")
+    assert jobs.made_here(copied) is None
+    trials.check("policy", str(copied))
+    assert [name for _, name, *_ in tried] == [str(copied)]
+
+
+def test_only_weights_on_the_disk_raise_the_limits(trials, tried, tmp_path):
+    folder = save_tiny_model(tmp_path / "model")
+    with open(folder / "notes.bin", "wb") as file:
+        file.truncate(40 * 10**9)
+    with open(folder / "more.safetensors", "wb") as file:
+        file.truncate(40 * 10**9)
+    trials.check("policy", str(folder))
+    assert [megabytes for *_, megabytes in tried] == [1]  # those of the tiny model
+
+
+def test_limits_have_an_end(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(model_trial, "run_apart", lambda *what: asked.append(what) or {})
+    monkeypatch.setattr(model_trial, "locate", Path)
+    model_trial._try("policy", "x", None, 10**6)
+    _, (_, seconds, megabytes, _), _ = asked[0]
+    assert int(seconds) == 300
+    assert int(megabytes) <= psutil.virtual_memory().total / 10**6
 
 
 def test_run_that_began_with_a_strangers_model_is_tried(trials, tried, jobs, tiny_model_folder):
