@@ -18,6 +18,9 @@ RECENT_STEPS = 5
 
 LARGEST_FIGURE = 1e15
 
+ODD = KeyError, TypeError, ValueError, AttributeError, OverflowError
+"""What reading a damaged run's values can raise."""
+
 MOST_MESSAGE = 2000
 """Characters of the message with a status: every visitor who opens the list gets all messages."""
 
@@ -61,15 +64,24 @@ class Overview:
     def rows(self, jobs: list[Job]) -> list[RunRow]:
         """Return one row per job, in the same order."""
         places = {job.id: place for place, job in enumerate(start_order(jobs), start=1)}
-        return [self._row(job, places.get(job.id)) for job in jobs]
+        return [self._row_or_damaged(job, places.get(job.id)) for job in jobs]
+
+    def _row_or_damaged(self, job: Job, place: int | None) -> RunRow:
+        """Return the row of a job; a run with odd files must not take the list away."""
+        try:
+            return self._row(job, place)
+        except ODD:
+            return _damaged_row(job)
 
     def _row(self, job: Job, place: int | None) -> RunRow:
         figures, step_seconds = self._figures(job.run.folder / "metrics.jsonl")
         status, message = _words(job)
         step, kind = _whole(figures.get("step")), job.config["kind"]
-        # The stages that TRL trains do not know it before they have read their data.
+        # The stages that TRL trains do not know it before they have read their data. They do not
+        # declare the option either, so a copied run may have anything there.
+        option = job.config["options"].get("total_steps")
         total_steps = _whole(
-            job.config["options"].get("total_steps") or figures.get(f"{kind}/total_steps")
+            option if type(option) is int and option else figures.get(f"{kind}/total_steps")
         )
         left = None
         if status == Status.RUNNING and total_steps and step is not None and step_seconds:
@@ -116,6 +128,26 @@ class Overview:
             recent = mean(seconds[-RECENT_STEPS:]) if seconds else None
             self._known[path] = version, figures, recent
         return self._known[path][1:]
+
+
+def _damaged_row(job: Job) -> RunRow:
+    """Return the row of a run whose files hold values of the wrong type."""
+    return {
+        "id": job.id,
+        "title": job.id,
+        "kind": DAMAGED,
+        "status": DAMAGED,
+        "message": "its files have values of the wrong type: restore them or delete the run",
+        "step": None,
+        "total_steps": None,
+        "place": None,
+        "created_at": "1970-01-01T00:00:00Z",
+        "ended_at": None,
+        "example": job.example,
+        "of_class": False,
+        "seconds_left": None,
+        "figures": {},
+    }
 
 
 def _whole(number: float | None) -> int | None:

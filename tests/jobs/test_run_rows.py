@@ -2,6 +2,10 @@
 
 # ruff: noqa: F401, F811 (fixtures are imported by name)
 
+import pytest
+
+from rlhf_demo.files import read_json, write_json
+from rlhf_demo.jobs.run_rows import Overview
 from rlhf_demo.runs.run import Status
 from tests.fake_jobs import PATIENT, fake, jobs, new_jobs, row, start, wait_for, wait_until
 
@@ -23,3 +27,29 @@ def test_damaged_metrics_do_not_hide_the_run(jobs, tmp_path):
     wait_for(jobs, run_id, Status.FINISHED)
     (tmp_path / "runs" / run_id / "metrics.jsonl").write_text("{\n")
     assert row(jobs, run_id)["figures"] == {} and row(jobs, run_id)["step"] is None
+
+
+@pytest.mark.parametrize("total", ["x", [1], {"a": 1}, 1.5, True, None])
+def test_an_undeclared_number_of_steps_does_not_take_the_list_away(jobs, tmp_path, total):
+    run_id = start(jobs, "reward")
+    wait_for(jobs, run_id, Status.FINISHED)
+    path = tmp_path / "runs" / run_id / "config.json"
+    config = read_json(path)
+    write_json(path, config | {"options": config["options"] | {"total_steps": total}})
+    assert row(jobs, run_id)["total_steps"] is None
+    assert row(jobs, run_id)["status"] == Status.FINISHED
+
+
+def test_a_run_whose_row_cannot_be_made_is_damaged_and_the_others_are_shown(jobs, monkeypatch):
+    odd, other = start(jobs, "reward"), start(jobs, "reward")
+    wait_for(jobs, other, Status.FINISHED)
+    make = Overview._row
+
+    def fail(self, job, place):
+        if job.id == odd:
+            raise OverflowError
+        return make(self, job, place)
+
+    monkeypatch.setattr(Overview, "_row", fail)
+    assert (row(jobs, odd)["kind"], row(jobs, odd)["status"]) == ("damaged", "damaged")
+    assert row(jobs, other)["status"] == Status.FINISHED
