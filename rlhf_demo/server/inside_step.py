@@ -6,9 +6,9 @@ up and down. A finished step never changes, so each answer is computed once for 
 """
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from operator import itemgetter
-from typing import TypedDict
+from typing import Any, TypedDict, TypeGuard, cast
 
 from rlhf_demo.files import Row
 from rlhf_demo.jobs.queue import Jobs
@@ -32,6 +32,8 @@ For the commonest words it is 0.6 to 1.6 in the shipped runs and at most 2.0 in 
 `python -m bench.pushed_words`. In a run that repeats one word over and over it would be more.
 """
 MOST_ANSWERS = 256
+MOST_COUNT = 2**31
+LARGEST_ADVANTAGE = 1e15
 
 
 class ScoreBins(TypedDict):
@@ -157,16 +159,17 @@ def pushed_words(rows: list[Row]) -> PushedWords:
     """Sum up which words PPO pushed up and down over the run so far.
 
     Args:
-        rows: of distributions.jsonl; `words` holds [word, count, mean advantage].
+        rows: of distributions.jsonl; `words` holds [word, count, mean advantage]. Anything else in
+            it is left out: a count times a text would be a text of gigabytes.
 
     Returns:
         At most MOST_WORDS in each direction, of words that occurred FEWEST times or more, with a
         mean beyond chance.
     """
     counts: Counter[str] = Counter()
-    sums: Counter[str] = Counter()
+    sums: defaultdict[str, float] = defaultdict(float)
     for row in rows:
-        for word, count, advantage in row["words"]:
+        for word, count, advantage in filter(_is_word, row["words"]):
             counts[word] += count
             sums[word] += count * advantage
     moved = [
@@ -181,6 +184,20 @@ def pushed_words(rows: list[Row]) -> PushedWords:
         "steps": len(rows),
         "fewest": FEWEST,
     }
+
+
+def _is_word(row: Any) -> TypeGuard[Word]:
+    """Say whether it is a word, a count and a mean advantage, all small enough to compute with."""
+    if type(row) is not list or len(cast("list[Any]", row)) != 3:
+        return False
+    word, count, advantage = cast("list[Any]", row)
+    return (
+        type(word) is str
+        and type(count) is int
+        and 0 < count < MOST_COUNT
+        and type(advantage) in (int, float)
+        and abs(advantage) < LARGEST_ADVANTAGE
+    )
 
 
 def _shares(counts: list[int]) -> list[float]:

@@ -94,6 +94,18 @@ def test_a_word_is_told_from_twenty_times_on_and_beyond_three_standard_errors():
     assert [word for word, *_ in shown["down"]] == ["less"]
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        ["a", 4_000_000_000, "x"], ["a", 2**31, 1.0], ["a", -1, 1.0], ["a", 1.5, 1.0],
+        ["a", True, 1.0], ["a", 30, [0]], ["a", 30, 1e300], [["a"], 30, 1.0], ["a", 30], "abc", 7,
+    ],
+)  # fmt: skip
+def test_words_that_cannot_be_counted_are_left_out(odd):
+    shown = pushed_words([{"words": [odd, ["good", 30, 1.0]]}])
+    assert (shown["up"], shown["down"]) == ([("good", 30, 1.0)], [])
+
+
 def test_variance_of_a_words_mean_is_measured_with_responses_as_units(monkeypatch):
     monkeypatch.setattr(pushed_words_bench, "FEWEST", 3)
     rows = [
