@@ -5,8 +5,10 @@ than the training that writes it.
 """
 
 import os
+import re
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,18 @@ MOST_BYTES, MOST_ROWS, MOST_ROW_BYTES = 2**25, 50_000, 2**20
 """Limits of a followed file; no training that people watch writes more. In memory, a file takes up
 to 25 times its size on the disk."""
 
-MOST_KEPT = 2**27
+FREE_LISTS, BYTES_PER_LIST = 16, 8
+"""A row may have so many lists and objects, and one more for each 8 bytes. An empty list takes two
+bytes on the disk but up to 96 in memory. The rows of our runs have 24 bytes or more for each."""
+
+DEEPEST = 4
+"""Lists and objects inside each other, with the row itself; our rows have up to 3."""
+
+MOST_KEPT = 2**26
 """Bytes of all followed files together."""
+
+TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+"""A text in JSON."""
 
 END_BYTES = 2**16
 """Bytes that `last_rows` reads: about fifty rows of PPO."""
@@ -100,8 +112,8 @@ def last_rows(path: Path) -> list[Row]:
 
 def _parse(path: Path, lines: list[bytes], first: int = 1) -> list[Row]:
     """Parse complete lines, of which the first has the number `first` in the file."""
-    # Parsing one very long line would block all other threads.
-    long = [number for number, line in enumerate(lines, first) if len(line) > MOST_ROW_BYTES]
+    # Parsing one very long line would block all other threads, and many lists fill the memory.
+    long = [number for number, line in enumerate(lines, first) if _is_bloated(line)]
     rows = [] if long else parse_lines(path, lines, first=first)
     odd = long or [number for number, row in enumerate(rows, first) if not _is_row(row)]
     if odd:
@@ -111,10 +123,29 @@ def _parse(path: Path, lines: list[bytes], first: int = 1) -> list[Row]:
     return rows
 
 
+def _is_bloated(line: bytes) -> bool:
+    """Say whether a line is too long, or would take far more memory than its bytes."""
+    if len(line) > MOST_ROW_BYTES:
+        return True
+    most = FREE_LISTS + len(line) // BYTES_PER_LIST
+    if line.count(b"[") + line.count(b"{") <= most:
+        return False
+    structure = TEXT.sub(b"", line)  # a response may have many brackets
+    return structure.count(b"[") + structure.count(b"{") > most
+
+
 def _is_row(row: Any) -> bool:
-    """Say whether it has a step."""
+    """Say whether it has a step, and is nested no deeper than the rows of our runs."""
     step = row.get("step") if is_record(row) else None
-    return type(step) is int and 0 <= step <= HIGHEST_STEP
+    return type(step) is int and 0 <= step <= HIGHEST_STEP and _is_shallow(row, DEEPEST)
+
+
+def _is_shallow(value: Any, most: int) -> bool:
+    """Say whether at most `most` lists and objects are inside each other."""
+    if type(value) not in (list, dict):
+        return True
+    inside: Iterable[Any] = value.values() if is_record(value) else value
+    return most > 0 and all(_is_shallow(each, most - 1) for each in inside)
 
 
 class Tails:

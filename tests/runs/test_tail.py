@@ -1,11 +1,13 @@
 """Following files that are being written: only new, only whole, never twice."""
 
+import json
 import os
 
 import pytest
 
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import write_text
+from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.tail import MOST_BYTES, MOST_ROW_BYTES, MOST_ROWS, Tail, Tails, last_rows
 
 
@@ -104,6 +106,39 @@ def test_line_that_is_too_long_to_be_parsed_in_one_go_is_no_row(path):
     append(path, f'{{"step": 1, "text": "{"x" * MOST_ROW_BYTES}"}}\n')
     with pytest.raises(DataError, match=r"metrics\.jsonl line 1 is not a row of a run"):
         Tail(path).rows()
+
+
+def nested(depth):
+    return "[" * depth + "]" * depth
+
+
+@pytest.mark.parametrize("reader", [lambda path: Tail(path).rows(), last_rows])
+@pytest.mark.parametrize(
+    "value", [nested(4), '{"b": ' + nested(3) + "}", nested(700), f"[{'[],' * 1000}1]"]
+)
+def test_line_that_is_nested_deeper_or_has_more_lists_than_ours_is_no_row(path, value, reader):
+    append(path, f'{{"step": 1, "a": {value}}}\n')
+    with pytest.raises(DataError, match=r"metrics\.jsonl line 1 is not a row of a run"):
+        reader(path)
+
+
+def test_line_of_too_many_lists_is_refused_before_it_is_parsed(path, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.runs.tail.parse_lines", None)
+    # 3 bytes a list, where 8 are needed: 1 + 1 + 300 of the 16 + 920 // 8 = 131 allowed.
+    append(path, f'{{"step": 1, "a": [{"[]," * 300}1]}}\n')
+    with pytest.raises(DataError, match="is not a row of a run"):
+        Tail(path).rows()
+
+
+def test_brackets_in_a_text_are_no_lists(path):
+    text = '[{"' * 1000
+    append(path, json.dumps({"step": 1, "a": [[[text]]]}) + "\n")
+    assert Tail(path).rows() == [{"step": 1, "a": [[[text]]]}]
+
+
+@pytest.mark.parametrize("file", sorted(CHECKPOINTS.glob("examples/*/*.jsonl")), ids=str)
+def test_all_rows_of_shipped_runs_are_read(file):
+    assert len(Tail(file).rows()) == file.read_text().count("\n")
 
 
 def test_escaped_characters_that_are_whole_are_read(path):
