@@ -281,6 +281,8 @@ def speed_up(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
+AFTER_PAD = {"roberta", "xlm-roberta", "camembert"}
+"""Types of models whose positions begin after the number of their pad token."""
 MOST_POSITIONS = 2048
 """Tokens of the longest text that any model reads here: its attention takes time and memory like
 the square of that. Some configurations allow a million."""
@@ -305,4 +307,6 @@ def rows_at_once(model: PreTrainedModel, time: int) -> int:
 def max_positions(model: PreTrainedModel) -> int:
     """Return how many tokens the model may read at once."""
     known = int(getattr(model.config, "max_position_embeddings", None) or 1024)
+    if model.config.model_type in AFTER_PAD:
+        known -= (model.config.pad_token_id or 0) + 1
     return min(known, MOST_POSITIONS)

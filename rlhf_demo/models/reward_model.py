@@ -29,6 +29,10 @@ from rlhf_demo.models.prefixes import reads_left_to_right, scores_everywhere, wh
 from rlhf_demo.models.token_text import special_id
 from rlhf_demo.models.tokenizer import load_tokenizer
 
+FEW_LETTERS, MARGIN = 2_000, 16
+"""Letters of the first try to fill a model's positions from the end of a text; and tokens more than
+those positions, so that where the text was cut changes no token that is read."""
+
 # -- models that score -----------------------------------------------------------------------------
 
 
@@ -94,11 +98,26 @@ class RewardModel:
         An empty text, where the tokenizer adds no special token, becomes one EOS, because a score
         needs a token to be read at.
         """
+        text = self._end_of(text)
         ids = self.tokenizer(text, truncation=False, verbose=False)["input_ids"]
         if len(ids) > self.most_tokens and not self.reads_left_to_right:
             # An encoder's score is read at [CLS], the first token, which its tokenizer keeps.
             ids = self.tokenizer(text, truncation=True, max_length=self.most_tokens)["input_ids"]
         return ids[-self.most_tokens :] or [special_id(self.tokenizer, "eos")]
+
+    def _end_of(self, text: str) -> str:
+        """Return the end of a text that fills the model's positions.
+
+        A stranger's tokenizer may make a thousand tokens of a letter, and a stranger's model may
+        write 100,000 letters.
+        """
+        length = FEW_LETTERS
+        while length < len(text):
+            end = text[-length:]
+            if len(self.tokenizer(end, verbose=False)["input_ids"]) > self.most_tokens + MARGIN:
+                return end
+            length *= 2
+        return text
 
 
 def load_reward_model(

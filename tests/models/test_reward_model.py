@@ -154,6 +154,22 @@ def test_last_norm_is_the_one_before_the_head(tiny_model_folder):
     )
 
 
+def test_only_the_end_of_a_very_long_text_is_tokenised(classifier_folder, monkeypatch):
+    """A stranger's model wrote 128,000 letters, of which a tokenizer makes 1,386 tokens each."""
+    scorer = load_reward_model(str(classifier_folder), device=CPU)
+    text = "The film was good. " * 5_000
+    plain = scorer.tokenizer(text, verbose=False)["input_ids"][-scorer.most_tokens :]
+    read, tokenize = [], scorer.tokenizer
+
+    def noting(text, **how):
+        read.append(len(text))
+        return tokenize(text, **how)
+
+    monkeypatch.setattr(scorer, "tokenizer", noting)
+    assert scorer.encode(text) == plain
+    assert max(read) == 2_000
+
+
 def test_long_text_keeps_what_stands_for_the_whole_and_fits_roberta(tmp_path):
     """RoBERTa's positions begin after its pad token's number: of 20, 18 can be used."""
     words = ["<s>", "<pad>", "</s>", "<unk>", "good", "bad"]
@@ -161,7 +177,7 @@ def test_long_text_keeps_what_stands_for_the_whole_and_fits_roberta(tmp_path):
     backend.pre_tokenizer = Whitespace()
     backend.post_processor = RobertaProcessing(("</s>", 2), ("<s>", 0))
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, model_max_length=18, cls_token="<s>", pad_token="<pad>",
+        tokenizer_object=backend, cls_token="<s>", pad_token="<pad>",
         eos_token="</s>", unk_token="<unk>",
     )  # fmt: skip
     config = RobertaConfig(
