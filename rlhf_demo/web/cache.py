@@ -41,6 +41,8 @@ UPLOADED = re.compile("[0-9a-f]{64}")
 """What Gradio calls the folder of an uploaded file: a digest (gradio_fixes.Upload)."""
 GRADIOS = re.compile(rf"tmp[^/]*|{UPLOADED.pattern}/[^/]+")
 """Files in the cache that Gradio makes of uploads; while one arrives, it is called tmp..."""
+OURS = re.compile(rf"{re.escape(MARK)}|{DOWNLOADS}|tmp\w*|{UPLOADED.pattern}")
+"""What lies directly in the cache; our folder is known by these names if its mark was removed."""
 MEGABYTE = 10**6
 MOST_FILES = 4
 """Most files of one request; the page sends one."""
@@ -86,7 +88,8 @@ def own_cache(runs: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if any(path.is_symlink() for path in (folder, *folder.rglob("*"))):
             raise ConfigError(f"{folder} is a link, or there is one in it: remove that link")
-        if any(folder.iterdir()) and not (folder / MARK).is_file():
+        marked = (folder / MARK).is_file()
+        if not marked and not all(OURS.fullmatch(path.name) for path in folder.iterdir()):
             raise ConfigError(
                 f"{folder} holds files that this page did not put there: move them away"
             )

@@ -8,14 +8,19 @@ failed.
 import errno
 import json
 import logging
+from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
+from gradio_client.utils import is_file_obj
 from starlette._utils import get_route_path
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rlhf_demo.errors import DemoError
+from rlhf_demo.web.cache import UPLOADED
 from rlhf_demo.web.middleware import UPLOAD
 
 log = logging.getLogger(__name__)
@@ -29,6 +34,8 @@ LONGEST_NOTE = 300
 """Characters of one sender's words that reach the log or go back to them."""
 LONGEST_NAME = 100
 """Characters of a session's name; a browser's names have eleven, those of Python's client 36."""
+LONGEST_PATH = 330
+"""Characters of an upload's path in the cache: its folder has 64, its name at most 255."""
 BAD_REQUEST = JSONResponse({"error": WRONG_SHAPE}, 400)
 
 
@@ -67,6 +74,46 @@ class Page(gr.Blocks):
             raise
         except Exception as error:  # noqa: BLE001  (in_words logs what is not the sender's fault)
             raise gr.Error(in_words(error, str(block_fn)), print_exception=False) from None
+
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], *given: Any, **named: Any
+    ) -> list[Any]:
+        """Check the files in a handler's inputs before Gradio does.
+
+        Gradio resolves the path of every file that a request names, in the event loop, and
+        remembers it, whether or not the input takes files and the file exists.
+
+        Raises:
+            TypeError: an input holds a file that was not uploaded, or takes no files.
+        """
+        for block, value in zip(block_fn.inputs, inputs, strict=False):  # Gradio checks the number
+            files = list(_files(value))
+            most = 1 if isinstance(block, gr.UploadButton) else 0
+            if len(files) > most or not all(_is_upload(file["path"]) for file in files):
+                raise TypeError("this input takes no such files")
+        return await super().preprocess_data(block_fn, inputs, *given, **named)
+
+
+def _files(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield all that Gradio may take for a file in an input, at any depth."""
+    left = [value]
+    while left:
+        part = left.pop()
+        if is_file_obj(part):
+            yield part
+        if isinstance(part, dict):
+            left += part.values()
+        elif isinstance(part, list):
+            left += part
+
+
+def _is_upload(path: str) -> bool:
+    """Say whether a path looks like an upload's in Gradio's cache, without asking the disk."""
+    cache = get_upload_folder()
+    if len(path) > len(cache) + LONGEST_PATH:
+        return False
+    folder = PurePath(path).parent
+    return UPLOADED.fullmatch(folder.name) is not None and folder.parent == PurePath(cache)
 
 
 class Refusals:

@@ -198,6 +198,18 @@ def test_cache_is_a_folder_of_the_page_alone(tmp_path, monkeypatch, owners):
     assert own_cache(tmp_path / "runs") == made  # at the next start
 
 
+def test_cache_without_its_mark_is_known_by_the_names_in_it(tmp_path, monkeypatch):
+    """Gradio removed the mark when the page ended, and the page did not start again."""
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    cache = own_cache(tmp_path / "runs")
+    for name in ("0" * 64, module.DOWNLOADS):
+        (cache / name).mkdir()
+    (cache / "tmp1a_b2c3d").touch()
+    (cache / module.MARK).unlink()
+    assert own_cache(tmp_path / "runs") == cache
+    assert (cache / module.MARK).is_file()
+
+
 def linked(folder, home):
     folder.parent.mkdir(exist_ok=True)
     folder.symlink_to(home)

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -77,6 +78,95 @@ def test_handler_refuses_in_a_sentence(error, inputs, sentence):
 
 def test_long_words_of_the_sender_are_not_sent_back_whole():
     assert len(refused(handler(DemoError("never reached")), [10**400])) == 300
+
+
+# -- files in the inputs ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def resolved(monkeypatch):
+    """Every path that is resolved on the disk."""
+    paths, resolve = [], Path.resolve
+
+    def noted(path, *given, **named):
+        paths.append(path)
+        return resolve(path, *given, **named)
+
+    monkeypatch.setattr(Path, "resolve", noted)
+    return paths
+
+
+def file_page():
+    """A page with a text field (0) and an upload button (1); each handler returns its input."""
+    with Page() as page:
+        for part, event in ((gr.Textbox(), "submit"), (gr.UploadButton(), "upload")):
+            getattr(part, event)(lambda value: str(value), part, gr.Textbox())
+    return page
+
+
+def file_data(path):
+    return {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+
+
+def refused_unseen(page, handler, value, resolved):
+    """Say whether a handler refuses a value, and Gradio neither looks up nor keeps a path."""
+    resolved.clear()
+    with pytest.raises(gr.Error) as error:
+        event_loops.run(page.process_api(handler, [value]))
+    kept = set().union(*page.temp_file_sets, *(part.temp_files for part in page.blocks.values()))
+    return error.value.message == WRONG_SHAPE and not resolved and not kept
+
+
+@pytest.mark.parametrize("handler", [0, 1])
+@pytest.mark.parametrize(("count", "folders"), [(15, 2000), (673, 1)])
+def test_many_files_are_refused_before_any_is_looked_up(cache, resolved, handler, count, folders):
+    """One request of 63 kB stopped the page for a second, and all its paths were kept."""
+    files = [file_data(f"{cache}/{number}{'/a' * folders}") for number in range(count)]
+    assert refused_unseen(file_page(), handler, files, resolved)
+
+
+@pytest.mark.parametrize(
+    "wrap", [list, lambda files: {"x": [{"y": files}]}, lambda files: files[0]]
+)
+def test_field_that_takes_no_files_refuses_an_upload(cache, resolved, wrap):
+    upload = file_data(cache / ("0" * 64) / "a.jsonl")
+    assert refused_unseen(file_page(), 0, wrap([upload]), resolved)
+    assert refused_unseen(file_page(), 0, wrap([{"path": upload["path"]}]), resolved)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        ".made-by-rlhf-demo",
+        "downloads/votes.csv",
+        f"{'0' * 64}/folder/a.jsonl",
+        f"{'0' * 64}/{'/' * 400}a.jsonl",
+        f"../{'0' * 64}/a.jsonl",
+        f"{'0' * 64}/{'a' * 400}",
+    ],
+)
+def test_upload_button_takes_uploads_only(cache, resolved, inside):
+    assert refused_unseen(file_page(), 1, file_data(f"{cache}/{inside}"), resolved)
+
+
+def test_upload_button_takes_one_upload(cache, resolved):
+    name = "ä" * 120 + ".jsonl"
+    upload = cache / ("0" * 64) / name
+    upload.parent.mkdir()
+    upload.touch()
+    page = file_page()
+    answer = event_loops.run(page.process_api(1, [file_data(upload)]))
+    assert name in answer["data"][0]
+    assert refused_unseen(file_page(), 1, [file_data(upload)] * 2, resolved)
+
+
+# -- requests --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
