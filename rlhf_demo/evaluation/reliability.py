@@ -13,11 +13,17 @@ from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
+from typing import cast
 
 from rlhf_demo.data.pairs import Pairs
-from rlhf_demo.files import read_json
 from rlhf_demo.intervals import cluster_interval, watched_interval
-from rlhf_demo.runs.reports import QuartileRow, ReliabilityRow, RewardReport, WrongPair
+from rlhf_demo.runs.reports import (
+    QuartileRow,
+    ReliabilityRow,
+    RewardReport,
+    WrongPair,
+    read_figures,
+)
 
 BIN_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 WORST_SHOWN = 10
@@ -175,10 +181,16 @@ def read_report(folder: Path) -> RewardReport | None:
     """Return the held-out report of a run, or None if there is none.
 
     Reports without `baseline_side` are older, with margins in another unit, and count as none.
+
+    Raises:
+        DataError: the report is damaged or too large.
+        OSError: it cannot be read.
     """
     path = folder / "report.json"
-    report = read_json(path) if path.is_file() else None
-    return report if report and "baseline_side" in report else None
+    if not path.is_file():
+        return None
+    report = cast(RewardReport, read_figures(path, RewardReport))
+    return report if report.get("baseline_side") in ("longer", "shorter") else None
 
 
 def format_report(report: RewardReport) -> str:

@@ -1,6 +1,25 @@
 """What finished trainings and comparisons report of themselves, as their JSON files hold it."""
 
-from typing import NotRequired, TypedDict
+from pathlib import Path
+from typing import (
+    Any,
+    NotRequired,
+    TypedDict,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+from rlhf_demo.errors import DataError
+from rlhf_demo.files import is_record, read_json, short_name
+
+MOST_REPORT = 2**20
+"""Maximum bytes of a report. Ours have some kilobytes, with ten wrong pairs of up to 1,024 tokens
+under 200."""
+
+LARGEST_FIGURE = 1e15
 
 
 class ReliabilityRow(TypedDict):
@@ -152,3 +171,42 @@ class CompareReport(Comparison):
     base: NotRequired[str]  # on the command line: model that KL is measured against
     split: NotRequired[str]  # on the command line: of the prompts
     chosen_by: NotRequired[str]  # on the command line: scorer that chose the best responses
+
+
+def read_figures(path: Path, kind: type) -> dict[str, Any]:
+    """Read a JSON file whose figures the page computes with; a copied run may have anything there.
+
+    Args:
+        path: the file.
+        kind: a TypedDict. The file may lack some of its keys, as files of earlier versions do, and
+            have others.
+
+    Raises:
+        DataError: the file is not JSON or is too large, or a value has another type than in `kind`.
+        OSError: the file cannot be read.
+    """
+    figures = read_json(path, most=MOST_REPORT)
+    if not _fits(figures, kind):
+        raise DataError(
+            f"{short_name(path)} has values of the wrong type: restore or delete the file"
+        )
+    return figures
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Say whether a value out of JSON has the type; a whole number may stand for a float."""
+    if is_typeddict(kind):
+        return is_record(value) and all(
+            _fits(value[name], inside)
+            for name, inside in get_type_hints(kind).items()
+            if name in value
+        )
+    if get_origin(kind) is list:
+        rows = cast("list[Any]", value)
+        return type(value) is list and all(_fits(each, get_args(kind)[0]) for each in rows)
+    if get_origin(kind) is dict:
+        return is_record(value) and all(_fits(each, get_args(kind)[1]) for each in value.values())
+    if kind in (int, float):
+        types = (int, float) if kind is float else (int,)
+        return type(value) in types and abs(value) < LARGEST_FIGURE
+    return type(value) is kind

@@ -113,6 +113,12 @@ class Scale(TypedDict):
     std: float
 
 
+class RewardScales(TypedDict):
+    """What the page reads of reward_scale.json."""
+
+    reward: Scale
+
+
 class SampleRow(TypedDict):
     """A text that PPO sampled: further keys are columns of figures, one entry a token."""
 

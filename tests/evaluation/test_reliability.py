@@ -5,6 +5,7 @@ import math
 import pytest
 
 from rlhf_demo.data.pairs import Pairs
+from rlhf_demo.errors import DataError
 from rlhf_demo.evaluation.reliability import (
     format_report,
     held_out_report,
@@ -17,6 +18,7 @@ from rlhf_demo.evaluation.reliability import (
 )
 from rlhf_demo.files import write_json
 from rlhf_demo.intervals import cluster_interval, watched_interval, wilson_interval
+from rlhf_demo.paths import CHECKPOINTS
 
 LN3 = math.log(3)  # sigmoid(ln 3) = 3 / (1 + 3) = 0.75
 
@@ -177,6 +179,33 @@ def test_votes_on_the_same_two_texts_are_one_pair_whoever_preferred_which():
     assert told[0] < wilson_interval(4, 5)[0]
     watched = (report["watched_low"], report["watched_high"])
     assert watched == watched_interval([1, 1, 1, 0, 1], [1, 1, 1, 1, 2])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"accuracy_low": [0] * 9}, {"accuracy": "x"}, {"accuracy": True}, {"loss": 1e300},
+        {"pairs": 1.5}, {"different_pairs": "x"}, {"baseline_side": 7}, {"reliability": {}},
+        {"reliability": [{"low": "x"}]}, {"most_wrong": [7]}, {"dropped": {"empty": "x"}},
+    ],
+)  # fmt: skip
+def test_a_report_with_a_figure_of_the_wrong_type_is_refused(tmp_path, report, change):
+    write_json(tmp_path / "report.json", report)
+    assert read_report(tmp_path) == report
+    write_json(tmp_path / "report.json", report | change)
+    with pytest.raises(DataError, match=r"report\.json has values of the wrong type"):
+        read_report(tmp_path)
+
+
+def test_a_report_above_a_megabyte_is_refused(tmp_path, report):
+    write_json(tmp_path / "report.json", report | {"more": "x" * 2**20})
+    with pytest.raises(DataError, match="more than 1 MB"):
+        read_report(tmp_path)
+
+
+def test_the_shipped_report_is_read():
+    report = read_report(CHECKPOINTS / "examples" / "reward-shipped")
+    assert report and report["pairs"] == 1256
 
 
 def test_a_report_from_before_both_baselines_counts_as_none(tmp_path):

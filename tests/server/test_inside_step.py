@@ -294,3 +294,25 @@ def test_finished_run_tells_what_its_saved_model_is_worth(board, run):
     assert "KL 2.91 \u00b1 0.10 nats" in words
     write_json(run.folder / "report.json", shown | {"held_out": False})
     assert "256 of its training prompts" in ask(board, run)["result"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("report.json", {"score": "x"}), ("report.json", {"kl": [0] * 9}),
+        ("reward_scale.json", {"reward": {"mean": "x", "std": 1.0}}),
+        ("reward_scale.json", {"reward": {"mean": 0.0, "std": [0] * 9}}),
+    ],
+)  # fmt: skip
+def test_odd_figures_of_a_copied_run_are_refused(board, run, name, change):
+    write_json(run.folder / name, change)
+    with pytest.raises(JobError, match=r"are damaged: choose another run"):
+        ask(board, run)
+
+
+def test_odd_words_do_not_take_the_rows_of_the_board_away(board, run):
+    run.append("metrics", metrics(3, 4))
+    run.append("distributions", [distribution(4, words=7)])
+    shown = ask(board, run, inside_after=-1)
+    assert shown["columns"]["step"] == [1, 2, 3, 4]
+    assert shown["inside"] == {"step": 4, "details": None}

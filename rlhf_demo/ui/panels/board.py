@@ -27,14 +27,22 @@ from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.runs.offline_stories import measured, offline_story
 from rlhf_demo.runs.ppo_stories import ppo_story
-from rlhf_demo.runs.reports import PPOReport, RewardReport
+from rlhf_demo.runs.reports import PPOReport, RewardReport, read_figures
 from rlhf_demo.runs.reward_stories import reward_story, tested_on
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server import payloads
 from rlhf_demo.server.choices import EXAMPLE_MODELS, has_model, newest_model
 from rlhf_demo.server.class_records import log_for
 from rlhf_demo.server.inside_step import InsideStep
-from rlhf_demo.server.payloads import BoardState, Columns, Line, RunState, Scale, StepTexts
+from rlhf_demo.server.payloads import (
+    BoardState,
+    Columns,
+    Line,
+    RewardScales,
+    RunState,
+    Scale,
+    StepTexts,
+)
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.vote_data import people_agree, vote_facts
 from rlhf_demo.ui.panels import charts
@@ -187,7 +195,10 @@ class Board:
         return self._inside(str(request["run"]), int(request["step"]))
 
     def _inside(self, run_id: str, step: int) -> payloads.InsideStep:
-        return {"step": step, "details": self.inside.details(self.jobs.find(run_id), step)}
+        details = None
+        with suppress(*ODD):  # a damaged file must not take the board's rows away
+            details = self.inside.details(self.jobs.find(run_id), step)
+        return {"step": step, "details": details}
 
     def _ask_again(self, row: RunRow, rows: list[Row]) -> float:
         """Return in how many seconds something new is likely."""
@@ -299,7 +310,7 @@ def _kl_target(options: dict[str, Any]) -> float:
 def _reward_scale(run: Run) -> Scale | None:
     """Return mean and standard deviation of the base's raw scores; None for older runs."""
     path = run.folder / "reward_scale.json"
-    return read_json(path)["reward"] if path.is_file() else None
+    return read_figures(path, RewardScales)["reward"] if path.is_file() else None
 
 
 def _judge(options: dict[str, Any]) -> dict[str, str] | None:
@@ -353,7 +364,7 @@ def ppo_result(run: Run) -> str:
     path = run.folder / "report.json"
     if not path.is_file():
         return ""
-    report: PPOReport = read_json(path)
+    report = read_figures(path, PPOReport)
     prompts = "held-out prompts" if report["held_out"] else "of its training prompts"
     score = _minus(f"{report['score']:+.2f}")
     return (

@@ -5,9 +5,9 @@ from typing import Any
 
 from rlhf_demo.config.stages import on_board
 from rlhf_demo.errors import DemoError
-from rlhf_demo.files import read_json
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import RunRow
+from rlhf_demo.runs.reports import RewardReport, read_figures
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server import space
 from rlhf_demo.server.model_cache import ModelCache
@@ -65,7 +65,7 @@ class Strip:
         if row["status"] in BUSY:
             return _progress(row)
         try:
-            report = read_json(self.jobs.find(row["id"]).folder / "report.json")
+            report = read_figures(self.jobs.find(row["id"]).folder / "report.json", RewardReport)
             low, high = 100 * report["accuracy_low"], 100 * report["accuracy_high"]
             return f"{100 * report['accuracy']:.0f}% right [{low:.0f}, {high:.0f}]"
         except (DemoError, OSError, KeyError, TypeError, ValueError):

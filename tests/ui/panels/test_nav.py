@@ -4,6 +4,8 @@
 import pytest
 
 from rlhf_demo.config.grpo import GRPOConfig
+from rlhf_demo.config.reward import RewardConfig
+from rlhf_demo.files import write_json
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.ui.panels.nav import Strip
 from tests.vote_page import fake, new_jobs, people_vote, shared  # noqa: F401  (fixtures among them)
@@ -41,3 +43,19 @@ def test_strip_tells_how_far_a_run_is(shared, store, monkeypatch, step, total, l
     monkeypatch.setattr(shared.jobs, "overview", lambda *_: [row])
     stages = Strip(shared.jobs, store, ModelCache()).strip_state(0)["stages"]
     assert next(stage for stage in stages if stage["tab"] == "ppo")["line"] == line
+
+
+def test_list_in_place_of_an_accuracy_is_not_multiplied(shared, store, monkeypatch):
+    run = shared.jobs.start("reward", RewardConfig(), title="", secret="ann")
+    [row] = [row for row in shared.jobs.overview() if row["id"] == run]
+    row |= {"status": "finished"}
+    monkeypatch.setattr(shared.jobs, "overview", lambda *_: [row])
+
+    def line(**report):
+        write_json(shared.jobs.find(run).folder / "report.json", report)
+        stages = Strip(shared.jobs, store, ModelCache()).strip_state(0)["stages"]
+        return next(stage for stage in stages if stage["tab"] == "reward model")["line"]
+
+    assert line(accuracy=0.87, accuracy_low=0.85, accuracy_high=0.89) == "87% right [85, 89]"
+    assert line(accuracy=0.87, accuracy_low=[0] * 1000, accuracy_high=0.89) == "finished"
+    assert line(accuracy=0.87, accuracy_low="x", accuracy_high=0.89) == "finished"

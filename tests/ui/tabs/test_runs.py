@@ -133,6 +133,16 @@ def test_accuracy_on_a_few_pairs_is_not_listed(tab, pairs, value):
     assert figures[0][:2] == ("held-out accuracy", value)
 
 
+@pytest.mark.parametrize("pairs", ["x", [1], 1e300])
+def test_odd_number_of_pairs_in_a_report_does_not_take_the_list_away(tab, pairs):
+    run = tab.jobs.find(start(tab.jobs, "reward"))
+    run.append("metrics", [{"step": 1, "heldout/accuracy": 0.5}])
+    write_json(run.folder / "report.json", {"baseline_side": "longer", "different_pairs": pairs})
+    run.set_status(Status.FINISHED)
+    listed = tab.runs_state({"run": ""})["runs"]
+    assert [(row["id"], row["figures"][0][1]) for row in listed] == [(run.folder.name, "50%")]
+
+
 @pytest.mark.parametrize("kind", ["ppo", "reward", "pairs", "base"])
 def test_run_that_measured_nothing_yet_has_no_figures(kind):
     assert final_figures({"kind": kind, "figures": {}}) == []
