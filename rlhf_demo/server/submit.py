@@ -7,12 +7,14 @@ those of the lists (choices.py).
 from typing import Any
 
 from rlhf_demo.config.offline import OfflineConfig
-from rlhf_demo.config.options import declarations
+from rlhf_demo.config.options import Options, declarations
 from rlhf_demo.config.policy_gradient import PolicyGradientConfig
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.config.stages import STAGES
+from rlhf_demo.data.pairs import PAIRS_FILE
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.server.choices import MOST_LABEL, Choices
 from rlhf_demo.server.settings import Settings
 
@@ -73,9 +75,9 @@ class Submit:
             DemoError: an id is in no list, an option is out of range, or the queue is full.
         """
         choices = self.choices
-        config = RewardConfig(
-            model=choices.policy(model), data=choices.pairs(data, secret), **options
-        )
+        path = choices.pairs(data, secret)
+        options = fitting(options, RewardConfig(), path)
+        config = RewardConfig(model=choices.policy(model), data=path, **options)
         title = title or f"{model} on {self._called(data)}"
         return self.jobs.start("reward", config, title=title, secret=secret, address=address)
 
@@ -151,7 +153,9 @@ class Submit:
             path, called = self.choices.demonstrations(data, secret), written[data]
         else:
             path, called = self.choices.pairs(data, secret), self._called(data)
-        config = STAGES[kind].config(**options | named | {"data": path})
+        stage = STAGES[kind]
+        options = fitting(options, stage.config(), path)
+        config = stage.config(**options | named | {"data": path})
         title = title or f"{policy} by {STAGES[kind].title} on {called}"
         return self.jobs.start(kind, config, title=title, secret=secret, address=address)
 
@@ -176,6 +180,23 @@ class Submit:
         """Name pairs; votes by their question: "votes: Which is better English? (42 votes)"."""
         votes = {listed: label for label, listed in self.choices.votes_listed()}
         return votes.get(data, f"{data} pairs")
+
+
+def fitting(options: dict[str, Any], usual: Options, path: str) -> dict[str, Any]:
+    """Return the options with no more rows to train on than a file of ours holds.
+
+    The limit on steps counts the rows that were asked for.
+    """
+    file = REPOSITORY / path
+    if file.is_dir():  # of votes, or of a make-pairs run
+        file /= PAIRS_FILE
+    if file.suffix != ".jsonl" or not file.is_file():
+        return options
+    name = "train_texts" if "train_texts" in usual.to_dict() else "train_pairs"
+    asked = options.get(name, usual.to_dict()[name])
+    with file.open("rb") as rows:
+        held = sum(1 for _ in rows)
+    return options | {name: min(asked, max(held, 1))} if type(asked) is int else options
 
 
 def _title(kind: str, policy: str, config: PolicyGradientConfig) -> str:

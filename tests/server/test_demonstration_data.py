@@ -7,7 +7,7 @@ import os
 import pytest
 
 from rlhf_demo.config.reward import RewardConfig
-from rlhf_demo.errors import DataError
+from rlhf_demo.errors import ConfigError, DataError
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.class_records import learned_from_private
 from rlhf_demo.server.demonstration_data import FEWEST, KEPT, DemonstrationData
@@ -161,3 +161,18 @@ def test_sft_learns_from_a_questions_texts_and_from_pairs(store, choices, jobs):
     assert run.config["options"]["data"] == choices.demonstrations(chosen, "ann")
     with pytest.raises(DataError, match="neither in the list"):
         started("dpo", chosen)  # it needs two texts each
+
+
+def test_steps_of_few_texts_are_few_whatever_was_asked_for(store, choices, jobs):
+    """On a public page ten epochs of eight texts were refused as 1,560 steps."""
+    store.demonstrations.add(texts(FEWEST), "x" * 64)
+    [(_, chosen)] = choices.demonstrations_listed("ann")
+    submit = Submit(Settings(), jobs, choices)
+
+    def texts_of(**options):
+        what = "gpt2-mini", chosen, "reward-mini", "", "", options, "ann", "here"
+        return jobs.find(submit.offline("sft", *what)).config["options"]["train_texts"]
+
+    assert [texts_of(), texts_of(epochs=10), texts_of(train_texts=3)] == [8, 8, 3]
+    with pytest.raises(ConfigError, match="--train-texts is 'x': give a whole number"):
+        texts_of(train_texts="x")
