@@ -15,9 +15,9 @@ PART = 4
 In a queue of 200, that is 40 for one address, which a whole school may share. The fuller the queue,
 the fewer: six addresses that ask all the time have 20 each, and 80 places stay free for others.
 """
-MOST = {"model": 30, "many": 3}
+MOST = {"model": 30, "best": 3, "many": 3}
 """`concurrency_id` -> the most events of one address. "model" takes seconds, and thirty students
-may ask at once; "many" takes minutes."""
+may ask at once; "best" (of up to 64 responses) takes ten seconds, and "many" takes minutes."""
 
 
 def share(queue: Queue) -> None:

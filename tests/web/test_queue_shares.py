@@ -11,7 +11,7 @@ from gradio.data_classes import PredictBodyInternal
 from rlhf_demo.web import queue_shares
 from tests import event_loops
 
-LINES = ("many", "model", None)
+LINES = ("many", "model", None, "best")
 SCHOOL, HOME = "203.0.113.7", "198.51.100.9"
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's event loops
@@ -58,7 +58,7 @@ def joined(queue, line, address, count):
     return len(waiting), refusals
 
 
-@pytest.mark.parametrize(("line", "most"), [("many", 3), ("model", 30)])
+@pytest.mark.parametrize(("line", "most"), [("many", 3), ("best", 3), ("model", 30)])
 def test_few_comparisons_of_one_address_wait(queue, line, most):
     sentence = (
         f"{most} comparisons from this address are already waiting: try again when one is done"

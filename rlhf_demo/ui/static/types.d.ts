@@ -88,6 +88,10 @@ export interface Scale {
   std: number;
 }
 
+export interface RewardScales {
+  reward: Scale;
+}
+
 export interface SampleRow {
   step: number;
   prompt: string;

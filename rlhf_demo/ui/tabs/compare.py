@@ -148,7 +148,7 @@ class CompareTab:
         gr.on(
             [write.click, prompt.submit], self.write_best,
             [self.model, self.chooser, prompt, best_of, *self.fields], best,
-            **QUIET, concurrency_id="model", concurrency_limit=1,
+            **QUIET, concurrency_id="best", concurrency_limit=1,
         )  # fmt: skip
 
     def _lay_out_many_prompts(self) -> None:

@@ -55,6 +55,8 @@ LEAD = (
     "then trains the model to write what you are likely to prefer."
 )
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+NOBODY = ""
+"""The secret of no visitor."""
 VOTER = "(...a) => [...a.slice(0, -1), rlhf.voter()]"
 """JavaScript that replaces a handler's last input by the voter's secret."""
 
@@ -351,9 +353,12 @@ class FeedbackTab:
             DataError: there are none, the format is unknown, or the disk is nearly full.
         """
         secret = str(request["secret"])
-        folder = visitors_folder(secret) if self.texts.public else downloads() / "demonstrations"
+        texts = self.texts.texts(secret)
+        # One file for all who wrote none: anyone can make up any number of secrets.
+        alone = self.texts.public and texts != self.texts.texts(NOBODY)
+        folder = visitors_folder(secret) if alone else downloads() / "demonstrations"
         self.texts.check_room(folder)
-        return demonstration_file(self.texts.texts(secret), folder, "demonstrations", request)
+        return demonstration_file(texts, folder, "demonstrations", request)
 
     def take_file(self, path: str | None, question: str, secret: str, http: gr.Request) -> Any:
         """Keep the votes or texts of an uploaded file; tell the quality panel the result."""

@@ -14,6 +14,7 @@ from rlhf_demo.server.sampler import AHEAD, PairRequest
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.parts import answering
 from rlhf_demo.ui.tabs.reward import RewardTab
+from rlhf_demo.votes.vote import Demonstration
 from rlhf_demo.web.cache import DOWNLOADS
 from rlhf_demo.web.downloads import FETCH_SECONDS, OWN_SECONDS
 from tests.fetching import file_of
@@ -260,6 +261,12 @@ def test_export_in_another_format_is_refused(files, store):
         files.export({"format": "../x.csv"})
 
 
+TEXT = Demonstration(
+    id=1, collection=0, round=1, prompt="The film", completion=" was imported.", question=HAPPY,
+    voter=1, time=86_400.0, left_out=False,
+)  # fmt: skip
+
+
 def test_bad_file_is_refused_with_its_row(files, tmp_path):
     path = tmp_path / "bad.jsonl"
     path.write_text('{"prompt": "a", "chosen": "b"}\n')
@@ -360,3 +367,19 @@ def test_votes_on_a_strangers_own_beginning_are_in_no_report_export_or_training(
     assert public["votes"] == public["rows"] == len(whole) - len(own)
     assert public["prompts"] == set()
     assert public["listed"] == 9 < at_home["listed"]
+
+
+def test_visitors_who_wrote_nothing_share_one_file_of_imported_texts(files, store):
+    """Anyone can make up secrets: a copy for each filled 36 MB a second."""
+    files.texts.public = True
+    store.add_pairs(new_pairs(AHEAD))
+    store.demonstrations.add([TEXT], "x" * 64)
+    told = [
+        file_of(files.export_texts({"format": "jsonl", "secret": secret}))
+        for secret in ("eve", "mallory")
+    ]
+    assert told[0] == told[1] and " was imported." in told[0].read_text()
+    text_of(files, store.visit("here"), "was by Ann.", "ann")
+    ann = file_of(files.export_texts({"format": "jsonl", "secret": "ann"}))
+    assert ann.parents[1] != told[0].parents[1] and "by Ann" in ann.read_text()
+    assert "by Ann" not in told[0].read_text()
