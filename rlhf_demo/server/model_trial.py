@@ -94,7 +94,10 @@ class ModelTrials:
             return False
         options = run.config["options"]
         start = options.get("policy") or options.get("model")
-        return isinstance(start, str) and self.is_ours(start)
+        try:
+            return isinstance(start, str) and self.is_ours(start)
+        except CheckpointError:  # the run that it began with has been deleted
+            return False
 
 
 def _files(folder: Path) -> list[Path]:

@@ -28,8 +28,8 @@ def add_endpoints(shared: Shared) -> None:
         endpoints.start_rloo, endpoints.start_grpo, endpoints.start_dpo, endpoints.start_sft,
         endpoints.run_status, endpoints.stop_run, endpoints.side_by_side, endpoints.best_of_n,
     ):  # fmt: skip
-        shared = {"concurrency_id": "best"} if endpoint == endpoints.best_of_n else {}
-        api(_in_words(endpoint), api_name=endpoint.__name__, **shared)
+        line = "best" if endpoint == endpoints.best_of_n else None
+        api(_in_words(endpoint), api_name=endpoint.__name__, concurrency_id=line)
 
 
 def _in_words(function: Callable[..., Any]) -> Callable[..., Any]:

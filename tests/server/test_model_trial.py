@@ -84,6 +84,14 @@ def test_copied_run_that_was_resumed_here_is_still_a_strangers(
     assert [name for _, name, *_ in tried] == [str(copied)]
 
 
+def test_run_whose_start_was_deleted_is_tried(trials, tried, jobs, tiny_model_folder):
+    first = finished_run(jobs, tiny_model_folder)
+    second = finished_run(jobs, tiny_model_folder, policy=first)
+    shutil.rmtree(first)
+    trials.check("policy", second)
+    assert [name for _, name, *_ in tried] == [second]
+
+
 def test_only_weights_on_the_disk_raise_the_limits(trials, tried, tmp_path):
     folder = save_tiny_model(tmp_path / "model")
     with open(folder / "notes.bin", "wb") as file:
