@@ -1,8 +1,10 @@
 """Shared by all tests: a tiny GPT-2 with the shipped tokenizer, and no network."""
 
+import gc
 import os
 import random
 import socket
+import warnings
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -83,3 +85,13 @@ def rounds(store):
     from rlhf_demo.votes.rounds import Rounds
 
     return Rounds(store)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_event_loop_of_gradio_is_left(request):
+    """Collect event loops that Gradio leaves unclosed, or a test of another module would fail."""
+    yield
+    if request.node.nodeid.startswith(("tests/ui", "tests/web", "tests/server")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
