@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from rlhf_demo.models.loading import rows_at_once
 from rlhf_demo.models.policy import Policy
-from rlhf_demo.models.sampling import decode, encode_prompts, generate
+from rlhf_demo.models.sampling import decode, generate
 from rlhf_demo.models.scorers import Scorer
 
 MOST_AT_ONCE = 64
-"""Responses that are sampled at once; fewer where prompt and response are long."""
+"""Responses that are sampled at once; `generate` takes fewer where they are long."""
 
 
 def kl_bound(n: int) -> float:
@@ -99,7 +98,7 @@ class Candidates:
 
 
 def sample_candidates(
-    policy: Policy, prompts: list[str], best_of: BestOf, *, max_new_tokens: int, **sampling: Any
+    policy: Policy, prompts: list[str], best_of: BestOf, **sampling: Any
 ) -> list[Candidates]:
     """Sample and score n responses to each prompt.
 
@@ -110,12 +109,7 @@ def sample_candidates(
         sampling: the other arguments of `generate`.
     """
     repeated = [prompt for prompt in prompts for _ in range(best_of.n)]
-    prompt_ids, *_ = encode_prompts(policy, prompts, max_new_tokens)
-    fit = rows_at_once(policy.lm, prompt_ids.shape[1] + max_new_tokens)
-    ids = generate(
-        policy, repeated, purpose="best of n", max_new_tokens=max_new_tokens,
-        batch_size=min(MOST_AT_ONCE, fit), **sampling,
-    )  # fmt: skip
+    ids = generate(policy, repeated, purpose="best of n", batch_size=MOST_AT_ONCE, **sampling)
     texts = decode(policy, ids)
     scores = best_of.scorer(repeated, texts).tolist()
     parts = [slice(start, start + best_of.n) for start in range(0, len(repeated), best_of.n)]

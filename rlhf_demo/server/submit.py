@@ -148,8 +148,9 @@ class Submit:
             DemoError: an id is in no list, an option is out of range, or the queue is full.
         """
         named = self._named(policy, reward, label, options)
-        written = {listed: label for label, listed in self.choices.demonstrations_listed(secret)}
-        if kind == "sft" and data in written:
+        listed = self.choices.demonstrations_listed(secret) if kind == "sft" else []
+        written = {chosen: label for label, chosen in listed}
+        if data in written:
             path, called = self.choices.demonstrations(data, secret), written[data]
         else:
             path, called = self.choices.pairs(data, secret), self._called(data)
