@@ -88,10 +88,27 @@ def encode_prompts(
 ) -> tuple[Tensor, Tensor, int]:
     """Tokenise prompts, padded on the left, and leave room for the responses.
 
-    A prompt that leaves too little room loses its beginning, which is logged.
-
     Returns:
         prompt_ids and attention_mask, [batch, prompt_time], and the number of cut prompts.
+
+    Raises:
+        ShapeError: the model has no more than max_new_tokens positions.
+    """
+    rows, cut = prompt_tokens(policy, prompts, max_new_tokens)
+    batch = policy.tokenizer.pad({"input_ids": rows}, padding_side="left", return_tensors="pt")
+    device = policy.lm.device
+    return batch["input_ids"].to(device), batch["attention_mask"].bool().to(device), cut
+
+
+def prompt_tokens(
+    policy: Policy, prompts: list[str], max_new_tokens: int
+) -> tuple[list[list[int]], int]:
+    """Tokenise prompts; an empty one is the token that begins a text.
+
+    A prompt that leaves too little room for the response loses its beginning, which is logged.
+
+    Returns:
+        The ids of each prompt, and the number of cut prompts.
 
     Raises:
         ShapeError: the model has no more than max_new_tokens positions.
@@ -109,11 +126,7 @@ def encode_prompts(
     cut = sum(len(ids) > room for ids in encoded)
     if cut:
         log.warning("%d prompts are too long for the model and lost their beginning", cut)
-    batch = tokenizer.pad(
-        {"input_ids": [ids[-room:] for ids in encoded]}, padding_side="left", return_tensors="pt"
-    )
-    device = policy.lm.device
-    return batch["input_ids"].to(device), batch["attention_mask"].bool().to(device), cut
+    return [ids[-room:] for ids in encoded], cut
 
 
 def draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:

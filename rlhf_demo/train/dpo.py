@@ -30,12 +30,12 @@ import torch
 from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.data.pairs import Pairs
 from rlhf_demo.models.policy import Policy, load_policy
+from rlhf_demo.models.sampling import prompt_tokens
 from rlhf_demo.models.scorers import Scorer
 from rlhf_demo.models.token_text import special_id
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.train.offline import (
     OfflineRecorder,
-    encode_prompts_with_start,
     encode_responses,
     policy_to_train,
     train_and_save,
@@ -117,7 +117,7 @@ def encode_for_dpo(config: DPOConfig, policy: Policy, pairs: Pairs) -> PromptPai
         cut,
         pairs.dropped or "none",
     )
-    return PromptPairs(encode_prompts_with_start(policy, pairs.prompts, longest), chosen, rejected)
+    return PromptPairs(prompt_tokens(policy, pairs.prompts, longest)[0], chosen, rejected)
 
 
 def build_trainer(

@@ -12,7 +12,6 @@ import torch
 from rlhf_demo.config.offline import OfflineConfig
 from rlhf_demo.errors import DataError
 from rlhf_demo.models.device import pick_device, pick_dtype
-from rlhf_demo.models.loading import max_positions
 from rlhf_demo.models.policy import Policy, load_policy
 from rlhf_demo.models.token_text import special_id
 from rlhf_demo.runs.run import Run, StopRequested
@@ -71,18 +70,6 @@ def train_and_save(trainer: Any, recorder: OfflineRecorder, *, resume: bool) -> 
     measure.policy.save(run.model_folder)
     measure.write_report(run.folder / "report.json")
     shutil.rmtree(checkpoints, ignore_errors=True)
-
-
-def encode_prompts_with_start(policy: Policy, prompts: list[str], longest: int) -> list[list[int]]:
-    """Tokenise prompts; an empty one is the token that begins a text.
-
-    A prompt that leaves less room than `longest` tokens loses its beginning.
-    """
-    tokenizer = policy.tokenizer
-    start = special_id(tokenizer, "eos" if tokenizer.bos_token_id is None else "bos")
-    room = max_positions(policy.lm) - longest
-    rows = tokenizer(prompts, verbose=False)["input_ids"]
-    return [(row or [start])[-room:] for row in rows]
 
 
 def encode_responses(policy: Policy, texts: list[str], longest: int) -> list[list[int]]:

@@ -37,12 +37,12 @@ from rlhf_demo.data.pairs import SHIPPED, is_pairs_run
 from rlhf_demo.errors import DataError
 from rlhf_demo.models.policy import Policy
 from rlhf_demo.models.reading import pad_responses, read_at_once, token_outputs
+from rlhf_demo.models.sampling import prompt_tokens
 from rlhf_demo.models.scorers import Scorer
 from rlhf_demo.models.token_text import special_id
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.train.offline import (
     OfflineRecorder,
-    encode_prompts_with_start,
     encode_responses,
     policy_to_train,
     train_and_save,
@@ -159,7 +159,7 @@ def encode_for_sft(
         DataError: the tokenizer knows nothing of a response.
     """
     longest, eos = config.max_new_tokens, special_id(policy.tokenizer, "eos")
-    prompts = encode_prompts_with_start(policy, demonstrations.prompts, longest)
+    prompts = prompt_tokens(policy, demonstrations.prompts, longest)[0]
     responses = encode_responses(policy, demonstrations.completions, longest)
     log.info(
         "%d texts to train on, %d cut, %d empty ones left out",

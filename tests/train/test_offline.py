@@ -5,7 +5,8 @@ import torch
 
 from rlhf_demo.errors import DataError
 from rlhf_demo.models.policy import load_policy
-from rlhf_demo.train.offline import encode_prompts_with_start, encode_responses
+from rlhf_demo.models.sampling import prompt_tokens
+from rlhf_demo.train.offline import encode_responses
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +38,12 @@ def test_response_that_ends_with_eos_gets_no_second_one(policy):
 
 
 def test_empty_prompt_is_the_start_of_a_text(policy):
-    assert encode_prompts_with_start(policy, [""], 8) == [[policy.tokenizer.eos_token_id]]
+    assert prompt_tokens(policy, [""], 8)[0] == [[policy.tokenizer.eos_token_id]]
 
 
 def test_prompt_that_leaves_too_little_room_loses_its_beginning(policy):
-    [prompt] = encode_prompts_with_start(policy, ["word " * 200], 8)
+    [prompt], cut = prompt_tokens(policy, ["word " * 200], 8)
+    assert cut == 1
     assert len(prompt) == policy.lm.config.max_position_embeddings - 8
     assert prompt == policy.tokenizer("word " * 200)["input_ids"][-len(prompt) :]
 
