@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rlhf_demo.models.pauses import pause
 from rlhf_demo.models.policy import Policy
 from rlhf_demo.models.reading import (
     pad_responses,
@@ -72,6 +73,7 @@ def read_with_base(
     readings = []
     count = read_at_once(policy, prompts, max(map(len, responses), default=1))
     for start in range(0, len(prompts), count):
+        pause()
         part = slice(start, start + count)
         logits, tokens, mask = _read(policy, prompts[part], responses[part])
         base_logits, _, _ = _read(base, prompts[part], responses[part])

@@ -28,6 +28,7 @@ from rlhf_demo.config.scorers import FLUENCY_JUDGE
 from rlhf_demo.errors import CheckpointError
 from rlhf_demo.files import read_json
 from rlhf_demo.models.loading import max_positions
+from rlhf_demo.models.pauses import pause
 from rlhf_demo.models.policy import Policy
 from rlhf_demo.models.reading import READ_AT_ONCE, pad_responses, token_outputs
 from rlhf_demo.models.token_text import special_id
@@ -112,6 +113,7 @@ def mean_logprobs(policy: Policy, prompts: list[str], responses: list[str]) -> T
     ids = [[*row["input_ids"], special_id(policy.tokenizer, "eos")][:most] for row in read]
     means = []
     for start in range(0, len(prompts), READ_AT_ONCE):
+        pause()
         part = slice(start, start + READ_AT_ONCE)
         rows = pad_responses(policy, prompts[part], ids[part])
         logprobs = token_outputs(policy, *rows, temperature=1.0).logprobs

@@ -25,6 +25,7 @@ from rlhf_demo.models.loading import (
     rows_at_once,
     speed_up,
 )
+from rlhf_demo.models.pauses import pause
 from rlhf_demo.models.prefixes import reads_left_to_right, scores_everywhere, whole_rows
 from rlhf_demo.models.token_text import special_id
 from rlhf_demo.models.tokenizer import load_tokenizer
@@ -73,6 +74,7 @@ class RewardModel:
         read = sorted(set(wholes), key=lambda row: len(ids[row]))
         at_each_token: dict[int, list[float]] = {}
         while read:
+            pause()
             width = len(ids[read[min(batch_size, len(read)) - 1]])
             count = min(batch_size, rows_at_once(self.model, width))
             chosen, read = read[:count], read[count:]

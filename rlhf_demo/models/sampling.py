@@ -17,6 +17,7 @@ from transformers import DynamicCache, TopKLogitsWarper, TopPLogitsWarper
 from rlhf_demo.errors import ShapeError
 from rlhf_demo.models.device import autocast
 from rlhf_demo.models.loading import max_positions, rows_at_once
+from rlhf_demo.models.pauses import pause
 from rlhf_demo.models.policy import Policy
 from rlhf_demo.models.token_text import decoded, special_id
 from rlhf_demo.objectives.logprobs import token_logprobs
@@ -201,6 +202,7 @@ def stream(
     alive = torch.ones_like(attention_mask[:, 0])  # [batch], True = still writing
     ids = sequence_ids = prompt_ids
     for _ in range(max_new_tokens):
+        pause()
         hidden = policy.hidden(
             ids, attention_mask, past_key_values=cache, use_cache=True
         ).last_hidden_state[:, -1]

@@ -1,6 +1,7 @@
 """Two models compared piece by piece: many chunks measure as one, and others compute in between."""
 
 import math
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ from rlhf_demo.models.sampling import encode_prompts
 from rlhf_demo.models.scorers import length_scores
 from rlhf_demo.server import comparing
 from rlhf_demo.server.comparing import ManyPrompts, best_of_state, check_sampled, frames
-from rlhf_demo.server.compute_lock import ComputeLock
+from rlhf_demo.server.compute_lock import ComputeLock, Priority
 
 CPU = torch.device("cpu")
 PROMPTS_6 = ["The film was", "I liked the", "We saw it and", "This is a", "My friend said", "In"]
@@ -98,6 +99,33 @@ def test_chunks_of_best_of_n_have_fewer_prompts_so_that_others_wait_no_longer(ti
     assert found["models"][1]["best_of"] == 3
     assert [row["n"] for row in found["by_n"]] == [1, 2, 3]
     assert found["by_n"][-1]["win_rates"][0] == found["judges"][0]["win_rate"]
+
+
+def test_others_compute_between_two_tokens_and_change_nothing(tiny, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.server.compute_lock.PAUSED_AFTER_SECONDS", 0)
+    asked = many(tiny, tiny, base=tiny)
+    asked.right = replace(asked.right, best_of=BestOf(4, length_scores))
+    asked.sides = Answers(asked.left), Answers(asked.right)
+    lock, ended, turns = ComputeLock(), threading.Event(), []
+
+    def compute():
+        while not ended.is_set():
+            with lock.hold(Priority.VISITORS):
+                turns.append(torch.rand(3))
+
+    other = threading.Thread(target=compute)
+    other.start()
+    try:
+        assert list(asked.steps(lock)) == [6]  # in two holds
+    finally:
+        ended.set()
+        other.join()
+    assert len(turns) > 10
+    expected = compare(
+        asked.left, asked.right, tiny, PROMPTS_6, JUDGES,
+        max_new_tokens=5, temperature=1.0, seed=0,
+    )  # fmt: skip
+    assert asked.report() == expected
 
 
 @pytest.mark.parametrize(
