@@ -124,6 +124,6 @@ def _learned(rows: Sequence[Row], known: Sequence[Row]) -> str:
     if orders:
         return f"{fmean(orders):.0%} of the last pairs are in the judge's order; "
     if "sft/heldout_loss" in known[-1]:
-        first, last = (number(row["sft/heldout_loss"]) for row in (known[0], known[-1]))
+        first, last = (f"{row['sft/heldout_loss']:.3f}" for row in (known[0], known[-1]))
         return f"the loss on held-out texts went from {first} to {last} nats per token; "
     return ""

@@ -44,6 +44,17 @@ def guessing(rows: Sequence[Row], report: RewardReport | None) -> Story | None:
     )
 
 
+def worse_than_guessing(rows: Sequence[Row], report: RewardReport | None) -> Story | None:
+    """Tell that the finished model is wrong more often than a coin."""
+    if not report or report["accuracy_high"] >= 0.5:
+        return None
+    return warning(
+        "worse_than_guessing",
+        f"The reward model gets {share_right(report)}: that is worse than guessing (50%).",
+        "Check whether chosen and rejected are swapped in your data.",
+    )
+
+
 def length_does_as_well(rows: Sequence[Row], report: RewardReport | None) -> Story | None:
     """Tell that picking always the longer, or always the shorter, may be as good as the model."""
     if not report or report["accuracy_low"] > report["baseline_length"]:
@@ -88,7 +99,7 @@ def overconfident(rows: Sequence[Row], report: RewardReport | None) -> Story | N
     )
 
 
-REWARD_RULES = (guessing, length_does_as_well, learned_by_heart, overconfident)
+REWARD_RULES = (worse_than_guessing, guessing, length_does_as_well, learned_by_heart, overconfident)
 
 
 def reward_progress(rows: Sequence[Row], report: RewardReport | None, status: str) -> Story:

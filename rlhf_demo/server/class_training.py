@@ -161,7 +161,9 @@ class ClassTraining:
                 first=True,
             )
         except DemoError as error:
-            self.records.note(class_status.collection, problem=str(error))
+            self.records.note(
+                class_status.collection, problem=f"The reward model did not start: {error}"
+            )
             return
         training: RewardTraining = {
             "run": run,
@@ -182,7 +184,7 @@ class ClassTraining:
         if row is None or row["status"] != Status.FINISHED:
             reason = row["message"] if row else "it has been deleted"
             self.records.note(
-                class_status.collection, training=None, problem=f"the reward model failed: {reason}"
+                class_status.collection, training=None, problem=f"The reward model failed: {reason}"
             )
             return
         run = self.jobs.find(row["id"])

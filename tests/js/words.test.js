@@ -94,12 +94,12 @@ test("a side says how it ended and how far it is from the base", () => {
   const side = { token: ["a"], ended: true, prompt_cut: false };
   assert.equal(
     outcomeWords(side, "PPO", "base", "1.5"),
-    "Ended by itself after 1 tokens; KL 1.5 nats, summed over its tokens.",
+    "Ended by itself after 1 token; KL 1.5 nats, summed over its tokens.",
   );
   assert.match(outcomeWords(side, "base", "base", "0.0"), /this is the base/);
   assert.match(
     outcomeWords({ ...side, ended: false, prompt_cut: true }, "x", "base", ""),
-    /Cut short at 1 tokens; KL cannot be computed, because base uses other tokens\. .* was cut/,
+    /Cut short at 1 token; KL cannot be computed, because base uses other tokens\. .* was cut/,
   );
 });
 
@@ -145,8 +145,10 @@ test("trainings of the loop and runs say where they are", () => {
 });
 
 test("what votes are worth", () => {
+  assert.equal(alphaWords(-0.1), "less than chance");
   assert.equal(alphaWords(0.19), "hardly more than chance");
-  assert.equal(alphaWords(0.6), "good agreement");
+  assert.equal(alphaWords(0.66), "some agreement");
+  assert.equal(alphaWords(0.67), "good agreement");
   assert.match(alphaWords(null), /two people/);
   const state = { votes: 3, voters: 1, question: "Q", preferences: 2, simulated: 1 };
   assert.equal(

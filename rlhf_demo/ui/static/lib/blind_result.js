@@ -1,6 +1,6 @@
 // @ts-check
 // The result of a class's blind vote, told for PPO, whether it was A or B.
-import { interval } from "./format.js";
+import { counted, interval } from "./format.js";
 
 /**
  * Turns A's win rate and its interval into PPO's. A missing rate stays null.
@@ -40,7 +40,8 @@ export const preferWords = ({ votes, simulated, pairs, contender, rate, low, hig
   const some = simulated ? ` (${simulated} simulated)` : "";
   const range = votes ? interval(least, most) : "";
   return (
-    `of ${votes} votes${some} on ${pairs} pairs prefer PPO\u2019s text ${range}; ` +
+    `of ${counted(votes, "vote")}${some} on ${counted(pairs, "pair")} ` +
+    `${votes === 1 ? "prefers" : "prefer"} PPO\u2019s text ${range}; ` +
     "50% means no difference"
   );
 };

@@ -131,7 +131,7 @@ export const lastFigure = ({ blind, ppo }) => {
     return [percent(rate), "prefer PPO\u2019s text to the base\u2019s"];
   }
   if (blind) {
-    const size = `blind votes on ${blind.pairs} pairs${ofThem(blind.simulated)}`;
+    const size = `blind votes on ${counted(blind.pairs, "pair")}${ofThem(blind.simulated)}`;
     return [String(blind.votes), `${size}; the result is shown at the reveal`];
   }
   if (!ppo) return ["\u2013", "PPO has not started"];

@@ -1,5 +1,6 @@
 // @ts-check
 // What the page says about two models that continue one prompt.
+import { counted } from "./format.js";
 
 /**
  * @param {import("../types").ShownRecord} record of a duel, or of a comparison on many prompts
@@ -55,8 +56,8 @@ export const partingWords = ({ left, right, parting }, settings) => {
  * @param {string} kl nats over its tokens; empty where that cannot be counted
  */
 export const outcomeWords = (side, name, base, kl) => {
-  const count = side.token.length;
-  const end = side.ended ? `Ended by itself after ${count} tokens` : `Cut short at ${count} tokens`;
+  const count = counted(side.token.length, "token");
+  const end = side.ended ? `Ended by itself after ${count}` : `Cut short at ${count}`;
   const far = `KL ${kl} nats, summed over its tokens`;
   const own = name === base ? "this is the base, so its KL is 0" : far;
   const distance = kl ? own : `KL cannot be computed, because ${base} uses other tokens`;

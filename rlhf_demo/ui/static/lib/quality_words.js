@@ -5,8 +5,9 @@ import { counted, percent } from "./format.js";
 /** @param {number | null} alpha Krippendorff's */
 export const alphaWords = (alpha) => {
   if (alpha === null) return "no pair has answers from two people yet";
+  if (alpha < 0) return "less than chance";
   if (alpha < 0.2) return "hardly more than chance";
-  return alpha < 0.6 ? "some agreement" : "good agreement";
+  return alpha < 2 / 3 ? "some agreement" : "good agreement";
 };
 
 /** @param {import("../types").QualityState} state */
@@ -45,7 +46,7 @@ export const trainWords = (count, fewest, few) =>
 /** @param {{kept: number, double: number, texts: boolean}} imported */
 export const importWords = ({ kept, double, texts }) => {
   if (texts) {
-    const out = double ? `; ${double} left out because they were there twice` : "";
+    const out = double ? `; ${double} left out because ${double === 1 ? "it was" : "they were"} there twice` : "";
     return `${counted(kept, "written text")} imported${out}.`;
   }
   const out = `; ${double} left out because the same voter had already answered the same pair`;

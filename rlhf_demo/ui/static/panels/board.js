@@ -106,12 +106,14 @@ export const mount = ({ element, props, server }) => {
   if (ppo) groups.push({ cards: ppo.within.cards, specs: insideSpecs, fold: ppo.within.fold });
   const curves = curvesOf(groups);
   const asked = { run: null, created: null, since: -1 };
+  let missing = ""; // why the run that was asked for cannot be shown
 
   const begin = (/** @type {BoardState} */ answer) => {
     Object.assign(asked, { run: answer.run.id, created: answer.created, since: -1 });
     curves.reset(answer.run.kind);
     if (ppo) ppo.reset();
-    showProblem(view.problem, "");
+    showProblem(view.problem, missing && `${missing}; another run is shown below`);
+    missing = "";
   };
   const show = (/** @type {BoardState} */ answer) => {
     const { run } = answer;
@@ -126,7 +128,8 @@ export const mount = ({ element, props, server }) => {
     /** @type {BoardState & {error?: string}} */
     const answer = await server.board_rows(request);
     if (answer.error) {
-      showProblem(view.problem, answer.error);
+      missing = answer.error;
+      showProblem(view.problem, missing);
       forgetRun(request.run);
       return AFTER_A_PROBLEM;
     }

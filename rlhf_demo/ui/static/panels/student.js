@@ -18,7 +18,8 @@ const STORED =
   "We keep your nickname, your answers, any texts you write, and their times. You need no " +
   "account. While the app runs, we count the requests from your network address, but we never " +
   "write the address down. The instructor sees your nickname, how many answers you gave and " +
-  "whether they look careless, can read your texts, and can delete all of it.";
+  "whether they look careless, can read and download your texts and your answers, and can " +
+  "delete all of it.";
 const USE =
   "Your instructor can read it and download it, and supervised fine-tuning can learn from it.";
 const PAUSED = "The class is paused. This page will continue by itself.";

@@ -8,8 +8,8 @@ const NOTHING =
   "There is nothing to draw yet: this run has not finished its first step, or an older version " +
   "made it.";
 const MEASURED =
-  "so a step has no rollout to look into. The curves below are measured on texts that the policy " +
-  "writes at some steps.";
+  "so a step has no rollout to look into. The first two curves below are measured on texts " +
+  "that the policy writes at some steps.";
 const OFFLINE = new Map([
   ["dpo", `DPO learns from pairs, ${MEASURED}`],
   ["sft", `SFT learns from given texts, ${MEASURED}`],

@@ -80,7 +80,7 @@ const drawScores = (/** @type {Cell} */ one, counts, /** @type {number} */ step)
 
 const ratioWords = (clip, figures) =>
   "Measured again after the update, " +
-  `${percent(figures["policy/outside_clip"])} of the tokens are outside ` +
+  `${percent(figures["policy/outside_clip"], 1)} of the tokens are outside ` +
   `${number(1 - clip)} to ${number(1 + clip)}, and the middle 98% are between ` +
   `${number(figures["policy/ratio_p01"])} and ${number(figures["policy/ratio_p99"])}. ` +
   "In epoch 1 most tokens are read before many updates have been made, so their ratios are " +

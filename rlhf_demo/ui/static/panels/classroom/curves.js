@@ -53,7 +53,7 @@ const drawComing = (coming, /** @type {ClassState} */ view) => {
 
 const curveSubtitle = (/** @type {ReturnType<typeof newest>} */ now) => {
   const tells = now && !now.too_few;
-  const interval = "; interval: for the newest model, valid however often you look";
+  const interval = "; interval: for the newest model, valid over 20 models";
   const dotted = "; dotted: highest possible";
   const some = now && now.simulated;
   const simulated = some ? `; newest: ${now.simulated} of ${now.votes} simulated` : "";

@@ -120,6 +120,6 @@ export const screen = (root, about, server, token, left) => {
     if (!view) remember(answer.code, token);
     view = answer;
     for (const part of Object.values(parts)) part.draw(view);
-    showProblem(told, view.problem && `The reward model: ${view.problem}`);
+    showProblem(told, view.problem);
   });
 };

@@ -34,7 +34,8 @@ export const simulation = ({ tastes }, ask, now) => {
     stop.disabled = !running;
     const [, words] = tastes.find(([id]) => running && id === running.taste) || ["", ""];
     const many = running ? `${counted(running.students, "simulated student")}` : "";
-    say(told, running ? `In the class: ${many}, who prefer ${words}.` : "");
+    const prefer = running && running.students === 1 ? "prefers" : "prefer";
+    say(told, running ? `In the class: ${many}, who ${prefer} ${words}.` : "");
   };
   const start = askButton("Let them vote", begin, "", draw);
   const stop = askButton("Stop them", () => ask("stop_simulation"), "", draw);
@@ -43,8 +44,8 @@ export const simulation = ({ tastes }, ask, now) => {
     { class: "rl-class-form" },
     field("How many", crowd),
     field("They prefer", taste),
-    field("Noise", noise, "0 to 0.5"),
-    field("Careless", careless, "share, 0 to 1"),
+    field("Noise", noise, "share of wrong answers, 0 to 0.5"),
+    field("Careless", careless, "share of students, 0 to 1"),
     start,
     stop,
   );

@@ -35,7 +35,7 @@ const stopOthersButton = (/** @type {Ask} */ ask) => {
     const answer = await ask("stop_others");
     if (!answer) return;
     const some = counted(answer.stopped, "training run is", "training runs are");
-    const done = `${some} being saved and stopped. Their owners can resume them.`;
+    const done = `${some} stopping. Their owners can resume them.`;
     say(told, answer.stopped ? done : "No other run is training or waiting.");
   };
   return { button: askButton("Stop all other training runs", stop), told };

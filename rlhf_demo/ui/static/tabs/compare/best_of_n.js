@@ -20,7 +20,7 @@ const ROWS = 5; // of dots, so that equal scores do not hide each other
 const EXPECTED = {
   title: "What a larger N is worth",
   height: 200,
-  xTitle: "n",
+  xTitle: "N",
   hovermode: "closest",
   series: [
     {

@@ -16,7 +16,7 @@ const EMPTY =
 
 // -- who wins -------------------------------------------------------------------------------------
 
-const SURE = "The whole interval is on one side of 50%, so this is more than luck. ";
+const SURE = "The whole interval is on one side of 50%, so luck alone is unlikely. ";
 const UNSURE =
   "The interval includes 50%: so few prompts cannot tell whose texts this judge prefers. ";
 

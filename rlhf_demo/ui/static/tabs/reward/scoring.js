@@ -24,12 +24,14 @@ const view = () => {
   const out = h("p", { class: "rl-scored" }, "\u00A0");
   const [adds, how, unit] = ["\u00A0", "\u00A0", "\u00A0"].map((blank) => soft(blank));
   const problem = h("p", { hidden: true });
+  const unlisted = h("p", { hidden: true });
   const form = h("form", { class: "rl-inline" }, text, h("label", {}, "with ", pick), go);
   const card = h(
     "section",
     { class: "rl-card" },
     h("h3", {}, "Score any text ", h("span", {}, ABOUT)),
     form,
+    unlisted,
     problem,
     h("div", { class: "rl-score-line" }, score, out),
     tokenLegend("contribution"),
@@ -37,7 +39,7 @@ const view = () => {
     how,
     unit,
   );
-  return { pick, text, go, score, out, adds, how, unit, problem, form, card };
+  return { pick, text, go, score, out, adds, how, unit, problem, unlisted, form, card };
 };
 
 const draw = ({ score, out, adds, how, unit }, answer) => {
@@ -52,11 +54,11 @@ const draw = ({ score, out, adds, how, unit }, answer) => {
 /** @param {import("../../globals").Part} part */
 export const mount = ({ element, server }) => {
   const seen = view();
-  const { pick, text, go, problem, form } = seen;
+  const { pick, text, go, problem, unlisted, form } = seen;
   fill(element.querySelector(".rl-scoring"), seen.card);
 
   const list = async () => {
-    const answer = await answered(problem, server.scorers(0));
+    const answer = await answered(unlisted, server.scorers(0));
     if (!answer) return;
     const key = JSON.stringify(answer.scorers);
     if (pick.dataset.key === key) return;
