@@ -97,7 +97,7 @@ FALL = [2.0, 1.9, 1.8, 1.7, 1.6, 1.6, 1.6, 1.6, 1.6]
 def test_finished_sft_run_tells_the_loss_on_texts_that_it_did_not_learn():
     story = offline_story(sft_rows(FALL), SFT, "finished")
     assert story.what == (
-        "Finished at step 80 of 80: the loss on held-out texts went from 2.00 to 1.60 nats per "
+        "Finished at step 80 of 80: the loss on held-out texts went from 2.000 to 1.600 nats per "
         "token; averaged over a few measurements, the score rose by 1.00 SD, from 0.20 to 1.2 "
         "(base: 0); KL is 2.0 nats."
     )

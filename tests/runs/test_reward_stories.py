@@ -89,7 +89,7 @@ def test_guessing_is_told_where_the_interval_holds_a_half():
 def test_an_interval_below_a_half_is_worse_than_guessing():
     story = reward_story(GOOD_ROWS, report_of(200, 300), "finished")
     assert (story.key, story.level) == ("worse_than_guessing", "warning")
-    assert "40% of 500 held-out pairs right [36, 44]: that is worse than guessing" in story.text
+    assert "40% of 500 held-out pairs right [36, 44]: that is worse than guessing" in story.what
     assert reward_stories.worse_than_guessing(GOOD_ROWS, report_of(240, 260)) is None
 
 
