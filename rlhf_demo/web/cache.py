@@ -46,6 +46,8 @@ OURS = re.compile(rf"{re.escape(MARK)}|{DOWNLOADS}|tmp\w*|{UPLOADED.pattern}")
 MEGABYTE = 10**6
 MOST_FILES = 4
 """Most files of one request; the page sends one."""
+AFTER_MARK = (b"\r\n", b"--")
+"""What follows the mark before a file, and the last mark."""
 MOST_BYTES = 1000 * MEGABYTE
 """Most bytes of all uploads in the cache; each is read and removed within seconds."""
 SAFE_SECONDS = 600
@@ -265,7 +267,10 @@ class _Upload:
         self.refusal: tuple[int, str] | None = None
         self.answered = False
         boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
-        self._mark, self._tail, self._parts = b"--" + boundary, b"", 0
+        self._tail, self._parts = b"", 0
+        # The mark between two files, and the two bytes that follow it.
+        self._marks = re.compile(re.escape(b"--" + boundary) + b"(..)", re.DOTALL)
+        self._kept = len(boundary) + 3
 
     def break_off(self) -> None:
         """Refuse it, because its room is needed, unless all of it has arrived."""
@@ -278,11 +283,17 @@ class _Upload:
             Path(file.name).unlink(missing_ok=True)
 
     async def receive(self) -> Message:
-        """Pass on a part of the body."""
+        """Pass on a part of the body.
+
+        The parser would read spaces after a mark one by one, however many follow.
+        """
         message = await self._receive()
         seen = self._tail + message.get("body", b"")
-        self._parts += seen.count(self._mark)
-        self._tail = seen[-len(self._mark) + 1 :]
+        for found in self._marks.finditer(seen):
+            self._parts += 1
+            if found[1] not in AFTER_MARK:
+                self.refusal = 400, "this upload is not written as a browser writes it"
+        self._tail = seen[-self._kept :]
         if self._parts > MOST_FILES + 1:  # the last mark ends the body
             self.refusal = 413, f"send at most {MOST_FILES} files at once"
         return {"type": "http.disconnect"} if self.refusal else message

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import shutil
+import time
 from pathlib import Path
 
 import gradio as gr
@@ -97,6 +98,26 @@ def test_mark_between_files_is_seen_across_the_parts_of_a_body(page, monkeypatch
         "content-length": str(len(body)),
     }
     assert page.post(UPLOAD, content=iter(pieces), headers=headers).status_code == 413
+
+
+@pytest.mark.parametrize("piece", [3, 10**6])
+@pytest.mark.parametrize("padding", [b" ", b"\t", b"\n"])
+def test_padding_after_a_mark_is_refused_and_not_read(page, folder, padding, piece):
+    start = b'--x1x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\na\r\n'
+    body = start + b"--x1x" + padding * (200 if piece == 3 else 10 * MEGABYTE)
+    headers = {
+        "content-type": "multipart/form-data; boundary=x1x",
+        "content-length": str(len(body)),
+    }
+    began = time.process_time()
+    pieces = (body[at : at + piece] for at in range(0, len(body), piece))
+    answer = page.post(UPLOAD, content=pieces, headers=headers)
+    assert (answer.status_code, answer.json()) == (
+        400,
+        {"error": "this upload is not written as a browser writes it"},
+    )
+    assert time.process_time() - began < 0.5  # it took 2.3 s
+    assert kept(folder) == []
 
 
 def test_upload_of_unknown_length_is_refused(page):
