@@ -36,6 +36,9 @@ LONGEST_NAME = 100
 """Characters of a session's name; a browser's names have eleven, those of Python's client 36."""
 LONGEST_PATH = 330
 """Characters of an upload's path in the cache: its folder has 64, its name at most 255."""
+MOST_VALUES = 500
+"""Values in a request, at any depth. The longest form has 46; texts count as one however long.
+Gradio goes through all of them in the event loop."""
 BAD_REQUEST = JSONResponse({"error": WRONG_SHAPE}, 400)
 
 
@@ -180,6 +183,8 @@ def _fits(body: bytes, path: str) -> bool:
     """
     try:
         request = json.loads(body) if body else {}
+        if _has_many_values(request):
+            return False
         json.dumps(request, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         return False
@@ -187,3 +192,13 @@ def _fits(body: bytes, path: str) -> bool:
     if session is None:
         return not path.endswith("/queue/join")
     return isinstance(session, str) and 0 < len(session) <= LONGEST_NAME
+
+
+def _has_many_values(request: Any) -> bool:
+    left, count = [request], 0
+    while left and count <= MOST_VALUES:
+        part = left.pop()
+        inside = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        count += len(inside)
+        left += inside
+    return count > MOST_VALUES

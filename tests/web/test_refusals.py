@@ -246,6 +246,16 @@ def test_body_reaches_the_route_as_it_came(client):
     assert client.post("/queue/join", json=body).json() == body
 
 
+@pytest.mark.parametrize(
+    "value",
+    [[1] * 498, [[1, 2]] * 166, [{"a": 1, "b": 2}] * 166, {f"{n}": n for n in range(498)}],
+)
+def test_request_has_few_values_at_any_depth(client, value):
+    assert client.post("/echo", json={"data": [value]}).status_code == 200  # 500 with both lists
+    assert client.post("/echo", json={"data": [value], "x": 1}).status_code == 400
+    assert client.post("/echo", json={"data": "1, [" * 10_000}).status_code == 200
+
+
 @pytest.mark.parametrize("body", [{"data": []}, {"session_hash": None}, {"session_hash": ""}, []])
 def test_queue_is_not_joined_without_a_session(client, body):
     assert client.post("/queue/join", json=body).status_code == 400
