@@ -1,5 +1,6 @@
 """Jobs whose commands are small scripts, and how tests wait for them."""
 
+import os
 import sys
 import time
 from types import SimpleNamespace
@@ -132,6 +133,19 @@ def start(
     return jobs.start(
         kind, options, title=title, secret=secret, address=address, after=after, first=first
     )
+
+
+DAMAGED = ['{"kind": "reward", "opt', "", "[1]", '{"kind": "reward", "options": []}']
+"""What config.json of a damaged run may hold."""
+
+
+def damage(runs, config):
+    """Put a run with such a config.json among the others."""
+    folder = runs / "bad"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(config)
+    (folder / "status.json").write_text('{"status": "finished", "updated_at": ""}')
+    os.utime(folder, (0, 0))
 
 
 def row(jobs, run_id):

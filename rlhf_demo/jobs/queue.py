@@ -125,6 +125,13 @@ class Jobs:
         """
         return self._folders.find(run_id)
 
+    def options(self, run_id: str) -> dict[str, Any]:
+        """Return a run's options; none if it was just deleted, or if its files are damaged."""
+        try:
+            return self._folders.job(run_id).config["options"]
+        except JobError:
+            return {}
+
     def made_here(self, path: Path) -> Run | None:
         """Return the run in whose folder a path lies, if this page began it, else None.
 

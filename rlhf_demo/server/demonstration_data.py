@@ -10,10 +10,9 @@ import hashlib
 import os
 import threading
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
-from rlhf_demo.errors import DataError, JobError
+from rlhf_demo.errors import DataError
 from rlhf_demo.files import write_text
 from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.jobs.disk import shortage
@@ -95,11 +94,8 @@ class DemonstrationData:
 
     def _make_room(self) -> None:
         """Delete files that no run learned from, except those used last."""
-        needed: set[str] = set()
-        for row in self.jobs.overview():
-            with suppress(JobError):  # it was deleted just now
-                options = self.jobs.find(row["id"]).config["options"]
-                needed.add(Path(str(options.get("data"))).name)
+        all_data = [self.jobs.options(row["id"]).get("data") for row in self.jobs.overview()]
+        needed = {Path(str(data)).name for data in all_data}
         files = [file for file in self.folder.glob("*.jsonl") if file.name not in needed]
         files.sort(key=lambda file: file.stat().st_mtime, reverse=True)
         for file in files[KEPT:]:

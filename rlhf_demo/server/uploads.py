@@ -12,17 +12,16 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, TypeGuard
 
 from rlhf_demo.data.rows import kind_of
-from rlhf_demo.errors import DataError, DemoError
+from rlhf_demo.errors import DataError
 from rlhf_demo.files import is_record, read_json, replacing_folder, write_json
 from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.jobs.disk import shortage
 from rlhf_demo.jobs.queue import Jobs
-from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.compute_lock import Busy
@@ -242,7 +241,7 @@ class Uploads:
     ) -> None:
         """Remove uploads in the given order, until fewer than `most` are kept, in `room` bytes."""
         needed = self._needed()
-        going = [name for name in removable if (self.folder / name).resolve() not in needed]
+        going = [name for name in removable if name not in needed]
         sizes = {name: self._bytes(name) for name in kept if (self.folder / name).is_dir()}
         while len(sizes) >= most or sum(sizes.values()) > room:
             if not going:
@@ -256,15 +255,11 @@ class Uploads:
         except OSError:  # removed a moment ago
             return 0
 
-    def _needed(self) -> set[Path]:
-        """Return the folders of data that queued or running runs read."""
-        needed: set[Path] = set()
-        for row in self.jobs.overview():
-            with suppress(DemoError, OSError, ValueError):  # deleted, or damaged
-                if row["status"] in (Status.QUEUED, Status.RUNNING):
-                    options = self.jobs.find(row["id"]).config["options"]
-                    needed.add((REPOSITORY / str(options.get("data"))).resolve().parent)
-        return needed
+    def _needed(self) -> set[str]:
+        """Return the names of the folders of data that queued or running runs read."""
+        busy = Status.QUEUED, Status.RUNNING
+        runs = [row["id"] for row in self.jobs.overview() if row["status"] in busy]
+        return {Path(str(self.jobs.options(run).get("data"))).parent.name for run in runs}
 
 
 def _is_upload(record: dict[str, Any]) -> TypeGuard[Upload]:

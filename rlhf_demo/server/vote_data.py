@@ -13,11 +13,10 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TypedDict
 
-from rlhf_demo.errors import DataError, JobError
+from rlhf_demo.errors import DataError
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.jobs.disk import shortage
@@ -185,11 +184,7 @@ def drop_votes(folder: Path, jobs: Jobs, learners: Iterable[str | None], *, keep
         learners: ids of these runs, whatever they train.
         keep: how many of the other folders stay: those used last.
     """
-    needed: set[str] = set()
-    for run in learners:
-        with suppress(JobError):
-            options = jobs.find(run or "").config["options"]
-            needed.add(Path(str(options.get("data"))).name)
+    needed = {Path(str(jobs.options(run or "").get("data"))).name for run in learners}
     unneeded = [data for data in folder.glob("votes-*") if data.name not in needed]
     unneeded.sort(key=lambda data: data.stat().st_mtime, reverse=True)
     for data in unneeded[keep:]:

@@ -14,7 +14,7 @@ from rlhf_demo.server.demonstration_data import FEWEST, KEPT, DemonstrationData
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.submit import Submit
 from rlhf_demo.votes.vote import Demonstration
-from tests.fake_jobs import fake, new_jobs  # noqa: F401  (fixtures)
+from tests.fake_jobs import DAMAGED, damage, fake, new_jobs  # noqa: F401  (fixtures)
 from tests.voting import GOOD, HAPPY, answer, new_pairs
 
 ONE = Demonstration(
@@ -87,6 +87,14 @@ def test_file_never_changes_and_those_that_runs_learned_from_stay(store, data, j
     assert len(set(files)) == KEPT + 3 and first.read_text() == before
     # A run learned from the first; of the others, the five used last stay.
     assert [file.is_file() for file in files] == [True, False, False, *[True] * KEPT]
+
+
+@pytest.mark.parametrize("config", DAMAGED)
+def test_damaged_run_stops_no_training_on_texts(store, data, tmp_path, config):
+    damage(tmp_path / "runs", config)
+    store.demonstrations.add(texts(FEWEST), "0" * 64)
+    [(_, chosen)] = data.choices("")
+    assert data.chosen(chosen, "").is_file()
 
 
 def reward_on(file):

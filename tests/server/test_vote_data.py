@@ -18,7 +18,7 @@ from rlhf_demo.ui.tabs.reward import RewardTab
 from rlhf_demo.votes.classes import Classes
 from rlhf_demo.votes.rounds import Rounds
 from rlhf_demo.web.lanes import Lane
-from tests.fake_jobs import HERE
+from tests.fake_jobs import DAMAGED, HERE, damage
 from tests.vote_page import BASE, fake, new_jobs, people_vote, shared, tab  # noqa: F401  (fixtures among them)
 from tests.voting import GOOD, HAPPY, join, new_pairs, take_turns
 
@@ -112,6 +112,13 @@ def test_votes_that_any_run_learns_from_stay(tab, store, kind):
         people_vote(store, 1, people=1)
         tab.data.write([HAPPY])
     assert data.is_dir()
+
+
+@pytest.mark.parametrize("config", DAMAGED)
+def test_damaged_run_stops_no_training_on_votes(tab, store, tmp_path, config):
+    damage(tmp_path / "runs", config)
+    people_vote(store, 8, people=1)
+    assert tab.train({"question": HAPPY, "secret": "ann"}, HERE)["run"]
 
 
 def test_votes_used_again_are_not_the_first_to_go(tab, store):
