@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict
 from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.grpo import GRPOConfig
 from rlhf_demo.config.options import Options
+from rlhf_demo.config.overoptimise import OveroptimiseConfig
 from rlhf_demo.config.pairs import PairsConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.presets import PPO_PRESETS, Preset
@@ -176,6 +177,19 @@ STAGES: dict[str, Stage] = {
             entry="rlhf_demo.train.sft:train_sft",
             summary="rlhf_demo.train.ppo:summary",
             headline=("objective/score", "objective/kl"),
+            on_page=True,
+        ),
+        Stage(
+            kind="overoptimise",
+            command="overoptimise",
+            config=OveroptimiseConfig,
+            help="maximise a reward model's score too far, and see what a judge makes of it",
+            title="Too much of a good thing",
+            tab="compare",
+            makes="policy",
+            entry="rlhf_demo.train.overoptimise:overoptimise",
+            summary="rlhf_demo.train.overoptimise:summary",
+            headline=("objective/score", "judge/score", "objective/kl"),
             on_page=True,
         ),
     )

@@ -7,6 +7,7 @@ compare what the server really sends with them.
 
 from typing import Any, NotRequired, TypedDict
 
+from rlhf_demo.evaluation.overoptimisation import Study
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.runs.reports import ComparedRow, NamedVerdict, RewardReport
 from rlhf_demo.server.class_records import RewardTraining, TrainedReward
@@ -189,6 +190,16 @@ class BoardState(RunState):
     inside: InsideStep | None
     log: str
     ask_again: float  # seconds until something new is likely
+
+
+class OveroptimisationState(TypedDict):
+    """An overoptimise run, and what it has shown so far."""
+
+    run: BoardRun | None  # None if there is none yet
+    runs: list[Labelled]
+    study: Study | None
+    phase: str  # of a running one, in words
+    ask_again: float  # in so many seconds
 
 
 class DuelSide(TypedDict):

@@ -8,6 +8,7 @@ from typing import Any
 
 from rlhf_demo.config.offline import OfflineConfig
 from rlhf_demo.config.options import Options, declarations
+from rlhf_demo.config.overoptimise import OveroptimiseConfig
 from rlhf_demo.config.policy_gradient import PolicyGradientConfig
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.config.stages import STAGES
@@ -36,8 +37,14 @@ OFFLINE_OPTIONS = (
 """Options of each stage that a visitor may set: never a path or a device. PPO, RLOO and GRPO each
 have some of POLICY_OPTIONS, and DPO and SFT some of OFFLINE_OPTIONS: see `policy_options`.
 """
+OVEROPTIMISE_OPTIONS = (
+    "train_pairs", "best_of", "best_of_prompts", "total_steps", "checkpoint_every", "seed", "dtype",
+)  # fmt: skip
+"""Options of an overoptimise run that a visitor may set."""
 MOST_PUBLIC = 64 * 128
 """Tokens of a rollout on a public page: batch size times longest response."""
+MOST_SAMPLED = 2**17
+"""Tokens of best-of-N on a public page, as for a comparison (comparing.py)."""
 
 
 def policy_options(kind: str) -> tuple[str, ...]:
@@ -159,6 +166,28 @@ class Submit:
         config = stage.config(**options | named | {"data": path})
         title = title or f"{policy} by {STAGES[kind].title} on {called}"
         return self.jobs.start(kind, config, title=title, secret=secret, address=address)
+
+    def overoptimise(self, title: str, options: dict[str, Any], secret: str, address: str) -> str:
+        """Queue a run that maximises a reward model's score too far, and return its id.
+
+        Args:
+            title: what the run is called in the lists; if it is empty, one is made.
+            options: of OveroptimiseConfig, by name.
+            secret: allows its holder to change the run.
+            address: where the request comes from.
+
+        Raises:
+            DemoError: an option is out of range, or the queue is full.
+        """
+        config = OveroptimiseConfig(**options)
+        tokens = config.best_of * config.best_of_prompts * config.ppo.max_new_tokens
+        if self.settings.public and tokens > MOST_SAMPLED:
+            raise ConfigError(
+                f"best of {config.best_of} on {config.best_of_prompts} prompts is up to {tokens:,} "
+                f"tokens: choose at most {MOST_SAMPLED:,}, because this page is public"
+            )
+        title = title or f"{config.policy} pushed past {config.train_pairs:,} pairs"
+        return self.jobs.start("overoptimise", config, title=title, secret=secret, address=address)
 
     def _named(
         self, policy: str, reward: str, label: str, options: dict[str, Any]

@@ -188,6 +188,42 @@ export interface BoardState {
   ask_again: number;
 }
 
+export interface OveroptimisationState {
+  run: BoardRun | null;
+  runs: Labelled[];
+  study: Study | null;
+  phase: string;
+  ask_again: number;
+}
+
+export interface Study {
+  pairs: number;
+  seeds: number;
+  judge: string;
+  accuracy: number | null;
+  ppo: StudiedWay;
+  best_of_n: StudiedWay;
+  texts: Text[];
+}
+
+export interface StudiedWay {
+  proxy: DrawnGains;
+  judge: DrawnGains;
+  words: string;
+}
+
+export interface DrawnGains {
+  points: ([number, number])[];
+  line: ([number, number])[];
+  fitted: boolean;
+}
+
+export interface Text {
+  step: number;
+  prompt: string;
+  response: string;
+}
+
 export interface DuelSide {
   token: string[];
   done: boolean;

@@ -275,13 +275,15 @@ class Chart {
   }
 }
 
+const BORDERS = { dot: "dotted", dash: "dashed" };
+
 /**
  * The key of a card's lines, as text that wraps on a phone.
  * @param {{name: string, color: string, dash?: string}[]} series
  */
 export const keyOf = (series) =>
   series.map(({ name, color, dash }) => {
-    const borderTop = `3px ${dash === "dot" ? "dotted" : "solid"} var(--rl-${color})`;
+    const borderTop = `3px ${BORDERS[dash] || "solid"} var(--rl-${color})`;
     return h("span", {}, h("i", { style: { borderTop } }), name);
   });
 

@@ -1,0 +1,188 @@
+// @ts-check
+// A reward that is pushed too far: the shipped curves, or those of a run while it runs.
+import { keysOf, linesOf, nameOf, proxyWords, textTitle } from "../lib/overoptimisation.js";
+import { stateShade, stateWords } from "../lib/runs.js";
+import { chartCard, keyOf } from "../shared/charts.js";
+import { button, fill, fold, h, option, say, showProblem, soft } from "../shared/dom.js";
+import { forgetRun, onRun, runWanted, showRun } from "../shared/navigation.js";
+import { answered, poll } from "../shared/server.js";
+import { proof } from "../shared/visitor.js";
+
+/** @typedef {import("../types").Study} Study */
+/** @typedef {import("../types").OveroptimisationState} State */
+
+const KIND = "overoptimise";
+const EVERY = 2000; // milliseconds
+const AFTER_A_PROBLEM = 4; // seconds
+const RECORD = "@"; // and a number of pairs: no run's id begins with it
+const ALL = `${RECORD}all`;
+const NO_POINTS = "no points yet";
+const UNITS =
+  "Gain over the base in standard deviations of the base\u2019s scores, over the square root of " +
+  "the KL from the base: 3 is 9 nats, 6 is 36 nats.";
+const OF_BEST = "best of 1, 2, 4, ... of the base\u2019s responses; the KL is an upper bound";
+const AXES = {
+  height: 280,
+  xTitle: "square root of KL from the base",
+  xFormat: ".3~g",
+  hovermode: "closest",
+  x: "distance",
+  empty: NO_POINTS,
+  lines: [{ y: 0, label: "base", dash: "dot", color: "soft" }],
+  series: [{ color: "score" }],
+};
+
+const view = () => {
+  const hidden = (/** @type {string} */ words) => {
+    const made = button(words);
+    made.hidden = true;
+    return made;
+  };
+  const charts = {
+    ppo: chartCard({ title: "PPO", subtitle: "one point a step, no KL penalty", ...AXES }),
+    best_of_n: chartCard({ title: "Best-of-N", subtitle: OF_BEST, ...AXES }),
+  };
+  return {
+    charts,
+    picker: h("select", { "aria-label": "Curves shown" }),
+    badge: h("span", { class: "rl-badge" }),
+    phase: h("span", { "aria-live": "polite" }),
+    stop: hidden("Stop"),
+    resume: hidden("Resume"),
+    problem: h("p", { hidden: true }),
+    key: h("p", { class: "rl-key" }),
+    words: h("div", { class: "rl-pushed-words" }),
+    texts: h("div", { class: "rl-grid-3" }),
+    command: h("code", { class: "rl-command" }),
+  };
+};
+
+/** @typedef {ReturnType<typeof view>} View */
+
+const lay = (/** @type {View} */ seen) => {
+  const command = fold("The command that repeats this run", seen.command);
+  const line = [h("label", {}, "Show ", seen.picker), seen.badge, seen.phase];
+  return [
+    h("div", { class: "rl-run-line" }, line, seen.stop, seen.resume),
+    seen.problem,
+    soft(UNITS),
+    seen.key,
+    h("div", { class: "rl-grid-2" }, seen.charts.ppo.card, seen.charts.best_of_n.card),
+    seen.words,
+    seen.texts,
+    command,
+  ];
+};
+
+const studyWords = (/** @type {Study} */ study) => {
+  const ways = [
+    ["PPO", study.ppo.words],
+    ["Best-of-N", study.best_of_n.words],
+  ].filter(([, words]) => words);
+  return [
+    h("h3", {}, nameOf(study.pairs), " ", h("span", {}, proxyWords(study))),
+    ways.map(([name, words]) => h("p", {}, h("b", {}, `${name}: `), words)),
+  ];
+};
+
+const textCard = (texts) => (/** @type {import("../types").Text} */ text, place) =>
+  h(
+    "article",
+    { class: "rl-card" },
+    h("h3", {}, textTitle(text, place, texts.length)),
+    h("p", {}, h("span", { class: "rl-prompt" }, text.prompt), text.response),
+  );
+
+const drawStudies = (/** @type {View} */ seen, /** @type {Study[]} */ studies, sizes) => {
+  const how = { sizes, points: studies.length === 1 };
+  for (const way of /** @type {const} */ (["ppo", "best_of_n"]))
+    seen.charts[way].chart.replace(linesOf(studies, way, how));
+  fill(seen.key, keyOf(keysOf(studies, sizes)));
+  fill(seen.words, studies.map(studyWords));
+  const texts = studies.length === 1 ? studies[0].texts : [];
+  fill(seen.texts, texts.map(textCard(texts)));
+};
+
+const drawPicker = (/** @type {View} */ seen, /** @type {[string, string][]} */ choices, at) => {
+  const key = JSON.stringify(choices);
+  if (seen.picker.dataset.key !== key) {
+    seen.picker.dataset.key = key;
+    fill(seen.picker, choices.map(option));
+  }
+  if (document.activeElement !== seen.picker) seen.picker.value = at;
+};
+
+const drawRun = (/** @type {View} */ seen, /** @type {State["run"]} */ run, phase) => {
+  const { status = "", mine = false, example = false, message = "" } = run || {};
+  seen.badge.hidden = !run;
+  seen.badge.dataset.state = run ? stateShade(run) : "";
+  say(seen.badge, run ? stateWords(run) : "");
+  say(seen.phase, run ? phase || message : "");
+  seen.stop.hidden = !(mine && (status === "running" || status === "queued"));
+  seen.resume.hidden = !(mine && (status === "stopped" || status === "failed") && !example);
+  seen.command.parentElement.hidden = !run;
+  say(seen.command, run?.command || "");
+};
+
+/** @param {import("../globals").Part} part its value: the shipped studies, by number of pairs */
+export const mount = ({ element, props, server }) => {
+  /** @type {Study[]} */
+  const shipped = props.value;
+  const sizes = shipped.map(({ pairs }) => pairs);
+  const seen = view();
+  const chosen = { view: runWanted(KIND) || ALL };
+  /** @type {State["runs"]} */
+  let runs = [];
+  fill(element.querySelector(".rl-overoptimisation"), lay(seen));
+
+  const drawList = () => {
+    const record = shipped.length
+      ? [[ALL, "all sizes"], ...sizes.map((size) => [`${RECORD}${size}`, nameOf(size)])]
+      : [];
+    const kept = record.map(([id, label]) => [`${label}, finished record`, id]);
+    const own = runs.map(({ id, label }) => [label, id]);
+    drawPicker(seen, /** @type {[string, string][]} */ ([...own, ...kept]), chosen.view);
+  };
+  const isRun = () => !chosen.view.startsWith(RECORD);
+  const drawRecord = () => {
+    const wanted = ({ pairs }) => chosen.view === ALL || chosen.view === `${RECORD}${pairs}`;
+    drawRun(seen, null, "");
+    drawStudies(seen, shipped.filter(wanted), sizes);
+  };
+  const poller = poll(element, EVERY, async () => {
+    const request = { run: isRun() ? chosen.view : "", ...proof() };
+    /** @type {State & {error?: string}} */
+    const answer = await server.overoptimisation(request);
+    showProblem(seen.problem, answer.error);
+    if (answer.error) {
+      forgetRun(request.run);
+      chosen.view = ALL;
+      return AFTER_A_PROBLEM;
+    }
+    runs = answer.runs;
+    drawList();
+    if (isRun() && answer.run?.id === chosen.view) {
+      drawRun(seen, answer.run, answer.phase);
+      drawStudies(seen, [answer.study], sizes);
+    }
+    return answer.ask_again;
+  });
+  const show = (/** @type {string} */ at) => {
+    chosen.view = at;
+    if (isRun()) poller.now();
+    else drawRecord();
+  };
+  const change = async (/** @type {string} */ name) => {
+    const request = { run: chosen.view, ...proof() };
+    if (await answered(seen.problem, server[name](request))) poller.now();
+  };
+  seen.picker.onchange = () => {
+    if (seen.picker.value.startsWith(RECORD)) show(seen.picker.value);
+    else showRun(seen.picker.value, KIND, false);
+  };
+  seen.stop.onclick = () => change("stop_job");
+  seen.resume.onclick = () => change("resume_job");
+  onRun((run) => run.kind === KIND && show(run.id));
+  drawList();
+  if (!isRun()) drawRecord();
+};
