@@ -402,7 +402,7 @@ def phase(run: Run) -> str:
         rows = proxy.read("metrics")
         if not rows:
             return "1 of 3: it loads its models"
-        return f"1 of 3: it trains the proxy (step {rows[-1]['step']} is done)"
+        return f"1 of 3: the proxy, step {rows[-1]['step']} of {rows[0]['reward/total_steps']}"
     if not (run.folder / BEST_OF_N).is_file():
         return (
             f"2 of 3: best-of-N: the base writes {options['best_of']} responses to each of "

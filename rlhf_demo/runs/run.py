@@ -57,7 +57,8 @@ BOOKKEEPING = {"config.json", "status.json", "train.log", "lock"}
 """Files in a run's folder before the run has produced anything."""
 
 MADE = {"model", "steps", "checkpoints", "checkpoint.pt", "report.json", "pairs.jsonl",
-        "metrics.jsonl", "samples.jsonl", "distributions.jsonl", "proxy", "best_of_n.json"}  # fmt: skip
+        "metrics.jsonl", "samples.jsonl", "distributions.jsonl", "proxy",
+        "best_of_n.json"}  # fmt: skip
 """Files and folders that a run creates, replaces or removes."""
 
 STEP = re.compile(r"[1-9][0-9]{0,8}")

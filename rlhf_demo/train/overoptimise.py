@@ -100,7 +100,7 @@ def train_proxy(config: OveroptimiseConfig, run: Run) -> Run:
 
 @torch.no_grad()
 def best_of_n(config: OveroptimiseConfig, trainer: JudgedPPO) -> list[BestOfPoint]:
-    """Return the gains of the best of n by the proxy's score, for n = 1, 2, 4, ... best_of.
+    """Return the gains of the best of n by the proxy's score, for n = 1, 2, 4, ... and best_of.
 
     Args:
         trainer: with the untrained policy, the scorers, and their scales on the base's samples.
@@ -127,7 +127,7 @@ def best_of_n(config: OveroptimiseConfig, trainer: JudgedPPO) -> list[BestOfPoin
         scores = trainer.scales["reward"].standardised(torch.tensor(found.scores)).tolist()
         means["proxy"].append(expected_best(scores))
         means["judge"].append(expected_best(scores, values))
-    sizes = [2**power for power in range(config.best_of.bit_length())]
+    sizes = sorted({2**power for power in range(config.best_of.bit_length())} | {config.best_of})
     points: list[BestOfPoint] = []
     for n in sizes:
         # Over a single response of the same prompt, which is what the base writes.

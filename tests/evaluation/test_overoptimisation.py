@@ -27,9 +27,13 @@ from rlhf_demo.evaluation.overoptimisation import (
 from rlhf_demo.runs.run import Run
 
 E = math.e
-BY_HAND = [(0.0, 0.0), (1 / E, 3 / E), (1.0, 2.0), (E, E), (E**2, 0.0), (E**3, -(E**3)), (E**4, -2 * E**4)]  # fmt: skip
+BY_HAND = [
+    (0.0, 0.0), (1 / E, 3 / E), (1.0, 2.0), (E, E), (E**2, 0.0), (E**3, -(E**3)), (E**4, -2 * E**4)
+]  # fmt: skip
 """d (2 - log d): log d is a whole number at each distance."""
-BEST_BY_HAND = [(0.0, 0.0), (1.0, 1.5), (2.0, 2.0), (3.0, 1.5), (4.0, 0.0), (5.0, -2.5), (6.0, -6.0)]  # fmt: skip
+BEST_BY_HAND = [
+    (0.0, 0.0), (1.0, 1.5), (2.0, 2.0), (3.0, 1.5), (4.0, 0.0), (5.0, -2.5), (6.0, -6.0)
+]  # fmt: skip
 """d (2 - d / 2)."""
 
 
@@ -272,8 +276,8 @@ def test_attempt_is_read_from_the_files_of_a_run(run):
 def test_phase_is_told_by_the_files_that_are_there(run):
     assert phase(run) == "1 of 3: it loads its models"
     proxy = Run.create(run.folder / "proxy", "reward", {})
-    proxy.append("metrics", [{"step": 0}, {"step": 7}])
-    assert phase(run) == "1 of 3: it trains the proxy (step 7 is done)"
+    proxy.append("metrics", [{"step": 0, "reward/total_steps": 13}, {"step": 7}])
+    assert phase(run) == "1 of 3: the proxy, step 7 of 13"
     put(run, "proxy/report.json", {})
     assert phase(run).startswith("2 of 3: best-of-N: the base writes 8 responses to each of 4 ")
     put(run, "best_of_n.json", [])

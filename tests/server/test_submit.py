@@ -67,6 +67,15 @@ def test_tokens_of_a_rollout_are_bounded_on_a_public_page_alone(submit, monkeypa
     assert start_ppo(submit, **most | {"max_new_tokens": 129})["status"] == "queued"
 
 
+def test_responses_of_best_of_n_are_bounded_on_a_public_page_alone(submit):
+    """64 prompts with 64 responses of 32 tokens are 2 ** 17 tokens."""
+    submit.overoptimise("", {"best_of_prompts": 64}, "ann", "")
+    with pytest.raises(ConfigError, match="best of 64 on 65 prompts is up to 133,120 tokens: choo"):
+        submit.overoptimise("", {"best_of_prompts": 65}, "ann", "")
+    submit.settings = Settings()
+    submit.overoptimise("", {"best_of_prompts": 65}, "ann", "")
+
+
 def test_label_of_more_than_a_hundred_characters_is_refused(submit):
     with pytest.raises(ConfigError, match="the label has 50,000 characters: give at most"):
         submit.policy("grpo", "gpt2-mini", "reward-mini", "", "x" * 50_000, {}, "ann", "")
