@@ -4,14 +4,16 @@ import os
 import secrets
 from typing import Any
 
-from gradio import Blocks, UploadButton, processing_utils, route_utils, state_holder
+from gradio import Blocks, UploadButton, processing_utils, route_utils, routes, state_holder
 from gradio.data_classes import FileData
 from gradio.route_utils import (
     GradioMultiPartParser,
     GradioUploadFile,
     delete_files_created_by_app,
 )
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
+from starlette.requests import Request
 
 from rlhf_demo.errors import DemoError
 from rlhf_demo.web.cache import noted_file
@@ -21,6 +23,7 @@ from rlhf_demo.web.sessions import Session
 def apply_fixes() -> None:
     """Fix, for all pages of this process, how files arrive and what sessions keep."""
     processing_utils.async_ssrf_protected_download = refuse_to_fetch
+    routes.secure_url_stream_response = refuse_to_pass_on  # pyright: ignore[reportPrivateImportUsage]
     # Gradio has no setting for these two, so pyright does not expect them to be replaced.
     UploadButton._process_single_file = path_of  # pyright: ignore[reportAttributeAccessIssue]
     route_utils.NamedTemporaryFile = noted_file  # pyright: ignore[reportPrivateImportUsage]
@@ -39,6 +42,15 @@ async def refuse_to_fetch(url: str, cache_dir: str) -> str:
     raise DemoError(
         "this page does not fetch files from web addresses: choose a file on your computer"
     )
+
+
+async def refuse_to_pass_on(url: str, request: Request) -> None:
+    """Replace Gradio's function that answers with any address of the web, however long it takes.
+
+    Raises:
+        HTTPException: always.
+    """
+    raise HTTPException(404, "this page has nothing at this address")
 
 
 def path_of(button: UploadButton, file: FileData) -> str:

@@ -30,7 +30,7 @@ POSTS = re.compile(
 UPLOAD = re.compile(rf"{API}/upload/?")
 CLOSED = re.compile(
     rf"/openapi\.json|/(monitoring|profiling)(/.*)?"
-    rf"|{API}/(openapi\.json|dev/.*|proxy=.*|file=https?:.*|deep_link|custom_component/.*"
+    rf"|{API}/(openapi\.json|dev/.*|proxy=.*|file=https?:.*|file/.*|deep_link|custom_component/.*"
     r"|upload_progress"
     rf"|run-history/.*|runs|stream/.*|vibe-.*|profiling/.*|mcp.*)/?",
     re.DOTALL | re.IGNORECASE,

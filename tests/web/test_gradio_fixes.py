@@ -9,11 +9,13 @@ import gradio as gr
 import httpx
 import pytest
 import uvicorn
+from gradio import routes
 from gradio.data_classes import FileData
 from gradio.processing_utils import async_move_files_to_cache, save_url_to_cache
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.testclient import TestClient
 
 from rlhf_demo.errors import DemoError
 from rlhf_demo.web.connections import Protocol
@@ -52,6 +54,17 @@ def test_no_file_is_fetched_from_an_address(address):
             event_loops.run(async_move_files_to_cache(data, file, check_in_upload_folder=True))
     with pytest.raises(DemoError, match="does not fetch files from web addresses"):
         save_url_to_cache(address, "/nowhere")
+
+
+@pytest.mark.parametrize("path", ["file=", "file/"])
+def test_no_address_of_the_web_is_passed_on(path, monkeypatch):
+    """A stranger's server could keep all slots of a visitor's address, for as long as it liked."""
+    asked = []
+    monkeypatch.setattr("safehttpx.async_validate_url", asked.append)
+    with TestClient(routes.App.create_app(queued_page())) as client:
+        answer = client.get(f"/gradio_api/{path}http://example.com/a")
+    assert answer.status_code == 404
+    assert not asked
 
 
 def test_upload_that_is_handed_on_leaves_no_empty_file_beside_it(tmp_path, monkeypatch):

@@ -265,6 +265,7 @@ def test_post_that_does_not_say_its_form_is_refused():
         ("/gradio_api/dev/reload", 404),
         ("/gradio_api/proxy=https://x.hf.space/a", 404),
         ("/gradio_api/file=http://example.com/a", 404),
+        ("/gradio_api/file/http://example.com/a", 404),
         ("/gradio_api/file=HTTPS://example.com/a%0Ab", 404),
         ("/gradio_api/deep_link?session_hash=x", 404),
         ("/gradio_api/upload_progress?upload_id=x", 404),
