@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_demo.config.options import Options
-from rlhf_demo.config.stages import STAGES
+from rlhf_demo.config.stages import STAGES, Task
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import write_json
 from rlhf_demo.jobs.bounds import Limits, check_options
@@ -86,6 +86,9 @@ class Jobs:
         # Raises if a run that this page did not queue has options that no form accepts. The rules
         # are in server/choices.py.
         self.check_names: Callable[[dict[str, Any]], None] = lambda options: None
+        # Says whether a run with these options begins with a model that is no stranger's. The rules
+        # are in server/model_trial.py.
+        self.begins_with_ours: Callable[[dict[str, Any]], bool] = lambda options: False
         starts = self._limits.starts_address
         self._starts = RateLimit(*starts, time.monotonic) if starts else None
         self._scheduler = Scheduler(
@@ -132,8 +135,8 @@ class Jobs:
         except JobError:
             return {}
 
-    def made_here(self, path: Path) -> Run | None:
-        """Return the run in whose folder a path lies, if this page began it, else None.
+    def made_here(self, path: Path) -> Job | None:
+        """Return the job of the run in whose folder a path lies, if this page began it, else None.
 
         A copied run has no valid signature, and one that was resumed here says that it was copied.
         """
@@ -144,7 +147,7 @@ class Jobs:
             job = self._folders.job(path.relative_to(root).parts[0])
         except JobError:
             return None
-        return job.run if job.signed and not job.record.get("copied") else None
+        return job if job.signed and not job.record.get("copied") else None
 
     def overview(self) -> list[RunRow]:
         """Return one row per run, newest first, examples last."""
@@ -253,11 +256,10 @@ class Jobs:
             if limited:
                 self._make_room(secret, address)
             folder = self._folders.root / _new_id(kind)
-            record = self._folders.signer.signed(
-                folder.name,
-                {"kind": kind, "options": values},
-                self._record(clean_title(title) or STAGES[kind].title, secret, after, first),
-            )
+            record = self._record(clean_title(title) or STAGES[kind].title, secret, after, first)
+            record["ours"] = self.begins_with_ours(values)
+            task: Task = {"kind": kind, "options": values}
+            record = self._folders.signer.signed(folder.name, task, record)
             try:
                 with in_words():
                     # First, so that no app sees a run without its job record.

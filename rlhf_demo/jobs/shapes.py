@@ -36,6 +36,7 @@ class JobRecord(TypedDict, total=False):
     most_megabytes: float | None
     signature: str
     copied: bool  # it began elsewhere, and was resumed here
+    ours: bool  # the model that it began with was no stranger's
     started_at: float  # seconds of the machine's monotonic clock
     handle: str | None  # of the process, in the executor
     started_pid: int  # the same in older versions
@@ -66,6 +67,7 @@ ALLOWED = {
     "message": (str,),
     "signature": (str,),
     "copied": (bool,),
+    "ours": (bool,),
     "started_pid": (int,),
     "handle": (str, NoneType),
     "pid": (int, NoneType),

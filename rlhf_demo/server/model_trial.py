@@ -14,15 +14,16 @@ import sys
 import threading
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from rlhf_demo.errors import CheckpointError, DemoError
 from rlhf_demo.files import short_name
-from rlhf_demo.hub.locate import adapter_base, locate
+from rlhf_demo.hub.locate import adapter_base, locate, shipped_models
 from rlhf_demo.jobs.bounds import OWN_MEMORY_SHARE
 from rlhf_demo.jobs.queue import Jobs
-from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.paths import CHECKPOINTS, typed_path
 from rlhf_demo.server.apart import limit_myself, run_apart
 from rlhf_demo.server.comparisons import MOST_TOKENS
 
@@ -53,6 +54,7 @@ class ModelTrials:
         self._jobs, self._trusted = jobs, trusted
         self._passed: dict[tuple[str, Path, str | None], Stamp] = {}
         self._lock = threading.Lock()  # one trial at a time
+        jobs.begins_with_ours = self._begins_with_ours
 
     def check(self, kind: str, name: str, label: str | None = None) -> None:
         """Try a model, unless it is ours or has passed.
@@ -86,17 +88,23 @@ class ModelTrials:
         """
         if name in self._trusted:
             return True
+        if name not in shipped_models() and not typed_path(name).is_dir():
+            return False  # it is on the Hub, and is not fetched for this
         folder = locate(name).resolve()
         if folder.is_relative_to(CHECKPOINTS.resolve()):
             return True
-        run = self._jobs.made_here(folder)
-        if run is None:
+        job = self._jobs.made_here(folder)
+        if job is None:
             return False
-        options = run.config["options"]
+        # Whoever deletes the run that it began with makes it no stranger's.
+        return job.record.get("ours", False) or self._begins_with_ours(job.config["options"])
+
+    def _begins_with_ours(self, options: dict[str, Any]) -> bool:
+        """Say whether a run with these options begins with a model that is ours."""
         start = options.get("policy") or options.get("model")
         try:
             return isinstance(start, str) and self.is_ours(start)
-        except CheckpointError:  # the run that it began with has been deleted
+        except CheckpointError:  # it has been deleted, or has no model yet
             return False
 
 

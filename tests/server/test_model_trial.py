@@ -12,6 +12,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.errors import CheckpointError
+from rlhf_demo.files import read_json, write_json
 from rlhf_demo.models.policy import Policy, load_tokenizer
 from rlhf_demo.models.reward_model import RewardModel
 from rlhf_demo.paths import CHECKPOINTS
@@ -84,12 +85,57 @@ def test_copied_run_that_was_resumed_here_is_still_a_strangers(
     assert [name for _, name, *_ in tried] == [str(copied)]
 
 
-def test_run_whose_start_was_deleted_is_tried(trials, tried, jobs, tiny_model_folder):
+def test_run_that_began_with_one_of_ours_stays_ours_when_that_is_deleted(
+    trials, tried, jobs, tiny_model_folder
+):
+    """Or a visitor who deletes a run would make everybody wait for trials of what came of it."""
     first = finished_run(jobs, tiny_model_folder)
     second = finished_run(jobs, tiny_model_folder, policy=first)
     shutil.rmtree(first)
+    third = finished_run(jobs, tiny_model_folder, policy=second)
+    shutil.rmtree(second)
+    trials.check("policy", third)
+    assert tried == []
+
+
+def test_run_that_began_with_a_strangers_model_is_tried_when_that_is_deleted(
+    trials, tried, jobs, tiny_model_folder, tmp_path
+):
+    theirs = tmp_path / "theirs"
+    shutil.copytree(tiny_model_folder, theirs)
+    run = finished_run(jobs, tiny_model_folder, policy=str(theirs))
+    shutil.rmtree(theirs)
+    trials.check("policy", run)
+    assert [name for _, name, *_ in tried] == [run]
+
+
+def test_run_of_an_earlier_version_is_ours_if_its_start_is(trials, tried, jobs, tiny_model_folder):
+    first = finished_run(jobs, tiny_model_folder)
+    second = finished_run(jobs, tiny_model_folder, policy=first)
+    for run in (first, second):
+        without_its_word(jobs, Path(run))
+    trials.check("policy", second)
+    assert tried == []
+    shutil.rmtree(first)
     trials.check("policy", second)
     assert [name for _, name, *_ in tried] == [second]
+
+
+def without_its_word(jobs, folder):
+    """Sign the record of a run as earlier versions did."""
+    record = {k: v for k, v in read_json(folder / "job.json").items() if k != "ours"}
+    task = read_json(folder / "config.json")
+    write_json(folder / "job.json", jobs._folders.signer.signed(folder.name, task, record))
+
+
+def test_model_on_the_hub_is_not_fetched_to_learn_whose_it_is(trials, jobs, monkeypatch):
+    def fetch(name):
+        raise AssertionError
+
+    monkeypatch.setattr("rlhf_demo.hub.locate._on_hub", fetch)
+    assert not trials.is_ours("somebody/model")
+    run = jobs.start("ppo", PPOConfig(policy="somebody/model"), title="", secret="ann")
+    assert read_json(jobs.find(run).folder / "job.json")["ours"] is False
 
 
 def test_only_weights_on_the_disk_raise_the_limits(trials, tried, tmp_path):
