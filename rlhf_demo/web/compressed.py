@@ -63,7 +63,7 @@ class Compressed:
             elif PAGE.fullmatch(path):
                 whole = await self._read(plain)
         if whole is None:
-            await self.app(plain, receive, send)
+            await self.app(plain, receive, _in_pieces(send))
         else:
             await _answer(whole, asked, send)
 
@@ -112,9 +112,26 @@ async def _answer(kept: _Whole, asked: Headers, send: Send) -> None:
     headers = [row for row in kept.headers if not known or row[0] != b"content-length"]
     await send({"type": "http.response.start", "status": 304 if known else 200, "headers": headers})
     body = b"" if known else kept.body
-    for start in range(0, max(1, len(body)), PIECE):
-        piece, unfinished = body[start : start + PIECE], start + PIECE < len(body)
-        await send({"type": "http.response.body", "body": piece, "more_body": unfinished})
+    await _in_pieces(send)({"type": "http.response.body", "body": body})
+
+
+def _in_pieces(send: Send) -> Send:
+    """Return a `send` that waits between the pieces of a long body until its reader has read.
+
+    Otherwise, the connection would keep all of it for a reader who is slow.
+    """
+
+    async def send_on(message: Message) -> None:
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if len(body) <= PIECE:
+            await send(message)
+            return
+        for start in range(0, len(body), PIECE):
+            unfinished = more or start + PIECE < len(body)
+            piece = {"body": body[start : start + PIECE], "more_body": unfinished}
+            await send({**message, **piece})
+
+    return send_on
 
 
 async def _never_gone() -> Message:

@@ -47,6 +47,10 @@ INFO = re.compile(rf"{API}/info/?")
 """Here Gradio describes all endpoints only once, with the host name that the first visitor sent. It
 describes those of a page for each request again, and our only page has an empty name."""
 
+NAMING = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server", "content-type")
+"""Headers that Gradio takes apart, or writes into the page dozens of times."""
+MOST_NAMING = 255
+"""Characters of each: the longest host name. A browser's Content-Type has 70."""
 MOST_BYTES = 64_000
 """Most bytes of a JSON request; the longest that the page sends has a few thousand."""
 MOST_UPLOAD_BYTES = 21_000_000
@@ -137,6 +141,9 @@ class RequestFilter:
             raise
 
     def _check(self, method: str, path: str, headers: Headers) -> None:
+        for name in NAMING:
+            if any(len(value) > MOST_NAMING for value in headers.getlist(name)):
+                raise Refused(400, f"the header {name} is longer than {MOST_NAMING} characters")
         host = headers.get("host", "")
         if not is_ours(host, self.settings):
             name = (_name(host) or host)[:100]

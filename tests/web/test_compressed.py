@@ -87,6 +87,10 @@ def test_answer_comes_in_pieces_so_that_a_slow_reader_holds_one(monkeypatch):
     assert [message["more_body"] for message in told[1:]] == [True] * (len(told) - 2) + [False]
     assert gzip.decompress(body(told)) == TEXT
     assert PIECE <= 100_000
+    plain = asyncio.run(get(Compressed(Site())))
+    assert {len(message["body"]) for message in plain[1:-1]} == {1000}
+    assert [message["more_body"] for message in plain[1:]] == [True] * (len(plain) - 2) + [False]
+    assert body(plain) == TEXT
 
 
 @pytest.mark.parametrize(

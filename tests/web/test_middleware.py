@@ -96,6 +96,22 @@ def test_host_is_a_name_and_a_port_and_nothing_else(host):
             assert browser.get("/", headers={"host": host}).status_code == 403
 
 
+@pytest.mark.parametrize("name", ["x-forwarded-host", "x-forwarded-proto", "x-gradio-server"])
+def test_header_that_gradio_writes_into_the_page_is_short(name):
+    """15 kB of a host name made a page of 2.2 MB."""
+    assert status(HOME, "localhost", **{name: "x" * 255}) == 200
+    assert status(HOME, "localhost", **{name: '"' * 256}) == 400
+
+
+def test_form_of_an_upload_is_named_in_few_letters():
+    """The parser of 15 kB of semicolons took 0.13 s, in the event loop."""
+    form = 'multipart/form-data; boundary=B; x="'
+    with visitor() as browser:
+        for letters, code in ((200, 200), (15_000, 400)):
+            headers = {"content-type": form + ";" * letters}
+            assert browser.post(UPLOAD, content=b"--B", headers=headers).status_code == code
+
+
 def test_owner_adds_names_and_whole_domains():
     settings = Settings(hosts=("rlhf.school.example", "*.gradio.live"))
     assert status(settings, "rlhf.school.example") == 200
