@@ -81,6 +81,19 @@ def assign(
     return insert_row(connection, assignments, row)
 
 
+def seats_of(round_kind: str, overlap: int) -> int:
+    """Return how many voters see each pair of a round.
+
+    In a class's blind vote it is one. There, nobody asks how far students agree, and of equally
+    many votes, those on different pairs measure the models better (`bench.class_lesson`).
+
+    Args:
+        round_kind: feedback or blind.
+        overlap: of the collection.
+    """
+    return 1 if round_kind == "blind" else overlap
+
+
 def answers_for(count: int) -> int:
     """Return how many answers a voter gives to reach `count` new pairs, checks included."""
     answers = 0

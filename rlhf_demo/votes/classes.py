@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Executable, Row, delete, func, select, update
 
 from rlhf_demo.errors import ConfigError, Refused
 from rlhf_demo.votes.arrivals import UNSEEN_SECONDS, Arrivals
-from rlhf_demo.votes.assignment import seats_left
+from rlhf_demo.votes.assignment import seats_left, seats_of
 from rlhf_demo.votes.demonstrations import count_demonstrations
 from rlhf_demo.votes.nicknames import nickname as checked_nickname
 from rlhf_demo.votes.queries import (
@@ -347,6 +347,7 @@ class Classes:
             given = dict(connection.execute(counts).tuples().all())
             places = self.arrivals.address_numbers(collection.id)
             here = select(pairs.c.id).where(pairs.c.round_id == latest.id)
+            seats = seats_of(latest.kind, collection.overlap)
             of_round = (assignments.c.choice.is_not(None), assignments.c.pair_id.in_(here))
             people = (
                 select(voters).where(voters.c.collection_id == collection.id).order_by(voters.c.id)
@@ -361,7 +362,7 @@ class Classes:
                 "most_joins": collection.most_joins,
                 "votes": connection.execute(select(func.count()).where(*of_round)).scalar_one(),
                 "written": count_demonstrations(connection, collection.id),
-                "seats_left": seats_left(connection, latest.id, collection.overlap, now),
+                "seats_left": seats_left(connection, latest.id, seats, now),
                 "voters": [
                     {
                         "voter": row.id,

@@ -298,6 +298,7 @@ def own_assignment(connection: Connection, voter: int, assignment: Any) -> Row[A
                 pairs.c.second_model,
                 pairs.c.round_id,
                 rounds.c.state.label("round_state"),
+                rounds.c.kind.label("round_kind"),
                 collections.c.kind.label("collection_kind"),
                 collections.c.state.label("collection_state"),
                 collections.c.overlap,

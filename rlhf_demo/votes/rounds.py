@@ -13,6 +13,7 @@ from typing import Any, NotRequired, TypedDict
 from sqlalchemy import Connection, Row, delete, func, or_, select, update
 
 from rlhf_demo.errors import Refused
+from rlhf_demo.votes.assignment import seats_of
 from rlhf_demo.votes.pairs import usable
 from rlhf_demo.votes.quality import win_rate
 from rlhf_demo.votes.queries import (
@@ -51,7 +52,7 @@ class ClassStatus:
 
     collection: int
     code: str
-    overlap: int
+    overlap: int  # students who see each pair of the round
     clean_words: bool
     round: int
     kind: str  # feedback, blind
@@ -195,7 +196,7 @@ class Rounds:
             return ClassStatus(
                 collection,
                 row.code,
-                row.overlap,
+                seats_of(latest.kind, row.overlap),
                 row.clean_words,
                 latest.number,
                 latest.kind,

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, delete, func, select, update
 
 from rlhf_demo.errors import Refused
 from rlhf_demo.rate_limit import RateLimit
-from rlhf_demo.votes.assignment import PairQuery, asks, assign, has_seat, unseen
+from rlhf_demo.votes.assignment import PairQuery, asks, assign, has_seat, seats_of, unseen
 from rlhf_demo.votes.database import Database
 from rlhf_demo.votes.demonstrations import Demonstrations
 from rlhf_demo.votes.imports import drop_unfinished, keep_votes
@@ -268,7 +268,8 @@ class Store:
         if latest.state != "open":
             raise Refused("this round is over: wait for the next one")
         kind = DUEL if latest.kind == "blind" else PLAIN
-        return PairQuery(latest.id, latest.question_id, kind, collection.overlap, evenly=True)
+        seats = seats_of(latest.kind, collection.overlap)
+        return PairQuery(latest.id, latest.question_id, kind, seats, evenly=True)
 
     def _question(self, connection: Connection, text: str, voter: int, client: str | None) -> int:
         known = connection.execute(select(questions.c.id).where(questions.c.text == text)).scalar()
@@ -340,7 +341,7 @@ class Store:
             if shown.choice is not None:
                 raise Refused("you have already given this pair another answer: undo that first")
             check_open(shown)
-            if not has_seat(connection, shown, shown.overlap, now):
+            if not has_seat(connection, shown, seats_of(shown.round_kind, shown.overlap), now):
                 raise Refused("this pair has gone to someone else: take the next one")
             this = update(assignments).where(
                 assignments.c.id == shown.id, assignments.c.choice.is_(None)

@@ -211,8 +211,8 @@ def test_blind_vote_is_on_prompts_that_nothing_is_trained_on_and_hides_how_it_st
     mode.training.look_after(made.collection)
     vote_all(mode, secrets)
     told = mode.class_state({"token": made.token})
-    # Two students, eight each; how it stands is for after the reveal.
-    hidden = {"votes": 16, "pairs": 8, "simulated": 0, "revealed": False}
+    # The first batch, each pair for one of two students; how it stands is for after the reveal.
+    hidden = {"votes": 16, "pairs": 16, "simulated": 0, "revealed": False}
     assert told["blind"] == hidden
     exported = {"token": made.token, "format": "jsonl", "everything": True}
     before = file_of(mode.export_class(exported)).read_text()
@@ -223,7 +223,7 @@ def test_blind_vote_is_on_prompts_that_nothing_is_trained_on_and_hides_how_it_st
     assert prompts <= set(load_prompts("shipped", "test"))
     assert not prompts & {*load_prompts("shipped", "train"), *load_prompts("shipped", "heldout")}
     phone = mode.student.student_state({"secret": secrets[0]})
-    assert phone["goal"] == 8 and phone["done"] == 8 and phone["result"] is None
+    assert phone["goal"] == 12 and phone["done"] == 8 and phone["result"] is None
     mode.reveal({"token": made.token})
     after = file_of(mode.export_class(exported)).read_text()
     assert after.startswith(before) and sum(run in line for line in after.splitlines()) == 16

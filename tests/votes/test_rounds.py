@@ -20,11 +20,11 @@ def prefer(word):
 
 @pytest.fixture
 def blind(store, classes, rounds, clock):
-    """A class of two in its blind vote: 3 pairs, seen by both."""
+    """A class of two in its blind vote: 6 pairs, each for one of them, whatever the overlap."""
     opened = classes.create_class(HAPPY, overlap=2)
     secrets = join(classes, opened, 2)
     rounds.open_blind(opened.token, "base", "ppo")
-    rounds.add_pairs(opened.collection, duels(3))
+    rounds.add_pairs(opened.collection, duels(6))
     return opened, secrets
 
 
@@ -47,7 +47,7 @@ def test_blind_vote_is_only_counted_until_the_reveal(
     # 3 for ppo, 1 for base, 1 tie: ppo has (3 + 1 / 2) / 5.
     assert after[after["contender"]] == "ppo"
     assert after["rate"] == pytest.approx(0.7 if after["contender"] == "a" else 0.3)
-    assert after["votes"] == 5 and after["ties"] == 1 and after["pairs"] == 3
+    assert after["votes"] == 5 and after["ties"] == 1 and after["pairs"] == 5
     assert after["series"][-1] == (5, after["rate"])
     assert classes.student_view(secrets[0])["result"] == after
 
