@@ -22,6 +22,8 @@ HUB_SECONDS = 1.5
 answer within 3 seconds, imports included, also on a busy machine."""
 
 ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+WEIGHTS = re.compile(r"model-\d+-of-\d+\.safetensors", re.ASCII)
+"""How transformers names the files of a model that it saves in several; else model.safetensors."""
 MOST_CONFIG = 1_000_000
 """Bytes of an adapter's configuration, which is read before its weights are fetched."""
 
@@ -112,6 +114,16 @@ def _named_base(path: Path) -> str:
     if not isinstance(base, str):
         raise CheckpointError(f"{path} names no base model: restore the file")
     return base
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files that hold a model's weights; none of an adapter, and no others beside them.
+
+    A pipe is no file: opening one would stop all threads for ever.
+    """
+    whole = folder / "model.safetensors"
+    parts = sorted(path for path in folder.iterdir() if WEIGHTS.fullmatch(path.name))
+    return [path for path in ([whole] if whole.exists() else parts) if path.is_file()]
 
 
 def is_model(folder: Path) -> bool:

@@ -11,7 +11,6 @@ tokenizer.py, policy.py and reward_model.py build on these functions. Source: Hu
 
 import copy
 import math
-import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +26,7 @@ from transformers.utils import logging as transformers_logging
 
 from rlhf_demo.errors import CheckpointError
 from rlhf_demo.files import short_name
-from rlhf_demo.hub.locate import ADAPTER, ADAPTER_WEIGHTS, adapter_base
+from rlhf_demo.hub.locate import ADAPTER, ADAPTER_WEIGHTS, adapter_base, weight_files
 from rlhf_demo.models.network_config import network_config, read_config
 
 UNREADABLE = (
@@ -50,11 +49,12 @@ NOT_NEEDED = {
 MOST_NAMES = 1000
 """Module names in an adapter's configuration; peft compares each with all modules. Ours has 7."""
 
-WEIGHTS = re.compile(r"model-\d+-of-\d+\.safetensors", re.ASCII)
-"""How transformers names the files of a model that it saves in several; else model.safetensors."""
-
 MOST_WEIGHTS = 1.05
 """Weights of a network per weight in its files, at most: a new head adds a few."""
+
+MOST_UNUSED = 4
+"""Weights in the files per weight of the network, at most: a language model whose embeddings are
+most of it, and are stored twice, has 2 without its head. The trial's limits grow with the files."""
 
 MOST_CALLS = 200_000
 """Calls of torch that may build a network: it takes 5 for each tensor, 1,000 for 12 layers."""
@@ -87,7 +87,9 @@ def load_network(auto_class: Any, folder: Path, num_labels: int | None = None) -
     if base is not None:
         _check_adapter(folder)
     with readable(base or folder), _quiet():
-        files = _weight_files(base or folder)
+        files = weight_files(base or folder)
+        if not files:
+            raise ValueError("it has no model.safetensors")
         config = network_config(base or folder, num_labels)
         model, info = _network_class(auto_class, files, config).from_pretrained(
             None,
@@ -115,20 +117,6 @@ def _quiet() -> Generator[None]:
         yield
     finally:
         transformers_logging.set_verbosity(verbosity)
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """Return the files that hold a model's weights.
-
-    Raises:
-        ValueError: there are none. A pipe is no file: opening one would stop all threads for ever.
-    """
-    whole = folder / "model.safetensors"
-    parts = sorted(path for path in folder.iterdir() if WEIGHTS.fullmatch(path.name))
-    files = [path for path in ([whole] if whole.exists() else parts) if path.is_file()]
-    if not files:
-        raise ValueError("it has no model.safetensors")
-    return files
 
 
 def _tensors(files: list[Path]) -> dict[str, torch.Tensor]:
@@ -212,8 +200,8 @@ def _network_class(auto_class: Any, files: list[Path], config: PretrainedConfig)
     """Return the class of the network that a configuration asks for, built once without memory.
 
     Raises:
-        ValueError: the configuration asks for more weights than the files hold. transformers would
-            create the missing ones, however large they are.
+        ValueError: the configuration asks for more weights than the files hold, which transformers
+            would create, however large they are; or for far fewer.
     """
     shapes = [shape for path in files for shape in _shapes(path).values()]
     layers = getattr(config.get_text_config(), "num_hidden_layers", None) or 0
@@ -227,6 +215,8 @@ def _network_class(auto_class: Any, files: list[Path], config: PretrainedConfig)
     buffers = sum(buffer.nbytes for buffer in model.buffers())
     if wanted > MOST_WEIGHTS * held or buffers > MOST_BUFFERS + 4 * held:
         raise too_large
+    if held > MOST_UNUSED * wanted:
+        raise ValueError("its files hold weights that its configuration does not ask for")
     return type(model)
 
 

@@ -30,6 +30,12 @@ MOST_MAPPED = 64
 MOST_LETTERS = 1000
 """Of a token, or of any other text in the file; GPT-2's longest token has 128."""
 
+LONGEST_WORD = 100
+"""Letters of a word that WordPiece searches for pieces, as in BERT. It tries and copies each part
+of the word, so the time grows like the cube."""
+MOST_AFFIX = 8
+"""Letters of what marks a piece inside or at the end of a word: `##`, `</w>`."""
+
 MOST_WORDS, MOST_MERGES = 300_000, 1_000_000
 """Gemma's vocabulary has 262,000 words and 515,000 merges."""
 
@@ -137,7 +143,8 @@ def _texts(spec: Any) -> Iterator[str]:
 
 
 def _check_model(model: Any) -> None:
-    """Refuse a vocabulary that takes much more memory in the library than in the file.
+    """Refuse a vocabulary that takes much more memory in the library than in the file, and words so
+    long that the search for their pieces never ends.
 
     Raises:
         ValueError: it is one, or of an unknown form.
@@ -149,6 +156,12 @@ def _check_model(model: Any) -> None:
         raise ValueError(f"its vocabulary has more than {MOST_WORDS:,} words, or too many merges")
     if isinstance(words, list) and _branches(words) > MOST_BRANCHES:
         raise ValueError(f"its Unigram vocabulary has more than {MOST_BRANCHES:,} branches")
+    longest = model.get("max_input_chars_per_word", LONGEST_WORD)
+    if type(longest) is not int or longest > LONGEST_WORD:
+        raise ValueError(f"it searches words of more than {LONGEST_WORD} letters for their pieces")
+    for key in ("continuing_subword_prefix", "end_of_word_suffix"):
+        if len(str(model.get(key) or "")) > MOST_AFFIX:
+            raise ValueError(f"its {key} has more than {MOST_AFFIX} letters")
 
 
 def _branches(words: list[Any]) -> int:

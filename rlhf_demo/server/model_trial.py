@@ -20,7 +20,13 @@ import psutil
 
 from rlhf_demo.errors import CheckpointError, DemoError
 from rlhf_demo.files import short_name
-from rlhf_demo.hub.locate import adapter_base, locate, shipped_models
+from rlhf_demo.hub.locate import (
+    ADAPTER_WEIGHTS,
+    adapter_base,
+    locate,
+    shipped_models,
+    weight_files,
+)
 from rlhf_demo.jobs.bounds import OWN_MEMORY_SHARE
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.paths import CHECKPOINTS, typed_path
@@ -77,7 +83,7 @@ class ModelTrials:
             if self._passed.get(key) == stamp:
                 return
             # Of the disk, not of a sparse file's length; a file beside the weights counts nothing.
-            weights = [seen for path, seen in files.items() if path.suffix == ".safetensors"]
+            weights = [files[path] for path in files if path in _weights(folder)]
             held = sum(min(seen.st_size, seen.st_blocks * BLOCK) for seen in weights)
             _try(kind, name, label, held // 10**6)
             self._passed[key] = stamp
@@ -113,6 +119,12 @@ def _files(folder: Path) -> list[Path]:
     base = adapter_base(folder)
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]
     return files + (_files(base) if base else [])
+
+
+def _weights(folder: Path) -> list[Path]:
+    """Return the files of weights that loading opens."""
+    base = adapter_base(folder)
+    return weight_files(base or folder) + ([folder / ADAPTER_WEIGHTS] if base else [])
 
 
 def _try(kind: str, name: str, label: str | None, megabytes: int) -> None:

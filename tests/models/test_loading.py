@@ -278,6 +278,20 @@ def test_configuration_that_asks_for_more_than_the_files_hold_is_refused_unmade(
         load_policy(str(large), device=CPU)
 
 
+def test_weights_that_no_network_reads_are_refused(tiny_model_folder, tmp_path):
+    """The limits of a model's trial grow with its weights."""
+    given = copy_of(tiny_model_folder, tmp_path / "given")
+    tensors = load_file(given / "model.safetensors")
+    count = sum(tensor.numel() for tensor in tensors.values())
+    for times, refused in ((2, False), (4, True)):
+        save_file(tensors | {"more": torch.zeros(times * count)}, given / "model.safetensors")
+        if refused:
+            with pytest.raises(CheckpointError, match="weights that its configuration does not"):
+                load_policy(str(given), device=CPU)
+        else:
+            load_policy(str(given), device=CPU)
+
+
 def test_model_with_one_tensor_is_refused(tiny_model_folder, tmp_path):
     bare = copy_of(tiny_model_folder, tmp_path / "bare", leave_out=("model.safetensors",))
     save_file({"transformer.ln_f.weight": torch.ones(32)}, bare / "model.safetensors")

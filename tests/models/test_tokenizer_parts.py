@@ -148,6 +148,23 @@ def test_vocabulary_that_takes_much_memory_is_refused(monkeypatch, model, senten
         check({"model": model})
 
 
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ({"max_input_chars_per_word": 101}, "searches words of more than 100 letters"),
+        ({"max_input_chars_per_word": "101"}, "searches words of more than 100 letters"),
+        ({"continuing_subword_prefix": "#" * 9}, "continuing_subword_prefix has more than 8"),
+        ({"end_of_word_suffix": "#" * 9}, "end_of_word_suffix has more than 8 letters"),
+    ],
+)
+def test_search_for_the_pieces_of_a_word_is_bounded(model, sentence):
+    """A text of 8,000 letters, all one word, took 38 s."""
+    pieces = {"type": "WordPiece", "unk_token": "[UNK]", "vocab": {"[UNK]": 0, "a": 1}}
+    check({"model": pieces | {"max_input_chars_per_word": 100, "continuing_subword_prefix": "##"}})
+    with pytest.raises(ValueError, match=sentence):
+        check({"model": pieces | model})
+
+
 @pytest.mark.parametrize(("count", "letters"), [(11, 1), (3, 11)])
 def test_many_or_long_added_tokens_are_refused(monkeypatch, count, letters):
     """10,000 of 1,000 letters took 1 GB and 22 s."""

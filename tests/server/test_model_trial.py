@@ -142,8 +142,9 @@ def test_only_weights_on_the_disk_raise_the_limits(trials, tried, tmp_path):
     folder = save_tiny_model(tmp_path / "model")
     with open(folder / "notes.bin", "wb") as file:
         file.truncate(40 * 10**9)
-    with open(folder / "more.safetensors", "wb") as file:
+    with open(folder / "model.safetensors", "ab") as file:
         file.truncate(40 * 10**9)
+    (folder / "more.safetensors").write_bytes(bytes(3 * 10**6))
     trials.check("policy", str(folder))
     assert [megabytes for *_, megabytes in tried] == [1]  # those of the tiny model
 
