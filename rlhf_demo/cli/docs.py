@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rlhf_demo.config.evaluation import CompareConfig, GenerateConfig
+from rlhf_demo.config.evaluation import CompareConfig, FrontierConfig, GenerateConfig
 from rlhf_demo.config.options import Options, declarations
 from rlhf_demo.config.presets import PPO_PRESETS
 from rlhf_demo.config.stages import STAGES
@@ -77,7 +77,7 @@ def metrics() -> str:
 def options() -> str:
     """Every option of every command that has some."""
     configs = {stage.command: stage.config for stage in STAGES.values()}
-    configs |= {"generate": GenerateConfig, "compare": CompareConfig}
+    configs |= {"generate": GenerateConfig, "compare": CompareConfig, "frontier": FrontierConfig}
     head = ("option", "default", "values", "meaning")
     return "\n\n".join(
         f"## {command}\n\n{config.__doc__}\n\n{_table(head, _options(config))}"

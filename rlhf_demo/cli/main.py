@@ -7,11 +7,12 @@ import sys
 import warnings
 from typing import Any
 
+from rlhf_demo.cli.frontier import frontier
 from rlhf_demo.cli.models import compare, generate, quickstart
 from rlhf_demo.cli.options import Parser, add_options, folder
 from rlhf_demo.cli.runs import show_runs
 from rlhf_demo.cli.train import train
-from rlhf_demo.config.evaluation import CompareConfig, GenerateConfig
+from rlhf_demo.config.evaluation import CompareConfig, FrontierConfig, GenerateConfig
 from rlhf_demo.config.stages import STAGES, Stage
 from rlhf_demo.errors import DemoError
 from rlhf_demo.files import printable
@@ -83,6 +84,16 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--out", help="JSON file for the whole report")
     add_options(command, CompareConfig)
     command.set_defaults(handler=compare)
+
+    command = commands.add_parser(
+        "frontier", help="compare methods at equal KL, and finished runs with them"
+    )
+    command.add_argument(
+        "runs", nargs="*", metavar="RUN", help="folders of finished runs; without any, the record"
+    )
+    command.add_argument("--out", help="JSON file for the record with the runs")
+    add_options(command, FrontierConfig)
+    command.set_defaults(handler=frontier)
 
     command = commands.add_parser("runs", help="list runs, or ask one to stop")
     command.add_argument(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from rlhf_demo.config.options import DEVICES, DTYPES, Options, option
+from rlhf_demo.errors import ConfigError
 
 MOST_BEST_OF = 64
 """Most responses of best-of-n: each doubling costs twice as much and gains less."""
@@ -71,6 +72,56 @@ class CompareConfig(Options):
     seed: int = option(0, "random seed of the sampling", low=0, high=2**31 - 1)
     dtype: str = option("auto", "number format for matrix products", choices=DTYPES)
     device: str = option("auto", "where to compute", choices=DEVICES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontierConfig(Options):
+    """Measure finished runs: their wins against the base over their exact KL from it."""
+
+    record: str = option(
+        "shipped",
+        "record whose methods the runs are compared with: 'shipped', a file that --out wrote, or "
+        "'new' for one that has these runs alone and takes the options below",
+    )
+    base: str = option("gpt2-mini", "model that wins and KL are measured against")
+    judge: str = option(
+        "fluency-judge,star-rater,word-judge",
+        "judges that decide which response wins, separated by commas: names as for --rater of "
+        "compare",
+    )
+    best_of: int = option(
+        MOST_BEST_OF,
+        "best-of-N of the base is measured for N = 1, 2, 4 and so on up to this",
+        low=1, high=MOST_BEST_OF,
+    )  # fmt: skip
+    reward: str = option("reward-mini", "scorer that chooses the best of N responses")
+    prompts: str = option("shipped", "'shipped', a text file, or a JSONL file with 'prompt'")
+    split: str = option(
+        "test",
+        "which prompts, if the file has splits: 'test', never used to train or to choose settings, "
+        "or 'heldout', for choosing settings",
+        choices=("test", "heldout"),
+    )
+    count: int = option(256, "maximum number of prompts", low=2)
+    max_new_tokens: int = option(32, "maximum length of a response, tokens", low=1, high=1024)
+    temperature: float = option(
+        0.7, "sampling temperature; it divides the logits", low=0.05, high=5.0
+    )
+    dtype: str = option("auto", "number format for matrix products", choices=DTYPES)
+    device: str = option("auto", "where to compute", choices=DEVICES)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.judges or len(set(self.judges)) < len(self.judges):
+            raise ConfigError(
+                f"--judge is {self.judge!r}: name one judge or several different ones, separated "
+                "by commas"
+            )
+
+    @property
+    def judges(self) -> list[str]:
+        """The judges one by one."""
+        return [name.strip() for name in self.judge.split(",") if name.strip()]
 
 
 @dataclass(frozen=True, kw_only=True)

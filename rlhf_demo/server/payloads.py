@@ -11,6 +11,7 @@ from rlhf_demo.evaluation.overoptimisation import Study
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.runs.reports import ComparedRow, NamedVerdict, RewardReport
 from rlhf_demo.server.class_records import RewardTraining, TrainedReward
+from rlhf_demo.server.frontier import FrontierState, Progress
 from rlhf_demo.server.inside_step import StepDetails
 from rlhf_demo.server.judges import Judge, Named, NamedScorer
 from rlhf_demo.server.simulations import Simulation
@@ -369,3 +370,11 @@ class ClassState(ClassOverview):
     ppo: RunRow | None
     blind: BlindResult | None
     simulation: Simulation | None
+
+
+class ShownFrontier(TypedDict):
+    """The part that compares the methods: all figures, or how far a measurement is."""
+
+    frontier: NotRequired[FrontierState]
+    progress: NotRequired[Progress]
+    error: NotRequired[str]

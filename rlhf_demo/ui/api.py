@@ -19,6 +19,9 @@ from rlhf_demo.server.submit import REWARD_OPTIONS, policy_options
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.web.addresses import address_of
 
+LINES = {"best_of_n": "best", "frontier": "many"}
+"""Endpoints that wait in a queue of the page."""
+
 
 def add_endpoints(shared: Shared) -> None:
     """Add the endpoints to the open Blocks; callers read their docstrings."""
@@ -27,8 +30,9 @@ def add_endpoints(shared: Shared) -> None:
         endpoints.models, endpoints.runs, endpoints.start_reward, endpoints.start_ppo,
         endpoints.start_rloo, endpoints.start_grpo, endpoints.start_dpo, endpoints.start_sft,
         endpoints.run_status, endpoints.stop_run, endpoints.side_by_side, endpoints.best_of_n,
+        endpoints.frontier,
     ):  # fmt: skip
-        line = "best" if endpoint == endpoints.best_of_n else None
+        line = LINES.get(endpoint.__name__)
         api(_in_words(endpoint), api_name=endpoint.__name__, concurrency_id=line)
 
 
@@ -385,6 +389,29 @@ class Endpoints:
         return {
             name: value for name, value in state.items() if name not in ("settings", "finished")
         }
+
+    def frontier(self, run: str = "", judge: str = "fluency-judge") -> dict:
+        """Compare the methods at equal KL by the shipped record, and a finished run with them.
+
+        Args:
+            run: Id of a finished run of PPO, RLOO, GRPO, DPO or SFT, which is measured first; empty
+                for none.
+            judge: Judge that decides which response wins: fluency-judge, star-rater or word-judge.
+
+        Returns:
+            `marks` (`kl` in nats, and the share of wins `mean` with its 95% interval `low` to
+            `high`, of each setting at each saved step, over its seeds), `levels` (the methods at
+            equal KL, each with a `sentence` that says which of them tie), `own` (the measured runs,
+            with a `sentence` each) and `costs`.
+        """
+        if run:
+            for _ in self.shared.frontier.measure(str(run)):
+                pass
+        state = self.shared.frontier.state()
+        views = {view["judge"]: view for view in state["judges"]}
+        if str(judge) not in views:
+            raise ConfigError(f"judge is {str(judge)[:60]!r}: choose one of {', '.join(views)}")
+        return {**views[str(judge)], "costs": state["costs"]}
 
 
 def _secret(given: str) -> str:

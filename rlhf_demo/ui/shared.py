@@ -27,6 +27,7 @@ from rlhf_demo.server.comparisons import Comparisons
 from rlhf_demo.server.compute_lock import ComputeLock
 from rlhf_demo.server.demonstration_data import FOLDER as DEMONSTRATIONS
 from rlhf_demo.server.demonstration_data import DemonstrationData
+from rlhf_demo.server.frontier import Frontier
 from rlhf_demo.server.instructor import Instructor
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.model_trial import ModelTrials
@@ -127,6 +128,11 @@ class Shared:
     def comparisons(self) -> Comparisons:
         """The saved comparisons."""
         return Comparisons(self.settings.runs / COMPARISONS)
+
+    @cached_property
+    def frontier(self) -> Frontier:
+        """The methods at equal KL, and the runs that were measured."""
+        return Frontier(self.choices, self.model_cache, self.compute_lock)
 
     @cached_property
     def comparing(self) -> "Comparing":

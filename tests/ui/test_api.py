@@ -30,6 +30,7 @@ ENDPOINTS = {
     "stop_run",
     "side_by_side",
     "best_of_n",
+    "frontier",
 }
 OVER = ("finished", "failed", "stopped")
 
@@ -121,6 +122,15 @@ def test_best_of_n_answers_with_all_responses_and_says_which_is_the_best(page):
     assert set(found) == {"responses", "best", "median", "worst", "kl_bound", "expected"}
 
 
+def test_frontier_answers_from_the_shipped_record_by_one_judge(page):
+    found = page.predict(judge="word-judge", api_name="/frontier")
+    assert found["judge"] == "word-judge"
+    assert {mark["arm"] for mark in found["marks"]} >= {"ppo", "dpo", "best-of-n"}
+    assert [level["kl"] for level in found["levels"]] == [1.0, 2.0, 3.0]
+    assert found["own"] == []
+    assert found["costs"][0]["title"] == "Reward model"
+
+
 def test_stop_asks_for_the_secret_that_started_the_run(page):
     title = "<b>Ann's</b>"
     run = page.predict(title=title, secret="ann", api_name="/start_ppo")["run"]
@@ -176,6 +186,9 @@ def test_other_methods_start_with_their_own_settings(page, app, kind):
          "'os:system' is neither in the list"),
         ("/best_of_n", {"model": "gpt2-mini", "prompt": "I", "max_new_tokens": 129},
          "on this page give at most 128"),
+        ("/frontier", {"judge": "me"}, "judge is 'me': choose one of fluency-judge, star-rater"),
+        ("/frontier", {"run": "gpt2-mini"}, "gpt2-mini is no run: choose a finished run"),
+        ("/frontier", {"run": "os:system"}, "'os:system' is neither in the list"),
     ],
 )  # fmt: skip
 def test_wrong_request_is_answered_in_a_sentence(page, endpoint, given, sentence):

@@ -584,3 +584,88 @@ export interface Simulation {
   noise: number;
   careless_share: number;
 }
+
+export interface ShownFrontier {
+  frontier?: FrontierState;
+  progress?: Progress;
+  error?: string;
+}
+
+export interface FrontierState {
+  base: string;
+  prompts: number;
+  arms: Arm[];
+  judges: JudgeView[];
+  costs: CostRow[];
+}
+
+export interface Arm {
+  arm: string;
+  title: string;
+}
+
+export interface JudgeView {
+  judge: string;
+  marks: Mark[];
+  levels: Level[];
+  own: OwnRun[];
+}
+
+export interface Mark {
+  mean: number;
+  low: number;
+  high: number;
+  arm: string;
+  setting: string;
+  step: number;
+  seeds: number;
+  kl: number;
+  kl_low: number;
+  kl_high: number;
+  distinct_2: number | null;
+}
+
+export interface Level {
+  kl: number;
+  wins: Record<string, Interval>;
+  meetings: Meeting[];
+  sentence: string;
+}
+
+export interface Interval {
+  mean: number;
+  low: number;
+  high: number;
+}
+
+export interface Meeting {
+  mean: number;
+  low: number;
+  high: number;
+  kl: number;
+  arms: [string, string];
+  tie: boolean;
+}
+
+export interface OwnRun {
+  name: string;
+  marks: Mark[];
+  sentence: string;
+}
+
+export interface CostRow {
+  labels?: number;
+  generated: number;
+  reward_calls: number;
+  read: number;
+  arm: string;
+  title: string;
+  seconds?: number;
+  answer: string;
+}
+
+export interface Progress {
+  run: string;
+  done: number;
+  total: number;
+}

@@ -25,6 +25,7 @@ from rlhf_demo.server.judges import judges
 from rlhf_demo.server.payloads import BestOfState
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels.blind_vote import BlindVote
+from rlhf_demo.ui.panels.frontier import FrontierSection
 from rlhf_demo.ui.panels.overoptimisation import Overoptimisation
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import EXAMPLES, Shared, in_labels
@@ -80,6 +81,7 @@ class CompareTab:
         BlindVote(self.shared).build(self.left, self.right)
         self._lay_out_best_of_n()
         self._lay_out_many_prompts()
+        FrontierSection(self.shared).build()
         Overoptimisation(self.shared).build()
         pickers = [self.left, self.right, self.scorer, self.judge]
         gr.on([picker.focus for picker in pickers], self.lists, None, pickers, **AT_ONCE)

@@ -183,6 +183,7 @@ const trace = (one, spec) => ({
   marker: {
     color: one.colors ? one.colors.map(themeColour) : themeColour(one.color),
     size: one.size || 8,
+    symbol: one.symbol,
   },
   text: one.text,
   error_x: one.error && { ...one.error, color: themeColour("ink"), thickness: 2, width: 7 },

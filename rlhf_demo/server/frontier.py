@@ -1,0 +1,155 @@
+"""The frontier of the Compare tab: the shipped record, and visitors' runs measured as it was."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import TypedDict
+
+from rlhf_demo.errors import DataError, JobError
+from rlhf_demo.evaluation.frontier import METHODS, CostRow, JudgeView, cost_rows, judge_view, title
+from rlhf_demo.evaluation.frontier_runs import describe_run, models_of
+from rlhf_demo.hub.locate import shipped_models
+from rlhf_demo.runs.frontier import (
+    SHIPPED_FRONTIER,
+    FrontierRecord,
+    FrontierRun,
+    read_frontier,
+)
+from rlhf_demo.runs.run import Status
+from rlhf_demo.server.choices import Choice, Choices
+from rlhf_demo.server.compute_lock import ComputeLock, Priority
+from rlhf_demo.server.model_cache import ModelCache
+
+MOST_MODELS = 4
+"""Models of a run that are measured: its last one, and up to three saved steps."""
+MOST_KEPT = 20
+"""Measured runs that are kept, the newest, until the app ends."""
+
+
+class Arm(TypedDict):
+    """A method, in the order of the table."""
+
+    arm: str
+    title: str
+
+
+class FrontierState(TypedDict):
+    """The frontier by each judge."""
+
+    base: str
+    prompts: int
+    arms: list[Arm]
+    judges: list[JudgeView]
+    costs: list[CostRow]
+
+
+class Progress(TypedDict):
+    """A measurement under way."""
+
+    run: str
+    done: int  # responses
+    total: int
+
+
+class Frontier:
+    """Shows the record, and measures runs by the ids of the lists."""
+
+    def __init__(
+        self, choices: Choices, model_cache: ModelCache, compute_lock: ComputeLock
+    ) -> None:
+        self.choices, self.model_cache, self.compute_lock = choices, model_cache, compute_lock
+        self._measured: OrderedDict[str, FrontierRun] = OrderedDict()
+        self._lock = threading.Lock()
+        self._record: FrontierRecord | None = None
+        self._state: FrontierState | None = None  # of the record and the measured runs
+
+    def record(self) -> FrontierRecord:
+        """Return the shipped record.
+
+        Raises:
+            DataError: it is missing or damaged.
+        """
+        if self._record is None:
+            if not SHIPPED_FRONTIER.is_file():
+                raise DataError(
+                    "there is no shipped frontier: run python -m bench.frontier, or restore "
+                    "checkpoints/examples/frontier.json"
+                )
+            self._record = read_frontier(SHIPPED_FRONTIER)
+        return self._record
+
+    def state(self) -> FrontierState:
+        """Return the frontier with the runs that were measured since the app started.
+
+        Raises:
+            DataError: the record is missing or damaged.
+        """
+        with self._lock:
+            if self._state is None:
+                self._state = state_of(self.record(), list(self._measured.values()))
+            return self._state
+
+    def measurable(self) -> list[Choice]:
+        """List the runs that can be measured: the finished ones of all methods, newest first."""
+        kinds = {
+            row["id"]: row["kind"]
+            for row in self.choices.jobs.overview()
+            if row["status"] == Status.FINISHED
+        }
+        return [
+            (label, run_id)
+            for label, run_id in self.choices.policies()
+            if kinds.get(run_id) in METHODS
+        ]
+
+    def measure(self, run_id: str) -> Iterator[Progress]:
+        """Measure a finished run for the frontier; yield how far it is.
+
+        Raises:
+            DemoError: there is no such finished run, or its models have other tokens.
+        """
+        self.choices.policy(run_id)  # refuses what is in no list
+        if "@" in run_id:
+            raise JobError("name a run without a step: all of its saved steps are measured")
+        if run_id in shipped_models():
+            raise JobError(f"{run_id} is no run: choose a finished run from the list")
+        run, record = self.choices.jobs.find(run_id), self.record()
+        measured, models = describe_run(run), models_of(run, MOST_MODELS)
+        self.choices.check_here(run, run.config["options"]["policy"])
+        total = len(models) * len(record["prompts"])
+        yield {"run": run_id, "done": 0, "total": total}
+        base = self.model_cache.policy(record["base"])
+        judges = {name: self.model_cache.scorer(name) for name in record["judges"]}
+        from rlhf_demo.evaluation.frontier_measure import Field, measure_model  # noqa: PLC0415
+
+        field = Field(base, judges, record)
+        for number, (step, folder) in enumerate(models):
+            policy = self.model_cache.policy(self.choices.path(folder))
+            steps = measure_model(field, policy, run_id, step, measured["seed"])
+            while True:
+                with self.compute_lock.hold(Priority.VISITORS):
+                    try:
+                        answered = next(steps)
+                    except StopIteration as end:
+                        measured["points"].append(end.value)
+                        break
+                done = number * len(record["prompts"]) + answered
+                yield {"run": run_id, "done": done, "total": total}
+        with self._lock:
+            self._measured[run_id] = measured
+            self._measured.move_to_end(run_id)
+            while len(self._measured) > MOST_KEPT:
+                self._measured.popitem(last=False)
+            self._state = None
+
+
+def state_of(record: FrontierRecord, own: list[FrontierRun]) -> FrontierState:
+    """Return what the page shows of a record and of runs that were measured as it was."""
+    costs = cost_rows(record)
+    return {
+        "base": record["base"],
+        "prompts": len(record["prompts"]),
+        "arms": [{"arm": row["arm"], "title": title(row["arm"])} for row in costs if row["answer"]],
+        "judges": [judge_view(record, judge, own) for judge in record["judges"]],
+        "costs": costs,
+    }

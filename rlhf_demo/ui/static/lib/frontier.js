@@ -1,0 +1,125 @@
+// @ts-check
+// The methods at equal KL: what the page says and draws of a frontier.
+import { interval, number, percent } from "./format.js";
+import { reachOf } from "./series.js";
+
+/** @typedef {import("../types").FrontierState} FrontierState */
+/** @typedef {import("../types").JudgeView} JudgeView */
+/** @typedef {import("../types").Mark} Mark */
+/** @typedef {import("../types").CostRow} CostRow */
+
+export const BEST_OF_N = "best-of-n";
+
+// Shapes too, because colours alone do not tell everybody six methods apart.
+/** @type {Record<string, {color: string, symbol: string, sign: string}>} */
+export const LOOKS = {
+  ppo: { color: "ppo", symbol: "circle", sign: "\u25CF" },
+  rloo: { color: "kl", symbol: "square", sign: "\u25A0" },
+  grpo: { color: "below", symbol: "diamond", sign: "\u25C6" },
+  dpo: { color: "score", symbol: "triangle-up", sign: "\u25B2" },
+  sft: { color: "warn", symbol: "cross", sign: "\u271A" },
+  [BEST_OF_N]: { color: "base", symbol: "circle-open", sign: "\u25CB" },
+};
+const OWN = { color: "ink", symbol: "star", sign: "\u2605" };
+const HOVER = "%{y:.0%} %{customdata}<extra>%{fullData.name}</extra>";
+
+/** @param {Mark} mark */
+const detailOf = ({ arm, setting, step, seeds, kl, kl_low, kl_high, low, high, ...mark }) => {
+  const spread = seeds > 1 ? `, ${number(kl_low)} to ${number(kl_high)} over ${seeds} seeds` : "";
+  const place =
+    arm === BEST_OF_N ? `N = ${step}, at most` : `${setting || "default"}, step ${step},`;
+  const different = mark.distinct_2 === null ? "" : `<br>distinct-2 ${number(mark.distinct_2)}`;
+  return `${interval(low, high)}<br>${place} ${number(kl)} nats${spread}${different}`;
+};
+
+/** @param {Mark[]} marks */
+const pointsOf = (marks) => ({
+  x: marks.map(({ kl }) => kl),
+  y: marks.map(({ mean }) => mean),
+  detail: marks.map(detailOf),
+  reach: reachOf(
+    marks.map(({ mean }) => mean),
+    marks.map(({ low }) => low),
+    marks.map(({ high }) => high),
+  ),
+});
+
+/**
+ * The chart's series: best-of-N as a line, each method as points, each run of a visitor's joined.
+ * @param {FrontierState} state
+ * @param {JudgeView} view
+ */
+export const seriesOf = ({ arms }, view) => {
+  const methods = arms.map(({ arm, title }) => ({
+    name: title,
+    hover: HOVER,
+    mode: arm === BEST_OF_N ? "lines+markers" : "markers",
+    size: arm === BEST_OF_N ? 6 : 9,
+    ...LOOKS[arm],
+    ...pointsOf(view.marks.filter((mark) => mark.arm === arm)),
+  }));
+  const own = view.own.map(({ name, marks }) => ({
+    name,
+    hover: HOVER,
+    mode: "lines+markers",
+    dash: "dot",
+    size: 11,
+    ...OWN,
+    ...pointsOf(marks),
+  }));
+  return [...methods, ...own];
+};
+
+/** @param {import("../types").Interval | undefined} wins */
+export const winWords = (wins) =>
+  wins ? `${percent(wins.mean)} ${interval(wins.low, wins.high)}` : "\u2013";
+
+/**
+ * The rows of the table at equal KL: a method's name, and its wins at each KL.
+ * @param {FrontierState} state
+ * @param {JudgeView} view
+ */
+export const levelRows = ({ arms }, view) =>
+  arms
+    .filter(({ arm }) => view.levels.some((level) => arm in level.wins))
+    .map(({ arm, title }) => [title, ...view.levels.map((level) => winWords(level.wins[arm]))]);
+
+/** The columns of the table of costs: title, meaning, and the figure's key. */
+/** @type {[string, string, keyof CostRow][]} */
+export const COSTS = [
+  ["labels", "votes behind what it learned, also those of its reward model", "labels"],
+  ["texts sampled", "responses that it sampled to learn from them", "generated"],
+  ["reward calls", "texts that the reward model scored for it", "reward_calls"],
+  ["texts read", "texts read with gradient, each as often as it was read", "read"],
+  ["seconds", "one run in the default setting, with nothing else on two CPU cores", "seconds"],
+  ["texts an answer", "responses that it samples for each answer", "answer"],
+];
+
+/** @param {CostRow} row */
+export const costCells = (row) =>
+  COSTS.map(([, , key]) => {
+    const value = row[key];
+    if (value === undefined || value === "") return "\u2013";
+    return typeof value === "number" ? Math.round(value).toLocaleString("en") : value;
+  });
+
+/** @param {FrontierState} state */
+export const heldEqualWords = ({ costs }) => {
+  const taught = costs
+    .filter(({ arm }) => arm in LOOKS && arm !== BEST_OF_N)
+    .map(({ title, generated, read }) =>
+      generated
+        ? `${title} samples ${generated.toLocaleString("en")}`
+        : `${title} is given ${read.toLocaleString("en")}`,
+    );
+  return (
+    "Held equal: the base, the labelled pairs and the prompts; the number of texts that teach is " +
+    `the same or smaller: ${taught.join(", ")}. Best-of-N pays at every answer instead.`
+  );
+};
+
+/** @param {import("../types").Progress} progress */
+export const progressWords = ({ run, done, total }) =>
+  done === 0
+    ? "Loading any model that is not in memory yet."
+    : `${run} has written ${done} of ${total} responses.`;

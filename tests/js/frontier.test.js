@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import {
+  costCells,
+  heldEqualWords,
+  levelRows,
+  LOOKS,
+  progressWords,
+  seriesOf,
+} from "../../rlhf_demo/ui/static/lib/frontier.js";
+
+const mark = (arm, changes = {}) => ({
+  arm,
+  setting: "",
+  step: 40,
+  seeds: 3,
+  kl: 2.5,
+  kl_low: 2.25,
+  kl_high: 2.75,
+  distinct_2: 0.8,
+  mean: 0.7,
+  low: 0.6,
+  high: 0.75,
+  ...changes,
+});
+const arms = [
+  { arm: "ppo", title: "PPO" },
+  { arm: "dpo", title: "DPO" },
+  { arm: "best-of-n", title: "best-of-N" },
+];
+const state = { base: "b", prompts: 2, arms, judges: [], costs: [] };
+const view = {
+  judge: "j",
+  marks: [mark("ppo"), mark("best-of-n", { step: 4, seeds: 1, distinct_2: null })],
+  levels: [
+    { kl: 1, wins: { ppo: { mean: 0.634, low: 0.5, high: 0.766 } }, meetings: [], sentence: "" },
+    { kl: 2, wins: {}, meetings: [], sentence: "" },
+  ],
+  own: [{ name: "ppo-x7", marks: [mark("ppo", { seeds: 1 })], sentence: "" }],
+};
+
+test("each method is a series of points, best-of-N a line, and a visitor's run is joined", () => {
+  const [ppo, dpo, best, own] = seriesOf(state, view);
+  assert.deepEqual([ppo.name, ppo.mode, ppo.x, ppo.y], ["PPO", "markers", [2.5], [0.7]]);
+  assert.deepEqual(dpo.x, []);
+  assert.deepEqual([best.mode, own.name, own.mode], ["lines+markers", "ppo-x7", "lines+markers"]);
+  assert.ok(Math.abs(ppo.reach.array[0] - 0.05) < 1e-9);
+  assert.ok(Math.abs(ppo.reach.arrayminus[0] - 0.1) < 1e-9);
+});
+
+test("the hover says setting, step, the spread of KL over the seeds, and variety", () => {
+  const [ppo, , best, own] = seriesOf(state, view);
+  assert.equal(
+    ppo.detail[0],
+    "[60, 75]<br>default, step 40, 2.50 nats, 2.25 to 2.75 over 3 seeds<br>distinct-2 0.80",
+  );
+  assert.equal(best.detail[0], "[60, 75]<br>N = 4, at most 2.50 nats");
+  assert.ok(!own.detail[0].includes("seeds"));
+});
+
+test("methods differ in colour and in shape", () => {
+  const looks = Object.values(LOOKS);
+  for (const key of ["color", "symbol", "sign"])
+    assert.equal(new Set(looks.map((one) => one[key])).size, looks.length);
+});
+
+test("the table at equal KL has the methods that reach some of it, and dashes elsewhere", () => {
+  assert.deepEqual(levelRows(state, view), [["PPO", "63% [50, 77]", "\u2013"]]);
+});
+
+test("a cost that is not known is a dash, not a zero", () => {
+  const row = { arm: "ppo", title: "PPO", generated: 2816, reward_calls: 0, read: 5120, answer: "1" };
+  assert.deepEqual(costCells(row), ["\u2013", "2,816", "0", "5,120", "\u2013", "1"]);
+  assert.deepEqual(costCells({ ...row, labels: 1241, seconds: 59.6 }).slice(0, 5), [
+    "1,241",
+    "2,816",
+    "0",
+    "5,120",
+    "60",
+  ]);
+});
+
+test("what teaches is listed for each method that trains", () => {
+  const row = { generated: 0, reward_calls: 0, read: 0, answer: "1" };
+  const costs = [
+    { ...row, arm: "reward", title: "Reward model", read: 9 },
+    { ...row, arm: "ppo", title: "PPO", generated: 2816, read: 5120 },
+    { ...row, arm: "dpo", title: "DPO", read: 2482 },
+    { ...row, arm: "best-of-n", title: "best-of-N" },
+  ];
+  const words = heldEqualWords({ ...state, costs });
+  assert.ok(words.includes("smaller: PPO samples 2,816, DPO is given 2,482. Best-of-N pays"));
+});
+
+test("a measurement says how far it is", () => {
+  const words = (done) => progressWords({ run: "ppo-x7", done, total: 256 });
+  assert.equal(words(0), "Loading any model that is not in memory yet.");
+  assert.equal(words(64), "ppo-x7 has written 64 of 256 responses.");
+});
