@@ -38,9 +38,7 @@ class FrontierSection:
             run = forms.picker("Your run", about, min_width=230)
             measure = gr.Button("Measure my run", min_width=180)
         run.focus(self.own_runs, None, run, queue=False, **QUIET)
-        measure.click(
-            self.measure, run, shown, **QUIET, concurrency_id="many", concurrency_limit=1
-        )
+        measure.click(self.measure, run, shown, **QUIET, concurrency_id="many", concurrency_limit=1)
 
     def own_runs(self) -> Any:
         """Update the list of runs that can be measured, and keep what is chosen."""
