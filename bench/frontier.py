@@ -79,28 +79,45 @@ def add(field: Field, path: Path, run: FrontierRun) -> None:
     print(run["name"], [(point["step"], point["kl"]) for point in run["points"]], flush=True)
 
 
-def fill(out: Path, path: Path, *, training: bool = True) -> None:
-    """Train and measure what is missing.
+def open_record(path: Path) -> Field:
+    """Load the base and the judges for the record, or begin a new one."""
+    return open_field(FrontierConfig(), read_frontier(path) if path.is_file() else None)
+
+
+def add_best_of_n(field: Field, path: Path, seed: int) -> None:
+    """Measure best-of-N with a seed, unless the record has it."""
+    config = FrontierConfig()
+    if f"best-of-n, seed {seed}" not in names(field):
+        best_of = chooser_of(config, field)
+        add(field, path, done(measure_best_of_n(field, best_of, seed)))
+
+
+def add_run(field: Field, path: Path, folder: Path) -> None:
+    """Measure a run, unless it is not finished or the record has it."""
+    if folder.name not in names(field) and is_finished(Run(folder)):
+        add(field, path, measure_run(field, Run(folder)))
+
+
+def names(field: Field) -> set[str]:
+    """Return the names of the measured runs."""
+    return {run["name"] for run in field.record["runs"]}
+
+
+def fill(out: Path, path: Path) -> None:
+    """Train and measure what is missing; best-of-N with the other seeds, which is slow, last.
 
     Args:
         out: folder of the runs.
         path: of the record.
-        training: whether runs are trained that are not finished; if not, they are left out.
     """
-    config = FrontierConfig()
-    field = open_field(config, read_frontier(path) if path.is_file() else None)
-    best_of = chooser_of(config, field)
-    measured = {run["name"] for run in field.record["runs"]}
+    field = open_record(path)
+    add_best_of_n(field, path, 0)
     for arm, strength, seed, folder in plan(out):
-        if f"best-of-n, seed {seed}" not in measured:
-            add(field, path, done(measure_best_of_n(field, best_of, seed)))
-            measured.add(f"best-of-n, seed {seed}")
-        if folder.name in measured:
-            continue
-        if training and not is_finished(Run(folder)):
+        if not is_finished(Run(folder)):
             train(arm, strength, seed, folder)
-        if is_finished(Run(folder)):
-            add(field, path, measure_run(field, Run(folder)))
+        add_run(field, path, folder)
+    for seed in SEEDS:
+        add_best_of_n(field, path, seed)
 
 
 def time_runs(out: Path, path: Path) -> None:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from rlhf_demo.config.evaluation import FrontierConfig
-from rlhf_demo.errors import ConfigError, JobError, ShapeError
+from rlhf_demo.config.stages import STAGES
+from rlhf_demo.errors import ConfigError, ShapeError
 from rlhf_demo.evaluation import frontier_measure
 from rlhf_demo.evaluation.best_of_n import BestOf, kl_bound
 from rlhf_demo.evaluation.compare import Answers, Contestant
@@ -17,7 +18,6 @@ from rlhf_demo.evaluation.frontier_measure import (
     measure_run,
     new_record,
 )
-from rlhf_demo.evaluation.frontier_runs import describe_run, labels_of, models_of
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.sampling import decode, generate
 from rlhf_demo.models.scorers import length_scores
@@ -127,8 +127,6 @@ def test_best_of_1_is_the_mean_over_its_candidates(field):
 
 def finished(folder, model, kind="ppo", **options):
     """Make a finished run whose final model and saved steps are one tiny model."""
-    from rlhf_demo.config.stages import STAGES
-
     run = Run.create(folder, kind, STAGES[kind].config(**options).to_dict())
     run.append("metrics", [{"step": step} for step in (1, 2, 3, 4)])
     for target in (run.model_folder, run.step_folder(2), run.step_folder(4)):
@@ -147,47 +145,6 @@ def test_run_is_measured_at_its_saved_steps_and_its_end(field, other_folder, tmp
     assert measured["cost"]["read"] == 4 * 16 * 2
     assert measured["cost"]["labels"] == 1241
     assert measured["points"][0]["wins"] == measured["points"][1]["wins"]  # the same model and seed
-
-
-def test_models_of_a_long_run_are_evenly_spread_and_end_with_the_last(tmp_path):
-    run = Run.create(tmp_path / "r", "ppo", {})
-    run.append("metrics", [{"step": step} for step in range(1, 11)])
-    for step in range(1, 11):
-        run.step_folder(step).mkdir(parents=True)
-    assert [step for step, _ in models_of(run)] == list(range(1, 11))
-    assert [step for step, _ in models_of(run, 4)] == [2, 5, 8, 10]
-    assert [step for step, _ in models_of(run, 1)] == [10]
-    assert models_of(run, 4)[-1] == (10, run.model_folder)
-
-
-@pytest.mark.parametrize(
-    ("kind", "options", "status", "sentence"),
-    [
-        ("ppo", {"temperature": 1, "policy": "p"}, Status.STOPPED, "mine is stopped: wait until"),
-        (
-            "reward",
-            {"model": "gpt2-mini"},
-            Status.FINISHED,
-            "mine is a reward run: name runs of PPO",
-        ),
-        ("base", {"model": "new"}, Status.FINISHED, "mine is a base run: name runs of PPO"),
-    ],
-)
-def test_run_that_cannot_be_measured_is_refused(tmp_path, kind, options, status, sentence):
-    run = Run.create(tmp_path / "mine", kind, options)
-    run.set_status(status)
-    with pytest.raises(JobError, match=sentence):
-        describe_run(run)
-
-
-def test_labels_are_those_of_the_pairs_or_of_the_reward_model(tmp_path):
-    assert labels_of({"reward": "reward-mini"}) == 1241
-    assert labels_of({"reward": "star-rater"}) is None
-    assert labels_of({"reward": str(tmp_path)}) is None
-    shipped = {"data": "shipped", "reward": "longer"}
-    assert labels_of({**shipped, "train_pairs": 1242}) == 1241
-    assert labels_of({**shipped, "train_texts": 100}) == 100
-    assert labels_of({"data": "mine.jsonl", "train_pairs": 5, "reward": "reward-mini"}) is None
 
 
 # -- options ---------------------------------------------------------------------------------------

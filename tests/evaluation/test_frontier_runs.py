@@ -1,0 +1,54 @@
+"""What a frontier's record says of a run, read from its folder."""
+
+import pytest
+
+from rlhf_demo.config.reward import RewardConfig
+from rlhf_demo.errors import JobError
+from rlhf_demo.evaluation.frontier_runs import describe_run, labels_of, models_of, reward_cost
+from rlhf_demo.runs.run import Run, Status
+
+
+def test_models_of_a_long_run_are_evenly_spread_and_end_with_the_last(tmp_path):
+    run = Run.create(tmp_path / "r", "ppo", {})
+    run.append("metrics", [{"step": step} for step in range(1, 11)])
+    for step in range(1, 11):
+        run.step_folder(step).mkdir(parents=True)
+    assert [step for step, _ in models_of(run)] == list(range(1, 11))
+    assert [step for step, _ in models_of(run, 4)] == [2, 5, 8, 10]
+    assert [step for step, _ in models_of(run, 1)] == [10]
+    assert models_of(run, 4)[-1] == (10, run.model_folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "status", "sentence"),
+    [
+        ("ppo", {"temperature": 1, "policy": "p"}, Status.STOPPED, "mine is stopped: wait until"),
+        (
+            "reward",
+            {"model": "gpt2-mini"},
+            Status.FINISHED,
+            "mine is a reward run: name runs of PPO",
+        ),
+        ("base", {"model": "new"}, Status.FINISHED, "mine is a base run: name runs of PPO"),
+    ],
+)
+def test_run_that_cannot_be_measured_is_refused(tmp_path, kind, options, status, sentence):
+    run = Run.create(tmp_path / "mine", kind, options)
+    run.set_status(status)
+    with pytest.raises(JobError, match=sentence):
+        describe_run(run)
+
+
+def test_labels_are_those_of_the_pairs_or_of_the_reward_model(tmp_path):
+    assert labels_of({"reward": "reward-mini"}) == 1241
+    assert labels_of({"reward": "star-rater"}) is None
+    assert labels_of({"reward": str(tmp_path)}) is None
+    shipped = {"data": "shipped", "reward": "longer"}
+    assert labels_of({**shipped, "train_pairs": 1242}) == 1241
+    assert labels_of({**shipped, "train_texts": 100}) == 100
+    assert labels_of({"data": "mine.jsonl", "train_pairs": 5, "reward": "reward-mini"}) is None
+
+
+def test_cost_of_the_shipped_reward_model_is_that_of_its_pairs():
+    assert reward_cost() == {"labels": 1241, "generated": 0, "reward_calls": 0, "read": 2482}
+    assert RewardConfig().epochs == 1
