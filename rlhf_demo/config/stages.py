@@ -8,6 +8,7 @@ from typing import Any, Literal, TypedDict
 
 from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.grpo import GRPOConfig
+from rlhf_demo.config.offline import OfflineConfig
 from rlhf_demo.config.options import Options
 from rlhf_demo.config.overoptimise import OveroptimiseConfig
 from rlhf_demo.config.pairs import PairsConfig
@@ -195,6 +196,11 @@ STAGES: dict[str, Stage] = {
     )
 }
 """Kind of run -> its row, in the order of the loop."""
+
+
+def is_offline(kind: str) -> bool:
+    """Say whether a stage trains a policy on given texts, as DPO and SFT do."""
+    return issubclass(STAGES[kind].config, OfflineConfig)
 
 
 def on_board(tab: str | None) -> dict[str, Stage]:

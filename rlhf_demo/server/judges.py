@@ -7,10 +7,9 @@ model learned from. So the page says this next to the win rate.
 from typing import NamedTuple, TypedDict
 
 from rlhf_demo.config.scorers import FLUENCY_JUDGE, STAR_RATER, WORD_JUDGE, second_judge
-from rlhf_demo.config.stages import STAGES
+from rlhf_demo.config.stages import STAGES, is_offline
 from rlhf_demo.evaluation.labellers import SHIPPED_REWARD, labeller, labeller_of_pairs
 from rlhf_demo.server.choices import RULE, Choices
-from rlhf_demo.server.submit import is_offline
 
 
 class Named(TypedDict):

@@ -6,12 +6,11 @@ those of the lists (choices.py).
 
 from typing import Any
 
-from rlhf_demo.config.offline import OfflineConfig
 from rlhf_demo.config.options import Options, declarations
 from rlhf_demo.config.overoptimise import OveroptimiseConfig
 from rlhf_demo.config.policy_gradient import PolicyGradientConfig
 from rlhf_demo.config.reward import RewardConfig
-from rlhf_demo.config.stages import STAGES
+from rlhf_demo.config.stages import STAGES, is_offline
 from rlhf_demo.data.pairs import PAIRS_FILE
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.jobs.queue import Jobs
@@ -52,11 +51,6 @@ def policy_options(kind: str) -> tuple[str, ...]:
     declared = {option.name for option, *_ in declarations(STAGES[kind].config)}
     names = OFFLINE_OPTIONS if is_offline(kind) else POLICY_OPTIONS
     return tuple(name for name in names if name in declared)
-
-
-def is_offline(kind: str) -> bool:
-    """Say whether a stage trains a policy on given texts, as DPO and SFT do."""
-    return issubclass(STAGES[kind].config, OfflineConfig)
 
 
 class Submit:

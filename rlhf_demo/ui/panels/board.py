@@ -18,7 +18,7 @@ import gradio as gr
 from rlhf_demo.config.command_line import repeat_command
 from rlhf_demo.config.ppo import SCALE_SAMPLES
 from rlhf_demo.config.scorers import RULES, SIMULATED
-from rlhf_demo.config.stages import STAGES, on_board
+from rlhf_demo.config.stages import STAGES, is_offline, on_board
 from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.evaluation.labellers import NO_JUDGE, judge_of, labeller, labeller_of_pairs
 from rlhf_demo.evaluation.reliability import read_report
@@ -151,7 +151,7 @@ class Board:
         said = (row["status"], row["message"])
         if kind == "ppo":
             awaited = self._awaited(run) if row["status"] == Status.QUEUED else ""
-            tell = offline_story if is_offline(options) else ppo_story
+            tell = offline_story if is_offline(row["kind"]) else ppo_story
             story = tell(rows, options, *said, awaited)
             figures = _ppo_figures(rows, row, options, scale)
         else:
@@ -160,14 +160,14 @@ class Board:
         state: RunState = {
             "run": {**row, "command": repeat_command(config, self.settings.runs)},
             "created": config["created_at"],
-            "lines": _lines(kind, options, rows, scale),
+            "lines": _lines(row["kind"], options, rows, scale),
             "figures": figures,
             "story": {"what": story.what, "try": story.try_, "level": story.level},
             "sample_steps": self._sample_steps(run),
             "inside_step": self.inside.newest(run) if kind == "ppo" else -1,
             "scale": scale,
             "clip_range": options.get("clip_range"),
-            "judge": _judge(options) if kind == "ppo" else None,
+            "judge": _judge(row["kind"], options) if kind == "ppo" else None,
             "result": ppo_result(run) if kind == "ppo" else "",
             "model_step": newest_model(run, rows)[0],
             "has_model": has_model(run) or row["id"] in EXAMPLE_MODELS,
@@ -284,7 +284,7 @@ def _lines(
             "reward/margin": [],
         }
     score: list[Line] = [{"y": 0.0, "label": "base", "dash": "dot"}] if scale else []
-    if is_offline(options):  # it has no target, no budget and no other limit
+    if is_offline(kind):  # it has no target, no budget and no other limit
         return {"objective/score": score, "objective/kl": [], "policy/gradient_norm": []}
     lines: list[Line] = []
     budget, target = options["kl_budget"], _kl_target(options)
@@ -313,7 +313,7 @@ def _reward_scale(run: Run) -> Scale | None:
     return read_figures(path, RewardScales)["reward"] if path.is_file() else None
 
 
-def _judge(options: dict[str, Any]) -> dict[str, str] | None:
+def _judge(kind: str, options: dict[str, Any]) -> dict[str, str] | None:
     """Return the name of a PPO run's judge and what its curve can show; None without a judge.
 
     Older runs had no judge.
@@ -323,21 +323,22 @@ def _judge(options: dict[str, Any]) -> dict[str, str] | None:
     if judge == NO_JUDGE:
         return None
     simulated = ", a simulated judge," if judge in SIMULATED else ""
-    name, part = Path(judge).name, _part_of_judge(judge, reward, options)
+    name, part = Path(judge).name, _part_of_judge(kind, judge, options)
     return {"name": name, "note": f"{name}{simulated} scores the same texts. {part}"}
 
 
-def _part_of_judge(judge: str, reward: str, options: dict[str, Any]) -> str:
+def _part_of_judge(kind: str, judge: str, options: dict[str, Any]) -> str:
     """Say what the judge had to do with the training."""
+    reward = options["reward"]
     teacher = labeller(reward)
     if judge == reward:
         return "It is the reward itself, so the two always agree."
-    if is_offline(options) and judge == labeller_of_pairs(options["data"]):
+    if is_offline(kind) and judge == labeller_of_pairs(options["data"]):
         return (
             "It labelled the pairs that the policy learned from, so it is the teacher and not an "
             "independent judge."
         )
-    if is_offline(options) and judge == teacher:
+    if is_offline(kind) and judge == teacher:
         return (
             "The policy learns neither from it nor from the reward. It labelled the pairs that the "
             "reward model learned from, so the two often agree."
@@ -404,16 +405,12 @@ def _ppo_figures(
         if (error := known[-1].get("objective/score_se")) is not None:
             score += f" \u00b1 {error:.2f}"
         kl = _minus(f"{known[-1]['objective/kl']:.1f}")
+    holds = _what_holds(row["kind"], options)
     return [
         (score, SCORE_IN_DEVIATIONS if scale else "score, in the reward\u2019s own units"),
-        (kl, f"KL from {_start_of(options)} in nats; {_what_holds(options)}"),
+        (kl, f"KL from {_start_of(options)} in nats; {holds}"),
         _time(rows, row),
     ]
-
-
-def is_offline(options: dict[str, Any]) -> bool:
-    """Say whether the run learns from given texts (config/offline.py), not from its own samples."""
-    return "kl_budget" not in options
 
 
 def _start_of(options: dict[str, Any]) -> str:
@@ -424,11 +421,11 @@ def _start_of(options: dict[str, Any]) -> str:
     return start.name
 
 
-def _what_holds(options: dict[str, Any]) -> str:
+def _what_holds(kind: str, options: dict[str, Any]) -> str:
     """Say what keeps the policy near the base."""
     if "beta" in options:
         return f"DPO\u2019s beta is {options['beta']:g}"
-    if is_offline(options):
+    if is_offline(kind):
         return "nothing holds SFT near the base"
     target = f"target {_kl_target(options):g}" if _kl_target(options) else "no target"
     return f"{target}; the run stops at {options['kl_budget']:g}"

@@ -12,19 +12,14 @@ from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.presets import PPO_PRESETS
 from rlhf_demo.config.scorers import RULES
 from rlhf_demo.config.sft import SFTConfig
-from rlhf_demo.config.stages import on_board
+from rlhf_demo.config.stages import is_offline, on_board
 from rlhf_demo.data.pairs import SHIPPED
 from rlhf_demo.errors import DemoError
 from rlhf_demo.runs.run import Run
 from rlhf_demo.server.choices import EXAMPLE_MODELS, newest_model
 from rlhf_demo.server.compute_lock import Priority
 from rlhf_demo.server.payloads import RunDuel
-from rlhf_demo.server.submit import (
-    OFFLINE_OPTIONS,
-    POLICY_OPTIONS,
-    is_offline,
-    policy_options,
-)
+from rlhf_demo.server.submit import OFFLINE_OPTIONS, POLICY_OPTIONS, policy_options
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels import charts
 from rlhf_demo.ui.panels.board import Board

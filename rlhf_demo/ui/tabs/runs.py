@@ -12,7 +12,7 @@ import gradio as gr
 
 from rlhf_demo.config.command_line import repeat_command
 from rlhf_demo.config.options import declarations
-from rlhf_demo.config.stages import STAGES, Task, on_board
+from rlhf_demo.config.stages import STAGES, Task, is_offline, on_board
 from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.evaluation.reliability import read_report
 from rlhf_demo.jobs.job import DAMAGED
@@ -24,7 +24,6 @@ from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server.choices import has_model
 from rlhf_demo.server.class_records import log_for
 from rlhf_demo.server.payloads import ChangedSetting, ListedRun, PickedRun, RunCurves, RunsState
-from rlhf_demo.server.submit import is_offline
 from rlhf_demo.ui.panels.board import ODD, Board, ppo_result
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared, proof
