@@ -32,6 +32,7 @@ Key = tuple[str, Path, str | None]
 """Kind of model, its folder, and of a scorer its label."""
 
 Check = Callable[[str, str, str | None], None]
+Begin = Callable[[str, str, str | None], bool]
 
 Stamp = tuple[tuple[str, int], ...]
 """Name and time of change, in nanoseconds, of each file of weights."""
@@ -44,7 +45,13 @@ class ModelCache:
         ready: the libraries that models need are imported.
     """
 
-    def __init__(self, device: str = "cpu", most: int = 6, check: Check | None = None) -> None:
+    def __init__(
+        self,
+        device: str = "cpu",
+        most: int = 6,
+        check: Check | None = None,
+        begin: Begin | None = None,
+    ) -> None:
         """Make an empty cache.
 
         Args:
@@ -52,8 +59,11 @@ class ModelCache:
             most: models kept at a time. A model in use lives until its users drop it.
             check: called with a kind, a name and a label before a model is loaded; raises if it
                 must not be. None admits all.
+            begin: begins that check in the background, unless the model has passed; says whether it
+                has.
         """
-        self.most, self.ready, self._asked, self._check = most, False, device, check
+        self.most, self.ready, self._asked = most, False, device
+        self._check, self._begin = check, begin
         self._models: OrderedDict[Key, tuple[Stamp, Any]] = OrderedDict()  # key -> stamp, model
         self._cache_lock = threading.Lock()  # held for a moment, around self._models
         # One load at a time, whatever the model: transformers replaces functions of torch while it
@@ -104,6 +114,19 @@ class ModelCache:
         from rlhf_demo.models.device import pick_dtype  # noqa: PLC0415
 
         return pick_dtype(self.device, "auto" if self.device.type == "cuda" else "float32")
+
+    def has_passed(self, kind: str, name: str, label: str | None = None) -> bool:
+        """Say whether a model can be loaded without waiting for its check, which begins if not.
+
+        Args:
+            kind: `policy` or `scorer`.
+            name: of the model.
+            label: of a scorer.
+
+        Raises:
+            CheckpointError: it must not be loaded.
+        """
+        return self._begin is None or self._begin(kind, name, label)
 
     def policy(self, name: str) -> "Policy":
         """Return a model that writes, ready to be read from.

@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,9 @@ MOST_SECONDS = 300
 BLOCK = 512
 """Bytes that st_blocks counts in."""
 
+Key = tuple[str, Path, str | None]
+"""Kind of model, its folder, and of a scorer its label."""
+
 Stamp = tuple[tuple[str, int, int], ...]
 """Path, size and time of change of each file."""
 
@@ -58,7 +62,9 @@ class ModelTrials:
 
     def __init__(self, jobs: Jobs, trusted: Collection[str]) -> None:
         self._jobs, self._trusted = jobs, trusted
-        self._passed: dict[tuple[str, Path, str | None], Stamp] = {}
+        self._passed: dict[Key, Stamp] = {}
+        self._failed: dict[Key, tuple[Stamp, str]] = {}
+        self._in_background = threading.Lock()  # one model is tried there, the others later
         self._lock = threading.Lock()  # one trial at a time
         jobs.begins_with_ours = self._begins_with_ours
 
@@ -75,18 +81,48 @@ class ModelTrials:
         """
         if self.is_ours(name):
             return
-        folder = locate(name)
-        files = {path: path.stat() for path in _files(folder)}
-        stamp = tuple((str(path), seen.st_size, seen.st_mtime_ns) for path, seen in files.items())
-        key = kind, folder, label
+        key, files, stamp = _found(kind, name, label)
         with self._lock:
             if self._passed.get(key) == stamp:
                 return
             # Of the disk, not of a sparse file's length; a file beside the weights counts nothing.
-            weights = [files[path] for path in files if path in _weights(folder)]
+            weights = [files[path] for path in files if path in _weights(locate(name))]
             held = sum(min(seen.st_size, seen.st_blocks * BLOCK) for seen in weights)
-            _try(kind, name, label, held // 10**6)
+            try:
+                _try(kind, name, label, held // 10**6)
+            except CheckpointError as error:
+                self._failed[key] = stamp, str(error)
+                raise
             self._passed[key] = stamp
+
+    def begin(self, kind: str, name: str, label: str | None = None) -> bool:
+        """Say whether a model is ours or has passed; if not, try it in the background.
+
+        The arguments are those of `check`.
+
+        Raises:
+            CheckpointError: it failed, and has not changed since.
+        """
+        if self.is_ours(name):
+            return True
+        key, _, stamp = _found(kind, name, label)
+        if self._passed.get(key) == stamp:
+            return True
+        failed_with, why = self._failed.get(key, (None, ""))
+        if failed_with == stamp:
+            raise CheckpointError(why)
+        if self._in_background.acquire(blocking=False):
+            threading.Thread(
+                target=self._check_later, args=(kind, name, label), daemon=True
+            ).start()
+        return False
+
+    def _check_later(self, *what: Any) -> None:
+        try:
+            with suppress(DemoError):  # it is noted
+                self.check(*what)
+        finally:
+            self._in_background.release()
 
     def is_ours(self, name: str) -> bool:
         """Say whether a model ships with the page, was trained here from such a model, or is
@@ -112,6 +148,16 @@ class ModelTrials:
             return isinstance(start, str) and self.is_ours(start)
         except CheckpointError:  # it has been deleted, or has no model yet
             return False
+
+
+def _found(
+    kind: str, name: str, label: str | None
+) -> tuple[Key, dict[Path, os.stat_result], Stamp]:
+    """Return what a model is remembered by, its files, and what tells them from later ones."""
+    folder = locate(name)
+    files = {path: path.stat() for path in _files(folder)}
+    stamp = tuple((str(path), seen.st_size, seen.st_mtime_ns) for path, seen in files.items())
+    return (kind, folder, label), files, stamp
 
 
 def _files(folder: Path) -> list[Path]:

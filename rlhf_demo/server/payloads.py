@@ -233,6 +233,7 @@ class RunDuel(TypedDict):
     state: DuelState | None
     settings: NotRequired[dict[str, Any]]  # prompt, base, scorer, sampling options
     step: NotRequired[int]  # of the saved model
+    later: NotRequired[bool]  # a model is being tried: ask again
 
 
 class ShownRecord(TypedDict):

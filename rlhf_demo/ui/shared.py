@@ -96,7 +96,7 @@ class Shared:
             start_token=start_token,
         )
         trials = ModelTrials(jobs, settings.hub)
-        model_cache = ModelCache(space.app_device(), check=trials.check)
+        model_cache = ModelCache(space.app_device(), check=trials.check, begin=trials.begin)
         store = Store(database_url(settings.runs))
         vote_data = VoteData(store, settings.runs / VOTES, jobs, public=settings.public)
         texts = DemonstrationData(

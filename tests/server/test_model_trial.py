@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import psutil
@@ -20,7 +21,7 @@ from rlhf_demo.runs.run import Status
 from rlhf_demo.server import model_trial
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.model_trial import ModelTrials
-from tests.fake_jobs import fake, new_jobs  # noqa: F401  (fixtures)
+from tests.fake_jobs import fake, new_jobs, wait_until  # noqa: F401  (fixtures)
 from tests.tiny import save_tiny_classifier, save_tiny_model
 
 
@@ -194,6 +195,45 @@ def test_model_that_failed_is_refused_each_time_and_never_loaded(trials, tmp_pat
         with pytest.raises(CheckpointError, match="too large"):
             cache.policy(name)
     assert loaded == []
+
+
+def test_trial_in_the_background_keeps_nobody_waiting(trials, tmp_path, monkeypatch):
+    name, other = (str(save_tiny_model(tmp_path / folder)) for folder in ("one", "two"))
+    go_on, begun = threading.Event(), []
+    monkeypatch.setattr(model_trial, "_try", lambda *what: begun.append(what[1]) or go_on.wait(60))
+    assert trials.begin("policy", "gpt2-mini")
+    for _ in range(3):
+        assert not trials.begin("policy", name)
+        assert not trials.begin("policy", other)  # one at a time
+    go_on.set()
+    wait_until(lambda: trials.begin("policy", name))
+    assert begun == [name]
+    wait_until(lambda: trials.begin("policy", other))
+    assert begun == [name, other]
+
+
+def test_model_that_failed_is_not_tried_again_in_the_background(trials, tmp_path, monkeypatch):
+    tries = []
+
+    def fails(*what):
+        tries.append(what)
+        raise CheckpointError("too large")
+
+    def refused():
+        try:
+            return trials.begin("policy", name)
+        except CheckpointError as error:
+            return str(error)
+
+    monkeypatch.setattr(model_trial, "_try", fails)
+    name = str(save_tiny_model(tmp_path / "model"))
+    wait_until(lambda: refused() == "too large")
+    assert refused() == "too large" and len(tries) == 1
+    os.utime(tmp_path / "model" / "config.json", (0, 0))
+    wait_until(lambda: refused() == "too large" and len(tries) == 2)
+    with pytest.raises(CheckpointError, match="too large"):
+        trials.check("policy", name)  # a click: the machine may have been busy
+    assert len(tries) == 3
 
 
 # -- the process -----------------------------------------------------------------------------------

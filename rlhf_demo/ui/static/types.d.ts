@@ -248,6 +248,7 @@ export interface RunDuel {
   state: DuelState | null;
   settings?: Record<string, any>;
   step?: number;
+  later?: boolean;
 }
 
 export interface ShownRecord {

@@ -182,8 +182,9 @@ class PPOTab:
         if name is None:
             return {"state": None}
         key = (run.folder.name, run.config["created_at"], step)
-        if key not in self._duels:  # loading may take long: not while others wait to compute
-            self._load(run, name)
+        # Loading may take long: not while others wait to compute.
+        if key not in self._duels and not self._load(run, name):
+            return {"state": None, "later": True}
         with self.shared.compute_lock.hold(Priority.VISITORS):
             duel = self._duels.pop(key, None) or self._duel(run.config["options"], name)
             self._duels[key] = duel  # the one that was used longest ago stands first
@@ -191,15 +192,24 @@ class PPOTab:
                 del self._duels[next(iter(self._duels))]
         return {**duel, "step": step}
 
-    def _load(self, run: Run, name: str) -> None:
-        """Load the models of a run's duel."""
+    def _load(self, run: Run, name: str) -> bool:
+        """Load the models of a run's duel, unless one of them has to be tried first.
+
+        A trial may take minutes. Only a person's click waits for it, not a board that is opened.
+        """
         options = run.config["options"]
         base, reward = options["policy"], options["reward"]
         scorer = () if reward in RULES or ":" in reward else (reward,)
         self.shared.choices.check_here(run, name, base, *scorer)
+        model_cache, label = self.shared.model_cache, options["label"]
+        needed = [("policy", base, None), ("policy", name, None)]
+        needed += [("scorer", one, label) for one in scorer]
+        if not all(model_cache.has_passed(*model) for model in needed):
+            return False
         for policy in (base, name):
-            self.shared.model_cache.policy(policy)
-        self.shared.model_cache.scorer(reward, options["label"])
+            model_cache.policy(policy)
+        model_cache.scorer(reward, label)
+        return True
 
     def _duel(self, options: dict[str, Any], name: str) -> RunDuel:
         self.shared.model_cache.warm()

@@ -3,6 +3,8 @@
 import gc
 import json
 import shutil
+from dataclasses import replace
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
@@ -67,7 +69,7 @@ def test_duels_of_saved_steps_are_computed_once_and_fifty_are_kept(tab, monkeypa
     newest = [0]
     monkeypatch.setattr(ppo, "newest_model", lambda run, rows: (newest[0], run.folder))
     monkeypatch.setattr(tab.shared.choices, "path", lambda folder: "model")
-    monkeypatch.setattr(tab, "_load", lambda run, name: None)
+    monkeypatch.setattr(tab, "_load", lambda run, name: True)
     monkeypatch.setattr(
         tab, "_duel", lambda options, name: computed.append(newest[0]) or {"state": "x"}
     )
@@ -87,6 +89,32 @@ def test_board_of_a_copied_run_loads_nothing_that_has_to_be_fetched(tab, monkeyp
     monkeypatch.setattr(ppo, "newest_model", lambda run, rows: (1, CHECKPOINTS / "gpt2-mini"))
     with pytest.raises(ConfigError, match="'evil/huge' would have to be fetched"):
         tab.board_duel({"run": "ppo-copied"})
+
+
+def test_board_waits_for_no_trial_of_a_model(tab, monkeypatch):
+    """It would keep the place of costly requests that the next click needs."""
+    run, passed, asked, loaded = start(tab)["run"], [], [], []
+
+    def has_passed(*model):
+        asked.append(model)
+        return model[1] in passed
+
+    cache = SimpleNamespace(
+        has_passed=has_passed, policy=loaded.append, scorer=lambda *one: loaded.append(one[0])
+    )
+    tab.shared = replace(tab.shared, model_cache=cache)
+    monkeypatch.setattr(ppo, "newest_model", lambda run, rows: (1, run.folder))
+    monkeypatch.setattr(tab.shared.choices, "path", lambda folder: "given")
+    monkeypatch.setattr(tab, "_duel", lambda options, name: {"state": "x"})
+    base, reward = (
+        tab.shared.jobs.find(run).config["options"][name] for name in ("policy", "reward")
+    )
+    for name in (base, "given", reward):
+        assert tab.board_duel({"run": run}) == {"state": None, "later": True}
+        passed.append(name)
+    assert asked[-1] == ("scorer", reward, None) and not loaded
+    assert tab.board_duel({"run": run}) == {"state": "x", "step": 1}
+    assert loaded == [base, "given", reward]
 
 
 @pytest.mark.parametrize(("kind", "config"), [("rloo", RLOOConfig), ("grpo", GRPOConfig)])

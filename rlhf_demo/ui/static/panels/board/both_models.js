@@ -51,6 +51,7 @@ export const bothModels = (server) => {
       shown = key;
       const answer = await server.board_duel({ run: run.id }).catch(() => ({ state: null }));
       if (shown !== key) return;
+      if (answer.later) shown = null; // a stranger's model is being tried
       section.hidden = !answer.state;
       if (answer.state) draw(answer, stages[run.kind].title);
     },
