@@ -20,12 +20,14 @@ from statistics import fmean, stdev
 from typing import Literal, TypedDict
 
 from rlhf_demo.config.overoptimise import PROXY
+from rlhf_demo.errors import DataError, JobError
 from rlhf_demo.files import Row, read_json
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.run import Run
 
 RECORD = CHECKPOINTS / "examples" / "overoptimisation.json"
 """Attempts that ship with the page."""
+KIND = "overoptimise"
 BEST_OF_N = "best_of_n.json"
 """File of a run with its points of best-of-n."""
 FEWEST_POINTS = 6
@@ -369,7 +371,8 @@ def _signed(number: float) -> str:
 
 def _nats(distance: float) -> str:
     """Return the KL at a distance, with its unit."""
-    return f"{distance**2:.2g} nats" if distance**2 < 100 else f"{distance**2:.0f} nats"
+    kl = distance**2
+    return f"{kl:.1f} nats" if kl < 10 else f"{kl:.0f} nats"
 
 
 # -- runs ------------------------------------------------------------------------------------------
@@ -393,6 +396,23 @@ def read_attempt(run: Run, rows: Callable[[str], list[Row]] | None = None) -> At
         "best_of_n": read_json(best_of_n) if best_of_n.is_file() else [],
         "texts": list({row["step"]: text(row) for row in reversed(read("samples"))}.values())[::-1],
     }
+
+
+def study_of(run: Run, rows: Callable[[str], list[Row]] | None = None) -> Study:
+    """Return what one overoptimise run has shown so far.
+
+    Args:
+        rows: as for `read_attempt`.
+
+    Raises:
+        JobError: it is a run of another kind, or its files are damaged.
+    """
+    if run.config["kind"] != KIND:
+        raise JobError(f"{run.folder.name} pushes no reward too far: choose an {KIND} run")
+    try:
+        return study([read_attempt(run, rows)])
+    except (DataError, OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        raise JobError(f"the files of {run.folder.name} are damaged: choose another run") from None
 
 
 def phase(run: Run) -> str:

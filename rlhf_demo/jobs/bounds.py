@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.errors import JobError
 
 
@@ -100,6 +101,8 @@ def check_options(options: dict[str, Any], limits: Limits) -> None:
 
 def steps_of(options: dict[str, Any]) -> int | None:
     """Return the largest number of steps that a job's options ask for; None if they have none."""
+    if "total_steps" in options and "train_pairs" in options:  # PPO after a reward model
+        return options["total_steps"] + math.ceil(options["train_pairs"] / RewardConfig.batch_size)
     if "epochs" in options:
         rows = options["train_texts" if "train_texts" in options else "train_pairs"]  # SFT, others
         return options["epochs"] * math.ceil(rows / options["batch_size"])

@@ -15,7 +15,8 @@ from gradio.events import api
 from rlhf_demo.config.evaluation import BestOfOptions, DuelOptions
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import ConfigError, DemoError
-from rlhf_demo.server.submit import REWARD_OPTIONS, policy_options
+from rlhf_demo.evaluation.overoptimisation import record, study_of
+from rlhf_demo.server.submit import OVEROPTIMISE_OPTIONS, REWARD_OPTIONS, policy_options
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.web.addresses import address_of
 
@@ -29,8 +30,9 @@ def add_endpoints(shared: Shared) -> None:
     for endpoint in (
         endpoints.models, endpoints.runs, endpoints.start_reward, endpoints.start_ppo,
         endpoints.start_rloo, endpoints.start_grpo, endpoints.start_dpo, endpoints.start_sft,
-        endpoints.run_status, endpoints.stop_run, endpoints.side_by_side, endpoints.best_of_n,
-        endpoints.frontier,
+        endpoints.start_overoptimise, endpoints.run_status, endpoints.stop_run,
+        endpoints.side_by_side, endpoints.best_of_n, endpoints.frontier,
+        endpoints.overoptimisation,
     ):  # fmt: skip
         line = LINES.get(endpoint.__name__)
         api(_in_words(endpoint), api_name=endpoint.__name__, concurrency_id=line)
@@ -231,6 +233,24 @@ class Endpoints:
         """
         return self._start_offline("sft", http, policy, data, reward, options, title, secret)
 
+    def start_overoptimise(
+        self, http: gr.Request, options: dict | None = None, title: str = "", secret: str = ""
+    ) -> dict:
+        """Queue a run that pushes a reward too far: a reward model, best-of-N, PPO without penalty.
+
+        Args:
+            options: Settings that differ from the defaults, e.g. {"train_pairs": 400}.
+            title: The run's name in the lists.
+            secret: Any text; it allows stopping the run. Without one, the page makes one up.
+
+        Returns:
+            `run`, the id of the run, and its `secret`.
+        """
+        secret = _secret(secret)
+        chosen = _options(options, OVEROPTIMISE_OPTIONS)
+        run = self.shared.submit.overoptimise(str(title), chosen, secret, address_of(http))
+        return {"run": run, "secret": secret}
+
     def _start_offline(
         self,
         kind: str,
@@ -412,6 +432,21 @@ class Endpoints:
         if str(judge) not in views:
             raise ConfigError(f"judge is {str(judge)[:60]!r}: choose one of {', '.join(views)}")
         return {**views[str(judge)], "costs": state["costs"]}
+
+    def overoptimisation(self, run: str = "") -> list[dict]:
+        """Return the curves of a run that pushes a reward too far, or the shipped ones.
+
+        Args:
+            run: Id of the run; empty for the shipped curves, one entry for each number of pairs.
+
+        Returns:
+            For each: `pairs`, `seeds`, the proxy's `accuracy`, the `judge`, some `texts`, and for
+            `ppo` and `best_of_n` the `points` and the `line` of `proxy` and `judge`, as square root
+            of KL and gain in standard deviations of the base's scores, and what they show in
+            `words`.
+        """
+        studies = [study_of(self.jobs.find(str(run)))] if run else record()
+        return [dict(study) for study in studies]
 
 
 def _secret(given: str) -> str:

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from rlhf_demo.errors import JobError
 from rlhf_demo.evaluation import overoptimisation as module
 from rlhf_demo.evaluation.overoptimisation import (
     FEWEST_POINTS,
@@ -21,6 +22,7 @@ from rlhf_demo.evaluation.overoptimisation import (
     read_attempt,
     record,
     study,
+    study_of,
     telling_texts,
     turn,
 )
@@ -216,8 +218,8 @@ def test_words_for_a_curve_that_turns():
     judge = [Bin(2.0, 0.5, 0.1), Bin(6.0, -2.0, 0.1)]
     assert in_words(PROXY, judge, Curve(Way.PPO, alpha=1.0, beta=1.0, r2=0.9)) == (
         "The proxy\u2019s gain is +3.00 at 36 nats. The judge\u2019s gain turns: it is highest, "
-        "+0.50 at about 4 nats, and falls to \u22122.00 at 36 nats. The paper\u2019s curve "
-        "describes it (R\u00b2 0.90, \u03b1 +1.00, \u03b2 +1.00) and has its top at 1 nats."
+        "+0.50 at about 4.0 nats, and falls to \u22122.00 at 36 nats. The paper\u2019s curve "
+        "describes it (R\u00b2 0.90, \u03b1 +1.00, \u03b2 +1.00) and has its top at 1.0 nats."
     )
 
 
@@ -271,6 +273,18 @@ def test_attempt_is_read_from_the_files_of_a_run(run):
     assert (read["pairs"], read["accuracy"], read["best_of_n"]) == (399, 0.8, [{"n": 1}])
     assert read["ppo"] == [{"step": 1, "kl": 2.0, "proxy": 0.5, "judge": 0.25}]
     assert read["texts"] == [first, {**first, "step": 2}]
+
+
+def test_study_of_a_run_of_another_kind_or_with_damaged_files_is_refused(run, tmp_path):
+    assert study_of(run)["pairs"] == 400
+    other = Run.create(tmp_path / "ppo-a", "ppo", {})
+    with pytest.raises(JobError, match=r"^ppo-a pushes no reward too far: choose an overoptimise"):
+        study_of(other)
+    damaged = "^the files of run are damaged: choose another run$"
+    for points in ("[{", [{"n": 1, "kl": "far"}], {"n": 1}, [[]]):
+        put(run, "best_of_n.json", points)
+        with pytest.raises(JobError, match=damaged):
+            study_of(run)
 
 
 def test_phase_is_told_by_the_files_that_are_there(run):

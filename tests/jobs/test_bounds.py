@@ -78,6 +78,14 @@ def test_steps_of_an_epoch_are_its_batches(kind):
         check_options(options, Limits(most_steps=311))
 
 
+def test_steps_of_a_reward_model_and_of_ppo_after_it_add_up():
+    """1,241 pairs in batches of 8 are 156 steps, and PPO takes 30 more."""
+    options = STAGES["overoptimise"].config(train_pairs=1241).to_dict()
+    check_options(options, Limits(most_steps=186))
+    with pytest.raises(JobError, match=r"^186 steps are too many here: choose 185 or fewer$"):
+        check_options(options, Limits(most_steps=185))
+
+
 def test_largest_that_is_allowed_is_allowed(idle):
     start(idle, lora_rank=64, total_steps=200, checkpoint_every=5, batch_size=256)
     start(idle, "reward", lora_rank=64, batch_size=32)

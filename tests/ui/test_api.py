@@ -26,11 +26,13 @@ ENDPOINTS = {
     "start_grpo",
     "start_dpo",
     "start_sft",
+    "start_overoptimise",
     "run_status",
     "stop_run",
     "side_by_side",
     "best_of_n",
     "frontier",
+    "overoptimisation",
 }
 OVER = ("finished", "failed", "stopped")
 
@@ -142,6 +144,18 @@ def test_stop_asks_for_the_secret_that_started_the_run(page):
     assert (stopped["status"], stopped["title"]) == ("stopped", title)
 
 
+def test_a_reward_pushed_too_far_is_started_and_read(page, app):
+    options = {"train_pairs": 50, "total_steps": 3}
+    run = page.predict(options=options, secret="ann", api_name="/start_overoptimise")["run"]
+    saved = app.shared.jobs.find(run).config
+    page.predict(run, "ann", api_name="/stop_run")
+    assert saved["kind"] == "overoptimise" and saved["options"].items() >= options.items()
+    (study,) = page.predict(run, api_name="/overoptimisation")
+    assert (study["pairs"], study["seeds"]) == (50, 1)
+    shipped = page.predict(api_name="/overoptimisation")
+    assert [study["pairs"] for study in shipped] == sorted(study["pairs"] for study in shipped)
+
+
 @pytest.mark.parametrize("kind", ["rloo", "grpo"])
 def test_other_methods_start_with_their_own_settings(page, app, kind):
     options = {"samples_per_prompt": 2, "total_steps": 3}
@@ -168,6 +182,10 @@ def test_other_methods_start_with_their_own_settings(page, app, kind):
         ("/start_sft", {"data": "/etc/passwd"}, "'/etc/passwd' is neither in the list"),
         ("/start_dpo", {"data": "../votes.db"}, "'../votes.db' is neither in the list"),
         ("/start_dpo", {"options": {"label": "x" * 101}}, "the label has 101 characters"),
+        ("/start_overoptimise", {"options": {"judge": "os:system"}}, "unknown option 'judge'"),
+        ("/start_overoptimise", {"options": {"best_of": 65}}, "the highest value is 64"),
+        ("/overoptimisation", {"run": "../../etc"}, "there is no run '../../etc'"),
+        ("/overoptimisation", {"run": "ppo-quick"}, "ppo-quick pushes no reward too far"),
         ("/start_ppo", {"options": {"samples_per_prompt": 4}}, "unknown option 'samples_per"),
         ("/start_ppo", {"reward": "os:system"}, "'os:system' is neither in the list nor a Hub id"),
         ("/run_status", {"run": "../../etc"}, "there is no run '../../etc'"),

@@ -7,8 +7,8 @@ import gradio as gr
 
 from rlhf_demo.config.command_line import repeat_command
 from rlhf_demo.config.overoptimise import SIZES, OveroptimiseConfig
-from rlhf_demo.errors import DemoError, JobError
-from rlhf_demo.evaluation.overoptimisation import Study, phase, read_attempt, record, study
+from rlhf_demo.errors import JobError
+from rlhf_demo.evaluation.overoptimisation import KIND, Study, phase, record, study_of
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.payloads import Labelled, OveroptimisationState
@@ -19,23 +19,23 @@ from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, proof, secret_input, started
 from rlhf_demo.web.addresses import address_of
 
-KIND = "overoptimise"
 TITLE = "Too much of a good thing: what happens when a reward is pushed too far"
+USUAL = OveroptimiseConfig()
 LEAD = (
     "A reward model knows only the pairs that it learned from, so it is a <b>proxy</b> for what "
-    "people want. Here its score is maximised in two ways: PPO without a KL penalty, and best-of-N "
-    "of the base. A simulated judge, fluency-judge, scores the same texts. It asks for a pleased "
-    "text that is also well written, and nothing maximises its score. The proxy\u2019s gain goes "
-    "on rising; watch whether the judge\u2019s gain follows. The curves are those of Gao et al. "
-    "2022 (arXiv 2210.10760)."
+    "people want. Here two methods maximise its score: PPO without a KL penalty "
+    f"({USUAL.total_steps} steps of {USUAL.ppo.batch_size} responses), and best-of-N of the base "
+    f"({USUAL.best_of} responses to each of {USUAL.best_of_prompts} prompts). A simulated judge, "
+    "fluency-judge, scores the same texts. Nothing maximises its score. It starts from "
+    "star-rater\u2019s score, which labelled the pairs, and subtracts for text that the base finds "
+    "unlikely and for repetition, of which the proxy knows nothing. Does the judge\u2019s gain "
+    "follow the proxy\u2019s? Gao et al. 2022 (arXiv 2210.10760) drew such curves first."
 )
 NAMES = ("seed",)
 QUICK, SLOW = 2.0, 8.0
 """Seconds until a page asks again: while the run runs, and otherwise."""
 STATE_SECONDS = 1.0
 """How long all viewers of a run share one computed study."""
-ODD = KeyError, TypeError, ValueError, AttributeError, OverflowError
-"""What reading a damaged run's files can raise."""
 
 
 class Overoptimisation:
@@ -116,15 +116,9 @@ class Overoptimisation:
         if known and time.monotonic() - known[0] < STATE_SECONDS:
             return known[1]
         run = self.jobs.find(run_id)
-        try:
-            made = study([read_attempt(run, lambda name: self._rows(run_id, name))])
-        except (DemoError, OSError, *ODD):
-            raise JobError(f"the files of {run_id} are damaged: choose another run") from None
+        made = study_of(run, lambda name: self.jobs.tails.rows(run.folder / f"{name}.jsonl"))
         self._studies = {run_id: (time.monotonic(), made)}
         return made
-
-    def _rows(self, run_id: str, name: str) -> list[dict[str, Any]]:
-        return self.jobs.tails.rows(self.jobs.find(run_id).folder / f"{name}.jsonl")
 
 
 def _chosen(listed: list[RunRow], run_id: str) -> RunRow | None:

@@ -39,7 +39,7 @@ const view = () => {
     return made;
   };
   const charts = {
-    ppo: chartCard({ title: "PPO", subtitle: "one point a step, no KL penalty", ...AXES }),
+    ppo: chartCard({ title: "PPO", subtitle: "one point a step; no KL penalty", ...AXES }),
     best_of_n: chartCard({ title: "Best-of-N", subtitle: OF_BEST, ...AXES }),
   };
   return {
@@ -124,6 +124,20 @@ const drawRun = (/** @type {View} */ seen, /** @type {State["run"]} */ run, phas
   say(seen.command, run?.command || "");
 };
 
+/** @returns {[string, string][]} label and view: the runs, then the record */
+const choicesOf = (/** @type {State["runs"]} */ runs, /** @type {number[]} */ sizes) => {
+  /** @type {[string, string][]} */
+  const record = [
+    ["all sizes, finished record", ALL],
+    ...sizes.map((size) => /** @type {[string, string]} */ ([
+      `${nameOf(size)}, finished record`,
+      `${RECORD}${size}`,
+    ])),
+  ];
+  const own = runs.map(({ id, label }) => /** @type {[string, string]} */ ([label, id]));
+  return [...own, ...(sizes.length ? record : [])];
+};
+
 /** @param {import("../globals").Part} part its value: the shipped studies, by number of pairs */
 export const mount = ({ element, props, server }) => {
   /** @type {Study[]} */
@@ -135,14 +149,7 @@ export const mount = ({ element, props, server }) => {
   let runs = [];
   fill(element.querySelector(".rl-overoptimisation"), lay(seen));
 
-  const drawList = () => {
-    const record = shipped.length
-      ? [[ALL, "all sizes"], ...sizes.map((size) => [`${RECORD}${size}`, nameOf(size)])]
-      : [];
-    const kept = record.map(([id, label]) => [`${label}, finished record`, id]);
-    const own = runs.map(({ id, label }) => [label, id]);
-    drawPicker(seen, /** @type {[string, string][]} */ ([...own, ...kept]), chosen.view);
-  };
+  const drawList = () => drawPicker(seen, choicesOf(runs, sizes), chosen.view);
   const isRun = () => !chosen.view.startsWith(RECORD);
   const drawRecord = () => {
     const wanted = ({ pairs }) => chosen.view === ALL || chosen.view === `${RECORD}${pairs}`;
@@ -182,7 +189,14 @@ export const mount = ({ element, props, server }) => {
   };
   seen.stop.onclick = () => change("stop_job");
   seen.resume.onclick = () => change("resume_job");
-  onRun((run) => run.kind === KIND && show(run.id));
+  // The section is far down its tab.
+  const lead = () => setTimeout(() => element.scrollIntoView({ block: "start" }), 300);
+  onRun((run) => {
+    if (run.kind !== KIND) return;
+    show(run.id);
+    lead();
+  });
   drawList();
-  if (!isRun()) drawRecord();
+  if (isRun()) lead();
+  else drawRecord();
 };
