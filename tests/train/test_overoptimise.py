@@ -144,6 +144,8 @@ def test_run_that_was_stopped_anywhere_resumes_bit_for_bit(config, finished, tmp
         overoptimise(config, run)
     assert run.status["status"] == Status.STOPPED
     assert (run.folder / "best_of_n.json").is_file() == (part == "ppo")
+    proxy = Run(run.folder / "proxy")
+    assert proxy.status["status"] == (Status.STOPPED if part == "train_reward" else Status.FINISHED)
     overoptimise(config, run, resume=True)
     assert run.status["status"] == Status.FINISHED
     assert_equal_runs(run, whole)
