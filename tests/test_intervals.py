@@ -2,7 +2,13 @@
 
 import pytest
 
-from rlhf_demo.intervals import cluster_interval, t_95, watched_interval, wilson_interval
+from rlhf_demo.intervals import (
+    cluster_interval,
+    t_95,
+    t_quantile,
+    watched_interval,
+    wilson_interval,
+)
 
 
 def test_wilson_interval_of_8_in_10_equals_hand_working():
@@ -25,6 +31,19 @@ def test_wilson_interval_without_trials_knows_nothing():
 @pytest.mark.parametrize(("freedom", "t"), [(3, 3.18245), (9, 2.26216), (79, 1.99045)])
 def test_quantile_of_students_t_equals_the_printed_table(freedom, t):
     assert t_95(freedom) == pytest.approx(t, rel=0.01)
+
+
+# Tables: 0.975 and 0.9975 quantiles of Student's t.
+@pytest.mark.parametrize(
+    ("freedom", "misses", "t", "error"),
+    [
+        (1, 0.05, 12.706, 1e-3), (2, 0.05, 4.303, 1e-3), (3, 0.05, 3.182, 0.01),
+        (1, 0.005, 127.321, 1e-3), (2, 0.005, 14.089, 1e-3), (3, 0.005, 7.453, 0.06),
+        (4, 0.005, 5.598, 0.03), (10, 0.005, 3.581, 0.01), (120, 0.005, 2.860, 0.001),
+    ],
+)  # fmt: skip
+def test_t_quantile_is_that_of_the_tables(freedom, misses, t, error):
+    assert t_quantile(freedom, misses) == pytest.approx(t, rel=error)
 
 
 def test_one_value_in_each_group_gives_the_wilson_interval():

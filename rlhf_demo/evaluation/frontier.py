@@ -17,7 +17,7 @@ from rlhf_demo.config.offline import OfflineConfig
 from rlhf_demo.config.policy_gradient import PolicyGradientConfig
 from rlhf_demo.config.ppo import SCALE_SAMPLES
 from rlhf_demo.config.stages import STAGES
-from rlhf_demo.intervals import t_95
+from rlhf_demo.intervals import t_quantile
 from rlhf_demo.runs.frontier import (
     AGAINST,
     BEST_OF_N,
@@ -175,16 +175,20 @@ def estimate(seeds: Sequence[Wins]) -> Interval:
     return {"mean": mean, "low": max(0.0, mean - half), "high": min(1.0, mean + half)}
 
 
-def difference(left: Sequence[Wins], right: Sequence[Wins]) -> Interval:
+def difference(left: Sequence[Wins], right: Sequence[Wins], comparisons: int = 1) -> Interval:
     """Return how many more wins the left arm has than the right one, paired by prompt.
 
     The variance is the sum of three: over the prompts, of the difference; and over each arm's
     seeds. The noise of sampling is in the first and in the others, so the interval is rather too
     wide than too narrow. An arm with a single seed adds nothing: its result is about that one run.
+
+    Args:
+        comparisons: how many of these intervals shall hold together in 95% of cases (Bonferroni).
     """
     pairs = zip(_by_prompt(left), _by_prompt(right), strict=True)
     rows = [a - b for a, b in pairs]
-    mean, half = fmean(rows), _half([_prompts(rows), _spread(left), _spread(right)])
+    parts = [_prompts(rows), _spread(left), _spread(right)]
+    mean, half = fmean(rows), _half(parts, 0.05 / comparisons)
     return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
@@ -209,16 +213,19 @@ def _spread(seeds: Sequence[Wins]) -> Part:
     return variance([fmean(wins) for wins in seeds]) / len(seeds), len(seeds) - 1
 
 
-def _half(parts: Sequence[Part]) -> float:
-    """Return half the width of a 95% interval whose variance has several parts.
+def _half(parts: Sequence[Part], misses: float = 0.05) -> float:
+    """Return half the width of an interval whose variance has several parts.
 
     The degrees of freedom are those of Welch and Satterthwaite.
+
+    Args:
+        misses: the probability that the interval does not contain the truth.
     """
     total = sum(part for part, _ in parts)
     if not total:
         return 0.0
     freedom = total**2 / sum(part**2 / count for part, count in parts)
-    return t_95(int(freedom + 1e-9)) * math.sqrt(total)
+    return t_quantile(int(freedom + 1e-9), misses) * math.sqrt(total)
 
 
 # -- the arms side by side -------------------------------------------------------------------------
@@ -241,19 +248,24 @@ def level_of(runs: Sequence[FrontierRun], judge: str, kl: float) -> Level:
     """Compare all arms that reach a KL with each other."""
     found = {arm: arm_at(runs, arm, judge, kl) for arm in arms_of(runs)}
     reached = {arm: seeds for arm, seeds in found.items() if seeds}
-    meetings = [
-        meeting(kl, (left, right), reached[left], reached[right])
-        for left, right in combinations(reached, 2)
-    ]
+    pairs = list(combinations(reached, 2))
+    meetings = [meeting(kl, pair, reached[pair[0]], reached[pair[1]], len(pairs)) for pair in pairs]
+    sentence = verdict(kl, [title(arm) for arm in reached], meetings)
+    if meetings and any(len(seeds) < 2 for arm, seeds in reached.items() if arm != BEST_OF_N):
+        sentence += " A method with one seed: this is about that run, not about the method."
     wins = {arm: estimate(seeds) for arm, seeds in reached.items()}
-    return {"kl": kl, "wins": wins, "meetings": meetings, "sentence": verdict(kl, wins, meetings)}
+    return {"kl": kl, "wins": wins, "meetings": meetings, "sentence": sentence}
 
 
 def meeting(
-    kl: float, arms: tuple[str, str], left: Sequence[Wins], right: Sequence[Wins]
+    kl: float,
+    arms: tuple[str, str],
+    left: Sequence[Wins],
+    right: Sequence[Wins],
+    comparisons: int,
 ) -> Meeting:
     """Compare two arms at a KL: they tie if the interval of their difference contains 0."""
-    between = difference(left, right)
+    between = difference(left, right, comparisons)
     return {"kl": kl, "arms": arms, "tie": between["low"] <= 0 <= between["high"], **between}
 
 
@@ -262,29 +274,31 @@ def nats(kl: float) -> str:
     return f"{kl:g} {'nat' if kl == 1 else 'nats'}"
 
 
-def verdict(kl: float, wins: dict[str, Interval], meetings: Sequence[Meeting]) -> str:
+def verdict(kl: float, arms: Sequence[str], meetings: Sequence[Meeting]) -> str:
     """Say which arms tie at a KL, and which win more than others."""
-    start, names = f"At {nats(kl)},", _listed([title(arm) for arm in wins])
+    start, names = f"At {nats(kl)},", _listed(arms)
     if not meetings:
-        alone = f"{names} alone is" if names else "no method is"
+        alone = f"{names} alone is" if arms else "no method is"
         return f"{start} {alone} measured: nothing to compare."
-    apart = [_more(one) for one in meetings if not one["tie"]]
+    apart = wins_more(meetings)
     if not apart:
         return f"{start} {names} tie: every interval of a difference contains 0."
-    rest = "; all other pairs tie" if len(apart) < len(meetings) else ""
-    return f"{start} {_listed(apart)}{rest}."
+    ties = any(one["tie"] for one in meetings)
+    return f"{start} {'; '.join(apart)}{'; all other pairs tie' if ties else ''}."
 
 
-def _more(one: Meeting) -> str:
-    """Say which of two arms wins more, by how many percentage points."""
-    left, right = map(title, one["arms"])
-    low, high = one["low"], one["high"]
-    if one["mean"] < 0:
-        left, right, low, high = right, left, -high, -low
-    return (
-        f"{left} wins more than {right}, by {100 * abs(one['mean']):.0f} points "
-        f"[{100 * low:.0f}, {100 * high:.0f}]"
-    )
+def wins_more(meetings: Sequence[Meeting]) -> list[str]:
+    """Say for each arm that wins more than others by how many percentage points it does."""
+    beaten: dict[str, list[str]] = {}
+    for one in meetings:
+        if not one["tie"]:
+            left, right = map(title, one["arms"])
+            low, high = one["low"], one["high"]
+            if one["mean"] < 0:
+                left, right, low, high = right, left, -high, -low
+            points = f"{100 * abs(one['mean']):.0f} points [{100 * low:.0f}, {100 * high:.0f}]"
+            beaten.setdefault(left, []).append(f"{right} by {points}")
+    return [f"{winner} wins more than {_listed(losers)}" for winner, losers in beaten.items()]
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -315,8 +329,9 @@ def own_run(runs: Sequence[FrontierRun], own: FrontierRun, judge: str) -> OwnRun
     marks, last = marks_of([own], judge), own["points"][-1]
     wins, kl = [wins_of(last["wins"][judge])], last["kl"]
     against = {arm: arm_at(runs, arm, judge, kl) for arm in arms_of(runs)}
+    reached = {arm: seeds for arm, seeds in against.items() if seeds}
     meetings = [
-        meeting(kl, (own["name"], arm), wins, seeds) for arm, seeds in against.items() if seeds
+        meeting(kl, (own["name"], arm), wins, seeds, len(reached)) for arm, seeds in reached.items()
     ]
     rate = marks[-1]
     start = (
@@ -330,7 +345,7 @@ def own_run(runs: Sequence[FrontierRun], own: FrontierRun, judge: str) -> OwnRun
             "sentence": f"{start}; no method reaches that KL.",
         }
     ties = _listed([title(one["arms"][1]) for one in meetings if one["tie"]])
-    parts = [_more(one) for one in meetings if not one["tie"]]
+    parts = wins_more(meetings)
     parts += [f"it ties with {ties}"] if ties else []
     return {"name": own["name"], "marks": marks, "sentence": f"{start}: {'; '.join(parts)}."}
 

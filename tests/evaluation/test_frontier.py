@@ -26,7 +26,7 @@ from rlhf_demo.evaluation.frontier import (
     wins_at,
     wins_of,
 )
-from rlhf_demo.intervals import t_95
+from rlhf_demo.intervals import t_quantile
 
 FREE = {"generated": 0, "reward_calls": 0, "read": 0}
 
@@ -110,8 +110,8 @@ def test_interval_of_one_seed_is_that_of_a_mean_over_prompts():
 def test_interval_of_several_seeds_adds_their_spread():
     # On every prompt the seeds win 0.4, 0.5 and 0.6: no variance over prompts, 0.01 over seeds.
     found = estimate([[0.4] * 4, [0.5] * 4, [0.6] * 4])
-    # t with two degrees of freedom is 4.303; the formula in intervals.py is 1% low there or less.
-    assert found["high"] - 0.5 == pytest.approx(4.303 * math.sqrt(0.01 / 3), rel=0.05)
+    # t with two degrees of freedom is 4.303.
+    assert found["high"] - 0.5 == pytest.approx(4.303 * math.sqrt(0.01 / 3), rel=1e-3)
 
 
 def test_interval_stays_between_0_and_1():
@@ -125,7 +125,7 @@ def test_degrees_of_freedom_of_a_sum_worked_by_hand():
     # Together 5/16; degrees (5/16)^2 / (1/16 + 1/256) = 25/17, cut to 1.
     found = difference([[-0.25, 0.75], [0.25, 1.25]], [[0.0, 0.0]])
     assert found["mean"] == 0.5
-    assert found["high"] - 0.5 == pytest.approx(t_95(1) * math.sqrt(5 / 16))
+    assert found["high"] - 0.5 == pytest.approx(t_quantile(1, 0.05) * math.sqrt(5 / 16))
 
 
 def test_difference_is_paired_by_prompt():
@@ -147,6 +147,13 @@ def test_difference_counts_the_spread_of_both_arms_seeds():
     both = difference(spread, spread)["high"]
     assert both == pytest.approx(2.7764 * math.sqrt(0.02 / 3), rel=0.01)
     assert difference(flat, flat)["high"] == 0.0
+
+
+def test_many_intervals_that_shall_hold_together_are_wider():
+    rows = [0.0] * 100
+    one, ten = difference([ROWS], [rows]), difference([ROWS], [rows], 10)
+    # 0.975 and 0.9975 quantiles of Student's t with 99 degrees: 1.984 and 2.871.
+    assert (ten["high"] - 0.5) / (one["high"] - 0.5) == pytest.approx(2.871 / 1.984, rel=1e-3)
 
 
 # -- side by side ----------------------------------------------------------------------------------
@@ -178,10 +185,37 @@ def test_an_arm_that_wins_more_is_named_with_its_interval():
     assert first["arms"] == ("ppo", "dpo")
     assert (first["mean"], first["tie"]) == (-0.25, False)
     assert level["sentence"] == (
-        "At 2 nats, DPO wins more than PPO, by 25 points [25, 25]; all other pairs tie."
+        "At 2 nats, DPO wins more than PPO by 25 points [25, 25]; all other pairs tie."
     )
     both = level_of([*flat("ppo", "88"), *flat("dpo", "cc")], "j", 2.0)["sentence"]
-    assert both == "At 2 nats, DPO wins more than PPO, by 25 points [25, 25]."
+    assert both == "At 2 nats, DPO wins more than PPO by 25 points [25, 25]."
+
+
+def test_pairs_at_a_level_are_corrected_for_their_number():
+    # Seeds 0.25, 0.5 and 0.75 spread by 1/16; four degrees of freedom in each difference.
+    spread = [
+        run(arm, seed, point(10, 1.0, wins), point(20, 4.0, wins))
+        for arm in ("ppo", "rloo", "grpo")
+        for seed, wins in enumerate(("44", "88", "cc"))
+    ]
+    first = level_of(spread, "j", 2.0)["meetings"][0]
+    expected = t_quantile(4, 0.05 / 3) * math.sqrt(2 / 16 / 3)
+    assert first["high"] == pytest.approx(expected)
+
+
+def test_an_arm_that_wins_more_than_several_is_named_once():
+    runs = [*flat("ppo", "88"), *flat("dpo", "44"), *flat("best-of-n", "cc")]
+    assert level_of(runs, "j", 1.0)["sentence"] == (
+        "At 1 nat, PPO wins more than DPO by 25 points [25, 25]; best-of-N wins more than PPO by "
+        "25 points [25, 25] and DPO by 50 points [50, 50]."
+    )
+
+
+def test_a_method_with_one_seed_is_said_to_be_one_run():
+    lone = level_of([*flat("ppo", "88", seeds=1), *flat("best-of-n", "88", seeds=1)], "j", 2.0)
+    assert lone["sentence"].endswith("this is about that run, not about the method.")
+    several = level_of([*flat("ppo", "88"), *flat("best-of-n", "88", seeds=1)], "j", 2.0)
+    assert several["sentence"].endswith("contains 0.")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +234,7 @@ def test_own_run_is_compared_at_its_last_points_kl():
     own = run("ppo", 7, point(10, 0.5, "00"), point(20, 2.04, "88")) | {"name": "ppo-x7"}
     found = own_run(runs, own, "j")
     assert found["sentence"] == (
-        "At its 2.0 nats, ppo-x7 wins 50% [50, 50]: DPO wins more than ppo-x7, by 25 points "
+        "At its 2.0 nats, ppo-x7 wins 50% [50, 50]: DPO wins more than ppo-x7 by 25 points "
         "[25, 25]; it ties with PPO and GRPO."
     )
     assert [mark["step"] for mark in found["marks"]] == [10, 20]

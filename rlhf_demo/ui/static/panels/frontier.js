@@ -32,13 +32,14 @@ const ABOUT =
   "interval of the wins. KL is exact and counted per response; of best-of-N, it is the upper " +
   "bound, so its line may lie too far to the right.";
 const TIES =
-  "Two methods tie if the 95% interval of their difference contains 0. The prompts are " +
-  "paired, and the spread of the seeds counts. Wins between two measured points are " +
-  "interpolated; there is none beyond them. Of twenty comparisons of equal methods, about one " +
-  "differs by chance.";
+  "Two methods tie if the interval of their difference contains 0. The intervals of a " +
+  "sentence hold together in 95% of cases. The prompts are paired, and the spread of the " +
+  "seeds counts. Wins between two measured points are interpolated; there are none beyond " +
+  "them.";
 const ALONE =
   "Your run is one seed: its interval covers the prompts, not what another seed would have " +
   "given.";
+
 const words = (/** @type {string} */ sentence) => h("p", { class: "rl-gap" }, sentence);
 const quiet = (/** @type {string} */ sentence) => h("p", { class: "rl-soft rl-gap" }, sentence);
 
