@@ -73,12 +73,11 @@ test("the key names the sizes if there are several", () => {
 test("the proxy is described with its accuracy, its seeds and the judge", () => {
   assert.equal(
     proxyWords(study(1241, { seeds: 3 })),
-    "Proxy from 1,241 pairs, right on 69% of held-out pairs, 3 seeds together. " +
-      "Judge: fluency-judge, simulated.",
+    "right on 69% of held-out pairs; 3 seeds together; judged by fluency-judge, which is simulated",
   );
   assert.equal(
     proxyWords(study(100, { accuracy: null })),
-    "Proxy from 100 pairs. Judge: fluency-judge, simulated.",
+    "its accuracy is not measured yet; judged by fluency-judge, which is simulated",
   );
 });
 

@@ -47,7 +47,7 @@ class Strip:
                 _stage("feedback", "1 Feedback", self._votes_line(), []),
                 _stage("reward model", "2 Reward model", self._reward_line(rows), busy),
                 _stage("ppo", "3 PPO", _ppo_line(rows), busy),
-                _stage("compare", "4 Compare", "base against PPO", []),
+                _stage("compare", "4 Compare", _compare_line(rows), busy),
                 _stage("runs", "Runs", _runs_line(rows), []),
             ],
             "note": space.note() or (None if self.models.ready else LOADING),
@@ -105,6 +105,11 @@ def _ppo_line(rows: list[RunRow]) -> str:
     if score is None or kl is None:
         return row["status"]
     return f"score {score:+.1f}, KL {kl:.1f} nats".replace("-", "\u2212")
+
+
+def _compare_line(rows: list[RunRow]) -> str:
+    row = _newest(rows, "compare")
+    return _progress(row) if row and row["status"] in BUSY else "base against PPO"
 
 
 def _runs_line(rows: list[RunRow]) -> str:

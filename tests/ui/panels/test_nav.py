@@ -4,6 +4,7 @@
 import pytest
 
 from rlhf_demo.config.grpo import GRPOConfig
+from rlhf_demo.config.overoptimise import OveroptimiseConfig
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.files import write_json
 from rlhf_demo.server.model_cache import ModelCache
@@ -43,6 +44,16 @@ def test_strip_tells_how_far_a_run_is(shared, store, monkeypatch, step, total, l
     monkeypatch.setattr(shared.jobs, "overview", lambda *_: [row])
     stages = Strip(shared.jobs, store, ModelCache()).strip_state(0)["stages"]
     assert next(stage for stage in stages if stage["tab"] == "ppo")["line"] == line
+
+
+def test_compare_says_how_far_a_reward_has_been_pushed(shared, store):
+    def fourth():
+        stages = Strip(shared.jobs, store, ModelCache()).strip_state(0)["stages"]
+        return next(stage for stage in stages if stage["tab"] == "compare")
+
+    assert (fourth()["line"], fourth()["run"]) == ("base against PPO", "")
+    run = shared.jobs.start("overoptimise", OveroptimiseConfig(), title="", secret="ann")
+    assert (fourth()["line"], fourth()["run"]) == ("queued, position 1", run)
 
 
 def test_list_in_place_of_an_accuracy_is_not_multiplied(shared, store, monkeypatch):

@@ -68,14 +68,16 @@ export const linesOf = (studies, way, { sizes, points }) =>
   });
 
 /**
- * What the proxy is.
+ * How good the proxy is, how often it was trained, and who judges.
  * @param {Study} study
  */
-export const proxyWords = ({ pairs, seeds, accuracy, judge }) => {
+export const proxyWords = ({ seeds, accuracy, judge }) => {
   const right =
-    accuracy === null ? "" : `, right on ${percent(accuracy)} of held-out pairs`;
-  const times = seeds > 1 ? `, ${counted(seeds, "seed")} together` : "";
-  return `Proxy from ${nameOf(pairs)}${right}${times}. Judge: ${judge}, simulated.`;
+    accuracy === null
+      ? "its accuracy is not measured yet"
+      : `right on ${percent(accuracy)} of held-out pairs`;
+  const times = seeds > 1 ? `${counted(seeds, "seed")} together; ` : "";
+  return `${right}; ${times}judged by ${judge}, which is simulated`;
 };
 
 /**

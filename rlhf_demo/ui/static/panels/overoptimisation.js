@@ -80,7 +80,7 @@ const studyWords = (/** @type {Study} */ study) => {
     ["Best-of-N", study.best_of_n.words],
   ].filter(([, words]) => words);
   return [
-    h("h3", {}, nameOf(study.pairs), " ", h("span", {}, proxyWords(study))),
+    h("h3", {}, `Proxy from ${nameOf(study.pairs)} `, h("span", {}, proxyWords(study))),
     ways.map(([name, words]) => h("p", {}, h("b", {}, `${name}: `), words)),
   ];
 };
