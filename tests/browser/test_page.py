@@ -237,6 +237,21 @@ def test_best_of_n_shows_a_dot_for_each_response_and_markup_stays_text(new_visit
     assert_harmless(visitor)
 
 
+def test_all_methods_at_equal_kl_come_from_the_shipped_record_by_any_judge(new_visitor):
+    visitor = new_visitor().open(tab="compare")
+    methods = visitor.page.locator(".rl-frontier")
+    visitor.sees(methods, "Wins at equal KL by fluency-judge")
+    visitor.sees(methods, "At 2 nats, ")
+    names = visitor.page.evaluate(
+        "document.querySelector('.rl-frontier .js-plotly-plot').data.map((one) => one.name)"
+    )
+    assert {"PPO", "RLOO", "GRPO", "DPO", "SFT", "best-of-N"} <= set(names)
+    methods.get_by_label("Judge").select_option("word-judge")
+    visitor.sees(methods, "Wins at equal KL by word-judge")
+    visitor.button("Measure my run").click()
+    visitor.sees(methods, "no run is chosen: choose a finished run from the list")
+
+
 def test_markup_in_the_address_stays_text(new_visitor):
     visitor = new_visitor().open(tab="ppo", run=f"ppo{MARKUP}")
     visitor.sees(visitor.board.locator(".rl-problem"), MARKUP)

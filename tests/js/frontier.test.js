@@ -90,7 +90,7 @@ test("what teaches is listed for each method that trains", () => {
     { ...row, arm: "best-of-n", title: "best-of-N" },
   ];
   const words = heldEqualWords({ ...state, costs });
-  assert.ok(words.includes("smaller: PPO samples 2,816, DPO is given 2,482. Best-of-N pays"));
+  assert.ok(words.includes("teach (PPO 2,816 sampled, DPO 2,482 given). Best-of-N pays"));
 });
 
 test("a measurement says how far it is", () => {

@@ -33,7 +33,7 @@ class FrontierSection:
             elem_classes="rl-plain",
         )
         shown = part("panels/frontier", [self.frontier])
-        with gr.Row(elem_classes="rl-form"):
+        with gr.Column(elem_classes="rl-form"), gr.Row():
             about = "a finished run of PPO, RLOO, GRPO, DPO or SFT"
             run = forms.picker("Your run", about, min_width=230)
             measure = gr.Button("Measure my run", min_width=180)

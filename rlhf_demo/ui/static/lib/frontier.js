@@ -107,14 +107,13 @@ export const costCells = (row) =>
 export const heldEqualWords = ({ costs }) => {
   const taught = costs
     .filter(({ arm }) => arm in LOOKS && arm !== BEST_OF_N)
-    .map(({ title, generated, read }) =>
-      generated
-        ? `${title} samples ${generated.toLocaleString("en")}`
-        : `${title} is given ${read.toLocaleString("en")}`,
-    );
+    .map(({ title, generated, read }) => {
+      const count = (generated || read).toLocaleString("en");
+      return `${title} ${count} ${generated ? "sampled" : "given"}`;
+    });
   return (
-    "Held equal: the base, the labelled pairs and the prompts; the number of texts that teach is " +
-    `the same or smaller: ${taught.join(", ")}. Best-of-N pays at every answer instead.`
+    "Held equal: the base, the labelled pairs, the prompts, and nearly the number of texts that " +
+    `teach (${taught.join(", ")}). Best-of-N pays at every answer instead.`
   );
 };
 

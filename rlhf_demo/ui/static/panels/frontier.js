@@ -85,7 +85,7 @@ const tiesCard = (/** @type {FrontierState} */ state, /** @type {JudgeView} */ v
 const costCard = (/** @type {FrontierState} */ state) => {
   const head = COSTS.map(([title, meaning]) => heading(title, meaning));
   const rows = state.costs.map((row) => [row.title, ...costCells(row)]);
-  const title = h("h3", {}, "What a run costs ", h("span", {}, "each at its longest"));
+  const title = h("h3", {}, "What a run costs ", h("span", {}, "of each method, its longest run"));
   return h("section", { class: "rl-card" }, title, table(head, rows), quiet(heldEqualWords(state)));
 };
 
