@@ -176,7 +176,7 @@ class Jobs:
         job = self._folders.job(run_id)
         if job.example:
             return False
-        if self._is_instructor(secret):
+        if self.is_instructor(secret):
             return True
         owner = job.owner
         # Made on the command line, by the instructor, or in a folder that was copied here.
@@ -186,12 +186,13 @@ class Jobs:
             return False
         return bool(secret) and hmac.compare_digest(_hash(secret), owner)
 
-    def _is_instructor(self, secret: str) -> bool:
+    def is_instructor(self, secret: str) -> bool:
+        """Say whether a secret is the instructor's token."""
         return _same(secret, self._instructor_token)
 
     def _owner(self, secret: str) -> str | None:
         # The instructor's runs need no owner.
-        return None if not secret or self._is_instructor(secret) else _hash(secret)
+        return None if not secret or self.is_instructor(secret) else _hash(secret)
 
     # -- changing ----------------------------------------------------------------------------------
 
@@ -203,7 +204,7 @@ class Jobs:
         """
         if not secret:  # the run would have no owner, and no limit would apply to it
             raise JobError("this request has no secret: reload the page")
-        if self._is_instructor(secret):
+        if self.is_instructor(secret):
             return
         with self._mutex:
             self._check_queue(secret, address)
@@ -246,7 +247,7 @@ class Jobs:
         with self._mutex:
             if not first:
                 self.check_start(secret, address)
-            limited = not (first or self._is_instructor(secret))
+            limited = not (first or self.is_instructor(secret))
             if limited:
                 check_options(values, self._limits)
             if after is not None and self._has_failed(after):
@@ -289,7 +290,7 @@ class Jobs:
         Raises:
             JobError: the token is neither the instructor's nor, at home, the start token.
         """
-        if not (self._is_instructor(token) or _same(token, self.start_token)):
+        if not (self.is_instructor(token) or _same(token, self.start_token)):
             raise JobError(
                 "only the instructor can stop other people's runs: enter the password first"
             )
@@ -337,7 +338,7 @@ class Jobs:
                 )
             if not STAGES[job.config["kind"]].on_page:
                 raise JobError(f"{run_id} was made on the command line: resume it there")
-            limited = not ((job.first and job.signed) or self._is_instructor(secret))
+            limited = not ((job.first and job.signed) or self.is_instructor(secret))
             if limited:
                 self._check_queue(secret, address)
                 self._check_disk()
@@ -359,14 +360,14 @@ class Jobs:
         The run waits for the run that it names in `after` only if that run waits or runs here.
         """
         options = STAGES[job.config["kind"]].config.from_dict(job.config["options"]).to_dict()
-        if not self._is_instructor(secret):
+        if not self.is_instructor(secret):
             check_options(options, self._limits)
         self.check_names(options)
         after = job.after
         live = {each.id for each in self._folders.own() if each.busy or each.phase is Phase.WAITING}
         # A run from the command line, or from a copied folder, has no owner.
         owner = "" if _same(secret, self.start_token) else secret
-        first = job.first and self._is_instructor(secret)
+        first = job.first and self.is_instructor(secret)
         record = self._record(job.title, owner, after if after in live else None, first)
         return {**record, "copied": True}
 
@@ -456,7 +457,7 @@ class Jobs:
         return job.phase is Phase.DEAD or job.status["status"] in UNFIT
 
     def _record(self, title: str, secret: str, after: str | None, first: bool) -> JobRecord:
-        unlimited = first or self._is_instructor(secret)
+        unlimited = first or self.is_instructor(secret)
         return {
             "title": title,
             "owner": self._owner(secret),

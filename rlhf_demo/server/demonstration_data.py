@@ -1,9 +1,10 @@
 """Demonstrations as training data: JSONL files that supervised fine-tuning reads.
 
 The open page's files never hold a class's texts, which belong to its instructor. On a page for
-strangers a visitor can read and use only the texts that this visitor's browser wrote, and imported
-ones: like a prompt, what someone types is for that person alone. A file is named by its content and
-never changes, so a resumed run has the same texts.
+strangers a visitor can read and use only the texts that this visitor's browser wrote: like a
+prompt, what someone types is for that person alone. The instructor, who may import a class's texts,
+can use imported ones too. A file is named by its content and never changes, so a resumed run has
+the same texts.
 """
 
 import hashlib
@@ -48,7 +49,10 @@ class DemonstrationData:
 
     def texts(self, secret: str) -> list[Demonstration]:
         """Return the demonstrations that the visitor with this secret may read."""
-        return self.store.demonstrations.of_visitors(secret if self.public else None)
+        stored = self.store.demonstrations
+        if not self.public:
+            return stored.of_visitors()
+        return stored.of_visitors(secret, imported=self.jobs.is_instructor(secret))
 
     def choices(self, secret: str) -> list[tuple[str, str]]:
         """List the questions with enough texts for a form: label and id."""

@@ -8,7 +8,7 @@ secrets and rules hold here too.
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from rlhf_demo.data.coarse_words import has_coarse_word
 from rlhf_demo.errors import Refused
@@ -22,17 +22,18 @@ from rlhf_demo.votes.vote import DUEL, LONGEST_DEMONSTRATION, Demonstration, cle
 PACE = (5, 0.2)
 """Texts from one voter: burst, then per second."""
 
-OPEN_DAY = (300, 300 / 86_400)
-"""Texts from one address to the open page: burst, then per second."""
+OPEN_DAY = (1500, 1500 / 86_400)
+"""New texts from one address to the open page: burst, then per second. Two classes of thirty may
+write 25 each."""
 
-CLASS_PACE = (120, 2.0)
-"""Texts from one address in classes; a class of thirty writes fewer."""
+ADDRESS_PACE = (120, 2.0)
+"""Texts, changes and deletions from one address; a class of thirty writes fewer."""
 
 MOST_EACH = 200
 """Texts of one voter: ten rounds of a class, if the voter writes one for every pair."""
 
 MOST_READ = 5_000
-"""Number of newest texts of visitors that are listed and trained on: at most 3 MB."""
+"""Newest texts of visitors that are listed and trained on, and as many imported ones: 3 MB each."""
 
 JOINED = ",.;:!?%)]}'\u2019\u201d\u2026"
 """Characters that follow a word without a space."""
@@ -55,7 +56,7 @@ class Demonstrations:
         self.database, self.clock = database, clock
         self._pace = RateLimit(*PACE, clock)
         self._open_day = RateLimit(*OPEN_DAY, clock)
-        self._class_pace = RateLimit(*CLASS_PACE, clock)
+        self._address_pace = RateLimit(*ADDRESS_PACE, clock)
 
     # -- writing -----------------------------------------------------------------------------------
 
@@ -93,6 +94,8 @@ class Demonstrations:
                         f"you have written {MOST_EACH} texts, which is the limit: change or "
                         "delete one of them"
                     )
+                if shown.collection_kind == "open":
+                    self._open_day.require(client, "texts from your address")
                 row = values | {
                     "round_id": shown.round_id,
                     "pair_id": shown.pair_id,
@@ -121,9 +124,9 @@ class Demonstrations:
         """Return the voter and the assignment, which must be open for a text."""
         voter = owner(connection, voters, secret, lock=True)
         shown = own_assignment(connection, voter.id, assignment)
-        is_open = shown.collection_kind == "open"
-        (self._open_day if is_open else self._class_pace).require(client, "texts from your address")
+        # The voter's own pace first: what it refuses costs others at the address nothing.
         self._pace.require(voter.id, "texts from you")
+        self._address_pace.require(client, "texts from your address")
         check_open(shown)
         if shown.kind == DUEL:
             raise Refused(
@@ -139,20 +142,24 @@ class Demonstrations:
         with self.database.reading() as connection:
             return _read(connection, _columns().where(rounds.c.collection_id == collection))
 
-    def of_visitors(self, browser: str | None = None) -> list[Demonstration]:
+    def of_visitors(
+        self, browser: str | None = None, *, imported: bool = True
+    ) -> list[Demonstration]:
         """Return the newest of visitors and imported files, in order of time; none of classes.
 
         Args:
             browser: a visitor's secret: no texts of other visitors. None: those of all visitors.
+            imported: with those of imported files.
         """
         query = _columns().join(collections, collections.c.id == rounds.c.collection_id)
-        query = query.where(collections.c.kind != "class")
-        if browser is not None:
-            own = demonstrations.c.browser_hash == hash_of(browser)
-            query = query.where(or_(collections.c.kind == "import", own))
         query = query.order_by(None).order_by(demonstrations.c.id.desc()).limit(MOST_READ)
+        written = query.where(collections.c.kind == "open")
+        if browser is not None:
+            written = written.where(demonstrations.c.browser_hash == hash_of(browser))
         with self.database.reading() as connection:
-            newest = _read(connection, query)
+            newest = _read(connection, written)
+            if imported:  # apart: a long file leaves what people wrote here in the lists
+                newest += _read(connection, query.where(collections.c.kind == "import"))
         return sorted(newest, key=lambda one: (one.time, one.id))
 
     # -- importing ---------------------------------------------------------------------------------

@@ -101,21 +101,32 @@ def reward_on(file):
     return RewardConfig(data=str(file))
 
 
-def test_stranger_uses_own_and_imported_texts_and_nobody_elses(store, data):
+def test_stranger_uses_own_texts_and_nobody_elses(store, data):
+    """Imported ones may be those of a class, which its students wrote for the instructor."""
     store.demonstrations.add(texts(1), "x" * 64)
     data.public = True
-    assert len(data.texts("ann")) == len(data.texts("")) == 1
-    assert data.choices("ann") == []
+    assert data.texts("ann") == data.texts("") == []
     for secret in ("ann", "bob"):
-        write_texts(store, secret, FEWEST - 1)
+        write_texts(store, secret, FEWEST)
     [(label, chosen)] = data.choices("ann")
     assert label.endswith("(8 texts)")
-    assert {one.completion for one in data.texts("ann")} == {" was a joy.", " was by ann."}
+    assert {one.completion for one in data.texts("ann")} == {" was by ann."}
     assert data.chosen(chosen, "ann") != data.chosen(chosen, "bob")
     assert "by bob" not in data.chosen(chosen, "ann").read_text()
     assert data.chosen(chosen, "eve") is None and data.choices("eve") == []
     data.public = False
-    assert len(data.texts("eve")) == 1 + 2 * (FEWEST - 1)
+    assert len(data.texts("eve")) == 1 + 2 * FEWEST
+
+
+def test_instructor_uses_imported_texts_too(store, new_jobs, tmp_path):
+    jobs = new_jobs(scheduling=False, instructor_token="teach")
+    data = DemonstrationData(store, tmp_path / "texts", jobs, public=True)
+    store.demonstrations.add(texts(FEWEST), "x" * 64)
+    write_texts(store, "ann", 1)
+    assert [one.completion for one in data.texts("ann")] == [" was by ann."]
+    assert [one.completion for one in data.texts("teach")] == [" was a joy."] * FEWEST
+    [(_, chosen)] = data.choices("teach")
+    assert data.chosen(chosen, "teach") and data.chosen(chosen, "ann") is None
 
 
 def write_texts(store, browser, count):
@@ -146,13 +157,13 @@ def test_public_page_writes_nothing_while_the_disk_is_short(store, data, monkeyp
     monkeypatch.setattr(
         "rlhf_demo.server.demonstration_data.shortage", lambda folder, limits: "no room"
     )
-    store.demonstrations.add(texts(FEWEST), "x" * 64)
+    write_texts(store, "ann", FEWEST)
     data.public = True
-    [(_, chosen)] = data.choices("")
+    [(_, chosen)] = data.choices("ann")
     with pytest.raises(DataError, match="no room"):
-        data.chosen(chosen, "")
+        data.chosen(chosen, "ann")
     data.public = False
-    assert data.chosen(chosen, "").is_file()
+    assert data.chosen(chosen, "ann").is_file()
 
 
 def test_sft_learns_from_a_questions_texts_and_from_pairs(store, choices, jobs):

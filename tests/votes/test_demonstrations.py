@@ -4,8 +4,15 @@ import pytest
 from sqlalchemy import select
 
 from rlhf_demo.errors import Refused
+from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.votes.assignment import ANSWER_SECONDS
-from rlhf_demo.votes.demonstrations import MOST_EACH, OPEN_DAY, PACE, continuing
+from rlhf_demo.votes.demonstrations import (
+    ADDRESS_PACE,
+    MOST_EACH,
+    OPEN_DAY,
+    PACE,
+    continuing,
+)
 from rlhf_demo.votes.queries import IDLE_SECONDS
 from rlhf_demo.votes.store import CLEAR_EVERY
 from rlhf_demo.votes.tables import demonstrations, questions
@@ -233,18 +240,38 @@ def test_texts_of_a_voter_and_of_an_address_have_a_pace(store, texts):
 
 
 def test_address_has_a_share_of_the_open_page_and_leaves_others_theirs(store, texts):
+    """Thirty students may write more than eight texts each: SFT needs eight."""
+    assert OPEN_DAY[0] > 2 * 30 * 8
+    texts._open_day = RateLimit(3, 3 / 86_400, store.clock)
     store.add_pairs(new_pairs(30))
-    visitors = OPEN_DAY[0] // PACE[0]
-    for secret in [store.visit("here") for _ in range(visitors)]:
-        shown = store.next_pair(secret, HAPPY)
-        for n in range(PACE[0]):
-            texts.write(secret, shown.id, f"was {n}.", client="here")
+    shown = {}
+    for secret in [store.visit("here") for _ in range(3)]:
+        shown[secret] = write(store, secret)
+        for n in range(3):  # changes and deletions cost nothing
+            store.clock.now += 5
+            texts.write(secret, shown[secret].id, f"was {n}.", client="here")
     other = store.visit("there")
-    shown = store.next_pair(other, HAPPY)
-    with pytest.raises(Refused, match="too many texts from your address: wait 288 s"):
-        texts.write(other, shown.id, "was fine.", client="here")
-    texts.write(other, shown.id, "was fine.", client="there")
-    assert len(texts.of_visitors()) == visitors + 1
+    with pytest.raises(Refused, match="too many texts from your address: wait 28800 s"):
+        write(store, other)
+    texts.write(secret, shown[secret].id, "was fine.", client="here")
+    store.clock.now += 5
+    assert texts.delete(secret, shown[secret].id, "here")
+    write(store, other, client="there")
+    assert len(texts.of_visitors()) == 3
+
+
+def test_what_a_voters_own_pace_refuses_costs_classmates_nothing(store, texts, taught):
+    _, ann = taught
+    shown = store.next_pair(ann, HAPPY)
+    refused = 0
+    for _ in range(ADDRESS_PACE[0] + PACE[0]):
+        try:
+            texts.delete(ann, shown.id, "school")
+        except Refused as error:
+            assert "from you" in str(error)
+            refused += 1
+    assert refused == ADDRESS_PACE[0]
+    assert texts._address_pace.has("school", reserved=ADDRESS_PACE[0] - PACE[0] - 1)
 
 
 def test_voter_has_a_share_and_can_still_change_or_delete(store, texts, taught, monkeypatch):
@@ -290,6 +317,22 @@ def test_visitor_is_known_by_the_browsers_secret(store, texts):
     with store.database.reading() as connection:
         hashes = connection.execute(select(demonstrations.c.browser_hash)).scalars().all()
     assert "ann" not in hashes and None in hashes
+
+
+def test_imported_texts_push_out_none_that_were_written_here(store, texts, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.votes.demonstrations.MOST_READ", 2)
+    store.add_pairs(new_pairs(1))
+    write(store, store.visit("here"), "was Ann's.", browser="ann")
+    given = [
+        Demonstration(
+            id=n, collection=0, round=1, prompt=f"The film {n}", completion=" was imported.",
+            question=HAPPY, voter=1, time=0.0, left_out=False,
+        )
+        for n in range(3)
+    ]  # fmt: skip
+    texts.add(given, "x" * 64)
+    assert completions(texts.of_visitors()) == [" was imported."] * 2 + [" was Ann's."]
+    assert completions(texts.of_visitors("ann", imported=False)) == [" was Ann's."]
 
 
 def test_only_the_newest_texts_of_visitors_are_read(store, texts, monkeypatch):

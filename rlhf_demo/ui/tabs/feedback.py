@@ -55,8 +55,6 @@ LEAD = (
     "then trains the model to write what you are likely to prefer."
 )
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-NOBODY = ""
-"""The secret of no visitor."""
 VOTER = "(...a) => [...a.slice(0, -1), rlhf.voter()]"
 """JavaScript that replaces a handler's last input by the voter's secret."""
 
@@ -353,10 +351,8 @@ class FeedbackTab:
             DataError: there are none, the format is unknown, or the disk is nearly full.
         """
         secret = str(request["secret"])
-        texts = self.texts.texts(secret)
-        # One file for all who wrote none: anyone can make up any number of secrets.
-        alone = self.texts.public and texts != self.texts.texts(NOBODY)
-        folder = visitors_folder(secret) if alone else downloads() / "demonstrations"
+        texts, public = self.texts.texts(secret), self.texts.public
+        folder = visitors_folder(secret) if public else downloads() / "demonstrations"
         self.texts.check_room(folder)
         return demonstration_file(texts, folder, "demonstrations", request)
 
