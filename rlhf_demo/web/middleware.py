@@ -234,7 +234,9 @@ def is_ours(host: str, settings: Settings) -> bool:
     """Say whether the page may be asked under this host name.
 
     A website can give its own name the address of this machine, and then read the page in the name
-    of its visitor. It can do that with no number, no name without a dot, and none of `.local`.
+    of its visitor. It can do that with no number. Someone in the same network can do it with a name
+    without a dot or one that ends in `.local`. So these count only where the limits are on, because
+    such a page is for that network anyway.
     """
     if settings.any_host:
         return True
@@ -243,14 +245,17 @@ def is_ours(host: str, settings: Settings) -> bool:
         return True
     if name and any(fnmatch.fnmatchcase(name, host.lower()) for host in settings.hosts):
         return True
-    return bool(name) and not settings.loopback and _is_of_a_network(name)
+    if not name or settings.loopback:
+        return False
+    of_network = settings.public and ("." not in name or name.endswith(".local"))
+    return of_network or _is_number(name) or name == socket.gethostname().lower()
 
 
-def _is_of_a_network(name: str) -> bool:
+def _is_number(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        return "." not in name or name.endswith(".local") or name == socket.gethostname().lower()
+        return False
     return True
 
 

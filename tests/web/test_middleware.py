@@ -77,6 +77,15 @@ def test_host_names_that_a_page_is_served_under(host, home, in_class, for_strang
     assert got == [home, in_class, for_strangers]
 
 
+def test_names_of_the_network_are_for_a_page_with_limits():
+    """In Docker the page listens on 0.0.0.0 although only this machine's browser reaches it."""
+    docker = Settings(server_name="0.0.0.0", hosts=("lab",))
+    for host in ("evil", "evil.local:7860"):
+        assert (status(docker, host), status(CLASS, host)) == (403, 200)
+    for host in ("localhost", "127.0.0.1:7860", "192.168.1.20", "lab", socket.gethostname()):
+        assert status(docker, host) == 200
+
+
 @pytest.mark.parametrize("host", ["", ":7860", "a b", "[::1", "@", "\u00e9vil"])
 def test_odd_host_name_is_refused(host):
     with visitor(CLASS) as browser:
