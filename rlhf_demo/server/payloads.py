@@ -196,7 +196,7 @@ class BoardState(RunState):
 class OveroptimisationState(TypedDict):
     """An overoptimise run, and what it has shown so far."""
 
-    run: BoardRun | None  # None if there is none yet
+    run: BoardRun | None  # the wanted one
     runs: list[Labelled]
     study: Study | None
     phase: str  # of a running one, in words

@@ -9,7 +9,6 @@ from rlhf_demo.config.command_line import repeat_command
 from rlhf_demo.config.overoptimise import SIZES, OveroptimiseConfig
 from rlhf_demo.errors import JobError
 from rlhf_demo.evaluation.overoptimisation import KIND, Study, phase, record, study_of
-from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.payloads import Labelled, OveroptimisationState
 from rlhf_demo.ui import forms
@@ -81,19 +80,24 @@ class Overoptimisation:
         return started(KIND, enqueue)
 
     def overoptimisation(self, request: dict[str, Any]) -> OveroptimisationState:
-        """Return what a run has shown so far.
+        """Return the list of runs, and what one of them has shown so far.
 
         Args:
-            request: `run` id (empty: the running or the newest one, if there is any), `secret`,
-                `start` (see `shared.proof`).
+            request: `run` id (empty for none), `secret`, `start` (see `shared.proof`).
+
+        Raises:
+            JobError: there is no such run, or its files are damaged.
         """
         listed = [row for row in self.jobs.overview() if row["kind"] == KIND]
         runs: list[Labelled] = [
             {"id": row["id"], "label": f"{row['title']} ({row['status']})"} for row in listed
         ]
-        row = _chosen(listed, str(request.get("run") or ""))
-        if row is None:
+        wanted = str(request.get("run") or "")
+        if not wanted:
             return {"run": None, "runs": runs, "study": None, "phase": "", "ask_again": SLOW}
+        row = next((row for row in listed if row["id"] == wanted), None)
+        if row is None:
+            raise JobError(f"there is no run {wanted[:60]!r} here: it may have been deleted")
         mine = self.jobs.may_change(row["id"], proof(self.jobs, row["id"], request))
         config = self.jobs.find(row["id"]).config
         command = repeat_command(config, self.shared.settings.runs)
@@ -119,17 +123,3 @@ class Overoptimisation:
         made = study_of(run, lambda name: self.jobs.tails.rows(run.folder / f"{name}.jsonl"))
         self._studies = {run_id: (time.monotonic(), made)}
         return made
-
-
-def _chosen(listed: list[RunRow], run_id: str) -> RunRow | None:
-    """Return the wanted run; if none is wanted, the running or the newest one.
-
-    Raises:
-        JobError: there is no such run.
-    """
-    if run_id:
-        wanted = next((row for row in listed if row["id"] == run_id), None)
-        if wanted is None:
-            raise JobError(f"there is no run {run_id[:60]!r} here: it may have been deleted")
-        return wanted
-    return next(iter(sorted(listed, key=lambda row: row["status"] != Status.RUNNING)), None)

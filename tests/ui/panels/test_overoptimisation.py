@@ -1,7 +1,5 @@
 """The section on over-optimisation: which run it shows, what it says of it, who may stop it."""
 
-import json
-
 import pytest
 
 from rlhf_demo.config.overoptimise import OveroptimiseConfig
@@ -60,21 +58,11 @@ def test_a_run_is_shown_with_its_points_as_they_come(section):
     assert points == [(0.0, 0.5), (3.0, 1.5)]
 
 
-def test_newest_run_is_shown_if_none_is_wanted(section):
-    for run_id in ("overoptimise-a", "overoptimise-b"):
-        put(section, run_id, [])
-    (section.jobs._folders.root / "overoptimise-a" / "config.json").write_text(
-        json.dumps(
-            {
-                "kind": "overoptimise",
-                "options": OveroptimiseConfig().to_dict(),
-                "created_at": "2020-01-01T00:00:00Z",
-            }
-        )
-    )
-    state = section.overoptimisation({})
-    assert state["run"]["id"] == "overoptimise-b"
-    assert [listed["id"] for listed in state["runs"]] == ["overoptimise-b", "overoptimise-a"]
+def test_runs_are_listed_while_the_record_is_shown_though_one_is_damaged(section):
+    put(section, "overoptimise-a", [{"step": 1, "objective/kl": "much"}])
+    state = section.overoptimisation({"run": ""})
+    listed = [{"id": "overoptimise-a", "label": "overoptimise-a (finished)"}]
+    assert (state["runs"], state["run"]) == (listed, None)
 
 
 def test_unknown_run_and_damaged_files_get_a_sentence(section):

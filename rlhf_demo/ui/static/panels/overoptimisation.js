@@ -160,15 +160,15 @@ export const mount = ({ element, props, server }) => {
     const request = { run: isRun() ? chosen.view : "", ...proof() };
     /** @type {State & {error?: string}} */
     const answer = await server.overoptimisation(request);
-    showProblem(seen.problem, answer.error);
     if (answer.error) {
       forgetRun(request.run);
-      chosen.view = ALL;
+      show(ALL);
+      showProblem(seen.problem, answer.error);
       return AFTER_A_PROBLEM;
     }
     runs = answer.runs;
     drawList();
-    if (isRun() && answer.run?.id === chosen.view) {
+    if (answer.run?.id === chosen.view) {
       drawRun(seen, answer.run, answer.phase);
       drawStudies(seen, [answer.study], sizes);
     }
@@ -176,6 +176,7 @@ export const mount = ({ element, props, server }) => {
   });
   const show = (/** @type {string} */ at) => {
     chosen.view = at;
+    showProblem(seen.problem, "");
     if (isRun()) poller.now();
     else drawRecord();
   };
