@@ -64,7 +64,8 @@ def table(attempts: list[Attempt]) -> str:
     lines = [head, "|---|---|---|---|---|---|---|---|"]
     for size in SIZES:
         of_size = [one for one in attempts if one["pairs"] == size]
-        for some in [of_size] + [[one] for one in of_size] if of_size else []:
+        together = [of_size] if len(of_size) > 1 else []
+        for some in together + [[one] for one in of_size]:
             lines += [_line(some, way) for way in Way]
     return "\n".join(lines)
 
