@@ -1,6 +1,6 @@
 """What the tests of votes and classes share: a clock, pairs, and students who answer."""
 
-from rlhf_demo.votes.vote import NewPair
+from rlhf_demo.votes.vote import NewFour, NewPair
 
 HAPPY, GOOD = "Which sounds happier?", "Which is better English?"
 
@@ -20,6 +20,21 @@ def new_pairs(count, start=0, model="m"):
         NewPair(f"Prompt {n}", f" first {n}", f" second {n}", model, model)
         for n in range(start, start + count)
     ]
+
+
+def new_fours(count, start=0, model="m"):
+    return [
+        NewFour(f"Prompt {n}", tuple(f" {letter} {n}" for letter in "abcd"), model, seed=n)
+        for n in range(start, start + count)
+    ]
+
+
+def rank(store, secret, order="ABCD", question=HAPPY, model="m"):
+    """Let a visitor rank the next four texts, two seconds later; return what was shown."""
+    store.clock.now += 2
+    shown = store.rankings.next_four(secret, question, model=model)
+    store.rankings.rank(secret, shown["id"], order, "here")
+    return shown
 
 
 def join(classes, collection, count):

@@ -3,6 +3,7 @@
 Reads TRL's preference format (https://huggingface.co/docs/trl/dataset_formats#preference): columns
 `prompt`, `chosen`, `rejected`, or only `chosen` and `rejected` with the prompt as their common
 beginning, as in HH-RLHF's dialogues; `margin` (how sure the labeller was) and `split` are optional.
+So is our own column `ranking`: rows of a prompt with the same value are the pairs of one ranking.
 Knows nothing of models.
 
 Files are read row by row (data/rows.py), also those of Hub data sets (data/hub_datasets.py).
@@ -38,7 +39,11 @@ CONTROL = re.compile(r"[\x00-\x07\x0b\x0e-\x1f]")
 """Characters that are read as a blank: no text needs them, and JSON writes each with six
 characters."""
 
-_COLUMNS = ("prompt", "chosen", "rejected", "margin", "split", "rater")
+_COLUMNS = ("prompt", "chosen", "rejected", "margin", "split", "rater", "ranking")
+
+MOST_RANKED = 36
+"""Most pairs of a ranking, which are in one batch: those of nine texts, the most in Ouyang et al.
+2022."""
 
 
 class PairRow(TypedDict):
@@ -50,6 +55,7 @@ class PairRow(TypedDict):
     margin: NotRequired[float]  # how sure the labeller was, in the labeller's units
     split: NotRequired[str]
     rater: NotRequired[str]  # who judged
+    ranking: NotRequired[str]  # to which the pair belongs
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ class Pairs:
 
     `margins` says how sure the labeller was, in the labeller's units; None if the data has no
     margins. `dropped` counts the rows left out on loading, by reason: empty, equal, duplicate.
+    `rankings` says to which ranking a pair belongs, None for a pair by itself; it is None if no
+    pair belongs to one.
     """
 
     prompts: list[str]
@@ -65,6 +73,7 @@ class Pairs:
     rejected: list[str]
     margins: list[float] | None = None
     dropped: dict[str, int] = field(default_factory=dict[str, int])
+    rankings: list[str | None] | None = None
 
     def __post_init__(self) -> None:
         lengths = {
@@ -72,6 +81,7 @@ class Pairs:
             len(self.chosen),
             len(self.rejected),
             len(self.margins or self.prompts),
+            len(self.rankings or self.prompts),
         }
         if len(lengths) != 1:
             raise DataError(
@@ -81,6 +91,15 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.prompts)
 
+    @property
+    def ranking_keys(self) -> list[tuple[str, str] | None]:
+        """A key for each pair that the pairs of one ranking share; None for a pair by itself."""
+        named = self.rankings or [None] * len(self)
+        return [
+            None if ranking is None else (prompt, ranking)
+            for prompt, ranking in zip(self.prompts, named, strict=True)
+        ]
+
     def select(self, indices: Sequence[int]) -> "Pairs":
         """Return the pairs at these indices, in this order; `dropped` is that of all pairs."""
         return Pairs(
@@ -89,6 +108,7 @@ class Pairs:
             [self.rejected[index] for index in indices],
             None if self.margins is None else [self.margins[index] for index in indices],
             self.dropped,
+            None if self.rankings is None else [self.rankings[index] for index in indices],
         )
 
 
@@ -152,7 +172,7 @@ def _plain_row(row: dict[str, Any], where: str) -> PairRow:
     }
     if "margin" in row:
         [plain["margin"]] = _read_margin(row, where)
-    for column in ("split", "rater"):
+    for column in ("split", "rater", "ranking"):
         if row.get(column) is not None:
             plain[column] = CONTROL.sub(" ", str(row[column]))
     return plain
@@ -162,6 +182,7 @@ def _pairs_of(name: str, rows: Iterable[tuple[str, dict[str, Any]]], split: str 
     seen: set[tuple[str, ...]] = set()
     kept: list[tuple[str, str, str]] = []
     margins: list[float] = []
+    rankings: list[str | None] = []
     dropped: Counter[str] = Counter()
     for where, row in rows:
         pair = read_pair(row, where)
@@ -175,6 +196,8 @@ def _pairs_of(name: str, rows: Iterable[tuple[str, dict[str, Any]]], split: str 
             seen.add(judged)
             kept.append(pair)
             margins += _read_margin(row, where)
+            ranking = row.get("ranking")  # empty in CSV for a pair by itself
+            rankings.append(None if ranking in (None, "") else str(ranking))
     if not kept and not dropped:
         if split is None:
             raise DataError(f"{name} holds no pairs: add rows")
@@ -190,7 +213,15 @@ def _pairs_of(name: str, rows: Iterable[tuple[str, dict[str, Any]]], split: str 
             f"{name}: column 'margin' is in some rows only: fill it everywhere or leave it out"
         )
     prompts, chosen, rejected = (list(column) for column in zip(*kept, strict=True))
-    return Pairs(prompts, chosen, rejected, margins or None, dict(dropped))
+    ranked = rankings if any(ranking is not None for ranking in rankings) else None
+    pairs = Pairs(prompts, chosen, rejected, margins or None, dict(dropped), ranked)
+    for key, count in Counter(pairs.ranking_keys).items():
+        if key is not None and count > MOST_RANKED:
+            raise DataError(
+                f"{name}: the ranking {key[1][:40]!r} has {count} pairs: give at most "
+                f"{MOST_RANKED}, those of nine texts"
+            )
+    return pairs
 
 
 def split_by_prompt(pairs: Pairs, train_pairs: int, seed: int) -> tuple[Pairs, Pairs]:

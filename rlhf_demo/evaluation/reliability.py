@@ -53,7 +53,7 @@ def held_out_report(pairs: Pairs, margins: Sequence[float], score_std: float) ->
     longer = fmean(
         [rightness(len(c) - len(r)) for c, r in zip(pairs.chosen, pairs.rejected, strict=True)]
     )
-    groups = same_pair(pairs)
+    groups = dependent(pairs)
     enough = len(set(groups)) >= FEWEST_FOR_TABLES
     low, high = cluster_interval(right, groups)
     watched_low, watched_high = watched_interval(right, groups)
@@ -64,7 +64,7 @@ def held_out_report(pairs: Pairs, margins: Sequence[float], score_std: float) ->
         "watched_low": watched_low,
         "watched_high": watched_high,
         "pairs": len(right),
-        "different_pairs": len(set(groups)),
+        "different_pairs": len(set(same_pair(pairs))),
         "loss": fmean([pair_loss(margin) for margin in margins]),
         "baseline_length": max(longer, 1 - longer),
         "baseline_side": "longer" if longer >= 0.5 else "shorter",
@@ -93,6 +93,17 @@ def same_pair(pairs: Pairs) -> list[Hashable]:
     return [(prompt, frozenset(texts)) for prompt, *texts in rows]
 
 
+def dependent(pairs: Pairs) -> list[Hashable]:
+    """Return a key for each row that rows share if they are right or wrong together.
+
+    These are the votes on one pair, and the pairs of one ranking, which share their texts.
+    """
+    return [
+        pair if ranking is None else ranking
+        for pair, ranking in zip(same_pair(pairs), pairs.ranking_keys, strict=True)
+    ]
+
+
 def pair_loss(margin: float) -> float:
     """Return -log sigmoid(margin): the Bradley-Terry loss of one pair, nats."""
     # exp(-margin) overflows for a large negative margin; log(1 + e^-m) = log(1 + e^m) - m.
@@ -113,7 +124,7 @@ def reliability_table(margins: Sequence[float], groups: Sequence[Hashable]) -> l
 
     Args:
         margins: [pairs], logits.
-        groups: [pairs], the keys of `same_pair`.
+        groups: [pairs], the keys of `dependent`.
 
     Returns:
         One row for each bin that holds pairs.
@@ -147,7 +158,7 @@ def quartile_table(
     Args:
         labeller_margins: [pairs], as the simulated voter's scorer gave them.
         right: [pairs], the model's rightness.
-        groups: [pairs], the keys of `same_pair`.
+        groups: [pairs], the keys of `dependent`.
 
     Returns:
         Four rows; fewer for under four pairs.

@@ -17,7 +17,7 @@ from rlhf_demo.data.coarse_words import has_coarse_word
 from rlhf_demo.data.pairs import PAIRS_FILE, SHIPPED
 from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import DemoError, JobError
-from rlhf_demo.files import read_json
+from rlhf_demo.files import read_json, read_jsonl
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.runs.run import Status
@@ -352,10 +352,12 @@ class ClassTraining:
 
 def reward_config(folder: Path, name: str) -> RewardConfig:
     """Return options with which a training ends in time, however many votes there are."""
-    rows = (folder / PAIRS_FILE).read_text(encoding="utf-8").count('"split": "train"')
+    learned = [row for row in read_jsonl(folder / PAIRS_FILE) if row["split"] == "train"]
+    # A batch has single pairs, and rankings with all their pairs.
+    rows = len({row.get("ranking", -number) for number, row in enumerate(learned, 1)})
     batch_size = 8 if rows <= 8 * STEP_BUDGET else 16
     epochs = min(MOST_EPOCHS, max(1, STEP_BUDGET * batch_size // rows))
-    train_pairs = min(max(1, rows), MOST_STEPS * batch_size)
+    train_pairs = min(max(1, len(learned)), MOST_STEPS * batch_size)
     return RewardConfig(
         model=BASE, data=name, train_pairs=train_pairs, epochs=epochs, batch_size=batch_size,
         warmup_steps=2, checkpoint_every=1000,

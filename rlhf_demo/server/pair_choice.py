@@ -1,4 +1,4 @@
-"""Which two responses voters compare: two that differ in most of their words.
+"""Which responses voters compare: two that differ in most of their words, or four to rank.
 
 Two texts that are nearly the same, such as "good." and "very good.", teach a reward model little:
 people toss a coin, tie or skip. A blind vote leaves out equal texts alone, because there a choice
@@ -6,6 +6,7 @@ would change what is measured.
 """
 
 import re
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 ENOUGH = 0.5
@@ -21,6 +22,17 @@ def difference(left: str, right: str) -> float:
     """
     words, others = (WORD.findall(text.lower()) for text in (left, right))
     return 1 - SequenceMatcher(None, words, others, autojunk=False).ratio()
+
+
+def four_that_differ(texts: Sequence[str]) -> tuple[str, str, str, str] | None:
+    """Return the first four texts of which any two make a pair, or None if there are no four."""
+    kept: list[str] = []
+    for text in texts:
+        if text.strip() and all(makes_a_pair(text, other, blind=False) for other in kept):
+            kept.append(text)
+        if len(kept) == 4:
+            return kept[0], kept[1], kept[2], kept[3]
+    return None
 
 
 def makes_a_pair(left: str, right: str, *, blind: bool) -> bool:

@@ -19,7 +19,7 @@ from rlhf_demo.server.vote_data import VoteFacts
 from rlhf_demo.votes.classes import ClassOverview, StudentView
 from rlhf_demo.votes.quality import Quality, VoterRow
 from rlhf_demo.votes.rounds import BlindResult
-from rlhf_demo.votes.vote import ShownAssignment
+from rlhf_demo.votes.vote import ShownAssignment, ShownFour
 
 Columns = dict[str, list[Any]]
 """Figures metric by metric, one entry a row; None where a row lacks one."""
@@ -287,6 +287,13 @@ class NextPair(TypedDict):
     message: NotRequired[str]  # why there is none
 
 
+class NextFour(TypedDict):
+    """The four texts that a voter ranks next."""
+
+    assignment: ShownFour | None
+    message: NotRequired[str]  # why there are none
+
+
 class QualityState(TypedDict):
     """The votes on a question, as the Feedback tab shows them."""
 
@@ -295,6 +302,8 @@ class QualityState(TypedDict):
     voters: int
     preferences: int  # to train on
     together: int  # those on all questions
+    rankings: int  # of four texts, to train on
+    rankings_together: int
     simulated: int  # number of simulated votes
     quality: Quality
     careless: list[VoterRow]

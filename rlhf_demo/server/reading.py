@@ -23,7 +23,9 @@ from rlhf_demo.files import write_text
 from rlhf_demo.server.apart import limit_myself, run_apart
 from rlhf_demo.votes.files import (
     holds_demonstrations,
+    holds_rankings,
     read_demonstrations,
+    read_rankings,
     read_votes,
     row_lines,
 )
@@ -38,7 +40,7 @@ class ShownPair(TypedDict):
 
 
 class FileSummary(TypedDict):
-    """What a file holds; of votes and demonstrations no more than their number."""
+    """What a file holds; of votes, rankings and demonstrations no more than their number."""
 
     count: int  # usable rows
     dropped: NotRequired[dict[str, int]]  # reason -> rows
@@ -90,7 +92,8 @@ def read_apart(
 
     Returns:
         Of pairs and of a data set their `summary`; of votes their number, and each row of the copy
-        has the fields of a `votes.vote.Vote`, or of a `Demonstration` if the file holds these.
+        has the fields of a `votes.vote.Vote`, or of a `Ranking` or `Demonstration` if the file
+        holds these.
 
     Raises:
         DataError: the file cannot be used, or not with so little memory and time.
@@ -153,6 +156,8 @@ def main(arguments: list[str]) -> None:
 
 def _votes(source: Path, copy: Path, question: str) -> FileSummary:
     read = read_demonstrations if holds_demonstrations(source) else read_votes
+    if holds_rankings(source):
+        read = read_rankings
     rows = read(source, question=question)
     write_text(copy, row_lines(asdict(row) for row in rows))
     return {"count": len(rows)}

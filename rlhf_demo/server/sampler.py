@@ -1,4 +1,4 @@
-"""Write pairs in the background, ahead of the voters.
+"""Write pairs, and texts to rank, in the background, ahead of the voters.
 
 Each model in use writes one batch at a time. A request for the next pair also requests a batch if
 more pairs are needed. If a batch fails, the next request gets the reason and can ask again.
@@ -7,9 +7,9 @@ more pairs are needed. If a batch fails, the next request gets the reason and ca
 import random
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rlhf_demo.data.pairs import SHIPPED, load_pairs
 from rlhf_demo.data.prompts import load_prompts
@@ -18,9 +18,9 @@ from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.compute_lock import ComputeLock, Priority
 from rlhf_demo.server.model_cache import ModelCache
-from rlhf_demo.server.pair_choice import makes_a_pair
+from rlhf_demo.server.pair_choice import four_that_differ, makes_a_pair
 from rlhf_demo.votes.store import Store
-from rlhf_demo.votes.vote import DUEL, PLAIN, NewPair
+from rlhf_demo.votes.vote import DUEL, PLAIN, NewFour, NewPair
 
 AHEAD = 12
 """Unseen pairs that a voter should have; with fewer, more are written."""
@@ -28,6 +28,12 @@ PROMPTS_AT_ONCE = 8
 """Prompts of a batch: about a second of a small model, so other work does not wait long."""
 PROMPTS = {PLAIN: "train", DUEL: "test"}
 """Splits of the shipped prompts. A blind vote uses prompts that no model is trained on."""
+FOURS_AHEAD = 3
+"""Four texts that should wait to be ranked; with fewer, more are written."""
+FOURS_AT_ONCE = 6
+"""Prompts of a batch of texts to rank."""
+WRITTEN_FOR_FOUR = 6
+"""Responses to a prompt, of which four that differ enough are ranked."""
 OWN_PAIRS = 3
 """Pairs written for a visitor's own prompt."""
 MOST_WAITING = 20
@@ -52,6 +58,9 @@ class PairRequest:
     second: str
     prompt: str | None = None  # a visitor's own; else shipped ones
     owner: str | None = None  # that visitor's secret: only they see the pairs
+    to_rank: bool = field(
+        default=False, kw_only=True
+    )  # four texts of the first model to each prompt, in place of pairs
 
     @property
     def kind(self) -> str:
@@ -140,12 +149,8 @@ class Sampler:
             for name in (first, second):
                 self.model_cache.policy(name)  # before the lock: it may come from the Hub
             with self._one_of(address), self.compute_lock.hold(pair_request.priority):
-                pairs = self._write(pair_request, first, second)
-            if not pairs:
-                raise Refused(
-                    "the two texts came out the same for every prompt: choose another model"
-                )
-            self.store.add_pairs(pairs, kind=pair_request.kind, owner_secret=pair_request.owner)
+                keep = self._written_for(pair_request, first, second)
+            keep()
         except DemoError as error:
             self._note(pair_request, str(error))
         except Exception:
@@ -156,6 +161,29 @@ class Sampler:
         finally:
             with self._lock:
                 del self._under_way[pair_request]
+
+    def _written_for(
+        self, pair_request: PairRequest, first: str, second: str
+    ) -> Callable[[], None]:
+        """Write a batch; return what puts it into the store.
+
+        Raises:
+            Refused: the texts are too much alike for every prompt.
+        """
+        if pair_request.to_rank:
+            fours = self._write_fours(pair_request, first)
+            if not fours:
+                raise Refused(
+                    "for no prompt did the model write four texts that differ enough: choose "
+                    "another model, or compare two"
+                )
+            return lambda: self.store.rankings.add_fours(fours)
+        pairs = self._write(pair_request, first, second)
+        if not pairs:
+            raise Refused("the two texts came out the same for every prompt: choose another model")
+        return lambda: self.store.add_pairs(
+            pairs, kind=pair_request.kind, owner_secret=pair_request.owner
+        )
 
     @contextmanager
     def _one_of(self, address: str) -> Generator[None]:
@@ -192,6 +220,17 @@ class Sampler:
             NewPair(prompt, left, right, pair_request.first, pair_request.second, seed, TEMPERATURE)
             for prompt, left, right in zip(prompts, firsts, seconds, strict=True)
             if makes_a_pair(left, right, blind=pair_request.kind == DUEL)
+        ]
+
+    def _write_fours(self, pair_request: PairRequest, model: str) -> list[NewFour]:
+        prompts = random.sample(load_prompts(SHIPPED, PROMPTS[PLAIN]), FOURS_AT_ONCE)
+        seed = random.getrandbits(31)
+        asked = [prompt for prompt in prompts for _ in range(WRITTEN_FOR_FOUR)]
+        written = self._responses(model, asked, seed)
+        return [
+            NewFour(prompt, four, pair_request.first, seed, TEMPERATURE)
+            for number, prompt in enumerate(prompts)
+            if (four := four_that_differ(written[number * WRITTEN_FOR_FOUR :][:WRITTEN_FOR_FOUR]))
         ]
 
     def _responses(self, name: str, prompts: list[str], seed: int) -> list[str]:

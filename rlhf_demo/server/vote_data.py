@@ -1,9 +1,10 @@
-"""Votes as training data: `write_votes` makes the folder that a reward model trains on.
+"""Votes and rankings as training data: `write_votes` makes the folder that is trained on.
 
 `class_training` makes the folders of classes; `VoteData` lists and makes those of the open page.
 The open page's folders never hold a class's votes, which belong to its instructor. On a page for
 strangers they do not hold votes on prompts that the voter wrote either: those are for the voter
-alone. A folder is named by its content and never changes, so a resumed run has the same votes.
+alone. Rankings are on shipped prompts, or come from an imported file. A folder is named by its
+content and never changes, so a resumed run has the same votes.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import read_json, write_json
@@ -22,15 +23,15 @@ from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.jobs.disk import shortage
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.paths import CHECKPOINTS
-from rlhf_demo.votes.pairs import split_last_rated, usable, write_split
+from rlhf_demo.votes.pairs import split_last_rated, usable, usable_rankings, write_split
 from rlhf_demo.votes.quality import Share, agreement_with_others, highest_accuracy
 from rlhf_demo.votes.result_cache import ResultCache
 from rlhf_demo.votes.store import Store
-from rlhf_demo.votes.vote import Vote
+from rlhf_demo.votes.vote import RANKED_PAIRS, Ranking, Vote
 
 FACTS = "votes.json"
 FEWEST = 8
-"""Fewest preferences that a model is trained on: one batch."""
+"""Fewest votes and rankings that a model is trained on: one batch."""
 MOST_QUESTIONS = 20
 """Questions in the lists, those with most preferences. Strangers can ask hundreds; Feedback trains
 on the votes under any."""
@@ -41,15 +42,33 @@ KEPT = 5
 on."""
 
 
+class QuestionCount(NamedTuple):
+    """How much there is to train on under a question."""
+
+    question: str
+    votes: int
+    rankings: int
+
+    @property
+    def label(self) -> str:
+        """Say it in a list."""
+        return f"votes: {self.question} ({counted(self.votes, self.rankings)})"
+
+
 class VoteFacts(TypedDict):
-    """What is known about the votes that a reward model is trained and tested on."""
+    """What is known about the votes that a reward model is trained and tested on.
+
+    Files from before rankings have none of their figures.
+    """
 
     questions: list[str]
     votes: int
+    rankings: NotRequired[int]
     voters: int
     simulated: int  # number of simulated votes
     held_out: int  # number of votes to test on
-    held_out_pairs: int
+    held_out_pairs: int  # of votes
+    held_out_rankings: NotRequired[int]
     too_few_to_tell: bool  # too few pairs to tell how good a model is
     foretold: Share  # how well the other voters predict one; the older name of `with_others`
     highest_accuracy: float | None  # that the held-out votes allow, 0 to 1
@@ -76,25 +95,32 @@ class VoteData:
         votes = self.store.votes(classes=False)
         return [vote for vote in votes if not (vote.own and self.public)]
 
-    def questions(self) -> list[tuple[str, int]]:
+    def rankings(self) -> list[Ranking]:
+        """Return the rankings that every visitor of this page may read and train on."""
+        return self.store.rankings.of_visitors()
+
+    def questions(self) -> list[QuestionCount]:
         """Return the questions with most preferences to train on, and how many each has.
 
         With many votes, the numbers may be some moments old.
         """
         return self._results.get("questions", self._count)
 
-    def _count(self) -> list[tuple[str, int]]:
-        votes = self.votes()
-        counts = Counter(vote.question for vote in usable(votes, {vote.question for vote in votes}))
-        most = counts.most_common(MOST_QUESTIONS)
-        return [(question, count) for question, count in most if count >= FEWEST]
+    def _count(self) -> list[QuestionCount]:
+        votes, rankings = self.votes(), self.rankings()
+        asked = {one.question for one in (*votes, *rankings)}
+        of_votes = Counter(vote.question for vote in usable(votes, asked))
+        ranked = Counter(ranking.question for ranking in usable_rankings(rankings, asked))
+        most = (of_votes + ranked).most_common(MOST_QUESTIONS)
+        return [
+            QuestionCount(question, of_votes[question], ranked[question])
+            for question, count in most
+            if count >= FEWEST
+        ]
 
     def choices(self) -> list[tuple[str, str]]:
         """List them for a form: label and id."""
-        return [
-            (f"votes: {question} ({count} votes)", _id(question))
-            for question, count in self.questions()
-        ]
+        return [(count.label, _id(count.question)) for count in self.questions()]
 
     def id_of(self, folder: Path) -> str:
         """Return the id in `choices` of the only question of a folder's votes, or an empty one."""
@@ -107,7 +133,8 @@ class VoteData:
         Raises:
             DataError: the votes cannot be split, or the disk is short of room.
         """
-        questions = [question for question, _ in self.questions() if _id(question) == chosen]
+        known = [count.question for count in self.questions()]
+        questions = [question for question in known if _id(question) == chosen]
         if not questions:
             return None
         folder = self._results.get(chosen, lambda: self.write(questions))
@@ -121,13 +148,15 @@ class VoteData:
         """
         with self._writing:
             self.check_room(self.folder)  # before all votes are read
-            votes = usable(self.votes(), questions, without_voters=set(without_voters))
-            if len(votes) < FEWEST:
+            without = set(without_voters)
+            votes = usable(self.votes(), questions, without_voters=without)
+            rankings = usable_rankings(self.rankings(), questions, without_voters=without)
+            if (count := len(votes) + len(rankings)) < FEWEST:
                 raise DataError(
-                    f"there are {len(votes)} preferences: vote until there are {FEWEST}, "
+                    f"there are {count} preferences: vote until there are {FEWEST}, "
                     "then train on them"
                 )
-            written = write_votes(votes, self.folder)
+            written = write_votes(votes, self.folder, rankings)
             runs = [row["id"] for row in self.jobs.overview()]
             drop_votes(self.folder, self.jobs, runs, keep=KEPT)
         return written
@@ -142,18 +171,29 @@ class VoteData:
             raise DataError(short)
 
 
-def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
+def counted(votes: int, rankings: int) -> str:
+    """Say how many votes and rankings there are: "3 votes, 2 rankings = 12 pairs"."""
+    parts = [f"{votes} votes"] if votes or not rankings else []
+    if rankings:
+        s = "s" if rankings > 1 else ""
+        parts.append(f"{rankings} ranking{s} = {RANKED_PAIRS * rankings} pairs")
+    return ", ".join(parts)
+
+
+def write_votes(votes: Sequence[Vote], folder: Path, rankings: Sequence[Ranking] = ()) -> Path:
     """Write usable votes as a folder that `train-reward --data` takes; return it.
 
     Args:
         votes: what `votes.pairs.usable` returned.
         folder: parent of such folders; the name of this folder comes from its contents.
+        rankings: what `votes.pairs.usable_rankings` returned.
 
     Raises:
         DataError: there are too few votes to split.
     """
-    split = split_last_rated(votes)
+    split = split_last_rated(votes, rankings)
     rows = [(vote.id, vote.time, vote.choice, vote.question) for vote in votes]
+    rows += [("ranking", one.id, one.time, one.order, one.question) for one in rankings]
     digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
     target = folder / f"votes-{digest}"
     if (target / FACTS).is_file():
@@ -161,15 +201,19 @@ def write_votes(votes: Sequence[Vote], folder: Path) -> Path:
     else:
         write_split(split, target)
         facts: VoteFacts = {
-            "questions": sorted({vote.question for vote in votes}),
+            "questions": sorted({one.question for one in (*votes, *rankings)}),
             "votes": len(votes),
-            "voters": len({vote.voter for vote in votes}),
+            "rankings": len(rankings),
+            "voters": len({one.voter for one in (*votes, *rankings)}),
             "simulated": sum(vote.simulated for vote in votes),
             "held_out": len(split.held_out),
             "held_out_pairs": split.held_out_pairs,
+            "held_out_rankings": len(split.held_out_rankings),
             "too_few_to_tell": split.too_few_to_tell,
             "foretold": agreement_with_others(votes),
-            "highest_accuracy": highest_accuracy(split.held_out),
+            "highest_accuracy": highest_accuracy(
+                split.held_out, RANKED_PAIRS * len(split.held_out_rankings)
+            ),
         }
         write_json(target / FACTS, facts)  # last, because it marks the folder as complete
     return target

@@ -27,11 +27,13 @@ class EncodedPairs:
     chosen_ids: list[list[int]]
     rejected_ids: list[list[int]]
     cut: int  # number of texts that lost their beginning
+    rankings: list[tuple[str, str] | None] | None = None  # as of `Pairs.ranking_keys`, if any
 
     def evenly_spaced(self, count: int) -> "EncodedPairs":
         """Return at most `count` of the pairs, evenly spaced."""
         step = math.ceil(len(self.chosen_ids) / count)
-        return EncodedPairs(self.chosen_ids[::step], self.rejected_ids[::step], self.cut)
+        rankings = None if self.rankings is None else self.rankings[::step]
+        return EncodedPairs(self.chosen_ids[::step], self.rejected_ids[::step], self.cut, rankings)
 
 
 def encode_pairs(
@@ -49,7 +51,8 @@ def encode_pairs(
             "the tokenizer turns a text of a pair into no token at all: remove texts that it does "
             "not know"
         )
-    return EncodedPairs(chosen, rejected, chosen_cut + rejected_cut)
+    rankings = pairs.ranking_keys if pairs.rankings else None
+    return EncodedPairs(chosen, rejected, chosen_cut + rejected_cut, rankings)
 
 
 def encode_texts(

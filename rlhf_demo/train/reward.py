@@ -4,8 +4,9 @@ The loop is TRL's RewardTrainer, which minimises the Bradley-Terry loss
 
     -log sigmoid(score of chosen - score of rejected)
 
-Ours are its data, its metrics rows, stop and resume, and what comes after it: the normalisation of
-the scores inside the weights, and the held-out report. Pairs are tokenised here, because from texts
+which is averaged over the pairs of each ranking first, if people ranked (ranking_batches.py). Ours
+are its data, its metrics rows, stop and resume, and what comes after it: the normalisation of the
+scores inside the weights, and the held-out report. Pairs are tokenised here, because from texts
 RewardTrainer would append EOS and silently drop long ones. A score is read at the last token of
 plain `tokenizer(prompt + response)`, as in `models/reward_model.py`.
 
@@ -19,6 +20,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,7 @@ from rlhf_demo.train.pair_scoring import (
     encode_texts,
     normalise,
 )
+from rlhf_demo.train.ranking_batches import ROW_COLUMNS, collate, ranked_rows, ranking_trainer
 from rlhf_demo.train.trl_training import Recorder, train_with_trl, trl_arguments
 
 log = logging.getLogger(__name__)
@@ -204,17 +207,26 @@ def build_trainer(
     checkpoints: Path,
     dtype: torch.dtype,
 ) -> Any:
-    """Set up TRL's RewardTrainer on pairs that are token ids already."""
+    """Set up TRL's RewardTrainer on pairs that are token ids already.
+
+    A batch has `config.batch_size` rows: pairs, or rankings with all their pairs.
+    """
     from datasets import Dataset  # noqa: PLC0415  (with trl: seconds and 470 MiB)
     from trl.trainer.reward_config import RewardConfig as TRLRewardConfig  # noqa: PLC0415
     from trl.trainer.reward_trainer import RewardTrainer  # noqa: PLC0415
 
-    return RewardTrainer(
+    trainer_class, collator = RewardTrainer, None  # None: TRL's own, for pairs
+    rows = Dataset.from_dict({"chosen_ids": train.chosen_ids, "rejected_ids": train.rejected_ids})
+    if train.rankings:
+        trainer_class = ranking_trainer()
+        collator = partial(collate, pad_id=special_id(tokenizer, "pad"))
+        ranked = ranked_rows(train)
+        rows = Dataset.from_dict({name: [row[name] for row in ranked] for name in ROW_COLUMNS})
+    return trainer_class(
         model=model,
         args=TRLRewardConfig(**trl_arguments(config, checkpoints, dtype), disable_dropout=True),
-        train_dataset=Dataset.from_dict(
-            {"chosen_ids": train.chosen_ids, "rejected_ids": train.rejected_ids}
-        ),
+        train_dataset=rows,
+        data_collator=collator,
         processing_class=tokenizer,
         callbacks=[recorder],
     )

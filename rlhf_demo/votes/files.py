@@ -1,8 +1,9 @@
-"""Export and import votes and demonstrations as JSONL and Parquet.
+"""Export and import votes, rankings and demonstrations as JSONL and Parquet.
 
 The format of votes is TRL's (`prompt`, `chosen`, `rejected`) with additional columns. A second
 layout has every answer, ties and skips included. Demonstrations have TRL's `prompt` and
-`completion`. Files have voters' numbers, never their nicknames.
+`completion`. A ranking is one row with its four texts and their order, for which TRL has no format.
+Files have voters' numbers, never their nicknames.
 """
 
 import calendar
@@ -26,7 +27,10 @@ from rlhf_demo.votes.vote import (
     LONGEST_TEXT,
     PLAIN,
     Demonstration,
+    Ranking,
     Vote,
+    check_different,
+    check_order,
     clean_text,
     plain_text,
     written_time,
@@ -56,14 +60,24 @@ DEMONSTRATION_COLUMNS = {
 }  # fmt: skip
 """Columns of demonstrations, the texts that voters wrote. Prompt and completion make the text."""
 
+RANKING_COLUMNS = {
+    "prompt": str, "first": str, "second": str, "third": str, "fourth": str, "order": str,
+    "question": str, "lesson": int, "rater": int, "round": int, "time": str, "model": str,
+    "seed": int, "left_out": bool,
+}  # fmt: skip
+"""Columns of rankings. The texts are A to D; `order` names their letters, best first: "CADB"."""
+
 FIELDS = {"lesson": "collection", "rater": "voter"}
-"""The fields of a vote or demonstration whose column has another name."""
+"""The fields of a vote, ranking or demonstration whose column has another name."""
 
 MOST_ROUNDS = 10_000
 """Highest number of a round; a higher one is an error in the file."""
 
 BOUNDS = Bounds(rows=5_000, bytes=20_000_000)
 """Larger files are training data, not the votes of a page."""
+
+HIGHEST_SEED = 2**31 - 1
+"""The highest number that every database keeps."""
 
 MOST_SECONDS = 1e9
 """Thirty years for one pair: a longer time, or infinity, is an error in the file."""
@@ -72,6 +86,7 @@ _LONGEST = {
     "prompt": LONGEST_TEXT, "first": LONGEST_TEXT, "second": LONGEST_TEXT, "chosen": LONGEST_TEXT,
     "rejected": LONGEST_TEXT, "first_model": LONGEST_MODEL, "second_model": LONGEST_MODEL,
     "chosen_model": LONGEST_MODEL, "rejected_model": LONGEST_MODEL, "completion": LONGEST_TEXT,
+    "third": LONGEST_TEXT, "fourth": LONGEST_TEXT, "model": LONGEST_MODEL,
 }  # fmt: skip
 
 _UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
@@ -80,6 +95,7 @@ _UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
 PREFERENCE_TEXTS = ("prompt", "chosen", "rejected")
 ALL_TEXTS = ("prompt", "first", "second", "choice")
 DEMONSTRATION_TEXTS = ("prompt", "completion")
+RANKING_TEXTS = ("prompt", "first", "second", "third", "fourth", "order")
 """Columns that a file in each layout must have."""
 
 
@@ -124,6 +140,34 @@ def demonstration_row(demonstration: Demonstration) -> dict[str, Any]:
     return row | {"time": written_time(demonstration.time)}
 
 
+def ranking_row(ranking: Ranking) -> dict[str, Any]:
+    """Return a ranking with the columns of RANKING_COLUMNS."""
+    fields = {name: FIELDS.get(name, name) for name in RANKING_COLUMNS}
+    row: dict[str, Any] = {name: getattr(ranking, of) for name, of in fields.items()}
+    return row | {"time": written_time(ranking.time)}
+
+
+def ranking_pair_rows(ranking: Ranking) -> list[dict[str, Any]]:
+    """Return a ranking's six pairs in TRL's format, as a reward model trains on them.
+
+    They share the column `ranking`, from which training computes each pair's weight: 1/6.
+    """
+    common = {
+        "question": ranking.question,
+        "lesson": ranking.collection,
+        "rater": ranking.voter,
+        "round": ranking.round,
+        "time": written_time(ranking.time),
+        "kind": "ranking",
+        "chosen_model": ranking.model,
+        "rejected_model": ranking.model,
+        "left_out": ranking.left_out,
+        "ranking": ranking.id,
+    }
+    texts = [{"prompt": ranking.prompt, "chosen": c, "rejected": r} for c, r in ranking.pairs]
+    return [row | common for row in texts]
+
+
 def export_votes(votes: Iterable[Vote], path: Path, *, all_votes: bool = False) -> int:
     """Write votes as JSONL or Parquet, by the file's name; return how many rows.
 
@@ -154,6 +198,18 @@ def export_demonstrations(demonstrations: Iterable[Demonstration], path: Path) -
     if not rows:
         raise DataError('there are no written texts yet: use "Write it better" first')
     return _write_rows(rows, DEMONSTRATION_COLUMNS, path)
+
+
+def export_rankings(rankings: Iterable[Ranking], path: Path) -> int:
+    """Write rankings as JSONL or Parquet, by the file's name; return how many rows.
+
+    Raises:
+        DataError: there is nothing to write, or the name has another ending.
+    """
+    rows = [ranking_row(ranking) for ranking in rankings]
+    if not rows:
+        raise DataError('there are no rankings yet: use "Rank four" first')
+    return _write_rows(rows, RANKING_COLUMNS, path)
 
 
 def _write_rows(rows: list[dict[str, Any]], columns: dict[str, type], path: Path) -> int:
@@ -209,7 +265,7 @@ class VoteTexts(TypedDict):
 
 
 class RowFacts(TypedDict):
-    """The fields that a `Vote` and a `Demonstration` share."""
+    """The fields that a `Vote`, a `Ranking` and a `Demonstration` share."""
 
     collection: int
     round: int
@@ -247,6 +303,21 @@ def read_demonstrations(path: Path, *, question: str) -> list[Demonstration]:
     return _read_rows(path, lambda row, where, number: _read_text(row, where, number, question))
 
 
+def read_rankings(path: Path, *, question: str) -> list[Ranking]:
+    """Read rankings; arguments, missing columns, ids and errors are as in `read_votes`."""
+    return _read_rows(path, lambda row, where, number: _read_ranking(row, where, number, question))
+
+
+def holds_rankings(path: Path) -> bool:
+    """Say whether a file holds rankings: its first row decides.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    first = next(iter(_rows_of(path)), (0, None))[1]
+    return is_record(first) and "order" in first and "choice" not in first
+
+
 def holds_demonstrations(path: Path) -> bool:
     """Say whether a file holds demonstrations, not votes: its first row decides.
 
@@ -260,7 +331,8 @@ def holds_demonstrations(path: Path) -> bool:
 def _rows_of(path: Path) -> Iterator[tuple[int, Any]]:
     if path.suffix not in (".jsonl", ".parquet"):
         raise _unknown_format(path)
-    return file_rows(path, ALL_COLUMNS | PREFERENCE_COLUMNS | DEMONSTRATION_COLUMNS, BOUNDS)
+    known = ALL_COLUMNS | PREFERENCE_COLUMNS | DEMONSTRATION_COLUMNS | RANKING_COLUMNS
+    return file_rows(path, known, BOUNDS)
 
 
 def _read_rows(path: Path, read: Callable[[Any, str, int], T]) -> list[T]:
@@ -301,6 +373,27 @@ def _read_text(row: Any, where: str, number: int, question: str) -> Demonstratio
         raise DataError(f"{where}: column 'completion' is empty: give text")
     texts = {name: row[name] for name in DEMONSTRATION_TEXTS}
     return Demonstration(id=number, **texts, **_common(row, where, question))
+
+
+def _read_ranking(row: Any, where: str, number: int, question: str) -> Ranking:
+    row = _checked(row, where, RANKING_COLUMNS, RANKING_TEXTS)
+    texts = {name: row[name] for name in RANKING_TEXTS if name not in ("prompt", "order")}
+    for name, text in texts.items():
+        if not text.strip():
+            raise DataError(f"{where}: column {name!r} is empty: give text")
+    check_different(list(texts.values()))
+    seed = _given(row, "seed", 0)
+    if not 0 <= seed <= HIGHEST_SEED:
+        raise DataError(f"{where}: seed is {short(seed)}: use 0 to {HIGHEST_SEED}, or leave it out")
+    return Ranking(
+        id=number,
+        prompt=row["prompt"],
+        **texts,
+        order=check_order(row["order"]),
+        model=_given(row, "model", ""),
+        seed=seed,
+        **_common(row, where, question),
+    )
 
 
 def _common(row: dict[str, Any], where: str, question: str) -> RowFacts:

@@ -1,7 +1,7 @@
-"""Put votes or demonstrations from a file into the store, a few at a time, while people vote.
+"""Put votes, rankings or demonstrations from a file into the store, while people vote.
 
-Each file becomes a collection of its own. Its state is ARRIVING until all rows are in, and an
-import that an error or a kill cut short is deleted.
+A few rows go in at a time. Each file becomes a collection of its own. Its state is ARRIVING until
+all rows are in, and an import that an error or a kill cut short is deleted.
 """
 
 import time
@@ -20,10 +20,10 @@ from rlhf_demo.votes.queries import (
     new_voter,
     question_id,
 )
-from rlhf_demo.votes.tables import assignments, collections, demonstrations
-from rlhf_demo.votes.vote import Demonstration, NewPair, Vote
+from rlhf_demo.votes.tables import assignments, collections, demonstrations, rankings
+from rlhf_demo.votes.vote import Demonstration, NewPair, Ranking, Vote
 
-R = TypeVar("R", Vote, Demonstration)
+R = TypeVar("R", Vote, Demonstration, Ranking)
 
 ARRIVING = "arriving"
 
@@ -68,6 +68,15 @@ def keep_demonstrations(
     imported = _Import(database, now, source)
     imported.keep_all(texts, imported.keep_demonstration)
     return imported.collection, len(texts) - len(imported.seen)
+
+
+def keep_rankings(
+    database: Database, now: float, ranked: Sequence[Ranking], source: str
+) -> tuple[int, int]:
+    """Store a file's rankings in a collection of their own, as `keep_votes` does."""
+    imported = _Import(database, now, source)
+    imported.keep_all(ranked, imported.keep_ranking)
+    return imported.collection, len(ranked) - len(imported.seen)
 
 
 Texts = tuple[int, str, str, str, str]
@@ -157,6 +166,23 @@ class _Import:
             "written_at": one.time,
         }
         connection.execute(insert(demonstrations).values(row))
+
+    def keep_ranking(self, connection: Connection, ranking: Ranking) -> None:
+        """Insert a ranking, unless the same voter ranked the same texts."""
+        one = ranking
+        if not self._is_new(one.round, one.voter, one.question, one.prompt, frozenset(one.texts)):
+            return
+        names = ("prompt", "first", "second", "third", "fourth", "model", "seed")
+        row = {name: getattr(one, name) for name in names} | {
+            "round_id": self._round(connection, one.round),
+            "voter_id": self._voter(connection, one.voter, left_out=one.left_out),
+            "question_id": question_id(connection, one.question),
+            "shown_at": one.time,
+            "temperature": 1.0,
+            "best_first": one.order,
+            "ranked_at": one.time,
+        }
+        connection.execute(insert(rankings).values(row))
 
     def _is_new(self, *key: Any) -> bool:
         """Say whether no row of the file had this key before."""

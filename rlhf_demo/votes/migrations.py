@@ -72,8 +72,31 @@ def _mark_own_prompts(connection: Connection) -> None:
     connection.execute(text(f"UPDATE pairs SET own = true WHERE (owner_id, prompt) IN ({written})"))
 
 
+def _add_rankings(connection: Connection) -> None:
+    """Voters can rank four texts."""
+    key = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "SERIAL PRIMARY KEY"}
+    parents = {"round_id": "rounds", "rater_id": "raters", "question_id": "questions"}
+    parts = (
+        f"id {key[connection.dialect.name]} NOT NULL",
+        "round_id INTEGER NOT NULL",
+        "rater_id INTEGER",
+        "question_id INTEGER",
+        "shown_at FLOAT",
+        *(f"{name} TEXT NOT NULL" for name in ("prompt", "first", "second", "third", "fourth")),
+        "model TEXT NOT NULL",
+        "seed INTEGER NOT NULL",
+        "temperature FLOAT NOT NULL",
+        "best_first VARCHAR(4)",
+        "ranked_at FLOAT",
+        *(f"FOREIGN KEY({n}) REFERENCES {of} (id) ON DELETE CASCADE" for n, of in parents.items()),
+    )
+    connection.execute(text(f"CREATE TABLE rankings ({', '.join(parts)})"))
+    for name in parents:
+        connection.execute(text(f"CREATE INDEX ix_rankings_{name} ON rankings ({name})"))
+
+
 STEPS: tuple[Callable[[Connection], None], ...] = (
-    _add_class_door, _add_demonstrations, _mark_own_prompts,
+    _add_class_door, _add_demonstrations, _mark_own_prompts, _add_rankings,
 )  # fmt: skip
 """Step N leads from version N - 1 to version N."""
 

@@ -186,11 +186,15 @@ def agreement_with_others(votes: Iterable[Vote]) -> Share:
     return _with_others(votes, _tallies(votes))
 
 
-def highest_accuracy(votes: Iterable[Vote]) -> float | None:
+def highest_accuracy(votes: Iterable[Vote], single: int = 0) -> float | None:
     """Return the share of these votes that the best possible predictor gets right.
 
     A predictor with one answer for all votes on a pair, like a reward model, gets at most the
     larger side of the pair's votes right, which is half of them if they are split.
+
+    Args:
+        votes: any votes.
+        single: number of further pairs with one preference each, as those of rankings.
 
     Returns:
         None if no pair has two preferences, because the limit is then 1 and says nothing.
@@ -198,7 +202,8 @@ def highest_accuracy(votes: Iterable[Vote]) -> float | None:
     tallies = _tallies(votes).values()
     if all(tally.total() < 2 for tally in tallies):
         return None
-    return sum(max(tally.values()) for tally in tallies) / sum(tally.total() for tally in tallies)
+    right = single + sum(max(tally.values()) for tally in tallies)
+    return right / (single + sum(tally.total() for tally in tallies))
 
 
 def vote_quality(votes: Sequence[Vote]) -> Quality:

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, and_, delete, or_, select
+from sqlalchemy import Connection, Row, Table, and_, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql import ColumnElement
 
@@ -26,6 +26,7 @@ from rlhf_demo.votes.tables import (
     insert_row,
     pairs,
     questions,
+    rankings,
     rounds,
     voters,
 )
@@ -43,6 +44,12 @@ UNANSWERED_SECONDS = 1_800.0
 MOST_READ = 20_000
 """Number of newest visitors' answers that are counted and trained on; reading them takes a third of
 a second. Strangers add answers without end, and reading 250,000 took three seconds."""
+
+MOST_UNRANKED = 200
+"""Number of newest four texts without an order that the open page keeps."""
+
+UNHELD = {"voter_id": None, "question_id": None, "shown_at": None}
+"""What a row of `rankings` says whose texts wait for a voter."""
 
 CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ"
 """Without I, L and O, which look like 1 and 0 on a projector."""
@@ -231,8 +238,9 @@ def clear_open_page(connection: Connection, collection: int, round_id: int, now:
     """Delete what a script can create without end: visitors, pairs and questions without answers.
 
     These are visitors not seen for a day, with their assignments; unanswered assignments of others,
-    sooner; pairs that were never shown and are too old to be shown; and questions that no
-    assignment, no demonstration and no round has. Visitors who wrote a demonstration stay.
+    sooner; pairs that were never shown and are too old to be shown; old texts that no one has
+    ranked; and questions that no assignment, demonstration, ranking and round has. Visitors who
+    wrote a demonstration or ranked stay.
     """
     of_round = select(pairs.c.id).where(pairs.c.round_id == round_id)
     left = (assignments.c.choice.is_(None), assignments.c.held_at < now - UNANSWERED_SECONDS)
@@ -242,7 +250,12 @@ def clear_open_page(connection: Connection, collection: int, round_id: int, now:
     )
     idle = (voters.c.collection_id == collection, voters.c.last_seen < now - IDLE_SECONDS)
     wrote = select(demonstrations.c.id).where(demonstrations.c.voter_id == voters.c.id)
-    connection.execute(delete(voters).where(*idle, ~answered.exists(), ~wrote.exists()))
+    ranked = select(rankings.c.id).where(
+        rankings.c.voter_id == voters.c.id, rankings.c.best_first.is_not(None)
+    )
+    _clear_unranked(connection, round_id, now)  # or a visitor would take the texts along
+    did = (answered, wrote, ranked)
+    connection.execute(delete(voters).where(*idle, *(~rows.exists() for rows in did)))
     newest = select(pairs.c.id).where(pairs.c.round_id == round_id).order_by(pairs.c.id.desc())
     shown = select(assignments.c.id).where(assignments.c.pair_id == pairs.c.id)
     old = (pairs.c.round_id == round_id, pairs.c.id.not_in(newest.limit(OPEN_POOL).correlate(None)))
@@ -250,8 +263,19 @@ def clear_open_page(connection: Connection, collection: int, round_id: int, now:
     asked = select(assignments.c.id).where(assignments.c.question_id == questions.c.id)
     of_round = select(rounds.c.id).where(rounds.c.question_id == questions.c.id)
     written = select(demonstrations.c.id).where(demonstrations.c.question_id == questions.c.id)
-    needed = (asked, of_round, written)
+    under = select(rankings.c.id).where(rankings.c.question_id == questions.c.id)
+    needed = (asked, of_round, written, under)
     connection.execute(delete(questions).where(*(~rows.exists() for rows in needed)))
+
+
+def _clear_unranked(connection: Connection, round_id: int, now: float) -> None:
+    """Let the next voter have the texts that a page has not asked for, and delete old ones."""
+    unranked = (rankings.c.round_id == round_id, rankings.c.best_first.is_(None))
+    left = (*unranked, rankings.c.shown_at < now - UNANSWERED_SECONDS)
+    connection.execute(update(rankings).where(*left).values(UNHELD))
+    newest = select(rankings.c.id).where(*unranked).order_by(rankings.c.id.desc())
+    kept = newest.limit(MOST_UNRANKED).correlate(None)
+    connection.execute(delete(rankings).where(*unranked, rankings.c.id.not_in(kept)))
 
 
 def drop_unanswered(connection: Connection, voter: int, keep: int) -> None:

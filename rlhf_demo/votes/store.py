@@ -36,6 +36,7 @@ from rlhf_demo.votes.queries import (
     owner,
     question_id,
 )
+from rlhf_demo.votes.rankings import Rankings
 from rlhf_demo.votes.tables import assignments, collections, pairs, questions, voters
 from rlhf_demo.votes.vote import (
     CHOICES,
@@ -73,7 +74,10 @@ SEEN_EVERY = 10.0
 
 
 class Store:
-    """All votes of one installation, in one database; its demonstrations have their own class."""
+    """All votes of one installation, in one database.
+
+    Its demonstrations and its rankings have classes of their own.
+    """
 
     def __init__(
         self,
@@ -118,6 +122,7 @@ class Store:
                 )
             self.open_collection: int = number
             self.open_round = current_round(connection, self.open_collection).id
+        self.rankings = Rankings(self.database, clock, self.open_round, self._question)
 
     def close(self) -> None:
         """Close the database's connections."""

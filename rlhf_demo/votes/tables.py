@@ -8,7 +8,8 @@ shown, and no vote comes twice.
                                                assignments  n-1  questions
 
 Demonstrations, the texts that voters write themselves, belong to a round, a voter and a question,
-and to the pair that was on the screen.
+and to the pair that was on the screen. A row of `rankings` is four texts of a round: they wait, are
+shown to one voter under a question, and get their order from that voter.
 
 A collection is a set of votes: the open page (one row), a class, or an imported file. In the
 database, some tables and columns have older names. A change to a table needs a step in
@@ -145,6 +146,26 @@ demonstrations = _table(
     Column("browser_hash", String(64), index=True),  # of the visitor's secret, on the open page
     Column("written_at", Float, nullable=False),
     UniqueConstraint("pair_id", "voter_id", "question_id"),
+)
+
+
+rankings = _table(
+    "rankings",
+    _belongs_to("round_id", "rounds"),
+    # With the three below, none until the four texts are shown to a voter.
+    _belongs_to("rater_id", "raters", nullable=True, key="voter_id"),
+    _belongs_to("question_id", "questions", nullable=True),
+    Column("shown_at", Float),  # last time the voter's page asked for them
+    Column("prompt", Text, nullable=False),
+    Column("first", Text, nullable=False),
+    Column("second", Text, nullable=False),
+    Column("third", Text, nullable=False),
+    Column("fourth", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("temperature", Float, nullable=False),
+    Column("best_first", String(4)),  # the letters of the texts; none: not ranked yet
+    Column("ranked_at", Float),
 )
 
 

@@ -1,4 +1,4 @@
-"""The records of votes and demonstrations, their constants, and limits on what people type.
+"""The records of votes, rankings and demonstrations, and limits on what people type.
 
 Standard library only, so that code that counts votes does not depend on the database. A pair always
 has the same `first` and `second` text; the sides are drawn each time it is shown. A vote is stored
@@ -7,7 +7,9 @@ for a text, not for a side, so that the two cannot be confused.
 
 import time
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, TypedDict
 
 from rlhf_demo.errors import Refused
@@ -23,6 +25,12 @@ DECIDED = ("first", "second")
 
 PLAIN, ATTENTION_CHECK, DUEL = "plain", "catch", "duel"
 """Kinds of pair: two samples to learn from, one text twice, two models in a blind vote."""
+
+LETTERS = "ABCD"
+"""The texts of a ranking, as the page and the files name them."""
+
+RANKED_PAIRS = len(LETTERS) * (len(LETTERS) - 1) // 2
+"""The pairs of one ranking: six."""
 
 TO_READ = "Which would you rather read?"
 QUESTIONS = ("Which sounds happier?", TO_READ, "Which is better English?")
@@ -55,6 +63,26 @@ class NewPair:
     second_model: str
     seed: int = 0
     temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class NewFour:
+    """Four different texts for one prompt, as one model sampled them."""
+
+    prompt: str
+    texts: tuple[str, str, str, str]
+    model: str
+    seed: int = 0
+    temperature: float = 1.0
+
+
+class ShownFour(TypedDict):
+    """Four texts that a voter ranks, as JSON; their letters are A to D, in this order."""
+
+    id: int
+    question: str
+    prompt: str
+    texts: list[str]
 
 
 class ShownAssignment(TypedDict):
@@ -158,6 +186,65 @@ class Demonstration:
     voter: int
     time: float  # seconds since 1970, UTC
     left_out: bool  # True: the instructor excluded this voter
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Four texts that a voter ranked; ids are the store's."""
+
+    id: int
+    collection: int
+    round: int  # number within the collection, from 1
+    prompt: str
+    first: str  # A on the screen; the letters do not say how good a text is
+    second: str
+    third: str
+    fourth: str
+    order: str  # the letters of the texts, best first, such as "CADB"
+    model: str
+    seed: int
+    question: str
+    voter: int
+    time: float  # seconds since 1970, UTC
+    left_out: bool  # True: the instructor excluded this voter
+
+    @property
+    def texts(self) -> tuple[str, str, str, str]:
+        """The texts A to D."""
+        return self.first, self.second, self.third, self.fourth
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The better and the worse text of each of its six pairs."""
+        best_first = [self.texts[LETTERS.index(letter)] for letter in self.order]
+        return list(combinations(best_first, 2))
+
+
+def check_order(order: Any) -> str:
+    """Return the order of a ranking.
+
+    Raises:
+        Refused: it does not name each text once.
+    """
+    if isinstance(order, str) and sorted(order) == list(LETTERS):
+        return order
+    given = repr(order)[:40]
+    raise Refused(f"the order {given} is no ranking: name each of A, B, C and D once, best first")
+
+
+def check_different(texts: Sequence[str]) -> None:
+    """Check that the texts of a ranking are different.
+
+    Raises:
+        Refused: two are the same but for their spaces.
+    """
+    plain = [" ".join(text.split()) for text in texts]
+    for one, other in combinations(range(len(plain)), 2):
+        if plain[one] == plain[other]:
+            raise Refused(
+                f"the texts {LETTERS[one]} and {LETTERS[other]} are the same: rank four different "
+                "texts"
+            )
 
 
 def for_text(choice: str, swapped: bool) -> str:

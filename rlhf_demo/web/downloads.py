@@ -31,8 +31,8 @@ from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.run import Run
 from rlhf_demo.server.class_records import learned_from_private, without_texts
 from rlhf_demo.server.settings import Settings
-from rlhf_demo.votes.files import export_demonstrations, export_votes
-from rlhf_demo.votes.vote import Demonstration, Vote
+from rlhf_demo.votes.files import export_demonstrations, export_rankings, export_votes
+from rlhf_demo.votes.vote import Demonstration, Ranking, Vote
 from rlhf_demo.web.cache import DOWNLOADS
 
 KEPT_BACK = {"job.json", "lock", "stop", "stopping.json", "checkpoint.pt", "checkpoints"}
@@ -54,7 +54,7 @@ ZIP_SECONDS = 60
 
 
 class VoteFile(TypedDict):
-    """A file of votes or demonstrations to download."""
+    """A file of votes, rankings or demonstrations to download."""
 
     link: str  # relative to the address of the page
     name: str
@@ -127,6 +127,19 @@ def demonstration_file(
         return export_demonstrations(texts, target)
 
     return _offer(folder, "demonstrations", len(texts), name, request, write)
+
+
+def ranking_file(rankings: Sequence[Ranking], folder: Path, request: dict[str, Any]) -> VoteFile:
+    """Write rankings into a file and return a link to it; as `vote_file`.
+
+    Raises:
+        DataError: there are none, or the format is unknown.
+    """
+
+    def write(target: Path) -> int:
+        return export_rankings(rankings, target)
+
+    return _offer(folder, "rankings", len(rankings), "rankings", request, write)
 
 
 def _offer(

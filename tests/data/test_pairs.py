@@ -9,7 +9,15 @@ import pytest
 
 from rlhf_demo.data import hub_datasets as datasets
 from rlhf_demo.data import pairs as preferences
-from rlhf_demo.data.pairs import Pairs, implicit_prompt, load_pairs, split_by_prompt
+from rlhf_demo.data.pairs import (
+    MOST_RANKED,
+    Pairs,
+    copy_pairs,
+    implicit_prompt,
+    load_pairs,
+    split_by_prompt,
+)
+from rlhf_demo.data.rows import OWN
 from rlhf_demo.errors import DataError
 
 ROWS = [
@@ -105,6 +113,37 @@ def test_load_pairs_without_margins_has_none(tmp_path):
         load_pairs(write_jsonl(tmp_path / "a.jsonl", [{"chosen": "a", "rejected": "b"}])).margins
         is None
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [("a.jsonl", write_jsonl), ("a.csv", write_csv), ("a.parquet", write_parquet)],
+)
+def test_pairs_of_a_ranking_share_a_key_on_their_prompt(tmp_path, name, write):
+    texts = {"chosen": "a", "rejected": "b"}
+    rows = [
+        {"prompt": "p", "ranking": "7"} | texts,
+        {"prompt": "p", "ranking": None, "chosen": "c", "rejected": "d"},
+        {"prompt": "p", "ranking": "7", "chosen": "b", "rejected": "c"},
+        {"prompt": "q", "ranking": "7"} | texts,
+    ]
+    pairs = load_pairs(write(tmp_path / name, rows))
+    assert pairs.rankings == ["7", None, "7", "7"]
+    assert pairs.ranking_keys == [("p", "7"), None, ("p", "7"), ("q", "7")]
+    assert pairs.select([3, 1]).ranking_keys == [("q", "7"), None]
+    copied = tmp_path / "copy.jsonl"
+    assert copy_pairs(tmp_path / name, copied, OWN) == load_pairs(str(copied)) == pairs
+
+
+def test_ranking_of_more_than_nine_texts_is_refused(tmp_path):
+    rows = [
+        {"prompt": "p", "chosen": "a", "rejected": f"b{n}", "ranking": 1}
+        for n in range(MOST_RANKED)
+    ]
+    assert len(load_pairs(write_jsonl(tmp_path / "a.jsonl", rows))) == MOST_RANKED == 9 * 8 / 2
+    rows.append(rows[0] | {"rejected": "more"})
+    with pytest.raises(DataError, match="the ranking '1' has 37 pairs: give at most 36"):
+        load_pairs(write_jsonl(tmp_path / "a.jsonl", rows))
 
 
 # -- prompts of pairs ------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The held-out report, on numbers worked by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -215,3 +216,21 @@ def test_a_report_from_before_both_baselines_counts_as_none(tmp_path):
     report = {"accuracy": 0.8, "baseline_side": "longer", "baseline_length": 0.6}
     write_json(tmp_path / "report.json", report)
     assert read_report(tmp_path) == report
+
+
+def test_pairs_of_a_ranking_are_right_or_wrong_together():
+    texts = [("a", "b"), ("a", "c"), ("b", "c")]
+    chosen, rejected = zip(*texts * 4, strict=True)
+    prompts = [f"p{n}" for n in range(4) for _ in texts]
+    named = [str(n) for n in range(4) for _ in texts]
+    plain = Pairs(prompts, list(chosen), list(rejected))
+    ranked = replace(plain, rankings=[*named])
+    margins = [1.0] * 6 + [-1.0] * 6  # right in two rankings, wrong in two
+    alone, together = (held_out_report(pairs, margins, STD) for pairs in (plain, ranked))
+    assert alone["accuracy"] == together["accuracy"] == 0.5
+    assert alone["different_pairs"] == together["different_pairs"] == 12
+    assert (alone["accuracy_low"], alone["accuracy_high"]) == wilson_interval(6, 12)
+    groups = [n for n in range(4) for _ in texts]
+    right = [1.0] * 6 + [0.0] * 6
+    assert (together["accuracy_low"], together["accuracy_high"]) == cluster_interval(right, groups)
+    assert together["accuracy_low"] < alone["accuracy_low"]

@@ -3,7 +3,7 @@
 import pytest
 
 from rlhf_demo.data.pairs import SHIPPED, load_pairs
-from rlhf_demo.server.pair_choice import ENOUGH, difference, makes_a_pair
+from rlhf_demo.server.pair_choice import ENOUGH, difference, four_that_differ, makes_a_pair
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,12 @@ def test_few_of_the_shipped_pairs_share_most_of_their_words():
     ]
     few = sum(value < ENOUGH for value in values) / len(values)
     assert few == pytest.approx(0.035, abs=0.001)
+
+
+def test_first_four_texts_that_all_differ_are_ranked():
+    one, two, three, four = " was good.", " bored me to tears.", " is on at nine.", " has a dog"
+    near, empty = " was good, very.", " "
+    assert four_that_differ([one, near, two, empty, three, one, four, " more"]) == (
+        one, two, three, four,
+    )  # fmt: skip
+    assert four_that_differ([empty, one, near, two, three]) is None

@@ -3,6 +3,7 @@
 import threading
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import combinations
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,9 @@ from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.errors import ConfigError, Refused
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.server.compute_lock import ComputeLock, Priority
+from rlhf_demo.server.pair_choice import ENOUGH, difference
 from rlhf_demo.server.sampler import (
+    FOURS_AT_ONCE,
     MOST_EACH,
     OWN_PAIRS,
     SHIPPED_MODEL,
@@ -136,6 +139,26 @@ def test_blind_pairs_are_on_prompts_that_nothing_is_trained_on(sampler, monkeypa
     assert {pair.prompt for pair in blind} <= set(load_prompts("shipped", "test"))
     assert {pair.prompt for pair in feedback} <= set(load_prompts("shipped", "train"))
     assert len(blind) == len(feedback) == 8
+
+
+def test_four_texts_to_rank_differ_and_wait_for_voters(sampler, store):
+    order = PairRequest("one", "one", to_rank=True)
+    sampler.want(order, "here")
+    wait_until(lambda: not sampler.under_way(order))
+    shown = store.rankings.next_four(store.visit("here"), HAPPY, model="one")
+    assert shown["prompt"] in load_prompts("shipped", "train")
+    for one, other in combinations(shown["texts"], 2):
+        assert difference(one, other) >= ENOUGH
+    assert store.rankings.waiting("one") <= FOURS_AT_ONCE - 1
+    assert store.pairs_waiting(store.visit("here"), HAPPY, model="one") == 0
+
+
+def test_model_that_writes_no_four_different_texts_is_said_to(sampler, monkeypatch):
+    monkeypatch.setattr(sampler, "_responses", lambda _, prompts, seed: [" is good"] * len(prompts))
+    order = PairRequest("one", "one", to_rank=True)
+    sampler.want(order, "here")
+    wait_until(lambda: not sampler.under_way(order))
+    assert "for no prompt did the model write four texts" in sampler.problem(order)
 
 
 def test_models_that_write_the_same_are_said_to(sampler):

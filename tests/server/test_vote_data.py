@@ -12,7 +12,8 @@ from rlhf_demo.config.stages import STAGES
 from rlhf_demo.data.pairs import load_pairs
 from rlhf_demo.errors import DataError, JobError
 from rlhf_demo.jobs.bounds import Limits
-from rlhf_demo.server.vote_data import KEPT, people_agree, vote_facts
+from rlhf_demo.server.class_training import reward_config
+from rlhf_demo.server.vote_data import KEPT, counted, people_agree, vote_facts
 from rlhf_demo.ui.panels.board import _people_line
 from rlhf_demo.ui.tabs.reward import RewardTab
 from rlhf_demo.votes.classes import Classes
@@ -20,7 +21,7 @@ from rlhf_demo.votes.rounds import Rounds
 from rlhf_demo.web.lanes import Lane
 from tests.fake_jobs import DAMAGED, HERE, damage
 from tests.vote_page import BASE, fake, new_jobs, people_vote, shared, tab  # noqa: F401  (fixtures among them)
-from tests.voting import GOOD, HAPPY, join, new_pairs, take_turns
+from tests.voting import GOOD, HAPPY, join, new_fours, new_pairs, rank, take_turns
 
 
 def takes_pairs(stage):
@@ -184,8 +185,60 @@ def test_lists_have_the_questions_with_most_votes(tab, store, monkeypatch):
     monkeypatch.setattr("rlhf_demo.server.vote_data.MOST_QUESTIONS", 2)
     for question, votes in ((HAPPY, 9), ("Which is duller?", 8), (GOOD, 10)):
         people_vote(store, votes, people=1, question=question)
-    assert tab.data.questions() == [(GOOD, 10), (HAPPY, 9)]
+    assert tab.data.questions() == [(GOOD, 10, 0), (HAPPY, 9, 0)]
     assert tab.data.write(["Which is duller?"])  # Feedback trains on it all the same
+
+
+def test_rankings_count_with_the_votes_and_are_told_apart(tab, store):
+    people_vote(store, 5, people=1)
+    store.rankings.add_fours(new_fours(3, start=20))
+    for order in ("ABCD", "DCBA"):
+        rank(store, voter := store.visit("here"), order)
+    with pytest.raises(DataError, match=r"7 preferences: vote until there are 8"):
+        tab.data.write([HAPPY])
+    assert tab.data.choices() == []
+    rank(store, voter, "BACD")
+    [(label, chosen)] = tab.data.choices()
+    assert label == f"votes: {HAPPY} (5 votes, 3 rankings = 18 pairs)"
+    folder = tab.data.chosen(chosen)
+    # Two of eight are held out, on the prompts rated last: two rankings, with all their pairs.
+    facts = vote_facts(str(folder))
+    assert (facts["votes"], facts["rankings"]) == (5, 3)
+    assert (facts["held_out"], facts["held_out_rankings"]) == (0, 2)
+    train, held_out = (load_pairs(str(folder), split) for split in ("train", "heldout"))
+    assert len(held_out) == 12 and len(train) == 5 + 6
+    assert set(held_out.chosen + held_out.rejected).isdisjoint(train.chosen + train.rejected)
+
+
+@pytest.mark.parametrize(
+    ("votes", "rankings", "words"),
+    [(3, 0, "3 votes"), (0, 1, "1 ranking = 6 pairs"), (0, 0, "0 votes"),
+     (2, 3, "2 votes, 3 rankings = 18 pairs")],
+)  # fmt: skip
+def test_a_ranking_is_counted_as_what_it_is(votes, rankings, words):
+    assert counted(votes, rankings) == words
+
+
+def test_ranking_of_a_voter_left_out_is_not_trained_on(tab, store):
+    store.rankings.add_fours(new_fours(9))
+    careful, careless = store.visit("here"), store.visit("here")
+    for _ in range(8):
+        rank(store, careful)
+    number = int(careless.partition(".")[0])
+    rank(store, careless)
+    all_of_them, without = tab.data.write([HAPPY]), tab.data.write([HAPPY], [number])
+    assert [vote_facts(str(one))["rankings"] for one in (all_of_them, without)] == [9, 8]
+
+
+def test_training_on_rankings_takes_batches_of_rankings(tab, store):
+    """8 of 10 rankings are 48 pairs to train on, and one batch."""
+    store.rankings.add_fours(new_fours(10))
+    voter = store.visit("here")
+    for _ in range(10):
+        rank(store, voter)
+    folder = tab.data.write([HAPPY])
+    config = reward_config(folder, str(folder))
+    assert (config.train_pairs, config.batch_size, config.epochs) == (48, 8, 4)
 
 
 def test_votes_of_a_run_are_recognised_without_writing_those_of_every_question(tab, store, shared):

@@ -12,13 +12,17 @@ from rlhf_demo.votes.files import (
     BOUNDS,
     PREFERENCE_COLUMNS,
     export_demonstrations,
+    export_rankings,
     export_votes,
     holds_demonstrations,
+    holds_rankings,
+    ranking_pair_rows,
     read_demonstrations,
+    read_rankings,
     read_votes,
 )
 from rlhf_demo.votes.quality import vote_quality, win_rate
-from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL, PLAIN, Demonstration, Vote
+from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL, PLAIN, Demonstration, Ranking, Vote
 
 VOTE = Vote(
     id=1, collection=4, round=2, kind=PLAIN, pair=1, prompt="The film", first=" is good.",
@@ -283,3 +287,93 @@ def test_files_of_votes_and_empty_ones_are_no_demonstrations(tmp_path):
     assert not holds_demonstrations(path)
     with pytest.raises(DataError, match="no written texts yet"):
         export_demonstrations([], path)
+
+
+# -- rankings --------------------------------------------------------------------------------------
+
+RANKING = Ranking(
+    id=1, collection=4, round=2, prompt="The film", first=" is good.", second=" was bad.",
+    third=", which ended", fourth=" I loved", order="DACB", model="m", seed=7,
+    question="Which is happier?", voter=7, time=86_400.0, left_out=False,
+)  # fmt: skip
+RANKINGS = [RANKING, replace(RANKING, id=2, voter=8, order="ABCD", left_out=True)]
+
+RANKED = {"prompt": "p", "first": "a", "second": "b", "third": "c", "fourth": "d", "order": "BACD"}
+"""As in a file of rankings."""
+
+
+def test_ranking_is_one_row_with_its_texts_and_their_order(tmp_path):
+    path = tmp_path / "rankings.jsonl"
+    assert export_rankings(RANKINGS, path) == 2
+    assert json.loads(path.read_text().splitlines()[0]) == {
+        "prompt": "The film", "first": " is good.", "second": " was bad.",
+        "third": ", which ended", "fourth": " I loved", "order": "DACB",
+        "question": "Which is happier?", "lesson": 4, "rater": 7, "round": 2,
+        "time": "1970-01-02T00:00:00Z", "model": "m", "seed": 7, "left_out": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_rankings_come_back_as_they_went(tmp_path, store, ending):
+    path = tmp_path / f"rankings.{ending}"
+    export_rankings(RANKINGS, path)
+    assert holds_rankings(path) and not holds_demonstrations(path)
+    read = read_rankings(path, question="unused")
+    collection, double = store.rankings.add([*read, replace(read[0], order="ABCD")], SOURCE)
+    back = store.rankings.of_visitors()
+    assert (double, {one.collection for one in back}) == (1, {collection})  # its first order stays
+    known = ("round", "prompt", "texts", "order", "model", "seed", "question", "time", "left_out")
+    assert [[getattr(one, name) for name in known] for one in back] == [
+        [getattr(one, name) for name in known] for one in RANKINGS
+    ]
+    assert len({one.voter for one in back}) == 2
+    assert store.votes() == []
+    with pytest.raises(Refused, match="already been imported"):
+        store.rankings.add(read, SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"third": " b "}, "row 1: the texts B and C are the same: rank four different texts"),
+        ({"order": "BBCD"}, "row 1: the order 'BBCD' is no ranking: name each of A, B, C and D"),
+        ({"order": "BACDA"}, "the order 'BACDA' is no ranking"),
+        ({"order": 2143}, "column 'order' is 2143: give text"),
+        ({"order": None}, "column 'order' is missing: add it"),
+        ({"fourth": " \n"}, "column 'fourth' is empty: give text"),
+        ({"second": "x" * 4001}, "the second has 4001 characters: use at most 4000"),
+        ({"model": "x" * 201}, "the model has 201 characters"),
+        ({"seed": 2**31}, "seed is 2147483648: use 0 to 2147483647"),
+        ({"rater": "Ann"}, "'rater' is 'Ann'"),
+        ({"round": 0}, "round is 0: use 1 to"),
+    ],
+)
+def test_bad_ranking_is_refused_with_its_row(tmp_path, change, message):
+    path = tmp_path / "bad.jsonl"
+    path.write_text(json.dumps(RANKED | change) + "\n")
+    assert holds_rankings(path)
+    with pytest.raises(DataError, match=message):
+        read_rankings(path, question="Which?")
+    path.write_text(json.dumps(RANKED) + "\n")
+    [one] = read_rankings(path, question="Which?")
+    assert (one.order, one.question, one.voter, one.model, one.seed) == ("BACD", "Which?", 1, "", 0)
+
+
+def test_files_of_votes_and_empty_ones_are_no_rankings(tmp_path):
+    path = tmp_path / "votes.jsonl"
+    for all_votes in (False, True):
+        export_votes(VOTES, path, all_votes=all_votes)
+        assert not holds_rankings(path)
+    path.write_text("")
+    assert not holds_rankings(path)
+    with pytest.raises(DataError, match="no rankings yet"):
+        export_rankings([], path)
+
+
+def test_pairs_of_a_ranking_are_rows_of_trls_format_that_name_it(tmp_path):
+    rows = ranking_pair_rows(RANKING)
+    a, b, c, d = RANKING.texts
+    assert [(row["chosen"], row["rejected"]) for row in rows] == [
+        (d, a), (d, c), (d, b), (a, c), (a, b), (c, b),
+    ]  # fmt: skip
+    assert {(row["prompt"], row["ranking"], row["rater"]) for row in rows} == {("The film", 1, 7)}

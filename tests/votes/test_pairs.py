@@ -7,9 +7,15 @@ import pytest
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.errors import DataError
 from rlhf_demo.train.reward import load_both_sides
-from rlhf_demo.votes.pairs import split_last_rated, uncancelled, usable, write_split
+from rlhf_demo.votes.pairs import (
+    split_last_rated,
+    uncancelled,
+    usable,
+    usable_rankings,
+    write_split,
+)
 from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL
-from tests.votes.test_files import VOTE
+from tests.votes.test_files import RANKING, VOTE
 
 ASKED = [VOTE.question]
 
@@ -128,3 +134,65 @@ def test_split_written_is_what_the_reward_stage_reads(tmp_path):
     train, held_out = load_both_sides(RewardConfig(data=str(tmp_path)))
     assert train.prompts == [f"Prompt {n}" for n in range(8)]
     assert held_out.chosen == [" a8", " a9"]
+
+
+# -- rankings --------------------------------------------------------------------------------------
+
+
+def rankings_on(*prompts, at=0.0):
+    return [
+        replace(RANKING, id=n, prompt=f"Prompt {prompt}", time=at + n)
+        for n, prompt in enumerate(prompts)
+    ]
+
+
+def test_rankings_that_teach_nothing_are_left_out():
+    [one] = rankings_on(1)
+    useless = [
+        replace(one, question="Which is longer?"),
+        replace(one, left_out=True),
+        replace(one, voter=5),
+    ]
+    assert usable_rankings([*useless, one], ASKED, without_voters=[5]) == [one]
+
+
+def test_fifth_of_votes_and_rankings_on_the_prompts_rated_last_is_held_out():
+    votes = [vote for n in range(1, 6) for vote in votes_on(n, ["first"], at=10.0 * n)]
+    rankings = rankings_on(11, 12, 13, 14, 15, at=100.0)
+    split = split_last_rated(votes, rankings)  # 2 of 10
+    assert [one.prompt for one in split.held_out_rankings] == ["Prompt 14", "Prompt 15"]
+    assert (split.held_out, len(split.train), len(split.train_rankings)) == ([], 5, 3)
+
+
+def test_no_text_of_a_ranking_is_on_both_sides(tmp_path):
+    """A ranking's pairs share texts, and a vote or a second ranking may be on its prompt."""
+    rankings = rankings_on(*range(1, 9), 1, at=100.0)  # the last one is on the prompt of the first
+    votes = votes_on(1, ["first"]) + votes_on(2, ["second"], at=5.0)
+    split = split_last_rated(votes, rankings)
+    assert [one.prompt for one in split.held_out_rankings] == ["Prompt 1", "Prompt 1"]
+    assert [vote.prompt for vote in split.held_out] == ["Prompt 1"]
+    write_split(split, tmp_path)
+    train, held_out = load_both_sides(RewardConfig(data=str(tmp_path)))
+    assert set(train.prompts).isdisjoint(held_out.prompts)
+    assert set(train.ranking_keys).isdisjoint(set(held_out.ranking_keys) - {None})
+    assert (len(train), len(held_out)) == (1 + 6 * 7, 1 + 6)  # the double ranking's pairs are equal
+
+
+def test_written_ranking_is_six_pairs_that_train_as_one(tmp_path):
+    split = split_last_rated([], rankings_on(*range(10)))
+    write_split(split, tmp_path)
+    train, held_out = load_both_sides(RewardConfig(data=str(tmp_path)))
+    assert (len(train), len(held_out)) == (48, 12)
+    assert train.ranking_keys == [(f"Prompt {n}", str(n)) for n in range(8) for _ in range(6)]
+    assert list(zip(train.chosen, train.rejected, strict=True))[:6] == RANKING.pairs
+
+
+def test_ranking_counts_as_one_pair_where_few_cannot_tell():
+    # A fifth of 45 is 9, and of 46 is 9.2, so 10; six times as many pairs are no more.
+    for count, too_few in ((45, True), (46, False)):
+        assert split_last_rated([], rankings_on(*range(count))).too_few_to_tell is too_few
+
+
+def test_rankings_on_one_prompt_cannot_be_split():
+    with pytest.raises(DataError, match="all 3 preferences are on one prompt"):
+        split_last_rated(votes_on(1, ["first"]), rankings_on(1, 1))

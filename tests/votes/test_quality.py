@@ -150,6 +150,13 @@ def test_highest_accuracy_is_the_larger_side_of_each_pair():
     assert highest_accuracy(votes) == 6 / 8
 
 
+def test_pairs_with_one_preference_raise_the_highest_accuracy():
+    # 2 of 3, and 6 of the 6 pairs of a ranking: eight of nine.
+    votes = votes_on(1, "first", "first", "second")
+    assert highest_accuracy(votes, 6) == pytest.approx(8 / 9)
+    assert highest_accuracy([], 6) is None
+
+
 def test_highest_accuracy_of_single_votes_says_nothing():
     single = [*votes_on(1, "first"), *votes_on(2, "second", "tie")]
     assert highest_accuracy(single) is None

@@ -312,12 +312,26 @@ export interface ShownAssignment {
   written: string | null;
 }
 
+export interface NextFour {
+  assignment: ShownFour | null;
+  message?: string;
+}
+
+export interface ShownFour {
+  id: number;
+  question: string;
+  prompt: string;
+  texts: string[];
+}
+
 export interface QualityState {
   question: string;
   votes: number;
   voters: number;
   preferences: number;
   together: number;
+  rankings: number;
+  rankings_together: number;
   simulated: number;
   quality: Quality;
   careless: VoterRow[];
@@ -416,10 +430,12 @@ export interface WrongPair {
 export interface VoteFacts {
   questions: string[];
   votes: number;
+  rankings?: number;
   voters: number;
   simulated: number;
   held_out: number;
   held_out_pairs: number;
+  held_out_rankings?: number;
   too_few_to_tell: boolean;
   foretold: Share;
   highest_accuracy: number | null;

@@ -1,7 +1,7 @@
-"""The Feedback tab: visitors say which of two texts they prefer, and see how good the votes are.
+"""The Feedback tab: visitors compare two texts or rank four, and see how good the votes are.
 
-Every server function that acts for a voter takes that voter's secret. A pair is sent without the
-names of its models.
+Every server function that acts for a voter takes that voter's secret. Texts are sent without the
+names of their models.
 """
 
 import time
@@ -15,9 +15,9 @@ import gradio as gr
 from rlhf_demo.errors import DataError, DemoError, Refused
 from rlhf_demo.files import read_jsonl
 from rlhf_demo.server.class_training import reward_config
-from rlhf_demo.server.payloads import NextPair, QualityState
+from rlhf_demo.server.payloads import NextFour, NextPair, QualityState
 from rlhf_demo.server.reading import read_apart
-from rlhf_demo.server.sampler import AHEAD, SHIPPED_MODEL, PairRequest
+from rlhf_demo.server.sampler import AHEAD, FOURS_AHEAD, SHIPPED_MODEL, PairRequest
 from rlhf_demo.server.uploads import digest
 from rlhf_demo.server.vote_data import FEWEST, FEWEST_SHARED
 from rlhf_demo.ui import forms
@@ -25,8 +25,9 @@ from rlhf_demo.ui.panels import classroom
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input
 from rlhf_demo.votes.demonstrations import KeptText
-from rlhf_demo.votes.pairs import FEWEST_TO_TELL, usable
+from rlhf_demo.votes.pairs import FEWEST_TO_TELL, usable, usable_rankings
 from rlhf_demo.votes.quality import VoterRow, vote_quality, voter_table
+from rlhf_demo.votes.rankings import KeptRanking, UndoneRanking
 from rlhf_demo.votes.vote import (
     LONGEST_DEMONSTRATION,
     LONGEST_PROMPT,
@@ -34,6 +35,7 @@ from rlhf_demo.votes.vote import (
     PLAIN,
     QUESTIONS,
     Demonstration,
+    Ranking,
     Vote,
     clean_text,
 )
@@ -43,6 +45,7 @@ from rlhf_demo.web.downloads import (
     VoteFile,
     demonstration_file,
     downloads,
+    ranking_file,
     visitors_folder,
     vote_file,
 )
@@ -92,12 +95,13 @@ class FeedbackTab:
             "tabs/feedback",
             [
                 self.enter, self.next_pair, self.vote, self.undo, self.keep_text, self.delete_text,
+                self.next_four, self.rank, self.skip_four, self.undo_ranking,
             ],
             value=first | self._about_texts(),
         )  # fmt: skip
         self.quality_part = part(
             "tabs/feedback/quality",
-            [self.quality, self.train, self.export, self.export_texts],
+            [self.quality, self.train, self.export, self.export_texts, self.export_rankings],
             value=first
             | {
                 "fewest": FEWEST,
@@ -107,7 +111,7 @@ class FeedbackTab:
             },
         )
         upload = gr.UploadButton(
-            "Import votes or written texts from a file",
+            "Import votes, rankings or written texts from a file",
             file_types=[".jsonl", ".parquet"],
             size="sm",
             elem_classes="rl-import",
@@ -229,6 +233,49 @@ class FeedbackTab:
         undone = self.store.undo(request["voter"], address_of(http))
         return {"undone": undone, "votes": self.store.count()}
 
+    # -- four texts to rank ------------------------------------------------------------------------
+
+    @voting
+    def next_four(self, request: dict[str, Any], http: gr.Request) -> NextFour:
+        """Return the four texts to rank now; have more written in time.
+
+        Args:
+            request: `voter`, `question`, `model`.
+            http: holds the address that the request comes from.
+        """
+        voter, question = request["voter"], request["question"]
+        model, client = str(request["model"]), address_of(http)
+        order, trouble = PairRequest(model, model, to_rank=True), None
+        four = self.store.rankings.next_four(voter, question, model=model, client=client)
+        if self.store.rankings.waiting(model) < FOURS_AHEAD:
+            trouble = self.sampler.want_more(order, client)
+        if four is not None:
+            return {"assignment": four}
+        message = trouble or self.sampler.problem(order) or f"{model} is writing the next texts."
+        return {"assignment": None, "message": message}
+
+    @voting
+    def rank(self, request: dict[str, Any], http: gr.Request) -> KeptRanking:
+        """Keep the `order` of four texts (`four`), best first; return how many rankings there are.
+
+        Args:
+            request: `voter`, `four`, `order` (the letters A to D, such as "CADB").
+            http: holds the address that the request comes from.
+        """
+        rankings = self.store.rankings
+        return rankings.rank(request["voter"], request["four"], request["order"], address_of(http))
+
+    @voting
+    def skip_four(self, request: dict[str, Any], http: gr.Request) -> dict[str, bool]:
+        """Delete four texts that the voter cannot rank (`four`)."""
+        voter, four = request["voter"], request["four"]
+        return {"skipped": self.store.rankings.skip(voter, four, address_of(http))}
+
+    @voting
+    def undo_ranking(self, request: dict[str, Any], http: gr.Request) -> UndoneRanking:
+        """Take the voter's last ranking back; its texts come next."""
+        return self.store.rankings.undo(request["voter"], address_of(http))
+
     # -- texts that visitors write -----------------------------------------------------------------
 
     @voting
@@ -269,13 +316,16 @@ class FeedbackTab:
         careless = _careless(votes)
         without = _numbers(request.get("without")) & {row["voter"] for row in careless}
         kept = [vote for vote in votes if vote.voter not in without and not vote.left_out]
-        questions = {vote.question for vote in everything}
+        ranked = self.data.rankings()
+        questions = {one.question for one in (*everything, *ranked)}
         return {
             "question": asked,
             "votes": len(votes),
             "voters": len({vote.voter for vote in votes}),
             "preferences": len(usable(votes, [asked], without_voters=without)),
             "together": len(usable(everything, questions, without_voters=without)),
+            "rankings": len(usable_rankings(ranked, [asked], without_voters=without)),
+            "rankings_together": len(usable_rankings(ranked, questions, without_voters=without)),
             "simulated": sum(vote.simulated for vote in votes),
             "quality": vote_quality(kept),
             "careless": careless,
@@ -300,7 +350,8 @@ class FeedbackTab:
         self._check_careless(asked, without)
         questions = {asked}
         if request.get("together"):
-            questions |= {vote.question for vote in self.data.votes()}
+            everything = (*self.data.votes(), *self.data.rankings())
+            questions |= {one.question for one in everything}
         folder = self.data.write(questions, without)
         config = reward_config(folder, self.shared.choices.path(folder))
         title = "Votes on all questions" if len(questions) > 1 else f"Votes: {asked}"
@@ -356,8 +407,19 @@ class FeedbackTab:
         self.texts.check_room(folder)
         return demonstration_file(texts, folder, "demonstrations", request)
 
+    @heavy
+    def export_rankings(self, request: dict[str, Any]) -> VoteFile:
+        """Write the rankings into a file of this `format`, and return a link to it.
+
+        Raises:
+            DataError: there are none, the format is unknown, or the disk is nearly full.
+        """
+        folder = downloads() / "rankings"
+        self.data.check_room(folder)
+        return ranking_file(self.data.rankings(), folder, request)
+
     def take_file(self, path: str | None, question: str, secret: str, http: gr.Request) -> Any:
-        """Keep the votes or texts of an uploaded file; tell the quality panel the result."""
+        """Keep the votes, rankings or texts of an uploaded file; tell the quality panel."""
         if path is None:
             return gr.skip()
         source = Path(path)
@@ -381,19 +443,22 @@ class FeedbackTab:
                 "page of your own"
             )
 
-    def _keep_file(self, path: Path, question: str, address: str) -> dict[str, int | bool]:
+    def _keep_file(self, path: Path, question: str, address: str) -> dict[str, int | str]:
         source, uploads = digest(path), self.shared.choices.uploads
         with uploads.reading(address), TemporaryDirectory() as folder:
             copy = Path(folder) / "votes.jsonl"
             read_apart("votes", path, copy, question)
             rows = read_jsonl(copy)
-        are_texts = "completion" in rows[0]
-        if are_texts:
-            texts = [Demonstration(**row) for row in rows]
-            _, double = self.store.demonstrations.add(texts, source)
+        if "completion" in rows[0]:
+            what = "text"
+            _, double = self.store.demonstrations.add([Demonstration(**r) for r in rows], source)
+        elif "order" in rows[0]:
+            what = "ranking"
+            _, double = self.store.rankings.add([Ranking(**row) for row in rows], source)
         else:
+            what = "vote"
             _, double = self.store.add_votes([Vote(**row) for row in rows], source)
-        return {"kept": len(rows) - double, "double": double, "texts": are_texts}
+        return {"kept": len(rows) - double, "double": double, "what": what}
 
 
 def _numbers(given: Any) -> set[int]:

@@ -10,8 +10,9 @@ import pytest
 
 from rlhf_demo.errors import DataError, Refused
 from rlhf_demo.server.instructor import Instructor
-from rlhf_demo.server.sampler import AHEAD, PairRequest
+from rlhf_demo.server.sampler import AHEAD, FOURS_AHEAD, PairRequest
 from rlhf_demo.server.settings import Settings
+from rlhf_demo.server.vote_data import vote_facts
 from rlhf_demo.ui.parts import answering
 from rlhf_demo.ui.tabs.reward import RewardTab
 from rlhf_demo.votes.vote import Demonstration
@@ -19,7 +20,7 @@ from rlhf_demo.web.cache import DOWNLOADS
 from rlhf_demo.web.downloads import FETCH_SECONDS, OWN_SECONDS
 from tests.fetching import file_of
 from tests.vote_page import BASE, HTTP, ask, fake, new_jobs, people_vote, shared, tab  # noqa: F401  (fixtures among them)
-from tests.voting import GOOD, HAPPY, answer, new_pairs
+from tests.voting import GOOD, HAPPY, answer, new_fours, new_pairs, rank
 
 # -- the ballot ------------------------------------------------------------------------------------
 
@@ -133,7 +134,8 @@ def test_question_of_ones_own_is_bounded(tab):
 def test_odd_request_is_answered_in_words(tab, request_):
     functions = (
         tab.next_pair, tab.vote, tab.undo, tab.train, tab.export, tab.keep_text, tab.delete_text,
-        tab.export_texts,
+        tab.export_texts, tab.next_four, tab.rank, tab.skip_four, tab.undo_ranking,
+        tab.export_rankings,
     )  # fmt: skip
     for function in functions:
         assert set(answering(function)(request_)) == {"error"}
@@ -183,6 +185,78 @@ def test_page_says_who_can_read_a_text(tab):
     assert "only you can download your texts" in told["stored"]
 
 
+@pytest.fixture
+def files(tab, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
+    return tab
+
+
+# -- four texts to rank ----------------------------------------------------------------------------
+
+
+def test_four_texts_come_without_the_models_name_and_their_order_is_counted(tab, store):
+    store.rankings.add_fours(new_fours(2, model="secret-model"))
+    voter = store.visit("here")
+    request = ask(voter, model="secret-model")
+    shown = tab.next_four(request, HTTP)["assignment"]
+    assert set(shown) == {"id", "question", "prompt", "texts"}
+    assert "secret-model" not in str(shown)
+    ranked = {"voter": voter, "four": shown["id"], "order": "DBCA"}
+    assert tab.rank(ranked, HTTP) == {"mine": 1, "all": 1}
+    later = tab.next_four(request, HTTP)["assignment"]
+    assert tab.skip_four({"voter": voter, "four": later["id"]}, HTTP) == {"skipped": True}
+    assert tab.undo_ranking({"voter": voter}, HTTP) == {"undone": True, "mine": 0, "all": 0}
+    assert tab.next_four(request, HTTP)["assignment"] == shown
+
+
+def test_texts_to_rank_are_written_ahead_and_trouble_is_told(tab, store):
+    store.rankings.add_fours(new_fours(FOURS_AHEAD + 1))
+    voter = store.visit("here")
+    tab.next_four(ask(voter), HTTP)
+    assert tab.sampler.orders == []  # three others wait
+    tab.next_four(ask(store.visit("here")), HTTP)
+    assert tab.sampler.orders == [PairRequest("m", "m", to_rank=True)]
+    nothing = ask(voter, model="other")
+    assert tab.next_four(nothing, HTTP) == {
+        "assignment": None, "message": "other is writing the next texts."
+    }  # fmt: skip
+    tab.sampler.trouble = "the model is gone"
+    assert tab.next_four(nothing, HTTP)["message"] == "the model is gone"
+
+
+def test_rankings_are_counted_exported_imported_and_trained_on(files, store, tmp_path):
+    store.rankings.add_fours(new_fours(8))
+    voter = store.visit("here")
+    for _ in range(8):
+        rank(store, voter, "BADC")
+    told = files.quality({"question": HAPPY})
+    assert (told["votes"], told["rankings"], told["rankings_together"]) == (0, 8, 8)
+    number = int(voter.partition(".")[0])
+    assert files.data.rankings()[0].voter == number
+    file = files.export_rankings({"format": "jsonl"})
+    assert (file["rows"], file["name"]) == (8, "rankings.jsonl")
+    other = shutil.copy(file_of(file), tmp_path)
+    assert files.take_file(other, HAPPY, "ann", HTTP) == {
+        "imported": {"kept": 8, "double": 0, "what": "ranking"}
+    }
+    assert files.quality({"question": GOOD})["rankings_together"] == 16
+    run = files.train({"question": HAPPY, "secret": "ann"}, HTTP)["run"]
+    options = files.shared.jobs.find(run).config["options"]
+    facts = vote_facts(options["data"])
+    assert (facts["votes"], facts["rankings"], facts["voters"]) == (0, 16, 2)
+
+
+def test_file_with_a_text_twice_in_a_ranking_is_refused_in_a_sentence(files, tmp_path):
+    path = tmp_path / "rankings.jsonl"
+    path.write_text(
+        '{"prompt": "p", "first": "a", "second": "b", "third": " a", "fourth": "d", '
+        '"order": "ABCD"}\n'
+    )
+    assert files.take_file(str(path), HAPPY, "ann", HTTP) == {
+        "error": "rankings.jsonl row 1: the texts A and C are the same: rank four different texts"
+    }
+
+
 # -- how good the votes are ------------------------------------------------------------------------
 
 
@@ -207,12 +281,6 @@ def test_one_sided_voter_is_listed_by_number_and_reason(tab, store):
 # -- files -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def files(tab, tmp_path, monkeypatch):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
-    return tab
-
-
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
 def test_exported_votes_are_read_by_another_page(files, store, tmp_path, kind):
     people_vote(store, 3, people=1, choose=lambda person: "right")
@@ -220,7 +288,7 @@ def test_exported_votes_are_read_by_another_page(files, store, tmp_path, kind):
     assert (told["rows"], told["name"]) == (3, f"all-votes.{kind}")
     other = shutil.copy(file_of(told), tmp_path)
     assert files.take_file(other, HAPPY, "ann", HTTP) == {
-        "imported": {"kept": 3, "double": 0, "texts": False}
+        "imported": {"kept": 3, "double": 0, "what": "vote"}
     }
     assert files.quality({"question": HAPPY})["votes"] == 6
     assert "already been imported" in files.take_file(other, HAPPY, "ann", HTTP)["error"]
@@ -281,7 +349,7 @@ def test_exported_texts_are_read_by_another_page(files, store, tmp_path, kind):
     assert (told["rows"], told["name"]) == (1, f"demonstrations.{kind}")
     other = shutil.copy(file_of(told), tmp_path)
     assert files.take_file(other, HAPPY, "ann", HTTP) == {
-        "imported": {"kept": 1, "double": 0, "texts": True}
+        "imported": {"kept": 1, "double": 0, "what": "text"}
     }
     assert [one.completion for one in files.texts.texts("")] == [" was a joy."] * 2
     assert "already been imported" in files.take_file(other, HAPPY, "ann", HTTP)["error"]
@@ -356,7 +424,7 @@ def test_votes_on_a_strangers_own_beginning_are_in_no_report_export_or_training(
             "prompts": {vote.prompt for vote in own if f'"{vote.prompt}"' in texts},
             "votes": files.quality({"question": HAPPY})["votes"],
             "rows": export["rows"],
-            "listed": files.data.questions()[0][1],
+            "listed": files.data.questions()[0].votes,
         }
 
     at_home = told()
