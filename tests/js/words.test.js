@@ -150,7 +150,7 @@ test("what votes are worth", () => {
   assert.equal(alphaWords(0.66), "some agreement");
   assert.equal(alphaWords(0.67), "good agreement");
   assert.match(alphaWords(null), /two people/);
-  const state = { votes: 3, voters: 1, question: "Q", preferences: 2, simulated: 1 };
+  const state = { votes: 3, voters: 1, question: "Q", preferences: 2, simulated: 1, rankings: 0 };
   assert.equal(
     answersWords(state),
     "3 answers from 1 voter to \u201CQ\u201D, including 2 preferences that a reward model can " +
@@ -158,13 +158,26 @@ test("what votes are worth", () => {
   );
   assert.match(agreementWords(0.9), /more than 90%/);
   assert.doesNotMatch(agreementWords(null), /solid mark/);
-  assert.match(trainWords(9, 10, 25), /^9 of the 10/);
-  assert.match(trainWords(10, 10, 25), /^10 preferences\. .* 25 such pairs/);
-  assert.match(importWords({ kept: 5, double: 2 }), /^5 votes imported; 2 left out/);
-  const twice = importWords({ kept: 1, double: 2, texts: true });
+  assert.match(trainWords(9, 0, 10, 25), /^9 of the 10 .* Only Left and Right count\.$/);
+  assert.match(trainWords(10, 0, 10, 25), /^10 preferences\. .* 25 such pairs/);
+  assert.match(importWords({ kept: 5, double: 2, what: "vote" }), /^5 votes imported; 2 left out/);
+  const twice = importWords({ kept: 1, double: 2, what: "text" });
   assert.equal(twice, "1 written text imported; 2 left out because they were there twice.");
-  const once = importWords({ kept: 3, double: 0, texts: true });
+  const once = importWords({ kept: 3, double: 0, what: "text" });
   assert.equal(once, "3 written texts imported.");
+});
+
+test("rankings are counted as what they are, with their pairs", () => {
+  const state = { votes: 0, voters: 0, question: "Q", preferences: 0, simulated: 0, rankings: 3 };
+  assert.equal(answersWords(state), "3 rankings = 18 pairs to learn from.");
+  const both = answersWords({ ...state, votes: 1, voters: 1, preferences: 1, rankings: 1 });
+  assert.match(both, /learn from\. There are also 1 ranking = 6 pairs to learn from\.$/);
+  assert.equal(answersWords({ ...state, rankings: 0 }), "There are no answers to \u201CQ\u201D yet.");
+  assert.match(trainWords(5, 2, 8, 10), /^7 of the 8 .* Only Left, Right and rankings count\.$/);
+  assert.match(trainWords(5, 3, 8, 10), /^5 preferences and 3 rankings = 18 pairs\. A fifth/);
+  assert.match(trainWords(0, 8, 8, 10), /^8 rankings = 48 pairs\. .* counts a sixth of a vote\./);
+  const imported = importWords({ kept: 1, double: 1, what: "ranking" });
+  assert.match(imported, /^1 ranking imported; 1 left out because it was there twice\. To train/);
 });
 
 test("a rate of A is turned round where PPO was B, with its interval", () => {

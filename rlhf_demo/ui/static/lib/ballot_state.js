@@ -1,10 +1,13 @@
 // @ts-check
-// The state of a ballot: which pair is shown, which comes next, and whether an answer is being
+// The state of a ballot: which texts are shown, which come next, and whether an answer is being
 // sent. It does not touch the page; it tells the view about each change.
 import { reached, wait } from "./poll.js";
 
 /** @typedef {import("../types").ShownAssignment} Assignment */
-/** @typedef {"left" | "right" | "tie" | "both_bad" | "skip"} Choice */
+/**
+ * @typedef {string} Choice "left", "right", "tie", "both_bad" or "skip"; for four texts to rank
+ *   their order, such as "CADB", or "skip"
+ */
 
 /**
  * Each answer may be {error: "one sentence"}: the ballot shows it and fetches the pair again.

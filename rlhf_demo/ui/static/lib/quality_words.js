@@ -10,13 +10,21 @@ export const alphaWords = (alpha) => {
   return alpha < 2 / 3 ? "some agreement" : "good agreement";
 };
 
+const PAIRS = 6; // of a ranking of four
+
+/** @param {number} rankings */
+export const rankingWords = (rankings) =>
+  `${counted(rankings, "ranking")} = ${counted(PAIRS * rankings, "pair")}`;
+
 /** @param {import("../types").QualityState} state */
-export const answersWords = ({ votes, voters, question, preferences, simulated }) => {
-  if (!votes) return `There are no answers to \u201C${question}\u201D yet.`;
+export const answersWords = ({ votes, voters, question, preferences, rankings, simulated }) => {
+  const ranked = rankings ? `${rankingWords(rankings)} to learn from.` : "";
+  if (!votes) return ranked || `There are no answers to \u201C${question}\u201D yet.`;
   const some = simulated ? `; ${counted(simulated, "answer is", "answers are")} simulated` : "";
   return (
     `${counted(votes, "answer")} from ${counted(voters, "voter")} to \u201C${question}\u201D, ` +
-    `including ${counted(preferences, "preference")} that a reward model can learn from${some}.`
+    `including ${counted(preferences, "preference")} that a reward model can learn from${some}.` +
+    (ranked ? ` There are also ${ranked}` : "")
   );
 };
 
@@ -32,26 +40,39 @@ export const agreementWords = (highest) => {
 };
 
 /**
- * @param {number} count preferences there are
+ * @param {number} votes with a preference
+ * @param {number} rankings
  * @param {number} fewest that training takes
  * @param {number} few held-out pairs that an accuracy needs
  */
-export const trainWords = (count, fewest, few) =>
-  count < fewest
-    ? `${count} of the ${fewest} preferences that training needs. Only Left and Right count.`
-    : `${count} preferences. A fifth of them, on the prompts voted on last, is held out for ` +
-      `testing. The accuracy is shown once there are ${few} such pairs. Training takes about ` +
-      "half a minute on two CPU cores.";
+export const trainWords = (votes, rankings, fewest, few) => {
+  const count = votes + rankings;
+  if (count < fewest) {
+    const counts = rankings ? "Only Left, Right and rankings count" : "Only Left and Right count";
+    return `${count} of the ${fewest} preferences that training needs. ${counts}.`;
+  }
+  const ranked = rankings ? [rankingWords(rankings)] : [];
+  const parts = votes || !rankings ? [counted(votes, "preference"), ...ranked] : ranked;
+  const weight = rankings ? " Each pair of a ranking counts a sixth of a vote." : "";
+  return (
+    `${parts.join(" and ")}. A fifth of them, on the prompts voted on last, is held out for ` +
+    `testing. The accuracy is shown once there are ${few} such pairs.${weight} Training takes ` +
+    "about half a minute on two CPU cores."
+  );
+};
 
-/** @param {{kept: number, double: number, texts: boolean}} imported */
-export const importWords = ({ kept, double, texts }) => {
-  if (texts) {
-    const out = double ? `; ${double} left out because ${double === 1 ? "it was" : "they were"} there twice` : "";
-    return `${counted(kept, "written text")} imported${out}.`;
+/** @param {{kept: number, double: number, what: string}} imported */
+export const importWords = ({ kept, double, what }) => {
+  const twice = `; ${double} left out because ${double === 1 ? "it was" : "they were"} there twice`;
+  if (what === "text") return `${counted(kept, "written text")} imported${double ? twice : ""}.`;
+  const toTrain = "choose their question on the Reward model tab.";
+  if (what === "ranking") {
+    const imported = `${counted(kept, "ranking")} imported${double ? twice : ""}.`;
+    return `${imported} To train on imported rankings, ${toTrain}`;
   }
   const out = `; ${double} left out because the same voter had already answered the same pair`;
   return (
     `${counted(kept, "vote")} imported${double ? out : ""}. ` +
-    "To train on imported votes, choose their question on the Reward model tab."
+    `To train on imported votes, ${toTrain}`
   );
 };

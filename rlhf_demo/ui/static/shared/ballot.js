@@ -22,9 +22,9 @@ const KEYS = {
 const TYPED =
   "input, textarea, select, [contenteditable], [role=listbox], [role=radiogroup], [role=slider]";
 
-const typing = (/** @type {Element | null} */ element) => element && element.closest(TYPED);
+export const typing = (/** @type {Element | null} */ element) => element && element.closest(TYPED);
 
-const keyName = (/** @type {string} */ name) => h("kbd", { "aria-hidden": "true" }, name);
+export const keyName = (/** @type {string} */ name) => h("kbd", { "aria-hidden": "true" }, name);
 
 // Not `disabled`, because a disabled button loses the keyboard's focus.
 const choiceButton = (answer, /** @type {Choice} */ choice, name, ...label) => {
@@ -91,7 +91,7 @@ const draw = (seen, /** @type {Assignment | null} */ assignment, /** @type {stri
 };
 
 // Keys answer only a ballot in sight; elsewhere the arrow keys must still scroll.
-const onScreen = (/** @type {HTMLElement} */ card) => {
+export const onScreen = (/** @type {HTMLElement} */ card) => {
   const { top, bottom, height } = card.getBoundingClientRect();
   return height > 0 && top < window.innerHeight && bottom > 0;
 };

@@ -1,5 +1,5 @@
 // @ts-check
-// The forms in which votes and written texts can be downloaded.
+// The forms in which votes, rankings and written texts can be downloaded.
 
 /** @type {[string, string, boolean][]} label, format, whether it holds every answer */
 const FILES = [
@@ -20,7 +20,7 @@ export const fileButtons = (button, save) =>
 /**
  * @template Button
  * @param {(label: string, act: () => any) => Button} button makes a button
- * @param {string} what the texts are called
+ * @param {string} what they are called
  * @param {(format: string) => any} save
  */
 export const textButtons = (button, what, save) => [

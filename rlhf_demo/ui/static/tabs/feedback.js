@@ -1,17 +1,21 @@
 // @ts-check
-// The Feedback tab: pairs to answer, one after another.
+// The Feedback tab: pairs to compare, one after another, or four texts to rank.
 import { counted } from "../lib/format.js";
 import { ballot } from "../shared/ballot.js";
-import { fill, h, say, showProblem, soft } from "../shared/dom.js";
+import { button, fill, h, say, showProblem, soft } from "../shared/dom.js";
 import { onTab } from "../shared/navigation.js";
 import { countVotes, enter, secret, voter } from "../shared/visitor.js";
 import { tellOfQuestion, tellOfVote } from "./feedback/events.js";
+import { ranking } from "./feedback/ranking.js";
 
 const HIDDEN =
   "The models\u2019 names stay hidden, and we choose at random which text is on the left. Now " +
   "and then, to check how careful the answers are, you see a pair again or the same text twice.";
 
-const textsOf = (server, { longest, use }) => ({
+/** @typedef {import("../shared/server.js").Server} Server */
+/** @typedef {{question: string, model: string, prompt?: string}} Asked */
+
+const textsOf = (/** @type {Server} */ server, { longest, use }) => ({
   keep: (assignment, text) =>
     server.keep_text({ voter: voter(), assignment, text, secret: secret() }),
   remove: (assignment) => server.delete_text({ voter: voter(), assignment }),
@@ -19,52 +23,118 @@ const textsOf = (server, { longest, use }) => ({
   use,
 });
 
+/**
+ * @param {Server} server
+ * @param {() => Asked} asked
+ * @param {(answer: {votes: number}, more: number) => void} tell
+ */
+const pairsOf = (server, asked, tell) => ({
+  ahead: true,
+  next: async (after) => {
+    await enter(server);
+    const answer = await server.next_pair({ ...asked(), voter: voter(), after: after || null });
+    if (answer && (answer.error || answer.assignment)) delete asked().prompt; // it has been written
+    return answer;
+  },
+  vote: (assignment, choice) => server.vote({ voter: voter(), assignment, choice }),
+  undo: async () => {
+    const answer = await server.undo({ voter: voter() });
+    if (answer && answer.undone) tell(answer, -1);
+    return answer;
+  },
+  onvote: (answer) => tell(answer, 1),
+});
+
+/**
+ * @param {Server} server
+ * @param {() => Asked} asked
+ * @param {(answer: {mine: number, all: number}) => void} tell
+ */
+const foursOf = (server, asked, tell) => ({
+  next: async () => {
+    await enter(server);
+    const { question, model } = asked();
+    return server.next_four({ question, model, voter: voter() });
+  },
+  vote: (four, order) =>
+    order === "skip"
+      ? server.skip_four({ voter: voter(), four })
+      : server.rank({ voter: voter(), four, order }),
+  undo: async () => {
+    const answer = await server.undo_ranking({ voter: voter() });
+    if (answer && answer.undone) tell(answer);
+    return answer;
+  },
+  onvote: (answer, order) => {
+    if (order !== "skip") tell(answer);
+  },
+});
+
+// Where a visitor compares or ranks, with what has been given so far.
+const desk = () => {
+  const pairs = h("div", {});
+  const fours = h("div", { hidden: true });
+  const count = h("p", { class: "rl-soft rl-ballot-count", "aria-live": "polite" }, "\u00A0");
+  const ranked = h("p", { class: "rl-soft rl-ballot-count", "aria-live": "polite", hidden: true });
+  const swap = button("", undefined, "rl-quiet rl-swap");
+  const foot = h("div", { class: "rl-ballot-foot" }, count, ranked, swap);
+  const choose = (/** @type {boolean} */ rank) => {
+    pairs.hidden = count.hidden = rank;
+    fours.hidden = ranked.hidden = !rank;
+    say(swap, rank ? "Compare two" : "Rank four");
+  };
+  choose(false);
+  say(ranked, "Your rankings will be counted here.");
+  return { pairs, fours, count, ranked, swap, foot, choose, ranks: () => !fours.hidden };
+};
+
+const counters = (/** @type {ReturnType<typeof desk>} */ { count, ranked }) => {
+  let votes = null;
+  return {
+    votes: (/** @type {{votes: number} | null} */ answer, /** @type {number} */ more) => {
+      if (answer) votes = answer.votes;
+      const own = countVotes(more);
+      const all = votes === null ? "" : `; this page has ${votes} in all`;
+      const counts = `You have given ${counted(own, "answer")}${all}.`;
+      say(count, own ? counts : "Your answers will be counted here.");
+      if (more) tellOfVote();
+    },
+    rankings: (/** @type {{mine: number, all: number}} */ { mine, all }) => {
+      say(ranked, `You have given ${counted(mine, "ranking")}; this page has ${all} in all.`);
+      tellOfVote();
+    },
+  };
+};
+
 /** @param {import("../globals").Part} part its value: question, model, what to say about texts */
 export const mount = ({ element, props, server, watch }) => {
   const problem = h("p", { hidden: true });
-  const place = h("div", {});
-  const count = h("p", { class: "rl-soft rl-ballot-count", "aria-live": "polite" }, "\u00A0");
   const { question, model, stored } = props.value;
-  const about = soft(`${stored} ${HIDDEN}`);
-  fill(element.querySelector(".rl-feedback"), problem, place, count, about);
+  /** @type {Asked} */
   let asked = { question, model };
-  let votes = null;
+  const seen = desk();
+  const about = soft(`${stored} ${HIDDEN}`);
+  fill(element.querySelector(".rl-feedback"), problem, seen.pairs, seen.fours, seen.foot, about);
 
-  const tell = (/** @type {{votes: number} | null} */ answer, /** @type {number} */ more) => {
-    if (answer) votes = answer.votes;
-    const own = countVotes(more);
-    const all = votes === null ? "" : `; this page has ${votes} in all`;
-    const counts = `You have given ${counted(own, "answer")}${all}.`;
-    say(count, own ? counts : "Your answers will be counted here.");
-    if (more) tellOfVote();
+  const tell = counters(seen);
+  const texts = textsOf(server, props.value);
+  const pairs = ballot(seen.pairs, pairsOf(server, () => asked, tell.votes), texts);
+  const fours = ranking(seen.fours, foursOf(server, () => asked, tell.rankings));
+  const now = () => (seen.ranks() ? fours : pairs);
+  seen.swap.onclick = () => {
+    seen.choose(!seen.ranks());
+    now().refresh();
   };
-  const source = {
-    ahead: true,
-    next: async (after) => {
-      await enter(server);
-      const request = { ...asked, voter: voter(), after: after || null };
-      const answer = await server.next_pair(request);
-      if (answer && (answer.error || answer.assignment)) delete asked.prompt; // it has been written
-      return answer;
-    },
-    vote: (assignment, choice) => server.vote({ voter: voter(), assignment, choice }),
-    undo: async () => {
-      const answer = await server.undo({ voter: voter() });
-      if (answer && answer.undone) tell(answer, -1);
-      return answer;
-    },
-    onvote: (answer) => tell(answer, 1),
-  };
-  const pairs = ballot(place, source, textsOf(server, props.value));
   watch("value", () => {
     showProblem(problem, props.value.error);
     if (props.value.error) return;
     asked = { ...props.value };
     tellOfQuestion(asked);
-    pairs.refresh();
+    if (asked.prompt) seen.choose(false); // pairs are written from it
+    now().refresh();
   });
   onTab("feedback", () => {
-    if (!pairs.assignment()) pairs.refresh();
+    if (!now().assignment()) now().refresh();
   });
-  tell(null, 0);
+  tell.votes(null, 0);
 };

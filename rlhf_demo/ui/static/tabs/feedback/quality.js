@@ -38,8 +38,9 @@ const ABOUT = {
   files:
     "Preferences are in the format of the TRL library (prompt, chosen, rejected), with the " +
     "question, the voter\u2019s number, the round and the time. \u201CEvery answer\u201D also " +
-    "includes Tie, Both bad and Skip. Texts that people wrote are in TRL\u2019s format for " +
-    "supervised fine-tuning (prompt, completion). You can import these files again below.",
+    "includes Tie, Both bad and Skip. A ranking has its four texts and their order. Texts that " +
+    "people wrote are in TRL\u2019s format for supervised fine-tuning (prompt, completion). You " +
+    "can import these files again below.",
 };
 
 // -- the figures ----------------------------------------------------------------------------------
@@ -118,18 +119,20 @@ const training = ({ fewest, few }) => {
     go,
     together: box,
     line: h("div", { class: "rl-go rl-train" }, go, mix, about),
-    draw: (/** @type {QualityState} */ { together, preferences }) => {
-      const count = box.checked ? together : preferences;
-      go.disabled = count < fewest;
-      say(about, trainWords(count, fewest, few));
-      mix.hidden = together === preferences;
+    draw: (/** @type {QualityState} */ state) => {
+      const alone = [state.preferences, state.rankings];
+      const all = [state.together, state.rankings_together];
+      const [votes, rankings] = box.checked ? all : alone;
+      go.disabled = votes + rankings < fewest;
+      say(about, trainWords(votes, rankings, fewest, few));
+      mix.hidden = String(all) === String(alone);
     },
   };
 };
 
 // -- the part -------------------------------------------------------------------------------------
 
-const view = (/** @type {any} */ value, save, saveTexts) => {
+const view = (/** @type {any} */ value, save, saveTexts, saveRankings) => {
   const problem = h("p", { hidden: true });
   const said = h("p", { class: "rl-soft", "aria-live": "polite", hidden: true });
   const line = soft("\u00A0");
@@ -137,7 +140,11 @@ const view = (/** @type {any} */ value, save, saveTexts) => {
   const careless = h("div", { class: "rl-careless" });
   const train = training(value);
   const texts = value.own ? "Your texts" : "Written texts";
-  const buttons = [fileButtons(button, save), textButtons(button, texts, saveTexts)];
+  const buttons = [
+    fileButtons(button, save),
+    textButtons(button, "Rankings", saveRankings),
+    textButtons(button, texts, saveTexts),
+  ];
   const files = h("div", { class: "rl-inline" }, buttons);
   const elements = [
     train.line,
@@ -146,7 +153,7 @@ const view = (/** @type {any} */ value, save, saveTexts) => {
     line,
     shares.grid,
     careless,
-    fold("Download the votes and texts", soft(ABOUT.files), files),
+    fold("Download the votes, rankings and texts", soft(ABOUT.files), files),
     said, // above the button that imports a file
   ];
   const tell = (/** @type {string} */ text) => {
@@ -238,7 +245,8 @@ export const mount = ({ element, props, server, watch }) => {
     offer(server.export({ format, everything }));
   const saveTexts = (/** @type {string} */ format) =>
     offer(server.export_texts({ format, secret: secret() }));
-  const seen = view(props.value, save, saveTexts);
+  const saveRankings = (/** @type {string} */ format) => offer(server.export_rankings({ format }));
+  const seen = view(props.value, save, saveTexts, saveRankings);
   fill(element.querySelector(".rl-quality"), seen.elements);
   const shown = questionFigures(seen, server, props.value.question);
   trainOnClick(seen, server, shown);

@@ -1,6 +1,7 @@
 // @ts-check
 // How far to trust a reward model: what it gets right and wrong on held-out pairs.
 import { counted, interval, percent, signed } from "../../lib/format.js";
+import { rankingWords } from "../../lib/quality_words.js";
 import { preference, unitWords } from "../../lib/score_words.js";
 import { reachOf } from "../../lib/series.js";
 import { chartCard } from "../../shared/charts.js";
@@ -50,12 +51,14 @@ const QUARTERS = ["closest", "close", "clear", "clearest"];
 
 // What a reward model trained on people's votes learned from.
 const votesWords = (votes) => {
-  const { voters, simulated, held_out: held, held_out_pairs: pairs } = votes;
+  const { voters, simulated, held_out: held, held_out_pairs: pairs, rankings } = votes;
   const some = simulated ? ` (${simulated} simulated)` : "";
+  const ranked = rankings ? ` and ${rankingWords(rankings)}` : "";
+  const tested = rankings ? ` and the ${rankingWords(votes.held_out_rankings)}` : "";
   const few = " So few pairs cannot tell whether it does better than a coin flip.";
   return (
-    `Trained on ${counted(votes.votes, "vote")}${some} by ${counted(voters, "voter")}; ` +
-    `tested on the ${held} votes on the ${pairs} pairs whose prompts were voted on last.` +
+    `Trained on ${counted(votes.votes, "vote")}${some}${ranked} by ${counted(voters, "voter")}; ` +
+    `tested on the ${held} votes on the ${pairs} pairs${tested} whose prompts were voted on last.` +
     (votes.too_few_to_tell ? few : "")
   );
 };
