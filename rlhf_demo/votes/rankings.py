@@ -9,7 +9,7 @@ students. The store's secrets and rules hold here too.
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
 from rlhf_demo.errors import Refused
 from rlhf_demo.rate_limit import RateLimit
@@ -211,14 +211,16 @@ class Rankings:
     # -- reading and importing ---------------------------------------------------------------------
 
     def of_visitors(self) -> list[Ranking]:
-        """Return the newest of visitors and imported files, in order of time.
+        """Return the newest of visitors, and all of imported files, in order of time.
 
         For the server's own use.
         """
+        here = (rankings.c.round_id == self._round, rankings.c.best_first.is_not(None))
+        newest = select(rankings.c.id).where(*here).order_by(rankings.c.id.desc()).limit(MOST_READ)
+        read = or_(rankings.c.round_id != self._round, rankings.c.id.in_(newest.correlate(None)))
+        query = _columns().where(read).order_by(rankings.c.ranked_at, rankings.c.id)
         with self.database.reading() as connection:
-            query = _columns().order_by(rankings.c.id.desc()).limit(MOST_READ)
-            newest = [Ranking(**row) for row in connection.execute(query).mappings()]
-        return sorted(newest, key=lambda one: (one.time, one.id))
+            return [Ranking(**row) for row in connection.execute(query).mappings()]
 
     def add(self, new: Sequence[Ranking], source: str) -> tuple[int, int]:
         """Store the rankings of a file as a collection of their own.

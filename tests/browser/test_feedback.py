@@ -101,6 +101,55 @@ def test_no_answer_is_given_while_a_text_is_written_and_a_draft_stays(new_visito
     assert field.input_value().endswith(" and more")
 
 
+CARD = ".rl-feedback .rl-rank-card"
+
+
+def ready_to_rank(visitor):
+    visitor.wait_for(f"document.querySelector('{CARD}')?.ariaDisabled === 'false'")
+    visitor.page.evaluate("new Promise((done) => setTimeout(done, 300))")
+    return visitor.page.locator(".rl-feedback .rl-rank-cards").inner_text()
+
+
+def test_four_texts_are_ranked_by_keys_and_the_ranking_is_undone(new_visitor):
+    visitor = new_visitor().open(tab="feedback")
+    ready_to_vote(visitor)
+    visitor.button("Rank four").click()
+    texts = ready_to_rank(visitor)
+    visitor.asked.clear()
+
+    for key in ("c", "1", "3", "b", "4", "c"):  # the second c takes the first one back
+        visitor.page.keyboard.press(key)
+    places = visitor.page.locator(".rl-feedback .rl-rank-place").all_inner_texts()
+    assert places == ["1st, best", "2nd", "4th, worst", "3rd"]
+    visitor.page.keyboard.press("Enter")
+
+    count = visitor.page.locator(".rl-ballot-foot")
+    visitor.sees(count, "You have given 1 ranking; this page has")
+    assert visitor.asked.count("rank") == 1 and "vote" not in visitor.asked
+    assert ready_to_rank(visitor) != texts
+    visitor.page.keyboard.press("u")
+    visitor.sees(count, "You have given 0 rankings;")
+    assert ready_to_rank(visitor) == texts
+
+
+def test_four_texts_are_ranked_by_taps_on_a_phone(new_visitor):
+    visitor = new_visitor(viewport={"width": 390, "height": 900}, has_touch=True)
+    visitor.open(tab="feedback")
+    ready_to_vote(visitor)
+    visitor.button("Rank four").tap()
+    ready_to_rank(visitor)
+    cards = visitor.page.locator(CARD)
+    for place in (3, 2, 1, 2, 0, 2):  # a second tap takes a text back
+        cards.nth(place).tap()
+    visitor.button("Save this ranking").tap()
+    visitor.sees(visitor.page.locator(".rl-ballot-foot"), "You have given 1 ranking;")
+    assert visitor.page.evaluate("document.documentElement.scrollWidth") == 390
+
+    visitor.button("Compare two").tap()
+    ready_to_vote(visitor)
+    expect(cards.first).to_be_hidden()
+
+
 def test_names_in_the_blind_vote_come_after_the_answer(new_visitor):
     visitor = new_visitor().open(tab="compare")
     visitor.button("Start a blind vote").click()

@@ -25,6 +25,7 @@ from tests.class_page import (  # noqa: F401  (some are fixtures)
 )
 from tests.declared import misfits
 from tests.fake_jobs import start
+from tests.voting import HAPPY, new_fours
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
 
@@ -80,6 +81,12 @@ def test_the_quality_of_votes(mode):
     assert list(misfits(vote_quality(votes), payloads.Quality)) == []
     for row in voter_table(votes):
         assert list(misfits(row, payloads.VoterRow)) == []
+
+
+def test_four_texts_to_rank(store):
+    store.rankings.add_fours(new_fours(1))
+    shown = store.rankings.next_four(store.visit("here"), HAPPY, model="m")
+    assert list(misfits({"assignment": shown}, payloads.NextFour)) == []
 
 
 @pytest.mark.parametrize("kind", ["ppo", "reward"])

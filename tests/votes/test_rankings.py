@@ -177,6 +177,18 @@ def test_only_the_newest_rankings_of_visitors_are_read(store, monkeypatch):
     assert [one.prompt for one in store.rankings.of_visitors()] == ["Prompt 1", "Prompt 2"]
 
 
+def test_visitors_push_no_imported_ranking_out(store, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.votes.rankings.MOST_READ", 1)
+    store.rankings.add_fours(new_fours(3))
+    secret = store.visit("here")
+    rank(store, secret)
+    store.rankings.add(
+        [replace(one, prompt="Imported") for one in store.rankings.of_visitors()], "x"
+    )
+    rank(store, secret)
+    assert [one.prompt for one in store.rankings.of_visitors()] == ["Imported", "Prompt 1"]
+
+
 # -- what stays and what goes ----------------------------------------------------------------------
 
 
