@@ -54,9 +54,10 @@ export const trainWords = (votes, rankings, fewest, few) => {
   const ranked = rankings ? [rankingWords(rankings)] : [];
   const parts = votes || !rankings ? [counted(votes, "preference"), ...ranked] : ranked;
   const weight = rankings ? " Each pair of a ranking counts a sixth of a vote." : "";
+  const tested = rankings ? "pairs or rankings" : "pairs";
   return (
     `${parts.join(" and ")}. A fifth of them, on the prompts voted on last, is held out for ` +
-    `testing. The accuracy is shown once there are ${few} such pairs.${weight} Training takes ` +
+    `testing. The accuracy is shown once there are ${few} such ${tested}.${weight} Training takes ` +
     "about half a minute on two CPU cores."
   );
 };

@@ -70,37 +70,43 @@ const foursOf = (server, asked, tell) => ({
   },
 });
 
-// Where a visitor compares or ranks, with what has been given so far.
+// Where a visitor compares or ranks, with the number of what has been given so far.
 const desk = () => {
   const pairs = h("div", {});
   const fours = h("div", { hidden: true });
   const count = h("p", { class: "rl-soft rl-ballot-count", "aria-live": "polite" }, "\u00A0");
-  const ranked = h("p", { class: "rl-soft rl-ballot-count", "aria-live": "polite", hidden: true });
   const swap = button("", undefined, "rl-quiet rl-swap");
-  const foot = h("div", { class: "rl-ballot-foot" }, count, ranked, swap);
+  const foot = h("div", { class: "rl-ballot-foot" }, count, swap);
+  const counts = { votes: "", rankings: "Your rankings will be counted here." };
+  const ranks = () => !fours.hidden;
+  const tell = (/** @type {Partial<typeof counts>} */ news) => {
+    Object.assign(counts, news);
+    say(count, ranks() ? counts.rankings : counts.votes);
+  };
   const choose = (/** @type {boolean} */ rank) => {
-    pairs.hidden = count.hidden = rank;
-    fours.hidden = ranked.hidden = !rank;
+    pairs.hidden = rank;
+    fours.hidden = !rank;
     say(swap, rank ? "Compare two" : "Rank four");
+    tell({});
   };
   choose(false);
-  say(ranked, "Your rankings will be counted here.");
-  return { pairs, fours, count, ranked, swap, foot, choose, ranks: () => !fours.hidden };
+  return { pairs, fours, swap, foot, ranks, choose, tell };
 };
 
-const counters = (/** @type {ReturnType<typeof desk>} */ { count, ranked }) => {
-  let votes = null;
+const counters = (/** @type {ReturnType<typeof desk>} */ { tell }) => {
+  let all = null;
   return {
     votes: (/** @type {{votes: number} | null} */ answer, /** @type {number} */ more) => {
-      if (answer) votes = answer.votes;
+      if (answer) all = answer.votes;
       const own = countVotes(more);
-      const all = votes === null ? "" : `; this page has ${votes} in all`;
-      const counts = `You have given ${counted(own, "answer")}${all}.`;
-      say(count, own ? counts : "Your answers will be counted here.");
+      const others = all === null ? "" : `; this page has ${all} in all`;
+      const given = `You have given ${counted(own, "answer")}${others}.`;
+      tell({ votes: own ? given : "Your answers will be counted here." });
       if (more) tellOfVote();
     },
-    rankings: (/** @type {{mine: number, all: number}} */ { mine, all }) => {
-      say(ranked, `You have given ${counted(mine, "ranking")}; this page has ${all} in all.`);
+    rankings: (/** @type {{mine: number, all: number}} */ answer) => {
+      const own = counted(answer.mine, "ranking");
+      tell({ rankings: `You have given ${own}; this page has ${answer.all} in all.` });
       tellOfVote();
     },
   };

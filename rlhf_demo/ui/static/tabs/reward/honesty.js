@@ -51,14 +51,16 @@ const QUARTERS = ["closest", "close", "clear", "clearest"];
 
 // What a reward model trained on people's votes learned from.
 const votesWords = (votes) => {
-  const { voters, simulated, held_out: held, held_out_pairs: pairs, rankings } = votes;
+  const { voters, simulated, held_out: held, held_out_pairs: pairs } = votes;
   const some = simulated ? ` (${simulated} simulated)` : "";
-  const ranked = rankings ? ` and ${rankingWords(rankings)}` : "";
-  const tested = rankings ? ` and the ${rankingWords(votes.held_out_rankings)}` : "";
   const few = " So few pairs cannot tell whether it does better than a coin flip.";
+  const both = (/** @type {string | 0} */ first, /** @type {number | undefined} */ rankings) =>
+    [first, rankings && rankingWords(rankings)].filter(Boolean).join(" and ");
+  const trained = both(votes.votes && `${counted(votes.votes, "vote")}${some}`, votes.rankings);
+  const tested = both(held && `${held} votes on the ${pairs} pairs`, votes.held_out_rankings);
   return (
-    `Trained on ${counted(votes.votes, "vote")}${some}${ranked} by ${counted(voters, "voter")}; ` +
-    `tested on the ${held} votes on the ${pairs} pairs${tested} whose prompts were voted on last.` +
+    `Trained on ${trained} by ${counted(voters, "voter")}; ` +
+    `tested on the ${tested} whose prompts were voted on last.` +
     (votes.too_few_to_tell ? few : "")
   );
 };

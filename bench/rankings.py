@@ -1,0 +1,146 @@
+"""Is a ranking of four worth training on as one batch element, and what is it worth?
+
+    python -m bench.rankings [--fours 150] [--seeds 3] [--out runs/rankings]
+
+The base writes four texts that differ enough to each of some training prompts, and star-rater ranks
+them. Reward models with the options of Feedback's button learn from
+
+- the rankings, all six pairs of each in one batch with weight 1/6 (Ouyang et al. 2022);
+- the same pairs shuffled, each as a vote of its own;
+- the first two texts of each four alone: what voters tell who compare two.
+
+All are tested on the shipped held-out pairs, which star-rater labelled as well. Means over seeds,
+with the spread between the lowest and the highest.
+"""
+
+import argparse
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from rlhf_demo.config.scorers import BASE, STAR_RATER
+from rlhf_demo.data.pairs import PAIRS_FILE, load_pairs
+from rlhf_demo.data.prompts import load_prompts
+from rlhf_demo.files import write_text
+from rlhf_demo.models.policy import load_policy
+from rlhf_demo.models.sampling import decode, generate
+from rlhf_demo.models.scorers import load_scorer
+from rlhf_demo.runs.run import Run
+from rlhf_demo.server.class_training import reward_config
+from rlhf_demo.server.pair_choice import four_that_differ
+from rlhf_demo.server.sampler import MOST_TOKENS, TEMPERATURE, WRITTEN_FOR_FOUR
+from rlhf_demo.train.reward import train_reward
+from rlhf_demo.votes.files import row_lines
+
+CPU = torch.device("cpu")
+Row = dict[str, Any]
+Ranked = tuple[str, Sequence[str], Sequence[float]]
+"""A prompt, its four texts, and their scores by the rater."""
+
+
+def ranked_fours(count: int, seed: int) -> list[Ranked]:
+    """Sample four texts to each of so many prompts, and score them."""
+    base, rater = load_policy(BASE, device=CPU), load_scorer(STAR_RATER, device=CPU)
+    prompts = load_prompts("shipped", "train")
+    random.Random(seed).shuffle(prompts)
+    fours: list[Ranked] = []
+    for number, prompt in enumerate(prompts):
+        asked = [prompt] * WRITTEN_FOR_FOUR
+        written = generate(
+            base, asked, max_new_tokens=MOST_TOKENS, temperature=TEMPERATURE, seed=seed + number
+        )
+        if texts := four_that_differ(decode(base, written)):
+            fours.append((prompt, texts, rater([prompt] * len(texts), list(texts)).tolist()))
+        if len(fours) == count:
+            break
+    return fours
+
+
+def pairs_of(four: Ranked, number: int) -> list[Row]:
+    """Return a ranking's pairs; equal scores would have no order, and do not occur."""
+    prompt, texts, scores = four
+    best_first = sorted(range(len(texts)), key=lambda index: -scores[index])
+    return [
+        {"prompt": prompt, "chosen": texts[i], "rejected": texts[j], "ranking": number}
+        for i, j in combinations(best_first, 2)
+    ]
+
+
+def as_rankings(fours: list[Ranked]) -> list[Row]:
+    """All pairs, those of a ranking in one batch."""
+    return [row for number, four in enumerate(fours) for row in pairs_of(four, number)]
+
+
+def as_pairs(fours: list[Ranked]) -> list[Row]:
+    """All pairs, each by itself."""
+    return [{**row, "ranking": None} for row in as_rankings(fours)]
+
+
+def as_votes(fours: list[Ranked]) -> list[Row]:
+    """The pair of the first two texts alone."""
+    two = [(prompt, texts[:2], scores[:2]) for prompt, texts, scores in fours]
+    return as_pairs(two)
+
+
+ARMS: dict[str, Callable[[list[Ranked]], list[Row]]] = {
+    "rankings": as_rankings, "their pairs, shuffled": as_pairs, "one pair of each": as_votes,
+}  # fmt: skip
+
+
+def figures(rows: list[Row], folder: Path, seed: int, epochs: int | None) -> dict[str, float]:
+    """Train on the rows, and return the held-out figures."""
+    held_out = load_pairs("shipped", "heldout")
+    tested = [
+        {"prompt": prompt, "chosen": chosen, "rejected": rejected, "split": "heldout"}
+        for prompt, chosen, rejected in zip(
+            held_out.prompts, held_out.chosen, held_out.rejected, strict=True
+        )
+    ]
+    data = folder / "data"
+    write_text(data / PAIRS_FILE, row_lines([row | {"split": "train"} for row in rows] + tested))
+    config = replace(reward_config(data, str(data)), seed=seed, device="cpu")
+    if epochs is not None:
+        config = replace(config, epochs=epochs)
+    run = Run.create(folder / "run", "train-reward", config.to_dict())
+    started = time.perf_counter()
+    train_reward(config, run)
+    report, last = run.report(), run.read("metrics")[-1]
+    assert report is not None
+    return {
+        "accuracy": report["accuracy"],
+        "loss": report["loss"],
+        "steps": last["step"],
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def main() -> None:
+    """Train all, and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m bench.rankings")
+    parser.add_argument("--fours", type=int, default=150)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, help="for all; else as Feedback's button sets them")
+    parser.add_argument("--out", type=Path, default=Path("runs/rankings"))
+    args = parser.parse_args()
+    fours = [ranked_fours(args.fours, 1000 * seed) for seed in range(args.seeds)]
+    for number, (name, arm) in enumerate(ARMS.items()):
+        found = [
+            figures(arm(four), args.out / f"{number}-{seed}", seed, args.epochs)
+            for seed, four in enumerate(fours)
+        ]
+        print(f"| {name} |", end="")
+        for key in found[0]:
+            values = [one[key] for one in found]
+            print(f" {fmean(values):.3f} [{min(values):.3f}, {max(values):.3f}] |", end="")
+        print(flush=True)
+
+
+if __name__ == "__main__":
+    main()
