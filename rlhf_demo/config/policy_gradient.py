@@ -51,7 +51,10 @@ class PolicyGradientConfig(Options):
         1.0, "subtracted from the score of a response that was cut short, reward units", low=0.0
     )
     clip_range: float = option(
-        0.2, "how far a token's ratio may move from 1 before its gradient stops", low=0.0, high=1.0
+        0.2,
+        "how far a token's ratio may move from 1 before its gradient stops; 10: hardly ever",
+        low=0.0,
+        high=10.0,
     )
     entropy_coef: float = option(0.0, "weight of the entropy bonus", low=0.0)
     max_grad_norm: float = option(

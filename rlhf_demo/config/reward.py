@@ -22,6 +22,12 @@ class RewardConfig(Options):
     train_pairs: int = option(
         1242, "maximum number of training pairs; the rest are held out", low=1, high=1_000_000
     )
+    label_noise: float = option(
+        0.0,
+        "share of the training pairs whose chosen and rejected text are swapped",
+        low=0.0,
+        high=1.0,
+    )
     epochs: int = option(1, "passes over the training pairs", low=1, high=100)
     batch_size: int = option(8, "pairs per optimiser step", low=1, high=4096)
     learning_rate: float = option(1e-3, "peak learning rate of AdamW", low=0.0, high=1.0)
@@ -31,7 +37,10 @@ class RewardConfig(Options):
     )
     checkpoint_every: int = option(20, "steps between saved states", low=1)
     seed: int = option(
-        0, "random seed of new weights, data order and the split by prompt", low=0, high=2**31 - 1
+        0,
+        "random seed of new weights, data order, the split by prompt and the swapped pairs",
+        low=0,
+        high=2**31 - 1,
     )
     dtype: str = option("auto", "number format for matrix products", choices=DTYPES)
     device: str = option("auto", "where to compute", choices=DEVICES)

@@ -16,7 +16,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -110,6 +110,22 @@ class Pairs:
             self.dropped,
             None if self.rankings is None else [self.rankings[index] for index in indices],
         )
+
+    def with_label_noise(self, share: float, seed: int) -> "Pairs":
+        """Return the same pairs, in the same order, with the texts of some of them swapped.
+
+        With the same seed, a larger share swaps the same pairs and more.
+
+        Args:
+            share: of the pairs, 0 to 1.
+            seed: decides which pairs are swapped.
+        """
+        order = list(range(len(self)))
+        random.Random(seed).shuffle(order)
+        chosen, rejected = list(self.chosen), list(self.rejected)
+        for index in order[: round(share * len(order))]:
+            chosen[index], rejected[index] = rejected[index], chosen[index]
+        return replace(self, chosen=chosen, rejected=rejected)
 
 
 # -- pairs -----------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from rlhf_demo.server.choices import MOST_LABEL, Choices
 from rlhf_demo.server.settings import Settings
 
 REWARD_OPTIONS = (
-    "train_pairs", "epochs", "learning_rate", "batch_size", "lora_rank", "warmup_steps", "seed",
-    "dtype",
+    "train_pairs", "epochs", "learning_rate", "batch_size", "label_noise", "lora_rank",
+    "warmup_steps", "seed", "dtype",
 )  # fmt: skip
 POLICY_OPTIONS = (
     "total_steps", "learning_rate", "kl_coef", "kl_target", "seed", "batch_size", "minibatch_size",

@@ -82,6 +82,7 @@ def train_reward(config: RewardConfig, run: Run, *, resume: bool = False) -> Non
     with run.recording():
         # 1. Pairs to train on, and held-out pairs; no prompt is in both.
         train_pairs, held_out_pairs = load_both_sides(config)
+        train_pairs = train_pairs.with_label_noise(config.label_noise, config.seed)
         run.check_stop()
 
         # 2. A new scoring head on the base; the seed decides its weights.

@@ -330,6 +330,35 @@ def test_selected_pairs_keep_together_what_belongs_together():
     )
 
 
+def test_label_noise_swaps_the_texts_of_that_share_and_leaves_all_else():
+    """A quarter of ten pairs is 2.5, which rounds to 2."""
+    names = [str(n) for n in range(10)]
+    pairs = Pairs(names, [f"good {n}" for n in names], [f"bad {n}" for n in names], [1.0] * 10)
+    noisy = pairs.with_label_noise(0.25, seed=3)
+    swapped = [n for n in names if noisy.chosen[int(n)] == f"bad {n}"]
+    assert len(swapped) == 2
+    for n, chosen, rejected in zip(names, noisy.chosen, noisy.rejected, strict=True):
+        right = (f"good {n}", f"bad {n}")
+        assert (chosen, rejected) == (right[::-1] if n in swapped else right)
+    assert (noisy.prompts, noisy.margins) == (pairs.prompts, pairs.margins)
+    assert pairs.chosen[0] == "good 0"  # the pairs themselves stay as they are
+
+
+def test_label_noise_of_none_all_and_more():
+    """With one seed, a larger share swaps the same pairs and more; another seed swaps others."""
+    names = [str(n) for n in range(50)]
+    pairs = Pairs(names, [f"good {n}" for n in names], [f"bad {n}" for n in names])
+    assert pairs.with_label_noise(0.0, seed=1) == pairs
+    assert pairs.with_label_noise(1.0, seed=1) == Pairs(names, pairs.rejected, pairs.chosen)
+
+    def swapped(share, seed):
+        noisy = pairs.with_label_noise(share, seed)
+        return {n for n, chosen in zip(names, noisy.chosen, strict=True) if chosen[0] == "b"}
+
+    assert swapped(0.2, 1) < swapped(0.4, 1)
+    assert swapped(0.4, 1) == swapped(0.4, 1) != swapped(0.4, 2)
+
+
 def test_split_of_pairs_on_one_prompt_is_an_error():
     with pytest.raises(DataError, match="give pairs on more prompts"):
         split_by_prompt(pairs_on(["same"] * 10), 5, seed=0)

@@ -125,6 +125,14 @@ def test_training_learns_what_the_pairs_tell(finished, kind):
     assert rows[-1]["heldout/accuracy"] > 0.9
 
 
+def test_label_noise_turns_round_the_training_pairs_but_no_held_out_ones(config, tmp_path):
+    """A model that learned all of them the wrong way round is wrong on the held-out pairs."""
+    noisy = config(label_noise=1.0)
+    run = new_run(tmp_path / "run", noisy)
+    train_reward(noisy, run)
+    assert run.read("metrics")[-1]["heldout/accuracy"] < 0.1
+
+
 def test_report_agrees_with_the_last_look_and_counts_what_was_left_out(finished, pairs_file):
     report = json.loads((finished["lora"].folder / "report.json").read_text())
     last = finished["lora"].read("metrics")[-1]
