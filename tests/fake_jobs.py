@@ -127,11 +127,27 @@ def jobs(new_jobs):
 
 
 def start(
-    jobs, kind="ppo", *, secret="ann", title="", address="", after=None, first=False, **options
+    jobs,
+    kind="ppo",
+    *,
+    secret="ann",
+    title="",
+    address="",
+    after=None,
+    first=False,
+    experiment="",
+    **options,
 ):
     options = STAGES[kind].config(**options)
     return jobs.start(
-        kind, options, title=title, secret=secret, address=address, after=after, first=first
+        kind,
+        options,
+        title=title,
+        secret=secret,
+        address=address,
+        after=after,
+        first=first,
+        experiment=experiment,
     )
 
 

@@ -224,6 +224,7 @@ class Jobs:
         address: str = "",
         after: str | None = None,
         first: bool = False,
+        experiment: str = "",
     ) -> str:
         """Queue a new job; return its run's id.
 
@@ -235,6 +236,7 @@ class Jobs:
             address: the address of the request; empty: not counted.
             after: id of a run that must finish first.
             first: a class's job, which goes before visitors' jobs and has no limits.
+            experiment: key of config/experiments.py, if this is the run that its question is about.
 
         Raises:
             JobError: the kind is unknown, there is no secret, a limit is reached, or `after`
@@ -259,6 +261,8 @@ class Jobs:
             folder = self._folders.root / _new_id(kind)
             record = self._record(clean_title(title) or STAGES[kind].title, secret, after, first)
             record["ours"] = self.begins_with_ours(values)
+            if experiment:
+                record["experiment"] = experiment
             task: Task = {"kind": kind, "options": values}
             record = self._folders.signer.signed(folder.name, task, record)
             try:

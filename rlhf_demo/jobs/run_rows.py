@@ -51,6 +51,7 @@ class RunRow(TypedDict):
     ended_at: str | None  # UTC
     example: bool
     of_class: bool  # whether a class started it, whatever the title says
+    experiment: str  # key of config/experiments.py; empty if it is no experiment's
     seconds_left: float | None
     figures: dict[str, float]  # the newest value of each metric; units as in metrics.py
 
@@ -99,6 +100,7 @@ class Overview:
             "ended_at": job.status.get("updated_at") if job.phase is Phase.ENDED else None,
             "example": job.example,
             "of_class": job.first and job.signed,
+            "experiment": job.record.get("experiment", "") if job.signed else "",
             "seconds_left": left,
             "figures": figures,
         }
@@ -145,6 +147,7 @@ def _damaged_row(job: Job) -> RunRow:
         "ended_at": None,
         "example": job.example,
         "of_class": False,
+        "experiment": "",
         "seconds_left": None,
         "figures": {},
     }

@@ -37,6 +37,7 @@ class JobRecord(TypedDict, total=False):
     signature: str
     copied: bool  # it began elsewhere, and was resumed here
     ours: bool  # the model that it began with was no stranger's
+    experiment: str  # key of config/experiments.py, if it was started as one
     started_at: float  # seconds of the machine's monotonic clock
     handle: str | None  # of the process, in the executor
     started_pid: int  # the same in older versions
@@ -68,6 +69,7 @@ ALLOWED = {
     "signature": (str,),
     "copied": (bool,),
     "ours": (bool,),
+    "experiment": (str,),
     "started_pid": (int,),
     "handle": (str, NoneType),
     "pid": (int, NoneType),

@@ -193,6 +193,25 @@ class BoardState(RunState):
     ask_again: float  # seconds until something new is likely
 
 
+class ListedExperiment(TypedDict):
+    """An experiment before its run: the question and the answers to choose from."""
+
+    id: str
+    title: str
+    change: str  # what differs from the default run
+    question: str
+    answers: list[str]
+    yardstick: str  # where the default run ended, in a sentence
+
+
+class ExperimentState(TypedDict):
+    """An experiment's run, and which answer came true."""
+
+    run: RunRow | None  # None if there is none yet, or it failed
+    answer: int | None  # place in the answers, once the run has finished
+    measured: str  # the figures that decided, in a sentence
+
+
 class OveroptimisationState(TypedDict):
     """An overoptimise run, and what it has shown so far."""
 

@@ -110,6 +110,14 @@ def test_note_tells_a_visitors_run_from_all_others(new_jobs, tmp_path):
         assert (job.record["visitor"], job.visitors) == (visitor, visitor)
 
 
+def test_run_of_an_experiment_is_marked_unless_its_folder_was_copied(new_jobs, tmp_path):
+    jobs = new_jobs(scheduling=False)
+    marked, plain = start(jobs, experiment="no-kl"), start(jobs)
+    assert (row(jobs, marked)["experiment"], row(jobs, plain)["experiment"]) == ("no-kl", "")
+    shutil.copytree(tmp_path / "runs" / marked, tmp_path / "runs" / "copied")
+    assert row(jobs, "copied")["experiment"] == ""
+
+
 def test_run_of_the_command_line_is_changed_with_this_starts_token_only(new_jobs, tmp_path):
     Run.create(tmp_path / "runs" / "my-ppo", "ppo", {"total_steps": 4})
     away, home = new_jobs(scheduling=False), new_jobs(scheduling=False, start_token="flour")

@@ -15,6 +15,7 @@ export interface BoardRun {
   ended_at: string | null;
   example: boolean;
   of_class: boolean;
+  experiment: string;
   seconds_left: number | null;
   figures: Record<string, number>;
   command: string;
@@ -186,6 +187,39 @@ export interface BoardState {
   inside: InsideStep | null;
   log: string;
   ask_again: number;
+}
+
+export interface ListedExperiment {
+  id: string;
+  title: string;
+  change: string;
+  question: string;
+  answers: string[];
+  yardstick: string;
+}
+
+export interface ExperimentState {
+  run: RunRow | null;
+  answer: number | null;
+  measured: string;
+}
+
+export interface RunRow {
+  id: string;
+  title: string;
+  kind: string;
+  status: string;
+  message: string;
+  step: number | null;
+  total_steps: number | null;
+  place: number | null;
+  created_at: string;
+  ended_at: string | null;
+  example: boolean;
+  of_class: boolean;
+  experiment: string;
+  seconds_left: number | null;
+  figures: Record<string, number>;
 }
 
 export interface OveroptimisationState {
@@ -515,23 +549,6 @@ export interface TrainingReward {
   votes: number;
   simulated?: number;
   row: RunRow | null;
-}
-
-export interface RunRow {
-  id: string;
-  title: string;
-  kind: string;
-  status: string;
-  message: string;
-  step: number | null;
-  total_steps: number | null;
-  place: number | null;
-  created_at: string;
-  ended_at: string | null;
-  example: boolean;
-  of_class: boolean;
-  seconds_left: number | null;
-  figures: Record<string, number>;
 }
 
 export interface Coming {

@@ -1,0 +1,140 @@
+"""Experiments with a question to answer before the curve: what each changes, and what decides."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rlhf_demo.config.presets import PPO_PRESETS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One change of the default PPO run, and a question about how the changed run ends.
+
+    A metric of the finished run decides between the answers, which are in ascending order. A value
+    on a bound belongs to the upper answer.
+
+    Attributes:
+        title: its name on the page.
+        change: what differs from the default run, in a sentence.
+        kind: the stage of the run.
+        options: what differs in the run's options.
+        reward: what differs in the options of the reward model that is trained first; None: the
+            shipped reward model or a rule scores.
+        question: what the student answers before the run.
+        metric: the metric that decides, see metrics.py.
+        compared: the metric as a multiple of the default run's (`times`), as a difference from it
+            (`minus`), or on its own (`alone`).
+        bounds: between the three answers.
+        answers: in the order of the metric, the lowest first.
+    """
+
+    title: str
+    change: str
+    kind: Literal["ppo", "rloo"] = "ppo"
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    reward: dict[str, Any] | None = None
+    question: str
+    metric: str
+    compared: Literal["times", "minus", "alone"]
+    bounds: tuple[float, float]
+    answers: tuple[str, str, str]
+
+
+DEFAULT_RUN, DEFAULT_REWARD = "ppo-quick", "reward-shipped"
+"""The shipped examples that every experiment is compared with: all options are the defaults."""
+FEW_PAIRS = 100
+
+
+def _of_reward_model(title: str, change: str, reward: dict[str, Any]) -> Experiment:
+    """Return an experiment whose reward model is trained otherwise than the default one."""
+    return Experiment(
+        title=title,
+        change=change,
+        reward=reward,
+        question="PPO follows this reward model. How much of the default run\u2019s gain in the "
+        "judge\u2019s score will be left at the end?",
+        metric="judge/score",
+        compared="times",
+        bounds=(0.5, 0.9),
+        answers=("less than half", "half to nine tenths", "nine tenths or more"),
+    )
+
+
+def _label_noise(share: float) -> Experiment:
+    return _of_reward_model(
+        f"{share:.0%} label noise",
+        f"In {share:.0%} of the reward model\u2019s training pairs, the chosen and the rejected "
+        "text are swapped.",
+        {"label_noise": share},
+    )
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "no-kl": Experiment(
+        title="KL penalty 0",
+        change="Moving away from the base costs nothing.",
+        options=PPO_PRESETS["no-kl"].options,
+        question="How far from the base will the policy be at the end?",
+        metric="objective/kl",
+        compared="times",
+        bounds=(2.0, 10.0),
+        answers=(
+            "less than twice as far as in the default run",
+            "2 to 10 times as far",
+            "10 times as far or more",
+        ),
+    ),
+    "flipped-20": _label_noise(0.2),
+    "flipped-40": _label_noise(0.4),
+    "length-rule": Experiment(
+        title="Length as reward",
+        change="The score of a text is its number of characters. No reward model reads it.",
+        options={"reward": "longer", "judge": "star-rater"},
+        question="What will the judge think of the texts at the end? It scores how much the "
+        "writer liked the film.",
+        metric="judge/score",
+        compared="alone",
+        bounds=(-0.2, 0.2),
+        answers=(
+            "it scores them lower than the base\u2019s texts",
+            "about the same, within 0.2 standard deviations",
+            "it scores them higher than the base\u2019s texts",
+        ),
+    ),
+    "clip-10": Experiment(
+        title="Clip range 10",
+        change="A token\u2019s probability may change 11-fold in a step before the clip stops it, "
+        "not by a fifth.",
+        options={"clip_range": 10.0},
+        question="Where will the score end?",
+        metric="objective/score",
+        compared="minus",
+        bounds=(-0.1, 0.1),
+        answers=(
+            "lower than in the default run",
+            "about the same, within 0.1 standard deviations",
+            "higher than in the default run",
+        ),
+    ),
+    "pairs-100": _of_reward_model(
+        f"{FEW_PAIRS} pairs",
+        f"The reward model learns from {FEW_PAIRS} pairs instead of 1,241.",
+        {"train_pairs": FEW_PAIRS},
+    ),
+    "rloo": Experiment(
+        title="RLOO instead of PPO",
+        change="There is no value head: each text is compared with three others for the same "
+        "prompt. A step samples as many texts, for a quarter of the prompts.",
+        kind="rloo",
+        question="Where will the score end?",
+        metric="objective/score",
+        compared="minus",
+        bounds=(-0.1, 0.1),
+        answers=(
+            "lower than PPO\u2019s",
+            "about the same, within 0.1 standard deviations",
+            "higher than PPO\u2019s",
+        ),
+    ),
+}
+"""Id -> experiment, in the order of the page."""
