@@ -22,8 +22,9 @@ from rlhf_demo.errors import DataError, DemoError
 Row = dict[str, Any]
 """A line of a JSONL file, as read: its keys and values are still to be checked."""
 
-MOST_JSON = 2**24
-"""Maximum bytes of a JSON file; the largest file here, a comparison, has far fewer."""
+MOST_JSON = 2**20
+"""Maximum bytes of a JSON file, unless its reader allows more. A copied run may have any file, the
+page polls some, and nested lists take 48 times as much memory."""
 
 MOST_DIGITS = 20
 """Maximum digits of a whole number: a 64-bit seed has 20. A longer number may not fit a float."""

@@ -9,6 +9,7 @@ from typing import Any
 from rlhf_demo.config.scorers import RULES, SIMULATED, STAR_RATER, second_judge
 from rlhf_demo.data.pairs import SHIPPED, is_pairs_run
 from rlhf_demo.errors import DemoError
+from rlhf_demo.files import is_record
 from rlhf_demo.paths import CHECKPOINTS, typed_path
 from rlhf_demo.runs.run import Run
 
@@ -57,12 +58,18 @@ def judge_of(judge: str, reward: str) -> str:
     return known if known in (STAR_RATER, *RULES) else NO_JUDGE
 
 
-def _options(name: str, kind: str) -> dict[str, Any]:
-    """Return the options of the run of this name and kind; nothing if there is no such run."""
+def _options(name: str, kind: str) -> dict[str, str]:
+    """Return the options that are texts of the run of this name and kind.
+
+    There are none if there is no such run; a copied one may have anything in its config.json.
+    """
     for folder in (typed_path(name), CHECKPOINTS.parent / name):
         try:
             config = Run(folder).config
         except (DemoError, OSError):
             continue
-        return config["options"] if config["kind"] == kind else {}
+        options: Any = config["options"]
+        if config["kind"] != kind or not is_record(options):
+            return {}
+        return {key: value for key, value in options.items() if isinstance(value, str)}
     return {}

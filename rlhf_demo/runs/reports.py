@@ -1,6 +1,7 @@
 """What finished trainings and comparisons report of themselves, as their JSON files hold it."""
 
 from pathlib import Path
+from types import UnionType
 from typing import (
     Any,
     NotRequired,
@@ -201,6 +202,8 @@ def _fits(value: Any, kind: Any) -> bool:
             for name, inside in get_type_hints(kind).items()
             if name in value
         )
+    if get_origin(kind) is UnionType:
+        return any(_fits(value, one) for one in get_args(kind))
     if get_origin(kind) is list:
         rows = cast("list[Any]", value)
         return type(value) is list and all(_fits(each, get_args(kind)[0]) for each in rows)

@@ -23,6 +23,8 @@ EXAMPLE_PATH = CHECKPOINTS / "examples" / "duel.json"
 
 MOST_TOKENS = 128
 """Tokens of the longest response on this page, so that other visitors do not wait long."""
+MOST_RECORD = 2**24
+"""Bytes of a saved comparison."""
 MOST_CHARACTERS = 500
 """Characters of the longest prompt."""
 
@@ -98,7 +100,7 @@ class Comparisons:
                 f"there is no saved comparison {name[:40]!r} here: "
                 "check the address, or compare again"
             )
-        record = read_json(path)
+        record = read_json(path, MOST_RECORD)
         if not _is_readable(record):
             raise DataError(
                 f"the saved comparison {name} was made by an earlier version of this page, which "

@@ -15,14 +15,15 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict, cast
 
 from rlhf_demo.errors import DataError
-from rlhf_demo.files import read_json, write_json
+from rlhf_demo.files import write_json
 from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.jobs.disk import shortage
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.runs.reports import read_figures
 from rlhf_demo.votes.pairs import split_last_rated, usable, usable_rankings, write_split
 from rlhf_demo.votes.quality import Share, agreement_with_others, highest_accuracy
 from rlhf_demo.votes.result_cache import ResultCache
@@ -236,9 +237,15 @@ def drop_votes(folder: Path, jobs: Jobs, learners: Iterable[str | None], *, keep
 
 
 def vote_facts(data: str) -> VoteFacts | None:
-    """Return the facts about the votes that a run's option `data` names, or None for other data."""
+    """Return the facts about the votes that a run's option `data` names, or None for other data.
+
+    A copied run may name a file that holds anything; it has no facts.
+    """
     path = CHECKPOINTS.parent / data / FACTS
-    return read_json(path) if path.is_file() else None
+    try:
+        return cast("VoteFacts", read_figures(path, VoteFacts)) if path.is_file() else None
+    except DataError:
+        return None
 
 
 def people_agree(facts: VoteFacts | None) -> float | None:

@@ -1,7 +1,10 @@
 """Which judge fits a reward: whoever labelled the pairs it learned from."""
 
+import json
+
 import pytest
 
+from rlhf_demo.errors import DataError
 from rlhf_demo.evaluation.labellers import judge_of, labeller
 from rlhf_demo.runs.run import Run
 
@@ -46,3 +49,21 @@ def test_a_rater_that_needs_more_than_its_name_is_not_taken(tmp_path):
 @pytest.mark.parametrize("named", ["none", "word-judge", "runs/other"])
 def test_a_judge_that_is_named_is_taken(named):
     assert judge_of(named, "reward-mini") == named
+
+
+@pytest.mark.parametrize("options", [[1], "x", {"data": ["x"]}, {"data": {"x": 1}}, {"data": 7}])
+def test_odd_options_of_a_copied_run_teach_nobody(tmp_path, options):
+    reward = run_of(tmp_path / "reward", "reward")
+    config = json.loads((tmp_path / "reward" / "config.json").read_text())
+    (tmp_path / "reward" / "config.json").write_text(json.dumps(config | {"options": options}))
+    assert labeller(reward) is None
+
+
+def test_long_config_of_a_copied_run_is_not_read(tmp_path):
+    """The board asks at each poll: 16 MB of nested lists took 1.5 s each time."""
+    reward = run_of(tmp_path / "reward", "reward", data="shipped")
+    config = tmp_path / "reward" / "config.json"
+    config.write_text(config.read_text()[:-2] + f', "x": "{"x" * 2**20}"}}')
+    with pytest.raises(DataError, match="more than 1 MB"):
+        _ = Run(tmp_path / "reward").config
+    assert labeller(reward) is None
