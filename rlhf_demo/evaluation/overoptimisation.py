@@ -352,7 +352,8 @@ def _fits(curve: Curve | None, farthest: float) -> str:
     """Say whether the paper's curve describes the judge's gains, and where its top is."""
     if curve is None:
         return "There are too few points for the paper\u2019s curve."
-    r2 = f"R\u00b2 {curve.r2:.2f}".replace("-", MINUS)
+    # Rounded down, so that a value below the bound is not shown as the bound.
+    r2 = f"R\u00b2 {math.floor(100 * curve.r2) / 100:.2f}".replace("-", MINUS)
     if curve.r2 < LEAST_R2:
         return (
             f"The paper\u2019s curve does not describe it ({r2}, below {LEAST_R2:g}), so the line "

@@ -233,6 +233,11 @@ def test_words_for_a_curve_that_does_not_turn_or_fit():
     assert in_words(PROXY, judge, None).endswith("too few points for the paper\u2019s curve.")
 
 
+def test_a_fit_just_below_the_bound_is_not_shown_as_the_bound():
+    said = in_words(PROXY, PROXY, Curve(Way.PPO, alpha=1.0, beta=1.0, r2=0.6999))
+    assert "(R\u00b2 0.69, below 0.7)" in said
+
+
 @pytest.mark.parametrize("beta", [-1.0, 0.01])
 def test_words_for_a_fitted_curve_whose_top_is_not_reached(beta):
     said = in_words(PROXY, PROXY, Curve(Way.PPO, alpha=1.0, beta=beta, r2=0.9))

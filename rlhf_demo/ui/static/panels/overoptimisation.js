@@ -39,7 +39,7 @@ const view = () => {
     return made;
   };
   const charts = {
-    ppo: chartCard({ title: "PPO", subtitle: "one point a step; no KL penalty", ...AXES }),
+    ppo: chartCard({ title: "PPO", subtitle: "without a KL penalty", ...AXES }),
     best_of_n: chartCard({ title: "Best-of-N", subtitle: OF_BEST, ...AXES }),
   };
   return {
