@@ -2,7 +2,7 @@
 
 A method that may move further from the base wins more, so methods are compared at equal KL, never
 at their default settings. Each method has several settings and several seeds; each seed's points
-are joined by straight lines, which gives its wins at any KL between them.
+are joined, which gives its wins at any KL between them.
 
 Everything here is a pure function of a record (runs/frontier.py), without torch.
 """
@@ -134,7 +134,10 @@ def wins_of(digits: str) -> Wins:
 
 
 def wins_at(points: Sequence[tuple[float, Wins]], kl: float) -> Wins | None:
-    """Interpolate the wins at a KL, prompt by prompt.
+    """Interpolate the wins at a KL, prompt by prompt: linearly over the square root of KL.
+
+    Gains grow almost linearly with it (Gao et al. 2022, https://arxiv.org/abs/2210.10760). A line
+    over KL itself would pass below a curve that flattens, most where points are far apart.
 
     Args:
         points: KL and wins of one seed, in any order.
@@ -145,7 +148,8 @@ def wins_at(points: Sequence[tuple[float, Wins]], kl: float) -> Wins | None:
     ordered = sorted(points, key=lambda point: point[0])
     for (low, left), (high, right) in pairwise(ordered):
         if low <= kl <= high:
-            weight = (kl - low) / (high - low) if high > low else 0.5
+            start, end = math.sqrt(low), math.sqrt(high)
+            weight = (math.sqrt(kl) - start) / (end - start) if high > low else 0.5
             return [(1 - weight) * a + weight * b for a, b in zip(left, right, strict=True)]
     return None
 

@@ -59,13 +59,13 @@ def test_half_wins_counts_two_for_a_win_and_one_for_a_tie():
 # -- at equal KL -----------------------------------------------------------------------------------
 
 
-def test_wins_between_two_points_lie_on_the_line_between_them():
-    points = [(3.0, [1.0, 0.5]), (1.0, [0.0, 0.5]), (9.0, [0.0, 0.0])]
-    # 1.5 is a fourth of the way from 1 to 3.
-    assert wins_at(points, 1.5) == pytest.approx([0.25, 0.5])
+def test_wins_between_two_points_lie_on_a_line_over_the_root_of_kl():
+    points = [(9.0, [1.0, 0.5]), (1.0, [0.0, 0.5]), (16.0, [0.0, 0.0])]
+    # The root of 2.25 is 1.5: a fourth of the way from 1 to 3.
+    assert wins_at(points, 2.25) == pytest.approx([0.25, 0.5])
     assert wins_at(points, 1.0) == [0.0, 0.5]
-    assert wins_at(points, 3.0) == [1.0, 0.5]
-    assert wins_at(points, 9.0) == [0.0, 0.0]
+    assert wins_at(points, 9.0) == [1.0, 0.5]
+    assert wins_at(points, 16.0) == [0.0, 0.0]
 
 
 def test_nothing_is_extrapolated():
@@ -83,11 +83,11 @@ def test_points_with_equal_kl_are_averaged():
 def test_an_arm_has_one_curve_for_each_seed_over_all_its_settings():
     runs = [
         run("ppo", 0, point(10, 1.0, "00"), setting="strong"),
-        run("ppo", 0, point(10, 3.0, "gg"), setting="weak"),
+        run("ppo", 0, point(10, 4.0, "gg"), setting="weak"),
         run("ppo", 1, point(10, 2.0, "0g"), point(20, 4.0, "0g")),
         run("dpo", 0, point(10, 2.0, "gg"), point(20, 3.0, "gg")),
     ]
-    assert arm_at(runs, "ppo", "j", 2.0) == [[0.5, 0.5], [0.0, 1.0]]
+    assert arm_at(runs, "ppo", "j", 2.25) == [[0.5, 0.5], [0.0, 1.0]]
     assert arm_at(runs, "ppo", "j", 1.5) == []  # seed 1 does not reach down to it
     assert arm_at(runs, "rloo", "j", 2.0) == []
 
