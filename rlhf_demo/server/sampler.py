@@ -58,9 +58,8 @@ class PairRequest:
     second: str
     prompt: str | None = None  # a visitor's own; else shipped ones
     owner: str | None = None  # that visitor's secret: only they see the pairs
-    to_rank: bool = field(
-        default=False, kw_only=True
-    )  # four texts of the first model to each prompt, in place of pairs
+    # True: in place of pairs, four texts of the first model to each prompt.
+    to_rank: bool = field(default=False, kw_only=True)
 
     @property
     def kind(self) -> str:
