@@ -210,6 +210,11 @@ class Rankings:
 
     # -- reading and importing ---------------------------------------------------------------------
 
+    def count(self) -> int:
+        """Return the number of rankings."""
+        with self.database.reading() as connection:
+            return connection.execute(_RANKED).scalar_one()
+
     def of_visitors(self) -> list[Ranking]:
         """Return the newest of visitors, and all of imported files, in order of time.
 
@@ -238,14 +243,16 @@ class Rankings:
         return keep_rankings(self.database, self.clock(), new, source)
 
 
+_RANKED = select(func.count()).select_from(rankings).where(rankings.c.best_first.is_not(None))
+
+
 def _is_id(number: Any) -> bool:
     return type(number) is int and 0 < number <= MOST_ID
 
 
 def _counts(connection: Connection, voter: int) -> KeptRanking:
-    ranked = select(func.count()).select_from(rankings).where(rankings.c.best_first.is_not(None))
-    mine = connection.execute(ranked.where(rankings.c.voter_id == voter)).scalar_one()
-    return {"mine": mine, "all": connection.execute(ranked).scalar_one()}
+    mine = connection.execute(_RANKED.where(rankings.c.voter_id == voter)).scalar_one()
+    return {"mine": mine, "all": connection.execute(_RANKED).scalar_one()}
 
 
 def _columns() -> Any:

@@ -55,8 +55,9 @@ class Strip:
         }
 
     def _votes_line(self) -> str:
-        count = self.store.count()
-        return f"{count:,} vote{'s' * (count != 1)} so far" if count else "say what you prefer"
+        counts = {"vote": self.store.count(), "ranking": self.store.rankings.count()}
+        some = [f"{n:,} {what}{'s' * (n != 1)}" for what, n in counts.items() if n]
+        return f"{', '.join(some)} so far" if some else "say what you prefer"
 
     def _reward_line(self, rows: list[RunRow]) -> str:
         row = _newest(rows, "reward model")

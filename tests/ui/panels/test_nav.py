@@ -10,6 +10,7 @@ from rlhf_demo.files import write_json
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.ui.panels.nav import Strip
 from tests.vote_page import fake, new_jobs, people_vote, shared  # noqa: F401  (fixtures among them)
+from tests.voting import new_fours, rank
 
 
 def test_strip_counts_the_votes(shared, store):
@@ -17,8 +18,12 @@ def test_strip_counts_the_votes(shared, store):
         return Strip(shared.jobs, store, ModelCache()).strip_state(0)["stages"][1]["line"]
 
     assert line() == "say what you prefer"
-    people_vote(store, 1, people=1)
+    [voter] = people_vote(store, 1, people=1)
     assert line() == "1 vote so far"
+    store.rankings.add_fours(new_fours(2))
+    for _ in range(2):
+        rank(store, voter)
+    assert line() == "1 vote, 2 rankings so far"
 
 
 def test_strip_counts_every_method_as_the_third_stage(shared, store):
