@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from rlhf_demo.config.stages import STAGES
 from rlhf_demo.data.pairs import SHIPPED, is_pairs_run, load_pairs
-from rlhf_demo.errors import DemoError, JobError
+from rlhf_demo.errors import DataError, DemoError, JobError
 from rlhf_demo.evaluation.frontier import METHODS, cost_of, setting_of
 from rlhf_demo.evaluation.labellers import SHIPPED_REWARD
 from rlhf_demo.paths import CHECKPOINTS, typed_path
@@ -12,6 +13,8 @@ from rlhf_demo.runs.run import Run, Status
 
 SHIPPED_REWARD_RUN = CHECKPOINTS / "examples" / "reward-shipped"
 """The record of the run that trained the shipped reward model."""
+ODD = AttributeError, KeyError, TypeError, ValueError
+"""What reading a damaged run's files can raise."""
 
 
 def describe_run(run: Run) -> FrontierRun:
@@ -19,9 +22,11 @@ def describe_run(run: Run) -> FrontierRun:
 
     Raises:
         JobError: it is not finished, or is of a kind that trains no policy.
+        ConfigError: its options are not those of its kind.
+        DataError: its options or metrics are damaged.
     """
     config, name = run.config, run.folder.name
-    kind, options = config["kind"], config["options"]
+    kind = config["kind"]
     if kind not in METHODS:
         raise JobError(
             f"{name} is a {kind} run: name runs of PPO, RLOO, GRPO, DPO or SFT, which train a "
@@ -30,12 +35,17 @@ def describe_run(run: Run) -> FrontierRun:
     status = run.status["status"]
     if status != Status.FINISHED:
         raise JobError(f"{name} is {status}: wait until it has finished, or resume it")
+    try:
+        options = STAGES[kind].config.from_dict(config["options"]).to_dict()
+        steps = last_step(run)
+    except ODD:
+        raise DataError(f"{name} has damaged options or metrics: restore or delete it") from None
     return {
         "name": name,
         "arm": kind,
         "setting": setting_of(kind, options),
         "seed": options["seed"],
-        "cost": cost_of(kind, options, last_step(run), labels_of(options)),
+        "cost": cost_of(kind, options, steps, labels_of(options)),
         "points": [],
     }
 

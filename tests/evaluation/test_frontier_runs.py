@@ -3,7 +3,7 @@
 import pytest
 
 from rlhf_demo.config.reward import RewardConfig
-from rlhf_demo.errors import JobError
+from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.evaluation.frontier_runs import describe_run, labels_of, models_of, reward_cost
 from rlhf_demo.runs.run import Run, Status
 
@@ -37,6 +37,33 @@ def test_run_that_cannot_be_measured_is_refused(tmp_path, kind, options, status,
     run.set_status(status)
     with pytest.raises(JobError, match=sentence):
         describe_run(run)
+
+
+@pytest.mark.parametrize(
+    ("options", "rows", "sentence"),
+    [
+        ({}, [{"steps": 1}], "mine has damaged options or metrics: restore or delete it"),
+        ({}, [{"step": "last"}], "mine has damaged options or metrics"),
+        (5, [{"step": 1}], "mine has damaged options or metrics"),
+        ({"batch_size": "many"}, [{"step": 1}], "--batch-size is 'many': give a whole number"),
+        ({"other": 1}, [{"step": 1}], "this run was made by another version"),
+    ],
+)
+def test_damaged_run_is_refused_with_one_sentence(tmp_path, options, rows, sentence):
+    run = Run.create(tmp_path / "mine", "ppo", options)
+    run.append("metrics", rows)
+    run.set_status(Status.FINISHED)
+    with pytest.raises(DemoError, match=sentence):
+        describe_run(run)
+
+
+def test_run_of_an_earlier_version_has_todays_defaults(tmp_path):
+    run = Run.create(tmp_path / "mine", "dpo", {"beta": 0.5, "seed": 3})
+    run.append("metrics", [{"step": 156}])
+    run.set_status(Status.FINISHED)
+    described = describe_run(run)
+    assert (described["setting"], described["seed"]) == ("beta 0.5", 3)
+    assert described["cost"]["read"] == 2482
 
 
 def test_labels_are_those_of_the_pairs_or_of_the_reward_model(tmp_path):
