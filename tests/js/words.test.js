@@ -27,6 +27,7 @@ import {
   agreementWords,
   importWords,
   trainWords,
+  votesWords,
 } from "../../rlhf_demo/ui/static/lib/quality_words.js";
 import { stateShade, stateWords, when } from "../../rlhf_demo/ui/static/lib/runs.js";
 import {
@@ -178,6 +179,28 @@ test("rankings are counted as what they are, with their pairs", () => {
   assert.match(trainWords(0, 8, 8, 10), /^8 rankings = 48 pairs\. .* counts a sixth of a vote\./);
   const imported = importWords({ kept: 1, double: 1, what: "ranking" });
   assert.match(imported, /^1 ranking imported; 1 left out because it was there twice\. To train/);
+});
+
+test("a reward model says from what it learned, and only what there was", () => {
+  const facts = { votes: 9, voters: 2, simulated: 1, held_out: 2, held_out_pairs: 2 };
+  assert.equal(
+    votesWords(facts),
+    "Trained on 9 votes (1 simulated) by 2 voters; tested on the 2 votes on the 2 pairs whose " +
+      "prompts were voted on last.",
+  );
+  const both = { ...facts, simulated: 0, rankings: 3, held_out_rankings: 1, too_few_to_tell: true };
+  assert.equal(
+    votesWords(both),
+    "Trained on 9 votes and 3 rankings = 18 pairs by 2 voters; tested on the 2 votes on the 2 " +
+      "pairs and 1 ranking = 6 pairs whose prompts were voted on last. So few pairs cannot tell " +
+      "whether it does better than a coin flip.",
+  );
+  const ranked = { ...both, votes: 0, held_out: 0, held_out_pairs: 0, too_few_to_tell: false };
+  assert.equal(
+    votesWords(ranked),
+    "Trained on 3 rankings = 18 pairs by 2 voters; tested on the 1 ranking = 6 pairs whose " +
+      "prompts were voted on last.",
+  );
 });
 
 test("a rate of A is turned round where PPO was B, with its interval", () => {

@@ -62,6 +62,22 @@ export const trainWords = (votes, rankings, fewest, few) => {
   );
 };
 
+// What a reward model that people's votes trained has learned from.
+export const votesWords = (/** @type {import("../types").VoteFacts} */ votes) => {
+  const { voters, simulated, held_out: held, held_out_pairs: pairs } = votes;
+  const some = simulated ? ` (${simulated} simulated)` : "";
+  const few = " So few pairs cannot tell whether it does better than a coin flip.";
+  const both = (/** @type {string | 0} */ first, /** @type {number | undefined} */ rankings) =>
+    [first, rankings && rankingWords(rankings)].filter(Boolean).join(" and ");
+  const trained = both(votes.votes && `${counted(votes.votes, "vote")}${some}`, votes.rankings);
+  const tested = both(held && `${held} votes on the ${pairs} pairs`, votes.held_out_rankings);
+  return (
+    `Trained on ${trained} by ${counted(voters, "voter")}; ` +
+    `tested on the ${tested} whose prompts were voted on last.` +
+    (votes.too_few_to_tell ? few : "")
+  );
+};
+
 /** @param {{kept: number, double: number, what: string}} imported */
 export const importWords = ({ kept, double, what }) => {
   const twice = `; ${double} left out because ${double === 1 ? "it was" : "they were"} there twice`;

@@ -1,7 +1,7 @@
 // @ts-check
 // How far to trust a reward model: what it gets right and wrong on held-out pairs.
-import { counted, interval, percent, signed } from "../../lib/format.js";
-import { rankingWords } from "../../lib/quality_words.js";
+import { interval, percent, signed } from "../../lib/format.js";
+import { votesWords } from "../../lib/quality_words.js";
 import { preference, unitWords } from "../../lib/score_words.js";
 import { reachOf } from "../../lib/series.js";
 import { chartCard } from "../../shared/charts.js";
@@ -48,22 +48,6 @@ const CHARTS = {
   },
 };
 const QUARTERS = ["closest", "close", "clear", "clearest"];
-
-// What a reward model trained on people's votes learned from.
-const votesWords = (votes) => {
-  const { voters, simulated, held_out: held, held_out_pairs: pairs } = votes;
-  const some = simulated ? ` (${simulated} simulated)` : "";
-  const few = " So few pairs cannot tell whether it does better than a coin flip.";
-  const both = (/** @type {string | 0} */ first, /** @type {number | undefined} */ rankings) =>
-    [first, rankings && rankingWords(rankings)].filter(Boolean).join(" and ");
-  const trained = both(votes.votes && `${counted(votes.votes, "vote")}${some}`, votes.rankings);
-  const tested = both(held && `${held} votes on the ${pairs} pairs`, votes.held_out_rankings);
-  return (
-    `Trained on ${trained} by ${counted(voters, "voter")}; ` +
-    `tested on the ${tested} whose prompts were voted on last.` +
-    (votes.too_few_to_tell ? few : "")
-  );
-};
 
 const drawAccuracy = (card, /** @type {Report} */ report, people, highest) => {
   const bars = [
