@@ -10,6 +10,7 @@ from rlhf_demo.evaluation.frontier import METHODS, CostRow, JudgeView, cost_rows
 from rlhf_demo.evaluation.frontier_runs import describe_run, models_of
 from rlhf_demo.hub.locate import shipped_models
 from rlhf_demo.runs.frontier import (
+    BEST_OF_N,
     SHIPPED_FRONTIER,
     FrontierRecord,
     FrontierRun,
@@ -38,6 +39,7 @@ class FrontierState(TypedDict):
 
     base: str
     prompts: int
+    seeds: int  # of each trained method
     arms: list[Arm]
     judges: list[JudgeView]
     costs: list[CostRow]
@@ -149,6 +151,7 @@ def state_of(record: FrontierRecord, own: list[FrontierRun]) -> FrontierState:
     return {
         "base": record["base"],
         "prompts": len(record["prompts"]),
+        "seeds": len({run["seed"] for run in record["runs"] if run["arm"] != BEST_OF_N}),
         "arms": [{"arm": row["arm"], "title": title(row["arm"])} for row in costs if row["answer"]],
         "judges": [judge_view(record, judge, own) for judge in record["judges"]],
         "costs": costs,

@@ -29,7 +29,7 @@ const arms = [
   { arm: "dpo", title: "DPO" },
   { arm: "best-of-n", title: "best-of-N" },
 ];
-const state = { base: "b", prompts: 2, arms, judges: [], costs: [] };
+const state = { base: "b", prompts: 2, seeds: 3, arms, judges: [], costs: [] };
 const view = {
   judge: "j",
   marks: [mark("ppo"), mark("best-of-n", { step: 4, seeds: 1, distinct_2: null })],

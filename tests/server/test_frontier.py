@@ -61,7 +61,7 @@ def test_state_has_every_arm_with_its_title_and_is_made_once(frontier):
     assert state["arms"] == [
         {"arm": "ppo", "title": "PPO"}, {"arm": "best-of-n", "title": "best-of-N"},
     ]  # fmt: skip
-    assert (state["base"], state["prompts"]) == ("gpt2-mini", 4)
+    assert (state["base"], state["prompts"], state["seeds"]) == ("gpt2-mini", 4, 2)
     assert state["judges"][0]["levels"][0]["sentence"].startswith("At 1 nat, PPO and best-of-N tie")
     assert frontier.state() is state
 

@@ -628,6 +628,7 @@ export interface ShownFrontier {
 export interface FrontierState {
   base: string;
   prompts: number;
+  seeds: number;
   arms: Arm[];
   judges: JudgeView[];
   costs: CostRow[];

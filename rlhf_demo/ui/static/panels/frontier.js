@@ -8,6 +8,7 @@ import {
   progressWords,
   seriesOf,
 } from "../lib/frontier.js";
+import { counted } from "../lib/format.js";
 import { chartCard } from "../shared/charts.js";
 import { fill, h, progressBar, say, select, showProblem } from "../shared/dom.js";
 import { onTab } from "../shared/navigation.js";
@@ -120,7 +121,9 @@ const draw = (/** @type {View} */ seen, /** @type {FrontierState} */ state) => {
   );
   const judged = state.judges.find(({ judge }) => judge === chosen);
   const series = seriesOf(state, judged);
-  const subtitle = `share of wins against ${state.base} on ${state.prompts} test prompts`;
+  const subtitle =
+    `share of wins against ${state.base} on ${state.prompts} test prompts, ` +
+    `${counted(state.seeds, "seed")} of each method`;
   say(seen.chart.card.querySelector("h3 span"), subtitle);
   fill(seen.key, series.map(keyEntry));
   fill(seen.cards, tiesCard(state, judged), costCard(state));
