@@ -26,9 +26,9 @@ from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.hub.locate import locate
 from rlhf_demo.models.device import pick_device, pick_dtype
 from rlhf_demo.models.loading import speed_up
-from rlhf_demo.models.policy import load_tokenizer
 from rlhf_demo.models.reward_model import RewardModel, new_reward_model
 from rlhf_demo.models.sampling import sample
+from rlhf_demo.models.tokenizer import load_tokenizer
 from rlhf_demo.runs.run import Run
 from rlhf_demo.train import ppo
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
 
-from rlhf_demo.models.policy import load_tokenizer
+from rlhf_demo.models.tokenizer import load_tokenizer
 from rlhf_demo.paths import CHECKPOINTS
 
 

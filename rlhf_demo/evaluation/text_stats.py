@@ -71,7 +71,8 @@ def read_with_base(
 ) -> list[Reading]:
     """Read finished responses with a model and with a base of the same vocabulary."""
     readings = []
-    count = read_at_once(policy, prompts, max(map(len, responses), default=1))
+    longest = max(map(len, responses), default=1)
+    count = min(read_at_once(model, prompts, longest) for model in (policy, base))
     for start in range(0, len(prompts), count):
         pause()
         part = slice(start, start + count)

@@ -12,6 +12,7 @@ import shutil
 import threading
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from rlhf_demo.errors import CheckpointError, DataError
 from rlhf_demo.files import read_json, short_name
@@ -114,6 +115,17 @@ def _named_base(path: Path) -> str:
     if not isinstance(base, str):
         raise CheckpointError(f"{path} names no base model: restore the file")
     return base
+
+
+def adapter_rank(name: str) -> int:
+    """Return the rank of the adapter called `name`; 0 if the model is none, or is not here."""
+    if name not in shipped_models() and not typed_path(name).is_dir():
+        return 0
+    try:
+        rank: Any = read_json(locate(name) / ADAPTER, MOST_CONFIG)["r"]
+    except (CheckpointError, DataError, OSError, KeyError, TypeError):
+        return 0
+    return rank if type(rank) is int else 0
 
 
 def weight_files(folder: Path) -> list[Path]:

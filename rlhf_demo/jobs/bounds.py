@@ -10,6 +10,7 @@ from typing import Any
 
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.errors import JobError
+from rlhf_demo.hub.locate import adapter_rank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,14 @@ def check_options(options: dict[str, Any], limits: Limits) -> None:
         raise JobError(f"{steps} steps are too many here: choose {limits.most_steps} or fewer")
     if rank is not None and limits.most_rank is not None and not 1 <= rank <= limits.most_rank:
         raise JobError(f"a LoRA rank of {rank} is not allowed here: choose 1 to {limits.most_rank}")
-    if "total_steps" in options and steps is not None and limits.most_saved is not None:
+    start = options.get("policy") or options.get("model")
+    below: int = adapter_rank(start) if rank and isinstance(start, str) else 0
+    if below and rank and _over(below + rank, limits.most_rank):
+        raise JobError(
+            f"the model is an adapter of rank {below}, to which {rank} would be added, and at most "
+            f"{limits.most_rank} are allowed here: choose a lower LoRA rank or another model"
+        )
+    if "checkpoint_every" in options and steps is not None and limits.most_saved is not None:
         every, least = options["checkpoint_every"], math.ceil(steps / limits.most_saved)
         if every < least:
             raise JobError(

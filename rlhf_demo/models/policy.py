@@ -32,7 +32,7 @@ from rlhf_demo.models.loading import (
     readable,
     speed_up,
 )
-from rlhf_demo.models.tokenizer import load_tokenizer
+from rlhf_demo.models.tokenizer import load_tokenizer_for
 from rlhf_demo.models.word_guard import WordGuard
 
 transformers_logging.disable_progress_bar()
@@ -174,7 +174,7 @@ def load_policy(
         raise CheckpointError(f"{name} scores texts and cannot write them: choose a language model")
     lm = load_network(AutoModelForCausalLM, folder)
     speed_up(lm.to(device))  # pyright: ignore[reportArgumentType]  (wrapped without types)
-    policy = Policy(lm, load_tokenizer(folder), folder)
+    policy = Policy(lm, load_tokenizer_for(lm, folder), folder)
     weights = folder / "value_head.safetensors"
     if value_head or (value_head is None and weights.is_file()):
         head = policy.add_value_head()

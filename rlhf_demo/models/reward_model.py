@@ -28,7 +28,7 @@ from rlhf_demo.models.loading import (
 from rlhf_demo.models.pauses import pause
 from rlhf_demo.models.prefixes import reads_left_to_right, scores_everywhere, whole_rows
 from rlhf_demo.models.token_text import special_id
-from rlhf_demo.models.tokenizer import load_tokenizer
+from rlhf_demo.models.tokenizer import load_tokenizer_for
 
 FEW_LETTERS, MARGIN = 2_000, 16
 """Letters of the first try to fill a model's positions from the end of a text; and tokens more than
@@ -144,7 +144,7 @@ def load_reward_model(
     model = load_network(
         AutoModelForSequenceClassification, folder, num_labels=1 if new_head else None
     )
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer_for(model, folder)
     model.config.pad_token_id = tokenizer.pad_token_id
     model.to(device)  # pyright: ignore[reportArgumentType]  (wrapped without types)
     return RewardModel(
@@ -178,8 +178,8 @@ def new_reward_model(
         ConfigError: an adapter is asked for on a model that is an adapter of other matrices.
     """
     folder = locate(name)
-    tokenizer = load_tokenizer(folder)
     model = load_network(AutoModelForSequenceClassification, folder, num_labels=1)
+    tokenizer = load_tokenizer_for(model, folder)
     model.config.pad_token_id = tokenizer.pad_token_id
     for module in model.modules():
         if isinstance(module, nn.Dropout):

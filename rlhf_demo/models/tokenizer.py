@@ -13,13 +13,15 @@
 import json
 from pathlib import Path
 from string import printable
-from typing import Any
+from typing import Any, cast
 
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
+from torch import Tensor
 from transformers import (
     BertTokenizer,
     GPT2Tokenizer,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
     RobertaTokenizer,
@@ -91,6 +93,23 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             "add its files"
         ) from None
     return PreTrainedTokenizerFast(tokenizer_object=backend, **settings)
+
+
+def load_tokenizer_for(network: PreTrainedModel, folder: Path) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a network, which must know all its tokens.
+
+    Raises:
+        CheckpointError: as in `load_tokenizer`; or the network would fail at some tokens.
+    """
+    tokenizer = load_tokenizer(folder)
+    highest = max(tokenizer.get_vocab().values())
+    known = cast("Tensor", network.get_input_embeddings().weight).shape[0]
+    if highest >= known:
+        raise CheckpointError(
+            f"the tokenizer of {short_name(folder)} has a token {highest:,}, but its network knows "
+            f"only {known:,} tokens: choose another model"
+        )
+    return tokenizer
 
 
 def _read_backend(folder: Path) -> Tokenizer:
@@ -166,8 +185,8 @@ def _settings(folder: Path, backend: Tokenizer) -> dict[str, Any]:
         if token is not None and backend.token_to_id(token) is not None:
             settings[f"{name}_token"] = token
     longest = named.get("model_max_length")
-    if isinstance(longest, int | float) and 0 < longest <= UNBOUNDED:
-        settings["model_max_length"] = longest
+    if isinstance(longest, int | float) and 1 <= longest <= UNBOUNDED:
+        settings["model_max_length"] = int(longest)  # some files have 512.0
     template = _chat_template(folder, named)
     return settings if template is None else settings | {"chat_template": template}
 

@@ -16,7 +16,7 @@ NICENESS = 5
 """The app goes first, trainings (processes.NICENESS) after."""
 PASSED_ON = (
     "PATH", "PYTHONPATH", "LD_LIBRARY_PATH",
-    "HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE",
+    "HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE",
 )  # fmt: skip
 """Variables of the app's environment that the process gets; the others may be secrets. They name
 the folders of Python and of files from the Hub."""

@@ -95,6 +95,10 @@ class ClassRecords:
             self._keep(self.folder(collection) / "class.json", record)
         return record
 
+    def secret(self, collection: int) -> str:
+        """Return the secret of a class that owns its runs and determines its draws."""
+        return self.read(collection)["job_secret"] or self.note(collection)["job_secret"]
+
     def drop_votes(self, collection: int, learners: Collection[str | None]) -> None:
         """Delete the written votes, except those that some reward models learn or learned from.
 

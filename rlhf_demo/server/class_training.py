@@ -157,7 +157,7 @@ class ClassTraining:
                 "reward",
                 reward_config(folder, self.choices.path(folder)),
                 title=f"Class {class_status.collection}, {len(votes)} votes{of_them(simulated)}",
-                secret=self.records.note(class_status.collection)["job_secret"],
+                secret=self.records.secret(class_status.collection),
                 first=True,
             )
         except DemoError as error:
@@ -295,13 +295,16 @@ class ClassTraining:
         return missing > len(new)
 
     def _new_pairs(self, class_status: ClassStatus, count: int) -> list[NewPair]:
-        # The class and the number of pairs in its round alone determine the draws.
+        # The class and the number of pairs in its round alone determine the draws. A student who
+        # knows the code and has the models could write the same texts and tell the models apart,
+        # so the seed depends on a secret, too.
         prompts = load_prompts(SHIPPED, PROMPTS[class_status.kind])
         random.Random(f"{class_status.code}/{class_status.round}").shuffle(prompts)
         start = class_status.pairs % len(prompts)
         wanted = (prompts + prompts)[start : start + count]
+        secret = self.records.secret(class_status.collection)
         seed = random.Random(
-            f"{class_status.code}/{class_status.round}/{class_status.pairs}"
+            f"{secret}/{class_status.code}/{class_status.round}/{class_status.pairs}"
         ).getrandbits(31)
         left, right = class_status.base, class_status.contender
         blind = left is not None and right is not None

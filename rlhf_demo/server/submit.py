@@ -11,6 +11,7 @@ from rlhf_demo.config.overoptimise import OveroptimiseConfig
 from rlhf_demo.config.policy_gradient import PolicyGradientConfig
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.config.stages import STAGES, is_offline
+from rlhf_demo.data.coarse_words import has_coarse_word
 from rlhf_demo.data.pairs import PAIRS_FILE
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.jobs.queue import Jobs
@@ -79,7 +80,7 @@ class Submit:
         path = choices.pairs(data, secret)
         options = fitting(options, RewardConfig(), path)
         config = RewardConfig(model=choices.policy(model), data=path, **options)
-        title = title or f"{model} on {self._called(data)}"
+        title = self._checked(title) or f"{model} on {self._called(data)}"
         return self.jobs.start("reward", config, title=title, secret=secret, address=address)
 
     def policy(
@@ -117,7 +118,7 @@ class Submit:
                 f"batch size times longest response is {tokens:,} tokens: choose at most "
                 f"{MOST_PUBLIC:,}, because this page is public"
             )
-        title = title or _title(kind, policy, config)
+        title = self._checked(title) or _title(kind, policy, config)
         return self.jobs.start(kind, config, title=title, secret=secret, address=address)
 
     def offline(
@@ -158,7 +159,7 @@ class Submit:
         stage = STAGES[kind]
         options = fitting(options, stage.config(), path)
         config = stage.config(**options | named | {"data": path})
-        title = title or f"{policy} by {STAGES[kind].title} on {called}"
+        title = self._checked(title) or f"{policy} by {STAGES[kind].title} on {called}"
         return self.jobs.start(kind, config, title=title, secret=secret, address=address)
 
     def overoptimise(self, title: str, options: dict[str, Any], secret: str, address: str) -> str:
@@ -180,8 +181,18 @@ class Submit:
                 f"best of {config.best_of} on {config.best_of_prompts} prompts is up to {tokens:,} "
                 f"tokens: choose at most {MOST_SAMPLED:,}, because this page is public"
             )
-        title = title or f"{config.policy} pushed past {config.train_pairs:,} pairs"
+        title = self._checked(title) or f"{config.policy} pushed past {config.train_pairs:,} pairs"
         return self.jobs.start("overoptimise", config, title=title, secret=secret, address=address)
+
+    def _checked(self, title: str) -> str:
+        """Return a title that may stand in the list that everyone sees.
+
+        Raises:
+            ConfigError: strangers use the page, and the title contains a rude word.
+        """
+        if self.settings.public and has_coarse_word(str(title)):
+            raise ConfigError("the title contains a rude word: choose another")
+        return title
 
     def _named(
         self, policy: str, reward: str, label: str, options: dict[str, Any]

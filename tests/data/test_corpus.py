@@ -14,7 +14,7 @@ from rlhf_demo.data.corpus import (
     plain_limits,
     sentences,
 )
-from rlhf_demo.models.policy import load_tokenizer
+from rlhf_demo.models.tokenizer import load_tokenizer
 from rlhf_demo.paths import CHECKPOINTS
 
 EDGE = 0

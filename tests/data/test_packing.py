@@ -6,7 +6,7 @@ import pytest
 from rlhf_demo.data.corpus import Corpus
 from rlhf_demo.data.packing import Stream, batches, held_out_batches
 from rlhf_demo.errors import DataError
-from rlhf_demo.models.policy import load_tokenizer
+from rlhf_demo.models.tokenizer import load_tokenizer
 from rlhf_demo.paths import CHECKPOINTS
 
 

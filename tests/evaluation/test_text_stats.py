@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from rlhf_demo.evaluation import text_stats
 from rlhf_demo.evaluation.text_stats import (
     count_ngrams,
     count_wins,
@@ -142,6 +143,22 @@ def test_readings_do_not_depend_on_what_is_read_at_once(policy, moved, monkeypat
     for one, other in zip(together, alone, strict=True):
         torch.testing.assert_close(one.kl, other.kl, atol=1e-5, rtol=0)
         torch.testing.assert_close(one.log_ratio, other.log_ratio, atol=1e-5, rtol=0)
+
+
+def test_no_more_is_read_at_once_than_either_model_may(policy, moved, monkeypatch):
+    read, unnoted = [], text_stats._read
+
+    def fewest(model, prompts, longest):
+        return 1 if model is policy else 3
+
+    monkeypatch.setattr("rlhf_demo.evaluation.text_stats.read_at_once", fewest)
+    monkeypatch.setattr(
+        "rlhf_demo.evaluation.text_stats._read",
+        lambda *what: read.append(len(what[1])) or unnoted(*what),
+    )
+    for one, other in ((policy, moved), (moved, policy)):
+        read_with_base(one, other, ["The film", "So", "I"], [[40], [70], [80]], 0.7)
+    assert read == [1] * 12
 
 
 def test_mean_of_the_log_ratio_is_the_exact_kl_where_the_model_wrote(policy, moved):

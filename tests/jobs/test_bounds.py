@@ -9,7 +9,9 @@ import pytest
 
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import JobError
+from rlhf_demo.files import read_json
 from rlhf_demo.jobs.bounds import PUBLIC, Limits, check_options
+from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.run import Status
 from tests.fake_jobs import BEGIN, fake, new_jobs, row, start, wait_for, wait_until
 
@@ -89,6 +91,27 @@ def test_steps_of_a_reward_model_and_of_ppo_after_it_add_up():
 def test_largest_that_is_allowed_is_allowed(idle):
     start(idle, lora_rank=64, total_steps=200, checkpoint_every=5, batch_size=256)
     start(idle, "reward", lora_rank=64, batch_size=32)
+
+
+def test_ranks_of_adapters_on_adapters_add_up(idle, new_jobs):
+    """gpt2-mini-ppo is an adapter of rank 16."""
+    below = read_json(CHECKPOINTS / "gpt2-mini-ppo" / "adapter_config.json")["r"]
+    start(idle, policy="gpt2-mini-ppo", lora_rank=64 - below)
+    start(idle, policy="gpt2-mini", lora_rank=64)
+    sentence = rf"^the model is an adapter of rank {below}, to which {65 - below} would be added"
+    with pytest.raises(JobError, match=sentence):
+        start(idle, policy="gpt2-mini-ppo", lora_rank=65 - below)
+    with pytest.raises(JobError, match=sentence):
+        start(idle, "reward", model="gpt2-mini-ppo", lora_rank=65 - below)
+    start(new_jobs(scheduling=False), policy="gpt2-mini-ppo", lora_rank=65 - below)
+
+
+@pytest.mark.parametrize("kind", ["sft", "dpo"])
+def test_run_saves_so_many_states_of_any_kind(idle, kind):
+    texts = {"train_texts" if kind == "sft" else "train_pairs": 1600, "batch_size": 8}
+    start(idle, kind, checkpoint_every=5, **texts)
+    with pytest.raises(JobError, match="saving every 4 steps of 200 is too often here: choose 5"):
+        start(idle, kind, checkpoint_every=4, **texts)
 
 
 def test_nothing_is_bounded_at_home(new_jobs):

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 from rlhf_demo.errors import CheckpointError
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.models.new_gpt2 import load_or_make, new_tokenizer, save_model
-from rlhf_demo.models.policy import load_tokenizer
+from rlhf_demo.models.tokenizer import load_tokenizer
 from rlhf_demo.paths import CHECKPOINTS
 
 SHIPPED = CHECKPOINTS / "gpt2-mini"

@@ -8,9 +8,9 @@ from torch import nn
 from torch.testing import assert_close
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
-from rlhf_demo.models.policy import load_tokenizer
 from rlhf_demo.models.prefixes import reads_left_to_right, whole_rows
 from rlhf_demo.models.reward_model import RewardModel, load_reward_model
+from rlhf_demo.models.tokenizer import load_tokenizer
 from tests.tiny import save_tiny_classifier
 
 CPU = torch.device("cpu")

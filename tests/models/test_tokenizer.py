@@ -7,12 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 from tokenizers import Tokenizer, models
-from transformers import AutoTokenizer, PreTrainedTokenizerFast, RobertaTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+    RobertaTokenizer,
+)
 
 from rlhf_demo.errors import CheckpointError
 from rlhf_demo.models import tokenizer as tokenizers
 from rlhf_demo.models import tokenizer_parts
-from rlhf_demo.models.tokenizer import BYTE_0, PAD, load_tokenizer
+from rlhf_demo.models.tokenizer import BYTE_0, PAD, load_tokenizer, load_tokenizer_for
 from rlhf_demo.paths import CHECKPOINTS
 from tests.unpadded import TEXTS, copy_of, unpadded_tokenizer_folder  # noqa: F401  (one is a fixture)
 
@@ -139,7 +144,21 @@ def test_older_map_of_special_tokens_counts_where_the_configuration_is_silent(sh
     assert (tokenizer.bos_token, tokenizer.eos_token) == ("the", "<|endoftext|>")
 
 
-@pytest.mark.parametrize("longest", [0, -5, "5", None, 10**40, float("inf")])
+def test_longest_text_may_be_written_with_a_point(shipped):
+    change(shipped / "tokenizer_config.json", model_max_length=512.0)
+    longest = load_tokenizer(shipped).model_max_length
+    assert (longest, type(longest)) == (512, int)
+
+
+def test_tokenizer_with_tokens_that_the_network_lacks_is_refused(tiny_model_folder, shipped):
+    network = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
+    load_tokenizer_for(network, shipped)
+    network.resize_token_embeddings(8191)
+    with pytest.raises(CheckpointError, match=r"has a token 8,191, but its network knows only"):
+        load_tokenizer_for(network, shipped)
+
+
+@pytest.mark.parametrize("longest", [0, 0.5, -5, "5", None, 10**40, float("inf")])
 def test_impossible_longest_text_means_that_there_is_none(shipped, longest):
     change(shipped / "tokenizer_config.json", model_max_length=longest)
     assert load_tokenizer(shipped).model_max_length == int(1e30)  # as transformers writes it

@@ -38,9 +38,10 @@ def test_program_that_waits_too_long_is_ended(program, monkeypatch):
 def test_program_knows_none_of_the_apps_secrets_and_is_off_the_network(program, monkeypatch):
     monkeypatch.setenv("RLHF_DEMO_PASSWORD", "open sesame")
     monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("HUGGINGFACE_HUB_CACHE", "/cache")  # as HF_HUB_CACHE was once called
     known = program("print(json.dumps(dict(os.environ)))")
     assert not {"RLHF_DEMO_PASSWORD", "HF_TOKEN"} & set(known)
-    assert known["HF_HUB_OFFLINE"] == "1"
+    assert (known["HF_HUB_OFFLINE"], known["HUGGINGFACE_HUB_CACHE"]) == ("1", "/cache")
 
 
 LIMITED = "from rlhf_demo.server.apart import limit_myself\nlimit_myself({})\n"

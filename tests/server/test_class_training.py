@@ -1,5 +1,6 @@
 """What is done for a class behind its back: pairs, reward models, PPO, blind votes."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -58,6 +59,20 @@ def test_pairs_are_written_in_batches_until_the_round_has_enough(mode):
     join(mode, made, "Bob")
     mode.training.look_after(made.collection)
     assert mode.training.rounds.class_status(made.collection).pairs == 36
+
+
+def test_students_cannot_work_out_a_classs_random_numbers(mode, monkeypatch):
+    """They know the code, and could let the base write to tell which text of a blind vote it is."""
+    seeds = []
+    monkeypatch.setattr(
+        mode.training, "_responses", lambda *what: seeds.append(what[3]) or written(*what)
+    )
+    made = open_class(mode)
+    mode.training.look_after(made.collection)
+    public = random.Random(f"{made.code}/1/0").getrandbits(31)
+    secret = mode.training.records.secret(made.collection)
+    assert seeds[0] == random.Random(f"{secret}/{made.code}/1/0").getrandbits(31) != public
+    assert len(secret) == 32 and mode.training.records.secret(made.collection) == secret
 
 
 def test_text_with_a_coarse_word_is_shown_to_no_class_that_wants_none(mode, monkeypatch):

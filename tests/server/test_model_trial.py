@@ -14,8 +14,9 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.errors import CheckpointError
 from rlhf_demo.files import read_json, write_json
-from rlhf_demo.models.policy import Policy, load_tokenizer
+from rlhf_demo.models.policy import Policy
 from rlhf_demo.models.reward_model import RewardModel
+from rlhf_demo.models.tokenizer import load_tokenizer
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server import model_trial

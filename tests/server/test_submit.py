@@ -50,6 +50,22 @@ def test_run_of_another_method_is_called_by_it_too(submit):
     assert (row["kind"], row["title"]) == ("rloo", "gpt2-mini by RLOO, quick")
 
 
+def test_rude_title_is_refused_where_strangers_read_it(submit):
+    starts = [
+        lambda title: submit.reward("gpt2-mini", "shipped", title, {}, "ann", ""),
+        lambda title: submit.policy("ppo", "gpt2-mini", "reward-mini", title, "", {}, "ann", ""),
+        lambda title: submit.offline(
+            "dpo", "gpt2-mini", "shipped", "reward-mini", title, "", {}, "ann", ""
+        ),
+        lambda title: submit.overoptimise(title, {}, "ann", ""),
+    ]
+    for start in starts:
+        with pytest.raises(ConfigError, match="the title contains a rude word: choose another"):
+            start("my shit run")
+    submit.settings = Settings(runs=submit.settings.runs)
+    assert starts[0]("my shit run")
+
+
 def test_each_method_has_its_own_options():
     of_values = {"value_clip_range", "value_coef", "gamma", "gae_lambda"}
     assert set(POLICY_OPTIONS) - set(policy_options("ppo")) == {"samples_per_prompt"}

@@ -7,7 +7,7 @@ import torch
 
 from rlhf_demo.config.pairs import PairsConfig
 from rlhf_demo.errors import DataError
-from rlhf_demo.models.policy import load_tokenizer
+from rlhf_demo.models.tokenizer import load_tokenizer
 from rlhf_demo.runs.run import Run
 from rlhf_demo.train import pairs as module
 from rlhf_demo.train.pairs import make_pairs, split_prompts

@@ -17,9 +17,10 @@ from transformers import (
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.data.pairs import Pairs
 from rlhf_demo.errors import CheckpointError, TrainingDiverged
-from rlhf_demo.models.policy import load_policy, load_tokenizer
+from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.reward_model import load_reward_model, new_reward_model
 from rlhf_demo.models.sampling import decode, generate
+from rlhf_demo.models.tokenizer import load_tokenizer
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.train import reward as module
 from rlhf_demo.train.pair_scoring import EncodedPairs, encode_pairs, normalise

@@ -281,7 +281,7 @@ class ClassMode:
         return [vote for vote in votes if vote.kind != DUEL or vote.round != seen["round"]]
 
     def _downloads(self, collection: int) -> Path:
-        secret = self.training.records.note(collection)["job_secret"]
+        secret = self.training.records.secret(collection)
         hidden = hmac.new(secret.encode(), str(collection).encode(), "sha256").hexdigest()[:32]
         return downloads() / f"class-{hidden}"
 
