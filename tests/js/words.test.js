@@ -173,7 +173,8 @@ test("rankings are counted as what they are, with their pairs", () => {
   assert.equal(answersWords(state), "3 rankings = 18 pairs to learn from.");
   const both = answersWords({ ...state, votes: 1, voters: 1, preferences: 1, rankings: 1 });
   assert.match(both, /learn from\. There are also 1 ranking = 6 pairs to learn from\.$/);
-  assert.equal(answersWords({ ...state, rankings: 0 }), "There are no answers to \u201CQ\u201D yet.");
+  const none = answersWords({ ...state, rankings: 0 });
+  assert.equal(none, "There are no answers to \u201CQ\u201D yet.");
   assert.match(trainWords(5, 2, 8, 10), /^7 of the 8 .* Only Left, Right and rankings count\.$/);
   assert.match(trainWords(5, 3, 8, 10), /^5 preferences and 3 rankings = 18 pairs\. A fifth/);
   assert.match(trainWords(0, 8, 8, 10), /^8 rankings = 48 pairs\. .* counts a sixth of a vote\./);

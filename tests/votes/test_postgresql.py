@@ -25,6 +25,7 @@ from tests.votes.test_arrivals import *  # noqa: F403
 from tests.votes.test_classes import *  # noqa: F403
 from tests.votes.test_demonstrations import *  # noqa: F403
 from tests.votes.test_queries import *  # noqa: F403
+from tests.votes.test_rankings import *  # noqa: F403
 from tests.votes.test_rounds import *  # noqa: F403
 from tests.votes.test_store import *  # noqa: F403
 
@@ -100,14 +101,18 @@ def schema_version(url):
 
 
 def described(url):
-    """Return the columns, indexes and rules of the demonstrations."""
+    """Return the columns, indexes and rules of the tables that came with a step."""
     columns = """SELECT column_name, data_type, is_nullable, column_default, ordinal_position
-        FROM information_schema.columns WHERE table_name = 'demonstrations' ORDER BY 5"""
-    indexes = "SELECT indexdef FROM pg_indexes WHERE tablename = 'demonstrations' ORDER BY 1"
+        FROM information_schema.columns WHERE table_name = %(table)s ORDER BY 5"""
+    indexes = "SELECT indexdef FROM pg_indexes WHERE tablename = %(table)s ORDER BY 1"
     rules = """SELECT pg_get_constraintdef(oid) FROM pg_constraint
-        WHERE conrelid = 'demonstrations'::regclass ORDER BY 1"""
+        WHERE conrelid = %(table)s::regclass ORDER BY 1"""
     with psycopg.connect(url) as connection:
-        return [connection.execute(query).fetchall() for query in (columns, indexes, rules)]
+        return [
+            connection.execute(query, {"table": table}).fetchall()
+            for table in ("demonstrations", "rankings")
+            for query in (columns, indexes, rules)
+        ]
 
 
 def test_database_without_a_version_is_migrated_once_by_apps_that_start_together(
@@ -119,7 +124,7 @@ def test_database_without_a_version_is_migrated_once_by_apps_that_start_together
     with psycopg.connect(url) as connection:
         connection.execute("ALTER TABLE lessons DROP COLUMN door_open, DROP COLUMN most_joins")
         connection.execute("ALTER TABLE pairs DROP COLUMN own")
-        connection.execute("DROP TABLE schema_version, demonstrations")
+        connection.execute("DROP TABLE schema_version, demonstrations, rankings")
     with ThreadPoolExecutor(4) as threads:
         apps = list(threads.map(Store, [url] * 4))
     assert schema_version(url) == [(len(STEPS),)]
@@ -142,9 +147,9 @@ def test_database_of_a_newer_version_is_refused(store, url):
     store.close()
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE schema_version SET version = version + 1")
-    with pytest.raises(DataError, match=r"has version 4, and this app knows versions up to 3: up"):
+    with pytest.raises(DataError, match=r"has version 5, and this app knows versions up to 4: up"):
         Store(url)
-    assert schema_version(url) == [(4,)]
+    assert schema_version(url) == [(5,)]
 
 
 def test_two_writers_of_one_app_do_not_wait_for_each_other(store):

@@ -57,8 +57,8 @@ export const trainWords = (votes, rankings, fewest, few) => {
   const tested = rankings ? "pairs or rankings" : "pairs";
   return (
     `${parts.join(" and ")}. A fifth of them, on the prompts voted on last, is held out for ` +
-    `testing. The accuracy is shown once there are ${few} such ${tested}.${weight} Training takes ` +
-    "about half a minute on two CPU cores."
+    `testing. The accuracy is shown once there are ${few} such ${tested}.${weight} Training ` +
+    "takes about half a minute on two CPU cores."
   );
 };
 
