@@ -86,6 +86,15 @@ def short_name(path: Path) -> str:
     return hub[0][8:].replace("--", "/") if hub else str(Path(*path.parts[-2:]))
 
 
+PATH = re.compile(r"(?<![\w.:/~-])/(?:[\w.@+~-]+/)+[\w.@+~-]+")
+"""A full path of at least two parts; no part of an address of the web, or of a relative path."""
+
+
+def without_paths(text: str) -> str:
+    """Return a text with each full path in it cut to its last two names, as by `short_name`."""
+    return PATH.sub(lambda found: short_name(Path(found[0])), text)
+
+
 def is_record(value: Any) -> TypeGuard[dict[str, Any]]:
     """Say whether a value out of JSON is an object: its keys are always texts."""
     return isinstance(value, dict)

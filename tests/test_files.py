@@ -14,6 +14,7 @@ from rlhf_demo.files import (
     printable,
     read_json,
     short_name,
+    without_paths,
 )
 
 
@@ -22,6 +23,22 @@ def test_file_is_named_by_itself_and_its_folder():
     assert short_name(Path("votes.db")) == "votes.db"
     cached = "/home/ann/hub/models--owner--name/snapshots/abc/config.json"
     assert short_name(Path(cached)) == "owner/name"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "there is no folder /srv/page/runs/sft-ab: check",
+            "there is no folder runs/sft-ab: check",
+        ),
+        ("'/home/ann/a.py', line 3, and (/b/c/d.json)", "'ann/a.py', line 3, and (c/d.json)"),
+        ("see https://example.com/a/b or runs/ppo-ab/model", None),
+        ("3/4 of 1/2/3, ~/a/b, ../c/d and /start_ppo", None),
+    ],
+)
+def test_full_paths_in_a_text_are_cut_to_their_end(text, shown):
+    assert without_paths(text) == (shown or text)
 
 
 def test_what_would_act_on_a_terminal_is_shown_as_a_question_mark():

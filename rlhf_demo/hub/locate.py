@@ -113,7 +113,10 @@ def _named_base(path: Path) -> str:
     except (DataError, KeyError, TypeError):
         base = None
     if not isinstance(base, str):
-        raise CheckpointError(f"{path} names no base model: restore the file")
+        raise CheckpointError(f"{short_name(path)} names no base model: restore the file")
+    named = Path(base)
+    if named.is_absolute() and named.parent.name == CHECKPOINTS.name and not named.exists():
+        return f"{CHECKPOINTS.name}/{named.name}"  # a shipped one, named before the move
     return base
 
 

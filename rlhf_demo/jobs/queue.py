@@ -20,7 +20,7 @@ from typing import Any
 from rlhf_demo.config.options import Options
 from rlhf_demo.config.stages import STAGES, Task
 from rlhf_demo.errors import JobError
-from rlhf_demo.files import write_json
+from rlhf_demo.files import without_paths, write_json
 from rlhf_demo.jobs.bounds import Limits, check_options
 from rlhf_demo.jobs.disk import Disk, in_words
 from rlhf_demo.jobs.executor import Executor
@@ -160,12 +160,13 @@ class Jobs:
     def log_tail(self, run_id: str, lines: int = 20) -> str:
         """Return the last lines of what the run's process wrote, at most 4,000 characters.
 
+        Paths of the server lose all but their last two names, because everyone may read the lines.
+
         Raises:
             JobError: there is no such run.
         """
-        return "\n".join(
-            self._folders.executor.log_end(self.find(run_id).folder).splitlines()[-lines:]
-        )
+        log = self._folders.executor.log_end(self.find(run_id).folder)
+        return without_paths("\n".join(log.splitlines()[-lines:]))
 
     def may_change(self, run_id: str, secret: str) -> bool:
         """Say whether the secret's holder may stop, resume and delete the run.

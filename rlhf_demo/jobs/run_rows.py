@@ -8,6 +8,7 @@ from statistics import mean
 from typing import Any, TypedDict
 
 from rlhf_demo.errors import DataError
+from rlhf_demo.files import without_paths
 from rlhf_demo.jobs.fair_order import start_order
 from rlhf_demo.jobs.job import DAMAGED, Job, Phase, exit_reason
 from rlhf_demo.runs.run import Status
@@ -77,6 +78,7 @@ class Overview:
     def _row(self, job: Job, place: int | None) -> RunRow:
         figures, step_seconds = self._figures(job.run.folder / "metrics.jsonl")
         status, message = _words(job)
+        message = without_paths(message)  # of the server, which visitors need not know
         step, kind = _whole(figures.get("step")), job.config["kind"]
         # The stages that TRL trains do not know it before they have read their data. They do not
         # declare the option either, so a copied run may have anything there.

@@ -23,6 +23,7 @@ from rlhf_demo.errors import ConfigError
 from rlhf_demo.files import short_name, write_json
 from rlhf_demo.hub.locate import ADAPTER, ADAPTER_WEIGHTS, adapter_base
 from rlhf_demo.models.network_config import read_config
+from rlhf_demo.paths import REPOSITORY
 
 SHARD_SIZE = "8MB"
 """A Space refuses a plain git push of files over 10 MB."""
@@ -57,8 +58,10 @@ def add_adapter(
     below = folder if (folder / ADAPTER).is_file() else None
     if below:
         _check_same_matrices(wrapped, below, rank)
-    base = adapter_base(folder) or folder
-    wrapped.peft_config["default"].base_model_name_or_path = str(base.resolve())
+    base = (adapter_base(folder) or folder).resolve()
+    if base.is_relative_to(REPOSITORY):  # `adapter_base` finds it there, wherever that is moved
+        base = base.relative_to(REPOSITORY)
+    wrapped.peft_config["default"].base_model_name_or_path = str(base)
     wrapped.adapter_below = below  # save_network needs it
     return wrapped
 

@@ -112,6 +112,13 @@ def test_adapter_names_a_shipped_base_relative_and_finds_it_from_anywhere(tmp_pa
     assert adapter_base(write_adapter(tmp_path / "a", "checkpoints/gpt2-mini")) == shipped
 
 
+def test_shipped_base_is_found_where_the_repository_has_moved_to(tmp_path):
+    adapter = write_adapter(tmp_path / "a", "/old/clone/checkpoints/gpt2-mini")
+    assert adapter_base(adapter) == CHECKPOINTS / "gpt2-mini"
+    here = make_model(tmp_path / "checkpoints" / "gpt2-mini")
+    assert adapter_base(write_adapter(tmp_path / "b", str(here))) == here
+
+
 def test_adapter_names_another_base_by_its_absolute_folder(tmp_path):
     base = make_model(tmp_path / "base")
     assert adapter_base(write_adapter(tmp_path / "a", str(base))) == base

@@ -53,3 +53,14 @@ def test_a_run_whose_row_cannot_be_made_is_damaged_and_the_others_are_shown(jobs
     monkeypatch.setattr(Overview, "_row", fail)
     assert (row(jobs, odd)["kind"], row(jobs, odd)["status"]) == ("damaged", "damaged")
     assert row(jobs, other)["status"] == Status.FINISHED
+
+
+def test_message_and_log_of_a_run_name_no_path_of_the_server(jobs, tmp_path):
+    run_id = start(jobs, "reward")
+    wait_for(jobs, run_id, Status.FINISHED)
+    folder = tmp_path / "runs" / run_id
+    jobs.find(run_id).set_status(Status.FAILED, message=f"there is no {folder}/model: check it")
+    (folder / "job.log").write_text(f"error: {folder}/model is gone\n")
+    wait_until(lambda: row(jobs, run_id)["status"] == Status.FAILED)
+    assert row(jobs, run_id)["message"] == f"there is no {run_id}/model: check it"
+    assert jobs.log_tail(run_id) == f"error: {run_id}/model is gone"

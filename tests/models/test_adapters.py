@@ -104,3 +104,12 @@ def test_adapter_of_other_matrices_cannot_carry_another(chain):
     (chain[0][0] / "adapter_config.json").write_text(json.dumps(spec))
     with pytest.raises(ConfigError, match=r"--lora-rank is 4: .*0 is itself an adapter, of other"):
         load_policy(str(chain[0][0]), device=CPU, for_training=True, lora_rank=4)
+
+
+def test_adapter_names_a_base_of_the_repository_by_its_place_in_it(tmp_path):
+    """So that a folder of runs can move with its page."""
+    policy = load_policy("gpt2-mini", device=CPU, for_training=True, lora_rank=2)
+    policy.save(tmp_path / "model")
+    spec = json.loads((tmp_path / "model" / "adapter_config.json").read_text())
+    assert spec["base_model_name_or_path"] == "checkpoints/gpt2-mini"
+    load_policy(str(tmp_path / "model"), device=CPU)
