@@ -42,3 +42,11 @@ def test_limit_forgets_visitors_who_are_long_gone(clock):
     clock.now += 10
     limit.allow("new")
     assert len(limit._buckets) == 1
+
+
+def test_letter_with_many_marks_is_refused_before_it_is_normalised(monkeypatch):
+    """They are sorted by insertion, while nothing else of the server runs."""
+    assert clean_text("e" + "\u0323\u0301" * 15, 100, "text")
+    monkeypatch.setattr("unicodedata.normalize", None)
+    with pytest.raises(Refused, match="the text has a letter with over 30 marks: type it without"):
+        clean_text("e" + "\u0323" * 31, 100, "text")
