@@ -5,6 +5,7 @@ An experiment has the default seed, so all its runs are alike: visitors share th
 
 import threading
 from pathlib import Path
+from typing import Any
 
 from rlhf_demo.config.experiments import (
     DEFAULT_REWARD,
@@ -37,7 +38,10 @@ class Experiments:
 
     def listed(self) -> list[ListedExperiment]:
         """Return what the page shows of each experiment before there is an answer."""
-        default = self._measured(DEFAULT_RUN, DEFAULT_REWARD)
+        try:
+            default = self._measured(DEFAULT_RUN, DEFAULT_REWARD)
+        except DemoError:  # the example was removed or damaged: the page opens all the same
+            default = Measured([])
         return [
             {
                 "id": name,
@@ -50,7 +54,7 @@ class Experiments:
             for name, each in EXPERIMENTS.items()
         ]
 
-    def start(self, name: str, secret: str, address: str) -> str:
+    def start(self, name: Any, secret: str, address: str) -> str:
         """Queue an experiment's run, after its reward model if it has its own.
 
         Returns:
@@ -98,7 +102,7 @@ class Experiments:
         same = all(options.get(key) == value for key, value in wanted.items())
         return row["kind"] == experiment.kind and same
 
-    def state(self, name: str) -> ExperimentState:
+    def state(self, name: Any) -> ExperimentState:
         """Return an experiment's run, and which answer came true once it has finished.
 
         Raises:
@@ -127,7 +131,7 @@ class Experiments:
             return Measured(rows)
 
 
-def find(name: object) -> Experiment:
+def find(name: Any) -> Experiment:
     """Return the experiment of this id.
 
     Raises:

@@ -103,7 +103,7 @@ def _ppo_line(rows: list[RunRow]) -> str:
     if row["status"] in BUSY:
         return _progress(row)
     score, kl = row["figures"].get("objective/score"), row["figures"].get("objective/kl")
-    if score is None or kl is None:
+    if score is None or kl is None or row["experiment"]:  # figures would give its answer away
         return row["status"]
     return f"score {score:+.1f}, KL {kl:.1f} nats".replace("-", "\u2212")
 

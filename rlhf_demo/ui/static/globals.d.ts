@@ -21,6 +21,8 @@ declare global {
     "rlhf:run": CustomEvent<{ id: string; kind: string }>;
     "rlhf:use": CustomEvent;
     "rlhf:board": CustomEvent<{ kind: string; run: import("./types").RunRow }>;
+    "rlhf:predicted": CustomEvent;
+    "rlhf:ask": CustomEvent<string>;
     "rlhf:voted": CustomEvent;
     "rlhf:question": CustomEvent<{ question: string }>;
   }

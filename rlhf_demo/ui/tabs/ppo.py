@@ -23,6 +23,7 @@ from rlhf_demo.server.submit import OFFLINE_OPTIONS, POLICY_OPTIONS, policy_opti
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels import charts
 from rlhf_demo.ui.panels.board import Board
+from rlhf_demo.ui.panels.experiments import ExperimentsPanel
 from rlhf_demo.ui.panels.notice import notice_of
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
@@ -121,6 +122,7 @@ class PPOTab:
         self.fields = usual + group_fields
         self.offline_fields = offline_open + offline_folded
         notice = notice_of(takes="reward")
+        ExperimentsPanel(self.shared).build()
         secret = secret_input()
         board = Board(self.shared.jobs, self.shared.settings)
         part(

@@ -6,6 +6,7 @@ import pytest
 from rlhf_demo.config.grpo import GRPOConfig
 from rlhf_demo.config.overoptimise import OveroptimiseConfig
 from rlhf_demo.config.reward import RewardConfig
+from rlhf_demo.config.rloo import RLOOConfig
 from rlhf_demo.files import write_json
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.ui.panels.nav import Strip
@@ -46,6 +47,19 @@ def test_strip_tells_how_far_a_run_is(shared, store, monkeypatch, step, total, l
     shared.jobs.start("grpo", GRPOConfig(), title="", secret="ann")
     [row] = [row for row in shared.jobs.overview() if not row["example"]]
     row |= {"status": "running", "step": step, "total_steps": total}
+    monkeypatch.setattr(shared.jobs, "overview", lambda *_: [row])
+    stages = Strip(shared.jobs, store, ModelCache()).strip_state(0)["stages"]
+    assert next(stage for stage in stages if stage["tab"] == "ppo")["line"] == line
+
+
+@pytest.mark.parametrize(
+    ("experiment", "line"), [("", "score +1.2, KL 2.5 nats"), ("rloo", "finished")]
+)
+def test_strip_tells_no_figures_of_an_experiment(shared, store, monkeypatch, experiment, line):
+    shared.jobs.start("rloo", RLOOConfig(), title="", secret="ann", experiment=experiment)
+    [row] = [row for row in shared.jobs.overview() if not row["example"]]
+    figures = {"objective/score": 1.21, "objective/kl": 2.52}
+    row |= {"status": "finished", "step": 40, "figures": figures}
     monkeypatch.setattr(shared.jobs, "overview", lambda *_: [row])
     stages = Strip(shared.jobs, store, ModelCache()).strip_state(0)["stages"]
     assert next(stage for stage in stages if stage["tab"] == "ppo")["line"] == line

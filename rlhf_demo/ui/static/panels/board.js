@@ -17,6 +17,7 @@ import {
 import { answered, poll } from "../shared/server.js";
 import { proof } from "../shared/visitor.js";
 import { bothModels } from "./board/both_models.js";
+import { cover } from "./board/cover.js";
 import { boardCards, curvesOf } from "./board/curves.js";
 import { inside } from "./board/inside.js";
 import { samples } from "./board/samples.js";
@@ -101,7 +102,11 @@ export const mount = ({ element, props, server }) => {
   const cards = boardCards(specs);
   const ppo = kind === "ppo" ? partsOfPPO(server, insideSpecs) : null;
   const rest = restOf(kind, view, cards);
-  fill(element.querySelector(".rl-board"), lay(kind, view, cards, ppo && ppo.elements, rest));
+  /** @type {HTMLElement} */
+  const board = element.querySelector(".rl-board");
+  const covering = cover(board);
+  const [line, ...others] = lay(kind, view, cards, ppo && ppo.elements, rest);
+  fill(board, line, covering.box, others);
   const groups = groupsOf(cards, specs, rest);
   if (ppo) groups.push({ cards: ppo.within.cards, specs: insideSpecs, fold: ppo.within.fold });
   const curves = curvesOf(groups);
@@ -120,6 +125,7 @@ export const mount = ({ element, props, server }) => {
     // While this tab is in sight, the address names the run, so that a copied link shows the same.
     if (element.offsetParent !== null && query().run !== run.id) setAddress({ run: run.id });
     drawState(view, answer);
+    covering.update(run);
     if (ppo) ppo.update(answer);
     tellOfBoard(kind, run);
   };
