@@ -94,10 +94,10 @@ EXPERIMENTS: dict[str, Experiment] = {
         "writer liked the film.",
         metric="judge/score",
         compared="alone",
-        bounds=(-0.2, 0.2),
+        bounds=(-0.3, 0.3),
         answers=(
             "it scores them lower than the base\u2019s texts",
-            "about the same, within 0.2 standard deviations",
+            "about the same, within 0.3 standard deviations",
             "it scores them higher than the base\u2019s texts",
         ),
     ),

@@ -38,7 +38,8 @@ class ExperimentsPanel:
         Raises:
             DemoError: there is no such experiment, no secret is given, or the queue is full.
         """
-        name, secret = request.get("experiment"), str(request.get("secret") or "")
+        name: Any = request.get("experiment")
+        secret = str(request.get("secret") or "")
         run = self.experiments.start(name, secret, address_of(http))
         return {"run": run, "kind": EXPERIMENTS[name].kind}
 
