@@ -15,6 +15,7 @@ from rlhf_demo.config.sft import SFTConfig
 from rlhf_demo.config.stages import is_offline, on_board
 from rlhf_demo.data.pairs import SHIPPED
 from rlhf_demo.errors import DemoError
+from rlhf_demo.files import without_paths
 from rlhf_demo.runs.run import Run
 from rlhf_demo.server.choices import EXAMPLE_MODELS, newest_model
 from rlhf_demo.server.compute_lock import Priority
@@ -229,7 +230,7 @@ class PPOTab:
         )
         settings = {
             "prompt": PROMPT,
-            "base": base,
+            "base": without_paths(base),
             "scorer": {"name": Path(options["reward"]).name},
             **sampling.to_dict(),
         }

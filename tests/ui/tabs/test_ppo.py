@@ -91,6 +91,16 @@ def test_board_of_a_copied_run_loads_nothing_that_has_to_be_fetched(tab, monkeyp
         tab.board_duel({"run": "ppo-copied"})
 
 
+def test_duel_names_a_base_without_its_folder_on_the_server(tab, monkeypatch):
+    state = SimpleNamespace(to_dict=dict)
+    monkeypatch.setattr("rlhf_demo.evaluation.duel.duel", lambda *what, **more: iter([state]))
+    cache = SimpleNamespace(warm=lambda: None, policy=str, scorer=lambda *one: None)
+    tab.shared = replace(tab.shared, model_cache=cache)
+    options = PPOConfig().to_dict()
+    for base, shown in (("/srv/page/runs/ppo-ab", "runs/ppo-ab"), ("gpt2-mini", "gpt2-mini")):
+        assert tab._duel(options | {"policy": base}, "x")["settings"]["base"] == shown
+
+
 def test_board_waits_for_no_trial_of_a_model(tab, monkeypatch):
     """It would keep the place of costly requests that the next click needs."""
     run, passed, asked, loaded = start(tab)["run"], [], [], []
