@@ -84,12 +84,13 @@ const listenToKeys = (/** @type {View} */ seen, tap, save, skip, takeBack) =>
     const held = event.ctrlKey || event.metaKey || event.altKey || event.repeat;
     const { activeElement } = document;
     if (held || !onScreen(seen.four) || typing(activeElement)) return;
-    const letter = letterOf(event.key);
+    const pressed = event.key.toLowerCase();
+    const letter = letterOf(pressed);
     // Enter on a button presses that button.
-    if (event.key === "Enter" && !activeElement.closest("button, a, summary")) save();
+    if (pressed === "enter" && !activeElement?.closest("button, a, summary")) save();
     else if (letter) tap(letter);
-    else if (event.key === "s") skip();
-    else if (event.key === "u") takeBack();
+    else if (pressed === "s") skip();
+    else if (pressed === "u") takeBack();
     else return;
     event.preventDefault();
   });
