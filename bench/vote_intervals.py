@@ -3,7 +3,8 @@
     python -m bench.vote_intervals [--classes 1000]
 
 The votes of two voters on one pair are correlated; `alike` is the correlation. A blind vote has
-three votes on each pair, as in a class. Takes half a minute.
+three votes on each pair, as in classes until 2026-11-27; `print_designs` compares that with one
+vote on each pair, as in a class today. Takes half a minute.
 """
 
 import argparse
@@ -20,6 +21,13 @@ from rlhf_demo.votes.rounds import RETRAIN_EVERY
 
 VOTES_EACH, OVERLAP = 8, 3
 """Blind pairs that a student answers, and students who see each pair."""
+
+DESIGNS = ((3, 8), (1, 8), (3, 12), (1, 12))
+"""Students who see each pair of a blind vote, and pairs that each answers."""
+
+RIGHT = 0.77
+"""Probability that a student of bench.class_lesson prefers the better text: a tenth are careless
+and right half the time, the others are wrong in 20%."""
 
 ALIKE = 0.6
 """Correlation of two votes on a pair of two equal models whose voters agree in 80%."""
@@ -123,6 +131,30 @@ def calls(
         for _ in range(classes)
     )
     return called / classes
+
+
+def blind_vote(rng: random.Random, share: float, students: int, each: int, seats: int) -> Stream:
+    """Let students vote who all have the same taste and make mistakes.
+
+    Args:
+        rng: draws everything.
+        share: of the pairs whose first text is the better one.
+        students: number of students.
+        each: pairs that each answers.
+        seats: students who see each pair.
+    """
+    better = [rng.random() < share for _ in range(each * students // seats)]
+    votes = [(float((rng.random() < RIGHT) == better[pair]), pair)
+             for pair in range(len(better)) for _ in range(seats)]  # fmt: skip
+    return [value for value, _ in votes], [pair for _, pair in votes]
+
+
+def tells_apart(
+    rng: random.Random, classes: int, share: float, students: int, each: int, seats: int
+) -> float:
+    """Return the share of classes whose blind vote's interval lies above 50%."""
+    votes = (blind_vote(rng, share, students, each, seats) for _ in range(classes))
+    return sum(cluster_interval(*stream)[0] > 0.5 for stream in votes) / classes
 
 
 def better_than_chance(
@@ -296,6 +328,15 @@ def print_careless() -> None:
         print(f"| {who} | {' | '.join(f'{p:.4f}' for p in named)} |")
 
 
+def print_designs(rng: random.Random, classes: int) -> None:
+    """Print how often twenty students find out that a model is better, for each design."""
+    heads = " | ".join(f"{seats} on each pair, {each} each" for seats, each in DESIGNS)
+    print(f"\n| better on | {heads} |")
+    for share in (0.7, 0.75, 0.8):
+        found = (tells_apart(rng, classes, share, 20, each, seats) for seats, each in DESIGNS)
+        print(f"| {share:.0%} of pairs | {' | '.join(f'{one:.2f}' for one in found)} |")
+
+
 def main() -> None:
     """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -307,6 +348,7 @@ def main() -> None:
     print_accuracy(rng, classes)
     print_curve(rng, classes)
     print_careless()
+    print_designs(rng, classes)
 
 
 if __name__ == "__main__":

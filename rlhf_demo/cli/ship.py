@@ -4,6 +4,7 @@ python -m rlhf_demo.cli.ship model RUN NAME              checkpoints/NAME, a run
 python -m rlhf_demo.cli.ship example RUN NAME TITLE      checkpoints/examples/NAME, its record
 python -m rlhf_demo.cli.ship duel                        checkpoints/examples/duel.json
 python -m rlhf_demo.cli.ship word-judge REVIEWS          checkpoints/word-judge; needs scikit-learn
+python -m rlhf_demo.cli.ship harshness REVIEWS           checkpoints/harshness
 """
 
 import argparse
@@ -11,7 +12,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Write one of the four, and print its path."""
+    """Write one of the five, and print its path."""
     parser = argparse.ArgumentParser(prog="python -m rlhf_demo.cli.ship")
     things = parser.add_subparsers(dest="thing", required=True)
     model = things.add_parser("model", help="a finished run's adapter, in float16")
@@ -22,7 +23,9 @@ def main() -> None:
         command.add_argument("run", help="the run's folder")
         command.add_argument("name", help="folder to write, in checkpoints/")
     example.add_argument("title", help="its name on the page")
-    judge.add_argument("reviews", help="Parquet file with the columns split, stars and text")
+    harshness = things.add_parser("harshness", help="the classifier with the label 'not harsh'")
+    for command in (judge, harshness):
+        command.add_argument("reviews", help="Parquet file with the columns split, stars and text")
     args = parser.parse_args()
     print(WRITE[args.thing](args))
 
@@ -55,7 +58,20 @@ def _word_judge(args: argparse.Namespace) -> Path:
     return FOLDER
 
 
-WRITE = {"model": _model, "example": _example, "duel": _duel, "word-judge": _word_judge}
+def _harshness(args: argparse.Namespace) -> Path:
+    from rlhf_demo.train.harshness import FOLDER, make_harshness
+
+    make_harshness(args.reviews)
+    return FOLDER
+
+
+WRITE = {
+    "model": _model,
+    "example": _example,
+    "duel": _duel,
+    "word-judge": _word_judge,
+    "harshness": _harshness,
+}
 
 if __name__ == "__main__":
     main()

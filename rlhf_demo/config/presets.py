@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from rlhf_demo.config.scorers import HARSHNESS
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -34,6 +36,11 @@ PPO_PRESETS: dict[str, Preset] = {
         "learning rate too high",
         "updates so large that they destroy what the model has learned",
         {"learning_rate": 1e-2, "kl_budget": 200.0},
+    ),
+    "less-harsh": Preset(
+        "less harsh",
+        "the reward is a text classifier\u2019s logit for its label \u201cnot harsh\u201d",
+        {"reward": HARSHNESS, "label": "not harsh"},
     ),
     "gpt2": Preset(
         "GPT-2 124 M with LoRA",

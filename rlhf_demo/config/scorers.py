@@ -7,6 +7,8 @@ BASE = "gpt2-mini"
 STAR_RATER = "star-rater"
 WORD_JUDGE = "word-judge"
 FLUENCY_JUDGE = "fluency-judge"
+HARSHNESS = "harshness"
+"""A shipped classifier with two labels, for which a reward needs a label."""
 SIMULATED = (STAR_RATER, WORD_JUDGE, FLUENCY_JUDGE)
 """Scorers that stand in for people."""
 RULES = {
@@ -31,6 +33,8 @@ def describe(name: str) -> str:
             "simulated judge: a small network that guesses whether the writer liked the film; "
             "it labelled the shipped pairs"
         )
+    if name == HARSHNESS:
+        return "small text classifier: how harsh film reviewers with such a text are"
     if is_function(name):
         return f"Python function {name}"
     return f"model {name}: its score decides"

@@ -1,6 +1,7 @@
 """Film reviews with stars, from which the rater learns."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow
 import pyarrow.parquet
@@ -18,11 +19,16 @@ class Reviews:
 
     Attributes:
         texts: as in the file, with line-break tags and accents.
-        liked: for each text, True = LIKED_STARS or more.
+        stars: of each, 1 to 10.
     """
 
     texts: list[str]
-    liked: list[bool]
+    stars: list[int]
+
+    @cached_property
+    def liked(self) -> list[bool]:
+        """For each text, whether it has LIKED_STARS or more."""
+        return [stars >= LIKED_STARS for stars in self.stars]
 
 
 def load_reviews(path: str | None, split: str) -> Reviews:
@@ -48,10 +54,10 @@ def load_reviews(path: str | None, split: str) -> Reviews:
             f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}): give another"
         ) from None
     rows = [row for row in rows if row["split"] == split and row["text"].strip()]
-    liked = [row["stars"] >= LIKED_STARS for row in rows]
-    if not any(liked) or all(liked):
+    reviews = Reviews([row["text"] for row in rows], [row["stars"] for row in rows])
+    if not any(reviews.liked) or all(reviews.liked):
         raise DataError(
             f"the split {split!r} of {path} needs reviews of {LIKED_STARS} stars or more and of "
             "fewer: add some"
         )
-    return Reviews([row["text"] for row in rows], liked)
+    return reviews

@@ -6,7 +6,7 @@ itself as judge would always agree.
 
 from typing import Any
 
-from rlhf_demo.config.scorers import RULES, SIMULATED, STAR_RATER, second_judge
+from rlhf_demo.config.scorers import HARSHNESS, RULES, SIMULATED, STAR_RATER, second_judge
 from rlhf_demo.data.pairs import SHIPPED, is_pairs_run
 from rlhf_demo.errors import DemoError
 from rlhf_demo.files import is_record
@@ -47,12 +47,13 @@ def judge_of(judge: str, reward: str) -> str:
 
     Args:
         judge: the run's option. AUTO takes the labeller of the reward's pairs; if the reward itself
-            is a simulated judge, it takes one that shares no network with it.
+            is a simulated judge or the shipped classifier, it takes one that shares no network with
+            it.
         reward: the run's option.
     """
     if judge != AUTO:
         return judge
-    if reward in SIMULATED:
+    if reward in (*SIMULATED, HARSHNESS):
         return second_judge(reward)
     known = labeller(reward)
     return known if known in (STAR_RATER, *RULES) else NO_JUDGE

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from rlhf_demo.config.scorers import FLUENCY_JUDGE, STAR_RATER, WORD_JUDGE
+from rlhf_demo.config.scorers import FLUENCY_JUDGE, HARSHNESS, STAR_RATER, WORD_JUDGE
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.data.pairs import SHIPPED
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError, JobError
@@ -45,7 +45,7 @@ from rlhf_demo.server.vote_data import VoteData
 RULE = "longer"
 RULES = (FLUENCY_JUDGE, WORD_JUDGE, RULE)
 """Scorers that are not shipped classifiers."""
-SCORERS = ("reward-mini", STAR_RATER)
+SCORERS = ("reward-mini", STAR_RATER, HARSHNESS)
 """Shipped models that score texts; every other shipped one writes them."""
 
 LABELS = {
@@ -56,6 +56,7 @@ LABELS = {
     WORD_JUDGE: "word-judge: simulated judge that counts words",
     FLUENCY_JUDGE: "fluency-judge: simulated judge that also wants good writing",
     RULE: "longer: the longer text wins",
+    HARSHNESS: "harshness: a classifier with the labels harsh and not harsh",
 }
 MOST_RUNS, MOST_STEPS = 200, 100
 """Runs in a list, and saved steps of runs: the newest. Each opened page receives several lists. The
@@ -127,8 +128,13 @@ class Choices:
         return [*self.policies(), *islice(steps, MOST_STEPS)]
 
     def rewards(self) -> list[Choice]:
-        """Scorers: reward models, the rater, the word judge, the length rule."""
-        shipped = [name for name in SCORERS if name in shipped_models()]
+        """List what can reward a policy: the scorers, and a classifier by one of its labels."""
+        shipped = [(LABELS[HARSHNESS], HARSHNESS)] if HARSHNESS in shipped_models() else []
+        return self.scorers() + shipped
+
+    def scorers(self) -> list[Choice]:
+        """List what scores a text by itself: reward models, judges, the length rule."""
+        shipped = [name for name in SCORERS if name in shipped_models() and name != HARSHNESS]
         return (
             [(LABELS[name], name) for name in shipped]
             + self._runs("reward")
@@ -138,7 +144,7 @@ class Choices:
     def judges(self) -> list[Choice]:
         """Judges of a PPO run's texts: the one that fits its reward, any scorer, or none."""
         auto = ("auto: the judge of the reward's pairs", AUTO)
-        return [auto, *self.rewards(), ("none: only the reward", NO_JUDGE)]
+        return [auto, *self.scorers(), ("none: only the reward", NO_JUDGE)]
 
     def data(self, secret: str = "") -> list[Choice]:
         """Preference pairs: shipped, people's votes, and the uploads that this secret may use."""

@@ -78,7 +78,7 @@ NO_PART = (
 
 def unit(choices: Choices, scorer: str) -> str:
     """Return the unit of a scorer's numbers."""
-    rewards = [reward for _, reward in choices.rewards()]
+    rewards = [reward for _, reward in choices.scorers()]
     return UNITS.get(scorer, REWARD_UNIT if scorer in rewards else "logits")
 
 

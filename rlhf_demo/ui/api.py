@@ -112,7 +112,7 @@ class Endpoints:
         self,
         http: gr.Request,
         policy: str = "",
-        reward: str = "reward-mini",
+        reward: str = "",
         preset: str = "quick",
         options: dict | None = None,
         title: str = "",
@@ -122,8 +122,9 @@ class Endpoints:
 
         Args:
             policy: Id of the model that learns; empty for the preset's.
-            reward: Id of the scorer of its texts; a run can be used once it has finished.
-            preset: Named settings: quick, thorough, no-kl, high-kl, high-learning-rate or gpt2.
+            reward: Id of the scorer of its texts; empty for the preset's.
+            preset: Named settings: quick, thorough, no-kl, high-kl, high-learning-rate, less-harsh
+                or gpt2.
             options: Settings that differ from the preset's, e.g. {"total_steps": 10}.
             title: The run's name in the lists.
             secret: Any text; it allows stopping the run. Without one, the page makes one up.
@@ -137,7 +138,7 @@ class Endpoints:
         self,
         http: gr.Request,
         policy: str = "",
-        reward: str = "reward-mini",
+        reward: str = "",
         preset: str = "quick",
         options: dict | None = None,
         title: str = "",
@@ -162,7 +163,7 @@ class Endpoints:
         self,
         http: gr.Request,
         policy: str = "",
-        reward: str = "reward-mini",
+        reward: str = "",
         preset: str = "quick",
         options: dict | None = None,
         title: str = "",
@@ -287,11 +288,20 @@ class Endpoints:
             raise ConfigError(f"there is no preset {str(preset)[:60]!r}: choose one of {names}")
         secret = _secret(secret)
         allowed = (*policy_options(kind), "label", "judge")
-        values = presets[preset].options | _options(options, allowed)
-        usual = values.pop("policy", STAGES[kind].config().to_dict()["policy"])
-        label = values.pop("label", "")
+        given = _options(options, allowed)
+        changes = presets[preset].options | given
+        if reward and "label" not in given:
+            changes.pop("label", None)  # the preset's label belongs to the preset's reward
+        values = STAGES[kind].config().to_dict() | changes
         run = self.shared.submit.policy(
-            kind, policy or usual, reward, str(title), label, values, secret, address_of(http)
+            kind,
+            policy or values["policy"],
+            reward or values["reward"],
+            str(title),
+            changes.get("label") or "",
+            {name: changes[name] for name in changes if name not in ("policy", "reward", "label")},
+            secret,
+            address_of(http),
         )
         return {"run": run, "secret": secret}
 

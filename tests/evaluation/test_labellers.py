@@ -37,6 +37,7 @@ def test_a_rater_as_reward_is_judged_by_the_other_one():
     assert judge_of("auto", "star-rater") == "word-judge"
     assert judge_of("auto", "word-judge") == "star-rater"
     assert judge_of("auto", "fluency-judge") == "word-judge"
+    assert judge_of("auto", "harshness") == "word-judge"
 
 
 def test_a_rater_that_needs_more_than_its_name_is_not_taken(tmp_path):

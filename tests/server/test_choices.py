@@ -51,6 +51,17 @@ def test_model_that_is_in_no_list_is_refused(choices, monkeypatch, name):
         choices.policy(name)
 
 
+def test_shipped_classifier_rewards_a_policy_by_a_label_but_scores_nothing_by_itself(choices):
+    def ids(listed):
+        return [chosen for _, chosen in listed]
+
+    assert "harshness" in ids(choices.rewards())
+    assert "harshness" not in ids(choices.scorers()) + ids(choices.judges())
+    assert "harshness" not in ids(choices.policies()) + ids(choices.contestants())
+    assert choices.reward("harshness") == "harshness"
+    assert choices.labels("harshness") == ["not harsh", "harsh"]
+
+
 def test_run_without_a_model_is_no_choice_yet(choices, jobs):
     run = start(jobs)
     assert run not in [one for _, one in choices.policies()]

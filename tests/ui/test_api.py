@@ -156,6 +156,18 @@ def test_a_reward_pushed_too_far_is_started_and_read(page, app):
     assert [study["pairs"] for study in shipped] == sorted(study["pairs"] for study in shipped)
 
 
+@pytest.mark.parametrize(
+    ("reward", "used"),
+    [("", ("harshness", "not harsh")), ("reward-mini", ("reward-mini", None))],
+)
+def test_preset_names_a_reward_and_its_label_unless_another_is_asked_for(page, app, reward, used):
+    given = {"preset": "less-harsh", "reward": reward, "secret": "ann"}
+    run = page.predict(**given, api_name="/start_ppo")["run"]
+    saved = app.shared.jobs.find(run).config["options"]
+    page.predict(run, "ann", api_name="/stop_run")
+    assert (saved["reward"], saved["label"]) == used
+
+
 @pytest.mark.parametrize("kind", ["rloo", "grpo"])
 def test_other_methods_start_with_their_own_settings(page, app, kind):
     options = {"samples_per_prompt": 2, "total_steps": 3}

@@ -6,12 +6,15 @@ import pytest
 
 from bench.vote_intervals import (
     ALIKE,
+    RIGHT,
     better_than_chance,
     better_than_chance_at_some_look,
+    blind_vote,
     called_different,
     calls,
     coverage,
     judged,
+    tells_apart,
     votes_alone,
 )
 from rlhf_demo.intervals import cluster_interval, watched_interval
@@ -75,3 +78,13 @@ def test_curve_of_models_that_know_nothing_needs_the_watched_interval():
 
 def test_curve_of_models_that_know_the_taste_rises_above_a_coin():
     assert better_than_chance_at_some_look(watched_interval, random.Random(0), 100, 400, 0.8) > 0.85
+
+
+def test_votes_of_a_class_follow_the_better_text_and_one_on_each_pair_tells_more():
+    values, pairs = blind_vote(random.Random(0), 0.75, 2000, 10, 1)
+    assert len(values) == len(set(pairs)) == 20_000
+    # 0.75 * 0.77 + 0.25 * 0.23 = 0.635
+    assert sum(values) / len(values) == pytest.approx(0.635, abs=0.01)
+    few, many = (tells_apart(random.Random(1), 300, 0.75, 20, 12, seats) for seats in (3, 1))
+    assert many > few + 0.02
+    assert RIGHT == pytest.approx(0.1 * 0.5 + 0.9 * 0.8)

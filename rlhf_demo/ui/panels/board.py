@@ -17,7 +17,7 @@ import gradio as gr
 
 from rlhf_demo.config.command_line import repeat_command
 from rlhf_demo.config.ppo import SCALE_SAMPLES
-from rlhf_demo.config.scorers import RULES, SIMULATED
+from rlhf_demo.config.scorers import HARSHNESS, RULES, SIMULATED
 from rlhf_demo.config.stages import STAGES, is_offline, on_board
 from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.evaluation.labellers import NO_JUDGE, judge_of, labeller, labeller_of_pairs
@@ -349,7 +349,7 @@ def _part_of_judge(kind: str, judge: str, options: dict[str, Any]) -> str:
             "from, so it is the teacher and not an independent judge. Where the reward rises and "
             "the judge does not follow, the policy pleases only the reward model."
         )
-    if teacher or reward in (*RULES, *SIMULATED):
+    if teacher or reward in (*RULES, *SIMULATED, HARSHNESS):
         return (
             "The policy is not trained on it. It did not teach the reward either, so the two may "
             "drift apart without anything being wrong."

@@ -199,13 +199,13 @@ class CompareTab:
     def lists(self) -> list[Any]:
         """Update the lists, and keep what is chosen."""
         choices = self.shared.choices
-        models, rewards = choices.contestants(), choices.rewards()
+        models, rewards = choices.contestants(), choices.scorers()
         return [gr.update(choices=listed) for listed in (models, models, rewards, rewards)]
 
     def best_lists(self) -> list[Any]:
         """Update the lists of best-of-n, and keep what is chosen."""
         choices = self.shared.choices
-        return [gr.update(choices=one) for one in (choices.contestants(), choices.rewards())]
+        return [gr.update(choices=one) for one in (choices.contestants(), choices.scorers())]
 
     def opened(self, request: gr.Request) -> list[Any]:
         """Fill the tab when the page opens, with the comparison that its address names, if any."""

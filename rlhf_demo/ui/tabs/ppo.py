@@ -10,7 +10,7 @@ from rlhf_demo.config.evaluation import DuelOptions
 from rlhf_demo.config.policy_gradient import GroupConfig
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.presets import PPO_PRESETS
-from rlhf_demo.config.scorers import RULES
+from rlhf_demo.config.scorers import HARSHNESS, RULES
 from rlhf_demo.config.sft import SFTConfig
 from rlhf_demo.config.stages import is_offline, on_board
 from rlhf_demo.data.pairs import SHIPPED
@@ -148,7 +148,8 @@ class PPOTab:
             api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
         self.preset.change(
-            self.take_preset, self.preset, [self.preset, self.policy, *usual],
+            self.take_preset, [self.preset, self.reward],
+            [self.preset, self.policy, self.reward, label, *usual],
             api_visibility="private", queue=False, show_progress="hidden",
         )  # fmt: skip
         gr.on(
@@ -267,12 +268,15 @@ class PPOTab:
         listed = str(event.run) in [reward for _, reward in rewards]
         return gr.update(choices=rewards, value=str(event.run) if listed else "reward-mini")
 
-    def take_preset(self, name: str) -> list[Any]:
-        """Fill the fields with a preset's options."""
+    def take_preset(self, name: str, reward: str) -> list[Any]:
+        """Fill the fields with a preset's options; a reward stays unless a preset chose it."""
         preset = PPO_PRESETS[name]
         values = PPOConfig(**preset.options).to_dict()
-        policy = values["policy"]
-        return [gr.update(info=preset.shows), policy, *(values[field] for field in OPEN + FOLDED)]
+        policy, usual = values["policy"], [values[field] for field in OPEN + FOLDED]
+        chosen = [values["reward"], values["label"]]
+        if reward != HARSHNESS and "reward" not in preset.options:
+            chosen = [gr.skip(), gr.skip()]
+        return [gr.update(info=preset.shows), policy, *chosen, *usual]
 
     def take_method(self, kind: str) -> list[Any]:
         """Show the settings that a method has, and hide the others."""

@@ -204,8 +204,8 @@ class RewardTab:
 
     def scorers(self, request: Any) -> dict[str, list[Choice]]:
         """List the scorers that can score a text word by word: all except rules."""
-        rewards = self.shared.choices.rewards()
-        return {"scorers": [choice for choice in rewards if choice[1] not in RULES]}
+        listed = self.shared.choices.scorers()
+        return {"scorers": [choice for choice in listed if choice[1] not in RULES]}
 
     @heavy
     def score_text(self, request: dict[str, Any]) -> ScoredText:

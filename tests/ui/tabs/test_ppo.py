@@ -64,6 +64,15 @@ def test_target_without_a_coefficient_is_refused_in_a_sentence(tab):
     assert "run" in start(tab, kl_coef=0.0, kl_target=0.0)
 
 
+def test_preset_chooses_a_reward_and_its_label_and_the_next_preset_takes_them_back(tab):
+    _, _, reward, label, *_ = tab.take_preset("less-harsh", "reward-mini")
+    assert (reward, label) == ("harshness", "not harsh")
+    _, _, reward, label, *_ = tab.take_preset("quick", "harshness")
+    assert (reward, label) == ("reward-mini", None)
+    _, _, *kept = tab.take_preset("no-kl", "reward-of-mine")[:4]
+    assert kept == [gr.skip(), gr.skip()]
+
+
 def test_duels_of_saved_steps_are_computed_once_and_fifty_are_kept(tab, monkeypatch):
     run, computed = start(tab)["run"], []
     newest = [0]
