@@ -11,10 +11,10 @@ The loop is the Trainer of transformers.
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import torch
+from datasets import Dataset
 from transformers import (
     DataCollatorWithPadding,
     GPT2ForSequenceClassification,
@@ -65,7 +65,10 @@ def make_harshness(data: str, folder: Path = FOLDER, *, epochs: float = 1.0) -> 
             use_cpu=True, seed=0,
         )  # fmt: skip
         Trainer(
-            model, arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(tokenizer)
+            model,
+            arguments,
+            train_dataset=Dataset.from_list(rows),
+            data_collator=DataCollatorWithPadding(tokenizer),
         ).train()
     accuracy = report(RewardModel(model, tokenizer, 1, torch.float32), load_reviews(data, "test"))
     with replacing_folder(folder) as temporary:
@@ -93,7 +96,7 @@ def snippets(reviews: Reviews) -> tuple[list[str], list[int]]:
     return texts, [int(stars <= HARSH_STARS) for stars in reviews.stars]
 
 
-def report(classifier: RewardModel, reviews: Reviews) -> dict[str, Any]:
+def report(classifier: RewardModel, reviews: Reviews) -> Accuracy:
     """Return how often the classifier puts a snippet of a harsh review above one of another.
 
     A classifier that says "not harsh" of everything would have 71% right. So it is tested on pairs:

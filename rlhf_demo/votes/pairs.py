@@ -141,8 +141,8 @@ def split_last_rated(votes: Sequence[Vote], rankings: Sequence[Ranking] = ()) ->
     held_out.sort(key=_moment)
     train = sorted((one for group in newest_first for one in group), key=_moment)
     split = LastRated(
-        uncancelled(one for one in train if isinstance(one, Vote)),
-        [one for one in held_out if isinstance(one, Vote)],
+        uncancelled(one for one in train if not isinstance(one, Ranking)),
+        [one for one in held_out if not isinstance(one, Ranking)],
         [one for one in train if isinstance(one, Ranking)],
         [one for one in held_out if isinstance(one, Ranking)],
     )
