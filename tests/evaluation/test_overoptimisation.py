@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from rlhf_demo.config.overoptimise import SIZES
 from rlhf_demo.errors import JobError
 from rlhf_demo.evaluation import overoptimisation as module
 from rlhf_demo.evaluation.overoptimisation import (
@@ -304,6 +305,13 @@ def test_phase_is_told_by_the_files_that_are_there(run):
 
 
 # -- the record ------------------------------------------------------------------------------------
+
+
+def test_shipped_record_has_all_sizes_with_three_seeds():
+    shipped = record()
+    assert [(one["pairs"], one["seeds"]) for one in shipped] == [(size, 3) for size in SIZES]
+    assert all(len(one["ppo"]["judge"]["points"]) == 3 * 30 for one in shipped)
+    assert all(len(one["best_of_n"]["judge"]["points"]) == 3 * 7 for one in shipped)
 
 
 def test_record_groups_attempts_by_size(monkeypatch, tmp_path):
