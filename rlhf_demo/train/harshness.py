@@ -11,10 +11,11 @@ The loop is the Trainer of transformers.
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset
+from torch.utils.data import Dataset
 from transformers import (
     DataCollatorWithPadding,
     GPT2ForSequenceClassification,
@@ -43,6 +44,19 @@ LAYERS = 2
 """Of the base's six: enough to tell harsh words and their negation, and 7 MB."""
 
 
+class Rows(Dataset[dict[str, Any]]):
+    """Token ids with their label, as the Trainer of transformers reads them."""
+
+    def __init__(self, ids: list[list[int]], labels: list[int]) -> None:
+        self.ids, self.labels = ids, labels
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"input_ids": self.ids[index], "labels": self.labels[index]}
+
+
 def make_harshness(data: str, folder: Path = FOLDER, *, epochs: float = 1.0) -> Accuracy:
     """Train the classifier on the train split, write its folder, and report on the test split.
 
@@ -53,10 +67,7 @@ def make_harshness(data: str, folder: Path = FOLDER, *, epochs: float = 1.0) -> 
     tokenizer = load_tokenizer(CHECKPOINTS / BASE)
     model = new_classifier()
     texts, harsh = snippets(load_reviews(data, "train"))
-    rows = [
-        {"input_ids": ids, "labels": label}
-        for ids, label in zip(tokenizer(texts)["input_ids"], harsh, strict=True)
-    ]
+    rows = Rows(tokenizer(texts)["input_ids"], harsh)
     with TemporaryDirectory() as temporary:
         arguments = TrainingArguments(
             temporary, num_train_epochs=epochs, per_device_train_batch_size=64,
@@ -64,12 +75,8 @@ def make_harshness(data: str, folder: Path = FOLDER, *, epochs: float = 1.0) -> 
             save_strategy="no", report_to=[], disable_tqdm=True, logging_steps=50,
             use_cpu=True, seed=0,
         )  # fmt: skip
-        Trainer(
-            model,
-            arguments,
-            train_dataset=Dataset.from_list(rows),
-            data_collator=DataCollatorWithPadding(tokenizer),
-        ).train()
+        padding = DataCollatorWithPadding(tokenizer)
+        Trainer(model, arguments, train_dataset=rows, data_collator=padding).train()
     accuracy = report(RewardModel(model, tokenizer, 1, torch.float32), load_reviews(data, "test"))
     with replacing_folder(folder) as temporary:
         model.half().save_pretrained(temporary)
