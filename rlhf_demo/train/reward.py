@@ -244,7 +244,7 @@ class RewardRecorder(Recorder):
         self.held_out_margins: list[float] | None = None  # from the last evaluation
 
     def metrics(self, logs: dict[str, float]) -> dict[str, float]:
-        """Return loss (nats per pair), accuracy and margin (logits) of the step's pairs."""
+        """Return loss (nats per row), accuracy and margin (logits) of the step's pairs."""
         return {
             "reward/loss": logs["loss"],
             "reward/accuracy": logs["accuracy"],
