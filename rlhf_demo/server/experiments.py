@@ -99,8 +99,7 @@ class Experiments:
         options = self.jobs.options(row["id"])
         if experiment.reward is not None:
             wanted["reward"] = options.get("reward")
-        same = all(options.get(key) == value for key, value in wanted.items())
-        return row["kind"] == experiment.kind and same
+        return all(options.get(key) == value for key, value in wanted.items())
 
     def state(self, name: Any) -> ExperimentState:
         """Return an experiment's run, and which answer came true once it has finished.
