@@ -34,7 +34,7 @@ def describe(name: str) -> str:
             "it labelled the shipped pairs"
         )
     if name == HARSHNESS:
-        return "small text classifier: how harsh film reviewers with such a text are"
+        return "small text classifier: does a text sound like a review with 1 or 2 of 10 stars?"
     if is_function(name):
         return f"Python function {name}"
     return f"model {name}: its score decides"

@@ -173,11 +173,11 @@ class VoteData:
 
 
 def counted(votes: int, rankings: int) -> str:
-    """Say how many votes and rankings there are: "3 votes, 2 rankings = 12 pairs"."""
+    """Say how many votes and rankings there are: "3 votes, 2 rankings with 12 pairs"."""
     parts = [f"{votes} votes"] if votes or not rankings else []
     if rankings:
         s = "s" if rankings > 1 else ""
-        parts.append(f"{rankings} ranking{s} = {RANKED_PAIRS * rankings} pairs")
+        parts.append(f"{rankings} ranking{s} with {RANKED_PAIRS * rankings} pairs")
     return ", ".join(parts)
 
 

@@ -133,7 +133,8 @@ Movie Review Dataset v1.0 (Maas et al. 2011), with one snippet of {shortest} to 
 each review.
 
 We tested it on {count:,} pairs: a snippet of {words} words from a harsh review, and one from
-another (test split, other films). It gives the harsh one the higher score in {accuracy:.1%}
+another (test split, other films). It gives the harsh one the higher logit for "harsh"
+in {accuracy:.1%}
 [{low:.1%}, {high:.1%}] of them; guessing does so in half.
 """
 

@@ -17,10 +17,10 @@ test("taps put texts in order, and a second tap takes one back", () => {
 });
 
 test("a text has a place once it is tapped", () => {
-  assert.equal(placeWords("CA", "C"), "1st, best");
+  assert.equal(placeWords("CA", "C"), "1st");
   assert.equal(placeWords("CA", "A"), "2nd");
   assert.equal(placeWords("CA", "B"), "");
-  assert.equal(placeWords("CADB", "B"), "4th, worst");
+  assert.equal(placeWords("CADB", "B"), "4th");
 });
 
 test("letters and digits stand for texts, and other keys for none", () => {

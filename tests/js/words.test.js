@@ -170,14 +170,14 @@ test("what votes are worth", () => {
 
 test("rankings are counted as what they are, with their pairs", () => {
   const state = { votes: 0, voters: 0, question: "Q", preferences: 0, simulated: 0, rankings: 3 };
-  assert.equal(answersWords(state), "3 rankings = 18 pairs to learn from.");
+  assert.equal(answersWords(state), "3 rankings with 18 pairs to learn from.");
   const both = answersWords({ ...state, votes: 1, voters: 1, preferences: 1, rankings: 1 });
-  assert.match(both, /learn from\. There are also 1 ranking = 6 pairs to learn from\.$/);
+  assert.match(both, /learn from\. There are also 1 ranking with 6 pairs to learn from\.$/);
   const none = answersWords({ ...state, rankings: 0 });
   assert.equal(none, "There are no answers to \u201CQ\u201D yet.");
   assert.match(trainWords(5, 2, 8, 10), /^7 of the 8 .* Only Left, Right and rankings count\.$/);
-  assert.match(trainWords(5, 3, 8, 10), /^5 preferences and 3 rankings = 18 pairs\. A fifth/);
-  assert.match(trainWords(0, 8, 8, 10), /^8 rankings = 48 pairs\. .* counts a sixth of a vote\./);
+  assert.match(trainWords(5, 3, 8, 10), /^5 preferences and 3 rankings with 18 pairs\. A fifth/);
+  assert.match(trainWords(0, 8, 8, 10), /^8 rankings with 48 pairs\. .* counts as a sixth of a vote\./);
   const imported = importWords({ kept: 1, double: 1, what: "ranking" });
   assert.match(imported, /^1 ranking imported; 1 left out because it was there twice\. To train/);
 });
@@ -186,21 +186,21 @@ test("a reward model says from what it learned, and only what there was", () => 
   const facts = { votes: 9, voters: 2, simulated: 1, held_out: 2, held_out_pairs: 2 };
   assert.equal(
     votesWords(facts),
-    "Trained on 9 votes (1 simulated) by 2 voters; tested on the 2 votes on the 2 pairs whose " +
-      "prompts were voted on last.",
+    "Trained on 9 votes (1 simulated) by 2 voters; tested on 2 votes (on 2 pairs), on the prompts " +
+      "that were rated last.",
   );
   const both = { ...facts, simulated: 0, rankings: 3, held_out_rankings: 1, too_few_to_tell: true };
   assert.equal(
     votesWords(both),
-    "Trained on 9 votes and 3 rankings = 18 pairs by 2 voters; tested on the 2 votes on the 2 " +
-      "pairs and 1 ranking = 6 pairs whose prompts were voted on last. So few pairs cannot tell " +
+    "Trained on 9 votes and 3 rankings with 18 pairs by 2 voters; tested on 2 votes (on 2 pairs) and " +
+      "1 ranking with 6 pairs, on the prompts that were rated last. So few pairs cannot tell " +
       "whether it does better than a coin flip.",
   );
   const ranked = { ...both, votes: 0, held_out: 0, held_out_pairs: 0, too_few_to_tell: false };
   assert.equal(
     votesWords(ranked),
-    "Trained on 3 rankings = 18 pairs by 2 voters; tested on the 1 ranking = 6 pairs whose " +
-      "prompts were voted on last.",
+    "Trained on 3 rankings with 18 pairs by 2 voters; tested on 1 ranking with 6 pairs, on the " +
+      "prompts that were rated last.",
   );
 });
 

@@ -200,7 +200,7 @@ def test_rankings_count_with_the_votes_and_are_told_apart(tab, store):
     assert tab.data.choices() == []
     rank(store, voter, "BACD")
     [(label, chosen)] = tab.data.choices()
-    assert label == f"votes: {HAPPY} (5 votes, 3 rankings = 18 pairs)"
+    assert label == f"votes: {HAPPY} (5 votes, 3 rankings with 18 pairs)"
     folder = tab.data.chosen(chosen)
     # Two of eight are held out, on the prompts rated last: two rankings, with all their pairs.
     facts = vote_facts(str(folder))
@@ -213,8 +213,8 @@ def test_rankings_count_with_the_votes_and_are_told_apart(tab, store):
 
 @pytest.mark.parametrize(
     ("votes", "rankings", "words"),
-    [(3, 0, "3 votes"), (0, 1, "1 ranking = 6 pairs"), (0, 0, "0 votes"),
-     (2, 3, "2 votes, 3 rankings = 18 pairs")],
+    [(3, 0, "3 votes"), (0, 1, "1 ranking with 6 pairs"), (0, 0, "0 votes"),
+     (2, 3, "2 votes, 3 rankings with 18 pairs")],
 )  # fmt: skip
 def test_a_ranking_is_counted_as_what_it_is(votes, rankings, words):
     assert counted(votes, rankings) == words

@@ -53,8 +53,8 @@ from rlhf_demo.web.lanes import heavy, voting
 
 LEAD = (
     "Everything starts with a person's judgement. Read two texts that a model wrote from the same "
-    "prompt, and answer the question about them. Pairs of nearly the same text teach little, so "
-    "they are left out. A reward model can learn from your votes, and PPO "
+    "prompt, and answer the question about them, or rank four. Pairs of nearly the same text teach "
+    "little, so they are left out. A reward model can learn from your votes, and PPO "
     "then trains the model to write what you are likely to prefer."
 )
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -82,7 +82,7 @@ class FeedbackTab:
                     allow_custom_value=True, scale=3,
                 )  # fmt: skip
                 model = forms.picker(
-                    "Model", "writes both texts",
+                    "Model", "writes the texts",
                     choices=self.shared.choices.policies(), value=SHIPPED_MODEL,
                 )  # fmt: skip
                 prompt = gr.Textbox(

@@ -3,7 +3,7 @@
 
 export const LETTERS = ["A", "B", "C", "D"];
 
-const PLACES = ["1st, best", "2nd", "3rd", "4th, worst"];
+const PLACES = ["1st", "2nd", "3rd", "4th"];
 
 /**
  * The order after a tap on a text: it comes last, or leaves with a second tap.

@@ -14,7 +14,7 @@ const PAIRS = 6; // of a ranking of four
 
 /** @param {number} rankings */
 export const rankingWords = (rankings) =>
-  `${counted(rankings, "ranking")} = ${counted(PAIRS * rankings, "pair")}`;
+  `${counted(rankings, "ranking")} with ${counted(PAIRS * rankings, "pair")}`;
 
 /** @param {import("../types").QualityState} state */
 export const answersWords = ({ votes, voters, question, preferences, rankings, simulated }) => {
@@ -53,7 +53,7 @@ export const trainWords = (votes, rankings, fewest, few) => {
   }
   const ranked = rankings ? [rankingWords(rankings)] : [];
   const parts = votes || !rankings ? [counted(votes, "preference"), ...ranked] : ranked;
-  const weight = rankings ? " Each pair of a ranking counts a sixth of a vote." : "";
+  const weight = rankings ? " Each pair of a ranking counts as a sixth of a vote." : "";
   const tested = rankings ? "pairs or rankings" : "pairs";
   return (
     `${parts.join(" and ")}. A fifth of them, on the prompts voted on last, is held out for ` +
@@ -70,10 +70,13 @@ export const votesWords = (/** @type {import("../types").VoteFacts} */ votes) =>
   const both = (/** @type {string | 0} */ first, /** @type {number | undefined} */ rankings) =>
     [first, rankings && rankingWords(rankings)].filter(Boolean).join(" and ");
   const trained = both(votes.votes && `${counted(votes.votes, "vote")}${some}`, votes.rankings);
-  const tested = both(held && `${held} votes on the ${pairs} pairs`, votes.held_out_rankings);
+  const tested = both(
+    held && `${counted(held, "vote")} (on ${counted(pairs, "pair")})`,
+    votes.held_out_rankings,
+  );
   return (
     `Trained on ${trained} by ${counted(voters, "voter")}; ` +
-    `tested on the ${tested} whose prompts were voted on last.` +
+    `tested on ${tested}, on the prompts that were rated last.` +
     (votes.too_few_to_tell ? few : "")
   );
 };

@@ -74,6 +74,7 @@ const foursOf = (server, asked, tell) => ({
 const desk = () => {
   const pairs = h("div", {});
   const fours = h("div", { hidden: true });
+  const ofPairs = soft(HIDDEN);
   const count = h("p", { class: "rl-soft rl-ballot-count", "aria-live": "polite" }, "\u00A0");
   const swap = button("", undefined, "rl-quiet rl-swap");
   const foot = h("div", { class: "rl-ballot-foot" }, count, swap);
@@ -86,11 +87,12 @@ const desk = () => {
   const choose = (/** @type {boolean} */ rank) => {
     pairs.hidden = rank;
     fours.hidden = !rank;
+    ofPairs.hidden = rank;
     say(swap, rank ? "Compare two" : "Rank four");
     tell({});
   };
   choose(false);
-  return { pairs, fours, swap, foot, ranks, choose, tell };
+  return { pairs, fours, ofPairs, swap, foot, ranks, choose, tell };
 };
 
 const counters = (/** @type {ReturnType<typeof desk>} */ { tell }) => {
@@ -119,8 +121,9 @@ export const mount = ({ element, props, server, watch }) => {
   /** @type {Asked} */
   let asked = { question, model };
   const seen = desk();
-  const about = soft(`${stored} ${HIDDEN}`);
-  fill(element.querySelector(".rl-feedback"), problem, seen.pairs, seen.fours, seen.foot, about);
+  const { pairs: two, fours: four, ofPairs, foot } = seen;
+  const about = soft(stored);
+  fill(element.querySelector(".rl-feedback"), problem, two, four, foot, ofPairs, about);
 
   const tell = counters(seen);
   const texts = textsOf(server, props.value);
