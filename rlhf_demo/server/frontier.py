@@ -86,7 +86,11 @@ class Frontier:
         Raises:
             DataError: the record is missing or damaged.
         """
+        there = {row["id"] for row in self.choices.jobs.overview()}
         with self._lock:
+            for run_id in set(self._measured) - there:  # it was deleted
+                del self._measured[run_id]
+                self._state = None
             if self._state is None:
                 self._state = state_of(self.record(), list(self._measured.values()))
             return self._state
@@ -105,7 +109,7 @@ class Frontier:
         ]
 
     def measure(self, run_id: str) -> Iterator[Progress]:
-        """Measure a finished run for the frontier; yield how far it is.
+        """Measure a finished run for the frontier, unless that is done; yield how far it is.
 
         Raises:
             DemoError: there is no such finished run, or its models have other tokens.
@@ -119,6 +123,9 @@ class Frontier:
         measured, models = describe_run(run), models_of(run, MOST_MODELS)
         self.choices.check_here(run, run.config["options"]["policy"])
         total = len(models) * len(record["prompts"])
+        if run_id in self._measured:  # its models do not change any more
+            yield {"run": run_id, "done": total, "total": total}
+            return
         yield {"run": run_id, "done": 0, "total": total}
         base = self.model_cache.policy(record["base"])
         judges = {name: self.model_cache.scorer(name) for name in record["judges"]}

@@ -434,14 +434,15 @@ class Endpoints:
             equal KL, each with a `sentence` that says which of them tie), `own` (the measured runs,
             with a `sentence` each) and `costs`.
         """
+        judges = self.shared.frontier.record()["judges"]
+        if str(judge) not in judges:
+            raise ConfigError(f"judge is {str(judge)[:60]!r}: choose one of {', '.join(judges)}")
         if run:
             for _ in self.shared.frontier.measure(str(run)):
                 pass
         state = self.shared.frontier.state()
-        views = {view["judge"]: view for view in state["judges"]}
-        if str(judge) not in views:
-            raise ConfigError(f"judge is {str(judge)[:60]!r}: choose one of {', '.join(views)}")
-        return {**views[str(judge)], "costs": state["costs"]}
+        [view] = [view for view in state["judges"] if view["judge"] == judge]
+        return {**view, "costs": state["costs"]}
 
     def overoptimisation(self, run: str = "") -> list[dict]:
         """Return the curves of a run that pushes a reward too far, or the shipped ones.

@@ -115,7 +115,7 @@ class Rankings:
             connection.execute(here.values(last_seen=now))
             asked = clean_text(question, LONGEST_QUESTION, "question")
             number = self._ask(connection, asked, voter.id, client)
-            four = self._unranked(connection, voter.id, model)
+            four = self._unranked(connection, voter.id, number, model)
             mine = (rankings.c.voter_id == voter.id, rankings.c.best_first.is_(None))
             given_back = update(rankings).where(*mine, rankings.c.id != (four.id if four else 0))
             connection.execute(given_back.values(UNHELD))
@@ -127,13 +127,21 @@ class Rankings:
             return {"id": four.id, "question": asked, "prompt": four.prompt, "texts": texts}
 
     @staticmethod
-    def _unranked(connection: Connection, voter: int, model: str) -> Row[Any] | None:
-        """Return the voter's oldest texts without an order, or else the oldest unseen ones."""
+    def _unranked(connection: Connection, voter: int, question: int, model: str) -> Row[Any] | None:
+        """Return the voter's newest texts without an order, or else the oldest unseen ones.
+
+        Texts that the voter sees under another question, in another tab, are not asked for again
+        under this one: the order would be stored as the answer to the wrong question.
+        """
         of_model = select(rankings).where(rankings.c.model == model)
-        of_model = of_model.where(rankings.c.best_first.is_(None)).order_by(rankings.c.id).limit(1)
-        own = connection.execute(of_model.where(rankings.c.voter_id == voter)).one_or_none()
+        of_model = of_model.where(rankings.c.best_first.is_(None)).limit(1)
+        of_question = or_(rankings.c.question_id == question, rankings.c.question_id.is_(None))
+        mine = (rankings.c.voter_id == voter, of_question)
+        newest = of_model.where(*mine).order_by(rankings.c.shown_at.desc(), rankings.c.id)
+        own = connection.execute(newest).one_or_none()
         if own is not None:
             return own
+        of_model = of_model.order_by(rankings.c.id)
         # If the database locks rows, two voters take different ones.
         unseen = of_model.where(rankings.c.voter_id.is_(None)).with_for_update(skip_locked=True)
         return connection.execute(unseen).one_or_none()
@@ -161,7 +169,9 @@ class Rankings:
             shown = self._own(connection, voter.id, four)
             if shown.best_first not in (None, kept):
                 raise Refused("you have already ranked these texts otherwise: undo that first")
-            this = update(rankings).where(rankings.c.id == shown.id)
+            this = update(rankings).where(
+                rankings.c.id == shown.id, rankings.c.best_first.is_(None)
+            )
             connection.execute(this.values(best_first=kept, ranked_at=self.clock()))
             return _counts(connection, voter.id)
 
@@ -184,7 +194,8 @@ class Rankings:
             last = last.where(rankings.c.best_first.is_not(None))
             last = last.order_by(rankings.c.ranked_at.desc(), rankings.c.id.desc()).limit(1)
             this = update(rankings).where(rankings.c.id == last.scalar_subquery())
-            empty = {"best_first": None, "ranked_at": None, "shown_at": self.clock()}
+            empty = {"best_first": None, "ranked_at": None, "question_id": None}
+            empty["shown_at"] = self.clock()
             undone = connection.execute(this.values(empty)).rowcount > 0
             return {"undone": undone, **_counts(connection, voter.id)}
 
@@ -203,6 +214,7 @@ class Rankings:
         row = None
         if _is_id(four):
             query = select(rankings).where(rankings.c.id == four, rankings.c.voter_id == voter)
+            query = query.where(rankings.c.question_id.is_not(None))  # shown, since an undo too
             row = connection.execute(query).one_or_none()
         if row is None:
             raise Refused("these texts are not yours to rank: take the next ones")

@@ -36,9 +36,10 @@ TO_READ = "Which would you rather read?"
 QUESTIONS = ("Which sounds happier?", TO_READ, "Which is better English?")
 """The questions to choose from; people may also type their own.
 
-A class succeeds with the first one: thirty simulated students who preferred what sounds
-happier chose the PPO model in 75% [70, 80] of their blind votes. A model of 6.9 M weights can
-hardly learn from one class's votes which text is the better English."""
+The first one is the easiest to learn: thirty simulated students who preferred what sounds happier
+once chose the PPO model in 75% [70, 80] of their blind votes; docs/experiments.md has more
+classes. A model of 6.9 M weights can hardly learn from one class's votes which text is the better
+English."""
 
 LONGEST_NICKNAME = 20
 LONGEST_QUESTION = 120

@@ -1,5 +1,7 @@
 """The Compare tab's frontier: the shipped record, and runs that visitors let be measured."""
 
+import shutil
+
 import pytest
 
 from rlhf_demo.config.pairs import PairsConfig
@@ -80,9 +82,12 @@ def test_run_is_measured_piece_by_piece_and_then_shown(shared, frontier):
     assert own[0]["marks"][-1]["kl"] == pytest.approx(0.0, abs=1e-4)  # it is the base
     assert own[0]["sentence"].startswith(f"At its 0.0 nats, {run_id} wins ")
     assert before["judges"][0]["own"] == []
-    for _ in frontier.measure(run_id):  # again: it replaces the first measurement
-        pass
+    frontier.model_cache = None  # a second time, nothing is computed
+    assert [progress["done"] for progress in frontier.measure(run_id)] == [16]
     assert len(frontier.state()["judges"][0]["own"]) == 1
+    shutil.rmtree(shared.settings.runs / run_id)
+    shared.jobs._rows_at = 0.0  # the list of runs is read again
+    assert frontier.state()["judges"][0]["own"] == []
 
 
 def test_only_the_newest_measurements_are_kept(shared, frontier, monkeypatch):

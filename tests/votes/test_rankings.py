@@ -78,6 +78,33 @@ def test_last_ranking_is_undone_and_its_texts_come_next(store):
     assert [store.rankings.undo(secret, "here")["undone"] for _ in range(3)] == [True, True, False]
 
 
+def test_texts_that_are_shown_under_one_question_are_not_asked_for_under_another(store):
+    store.rankings.add_fours(new_fours(2))
+    secret = store.visit("here")
+    first = show(store, secret)
+    second = show(store, secret, GOOD)  # in another tab
+    assert second["id"] != first["id"]
+    with pytest.raises(Refused, match="not yours to rank: take the next ones"):
+        store.rankings.rank(secret, first["id"], "ABCD", "here")
+    store.rankings.rank(secret, second["id"], "ABCD", "here")
+    assert [one.question for one in store.rankings.of_visitors()] == [GOOD]
+
+
+def test_order_that_is_sent_again_leaves_the_last_ranking_the_last(store):
+    store.rankings.add_fours(new_fours(2))
+    secret = store.visit("here")
+    first = rank(store, secret)
+    store.clock.now += 10
+    second = rank(store, secret)
+    store.clock.now += 10
+    store.rankings.rank(secret, first["id"], "ABCD", "here")  # a lost answer
+    store.rankings.undo(secret, "here")
+    assert [one.id for one in store.rankings.of_visitors()] == [first["id"]]
+    with pytest.raises(Refused, match="take the next ones"):  # under which question?
+        store.rankings.rank(secret, second["id"], "ABCD", "here")
+    assert show(store, secret)["id"] == second["id"]
+
+
 def test_skipped_texts_are_gone_and_a_ranking_cannot_be_skipped(store):
     store.rankings.add_fours(new_fours(2))
     secret, other = store.visit("here"), store.visit("here")
