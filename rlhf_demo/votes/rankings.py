@@ -194,9 +194,8 @@ class Rankings:
             last = last.where(rankings.c.best_first.is_not(None))
             last = last.order_by(rankings.c.ranked_at.desc(), rankings.c.id.desc()).limit(1)
             this = update(rankings).where(rankings.c.id == last.scalar_subquery())
-            empty = {"best_first": None, "ranked_at": None, "question_id": None}
-            empty["shown_at"] = self.clock()
-            undone = connection.execute(this.values(empty)).rowcount > 0
+            this = this.values(best_first=None, ranked_at=None, question_id=None)
+            undone = connection.execute(this.values(shown_at=self.clock())).rowcount > 0
             return {"undone": undone, **_counts(connection, voter.id)}
 
     def _visitor(self, connection: Connection, secret: str) -> Row[Any]:
