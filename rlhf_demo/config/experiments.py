@@ -51,8 +51,9 @@ def _of_reward_model(title: str, change: str, reward: dict[str, Any]) -> Experim
         title=title,
         change=change,
         reward=reward,
-        question="PPO follows this reward model. How much of the default run\u2019s gain in the "
-        "judge\u2019s score will be left at the end?",
+        question="PPO maximises this reward model\u2019s score. A simulated judge, star-rater, "
+        "scores some of the same texts. What share of the judge\u2019s gain in the default run "
+        "will this run reach at the end?",
         metric="judge/score",
         compared="times",
         bounds=(0.5, 0.9),
@@ -72,17 +73,14 @@ def _label_noise(share: float) -> Experiment:
 EXPERIMENTS: dict[str, Experiment] = {
     "no-kl": Experiment(
         title="KL penalty 0",
-        change="Moving away from the base costs nothing.",
+        change="Moving away from the base costs nothing, and the run stops only at 200 nats, not "
+        "at 10.",
         options=PPO_PRESETS["no-kl"].options,
-        question="How far from the base will the policy be at the end?",
+        question="How high will the KL from the base be at the end?",
         metric="objective/kl",
         compared="times",
         bounds=(2.0, 10.0),
-        answers=(
-            "less than twice as far as in the default run",
-            "2 to 10 times as far",
-            "10 times as far or more",
-        ),
+        answers=("less than twice the default run\u2019s", "2 to 10 times", "10 times or more"),
     ),
     "flipped-20": _label_noise(0.2),
     "flipped-40": _label_noise(0.4),
@@ -90,8 +88,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         title="Length as reward",
         change="The score of a text is its number of characters. No reward model reads it.",
         options={"reward": "longer", "judge": "star-rater"},
-        question="What will the judge think of the texts at the end? It scores how much the "
-        "writer liked the film.",
+        question="What will a simulated judge, star-rater, think of the texts at the end? It "
+        "scores how much the writer liked the film.",
         metric="judge/score",
         compared="alone",
         bounds=(-0.3, 0.3),
@@ -103,8 +101,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "clip-10": Experiment(
         title="Clip range 10",
-        change="A token\u2019s probability may change 11-fold in a step before the clip stops it, "
-        "not by a fifth.",
+        change="In the default run the clip stops the push once a token\u2019s probability has "
+        "changed by a fifth in a step. Here it stops a rise only at 11-fold, and never stops a "
+        "fall.",
         options={"clip_range": 10.0},
         question="Where will the score end?",
         metric="objective/score",

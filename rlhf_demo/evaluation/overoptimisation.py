@@ -19,7 +19,7 @@ from enum import StrEnum
 from statistics import fmean, stdev
 from typing import Literal, TypedDict
 
-from rlhf_demo.config.overoptimise import PROXY
+from rlhf_demo.config.overoptimise import PROXY, OveroptimiseConfig
 from rlhf_demo.errors import DataError, JobError
 from rlhf_demo.files import Row, read_json
 from rlhf_demo.paths import CHECKPOINTS
@@ -51,6 +51,10 @@ class Way(StrEnum):
 
     PPO = "ppo"
     BEST_OF_N = "best_of_n"
+
+
+MEAN = {Way.PPO: "mean of neighbouring points", Way.BEST_OF_N: "mean for one n"}
+"""What a bin is, in words."""
 
 
 class Gains(TypedDict):
@@ -116,6 +120,7 @@ class Study(TypedDict):
 
     pairs: int
     seeds: int  # attempts
+    batch_size: int  # responses in a step of PPO
     judge: str
     accuracy: float | None  # mean
     ppo: StudiedWay
@@ -252,6 +257,7 @@ def study(attempts: Sequence[Attempt]) -> Study:
     return {
         "pairs": first["pairs"],
         "seeds": len(attempts),
+        "batch_size": OveroptimiseConfig().ppo.batch_size,  # no option changes it
         "judge": first["judge"],
         "accuracy": fmean(known) if known else None,
         "ppo": studied(Way.PPO, attempts),
@@ -267,7 +273,7 @@ def studied(way: Way, attempts: Sequence[Attempt]) -> StudiedWay:
         "proxy": drawn(way, proxy, bins(way, attempts, "proxy")),
         "judge": drawn(way, judge, bins(way, attempts, "judge")),
         "words": in_words(
-            bins(way, attempts, "proxy"), bins(way, attempts, "judge"), fit(way, judge)
+            way, bins(way, attempts, "proxy"), bins(way, attempts, "judge"), fit(way, judge)
         ),
     }
 
@@ -313,7 +319,7 @@ def drawn(way: Way, points: list[tuple[float, float]], means: list[Bin]) -> Draw
 
 
 def telling_texts(attempt: Attempt) -> list[Text]:
-    """Return a text from the first step of PPO, the judge's best steps, and the last step."""
+    """Return a text of PPO's first step, of the judge's highest mean, and of the last step."""
     texts = {text["step"]: text for text in attempt["texts"]}
     points = [point for point in attempt["ppo"] if point["step"] in texts]
     if not points:
@@ -326,11 +332,11 @@ def telling_texts(attempt: Attempt) -> list[Text]:
 # -- in words --------------------------------------------------------------------------------------
 
 
-def in_words(proxy: Sequence[Bin], judge: Sequence[Bin], curve: Curve | None) -> str:
-    """Say what the proxy gained, where the judge's curve turns, and whether the paper's fits it."""
+def in_words(way: Way, proxy: Sequence[Bin], judge: Sequence[Bin], curve: Curve | None) -> str:
+    """Say what the proxy gained, where the judge's curve turns, and whether Gao's fits it."""
     if not judge:
         return ""
-    return f"{_ends(proxy)} {_turns(judge)} {_fits(curve, judge[-1].distance)}"
+    return f"{_ends(proxy)} {_turns(way, judge)} {_fits(way, judge, curve)}"
 
 
 def _ends(proxy: Sequence[Bin]) -> str:
@@ -338,32 +344,44 @@ def _ends(proxy: Sequence[Bin]) -> str:
     return f"The proxy\u2019s gain is {_signed(last.gain)} at {_nats(last.distance)}."
 
 
-def _turns(judge: Sequence[Bin]) -> str:
+def _turns(way: Way, judge: Sequence[Bin]) -> str:
     """Say where the judge's curve turns, or that it does not."""
     turned, last = turn(judge), judge[-1]
     end = f"{_signed(last.gain)} at {_nats(last.distance)}"
     if turned is None:
         return f"The judge\u2019s gain does not turn by more than chance: it is {end}."
-    top = f"{_signed(turned.top.gain)} at about {_nats(turned.top.distance)}"
-    return f"The judge\u2019s gain turns: it is highest, {top}, and falls to {end}."
+    top = f"{_signed(turned.top.gain)}, at about {_nats(turned.top.distance)}"
+    return f"The judge\u2019s gain turns. The highest {MEAN[way]} is {top}; the last is {end}."
 
 
-def _fits(curve: Curve | None, farthest: float) -> str:
-    """Say whether the paper's curve describes the judge's gains, and where its top is."""
+def _fits(way: Way, judge: Sequence[Bin], curve: Curve | None) -> str:
+    """Say whether Gao's curve describes the judge's gains, and where its top is."""
     if curve is None:
-        return "There are too few points for the paper\u2019s curve."
+        return "There are too few points for Gao\u2019s curve."
     # Rounded down, so that a value below the bound is not shown as the bound.
     r2 = f"R\u00b2 {math.floor(100 * curve.r2) / 100:.2f}".replace("-", MINUS)
     if curve.r2 < LEAST_R2:
         return (
-            f"The paper\u2019s curve does not describe it ({r2}, below {LEAST_R2:g}), so the line "
-            "joins the means of neighbouring points."
+            f"Gao\u2019s curve does not describe the judge\u2019s gain ({r2}, below {LEAST_R2:g}), "
+            "so the line joins means of the points instead."
         )
-    fitted = f"The paper\u2019s curve describes it ({r2}, \u03b1 {_signed(curve.alpha)}, "
-    fitted += f"\u03b2 {_signed(curve.beta)})"
+    numbers = f"{r2}, \u03b1 {_signed(curve.alpha)}, \u03b2 {_signed(curve.beta)}"
+    said = f"Gao\u2019s curve describes the judge\u2019s gain ({numbers}). {_tops(judge, curve)}"
+    shared = " A good fit means little here: the points share their samples."
+    return said + shared if way is Way.BEST_OF_N else said
+
+
+def _tops(judge: Sequence[Bin], curve: Curve) -> str:
+    """Say where a fitted curve is highest, and what that means for the judge's means."""
+    turned, farthest = turn(judge), judge[-1].distance
     if curve.top is None or curve.top > farthest:
-        return f"{fitted} and has no top up to there."
-    return f"{fitted} and has its top at {_nats(curve.top)}."
+        return f"The fitted curve has no top up to {_nats(farthest)}."
+    top = _nats(curve.top)
+    if turned is None:
+        return f"The fitted curve has its top at {top}, but the fall after it is within chance."
+    if top == _nats(turned.top.distance):
+        return f"The fitted curve is highest at {top} too."
+    return f"The fitted curve is highest at {top}; the points scatter, so the two places differ."
 
 
 def _signed(number: float) -> str:

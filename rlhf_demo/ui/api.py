@@ -451,10 +451,10 @@ class Endpoints:
             run: Id of the run; empty for the shipped curves, one entry for each number of pairs.
 
         Returns:
-            For each: `pairs`, `seeds`, the proxy's `accuracy`, the `judge`, some `texts`, and for
-            `ppo` and `best_of_n` the `points` and the `line` of `proxy` and `judge`, as square root
-            of KL and gain in standard deviations of the base's scores, and what they show in
-            `words`.
+            For each: `pairs`, `seeds`, the proxy's `accuracy`, the `judge`, some `texts` out of
+            `batch_size` a step, and for `ppo` and `best_of_n` the `points` and the `line` of
+            `proxy` and `judge`, as square root of KL and gain in standard deviations of the base's
+            scores, and what they show in `words`.
         """
         studies = [study_of(self.jobs.find(str(run)))] if run else record()
         return [dict(study) for study in studies]

@@ -10,7 +10,7 @@ from tests.browser.visitor import SECONDS
 
 pytestmark = pytest.mark.browser
 
-COVERED = "Its curves are covered until you have said what you expect."
+COVERED = "Its curves are covered on this tab until you have said what you expect."
 
 
 def predictions(visitor):
@@ -30,14 +30,14 @@ def test_curves_are_covered_until_a_visitor_has_answered(app, new_visitor):
     ann = new_visitor().open(tab="ppo")
     fold(ann).locator("summary").click()
     fold(ann).get_by_label("Experiment", exact=True).select_option("no-kl")
-    ann.sees(fold(ann), "How far from the base will the policy be at the end?")
+    ann.sees(fold(ann), "How high will the KL from the base be at the end?")
     ann.sees(fold(ann), "In the default run, the KL from the reference ended at 2.71 nats")
     ann.button("This is my answer").click()
     ann.sees(fold(ann), "Choose one of the answers first.")
     assert predictions(ann) == {}
-    fold(ann).get_by_label("2 to 10 times as far").check()
+    fold(ann).get_by_label("2 to 10 times").check()
     ann.button("This is my answer").click()
-    ann.sees(fold(ann), "You said \u201c2 to 10 times as far\u201d.")
+    ann.sees(fold(ann), "You said \u201c2 to 10 times\u201d.")
     assert predictions(ann) == {"no-kl": 1}
     ann.sees(ann.board, "KL penalty 0")
     expect(curves(ann)).to_be_visible(timeout=1000 * SECONDS)
@@ -61,10 +61,8 @@ def test_curves_are_covered_until_a_visitor_has_answered(app, new_visitor):
     finished = Run(app.runs / run)
     finished.append("metrics", [{"step": step, "objective/kl": 54.0} for step in range(90, 95)])
     finished.set_status(Status.FINISHED)
-    measured = (
-        "measured: \u201c10 times as far or more\u201d. The KL from the reference ended at 54.0"
-    )
-    ann.sees(fold(ann), f"You said \u201c2 to 10 times as far\u201d; {measured}")
+    measured = "measured: \u201c10 times or more\u201d. The KL from the reference ended at 54.0"
+    ann.sees(fold(ann), f"You said \u201c2 to 10 times\u201d; {measured}")
     eve.sees(fold(eve), f"You looked without an answer; {measured}")
 
     # A page that is opened again still knows the answer; whoever forgets it is asked again.

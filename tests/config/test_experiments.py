@@ -1,4 +1,4 @@
-"""The experiments change one thing each, and can be decided."""
+"""The experiments change what they say, and can be decided."""
 
 import json
 

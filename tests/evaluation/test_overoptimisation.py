@@ -215,34 +215,61 @@ def test_texts_are_of_the_first_the_best_and_the_last_step():
 PROXY = [Bin(1.0, 0.5, 0.1), Bin(6.0, 3.0, 0.1)]
 
 
+PROXY_ENDS = "The proxy\u2019s gain is +3.00 at 36 nats."
+TURNED = [Bin(2.0, 0.5, 0.1), Bin(6.0, -2.0, 0.1)]
+UNTURNED = [Bin(2.0, 0.5, 1.0), Bin(6.0, 0.4, 1.0)]
+
+
 def test_words_for_a_curve_that_turns():
-    judge = [Bin(2.0, 0.5, 0.1), Bin(6.0, -2.0, 0.1)]
-    assert in_words(PROXY, judge, Curve(Way.PPO, alpha=1.0, beta=1.0, r2=0.9)) == (
-        "The proxy\u2019s gain is +3.00 at 36 nats. The judge\u2019s gain turns: it is highest, "
-        "+0.50 at about 4.0 nats, and falls to \u22122.00 at 36 nats. The paper\u2019s curve "
-        "describes it (R\u00b2 0.90, \u03b1 +1.00, \u03b2 +1.00) and has its top at 1.0 nats."
+    """d (1 - log d) is highest at d = 1."""
+    assert in_words(Way.PPO, PROXY, TURNED, Curve(Way.PPO, alpha=1.0, beta=1.0, r2=0.9)) == (
+        f"{PROXY_ENDS} The judge\u2019s gain turns. The highest mean of neighbouring points is "
+        "+0.50, at about 4.0 nats; the last is \u22122.00 at 36 nats. Gao\u2019s curve "
+        "describes the judge\u2019s gain (R\u00b2 0.90, \u03b1 +1.00, \u03b2 +1.00). The fitted "
+        "curve is highest at 1.0 nats; the points scatter, so the two places differ."
+    )
+
+
+def test_words_for_a_curve_that_turns_where_the_fitted_one_does():
+    """d (4 - d) is highest at d = 2, which is 4 nats."""
+    curve = Curve(Way.BEST_OF_N, alpha=4.0, beta=1.0, r2=0.9)
+    said = in_words(Way.BEST_OF_N, PROXY, TURNED, curve)
+    assert "The highest mean for one n is +0.50, at about 4.0 nats;" in said
+    assert said.endswith(
+        "The fitted curve is highest at 4.0 nats too. "
+        "A good fit means little here: the points share their samples."
+    )
+
+
+def test_words_for_a_fitted_curve_whose_fall_is_within_chance():
+    assert in_words(Way.PPO, PROXY, UNTURNED, Curve(Way.PPO, alpha=1.0, beta=1.0, r2=0.9)) == (
+        f"{PROXY_ENDS} The judge\u2019s gain does not turn by more than chance: it is +0.40 at 36 "
+        "nats. Gao\u2019s curve describes the judge\u2019s gain (R\u00b2 0.90, \u03b1 +1.00, "
+        "\u03b2 +1.00). The fitted curve has its top at 1.0 nats, but the fall after it is "
+        "within chance."
     )
 
 
 def test_words_for_a_curve_that_does_not_turn_or_fit():
-    judge = [Bin(2.0, 0.5, 1.0), Bin(6.0, 0.4, 1.0)]
-    assert in_words(PROXY, judge, Curve(Way.PPO, alpha=1.0, beta=1.0, r2=-0.2)) == (
-        "The proxy\u2019s gain is +3.00 at 36 nats. The judge\u2019s gain does not turn by more "
-        "than chance: it is +0.40 at 36 nats. The paper\u2019s curve does not describe it "
-        "(R\u00b2 \u22120.20, below 0.7), so the line joins the means of neighbouring points."
+    bad = Curve(Way.PPO, alpha=1.0, beta=1.0, r2=-0.2)
+    assert in_words(Way.PPO, PROXY, UNTURNED, bad) == (
+        f"{PROXY_ENDS} The judge\u2019s gain does not turn by more than chance: it is +0.40 at 36 "
+        "nats. Gao\u2019s curve does not describe the judge\u2019s gain (R\u00b2 \u22120.20, below "
+        "0.7), so the line joins means of the points instead."
     )
-    assert in_words(PROXY, judge, None).endswith("too few points for the paper\u2019s curve.")
+    none = in_words(Way.PPO, PROXY, UNTURNED, None)
+    assert none.endswith("too few points for Gao\u2019s curve.")
 
 
 def test_a_fit_just_below_the_bound_is_not_shown_as_the_bound():
-    said = in_words(PROXY, PROXY, Curve(Way.PPO, alpha=1.0, beta=1.0, r2=0.6999))
+    said = in_words(Way.PPO, PROXY, PROXY, Curve(Way.PPO, alpha=1.0, beta=1.0, r2=0.6999))
     assert "(R\u00b2 0.69, below 0.7)" in said
 
 
 @pytest.mark.parametrize("beta", [-1.0, 0.01])
 def test_words_for_a_fitted_curve_whose_top_is_not_reached(beta):
-    said = in_words(PROXY, PROXY, Curve(Way.PPO, alpha=1.0, beta=beta, r2=0.9))
-    assert said.endswith("and has no top up to there.")
+    said = in_words(Way.PPO, PROXY, PROXY, Curve(Way.PPO, alpha=1.0, beta=beta, r2=0.9))
+    assert said.endswith("The fitted curve has no top up to 36 nats.")
 
 
 # -- runs ------------------------------------------------------------------------------------------

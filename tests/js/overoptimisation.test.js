@@ -15,6 +15,7 @@ const drawn = (gain) => ({ points: [[0, 0], [2, gain]], line: [[0, 0], [3, gain]
 const study = (pairs, more = {}) => ({
   pairs,
   seeds: 1,
+  batch_size: 64,
   accuracy: 0.694,
   judge: "fluency-judge",
   ppo: { proxy: drawn(1), judge: drawn(-1), words: "" },
@@ -81,8 +82,14 @@ test("the proxy is described with its accuracy, its seeds and the judge", () => 
   );
 });
 
-test("a text says which step it is from", () => {
-  const titles = [1, 9, 30].map((step, place) => textTitle({ step }, place, 3));
-  const best = "Step 9, the judge\u2019s best";
-  assert.deepEqual(titles, ["Step 1, the base", best, "Step 30, the last"]);
+test("a text says which step it is from, among how many and of which seed", () => {
+  const texts = [1, 9, 30].map((step) => ({ step, prompt: "It", response: " is" }));
+  const titles = (seeds) =>
+    texts.map((text, place) => textTitle(text, place, { texts, batch_size: 64, seeds }));
+  assert.deepEqual(titles(1), [
+    "Step 1, the base: one of 64 texts",
+    "Step 9, where the judge\u2019s mean is highest: one of 64 texts",
+    "Step 30, the last: one of 64 texts",
+  ]);
+  assert.equal(titles(3)[0], "Step 1, the base: one of 64 texts, first seed");
 });

@@ -25,10 +25,11 @@ LEAD = (
     "people want. Here two methods maximise its score: PPO without a KL penalty "
     f"({USUAL.total_steps} steps of {USUAL.ppo.batch_size} responses), and best-of-N of the base "
     f"({USUAL.best_of} responses to each of {USUAL.best_of_prompts} prompts). A simulated judge, "
-    "fluency-judge, scores the same texts. Nothing maximises its score. It starts from "
-    "star-rater\u2019s score, which labelled the pairs, and subtracts for text that the base finds "
-    "unlikely and for repetition, of which the proxy knows nothing. Does the judge\u2019s gain "
-    "follow the proxy\u2019s? Gao et al. 2022 (arXiv 2210.10760) drew such curves first."
+    "fluency-judge, scores the same texts; nothing maximises its score. star-rater labelled the "
+    "pairs. fluency-judge takes star-rater\u2019s score and subtracts a penalty for repetition and "
+    "for text that the base finds unlikely; the pairs do not teach these penalties. Does the "
+    "judge\u2019s gain follow the proxy\u2019s? Gao et al. 2022 (arXiv 2210.10760) drew such "
+    "curves first; there the judge had also labelled the pairs."
 )
 NAMES = ("seed",)
 QUICK, SLOW = 2.0, 8.0

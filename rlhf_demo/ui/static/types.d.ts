@@ -233,6 +233,7 @@ export interface OveroptimisationState {
 export interface Study {
   pairs: number;
   seeds: number;
+  batch_size: number;
   judge: string;
   accuracy: number | null;
   ppo: StudiedWay;

@@ -259,6 +259,8 @@ def final_figures(row: RunRow, pairs: int | None = None) -> list[tuple[str, str,
         pairs: the number of held-out pairs behind a reward model's accuracy, if known.
     """
     figures, kind = row["figures"], row["kind"]
+    if row["experiment"] and figures:  # they would give its answer away
+        return [("figures on the PPO tab", "predict first:", "soft")]
     if {"objective/score", "objective/kl"} <= figures.keys():
         score, kl = figures["objective/score"], figures["objective/kl"]
         return [
@@ -276,6 +278,8 @@ def final_figures(row: RunRow, pairs: int | None = None) -> list[tuple[str, str,
 
 def _result(run: Run, row: RunRow) -> str:
     """Describe in a sentence how good a finished run's model is, with interval and baselines."""
+    if row["experiment"]:  # a result would give its answer away
+        return "This run is an experiment: say on the PPO tab what you expect, then see its result."
     if row["kind"] in on_board("ppo"):
         return ppo_result(run)
     report = read_report(run.folder) if row["kind"] == "reward" else None

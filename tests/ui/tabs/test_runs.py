@@ -113,12 +113,13 @@ def test_markup_in_a_title_stays_text(tab, jobs):
 
 def test_figures_of_ppo_are_score_and_kl_with_a_true_minus():
     figures = {"objective/score": -0.071, "objective/kl": 3.25}
-    shown = final_figures({"kind": "ppo", "figures": figures})
+    shown = final_figures({"kind": "ppo", "experiment": "", "figures": figures})
     assert shown == [("score", "\u22120.07 SD", "score"), ("KL", "3.2 nats", "kl")]
 
 
 def test_figure_of_a_reward_model_is_its_held_out_accuracy():
-    shown = final_figures({"kind": "reward", "figures": {"heldout/accuracy": 0.814}})
+    figures = {"heldout/accuracy": 0.814}
+    shown = final_figures({"kind": "reward", "experiment": "", "figures": figures})
     assert shown == [("held-out accuracy", "81%", "score")]
 
 
@@ -145,7 +146,20 @@ def test_odd_number_of_pairs_in_a_report_does_not_take_the_list_away(tab, pairs)
 
 @pytest.mark.parametrize("kind", ["ppo", "reward", "pairs", "base"])
 def test_run_that_measured_nothing_yet_has_no_figures(kind):
-    assert final_figures({"kind": kind, "figures": {}}) == []
+    assert final_figures({"kind": kind, "experiment": "", "figures": {}}) == []
+
+
+def test_figures_and_result_of_an_experiment_are_not_told(tab, jobs):
+    run_id = jobs.start("rloo", RLOOConfig(), title="", secret="ann", experiment="rloo")
+    assert state(tab)["runs"][0]["figures"] == []  # "not started"
+    run = jobs.find(run_id)
+    run.append("metrics", [{"step": 40, "objective/score": 1.27, "objective/kl": 2.7}])
+    write_json(run.folder / "report.json", {"score": 1.27})
+    run.set_status(Status.FINISHED)
+    told = state(tab, run_id)
+    hint = ("figures on the PPO tab", "predict first:", "soft")
+    assert told["runs"][0]["figures"] == [hint]
+    assert told["picked"]["result"].startswith("This run is an experiment: say on the PPO tab ")
 
 
 # -- the run that is picked ------------------------------------------------------------------------

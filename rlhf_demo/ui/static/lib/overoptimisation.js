@@ -81,12 +81,13 @@ export const proxyWords = ({ seeds, accuracy, judge }) => {
 };
 
 /**
- * Which step a text is from.
- * @param {Text} text
+ * Which step a text is from, and among how many.
+ * @param {Pick<Text, "step">} text
  * @param {number} place among the texts of a study
- * @param {number} count
+ * @param {Pick<Study, "texts" | "batch_size" | "seeds">} study
  */
-export const textTitle = ({ step }, place, count) => {
-  if (place === 0) return `Step ${step}, the base`;
-  return place === count - 1 ? `Step ${step}, the last` : `Step ${step}, the judge\u2019s best`;
+export const textTitle = ({ step }, place, { texts, batch_size: all, seeds }) => {
+  const inside = place < texts.length - 1 ? "where the judge\u2019s mean is highest" : "the last";
+  const which = place === 0 ? "the base" : inside;
+  return `Step ${step}, ${which}: one of ${all} texts${seeds > 1 ? ", first seed" : ""}`;
 };

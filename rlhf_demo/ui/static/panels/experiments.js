@@ -12,9 +12,9 @@ import { secret } from "../shared/visitor.js";
 
 const EVERY = 3000; // milliseconds
 const LEAD =
-  "Each experiment changes one thing about the default PPO run, with the same seed; other seeds " +
-  "may end elsewhere. First say what you expect; then it runs, in under three minutes on two CPU " +
-  "cores. If it has run here before, it opens at once. Your answer stays in this browser.";
+  "Each experiment is the default PPO run with the change described below and the same seed; " +
+  "other seeds may end elsewhere. First say what you expect; then it runs. If it has run here " +
+  "before, it opens at once. Your answer stays in this browser.";
 
 const view = (/** @type {Experiment[]} */ experiments) => {
   const seen = {

@@ -18,8 +18,14 @@ const RECORD = "@"; // and a number of pairs: no run's id begins with it
 const ALL = `${RECORD}all`;
 const NO_POINTS = "no points yet";
 const UNITS =
-  "Gain over the base in standard deviations of the base\u2019s scores, over the square root of " +
-  "the KL from the base: 3 is 9 nats, 6 is 36 nats.";
+  "Vertical: the gain, which is how much higher the texts score than the base\u2019s, in " +
+  "standard deviations of the base\u2019s scores. Horizontal: the square root of the KL from the " +
+  "base; 3 means 9 nats, 6 means 36 nats.";
+const FITTED =
+  "Gao et al. 2022 fit R(d) = d (\u03B1 \u2212 \u03B2 log d) for PPO and " +
+  "R(d) = d (\u03B1 \u2212 \u03B2 d) for best-of-N, where R is the gain and d is the square root " +
+  "of the KL.";
+const CHOOSE = "Choose one size to read texts.";
 const OF_BEST = "best of 1, 2, 4, ... of the base\u2019s responses; the KL is an upper bound";
 const AXES = {
   height: 280,
@@ -68,6 +74,7 @@ const lay = (/** @type {View} */ seen) => {
     soft(UNITS),
     seen.key,
     h("div", { class: "rl-grid-2" }, seen.charts.ppo.card, seen.charts.best_of_n.card),
+    soft(FITTED),
     seen.words,
     seen.texts,
     command,
@@ -85,11 +92,11 @@ const studyWords = (/** @type {Study} */ study) => {
   ];
 };
 
-const textCard = (texts) => (/** @type {import("../types").Text} */ text, place) =>
+const textCard = (/** @type {Study} */ study) => (text, place) =>
   h(
     "article",
     { class: "rl-card" },
-    h("h3", {}, textTitle(text, place, texts.length)),
+    h("h3", {}, textTitle(text, place, study)),
     h("p", {}, h("span", { class: "rl-prompt" }, text.prompt), text.response),
   );
 
@@ -99,8 +106,8 @@ const drawStudies = (/** @type {View} */ seen, /** @type {Study[]} */ studies, s
     seen.charts[way].chart.replace(linesOf(studies, way, how));
   fill(seen.key, keyOf(keysOf(studies, sizes)));
   fill(seen.words, studies.map(studyWords));
-  const texts = studies.length === 1 ? studies[0].texts : [];
-  fill(seen.texts, texts.map(textCard(texts)));
+  const [study, ...others] = studies;
+  fill(seen.texts, others.length ? soft(CHOOSE) : study?.texts.map(textCard(study)));
 };
 
 const drawPicker = (/** @type {View} */ seen, /** @type {[string, string][]} */ choices, at) => {

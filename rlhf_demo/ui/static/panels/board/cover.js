@@ -5,7 +5,8 @@ import { button, h } from "../../shared/dom.js";
 import { askFor, onPrediction, predict, prediction } from "../../shared/predictions.js";
 
 const WORDS =
-  "This run is an experiment. Its curves are covered until you have said what you expect.";
+  "This run is an experiment. Its curves are covered on this tab until you have said what you " +
+  "expect.";
 
 /** @param {HTMLElement} board */
 export const cover = (board) => {
