@@ -1,8 +1,8 @@
 """Compare methods at equal KL: wins against the base over the exact KL from it.
 
-A method that may move further from the base wins more, so methods are compared at equal KL, never
-at their default settings. Each method has several settings and several seeds; each seed's points
-are joined, which gives its wins at any KL between them.
+A method usually wins more if it may move further from the base, so methods are compared at equal
+KL. A method may have several settings and several seeds; each seed's points, of all settings, are
+joined, which gives its wins at any KL between them.
 
 Everything here is a pure function of a record (runs/frontier.py), without torch.
 """
@@ -97,6 +97,7 @@ class JudgeView(TypedDict):
     judge: str
     marks: list[Mark]
     levels: list[Level]
+    notes: list[str]  # what holds at every level: arms that are not compared, or have one seed
     own: list[OwnRun]
 
 
@@ -255,8 +256,6 @@ def level_of(runs: Sequence[FrontierRun], judge: str, kl: float) -> Level:
     pairs = list(combinations(reached, 2))
     meetings = [meeting(kl, pair, reached[pair[0]], reached[pair[1]], len(pairs)) for pair in pairs]
     sentence = verdict(kl, [title(arm) for arm in reached], meetings)
-    if meetings and any(len(seeds) < 2 for arm, seeds in reached.items() if arm != BEST_OF_N):
-        sentence += " A method with one seed: this is about that run, not about the method."
     wins = {arm: estimate(seeds) for arm, seeds in reached.items()}
     return {"kl": kl, "wins": wins, "meetings": meetings, "sentence": sentence}
 
@@ -292,7 +291,7 @@ def verdict(kl: float, arms: Sequence[str], meetings: Sequence[Meeting]) -> str:
 
 
 def wins_more(meetings: Sequence[Meeting]) -> list[str]:
-    """Say for each arm that wins more than others by how many percentage points it does."""
+    """Say for each arm that wins more than others how much higher its share of wins is."""
     beaten: dict[str, list[str]] = {}
     for one in meetings:
         if not one["tie"]:
@@ -300,9 +299,39 @@ def wins_more(meetings: Sequence[Meeting]) -> list[str]:
             low, high = one["low"], one["high"]
             if one["mean"] < 0:
                 left, right, low, high = right, left, -high, -low
-            points = f"{100 * abs(one['mean']):.0f} points [{100 * low:.0f}, {100 * high:.0f}]"
-            beaten.setdefault(left, []).append(f"{right} by {points}")
-    return [f"{winner} wins more than {_listed(losers)}" for winner, losers in beaten.items()]
+            losers = beaten.setdefault(left, [])
+            points = f"{100 * abs(one['mean']):.0f}" + ("" if losers else " percentage points")
+            losers.append(f"than {right}'s by {points} [{100 * low:.0f}, {100 * high:.0f}]")
+    return [
+        f"{winner}'s share of wins is higher {_listed(losers)}" for winner, losers in beaten.items()
+    ]
+
+
+def notes_of(runs: Sequence[FrontierRun]) -> list[str]:
+    """Say which arms stay below all levels, and which methods were trained with one seed."""
+    lowest = LEVELS[0]
+    notes = [
+        f"{title(arm)} does not reach {nats(lowest)}, so it is not compared."
+        for arm in arms_of(runs)
+        if max(point["kl"] for run in runs if run["arm"] == arm for point in run["points"]) < lowest
+    ]
+    methods = [arm for arm in arms_of(runs) if arm != BEST_OF_N]
+    seeds = {arm: {run["seed"] for run in runs if run["arm"] == arm} for arm in methods}
+    lone = [title(arm) for arm in methods if len(seeds[arm]) < 2]
+    return [*notes, one_seed(lone, everyone=len(lone) == len(methods))] if lone else notes
+
+
+def one_seed(methods: Sequence[str], *, everyone: bool) -> str:
+    """Say what the figures of methods with one seed are about."""
+    who, whose = f"{_listed(methods)} were", "their"
+    if everyone:
+        who, whose = "Each method was", "the"
+    elif len(methods) == 1:
+        who, whose = f"{methods[0]} was", "its"
+    return (
+        f"{who} trained with one seed. So {whose} intervals cover the prompts only, and the "
+        "sentences are about these runs, not about the methods."
+    )
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -324,6 +353,7 @@ def judge_view(record: FrontierRecord, judge: str, own: Sequence[FrontierRun] = 
         "judge": judge,
         "marks": marks_of(runs, judge),
         "levels": [level_of(runs, judge, kl) for kl in LEVELS],
+        "notes": notes_of(runs),
         "own": [own_run(runs, run, judge) for run in own],
     }
 
@@ -350,7 +380,7 @@ def own_run(runs: Sequence[FrontierRun], own: FrontierRun, judge: str) -> OwnRun
         }
     ties = _listed([title(one["arms"][1]) for one in meetings if one["tie"]])
     parts = wins_more(meetings)
-    parts += [f"it ties with {ties}"] if ties else []
+    parts += [f"{own['name']} ties with {ties}"] if ties else []
     return {"name": own["name"], "marks": marks, "sentence": f"{start}: {'; '.join(parts)}."}
 
 
@@ -470,17 +500,23 @@ def table(record: FrontierRecord, judge: str, own: Sequence[FrontierRun] = ()) -
             _line(title(arm), *(_wins(level["wins"].get(arm)) for level in view["levels"]))
         )
     lines += [level["sentence"] for level in view["levels"]]
-    return "\n".join([*lines, *(run["sentence"] for run in view["own"])])
+    return "\n".join([*lines, *view["notes"], *(run["sentence"] for run in view["own"])])
 
 
 def cost_table(record: FrontierRecord) -> str:
     """Return what a run of each arm costs, as a text table."""
-    names = ("labels", "generated", "reward_calls", "read", "seconds", "answer")
-    head = ("labels", "texts sampled", "reward calls", "texts read", "seconds", "texts an answer")
-    rows = [
-        _line(row["title"], *(_count(row.get(name)) for name in names)) for row in cost_rows(record)
-    ]
-    return "\n".join([_line("cost", *head), *rows])
+    columns = {
+        "labels": "labels",
+        "generated": "texts sampled",
+        "reward_calls": "reward calls",
+        "read": "texts read",
+        "seconds": "seconds",
+        "answer": "texts per answer",
+    }
+    rows = cost_rows(record)
+    shown = [name for name in columns if any(name in row for row in rows)]
+    lines = [_line(row["title"], *(_count(row.get(name)) for name in shown)) for row in rows]
+    return "\n".join([_line("cost", *(columns[name] for name in shown)), *lines])
 
 
 def _mark_line(name: str, mark: Mark) -> str:

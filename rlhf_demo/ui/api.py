@@ -431,8 +431,9 @@ class Endpoints:
         Returns:
             `marks` (`kl` in nats, and the share of wins `mean` with its 95% interval `low` to
             `high`, of each setting at each saved step, over its seeds), `levels` (the methods at
-            equal KL, each with a `sentence` that says which of them tie), `own` (the measured runs,
-            with a `sentence` each) and `costs`.
+            equal KL, each with a `sentence` that says which of them tie), `notes` (which methods
+            are not compared, and which have one seed), `own` (the measured runs, with a `sentence`
+            each) and `costs`.
         """
         judges = self.shared.frontier.record()["judges"]
         if str(judge) not in judges:

@@ -19,6 +19,7 @@ from rlhf_demo.evaluation.frontier import (
     judge_view,
     level_of,
     marks_of,
+    notes_of,
     own_run,
     setting_of,
     table,
@@ -185,10 +186,13 @@ def test_an_arm_that_wins_more_is_named_with_its_interval():
     assert first["arms"] == ("ppo", "dpo")
     assert (first["mean"], first["tie"]) == (-0.25, False)
     assert level["sentence"] == (
-        "At 2 nats, DPO wins more than PPO by 25 points [25, 25]; all other pairs tie."
+        "At 2 nats, DPO's share of wins is higher than PPO's by 25 percentage points [25, 25]; "
+        "all other pairs tie."
     )
     both = level_of([*flat("ppo", "88"), *flat("dpo", "cc")], "j", 2.0)["sentence"]
-    assert both == "At 2 nats, DPO wins more than PPO by 25 points [25, 25]."
+    assert both == (
+        "At 2 nats, DPO's share of wins is higher than PPO's by 25 percentage points [25, 25]."
+    )
 
 
 def test_pairs_at_a_level_are_corrected_for_their_number():
@@ -206,16 +210,36 @@ def test_pairs_at_a_level_are_corrected_for_their_number():
 def test_an_arm_that_wins_more_than_several_is_named_once():
     runs = [*flat("ppo", "88"), *flat("dpo", "44"), *flat("best-of-n", "cc")]
     assert level_of(runs, "j", 1.0)["sentence"] == (
-        "At 1 nat, PPO wins more than DPO by 25 points [25, 25]; best-of-N wins more than PPO by "
-        "25 points [25, 25] and DPO by 50 points [50, 50]."
+        "At 1 nat, PPO's share of wins is higher than DPO's by 25 percentage points [25, 25]; "
+        "best-of-N's share of wins is higher than PPO's by 25 percentage points [25, 25] and than "
+        "DPO's by 50 [50, 50]."
     )
 
 
-def test_a_method_with_one_seed_is_said_to_be_one_run():
-    lone = level_of([*flat("ppo", "88", seeds=1), *flat("best-of-n", "88", seeds=1)], "j", 2.0)
-    assert lone["sentence"].endswith("this is about that run, not about the method.")
-    several = level_of([*flat("ppo", "88"), *flat("best-of-n", "88", seeds=1)], "j", 2.0)
-    assert several["sentence"].endswith("contains 0.")
+@pytest.mark.parametrize(
+    ("seeds", "start"),
+    [
+        ({"ppo": 1, "rloo": 1, "dpo": 1}, "Each method was trained with one seed. So the"),
+        ({"ppo": 2, "rloo": 1, "dpo": 1}, "RLOO and DPO were trained with one seed. So their"),
+        ({"ppo": 1, "rloo": 2, "dpo": 2}, "PPO was trained with one seed. So its"),
+    ],
+)
+def test_methods_with_one_seed_are_named(seeds, start):
+    runs = [one for arm, count in seeds.items() for one in flat(arm, "88", count)]
+    assert notes_of([*runs, *flat("best-of-n", "88", seeds=1)]) == [
+        f"{start} intervals cover the prompts only, and the sentences are about these runs, not "
+        "about the methods."
+    ]
+
+
+def test_nothing_is_noted_of_several_seeds():
+    assert notes_of([*flat("ppo", "88"), *flat("best-of-n", "88", seeds=1)]) == []
+
+
+def test_a_method_below_every_level_is_named():
+    low = [run("sft", seed, point(5, 0.1, "88"), point(9, 0.99, "88")) for seed in (0, 1)]
+    at = [run("dpo", seed, point(5, 0.1, "88"), point(9, 1.0, "88")) for seed in (0, 1)]
+    assert notes_of([*low, *at]) == ["SFT does not reach 1 nat, so it is not compared."]
 
 
 @pytest.mark.parametrize(
@@ -234,8 +258,8 @@ def test_own_run_is_compared_at_its_last_points_kl():
     own = run("ppo", 7, point(10, 0.5, "00"), point(20, 2.04, "88")) | {"name": "ppo-x7"}
     found = own_run(runs, own, "j")
     assert found["sentence"] == (
-        "At its 2.0 nats, ppo-x7 wins 50% [50, 50]: DPO wins more than ppo-x7 by 25 points "
-        "[25, 25]; it ties with PPO and GRPO."
+        "At its 2.0 nats, ppo-x7 wins 50% [50, 50]: DPO's share of wins is higher than ppo-x7's by "
+        "25 percentage points [25, 25]; ppo-x7 ties with PPO and GRPO."
     )
     assert [mark["step"] for mark in found["marks"]] == [10, 20]
     far = run("ppo", 7, point(20, 9.0, "88")) | {"name": "ppo-x7"}
@@ -297,6 +321,7 @@ def test_costs_list_the_reward_model_first_and_each_arms_longest_run():
     assert cost_table(made).splitlines()[2].split() == [
         "PPO", "5", "0", "0", "4", "60.5", "1",
     ]  # fmt: skip
+    assert "seconds" not in cost_table(record(*runs))
 
 
 # -- as text ---------------------------------------------------------------------------------------
@@ -309,6 +334,9 @@ def test_table_has_points_levels_sentences_and_own_runs():
     assert "best-of-N" in text
     assert "<= 4.00" in text
     assert "At 2 nats, PPO and best-of-N tie" in text
+    assert "does not reach" not in text
+    low = run("sft", 0, point(9, 0.2, "88"))
+    assert "\nSFT does not reach 1 nat, so it is not compared.\n" in table(record(low), "j")
     assert text.splitlines()[-1].startswith("At its 2.0 nats, ppo-x7 wins 50%")
     view = judge_view(record(*flat("ppo", "88")), "j")
     assert [level["kl"] for level in view["levels"]] == [1.0, 2.0, 3.0]

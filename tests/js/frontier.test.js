@@ -2,12 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
+  COSTS,
   costCells,
+  costColumns,
   heldEqualWords,
   levelRows,
   LOOKS,
   progressWords,
   seriesOf,
+  tableWords,
 } from "../../rlhf_demo/ui/static/lib/frontier.js";
 
 const mark = (arm, changes = {}) => ({
@@ -37,6 +40,7 @@ const view = {
     { kl: 1, wins: { ppo: { mean: 0.634, low: 0.5, high: 0.766 } }, meetings: [], sentence: "" },
     { kl: 2, wins: {}, meetings: [], sentence: "" },
   ],
+  notes: [],
   own: [{ name: "ppo-x7", marks: [mark("ppo", { seeds: 1 })], sentence: "" }],
 };
 
@@ -65,14 +69,35 @@ test("methods differ in colour and in shape", () => {
     assert.equal(new Set(looks.map((one) => one[key])).size, looks.length);
 });
 
-test("the table at equal KL has the methods that reach some of it, and dashes elsewhere", () => {
-  assert.deepEqual(levelRows(state, view), [["PPO", "63% [50, 77]", "\u2013"]]);
+test("the table at equal KL has every method, and dashes where it was not measured", () => {
+  assert.deepEqual(levelRows(state, view), [
+    ["PPO", "63% [50, 77]", "\u2013"],
+    ["DPO", "\u2013", "\u2013"],
+    ["best-of-N", "\u2013", "\u2013"],
+  ]);
+});
+
+test("the spread of the seeds is named if there is one, a measured run's seed if it is shown", () => {
+  assert.ok(tableWords(state, view).includes("paired, and the spread of the seeds counts. We"));
+  assert.ok(tableWords(state, view).includes("A measured run is one seed"));
+  const words = tableWords({ ...state, seeds: 1 }, { ...view, own: [] });
+  assert.ok(words.includes("The prompts are paired. We interpolate"));
+  assert.ok(words.endsWith("on both sides of this KL."));
+});
+
+test("a column of costs without any figure is left out", () => {
+  const row = { arm: "ppo", title: "PPO", labels: 5, generated: 0, reward_calls: 0, read: 7 };
+  const rows = [row, { ...row, answer: "1" }];
+  const titles = (costs) => costColumns(costs).map(([title]) => title);
+  const shown = ["labels", "texts sampled", "reward calls", "texts read", "texts per answer"];
+  assert.deepEqual(titles(rows), shown);
+  assert.ok(titles([{ ...row, seconds: 60 }, row]).includes("seconds"));
 });
 
 test("a cost that is not known is a dash, not a zero", () => {
   const row = { arm: "ppo", title: "PPO", generated: 2816, reward_calls: 0, read: 5120, answer: "1" };
-  assert.deepEqual(costCells(row), ["\u2013", "2,816", "0", "5,120", "\u2013", "1"]);
-  assert.deepEqual(costCells({ ...row, labels: 1241, seconds: 59.6 }).slice(0, 5), [
+  assert.deepEqual(costCells(row, COSTS), ["\u2013", "2,816", "0", "5,120", "\u2013", "1"]);
+  assert.deepEqual(costCells({ ...row, labels: 1241, seconds: 59.6 }, COSTS).slice(0, 5), [
     "1,241",
     "2,816",
     "0",
@@ -81,16 +106,21 @@ test("a cost that is not known is a dash, not a zero", () => {
   ]);
 });
 
-test("what teaches is listed for each method that trains", () => {
+test("the texts of each method that trains are listed, and who needs the reward model", () => {
   const row = { generated: 0, reward_calls: 0, read: 0, answer: "1" };
   const costs = [
     { ...row, arm: "reward", title: "Reward model", read: 9 },
-    { ...row, arm: "ppo", title: "PPO", generated: 2816, read: 5120 },
+    { ...row, arm: "ppo", title: "PPO", generated: 2816, reward_calls: 2816, read: 5120 },
+    { ...row, arm: "rloo", title: "RLOO", generated: 2560, reward_calls: 2560, read: 5120 },
     { ...row, arm: "dpo", title: "DPO", read: 2482 },
     { ...row, arm: "best-of-n", title: "best-of-N" },
   ];
-  const words = heldEqualWords({ ...state, costs });
-  assert.ok(words.includes("teach (PPO 2,816 sampled, DPO 2,482 given). Best-of-N pays"));
+  assert.equal(
+    heldEqualWords({ ...state, costs }),
+    "Held equal: the base, the labelled pairs and the prompts. The number of texts is not equal: " +
+      "PPO sampled 2,816, RLOO sampled 2,560, DPO read 2,482. PPO and RLOO also need the reward " +
+      "model. Best-of-N pays at every answer instead.",
+  );
 });
 
 test("a measurement says how far it is", () => {

@@ -12,10 +12,11 @@ from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared, in_labels
 
 LEAD = (
-    "A method usually wins more if it may move further from the base, so methods are compared at "
-    "equal KL and never at their default settings. All learned from the same shipped pairs, each "
-    "in several settings, and answered the same prompts. Each response is compared with eight "
-    "responses of the base. Best-of-N trains nothing: it is the line to beat."
+    "A method usually wins more if it may move further from the base. Comparing each method at its "
+    "default setting would be unfair, so we compare at equal KL. The shipped runs learned from the "
+    "same pairs; all but SFT were trained in several settings. All models answered the same "
+    "prompts. Each response is compared with eight responses of the base. Best-of-N trains "
+    "nothing: it is the line to beat."
 )
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 

@@ -644,6 +644,7 @@ export interface JudgeView {
   judge: string;
   marks: Mark[];
   levels: Level[];
+  notes: string[];
   own: OwnRun[];
 }
 

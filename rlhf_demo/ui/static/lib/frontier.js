@@ -9,6 +9,7 @@ import { reachOf } from "./series.js";
 /** @typedef {import("../types").CostRow} CostRow */
 
 export const BEST_OF_N = "best-of-n";
+const LIST = new Intl.ListFormat("en-GB");
 
 // Shapes too, because colours alone do not tell everybody six methods apart.
 /** @type {Record<string, {color: string, symbol: string, sign: string}>} */
@@ -80,9 +81,31 @@ export const winWords = (wins) =>
  * @param {JudgeView} view
  */
 export const levelRows = ({ arms }, view) =>
-  arms
-    .filter(({ arm }) => view.levels.some((level) => arm in level.wins))
-    .map(({ arm, title }) => [title, ...view.levels.map((level) => winWords(level.wins[arm]))]);
+  arms.map(({ arm, title }) => [title, ...view.levels.map((level) => winWords(level.wins[arm]))]);
+
+const TIES =
+  "Two methods tie if the interval of their difference contains 0: this test cannot say which " +
+  "wins more. A tie does not show that they are equal.";
+const INTERVALS =
+  "Each interval in the table holds by itself in 95% of cases. Those of the differences in a " +
+  "sentence are wider, so that all of them hold at once in 95% of cases (Bonferroni). The " +
+  "prompts are paired";
+const BETWEEN =
+  "We interpolate wins between two measured points. We do not extrapolate: a dash means that at " +
+  "least one seed of the method was not measured on both sides of this KL.";
+const ALONE =
+  "A measured run is one seed: its interval covers the prompts, not what another seed would " +
+  "have given.";
+
+/**
+ * What the table at equal KL and its sentences mean.
+ * @param {FrontierState} state
+ * @param {JudgeView} view
+ */
+export const tableWords = ({ seeds }, { own }) => {
+  const intervals = `${INTERVALS}${seeds > 1 ? ", and the spread of the seeds counts" : ""}.`;
+  return [TIES, intervals, BETWEEN, ...(own.length ? [ALONE] : [])].join(" ");
+};
 
 /** The columns of the table of costs: title, meaning, and the figure's key. */
 /** @type {[string, string, keyof CostRow][]} */
@@ -92,12 +115,22 @@ export const COSTS = [
   ["reward calls", "texts that the reward model scored for it", "reward_calls"],
   ["texts read", "texts read with gradient, each as often as it was read", "read"],
   ["seconds", "one run in the default setting, with nothing else on two CPU cores", "seconds"],
-  ["texts an answer", "responses that it samples for each answer", "answer"],
+  ["texts per answer", "responses that it samples for each answer", "answer"],
 ];
 
-/** @param {CostRow} row */
-export const costCells = (row) =>
-  COSTS.map(([, , key]) => {
+/**
+ * The columns for which some row has a figure.
+ * @param {CostRow[]} rows
+ */
+export const costColumns = (rows) =>
+  COSTS.filter(([, , key]) => rows.some((row) => row[key] !== undefined));
+
+/**
+ * @param {CostRow} row
+ * @param {typeof COSTS} columns
+ */
+export const costCells = (row, columns) =>
+  columns.map(([, , key]) => {
     const value = row[key];
     if (value === undefined || value === "") return "\u2013";
     return typeof value === "number" ? Math.round(value).toLocaleString("en") : value;
@@ -105,15 +138,16 @@ export const costCells = (row) =>
 
 /** @param {FrontierState} state */
 export const heldEqualWords = ({ costs }) => {
-  const taught = costs
-    .filter(({ arm }) => arm in LOOKS && arm !== BEST_OF_N)
-    .map(({ title, generated, read }) => {
-      const count = (generated || read).toLocaleString("en");
-      return `${title} ${count} ${generated ? "sampled" : "given"}`;
-    });
+  const trained = costs.filter(({ arm }) => arm in LOOKS && arm !== BEST_OF_N);
+  const texts = trained.map(({ title, generated, read }) => {
+    const count = (generated || read).toLocaleString("en");
+    return `${title} ${generated ? "sampled" : "read"} ${count}`;
+  });
+  const scored = trained.filter((row) => row.reward_calls).map(({ title }) => title);
   return (
-    "Held equal: the base, the labelled pairs, the prompts, and nearly the number of texts that " +
-    `teach (${taught.join(", ")}). Best-of-N pays at every answer instead.`
+    "Held equal: the base, the labelled pairs and the prompts. The number of texts is not equal: " +
+    `${texts.join(", ")}. ${LIST.format(scored)} also need the reward model. ` +
+    "Best-of-N pays at every answer instead."
   );
 };
 

@@ -1,12 +1,13 @@
 // @ts-check
 // All methods at equal KL: a chart, who ties with whom, and what each costs.
 import {
-  COSTS,
   costCells,
+  costColumns,
   heldEqualWords,
   levelRows,
   progressWords,
   seriesOf,
+  tableWords,
 } from "../lib/frontier.js";
 import { counted } from "../lib/format.js";
 import { chartCard } from "../shared/charts.js";
@@ -32,14 +33,6 @@ const ABOUT =
   "Each point is one setting at one saved step: the mean over its seeds, with the 95% " +
   "interval of the wins. KL is exact and counted per response; of best-of-N, it is the upper " +
   "bound, so its line may lie too far to the right.";
-const TIES =
-  "Two methods tie if the interval of their difference contains 0. The intervals of a " +
-  "sentence hold together in 95% of cases. The prompts are paired, and the spread of the " +
-  "seeds counts. Wins between two measured points are interpolated; there are none beyond " +
-  "them.";
-const ALONE =
-  "Your run is one seed: its interval covers the prompts, not what another seed would have " +
-  "given.";
 
 const words = (/** @type {string} */ sentence) => h("p", { class: "rl-gap" }, sentence);
 const quiet = (/** @type {string} */ sentence) => h("p", { class: "rl-soft rl-gap" }, sentence);
@@ -60,8 +53,7 @@ const table = (/** @type {HTMLElement[]} */ heads, /** @type {any[][]} */ rows) 
   return h("div", { class: "rl-wide-table" }, h("table", { class: "rl-table" }, head, body));
 };
 
-const heading = (/** @type {string} */ title, /** @type {string} */ meaning) =>
-  h("th", { scope: "col", title: meaning }, title);
+const heading = (/** @type {string} */ title) => h("th", { scope: "col" }, title);
 
 // The interval stands under the rate, so that the table fits on a phone.
 const winCell = (/** @type {string} */ text) => {
@@ -71,23 +63,33 @@ const winCell = (/** @type {string} */ text) => {
 
 const tiesCard = (/** @type {FrontierState} */ state, /** @type {JudgeView} */ view) => {
   const about = h("span", {}, `by ${view.judge}, with 95% intervals`);
-  const levels = view.levels.map(({ kl }) => heading(`${kl} ${kl === 1 ? "nat" : "nats"}`, ""));
+  const levels = view.levels.map(({ kl }) => heading(`${kl} ${kl === 1 ? "nat" : "nats"}`));
   const rows = levelRows(state, view).map(([name, ...cells]) => [name, ...cells.map(winCell)]);
   return h(
     "section",
     { class: "rl-card" },
     h("h3", {}, "Wins at equal KL ", about),
     table(levels, rows),
-    [...view.levels, ...view.own].map(({ sentence }) => words(sentence)),
-    quiet(view.own.length ? `${TIES} ${ALONE}` : TIES),
+    view.levels.map(({ sentence }) => words(sentence)),
+    view.notes.map(words),
+    view.own.map(({ sentence }) => words(sentence)),
+    quiet(tableWords(state, view)),
   );
 };
 
 const costCard = (/** @type {FrontierState} */ state) => {
-  const head = COSTS.map(([title, meaning]) => heading(title, meaning));
-  const rows = state.costs.map((row) => [row.title, ...costCells(row)]);
-  const title = h("h3", {}, "What a run costs ", h("span", {}, "of each method, its longest run"));
-  return h("section", { class: "rl-card" }, title, table(head, rows), quiet(heldEqualWords(state)));
+  const columns = costColumns(state.costs);
+  const head = columns.map(([title]) => heading(title));
+  const rows = state.costs.map((row) => [row.title, ...costCells(row, columns)]);
+  const meanings = columns.map(([title, meaning]) => [h("b", {}, title), `: ${meaning}. `]);
+  return h(
+    "section",
+    { class: "rl-card" },
+    h("h3", {}, "What a run costs ", h("span", {}, "of each method, its longest run")),
+    table(head, rows),
+    h("p", { class: "rl-soft rl-gap" }, meanings),
+    quiet(heldEqualWords(state)),
+  );
 };
 
 // The shapes of the chart's points, in text.
