@@ -74,7 +74,6 @@ const lay = (/** @type {View} */ seen) => {
     soft(UNITS),
     seen.key,
     h("div", { class: "rl-grid-2" }, seen.charts.ppo.card, seen.charts.best_of_n.card),
-    soft(FITTED),
     seen.words,
     seen.texts,
     command,
@@ -105,7 +104,7 @@ const drawStudies = (/** @type {View} */ seen, /** @type {Study[]} */ studies, s
   for (const way of /** @type {const} */ (["ppo", "best_of_n"]))
     seen.charts[way].chart.replace(linesOf(studies, way, how));
   fill(seen.key, keyOf(keysOf(studies, sizes)));
-  fill(seen.words, studies.map(studyWords));
+  fill(seen.words, soft(FITTED), studies.map(studyWords));
   const [study, ...others] = studies;
   fill(seen.texts, others.length ? soft(CHOOSE) : study?.texts.map(textCard(study)));
 };
