@@ -4,6 +4,7 @@ An experiment has the default seed, so all its runs are alike: visitors share th
 """
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +81,16 @@ class Experiments:
             )  # fmt: skip
             options["reward"] = self.choices.path(self.jobs.find(reward).folder)
         config = STAGES[experiment.kind].config(**options)
-        return self.jobs.start(
-            experiment.kind, config, title=title, secret=secret, address=address, after=reward,
-            experiment=name,
-        )  # fmt: skip
+        try:
+            return self.jobs.start(
+                experiment.kind, config, title=title, secret=secret, address=address, after=reward,
+                experiment=name,
+            )  # fmt: skip
+        except DemoError:  # the queue took the first run and not the second
+            if reward is not None:
+                with suppress(JobError):  # it runs already
+                    self.jobs.delete(reward, secret)
+            raise
 
     def run_of(self, name: str) -> RunRow | None:
         """Return an experiment's newest run that is queued, running or finished.
@@ -99,6 +106,10 @@ class Experiments:
         options = self.jobs.options(row["id"])
         if experiment.reward is not None:
             wanted["reward"] = options.get("reward")
+            learned = self.jobs.options(Path(str(wanted["reward"])).name)  # none if it was deleted
+            asked = RewardConfig(**experiment.reward).to_dict()
+            if learned and any(learned.get(key) != value for key, value in asked.items()):
+                return False
         return all(options.get(key) == value for key, value in wanted.items())
 
     def state(self, name: Any) -> ExperimentState:

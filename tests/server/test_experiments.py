@@ -1,5 +1,7 @@
 """Experiments: their runs, who shares them, and the answer that comes out of their files."""
 
+from pathlib import Path
+
 import pytest
 
 from rlhf_demo.config.experiments import EXPERIMENTS
@@ -112,6 +114,33 @@ def test_run_with_other_options_is_none_of_the_experiments(experiments):
     assert experiments.run_of("no-kl") is None
     same = experiments.jobs.start("ppo", PPOConfig(**changes), **secret)
     assert experiments.run_of("no-kl")["id"] == same
+
+
+def test_reward_model_is_not_left_in_the_queue_if_the_policy_finds_no_place(
+    experiments, monkeypatch
+):
+    start = experiments.jobs.start
+
+    def full(kind, *given, **named):
+        if kind != "reward":
+            raise JobError("the queue is full")
+        return start(kind, *given, **named)
+
+    monkeypatch.setattr(experiments.jobs, "start", full)
+    with pytest.raises(JobError, match="the queue is full"):
+        experiments.start("pairs-100", "ann", "here")
+    monkeypatch.undo()
+    assert own(experiments) == []
+
+
+def test_run_whose_reward_model_learned_otherwise_is_none_of_the_experiments(experiments):
+    run = experiments.start("pairs-100", "ann", "here")
+    assert experiments.run_of("pairs-100")["id"] == run
+    reward = Path(experiments.jobs.options(run)["reward"])
+    config = read_json(reward / "config.json")
+    config["options"]["train_pairs"] = 200
+    write_json(reward / "config.json", config)
+    assert experiments.run_of("pairs-100") is None
 
 
 def test_answer_comes_once_the_run_has_finished(experiments):
