@@ -34,6 +34,8 @@ FEWEST_POINTS = 6
 """Points at different distances that a curve needs before it is fitted: three for each unknown."""
 LEAST_R2 = 0.7
 """Share of the points' variance that a curve has to explain; below, it does not describe them."""
+FARTHEST = 100.0
+"""Logarithm of the farthest top of a curve that is told from one that never falls."""
 SURE = 2.0
 """Standard errors by which a curve has to fall from its top before it counts as turned."""
 IN_A_BIN = 3
@@ -154,7 +156,8 @@ class Curve:
         if self.beta <= 0:
             return None
         if self.way is Way.PPO:
-            return math.exp(self.alpha / self.beta - 1)
+            exponent = self.alpha / self.beta - 1
+            return math.exp(exponent) if exponent < FARTHEST else math.inf
         return max(self.alpha, 0.0) / (2 * self.beta)
 
 
@@ -287,9 +290,16 @@ def gains(way: Way, attempts: Sequence[Attempt], scorer: Scorer) -> list[tuple[f
 
 
 def bins(way: Way, attempts: Sequence[Attempt], scorer: Scorer) -> list[Bin]:
-    """Return the means of neighbouring points; for best-of-n, the means for each n."""
+    """Return the means of neighbouring points; for best-of-n, the means for each n.
+
+    Of several attempts with PPO, the bins are averaged, the last one with the last one. Their
+    standard error is that of the attempts, whose steps resemble each other.
+    """
     if way is Way.PPO:
-        return in_bins(gains(way, attempts, scorer), IN_A_BIN * len(attempts))
+        each = [in_bins(gains(way, [one], scorer), IN_A_BIN) for one in attempts]
+        fewest = min(map(len, each))
+        ends = [of_one[len(of_one) - fewest :] for of_one in each]
+        return [_together(parts) for parts in zip(*ends, strict=True)]
     by_n: dict[int, list[BestOfPoint]] = {}
     for point in (point for one in attempts for point in one["best_of_n"]):
         by_n.setdefault(point["n"], []).append(point)
@@ -301,6 +311,14 @@ def bins(way: Way, attempts: Sequence[Attempt], scorer: Scorer) -> list[Bin]:
         )
         for _, points in sorted(by_n.items())
     ]
+
+
+def _together(parts: Sequence[Bin]) -> Bin:
+    if len(parts) == 1:
+        return parts[0]
+    gains_of = [one.gain for one in parts]
+    se = stdev(gains_of) / math.sqrt(len(parts))
+    return Bin(fmean(one.distance for one in parts), fmean(gains_of), se)
 
 
 def _se(point: BestOfPoint, scorer: Scorer) -> float:

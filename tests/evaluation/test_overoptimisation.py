@@ -104,6 +104,10 @@ def test_curve_that_never_falls_has_no_top(way):
     assert Curve(way, alpha=2, beta=-1, r2=1).top is None
 
 
+def test_top_that_no_number_can_name_is_infinitely_far():
+    assert Curve(Way.PPO, alpha=2, beta=1e-4, r2=1).top == math.inf
+
+
 # -- means and turns -------------------------------------------------------------------------------
 
 
@@ -159,10 +163,18 @@ def test_best_of_n_is_averaged_over_seeds_for_each_n():
     assert bins(Way.BEST_OF_N, both, "proxy")[1].se == pytest.approx(0.3 / math.sqrt(2))
 
 
-def test_bins_of_ppo_hold_as_many_steps_of_each_seed(monkeypatch):
+def test_bins_of_ppo_are_averaged_over_seeds_whose_spread_is_the_error(monkeypatch):
+    """Gains of 1 and 3 at the end have a mean of 2 with an error of sqrt(2) / sqrt(2)."""
     monkeypatch.setattr(module, "IN_A_BIN", 1)
     both = [attempt(), attempt(seed=1, judge=3.0)]
-    assert bins(Way.PPO, both, "judge") == [Bin(0.0, 0.0, 0.0), Bin(2.0, 2.0, 1.0)]
+    assert bins(Way.PPO, both, "judge") == [Bin(0.0, 0.0, 0.0), Bin(2.0, 2.0, pytest.approx(1.0))]
+    both[1]["ppo"][0]["kl"] = 16.0  # the farther seed does not fill the last bin alone
+    assert bins(Way.PPO, both, "judge")[-1] == Bin(3.0, 2.0, pytest.approx(1.0))
+
+
+def test_a_seed_alone_has_the_error_of_its_own_steps(monkeypatch):
+    monkeypatch.setattr(module, "IN_A_BIN", 2)
+    assert bins(Way.PPO, [attempt()], "judge") == [Bin(1.0, 0.5, pytest.approx(0.5))]
 
 
 def test_study_puts_seeds_together():
