@@ -80,6 +80,8 @@ test("the table at equal KL has every method, and dashes where it was not measur
 test("the spread of the seeds is named if there is one, a measured run's seed if it is shown", () => {
   assert.ok(tableWords(state, view).includes("paired, and the spread of the seeds counts. We"));
   assert.ok(tableWords(state, view).includes("A measured run is one seed"));
+  assert.ok(!tableWords(state, view).includes("Two seeds"));
+  assert.ok(tableWords({ ...state, seeds: 2 }, view).includes("Two seeds hardly show"));
   const words = tableWords({ ...state, seeds: 1 }, { ...view, own: [] });
   assert.ok(words.includes("The prompts are paired. We interpolate"));
   assert.ok(words.endsWith("on both sides of this KL."));

@@ -91,8 +91,13 @@ const INTERVALS =
   "sentence are wider, so that all of them hold at once in 95% of cases (Bonferroni). The " +
   "prompts are paired";
 const BETWEEN =
-  "We interpolate wins between two measured points. We do not extrapolate: a dash means that at " +
+  "We interpolate wins between two measured points. All settings and saved steps of a seed make " +
+  "one curve, so one of the two points may be half-trained and stand below a finished run. " +
+  "We do not extrapolate: a dash means that at " +
   "least one seed of the method was not measured on both sides of this KL.";
+const TWO =
+  "Two seeds hardly show their spread, so some intervals are very wide, and a tie often says only " +
+  "that two seeds are few.";
 const ALONE =
   "A measured run is one seed: its interval covers the prompts, not what another seed would " +
   "have given.";
@@ -104,7 +109,8 @@ const ALONE =
  */
 export const tableWords = ({ seeds }, { own }) => {
   const intervals = `${INTERVALS}${seeds > 1 ? ", and the spread of the seeds counts" : ""}.`;
-  return [TIES, intervals, BETWEEN, ...(own.length ? [ALONE] : [])].join(" ");
+  const few = seeds === 2 ? [TWO] : [];
+  return [TIES, intervals, ...few, BETWEEN, ...(own.length ? [ALONE] : [])].join(" ");
 };
 
 /** The columns of the table of costs: title, meaning, and the figure's key. */
