@@ -10,6 +10,7 @@ Everything here is a pure function of a record (runs/frontier.py), without torch
 import math
 from collections.abc import Iterable, Sequence
 from itertools import combinations, pairwise
+from pathlib import Path
 from statistics import fmean, variance
 from typing import Any, NotRequired, TypedDict
 
@@ -417,12 +418,17 @@ def setting_of(kind: str, options: dict[str, Any]) -> str:
     """Say in which options a run differs from its stage's defaults; empty if in none."""
     usual = STAGES[kind].config().to_dict()
     return ", ".join(
-        f"{name.replace('_', ' ')} {value:g}"
-        if isinstance(value, float)
-        else f"{name.replace('_', ' ')} {value}"
+        f"{name.replace('_', ' ')} {_shown(value)}"
         for name, value in options.items()
         if name not in UNSEEN and value != usual.get(name, value)
     )
+
+
+def _shown(value: Any) -> str:
+    """Return an option's value for everyone to read: of a path its last name alone."""
+    if isinstance(value, str):
+        return Path(value).name
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 # -- costs -----------------------------------------------------------------------------------------

@@ -285,6 +285,8 @@ def test_setting_names_what_differs_from_the_defaults():
     assert setting_of("ppo", PPOConfig().to_dict()) == ""
     assert setting_of("ppo", {"kl_coef": 0.25, "gone": 1}) == ""  # an option of an older version
     assert setting_of("dpo", DPOConfig(epochs=2, data="x").to_dict()) == "data x, epochs 2"
+    learned = PPOConfig(reward="/home/ann/runs/reward-abc123").to_dict()
+    assert setting_of("ppo", learned) == "reward reward-abc123"  # everyone may read it
 
 
 # -- costs -----------------------------------------------------------------------------------------
