@@ -157,7 +157,7 @@ def test_ratios_of_first_epoch_last_epoch_and_afterwards_stand_over_the_clip_ran
     assert (first["line"]["dash"], "dash" in last["line"]) == ("dot", False)
     (band,) = chart["shapes"]
     assert (band["x0"], band["x1"]) == (pytest.approx(0.85), pytest.approx(1.15))
-    assert "31% of the tokens are outside 0.85 to 1.15" in chart["note"]
+    assert "31.0% of the tokens are outside 0.85 to 1.15" in chart["note"]
     assert "the middle 98% are between 0.41 and 1.93" in chart["note"]
 
 

@@ -60,5 +60,6 @@ export const runWords = (state) => {
   const { run } = state;
   if (!run) return "The run was stopped, failed or was deleted, so nothing is measured.";
   if (run.status === "queued") return `The run is queued, position ${run.place ?? 1}.`;
-  return run.step ? `The run is at step ${run.step} of ${run.total_steps}.` : "The run is starting.";
+  if (!run.step) return "The run is starting.";
+  return `The run is at step ${run.step} of ${run.total_steps}.`;
 };

@@ -96,8 +96,8 @@ const BETWEEN =
   "We do not extrapolate: a dash means that at " +
   "least one seed of the method was not measured on both sides of this KL.";
 const TWO =
-  "Two seeds hardly show their spread, so some intervals are very wide, and a tie often says only " +
-  "that two seeds are few.";
+  "Two seeds hardly show their spread, so some intervals are very wide, and a tie often says " +
+  "only that two seeds are few.";
 const ALONE =
   "A measured run is one seed: its interval covers the prompts, not what another seed would " +
   "have given.";
