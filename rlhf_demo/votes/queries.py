@@ -290,6 +290,11 @@ def drop_unanswered(connection: Connection, voter: int, keep: int) -> None:
     connection.execute(delete(pairs).where(*own_checks, pairs.c.id.in_(dropped)))
 
 
+def is_id(number: Any) -> bool:
+    """Say whether what a request names can be the id of a row."""
+    return type(number) is int and 0 < number <= MOST_ID
+
+
 def question_id(connection: Connection, text: str) -> int:
     """Return the id of a question; insert the question if it is new."""
     known = select(questions.c.id).where(questions.c.text == text)
@@ -310,7 +315,7 @@ def own_assignment(connection: Connection, voter: int, assignment: Any) -> Row[A
         Refused: it does not exist, or is another voter's.
     """
     row = None
-    if type(assignment) is int and 0 < assignment <= MOST_ID:
+    if is_id(assignment):
         row = connection.execute(
             select(
                 assignments,

@@ -15,7 +15,7 @@ from rlhf_demo.errors import Refused
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.votes.database import Database
 from rlhf_demo.votes.imports import keep_rankings
-from rlhf_demo.votes.queries import MOST_ID, UNHELD, by_id, owner
+from rlhf_demo.votes.queries import UNHELD, by_id, is_id, owner
 from rlhf_demo.votes.tables import collections, questions, rankings, rounds, voters
 from rlhf_demo.votes.vote import (
     LONGEST_QUESTION,
@@ -180,7 +180,7 @@ class Rankings:
         with self.database.writing() as connection:
             voter = self._visitor(connection, secret)
             self._check_pace(voter.id, client)
-            if not _is_id(four):
+            if not is_id(four):
                 return False
             this = delete(rankings).where(rankings.c.id == four, rankings.c.best_first.is_(None))
             return connection.execute(this.where(rankings.c.voter_id == voter.id)).rowcount > 0
@@ -211,7 +211,7 @@ class Rankings:
     @staticmethod
     def _own(connection: Connection, voter: int, four: Any) -> Row[Any]:
         row = None
-        if _is_id(four):
+        if is_id(four):
             query = select(rankings).where(rankings.c.id == four, rankings.c.voter_id == voter)
             query = query.where(rankings.c.question_id.is_not(None))  # shown, since an undo too
             row = connection.execute(query).one_or_none()
@@ -255,10 +255,6 @@ class Rankings:
 
 
 _RANKED = select(func.count()).select_from(rankings).where(rankings.c.best_first.is_not(None))
-
-
-def _is_id(number: Any) -> bool:
-    return type(number) is int and 0 < number <= MOST_ID
 
 
 def _counts(connection: Connection, voter: int) -> KeptRanking:
