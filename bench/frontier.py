@@ -113,7 +113,7 @@ def fill(out: Path, path: Path) -> None:
     field = open_record(path)
     add_best_of_n(field, path, 0)
     for arm, strength, seed, folder in plan(out):
-        if not is_finished(Run(folder)):
+        if folder.name not in names(field) and not is_finished(Run(folder)):
             train(arm, strength, seed, folder)
         add_run(field, path, folder)
     for seed in SEEDS:

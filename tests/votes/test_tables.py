@@ -7,8 +7,18 @@ from rlhf_demo.votes.tables import metadata
 
 
 def test_tables_can_be_made_in_another_database():
-    made = [
-        str(CreateTable(t).compile(dialect=postgresql.dialect())) for t in metadata.sorted_tables
-    ]
-    assert len(made) == 7
-    assert "choice IN ('first', 'second', 'tie', 'both_bad', 'skip')" in made[-1]
+    made = {
+        table.name: str(CreateTable(table).compile(dialect=postgresql.dialect()))
+        for table in metadata.sorted_tables
+    }
+    assert set(made) == {
+        "questions",
+        "lessons",
+        "rounds",
+        "raters",
+        "pairs",
+        "showings",
+        "demonstrations",
+        "rankings",
+    }
+    assert "choice IN ('first', 'second', 'tie', 'both_bad', 'skip')" in made["showings"]
