@@ -22,13 +22,16 @@ MAY_IMPORT = {
     "jobs": {"config", "hub", "runs"},
     "models": {"config", "data", "hub", "objectives"},
     "explain": {"models"},
+    "lessons": {"config", "explain", "models"},
     "evaluation": {"config", "data", "models", "objectives", "runs"},
     "train": {"config", "data", "evaluation", "models", "objectives", "runs"},
-    "server": {"config", "data", "evaluation", "hub", "jobs", "models", "runs", "votes"},
+    "server": {
+        "config", "data", "evaluation", "hub", "jobs", "lessons", "models", "runs", "votes",
+    },
     "web": {"jobs", "runs", "server", "votes"},
     "ui": {
-        "config", "data", "evaluation", "explain", "hub", "jobs", "models", "runs", "server",
-        "votes", "web",
+        "config", "data", "evaluation", "explain", "hub", "jobs", "lessons", "models", "runs",
+        "server", "votes", "web",
     },
     "cli": {"config", "data", "evaluation", "hub", "jobs", "models", "runs", "server", "train"},
 }  # fmt: skip
@@ -40,6 +43,8 @@ MAY_USE = {
     "torch": {
         "objectives",
         "models",
+        "explain",
+        "lessons",
         "evaluation",
         "train",
         "server.comparing",

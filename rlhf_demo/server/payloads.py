@@ -9,6 +9,7 @@ from typing import Any, NotRequired, TypedDict
 
 from rlhf_demo.evaluation.overoptimisation import Study
 from rlhf_demo.jobs.run_rows import RunRow
+from rlhf_demo.lessons.looks import AttentionLook, LessonCode, NextTokenLook, Outcome
 from rlhf_demo.runs.reports import ComparedRow, NamedVerdict, RewardReport
 from rlhf_demo.server.class_records import RewardTraining, TrainedReward
 from rlhf_demo.server.frontier import FrontierState, Progress
@@ -399,6 +400,32 @@ class ClassState(ClassOverview):
     ppo: RunRow | None
     blind: BlindResult | None
     simulation: Simulation | None
+
+
+class ListedLesson(TypedDict):
+    """The texts of a lesson; config/lessons.py explains each."""
+
+    id: str
+    title: str
+    minutes: int
+    core: bool
+    goal: str
+    before: str
+    question: str
+    answers: list[str]
+    sentence: str
+    code: str
+    test: str
+    caveat: str
+
+
+class LessonTypes(TypedDict):
+    """What the lessons send; nothing sends them all together."""
+
+    outcome: Outcome
+    code: LessonCode
+    next_token: NextTokenLook
+    attention: AttentionLook
 
 
 class ShownFrontier(TypedDict):

@@ -22,6 +22,7 @@ from rlhf_demo.web.gradio_fixes import apply_fixes
 from rlhf_demo.web.middleware import RequestFilter, outermost
 from rlhf_demo.web.throttle import Throttle
 from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.tabs.learn import LearnTab
 from rlhf_demo.ui.tabs.ppo import PPOTab
 from rlhf_demo.web.refusals import Page, Refusals
 from rlhf_demo.ui.tabs.reward import RewardTab
@@ -34,8 +35,8 @@ from rlhf_demo.ui.panels.nav import Strip
 from rlhf_demo.ui.panels.student import StudentPage
 
 TABS = (
-    ("Start", StartTab), ("Feedback", FeedbackTab), ("Reward model", RewardTab), ("PPO", PPOTab),
-    ("Compare", CompareTab), ("Runs", RunsTab),
+    ("Start", StartTab), ("Learn", LearnTab), ("Feedback", FeedbackTab),
+    ("Reward model", RewardTab), ("PPO", PPOTab), ("Compare", CompareTab), ("Runs", RunsTab),
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from rlhf_demo.config.lessons import LESSONS
 from rlhf_demo.config.stages import on_board
 from rlhf_demo.errors import DemoError
 from rlhf_demo.jobs.queue import Jobs
@@ -44,6 +45,7 @@ class Strip:
         return {
             "stages": [
                 _stage("start", "Start", "the whole loop", []),
+                _stage("learn", "Learn", _course_line(), []),
                 _stage("feedback", "1 Feedback", self._votes_line(), []),
                 _stage("reward model", "2 Reward model", self._reward_line(rows), busy),
                 _stage("ppo", "3 PPO", _ppo_line(rows), busy),
@@ -86,6 +88,11 @@ def _newest(rows: list[RunRow], tab: str) -> RunRow | None:
     busy = [row for row in of_tab if row["status"] in BUSY]
     shown = [row for row in busy if row["status"] == Status.RUNNING] + busy
     return next(iter(shown + [row for row in of_tab if row["step"]] + of_tab), None)
+
+
+def _course_line() -> str:
+    core = (lesson.minutes for lesson in LESSONS.values() if lesson.core)
+    return f"how it works, {sum(core)} min"
 
 
 def _progress(row: RunRow) -> str:

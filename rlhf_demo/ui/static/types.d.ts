@@ -620,6 +620,65 @@ export interface Simulation {
   careless_share: number;
 }
 
+export interface ListedLesson {
+  id: string;
+  title: string;
+  minutes: number;
+  core: boolean;
+  goal: string;
+  before: string;
+  question: string;
+  answers: string[];
+  sentence: string;
+  code: string;
+  test: string;
+  caveat: string;
+}
+
+export interface LessonTypes {
+  outcome: Outcome;
+  code: LessonCode;
+  next_token: NextTokenLook;
+  attention: AttentionLook;
+}
+
+export interface Outcome {
+  answer: number;
+  result: string;
+}
+
+export interface LessonCode {
+  file: string;
+  line: number;
+  source: string;
+}
+
+export interface NextTokenLook {
+  text: string;
+  model: string;
+  logits: number[];
+  tokens: string[];
+}
+
+export interface AttentionLook {
+  text: string;
+  model: string;
+  pieces: string[];
+  patterns: (((number[])[])[])[];
+  row: HeadRow;
+}
+
+export interface HeadRow {
+  layer: number;
+  head: number;
+  place: number;
+  width: number;
+  dot_products: number[];
+  scaled: number[];
+  weights: number[];
+  lengths: number[];
+}
+
 export interface ShownFrontier {
   frontier?: FrontierState;
   progress?: Progress;

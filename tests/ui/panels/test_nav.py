@@ -16,7 +16,7 @@ from tests.voting import new_fours, rank
 
 def test_strip_counts_the_votes(shared, store):
     def line():
-        return Strip(shared.jobs, store, ModelCache()).strip_state(0)["stages"][1]["line"]
+        return Strip(shared.jobs, store, ModelCache()).strip_state(0)["stages"][2]["line"]
 
     assert line() == "say what you prefer"
     [voter] = people_vote(store, 1, people=1)

@@ -1,0 +1,92 @@
+"""The lessons of the Learn tab: what each asks, and what it says once the student has answered.
+
+The module of the same name in `lessons/` computes the answer on the loaded models.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """One lesson: a question, a computation, and a sentence.
+
+    Attributes:
+        title: its name in the list of lessons.
+        minutes: that it takes.
+        core: it belongs to the course of 45 minutes.
+        goal: what the student knows afterwards, in a sentence.
+        before: what the student reads before the question.
+        question: what the student answers before anything is shown.
+        answers: to choose from; the page adds "I do not know".
+        sentence: the lesson in one sentence.
+        code: the function that computed what is shown, as package.module:function.
+        test: that checks this function, as path::name.
+        caveat: what the lesson does not show.
+        covers: the rows of the source documents that it teaches (docs/learn.md).
+    """
+
+    title: str
+    minutes: int
+    core: bool = True
+    goal: str
+    before: str
+    question: str
+    answers: tuple[str, ...]
+    sentence: str
+    code: str
+    test: str
+    caveat: str
+    covers: tuple[str, ...] = ()
+
+
+LESSONS: dict[str, Lesson] = {
+    "next_token": Lesson(
+        title="The next token",
+        minutes=3,
+        goal="A language model is a distribution over the next token.",
+        before="A token is a word or a piece of one. The model gives each of its 8,192 tokens a "
+        "number, its logit. Softmax turns the logits into probabilities that sum to 1. Before "
+        "that, the logits are divided by the temperature.",
+        question="The text is \u201cThe acting was\u201d. We raise the temperature from 0.7 to 2. "
+        "Which token is then the most likely?",
+        answers=(
+            "the same one as before",
+            "a rarer one",
+            "it depends on chance: with a high temperature no token leads",
+        ),
+        sentence="The model gives every token a probability; the temperature makes them more or "
+        "less equal, but never changes their order.",
+        code="explain.gpt2:forward",
+        test="tests/explain/test_gpt2.py::test_logits_equal_those_of_transformers",
+        caveat="PPO here samples from all tokens. With top-k or top-p, the model never writes the "
+        "other tokens, so a KL divergence that counts all of them no longer fits the texts.",
+        covers=("0.8", "2.7"),
+    ),
+    "attention": Lesson(
+        title="Attention",
+        minutes=4,
+        goal="Attention is the only step in which tokens exchange information, and a token can "
+        "only look back.",
+        before="The model has six layers of four attention heads. In each head, every token "
+        "spreads a total weight of 1 over itself and the tokens before it, and collects their "
+        "values with these weights.",
+        question="The text is \u201cThe actress was very good and\u201d. The next word may be "
+        "\u201cshe\u201d. Where does head 2 of layer 6 look from the last token, "
+        "\u201cand\u201d?",
+        answers=(
+            "mostly at \u201cgood\u201d, the word before",
+            "mostly at \u201cactress\u201d",
+            "equally at all words",
+            "ahead, at the next word",
+        ),
+        sentence="A token looks back at the tokens whose keys fit its query, and adds up their "
+        "values.",
+        code="explain.gpt2:attend",
+        test="tests/explain/test_gpt2.py::test_attention_worked_by_hand",
+        caveat="This head was chosen because its job is easy to see; most heads here spread their "
+        "weight widely. What a head looks at is not yet what it is good for: the next lesson "
+        "switches heads off.",
+        covers=("0.1", "0.2", "0.3", "0.6", "1.1", "1.2", "1.4", "1.5", "1.6", "1.7", "1.9"),
+    ),
+}
+"""Id of each lesson, in the order of the course: the name of its module in `lessons/`."""

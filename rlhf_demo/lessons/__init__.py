@@ -1,0 +1,1 @@
+"""What each lesson of the Learn tab computes; config/lessons.py has its texts."""

@@ -1,0 +1,50 @@
+"""What the lessons send to the page. Nothing here imports torch."""
+
+from typing import TypedDict
+
+
+class Outcome(TypedDict):
+    """Which answer came true."""
+
+    answer: int  # its place among the lesson's answers
+    result: str  # a sentence with the computed figures
+
+
+class LessonCode(TypedDict):
+    """The function that computed a lesson."""
+
+    file: str  # from the project's folder
+    line: int
+    source: str
+
+
+class NextTokenLook(TypedDict):
+    """Every token's logit, and the most likely tokens by name."""
+
+    text: str
+    model: str
+    logits: list[float]  # of all tokens, the highest first
+    tokens: list[str]  # the first ones
+
+
+class HeadRow(TypedDict):
+    """One head's attention from one token, step by step."""
+
+    layer: int  # from 1
+    head: int  # from 1
+    place: int  # of the token that looks, from 0
+    width: int  # of its query and of each key
+    dot_products: list[float]  # its query times the key of each token up to it
+    scaled: list[float]  # over the square root of the width
+    weights: list[float]  # softmax of these
+    lengths: list[float]  # of each token's value vector, in that head
+
+
+class AttentionLook(TypedDict):
+    """The pattern of every head, and one row of one head."""
+
+    text: str
+    model: str
+    pieces: list[str]
+    patterns: list[list[list[list[float]]]]  # [layer][head][token that looks][token looked at]
+    row: HeadRow

@@ -1,0 +1,120 @@
+"""What lessons have in common: the models, and what a visitor may ask of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlhf_demo.errors import ConfigError
+from rlhf_demo.explain.gpt2 import Network, network_of
+from rlhf_demo.models.policy import Policy
+from rlhf_demo.models.reward_model import RewardModel
+from rlhf_demo.models.token_text import token_texts
+
+MOST_CHARACTERS, MOST_TOKENS = 500, 24
+"""Of a visitor's own text."""
+WHICH = ("base", "ppo")
+"""The two models that write, by the colours of the page."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models that the lessons look into.
+
+    Attributes:
+        base: what PPO started from.
+        ppo: what PPO made of it.
+        reward: what PPO was trained to please.
+    """
+
+    base: Policy
+    ppo: Policy
+    reward: RewardModel
+
+    def policy(self, which: str) -> Policy:
+        """Return the model of this name, of WHICH."""
+        return self.ppo if which == "ppo" else self.base
+
+    def network(self, which: str) -> Network:
+        """Return the weights of a model: `base`, `ppo` or `reward`.
+
+        Raises:
+            CheckpointError: it is no GPT-2.
+        """
+        if which == "reward":
+            return network_of(self.reward.model, self.reward.label)
+        return network_of(self.policy(which).lm)
+
+    def ids(self, text: str) -> list[int]:
+        """Return a text's token ids, behind the special token that begins every text."""
+        return self.base.tokenizer(text)["input_ids"]
+
+    def pieces(self, ids: list[int]) -> list[str]:
+        """Return the piece of text of each token; the one that begins a text has no letters."""
+        return token_texts(self.base.tokenizer, ids)
+
+    def id_of(self, token: str) -> int:
+        """Return the id of a token, such as " she".
+
+        Raises:
+            ConfigError: the text is not one token.
+        """
+        ids = self.ids(token)[1:]
+        if len(ids) != 1:
+            raise ConfigError(f"{token!r} is {len(ids)} tokens: give one")
+        return ids[0]
+
+
+# -- what a visitor asks ---------------------------------------------------------------------------
+
+
+def text_of(request: dict[str, Any], default: str, models: Models) -> str:
+    """Return the visitor's text, or the lesson's.
+
+    Raises:
+        ConfigError: it is empty, too long, or has no letter that the model has learned.
+    """
+    text = request.get("text", default)
+    if not isinstance(text, str) or not text.strip():
+        raise ConfigError("the text is empty: write a few words")
+    if len(text) > MOST_CHARACTERS:
+        raise ConfigError(f"the text has {len(text):,} letters: write at most {MOST_CHARACTERS}")
+    if any(letter.isalpha() and ord(letter) > 0x24F for letter in text):
+        raise ConfigError("this model has only read English: write in Latin letters")
+    count = len(models.ids(text)) - 1
+    if count > MOST_TOKENS:
+        raise ConfigError(f"the text has {count} tokens: write at most {MOST_TOKENS}")
+    return text
+
+
+def which_of(request: dict[str, Any]) -> str:
+    """Return which of the two models is asked for, `base` if none is.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    which = request.get("model", "base")
+    if which not in WHICH:
+        raise ConfigError(f"there is no model {str(which)[:40]!r} here: choose base or ppo")
+    return which
+
+
+def number_of(request: dict[str, Any], name: str, default: int, low: int, high: int) -> int:
+    """Return a whole number of the request.
+
+    Raises:
+        ConfigError: it is none, or outside its range.
+    """
+    value = request.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ConfigError(f"{name} is {str(value)[:40]}: choose a whole number, {low} to {high}")
+    return value
+
+
+# -- figures for the page --------------------------------------------------------------------------
+
+
+def rounded(numbers: Tensor, digits: int = 4) -> Any:
+    """Return a tensor as nested lists of numbers, with few digits."""
+    return torch.round(numbers.double(), decimals=digits).tolist()

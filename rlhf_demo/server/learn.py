@@ -1,0 +1,152 @@
+"""The lessons of the Learn tab, computed on the models in memory.
+
+What a lesson shows of a text is computed once: a class that looks at the lesson's own text costs
+one forward pass.
+"""
+
+import inspect
+import json
+import threading
+from collections import OrderedDict
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rlhf_demo.config.lessons import LESSONS
+from rlhf_demo.errors import ConfigError
+from rlhf_demo.lessons.looks import LessonCode, Outcome
+from rlhf_demo.paths import REPOSITORY
+from rlhf_demo.server.compute_lock import ComputeLock, Priority
+from rlhf_demo.server.model_cache import ModelCache
+from rlhf_demo.server.payloads import ListedLesson
+
+if TYPE_CHECKING:
+    from rlhf_demo.lessons.request import Models
+
+BASE, PPO, REWARD = "gpt2-mini", "gpt2-mini-ppo", "reward-mini"
+"""The models that the lessons look into."""
+MOST_KEPT = 256
+"""Answers in memory."""
+MOST_REQUEST = 4096
+"""Characters of a request; the longest text that a lesson takes has far fewer."""
+
+
+class Computed(Protocol):
+    """What each module of `lessons/` computes."""
+
+    def look(self, models: "Models", request: dict[str, Any]) -> Any:
+        """Return what the lesson shows, for the lesson's own text or the visitor's."""
+        ...
+
+    def outcome(self, models: "Models") -> Outcome:
+        """Return which answer came true."""
+        ...
+
+
+class Learn:
+    """Computes lessons, one at a time."""
+
+    def __init__(self, model_cache: ModelCache, compute_lock: ComputeLock) -> None:
+        self.model_cache, self.compute_lock = model_cache, compute_lock
+        self._kept: OrderedDict[str, Any] = OrderedDict()
+        self._kept_lock = threading.Lock()
+
+    def outcome(self, name: Any) -> Outcome:
+        """Return which of a lesson's answers came true, and a sentence with the figures.
+
+        Raises:
+            DemoError: there is no such lesson, or its models cannot be used.
+        """
+        lesson = find(name)
+        return self._computed(f"{lesson}!", lambda: module(lesson).outcome(self._models()))
+
+    def look(self, name: Any, request: dict[str, Any]) -> Any:
+        """Return what a lesson shows.
+
+        Args:
+            name: the lesson's id.
+            request: what the visitor chose; each lesson says what it takes.
+
+        Raises:
+            DemoError: there is no such lesson, or what was chosen cannot be used.
+        """
+        lesson, asked = find(name), json.dumps(request, sort_keys=True, default=str)
+        if len(asked) > MOST_REQUEST:
+            raise ConfigError(f"the request has {len(asked):,} letters: shorten the text")
+        return self._computed(
+            f"{lesson} {asked}", lambda: module(lesson).look(self._models(), request)
+        )
+
+    def code(self, name: Any) -> LessonCode:
+        """Return the function that computed a lesson, as it stands in its file.
+
+        Raises:
+            DemoError: there is no such lesson.
+        """
+        where, _, function = LESSONS[find(name)].code.partition(":")
+        self.model_cache.warm()
+        found = getattr(import_module(f"rlhf_demo.{where}"), function)
+        lines, first = inspect.getsourcelines(found)
+        path = Path(inspect.getfile(found)).relative_to(REPOSITORY)
+        return {"file": path.as_posix(), "line": first, "source": "".join(lines)}
+
+    def _computed(self, key: str, compute: Any) -> Any:
+        with self._kept_lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        with self.compute_lock.hold(Priority.VISITORS):
+            result = compute()
+        with self._kept_lock:
+            self._kept[key] = result
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+        return result
+
+    def _models(self) -> "Models":
+        self.model_cache.warm()
+        from rlhf_demo.lessons.request import Models  # noqa: PLC0415  (imports torch)
+        from rlhf_demo.models.reward_model import RewardModel  # noqa: PLC0415
+
+        cache, reward = self.model_cache, self.model_cache.scorer(REWARD)
+        assert isinstance(reward, RewardModel)
+        return Models(cache.policy(BASE), cache.policy(PPO), reward)
+
+
+def module(lesson: str) -> Computed:
+    """Return the module that computes a lesson."""
+    return import_module(f"rlhf_demo.lessons.{lesson}")  # pyright: ignore[reportReturnType]
+
+
+def find(name: Any) -> str:
+    """Return the id of a lesson.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    if not isinstance(name, str) or name not in LESSONS:
+        raise ConfigError(
+            f"there is no lesson {str(name)[:60]!r}: choose one of {', '.join(LESSONS)}"
+        )
+    return name
+
+
+def listed() -> list[ListedLesson]:
+    """Return the texts of all lessons, in the order of the course."""
+    return [
+        {
+            "id": name,
+            "title": lesson.title,
+            "minutes": lesson.minutes,
+            "core": lesson.core,
+            "goal": lesson.goal,
+            "before": lesson.before,
+            "question": lesson.question,
+            "answers": list(lesson.answers),
+            "sentence": lesson.sentence,
+            "code": lesson.code,
+            "test": lesson.test,
+            "caveat": lesson.caveat,
+        }
+        for name, lesson in LESSONS.items()
+    ]

@@ -1,0 +1,62 @@
+// @ts-check
+// The Learn tab: a list of lessons, and the one that is open.
+import { opened, progressWords, sheet } from "../lib/lessons.js";
+import { button, fill, h, saveAs, say } from "../shared/dom.js";
+import { answers, onAnswer } from "../shared/lesson_answers.js";
+import { onTab, query, setAddress } from "../shared/navigation.js";
+import { lessonCard } from "./learn/lesson_card.js";
+import { rail } from "./learn/rail.js";
+
+/** @typedef {import("../types").ListedLesson} Lesson */
+
+const LEAD =
+  "Each lesson first asks what you expect, and then computes the answer on the models of this " +
+  "page. Your answers stay in this browser.";
+const SHEET = "what-i-predicted.md";
+
+const takeAway = (/** @type {Lesson[]} */ lessons) => {
+  const save = () => saveAs(SHEET, "text/markdown", sheet(lessons, answers()));
+  const print = button("Print", () => window.print(), "rl-quiet");
+  return h("div", { class: "rl-sheet" }, button("Save my answers", save), print);
+};
+
+/** @param {import("../globals").Part} part its value: the lessons */
+export const mount = ({ element, props, server }) => {
+  /** @type {Lesson[]} */
+  const lessons = props.value;
+  const progress = h("b", {});
+  const list = rail(lessons, (id) => open(id));
+  const card = lessonCard(server);
+  fill(
+    element.querySelector(".rl-learn"),
+    h("p", { class: "rl-lead" }, progress, " ", LEAD),
+    h("div", { class: "rl-course" }, list.element, card.element),
+    takeAway(lessons),
+  );
+  let lesson = lessons[0];
+
+  const mark = () => {
+    const place = lessons.indexOf(lesson);
+    say(progress, `${progressWords(lessons, answers())}.`);
+    list.mark(lesson.id);
+    card.seen.back.hidden = place === 0;
+    card.seen.next.hidden = place === lessons.length - 1;
+  };
+  const open = (/** @type {string | undefined} */ wanted, focus = true) => {
+    const found = opened(lessons, wanted);
+    lesson = found.lesson;
+    if (wanted) setAddress({ lesson: lesson.id });
+    card.open(lesson, found.problem);
+    mark();
+    if (focus) card.seen.title.focus({ preventScroll: true });
+  };
+  const step = (/** @type {number} */ by) => open(lessons[lessons.indexOf(lesson) + by].id);
+  card.seen.back.onclick = () => step(-1);
+  card.seen.next.onclick = () => step(1);
+  onAnswer(() => {
+    card.draw();
+    mark();
+  });
+  onTab("learn", () => setAddress({ lesson: lesson.id }));
+  open(query().lesson, false);
+};

@@ -1,0 +1,110 @@
+// @ts-check
+// Attention: all heads as small maps, one of them large, and one row of it worked by hand.
+import { number } from "../../lib/format.js";
+import { fill, h, say } from "../../shared/dom.js";
+import { asking, pieceWords } from "./controls.js";
+
+/** @typedef {import("../../types").AttentionLook} Look */
+
+// A square of cells, darker where there is more weight; what comes later is hatched.
+const map = (/** @type {number[][]} */ pattern) =>
+  pattern.flatMap((row, i) =>
+    row.map((weight, j) =>
+      j > i
+        ? h("i", { class: "rl-later" })
+        : h("i", { style: { opacity: String(0.06 + 0.94 * weight) } }),
+    ),
+  );
+
+const square = (/** @type {number[][]} */ pattern) =>
+  h("span", { class: "rl-map", style: { "--count": String(pattern.length) } }, map(pattern));
+
+const cells = (/** @type {(string | number)[]} */ values) => values.map((v) => h("td", {}, v));
+
+const rowByHand = (/** @type {Look} */ { pieces, row }) => {
+  const named = pieces.slice(0, row.place + 1).map(pieceWords);
+  const line = (/** @type {string} */ name, /** @type {number[]} */ values, digits) =>
+    h("tr", {}, h("th", { scope: "row" }, name), cells(values.map((v) => number(v, digits))));
+  const heads = named.map((name) => h("th", { scope: "col" }, name));
+  return h(
+    "table",
+    { class: "rl-table" },
+    h("thead", {}, h("tr", {}, h("td", {}), heads)),
+    h(
+      "tbody",
+      {},
+      line("query \u00B7 key", row.dot_products, 1),
+      line(`divided by \u221A${row.width}`, row.scaled, 2),
+      line("softmax: the weights", row.weights, 3),
+      line("length of the value", row.lengths, 1),
+    ),
+  );
+};
+
+/** @param {import("./views.js").Stage} stage */
+export const attention = ({ look }) => {
+  /** @type {Look | null} */
+  let shown = null;
+  const ask = asking("Text", async (request) => show(await look(request)));
+  const heads = h("div", { class: "rl-heads" });
+  const large = h("div", { class: "rl-large-map" });
+  const title = h("h3", {});
+  const about = h("p", { class: "rl-soft" });
+  const byHand = h("div", { class: "rl-wide-table" });
+
+  const choose = async (/** @type {object} */ change) => {
+    if (!shown) return;
+    const { text, model, row } = shown;
+    const { layer, head, place } = row;
+    show(await look({ text, model, layer, head, place, ...change }));
+  };
+  const thumbnail = (/** @type {number[][]} */ pattern, /** @type {number} */ layer, head) => {
+    const isShown = shown.row.layer === layer && shown.row.head === head;
+    const label = `Layer ${layer}, head ${head}`;
+    const pressed = { "aria-pressed": String(isShown), "aria-label": label, title: label };
+    const act = () => choose({ layer, head });
+    return h("button", { type: "button", onclick: act, ...pressed }, square(pattern));
+  };
+  const tokenButton = (/** @type {string} */ piece, /** @type {number} */ place) =>
+    h(
+      "button",
+      {
+        type: "button",
+        class: "rl-token",
+        "aria-pressed": String(place === shown.row.place),
+        onclick: () => choose({ place }),
+      },
+      pieceWords(piece),
+    );
+  const drawLarge = () => {
+    const { row, pieces, patterns } = shown;
+    const pattern = patterns[row.layer - 1][row.head - 1];
+    say(title, `Layer ${row.layer}, head ${row.head}: each row is a token that looks`);
+    const tokens = h("div", { class: "rl-map-names" }, pieces.map(tokenButton));
+    fill(large, tokens, square(pattern));
+    const name = pieceWords(pieces[row.place]);
+    say(
+      about,
+      `The row of \u201C${name}\u201D by hand. Its query is compared with the key of each token ` +
+        "up to it; the hatched tokens come later, so the mask hides them. The values, times the " +
+        "weights, are added up.",
+    );
+    fill(byHand, rowByHand(shown));
+  };
+  const show = (/** @type {Look | null} */ next) => {
+    if (!next) return;
+    shown = next;
+    ask.set(next);
+    fill(
+      heads,
+      next.patterns.map((layer, i) => [
+        h("span", { class: "rl-soft" }, `${i + 1}`),
+        layer.map((pattern, j) => thumbnail(pattern, i + 1, j + 1)),
+      ]),
+    );
+    heads.style.setProperty("--heads", String(next.patterns[0].length));
+    drawLarge();
+  };
+  const maps = h("div", { class: "rl-attention" }, heads, h("div", {}, title, large));
+  return { element: h("div", {}, ask.line, maps, about, byHand), show };
+};

@@ -1,0 +1,51 @@
+// @ts-check
+// Controls that several lessons share.
+import { button, h, select } from "../../shared/dom.js";
+
+/** @typedef {import("./views.js").Stage} Stage */
+
+export const MODELS = /** @type {[string, string][]} */ ([
+  ["base GPT-2", "base"],
+  ["after PPO", "ppo"],
+]);
+
+/**
+ * A line with a text and a model of the visitor's choice.
+ * @param {string} label of the text
+ * @param {(request: {text: string, model: string}) => void} act
+ * @param {{withModel?: boolean}} [options]
+ */
+export const asking = (label, act, { withModel = true } = {}) => {
+  const text = h("input", { type: "text", maxlength: 500, "aria-label": label });
+  const model = select({ "aria-label": "Model" }, MODELS);
+  const go = () => act({ text: text.value, model: model.value });
+  text.onkeydown = (event) => event.key === "Enter" && go();
+  model.onchange = go;
+  const own = button("Try it", go);
+  const line = h("div", { class: "rl-asking" }, text, withModel ? model : null, own);
+  return {
+    line,
+    /** @param {{text: string, model?: string}} look what is shown now */
+    set: (look) => {
+      text.value = look.text;
+      if (look.model) model.value = look.model;
+    },
+  };
+};
+
+/**
+ * A piece of text as it stands in a row of tokens: the first special token has a name.
+ * @param {string} piece
+ */
+export const pieceWords = (piece) =>
+  /^<\|.*\|>$/.test(piece) ? "start" : piece.trim() || "\u2423";
+
+/**
+ * A bar whose length is a share.
+ * @param {number} share 0 to 1
+ * @param {string} color
+ */
+export const shareBar = (share, color) => {
+  const style = { width: `${100 * share}%`, background: `var(--rl-${color})` };
+  return h("div", { class: "rl-share" }, h("i", { style }));
+};

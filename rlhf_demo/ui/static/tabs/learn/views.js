@@ -1,0 +1,16 @@
+// @ts-check
+// The view of each lesson.
+import { attention } from "./attention.js";
+import { next_token } from "./next_token.js";
+
+/**
+ * What a lesson's view gets, and what it returns.
+ * @typedef {object} Stage
+ * @property {(request?: object) => Promise<any>} look asks for what the lesson shows; null if the
+ *   server refused, which the page then says
+ */
+
+/** @typedef {{element: HTMLElement, show: (look: any) => void}} View */
+
+/** @type {Record<string, (stage: Stage) => View>} by the lesson's id */
+export const views = { next_token, attention };

@@ -1,0 +1,55 @@
+"""What a visitor may ask of a lesson."""
+
+import pytest
+import torch
+
+from rlhf_demo.errors import ConfigError
+from rlhf_demo.lessons.request import number_of, rounded, text_of, which_of
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "the text is empty"),
+        ("  \n", "the text is empty"),
+        (3, "the text is empty"),
+        (None, "the text is empty"),
+        ("a" * 501, "has 501 letters: write at most 500"),
+        ("good " * 25, "has 26 tokens: write at most 24"),
+        ("хороший фильм", "only read English"),
+        ("映画は", "only read English"),
+    ],
+)
+def test_a_text_that_cannot_be_used_gets_a_sentence(models, text, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        text_of({"text": text}, "The film", models)
+
+
+def test_a_text_is_the_visitors_or_the_lessons(models):
+    assert text_of({}, "The film", models) == "The film"
+    assert text_of({"text": "A café, naïve"}, "The film", models) == "A café, naïve"
+
+
+def test_a_model_is_one_of_two():
+    assert [which_of({}), which_of({"model": "ppo"})] == ["base", "ppo"]
+    for odd in ("reward", "../x", 3, None, ["base"]):
+        with pytest.raises(ConfigError, match="choose base or ppo"):
+            which_of({"model": odd})
+
+
+def test_a_number_is_whole_and_in_its_range():
+    assert number_of({"layer": 6}, "layer", 1, 1, 6) == 6
+    assert number_of({}, "layer", 2, 1, 6) == 2
+    for odd in (0, 7, 1.0, True, "3", None):
+        with pytest.raises(ConfigError, match="choose a whole number, 1 to 6"):
+            number_of({"layer": odd}, "layer", 1, 1, 6)
+
+
+def test_a_token_has_one_id(models):
+    assert models.pieces([models.id_of(" she")]) == [" she"]
+    with pytest.raises(ConfigError, match="give one"):
+        models.id_of("unbelievable masterpiece")
+
+
+def test_figures_are_rounded():
+    assert rounded(torch.tensor([[0.123456, 2.0]]), 3) == [[0.123, 2.0]]
