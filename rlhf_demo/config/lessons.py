@@ -88,5 +88,55 @@ LESSONS: dict[str, Lesson] = {
         "switches heads off.",
         covers=("0.1", "0.2", "0.3", "0.6", "1.1", "1.2", "1.4", "1.5", "1.6", "1.7", "1.9"),
     ),
+    "leash": Lesson(
+        title="What the KL penalty is for",
+        minutes=4,
+        goal="A reward model is a guess. Maximised too far, its score rises while the texts get "
+        "worse.",
+        before="PPO trains the model to write texts that the reward model scores high. That score "
+        "is a proxy: it stands in for what people like. For every token, it also pays a price for leaving the base\u2019s probabilities: beta times the KL "
+        "divergence, in nats. Here the price is 0. A second, simulated judge, which PPO never "
+        "sees, scores the same texts for praise and for good writing.",
+        question="The reward model\u2019s score rises to the end of training. What does the "
+        "judge\u2019s score do?",
+        answers=(
+            "it rises with the reward model\u2019s score to the end",
+            "it rises, then falls",
+            "it falls from the first steps on",
+        ),
+        sentence="The KL penalty keeps the policy where the reward model can still be trusted, "
+        "near the texts that it learned from.",
+        code="explain.optimum:optimum",
+        test="tests/explain/test_optimum.py::test_no_other_policy_has_a_higher_objective",
+        caveat="The judge is simulated too, and another judge would turn elsewhere: the star "
+        "rating alone calls these broken texts better than the base\u2019s almost every time. "
+        "Only people can say what is better.",
+        covers=("0.15", "0.20", "1.19", "1.21", "4.12"),
+    ),
+    "alternatives": Lesson(
+        title="Without PPO?",
+        minutes=4,
+        goal="PPO is one of several ways to spend the same votes.",
+        before="Six methods learned from the same 1,241 pairs and the same base. Each was "
+        "measured at several distances from the base, on prompts that none was trained on, by "
+        "a simulated judge that also wants good writing. Best-of-N trains nothing: the base "
+        "writes N responses, and the reward model chooses one.",
+        question="All have moved 2 nats away from the base. Whose texts win most often against "
+        "the base\u2019s?",
+        answers=(
+            "PPO\u2019s",
+            "those of RLOO or GRPO",
+            "those of DPO or supervised fine-tuning",
+            "those of best-of-N",
+            "two or more tie for the first place",
+        ),
+        sentence="Near the base the trained methods are hard to tell apart; they differ in what "
+        "they need, and in what an answer costs.",
+        code="evaluation.frontier:meeting",
+        test="tests/evaluation/test_frontier.py::test_pairs_at_a_level_are_corrected_for_their_number",
+        caveat="The record is of one small base, one set of pairs and few seeds. Its KL of "
+        "best-of-N is an upper bound, and each of its answers costs N texts.",
+        covers=("0.24", "3.6", "4.15"),
+    ),
 }
 """Id of each lesson, in the order of the course: the name of its module in `lessons/`."""

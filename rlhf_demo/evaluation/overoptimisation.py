@@ -483,8 +483,13 @@ def text(row: Row) -> Text:
     return {"step": row["step"], "prompt": row["prompt"], "response": row["response"]}
 
 
+def shipped_attempts() -> list[Attempt]:
+    """Return the attempts that ship with the page; none if it has none."""
+    return read_json(RECORD) if RECORD.is_file() else []
+
+
 def record() -> list[Study]:
-    """Return the studies that ship with the page, the fewest pairs first; none if it has none."""
-    attempts: list[Attempt] = read_json(RECORD) if RECORD.is_file() else []
+    """Return the studies that ship with the page, the fewest pairs first."""
+    attempts = shipped_attempts()
     sizes = sorted({one["pairs"] for one in attempts})
     return [study([one for one in attempts if one["pairs"] == size]) for size in sizes]

@@ -2,6 +2,9 @@
 
 from typing import TypedDict
 
+from rlhf_demo.evaluation.frontier import Level
+from rlhf_demo.evaluation.overoptimisation import Study
+
 
 class Outcome(TypedDict):
     """Which answer came true."""
@@ -48,3 +51,21 @@ class AttentionLook(TypedDict):
     pieces: list[str]
     patterns: list[list[list[list[float]]]]  # [layer][head][token that looks][token looked at]
     row: HeadRow
+
+
+class LeashLook(TypedDict):
+    """Curves of PPO without a KL penalty, and next tokens with probability and score."""
+
+    text: str
+    study: Study
+    tokens: list[str]
+    reference: list[float]  # the base's probability of each, among these
+    scores: list[float]  # of the text that ends with the token and a full stop
+
+
+class AlternativesLook(TypedDict):
+    """The methods at equal KL, by one judge."""
+
+    judge: str
+    arms: list[tuple[str, str]]  # id and name
+    levels: list[Level]

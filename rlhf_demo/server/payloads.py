@@ -9,7 +9,14 @@ from typing import Any, NotRequired, TypedDict
 
 from rlhf_demo.evaluation.overoptimisation import Study
 from rlhf_demo.jobs.run_rows import RunRow
-from rlhf_demo.lessons.looks import AttentionLook, LessonCode, NextTokenLook, Outcome
+from rlhf_demo.lessons.looks import (
+    AlternativesLook,
+    AttentionLook,
+    LeashLook,
+    LessonCode,
+    NextTokenLook,
+    Outcome,
+)
 from rlhf_demo.runs.reports import ComparedRow, NamedVerdict, RewardReport
 from rlhf_demo.server.class_records import RewardTraining, TrainedReward
 from rlhf_demo.server.frontier import FrontierState, Progress
@@ -426,6 +433,8 @@ class LessonTypes(TypedDict):
     code: LessonCode
     next_token: NextTokenLook
     attention: AttentionLook
+    leash: LeashLook
+    alternatives: AlternativesLook
 
 
 class ShownFrontier(TypedDict):

@@ -640,6 +640,8 @@ export interface LessonTypes {
   code: LessonCode;
   next_token: NextTokenLook;
   attention: AttentionLook;
+  leash: LeashLook;
+  alternatives: AlternativesLook;
 }
 
 export interface Outcome {
@@ -677,6 +679,42 @@ export interface HeadRow {
   scaled: number[];
   weights: number[];
   lengths: number[];
+}
+
+export interface LeashLook {
+  text: string;
+  study: Study;
+  tokens: string[];
+  reference: number[];
+  scores: number[];
+}
+
+export interface AlternativesLook {
+  judge: string;
+  arms: ([string, string])[];
+  levels: Level[];
+}
+
+export interface Level {
+  kl: number;
+  wins: Record<string, Interval>;
+  meetings: Meeting[];
+  sentence: string;
+}
+
+export interface Interval {
+  mean: number;
+  low: number;
+  high: number;
+}
+
+export interface Meeting {
+  mean: number;
+  low: number;
+  high: number;
+  kl: number;
+  arms: [string, string];
+  tie: boolean;
 }
 
 export interface ShownFrontier {
@@ -719,28 +757,6 @@ export interface Mark {
   kl_low: number;
   kl_high: number;
   distinct_2: number | null;
-}
-
-export interface Level {
-  kl: number;
-  wins: Record<string, Interval>;
-  meetings: Meeting[];
-  sentence: string;
-}
-
-export interface Interval {
-  mean: number;
-  low: number;
-  high: number;
-}
-
-export interface Meeting {
-  mean: number;
-  low: number;
-  high: number;
-  kl: number;
-  arms: [string, string];
-  tie: boolean;
 }
 
 export interface OwnRun {

@@ -53,3 +53,28 @@ export const draw = (probabilities, times, random) => {
   }
   return counts;
 };
+
+/**
+ * The best policy under a KL penalty, as explain/optimum.py computes it.
+ * @param {number[]} reference its probabilities
+ * @param {number[]} scores
+ * @param {number} beta of the penalty, above 0
+ */
+export const best = (reference, scores, beta) => {
+  const exponents = reference.map((share, i) => Math.log(share) + scores[i] / beta);
+  const highest = Math.max(...exponents);
+  const weights = exponents.map((exponent) => Math.exp(exponent - highest));
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  return weights.map((weight) => weight / total);
+};
+
+/**
+ * The KL divergence of one distribution from another, in nats.
+ * @param {number[]} policy
+ * @param {number[]} reference
+ */
+export const divergence = (policy, reference) =>
+  policy.reduce(
+    (sum, share, i) => (share > 0 ? sum + share * Math.log(share / reference[i]) : sum),
+    0,
+  );

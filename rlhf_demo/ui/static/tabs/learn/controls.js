@@ -1,6 +1,6 @@
 // @ts-check
 // Controls that several lessons share.
-import { button, h, select } from "../../shared/dom.js";
+import { button, h, say, select } from "../../shared/dom.js";
 
 /** @typedef {import("./views.js").Stage} Stage */
 
@@ -48,4 +48,20 @@ export const pieceWords = (piece) =>
 export const shareBar = (share, color) => {
   const style = { width: `${100 * share}%`, background: `var(--rl-${color})` };
   return h("div", { class: "rl-share" }, h("i", { style }));
+};
+
+/**
+ * A slider with its value beside it.
+ * @param {string} label
+ * @param {{min: number, max: number, step: number, value: number}} range
+ * @param {() => void} act called when it moves
+ */
+export const slider = (label, range, act) => {
+  const input = h("input", { type: "range", "aria-label": label, ...range });
+  const value = h("output", {}, String(range.value));
+  input.oninput = () => {
+    say(value, input.value);
+    act();
+  };
+  return { input, line: h("label", { class: "rl-slider" }, label, input, value) };
 };

@@ -3,21 +3,11 @@
 import { number } from "../../lib/format.js";
 import { cut, draw, entropy, softmax } from "../../lib/softmax.js";
 import { button, fill, h, say } from "../../shared/dom.js";
-import { asking, pieceWords, shareBar } from "./controls.js";
+import { asking, pieceWords, shareBar, slider } from "./controls.js";
 
 /** @typedef {import("../../types").NextTokenLook} Look */
 
 const DRAWS = 100;
-
-const slider = (/** @type {string} */ label, range, /** @type {() => void} */ act) => {
-  const input = h("input", { type: "range", "aria-label": label, ...range });
-  const value = h("output", {}, String(range.value));
-  input.oninput = () => {
-    say(value, input.value);
-    act();
-  };
-  return { input, line: h("label", { class: "rl-slider" }, label, input, value) };
-};
 
 /** @param {import("./views.js").Stage} stage */
 export const next_token = ({ look }) => {

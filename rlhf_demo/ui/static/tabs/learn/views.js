@@ -1,6 +1,8 @@
 // @ts-check
 // The view of each lesson.
+import { alternatives } from "./alternatives.js";
 import { attention } from "./attention.js";
+import { leash } from "./leash.js";
 import { next_token } from "./next_token.js";
 
 /**
@@ -13,4 +15,4 @@ import { next_token } from "./next_token.js";
 /** @typedef {{element: HTMLElement, show: (look: any) => void}} View */
 
 /** @type {Record<string, (stage: Stage) => View>} by the lesson's id */
-export const views = { next_token, attention };
+export const views = { next_token, attention, leash, alternatives };

@@ -1,0 +1,40 @@
+"""The alternatives to PPO: all methods at the same distance from the base, out of the record."""
+
+from typing import Any
+
+from rlhf_demo.config.scorers import FLUENCY_JUDGE
+from rlhf_demo.evaluation.frontier import Level, arms_of, level_of, nats, title
+from rlhf_demo.lessons.looks import AlternativesLook, Outcome
+from rlhf_demo.lessons.request import Models
+from rlhf_demo.runs.frontier import BEST_OF_N, read_frontier
+
+ASKED = 2.0
+"""Nats from the base, of the question."""
+SHOWN = (1.0, 2.0, 3.0)
+PLACES = {"ppo": 0, "rloo": 1, "grpo": 1, "dpo": 2, "sft": 2, BEST_OF_N: 3}
+"""The answer that names each method."""
+TIE = 4
+
+
+def look(models: Models, request: dict[str, Any]) -> AlternativesLook:
+    """Return how often each method wins at several distances from the base."""
+    runs = read_frontier()["runs"]
+    return {
+        "judge": FLUENCY_JUDGE,
+        "arms": [(arm, title(arm)) for arm in arms_of(runs)],
+        "levels": [level_of(runs, FLUENCY_JUDGE, kl) for kl in SHOWN],
+    }
+
+
+def outcome(models: Models) -> Outcome:
+    """Return which method wins most at the distance of the question, or that several tie."""
+    level = level_of(read_frontier()["runs"], FLUENCY_JUDGE, ASKED)
+    arms = sorted(level["wins"], key=lambda arm: -level["wins"][arm]["mean"])
+    shares = ", ".join(f"{title(arm)} {100 * level['wins'][arm]['mean']:.0f}%" for arm in arms)
+    answer = TIE if is_tied(level, arms[0]) else PLACES[arms[0]]
+    return {"answer": answer, "result": f"Wins at {nats(ASKED)}: {shares}. {level['sentence']}"}
+
+
+def is_tied(level: Level, arm: str) -> bool:
+    """Say whether another method is not shown to differ from this one."""
+    return any(one["tie"] for one in level["meetings"] if arm in one["arms"])
