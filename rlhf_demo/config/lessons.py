@@ -94,9 +94,10 @@ LESSONS: dict[str, Lesson] = {
         goal="A reward model is a guess. Maximised too far, its score rises while the texts get "
         "worse.",
         before="PPO trains the model to write texts that the reward model scores high. That score "
-        "is a proxy: it stands in for what people like. For every token, it also pays a price for leaving the base\u2019s probabilities: beta times the KL "
-        "divergence, in nats. Here the price is 0. A second, simulated judge, which PPO never "
-        "sees, scores the same texts for praise and for good writing.",
+        "is a proxy: it stands in for what people like. For every token, PPO also pays a price "
+        "for leaving the base\u2019s probabilities: beta times the KL divergence, in nats. Here "
+        "the price is 0. A second, simulated judge, which PPO never sees, scores the same texts "
+        "for praise and for good writing.",
         question="The reward model\u2019s score rises to the end of training. What does the "
         "judge\u2019s score do?",
         answers=(
