@@ -36,8 +36,8 @@ GLOSSARY: dict[str, Metric] = {
     "objective/kl": Metric(
         "KL from the reference",
         "nats per response",
-        "how far the policy has moved from the reference: exact KL, summed over the whole "
-        "vocabulary at each token; never below 0",
+        "how far the policy has moved from the reference, a frozen copy of the model that it "
+        "started from: exact KL, summed over the whole vocabulary at each token; never below 0",
         healthy="near its target, if it has one",
     ),
     "objective/kl_k1": Metric(
@@ -260,14 +260,14 @@ GLOSSARY: dict[str, Metric] = {
     "sft/heldout_loss": Metric(
         "held-out loss",
         "nats per token",
-        "the same on texts that were not trained on",
+        "mean of -log p over the tokens of texts that were not trained on, without their prompts",
         healthy="falls, then levels off",
         trl="eval_loss",
     ),
     "sft/accuracy": Metric(
         "tokens guessed",
         "0..1",
-        "share of the tokens of the step's texts that the policy thinks the most probable",
+        "share of the tokens of the step's texts to which the policy gave the highest probability",
         healthy="rises",
         trl="mean_token_accuracy",
     ),

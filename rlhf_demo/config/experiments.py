@@ -52,8 +52,8 @@ def _of_reward_model(title: str, change: str, reward: dict[str, Any]) -> Experim
         change=change,
         reward=reward,
         question="PPO maximises this reward model\u2019s score. A simulated judge, star-rater, "
-        "scores some of the same texts. What share of the judge\u2019s gain in the default run "
-        "will this run reach at the end?",
+        "scores some of the same texts. In the default run, the judge\u2019s score rises too. How "
+        "much of that rise will this run reach at the end?",
         metric="judge/score",
         compared="times",
         bounds=(0.5, 0.9),
@@ -76,7 +76,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         change="Moving away from the base costs nothing, and the run stops only at 200 nats, not "
         "at 10.",
         options=PPO_PRESETS["no-kl"].options,
-        question="How high will the KL from the base be at the end?",
+        question="How high will the KL from the reference, which is the base, be at the end?",
         metric="objective/kl",
         compared="times",
         bounds=(2.0, 10.0),
@@ -102,8 +102,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "clip-10": Experiment(
         title="Clip range 10",
         change="In the default run the clip stops the push once a token\u2019s probability has "
-        "changed by a fifth in a step. Here it stops a rise only at 11-fold, and never stops a "
-        "fall.",
+        "changed by a fifth in a step. Here it stops a rise only once the probability is "
+        "11 times as high, and never stops a fall.",
         options={"clip_range": 10.0},
         question="Where will the score end?",
         metric="objective/score",

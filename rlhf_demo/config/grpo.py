@@ -12,7 +12,7 @@ class GRPOConfig(GroupConfig):
 
     kl_coef: float = option(
         0.25,
-        "initial weight of the KL in the loss, reward units per nat of a token",
+        "initial weight of the mean KL per token in the loss, reward units per nat",
         low=0.0,
         high=10.0,
     )

@@ -52,7 +52,8 @@ class PolicyGradientConfig(Options):
     )
     clip_range: float = option(
         0.2,
-        "how far a token's ratio may move from 1 before its gradient stops; 10: hardly ever",
+        "how far a token's ratio may move from 1 before its gradient stops; at 10 it hardly ever "
+        "does",
         low=0.0,
         high=10.0,
     )

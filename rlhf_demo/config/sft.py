@@ -8,7 +8,7 @@ from rlhf_demo.config.options import option
 
 @dataclass(frozen=True, kw_only=True)
 class SFTConfig(OfflineConfig):
-    """Train a policy to write texts that people wrote or preferred (supervised fine-tuning)."""
+    """Train a policy to imitate texts that people wrote or a judge preferred (SFT)."""
 
     data: str = option(
         "shipped",

@@ -35,13 +35,12 @@ LEAD = (
     "Here the policy learns. It writes texts, and the reward model scores them. PPO (proximal "
     "policy optimisation) then pushes each token's probability up if its text turned out better "
     "than expected, and down if worse, compared with the step's other texts. RLOO and GRPO compare "
-    "each text with other texts for the same prompt. One step can change many of these "
-    "probabilities by a fifth or more; at that point a clip stops the push. A penalty keeps "
-    "the policy near the base, because a reward model is easily fooled. It grows with the KL "
-    "(Kullback-Leibler divergence, in nats), which says how far the policy has moved from the "
-    "base. DPO learns from the judged pairs themselves: it needs no reward model, and the policy "
-    "writes no texts to learn from. SFT (supervised fine-tuning) imitates texts that people wrote "
-    "or preferred."
+    "each text with other texts for the same prompt. Once a step has pushed a token's probability "
+    "up or down by a fifth, a clip stops the push. A reward model is easily fooled, so a penalty "
+    "keeps the policy near the base. The penalty grows with the KL (Kullback-Leibler divergence, "
+    "in nats), which says how far the policy has moved from the base. DPO learns from the judged "
+    "pairs themselves: it needs no reward model, and the policy writes no texts to learn from. SFT "
+    "(supervised fine-tuning) imitates texts that people wrote or a judge preferred."
 )
 OPEN = ("total_steps", "learning_rate", "kl_coef", "kl_target", "seed")
 """The settings that matter most; the others are folded away."""
@@ -113,7 +112,7 @@ class PPOTab:
                         )
                         label = forms.picker(
                             "label",
-                            "of a reward that is a classifier with several labels: the label "
+                            "only if the reward is a classifier with several labels: the label "
                             "whose logit is the score",
                             scale=None, elem_classes="rl-field",
                         )  # fmt: skip

@@ -16,8 +16,8 @@ const OFFLINE = new Map([
 ]);
 const AGREEMENT =
   "Measured on what the policy writes now, not on what the reward model was trained on. With 32 " +
-  "responses, chance alone moves the share by about its standard error. It also falls when the " +
-  "texts score alike, because close pairs are harder to order, and training makes them do so. " +
+  "responses, chance alone moves the share by about its standard error. It also falls because " +
+  "training makes the scores of the texts more alike, and close pairs are harder to order. " +
   "So compare steps with a similar spread of scores: a lasting fall between those suggests that " +
   "the policy has moved beyond what the reward model knows.";
 const GRADIENT =

@@ -188,11 +188,11 @@ const wordList = (title, words, color) => {
 const wordsWords = (/** @type {number} */ fewest) =>
   `A word is listed if it occurred at least ${fewest} times and its mean advantage is more than ` +
   "three standard errors from 0; chance alone produces hardly any such words. A word counts in " +
-  "the steps in which it occurs twice or more. The error allows for what the words of one " +
-  "response have in common. An advantage is the push that a token got: up if the response " +
-  "turned out better than the value head expected from that token on (without a value head: " +
-  "better than the other responses to its prompt), down if worse, both compared with the " +
-  "step\u2019s other tokens. The push is not the outcome: all words share the model\u2019s " +
+  "the steps in which it occurs twice or more. The standard error allows for the fact that the " +
+  "words of one response are not independent. An advantage is the push that a token got: " +
+  "up if the response turned out better than the value head expected from that token on " +
+  "(without a value head: better than the other responses to its prompt), down if worse, " +
+  "both compared with the step\u2019s other tokens. The push is not the outcome: all words share the model\u2019s " +
   "weights, so many tokens end up less likely although they were pushed up.";
 
 const drawWords = (place, words, step) => {
