@@ -367,9 +367,10 @@ def _turns(way: Way, judge: Sequence[Bin]) -> str:
     turned, last = turn(judge), judge[-1]
     end = f"{_signed(last.gain)} at {_nats(last.distance)}"
     if turned is None:
-        return f"The judge\u2019s gain does not turn by more than chance: it is {end}."
+        return f"The judge\u2019s gain does not fall again by more than chance: it is {end}."
     top = f"{_signed(turned.top.gain)}, at about {_nats(turned.top.distance)}"
-    return f"The judge\u2019s gain turns. The highest {MEAN[way]} is {top}; the last is {end}."
+    highest = f"The highest {MEAN[way]} is {top}; the last is {end}."
+    return f"The judge\u2019s gain peaks and then falls. {highest}"
 
 
 def _fits(way: Way, judge: Sequence[Bin], curve: Curve | None) -> str:

@@ -181,7 +181,8 @@ class Submit:
                 f"best of {config.best_of} on {config.best_of_prompts} prompts is up to {tokens:,} "
                 f"tokens: choose at most {MOST_SAMPLED:,}, because this page is public"
             )
-        title = self._checked(title) or f"{config.policy} pushed past {config.train_pairs:,} pairs"
+        usual = f"{config.policy} pushed too far, {config.train_pairs:,} pairs"
+        title = self._checked(title) or usual
         return self.jobs.start("overoptimise", config, title=title, secret=secret, address=address)
 
     def _checked(self, title: str) -> str:

@@ -235,10 +235,11 @@ UNTURNED = [Bin(2.0, 0.5, 1.0), Bin(6.0, 0.4, 1.0)]
 def test_words_for_a_curve_that_turns():
     """d (1 - log d) is highest at d = 1."""
     assert in_words(Way.PPO, PROXY, TURNED, Curve(Way.PPO, alpha=1.0, beta=1.0, r2=0.9)) == (
-        f"{PROXY_ENDS} The judge\u2019s gain turns. The highest mean of neighbouring points is "
-        "+0.50, at about 4.0 nats; the last is \u22122.00 at 36 nats. Gao\u2019s curve "
-        "describes the judge\u2019s gain (R\u00b2 0.90, \u03b1 +1.00, \u03b2 +1.00). The fitted "
-        "curve is highest at 1.0 nats; the points scatter, so the two places differ."
+        f"{PROXY_ENDS} The judge\u2019s gain peaks and then falls. The highest mean of "
+        "neighbouring points is +0.50, at about 4.0 nats; the last is \u22122.00 at 36 nats. "
+        "Gao\u2019s curve describes the judge\u2019s gain (R\u00b2 0.90, \u03b1 +1.00, "
+        "\u03b2 +1.00). The fitted curve is highest at 1.0 nats; the points scatter, so the two "
+        "places differ."
     )
 
 
@@ -255,8 +256,8 @@ def test_words_for_a_curve_that_turns_where_the_fitted_one_does():
 
 def test_words_for_a_fitted_curve_whose_fall_is_within_chance():
     assert in_words(Way.PPO, PROXY, UNTURNED, Curve(Way.PPO, alpha=1.0, beta=1.0, r2=0.9)) == (
-        f"{PROXY_ENDS} The judge\u2019s gain does not turn by more than chance: it is +0.40 at 36 "
-        "nats. Gao\u2019s curve describes the judge\u2019s gain (R\u00b2 0.90, \u03b1 +1.00, "
+        f"{PROXY_ENDS} The judge\u2019s gain does not fall again by more than chance: it is +0.40 "
+        "at 36 nats. Gao\u2019s curve describes the judge\u2019s gain (R\u00b2 0.90, \u03b1 +1.00, "
         "\u03b2 +1.00). The fitted curve has its top at 1.0 nats, but the fall after it is "
         "within chance."
     )
@@ -265,9 +266,9 @@ def test_words_for_a_fitted_curve_whose_fall_is_within_chance():
 def test_words_for_a_curve_that_does_not_turn_or_fit():
     bad = Curve(Way.PPO, alpha=1.0, beta=1.0, r2=-0.2)
     assert in_words(Way.PPO, PROXY, UNTURNED, bad) == (
-        f"{PROXY_ENDS} The judge\u2019s gain does not turn by more than chance: it is +0.40 at 36 "
-        "nats. Gao\u2019s curve does not describe the judge\u2019s gain (R\u00b2 \u22120.20, below "
-        "0.7), so the line joins means of the points instead."
+        f"{PROXY_ENDS} The judge\u2019s gain does not fall again by more than chance: it is +0.40 "
+        "at 36 nats. Gao\u2019s curve does not describe the judge\u2019s gain (R\u00b2 \u22120.20, "
+        "below 0.7), so the line joins means of the points instead."
     )
     none = in_words(Way.PPO, PROXY, UNTURNED, None)
     assert none.endswith("too few points for Gao\u2019s curve.")

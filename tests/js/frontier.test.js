@@ -81,7 +81,7 @@ test("the spread of the seeds is named if there is one, a measured run's seed if
   assert.ok(tableWords(state, view).includes("paired, and the spread of the seeds counts. We"));
   assert.ok(tableWords(state, view).includes("A measured run is one seed"));
   assert.ok(!tableWords(state, view).includes("Two seeds"));
-  assert.ok(tableWords({ ...state, seeds: 2 }, view).includes("Two seeds hardly show"));
+  assert.ok(tableWords({ ...state, seeds: 2 }, view).includes("Two seeds say little"));
   const words = tableWords({ ...state, seeds: 1 }, { ...view, own: [] });
   assert.ok(words.includes("The prompts are paired. We interpolate"));
   assert.ok(words.endsWith("on both sides of this KL."));
@@ -121,7 +121,7 @@ test("the texts of each method that trains are listed, and who needs the reward 
     heldEqualWords({ ...state, costs }),
     "Held equal: the base, the labelled pairs and the prompts. The number of texts is not equal: " +
       "PPO sampled 2,816, RLOO sampled 2,560, DPO read 2,482. PPO and RLOO also need the reward " +
-      "model. Best-of-N pays at every answer instead.",
+      "model. Best-of-N pays with each answer instead.",
   );
 });
 

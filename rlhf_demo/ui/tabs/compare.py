@@ -41,8 +41,9 @@ MANY_LEAD = (
     "One text proves little. Here the two models above answer many prompts: your own, or shipped "
     "ones that were not used for training or for choosing settings. The temperature, length and "
     "seed are those set above. For each prompt, two judges say whose text is better: the judge you "
-    "choose here, and a second one that shares no network with it. Let the right model answer with "
-    "the best of several responses to see what choosing alone is worth."
+    "choose here, and a second one that shares no network with it. To see what choosing alone is "
+    "worth, take the same model on both sides, and let the one on the right answer with the best "
+    "of several responses."
 )
 BEST_LEAD = (
     "Best-of-N needs no training: the model writes N responses to one prompt, and the scorer "
@@ -168,7 +169,7 @@ class CompareTab:
                     precision=None, step=1, min_width=150,
                 )  # fmt: skip
                 self.best_of = gr.Number(
-                    label="Right answers with the best of", value=1, precision=None, step=1,
+                    label="Right model answers with the best of", value=1, precision=None, step=1,
                     info=f"1 to {MOST_BEST_OF} responses, chosen by \u201cScore with\u201d",
                     min_width=230,
                 )  # fmt: skip

@@ -81,7 +81,7 @@ def test_button_queues_a_run_that_its_visitor_alone_may_stop(section):
     assert options == OveroptimiseConfig(train_pairs=400, seed=3).to_dict()
     state = section.overoptimisation({"run": run, "secret": "ann"})
     assert state["run"]["mine"] and state["ask_again"] == QUICK
-    assert state["run"]["title"] == "gpt2-mini pushed past 400 pairs"
+    assert state["run"]["title"] == "gpt2-mini pushed too far, 400 pairs"
     assert state["run"]["command"] == (
         "python -m rlhf_demo overoptimise --run-dir runs/again --train-pairs 400 --seed 3"
     )

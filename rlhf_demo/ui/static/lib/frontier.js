@@ -84,8 +84,8 @@ export const levelRows = ({ arms }, view) =>
   arms.map(({ arm, title }) => [title, ...view.levels.map((level) => winWords(level.wins[arm]))]);
 
 const TIES =
-  "Two methods tie if the interval of their difference contains 0: this test cannot say which " +
-  "wins more. A tie does not show that they are equal.";
+  "Two methods tie if the interval of their difference, before rounding, contains 0: this test " +
+  "cannot say which wins more. A tie does not show that they are equal.";
 const INTERVALS =
   "Each interval in the table holds by itself in 95% of cases. Those of the differences in a " +
   "sentence are wider, so that all of them hold at once in 95% of cases (Bonferroni). The " +
@@ -96,8 +96,8 @@ const BETWEEN =
   "We do not extrapolate: a dash means that at " +
   "least one seed of the method was not measured on both sides of this KL.";
 const TWO =
-  "Two seeds hardly show their spread, so some intervals are very wide, and a tie often says " +
-  "only that two seeds are few.";
+  "Two seeds say little about the spread of the seeds, so some intervals are very wide, and some " +
+  "pairs may tie only because there are so few seeds.";
 const ALONE =
   "A measured run is one seed: its interval covers the prompts, not what another seed would " +
   "have given.";
@@ -116,10 +116,10 @@ export const tableWords = ({ seeds }, { own }) => {
 /** The columns of the table of costs: title, meaning, and the figure's key. */
 /** @type {[string, string, keyof CostRow][]} */
 export const COSTS = [
-  ["labels", "votes behind what it learned, also those of its reward model", "labels"],
-  ["texts sampled", "responses that it sampled to learn from them", "generated"],
+  ["labels", "judged pairs that it, or its reward model, learned from", "labels"],
+  ["texts sampled", "responses that it sampled to learn from", "generated"],
   ["reward calls", "texts that the reward model scored for it", "reward_calls"],
-  ["texts read", "texts read with gradient, each as often as it was read", "read"],
+  ["texts read", "texts that its updates used; a text used twice counts twice", "read"],
   ["seconds", "one run in the default setting, with nothing else on two CPU cores", "seconds"],
   ["texts per answer", "responses that it samples for each answer", "answer"],
 ];
@@ -153,7 +153,7 @@ export const heldEqualWords = ({ costs }) => {
   return (
     "Held equal: the base, the labelled pairs and the prompts. The number of texts is not equal: " +
     `${texts.join(", ")}. ${LIST.format(scored)} also need the reward model. ` +
-    "Best-of-N pays at every answer instead."
+    "Best-of-N pays with each answer instead."
   );
 };
 

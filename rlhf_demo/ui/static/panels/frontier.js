@@ -31,8 +31,8 @@ const CHART = {
 };
 const ABOUT =
   "Each point is one setting at one saved step: the mean over its seeds, with the 95% " +
-  "interval of the wins. KL is exact and counted per response; of best-of-N, it is the upper " +
-  "bound, so its line may lie too far to the right.";
+  "interval of the wins. KL is exact and counted per response. For best-of-N we know only an " +
+  "upper bound of the KL, so its line may lie too far to the right.";
 
 const words = (/** @type {string} */ sentence) => h("p", { class: "rl-gap" }, sentence);
 const quiet = (/** @type {string} */ sentence) => h("p", { class: "rl-soft rl-gap" }, sentence);
@@ -85,7 +85,7 @@ const costCard = (/** @type {FrontierState} */ state) => {
   return h(
     "section",
     { class: "rl-card" },
-    h("h3", {}, "What a run costs ", h("span", {}, "of each method, its longest run")),
+    h("h3", {}, "What a run costs ", h("span", {}, "the longest run of each method")),
     table(head, rows),
     h("p", { class: "rl-soft rl-gap" }, meanings),
     quiet(heldEqualWords(state)),

@@ -124,9 +124,9 @@ const exampleOf = ({ rows = [], prompts, judges }) => {
     "texts. " +
     judges.map((judge) => judge.note).join(" ");
   const chosen =
-    "Three examples. We sorted the prompts from PPO\u2019s largest loss to its largest win, and " +
-    "took those at a quarter, half and three quarters of the list. Both models used the same " +
-    `random numbers; the scores are by ${judges[0].name}, in ${judges[0].unit}:`;
+    "Three examples. We sorted the prompts by how much higher PPO\u2019s text scores than the " +
+    "base\u2019s, and took those at a quarter, half and three quarters of the list. Both models " +
+    `used the same random numbers; the scores are by ${judges[0].name}, in ${judges[0].unit}:`;
   return [
     h("h2", { class: "rl-h2" }, title),
     h("ul", { class: "rl-judges" }, judges.map(judgeLine)),

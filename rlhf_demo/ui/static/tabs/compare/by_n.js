@@ -10,8 +10,8 @@ const HOVER = "best of %{x}: %{y:.0%} %{customdata}<extra>%{fullData.name}</extr
 const chartOf = (judges) => ({
   title: "Wins with the best of n",
   subtitle:
-    "share of prompts that the right model wins, with 95% intervals; every n is estimated from " +
-    "the same responses, so the points are not independent",
+    "share of prompts won by the model on the right, with 95% intervals; every n is " +
+    "estimated from the same responses, so the points are not independent",
   height: 240,
   hovermode: "closest",
   xTitle: "n",
