@@ -130,8 +130,8 @@ def _read(row: dict[str, Any], where: str, render: Render) -> tuple[str, str]:
         return read_pair(row, where)[:2]
     columns = ", ".join(str(name)[:40] for name in list(row)[:9]) or "none"
     raise DataError(
-        f"{where} has no column 'completion', 'messages', 'text' or 'chosen'; there are {columns}: "
-        "add one"
+        f"{where} has no column 'completion', 'messages', 'text' or 'chosen' "
+        f"(found: {columns}): add one"
     )
 
 

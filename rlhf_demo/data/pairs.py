@@ -326,8 +326,8 @@ def text_in(row: dict[str, Any], column: str, where: str) -> str:
     """
     if column not in row:
         raise DataError(
-            f"{where}: column {column!r} is missing; "
-            f"there are {', '.join(str(name)[:40] for name in list(row)[:9]) or 'none'}: add it"
+            f"{where}: column {column!r} is missing "
+            f"(found: {', '.join(str(name)[:40] for name in list(row)[:9]) or 'none'}): add it"
         )
     value = row[column]
     if value is None:

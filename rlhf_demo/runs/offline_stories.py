@@ -104,7 +104,7 @@ def progress(rows: Sequence[Row], known: Sequence[Row], status: str) -> Story:
         change = f"score {number(last['objective/score'])}, too few measurements to tell a trend"
     elif abs(score.gain) <= NOISE * error:
         change = f"averaged over a few measurements, the score moved by {number(score.gain, '+')} "
-        change += f"SD, less than {NOISE:g} of its standard errors ({number(error)})"
+        change += f"SD, less than {NOISE:g} times its standard error ({number(error)})"
     else:
         change = f"averaged over a few measurements, {score_words(score)}"
     where = f"step {rows[-1]['step']} of {total}: {_learned(rows, known)}{change}; "

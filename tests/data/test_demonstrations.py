@@ -96,7 +96,7 @@ def test_shipped_pairs_give_their_preferred_side():
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"answer": "x"}, "row 1 has no column .*'text'.*; there are answer: add one"),
+        ({"answer": "x"}, "row 1 has no column .*'text'.* \\(found: answer\\): add one"),
         ({"completion": "x"}, "row 1: column 'prompt' is missing"),
         ({"text": 3}, "row 1: column 'text' is 3, not text"),
         ({"text": "x" * 200_001}, "has 200,001 characters"),

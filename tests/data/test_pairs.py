@@ -218,7 +218,7 @@ GOOD = {"prompt": "a", "chosen": "b", "rejected": "c"}
     [
         (
             {"prompt": "a", "chosen": "b"},
-            "row 2: column 'rejected' is missing; there are prompt, chosen",
+            "row 2: column 'rejected' is missing .found: prompt, chosen",
         ),
         ({**GOOD, "chosen": None}, "row 2: column 'chosen' is null"),
         ({**GOOD, "prompt": None}, "row 2: column 'prompt' is null"),
@@ -232,7 +232,7 @@ GOOD = {"prompt": "a", "chosen": "b", "rejected": "c"}
         (["a", "b"], "row 2 is .* not an object"),
         ({**GOOD, "chosen": "d", "margin": 10**400}, "row 2: column 'margin' is 1000"),
         ({**GOOD, "chosen": "d" * 200_001}, "row 2: column 'chosen' has 200,001 characters"),
-        ({f"c{number}": "" for number in range(10**5)}, r"there are c0, .*c8: add it$"),
+        ({f"c{number}": "" for number in range(10**5)}, r"\(found: c0, .*c8\): add it$"),
         ({**GOOD, "chosen": {"a": "b" * 10**6}}, r"'chosen' is .{0,60}, not text"),
     ],
 )

@@ -160,7 +160,7 @@ test("what votes are worth", () => {
   assert.match(agreementWords(0.9), /more than 90%/);
   assert.doesNotMatch(agreementWords(null), /solid mark/);
   assert.match(trainWords(9, 0, 10, 25), /^9 of the 10 .* Only Left and Right count\.$/);
-  assert.match(trainWords(10, 0, 10, 25), /^10 preferences\. .* 25 such pairs/);
+  assert.match(trainWords(10, 0, 10, 25), /^10 preferences\. .* once 25 pairs are held out/);
   assert.match(importWords({ kept: 5, double: 2, what: "vote" }), /^5 votes imported; 2 left out/);
   const twice = importWords({ kept: 1, double: 2, what: "text" });
   assert.equal(twice, "1 written text imported; 2 left out because they were there twice.");
@@ -187,20 +187,20 @@ test("a reward model says from what it learned, and only what there was", () => 
   assert.equal(
     votesWords(facts),
     "Trained on 9 votes (1 simulated) by 2 voters; tested on 2 votes (on 2 pairs), on the prompts " +
-      "that were rated last.",
+      "voted on last.",
   );
   const both = { ...facts, simulated: 0, rankings: 3, held_out_rankings: 1, too_few_to_tell: true };
   assert.equal(
     votesWords(both),
     "Trained on 9 votes and 3 rankings with 18 pairs by 2 voters; tested on 2 votes (on 2 pairs) and " +
-      "1 ranking with 6 pairs, on the prompts that were rated last. So few pairs cannot tell " +
+      "1 ranking with 6 pairs, on the prompts voted on last. So few pairs cannot tell " +
       "whether it does better than a coin flip.",
   );
   const ranked = { ...both, votes: 0, held_out: 0, held_out_pairs: 0, too_few_to_tell: false };
   assert.equal(
     votesWords(ranked),
     "Trained on 3 rankings with 18 pairs by 2 voters; tested on 1 ranking with 6 pairs, on the " +
-      "prompts that were rated last.",
+      "prompts voted on last.",
   );
 });
 
@@ -262,7 +262,7 @@ test("a class goes from votes to the reveal", () => {
   assert.match(stageWords("votes", CLASS), /4 so far/);
   const training = { votes: 148, simulated: 144, row: null };
   const again = { ...CLASS, reward: "r", training, history: [{ votes: 16 }] };
-  const both = /training on 148 votes.* now follows the model trained on 16 votes/;
+  const both = /training on 148 votes.* PPO now, it uses the reward model trained on 16 votes/;
   assert.match(stageWords("reward", again), both);
   assert.match(stageWords("reward", { ...again, training: null }), /voted enough, start PPO/);
   assert.match(stageWords("ppo", { ...CLASS, ppo }), /step 3 of 40/);
@@ -296,7 +296,7 @@ test("a class's figures say how many votes were simulated", () => {
   };
   assert.deepEqual(rewardFigure({ ...CLASS, history: [trained] }, 25), [
     "80%",
-    "right on held-out votes [60, 90], 30 votes",
+    "right on held-out votes [60, 90]; reward model on 30 votes",
   ]);
   assert.equal(
     rewardFigure({ ...CLASS, history: [{ ...trained, too_few: true }] }, 25)[0],

@@ -48,7 +48,7 @@ def test_rise_within_two_standard_errors_is_told_as_a_move(error, sure):
     rows[-1]["objective/score_se"] = error
     story = offline_story(rows, OPTIONS, "finished")
     assert ("the score rose by 1.00 SD" in story.what) == sure
-    assert ("moved by +1.00 SD, less than 2 of its standard errors" in story.what) == (not sure)
+    assert ("moved by +1.00 SD, less than 2 times its standard error" in story.what) == (not sure)
     assert story.level == ("good" if sure else "info")
 
 

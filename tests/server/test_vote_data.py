@@ -202,7 +202,7 @@ def test_rankings_count_with_the_votes_and_are_told_apart(tab, store):
     [(label, chosen)] = tab.data.choices()
     assert label == f"votes: {HAPPY} (5 votes, 3 rankings with 18 pairs)"
     folder = tab.data.chosen(chosen)
-    # Two of eight are held out, on the prompts rated last: two rankings, with all their pairs.
+    # Two of eight are held out, on the prompts voted on last: two rankings, with all their pairs.
     facts = vote_facts(str(folder))
     assert (facts["votes"], facts["rankings"]) == (5, 3)
     assert (facts["held_out"], facts["held_out_rankings"]) == (0, 2)

@@ -42,7 +42,7 @@ const rewardWords = (/** @type {ClassState} */ view) => {
   const last = newest(view);
   const next =
     soon && last
-      ? `PPO started now follows the model trained on ${last.votes} votes.`
+      ? `If you start PPO now, it uses the reward model trained on ${last.votes} votes.`
       : "When the class has voted enough, start PPO on its reward model.";
   return `${soon || again} ${next}${failed}`;
 };
@@ -120,8 +120,8 @@ export const rewardFigure = (view, few) => {
     return ["too few to tell", `reward model on ${votes}; ${told}`];
   }
   const highest = now.highest === null ? "" : `, highest possible ${percent(now.highest)}`;
-  const right = `right on held-out votes ${interval(now.low, now.high)}${highest}, ${votes}`;
-  return [percent(now.accuracy), right];
+  const right = `right on held-out votes ${interval(now.low, now.high)}${highest}`;
+  return [percent(now.accuracy), `${right}; reward model on ${votes}`];
 };
 
 /** @param {ClassState} view  @returns {[string, string]} */
@@ -131,7 +131,8 @@ export const lastFigure = ({ blind, ppo }) => {
     return [percent(rate), "prefer PPO\u2019s text to the base\u2019s"];
   }
   if (blind) {
-    const size = `blind votes on ${counted(blind.pairs, "pair")}${ofThem(blind.simulated)}`;
+    const some = blind.simulated ? ` (${blind.simulated} simulated)` : "";
+    const size = `blind votes${some} on ${counted(blind.pairs, "pair")}`;
     return [String(blind.votes), `${size}; the result is shown at the reveal`];
   }
   if (!ppo) return ["\u2013", "PPO has not started"];

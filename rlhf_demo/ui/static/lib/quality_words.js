@@ -57,7 +57,7 @@ export const trainWords = (votes, rankings, fewest, few) => {
   const tested = rankings ? "pairs or rankings" : "pairs";
   return (
     `${parts.join(" and ")}. A fifth of them, on the prompts voted on last, is held out for ` +
-    `testing. The accuracy is shown once there are ${few} such ${tested}.${weight} Training ` +
+    `testing. The accuracy is shown once ${few} ${tested} are held out.${weight} Training ` +
     "takes about half a minute on two CPU cores."
   );
 };
@@ -76,7 +76,7 @@ export const votesWords = (/** @type {import("../types").VoteFacts} */ votes) =>
   );
   return (
     `Trained on ${trained} by ${counted(voters, "voter")}; ` +
-    `tested on ${tested}, on the prompts that were rated last.` +
+    `tested on ${tested}, on the prompts voted on last.` +
     (votes.too_few_to_tell ? few : "")
   );
 };

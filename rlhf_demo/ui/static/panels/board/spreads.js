@@ -192,8 +192,8 @@ const wordsWords = (/** @type {number} */ fewest) =>
   "words of one response are not independent. An advantage is the push that a token got: " +
   "up if the response turned out better than the value head expected from that token on " +
   "(without a value head: better than the other responses to its prompt), down if worse, " +
-  "both compared with the step\u2019s other tokens. The push is not the outcome: all words share the model\u2019s " +
-  "weights, so many tokens end up less likely although they were pushed up.";
+  "both compared with the step\u2019s other tokens. The push is not the outcome: all words share " +
+  "the model\u2019s weights, so many tokens end up less likely although they were pushed up.";
 
 const drawWords = (place, words, step) => {
   const about =

@@ -53,10 +53,12 @@ const drawComing = (coming, /** @type {ClassState} */ view) => {
 
 const curveSubtitle = (/** @type {ReturnType<typeof newest>} */ now) => {
   const tells = now && !now.too_few;
-  const interval = "; interval: for the newest model, valid over 20 models";
+  const interval =
+    "; interval: for the newest model, widened because you look at up to 20 models in turn";
   const dotted = "; dotted: highest possible";
   const some = now && now.simulated;
-  const simulated = some ? `; newest: ${now.simulated} of ${now.votes} simulated` : "";
+  const share = now && `${now.simulated} of the newest model\u2019s ${now.votes} votes`;
+  const simulated = some ? `; ${share} are simulated` : "";
   const most = tells && now.highest !== null ? dotted : "";
   return `by number of votes${tells ? interval : ""}${most}${simulated}`;
 };

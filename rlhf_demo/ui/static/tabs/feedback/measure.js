@@ -8,12 +8,12 @@ import { h, say, soft } from "../../shared/dom.js";
 const FEW = 10; // pairs; with fewer, an interval is too wide to be useful
 
 // Several votes on a pair count as one in an interval, so the words give both numbers.
-const outOf = (/** @type {Share} */ { count, units }) =>
-  units < count ? `of ${count} on ${units} ${units === 1 ? "pair" : "pairs"}` : `of ${count}`;
+const votesOf = (/** @type {Share} */ { count, units }) =>
+  units < count ? `${count} on ${units} ${units === 1 ? "pair" : "pairs"}` : `${count}`;
 
 const rangeWords = (/** @type {Share} */ share, /** @type {boolean} */ tells) => {
-  if (tells) return `${interval(share.low, share.high)} ${outOf(share)}`;
-  return share.count ? `${outOf(share)} so far` : "none so far";
+  if (tells) return `${interval(share.low, share.high)} of ${votesOf(share)}`;
+  return share.count ? `(${votesOf(share)} so far)` : "(none so far)";
 };
 
 const view = (title, about, color, half) => {
