@@ -54,8 +54,8 @@ LESSONS: dict[str, Lesson] = {
             "a rarer one",
             "it depends on chance: with a high temperature no token leads",
         ),
-        sentence="The model gives every token a probability; the temperature makes them more or "
-        "less equal, but never changes their order.",
+        sentence="The model gives every token a probability. A higher temperature makes the "
+        "probabilities more equal, a lower one less equal; neither changes their order.",
         code="explain.gpt2:forward",
         test="tests/explain/test_gpt2.py::test_logits_equal_those_of_transformers",
         caveat="PPO here samples from all tokens. With top-k or top-p, the model never writes the "
@@ -109,15 +109,15 @@ LESSONS: dict[str, Lesson] = {
         "near the texts that it learned from.",
         code="explain.optimum:optimum",
         test="tests/explain/test_optimum.py::test_no_other_policy_has_a_higher_objective",
-        caveat="The judge is simulated too, and another judge would turn elsewhere: the star "
-        "rating alone calls these broken texts better than the base\u2019s almost every time. "
-        "Only people can say what is better.",
+        caveat="The judge is simulated too, and another judge\u2019s score would peak elsewhere: "
+        "the star rating alone calls these broken texts better than the base\u2019s almost every "
+        "time. Only people can say what is better.",
         covers=("0.15", "0.20", "1.19", "1.21", "4.12"),
     ),
     "alternatives": Lesson(
         title="Without PPO?",
         minutes=4,
-        goal="PPO is one of several ways to spend the same votes.",
+        goal="PPO is one of several ways to learn from the same preferences.",
         before="Six methods learned from the same 1,241 pairs and the same base. Each was "
         "measured at several distances from the base, on prompts that none was trained on, by "
         "a simulated judge that also wants good writing. Best-of-N trains nothing: the base "

@@ -12,7 +12,7 @@ import { shareBar } from "./controls.js";
 const ABOUT = {
   ppo:
     "PPO samples its own texts, scores them with a reward model, and learns a value for every " +
-    "token as a baseline. The clip bounds each update.",
+    "token as a baseline. A clip stops the push on a token that a step has moved far enough.",
   rloo:
     "RLOO keeps the sampling, the reward model and the KL penalty. It drops the value head: it " +
     "samples several responses to a prompt, and the others\u2019 mean score is the baseline.",

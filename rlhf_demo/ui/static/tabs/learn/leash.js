@@ -67,7 +67,8 @@ export const leash = ({ look }) => {
     fill(bars, tokens.map(row));
     const mean = policy.reduce((sum, share, i) => sum + share * scores[i], 0);
     const kl = number(divergence(policy, reference), 2);
-    say(summary, `Mean score ${signed(mean, 2)}, ${kl} nats from the base. At the right: scores.`);
+    const figures = `Mean score ${signed(mean, 2)}, ${kl} nats from the base.`;
+    say(summary, `${figures} The scores are on the right.`);
   };
   const show = (/** @type {Look | null} */ next) => {
     if (!next) return;
