@@ -139,5 +139,22 @@ LESSONS: dict[str, Lesson] = {
         "best-of-N is an upper bound, and each of its answers costs N texts.",
         covers=("0.24", "3.6", "4.15"),
     ),
+    "uses": Lesson(
+        title="Whose taste, and what for?",
+        minutes=3,
+        core=False,
+        goal="A reward model learns the taste, and the mistakes, of the people who voted.",
+        before="A reward model is tested on votes that it has not seen. Voters make mistakes, so "
+        "some of these votes are wrong as well.",
+        question="Each of two students answers 20% of the pairs wrong, by chance. They answer the "
+        "same pairs. On what share of the pairs do they agree?",
+        answers=("96%", "80%", "68%", "60%"),
+        sentence="Wrong votes limit what any reward model can be seen to know, and the votes of "
+        "some people are not the taste of all.",
+        code="explain.noise:agreement",
+        test="tests/explain/test_noise.py::test_two_voters_by_hand",
+        caveat="Real voters do not err by chance alone: they disagree about taste, and share "
+        "mistakes. None of the uses listed above is tested on this page.",
+    ),
 }
 """Id of each lesson, in the order of the course: the name of its module in `lessons/`."""

@@ -69,3 +69,11 @@ class AlternativesLook(TypedDict):
     judge: str
     arms: list[tuple[str, str]]  # id and name
     levels: list[Level]
+
+
+class UsesLook(TypedDict):
+    """What wrong answers do to votes, for each error rate."""
+
+    error_rates: list[float]
+    agreement: list[float]  # how often two voters agree
+    ceiling: list[float]  # how often a perfect model agrees with a vote

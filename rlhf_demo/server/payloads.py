@@ -16,6 +16,7 @@ from rlhf_demo.lessons.looks import (
     LessonCode,
     NextTokenLook,
     Outcome,
+    UsesLook,
 )
 from rlhf_demo.runs.reports import ComparedRow, NamedVerdict, RewardReport
 from rlhf_demo.server.class_records import RewardTraining, TrainedReward
@@ -435,6 +436,7 @@ class LessonTypes(TypedDict):
     attention: AttentionLook
     leash: LeashLook
     alternatives: AlternativesLook
+    uses: UsesLook
 
 
 class ShownFrontier(TypedDict):

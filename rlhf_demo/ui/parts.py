@@ -53,6 +53,18 @@ def part(
     )
 
 
+def lead(text: str, lesson: str, question: str) -> gr.HTML:
+    """Make a tab's first paragraph, which ends with a link to a lesson.
+
+    Args:
+        text: our own, as it may hold markup.
+        lesson: id, see config/lessons.py.
+        question: that the lesson answers, without its capital letter.
+    """
+    link = f'<a class="rl-learn-link" href="?tab=learn&amp;lesson={lesson}">Learn: {question}</a>'
+    return gr.HTML(f'<p class="rl-lead">{text} {link}</p>', elem_classes="rl-plain")
+
+
 def in_lane(function: Callable[..., Any]) -> Callable[..., Coroutine]:
     """Run a server function in a thread of its lane; `busy` tells the page to ask again."""
 

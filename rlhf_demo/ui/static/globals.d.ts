@@ -23,6 +23,9 @@ declare global {
     "rlhf:board": CustomEvent<{ kind: string; run: import("./types").RunRow }>;
     "rlhf:predicted": CustomEvent;
     "rlhf:ask": CustomEvent<string>;
+    "rlhf:show-lesson": CustomEvent<string>;
+    "rlhf:course": CustomEvent<string>;
+    "rlhf:lesson": CustomEvent;
     "rlhf:voted": CustomEvent;
     "rlhf:question": CustomEvent<{ question: string }>;
   }

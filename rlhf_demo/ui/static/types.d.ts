@@ -642,6 +642,7 @@ export interface LessonTypes {
   attention: AttentionLook;
   leash: LeashLook;
   alternatives: AlternativesLook;
+  uses: UsesLook;
 }
 
 export interface Outcome {
@@ -715,6 +716,12 @@ export interface Meeting {
   kl: number;
   arms: [string, string];
   tie: boolean;
+}
+
+export interface UsesLook {
+  error_rates: number[];
+  agreement: number[];
+  ceiling: number[];
 }
 
 export interface ShownFrontier {

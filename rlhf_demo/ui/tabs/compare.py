@@ -27,7 +27,7 @@ from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels.blind_vote import BlindVote
 from rlhf_demo.ui.panels.frontier import FrontierSection
 from rlhf_demo.ui.panels.overoptimisation import Overoptimisation
-from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.parts import lead, part
 from rlhf_demo.ui.shared import EXAMPLES, Shared, in_labels
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.lanes import heavy
@@ -99,7 +99,7 @@ class CompareTab:
         )  # fmt: skip
 
     def _lay_out_one_prompt(self) -> None:
-        gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
+        lead(LEAD, "changed", "what did PPO change?")
         with gr.Column(elem_classes="rl-form"):
             with gr.Row():
                 self.left = self._picker("Left", "the model to compare with")

@@ -22,7 +22,7 @@ from rlhf_demo.server.uploads import digest
 from rlhf_demo.server.vote_data import FEWEST, FEWEST_SHARED
 from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels import classroom
-from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.parts import lead, part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input
 from rlhf_demo.votes.demonstrations import KeptText
 from rlhf_demo.votes.pairs import FEWEST_TO_TELL, usable, usable_rankings
@@ -73,7 +73,7 @@ class FeedbackTab:
 
     def build(self, demo: gr.Blocks) -> None:
         """Lay the tab out inside the open Blocks."""
-        gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
+        lead(LEAD, "votes", "how do votes become a score?")
         with gr.Column(elem_classes="rl-form"):
             with gr.Row():
                 question = gr.Dropdown(

@@ -26,7 +26,7 @@ from rlhf_demo.ui.panels import charts
 from rlhf_demo.ui.panels.board import Board
 from rlhf_demo.ui.panels.experiments import ExperimentsPanel
 from rlhf_demo.ui.panels.notice import notice_of
-from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.parts import lead, part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.lanes import heavy
@@ -78,7 +78,7 @@ class PPOTab:
 
     def build(self, demo: gr.Blocks) -> None:
         """Lay the tab out inside the open Blocks."""
-        gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
+        lead(LEAD, "ppo_step", "where does each number come from?")
         with gr.Accordion("New run: choose, then start", open=False, elem_classes="rl-form"):
             with gr.Row():
                 self.method = gr.Dropdown(

@@ -26,7 +26,7 @@ from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels import charts
 from rlhf_demo.ui.panels.board import Board
 from rlhf_demo.ui.panels.notice import notice_of
-from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.parts import lead, part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.cache import received
@@ -63,7 +63,7 @@ class RewardTab:
 
     def build(self, demo: gr.Blocks) -> None:
         """Lay the tab out inside the open Blocks."""
-        gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
+        lead(LEAD, "reward_head", "can it be fooled?")
         with gr.Accordion("New run: choose, then train", open=False, elem_classes="rl-form"):
             with gr.Row():
                 model = forms.picker("Base", "the model that gets a scoring head")

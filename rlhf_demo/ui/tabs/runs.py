@@ -25,7 +25,7 @@ from rlhf_demo.server.choices import has_model
 from rlhf_demo.server.class_records import log_for
 from rlhf_demo.server.payloads import ChangedSetting, ListedRun, PickedRun, RunCurves, RunsState
 from rlhf_demo.ui.panels.board import ODD, Board, ppo_result
-from rlhf_demo.ui.parts import part
+from rlhf_demo.ui.parts import lead, part
 from rlhf_demo.ui.shared import Shared, proof
 from rlhf_demo.ui.tabs import ppo as ppo_tab
 from rlhf_demo.ui.tabs import reward as reward_tab
@@ -52,7 +52,7 @@ class RunsTab:
 
     def build(self, demo: gr.Blocks) -> None:
         """Lay the tab out inside the open Blocks."""
-        gr.HTML(f'<p class="rl-lead">{LEAD}</p>', elem_classes="rl-plain")
+        lead(LEAD, "alternatives", "what else could we train?")
         board = Board(self.jobs, self.shared.settings)
         self.part = part(
             "tabs/runs",

@@ -66,7 +66,8 @@ export const progressWords = (lessons, answers) => {
   const core = lessons.filter((lesson) => lesson.core);
   const done = core.filter(({ id }) => id in answers).length;
   const minutes = core.reduce((sum, lesson) => sum + lesson.minutes, 0);
-  return done ? `${done} of ${core.length} lessons` : `how it works, ${minutes} min`;
+  if (Object.keys(answers).length) return `${done} of ${core.length} lessons`;
+  return `how it works, ${minutes} min`;
 };
 
 /**

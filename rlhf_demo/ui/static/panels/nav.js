@@ -2,7 +2,16 @@
 // The header and the strip: a button for each stage, which shows how far it is and leads there.
 import { stateWords } from "../lib/runs.js";
 import { fill, h, say } from "../shared/dom.js";
-import { onBoard, onRun, openTab, query, stages, tabOf } from "../shared/navigation.js";
+import {
+  onBoard,
+  onCourse,
+  onRun,
+  openTab,
+  query,
+  showLesson,
+  stages,
+  tabOf,
+} from "../shared/navigation.js";
 import { poll } from "../shared/server.js";
 import { applySavedTheme, switchTheme } from "../shared/theme.js";
 import { keepStart } from "../shared/visitor.js";
@@ -28,6 +37,7 @@ const strip = () => {
   /** @type {Map<string, HTMLButtonElement>} */
   const buttons = new Map();
   let current = (query().tab || "start").toLowerCase();
+  let course = "";
 
   const mark = () => {
     for (const [tab, button] of buttons)
@@ -48,11 +58,16 @@ const strip = () => {
       for (const stage of told) {
         const button = buttonOf(stage.tab);
         say(button.querySelector("b"), stage.title);
-        say(button.querySelector("small"), stage.line);
+        say(button.querySelector("small"), (stage.tab === "learn" && course) || stage.line);
         button.dataset.state = stage.state;
         button.dataset.run = stage.run;
       }
       mark();
+    },
+    tellCourse: (/** @type {string} */ line) => {
+      course = line;
+      const button = buttons.get("learn");
+      if (button) say(button.querySelector("small"), line);
     },
     go: (/** @type {string} */ tab) => {
       current = tab;
@@ -76,6 +91,14 @@ const openWanted = () => {
   open(TRIES);
 };
 
+// A link to a lesson opens it without loading the page again; in a new tab, it is a plain link.
+const followLearnLink = (/** @type {MouseEvent} */ event) => {
+  const link = event.target instanceof Element && event.target.closest("a.rl-learn-link");
+  if (!(link instanceof HTMLAnchorElement) || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  showLesson(new URL(link.href).searchParams.get("lesson"));
+};
+
 /** @param {import("../globals").Part} part */
 export const mount = ({ element, server }) => {
   applySavedTheme();
@@ -84,6 +107,8 @@ export const mount = ({ element, server }) => {
   fill(element.querySelector(".rl-top"), header(), stripOfTabs.nav, note);
 
   window.addEventListener("rlhf:tab", (event) => stripOfTabs.go(event.detail));
+  onCourse(stripOfTabs.tellCourse);
+  document.addEventListener("click", followLearnLink);
   const poller = poll(element, EVERY, async () => {
     /** @type {import("../types").StripState} */
     const answer = await server.strip_state(0);

@@ -90,6 +90,25 @@ export const forgetRun = (id) => {
   if (query().run === id) setAddress({ run: null });
 };
 
+/** @param {string} id of the lesson to show, in its tab */
+export const showLesson = (id) => {
+  window.dispatchEvent(new CustomEvent("rlhf:show-lesson", { detail: id }));
+  setAddress({ lesson: id });
+  openTab("learn");
+};
+
+/** @param {(id: string) => void} act called when a lesson is to be shown */
+export const onLesson = (act) =>
+  window.addEventListener("rlhf:show-lesson", (event) => act(event.detail));
+
+/** @param {string} line under the name of the Learn tab */
+export const tellOfCourse = (line) =>
+  window.dispatchEvent(new CustomEvent("rlhf:course", { detail: line }));
+
+/** @param {(line: string) => void} act */
+export const onCourse = (act) =>
+  window.addEventListener("rlhf:course", (event) => act(event.detail));
+
 // -- what one tab hands to another, which may not be open yet ------------------------------------
 
 /** @type {Map<string, string>} */

@@ -3,7 +3,7 @@
 import { opened, progressWords, sheet } from "../lib/lessons.js";
 import { button, fill, h, saveAs, say } from "../shared/dom.js";
 import { answers, onAnswer } from "../shared/lesson_answers.js";
-import { onTab, query, setAddress } from "../shared/navigation.js";
+import { onLesson, onTab, query, setAddress, tellOfCourse } from "../shared/navigation.js";
 import { lessonCard } from "./learn/lesson_card.js";
 import { rail } from "./learn/rail.js";
 
@@ -37,7 +37,9 @@ export const mount = ({ element, props, server }) => {
 
   const mark = () => {
     const place = lessons.indexOf(lesson);
-    say(progress, `${progressWords(lessons, answers())}.`);
+    const words = progressWords(lessons, answers());
+    say(progress, Object.keys(answers()).length ? `${words}.` : "");
+    tellOfCourse(words);
     list.mark(lesson.id);
     card.seen.back.hidden = place === 0;
     card.seen.next.hidden = place === lessons.length - 1;
@@ -57,6 +59,7 @@ export const mount = ({ element, props, server }) => {
     card.draw();
     mark();
   });
+  onLesson((id) => open(id));
   onTab("learn", () => setAddress({ lesson: lesson.id }));
   open(query().lesson, false);
 };

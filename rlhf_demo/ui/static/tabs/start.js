@@ -63,6 +63,11 @@ const BACK =
   "\u21BA back to 1: the next round starts with new feedback " +
   "(blind votes in Compare are only a test)";
 
+const learnLink = () => {
+  const href = "?tab=learn&lesson=next_token";
+  return h("a", { class: "rl-learn-link", href }, "Learn: what is a language model?");
+};
+
 /** @returns {{reward: string, ppo: string} | null} the runs that this browser started */
 const started = () => JSON.parse(localStorage.getItem(KEPT) || "null");
 
@@ -146,7 +151,7 @@ const view = () => {
   const arrow = () => h("span", { class: "rl-arrow", "aria-hidden": "true" }, "\u2192");
   const loop = cards.map(({ card }, i) => [card, i < cards.length - 1 ? arrow() : null]);
   const elements = [
-    h("p", { class: "rl-lead" }, h("b", {}, LOOP), LEAD),
+    h("p", { class: "rl-lead" }, h("b", {}, LOOP), LEAD, " ", learnLink()),
     h("div", { class: "rl-loop", role: "group", "aria-label": "The loop" }, loop),
     h("div", { class: "rl-back" }, h("span", {}, BACK)),
     h("div", { class: "rl-go" }, go, h("span", { class: "rl-soft" }, ABOUT)),

@@ -47,7 +47,7 @@ export const pieceWords = (piece) =>
  */
 export const shareBar = (share, color) => {
   const style = { width: `${100 * share}%`, background: `var(--rl-${color})` };
-  return h("div", { class: "rl-share" }, h("i", { style }));
+  return h("div", { class: "rl-portion" }, h("i", { style }));
 };
 
 /**

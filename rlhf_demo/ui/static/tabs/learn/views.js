@@ -4,6 +4,7 @@ import { alternatives } from "./alternatives.js";
 import { attention } from "./attention.js";
 import { leash } from "./leash.js";
 import { next_token } from "./next_token.js";
+import { uses } from "./uses.js";
 
 /**
  * What a lesson's view gets, and what it returns.
@@ -15,4 +16,4 @@ import { next_token } from "./next_token.js";
 /** @typedef {{element: HTMLElement, show: (look: any) => void}} View */
 
 /** @type {Record<string, (stage: Stage) => View>} by the lesson's id */
-export const views = { next_token, attention, leash, alternatives };
+export const views = { next_token, attention, leash, alternatives, uses };
