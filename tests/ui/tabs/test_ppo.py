@@ -209,6 +209,6 @@ def test_form_shows_the_settings_that_the_method_has(tab):
     assert shown("sft") == ("Start SFT", offline - of_pairs)
     kl_coef = [tab.take_method(kind)[5 + NAMES.index("kl_coef")] for kind in ("ppo", "grpo")]
     assert kl_coef[0]["info"].startswith("initial KL coefficient")
-    assert kl_coef[1]["info"].startswith("initial weight of the KL in the loss")
+    assert kl_coef[1]["info"].startswith("initial weight of the mean KL per token")
     kinds = ("ppo", "rloo", "grpo", "dpo", "sft")
     assert tab.method.choices == [(kind.upper(), kind) for kind in kinds]
