@@ -164,6 +164,16 @@ GLOSSARY: dict[str, Metric] = {
     "policy/gradient_cut": Metric(
         "gradients cut", "0..1", "share of the step's updates whose gradient was scaled down"
     ),
+    "policy/advantage_mean": Metric(
+        "mean advantage",
+        "standard deviations",
+        "mean of the step's advantages, before it is subtracted from each of them",
+    ),
+    "policy/advantage_deviation": Metric(
+        "deviation of the advantages",
+        "standard deviations",
+        "standard deviation of the step's advantages, before each of them is divided by it",
+    ),
     "policy/learning_rate": Metric(
         "learning rate", "-", "learning rate of this step, after warm-up and decay", trl="lr"
     ),

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "votes": {"data"},
     "jobs": {"config", "hub", "runs"},
     "models": {"config", "data", "hub", "objectives"},
-    "explain": {"models"},
+    "explain": {"models", "objectives"},
     "lessons": {"config", "evaluation", "explain", "models", "runs"},
     "evaluation": {"config", "data", "models", "objectives", "runs"},
     "train": {"config", "data", "evaluation", "models", "objectives", "runs"},

@@ -35,9 +35,18 @@ def whiten(x: Tensor, mask: Tensor) -> Tensor:
         ShapeError: x and mask differ in shape.
     """
     check_shapes(x=x, mask=mask)
+    return standardise(x, *moments(x, mask)) * mask
+
+
+def moments(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of x [any shape] over the mask."""
     mean = masked_mean(x, mask)
-    variance = masked_mean((x - mean) ** 2, mask)
-    return (x - mean) * torch.rsqrt(variance + 1e-8) * mask
+    return mean, masked_mean((x - mean) ** 2, mask)
+
+
+def standardise(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """Return x in deviations from a mean. Equal numbers, of variance 0, give 0."""
+    return (x - mean) * torch.rsqrt(variance + 1e-8)
 
 
 def explained_variance(values: Tensor, returns: Tensor, response_mask: Tensor) -> Tensor:

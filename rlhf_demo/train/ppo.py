@@ -37,7 +37,7 @@ from rlhf_demo.models.sampling import decode, encode_prompts, seeded
 from rlhf_demo.models.scorers import Scorer, scorer_of
 from rlhf_demo.objectives.advantages import gae
 from rlhf_demo.objectives.losses import PPOLoss, gradient_norms, ppo_loss
-from rlhf_demo.objectives.masks import whiten
+from rlhf_demo.objectives.masks import moments, whiten
 from rlhf_demo.objectives.rewards import adapt_kl_coef, kl_k1, token_rewards
 from rlhf_demo.runs.reports import PPOReport
 from rlhf_demo.runs.run import Run, StopRequested, started_by_hand
@@ -270,7 +270,9 @@ class PPOTrainer:
         advantages, returns = gae(rewards, values, mask, gamma=gamma, gae_lambda=config.gae_lambda)
         # With lambda 1 the values cancel: what is left is the discounted sum of the rewards.
         _, realised = gae(rewards, values, mask, gamma=gamma, gae_lambda=1.0)
-        return StepTensors(scores, log_ratio, rewards, whiten(advantages, mask), returns, realised)
+        spread = moments(advantages, mask)
+        whitened = whiten(advantages, mask)
+        return StepTensors(scores, log_ratio, rewards, whitened, returns, realised, spread)
 
     def update(self, step: int, rollout: Rollout, tensors: StepTensors) -> None:
         """Make ppo_epochs passes of minibatch updates over the rollout (6).
@@ -362,7 +364,13 @@ class PPOTrainer:
         with autocast(self.device, self.dtype):
             after = token_outputs(self.policy, ids, attended, real, config.temperature)
         ratio_after = torch.exp(after.logprobs - again.old_logprobs)
-        moved = Movement(**self.visits, ratio_after=ratio_after, mask_after=real)
+        moved = Movement(
+            **self.visits,
+            ratio_after=ratio_after,
+            mask_after=real,
+            entropy_after=after.entropy,
+            values_after=after.values,
+        )
         ranges = {"clip_range": config.clip_range, "max_grad_norm": config.max_grad_norm}
         row = metrics_row(step, rollout, tensors, moved, self.updates, **ranges)
         last, prompts = step == config.total_steps, step_prompts(config, self.prompts, step)

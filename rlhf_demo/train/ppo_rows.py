@@ -43,6 +43,8 @@ class StepTensors:
         returns: [batch, time], the targets of the value head, reward units; None without one.
         realised: [batch, time], discounted sum of the rewards from each token on, reward units;
             None without a value head.
+        spread: mean and variance of the advantages before they were whitened, reward units and
+            their square; None if they were not.
     """
 
     scores: Tensor
@@ -51,6 +53,7 @@ class StepTensors:
     advantages: Tensor
     returns: Tensor | None = None
     realised: Tensor | None = None
+    spread: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,17 @@ class Movement:
         clipped: [epochs, batch, time], True where the clip stopped the token's gradient.
         ratio_after: [first responses, time], new over old probability after the last update.
         mask_after: [first responses, time], True = real token.
+        entropy_after: [first responses, time], nats, after the last update.
+        values_after: [first responses, time], reward units, after the last update; None without a
+            value head.
     """
 
     ratio: Tensor
     clipped: Tensor
     ratio_after: Tensor
     mask_after: Tensor
+    entropy_after: Tensor
+    values_after: Tensor | None = None
 
 
 def empty_visits(epochs: int, response_mask: Tensor) -> dict[str, Tensor]:
@@ -127,6 +135,10 @@ def metrics_row(
     if tensors.realised is not None:
         explained = explained_variance(rollout.baseline, tensors.realised, mask)
         row["value/explained_variance"] = float(explained)
+    if tensors.spread is not None:
+        mean, variance = tensors.spread
+        row["policy/advantage_mean"] = float(mean)
+        row["policy/advantage_deviation"] = float(variance.sqrt())
     require_finite_row(step, row)
     return row
 
@@ -186,6 +198,8 @@ def token_columns(
         "advantage": tensors.advantages,
         "return": tensors.returns,
         "ratio": moved.ratio_after,
+        "entropy_after": moved.entropy_after,
+        "value_after": moved.values_after,
     }
 
 

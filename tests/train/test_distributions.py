@@ -55,7 +55,7 @@ def test_row_has_every_score_and_the_middle_of_every_response():
     )  # fmt: skip
     moved = Movement(
         ratio=torch.stack([one, 2 * one]), clipped=torch.zeros(2, 2, 4, dtype=torch.bool),
-        ratio_after=torch.full((1, 4), 0.51), mask_after=mask[1:],
+        ratio_after=torch.full((1, 4), 0.51), mask_after=mask[1:], entropy_after=one[:1],
     )  # fmt: skip
     values = [[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.0, 0.0]]
     row = distribution_row(7, POLICY, rollout(responses, values), tensors, moved)

@@ -52,7 +52,7 @@ def row():
     ]
 
     def make(**changed):
-        moved = Movement(changed.pop("ratio", at_visits), clipped, after, MASK)
+        moved = Movement(changed.pop("ratio", at_visits), clipped, after, MASK, 0 * after)
         given = StepTensors(**tensors | changed)
         return metrics_row(1, rollout, given, moved, updates, clip_range=0.2, max_grad_norm=1.0)
 
@@ -100,6 +100,13 @@ def test_updates_are_averaged_over_those_that_tell(row):
 def test_explained_variance_is_of_what_really_came(row):
     # Came 2 2 2 2 7, foretold 1 2 3 4 0: variance 4; errors 1 0 -1 -2 7, mean 1, variance 10.
     assert row()["value/explained_variance"] == pytest.approx(1 - 10 / 4)
+
+
+def test_advantages_tell_what_they_were_before_whitening(row):
+    found = row(spread=(torch.tensor(-0.5), torch.tensor(4.0)))
+    assert found["policy/advantage_mean"] == -0.5
+    assert found["policy/advantage_deviation"] == 2.0
+    assert "policy/advantage_mean" not in row()  # RLOO and GRPO do not whiten
 
 
 def test_length_and_end(row):

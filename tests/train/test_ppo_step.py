@@ -4,8 +4,10 @@ import math
 import statistics
 
 import pytest
+import torch
 
 from rlhf_demo.files import read_json
+from rlhf_demo.models.reading import token_outputs
 from rlhf_demo.train import ppo as train_ppo_module
 from tests.stepping import checksum, checksum_of, trainer_maker
 
@@ -64,6 +66,37 @@ def test_advantages_are_whitened_and_returns_are_not(trainer, losses):
     assert real_tokens(call, "advantages") == pytest.approx(sorted(whitened), abs=3e-3)
     told = sorted(x for row in rows for x in row["advantage"])
     assert told == pytest.approx(sorted(whitened), abs=3e-3)
+    (metrics,) = one.run.read("metrics")
+    assert metrics["policy/advantage_mean"] == pytest.approx(mean, abs=1e-3)
+    assert metrics["policy/advantage_deviation"] == pytest.approx(spread, abs=1e-3)
+
+
+def test_a_token_tells_entropy_and_value_after_the_updates(trainer, monkeypatch):
+    one, measured = trainer(minibatch_size=8, ppo_epochs=2), []
+    measure = one.measure
+
+    def noting(step, rollout, tensors):
+        measured.append(rollout)
+        return measure(step, rollout, tensors)
+
+    monkeypatch.setattr(one, "measure", noting)
+    one.run_step()
+    (rollout,) = measured
+    with torch.no_grad():
+        after = token_outputs(
+            one.policy,
+            rollout.sequence_ids,
+            rollout.attention_mask,
+            rollout.response_mask,
+            one.config.temperature,
+        )
+    for index, row in enumerate(one.run.read("samples")):
+        length = len(row["token"])
+        assert row["entropy_after"] == pytest.approx(
+            after.entropy[index, :length].tolist(), abs=1e-3
+        )
+        assert row["value_after"] == pytest.approx(after.values[index, :length].tolist(), abs=1e-3)
+        assert row["value_after"] != row["value"]
 
 
 def test_coefficients_and_ranges_reach_the_loss(trainer, losses):
