@@ -1,1 +1,1 @@
-"""Explanations of one text: what each part of it adds to its score."""
+"""Explanations of one text: what each part adds to its score, what PPO computes of each token."""
