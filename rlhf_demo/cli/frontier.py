@@ -6,6 +6,7 @@ from pathlib import Path
 from rlhf_demo.cli.checks import check_models, check_out
 from rlhf_demo.cli.options import given_options
 from rlhf_demo.config.evaluation import FrontierConfig
+from rlhf_demo.config.scorers import is_function
 from rlhf_demo.data.pairs import SHIPPED
 from rlhf_demo.errors import ConfigError, DataError
 from rlhf_demo.evaluation.frontier import cost_table, table
@@ -58,7 +59,20 @@ def _new(config: FrontierConfig, runs: list[Run]) -> FrontierRecord:
 
 
 def _measure(config: FrontierConfig, record: FrontierRecord, runs: list[Run]) -> list[FrontierRun]:
-    """Measure runs as those of a record were."""
+    """Measure runs as those of a record were.
+
+    The command must name a Python function among the judges again, because the person who sent the
+    record may have chosen the function.
+
+    Raises:
+        DemoError: the command does not name the function, or a model or judge cannot be used.
+    """
+    for judge in record["judges"]:
+        if is_function(judge) and judge not in config.judges:
+            raise ConfigError(
+                f"the record {config.record} calls the Python function {judge!r}: if you trust it, "
+                f"add --judge {','.join(record['judges'])}"
+            )
     check_models(record["base"], *record["judges"])
     from rlhf_demo.evaluation.frontier_measure import measure_run, open_field
 

@@ -18,6 +18,7 @@ from rlhf_demo.config.offline import OfflineConfig
 from rlhf_demo.config.policy_gradient import PolicyGradientConfig
 from rlhf_demo.config.ppo import SCALE_SAMPLES
 from rlhf_demo.config.stages import STAGES
+from rlhf_demo.files import printable
 from rlhf_demo.intervals import t_quantile
 from rlhf_demo.runs.frontier import (
     AGAINST,
@@ -506,7 +507,7 @@ def table(record: FrontierRecord, judge: str, own: Sequence[FrontierRun] = ()) -
             _line(title(arm), *(_wins(level["wins"].get(arm)) for level in view["levels"]))
         )
     lines += [level["sentence"] for level in view["levels"]]
-    return "\n".join([*lines, *view["notes"], *(run["sentence"] for run in view["own"])])
+    return _printed([*lines, *view["notes"], *(run["sentence"] for run in view["own"])])
 
 
 def cost_table(record: FrontierRecord) -> str:
@@ -522,7 +523,12 @@ def cost_table(record: FrontierRecord) -> str:
     rows = cost_rows(record)
     shown = [name for name in columns if any(name in row for row in rows)]
     lines = [_line(row["title"], *(_count(row.get(name)) for name in shown)) for row in rows]
-    return "\n".join([_line("cost", *(columns[name] for name in shown)), *lines])
+    return _printed([_line("cost", *(columns[name] for name in shown)), *lines])
+
+
+def _printed(lines: Sequence[str]) -> str:
+    """Join lines; a record's texts may come from someone else."""
+    return "\n".join(printable(line) for line in lines)
 
 
 def _mark_line(name: str, mark: Mark) -> str:

@@ -1,12 +1,13 @@
 """The command that compares methods at equal KL."""
 
 import json
+import sys
 
 import pytest
 
 from rlhf_demo.cli.main import main
 from rlhf_demo.config.ppo import PPOConfig
-from rlhf_demo.runs.frontier import read_frontier
+from rlhf_demo.runs.frontier import AGAINST, SHIPPED_FRONTIER, read_frontier
 from rlhf_demo.runs.run import Run, Status
 from tests.command import refused
 
@@ -59,6 +60,44 @@ def test_new_record_is_made_and_then_compared_with(
     assert again["against"] == record["against"]
     assert [run["name"] for run in again["runs"]] == ["best-of-n, seed 0", "mine", "mine"]
     assert again["runs"][2] == again["runs"][1]  # the same prompts, seed and opponents
+
+
+def test_function_of_a_record_runs_only_if_the_command_names_it(
+    capsys, tmp_path, monkeypatch, finished, tiny_model_folder
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    (tmp_path / "sent.py").write_text(
+        "from pathlib import Path\n"
+        "def judge(prompts, responses):\n"
+        "    Path('ran').touch()\n"
+        "    return [0.0] * len(prompts)\n"
+    )
+    record = {
+        "base": str(tiny_model_folder), "prompts": ["I", "We"], "max_new_tokens": 2,
+        "temperature": 0.7, "judges": ["longer", "sent:judge"], "runs": [],
+        "against": {name: [[0.0] * AGAINST] * 2 for name in ("longer", "sent:judge")},
+    }  # fmt: skip
+    (tmp_path / "sent.json").write_text(json.dumps(record))
+    asked = ["frontier", str(finished), "--record", "sent.json"]
+    for judges in ([], ["--judge", "longer"]):
+        assert refused(capsys, *asked, *judges) == (
+            "error: the record sent.json calls the Python function 'sent:judge': if you trust it, "
+            "add --judge longer,sent:judge\n"
+        )
+    assert not (tmp_path / "ran").exists()
+    main([*asked, "--judge", "longer,sent:judge"])
+    assert (tmp_path / "ran").exists()
+
+
+def test_texts_of_a_record_cannot_command_the_terminal(capsys, tmp_path):
+    record = json.loads(SHIPPED_FRONTIER.read_text())
+    record["runs"][-1] |= {"setting": "\x1b]0;title\x07", "arm": "\x1b[31m"}
+    (tmp_path / "sent.json").write_text(json.dumps(record))
+    assert main(["frontier", "--record", str(tmp_path / "sent.json")]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert any("?]0;title?" in line for line in lines)
 
 
 @pytest.mark.parametrize(
