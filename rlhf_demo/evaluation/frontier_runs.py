@@ -1,20 +1,25 @@
 """What a frontier's record says of a run before its models are measured: read from its folder."""
 
 from pathlib import Path
+from typing import Any
 
 from rlhf_demo.config.stages import STAGES
-from rlhf_demo.data.pairs import SHIPPED, is_pairs_run, load_pairs
+from rlhf_demo.data.pairs import PAIRS_FILE, SHIPPED, load_pairs
 from rlhf_demo.errors import DataError, DemoError, JobError
 from rlhf_demo.evaluation.frontier import METHODS, cost_of, setting_of
 from rlhf_demo.evaluation.labellers import SHIPPED_REWARD
 from rlhf_demo.paths import CHECKPOINTS, typed_path
 from rlhf_demo.runs.frontier import Cost, FrontierRun
 from rlhf_demo.runs.run import Run, Status
+from rlhf_demo.runs.tail import last_rows
 
 SHIPPED_REWARD_RUN = CHECKPOINTS / "examples" / "reward-shipped"
 """The record of the run that trained the shipped reward model."""
 ODD = AttributeError, KeyError, TypeError, ValueError
 """What reading a damaged run's files can raise."""
+MOST_COUNTED = 5_000_000
+"""Bytes of a file whose pairs are counted, twelve times the shipped pairs. In memory they may take
+ten times as much, and the page itself counts them."""
 
 
 def describe_run(run: Run) -> FrontierRun:
@@ -38,7 +43,7 @@ def describe_run(run: Run) -> FrontierRun:
     try:
         options = STAGES[kind].config.from_dict(config["options"]).to_dict()
         steps = last_step(run)
-    except ODD:
+    except (OSError, *ODD):
         raise DataError(f"{name} has damaged options or metrics: restore or delete it") from None
     return {
         "name": name,
@@ -52,8 +57,8 @@ def describe_run(run: Run) -> FrontierRun:
 
 def last_step(run: Run) -> int:
     """Return the last step that a run has finished."""
-    rows = run.read("metrics")
-    return int(rows[-1]["step"]) if rows else 0
+    rows = last_rows(run.folder / "metrics.jsonl")
+    return rows[-1]["step"] if rows else 0
 
 
 def models_of(run: Run, most: int | None = None) -> list[tuple[int, Path]]:
@@ -70,22 +75,26 @@ def models_of(run: Run, most: int | None = None) -> list[tuple[int, Path]]:
     return [models[round((place + 1) * len(models) / most) - 1] for place in range(most)]
 
 
-def labels_of(options: dict[str, object]) -> int | None:
+def labels_of(options: dict[str, Any]) -> int | None:
     """Count the votes that a run, or its reward model, has learned from; None if not known."""
-    if "data" in options:
-        data = str(options["data"])
-        if data != SHIPPED and not is_pairs_run(data):
-            return None
-        wanted = options.get("train_pairs") or options.get("train_texts")
-        return min(int(str(wanted)), len(load_pairs(data, "train")))
-    reward = str(options["reward"])
     try:
-        report = Run(
-            SHIPPED_REWARD_RUN if reward == SHIPPED_REWARD else typed_path(reward)
-        ).report()
-        return int(report["train_pairs"])
-    except (DemoError, OSError, KeyError, TypeError, ValueError):
+        if "data" in options:
+            wanted = options.get("train_pairs") or options["train_texts"]
+            return _pairs_in(options["data"], wanted)
+        reward = options["reward"]
+        run = Run(SHIPPED_REWARD_RUN if reward == SHIPPED_REWARD else typed_path(reward))
+        return int(run.report()["train_pairs"])
+    except (DemoError, OSError, *ODD):
         return None
+
+
+def _pairs_in(data: str, most: int) -> int | None:
+    """Count the pairs to learn from, up to `most`; None if their file is too large to count."""
+    if data != SHIPPED:
+        path = typed_path(data) / PAIRS_FILE
+        if not path.is_file() or path.stat().st_size > MOST_COUNTED:
+            return None
+    return min(most, len(load_pairs(data, "train")))
 
 
 def reward_cost() -> Cost:

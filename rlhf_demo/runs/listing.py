@@ -27,8 +27,7 @@ def lines(folder: Path) -> list[str]:
 
 def line(run: Run) -> str:
     """Describe a run: its kind, its status, its newest figures."""
-    metrics = run.folder / "metrics.jsonl"
-    newest = (last_rows(metrics) if metrics.is_file() else []) or [{}]
+    newest = last_rows(run.folder / "metrics.jsonl") or [{}]
     status = run.status
     names = ("step", *STAGES[run.config["kind"]].headline)
     figures = [

@@ -345,6 +345,9 @@ class Run:
     def read(self, name: str) -> list[Row]:
         """Read NAME.jsonl without an unfinished last line, which is still being written.
 
+        It reads the whole file, however large it is, so only trainers call it, whose memory is
+        watched. Others read a run's rows with `runs.tail`.
+
         Raises:
             DataError: a line before the last is not JSON.
         """

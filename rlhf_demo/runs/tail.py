@@ -96,17 +96,27 @@ class Tail:
         return self._offset
 
 
+def all_rows(path: Path) -> list[Row]:
+    """Return the rows of a file once, within the limits of a followed file; see `Tail.rows`."""
+    return Tail(path).rows()
+
+
 def last_rows(path: Path) -> list[Row]:
     """Return the rows at the end of a file, for callers that need only the newest figures.
+
+    There are none if there is no file.
 
     Raises:
         DataError: one of these lines is not JSON or not a row of a run.
         OSError: the file cannot be read, or is not a regular file.
     """
-    with open_plain(path) as file:
-        start = max(0, file.seek(0, os.SEEK_END) - END_BYTES)
-        file.seek(start)
-        lines = file.read(END_BYTES).split(b"\n")[:-1]
+    try:
+        with open_plain(path) as file:
+            start = max(0, file.seek(0, os.SEEK_END) - END_BYTES)
+            file.seek(start)
+            lines = file.read(END_BYTES).split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
     return _parse(path, lines[1:] if start else lines)  # the first line may be cut
 
 

@@ -2,8 +2,10 @@
 
 import pytest
 
+from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.reward import RewardConfig
-from rlhf_demo.errors import DemoError, JobError
+from rlhf_demo.errors import DataError, DemoError, JobError
+from rlhf_demo.evaluation import frontier_runs as module
 from rlhf_demo.evaluation.frontier_runs import describe_run, labels_of, models_of, reward_cost
 from rlhf_demo.runs.run import Run, Status
 
@@ -42,8 +44,8 @@ def test_run_that_cannot_be_measured_is_refused(tmp_path, kind, options, status,
 @pytest.mark.parametrize(
     ("options", "rows", "sentence"),
     [
-        ({}, [{"steps": 1}], "mine has damaged options or metrics: restore or delete it"),
-        ({}, [{"step": "last"}], "mine has damaged options or metrics"),
+        ({}, [{"steps": 1}], "mine/metrics.jsonl line 1 is not a row of a run"),
+        ({}, [{"step": "last"}], "mine/metrics.jsonl line 1 is not a row of a run"),
         (5, [{"step": 1}], "mine has damaged options or metrics"),
         ({"batch_size": "many"}, [{"step": 1}], "--batch-size is 'many': give a whole number"),
         ({"other": 1}, [{"step": 1}], "this run was made by another version"),
@@ -55,6 +57,39 @@ def test_damaged_run_is_refused_with_one_sentence(tmp_path, options, rows, sente
     run.set_status(Status.FINISHED)
     with pytest.raises(DemoError, match=sentence):
         describe_run(run)
+
+
+@pytest.mark.parametrize(
+    "options", [{"reward": "x" * 300}, {"reward": "/" + "x" * 300}], ids=["name", "path"]
+)
+def test_name_that_no_file_can_have_is_no_failure(tmp_path, options):
+    assert labels_of(options) is None
+    assert labels_of({"data": options["reward"], "train_pairs": 5}) is None
+
+
+BLOATED = b'{"step": 7, "x": [' + b"[]," * 10_000 + b"[]]}\n"
+"""In memory it takes 25 times its bytes."""
+
+
+def test_only_the_end_of_metrics_is_read(tmp_path):
+    run = Run.create(tmp_path / "mine", "ppo", PPOConfig().to_dict())
+    (run.folder / "metrics.jsonl").write_bytes(BLOATED * 3 + b'{"step": 7}\n' * 6_000)
+    run.set_status(Status.FINISHED)
+    assert describe_run(run)["cost"]["read"] == 7 * 64 * 2
+    assert models_of(run) == [(7, run.model_folder)]
+    (run.folder / "metrics.jsonl").write_bytes(BLOATED)
+    with pytest.raises(DataError, match=r"mine/metrics.jsonl line 1 is not a row of a run"):
+        describe_run(run)
+
+
+def test_votes_of_a_large_file_are_not_counted(tmp_path, monkeypatch):
+    rows = [{"prompt": "p", "chosen": "a", "rejected": "b", "split": "train"}]
+    pairs = Run.create(tmp_path / "pairs", "pairs", {})
+    pairs.append("pairs", rows)
+    options = {"data": str(pairs.folder), "train_pairs": 5}
+    assert labels_of(options) == 1
+    monkeypatch.setattr(module, "MOST_COUNTED", 10)
+    assert labels_of(options) is None
 
 
 def test_run_of_an_earlier_version_has_todays_defaults(tmp_path):
