@@ -16,14 +16,17 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from statistics import fmean, stdev
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from rlhf_demo.config.overoptimise import PROXY, OveroptimiseConfig
-from rlhf_demo.errors import DataError, JobError
+from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.files import Row, read_json
 from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.runs.reports import RewardReport, read_figures
 from rlhf_demo.runs.run import Run
+from rlhf_demo.runs.tail import all_rows
 
 RECORD = CHECKPOINTS / "examples" / "overoptimisation.json"
 """Attempts that ship with the page."""
@@ -42,7 +45,14 @@ IN_A_BIN = 3
 """Steps of PPO whose gains are averaged."""
 DRAWN = 50
 """Places at which a fitted curve is drawn."""
+MOST_POINTS = 2_000
+"""Points of each way that are drawn, evenly spread: 60 times as many as a default run has."""
+DAMAGED = DemoError, OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError
+"""What reading a damaged run's files can raise."""
 MINUS = "\u2212"
+
+Reader = Callable[[Path], list[Row]]
+"""Returns the rows of one of a run's files; none if there is no file."""
 
 Scorer = Literal["proxy", "judge"]
 SCORERS: tuple[Scorer, Scorer] = ("proxy", "judge")
@@ -416,27 +426,41 @@ def _nats(distance: float) -> str:
 # -- runs ------------------------------------------------------------------------------------------
 
 
-def read_attempt(run: Run, rows: Callable[[str], list[Row]] | None = None) -> Attempt:
+def read_attempt(run: Run, rows: Reader = all_rows) -> Attempt:
     """Return what an overoptimise run has measured so far.
 
     Args:
-        rows: reads the run's rows by the name of their file; `run.read` if left out.
+        rows: reads a file of the run.
     """
-    options, read = run.config["options"], rows or run.read
-    report = Run(run.folder / PROXY).report()
+    options = run.config["options"]
+    report = proxy_report(run)
     best_of_n = run.folder / BEST_OF_N
+    points = read_figures(best_of_n, list[BestOfPoint]) if best_of_n.is_file() else []
+    texts = {row["step"]: text(row) for row in reversed(rows(run.folder / "samples.jsonl"))}
     return {
         "pairs": options["train_pairs"] if report is None else report["train_pairs"],
         "seed": options["seed"],
         "judge": options["judge"],
         "accuracy": None if report is None else report["accuracy"],
-        "ppo": [ppo_point(row) for row in read("metrics")],
-        "best_of_n": read_json(best_of_n) if best_of_n.is_file() else [],
-        "texts": list({row["step"]: text(row) for row in reversed(read("samples"))}.values())[::-1],
+        "ppo": [ppo_point(row) for row in spread(rows(run.folder / "metrics.jsonl"))],
+        "best_of_n": spread(points),
+        "texts": list(texts.values())[::-1],
     }
 
 
-def study_of(run: Run, rows: Callable[[str], list[Row]] | None = None) -> Study:
+def proxy_report(run: Run) -> dict[str, Any] | None:
+    """Return the report of the proxy's training; None before it is trained."""
+    path = run.folder / PROXY / "report.json"
+    return read_figures(path, RewardReport) if path.is_file() else None
+
+
+def spread(points: list[Any]) -> list[Any]:
+    """Return at most MOST_POINTS of the points, evenly spread, with the last one."""
+    every = max(1, math.ceil(len(points) / MOST_POINTS))
+    return points[::-every][::-1]
+
+
+def study_of(run: Run, rows: Reader = all_rows) -> Study:
     """Return what one overoptimise run has shown so far.
 
     Args:
@@ -449,18 +473,30 @@ def study_of(run: Run, rows: Callable[[str], list[Row]] | None = None) -> Study:
         raise JobError(f"{run.folder.name} pushes no reward too far: choose an {KIND} run")
     try:
         return study([read_attempt(run, rows)])
-    except (DataError, OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
+    except DAMAGED:
         raise JobError(f"the files of {run.folder.name} are damaged: choose another run") from None
 
 
-def phase(run: Run) -> str:
-    """Say what a running overoptimise run does at the moment."""
-    options, proxy = run.config["options"], Run(run.folder / PROXY)
-    if proxy.report() is None:
-        rows = proxy.read("metrics")
-        if not rows:
+def phase(run: Run, rows: Reader = all_rows) -> str:
+    """Say what a running overoptimise run does at the moment; empty if its files are damaged.
+
+    Args:
+        rows: as for `read_attempt`.
+    """
+    try:
+        return _phase(run, rows)
+    except DAMAGED:
+        return ""
+
+
+def _phase(run: Run, rows: Reader) -> str:
+    options = run.config["options"]
+    if proxy_report(run) is None:
+        trained = rows(run.folder / PROXY / "metrics.jsonl")
+        if not trained:
             return "1 of 3: it loads its models"
-        return f"1 of 3: the proxy, step {rows[-1]['step']} of {rows[0]['reward/total_steps']}"
+        total = trained[0]["reward/total_steps"]
+        return f"1 of 3: the proxy, step {trained[-1]['step']} of {total:d}"
     if not (run.folder / BEST_OF_N).is_file():
         return (
             f"2 of 3: best-of-N: the base writes {options['best_of']} responses to each of "

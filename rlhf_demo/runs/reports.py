@@ -174,13 +174,13 @@ class CompareReport(Comparison):
     chosen_by: NotRequired[str]  # on the command line: scorer that chose the best responses
 
 
-def read_figures(path: Path, kind: type) -> dict[str, Any]:
+def read_figures(path: Path, kind: Any) -> Any:
     """Read a JSON file whose figures the page computes with; a copied run may have anything there.
 
     Args:
         path: the file.
-        kind: a TypedDict. The file may lack some of its keys, as files of earlier versions do, and
-            have others.
+        kind: a TypedDict, or a list of one. The file may lack some of its keys, as files of earlier
+            versions do, and have others.
 
     Raises:
         DataError: the file is not JSON or is too large, or a value has another type than in `kind`.

@@ -457,7 +457,7 @@ class Endpoints:
             `proxy` and `judge`, as square root of KL and gain in standard deviations of the base's
             scores, and what they show in `words`.
         """
-        studies = [study_of(self.jobs.find(str(run)))] if run else record()
+        studies = [study_of(self.jobs.find(str(run)), self.jobs.tails.rows)] if run else record()
         return [dict(study) for study in studies]
 
 

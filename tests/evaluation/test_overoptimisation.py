@@ -344,6 +344,50 @@ def test_phase_is_told_by_the_files_that_are_there(run):
     assert phase(run) == "3 of 3: PPO without a KL penalty, 2 steps"
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        b'{"step": 1, "reward/total_steps": 9, "x": [' + b"[]," * 10_000 + b"[]]}",
+        b'{"step": 1}',
+        b'{"step": 1, "reward/total_steps": "many"}',
+        b'{"step": 1, "reward/total_steps": []}',
+        b"[]",
+        b"{",
+    ],
+    ids=["bloated", "no total", "a text", "a list", "no object", "no JSON"],
+)
+def test_phase_of_a_run_whose_proxy_has_odd_rows_is_empty(run, row):
+    proxy = Run.create(run.folder / "proxy", "reward", {})
+    (proxy.folder / "metrics.jsonl").write_bytes(row + b"\n")
+    assert phase(run) == ""
+
+
+def test_bloated_rows_are_damage_however_the_run_is_read(run):
+    figures = b'"objective/kl": 2, "objective/score": 1, "judge/score": 1'
+    lists = b"[]," * 9_000
+    row = b'{"step": 1, ' + figures + b', "x": [' + lists + b"[]]}"
+    (run.folder / "metrics.jsonl").write_bytes(row + b"\n")
+    with pytest.raises(JobError, match="the files of run are damaged"):
+        study_of(run)
+
+
+def test_odd_report_of_the_proxy_is_damage(run):
+    for report in ({"train_pairs": [1], "accuracy": 0.8}, {"train_pairs": 1, "accuracy": "x"}, [1]):
+        put(run, "proxy/report.json", report)
+        with pytest.raises(JobError, match="the files of run are damaged"):
+            study_of(run)
+
+
+def test_points_of_a_long_run_are_thinned_evenly_and_end_with_the_last(run, monkeypatch):
+    monkeypatch.setattr(module, "MOST_POINTS", 4)
+    figures = {"objective/kl": 1.0, "objective/score": 0.5, "judge/score": 0.25}
+    run.append("metrics", [{"step": step} | figures for step in range(1, 10)])
+    put(run, "best_of_n.json", [{"n": n} for n in range(1, 5)])
+    read = read_attempt(run)
+    assert [point["step"] for point in read["ppo"]] == [3, 6, 9]
+    assert [point["n"] for point in read["best_of_n"]] == [1, 2, 3, 4]
+
+
 # -- the record ------------------------------------------------------------------------------------
 
 

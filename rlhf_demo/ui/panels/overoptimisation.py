@@ -107,9 +107,12 @@ class Overoptimisation:
             "run": {**row, "command": command, "mine": mine},
             "runs": runs,
             "study": self._study(row["id"]),
-            "phase": phase(self.jobs.find(row["id"])) if row["status"] == Status.RUNNING else "",
+            "phase": self._phase(row["id"]) if row["status"] == Status.RUNNING else "",
             "ask_again": QUICK if busy else SLOW,
         }
+
+    def _phase(self, run_id: str) -> str:
+        return phase(self.jobs.find(run_id), self.jobs.tails.rows)
 
     def _study(self, run_id: str) -> Study:
         """Return a run's curves, computed at most once a second for all pages.
@@ -120,7 +123,6 @@ class Overoptimisation:
         known = self._studies.get(run_id)
         if known and time.monotonic() - known[0] < STATE_SECONDS:
             return known[1]
-        run = self.jobs.find(run_id)
-        made = study_of(run, lambda name: self.jobs.tails.rows(run.folder / f"{name}.jsonl"))
+        made = study_of(self.jobs.find(run_id), self.jobs.tails.rows)
         self._studies = {run_id: (time.monotonic(), made)}
         return made
