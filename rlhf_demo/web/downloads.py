@@ -246,7 +246,7 @@ def _files(folder: Path) -> list[Path]:
         if path.is_file()
         and not path.is_symlink()
         and not any(name.startswith(".") for name in path.relative_to(folder).parts)
-        and path.relative_to(folder).parts[0] not in KEPT_BACK
+        and KEPT_BACK.isdisjoint(path.relative_to(folder).parts)
     )
 
 

@@ -55,11 +55,16 @@ def test_zip_holds_the_runs_own_files_without_what_is_kept_back(run, settings):
                  "checkpoints/checkpoint-4/training_args.bin"):  # fmt: skip
         (run.folder / name).write_text("kept back")
     (run.folder / "steps" / "3").mkdir(parents=True)
-    (run.folder / "steps" / "3" / "lock").write_text("a file of the model")
+    (run.folder / "steps" / "3" / "model.safetensors").write_text("a file of the model")
+    proxy = run.folder / "proxy"  # a run inside the run
+    (proxy / "checkpoints" / "checkpoint-2").mkdir(parents=True)
+    for name in ("lock", "checkpoints/checkpoint-2/training_args.bin", "report.json"):
+        (proxy / name).write_text("kept back, but for the report")
     (run.folder / "link").symlink_to("/etc/passwd")
     found = content_of(downloads.zip_folder(run, settings))
     assert sorted(found) == [
-        "ppo-abcdef/config.json", "ppo-abcdef/status.json", "ppo-abcdef/steps/3/lock",
+        "ppo-abcdef/config.json", "ppo-abcdef/proxy/report.json", "ppo-abcdef/status.json",
+        "ppo-abcdef/steps/3/model.safetensors",
     ]  # fmt: skip
 
 
