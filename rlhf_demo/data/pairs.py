@@ -41,9 +41,9 @@ characters."""
 
 _COLUMNS = ("prompt", "chosen", "rejected", "margin", "split", "rater", "ranking")
 
-MOST_RANKED = 36
-"""Most pairs of a ranking, which are in one batch: those of nine texts, the most in Ouyang et al.
-2022."""
+MOST_TEXTS, MOST_RANKED = 9, 36
+"""Most texts of a ranking, as in Ouyang et al. 2022, and their pairs; a batch takes rankings whole.
+"""
 
 
 class PairRow(TypedDict):
@@ -231,13 +231,29 @@ def _pairs_of(name: str, rows: Iterable[tuple[str, dict[str, Any]]], split: str 
     prompts, chosen, rejected = (list(column) for column in zip(*kept, strict=True))
     ranked = rankings if any(ranking is not None for ranking in rankings) else None
     pairs = Pairs(prompts, chosen, rejected, margins or None, dict(dropped), ranked)
-    for key, count in Counter(pairs.ranking_keys).items():
-        if key is not None and count > MOST_RANKED:
-            raise DataError(
-                f"{name}: the ranking {key[1][:40]!r} has {count} pairs: give at most "
-                f"{MOST_RANKED}, those of nine texts"
-            )
+    _check_rankings(name, pairs)
     return pairs
+
+
+def _check_rankings(name: str, pairs: Pairs) -> None:
+    """Refuse a ranking that is too large: its texts are all in one batch."""
+    if pairs.rankings is None:
+        return
+    counts: Counter[tuple[str, str]] = Counter()
+    texts: dict[tuple[str, str], set[str]] = {}
+    for key, *sides in zip(pairs.ranking_keys, pairs.chosen, pairs.rejected, strict=True):
+        if key is not None:
+            counts[key] += 1
+            texts.setdefault(key, set()).update(sides)
+    for key, count in counts.items():
+        for number, most, what in (
+            (len(texts[key]), MOST_TEXTS, "texts"),
+            (count, MOST_RANKED, "pairs"),
+        ):
+            if number > most:
+                raise DataError(
+                    f"{name}: the ranking {key[1][:40]!r} has {number} {what}: give at most {most}"
+                )
 
 
 def split_by_prompt(pairs: Pairs, train_pairs: int, seed: int) -> tuple[Pairs, Pairs]:

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import itertools
 import json
 import time
 
@@ -136,14 +137,19 @@ def test_pairs_of_a_ranking_share_a_key_on_their_prompt(tmp_path, name, write):
 
 
 def test_ranking_of_more_than_nine_texts_is_refused(tmp_path):
+    texts = "abcdefghi"
     rows = [
-        {"prompt": "p", "chosen": "a", "rejected": f"b{n}", "ranking": 1}
-        for n in range(MOST_RANKED)
+        {"prompt": "p", "chosen": one, "rejected": other, "ranking": 1}
+        for one, other in itertools.combinations(texts, 2)
     ]
-    assert len(load_pairs(write_jsonl(tmp_path / "a.jsonl", rows))) == MOST_RANKED == 9 * 8 / 2
-    rows.append(rows[0] | {"rejected": "more"})
+    path = tmp_path / "a.jsonl"
+    assert len(load_pairs(write_jsonl(path, rows))) == MOST_RANKED == 9 * 8 / 2
+    again = {**rows[0], "rater": "another"}
     with pytest.raises(DataError, match="the ranking '1' has 37 pairs: give at most 36"):
-        load_pairs(write_jsonl(tmp_path / "a.jsonl", rows))
+        load_pairs(write_jsonl(path, [*rows, again]))
+    fewer = [rows[0], *(rows[0] | {"rejected": text} for text in "bcdefghij")]
+    with pytest.raises(DataError, match="the ranking '1' has 10 texts: give at most 9"):
+        load_pairs(write_jsonl(path, fewer))
 
 
 # -- prompts of pairs ------------------------------------------------------------------------------
