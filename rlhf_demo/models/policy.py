@@ -23,7 +23,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from rlhf_demo.errors import CheckpointError
-from rlhf_demo.files import replacing_folder
+from rlhf_demo.files import replacing_folder, short_name
 from rlhf_demo.hub.locate import locate
 from rlhf_demo.models.adapters import add_adapter, save_network
 from rlhf_demo.models.loading import (
@@ -198,15 +198,21 @@ def _check_head(policy: Policy) -> None:
     silently wrong.
 
     Raises:
-        CheckpointError: the logits differ.
+        CheckpointError: the logits differ, or are not finite.
     """
     ids = torch.arange(2, 6, device=policy.lm.device)[None]
     mask = torch.ones_like(ids, dtype=torch.bool)
     with torch.no_grad():
         ours = policy.logits(policy.hidden(ids, mask).last_hidden_state)
-        if not torch.allclose(ours, policy.lm(input_ids=ids).logits, atol=1e-3, rtol=1e-3):
+        theirs = policy.lm(input_ids=ids).logits
+        if not theirs.isfinite().all():
             raise CheckpointError(
-                f"{policy.folder}: models of type {policy.lm.config.model_type!r} change their "
-                "logits after the output layer, which this trainer does not follow; "
+                f"{short_name(policy.folder)} gives logits that are not finite numbers: restore "
+                "or delete the model"
+            )
+        if not torch.allclose(ours, theirs, atol=1e-3, rtol=1e-3):
+            raise CheckpointError(
+                f"{short_name(policy.folder)}: models of type {policy.lm.config.model_type!r} "
+                "change their logits after the output layer, which this trainer does not follow; "
                 "choose a model like gpt2, llama or qwen2"
             )

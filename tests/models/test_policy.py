@@ -1,6 +1,7 @@
 """Policies: plain files, a reference that stays put, no dropout."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -140,7 +141,24 @@ def test_model_that_changes_its_logits_after_the_output_layer_is_refused(
     )  # fmt: skip
     CohereForCausalLM(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match="models of type 'cohere' change their logits"):
+    name = "/".join(tmp_path.parts[-2:])
+    with pytest.raises(
+        CheckpointError, match=f"^{name}: models of type 'cohere' change their logits"
+    ):
+        load_policy(str(tmp_path), device=CPU)
+
+
+@pytest.mark.parametrize("weight", [math.nan, 1e38])
+def test_model_whose_logits_are_not_finite_is_refused(tiny_model_folder, tmp_path, weight):
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
+    with torch.no_grad():
+        model.transformer.wte.weight.fill_(weight)
+    model.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_model_folder).save_pretrained(tmp_path)
+    name = "/".join(tmp_path.parts[-2:])
+    with pytest.raises(
+        CheckpointError, match=f"^{name} gives logits that are not finite numbers: restore or"
+    ):
         load_policy(str(tmp_path), device=CPU)
 
 
