@@ -65,6 +65,8 @@ MOST_LABELS, MOST_LABEL = 200, 100
 """Labels of a classifier in a list, and the letters of one."""
 MOST_DATA = 500
 """Megabytes of a data set from the Hub."""
+BASES = {"gpt2-mini-ppo": "gpt2-mini"}
+"""What a shipped PPO model was trained from; a run says it itself."""
 EXAMPLE_MODELS = {"ppo-quick": "gpt2-mini-ppo", "reward-shipped": "reward-mini"}
 """Example run -> its model, which is shipped separately: an example holds records only."""
 
@@ -214,6 +216,26 @@ class Choices:
                 f"{run_id} has no saved step {step}: choose one of {run.saved_steps()}"
             )
         return self._hub(chosen)
+
+    def base_of(self, chosen: str) -> str | None:
+        """Return the trainers' name for what a model was trained from; None if nobody knows.
+
+        A run that was trained from scratch is its own base.
+
+        Raises:
+            DemoError: the id is in no list, or the base must not be read.
+        """
+        if chosen in BASES:
+            return BASES[chosen]
+        run_id = chosen.partition("@")[0]
+        if not any(row["id"] == run_id for row in self.jobs.overview()):
+            return None
+        run = self.jobs.find(run_id)
+        base: str | None = run.config["options"].get("policy")
+        if base is None:
+            return self.policy(chosen)
+        self.check_here(run, base)
+        return base
 
     def reward(self, chosen: str) -> str:
         """Return the trainers' name for a scorer.

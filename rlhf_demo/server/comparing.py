@@ -54,10 +54,6 @@ prompts, 64 responses to each, 32 tokens a response."""
 EXAMPLE_PROMPT = "I watched this with my sister and"
 
 
-BASES = {"gpt2-mini-ppo": "gpt2-mini"}
-"""What a shipped PPO model was trained from; a run says it itself."""
-
-
 class Who(TypedDict):
     """Who is compared: names that people see, never a folder."""
 
@@ -243,20 +239,9 @@ class Comparing:
         Raises:
             DemoError: an id is in no list.
         """
-        jobs = self.choices.jobs
         known = [self.choices.policy(left), self.choices.policy(right)]
-        for chosen in (right, left):
-            if chosen in BASES:
-                return BASES[chosen]
-            run_id = chosen.partition("@")[0]
-            if any(row["id"] == run_id for row in jobs.overview()):
-                run = jobs.find(run_id)
-                base: str | None = run.config["options"].get("policy")
-                if base is None:  # it was trained from scratch, so it is a base itself
-                    return self.choices.policy(chosen)
-                self.choices.check_here(run, base)
-                return base
-        return known[0]
+        bases = (self.choices.base_of(right), self.choices.base_of(left))
+        return next((base for base in bases if base is not None), known[0])
 
 
 def check_options(options: DuelOptions) -> None:

@@ -8,6 +8,7 @@ import inspect
 import json
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +17,7 @@ from rlhf_demo.config.lessons import LESSONS
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.lessons.looks import LessonCode, Outcome
 from rlhf_demo.paths import REPOSITORY
+from rlhf_demo.server.choices import Choice, Choices
 from rlhf_demo.server.compute_lock import ComputeLock, Priority
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.payloads import ListedLesson
@@ -23,8 +25,8 @@ from rlhf_demo.server.payloads import ListedLesson
 if TYPE_CHECKING:
     from rlhf_demo.lessons.request import Models
 
-BASE, PPO, REWARD = "gpt2-mini", "gpt2-mini-ppo", "reward-mini"
-"""The models that the lessons look into."""
+PPO, REWARD = "gpt2-mini-ppo", "reward-mini"
+"""The models that the lessons look into, unless the visitor chooses another trained one."""
 MOST_KEPT = 256
 """Answers in memory."""
 MOST_REQUEST = 4096
@@ -46,26 +48,38 @@ class Computed(Protocol):
 class Learn:
     """Computes lessons, one at a time."""
 
-    def __init__(self, model_cache: ModelCache, compute_lock: ComputeLock) -> None:
-        self.model_cache, self.compute_lock = model_cache, compute_lock
-        self._kept: OrderedDict[str, Any] = OrderedDict()
+    def __init__(
+        self, choices: Choices, model_cache: ModelCache, compute_lock: ComputeLock
+    ) -> None:
+        self.choices, self.model_cache, self.compute_lock = choices, model_cache, compute_lock
+        self._kept: OrderedDict[tuple[str, ...], Any] = OrderedDict()
         self._kept_lock = threading.Lock()
 
-    def outcome(self, name: Any) -> Outcome:
+    def trained(self) -> list[Choice]:
+        """List the models that the lessons can show beside their base."""
+        known = self.choices.policies()
+        return [choice for choice in known if self.choices.base_of(choice[1]) is not None]
+
+    def outcome(self, name: Any, trained: Any = PPO) -> Outcome:
         """Return which of a lesson's answers came true, and a sentence with the figures.
+
+        Args:
+            name: the lesson's id.
+            trained: id of the model that is shown beside its base.
 
         Raises:
             DemoError: there is no such lesson, or its models cannot be used.
         """
         lesson = find(name)
-        return self._computed(f"{lesson}!", lambda: module(lesson).outcome(self._models()))
+        return self._computed((lesson, str(trained)), trained, module(lesson).outcome)
 
-    def look(self, name: Any, request: dict[str, Any]) -> Any:
+    def look(self, name: Any, request: dict[str, Any], trained: Any = PPO) -> Any:
         """Return what a lesson shows.
 
         Args:
             name: the lesson's id.
             request: what the visitor chose; each lesson says what it takes.
+            trained: id of the model that is shown beside its base.
 
         Raises:
             DemoError: there is no such lesson, or what was chosen cannot be used.
@@ -73,9 +87,8 @@ class Learn:
         lesson, asked = find(name), json.dumps(request, sort_keys=True, default=str)
         if len(asked) > MOST_REQUEST:
             raise ConfigError(f"the request has {len(asked):,} letters: shorten the text")
-        return self._computed(
-            f"{lesson} {asked}", lambda: module(lesson).look(self._models(), request)
-        )
+        key = lesson, str(trained), asked
+        return self._computed(key, trained, lambda models: module(lesson).look(models, request))
 
     def code(self, name: Any) -> LessonCode:
         """Return the function that computed a lesson, as it stands in its file.
@@ -90,27 +103,40 @@ class Learn:
         path = Path(inspect.getfile(found)).relative_to(REPOSITORY)
         return {"file": path.as_posix(), "line": first, "source": "".join(lines)}
 
-    def _computed(self, key: str, compute: Any) -> Any:
+    def _computed(
+        self, key: tuple[str, ...], trained: Any, compute: Callable[["Models"], Any]
+    ) -> Any:
         with self._kept_lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
+        models = self._models(trained)
         with self.compute_lock.hold(Priority.VISITORS):
-            result = compute()
+            result = compute(models)
         with self._kept_lock:
             self._kept[key] = result
             while len(self._kept) > MOST_KEPT:
                 self._kept.popitem(last=False)
         return result
 
-    def _models(self) -> "Models":
+    def _models(self, trained: Any) -> "Models":
+        """Load a trained model, its base, and the shipped reward model.
+
+        Raises:
+            DemoError: the id is in no list, or nobody knows what the model was trained from.
+        """
         self.model_cache.warm()
         from rlhf_demo.lessons.request import Models  # noqa: PLC0415  (imports torch)
         from rlhf_demo.models.reward_model import RewardModel  # noqa: PLC0415
 
+        if not isinstance(trained, str):
+            raise ConfigError(f"{str(trained)[:40]!r} is no model: choose one from the list")
+        name, base = self.choices.policy(trained), self.choices.base_of(trained)
+        if base is None:
+            raise ConfigError(f"{trained[:40]} is a base itself: choose a model trained from one")
         cache, reward = self.model_cache, self.model_cache.scorer(REWARD)
         assert isinstance(reward, RewardModel)
-        return Models(cache.policy(BASE), cache.policy(PPO), reward)
+        return Models(cache.policy(base), cache.policy(name), reward)
 
 
 def module(lesson: str) -> Computed:

@@ -1,16 +1,23 @@
 """The lessons on the models in memory: found by name, computed once, refused with a sentence."""
 
+import shutil
+
 import pytest
 
 from rlhf_demo.config.lessons import LESSONS
-from rlhf_demo.errors import ConfigError
+from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.errors import ConfigError, DemoError
 from rlhf_demo.lessons import attention
+from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server import learn as learn_module
 from rlhf_demo.server import payloads
+from rlhf_demo.server.choices import LABELS, Choices
 from rlhf_demo.server.compute_lock import ComputeLock
 from rlhf_demo.server.learn import Learn, find, listed
 from rlhf_demo.server.model_cache import ModelCache
+from rlhf_demo.server.settings import Settings
 from tests.declared import misfits
+from tests.fake_jobs import fake, new_jobs  # noqa: F401  (fixtures)
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +26,9 @@ def model_cache():
 
 
 @pytest.fixture
-def learn(model_cache):
-    return Learn(model_cache, ComputeLock())
+def learn(model_cache, new_jobs, tmp_path):  # noqa: F811
+    jobs = new_jobs(scheduling=False)
+    return Learn(Choices(Settings(runs=tmp_path / "runs"), jobs), model_cache, ComputeLock())
 
 
 @pytest.mark.parametrize("odd", [None, "", "Attention", "../request", "looks", 3, ["attention"]])
@@ -72,3 +80,25 @@ def test_all_lessons_are_listed_as_declared():
     assert [row["id"] for row in rows] == list(LESSONS)
     for row in rows:
         assert list(misfits(row, payloads.ListedLesson)) == []
+
+
+def test_a_run_is_shown_beside_what_it_was_trained_from(learn):
+    shipped = "gpt2-mini-ppo"
+    assert learn.trained() == [(LABELS[shipped], shipped)]
+    jobs = learn.choices.jobs
+    run = jobs.start("ppo", PPOConfig(policy="gpt2-mini"), title="mine", secret="ann")
+    shutil.copytree(CHECKPOINTS / "gpt2-mini", jobs.find(run).model_folder, dirs_exist_ok=True)
+    assert [name for _, name in learn.trained()] == [shipped, run]
+    base = learn.look("next_token", {}, run)["logits"]
+    assert learn.look("next_token", {"model": "ppo"}, run)["logits"] == base  # a copy of the base
+    assert learn.look("next_token", {"model": "ppo"}, shipped)["logits"] != base
+    assert learn.look("next_token", {}, shipped)["logits"] == base
+
+
+@pytest.mark.parametrize(
+    "odd", ["gpt2-mini", "reward-mini", "../x", "", 3, None, ["gpt2-mini-ppo"]]
+)
+def test_only_a_model_that_was_trained_from_another_is_shown(learn, odd):
+    for ask in (learn.outcome, lambda name, trained: learn.look(name, {}, trained)):
+        with pytest.raises(DemoError):
+            ask("attention", odd)

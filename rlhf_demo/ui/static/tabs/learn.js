@@ -5,6 +5,7 @@ import { button, fill, h, saveAs, say } from "../shared/dom.js";
 import { answers, onAnswer } from "../shared/lesson_answers.js";
 import { onLesson, onTab, query, setAddress, tellOfCourse } from "../shared/navigation.js";
 import { lessonCard } from "./learn/lesson_card.js";
+import { modelPicker } from "./learn/model_picker.js";
 import { rail } from "./learn/rail.js";
 
 /** @typedef {import("../types").ListedLesson} Lesson */
@@ -26,10 +27,12 @@ export const mount = ({ element, props, server }) => {
   const lessons = props.value;
   const progress = h("b", {});
   const list = rail(lessons, (id) => open(id));
-  const card = lessonCard(server);
+  const picker = modelPicker(server, () => card.draw());
+  const card = lessonCard(server, picker.value);
   fill(
     element.querySelector(".rl-learn"),
     h("p", { class: "rl-lead" }, progress, " ", LEAD),
+    picker.element,
     h("div", { class: "rl-course" }, list.element, card.element),
     takeAway(lessons),
   );

@@ -64,8 +64,11 @@ const codeFold = (/** @type {Lesson} */ { id, code, test }, /** @type {Seen} */ 
   return folded;
 };
 
-/** @param {Server} server */
-export const lessonCard = (server) => {
+/**
+ * @param {Server} server
+ * @param {() => string | undefined} trained the id of the model that is shown beside its base
+ */
+export const lessonCard = (server, trained) => {
   const seen = parts();
   /** @type {Lesson | null} */
   let lesson = null;
@@ -80,7 +83,7 @@ export const lessonCard = (server) => {
     const answer = answers()[shown.id];
     say(seen.result, `${verdict(shown, answer)} ${answer.result}`);
     const look = async (request = {}) => {
-      const asked = server.lesson_look({ ...request, lesson: shown.id });
+      const asked = server.lesson_look({ ...request, lesson: shown.id, trained: trained() });
       const found = await answered(seen.problem, asked);
       return shown === lesson ? found : null;
     };
@@ -113,8 +116,9 @@ export const lessonCard = (server) => {
     showProblem(seen.problem, chosen ? "" : "Choose one of the answers first.");
     if (!chosen) return;
     const { id } = lesson;
+    const request = { lesson: id, trained: trained() };
     seen.commit.disabled = true;
-    const came = await answered(seen.problem, server.lesson_outcome({ lesson: id }));
+    const came = await answered(seen.problem, server.lesson_outcome(request));
     seen.commit.disabled = false;
     if (!came) return;
     keepAnswer(id, { said: Number(chosen.value), came: came.answer, result: came.result });
