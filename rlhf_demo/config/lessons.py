@@ -88,6 +88,32 @@ LESSONS: dict[str, Lesson] = {
         "switches heads off.",
         covers=("0.1", "0.2", "0.3", "0.6", "1.1", "1.2", "1.4", "1.5", "1.6", "1.7", "1.9"),
     ),
+    "heads_off": Lesson(
+        title="Switch a head off",
+        minutes=3,
+        goal="What a part does is what changes without it.",
+        before="In the lesson on attention, head 2 of layer 6 looked from \u201cand\u201d back at "
+        "\u201cactress\u201d. Switching a head off means that it adds zeros: everything else of "
+        "the model stays as it is. Nothing is trained again.",
+        question="The text is \u201cThe actress was very good and\u201d. We switch off only this "
+        "head, one of 24. What happens to the probability that the next word is "
+        "\u201cshe\u201d?",
+        answers=(
+            "it stays about the same: 23 heads are left",
+            "it falls by up to two thirds",
+            "it falls to less than a third",
+            "it rises",
+        ),
+        sentence="To see what a part does, leave it out and compare: most heads are hardly missed, "
+        "and a few do one job.",
+        code="explain.gpt2:forward",
+        test="tests/explain/test_gpt2.py::"
+        "test_a_head_that_is_off_equals_zeros_in_its_place_in_transformers",
+        caveat="In training, the model never met a head that adds zeros. What breaks then is not "
+        "always what the head does, and a head that is not missed may have others that do the "
+        "same job.",
+        covers=("0.2", "1.4", "1.7"),
+    ),
     "leash": Lesson(
         title="What the KL penalty is for",
         minutes=4,

@@ -53,6 +53,24 @@ class AttentionLook(TypedDict):
     row: HeadRow
 
 
+class HeadsOffLook(TypedDict):
+    """The next token's probabilities, and the loss, with and without some parts."""
+
+    text: str
+    model: str
+    word: str
+    heads: list[int]  # that are off, counted from 0 through all layers
+    feed_forward: list[int]  # layers, from 0, whose feed-forward part is off
+    tokens: list[str]  # the word first, then the leaders before and after
+    before: list[float]  # probability of each token
+    after: list[float]
+    alone: (
+        list[list[float]] | None
+    )  # [layer][head] the word's without this head; None: not asked for
+    loss_before: float  # nats per token, on film sentences
+    loss_after: float
+
+
 class LeashLook(TypedDict):
     """Curves of PPO without a KL penalty, and next tokens with probability and score."""
 

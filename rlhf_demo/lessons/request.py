@@ -14,8 +14,16 @@ from rlhf_demo.models.token_text import token_texts
 
 MOST_CHARACTERS, MOST_TOKENS = 500, 24
 """Of a visitor's own text."""
+LONGEST_WORD = 40
+"""Letters of a word that a visitor watches."""
 WHICH = ("base", "ppo")
 """The two models that write, by the colours of the page."""
+FILMS = (
+    "I watched this movie with my sister, and we both loved the ending.",
+    "The acting was good, but the story was too long and the music was terrible.",
+    "It was a waste of my time, and I do not recommend it to anyone.",
+)
+"""Sentences of the kind that the base was trained on; lessons measure the loss on them."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,14 @@ class Models:
     def ids(self, text: str) -> list[int]:
         """Return a text's token ids, behind the special token that begins every text."""
         return self.base.tokenizer(text)["input_ids"]
+
+    def tensors(self, *texts: str) -> list[Tensor]:
+        """Return the token ids of each text, as networks read them."""
+        return [torch.tensor(self.ids(text)) for text in texts]
+
+    def names(self, ids: list[int]) -> list[str]:
+        """Return the piece of text that each of these tokens stands for by itself."""
+        return [self.pieces([token])[0] for token in ids]
 
     def pieces(self, ids: list[int]) -> list[str]:
         """Return the piece of text of each token; the one that begins a text has no letters."""
@@ -110,6 +126,32 @@ def number_of(request: dict[str, Any], name: str, default: int, low: int, high: 
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ConfigError(f"{name} is {str(value)[:40]}: choose a whole number, {low} to {high}")
     return value
+
+
+def numbers_of(request: dict[str, Any], name: str, count: int) -> list[int]:
+    """Return a list of different whole numbers from 0 to count - 1, in order; empty if none came.
+
+    Raises:
+        ConfigError: it is no list, or one of them is no such number.
+    """
+    values = request.get(name, [])
+    if not isinstance(values, list) or len(values) > count:
+        raise ConfigError(f"{name} is no list of at most {count} numbers")
+    for value in values:
+        number_of({name: value}, name, 0, 0, count - 1)
+    return sorted(set(values))
+
+
+def word_of(request: dict[str, Any], default: str, models: Models) -> tuple[str, int]:
+    """Return a word that is one token, and the id of that token with a space before it.
+
+    Raises:
+        ConfigError: it is no word, or more than one token.
+    """
+    word = request.get("word", default)
+    if not isinstance(word, str) or not 0 < len(word.strip()) <= LONGEST_WORD:
+        raise ConfigError(f"a word has 1 to {LONGEST_WORD} letters: write one word")
+    return word.strip(), models.id_of(f" {word.strip()}")
 
 
 # -- figures for the page --------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.lessons.looks import (
     AlternativesLook,
     AttentionLook,
+    HeadsOffLook,
     LeashLook,
     LessonCode,
     NextTokenLook,
@@ -434,6 +435,7 @@ class LessonTypes(TypedDict):
     code: LessonCode
     next_token: NextTokenLook
     attention: AttentionLook
+    heads_off: HeadsOffLook
     leash: LeashLook
     alternatives: AlternativesLook
     uses: UsesLook

@@ -640,6 +640,7 @@ export interface LessonTypes {
   code: LessonCode;
   next_token: NextTokenLook;
   attention: AttentionLook;
+  heads_off: HeadsOffLook;
   leash: LeashLook;
   alternatives: AlternativesLook;
   uses: UsesLook;
@@ -680,6 +681,20 @@ export interface HeadRow {
   scaled: number[];
   weights: number[];
   lengths: number[];
+}
+
+export interface HeadsOffLook {
+  text: string;
+  model: string;
+  word: string;
+  heads: number[];
+  feed_forward: number[];
+  tokens: string[];
+  before: number[];
+  after: number[];
+  alone: (number[])[] | null;
+  loss_before: number;
+  loss_after: number;
 }
 
 export interface LeashLook {

@@ -25,6 +25,7 @@ export const asking = (label, act, { withModel = true } = {}) => {
   const line = h("div", { class: "rl-asking" }, text, withModel ? model : null, own);
   return {
     line,
+    go,
     /** @param {{text: string, model?: string}} look what is shown now */
     set: (look) => {
       text.value = look.text;
