@@ -19,7 +19,9 @@ export const asking = (label, act, { withModel = true } = {}) => {
   const text = h("input", { type: "text", maxlength: 500, "aria-label": label });
   const model = select({ "aria-label": "Model" }, MODELS);
   const go = () => act({ text: text.value, model: model.value });
-  text.onkeydown = (event) => event.key === "Enter" && go();
+  text.onkeydown = (event) => {
+    if (event.key === "Enter") go();
+  };
   model.onchange = go;
   const own = button("Try it", go);
   const line = h("div", { class: "rl-asking" }, text, withModel ? model : null, own);
