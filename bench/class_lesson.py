@@ -1,7 +1,7 @@
 """Whole class sessions with simulated students: vote, reward model, PPO, blind vote.
 
     python -m bench.class_lesson [--students 20] [--noise 0.2] [--careless 0.1] [--seeds 10]
-        [--taste pleased] [--each 20] [--steps 40] [--json FILE]
+        [--first-seed 0] [--taste pleased] [--each 20] [--steps 40] [--json FILE]
 
 A session goes as on the page, by the page's own functions, but without a browser: pairs are
 written, the students answer their share, one reward model learns from all votes, PPO follows it,
@@ -124,10 +124,11 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=EACH, help="pairs for each student")
     parser.add_argument("--steps", type=int, default=40, help="of PPO")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0, help="to continue a benchmark")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows = []
-    for seed in range(options.seeds):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
         with tempfile.TemporaryDirectory() as folder:
             row = {"seed": seed, **Session(Path(folder) / "runs", options, seed).run()}
         rows.append(row)
