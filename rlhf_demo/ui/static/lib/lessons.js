@@ -84,21 +84,33 @@ export const opened = (lessons, wanted) => {
   return { lesson: lessons[0], problem };
 };
 
+export const SHEET_TITLE = "What I predicted, and what came out";
+
+/** @typedef {{title: string, question: string, result: string, sentence: string}} SheetPart */
+
 /**
- * The end sheet: all answers as Markdown.
+ * What the end sheet says of each answered lesson.
+ * @param {Lesson[]} lessons
+ * @param {Record<string, Answer>} answers
+ * @returns {SheetPart[]}
+ */
+export const sheetParts = (lessons, answers) =>
+  lessons
+    .filter(({ id }) => id in answers)
+    .map((lesson) => {
+      const { title, question, sentence } = lesson;
+      const answer = answers[lesson.id];
+      return { title, question, sentence, result: `${verdict(lesson, answer)} ${answer.result}` };
+    });
+
+/**
+ * The end sheet as Markdown.
  * @param {Lesson[]} lessons
  * @param {Record<string, Answer>} answers
  */
 export const sheet = (lessons, answers) => {
-  const done = lessons.filter(({ id }) => id in answers);
-  const parts = done.map((lesson) => {
-    const answer = answers[lesson.id];
-    return [
-      `## ${lesson.title}`,
-      lesson.question,
-      `${verdict(lesson, answer)} ${answer.result}`,
-      `**In one sentence:** ${lesson.sentence}`,
-    ].join("\n\n");
-  });
-  return `${["# What I predicted, and what came out", ...parts].join("\n\n")}\n`;
+  const parts = sheetParts(lessons, answers).map(({ title, question, result, sentence }) =>
+    [`## ${title}`, question, result, `**In one sentence:** ${sentence}`].join("\n\n"),
+  );
+  return `${[`# ${SHEET_TITLE}`, ...parts].join("\n\n")}\n`;
 };

@@ -1,6 +1,6 @@
 // @ts-check
 // The Learn tab: a list of lessons, and the one that is open.
-import { opened, progressWords, sheet } from "../lib/lessons.js";
+import { SHEET_TITLE, opened, progressWords, sheet, sheetParts } from "../lib/lessons.js";
 import { button, fill, h, saveAs, say } from "../shared/dom.js";
 import { answers, onAnswer } from "../shared/lesson_answers.js";
 import { onLesson, onTab, query, setAddress, tellOfCourse } from "../shared/navigation.js";
@@ -15,10 +15,27 @@ const LEAD =
   "page. Your answers stay in this browser.";
 const SHEET = "what-i-predicted.md";
 
+const printedPart = (/** @type {import("../lib/lessons.js").SheetPart} */ part) =>
+  h(
+    "article",
+    {},
+    h("h2", {}, part.title),
+    h("p", {}, part.question),
+    h("p", {}, part.result),
+    h("p", {}, h("b", {}, "In one sentence: "), part.sentence),
+  );
+
+// The end sheet: as a file, and on paper, where it stands alone.
 const takeAway = (/** @type {Lesson[]} */ lessons) => {
+  const printed = h("div", { class: "rl-printed" });
   const save = () => saveAs(SHEET, "text/markdown", sheet(lessons, answers()));
-  const print = button("Print", () => window.print(), "rl-quiet");
-  return h("div", { class: "rl-sheet" }, button("Save my answers", save), print);
+  const print = () => {
+    const parts = sheetParts(lessons, answers()).map(printedPart);
+    fill(printed, h("h1", {}, SHEET_TITLE), parts);
+    window.print();
+  };
+  const buttons = [button("Save my answers", save), button("Print", print, "rl-quiet")];
+  return [h("div", { class: "rl-sheet" }, buttons), printed];
 };
 
 /** @param {import("../globals").Part} part its value: the lessons */
