@@ -6,14 +6,22 @@ from collections.abc import Iterator
 from typing import TypedDict
 
 from rlhf_demo.errors import DataError, JobError
-from rlhf_demo.evaluation.frontier import METHODS, CostRow, JudgeView, cost_rows, judge_view, title
+from rlhf_demo.evaluation.frontier import (
+    METHODS,
+    CostRow,
+    JudgeView,
+    OwnRun,
+    cost_rows,
+    judge_view,
+    own_run,
+    title,
+)
 from rlhf_demo.evaluation.frontier_runs import describe_run, models_of
 from rlhf_demo.hub.locate import shipped_models
 from rlhf_demo.runs.frontier import (
     BEST_OF_N,
     SHIPPED_FRONTIER,
     FrontierRecord,
-    FrontierRun,
     read_frontier,
 )
 from rlhf_demo.runs.run import Status
@@ -60,10 +68,10 @@ class Frontier:
         self, choices: Choices, model_cache: ModelCache, compute_lock: ComputeLock
     ) -> None:
         self.choices, self.model_cache, self.compute_lock = choices, model_cache, compute_lock
-        self._measured: OrderedDict[str, FrontierRun] = OrderedDict()
+        self._measured: OrderedDict[str, dict[str, OwnRun]] = OrderedDict()  # by each judge
         self._lock = threading.Lock()
         self._record: FrontierRecord | None = None
-        self._state: FrontierState | None = None  # of the record and the measured runs
+        self._state: FrontierState | None = None  # of the record alone
 
     def record(self) -> FrontierRecord:
         """Return the shipped record.
@@ -80,20 +88,26 @@ class Frontier:
             self._record = read_frontier(SHIPPED_FRONTIER)
         return self._record
 
-    def state(self) -> FrontierState:
-        """Return the frontier with the runs that were measured since the app started.
+    def state(self, run_id: str = "") -> FrontierState:
+        """Return the frontier, with the run of that id if it was measured since the app started.
+
+        No other run is shown, because anyone may measure a run that lies far from all methods.
 
         Raises:
             DataError: the record is missing or damaged.
         """
         there = {row["id"] for row in self.choices.jobs.overview()}
         with self._lock:
-            for run_id in set(self._measured) - there:  # it was deleted
-                del self._measured[run_id]
-                self._state = None
             if self._state is None:
-                self._state = state_of(self.record(), list(self._measured.values()))
-            return self._state
+                self._state = state_of(self.record())
+            for deleted in set(self._measured) - there:
+                del self._measured[deleted]
+            own = self._measured.get(str(run_id))
+            views: list[JudgeView] = [
+                {**view, "own": [own[view["judge"]]] if own else []}
+                for view in self._state["judges"]
+            ]
+            return {**self._state, "judges": views}
 
     def measurable(self) -> list[Choice]:
         """List the runs that can be measured: the finished ones of all methods, newest first."""
@@ -144,22 +158,22 @@ class Frontier:
                         break
                 done = number * len(record["prompts"]) + answered
                 yield {"run": run_id, "done": done, "total": total}
+        own = {judge: own_run(record["runs"], measured, judge) for judge in judges}
         with self._lock:
-            self._measured[run_id] = measured
+            self._measured[run_id] = own
             self._measured.move_to_end(run_id)
             while len(self._measured) > MOST_KEPT:
                 self._measured.popitem(last=False)
-            self._state = None
 
 
-def state_of(record: FrontierRecord, own: list[FrontierRun]) -> FrontierState:
-    """Return what the page shows of a record and of runs that were measured as it was."""
+def state_of(record: FrontierRecord) -> FrontierState:
+    """Return what the page shows of a record."""
     costs = cost_rows(record)
     return {
         "base": record["base"],
         "prompts": len(record["prompts"]),
         "seeds": len({run["seed"] for run in record["runs"] if run["arm"] != BEST_OF_N}),
         "arms": [{"arm": row["arm"], "title": title(row["arm"])} for row in costs if row["answer"]],
-        "judges": [judge_view(record, judge, own) for judge in record["judges"]],
+        "judges": [judge_view(record, judge) for judge in record["judges"]],
         "costs": costs,
     }

@@ -423,6 +423,9 @@ class Endpoints:
     def frontier(self, run: str = "", judge: str = "fluency-judge") -> dict:
         """Compare the methods at equal KL by the shipped record, and a finished run with them.
 
+        It waits, also without a run, until measurements and comparisons on many prompts that were
+        requested before are done.
+
         Args:
             run: Id of a finished run of PPO, RLOO, GRPO, DPO or SFT, which is measured first; empty
                 for none.
@@ -432,8 +435,8 @@ class Endpoints:
             `marks` (`kl` in nats, and the share of wins `mean` with its 95% interval `low` to
             `high`, of each setting at each saved step, over its seeds), `levels` (the methods at
             equal KL, each with a `sentence` that says which of them tie), `notes` (which methods
-            are not compared, and which have one seed), `own` (the measured runs, with a `sentence`
-            each) and `costs`.
+            are not compared, and which have one seed), `own` (the run, with a `sentence`) and
+            `costs`.
         """
         judges = self.shared.frontier.record()["judges"]
         if str(judge) not in judges:
@@ -441,7 +444,7 @@ class Endpoints:
         if run:
             for _ in self.shared.frontier.measure(str(run)):
                 pass
-        state = self.shared.frontier.state()
+        state = self.shared.frontier.state(run)
         [view] = [view for view in state["judges"] if view["judge"] == judge]
         return {**view, "costs": state["costs"]}
 

@@ -8,9 +8,12 @@ import {
   heldEqualWords,
   levelRows,
   LOOKS,
+  outsideWords,
   progressWords,
   seriesOf,
   tableWords,
+  widthOf,
+  withEarlier,
 } from "../../rlhf_demo/ui/static/lib/frontier.js";
 
 const mark = (arm, changes = {}) => ({
@@ -51,6 +54,31 @@ test("each method is a series of points, best-of-N a line, and a visitor's run i
   assert.deepEqual([best.mode, own.name, own.mode], ["lines+markers", "ppo-x7", "lines+markers"]);
   assert.ok(Math.abs(ppo.reach.array[0] - 0.05) < 1e-9);
   assert.ok(Math.abs(ppo.reach.arrayminus[0] - 0.1) < 1e-9);
+});
+
+test("the chart is as wide as the record reaches, whatever a measured run's KL", () => {
+  const far = { ...view, own: [{ name: "sft-x7", marks: [mark("sft", { kl: 301.5 })] }] };
+  assert.deepEqual(widthOf(far), [0, 1.05 * 2.75]);
+  assert.deepEqual(widthOf(far), widthOf(view));
+});
+
+test("a run with points outside the chart is said to have them", () => {
+  const own = (name, ...kls) => ({ name, marks: kls.map((kl) => mark("ppo", { kl })) });
+  const words = (...runs) => outsideWords({ ...view, own: runs });
+  assert.deepEqual(words(own("ppo-a", 0.5, 2.75)), []);
+  assert.deepEqual(words(own("ppo-a", 2, 64.96), own("ppo-b", 223.8, 301.5)), [
+    "Outside the chart, which ends at 2.9 nats: of ppo-a, 1 of 2 points, up to 65.0 nats.",
+    "Outside the chart, which ends at 2.9 nats: of ppo-b, 2 of 2 points, up to 301.5 nats.",
+  ]);
+});
+
+test("a run that this page has measured stays when the next one comes", () => {
+  const shown = (judge, ...names) => ({ ...view, judge, own: names.map((name) => ({ name })) });
+  const before = { ...state, judges: [shown("j", "ppo-a", "ppo-b"), shown("k", "ppo-a")] };
+  const next = { ...state, judges: [shown("j", "ppo-a"), shown("k", "ppo-c")] };
+  const names = withEarlier(before, next).judges.map(({ own }) => own.map(({ name }) => name));
+  assert.deepEqual(names, [["ppo-b", "ppo-a"], ["ppo-a", "ppo-c"]]);
+  assert.equal(withEarlier(null, next), next);
 });
 
 test("the hover says setting, step, the spread of KL over the seeds, and variety", () => {

@@ -46,7 +46,7 @@ class FrontierSection:
         return gr.update(choices=self.shared.frontier.measurable())
 
     def frontier(self, request: Any) -> ShownFrontier:
-        """Return all methods at equal KL, with the runs that were measured."""
+        """Return all methods at equal KL."""
         return {"frontier": self.shared.frontier.state()}
 
     def measure(self, run: str | None) -> Iterator[ShownFrontier]:
@@ -57,6 +57,6 @@ class FrontierSection:
             self.shared.model_cache.warm()
             for progress in self.shared.frontier.measure(run):
                 yield {"progress": progress}
-            yield {"frontier": self.shared.frontier.state()}
+            yield {"frontier": self.shared.frontier.state(run)}
         except DemoError as error:
             yield {"error": in_labels(error)}

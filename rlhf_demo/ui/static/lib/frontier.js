@@ -1,6 +1,6 @@
 // @ts-check
 // The methods at equal KL: what the page says and draws of a frontier.
-import { interval, number, percent } from "./format.js";
+import { counted, interval, number, percent } from "./format.js";
 import { reachOf } from "./series.js";
 
 /** @typedef {import("../types").FrontierState} FrontierState */
@@ -69,6 +69,45 @@ export const seriesOf = ({ arms }, view) => {
     ...pointsOf(marks),
   }));
   return [...methods, ...own];
+};
+
+/**
+ * The x axis, in nats. It ends where the record does: a run may lie a hundred times as far from
+ * the base as all methods, whose points would then lie on top of each other.
+ * @param {JudgeView} view
+ */
+export const widthOf = ({ marks }) => [0, 1.05 * Math.max(1, ...marks.map((mark) => mark.kl_high))];
+
+/**
+ * Sentences about measured runs that have points outside the chart.
+ * @param {JudgeView} view
+ */
+export const outsideWords = (view) => {
+  const [, end] = widthOf(view);
+  return view.own.flatMap(({ name, marks }) => {
+    const outside = marks.map(({ kl }) => kl).filter((kl) => kl > end);
+    if (!outside.length) return [];
+    return (
+      `Outside the chart, which ends at ${end.toFixed(1)} nats: of ${name}, ${outside.length} of ` +
+      `${counted(marks.length, "point")}, up to ${Math.max(...outside).toFixed(1)} nats.`
+    );
+  });
+};
+
+/**
+ * The next state, with the runs that were measured on this page before. The server sends only the
+ * run that was asked for.
+ * @param {FrontierState | null} before
+ * @param {FrontierState} next
+ */
+export const withEarlier = (before, next) => {
+  if (!before) return next;
+  const judges = next.judges.map((view, index) => {
+    const names = view.own.map(({ name }) => name);
+    const earlier = before.judges[index].own.filter(({ name }) => !names.includes(name));
+    return { ...view, own: [...earlier, ...view.own] };
+  });
+  return { ...next, judges };
 };
 
 /** @param {import("../types").Interval | undefined} wins */

@@ -5,9 +5,12 @@ import {
   costColumns,
   heldEqualWords,
   levelRows,
+  outsideWords,
   progressWords,
   seriesOf,
   tableWords,
+  widthOf,
+  withEarlier,
 } from "../lib/frontier.js";
 import { counted } from "../lib/format.js";
 import { chartCard } from "../shared/charts.js";
@@ -104,12 +107,13 @@ const view = () => {
   const judge = select({}, []);
   const chart = chartCard(CHART);
   const key = h("p", { class: "rl-key" });
+  const outside = h("div", {});
   const cards = h("div", {});
   const title = chart.card.querySelector("h3");
   title.after(h("label", { class: "rl-soft" }, "Judge ", judge), key);
-  chart.card.append(quiet(ABOUT));
+  chart.card.append(outside, quiet(ABOUT));
   const shown = h("div", { class: "rl-cards", hidden: true }, chart.card, cards);
-  return { problem, progress, done, busy, judge, chart, key, cards, shown };
+  return { problem, progress, done, busy, judge, chart, key, outside, cards, shown };
 };
 
 /** @typedef {ReturnType<typeof view>} View */
@@ -130,7 +134,8 @@ const draw = (/** @type {View} */ seen, /** @type {FrontierState} */ state) => {
   fill(seen.key, series.map(keyEntry));
   fill(seen.cards, tiesCard(state, judged), costCard(state));
   seen.shown.hidden = false;
-  seen.chart.chart.replace(series);
+  fill(seen.outside, outsideWords(judged).map(quiet));
+  seen.chart.chart.replace(series, { xRange: widthOf(judged) });
 };
 
 /** @param {import("../globals").Part} part its value: a ShownFrontier of a measurement */
@@ -140,7 +145,7 @@ export const mount = ({ element, props, server, watch }) => {
   /** @type {FrontierState | null} */
   let state = null;
   const show = (/** @type {FrontierState | null | undefined} */ next) => {
-    state = next || state;
+    state = next ? withEarlier(state, next) : state;
     if (state) draw(seen, state);
   };
   seen.judge.onchange = () => show(state);
