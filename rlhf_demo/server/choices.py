@@ -61,8 +61,8 @@ LABELS = {
 MOST_RUNS, MOST_STEPS = 200, 100
 """Runs in a list, and saved steps of runs: the newest. Each opened page receives several lists. The
 ids of others work too: a form's field takes what a visitor types."""
-MOST_LABELS, MOST_LABEL = 200, 100
-"""Labels of a classifier in a list, and the letters of one."""
+MOST_LABEL = 100
+"""Characters of a classifier's label."""
 MOST_DATA = 500
 """Megabytes of a data set from the Hub."""
 BASES = {"gpt2-mini-ppo": "gpt2-mini"}
@@ -265,7 +265,20 @@ class Choices:
         named = spec.get("id2label") if is_record(spec) else None
         labels: list[Any] = list(named.values()) if is_record(named) else []
         usable = [label for label in labels if isinstance(label, str) and len(label) <= MOST_LABEL]
-        return usable[:MOST_LABELS] if len(usable) > 1 else []
+        return usable if len(usable) > 1 else []
+
+    def check_label(self, chosen: str, label: str) -> None:
+        """Check that a scorer has a label, unless it is not on this machine yet.
+
+        Raises:
+            DemoError: it lacks the label, the id is in no list, or the model's configuration cannot
+                be read.
+        """
+        name = self.reward(chosen)
+        if (name in RULES or is_here(name)) and label not in self.labels(chosen):
+            raise ConfigError(
+                f"{chosen} has no label {label!r}: choose one from its list, or leave it out"
+            )
 
     def judge(self, chosen: str) -> str:
         """Return the trainers' name for a judge; `auto` and `none` stay as they are.

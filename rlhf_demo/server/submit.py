@@ -80,7 +80,7 @@ class Submit:
         path = choices.pairs(data, secret)
         options = fitting(options, RewardConfig(), path)
         config = RewardConfig(model=choices.policy(model), data=path, **options)
-        title = self._checked(title) or f"{model} on {self._called(data)}"
+        title = self._checked(title or f"{model} on {self._called(data)}")
         return self.jobs.start("reward", config, title=title, secret=secret, address=address)
 
     def policy(
@@ -118,7 +118,7 @@ class Submit:
                 f"batch size times longest response is {tokens:,} tokens: choose at most "
                 f"{MOST_PUBLIC:,}, because this page is public"
             )
-        title = self._checked(title) or _title(kind, policy, config)
+        title = self._checked(title or _title(kind, policy, config))
         return self.jobs.start(kind, config, title=title, secret=secret, address=address)
 
     def offline(
@@ -159,7 +159,7 @@ class Submit:
         stage = STAGES[kind]
         options = fitting(options, stage.config(), path)
         config = stage.config(**options | named | {"data": path})
-        title = self._checked(title) or f"{policy} by {STAGES[kind].title} on {called}"
+        title = self._checked(title or f"{policy} by {STAGES[kind].title} on {called}")
         return self.jobs.start(kind, config, title=title, secret=secret, address=address)
 
     def overoptimise(self, title: str, options: dict[str, Any], secret: str, address: str) -> str:
@@ -182,7 +182,7 @@ class Submit:
                 f"tokens: choose at most {MOST_SAMPLED:,}, because this page is public"
             )
         usual = f"{config.policy} pushed too far, {config.train_pairs:,} pairs"
-        title = self._checked(title) or usual
+        title = self._checked(title or usual)
         return self.jobs.start("overoptimise", config, title=title, secret=secret, address=address)
 
     def _checked(self, title: str) -> str:
@@ -204,6 +204,8 @@ class Submit:
                 f"the label has {len(str(label)):,} characters: give at most {MOST_LABEL}"
             )
         choices = self.choices
+        if label:
+            choices.check_label(reward, label)  # a failed run would show it to everyone
         judge = {"judge": choices.judge(options["judge"])} if "judge" in options else {}
         return {
             "policy": choices.policy(policy),

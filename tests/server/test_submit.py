@@ -62,8 +62,13 @@ def test_rude_title_is_refused_where_strangers_read_it(submit):
     for start in starts:
         with pytest.raises(ConfigError, match="the title contains a rude word: choose another"):
             start("my shit run")
+    submit._called = lambda data: "votes: Which is less shit? (20 votes)"  # a title is made of it
+    for start in (starts[0], starts[2]):
+        with pytest.raises(ConfigError, match="the title contains a rude word: choose another"):
+            start("")
+        assert start("my run")
     submit.settings = Settings(runs=submit.settings.runs)
-    assert starts[0]("my shit run")
+    assert starts[0]("my shit run") and starts[0]("")
 
 
 def test_each_method_has_its_own_options():
@@ -96,6 +101,26 @@ def test_label_of_more_than_a_hundred_characters_is_refused(submit):
     with pytest.raises(ConfigError, match="the label has 50,000 characters: give at most"):
         submit.policy("grpo", "gpt2-mini", "reward-mini", "", "x" * 50_000, {}, "ann", "")
     assert submit.jobs.overview() == []
+
+
+@pytest.mark.parametrize(
+    ("reward", "label", "sentence"),
+    [
+        ("reward-mini", "x", "reward-mini has no label 'x': choose one from its list, or leave it"),
+        ("longer", "x", "longer has no label 'x': choose one from its list, or leave it out"),
+        ("harshness", "x", "harshness has no label 'x': choose one from its list"),
+        ("harshness", ["harsh"], r"harshness has no label \['harsh'\]: choose one from"),
+    ],
+)
+def test_label_that_the_reward_lacks_reaches_no_list(submit, reward, label, sentence):
+    """A run that fails shows its label to everyone: `--label is 'fuck you all': choose ...`."""
+    with pytest.raises(ConfigError, match=sentence):
+        submit.policy("ppo", "gpt2-mini", reward, "", label, {}, "ann", "")
+    assert submit.jobs.overview() == []
+
+
+def test_label_that_the_reward_has_is_taken(submit):
+    assert submit.policy("ppo", "gpt2-mini", "harshness", "", "not harsh", {}, "ann", "")
 
 
 def test_no_visitor_sets_a_path_or_a_device():

@@ -65,6 +65,8 @@ SCORES = {
 PROMPT = "I watched this with my sister and"
 """The prompt that reference and policy both continue below the curves."""
 MOST_TOKENS = 64
+MOST_LABELS = 200
+"""Labels of a classifier in the list; the form's field takes any."""
 MOST_DUELS = 50
 """Duels kept: a class watches one run, and each saved step of it has one."""
 
@@ -245,7 +247,7 @@ class PPOTab:
     def label_list(self, reward: str) -> Any:
         """Offer the labels that the chosen reward has; an id in no list has none."""
         try:
-            return gr.update(choices=self.shared.choices.labels(reward))
+            return gr.update(choices=self.shared.choices.labels(reward)[:MOST_LABELS])
         except DemoError:
             return gr.update(choices=[])
 
