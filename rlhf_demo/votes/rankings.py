@@ -28,11 +28,13 @@ from rlhf_demo.votes.vote import (
 )
 
 PACE = (5, 1.0)
-"""Rankings from one voter: burst, then per second."""
+"""Orders, skips and undos from one voter: burst, then per second."""
+
+ADDRESS_PACE = (30, 3.0)
+"""The same from one address, as for votes."""
 
 OPEN_DAY = (600, 600 / 86_400)
-"""Rankings from one address: burst, then per second. Thirty people who share an address rank twenty
-each."""
+"""Stored rankings from one address. Thirty people who share an address rank twenty each."""
 
 MOST_READ = 3_000
 """Number of newest rankings of visitors that are counted and trained on: 18,000 pairs."""
@@ -66,6 +68,7 @@ class Rankings:
         self.database, self.clock = database, clock
         self._round, self._ask = open_round, ask
         self._pace = RateLimit(*PACE, clock)
+        self._address_pace = RateLimit(*ADDRESS_PACE, clock)
         self._open_day = RateLimit(*OPEN_DAY, clock)
 
     # -- texts to rank -----------------------------------------------------------------------------
@@ -169,10 +172,10 @@ class Rankings:
             shown = self._own(connection, voter.id, four)
             if shown.best_first not in (None, kept):
                 raise Refused("you have already ranked these texts otherwise: undo that first")
-            this = update(rankings).where(
-                rankings.c.id == shown.id, rankings.c.best_first.is_(None)
-            )
-            connection.execute(this.values(best_first=kept, ranked_at=self.clock()))
+            if shown.best_first is None:
+                self._open_day.require(client, "rankings from your address")
+                this = update(rankings).where(rankings.c.id == shown.id)
+                connection.execute(this.values(best_first=kept, ranked_at=self.clock()))
             return _counts(connection, voter.id)
 
     def skip(self, secret: str, four: int, client: str) -> bool:
@@ -206,7 +209,7 @@ class Rankings:
 
     def _check_pace(self, voter: int, client: str) -> None:
         self._pace.require(voter, "rankings from you")
-        self._open_day.require(client, "rankings from your address")
+        self._address_pace.require(client, "rankings from your address")
 
     @staticmethod
     def _own(connection: Connection, voter: int, four: Any) -> Row[Any]:

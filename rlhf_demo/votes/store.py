@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, select, update
 
+from rlhf_demo.data.coarse_words import has_coarse_word
 from rlhf_demo.errors import Refused
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.votes.assignment import PairQuery, asks, assign, has_seat, seats_of, unseen
@@ -277,6 +278,8 @@ class Store:
         return PairQuery(latest.id, latest.question_id, kind, seats, evenly=True)
 
     def _question(self, connection: Connection, text: str, voter: int, client: str | None) -> int:
+        if has_coarse_word(text):  # everyone reads it in the lists, once there are votes
+            raise Refused("the question contains a rude word: choose another")
         known = connection.execute(select(questions.c.id).where(questions.c.text == text)).scalar()
         if known:
             return known

@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import select
 
 from rlhf_demo.errors import Refused
+from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.votes.queries import IDLE_SECONDS, MOST_UNRANKED, UNANSWERED_SECONDS
-from rlhf_demo.votes.rankings import OPEN_DAY, PACE
+from rlhf_demo.votes.rankings import ADDRESS_PACE, PACE
 from rlhf_demo.votes.store import CLEAR_EVERY
 from rlhf_demo.votes.tables import questions, rankings
 from rlhf_demo.votes.vote import Ranking
@@ -164,6 +165,13 @@ def test_nobody_ranks_what_another_was_shown(store, four):
         store.rankings.rank("1.forged", 1, "ABCD", "here")
 
 
+def test_rude_question_is_asked_of_nobody(store):
+    """Everyone reads the questions with votes in the lists."""
+    store.rankings.add_fours(new_fours(1))
+    with pytest.raises(Refused, match="the question contains a rude word: choose another"):
+        show(store, store.visit("here"), "Which is less fucking stupid?")
+
+
 def test_students_of_a_class_rank_nothing(store, classes):
     store.rankings.add_fours(new_fours(1))
     made = classes.create_class(HAPPY)
@@ -178,7 +186,7 @@ def test_students_of_a_class_rank_nothing(store, classes):
             act()
 
 
-def test_rankings_of_a_voter_and_of_an_address_are_bounded(store):
+def test_requests_of_a_voter_are_bounded(store):
     store.rankings.add_fours(new_fours(1))
     secret = store.visit("here")
     shown = show(store, secret)
@@ -186,13 +194,37 @@ def test_rankings_of_a_voter_and_of_an_address_are_bounded(store):
         store.rankings.rank(secret, shown["id"], "ABCD", "here")
     with pytest.raises(Refused, match="too many rankings from you: wait 1 s"):
         store.rankings.rank(secret, shown["id"], "ABCD", "here")
-    for _ in range(OPEN_DAY[0] - PACE[0]):
-        store.rankings._open_day.require("here", "rankings")
+
+
+def test_requests_that_rank_nothing_use_up_no_ranking_of_the_address(store, monkeypatch):
+    """600 of them, sent in 6.6 s, took the rankings of the day from all voters of an address."""
+    monkeypatch.setattr(store.rankings, "_open_day", RateLimit(2, 1e-3, store.clock))
+    monkeypatch.setattr(store.rankings, "_pace", RateLimit(99, 1.0, store.clock))
+    store.rankings.add_fours(new_fours(4))
+    ann, bob = store.visit("here"), store.visit("here")
+    for _ in range(5):
+        with pytest.raises(Refused, match="not yours to rank"):
+            store.rankings.rank(ann, 0, "ABCD", "here")
+        store.rankings.undo(ann, "here")
+    store.rankings.skip(ann, show(store, ann)["id"], "here")
+    shown = rank(store, bob)
+    store.rankings.rank(bob, shown["id"], "ABCD", "here")  # sent twice
+    rank(store, bob)
+    last = show(store, bob)
+    with pytest.raises(Refused, match="too many rankings from your address: wait 1000 s"):
+        store.rankings.rank(bob, last["id"], "ABCD", "here")
+    store.rankings.rank(bob, last["id"], "ABCD", "there")
+
+
+def test_requests_of_an_address_are_bounded_and_leave_it_places_soon(store):
+    secrets = [store.visit("here") for _ in range(ADDRESS_PACE[0] + 1)]
+    for secret in secrets[:-1]:
+        store.rankings.undo(secret, "here")
+    with pytest.raises(Refused, match="too many rankings from your address: wait 1 s"):
+        store.rankings.undo(secrets[-1], "here")
+    store.rankings.undo(secrets[-1], "there")
     store.clock.now += 1
-    with pytest.raises(Refused, match="too many rankings from your address"):
-        store.rankings.rank(secret, shown["id"], "ABCD", "here")
-    store.clock.now += 1
-    store.rankings.rank(secret, shown["id"], "ABCD", "there")
+    store.rankings.undo(secrets[-1], "here")
 
 
 def test_only_the_newest_rankings_of_visitors_are_read(store, monkeypatch):

@@ -269,6 +269,13 @@ def test_unanswered_pairs_of_the_open_page_go_after_half_an_hour(store, clock):
     assert [vote.prompt for vote in store.votes()] == [answered.prompt]
 
 
+def test_rude_question_is_asked_of_nobody(store):
+    """Everyone reads the questions with votes in the lists."""
+    store.add_pairs(new_pairs(1))
+    with pytest.raises(Refused, match="the question contains a rude word: choose another"):
+        store.next_pair(store.visit("here"), "Which text is less fucking stupid?")
+
+
 def test_new_questions_of_an_address_are_bounded_and_unanswered_ones_forgotten(store, clock):
     store.add_pairs(new_pairs(40))
     voters = [store.visit("here") for _ in range(31)]
