@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from rlhf_demo.data.pairs import SHIPPED, load_pairs
@@ -40,7 +40,7 @@ MOST_WAITING = 20
 """Batches that may wait."""
 MOST_EACH = 5
 """Batches of one address that may wait, so that some are left for others. One at a time is
-written."""
+written, besides those that all voters wait for."""
 FROM_ADDRESS = (8, 1 / 10)
 """Batches of one address on a public page: this many at once, then this many a second. Two
 models that write the same could be asked for batches without end."""
@@ -67,13 +67,18 @@ class PairRequest:
         return PLAIN if self.first == self.second else DUEL
 
     @property
-    def priority(self) -> Priority:
-        """Voters wait for pairs of the shipped model, and one visitor for any other pair.
+    def for_all(self) -> bool:
+        """Say whether all voters wait for it, as for texts of the shipped model.
 
-        A visitor can think of new prompts, and name the models of new runs, without end.
+        One visitor waits for any other: a visitor can think of new prompts, and name the models of
+        new runs, without end.
         """
-        for_all = self.prompt is None and self.first == self.second == SHIPPED_MODEL
-        return Priority.VOTERS if for_all else Priority.VISITORS
+        return self.prompt is None and self.first == self.second == SHIPPED_MODEL
+
+    @property
+    def priority(self) -> Priority:
+        """Let voters wait for no visitor."""
+        return Priority.VOTERS if self.for_all else Priority.VISITORS
 
 
 class Sampler:
@@ -147,7 +152,8 @@ class Sampler:
         try:
             for name in (first, second):
                 self.model_cache.policy(name)  # before the lock: it may come from the Hub
-            with self._one_of(address), self.compute_lock.hold(pair_request.priority):
+            turn = nullcontext() if pair_request.for_all else self._one_of(address)
+            with turn, self.compute_lock.hold(pair_request.priority):
                 keep = self._written_for(pair_request, first, second)
             keep()
         except DemoError as error:

@@ -115,6 +115,30 @@ def test_batches_of_an_address_are_written_one_after_the_other(sampler, monkeypa
     assert begun == [orders[0], orders[2], orders[1]] and sampler._served == set()
 
 
+def test_batch_for_all_does_not_wait_for_its_askers_other_batches(sampler, monkeypatch):
+    """All voters waited 10 s for texts to rank, behind four prompts of who asked first."""
+    begun, may_end = [], threading.Event()
+
+    def write(pair_request, first, second):
+        begun.append(pair_request)
+        may_end.wait(10)
+        raise Refused("nothing")
+
+    monkeypatch.setattr(sampler, "_written_for", write)
+    monkeypatch.setattr(sampler.compute_lock, "hold", lambda priority: nullcontext())
+    monkeypatch.setattr(sampler.choices, "policy", lambda name: name)
+    for_all = [PairRequest(SHIPPED_MODEL, SHIPPED_MODEL, to_rank=to_rank) for to_rank in (0, 1)]
+    own = replace(for_all[0], prompt="My cat says", owner="ann")
+    sampler.want(own, "here")
+    wait_until(lambda: begun == [own])
+    for order in (replace(own, prompt="My dog says"), *for_all):
+        sampler.want(order, "here")
+    wait_until(lambda: len(begun) == 3)
+    assert set(begun) == {own, *for_all}
+    may_end.set()
+    wait_until(lambda: not sampler._under_way)
+
+
 def test_strangers_have_so_many_batches_written_and_then_wait(sampler, monkeypatch):
     monkeypatch.setattr(sampler, "_write", lambda *_: [])  # the two texts are always the same
     sampler.choices.settings = Settings(public=True)
