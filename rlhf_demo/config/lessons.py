@@ -114,6 +114,30 @@ LESSONS: dict[str, Lesson] = {
         "same job.",
         covers=("0.2", "1.4", "1.7"),
     ),
+    "layers": Lesson(
+        title="Layer by layer",
+        minutes=4,
+        goal="Every layer adds to one running sum; the last sum is read as the next token.",
+        before="For each token the model keeps a vector of 256 numbers, the running sum. Each of "
+        "its six layers adds to it twice: first what attention collected from other tokens, then "
+        "what a feed-forward part makes of this one vector. The output layer reads the last sum. "
+        "We let it read the earlier sums, too.",
+        question="The text is \u201cIt was a waste of my\u201d. From which depth on does the base "
+        "model put the word first that it chooses in the end?",
+        answers=(
+            "from the input on, before any layer",
+            "from layer 1 or 2 on",
+            "from layer 3 or 4 on",
+            "only from layer 5 or 6 on",
+        ),
+        sentence="Attention brings information to a token, the feed-forward part works on it, and "
+        "both only add to the sum that the output layer reads.",
+        code="explain.gpt2:read_out",
+        test="tests/explain/test_gpt2.py::test_the_last_sum_reads_as_the_output",
+        caveat="Only the last sum was trained to be read by the output layer. A word that does not "
+        "show in an early reading may still be there in another form.",
+        covers=("0.4", "1.3", "1.8", "1.9"),
+    ),
     "leash": Lesson(
         title="What the KL penalty is for",
         minutes=4,

@@ -71,6 +71,35 @@ class HeadsOffLook(TypedDict):
     loss_after: float
 
 
+class Unit(TypedDict):
+    """The unit of a feed-forward part that added most."""
+
+    unit: int  # from 1
+    activation: float
+    tokens: list[str]  # that what it adds makes more likely
+
+
+class Reading(TypedDict):
+    """One model's running sum, read at every depth: the input, then after each layer."""
+
+    model: str
+    top: list[list[int]]  # [depth] places of the most likely tokens among `tokens`
+    shares: list[list[float]]  # [depth][token] probability
+    attention: list[float]  # [layer] length of the vector that attention added
+    feed_forward: list[float]
+    units: list[Unit]  # [layer]
+
+
+class LayersLook(TypedDict):
+    """How each model would go on, layer by layer."""
+
+    text: str
+    pieces: list[str]
+    place: int  # of the token whose sum is read, from 0
+    tokens: list[str]  # that are among the most likely somewhere
+    readings: list[Reading]
+
+
 class LeashLook(TypedDict):
     """Curves of PPO without a KL penalty, and next tokens with probability and score."""
 

@@ -13,6 +13,7 @@ from rlhf_demo.lessons.looks import (
     AlternativesLook,
     AttentionLook,
     HeadsOffLook,
+    LayersLook,
     LeashLook,
     LessonCode,
     NextTokenLook,
@@ -436,6 +437,7 @@ class LessonTypes(TypedDict):
     next_token: NextTokenLook
     attention: AttentionLook
     heads_off: HeadsOffLook
+    layers: LayersLook
     leash: LeashLook
     alternatives: AlternativesLook
     uses: UsesLook

@@ -641,6 +641,7 @@ export interface LessonTypes {
   next_token: NextTokenLook;
   attention: AttentionLook;
   heads_off: HeadsOffLook;
+  layers: LayersLook;
   leash: LeashLook;
   alternatives: AlternativesLook;
   uses: UsesLook;
@@ -695,6 +696,29 @@ export interface HeadsOffLook {
   alone: (number[])[] | null;
   loss_before: number;
   loss_after: number;
+}
+
+export interface LayersLook {
+  text: string;
+  pieces: string[];
+  place: number;
+  tokens: string[];
+  readings: Reading[];
+}
+
+export interface Reading {
+  model: string;
+  top: (number[])[];
+  shares: (number[])[];
+  attention: number[];
+  feed_forward: number[];
+  units: Unit[];
+}
+
+export interface Unit {
+  unit: number;
+  activation: number;
+  tokens: string[];
 }
 
 export interface LeashLook {

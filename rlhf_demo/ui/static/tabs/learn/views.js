@@ -3,6 +3,7 @@
 import { alternatives } from "./alternatives.js";
 import { attention } from "./attention.js";
 import { heads_off } from "./heads_off.js";
+import { layers } from "./layers.js";
 import { leash } from "./leash.js";
 import { next_token } from "./next_token.js";
 import { uses } from "./uses.js";
@@ -17,4 +18,4 @@ import { uses } from "./uses.js";
 /** @typedef {{element: HTMLElement, show: (look: any) => void}} View */
 
 /** @type {Record<string, (stage: Stage) => View>} by the lesson's id */
-export const views = { next_token, attention, heads_off, leash, alternatives, uses };
+export const views = { next_token, attention, heads_off, leash, alternatives, uses, layers };
