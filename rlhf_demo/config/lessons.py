@@ -138,6 +138,28 @@ LESSONS: dict[str, Lesson] = {
         "show in an early reading may still be there in another form.",
         covers=("0.4", "1.3", "1.8", "1.9"),
     ),
+    "loss": Lesson(
+        title="What it was trained for",
+        minutes=3,
+        goal="Training lowers one number, the loss: the mean surprise at the next token.",
+        before="The surprise at a token is minus the logarithm of the probability that the model "
+        "gave it, in nats: 0 if the model was certain, 9.01 if it had to guess among 8,192 tokens. "
+        "The mean over a text is the loss. The base was trained to lower it on reviews of films.",
+        question="Which of these texts surprises the base most, per token?",
+        answers=(
+            "a plain sentence about a film",
+            "the words of that sentence in another order",
+            "a sentence about photosynthesis",
+            "a sentence about the stock market",
+        ),
+        sentence="The base was only ever trained to be less surprised by the next token; what it "
+        "knows of films and of grammar came with that.",
+        code="explain.surprise:surprises",
+        test="tests/explain/test_surprise.py::test_mean_equals_the_loss_of_transformers",
+        caveat="A low loss says that a text is like those of the training, not that it is true or "
+        "good. Losses compare only between models with the same tokens.",
+        covers=("0.7", "1.11", "2.4", "3.6", "4.4"),
+    ),
     "leash": Lesson(
         title="What the KL penalty is for",
         minutes=4,

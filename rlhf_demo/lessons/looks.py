@@ -100,6 +100,33 @@ class LayersLook(TypedDict):
     readings: list[Reading]
 
 
+class ExampleText(TypedDict):
+    """A text to compare with, and its loss under the base and the PPO model."""
+
+    name: str
+    text: str
+    losses: list[float]  # nats per token
+
+
+class Taught(TypedDict):
+    """What a copy of the base learned and forgot."""
+
+    losses: list[float]  # on the text: before the first step, and after each
+    examples: list[float]  # on each example, after the last step
+
+
+class LossLook(TypedDict):
+    """How much each token surprises the base and the PPO model, in nats."""
+
+    text: str
+    pieces: list[str]  # without the token that begins the text
+    surprises: list[list[float]]  # [model][token]
+    losses: list[float]  # [model] their means
+    nothing: float  # loss of a model that knows nothing
+    examples: list[ExampleText]
+    taught: Taught | None
+
+
 class LeashLook(TypedDict):
     """Curves of PPO without a KL penalty, and next tokens with probability and score."""
 

@@ -34,11 +34,13 @@ class Models:
         base: what PPO started from.
         ppo: what PPO made of it.
         reward: what PPO was trained to please.
+        may_train: a lesson may train a copy of one of them.
     """
 
     base: Policy
     ppo: Policy
     reward: RewardModel
+    may_train: bool = True
 
     def policy(self, which: str) -> Policy:
         """Return the model of this name, of WHICH."""

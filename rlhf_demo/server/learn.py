@@ -136,7 +136,9 @@ class Learn:
             raise ConfigError(f"{trained[:40]} is a base itself: choose a model trained from one")
         cache, reward = self.model_cache, self.model_cache.scorer(REWARD)
         assert isinstance(reward, RewardModel)
-        return Models(cache.policy(base), cache.policy(name), reward)
+        return Models(
+            cache.policy(base), cache.policy(name), reward, not self.choices.settings.public
+        )
 
 
 def module(lesson: str) -> Computed:

@@ -16,6 +16,7 @@ from rlhf_demo.lessons.looks import (
     LayersLook,
     LeashLook,
     LessonCode,
+    LossLook,
     NextTokenLook,
     Outcome,
     UsesLook,
@@ -437,6 +438,7 @@ class LessonTypes(TypedDict):
     next_token: NextTokenLook
     attention: AttentionLook
     heads_off: HeadsOffLook
+    loss: LossLook
     layers: LayersLook
     leash: LeashLook
     alternatives: AlternativesLook

@@ -1,6 +1,7 @@
 """The lessons on the models in memory: found by name, computed once, refused with a sentence."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -93,6 +94,16 @@ def test_a_run_is_shown_beside_what_it_was_trained_from(learn):
     assert learn.look("next_token", {"model": "ppo"}, run)["logits"] == base  # a copy of the base
     assert learn.look("next_token", {"model": "ppo"}, shipped)["logits"] != base
     assert learn.look("next_token", {}, shipped)["logits"] == base
+
+
+def test_no_lesson_trains_on_a_public_page(learn):
+    assert learn.look("loss", {"teach": True})["taught"]
+    settings = learn.choices.settings
+    learn.choices.settings = replace(settings, public=True)
+    public = Learn(learn.choices, learn.model_cache, learn.compute_lock)
+    with pytest.raises(ConfigError, match="this page is public, so teaching is off here"):
+        public.look("loss", {"teach": True})
+    assert public.look("loss", {})["taught"] is None
 
 
 @pytest.mark.parametrize(

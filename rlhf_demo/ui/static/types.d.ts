@@ -641,6 +641,7 @@ export interface LessonTypes {
   next_token: NextTokenLook;
   attention: AttentionLook;
   heads_off: HeadsOffLook;
+  loss: LossLook;
   layers: LayersLook;
   leash: LeashLook;
   alternatives: AlternativesLook;
@@ -696,6 +697,27 @@ export interface HeadsOffLook {
   alone: (number[])[] | null;
   loss_before: number;
   loss_after: number;
+}
+
+export interface LossLook {
+  text: string;
+  pieces: string[];
+  surprises: (number[])[];
+  losses: number[];
+  nothing: number;
+  examples: ExampleText[];
+  taught: Taught | null;
+}
+
+export interface ExampleText {
+  name: string;
+  text: string;
+  losses: number[];
+}
+
+export interface Taught {
+  losses: number[];
+  examples: number[];
 }
 
 export interface LayersLook {

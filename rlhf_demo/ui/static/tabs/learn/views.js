@@ -5,6 +5,7 @@ import { attention } from "./attention.js";
 import { heads_off } from "./heads_off.js";
 import { layers } from "./layers.js";
 import { leash } from "./leash.js";
+import { loss } from "./loss.js";
 import { next_token } from "./next_token.js";
 import { uses } from "./uses.js";
 
@@ -18,4 +19,4 @@ import { uses } from "./uses.js";
 /** @typedef {{element: HTMLElement, show: (look: any) => void}} View */
 
 /** @type {Record<string, (stage: Stage) => View>} by the lesson's id */
-export const views = { next_token, attention, heads_off, leash, alternatives, uses, layers };
+export const views = { next_token, attention, heads_off, leash, alternatives, uses, layers, loss };

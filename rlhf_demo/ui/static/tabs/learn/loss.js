@@ -1,0 +1,94 @@
+// @ts-check
+// Loss: the surprise at each token, texts to compare with, and a copy that learns one text.
+import { number } from "../../lib/format.js";
+import { button, fill, h, say } from "../../shared/dom.js";
+import { asking, pieceWords, shareBar } from "./controls.js";
+
+/** @typedef {import("../../types").LossLook} Look */
+
+const BOTH = ["base", "ppo"];
+const TEACH =
+  "Teaching takes ten steps on this text, on a copy of the base. Each step computes how the loss " +
+  "changes with each weight, and Adam moves every weight a little in the direction that lowers " +
+  "it. Supervised fine-tuning does the same with many texts; its learning rate also rises slowly " +
+  "at first, the warm-up. Where a film sentence then costs more than before, the copy has " +
+  "forgotten.";
+
+const surprise = (/** @type {Look} */ { pieces, surprises, nothing }) =>
+  pieces.map((piece, i) => {
+    const bars = BOTH.map((model, m) => {
+      const height = `${70 * Math.min(1, surprises[m][i] / (1.5 * nothing))}px`;
+      return h("i", { style: { height, background: `var(--rl-${model})` } });
+    });
+    const figures = BOTH.map((model, m) => `${model} ${number(surprises[m][i], 2)} nats`);
+    return h(
+      "div",
+      { title: figures.join(", ") },
+      h("div", { class: "rl-columns", "aria-hidden": "true" }, bars),
+      h("b", {}, number(surprises[0][i], 1)),
+      h("small", {}, number(surprises[1][i], 1)),
+      h("span", {}, pieceWords(piece)),
+    );
+  });
+
+const example = (/** @type {Look} */ shown, /** @type {number} */ place) => {
+  const { taught, nothing, examples } = shown;
+  const { name, text, losses } = examples[place];
+  const after = taught ? [h("td", {}, number(taught.examples[place], 2))] : [];
+  const share = Math.min(1, losses[0] / (1.2 * nothing));
+  return h(
+    "tr",
+    { title: text },
+    h("th", { scope: "row" }, name),
+    h("td", { class: "rl-example-bar" }, shareBar(share, "base")),
+    losses.map((loss) => h("td", {}, number(loss, 2))),
+    after,
+  );
+};
+
+const table = (/** @type {Look} */ shown) => {
+  const after = shown.taught ? ["base, taught"] : [];
+  const heads = ["nats per token", "base", "after PPO", ...after];
+  const head = h("tr", {}, h("td", {}), heads.map((name) => h("th", { scope: "col" }, name)));
+  const rows = shown.examples.map((_, place) => example(shown, place));
+  return h("table", { class: "rl-table" }, h("thead", {}, head), h("tbody", {}, rows));
+};
+
+/** @param {import("./views.js").Stage} stage */
+export const loss = ({ look }) => {
+  /** @type {Look | null} */
+  let shown = null;
+  const begin = async (/** @type {object} */ request) => show(await look(request));
+  const ask = asking("Text", ({ text }) => begin({ text }), { withModel: false });
+  const columns = h("div", { class: "rl-surprises" });
+  const summary = h("p", {});
+  const compared = h("div", { class: "rl-wide-table" });
+  const learned = h("p", { class: "rl-story" });
+  const show = (/** @type {Look | null} */ next) => {
+    if (!next) return;
+    shown = next;
+    ask.set(next);
+    fill(columns, surprise(next));
+    const [base, ppo] = next.losses;
+    say(
+      summary,
+      `Loss of this text: ${number(base, 2)} nats per token under the base (blue), ` +
+        `${number(ppo, 2)} under the PPO model (orange). The base is as unsure as if ` +
+        `${number(Math.exp(base), 0)} tokens were equally likely; that number is the perplexity. ` +
+        `A model that knows nothing has a loss of ${number(next.nothing, 2)}.`,
+    );
+    fill(compared, table(next));
+    learned.hidden = !next.taught;
+    if (!next.taught) return;
+    const steps = next.taught.losses.map((one) => number(one, 2)).join(", ");
+    say(learned, `The loss of this text, before the first step and after each: ${steps}.`);
+  };
+  const teach = button("Teach a copy this text", async () => {
+    teach.disabled = true;
+    await begin({ text: shown.text, teach: true });
+    teach.disabled = false;
+  });
+  ask.line.append(teach);
+  const about = h("p", { class: "rl-soft" }, TEACH);
+  return { element: h("div", {}, ask.line, columns, summary, learned, compared, about), show };
+};
