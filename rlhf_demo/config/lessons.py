@@ -62,6 +62,28 @@ LESSONS: dict[str, Lesson] = {
         "other tokens, so a KL divergence that counts all of them no longer fits the texts.",
         covers=("0.8", "2.7"),
     ),
+    "vectors": Lesson(
+        title="Vectors and places",
+        minutes=3,
+        goal="The model reads a token as 256 numbers for what it is, plus 256 for where it stands.",
+        before="The model has a vector, a list of 256 numbers, for each of its 8,192 tokens. It "
+        "learned them by predicting the next token in reviews of films. Two vectors are close if "
+        "they point in the same direction: the cosine of the angle between them is near 1.",
+        question="Which word\u2019s vector is closer to that of \u201cterrible\u201d: "
+        "\u201cfantastic\u201d or \u201cbad\u201d?",
+        answers=(
+            "\u201cfantastic\u201d",
+            "\u201cbad\u201d",
+            "both are equally close",
+        ),
+        sentence="Tokens that are used alike get similar vectors, and a second vector says at "
+        "which position a token stands.",
+        code="explain.vectors:nearest",
+        test="tests/explain/test_vectors.py::test_nearest_worked_by_hand",
+        caveat="Near means used in the same places, not meaning the same. The same table is also "
+        "the output layer, so it had two jobs to learn.",
+        covers=("0.5", "1.8"),
+    ),
     "attention": Lesson(
         title="Attention",
         minutes=4,

@@ -127,6 +127,27 @@ class LossLook(TypedDict):
     taught: Taught | None
 
 
+class PositionsOff(TypedDict):
+    """A sentence's loss under the base and the PPO model, with and without positions."""
+
+    text: str
+    losses: list[float]  # nats per token
+    losses_off: list[float]
+
+
+class VectorsLook(TypedDict):
+    """The words nearest to one, and what the vectors of positions do."""
+
+    word: str
+    vector: list[float]  # all its numbers
+    cosines: list[float]  # to the nearest words, the closest first
+    tokens: list[str]  # those words
+    unchanged: bool  # the trained model has the same vectors
+    learned: list[list[float]]  # cosine of each two of the first positions
+    sinusoids: list[list[float]]  # the same of sinusoids
+    without: list[PositionsOff]
+
+
 class LeashLook(TypedDict):
     """Curves of PPO without a KL penalty, and next tokens with probability and score."""
 

@@ -20,6 +20,7 @@ from rlhf_demo.lessons.looks import (
     NextTokenLook,
     Outcome,
     UsesLook,
+    VectorsLook,
 )
 from rlhf_demo.runs.reports import ComparedRow, NamedVerdict, RewardReport
 from rlhf_demo.server.class_records import RewardTraining, TrainedReward
@@ -438,6 +439,7 @@ class LessonTypes(TypedDict):
     next_token: NextTokenLook
     attention: AttentionLook
     heads_off: HeadsOffLook
+    vectors: VectorsLook
     loss: LossLook
     layers: LayersLook
     leash: LeashLook

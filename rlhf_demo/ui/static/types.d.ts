@@ -641,6 +641,7 @@ export interface LessonTypes {
   next_token: NextTokenLook;
   attention: AttentionLook;
   heads_off: HeadsOffLook;
+  vectors: VectorsLook;
   loss: LossLook;
   layers: LayersLook;
   leash: LeashLook;
@@ -697,6 +698,23 @@ export interface HeadsOffLook {
   alone: (number[])[] | null;
   loss_before: number;
   loss_after: number;
+}
+
+export interface VectorsLook {
+  word: string;
+  vector: number[];
+  cosines: number[];
+  tokens: string[];
+  unchanged: boolean;
+  learned: (number[])[];
+  sinusoids: (number[])[];
+  without: PositionsOff[];
+}
+
+export interface PositionsOff {
+  text: string;
+  losses: number[];
+  losses_off: number[];
 }
 
 export interface LossLook {

@@ -8,6 +8,7 @@ import { leash } from "./leash.js";
 import { loss } from "./loss.js";
 import { next_token } from "./next_token.js";
 import { uses } from "./uses.js";
+import { vectors } from "./vectors.js";
 
 /**
  * What a lesson's view gets, and what it returns.
@@ -19,4 +20,4 @@ import { uses } from "./uses.js";
 /** @typedef {{element: HTMLElement, show: (look: any) => void}} View */
 
 /** @type {Record<string, (stage: Stage) => View>} by the lesson's id */
-export const views = { next_token, attention, heads_off, leash, alternatives, uses, layers, loss };
+export const views = { next_token, attention, heads_off, leash, alternatives, uses, layers, loss, vectors };

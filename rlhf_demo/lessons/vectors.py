@@ -1,0 +1,67 @@
+"""Vectors: which words lie close to each other, and what the vectors of positions are for."""
+
+from typing import Any
+
+import torch
+
+from rlhf_demo.explain.gpt2 import Edits
+from rlhf_demo.explain.surprise import mean_surprise
+from rlhf_demo.explain.vectors import nearest, similarities, sinusoids
+from rlhf_demo.lessons.looks import Outcome, PositionsOff, VectorsLook
+from rlhf_demo.lessons.request import FILMS, WHICH, Models, rounded, word_of
+
+WORD = "terrible"
+RIVALS = ("fantastic", "bad")
+SHOWN = 10
+POSITIONS = 24
+"""That the maps show."""
+
+
+def look(models: Models, request: dict[str, Any]) -> VectorsLook:
+    """Return the nearest words, maps of the positions, and the loss without positions.
+
+    Args:
+        request: `word`.
+
+    Raises:
+        DemoError: the word is more than one token, or a model cannot be used.
+    """
+    word, token = word_of(request, WORD, models)
+    network, trained = models.network("base"), models.network("ppo")
+    cosines, tokens = nearest(network.tokens, token, SHOWN)
+    width = network.tokens.shape[1]
+    return {
+        "word": word,
+        "vector": rounded(network.tokens[token], 2),
+        "cosines": rounded(cosines, 3),
+        "tokens": models.names(tokens.tolist()),
+        "unchanged": torch.equal(network.tokens, trained.tokens),
+        "learned": rounded(similarities(network.positions[:POSITIONS]), 2),
+        "sinusoids": rounded(similarities(sinusoids(POSITIONS, width)), 2),
+        "without": [_without(models, text) for text in FILMS],
+    }
+
+
+def _without(models: Models, text: str) -> PositionsOff:
+    networks, ids = [models.network(which) for which in WHICH], models.tensors(text)
+    off = Edits(positions_off=True)
+    return {
+        "text": text,
+        "losses": [round(mean_surprise(network, ids), 2) for network in networks],
+        "losses_off": [round(mean_surprise(network, ids, off), 2) for network in networks],
+    }
+
+
+def outcome(models: Models) -> Outcome:
+    """Return which of the two words lies closer."""
+    network, word = models.network("base"), models.id_of(f" {WORD}")
+    rivals = [models.id_of(f" {rival}") for rival in RIVALS]
+    cosines = similarities(network.tokens[[word, *rivals]])[0, 1:].tolist()
+    figures = [
+        f"{cosine:.2f} for \u201c{rival}\u201d"
+        for rival, cosine in zip(RIVALS, cosines, strict=True)
+    ]
+    result = f"The cosine is {' and '.join(figures)}; it would be 1 for the same direction."
+    if round(cosines[0], 2) == round(cosines[1], 2):
+        return {"answer": 2, "result": result}
+    return {"answer": cosines.index(max(cosines)), "result": result}
