@@ -62,6 +62,26 @@ LESSONS: dict[str, Lesson] = {
         "other tokens, so a KL divergence that counts all of them no longer fits the texts.",
         covers=("0.8", "2.7"),
     ),
+    "tokens": Lesson(
+        title="Tokens",
+        minutes=2,
+        core=False,
+        goal="The model reads pieces of words, each by its number.",
+        before="Before the model reads a text, a tokenizer cuts it into tokens. Its list has 8,192 "
+        "of them: single letters, and pieces that were frequent in reviews of films. A frequent "
+        "word is one token; a rare word is put together from several.",
+        question="\u201cI watched this unbelievable masterpiece.\u201d has five words. "
+        "\u201cPhotosynthesis needs chlorophyll.\u201d has three. How many tokens has the second "
+        "one, compared with the first?",
+        answers=("fewer", "as many, or up to twice as many", "at least twice as many"),
+        sentence="The model never sees letters or words, only the numbers of tokens; rare words "
+        "cost several.",
+        code="models.token_text:token_texts",
+        test="tests/models/test_token_text.py::test_pieces_of_a_real_tokenizer_join_up_to_the_text",
+        caveat="These tokens come from reviews of films. The GPT-2 of 2019 has 50,257 of them, "
+        "from pages of the web, and cuts the same text elsewhere.",
+        covers=("0.8",),
+    ),
     "vectors": Lesson(
         title="Vectors and places",
         minutes=3,

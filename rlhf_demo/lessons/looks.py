@@ -148,6 +148,16 @@ class VectorsLook(TypedDict):
     without: list[PositionsOff]
 
 
+class TokensLook(TypedDict):
+    """The tokens of a text, without the one that begins it."""
+
+    text: str
+    ids: list[int]
+    pieces: list[str]
+    words: int
+    vocabulary: int  # tokens that there are
+
+
 class LeashLook(TypedDict):
     """Curves of PPO without a KL penalty, and next tokens with probability and score."""
 

@@ -19,6 +19,7 @@ from rlhf_demo.lessons.looks import (
     LossLook,
     NextTokenLook,
     Outcome,
+    TokensLook,
     UsesLook,
     VectorsLook,
 )
@@ -439,6 +440,7 @@ class LessonTypes(TypedDict):
     next_token: NextTokenLook
     attention: AttentionLook
     heads_off: HeadsOffLook
+    tokens: TokensLook
     vectors: VectorsLook
     loss: LossLook
     layers: LayersLook

@@ -641,6 +641,7 @@ export interface LessonTypes {
   next_token: NextTokenLook;
   attention: AttentionLook;
   heads_off: HeadsOffLook;
+  tokens: TokensLook;
   vectors: VectorsLook;
   loss: LossLook;
   layers: LayersLook;
@@ -698,6 +699,14 @@ export interface HeadsOffLook {
   alone: (number[])[] | null;
   loss_before: number;
   loss_after: number;
+}
+
+export interface TokensLook {
+  text: string;
+  ids: number[];
+  pieces: string[];
+  words: number;
+  vocabulary: number;
 }
 
 export interface VectorsLook {

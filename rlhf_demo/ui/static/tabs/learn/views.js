@@ -7,6 +7,7 @@ import { layers } from "./layers.js";
 import { leash } from "./leash.js";
 import { loss } from "./loss.js";
 import { next_token } from "./next_token.js";
+import { tokens } from "./tokens.js";
 import { uses } from "./uses.js";
 import { vectors } from "./vectors.js";
 
@@ -20,4 +21,4 @@ import { vectors } from "./vectors.js";
 /** @typedef {{element: HTMLElement, show: (look: any) => void}} View */
 
 /** @type {Record<string, (stage: Stage) => View>} by the lesson's id */
-export const views = { next_token, attention, heads_off, leash, alternatives, uses, layers, loss, vectors };
+export const views = { next_token, attention, heads_off, leash, alternatives, uses, layers, loss, vectors, tokens };
