@@ -68,11 +68,11 @@ LESSONS: dict[str, Lesson] = {
         core=False,
         goal="The model reads pieces of words, each by its number.",
         before="Before the model reads a text, a tokenizer cuts it into tokens. Its list has 8,192 "
-        "of them: single letters, and pieces that were frequent in reviews of films. A frequent "
+        "of them: single characters, and pieces that were frequent in reviews of films. A frequent "
         "word is one token; a rare word is put together from several.",
         question="\u201cI watched this unbelievable masterpiece.\u201d has five words. "
-        "\u201cPhotosynthesis needs chlorophyll.\u201d has three. How many tokens has the second "
-        "one, compared with the first?",
+        "\u201cPhotosynthesis needs chlorophyll.\u201d has three. How many tokens does the "
+        "second have, compared with the first?",
         answers=("fewer", "as many, or up to twice as many", "at least twice as many"),
         sentence="The model never sees letters or words, only the numbers of tokens; rare words "
         "cost several.",

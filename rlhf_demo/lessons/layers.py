@@ -89,9 +89,9 @@ def outcome(models: Models) -> Outcome:
     word = leaders[-1]
     first = max((depth + 1 for depth, leader in enumerate(leaders) if leader != word), default=0)
     name = models.names([word])[0].strip()
-    when = f"after layer {first}" if first else "at the input"
+    where = f"layer {first}" if first else "the input"
     result = (
-        f"\u201c{name}\u201d leads from {when} on, there with a probability of "
-        f"{shares[first, word]:.2f}; at the end it is {shares[-1, word]:.2f}."
+        f"\u201c{name}\u201d leads from {where} on: its probability is {shares[first, word]:.2f} "
+        f"there, and {shares[-1, word]:.2f} at the end."
     )
     return {"answer": (first + 1) // 2, "result": result}

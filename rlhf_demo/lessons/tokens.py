@@ -33,5 +33,5 @@ def look(models: Models, request: dict[str, Any]) -> TokensLook:
 def outcome(models: Models) -> Outcome:
     """Return how the two texts' numbers of tokens compare."""
     easy, hard = (len(models.ids(text)) - 1 for text in (EASY, TEXT))
-    result = f"It is {hard} tokens; \u201c{EASY}\u201d is {easy}."
+    result = f"\u201c{EASY}\u201d has {easy} tokens, \u201c{TEXT}\u201d has {hard}."
     return {"answer": 0 if hard < easy else 1 if hard < 2 * easy else 2, "result": result}

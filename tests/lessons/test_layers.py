@@ -24,8 +24,8 @@ def test_time_leads_after_layer_four(models):
     assert share(look, 4, " time", model=1) == pytest.approx(0.51, abs=0.006)
     result = layers.outcome(models)
     assert result["answer"] == 2
-    assert "“time” leads from after layer 4 on" in result["result"]
-    assert "0.54; at the end it is 0.94" in result["result"]
+    assert "“time” leads from layer 4 on" in result["result"]
+    assert "0.54 there, and 0.94 at the end" in result["result"]
 
 
 def test_seen_and_friend(models):

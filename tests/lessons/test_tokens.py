@@ -24,8 +24,8 @@ def test_words_are_counted_apart_from_tokens(models):
 def test_outcome(models):
     result = tokens.outcome(models)
     assert result["answer"] == 2
-    assert "It is 15 tokens" in result["result"]
-    assert "is 6." in result["result"]
+    assert "masterpiece.” has 6 tokens" in result["result"]
+    assert "chlorophyll.” has 15." in result["result"]
 
 
 def test_an_empty_text_is_refused(models):

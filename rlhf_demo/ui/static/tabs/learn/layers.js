@@ -1,7 +1,7 @@
 // @ts-check
 // Layer by layer: both models read at every depth, a token to follow, and what each part added.
 import { number } from "../../lib/format.js";
-import { fill, fold, h, say } from "../../shared/dom.js";
+import { fill, fold, h } from "../../shared/dom.js";
 import { MODELS, asking, pieceWords } from "./controls.js";
 
 /** @typedef {import("../../types").LayersLook} Look */
@@ -14,8 +14,8 @@ const ABOUT =
 const UNITS =
   "A feed-forward part has 1,024 units. Each reads the token\u2019s vector, and adds its own " +
   "fixed vector, times a number: its activation. Before each part, a layer norm brings the " +
-  "vector\u2019s numbers to mean 0 and variance 1. Here is the unit of each layer that adds the " +
-  "longest vector, and the tokens that this vector makes more likely.";
+  "vector\u2019s numbers to mean 0 and variance 1. Here is the unit of each layer that adds the" +
+  " longest vector, and the tokens that this vector makes more likely.";
 
 const title = (/** @type {string} */ model) => MODELS.find(([, id]) => id === model)[0];
 const depthName = (/** @type {number} */ depth) => (depth ? `layer ${depth}` : "input");

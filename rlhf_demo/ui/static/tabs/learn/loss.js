@@ -8,11 +8,12 @@ import { asking, pieceWords, shareBar } from "./controls.js";
 
 const BOTH = ["base", "ppo"];
 const TEACH =
-  "Teaching takes ten steps on this text, on a copy of the base. Each step computes how the loss " +
-  "changes with each weight, and Adam moves every weight a little in the direction that lowers " +
-  "it. Supervised fine-tuning does the same with many texts; its learning rate also rises slowly " +
-  "at first, the warm-up. Where a film sentence then costs more than before, the copy has " +
-  "forgotten.";
+  "Teaching takes ten steps on this text, on a copy of the base. Each step computes the " +
+  "gradient: how the loss changes with each weight. It shortens a gradient that is too long " +
+  "(gradient clipping). Then Adam, the optimizer, moves every weight a little in the direction " +
+  "that lowers the loss. Pretraining did the same with very many texts; its learning rate, the " +
+  "size of a step, first rose slowly (warm-up). If a film sentence then costs more than before," +
+  " the copy has forgotten.";
 
 const surprise = (/** @type {Look} */ { pieces, surprises, nothing }) =>
   pieces.map((piece, i) => {

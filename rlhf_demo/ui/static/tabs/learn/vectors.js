@@ -7,8 +7,9 @@ import { pieceWords, shareBar } from "./controls.js";
 /** @typedef {import("../../types").VectorsLook} Look */
 
 const MAPS =
-  "Each map compares the first positions: the darker a cell, the closer the two positions\u2019 " +
-  "vectors. This model learned its vectors. The Transformer of 2017 computed them: sines and " +
+  "A second table has a vector for each position; the model adds it to the token\u2019s. Each " +
+  "map compares the first positions, row with column: the darker a cell, the closer their " +
+  "vectors. This model learned them. The Transformer of 2017 computed them, as sines and " +
   "cosines of waves of growing length.";
 
 const map = (/** @type {number[][]} */ rows) => {
@@ -18,7 +19,8 @@ const map = (/** @type {number[][]} */ rows) => {
   return h("div", { class: "rl-map", style }, rows.flat().map(cell));
 };
 
-const nearest = (/** @type {Look} */ { tokens, cosines }, /** @type {(word: string) => void} */ act) =>
+/** @param {Look} look  @param {(word: string) => void} act */
+const nearest = ({ tokens, cosines }, act) =>
   tokens.map((token, i) => {
     const word = pieceWords(token);
     const go = token.startsWith(" ") ? button(word, () => act(word), "rl-quiet") : word;
@@ -74,8 +76,8 @@ export const vectors = ({ look }) => {
     say(
       about,
       `The vector of \u201C${next.word}\u201D begins with ${signed(first)}, ${signed(second)}; ` +
-        `the strip shows all ${next.vector.length} numbers, negative ones in orange. Below are the ` +
-        "tokens whose vectors are closest, with their cosines." +
+        `the strip shows all ${next.vector.length} numbers, negative ones in orange. Below are ` +
+        "the tokens whose vectors are closest, with their cosines." +
         (next.unchanged ? " PPO changed none of these vectors." : ""),
     );
     fill(numbers, strip(next.vector));

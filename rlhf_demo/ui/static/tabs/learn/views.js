@@ -21,4 +21,6 @@ import { vectors } from "./vectors.js";
 /** @typedef {{element: HTMLElement, show: (look: any) => void}} View */
 
 /** @type {Record<string, (stage: Stage) => View>} by the lesson's id */
-export const views = { next_token, attention, heads_off, leash, alternatives, uses, layers, loss, vectors, tokens };
+export const views = {
+  next_token, tokens, vectors, attention, heads_off, layers, loss, leash, alternatives, uses,
+};
