@@ -8,10 +8,13 @@ from torch import Tensor
 from rlhf_demo.explain.gpt2 import Network, Trace, forward, read_out
 from rlhf_demo.lessons.looks import LayersLook, Outcome, Reading, Unit
 from rlhf_demo.lessons.request import WHICH, Models, number_of, rounded, text_of
+from rlhf_demo.models.token_text import HALF_CHARACTER
 
 TEXT = "It was a waste of my"
 LEADERS, PROMOTED = 4, 3
 """Tokens shown of a reading, and of a unit."""
+READ = 30
+"""Tokens among which those of a unit are sought: some are only a part of a character."""
 
 
 def look(models: Models, request: dict[str, Any]) -> LayersLook:
@@ -70,12 +73,13 @@ def _units(models: Models, network: Network, trace: Trace, place: int) -> list[U
         unit = int((activations.abs() * layer.down.weight.norm(dim=-1)).argmax())
         added = activations[unit] * layer.down.weight[unit]
         read = (added - added.mean()) * network.final_norm.weight @ network.head
-        promoted = read.topk(PROMOTED).indices.tolist()
+        promoted = models.names(read.topk(READ).indices.tolist())
+        whole = [name for name in promoted if name.strip() and HALF_CHARACTER not in name]
         found.append(
             {
                 "unit": unit + 1,
                 "activation": round(float(activations[unit]), 2),
-                "tokens": models.names(promoted),
+                "tokens": whole[:PROMOTED],
             }
         )
     return found

@@ -66,6 +66,13 @@ def test_a_unit_promotes_the_tokens_whose_logits_its_vector_raises_most(models):
     assert models.names(raised.topk(3).indices.tolist()) == shown["tokens"]
 
 
+def test_tokens_of_a_unit_can_be_read(models):
+    for reading in layers.look(models, {})["readings"]:
+        for unit in reading["units"]:
+            assert len(unit["tokens"]) == layers.PROMOTED
+            assert not any("\ufffd" in token for token in unit["tokens"])
+
+
 def test_a_place_outside_the_text_is_refused(models):
     for odd in (7, -1, "2", True):
         with pytest.raises(ConfigError, match="choose a whole number"):

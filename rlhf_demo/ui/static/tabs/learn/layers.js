@@ -15,7 +15,8 @@ const UNITS =
   "A feed-forward part has 1,024 units. Each reads the token\u2019s vector, and adds its own " +
   "fixed vector, times a number: its activation. Before each part, a layer norm brings the " +
   "vector\u2019s numbers to mean 0 and variance 1. Here is the unit of each layer that adds the" +
-  " longest vector, and the tokens that this vector makes more likely.";
+  " longest vector, and the tokens that this vector makes more likely. " +
+  "Often they do not tell what a unit is for.";
 
 const title = (/** @type {string} */ model) => MODELS.find(([, id]) => id === model)[0];
 const depthName = (/** @type {number} */ depth) => (depth ? `layer ${depth}` : "input");

@@ -49,8 +49,9 @@ const example = (/** @type {Look} */ shown, /** @type {number} */ place) => {
 
 const table = (/** @type {Look} */ shown) => {
   const after = shown.taught ? ["base, taught"] : [];
-  const heads = ["nats per token", "base", "after PPO", ...after];
-  const head = h("tr", {}, h("td", {}), heads.map((name) => h("th", { scope: "col" }, name)));
+  const heads = ["base", "after PPO", ...after].map((name) => h("th", { scope: "col" }, name));
+  const bars = h("td", { class: "rl-example-bar" });
+  const head = h("tr", {}, h("th", { scope: "col" }, "nats per token"), bars, heads);
   const rows = shown.examples.map((_, place) => example(shown, place));
   return h("table", { class: "rl-table" }, h("thead", {}, head), h("tbody", {}, rows));
 };
