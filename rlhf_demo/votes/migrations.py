@@ -95,8 +95,28 @@ def _add_rankings(connection: Connection) -> None:
         connection.execute(text(f"CREATE INDEX ix_rankings_{name} ON rankings ({name})"))
 
 
+def _add_predictions(connection: Connection) -> None:
+    """A class can have a lesson open, and its students predict what comes out."""
+    for column in ("open_lesson VARCHAR(40)", "lesson_answer INTEGER", "lesson_result TEXT"):
+        connection.execute(text(f"ALTER TABLE lessons ADD COLUMN {column}"))
+    key = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "SERIAL PRIMARY KEY"}
+    parents = {"collection_id": "lessons", "voter_id": "raters"}
+    parts = (
+        f"id {key[connection.dialect.name]} NOT NULL",
+        *(f"{name} INTEGER NOT NULL" for name in parents),
+        "lesson VARCHAR(40) NOT NULL",
+        "answer INTEGER NOT NULL",
+        "predicted_at FLOAT NOT NULL",
+        "UNIQUE (voter_id, lesson)",
+        *(f"FOREIGN KEY({n}) REFERENCES {of} (id) ON DELETE CASCADE" for n, of in parents.items()),
+    )
+    connection.execute(text(f"CREATE TABLE predictions ({', '.join(parts)})"))
+    for name in parents:
+        connection.execute(text(f"CREATE INDEX ix_predictions_{name} ON predictions ({name})"))
+
+
 STEPS: tuple[Callable[[Connection], None], ...] = (
-    _add_class_door, _add_demonstrations, _mark_own_prompts, _add_rankings,
+    _add_class_door, _add_demonstrations, _mark_own_prompts, _add_rankings, _add_predictions,
 )  # fmt: skip
 """Step N leads from version N - 1 to version N."""
 

@@ -22,6 +22,7 @@ from rlhf_demo.votes.database import Database
 from rlhf_demo.votes.demonstrations import Demonstrations
 from rlhf_demo.votes.imports import drop_unfinished, keep_votes
 from rlhf_demo.votes.migrations import lock
+from rlhf_demo.votes.predictions import Predictions
 from rlhf_demo.votes.queries import (
     answers,
     as_seen,
@@ -77,7 +78,7 @@ SEEN_EVERY = 10.0
 class Store:
     """All votes of one installation, in one database.
 
-    Its demonstrations and its rankings have classes of their own.
+    Its demonstrations, rankings and predictions have classes of their own.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Store:
         self.clock = clock
         self.rng = rng or random.SystemRandom()
         self.demonstrations = Demonstrations(self.database, clock)
+        self.predictions = Predictions(self.database, clock)
         self._votes_limit = RateLimit(5, 2.0, clock)  # five at once, then two a second
         # For all who share an address: thirty students can answer within a few seconds.
         self._open_limit = RateLimit(30, 3.0, clock)

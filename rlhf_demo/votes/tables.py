@@ -9,7 +9,8 @@ shown, and no vote comes twice.
 
 Demonstrations, the texts that voters write themselves, belong to a round, a voter and a question,
 and to the pair that was on the screen. A row of `rankings` is four texts of a round: they wait, are
-shown to one voter under a question, and get their order from that voter.
+shown to one voter under a question, and get their order from that voter. A row of `predictions` is
+what a student expects of a lesson of the Learn tab, before the instructor shows the answer.
 
 A collection is a set of votes: the open page (one row), a class, or an imported file. In the
 database, some tables and columns have older names. A change to a table needs a step in
@@ -70,6 +71,9 @@ collections = _table(
     # False: students can no longer join.
     Column("door_open", Boolean, nullable=False, server_default=text("true")),
     Column("most_joins", Integer, nullable=False, server_default=text("60")),  # from one address
+    Column("open_lesson", String(40)),  # of the Learn tab, on the phones; none: the class votes
+    Column("lesson_answer", Integer),  # that came true; none before the reveal
+    Column("lesson_result", Text),  # a sentence with the figures
 )
 
 rounds = _table(
@@ -166,6 +170,16 @@ rankings = _table(
     Column("temperature", Float, nullable=False),
     Column("best_first", String(4)),  # the letters of the texts; none: not ranked yet
     Column("ranked_at", Float),
+)
+
+predictions = _table(
+    "predictions",
+    _belongs_to("collection_id", "lessons"),
+    _belongs_to("voter_id", "raters"),
+    Column("lesson", String(40), nullable=False),  # of the Learn tab
+    Column("answer", Integer, nullable=False),  # its place; -1: "I do not know"
+    Column("predicted_at", Float, nullable=False),
+    UniqueConstraint("voter_id", "lesson"),
 )
 
 

@@ -104,8 +104,8 @@ def test_steps_lead_to_the_tables_of_a_new_database(earlier, tmp_path):
     Store(f"sqlite:///{tmp_path}/new.db").close()
     migrated, new = schema(earlier), schema(tmp_path / "new.db")
     assert set(new) == {
-        "demonstrations", "lessons", "pairs", "questions", "rankings", "raters", "rounds",
-        "showings",
+        "demonstrations", "lessons", "pairs", "predictions", "questions", "rankings", "raters",
+        "rounds", "showings",
     }  # fmt: skip
     assert migrated == new
 
@@ -123,8 +123,10 @@ def test_columns_that_came_before_the_version_numbers_are_kept(tmp_path):
     token = Classes(store).create_class(HAPPY).token
     store.close()
     run(file, "UPDATE lessons SET door_open = 0, most_joins = 7")
-    run(file, "DROP TABLE rankings")  # which came later, as did
-    run(file, "DROP TABLE demonstrations")
+    for table in ("demonstrations", "rankings", "predictions"):  # which came later, as did
+        run(file, f"DROP TABLE {table}")
+    for column in ("open_lesson", "lesson_answer", "lesson_result"):
+        run(file, f"ALTER TABLE lessons DROP COLUMN {column}")
     run(file, "ALTER TABLE pairs DROP COLUMN own")
     run(file, "PRAGMA user_version = 0")
     store = Store(f"sqlite:///{file}")

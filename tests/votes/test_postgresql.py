@@ -24,6 +24,7 @@ from rlhf_demo.votes.store import Store
 from tests.votes.test_arrivals import *  # noqa: F403
 from tests.votes.test_classes import *  # noqa: F403
 from tests.votes.test_demonstrations import *  # noqa: F403
+from tests.votes.test_predictions import *  # noqa: F403
 from tests.votes.test_queries import *  # noqa: F403
 from tests.votes.test_rankings import *  # noqa: F403
 from tests.votes.test_rounds import *  # noqa: F403
@@ -110,7 +111,7 @@ def described(url):
     with psycopg.connect(url) as connection:
         return [
             connection.execute(query, {"table": table}).fetchall()
-            for table in ("demonstrations", "rankings")
+            for table in ("demonstrations", "rankings", "predictions")
             for query in (columns, indexes, rules)
         ]
 
@@ -122,9 +123,11 @@ def test_database_without_a_version_is_migrated_once_by_apps_that_start_together
     made = described(url)
     store.close()
     with psycopg.connect(url) as connection:
-        connection.execute("ALTER TABLE lessons DROP COLUMN door_open, DROP COLUMN most_joins")
+        new = ("door_open", "most_joins", "open_lesson", "lesson_answer", "lesson_result")
+        dropped = ", ".join(f"DROP COLUMN {column}" for column in new)
+        connection.execute(f"ALTER TABLE lessons {dropped}")
         connection.execute("ALTER TABLE pairs DROP COLUMN own")
-        connection.execute("DROP TABLE schema_version, demonstrations, rankings")
+        connection.execute("DROP TABLE schema_version, demonstrations, rankings, predictions")
     with ThreadPoolExecutor(4) as threads:
         apps = list(threads.map(Store, [url] * 4))
     assert schema_version(url) == [(len(STEPS),)]

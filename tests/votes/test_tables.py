@@ -20,5 +20,6 @@ def test_tables_can_be_made_in_another_database():
         "showings",
         "demonstrations",
         "rankings",
+        "predictions",
     }
     assert "choice IN ('first', 'second', 'tie', 'both_bad', 'skip')" in made["showings"]
