@@ -374,12 +374,34 @@ class StudentPPO(TypedDict):
     kl: float | None  # nats per response
 
 
+class ClassLesson(TypedDict):
+    """The lesson that a class's phones show instead of a pair."""
+
+    id: str
+    title: str
+    before: str
+    question: str
+    answers: list[str]
+    came: int | None  # the answer that came true; None before the reveal
+    result: str  # a sentence with the computed figures; empty before the reveal
+    # How many predicted each answer, and last how many did not know; None for a student who has
+    # not predicted, and for all students before the reveal.
+    counts: list[int] | None
+
+
+class StudentLesson(ClassLesson):
+    """The lesson on one student's phone."""
+
+    said: int | None  # the student's own prediction; -1 is "I do not know"
+
+
 class StudentState(StudentView):
     """What a student's phone shows besides the pair."""
 
     code: str
     goal: int  # pairs to answer in the round
     ppo: StudentPPO | None
+    lesson: StudentLesson | None  # that it shows instead of the pair
 
 
 class TrainingReward(RewardTraining):
@@ -413,6 +435,7 @@ class ClassState(ClassOverview):
     ppo: RunRow | None
     blind: BlindResult | None
     simulation: Simulation | None
+    lesson: ClassLesson | None  # that the phones show instead of pairs
 
 
 class ListedLesson(TypedDict):

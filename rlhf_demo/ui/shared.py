@@ -21,6 +21,7 @@ from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server import space
 from rlhf_demo.server.choices import Choices
+from rlhf_demo.server.class_lessons import ClassLessons
 from rlhf_demo.server.class_records import FOLDER as CLASSES
 from rlhf_demo.server.class_training import ClassTraining
 from rlhf_demo.server.comparisons import Comparisons
@@ -29,6 +30,7 @@ from rlhf_demo.server.demonstration_data import FOLDER as DEMONSTRATIONS
 from rlhf_demo.server.demonstration_data import DemonstrationData
 from rlhf_demo.server.frontier import Frontier
 from rlhf_demo.server.instructor import Instructor
+from rlhf_demo.server.learn import Learn
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.model_trial import ModelTrials
 from rlhf_demo.server.sampler import Sampler
@@ -133,6 +135,16 @@ class Shared:
     def frontier(self) -> Frontier:
         """The methods at equal KL, and the runs that were measured."""
         return Frontier(self.choices, self.model_cache, self.compute_lock)
+
+    @cached_property
+    def learn(self) -> Learn:
+        """Computes the lessons."""
+        return Learn(self.choices, self.model_cache, self.compute_lock)
+
+    @cached_property
+    def class_lessons(self) -> ClassLessons:
+        """The lessons that instructors send to their classes."""
+        return ClassLessons(self.store, self.learn)
 
     @cached_property
     def comparing(self) -> "Comparing":

@@ -14,6 +14,8 @@ from rlhf_demo.ui import scripts
 UI = REPOSITORY / "rlhf_demo" / "ui"
 MOST_AT_FIRST = 20
 """Modules that a page asks for before anybody clicks; thirty phones open it at once."""
+LATER = ("panels/student/lesson_panel",)
+"""Modules that a student's phone loads when they are needed, by their name."""
 RAW_MARKUP = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser")
 SCREEN = 70
 """Lines of a function, at most."""
@@ -45,10 +47,19 @@ def test_a_tabs_part_is_declared_by_that_tab():
 
 
 def test_no_module_is_left_over():
-    used = scripts.needed((*sorted(PARTS), "lib/poll"))
+    used = scripts.needed((*sorted(PARTS), "lib/poll", *LATER))
     assert scripts.modules().keys() - used == set()
     mounted = {name for name, text in scripts.modules().items() if "export const mount =" in text}
     assert mounted == PARTS
+
+
+def test_modules_loaded_by_their_name_are_there():
+    named = {
+        name
+        for text in scripts.modules().values()
+        for name in re.findall(r'rlhf\.load\("([^"]+)"\)', text)
+    }
+    assert named == set(LATER) <= scripts.modules().keys()
 
 
 def test_pure_modules_know_no_page():

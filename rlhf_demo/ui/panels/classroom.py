@@ -15,6 +15,7 @@ from typing import Any
 import gradio as gr
 import segno
 
+from rlhf_demo.config.lessons import LESSONS
 from rlhf_demo.errors import ConfigError, JobError, Refused
 from rlhf_demo.server.class_records import EACH
 from rlhf_demo.server.class_training import BASE, BLIND_EACH, MOST_EACH
@@ -49,6 +50,7 @@ class ClassMode:
         self.shared, self.store = shared, shared.store
         self.training = shared.class_training
         self.classes, self.rounds = self.training.classes, self.training.rounds
+        self.lessons = shared.class_lessons
         self.simulations = Simulations(self.classes, shared.model_cache, shared.compute_lock)
 
     def build(self) -> None:
@@ -60,7 +62,8 @@ class ClassMode:
                 self.reopen, self.start_ppo, self.stop_ppo, self.open_blind, self.reveal,
                 self.next_round, self.leave_out, self.export_class, self.export_class_texts,
                 self.delete_class, self.simulate, self.stop_simulation, self.stop_others,
-                self.remove_student, self.set_door, self.set_most_joins,
+                self.remove_student, self.set_door, self.set_most_joins, self.send_lesson,
+                self.reveal_lesson, self.end_lesson,
             ],
             value={
                 "questions": QUESTIONS,
@@ -71,6 +74,7 @@ class ClassMode:
                 "most_students": MOST_VOTERS,
                 "few": FEWEST_TO_TELL,
                 "shared": FEWEST_SHARED,
+                "lessons": [(lesson.title, name) for name, lesson in LESSONS.items()],
             },
         )  # fmt: skip
 
@@ -216,6 +220,7 @@ class ClassMode:
             "ppo": self.training.row(record["ppo"].get(str(seen["round"]))),
             "blind": blind,
             "simulation": self.simulations.running(seen["collection"]),
+            "lesson": self.lessons.for_instructor(token),
         }
 
     def leave_out(self, request: dict[str, Any]) -> dict[str, bool]:
@@ -334,6 +339,24 @@ class ClassMode:
         number = self.rounds.next_round(request["token"], request.get("question") or None)
         self.training.wake()
         return {"round": number}
+
+    # -- a lesson for the class --------------------------------------------------------------------
+
+    def send_lesson(self, request: dict[str, Any]) -> dict[str, bool]:
+        """Show a `lesson` of the Learn tab on all phones, in place of the pairs."""
+        self.lessons.send(request["token"], request["lesson"])
+        return {"done": True}
+
+    @heavy
+    def reveal_lesson(self, request: dict[str, Any]) -> dict[str, bool]:
+        """Compute the answer of the open lesson, and show it on all screens."""
+        self.lessons.reveal(request["token"])
+        return {"done": True}
+
+    def end_lesson(self, request: dict[str, Any]) -> dict[str, bool]:
+        """Let the phones show pairs again; the round goes on where it was."""
+        self.lessons.end(request["token"])
+        return {"done": True}
 
     # -- simulated students ------------------------------------------------------------------------
 

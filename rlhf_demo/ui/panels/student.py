@@ -24,7 +24,7 @@ class StudentPage:
 
     def __init__(self, shared: Shared) -> None:
         self.store, self.training = shared.store, shared.class_training
-        self.classes = self.training.classes
+        self.classes, self.lessons = self.training.classes, shared.class_lessons
 
     def build(self) -> None:
         """Lay the panel out; the browser shows nothing else if the address has a class's code."""
@@ -32,7 +32,7 @@ class StudentPage:
             "panels/student",
             [
                 self.join, self.student_state, self.next_pair, self.vote, self.undo,
-                self.keep_text, self.delete_text,
+                self.keep_text, self.delete_text, self.predict,
             ],
             value={"longest": LONGEST_DEMONSTRATION},
         )  # fmt: skip
@@ -62,6 +62,7 @@ class StudentPage:
             "code": class_status.code,
             "goal": BLIND_EACH if class_status.kind == "blind" else record["each"],
             "ppo": row and _progress(row),
+            "lesson": self.lessons.for_student(request["secret"]),
         }
 
     @voting
@@ -104,6 +105,13 @@ class StudentPage:
         """Delete the student's text for a pair (`assignment`)."""
         secret, assignment = request["secret"], request["assignment"]
         return {"deleted": self.store.demonstrations.delete(secret, assignment, address_of(http))}
+
+    @voting
+    def predict(self, request: dict[str, Any], http: gr.Request) -> dict[str, bool]:
+        """Keep the student's prediction (`answer`) for the open `lesson`; it is then on disk."""
+        secret, lesson, answer = request["secret"], request["lesson"], request["answer"]
+        self.lessons.predict(secret, lesson, answer, address_of(http))
+        return {"kept": True}
 
 
 def _progress(row: RunRow) -> StudentPPO:

@@ -511,6 +511,29 @@ export interface StudentPPO {
   kl: number | null;
 }
 
+export interface ClassLesson {
+  id: string;
+  title: string;
+  before: string;
+  question: string;
+  answers: string[];
+  came: number | null;
+  result: string;
+  counts: number[] | null;
+}
+
+export interface StudentLesson {
+  id: string;
+  title: string;
+  before: string;
+  question: string;
+  answers: string[];
+  came: number | null;
+  result: string;
+  counts: number[] | null;
+  said: number | null;
+}
+
 export interface StudentState {
   state: string;
   round: number;
@@ -524,6 +547,7 @@ export interface StudentState {
   code: string;
   goal: number;
   ppo: StudentPPO | null;
+  lesson: StudentLesson | null;
 }
 
 export interface BlindResult {
@@ -588,6 +612,7 @@ export interface ClassState {
   ppo: RunRow | null;
   blind: BlindResult | null;
   simulation: Simulation | null;
+  lesson: ClassLesson | null;
 }
 
 export interface Student {

@@ -6,7 +6,7 @@ import gradio as gr
 
 from rlhf_demo.lessons.looks import LessonCode, Outcome
 from rlhf_demo.server.choices import Choice
-from rlhf_demo.server.learn import PPO, Learn, listed
+from rlhf_demo.server.learn import PPO, listed
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.web.lanes import heavy
@@ -16,7 +16,7 @@ class LearnTab:
     """The tab's one part and its server functions."""
 
     def __init__(self, shared: Shared) -> None:
-        self.learn = Learn(shared.choices, shared.model_cache, shared.compute_lock)
+        self.learn = shared.learn
 
     def build(self, demo: gr.Blocks) -> None:
         """Lay the tab out inside the open Blocks."""

@@ -45,7 +45,7 @@ def test_student_votes_once_for_nobody_else_and_sees_nothing_of_others(post, mod
     assert "undo that first" in again["error"]
     assert set(post("student_state", secret=bob)) == {
         "nickname", "votes", "done", "state", "round", "kind", "round_state", "question", "result",
-        "code", "goal", "ppo",
+        "code", "goal", "ppo", "lesson",
     }  # fmt: skip
     assert "Ann" not in str(post("student_state", secret=bob)) + str(post("next_pair", secret=bob))
     assert mode.class_state({"token": made.token})["votes"] == 1
@@ -77,3 +77,26 @@ def test_pairs_of_the_open_page_are_not_shown_to_a_class(mode):
     ann = join(mode, made)
     mode.store.add_pairs([*new_pairs(1), NewPair("p", " a", " b", "m", "n")])
     assert mode.student.next_pair({"secret": ann})["assignment"] is None
+
+
+def test_lesson_comes_with_the_state_and_its_answer_is_on_disk(post, mode, monkeypatch):
+    made = open_class(mode)
+    ann = post("join", code=made.code, nickname="Ann")["secret"]
+    assert post("student_state", secret=ann)["lesson"] is None
+    assert post("send_lesson", token=made.token, lesson="attention") == {"done": True}
+    asked = {"secret": ann, "lesson": "attention"}
+    assert post("predict", answer=0, **asked) == {"kept": True}
+    assert "choose -1" in post("predict", answer="0", **asked)["error"]
+    assert "lacks a part" in post("predict", **asked)["error"]
+    shown = post("student_state", secret=ann)["lesson"]
+    assert (shown["id"], shown["said"], shown["counts"]) == ("attention", 0, None)
+    assert post("class_state", token=made.token)["lesson"]["counts"][0] == 1
+    outcome = {"answer": 1, "result": "So it is."}
+    monkeypatch.setattr(mode.shared.learn, "outcome", lambda name: outcome)
+    assert post("reveal_lesson", token=made.token) == {"done": True}
+    shown = post("student_state", secret=ann)["lesson"]
+    assert (shown["came"], shown["result"], shown["counts"][0]) == (1, "So it is.", 1)
+    assert "revealed" in post("predict", answer=1, **asked)["error"]
+    assert post("end_lesson", token=made.token) == {"done": True}
+    assert post("student_state", secret=ann)["lesson"] is None
+    assert "Ann" not in str(shown)

@@ -37,7 +37,7 @@ export const read = (kept) => {
 };
 
 /**
- * @param {Lesson} lesson
+ * @param {Pick<Lesson, "answers">} lesson
  * @param {number} place
  */
 export const answerWords = ({ answers }, place) => answers[place] ?? UNKNOWN_WORDS;
@@ -47,7 +47,7 @@ const quoted = (/** @type {string} */ words) =>
 
 /**
  * What the visitor said beside what came out.
- * @param {Lesson} lesson
+ * @param {Pick<Lesson, "answers">} lesson
  * @param {Answer} answer
  */
 export const verdict = (lesson, { said, came }) => {

@@ -90,6 +90,7 @@ const classView = (/** @type {() => void} */ leave) => {
   const live = { "aria-live": "polite", hidden: true };
   const notice = h("p", { class: "rl-student-notice", ...live }, BLIND);
   const ppo = ppoPanel();
+  const lesson = h("div", { hidden: true });
   const result = h("div", { hidden: true });
   const place = h("div", {});
   const problem = h("p", { hidden: true });
@@ -103,23 +104,39 @@ const classView = (/** @type {() => void} */ leave) => {
     // PPO is shown below, so that the pair never moves under the thumb.
     problem,
     again,
+    lesson,
     notice,
     result,
     place,
     ppo.box,
     h("p", { class: "rl-soft rl-student-foot" }, STORED),
   );
-  return { who, count, done, notice, ppo, result, place, problem, again, page };
+  return { who, count, done, notice, ppo, lesson, result, place, problem, again, page };
 };
 
 const draw = (seen, /** @type {StudentState} */ view) => {
   say(seen.who, ` ${view.nickname}, class ${view.code}, round ${view.round}`);
   say(seen.count, `${Math.min(view.done, view.goal)} of ${view.goal} pairs`);
   seen.done.style.width = `${Math.min(100, (100 * view.done) / view.goal)}%`;
-  seen.ppo.set(view.kind === "feedback" ? view.ppo : null);
-  seen.notice.hidden = !(view.kind === "blind" && !view.result);
-  seen.result.hidden = !view.result;
+  const { lesson } = view;
+  seen.lesson.hidden = !lesson;
+  seen.ppo.set(view.kind === "feedback" && !lesson ? view.ppo : null);
+  seen.notice.hidden = !(view.kind === "blind" && !view.result && !lesson);
+  seen.result.hidden = !view.result || Boolean(lesson);
   if (view.result) fill(seen.result, blindResult(view.result));
+};
+
+// Few classes open a lesson, so its modules are loaded with the first one.
+const lessonIn = (/** @type {HTMLElement} */ place, /** @type {Server} */ server, secret) => {
+  let panel;
+  return async (/** @type {StudentState["lesson"]} */ lesson) => {
+    if (!panel) {
+      const { lessonPanel } = await window.rlhf.load("panels/student/lesson_panel");
+      panel = lessonPanel((id, answer) => server.predict({ secret, lesson: id, answer }));
+      fill(place, panel.box);
+    }
+    panel.set(lesson);
+  };
 };
 
 const textsOf = (/** @type {Server} */ server, /** @type {string} */ secret, longest) => ({
@@ -131,10 +148,12 @@ const textsOf = (/** @type {Server} */ server, /** @type {string} */ secret, lon
 
 const attend = (/** @type {HTMLElement} */ root, /** @type {Server} */ server, longest) => {
   const { secret } = kept();
-  const seen = classView(() => {
+  const leave = () => {
     localStorage.removeItem(KEPT);
     join(root, server, longest);
-  });
+  };
+  const seen = classView(leave);
+  const showLesson = lessonIn(seen.lesson, server, secret);
   fill(root, seen.page);
   let phase = "";
   /** @type {StudentState | null} */
@@ -153,10 +172,11 @@ const attend = (/** @type {HTMLElement} */ root, /** @type {Server} */ server, l
   };
   const pairs = ballot(seen.place, source, textsOf(server, secret, longest));
   // What the ballot shows in each phase of the class.
-  const enterPhase = (/** @type {StudentState} */ { round_state: round, state, kind }) => {
+  const enterPhase = (/** @type {StudentState} */ { round_state: round, state, kind, lesson }) => {
     const over = round !== "open";
     pairs.allowTexts(kind === "feedback");
-    seen.place.hidden = over;
+    seen.place.hidden = over || Boolean(lesson);
+    if (lesson) return; // the pair, and a text for it, stay as they are
     if (over) pairs.pause("\u00A0");
     else if (state !== "open") pairs.pause(PAUSED);
     else pairs.refresh();
@@ -171,7 +191,9 @@ const attend = (/** @type {HTMLElement} */ root, /** @type {Server} */ server, l
     }
     view = answer;
     draw(seen, view);
-    const now = `${view.round} ${view.kind} ${view.round_state} ${view.state}`;
+    if (view.lesson) await showLesson(view.lesson);
+    const { round, kind, round_state: open, state, lesson } = view;
+    const now = `${round} ${kind} ${open} ${state} ${Boolean(lesson)}`;
     if (now === phase) return;
     phase = now;
     enterPhase(view);

@@ -61,8 +61,9 @@ export const room = (pictureOf) => {
       say(state, `class ${view.collection}, round ${view.round}, ${roundWords(view)}`);
       state.dataset.state = view.state === "open" ? "running" : "failed";
       say(question, view.question);
-      // Once PPO has started, everyone has joined: the screen is for the results.
-      top.classList.toggle("rl-compact", view.kind === "blind" || Boolean(view.ppo));
+      // Once PPO or a lesson has started, everyone has joined: the screen is for the results.
+      const busy = Boolean(view.ppo || view.lesson);
+      top.classList.toggle("rl-compact", view.kind === "blind" || busy);
       say(people, peopleWords(view));
     },
   };

@@ -8,6 +8,7 @@ import { fileButtons, textButtons } from "../../shared/vote_files.js";
 import { actions } from "./actions.js";
 import { classCurves } from "./curves.js";
 import { askButton } from "./fields.js";
+import { classLesson } from "./lesson.js";
 import { forget, remember } from "./storage.js";
 import { room } from "./room.js";
 import { simulation } from "./simulation.js";
@@ -61,19 +62,25 @@ const partsOf = (about, /** @type {Ask} */ ask, /** @type {() => ClassState | nu
   figures: classFigures(about),
   curves: classCurves(),
   next: actions(about, ask, now),
+  lesson: classLesson(about, ask, now),
   careless: carelessList(ask),
   students: studentList(about, ask, now),
   crowd: simulation(about, ask, now),
 });
 
-const lay = ({ join, tool, figures, curves, next, careless, students, crowd }, problems, files) =>
-  h(
+// The votes give way to an open lesson: one main button at a time.
+const lay = (parts, problems, files) => {
+  const { join, tool, figures, curves, next, lesson, careless, students, crowd } = parts;
+  const progress = [next.outcome, figures.box, next.story, next.box, curves.wins, curves.grid];
+  const votes = h("div", {}, progress);
+  const page = h(
     "div",
     {},
-    [join.top, join.nearby, problems, next.outcome, figures.box],
-    [next.story, next.box, curves.wins, curves.grid, careless.box, students.box],
-    [tool.line, tool.told, files, crowd.box, soft(STORED)],
+    [join.top, join.nearby, problems, lesson.box, votes, lesson.chooser, careless.box],
+    [students.box, tool.line, tool.told, files, crowd.box, soft(STORED)],
   );
+  return { page, votes };
+};
 
 /**
  * @param {HTMLElement} root
@@ -108,7 +115,7 @@ export const screen = (root, about, server, token, left) => {
   const join = room((address) => server.class_qr({ token, address }));
   const tool = tools(ask, now, { leave, removeAll });
   const parts = { join, tool, ...partsOf(about, ask, now) };
-  const page = lay(parts, [problem, told], voteFiles(ask));
+  const { page, votes } = lay(parts, [problem, told], voteFiles(ask));
   fill(root, page);
 
   const poller = poll(page, EVERY, async () => {
@@ -119,6 +126,7 @@ export const screen = (root, about, server, token, left) => {
     if (answer.error) return;
     if (!view) remember(answer.code, token);
     view = answer;
+    votes.hidden = Boolean(view.lesson);
     for (const part of Object.values(parts)) part.draw(view);
     showProblem(told, view.problem);
   });

@@ -1,0 +1,100 @@
+"""A lesson for a class: sent to all phones, predicted, revealed, and ended.
+
+The answer is computed at the reveal and kept with the class, so phones that ask for it need no
+model. The store checks in each transaction who may do what.
+"""
+
+from typing import Any
+
+from rlhf_demo.config.lessons import LESSONS
+from rlhf_demo.errors import ConfigError, Refused
+from rlhf_demo.server.learn import Learn, find
+from rlhf_demo.server.payloads import ClassLesson, StudentLesson
+from rlhf_demo.votes.predictions import UNKNOWN, OpenLesson
+from rlhf_demo.votes.store import Store
+
+
+class ClassLessons:
+    """The open lessons of the classes of one store."""
+
+    def __init__(self, store: Store, learn: Learn) -> None:
+        self.predictions, self.learn = store.predictions, learn
+
+    def send(self, token: Any, name: Any) -> None:
+        """Show a lesson on all phones of the token's class.
+
+        Raises:
+            ConfigError: there is no such lesson.
+            Refused: the token belongs to no class.
+        """
+        self.predictions.send(token, find(name))
+
+    def reveal(self, token: Any) -> None:
+        """Compute the answer of the open lesson, and show it to the class.
+
+        Raises:
+            Refused: the token belongs to no class, or no lesson is open.
+            DemoError: the answer cannot be computed.
+        """
+        sent = self.predictions.for_instructor(token)
+        if sent is None:
+            raise Refused("no lesson is on the phones: send one first")
+        outcome = self.learn.outcome(sent.lesson)
+        self.predictions.reveal(token, sent.lesson, outcome["answer"], outcome["result"])
+
+    def end(self, token: Any) -> None:
+        """Let the class vote again.
+
+        Raises:
+            Refused: the token belongs to no class.
+        """
+        self.predictions.end(token)
+
+    def predict(self, secret: Any, name: Any, answer: Any, client: str) -> None:
+        """Keep a student's prediction; it is then on disk.
+
+        Args:
+            secret: the student's.
+            name: the lesson's id.
+            answer: its place among the lesson's answers, or UNKNOWN.
+            client: the address of the request.
+
+        Raises:
+            ConfigError: there is no such lesson or answer.
+            Refused: see `Predictions.predict`.
+        """
+        lesson = find(name)
+        last = len(LESSONS[lesson].answers) - 1
+        if type(answer) is not int or not UNKNOWN <= answer <= last:
+            shown = str(answer)[:60]
+            raise ConfigError(f"the answer is {shown!r}: choose {UNKNOWN} (unknown) to {last}")
+        self.predictions.predict(secret, lesson, answer, client)
+
+    def for_instructor(self, token: Any) -> ClassLesson | None:
+        """Return the open lesson for the instructor's screen."""
+        return _shown(self.predictions.for_instructor(token))
+
+    def for_student(self, secret: Any) -> StudentLesson | None:
+        """Return the open lesson for a student's phone."""
+        sent = self.predictions.for_student(secret)
+        shown = _shown(sent)
+        return sent and shown and {**shown, "said": sent.said}
+
+
+def _shown(sent: OpenLesson | None) -> ClassLesson | None:
+    """Return an open lesson with its texts; None too if this version of the app lacks it."""
+    lesson = LESSONS.get(sent.lesson) if sent else None
+    if sent is None or lesson is None:
+        return None
+    places = [*range(len(lesson.answers)), UNKNOWN]
+    counts = sent.counts
+    return {
+        "id": sent.lesson,
+        "title": lesson.title,
+        "before": lesson.before,
+        "question": lesson.question,
+        "answers": list(lesson.answers),
+        "came": sent.came,
+        "result": sent.result,
+        "counts": None if counts is None else [counts.get(place, 0) for place in places],
+    }

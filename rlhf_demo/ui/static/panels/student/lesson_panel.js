@@ -1,0 +1,61 @@
+// @ts-check
+// A lesson on a student's phone: its question, the student's prediction, and what came out.
+import { phoneWords, rows } from "../../lib/class_lesson.js";
+import { button, fill, h, say, showProblem } from "../../shared/dom.js";
+import { answered } from "../../shared/server.js";
+import { tally } from "../../shared/tally.js";
+
+/** @typedef {import("../../types").StudentLesson} StudentLesson */
+
+/** @param {(lesson: string, answer: number) => Promise<any>} predict sends an answer */
+export const lessonPanel = (predict) => {
+  const title = h("h2", { class: "rl-h2" });
+  const before = h("p", { class: "rl-soft" });
+  const question = h("p", { class: "rl-question" });
+  const answers = h("div", { class: "rl-lesson-answers", role: "group" });
+  const problem = h("p", { hidden: true });
+  const told = h("p", { "aria-live": "polite" });
+  const box = h(
+    "section",
+    { class: "rl-card rl-student-lesson" },
+    [title, before, question, answers, problem, told],
+  );
+  let shown = "";
+  /** @type {StudentLesson | null} */
+  let lesson = null;
+
+  const press = async (/** @type {number} */ place) => {
+    const { id } = lesson;
+    const kept = await answered(problem, predict(id, place));
+    if (!kept || lesson.id !== id) return;
+    lesson = { ...lesson, said: place };
+    mark();
+  };
+  const choices = () =>
+    rows(lesson).map(({ place, words }) => {
+      const choice = button(words, () => press(place), "rl-large");
+      choice.value = String(place);
+      return choice;
+    });
+  const mark = () => {
+    for (const choice of answers.querySelectorAll("button"))
+      choice.setAttribute("aria-pressed", String(Number(choice.value) === lesson.said));
+    say(told, phoneWords(lesson));
+  };
+  return {
+    box,
+    set: (/** @type {StudentLesson} */ next) => {
+      lesson = next;
+      const key = `${lesson.id} ${lesson.came}`;
+      if (key !== shown) {
+        shown = key;
+        showProblem(problem, "");
+        say(title, lesson.title);
+        say(before, lesson.before);
+        say(question, lesson.question);
+        fill(answers, lesson.came === null ? choices() : tally(rows(lesson), lesson.said));
+      }
+      mark();
+    },
+  };
+};

@@ -1,0 +1,101 @@
+"""A lesson for a class: which lessons and answers there are, and what each screen is sent."""
+
+import pytest
+
+from rlhf_demo.config.lessons import LESSONS
+from rlhf_demo.errors import ConfigError, Refused
+from rlhf_demo.server import payloads
+from rlhf_demo.server.class_lessons import ClassLessons
+from rlhf_demo.server.learn import find
+from rlhf_demo.votes.predictions import UNKNOWN
+from tests.declared import misfits
+from tests.voting import HAPPY, join
+
+NAME = "attention"
+LAST = len(LESSONS[NAME].answers) - 1
+
+
+class Learn:
+    """Computes the same outcome for all lessons."""
+
+    def __init__(self):
+        self.asked = []
+
+    def outcome(self, name):
+        self.asked.append(find(name))
+        return {"answer": 1, "result": "Head 2 looks at a noun."}
+
+
+@pytest.fixture
+def lessons(store):
+    return ClassLessons(store, Learn())
+
+
+@pytest.fixture
+def made(classes, lessons):
+    made = classes.create_class(HAPPY)
+    lessons.send(made.token, NAME)
+    return made
+
+
+def predict(lessons, secret, answer, name=NAME):
+    lessons.predictions.clock.now += 1
+    lessons.predict(secret, name, answer, "school")
+
+
+@pytest.mark.parametrize("odd", [None, "", "nothing", 3, ["attention"], {"a": 1}])
+def test_only_lessons_are_sent_and_predicted(lessons, classes, made, odd):
+    with pytest.raises(ConfigError, match="there is no lesson"):
+        lessons.send(made.token, odd)
+    with pytest.raises(ConfigError, match="there is no lesson"):
+        predict(lessons, *join(classes, made, 1), 0, odd)
+
+
+@pytest.mark.parametrize("odd", [None, "", "0", 0.0, True, -2, LAST + 1, 10**30, [0], {"a": 0}])
+def test_only_answers_of_the_lesson_are_kept(lessons, classes, made, odd):
+    [ann] = join(classes, made, 1)
+    with pytest.raises(ConfigError, match=f"choose -1 .* to {LAST}"):
+        predict(lessons, ann, odd)
+    assert lessons.for_student(ann)["said"] is None
+    for answer in (UNKNOWN, 0, LAST):
+        predict(lessons, ann, answer)
+        assert lessons.for_student(ann)["said"] == answer
+
+
+def test_answer_is_computed_at_the_reveal_and_only_for_the_instructor(lessons, classes, made):
+    [ann] = join(classes, made, 1)
+    with pytest.raises(Refused, match="does not know you"):
+        lessons.reveal(ann)
+    assert lessons.learn.asked == []
+    lessons.reveal(made.token)
+    assert lessons.learn.asked == [NAME]
+    lessons.end(made.token)
+    with pytest.raises(Refused, match="no lesson is on the phones"):
+        lessons.reveal(made.token)
+
+
+def test_each_screen_is_sent_what_it_may_show(lessons, classes, made):
+    ann, late = join(classes, made, 2)
+    predict(lessons, ann, UNKNOWN)
+    before = lessons.for_instructor(made.token)
+    assert before["counts"] == [0] * (LAST + 1) + [1]
+    assert before["question"] == LESSONS[NAME].question
+    phones = [lessons.for_student(secret) for secret in (ann, late)]
+    assert [phone["counts"] for phone in phones] == [None, None]
+    lessons.reveal(made.token)
+    phones += [lessons.for_student(secret) for secret in (ann, late)]
+    assert [phone["counts"] for phone in phones[2:]] == [before["counts"], None]
+    assert {(phone["came"], phone["result"]) for phone in phones[2:]} == {
+        (1, "Head 2 looks at a noun.")
+    }
+    assert list(misfits(before, payloads.ClassLesson)) == []
+    for phone in phones:
+        assert list(misfits(phone, payloads.StudentLesson)) == []
+
+
+def test_lesson_that_this_version_lacks_is_not_shown(lessons, classes, made):
+    [ann] = join(classes, made, 1)
+    lessons.predictions.send(made.token, "of-another-version")
+    assert lessons.for_instructor(made.token) is None and lessons.for_student(ann) is None
+    lessons.send(made.token, NAME)
+    assert lessons.for_student(ann)["id"] == NAME
