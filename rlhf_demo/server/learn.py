@@ -99,9 +99,7 @@ class Learn:
         where, _, function = LESSONS[find(name)].code.partition(":")
         self.model_cache.warm()
         found = getattr(import_module(f"rlhf_demo.{where}"), function)
-        lines, first = inspect.getsourcelines(found)
-        path = Path(inspect.getfile(found)).relative_to(REPOSITORY)
-        return {"file": path.as_posix(), "line": first, "source": "".join(lines)}
+        return code_of(found)
 
     def _computed(
         self, key: tuple[str, ...], trained: Any, compute: Callable[["Models"], Any]
@@ -139,6 +137,13 @@ class Learn:
         return Models(
             cache.policy(base), cache.policy(name), reward, not self.choices.settings.public
         )
+
+
+def code_of(function: Callable[..., Any]) -> LessonCode:
+    """Return a function as it stands in its file."""
+    lines, first = inspect.getsourcelines(function)
+    path = Path(inspect.getfile(function)).relative_to(REPOSITORY)
+    return {"file": path.as_posix(), "line": first, "source": "".join(lines)}
 
 
 def module(lesson: str) -> Computed:

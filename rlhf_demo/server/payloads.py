@@ -472,6 +472,45 @@ class LessonTypes(TypedDict):
     uses: UsesLook
 
 
+class TraceSettings(TypedDict):
+    """What a step's loss depends on besides the response."""
+
+    kl_coef: float
+    gamma: float
+    gae_lambda: float
+    clip_range: float
+    value_clip_range: float
+    value_coef: float
+    entropy_coef: float
+    with_values: bool  # False: as if the value head always said 0
+
+
+class ResponseTrace(TypedDict):
+    """Every term of PPO's loss for each token of one response."""
+
+    run: str
+    step: int
+    sample: int  # of the responses that were kept of the step, from 0
+    samples: int  # that were kept
+    prompt: str
+    tokens: list[str]
+    columns: dict[str, list[float | None] | None]  # None where the run did not note enough
+    stopped: list[bool] | None  # the clip would stop a further update of the token
+    clipped: list[bool] | None  # the clip stopped one of the step's updates of it
+    mean: float | None  # of the step's advantages
+    deviation: float | None
+    earned: float  # by the last token, on top of its KL
+    standardised: float | None  # the score, in standard deviations of the base's scores
+    settings: TraceSettings
+
+
+class TracedQuantity(LessonCode):
+    """A row of the microscope: the function that computes it, and where its cells come from."""
+
+    function: str  # module and name
+    sources: list[tuple[str, int]]  # quantity, tokens ahead
+
+
 class ShownFrontier(TypedDict):
     """The part that compares the methods: all figures, or how far a measurement is."""
 

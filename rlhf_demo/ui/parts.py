@@ -22,7 +22,7 @@ from rlhf_demo.web.refusals import in_words
 
 STATIC = Path(__file__).parent / "static"
 LIBRARY = "plotly.min.js"
-STYLES = ("style.css", "voting.css", "learn.css")
+STYLES = ("style.css", "voting.css", "learn.css", "microscope.css")
 
 
 def part(

@@ -22,6 +22,7 @@ declare global {
     "rlhf:use": CustomEvent;
     "rlhf:board": CustomEvent<{ kind: string; run: import("./types").RunRow }>;
     "rlhf:predicted": CustomEvent;
+    "rlhf:trace": CustomEvent<import("./lib/microscope.js").Place>;
     "rlhf:ask": CustomEvent<string>;
     "rlhf:show-lesson": CustomEvent<string>;
     "rlhf:course": CustomEvent<string>;

@@ -837,6 +837,42 @@ export interface UsesLook {
   ceiling: number[];
 }
 
+export interface TraceSettings {
+  kl_coef: number;
+  gamma: number;
+  gae_lambda: number;
+  clip_range: number;
+  value_clip_range: number;
+  value_coef: number;
+  entropy_coef: number;
+  with_values: boolean;
+}
+
+export interface ResponseTrace {
+  run: string;
+  step: number;
+  sample: number;
+  samples: number;
+  prompt: string;
+  tokens: string[];
+  columns: Record<string, (number | null)[] | null>;
+  stopped: boolean[] | null;
+  clipped: boolean[] | null;
+  mean: number | null;
+  deviation: number | null;
+  earned: number;
+  standardised: number | null;
+  settings: TraceSettings;
+}
+
+export interface TracedQuantity {
+  file: string;
+  line: number;
+  source: string;
+  function: string;
+  sources: ([string, number])[];
+}
+
 export interface ShownFrontier {
   frontier?: FrontierState;
   progress?: Progress;

@@ -7,6 +7,7 @@ import gradio as gr
 from rlhf_demo.lessons.looks import LessonCode, Outcome
 from rlhf_demo.server.choices import Choice
 from rlhf_demo.server.learn import PPO, listed
+from rlhf_demo.ui.panels.microscope import MicroscopePanel
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.web.lanes import heavy
@@ -17,6 +18,7 @@ class LearnTab:
 
     def __init__(self, shared: Shared) -> None:
         self.learn = shared.learn
+        self.microscope = MicroscopePanel(shared)
 
     def build(self, demo: gr.Blocks) -> None:
         """Lay the tab out inside the open Blocks."""
@@ -27,6 +29,7 @@ class LearnTab:
             self.lesson_code,
         ]
         part("tabs/learn", functions, value=listed())
+        self.microscope.build()
 
     def lesson_models(self, request: Any) -> list[Choice]:
         """List the trained models that the lessons can show: label and id."""

@@ -25,6 +25,7 @@ from rlhf_demo.ui import forms
 from rlhf_demo.ui.panels import charts
 from rlhf_demo.ui.panels.board import Board
 from rlhf_demo.ui.panels.experiments import ExperimentsPanel
+from rlhf_demo.ui.panels.microscope import MicroscopePanel
 from rlhf_demo.ui.panels.notice import notice_of
 from rlhf_demo.ui.parts import lead, part
 from rlhf_demo.ui.shared import SECRET, Shared, secret_input, started
@@ -135,6 +136,7 @@ class PPOTab:
             ],
             value=charts.PPO,
         )  # fmt: skip
+        MicroscopePanel(self.shared).build()
         start.click(
             self.start,
             [

@@ -148,3 +148,14 @@ export const tellOfBoard = (kind, run) =>
 
 /** @param {(shown: {kind: string, run: import("../types").RunRow}) => void} act */
 export const onBoard = (act) => window.addEventListener("rlhf:board", (event) => act(event.detail));
+
+// -- the microscope -------------------------------------------------------------------------------
+
+/** @typedef {import("../lib/microscope.js").Place} Place */
+
+/** @param {Place} place the token whose figures to open in the microscope */
+export const openTrace = (place) =>
+  window.dispatchEvent(new CustomEvent("rlhf:trace", { detail: place }));
+
+/** @param {(place: Place) => void} act */
+export const onTrace = (act) => window.addEventListener("rlhf:trace", (event) => act(event.detail));

@@ -4,6 +4,7 @@
 import { number, signed, upOrDown } from "../../lib/format.js";
 import { colourings, tokensOf } from "../../lib/tokens.js";
 import { fill, h, say, select } from "../../shared/dom.js";
+import { openTrace } from "../../shared/navigation.js";
 import { tokenLegend, tokenText } from "../../shared/token_text.js";
 
 /** @typedef {import("../../types").SampleRow} SampleRow */
@@ -31,11 +32,11 @@ const legendOf = (/** @type {string} */ by, /** @type {SampleRow[]} */ rows) => 
   return [tokenLegend(by), more];
 };
 
-const sampleCard = (/** @type {SampleRow} */ row, by, scale, clip) => {
+const sampleCard = (/** @type {SampleRow} */ row, by, { scale, clip }, trace) => {
   const green = scale ? "; green: above the base\u2019s mean" : "";
   const title = `score of this response, in the scorer\u2019s own units${green}`;
   const shade = `rl-chip ${upOrDown(row.score, scale && scale.mean)}`;
-  const how = { label: "response", clips: by === "advantage", clip };
+  const how = { label: "response", clips: by === "advantage", clip, trace };
   return h(
     "article",
     { class: "rl-sample" },
@@ -70,20 +71,28 @@ const view = () => {
 /** @typedef {ReturnType<typeof view>} View */
 /**
  * What the texts are drawn from.
- * @typedef {{rows: SampleRow[], scale: import("../../types").Scale | null, clip: number}} Texts
+ * @typedef {{rows: SampleRow[], scale: import("../../types").Scale | null, clip: number,
+ *   run: import("../../types").RunRow}} Texts
  */
 
+// Opens the microscope at a token of a text; it shows PPO only.
+const tracer = (/** @type {Texts} */ { rows, run }, /** @type {number} */ sample) =>
+  run.kind === "ppo"
+    ? (/** @type {number} */ token) =>
+        openTrace({ run: run.id, step: rows[sample].step, sample, token })
+    : undefined;
+
 const drawTexts = (/** @type {View} */ { by, legend, units, list }, /** @type {Texts} */ texts) => {
-  const { rows, scale, clip } = texts;
+  const { rows } = texts;
   // Without a value head there are no values to colour by.
   const has = (/** @type {string} */ one) => !rows.length || one in rows[0];
   for (const one of by.options) one.hidden = !has(one.value);
   if (!has(by.value)) by.value = BY[0];
   fill(legend, legendOf(by.value, rows));
-  say(units, unitWords(scale));
+  say(units, unitWords(texts.scale));
   fill(
     list,
-    rows.map((row) => sampleCard(row, by.value, scale, clip)),
+    rows.map((row, sample) => sampleCard(row, by.value, texts, tracer(texts, sample))),
   );
 };
 
@@ -107,7 +116,7 @@ export const samples = (server, moved) => {
   const seen = view();
   const { slider } = seen;
   /** @type {Texts} */
-  const texts = { rows: [], scale: null, clip: 0 };
+  const texts = { rows: [], scale: null, clip: 0, run: null };
   let run = null;
   let total = 0;
   let follow = true;
@@ -146,7 +155,7 @@ export const samples = (server, moved) => {
     step,
     update: (now, answer) => {
       [run, total, steps] = [now.id, now.total_steps, answer.sample_steps];
-      [texts.scale, texts.clip] = [answer.scale, answer.clip_range];
+      [texts.scale, texts.clip, texts.run] = [answer.scale, answer.clip_range, now];
       setSlider(slider, steps.length, follow);
       drawHeading(seen, step(), total);
       load(step(), answer.texts);
