@@ -228,6 +228,31 @@ LESSONS: dict[str, Lesson] = {
         "time. Only people can say what is better.",
         covers=("0.15", "0.20", "1.19", "1.21", "4.12"),
     ),
+    "changed": Lesson(
+        title="What PPO changed",
+        minutes=3,
+        goal="The layer that changed most need not be the one that matters most.",
+        before="PPO here adds a small correction to every matrix (a table of weights) of every "
+        "layer. We can give the base the corrections of some layers and leave out the rest. The "
+        "KL divergence, in nats, says how far that moves the probabilities of the next token; it "
+        "is 0 if they stay the same.",
+        question="In which layer did the weights change most, compared with their size? And which "
+        "layer\u2019s correction alone moves the next token most?",
+        answers=(
+            "an early layer (1 to 3) changed most, and an early layer matters most",
+            "an early layer changed most, but a late layer (4 to 6) matters most",
+            "a late layer changed most, but an early layer matters most",
+            "a late layer changed most, and a late layer matters most",
+        ),
+        sentence="A large change of weights can have a small effect, and the effects of single "
+        "layers do not add up to the effect of all.",
+        code="explain.gpt2:with_changes",
+        test="tests/explain/test_gpt2.py::"
+        "test_changes_in_all_layers_make_the_tuned_network_and_in_none_the_base",
+        caveat="Layers work on each other\u2019s results. What one layer does alone is neither its "
+        "share of the whole nor what would be missing without it, so there is no single answer to "
+        "where PPO\u2019s change happens.",
+    ),
     "alternatives": Lesson(
         title="Without PPO?",
         minutes=4,

@@ -182,3 +182,21 @@ class UsesLook(TypedDict):
     error_rates: list[float]
     agreement: list[float]  # how often two voters agree
     ceiling: list[float]  # how often a perfect model agrees with a vote
+
+
+class ChangedLook(TypedDict):
+    """What PPO's changes do to the tokens of one text, in nats and as probabilities."""
+
+    text: str
+    pieces: list[str]  # of the text, without the token that begins it
+    layers: list[int]  # that have PPO's weights, from 1
+    part: str  # of those layers; nothing: both parts
+    moved: list[list[float]]  # [layer][matrix], then the layer as a whole: |change| / |base|
+    alone: list[float]  # [layer] KL of the next token from the base if only that layer changes
+    all: float  # the same if all change
+    chosen: float  # the same with the chosen layers
+    log_ratios: list[float]  # of the text's tokens, chosen layers to base
+    tokens: list[str]  # likely next ones
+    base: list[float]  # their probabilities under the base
+    ppo: list[float]
+    mixed: list[float]  # under the base with the chosen layers of PPO

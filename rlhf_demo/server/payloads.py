@@ -12,6 +12,7 @@ from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.lessons.looks import (
     AlternativesLook,
     AttentionLook,
+    ChangedLook,
     HeadsOffLook,
     LayersLook,
     LeashLook,
@@ -468,6 +469,7 @@ class LessonTypes(TypedDict):
     loss: LossLook
     layers: LayersLook
     leash: LeashLook
+    changed: ChangedLook
     alternatives: AlternativesLook
     uses: UsesLook
 

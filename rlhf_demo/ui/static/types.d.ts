@@ -671,6 +671,7 @@ export interface LessonTypes {
   loss: LossLook;
   layers: LayersLook;
   leash: LeashLook;
+  changed: ChangedLook;
   alternatives: AlternativesLook;
   uses: UsesLook;
 }
@@ -801,6 +802,22 @@ export interface LeashLook {
   tokens: string[];
   reference: number[];
   scores: number[];
+}
+
+export interface ChangedLook {
+  text: string;
+  pieces: string[];
+  layers: number[];
+  part: string;
+  moved: (number[])[];
+  alone: number[];
+  all: number;
+  chosen: number;
+  log_ratios: number[];
+  tokens: string[];
+  base: number[];
+  ppo: number[];
+  mixed: number[];
 }
 
 export interface AlternativesLook {

@@ -2,6 +2,7 @@
 // The view of each lesson.
 import { alternatives } from "./alternatives.js";
 import { attention } from "./attention.js";
+import { changed } from "./changed.js";
 import { heads_off } from "./heads_off.js";
 import { layers } from "./layers.js";
 import { leash } from "./leash.js";
@@ -22,5 +23,15 @@ import { vectors } from "./vectors.js";
 
 /** @type {Record<string, (stage: Stage) => View>} by the lesson's id */
 export const views = {
-  next_token, tokens, vectors, attention, heads_off, layers, loss, leash, alternatives, uses,
+  next_token,
+  tokens,
+  vectors,
+  attention,
+  heads_off,
+  layers,
+  loss,
+  leash,
+  changed,
+  alternatives,
+  uses,
 };

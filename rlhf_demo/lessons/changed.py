@@ -1,0 +1,117 @@
+"""What PPO changed: how far each layer moved, and what each layer's change does alone."""
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlhf_demo.errors import ConfigError
+from rlhf_demo.explain.changes import divergence, moved, next_logprobs
+from rlhf_demo.explain.gpt2 import PARTS, Network, Part, with_changes
+from rlhf_demo.lessons.looks import ChangedLook, Outcome
+from rlhf_demo.lessons.request import Models, rounded, text_of
+
+TEXT = "The acting was"
+TEMPERATURE = 0.7
+"""At which the models write on this page."""
+SHOWN = 4
+"""Most likely next tokens of each model."""
+BEGINNINGS = (
+    "The acting was",
+    "The film is",
+    "This movie was",
+    "I thought the plot was",
+    "The story is",
+    "The music was",
+    "The characters are",
+    "The director",
+)
+"""What the answer is measured on."""
+
+
+def look(models: Models, request: dict[str, Any]) -> ChangedLook:
+    """Return what PPO's changes do to one text, in each layer alone and in the chosen ones.
+
+    Args:
+        request: `text`; `layers`, a list of numbers from 1; `part`, one of PARTS, or nothing.
+
+    Raises:
+        DemoError: the text, a layer or the part cannot be used.
+    """
+    text = text_of(request, TEXT, models)
+    base, ppo = models.network("base"), models.network("ppo")
+    chosen = _layers_of(request, len(base.layers))
+    part = _part_of(request)
+    ids = torch.tensor(models.ids(text))
+    mixed = with_changes(base, ppo, [layer - 1 for layer in chosen], (part,) if part else PARTS)
+    before, after, now = (
+        next_logprobs(network, ids, TEMPERATURE) for network in (base, ppo, mixed)
+    )
+    top = {int(token) for each in (before, after) for token in each[-1].topk(SHOWN).indices}
+    tokens = sorted(top, key=lambda token: -before[-1, token])
+    places = range(len(ids) - 1)
+    return {
+        "text": text,
+        "pieces": models.pieces(ids[1:].tolist()),
+        "layers": chosen,
+        "part": part or "",
+        "moved": rounded(moved(base, ppo)),
+        "alone": [
+            round(_effect(with_changes(base, ppo, [layer]), [ids], [before[-1]]), 3)
+            for layer in range(len(base.layers))
+        ],
+        "all": round(divergence(after[-1], before[-1]).item(), 3),
+        "chosen": round(divergence(now[-1], before[-1]).item(), 3),
+        "log_ratios": rounded((now - before)[places, ids[1:]], 2),
+        "tokens": models.pieces(tokens),
+        "base": rounded(before[-1, tokens].exp()),
+        "ppo": rounded(after[-1, tokens].exp()),
+        "mixed": rounded(now[-1, tokens].exp()),
+    }
+
+
+def outcome(models: Models) -> Outcome:
+    """Return which layer moved most, and which matters most, over several beginnings."""
+    base, ppo = models.network("base"), models.network("ppo")
+    texts = [torch.tensor(models.ids(text)) for text in BEGINNINGS]
+    before = [next_logprobs(base, ids, TEMPERATURE)[-1] for ids in texts]
+    layers = range(len(base.layers))
+    shares = moved(base, ppo)[:, -1]
+    alone = [_effect(with_changes(base, ppo, [layer]), texts, before) for layer in layers]
+    most, matters = int(shares.argmax()), max(layers, key=lambda layer: alone[layer])
+    late = len(layers) // 2
+    result = (
+        f"Layer {most + 1} changed most, by {shares[most]:.1%} of its size. Over "
+        f"{len(BEGINNINGS)} beginnings, layer {matters + 1} alone changes the next token most: by "
+        f"{alone[matters]:.2f} nats, layer 1 alone by {alone[0]:.2f}. All layers together change "
+        f"it by {_effect(ppo, texts, before):.2f} nats, but the single effects add up to "
+        f"{sum(alone):.2f}."
+    )
+    return {"answer": 2 * (most >= late) + (matters >= late), "result": result}
+
+
+def _effect(network: Network, texts: list[Tensor], before: list[Tensor]) -> float:
+    """Return how far the token after each text is from what it was, on average, in nats."""
+    effects = [
+        divergence(next_logprobs(network, ids, TEMPERATURE)[-1], old).item()
+        for ids, old in zip(texts, before, strict=True)
+    ]
+    return sum(effects) / len(effects)
+
+
+def _layers_of(request: dict[str, Any], count: int) -> list[int]:
+    layers = request.get("layers", [count])
+    known: Collection[int] = range(1, count + 1)
+    if not isinstance(layers, list) or not all(type(each) is int for each in layers):
+        raise ConfigError(f"layers is {str(layers)[:40]}: give a list of whole numbers")
+    if any(layer not in known for layer in layers):
+        raise ConfigError(f"layers is {str(layers)[:40]}: choose from 1 to {count}")
+    return sorted(set(layers))
+
+
+def _part_of(request: dict[str, Any]) -> Part | None:
+    part = request.get("part") or None
+    if part is not None and part not in PARTS:
+        raise ConfigError(f"part is {str(part)[:40]!r}: choose one of {', '.join(PARTS)}")
+    return part
