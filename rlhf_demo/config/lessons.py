@@ -202,6 +202,31 @@ LESSONS: dict[str, Lesson] = {
         "good. Losses compare only between models with the same tokens.",
         covers=("0.7", "1.11", "2.4", "3.6", "4.4"),
     ),
+    "reward_head": Lesson(
+        title="The reward model, and how to fool it",
+        minutes=4,
+        goal="The reward model is the same network with another last step, and its score is a "
+        "guess that can be fooled.",
+        before="The reward model reads a text with the base\u2019s six layers, slightly "
+        "corrected. Where the base computes a logit for every token, the reward model computes "
+        "one number, the score. The base\u2019s own texts score 0 on average; a better text "
+        "should score higher.",
+        question="What does it make of \u201cThe acting was not terrible.\u201d?",
+        answers=(
+            "a score above 0: not terrible is mild praise",
+            "about 0",
+            "below 0, but above \u201cThe acting was terrible.\u201d",
+            "as low as \u201cThe acting was terrible.\u201d, or lower",
+        ),
+        sentence="The score is a guess by a network that learned which texts won; PPO finds the "
+        "texts on which the guess is too high.",
+        code="explain.gpt2:read_out",
+        test="tests/explain/test_gpt2.py::test_the_last_sum_reads_as_the_output",
+        caveat="The colours show the score if the text ended at that token; they are no causes. "
+        "No early layer was trained to be read by the scoring head, so a small number there does "
+        "not mean that the layer knows nothing.",
+        covers=("0.11", "1.17", "3.10", "3.13", "4.6", "4.12"),
+    ),
     "leash": Lesson(
         title="What the KL penalty is for",
         minutes=4,
@@ -294,6 +319,31 @@ LESSONS: dict[str, Lesson] = {
         test="tests/explain/test_noise.py::test_two_voters_by_hand",
         caveat="Real voters do not err by chance alone: they disagree about taste, and share "
         "mistakes. None of the uses listed above is tested on this page.",
+    ),
+    "word_scores": Lesson(
+        title="Why running scores mislead",
+        minutes=3,
+        core=False,
+        goal="What a word adds to a score depends on how one asks.",
+        before="We want to know what each word adds to a text\u2019s score. The running score is "
+        "the score of the text up to a word; we take how far the word changes it. Or we leave the "
+        "word out of the whole text. Or we remove all words and put them back in many different "
+        "orders, and average the change (the Shapley value).",
+        question="The text is \u201cI expected a terrible film and I loved it.\u201d Which of the "
+        "three ways say that \u201cloved\u201d raises the score?",
+        answers=(
+            "all three",
+            "none",
+            "leaving it out and the Shapley value, but not the running score",
+            "another combination",
+        ),
+        sentence="A reward model has learned from finished texts, so the score of an unfinished "
+        "text says little about the word that it ends with.",
+        code="explain.token_scores:shapley_values",
+        test="tests/explain/test_token_scores.py::"
+        "test_negation_gets_the_blame_that_running_scores_do_not_give_it",
+        caveat="Texts with missing words are unusual for the reward model too. Shapley values add "
+        "up to the score, but they say how this model scores, not what a reader would mind.",
     ),
 }
 """Id of each lesson, in the order of the course: the name of its module in `lessons/`."""

@@ -200,3 +200,36 @@ class ChangedLook(TypedDict):
     base: list[float]  # their probabilities under the base
     ppo: list[float]
     mixed: list[float]  # under the base with the chosen layers of PPO
+
+
+class RewardHeadLook(TypedDict):
+    """What the reward model makes of a text."""
+
+    text: str
+    pieces: list[str]  # of the text, without the token that begins it
+    running: list[float]  # score if the text ended at each token
+    depths: list[float]  # score read at the input and after each layer
+    score: float
+    surprise: float  # nats a token, under the base
+
+
+class WordCredit(TypedDict):
+    """What a word adds to the score of its text, in three ways."""
+
+    piece: str
+    running: float  # score up to it less the score up to the word before
+    left_out: float  # score of the text less the score without it
+    shapley: float
+
+
+class WordScoresLook(TypedDict):
+    """What each word adds to the score, and how the Shapley values were averaged."""
+
+    text: str
+    words: list[WordCredit]
+    score: float
+    empty: float  # score of the empty text
+    orders: int
+    exact: bool  # whether these are all orders
+    standard_error: float
+    words_together: int  # words in a group

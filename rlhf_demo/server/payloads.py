@@ -20,9 +20,11 @@ from rlhf_demo.lessons.looks import (
     LossLook,
     NextTokenLook,
     Outcome,
+    RewardHeadLook,
     TokensLook,
     UsesLook,
     VectorsLook,
+    WordScoresLook,
 )
 from rlhf_demo.runs.reports import ComparedRow, NamedVerdict, RewardReport
 from rlhf_demo.server.class_records import RewardTraining, TrainedReward
@@ -468,10 +470,12 @@ class LessonTypes(TypedDict):
     vectors: VectorsLook
     loss: LossLook
     layers: LayersLook
+    reward_head: RewardHeadLook
     leash: LeashLook
     changed: ChangedLook
     alternatives: AlternativesLook
     uses: UsesLook
+    word_scores: WordScoresLook
 
 
 class TraceSettings(TypedDict):

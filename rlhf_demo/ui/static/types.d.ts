@@ -670,10 +670,12 @@ export interface LessonTypes {
   vectors: VectorsLook;
   loss: LossLook;
   layers: LayersLook;
+  reward_head: RewardHeadLook;
   leash: LeashLook;
   changed: ChangedLook;
   alternatives: AlternativesLook;
   uses: UsesLook;
+  word_scores: WordScoresLook;
 }
 
 export interface Outcome {
@@ -796,6 +798,15 @@ export interface Unit {
   tokens: string[];
 }
 
+export interface RewardHeadLook {
+  text: string;
+  pieces: string[];
+  running: number[];
+  depths: number[];
+  score: number;
+  surprise: number;
+}
+
 export interface LeashLook {
   text: string;
   study: Study;
@@ -852,6 +863,24 @@ export interface UsesLook {
   error_rates: number[];
   agreement: number[];
   ceiling: number[];
+}
+
+export interface WordScoresLook {
+  text: string;
+  words: WordCredit[];
+  score: number;
+  empty: number;
+  orders: number;
+  exact: boolean;
+  standard_error: number;
+  words_together: number;
+}
+
+export interface WordCredit {
+  piece: string;
+  running: number;
+  left_out: number;
+  shapley: number;
 }
 
 export interface TraceSettings {

@@ -68,3 +68,19 @@ export const slider = (label, range, act) => {
   };
   return { input, line: h("label", { class: "rl-slider" }, label, input, value) };
 };
+
+/**
+ * A bar from the middle to the right for a number above 0, to the left for one below.
+ * @param {number} value
+ * @param {number} full the number that fills a half
+ */
+export const signedBar = (value, full) => {
+  const share = Math.min(1, Math.abs(value) / full);
+  const left = `${value < 0 ? 50 - 50 * share : 50}%`;
+  const background = `var(--rl-${value < 0 ? "below" : "score"})`;
+  return h(
+    "div",
+    { class: "rl-signed" },
+    h("i", { style: { left, width: `${50 * share}%`, background } }),
+  );
+};

@@ -8,9 +8,11 @@ import { layers } from "./layers.js";
 import { leash } from "./leash.js";
 import { loss } from "./loss.js";
 import { next_token } from "./next_token.js";
+import { reward_head } from "./reward_head.js";
 import { tokens } from "./tokens.js";
 import { uses } from "./uses.js";
 import { vectors } from "./vectors.js";
+import { word_scores } from "./word_scores.js";
 
 /**
  * What a lesson's view gets, and what it returns.
@@ -30,8 +32,10 @@ export const views = {
   heads_off,
   layers,
   loss,
+  reward_head,
   leash,
   changed,
   alternatives,
   uses,
+  word_scores,
 };
