@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "jobs": {"config", "hub", "runs"},
     "models": {"config", "data", "hub", "objectives"},
     "explain": {"models", "objectives"},
-    "lessons": {"config", "evaluation", "explain", "models", "runs"},
+    "lessons": {"config", "data", "evaluation", "explain", "models", "runs"},
     "evaluation": {"config", "data", "models", "objectives", "runs"},
     "train": {"config", "data", "evaluation", "models", "objectives", "runs"},
     "server": {

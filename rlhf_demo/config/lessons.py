@@ -202,8 +202,28 @@ LESSONS: dict[str, Lesson] = {
         "good. Losses compare only between models with the same tokens.",
         covers=("0.7", "1.11", "2.4", "3.6", "4.4"),
     ),
+    "votes": Lesson(
+        title="From votes to a score",
+        minutes=3,
+        goal="A score is learned from choices between two texts: the choices are to be likely.",
+        before="A reward model gives each text a score. By its prediction, text A wins against B "
+        "with probability sigmoid(score A \u2212 score B). Training makes the choices that people "
+        "made as likely as possible. Here we keep the base as it is and learn only the last step, "
+        "256 weights, from eight choices of the simulated rater.",
+        question="We test these weights on 40 pairs that they have not seen. A coin gets 20 right. "
+        "How many do they get right?",
+        answers=("23 or fewer", "24 to 30", "31 or more"),
+        sentence="Votes say which of two texts is better; maximum likelihood turns them into a "
+        "score, and the base already knows what the texts say.",
+        code="explain.vote_head:fit_head",
+        test="tests/explain/test_vote_head.py::test_one_vote_worked_by_hand",
+        caveat="The eight pairs differ clearly: eight pairs drawn at random gave 27 to 35 right in "
+        "nine of ten draws. The rater is simulated and shares the base with us, and people "
+        "contradict each other more often than it does.",
+        covers=("0.10", "1.17", "2.4", "3.8", "4.5", "4.9"),
+    ),
     "reward_head": Lesson(
-        title="The reward model, and how to fool it",
+        title="Fool the reward model",
         minutes=4,
         goal="The reward model is the same network with another last step, and its score is a "
         "guess that can be fooled.",
@@ -218,8 +238,8 @@ LESSONS: dict[str, Lesson] = {
             "below 0, but above \u201cThe acting was terrible.\u201d",
             "as low as \u201cThe acting was terrible.\u201d, or lower",
         ),
-        sentence="The score is a guess by a network that learned which texts won; PPO finds the "
-        "texts on which the guess is too high.",
+        sentence="The score is a guess by a network that learned which texts won, and PPO "
+        "looks for texts with a high score, whether they deserve it or not.",
         code="explain.gpt2:read_out",
         test="tests/explain/test_gpt2.py::test_the_last_sum_reads_as_the_output",
         caveat="The colours show the score if the text ended at that token; they are no causes. "

@@ -233,3 +233,53 @@ class WordScoresLook(TypedDict):
     exact: bool  # whether these are all orders
     standard_error: float
     words_together: int  # words in a group
+
+
+class VotePair(TypedDict):
+    """A prompt and two responses to vote on."""
+
+    prompt: str
+    a: str
+    b: str
+
+
+class HeadResult(TypedDict):
+    """How well a head that learned from a few votes predicts held-out ones."""
+
+    right: int  # held-out pairs
+    of: int
+    low: float  # 95% interval of the share
+    high: float
+    agree: int  # votes as the rater's
+    probabilities: list[float]  # [vote] that the chosen text wins, by the head
+    shipped: int  # held-out pairs that the shipped reward model gets right
+
+
+class VotesLook(TypedDict):
+    """Pairs to vote on, the votes, and what a head learned from them."""
+
+    pairs: list[VotePair]
+    votes: list[str]  # "a" or "b"
+    result: HeadResult | None
+
+
+class Move(TypedDict):
+    """A token that the player can choose."""
+
+    token: int
+    piece: str
+    share: float  # its probability under the base
+
+
+class AgentLook(TypedDict):
+    """A game of choosing tokens."""
+
+    starts: list[str]
+    start: int  # place of its beginning in `starts`
+    moves: list[int]  # token ids chosen so far
+    pieces: list[str]
+    choices: list[Move]  # none if the game is over
+    left: int  # moves
+    score: float | None  # once the game is over
+    ppo_text: str  # what the PPO model writes from the same beginning
+    ppo_score: float | None

@@ -8,6 +8,7 @@ from rlhf_demo.explain.changes import next_logprobs
 from rlhf_demo.explain.gpt2 import forward, read_out
 from rlhf_demo.lessons.looks import Outcome, RewardHeadLook
 from rlhf_demo.lessons.request import Models, rounded, text_of
+from rlhf_demo.models.token_text import token_texts
 
 TEXT = "The acting was not terrible."
 BLUNT, PRAISE = "The acting was terrible.", "The acting was excellent."
@@ -27,19 +28,17 @@ def look(models: Models, request: dict[str, Any]) -> RewardHeadLook:
         DemoError: the text cannot be used.
     """
     text = text_of(request, TEXT, models)
-    ids = torch.tensor(models.ids(text))
+    ids = torch.tensor(models.reward.encode(text))
     network = models.network("reward")
     trace = forward(network, ids)
     ends = torch.stack([depth[-1] for depth in trace.depths])  # [layers + 1, D]
-    logprobs = next_logprobs(models.network("base"), ids, 1.0)
-    surprise = -logprobs[range(len(ids) - 1), ids[1:]].mean()
     return {
         "text": text,
-        "pieces": models.pieces(ids[1:].tolist()),
+        "pieces": token_texts(models.reward.tokenizer, ids[1:].tolist()),
         "running": rounded(trace.out[1:, 0], 3),
         "depths": rounded(read_out(network, ends)[:, 0], 3),
         "score": round(trace.out[-1, 0].item(), 3),
-        "surprise": round(surprise.item(), 2),
+        "surprise": round(_surprise(models, text), 2),
     }
 
 
@@ -58,4 +57,12 @@ def outcome(models: Models) -> Outcome:
 
 
 def _score(models: Models, text: str) -> float:
-    return forward(models.network("reward"), torch.tensor(models.ids(text))).out[-1].item()
+    ids = torch.tensor(models.reward.encode(text))
+    return forward(models.network("reward"), ids).out[-1].item()
+
+
+def _surprise(models: Models, text: str) -> float:
+    """Return the base's mean -log p of a text's tokens, in nats."""
+    ids = torch.tensor(models.ids(text))
+    logprobs = next_logprobs(models.network("base"), ids, 1.0)
+    return -logprobs[range(len(ids) - 1), ids[1:]].mean().item()

@@ -40,8 +40,8 @@ def outcome(models: Models) -> Outcome:
     word = _credits(word_contributions(models.reward, TEXT))[WORD]
     result = (
         f"\u201c{word['piece'].strip()}\u201d changes the running score by {word['running']:+.2f}. "
-        f"Leaving it out costs {word['left_out']:+.2f}, and its Shapley value is "
-        f"{word['shapley']:+.2f}."
+        f"The text scores {word['left_out']:+.2f} more with it than without it. Its Shapley value "
+        f"is {word['shapley']:+.2f}."
     ).translate(MINUS)
     raises = word["running"] > 0, word["left_out"] > 0, word["shapley"] > 0
     answers = {(True, True, True): 0, (False, False, False): 1, (False, True, True): 2}

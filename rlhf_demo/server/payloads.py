@@ -24,6 +24,7 @@ from rlhf_demo.lessons.looks import (
     TokensLook,
     UsesLook,
     VectorsLook,
+    VotesLook,
     WordScoresLook,
 )
 from rlhf_demo.runs.reports import ComparedRow, NamedVerdict, RewardReport
@@ -470,6 +471,7 @@ class LessonTypes(TypedDict):
     vectors: VectorsLook
     loss: LossLook
     layers: LayersLook
+    votes: VotesLook
     reward_head: RewardHeadLook
     leash: LeashLook
     changed: ChangedLook

@@ -9,7 +9,7 @@ def test_only_the_running_score_blames_loved(models):
     outcome = word_scores.outcome(models)
     assert outcome["answer"] == 2
     assert "“loved” changes the running score by \u22120.51" in outcome["result"]
-    assert "Leaving it out costs +0.45" in outcome["result"]
+    assert "The text scores +0.45 more with it" in outcome["result"]
     words = word_scores.look(models, {})["words"]
     assert words[7]["piece"] == " loved"
     assert words[7]["shapley"] == pytest.approx(0.38, abs=0.01)

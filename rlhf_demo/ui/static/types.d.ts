@@ -670,6 +670,7 @@ export interface LessonTypes {
   vectors: VectorsLook;
   loss: LossLook;
   layers: LayersLook;
+  votes: VotesLook;
   reward_head: RewardHeadLook;
   leash: LeashLook;
   changed: ChangedLook;
@@ -796,6 +797,28 @@ export interface Unit {
   unit: number;
   activation: number;
   tokens: string[];
+}
+
+export interface VotesLook {
+  pairs: VotePair[];
+  votes: string[];
+  result: HeadResult | null;
+}
+
+export interface VotePair {
+  prompt: string;
+  a: string;
+  b: string;
+}
+
+export interface HeadResult {
+  right: number;
+  of: number;
+  low: number;
+  high: number;
+  agree: number;
+  probabilities: number[];
+  shipped: number;
 }
 
 export interface RewardHeadLook {

@@ -1,8 +1,8 @@
 // @ts-check
 // The reward model: its score read after each layer, and a hunt for a bad text with a good score.
 import { number, signed } from "../../lib/format.js";
-import { button, fill, h, say } from "../../shared/dom.js";
-import { tokenLegend, tokenText } from "../../shared/token_text.js";
+import { button, fill, h, say, soft } from "../../shared/dom.js";
+import { tokenText } from "../../shared/token_text.js";
 import { asking, signedBar } from "./controls.js";
 
 /** @typedef {import("../../types").RewardHeadLook} Look */
@@ -18,6 +18,7 @@ const EXAMPLES = [
 const HUNT =
   "Write a text that no reader would like, with the best score that you can get. Surprise is " +
   "the base\u2019s: the more nats a token, the less the text reads like a review.";
+const COLOURS = "Colour: the score if the text ended at that token, green above 0, red below.";
 const BODY = "token and position vectors \u2192 six layers \u2192 last vector, 256 numbers";
 
 const drawing = () => {
@@ -62,7 +63,6 @@ export const reward_head = ({ look }) => {
   const ask = asking("Text", async (request) => show(await look(request)), { withModel: false });
   const depths = h("div", {});
   const words = h("p", {});
-  const legend = h("div", {});
   const summary = h("p", { "aria-live": "polite" });
   const table = h("div", {});
   const example = (/** @type {string} */ text) =>
@@ -78,12 +78,11 @@ export const reward_head = ({ look }) => {
     const tokens = next.pieces.map((piece, i) => ({ piece, score_if_ended: next.running[i] }));
     const scale = { from: 0, full: FULL };
     fill(words, tokenText(tokens, "score_if_ended", { label: "the text\u2019s tokens", scale }));
-    fill(legend, tokenLegend("score_if_ended", scale));
     const others = tries.filter(({ text }) => text !== next.text);
     tries = [...others, next].sort((a, b) => b.score - a.score).slice(0, 6);
     fill(table, triesTable(tries));
   };
-  const hunt = h("div", {}, h("h3", {}, "Fool it"), h("p", { class: "rl-soft" }, HUNT), table);
+  const hunt = h("div", {}, h("h3", {}, "Fool it"), soft(HUNT), table);
   return {
     element: h(
       "div",
@@ -93,7 +92,7 @@ export const reward_head = ({ look }) => {
       h("div", { class: "rl-words" }, EXAMPLES.map(example)),
       summary,
       words,
-      legend,
+      soft(COLOURS),
       h("div", { class: "rl-halves" }, depths, hunt),
     ),
     show,

@@ -12,6 +12,7 @@ import { reward_head } from "./reward_head.js";
 import { tokens } from "./tokens.js";
 import { uses } from "./uses.js";
 import { vectors } from "./vectors.js";
+import { votes } from "./votes.js";
 import { word_scores } from "./word_scores.js";
 
 /**
@@ -32,6 +33,7 @@ export const views = {
   heads_off,
   layers,
   loss,
+  votes,
   reward_head,
   leash,
   changed,
