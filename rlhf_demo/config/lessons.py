@@ -247,6 +247,33 @@ LESSONS: dict[str, Lesson] = {
         "not mean that the layer knows nothing.",
         covers=("0.11", "1.17", "3.10", "3.13", "4.6", "4.12"),
     ),
+    "ppo_step": Lesson(
+        title="Inside a step of PPO",
+        minutes=6,
+        goal="PPO turns one score at the end of a text into a push up or down for every token.",
+        before="In the first step of a run, the model wrote \u201ca complete mess.\u201d after "
+        "\u201cThis thriller is\u201d, and the reward model scored it \u22121.8, far below the "
+        "base\u2019s mean. PPO books the score at the last token, which ends the text. Then it "
+        "computes for each token how much better the text turned out from there on than expected: "
+        "the advantage. PPO makes a token with a positive advantage more likely, and a token with "
+        "a negative one less likely.",
+        question="Which tokens get a negative advantage?",
+        answers=(
+            "only the last one, which the score comes with",
+            "only \u201cmess\u201d, the word to blame",
+            "all of them",
+            "some others",
+        ),
+        sentence="PPO does not know which word earned the score: it hands the score back to the "
+        "tokens before, a little less to each, and its clip stops a token that has already moved "
+        "far enough.",
+        code="objectives.advantages:gae",
+        test="tests/objectives/test_advantages.py::test_gae_worked_by_hand_for_two_lengths",
+        caveat="The ratio is the one after all updates of the step, but the clip acts on those in "
+        "between. The advantages are compared with those of all 64 responses of the step, of which "
+        "the run kept eight.",
+        covers=("0.18", "0.19", "3.14", "3.15", "3.16", "3.17", "4.10"),
+    ),
     "leash": Lesson(
         title="What the KL penalty is for",
         minutes=4,

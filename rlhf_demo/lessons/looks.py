@@ -158,6 +158,27 @@ class TokensLook(TypedDict):
     vocabulary: int  # tokens that there are
 
 
+class PPOStepLook(TypedDict):
+    """A response of a step of the shipped run; lists have an entry a token."""
+
+    run: str
+    step: int
+    steps: int  # of the run
+    sample: int  # of the step's kept responses, from 0
+    samples: int
+    prompt: str
+    score: float  # in the reward model's own units
+    tokens: list[str]
+    reward: list[float]  # reward units, as are the values
+    value: list[float]
+    advantage: list[float]  # whitened
+    ratio: list[float]  # new over old probability, after the step's updates
+    asked: int  # the token of the second question
+    stopped: list[bool]  # the clip would stop a further update
+    clipped: list[bool]  # it stopped one of the step's updates
+    clip_range: float
+
+
 class LeashLook(TypedDict):
     """Curves of PPO without a KL penalty, and next tokens with probability and score."""
 

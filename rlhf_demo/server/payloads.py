@@ -20,6 +20,7 @@ from rlhf_demo.lessons.looks import (
     LossLook,
     NextTokenLook,
     Outcome,
+    PPOStepLook,
     RewardHeadLook,
     TokensLook,
     UsesLook,
@@ -473,6 +474,7 @@ class LessonTypes(TypedDict):
     layers: LayersLook
     votes: VotesLook
     reward_head: RewardHeadLook
+    ppo_step: PPOStepLook
     leash: LeashLook
     changed: ChangedLook
     alternatives: AlternativesLook

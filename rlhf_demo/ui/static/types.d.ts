@@ -672,6 +672,7 @@ export interface LessonTypes {
   layers: LayersLook;
   votes: VotesLook;
   reward_head: RewardHeadLook;
+  ppo_step: PPOStepLook;
   leash: LeashLook;
   changed: ChangedLook;
   alternatives: AlternativesLook;
@@ -828,6 +829,25 @@ export interface RewardHeadLook {
   depths: number[];
   score: number;
   surprise: number;
+}
+
+export interface PPOStepLook {
+  run: string;
+  step: number;
+  steps: number;
+  sample: number;
+  samples: number;
+  prompt: string;
+  score: number;
+  tokens: string[];
+  reward: number[];
+  value: number[];
+  advantage: number[];
+  ratio: number[];
+  asked: number;
+  stopped: boolean[];
+  clipped: boolean[];
+  clip_range: number;
 }
 
 export interface LeashLook {

@@ -53,10 +53,11 @@ export const cellView = () => {
       const found = equation(trace, name, at);
       const result = value === null ? [] : ["=", cellWords(name, value).replace("+", "")];
       const whole = found && value !== null;
+      const counted = whole && found.rule.length > 1; // else the rule is a number already
       fill(
         equations,
         found
-          ? [math([found.left, "=", ...found.rule]), whole && math(["=", ...found.numbers])]
+          ? [math([found.left, "=", ...found.rule]), counted ? math(["=", ...found.numbers]) : null]
           : [math([symbolOf(name), ...result]), h("span", { class: "rl-soft" }, noted(name))],
         whole ? math(result) : null,
       );

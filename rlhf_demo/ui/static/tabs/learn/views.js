@@ -8,6 +8,7 @@ import { layers } from "./layers.js";
 import { leash } from "./leash.js";
 import { loss } from "./loss.js";
 import { next_token } from "./next_token.js";
+import { ppo_step } from "./ppo_step.js";
 import { reward_head } from "./reward_head.js";
 import { tokens } from "./tokens.js";
 import { uses } from "./uses.js";
@@ -35,6 +36,7 @@ export const views = {
   loss,
   votes,
   reward_head,
+  ppo_step,
   leash,
   changed,
   alternatives,
