@@ -101,6 +101,53 @@ def test_bad_text_gets_a_sentence_and_leaves_the_view(new_visitor):
     expect(card(ann).locator(".rl-problem")).to_be_hidden(timeout=1000 * SECONDS)
 
 
+def reveal(visitor):
+    card(visitor).get_by_label("I do not know").check()
+    visitor.button("This is my answer").click()
+    visitor.sees(card(visitor), "In one sentence")
+
+
+def test_words_are_typed_letter_by_letter(new_visitor):
+    ann = new_visitor().open(tab="learn", lesson="vectors")
+    reveal(ann)
+    field = card(ann).get_by_label("Word", exact=True)
+    field.press("Control+a")
+    field.press_sequentially("funny")
+    field.press("Enter")
+    ann.sees(card(ann), "The vector of \u201cfunny\u201d")
+    field.fill("Monday")
+    field.press("Enter")
+    ann.sees(card(ann).locator(".rl-problem"), "is 3 tokens: give one")
+    ann.sees(card(ann), "The vector of \u201cfunny\u201d")
+
+
+def test_a_head_is_switched_and_another_word_watched(new_visitor):
+    ann = new_visitor().open(tab="learn", lesson="heads_off")
+    reveal(ann)
+    head = card(ann).get_by_label("Layer 6, head 2", exact=True)
+    expect(head).to_have_attribute("aria-checked", "false")
+    head.click()
+    expect(head).to_have_attribute("aria-checked", "true", timeout=1000 * SECONDS)
+    ann.sees(card(ann), "(+0.00)")
+    field = card(ann).get_by_label("Word to watch")
+    field.press("Control+a")
+    field.press_sequentially("he")
+    field.press("Enter")
+    ann.sees(card(ann), "the probability of \u201che\u201d")
+
+
+def test_a_copy_is_taught_and_a_token_followed(new_visitor):
+    ann = new_visitor().open(tab="learn", lesson="loss")
+    reveal(ann)
+    ann.button("Teach a copy this text").click()
+    ann.sees(card(ann), "before the first step and after each: 5.74")
+    ann.sees(card(ann), "base, taught")
+    ann.open(tab="learn", lesson="layers")
+    reveal(ann)
+    card(ann).locator(".rl-depths button").filter(has_text="money").first.click()
+    ann.sees(card(ann).locator("thead"), "\u201cmoney\u201d")
+
+
 def test_link_in_another_tab_opens_its_lesson_without_loading_the_page(new_visitor):
     ann = new_visitor().open()
     ann.page.evaluate("window.same = true")

@@ -10,6 +10,17 @@ export const MODELS = /** @type {[string, string][]} */ ([
 ]);
 
 /**
+ * Acts on the Enter key. The handler returns nothing: false would keep other letters out.
+ * @param {HTMLInputElement} input
+ * @param {() => void} act
+ */
+export const onEnter = (input, act) => {
+  input.onkeydown = (event) => {
+    if (event.key === "Enter") act();
+  };
+};
+
+/**
  * A line with a text and a model of the visitor's choice.
  * @param {string} label of the text
  * @param {(request: {text: string, model: string}) => void} act
@@ -19,9 +30,7 @@ export const asking = (label, act, { withModel = true } = {}) => {
   const text = h("input", { type: "text", maxlength: 500, "aria-label": label });
   const model = select({ "aria-label": "Model" }, MODELS);
   const go = () => act({ text: text.value, model: model.value });
-  text.onkeydown = (event) => {
-    if (event.key === "Enter") go();
-  };
+  onEnter(text, go);
   model.onchange = go;
   const own = button("Try it", go);
   const line = h("div", { class: "rl-asking" }, text, withModel ? model : null, own);

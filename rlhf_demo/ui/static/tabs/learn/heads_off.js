@@ -2,7 +2,7 @@
 // Heads off: a switch for each head and feed-forward part, and what the next word loses.
 import { number, percent, signed } from "../../lib/format.js";
 import { button, fill, h, say } from "../../shared/dom.js";
-import { asking, pieceWords, shareBar } from "./controls.js";
+import { asking, onEnter, pieceWords, shareBar } from "./controls.js";
 
 /** @typedef {import("../../types").HeadsOffLook} Look */
 
@@ -35,7 +35,7 @@ export const heads_off = ({ look }) => {
   let alone = [];
   const word = h("input", { type: "text", maxlength: 40, "aria-label": "Word to watch" });
   const ask = asking("Text", (request) => begin({ ...request, word: word.value }));
-  word.onkeydown = (event) => event.key === "Enter" && ask.go();
+  onEnter(word, ask.go);
   const grid = h("div", { class: "rl-switches" });
   const chances = h("div", { class: "rl-bars" });
   const about = h("p", { class: "rl-soft" });

@@ -65,7 +65,7 @@ export const loss = ({ look }) => {
   const columns = h("div", { class: "rl-surprises" });
   const summary = h("p", {});
   const compared = h("div", { class: "rl-wide-table" });
-  const learned = h("p", { class: "rl-story" });
+  const learned = h("p", { "aria-live": "polite" });
   const show = (/** @type {Look | null} */ next) => {
     if (!next) return;
     shown = next;

@@ -2,7 +2,7 @@
 // Vectors: the words near to one, the positions' maps, and the loss without positions.
 import { number, signed } from "../../lib/format.js";
 import { button, fill, h, say } from "../../shared/dom.js";
-import { pieceWords, shareBar } from "./controls.js";
+import { onEnter, pieceWords, shareBar } from "./controls.js";
 
 /** @typedef {import("../../types").VectorsLook} Look */
 
@@ -63,7 +63,7 @@ export const vectors = ({ look }) => {
   const word = h("input", { type: "text", maxlength: 40, "aria-label": "Word" });
   const begin = async (/** @type {string} */ wanted) => show(await look({ word: wanted }));
   const go = () => begin(word.value);
-  word.onkeydown = (event) => event.key === "Enter" && go();
+  onEnter(word, go);
   const about = h("p", { class: "rl-soft" });
   const numbers = h("div", { class: "rl-vector", "aria-hidden": "true" });
   const words = h("div", { class: "rl-bars" });
