@@ -213,13 +213,13 @@ LESSONS: dict[str, Lesson] = {
         question="We test these weights on 40 pairs that they have not seen. A coin gets 20 right. "
         "How many do they get right?",
         answers=("23 or fewer", "24 to 30", "31 or more"),
-        sentence="Votes say which of two texts is better; maximum likelihood turns them into a "
-        "score, and the base already knows what the texts say.",
+        sentence="Training looks for the scores under which the votes were most likely. A few "
+        "votes go far here, because the base\u2019s vectors already tell praise from complaint.",
         code="explain.vote_head:fit_head",
         test="tests/explain/test_vote_head.py::test_one_vote_worked_by_hand",
         caveat="The eight pairs differ clearly: eight pairs drawn at random gave 27 to 35 right in "
-        "nine of ten draws. The rater is simulated and shares the base with us, and people "
-        "contradict each other more often than it does.",
+        "nine of ten draws. The rater is simulated, shares the base with these weights, and never "
+        "contradicts itself as people do.",
         covers=("0.10", "1.17", "2.4", "3.8", "4.5", "4.9"),
     ),
     "reward_head": Lesson(
@@ -246,6 +246,33 @@ LESSONS: dict[str, Lesson] = {
         "No early layer was trained to be read by the scoring head, so a small number there does "
         "not mean that the layer knows nothing.",
         covers=("0.11", "1.17", "3.10", "3.13", "4.6", "4.12"),
+    ),
+    "agent": Lesson(
+        title="You are the agent",
+        minutes=2,
+        core=False,
+        goal="The nine words of reinforcement learning each name a part of this machine.",
+        before="In reinforcement learning, an agent chooses one action after another, and is told "
+        "by a reward how well it did. Here an action is the next token, and the score of the text "
+        "comes only after the last one.",
+        question="A player chooses six tokens, each out of the base\u2019s five most likely: it "
+        "asks the reward model to score the text so far with each of the five, and takes the "
+        "best. The PPO model takes its own most likely token each time. Who ends with the higher "
+        "score, on average over three beginnings?",
+        answers=(
+            "the player, who sees the score at every step",
+            "the PPO model, which never sees it while it writes",
+            "they end about equal, within 0.05",
+        ),
+        sentence="The score comes at the end, so the agent has to learn which early tokens lead to "
+        "a good end.",
+        code="objectives.rewards:token_rewards",
+        test="tests/objectives/test_rewards.py::"
+        "test_token_rewards_put_the_score_on_the_last_real_token",
+        caveat="Three beginnings of six tokens are few, and the PPO model may choose among all "
+        "tokens, the player among five. The agent\u2019s world is only the text and the reward "
+        "model: nobody reads the text.",
+        covers=("0.13", "2.5", "3.1", "3.2", "3.3"),
     ),
     "ppo_step": Lesson(
         title="Inside a step of PPO",

@@ -68,8 +68,8 @@ def _learn(models: Models, votes: list[str]) -> HeadResult:
     return {
         "right": right,
         "of": TESTED,
-        "low": round(low, 3),
-        "high": round(high, 3),
+        "low": round(low, 4),
+        "high": round(high, 4),
         "agree": sum(agree),
         "probabilities": rounded(torch.where(signs > 0, wins, 1 - wins), 3),
         "shipped": _shipped_right(models.reward),

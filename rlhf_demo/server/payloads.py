@@ -10,6 +10,7 @@ from typing import Any, NotRequired, TypedDict
 from rlhf_demo.evaluation.overoptimisation import Study
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.lessons.looks import (
+    AgentLook,
     AlternativesLook,
     AttentionLook,
     ChangedLook,
@@ -475,6 +476,7 @@ class LessonTypes(TypedDict):
     votes: VotesLook
     reward_head: RewardHeadLook
     ppo_step: PPOStepLook
+    agent: AgentLook
     leash: LeashLook
     changed: ChangedLook
     alternatives: AlternativesLook

@@ -17,7 +17,7 @@ def test_eight_votes_of_the_rater_get_35_of_40_right(models):
     outcome = votes.outcome(models)
     assert outcome["answer"] == 2
     assert "8 votes gets 35 of 40 right" in outcome["result"]
-    assert "95% interval: 74% to 94%" in outcome["result"]
+    assert "95% interval: 74% to 95%" in outcome["result"]
     assert "gets 35 of the same 40 right" in outcome["result"]
 
 

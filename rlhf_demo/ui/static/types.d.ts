@@ -673,6 +673,7 @@ export interface LessonTypes {
   votes: VotesLook;
   reward_head: RewardHeadLook;
   ppo_step: PPOStepLook;
+  agent: AgentLook;
   leash: LeashLook;
   changed: ChangedLook;
   alternatives: AlternativesLook;
@@ -848,6 +849,24 @@ export interface PPOStepLook {
   stopped: boolean[];
   clipped: boolean[];
   clip_range: number;
+}
+
+export interface AgentLook {
+  starts: string[];
+  start: number;
+  moves: number[];
+  pieces: string[];
+  choices: Move[];
+  left: number;
+  score: number | null;
+  ppo_text: string;
+  ppo_score: number | null;
+}
+
+export interface Move {
+  token: number;
+  piece: string;
+  share: number;
 }
 
 export interface LeashLook {

@@ -40,10 +40,10 @@ const movedTable = (/** @type {Look} */ { moved, alone }) => {
       "tr",
       {},
       h("th", { scope: "row" }, `Layer ${i + 1}`),
-      shares.map(cell),
       h("td", {}, `${number(alone[i], 2)} nats`),
+      shares.map(cell),
     );
-  const names = ["", ...MATRICES, "whole layer", "KL if only it changes"];
+  const names = ["", "KL if only it changes", ...MATRICES, "whole layer"];
   return h(
     "table",
     { class: "rl-table rl-moved" },

@@ -1,5 +1,6 @@
 // @ts-check
 // The view of each lesson.
+import { agent } from "./agent.js";
 import { alternatives } from "./alternatives.js";
 import { attention } from "./attention.js";
 import { changed } from "./changed.js";
@@ -36,6 +37,7 @@ export const views = {
   loss,
   votes,
   reward_head,
+  agent,
   ppo_step,
   leash,
   changed,
