@@ -1,5 +1,6 @@
 """Heads off: what changes when a head, or a layer's feed-forward part, adds nothing."""
 
+from itertools import product
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from rlhf_demo.lessons.request import (
     which_of,
     word_of,
 )
+from rlhf_demo.models.pauses import pause
 
 WORD = "she"
 SHOWN = 5
@@ -75,8 +77,10 @@ def _shown(token: int, *distributions: Tensor) -> list[int]:
 
 def _alone(network: Network, ids: Tensor, token: int) -> Tensor:
     """Return the token's probability [layer, head] when only this head is off."""
-    heads = [(layer, head) for layer in range(len(network.layers)) for head in range(network.heads)]
-    shares = [_next(network, ids, Edits(heads_off={each}))[token] for each in heads]
+    shares: list[Tensor] = []
+    for head in product(range(len(network.layers)), range(network.heads)):
+        pause()
+        shares.append(_next(network, ids, Edits(heads_off={head}))[token])
     return torch.stack(shares).unflatten(0, (-1, network.heads))
 
 

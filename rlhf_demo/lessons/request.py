@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf_demo.errors import ConfigError
+from rlhf_demo.errors import CheckpointError, ConfigError
 from rlhf_demo.explain.gpt2 import Network, network_of
 from rlhf_demo.models.policy import Policy
 from rlhf_demo.models.reward_model import RewardModel
@@ -16,6 +16,8 @@ MOST_CHARACTERS, MOST_TOKENS = 500, 24
 """Of a visitor's own text."""
 LONGEST_WORD = 40
 """Letters of a word that a visitor watches."""
+MOST_HEADS = 160
+"""Of all layers together: GPT-2 with 124 M weights has 144. The maps of all heads are kept."""
 WHICH = ("base", "ppo")
 """The two models that write, by the colours of the page."""
 FILMS = (
@@ -50,11 +52,25 @@ class Models:
         """Return the weights of a model: `base`, `ppo` or `reward`.
 
         Raises:
-            CheckpointError: it is no GPT-2.
+            CheckpointError: it is no GPT-2, is too large, or cannot read the lessons' texts.
         """
         if which == "reward":
             return network_of(self.reward.model, self.reward.label)
-        return network_of(self.policy(which).lm)
+        network = network_of(self.policy(which).lm)
+        heads = network.heads * len(network.layers)
+        if heads > MOST_HEADS:
+            raise CheckpointError(
+                f"the trained model has {heads} attention heads, and the lessons look into at most "
+                f"{MOST_HEADS}: choose a smaller model"
+            )
+        positions, known = len(network.positions), len(network.tokens)
+        vocabulary = len(self.base.tokenizer)
+        if positions <= MOST_TOKENS or known < vocabulary:
+            raise CheckpointError(
+                f"the trained model reads {positions} tokens of {known}, and the lessons need "
+                f"{MOST_TOKENS + 1} of {vocabulary}: choose another model"
+            )
+        return network
 
     def ids(self, text: str) -> list[int]:
         """Return a text's token ids, behind the special token that begins every text."""

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 PPO, REWARD = "gpt2-mini-ppo", "reward-mini"
 """The models that the lessons look into, unless the visitor chooses another trained one."""
-MOST_KEPT = 256
-"""Answers in memory."""
+MOST_KEPT, MOST_KEPT_SIZE = 256, 16_000_000
+"""Answers in memory, and their characters as JSON; in memory, a character takes about 5 bytes."""
 MOST_REQUEST = 4096
 """Characters of a request; the longest text that a lesson takes has far fewer."""
 
@@ -52,7 +52,7 @@ class Learn:
         self, choices: Choices, model_cache: ModelCache, compute_lock: ComputeLock
     ) -> None:
         self.choices, self.model_cache, self.compute_lock = choices, model_cache, compute_lock
-        self._kept: OrderedDict[tuple[str, ...], Any] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, ...], tuple[Any, int]] = OrderedDict()
         self._kept_lock = threading.Lock()
 
     def trained(self) -> list[Choice]:
@@ -107,15 +107,20 @@ class Learn:
         with self._kept_lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
-                return self._kept[key]
+                return self._kept[key][0]
         models = self._models(trained)
         with self.compute_lock.hold(Priority.VISITORS):
             result = compute(models)
-        with self._kept_lock:
-            self._kept[key] = result
-            while len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
+        self._keep(key, result, len(json.dumps(result)))
         return result
+
+    def _keep(self, key: tuple[str, ...], result: Any, size: int) -> None:
+        """Keep an answer; the least recently used ones make room for it."""
+        with self._kept_lock:
+            self._kept[key] = result, size
+            total = sum(size for _, size in self._kept.values())
+            while self._kept and (len(self._kept) > MOST_KEPT or total > MOST_KEPT_SIZE):
+                total -= self._kept.popitem(last=False)[1][1]
 
     def _models(self, trained: Any) -> "Models":
         """Load a trained model, its base, and the shipped reward model.

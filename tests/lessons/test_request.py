@@ -1,10 +1,14 @@
 """What a visitor may ask of a lesson."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
-from rlhf_demo.errors import ConfigError
-from rlhf_demo.lessons.request import number_of, rounded, text_of, which_of
+from rlhf_demo.errors import CheckpointError, ConfigError
+from rlhf_demo.lessons.request import Models, number_of, rounded, text_of, which_of
+from rlhf_demo.models.policy import Policy
 
 
 @pytest.mark.parametrize(
@@ -53,3 +57,23 @@ def test_a_token_has_one_id(models):
 
 def test_figures_are_rounded():
     assert rounded(torch.tensor([[0.123456, 2.0]]), 3) == [[0.123, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "sentence"),
+    [
+        (
+            {"n_layer": 17, "n_head": 10},
+            "170 attention heads, and the lessons look into at most 160",
+        ),
+        ({"n_positions": 24}, "reads 24 tokens of 8192, and the lessons need 25 of 8192"),
+        ({"vocab_size": 8000}, "reads 64 tokens of 8000, and the lessons need 25 of 8192"),
+    ],
+)
+def test_a_network_that_is_too_large_or_reads_too_little_is_refused(models, shape, sentence):
+    usual = {"n_layer": 1, "n_head": 2, "n_embd": 20, "n_positions": 64, "vocab_size": 8192}
+    network = GPT2LMHeadModel(GPT2Config(**usual | shape))
+    own = Models(models.base, Policy(network, models.base.tokenizer, Path()), models.reward)
+    with pytest.raises(CheckpointError, match=sentence):
+        own.network("ppo")
+    own.network("base")

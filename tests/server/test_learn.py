@@ -1,5 +1,6 @@
 """The lessons on the models in memory: found by name, computed once, refused with a sentence."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -57,6 +58,18 @@ def test_memory_of_looks_is_bounded(learn, monkeypatch):
     for layer in (1, 2, 3):
         learn.look("attention", {"layer": layer})
     assert len(learn._kept) == 2
+
+
+def test_large_looks_leave_room_for_few(learn, monkeypatch):
+    learn.look("attention", {"layer": 1})
+    [(_, size)] = learn._kept.values()
+    monkeypatch.setattr(learn_module, "MOST_KEPT_SIZE", 2 * size + 100)
+    for layer in (2, 3, 4):
+        learn.look("attention", {"layer": layer})
+    assert [json.loads(asked)["layer"] for _, _, asked in learn._kept] == [3, 4]
+    monkeypatch.setattr(learn_module, "MOST_KEPT_SIZE", 10)
+    learn.look("attention", {"layer": 5})
+    assert len(learn._kept) == 0
 
 
 def test_a_refused_look_is_not_kept(learn):
