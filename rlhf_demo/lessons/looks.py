@@ -123,7 +123,7 @@ class LossLook(TypedDict):
     surprises: list[list[float]]  # [model][token]
     losses: list[float]  # [model] their means
     nothing: float  # loss of a model that knows nothing
-    examples: list[ExampleText]
+    examples: list[ExampleText] | None  # None: not asked for
     taught: Taught | None
 
 
@@ -145,7 +145,7 @@ class VectorsLook(TypedDict):
     unchanged: bool  # the trained model has the same vectors
     learned: list[list[float]]  # cosine of each two of the first positions
     sinusoids: list[list[float]]  # the same of sinusoids
-    without: list[PositionsOff]
+    without: list[PositionsOff] | None  # None: not asked for
 
 
 class TokensLook(TypedDict):

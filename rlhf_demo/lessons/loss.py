@@ -27,7 +27,8 @@ def look(models: Models, request: dict[str, Any]) -> LossLook:
     """Return the surprise of each token, and the loss on the examples.
 
     Args:
-        request: `text`; `teach`, to teach a copy of the base this text first.
+        request: `text`; without it, the examples are measured too. `teach`, to teach a copy of
+            the base the text first.
 
     Raises:
         DemoError: the text or a model cannot be used, or teaching is off.
@@ -49,14 +50,17 @@ def look(models: Models, request: dict[str, Any]) -> LossLook:
         "surprises": [rounded(each, 2) for each in found],
         "losses": [round(each.mean().item(), 3) for each in found],
         "nothing": round(math.log(len(networks[0].tokens)), 3),
-        "examples": [_example(models, *each) for each in EXAMPLES.items()],
+        "examples": None if "text" in request else _examples(models),
         "taught": _taught(models, text) if teach else None,
     }
 
 
-def _example(models: Models, name: str, text: str) -> ExampleText:
-    losses = [mean_surprise(models.network(which), models.tensors(text)) for which in WHICH]
-    return {"name": name, "text": text, "losses": [round(loss, 2) for loss in losses]}
+def _examples(models: Models) -> list[ExampleText]:
+    found: list[ExampleText] = []
+    for name, text in EXAMPLES.items():
+        losses = [mean_surprise(models.network(which), models.tensors(text)) for which in WHICH]
+        found.append({"name": name, "text": text, "losses": [round(loss, 2) for loss in losses]})
+    return found
 
 
 def _taught(models: Models, text: str) -> Taught:

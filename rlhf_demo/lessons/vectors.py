@@ -21,7 +21,7 @@ def look(models: Models, request: dict[str, Any]) -> VectorsLook:
     """Return the nearest words, maps of the positions, and the loss without positions.
 
     Args:
-        request: `word`.
+        request: `word`; without it, the loss without positions is measured too.
 
     Raises:
         DemoError: the word is more than one token, or a model cannot be used.
@@ -38,7 +38,7 @@ def look(models: Models, request: dict[str, Any]) -> VectorsLook:
         "unchanged": torch.equal(network.tokens, trained.tokens),
         "learned": rounded(similarities(network.positions[:POSITIONS]), 2),
         "sinusoids": rounded(similarities(sinusoids(POSITIONS, width)), 2),
-        "without": [_without(models, text) for text in FILMS],
+        "without": None if "word" in request else [_without(models, text) for text in FILMS],
     }
 
 

@@ -27,6 +27,7 @@ def test_a_texts_loss_is_the_mean_of_its_tokens(models):
     for surprises, mean in zip(look["surprises"], look["losses"], strict=True):
         assert sum(surprises) / 3 == pytest.approx(mean, abs=0.01)
     assert look["taught"] is None
+    assert look["examples"] is None
 
 
 def test_a_copy_learns_the_text_and_forgets_others(models):

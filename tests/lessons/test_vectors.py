@@ -35,6 +35,7 @@ def test_without_positions_the_loss_rises(models):
 
 def test_maps_show_neighbouring_positions_as_close(models):
     look = vectors.look(models, {"word": "film"})
+    assert look["without"] is None
     for map_ in (look["learned"], look["sinusoids"]):
         assert [len(row) for row in map_] == [24] * 24
         assert map_[10][10] == 1

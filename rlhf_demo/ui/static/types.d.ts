@@ -748,7 +748,7 @@ export interface VectorsLook {
   unchanged: boolean;
   learned: (number[])[];
   sinusoids: (number[])[];
-  without: PositionsOff[];
+  without: PositionsOff[] | null;
 }
 
 export interface PositionsOff {
@@ -763,7 +763,7 @@ export interface LossLook {
   surprises: (number[])[];
   losses: number[];
   nothing: number;
-  examples: ExampleText[];
+  examples: ExampleText[] | null;
   taught: Taught | null;
 }
 

@@ -5,6 +5,7 @@ import { button, fill, h, say } from "../../shared/dom.js";
 import { asking, pieceWords, shareBar } from "./controls.js";
 
 /** @typedef {import("../../types").LossLook} Look */
+/** @typedef {import("../../types").ExampleText} Example */
 
 const BOTH = ["base", "ppo"];
 const TEACH =
@@ -32,9 +33,8 @@ const surprise = (/** @type {Look} */ { pieces, surprises, nothing }) =>
     );
   });
 
-const example = (/** @type {Look} */ shown, /** @type {number} */ place) => {
-  const { taught, nothing, examples } = shown;
-  const { name, text, losses } = examples[place];
+const example = (/** @type {Look} */ { taught, nothing }, /** @type {Example} */ given, place) => {
+  const { name, text, losses } = given;
   const after = taught ? [h("td", {}, number(taught.examples[place], 2))] : [];
   const share = Math.min(1, losses[0] / (1.2 * nothing));
   return h(
@@ -47,12 +47,12 @@ const example = (/** @type {Look} */ shown, /** @type {number} */ place) => {
   );
 };
 
-const table = (/** @type {Look} */ shown) => {
+const table = (/** @type {Look} */ shown, /** @type {Example[]} */ examples) => {
   const after = shown.taught ? ["base, taught"] : [];
   const heads = ["base", "after PPO", ...after].map((name) => h("th", { scope: "col" }, name));
   const bars = h("td", { class: "rl-example-bar" });
   const head = h("tr", {}, h("th", { scope: "col" }, "nats per token"), bars, heads);
-  const rows = shown.examples.map((_, place) => example(shown, place));
+  const rows = examples.map((given, place) => example(shown, given, place));
   return h("table", { class: "rl-table" }, h("thead", {}, head), h("tbody", {}, rows));
 };
 
@@ -60,6 +60,8 @@ const table = (/** @type {Look} */ shown) => {
 export const loss = ({ look }) => {
   /** @type {Look | null} */
   let shown = null;
+  /** @type {Example[]} */
+  let examples = [];
   const begin = async (/** @type {object} */ request) => show(await look(request));
   const ask = asking("Text", ({ text }) => begin({ text }), { withModel: false });
   const columns = h("div", { class: "rl-surprises" });
@@ -79,7 +81,8 @@ export const loss = ({ look }) => {
         `${number(Math.exp(base), 0)} tokens were equally likely; that number is the perplexity. ` +
         `A model that knows nothing has a loss of ${number(next.nothing, 2)}.`,
     );
-    fill(compared, table(next));
+    examples = next.examples || examples;
+    fill(compared, table(next, examples));
     learned.hidden = !next.taught;
     if (!next.taught) return;
     const steps = next.taught.losses.map((one) => number(one, 2)).join(", ");

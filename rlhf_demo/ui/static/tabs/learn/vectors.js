@@ -51,7 +51,7 @@ const withoutRow = ({ text, losses, losses_off: off }) =>
     losses.map((loss, i) => h("td", {}, `${number(loss, 2)} \u2192 ${number(off[i], 2)}`)),
   );
 
-const withoutTable = (/** @type {Look} */ { without }) => {
+const withoutTable = (/** @type {Look["without"]} */ without) => {
   const names = ["base", "after PPO"].map((name) => h("th", { scope: "col" }, name));
   const title = h("td", {}, "Loss in nats per token, with \u2192 without positions");
   const head = h("thead", {}, h("tr", {}, title, names));
@@ -87,7 +87,7 @@ export const vectors = ({ look }) => {
       h("figure", {}, map(next.learned), h("figcaption", {}, "learned, in this model")),
       h("figure", {}, map(next.sinusoids), h("figcaption", {}, "sinusoids, of 2017")),
     );
-    fill(without, withoutTable(next));
+    if (next.without) fill(without, withoutTable(next.without));
   };
   const line = h("div", { class: "rl-asking" }, word, button("Find near words", go));
   const positions = h("div", {}, h("p", { class: "rl-soft" }, MAPS), maps);
