@@ -8,7 +8,7 @@ import { MODELS, asking, pieceWords } from "./controls.js";
 /** @typedef {import("../../types").Reading} Reading */
 
 const ABOUT =
-  "Each row reads the running sum as if it were the last one: the four most likely next tokens " +
+  "Each row reads the running sum as if it were the last one: the most likely next tokens " +
   "with their probabilities. Press a token to follow it. The bars show how long the vector is " +
   "that each part of the layer added: attention above, feed-forward below.";
 const UNITS =
