@@ -22,7 +22,6 @@ class Lesson:
         code: the function that computed what is shown, as package.module:function.
         test: that checks this function, as path::name.
         caveat: what the lesson does not show.
-        covers: the rows of the source documents that it teaches (docs/learn.md).
     """
 
     title: str
@@ -36,7 +35,6 @@ class Lesson:
     code: str
     test: str
     caveat: str
-    covers: tuple[str, ...] = ()
 
 
 LESSONS: dict[str, Lesson] = {
@@ -60,7 +58,6 @@ LESSONS: dict[str, Lesson] = {
         test="tests/explain/test_gpt2.py::test_logits_equal_those_of_transformers",
         caveat="PPO here samples from all tokens. With top-k or top-p, the model never writes the "
         "other tokens, so a KL divergence that counts all of them no longer fits the texts.",
-        covers=("0.8", "2.7"),
     ),
     "tokens": Lesson(
         title="Tokens",
@@ -80,7 +77,6 @@ LESSONS: dict[str, Lesson] = {
         test="tests/models/test_token_text.py::test_pieces_of_a_real_tokenizer_join_up_to_the_text",
         caveat="These tokens come from reviews of films. The GPT-2 of 2019 has 50,257 of them, "
         "from pages of the web, and cuts the same text elsewhere.",
-        covers=("0.8",),
     ),
     "vectors": Lesson(
         title="Vectors and places",
@@ -102,7 +98,6 @@ LESSONS: dict[str, Lesson] = {
         test="tests/explain/test_vectors.py::test_nearest_worked_by_hand",
         caveat="Near means used in the same places, not meaning the same. The same table is also "
         "the output layer, so it had two jobs to learn.",
-        covers=("0.5", "1.8"),
     ),
     "attention": Lesson(
         title="Attention",
@@ -128,7 +123,6 @@ LESSONS: dict[str, Lesson] = {
         caveat="This head was chosen because its job is easy to see; most heads here spread their "
         "weight widely. What a head looks at is not yet what it is good for: the next lesson "
         "switches heads off.",
-        covers=("0.1", "0.2", "0.3", "0.6", "1.1", "1.2", "1.4", "1.5", "1.6", "1.7", "1.9"),
     ),
     "heads_off": Lesson(
         title="Switch a head off",
@@ -154,7 +148,6 @@ LESSONS: dict[str, Lesson] = {
         caveat="In training, the model never met a head that adds zeros. What breaks then is not "
         "always what the head does, and a head that is not missed may have others that do the "
         "same job.",
-        covers=("0.2", "1.4", "1.7"),
     ),
     "layers": Lesson(
         title="Layer by layer",
@@ -178,7 +171,6 @@ LESSONS: dict[str, Lesson] = {
         test="tests/explain/test_gpt2.py::test_the_last_sum_reads_as_the_output",
         caveat="Only the last sum was trained to be read by the output layer. A word that does not "
         "show in an early reading may still be there in another form.",
-        covers=("0.4", "1.3", "1.8", "1.9"),
     ),
     "loss": Lesson(
         title="What it was trained for",
@@ -200,7 +192,6 @@ LESSONS: dict[str, Lesson] = {
         test="tests/explain/test_surprise.py::test_mean_equals_the_loss_of_transformers",
         caveat="A low loss says that a text is like those of the training, not that it is true or "
         "good. Losses compare only between models with the same tokens.",
-        covers=("0.7", "1.11", "2.4", "3.6", "4.4"),
     ),
     "votes": Lesson(
         title="From votes to a score",
@@ -220,7 +211,6 @@ LESSONS: dict[str, Lesson] = {
         caveat="The eight pairs differ clearly: eight pairs drawn at random gave 27 to 35 right in "
         "nine of ten draws. The rater is simulated, shares the base with these weights, and never "
         "contradicts itself as people do.",
-        covers=("0.10", "1.17", "2.4", "3.8", "4.5", "4.9"),
     ),
     "reward_head": Lesson(
         title="Fool the reward model",
@@ -245,7 +235,6 @@ LESSONS: dict[str, Lesson] = {
         caveat="The colours show the score if the text ended at that token; they are no causes. "
         "No early layer was trained to be read by the scoring head, so a small number there does "
         "not mean that the layer knows nothing.",
-        covers=("0.11", "1.17", "3.10", "3.13", "4.6", "4.12"),
     ),
     "agent": Lesson(
         title="You are the agent",
@@ -272,7 +261,6 @@ LESSONS: dict[str, Lesson] = {
         caveat="Three beginnings of six tokens are few, and the PPO model may choose among all "
         "tokens, the player among five. The agent\u2019s world is only the text and the reward "
         "model: nobody reads the text.",
-        covers=("0.13", "2.5", "3.1", "3.2", "3.3"),
     ),
     "ppo_step": Lesson(
         title="Inside a step of PPO",
@@ -299,7 +287,6 @@ LESSONS: dict[str, Lesson] = {
         caveat="The ratio is the one after all updates of the step, but the clip acts on those in "
         "between. The advantages are compared with those of all 64 responses of the step, of which "
         "the run kept eight.",
-        covers=("0.18", "0.19", "3.14", "3.15", "3.16", "3.17", "4.10"),
     ),
     "leash": Lesson(
         title="What the KL penalty is for",
@@ -325,7 +312,6 @@ LESSONS: dict[str, Lesson] = {
         caveat="The judge is simulated too, and another judge\u2019s score would peak elsewhere: "
         "the star rating alone calls these broken texts better than the base\u2019s almost every "
         "time. Only people can say what is better.",
-        covers=("0.15", "0.20", "1.19", "1.21", "4.12"),
     ),
     "changed": Lesson(
         title="What PPO changed",
@@ -375,7 +361,6 @@ LESSONS: dict[str, Lesson] = {
         test="tests/evaluation/test_frontier.py::test_pairs_at_a_level_are_corrected_for_their_number",
         caveat="The record is of one small base, one set of pairs and few seeds. Its KL of "
         "best-of-N is an upper bound, and each of its answers costs N texts.",
-        covers=("0.24", "3.6", "4.15"),
     ),
     "uses": Lesson(
         title="Whose taste, and what for?",

@@ -25,3 +25,11 @@ def test_the_function_and_the_test_that_a_lesson_names_are_there(lesson):
     path, _, test = lesson.test.partition("::")
     tree = ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))
     assert test in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_core_course_takes_45_minutes_and_the_document_names_every_lesson():
+    core = [lesson.minutes for lesson in LESSONS.values() if lesson.core]
+    assert (len(core), sum(core)) == (12, 44)
+    rows = (REPOSITORY / "docs" / "learn.md").read_text(encoding="utf-8").splitlines()
+    named = [row.split("`")[-2] for row in rows if row.startswith("| ") and row.endswith("` |")]
+    assert sorted(named) == sorted(LESSONS)

@@ -1,5 +1,7 @@
 """The Learn tab's server functions and its modules."""
 
+import re
+
 import pytest
 
 from rlhf_demo.config.lessons import LESSONS
@@ -35,3 +37,14 @@ def test_every_lesson_has_a_module_that_computes_and_one_that_draws():
     for name in LESSONS:
         assert (STATIC / "tabs" / "learn" / f"{name}.js").is_file()
         assert f'from "./{name}.js"' in views
+
+
+def test_each_other_tab_has_one_link_to_a_lesson_that_there_is():
+    sources = [*(STATIC.parent / "tabs").glob("*.py"), STATIC / "tabs" / "start.js"]
+    link = re.compile(r'lead\(\s*LEAD,\s*"(\w+)"|lesson=(\w+)"')
+    found = {
+        source.stem: ["".join(match) for match in link.findall(source.read_text(encoding="utf-8"))]
+        for source in sources
+    }
+    found.pop("learn"), found.pop("__init__")
+    assert all(len(lessons) == 1 and lessons[0] in LESSONS for lessons in found.values()), found
