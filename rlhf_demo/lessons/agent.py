@@ -8,6 +8,7 @@ from rlhf_demo.errors import ConfigError
 from rlhf_demo.explain.gpt2 import Network, forward
 from rlhf_demo.lessons.looks import AgentLook, Move, Outcome
 from rlhf_demo.lessons.request import Models, number_of, rounded
+from rlhf_demo.models.sampling import decode
 
 STARTS = ("The cast of this show was", "I watched this film and", "The plot was")
 """Texts to begin with."""
@@ -101,10 +102,7 @@ def _ended(models: Models, moves: list[int]) -> bool:
 
 def _scores(models: Models, rows: list[list[int]]) -> list[float]:
     """Score texts, without the token that ends them."""
-    end = models.base.tokenizer.eos_token_id
-    kept = [row[:-1] if row[-1] == end else row for row in rows]
-    texts = [models.base.tokenizer.decode(row, skip_special_tokens=True) for row in kept]
-    return models.reward.score_texts(texts).tolist()
+    return models.reward.score_texts(decode(models.base, rows)).tolist()
 
 
 def _mean(models: Models, rows: list[list[int]]) -> float:
