@@ -9,13 +9,14 @@ const bar = (/** @type {Row} */ { count, share }) => [
   h("div", { class: "rl-tally-bar" }, h("i", { style: { width: `${100 * share}%` } })),
 ];
 
+const tag = (/** @type {boolean} */ there, /** @type {string} */ words) =>
+  there ? [" ", h("small", {}, words)] : null;
+
 const line = (/** @type {Row} */ row, /** @type {boolean} */ own) =>
   h(
     "li",
     { class: row.came ? "rl-came" : null },
-    h("span", {}, row.words),
-    row.came ? h("small", {}, "came out") : null,
-    own ? h("small", {}, "your answer") : null,
+    h("span", {}, row.words, tag(row.came, "came out"), tag(own, "your answer")),
     row.count === null ? null : bar(row),
   );
 
