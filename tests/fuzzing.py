@@ -180,6 +180,7 @@ class Target:
                 "noise": 0.1, "careless": 0.0, "steps": 2, "left": "gpt2-mini",
                 "right": "gpt2-mini-ppo", "prompt": "", "policy": "gpt2-mini",
                 "reward": "reward-mini", "preset": "quick", "data": "shipped", "options": {},
+                "lesson": "attention", "answer": 0,
                 "with_values": True,
             }
             | SMALL

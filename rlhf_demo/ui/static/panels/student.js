@@ -19,7 +19,7 @@ const STORED =
   "account. While the app runs, we count the requests from your network address, but we never " +
   "write the address down. The instructor sees your nickname, how many answers you gave and " +
   "whether they look careless, can read and download your texts and your answers, and can " +
-  "delete all of it.";
+  "delete all of it. Of the answers to a lesson, everyone sees only how many chose each one.";
 const USE =
   "Your instructor can read it and download it, and supervised fine-tuning can learn from it.";
 const PAUSED = "The class is paused. This page will continue by itself.";

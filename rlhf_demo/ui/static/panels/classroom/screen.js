@@ -24,7 +24,8 @@ const FILES =
   "Texts that students wrote are in TRL\u2019s format for supervised fine-tuning (prompt, " +
   "completion).";
 const STORED =
-  "We keep each student\u2019s nickname, answers and texts, and their times. We count the " +
+  "We keep each student\u2019s nickname, answers and texts, and their times. Of the answers to a " +
+  "lesson, the page shows only how many chose each one, and no file has them. We count the " +
   "requests from each network address, but do not keep the address. The Runs tab shows reward " +
   "and PPO runs without any of this.";
 
