@@ -187,6 +187,8 @@ def test_what_an_older_run_did_not_note_is_absent(quick):
     found = quick.trace(20, 1)
     for name in ("value_after", "value_term", "entropy_after", "total"):
         assert found.columns[name] is None
+    # Even without values, the loss needs the entropy if that has a weight.
+    assert quick.trace(20, 1, with_values=False, entropy_coef=0.1).columns["total"] is None
 
 
 def test_two_tokens_tell_the_whitening_and_equal_ones_do_not(quick):
