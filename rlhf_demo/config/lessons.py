@@ -42,9 +42,11 @@ LESSONS: dict[str, Lesson] = {
         title="The next token",
         minutes=3,
         goal="A language model is a distribution over the next token.",
-        before="A token is a word or a piece of one. The model gives each of its 8,192 tokens a "
-        "number, its logit. Softmax turns the logits into probabilities that sum to 1. Before "
-        "that, the logits are divided by the temperature.",
+        before="A token is a word or a piece of one. This model, a small GPT-2 trained on "
+        "reviews of films, gives each of its 8,192 tokens a number, its logit. We "
+        "divide the logits by a number that we choose, the temperature. Then "
+        "softmax turns them into probabilities, which sum to 1: a larger logit "
+        "gives a larger probability.",
         question="The text is \u201cThe acting was\u201d. We raise the temperature from 0.7 to 2. "
         "Which token is then the most likely?",
         answers=(
@@ -56,8 +58,10 @@ LESSONS: dict[str, Lesson] = {
         "probabilities more equal, a lower one less equal; neither changes their order.",
         code="explain.gpt2:forward",
         test="tests/explain/test_gpt2.py::test_logits_equal_those_of_transformers",
-        caveat="PPO here samples from all tokens. With top-k or top-p, the model never writes the "
-        "other tokens, so a KL divergence that counts all of them no longer fits the texts.",
+        caveat="The figures are of this small model. \u201cAfter PPO\u201d is the same "
+        "model after a second training, which the later lessons explain. Generating "
+        "with top-k or top-p leaves tokens out, so the texts then follow other "
+        "probabilities than the model\u2019s own.",
     ),
     "tokens": Lesson(
         title="Tokens",
@@ -75,16 +79,19 @@ LESSONS: dict[str, Lesson] = {
         "cost several.",
         code="models.token_text:token_texts",
         test="tests/models/test_token_text.py::test_pieces_of_a_real_tokenizer_join_up_to_the_text",
-        caveat="These tokens come from reviews of films. The GPT-2 of 2019 has 50,257 of them, "
-        "from pages of the web, and cuts the same text elsewhere.",
+        caveat="These tokens come from reviews of films. OpenAI\u2019s GPT-2 of 2019 has "
+        "50,257 of them, from pages of the web, and cuts the same text at other "
+        "places.",
     ),
     "vectors": Lesson(
         title="Vectors and places",
         minutes=3,
         goal="The model reads a token as 256 numbers for what it is, plus 256 for where it stands.",
-        before="The model has a vector, a list of 256 numbers, for each of its 8,192 tokens. It "
-        "learned them by predicting the next token in reviews of films. Two vectors are close if "
-        "they point in the same direction: the cosine of the angle between them is near 1.",
+        before="The model has a vector, a list of 256 numbers, for each of its 8,192 "
+        "tokens. It learned them by predicting the next token in reviews of films. "
+        "We compare two vectors by their cosine: it is near 1 if their numbers go "
+        "up and down together, and near 0 if they have nothing to do with each "
+        "other.",
         question="Which word\u2019s vector is closer to that of \u201cterrible\u201d: "
         "\u201cfantastic\u201d or \u201cbad\u201d?",
         answers=(
@@ -96,17 +103,20 @@ LESSONS: dict[str, Lesson] = {
         "which position a token stands.",
         code="explain.vectors:nearest",
         test="tests/explain/test_vectors.py::test_nearest_worked_by_hand",
-        caveat="Near means used in the same places, not meaning the same. The same table is also "
-        "the output layer, so it had two jobs to learn.",
+        caveat="Near means used in the same places, not meaning the same. The model also "
+        "uses this table at its end, to turn its last vector into logits, so the "
+        "table had two jobs to learn.",
     ),
     "attention": Lesson(
         title="Attention",
         minutes=4,
         goal="Attention is the only step in which tokens exchange information, and a token can "
         "only look back.",
-        before="The model has six layers of four attention heads. In each head, every token "
-        "spreads a total weight of 1 over itself and the tokens before it, and collects their "
-        "values with these weights.",
+        before="The model has six layers of four attention heads. In each head, every "
+        "token makes a query (what it looks for), a key (what it can be found by) "
+        "and a value (what it hands over), 64 numbers each. A token spreads a total "
+        "weight of 1 over itself and the tokens before it, more to those whose keys "
+        "fit its query, and collects their values with these weights.",
         question="The text is \u201cThe actress was very good and\u201d. The next word may be "
         "\u201cshe\u201d. Where does head 2 of layer 6 look from the last token, "
         "\u201cand\u201d?",
@@ -128,9 +138,10 @@ LESSONS: dict[str, Lesson] = {
         title="Switch a head off",
         minutes=3,
         goal="What a part does is what changes without it.",
-        before="In the lesson on attention, head 2 of layer 6 looked from \u201cand\u201d back at "
-        "\u201cactress\u201d. Switching a head off means that it adds zeros: everything else of "
-        "the model stays as it is. Nothing is trained again.",
+        before="In the lesson on attention, head 2 of layer 6 looked from \u201cand\u201d "
+        "back at \u201cactress\u201d. Switching a head off means that what it "
+        "collected is left out: everything else of the model stays as it is. "
+        "Nothing is trained again.",
         question="The text is \u201cThe actress was very good and\u201d. We switch off only this "
         "head, one of 24. What happens to the probability that the next word is "
         "\u201cshe\u201d?",
@@ -140,14 +151,14 @@ LESSONS: dict[str, Lesson] = {
             "it falls to less than a third",
             "it rises",
         ),
-        sentence="To see what a part does, leave it out and compare: most heads are hardly missed, "
-        "and a few do one job.",
+        sentence="To see what a part does, leave it out and compare: without one head the "
+        "loss hardly changes, but a few heads do a job of their own.",
         code="explain.gpt2:forward",
         test="tests/explain/test_gpt2.py::"
         "test_a_head_that_is_off_equals_zeros_in_its_place_in_transformers",
-        caveat="In training, the model never met a head that adds zeros. What breaks then is not "
-        "always what the head does, and a head that is not missed may have others that do the "
-        "same job.",
+        caveat="In training, the model never met a head that collects nothing. What breaks "
+        "then is not always what the head does, and a head that is not missed may "
+        "have others that do the same job.",
     ),
     "layers": Lesson(
         title="Layer by layer",
@@ -157,13 +168,13 @@ LESSONS: dict[str, Lesson] = {
         "its six layers adds to it twice: first what attention collected from other tokens, then "
         "what a feed-forward part makes of this one vector. The output layer reads the last sum. "
         "We let it read the earlier sums, too.",
-        question="The text is \u201cIt was a waste of my\u201d. From which depth on does the base "
-        "model put the word first that it chooses in the end?",
+        question="The text is \u201cIt was a waste of my\u201d. After which layer does the "
+        "base model put the word first that it chooses in the end?",
         answers=(
-            "from the input on, before any layer",
-            "from layer 1 or 2 on",
-            "from layer 3 or 4 on",
-            "only from layer 5 or 6 on",
+            "at the input, before any layer",
+            "after layer 1 or 2",
+            "after layer 3 or 4",
+            "only after layer 5 or 6",
         ),
         sentence="Attention brings information to a token, the feed-forward part works on it, and "
         "both only add to the sum that the output layer reads.",
@@ -176,10 +187,12 @@ LESSONS: dict[str, Lesson] = {
         title="What it was trained for",
         minutes=3,
         goal="Training lowers one number, the loss: the mean surprise at the next token.",
-        before="The surprise at a token is minus the logarithm of the probability that the model "
-        "gave it, in nats: 0 if the model was certain, 9.01 if it had to guess among 8,192 tokens. "
-        "The mean over a text is the loss. The base was trained to lower it on reviews of films.",
-        question="Which of these texts surprises the base most, per token?",
+        before="The surprise at a token is minus the logarithm of the probability that the "
+        "model gave it, in nats: 0 for probability 1, 0.7 for 1/2, 2.3 for 1/10, "
+        "6.9 for 1/1000. A model that gives all 8,192 tokens the same probability "
+        "has 9.01. The mean over a text is the loss. The base was trained to lower "
+        "it on reviews of films.",
+        question="Which of these four texts surprises the base most, per token?",
         answers=(
             "a plain sentence about a film",
             "the words of that sentence in another order",
@@ -197,20 +210,23 @@ LESSONS: dict[str, Lesson] = {
         title="From votes to a score",
         minutes=3,
         goal="A score is learned from choices between two texts: the choices are to be likely.",
-        before="A reward model gives each text a score. By its prediction, text A wins against B "
-        "with probability sigmoid(score A \u2212 score B). Training makes the choices that people "
-        "made as likely as possible. Here we keep the base as it is and learn only the last step, "
-        "256 weights, from eight choices of the simulated rater.",
-        question="We test these weights on 40 pairs that they have not seen. A coin gets 20 right. "
-        "How many do they get right?",
+        before="A reward model gives each text a score. By its prediction, text A wins "
+        "against B with probability sigmoid(score A \u2212 score B): 50% for a "
+        "difference of 0, 73% for 1, 95% for 3. Training raises the winner\u2019s "
+        "score and lowers the loser\u2019s, so that the choices which people made "
+        "become likely. Here we keep the base as it is and learn only one number "
+        "for each of the 256 of its last vector, from eight choices of a simulated "
+        "voter, the program star-rater.",
+        question="We test what was learned on 40 other pairs. A coin gets 20 right. How many "
+        "does it get right?",
         answers=("23 or fewer", "24 to 30", "31 or more"),
         sentence="Training looks for the scores under which the votes were most likely. A few "
         "votes go far here, because the base\u2019s vectors already tell praise from complaint.",
         code="explain.vote_head:fit_head",
         test="tests/explain/test_vote_head.py::test_one_vote_worked_by_hand",
-        caveat="The eight pairs differ clearly: eight pairs drawn at random gave 27 to 35 right in "
-        "nine of ten draws. The rater is simulated, shares the base with these weights, and never "
-        "contradicts itself as people do.",
+        caveat="The eight pairs differ clearly: eight pairs drawn at random gave 27 to 35 "
+        "right in nine of ten draws. The voter is a program that shares the base "
+        "with these numbers, and never contradicts itself as people do.",
     ),
     "reward_head": Lesson(
         title="Fool the reward model",
@@ -236,149 +252,6 @@ LESSONS: dict[str, Lesson] = {
         "No early layer was trained to be read by the scoring head, so a small number there does "
         "not mean that the layer knows nothing.",
     ),
-    "agent": Lesson(
-        title="You are the agent",
-        minutes=2,
-        core=False,
-        goal="The nine words of reinforcement learning each name a part of this machine.",
-        before="In reinforcement learning, an agent chooses one action after another, and is told "
-        "by a reward how well it did. Here an action is the next token, and the score of the text "
-        "comes only after the last one.",
-        question="A player chooses six tokens, each out of the base\u2019s five most likely: it "
-        "asks the reward model to score the text so far with each of the five, and takes the "
-        "best. The PPO model takes its own most likely token each time. Who ends with the higher "
-        "score, on average over three beginnings?",
-        answers=(
-            "the player, who sees the score at every step",
-            "the PPO model, which never sees it while it writes",
-            "they end about equal, within 0.05",
-        ),
-        sentence="The score comes at the end, so the agent has to learn which early tokens lead to "
-        "a good end.",
-        code="objectives.rewards:token_rewards",
-        test="tests/objectives/test_rewards.py::"
-        "test_token_rewards_put_the_score_on_the_last_real_token",
-        caveat="Three beginnings of six tokens are few, and the PPO model may choose among all "
-        "tokens, the player among five. The agent\u2019s world is only the text and the reward "
-        "model: nobody reads the text.",
-    ),
-    "ppo_step": Lesson(
-        title="Inside a step of PPO",
-        minutes=6,
-        goal="PPO turns one score at the end of a text into a push up or down for every token.",
-        before="In the first step of a run, the model wrote \u201ca complete mess.\u201d after "
-        "\u201cThis thriller is\u201d, and the reward model scored it \u22121.8, far below the "
-        "base\u2019s mean. PPO books the score at the last token, which ends the text. Then it "
-        "computes for each token how much better the text turned out from there on than expected: "
-        "the advantage. PPO makes a token with a positive advantage more likely, and a token with "
-        "a negative one less likely.",
-        question="Which tokens get a negative advantage?",
-        answers=(
-            "only the last one, which the score comes with",
-            "only \u201cmess\u201d, the word to blame",
-            "all of them",
-            "some others",
-        ),
-        sentence="PPO does not know which word earned the score: it hands the score back to the "
-        "tokens before, a little less to each, and its clip stops a token that has already moved "
-        "far enough.",
-        code="objectives.advantages:gae",
-        test="tests/objectives/test_advantages.py::test_gae_worked_by_hand_for_two_lengths",
-        caveat="The ratio is the one after all updates of the step, but the clip acts on those in "
-        "between. The advantages are compared with those of all 64 responses of the step, of which "
-        "the run kept eight.",
-    ),
-    "leash": Lesson(
-        title="What the KL penalty is for",
-        minutes=4,
-        goal="A reward model is a guess. Maximised too far, its score rises while the texts get "
-        "worse.",
-        before="PPO trains the model to write texts that the reward model scores high. That score "
-        "is a proxy: it stands in for what people like. For every token, PPO also pays a price "
-        "for leaving the base\u2019s probabilities: beta times the KL divergence, in nats. Here "
-        "the price is 0. A second, simulated judge, which PPO never sees, scores the same texts "
-        "for praise and for good writing.",
-        question="The reward model\u2019s score rises to the end of training. What does the "
-        "judge\u2019s score do?",
-        answers=(
-            "it rises with the reward model\u2019s score to the end",
-            "it rises, then falls",
-            "it falls from the first steps on",
-        ),
-        sentence="The KL penalty keeps the policy where the reward model can still be trusted, "
-        "near the texts that it learned from.",
-        code="explain.optimum:optimum",
-        test="tests/explain/test_optimum.py::test_no_other_policy_has_a_higher_objective",
-        caveat="The judge is simulated too, and another judge\u2019s score would peak elsewhere: "
-        "the star rating alone calls these broken texts better than the base\u2019s almost every "
-        "time. Only people can say what is better.",
-    ),
-    "changed": Lesson(
-        title="What PPO changed",
-        minutes=3,
-        goal="The layer that changed most need not be the one that matters most.",
-        before="PPO here adds a small correction to every matrix (a table of weights) of every "
-        "layer. We can give the base the corrections of some layers and leave out the rest. The "
-        "KL divergence, in nats, says how far that moves the probabilities of the next token; it "
-        "is 0 if they stay the same.",
-        question="In which layer did the weights change most, compared with their size? And which "
-        "layer\u2019s correction alone moves the next token most?",
-        answers=(
-            "an early layer (1 to 3) changed most, and an early layer matters most",
-            "an early layer changed most, but a late layer (4 to 6) matters most",
-            "a late layer changed most, but an early layer matters most",
-            "a late layer changed most, and a late layer matters most",
-        ),
-        sentence="A large change of weights can have a small effect, and the effects of single "
-        "layers do not add up to the effect of all.",
-        code="explain.gpt2:with_changes",
-        test="tests/explain/test_gpt2.py::"
-        "test_changes_in_all_layers_make_the_tuned_network_and_in_none_the_base",
-        caveat="Layers work on each other\u2019s results. What one layer does alone is neither its "
-        "share of the whole nor what would be missing without it, so there is no single answer to "
-        "where PPO\u2019s change happens.",
-    ),
-    "alternatives": Lesson(
-        title="Without PPO?",
-        minutes=4,
-        goal="PPO is one of several ways to learn from the same preferences.",
-        before="Six methods learned from the same 1,241 pairs and the same base. Each was "
-        "measured at several distances from the base, on prompts that none was trained on, by "
-        "a simulated judge that also wants good writing. Best-of-N trains nothing: the base "
-        "writes N responses, and the reward model chooses one.",
-        question="All have moved 2 nats away from the base. Whose texts win most often against "
-        "the base\u2019s?",
-        answers=(
-            "PPO\u2019s",
-            "those of RLOO or GRPO",
-            "those of DPO or supervised fine-tuning",
-            "those of best-of-N",
-            "two or more tie for the first place",
-        ),
-        sentence="Near the base the trained methods are hard to tell apart; they differ in what "
-        "they need, and in what an answer costs.",
-        code="evaluation.frontier:meeting",
-        test="tests/evaluation/test_frontier.py::test_pairs_at_a_level_are_corrected_for_their_number",
-        caveat="The record is of one small base, one set of pairs and few seeds. Its KL of "
-        "best-of-N is an upper bound, and each of its answers costs N texts.",
-    ),
-    "uses": Lesson(
-        title="Whose taste, and what for?",
-        minutes=3,
-        core=False,
-        goal="A reward model learns the taste, and the mistakes, of the people who voted.",
-        before="A reward model is tested on votes that it has not seen. Voters make mistakes, so "
-        "some of these votes are wrong as well.",
-        question="Each of two students answers 20% of the pairs wrong, by chance. They answer the "
-        "same pairs. On what share of the pairs do they agree?",
-        answers=("96%", "80%", "68%", "60%"),
-        sentence="Wrong votes limit what any reward model can be seen to know, and the votes of "
-        "some people are not the taste of all.",
-        code="explain.noise:agreement",
-        test="tests/explain/test_noise.py::test_two_voters_by_hand",
-        caveat="Real voters do not err by chance alone: they disagree about taste, and share "
-        "mistakes. None of the uses listed above is tested on this page.",
-    ),
     "word_scores": Lesson(
         title="Why running scores mislead",
         minutes=3,
@@ -403,6 +276,160 @@ LESSONS: dict[str, Lesson] = {
         "test_negation_gets_the_blame_that_running_scores_do_not_give_it",
         caveat="Texts with missing words are unusual for the reward model too. Shapley values add "
         "up to the score, but they say how this model scores, not what a reader would mind.",
+    ),
+    "agent": Lesson(
+        title="You are the agent",
+        minutes=2,
+        core=False,
+        goal="The nine words of reinforcement learning each name a part of this machine.",
+        before="In reinforcement learning, an agent chooses one action after another, and is told "
+        "by a reward how well it did. Here an action is the next token, and the score of the text "
+        "comes only after the last one.",
+        question="A player chooses six tokens, each out of the base\u2019s five most likely: it "
+        "asks the reward model to score the text so far with each of the five, and takes the "
+        "best. The PPO model takes its own most likely token each time. Who ends with the higher "
+        "score, on average over three beginnings?",
+        answers=(
+            "the player, who sees the score at every step",
+            "the PPO model, which never sees it while it writes",
+            "they end about equal, within 0.05",
+        ),
+        sentence="The score comes at the end, so the agent has to learn which early tokens "
+        "lead to a good end.",
+        code="objectives.rewards:token_rewards",
+        test="tests/objectives/test_rewards.py::"
+        "test_token_rewards_put_the_score_on_the_last_real_token",
+        caveat="Three beginnings of six tokens are few, and the PPO model may choose among all "
+        "tokens, the player among five. The agent\u2019s world is only the text and the reward "
+        "model: nobody reads the text.",
+    ),
+    "leash": Lesson(
+        title="What the KL penalty is for",
+        minutes=4,
+        goal="A reward model is a guess. Maximised too far, its score rises while the texts get "
+        "worse.",
+        before="PPO trains the model to write texts that the reward model scores high. "
+        "That score is a proxy: it stands in for what people like. PPO also pays a "
+        "price for leaving the base\u2019s probabilities: beta times the KL "
+        "divergence, which says, in nats, how far they have moved; it is 0 if they "
+        "stay the same. Here the price is 0. A second, simulated judge, which PPO "
+        "never sees, scores the same texts for praise and for good writing.",
+        question="The reward model\u2019s score rises to the end of training. What does the "
+        "judge\u2019s score do?",
+        answers=(
+            "it rises with the reward model\u2019s score to the end",
+            "it rises, then falls",
+            "it falls from the first steps on",
+        ),
+        sentence="The KL penalty keeps the model near the texts from which the reward model "
+        "learned, where its score can still be trusted.",
+        code="explain.optimum:optimum",
+        test="tests/explain/test_optimum.py::test_no_other_policy_has_a_higher_objective",
+        caveat="The judge is simulated too, and another judge\u2019s score would peak "
+        "elsewhere: star-rater, which only looks for praise, calls these broken "
+        "texts better than the base\u2019s almost every time. Only people can say "
+        "what is better.",
+    ),
+    "ppo_step": Lesson(
+        title="Inside a step of PPO",
+        minutes=6,
+        goal="PPO turns one score at the end of a text into a push up or down for every token.",
+        before="In a step of PPO, the model writes 64 texts, the reward model scores them, "
+        "and the weights change a little. In the first step of a run, the model "
+        "wrote \u201ca complete mess.\u201d after \u201cThis thriller is\u201d, and "
+        "the reward model scored it \u22121.8, far below the base\u2019s mean of 0. "
+        "PPO books the score at the last token. Then it computes for each token how "
+        "much better the text turned out from there on than a second output of the "
+        "model, the value head, had expected: the advantage. PPO makes a token with "
+        "a positive advantage more likely, and one with a negative advantage less "
+        "likely. Once a step has made a token less than 0.80 or more than 1.20 "
+        "times as likely, the clip stops pushing it further that way.",
+        question="Which tokens get a negative advantage?",
+        answers=(
+            "only the last one, which the score comes with",
+            "only \u201cmess\u201d, the word to blame",
+            "all of them",
+            "some others",
+        ),
+        sentence="PPO does not know which word earned the score: it hands the score back to the "
+        "tokens before, a little less to each, and its clip stops a token that has already moved "
+        "far enough.",
+        code="objectives.advantages:gae",
+        test="tests/objectives/test_advantages.py::test_gae_worked_by_hand_for_two_lengths",
+        caveat="\u201cTimes as likely\u201d is measured after all updates of the step, but "
+        "the clip acts on those in between. The advantages are compared with those "
+        "of all 64 responses of the step, of which the run kept eight.",
+    ),
+    "changed": Lesson(
+        title="What PPO changed",
+        minutes=3,
+        goal="How far a layer\u2019s weights moved does not say how much it matters.",
+        before="PPO here adds a small correction to every matrix (a table of weights) of "
+        "every layer. We can give the base the correction of one layer and leave "
+        "out the rest. The KL divergence, in nats, says how far that moves the "
+        "probabilities of the next token; it is 0 if they stay the same.",
+        question="Which layer\u2019s correction alone moves the next token most, and did its "
+        "weights also change most, compared with their size?",
+        answers=(
+            "an early layer (1 to 3), and its weights changed most",
+            "an early layer, but another layer\u2019s weights changed more",
+            "a late layer (4 to 6), and its weights changed most",
+            "a late layer, but another layer\u2019s weights changed more, or as much",
+        ),
+        sentence="Nearly equal changes of weights can have very unequal effects, and the "
+        "effects of single layers do not add up to the effect of all.",
+        code="explain.gpt2:with_changes",
+        test="tests/explain/test_gpt2.py::"
+        "test_changes_in_all_layers_make_the_tuned_network_and_in_none_the_base",
+        caveat="Layers work on each other\u2019s results. What one layer does alone is neither its "
+        "share of the whole nor what would be missing without it, so there is no single answer to "
+        "where PPO\u2019s change happens.",
+    ),
+    "alternatives": Lesson(
+        title="Without PPO?",
+        minutes=4,
+        goal="PPO is one of several ways to learn from the same preferences.",
+        before="Six methods use the same 1,241 pairs and the same base. RLOO and GRPO "
+        "train like PPO, without a value head. DPO learns from the pairs without a "
+        "reward model. Supervised fine-tuning (SFT) imitates the preferred texts. "
+        "Best-of-N trains nothing: the base writes N responses, and the reward "
+        "model chooses one. A simulated judge that also wants good writing compared "
+        "their texts with the base\u2019s, at several distances from the base.",
+        question="Compare those that are 2 nats away from the base. Whose texts win most "
+        "often against the base\u2019s?",
+        answers=(
+            "PPO\u2019s",
+            "those of RLOO or GRPO",
+            "those of DPO or SFT",
+            "those of best-of-N",
+            "no method wins clearly more often than another",
+        ),
+        sentence="Near the base the trained methods are hard to tell apart; they differ in what "
+        "they need, and in what an answer costs.",
+        code="evaluation.frontier:meeting",
+        test="tests/evaluation/test_frontier.py::test_pairs_at_a_level_are_corrected_for_their_number",
+        caveat="The record is of one small base, one set of pairs and few seeds "
+        "(repetitions with other random numbers). Each answer of best-of-N costs N "
+        "texts, and its distance is counted too high rather than too low.",
+    ),
+    "uses": Lesson(
+        title="Whose taste, and what for?",
+        minutes=3,
+        core=False,
+        goal="A reward model learns the taste, and the mistakes, of the people who voted.",
+        before="RLHF, reinforcement learning from human feedback, is the whole of this "
+        "page: votes, a reward model, PPO. A reward model is tested on votes that "
+        "were not used to train it. Voters make mistakes, so some of these votes "
+        "are wrong as well.",
+        question="Each of two students answers 20% of the pairs wrong, by chance. They answer the "
+        "same pairs. On what share of the pairs do they agree?",
+        answers=("96%", "80%", "68%", "60%"),
+        sentence="Wrong votes limit what any reward model can be seen to know, and the votes of "
+        "some people are not the taste of all.",
+        code="explain.noise:agreement",
+        test="tests/explain/test_noise.py::test_two_voters_by_hand",
+        caveat="Real voters do not err by chance alone: they disagree about taste, and share "
+        "mistakes. None of the uses listed above is tested on this page.",
     ),
 }
 """Id of each lesson, in the order of the course: the name of its module in `lessons/`."""

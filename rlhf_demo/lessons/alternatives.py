@@ -13,7 +13,8 @@ ASKED = 2.0
 SHOWN = (1.0, 2.0, 3.0)
 PLACES = {"ppo": 0, "rloo": 1, "grpo": 1, "dpo": 2, "sft": 2, BEST_OF_N: 3}
 """The answer that names each method."""
-TIE = 4
+NOBODY = 4
+"""The answer that no method is shown to differ from the one with the most wins."""
 
 
 def look(models: Models, request: dict[str, Any]) -> AlternativesLook:
@@ -31,10 +32,13 @@ def outcome(models: Models) -> Outcome:
     level = level_of(read_frontier()["runs"], FLUENCY_JUDGE, ASKED)
     arms = sorted(level["wins"], key=lambda arm: -level["wins"][arm]["mean"])
     shares = ", ".join(f"{title(arm)} {100 * level['wins'][arm]['mean']:.0f}%" for arm in arms)
-    answer = TIE if is_tied(level, arms[0]) else PLACES[arms[0]]
-    return {"answer": answer, "result": f"Wins at {nats(ASKED)}: {shares}. {level['sentence']}"}
+    best = arms[0]
+    tied = [title(arm) for arm in arms[1:] if is_tied(level, arm, best)]
+    answer = NOBODY if len(tied) == len(arms) - 1 else PLACES[best]
+    unsure = f" {' and '.join(tied)} cannot be told from it: measured too roughly." if tied else ""
+    return {"answer": answer, "result": f"Wins at {nats(ASKED)}: {shares}.{unsure}"}
 
 
-def is_tied(level: Level, arm: str) -> bool:
-    """Say whether another method is not shown to differ from this one."""
-    return any(one["tie"] for one in level["meetings"] if arm in one["arms"])
+def is_tied(level: Level, arm: str, other: str) -> bool:
+    """Say whether two methods are not shown to differ."""
+    return any(one["tie"] for one in level["meetings"] if {arm, other} == set(one["arms"]))

@@ -53,7 +53,6 @@ def _row(trace: Trace, layer: int, head: int, place: int) -> HeadRow:
         "dot_products": rounded(keys @ query, 2),
         "scaled": rounded(attention.products[head - 1, place, : place + 1], 3),
         "weights": rounded(attention.pattern[head - 1, place, : place + 1]),
-        "lengths": rounded(attention.values[head - 1, : place + 1].norm(dim=-1), 2),
     }
 
 

@@ -72,7 +72,7 @@ def look(models: Models, request: dict[str, Any]) -> ChangedLook:
 
 
 def outcome(models: Models) -> Outcome:
-    """Return which layer moved most, and which matters most, over several beginnings."""
+    """Return which layer matters most over several beginnings, and whether it changed most."""
     base, ppo = models.network("base"), models.network("ppo")
     texts = [torch.tensor(models.ids(text)) for text in BEGINNINGS]
     before = [next_logprobs(base, ids, TEMPERATURE)[-1] for ids in texts]
@@ -80,15 +80,15 @@ def outcome(models: Models) -> Outcome:
     shares = moved(base, ppo)[:, -1]
     alone = [_effect(with_changes(base, ppo, [layer]), texts, before) for layer in layers]
     most, matters = int(shares.argmax()), max(layers, key=lambda layer: alone[layer])
-    late = len(layers) // 2
+    late = matters >= len(layers) // 2
     result = (
-        f"Layer {most + 1} changed most, by {shares[most]:.1%} of its size. Over "
-        f"{len(BEGINNINGS)} beginnings, layer {matters + 1} alone changes the next token most: by "
-        f"{alone[matters]:.2f} nats, layer 1 alone by {alone[0]:.2f}. All layers together change "
-        f"it by {_effect(ppo, texts, before):.2f} nats, but the single effects add up to "
-        f"{sum(alone):.2f}."
+        f"Over {len(BEGINNINGS)} beginnings, layer {matters + 1} alone moves the next token most: "
+        f"by {alone[matters]:.2f} nats, and layer 1 alone by {alone[0]:.2f}. The weights of layer "
+        f"{most + 1} changed most, by {shares[most]:.2%} of their size, and those of layer "
+        f"{matters + 1} by {shares[matters]:.2%}. All layers together move the next token by "
+        f"{_effect(ppo, texts, before):.2f} nats; the single effects add up to {sum(alone):.2f}."
     )
-    return {"answer": 2 * (most >= late) + (matters >= late), "result": result}
+    return {"answer": 2 * late + (most != matters), "result": result}
 
 
 def _effect(network: Network, texts: list[Tensor], before: list[Tensor]) -> float:

@@ -1,12 +1,12 @@
 """What the KL penalty is for: a reward that is pushed too far, and the best policy on a leash."""
 
+from operator import itemgetter
 from typing import Any
 
 import torch
 
 from rlhf_demo.evaluation.overoptimisation import (
     Attempt,
-    Bin,
     Way,
     bins,
     shipped_attempts,
@@ -46,20 +46,20 @@ def look(models: Models, request: dict[str, Any]) -> LeashLook:
 
 
 def outcome(models: Models) -> Outcome:
-    """Return what the judge's score does in the shipped runs."""
+    """Return what the judge's score does in the shipped runs, and the figures of its curve."""
     attempts = _attempts()
-    proxy, judge = (bins(Way.PPO, attempts, scorer) for scorer in ("proxy", "judge"))
+    judge, drawn = bins(Way.PPO, attempts, "judge"), study(attempts)["ppo"]
     turned = turn(judge)
-    ended = f"The reward model\u2019s score ends {_gain(proxy[-1])} above the base\u2019s"
-    if turned is None:
-        return {"answer": 0, "result": f"{ended}, the judge\u2019s {_gain(judge[-1])}."}
-    first = turned.top is judge[0]
+    end, top = drawn["judge"]["line"][-1], max(drawn["judge"]["line"], key=itemgetter(1))
     result = (
-        f"{ended}, at {proxy[-1].distance ** 2:.0f} nats. The judge\u2019s is highest at "
-        f"{turned.top.distance**2:.1f} nats ({_gain(turned.top)}) and ends at "
-        f"{_gain(turned.last)}, in standard deviations of the base\u2019s scores."
+        f"On the curves, at {_nats(end)}, the reward model\u2019s score ends "
+        f"{_gain(drawn['proxy']['line'][-1])} above the base\u2019s mean. The judge\u2019s is "
+        f"highest at {_nats(top)} ({_gain(top)}) and ends at {_gain(end)}. The unit is a standard "
+        "deviation of the base\u2019s scores: a usual difference between two of its texts."
     )
-    return {"answer": 2 if first else 1, "result": result}
+    if turned is None:
+        return {"answer": 0, "result": result}
+    return {"answer": 2 if turned.top is judge[0] else 1, "result": result}
 
 
 def _attempts() -> list[Attempt]:
@@ -69,5 +69,9 @@ def _attempts() -> list[Attempt]:
     return [attempt for attempt in attempts if attempt["pairs"] == most]
 
 
-def _gain(one: Bin) -> str:
-    return f"{one.gain:+.1f}".replace("-", "\u2212")
+def _gain(point: tuple[float, float]) -> str:
+    return f"{point[1]:+.1f}".replace("-", "\u2212")
+
+
+def _nats(point: tuple[float, float]) -> str:
+    return f"{point[0] ** 2:.1f} nats"

@@ -40,7 +40,6 @@ class HeadRow(TypedDict):
     dot_products: list[float]  # its query times the key of each token up to it
     scaled: list[float]  # over the square root of the width
     weights: list[float]  # softmax of these
-    lengths: list[float]  # of each token's value vector, in that head
 
 
 class AttentionLook(TypedDict):

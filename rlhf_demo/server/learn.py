@@ -147,7 +147,7 @@ class Learn:
 def code_of(function: Callable[..., Any]) -> LessonCode:
     """Return a function as it stands in its file."""
     lines, first = inspect.getsourcelines(function)
-    path = Path(inspect.getfile(function)).relative_to(REPOSITORY)
+    path = Path(inspect.getfile(inspect.unwrap(function))).relative_to(REPOSITORY)
     return {"file": path.as_posix(), "line": first, "source": "".join(lines)}
 
 

@@ -10,10 +10,10 @@ ALL = [1, 2, 3, 4, 5, 6]
 
 def test_layer_1_moved_most_and_layer_6_matters_most(models):
     outcome = changed.outcome(models)
-    assert outcome["answer"] == 1
-    assert outcome["result"].startswith("Layer 1 changed most, by 2.6% of its size.")
-    assert "layer 6 alone changes the next token most: by 0.23 nats" in outcome["result"]
-    assert "All layers together change it by 1.02 nats" in outcome["result"]
+    assert outcome["answer"] == 3
+    assert "layer 6 alone moves the next token most: by 0.23 nats" in outcome["result"]
+    assert "The weights of layer 1 changed most" in outcome["result"]
+    assert "All layers together move the next token by 1.02 nats" in outcome["result"]
     assert outcome["result"].endswith("the single effects add up to 0.47.")
     moved = changed.look(models, {})["moved"]
     assert max(max(row[:4]) for row in moved) == moved[0][1] == pytest.approx(0.065, abs=0.0005)

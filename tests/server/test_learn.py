@@ -126,3 +126,11 @@ def test_only_a_model_that_was_trained_from_another_is_shown(learn, odd):
     for ask in (learn.outcome, lambda name, trained: learn.look(name, {}, trained)):
         with pytest.raises(DemoError):
             ask("attention", odd)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_every_lessons_code_can_be_read(learn, name):
+    code = learn.code(name)
+    function = LESSONS[name].code.partition(":")[2]
+    assert code["file"].startswith("rlhf_demo/")
+    assert f"def {function}(" in code["source"]

@@ -715,7 +715,6 @@ export interface HeadRow {
   dot_products: number[];
   scaled: number[];
   weights: number[];
-  lengths: number[];
 }
 
 export interface HeadsOffLook {

@@ -8,24 +8,24 @@ import { pieceWords } from "./controls.js";
 
 const WORDS = [
   ["agent", "the language model; in this game, you"],
-  ["environment", "it appends each token to the text, and the reward model scores the end"],
+  ["environment", "it appends each token, and the reward model scores the finished text"],
   ["state", "the prompt and the tokens written so far"],
   ["observation", "the same as the state: the model reads all of it"],
   ["action", "the next token, one of 8,192"],
   [
     "reward",
-    "for each token, \u2212\u03B2 times its log-probability ratio to the base (the KL penalty); " +
-      "for the last token, the score as well",
+    "for each token, a small price if it is likelier than under the base (the KL penalty); for " +
+      "the last token, the score as well",
   ],
   ["policy", "the model\u2019s probabilities of the next token, given the text so far"],
   ["value function", "the value head: it predicts the rewards that are still to come"],
-  ["model of the world", "none: PPO tries actions out and does not predict what follows"],
+  ["model of the world", "none: PPO tries actions out and does not predict the score in advance"],
 ];
 const NETWORKS =
   "PPO needs four models: the policy, the reference (the base, for the KL penalty), the value " +
-  "function and the reward model. Here all four share one body, the base: the policy adds an " +
-  "adapter to it, the value function a head to the policy, and the reward model another adapter " +
-  "and head.";
+  "function and the reward model. Here all four share one body, the base: the policy adds small " +
+  "corrections to it, the value function an output to the policy, and the reward model other " +
+  "corrections and an output of its own.";
 const END = "<|endoftext|>";
 
 const shownPiece = (/** @type {string} */ piece) =>

@@ -8,11 +8,15 @@ import { shareBar } from "./controls.js";
 
 /** @typedef {import("../../types").AlternativesLook} Look */
 
+const BRACKETS =
+  "In brackets: where the true share very likely lies (95%). A tie: too close to tell.";
+
 /** @type {Record<string, string>} what each method keeps of PPO, and what it drops */
 const ABOUT = {
   ppo:
     "PPO samples its own texts, scores them with a reward model, and learns a value for every " +
-    "token as a baseline. A clip stops the push on a token that a step has moved far enough.",
+    "token as a baseline, which it subtracts from the score. A clip stops the push on a token " +
+    "that a step has moved far enough.",
   rloo:
     "RLOO keeps the sampling, the reward model and the KL penalty. It drops the value head: it " +
     "samples several responses to a prompt, and the others\u2019 mean score is the baseline.",
@@ -24,7 +28,7 @@ const ABOUT = {
     "model: it learns from the pairs, as a classification of which text was preferred.",
   sft:
     "Supervised fine-tuning keeps only the preferred texts and imitates them. It drops the " +
-    "rejected texts, the reward and the reference.",
+    "rejected texts, the reward and the reference, the frozen base from which KL is counted.",
   "best-of-n":
     "Best-of-N keeps the reward model and drops the training. Every answer costs N texts.",
 };
@@ -63,7 +67,8 @@ export const alternatives = () => {
     };
     fill(levels, "Distance from the base: ", shown.levels.map(level));
     fill(bars, shown.arms.map(bar));
-    say(sentence, `${shown.levels[place].sentence} Judge: ${shown.judge}, which is simulated.`);
+    const judge = `Judge: ${shown.judge}, which is simulated.`;
+    say(sentence, `${shown.levels[place].sentence} ${judge} ${BRACKETS}`);
   };
   const show = (/** @type {Look | null} */ next) => {
     if (!next) return;

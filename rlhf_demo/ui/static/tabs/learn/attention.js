@@ -36,7 +36,6 @@ const rowByHand = (/** @type {Look} */ { pieces, row }) => {
       line("query \u00B7 key", row.dot_products, 1),
       line(`divided by \u221A${row.width}`, row.scaled, 2),
       line("softmax: the weights", row.weights, 3),
-      line("length of the value", row.lengths, 1),
     ),
   );
 };
@@ -85,9 +84,10 @@ export const attention = ({ look }) => {
     const name = pieceWords(pieces[row.place]);
     say(
       about,
-      `The row of \u201C${name}\u201D by hand. Its query is compared with the key of each token ` +
-        "up to it; the hatched tokens come later, so the mask hides them. The values, times the " +
-        "weights, are added up.",
+      `The row of \u201C${name}\u201D by hand. Its query is multiplied, number by number, with ` +
+        "the key of each token up to it, and added up. In the rows above, hatched tokens come " +
+        "later and are masked. The values, times the weights, are added up. \u201Cstart\u201D " +
+        "stands before every text.",
     );
     fill(byHand, rowByHand(shown));
   };

@@ -81,13 +81,15 @@ export const heads_off = ({ look }) => {
       about,
       `Each row is a layer, each number a head: the probability of \u201C${next.word}\u201D ` +
         `if only this head is off; with all on it is ${percent(next.before[0], 1)}. Press one to ` +
-        "switch it off or on. A feed-forward part changes each token\u2019s vector by itself.",
+        "switch it off or on. A feed-forward part, which the next lesson explains, works on each " +
+        "token by itself. Grey bars: all on; coloured bars: without what is off.",
     );
     const change = signed(next.loss_after - next.loss_before, 2);
     say(
       loss,
       `Loss on three film sentences: ${number(next.loss_after, 2)} nats per token (${change}). ` +
-        "The loss is the mean surprise at the next token; lower is better.",
+        "The loss is the mean surprise at the next token (a later lesson explains it); lower is " +
+        "better.",
     );
   };
   const reset = button("All on", () => switched({ heads: [], feed_forward: [] }));

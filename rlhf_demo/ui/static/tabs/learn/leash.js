@@ -4,7 +4,7 @@ import { number, signed } from "../../lib/format.js";
 import { keysOf, linesOf } from "../../lib/overoptimisation.js";
 import { best, divergence } from "../../lib/softmax.js";
 import { chartCard, keyOf } from "../../shared/charts.js";
-import { button, fill, h, say } from "../../shared/dom.js";
+import { button, fill, h, say, soft } from "../../shared/dom.js";
 import { openTab } from "../../shared/navigation.js";
 import { askFor } from "../../shared/predictions.js";
 import { asking, pieceWords, shareBar, slider } from "./controls.js";
@@ -27,6 +27,9 @@ const OPTIMUM =
   "base times exp(score / beta), divided by the sum over all responses. Here the responses are " +
   "the base\u2019s twelve most likely next words. With a small beta, the penalty is cheap, and " +
   "the word with the highest score takes all.";
+const AXIS =
+  "Dots: single measurements. Lines: the curves fitted to them. A square root of 7 is 49 nats " +
+  "per text.";
 const EXPERIMENT = "Run it yourself: PPO with a KL penalty of 0";
 
 const texts = (/** @type {Look} */ { study }) =>
@@ -94,5 +97,5 @@ export const leash = ({ look }) => {
     bars,
     summary,
   );
-  return { element: h("div", {}, key, chart.card, samples, experiment, optimum), show };
+  return { element: h("div", {}, key, chart.card, soft(AXIS), samples, experiment, optimum), show };
 };

@@ -1,7 +1,7 @@
 // @ts-check
 // Loss: the surprise at each token, texts to compare with, and a copy that learns one text.
 import { number } from "../../lib/format.js";
-import { button, fill, h, say } from "../../shared/dom.js";
+import { button, fill, fold, h, say, soft } from "../../shared/dom.js";
 import { asking, pieceWords, shareBar } from "./controls.js";
 
 /** @typedef {import("../../types").LossLook} Look */
@@ -10,7 +10,8 @@ import { asking, pieceWords, shareBar } from "./controls.js";
 const BOTH = ["base", "ppo"];
 const TEACH =
   "Teaching takes ten steps on this text, on a copy of the base. Each step computes the " +
-  "gradient: how the loss changes with each weight. It shortens a gradient that is too long " +
+  "gradient: how the loss changes with each weight, one of the model\u2019s 6.9 million " +
+  "numbers. It shortens a gradient that is too long " +
   "(gradient clipping). Then Adam, the optimizer, moves every weight a little in the direction " +
   "that lowers the loss. Pretraining did the same with very many texts; its learning rate, the " +
   "size of a step, first rose slowly (warm-up). If a film sentence then costs more than before," +
@@ -79,7 +80,8 @@ export const loss = ({ look }) => {
       `Loss of this text: ${number(base, 2)} nats per token under the base (blue), ` +
         `${number(ppo, 2)} under the PPO model (orange). The base is as unsure as if ` +
         `${number(Math.exp(base), 0)} tokens were equally likely; that number is the perplexity. ` +
-        `A model that knows nothing has a loss of ${number(next.nothing, 2)}.`,
+        `A model that gives all tokens the same probability has a loss of ` +
+        `${number(next.nothing, 2)}; one that is sure of wrong tokens has more.`,
     );
     examples = next.examples || examples;
     fill(compared, table(next, examples));
@@ -94,6 +96,6 @@ export const loss = ({ look }) => {
     teach.disabled = false;
   });
   ask.line.append(teach);
-  const about = h("p", { class: "rl-soft" }, TEACH);
+  const about = fold("How teaching works", soft(TEACH));
   return { element: h("div", {}, ask.line, columns, summary, learned, compared, about), show };
 };

@@ -9,6 +9,16 @@ import { asking, pieceWords, shareBar, slider } from "./controls.js";
 
 const DRAWS = 100;
 
+const barRow = (name, share, count, model) =>
+  h(
+    "div",
+    { class: "rl-bar-row" },
+    h("span", {}, name),
+    shareBar(share, model === "ppo" ? "ppo" : "base"),
+    h("b", {}, number(share, 3)),
+    h("span", { class: "rl-soft" }, count === null ? "" : `${count}\u00D7`),
+  );
+
 /** @param {import("./views.js").Stage} stage */
 export const next_token = ({ look }) => {
   /** @type {Look | null} */
@@ -32,15 +42,7 @@ export const next_token = ({ look }) => {
       Number(topP.input.value),
     );
   const bar = (/** @type {string} */ name, /** @type {number} */ share, count) =>
-    h(
-      "div",
-      { class: "rl-bar-row" },
-      h("span", {}, name),
-      shareBar(share, shown.model === "ppo" ? "ppo" : "base"),
-      h("b", {}, number(share, 3)),
-      h("span", { class: "rl-soft" }, count === null ? "" : `${count}\u00D7`),
-    );
-
+    barRow(name, share, count, shown.model);
   const drawBars = () => {
     if (!shown) return;
     const shares = probabilities();
@@ -55,7 +57,8 @@ export const next_token = ({ look }) => {
     );
     say(
       summary,
-      `Entropy: ${number(entropy(shares), 2)} nats. It is 0 if one token is certain, and ` +
+      `Top-k keeps only the k most likely tokens, top-p those that together reach p. ` +
+        `Entropy: ${number(entropy(shares), 2)} nats. It is 0 if one token is certain, and ` +
         `${number(Math.log(shown.logits.length), 2)} if all are equally likely.`,
     );
   };

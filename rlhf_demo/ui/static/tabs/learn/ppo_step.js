@@ -45,11 +45,11 @@ const clipWords = (/** @type {Look} */ look) => {
   const beyond = Math.abs(ratio - 1) > range;
   const place = beyond ? (ratio < 1 ? "below" : "above") : "inside the range, not beyond";
   const why = look.stopped[asked]
-    ? `Yes. Its ratio is ${place} ${number(edge)}, and its advantage pushes it further that way. ` +
+    ? `Yes. It is ${place} ${number(edge)}, and its advantage pushes it further that way. ` +
       "One more update would get no gradient from it."
     : beyond
-      ? `No. Its ratio is ${place} ${number(edge)}, but its advantage pushes it back.`
-      : `No. Its ratio is ${place} ${number(edge)}, so one more update would still move it.`;
+      ? `No. It is ${place} ${number(edge)}, but its advantage pushes it back.`
+      : `No. It is ${place} ${number(edge)}, so one more update would still move it.`;
   const some = look.clipped[asked] ? "at least one" : "none";
   return `${why} In this step itself, the clip stopped ${some} of its updates.`;
 };

@@ -32,9 +32,10 @@ const byHand = () => {
 };
 
 const resultWords = (/** @type {Look} */ { result, votes }) =>
-  `Your head gets ${result.right} of ${result.of} right: ` +
+  `What your votes taught gets ${result.right} of ${result.of} right: ` +
   `${percent(result.right / result.of)} ${interval(result.low, result.high)}. ` +
-  `${result.agree} of your ${votes.length} votes are the rater\u2019s. The shipped reward model, ` +
+  `${result.agree} of your ${votes.length} votes are the simulated voter\u2019s. The shipped ` +
+  `reward model, ` +
   `from 1,241 pairs, gets ${result.shipped} right.`;
 
 const turned = (/** @type {string[]} */ votes) => votes.map((vote) => (vote === "a" ? "b" : "a"));
