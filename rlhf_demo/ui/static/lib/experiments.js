@@ -1,5 +1,6 @@
 // @ts-check
 // Predictions of experiments: how the browser keeps them, and the words about what came true.
+import { keptObject } from "./kept.js";
 
 /** @typedef {import("../types").ListedExperiment} Experiment */
 /** @typedef {import("../types").ExperimentState} State */
@@ -14,15 +15,8 @@ export const SKIPPED = -1;
  * @returns {Record<string, number>}
  */
 export const read = (kept) => {
-  let known;
-  try {
-    known = JSON.parse(kept || "{}");
-  } catch {
-    return {};
-  }
-  if (!known || typeof known !== "object" || Array.isArray(known)) return {};
   const right = ([, place]) => Number.isInteger(place) && place >= SKIPPED;
-  return Object.fromEntries(Object.entries(known).filter(right));
+  return Object.fromEntries(Object.entries(keptObject(kept)).filter(right));
 };
 
 /**

@@ -1,5 +1,6 @@
 // @ts-check
 // What a visitor has answered in the Learn tab, and the words about it.
+import { keptObject } from "./kept.js";
 
 /** @typedef {import("../types").ListedLesson} Lesson */
 /** @typedef {import("../types").Outcome} Outcome */
@@ -26,14 +27,8 @@ const isAnswer = (/** @type {any} */ given) =>
  * @returns {Record<string, Answer>}
  */
 export const read = (kept) => {
-  let known;
-  try {
-    known = JSON.parse(kept || "{}");
-  } catch {
-    return {};
-  }
-  if (!known || typeof known !== "object" || Array.isArray(known)) return {};
-  return Object.fromEntries(Object.entries(known).filter(([, given]) => isAnswer(given)));
+  const entries = Object.entries(keptObject(kept));
+  return Object.fromEntries(entries.filter(([, given]) => isAnswer(given)));
 };
 
 /**

@@ -1,7 +1,7 @@
 // @ts-check
 // Attention: all heads as small maps, one of them large, and one row of it worked by hand.
 import { number } from "../../lib/format.js";
-import { fill, h, say } from "../../shared/dom.js";
+import { fill, fold, h, say } from "../../shared/dom.js";
 import { asking, pieceWords } from "./controls.js";
 
 /** @typedef {import("../../types").AttentionLook} Look */
@@ -39,6 +39,32 @@ const rowByHand = (/** @type {Look} */ { pieces, row }) => {
     ),
   );
 };
+
+const ENCODER =
+  "The Transformer of 2017 translated. Its encoder reads the whole source text X, and its tokens " +
+  "look in both directions: Z = Encoder(X). Its decoder writes the translation token by token: " +
+  "the next token follows from the tokens written so far and from Z. In a second attention of " +
+  "each layer, cross-attention, the queries come from the decoder, the keys and values from Z.";
+const DECODER =
+  "GPT-2 is the decoder without cross-attention: there is no source text, only the text so far.";
+
+const box = (/** @type {string} */ name, /** @type {string} */ about) =>
+  h("div", { class: "rl-box" }, h("b", {}, name), h("span", {}, about));
+
+// The two halves of the first Transformer, and the half that GPT-2 is.
+const encoderAndDecoder = () =>
+  fold(
+    "Encoder and decoder",
+    h("p", {}, ENCODER),
+    h(
+      "div",
+      { class: "rl-boxes" },
+      box("Encoder", "source text; looks both ways"),
+      h("span", { "aria-label": "cross-attention" }, "Z \u2192"),
+      box("Decoder", "text so far; looks back only"),
+    ),
+    h("p", {}, DECODER),
+  );
 
 /** @param {import("./views.js").Stage} stage */
 export const attention = ({ look }) => {
@@ -106,5 +132,6 @@ export const attention = ({ look }) => {
     drawLarge();
   };
   const maps = h("div", { class: "rl-attention" }, heads, h("div", {}, title, large));
-  return { element: h("div", {}, ask.line, maps, about, byHand), show };
+  const element = h("div", {}, ask.line, maps, about, byHand, encoderAndDecoder());
+  return { element, show };
 };
