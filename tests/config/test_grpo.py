@@ -15,4 +15,4 @@ def test_unit_of_the_kl_coefficient_is_a_tokens_nat():
         for config in (RLOOConfig, GRPOConfig)
     ]
     differing = {name for name in helps[0] if helps[0][name] != helps[1][name]}
-    assert differing == {"kl_coef"} and "nat of a token" in helps[1]["kl_coef"]
+    assert differing == {"kl_coef"} and "mean KL per token" in helps[1]["kl_coef"]

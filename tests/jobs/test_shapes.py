@@ -107,7 +107,7 @@ def looks_well(jobs, sound):
     sent([final_figures(one) for one in jobs.overview()] + jobs.overview())
     stages = Strip(jobs, NoVotes(), ModelCache()).strip_state({})["stages"]
     sent(stages)
-    assert stages[2]["line"] == "queued, position 1"
+    assert stages[3]["line"] == "queued, position 1"
     told = sent(Board(jobs, Settings()).board_rows({"kind": "reward", "secret": "ann"}))
     assert told["run"]["id"] == sound
 

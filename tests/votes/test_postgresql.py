@@ -150,9 +150,9 @@ def test_database_of_a_newer_version_is_refused(store, url):
     store.close()
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE schema_version SET version = version + 1")
-    with pytest.raises(DataError, match=r"has version 5, and this app knows versions up to 4: up"):
+    with pytest.raises(DataError, match=r"has version 6, and this app knows versions up to 5: up"):
         Store(url)
-    assert schema_version(url) == [(5,)]
+    assert schema_version(url) == [(6,)]
 
 
 def test_two_writers_of_one_app_do_not_wait_for_each_other(store):
