@@ -37,6 +37,8 @@ EPISODES = PPOConfig().batch_size
 STRIP_SECONDS = 8
 LESSON_SECONDS = 20
 BUSY_SECONDS = 1
+KEPT_ALIVE = 4
+"""Seconds; the server closes a connection that is idle for five."""
 OF_TEXT = [name for name in ("next_token", "attention", "layers", "heads_off") if name in LESSONS]
 """Lessons that look at a text of the student's own."""
 WORDS = "actress actor film story music ending camera good bad very never plot loved hated".split()
@@ -81,6 +83,7 @@ class Viewer:
         self.board: list[float] = []
         self.strip: list[float] = []
         self.failed: Exception | None = None
+        self._asked = 0.0  # when it last asked
         self._known = {"since": -1, "created": None, "texts_after": -1}
 
     def watch(self, seconds: float) -> None:
@@ -126,6 +129,9 @@ class Viewer:
         return content
 
     def _answer(self, function: str, body: str) -> dict[str, Any]:
+        if time.monotonic() - self._asked > KEPT_ALIVE:
+            self.connection.close()  # the server has closed it; the next request opens another
+        self._asked = time.monotonic()
         self.connection.request("POST", SERVER_FUNCTIONS, body, HEADERS)
         answer = self.connection.getresponse()
         text = answer.read()
