@@ -58,7 +58,7 @@ def _row(trace: Trace, layer: int, head: int, place: int) -> HeadRow:
 
 def outcome(models: Models) -> Outcome:
     """Return where the question's head looks."""
-    trace = forward(models.network("base"), torch.tensor(models.ids(TEXT)))
+    trace = forward(models.network("base"), models.tensors(TEXT)[0])
     weights = trace.layers[LAYER - 1].attention.pattern[HEAD - 1, -1]
     most = int(weights.argmax())
     name = models.pieces(models.ids(TEXT))[most].strip()

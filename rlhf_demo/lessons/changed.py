@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from rlhf_demo.errors import ConfigError
@@ -43,7 +42,7 @@ def look(models: Models, request: dict[str, Any]) -> ChangedLook:
     base, ppo = models.network("base"), models.network("ppo")
     chosen = _layers_of(request, len(base.layers))
     part = _part_of(request)
-    ids = torch.tensor(models.ids(text))
+    (ids,) = models.tensors(text)
     mixed = with_changes(base, ppo, [layer - 1 for layer in chosen], (part,) if part else PARTS)
     before, after, now = (
         next_logprobs(network, ids, TEMPERATURE) for network in (base, ppo, mixed)
@@ -74,7 +73,7 @@ def look(models: Models, request: dict[str, Any]) -> ChangedLook:
 def outcome(models: Models) -> Outcome:
     """Return which layer matters most over several beginnings, and whether it changed most."""
     base, ppo = models.network("base"), models.network("ppo")
-    texts = [torch.tensor(models.ids(text)) for text in BEGINNINGS]
+    texts = models.tensors(*BEGINNINGS)
     before = [next_logprobs(base, ids, TEMPERATURE)[-1] for ids in texts]
     layers = range(len(base.layers))
     shares = moved(base, ppo)[:, -1]

@@ -3,8 +3,6 @@
 from operator import itemgetter
 from typing import Any
 
-import torch
-
 from rlhf_demo.evaluation.overoptimisation import (
     Attempt,
     Way,
@@ -32,9 +30,9 @@ def look(models: Models, request: dict[str, Any]) -> LeashLook:
         DemoError: the text cannot be used.
     """
     text = text_of(request, TEXT, models)
-    logits = forward(models.network("base"), torch.tensor(models.ids(text))).out[-1]
+    logits = forward(models.network("base"), models.tensors(text)[0]).out[-1]
     top = logits.topk(SHOWN)
-    tokens = [models.pieces([token])[0] for token in top.indices.tolist()]
+    tokens = models.names(top.indices.tolist())
     scores = models.reward.score_texts([f"{text}{token}." for token in tokens])
     return {
         "text": text,

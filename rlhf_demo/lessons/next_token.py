@@ -26,7 +26,7 @@ def look(models: Models, request: dict[str, Any]) -> NextTokenLook:
     text, which = text_of(request, TEXT, models), which_of(request)
     logits = _logits(models, text, which)
     ordered = logits.sort(descending=True)
-    tokens = [models.pieces([token])[0] for token in ordered.indices[:SHOWN].tolist()]
+    tokens = models.names(ordered.indices[:SHOWN].tolist())
     return {"text": text, "model": which, "logits": rounded(ordered.values, 3), "tokens": tokens}
 
 
@@ -35,7 +35,7 @@ def outcome(models: Models) -> Outcome:
     logits = _logits(models, TEXT, "base")
     cool, hot = ((logits / temperature).softmax(-1) for temperature in (LOW, HIGH))
     before, after = int(cool.argmax()), int(hot.argmax())
-    names = [models.pieces([token])[0].strip() for token in (before, after)]
+    names = [name.strip() for name in models.names([before, after])]
     figures = f"{cool[before]:.2f} at {LOW} and {hot[after]:.3f} at {HIGH:g}"
     if before == after:
         return {
@@ -47,4 +47,4 @@ def outcome(models: Models) -> Outcome:
 
 
 def _logits(models: Models, text: str, which: str) -> torch.Tensor:
-    return forward(models.network(which), torch.tensor(models.ids(text))).out[-1]
+    return forward(models.network(which), models.tensors(text)[0]).out[-1]

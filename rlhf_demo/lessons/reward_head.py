@@ -63,6 +63,6 @@ def _score(models: Models, text: str) -> float:
 
 def _surprise(models: Models, text: str) -> float:
     """Return the base's mean -log p of a text's tokens, in nats."""
-    ids = torch.tensor(models.ids(text))
+    (ids,) = models.tensors(text)
     logprobs = next_logprobs(models.network("base"), ids, 1.0)
     return -logprobs[range(len(ids) - 1), ids[1:]].mean().item()
