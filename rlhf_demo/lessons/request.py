@@ -114,12 +114,21 @@ def text_of(request: dict[str, Any], default: str, models: Models) -> str:
         raise ConfigError("the text is empty: write a few words")
     if len(text) > MOST_CHARACTERS:
         raise ConfigError(f"the text has {len(text):,} letters: write at most {MOST_CHARACTERS}")
-    if any(letter.isalpha() and ord(letter) > 0x24F for letter in text):
-        raise ConfigError("this model has only read English: write in Latin letters")
+    check_letters(text)
     count = len(models.ids(text)) - 1
     if count > MOST_TOKENS:
         raise ConfigError(f"the text has {count} tokens: write at most {MOST_TOKENS}")
     return text
+
+
+def check_letters(text: str) -> None:
+    """Check that a text is in letters that the model has learned.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if any(letter.isalpha() and ord(letter) > 0x24F for letter in text):
+        raise ConfigError("this model has only read English: write in Latin letters")
 
 
 def which_of(request: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ import torch
 from rlhf_demo.explain.changes import next_logprobs
 from rlhf_demo.explain.gpt2 import forward, read_out
 from rlhf_demo.lessons.looks import Outcome, RewardHeadLook
-from rlhf_demo.lessons.request import Models, rounded, text_of
+from rlhf_demo.lessons.request import Models, check_letters, rounded, text_of
 from rlhf_demo.models.token_text import token_texts
 
 TEXT = "The acting was not terrible."
@@ -44,7 +44,7 @@ def look(models: Models, request: dict[str, Any]) -> RewardHeadLook:
 
 def outcome(models: Models) -> Outcome:
     """Return where the question's text stands between the blunt one and the praise."""
-    score, blunt, praise = (_score(models, text) for text in (TEXT, BLUNT, PRAISE))
+    score, blunt, praise = (score_of(models, text) for text in (TEXT, BLUNT, PRAISE))
     result = (
         f"It scores {score:+.2f}; \u201cterrible\u201d without \u201cnot\u201d scores "
         f"{blunt:+.2f}, and \u201cexcellent\u201d scores {praise:+.2f}."
@@ -56,9 +56,15 @@ def outcome(models: Models) -> Outcome:
     return {"answer": 2 if score > blunt + NEAR else 3, "result": result}
 
 
-def _score(models: Models, text: str) -> float:
+def score_of(models: Models, text: str) -> float:
+    """Return a text's score.
+
+    Raises:
+        DemoError: the text is not in Latin letters, or the model cannot be used.
+    """
+    check_letters(text)
     ids = torch.tensor(models.reward.encode(text))
-    return forward(models.network("reward"), ids).out[-1].item()
+    return round(forward(models.network("reward"), ids).out[-1].item(), 3)
 
 
 def _surprise(models: Models, text: str) -> float:

@@ -1,5 +1,7 @@
 """A lesson for a class: sent to all phones, predicted, revealed, and ended.
 
+After the reveal, one lesson asks for texts that fool the reward model.
+
 The answer is computed at the reveal and kept with the class, so phones that ask for it need no
 model. The store checks in each transaction who may do what.
 """
@@ -9,16 +11,22 @@ from typing import Any
 from rlhf_demo.config.lessons import LESSONS
 from rlhf_demo.errors import ConfigError, Refused
 from rlhf_demo.server.learn import Learn, find
-from rlhf_demo.server.payloads import ClassLesson, StudentLesson
+from rlhf_demo.server.payloads import BoardText, ClassLesson, StudentLesson, TriedText
 from rlhf_demo.votes.predictions import UNKNOWN, OpenLesson
 from rlhf_demo.votes.store import Store
+from rlhf_demo.votes.tries import Try
+
+HUNT = "reward_head"
+"""The lesson that asks for texts."""
+MOST_NUMBER = 2**31 - 1
+"""The largest number of a text that a database takes."""
 
 
 class ClassLessons:
     """The open lessons of the classes of one store."""
 
     def __init__(self, store: Store, learn: Learn) -> None:
-        self.predictions, self.learn = store.predictions, learn
+        self.predictions, self.tries, self.learn = store.predictions, store.tries, learn
 
     def send(self, token: Any, name: Any) -> None:
         """Show a lesson on all phones of the token's class.
@@ -70,18 +78,57 @@ class ClassLessons:
             raise ConfigError(f"the answer is {shown!r}: choose {UNKNOWN} (unknown) to {last}")
         self.predictions.predict(secret, lesson, answer, client)
 
+    def try_text(self, secret: Any, text: Any, client: str) -> TriedText:
+        """Score a student's text, and keep it if it is the student's best.
+
+        Args:
+            secret: the student's.
+            text: as typed.
+            client: the address of the request.
+
+        Raises:
+            DemoError: see `Tries.check`; or the text is not in Latin letters.
+        """
+        checked = self.tries.check(secret, HUNT, text, client)
+        score = self.learn.score(checked)
+        best = self.tries.keep(secret, HUNT, checked, score)
+        return {"score": score, "best": _board([best])[0]}
+
+    def remove_text(self, token: Any, number: Any) -> bool:
+        """Delete a text of the token's class; return False if it is not there.
+
+        Raises:
+            DemoError: the token belongs to no class, or this is no number of a text.
+        """
+        if type(number) is not int or not 0 < number <= MOST_NUMBER:
+            raise ConfigError(f"{str(number)[:40]!r} is no number of a text: reload the page")
+        return self.tries.remove(token, number)
+
     def for_instructor(self, token: Any) -> ClassLesson | None:
         """Return the open lesson for the instructor's screen."""
-        return _shown(self.predictions.for_instructor(token))
+        sent = self.predictions.for_instructor(token)
+        return _shown(sent, self.tries.for_instructor(token) if _hunts(sent) else None)
 
     def for_student(self, secret: Any) -> StudentLesson | None:
         """Return the open lesson for a student's phone."""
-        sent = self.predictions.for_student(secret)
-        shown = _shown(sent)
+        sent, tries = self.predictions.for_student(secret), None
+        if _hunts(sent):
+            best = self.tries.for_student(secret)
+            tries = [best] if best else []
+        shown = _shown(sent, tries)
         return sent and shown and {**shown, "said": sent.said}
 
 
-def _shown(sent: OpenLesson | None) -> ClassLesson | None:
+def _hunts(sent: OpenLesson | None) -> bool:
+    """Whether the class may send texts now."""
+    return sent is not None and sent.lesson == HUNT and sent.came is not None
+
+
+def _board(tries: list[Try]) -> list[BoardText]:
+    return [{"id": one.id, "text": one.text, "score": one.score} for one in tries]
+
+
+def _shown(sent: OpenLesson | None, tries: list[Try] | None) -> ClassLesson | None:
     """Return an open lesson with its texts; None too if this version of the app lacks it."""
     lesson = LESSONS.get(sent.lesson) if sent else None
     if sent is None or lesson is None:
@@ -97,4 +144,5 @@ def _shown(sent: OpenLesson | None) -> ClassLesson | None:
         "came": sent.came,
         "result": sent.result,
         "counts": None if counts is None else [counts.get(place, 0) for place in places],
+        "tries": None if tries is None else _board(tries),
     }

@@ -90,6 +90,18 @@ class Learn:
         key = lesson, str(trained), asked
         return self._computed(key, trained, lambda models: module(lesson).look(models, request))
 
+    def score(self, text: str) -> float:
+        """Return a text's score by the shipped reward model.
+
+        Raises:
+            DemoError: the text is not in Latin letters.
+        """
+        models = self._models(PPO)
+        from rlhf_demo.lessons.reward_head import score_of  # noqa: PLC0415  (imports torch)
+
+        with self.compute_lock.hold(Priority.VISITORS):
+            return score_of(models, text)
+
     def code(self, name: Any) -> LessonCode:
         """Return the function that computed a lesson, as it stands in its file.
 

@@ -380,6 +380,21 @@ class StudentPPO(TypedDict):
     kl: float | None  # nats per response
 
 
+class BoardText(TypedDict):
+    """A text with which a student tries to fool the reward model."""
+
+    id: int
+    text: str
+    score: float
+
+
+class TriedText(TypedDict):
+    """What became of a text that a student has sent."""
+
+    score: float
+    best: BoardText  # of the student's texts
+
+
 class ClassLesson(TypedDict):
     """The lesson that a class's phones show instead of a pair."""
 
@@ -393,6 +408,9 @@ class ClassLesson(TypedDict):
     # How many predicted each answer, and last how many did not know; None for a student who has
     # not predicted, and for all students before the reveal.
     counts: list[int] | None
+    # The texts with the best scores; for a student, only the student's own. None while the lesson
+    # takes no texts.
+    tries: list[BoardText] | None
 
 
 class StudentLesson(ClassLesson):

@@ -4,8 +4,8 @@ rounds.py has the rounds of a class. An instructor has a token and a student has
 check them in the transaction in which they act. Before `create_class` and `new_token`, the caller
 must check the instructor's password. Students vote with the store's `next_pair`, `vote` and `undo`.
 
-The database has each student's nickname, answers, texts and predictions, and their times. A
-student's address is counted in memory and written nowhere.
+The database has each student's nickname, answers, texts, predictions and best try, and their times.
+A student's address is counted in memory and written nowhere.
 """
 
 from dataclasses import dataclass
@@ -38,6 +38,7 @@ from rlhf_demo.votes.tables import (
     demonstrations,
     pairs,
     predictions,
+    tries,
     voters,
 )
 from rlhf_demo.votes.vote import ATTENTION_CHECK, LONGEST_QUESTION, Demonstration, Vote, clean_text
@@ -246,9 +247,9 @@ class Classes:
     def _make_room(self, connection: Connection, collection: Row[Any], client: str) -> None:
         """If the address or the class is full, remove a student who has done nothing there.
 
-        Nothing means no answer, no text and no prediction. For a full address, it is one at the
-        same address who has not been seen lately; for a full class, one at an address with far more
-        students.
+        Nothing means no answer, no text, no prediction and no try. For a full address, it is one at
+        the same address who has not been seen lately; for a full class, one at an address with far
+        more students.
         """
         present = self._voters(connection, collection.id)
         answered = select(assignments.c.voter_id).join(
@@ -259,7 +260,8 @@ class Classes:
         )
         wrote = select(demonstrations.c.voter_id).where(demonstrations.c.voter_id.in_(present))
         said = select(predictions.c.voter_id).where(predictions.c.collection_id == collection.id)
-        did = (set(connection.execute(query).scalars()) for query in (answered, wrote, said))
+        tried = select(tries.c.voter_id).where(tries.c.collection_id == collection.id)
+        did = (set(connection.execute(query).scalars()) for query in (answered, wrote, said, tried))
         idle = present.difference(*did)
         away = select(voters.c.id).where(voters.c.last_seen < self.clock() - UNSEEN_SECONDS)
         away = away.where(voters.c.collection_id == collection.id)

@@ -115,8 +115,26 @@ def _add_predictions(connection: Connection) -> None:
         connection.execute(text(f"CREATE INDEX ix_predictions_{name} ON predictions ({name})"))
 
 
+def _add_tries(connection: Connection) -> None:
+    """A student can have one text with which to fool the reward model."""
+    key = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "SERIAL PRIMARY KEY"}
+    parents = {"collection_id": "lessons", "voter_id": "raters"}
+    parts = (
+        f"id {key[connection.dialect.name]} NOT NULL",
+        *(f"{name} INTEGER NOT NULL" for name in parents),
+        "text TEXT NOT NULL",
+        "score FLOAT NOT NULL",
+        "tried_at FLOAT NOT NULL",
+        "UNIQUE (voter_id)",
+        *(f"FOREIGN KEY({n}) REFERENCES {of} (id) ON DELETE CASCADE" for n, of in parents.items()),
+    )
+    connection.execute(text(f"CREATE TABLE tries ({', '.join(parts)})"))
+    connection.execute(text("CREATE INDEX ix_tries_collection_id ON tries (collection_id)"))
+
+
 STEPS: tuple[Callable[[Connection], None], ...] = (
     _add_class_door, _add_demonstrations, _mark_own_prompts, _add_rankings, _add_predictions,
+    _add_tries,
 )  # fmt: skip
 """Step N leads from version N - 1 to version N."""
 

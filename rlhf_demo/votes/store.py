@@ -40,6 +40,7 @@ from rlhf_demo.votes.queries import (
 )
 from rlhf_demo.votes.rankings import Rankings
 from rlhf_demo.votes.tables import assignments, collections, pairs, questions, voters
+from rlhf_demo.votes.tries import Tries
 from rlhf_demo.votes.vote import (
     CHOICES,
     DUEL,
@@ -78,7 +79,7 @@ SEEN_EVERY = 10.0
 class Store:
     """All votes of one installation, in one database.
 
-    Its demonstrations, rankings and predictions have classes of their own.
+    Its demonstrations, rankings, predictions and tries have classes of their own.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Store:
         self.rng = rng or random.SystemRandom()
         self.demonstrations = Demonstrations(self.database, clock)
         self.predictions = Predictions(self.database, clock)
+        self.tries = Tries(self.database, clock)
         self._votes_limit = RateLimit(5, 2.0, clock)  # five at once, then two a second
         # For all who share an address: thirty students can answer within a few seconds.
         self._open_limit = RateLimit(30, 3.0, clock)

@@ -10,7 +10,8 @@ shown, and no vote comes twice.
 Demonstrations, the texts that voters write themselves, belong to a round, a voter and a question,
 and to the pair that was on the screen. A row of `rankings` is four texts of a round: they wait, are
 shown to one voter under a question, and get their order from that voter. A row of `predictions` is
-what a student expects of a lesson of the Learn tab, before the instructor shows the answer.
+what a student expects of a lesson of the Learn tab, before the instructor shows the answer; one of
+`tries` is the student's text with which the reward model gave its highest score.
 
 A collection is a set of votes: the open page (one row), a class, or an imported file. In the
 database, some tables and columns have older names. A change to a table needs a step in
@@ -180,6 +181,21 @@ predictions = _table(
     Column("answer", Integer, nullable=False),  # its place; -1: "I do not know"
     Column("predicted_at", Float, nullable=False),
     UniqueConstraint("voter_id", "lesson"),
+)
+
+tries = _table(
+    "tries",
+    _belongs_to("collection_id", "lessons"),
+    Column(
+        "voter_id",
+        Integer,
+        ForeignKey("raters.id", ondelete="CASCADE"),
+        nullable=False,
+        unique=True,
+    ),
+    Column("text", Text, nullable=False),
+    Column("score", Float, nullable=False),  # by the shipped reward model
+    Column("tried_at", Float, nullable=False),
 )
 
 

@@ -81,3 +81,50 @@ def test_class_predicts_sees_what_came_out_and_goes_back_to_its_pairs(new_visito
     expect(left).to_be_enabled(timeout=1000 * SECONDS)
     left.tap()
     expect(ann.page.locator(".rl-student-head b")).to_contain_text("2 of")
+
+
+def test_class_hunts_for_the_worst_text_with_the_best_score(new_visitor):
+    teacher, code = instructor(new_visitor)
+    screen = teacher.page
+    ann, bob = (student(new_visitor, code, name) for name in ("Ann", "Bob"))
+    screen.get_by_text("A lesson for the class", exact=True).click()
+    screen.get_by_label("Lesson", exact=True).select_option(LESSONS["reward_head"].title)
+    screen.get_by_role("button", name="Send to all phones").click()
+    card = screen.locator(".rl-class-lesson")
+    field = ann.page.get_by_label("A bad text with a good score")
+    for phone in (ann, bob):
+        phone.page.get_by_role("button", name="I do not know").tap()
+    expect(field).to_be_hidden()  # a score would tell the answer
+    screen.get_by_role("button", name="Reveal", exact=True).click()
+    expect(card.locator(".rl-story")).to_contain_text("It scores", timeout=1000 * SECONDS)
+
+    # The better of Ann's texts is kept, as text; rude words are refused.
+    markup = "<b>I highly recommend it.</b> I highly recommend it."
+    for text, best in (
+        ("The acting was terrible.", "The acting was terrible."),
+        (markup, markup),
+        ("It was a waste of my time.", markup),
+    ):
+        field.fill(text)
+        ann.page.get_by_role("button", name="Score it").tap()
+        told = re.compile(rf"This text scores .*{re.escape(best)}")
+        expect(ann.page.locator(".rl-try")).to_contain_text(told, timeout=1000 * SECONDS)
+    bob.page.get_by_label("A bad text with a good score").fill("A shitty film.")
+    bob.page.get_by_role("button", name="Score it").tap()
+    expect(bob.page.locator(".rl-try")).to_contain_text("rude word")
+    bob.page.get_by_label("A bad text with a good score").fill("Terrible terrible terrible.")
+    bob.page.get_by_role("button", name="Score it").tap()
+    texts = card.locator(".rl-tries span")
+    expect(texts).to_have_text([markup, "Terrible terrible terrible."])
+    expect(card.locator(".rl-tries")).not_to_contain_text("Ann")
+    ann.page.reload()
+    expect(ann.page.locator(".rl-try")).to_contain_text(f"Your best: \u201c{markup}\u201d")
+    ann.page.locator(".rl-try").scroll_into_view_if_needed()
+    for seen in (ann, teacher):
+        seen.keep(f"hunted-{'screen' if seen is teacher else 'phone'}")
+
+    card.get_by_role("button", name="Remove").first.click()
+    expect(texts).to_have_text(["Terrible terrible terrible."])
+    expect(ann.page.locator(".rl-try")).not_to_contain_text("Your best")
+    screen.get_by_role("button", name="Back to voting").click()
+    expect(ann.page.locator(".rl-student-lesson")).to_be_hidden()

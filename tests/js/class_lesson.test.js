@@ -1,7 +1,7 @@
 // A lesson of a class: the rows of its answers, and the words about the predictions.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { phoneWords, progress, rows } from "../../rlhf_demo/ui/static/lib/class_lesson.js";
+import { phoneWords, progress, rows, triedWords } from "../../rlhf_demo/ui/static/lib/class_lesson.js";
 
 const lesson = { answers: ["a", "b"], came: null, result: "", counts: [1, 3, 0], said: null };
 const revealed = { ...lesson, came: 1, result: "b, by 0.5." };
@@ -55,4 +55,15 @@ test("the phone says what to do, what was kept, and what came out", () => {
     "You said \u201Ca\u201D. What came out: \u201Cb\u201D. b, by 0.5.",
   );
   assert.equal(phoneWords(revealed), "You did not answer before the reveal. b, by 0.5.");
+});
+
+test("the phone says what a text scores and which one is kept", () => {
+  const best = { text: "Good good.", score: 1.234 };
+  assert.equal(triedWords(null, undefined), "");
+  assert.equal(triedWords(null, best), "Your best: \u201CGood good.\u201D, +1.23.");
+  assert.equal(
+    triedWords(-0.5, best),
+    "This text scores \u22120.50. Your best: \u201CGood good.\u201D, +1.23.",
+  );
+  assert.equal(triedWords(1.2, undefined), "This text scores +1.20. It is no longer kept.");
 });

@@ -2,11 +2,20 @@
 
 import pytest
 
+from rlhf_demo.errors import ConfigError
 from rlhf_demo.lessons import reward_head
 
 
 def score(models, text):
     return reward_head.look(models, {"text": text})["score"]
+
+
+def test_text_that_the_class_sends_gets_the_score_that_the_lesson_shows(models):
+    for text in ("The acting was not terrible.", "Excellent excellent excellent excellent."):
+        assert reward_head.score_of(models, text) == score(models, text)
+    assert reward_head.score_of(models, "!" * 200)  # more tokens than the lesson shows
+    with pytest.raises(ConfigError, match="has only read English"):
+        reward_head.score_of(models, "\u041a\u0438\u043d\u043e")
 
 
 def test_not_terrible_scores_low(models):

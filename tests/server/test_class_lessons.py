@@ -5,7 +5,7 @@ import pytest
 from rlhf_demo.config.lessons import LESSONS
 from rlhf_demo.errors import ConfigError, Refused
 from rlhf_demo.server import payloads
-from rlhf_demo.server.class_lessons import ClassLessons
+from rlhf_demo.server.class_lessons import HUNT, ClassLessons
 from rlhf_demo.server.learn import find
 from rlhf_demo.votes.predictions import UNKNOWN
 from tests.declared import misfits
@@ -24,6 +24,10 @@ class Learn:
     def outcome(self, name):
         self.asked.append(find(name))
         return {"answer": 1, "result": "Head 2 looks at a noun."}
+
+    def score(self, text):
+        self.asked.append(text)
+        return len(text) / 10
 
 
 @pytest.fixture
@@ -91,6 +95,51 @@ def test_each_screen_is_sent_what_it_may_show(lessons, classes, made):
     assert list(misfits(before, payloads.ClassLesson)) == []
     for phone in phones:
         assert list(misfits(phone, payloads.StudentLesson)) == []
+
+
+def test_texts_are_scored_and_each_screen_shows_its_own(lessons, classes):
+    made = classes.create_class(HAPPY)
+    ann, bob = join(classes, made, 2)
+    lessons.send(made.token, HUNT)
+    with pytest.raises(Refused, match="takes no texts now"):
+        lessons.try_text(ann, "Before the reveal.", "school")
+    screens = (lessons.for_instructor, made.token), (lessons.for_student, ann)
+    assert [show(who)["tries"] for show, who in screens] == [None, None]
+    lessons.reveal(made.token)
+    assert [show(who)["tries"] for show, who in screens] == [[], []]
+    lessons.learn.asked.clear()
+    with pytest.raises(Refused, match="rude word"):
+        lessons.try_text(ann, "What a shitty film.", "school")
+    assert lessons.learn.asked == []  # no model reads what is refused
+    told = [lessons.try_text(ann, text, "school") for text in ("A long text.", " Short. ")]
+    assert [(one["score"], one["best"]["text"]) for one in told] == [
+        (1.2, "A long text."),
+        (0.6, "A long text."),
+    ]
+    lessons.try_text(bob, "A longer text.", "school")
+    board = lessons.for_instructor(made.token)
+    assert [(one["text"], one["score"]) for one in board["tries"]] == [
+        ("A longer text.", 1.4),
+        ("A long text.", 1.2),
+    ]
+    phone = lessons.for_student(ann)
+    assert phone["tries"] == [told[0]["best"]]
+    assert list(misfits(board, payloads.ClassLesson)) == []
+    assert list(misfits(phone, payloads.StudentLesson)) == []
+    assert list(misfits(told[0], payloads.TriedText)) == []
+
+
+@pytest.mark.parametrize("odd", [None, True, "1", 0.5, 10**30, [1], {"a": 1}])
+def test_only_the_number_of_a_text_is_removed(lessons, classes, made, odd):
+    [ann] = join(classes, made, 1)
+    lessons.send(made.token, HUNT)
+    lessons.reveal(made.token)
+    kept = lessons.try_text(ann, "A text.", "school")["best"]
+    with pytest.raises((ConfigError, Refused)):
+        lessons.remove_text(made.token, odd)
+    assert lessons.remove_text(made.token, kept["id"])
+    assert not lessons.remove_text(made.token, kept["id"])
+    assert lessons.for_instructor(made.token)["tries"] == []
 
 
 def test_lesson_that_this_version_lacks_is_not_shown(lessons, classes, made):

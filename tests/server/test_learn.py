@@ -89,6 +89,11 @@ def test_outcome_and_code(learn):
     assert code["source"].startswith("def attend(")
 
 
+def test_score_of_a_text_that_a_class_sends(learn):
+    assert learn.score("The acting was not terrible.") == pytest.approx(-1.16, abs=0.006)
+    assert not learn.compute_lock.held
+
+
 def test_all_lessons_are_listed_as_declared():
     rows = listed()
     assert [row["id"] for row in rows] == list(LESSONS)

@@ -105,7 +105,7 @@ def test_steps_lead_to_the_tables_of_a_new_database(earlier, tmp_path):
     migrated, new = schema(earlier), schema(tmp_path / "new.db")
     assert set(new) == {
         "demonstrations", "lessons", "pairs", "predictions", "questions", "rankings", "raters",
-        "rounds", "showings",
+        "rounds", "showings", "tries",
     }  # fmt: skip
     assert migrated == new
 
@@ -123,7 +123,7 @@ def test_columns_that_came_before_the_version_numbers_are_kept(tmp_path):
     token = Classes(store).create_class(HAPPY).token
     store.close()
     run(file, "UPDATE lessons SET door_open = 0, most_joins = 7")
-    for table in ("demonstrations", "rankings", "predictions"):  # which came later, as did
+    for table in ("demonstrations", "rankings", "predictions", "tries"):  # which came later, as did
         run(file, f"DROP TABLE {table}")
     for column in ("open_lesson", "lesson_answer", "lesson_result"):
         run(file, f"ALTER TABLE lessons DROP COLUMN {column}")

@@ -29,6 +29,7 @@ from tests.votes.test_queries import *  # noqa: F403
 from tests.votes.test_rankings import *  # noqa: F403
 from tests.votes.test_rounds import *  # noqa: F403
 from tests.votes.test_store import *  # noqa: F403
+from tests.votes.test_tries import *  # noqa: F403
 
 # These look into SQLite's file.
 del test_database_holds_no_secret, test_no_address_of_a_student_is_on_the_disk  # noqa: F821
@@ -111,7 +112,7 @@ def described(url):
     with psycopg.connect(url) as connection:
         return [
             connection.execute(query, {"table": table}).fetchall()
-            for table in ("demonstrations", "rankings", "predictions")
+            for table in ("demonstrations", "rankings", "predictions", "tries")
             for query in (columns, indexes, rules)
         ]
 
@@ -127,7 +128,9 @@ def test_database_without_a_version_is_migrated_once_by_apps_that_start_together
         dropped = ", ".join(f"DROP COLUMN {column}" for column in new)
         connection.execute(f"ALTER TABLE lessons {dropped}")
         connection.execute("ALTER TABLE pairs DROP COLUMN own")
-        connection.execute("DROP TABLE schema_version, demonstrations, rankings, predictions")
+        connection.execute(
+            "DROP TABLE schema_version, demonstrations, rankings, predictions, tries"
+        )
     with ThreadPoolExecutor(4) as threads:
         apps = list(threads.map(Store, [url] * 4))
     assert schema_version(url) == [(len(STEPS),)]
@@ -150,9 +153,9 @@ def test_database_of_a_newer_version_is_refused(store, url):
     store.close()
     with psycopg.connect(url) as connection:
         connection.execute("UPDATE schema_version SET version = version + 1")
-    with pytest.raises(DataError, match=r"has version 6, and this app knows versions up to 5: up"):
+    with pytest.raises(DataError, match=r"has version 7, and this app knows versions up to 6: up"):
         Store(url)
-    assert schema_version(url) == [(6,)]
+    assert schema_version(url) == [(7,)]
 
 
 def test_two_writers_of_one_app_do_not_wait_for_each_other(store):

@@ -21,5 +21,6 @@ def test_tables_can_be_made_in_another_database():
         "demonstrations",
         "rankings",
         "predictions",
+        "tries",
     }
     assert "choice IN ('first', 'second', 'tie', 'both_bad', 'skip')" in made["showings"]

@@ -63,7 +63,7 @@ class ClassMode:
                 self.next_round, self.leave_out, self.export_class, self.export_class_texts,
                 self.delete_class, self.simulate, self.stop_simulation, self.stop_others,
                 self.remove_student, self.set_door, self.set_most_joins, self.send_lesson,
-                self.reveal_lesson, self.end_lesson,
+                self.reveal_lesson, self.end_lesson, self.remove_text,
             ],
             value={
                 "questions": QUESTIONS,
@@ -357,6 +357,10 @@ class ClassMode:
         """Let the phones show pairs again; the round goes on where it was."""
         self.lessons.end(request["token"])
         return {"done": True}
+
+    def remove_text(self, request: dict[str, Any]) -> dict[str, bool]:
+        """Delete a student's try: a `text` of the list in the open lesson, by its number."""
+        return {"removed": self.lessons.remove_text(request["token"], request["text"])}
 
     # -- simulated students ------------------------------------------------------------------------
 

@@ -10,13 +10,14 @@ import gradio as gr
 
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.server.class_training import BLIND_EACH, BUSY
-from rlhf_demo.server.payloads import NextPair, StudentPPO, StudentState
+from rlhf_demo.server.payloads import NextPair, StudentPPO, StudentState, TriedText
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.votes.demonstrations import KeptText
+from rlhf_demo.votes.tries import LONGEST
 from rlhf_demo.votes.vote import LONGEST_DEMONSTRATION
 from rlhf_demo.web.addresses import address_of
-from rlhf_demo.web.lanes import voting
+from rlhf_demo.web.lanes import heavy, voting
 
 
 class StudentPage:
@@ -32,9 +33,9 @@ class StudentPage:
             "panels/student",
             [
                 self.join, self.student_state, self.next_pair, self.vote, self.undo,
-                self.keep_text, self.delete_text, self.predict,
+                self.keep_text, self.delete_text, self.predict, self.try_text,
             ],
-            value={"longest": LONGEST_DEMONSTRATION},
+            value={"longest": LONGEST_DEMONSTRATION, "longest_try": LONGEST},
         )  # fmt: skip
 
     @voting
@@ -112,6 +113,11 @@ class StudentPage:
         secret, lesson, answer = request["secret"], request["lesson"], request["answer"]
         self.lessons.predict(secret, lesson, answer, address_of(http))
         return {"kept": True}
+
+    @heavy
+    def try_text(self, request: dict[str, Any], http: gr.Request) -> TriedText:
+        """Score a `text` that may fool the reward model; the student's best one is kept."""
+        return self.lessons.try_text(request["secret"], request["text"], address_of(http))
 
 
 def _progress(row: RunRow) -> StudentPPO:

@@ -511,6 +511,17 @@ export interface StudentPPO {
   kl: number | null;
 }
 
+export interface BoardText {
+  id: number;
+  text: string;
+  score: number;
+}
+
+export interface TriedText {
+  score: number;
+  best: BoardText;
+}
+
 export interface ClassLesson {
   id: string;
   title: string;
@@ -520,6 +531,7 @@ export interface ClassLesson {
   came: number | null;
   result: string;
   counts: number[] | null;
+  tries: BoardText[] | null;
 }
 
 export interface StudentLesson {
@@ -531,6 +543,7 @@ export interface StudentLesson {
   came: number | null;
   result: string;
   counts: number[] | null;
+  tries: BoardText[] | null;
   said: number | null;
 }
 

@@ -79,6 +79,29 @@ def test_pairs_of_the_open_page_are_not_shown_to_a_class(mode):
     assert mode.student.next_pair({"secret": ann})["assignment"] is None
 
 
+def test_text_that_fools_the_model_is_shown_without_a_name_and_can_be_removed(
+    post, mode, monkeypatch
+):
+    made = open_class(mode)
+    ann = post("join", code=made.code, nickname="Ann")["secret"]
+    learn = mode.shared.learn
+    monkeypatch.setattr(learn, "outcome", lambda name: {"answer": 2, "result": "So it is."})
+    monkeypatch.setattr(learn, "score", lambda text: 1.5)
+    post("send_lesson", token=made.token, lesson="reward_head")
+    assert "takes no texts now" in post("try_text", secret=ann, text="Bad.")["error"]
+    post("reveal_lesson", token=made.token)
+    told = post("try_text", secret=ann, text="Bad <b>text</b>.")
+    assert (told["score"], told["best"]["text"]) == (1.5, "Bad <b>text</b>.")
+    assert "lacks a part" in post("try_text", secret=ann)["error"]
+    assert "does not know you" in post("try_text", secret=made.token, text="Bad.")["error"]
+    [shown] = post("class_state", token=made.token)["lesson"]["tries"]
+    assert shown == told["best"] and set(shown) == {"id", "text", "score"}
+    assert post("student_state", secret=ann)["lesson"]["tries"] == [shown]
+    assert "does not know you" in post("remove_text", token=ann, text=shown["id"])["error"]
+    assert post("remove_text", token=made.token, text=shown["id"]) == {"removed": True}
+    assert post("class_state", token=made.token)["lesson"]["tries"] == []
+
+
 def test_lesson_comes_with_the_state_and_its_answer_is_on_disk(post, mode, monkeypatch):
     made = open_class(mode)
     ann = post("join", code=made.code, nickname="Ann")["secret"]

@@ -1,5 +1,6 @@
 // @ts-check
 // A lesson of a class: the rows of its answers, and the words about the predictions.
+import { signed } from "./format.js";
 import { UNKNOWN, answerWords, verdict } from "./lessons.js";
 
 /** @typedef {import("../types").ClassLesson} ClassLesson */
@@ -61,4 +62,15 @@ export const phoneWords = (lesson) => {
   if (came !== null) return `You did not answer before the reveal. ${result}`;
   if (said === null) return "Tap what you expect. The answer is computed when all have answered.";
   return "Your answer was kept. You can change it until the reveal.";
+};
+
+/**
+ * What became of a student's texts.
+ * @param {number | null} score of the newest text; null before the first one
+ * @param {{text: string, score: number} | undefined} best the one that was kept
+ */
+export const triedWords = (score, best) => {
+  const newest = score === null ? "" : `This text scores ${signed(score)}. `;
+  if (!best) return newest && `${newest}It is no longer kept.`;
+  return `${newest}Your best: \u201C${best.text}\u201D, ${signed(best.score)}.`;
 };

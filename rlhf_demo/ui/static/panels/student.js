@@ -19,7 +19,9 @@ const STORED =
   "account. While the app runs, we count the requests from your network address, but we never " +
   "write the address down. The instructor sees your nickname, how many answers you gave and " +
   "whether they look careless, can read and download your texts and your answers, and can " +
-  "delete all of it. Of the answers to a lesson, everyone sees only how many chose each one.";
+  "delete all of it. Of the answers to a lesson, everyone sees only how many chose each one. A " +
+  "text with which you try to fool the reward model may stand on the class screen, without your " +
+  "name.";
 const USE =
   "Your instructor can read it and download it, and supervised fine-tuning can learn from it.";
 const PAUSED = "The class is paused. This page will continue by itself.";
@@ -64,7 +66,7 @@ const joinForm = () => {
   return { form, code, name, go, problem };
 };
 
-const join = (/** @type {HTMLElement} */ root, /** @type {Server} */ server, longest) => {
+const join = (/** @type {HTMLElement} */ root, /** @type {Server} */ server, limits) => {
   const { form, code, name, go, problem } = joinForm();
   form.onsubmit = async (event) => {
     event.preventDefault();
@@ -75,7 +77,7 @@ const join = (/** @type {HTMLElement} */ root, /** @type {Server} */ server, lon
     if (!answer) return;
     localStorage.setItem(KEPT, JSON.stringify({ code: typed, secret: answer.secret }));
     setAddress({ class: typed });
-    attend(root, server, longest);
+    attend(root, server, limits);
   };
   fill(root, form);
   (codeInAddress() ? name : code).focus();
@@ -127,12 +129,13 @@ const draw = (seen, /** @type {StudentState} */ view) => {
 };
 
 // Few classes open a lesson, so its modules are loaded with the first one.
-const lessonIn = (/** @type {HTMLElement} */ place, /** @type {Server} */ server, secret) => {
+const lessonIn = (place, /** @type {Server} */ server, secret, longest) => {
   let panel;
   return async (/** @type {StudentState["lesson"]} */ lesson) => {
     if (!panel) {
       const { lessonPanel } = await window.rlhf.load("panels/student/lesson_panel");
-      panel = lessonPanel((id, answer) => server.predict({ secret, lesson: id, answer }));
+      const predict = (id, answer) => server.predict({ secret, lesson: id, answer });
+      panel = lessonPanel(predict, (text) => server.try_text({ secret, text }), longest);
       fill(place, panel.box);
     }
     panel.set(lesson);
@@ -146,14 +149,14 @@ const textsOf = (/** @type {Server} */ server, /** @type {string} */ secret, lon
   use: USE,
 });
 
-const attend = (/** @type {HTMLElement} */ root, /** @type {Server} */ server, longest) => {
+const attend = (/** @type {HTMLElement} */ root, /** @type {Server} */ server, limits) => {
   const { secret } = kept();
   const leave = () => {
     localStorage.removeItem(KEPT);
-    join(root, server, longest);
+    join(root, server, limits);
   };
   const seen = classView(leave);
-  const showLesson = lessonIn(seen.lesson, server, secret);
+  const showLesson = lessonIn(seen.lesson, server, secret, limits.longest_try);
   fill(root, seen.page);
   let phase = "";
   /** @type {StudentState | null} */
@@ -170,7 +173,7 @@ const attend = (/** @type {HTMLElement} */ root, /** @type {Server} */ server, l
     undo: () => server.undo({ secret }),
     onvote: () => poller.now(),
   };
-  const pairs = ballot(seen.place, source, textsOf(server, secret, longest));
+  const pairs = ballot(seen.place, source, textsOf(server, secret, limits.longest));
   // What the ballot shows in each phase of the class.
   const enterPhase = (/** @type {StudentState} */ { round_state: round, state, kind, lesson }) => {
     const over = round !== "open";
@@ -206,7 +209,7 @@ export const mount = ({ element, props, server }) => {
   document.title = "A class";
   /** @type {HTMLElement} */
   const root = element.querySelector(".rl-student");
-  const { longest } = props.value;
-  if (kept()) attend(root, server, longest);
-  else join(root, server, longest);
+  const limits = props.value;
+  if (kept()) attend(root, server, limits);
+  else join(root, server, limits);
 };

@@ -4,6 +4,7 @@ import { progress, rows } from "../../lib/class_lesson.js";
 import { fill, fold, h, option, say, soft } from "../../shared/dom.js";
 import { tally } from "../../shared/tally.js";
 import { askButton } from "./fields.js";
+import { triesBoard } from "./tries.js";
 
 /** @typedef {import("../../types").ClassState} ClassState */
 /** @typedef {(name: string, more?: object) => Promise<any>} Ask */
@@ -28,7 +29,8 @@ const openLesson = (/** @type {Ask} */ ask, /** @type {() => ClassState} */ now)
   });
   const back = askButton("Back to voting", () => ask("end_lesson"));
   const steps = h("div", { class: "rl-class-actions" }, reveal, peek, back);
-  const parts = [title, before, question, answers, told, steps];
+  const board = triesBoard(ask);
+  const parts = [title, before, question, answers, told, board.box, steps];
   const box = h("section", { class: "rl-card rl-class-lesson", hidden: true }, parts);
   let shown = "";
   let open = "";
@@ -43,11 +45,14 @@ const openLesson = (/** @type {Ask} */ ask, /** @type {() => ClassState} */ now)
     const { words, complete } = progress(lesson, voters);
     const revealed = lesson.came !== null;
     const counted = looks || complete || revealed;
-    const key = JSON.stringify([lesson, counted]);
+    const key = JSON.stringify([{ ...lesson, tries: null }, counted]);
     reveal.hidden = revealed;
     peek.hidden = revealed || complete;
     say(peek, looks ? SHOWN : HIDDEN);
     say(told, revealed ? `${words} ${lesson.result}` : words);
+    board.draw(lesson);
+    // The texts take the place of the answers, so that the class sees the whole list.
+    before.hidden = answers.hidden = Boolean(lesson.tries && lesson.tries.length);
     if (key === shown) return;
     shown = key;
     say(title, lesson.title);

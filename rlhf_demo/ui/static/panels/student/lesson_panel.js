@@ -4,21 +4,27 @@ import { phoneWords, rows } from "../../lib/class_lesson.js";
 import { button, fill, h, say, showProblem } from "../../shared/dom.js";
 import { answered } from "../../shared/server.js";
 import { tally } from "../../shared/tally.js";
+import { tryPanel } from "./try_text.js";
 
 /** @typedef {import("../../types").StudentLesson} StudentLesson */
 
-/** @param {(lesson: string, answer: number) => Promise<any>} predict sends an answer */
-export const lessonPanel = (predict) => {
+/**
+ * @param {(lesson: string, answer: number) => Promise<any>} predict sends an answer
+ * @param {(text: string) => Promise<any>} send sends a text that may fool the reward model
+ * @param {number} longest characters of such a text
+ */
+export const lessonPanel = (predict, send, longest) => {
   const title = h("h2", { class: "rl-h2" });
   const before = h("p", { class: "rl-soft" });
   const question = h("p", { class: "rl-question" });
   const answers = h("div", { class: "rl-lesson-answers", role: "group" });
   const problem = h("p", { hidden: true });
   const told = h("p", { "aria-live": "polite" });
+  const tried = tryPanel(send, longest);
   const box = h(
     "section",
     { class: "rl-card rl-student-lesson" },
-    [title, before, question, answers, problem, told],
+    [title, before, question, answers, problem, told, tried.box],
   );
   let shown = "";
   /** @type {StudentLesson | null} */
@@ -56,6 +62,8 @@ export const lessonPanel = (predict) => {
         fill(answers, lesson.came === null ? choices() : tally(rows(lesson), lesson.said));
       }
       mark();
+      before.hidden = lesson.tries !== null; // the text that is asked for is in sight
+      tried.set(lesson);
     },
   };
 };
