@@ -4,6 +4,7 @@
     |- ConfigError          an option is out of range, unknown, or does not fit another one
     |- DataError            a data file or a row of it cannot be used
     |- CheckpointError      a model or a saved state is missing, damaged or does not fit
+    |- HubError             the Hub refuses, fails or does not answer
     |- JobError             a run folder is in use, or cannot be started, resumed or stopped
     |- Refused              a person may not do this: it is not theirs, or not now, or too often
     |- TrainingDiverged     a number stopped being finite; names the step and the metric
@@ -27,6 +28,10 @@ class DataError(DemoError):
 
 class CheckpointError(DemoError):
     """A model or a saved state is missing, damaged or does not fit."""
+
+
+class HubError(DemoError):
+    """The Hub refuses, fails or does not answer."""
 
 
 class JobError(DemoError):

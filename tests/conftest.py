@@ -95,3 +95,26 @@ def no_event_loop_of_gradio_is_left(request):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A small Hub on this machine, which the Hub's client in this process uses as its owner."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import close_session
+
+    from tests.fake_hub import TOKEN, small_hub
+
+    with small_hub() as small:
+        template = small.address + "/{repo_id}/resolve/{revision}/{filename}"
+        for name, value in {
+            "ENDPOINT": small.address, "HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True,
+            "HUGGINGFACE_CO_URL_TEMPLATE": template,
+            "HF_HUB_CACHE": str(tmp_path / "hub-cache"),
+            "HF_TOKEN_PATH": str(tmp_path / "no-token"),
+        }.items():  # fmt: skip
+            monkeypatch.setattr(constants, name, value)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield small
+        small.woken.set()
+        close_session()

@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 from rlhf_demo.cli.frontier import frontier
+from rlhf_demo.cli.hub import pull_model, push_model, runs_folder
 from rlhf_demo.cli.models import compare, generate, quickstart
 from rlhf_demo.cli.options import Parser, add_options, folder
 from rlhf_demo.cli.runs import show_runs
@@ -103,7 +104,29 @@ def build_parser() -> argparse.ArgumentParser:
         "--stop", action="store_true", help="ask the run in this folder to save and stop"
     )
     command.set_defaults(handler=show_runs)
+
+    add_hub_commands(commands)
     return parser
+
+
+def add_hub_commands(commands: Any) -> None:
+    """Add the commands that write to the Hub and read from it; `commands` as in `add_stage`."""
+    command = commands.add_parser("push-model", help="push a finished run's model to the Hub")
+    command.add_argument("run", help="the run's folder, or its id")
+    command.add_argument("repository", metavar="OWNER/NAME", help="model repository to write")
+    command.add_argument("--private", action="store_true", help="make a new repository private")
+    command.set_defaults(handler=push_model)
+
+    command = commands.add_parser("pull-model", help="fetch a pushed run from the Hub")
+    command.add_argument("repository", metavar="OWNER/NAME", help="model repository to read")
+    command.add_argument(
+        "--runs",
+        default=runs_folder(),
+        type=folder,
+        help="folder of the runs, in which the page finds the model "
+        "(default RLHF_DEMO_RUNS, or else runs)",
+    )
+    command.set_defaults(handler=pull_model)
 
 
 def add_stage(commands: Any, stage: Stage) -> None:

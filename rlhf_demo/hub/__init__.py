@@ -1,1 +1,1 @@
-"""Find a model's folder by its name, on this machine or on the Hugging Face Hub."""
+"""The Hugging Face Hub: find a model's folder by its name, and read and write repositories."""

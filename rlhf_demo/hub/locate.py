@@ -120,6 +120,14 @@ def _named_base(path: Path) -> str:
     return base
 
 
+def hub_id(folder: Path) -> str | None:
+    """Return the Hub id of a model in the cache of the Hub's client; None for any other folder."""
+    for part in folder.parts:
+        if part.startswith("models--"):
+            return part.removeprefix("models--").replace("--", "/")
+    return None
+
+
 def adapter_rank(name: str) -> int:
     """Return the rank of the adapter called `name`; 0 if the model is none, or is not here."""
     if name not in shipped_models() and not typed_path(name).is_dir():
@@ -168,7 +176,7 @@ def _on_hub(name: str) -> Path:
 
     cached = _is_cached(name)
     if not cached:
-        _check_room(name)
+        check_room(name)
     folder = Path(
         snapshot_download(
             name, allow_patterns=WANTED, ignore_patterns=["*/*"], local_files_only=cached
@@ -192,7 +200,7 @@ def _is_cached(name: str) -> bool:
     return any(isinstance(file, str) for file in files)
 
 
-def _check_room(name: str) -> None:
+def check_room(name: str) -> None:
     """Check the size of a Hub model before fetching it, because a run may name any model.
 
     Raises:

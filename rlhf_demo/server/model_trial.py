@@ -81,15 +81,12 @@ class ModelTrials:
         """
         if self.is_ours(name):
             return
-        key, files, stamp = _found(kind, name, label)
+        key, stamp = _found(kind, name, label)
         with self._lock:
             if self._passed.get(key) == stamp:
                 return
-            # Of the disk, not of a sparse file's length; a file beside the weights counts nothing.
-            weights = [files[path] for path in files if path in _weights(locate(name))]
-            held = sum(min(seen.st_size, seen.st_blocks * BLOCK) for seen in weights)
             try:
-                _try(kind, name, label, held // 10**6)
+                try_model(kind, name, label)
             except CheckpointError as error:
                 self._failed[key] = stamp, str(error)
                 raise
@@ -105,7 +102,7 @@ class ModelTrials:
         """
         if self.is_ours(name):
             return True
-        key, _, stamp = _found(kind, name, label)
+        key, stamp = _found(kind, name, label)
         if self._passed.get(key) == stamp:
             return True
         failed_with, why = self._failed.get(key, (None, ""))
@@ -150,14 +147,12 @@ class ModelTrials:
             return False
 
 
-def _found(
-    kind: str, name: str, label: str | None
-) -> tuple[Key, dict[Path, os.stat_result], Stamp]:
-    """Return what a model is remembered by, its files, and what tells them from later ones."""
+def _found(kind: str, name: str, label: str | None) -> tuple[Key, Stamp]:
+    """Return what a model is remembered by, and what tells its files from later ones."""
     folder = locate(name)
     files = {path: path.stat() for path in _files(folder)}
     stamp = tuple((str(path), seen.st_size, seen.st_mtime_ns) for path, seen in files.items())
-    return (kind, folder, label), files, stamp
+    return (kind, folder, label), stamp
 
 
 def _files(folder: Path) -> list[Path]:
@@ -171,6 +166,18 @@ def _weights(folder: Path) -> list[Path]:
     """Return the files of weights that loading opens."""
     base = adapter_base(folder)
     return weight_files(base or folder) + ([folder / ADAPTER_WEIGHTS] if base else [])
+
+
+def try_model(kind: str, name: str, label: str | None = None) -> None:
+    """Let another process load a model and read with it; the arguments are those of `check`.
+
+    Raises:
+        CheckpointError: it cannot be loaded, or takes too much memory or time.
+    """
+    # Of the disk, not of a sparse file's length; a file beside the weights counts nothing.
+    weights = [path.stat() for path in _weights(locate(name))]
+    held = sum(min(seen.st_size, seen.st_blocks * BLOCK) for seen in weights)
+    _try(kind, name, label, held // 10**6)
 
 
 def _try(kind: str, name: str, label: str | None, megabytes: int) -> None:

@@ -14,7 +14,7 @@ from tests.tiny import read_rows
 
 COMMANDS = [
     "quickstart", "train-base", "train-rater", "make-pairs", "train-reward", "train-ppo",
-    "generate", "compare", "runs",
+    "generate", "compare", "runs", "push-model", "pull-model",
 ]  # fmt: skip
 
 HELP = """
