@@ -1,9 +1,11 @@
 """What training changed: how far each matrix moved, and what that does to the next token."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from rlhf_demo.explain.gpt2 import Layer, Network, forward
+from rlhf_demo.explain.gpt2 import Layer, LayerTrace, Network, forward
 
 MATRICES = ("qkv", "attention_out", "up", "down")
 """The matrices of a layer, as Layer names them."""
@@ -29,13 +31,16 @@ def _matrices(layer: Layer) -> list[Tensor]:
     return [getattr(layer, name).weight for name in MATRICES]
 
 
-def next_logprobs(network: Network, ids: Tensor, temperature: float) -> Tensor:
+def next_logprobs(
+    network: Network, ids: Tensor, temperature: float, known: Sequence[LayerTrace] = ()
+) -> Tensor:
     """Return log-probabilities [T, V] of the token after each of a text's tokens.
 
     Args:
         ids: [T] token ids.
+        known: what the first layers computed of the text.
     """
-    return (forward(network, ids).out / temperature).log_softmax(-1)
+    return (forward(network, ids, known=known).out / temperature).log_softmax(-1)
 
 
 def divergence(policy: Tensor, reference: Tensor) -> Tensor:

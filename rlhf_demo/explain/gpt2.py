@@ -10,7 +10,7 @@ learners", section 2.3 (layer norms before each part, and one at the end).
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -142,18 +142,22 @@ class Trace:
 
 
 @torch.no_grad()
-def forward(network: Network, ids: Tensor, edits: Edits = NOTHING) -> Trace:
+def forward(
+    network: Network, ids: Tensor, edits: Edits = NOTHING, known: Sequence[LayerTrace] = ()
+) -> Trace:
     """Read a text and keep every intermediate result.
 
     Args:
         ids: [T] token ids, at most as many as the network has positions.
         edits: what to leave out.
+        known: what the first layers computed of the same text; only the others compute again.
     """
-    running = network.tokens[ids]
+    embedded = network.tokens[ids]
     if not edits.positions_off:
-        running = running + network.positions[: len(ids)]
-    embedded, layers = running, []
-    for number, layer in enumerate(network.layers):
+        embedded = embedded + network.positions[: len(ids)]
+    layers = list(known)
+    running = layers[-1].after if layers else embedded
+    for number, layer in enumerate(network.layers[len(known) :], start=len(known)):
         read = layer_norm(running, layer.norm_1, network.epsilon)
         off = [head for of_layer, head in edits.heads_off if of_layer == number]
         attention = attend(layer, read, network.heads, off)

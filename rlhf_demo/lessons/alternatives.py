@@ -1,12 +1,13 @@
 """The alternatives to PPO: all methods at the same distance from the base, out of the record."""
 
+from functools import lru_cache
 from typing import Any
 
 from rlhf_demo.config.scorers import FLUENCY_JUDGE
 from rlhf_demo.evaluation.frontier import Level, arms_of, level_of, nats, title
 from rlhf_demo.lessons.looks import AlternativesLook, Outcome
 from rlhf_demo.lessons.request import Models
-from rlhf_demo.runs.frontier import BEST_OF_N, read_frontier
+from rlhf_demo.runs.frontier import BEST_OF_N, FrontierRun, read_frontier
 
 ASKED = 2.0
 """Nats from the base, of the question."""
@@ -19,7 +20,12 @@ NOBODY = 4
 
 def look(models: Models, request: dict[str, Any]) -> AlternativesLook:
     """Return how often each method wins at several distances from the base."""
-    runs = read_frontier()["runs"]
+    return _shown()
+
+
+@lru_cache(maxsize=1)
+def _shown() -> AlternativesLook:
+    runs = _runs()
     return {
         "judge": FLUENCY_JUDGE,
         "arms": [(arm, title(arm)) for arm in arms_of(runs)],
@@ -27,9 +33,15 @@ def look(models: Models, request: dict[str, Any]) -> AlternativesLook:
     }
 
 
+@lru_cache(maxsize=1)
+def _runs() -> list[FrontierRun]:
+    """Return the runs of the shipped record, which does not change."""
+    return read_frontier()["runs"]
+
+
 def outcome(models: Models) -> Outcome:
     """Return which method wins most at the distance of the question, or that several tie."""
-    level = level_of(read_frontier()["runs"], FLUENCY_JUDGE, ASKED)
+    level = level_of(_runs(), FLUENCY_JUDGE, ASKED)
     arms = sorted(level["wins"], key=lambda arm: -level["wins"][arm]["mean"])
     shares = ", ".join(f"{title(arm)} {100 * level['wins'][arm]['mean']:.0f}%" for arm in arms)
     best = arms[0]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.explain.changes import divergence, moved, next_logprobs
-from rlhf_demo.explain.gpt2 import PARTS, Network, Part, with_changes
+from rlhf_demo.explain.gpt2 import PARTS, Network, Part, Trace, forward, with_changes
 from rlhf_demo.lessons.looks import ChangedLook, Outcome
 from rlhf_demo.lessons.request import Models, rounded, text_of
 
@@ -44,9 +44,11 @@ def look(models: Models, request: dict[str, Any]) -> ChangedLook:
     part = _part_of(request)
     (ids,) = models.tensors(text)
     mixed = with_changes(base, ppo, [layer - 1 for layer in chosen], (part,) if part else PARTS)
-    before, after, now = (
-        next_logprobs(network, ids, TEMPERATURE) for network in (base, ppo, mixed)
-    )
+    read = forward(base, ids)
+    before = (read.out / TEMPERATURE).log_softmax(-1)
+    after = next_logprobs(ppo, ids, TEMPERATURE)
+    same = read.layers[: min(chosen, default=1) - 1]
+    now = next_logprobs(mixed, ids, TEMPERATURE, same)
     top = {int(token) for each in (before, after) for token in each[-1].topk(SHOWN).indices}
     tokens = sorted(top, key=lambda token: -before[-1, token])
     places = range(len(ids) - 1)
@@ -55,11 +57,8 @@ def look(models: Models, request: dict[str, Any]) -> ChangedLook:
         "pieces": models.pieces(ids[1:].tolist()),
         "layers": chosen,
         "part": part or "",
-        "moved": rounded(moved(base, ppo)),
-        "alone": [
-            round(_effect(with_changes(base, ppo, [layer]), [ids], [before[-1]]), 3)
-            for layer in range(len(base.layers))
-        ],
+        "moved": models.kept("ppo", "moved", lambda: rounded(moved(base, ppo))),
+        "alone": [round(effect, 3) for effect in _alone(base, ppo, [ids], [read])],
         "all": round(divergence(after[-1], before[-1]).item(), 3),
         "chosen": round(divergence(now[-1], before[-1]).item(), 3),
         "log_ratios": rounded((now - before)[places, ids[1:]], 2),
@@ -74,10 +73,10 @@ def outcome(models: Models) -> Outcome:
     """Return which layer matters most over several beginnings, and whether it changed most."""
     base, ppo = models.network("base"), models.network("ppo")
     texts = models.tensors(*BEGINNINGS)
-    before = [next_logprobs(base, ids, TEMPERATURE)[-1] for ids in texts]
+    read = [forward(base, ids) for ids in texts]
     layers = range(len(base.layers))
     shares = moved(base, ppo)[:, -1]
-    alone = [_effect(with_changes(base, ppo, [layer]), texts, before) for layer in layers]
+    alone = _alone(base, ppo, texts, read)
     most, matters = int(shares.argmax()), max(layers, key=lambda layer: alone[layer])
     late = matters >= len(layers) // 2
     result = (
@@ -85,17 +84,30 @@ def outcome(models: Models) -> Outcome:
         f"by {alone[matters]:.2f} nats, and layer 1 alone by {alone[0]:.2f}. The weights of layer "
         f"{most + 1} changed most, by {shares[most]:.2%} of their size, and those of layer "
         f"{matters + 1} by {shares[matters]:.2%}. All layers together move the next token by "
-        f"{_effect(ppo, texts, before):.2f} nats; the single effects add up to {sum(alone):.2f}."
+        f"{_effect(ppo, texts, read):.2f} nats; the single effects add up to {sum(alone):.2f}."
     )
     return {"answer": 2 * late + (most != matters), "result": result}
 
 
-def _effect(network: Network, texts: list[Tensor], before: list[Tensor]) -> float:
-    """Return how far the token after each text is from what it was, on average, in nats."""
-    effects = [
-        divergence(next_logprobs(network, ids, TEMPERATURE)[-1], old).item()
-        for ids, old in zip(texts, before, strict=True)
-    ]
+def _alone(base: Network, ppo: Network, texts: list[Tensor], read: list[Trace]) -> list[float]:
+    """Return the effect of each layer's change alone."""
+    layers = range(len(base.layers))
+    return [_effect(with_changes(base, ppo, [layer]), texts, read, layer) for layer in layers]
+
+
+def _effect(network: Network, texts: list[Tensor], read: list[Trace], same: int = 0) -> float:
+    """Return how far the token after each text is from the base's, on average, in nats.
+
+    Args:
+        network: of which the first `same` layers are the base's.
+        texts: token ids.
+        read: of each text, by the base.
+    """
+    effects: list[float] = []
+    for ids, trace in zip(texts, read, strict=True):
+        old = (trace.out[-1] / TEMPERATURE).log_softmax(-1)
+        now = next_logprobs(network, ids, TEMPERATURE, trace.layers[:same])[-1]
+        effects.append(divergence(now, old).item())
     return sum(effects) / len(effects)
 
 

@@ -60,7 +60,7 @@ def look(models: Models, request: dict[str, Any]) -> HeadsOffLook:
         "before": rounded(before[shown]),
         "after": rounded(after[shown]),
         "alone": None if "heads" in request else rounded(_alone(network, ids, token)),
-        "loss_before": mean_surprise(network, films),
+        "loss_before": models.kept(which, "film loss", lambda: mean_surprise(network, films)),
         "loss_after": mean_surprise(network, films, edits),
     }
 
@@ -78,9 +78,11 @@ def _shown(token: int, *distributions: Tensor) -> list[int]:
 def _alone(network: Network, ids: Tensor, token: int) -> Tensor:
     """Return the token's probability [layer, head] when only this head is off."""
     shares: list[Tensor] = []
-    for head in product(range(len(network.layers)), range(network.heads)):
+    read = forward(network, ids).layers
+    for layer, head in product(range(len(network.layers)), range(network.heads)):
         pause()
-        shares.append(_next(network, ids, Edits(heads_off={head}))[token])
+        without = forward(network, ids, Edits(heads_off={(layer, head)}), read[:layer])
+        shares.append(without.out[-1].softmax(-1)[token])
     return torch.stack(shares).unflatten(0, (-1, network.heads))
 
 

@@ -1,10 +1,12 @@
 """What the KL penalty is for: a reward that is pushed too far, and the best policy on a leash."""
 
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
 from rlhf_demo.evaluation.overoptimisation import (
     Attempt,
+    Study,
     Way,
     bins,
     shipped_attempts,
@@ -36,7 +38,7 @@ def look(models: Models, request: dict[str, Any]) -> LeashLook:
     scores = models.reward.score_texts([f"{text}{token}." for token in tokens])
     return {
         "text": text,
-        "study": study(_attempts()),
+        "study": _study(),
         "tokens": tokens,
         "reference": rounded(top.values.softmax(-1)),
         "scores": rounded(scores, 3),
@@ -58,6 +60,12 @@ def outcome(models: Models) -> Outcome:
     if turned is None:
         return {"answer": 0, "result": result}
     return {"answer": 2 if turned.top is judge[0] else 1, "result": result}
+
+
+@lru_cache(maxsize=1)
+def _study() -> Study:
+    """Return the shipped curves, which do not change."""
+    return study(_attempts())
 
 
 def _attempts() -> list[Attempt]:

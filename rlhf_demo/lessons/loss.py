@@ -1,6 +1,7 @@
 """Loss: how much each token of a text surprises the models, and what teaching one text changes."""
 
 import math
+from functools import partial
 from typing import Any
 
 from rlhf_demo.errors import ConfigError
@@ -57,10 +58,15 @@ def look(models: Models, request: dict[str, Any]) -> LossLook:
 
 def _examples(models: Models) -> list[ExampleText]:
     found: list[ExampleText] = []
-    for name, text in EXAMPLES.items():
-        losses = [mean_surprise(models.network(which), models.tensors(text)) for which in WHICH]
-        found.append({"name": name, "text": text, "losses": [round(loss, 2) for loss in losses]})
+    losses = [models.kept(which, "examples", partial(_losses, models, which)) for which in WHICH]
+    for (name, text), *of_text in zip(EXAMPLES.items(), *losses, strict=True):
+        found.append({"name": name, "text": text, "losses": [round(loss, 2) for loss in of_text]})
     return found
+
+
+def _losses(models: Models, which: str) -> list[float]:
+    network = models.network(which)
+    return [mean_surprise(network, models.tensors(text)) for text in EXAMPLES.values()]
 
 
 def _taught(models: Models, text: str) -> Taught:
@@ -75,8 +81,7 @@ def _taught(models: Models, text: str) -> Taught:
 
 def outcome(models: Models) -> Outcome:
     """Return which example surprises the base most per token."""
-    asked = list(EXAMPLES.items())[:ASKED]
-    losses = [mean_surprise(models.network("base"), models.tensors(text)) for _, text in asked]
-    named = [f"{name} {loss:.1f}" for (name, _), loss in zip(asked, losses, strict=True)]
+    losses = models.kept("base", "examples", partial(_losses, models, "base"))[:ASKED]
+    named = [f"{name} {loss:.1f}" for name, loss in zip(EXAMPLES, losses, strict=False)]
     result = f"In nats per token: {', '.join(named)}."
     return {"answer": losses.index(max(losses)), "result": result}

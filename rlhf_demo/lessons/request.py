@@ -1,10 +1,13 @@
 """What lessons have in common: the models, and what a visitor may ask of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from rlhf_demo.errors import CheckpointError, ConfigError
 from rlhf_demo.explain.gpt2 import Network, network_of
@@ -26,6 +29,10 @@ FILMS = (
     "It was a waste of my time, and I do not recommend it to anyone.",
 )
 """Sentences of the kind that the base was trained on; lessons measure the loss on them."""
+
+Found = TypeVar("Found")
+_kept: WeakKeyDictionary[PreTrainedModel, dict[str, Any]] = WeakKeyDictionary()
+"""What lessons computed of each model in memory."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,20 @@ class Models:
                 f"{MOST_TOKENS + 1} of {vocabulary}: choose another model"
             )
         return network
+
+    def kept(self, which: str, what: str, compute: Callable[[], Found]) -> Found:
+        """Return what does not change while a model is in memory; it is computed once.
+
+        Args:
+            which: `base`, `ppo` or `reward`.
+            what: its name, the same for all lessons.
+            compute: computes it.
+        """
+        model = self.reward.model if which == "reward" else self.policy(which).lm
+        found = _kept.setdefault(model, {})
+        if what not in found:
+            found[what] = compute()
+        return found[what]
 
     def ids(self, text: str) -> list[int]:
         """Return a text's token ids, behind the special token that begins every text."""

@@ -1,10 +1,11 @@
 """Vectors: which words lie close to each other, and what the vectors of positions are for."""
 
+from functools import partial
 from typing import Any
 
 import torch
 
-from rlhf_demo.explain.gpt2 import Edits
+from rlhf_demo.explain.gpt2 import NOTHING, Edits
 from rlhf_demo.explain.surprise import mean_surprise
 from rlhf_demo.explain.vectors import nearest, similarities, sinusoids
 from rlhf_demo.lessons.looks import Outcome, PositionsOff, VectorsLook
@@ -38,18 +39,29 @@ def look(models: Models, request: dict[str, Any]) -> VectorsLook:
         "unchanged": torch.equal(network.tokens, trained.tokens),
         "learned": rounded(similarities(network.positions[:POSITIONS]), 2),
         "sinusoids": rounded(similarities(sinusoids(POSITIONS, width)), 2),
-        "without": None if "word" in request else [_without(models, text) for text in FILMS],
+        "without": None if "word" in request else _without(models),
     }
 
 
-def _without(models: Models, text: str) -> PositionsOff:
-    networks, ids = [models.network(which) for which in WHICH], models.tensors(text)
-    off = Edits(positions_off=True)
-    return {
-        "text": text,
-        "losses": [round(mean_surprise(network, ids), 2) for network in networks],
-        "losses_off": [round(mean_surprise(network, ids, off), 2) for network in networks],
-    }
+def _without(models: Models) -> list[PositionsOff]:
+    """Return the loss on each film sentence, with and without positions."""
+    kept = [models.kept(which, "positions off", partial(_losses, models, which)) for which in WHICH]
+    return [
+        {
+            "text": text,
+            "losses": [losses[place][0] for losses in kept],
+            "losses_off": [losses[place][1] for losses in kept],
+        }
+        for place, text in enumerate(FILMS)
+    ]
+
+
+def _losses(models: Models, which: str) -> list[list[float]]:
+    network, cases = models.network(which), (NOTHING, Edits(positions_off=True))
+    return [
+        [round(mean_surprise(network, models.tensors(text), edits), 2) for edits in cases]
+        for text in FILMS
+    ]
 
 
 def outcome(models: Models) -> Outcome:

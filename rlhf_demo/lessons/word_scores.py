@@ -22,7 +22,7 @@ def look(models: Models, request: dict[str, Any]) -> WordScoresLook:
         DemoError: the text cannot be used.
     """
     text = text_of(request, TEXT, models)
-    scored = word_contributions(models.reward, text)
+    scored = _scored(models, text)
     return {
         "text": text,
         "words": _credits(scored),
@@ -37,7 +37,7 @@ def look(models: Models, request: dict[str, Any]) -> WordScoresLook:
 
 def outcome(models: Models) -> Outcome:
     """Return which of the three ways say that the question's word raises the score."""
-    word = _credits(word_contributions(models.reward, TEXT))[WORD]
+    word = _credits(_scored(models, TEXT))[WORD]
     result = (
         f"\u201c{word['piece'].strip()}\u201d changes the running score by {word['running']:+.2f}. "
         f"The text scores {word['left_out']:+.2f} more with it than without it. Its Shapley value "
@@ -46,6 +46,13 @@ def outcome(models: Models) -> Outcome:
     raises = word["running"] > 0, word["left_out"] > 0, word["shapley"] > 0
     answers = {(True, True, True): 0, (False, False, False): 1, (False, True, True): 2}
     return {"answer": answers.get(raises, 3), "result": result}
+
+
+def _scored(models: Models, text: str) -> TextScore:
+    """Return the score word by word; that of the lesson's own text is computed once."""
+    if text != TEXT:
+        return word_contributions(models.reward, text)
+    return models.kept("reward", "words", lambda: word_contributions(models.reward, TEXT))
 
 
 def _credits(scored: TextScore) -> list[WordCredit]:

@@ -62,6 +62,20 @@ def test_logits_equal_those_of_transformers(base, ppo, text):
             torch.testing.assert_close(ours, theirs[0], atol=1e-3, rtol=0)
 
 
+def test_layers_that_have_read_the_text_need_not_read_it_again(base, ppo):
+    ids = ids_of(base, TEXTS[2])
+    networks = [network_of(policy.lm) for policy in (base, ppo)]
+    read = forward(networks[0], ids).layers
+    for number in range(len(read)):
+        mixed = with_changes(*networks, [number])
+        found, whole = forward(mixed, ids, known=read[:number]), forward(mixed, ids)
+        torch.testing.assert_close(found.out, whole.out, atol=0, rtol=0)
+        assert len(found.layers) == len(whole.layers)
+        off = Edits(heads_off={(number, 0)})
+        found = forward(networks[0], ids, off, known=read[:number])
+        torch.testing.assert_close(found.out, forward(networks[0], ids, off).out, atol=0, rtol=0)
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_score_equals_the_reward_models(reward, text):
     ids = torch.tensor(reward.encode(text))

@@ -1,5 +1,7 @@
 """What a visitor may ask of a lesson."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,24 @@ def test_a_network_that_is_too_large_or_reads_too_little_is_refused(models, shap
     with pytest.raises(CheckpointError, match=sentence):
         own.network("ppo")
     own.network("base")
+
+
+def test_what_depends_on_a_model_alone_is_computed_once_and_goes_with_it(models):
+    computed = []
+
+    def compute():
+        computed.append(1)
+        return len(computed)
+
+    assert [models.kept("base", "a test", compute) for _ in range(3)] == [1, 1, 1]
+    assert models.kept("ppo", "a test", compute) == 2
+    again = Models(models.base, models.ppo, models.reward)  # as the server makes it for each look
+    assert again.kept("base", "a test", compute) == 1
+    config = GPT2Config(n_layer=1, n_head=1, n_embd=8, vocab_size=8192)
+    network = GPT2LMHeadModel(config)
+    small = Models(Policy(network, models.base.tokenizer, Path()), models.ppo, models.reward)
+    assert small.kept("base", "a test", compute) == 3
+    gone = weakref.ref(network)
+    del network, small
+    gc.collect()
+    assert gone() is None
