@@ -21,7 +21,7 @@ def instructor(new_visitor, **fields):
         page.get_by_label(label.replace("_", " ")).fill(str(value))
     page.get_by_role("button", name="Open a class").click()
     code = page.locator(".rl-class-code")
-    expect(code).to_have_text(re.compile("^[A-Z]{6}$"), timeout=1000 * SECONDS)
+    expect(code).to_have_text(re.compile("^[A-Z]{6}$"))
     return teacher, code.inner_text()
 
 
@@ -72,7 +72,7 @@ def test_class_from_joining_to_the_reveal_and_into_round_two(new_visitor):
     ann.page.reload()
     expect(ann.page.locator(".rl-student-head b")).to_have_text(counted)
     screen.reload()
-    expect(screen.locator(".rl-class-code")).to_have_text(code, timeout=1000 * SECONDS)
+    expect(screen.locator(".rl-class-code")).to_have_text(code)
 
     screen.get_by_role("button", name="Pause").click()
     expect(bob.page.locator(".rl-ballot")).to_contain_text("The class is paused")
@@ -81,9 +81,9 @@ def test_class_from_joining_to_the_reveal_and_into_round_two(new_visitor):
     screen.get_by_label("Length of PPO").select_option("5")
     start.click()
     watching = ann.page.locator(".rl-student-ppo")
-    expect(watching).to_contain_text("PPO is training: step", timeout=1000 * SECONDS)
+    expect(watching).to_contain_text("PPO is training: step")
     blind = screen.get_by_role("button", name="Open the blind vote")
-    expect(blind).to_be_visible(timeout=1000 * SECONDS)
+    expect(blind).to_be_visible()
     blind.click()
 
     expect(bob.page.locator(".rl-student-notice")).to_be_visible()

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from rlhf_demo.config.lessons import LESSONS
-from tests.browser.test_class import SECONDS, instructor, student
+from tests.browser.test_class import instructor, student
 
 pytestmark = pytest.mark.browser
 
@@ -18,7 +18,7 @@ def test_class_predicts_sees_what_came_out_and_goes_back_to_its_pairs(new_visito
     screen = teacher.page
     ann, bob = (student(new_visitor, code, name) for name in ("Ann", "Bob"))
     left = ann.page.locator(".rl-ballot-side button").first
-    expect(left).to_be_enabled(timeout=1000 * SECONDS)
+    expect(left).to_be_enabled()
     pair = ann.page.locator(".rl-ballot-text").first.inner_text()
     left.tap()
     expect(ann.page.locator(".rl-student-head b")).to_contain_text("1 of")
@@ -60,7 +60,7 @@ def test_class_predicts_sees_what_came_out_and_goes_back_to_its_pairs(new_visito
 
     screen.get_by_role("button", name="Reveal", exact=True).click()
     result = re.compile(r"\d\.\d")
-    expect(card.locator(".rl-story")).to_contain_text(result, timeout=1000 * SECONDS)
+    expect(card.locator(".rl-story")).to_contain_text(result)
     for phone in (ann, bob):
         told = phone.page.locator(".rl-student-lesson")
         expect(told.locator(".rl-tally b")).to_have_text(["0", "1", "0", "0", "1"])
@@ -78,7 +78,7 @@ def test_class_predicts_sees_what_came_out_and_goes_back_to_its_pairs(new_visito
     expect(ann.page.locator(".rl-student-lesson")).to_be_hidden()
     expect(ann.page.locator(".rl-student-head b")).to_contain_text("1 of")
     expect(ann.page.locator(".rl-ballot-text").first).to_have_text(pair)
-    expect(left).to_be_enabled(timeout=1000 * SECONDS)
+    expect(left).to_be_enabled()
     left.tap()
     expect(ann.page.locator(".rl-student-head b")).to_contain_text("2 of")
 

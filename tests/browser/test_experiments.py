@@ -6,7 +6,6 @@ import pytest
 from playwright.sync_api import expect
 
 from rlhf_demo.runs.run import Run, Status
-from tests.browser.visitor import SECONDS
 
 pytestmark = pytest.mark.browser
 
@@ -40,7 +39,7 @@ def test_curves_are_covered_until_a_visitor_has_answered(app, new_visitor):
     ann.sees(fold(ann), "You said \u201c2 to 10 times\u201d.")
     assert predictions(ann) == {"no-kl": 1}
     ann.sees(ann.board, "KL penalty 0")
-    expect(curves(ann)).to_be_visible(timeout=1000 * SECONDS)
+    expect(curves(ann)).to_be_visible()
     run = ann.run_shown()
 
     # Another browser sees the run, but not its curves, until it has answered or waived that.

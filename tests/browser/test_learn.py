@@ -6,7 +6,6 @@ import pytest
 from playwright.sync_api import expect
 
 from rlhf_demo.config.lessons import LESSONS
-from tests.browser.visitor import SECONDS
 
 pytestmark = pytest.mark.browser
 
@@ -37,7 +36,7 @@ def go_to(visitor, name, size):
 
 @pytest.mark.parametrize(("size", "scheme"), [("wide", "light"), ("phone", "dark")])
 def test_every_lesson_is_answered_and_revealed(new_visitor, size, scheme):
-    ann = new_visitor(viewport=SIZES[size], color_scheme=scheme).open(tab="learn")
+    ann = new_visitor(viewport=SIZES[size], color_scheme=scheme).open_lesson()
     for count, (name, lesson) in enumerate(LESSONS.items(), start=1):
         go_to(ann, name, size)
         ann.sees(card(ann), COVERED)
@@ -49,7 +48,7 @@ def test_every_lesson_is_answered_and_revealed(new_visitor, size, scheme):
         ann.sees(card(ann), "Choose one of the answers first.")
         card(ann).get_by_label(lesson.answers[0], exact=True).check()
         ann.button("This is my answer").click()
-        ann.sees(card(ann).locator(".rl-story"), "You said")
+        ann.sees(card(ann), "You said")
         ann.sees(card(ann), lesson.sentence)
         expect(card(ann).get_by_text(COVERED)).to_be_hidden()
         assert list(answered(ann)) == list(LESSONS)[:count]
@@ -61,7 +60,7 @@ def test_every_lesson_is_answered_and_revealed(new_visitor, size, scheme):
 
 
 def test_a_lesson_is_answered_by_keyboard_alone(new_visitor):
-    ann = new_visitor().open(tab="learn", lesson="attention")
+    ann = new_visitor().open_lesson(lesson="attention")
     ann.sees(card(ann), COVERED)
     card(ann).locator("input").first.focus()
     ann.page.keyboard.press("ArrowDown")
@@ -74,14 +73,14 @@ def test_a_lesson_is_answered_by_keyboard_alone(new_visitor):
 
 
 def test_a_wrong_name_opens_the_first_lesson_and_says_so(new_visitor):
-    ann = new_visitor().open(tab="learn", lesson="nonsense")
+    ann = new_visitor().open_lesson(lesson="nonsense")
     first = next(iter(LESSONS.values()))
     ann.sees(card(ann).locator("h2"), first.title)
     ann.sees(card(ann), "There is no lesson \u201cnonsense\u201d, so this is the first one.")
 
 
 def test_bad_text_gets_a_sentence_and_leaves_the_view(new_visitor):
-    ann = new_visitor().open(tab="learn", lesson="attention")
+    ann = new_visitor().open_lesson(lesson="attention")
     card(ann).get_by_label("I do not know").check()
     ann.button("This is my answer").click()
     ann.sees(card(ann), "Layer 6, head 2")
@@ -98,7 +97,7 @@ def test_bad_text_gets_a_sentence_and_leaves_the_view(new_visitor):
     card(ann).get_by_label("Text").press_sequentially("The actor was very good and")
     card(ann).get_by_label("Text").press("Enter")
     ann.sees(card(ann).locator(".rl-map-names"), "actor")
-    expect(card(ann).locator(".rl-problem")).to_be_hidden(timeout=1000 * SECONDS)
+    expect(card(ann).locator(".rl-problem")).to_be_hidden()
 
 
 def reveal(visitor):
@@ -108,7 +107,7 @@ def reveal(visitor):
 
 
 def test_words_are_typed_letter_by_letter(new_visitor):
-    ann = new_visitor().open(tab="learn", lesson="vectors")
+    ann = new_visitor().open_lesson(lesson="vectors")
     reveal(ann)
     field = card(ann).get_by_label("Word", exact=True)
     field.press("Control+a")
@@ -122,12 +121,12 @@ def test_words_are_typed_letter_by_letter(new_visitor):
 
 
 def test_a_head_is_switched_and_another_word_watched(new_visitor):
-    ann = new_visitor().open(tab="learn", lesson="heads_off")
+    ann = new_visitor().open_lesson(lesson="heads_off")
     reveal(ann)
     head = card(ann).get_by_label("Layer 6, head 2", exact=True)
     expect(head).to_have_attribute("aria-checked", "false")
     head.click()
-    expect(head).to_have_attribute("aria-checked", "true", timeout=1000 * SECONDS)
+    expect(head).to_have_attribute("aria-checked", "true")
     ann.sees(card(ann), "(+0.00)")
     field = card(ann).get_by_label("Word to watch")
     field.press("Control+a")
@@ -137,12 +136,12 @@ def test_a_head_is_switched_and_another_word_watched(new_visitor):
 
 
 def test_a_copy_is_taught_and_a_token_followed(new_visitor):
-    ann = new_visitor().open(tab="learn", lesson="loss")
+    ann = new_visitor().open_lesson(lesson="loss")
     reveal(ann)
     ann.button("Teach a copy this text").click()
     ann.sees(card(ann), "before the first step and after each: 5.74")
     ann.sees(card(ann), "base, taught")
-    ann.open(tab="learn", lesson="layers")
+    ann.open_lesson(lesson="layers")
     reveal(ann)
     card(ann).locator(".rl-depths button").filter(has_text="money").first.click()
     ann.sees(card(ann).locator("thead"), "\u201cmoney\u201d")

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.visitor import SECONDS, STEPS
+from tests.browser.visitor import STEPS
 
 pytestmark = pytest.mark.browser
 
@@ -27,10 +27,10 @@ def row(visitor, label):
 def open_first_text(visitor):
     """Show the texts of step 1, and focus the first one."""
     text = visitor.page.locator(".rl-samples .rl-tokens").first
-    expect(text).to_be_visible(timeout=1000 * SECONDS)
+    expect(text).to_be_visible()
     visitor.wait_for(f"({STEPS}.at(-1) || 0) >= 40")  # before, new rows move the slider back
     visitor.page.get_by_label("Step whose texts are shown").fill("0")
-    expect(text).to_contain_text("a complete mess.", timeout=1000 * SECONDS)
+    expect(text).to_contain_text("a complete mess.")
     text.focus()
     return text
 
@@ -72,7 +72,7 @@ def test_what_if_colours_the_changed_cells_until_as_logged(new_visitor):
 
 
 def test_the_lesson_asks_of_the_clip_and_opens_the_microscope_on_a_phone(new_visitor):
-    ann = new_visitor(viewport=PHONE).open(tab="learn", lesson="ppo_step")
+    ann = new_visitor(viewport=PHONE).open_lesson(lesson="ppo_step")
     lesson = ann.page.locator(".rl-lesson")
     lesson.get_by_label("all of them", exact=True).check()
     ann.button("This is my answer").click()

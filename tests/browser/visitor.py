@@ -11,6 +11,7 @@ from playwright.sync_api import BrowserContext, Locator, Request, Response, Rout
 SECONDS = 240
 """How long anything may take. Trainings give way to whatever else the machine does, so on
 a busy one they take many times as long."""
+expect.set_options(timeout=1000 * SECONDS)
 STEPS = """(() => {
   const board = [...document.querySelectorAll(".rl-board")].find((one) => one.offsetParent);
   const chart = board && board.querySelector(".js-plotly-plot");
@@ -49,7 +50,13 @@ class Visitor:
     def open(self, **query: str) -> "Visitor":
         """Open the page, at a `tab`, a `run` or a comparison (`compare`)."""
         self.page.goto(f"{self.url}/?{urlencode(query)}")
-        expect(self.page.locator(".rl-strip button").first).to_be_visible(timeout=1000 * SECONDS)
+        expect(self.page.locator(".rl-strip button").first).to_be_visible()
+        return self
+
+    def open_lesson(self, lesson: str = "") -> "Visitor":
+        """Open the Learn tab, and wait for the models: a lesson asks for them only so long."""
+        self.open(tab="learn", **({"lesson": lesson} if lesson else {}))
+        expect(self.page.get_by_text("The models are loading")).to_be_hidden()
         return self
 
     def go_to(self, title: str) -> None:
@@ -97,7 +104,7 @@ class Visitor:
 
     def wait_for(self, expression: str) -> None:
         """Wait until a JavaScript expression is true in the page."""
-        self.page.wait_for_function(f"() => {expression}", timeout=1000 * SECONDS)
+        self.page.wait_for_function(f"() => {expression}")
 
     def wait_until_asked(self, function: str, times: int) -> None:
         """Wait until the page has called a server function so many times more."""
@@ -112,7 +119,7 @@ class Visitor:
 
     def sees(self, locator: Locator, words: str | re.Pattern[str]) -> None:
         """Wait until an element's text contains these words."""
-        expect(locator).to_contain_text(words, timeout=1000 * SECONDS)
+        expect(locator).to_contain_text(words)
 
     def keep(self, moment: str) -> None:
         """Keep a picture of what is in sight, named for the test and the moment."""
