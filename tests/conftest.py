@@ -10,13 +10,15 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Each core has a process of tests, and they start trainings: threads that wait for one another would
+# wait for a core. It holds for what the tests start, too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
 
 from tests.tiny import save_tiny_model
 
-# Tiny models gain nothing from more threads, and two that wait for each other cost minutes.
 torch.set_num_threads(1)
 
 

@@ -10,7 +10,7 @@ from rlhf_demo.paths import CHECKPOINTS
 
 pytestmark = pytest.mark.browser
 
-STEPS = 60
+STEPS = 36
 """Of PPO: enough that it still runs when the app is back."""
 
 

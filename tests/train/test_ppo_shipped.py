@@ -10,14 +10,6 @@ from rlhf_demo.runs.run import Run
 from rlhf_demo.train.ppo import train_ppo
 
 
-@pytest.fixture(autouse=True)
-def all_cores():
-    """The shipped base gains from a second thread, which tiny models do not (conftest.py)."""
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(1)
-
-
 def start(folder, reward, **changes):
     config = PPOConfig(reward=reward, dtype="float32", samples_every=100, **changes)
     run = Run.create(folder, "ppo", config.to_dict())
@@ -43,7 +35,7 @@ def test_a_reward_of_any_size_trains_like_any_other(tmp_path, monkeypatch, rewar
     source = "def count_commas(prompts, responses):\n    return [r.count(',') for r in responses]\n"
     (tmp_path / "rewards_of_a_user.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
-    rows, report = start(tmp_path / "run", reward, total_steps=10)
+    rows, report = start(tmp_path / "run", reward, total_steps=10, batch_size=32, max_new_tokens=16)
     assert len(rows) == 10  # not ended by its KL budget
     assert abs(rows[0]["objective/score"]) < 0.5
     assert all(row["value/loss"] < 10 for row in rows)
