@@ -10,8 +10,8 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# Each core has a process of tests, and they start trainings: threads that wait for one another would
-# wait for a core. It holds for what the tests start, too.
+# Each core has a process of tests, and they start trainings. More threads would wait for a core and
+# for one another. This holds for what the tests start, too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest

@@ -96,7 +96,7 @@ def test_class_hunts_for_the_worst_text_with_the_best_score(new_visitor):
         phone.page.get_by_role("button", name="I do not know").tap()
     expect(field).to_be_hidden()  # a score would tell the answer
     screen.get_by_role("button", name="Reveal", exact=True).click()
-    expect(card.locator(".rl-story")).to_contain_text("It scores", timeout=1000 * SECONDS)
+    expect(card.locator(".rl-story")).to_contain_text("It scores")
 
     # The better of Ann's texts is kept, as text; rude words are refused.
     markup = "<b>I highly recommend it.</b> I highly recommend it."
@@ -108,7 +108,7 @@ def test_class_hunts_for_the_worst_text_with_the_best_score(new_visitor):
         field.fill(text)
         ann.page.get_by_role("button", name="Score it").tap()
         told = re.compile(rf"This text scores .*{re.escape(best)}")
-        expect(ann.page.locator(".rl-try")).to_contain_text(told, timeout=1000 * SECONDS)
+        expect(ann.page.locator(".rl-try")).to_contain_text(told)
     bob.page.get_by_label("A bad text with a good score").fill("A shitty film.")
     bob.page.get_by_role("button", name="Score it").tap()
     expect(bob.page.locator(".rl-try")).to_contain_text("rude word")

@@ -18,8 +18,9 @@ from rlhf_demo.cli.main import main
 torch.manual_seed(0)
 code = main(["train-ppo", "--run-dir", sys.argv[1],
              "--policy", sys.argv[2], "--reward", sys.argv[3], "--preset", "gpt2",
-             "--total-steps", "1", "--ppo-epochs", "1", "--batch-size", "16", "--minibatch-size", "16",
-             "--max-new-tokens", "8", "--prompts", sys.argv[4], "--temperature", "1.0"])
+             "--total-steps", "1", "--ppo-epochs", "1", "--batch-size", "16",
+             "--minibatch-size", "16", "--max-new-tokens", "8",
+             "--prompts", sys.argv[4], "--temperature", "1.0"])
 print("peak MiB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 sys.exit(code)
 """
