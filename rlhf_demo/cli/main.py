@@ -8,7 +8,7 @@ import warnings
 from typing import Any
 
 from rlhf_demo.cli.frontier import frontier
-from rlhf_demo.cli.hub import pull_model, push_model, runs_folder
+from rlhf_demo.cli.hub import deploy_space, pull_model, push_model, runs_folder
 from rlhf_demo.cli.models import compare, generate, quickstart
 from rlhf_demo.cli.options import Parser, add_options, folder
 from rlhf_demo.cli.runs import show_runs
@@ -127,6 +127,31 @@ def add_hub_commands(commands: Any) -> None:
         "(default RLHF_DEMO_RUNS, or else runs)",
     )
     command.set_defaults(handler=pull_model)
+
+    command = commands.add_parser(
+        "deploy-space", help="create or update a Space that runs the page"
+    )
+    command.add_argument("repository", metavar="OWNER/NAME", help="Space to write")
+    command.add_argument("--private", action="store_true", help="make a new Space private")
+    command.add_argument(
+        "--data",
+        metavar="OWNER/NAME",
+        help="private data set to which the Space copies runs and votes, or none (default: the "
+        "Space's name with -data)",
+    )
+    command.add_argument(
+        "--variable",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the page (docs/settings.md); may be given several times",
+    )
+    command.add_argument(
+        "--with-token",
+        action="store_true",
+        help="give the Space your own token as a secret, so that it can write the data set",
+    )
+    command.set_defaults(handler=deploy_space)
 
 
 def add_stage(commands: Any, stage: Stage) -> None:

@@ -6,8 +6,9 @@ token comes from the variable HF_TOKEN, or from the file in which `hf auth login
 
 import re
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -129,15 +130,54 @@ def upload(
     Raises:
         HubError: the Hub refuses or fails; then nothing has changed.
     """
+    files = {
+        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
+    }
     with explained(f"the {kind} {name} cannot be written"):
-        commit = api.upload_folder(
-            repo_id=name,
-            repo_type=kind,
-            folder_path=folder,
-            commit_message=message,
-            delete_patterns=list(replaces) or None,
-        )
-        return str(commit.oid)
+        there: list[str] = api.list_repo_files(name, repo_type=kind) if replaces else []
+    old = {
+        path
+        for path in there
+        if path not in files and any(fnmatch(path, pattern) for pattern in replaces)
+    }
+    return commit(api, name, kind, message, files, sorted(old))
+
+
+def commit(
+    api: Api,
+    name: str,
+    kind: str,
+    message: str,
+    files: Mapping[str, Path],
+    remove: Sequence[str] = (),
+    copies: Mapping[str, str] | None = None,
+) -> str:
+    """Change a repository in one commit; return the commit's number.
+
+    `upload_folder` of the Hub's client would make several of a large folder.
+
+    Args:
+        kind: a key of KINDS.
+        message: of the commit.
+        files: path in the repository -> file here.
+        remove: paths to remove; one that ends in a slash is a folder.
+        copies: new path in the repository -> path of a file that is in it.
+
+    Raises:
+        HubError: the Hub refuses or fails; then nothing has changed.
+    """
+    from huggingface_hub import (  # noqa: PLC0415
+        CommitOperationAdd,
+        CommitOperationCopy,
+        CommitOperationDelete,
+    )
+
+    changes: list[Any] = [CommitOperationCopy(old, new) for new, old in (copies or {}).items()]
+    changes += [CommitOperationDelete(path) for path in remove]
+    changes += [CommitOperationAdd(path, file) for path, file in files.items()]
+    with explained(f"the {kind} {name} cannot be written"):
+        made = api.create_commit(name, changes, commit_message=message, repo_type=kind)
+        return str(made.oid)
 
 
 def sizes(api: Api, name: str, kind: str) -> dict[str, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rlhf_demo.errors import ConfigError
+from rlhf_demo.hub.repositories import check_name
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 """Addresses that only programs on this very machine can reach."""
@@ -67,6 +68,11 @@ VARIABLES = (
         "DATABASE_URL", "SQLite in the folder of the runs", "",
         "database of the votes: `postgresql://user:password@host/name`",
     ),
+    Variable(
+        "RLHF_DEMO_BACKUP", "none", "", "private data set of the Hub, `OWNER/NAME`, to which the "
+        "page copies runs and votes, and from which it restores them where its folder is empty; "
+        "needs `HF_TOKEN`",
+    ),
     Variable("GRADIO_SERVER_NAME", "`127.0.0.1`", "", "address that the page listens on"),
     Variable(
         "GRADIO_SERVER_PORT", "the first free one from 7860 on", "",
@@ -81,7 +87,8 @@ VARIABLES = (
     ),
     Variable(
         "HF_TOKEN", "none", "",
-        "token for the Hugging Face Hub; only training runs that name a Hub id get it",
+        "token for the Hugging Face Hub; the page uses it for RLHF_DEMO_BACKUP, and of the "
+        "training runs only those that name a Hub id get it",
     ),
 )  # fmt: skip
 """Every variable that an owner may set, in the order in which they are asked for."""
@@ -97,6 +104,7 @@ class Settings:
         port: the port that it listens on; None for the first free one.
         any_host: the page answers under every host name, as a page for strangers must.
         space: the page is a Space, which the Hub shows in a frame.
+        backup: data set of the Hub to which runs and votes are copied.
     """
 
     runs: Path = Path("runs")
@@ -113,6 +121,7 @@ class Settings:
     most_steps: int | None = None
     most_minutes: int | None = None
     most_waiting: int | None = None
+    backup: str | None = None
 
     @classmethod
     def from_environment(cls) -> "Settings":
@@ -141,6 +150,7 @@ class Settings:
             most_steps=_number("RLHF_DEMO_STEPS", 200 if public else None),
             most_minutes=_number("RLHF_DEMO_MINUTES", 20 if public else None),
             most_waiting=_number("RLHF_DEMO_WAITING", 8 if public else None),
+            backup=_backup(),
         )
 
     @property
@@ -157,6 +167,14 @@ def _password() -> str | None:
             f"choose a password of {SHORTEST_PASSWORD} or more"
         )
     return password
+
+
+def _backup() -> str | None:
+    name = os.environ.get("RLHF_DEMO_BACKUP") or None
+    try:
+        return name and check_name(name)
+    except ConfigError as error:
+        raise ConfigError(f"RLHF_DEMO_BACKUP: {error}") from None
 
 
 def _yes_or_no(name: str) -> bool | None:

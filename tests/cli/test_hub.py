@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ def give(tmp_path):
     """Give a command in a process of its own, beside a small Hub; return what it says."""
     with small_hub() as hub:
 
-        def give(*arguments, token=None, **variables):
+        def give(*arguments, **variables):
             command = [sys.executable, "-m", "rlhf_demo", *arguments]
             environment = os.environ | hub.environment(tmp_path / "home")
             result = subprocess.run(
@@ -65,3 +66,45 @@ def test_wrong_names_are_refused_at_once(capsys, tmp_path, monkeypatch):
     assert "there is no folder run: name a run's folder" in refused(
         capsys, "push-model", "run", NAME
     )
+
+
+def test_space_is_deployed_with_its_data_set_and_says_what_is_left_to_do(give):
+    out, error = give("deploy-space", f"{OWNER}/page", "--variable", "RLHF_DEMO_STEPS=50")
+    assert error == ""
+    assert out.splitlines() == [
+        f"deployed to {give.hub.address}/spaces/{OWNER}/page",
+        "It has no password yet: set the Space's secret RLHF_DEMO_PASSWORD to open classes.",
+        f"Nothing is copied to {OWNER}/page-data yet: set the Space's secret HF_TOKEN to a token "
+        "that may write there, and to nothing else.",
+    ]
+    space = give.hub[f"spaces/{OWNER}/page"]
+    assert space.sdk == "gradio"
+    assert space.variables["RLHF_DEMO_BACKUP"] == f"{OWNER}/page-data"
+    assert "app.py" in space.files and "checkpoints/pairs.jsonl" in space.files
+    assert not [name for name in space.files if name.startswith(("tests/", "bench/", "runs/"))]
+
+
+@pytest.mark.parametrize("command", ["push-model", "deploy-space"])
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"HF_TOKEN": "hf_wrong_wrong_wrong"}, "does not accept the token in HF_TOKEN"),
+        ({"HF_ENDPOINT": "http://127.0.0.1:1"}, "http://127.0.0.1:1 (HF_ENDPOINT) does not answer"),
+    ],
+)
+def test_wrong_token_or_address_is_one_sentence_without_the_token(
+    give, tmp_path, command, variables, words
+):
+    run = finished(tmp_path / "ppo-1", "ppo", save_nothing)
+    arguments = [str(run.folder), NAME] if command == "push-model" else [NAME]
+    begun = time.monotonic()
+    out, error = give(command, *arguments, **variables)
+    assert out == "" and error.count("\n") == 0 and words in error
+    assert "hf_wrong" not in error
+    assert time.monotonic() - begun < 15  # 5 on an idle machine
+
+
+def save_nothing(folder):
+    """What looks like a model: it is not read before the Hub has answered."""
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")

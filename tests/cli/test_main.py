@@ -15,6 +15,7 @@ from tests.tiny import read_rows
 COMMANDS = [
     "quickstart", "train-base", "train-rater", "make-pairs", "train-reward", "train-ppo",
     "generate", "compare", "runs", "push-model", "pull-model",
+    "deploy-space",
 ]  # fmt: skip
 
 HELP = """
