@@ -14,7 +14,6 @@ class Lesson:
         title: its name in the list of lessons.
         minutes: that it takes.
         core: it belongs to the course of 45 minutes.
-        goal: what the student knows afterwards, in a sentence.
         before: what the student reads before the question.
         question: what the student answers before anything is shown.
         answers: to choose from; the page adds "I do not know".
@@ -27,7 +26,6 @@ class Lesson:
     title: str
     minutes: int
     core: bool = True
-    goal: str
     before: str
     question: str
     answers: tuple[str, ...]
@@ -41,7 +39,6 @@ LESSONS: dict[str, Lesson] = {
     "next_token": Lesson(
         title="The next token",
         minutes=3,
-        goal="A language model is a distribution over the next token.",
         before="A token is a word or a piece of one. This model, a small GPT-2 trained on "
         "reviews of films, gives each of its 8,192 tokens a number, its logit. We "
         "divide the logits by a number that we choose, the temperature. Then "
@@ -67,7 +64,6 @@ LESSONS: dict[str, Lesson] = {
         title="Tokens",
         minutes=2,
         core=False,
-        goal="The model reads pieces of words, each by its number.",
         before="Before the model reads a text, a tokenizer cuts it into tokens. Its list has 8,192 "
         "of them: single characters, and pieces that were frequent in reviews of films. A frequent "
         "word is one token; a rare word is put together from several.",
@@ -86,7 +82,6 @@ LESSONS: dict[str, Lesson] = {
     "vectors": Lesson(
         title="Vectors and places",
         minutes=3,
-        goal="The model reads a token as 256 numbers for what it is, plus 256 for where it stands.",
         before="The model has a vector, a list of 256 numbers, for each of its 8,192 "
         "tokens. It learned them by predicting the next token in reviews of films. "
         "We compare two vectors by their cosine: it is near 1 if their numbers go "
@@ -110,8 +105,6 @@ LESSONS: dict[str, Lesson] = {
     "attention": Lesson(
         title="Attention",
         minutes=4,
-        goal="Attention is the only step in which tokens exchange information, and a token can "
-        "only look back.",
         before="The model has six layers of four attention heads. In each head, every "
         "token makes a query (what it looks for), a key (what it can be found by) "
         "and a value (what it hands over), 64 numbers each. A token spreads a total "
@@ -137,7 +130,6 @@ LESSONS: dict[str, Lesson] = {
     "heads_off": Lesson(
         title="Switch a head off",
         minutes=3,
-        goal="What a part does is what changes without it.",
         before="In the lesson on attention, head 2 of layer 6 looked from \u201cand\u201d "
         "back at \u201cactress\u201d. Switching a head off means that what it "
         "collected is left out: everything else of the model stays as it is. "
@@ -163,7 +155,6 @@ LESSONS: dict[str, Lesson] = {
     "layers": Lesson(
         title="Layer by layer",
         minutes=4,
-        goal="Every layer adds to one running sum; the last sum is read as the next token.",
         before="For each token the model keeps a vector of 256 numbers, the running sum. Each of "
         "its six layers adds to it twice: first what attention collected from other tokens, then "
         "what a feed-forward part makes of this one vector. The output layer reads the last sum. "
@@ -186,7 +177,6 @@ LESSONS: dict[str, Lesson] = {
     "loss": Lesson(
         title="What it was trained for",
         minutes=3,
-        goal="Training lowers one number, the loss: the mean surprise at the next token.",
         before="The surprise at a token is minus the logarithm of the probability that the "
         "model gave it, in nats: 0 for probability 1, 0.7 for 1/2, 2.3 for 1/10, "
         "6.9 for 1/1000. A model that gives all 8,192 tokens the same probability "
@@ -209,7 +199,6 @@ LESSONS: dict[str, Lesson] = {
     "votes": Lesson(
         title="From votes to a score",
         minutes=3,
-        goal="A score is learned from choices between two texts: the choices are to be likely.",
         before="A reward model gives each text a score. By its prediction, text A wins "
         "against B with probability sigmoid(score A \u2212 score B): 50% for a "
         "difference of 0, 73% for 1, 95% for 3. Training raises the winner\u2019s "
@@ -231,8 +220,6 @@ LESSONS: dict[str, Lesson] = {
     "reward_head": Lesson(
         title="Fool the reward model",
         minutes=4,
-        goal="The reward model is the same network with another last step, and its score is a "
-        "guess that can be fooled.",
         before="The reward model reads a text with the base\u2019s six layers, slightly "
         "corrected. Where the base computes a logit for every token, the reward model computes "
         "one number, the score. The base\u2019s own texts score 0 on average; a better text "
@@ -256,7 +243,6 @@ LESSONS: dict[str, Lesson] = {
         title="Why running scores mislead",
         minutes=3,
         core=False,
-        goal="What a word adds to a score depends on how one asks.",
         before="We want to know what each word adds to a text\u2019s score. The running score is "
         "the score of the text up to a word; we take how far the word changes it. Or we leave the "
         "word out of the whole text. Or we remove all words and put them back in many different "
@@ -281,7 +267,6 @@ LESSONS: dict[str, Lesson] = {
         title="You are the agent",
         minutes=2,
         core=False,
-        goal="The nine words of reinforcement learning each name a part of this machine.",
         before="In reinforcement learning, an agent chooses one action after another, and is told "
         "by a reward how well it did. Here an action is the next token, and the score of the text "
         "comes only after the last one.",
@@ -306,8 +291,6 @@ LESSONS: dict[str, Lesson] = {
     "leash": Lesson(
         title="What the KL penalty is for",
         minutes=4,
-        goal="A reward model is a guess. Maximised too far, its score rises while the texts get "
-        "worse.",
         before="PPO trains the model to write texts that the reward model scores high. "
         "That score is a proxy: it stands in for what people like. PPO also pays a "
         "price for leaving the base\u2019s probabilities: beta times the KL "
@@ -333,7 +316,6 @@ LESSONS: dict[str, Lesson] = {
     "ppo_step": Lesson(
         title="Inside a step of PPO",
         minutes=6,
-        goal="PPO turns one score at the end of a text into a push up or down for every token.",
         before="In a step of PPO, the model writes 64 texts, the reward model scores them, "
         "and the weights change a little. In the first step of a run, the model "
         "wrote \u201ca complete mess.\u201d after \u201cThis thriller is\u201d, and "
@@ -363,7 +345,6 @@ LESSONS: dict[str, Lesson] = {
     "changed": Lesson(
         title="What PPO changed",
         minutes=3,
-        goal="How far a layer\u2019s weights moved does not say how much it matters.",
         before="PPO here adds a small correction to every matrix (a table of weights) of "
         "every layer. We can give the base the correction of one layer and leave "
         "out the rest. The KL divergence, in nats, says how far that moves the "
@@ -388,7 +369,6 @@ LESSONS: dict[str, Lesson] = {
     "alternatives": Lesson(
         title="Without PPO?",
         minutes=4,
-        goal="PPO is one of several ways to learn from the same preferences.",
         before="Six methods use the same 1,241 pairs and the same base. RLOO and GRPO "
         "train like PPO, without a value head. DPO learns from the pairs without a "
         "reward model. Supervised fine-tuning (SFT) imitates the preferred texts. "
@@ -416,7 +396,6 @@ LESSONS: dict[str, Lesson] = {
         title="Whose taste, and what for?",
         minutes=3,
         core=False,
-        goal="A reward model learns the taste, and the mistakes, of the people who voted.",
         before="RLHF, reinforcement learning from human feedback, is the whole of this "
         "page: votes, a reward model, PPO. A reward model is tested on votes that "
         "were not used to train it. Voters make mistakes, so some of these votes "

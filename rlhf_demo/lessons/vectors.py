@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from rlhf_demo.data.coarse_words import has_coarse_word
 from rlhf_demo.explain.gpt2 import NOTHING, Edits
 from rlhf_demo.explain.surprise import mean_surprise
 from rlhf_demo.explain.vectors import nearest, similarities, sinusoids
@@ -13,7 +14,8 @@ from rlhf_demo.lessons.request import FILMS, WHICH, Models, rounded, word_of
 
 WORD = "terrible"
 RIVALS = ("fantastic", "bad")
-SHOWN = 10
+SHOWN, SOUGHT = 10, 20
+"""Nearest words that are shown, and among which coarse ones are left out."""
 POSITIONS = 24
 """That the maps show."""
 
@@ -29,13 +31,15 @@ def look(models: Models, request: dict[str, Any]) -> VectorsLook:
     """
     word, token = word_of(request, WORD, models)
     network, trained = models.network("base"), models.network("ppo")
-    cosines, tokens = nearest(network.tokens, token, SHOWN)
+    found = nearest(network.tokens, token, SOUGHT)
+    names = models.names(found[1].tolist())
+    shown = [place for place, name in enumerate(names) if not has_coarse_word(name)][:SHOWN]
     width = network.tokens.shape[1]
     return {
         "word": word,
         "vector": rounded(network.tokens[token], 2),
-        "cosines": rounded(cosines, 3),
-        "tokens": models.names(tokens.tolist()),
+        "cosines": rounded(found[0][shown], 3),
+        "tokens": [names[place] for place in shown],
         "unchanged": torch.equal(network.tokens, trained.tokens),
         "learned": rounded(similarities(network.positions[:POSITIONS]), 2),
         "sinusoids": rounded(similarities(sinusoids(POSITIONS, width)), 2),

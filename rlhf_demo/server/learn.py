@@ -189,7 +189,6 @@ def listed() -> list[ListedLesson]:
             "title": lesson.title,
             "minutes": lesson.minutes,
             "core": lesson.core,
-            "goal": lesson.goal,
             "before": lesson.before,
             "question": lesson.question,
             "answers": list(lesson.answers),

@@ -469,7 +469,6 @@ class ListedLesson(TypedDict):
     title: str
     minutes: int
     core: bool
-    goal: str
     before: str
     question: str
     answers: list[str]

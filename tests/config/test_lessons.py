@@ -13,7 +13,7 @@ from rlhf_demo.paths import REPOSITORY
 def test_a_lesson_asks_and_answers(lesson):
     assert lesson.question.rstrip().endswith("?")
     assert len(set(lesson.answers)) == len(lesson.answers) >= 2
-    for text in (lesson.goal, lesson.before, lesson.sentence, lesson.caveat):
+    for text in (lesson.before, lesson.sentence, lesson.caveat):
         assert text.endswith((".", ".\u201d"))
     assert 1 <= lesson.minutes <= 6
 

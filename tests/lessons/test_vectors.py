@@ -2,6 +2,7 @@
 
 import pytest
 
+from rlhf_demo.data.coarse_words import has_coarse_word
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.explain.vectors import similarities
 from rlhf_demo.lessons import vectors
@@ -19,6 +20,13 @@ def test_near_words(models):
     for pair, cosine in ((("film", "movie"), 0.84), (("two", "three"), 0.77)):
         rows = table[[models.id_of(f" {word}") for word in pair]]
         assert similarities(rows)[0, 1].item() == pytest.approx(cosine, abs=0.005)
+
+
+@pytest.mark.parametrize("word", ["garbage", "crap", "hell", "damn"])
+def test_coarse_words_are_left_out(models, word):
+    tokens = vectors.look(models, {"word": word})["tokens"]
+    assert len(tokens) == vectors.SHOWN
+    assert [token for token in tokens if has_coarse_word(token)] == []
 
 
 def test_opposites_are_closer_than_degrees(models):

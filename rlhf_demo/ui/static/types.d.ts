@@ -663,7 +663,6 @@ export interface ListedLesson {
   title: string;
   minutes: number;
   core: boolean;
-  goal: string;
   before: string;
   question: string;
   answers: string[];
