@@ -5,7 +5,6 @@ page that already has them sees no jump.
 """
 
 import json
-import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -61,8 +60,9 @@ SOONEST, LATEST, QUIET = 1.0, 5.0, 3.0
 SCORE_IN_DEVIATIONS = (
     "score \u00b1 its standard error, in standard deviations of the base\u2019s scores"
 )
-SPREAD = 0.1, 0.6
-"""Random delay after a row is due, in seconds, so that thirty pages do not ask at once."""
+APART = 0.1
+"""Seconds between two pages that ask for a running run. If many watch it, each asks less often:
+every answer takes a core from the training."""
 ODD = KeyError, TypeError, ValueError, AttributeError, OverflowError
 """What reading figures and options of a damaged file can raise."""
 NEAR_BUDGET = 1 / 3
@@ -77,6 +77,7 @@ class Board:
         self.tails = jobs.tails
         self.inside = InsideStep(jobs)
         self._states: dict[str, tuple[float, tuple[int, str], RunState]] = {}
+        self._turns: dict[str, float] = {}  # run -> when the last page that was told asks again
 
     def board_rows(self, request: dict[str, Any]) -> BoardState:
         """Return what has changed in a run.
@@ -209,7 +210,16 @@ class Board:
             return SOONEST
         written_at = (self.jobs.find(row["id"]).folder / "metrics.jsonl").stat().st_mtime
         wait = written_at + mean(seconds) - time.time()
-        return min(max(wait, SOONEST), LATEST) + random.uniform(*SPREAD)
+        return self._turn(row["id"], max(wait, SOONEST))
+
+    def _turn(self, run_id: str, wait: float) -> float:
+        """Return in how many seconds a page asks: when no other page of the run does."""
+        now = time.time()
+        if len(self._turns) > MOST_STATES:
+            self._turns.clear()
+        turn = max(now + wait, self._turns.get(run_id, now) + APART)
+        self._turns[run_id] = turn = min(turn, now + LATEST)
+        return turn - now
 
     def stop_job(self, request: dict[str, Any]) -> dict[str, bool]:
         """Ask a run to stop; only its owner can."""

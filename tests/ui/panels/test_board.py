@@ -132,11 +132,30 @@ def test_page_is_told_to_ask_again_when_the_next_row_is_due(board, monkeypatch, 
     run = start(board.jobs)
     write(board, run, 1)
     path = board.jobs.find(run).folder / "metrics.jsonl"
-    monkeypatch.setattr(module.random, "uniform", lambda low, high: 0.0)
     monkeypatch.setattr(module.time, "time", lambda: path.stat().st_mtime + age)
     rows = [{"time/step_seconds": pace}]
     running = {"id": run, "status": Status.RUNNING}
     assert board._ask_again(running, rows) == pytest.approx(wait, abs=0.01)
+
+
+def test_pages_of_a_run_take_turns_and_none_waits_long(board, monkeypatch):
+    run, other = start(board.jobs), start(board.jobs)
+    write(board, run, 1)
+    write(board, other, 1)
+    now = [(board.jobs.find(run).folder / "metrics.jsonl").stat().st_mtime]
+    monkeypatch.setattr(module.time, "time", lambda: now[0])
+
+    def told(run):
+        running = {"id": run, "status": Status.RUNNING}
+        return board._ask_again(running, [{"time/step_seconds": 2.0}])
+
+    thirty = [told(run) for _ in range(30)]
+    assert thirty[:3] == pytest.approx([2.0, 2.1, 2.2], abs=0.01)
+    assert thirty[-1] == pytest.approx(4.9, abs=0.01)
+    assert max(told(run) for _ in range(100)) == pytest.approx(5.0)
+    assert told(other) == pytest.approx(2.0, abs=0.1)  # its viewers are others
+    now[0] += 60
+    assert told(run) == 1.0  # long past: nobody's turn is left
 
 
 def test_page_of_a_run_at_rest_is_told_to_ask_seldom(board):
