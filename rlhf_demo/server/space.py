@@ -1,4 +1,4 @@
-"""Differences on ZeroGPU, the free hardware of Hugging Face Spaces.
+"""What a Space's hardware is, and the differences on ZeroGPU, the free one.
 
 There a GPU is lent to one event handler at a time, for seconds, and to no other process: a handler
 asks for it by the decorator of the `spaces` package, and an app without such a handler is ended at
@@ -12,9 +12,13 @@ which `spaces` waits for to report that the app has started. Nothing at the top 
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+GPUS, DEVICES = Path("/proc/driver/nvidia/gpus"), Path("/dev")
+"""Where NVIDIA's driver describes its GPUs, and where it shows those that a container may use."""
 
 GPU_SECONDS = 30
 """How long a handler asks for the GPU: a few answers of a small model; it counts as used quota."""
@@ -63,11 +67,33 @@ def app_device() -> str:
     return "cpu" if on_zero_gpu() else "auto"
 
 
+def gpus() -> list[str]:
+    """Return the names of the GPUs of NVIDIA's that this machine has.
+
+    Asking torch would import it, which takes seconds, before the page is there.
+    """
+    names: list[str] = []
+    for about in sorted(GPUS.glob("*/information")):
+        lines = about.read_text(encoding="utf-8", errors="replace").splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
+        names += models or ["GPU"]
+    return names or ["GPU" for _ in DEVICES.glob("nvidia[0-9]*")]
+
+
 def note() -> str | None:
-    """Return the sentence that the page shows on ZeroGPU, or None elsewhere."""
-    if not on_zero_gpu():
+    """Return the sentence about a Space's hardware that the page shows; None on other machines."""
+    if on_zero_gpu():
+        return (
+            "This Space runs on ZeroGPU, which lends a GPU for single answers only: "
+            "training runs in the background on the CPU."
+        )
+    if not os.environ.get("SPACE_ID"):
         return None
-    return (
-        "This Space runs on ZeroGPU, which lends a GPU for single answers only: "
-        "training runs in the background on the CPU."
-    )
+    found = gpus()
+    if found:
+        more = f"{len(found)} GPUs, of which it uses one" if len(found) > 1 else "a GPU"
+        named = "" if found[0] == "GPU" else f" ({found[0]})"
+        return f"This Space has {more}{named}: models are trained and run on it."
+    cores = os.environ.get("CPU_CORES", "")
+    cores = cores if cores.isdigit() else str(len(os.sched_getaffinity(0)))
+    return f"This Space has no GPU: it trains on the CPU, which has {cores} cores."

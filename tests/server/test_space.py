@@ -59,6 +59,7 @@ def reloaded(monkeypatch):
             monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
         else:
             monkeypatch.setenv("SPACES_ZERO_GPU", variable)
+        monkeypatch.delenv("SPACE_ID", raising=False)
         monkeypatch.setitem(sys.modules, "spaces", spaces)  # None: importing it fails
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
         return importlib.reload(space)
@@ -124,6 +125,44 @@ def test_app_device_and_note_elsewhere_leave_the_choice_and_say_nothing(reloaded
     elsewhere = reloaded(None, None)
     assert elsewhere.app_device() == "auto"
     assert elsewhere.note() is None
+
+
+@pytest.mark.parametrize(
+    ("gpus", "devices", "cores", "words"),
+    [
+        ([], [], "8", "This Space has no GPU: it trains on the CPU, which has 8 cores."),
+        (["Tesla T4"], ["nvidia0"], "4",
+         "This Space has a GPU (Tesla T4): models are trained and run on it."),
+        (["A10G", "A10G"], [], "4",
+         "This Space has 2 GPUs, of which it uses one (A10G): models are trained and run on it."),
+        ([], ["nvidia0", "nvidiactl"], "4",
+         "This Space has a GPU: models are trained and run on it."),
+    ],
+)  # fmt: skip
+def test_space_says_what_its_hardware_is(
+    reloaded, monkeypatch, tmp_path, gpus, devices, cores, words
+):
+    here = reloaded(None, None)
+    monkeypatch.setenv("SPACE_ID", "ann/rlhf")
+    monkeypatch.setenv("CPU_CORES", cores)
+    monkeypatch.setattr(here, "GPUS", tmp_path / "gpus")
+    monkeypatch.setattr(here, "DEVICES", tmp_path)
+    for number, name in enumerate(gpus):
+        (tmp_path / "gpus" / str(number)).mkdir(parents=True)
+        text = f"Model: \t\t {name}\nIRQ:   \t\t 16\n"
+        (tmp_path / "gpus" / str(number) / "information").write_text(text)
+    for name in devices:
+        (tmp_path / name).touch()
+    assert here.note() == words
+
+
+def test_cores_are_counted_if_the_space_does_not_name_them(reloaded, monkeypatch, tmp_path):
+    here = reloaded(None, None)
+    monkeypatch.setenv("SPACE_ID", "ann/rlhf")
+    monkeypatch.delenv("CPU_CORES", raising=False)
+    monkeypatch.setattr(here, "GPUS", tmp_path)
+    monkeypatch.setattr(here, "DEVICES", tmp_path)
+    assert f"has {len(os.sched_getaffinity(0))} cores" in here.note()
 
 
 def test_space_imported_first_comes_before_torch_and_brings_neither_torch_nor_gradio(tmp_path):

@@ -52,7 +52,7 @@ class Strip:
                 _stage("compare", "4 Compare", _compare_line(rows), busy),
                 _stage("runs", "Runs", _runs_line(rows), []),
             ],
-            "note": space.note() or (None if self.models.ready else LOADING),
+            "note": space.note() if self.models.ready else LOADING,
             "start": self.jobs.start_token,
         }
 
