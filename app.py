@@ -18,6 +18,7 @@ def main() -> int:
     from rlhf_demo.ui.app import build_app, launch_options
     from rlhf_demo.web.cache import own_cache
     from rlhf_demo.web.connections import bound_connections, check_port
+    from rlhf_demo.server import backup
     from rlhf_demo.server.ending import save_trainings_at_the_end
     from rlhf_demo.server.settings import Settings
 
@@ -25,16 +26,21 @@ def main() -> int:
     try:
         settings = Settings.from_environment()
         check_port(settings.server_name, settings.port)
+        if settings.backup:
+            backup.restore(settings.runs, settings.backup)
         os.environ["GRADIO_TEMP_DIR"] = str(own_cache(settings.runs))
         demo = build_app(settings)
     except DemoError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    save_trainings_at_the_end(demo.shared.jobs)
+    save_trainings_at_the_end(demo.shared.jobs, copies=settings.backup is not None)
+    copies = backup.begin(settings)
     bound_connections(settings.proxies)
     # The page is there within seconds; the models' libraries need as long again.
     Thread(target=demo.shared.model_cache.warm, name="models", daemon=True).start()
     demo.launch(**launch_options(demo))
+    if copies:
+        copies.close(backup.CLOSE_SECONDS)
     return 0
 
 

@@ -7,7 +7,7 @@ token comes from the variable HF_TOKEN, or from the file in which `hf auth login
 import re
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,7 +86,7 @@ def client(token: str | None = None) -> Api:
     global _patient
     import httpx2  # noqa: PLC0415  (under huggingface_hub)
     from huggingface_hub import HfApi, get_session, set_client_factory  # noqa: PLC0415
-    from huggingface_hub.utils import disable_progress_bars  # noqa: PLC0415
+    from huggingface_hub.utils import disable_progress_bars, logging  # noqa: PLC0415
 
     with _client:
         if not _patient:
@@ -97,6 +97,7 @@ def client(token: str | None = None) -> Api:
                 )
             )
             disable_progress_bars()
+            logging.set_verbosity_error()  # it would announce each of its retries
             _patient = True
     return HfApi(token=token)
 
@@ -151,6 +152,7 @@ def commit(
     files: Mapping[str, Path],
     remove: Sequence[str] = (),
     copies: Mapping[str, str] | None = None,
+    turn: AbstractContextManager[Any] | None = None,
 ) -> str:
     """Change a repository in one commit; return the commit's number.
 
@@ -162,6 +164,7 @@ def commit(
         files: path in the repository -> file here.
         remove: paths to remove; one that ends in a slash is a folder.
         copies: new path in the repository -> path of a file that is in it.
+        turn: held for the commit itself, after the large files have been sent.
 
     Raises:
         HubError: the Hub refuses or fails; then nothing has changed.
@@ -174,10 +177,33 @@ def commit(
 
     changes: list[Any] = [CommitOperationCopy(old, new) for new, old in (copies or {}).items()]
     changes += [CommitOperationDelete(path) for path in remove]
-    changes += [CommitOperationAdd(path, file) for path, file in files.items()]
     with explained(f"the {kind} {name} cannot be written"):
-        made = api.create_commit(name, changes, commit_message=message, repo_type=kind)
-        return str(made.oid)
+        additions = [CommitOperationAdd(path, file) for path, file in files.items()]
+        api.preupload_lfs_files(name, additions, repo_type=kind, free_memory=False)
+        changes += additions
+        with turn or nullcontext():
+            made = api.create_commit(name, changes, commit_message=message, repo_type=kind)
+            return str(made.oid)
+
+
+def is_private(api: Api, name: str, kind: str) -> bool:
+    """Say whether only its owner can read a repository.
+
+    Raises:
+        HubError: the Hub does not have it, or fails.
+    """
+    with explained(f"the {kind} {name} cannot be read"):
+        return bool(api.repo_info(name, repo_type=kind, timeout=PATIENCE_SECONDS).private)
+
+
+def forget_history(api: Api, name: str, kind: str) -> None:
+    """Keep only the newest state of a repository.
+
+    Raises:
+        HubError: the Hub refuses or fails.
+    """
+    with explained(f"the history of the {kind} {name} cannot be shortened"):
+        api.super_squash_history(name, repo_type=kind)
 
 
 def sizes(api: Api, name: str, kind: str) -> dict[str, int]:

@@ -19,18 +19,25 @@ MARKS = Path("/.dockerenv"), Path("/run/.containerenv")
 """Files by which Docker and Podman mark their containers."""
 
 
-def save_trainings_at_the_end(jobs: Jobs) -> None:
+def save_trainings_at_the_end(jobs: Jobs, *, copies: bool = False) -> None:
     """Let SIGTERM and Ctrl-C save the trainings first, if they would die with this process.
 
     A second signal quits without saving.
+
+    Args:
+        jobs: the trainings.
+        copies: whether something is copied elsewhere at the end, so that SIGTERM too has to end
+            this process as Ctrl-C does.
     """
-    if not _last_of_its_container():
+    last = _last_of_its_container()
+    if not last and not copies:
         return
 
     def end(_number: int, _frame: FrameType | None) -> None:
         for number in SIGNALS:
             signal.signal(number, signal.default_int_handler)
-        jobs.close_saving(SAVE_SECONDS)
+        if last:
+            jobs.close_saving(SAVE_SECONDS)
         raise KeyboardInterrupt  # on which Gradio closes its server
 
     for number in SIGNALS:

@@ -7,9 +7,10 @@ It is SQLite, or the database that `DATABASE_URL` names in SQLAlchemy's form. It
 import logging
 import os
 import re
+import sqlite3
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,64 @@ OWN_WORDS = {
 def database_url(folder: str | Path) -> str:
     """Return the address of the votes: `DATABASE_URL` if set, else votes.db in the folder."""
     return os.environ.get("DATABASE_URL") or f"sqlite:///{Path(folder).absolute()}/votes.db"
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a SQLite database; None for any other database."""
+    try:
+        address = make_url(url)
+    except ArgumentError:
+        return None
+    is_file = address.get_backend_name() == "sqlite" and address.database
+    return Path(str(address.database)) if is_file else None
+
+
+class Snapshots:
+    """Copies of a SQLite database that others write to; for one thread.
+
+    SQLite itself makes the copy (https://www.sqlite.org/backup.html), because a copy of an open
+    file may hold half a transaction. Writers do not wait for it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Open the database for reading.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        try:
+            address = f"{file.absolute().as_uri()}?mode=ro"
+            self._source = sqlite3.connect(address, uri=True, timeout=BUSY_MILLISECONDS / 1000)
+        except sqlite3.Error as error:
+            raise OSError(f"{file.name} cannot be copied ({error})") from None
+
+    def version(self) -> int:
+        """Return a number that changes when another connection has changed the database.
+
+        Raises:
+            OSError: the database cannot be read.
+        """
+        try:
+            return int(self._source.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error as error:
+            raise OSError(f"the votes cannot be read ({error})") from None
+
+    def copy(self, target: Path) -> None:
+        """Write a copy into a new file, with all that was committed.
+
+        Raises:
+            OSError: it cannot be read or written.
+        """
+        try:
+            with closing(sqlite3.connect(target)) as copied:
+                self._source.backup(copied)
+                copied.execute("PRAGMA journal_mode=DELETE").close()  # one file, without a log
+        except sqlite3.Error as error:
+            raise OSError(f"the votes cannot be copied ({error})") from None
+
+    def close(self) -> None:
+        """Close the database."""
+        self._source.close()
 
 
 class Database:

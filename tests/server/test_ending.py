@@ -110,3 +110,16 @@ def test_container_ends_with_its_first_process_or_the_one_that_init_started(
     monkeypatch.setattr(os, "getppid", lambda: parent)
     monkeypatch.setattr(ending, "MARKS", (tmp_path / "mark",))
     assert ending._last_of_its_container() is last
+
+
+def test_page_at_home_that_copies_its_votes_ends_on_sigterm_as_on_ctrl_c(monkeypatch):
+    before = {number: signal.getsignal(number) for number in ending.SIGNALS}
+    monkeypatch.setattr(ending, "_last_of_its_container", lambda: False)
+    try:
+        ending.save_trainings_at_the_end(None, copies=True)  # the trainings are left alone
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

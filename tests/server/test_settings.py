@@ -15,7 +15,8 @@ def read(monkeypatch):
 
     def settings(**environment: str) -> Settings:
         for name in (
-            "GRADIO_SERVER_NAME", "SPACE_ID", "RLHF_DEMO_HOSTS", "RLHF_DEMO_HUB",
+            "GRADIO_SERVER_NAME", "SPACE_ID", "RLHF_DEMO_BACKUP",
+            "RLHF_DEMO_HOSTS", "RLHF_DEMO_HUB",
             "RLHF_DEMO_PASSWORD", "RLHF_DEMO_PROXIES", "RLHF_DEMO_PUBLIC",
         ):  # fmt: skip
             monkeypatch.delenv(name, raising=False)
@@ -95,3 +96,11 @@ def test_page_does_not_start_with_a_short_password(tmp_path):
         "error: RLHF_DEMO_PASSWORD has 5 characters: choose a password of 8 or more\n"
     )
     assert "teach" not in ended.stdout and not (tmp_path / "runs").exists()
+
+
+def test_data_set_for_copies_is_a_name_or_refused_by_its_variable(read):
+    assert read().backup is None
+    assert read(RLHF_DEMO_BACKUP="").backup is None
+    assert read(RLHF_DEMO_BACKUP="ann/kept").backup == "ann/kept"
+    with pytest.raises(ConfigError, match=r"RLHF_DEMO_BACKUP: 'kept' is not a repository's name"):
+        read(RLHF_DEMO_BACKUP="kept")

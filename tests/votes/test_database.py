@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from rlhf_demo.errors import DataError
 from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.votes import database
-from rlhf_demo.votes.database import _engine, database_url
+from rlhf_demo.votes.database import Snapshots, _engine, database_url, sqlite_file
 from rlhf_demo.votes.store import OPEN_OVERLAP, Store
 from rlhf_demo.votes.vote import ATTENTION_CHECK
 from tests.voting import HAPPY, answer, new_pairs
@@ -255,3 +255,27 @@ def test_write_that_the_database_refuses_leaves_nothing_and_is_said(store):
             connection.execute(text("DELETE FROM pairs"))
             raise OperationalError("DELETE", {}, Exception("disk I/O error"))
     assert store.pairs_waiting(secret, HAPPY) == 1
+
+
+def test_copy_of_an_open_database_is_whole_and_follows_its_changes(store, tmp_path):
+    file = sqlite_file(f"sqlite:///{tmp_path}/votes.db")
+    snapshots = Snapshots(file)
+    seen = snapshots.version()
+    assert snapshots.version() == seen
+    store.add_pairs(new_pairs(2))
+    assert snapshots.version() != seen
+    with store.database.writing() as connection:  # a writer in the middle of a transaction
+        connection.execute(text("DELETE FROM pairs"))
+        snapshots.copy(tmp_path / "copy.db")
+    snapshots.close()
+    assert not (tmp_path / "copy.db-wal").exists()
+    copied = Store(f"sqlite:///{tmp_path}/copy.db")
+    assert copied.pairs_waiting(copied.visit("here"), HAPPY) == 2
+    copied.close()
+
+
+def test_only_sqlite_has_a_file(tmp_path):
+    assert sqlite_file("postgresql://user:secret@host/votes") is None
+    assert sqlite_file("nonsense") is None
+    with pytest.raises(OSError, match=r"votes.db cannot be copied"):
+        Snapshots(tmp_path / "missing" / "votes.db")
