@@ -153,3 +153,16 @@ def test_link_in_another_tab_opens_its_lesson_without_loading_the_page(new_visit
     ann.page.locator(".rl-learn-link").filter(visible=True).click()
     ann.sees(card(ann).locator("h2"), next(iter(LESSONS.values())).title)
     assert ann.page.evaluate("window.same") is True
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_four_models_of_ppo_fit_their_boxes_and_are_told_in_words(new_visitor, width):
+    visitor = new_visitor(viewport={"width": width, "height": 800}).open_lesson(lesson="agent")
+    reveal(visitor)
+    drawing = visitor.page.get_by_role("img", name="The policy reads a prompt")
+    expect(drawing).to_be_visible()
+    inside = """svg => [...svg.querySelectorAll("g")].every((model) => {
+        const [box, ...words] = [...model.children].map((each) => each.getBoundingClientRect());
+        return words.every(({left, right}) => left >= box.left && right <= box.right);
+    })"""
+    assert drawing.evaluate(inside)

@@ -3,6 +3,7 @@
 import { percent, signed } from "../../lib/format.js";
 import { button, fill, h, say, select } from "../../shared/dom.js";
 import { pieceWords } from "./controls.js";
+import { fourModels } from "./four_models.js";
 
 /** @typedef {import("../../types").AgentLook} Look */
 
@@ -95,7 +96,8 @@ export const agent = ({ look }) => {
       theirs,
       h("h3", {}, "The nine words of reinforcement learning, on this machine"),
       wordsTable(),
-      h("p", { class: "rl-soft" }, NETWORKS),
+      h("h3", {}, "The four models of PPO"),
+      h("div", { class: "rl-halves" }, fourModels(), h("p", {}, NETWORKS)),
     ),
     show,
   };
