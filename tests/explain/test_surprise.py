@@ -34,9 +34,11 @@ def test_mean_counts_tokens_not_texts(model):
 
 def test_parts_can_be_off(model):
     ids, edits = torch.tensor([0, 7, 3]), Edits(feed_forward_off={0})
-    assert not torch.allclose(
-        surprises(network_of(model), ids), surprises(network_of(model), ids, edits)
-    )
+    network = network_of(model)
+    without = surprises(network, ids, edits)
+    assert not torch.allclose(surprises(network, ids), without)
+    mean = mean_surprise(network, [ids], edits)
+    assert mean == pytest.approx(without.mean().item(), abs=1e-6)
 
 
 def test_equal_logits_surprise_by_the_logarithm_of_the_vocabulary(model):
