@@ -1,4 +1,4 @@
-.PHONY: help install test mutants flood check format docs app examples screenshots quickstart
+.PHONY: help install test mutants flood faults check format docs app examples screenshots quickstart
 
 help:  ## say what each target does
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /  /'
@@ -14,6 +14,9 @@ mutants:  ## break the code in hundreds of small ways, one at a time, to see tha
 
 flood:  ## attack a running page for some minutes while a class of thirty uses it and must lose nothing
 	python -m bench.flood
+
+faults:  ## kill a training at a hundred random moments, and compare each resumed run with one never killed
+	RLHF_DEMO_KILLS=100 python -m pytest -q tests/faults
 
 check:  ## lint, format, printed documents and types, changing nothing
 	ruff check .
