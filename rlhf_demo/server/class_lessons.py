@@ -2,14 +2,20 @@
 
 After the reveal, one lesson asks for texts that fool the reward model.
 
-The answer is computed at the reveal and kept with the class, so phones that ask for it need no
-model. The store checks in each transaction who may do what.
+The answer is computed in the background when the lesson is sent, before all that visitors ask for,
+and each lesson's once. So visitors cannot delay the reveal, and classes cannot delay visitors for
+long. The reveal keeps it with the class, so phones that ask for it need no model. The store checks
+in each transaction who may do what.
 """
 
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from rlhf_demo.config.lessons import LESSONS
 from rlhf_demo.errors import ConfigError, Refused
+from rlhf_demo.lessons.looks import Outcome
+from rlhf_demo.server.compute_lock import Priority
 from rlhf_demo.server.learn import Learn, find
 from rlhf_demo.server.payloads import BoardText, ClassLesson, StudentLesson, TriedText
 from rlhf_demo.votes.predictions import UNKNOWN, OpenLesson
@@ -27,18 +33,32 @@ class ClassLessons:
 
     def __init__(self, store: Store, learn: Learn) -> None:
         self.predictions, self.tries, self.learn = store.predictions, store.tries, learn
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="lessons")
+        self._outcomes: dict[str, Future[Outcome]] = {}
+        self._lock = threading.Lock()
 
     def send(self, token: Any, name: Any) -> None:
-        """Show a lesson on all phones of the token's class.
+        """Show a lesson on all phones of the token's class, and begin to compute its answer.
 
         Raises:
             ConfigError: there is no such lesson.
             Refused: the token belongs to no class.
         """
-        self.predictions.send(token, find(name))
+        lesson = find(name)
+        self.predictions.send(token, lesson)
+        self._outcome(lesson)
+
+    def _outcome(self, lesson: str) -> "Future[Outcome]":
+        """Return a lesson's answer, which is computed again only if that failed before."""
+        with self._lock:
+            known = self._outcomes.get(lesson)
+            if known is None or (known.done() and known.exception()):
+                known = self._thread.submit(self.learn.outcome, lesson, priority=Priority.CLASS)
+                self._outcomes[lesson] = known
+            return known
 
     def reveal(self, token: Any) -> None:
-        """Compute the answer of the open lesson, and show it to the class.
+        """Show the answer of the open lesson to the class, as soon as it is computed.
 
         Raises:
             Refused: the token belongs to no class, or no lesson is open.
@@ -47,7 +67,7 @@ class ClassLessons:
         sent = self.predictions.for_instructor(token)
         if sent is None:
             raise Refused("no lesson is on the phones: send one first")
-        outcome = self.learn.outcome(sent.lesson)
+        outcome = self._outcome(sent.lesson).result()
         self.predictions.reveal(token, sent.lesson, outcome["answer"], outcome["result"])
 
     def end(self, token: Any) -> None:

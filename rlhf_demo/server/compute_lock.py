@@ -34,7 +34,7 @@ class Busy(DemoError):
 class Priority(IntEnum):
     """Which callers compute first; those of equal priority, in the order in which they came."""
 
-    CLASS = 0  # pairs that a class waits for: before all others
+    CLASS = 0  # what a class waits for: before all others
     VOTERS = 1  # pairs for all visitors who vote
     VISITORS = 2  # scores, comparisons and pairs for one visitor
 

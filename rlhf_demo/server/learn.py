@@ -60,18 +60,21 @@ class Learn:
         known = self.choices.policies()
         return [choice for choice in known if self.choices.base_of(choice[1]) is not None]
 
-    def outcome(self, name: Any, trained: Any = PPO) -> Outcome:
+    def outcome(
+        self, name: Any, trained: Any = PPO, *, priority: Priority = Priority.VISITORS
+    ) -> Outcome:
         """Return which of a lesson's answers came true, and a sentence with the figures.
 
         Args:
             name: the lesson's id.
             trained: id of the model that is shown beside its base.
+            priority: who waits for it.
 
         Raises:
             DemoError: there is no such lesson, or its models cannot be used.
         """
         lesson = find(name)
-        return self._computed((lesson, str(trained)), trained, module(lesson).outcome)
+        return self._computed((lesson, str(trained)), trained, module(lesson).outcome, priority)
 
     def look(self, name: Any, request: dict[str, Any], trained: Any = PPO) -> Any:
         """Return what a lesson shows.
@@ -114,14 +117,18 @@ class Learn:
         return code_of(found)
 
     def _computed(
-        self, key: tuple[str, ...], trained: Any, compute: Callable[["Models"], Any]
+        self,
+        key: tuple[str, ...],
+        trained: Any,
+        compute: Callable[["Models"], Any],
+        priority: Priority = Priority.VISITORS,
     ) -> Any:
         with self._kept_lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key][0]
         models = self._models(trained)
-        with self.compute_lock.hold(Priority.VISITORS):
+        with self.compute_lock.hold(priority):
             result = compute(models)
         self._keep(key, result, len(json.dumps(result)))
         return result

@@ -3,12 +3,14 @@
 import pytest
 
 from rlhf_demo.config.lessons import LESSONS
-from rlhf_demo.errors import ConfigError, Refused
+from rlhf_demo.errors import ConfigError, DataError, Refused
 from rlhf_demo.server import payloads
 from rlhf_demo.server.class_lessons import HUNT, ClassLessons
+from rlhf_demo.server.compute_lock import Priority
 from rlhf_demo.server.learn import find
 from rlhf_demo.votes.predictions import UNKNOWN
 from tests.declared import misfits
+from tests.fake_jobs import wait_until
 from tests.voting import HAPPY, join
 
 NAME = "attention"
@@ -19,10 +21,13 @@ class Learn:
     """Computes the same outcome for all lessons."""
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.problem = [], None
 
-    def outcome(self, name):
+    def outcome(self, name, *, priority):
+        assert priority is Priority.CLASS
         self.asked.append(find(name))
+        if self.problem:
+            raise self.problem
         return {"answer": 1, "result": "Head 2 looks at a noun."}
 
     def score(self, text):
@@ -66,16 +71,36 @@ def test_only_answers_of_the_lesson_are_kept(lessons, classes, made, odd):
         assert lessons.for_student(ann)["said"] == answer
 
 
-def test_answer_is_computed_at_the_reveal_and_only_for_the_instructor(lessons, classes, made):
+def test_answer_is_computed_once_when_an_instructor_sends_the_lesson(lessons, classes, made):
     [ann] = join(classes, made, 1)
-    with pytest.raises(Refused, match="does not know you"):
-        lessons.reveal(ann)
-    assert lessons.learn.asked == []
+    wait_until(lambda: lessons.learn.asked == [NAME])
+    for ask in (lessons.reveal, lambda secret: lessons.send(secret, HUNT)):
+        with pytest.raises(Refused, match="does not know you"):
+            ask(ann)
+    lessons.reveal(made.token)
+    lessons.send(made.token, NAME)
     lessons.reveal(made.token)
     assert lessons.learn.asked == [NAME]
     lessons.end(made.token)
     with pytest.raises(Refused, match="no lesson is on the phones"):
         lessons.reveal(made.token)
+
+
+def test_reveal_computes_what_an_app_before_a_restart_sent(store, lessons, made):
+    again = ClassLessons(store, Learn())
+    again.reveal(made.token)
+    assert again.learn.asked == [NAME]
+    assert again.for_instructor(made.token)["came"] == 1
+
+
+def test_answer_that_could_not_be_computed_is_computed_again_at_the_reveal(lessons, made):
+    lessons.learn.problem = DataError("the model is damaged")
+    lessons.send(made.token, HUNT)
+    with pytest.raises(DataError, match="the model is damaged"):
+        lessons.reveal(made.token)
+    lessons.learn.problem = None
+    lessons.reveal(made.token)
+    assert lessons.for_instructor(made.token)["came"] == 1
 
 
 def test_each_screen_is_sent_what_it_may_show(lessons, classes, made):

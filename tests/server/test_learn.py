@@ -14,7 +14,7 @@ from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server import learn as learn_module
 from rlhf_demo.server import payloads
 from rlhf_demo.server.choices import LABELS, Choices
-from rlhf_demo.server.compute_lock import ComputeLock
+from rlhf_demo.server.compute_lock import ComputeLock, Priority
 from rlhf_demo.server.learn import Learn, find, listed
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.settings import Settings
@@ -87,6 +87,14 @@ def test_outcome_and_code(learn):
     assert list(misfits(code, payloads.LessonCode)) == []
     assert code["file"] == "rlhf_demo/explain/gpt2.py"
     assert code["source"].startswith("def attend(")
+
+
+def test_outcome_for_a_class_is_computed_before_visitors(learn, monkeypatch):
+    held, hold = [], learn.compute_lock.hold
+    monkeypatch.setattr(learn.compute_lock, "hold", lambda who: held.append(who) or hold(who))
+    learn.outcome("attention", priority=Priority.CLASS)
+    learn.outcome("ppo_step")
+    assert held == [Priority.CLASS, Priority.VISITORS]
 
 
 def test_score_of_a_text_that_a_class_sends(learn):

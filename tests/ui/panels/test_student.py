@@ -1,5 +1,8 @@
 """The students' page: what a phone may ask, and what it is told."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from rlhf_demo.votes.vote import NewPair
@@ -85,7 +88,8 @@ def test_text_that_fools_the_model_is_shown_without_a_name_and_can_be_removed(
     made = open_class(mode)
     ann = post("join", code=made.code, nickname="Ann")["secret"]
     learn = mode.shared.learn
-    monkeypatch.setattr(learn, "outcome", lambda name: {"answer": 2, "result": "So it is."})
+    outcome = {"answer": 2, "result": "So it is."}
+    monkeypatch.setattr(learn, "outcome", lambda name, *, priority: outcome)
     monkeypatch.setattr(learn, "score", lambda text: 1.5)
     post("send_lesson", token=made.token, lesson="reward_head")
     assert "takes no texts now" in post("try_text", secret=ann, text="Bad.")["error"]
@@ -106,6 +110,8 @@ def test_lesson_comes_with_the_state_and_its_answer_is_on_disk(post, mode, monke
     made = open_class(mode)
     ann = post("join", code=made.code, nickname="Ann")["secret"]
     assert post("student_state", secret=ann)["lesson"] is None
+    outcome = {"answer": 1, "result": "So it is."}
+    monkeypatch.setattr(mode.shared.learn, "outcome", lambda name, *, priority: outcome)
     assert post("send_lesson", token=made.token, lesson="attention") == {"done": True}
     asked = {"secret": ann, "lesson": "attention"}
     assert post("predict", answer=0, **asked) == {"kept": True}
@@ -114,8 +120,6 @@ def test_lesson_comes_with_the_state_and_its_answer_is_on_disk(post, mode, monke
     shown = post("student_state", secret=ann)["lesson"]
     assert (shown["id"], shown["said"], shown["counts"]) == ("attention", 0, None)
     assert post("class_state", token=made.token)["lesson"]["counts"][0] == 1
-    outcome = {"answer": 1, "result": "So it is."}
-    monkeypatch.setattr(mode.shared.learn, "outcome", lambda name: outcome)
     assert post("reveal_lesson", token=made.token) == {"done": True}
     shown = post("student_state", secret=ann)["lesson"]
     assert (shown["came"], shown["result"], shown["counts"][0]) == (1, "So it is.", 1)
@@ -123,3 +127,30 @@ def test_lesson_comes_with_the_state_and_its_answer_is_on_disk(post, mode, monke
     assert post("end_lesson", token=made.token) == {"done": True}
     assert post("student_state", secret=ann)["lesson"] is None
     assert "Ann" not in str(shown)
+
+
+def test_lesson_is_revealed_while_a_student_holds_the_place_for_costly_requests(
+    post, mode, monkeypatch
+):
+    """All share one address, as behind a school's router."""
+    made, computing, hold = open_class(mode), threading.Event(), threading.Event()
+    ann = post("join", code=made.code, nickname="Ann")["secret"]
+    outcome = {"answer": 2, "result": "So it is."}
+    monkeypatch.setattr(mode.shared.learn, "outcome", lambda name, *, priority: outcome)
+
+    def score(text):
+        computing.set()
+        assert hold.wait(60)
+        return 1.5
+
+    monkeypatch.setattr(mode.shared.learn, "score", score)
+    sent = {"token": made.token, "lesson": "reward_head"}
+    post("send_lesson", **sent)
+    post("reveal_lesson", token=made.token)
+    with ThreadPoolExecutor(1) as phone:
+        tried = phone.submit(post, "try_text", secret=ann, text="Bad.")
+        assert computing.wait(60)
+        assert post("send_lesson", **sent) == {"done": True}
+        assert post("reveal_lesson", token=made.token) == {"done": True}
+        hold.set()
+        assert tried.result()["score"] == 1.5
