@@ -71,6 +71,27 @@ def test_what_if_colours_the_changed_cells_until_as_logged(new_visitor):
     ann.keep("microscope")
 
 
+MOVE = """input => {
+  for (const value of [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]) {
+    input.value = String(value);
+    input.dispatchEvent(new Event("input"));
+  }
+}"""
+
+
+def test_a_moving_slider_asks_again_after_the_answer_has_come(new_visitor):
+    ann, asked = new_visitor().open(run="ppo-quick", tab="ppo"), []
+    open_first_text(ann)
+    for key in ("ArrowRight", "ArrowRight", "Enter"):
+        ann.page.keyboard.press(key)
+    expect(picked(ann)).to_have_text("\u22121.975")
+    ann.page.on("request", lambda sent: asked.append(sent.post_data or ""))
+    scope(ann).get_by_label(re.compile("clip range")).evaluate(MOVE)
+    scope(ann).locator("td.rl-changed").first.wait_for()
+    traced = [sent for sent in asked if "trace_response" in sent]
+    assert len(traced) == 2 and '"clip_range":0.8' in traced[1]
+
+
 def test_the_lesson_asks_of_the_clip_and_opens_the_microscope_on_a_phone(new_visitor):
     ann = new_visitor(viewport=PHONE).open_lesson(lesson="ppo_step")
     lesson = ann.page.locator(".rl-lesson")

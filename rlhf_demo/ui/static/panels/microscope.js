@@ -1,6 +1,7 @@
 // @ts-check
 // The PPO microscope: one dialog for the whole page, whichever tab opens it.
 import { changedCells } from "../lib/microscope.js";
+import { latest } from "../lib/poll.js";
 import { button, fill, h, say, showProblem, soft } from "../shared/dom.js";
 import { onTrace } from "../shared/navigation.js";
 import { answered } from "../shared/server.js";
@@ -53,7 +54,7 @@ const microscope = (/** @type {() => Server} */ server) => {
   /** @type {Record<string, import("../types").TracedQuantity>} */
   let functions = null;
   let row = FIRST_ROW;
-  let asked = 0;
+  let changes = {};
 
   const pick = (/** @type {string} */ name, /** @type {number} */ at) => {
     row = name;
@@ -65,19 +66,22 @@ const microscope = (/** @type {() => Server} */ server) => {
     table.draw(now, changedCells(logged, now));
     pick(row, Math.min(place.token, now.tokens.length - 1));
   };
-  const ask = async (changes = {}) => {
-    asked += 1;
-    const mine = asked;
+  const ask = async () => {
+    const mine = place;
     const { run, step, sample } = place;
     const request = { run, step, sample, ...changes };
     const found = await answered(seen.problem, server().trace_response(request));
-    return mine === asked ? found : null;
+    return mine === place ? found : null; // else another response has been opened
   };
-  const change = async (/** @type {object} */ changes) => {
-    const found = await ask(changes);
-    if (!found) return;
+  // A moving slider sends an event for each step of its way.
+  const askAgain = latest(ask, (/** @type {Trace} */ found) => {
+    if (!found || !logged) return;
     now = found;
     draw();
+  });
+  const change = (/** @type {object} */ wanted) => {
+    changes = wanted;
+    askAgain();
   };
   const table = scopeTable(pick);
   const cell = cellView();
@@ -91,6 +95,8 @@ const microscope = (/** @type {() => Server} */ server) => {
   return async (/** @type {Place} */ wanted) => {
     place = { ...wanted };
     row = FIRST_ROW;
+    changes = {};
+    logged = null;
     seen.parts.hidden = what.element.hidden = true;
     say(seen.about, "Computing \u2026");
     showProblem(seen.problem, "");
