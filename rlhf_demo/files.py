@@ -29,6 +29,9 @@ page polls some, and nested lists take 48 times as much memory."""
 MOST_DIGITS = 20
 """Maximum digits of a whole number: a 64-bit seed has 20. A longer number may not fit a float."""
 
+LARGEST_FIGURE = 1e15
+"""Of a number that the page computes with, so that sums and products stay finite."""
+
 KEY_BYTES = 32
 
 OLD = ".old"
@@ -173,6 +176,11 @@ def _whole(text: str) -> int:
     if len(text) > MOST_DIGITS:
         raise ValueError(f"a number has {len(text)} digits")
     return int(text)
+
+
+def is_figure(value: Any) -> TypeGuard[float]:
+    """Say whether a value out of JSON is a number that the page can compute with."""
+    return type(value) in (int, float) and abs(value) < LARGEST_FIGURE
 
 
 def is_unicode(text: str) -> bool:

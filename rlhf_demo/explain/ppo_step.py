@@ -7,21 +7,22 @@ functions of objectives/ that trained the run. Tests hold the results equal to w
 Tensors are [1, time] as in objectives/, with float64 numbers; the records have four decimals.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from rlhf_demo.errors import DataError
-from rlhf_demo.files import Row
+from rlhf_demo.files import Row, is_figure
 from rlhf_demo.models.reading import token_outputs
 from rlhf_demo.objectives.advantages import gae
 from rlhf_demo.objectives.logprobs import token_logprobs
-from rlhf_demo.objectives.losses import clipped_loss, policy_loss, ppo_loss, value_loss
-from rlhf_demo.objectives.masks import moments, standardise
+from rlhf_demo.objectives.losses import PPOLoss, clipped_loss, policy_loss, ppo_loss, value_loss
+from rlhf_demo.objectives.masks import masked_mean, moments, standardise
 from rlhf_demo.objectives.rewards import kl_k1, token_rewards
 
 LEAST_VARIANCE = 1e-3
@@ -154,7 +155,7 @@ def settings_of(metrics: Row, options: Mapping[str, Any]) -> StepSettings:
     given: dict[str, Any] = {name: options.get(name) for name in names}
     given["kl_coef"] = metrics.get("objective/kl_coef")
     for name, value in given.items():
-        if not _is_number(value):
+        if not is_figure(value):
             raise DataError(f"this run notes no {name}, which its loss needs: choose another run")
     return StepSettings(**given)
 
@@ -191,13 +192,9 @@ def response_of(row: Row, settings: StepSettings) -> Response:
 
 def _column(row: Row, name: str, count: int) -> Tensor:
     values = row.get(name)
-    if not isinstance(values, list) or len(values) != count or not all(map(_is_number, values)):
+    if not isinstance(values, list) or len(values) != count or not all(map(is_figure, values)):
         raise DataError(f"this response's {name} is missing or damaged: choose another response")
     return torch.tensor([values], dtype=torch.float64)
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
 
 
 # -- the terms, in the order of computation --------------------------------------------------------
@@ -224,13 +221,13 @@ def trace(
         DataError: a figure that every run has is missing or damaged.
     """
     logged = settings_of(metrics, options)
-    responses = [response_of(row, logged) for row in rows]
-    whitening = whitening_of(responses, metrics, logged)
-    return trace_response(responses[index], whitening, replace(logged, **changed or {}))
+    whitening = whitening_of(rows, metrics, logged)
+    response = response_of(rows[index], logged)
+    return trace_response(response, whitening, replace(logged, **changed or {}))
 
 
 def whitening_of(
-    responses: Sequence[Response], metrics: Row, settings: StepSettings
+    rows: Sequence[Row], metrics: Row, settings: StepSettings
 ) -> tuple[float, float] | None:
     """Return mean and deviation of the step's advantages before they were whitened.
 
@@ -238,45 +235,73 @@ def whitening_of(
     give a line: here it is fitted to all tokens that were kept.
 
     Args:
-        responses: of the step.
+        rows: the step's of samples.jsonl.
         settings: as the run had them.
 
     Returns:
         Both in reward units; None if the kept tokens have almost the same advantage.
+
+    Raises:
+        DataError: the run did not note them, and a figure that every run has is damaged.
     """
     noted: list[Any] = [metrics.get(f"policy/advantage_{name}") for name in ("mean", "deviation")]
-    if all(map(_is_number, noted)):
+    if all(map(is_figure, noted)):
         return noted[0], noted[1]
-    raw = torch.cat([_estimated(each, settings)["raw_advantage"] for each in responses], 1)
-    whitened = torch.cat([each.advantage for each in responses], 1)
-    mask = torch.ones_like(raw, dtype=torch.bool)
+    responses = [response_of(row, settings) for row in rows]
+    earned = [_earned(each, settings) for each in responses]
+    mask = _together([each.mask for each in responses])
+    raw, _ = gae(
+        _together([each["reward"] for each in earned]),
+        _together([each["value"] for each in earned]),
+        mask,
+        gamma=settings.gamma,
+        gae_lambda=settings.gae_lambda,
+    )
+    whitened = _together([each.advantage for each in responses])
     (mean_raw, _), (mean, variance) = moments(raw, mask), moments(whitened, mask)
     if variance < LEAST_VARIANCE:
         return None
-    deviation = float(((raw - mean_raw) * (whitened - mean)).mean() / variance)
+    deviation = float(masked_mean((raw - mean_raw) * (whitened - mean), mask) / variance)
     return float(mean_raw) - deviation * float(mean), deviation
+
+
+def _together(columns: Sequence[Tensor]) -> Tensor:
+    """Put columns [1, time] of several responses below each other, with zeros after their ends."""
+    return pad_sequence([column[0] for column in columns], batch_first=True)
+
+
+def _earned(response: Response, settings: StepSettings) -> dict[str, Tensor]:
+    """Return everything from the KL to the values."""
+    log_ratio = kl_k1(response.logprob, response.ref_logprob, response.mask)
+    earned = torch.tensor([response.earned], dtype=torch.float64)
+    return {
+        "log_ratio": log_ratio,
+        "reward": token_rewards(earned, log_ratio, response.mask, settings.kl_coef),
+        "value": response.value if settings.with_values else torch.zeros_like(response.value),
+    }
 
 
 def _estimated(response: Response, settings: StepSettings) -> dict[str, Tensor]:
     """Return everything from the KL to the returns."""
-    mask, gamma = response.mask, settings.gamma
-    log_ratio = kl_k1(response.logprob, response.ref_logprob, mask)
-    earned = torch.tensor([response.earned], dtype=torch.float64)
-    rewards = token_rewards(earned, log_ratio, mask, settings.kl_coef)
-    values = response.value if settings.with_values else torch.zeros_like(response.value)
-    advantages, returns = gae(rewards, values, mask, gamma=gamma, gae_lambda=settings.gae_lambda)
-    # With lambda 0, an advantage is its own delta.
-    delta, _ = gae(rewards, values, mask, gamma=gamma, gae_lambda=0.0)
+    earned = _earned(response, settings)
+    given = earned["reward"], earned["value"], response.mask
+    gamma = settings.gamma
+    advantages, returns = gae(*given, gamma=gamma, gae_lambda=settings.gae_lambda)
+    # With lambda 0, an advantage is its own delta, which needs only its token and the next one.
+    delta, _ = gae(*map(_with_next, given), gamma=gamma, gae_lambda=0.0)
     return {
         "logprob": response.logprob,
         "ref_logprob": response.ref_logprob,
-        "log_ratio": log_ratio,
-        "reward": rewards,
-        "value": values,
-        "delta": delta,
+        **earned,
+        "delta": delta[:, 0].unsqueeze(0),
         "raw_advantage": advantages,
         "return": returns,
     }
+
+
+def _with_next(column: Tensor) -> Tensor:
+    """Return each token's number and the next one's, [time, 2]; 0 comes after the last."""
+    return torch.cat([column, torch.zeros_like(column[:, :1])], 1)[0].unfold(0, 2, 1)
 
 
 def trace_response(
@@ -313,46 +338,24 @@ def trace_response(
 def _policy_terms(
     response: Response, advantage: Tensor, settings: StepSettings
 ) -> tuple[dict[str, Tensor | None], Tensor]:
-    """Return ratio, policy term and gradient of each token, and where the clip stops it.
-
-    policy_loss averages over tokens. Of one token alone, the mean is the token's own term.
-    """
-    terms, gradients, ratios, stops = [], [], [], []
-    for at in _one_by_one(advantage):
-        after = response.logprob_after[:, at].clone().requires_grad_()
-        term, ratio, stopped = policy_loss(
-            after,
-            response.logprob[:, at],
-            advantage[:, at],
-            response.mask[:, at],
-            clip_range=settings.clip_range,
-        )
-        gradients.append(torch.autograd.grad(term, after)[0])
-        terms.append(term.detach().view(1, 1))
-        ratios.append(ratio.detach())
-        stops.append(stopped)
+    """Return ratio, policy term and gradient of each token, and where the clip stops it."""
+    after = response.logprob_after.clone().requires_grad_()
+    loss = partial(policy_loss, clip_range=settings.clip_range)
+    terms, ratios, stopped = _each_token(loss, after, response.logprob, advantage, response.mask)
+    gradients = torch.autograd.grad(terms.sum(), after)[0]  # a term depends on its own token alone
     columns: dict[str, Tensor | None] = {
-        "ratio": torch.cat(ratios, 1),
-        "policy_term": torch.cat(terms, 1),
-        "gradient": torch.cat(gradients, 1),
+        "ratio": ratios.detach(),
+        "policy_term": terms.detach(),
+        "gradient": gradients,
     }
-    return columns, torch.cat(stops, 1)
+    return columns, stopped
 
 
 def _value_terms(columns: Mapping[str, Tensor | None], settings: StepSettings) -> Tensor:
     after, before, returns = (columns[name] for name in ("value_after", "value", "return"))
     assert after is not None and before is not None and returns is not None
-    terms = [
-        value_loss(
-            after[:, at],
-            before[:, at],
-            returns[:, at],
-            torch.ones_like(after[:, at], dtype=torch.bool),
-            value_clip_range=settings.value_clip_range,
-        ).view(1, 1)
-        for at in _one_by_one(after)
-    ]
-    return torch.cat(terms, 1)
+    loss = partial(value_loss, value_clip_range=settings.value_clip_range)
+    return _each_token(loss, after, before, returns, torch.ones_like(after, dtype=torch.bool))
 
 
 def _total(
@@ -360,38 +363,40 @@ def _total(
 ) -> Tensor | None:
     """Return each token's whole loss, or None if one of its terms is not known."""
     advantage, entropy = columns["advantage"], columns["entropy_after"]
-    values = columns["value_after"]
+    values, returns = columns["value_after"], columns["return"]
     if entropy is None and not settings.entropy_coef:
         entropy = torch.zeros_like(response.logprob)  # the loss does not read it
     if entropy is None or advantage is None or (values is None and settings.with_values):
         return None
-    totals = []
-    for at in _one_by_one(advantage):
-        common = {
-            "old_logprobs": response.logprob[:, at],
-            "advantages": advantage[:, at],
-            "response_mask": response.mask[:, at],
-            "clip_range": settings.clip_range,
-            "entropy_coef": settings.entropy_coef,
-        }
-        now = response.logprob_after[:, at], entropy[:, at]
-        if values is None:
-            loss = clipped_loss(*now, **common)
-        else:
-            returns = columns["return"]
-            assert returns is not None
-            loss = ppo_loss(
-                *now,
-                values[:, at],
-                old_values=response.value[:, at],
-                returns=returns[:, at],
-                value_clip_range=settings.value_clip_range,
-                value_coef=settings.value_coef,
-                **common,
-            )
-        totals.append(loss.total.view(1, 1))
-    return torch.cat(totals, 1)
+    now = response.logprob_after, entropy
+    then = {
+        "old_logprobs": response.logprob,
+        "advantages": advantage,
+        "response_mask": response.mask,
+    }
+    loss: Callable[..., PPOLoss] = partial(
+        clipped_loss, clip_range=settings.clip_range, entropy_coef=settings.entropy_coef
+    )
+    if values is not None:
+        assert returns is not None
+        now, then = (*now, values), then | {"old_values": response.value, "returns": returns}
+        loss = partial(
+            ppo_loss,
+            value_clip_range=settings.value_clip_range,
+            value_coef=settings.value_coef,
+            **loss.keywords,
+        )
+    return _each_token(lambda *now, **then: loss(*now, **then).total, *now, **then)
 
 
-def _one_by_one(column: Tensor) -> list[slice]:
-    return [slice(t, t + 1) for t in range(column.shape[1])]
+def _each_token(loss: Callable[..., Any], *columns: Tensor, **named: Tensor) -> Any:
+    """Compute a loss of columns [1, time] for each token alone; its results are [1, time] too.
+
+    The losses average over tokens. Of one token alone, the mean is the token's own term.
+    """
+
+    def of_token(*numbers: Tensor) -> Any:
+        first, rest = numbers[: len(columns)], numbers[len(columns) :]
+        return loss(*first, **dict(zip(named, rest, strict=True)))
+
+    return torch.vmap(torch.vmap(of_token))(*columns, *named.values())

@@ -5,10 +5,10 @@ A whole class polls it, so no file is read twice unless it has changed.
 
 from pathlib import Path
 from statistics import mean
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from rlhf_demo.errors import DataError
-from rlhf_demo.files import without_paths
+from rlhf_demo.files import is_figure, without_paths
 from rlhf_demo.jobs.fair_order import start_order
 from rlhf_demo.jobs.job import DAMAGED, Job, Phase, exit_reason
 from rlhf_demo.runs.run import Status
@@ -16,8 +16,6 @@ from rlhf_demo.runs.tail import last_rows
 
 RECENT_STEPS = 5
 """Last steps from which the time left is computed; the first steps of a run are slower."""
-
-LARGEST_FIGURE = 1e15
 
 ODD = KeyError, TypeError, ValueError, AttributeError, OverflowError
 """What reading a damaged run's values can raise."""
@@ -124,10 +122,10 @@ class Overview:
             except (DataError, OSError):  # the run's own page names the line
                 rows = []
             figures = {
-                name: value for row in rows for name, value in row.items() if _is_figure(value)
+                name: value for row in rows for name, value in row.items() if is_figure(value)
             }
             seconds = [
-                row["time/step_seconds"] for row in rows if _is_figure(row.get("time/step_seconds"))
+                row["time/step_seconds"] for row in rows if is_figure(row.get("time/step_seconds"))
             ]
             recent = mean(seconds[-RECENT_STEPS:]) if seconds else None
             self._known[path] = version, figures, recent
@@ -157,11 +155,6 @@ def _damaged_row(job: Job) -> RunRow:
 
 def _whole(number: float | None) -> int | None:
     return None if number is None else int(number)
-
-
-def _is_figure(value: Any) -> bool:
-    """Say whether a page can compute with it: no text, and no number that is too large."""
-    return type(value) in (int, float) and abs(value) < LARGEST_FIGURE
 
 
 def _words(job: Job) -> tuple[str, str]:

@@ -14,13 +14,11 @@ from typing import (
 )
 
 from rlhf_demo.errors import DataError
-from rlhf_demo.files import is_record, read_json, short_name
+from rlhf_demo.files import is_figure, is_record, read_json, short_name
 
 MOST_REPORT = 2**20
 """Maximum bytes of a report. Ours have some kilobytes, with ten wrong pairs of up to 1,024 tokens
 under 200."""
-
-LARGEST_FIGURE = 1e15
 
 
 class ReliabilityRow(TypedDict):
@@ -210,6 +208,5 @@ def _fits(value: Any, kind: Any) -> bool:
     if get_origin(kind) is dict:
         return is_record(value) and all(_fits(each, get_args(kind)[1]) for each in value.values())
     if kind in (int, float):
-        types = (int, float) if kind is float else (int,)
-        return type(value) in types and abs(value) < LARGEST_FIGURE
+        return is_figure(value) and (kind is float or type(value) is int)
     return type(value) is kind

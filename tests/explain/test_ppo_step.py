@@ -2,11 +2,13 @@
 
 import json
 import math
+from collections import Counter
 
 import pytest
 import torch
 
 from rlhf_demo.errors import DataError
+from rlhf_demo.explain import ppo_step
 from rlhf_demo.explain.ppo_step import QUANTITIES, response_of, settings_of, trace
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.run import Run
@@ -180,6 +182,38 @@ def test_noted_whitening_is_what_older_runs_imply(today):
     assert found.whitening == pytest.approx(noted.whitening, abs=2e-3)
 
 
+def test_long_response_takes_one_call_of_each_loss(quick, monkeypatch):
+    """One call for each token took 0.3 s for 256 tokens, and other requests of the page waited."""
+    row, calls = quick.samples[20][1], Counter()
+
+    def counted(name):
+        compute = getattr(ppo_step, name)
+        return lambda *given, **named: calls.update([name]) or compute(*given, **named)
+
+    long = {name: 100 * value if isinstance(value, list) else value for name, value in row.items()}
+    long |= {"value_after": long["value"], "entropy_after": long["value"]}
+    for name in ("policy_loss", "value_loss", "ppo_loss"):
+        monkeypatch.setattr(ppo_step, name, counted(name))
+    found = trace([long], 0, quick.metrics[20], quick.options)
+    assert found.columns["total"].shape == (1, 300)
+    assert calls == {"policy_loss": 1, "value_loss": 1, "ppo_loss": 1}
+
+
+def test_whitening_is_the_same_with_short_and_long_responses_together(quick):
+    """Each response has zeros after its end; only real tokens may count."""
+    logged = settings_of(quick.metrics[20], quick.options)
+    rows = quick.samples[20]
+    raw = [figures(quick.trace(20, index), "raw_advantage") for index in range(len(rows))]
+    assert len({len(each) for each in raw}) > 1
+    known = torch.tensor([number for each in raw for number in each])
+    whitened = torch.tensor([number for row in rows for number in row["advantage"]])
+    slope = torch.linalg.lstsq(
+        torch.stack([whitened, torch.ones_like(whitened)], 1), known.unsqueeze(1)
+    ).solution.flatten()
+    mean, deviation = ppo_step.whitening_of(rows, quick.metrics[20], logged)
+    assert (deviation, mean) == pytest.approx(slope.tolist(), abs=1e-4)
+
+
 # -- older and damaged records ---------------------------------------------------------------------
 
 
@@ -215,7 +249,9 @@ def test_a_ratio_noted_as_0_is_a_log_probability_that_nobody_knows(quick):
 
 
 @pytest.mark.parametrize("name", ["logprob", "ref_logprob", "value", "advantage", "ratio"])
-@pytest.mark.parametrize("bad", [None, [], [1.0], ["a"] * 5, [math.nan] * 5, [True] * 5, "x", 3])
+@pytest.mark.parametrize(
+    "bad", [None, [], [1.0], ["a"] * 5, [math.nan] * 5, [True] * 5, [1e300] * 5, "x", 3]
+)
 def test_a_damaged_column_is_named(quick, name, bad):
     with pytest.raises(DataError, match=f"this response's {name} is missing or damaged"):
         response_of(quick.samples[1][0] | {name: bad}, settings_of(quick.metrics[1], quick.options))
