@@ -7,7 +7,7 @@ import math
 from typing import Any, cast
 
 from rlhf_demo.errors import ConfigError
-from rlhf_demo.files import Row
+from rlhf_demo.files import Row, is_figure
 from rlhf_demo.runs.reports import read_figures
 from rlhf_demo.runs.run import Run
 from rlhf_demo.server.learn import code_of
@@ -15,8 +15,10 @@ from rlhf_demo.server.payloads import ResponseTrace, RewardScales, TracedQuantit
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
 
+MOST_RESPONSES = 16
+"""Kept responses of a step; a run keeps 8."""
 MOST_TOKENS = 256
-"""Tokens of a response; more columns would help nobody, and each costs about a millisecond."""
+"""Tokens of a response; more columns would help nobody. So many are traced in 20 to 40 ms."""
 RANGES = {
     "kl_coef": (0.0, 10.0),
     "gamma": (0.0, 1.0),
@@ -57,13 +59,18 @@ class MicroscopePanel:
         step = _whole(request, "step")
         rows = self._rows(run, "samples", step)
         sample = _whole(request, "sample")
+        if len(rows) > MOST_RESPONSES:
+            raise ConfigError(
+                f"step {step} has {len(rows)} kept responses, and the microscope reads at most "
+                f"{MOST_RESPONSES}: choose another step"
+            )
         if sample >= len(rows):
             raise ConfigError(
                 f"step {step} has {len(rows)} kept responses: there is no number {sample}"
             )
         (metrics, *_) = self._rows(run, "metrics", step)
         row = rows[sample]
-        count = len(row["token"]) if isinstance(row.get("token"), list) else 0
+        count = _tokens(row)
         if count > MOST_TOKENS:
             raise ConfigError(
                 f"this response has {count} tokens, and the microscope shows at most "
@@ -75,7 +82,8 @@ class MicroscopePanel:
 
         options = run.config["options"]
         settings = ppo_step.settings_of(metrics, options)
-        found = ppo_step.trace(rows, sample, metrics, options, changed)
+        others = [other for other in rows if other is not row and _tokens(other) <= MOST_TOKENS]
+        found = ppo_step.trace([row, *others], 0, metrics, options, changed)
         mean, deviation = found.whitening or (None, None)
         return {
             "run": run.folder.name,
@@ -118,6 +126,10 @@ class MicroscopePanel:
         if not found:
             raise ConfigError(f"step {step} of this run has no kept responses: choose another step")
         return found
+
+
+def _tokens(row: Row) -> int:
+    return len(row["token"]) if isinstance(row.get("token"), list) else 0
 
 
 def _whole(request: dict[str, Any], name: str) -> int:
@@ -165,9 +177,16 @@ def _noted(row: Row, count: int) -> list[bool] | None:
 
 
 def _standardised(run: Run, row: Row) -> float | None:
-    """Return the score in standard deviations of the base's scores; None for older runs."""
+    """Return the score in standard deviations of the base's scores.
+
+    None for older runs, and where the numbers make no sense.
+    """
     path, score = run.folder / "reward_scale.json", row.get("score")
-    if not path.is_file() or type(score) not in (int, float):
+    if not path.is_file() or not is_figure(score):
         return None
-    reward = read_figures(path, RewardScales)["reward"]
-    return (score - reward["mean"]) / reward["std"]
+    reward = read_figures(path, RewardScales).get("reward", {})
+    mean, deviation = reward.get("mean"), reward.get("std", 0)
+    if mean is None or deviation <= 0:
+        return None
+    standardised = (score - mean) / deviation
+    return standardised if is_figure(standardised) else None

@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from rlhf_demo.errors import ConfigError, DataError, JobError
+from rlhf_demo.explain import ppo_step
+from rlhf_demo.files import write_json
 from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.server.payloads import ResponseTrace, TracedQuantity
-from rlhf_demo.ui.panels.microscope import MicroscopePanel
+from rlhf_demo.ui.panels.microscope import MOST_RESPONSES, MOST_TOKENS, MicroscopePanel
 from rlhf_demo.ui.shared import EXAMPLES
 from tests.declared import misfits
 from tests.fake_jobs import fake, new_jobs, start  # noqa: F401  (two are fixtures)
@@ -95,3 +97,63 @@ def test_a_damaged_or_long_response_gets_a_sentence(panel):
         panel.trace_response(asked | {"sample": 0})
     with pytest.raises(ConfigError, match="257 tokens"):
         panel.trace_response(asked | {"sample": 1})
+
+
+def long_run(panel, rows):
+    """Return the request for the first response of an older run whose step has these rows."""
+    run = panel.jobs.find(start(panel.jobs))
+    run.append("metrics", [{"step": 1, "objective/kl_coef": 0.1}])
+    run.append("samples", rows)
+    return {"run": run.folder.name, "step": 1, "sample": 0}
+
+
+def response(tokens):
+    """Return a row of samples.jsonl with so many tokens, whose advantages differ."""
+    some = [0.5, -0.5] * tokens
+    names = ("logprob", "ref_logprob", "value", "reward", "advantage")
+    row = dict.fromkeys(names, some[:tokens])
+    return {"step": 1, "token": [" a"] * tokens, "ratio": [1.0] * tokens, **row}
+
+
+def test_a_step_with_far_more_responses_than_a_run_keeps_is_refused(panel):
+    """1.9 MB of them took 16 s at each click."""
+    asked = long_run(panel, [response(2)] * (MOST_RESPONSES + 1))
+    with pytest.raises(
+        ConfigError, match=f"has {MOST_RESPONSES + 1} kept responses, and the micro"
+    ):
+        panel.trace_response(asked)
+
+
+def test_a_step_is_whitened_by_its_responses_of_bounded_length(panel, monkeypatch):
+    asked = long_run(panel, [response(MOST_TOKENS + 1), response(2), response(10_000)])
+    read, trace = [], ppo_step.trace
+    monkeypatch.setattr(
+        ppo_step, "trace", lambda rows, *given: read.extend(rows) or trace(rows, *given)
+    )
+    found = panel.trace_response(asked | {"sample": 1})
+    assert found["mean"] is not None and (found["sample"], found["samples"]) == (1, 3)
+    assert [len(row["token"]) for row in read] == [2]
+
+
+@pytest.mark.parametrize(
+    ("scale", "score"),
+    [
+        ({"mean": 0.0, "std": 0}, 1.0),
+        ({"mean": 0.0, "std": -1.0}, 1.0),
+        ({"mean": 0.0, "std": 5e-324}, 1.0),
+        ({"mean": 0.0, "std": 1.0}, 1e308),
+        ({"mean": 1.0}, 1.0),
+        ({}, 1.0),
+    ],
+)
+def test_a_score_without_a_usable_scale_is_left_out(panel, scale, score):
+    asked = long_run(panel, [response(2) | {"score": score}])
+    folder = panel.jobs.find(asked["run"]).folder
+    write_json(folder / "reward_scale.json", {"reward": scale})
+    assert panel.trace_response(asked)["standardised"] is None
+
+
+def test_a_figure_too_large_to_compute_with_is_damaged(panel):
+    asked = long_run(panel, [response(2) | {"value": [1e308, -1e308]}])
+    with pytest.raises(DataError, match="this response's value is missing or damaged"):
+        panel.trace_response(asked)
