@@ -18,6 +18,7 @@ from rlhf_demo.server.compute_lock import ComputeLock, Priority
 from rlhf_demo.server.learn import Learn, find, listed
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.settings import Settings
+from rlhf_demo.votes.result_cache import ResultCache
 from tests.declared import misfits
 from tests.fake_jobs import fake, new_jobs  # noqa: F401  (fixtures)
 
@@ -115,11 +116,30 @@ def test_a_run_is_shown_beside_what_it_was_trained_from(learn):
     jobs = learn.choices.jobs
     run = jobs.start("ppo", PPOConfig(policy="gpt2-mini"), title="mine", secret="ann")
     shutil.copytree(CHECKPOINTS / "gpt2-mini", jobs.find(run).model_folder, dirs_exist_ok=True)
+    learn = Learn(learn.choices, learn.model_cache, learn.compute_lock)  # its list is a new one
     assert [name for _, name in learn.trained()] == [shipped, run]
     base = learn.look("next_token", {}, run)["logits"]
     assert learn.look("next_token", {"model": "ppo"}, run)["logits"] == base  # a copy of the base
     assert learn.look("next_token", {"model": "ppo"}, shipped)["logits"] != base
     assert learn.look("next_token", {}, shipped)["logits"] == base
+
+
+def test_list_of_models_is_read_once_for_all_who_ask(learn, monkeypatch):
+    read, policies = [], learn.choices.policies
+    monkeypatch.setattr(learn, "_lists", ResultCache(clock=lambda: 0.0))
+    monkeypatch.setattr(learn.choices, "policies", lambda: read.append(1) or policies())
+    assert learn.trained() == learn.trained() != []
+    assert len(read) == 1
+
+
+def test_copied_run_whose_base_is_not_here_takes_no_list_away(learn):
+    jobs = learn.choices.jobs
+    run = jobs.find(jobs.start("ppo", PPOConfig(policy="evil/huge"), title="mine", secret="ann"))
+    shutil.copytree(CHECKPOINTS / "gpt2-mini", run.model_folder, dirs_exist_ok=True)
+    (run.folder / "job.json").unlink()  # as in a folder that was copied here
+    with pytest.raises(ConfigError, match="would have to be fetched"):
+        learn.choices.base_of(run.folder.name)
+    assert [name for _, name in learn.trained()] == ["gpt2-mini-ppo"]
 
 
 def test_no_lesson_trains_on_a_public_page(learn):
