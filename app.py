@@ -4,6 +4,7 @@ from rlhf_demo.server import space  # before torch: on ZeroGPU, `spaces` must co
 
 import os
 import sys
+from argparse import ArgumentParser
 from threading import Thread
 
 from rlhf_demo.errors import DemoError
@@ -45,4 +46,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    ArgumentParser(
+        description="Start the page. It takes no arguments: its settings are environment variables "
+        "such as RLHF_DEMO_PASSWORD, and docs/settings.md lists them."
+    ).parse_args()
     sys.exit(main())

@@ -104,3 +104,18 @@ def test_data_set_for_copies_is_a_name_or_refused_by_its_variable(read):
     assert read(RLHF_DEMO_BACKUP="ann/kept").backup == "ann/kept"
     with pytest.raises(ConfigError, match=r"RLHF_DEMO_BACKUP: 'kept' is not a repository's name"):
         read(RLHF_DEMO_BACKUP="kept")
+
+
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--port=80", 2)])
+def test_page_takes_no_argument_and_says_where_its_settings_are(tmp_path, argument, code):
+    ended = subprocess.run(
+        [sys.executable, REPOSITORY / "app.py", argument],
+        env=os.environ | {"RLHF_DEMO_PASSWORD": "teach", "RLHF_DEMO_RUNS": str(tmp_path / "runs")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == code and "password of 8" not in ended.stderr
+    assert "usage: app.py" in ended.stdout + ended.stderr
+    assert code or "docs/settings.md" in ended.stdout
