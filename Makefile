@@ -1,4 +1,4 @@
-.PHONY: help install test mutants flood faults check format docs app examples screenshots quickstart
+.PHONY: help install test mutants flood faults check format docs app image examples screenshots quickstart
 
 help:  ## say what each target does
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /  /'
@@ -35,6 +35,9 @@ docs:  ## print options, metrics, endpoints, stages, settings and packages into 
 
 app:  ## open the page on http://127.0.0.1:7860
 	python app.py
+
+image:  ## build the Docker image without Docker and check it (Debian, as root; minutes)
+	python .ci/image.py
 
 examples:  ## train the example runs again and put their records into checkpoints/examples (10 minutes)
 	rm -rf runs/examples && mkdir -p runs/examples
