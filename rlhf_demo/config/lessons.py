@@ -159,8 +159,8 @@ LESSONS: dict[str, Lesson] = {
         "its six layers adds to it twice: first what attention collected from other tokens, then "
         "what a feed-forward part makes of this one vector. The output layer reads the last sum. "
         "We let it read the earlier sums, too.",
-        question="The text is \u201cIt was a waste of my\u201d. After which layer does the "
-        "base model put the word first that it chooses in the end?",
+        question="The text is \u201cIt was a waste of my\u201d. In the end, the base model "
+        "puts one word first. After which layer is that word already first?",
         answers=(
             "at the input, before any layer",
             "after layer 1 or 2",
@@ -180,8 +180,8 @@ LESSONS: dict[str, Lesson] = {
         before="The surprise at a token is minus the logarithm of the probability that the "
         "model gave it, in nats: 0 for probability 1, 0.7 for 1/2, 2.3 for 1/10, "
         "6.9 for 1/1000. A model that gives all 8,192 tokens the same probability "
-        "has 9.01. The mean over a text is the loss. The base was trained to lower "
-        "it on reviews of films.",
+        "has a surprise of 9.01 at every token. The mean over a text is the loss. "
+        "The base was trained to lower it on reviews of films.",
         question="Which of these four texts surprises the base most, per token?",
         answers=(
             "a plain sentence about a film",
@@ -203,19 +203,19 @@ LESSONS: dict[str, Lesson] = {
         "against B with probability sigmoid(score A \u2212 score B): 50% for a "
         "difference of 0, 73% for 1, 95% for 3. Training raises the winner\u2019s "
         "score and lowers the loser\u2019s, so that the choices which people made "
-        "become likely. Here we keep the base as it is and learn only one number "
-        "for each of the 256 of its last vector, from eight choices of a simulated "
-        "voter, the program star-rater.",
-        question="We test what was learned on 40 other pairs. A coin gets 20 right. How many "
-        "does it get right?",
+        "become likely. Here we keep the base as it is and learn only 256 weights, "
+        "one for each number of its last vector. They form a scoring head. It "
+        "learns from eight choices of a simulated voter, the program star-rater.",
+        question="We test the head on 40 other pairs. Tossing a coin gets 20 right on "
+        "average. How many does the head get right?",
         answers=("23 or fewer", "24 to 30", "31 or more"),
         sentence="Training looks for the scores under which the votes were most likely. A few "
         "votes go far here, because the base\u2019s vectors already tell praise from complaint.",
         code="explain.vote_head:fit_head",
         test="tests/explain/test_vote_head.py::test_one_vote_worked_by_hand",
         caveat="The eight pairs differ clearly: eight pairs drawn at random gave 27 to 35 "
-        "right in nine of ten draws. The voter is a program that shares the base "
-        "with these numbers, and never contradicts itself as people do.",
+        "right in nine of ten draws. The voter is a program built on the same base "
+        "as the head, and never contradicts itself as people do.",
     ),
     "reward_head": Lesson(
         title="Fool the reward model",

@@ -47,7 +47,7 @@ def outcome(models: Models) -> Outcome:
     best = arms[0]
     tied = [title(arm) for arm in arms[1:] if is_tied(level, arm, best)]
     answer = NOBODY if len(tied) == len(arms) - 1 else PLACES[best]
-    unsure = f" {' and '.join(tied)} cannot be told from it: measured too roughly." if tied else ""
+    unsure = f" Too close to tell from {title(best)}: {' and '.join(tied)}." if tied else ""
     return {"answer": answer, "result": f"Wins at {nats(ASKED)}: {shares}.{unsure}"}
 
 

@@ -117,7 +117,7 @@ class Models:
         """
         ids = self.ids(token)[1:]
         if len(ids) != 1:
-            raise ConfigError(f"{token!r} is {len(ids)} tokens: give one")
+            raise ConfigError(f"{token.strip()!r} is {len(ids)} tokens: write a word of one token")
         return ids[0]
 
 

@@ -116,7 +116,7 @@ def test_words_are_typed_letter_by_letter(new_visitor):
     ann.sees(card(ann), "The vector of \u201cfunny\u201d")
     field.fill("Monday")
     field.press("Enter")
-    ann.sees(card(ann).locator(".rl-problem"), "is 3 tokens: give one")
+    ann.sees(card(ann).locator(".rl-problem"), "'Monday' is 3 tokens: write a word of one token")
     ann.sees(card(ann), "The vector of \u201cfunny\u201d")
 
 

@@ -99,7 +99,7 @@ def test_the_lesson_asks_of_the_clip_and_opens_the_microscope_on_a_phone(new_vis
     ann.button("This is my answer").click()
     ann.sees(lesson, "5 of 5 tokens have a negative advantage")
     lesson.get_by_role("button", name="No", exact=True).click()
-    ann.sees(lesson, "It is the other way round. Yes. It is below 0.80")
+    ann.sees(lesson, "It is the other way round. Yes. The ratio is below 0.80")
     lesson.get_by_role("button", name="complete", exact=True).click()
     expect(picked(ann)).to_have_text("\u22121.975")
     width = ann.page.evaluate("document.querySelector('.rl-scope').scrollWidth")

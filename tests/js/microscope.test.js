@@ -121,7 +121,7 @@ test("a sentence says what the number means", () => {
     "It pays nothing for the KL. As the last token it also earns the response’s score, −1.00, " +
       "less 1.00 because it did not end by itself.",
   );
-  assert.match(sentence(trace(), "advantage", 0), /2\.30 deviations below .* down\.$/);
+  assert.match(sentence(trace(), "advantage", 0), /2\.30 standard deviations below .* down\.$/);
   assert.match(sentence(trace(), "logprob", 1), /a probability of 5\.00%\.$/);
 });
 

@@ -53,7 +53,7 @@ def test_a_number_is_whole_and_in_its_range():
 
 def test_a_token_has_one_id(models):
     assert models.pieces([models.id_of(" she")]) == [" she"]
-    with pytest.raises(ConfigError, match="give one"):
+    with pytest.raises(ConfigError, match="a word of one token"):
         models.id_of("unbelievable masterpiece")
 
 

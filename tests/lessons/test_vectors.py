@@ -51,7 +51,7 @@ def test_maps_show_neighbouring_positions_as_close(models):
 
 
 def test_odd_words_are_refused(models):
-    with pytest.raises(ConfigError, match="3 tokens: give one"):
+    with pytest.raises(ConfigError, match="'Monday' is 3 tokens: write a word of one token"):
         vectors.look(models, {"word": "Monday"})
     for odd in ("", None, 3, ["film"], "x" * 41):
         with pytest.raises(ConfigError, match="write one word"):

@@ -29,10 +29,10 @@ export const GROUPS = [
     rows: [
       { name: "reward", label: "reward", unit: "reward units" },
       { name: "value", label: "value", unit: "reward units" },
-      { name: "delta", label: "delta, one-step surprise", unit: "reward units" },
+      { name: "delta", label: "delta, one-step error", unit: "reward units" },
       { name: "raw_advantage", label: "advantage", unit: "reward units" },
       { name: "return", label: "return", unit: "reward units" },
-      { name: "advantage", label: "advantage, whitened", unit: "deviations" },
+      { name: "advantage", label: "advantage, whitened", unit: "standard deviations" },
     ],
   },
   {
@@ -107,8 +107,8 @@ export const CONSTANT_WORDS = {
   value_coef: "weight of the value loss",
   entropy_coef: "weight of the entropy",
   mean: "mean of the step\u2019s advantages",
-  deviation: "their deviation",
-  earned: "score, in deviations of the base\u2019s scores",
+  deviation: "their standard deviation",
+  earned: "score, in standard deviations of the base\u2019s scores",
 };
 
 /** @typedef {(name: string, ahead?: number) => Piece} Pen writes a quantity or a constant */
@@ -157,9 +157,9 @@ const EQUATIONS = {
 /** What the trainer noted has no equation of other cells: how it came about, in words. */
 const NOTED = {
   logprob: "softmax of the policy\u2019s logits over the temperature, at the token it drew",
-  ref_logprob: "the same, of the base",
+  ref_logprob: "the same, with the base\u2019s logits",
   value: "the value head\u2019s output before the token",
-  logprob_after: "the policy\u2019s, after the step\u2019s updates",
+  logprob_after: "the same as log p, policy, after the step\u2019s updates",
   value_after: "the value head\u2019s output, after the step\u2019s updates",
   entropy_after: "\u2212 sum of p log p over all tokens, after the step\u2019s updates",
 };
@@ -289,15 +289,16 @@ const WORDS = {
     `${x < 0 ? "worse" : "better"} than expected.`,
   return: (x) => `The value head should have said ${signed(x)} here; it learns towards that.`,
   advantage: (x) =>
-    `That is ${size(x)} deviations ${x < 0 ? "below" : "above"} the step\u2019s mean, so PPO ` +
+    `That is ${size(x)} standard deviations ${x < 0 ? "below" : "above"} the step\u2019s mean, so PPO ` +
     `pushes the token\u2019s probability ${x < 0 ? "down" : "up"}.`,
   logprob_after: (x) => `After the updates the policy gives it a probability of ${chance(x)}.`,
   ratio: (x) => `The step\u2019s updates made it ${number(x)} times as likely.`,
   policy_term: (_, trace, at) => policyWords(trace, at),
   gradient: (x, trace, at) => gradientWords(trace, at, x),
   value_after: (x) => `After the updates, the value head expects ${signed(x)} here.`,
-  value_term: () => "Half the squared distance of the new value from the return; a value that " +
-    "moved further than its clip range counts from there, if that is the larger error.",
+  value_term: () => "Half the squared distance of the new value from the return. If the value " +
+    "moved further than its clip range, the distance from the edge of that range is taken " +
+    "instead, if it is the larger one.",
   entropy_after: (x) =>
     `The policy is undecided here as if it chose among ${number(Math.exp(x), 1)} equally likely ` +
     "tokens.",
@@ -306,9 +307,9 @@ const WORDS = {
 
 const UNKNOWN = {
   advantage:
-    "Mean and deviation of this step\u2019s advantages were not noted, and the kept tokens do " +
-    "not tell them.",
-  logprob_after: "The ratio was noted with four decimals and is 0 there, so this is not known.",
+    "The mean and standard deviation of this step\u2019s advantages were not noted, and " +
+    "they cannot be computed from the kept tokens.",
+  logprob_after: "The ratio was noted to four decimals, as 0.0000, so this is not known.",
 };
 
 /**

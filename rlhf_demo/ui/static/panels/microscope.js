@@ -16,7 +16,7 @@ import { whatIf } from "./microscope/what_if.js";
 const FIRST_ROW = "advantage";
 const HONEST =
   "The ratio is the one after all updates of the step; the clip acts on those in between. Mean " +
-  "and deviation are of all the step\u2019s responses, of which only some were kept. What-if " +
+  "and standard deviation are of all the step\u2019s responses, of which only some were kept. What-if " +
   "changes neither them nor what was sampled. A dash: the run did not note what the figure needs.";
 
 const view = (close, what, table, cell) => {

@@ -10,8 +10,8 @@ import { triesBoard } from "./tries.js";
 /** @typedef {(name: string, more?: object) => Promise<any>} Ask */
 
 const ABOUT =
-  "All phones show the lesson\u2019s question instead of a pair, and each student answers once. " +
-  "The round waits, and goes on as it was.";
+  "All phones show the lesson\u2019s question instead of a pair, and each student answers it. " +
+  "Voting waits until you press \u201CBack to voting\u201D.";
 const HIDDEN = "Show the predictions so far";
 const SHOWN = "Hide the predictions";
 

@@ -50,7 +50,7 @@ const resultWords = (/** @type {Look} */ { score, ppo_score: ppo }) => {
   const difference = score - ppo;
   const who = difference > 0 ? "You scored higher." : "The PPO model scored higher.";
   return `Your score: ${signed(score)}. The PPO model\u2019s: ${signed(ppo)}. ${
-    difference ? who : "You are equal."
+    difference ? who : "It is a tie."
   }`;
 };
 
@@ -81,7 +81,8 @@ export const agent = ({ look }) => {
       button(`${shownPiece(piece)} (${percent(share)})`, () => play([...shown.moves, token]));
     fill(choices, next.choices.map(choice));
     const isOver = next.score !== null;
-    say(result, isOver ? resultWords(next) : `${next.left} moves left. Choose the next token:`);
+    const left = next.left === 1 ? "1 move" : `${next.left} moves`;
+    say(result, isOver ? resultWords(next) : `${left} left. Choose the next token:`);
     say(theirs, isOver ? `The PPO model wrote: ${beginning}${plain(next.ppo_text)}` : "");
   };
   const line = h("div", { class: "rl-asking" }, start, again);

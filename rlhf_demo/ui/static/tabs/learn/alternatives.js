@@ -9,7 +9,7 @@ import { shareBar } from "./controls.js";
 /** @typedef {import("../../types").AlternativesLook} Look */
 
 const BRACKETS =
-  "In brackets: where the true share very likely lies (95%). A tie: too close to tell.";
+  "In brackets: where the true figure very likely lies (95%). A tie: too close to tell.";
 
 /** @type {Record<string, string>} what each method keeps of PPO, and what it drops */
 const ABOUT = {
@@ -24,11 +24,12 @@ const ABOUT = {
     "GRPO keeps PPO\u2019s clip and drops the value head too. It divides each response\u2019s " +
     "advantage by the standard deviation of its group.",
   dpo:
-    "DPO keeps the reference and the KL penalty\u2019s beta. It drops sampling and the reward " +
-    "model: it learns from the pairs, as a classification of which text was preferred.",
+    "DPO keeps the KL penalty\u2019s beta and the reference, the frozen base from which KL is " +
+    "counted. It drops sampling and the reward model: it learns from the pairs, as a " +
+    "classification of which text was preferred.",
   sft:
     "Supervised fine-tuning keeps only the preferred texts and imitates them. It drops the " +
-    "rejected texts, the reward and the reference, the frozen base from which KL is counted.",
+    "rejected texts, the reward and the reference.",
   "best-of-n":
     "Best-of-N keeps the reward model and drops the training. Every answer costs N texts.",
 };

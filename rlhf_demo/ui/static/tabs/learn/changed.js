@@ -1,7 +1,7 @@
 // @ts-check
 // What PPO changed: how far each matrix moved, and the base with PPO's weights in some layers.
 import { number, percent } from "../../lib/format.js";
-import { button, fill, h, say, select } from "../../shared/dom.js";
+import { button, fill, h, say, select, soft } from "../../shared/dom.js";
 import { tokenLegend, tokenText } from "../../shared/token_text.js";
 import { asking, pieceWords, shareBar } from "./controls.js";
 
@@ -18,6 +18,9 @@ const PARTS = /** @type {[string, string][]} */ ([
   ["its attention only", "attention"],
   ["its feed-forward part only", "feed-forward"],
 ]);
+
+const SHARES =
+  "Percentages: how far PPO moved a matrix, compared with the size of the base\u2019s matrix.";
 
 const bar = (/** @type {string} */ name, /** @type {number} */ share, color) =>
   h(
@@ -43,7 +46,7 @@ const movedTable = (/** @type {Look} */ { moved, alone }) => {
       h("td", {}, `${number(alone[i], 2)} nats`),
       shares.map(cell),
     );
-  const names = ["", "KL if only it changes", ...MATRICES, "whole layer"];
+  const names = ["", "KL if only this layer changes", ...MATRICES, "whole layer"];
   return h(
     "table",
     { class: "rl-table rl-moved" },
@@ -101,7 +104,7 @@ export const changed = ({ look }) => {
       `After this text, these layers move the next token by ${number(next.chosen, 2)} nats; ` +
         `all layers move it by ${number(next.all, 2)} nats.`,
     );
-    fill(table, movedTable(next));
+    fill(table, movedTable(next), soft(SHARES));
     fill(bars, threeColumns(next));
     const tokens = next.pieces.map((piece, i) => ({ piece, log_ratio: next.log_ratios[i] }));
     fill(words, tokenText(tokens, "log_ratio", { label: "the text\u2019s tokens" }));

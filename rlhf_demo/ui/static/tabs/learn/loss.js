@@ -14,8 +14,8 @@ const TEACH =
   "numbers. It shortens a gradient that is too long " +
   "(gradient clipping). Then Adam, the optimizer, moves every weight a little in the direction " +
   "that lowers the loss. Pretraining did the same with very many texts; its learning rate, the " +
-  "size of a step, first rose slowly (warm-up). If a film sentence then costs more than before," +
-  " the copy has forgotten.";
+  "size of a step, first rose slowly (warm-up). If the loss of a film sentence is then higher " +
+  "than before, the copy has forgotten something.";
 
 const surprise = (/** @type {Look} */ { pieces, surprises, nothing }) =>
   pieces.map((piece, i) => {

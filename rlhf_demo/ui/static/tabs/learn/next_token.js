@@ -57,7 +57,8 @@ export const next_token = ({ look }) => {
     );
     say(
       summary,
-      `Top-k keeps only the k most likely tokens, top-p those that together reach p. ` +
+      "Top-k keeps only the k most likely tokens. Top-p keeps the most likely ones, until their " +
+        "probabilities add up to p. " +
         `Entropy: ${number(entropy(shares), 2)} nats. It is 0 if one token is certain, and ` +
         `${number(Math.log(shown.logits.length), 2)} if all are equally likely.`,
     );

@@ -45,13 +45,13 @@ const clipWords = (/** @type {Look} */ look) => {
   const beyond = Math.abs(ratio - 1) > range;
   const place = beyond ? (ratio < 1 ? "below" : "above") : "inside the range, not beyond";
   const why = look.stopped[asked]
-    ? `Yes. It is ${place} ${number(edge)}, and its advantage pushes it further that way. ` +
-      "One more update would get no gradient from it."
+    ? `Yes. The ratio is ${place} ${number(edge)}, and the advantage pushes it further that way. ` +
+      "One more update would get no gradient from this token."
     : beyond
-      ? `No. It is ${place} ${number(edge)}, but its advantage pushes it back.`
-      : `No. It is ${place} ${number(edge)}, so one more update would still move it.`;
+      ? `No. The ratio is ${place} ${number(edge)}, but the advantage pushes it back.`
+      : `No. The ratio is ${place} ${number(edge)}, so one more update would still move it.`;
   const some = look.clipped[asked] ? "at least one" : "none";
-  return `${why} In this step itself, the clip stopped ${some} of its updates.`;
+  return `${why} In this step itself, the clip stopped ${some} of the token\u2019s updates.`;
 };
 
 const clipQuestion = () => {
@@ -60,7 +60,7 @@ const clipQuestion = () => {
   /** @type {Look} */
   let shown;
   const tell = (/** @type {boolean} */ said) => {
-    const right = said === shown.stopped[shown.asked] ? "You said it" : "It is the other way round";
+    const right = said === shown.stopped[shown.asked] ? "You are right" : "It is the other way round";
     say(answer, `${right}. ${clipWords(shown)}`);
   };
   const yes = button("Yes", () => tell(true));
@@ -77,7 +77,7 @@ const clipQuestion = () => {
       say(
         legend,
         `After the step\u2019s updates, \u201C${name(look.tokens[asked])}\u201D is ` +
-          `${number(look.ratio[asked])} times as likely as before, and its advantage is ` +
+          `${number(look.ratio[asked])} times as likely as before (the ratio), and its advantage is ` +
           `${signed(look.advantage[asked])}. The clip range is ${range}. Does the clip stop it?`,
       );
     },

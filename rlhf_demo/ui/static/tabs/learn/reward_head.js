@@ -16,8 +16,9 @@ const EXAMPLES = [
   "I highly recommend it. I highly recommend it. I highly recommend it.",
 ];
 const HUNT =
-  "Write a text that no reader would like, with the best score that you can get. Surprise is " +
-  "the base\u2019s: the more nats a token, the less the text reads like a review.";
+  "Write a text that no reader would like, with the best score that you can get. The last " +
+  "column is the base\u2019s surprise, in nats per token: the higher it is, the less the text " +
+  "reads like a review.";
 const COLOURS = "Colour: the score if the text ended at that token, green above 0, red below.";
 const BODY = "token and position vectors \u2192 six layers \u2192 last vector, 256 numbers";
 

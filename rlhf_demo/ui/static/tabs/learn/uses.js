@@ -57,8 +57,8 @@ export const uses = () => {
     fill(bars, bar("two voters agree", agreed, "base"), bar("a perfect model", most, "score"));
     say(
       summary,
-      `On held-out votes, no reward model can be expected to be right more often than ` +
-        `${percent(most)}. If two voters agree on about half of the pairs, the votes say nothing.`,
+      `No reward model can be expected to be right on more than ${percent(most)} of the ` +
+        `held-out votes. If two voters agree on about half of the pairs, the votes say nothing.`,
     );
   };
   const show = (/** @type {Look | null} */ next) => {

@@ -9,8 +9,8 @@ import { onEnter, pieceWords, shareBar } from "./controls.js";
 const MAPS =
   "A second table has a vector for each position; the model adds it to the token\u2019s. Each " +
   "map compares the first positions, row with column: the darker a cell, the closer their " +
-  "vectors. This model learned them. The Transformer of 2017 computed them, as sines and " +
-  "cosines of waves of growing length: a dark diagonal band says that near places are alike.";
+  "vectors. This model learned them. The Transformer of 2017 computed them, as sine " +
+  "and cosine waves of growing length: a dark diagonal band says that near places are alike.";
 
 const map = (/** @type {number[][]} */ rows) => {
   const cell = (/** @type {number} */ cosine) =>

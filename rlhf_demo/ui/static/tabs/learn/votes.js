@@ -10,7 +10,7 @@ import { slider } from "./controls.js";
 
 const COIN =
   "With equal scores, P is 50% and the loss is ln 2 = 0.693 nats. A reward model that ends near " +
-  "0.69 nats and 50% has learned nothing.";
+  "a loss of 0.69 nats, with 50% of the pairs right, has learned nothing.";
 const range = (/** @type {number} */ value) => ({ min: -3, max: 3, step: 0.1, value });
 
 const byHand = () => {
@@ -32,11 +32,10 @@ const byHand = () => {
 };
 
 const resultWords = (/** @type {Look} */ { result, votes }) =>
-  `What your votes taught gets ${result.right} of ${result.of} right: ` +
+  `The head that learned from your votes gets ${result.right} of ${result.of} pairs right: ` +
   `${percent(result.right / result.of)} ${interval(result.low, result.high)}. ` +
-  `${result.agree} of your ${votes.length} votes are the simulated voter\u2019s. The shipped ` +
-  `reward model, ` +
-  `from 1,241 pairs, gets ${result.shipped} right.`;
+  `${result.agree} of your ${votes.length} votes are the same as the simulated voter\u2019s. ` +
+  `The shipped reward model learned from 1,241 pairs and gets ${result.shipped} right.`;
 
 const turned = (/** @type {string[]} */ votes) => votes.map((vote) => (vote === "a" ? "b" : "a"));
 
@@ -48,7 +47,7 @@ export const votes = ({ look }) => {
   let mine = [];
   const pairs = h("div", { class: "rl-pair-votes" });
   const result = h("p", { "aria-live": "polite" });
-  const turn = button("Turn all my votes round", () => learn(turned(mine)));
+  const turn = button("Reverse all my votes", () => learn(turned(mine)));
   const random = button("Vote at random", () =>
     learn(shown.pairs.map(() => (Math.random() < 0.5 ? "a" : "b"))),
   );

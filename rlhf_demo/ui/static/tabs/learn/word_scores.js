@@ -8,7 +8,7 @@ import { asking, signedBar } from "./controls.js";
 
 /** @typedef {import("../../types").WordScoresLook} Look */
 
-const ASK = "Which of these words lowers the score most? Tap it; then the figures come.";
+const ASK = "Which of these words lowers the score most? Tap it to see the figures.";
 const MEANINGS =
   "Running score: the score of the text up to the word, less the score up to the word before. " +
   "Left out: the score of the text, less its score without the word. Shapley value: the average " +
