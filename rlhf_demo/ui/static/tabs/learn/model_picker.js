@@ -5,13 +5,21 @@ import { onTab } from "../../shared/navigation.js";
 
 /** @typedef {import("../../shared/server.js").Server} Server */
 
+const NAMED =
+  " Whatever method trained it, the lessons call it \u201CPPO model\u201D or " +
+  "\u201Cafter PPO\u201D.";
+
 /**
  * @param {Server} server
  * @param {() => void} act called when another model is chosen
  */
 export const modelPicker = (server, act) => {
   const picker = h("select", { "aria-label": "Trained model" });
-  const element = h("label", { class: "rl-trained", hidden: true }, "Trained model ", picker);
+  const element = h(
+    "label",
+    { class: "rl-trained", hidden: true },
+    ["Trained model ", picker, NAMED],
+  );
   picker.onchange = act;
   const update = async () => {
     const choices = await server.lesson_models(0);
