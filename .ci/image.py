@@ -32,6 +32,8 @@ TOOLS = ("buildah", "runc", "debootstrap")
 PACKAGES = "ca-certificates,python3,python3-pip"
 STOP_SECONDS = 10.0
 """Docker kills a container so long after it asked it to stop."""
+TMP = ["nosuid", "nodev", "noexec", "mode=1777"]
+"""How Docker mounts a tmpfs."""
 STEPS = 40
 """Steps of the run that is interrupted twice."""
 PATIENCE = 600.0
@@ -198,7 +200,7 @@ class Container:
                 "options": ["bind", "ro"],
             },
             {"destination": runs, "type": "bind", "source": str(self.runs), "options": ["bind"]},
-            {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=1777"]},
+            {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": TMP},
         ]
         path.write_text(json.dumps(spec), encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None
