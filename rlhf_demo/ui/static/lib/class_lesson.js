@@ -60,7 +60,9 @@ export const phoneWords = (lesson) => {
   const { said, came, result } = lesson;
   if (came !== null && said !== null) return `${verdict(lesson, { said, came, result })} ${result}`;
   if (came !== null) return `You did not answer before the reveal. ${result}`;
-  if (said === null) return "Tap what you expect. The answer is computed when the instructor reveals it.";
+  if (said === null) {
+    return "Tap what you expect. The answer is computed when the instructor reveals it.";
+  }
   return "Your answer was kept. You can change it until the reveal.";
 };
 

@@ -289,8 +289,8 @@ const WORDS = {
     `${x < 0 ? "worse" : "better"} than expected.`,
   return: (x) => `The value head should have said ${signed(x)} here; it learns towards that.`,
   advantage: (x) =>
-    `That is ${size(x)} standard deviations ${x < 0 ? "below" : "above"} the step\u2019s mean, so PPO ` +
-    `pushes the token\u2019s probability ${x < 0 ? "down" : "up"}.`,
+    `That is ${size(x)} standard deviations ${x < 0 ? "below" : "above"} the step\u2019s mean, ` +
+    `so PPO pushes the token\u2019s probability ${x < 0 ? "down" : "up"}.`,
   logprob_after: (x) => `After the updates the policy gives it a probability of ${chance(x)}.`,
   ratio: (x) => `The step\u2019s updates made it ${number(x)} times as likely.`,
   policy_term: (_, trace, at) => policyWords(trace, at),

@@ -16,8 +16,9 @@ import { whatIf } from "./microscope/what_if.js";
 const FIRST_ROW = "advantage";
 const HONEST =
   "The ratio is the one after all updates of the step; the clip acts on those in between. Mean " +
-  "and standard deviation are of all the step\u2019s responses, of which only some were kept. What-if " +
-  "changes neither them nor what was sampled. A dash: the run did not note what the figure needs.";
+  "and standard deviation are of all the step\u2019s responses, of which only some were kept. " +
+  "What-if changes neither them nor what was sampled. A dash: the run did not note what the " +
+  "figure needs.";
 
 const view = (close, what, table, cell) => {
   const title = h("h2", { class: "rl-h2" }, "One response of a PPO step");
@@ -35,6 +36,9 @@ const view = (close, what, table, cell) => {
     parts,
     soft(HONEST),
   );
+  dialog.onclick = ({ target }) => {
+    if (target === dialog) close(); // beside it
+  };
   return { dialog, about, problem, parts };
 };
 
@@ -89,9 +93,6 @@ const microscope = (/** @type {() => Server} */ server) => {
   const seen = view(() => seen.dialog.close(), what, table, cell);
   // Beside the tabs, of which all but one are hidden. Gradio confines rules for phones to here.
   document.querySelector(".gradio-container .contain").append(seen.dialog);
-  seen.dialog.onclick = ({ target }) => {
-    if (target === seen.dialog) seen.dialog.close(); // beside it
-  };
   return async (/** @type {Place} */ wanted) => {
     place = { ...wanted };
     row = FIRST_ROW;

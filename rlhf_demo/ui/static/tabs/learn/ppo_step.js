@@ -60,8 +60,8 @@ const clipQuestion = () => {
   /** @type {Look} */
   let shown;
   const tell = (/** @type {boolean} */ said) => {
-    const right = said === shown.stopped[shown.asked] ? "You are right" : "It is the other way round";
-    say(answer, `${right}. ${clipWords(shown)}`);
+    const right = said === shown.stopped[shown.asked];
+    say(answer, `${right ? "You are right" : "It is the other way round"}. ${clipWords(shown)}`);
   };
   const yes = button("Yes", () => tell(true));
   const no = button("No", () => tell(false));
@@ -77,8 +77,9 @@ const clipQuestion = () => {
       say(
         legend,
         `After the step\u2019s updates, \u201C${name(look.tokens[asked])}\u201D is ` +
-          `${number(look.ratio[asked])} times as likely as before (the ratio), and its advantage is ` +
-          `${signed(look.advantage[asked])}. The clip range is ${range}. Does the clip stop it?`,
+          `${number(look.ratio[asked])} times as likely as before (the ratio), and its ` +
+          `advantage is ${signed(look.advantage[asked])}. The clip range is ${range}. ` +
+          "Does the clip stop it?",
       );
     },
   };
