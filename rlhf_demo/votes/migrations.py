@@ -99,37 +99,46 @@ def _add_predictions(connection: Connection) -> None:
     """A class can have a lesson open, and its students predict what comes out."""
     for column in ("open_lesson VARCHAR(40)", "lesson_answer INTEGER", "lesson_result TEXT"):
         connection.execute(text(f"ALTER TABLE lessons ADD COLUMN {column}"))
-    key = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "SERIAL PRIMARY KEY"}
-    parents = {"collection_id": "lessons", "voter_id": "raters"}
     parts = (
-        f"id {key[connection.dialect.name]} NOT NULL",
-        *(f"{name} INTEGER NOT NULL" for name in parents),
         "lesson VARCHAR(40) NOT NULL",
         "answer INTEGER NOT NULL",
         "predicted_at FLOAT NOT NULL",
         "UNIQUE (voter_id, lesson)",
-        *(f"FOREIGN KEY({n}) REFERENCES {of} (id) ON DELETE CASCADE" for n, of in parents.items()),
     )
-    connection.execute(text(f"CREATE TABLE predictions ({', '.join(parts)})"))
-    for name in parents:
+    _add_of_student(connection, "predictions", parts)
+    for name in ("collection_id", "voter_id"):
         connection.execute(text(f"CREATE INDEX ix_predictions_{name} ON predictions ({name})"))
 
 
 def _add_tries(connection: Connection) -> None:
     """A student can have one text with which to fool the reward model."""
+    parts = (
+        "text TEXT NOT NULL",
+        "score FLOAT NOT NULL",
+        "tried_at FLOAT NOT NULL",
+        "UNIQUE (voter_id)",
+    )
+    _add_of_student(connection, "tries", parts)
+    connection.execute(text("CREATE INDEX ix_tries_collection_id ON tries (collection_id)"))
+
+
+def _add_of_student(connection: Connection, table: str, own: tuple[str, ...]) -> None:
+    """Create a table of what students made in class. Like a step, never edit it.
+
+    Args:
+        connection: in the step's transaction.
+        table: its name.
+        own: SQL of its columns and rules, apart from its key, the class and the student.
+    """
     key = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "SERIAL PRIMARY KEY"}
     parents = {"collection_id": "lessons", "voter_id": "raters"}
     parts = (
         f"id {key[connection.dialect.name]} NOT NULL",
         *(f"{name} INTEGER NOT NULL" for name in parents),
-        "text TEXT NOT NULL",
-        "score FLOAT NOT NULL",
-        "tried_at FLOAT NOT NULL",
-        "UNIQUE (voter_id)",
+        *own,
         *(f"FOREIGN KEY({n}) REFERENCES {of} (id) ON DELETE CASCADE" for n, of in parents.items()),
     )
-    connection.execute(text(f"CREATE TABLE tries ({', '.join(parts)})"))
-    connection.execute(text("CREATE INDEX ix_tries_collection_id ON tries (collection_id)"))
+    connection.execute(text(f"CREATE TABLE {table} ({', '.join(parts)})"))
 
 
 STEPS: tuple[Callable[[Connection], None], ...] = (
