@@ -67,17 +67,17 @@ def open_plain(path: Path) -> IO[bytes]:
 
 
 def leads_elsewhere(path: Path) -> bool:
-    """Say whether writing to the path would change another file.
+    """Say whether the path leads to a file that is not only its own.
 
-    That is so for a symbolic link, and for a log or lock with a second name, because those are
-    written in place.
+    That is so for a symbolic link, and for a file with a second name (a hard link). To write there
+    would change the other file, and to publish it would publish the other file.
     """
     try:
         facts = path.lstat()
     except OSError:  # usually: another process has just removed it
         return False
-    in_place = path.name == "lock" or path.suffix in (".log", ".jsonl")
-    return stat.S_ISLNK(facts.st_mode) or (in_place and facts.st_nlink > 1)
+    second_name = stat.S_ISREG(facts.st_mode) and facts.st_nlink > 1
+    return stat.S_ISLNK(facts.st_mode) or second_name
 
 
 def short_name(path: Path) -> str:

@@ -224,7 +224,7 @@ class Run:
         Raises:
             JobError: another process is training in this folder, or the folder holds a link.
         """
-        self._refuse_links()
+        self.refuse_links()
         with open(self.folder / "lock", "a") as lock:
             if not take_lock(lock):
                 raise JobError(
@@ -266,12 +266,19 @@ class Run:
         """Record why a run ended by itself before its last step, as its status message."""
         self._ending = reason
 
-    def _refuse_links(self) -> None:
-        """Refuse a link: through it, a run would write or remove files elsewhere."""
+    def refuse_links(self) -> None:
+        """Refuse a link: through it, files elsewhere would be changed, removed or published.
+
+        Raises:
+            JobError: the folder holds one. An archive from someone else may have brought it.
+        """
         for parent, folders, files in os.walk(self.folder):
             for name in folders + files:
                 if leads_elsewhere(Path(parent, name)):
-                    raise JobError(f"{self.folder.name} holds the link {name!r}: remove it first")
+                    raise JobError(
+                        f"{self.folder.name} holds the link {name!r}: put a copy of the file in "
+                        "its place, or remove it"
+                    )
 
     def _clear_leftovers(self) -> None:
         """Clean up after a killed writer: half-made files, a folder moved but not replaced."""

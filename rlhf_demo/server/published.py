@@ -86,9 +86,10 @@ def _finished(folder: Path) -> Run:
     """Return a run that has finished with a model.
 
     Raises:
-        JobError: it is none.
+        JobError: it is none, or holds a link, behind which any file of this machine may be.
     """
     run = Run(folder)
+    run.refuse_links()
     config, status = run.config, run.status["status"]
     if status != Status.FINISHED:
         raise JobError(f"{folder.name} is {status}: only a finished run can be pushed")

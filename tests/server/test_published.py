@@ -184,6 +184,29 @@ def test_run_that_has_not_finished_or_has_no_model_is_refused_before_the_hub_is_
     assert hub.asked == []
 
 
+@pytest.mark.parametrize(
+    ("name", "bring"),
+    [("reward_scale.json", "symlink_to"), ("reward_scale.json", "hardlink_to"),
+     ("report.json", "symlink_to"), ("model/merges.txt", "symlink_to"),
+     ("model/merges.txt", "hardlink_to"), ("model", "symlink_to")],
+)  # fmt: skip
+def test_run_with_a_link_is_refused_before_what_it_leads_to_is_published(
+    hub, tmp_path, tiny_model_folder, name, bring
+):
+    """An archive keeps links: tar makes one of `.ssh/id_rsa` where it is unpacked in a home."""
+    secret = tmp_path / "id_rsa"
+    secret.write_text('{"auths": "what nobody else may read"}')
+    run = finished(tmp_path / "sft-1", "sft", load_policy(str(tiny_model_folder), device=CPU).save)
+    if name == "model":
+        run.model_folder.rename(secret := tmp_path / "private")
+    (run.folder / name).unlink(missing_ok=True)
+    getattr(run.folder / name, bring)(secret)
+    name = name.rpartition("/")[2]
+    with pytest.raises(JobError, match=f"sft-1 holds the link '{name}': put a copy of the file"):
+        push_run(run.folder, NAME)
+    assert hub.asked == []
+
+
 def test_repository_of_another_kind_is_no_run(hub, tmp_path):
     hub.repositories[f"models/{NAME}"] = Repository(files={"config.json": b"{}"})
     with pytest.raises(HubError, match="holds no run: where a model is asked for, name it by"):
