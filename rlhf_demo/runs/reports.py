@@ -1,5 +1,6 @@
 """What finished trainings and comparisons report of themselves, as their JSON files hold it."""
 
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import (
@@ -19,6 +20,10 @@ from rlhf_demo.files import is_figure, is_record, read_json, short_name
 MOST_REPORT = 2**20
 """Maximum bytes of a report. Ours have some kilobytes, with ten wrong pairs of up to 1,024 tokens
 under 200."""
+
+MOST_RECORDS = 1000
+"""Records in a list of a report; ours have some dozens. The strip reads one at each poll, and a
+megabyte has room for 345,000 empty ones."""
 
 
 class ReliabilityRow(TypedDict):
@@ -181,30 +186,37 @@ def read_figures(path: Path, kind: Any) -> Any:
             versions do, and have others.
 
     Raises:
-        DataError: the file is not JSON or is too large, or a value has another type than in `kind`.
+        DataError: the file is not JSON or is too large, a value has another type than in `kind`, or
+            a list has more than MOST_RECORDS records.
         OSError: the file cannot be read.
     """
     figures = read_json(path, most=MOST_REPORT)
     if not _fits(figures, kind):
         raise DataError(
-            f"{short_name(path)} has values of the wrong type: restore or delete the file"
+            f"{short_name(path)} has values of the wrong type, or too many: restore or delete the "
+            "file"
         )
     return figures
+
+
+_hints = cache(get_type_hints)
+"""The types of a TypedDict's keys; to work them out for each record takes 28 us."""
 
 
 def _fits(value: Any, kind: Any) -> bool:
     """Say whether a value out of JSON has the type; a whole number may stand for a float."""
     if is_typeddict(kind):
         return is_record(value) and all(
-            _fits(value[name], inside)
-            for name, inside in get_type_hints(kind).items()
-            if name in value
+            _fits(value[name], inside) for name, inside in _hints(kind).items() if name in value
         )
     if get_origin(kind) is UnionType:
         return any(_fits(value, one) for one in get_args(kind))
     if get_origin(kind) is list:
+        [inside] = get_args(kind)
         rows = cast("list[Any]", value)
-        return type(value) is list and all(_fits(each, get_args(kind)[0]) for each in rows)
+        if type(value) is not list or (is_typeddict(inside) and len(rows) > MOST_RECORDS):
+            return False
+        return all(_fits(each, inside) for each in rows)
     if get_origin(kind) is dict:
         return is_record(value) and all(_fits(each, get_args(kind)[1]) for each in value.values())
     if kind in (int, float):
