@@ -10,8 +10,9 @@ from collections import Counter, defaultdict
 from operator import itemgetter
 from typing import Any, TypedDict, TypeGuard, cast
 
-from rlhf_demo.files import Row
+from rlhf_demo.files import Row, is_figure
 from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.jobs.run_rows import ODD
 from rlhf_demo.runs.run import Run
 
 SCORE_WIDTH = 0.25
@@ -31,6 +32,8 @@ variance 1, so it would be 1 were they independent; but those of one response re
 For the commonest words it is 0.6 to 1.6 in the shipped runs and at most 2.0 in nine others:
 `python -m bench.pushed_words`. In a run that repeats one word over and over it would be more.
 """
+MOST_SCORES = 4096
+"""Scores of a step, one a response: the largest batch that the options allow."""
 MOST_ANSWERS = 256
 MOST_COUNT = 2**31
 LARGEST_ADVANTAGE = 1e15
@@ -87,7 +90,7 @@ class InsideStep:
 
     def __init__(self, jobs: Jobs) -> None:
         self.jobs = jobs
-        self._answers: dict[tuple[str, str, int], StepDetails] = {}
+        self._answers: dict[tuple[str, str, int], StepDetails | None] = {}
 
     def newest(self, run: Run) -> int:
         """Return the last finished step that has a row of distributions, or -1."""
@@ -97,26 +100,28 @@ class InsideStep:
         return max((step for step in steps if step <= finished), default=-1)
 
     def details(self, run: Run, step: int) -> StepDetails | None:
-        """Return the data shown for a step, or None if its distributions were not kept."""
+        """Return the data shown for a step; None if its distributions were not kept or are odd."""
         key = run.folder.name, run.config["created_at"], step
         if key not in self._answers:
-            details = self._read(run, step)
-            if details is None:
-                return None
+            rows = [row for row in self._distributions(run) if row["step"] <= step]
+            metrics = self.jobs.tails.rows(run.folder / "metrics.jsonl")
+            own = next((row for row in metrics if row["step"] == step), None)
+            if own is None or not rows or rows[-1]["step"] != step:
+                return None  # for now: the step may not be finished
+            try:
+                details = self._read(run, rows, own)
+            except ODD:  # kept too, so that no poll computes it again
+                details = None
             if len(self._answers) >= MOST_ANSWERS:
                 self._answers.clear()
             self._answers[key] = details
         return self._answers[key]
 
-    def _read(self, run: Run, step: int) -> StepDetails | None:
-        rows = [row for row in self._distributions(run) if row["step"] <= step]
-        metrics = self.jobs.tails.rows(run.folder / "metrics.jsonl")
-        own = next((row for row in metrics if row["step"] == step), None)
-        if own is None or not rows or rows[-1]["step"] != step:
-            return None
+    def _read(self, run: Run, rows: list[Row], own: Row) -> StepDetails:
+        """Compute a step's details from its metrics and the distributions up to it."""
         first, now, options = rows[0], rows[-1], run.config["options"]
         return {
-            "scores": {**score_histogram(first["scores"], now["scores"]), "first": first["step"]},
+            "scores": {**score_histogram(_scores(first), _scores(now)), "first": first["step"]},
             "ratio": [_shares(counts) for counts in now["ratio"]],
             "words": pushed_words(rows),
             "values": now.get("values"),
@@ -136,16 +141,28 @@ FIGURES = (
 """Metrics of the step that are shown next to its distributions."""
 
 
+def _scores(row: Row) -> list[float]:
+    """Return a step's scores.
+
+    Raises:
+        ValueError: a copied run has more than a step of ours, or other values.
+    """
+    scores: Any = row["scores"]
+    if len(scores) > MOST_SCORES or not all(map(is_figure, scores)):
+        raise ValueError("these are no scores of a step")
+    return scores
+
+
 def score_histogram(first: list[float], now: list[float]) -> ScoreBins:
     """Put the scores of two steps into the same bins.
 
     Args:
         first, now: scores of the responses, standard deviations of the base's scores.
     """
-    both, width = [*first, *now], SCORE_WIDTH
-    while math.floor(max(both) / width) - math.floor(min(both) / width) >= MOST_BINS:
+    width, least, most = SCORE_WIDTH, min(*first, *now), max(*first, *now)
+    while math.floor(most / width) - math.floor(least / width) >= MOST_BINS:
         width *= 2
-    low, high = math.floor(min(both) / width), math.floor(max(both) / width)
+    low, high = math.floor(least / width), math.floor(most / width)
 
     def shares(scores: list[float]) -> list[float]:
         counts = Counter(math.floor(score / width) for score in scores)

@@ -176,6 +176,27 @@ def test_of_a_step_a_few_kilobytes_travel(board, run):
     assert len(json.dumps(board.board_inside({"run": run.folder.name, "step": 4}))) < 8000
 
 
+@pytest.mark.parametrize(
+    "scores", [[0.0] * 4097, [0.0, 1e307], [0.0, "x"], [0.0, True], {"0": 1.0}, 7]
+)
+def test_scores_that_no_step_of_ours_has_are_not_binned(board, run, monkeypatch, scores):
+    binned = []
+    monkeypatch.setattr("rlhf_demo.server.inside_step.score_histogram", lambda *_: binned.append(1))
+    run.append("metrics", metrics(3, 4))
+    run.append("distributions", [distribution(4, scores=scores)])
+    shown = ask(board, run, inside_after=-1)
+    assert shown["inside"] == {"step": 4, "details": None} and not binned
+
+
+def test_odd_step_is_looked_at_once(board, run, monkeypatch):
+    run.append("metrics", metrics(3, 4))
+    run.append("distributions", [distribution(4, words=7)])
+    wanted = {"run": run.folder.name, "step": 4}
+    assert board.board_inside(wanted)["details"] is None
+    monkeypatch.setattr("rlhf_demo.server.inside_step.pushed_words", lambda rows: 1 / 0)
+    assert board.board_inside(wanted)["details"] is None
+
+
 @pytest.mark.parametrize("request_", [{}, {"run": "ppo-nobody", "step": 1}, {"step": "x"}, None])
 def test_a_request_that_names_no_step_of_a_run_is_answered_in_words(board, request_):
     assert answering(board.board_inside)(request_)["error"]
