@@ -4,6 +4,7 @@ What the Hub's client raises becomes one sentence here. The sentence never conta
 token comes from the variable HF_TOKEN, or from the file in which `hf auth login` stores it.
 """
 
+import glob
 import re
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -238,7 +239,7 @@ def download(api: Api, name: str, kind: str, files: Sequence[str], folder: Path)
             name,
             repo_type=kind,
             local_dir=folder,
-            allow_patterns=list(files),
+            allow_patterns=[glob.escape(file) for file in files],  # a file may be called `*`
             token=api.token,
         )
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the client's notes on what it fetched

@@ -28,6 +28,7 @@ from rlhf_demo.files import (
 from rlhf_demo.hub import repositories
 from rlhf_demo.hub.locate import (
     ADAPTER,
+    WEIGHTS,
     adapter_base,
     check_room,
     hub_id,
@@ -254,7 +255,7 @@ def _wanted(repository: str, files: dict[str, int]) -> list[str]:
     for name, most in record.items():
         if files.get(name, 0) > most:
             raise HubError(f"{repository}: {name} has {files[name]:,} bytes: it is no run's record")
-    weights = {name for name in files if "/" not in name and name.endswith(".safetensors")}
+    weights = {name for name in files if WEIGHTS.fullmatch(name)}
     return sorted((PLAIN | weights | record.keys()) & files.keys())
 
 

@@ -17,7 +17,7 @@ from rlhf_demo.hub.repositories import (
     sizes,
     upload,
 )
-from tests.fake_hub import OWNER, TOKEN
+from tests.fake_hub import OWNER, TOKEN, Repository
 
 NAME = f"{OWNER}/thing"
 
@@ -43,6 +43,14 @@ def test_folder_arrives_as_it_left(hub, folder, tmp_path, kind):
     assert (tmp_path / "back" / "a.txt").read_text() == "small"
     assert (tmp_path / "back" / "in" / "b.safetensors").read_bytes() == b"large" * 1000
     assert sorted(path.name for path in (tmp_path / "back").iterdir()) == ["a.txt", "in"]
+
+
+def test_name_of_a_file_is_no_pattern(hub, tmp_path):
+    files = {"*.txt": b"asked for", "a.txt": b"not", "in/[a].txt": b"too", "in/a.txt": b"not"}
+    hub.repositories[f"models/{NAME}"] = Repository(files=files)
+    download(open_hub(), NAME, "model", ["*.txt", "in/[a].txt"], tmp_path / "back")
+    arrived = [path for path in (tmp_path / "back").rglob("*") if path.is_file()]
+    assert sorted(path.name for path in arrived) == ["*.txt", "[a].txt"]
 
 
 def test_second_upload_removes_what_it_replaces_and_sends_nothing_twice(hub, folder):

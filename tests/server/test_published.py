@@ -217,6 +217,22 @@ def test_repository_of_another_kind_is_no_run(hub, tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name != "hub-cache"]
 
 
+def test_only_files_of_a_run_are_fetched_whatever_others_are_called(
+    hub, tmp_path, tiny_model_folder
+):
+    """`*.safetensors` is a name on the Hub, and would be a pattern for all files below."""
+    run = finished(tmp_path / "sft-1", "sft", load_policy(str(tiny_model_folder), device=CPU).save)
+    push_run(run.folder, NAME)
+    pushed = hub[f"models/{NAME}"].files
+    model = {file for file in pushed if "/" not in file}
+    pushed |= dict.fromkeys(("*.safetensors", "deep/a.safetensors", "more.safetensors"), b"large")
+    hub.asked.clear()
+    pull_run(NAME, tmp_path / "runs")
+    asked = [file for file in hub.asked if "/resolve/" in file]
+    assert not [file for file in asked if "*" in file or "deep" in file or "more" in file]
+    assert set(os.listdir(tmp_path / "runs" / "sft-happy" / "model")) == model
+
+
 def test_model_of_another_kind_than_its_record_says_leaves_nothing(
     hub, tmp_path, tiny_model_folder
 ):
