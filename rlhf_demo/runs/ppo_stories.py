@@ -235,6 +235,9 @@ def progress(rows: Sequence[Row], options: Options, status: str) -> Story:
     if status == "stopped":
         try_ = "Resume it, or compare its model with the reference."
         return Story("stopped", level, f"Stopped at {where}", try_)
+    if last["step"] == total:
+        try_ = "Wait while the trainer tests and saves the model."
+        return Story("last", level, f"At {where}", try_)
     if early:
         return Story("early", level, f"At {where}", f"Wait for step {min(FEWEST, total)}.")
     if score.rose:

@@ -172,6 +172,14 @@ def test_ppo_story_of_the_first_steps_gives_figures_and_no_judgement():
     )
 
 
+@pytest.mark.parametrize("steps", [3, 12])
+def test_ppo_story_of_the_last_step_waits_for_no_further_step(steps):
+    options = OPTIONS | {"total_steps": steps}
+    story = ppo_story(healthy_rows(steps), options, "running")
+    assert story.what.startswith(f"At step {steps} of {steps}: ")
+    assert story.try_ == "Wait while the trainer tests and saves the model."
+
+
 def test_ppo_story_of_a_run_that_learns_gives_gain_and_kl_beside_its_target():
     # 12 steps, ends of 4: the score goes from 0.15 to 0.95.
     story = ppo_story(healthy_rows(12), OPTIONS, "running")
