@@ -20,7 +20,7 @@ from rlhf_demo.server.submit import OVEROPTIMISE_OPTIONS, REWARD_OPTIONS, policy
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.web.addresses import address_of
 
-LINES = {"best_of_n": "best", "frontier": "many"}
+LINES = {"side_by_side": "model", "best_of_n": "best", "frontier": "many"}
 """Endpoints that wait in a queue of the page."""
 
 

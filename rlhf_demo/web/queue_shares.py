@@ -1,10 +1,11 @@
-"""Limit the events of one address in Gradio's queue, which is first come, first served."""
+"""Share Gradio's queue, which is first come, first served, among the addresses that ask."""
 
 import math
+from collections import Counter
 from typing import Any
 
 from fastapi import HTTPException, Request
-from gradio.queueing import Queue
+from gradio.queueing import Event, Queue
 
 from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.sessions import Sessions, sender
@@ -31,9 +32,23 @@ def share(queue: Queue) -> None:
         await sessions.forget_unread()
         _check(queue, getattr(queue.blocks.fns.get(body.fn_index), "concurrency_id", None), address)
         sender.set(address)
-        return await push(body, request, username)
+        pushed = await push(body, request, username)
+        for line in queue.event_queue_per_concurrency_id.values():
+            _take_turns(line.queue)
+        return pushed
 
     queue.push = bounded
+
+
+def _take_turns(events: list[Event]) -> None:
+    """Sort the waiting events of a line: the first of each address, then the second of each."""
+    seen: Counter[str] = Counter()
+    turns: dict[str, int] = {}
+    for event in events:
+        address = address_of(event.request)
+        turns[event._id] = seen[address]
+        seen[address] += 1
+    events.sort(key=lambda event: turns[event._id])
 
 
 def _check(queue: Queue, concurrency_id: str | None, address: str) -> None:

@@ -68,6 +68,16 @@ def test_few_comparisons_of_one_address_wait(queue, line, most):
     assert joined(queue, line, HOME, 1) == (1, set())
 
 
+def test_addresses_take_turns_in_a_line(queue):
+    joined(queue, "model", SCHOOL, 3)
+    joined(queue, "model", HOME, 2)
+    joined(queue, "model", SCHOOL, 1)
+    lines = queue.event_queue_per_concurrency_id
+    order = [event.session_hash for event in lines["model"].queue]
+    numbers = [f"{SCHOOL} 0", f"{HOME} 0", f"{SCHOOL} 1", f"{HOME} 1", f"{SCHOOL} 2", f"{SCHOOL} 0"]
+    assert order == numbers
+
+
 def test_full_line_keeps_nobody_from_another(queue):
     joined(queue, "many", SCHOOL, 30)
     assert joined(queue, "model", SCHOOL, 1) == (1, set())
