@@ -51,6 +51,8 @@ ASK_SECONDS = 20.0
 TERM_SECONDS = 5.0
 """Time between SIGTERM and SIGKILL."""
 
+NO_SECRET = "this request has no secret: reload the page"
+
 OVERVIEW_SECONDS = 0.5
 """How long `overview` gives all callers the same answer."""
 
@@ -104,6 +106,8 @@ class Jobs:
         self._overview = Overview()
         self._rows: list[RunRow] = []
         self._rows_at = float("-inf")
+        self._kept: set[str] = set()
+        self._reading = threading.Lock()  # of `overview`, which must not wait for changes
         self._mutex = threading.RLock()
 
     def open(self) -> None:
@@ -151,10 +155,10 @@ class Jobs:
 
     def overview(self) -> list[RunRow]:
         """Return one row per run, newest first, examples last."""
-        with self._mutex:
+        with self._reading:
             if time.monotonic() - self._rows_at > OVERVIEW_SECONDS:
+                self._rows_at = time.monotonic()  # before the reading: a change meanwhile resets it
                 self._rows = self._overview.rows(self._folders.all())
-                self._rows_at = time.monotonic()
             return self._rows
 
     def log_tail(self, run_id: str, lines: int = 20) -> str:
@@ -204,16 +208,12 @@ class Jobs:
             JobError: there is no secret, or a limit is reached.
         """
         if not secret:  # the run would have no owner, and no limit would apply to it
-            raise JobError("this request has no secret: reload the page")
+            raise JobError(NO_SECRET)
         if self.is_instructor(secret):
             return
+        self._check_permit(address)
         with self._mutex:
-            self._check_queue(secret, address)
-            self._check_disk()
-            if address and self._starts and not self._starts.has(address):
-                raise JobError(
-                    "too many runs were started from your address: wait 10 s and try again"
-                )
+            self._check_room(self._folders.own(), secret, address)
 
     def start(
         self,
@@ -247,18 +247,21 @@ class Jobs:
             on_page = [stage.kind for stage in STAGES.values() if stage.on_page]
             raise JobError(f"{kind!r} cannot be started here: choose one of {', '.join(on_page)}")
         values = options.to_dict()
+        if not (secret or first):
+            raise JobError(NO_SECRET)
+        limited = not (first or self.is_instructor(secret))
+        if limited:
+            self._check_permit(address)
         with self._mutex:
-            if not first:
-                self.check_start(secret, address)
-            limited = not (first or self.is_instructor(secret))
+            jobs = self._folders.own() if limited else []
             if limited:
+                self._check_room(jobs, secret, address)
                 check_options(values, self._limits)
             if after is not None and self._has_failed(after):
                 raise JobError(f"{after} has not finished: resume it first")
-            if limited and address and self._starts:
-                self._starts.allow(address)  # `check_start` saw a permit
             if limited:
-                self._make_room(secret, address)
+                self._take_permit(address)
+                self._make_room(jobs, secret, address)
             folder = self._folders.root / _new_id(kind)
             record = self._record(clean_title(title) or STAGES[kind].title, secret, after, first)
             record["ours"] = self.begins_with_ours(values)
@@ -284,7 +287,25 @@ class Jobs:
         Raises:
             JobError: it belongs to someone else, or it neither waits nor runs.
         """
-        self._stop(self._mine(run_id, secret))
+        job = self._mine(run_id, secret)
+        if run_id in self._kept and not self.is_instructor(secret):
+            raise JobError("someone else waits for this run too: it will end in a few minutes")
+        self._stop(job)
+
+    def keep(self, run_id: str, secret: str) -> None:
+        """Let nobody but the instructor stop a run from now on, because others wait for it.
+
+        It has no effect on one's own machine, nor if the only one who waits is the run's owner.
+
+        Args:
+            secret: of who waits for it.
+
+        Raises:
+            JobError: there is no such run.
+        """
+        if self._starts and not self.may_change(run_id, secret):
+            job = self._folders.job(run_id)
+            self._kept |= {run_id} | ({job.after} if job.after else set())
 
     def stop_others(self, token: str, keep: set[str]) -> int:
         """Stop all jobs that are waiting or running, except those of classes and those in `keep`.
@@ -344,15 +365,18 @@ class Jobs:
             if not STAGES[job.config["kind"]].on_page:
                 raise JobError(f"{run_id} was made on the command line: resume it there")
             limited = not ((job.first and job.signed) or self.is_instructor(secret))
+            jobs: list[Job] = []
             if limited:
-                self._check_queue(secret, address)
-                self._check_disk()
+                self._check_permit(address)
+                jobs = self._folders.own()
+                self._check_room(jobs, secret, address)
             record = job.record if job.signed else self._new_record(job, secret)
             record = self._folders.signer.signed(
                 run_id, job.config, {**record, "queued_at": time.time()}
             )
             if limited:
-                self._make_room(secret, address)
+                self._take_permit(address)
+                self._make_room(jobs, secret, address)
             with in_words():
                 if not requeue(job, record=record):
                     raise JobError(f"{run_id} has just been changed by someone else: try again")
@@ -412,8 +436,25 @@ class Jobs:
             raise JobError(f"{run_id} belongs to someone else: only its owner can change it")
         return job
 
-    def _check_queue(self, secret: str, address: str) -> None:
-        jobs = self._folders.own()
+    def _check_permit(self, address: str) -> None:
+        """Refuse an address that starts and resumes too fast, before any file is read for it.
+
+        Raises:
+            JobError: it has no permit left.
+        """
+        if address and self._starts and not self._starts.has(address):
+            raise JobError("too many runs were started from your address: wait 10 s and try again")
+
+    def _take_permit(self, address: str) -> None:
+        if address and self._starts:
+            self._starts.allow(address)  # `_check_permit` saw one
+
+    def _check_room(self, jobs: list[Job], secret: str, address: str) -> None:
+        """Check the queue and the disk for one run more; `jobs` are those of the root folder.
+
+        Raises:
+            JobError: a limit is reached.
+        """
         waiting = [job for job in jobs if job.phase is Phase.WAITING and not job.first]
         self._folders.addresses = {job.id: job.address for job in jobs if job.address}
         limits, owner = self._limits, self._owner(secret)
@@ -432,15 +473,16 @@ class Jobs:
             raise JobError(
                 f"{near} runs from your address are already waiting: try again when one has started"
             )
+        if refusal := self._disk.refusal(jobs):
+            raise JobError(refusal)
 
-    def _make_room(self, secret: str, address: str) -> None:
-        """Take a job out of a full queue, if `_check_queue` has admitted the visitor.
+    def _make_room(self, jobs: list[Job], secret: str, address: str) -> None:
+        """Take a job out of a full queue, if `_check_room` has admitted the visitor.
 
         Raises:
             JobError: that job has just started.
         """
-        waiting = [job for job in self._folders.own() if job.phase is Phase.WAITING]
-        waiting = [job for job in waiting if not job.first]
+        waiting = [job for job in jobs if job.phase is Phase.WAITING and not job.first]
         if self._limits.most_waiting is None or len(waiting) < self._limits.most_waiting:
             return
         displaced = job_to_displace(waiting, self._owner(secret), address)
@@ -451,11 +493,6 @@ class Jobs:
         with in_words():
             if displaced is None or not finish(displaced, Status.STOPPED, why):
                 raise JobError("the queue has just changed: try again")
-
-    def _check_disk(self) -> None:
-        refusal = self._disk.refusal(self._folders.own())
-        if refusal:
-            raise JobError(refusal)
 
     def _has_failed(self, run_id: str) -> bool:
         job = self._folders.job(run_id)

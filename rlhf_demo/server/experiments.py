@@ -68,6 +68,7 @@ class Experiments:
         with self._starting:  # two visitors who answer at once share a run
             there = self.run_of(name)
             if there is not None:
+                self.jobs.keep(there["id"], secret)
                 return there["id"]
             return self._start(name, experiment, secret, address)
 

@@ -190,6 +190,27 @@ def test_one_address_starts_so_many_runs_at_once(new_jobs):
     start(jobs, first=True, address="6.6.6.6")
 
 
+def test_resuming_takes_a_permit_as_starting_does(new_jobs):
+    jobs = new_jobs(scheduling=False, limits=replace(ROOMY, starts_address=(3, 0.1)))
+    run_id = start(jobs, address="6.6.6.6")
+    for _ in range(2):
+        jobs.stop(run_id, "ann")
+        jobs.resume(run_id, "ann", "6.6.6.6")
+    jobs.stop(run_id, "ann")
+    with pytest.raises(JobError, match="too many runs were started from your address"):
+        jobs.resume(run_id, "ann", "6.6.6.6")
+    jobs.resume(run_id, "ann", "7.7.7.7")
+
+
+def test_address_without_a_permit_is_refused_before_any_run_is_read(new_jobs, monkeypatch):
+    jobs = new_jobs(scheduling=False, limits=replace(ROOMY, starts_address=(1, 0.1)))
+    jobs.stop(start(jobs, address="6.6.6.6"), "ann")
+    monkeypatch.setattr(jobs._folders, "own", lambda: pytest.fail("all runs were read"))
+    for ask in (start, lambda jobs, address: jobs.check_start("ann", address)):
+        with pytest.raises(JobError, match="too many runs were started from your address"):
+            ask(jobs, address="6.6.6.6")
+
+
 def test_asking_beforehand_refuses_what_a_start_would_and_takes_nothing(new_jobs):
     limits = replace(ROOMY, most_waiting=2, starts_address=(1, 0.1))
     jobs = new_jobs(scheduling=False, limits=limits, instructor_token="token")

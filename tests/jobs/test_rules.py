@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -212,6 +213,27 @@ def test_kind_that_only_the_command_line_starts_is_not_resumed_here(new_jobs, tm
         jobs.resume("my-base", "flour")
 
 
+def test_run_that_others_wait_for_is_stopped_by_the_instructor_only(new_jobs):
+    limits = Limits(starts_address=(60, 0.1))
+    jobs = new_jobs(scheduling=False, limits=limits, instructor_token="token")
+    reward = start(jobs, secret="ann")
+    ppo = start(jobs, secret="ann", after=reward)
+    jobs.keep(ppo, "ann")  # she alone waits
+    jobs.stop(ppo, "ann")
+    jobs.resume(ppo, "ann")
+    jobs.keep(ppo, "eve")
+    for run_id in (reward, ppo):
+        with pytest.raises(JobError, match="someone else waits for this run too"):
+            jobs.stop(run_id, "ann")
+    jobs.stop(ppo, "token")
+
+
+def test_run_on_ones_own_machine_is_stopped_whoever_waits_for_it(idle):
+    run_id = start(idle, secret="ann")
+    idle.keep(run_id, "eve")
+    idle.stop(run_id, "ann")
+
+
 # -- what is broken --------------------------------------------------------------------------------
 
 
@@ -222,3 +244,28 @@ def test_overview_is_made_once_for_all_who_ask_together(idle, monkeypatch):
     assert idle.overview() is first
     start(idle)
     assert len(idle.overview()) == 2  # the app's own changes show at once
+
+
+def test_overview_does_not_wait_for_a_change(idle):
+    """Changes read and write many files, and every open page asks for the list."""
+    start(idle)
+    with idle._mutex:  # as `start`, `resume` and `delete` hold it
+        asking = threading.Thread(target=idle.overview)
+        asking.start()
+        asking.join(10)
+        assert not asking.is_alive()
+
+
+def test_change_during_the_reading_of_the_overview_shows_at_once(idle, monkeypatch):
+    monkeypatch.setattr("rlhf_demo.jobs.queue.OVERVIEW_SECONDS", 60)
+    read = idle._folders.all
+
+    def changing():
+        jobs = read()
+        monkeypatch.setattr(idle._folders, "all", read)
+        start(idle)
+        return jobs
+
+    monkeypatch.setattr(idle._folders, "all", changing)
+    assert len(idle.overview()) == 0
+    assert len(idle.overview()) == 1

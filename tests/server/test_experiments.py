@@ -10,6 +10,7 @@ from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.config.rloo import RLOOConfig
 from rlhf_demo.errors import ConfigError, JobError
 from rlhf_demo.files import read_json, write_json
+from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server import payloads
 from rlhf_demo.server.choices import Choices
@@ -95,6 +96,20 @@ def test_visitors_share_a_run_that_waits_runs_or_has_finished(experiments):
     assert experiments.start("flipped-20", "eve", "there") == run
     assert experiments.start("flipped-40", "eve", "there") != run
     assert len(own(experiments)) == 4
+
+
+def test_run_that_visitors_share_on_a_public_page_is_not_stopped_by_one_of_them(
+    new_jobs,  # noqa: F811
+    tmp_path,
+):
+    jobs = new_jobs(scheduling=False, limits=PUBLIC)
+    experiments = Experiments(jobs, Choices(Settings(runs=tmp_path / "runs"), jobs))
+    run = experiments.start("flipped-20", "ann", "here")
+    assert experiments.start("flipped-20", "eve", "there") == run
+    reward = read_json(jobs.find(run).folder / "job.json")["after"]
+    for shared in (run, reward):
+        with pytest.raises(JobError, match="someone else waits for this run too"):
+            jobs.stop(shared, "ann")
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.STOPPED])
