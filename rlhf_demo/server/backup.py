@@ -43,12 +43,15 @@ from rlhf_demo.votes.database import Snapshots, database_url, sqlite_file
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 2.0
-"""Time between two looks for changes."""
-VOTES_GAP = 35.0
+"""Time between two looks for new votes."""
+RUNS_TICK_SECONDS = 15.0
+"""Time between two looks for changed runs: each looks at every file of every run."""
+VOTES_GAP = 40.0
 """Seconds between two copies of the votes. With the time of an upload, no acknowledged vote waits
-for more than a minute; and the Hub takes about a hundred commits an hour."""
-RUNS_GAP = 60.0
-"""Seconds between two copies of runs."""
+for more than a minute."""
+RUNS_GAP = 180.0
+"""Seconds between two copies of runs. Together that is at most 110 commits an hour, however many
+runs change: beyond some 120, the Hub refuses those of the votes, too."""
 LOG_SECONDS = 60.0
 """Time between two lines in the log about a Hub that fails."""
 SHORTEN_AFTER = 50
@@ -58,7 +61,8 @@ CLOSE_SECONDS = 8.0
 TRIES, PAUSE_SECONDS = 3, 2.0
 """How often a starting page asks a Hub that does not answer, and how long it waits in between."""
 MOST_RUN = 400e6
-"""Bytes of a run that is copied; a larger one stays here only."""
+"""Bytes of a run that is copied; a larger one stays here only. Runs that are copied together have
+at most twice as many; the others have to wait for the next time."""
 DISK_SHARE = 0.8
 """Of the free disk that restoring may take."""
 
@@ -110,12 +114,12 @@ class Backup:
 
     def open(self) -> None:
         """Start copying."""
-        tasks = [("runs", self.copy_runs, RUNS_GAP)]
+        tasks = [("runs", self.copy_runs, RUNS_GAP, RUNS_TICK_SECONDS)]
         if self.votes is not None:
-            tasks.append(("votes", self._votes_task(self.votes), VOTES_GAP))
-        for name, task, gap in tasks:
+            tasks.append(("votes", self._votes_task(self.votes), VOTES_GAP, TICK_SECONDS))
+        for task in tasks:
             thread = threading.Thread(
-                target=self._work, args=(name, task, gap), name=f"backup-{name}", daemon=True
+                target=self._work, args=task, name=f"backup-{task[0]}", daemon=True
             )
             thread.start()
             self._threads.append(thread)
@@ -127,14 +131,19 @@ class Backup:
         for thread in reversed(self._threads):  # the votes first
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _work(self, name: str, task: Callable[[], bool], gap: float) -> None:
-        """Do a task again and again, and once more at the end."""
+    def _work(self, name: str, task: Callable[[], bool], gap: float, tick: float) -> None:
+        """Do a task again and again, and once more at the end.
+
+        Args:
+            gap: seconds of rest after a copy.
+            tick: seconds of rest if there was nothing to copy.
+        """
         while True:
             ending = self._ending.is_set()
             copied = self._tried(name, task)
             if ending:
                 return
-            self._ending.wait(gap if copied else TICK_SECONDS)
+            self._ending.wait(gap if copied else tick)
 
     def _tried(self, name: str, task: Callable[[], bool]) -> bool:
         """Do a task; return whether the Hub was asked for anything."""
@@ -200,37 +209,45 @@ class Backup:
         """
         there = {run.folder.name: run for run in _runs(self.runs)}
         gone = [run_id for run_id in self._sent if run_id not in there]
-        asked = bool(gone)
-        if gone:
-            self._commit("Remove runs", {}, [f"runs/{run_id}/" for run_id in gone])
-            for run_id in gone:
-                del self._sent[run_id]
-        for run_id, run in there.items():
-            try:
-                asked |= self._copy_run(run_id, run)
-            except FileNotFoundError:  # it is being changed: the next round sees the result
-                continue
-        return asked
-
-    def _copy_run(self, run_id: str, run: Run) -> bool:
-        files = _files(run)
-        version, known = _version(run, files), self._sent.get(run_id)
-        if not version or (known and known.version == version):
-            return False
-        if sum(size for size, _ in files.values()) > MOST_RUN:
-            return False
+        remove = [f"runs/{run_id}/" for run_id in gone]
+        files: dict[str, Path] = {}
+        sent: dict[str, Sent] = {}
         with tempfile.TemporaryDirectory(prefix="rlhf-demo-") as made:
-            # The saved state first: what follows may then be newer, which resuming undoes.
-            for name in sorted(files, key=lambda name: name != SAVED):
-                _copy_whole_lines(run.folder / name, Path(made, name))
-            if _version(run, _files(run)) != version:
-                return False  # it has changed meanwhile: the next round sees the result
-            copied = {f"runs/{run_id}/{name}": Path(made, name) for name in files}
-            old = known.names - files.keys() if known else set[str]()
-            remove = [f"runs/{run_id}/{name}" for name in sorted(old)]
-            self._commit(f"Copy the run {run_id}", copied, remove)
-        self._sent[run_id] = Sent(version, set(files))
+            for run_id in sorted(there, key=lambda run_id: _changed_at(there[run_id])):
+                try:
+                    taken = self._take(there[run_id], Path(made, run_id))
+                except FileNotFoundError:  # it is being changed: the next round sees the result
+                    continue
+                if taken is None:
+                    continue
+                known = self._sent[run_id].names if run_id in self._sent else set[str]()
+                files |= {f"runs/{run_id}/{name}": Path(made, run_id, name) for name in taken.names}
+                remove += [f"runs/{run_id}/{name}" for name in sorted(known - taken.names)]
+                sent[run_id] = taken
+                if sum(path.stat().st_size for path in files.values()) > MOST_RUN:
+                    break
+            if not (files or remove):
+                return False
+            self._commit("Copy the runs", files, remove)
+        for run_id in gone:
+            del self._sent[run_id]
+        self._sent |= sent
         return True
+
+    def _take(self, run: Run, target: Path) -> Sent | None:
+        """Copy a run's files into a folder; return None if there is nothing new to send."""
+        files = _files(run)
+        version, known = _version(run, files), self._sent.get(run.folder.name)
+        if not version or (known and known.version == version):
+            return None
+        if sum(size for size, _ in files.values()) > MOST_RUN:
+            return None
+        # The saved state first: what follows may then be newer, which resuming undoes.
+        for name in sorted(files, key=lambda name: name != SAVED):
+            _copy_whole_lines(run.folder / name, target / name)
+        if _version(run, _files(run)) != version:
+            return None  # it has changed meanwhile: the next round sees the result
+        return Sent(version, set(files))
 
     # -- the data set ------------------------------------------------------------------------------
 
@@ -302,6 +319,14 @@ def _runs(root: Path) -> Iterator[Run]:
         begun = all(_is_plain(folder / name) for name in ("config.json", "status.json"))
         if RUN_ID.fullmatch(folder.name) and begun and not folder.is_symlink():
             yield Run(folder)
+
+
+def _changed_at(run: Run) -> float:
+    """Return when a run's status changed: whoever changes runs again and again has to wait."""
+    try:
+        return (run.folder / "status.json").stat().st_mtime
+    except OSError:  # it is being deleted
+        return 0.0
 
 
 def _has_ended(run: Run) -> bool:
