@@ -8,6 +8,7 @@ import copy
 import logging
 import random
 import threading
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,6 +49,9 @@ BATCH = 16
 """Pairs written at a time: about two seconds of a small model."""
 TEMPERATURE = 0.7
 MOST_TOKENS = 32
+FEWEST_NEW = 10
+"""Pairs are written for so many students who have not answered yet, or for as many as have. The
+others get theirs once these have begun; phones that only join keep nothing busy."""
 LOOK_SECONDS = 1.0
 MOST_STEPS = 200
 """Most steps of a class's PPO or reward model, because a class has only an hour or two."""
@@ -76,6 +80,7 @@ class ClassTraining:
         self.model_cache, self.compute_lock = model_cache, compute_lock
         self.classes, self.rounds = Classes(store), Rounds(store)
         self.records = ClassRecords(jobs, choices.settings.runs)
+        self._alike: Counter[int] = Counter()  # batches without a pair, by class
         self._wake = threading.Event()
         self._ended = threading.Event()
 
@@ -275,18 +280,20 @@ class ClassTraining:
 
     # -- pairs -------------------------------------------------------------------------------------
 
+    def goal(self, class_status: ClassStatus) -> int:
+        """Return how many pairs each student should answer in the round."""
+        if class_status.kind == "blind":
+            return BLIND_EACH
+        return self.records.read(class_status.collection)["each"]
+
     def _write_pairs(self, class_status: ClassStatus) -> bool:
         """Write a batch of pairs if the round needs more; say whether it still needs more."""
         if class_status.round_state != "open":
             return False
-        each = (
-            BLIND_EACH
-            if class_status.kind == "blind"
-            else self.records.read(class_status.collection)["each"]
-        )
-        missing = (
-            pairs_wanted(each, class_status.students, class_status.overlap) - class_status.pairs
-        )
+        students = class_status.active
+        students += min(class_status.students - students, max(FEWEST_NEW, students))
+        wanted = pairs_wanted(self.goal(class_status), students, class_status.overlap)
+        missing = wanted - class_status.pairs
         if missing <= 0:
             return False
         with self.compute_lock.hold(Priority.CLASS):
@@ -303,8 +310,10 @@ class ClassTraining:
         start = class_status.pairs % len(prompts)
         wanted = (prompts + prompts)[start : start + count]
         secret = self.records.secret(class_status.collection)
+        failed = self._alike[class_status.collection]
+        again = f"/{failed}" if failed else ""
         seed = random.Random(
-            f"{secret}/{class_status.code}/{class_status.round}/{class_status.pairs}"
+            f"{secret}/{class_status.code}/{class_status.round}/{class_status.pairs}{again}"
         ).getrandbits(31)
         left, right = class_status.base, class_status.contender
         blind = left is not None and right is not None
@@ -317,7 +326,8 @@ class ClassTraining:
             for prompt, first, second in zip(wanted, firsts, seconds, strict=True)
             if makes_a_pair(first, second, blind=blind)
         ]
-        if not pairs:
+        if not pairs:  # with other random numbers the next time
+            self._alike[class_status.collection] += 1
             raise JobError(
                 "both models write nearly the same text, or none, for every prompt: there are no "
                 "pairs"

@@ -3,8 +3,9 @@
 Pairs that have votes come first, so agreement shows early and a pair's votes are close in time. A
 new assignment holds one of the pair's seats; without an answer, it loses the seat after a while. In
 a class, every student is owed the same number of pairs. An absent student's share is not given away
-and is still there on return. At intervals, a voter gets the same text twice (an attention check) or
-a pair seen before, to measure the quality of the votes; neither takes a seat.
+and is still there on return; and nobody has to wait for pairs because others join. At intervals, a
+voter gets the same text twice (an attention check) or a pair seen before, to measure the quality of
+the votes; neither takes a seat.
 """
 
 import random
@@ -43,6 +44,7 @@ class PairQuery:
     kind: str
     overlap: int
     evenly: bool  # True: every student of the class gets the same number of pairs
+    goal: int = 0  # pairs that each of them should answer; 0: as many as there are
     model: str | None = None  # only pairs with a text of this model
     against: str | None = None  # and with a text of this model too
 
@@ -198,7 +200,8 @@ def _open_pairs(voter: int, pair_query: PairQuery, now: float, *, full: bool = F
 def _new_pair(connection: Connection, voter: int, pair_query: PairQuery, now: float) -> int:
     share, given = 0, 0
     if pair_query.evenly:
-        share, given = _share(connection, pair_query), _given(connection, voter, pair_query)
+        share = _share(connection, voter, pair_query)
+        given = _given(connection, voter, pair_query)
         if given >= max(1, share):  # a first pair comes while most pairs are still being written
             return 0
     pair = connection.execute(_open_pairs(voter, pair_query, now).limit(1)).scalar()
@@ -220,11 +223,15 @@ def _given(connection: Connection, voter: int, pair_query: PairQuery) -> int:
     return connection.execute(query).scalar_one()
 
 
-def _share(connection: Connection, pair_query: PairQuery) -> int:
-    """Return how many of the pairs written so far each voter of the class should answer.
+def _share(connection: Connection, voter: int, pair_query: PairQuery) -> int:
+    """Return how many of the pairs written so far a voter of the class may answer.
 
     A round has pairs for all students who have joined, rounded up. So rounding down here gives
     exactly the number that the instructor set for each student.
+
+    While pairs are still being written, equal shares would be smaller for each student who joins,
+    and one phone that joins sixty times would stop everybody. So those who were there first reach
+    their goal first.
     """
     work = select(func.count()).where(
         pairs.c.round_id == pair_query.round, pairs.c.kind == pair_query.kind
@@ -234,7 +241,22 @@ def _share(connection: Connection, pair_query: PairQuery) -> int:
     )
     people = select(func.count()).where(voters.c.collection_id == collection)
     seats = connection.execute(work).scalar_one() * pair_query.overlap
-    return seats // connection.execute(people).scalar_one()
+    equal = seats // connection.execute(people).scalar_one()
+    if equal >= pair_query.goal:
+        return equal
+    earlier = connection.execute(people.where(_comes_before(voter))).scalar_one()
+    return max(equal, min(pair_query.goal, seats - pair_query.goal * earlier))
+
+
+def _comes_before(voter: int) -> ColumnElement[bool]:
+    """Match voters before this one: those who have answered, then the others, each as they joined.
+
+    Ids count up.
+    """
+    answers = select(assignments.c.id).where(assignments.c.choice.is_not(None))
+    theirs = answers.where(assignments.c.voter_id == voters.c.id).exists()
+    mine = answers.where(assignments.c.voter_id == voter).exists()
+    return or_(and_(theirs, ~mine), and_(theirs == mine, voters.c.id < voter))
 
 
 def _attention_check(

@@ -60,6 +60,7 @@ class ClassStatus:
     base: str | None  # models of a blind vote
     contender: str | None
     students: int  # all who have joined, simulated ones included
+    active: int  # of these, those who have answered
     pairs: int  # of the round, without attention checks
 
 
@@ -192,6 +193,8 @@ class Rounds:
             row, latest = self._there(connection, collection)
             count = select(func.count())
             students = count.select_from(voters).where(voters.c.collection_id == collection)
+            answers = select(assignments.c.id).where(assignments.c.choice.is_not(None))
+            answered = answers.where(assignments.c.voter_id == voters.c.id).exists()
             here = pairs.c.round_id == latest.id, pairs.c.kind != ATTENTION_CHECK
             return ClassStatus(
                 collection,
@@ -204,6 +207,7 @@ class Rounds:
                 latest.base,
                 latest.contender,
                 connection.execute(students).scalar_one(),
+                connection.execute(students.where(answered)).scalar_one(),
                 connection.execute(count.select_from(pairs).where(*here)).scalar_one(),
             )
 

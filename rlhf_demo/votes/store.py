@@ -219,6 +219,7 @@ class Store:
         model: str | None = None,
         against: str | None = None,
         after: int | None = None,
+        goal: int = 0,
         client: str | None = None,
     ) -> Assignment | None:
         """Return the pair that the voter should answer now, the same one until it is answered.
@@ -232,6 +233,7 @@ class Store:
             against: and with a text of this model too.
             after: id of the assignment on the screen; returns the next one, so the page can
                 prefetch it.
+            goal: pairs that each student of a class should answer in the round.
             client: the visitor's address, for the limit on new questions.
 
         Returns:
@@ -247,7 +249,9 @@ class Store:
             if voter.last_seen < now - SEEN_EVERY:
                 here = update(voters).where(voters.c.id == voter.id)
                 connection.execute(here.values(last_seen=now))
-            pair_query = self._pair_query(connection, voter, question, kind, model, against, client)
+            pair_query = self._pair_query(
+                connection, voter, question, kind, model, against, client, goal
+            )
             assignment = self._unanswered(connection, voter.id, pair_query, now, after)
             if not assignment and not pair_query.evenly:
                 drop_unanswered(connection, voter.id, MOST_UNANSWERED - 1)
@@ -263,6 +267,7 @@ class Store:
         model: str | None,
         against: str | None,
         client: str | None,
+        goal: int = 0,
     ) -> PairQuery:
         """Return what this voter may be shown."""
         collection = by_id(connection, collections, voter.collection_id)
@@ -271,15 +276,16 @@ class Store:
         if collection.kind == "open":
             asked = clean_text(question, LONGEST_QUESTION, "question")
             number = self._question(connection, asked, voter.id, client)
+            wrote = {"model": model, "against": against}
             return PairQuery(
-                self.open_round, number, kind, collection.overlap, False, model, against
+                self.open_round, number, kind, collection.overlap, evenly=False, **wrote
             )
         latest = current_round(connection, collection.id)
         if latest.state != "open":
             raise Refused("this round is over: wait for the next one")
         kind = DUEL if latest.kind == "blind" else PLAIN
         seats = seats_of(latest.kind, collection.overlap)
-        return PairQuery(latest.id, latest.question_id, kind, seats, evenly=True)
+        return PairQuery(latest.id, latest.question_id, kind, seats, evenly=True, goal=goal)
 
     def _question(self, connection: Connection, text: str, voter: int, client: str | None) -> int:
         if has_coarse_word(text):  # everyone reads it in the lists, once there are votes

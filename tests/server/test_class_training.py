@@ -75,6 +75,37 @@ def test_students_cannot_work_out_a_classs_random_numbers(mode, monkeypatch):
     assert len(secret) == 32 and mode.training.records.secret(made.collection) == secret
 
 
+def test_pair_whose_texts_are_alike_is_drawn_with_other_numbers_the_next_time(mode, monkeypatch):
+    """The last pair of a class would be drawn alike again and again, and never come."""
+    seeds = []
+
+    def alike_at_first(*what):
+        seeds.append(what[3])
+        return ["the same text"] * len(what[2]) if len(seeds) <= 2 else written(*what)
+
+    made = open_class(mode, each=4, overlap=1)
+    monkeypatch.setattr(mode.training, "_responses", alike_at_first)
+    with pytest.raises(JobError, match="nearly the same text"):
+        mode.training.look_after(made.collection)
+    mode.training.look_after(made.collection)
+    assert mode.training.rounds.class_status(made.collection).pairs > 0
+    assert seeds[0] != seeds[2]
+
+
+def test_few_pairs_are_written_for_phones_that_only_join(mode):
+    """Ten who have answered nothing count, or as many as have answered."""
+    made = open_class(mode, each=4, overlap=1)
+    joined = [join(mode, made, f"Ann {number}") for number in range(12)]
+    while mode.training.look_after(made.collection):
+        pass
+    assert mode.training.rounds.class_status(made.collection).pairs == 4 * 10
+    for student in joined[:3]:
+        assert answer_one(mode.shared.store, student)
+    while mode.training.look_after(made.collection):
+        pass
+    assert mode.training.rounds.class_status(made.collection).pairs == 4 * 12
+
+
 def test_text_with_a_coarse_word_is_shown_to_no_class_that_wants_none(mode, monkeypatch):
     def rude(class_status, model, prompts, seed):
         texts = written(class_status, model, prompts, seed)

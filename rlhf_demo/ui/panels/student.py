@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from rlhf_demo.jobs.run_rows import RunRow
-from rlhf_demo.server.class_training import BLIND_EACH, BUSY
+from rlhf_demo.server.class_training import BUSY
 from rlhf_demo.server.payloads import NextPair, StudentPPO, StudentState, TriedText
 from rlhf_demo.ui.parts import part
 from rlhf_demo.ui.shared import Shared
@@ -61,7 +61,7 @@ class StudentPage:
         return {
             **view,
             "code": class_status.code,
-            "goal": BLIND_EACH if class_status.kind == "blind" else record["each"],
+            "goal": self.training.goal(class_status),
             "ppo": row and _progress(row),
             "lesson": self.lessons.for_student(request["secret"]),
         }
@@ -78,7 +78,9 @@ class StudentPage:
             }
         if view["round_state"] != "open":
             return {"assignment": None, "message": "This vote is over. Wait for the next round."}
-        assignment = self.store.next_pair(secret, after=request.get("after"))
+        class_status = self.training.rounds.class_status(self.classes.collection_of_student(secret))
+        goal = self.training.goal(class_status)
+        assignment = self.store.next_pair(secret, after=request.get("after"), goal=goal)
         return {
             "assignment": assignment and assignment.to_dict(),
             "message": "Waiting for the next pair. It will appear here by itself.",
