@@ -2,7 +2,8 @@
 
 They are taken while the lesson that asks for them is open and its answer has been revealed: before
 that, a score could tell the answer. A student has one, and another replaces it if it scores higher.
-The instructor sees the best ones without names, and can remove any. No export has them, and nothing
+The instructor sees the best ones without names, and can remove any; its author sends no other, or
+it would be back at once. No export has them, and nothing
 is trained on them. Which lesson asks for texts, and how they are scored, the caller knows. The
 store's secrets hold here too.
 """
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from rlhf_demo.data.coarse_words import has_coarse_word
 from rlhf_demo.errors import Refused
@@ -29,6 +30,9 @@ MOST_SHOWN = 10
 
 PACE = (5, 0.2)
 """Texts from one voter: burst, then per second."""
+
+REMOVED = ""
+"""In place of a text that the instructor has removed; nobody can send it."""
 
 ADDRESS_PACE = (60, 3.0)
 """Texts from one address: burst, then per second. Each costs a pass of the reward model."""
@@ -68,6 +72,7 @@ class Tries:
         """
         with self.database.reading() as connection:
             voter, collection = _in_lesson(connection, secret, lesson)
+            _refuse_after_removal(_of_student(connection, voter.id))
         self._pace.require(voter.id, "texts from you")
         self._address_pace.require(client, "texts from your address")
         typed = clean_text(text, LONGEST, "text")
@@ -84,6 +89,7 @@ class Tries:
         with self.database.writing() as connection:
             voter, collection = _in_lesson(connection, secret, lesson, lock=True)
             best = _of_student(connection, voter.id)
+            _refuse_after_removal(best)
             values = {"text": text, "score": score, "tried_at": self.clock()}
             if best is None:
                 row = {"collection_id": collection.id, "voter_id": voter.id}
@@ -97,7 +103,8 @@ class Tries:
     def for_student(self, secret: str) -> Try | None:
         """Return the student's best text, if there is one."""
         with self.database.reading() as connection:
-            return _of_student(connection, owner(connection, voters, secret).id)
+            best = _of_student(connection, owner(connection, voters, secret).id)
+        return None if best is None or best.text == REMOVED else best
 
     # -- the instructor's --------------------------------------------------------------------------
 
@@ -107,16 +114,21 @@ class Tries:
         best = best.order_by(tries.c.score.desc(), tries.c.id).limit(MOST_SHOWN)
         with self.database.reading() as connection:
             collection = owner(connection, collections, token)
-            found = connection.execute(best.where(tries.c.collection_id == collection.id))
+            here = best.where(tries.c.collection_id == collection.id, tries.c.text != REMOVED)
+            found = connection.execute(here)
             return [Try(*row) for row in found.tuples()]
 
     def remove(self, token: str, number: int) -> bool:
-        """Delete a text of the token's class; return False if it is not there."""
+        """Delete a text of the token's class, and take no other from its author.
+
+        Returns:
+            False if it is not there.
+        """
         with self.database.writing() as connection:
             collection = owner(connection, collections, token)
             here = tries.c.collection_id == collection.id
-            this = delete(tries).where(here, tries.c.id == number)
-            return connection.execute(this).rowcount > 0
+            this = update(tries).where(here, tries.c.id == number, tries.c.text != REMOVED)
+            return connection.execute(this.values(text=REMOVED)).rowcount > 0
 
 
 def _in_lesson(
@@ -132,6 +144,11 @@ def _in_lesson(
     if collection.open_lesson != lesson or collection.lesson_answer is None:
         raise Refused("this lesson takes no texts now: look at the class screen")
     return voter, collection
+
+
+def _refuse_after_removal(best: Try | None) -> None:
+    if best is not None and best.text == REMOVED:
+        raise Refused("your instructor removed your text, so you cannot send another")
 
 
 def _of_student(connection: Connection, voter: int) -> Try | None:

@@ -106,14 +106,30 @@ def test_nobody_else_sees_sends_or_removes(store, classes, hunting):
 
 def test_instructor_removes_a_text_of_the_class_and_of_no_other(store, classes, hunting):
     other = classes.create_class(GOOD)
-    [ann] = join(classes, hunting, 1)
+    ann, bob = join(classes, hunting, 2)
     kept = send(store, ann, "mine", 1.0)
     assert not store.tries.remove(other.token, kept.id)
     assert store.tries.remove(hunting.token, kept.id)
     assert not store.tries.remove(hunting.token, kept.id)
     assert (board(store, hunting), store.tries.for_student(ann)) == ([], None)
-    send(store, ann, "another", -2.0)
-    assert board(store, hunting) == [("another", -2.0)]
+    assert send(store, bob, "of Bob", -2.0).text == "of Bob"
+    assert board(store, hunting) == [("of Bob", -2.0)]
+
+
+def test_student_whose_text_was_removed_sends_no_other(store, classes, hunting):
+    [ann] = join(classes, hunting, 1)
+    checked = store.tries.check(ann, LESSON, "sent before, scored after", "school")
+    kept = send(store, ann, "rude", 1.0)
+    store.tries.remove(hunting.token, kept.id)
+    for act in (
+        lambda: store.tries.check(ann, LESSON, "rude", "school"),
+        lambda: store.tries.keep(ann, LESSON, checked, 9.0),
+    ):
+        with pytest.raises(Refused, match="your instructor removed your text"):
+            act()
+    assert board(store, hunting) == []
+    with store.database.reading() as connection:
+        assert connection.execute(select(tries.c.text)).scalars().all() == [""]
 
 
 @pytest.mark.parametrize("odd", [None, 3, "", " \n", "x" * (LONGEST + 1), ["a"], {"a": 1}])
