@@ -5,6 +5,7 @@ that are not in the list, and disguised words (sh1t).
 """
 
 import re
+import unicodedata
 
 COARSE_WORDS = frozenset(
     """
@@ -40,5 +41,7 @@ _IN_TEXT = re.compile(
 
 
 def has_coarse_word(text: str) -> bool:
-    """Say whether a text contains a coarse word."""
-    return _IN_TEXT.search(text) is not None
+    """Say whether a text contains a coarse word, with accents or without."""
+    letters = unicodedata.normalize("NFD", text)
+    plain = "".join(letter for letter in letters if unicodedata.category(letter) != "Mn")
+    return bool(_IN_TEXT.search(text) or _IN_TEXT.search(plain))
