@@ -9,6 +9,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -173,6 +174,7 @@ class Learn:
         )
 
 
+@cache
 def code_of(function: Callable[..., Any]) -> LessonCode:
     """Return a function as it stands in its file."""
     lines, first = inspect.getsourcelines(function)
