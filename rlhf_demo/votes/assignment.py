@@ -44,9 +44,9 @@ class PairQuery:
     kind: str
     overlap: int
     evenly: bool  # True: every student of the class gets the same number of pairs
-    goal: int = 0  # pairs that each of them should answer; 0: as many as there are
     model: str | None = None  # only pairs with a text of this model
     against: str | None = None  # and with a text of this model too
+    goal: int = 0  # pairs that each student should answer; 0: as many as there are
 
 
 def assign(

@@ -276,9 +276,8 @@ class Store:
         if collection.kind == "open":
             asked = clean_text(question, LONGEST_QUESTION, "question")
             number = self._question(connection, asked, voter.id, client)
-            wrote = {"model": model, "against": against}
             return PairQuery(
-                self.open_round, number, kind, collection.overlap, evenly=False, **wrote
+                self.open_round, number, kind, collection.overlap, False, model, against
             )
         latest = current_round(connection, collection.id)
         if latest.state != "open":

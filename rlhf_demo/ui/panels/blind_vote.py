@@ -78,7 +78,7 @@ class BlindVote:
         """
         voter, question = request["voter"], request["question"]
         order, trouble = _order(str(request["left"]), str(request["right"])), None
-        ask = {"kind": DUEL, "model": order.first, "against": order.second}
+        ask: dict[str, Any] = {"kind": DUEL, "model": order.first, "against": order.second}
         ask["client"] = client = address_of(http)
         if self.store.pairs_waiting(voter, question, **ask) < PROMPTS_AT_ONCE:
             trouble = self.sampler.want_more(order, client)

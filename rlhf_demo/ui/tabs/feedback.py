@@ -196,7 +196,7 @@ class FeedbackTab:
         voter, question = request["voter"], request["question"]
         model = str(request["model"])
         client = address_of(http)
-        ask = {"kind": PLAIN, "model": model, "client": client}
+        ask: dict[str, Any] = {"kind": PLAIN, "model": model, "client": client}
         own = PairRequest(model, model, str(request.get("prompt") or "") or None, voter)
         if own.prompt and (problem := self.sampler.problem(own)):
             raise Refused(problem)
