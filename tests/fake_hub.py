@@ -39,6 +39,7 @@ class Hub:
     Attributes:
         mood: "well"; "down" answers 503, "silent" not at all, "nonsense" with a page of HTML.
         asked: method and path of each request.
+        after_each_answer: called when a request has been answered.
     """
 
     def __init__(self):
@@ -47,6 +48,7 @@ class Hub:
         self.mood, self.asked, self.address = "well", [], ""
         self.woken = threading.Event()
         self.lock = threading.RLock()
+        self.after_each_answer = lambda: None
 
     def __getitem__(self, name):
         """The repository "models/owner/name", "datasets/owner/name" or "spaces/owner/name"."""
@@ -105,7 +107,8 @@ class Handler(BaseHTTPRequestHandler):
         if hub.mood == "nonsense":
             return self.answer(b"<html>Please log in to this network</html>")
         with hub.lock:
-            return self.route(path, body)
+            self.route(path, body)
+            hub.after_each_answer()
 
     def route(self, path, body):
         hub, given = self.hub, self.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -143,13 +146,13 @@ class Handler(BaseHTTPRequestHandler):
             return self.send_file(repository, revision, file)
         action, _, rest = path.removeprefix(api).strip("/").partition("/")
         if action in ("", "revision"):
-            return self.tell(name, repository)
+            return self.tell(name, repository, rest or "main")
         if action == "tree":
             return self.list_files(repository, *rest.partition("/")[::2])
         if action == "paths-info":
             paths = parse_qs(body.decode())["paths"]
             found = [path for path in paths if path in repository.files]
-            return self.answer([about(repository, path) for path in found])
+            return self.answer([about(repository, path, repository.files[path]) for path in found])
         if not self.owner:
             return self.refuse(403, "You have no right to write here")
         return getattr(self, action.replace("-", "_"))(name, repository, body)
@@ -170,23 +173,24 @@ class Handler(BaseHTTPRequestHandler):
         headers = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
         self.answer({"error": message}, status, **headers)
 
-    def tell(self, name, repository):
-        siblings = [
-            {"rfilename": file, "size": len(data)} for file, data in repository.files.items()
-        ]
-        facts = {"id": name.partition("/")[2], "sha": repository.head, "siblings": siblings}
+    def tell(self, name, repository, revision):
+        files = files_at(repository, revision)
+        siblings = [{"rfilename": file, "size": len(data)} for file, data in files.items()]
+        commit = repository.head if revision == "main" else revision
+        facts = {"id": name.partition("/")[2], "sha": commit, "siblings": siblings}
         card = {"cardData": repository.card} if repository.card else {}
         self.answer(facts | card | {"private": repository.private, "tags": [], "downloads": 0})
 
     def list_files(self, repository, revision, folder):
         """Files of a folder; its folders only as the files in them, if they are asked for."""
         start = f"{folder}/" if folder else ""
-        found = [file for file in files_at(repository, revision) if file.startswith(start)]
+        files = files_at(repository, revision)
+        found = [file for file in files if file.startswith(start)]
         if folder and not found:
             return self.refuse(404, "Entry not found", "EntryNotFound")
         if "recursive=true" not in self.path.lower():
             found = [file for file in found if "/" not in file.removeprefix(start)]
-        return self.answer([about(repository, file) for file in found])
+        return self.answer([about(repository, file, files[file]) for file in found])
 
     def send_file(self, repository, revision, file):
         if revision != "main":
@@ -283,8 +287,7 @@ def etag(repository, file, data):
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
-def about(repository, file):
-    data = repository.files[file]
+def about(repository, file, data):
     facts = {"type": "file", "path": file, "size": len(data)}
     facts["oid"] = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
     if file.endswith(repository.large):

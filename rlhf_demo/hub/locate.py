@@ -10,12 +10,13 @@ import os
 import re
 import shutil
 import threading
+from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from rlhf_demo.errors import CheckpointError, DataError
-from rlhf_demo.files import read_json, short_name
+from rlhf_demo.files import read_json, short_name, write_text
 from rlhf_demo.paths import CHECKPOINTS, typed_path
 
 HUB_SECONDS = 1.5
@@ -175,13 +176,19 @@ def _on_hub(name: str) -> Path:
     )
 
     cached = _is_cached(name)
-    if not cached:
-        check_room(name)
+    commit = None if cached else check_room(name)
     folder = Path(
         snapshot_download(
-            name, allow_patterns=WANTED, ignore_patterns=["*/*"], local_files_only=cached
+            name,
+            revision=commit,
+            allow_patterns=WANTED,
+            ignore_patterns=["*/*"],
+            local_files_only=cached,
         )
     )
+    if commit is not None:  # the client notes the newest only where it was asked for "main"
+        with suppress(OSError):  # a cache that others own: the Hub is asked again next time
+            write_text(folder.parent.parent / "refs" / "main", commit)
     if not list(folder.glob("*.safetensors")):
         raise CheckpointError(
             f"{name} has no safetensors weights, and nothing else is loaded: choose another model"
@@ -200,8 +207,15 @@ def _is_cached(name: str) -> bool:
     return any(isinstance(file, str) for file in files)
 
 
-def check_room(name: str) -> None:
+def check_room(name: str, commit: str | None = None) -> str:
     """Check the size of a Hub model before fetching it, because a run may name any model.
+
+    Args:
+        name: id of the model.
+        commit: whose files are measured; None: the newest.
+
+    Returns:
+        The commit that was measured. Fetch this one: its owner may have made another since.
 
     Raises:
         CheckpointError: it is unavailable, or too large for the disk or the memory.
@@ -209,7 +223,7 @@ def check_room(name: str) -> None:
     import psutil  # noqa: PLC0415
     from huggingface_hub import constants  # noqa: PLC0415
 
-    megabytes = hub_megabytes(name, "model")
+    commit, megabytes = _measured(name, "model", commit)
     cache = Path(constants.HF_HUB_CACHE).absolute()
     cache = next(folder for folder in (cache, *cache.parents) if folder.exists())
     disk = shutil.disk_usage(cache).free / 1e6
@@ -219,6 +233,7 @@ def check_room(name: str) -> None:
             f"{name} is a download of {megabytes:,.0f} MB: this machine has {disk:,.0f} MB of disk "
             f"and {memory:,.0f} MB of memory free; choose a smaller model"
         )
+    return commit
 
 
 def hub_refusal(name: str, kind: str) -> str | None:
@@ -261,19 +276,26 @@ def hub_megabytes(name: str, kind: str) -> float:
             besides the weights are too large; or the base is neither on the Hub nor shipped, or is
             itself an adapter.
     """
-    files = _hub_files(name, kind)
+    return _measured(name, kind)[1]
+
+
+def _measured(name: str, kind: str, commit: str | None = None) -> tuple[str, float]:
+    """Return the commit that was measured, and its megabytes; see `hub_megabytes`."""
+    commit, files = _hub_files(name, kind, commit)
     size = _size(name, kind, files)
-    base = _hub_base(name, files[ADAPTER]) if kind == "model" and ADAPTER in files else None
+    base = None
+    if kind == "model" and ADAPTER in files:
+        base = _hub_base(name, commit, files[ADAPTER])
     if base is not None:
-        below = _hub_files(base, kind)
+        _, below = _hub_files(base, kind)
         if ADAPTER in below:
             raise CheckpointError(f"{name} is an adapter on an adapter: choose another model")
         size += _size(base, kind, below)
-    return size / 1e6
+    return commit, size / 1e6
 
 
-def _hub_files(name: str, kind: str) -> dict[str, int]:
-    """Return the size of each file in bytes."""
+def _hub_files(name: str, kind: str, commit: str | None = None) -> tuple[str, dict[str, int]]:
+    """Return a commit, by default the newest, and the size of each of its files in bytes."""
     from huggingface_hub import HfApi  # noqa: PLC0415
     from huggingface_hub.hf_api import RepoSibling  # noqa: PLC0415
 
@@ -282,9 +304,11 @@ def _hub_files(name: str, kind: str) -> dict[str, int]:
         if kind == "model":
             raise CheckpointError(_unknown(name, refusal))
         raise CheckpointError(f"data set {name!r}: {refusal}; check the name, or use a file")
-    info = HfApi().repo_info(name, repo_type=kind, files_metadata=True, timeout=5.0)
+    info = HfApi().repo_info(
+        name, repo_type=kind, revision=commit, files_metadata=True, timeout=5.0
+    )
     files: list[RepoSibling] = getattr(info, "siblings", None) or []  # a model's or a data set's
-    return {file.rfilename: file.size or 0 for file in files}
+    return str(info.sha), {file.rfilename: file.size or 0 for file in files}
 
 
 def _size(name: str, kind: str, files: dict[str, int]) -> int:
@@ -308,7 +332,7 @@ def _size(name: str, kind: str, files: dict[str, int]) -> int:
     return size
 
 
-def _hub_base(name: str, config_bytes: int) -> str | None:
+def _hub_base(name: str, commit: str, config_bytes: int) -> str | None:
     """Return the Hub id of the base of an adapter on the Hub; None if the base is shipped."""
     # An option of this function has no full type.
     from huggingface_hub import (  # noqa: PLC0415
@@ -318,7 +342,7 @@ def _hub_base(name: str, config_bytes: int) -> str | None:
     if config_bytes > MOST_CONFIG:
         raise CheckpointError(f"{name}: {ADAPTER} has {config_bytes:,} bytes: choose another model")
     try:
-        base = _named_base(Path(hf_hub_download(name, ADAPTER)))
+        base = _named_base(Path(hf_hub_download(name, ADAPTER, revision=commit)))
     except OSError as error:  # all errors of the Hub's client are
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"{name} cannot be checked ({reason}): try again later") from None

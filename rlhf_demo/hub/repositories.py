@@ -207,8 +207,8 @@ def forget_history(api: Api, name: str, kind: str) -> None:
         api.super_squash_history(name, repo_type=kind)
 
 
-def sizes(api: Api, name: str, kind: str) -> dict[str, int]:
-    """Return the size of each file of a repository in bytes.
+def newest(api: Api, name: str, kind: str) -> tuple[str, dict[str, int]]:
+    """Return the newest commit of a repository, and the size of each of its files in bytes.
 
     Raises:
         HubError: the Hub does not have it, or does not answer within ANSWER_SECONDS.
@@ -218,11 +218,16 @@ def sizes(api: Api, name: str, kind: str) -> dict[str, int]:
             ANSWER_SECONDS, lambda: api.repo_info(name, repo_type=kind, files_metadata=True)
         )
         files: list[Any] = info.siblings or []
-        return {file.rfilename: file.size or 0 for file in files}
+        return str(info.sha), {file.rfilename: file.size or 0 for file in files}
 
 
-def download(api: Api, name: str, kind: str, files: Sequence[str], folder: Path) -> None:
+def download(
+    api: Api, name: str, kind: str, commit: str, files: Sequence[str], folder: Path
+) -> None:
     """Fetch files of a repository into a folder.
+
+    Args:
+        commit: from `newest`, so that what arrives has the sizes that were checked.
 
     Raises:
         HubError: the Hub refuses or fails.
@@ -238,6 +243,7 @@ def download(api: Api, name: str, kind: str, files: Sequence[str], folder: Path)
         snapshot_download(
             name,
             repo_type=kind,
+            revision=commit,
             local_dir=folder,
             allow_patterns=[glob.escape(file) for file in files],  # a file may be called `*`
             token=api.token,

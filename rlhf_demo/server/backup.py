@@ -274,9 +274,9 @@ class Backup:
             raise HubError(
                 f"the dataset {name} is public, and votes hold nicknames: make it private"
             )
-        files = repositories.sizes(api, name, "dataset")
+        commit, files = repositories.newest(api, name, "dataset")
         mine = _local_id(self.runs)
-        theirs = _remote_id(api, name) if ID_FILE in files else None
+        theirs = _remote_id(api, name, commit) if ID_FILE in files else None
         if theirs != mine:
             aside = (
                 f"earlier/{theirs or 'unknown'}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
@@ -385,9 +385,9 @@ def _local_id(runs: Path) -> str:
     return made
 
 
-def _remote_id(api: repositories.Api, name: str) -> str | None:
+def _remote_id(api: repositories.Api, name: str, commit: str) -> str | None:
     with tempfile.TemporaryDirectory(prefix="rlhf-demo-") as made:
-        repositories.download(api, name, "dataset", [ID_FILE], Path(made))
+        repositories.download(api, name, "dataset", commit, [ID_FILE], Path(made))
         record: Any = read_json(Path(made, ID_FILE))
     known = record.get("id") if is_record(record) else None
     return known if isinstance(known, str) and known.isalnum() else None
@@ -431,7 +431,7 @@ def _fetch(arriving: Path, repository: str) -> bool:
         DemoError, OSError: the Hub or the disk fails.
     """
     api = repositories.open_hub()
-    sizes = repositories.sizes(api, repository, "dataset")
+    commit, sizes = repositories.newest(api, repository, "dataset")
     wanted = {
         name: size
         for name, size in sizes.items()
@@ -443,7 +443,7 @@ def _fetch(arriving: Path, repository: str) -> bool:
     if sum(wanted.values()) > DISK_SHARE * shutil.disk_usage(arriving).free:
         log.warning("the runs in %s do not fit on this disk: only votes are restored", repository)
         wanted = {name: size for name, size in wanted.items() if not name.startswith("runs/")}
-    repositories.download(api, repository, "dataset", list(wanted), arriving)
+    repositories.download(api, repository, "dataset", commit, list(wanted), arriving)
     for folder in (arriving / "runs").glob("*"):
         _prepare(folder)
     (arriving / COMPLETE).touch()

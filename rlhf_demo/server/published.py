@@ -217,16 +217,16 @@ def pull_run(repository: str, runs: Path) -> str:
 
     repositories.check_name(repository)
     api = repositories.client(get_token())
-    files = repositories.sizes(api, repository, "model")
+    commit, files = repositories.newest(api, repository, "model")
     if f"{RECORD}/config.json" not in files:
         raise HubError(
             f"{repository} holds no run: where a model is asked for, name it by its Hub id"
         )
     wanted = _wanted(repository, files)
-    check_room(repository)
+    check_room(repository, commit)
     with tempfile.TemporaryDirectory(prefix="rlhf-demo-") as made:
         fetched = Path(made, "repository")
-        repositories.download(api, repository, "model", wanted, fetched)
+        repositories.download(api, repository, "model", commit, wanted, fetched)
         run_id = _run_id(fetched, repository)
         target = runs / run_id
         if target.exists():

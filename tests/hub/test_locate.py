@@ -25,6 +25,7 @@ from rlhf_demo.hub.locate import (
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.paths import CHECKPOINTS, REPOSITORY
 from rlhf_demo.runs.run import Run
+from tests.fake_hub import Repository
 
 
 def make_model(folder):
@@ -223,7 +224,7 @@ def test_cached_id_without_safetensors_is_refused(tmp_path, tiny_model_folder):
 
 
 @pytest.fixture
-def hub(monkeypatch, tmp_path):
+def models(monkeypatch, tmp_path):
     """A Hub of a few models: name -> sizes of files, and what each adapter calls its base."""
     files = {
         "a/whole": {"model.safetensors": 500_000_000, "config.json": 9},
@@ -240,12 +241,12 @@ def hub(monkeypatch, tmp_path):
     }
     bases = {"a/small": "a/whole"}
 
-    def download(name, file):
+    def download(name, file, revision):
         path = tmp_path / name.replace("/", "-")
         path.write_text(json.dumps({"base_model_name_or_path": bases[name]}))
         return path
 
-    monkeypatch.setattr(module, "_hub_files", lambda name, kind: files[name])
+    monkeypatch.setattr(module, "_hub_files", lambda name, *_: ("commit", files[name]))
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     return bases
 
@@ -257,16 +258,18 @@ def fetched(monkeypatch, tmp_path):
 
     def snapshot(repo_id, **how):
         names.append(repo_id)
-        assert not how["local_files_only"]
-        (tmp_path / "model.safetensors").touch()
-        return tmp_path
+        assert how["revision"] == "commit" and not how["local_files_only"]
+        folder = tmp_path / repo_id / "snapshots" / "commit"
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").touch()
+        return folder
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
     return names
 
 
-def test_model_is_measured_before_it_is_fetched(hub, fetched, monkeypatch):
+def test_model_is_measured_before_it_is_fetched(models, fetched, monkeypatch):
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=599e6))
     with pytest.raises(
         CheckpointError, match=r"a/whole is a download of 500 MB: .* has 599 MB of disk"
@@ -280,21 +283,36 @@ def test_model_is_measured_before_it_is_fetched(hub, fetched, monkeypatch):
     assert fetched == ["a/whole"]
 
 
-def test_model_that_memory_does_not_hold_is_not_fetched(hub, fetched, monkeypatch):
+def test_model_that_memory_does_not_hold_is_not_fetched(models, fetched, monkeypatch):
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=499e6))
     with pytest.raises(CheckpointError, match="499 MB of memory free; choose a smaller model"):
         locate("a/whole")
     assert fetched == []
 
 
-def test_model_whose_float32_weights_memory_does_not_hold_is_not_fetched(hub, fetched, monkeypatch):
+def test_model_whose_float32_weights_memory_does_not_hold_is_not_fetched(
+    models, fetched, monkeypatch
+):
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=999e6))
     with pytest.raises(CheckpointError, match="999 MB of memory free; choose a smaller model"):
         locate("a/whole")  # 500 MB
     assert fetched == []
 
 
-def test_model_is_here_if_nothing_has_to_be_fetched(hub, fetched, tmp_path):
+def test_commit_that_was_measured_is_the_one_that_is_fetched(hub, tiny_model_folder, monkeypatch):
+    """Its owner commits a larger file after each answer; what is cached is not asked for again."""
+    files = {file.name: file.read_bytes() for file in tiny_model_folder.iterdir()}
+    hub.repositories["models/a/tiny"] = made = Repository(files=files)
+    hub.after_each_answer = lambda: made.commit(files | {"n.json": bytes(len(hub.asked))}, "More")
+    measured = []
+    monkeypatch.setattr(module, "_size", lambda name, kind, sizes: measured.append(sizes) or 1)
+    folder = locate("a/tiny")
+    assert [{file.name: file.stat().st_size for file in folder.iterdir()}] == measured
+    hub.asked.clear()
+    assert locate("a/tiny") == folder and is_here("a/tiny") and hub.asked == []
+
+
+def test_model_is_here_if_nothing_has_to_be_fetched(models, fetched, tmp_path):
     adapter = write_adapter(tmp_path / "adapter", "a/whole")
     own = write_adapter(tmp_path / "own", str(make_model(tmp_path / "base")))
     shipped = [is_here(name) for name in ("gpt2-mini", "gpt2-mini-ppo", str(own))]
@@ -304,7 +322,7 @@ def test_model_is_here_if_nothing_has_to_be_fetched(hub, fetched, tmp_path):
 
 
 def test_base_that_an_adapter_names_is_measured_before_it_is_fetched(
-    hub, fetched, monkeypatch, tmp_path
+    models, fetched, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=599e6))
     with pytest.raises(CheckpointError, match="a/whole is a download of 500 MB"):
@@ -312,7 +330,9 @@ def test_base_that_an_adapter_names_is_measured_before_it_is_fetched(
     assert fetched == []
 
 
-def test_adapter_whose_configuration_alone_was_fetched_is_fetched_whole(hub, fetched, monkeypatch):
+def test_adapter_whose_configuration_alone_was_fetched_is_fetched_whole(
+    models, fetched, monkeypatch
+):
     monkeypatch.setattr(
         "huggingface_hub.try_to_load_from_cache",
         lambda _, file: "there" if file == "adapter_config.json" else None,
@@ -321,23 +341,23 @@ def test_adapter_whose_configuration_alone_was_fetched_is_fetched_whole(hub, fet
     assert fetched == ["a/small"]
 
 
-def test_adapter_weighs_what_it_makes_one_fetch(hub):
+def test_adapter_weighs_what_it_makes_one_fetch(models):
     assert hub_megabytes("a/whole", "model") == pytest.approx(500, abs=0.001)
     assert hub_megabytes("a/small", "model") == pytest.approx(502, abs=0.001)
 
 
-def test_model_weighs_all_that_is_fetched_and_nothing_else(hub):
+def test_model_weighs_all_that_is_fetched_and_nothing_else(models):
     assert hub_megabytes("a/talker", "model") == 17
 
 
-def test_model_with_too_much_beside_its_weights_is_refused(hub):
+def test_model_with_too_much_beside_its_weights_is_refused(models):
     with pytest.raises(CheckpointError, match="a/padded has 60 MB of files besides its weights"):
         hub_megabytes("a/padded", "model")
 
 
 @pytest.mark.parametrize("base", ["gpt2-mini", "checkpoints/gpt2-mini"])
-def test_adapter_on_a_shipped_base_weighs_its_own_weights(hub, base):
-    hub["a/small"] = base
+def test_adapter_on_a_shipped_base_weighs_its_own_weights(models, base):
+    models["a/small"] = base
     assert hub_megabytes("a/small", "model") == pytest.approx(2, abs=0.001)
 
 
@@ -351,13 +371,13 @@ def test_adapter_on_a_shipped_base_weighs_its_own_weights(hub, base):
         (7, "names no base model"),
     ],
 )
-def test_adapter_on_what_is_not_to_be_fetched_is_refused(hub, base, told):
-    hub["a/small"] = base
+def test_adapter_on_what_is_not_to_be_fetched_is_refused(models, base, told):
+    models["a/small"] = base
     with pytest.raises(CheckpointError, match=told):
         hub_megabytes("a/small", "model")
 
 
-def test_configuration_of_an_adapter_is_measured_before_it_is_read(hub):
+def test_configuration_of_an_adapter_is_measured_before_it_is_read(models):
     with pytest.raises(CheckpointError, match="has 9,000,000 bytes"):
         hub_megabytes("a/large-config", "model")
 

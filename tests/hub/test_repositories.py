@@ -13,11 +13,11 @@ from rlhf_demo.hub.repositories import (
     create,
     download,
     explained,
+    newest,
     open_hub,
-    sizes,
     upload,
 )
-from tests.fake_hub import OWNER, TOKEN, Repository
+from tests.fake_hub import COMMIT, OWNER, TOKEN, Repository
 
 NAME = f"{OWNER}/thing"
 
@@ -38,8 +38,9 @@ def test_folder_arrives_as_it_left(hub, folder, tmp_path, kind):
     assert address.endswith(NAME)
     assert hub[f"{kind}s/{NAME}"].private
     upload(api, NAME, kind, folder, "Add both")
-    assert sizes(api, NAME, kind) == {"a.txt": 5, "in/b.safetensors": 5000}
-    download(api, NAME, kind, ["a.txt", "in/b.safetensors"], tmp_path / "back")
+    commit, sizes = newest(api, NAME, kind)
+    assert sizes == {"a.txt": 5, "in/b.safetensors": 5000}
+    download(api, NAME, kind, commit, list(sizes), tmp_path / "back")
     assert (tmp_path / "back" / "a.txt").read_text() == "small"
     assert (tmp_path / "back" / "in" / "b.safetensors").read_bytes() == b"large" * 1000
     assert sorted(path.name for path in (tmp_path / "back").iterdir()) == ["a.txt", "in"]
@@ -48,7 +49,7 @@ def test_folder_arrives_as_it_left(hub, folder, tmp_path, kind):
 def test_name_of_a_file_is_no_pattern(hub, tmp_path):
     files = {"*.txt": b"asked for", "a.txt": b"not", "in/[a].txt": b"too", "in/a.txt": b"not"}
     hub.repositories[f"models/{NAME}"] = Repository(files=files)
-    download(open_hub(), NAME, "model", ["*.txt", "in/[a].txt"], tmp_path / "back")
+    download(open_hub(), NAME, "model", COMMIT, ["*.txt", "in/[a].txt"], tmp_path / "back")
     arrived = [path for path in (tmp_path / "back").rglob("*") if path.is_file()]
     assert sorted(path.name for path in arrived) == ["*.txt", "[a].txt"]
 
@@ -95,7 +96,7 @@ def test_repository_of_someone_else_is_refused_in_one_sentence(hub):
     with pytest.raises(HubError, match=r"nobody/x cannot be created: .* may not write there"):
         create(open_hub(), "nobody/x", "model")
     with pytest.raises(HubError, match=r"the dataset nobody/x cannot be read: .* has none"):
-        sizes(open_hub(), "nobody/x", "dataset")
+        newest(open_hub(), "nobody/x", "dataset")
 
 
 @pytest.mark.parametrize(

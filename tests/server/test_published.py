@@ -233,6 +233,23 @@ def test_only_files_of_a_run_are_fetched_whatever_others_are_called(
     assert set(os.listdir(tmp_path / "runs" / "sft-happy" / "model")) == model
 
 
+def test_commit_that_was_checked_is_the_one_that_is_fetched(
+    hub, tmp_path, tiny_model_folder, monkeypatch
+):
+    """Its owner commits other files between any two requests."""
+    run = finished(tmp_path / "sft-1", "sft", load_policy(str(tiny_model_folder), device=CPU).save)
+    push_run(run.folder, NAME)
+    pushed = hub[f"models/{NAME}"]
+    checked = dict(pushed.files)
+    hub.after_each_answer = lambda: pushed.commit(
+        checked | {"run/config.json": b" " * 10**7, "model.safetensors": bytes(10**7)}, "Switch"
+    )
+    pull_run(NAME, tmp_path / "runs")
+    pulled = tmp_path / "runs" / "sft-happy"
+    for file in (pulled / "model").iterdir():
+        assert file.read_bytes() == checked[file.name]
+
+
 def test_model_of_another_kind_than_its_record_says_leaves_nothing(
     hub, tmp_path, tiny_model_folder
 ):
