@@ -4,9 +4,11 @@ Many browsers ask for a run's rows at every step. Reading the whole file each ti
 than the training that writes it.
 """
 
+import math
 import os
-import re
+import sys
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,25 +16,30 @@ from typing import Any
 
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import Row, is_record, open_plain, parse_lines, short_name
+from rlhf_demo.rate_limit import RateLimit
 
 HIGHEST_STEP = 10**9
 
 MOST_BYTES, MOST_ROWS, MOST_ROW_BYTES = 2**25, 50_000, 2**20
-"""Limits of a followed file; no training that people watch writes more. In memory, a file takes up
-to 25 times its size on the disk."""
+"""Limits of a followed file on the disk; no training that people watch writes more."""
 
-FREE_LISTS, BYTES_PER_LIST = 16, 8
-"""A row may have so many lists and objects, and one more for each 8 bytes. An empty list takes two
-bytes on the disk but up to 96 in memory. The rows of our runs have 24 bytes or more for each."""
+MOST_MEMORY = 100_000_000
+"""Bytes that the rows of a followed file may take in memory: 3 to 10 times their bytes on the disk
+in our runs. A thousand steps of PPO take 50 MB."""
+
+FREE_BYTES, BYTES_PER_BYTE = 4096, 20
+"""A row may take so many bytes in memory, and so many more for each byte on the disk. An empty list
+takes 21 for each, an object with one key 36."""
+
+MOST_KEPT = 3 * MOST_MEMORY
+"""Bytes in memory of all followed files together: a run has three large ones."""
+
+LARGE, LARGE_AGAIN = MOST_MEMORY // 10, (10, 10 / 60)
+"""A file from so many bytes in memory on takes a noticeable time to read. If pages follow more of
+them than fit, those that made room may be read again so often: at first, and in a second."""
 
 DEEPEST = 4
 """Lists and objects inside each other, with the row itself; our rows have up to 3."""
-
-MOST_KEPT = 2**26
-"""Bytes of all followed files together."""
-
-TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"')
-"""A text in JSON."""
 
 END_BYTES = 2**16
 """Bytes that `last_rows` reads: about fifty rows of PPO."""
@@ -67,33 +74,52 @@ class Tail:
         self._rows: list[Row] = []
         self._offset = 0
         self._inode: int | None = None
+        self._refused: tuple[tuple[int, int, int], str] | None = None
+        self.memory = 0.0
+        """Bytes that the rows take."""
 
     def _read(self, descriptor: int) -> None:
         status = os.fstat(descriptor)
+        version = status.st_ino, status.st_size, status.st_mtime_ns
+        if self._refused and self._refused[0] == version:
+            raise DataError(self._refused[1])
         if status.st_ino != self._inode or status.st_size < self._offset:
             self._forget()
             self._inode = status.st_ino
-        if status.st_size > MOST_BYTES:
-            raise DataError(
-                f"{short_name(self.path)} has more than {MOST_BYTES / 1e6:.0f} MB: restore or "
-                "delete the file"
-            )
-        new = os.pread(descriptor, status.st_size - self._offset, self._offset)
-        whole = new[: new.rfind(b"\n") + 1]
-        # Bytes, because an unfinished line may end inside a character.
-        lines = whole.split(b"\n")[:-1]
-        if len(self._rows) + len(lines) > MOST_ROWS:
-            raise DataError(
-                f"{short_name(self.path)} has more than {MOST_ROWS:,} rows: restore or delete the "
-                "file"
-            )
-        self._rows += _parse(self.path, lines, first=len(self._rows) + 1)
-        self._offset += len(whole)
+        try:
+            self._read_up_to(status.st_size, descriptor)
+        except DataError as error:
+            self._forget()
+            self._refused = version, str(error)  # reading it at each poll would take a core
+            raise
 
-    @property
-    def size(self) -> int:
-        """Bytes of the file that have been read."""
-        return self._offset
+    def _read_up_to(self, size: int, descriptor: int) -> None:
+        if size > MOST_BYTES:
+            raise self._too_large(f"{MOST_BYTES / 1e6:.0f} MB")
+        while self._offset < size:
+            # In parts, so that a file which takes too much memory is refused before it has it.
+            most = min(MOST_ROW_BYTES + 1, size - self._offset)
+            part = os.pread(descriptor, most, self._offset)
+            # Bytes, because an unfinished line may end inside a character.
+            *lines, unfinished = part.split(b"\n")
+            if not lines and len(unfinished) <= MOST_ROW_BYTES:
+                return
+            self._add(lines or [unfinished])  # the latter is too long already, and is refused
+            self._offset += len(part) - len(unfinished)
+
+    def _add(self, lines: list[bytes]) -> None:
+        if len(self._rows) + len(lines) > MOST_ROWS:
+            raise self._too_large(f"{MOST_ROWS:,} rows")
+        rows, memory = _parse(self.path, lines, first=len(self._rows) + 1)
+        self.memory += memory
+        if self.memory > MOST_MEMORY:
+            raise self._too_large(f"{MOST_MEMORY / 1e6:.0f} MB in memory")
+        self._rows += rows
+
+    def _too_large(self, most: str) -> DataError:
+        return DataError(
+            f"{short_name(self.path)} has more than {most}: restore or delete the file"
+        )
 
 
 def all_rows(path: Path) -> list[Row]:
@@ -117,45 +143,46 @@ def last_rows(path: Path) -> list[Row]:
             lines = file.read(END_BYTES).split(b"\n")[:-1]
     except FileNotFoundError:
         return []
-    return _parse(path, lines[1:] if start else lines)  # the first line may be cut
+    return _parse(path, lines[1:] if start else lines)[0]  # the first line may be cut
 
 
-def _parse(path: Path, lines: list[bytes], first: int = 1) -> list[Row]:
-    """Parse complete lines, of which the first has the number `first` in the file."""
-    # Parsing one very long line would block all other threads, and many lists fill the memory.
-    long = [number for number, line in enumerate(lines, first) if _is_bloated(line)]
-    rows = [] if long else parse_lines(path, lines, first=first)
-    odd = long or [number for number, row in enumerate(rows, first) if not _is_row(row)]
+def _parse(path: Path, lines: list[bytes], first: int = 1) -> tuple[list[Row], float]:
+    """Parse complete lines, of which the first has the number `first` in the file.
+
+    Returns:
+        the rows, and the bytes that they take in memory.
+    """
+    # Parsing one very long line would block all other threads.
+    odd = [number for number, line in enumerate(lines, first) if len(line) > MOST_ROW_BYTES]
+    rows = [] if odd else parse_lines(path, lines, first=first)
+    memory = [_memory(row) if _has_step(row) else math.inf for row in rows]
+    odd = odd or [
+        number
+        for number, (line, size) in enumerate(zip(lines, memory, strict=False), first)
+        if size > FREE_BYTES + BYTES_PER_BYTE * len(line)
+    ]
     if odd:
         raise DataError(
             f"{short_name(path)} line {odd[0]} is not a row of a run: restore or delete the file"
         )
-    return rows
+    return rows, sum(memory)
 
 
-def _is_bloated(line: bytes) -> bool:
-    """Say whether a line is too long, or would take far more memory than its bytes."""
-    if len(line) > MOST_ROW_BYTES:
-        return True
-    most = FREE_LISTS + len(line) // BYTES_PER_LIST
-    if line.count(b"[") + line.count(b"{") <= most:
-        return False
-    structure = TEXT.sub(b"", line)  # a response may have many brackets
-    return structure.count(b"[") + structure.count(b"{") > most
-
-
-def _is_row(row: Any) -> bool:
-    """Say whether it has a step, and is nested no deeper than the rows of our runs."""
+def _has_step(row: Any) -> bool:
     step = row.get("step") if is_record(row) else None
-    return type(step) is int and 0 <= step <= HIGHEST_STEP and _is_shallow(row, DEEPEST)
+    return type(step) is int and 0 <= step <= HIGHEST_STEP
 
 
-def _is_shallow(value: Any, most: int) -> bool:
-    """Say whether at most `most` lists and objects are inside each other."""
+def _memory(value: Any, deepest: int = DEEPEST) -> float:
+    """Return how many bytes a value out of JSON takes; infinitely many if it is nested deeper."""
+    size = sys.getsizeof(value)
     if type(value) not in (list, dict):
-        return True
+        return size
+    if not deepest:
+        return math.inf
     inside: Iterable[Any] = value.values() if is_record(value) else value
-    return most > 0 and all(_is_shallow(each, most - 1) for each in inside)
+    keys = sum(map(sys.getsizeof, value)) if is_record(value) else 0
+    return size + keys + sum(_memory(each, deepest - 1) for each in inside)
 
 
 class Tails:
@@ -165,14 +192,33 @@ class Tails:
         self._most = most
         self._lock = threading.Lock()
         self._tails: OrderedDict[Path, Tail] = OrderedDict()
+        self._dropped: set[Path] = set()  # large files that made room for others
+        self._again = RateLimit(*LARGE_AGAIN, time.monotonic)
 
     def rows(self, path: Path) -> list[Row]:
-        """Return all rows of the file so far; see `Tail.rows`."""
+        """Return all rows of the file so far; see `Tail.rows`.
+
+        Raises:
+            DataError: also if the file is large, and was read too often.
+        """
         with self._lock:
+            if path in self._dropped and not self._again.allow(""):
+                raise DataError(
+                    f"{short_name(path)} is large, and pages follow too many large files: close "
+                    "those of other runs, and try again in a minute"
+                )
+            self._dropped.discard(path)
             tail = self._tails.setdefault(path, Tail(path))
             self._tails.move_to_end(path)
-            while len(self._tails) > self._most or (
-                len(self._tails) > 1 and sum(each.size for each in self._tails.values()) > MOST_KEPT
-            ):
-                self._tails.popitem(last=False)
-        return tail.rows()
+        rows = tail.rows()
+        with self._lock:
+            self._make_room()
+        return rows
+
+    def _make_room(self) -> None:
+        while len(self._tails) > self._most or (
+            len(self._tails) > 1 and sum(each.memory for each in self._tails.values()) > MOST_KEPT
+        ):
+            path, tail = self._tails.popitem(last=False)
+            if tail.memory >= LARGE:
+                self._dropped.add(path)

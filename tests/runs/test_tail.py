@@ -2,6 +2,8 @@
 
 import json
 import os
+import tracemalloc
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,7 +36,7 @@ def test_rows_when_the_file_grows_are_all_and_only_the_new_bytes_are_read(path, 
     append(path, '{"step": 2}\n')
     assert tail.rows() == [{"step": 1}, {"step": 2}]
     assert tail.rows() == [{"step": 1}, {"step": 2}]
-    assert read == [12, 12, 0]  # '{"step": 1}\n' is 12 bytes
+    assert read == [12, 12]  # '{"step": 1}\n' is 12 bytes
 
 
 def test_torn_last_line_waits_until_it_is_whole(path):
@@ -114,7 +116,7 @@ def nested(depth):
 
 @pytest.mark.parametrize("reader", [lambda path: Tail(path).rows(), last_rows])
 @pytest.mark.parametrize(
-    "value", [nested(4), '{"b": ' + nested(3) + "}", nested(700), f"[{'[],' * 1000}1]"]
+    "value", [nested(4), '{"b": ' + nested(3) + "}", nested(700), f"[{'[],' * 5000}1]"]
 )
 def test_line_that_is_nested_deeper_or_has_more_lists_than_ours_is_no_row(path, value, reader):
     append(path, f'{{"step": 1, "a": {value}}}\n')
@@ -122,12 +124,53 @@ def test_line_that_is_nested_deeper_or_has_more_lists_than_ours_is_no_row(path, 
         reader(path)
 
 
-def test_line_of_too_many_lists_is_refused_before_it_is_parsed(path, monkeypatch):
-    monkeypatch.setattr("rlhf_demo.runs.tail.parse_lines", None)
-    # 3 bytes a list, where 8 are needed: 1 + 1 + 300 of the 16 + 920 // 8 = 131 allowed.
-    append(path, f'{{"step": 1, "a": [{"[]," * 300}1]}}\n')
-    with pytest.raises(DataError, match="is not a row of a run"):
-        Tail(path).rows()
+def of_many(value, count, step=1):
+    """A row with a list of so many values."""
+    return f'{{"step": {step}, "x": [{",".join([value] * count)}]}}\n'
+
+
+def test_file_that_takes_too_much_memory_is_refused_before_it_has_it_and_is_read_once(
+    path, monkeypatch
+):
+    append(path, "".join(of_many('"ab"', 190_000, step) for step in range(1, 24)))
+    tail, read = Tail(path), []
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda *args: read.append(args[1]) or pread(*args))
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"has more than 100 MB in memory: restore or delete"):
+            tail.rows()
+    assert sum(read) < 11_000_000 and tail.memory == 0  # of 22 MB
+    path.write_text('{"step": 1}\n')  # the same file, restored
+    assert tail.rows() == [{"step": 1}]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        of_many('{"score":0.125,"kl":0.5}', 20_000), of_many("[0.5,0.25]", 50_000),
+        of_many("0.5", 50_000), of_many('"ab"', 50_000),
+        of_many(f'"{"a" * 500_000}\U0001f600"', 1),
+        json.dumps({"step": 1} | {f"metric/{n}": n / 7 for n in range(5000)}) + "\n",
+    ],
+    ids=["objects", "lists", "numbers", "texts", "wide", "keys"],
+)  # fmt: skip
+def test_memory_of_a_file_is_about_what_its_rows_take(path, line):
+    append(path, line)
+    tail = Tail(path)
+    tracemalloc.start()
+    tail.rows()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # A key that stands in several objects of a row is counted each time, and kept once.
+    assert 0.75 < tail.memory / taken < 1.5
+
+
+def test_thousand_steps_of_the_shipped_run_with_all_their_texts_are_followed(tmp_path):
+    for name in ("metrics", "samples", "distributions"):
+        text = (CHECKPOINTS / "examples" / "ppo-quick" / f"{name}.jsonl").read_text()
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text(text * 25)  # it has 40 steps
+        assert len(Tail(path).rows()) == 25 * text.count("\n")
 
 
 def test_brackets_in_a_text_are_no_lists(path):
@@ -176,19 +219,74 @@ def test_last_rows_are_those_of_the_files_end_and_no_more_is_read(path):
     assert len(rows) == 5458
 
 
-def test_tails_forget_files_when_all_together_are_too_large(tmp_path, monkeypatch):
-    monkeypatch.setattr("rlhf_demo.runs.tail.MOST_KEPT", 30)
-    paths = [tmp_path / f"{name}.jsonl" for name in "abcd"]
+@pytest.fixture
+def read(monkeypatch):
+    """The names of the files that are read."""
+    found = []
+    inside = Tail._read_up_to
+    monkeypatch.setattr(
+        Tail,
+        "_read_up_to",
+        lambda tail, size, file: (
+            found.append(tail.path.stem) if size > tail._offset else None,
+            inside(tail, size, file),
+        ),
+    )
+    return found
+
+
+def files(folder, names):
+    paths = [folder / f"{name}.jsonl" for name in names]
     for path in paths:
-        append(path, '{"step": 1}\n')  # 12 bytes
-    tails, read = Tails(), []
-    pread = os.pread
-    monkeypatch.setattr(os, "pread", lambda *args: read.append(args[1]) or pread(*args))
-    a, b, c, d = paths
-    # Before d is read, a makes room: the other two have 24 bytes. Then b, since d has come.
-    for path in (a, b, c, d, c, d, a):
+        append(path, '{"step": 1}\n')
+    return paths
+
+
+def test_tails_forget_files_when_all_together_take_too_much_memory(tmp_path, monkeypatch, read):
+    a, b, c, d = files(tmp_path, "abcd")
+    one = Tail(a)
+    one.rows()
+    monkeypatch.setattr("rlhf_demo.runs.tail.MOST_KEPT", 2.5 * one.memory)
+    tails = Tails()
+    read.clear()
+    for path in (a, b, c, b, c, d, c, a, d):  # c drives a out, d drives b out, and a drives d out
         tails.rows(path)
-    assert read == [12, 12, 12, 12, 0, 0, 12]
+    assert read == ["a", "b", "c", "d", "a", "d"]
+
+
+def test_large_files_that_do_not_fit_together_are_not_read_at_every_poll(
+    tmp_path, monkeypatch, read
+):
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr("rlhf_demo.runs.tail.time", clock)
+    monkeypatch.setattr("rlhf_demo.runs.tail.MOST_KEPT", 1)
+    monkeypatch.setattr("rlhf_demo.runs.tail.LARGE", 1)
+    paths, now = files(tmp_path, "ab"), [0.0]
+    tails = Tails()
+
+    def poll(times):
+        refused = 0
+        for path in paths * times:
+            try:
+                assert tails.rows(path) == [{"step": 1}]
+            except DataError as error:
+                assert "is large, and pages follow too many large files" in str(error)
+                refused += 1
+        return refused
+
+    poll(20)
+    assert len(read) == 2 + 10
+    now[0] = 59.0
+    read.clear()
+    poll(20)
+    assert 9 <= len(read) <= 10
+
+
+def test_small_files_are_read_as_often_as_they_are_asked_for(tmp_path, read):
+    paths, tails = files(tmp_path, "abc"), Tails(most=2)
+    for path in paths * 20:
+        tails.rows(path)
+    assert len(read) == 60
 
 
 def test_rows_given_out_belong_to_the_caller(path):
@@ -198,15 +296,10 @@ def test_rows_given_out_belong_to_the_caller(path):
     assert tail.rows() == [{"step": 1}]
 
 
-def test_tails_forget_the_file_asked_for_longest_ago(tmp_path, monkeypatch):
-    paths = [tmp_path / f"{name}.jsonl" for name in "abc"]
-    for path in paths:
-        append(path, '{"step": 1}\n')
-    tails, read = Tails(most=2), []
-    pread = os.pread
-    monkeypatch.setattr(os, "pread", lambda *args: read.append(args[1]) or pread(*args))
-    a, b, c = paths
+def test_tails_forget_the_file_asked_for_longest_ago(tmp_path, read):
+    a, b, c = files(tmp_path, "abc")
+    tails = Tails(most=2)
     # a and b are kept; a is asked for again, so c drives b out; b is read afresh.
     for path in (a, b, a, c, a, b):
         assert tails.rows(path) == [{"step": 1}]
-    assert read == [12, 12, 0, 12, 0, 12]
+    assert read == ["a", "b", "c", "b"]

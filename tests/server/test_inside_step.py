@@ -327,7 +327,7 @@ def test_finished_run_tells_what_its_saved_model_is_worth(board, run):
 )  # fmt: skip
 def test_odd_figures_of_a_copied_run_are_refused(board, run, name, change):
     write_json(run.folder / name, change)
-    with pytest.raises(JobError, match=r"are damaged: choose another run"):
+    with pytest.raises(JobError, match=r"are damaged or too large: choose another run"):
         ask(board, run)
 
 

@@ -125,14 +125,16 @@ class Board:
         If no particular run is wanted, runs with damaged files are skipped.
 
         Raises:
-            JobError: there is no such run, or its files are damaged.
+            JobError: there is no such run, or its files are damaged or too large.
         """
         chosen = self._chosen(listed, run_id)
         for row in chosen:
             with suppress(DemoError, OSError, *ODD):
                 rows = self.tails.rows(self.jobs.find(row["id"]).folder / "metrics.jsonl")
                 return row, rows, self._state(kind, row, rows, listed)
-        raise JobError(f"the files of {chosen[0]['id']} are damaged: choose another run")
+        raise JobError(
+            f"the files of {chosen[0]['id']} are damaged or too large: choose another run"
+        )
 
     def _state(self, kind: str, row: RunRow, rows: list[Row], listed: list[RunRow]) -> RunState:
         """Return the part of a run's state that is the same for all its viewers.
