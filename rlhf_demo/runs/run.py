@@ -124,7 +124,9 @@ class Run:
 
     @classmethod
     def create(cls, folder: str | Path, kind: str, options: dict[str, Any]) -> "Run":
-        """Create the folder and write config.json.
+        """Create the folder, for its owner alone, and write config.json.
+
+        A folder that a person made before keeps its mode.
 
         Raises:
             JobError: the folder already holds a run, or files that a run would replace or remove.
@@ -139,7 +141,8 @@ class Run:
             run._earlier = {path.name for path in run.folder.iterdir()}
             if taken := min(run._earlier & MADE, default=None):
                 raise JobError(f"{run.folder} holds other files ({taken}): name a new folder")
-        run.folder.mkdir(parents=True, exist_ok=True)
+        # Its files get the umask's modes: one `chmod` of the folder shares the run.
+        run.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = {
             "kind": kind,
             "options": options,

@@ -233,6 +233,7 @@ def pull_run(repository: str, runs: Path) -> str:
             raise JobError(f"{target} exists already: delete that run first")
         try:
             with replacing_folder(target) as folder:
+                folder.chmod(0o700)  # as `Run.create` makes it
                 _arrange(fetched, folder, repository)
                 _check_model(folder)
         except OSError as error:

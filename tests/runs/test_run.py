@@ -56,6 +56,19 @@ def holder(run):
 # -- beginning -------------------------------------------------------------------------------------
 
 
+def test_folder_of_a_run_is_for_its_owner_alone_unless_a_person_made_and_shared_it(tmp_path):
+    before = os.umask(0o022)  # as in a terminal; the page sets its own
+    try:
+        (tmp_path / "shared").mkdir()
+        folders = [tmp_path / "runs" / "new", tmp_path / "shared", tmp_path / "shared" / "new"]
+        for folder in folders:
+            Run.create(folder, "ppo", {})
+    finally:
+        os.umask(before)
+    modes = [folder.stat().st_mode & 0o777 for folder in (tmp_path / "runs", *folders)]
+    assert modes == [0o755, 0o700, 0o755, 0o700]
+
+
 def test_create_writes_what_was_asked_and_queues(run):
     assert run.config["kind"] == "ppo"
     assert run.config["options"] == {"seed": 3}

@@ -85,6 +85,7 @@ def test_policy_comes_back_to_the_last_bit_and_plain_transformers_loads_it(hub, 
     ours = mine.values(mine.hidden(inputs["input_ids"], inputs["attention_mask"])[0])
     assert torch.allclose((hidden @ head["weight"].T + head["bias"])[..., 0], ours, atol=1e-4)
 
+    assert pulled.stat().st_mode & 0o777 == 0o700  # other accounts of this machine stay out
     assert Run(pulled).status["status"] == "finished"
     assert Run(pulled).read("metrics") == run.read("metrics")
     assert read_json(pulled / "job.json")["title"] == "Happy | films"
