@@ -157,6 +157,7 @@ class StepTexts(TypedDict):
 
     step: int
     rows: list[SampleRow]
+    left_out: str  # says in a sentence which texts and tokens are not sent; empty if all are
 
 
 class InsideStep(TypedDict):

@@ -105,6 +105,7 @@ export interface SampleRow {
 export interface StepTexts {
   step: number;
   rows: SampleRow[];
+  left_out: string;
 }
 
 export interface InsideStep {

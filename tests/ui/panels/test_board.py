@@ -88,7 +88,37 @@ def test_texts_of_a_step_are_those_of_that_step(board):
     run = start(board.jobs)
     rows = [{"step": 1, "response": "a"}, {"step": 2, "response": "b"}]
     board.jobs.find(run).append("samples", rows)
-    assert board.board_samples({"run": run, "step": 2}) == {"step": 2, "rows": [rows[1]]}
+    shown = {"step": 2, "rows": [rows[1]], "left_out": ""}
+    assert board.board_samples({"run": run, "step": 2}) == shown
+
+
+def sampled(tokens):
+    figures = {"token": [" a"] * tokens, "kl": [0.5] * tokens}
+    return {"step": 1, "prompt": "x", "response": "a" * 300, "score": 1.0} | figures
+
+
+@pytest.mark.parametrize(
+    ("tokens", "left_out"),
+    [
+        ([9] * 8, ""),
+        ([256] * 16, ""),
+        ([9] * 17, "Of the 17 texts of this step, the first 16 are shown."),
+        ([9, 257], "Of each text, the first 256 tokens are shown."),
+        (
+            [2000] * 34,
+            "Of the 34 texts of this step, the first 16 are shown. "
+            "Of each text, the first 256 tokens are shown.",
+        ),
+    ],
+)
+def test_browser_draws_a_bounded_part_of_a_step(board, tokens, left_out):
+    run = start(board.jobs)
+    board.jobs.find(run).append("samples", [sampled(count) for count in tokens])
+    shown = board.board_samples({"run": run, "step": 1})
+    assert [len(row["token"]) for row in shown["rows"]] == [min(n, 256) for n in tokens[:16]]
+    assert all(len(row["kl"]) == len(row["token"]) for row in shown["rows"])
+    assert shown["rows"][0]["response"] == "a" * 300
+    assert shown["left_out"] == left_out
 
 
 def test_without_a_wish_a_visitors_own_waiting_run_is_shown_and_what_it_waits_for(board):
@@ -116,7 +146,7 @@ def test_texts_of_the_newest_step_come_with_the_rows_where_they_are_wanted(board
     rows = [{"step": 1, "response": "a"}, {"step": 2, "response": "b"}]
     board.jobs.find(run).append("samples", rows)
     known = {"since": 2, "created": ask(board, run)["created"]}
-    newest = {"step": 2, "rows": [rows[1]]}
+    newest = {"step": 2, "rows": [rows[1]], "left_out": ""}
     assert ask(board, run, texts_after=-1)["texts"] == newest
     assert ask(board, run, **known, texts_after=1)["texts"] == newest
     assert ask(board, run, **known, texts_after=2)["texts"] is None

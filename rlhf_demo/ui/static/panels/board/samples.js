@@ -55,6 +55,7 @@ const view = () => {
   const list = h("div", { class: "rl-sample-list" });
   const legend = h("div", {});
   const units = h("p", { class: "rl-soft rl-units" });
+  const leftOut = h("p", { class: "rl-soft" });
   const card = h(
     "section",
     { class: "rl-card rl-samples", "aria-label": "Texts of a step" },
@@ -63,16 +64,17 @@ const view = () => {
     h("label", { class: "rl-by" }, "Colour by ", by),
     legend,
     units,
+    leftOut,
     list,
   );
-  return { card, heading, slider, by, list, legend, units };
+  return { card, heading, slider, by, list, legend, units, leftOut };
 };
 
 /** @typedef {ReturnType<typeof view>} View */
 /**
  * What the texts are drawn from.
- * @typedef {{rows: SampleRow[], scale: import("../../types").Scale | null, clip: number,
- *   run: import("../../types").RunRow}} Texts
+ * @typedef {{rows: SampleRow[], leftOut: string, clip: number,
+ *   scale: import("../../types").Scale | null, run: import("../../types").RunRow}} Texts
  */
 
 // Opens the microscope at a token of a text; it shows PPO only.
@@ -82,7 +84,8 @@ const tracer = (/** @type {Texts} */ { rows, run }, /** @type {number} */ sample
         openTrace({ run: run.id, step: rows[sample].step, sample, token })
     : undefined;
 
-const drawTexts = (/** @type {View} */ { by, legend, units, list }, /** @type {Texts} */ texts) => {
+const drawTexts = (/** @type {View} */ seen, /** @type {Texts} */ texts) => {
+  const { by, legend, units, leftOut, list } = seen;
   const { rows } = texts;
   // Without a value head there are no values to colour by.
   const has = (/** @type {string} */ one) => !rows.length || one in rows[0];
@@ -90,6 +93,7 @@ const drawTexts = (/** @type {View} */ { by, legend, units, list }, /** @type {T
   if (!has(by.value)) by.value = BY[0];
   fill(legend, legendOf(by.value, rows));
   say(units, unitWords(texts.scale));
+  say(leftOut, texts.leftOut);
   fill(
     list,
     rows.map((row, sample) => sampleCard(row, by.value, texts, tracer(texts, sample))),
@@ -116,7 +120,7 @@ export const samples = (server, moved) => {
   const seen = view();
   const { slider } = seen;
   /** @type {Texts} */
-  const texts = { rows: [], scale: null, clip: 0, run: null };
+  const texts = { rows: [], leftOut: "", scale: null, clip: 0, run: null };
   let run = null;
   let total = 0;
   let follow = true;
@@ -133,7 +137,7 @@ export const samples = (server, moved) => {
     const ready = sent && sent.step === wanted;
     const answer = ready ? sent : await server.board_samples({ run, step: wanted });
     if (answer.error || answer.step !== shown || run !== asked) return;
-    texts.rows = answer.rows;
+    [texts.rows, texts.leftOut] = [answer.rows, answer.left_out];
     draw();
   };
   slider.oninput = () => {
@@ -148,6 +152,7 @@ export const samples = (server, moved) => {
     reset: () => {
       [steps, texts.rows, shown, follow] = [[], [], null, true];
       fill(seen.list);
+      say(seen.leftOut, "");
     },
     // The step whose texts are shown, while the page follows the newest: the server then sends
     // newer texts with the rows.
