@@ -54,8 +54,8 @@ STATE_SECONDS = 0.5
 """How long all viewers of a run share one computed state."""
 MOST_STATES = 64
 MOST_TEXTS, MOST_TOKENS = 16, 256
-"""Texts of a step, and tokens of each, that a page draws, as in the microscope. A run keeps 8 texts;
-a browser needs 0.3 ms and 15 kB for each token."""
+"""Texts of a step, and tokens of each, that a page draws, as in the microscope. A run keeps 8
+texts, and a browser needs 0.3 ms and 15 kB for each token."""
 RECENT_STEPS = 10
 """Steps over which the pace is averaged."""
 SOONEST, LATEST, QUIET = 1.0, 5.0, 3.0

@@ -115,8 +115,8 @@ def test_browser_draws_a_bounded_part_of_a_step(board, tokens, left_out):
     run = start(board.jobs)
     board.jobs.find(run).append("samples", [sampled(count) for count in tokens])
     shown = board.board_samples({"run": run, "step": 1})
-    assert [len(row["token"]) for row in shown["rows"]] == [min(n, 256) for n in tokens[:16]]
-    assert all(len(row["kl"]) == len(row["token"]) for row in shown["rows"])
+    assert [len(text["token"]) for text in shown["rows"]] == [min(n, 256) for n in tokens[:16]]
+    assert all(len(text["kl"]) == len(text["token"]) for text in shown["rows"])
     assert shown["rows"][0]["response"] == "a" * 300
     assert shown["left_out"] == left_out
 
