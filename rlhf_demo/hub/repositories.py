@@ -187,6 +187,18 @@ def commit(
             return str(made.oid)
 
 
+def exists(api: Api, name: str) -> bool:
+    """Say whether the Hub has a model or a data set of a name.
+
+    Raises:
+        HubError: the Hub fails.
+    """
+    with explained(f"the Hub cannot be asked for {name}"):
+        return HUB_ID.fullmatch(name) is not None and any(
+            api.repo_exists(name, repo_type=kind) for kind in ("model", "dataset")
+        )
+
+
 def is_private(api: Api, name: str, kind: str) -> bool:
     """Say whether only its owner can read a repository.
 

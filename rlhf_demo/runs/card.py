@@ -3,7 +3,7 @@
 It is the README.md of the model's repository. Everything in it comes from the run's folder.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -259,16 +259,22 @@ def _settings(config: RunConfig) -> str:
     return _table(("option", "value"), rows) + "\n\n" + made
 
 
-def without_folders(options: dict[str, Any]) -> dict[str, Any]:
-    """Return a run's options with only the last name of each path, which are private."""
+def without_folders(options: dict[str, Any], on_hub: Callable[[str], bool]) -> dict[str, Any]:
+    """Return a run's options with only the last name of each path, which are private.
+
+    Args:
+        options: of the run.
+        on_hub: says whether the Hub has a name. A relative path may look like one, and need not
+            exist from the folder of this process.
+    """
     return {
-        name: Path(value).name if isinstance(value, str) and _is_path(value) else value
+        name: Path(value).name if isinstance(value, str) and _is_path(value, on_hub) else value
         for name, value in options.items()
     }
 
 
-def _is_path(value: str) -> bool:
-    return value.startswith(("/", "~", ".")) or value.count("/") > 1 or Path(value).exists()
+def _is_path(value: str, on_hub: Callable[[str], bool]) -> bool:
+    return "/" in value and (Path(value).exists() or not on_hub(value))
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:

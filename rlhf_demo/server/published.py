@@ -12,6 +12,7 @@ process before it loads it.
 import shutil
 import tempfile
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,8 @@ def write_repository(api: repositories.Api, run: Run, repository: str, folder: P
     from rlhf_demo.models.publish import VALUE_HEAD, write_plain  # noqa: PLC0415  (torch)
 
     write_plain(run.model_folder, folder)
-    config: RunConfig = {**run.config, "options": without_folders(run.config["options"])}
+    options = without_folders(run.config["options"], partial(repositories.exists, api))
+    config: RunConfig = {**run.config, "options": options}
     report = run.report()
     if is_record(report):
         report = {name: value for name, value in report.items() if name != TEXTS}
@@ -125,7 +127,8 @@ def write_repository(api: repositories.Api, run: Run, repository: str, folder: P
         if (run.folder / name).is_file():
             shutil.copyfile(run.folder / name, record / name)
     base = _base(run)
-    on_hub = base is not None and base not in shipped_models() and not _local(base)
+    here = base is None or base in shipped_models() or _local(base) is not None
+    on_hub = base is not None and not here and repositories.exists(api, base)
     subject = Subject(
         repository=repository,
         title=_title(run),

@@ -51,6 +51,6 @@ def test_card_says_where_the_model_comes_from(changes, words):
 
 def test_paths_of_this_machine_stay_here():
     options = {"data": "/home/me/pairs.jsonl", "policy": "owner/name", "model": "~/m", "seed": 1}
-    assert without_folders(options) == {
+    assert without_folders(options, on_hub="owner/name".__eq__) == {
         "data": "pairs.jsonl", "policy": "owner/name", "model": "m", "seed": 1
     }  # fmt: skip

@@ -101,6 +101,20 @@ def test_policy_comes_back_to_the_last_bit_and_plain_transformers_loads_it(hub, 
         pull_run(NAME, runs)
 
 
+def test_path_that_looks_like_a_name_of_the_hub_stays_here(hub, tmp_path, tiny_model_folder):
+    """A run keeps paths as they were typed, from whatever folder that was."""
+    hub.repositories["datasets/a/prompts"] = Repository()
+    run = finished(
+        tmp_path / "sft-1", "sft", load_policy(str(tiny_model_folder), device=CPU).save,
+        policy="anna-smith/base", data="anna-smith/pairs.jsonl", prompts="a/prompts",
+    )  # fmt: skip
+    push_run(run.folder, NAME)
+    pushed = hub[f"models/{NAME}"].files
+    assert not [file for file, data in pushed.items() if b"anna-smith" in data]
+    options = {"policy": "base", "data": "pairs.jsonl", "prompts": "a/prompts"}
+    assert json.loads(pushed["run/config.json"])["options"] == options
+
+
 def test_reward_model_comes_back_with_its_head(hub, tmp_path):
     run = finished(
         tmp_path / "reward-1", "reward", trained_reward, model="gpt2-mini", data="shipped"
