@@ -270,6 +270,8 @@ def _run_id(fetched: Path, repository: str) -> str:
     run_id = name if name.startswith(f"{kind}-") else f"{kind}-{name}"
     if not RUN_ID.fullmatch(run_id):
         raise JobError(f"{run_id} cannot be a run's id: give the repository a shorter name")
+    if (CHECKPOINTS / "examples" / run_id).exists():  # and would hide it
+        raise JobError(f"{run_id} is the id of a shipped example: rename the repository")
     return run_id
 
 

@@ -115,6 +115,17 @@ def test_path_that_looks_like_a_name_of_the_hub_stays_here(hub, tmp_path, tiny_m
     assert json.loads(pushed["run/config.json"])["options"] == options
 
 
+def test_run_with_the_id_of_a_shipped_example_is_refused(hub, tmp_path):
+    named = f"{OWNER}/quick"
+    run = finished(
+        tmp_path / "ppo-1", "ppo", trained_policy, policy="gpt2-mini", reward="reward-mini"
+    )
+    push_run(run.folder, named)
+    with pytest.raises(JobError, match="ppo-quick is the id of a shipped example: rename"):
+        pull_run(named, tmp_path / "runs")
+    assert not (tmp_path / "runs" / "ppo-quick").exists()
+
+
 def test_reward_model_comes_back_with_its_head(hub, tmp_path):
     run = finished(
         tmp_path / "reward-1", "reward", trained_reward, model="gpt2-mini", data="shipped"
