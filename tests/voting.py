@@ -48,10 +48,10 @@ def take_turns(store, secrets, choose=lambda assignment: "left"):
         waiting = [secret for secret in waiting if answer_one(store, secret, choose)]
 
 
-def answer_one(store, secret, choose=lambda assignment: "left"):
+def answer_one(store, secret, choose=lambda assignment: "left", goal=0):
     """Let a student answer the next pair, a second later; False where there is none."""
     store.clock.now += 1
-    assignment = store.next_pair(secret)
+    assignment = store.next_pair(secret, goal=goal)
     return assignment is not None and store.vote(secret, assignment.id, choose(assignment))
 
 

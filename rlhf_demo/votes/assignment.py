@@ -21,6 +21,9 @@ from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL, PLAIN
 ANSWER_SECONDS = 120.0
 """An unanswered assignment that the page has not asked for in this time loses its seat."""
 
+PRESENT_SECONDS = 20.0
+"""A student who was seen in this time is here: phones ask every few seconds."""
+
 CHECK_EVERY = 10
 """Of this many answers of a voter, one is to an attention check and one to a repeated pair."""
 
@@ -198,10 +201,11 @@ def _open_pairs(voter: int, pair_query: PairQuery, now: float, *, full: bool = F
 
 
 def _new_pair(connection: Connection, voter: int, pair_query: PairQuery, now: float) -> int:
+    if pair_query.goal:
+        return _pair_of_class(connection, voter, pair_query, now)
     share, given = 0, 0
     if pair_query.evenly:
-        share = _share(connection, voter, pair_query)
-        given = _given(connection, voter, pair_query)
+        share, given = _share(connection, pair_query), _given(connection, voter, pair_query)
         if given >= max(1, share):  # a first pair comes while most pairs are still being written
             return 0
     pair = connection.execute(_open_pairs(voter, pair_query, now).limit(1)).scalar()
@@ -212,51 +216,77 @@ def _new_pair(connection: Connection, voter: int, pair_query: PairQuery, now: fl
     return pair or 0
 
 
+def _pair_of_class(connection: Connection, voter: int, pair_query: PairQuery, now: float) -> int:
+    """Return a pair for a student who has fewer than the goal; 0 if there is none now.
+
+    While pairs are still being written, free seats go to the students with the fewest pairs. Only
+    those who are here and have answered count, or one phone that joins sixty times would stop the
+    whole class. A student who finds no free seat gets a pair without one: a vote more than planned
+    does no harm. In a blind vote, only the first pair comes so, because there, votes on different
+    pairs measure the models better.
+    """
+    given = _given(connection, voter, pair_query)
+    if given >= pair_query.goal:
+        return 0
+    free = seats_left(connection, pair_query.round, pair_query.overlap, now)
+    pair = None
+    if free > _needier(connection, pair_query, given, now):
+        pair = connection.execute(_open_pairs(voter, pair_query, now).limit(1)).scalar()
+    if pair is None and (not given or pair_query.kind != DUEL):
+        pair = connection.execute(_open_pairs(voter, pair_query, now, full=True).limit(1)).scalar()
+    return pair or 0
+
+
+def _needier(connection: Connection, pair_query: PairQuery, given: int, now: float) -> int:
+    """Count the students who are here, have answered, and were given fewer pairs in the round."""
+    theirs = assignments.c.voter_id == voters.c.id
+    answered = select(assignments.c.id).where(theirs, assignments.c.choice.is_not(None)).exists()
+    number = (
+        select(func.count())
+        .select_from(assignments.join(pairs, pairs.c.id == assignments.c.pair_id))
+        .where(theirs, _of_round(pair_query))
+        .correlate(voters)
+        .scalar_subquery()
+    )
+    present = voters.c.last_seen > now - PRESENT_SECONDS
+    here = voters.c.collection_id == _collection(pair_query)
+    query = select(func.count()).where(here, present, answered, number < given)
+    return connection.execute(query).scalar_one()
+
+
+def _of_round(pair_query: PairQuery) -> ColumnElement[bool]:
+    """Match assignments of the round, without checks."""
+    kind = pairs.c.kind == pair_query.kind
+    return and_(pairs.c.round_id == pair_query.round, kind, assignments.c.repeat.is_(False))
+
+
+def _collection(pair_query: PairQuery) -> Any:
+    this = rounds.c.id == pair_query.round
+    return select(rounds.c.collection_id).where(this).scalar_subquery()
+
+
 def _given(connection: Connection, voter: int, pair_query: PairQuery) -> int:
     """Return how many pairs the voter has answered or has on the screen, without checks."""
     query = (
         select(func.count())
         .select_from(assignments.join(pairs, pairs.c.id == assignments.c.pair_id))
-        .where(pairs.c.round_id == pair_query.round, pairs.c.kind == pair_query.kind)
-        .where(assignments.c.voter_id == voter, assignments.c.repeat.is_(False))
+        .where(assignments.c.voter_id == voter, _of_round(pair_query))
     )
     return connection.execute(query).scalar_one()
 
 
-def _share(connection: Connection, voter: int, pair_query: PairQuery) -> int:
-    """Return how many of the pairs written so far a voter of the class may answer.
+def _share(connection: Connection, pair_query: PairQuery) -> int:
+    """Return how many of the pairs written so far each voter of the class should answer.
 
     A round has pairs for all students who have joined, rounded up. So rounding down here gives
     exactly the number that the instructor set for each student.
-
-    While pairs are still being written, equal shares would be smaller for each student who joins,
-    and one phone that joins sixty times would stop everybody. So those who were there first reach
-    their goal first.
     """
     work = select(func.count()).where(
         pairs.c.round_id == pair_query.round, pairs.c.kind == pair_query.kind
     )
-    collection = (
-        select(rounds.c.collection_id).where(rounds.c.id == pair_query.round).scalar_subquery()
-    )
-    people = select(func.count()).where(voters.c.collection_id == collection)
+    people = select(func.count()).where(voters.c.collection_id == _collection(pair_query))
     seats = connection.execute(work).scalar_one() * pair_query.overlap
-    equal = seats // connection.execute(people).scalar_one()
-    if equal >= pair_query.goal:
-        return equal
-    earlier = connection.execute(people.where(_comes_before(voter))).scalar_one()
-    return max(equal, min(pair_query.goal, seats - pair_query.goal * earlier))
-
-
-def _comes_before(voter: int) -> ColumnElement[bool]:
-    """Match voters before this one: those who have answered, then the others, each as they joined.
-
-    Ids count up.
-    """
-    answers = select(assignments.c.id).where(assignments.c.choice.is_not(None))
-    theirs = answers.where(assignments.c.voter_id == voters.c.id).exists()
-    mine = answers.where(assignments.c.voter_id == voter).exists()
-    return or_(and_(theirs, ~mine), and_(theirs == mine, voters.c.id < voter))
+    return seats // connection.execute(people).scalar_one()
 
 
 def _attention_check(

@@ -1,6 +1,7 @@
 """Who is shown which pair; what the store does with it is in test_store.py and test_classes.py."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -26,41 +27,84 @@ def test_students_give_as_many_answers_as_are_expected(store, classes, rounds):
     assert list(given.values()) == [answers_for(20)] * 2
 
 
-def answer_all(store, classes, secrets, goal):
-    """Let one after the other answer until there is no pair; return how many pairs each has."""
-    for secret in secrets:
-        while assignment := store.next_pair(secret, goal=goal):
-            store.clock.now += 1
-            store.vote(secret, assignment.id, "left")
-    return [classes.student_view(secret)["done"] for secret in secrets]
+GOAL = 6
+TOO_MANY = 8
+"""More students than the pairs of the tests were written for."""
 
 
-def test_students_who_only_join_stop_nobody_who_answers(store, classes, rounds):
-    """Twelve pairs for two students with a goal of six; then a phone joins eight times."""
+def answer_all(store, classes, students, goal=GOAL):
+    """Let them take turns until nobody gets a pair; return how many pairs each has answered."""
+    waiting = list(students)
+    while waiting:
+        waiting = [one for one in waiting if answer_one(store, one, goal=goal)]
+    return [classes.student_view(one)["done"] for one in students]
+
+
+def hold(store, students, goal=GOAL):
+    """Let them take two pairs each, as a phone does, and answer none."""
+    for secret in students:
+        if first := store.next_pair(secret, goal=goal):
+            store.next_pair(secret, goal=goal, after=first.id)
+
+
+@pytest.fixture(params=["feedback", "blind"])
+def opened(request, store, classes, rounds):
+    """A class whose round needs one vote for each pair."""
     opened = classes.create_class(HAPPY, overlap=1)
+    if request.param == "blind":
+        rounds.open_blind(opened.token, "m", "n")
+    return opened
+
+
+def write(rounds, opened, count, start=0):
+    """Add pairs to the round, as the server does while the class votes."""
+    new = [replace(pair, second_model="n") for pair in new_pairs(count, start)]
+    rounds.add_pairs(opened.collection, new)
+
+
+def test_students_who_only_join_stop_nobody(store, classes, rounds, opened):
     first = join(classes, opened, 2)
-    rounds.add_pairs(opened.collection, new_pairs(12))
+    write(rounds, opened, 12)
     for secret in first:
-        answer_one(store, secret)
-    join(classes, opened, 8)
-    assert answer_all(store, classes, first, goal=6) == [6, 6]
+        answer_one(store, secret, goal=GOAL)
+    join(classes, opened, TOO_MANY)
+    assert answer_all(store, classes, first) == [6, 6]
 
 
-def test_those_who_have_answered_come_before_phones_that_joined_earlier(store, classes, rounds):
-    opened = classes.create_class(HAPPY, overlap=1)
-    join(classes, opened, 8)
-    rounds.add_pairs(opened.collection, new_pairs(12))
+def test_students_who_joined_first_and_hold_all_pairs_stop_nobody(store, classes, rounds, opened):
+    """The first pair comes without a seat, and the server writes more for those who answer."""
+    hold(store, join(classes, opened, TOO_MANY))
+    write(rounds, opened, 10)
+    hold(store, join(classes, opened, TOO_MANY))
     late = join(classes, opened, 2)
-    for secret in late:
-        answer_one(store, secret)  # a first pair is there for everybody
-    assert answer_all(store, classes, late, goal=6) == [6, 6]
+    assert [answer_one(store, secret, goal=GOAL) for secret in late] == [True, True]
+    write(rounds, opened, 2 * GOAL, start=10)
+    assert answer_all(store, classes, late) == [6, 6]
 
 
-def test_no_student_gets_more_than_the_goal_before_the_others_have_theirs(store, classes, rounds):
-    """Nine pairs for three students with a goal of four: the last gets a third of nine."""
+def test_students_who_answered_once_and_left_stop_nobody(store, classes, rounds, opened):
+    write(rounds, opened, 20)
+    for secret in join(classes, opened, TOO_MANY):
+        answer_one(store, secret, goal=GOAL)
+    store.clock.now += 60
+    late = join(classes, opened, 2)
+    assert answer_all(store, classes, late) == [6, 6]
+
+
+def test_students_with_fewer_pairs_come_first_in_a_blind_vote(store, classes, rounds):
+    """Bob has one of nine pairs, and Ann asks again and again: she leaves one for him."""
     opened = classes.create_class(HAPPY, overlap=1)
-    students = join(classes, opened, 3)
-    rounds.add_pairs(opened.collection, new_pairs(9))
-    assert answer_all(store, classes, students, goal=4) == [4, 4, 3]
-    rounds.add_pairs(opened.collection, new_pairs(3, start=9))
-    assert answer_all(store, classes, students, goal=4) == [4, 4, 4]
+    rounds.open_blind(opened.token, "m", "n")
+    ann, bob = join(classes, opened, 2)
+    write(rounds, opened, 6)
+    answer_one(store, bob, goal=GOAL)
+    assert answer_all(store, classes, [ann]) == [4]
+    assert answer_one(store, bob, goal=GOAL)
+    write(rounds, opened, 6, start=6)
+    assert answer_all(store, classes, [ann, bob]) == [6, 6]
+
+
+def test_student_who_has_reached_the_goal_gets_no_more(store, classes, rounds, opened):
+    [ann] = join(classes, opened, 1)
+    write(rounds, opened, 20)
+    assert answer_all(store, classes, [ann], goal=4) == [4]
