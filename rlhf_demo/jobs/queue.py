@@ -288,8 +288,7 @@ class Jobs:
             JobError: it belongs to someone else, or it neither waits nor runs.
         """
         job = self._mine(run_id, secret)
-        if run_id in self._kept and not self.is_instructor(secret):
-            raise JobError("someone else waits for this run too: it will end in a few minutes")
+        self._check_kept(job, secret)
         self._stop(job)
 
     def keep(self, run_id: str, secret: str) -> None:
@@ -410,6 +409,8 @@ class Jobs:
             job = self._mine(run_id, secret)
             if job.busy:
                 raise JobError(f"{run_id} is still running: stop it before you delete it")
+            if job.phase is Phase.WAITING:
+                self._check_kept(job, secret)
             for other in self._folders.own():
                 if (other.busy or other.phase is Phase.WAITING) and needs(other, job):
                     raise JobError(f"{other.id} needs {run_id}: wait until it has finished")
@@ -435,6 +436,10 @@ class Jobs:
         if not self.may_change(run_id, secret):
             raise JobError(f"{run_id} belongs to someone else: only its owner can change it")
         return job
+
+    def _check_kept(self, job: Job, secret: str) -> None:
+        if job.id in self._kept and not self.is_instructor(secret):
+            raise JobError("someone else waits for this run too: it will end in a few minutes")
 
     def _check_permit(self, address: str) -> None:
         """Refuse an address that starts and resumes too fast, before any file is read for it.

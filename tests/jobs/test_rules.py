@@ -223,9 +223,11 @@ def test_run_that_others_wait_for_is_stopped_by_the_instructor_only(new_jobs):
     jobs.resume(ppo, "ann")
     jobs.keep(ppo, "eve")
     for run_id in (reward, ppo):
-        with pytest.raises(JobError, match="someone else waits for this run too"):
-            jobs.stop(run_id, "ann")
+        for change in (jobs.stop, jobs.delete):
+            with pytest.raises(JobError, match=r"someone else waits|needs reward"):
+                change(run_id, "ann")
     jobs.stop(ppo, "token")
+    jobs.delete(ppo, "ann")
 
 
 def test_run_on_ones_own_machine_is_stopped_whoever_waits_for_it(idle):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rlhf_demo.config.ppo import PPOConfig
+from rlhf_demo.data.prompts import load_prompts
 from rlhf_demo.files import read_json
 from rlhf_demo.models.scorers import load_scorer
 from rlhf_demo.runs.run import Run
@@ -11,7 +12,7 @@ from rlhf_demo.train.ppo import train_ppo
 
 
 def start(folder, reward, **changes):
-    config = PPOConfig(reward=reward, dtype="float32", samples_every=100, **changes)
+    config = PPOConfig(reward=reward, samples_every=100, **changes)
     run = Run.create(folder, "ppo", config.to_dict())
     train_ppo(
         config, run, scorer=load_scorer(reward, device=torch.device("cpu"), allow_python=True)
@@ -35,7 +36,10 @@ def test_a_reward_of_any_size_trains_like_any_other(tmp_path, monkeypatch, rewar
     source = "def count_commas(prompts, responses):\n    return [r.count(',') for r in responses]\n"
     (tmp_path / "rewards_of_a_user.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
-    rows, report = start(tmp_path / "run", reward, total_steps=10, batch_size=32, max_new_tokens=16)
+    prompts = tmp_path / "prompts.txt"  # fewer than ship, so that the report takes less time
+    prompts.write_text("\n".join(load_prompts("shipped", "train")[:64]))
+    options = {"total_steps": 10, "batch_size": 32, "max_new_tokens": 16, "prompts": str(prompts)}
+    rows, report = start(tmp_path / "run", reward, **options)
     assert len(rows) == 10  # not ended by its KL budget
     assert abs(rows[0]["objective/score"]) < 0.5
     assert all(row["value/loss"] < 10 for row in rows)
