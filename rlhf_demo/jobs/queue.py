@@ -441,6 +441,9 @@ class Jobs:
         if job.id in self._kept and not self.is_instructor(secret):
             raise JobError("someone else waits for this run too: it will end in a few minutes")
 
+    def _not_kept(self, jobs: list[Job]) -> list[Job]:
+        return [job for job in jobs if job.id not in self._kept]
+
     def _check_permit(self, address: str) -> None:
         """Refuse an address that starts and resumes too fast, before any file is read for it.
 
@@ -464,7 +467,7 @@ class Jobs:
         self._folders.addresses = {job.id: job.address for job in jobs if job.address}
         limits, owner = self._limits, self._owner(secret)
         full = limits.most_waiting is not None and len(waiting) >= limits.most_waiting
-        if full and job_to_displace(waiting, owner, address) is None:
+        if full and job_to_displace(self._not_kept(waiting), owner, address) is None:
             raise JobError(
                 f"{len(waiting)} runs are already waiting: try again when one has finished"
             )
@@ -490,7 +493,7 @@ class Jobs:
         waiting = [job for job in jobs if job.phase is Phase.WAITING and not job.first]
         if self._limits.most_waiting is None or len(waiting) < self._limits.most_waiting:
             return
-        displaced = job_to_displace(waiting, self._owner(secret), address)
+        displaced = job_to_displace(self._not_kept(waiting), self._owner(secret), address)
         why = (
             "removed from a full queue, where you had the most runs: resume it when fewer are "
             "waiting"

@@ -188,7 +188,7 @@ def _memory(value: Any, deepest: int = DEEPEST) -> float:
 class Tails:
     """The tails of the files that were read last: up to `most` files and MOST_KEPT bytes."""
 
-    def __init__(self, most: int = 64) -> None:
+    def __init__(self, most: int = 400) -> None:
         self._most = most
         self._lock = threading.Lock()
         self._tails: OrderedDict[Path, Tail] = OrderedDict()

@@ -61,8 +61,10 @@ CLOSE_SECONDS = 8.0
 TRIES, PAUSE_SECONDS = 3, 2.0
 """How often a starting page asks a Hub that does not answer, and how long it waits in between."""
 MOST_RUN = 400e6
-"""Bytes of a run that is copied; a larger one stays here only. Runs that are copied together have
-at most twice as many; the others have to wait for the next time."""
+"""Bytes of a run that is copied; a larger one stays here only."""
+MOST_TOGETHER = 50e6
+"""Bytes from which on the other runs have to wait for the next commit: the Hub's client holds its
+text files in memory, three times over."""
 DISK_SHARE = 0.8
 """Of the free disk that restoring may take."""
 
@@ -224,7 +226,7 @@ class Backup:
                 files |= {f"runs/{run_id}/{name}": Path(made, run_id, name) for name in taken.names}
                 remove += [f"runs/{run_id}/{name}" for name in sorted(known - taken.names)]
                 sent[run_id] = taken
-                if sum(path.stat().st_size for path in files.values()) > MOST_RUN:
+                if sum(path.stat().st_size for path in files.values()) > MOST_TOGETHER:
                     break
             if not (files or remove):
                 return False

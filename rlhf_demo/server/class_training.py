@@ -290,6 +290,8 @@ class ClassTraining:
         """Write a batch of pairs if the round needs more; say whether it still needs more."""
         if class_status.round_state != "open":
             return False
+        if class_status.lesson and class_status.pairs:  # the lesson needs the models, too
+            return False
         students = class_status.active
         students += min(class_status.students - students, max(FEWEST_NEW, students))
         wanted = pairs_wanted(self.goal(class_status), students, class_status.overlap)

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from rlhf_demo.errors import Refused
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.votes.database import Database
 from rlhf_demo.votes.queries import by_id, owner
-from rlhf_demo.votes.tables import collections, predictions, voters
+from rlhf_demo.votes.tables import REMOVED, collections, predictions, tries, voters
 
 UNKNOWN = -1
 """The answer "I do not know"."""
@@ -65,9 +65,15 @@ class Predictions:
     # -- the instructor's --------------------------------------------------------------------------
 
     def send(self, token: str, lesson: str) -> None:
-        """Show a lesson on the phones of the token's class, in place of another one."""
+        """Show a lesson on the phones of the token's class, in place of another one.
+
+        Students whose text was removed in an earlier lesson may send texts again.
+        """
         with self.database.writing() as connection:
             self._change(connection, token, NONE_OPEN | {"open_lesson": lesson})
+            collection = owner(connection, collections, token).id
+            here = tries.c.collection_id == collection
+            connection.execute(delete(tries).where(here, tries.c.text == REMOVED))
 
     def reveal(self, token: str, lesson: str, answer: int, result: str) -> None:
         """End the predictions of the open lesson, and show what came true.

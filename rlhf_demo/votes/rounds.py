@@ -54,6 +54,7 @@ class ClassStatus:
     code: str
     overlap: int  # students who see each pair of the round
     clean_words: bool
+    lesson: bool  # a lesson is on the phones, so nobody votes
     round: int
     kind: str  # feedback, blind
     round_state: str  # open, closed, revealed
@@ -201,6 +202,7 @@ class Rounds:
                 row.code,
                 seats_of(latest.kind, row.overlap),
                 row.clean_words,
+                row.open_lesson is not None,
                 latest.number,
                 latest.kind,
                 latest.state,

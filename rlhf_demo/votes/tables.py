@@ -183,6 +183,9 @@ predictions = _table(
     UniqueConstraint("voter_id", "lesson"),
 )
 
+REMOVED = ""
+"""In place of a try that the instructor has removed; nobody can send it."""
+
 tries = _table(
     "tries",
     _belongs_to("collection_id", "lessons"),

@@ -19,7 +19,7 @@ from rlhf_demo.errors import Refused
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.votes.database import Database
 from rlhf_demo.votes.queries import by_id, owner
-from rlhf_demo.votes.tables import collections, tries, voters
+from rlhf_demo.votes.tables import REMOVED, collections, tries, voters
 from rlhf_demo.votes.vote import clean_text
 
 LONGEST = 200
@@ -30,9 +30,6 @@ MOST_SHOWN = 10
 
 PACE = (5, 0.2)
 """Texts from one voter: burst, then per second."""
-
-REMOVED = ""
-"""In place of a text that the instructor has removed; nobody can send it."""
 
 ADDRESS_PACE = (60, 3.0)
 """Texts from one address: burst, then per second. Each costs a pass of the reward model."""

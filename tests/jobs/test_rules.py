@@ -230,6 +230,15 @@ def test_run_that_others_wait_for_is_stopped_by_the_instructor_only(new_jobs):
     jobs.delete(ppo, "ann")
 
 
+def test_run_that_others_wait_for_makes_room_for_no_other(new_jobs):
+    limits = Limits(starts_address=(60, 0.1), most_waiting=3)
+    jobs = new_jobs(scheduling=False, limits=limits)
+    runs = [start(jobs, secret="ann", address="there") for _ in range(3)]
+    jobs.keep(runs[2], "eve")  # the last of who has most would have to go
+    start(jobs, secret="bob", address="here")
+    assert [row(jobs, run)["status"] for run in runs] == ["queued", "stopped", "queued"]
+
+
 def test_run_on_ones_own_machine_is_stopped_whoever_waits_for_it(idle):
     run_id = start(idle, secret="ann")
     idle.keep(run_id, "eve")

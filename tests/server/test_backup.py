@@ -210,7 +210,7 @@ def test_runs_too_large_for_one_commit_wait_the_last_changed_longest(kept, runs,
     for number in (1, 0, 2):
         run = finished(runs / f"ppo-{number}", "ppo", lambda folder: save(folder, b"w" * 20_000))
         os.utime(run.folder / "status.json", (number, number))
-    monkeypatch.setattr(module, "MOST_RUN", 30_000)  # a run and a half
+    monkeypatch.setattr(module, "MOST_TOGETHER", 30_000)  # a run and a half
     backup = backup_of(runs)
     there = []
     while backup.copy_runs():

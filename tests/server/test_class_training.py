@@ -92,6 +92,19 @@ def test_pair_whose_texts_are_alike_is_drawn_with_other_numbers_the_next_time(mo
     assert seeds[0] != seeds[2]
 
 
+def test_no_pairs_are_written_while_a_lesson_is_on_the_phones(mode):
+    """Sixty phones that join then would keep the models from those who try texts."""
+    made = open_class(mode, each=20, overlap=1)
+    join(mode, made)
+    mode.training.look_after(made.collection)
+    mode.shared.store.predictions.send(made.token, "attention")
+    assert mode.training.look_after(made.collection) is False
+    assert mode.training.rounds.class_status(made.collection).pairs == 16
+    mode.shared.store.predictions.end(made.token)
+    mode.training.look_after(made.collection)
+    assert mode.training.rounds.class_status(made.collection).pairs == 20
+
+
 def test_few_pairs_are_written_for_phones_that_only_join(mode):
     """Ten who have answered nothing count, or as many as have answered."""
     made = open_class(mode, each=4, overlap=1)

@@ -130,6 +130,9 @@ def test_student_whose_text_was_removed_sends_no_other(store, classes, hunting):
     assert board(store, hunting) == []
     with store.database.reading() as connection:
         assert connection.execute(select(tries.c.text)).scalars().all() == [""]
+    store.predictions.send(hunting.token, LESSON)  # once more
+    store.predictions.reveal(hunting.token, LESSON, 3, "It scores -1.16.")
+    assert send(store, ann, "polite", 0.5).text == "polite"
 
 
 @pytest.mark.parametrize("odd", [None, 3, "", " \n", "x" * (LONGEST + 1), ["a"], {"a": 1}])
