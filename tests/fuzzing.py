@@ -43,7 +43,7 @@ VALUES: tuple[Any, ...] = (
 """Thirty; each comes in the place of some part of a valid request, and some as the whole of it."""
 WHOLE = VALUES[::3]
 
-SMALL = {"max_new_tokens": 4, "max new tokens": 4, "prompts": 8, "students": 2, "each": 4}
+SMALL = {"max_new_tokens": 4, "max new tokens": 4, "prompts": 8, "students": 2, "each": 4, "n": 2}
 """Valid values of what would make an honest request take long, by the name of a part or field."""
 
 
