@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import sys
 from typing import Any
 
 from rlhf_demo.cli.checks import check_data, check_models
@@ -9,8 +10,9 @@ from rlhf_demo.cli.options import given_options
 from rlhf_demo.config.options import Options
 from rlhf_demo.config.stages import Stage
 from rlhf_demo.errors import ConfigError, DemoError, JobError
+from rlhf_demo.runs.launch import FollowedRun, follows, launched
 from rlhf_demo.runs.run import Run, Status, started_by_hand
-from rlhf_demo.runs.signals import stopping_on_signals
+from rlhf_demo.runs.signals import leaving_signals_to_another, stopping_on_signals
 
 MODELS = ("model", "policy", "reward", "rater", "judge")
 """Options that name a model."""
@@ -19,6 +21,11 @@ MODELS = ("model", "policy", "reward", "rater", "judge")
 def train(args: argparse.Namespace) -> None:
     """Run a stage in --run-dir, and print its result."""
     stage: Stage = args.trains
+    if launched() and not stage.processes:
+        raise ConfigError(f"{stage.command} trains in one process: leave out accelerate launch")
+    if follows():
+        follow(args)
+        return
     run = Run(args.run_dir)
     config = resumed_config(args, run) if args.resume else new_config(args)
     check_models(*(getattr(config, name, None) for name in MODELS))
@@ -35,6 +42,21 @@ def train(args: argparse.Namespace) -> None:
     print(f"{run.folder}: {run.status.get('message', '')}")
     if stage.summary and (summary := function(stage.summary)(run)):
         print(summary)
+
+
+def follow(args: argparse.Namespace) -> None:
+    """Train beside the process that checks the options and writes the run's files.
+
+    That process also says what is wrong, so this one ends in silence.
+    """
+    stage: Stage = args.trains
+    run = FollowedRun(args.run_dir)
+    try:
+        config = resumed_config(args, run) if args.resume else new_config(args)
+        with leaving_signals_to_another():
+            function(stage.entry)(config, run, resume=args.resume)
+    except DemoError:
+        sys.exit(2)
 
 
 def new_config(args: argparse.Namespace) -> Options:

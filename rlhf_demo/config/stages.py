@@ -47,6 +47,7 @@ class Stage:
         headline: the metrics that lists of runs show.
         presets: named sets of options; the first one is the default.
         on_page: the page may start it; the other stages need data that the page does not have.
+        processes: `accelerate launch` may start it in several processes.
     """
 
     kind: str
@@ -61,6 +62,7 @@ class Stage:
     headline: tuple[str, ...] = ()
     presets: dict[str, Preset] = field(default_factory=dict[str, Preset])
     on_page: bool = False
+    processes: bool = False
 
 
 STAGES: dict[str, Stage] = {
@@ -125,6 +127,7 @@ STAGES: dict[str, Stage] = {
             headline=("objective/score", "objective/kl"),
             presets=PPO_PRESETS,
             on_page=True,
+            processes=True,
         ),
         Stage(
             kind="rloo",
@@ -139,6 +142,7 @@ STAGES: dict[str, Stage] = {
             headline=("objective/score", "objective/kl"),
             presets=PPO_PRESETS,
             on_page=True,
+            processes=True,
         ),
         Stage(
             kind="grpo",
@@ -153,6 +157,7 @@ STAGES: dict[str, Stage] = {
             headline=("objective/score", "objective/kl"),
             presets=PPO_PRESETS,
             on_page=True,
+            processes=True,
         ),
         Stage(
             kind="dpo",

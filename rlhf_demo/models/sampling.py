@@ -130,7 +130,21 @@ def prompt_tokens(
     return [ids[-room:] for ids in encoded], cut
 
 
-def draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+@dataclass(frozen=True)
+class Part:
+    """Rows of a batch, whose other rows are sampled elsewhere.
+
+    Random numbers are drawn for the whole batch, so that each row gets the same ones wherever it is
+    sampled.
+    """
+
+    rows: slice
+    of: int
+
+
+def draw(
+    logits: Tensor, temperature: float, generator: torch.Generator, part: Part | None = None
+) -> Tensor:
     """Draw one token per row from softmax(logits / temperature).
 
     The Gumbel-max trick: argmax(log p + Gumbel noise) is a draw from p. Two policies with the same
@@ -139,6 +153,7 @@ def draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tens
 
     Args:
         logits: [batch, vocabulary].
+        part: which rows of a larger batch these are.
 
     Returns:
         token ids, [batch].
@@ -146,7 +161,9 @@ def draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tens
     # -log(-log u) is Gumbel noise; torch makes uniform numbers several times faster than
     # exponential ones. Every operation works in place, because moving memory takes most of the
     # time at this size.
-    uniform = torch.empty_like(logits, dtype=torch.float32).uniform_(generator=generator)
+    rows = len(logits) if part is None else part.of
+    uniform = logits.new_empty(rows, logits.shape[1], dtype=torch.float32)
+    uniform = uniform.uniform_(generator=generator)[part.rows if part else slice(None)]
     negative_gumbel = uniform.log_().neg_().log_()
     scaled = logits.to(torch.float32, copy=True).div_(temperature)
     return scaled.sub_(negative_gumbel).argmax(-1)
@@ -186,6 +203,7 @@ def stream(
     top_k: int = 0,
     top_p: float = 1.0,
     eos_token_id: int | None = None,
+    part: Part | None = None,
 ) -> Iterator[Drawn]:
     """Sample responses token by token, with a key-value cache.
 
@@ -193,6 +211,7 @@ def stream(
         prompt_ids, attention_mask: [batch, prompt_time], padded on the left; True = real token.
         top_k, top_p: which tokens may be drawn, see keep_likely.
         eos_token_id: the token that ends a response; None for the tokenizer's, -1 for no end.
+        part: which rows of a larger batch these prompts are; None if they are all of it.
 
     Yields:
         The next token of each response, at most max_new_tokens times.
@@ -212,7 +231,7 @@ def stream(
         likely = logits
         if top_k or top_p < 1.0:
             likely = keep_likely(logits, temperature, top_k, top_p)
-        token = draw(likely, temperature, generator)
+        token = draw(likely, temperature, generator, part)
         token = token.masked_fill(~alive, special_id(policy.tokenizer, "pad"))
         logprobs, _ = token_logprobs(logits, token, temperature)
         yield Drawn(token, alive, logprobs, policy.values(hidden), logits)
@@ -233,6 +252,7 @@ def sample(
     temperature: float,
     generator: torch.Generator,
     eos_token_id: int | None = None,
+    part: Part | None = None,
     on_token: Callable[[], None] = lambda: None,
     keep_logits: bool = False,
 ) -> Sampled:
@@ -254,6 +274,7 @@ def sample(
         temperature=temperature,
         generator=generator,
         eos_token_id=eos_token_id,
+        part=part,
     ):
         columns.append((drawn.token_ids, drawn.alive, drawn.logprobs))
         values += [] if drawn.values is None else [drawn.values]

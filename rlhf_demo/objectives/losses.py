@@ -6,7 +6,7 @@ PPO"), Shao et al. 2024 (GRPO, https://arxiv.org/abs/2402.03300), Schulman 2020 
 divergence", http://joschu.net/blog/kl-approx.html).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,6 +37,15 @@ class PPOLoss:
     clipped: Tensor
     value: Tensor | None = None
     kl: Tensor | None = None
+
+    def weighted(self, weight: Tensor) -> "PPOLoss":
+        """Return the loss with its terms times `weight`: a share of a minibatch's tokens."""
+        terms = {
+            name: getattr(self, name) for name in ("total", "policy", "entropy", "value", "kl")
+        }
+        return replace(
+            self, **{name: weight * term for name, term in terms.items() if term is not None}
+        )
 
 
 def policy_loss(
@@ -225,18 +234,26 @@ def kl_k3(logprobs: Tensor, ref_logprobs: Tensor, response_mask: Tensor) -> Tens
 
 
 def gradient_norms(
-    loss: PPOLoss, value_coef: float, weights: Sequence[nn.Parameter]
+    loss: PPOLoss,
+    value_coef: float,
+    weights: Sequence[nn.Parameter],
+    add: Callable[[list[Tensor]], None] = lambda gradients: None,
 ) -> tuple[Tensor, Tensor]:
     """Return the gradient norms of the policy term (entropy bonus included) and the value term.
 
     The graph is kept, so `loss.total.backward()` still works afterwards.
+
+    Args:
+        add: replaces gradients by their sums over all processes of the training.
     """
     assert loss.value is not None  # there is a value head
     value_term = value_coef * loss.value
     norms = []
     for term in (loss.total - value_term, value_term):
-        gradients = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
-        norms.append(torch.nn.utils.get_total_norm([g for g in gradients if g is not None]))
+        found = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
+        gradients = [gradient for gradient in found if gradient is not None]
+        add(gradients)
+        norms.append(torch.nn.utils.get_total_norm(gradients))
     return norms[0], norms[1]
 
 

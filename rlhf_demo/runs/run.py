@@ -338,9 +338,14 @@ class Run:
         """Ask the trainer to save and end at its next safe point."""
         (self.folder / "stop").touch()
 
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the trainer was asked to stop."""
+        return (self.folder / "stop").exists()
+
     def check_stop(self) -> None:
         """Raise StopRequested after a stop request; trainers call this between pieces of work."""
-        if (self.folder / "stop").exists():
+        if self.stop_requested:
             raise StopRequested
 
     # -- rows --------------------------------------------------------------------------------------

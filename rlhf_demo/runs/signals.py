@@ -2,8 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 from rlhf_demo.runs.run import Run, Status
@@ -26,11 +26,24 @@ def stopping_on_signals(run: Run) -> Generator[None]:
         run.request_stop()
         sys.stderr.write("\nsaving, then stopping; press Ctrl-C again to quit without saving\n")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    with _handling(ask):
+        yield
+    if asked and run.status["status"] == Status.STOPPED:
+        raise KeyboardInterrupt
+
+
+def leaving_signals_to_another() -> AbstractContextManager[None]:
+    """Ignore both signals: all processes of a training get them, and one tells when to stop."""
+    return _handling(signal.SIG_IGN)
+
+
+@contextmanager
+def _handling(
+    handler: Callable[[int, FrameType | None], None] | signal.Handlers,
+) -> Generator[None]:
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if asked and run.status["status"] == Status.STOPPED:
-        raise KeyboardInterrupt
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

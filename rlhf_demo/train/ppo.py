@@ -16,6 +16,7 @@ et al. 2023 ("The N implementation details of RLHF with PPO").
 
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,8 +34,9 @@ from rlhf_demo.models.device import autocast, pick_device, pick_dtype
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.reading import token_outputs
 from rlhf_demo.models.reward_scale import RewardScale, run_scales
-from rlhf_demo.models.sampling import decode, encode_prompts, seeded
+from rlhf_demo.models.sampling import Part, decode, encode_prompts, seeded
 from rlhf_demo.models.scorers import Scorer, scorer_of
+from rlhf_demo.models.token_text import special_id
 from rlhf_demo.objectives.advantages import gae
 from rlhf_demo.objectives.losses import PPOLoss, gradient_norms, ppo_loss
 from rlhf_demo.objectives.masks import moments, whiten
@@ -53,6 +55,7 @@ from rlhf_demo.train.ppo_rows import (
     sample_rows,
     token_columns,
 )
+from rlhf_demo.train.processes import Processes
 from rlhf_demo.train.rollout import Rollout, require_finite, sample_rollout
 from rlhf_demo.train.schedule import linear_rate, step_prompts
 
@@ -132,6 +135,7 @@ class PPOTrainer:
     ) -> None:
         self.config, self.run, self.scorer, self.judge = config, run, scorer, judge
         self.device = pick_device(config.device)
+        self.processes = Processes(self.device)
         self.dtype = pick_dtype(self.device, config.dtype)
         torch.manual_seed(config.seed)  # a new LoRA adapter's starting weights
         self.policy = load_policy(
@@ -166,20 +170,23 @@ class PPOTrainer:
             self.save_state()  # a good state to fall back on if the first step diverges
         try:
             total = self.config.total_steps
-            with tqdm(total=total, initial=self.step, desc=self.name, unit="step") as bar:
+            quiet = not self.processes.first
+            with tqdm(
+                total=total, initial=self.step, desc=self.name, unit="step", disable=quiet
+            ) as bar:
                 while self.step < total and (row := self.run_step()):
                     bar.update()
                     score, kl = row["objective/score"], row["objective/kl"]
                     bar.set_postfix(score=f"{score:.2f}", kl=f"{kl:.1f}", refresh=False)
-            self.policy.save(self.run.model_folder)
+            self.save_model(self.run.model_folder)
             self.write_report()
         except StopRequested:  # raised at safe points; after Ctrl-C the last saved state stays
             self.save_state()
-            self.policy.save(self.run.model_folder)
+            self.save_model(self.run.model_folder)
             raise
         except TrainingDiverged:
             self.load_state()
-            self.policy.save(self.run.model_folder)
+            self.save_model(self.run.model_folder)
             raise
 
     def run_step(self) -> dict[str, Any] | None:
@@ -236,17 +243,24 @@ class PPOTrainer:
         Returns:
             The rollout, and the seconds that its phases took.
         """
-        return sample_rollout(
+        processes, rows = self.processes, len(prompts)
+        processes.check_stop(self.run)
+        mine = processes.share(rows)
+        part, seconds = sample_rollout(
             self.policy,
             self.scorer,
-            prompts,
+            prompts[mine],
             self.config,
             purpose=purpose,
             number=number,
             step=self.step + 1,
             dtype=self.dtype,
-            check_stop=self.run.check_stop,
+            check_stop=self.run.check_stop if processes.alone else lambda: None,
+            part=None if processes.alone else Part(mine, rows),
         )
+        rollout = processes.joined(part, rows, special_id(self.policy.tokenizer, "pad"))
+        require_finite(self.step + 1, "objective/score", rollout.scores)
+        return rollout, seconds
 
     def compute_advantages(self, rollout: Rollout) -> StepTensors:
         """Compute token rewards, advantages and returns of a rollout (4 and 5)."""
@@ -288,16 +302,21 @@ class PPOTrainer:
         self.visits = self.visits or empty_visits(config.ppo_epochs, mask)
         per_epoch = config.batch_size // config.minibatch_size
         for index in range(len(self.updates), config.minibatches):
-            self.run.check_stop()
+            self.processes.check_stop(self.run)
             epoch, minibatch = divmod(index, per_epoch)
             order = torch.randperm(
                 config.batch_size, generator=seeded(config.seed, f"epoch {epoch}", step)
             )
             rows = order.split(config.minibatch_size)[minibatch].to(self.device)
-            loss = self.minibatch_loss(rollout.select(rows), rows, tensors)
+            mine = rows[self.processes.share(len(rows))]
+            loss = self.minibatch_loss(rollout.select(mine), mine, tensors)
+            # The means are over the tokens of this process: all processes' sum is over all tokens.
+            loss = loss.weighted(mask[mine].sum() / mask[rows].sum())
             self.updates.append(self.optimizer_step(step, loss, first=index == 0))
-            self.visits["ratio"][epoch, rows, : loss.ratio.shape[1]] = loss.ratio
-            self.visits["clipped"][epoch, rows, : loss.ratio.shape[1]] = loss.clipped
+            ratio = self.processes.gathered(loss.ratio, len(rows), padding=1)
+            self.visits["ratio"][epoch, rows, : ratio.shape[1]] = ratio
+            clipped = self.processes.gathered(loss.clipped, len(rows))
+            self.visits["clipped"][epoch, rows, : ratio.shape[1]] = clipped
         for name, parameter in self.trainable.items():
             require_finite(step, f"the weight {name}", parameter)
 
@@ -336,21 +355,25 @@ class PPOTrainer:
             "policy/kl_k3": loss.kl,
             "policy/entropy": loss.entropy,
         }
-        stats = {name: value for name, value in parts.items() if value is not None}
+        stats = {name: value.detach() for name, value in parts.items() if value is not None}
+        self.processes.add(list(stats.values()))
         for name, value in stats.items():
             require_finite(step, name, value)
         weights = list(self.trainable.values())
         if first and step % GRADIENT_TERMS_EVERY == 1 and loss.value is not None:
-            policy_norm, value_norm = gradient_norms(loss, self.config.value_coef, weights)
+            policy_norm, value_norm = gradient_norms(
+                loss, self.config.value_coef, weights, self.processes.add
+            )
             stats["policy/gradient_norm_policy"] = policy_norm
             stats["policy/gradient_norm_value"] = value_norm
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
+        self.processes.add([one.grad for one in weights if one.grad is not None])
         norm = torch.nn.utils.clip_grad_norm_(weights, self.config.max_grad_norm)
         require_finite(step, "policy/gradient_norm", norm)
         self.optimizer.step()
         stats["policy/gradient_norm"] = norm
-        return {name: float(value.detach()) for name, value in stats.items()}
+        return {name: float(value) for name, value in stats.items()}
 
     @torch.no_grad()
     def measure(self, step: int, rollout: Rollout, tensors: StepTensors) -> dict[str, Any]:
@@ -403,7 +426,7 @@ class PPOTrainer:
             # this step and saves both. Only adapters are kept of each step; whole weights, many
             # times as large, would fill the disk.
             if config.lora_rank:
-                self.policy.save(self.run.step_folder(step))
+                self.save_model(self.run.step_folder(step))
             self.save_state()
 
     # -- before the first step and after the last --------------------------------------------------
@@ -411,17 +434,18 @@ class PPOTrainer:
     def load_scales(self) -> dict[str, RewardScale]:
         """Return the scales of reward and judge; a new run measures them on the base's samples."""
         scorers = {"reward": self.scorer} | ({"judge": self.judge} if self.judge else {})
-        return run_scales(
-            self.run.folder / "reward_scale.json",
-            self.policy,
-            self.prompts,
-            scorers,
-            max_new_tokens=self.config.max_new_tokens,
-            temperature=self.config.temperature,
-            seed=self.config.seed,
-            dtype=self.dtype,
-            on_token=self.run.check_stop,
-        )
+        with self.processes.first_one_first():
+            return run_scales(
+                self.run.folder / "reward_scale.json",
+                self.policy,
+                self.prompts,
+                scorers,
+                max_new_tokens=self.config.max_new_tokens,
+                temperature=self.config.temperature,
+                seed=self.config.seed,
+                dtype=self.dtype,
+                on_token=self.run.check_stop if self.processes.alone else lambda: None,
+            )
 
     def write_report(self) -> None:
         """Measure the saved model on prompts that it was not trained on, and write report.json."""
@@ -434,12 +458,20 @@ class PPOTrainer:
             **ppo_report(rollouts, self.scales["reward"]),
             "held_out": held_out,
         }
-        write_json(self.run.folder / "report.json", report)
+        if self.processes.first:
+            write_json(self.run.folder / "report.json", report)
 
     # -- saved states ------------------------------------------------------------------------------
 
+    def save_model(self, folder: Path) -> None:
+        """Write the policy into a folder of the run."""
+        if self.processes.first:
+            self.policy.save(folder)
+
     def save_state(self) -> None:
         """Write everything that --resume needs into one file."""
+        if not self.processes.first:
+            return
         state = {
             "step": self.step,
             "kl_coef": self.kl_coef,

@@ -23,6 +23,7 @@ from rlhf_demo.models.device import autocast
 from rlhf_demo.models.policy import Policy
 from rlhf_demo.models.reading import as_rows, by_length, response_logits, response_tokens, trimmed
 from rlhf_demo.models.sampling import (
+    Part,
     Sampled,
     decode,
     encode_prompts,
@@ -143,6 +144,7 @@ def sample_rollout(
     step: int,
     dtype: torch.dtype,
     check_stop: Callable[[], None],
+    part: Part | None = None,
 ) -> tuple[Rollout, dict[str, float]]:
     """Sample one response to each prompt, score it, and read it with the reference (1 to 3).
 
@@ -151,6 +153,7 @@ def sample_rollout(
         step: of the training, for the error.
         dtype: of matrix products.
         check_stop: raises StopRequested; called between tokens and before the reading.
+        part: which rows of the step's batch these prompts are; None if they are all of it.
 
     Returns:
         The rollout, and the seconds that sampling and scoring took.
@@ -170,6 +173,7 @@ def sample_rollout(
             max_new_tokens=options.max_new_tokens,
             temperature=options.temperature,
             generator=seeded(options.seed, purpose, number, device),
+            part=part,
             on_token=check_stop,
             keep_logits=True,
         )
@@ -178,7 +182,8 @@ def sample_rollout(
         # 2. Score each response as text: the reward model may have another tokenizer.
         # https://github.com/vwxyzjn/lm-human-preference-details/blob/ccc19538e817e98a60d3253242ac15e2a562cb49/lm_human_preference_details/train_policy_accelerate.py#L609-L614
         scores = scorer(prompts, decode(policy, sampled.responses()))
-        require_finite(step, "objective/score", scores)
+        if part is None:  # the processes that share a batch check all of its scores
+            require_finite(step, "objective/score", scores)
         check_stop()
 
         # 3. Read the responses with the reference.

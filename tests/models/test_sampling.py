@@ -10,6 +10,7 @@ from rlhf_demo.errors import ShapeError
 from rlhf_demo.models import sampling
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.sampling import (
+    Part,
     decode,
     draw,
     encode_prompts,
@@ -35,6 +36,14 @@ def test_draw_follows_the_tempered_distribution():
     logits = torch.tensor([0.0, math.log(2.0)]).expand(20_000, 2)
     share = draw(logits, 0.5, seeded(0, "draw", 0)).float().mean()
     assert abs(float(share) - 0.8) < 0.014
+
+
+def test_rows_of_a_batch_that_are_drawn_elsewhere_get_the_same_tokens():
+    logits = torch.randn(7, 50, generator=seeded(0, "logits", 0))
+    whole = draw(logits, 0.7, seeded(0, "draw", 0))
+    for rows in (slice(0, 4), slice(4, 7)):
+        part = draw(logits[rows], 0.7, seeded(0, "draw", 0), Part(rows, of=7))
+        assert part.tolist() == whole[rows].tolist()
 
 
 def test_same_noise_and_nearly_same_logits_give_the_same_tokens():

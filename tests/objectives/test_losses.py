@@ -192,5 +192,11 @@ def test_gradient_norms_are_those_of_either_loss_alone():
     policy, value = gradient_norms(loss, 0.1, [weight, unused])
     assert policy.item() == pytest.approx(2.0 * 3.0)  # |-A * d log p|
     assert value.item() == pytest.approx(0.1 * 5.0 * 4.0)  # |value_coef * (V - R) * dV|
+    # Another process, whose gradients are three times as large, holds three quarters of the tokens.
+    share = loss.weighted(torch.tensor(0.25, dtype=torch.float64))
+    assert share.policy.item() == pytest.approx(0.25 * loss.policy.item())
+    assert share.kl is None and share.ratio is loss.ratio
+    both = gradient_norms(share, 0.1, [weight, unused], lambda gradients: gradients[0].mul_(10))
+    assert [norm.item() for norm in both] == pytest.approx([0.25 * 10 * 6.0, 0.25 * 10 * 2.0])
     loss.total.backward()
     assert weight.grad.item() == pytest.approx(-6.0 - 2.0)
