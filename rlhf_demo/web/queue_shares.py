@@ -33,16 +33,20 @@ def share(queue: Queue) -> None:
         _check(queue, getattr(queue.blocks.fns.get(body.fn_index), "concurrency_id", None), address)
         sender.set(address)
         pushed = await push(body, request, username)
-        for line in queue.event_queue_per_concurrency_id.values():
-            _take_turns(line.queue)
+        running = [event for events in queue.active_jobs for event in events or ()]
+        for name, line in queue.event_queue_per_concurrency_id.items():
+            _take_turns(line.queue, [event for event in running if event.concurrency_id == name])
         return pushed
 
     queue.push = bounded
 
 
-def _take_turns(events: list[Event]) -> None:
-    """Sort the waiting events of a line: the first of each address, then the second of each."""
-    seen: Counter[str] = Counter()
+def _take_turns(events: list[Event], running: list[Event]) -> None:
+    """Sort the waiting events of a line: the first of each address, then the second of each.
+
+    One that is running counts as the first of its address.
+    """
+    seen = Counter(address_of(event.request) for event in running)
     turns: dict[str, int] = {}
     for event in events:
         address = address_of(event.request)

@@ -78,6 +78,19 @@ def test_addresses_take_turns_in_a_line(queue):
     assert order == numbers
 
 
+def test_address_whose_event_is_running_comes_after_those_that_wait(queue):
+    joined(queue, "best", SCHOOL, 1)
+    line = queue.event_queue_per_concurrency_id["best"].queue
+    queue.active_jobs = [[line.pop()], None]
+    joined(queue, "best", SCHOOL, 2)
+    joined(queue, "best", HOME, 1)
+    assert [event.session_hash for event in line] == [f"{HOME} 0", f"{SCHOOL} 0", f"{SCHOOL} 1"]
+    joined(queue, "model", SCHOOL, 1)  # another line, where nothing of it runs
+    joined(queue, "model", HOME, 1)
+    order = [one.session_hash for one in queue.event_queue_per_concurrency_id["model"].queue]
+    assert order == [f"{SCHOOL} 0", f"{HOME} 0"]
+
+
 def test_full_line_keeps_nobody_from_another(queue):
     joined(queue, "many", SCHOOL, 30)
     assert joined(queue, "model", SCHOOL, 1) == (1, set())
