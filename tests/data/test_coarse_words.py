@@ -1,5 +1,7 @@
 """Coarse words: which are found in a text, and which list they stand in."""
 
+import time
+
 import pytest
 
 from rlhf_demo.data.coarse_words import COARSE_WORDS, has_coarse_word
@@ -20,6 +22,7 @@ from rlhf_demo.data.coarse_words import COARSE_WORDS, has_coarse_word
         ("Porn!", True),
         ("F\u00fack you, fuc\u0137, s\u1e96it", True),
         ("\u0160hit", True),
+        ("f\u20ddu\u20ddck", True),
         ("A caf\u00e9 in M\u00fcnchen, na\u00efve and ch\u00e2teau", False),
         ("A raccoon ate spicy cumin, said the document; cumulative scum.", False),
         ("Akshita and Harshit saw the assassin.", False),
@@ -28,6 +31,13 @@ from rlhf_demo.data.coarse_words import COARSE_WORDS, has_coarse_word
 )
 def test_word_in_a_text_is_found_and_an_innocent_one_is_not(text, found):
     assert has_coarse_word(text) is found
+
+
+def test_long_text_of_marks_takes_no_time():
+    """60,000 marks in turn, above and below: sorted together, they took two seconds."""
+    started = time.process_time()
+    assert has_coarse_word("a" + "\u0301\u0323" * 30_000 + " shit")
+    assert time.process_time() - started < 0.5
 
 
 def test_words_of_the_list_are_lower_case_letters_with_a_mark_at_most():
