@@ -38,6 +38,9 @@ LARGE, LARGE_AGAIN = MOST_MEMORY // 10, (10, 10 / 60)
 """A file from so many bytes in memory on takes a noticeable time to read. If pages follow more of
 them than fit, those that made room may be read again so often: at first, and in a second."""
 
+PLACE_BYTES = 200
+"""What it takes to remember where a row is."""
+
 DEEPEST = 4
 """Lists and objects inside each other, with the row itself; our rows have up to 3."""
 
@@ -122,6 +125,46 @@ class Tail:
         )
 
 
+class StepTail(Tail):
+    """Where the rows of each step are in a JSONL file; safe for several threads.
+
+    Large files are read one step at a time: the rows of all steps together would take up to
+    MOST_MEMORY for each file that somebody looks into.
+    """
+
+    def steps(self) -> list[int]:
+        """Return the steps that have rows so far, in order; errors are those of `rows`."""
+        super().rows()
+        return sorted(self._places)
+
+    def rows_of(self, step: int) -> list[Row]:
+        """Return the rows of a step so far, in the file's order; errors are those of `rows`."""
+        super().rows()
+        try:
+            with open_plain(self.path) as file:
+                places = self._places.get(step, [])
+                lines = [os.pread(file.fileno(), size, offset) for offset, size in places]
+        except FileNotFoundError:
+            return []
+        return [row for row in _parse(self.path, lines)[0] if row["step"] == step]
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._places: dict[int, list[tuple[int, int]]] = {}  # step -> offset and size of its rows
+        self._count = 0
+
+    def _add(self, lines: list[bytes]) -> None:
+        if self._count + len(lines) > MOST_ROWS:
+            raise self._too_large(f"{MOST_ROWS:,} rows")
+        offset = self._offset
+        for line in lines:
+            (row,), _ = _parse(self.path, [line], first=self._count + 1)
+            self._places.setdefault(row["step"], []).append((offset, len(line)))
+            self.memory += PLACE_BYTES
+            self._count += 1
+            offset += len(line) + 1
+
+
 def all_rows(path: Path) -> list[Row]:
     """Return the rows of a file once, within the limits of a followed file; see `Tail.rows`."""
     return Tail(path).rows()
@@ -192,6 +235,7 @@ class Tails:
         self._most = most
         self._lock = threading.Lock()
         self._tails: OrderedDict[Path, Tail] = OrderedDict()
+        self._step_tails: OrderedDict[Path, StepTail] = OrderedDict()
         self._dropped: set[Path] = set()  # large files that made room for others
         self._again = RateLimit(*LARGE_AGAIN, time.monotonic)
 
@@ -214,6 +258,22 @@ class Tails:
         with self._lock:
             self._make_room()
         return rows
+
+    def steps(self, path: Path) -> list[int]:
+        """Return the steps that have rows in the file so far; see `StepTail.steps`."""
+        return self._step_tail(path).steps()
+
+    def rows_of(self, path: Path, step: int) -> list[Row]:
+        """Return the rows of one step; see `StepTail.rows_of`."""
+        return self._step_tail(path).rows_of(step)
+
+    def _step_tail(self, path: Path) -> StepTail:
+        with self._lock:
+            tail = self._step_tails.setdefault(path, StepTail(path))
+            self._step_tails.move_to_end(path)
+            if len(self._step_tails) > self._most:
+                self._step_tails.popitem(last=False)
+        return tail
 
     def _make_room(self) -> None:
         while len(self._tails) > self._most or (

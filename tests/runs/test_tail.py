@@ -10,7 +10,16 @@ import pytest
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import write_text
 from rlhf_demo.paths import CHECKPOINTS
-from rlhf_demo.runs.tail import MOST_BYTES, MOST_ROW_BYTES, MOST_ROWS, Tail, Tails, last_rows
+from rlhf_demo.runs import tail as tail_module
+from rlhf_demo.runs.tail import (
+    MOST_BYTES,
+    MOST_ROW_BYTES,
+    MOST_ROWS,
+    StepTail,
+    Tail,
+    Tails,
+    last_rows,
+)
 
 
 @pytest.fixture
@@ -303,3 +312,56 @@ def test_tails_forget_the_file_asked_for_longest_ago(tmp_path, read):
     for path in (a, b, a, c, a, b):
         assert tails.rows(path) == [{"step": 1}]
     assert read == ["a", "b", "c", "b"]
+
+
+# -- one step of a file ----------------------------------------------------------------------------
+
+
+def test_rows_of_a_step_are_those_of_the_whole_file(tmp_path):
+    path = CHECKPOINTS / "examples" / "ppo-quick" / "samples.jsonl"
+    tail, rows = StepTail(path), Tail(path).rows()
+    assert tail.steps() == sorted({row["step"] for row in rows})
+    for step in (0, *tail.steps(), 10**9):
+        assert tail.rows_of(step) == [row for row in rows if row["step"] == step]
+
+
+def test_rows_of_a_step_follow_a_file_that_grows_or_is_replaced(path):
+    tail = StepTail(path)
+    assert (tail.steps(), tail.rows_of(1)) == ([], [])
+    append(path, '{"step": 1, "a": "\u00f1"}\n{"step": 2}\n{"step": 1, "a": 2}\n{"step": 3')
+    assert tail.steps() == [1, 2]
+    assert tail.rows_of(1) == [{"step": 1, "a": "\u00f1"}, {"step": 1, "a": 2}]
+    append(path, ', "a": 5}\n')
+    assert tail.rows_of(3) == [{"step": 3, "a": 5}]
+    write_text(path, '{"step": 1, "a": 9}\n')
+    assert (tail.steps(), tail.rows_of(1)) == ([1], [{"step": 1, "a": 9}])
+    path.unlink()
+    assert (tail.steps(), tail.rows_of(1)) == ([], [])
+
+
+def test_odd_file_is_refused_a_step_at_a_time_too(path, monkeypatch):
+    append(path, '{"step": 1}\n[]\n')
+    for ask in (StepTail(path).steps, lambda: StepTail(path).rows_of(1)):
+        with pytest.raises(DataError, match="line 2 is not a row of a run"):
+            ask()
+    monkeypatch.setattr("rlhf_demo.runs.tail.MOST_ROWS", 1)
+    write_text(path, '{"step": 1}\n{"step": 2}\n')
+    with pytest.raises(DataError, match="more than 1 rows"):
+        StepTail(path).steps()
+
+
+def test_steps_of_many_files_in_turn_parse_each_file_once(tmp_path, monkeypatch):
+    """Somebody who asks for a hundred runs in turn made the page parse them again and again."""
+    tails, parsed = Tails(), []
+    paths = [tmp_path / f"{number}.jsonl" for number in range(100)]
+    for path in paths:
+        append(path, "".join(f'{{"step": {step}}}\n' for step in range(1, 21)))
+        assert tails.steps(path) == list(range(1, 21))
+    real = tail_module._parse
+    monkeypatch.setattr(
+        tail_module, "_parse", lambda path, lines, **how: parsed.extend(lines) or real(path, lines)
+    )
+    for path in paths * 2:
+        assert tails.rows_of(path, 7) == [{"step": 7}]
+    assert len(parsed) == 200  # one line for each request
+    assert sum(each.memory for each in tails._step_tails.values()) <= 100 * 20 * 200

@@ -193,8 +193,8 @@ class Board:
         return self._texts(str(request["run"]), int(request["step"]))
 
     def _texts(self, run_id: str, step: int) -> StepTexts:
-        rows: list[Any] = self.tails.rows(self.jobs.find(run_id).folder / "samples.jsonl")
-        rows = [row for row in rows if row["step"] == step]
+        samples = self.jobs.find(run_id).folder / "samples.jsonl"
+        rows: list[Any] = self.tails.rows_of(samples, step)
         shown = [{key: _start(value) for key, value in row.items()} for row in rows[:MOST_TEXTS]]
         said: list[str] = []
         if len(rows) > MOST_TEXTS:
@@ -284,7 +284,7 @@ class Board:
         )
 
     def _sample_steps(self, run: Run) -> list[int]:
-        return sorted({row["step"] for row in self.tails.rows(run.folder / "samples.jsonl")})
+        return self.tails.steps(run.folder / "samples.jsonl")
 
 
 def _start(value: Any) -> Any:

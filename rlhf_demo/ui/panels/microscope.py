@@ -121,8 +121,7 @@ class MicroscopePanel:
         }
 
     def _rows(self, run: Run, name: str, step: int) -> list[Row]:
-        rows = self.jobs.tails.rows(run.folder / f"{name}.jsonl")
-        found = [row for row in rows if row["step"] == step]
+        found = self.jobs.tails.rows_of(run.folder / f"{name}.jsonl", step)
         if not found:
             raise ConfigError(f"step {step} of this run has no kept responses: choose another step")
         return found
