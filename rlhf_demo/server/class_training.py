@@ -280,11 +280,9 @@ class ClassTraining:
 
     # -- pairs -------------------------------------------------------------------------------------
 
-    def goal(self, class_status: ClassStatus) -> int:
-        """Return how many pairs each student should answer in the round."""
-        if class_status.kind == "blind":
-            return BLIND_EACH
-        return self.records.read(class_status.collection)["each"]
+    def goal(self, collection: int, kind: str) -> int:
+        """Return how many pairs each student of a class should answer in a round of this kind."""
+        return BLIND_EACH if kind == "blind" else self.records.read(collection)["each"]
 
     def _write_pairs(self, class_status: ClassStatus) -> bool:
         """Write a batch of pairs if the round needs more; say whether it still needs more."""
@@ -294,7 +292,9 @@ class ClassTraining:
             return False
         students = class_status.active
         students += min(class_status.students - students, max(FEWEST_NEW, students))
-        wanted = pairs_wanted(self.goal(class_status), students, class_status.overlap)
+        wanted = pairs_wanted(
+            self.goal(class_status.collection, class_status.kind), students, class_status.overlap
+        )
         missing = wanted - class_status.pairs
         if missing <= 0:
             return False

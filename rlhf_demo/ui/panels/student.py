@@ -61,7 +61,7 @@ class StudentPage:
         return {
             **view,
             "code": class_status.code,
-            "goal": self.training.goal(class_status),
+            "goal": self.training.goal(class_status.collection, view["kind"]),
             "ppo": row and _progress(row),
             "lesson": self.lessons.for_student(request["secret"]),
         }
@@ -78,8 +78,7 @@ class StudentPage:
             }
         if view["round_state"] != "open":
             return {"assignment": None, "message": "This vote is over. Wait for the next round."}
-        class_status = self.training.rounds.class_status(self.classes.collection_of_student(secret))
-        goal = self.training.goal(class_status)
+        goal = self.training.goal(self.classes.collection_of_student(secret), view["kind"])
         assignment = self.store.next_pair(secret, after=request.get("after"), goal=goal)
         return {
             "assignment": assignment and assignment.to_dict(),
