@@ -213,6 +213,7 @@ class Backup:
         gone = [run_id for run_id in self._sent if run_id not in there]
         remove = [f"runs/{run_id}/" for run_id in gone]
         files: dict[str, Path] = {}
+        size = 0
         sent: dict[str, Sent] = {}
         with tempfile.TemporaryDirectory(prefix="rlhf-demo-") as made:
             for run_id in sorted(there, key=lambda run_id: _changed_at(there[run_id])):
@@ -223,10 +224,12 @@ class Backup:
                 if taken is None:
                     continue
                 known = self._sent[run_id].names if run_id in self._sent else set[str]()
-                files |= {f"runs/{run_id}/{name}": Path(made, run_id, name) for name in taken.names}
+                copied = {f"runs/{run_id}/{name}": Path(made, run_id, name) for name in taken.names}
+                files |= copied
                 remove += [f"runs/{run_id}/{name}" for name in sorted(known - taken.names)]
                 sent[run_id] = taken
-                if sum(path.stat().st_size for path in files.values()) > MOST_TOGETHER:
+                size += sum(path.stat().st_size for path in copied.values())
+                if size > MOST_TOGETHER:
                     break
             if not (files or remove):
                 return False

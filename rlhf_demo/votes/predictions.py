@@ -70,8 +70,7 @@ class Predictions:
         Students whose text was removed in an earlier lesson may send texts again.
         """
         with self.database.writing() as connection:
-            self._change(connection, token, NONE_OPEN | {"open_lesson": lesson})
-            collection = owner(connection, collections, token).id
+            collection = self._change(connection, token, NONE_OPEN | {"open_lesson": lesson})
             here = tries.c.collection_id == collection
             connection.execute(delete(tries).where(here, tries.c.text == REMOVED))
 
@@ -103,10 +102,12 @@ class Predictions:
             return _seen(connection, owner(connection, collections, token))
 
     @staticmethod
-    def _change(connection: Connection, token: str, values: dict[str, Any]) -> None:
+    def _change(connection: Connection, token: str, values: dict[str, Any]) -> int:
+        """Change the lesson of the token's class; return the class's id."""
         collection = owner(connection, collections, token, lock=True)
         this = update(collections).where(collections.c.id == collection.id)
         connection.execute(this.values(values))
+        return collection.id
 
     # -- the student's -----------------------------------------------------------------------------
 

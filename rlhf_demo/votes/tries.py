@@ -3,9 +3,8 @@
 They are taken while the lesson that asks for them is open and its answer has been revealed: before
 that, a score could tell the answer. A student has one, and another replaces it if it scores higher.
 The instructor sees the best ones without names, and can remove any; its author sends no other, or
-it would be back at once. No export has them, and nothing
-is trained on them. Which lesson asks for texts, and how they are scored, the caller knows. The
-store's secrets hold here too.
+it would be back at once. No export has them, and nothing is trained on them. Which lesson asks for
+texts, and how they are scored, the caller knows. The store's secrets hold here too.
 """
 
 from collections.abc import Callable
