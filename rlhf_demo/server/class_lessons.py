@@ -124,6 +124,14 @@ class ClassLessons:
             raise ConfigError(f"{str(number)[:40]!r} is no number of a text: reload the page")
         return self.tries.remove(token, number)
 
+    def remove_texts(self, token: Any) -> int:
+        """Delete all texts of the token's class; return how many there were.
+
+        Raises:
+            Refused: the token belongs to no class.
+        """
+        return self.tries.remove_all(token)
+
     def for_instructor(self, token: Any) -> ClassLesson | None:
         """Return the open lesson for the instructor's screen."""
         sent = self.predictions.for_instructor(token)

@@ -51,6 +51,8 @@ and the page sees them arrive."""
 MOST_SAMPLED = 2**17
 """Most tokens that best-of-n samples for many prompts, twice as many as any other comparison: 64
 prompts, 64 responses to each, 32 tokens a response."""
+MOST_SAMPLED_IN_PUBLIC = 2**15
+"""The same on a public page, where others wait: 16 responses to each."""
 EXAMPLE_PROMPT = "I watched this with my sister and"
 
 
@@ -72,9 +74,11 @@ class Comparing:
         model_cache: ModelCache,
         compute_lock: ComputeLock,
         kept: Comparisons,
+        most_sampled: int,
     ) -> None:
         self.choices, self.model_cache = choices, model_cache
         self.compute_lock, self.kept = compute_lock, kept
+        self.most_sampled = most_sampled
 
     def load(self, left: str, right: str, scorer: str) -> None:
         """Load the models that a comparison needs."""
@@ -135,7 +139,7 @@ class Comparing:
             DemoError: an id is in no list, or an option is beyond what a page may ask for.
         """
         check_options(options)
-        check_sampled(len(prompts), options)
+        check_sampled(len(prompts), options, self.most_sampled)
         who = self._who(left, right, judge)
         settings: dict[str, Any] = {**who, "own": own}
         chosen_by = chooser if options.best_of > 1 else None
@@ -256,18 +260,18 @@ def check_options(options: DuelOptions) -> None:
         )
 
 
-def check_sampled(prompts: int, options: BestOfOptions) -> None:
-    """Check how much best-of-n samples for many prompts.
+def check_sampled(prompts: int, options: BestOfOptions, most: int) -> None:
+    """Check that best-of-n samples at most so many tokens for many prompts.
 
     Raises:
         ConfigError: it is more than a page may ask for.
     """
     tokens = prompts * options.best_of * options.max_new_tokens
-    if options.best_of > 1 and tokens > MOST_SAMPLED:
+    if options.best_of > 1 and tokens > most:
         raise ConfigError(
             f"{prompts} prompts, {options.best_of} responses to each and {options.max_new_tokens} "
             f"tokens a response are {tokens:,} tokens: on this page ask for at most "
-            f"{MOST_SAMPLED:,}, with fewer prompts, fewer responses or shorter ones"
+            f"{most:,}, with fewer prompts, fewer responses or shorter ones"
         )
 
 

@@ -150,9 +150,12 @@ class Shared:
     def comparing(self) -> "Comparing":
         """Compares models; imports their libraries."""
         self.model_cache.warm()
-        from rlhf_demo.server.comparing import Comparing  # noqa: PLC0415  (torch)
+        from rlhf_demo.server import comparing  # noqa: PLC0415  (torch)
 
-        return Comparing(self.choices, self.model_cache, self.compute_lock, self.comparisons)
+        public = self.settings.public
+        most = comparing.MOST_SAMPLED_IN_PUBLIC if public else comparing.MOST_SAMPLED
+        means = self.choices, self.model_cache, self.compute_lock, self.comparisons
+        return comparing.Comparing(*means, most)
 
 
 def _make_folder(runs: Path) -> None:

@@ -132,10 +132,11 @@ def test_others_compute_between_two_tokens_and_change_nothing(tiny, monkeypatch)
     ("prompts", "best_of", "tokens"), [(64, 64, 32), (256, 16, 32), (256, 4, 128), (256, 1, 1024)]
 )
 def test_prompts_times_responses_times_tokens_are_bounded(prompts, best_of, tokens):
-    check_sampled(prompts, BestOfOptions(best_of=best_of, max_new_tokens=tokens))
+    options, most = BestOfOptions(best_of=best_of, max_new_tokens=tokens), 64 * 64 * 32
+    check_sampled(prompts, options, most)
     if best_of > 1:
         with pytest.raises(ConfigError, match=f"{prompts + 1} prompts, {best_of} responses to"):
-            check_sampled(prompts + 1, BestOfOptions(best_of=best_of, max_new_tokens=tokens))
+            check_sampled(prompts + 1, options, most)
 
 
 def test_state_names_the_best_the_median_and_the_worst():

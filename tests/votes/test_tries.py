@@ -116,6 +116,20 @@ def test_instructor_removes_a_text_of_the_class_and_of_no_other(store, classes, 
     assert board(store, hunting) == [("of Bob", -2.0)]
 
 
+def test_instructor_removes_all_texts_of_the_class_at_once(store, classes, hunting):
+    other = classes.create_class(GOOD)
+    students = join(classes, hunting, MOST_SHOWN + 2)
+    for number, student in enumerate(students):
+        send(store, student, f"bad {number}", number)
+    assert store.tries.remove_all(other.token) == 0
+    assert len(board(store, hunting)) == MOST_SHOWN
+    assert store.tries.remove_all(hunting.token) == len(students)
+    assert (board(store, hunting), store.tries.remove_all(hunting.token)) == ([], 0)
+    for student in students:
+        with pytest.raises(Refused, match="your instructor removed your text"):
+            store.tries.check(student, LESSON, "back at once", "school")
+
+
 def test_student_whose_text_was_removed_sends_no_other(store, classes, hunting):
     [ann] = join(classes, hunting, 1)
     checked = store.tries.check(ann, LESSON, "sent before, scored after", "school")

@@ -63,7 +63,7 @@ class ClassMode:
                 self.next_round, self.leave_out, self.export_class, self.export_class_texts,
                 self.delete_class, self.simulate, self.stop_simulation, self.stop_others,
                 self.remove_student, self.set_door, self.set_most_joins, self.send_lesson,
-                self.reveal_lesson, self.end_lesson, self.remove_text,
+                self.reveal_lesson, self.end_lesson, self.remove_text, self.remove_texts,
             ],
             value={
                 "questions": QUESTIONS,
@@ -360,6 +360,10 @@ class ClassMode:
     def remove_text(self, request: dict[str, Any]) -> dict[str, bool]:
         """Delete a student's try: a `text` of the list in the open lesson, by its number."""
         return {"removed": self.lessons.remove_text(request["token"], request["text"])}
+
+    def remove_texts(self, request: dict[str, Any]) -> dict[str, int]:
+        """Delete all tries of the class."""
+        return {"removed": self.lessons.remove_texts(request["token"])}
 
     # -- simulated students ------------------------------------------------------------------------
 

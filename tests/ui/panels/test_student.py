@@ -104,6 +104,11 @@ def test_text_that_fools_the_model_is_shown_without_a_name_and_can_be_removed(
     assert "does not know you" in post("remove_text", token=ann, text=shown["id"])["error"]
     assert post("remove_text", token=made.token, text=shown["id"]) == {"removed": True}
     assert post("class_state", token=made.token)["lesson"]["tries"] == []
+    bob = post("join", code=made.code, nickname="Bob")["secret"]
+    post("try_text", secret=bob, text="Worse.")
+    assert "does not know you" in post("remove_texts", token=bob)["error"]
+    assert post("remove_texts", token=made.token) == {"removed": 1}
+    assert post("class_state", token=made.token)["lesson"]["tries"] == []
 
 
 def test_lesson_comes_with_the_state_and_its_answer_is_on_disk(post, mode, monkeypatch):

@@ -185,6 +185,13 @@ def test_best_of_beyond_the_bounds_yields_one_sentence(tab, best_of, changed, se
     assert sentence in last["error"]
 
 
+def test_best_of_on_a_public_page_samples_a_fourth_as_much(tmp_path):
+    tab = CompareTab(Shared.open(Settings(runs=tmp_path / "runs", public=True)))
+    asked = LEFT, RIGHT, JUDGE, SCORER, 64, "", 17
+    (last,) = tab.write_many(HERE, *asked, *values(max_new_tokens=32))
+    assert "are 34,816 tokens: on this page ask for at most 32,768" in last["error"]
+
+
 # -- best-of-n -------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 // @ts-check
 // The texts of a class that fool the reward model most, without names.
 import { signed } from "../../lib/format.js";
-import { fill, h, soft } from "../../shared/dom.js";
+import { confirmFirst, fill, h, soft } from "../../shared/dom.js";
 import { askButton } from "./fields.js";
 
 /** @typedef {import("../../types").ClassLesson} ClassLesson */
@@ -10,12 +10,15 @@ import { askButton } from "./fields.js";
 
 const ABOUT =
   "Write on your phone: a text that no reader would like, with the best score that you can get.";
+const ALL = "Delete all texts? Nobody who wrote one can send another.";
 
 /** @param {Ask} ask */
 export const triesBoard = (ask) => {
   const list = h("ol", { class: "rl-tries" });
   const title = h("h3", {}, "The worst texts with the best scores");
-  const box = h("div", { hidden: true }, title, soft(ABOUT), list);
+  const asksToClear = () => confirmFirst(all, ALL, "Delete them", () => ask("remove_texts"));
+  const all = askButton("Remove all", asksToClear, "rl-quiet");
+  const box = h("div", { hidden: true }, title, soft(ABOUT), list, all);
   let shown = "";
   const line = (/** @type {BoardText} */ { id, text, score }) =>
     h(
@@ -33,6 +36,7 @@ export const triesBoard = (ask) => {
       if (key === shown) return;
       shown = key;
       fill(list, (tries || []).map(line));
+      all.hidden = !(tries && tries.length);
     },
   };
 };
