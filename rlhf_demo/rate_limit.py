@@ -5,8 +5,12 @@ It is kept in memory. After a restart everybody starts with a full bucket, which
 
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 
 from rlhf_demo.errors import Refused
+
+sender: ContextVar[str] = ContextVar("sender", default="")
+"""Address of the request that is being answered; empty in the background and without a page."""
 
 MOST_BUCKETS = 10_000
 """Number of buckets kept; beyond it, those that are full again are dropped."""

@@ -441,8 +441,15 @@ class Jobs:
         if job.id in self._kept and not self.is_instructor(secret):
             raise JobError("someone else waits for this run too: it will end in a few minutes")
 
-    def _not_kept(self, jobs: list[Job]) -> list[Job]:
-        return [job for job in jobs if job.id not in self._kept]
+    def _to_displace(self, waiting: list[Job], secret: str, address: str) -> Job | None:
+        """Return the job that leaves a full queue, if possible one that nobody else waits for.
+
+        If there is no such job, the others count too: anyone can wait for a run, so two visitors
+        could fill the queue for good.
+        """
+        free = [job for job in waiting if job.id not in self._kept]
+        owner = self._owner(secret)
+        return job_to_displace(free, owner, address) or job_to_displace(waiting, owner, address)
 
     def _check_permit(self, address: str) -> None:
         """Refuse an address that starts and resumes too fast, before any file is read for it.
@@ -467,7 +474,7 @@ class Jobs:
         self._folders.addresses = {job.id: job.address for job in jobs if job.address}
         limits, owner = self._limits, self._owner(secret)
         full = limits.most_waiting is not None and len(waiting) >= limits.most_waiting
-        if full and job_to_displace(self._not_kept(waiting), owner, address) is None:
+        if full and self._to_displace(waiting, secret, address) is None:
             raise JobError(
                 f"{len(waiting)} runs are already waiting: try again when one has finished"
             )
@@ -493,7 +500,7 @@ class Jobs:
         waiting = [job for job in jobs if job.phase is Phase.WAITING and not job.first]
         if self._limits.most_waiting is None or len(waiting) < self._limits.most_waiting:
             return
-        displaced = job_to_displace(self._not_kept(waiting), self._owner(secret), address)
+        displaced = self._to_displace(waiting, secret, address)
         why = (
             "removed from a full queue, where you had the most runs: resume it when fewer are "
             "waiting"

@@ -26,6 +26,10 @@ MOST_RECORDS = 1000
 megabyte has room for 345,000 empty ones."""
 
 
+MOST_LETTERS = 10_000
+"""Letters of a text in a report; ours have up to 1,024 tokens. A browser draws these at once."""
+
+
 class ReliabilityRow(TypedDict):
     """How often a reward model is right where its confidence lies in one bin; all from 0 to 1."""
 
@@ -221,4 +225,4 @@ def _fits(value: Any, kind: Any) -> bool:
         return is_record(value) and all(_fits(each, get_args(kind)[1]) for each in value.values())
     if kind in (int, float):
         return is_figure(value) and (kind is float or type(value) is int)
-    return type(value) is kind
+    return type(value) is kind and (kind is not str or len(value) <= MOST_LETTERS)

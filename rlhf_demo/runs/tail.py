@@ -9,14 +9,14 @@ import os
 import sys
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rlhf_demo.errors import DataError
+from rlhf_demo.errors import DataError, Refused
 from rlhf_demo.files import Row, is_record, open_plain, parse_lines, short_name
-from rlhf_demo.rate_limit import RateLimit
+from rlhf_demo.rate_limit import RateLimit, sender
 
 HIGHEST_STEP = 10**9
 
@@ -34,9 +34,14 @@ takes 21 for each, an object with one key 36."""
 MOST_KEPT = 3 * MOST_MEMORY
 """Bytes in memory of all followed files together: a run has three large ones."""
 
-LARGE, LARGE_AGAIN = MOST_MEMORY // 10, (10, 10 / 60)
+LARGE, LARGE_AGAIN = MOST_MEMORY // 100, (10, 0.5)
 """A file from so many bytes in memory on takes a noticeable time to read. If pages follow more of
-them than fit, those that made room may be read again so often: at first, and in a second."""
+them than fit, those that made room may be read again so often from an address: at first, and in a
+second."""
+
+MOST_STEP_MEMORY = MOST_MEMORY // 10
+"""Bytes that the rows of one step may take where steps are read one at a time: eight responses of
+2,000 tokens, of which we keep a dozen figures each, take 7 MB."""
 
 PLACE_BYTES = 200
 """What it takes to remember where a row is."""
@@ -151,6 +156,7 @@ class StepTail(Tail):
     def _forget(self) -> None:
         super()._forget()
         self._places: dict[int, list[tuple[int, int]]] = {}  # step -> offset and size of its rows
+        self._memory_of: Counter[int] = Counter()  # step -> bytes that its rows take
         self._count = 0
 
     def _add(self, lines: list[bytes]) -> None:
@@ -158,7 +164,10 @@ class StepTail(Tail):
             raise self._too_large(f"{MOST_ROWS:,} rows")
         offset = self._offset
         for line in lines:
-            (row,), _ = _parse(self.path, [line], first=self._count + 1)
+            (row,), memory = _parse(self.path, [line], first=self._count + 1)
+            self._memory_of[row["step"]] += math.ceil(memory)
+            if self._memory_of[row["step"]] > MOST_STEP_MEMORY:
+                raise self._too_large(f"{MOST_STEP_MEMORY / 1e6:.0f} MB in memory in a step")
             self._places.setdefault(row["step"], []).append((offset, len(line)))
             self.memory += PLACE_BYTES
             self._count += 1
@@ -243,13 +252,14 @@ class Tails:
         """Return all rows of the file so far; see `Tail.rows`.
 
         Raises:
-            DataError: also if the file is large, and was read too often.
+            Refused: the file is large, and whoever asks has read such files too often.
+            DataError, OSError: those of `Tail.rows`.
         """
         with self._lock:
-            if path in self._dropped and not self._again.allow(""):
-                raise DataError(
-                    f"{short_name(path)} is large, and pages follow too many large files: close "
-                    "those of other runs, and try again in a minute"
+            if path in self._dropped and not self._again.allow(sender.get()):
+                raise Refused(
+                    f"{short_name(path)} is large, and your pages follow too many large files: "
+                    "close those of other runs, and try again in a minute"
                 )
             self._dropped.discard(path)
             tail = self._tails.setdefault(path, Tail(path))

@@ -14,6 +14,7 @@ from rlhf_demo.files import Row, is_figure
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import ODD
 from rlhf_demo.runs.run import Run
+from rlhf_demo.runs.samples import MOST_OF_TOKEN
 
 SCORE_WIDTH = 0.25
 """Width of a bin of scores, standard deviations; doubled until there are few enough bins."""
@@ -94,15 +95,16 @@ class InsideStep:
 
     def newest(self, run: Run) -> int:
         """Return the last finished step that has a row of distributions, or -1."""
-        metrics = self.jobs.tails.rows(run.folder / "metrics.jsonl")
-        finished = metrics[-1]["step"] if metrics else -1
-        steps = (row["step"] for row in self._distributions(run))
-        return max((step for step in steps if step <= finished), default=-1)
+        finished = self.jobs.tails.steps(run.folder / "metrics.jsonl")
+        steps = self.jobs.tails.steps(run.folder / "distributions.jsonl")
+        return max((step for step in steps if finished and step <= finished[-1]), default=-1)
 
     def details(self, run: Run, step: int) -> StepDetails | None:
         """Return the data shown for a step; None if its distributions were not kept or are odd."""
         key = run.folder.name, run.config["created_at"], step
         if key not in self._answers:
+            if step not in self.jobs.tails.steps(run.folder / "distributions.jsonl"):
+                return None  # no other file is read for a step that was not kept
             rows = [row for row in self._distributions(run) if row["step"] <= step]
             metrics = self.jobs.tails.rows(run.folder / "metrics.jsonl")
             own = next((row for row in metrics if row["step"] == step), None)
@@ -210,6 +212,7 @@ def _is_word(row: Any) -> TypeGuard[Word]:
     word, count, advantage = cast("list[Any]", row)
     return (
         type(word) is str
+        and len(word) <= MOST_OF_TOKEN
         and type(count) is int
         and 0 < count < MOST_COUNT
         and type(advantage) in (int, float)

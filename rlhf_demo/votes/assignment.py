@@ -129,7 +129,7 @@ def has_seat(connection: Connection, assignment: Any, overlap: int, now: float) 
 
 def seats_left(connection: Connection, round_id: int, overlap: int, now: float) -> int:
     """Return how many more assignments the pairs of a round have room for."""
-    taken = _taken(now)
+    taken = _taken(round_id, now)
     free = overlap - func.coalesce(taken.c.taken, 0)
     query = (
         select(func.coalesce(func.sum(free), 0))
@@ -161,9 +161,12 @@ def _seated(now: float) -> ColumnElement[bool]:
     return and_(assignments.c.repeat.is_(False), or_(answered, young))
 
 
-def _taken(now: float) -> Any:
+def _taken(round_id: int, now: float) -> Any:
+    """Count the seats taken of each pair of a round; those of all rounds would take a second."""
     count = func.count().label("taken")
+    of_round = select(pairs.c.id).where(pairs.c.round_id == round_id)
     seated = select(assignments.c.pair_id, count).where(_seated(now))
+    seated = seated.where(assignments.c.pair_id.in_(of_round))
     return seated.group_by(assignments.c.pair_id).subquery()
 
 

@@ -2,17 +2,17 @@
 
 They are taken while the lesson that asks for them is open and its answer has been revealed: before
 that, a score could tell the answer. A student has one, and another replaces it if it scores higher.
-The instructor sees the best ones without names, and can remove one or all; whoever wrote a removed
-one sends no other, or it would be back at once. No export has them, and nothing is trained on them.
-Which lesson asks for texts, and how they are scored, the caller knows. The store's secrets hold
-here too.
+The instructor sees the best ones without names, and can remove one or all. Whoever wrote a removed
+one sends no other, or it would be back at once; after all were removed, nobody does. No export has
+them, and nothing is trained on them. Which lesson asks for texts, and how they are scored, the
+caller knows. The store's secrets hold here too.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, insert, literal, select, update
 
 from rlhf_demo.data.coarse_words import has_coarse_word
 from rlhf_demo.errors import Refused
@@ -128,9 +128,10 @@ class Tries:
             return connection.execute(this.values(text=REMOVED)).rowcount > 0
 
     def remove_all(self, token: str) -> int:
-        """Delete all texts of the token's class, and take no other from their authors.
+        """Delete all texts of the token's class, and take no other from those who are in it now.
 
-        One phone may have joined sixty times; removing one text at a time would take a minute.
+        One phone may have joined sixty times, and each of these students may send a text. Nobody
+        can tell them from the others, so none sends another before the lesson is sent again.
 
         Returns:
             Number of texts that were deleted.
@@ -139,7 +140,17 @@ class Tries:
             collection = owner(connection, collections, token)
             here = tries.c.collection_id == collection.id
             theirs = update(tries).where(here, tries.c.text != REMOVED)
-            return connection.execute(theirs.values(text=REMOVED)).rowcount
+            deleted = connection.execute(theirs.values(text=REMOVED)).rowcount
+            others = select(
+                literal(collection.id), voters.c.id, literal(REMOVED), literal(0.0),
+                literal(self.clock()),
+            ).where(
+                voters.c.collection_id == collection.id,
+                voters.c.id.not_in(select(tries.c.voter_id).where(here)),
+            )  # fmt: skip
+            columns = ["collection_id", "voter_id", "text", "score", "tried_at"]
+            connection.execute(insert(tries).from_select(columns, others))
+            return deleted
 
 
 def _in_lesson(
@@ -159,7 +170,7 @@ def _in_lesson(
 
 def _refuse_after_removal(best: Try | None) -> None:
     if best is not None and best.text == REMOVED:
-        raise Refused("your instructor removed your text, so you cannot send another")
+        raise Refused("your instructor takes no more texts from you")
 
 
 def _of_student(connection: Connection, voter: int) -> Try | None:

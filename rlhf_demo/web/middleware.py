@@ -20,6 +20,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rlhf_demo.rate_limit import sender
 from rlhf_demo.server.settings import LOOPBACK, Settings
 from rlhf_demo.web.addresses import client_address
 
@@ -113,6 +114,7 @@ class RequestFilter:
         peer = scope["client"][0] if scope.get("client") else "unknown"
         forwarded = headers.getlist("x-forwarded-for")
         address = client_address(peer, forwarded, self.settings.proxies)
+        sender.set(address)
         exchange = _Exchange(receive, send, self.headers)
         path = get_route_path(scope)  # as the routes see it: without a proxy's prefix
         # The page has no cookies. Gradio would read them: Python 3.11.9 takes 6.5 s for 60 kB.
@@ -279,11 +281,11 @@ def from_here(headers: Headers, settings: Settings) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return True
-    sender = origin.partition("://")[2].lower()
+    theirs = origin.partition("://")[2].lower()
     hosts = headers.get("host"), headers.get("x-forwarded-host", "").partition(",")[0].strip()
-    if sender in [host.lower() for host in hosts if host]:
+    if theirs in [host.lower() for host in hosts if host]:
         return True
-    return _name(sender) in [host.lower() for host in settings.hosts]
+    return _name(theirs) in [host.lower() for host in settings.hosts]
 
 
 def from_elsewhere(headers: Headers, settings: Settings) -> bool:

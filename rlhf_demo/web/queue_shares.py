@@ -8,7 +8,7 @@ from fastapi import HTTPException, Request
 from gradio.queueing import Event, Queue
 
 from rlhf_demo.web.addresses import address_of
-from rlhf_demo.web.sessions import Sessions, sender
+from rlhf_demo.web.sessions import Sessions
 
 PART = 4
 """An address may have a fourth as many events in the queue as it leaves places free.
@@ -31,7 +31,6 @@ def share(queue: Queue) -> None:
         address = address_of(request)
         await sessions.forget_unread()
         _check(queue, getattr(queue.blocks.fns.get(body.fn_index), "concurrency_id", None), address)
-        sender.set(address)
         pushed = await push(body, request, username)
         running = [event for events in queue.active_jobs for event in events or ()]
         for name, line in queue.event_queue_per_concurrency_id.items():

@@ -7,13 +7,14 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
 
 from gradio import Blocks
 from gradio.queueing import Queue
 from gradio.state_holder import SessionState
+
+from rlhf_demo.rate_limit import sender
 
 MOST_SESSIONS = 2000
 """Most sessions that are kept. An open page asks every other second, so it is not the oldest."""
@@ -25,9 +26,6 @@ bytes. The longest answer, a saved comparison, has some hundred thousand."""
 MOST_UNREAD_OF_ALL = 50_000_000
 MESSAGE = 2000
 """Characters that each message counts for in addition to its own."""
-
-sender: ContextVar[str] = ContextVar("sender", default="")
-"""Address of the current request."""
 
 
 class Messages(asyncio.Queue[Any]):

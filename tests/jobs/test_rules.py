@@ -239,6 +239,18 @@ def test_run_that_others_wait_for_makes_room_for_no_other(new_jobs):
     assert [row(jobs, run)["status"] for run in runs] == ["queued", "stopped", "queued"]
 
 
+def test_two_visitors_who_wait_for_each_others_runs_do_not_fill_the_queue(new_jobs):
+    limits = Limits(starts_address=(60, 0.1), most_waiting=4)
+    jobs = new_jobs(scheduling=False, limits=limits)
+    runs = [start(jobs, secret="ann", address="there") for _ in range(3)]
+    runs.append(start(jobs, secret="eve", address="elsewhere"))
+    for run in runs:
+        jobs.keep(run, "nobody")
+    start(jobs, secret="bob", address="here")
+    stopped = [row(jobs, run)["status"] == "stopped" for run in runs]
+    assert stopped == [False, False, True, False]
+
+
 def test_run_on_ones_own_machine_is_stopped_whoever_waits_for_it(idle):
     run_id = start(idle, secret="ann")
     idle.keep(run_id, "eve")

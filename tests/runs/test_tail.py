@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from rlhf_demo.errors import DataError
+from rlhf_demo.errors import DataError, Refused
 from rlhf_demo.files import write_text
 from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.rate_limit import sender
 from rlhf_demo.runs import tail as tail_module
 from rlhf_demo.runs.tail import (
     MOST_BYTES,
@@ -278,8 +279,8 @@ def test_large_files_that_do_not_fit_together_are_not_read_at_every_poll(
         for path in paths * times:
             try:
                 assert tails.rows(path) == [{"step": 1}]
-            except DataError as error:
-                assert "is large, and pages follow too many large files" in str(error)
+            except Refused as error:
+                assert "is large, and your pages follow too many large files" in str(error)
                 refused += 1
         return refused
 
@@ -289,6 +290,10 @@ def test_large_files_that_do_not_fit_together_are_not_read_at_every_poll(
     read.clear()
     poll(20)
     assert 9 <= len(read) <= 10
+    read.clear()
+    sender.set("another address")
+    poll(20)
+    assert len(read) == 10
 
 
 def test_small_files_are_read_as_often_as_they_are_asked_for(tmp_path, read):
@@ -348,6 +353,23 @@ def test_odd_file_is_refused_a_step_at_a_time_too(path, monkeypatch):
     write_text(path, '{"step": 1}\n{"step": 2}\n')
     with pytest.raises(DataError, match="more than 1 rows"):
         StepTail(path).steps()
+
+
+def test_step_that_takes_too_much_memory_is_refused_before_it_has_it(path, monkeypatch):
+    """All texts of a copied run in its last step took 700 MB and 20 s at each load of a board."""
+    row = json.dumps({"step": 7, "x": [[]] * 20_000})  # 80 kB, and 1.3 MB in memory
+    append(path, '{"step": 1}\n' + f"{row}\n" * 7)
+    assert [len(StepTail(path).rows_of(step)) for step in (1, 7)] == [1, 7]
+    append(path, f"{row}\n")
+    parsed, real = [], tail_module._parse
+    monkeypatch.setattr(
+        tail_module, "_parse", lambda path, lines, **how: parsed.extend(lines) or real(path, lines)
+    )
+    tail = StepTail(path)
+    for _ in range(3):
+        with pytest.raises(DataError, match="more than 10 MB in memory in a step"):
+            tail.rows_of(7)
+    assert len(parsed) == 9  # once
 
 
 def test_steps_of_many_files_in_turn_parse_each_file_once(tmp_path, monkeypatch):

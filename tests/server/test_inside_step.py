@@ -99,6 +99,7 @@ def test_a_word_is_told_from_twenty_times_on_and_beyond_three_standard_errors():
     [
         ["a", 4_000_000_000, "x"], ["a", 2**31, 1.0], ["a", -1, 1.0], ["a", 1.5, 1.0],
         ["a", True, 1.0], ["a", 30, [0]], ["a", 30, 1e300], [["a"], 30, 1.0], ["a", 30], "abc", 7,
+        ["a\u05d0" * 51, 30, 1.0],
     ],
 )  # fmt: skip
 def test_words_that_cannot_be_counted_are_left_out(odd):

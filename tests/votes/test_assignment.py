@@ -4,8 +4,11 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import func, select
+from sqlalchemy.event import listen
 
-from rlhf_demo.votes.assignment import answers_for
+from rlhf_demo.votes.assignment import answers_for, seats_left
+from rlhf_demo.votes.tables import rounds as round_table
 from tests.voting import HAPPY, answer_one, join, new_pairs, take_turns
 
 
@@ -108,3 +111,19 @@ def test_student_who_has_reached_the_goal_gets_no_more(store, classes, rounds, o
     [ann] = join(classes, opened, 1)
     write(rounds, opened, 20)
     assert answer_all(store, classes, [ann], goal=4) == [4]
+
+
+def test_seats_are_counted_in_the_round_alone(store, classes, rounds):
+    """A database has the answers of all earlier classes: reading them made each vote wait."""
+    opened = classes.create_class(HAPPY, overlap=1)
+    rounds.add_pairs(opened.collection, new_pairs(3))
+    asked = []
+    with store.database.reading() as connection:
+        listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
+        number = connection.execute(select(func.max(round_table.c.id))).scalar_one()
+        assert seats_left(connection, number, 1, 0.0) == 3
+        statement, values = asked[-1]
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+    steps = [step[-1] for step in plan]
+    assert any("pair" in step for step in steps)
+    assert [step for step in steps if step.startswith("SCAN") and "anon" not in step] == []

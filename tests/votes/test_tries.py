@@ -118,16 +118,17 @@ def test_instructor_removes_a_text_of_the_class_and_of_no_other(store, classes, 
 
 def test_instructor_removes_all_texts_of_the_class_at_once(store, classes, hunting):
     other = classes.create_class(GOOD)
-    students = join(classes, hunting, MOST_SHOWN + 2)
+    *students, silent = join(classes, hunting, MOST_SHOWN + 3)
     for number, student in enumerate(students):
         send(store, student, f"bad {number}", number)
     assert store.tries.remove_all(other.token) == 0
     assert len(board(store, hunting)) == MOST_SHOWN
     assert store.tries.remove_all(hunting.token) == len(students)
     assert (board(store, hunting), store.tries.remove_all(hunting.token)) == ([], 0)
-    for student in students:
-        with pytest.raises(Refused, match="your instructor removed your text"):
+    for student in (*students, silent):
+        with pytest.raises(Refused, match="your instructor takes no more texts"):
             store.tries.check(student, LESSON, "back at once", "school")
+    assert send(store, *join(classes, hunting, 1), "new", 1.0).text == "new"
 
 
 def test_student_whose_text_was_removed_sends_no_other(store, classes, hunting):
@@ -139,7 +140,7 @@ def test_student_whose_text_was_removed_sends_no_other(store, classes, hunting):
         lambda: store.tries.check(ann, LESSON, "rude", "school"),
         lambda: store.tries.keep(ann, LESSON, checked, 9.0),
     ):
-        with pytest.raises(Refused, match="your instructor removed your text"):
+        with pytest.raises(Refused, match="your instructor takes no more texts"):
             act()
     assert board(store, hunting) == []
     with store.database.reading() as connection:

@@ -10,11 +10,12 @@ import pytest
 from gradio.data_classes import PredictBodyInternal
 from gradio.state_holder import StateHolder
 
+from rlhf_demo.rate_limit import sender
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.app import launch_options
 from rlhf_demo.web import queue_shares
 from rlhf_demo.web.gradio_fixes import apply_fixes
-from rlhf_demo.web.sessions import MOST_SESSIONS, MOST_UNREAD, Sessions, sender
+from rlhf_demo.web.sessions import MOST_SESSIONS, MOST_UNREAD, Sessions
 from tests import event_loops
 
 ONE, OTHER = "203.0.113.7", "198.51.100.9"

@@ -18,12 +18,13 @@ from rlhf_demo.config.command_line import repeat_command
 from rlhf_demo.config.ppo import SCALE_SAMPLES
 from rlhf_demo.config.scorers import HARSHNESS, RULES, SIMULATED
 from rlhf_demo.config.stages import STAGES, is_offline, on_board
-from rlhf_demo.errors import DemoError, JobError
+from rlhf_demo.errors import DemoError, JobError, Refused
 from rlhf_demo.evaluation.labellers import NO_JUDGE, judge_of, labeller, labeller_of_pairs
 from rlhf_demo.evaluation.reliability import read_report
 from rlhf_demo.files import Row, read_json
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import RunRow
+from rlhf_demo.runs import samples
 from rlhf_demo.runs.offline_stories import measured, offline_story
 from rlhf_demo.runs.ppo_stories import ppo_story
 from rlhf_demo.runs.reports import PPOReport, RewardReport, read_figures
@@ -53,9 +54,8 @@ BOARDS = {"ppo": charts.PPO, "reward": charts.REWARD}
 STATE_SECONDS = 0.5
 """How long all viewers of a run share one computed state."""
 MOST_STATES = 64
-MOST_TEXTS, MOST_TOKENS = 16, 256
-"""Texts of a step, and tokens of each, that a page draws, as in the microscope. A run keeps 8
-texts, and a browser needs 0.3 ms and 15 kB for each token."""
+MOST_TEXTS = 16
+"""Texts of a step that a page draws; a run keeps 8."""
 RECENT_STEPS = 10
 """Steps over which the pace is averaged."""
 SOONEST, LATEST, QUIET = 1.0, 5.0, 3.0
@@ -129,12 +129,18 @@ class Board:
 
         Raises:
             JobError: there is no such run, or its files are damaged or too large.
+            Refused: its files are large, and the visitor's pages read such files too often.
         """
         chosen = self._chosen(listed, run_id)
         for row in chosen:
-            with suppress(DemoError, OSError, *ODD):
+            try:
                 rows = self.tails.rows(self.jobs.find(row["id"]).folder / "metrics.jsonl")
                 return row, rows, self._state(kind, row, rows, listed)
+            except Refused:
+                if run_id:
+                    raise
+            except (DemoError, OSError, *ODD):
+                continue
         raise JobError(
             f"the files of {chosen[0]['id']} are damaged or too large: choose another run"
         )
@@ -193,14 +199,12 @@ class Board:
         return self._texts(str(request["run"]), int(request["step"]))
 
     def _texts(self, run_id: str, step: int) -> StepTexts:
-        samples = self.jobs.find(run_id).folder / "samples.jsonl"
-        rows: list[Any] = self.tails.rows_of(samples, step)
-        shown = [{key: _start(value) for key, value in row.items()} for row in rows[:MOST_TEXTS]]
+        rows = self.tails.rows_of(self.jobs.find(run_id).folder / "samples.jsonl", step)
+        shown = [samples.drawn(row) for row in rows[:MOST_TEXTS]]
         said: list[str] = []
         if len(rows) > MOST_TEXTS:
             said.append(f"Of the {len(rows)} texts of this step, the first {MOST_TEXTS} are shown.")
-        if shown != rows[:MOST_TEXTS]:
-            said.append(f"Of each text, the first {MOST_TOKENS} tokens are shown.")
+        said += samples.left_out(rows[:MOST_TEXTS])
         return {"step": step, "rows": cast("Any", shown), "left_out": " ".join(said)}
 
     def board_inside(self, request: dict[str, Any]) -> payloads.InsideStep:
@@ -285,11 +289,6 @@ class Board:
 
     def _sample_steps(self, run: Run) -> list[int]:
         return self.tails.steps(run.folder / "samples.jsonl")
-
-
-def _start(value: Any) -> Any:
-    """Return what is sent of a column of figures, one a token; other values whole."""
-    return cast("list[Any]", value)[:MOST_TOKENS] if type(value) is list else value
 
 
 def _columns(kind: str, new: list[Row]) -> Columns:

@@ -10,6 +10,7 @@ from rlhf_demo.errors import ConfigError
 from rlhf_demo.files import Row, is_figure
 from rlhf_demo.runs.reports import read_figures
 from rlhf_demo.runs.run import Run
+from rlhf_demo.runs.samples import MOST_LETTERS, MOST_TOKENS, text, token_text
 from rlhf_demo.server.learn import code_of
 from rlhf_demo.server.payloads import ResponseTrace, RewardScales, TracedQuantity, TraceSettings
 from rlhf_demo.ui.parts import part
@@ -17,8 +18,6 @@ from rlhf_demo.ui.shared import Shared
 
 MOST_RESPONSES = 16
 """Kept responses of a step; a run keeps 8."""
-MOST_TOKENS = 256
-"""Tokens of a response; more columns would help nobody. So many are traced in 20 to 40 ms."""
 RANGES = {
     "kl_coef": (0.0, 10.0),
     "gamma": (0.0, 1.0),
@@ -90,8 +89,8 @@ class MicroscopePanel:
             "step": step,
             "sample": sample,
             "samples": len(rows),
-            "prompt": str(row.get("prompt", "")),
-            "tokens": [str(token) for token in row["token"]],
+            "prompt": text(row.get("prompt"))[-MOST_LETTERS:],
+            "tokens": [token_text(token) for token in row["token"]],
             "columns": {name: _figures(column) for name, column in found.columns.items()},
             "stopped": None if found.stopped is None else found.stopped[0].tolist(),
             "clipped": _noted(row, count),

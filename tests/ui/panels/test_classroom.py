@@ -87,7 +87,7 @@ def test_no_endpoint_of_the_instructor_takes_a_students_secret(post, mode):
     made = open_class(mode)
     ann = post("join", code=made.code, nickname="Ann")["secret"]
     theirs = post.names - STUDENTS - OPEN
-    assert len(theirs) == 23
+    assert len(theirs) == 24
     everything = {
         "students": 1, "taste": "longer", "noise": 0, "careless": 0, "steps": 1, "format": "jsonl",
         "voter": 1, "left_out": True, "secret": ann, "question": GOOD, "open": False, "most": 1,
