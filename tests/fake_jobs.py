@@ -135,6 +135,7 @@ def start(
     address="",
     after=None,
     first=False,
+    for_all=False,
     experiment="",
     **options,
 ):
@@ -147,6 +148,7 @@ def start(
         address=address,
         after=after,
         first=first,
+        for_all=for_all,
         experiment=experiment,
     )
 

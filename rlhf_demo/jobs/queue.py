@@ -106,7 +106,6 @@ class Jobs:
         self._overview = Overview()
         self._rows: list[RunRow] = []
         self._rows_at = float("-inf")
-        self._kept: set[str] = set()
         self._reading = threading.Lock()  # of `overview`, which must not wait for changes
         self._mutex = threading.RLock()
 
@@ -225,6 +224,7 @@ class Jobs:
         address: str = "",
         after: str | None = None,
         first: bool = False,
+        for_all: bool = False,
         experiment: str = "",
     ) -> str:
         """Queue a new job; return its run's id.
@@ -237,6 +237,9 @@ class Jobs:
             address: the address of the request; empty: not counted.
             after: id of a run that must finish first.
             first: a class's job, which goes before visitors' jobs and has no limits.
+            for_all: all visitors may wait for it. Where limits are on, it then belongs to none of
+                them: only the instructor can change it, and it waits behind no other job of the
+                visitor's.
             experiment: key of config/experiments.py, if this is the run that its question is about.
 
         Raises:
@@ -264,6 +267,8 @@ class Jobs:
                 self._make_room(jobs, secret, address)
             folder = self._folders.root / _new_id(kind)
             record = self._record(clean_title(title) or STAGES[kind].title, secret, after, first)
+            if for_all and self._starts:
+                record["owner"], address = None, ""
             record["ours"] = self.begins_with_ours(values)
             if experiment:
                 record["experiment"] = experiment
@@ -287,24 +292,7 @@ class Jobs:
         Raises:
             JobError: it belongs to someone else, or it neither waits nor runs.
         """
-        job = self._mine(run_id, secret)
-        self._check_kept(job, secret)
-        self._stop(job)
-
-    def keep(self, run_id: str, secret: str) -> None:
-        """Let nobody but the instructor stop a run from now on, because others wait for it.
-
-        It has no effect on one's own machine, nor if the only one who waits is the run's owner.
-
-        Args:
-            secret: of who waits for it.
-
-        Raises:
-            JobError: there is no such run.
-        """
-        if self._starts and not self.may_change(run_id, secret):
-            job = self._folders.job(run_id)
-            self._kept |= {run_id} | ({job.after} if job.after else set())
+        self._stop(self._mine(run_id, secret))
 
     def stop_others(self, token: str, keep: set[str]) -> int:
         """Stop all jobs that are waiting or running, except those of classes and those in `keep`.
@@ -409,23 +397,29 @@ class Jobs:
             job = self._mine(run_id, secret)
             if job.busy:
                 raise JobError(f"{run_id} is still running: stop it before you delete it")
-            if job.phase is Phase.WAITING:
-                self._check_kept(job, secret)
-            for other in self._folders.own():
-                if (other.busy or other.phase is Phase.WAITING) and needs(other, job):
-                    raise JobError(f"{other.id} needs {run_id}: wait until it has finished")
-            with in_words():
-                self._folders.open_folders(job.run)
-                if job.phase is Phase.DAMAGED:
+            self._delete(job)
+
+    def _delete(self, job: Job) -> None:
+        for other in self._folders.own():
+            if (other.busy or other.phase is Phase.WAITING) and needs(other, job):
+                raise JobError(f"{other.id} needs {job.id}: wait until it has finished")
+        with in_words():
+            self._folders.open_folders(job.run)
+            if job.phase is Phase.DAMAGED:
+                self._folders.delete(job.run)
+            else:
+                with locked(job) as free:
+                    if not free:
+                        raise JobError(f"{job.id} has just been changed by someone else: try again")
                     self._folders.delete(job.run)
-                else:
-                    with locked(job) as free:
-                        if not free:
-                            raise JobError(
-                                f"{run_id} has just been changed by someone else: try again"
-                            )
-                        self._folders.delete(job.run)
-            self._changed()
+        self._changed()
+
+    def take_back(self, run_id: str) -> None:
+        """Delete a run that was queued a moment ago for another one, which was refused."""
+        with self._mutex, suppress(JobError):  # it runs already, or was deleted
+            job = self._folders.job(run_id)
+            if job.phase is Phase.WAITING:
+                self._delete(job)
 
     # -- rules -------------------------------------------------------------------------------------
 
@@ -436,20 +430,6 @@ class Jobs:
         if not self.may_change(run_id, secret):
             raise JobError(f"{run_id} belongs to someone else: only its owner can change it")
         return job
-
-    def _check_kept(self, job: Job, secret: str) -> None:
-        if job.id in self._kept and not self.is_instructor(secret):
-            raise JobError("someone else waits for this run too: it will end in a few minutes")
-
-    def _to_displace(self, waiting: list[Job], secret: str, address: str) -> Job | None:
-        """Return the job that leaves a full queue, if possible one that nobody else waits for.
-
-        If there is no such job, the others count too: anyone can wait for a run, so two visitors
-        could fill the queue for good.
-        """
-        free = [job for job in waiting if job.id not in self._kept]
-        owner = self._owner(secret)
-        return job_to_displace(free, owner, address) or job_to_displace(waiting, owner, address)
 
     def _check_permit(self, address: str) -> None:
         """Refuse an address that starts and resumes too fast, before any file is read for it.
@@ -474,7 +454,7 @@ class Jobs:
         self._folders.addresses = {job.id: job.address for job in jobs if job.address}
         limits, owner = self._limits, self._owner(secret)
         full = limits.most_waiting is not None and len(waiting) >= limits.most_waiting
-        if full and self._to_displace(waiting, secret, address) is None:
+        if full and job_to_displace(waiting, owner, address) is None:
             raise JobError(
                 f"{len(waiting)} runs are already waiting: try again when one has finished"
             )
@@ -500,7 +480,7 @@ class Jobs:
         waiting = [job for job in jobs if job.phase is Phase.WAITING and not job.first]
         if self._limits.most_waiting is None or len(waiting) < self._limits.most_waiting:
             return
-        displaced = self._to_displace(waiting, secret, address)
+        displaced = job_to_displace(waiting, self._owner(secret), address)
         why = (
             "removed from a full queue, where you had the most runs: resume it when fewer are "
             "waiting"

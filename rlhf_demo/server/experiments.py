@@ -4,7 +4,6 @@ An experiment has the default seed, so all its runs are alike: visitors share th
 """
 
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,6 @@ class Experiments:
         with self._starting:  # two visitors who answer at once share a run
             there = self.run_of(name)
             if there is not None:
-                self.jobs.keep(there["id"], secret)
                 return there["id"]
             return self._start(name, experiment, secret, address)
 
@@ -78,19 +76,18 @@ class Experiments:
         if experiment.reward is not None:
             reward = self.jobs.start(
                 "reward", RewardConfig(**experiment.reward),
-                title=f"{title}, its reward model", secret=secret, address=address,
+                title=f"{title}, its reward model", secret=secret, address=address, for_all=True,
             )  # fmt: skip
             options["reward"] = self.choices.path(self.jobs.find(reward).folder)
         config = STAGES[experiment.kind].config(**options)
         try:
             return self.jobs.start(
                 experiment.kind, config, title=title, secret=secret, address=address, after=reward,
-                experiment=name,
+                for_all=True, experiment=name,
             )  # fmt: skip
         except DemoError:  # the queue took the first run and not the second
             if reward is not None:
-                with suppress(JobError):  # it runs already
-                    self.jobs.delete(reward, secret)
+                self.jobs.take_back(reward)
             raise
 
     def run_of(self, name: str) -> RunRow | None:

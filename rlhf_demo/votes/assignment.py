@@ -21,6 +21,8 @@ from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL, PLAIN
 ANSWER_SECONDS = 120.0
 """An unanswered assignment that the page has not asked for in this time loses its seat."""
 
+voter_answers = assignments.alias("voter_answers")
+
 PRESENT_SECONDS = 20.0
 """A student who was seen in this time is here: phones ask every few seconds."""
 
@@ -182,10 +184,13 @@ def _visible(voter: int, pair_query: PairQuery) -> ColumnElement[bool]:
     return and_(*wanted)
 
 
-def _open_pairs(voter: int, pair_query: PairQuery, now: float, *, full: bool = False) -> Any:
+def _open_pairs(
+    voter: int, pair_query: PairQuery, now: float, *, full: bool = False, idle: bool = False
+) -> Any:
     """Pairs with a free seat that the voter has not seen under this question, best first.
 
-    With `full`, pairs without a free seat, the least seen first.
+    With `full`, pairs without a free seat, the least seen first. With `idle` too, only those that
+    had one, were it not for students who have answered nothing.
     """
     newest = select(pairs.c.id).where(_visible(voter, pair_query)).order_by(pairs.c.id.desc())
     pool = newest.limit(None if pair_query.evenly else OPEN_POOL)
@@ -195,6 +200,12 @@ def _open_pairs(voter: int, pair_query: PairQuery, now: float, *, full: bool = F
     if pair_query.kind != DUEL:  # a duel is blind once: its names may be known by the next question
         seen = seen.where(asks(pair_query))
     seats = number >= pair_query.overlap if full else number < pair_query.overlap
+    if idle:
+        has_answered = select(voter_answers.c.id).where(
+            voter_answers.c.voter_id == assignments.c.voter_id, voter_answers.c.choice.is_not(None)
+        )
+        earned = seated.where(has_answered.exists()).correlate(pairs).scalar_subquery()
+        seats = and_(seats, earned < pair_query.overlap)
     return (
         select(pairs.c.id)
         .where(pairs.c.id.in_(pool), seats, pairs.c.id.not_in(seen))
@@ -225,8 +236,8 @@ def _pair_of_class(connection: Connection, voter: int, pair_query: PairQuery, no
     While pairs are still being written, free seats go to the students with the fewest pairs. Only
     those who are here and have answered count, or one phone that joins sixty times would stop the
     whole class. A student who finds no free seat gets a pair without one: a vote more than planned
-    does no harm. In a blind vote, only the first pair comes so, because there, votes on different
-    pairs measure the models better.
+    does no harm. In a blind vote, votes on different pairs measure the models better: there, it is
+    the student's first pair, or one that only students who have answered nothing hold.
     """
     given = _given(connection, voter, pair_query)
     if given >= pair_query.goal:
@@ -235,8 +246,10 @@ def _pair_of_class(connection: Connection, voter: int, pair_query: PairQuery, no
     pair = None
     if free > _needier(connection, pair_query, given, now):
         pair = connection.execute(_open_pairs(voter, pair_query, now).limit(1)).scalar()
-    if pair is None and (not given or pair_query.kind != DUEL):
-        pair = connection.execute(_open_pairs(voter, pair_query, now, full=True).limit(1)).scalar()
+    if pair is None:
+        idle = bool(given) and pair_query.kind == DUEL
+        taken = _open_pairs(voter, pair_query, now, full=True, idle=idle)
+        pair = connection.execute(taken.limit(1)).scalar()
     return pair or 0
 
 

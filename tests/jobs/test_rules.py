@@ -17,6 +17,7 @@ from rlhf_demo.config.pairs import PairsConfig
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import read_json
 from rlhf_demo.jobs.bounds import Limits
+from rlhf_demo.jobs.fair_order import start_order
 from rlhf_demo.jobs.job import JobFolders
 from rlhf_demo.runs.run import Run, Status
 from tests.fake_jobs import (
@@ -213,48 +214,39 @@ def test_kind_that_only_the_command_line_starts_is_not_resumed_here(new_jobs, tm
         jobs.resume("my-base", "flour")
 
 
-def test_run_that_others_wait_for_is_stopped_by_the_instructor_only(new_jobs):
-    limits = Limits(starts_address=(60, 0.1))
-    jobs = new_jobs(scheduling=False, limits=limits, instructor_token="token")
-    reward = start(jobs, secret="ann")
-    ppo = start(jobs, secret="ann", after=reward)
-    jobs.keep(ppo, "ann")  # she alone waits
-    jobs.stop(ppo, "ann")
-    jobs.resume(ppo, "ann")
-    jobs.keep(ppo, "eve")
-    for run_id in (reward, ppo):
-        for change in (jobs.stop, jobs.delete):
-            with pytest.raises(JobError, match=r"someone else waits|needs reward"):
-                change(run_id, "ann")
-    jobs.stop(ppo, "token")
-    jobs.delete(ppo, "ann")
-
-
-def test_run_that_others_wait_for_makes_room_for_no_other(new_jobs):
-    limits = Limits(starts_address=(60, 0.1), most_waiting=3)
-    jobs = new_jobs(scheduling=False, limits=limits)
-    runs = [start(jobs, secret="ann", address="there") for _ in range(3)]
-    jobs.keep(runs[2], "eve")  # the last of who has most would have to go
-    start(jobs, secret="bob", address="here")
-    assert [row(jobs, run)["status"] for run in runs] == ["queued", "stopped", "queued"]
-
-
-def test_two_visitors_who_wait_for_each_others_runs_do_not_fill_the_queue(new_jobs):
+def test_run_for_all_visitors_belongs_to_none_of_them_but_waits_as_any_other(new_jobs):
     limits = Limits(starts_address=(60, 0.1), most_waiting=4)
-    jobs = new_jobs(scheduling=False, limits=limits)
-    runs = [start(jobs, secret="ann", address="there") for _ in range(3)]
-    runs.append(start(jobs, secret="eve", address="elsewhere"))
-    for run in runs:
-        jobs.keep(run, "nobody")
-    start(jobs, secret="bob", address="here")
-    stopped = [row(jobs, run)["status"] == "stopped" for run in runs]
-    assert stopped == [False, False, True, False]
+    jobs = new_jobs(scheduling=False, limits=limits, instructor_token="token")
+    shared = [start(jobs, secret="ann", address="there", for_all=True) for _ in range(3)]
+    anns = start(jobs, secret="ann", address="there")
+    for run_id in shared:
+        for change in (jobs.stop, jobs.delete):
+            with pytest.raises(JobError, match="belongs to someone else"):
+                change(run_id, "ann")
+    # Nobody has more jobs in the full queue than nobody, so the last of theirs makes room.
+    bobs = start(jobs, secret="bob", address="here")
+    assert [row(jobs, run)["status"] for run in shared] == ["queued", "queued", "stopped"]
+    queued = sorted(jobs._folders.own(), key=lambda job: job.queued_at)
+    waiting = [job.id for job in start_order([job for job in queued if job.id != shared[2]])]
+    assert waiting == [shared[0], anns, bobs, shared[1]]
+    jobs.stop(shared[1], "token")
+    jobs.delete(shared[1], "token")
 
 
-def test_run_on_ones_own_machine_is_stopped_whoever_waits_for_it(idle):
-    run_id = start(idle, secret="ann")
-    idle.keep(run_id, "eve")
+def test_run_for_all_on_ones_own_machine_is_its_owners(idle):
+    run_id = start(idle, secret="ann", for_all=True)
     idle.stop(run_id, "ann")
+
+
+def test_run_is_taken_back_only_while_it_waits(idle):
+    run_id = start(idle, secret="ann")
+    idle.take_back(run_id)
+    idle.take_back(run_id)  # it is gone
+    assert idle.overview() == []
+    run_id = start(idle, secret="ann")
+    idle.stop(run_id, "ann")
+    idle.take_back(run_id)
+    assert row(idle, run_id)["status"] == "stopped"
 
 
 # -- what is broken --------------------------------------------------------------------------------

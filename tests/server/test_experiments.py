@@ -108,8 +108,9 @@ def test_run_that_visitors_share_on_a_public_page_is_not_stopped_by_one_of_them(
     assert experiments.start("flipped-20", "eve", "there") == run
     reward = read_json(jobs.find(run).folder / "job.json")["after"]
     for shared in (run, reward):
-        with pytest.raises(JobError, match="someone else waits for this run too"):
-            jobs.stop(shared, "ann")
+        for change in (jobs.stop, jobs.delete):
+            with pytest.raises(JobError, match="belongs to someone else"):
+                change(shared, "ann")
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.STOPPED])

@@ -85,6 +85,19 @@ def test_students_who_joined_first_and_hold_all_pairs_stop_nobody(store, classes
     assert answer_all(store, classes, late) == [6, 6]
 
 
+def test_pairs_that_only_the_idle_hold_are_free_when_there_are_no_others(
+    store, classes, rounds, opened
+):
+    """Two phones that joined sixty times each held all pairs of a blind vote without end."""
+    write(rounds, opened, 2)
+    late = join(classes, opened, 2)
+    for secret in late:
+        answer_one(store, secret, goal=GOAL)
+    write(rounds, opened, 2 * GOAL - 2, start=2)
+    hold(store, join(classes, opened, TOO_MANY))
+    assert answer_all(store, classes, late) == [6, 6]
+
+
 def test_students_who_answered_once_and_left_stop_nobody(store, classes, rounds, opened):
     write(rounds, opened, 20)
     for secret in join(classes, opened, TOO_MANY):

@@ -7,7 +7,7 @@ import gradio as gr
 
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.reward import RewardConfig
-from rlhf_demo.errors import ConfigError
+from rlhf_demo.errors import ConfigError, DemoError
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.runs.reports import ComparedRow
 from rlhf_demo.server.payloads import LoopExample
@@ -49,7 +49,11 @@ class StartTab:
         start = partial(jobs.start, secret=secret, address=address_of(http))
         reward = start("reward", RewardConfig(), title="The loop's reward model")
         config = PPOConfig(reward=choices.path(jobs.find(reward).folder))
-        ppo = start("ppo", config, title="The loop's PPO", after=reward)
+        try:
+            ppo = start("ppo", config, title="The loop's PPO", after=reward)
+        except DemoError:  # the queue took the first run and not the second
+            jobs.take_back(reward)
+            raise
         return {"reward": reward, "ppo": ppo}
 
     def loop_state(self, request: dict[str, Any]) -> dict[str, list[RunRow | None]]:
