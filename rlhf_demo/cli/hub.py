@@ -23,7 +23,8 @@ def push_model(args: argparse.Namespace) -> None:
         raise JobError(f"there is no folder {args.run}: name a run's folder or its id")
     from rlhf_demo.server.published import push_run
 
-    print(f"pushed to {push_run(folder, args.repository, private=args.private)}")
+    address = push_run(folder, args.repository, private=args.private, with_base=args.with_base)
+    print(f"pushed to {address}")
 
 
 def pull_model(args: argparse.Namespace) -> None:

@@ -115,6 +115,11 @@ def add_hub_commands(commands: Any) -> None:
     command.add_argument("run", help="the run's folder, or its id")
     command.add_argument("repository", metavar="OWNER/NAME", help="model repository to write")
     command.add_argument("--private", action="store_true", help="make a new repository private")
+    command.add_argument(
+        "--with-base",
+        action="store_true",
+        help="publish the weights of the local model that the run trained an adapter on, too",
+    )
     command.set_defaults(handler=push_model)
 
     command = commands.add_parser("pull-model", help="fetch a pushed run from the Hub")

@@ -40,6 +40,9 @@ NO_FOLDER = re.compile(r"lock|stop|.*\.(json|jsonl|log)")
 DELETED = ".deleted-"
 """Prefix of a folder that is being deleted."""
 
+MOST_ENTRIES = 1000
+"""Files and folders in a run's folder; ours have under 20."""
+
 MOST_RECORD = 2**20
 """Maximum bytes of each small JSON file of a run."""
 
@@ -354,6 +357,8 @@ def _parse(path: Path) -> Any:
 def _check_plain(folder: Path) -> None:
     """Refuse a run with a pipe, a device or a link, through which it could change other files.
 
+    It is looked at for every list, so a folder of very many files is refused too.
+
     A folder in place of a file could not be replaced or removed. The run's folder itself may be a
     link, for example to another disk.
 
@@ -361,7 +366,9 @@ def _check_plain(folder: Path) -> None:
         DataError: the folder contains one.
     """
     with suppress(OSError), os.scandir(folder) as entries:  # readers of the files report it
-        for entry in entries:
+        for number, entry in enumerate(entries):
+            if number == MOST_ENTRIES:
+                raise DataError(f"the folder holds more than {MOST_ENTRIES} files")
             mode = entry.stat(follow_symlinks=False).st_mode
             is_folder = stat.S_ISDIR(mode) and not NO_FOLDER.fullmatch(entry.name)
             if not (stat.S_ISREG(mode) or is_folder):

@@ -28,6 +28,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NotRequired, TypedDict
 
@@ -61,6 +62,8 @@ MADE = {"model", "steps", "checkpoints", "checkpoint.pt", "report.json", "pairs.
         "best_of_n.json"}  # fmt: skip
 """Files and folders that a run creates, replaces or removes."""
 
+MOST_SAVED_STEPS = 10_000
+"""Entries of the folder of saved steps that are read; more can only be in a copied run."""
 STEP = re.compile(r"[1-9][0-9]{0,8}")
 """Name of a saved step's folder. `str.isdigit` would also accept ², which is not a number."""
 
@@ -327,7 +330,8 @@ class Run:
     def saved_steps(self) -> list[int]:
         """List the steps whose model was kept, in order, without half-written folders."""
         try:
-            names = os.listdir(self.steps_folder)
+            with os.scandir(self.steps_folder) as entries:
+                names = [entry.name for entry in islice(entries, MOST_SAVED_STEPS)]
         except OSError:  # usually there is no such folder
             return []
         return sorted(int(name) for name in names if STEP.fullmatch(name))

@@ -61,19 +61,26 @@ CARD = "README.md"
 # -- push ------------------------------------------------------------------------------------------
 
 
-def push_run(folder: Path, repository: str, *, private: bool = False) -> str:
+def push_run(
+    folder: Path, repository: str, *, private: bool = False, with_base: bool = False
+) -> str:
     """Push a finished run's model; return the repository's address.
 
     Args:
         folder: the run's.
         repository: OWNER/NAME; it is created if there is none.
         private: of a new repository.
+        with_base: publish the weights of the model that the run trained an adapter on, if that is
+            one of this machine.
 
     Raises:
-        DemoError: the name is none, the run has no model or is not finished, or the Hub refuses.
+        DemoError: the name is none, the run has no model or is not finished, its base would be
+            published unasked, or the Hub refuses.
     """
     repositories.check_name(repository)
     run = _finished(folder)
+    if not with_base:
+        _check_base(run)
     api = repositories.open_hub()
     with tempfile.TemporaryDirectory(prefix="rlhf-demo-") as made:
         write_repository(api, run, repository, Path(made))
@@ -98,6 +105,23 @@ def _finished(folder: Path) -> Run:
     if config["kind"] not in STAGES or not is_model(run.model_folder):
         raise JobError(f"{folder.name} holds no model: choose a run that has trained one")
     return run
+
+
+def _check_base(run: Run) -> None:
+    """Refuse an adapter on a model of this machine, whose weights would be published with it.
+
+    A run from someone else may name any model as its base.
+
+    Raises:
+        JobError: it is one.
+    """
+    base = adapter_base(run.model_folder)
+    if base is None or hub_id(base) or base.resolve().is_relative_to(CHECKPOINTS.resolve()):
+        return
+    raise JobError(
+        f"{run.folder.name} is an adapter on {short_name(base)}, a model of this machine, and the "
+        "repository would hold that model's weights too: add --with-base to publish them"
+    )
 
 
 def write_repository(api: repositories.Api, run: Run, repository: str, folder: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from rlhf_demo.errors import DataError, JobError
 from rlhf_demo.files import write_json
-from rlhf_demo.jobs.job import DAMAGED
+from rlhf_demo.jobs.job import DAMAGED, MOST_ENTRIES
 from rlhf_demo.jobs.scheduler import Scheduler
 from rlhf_demo.jobs.shapes import check
 from rlhf_demo.runs.run import Status
@@ -165,6 +165,18 @@ def test_start_is_a_moment_of_the_clock_in_one_file_and_a_date_in_the_other(
     }  # fmt: skip
     with nullcontext() if is_sound else pytest.raises(DataError, match="'started_at' of the wrong"):
         check(name, record)
+
+
+def test_run_with_very_many_files_is_damaged_before_all_are_looked_at(idle, sound, monkeypatch):
+    folder = finished(idle)
+    for number in range(MOST_ENTRIES - len(list(folder.iterdir()))):
+        (folder / f"f{number}").touch()
+    assert row(idle, folder.name)["status"] == "finished"
+    (folder / "one-more").touch()
+    monkeypatch.setattr("rlhf_demo.jobs.queue.OVERVIEW_SECONDS", 0)
+    damaged = row(idle, folder.name)
+    assert (damaged["status"], row(idle, sound)["status"]) == ("damaged", "queued")
+    assert "more than 1000 files" in damaged["message"]
 
 
 @pytest.mark.parametrize("name", ["steps", "checkpoints", "model"])

@@ -233,6 +233,22 @@ def test_run_with_a_link_is_refused_before_what_it_leads_to_is_published(
     assert hub.asked == []
 
 
+def test_weights_of_a_model_of_this_machine_are_published_only_if_told_so(
+    hub, tmp_path, tiny_model_folder
+):
+    """A run from someone else may name any model as the base of its adapter."""
+
+    def save(folder):
+        load_policy(str(tiny_model_folder), device=CPU, for_training=True, lora_rank=2).save(folder)
+
+    run = finished(tmp_path / "sft-1", "sft", save)
+    with pytest.raises(JobError, match="that model's weights too: add --with-base to publish"):
+        push_run(run.folder, NAME)
+    assert hub.asked == []
+    push_run(run.folder, NAME, with_base=True)
+    assert "model.safetensors" in hub[f"models/{NAME}"].files
+
+
 def test_repository_of_another_kind_is_no_run(hub, tmp_path):
     hub.repositories[f"models/{NAME}"] = Repository(files={"config.json": b"{}"})
     with pytest.raises(HubError, match="holds no run: where a model is asked for, name it by"):
