@@ -206,7 +206,12 @@ class JobFolders:
         return shown
 
     def open_folders(self, run: Run) -> None:
-        """Let the folders of a copied run be changed: an archive may have kept them read-only."""
+        """Let the folders of a copied run be changed: an archive may have kept them read-only.
+
+        What a link leads to stays as it is, also if the run's folder is one.
+        """
+        if run.folder.is_symlink():
+            return
         run.folder.chmod(0o700)
         for parent, names, _ in os.walk(run.folder):
             for folder in (Path(parent, name) for name in names):
@@ -214,7 +219,10 @@ class JobFolders:
                     folder.chmod(0o700)
 
     def delete(self, run: Run) -> None:
-        """Remove a run's folder; other processes see it disappear in one step."""
+        """Remove a run's folder, or a link to one; others see it disappear in one step."""
+        if run.folder.is_symlink():
+            run.folder.unlink()
+            return
         away = self.root / f"{DELETED}{run.folder.name}-{time.time_ns()}"
         os.replace(run.folder, away)
         shutil.rmtree(away, ignore_errors=True)  # the next app tries again

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,8 @@ MOST_STEP_MEMORY = MOST_MEMORY // 10
 """Bytes that the rows of one step may take where steps are read one at a time: eight responses of
 2,000 tokens, of which we keep a dozen figures each, take 7 MB."""
 
-PLACE_BYTES = 200
-"""What it takes to remember where a row is."""
+PLACE_BYTES, MOST_PLACES = 200, MOST_MEMORY
+"""Bytes that it takes to remember where a row is, and where all rows of all files are."""
 
 DEEPEST = 4
 """Lists and objects inside each other, with the row itself; our rows have up to 3."""
@@ -281,14 +281,16 @@ class Tails:
         with self._lock:
             tail = self._step_tails.setdefault(path, StepTail(path))
             self._step_tails.move_to_end(path)
-            if len(self._step_tails) > self._most:
+            while self._too_many(self._step_tails, MOST_PLACES):
                 self._step_tails.popitem(last=False)
         return tail
 
     def _make_room(self) -> None:
-        while len(self._tails) > self._most or (
-            len(self._tails) > 1 and sum(each.memory for each in self._tails.values()) > MOST_KEPT
-        ):
+        while self._too_many(self._tails, MOST_KEPT):
             path, tail = self._tails.popitem(last=False)
             if tail.memory >= LARGE:
                 self._dropped.add(path)
+
+    def _too_many(self, tails: Mapping[Path, Tail], most_memory: float) -> bool:
+        memory = sum(each.memory for each in tails.values())
+        return len(tails) > self._most or (len(tails) > 1 and memory > most_memory)

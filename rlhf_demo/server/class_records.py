@@ -57,6 +57,7 @@ class ClassRecord(TypedDict):
     job_secret: str  # owns the class's reward models; empty before the first
     reward: str | None  # run whose model is in use
     training: RewardTraining | None  # under way
+    learned: list[str]  # the preferences of the newest training (votes/rounds.py names them)
     history: list[TrainedReward]
     ppo: dict[str, str]  # round -> run
     problem: str | None  # of the last training
@@ -78,8 +79,8 @@ class ClassRecords:
     def read(self, collection: int) -> ClassRecord:
         """Return the record of a class."""
         record: ClassRecord = {
-            "each": EACH, "job_secret": "", "reward": None, "training": None, "history": [],
-            "ppo": {}, "problem": None,
+            "each": EACH, "job_secret": "", "reward": None, "training": None, "learned": [],
+            "history": [], "ppo": {}, "problem": None,
         }  # fmt: skip
         path = self.folder(collection) / "class.json"
         if path.is_file():

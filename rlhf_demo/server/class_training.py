@@ -34,7 +34,7 @@ from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.pair_choice import makes_a_pair
 from rlhf_demo.server.vote_data import vote_facts, write_votes
 from rlhf_demo.votes.classes import Classes
-from rlhf_demo.votes.rounds import ClassStatus, Rounds
+from rlhf_demo.votes.rounds import ClassStatus, Rounds, named
 from rlhf_demo.votes.store import Store
 from rlhf_demo.votes.vote import NewPair
 
@@ -147,12 +147,12 @@ class ClassTraining:
     # -- the reward model --------------------------------------------------------------------------
 
     def _retrain(self, class_status: ClassStatus) -> None:
-        """Start a training if ten new preferences have arrived and no training is running."""
+        """Start a training if ten preferences have come or gone and no training is running."""
         record = self.records.read(class_status.collection)
         ppo = self.row(record["ppo"].get(str(class_status.round)))
         if record["training"] or (ppo and ppo["status"] in BUSY):
             return  # while PPO trains, the model that it follows stands still
-        if not self.rounds.due_for_retraining(class_status.collection):
+        if not self.rounds.due_for_retraining(class_status.collection, record["learned"]):
             return
         votes = self.rounds.training_votes(class_status.collection)
         simulated = sum(vote.simulated for vote in votes)
@@ -176,7 +176,8 @@ class ClassTraining:
             "simulated": simulated,
             "round": class_status.round,
         }
-        self.records.note(class_status.collection, training=training, problem=None)
+        learned = sorted(named(votes))
+        self.records.note(class_status.collection, training=training, learned=learned, problem=None)
         self.rounds.mark_trained(class_status.collection, len(votes))
 
     def _take_result(self, class_status: ClassStatus) -> None:

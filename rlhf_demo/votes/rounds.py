@@ -6,7 +6,7 @@ The instructor's functions take the token and check it in the transaction in whi
 server's own functions (pairs, retraining) take the class's id, so no endpoint may expose them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
@@ -93,6 +93,11 @@ class BlindResult(TypedDict):
     a: NotRequired[str]  # the models
     b: NotRequired[str]
     contender: NotRequired[str]  # "a" or "b"
+
+
+def named(votes: Iterable[Vote]) -> set[str]:
+    """Return a name for each vote, which another answer to the same pair does not have."""
+    return {f"{vote.id} {vote.choice}" for vote in votes}
 
 
 class Rounds:
@@ -237,11 +242,22 @@ class Rounds:
                 )
             insert_pairs(connection, latest.id, new, DUEL if blind else PLAIN)
 
-    def due_for_retraining(self, collection: int) -> bool:
-        """Say whether RETRAIN_EVERY new preferences have come in since `mark_trained`."""
+    def due_for_retraining(self, collection: int, learned: Collection[str]) -> bool:
+        """Say whether RETRAIN_EVERY preferences have come, changed or gone since a training.
+
+        Without `mark_trained`, because the class's students or question changed, so many are
+        enough.
+
+        Args:
+            collection: the class.
+            learned: the preferences that the training learned from, as `named` names them. Their
+                number would not do: answers may be taken back, and others come in their place.
+        """
         with self.database.reading() as connection:
             row, _ = self._there(connection, collection)
-        return len(self.training_votes(collection)) - row.trained_votes >= RETRAIN_EVERY
+        now = named(self.training_votes(collection))
+        changed = now ^ set(learned) if row.trained_votes else now
+        return len(changed) >= RETRAIN_EVERY
 
     def training_votes(self, collection: int) -> list[Vote]:
         """Return the class's preferences on the current question, from all feedback rounds."""

@@ -76,6 +76,22 @@ def test_copied_run_that_is_read_only_is_deleted(idle, monkeypatch):
     assert stat.S_IMODE(outside.stat().st_mode) == 0o555
 
 
+@pytest.mark.parametrize("content", [{}, {"config.json": "no run"}])
+def test_folder_behind_a_link_in_the_place_of_a_run_stays_as_it_is(new_jobs, tmp_path, content):
+    jobs = new_jobs(scheduling=False, start_token="flour")
+    site, link = tmp_path / "site", tmp_path / "runs" / "ppo-best"
+    (site / "public").mkdir(parents=True)
+    for name, text in ({"status.json": "{}"} | content).items():
+        (site / name).write_text(text)
+    for folder in (site, site / "public"):
+        folder.chmod(0o755)
+    link.symlink_to(site)
+    os.utime(site, (0, 0))  # or it might be a run that begins
+    jobs.delete("ppo-best", "flour")
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (site, site / "public")] == [0o755] * 2
+    assert [one.name for one in link.parent.iterdir() if "ppo-best" in one.name] == []
+
+
 def test_secret_is_kept_as_a_hash_only_and_never_listed(idle):
     run_id = start(idle, secret="ann-likes-tea")
     folder = idle.find(run_id).folder

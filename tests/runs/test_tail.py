@@ -387,3 +387,6 @@ def test_steps_of_many_files_in_turn_parse_each_file_once(tmp_path, monkeypatch)
         assert tails.rows_of(path, 7) == [{"step": 7}]
     assert len(parsed) == 200  # one line for each request
     assert sum(each.memory for each in tails._step_tails.values()) <= 100 * 20 * 200
+    monkeypatch.setattr("rlhf_demo.runs.tail.MOST_PLACES", 10 * 20 * 200)
+    tails.steps(paths[-1])
+    assert len(tails._step_tails) == 10

@@ -7,6 +7,7 @@ import pytest
 from rlhf_demo.errors import ConfigError, Refused
 from rlhf_demo.votes.arrivals import WRONG_BY_ITSELF, WRONG_EACH, WRONG_TOGETHER
 from rlhf_demo.votes.classes import MOST_VOTERS
+from rlhf_demo.votes.rounds import named
 from tests.voting import HAPPY, answer_one, join, new_pairs, take_turns
 
 
@@ -191,7 +192,7 @@ def test_removed_student_is_gone_with_all_votes_and_nobody_else_is(
     left = [vote for vote in before if vote.voter == joined[1].voter]
     assert classes.votes(opened.token) == left and 0 < len(left) < len(before)
     assert [row["nickname"] for row in classes.overview(opened.token)["voters"]] == ["Bob"]
-    assert rounds.due_for_retraining(opened.collection)
+    assert rounds.due_for_retraining(opened.collection, named(before))
     with pytest.raises(Refused, match="does not know you"):
         store.next_pair(joined[0].secret)
     assert b"umpelstiltskin" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())

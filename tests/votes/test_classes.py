@@ -7,7 +7,7 @@ import pytest
 from rlhf_demo.errors import ConfigError, Refused
 from rlhf_demo.votes.assignment import ANSWER_SECONDS
 from rlhf_demo.votes.classes import MOST_VOTERS
-from rlhf_demo.votes.rounds import RETRAIN_EVERY
+from rlhf_demo.votes.rounds import RETRAIN_EVERY, named
 from rlhf_demo.votes.store import OPEN_CODE
 from rlhf_demo.votes.vote import ATTENTION_CHECK
 from tests.voting import HAPPY, answer_one, join, new_pairs, take_turns
@@ -247,11 +247,12 @@ def test_reward_model_is_due_after_each_ten_new_preferences(store, classes, roun
     opened = classes.create_class(HAPPY, overlap=1)
     rounds.add_pairs(opened.collection, new_pairs(40))
     [secret] = join(classes, opened, 1)
-    due = []
+    due, learned = [], set()
     for _ in range(26):
         answer_one(store, secret)
-        due.append(rounds.due_for_retraining(opened.collection))
+        due.append(rounds.due_for_retraining(opened.collection, learned))
         if due[-1]:
+            learned = named(rounds.training_votes(opened.collection))
             rounds.mark_trained(opened.collection, len(rounds.training_votes(opened.collection)))
     # Every tenth assignment is an attention check, a tenth one a repeat: ten preferences take more.
     useful = [v.teaches for v in classes.votes(opened.token)]

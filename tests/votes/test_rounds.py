@@ -3,6 +3,7 @@
 import pytest
 
 from rlhf_demo.errors import Refused
+from rlhf_demo.votes.rounds import named
 from rlhf_demo.votes.vote import DUEL, PLAIN, NewPair
 from tests.voting import HAPPY, answer_one, join, new_pairs, take_turns
 
@@ -122,7 +123,7 @@ def test_round_two_learns_from_feedback_and_not_from_blind_votes(
     assert {vote.round for vote in votes if vote.kind != DUEL} == {2}
     learned = rounds.training_votes(opened.collection)
     assert [(vote.round, vote.kind) for vote in learned] == [(2, PLAIN)] * 4
-    assert not rounds.due_for_retraining(opened.collection)
+    assert not rounds.due_for_retraining(opened.collection, [])
 
 
 def test_new_question_begins_with_no_votes(store, classes, rounds):
@@ -131,15 +132,47 @@ def test_new_question_begins_with_no_votes(store, classes, rounds):
     [secret] = join(classes, opened, 1)
     for _ in range(13):
         answer_one(store, secret)
-    assert rounds.due_for_retraining(opened.collection)
+    assert rounds.due_for_retraining(opened.collection, [])
+    learned = named(rounds.training_votes(opened.collection))
     rounds.mark_trained(opened.collection, 10)
     rounds.next_round(opened.token, "Which is longer?")
-    assert not rounds.due_for_retraining(opened.collection)
+    assert not rounds.due_for_retraining(opened.collection, learned)
     assert classes.student_view(secret)["question"] == "Which is longer?"
     rounds.add_pairs(opened.collection, new_pairs(20, start=50))
     for _ in range(13):
         answer_one(store, secret)
-    assert rounds.due_for_retraining(opened.collection)
+    assert rounds.due_for_retraining(opened.collection, learned)
+
+
+def test_answers_taken_back_count_as_much_as_new_ones(store, classes, rounds):
+    """A phone gave hundreds of answers, and took them back while the model learned from them."""
+    opened = classes.create_class(HAPPY, overlap=2)
+    rounds.add_pairs(opened.collection, new_pairs(12))
+    ann, bob = join(classes, opened, 2)
+    while answer_one(store, ann):
+        pass
+    votes = rounds.training_votes(opened.collection)
+    learned = named(votes)
+    rounds.mark_trained(opened.collection, len(votes))
+    assert not rounds.due_for_retraining(opened.collection, learned)
+    while store.undo(ann):
+        store.clock.now += 1
+    assert not rounds.training_votes(opened.collection)
+    while answer_one(store, bob):
+        pass
+    assert len(rounds.training_votes(opened.collection)) == len(votes) >= 10
+    assert rounds.due_for_retraining(opened.collection, learned)
+
+
+def test_other_answer_to_the_same_pair_is_another_preference(store, classes, rounds):
+    opened = classes.create_class(HAPPY, overlap=1)
+    rounds.add_pairs(opened.collection, new_pairs(1))
+    [ann] = join(classes, opened, 1)
+    answer_one(store, ann)
+    before = named(rounds.training_votes(opened.collection))
+    store.undo(ann)
+    answer_one(store, ann, lambda assignment: "right")
+    assert not before & named(rounds.training_votes(opened.collection))
 
 
 def test_feedback_of_all_rounds_counts_towards_the_next_training(store, classes, rounds):
@@ -153,7 +186,7 @@ def test_feedback_of_all_rounds_counts_towards_the_next_training(store, classes,
     rounds.reveal(opened.token)
     rounds.next_round(opened.token)
     rounds.add_pairs(opened.collection, new_pairs(4, start=50))
-    assert not rounds.due_for_retraining(opened.collection)
+    assert not rounds.due_for_retraining(opened.collection, [])
     take_turns(store, [secret])
-    assert rounds.due_for_retraining(opened.collection)
+    assert rounds.due_for_retraining(opened.collection, [])
     assert [vote.round for vote in rounds.training_votes(opened.collection)] == [1] * 6 + [2] * 4
