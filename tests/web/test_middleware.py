@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from rlhf_demo.rate_limit import sender
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.web.middleware import RequestFilter, outermost
 from rlhf_demo.web.throttle import Throttle
@@ -320,6 +321,17 @@ def test_filter_works_behind_the_prefix_of_a_proxy():
             assert browser.get(f"{prefix}/gradio_api/dev/reload").status_code == 404
             assert browser.get(f"{prefix}/monitoring").status_code == 404
         assert browser.post(f"/lab/pp{CALL}", json={}).status_code == 404
+
+
+def test_function_that_answers_in_a_thread_knows_the_sender():
+    """Limits deep inside count by it, where no request is at hand."""
+    settings = Settings(server_name="0.0.0.0", public=True, proxies=1)
+    app = FastAPI(lifespan=outermost(lambda inner: RequestFilter(inner, settings)))
+    app.get("/")(lambda: sender.get())  # FastAPI runs it in a thread, as it runs Gradio's functions
+    with TestClient(app, base_url=HERE, client=("10.0.0.1", 1)) as browser:
+        for address in ("203.0.113.7", "203.0.113.8"):
+            assert browser.get("/", headers={"x-forwarded-for": address}).json() == address
+    assert sender.get() == ""
 
 
 @pytest.mark.parametrize("line", ["%0a", "%0D", "%00", "%1b", "%7f", "%C2%85", "%E2%80%A8"])
