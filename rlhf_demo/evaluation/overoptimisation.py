@@ -24,9 +24,9 @@ from rlhf_demo.config.overoptimise import PROXY, OveroptimiseConfig
 from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.files import Row, read_json
 from rlhf_demo.paths import CHECKPOINTS
-from rlhf_demo.runs import samples
 from rlhf_demo.runs.reports import RewardReport, read_figures
 from rlhf_demo.runs.run import Run
+from rlhf_demo.runs.samples import prompt_text, response_text
 from rlhf_demo.runs.tail import all_rows
 
 RECORD = CHECKPOINTS / "examples" / "overoptimisation.json"
@@ -517,9 +517,8 @@ def ppo_point(row: Row) -> PPOPoint:
 
 
 def text(row: Row) -> Text:
-    """Return the text of a row of samples."""
-    shown = samples.drawn(row)  # cut, if it comes from someone else's run
-    return {"step": row["step"], "prompt": shown["prompt"], "response": shown["response"]}
+    """Return the text of a row of samples, as far as a page draws it."""
+    return {"step": row["step"], "prompt": prompt_text(row), "response": response_text(row)}
 
 
 def shipped_attempts() -> list[Attempt]:

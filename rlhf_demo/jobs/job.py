@@ -365,13 +365,12 @@ def _parse(path: Path) -> Any:
 def _check_plain(folder: Path) -> None:
     """Refuse a run with a pipe, a device or a link, through which it could change other files.
 
-    It is looked at for every list, so a folder of very many files is refused too.
-
     A folder in place of a file could not be replaced or removed. The run's folder itself may be a
     link, for example to another disk.
 
     Raises:
-        DataError: the folder contains one.
+        DataError: the folder contains one, or more than MOST_ENTRIES files: every list of runs
+            looks at all of them.
     """
     with suppress(OSError), os.scandir(folder) as entries:  # readers of the files report it
         for number, entry in enumerate(entries):

@@ -28,12 +28,12 @@ def drawn(row: Row) -> Row:
     texts = cast("list[Any]", token)[:MOST_TOKENS] if type(token) is list else []
     columns = {key: column for key, value in row.items() if (column := _column(value)) is not None}
     return {
+        **dict(list(columns.items())[:MOST_COLUMNS]),
         "step": row["step"],
-        "prompt": text(row.get("prompt"))[-MOST_LETTERS:],
-        "response": text(row.get("response"))[:MOST_LETTERS],
+        "prompt": prompt_text(row),
+        "response": response_text(row),
         "score": score if is_figure(score) else None,
         "token": [token_text(each) for each in texts],
-        **dict(list(columns.items())[:MOST_COLUMNS]),
     }
 
 
@@ -43,19 +43,28 @@ def left_out(rows: list[Row]) -> list[str]:
     said: list[str] = []
     if any(type(each) is list and len(each) > MOST_TOKENS for each in tokens):
         said.append(f"Of each text, the first {MOST_TOKENS} tokens are shown.")
-    if any(len(text(each)) > MOST_LETTERS for each in prompts):
+    if any(len(_text(each)) > MOST_LETTERS for each in prompts):
         said.append(f"Of each prompt, the last {MOST_LETTERS:,} letters are shown.")
     return said
 
 
-def text(value: Any) -> str:
-    """Return a text out of JSON; an empty one if it is none."""
-    return value if type(value) is str else ""
+def prompt_text(row: Row) -> str:
+    """Return the end of a row's prompt."""
+    return _text(row.get("prompt"))[-MOST_LETTERS:]
+
+
+def response_text(row: Row) -> str:
+    """Return the beginning of a row's response."""
+    return _text(row.get("response"))[:MOST_LETTERS]
 
 
 def token_text(value: Any) -> str:
-    """Return a token out of JSON, cut."""
-    return text(value)[:MOST_OF_TOKEN]
+    """Return the beginning of a token out of JSON."""
+    return _text(value)[:MOST_OF_TOKEN]
+
+
+def _text(value: Any) -> str:
+    return value if type(value) is str else ""
 
 
 def _column(value: Any) -> list[float | bool | None] | None:

@@ -95,9 +95,10 @@ class InsideStep:
 
     def newest(self, run: Run) -> int:
         """Return the last finished step that has a row of distributions, or -1."""
-        finished = self.jobs.tails.steps(run.folder / "metrics.jsonl")
+        metrics = self.jobs.tails.rows(run.folder / "metrics.jsonl")
+        finished = metrics[-1]["step"] if metrics else -1
         steps = self.jobs.tails.steps(run.folder / "distributions.jsonl")
-        return max((step for step in steps if finished and step <= finished[-1]), default=-1)
+        return max((step for step in steps if step <= finished), default=-1)
 
     def details(self, run: Run, step: int) -> StepDetails | None:
         """Return the data shown for a step; None if its distributions were not kept or are odd."""

@@ -21,8 +21,6 @@ from rlhf_demo.votes.vote import ATTENTION_CHECK, DUEL, PLAIN
 ANSWER_SECONDS = 120.0
 """An unanswered assignment that the page has not asked for in this time loses its seat."""
 
-voter_answers = assignments.alias("voter_answers")
-
 PRESENT_SECONDS = 20.0
 """A student who was seen in this time is here: phones ask every few seconds."""
 
@@ -201,10 +199,8 @@ def _open_pairs(
         seen = seen.where(asks(pair_query))
     seats = number >= pair_query.overlap if full else number < pair_query.overlap
     if idle:
-        has_answered = select(voter_answers.c.id).where(
-            voter_answers.c.voter_id == assignments.c.voter_id, voter_answers.c.choice.is_not(None)
-        )
-        earned = seated.where(has_answered.exists()).correlate(pairs).scalar_subquery()
+        busy = seated.where(_has_answered(assignments.c.voter_id))
+        earned = busy.correlate(pairs).scalar_subquery()
         seats = and_(seats, earned < pair_query.overlap)
     return (
         select(pairs.c.id)
@@ -256,7 +252,6 @@ def _pair_of_class(connection: Connection, voter: int, pair_query: PairQuery, no
 def _needier(connection: Connection, pair_query: PairQuery, given: int, now: float) -> int:
     """Count the students who are here, have answered, and were given fewer pairs in the round."""
     theirs = assignments.c.voter_id == voters.c.id
-    answered = select(assignments.c.id).where(theirs, assignments.c.choice.is_not(None)).exists()
     number = (
         select(func.count())
         .select_from(assignments.join(pairs, pairs.c.id == assignments.c.pair_id))
@@ -266,8 +261,15 @@ def _needier(connection: Connection, pair_query: PairQuery, given: int, now: flo
     )
     present = voters.c.last_seen > now - PRESENT_SECONDS
     here = voters.c.collection_id == _collection(pair_query)
-    query = select(func.count()).where(here, present, answered, number < given)
+    query = select(func.count()).where(here, present, _has_answered(voters.c.id), number < given)
     return connection.execute(query).scalar_one()
+
+
+def _has_answered(voter: ColumnElement[int]) -> ColumnElement[bool]:
+    """Match voters who have answered anything."""
+    theirs = assignments.alias()
+    answers = select(theirs.c.id).where(theirs.c.voter_id == voter, theirs.c.choice.is_not(None))
+    return answers.exists()
 
 
 def _of_round(pair_query: PairQuery) -> ColumnElement[bool]:

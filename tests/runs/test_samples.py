@@ -43,6 +43,11 @@ def test_tokens_and_figures_are_cut_together():
     [
         ({"token": "abc"}, {"token": []}),
         ({"token": ["a", 5, ["b"]]}, {"token": ["a", "", ""]}),
+        ({"token": [5, 6]}, {"token": ["", ""]}),
+        (
+            {"prompt": [5], "response": [], "score": [0.5]},
+            {"prompt": "", "response": "", "score": None},
+        ),
         ({"prompt": 5, "response": {"a": 1}}, {"prompt": "", "response": ""}),
         ({"score": "much"}, {"score": None}),
         ({"score": 10**400}, {"score": None}),

@@ -10,7 +10,7 @@ from rlhf_demo.errors import ConfigError
 from rlhf_demo.files import Row, is_figure
 from rlhf_demo.runs.reports import read_figures
 from rlhf_demo.runs.run import Run
-from rlhf_demo.runs.samples import MOST_LETTERS, MOST_TOKENS, text, token_text
+from rlhf_demo.runs.samples import MOST_TOKENS, prompt_text, token_text
 from rlhf_demo.server.learn import code_of
 from rlhf_demo.server.payloads import ResponseTrace, RewardScales, TracedQuantity, TraceSettings
 from rlhf_demo.ui.parts import part
@@ -89,7 +89,7 @@ class MicroscopePanel:
             "step": step,
             "sample": sample,
             "samples": len(rows),
-            "prompt": text(row.get("prompt"))[-MOST_LETTERS:],
+            "prompt": prompt_text(row),
             "tokens": [token_text(token) for token in row["token"]],
             "columns": {name: _figures(column) for name, column in found.columns.items()},
             "stopped": None if found.stopped is None else found.stopped[0].tolist(),
