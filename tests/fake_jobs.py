@@ -12,7 +12,7 @@ from rlhf_demo.files import read_json
 from rlhf_demo.jobs import processes, scheduler
 from rlhf_demo.jobs.job import JobFolders
 from rlhf_demo.jobs.processes import PROC
-from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.jobs.queue import Jobs, Order
 
 HERE = SimpleNamespace(client=SimpleNamespace(host="here"))
 """A web request, as far as handlers look at it."""
@@ -135,8 +135,6 @@ def start(
     address="",
     after=None,
     first=False,
-    for_all=False,
-    experiment="",
     **options,
 ):
     options = STAGES[kind].config(**options)
@@ -148,9 +146,16 @@ def start(
         address=address,
         after=after,
         first=first,
-        for_all=for_all,
-        experiment=experiment,
     )
+
+
+def start_for_all(jobs, *kinds, secret="ann", address="there"):
+    """Queue runs for all visitors, each after the one before; return their ids."""
+    orders = [
+        lambda _, kind=kind: Order(kind, STAGES[kind].config(), "", "no-kl" * (kind == "ppo"))
+        for kind in kinds
+    ]
+    return jobs.start_in_turn(orders, secret=secret, address=address, for_all=True)
 
 
 DAMAGED = ['{"kind": "reward", "opt', "", "[1]", '{"kind": "reward", "options": []}']

@@ -26,22 +26,46 @@ def start_order(jobs: list[Job]) -> list[Job]:
     return classes + others
 
 
-def job_to_displace(waiting: list[Job], owner: str | None, address: str) -> Job | None:
-    """Return the job that leaves a full queue for a visitor's: the last of who has most there.
+def jobs_to_displace(
+    waiting: list[Job], owner: str | None, address: str, runs: int, most: int | None
+) -> list[Job] | None:
+    """Return the jobs that leave a full queue for a visitor's runs.
+
+    Each time, it is the last job of who has most there. What was queued for it alone, and belongs
+    to nobody, goes with it.
 
     Args:
         waiting: the jobs in the queue.
         owner: the visitor, as job records name them.
         address: the visitor's.
+        runs: how many runs the visitor adds.
+        most: how many jobs the queue takes; None: any number.
 
     Returns:
         None if the address with the most jobs, and then the owner with the most, would be left
         with fewer than the visitor gets.
     """
+    left = list(waiting)
+    displaced: list[Job] = []
+    for added in range(runs):
+        if most is None or len(left) + added < most:
+            continue
+        last = _last_of_who_has_most(left, owner, address, added)
+        if last is None:
+            return None
+        before = [job for job in left if job.owner is None and job.id == last.after]
+        displaced += [last, *before]
+        left = [job for job in left if job not in displaced]
+    return displaced
+
+
+def _last_of_who_has_most(
+    waiting: list[Job], owner: str | None, address: str, added: int
+) -> Job | None:
     for whose, visitor in ((_address, address or owner), (_owner, owner)):
         counts = Counter(map(whose, waiting))
         most = max(counts.values(), default=0)
-        if most >= counts[visitor] + 2:
+        if most >= counts[visitor] + added + 2:
             theirs = [job for job in waiting if counts[whose(job)] == most]
             return max(theirs, key=lambda job: job.queued_at)
     return None

@@ -11,7 +11,6 @@ so a second app, or the same app after a restart, knows as much as the first.
 
 import os
 import re
-import shutil
 import stat
 import time
 from collections.abc import Generator, Iterator
@@ -43,11 +42,11 @@ DELETED = ".deleted-"
 MOST_ENTRIES = 1000
 """Files and folders in a run's folder; ours have under 20."""
 
-MOST_RECORD = 2**20
+MOST_RECORD = 2**16
 """Maximum bytes of each small JSON file of a run."""
 
-MOST_TITLE = 60
-"""Maximum characters of a run's title."""
+MOST_TITLE, MOST_TYPED = 60, 1000
+"""Maximum characters of a run's title; the first so many of what was typed are looked at."""
 
 STARTED = ("handle", "started_pid")
 """Keys of the job record that name a process."""
@@ -212,11 +211,8 @@ class JobFolders:
         """
         if run.folder.is_symlink():
             return
-        run.folder.chmod(0o700)
-        for parent, names, _ in os.walk(run.folder):
-            for folder in (Path(parent, name) for name in names):
-                if not folder.is_symlink():
-                    folder.chmod(0o700)
+        for folder in _folders(run.folder):
+            folder.chmod(0o700)
 
     def delete(self, run: Run) -> None:
         """Remove a run's folder, or a link to one; others see it disappear in one step."""
@@ -225,21 +221,24 @@ class JobFolders:
             return
         away = self.root / f"{DELETED}{run.folder.name}-{time.time_ns()}"
         os.replace(run.folder, away)
-        shutil.rmtree(away, ignore_errors=True)  # the next app tries again
+        _remove(away)
 
     def finish_deleting(self) -> None:
         """Remove folders that a killed app had begun to delete."""
         for leftover in self.root.glob(f"{DELETED}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+            _remove(leftover)
 
     def _jobs_in(self, parent: Path, *, example: bool) -> Iterator[Job]:
         try:
-            folders = list(parent.iterdir())
+            folders = set(parent.iterdir())
         except OSError as error:
             raise JobError(
                 f"the folder of the runs cannot be read ({error.strerror}): ask the owner of "
                 "this page"
             ) from None
+        for path in list(self._parsed):
+            if path.parent.parent == parent and path.parent not in folders:
+                self._parsed.pop(path, None)
         for folder in folders:
             if RUN_ID.fullmatch(folder.name) and _holds_run(folder):
                 with suppress(JobError):
@@ -389,9 +388,30 @@ def _holds_run(folder: Path) -> bool:
         return True
 
 
+def _folders(top: Path) -> Iterator[Path]:
+    """Yield a folder and all folders under it, each after the one that it lies in.
+
+    `os.walk` and `shutil.rmtree` call themselves for each level, and fail at a thousand.
+    """
+    found = [top]
+    while found:
+        yield (folder := found.pop())
+        with os.scandir(folder) as entries:
+            found += [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+def _remove(top: Path) -> None:
+    """Remove a folder that was moved away; what cannot be removed stays for the next app."""
+    with suppress(OSError):
+        for folder in reversed(list(_folders(top))):
+            for file in folder.iterdir():
+                file.unlink()
+            folder.rmdir()
+
+
 def clean_title(title: str) -> str:
     """Remove invisible characters (one may reverse the text) and double blanks; cut the end."""
-    visible = "".join(letter if letter.isprintable() else " " for letter in title)
+    visible = "".join(letter if letter.isprintable() else " " for letter in title[:MOST_TYPED])
     return " ".join(visible.split())[:MOST_TITLE].rstrip()
 
 
@@ -485,7 +505,7 @@ def locked(job: Job) -> Generator[bool]:
 
 def _still(path: Path, seen: JobRecord | RunStatus) -> bool:
     try:
-        return (read_json(path) if path.is_file() else {}) == seen
+        return (check(path.name, _parse(path)) if path.is_file() else {}) == seen
     except DataError:
         return False
 

@@ -12,8 +12,9 @@ import shutil
 import string
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from rlhf_demo.files import without_paths, write_json
 from rlhf_demo.jobs.bounds import Limits, check_options
 from rlhf_demo.jobs.disk import Disk, in_words
 from rlhf_demo.jobs.executor import Executor
-from rlhf_demo.jobs.fair_order import job_to_displace
+from rlhf_demo.jobs.fair_order import jobs_to_displace
 from rlhf_demo.jobs.job import (
     Job,
     JobFolders,
@@ -53,8 +54,29 @@ TERM_SECONDS = 5.0
 
 NO_SECRET = "this request has no secret: reload the page"
 
+ASKS = 60, 1.0
+"""Requests to start or resume from an address where limits are on, also refused ones: at first, and
+in a second. Each reads the files of all runs."""
+
 OVERVIEW_SECONDS = 0.5
 """How long `overview` gives all callers the same answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a job is to train.
+
+    Attributes:
+        kind: a stage that the page starts.
+        options: the stage's options.
+        title: the run's title on the page; cleaned and cut.
+        experiment: key of config/experiments.py, if this is the run that its question is about.
+    """
+
+    kind: str
+    options: Options
+    title: str
+    experiment: str = ""
 
 
 class Jobs:
@@ -93,6 +115,7 @@ class Jobs:
         self.begins_with_ours: Callable[[dict[str, Any]], bool] = lambda options: False
         starts = self._limits.starts_address
         self._starts = RateLimit(*starts, time.monotonic) if starts else None
+        self._asks = RateLimit(*ASKS, time.monotonic)
         self._scheduler = Scheduler(
             self._folders,
             disk=self._disk,
@@ -212,7 +235,7 @@ class Jobs:
             return
         self._check_permit(address)
         with self._mutex:
-            self._check_room(self._folders.own(), secret, address)
+            self._check_room(self._folders.own(), self._owner(secret), address)
 
     def start(
         self,
@@ -224,67 +247,128 @@ class Jobs:
         address: str = "",
         after: str | None = None,
         first: bool = False,
-        for_all: bool = False,
-        experiment: str = "",
     ) -> str:
         """Queue a new job; return its run's id.
 
         Args:
-            kind: pairs, reward or ppo.
+            kind: a stage that the page starts.
             options: the stage's options.
             title: its title on the page; cleaned and cut.
             secret: proves later that the visitor owns the run; empty only for a class's run.
             address: the address of the request; empty: not counted.
             after: id of a run that must finish first.
             first: a class's job, which goes before visitors' jobs and has no limits.
-            for_all: all visitors may wait for it. Where limits are on, it then belongs to none of
-                them: only the instructor can change it, and it waits behind no other job of the
-                visitor's.
-            experiment: key of config/experiments.py, if this is the run that its question is about.
 
         Raises:
             JobError: the kind is unknown, there is no secret, a limit is reached, or `after`
                 can no longer finish.
         """
-        if not (kind in STAGES and STAGES[kind].on_page):
-            on_page = [stage.kind for stage in STAGES.values() if stage.on_page]
-            raise JobError(f"{kind!r} cannot be started here: choose one of {', '.join(on_page)}")
-        values = options.to_dict()
+        order = Order(kind, options, title)
+        return self._start([lambda _: order], secret, address, after=after, first=first)[0]
+
+    def start_in_turn(
+        self,
+        orders: Sequence[Callable[[Path], Order]],
+        *,
+        secret: str,
+        address: str = "",
+        for_all: bool = False,
+    ) -> list[str]:
+        """Queue jobs of which each waits for the one before, or none of them; return their ids.
+
+        Args:
+            orders: what to train; each gets the folder of the run before it (the first: no run's).
+            secret: proves later that the visitor owns the runs.
+            address: the address of the request; empty: not counted.
+            for_all: all visitors may wait for them. Where limits are on, they then belong to none
+                of them, also in the queue: only the instructor can change them.
+
+        Raises:
+            JobError: a kind is unknown, there is no secret, or a limit is reached.
+        """
+        return self._start(orders, secret, address, for_all=for_all)
+
+    def _start(
+        self,
+        orders: Sequence[Callable[[Path], Order]],
+        secret: str,
+        address: str,
+        *,
+        after: str | None = None,
+        first: bool = False,
+        for_all: bool = False,
+    ) -> list[str]:
         if not (secret or first):
             raise JobError(NO_SECRET)
         limited = not (first or self.is_instructor(secret))
+        ours = for_all and self._starts is not None
+        owner, near = (None, "") if ours else (self._owner(secret), address)
+        chain = self._chain(orders)
         if limited:
             self._check_permit(address)
         with self._mutex:
-            jobs = self._folders.own() if limited else []
+            displaced = []
             if limited:
-                self._check_room(jobs, secret, address)
-                check_options(values, self._limits)
+                displaced = self._check_room(self._folders.own(), owner, near, len(chain))
+                for order in chain.values():
+                    check_options(order.options.to_dict(), self._limits)
             if after is not None and self._has_failed(after):
                 raise JobError(f"{after} has not finished: resume it first")
             if limited:
                 self._take_permit(address)
-                self._make_room(jobs, secret, address)
-            folder = self._folders.root / _new_id(kind)
-            record = self._record(clean_title(title) or STAGES[kind].title, secret, after, first)
-            if for_all and self._starts:
-                record["owner"], address = None, ""
-            record["ours"] = self.begins_with_ours(values)
-            if experiment:
-                record["experiment"] = experiment
-            task: Task = {"kind": kind, "options": values}
-            record = self._folders.signer.signed(folder.name, task, record)
+                self._make_room(displaced)
+            queued: list[str] = []
             try:
-                with in_words():
-                    # First, so that no app sees a run without its job record.
-                    write_json(folder / "job.json", record)
-                    Run.create(folder, kind, values)
+                for folder, order in chain.items():
+                    title = clean_title(order.title) or STAGES[order.kind].title
+                    record = self._record(title, secret, after, first) | {"owner": owner}
+                    self._write(folder, order, record, near)
+                    queued.append(after := folder.name)
             except JobError:
-                shutil.rmtree(folder, ignore_errors=True)
+                self._take_back(queued)
                 raise
-            self._folders.addresses[folder.name] = address
-            self._changed()
-        return folder.name
+            finally:
+                self._changed()
+        return queued
+
+    def _chain(self, orders: Sequence[Callable[[Path], Order]]) -> dict[Path, Order]:
+        """Return the orders with the folders of their runs, which are not there yet."""
+        chain: dict[Path, Order] = {}
+        folder = self._folders.root
+        for make in orders:
+            order = make(folder)
+            if not (order.kind in STAGES and STAGES[order.kind].on_page):
+                kinds = ", ".join(stage.kind for stage in STAGES.values() if stage.on_page)
+                raise JobError(f"{order.kind!r} cannot be started here: choose one of {kinds}")
+            folder = self._folders.root / _new_id(order.kind)
+            chain[folder] = order
+        return chain
+
+    def _write(self, folder: Path, order: Order, record: JobRecord, address: str) -> None:
+        """Write a queued run's folder, or nothing."""
+        values = order.options.to_dict()
+        record["ours"] = self.begins_with_ours(values)
+        if order.experiment:
+            record["experiment"] = order.experiment
+        task: Task = {"kind": order.kind, "options": values}
+        record = self._folders.signer.signed(folder.name, task, record)
+        try:
+            with in_words():
+                # First, so that no app sees a run without its job record.
+                write_json(folder / "job.json", record)
+                Run.create(folder, order.kind, values)
+        except JobError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        self._folders.addresses[folder.name] = address
+
+    def _take_back(self, queued: list[str]) -> None:
+        """Delete runs that were queued a moment ago for another one, which was not."""
+        for run_id in reversed(queued):
+            with suppress(JobError):  # it runs already
+                job = self._folders.job(run_id)
+                if job.phase is Phase.WAITING:
+                    self._delete(job)
 
     def stop(self, run_id: str, secret: str) -> None:
         """Take a job out of the queue, or make its process save and end.
@@ -352,18 +436,17 @@ class Jobs:
             if not STAGES[job.config["kind"]].on_page:
                 raise JobError(f"{run_id} was made on the command line: resume it there")
             limited = not ((job.first and job.signed) or self.is_instructor(secret))
-            jobs: list[Job] = []
+            displaced: list[Job] = []
             if limited:
                 self._check_permit(address)
-                jobs = self._folders.own()
-                self._check_room(jobs, secret, address)
+                displaced = self._check_room(self._folders.own(), self._owner(secret), address)
             record = job.record if job.signed else self._new_record(job, secret)
             record = self._folders.signer.signed(
                 run_id, job.config, {**record, "queued_at": time.time()}
             )
             if limited:
                 self._take_permit(address)
-                self._make_room(jobs, secret, address)
+                self._make_room(displaced)
             with in_words():
                 if not requeue(job, record=record):
                     raise JobError(f"{run_id} has just been changed by someone else: try again")
@@ -414,13 +497,6 @@ class Jobs:
                     self._folders.delete(job.run)
         self._changed()
 
-    def take_back(self, run_id: str) -> None:
-        """Delete a run that was queued a moment ago for another one, which was refused."""
-        with self._mutex, suppress(JobError):  # it runs already, or was deleted
-            job = self._folders.job(run_id)
-            if job.phase is Phase.WAITING:
-                self._delete(job)
-
     # -- rules -------------------------------------------------------------------------------------
 
     def _mine(self, run_id: str, secret: str) -> Job:
@@ -439,26 +515,33 @@ class Jobs:
         """
         if address and self._starts and not self._starts.has(address):
             raise JobError("too many runs were started from your address: wait 10 s and try again")
+        if address and self._starts and not self._asks.allow(address):
+            raise JobError("too many requests for runs came from your address: try again in 10 s")
 
     def _take_permit(self, address: str) -> None:
         if address and self._starts:
             self._starts.allow(address)  # `_check_permit` saw one
 
-    def _check_room(self, jobs: list[Job], secret: str, address: str) -> None:
-        """Check the queue and the disk for one run more; `jobs` are those of the root folder.
+    def _check_room(
+        self, jobs: list[Job], owner: str | None, address: str, runs: int = 1
+    ) -> list[Job]:
+        """Check the queue and the disk for more runs; `jobs` are those of the root folder.
+
+        Returns:
+            the jobs that must leave a full queue for them.
 
         Raises:
             JobError: a limit is reached.
         """
         waiting = [job for job in jobs if job.phase is Phase.WAITING and not job.first]
         self._folders.addresses = {job.id: job.address for job in jobs if job.address}
-        limits, owner = self._limits, self._owner(secret)
-        full = limits.most_waiting is not None and len(waiting) >= limits.most_waiting
-        if full and job_to_displace(waiting, owner, address) is None:
+        limits = self._limits
+        displaced = jobs_to_displace(waiting, owner, address, runs, limits.most_waiting)
+        if displaced is None:
             raise JobError(
                 f"{len(waiting)} runs are already waiting: try again when one has finished"
             )
-        own = sum(job.owner == owner for job in waiting)
+        own = sum(job.owner == owner for job in waiting) if owner else 0
         if limits.most_waiting_each is not None and own >= limits.most_waiting_each:
             raise JobError(
                 f"{own} of your runs are already waiting: try again when one has started"
@@ -470,24 +553,21 @@ class Jobs:
             )
         if refusal := self._disk.refusal(jobs):
             raise JobError(refusal)
+        return displaced
 
-    def _make_room(self, jobs: list[Job], secret: str, address: str) -> None:
-        """Take a job out of a full queue, if `_check_room` has admitted the visitor.
+    def _make_room(self, displaced: list[Job]) -> None:
+        """Take jobs out of a full queue, as `_check_room` has found them.
 
         Raises:
-            JobError: that job has just started.
+            JobError: one of them has just started.
         """
-        waiting = [job for job in jobs if job.phase is Phase.WAITING and not job.first]
-        if self._limits.most_waiting is None or len(waiting) < self._limits.most_waiting:
-            return
-        displaced = job_to_displace(waiting, self._owner(secret), address)
-        why = (
-            "removed from a full queue, where you had the most runs: resume it when fewer are "
-            "waiting"
-        )
-        with in_words():
-            if displaced is None or not finish(displaced, Status.STOPPED, why):
-                raise JobError("the queue has just changed: try again")
+        for job in displaced:
+            why = "removed from a full queue, because another visitor had fewer runs there"
+            if job.owner:
+                why += ": resume it when fewer are waiting"
+            with in_words():
+                if not finish(job, Status.STOPPED, why):
+                    raise JobError("the queue has just changed: try again")
 
     def _has_failed(self, run_id: str) -> bool:
         job = self._folders.job(run_id)

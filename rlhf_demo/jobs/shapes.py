@@ -88,13 +88,15 @@ STARTED_AT = {"status.json": (str,), "job.json": NUMBER}
 def check(name: str, record: Any) -> Any:
     """Return the record from a run's file of that name, if it is valid.
 
-    It is then a RunConfig, a RunStatus, a JobRecord or a StopRequest.
+    Lists and objects in it, which the app does not use, are left out. The record is then a
+    RunConfig, a RunStatus, a JobRecord or a StopRequest.
 
     Raises:
         DataError: it is not what the file must contain.
     """
     if not is_record(record):
         raise DataError(f"{name} holds no record")
+    record = {key: value for key, value in record.items() if key == "options" or _is_plain(value)}
     for key, types in WANTED[name].items():
         if type(record.get(key)) not in types:
             raise DataError(f"{name} has no {key!r} of the right type")
@@ -113,6 +115,7 @@ def check(name: str, record: Any) -> Any:
         raise DataError(f"{name} says {record['status'][:40]!r}, which this version does not know")
     if name == "config.json":
         _check_options(record["kind"], record["options"])
+        record["options"] = {k: v for k, v in record["options"].items() if _is_plain(v)}
     return record
 
 
@@ -122,6 +125,8 @@ def _check_options(kind: str, options: dict[str, Any]) -> None:
         raise DataError(f"config.json has the kind {kind[:40]!r}, which this version does not know")
     for declared, wanted, optional in declarations(STAGES[kind].config):
         value = options.get(declared.name, declared.default)
+        if not _is_plain(value):  # no other check may meet lists inside lists
+            raise DataError(f"config.json has a list or an object for {declared.name}")
         if not (type(value) is wanted or (wanted is float and type(value) is int)) and not (
             optional and value is None
         ):
@@ -132,3 +137,7 @@ def _check_options(kind: str, options: dict[str, Any]) -> None:
         # Control and format characters act on a terminal into which the command is pasted.
         if any(unicodedata.category(letter).startswith("C") for letter in text):
             raise DataError(f"config.json has unprintable characters in {declared.name}")
+
+
+def _is_plain(value: Any) -> bool:
+    return not isinstance(value, list | dict)

@@ -57,6 +57,9 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "datasets")
 BOOKKEEPING = {"config.json", "status.json", "train.log", "lock"}
 """Files in a run's folder before the run has produced anything."""
 
+MOST_MESSAGE = 10_000
+"""Characters of an error in status.json; the log has all of them."""
+
 MADE = {"model", "steps", "checkpoints", "checkpoint.pt", "report.json", "pairs.jsonl",
         "metrics.jsonl", "samples.jsonl", "distributions.jsonl", "proxy",
         "best_of_n.json"}  # fmt: skip
@@ -262,7 +265,9 @@ class Run:
                     if isinstance(error, DemoError)
                     else f"{type(error).__name__}: {error}"
                 )
-                self.set_status(Status.FAILED, started_at=started_at, message=message)
+                self.set_status(
+                    Status.FAILED, started_at=started_at, message=message[:MOST_MESSAGE]
+                )
                 raise
             else:
                 self.set_status(Status.FINISHED, started_at=started_at, message=self._ending)

@@ -15,8 +15,8 @@ MOST_LETTERS = 2_000
 """Letters of a prompt, which ends where the text begins, and of a response."""
 MOST_OF_TOKEN = 100
 """Letters of a token; those of the shipped tokenizer have up to 15."""
-MOST_COLUMNS = 32
-"""Columns of figures, one a token; ours have a dozen."""
+MOST_COLUMNS, MOST_OF_NAME = 32, 100
+"""Columns of figures, one a token, and letters of a column's name; ours have a dozen."""
 
 
 def drawn(row: Row) -> Row:
@@ -26,7 +26,8 @@ def drawn(row: Row) -> Row:
     """
     token, score = row.get("token"), row.get("score")
     texts = cast("list[Any]", token)[:MOST_TOKENS] if type(token) is list else []
-    columns = {key: column for key, value in row.items() if (column := _column(value)) is not None}
+    named = {key: _column(value) for key, value in row.items() if len(key) <= MOST_OF_NAME}
+    columns = {key: column for key, column in named.items() if column is not None}
     return {
         **dict(list(columns.items())[:MOST_COLUMNS]),
         "step": row["step"],

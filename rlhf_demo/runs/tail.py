@@ -46,6 +46,10 @@ MOST_STEP_MEMORY = MOST_MEMORY // 10
 PLACE_BYTES, MOST_PLACES = 200, MOST_MEMORY
 """Bytes that it takes to remember where a row is, and where all rows of all files are."""
 
+MOST_FILES, MOST_STEP_FILES = 400, 10_000
+"""Files whose rows are remembered, and files of which only the places of rows are: these take
+little memory, and to find them anew a whole file is parsed."""
+
 DEEPEST = 4
 """Lists and objects inside each other, with the row itself; our rows have up to 3."""
 
@@ -240,7 +244,7 @@ def _memory(value: Any, deepest: int = DEEPEST) -> float:
 class Tails:
     """The tails of the files that were read last: up to `most` files and MOST_KEPT bytes."""
 
-    def __init__(self, most: int = 400) -> None:
+    def __init__(self, most: int = MOST_FILES) -> None:
         self._most = most
         self._lock = threading.Lock()
         self._tails: OrderedDict[Path, Tail] = OrderedDict()
@@ -281,16 +285,17 @@ class Tails:
         with self._lock:
             tail = self._step_tails.setdefault(path, StepTail(path))
             self._step_tails.move_to_end(path)
-            while self._too_many(self._step_tails, MOST_PLACES):
+            while _too_many(self._step_tails, MOST_STEP_FILES, MOST_PLACES):
                 self._step_tails.popitem(last=False)
         return tail
 
     def _make_room(self) -> None:
-        while self._too_many(self._tails, MOST_KEPT):
+        while _too_many(self._tails, self._most, MOST_KEPT):
             path, tail = self._tails.popitem(last=False)
             if tail.memory >= LARGE:
                 self._dropped.add(path)
 
-    def _too_many(self, tails: Mapping[Path, Tail], most_memory: float) -> bool:
-        memory = sum(each.memory for each in tails.values())
-        return len(tails) > self._most or (len(tails) > 1 and memory > most_memory)
+
+def _too_many(tails: Mapping[Path, Tail], most: int, most_memory: float) -> bool:
+    memory = sum(each.memory for each in tails.values())
+    return len(tails) > most or (len(tails) > 1 and memory > most_memory)

@@ -149,7 +149,9 @@ class ClassLessons:
 
 def _hunts(sent: OpenLesson | None) -> bool:
     """Whether the class may send texts now."""
-    return sent is not None and sent.lesson == HUNT and sent.came is not None
+    if sent is None or sent.texts_closed:
+        return False
+    return sent.lesson == HUNT and sent.came is not None
 
 
 def _board(tries: list[Try]) -> list[BoardText]:

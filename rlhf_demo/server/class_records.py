@@ -58,6 +58,7 @@ class ClassRecord(TypedDict):
     reward: str | None  # run whose model is in use
     training: RewardTraining | None  # under way
     learned: list[str]  # the preferences of the newest training (votes/rounds.py names them)
+    began_at: float  # when that training began, in seconds since 1970
     history: list[TrainedReward]
     ppo: dict[str, str]  # round -> run
     problem: str | None  # of the last training
@@ -80,7 +81,7 @@ class ClassRecords:
         """Return the record of a class."""
         record: ClassRecord = {
             "each": EACH, "job_secret": "", "reward": None, "training": None, "learned": [],
-            "history": [], "ppo": {}, "problem": None,
+            "began_at": 0.0, "history": [], "ppo": {}, "problem": None,
         }  # fmt: skip
         path = self.folder(collection) / "class.json"
         if path.is_file():

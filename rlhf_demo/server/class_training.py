@@ -152,7 +152,9 @@ class ClassTraining:
         ppo = self.row(record["ppo"].get(str(class_status.round)))
         if record["training"] or (ppo and ppo["status"] in BUSY):
             return  # while PPO trains, the model that it follows stands still
-        if not self.rounds.due_for_retraining(class_status.collection, record["learned"]):
+        if not self.rounds.due_for_retraining(
+            class_status.collection, record["learned"], record["began_at"]
+        ):
             return
         votes = self.rounds.training_votes(class_status.collection)
         simulated = sum(vote.simulated for vote in votes)
@@ -177,7 +179,13 @@ class ClassTraining:
             "round": class_status.round,
         }
         learned = sorted(named(votes))
-        self.records.note(class_status.collection, training=training, learned=learned, problem=None)
+        self.records.note(
+            class_status.collection,
+            training=training,
+            learned=learned,
+            began_at=self.rounds.store.clock(),
+            problem=None,
+        )
         self.rounds.mark_trained(class_status.collection, len(votes))
 
     def _take_result(self, class_status: ClassStatus) -> None:

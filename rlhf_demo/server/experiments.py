@@ -16,7 +16,7 @@ from rlhf_demo.config.experiments import (
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import ConfigError, DemoError, JobError
-from rlhf_demo.jobs.queue import Jobs
+from rlhf_demo.jobs.queue import Jobs, Order
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.runs.experiments import Measured, outcome, yardstick
 from rlhf_demo.runs.reports import RewardReport, read_figures
@@ -71,24 +71,18 @@ class Experiments:
             return self._start(name, experiment, secret, address)
 
     def _start(self, name: str, experiment: Experiment, secret: str, address: str) -> str:
-        self.jobs.check_start(secret, address)
-        title, options, reward = f"Experiment: {experiment.title}", dict(experiment.options), None
-        if experiment.reward is not None:
-            reward = self.jobs.start(
-                "reward", RewardConfig(**experiment.reward),
-                title=f"{title}, its reward model", secret=secret, address=address, for_all=True,
-            )  # fmt: skip
-            options["reward"] = self.choices.path(self.jobs.find(reward).folder)
-        config = STAGES[experiment.kind].config(**options)
-        try:
-            return self.jobs.start(
-                experiment.kind, config, title=title, secret=secret, address=address, after=reward,
-                for_all=True, experiment=name,
-            )  # fmt: skip
-        except DemoError:  # the queue took the first run and not the second
-            if reward is not None:
-                self.jobs.take_back(reward)
-            raise
+        title, learned = f"Experiment: {experiment.title}", experiment.reward
+
+        def reward(_: Path) -> Order:
+            return Order("reward", RewardConfig(**learned or {}), f"{title}, its reward model")
+
+        def policy(before: Path) -> Order:
+            rewarded = {"reward": self.choices.path(before)} if learned else {}
+            options = STAGES[experiment.kind].config(**experiment.options, **rewarded)
+            return Order(experiment.kind, options, title, experiment=name)
+
+        orders = [policy] if learned is None else [reward, policy]
+        return self.jobs.start_in_turn(orders, secret=secret, address=address, for_all=True)[-1]
 
     def run_of(self, name: str) -> RunRow | None:
         """Return an experiment's newest run that is queued, running or finished.

@@ -122,6 +122,12 @@ def _add_tries(connection: Connection) -> None:
     connection.execute(text("CREATE INDEX ix_tries_collection_id ON tries (collection_id)"))
 
 
+def _add_end_of_texts(connection: Connection) -> None:
+    """An instructor can end the texts of a lesson."""
+    column = "texts_closed BOOLEAN NOT NULL DEFAULT false"
+    connection.execute(text(f"ALTER TABLE lessons ADD COLUMN {column}"))
+
+
 def _add_of_student(connection: Connection, table: str, own: tuple[str, ...]) -> None:
     """Create a table of what students made in class. Like a step, never edit it.
 
@@ -143,7 +149,7 @@ def _add_of_student(connection: Connection, table: str, own: tuple[str, ...]) ->
 
 STEPS: tuple[Callable[[Connection], None], ...] = (
     _add_class_door, _add_demonstrations, _mark_own_prompts, _add_rankings, _add_predictions,
-    _add_tries,
+    _add_tries, _add_end_of_texts,
 )  # fmt: skip
 """Step N leads from version N - 1 to version N."""
 

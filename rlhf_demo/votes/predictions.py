@@ -31,7 +31,9 @@ PACE = (5, 1.0)
 ADDRESS_PACE = (60, 15.0)
 """Predictions from one address: burst, then per second. A class of sixty answers at once."""
 
-NONE_OPEN = {"open_lesson": None, "lesson_answer": None, "lesson_result": None}
+NONE_OPEN = {
+    "open_lesson": None, "lesson_answer": None, "lesson_result": None, "texts_closed": False
+}  # fmt: skip
 """The columns of a class that votes."""
 
 
@@ -45,6 +47,7 @@ class OpenLesson:
         result: a sentence with the computed figures; empty before the reveal.
         counts: answer -> how many predicted it; None for a student who must not see it.
         said: the student's own prediction; None without one, and for the instructor.
+        texts_closed: whether the instructor has ended its texts (tries.py).
     """
 
     lesson: str
@@ -52,6 +55,7 @@ class OpenLesson:
     result: str
     counts: dict[int, int] | None
     said: int | None = None
+    texts_closed: bool = False
 
 
 class Predictions:
@@ -170,4 +174,5 @@ def _seen(
         collection.lesson_result or "",
         counts,
         said,
+        collection.texts_closed,
     )

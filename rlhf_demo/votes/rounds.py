@@ -39,6 +39,10 @@ from rlhf_demo.votes.vote import (
 RETRAIN_EVERY = 10
 """Number of new preferences after which the class's reward model is retrained."""
 
+CHANGES_WAIT = 120.0
+"""Seconds from one training to another that only changed answers ask for. A class's training goes
+before those of visitors, who would otherwise wait for ever."""
+
 ACTIVE_SECONDS = 900.0
 """A class without an active student for this long needs no pairs and no training."""
 
@@ -242,22 +246,29 @@ class Rounds:
                 )
             insert_pairs(connection, latest.id, new, DUEL if blind else PLAIN)
 
-    def due_for_retraining(self, collection: int, learned: Collection[str]) -> bool:
+    def due_for_retraining(
+        self, collection: int, learned: Collection[str], began_at: float
+    ) -> bool:
         """Say whether RETRAIN_EVERY preferences have come, changed or gone since a training.
 
-        Without `mark_trained`, because the class's students or question changed, so many are
-        enough.
+        Those that changed or went count CHANGES_WAIT seconds after it began: one student may take
+        answers back, and give them again, without end. Without `mark_trained`, because the class's
+        students or question changed, so many are enough.
 
         Args:
             collection: the class.
             learned: the preferences that the training learned from, as `named` names them. Their
                 number would not do: answers may be taken back, and others come in their place.
+            began_at: when the training began, in seconds since 1970.
         """
         with self.database.reading() as connection:
             row, _ = self._there(connection, collection)
         now = named(self.training_votes(collection))
-        changed = now ^ set(learned) if row.trained_votes else now
-        return len(changed) >= RETRAIN_EVERY
+        if not row.trained_votes:
+            return len(now) >= RETRAIN_EVERY
+        waited = not 0 <= self.store.clock() - began_at < CHANGES_WAIT  # clocks are set back
+        changed = len(now ^ set(learned)) if waited else len(now) - len(learned)
+        return changed >= RETRAIN_EVERY
 
     def training_votes(self, collection: int) -> list[Vote]:
         """Return the class's preferences on the current question, from all feedback rounds."""

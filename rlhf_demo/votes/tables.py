@@ -75,6 +75,7 @@ collections = _table(
     Column("open_lesson", String(40)),  # of the Learn tab, on the phones; none: the class votes
     Column("lesson_answer", Integer),  # that came true; none before the reveal
     Column("lesson_result", Text),  # a sentence with the figures
+    Column("texts_closed", Boolean, nullable=False, server_default=text("false")),  # until it ends
 )
 
 rounds = _table(

@@ -3,16 +3,16 @@
 They are taken while the lesson that asks for them is open and its answer has been revealed: before
 that, a score could tell the answer. A student has one, and another replaces it if it scores higher.
 The instructor sees the best ones without names, and can remove one or all. Whoever wrote a removed
-one sends no other, or it would be back at once; after all were removed, nobody does. No export has
-them, and nothing is trained on them. Which lesson asks for texts, and how they are scored, the
-caller knows. The store's secrets hold here too.
+one sends no other, or it would be back at once; after all were removed, the lesson takes none. No
+export has them, and nothing is trained on them. Which lesson asks for texts, and how they are
+scored, the caller knows. The store's secrets hold here too.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, literal, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from rlhf_demo.data.coarse_words import has_coarse_word
 from rlhf_demo.errors import Refused
@@ -128,29 +128,22 @@ class Tries:
             return connection.execute(this.values(text=REMOVED)).rowcount > 0
 
     def remove_all(self, token: str) -> int:
-        """Delete all texts of the token's class, and take no other from those who are in it now.
+        """Delete all texts of the token's class, and take no other before the lesson is sent again.
 
-        One phone may have joined sixty times, and each of these students may send a text. Nobody
-        can tell them from the others, so none sends another before the lesson is sent again.
+        One phone may have joined sixty times, and may join once more after each removal. Nobody can
+        tell its students from the others, so none sends another.
 
         Returns:
             Number of texts that were deleted.
         """
         with self.database.writing() as connection:
-            collection = owner(connection, collections, token)
-            here = tries.c.collection_id == collection.id
-            theirs = update(tries).where(here, tries.c.text != REMOVED)
-            deleted = connection.execute(theirs.values(text=REMOVED)).rowcount
-            others = select(
-                literal(collection.id), voters.c.id, literal(REMOVED), literal(0.0),
-                literal(self.clock()),
-            ).where(
-                voters.c.collection_id == collection.id,
-                voters.c.id.not_in(select(tries.c.voter_id).where(here)),
-            )  # fmt: skip
-            columns = ["collection_id", "voter_id", "text", "score", "tried_at"]
-            connection.execute(insert(tries).from_select(columns, others))
-            return deleted
+            collection = owner(connection, collections, token, lock=True)
+            this = update(collections).where(collections.c.id == collection.id)
+            connection.execute(this.values(texts_closed=True))
+            theirs = update(tries).where(
+                tries.c.collection_id == collection.id, tries.c.text != REMOVED
+            )
+            return connection.execute(theirs.values(text=REMOVED)).rowcount
 
 
 def _in_lesson(
@@ -165,6 +158,8 @@ def _in_lesson(
     collection = by_id(connection, collections, voter.collection_id)
     if collection.open_lesson != lesson or collection.lesson_answer is None:
         raise Refused("this lesson takes no texts now: look at the class screen")
+    if collection.texts_closed:
+        raise Refused("your instructor takes no more texts: look at the class screen")
     return voter, collection
 
 

@@ -142,7 +142,8 @@ def test_two_addresses_with_long_jobs_keep_nobody_out_of_the_line(new_jobs):
     waiting = {one["id"] for one in jobs.overview() if one["status"] == "queued"}
     assert waiting == {*flood[:2], *other, *honest}
     assert row(jobs, flood[5])["message"] == (
-        "removed from a full queue, where you had the most runs: resume it when fewer are waiting"
+        "removed from a full queue, because another visitor had fewer runs there: resume it when "
+        "fewer are waiting"
     )
     start(jobs, secret="c 9", address="5.5.5.9")
     for address in ("5.5.5.9", "6.6.6.6"):  # two more than one, or than two, has nobody
@@ -209,6 +210,21 @@ def test_address_without_a_permit_is_refused_before_any_run_is_read(new_jobs, mo
     for ask in (start, lambda jobs, address: jobs.check_start("ann", address)):
         with pytest.raises(JobError, match="too many runs were started from your address"):
             ask(jobs, address="6.6.6.6")
+
+
+def test_refused_starts_cost_an_address_its_requests_but_not_its_starts(new_jobs, monkeypatch):
+    """Each start that a full queue refuses reads all runs, under the lock of every change."""
+    monkeypatch.setattr("rlhf_demo.jobs.queue.ASKS", (3, 0.0))
+    jobs = new_jobs(scheduling=False, limits=replace(ROOMY, most_waiting=1))
+    start(jobs, secret="bob", address="7.7.7.7")
+    for _ in range(3):
+        with pytest.raises(JobError, match="1 runs are already waiting"):
+            start(jobs, address="6.6.6.6")
+    monkeypatch.setattr(jobs._folders, "own", lambda: pytest.fail("all runs were read"))
+    for ask in (start, lambda jobs, address: jobs.check_start("ann", address)):
+        with pytest.raises(JobError, match="too many requests for runs came from your address"):
+            ask(jobs, address="6.6.6.6")
+    assert jobs._starts.has("6.6.6.6")
 
 
 def test_asking_beforehand_refuses_what_a_start_would_and_takes_nothing(new_jobs):

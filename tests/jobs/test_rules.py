@@ -2,6 +2,7 @@
 
 # ruff: noqa: F401, F811 (fixtures are imported by name)
 
+import errno
 import json
 import os
 import shutil
@@ -14,11 +15,14 @@ import threading
 import pytest
 
 from rlhf_demo.config.pairs import PairsConfig
+from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import read_json
+from rlhf_demo.jobs import job as job_module
 from rlhf_demo.jobs.bounds import Limits
 from rlhf_demo.jobs.fair_order import start_order
 from rlhf_demo.jobs.job import JobFolders
+from rlhf_demo.jobs.queue import Order
 from rlhf_demo.runs.run import Run, Status
 from tests.fake_jobs import (
     PATIENT,
@@ -27,6 +31,7 @@ from tests.fake_jobs import (
     new_jobs,
     row,
     start,
+    start_for_all,
     wait_for,
     wait_until,
 )
@@ -64,13 +69,13 @@ def test_copied_run_that_is_read_only_is_deleted(idle, monkeypatch):
     (folder / "link").symlink_to(outside)
     for one in (folder / "model" / "inside", folder / "model", folder, outside):
         one.chmod(0o555)
-    modes, rmtree = [], shutil.rmtree
+    modes, remove = [], job_module._remove
 
-    def note(away, **how):
+    def note(away):
         modes.extend(stat.S_IMODE(one.stat().st_mode) for one in (away, *away.glob("model/**/")))
-        rmtree(away, **how)
+        remove(away)
 
-    monkeypatch.setattr(shutil, "rmtree", note)
+    monkeypatch.setattr(job_module, "_remove", note)
     idle.delete(run_id, "ann")
     assert modes == [0o700] * 3 and not folder.exists()
     assert stat.S_IMODE(outside.stat().st_mode) == 0o555
@@ -130,7 +135,7 @@ def test_note_tells_a_visitors_run_from_all_others(new_jobs, tmp_path):
 
 def test_run_of_an_experiment_is_marked_unless_its_folder_was_copied(new_jobs, tmp_path):
     jobs = new_jobs(scheduling=False)
-    marked, plain = start(jobs, experiment="no-kl"), start(jobs)
+    (marked,), plain = start_for_all(jobs, "ppo"), start(jobs)
     assert (row(jobs, marked)["experiment"], row(jobs, plain)["experiment"]) == ("no-kl", "")
     shutil.copytree(tmp_path / "runs" / marked, tmp_path / "runs" / "copied")
     assert row(jobs, "copied")["experiment"] == ""
@@ -233,36 +238,73 @@ def test_kind_that_only_the_command_line_starts_is_not_resumed_here(new_jobs, tm
 def test_run_for_all_visitors_belongs_to_none_of_them_but_waits_as_any_other(new_jobs):
     limits = Limits(starts_address=(60, 0.1), most_waiting=4)
     jobs = new_jobs(scheduling=False, limits=limits, instructor_token="token")
-    shared = [start(jobs, secret="ann", address="there", for_all=True) for _ in range(3)]
+    shared = [*start_for_all(jobs, "rloo"), *start_for_all(jobs, "rloo", "ppo")]
     anns = start(jobs, secret="ann", address="there")
     for run_id in shared:
         for change in (jobs.stop, jobs.delete):
             with pytest.raises(JobError, match="belongs to someone else"):
                 change(run_id, "ann")
-    # Nobody has more jobs in the full queue than nobody, so the last of theirs makes room.
+    # Nobody has more jobs in the full queue than nobody, so the last of theirs makes room; what
+    # only that one waited for leaves with it.
     bobs = start(jobs, secret="bob", address="here")
-    assert [row(jobs, run)["status"] for run in shared] == ["queued", "queued", "stopped"]
-    queued = sorted(jobs._folders.own(), key=lambda job: job.queued_at)
-    waiting = [job.id for job in start_order([job for job in queued if job.id != shared[2]])]
-    assert waiting == [shared[0], anns, bobs, shared[1]]
-    jobs.stop(shared[1], "token")
-    jobs.delete(shared[1], "token")
+    assert [row(jobs, run)["status"] for run in shared] == ["queued", "stopped", "stopped"]
+    assert row(jobs, shared[2])["message"] == (
+        "removed from a full queue, because another visitor had fewer runs there"
+    )
+    waiting = [job.id for job in start_order(jobs._folders.own())]
+    assert waiting == [shared[0], anns, bobs]
+    jobs.stop(shared[0], "token")
+    jobs.delete(shared[0], "token")
+
+
+def test_runs_for_all_never_displace_one_another_and_are_queued_together_or_not_at_all(new_jobs):
+    limits = Limits(starts_address=(60, 0.1), most_waiting=8, most_waiting_each=1)
+    jobs = new_jobs(scheduling=False, limits=limits)
+    shared = [run for _ in range(3) for run in start_for_all(jobs, "reward", "ppo")]
+    anns = start(jobs, secret="ann", address="there")
+    before = jobs.overview()
+    for _ in range(2):  # one place is free, and nobody has two more than nobody
+        with pytest.raises(JobError, match="7 runs are already waiting"):
+            start_for_all(jobs, "reward", "ppo", secret="bob", address="here")
+    assert jobs.overview() == before
+    last = start_for_all(jobs, "ppo", secret="bob", address="here")
+    waiting = {one["id"] for one in jobs.overview() if one["status"] == "queued"}
+    assert waiting == {*shared, anns, *last}
+
+
+def test_two_runs_displace_nobody_unless_there_is_room_for_both(new_jobs):
+    limits = Limits(starts_address=(60, 0.1), most_waiting=4)
+    jobs = new_jobs(scheduling=False, limits=limits)
+    anns = [start(jobs, secret="ann", address="there") for _ in range(2)]
+    for name in ("bob", "eve"):
+        start(jobs, secret=name, address=name)
+    orders = [lambda _: Order("reward", RewardConfig(), "")] * 2
+    with pytest.raises(JobError, match="4 runs are already waiting"):
+        jobs.start_in_turn(orders, secret="dan", address="dan")
+    assert [row(jobs, run)["status"] for run in anns] == ["queued", "queued"]
+    jobs.start_in_turn(orders[:1], secret="dan", address="dan")
+    assert [row(jobs, run)["status"] for run in anns] == ["queued", "stopped"]
 
 
 def test_run_for_all_on_ones_own_machine_is_its_owners(idle):
-    run_id = start(idle, secret="ann", for_all=True)
+    (run_id,) = start_for_all(idle, "ppo")
     idle.stop(run_id, "ann")
 
 
-def test_run_is_taken_back_only_while_it_waits(idle):
-    run_id = start(idle, secret="ann")
-    idle.take_back(run_id)
-    idle.take_back(run_id)  # it is gone
+def test_first_run_does_not_stay_if_the_second_cannot_be_written(idle, monkeypatch):
+    create = Run.create
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def create_one(folder, kind, options):
+        if kind == "ppo":
+            raise full
+        return create(folder, kind, options)
+
+    monkeypatch.setattr(Run, "create", create_one)
+    with pytest.raises(JobError, match="the disk is full"):
+        start_for_all(idle, "reward", "ppo")
     assert idle.overview() == []
-    run_id = start(idle, secret="ann")
-    idle.stop(run_id, "ann")
-    idle.take_back(run_id)
-    assert row(idle, run_id)["status"] == "stopped"
+    assert list(idle._folders.root.glob("*-*")) == []
 
 
 # -- what is broken --------------------------------------------------------------------------------

@@ -12,7 +12,14 @@ import pytest
 
 from rlhf_demo.errors import DataError, JobError
 from rlhf_demo.files import write_json
-from rlhf_demo.jobs.job import DAMAGED, MOST_ENTRIES
+from rlhf_demo.jobs.job import (
+    DAMAGED,
+    DELETED,
+    MOST_ENTRIES,
+    MOST_RECORD,
+    MOST_TYPED,
+    clean_title,
+)
 from rlhf_demo.jobs.scheduler import Scheduler
 from rlhf_demo.jobs.shapes import check
 from rlhf_demo.runs.run import Status
@@ -320,10 +327,72 @@ def test_long_texts_of_a_copied_run_are_cut_where_all_see_them(idle, sound):
     folder = finished(idle)
     for name, key in (("job.json", "title"), ("status.json", "message")):
         record = json.loads((folder / name).read_text())
-        (folder / name).write_text(json.dumps(record | {key: "x\u202e " * 100_000}))
+        (folder / name).write_text(json.dumps(record | {key: "x\u202e " * 7000}))
     shown = row(idle, folder.name)
     assert shown["title"] == ("x " * 30).strip()
     assert len(shown["message"]) == 2000
+
+
+@pytest.mark.parametrize("depth", [1, 500, 900, 975, 980, 985, 990])
+def test_lists_inside_lists_take_no_list_of_runs_away(idle, sound, depth):
+    """One thread can parse what another, with more callers, can neither print nor write again."""
+    nested = "[" * depth + "]" * depth
+    kept, damaged = finished(idle), finished(idle)
+    for name in ("config.json", "status.json", "job.json"):
+        record = json.loads((kept / name).read_text())
+        (kept / name).write_text(json.dumps(record)[:-1] + f', "x": {nested}}}')
+    for place in ("policy", "x"):
+        config = json.loads((damaged / "config.json").read_text())
+        text = json.dumps(config | {"options": config["options"] | {place: "HERE"}})
+        (damaged / "config.json").write_text(text.replace('"HERE"', nested))
+        looks_well(idle, sound)
+        assert row(idle, damaged.name)["status"] in ("damaged", "finished" if place == "x" else "")
+        (damaged / "config.json").write_text(json.dumps(config))
+    idle.delete(damaged.name, "ann")
+    if row(idle, kept.name)["status"] == "finished":
+        idle.delete(kept.name, "ann")
+    else:  # it no longer says whose it is
+        assert depth > 900
+
+
+def test_what_a_run_holds_beyond_our_records_is_not_kept_in_memory(idle):
+    folder = finished(idle)
+    record = json.loads((folder / "job.json").read_text())
+    (folder / "job.json").write_text(json.dumps(record | {"x": [[[]]] * 1000, "y": {"z": 1}}))
+    assert idle._folders.job(folder.name).record == record
+    (folder / "job.json").write_text(json.dumps(record | {"x": "y" * MOST_RECORD}))
+    assert row(idle, folder.name)["status"] == "damaged"
+    idle.overview()
+    shutil.rmtree(folder)
+    idle._folders.own()
+    assert not [path for path in idle._folders._parsed if path.parent == folder]
+
+
+def test_title_is_looked_at_only_as_far_as_it_may_be_shown():
+    class Counted(str):
+        def __getitem__(self, part):
+            return Counted(super().__getitem__(part))
+
+        def __iter__(self):
+            assert len(self) <= MOST_TYPED
+            return super().__iter__()
+
+    assert clean_title(Counted("a " * 500_000)) == ("a " * 30).strip()
+
+
+def test_run_with_folders_inside_each_other_is_deleted(idle):
+    folder = finished(idle)
+    here = os.getcwd()
+    os.chdir(folder)
+    try:
+        for _ in range(1500):
+            os.mkdir("d")
+            os.chdir("d")
+        os.chmod(".", 0o500)
+    finally:
+        os.chdir(here)
+    idle.delete(folder.name, "ann")
+    assert not folder.exists() and not list(idle._folders.root.glob(f"{DELETED}*"))
 
 
 @pytest.mark.parametrize(

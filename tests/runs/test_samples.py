@@ -65,3 +65,8 @@ def test_other_keys_than_columns_of_figures_are_left_out(odd):
 def test_no_row_brings_more_columns_than_a_page_knows():
     row = drawn({"step": 1} | {f"c{number}": [0.5] for number in range(1000)})
     assert len(row) == 5 + 32
+
+
+def test_column_with_a_long_name_is_left_out():
+    assert drawn(ROW | {"n" * 101: [0.5]}) == ROW
+    assert drawn(ROW | {"n" * 100: [0.5]})["n" * 100] == [0.5]

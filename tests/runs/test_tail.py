@@ -14,6 +14,7 @@ from rlhf_demo.rate_limit import sender
 from rlhf_demo.runs import tail as tail_module
 from rlhf_demo.runs.tail import (
     MOST_BYTES,
+    MOST_FILES,
     MOST_ROW_BYTES,
     MOST_ROWS,
     StepTail,
@@ -375,7 +376,7 @@ def test_step_that_takes_too_much_memory_is_refused_before_it_has_it(path, monke
 def test_steps_of_many_files_in_turn_parse_each_file_once(tmp_path, monkeypatch):
     """Somebody who asks for a hundred runs in turn made the page parse them again and again."""
     tails, parsed = Tails(), []
-    paths = [tmp_path / f"{number}.jsonl" for number in range(100)]
+    paths = [tmp_path / f"{number}.jsonl" for number in range(MOST_FILES + 20)]
     for path in paths:
         append(path, "".join(f'{{"step": {step}}}\n' for step in range(1, 21)))
         assert tails.steps(path) == list(range(1, 21))
@@ -385,8 +386,11 @@ def test_steps_of_many_files_in_turn_parse_each_file_once(tmp_path, monkeypatch)
     )
     for path in paths * 2:
         assert tails.rows_of(path, 7) == [{"step": 7}]
-    assert len(parsed) == 200  # one line for each request
-    assert sum(each.memory for each in tails._step_tails.values()) <= 100 * 20 * 200
+    assert len(parsed) == 2 * len(paths)  # one line for each request
+    assert sum(each.memory for each in tails._step_tails.values()) <= len(paths) * 20 * 200
     monkeypatch.setattr("rlhf_demo.runs.tail.MOST_PLACES", 10 * 20 * 200)
     tails.steps(paths[-1])
     assert len(tails._step_tails) == 10
+    monkeypatch.setattr("rlhf_demo.runs.tail.MOST_STEP_FILES", 5)
+    tails.steps(paths[-1])
+    assert len(tails._step_tails) == 5

@@ -11,6 +11,7 @@ from rlhf_demo.config.rloo import RLOOConfig
 from rlhf_demo.errors import ConfigError, JobError
 from rlhf_demo.files import read_json, write_json
 from rlhf_demo.jobs.bounds import PUBLIC
+from rlhf_demo.jobs.queue import Order
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server import payloads
 from rlhf_demo.server.choices import Choices
@@ -123,30 +124,17 @@ def test_run_that_failed_or_was_stopped_is_made_again(experiments, status):
 
 def test_run_with_other_options_is_none_of_the_experiments(experiments):
     """As if another version, whose default was another, had started it."""
-    secret = {"secret": "ann", "title": "", "experiment": "no-kl"}
     changes = EXPERIMENTS["no-kl"].options
-    experiments.jobs.start("ppo", PPOConfig(**changes, learning_rate=1e-4), **secret)
-    experiments.jobs.start("rloo", RLOOConfig(**changes), **secret)
+
+    def start(kind, options):
+        marked = Order(kind, options, "", "no-kl")
+        return experiments.jobs.start_in_turn([lambda _: marked], secret="ann")[0]
+
+    start("ppo", PPOConfig(**changes, learning_rate=1e-4))
+    start("rloo", RLOOConfig(**changes))
     assert experiments.run_of("no-kl") is None
-    same = experiments.jobs.start("ppo", PPOConfig(**changes), **secret)
+    same = start("ppo", PPOConfig(**changes))
     assert experiments.run_of("no-kl")["id"] == same
-
-
-def test_reward_model_is_not_left_in_the_queue_if_the_policy_finds_no_place(
-    experiments, monkeypatch
-):
-    start = experiments.jobs.start
-
-    def full(kind, *given, **named):
-        if kind != "reward":
-            raise JobError("the queue is full")
-        return start(kind, *given, **named)
-
-    monkeypatch.setattr(experiments.jobs, "start", full)
-    with pytest.raises(JobError, match="the queue is full"):
-        experiments.start("pairs-100", "ann", "here")
-    monkeypatch.undo()
-    assert own(experiments) == []
 
 
 def test_run_whose_reward_model_learned_otherwise_is_none_of_the_experiments(experiments):

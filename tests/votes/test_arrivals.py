@@ -192,7 +192,7 @@ def test_removed_student_is_gone_with_all_votes_and_nobody_else_is(
     left = [vote for vote in before if vote.voter == joined[1].voter]
     assert classes.votes(opened.token) == left and 0 < len(left) < len(before)
     assert [row["nickname"] for row in classes.overview(opened.token)["voters"]] == ["Bob"]
-    assert rounds.due_for_retraining(opened.collection, named(before))
+    assert rounds.due_for_retraining(opened.collection, named(before), 0.0)
     with pytest.raises(Refused, match="does not know you"):
         store.next_pair(joined[0].secret)
     assert b"umpelstiltskin" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())

@@ -250,7 +250,7 @@ def test_reward_model_is_due_after_each_ten_new_preferences(store, classes, roun
     due, learned = [], set()
     for _ in range(26):
         answer_one(store, secret)
-        due.append(rounds.due_for_retraining(opened.collection, learned))
+        due.append(rounds.due_for_retraining(opened.collection, learned, 0.0))
         if due[-1]:
             learned = named(rounds.training_votes(opened.collection))
             rounds.mark_trained(opened.collection, len(rounds.training_votes(opened.collection)))

@@ -125,7 +125,7 @@ def test_columns_that_came_before_the_version_numbers_are_kept(tmp_path):
     run(file, "UPDATE lessons SET door_open = 0, most_joins = 7")
     for table in ("demonstrations", "rankings", "predictions", "tries"):  # which came later, as did
         run(file, f"DROP TABLE {table}")
-    for column in ("open_lesson", "lesson_answer", "lesson_result"):
+    for column in ("open_lesson", "lesson_answer", "lesson_result", "texts_closed"):
         run(file, f"ALTER TABLE lessons DROP COLUMN {column}")
     run(file, "ALTER TABLE pairs DROP COLUMN own")
     run(file, "PRAGMA user_version = 0")

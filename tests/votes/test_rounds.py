@@ -3,7 +3,7 @@
 import pytest
 
 from rlhf_demo.errors import Refused
-from rlhf_demo.votes.rounds import named
+from rlhf_demo.votes.rounds import CHANGES_WAIT, named
 from rlhf_demo.votes.vote import DUEL, PLAIN, NewPair
 from tests.voting import HAPPY, answer_one, join, new_pairs, take_turns
 
@@ -123,7 +123,7 @@ def test_round_two_learns_from_feedback_and_not_from_blind_votes(
     assert {vote.round for vote in votes if vote.kind != DUEL} == {2}
     learned = rounds.training_votes(opened.collection)
     assert [(vote.round, vote.kind) for vote in learned] == [(2, PLAIN)] * 4
-    assert not rounds.due_for_retraining(opened.collection, [])
+    assert not rounds.due_for_retraining(opened.collection, [], 0.0)
 
 
 def test_new_question_begins_with_no_votes(store, classes, rounds):
@@ -132,16 +132,47 @@ def test_new_question_begins_with_no_votes(store, classes, rounds):
     [secret] = join(classes, opened, 1)
     for _ in range(13):
         answer_one(store, secret)
-    assert rounds.due_for_retraining(opened.collection, [])
+    assert rounds.due_for_retraining(opened.collection, [], 0.0)
     learned = named(rounds.training_votes(opened.collection))
     rounds.mark_trained(opened.collection, 10)
     rounds.next_round(opened.token, "Which is longer?")
-    assert not rounds.due_for_retraining(opened.collection, learned)
+    assert not rounds.due_for_retraining(opened.collection, learned, 0.0)
     assert classes.student_view(secret)["question"] == "Which is longer?"
     rounds.add_pairs(opened.collection, new_pairs(20, start=50))
     for _ in range(13):
         answer_one(store, secret)
-    assert rounds.due_for_retraining(opened.collection, learned)
+    assert rounds.due_for_retraining(opened.collection, learned, 0.0)
+
+
+def test_changed_answers_alone_are_learned_at_most_every_two_minutes(store, classes, rounds):
+    """Otherwise one phone could make the class train, and all visitors wait, for ever."""
+    opened = classes.create_class(HAPPY, overlap=2)
+    rounds.add_pairs(opened.collection, new_pairs(24))
+    [ann, bob] = join(classes, opened, 2)
+    for _ in range(14):
+        answer_one(store, ann)
+    votes = rounds.training_votes(opened.collection)
+    rounds.mark_trained(opened.collection, len(votes))
+    while store.undo(ann):
+        store.clock.now += 1
+    began = store.clock.now
+
+    def due():
+        return rounds.due_for_retraining(opened.collection, named(votes), began)
+
+    assert len(votes) >= 10 and not due()
+    store.clock.now += CHANGES_WAIT - 1
+    assert not due()
+    store.clock.now += 1
+    assert due()
+    store.clock.now = began - 1  # a clock that was set back
+    assert due()
+    store.clock.now = began
+    for secret in (ann, bob):
+        while answer_one(store, secret):
+            pass
+    store.clock.now = began + 1
+    assert len(rounds.training_votes(opened.collection)) >= len(votes) + 10 and due()
 
 
 def test_answers_taken_back_count_as_much_as_new_ones(store, classes, rounds):
@@ -154,14 +185,14 @@ def test_answers_taken_back_count_as_much_as_new_ones(store, classes, rounds):
     votes = rounds.training_votes(opened.collection)
     learned = named(votes)
     rounds.mark_trained(opened.collection, len(votes))
-    assert not rounds.due_for_retraining(opened.collection, learned)
+    assert not rounds.due_for_retraining(opened.collection, learned, 0.0)
     while store.undo(ann):
         store.clock.now += 1
     assert not rounds.training_votes(opened.collection)
     while answer_one(store, bob):
         pass
     assert len(rounds.training_votes(opened.collection)) == len(votes) >= 10
-    assert rounds.due_for_retraining(opened.collection, learned)
+    assert rounds.due_for_retraining(opened.collection, learned, 0.0)
 
 
 def test_other_answer_to_the_same_pair_is_another_preference(store, classes, rounds):
@@ -186,7 +217,7 @@ def test_feedback_of_all_rounds_counts_towards_the_next_training(store, classes,
     rounds.reveal(opened.token)
     rounds.next_round(opened.token)
     rounds.add_pairs(opened.collection, new_pairs(4, start=50))
-    assert not rounds.due_for_retraining(opened.collection, [])
+    assert not rounds.due_for_retraining(opened.collection, [], 0.0)
     take_turns(store, [secret])
-    assert rounds.due_for_retraining(opened.collection, [])
+    assert rounds.due_for_retraining(opened.collection, [], 0.0)
     assert [vote.round for vote in rounds.training_votes(opened.collection)] == [1] * 6 + [2] * 4

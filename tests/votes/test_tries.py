@@ -125,10 +125,31 @@ def test_instructor_removes_all_texts_of_the_class_at_once(store, classes, hunti
     assert len(board(store, hunting)) == MOST_SHOWN
     assert store.tries.remove_all(hunting.token) == len(students)
     assert (board(store, hunting), store.tries.remove_all(hunting.token)) == ([], 0)
-    for student in (*students, silent):
+    [late] = join(classes, hunting, 1)
+    for student in (*students, silent, late):
         with pytest.raises(Refused, match="your instructor takes no more texts"):
             store.tries.check(student, LESSON, "back at once", "school")
-    assert send(store, *join(classes, hunting, 1), "new", 1.0).text == "new"
+        with pytest.raises(Refused, match="your instructor takes no more texts"):
+            store.tries.keep(student, LESSON, "checked before", 9.0)
+    assert store.predictions.for_student(silent).texts_closed
+    store.predictions.send(hunting.token, LESSON)
+    store.predictions.reveal(hunting.token, LESSON, 3, "It scores -1.16.")
+    assert not store.predictions.for_student(silent).texts_closed
+    for student in (students[0], silent, late):
+        assert send(store, student, "new", 1.0).text == "new"
+
+
+def test_student_who_sent_nothing_is_none_who_did_after_all_texts_were_removed(
+    store, classes, hunting
+):
+    """Otherwise a phone's silent joins would keep their places at a school's address for good."""
+    for number in range(60):
+        store.clock.now += 1
+        secret = classes.join(hunting.code, f"Bot {number}", "school").secret
+    send(store, secret, "rude", 1.0)
+    store.tries.remove_all(hunting.token)
+    store.clock.now += UNSEEN_SECONDS + 1
+    assert classes.join(hunting.code, "Zoe", "school").secret
 
 
 def test_student_whose_text_was_removed_sends_no_other(store, classes, hunting):

@@ -1,13 +1,13 @@
 """The Start tab: the loop as a picture that shows its progress, and a button that runs it."""
 
-from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.reward import RewardConfig
-from rlhf_demo.errors import ConfigError, DemoError
+from rlhf_demo.errors import ConfigError
+from rlhf_demo.jobs.queue import Order
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.runs.reports import ComparedRow
 from rlhf_demo.server.payloads import LoopExample
@@ -46,14 +46,11 @@ class StartTab:
         )
         if not secret:
             raise ConfigError("this request has no secret: reload the page")
-        start = partial(jobs.start, secret=secret, address=address_of(http))
-        reward = start("reward", RewardConfig(), title="The loop's reward model")
-        config = PPOConfig(reward=choices.path(jobs.find(reward).folder))
-        try:
-            ppo = start("ppo", config, title="The loop's PPO", after=reward)
-        except DemoError:  # the queue took the first run and not the second
-            jobs.take_back(reward)
-            raise
+        orders = [
+            lambda _: Order("reward", RewardConfig(), "The loop's reward model"),
+            lambda before: Order("ppo", PPOConfig(reward=choices.path(before)), "The loop's PPO"),
+        ]
+        reward, ppo = jobs.start_in_turn(orders, secret=secret, address=address_of(http))
         return {"reward": reward, "ppo": ppo}
 
     def loop_state(self, request: dict[str, Any]) -> dict[str, list[RunRow | None]]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlhf_demo.errors import ConfigError, JobError
+from rlhf_demo.errors import ConfigError
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.shared import Shared
 from rlhf_demo.ui.tabs.compare import example_report
@@ -45,20 +45,6 @@ def test_loop_is_two_runs_of_which_the_second_waits_for_the_first(shared):
         (loop["reward"], "queued"), (loop["ppo"], "queued")
     ]  # fmt: skip
     assert tab.loop_state({"reward": "gone", "ppo": loop["ppo"]})["runs"][0] is None
-
-
-def test_loop_whose_second_run_is_refused_leaves_none_in_the_queue(shared, monkeypatch):
-    start = shared.jobs.start
-
-    def refuses_ppo(kind, options, **how):
-        if kind == "ppo":
-            raise JobError("8 runs are already waiting: try again when one has finished")
-        return start(kind, options, **how)
-
-    monkeypatch.setattr(shared.jobs, "start", refuses_ppo)
-    with pytest.raises(JobError, match="8 runs are already waiting"):
-        StartTab(shared).start_loop({"secret": "ann"}, HERE)
-    assert not [row for row in shared.jobs.overview() if not row["example"]]
 
 
 def test_loop_of_nobody_is_refused(shared):

@@ -10,7 +10,7 @@ import { askButton } from "./fields.js";
 
 const ABOUT =
   "Write on your phone: a text that no reader would like, with the best score that you can get.";
-const ALL = "Delete all texts? Nobody who is in the class now can send another.";
+const ALL = "Delete all texts? Nobody can send another until you send the lesson again.";
 
 /** @param {Ask} ask */
 export const triesBoard = (ask) => {
