@@ -7,6 +7,7 @@ import gradio as gr
 import httpx
 import pytest
 
+from bench.serving import NO_TLS
 from rlhf_demo.files import write_json, write_text
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.choices import Choices
@@ -77,7 +78,7 @@ def class_mode(shared):
 def page_over_http(mode):
     """Call any server function of the page over HTTP, as a student with a browser's tools could."""
     _, url, _ = mode.page.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
-    with httpx.Client(base_url=url, trust_env=False) as browser:
+    with httpx.Client(base_url=url, trust_env=False, **NO_TLS) as browser:
         parts = browser.get("/config").json()["components"]
         where = {f: one["id"] for one in parts for f in one["props"].get("server_fns") or ()}
 

@@ -35,7 +35,7 @@ PATIENT = (
 with run.recording():
     while True:
         run.check_stop()
-        time.sleep(0.01)
+        time.sleep(0.05)
 """
 )
 # It and what it started ignore SIGTERM, and it never looks at the stop file.
@@ -75,7 +75,7 @@ def wait_until(condition, seconds=15):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 class Fake:

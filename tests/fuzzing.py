@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from bench.serving import REPOSITORY, SERVER_FUNCTIONS, PageProcess, wait_until
+from bench.serving import NO_TLS, REPOSITORY, SERVER_FUNCTIONS, PageProcess, wait_until
 from rlhf_demo.web.refusals import WRONG_SHAPE
 
 PASSWORD = "a fuzzed password"
@@ -131,7 +131,10 @@ class Target:
     """A running page, an honest visitor of it, and every way in; close its `client`."""
 
     def __init__(self, page: PageProcess, password: str | None) -> None:
-        self.page, self.client = page, httpx.Client(base_url=page.url, timeout=MOST_SECONDS)
+        self.page, self.client = (
+            page,
+            httpx.Client(base_url=page.url, timeout=MOST_SECONDS, **NO_TLS),
+        )
         self.config = self.client.get("/config").json()
         self.parts = {one["id"]: one for one in self.config["components"]}
         self.functions = [
@@ -308,7 +311,9 @@ class Attack:
 
         def work(session: str) -> None:
             self.target.open_page(session)
-            with httpx.Client(base_url=self.target.page.url, timeout=MOST_SECONDS) as client:
+            with httpx.Client(
+                base_url=self.target.page.url, timeout=MOST_SECONDS, **NO_TLS
+            ) as client:
                 while True:
                     with self._turn:
                         number, request = next(waiting, (0, None))

@@ -24,11 +24,11 @@ class Limits:
     most_minutes: float | None = None
     """Running time of one job. Then it is stopped, and can be resumed at the end of the queue."""
     most_waiting: int | None = None
-    """Waiting jobs."""
+    """Places in the queue; jobs that wait for one another share one."""
     most_waiting_each: int | None = None
-    """Waiting jobs of one visitor."""
+    """Places of one visitor."""
     most_waiting_address: int | None = None
-    """Waiting jobs that came from one address: a visitor can make up any number of secrets, and a
+    """Places of jobs that came from one address: a visitor can make up any number of secrets, and a
     school shares one address."""
     starts_address: tuple[int, float] | None = None
     """Runs started from one address: this many at once, then this many a second."""
@@ -53,7 +53,7 @@ class Limits:
 
 
 PUBLIC = Limits(
-    most_waiting_each=3,  # the whole loop needs two
+    most_waiting_each=3,
     most_waiting_address=6,  # of the 8 in the queue: two are left to others
     starts_address=(60, 0.1),  # a class of thirty starts the loop's two runs at once
     most_rank=64,  # 7 MB for each saved step; rank 512 wrote 51 MB

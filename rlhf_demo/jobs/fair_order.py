@@ -26,49 +26,35 @@ def start_order(jobs: list[Job]) -> list[Job]:
     return classes + others
 
 
-def jobs_to_displace(
-    waiting: list[Job], owner: str | None, address: str, runs: int, most: int | None
-) -> list[Job] | None:
-    """Return the jobs that leave a full queue for a visitor's runs.
+def places(waiting: list[Job]) -> list[Job]:
+    """Return the first job of each place in the queue: jobs that wait for one another share one."""
+    ids = {job.id for job in waiting}
+    return [job for job in waiting if job.after not in ids]
 
-    Each time, it is the last job of who has most there. What was queued for it alone, and belongs
-    to nobody, goes with it.
+
+def jobs_to_displace(waiting: list[Job], owner: str | None, address: str) -> list[Job]:
+    """Return the jobs that leave a full queue for a visitor's: the last place of who has most.
 
     Args:
         waiting: the jobs in the queue.
         owner: the visitor, as job records name them.
         address: the visitor's.
-        runs: how many runs the visitor adds.
-        most: how many jobs the queue takes; None: any number.
 
     Returns:
-        None if the address with the most jobs, and then the owner with the most, would be left
+        none if the address with the most places, and then the owner with the most, would be left
         with fewer than the visitor gets.
     """
-    left = list(waiting)
-    displaced: list[Job] = []
-    for added in range(runs):
-        if most is None or len(left) + added < most:
-            continue
-        last = _last_of_who_has_most(left, owner, address, added)
-        if last is None:
-            return None
-        before = [job for job in left if job.owner is None and job.id == last.after]
-        displaced += [last, *before]
-        left = [job for job in left if job not in displaced]
-    return displaced
-
-
-def _last_of_who_has_most(
-    waiting: list[Job], owner: str | None, address: str, added: int
-) -> Job | None:
+    taken = [job for job in places(waiting) if job.visitors]  # the instructor's stay
     for whose, visitor in ((_address, address or owner), (_owner, owner)):
-        counts = Counter(map(whose, waiting))
+        counts = Counter(map(whose, taken))
         most = max(counts.values(), default=0)
-        if most >= counts[visitor] + added + 2:
-            theirs = [job for job in waiting if counts[whose(job)] == most]
-            return max(theirs, key=lambda job: job.queued_at)
-    return None
+        if most >= counts[visitor] + 2:
+            theirs = [job for job in taken if counts[whose(job)] == most]
+            leaving = [max(theirs, key=lambda job: job.queued_at)]
+            for job in leaving:
+                leaving += [other for other in waiting if other.after == job.id]
+            return leaving
+    return []
 
 
 def _round_robin(

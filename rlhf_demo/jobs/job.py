@@ -33,6 +33,12 @@ from rlhf_demo.runs.run import Run, RunConfig, RunStatus, Status, take_lock
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 """A run's id is its folder's name: no separator, no leading dot, so it cannot lead elsewhere."""
 
+OWN_FOLDERS = frozenset({
+    "classes", "comparisons", "demonstrations", "rlhf-demo-served", "uploads", "votes",
+})  # fmt: skip
+"""Folders beside the runs in which the page keeps other things. A copied archive may put files of a
+run into them: to delete that run would delete what the page keeps."""
+
 NO_FOLDER = re.compile(r"lock|stop|.*\.(json|jsonl|log)")
 """Names that are always files in a run's folder."""
 
@@ -174,7 +180,7 @@ class JobFolders:
         Raises:
             JobError: there is none.
         """
-        if RUN_ID.fullmatch(run_id):
+        if is_run_id(run_id):
             for parent in filter(None, (self.root, self.examples)):
                 if _holds_run(parent / run_id):
                     return Run(parent / run_id)
@@ -240,7 +246,7 @@ class JobFolders:
             if path.parent.parent == parent and path.parent not in folders:
                 self._parsed.pop(path, None)
         for folder in folders:
-            if RUN_ID.fullmatch(folder.name) and _holds_run(folder):
+            if is_run_id(folder.name) and _holds_run(folder):
                 with suppress(JobError):
                     yield self._job_of(Run(folder), example=example)
 
@@ -379,6 +385,11 @@ def _check_plain(folder: Path) -> None:
             is_folder = stat.S_ISDIR(mode) and not NO_FOLDER.fullmatch(entry.name)
             if not (stat.S_ISREG(mode) or is_folder):
                 raise DataError(f"{entry.name[:40]} is not a regular file or folder")
+
+
+def is_run_id(name: str) -> bool:
+    """Say whether a folder of this name can be a run's."""
+    return bool(RUN_ID.fullmatch(name)) and name not in OWN_FOLDERS
 
 
 def _holds_run(folder: Path) -> bool:

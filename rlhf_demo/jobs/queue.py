@@ -25,7 +25,7 @@ from rlhf_demo.files import without_paths, write_json
 from rlhf_demo.jobs.bounds import Limits, check_options
 from rlhf_demo.jobs.disk import Disk, in_words
 from rlhf_demo.jobs.executor import Executor
-from rlhf_demo.jobs.fair_order import jobs_to_displace
+from rlhf_demo.jobs.fair_order import jobs_to_displace, places
 from rlhf_demo.jobs.job import (
     Job,
     JobFolders,
@@ -309,13 +309,14 @@ class Jobs:
         with self._mutex:
             displaced = []
             if limited:
-                displaced = self._check_room(self._folders.own(), owner, near, len(chain))
+                displaced = self._check_room(self._folders.own(), owner, near)
                 for order in chain.values():
                     check_options(order.options.to_dict(), self._limits)
             if after is not None and self._has_failed(after):
                 raise JobError(f"{after} has not finished: resume it first")
             if limited:
-                self._take_permit(address)
+                for _ in chain:
+                    self._take_permit(address)
                 self._make_room(displaced)
             queued: list[str] = []
             try:
@@ -522,31 +523,31 @@ class Jobs:
         if address and self._starts:
             self._starts.allow(address)  # `_check_permit` saw one
 
-    def _check_room(
-        self, jobs: list[Job], owner: str | None, address: str, runs: int = 1
-    ) -> list[Job]:
-        """Check the queue and the disk for more runs; `jobs` are those of the root folder.
+    def _check_room(self, jobs: list[Job], owner: str | None, address: str) -> list[Job]:
+        """Check the queue and the disk for one place more; `jobs` are those of the root folder.
 
         Returns:
-            the jobs that must leave a full queue for them.
+            the jobs that must leave a full queue for it.
 
         Raises:
             JobError: a limit is reached.
         """
         waiting = [job for job in jobs if job.phase is Phase.WAITING and not job.first]
         self._folders.addresses = {job.id: job.address for job in jobs if job.address}
-        limits = self._limits
-        displaced = jobs_to_displace(waiting, owner, address, runs, limits.most_waiting)
-        if displaced is None:
-            raise JobError(
-                f"{len(waiting)} runs are already waiting: try again when one has finished"
-            )
-        own = sum(job.owner == owner for job in waiting) if owner else 0
+        limits, taken = self._limits, places(waiting)
+        displaced: list[Job] = []
+        if limits.most_waiting is not None and len(taken) >= limits.most_waiting:
+            displaced = jobs_to_displace(waiting, owner, address)
+            if not displaced:
+                raise JobError(
+                    f"{len(waiting)} runs are already waiting: try again when one has finished"
+                )
+        own = sum(job.owner == owner for job in taken) if owner else 0
         if limits.most_waiting_each is not None and own >= limits.most_waiting_each:
             raise JobError(
                 f"{own} of your runs are already waiting: try again when one has started"
             )
-        near = sum(job.address == address for job in waiting) if address else 0
+        near = sum(job.address == address for job in taken) if address else 0
         if limits.most_waiting_address is not None and near >= limits.most_waiting_address:
             raise JobError(
                 f"{near} runs from your address are already waiting: try again when one has started"

@@ -71,7 +71,8 @@ class Tail:
         A file that was replaced (another inode) or became shorter is read again from its start.
 
         Raises:
-            DataError: a complete line is not JSON or not a row of a run, or the file is too large.
+            DataError: a complete line is not JSON or not a row of a run, a step comes after a
+                later one, or the file is too large.
             OSError: the file cannot be read, or is not a regular file.
         """
         with self._lock:
@@ -126,6 +127,14 @@ class Tail:
         self.memory += memory
         if self.memory > MOST_MEMORY:
             raise self._too_large(f"{MOST_MEMORY / 1e6:.0f} MB in memory")
+        last = self._rows[-1]["step"] if self._rows else 0
+        for line, row in enumerate(rows, len(self._rows) + 1):
+            if row["step"] < last:  # pages ask for the rows above the last step that they have
+                raise DataError(
+                    f"{short_name(self.path)} line {line} goes back to step {row['step']}: "
+                    "restore or delete the file"
+                )
+            last = row["step"]
         self._rows += rows
 
     def _too_large(self, most: str) -> DataError:

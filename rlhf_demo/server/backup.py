@@ -32,7 +32,7 @@ from typing import Any
 from rlhf_demo.errors import DemoError, HubError
 from rlhf_demo.files import is_record, read_json, write_json
 from rlhf_demo.hub import repositories
-from rlhf_demo.jobs.job import RUN_ID, STARTED
+from rlhf_demo.jobs.job import STARTED, is_run_id
 from rlhf_demo.jobs.signature import KEY_FILE
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server.class_records import FOLDER as CLASSES
@@ -322,7 +322,7 @@ def _runs(root: Path) -> Iterator[Run]:
     """Yield the runs in a folder that have begun."""
     for folder in root.iterdir():
         begun = all(_is_plain(folder / name) for name in ("config.json", "status.json"))
-        if RUN_ID.fullmatch(folder.name) and begun and not folder.is_symlink():
+        if is_run_id(folder.name) and begun and not folder.is_symlink():
             yield Run(folder)
 
 

@@ -8,6 +8,7 @@ import copy
 import logging
 import random
 import threading
+import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +35,7 @@ from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.pair_choice import makes_a_pair
 from rlhf_demo.server.vote_data import vote_facts, write_votes
 from rlhf_demo.votes.classes import Classes
-from rlhf_demo.votes.rounds import ClassStatus, Rounds, named
+from rlhf_demo.votes.rounds import ACTIVE_SECONDS, ClassStatus, Rounds, named
 from rlhf_demo.votes.store import Store
 from rlhf_demo.votes.vote import NewPair
 
@@ -81,6 +82,8 @@ class ClassTraining:
         self.classes, self.rounds = Classes(store), Rounds(store)
         self.records = ClassRecords(jobs, choices.settings.runs)
         self._alike: Counter[int] = Counter()  # batches without a pair, by class
+        self._watched: dict[int, float] = {}  # class -> when its screen last asked for its state
+        self._began = time.monotonic()
         self._wake = threading.Event()
         self._ended = threading.Event()
 
@@ -92,6 +95,14 @@ class ClassTraining:
         """Stop the background thread; running jobs continue."""
         self._ended.set()
         self._wake.set()
+
+    def watch(self, collection: int) -> None:
+        """Note that the instructor's screen of a class is open.
+
+        Only such classes train: students who keep the code of an earlier lesson could otherwise
+        make the present one wait.
+        """
+        self._watched[collection] = time.monotonic()
 
     def wake(self) -> None:
         """Check all classes now, because something was requested."""
@@ -107,7 +118,9 @@ class ClassTraining:
 
     def _active(self) -> list[int]:
         try:
-            return self.rounds.active()
+            since = time.monotonic() - ACTIVE_SECONDS
+            found = self.rounds.active()
+            return [one for one in found if self._watched.get(one, self._began) > since]
         except Exception:  # the database may be busy for a while: the thread must survive that
             log.exception("classes")
             return []

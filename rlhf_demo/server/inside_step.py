@@ -35,6 +35,9 @@ For the commonest words it is 0.6 to 1.6 in the shipped runs and at most 2.0 in 
 """
 MOST_SCORES = 4096
 """Scores of a step, one a response: the largest batch that the options allow."""
+MOST_PARTS = 100
+"""PPO epochs of a step, and bins of its probability ratios, that are shown; ours have up to 16 and
+60."""
 MOST_ANSWERS = 256
 MOST_COUNT = 2**31
 LARGEST_ADVANTAGE = 1e15
@@ -125,10 +128,10 @@ class InsideStep:
         first, now, options = rows[0], rows[-1], run.config["options"]
         return {
             "scores": {**score_histogram(_scores(first), _scores(now)), "first": first["step"]},
-            "ratio": [_shares(counts) for counts in now["ratio"]],
+            "ratio": [_shares(_list(counts)) for counts in _list(now["ratio"])],
             "words": pushed_words(rows),
-            "values": now.get("values"),
-            "figures": {name: own.get(name) for name in FIGURES},
+            "values": None if now.get("values") is None else _pairs(now["values"]),
+            "figures": {name: _by_epoch(own.get(name)) for name in FIGURES},
             "clip_range": options["clip_range"],
         }
 
@@ -154,6 +157,25 @@ def _scores(row: Row) -> list[float]:
     if len(scores) > MOST_SCORES or not all(map(is_figure, scores)):
         raise ValueError("these are no scores of a step")
     return scores
+
+
+def _list(value: Any, most: int = MOST_PARTS) -> list[Any]:
+    """Return a list of a step, as long as one of ours may be; the page draws all of it.
+
+    Raises:
+        ValueError: a copied run has a longer one, or no list.
+    """
+    if type(value) is not list or len(value) > most:
+        raise ValueError("this is no list of a step")
+    return value
+
+
+def _pairs(values: Any) -> list[tuple[float, float]]:
+    return [(value, realised) for value, realised in _list(values, MOST_SCORES)]
+
+
+def _by_epoch(figure: Any) -> Any:
+    return _list(figure) if type(figure) is list else figure
 
 
 def score_histogram(first: list[float], now: list[float]) -> ScoreBins:

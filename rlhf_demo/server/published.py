@@ -36,7 +36,7 @@ from rlhf_demo.hub.locate import (
     is_model,
     shipped_models,
 )
-from rlhf_demo.jobs.job import RUN_ID, clean_title
+from rlhf_demo.jobs.job import clean_title, is_run_id
 from rlhf_demo.jobs.shapes import check
 from rlhf_demo.paths import CHECKPOINTS, REPOSITORY, typed_path
 from rlhf_demo.runs.card import Subject, card, without_folders
@@ -292,7 +292,7 @@ def _run_id(fetched: Path, repository: str) -> str:
     config: RunConfig = check("config.json", read_json(fetched / RECORD / "config.json"))
     kind, name = config["kind"], repository.partition("/")[2]
     run_id = name if name.startswith(f"{kind}-") else f"{kind}-{name}"
-    if not RUN_ID.fullmatch(run_id):
+    if not is_run_id(run_id):
         raise JobError(f"{run_id} cannot be a run's id: give the repository a shorter name")
     if (CHECKPOINTS / "examples" / run_id).exists():  # and would hide it
         raise JobError(f"{run_id} is the id of a shipped example: rename the repository")

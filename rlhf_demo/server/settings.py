@@ -63,7 +63,7 @@ VARIABLES = (
     Variable("RLHF_DEMO_JOBS", "1", "", "runs that train at the same time on this device"),
     Variable("RLHF_DEMO_STEPS", "no limit", "200", "maximum number of steps of one run"),
     Variable("RLHF_DEMO_MINUTES", "no limit", "20", "maximum minutes of one run, which then stops"),
-    Variable("RLHF_DEMO_WAITING", "no limit", "8", "maximum number of runs that wait in the queue"),
+    Variable("RLHF_DEMO_WAITING", "no limit", "8", "runs in the queue; a loop's two count as one"),
     Variable(
         "DATABASE_URL", "SQLite in the folder of the runs", "",
         "database of the votes: `postgresql://user:password@host/name`",

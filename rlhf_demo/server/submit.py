@@ -14,6 +14,7 @@ from rlhf_demo.config.stages import STAGES, is_offline
 from rlhf_demo.data.coarse_words import has_coarse_word
 from rlhf_demo.data.pairs import PAIRS_FILE
 from rlhf_demo.errors import ConfigError
+from rlhf_demo.jobs.job import clean_title
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.server.choices import MOST_LABEL, Choices
@@ -191,9 +192,10 @@ class Submit:
         Raises:
             ConfigError: strangers use the page, and the title contains a rude word.
         """
-        if self.settings.public and has_coarse_word(str(title)):
+        shown = clean_title(str(title))  # cutting it may leave a rude word of a longer one
+        if self.settings.public and has_coarse_word(shown):
             raise ConfigError("the title contains a rude word: choose another")
-        return title
+        return shown
 
     def _named(
         self, policy: str, reward: str, label: str, options: dict[str, Any]

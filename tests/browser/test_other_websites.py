@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from bench.serving import wait_until
+from bench.serving import NO_TLS, wait_until
 from rlhf_demo.runs.run import Run, Status
 
 ATTACK = """async ([address, part, run]) => {
@@ -89,5 +89,5 @@ def test_page_with_plots_breaks_no_rule_of_its_own(new_visitor, app):
         visitor.go_to(title)
         visitor.page.wait_for_timeout(500)
     assert not [one for one in broken if "Content Security Policy" in one]
-    policy = httpx.get(app.url).headers["content-security-policy"]
+    policy = httpx.get(app.url, **NO_TLS).headers["content-security-policy"]
     assert "connect-src 'self'" in policy

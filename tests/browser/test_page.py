@@ -10,7 +10,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from playwright.sync_api import expect
 
-from bench.serving import wait_until
+from bench.serving import NO_TLS, wait_until
 from rlhf_demo.ui.shared import EXAMPLES
 
 pytestmark = pytest.mark.browser
@@ -159,13 +159,16 @@ def test_endpoints_when_a_stranger_calls_them_refuse_to_stop_the_run(app, run):
     client.close()
     for private in ("stop_job", "delete_run", "resume_job"):
         path = f"{app.url}/gradio_api/call/{private}"
-        assert httpx.post(path, json={"data": [{"run": run, "secret": ""}]}).status_code >= 400
+        assert (
+            httpx.post(path, json={"data": [{"run": run, "secret": ""}]}, **NO_TLS).status_code
+            >= 400
+        )
     assert goes_on(app, run)
 
 
 def test_files_of_a_run_when_asked_for_by_path_are_refused(app, run):
     for name in ("job.json", "config.json", "train.log"):
-        answer = httpx.get(f"{app.url}/gradio_api/file={app.runs / run / name}")
+        answer = httpx.get(f"{app.url}/gradio_api/file={app.runs / run / name}", **NO_TLS)
         assert answer.status_code == 403
 
 

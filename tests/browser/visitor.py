@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from playwright.sync_api import BrowserContext, Locator, Request, Response, Route, expect
+from playwright.sync_api import BrowserContext, Locator, Request, Response, expect
 
 SECONDS = 240
 """How long anything may take. Trainings give way to whatever else the machine does, so on
@@ -29,7 +29,8 @@ class Visitor:
         asked: server functions that the page called, in order.
         answers: what `board_rows` returned, in order.
         queued: addresses of Gradio's queue that the page used.
-        outside: addresses on other machines that something asked for, in vain.
+        outside: addresses on other machines that something asked for, in vain: the browser finds
+            none (conftest.py).
         errors: uncaught errors of the page's scripts.
     """
 
@@ -37,7 +38,6 @@ class Visitor:
         self.url, self.pictures = url, pictures
         self.asked, self.answers, self.queued, self.outside, self.errors = [], [], [], [], []
         context.set_default_timeout(1000 * SECONDS)
-        context.route(lambda address: not self._at_home(address), self._refuse)
         if secret:
             context.add_init_script(f"localStorage.rlhf_demo_secret = {json.dumps(secret)}")
         self.page = context.new_page()
@@ -104,7 +104,8 @@ class Visitor:
 
     def wait_for(self, expression: str) -> None:
         """Wait until a JavaScript expression is true in the page."""
-        self.page.wait_for_function(f"() => {expression}")
+        # Without a pause, the page would be drawn anew for each look.
+        self.page.wait_for_function(f"() => {expression}", polling=100)
 
     def wait_until_asked(self, function: str, times: int) -> None:
         """Wait until the page has called a server function so many times more."""
@@ -128,15 +129,11 @@ class Visitor:
 
     # -- listening ---------------------------------------------------------------------------------
 
-    def _at_home(self, address: str) -> bool:
-        return urlsplit(address).hostname == "127.0.0.1"
-
-    def _refuse(self, route: Route) -> None:
-        self.outside.append(route.request.url)
-        route.abort()
-
     def _note_request(self, request: Request) -> None:
-        if "/component_server" in request.url:
+        address = urlsplit(request.url)
+        if address.scheme not in ("data", "blob") and address.hostname != "127.0.0.1":
+            self.outside.append(request.url)
+        elif "/component_server" in request.url:
             self.asked.append(request.post_data_json["fn_name"])
         elif "/queue/" in request.url:
             self.queued.append(request.url)

@@ -15,6 +15,7 @@ import threading
 import pytest
 
 from rlhf_demo.config.pairs import PairsConfig
+from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.errors import JobError
 from rlhf_demo.files import read_json
@@ -236,16 +237,15 @@ def test_kind_that_only_the_command_line_starts_is_not_resumed_here(new_jobs, tm
 
 
 def test_run_for_all_visitors_belongs_to_none_of_them_but_waits_as_any_other(new_jobs):
-    limits = Limits(starts_address=(60, 0.1), most_waiting=4)
+    limits = Limits(starts_address=(60, 0.1), most_waiting=3)
     jobs = new_jobs(scheduling=False, limits=limits, instructor_token="token")
-    shared = [*start_for_all(jobs, "rloo"), *start_for_all(jobs, "rloo", "ppo")]
+    shared = [*start_for_all(jobs, "rloo"), *start_for_all(jobs, "reward", "ppo")]
     anns = start(jobs, secret="ann", address="there")
     for run_id in shared:
         for change in (jobs.stop, jobs.delete):
             with pytest.raises(JobError, match="belongs to someone else"):
                 change(run_id, "ann")
-    # Nobody has more jobs in the full queue than nobody, so the last of theirs makes room; what
-    # only that one waited for leaves with it.
+    # Nobody has more places in the full queue than nobody, so the last of theirs makes room.
     bobs = start(jobs, secret="bob", address="here")
     assert [row(jobs, run)["status"] for run in shared] == ["queued", "stopped", "stopped"]
     assert row(jobs, shared[2])["message"] == (
@@ -257,33 +257,55 @@ def test_run_for_all_visitors_belongs_to_none_of_them_but_waits_as_any_other(new
     jobs.delete(shared[0], "token")
 
 
-def test_runs_for_all_never_displace_one_another_and_are_queued_together_or_not_at_all(new_jobs):
-    limits = Limits(starts_address=(60, 0.1), most_waiting=8, most_waiting_each=1)
+def test_runs_in_turn_take_one_place_and_leave_a_full_queue_together(new_jobs):
+    limits = Limits(
+        starts_address=(60, 0.1), most_waiting=4, most_waiting_each=3, most_waiting_address=6
+    )
     jobs = new_jobs(scheduling=False, limits=limits)
-    shared = [run for _ in range(3) for run in start_for_all(jobs, "reward", "ppo")]
-    anns = start(jobs, secret="ann", address="there")
-    before = jobs.overview()
-    for _ in range(2):  # one place is free, and nobody has two more than nobody
-        with pytest.raises(JobError, match="7 runs are already waiting"):
-            start_for_all(jobs, "reward", "ppo", secret="bob", address="here")
-    assert jobs.overview() == before
-    last = start_for_all(jobs, "ppo", secret="bob", address="here")
-    waiting = {one["id"] for one in jobs.overview() if one["status"] == "queued"}
-    assert waiting == {*shared, anns, *last}
+    orders = [
+        lambda _: Order("reward", RewardConfig(), ""),
+        lambda _: Order("ppo", PPOConfig(), ""),
+    ]
+
+    def start_loop(name):
+        return jobs.start_in_turn(orders, secret=name, address=name)
+
+    def waiting():
+        return {one["id"] for one in jobs.overview() if one["status"] == "queued"}
+
+    anns = [start_loop("ann") for _ in range(3)]
+    with pytest.raises(JobError, match="3 of your runs are already waiting"):
+        start_loop("ann")
+    bobs = start_loop("bob")
+    assert waiting() == {run for loop in (*anns, bobs) for run in loop}
+    eves = start_loop("eve")
+    assert waiting() == {run for loop in (*anns[:2], bobs, eves) for run in loop}
+    dans = start_loop("dan")
+    assert waiting() == {run for loop in (anns[0], bobs, eves, dans) for run in loop}
+    with pytest.raises(JobError, match="8 runs are already waiting"):
+        start_loop("zoe")
+    assert waiting() == {run for loop in (anns[0], bobs, eves, dans) for run in loop}
 
 
-def test_two_runs_displace_nobody_unless_there_is_room_for_both(new_jobs):
-    limits = Limits(starts_address=(60, 0.1), most_waiting=4)
-    jobs = new_jobs(scheduling=False, limits=limits)
-    anns = [start(jobs, secret="ann", address="there") for _ in range(2)]
-    for name in ("bob", "eve"):
-        start(jobs, secret=name, address=name)
-    orders = [lambda _: Order("reward", RewardConfig(), "")] * 2
+def test_instructors_runs_leave_no_full_queue_and_are_nobodys_no_more_than_experiments(new_jobs):
+    limits = Limits(starts_address=(60, 0.1), most_waiting=3)
+    jobs = new_jobs(scheduling=False, limits=limits, instructor_token="token")
+    teachers = [start(jobs, secret="token", address="desk") for _ in range(2)]
+    start_for_all(jobs, "reward", "ppo")
     with pytest.raises(JobError, match="4 runs are already waiting"):
-        jobs.start_in_turn(orders, secret="dan", address="dan")
-    assert [row(jobs, run)["status"] for run in anns] == ["queued", "queued"]
-    jobs.start_in_turn(orders[:1], secret="dan", address="dan")
-    assert [row(jobs, run)["status"] for run in anns] == ["queued", "stopped"]
+        start(jobs, secret="bob", address="here")
+    assert [row(jobs, run)["status"] for run in teachers] == ["queued", "queued"]
+
+
+def test_runs_for_all_displace_one_another_never(new_jobs):
+    limits = Limits(starts_address=(60, 0.1), most_waiting=3, most_waiting_each=1)
+    jobs = new_jobs(scheduling=False, limits=limits)
+    for _ in range(3):
+        start_for_all(jobs, "reward", "ppo")
+    before = jobs.overview()
+    with pytest.raises(JobError, match="6 runs are already waiting"):
+        start_for_all(jobs, "reward", "ppo", secret="bob", address="here")
+    assert jobs.overview() == before
 
 
 def test_run_for_all_on_ones_own_machine_is_its_owners(idle):

@@ -18,17 +18,22 @@ from rlhf_demo.jobs.job import (
     MOST_ENTRIES,
     MOST_RECORD,
     MOST_TYPED,
+    OWN_FOLDERS,
     clean_title,
 )
 from rlhf_demo.jobs.scheduler import Scheduler
 from rlhf_demo.jobs.shapes import check
 from rlhf_demo.runs.run import Status
+from rlhf_demo.server.class_records import FOLDER as CLASSES
+from rlhf_demo.server.demonstration_data import FOLDER as DEMONSTRATIONS
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.settings import Settings
+from rlhf_demo.server.uploads import UPLOADS
 from rlhf_demo.ui.panels.board import Board
 from rlhf_demo.ui.panels.nav import Strip
-from rlhf_demo.ui.shared import EXAMPLES
+from rlhf_demo.ui.shared import COMPARISONS, EXAMPLES, VOTES
 from rlhf_demo.ui.tabs.runs import final_figures
+from rlhf_demo.web.cache import FOLDER as SERVED
 from tests.fake_jobs import fake, new_jobs, row, start, wait_for, wait_until
 
 FILES = (
@@ -378,6 +383,18 @@ def test_title_is_looked_at_only_as_far_as_it_may_be_shown():
             return super().__iter__()
 
     assert clean_title(Counted("a " * 500_000)) == ("a " * 30).strip()
+
+
+def test_folders_in_which_the_page_keeps_other_things_are_no_runs(idle):
+    kept = {UPLOADS, CLASSES, DEMONSTRATIONS, COMPARISONS, VOTES, SERVED}
+    assert kept == OWN_FOLDERS
+    folder = finished(idle)
+    for name in kept:
+        shutil.copytree(folder, folder.parent / name)
+    assert [one["id"] for one in idle.overview()] == [folder.name]
+    for name in kept:
+        with pytest.raises(JobError, match="there is no run"):
+            idle.delete(name, "ann")
 
 
 def test_run_with_folders_inside_each_other_is_deleted(idle):

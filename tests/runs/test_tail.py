@@ -180,7 +180,10 @@ def test_thousand_steps_of_the_shipped_run_with_all_their_texts_are_followed(tmp
     for name in ("metrics", "samples", "distributions"):
         text = (CHECKPOINTS / "examples" / "ppo-quick" / f"{name}.jsonl").read_text()
         path = tmp_path / f"{name}.jsonl"
-        path.write_text(text * 25)  # it has 40 steps
+        rows = [json.loads(line) for line in text.splitlines()]
+        for later in range(0, 1000, 40):  # it has 40 steps
+            moved = [row | {"step": row["step"] + later} for row in rows]
+            append(path, "".join(json.dumps(row) + "\n" for row in moved))
         assert len(Tail(path).rows()) == 25 * text.count("\n")
 
 
@@ -394,3 +397,17 @@ def test_steps_of_many_files_in_turn_parse_each_file_once(tmp_path, monkeypatch)
     monkeypatch.setattr("rlhf_demo.runs.tail.MOST_STEP_FILES", 5)
     tails.steps(paths[-1])
     assert len(tails._step_tails) == 5
+
+
+def test_file_whose_steps_go_back_is_refused(tmp_path):
+    """Otherwise a page that asks for what is above its last step gets all rows at every poll."""
+    path = tmp_path / "metrics.jsonl"
+    append(path, '{"step": 2}\n{"step": 2}\n')
+    tail = Tail(path)
+    assert len(tail.rows()) == 2
+    append(path, '{"step": 1}\n')
+    with pytest.raises(DataError, match="line 3 goes back to step 1: restore or delete the file"):
+        tail.rows()
+    path.write_text('{"step": 1}\n{"step": 3}\n{"step": 2}\n')
+    with pytest.raises(DataError, match="line 3 goes back to step 2"):
+        Tail(path).rows()

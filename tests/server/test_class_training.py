@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +13,9 @@ from rlhf_demo.errors import ConfigError, JobError, Refused
 from rlhf_demo.files import write_text
 from rlhf_demo.jobs.bounds import PUBLIC, check_options
 from rlhf_demo.runs.run import Status
+from rlhf_demo.server import class_training
 from rlhf_demo.server.class_training import ClassTraining, pairs_wanted, reward_config
+from rlhf_demo.votes.rounds import ACTIVE_SECONDS
 from rlhf_demo.votes.vote import DUEL
 from tests.class_page import (  # noqa: F401  (some are fixtures)
     ModelCache,
@@ -148,6 +151,26 @@ def test_class_in_which_nobody_was_for_long_is_let_alone(mode, clock):
     open_class(mode)
     clock.now += 901
     assert mode.training.rounds.active() == []
+
+
+def test_class_trains_only_while_its_instructor_looks_at_the_screen(mode, monkeypatch):
+    """Students who kept the codes of earlier lessons made the present class wait for minutes."""
+    now = [0.0]
+    monkeypatch.setattr(class_training, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    training = mode.training
+    training._began, training._watched = 0.0, {}
+    old, new = open_class(mode), open_class(mode)
+    now[0] = ACTIVE_SECONDS - 1
+    assert training._active() == [old.collection, new.collection]
+    mode.class_state({"token": new.token})
+    now[0] = ACTIVE_SECONDS + 1
+    assert training.rounds.active() == [old.collection, new.collection]
+    assert training._active() == [new.collection]
+    mode.class_state({"token": old.token})
+    assert training._active() == [old.collection, new.collection]
+    training._watched.clear()  # an app that has just started does not know yet
+    training._began = now[0]
+    assert training._active() == [old.collection, new.collection]
 
 
 # -- the reward model ------------------------------------------------------------------------------

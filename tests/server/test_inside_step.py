@@ -136,7 +136,7 @@ def test_a_step_is_told_with_its_figures_and_the_words_up_to_it(board, run):
     assert shown["ratio"][0][19:21] == [0.25, 0.75]
     assert shown["ratio"][2][0] == 1.0
     assert shown["words"]["up"] == [("good", 30, 1.0)]  # of two steps; "the" is no more than chance
-    assert shown["values"] == [[0.5, 1.0], [-0.5, 0.0]]
+    assert shown["values"] == [(0.5, 1.0), (-0.5, 0.0)]
     assert shown["figures"]["policy/update_kl_by_epoch"] == [0.001, 0.02]
     assert shown["clip_range"] == 0.2
 
@@ -187,6 +187,24 @@ def test_scores_that_no_step_of_ours_has_are_not_binned(board, run, monkeypatch,
     run.append("distributions", [distribution(4, scores=scores)])
     shown = ask(board, run, inside_after=-1)
     assert shown["inside"] == {"step": 4, "details": None} and not binned
+
+
+@pytest.mark.parametrize(
+    ("change", "figures"),
+    [
+        ({"values": [[0.5, 1.0]] * 4097}, {}),
+        ({"values": [[0.5, 1.0, 2.0]]}, {}),
+        ({"ratio": [[1]] * 101}, {}),
+        ({"ratio": [[1] * 101]}, {}),
+        ({}, {"policy/update_kl_by_epoch": [0.1] * 101}),
+        ({}, {"policy/clip_fraction_by_epoch": [0.1] * 60_000}),
+    ],
+)
+def test_longer_lists_than_those_of_our_steps_do_not_travel(board, run, change, figures):
+    """A tab that drew 60,000 epochs of a copied run did not answer for 15 seconds."""
+    run.append("metrics", [row | figures for row in metrics(3, 4)])
+    run.append("distributions", [distribution(4, **change)])
+    assert board.board_inside({"run": run.folder.name, "step": 4})["details"] is None
 
 
 def test_odd_step_is_looked_at_once(board, run, monkeypatch):

@@ -62,6 +62,8 @@ def test_rude_title_is_refused_where_strangers_read_it(submit):
     for start in starts:
         with pytest.raises(ConfigError, match="the title contains a rude word: choose another"):
             start("my shit run")
+        with pytest.raises(ConfigError, match="the title contains a rude word: choose another"):
+            start("a long title of a run that goes on and on and on and so cocktail")
     submit._called = lambda data: "votes: Which is less shit? (20 votes)"  # a title is made of it
     for start in (starts[0], starts[2]):
         with pytest.raises(ConfigError, match="the title contains a rude word: choose another"):

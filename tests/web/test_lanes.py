@@ -11,6 +11,7 @@ import gradio as gr
 import httpx
 import pytest
 
+from bench.serving import NO_TLS
 from rlhf_demo.errors import ConfigError
 from rlhf_demo.server.compute_lock import Busy
 from rlhf_demo.ui.parts import in_lane, part
@@ -59,7 +60,7 @@ def page():
     with gr.Blocks(analytics_enabled=False) as demo:
         made = part("lanes", [page.score, page.vote, page.look])
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
-    with httpx.Client(base_url=url, trust_env=False, limits=httpx.Limits()) as browser:
+    with httpx.Client(base_url=url, trust_env=False, **NO_TLS, limits=httpx.Limits()) as browser:
 
         def ask(name, number, timeout=60):
             body = {

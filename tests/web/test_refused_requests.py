@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bench.serving import REPOSITORY, SERVER_FUNCTIONS, PageProcess, message
+from bench.serving import NO_TLS, REPOSITORY, SERVER_FUNCTIONS, PageProcess, message
 from rlhf_demo.runs.run import Run, Status
 
 PASSWORD, GUESS = "chalk and slate", "slate and chalk"
@@ -20,7 +20,10 @@ class Asking:
     """A page, and what programs and browsers send to it."""
 
     def __init__(self, page: PageProcess) -> None:
-        self.page, self.http = page, httpx.Client(base_url=page.url, timeout=60, trust_env=False)
+        self.page, self.http = (
+            page,
+            httpx.Client(base_url=page.url, timeout=60, trust_env=False, **NO_TLS),
+        )
         self.parts = {name: ids[0] for name, ids in page.components().items()}
 
     def post(self, function, request, headers=None, **how):

@@ -100,6 +100,7 @@ class ClassMode:
             request["question"], overlap=overlap, clean_words=bool(request["clean_words"])
         )
         self.training.records.note(made.collection, each=each)
+        self.training.watch(made.collection)
         self.training.wake()
         return {"code": made.code, "token": made.token}
 
@@ -183,6 +184,7 @@ class ClassMode:
         """Return everything that the instructor's screen shows."""
         token = request["token"]
         seen = self.classes.overview(token)
+        self.training.watch(seen["collection"])
         record = self.training.records.read(seen["collection"])
         votes = self.classes.votes(token)
         asked = [vote for vote in votes if vote.question == seen["question"]]

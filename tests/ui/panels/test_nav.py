@@ -8,6 +8,7 @@ from rlhf_demo.config.overoptimise import OveroptimiseConfig
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.config.rloo import RLOOConfig
 from rlhf_demo.files import write_json
+from rlhf_demo.jobs.queue import Order
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.ui.panels.nav import Strip
 from tests.vote_page import fake, new_jobs, people_vote, shared  # noqa: F401  (fixtures among them)
@@ -56,7 +57,8 @@ def test_strip_tells_how_far_a_run_is(shared, store, monkeypatch, step, total, l
     ("experiment", "line"), [("", "score +1.2, KL 2.5 nats"), ("rloo", "finished")]
 )
 def test_strip_tells_no_figures_of_an_experiment(shared, store, monkeypatch, experiment, line):
-    shared.jobs.start("rloo", RLOOConfig(), title="", secret="ann", experiment=experiment)
+    order = Order("rloo", RLOOConfig(), "", experiment)
+    shared.jobs.start_in_turn([lambda _: order], secret="ann")
     [row] = [row for row in shared.jobs.overview() if not row["example"]]
     figures = {"objective/score": 1.21, "objective/kl": 2.52}
     row |= {"status": "finished", "step": 40, "figures": figures}

@@ -108,7 +108,10 @@ def test_text_that_fools_the_model_is_shown_without_a_name_and_can_be_removed(
     post("try_text", secret=bob, text="Worse.")
     assert "does not know you" in post("remove_texts", token=bob)["error"]
     assert post("remove_texts", token=made.token) == {"removed": 1}
-    assert post("class_state", token=made.token)["lesson"]["tries"] == []
+    assert post("class_state", token=made.token)["lesson"]["tries"] is None
+    assert post("student_state", secret=bob)["lesson"]["tries"] is None
+    told = post("try_text", secret=bob, text="Worse.")["error"]
+    assert "your instructor takes no more texts" in told
 
 
 def test_lesson_comes_with_the_state_and_its_answer_is_on_disk(post, mode, monkeypatch):

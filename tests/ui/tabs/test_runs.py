@@ -12,12 +12,14 @@ import httpx
 import pytest
 from starlette.routing import Route
 
+from bench.serving import NO_TLS
 from rlhf_demo.config.dpo import DPOConfig
 from rlhf_demo.config.pairs import PairsConfig
 from rlhf_demo.config.rloo import RLOOConfig
 from rlhf_demo.config.sft import SFTConfig
 from rlhf_demo.errors import JobError, Refused
 from rlhf_demo.files import read_json, write_json, write_text
+from rlhf_demo.jobs.queue import Order
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.choices import Choices
@@ -63,7 +65,7 @@ def call(tab):
         prevent_thread_lock=True, quiet=True, server_name="127.0.0.1",
         app_kwargs={"routes": routes},
     )  # fmt: skip
-    with httpx.Client(base_url=url, trust_env=False) as browser:
+    with httpx.Client(base_url=url, trust_env=False, **NO_TLS) as browser:
 
         def ask(name, **request):
             body = {
@@ -150,7 +152,8 @@ def test_run_that_measured_nothing_yet_has_no_figures(kind):
 
 
 def test_figures_and_result_of_an_experiment_are_not_told(tab, jobs):
-    run_id = jobs.start("rloo", RLOOConfig(), title="", secret="ann", experiment="rloo")
+    order = Order("rloo", RLOOConfig(), "", "rloo")
+    [run_id] = jobs.start_in_turn([lambda _: order], secret="ann")
     assert state(tab)["runs"][0]["figures"] == []  # "not started"
     run = jobs.find(run_id)
     run.append("metrics", [{"step": 40, "objective/score": 1.27, "objective/kl": 2.7}])
