@@ -165,9 +165,9 @@ def _list(value: Any, most: int = MOST_PARTS) -> list[Any]:
     Raises:
         ValueError: a copied run has a longer one, or no list.
     """
-    if type(value) is not list or len(value) > most:
+    if type(value) is not list or len(cast("list[Any]", value)) > most:
         raise ValueError("this is no list of a step")
-    return value
+    return cast("list[Any]", value)
 
 
 def _pairs(values: Any) -> list[tuple[float, float]]:
