@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeGuard
@@ -101,6 +101,18 @@ def without_paths(text: str) -> str:
 def is_record(value: Any) -> TypeGuard[dict[str, Any]]:
     """Say whether a value out of JSON is an object: its keys are always texts."""
     return isinstance(value, dict)
+
+
+def folders_under(top: Path) -> Iterator[Path]:
+    """Yield a folder and all folders under it, each after the one that it lies in.
+
+    `os.walk` and `shutil.rmtree` call themselves for each level, and fail at a thousand.
+    """
+    found = [top]
+    while found:
+        yield (folder := found.pop())
+        with os.scandir(folder) as entries:
+            found += [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def read_json(path: Path, most: int = MOST_JSON) -> Any:

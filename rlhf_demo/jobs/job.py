@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_demo.errors import DataError, JobError
-from rlhf_demo.files import read_json, write_json
+from rlhf_demo.files import folders_under, read_json, write_json
 from rlhf_demo.jobs import exit_reasons
 from rlhf_demo.jobs.executor import Executor
 from rlhf_demo.jobs.local_executor import LOCAL
@@ -172,6 +172,8 @@ class JobFolders:
         self.addresses: dict[
             str, str
         ] = {}  # by run id; never written to a file, so that they stay private
+        self.ending: set[str] = set()
+        """Ids of runs that this app saw in training, and whose end it has not noted yet."""
         self._parsed: dict[Path, tuple[tuple[int, int], Any]] = {}
 
     def find(self, run_id: str) -> Run:
@@ -217,7 +219,7 @@ class JobFolders:
         """
         if run.folder.is_symlink():
             return
-        for folder in _folders(run.folder):
+        for folder in folders_under(run.folder):
             folder.chmod(0o700)
 
     def delete(self, run: Run) -> None:
@@ -270,7 +272,7 @@ class JobFolders:
         except DataError as error:
             return self._damaged(run, str(error), example=example)
         signed = self.signer.has_signed(run.folder.name, config, record)
-        if phase is Phase.WAITING and not signed:
+        if phase is Phase.WAITING and (not signed or "made" in record):  # the latter has ended
             phase = Phase.COPIED
         ending = stopping is not None and (
             signed or self._has_process(run, record, status, stopping)
@@ -399,22 +401,10 @@ def _holds_run(folder: Path) -> bool:
         return True
 
 
-def _folders(top: Path) -> Iterator[Path]:
-    """Yield a folder and all folders under it, each after the one that it lies in.
-
-    `os.walk` and `shutil.rmtree` call themselves for each level, and fail at a thousand.
-    """
-    found = [top]
-    while found:
-        yield (folder := found.pop())
-        with os.scandir(folder) as entries:
-            found += [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
-
-
 def _remove(top: Path) -> None:
     """Remove a folder that was moved away; what cannot be removed stays for the next app."""
     with suppress(OSError):
-        for folder in reversed(list(_folders(top))):
+        for folder in reversed(list(folders_under(top))):
             for file in folder.iterdir():
                 file.unlink()
             folder.rmdir()

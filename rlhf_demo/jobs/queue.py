@@ -42,6 +42,7 @@ from rlhf_demo.jobs.processes import training_command
 from rlhf_demo.jobs.run_rows import Overview, RunRow
 from rlhf_demo.jobs.scheduler import UNFIT, Scheduler
 from rlhf_demo.jobs.shapes import JobRecord
+from rlhf_demo.jobs.signature import made_of
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.runs.tail import Tails
@@ -165,6 +166,7 @@ class Jobs:
         """Return the job of the run in whose folder a path lies, if this page began it, else None.
 
         A copied run has no valid signature, and one that was resumed here says that it was copied.
+        The models of one that was copied elsewhere and came back are not those that it made here.
         """
         path, root = path.resolve(), self._folders.root
         if path == root or not path.is_relative_to(root):
@@ -173,7 +175,10 @@ class Jobs:
             job = self._folders.job(path.relative_to(root).parts[0])
         except JobError:
             return None
-        return job if job.signed and not job.record.get("copied") else None
+        if not job.signed or job.record.get("copied"):
+            return None
+        runs = job.busy or job.phase is Phase.WAITING or job.id in self._folders.ending
+        return job if runs or job.record.get("made", "") == made_of(job.run.folder) else None
 
     def overview(self) -> list[RunRow]:
         """Return one row per run, newest first, examples last."""
@@ -441,7 +446,8 @@ class Jobs:
             if limited:
                 self._check_permit(address)
                 displaced = self._check_room(self._folders.own(), self._owner(secret), address)
-            record = job.record if job.signed else self._new_record(job, secret)
+            record = job.record.copy() if job.signed else self._new_record(job, secret)
+            record.pop("made", None)
             record = self._folders.signer.signed(
                 run_id, job.config, {**record, "queued_at": time.time()}
             )

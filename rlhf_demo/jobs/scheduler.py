@@ -34,6 +34,7 @@ from rlhf_demo.jobs.job import (
     requeue,
 )
 from rlhf_demo.jobs.shapes import StopRequest
+from rlhf_demo.jobs.signature import made_of
 from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.runs.run import Status
 
@@ -168,12 +169,16 @@ class Scheduler:
                 self._folders.delete(job.run)
 
     def _handle_job(self, job: Job) -> None:
+        if job.busy:
+            self._folders.ending.add(job.id)
         if job.stopping:
             self._escalate(job, job.stopping)
         elif job.phase is Phase.DEAD:
             finish(job, Status.FAILED, exit_reason(job))
         elif job.busy:
             self._watch(job)
+        elif job.id in self._folders.ending and job.phase is Phase.ENDED:
+            self._note_end(job)
         elif job.status["status"] == Status.FAILED:
             self._reword(job)
 
@@ -324,6 +329,17 @@ class Scheduler:
         if closed:
             (job.run.folder / "stop").unlink(missing_ok=True)
             (job.run.folder / "stopping.json").unlink(missing_ok=True)
+
+    def _note_end(self, job: Job) -> None:
+        """Sign what the models of a run are that has just been trained here."""
+        with locked(job) as free:
+            if free and job.signed and (made := made_of(job.run.folder)):
+                record = self._folders.signer.signed(
+                    job.id, job.config, job.record | {"made": made}
+                )
+                write_json(job.run.folder / "job.json", record)
+        if free:
+            self._folders.ending.discard(job.id)
 
     def _reword(self, job: Job) -> None:
         """Replace a failed trainer's error about memory or disk by a sentence for people."""

@@ -37,6 +37,7 @@ class JobRecord(TypedDict, total=False):
     signature: str
     copied: bool  # it began elsewhere, and was resumed here
     ours: bool  # the model that it began with was no stranger's
+    made: str  # what its models' files were when its training ended here (signature.py)
     experiment: str  # key of config/experiments.py, if it was started as one
     started_at: float  # seconds of the machine's monotonic clock
     handle: str | None  # of the process, in the executor
@@ -69,6 +70,7 @@ ALLOWED = {
     "signature": (str,),
     "copied": (bool,),
     "ours": (bool,),
+    "made": (str,),
     "experiment": (str,),
     "started_pid": (int,),
     "handle": (str, NoneType),

@@ -186,7 +186,7 @@ def read_figures(path: Path, kind: Any) -> Any:
     Args:
         path: the file.
         kind: a TypedDict, or a list of one. The file may lack some of its keys, as files of earlier
-            versions do, and have others.
+            versions do, and have others, which are left out.
 
     Raises:
         DataError: the file is not JSON or is too large, a value has another type than in `kind`, or
@@ -199,7 +199,20 @@ def read_figures(path: Path, kind: Any) -> Any:
             f"{short_name(path)} has values of the wrong type, or too many: restore or delete the "
             "file"
         )
-    return figures
+    return _known(figures, kind)
+
+
+def _known(value: Any, kind: Any) -> Any:
+    """Return a value that fits the type, without the keys that the type does not name."""
+    if get_origin(kind) is UnionType:
+        return _known(value, next(one for one in get_args(kind) if _fits(value, one)))
+    if is_typeddict(kind):
+        return {n: _known(value[n], inside) for n, inside in _hints(kind).items() if n in value}
+    if get_origin(kind) is list:
+        return [_known(each, get_args(kind)[0]) for each in value]
+    if get_origin(kind) is dict:
+        return {name: _known(each, get_args(kind)[1]) for name, each in value.items()}
+    return value
 
 
 _hints = cache(get_type_hints)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,10 @@ LARGE, LARGE_AGAIN = MOST_MEMORY // 100, (10, 0.5)
 """A file from so many bytes in memory on takes a noticeable time to read. If pages follow more of
 them than fit, those that made room may be read again so often from an address: at first, and in a
 second."""
+
+NEW, NEW_READS = 100_000, (60, 1.0)
+"""A file from so many bytes on the disk on takes a noticeable time to read for the first time, and
+an address may have so many of them read: at first, and in a second. A board reads three."""
 
 MOST_STEP_MEMORY = MOST_MEMORY // 10
 """Bytes that the rows of one step may take where steps are read one at a time: eight responses of
@@ -260,12 +265,13 @@ class Tails:
         self._step_tails: OrderedDict[Path, StepTail] = OrderedDict()
         self._dropped: set[Path] = set()  # large files that made room for others
         self._again = RateLimit(*LARGE_AGAIN, time.monotonic)
+        self._new = RateLimit(*NEW_READS, time.monotonic)
 
     def rows(self, path: Path) -> list[Row]:
         """Return all rows of the file so far; see `Tail.rows`.
 
         Raises:
-            Refused: the file is large, and whoever asks has read such files too often.
+            Refused: the file is large, and whoever asks has had such files read too often.
             DataError, OSError: those of `Tail.rows`.
         """
         with self._lock:
@@ -275,6 +281,8 @@ class Tails:
                     "close those of other runs, and try again in a minute"
                 )
             self._dropped.discard(path)
+            if path not in self._tails:
+                self._check_new(path)
             tail = self._tails.setdefault(path, Tail(path))
             self._tails.move_to_end(path)
         rows = tail.rows()
@@ -292,11 +300,19 @@ class Tails:
 
     def _step_tail(self, path: Path) -> StepTail:
         with self._lock:
+            if path not in self._step_tails:
+                self._check_new(path)
             tail = self._step_tails.setdefault(path, StepTail(path))
             self._step_tails.move_to_end(path)
             while _too_many(self._step_tails, MOST_STEP_FILES, MOST_PLACES):
                 self._step_tails.popitem(last=False)
         return tail
+
+    def _check_new(self, path: Path) -> None:
+        """Refuse to read one more large file for an address that has had many of them read."""
+        with suppress(OSError):
+            if path.stat().st_size >= NEW and not self._new.allow(sender.get()):
+                raise Refused("your pages open too many large runs at once: try again in a minute")
 
     def _make_room(self) -> None:
         while _too_many(self._tails, self._most, MOST_KEPT):

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Collection
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ SECONDS_EACH, MEGABYTES_EACH = 0.5, 5
 holds it twice."""
 
 MOST_SECONDS = 300
+MOST_FILES = 1000
+"""Entries of a model's folder: each request for a model that was not tried yet looks at them."""
 BLOCK = 512
 """Bytes that st_blocks counts in."""
 
@@ -158,8 +161,14 @@ def _found(kind: str, name: str, label: str | None) -> tuple[Key, Stamp]:
 def _files(folder: Path) -> list[Path]:
     """Return the files of a model, and of the base under an adapter."""
     base = adapter_base(folder)
-    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
-    return files + (_files(base) if base else [])
+    with os.scandir(folder) as entries:
+        found = list(islice(entries, MOST_FILES + 1))
+    if len(found) > MOST_FILES:
+        raise CheckpointError(
+            f"{short_name(folder)} holds more than {MOST_FILES:,} files: choose another model"
+        )
+    files = [Path(entry) for entry in found if entry.is_file()]
+    return sorted(files) + (_files(base) if base else [])
 
 
 def _weights(folder: Path) -> list[Path]:

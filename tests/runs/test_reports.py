@@ -40,3 +40,10 @@ def test_report_of_too_many_records_is_refused_without_going_through_them(tmp_pa
     with pytest.raises(DataError, match="values of the wrong type, or too many"):
         read_figures(path, RewardReport)
     assert time.process_time() - start < 1.0  # 0.02 s; 12 s when each record was checked
+
+
+def test_keys_that_no_report_has_do_not_reach_the_page(tmp_path):
+    """A copied run brought 900 kB of them to each poll of its board."""
+    path = tmp_path / "report.json"
+    write_json(path, {"score": 0.5, "x": [[]] * 1000, "reliability": [{"pairs": 3, "y": [[]]}]})
+    assert read_figures(path, RewardReport) == {"reliability": [{"pairs": 3}]}

@@ -3,6 +3,7 @@
 import json
 import os
 import tracemalloc
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -411,3 +412,28 @@ def test_file_whose_steps_go_back_is_refused(tmp_path):
     path.write_text('{"step": 1}\n{"step": 3}\n{"step": 2}\n')
     with pytest.raises(DataError, match="line 3 goes back to step 2"):
         Tail(path).rows()
+
+
+def test_one_address_has_so_many_large_files_read_for_the_first_time(tmp_path, monkeypatch):
+    """After a restart, or of new runs, each was parsed at the first request for it."""
+    clock = SimpleNamespace(monotonic=lambda: 0.0)
+    monkeypatch.setattr("rlhf_demo.runs.tail.time", clock)
+    monkeypatch.setattr("rlhf_demo.runs.tail.NEW", 1)
+    tails = Tails()
+    paths = files(tmp_path, [f"run {number}" for number in range(70)])
+
+    def opened(read):
+        count = 0
+        for path in paths:
+            with suppress(Refused):
+                read(path)
+                count += 1
+        return count
+
+    assert opened(tails.rows) == 60
+    assert opened(tails.rows) == 60  # those that are there need no permit
+    assert opened(tails.steps) == 0
+    sender.set("another address")
+    assert opened(tails.steps) == 60
+    monkeypatch.setattr("rlhf_demo.runs.tail.NEW", 1000)
+    assert opened(tails.steps) == 70

@@ -48,7 +48,7 @@ def finished_run(jobs, folder, **options):
     """A run of this page that has a model."""
     run = jobs.start("ppo", PPOConfig(**options), title="", secret="ann")
     shutil.copytree(folder, jobs.find(run).model_folder, dirs_exist_ok=True)
-    return str(jobs.find(run).folder)
+    return str(jobs.find(run).folder)  # as if it were still being trained: it waits
 
 
 # -- which are tried -------------------------------------------------------------------------------
@@ -138,6 +138,17 @@ def test_model_on_the_hub_is_not_fetched_to_learn_whose_it_is(trials, jobs, monk
     assert not trials.is_ours("somebody/model")
     run = jobs.start("ppo", PPOConfig(policy="somebody/model"), title="", secret="ann")
     assert read_json(jobs.find(run).folder / "job.json")["ours"] is False
+
+
+def test_model_among_very_many_files_is_not_looked_at_further(trials, tried, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_trial, "MOST_FILES", 20)
+    folder = save_tiny_model(tmp_path / "model")
+    trials.check("policy", str(folder))
+    for number in range(20):
+        (folder / f"f{number}").touch()
+    with pytest.raises(CheckpointError, match="model holds more than 20 files: choose another"):
+        trials.check("policy", str(folder))
+    assert len(tried) == 1
 
 
 def test_only_weights_on_the_disk_raise_the_limits(trials, tried, tmp_path):
