@@ -420,6 +420,7 @@ def test_one_address_has_so_many_large_files_read_for_the_first_time(tmp_path, m
     monkeypatch.setattr("rlhf_demo.runs.tail.time", clock)
     monkeypatch.setattr("rlhf_demo.runs.tail.NEW", 1)
     tails = Tails()
+    sender.set("one")
     paths = files(tmp_path, [f"run {number}" for number in range(70)])
 
     def opened(read):
@@ -433,7 +434,7 @@ def test_one_address_has_so_many_large_files_read_for_the_first_time(tmp_path, m
     assert opened(tails.rows) == 60
     assert opened(tails.rows) == 60  # those that are there need no permit
     assert opened(tails.steps) == 0
-    sender.set("another address")
+    sender.set("two")
     assert opened(tails.steps) == 60
     monkeypatch.setattr("rlhf_demo.runs.tail.NEW", 1000)
     assert opened(tails.steps) == 70
