@@ -264,7 +264,7 @@ def test_score_stands_with_its_standard_error_and_its_unit(board, run):
     number, unit = answer["figures"][0]
     assert number == "+0.50 \u00b1 0.12"
     assert "standard deviations of the base" in unit
-    assert answer["scale"] == scale
+    assert answer["scale"] == {"mean": scale["mean"], "std": scale["std"]}
     assert answer["lines"]["objective/score"] == [{"y": 0.0, "label": "base", "dash": "dot"}]
 
 
