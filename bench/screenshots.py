@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from bench.serving import REPOSITORY, PageProcess, wait_until
+from bench.serving import CHROMIUM, REPOSITORY, PageProcess, wait_until
 
 DOCS = REPOSITORY / "docs"
 WIDE, PHONE = {"width": 1280, "height": 1180}, {"width": 390, "height": 844}
@@ -32,7 +32,7 @@ def main() -> None:
         run = app.start_ppo("My first PPO run", "mine")
         wait_until(lambda: len(app.rows(run)) >= step, 900)
         browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
         )
         board = {"address": f"{app.url}/?tab=ppo&run={run}", "ready": ".rl-sample"}
         take(browser, "board-light", **board)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from bench.serving import PageProcess
+from bench.serving import CHROMIUM, PageProcess
 
 PROMPT = "I watched this film on a rainy evening and"
 WATCH = """() => {
@@ -51,7 +51,7 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
         )
         page = browser.new_page()
         page.goto(f"{app.url}/?tab=compare")

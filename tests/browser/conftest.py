@@ -11,12 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.serving import PageProcess
+from bench.serving import CHROMIUM, PageProcess
 from tests.browser.visitor import Visitor
 
-BROWSERS = [Path("/usr/bin/chromium-headless-shell"), Path("/usr/bin/chromium")]
-"""The first one has no window to draw, and takes a third less of the processor."""
-CHROMIUM = next((browser for browser in BROWSERS if browser.exists()), BROWSERS[-1])
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 """What each visitor saw in each test, kept whether it passed or not."""
 FLAGS = (
