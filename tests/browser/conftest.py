@@ -7,6 +7,7 @@ scripts.
 
 import os
 import socket
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,14 +39,13 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture(scope="module")
-def app(chromium, tmp_path_factory):
-    """The app over an empty folder of runs, one for each file of tests.
+@contextmanager
+def served(runs):
+    """Serve a folder of runs.
 
-    It and its trainings believe that the way to other machines leads through a proxy. Nobody
+    The app and its trainings believe that the way to other machines leads through a proxy. Nobody
     answers there, and whoever knocked fails the tests.
     """
-    runs = tmp_path_factory.mktemp("page") / "runs"
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         proxy.setblocking(False)
         way_out = f"http://127.0.0.1:{proxy.getsockname()[1]}"
@@ -54,6 +54,23 @@ def app(chromium, tmp_path_factory):
             yield page
         with pytest.raises(BlockingIOError):
             proxy.accept()
+
+
+@pytest.fixture(scope="session")
+def app_of_many(chromium, tmp_path_factory):
+    """The app for all files of tests that change nothing in it: a start takes 12 s of a core."""
+    with served(tmp_path_factory.mktemp("page") / "runs") as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def app(chromium, tmp_path_factory, request):
+    """The app over an empty folder of runs, one for each file of tests that changes something."""
+    if request.node.get_closest_marker("only_looks"):
+        yield request.getfixturevalue("app_of_many")
+        return
+    with served(tmp_path_factory.mktemp("page") / "runs") as page:
+        yield page
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 from tests.browser.visitor import Visitor
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.only_looks]
 
 WINS = {"rate": 0.75, "low": 0.625, "high": 0.875, "wins": 22, "losses": 6}
 EVEN = {"rate": 0.5625, "low": 0.375, "high": 0.75, "wins": 16, "losses": 12}

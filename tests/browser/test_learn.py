@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from rlhf_demo.config.lessons import LESSONS
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.only_looks]
 
 SIZES = {"wide": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 800}}
 COVERED = "Answer first. Then this is computed on the model."

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.browser.visitor import STEPS
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.only_looks]
 
 PHONE = {"width": 390, "height": 800}
 

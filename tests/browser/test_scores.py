@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server.judges import NO_PART, TAUGHT
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.only_looks]
 
 TOKENS = [{"piece": piece} for piece in (" so", " it", " is")]
 COLOURED = """async ({tokens, by}) => {

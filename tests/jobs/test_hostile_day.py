@@ -10,8 +10,8 @@ from rlhf_demo.jobs.bounds import PUBLIC
 from tests.fake_jobs import fake, new_jobs, start
 
 HOURS = 24
-EACH_HOUR = 16
-"""Runs of the largest kind; one trainer finishes 46. These fill the visitors' 15 GB seven times."""
+EACH_HOUR = 8
+"""Runs of the largest kind; one trainer finishes 46. These fill the visitors' 15 GB four times."""
 LARGEST, HONEST = 300.0, 12.0
 """Megabytes of the largest run that is allowed, and of the quick preset's."""
 DISK = 50_000.0

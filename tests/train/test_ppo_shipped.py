@@ -12,7 +12,7 @@ from rlhf_demo.train.ppo import train_ppo
 
 
 def start(folder, reward, **changes):
-    config = PPOConfig(reward=reward, samples_every=100, **changes)
+    config = PPOConfig(reward=reward, judge="none", samples_every=100, **changes)
     run = Run.create(folder, "ppo", config.to_dict())
     train_ppo(
         config, run, scorer=load_scorer(reward, device=torch.device("cpu"), allow_python=True)
