@@ -22,7 +22,7 @@ from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.server.demonstration_data import FOLDER as DEMONSTRATIONS
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.uploads import UPLOADS
-from rlhf_demo.server.vote_data import drop_votes
+from rlhf_demo.server.vote_data import drop_votes, keep_voters
 
 EACH = 20
 """Pairs that a student answers in a round, unless the instructor asks for another number."""
@@ -109,6 +109,10 @@ class ClassRecords:
             learners: ids of these models' runs.
         """
         drop_votes(self.folder(collection), self.jobs, learners)
+
+    def keep_voters(self, collection: int, voters: Collection[int]) -> None:
+        """Rewrite the votes that models learn or learned from without those of other voters."""
+        keep_voters(self.folder(collection), voters)
 
     def forget(self, collection: int) -> None:
         """Delete a class's folder and its reward models; its PPO runs stay in the list of runs.

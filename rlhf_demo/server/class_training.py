@@ -6,6 +6,7 @@ and in the folders of its jobs, so it continues where it was when the app is res
 
 import copy
 import logging
+import math
 import random
 import threading
 import time
@@ -83,7 +84,6 @@ class ClassTraining:
         self.records = ClassRecords(jobs, choices.settings.runs)
         self._alike: Counter[int] = Counter()  # batches without a pair, by class
         self._watched: dict[int, float] = {}  # class -> when its screen last asked for its state
-        self._began = time.monotonic()
         self._wake = threading.Event()
         self._ended = threading.Event()
 
@@ -120,7 +120,7 @@ class ClassTraining:
         try:
             since = time.monotonic() - ACTIVE_SECONDS
             found = self.rounds.active()
-            return [one for one in found if self._watched.get(one, self._began) > since]
+            return [one for one in found if self._watched.get(one, -math.inf) > since]
         except Exception:  # the database may be busy for a while: the thread must survive that
             log.exception("classes")
             return []

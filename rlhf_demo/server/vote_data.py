@@ -17,13 +17,15 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, NotRequired, TypedDict, cast
 
+from rlhf_demo.data.pairs import PAIRS_FILE
 from rlhf_demo.errors import DataError
-from rlhf_demo.files import write_json
+from rlhf_demo.files import read_jsonl, write_json, write_text
 from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.jobs.disk import shortage
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.reports import read_figures
+from rlhf_demo.votes.files import row_lines
 from rlhf_demo.votes.pairs import split_last_rated, usable, usable_rankings, write_split
 from rlhf_demo.votes.quality import Share, agreement_with_others, highest_accuracy
 from rlhf_demo.votes.result_cache import ResultCache
@@ -31,6 +33,8 @@ from rlhf_demo.votes.store import Store
 from rlhf_demo.votes.vote import RANKED_PAIRS, Ranking, Vote
 
 FACTS = "votes.json"
+VOTES = f"votes-{'?' * 12}"
+"""Names of the folders of written votes: nothing else is deleted, should a link lead elsewhere."""
 FEWEST = 8
 """Fewest votes and rankings that a model is trained on: one batch."""
 MOST_QUESTIONS = 20
@@ -230,10 +234,24 @@ def drop_votes(folder: Path, jobs: Jobs, learners: Iterable[str | None], *, keep
         keep: how many of the other folders stay: those used last.
     """
     needed = {Path(str(jobs.options(run or "").get("data"))).name for run in learners}
-    unneeded = [data for data in folder.glob("votes-*") if data.name not in needed]
+    unneeded = [data for data in folder.glob(VOTES) if data.name not in needed]
     unneeded.sort(key=lambda data: data.stat().st_mtime, reverse=True)
     for data in unneeded[keep:]:
         shutil.rmtree(data, ignore_errors=True)
+
+
+def keep_voters(folder: Path, voters: Collection[int]) -> None:
+    """Rewrite all written votes without those of other voters; the facts about them stay.
+
+    Args:
+        folder: parent of the folders of votes.
+        voters: ids of those whose votes stay.
+    """
+    for path in folder.glob(f"{VOTES}/{PAIRS_FILE}"):
+        rows = read_jsonl(path)
+        kept = [row for row in rows if row["rater"] in voters]
+        if len(kept) < len(rows):
+            write_text(path, row_lines(kept))
 
 
 def vote_facts(data: str) -> VoteFacts | None:

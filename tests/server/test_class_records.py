@@ -70,7 +70,7 @@ def test_votes_that_no_model_in_use_learned_from_are_deleted(mode):
     vote = mode.store.votes(made.collection)[0].voter
     mode.leave_out({"token": made.token, "voter": vote, "left_out": True})
     mode.leave_out({"token": made.token, "voter": vote, "left_out": False})
-    (folder / "votes-of-before").mkdir()
+    (folder / "votes-0123456789ab").mkdir()
     finish(mode, retrain(mode, made))
     mode.training.look_after(made.collection)
     assert list(folder.glob("votes-*")) == [first]  # the same votes: the same folder

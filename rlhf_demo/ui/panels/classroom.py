@@ -251,6 +251,8 @@ class ClassMode:
             records.drop_votes(
                 collection, {record["reward"], (record["training"] or {}).get("run")}
             )
+            left = {vote.voter for vote in self.classes.store.votes(collection)}
+            records.keep_voters(collection, left)
         self.training.wake()
         return {"done": True}
 

@@ -22,6 +22,7 @@ from tests.class_page import (  # noqa: F401  (some are fixtures)
 )
 from tests.fake_jobs import start
 from tests.fetching import file_of
+from tests.tiny import read_rows
 from tests.voting import GOOD
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Gradio's unclosed event loops
@@ -173,9 +174,11 @@ def test_removed_student_leaves_no_vote_in_any_file(mode):
     mode.training.look_after(made.collection)  # a second model is in training
     exported = file_of(mode.export_class({"token": made.token, "format": "jsonl"}))
     folder = mode.training.records.folder(made.collection)
-    (folder / "votes-of-before").mkdir()
+    (folder / "votes-0123456789ab").mkdir()
     mode.remove_student({"token": made.token, "voter": int(ann.partition(".")[0])})
-    assert not exported.exists() and not (folder / "votes-of-before").exists()
+    assert not exported.exists() and not (folder / "votes-0123456789ab").exists()
+    [learned] = folder.glob("votes-*/pairs.jsonl")
+    assert {row["rater"] for row in read_rows(learned)} == {int(bob.partition(".")[0])}
     told = mode.class_state({"token": made.token})
     assert [row["nickname"] for row in told["voters"]] == ["Bob"]
     assert told["all_votes"] == len(mode.store.votes(made.collection)) > 0

@@ -18,6 +18,7 @@ import { tools } from "./tools.js";
 /** @typedef {import("../../types").ClassState} ClassState */
 
 const EVERY = 2000; // milliseconds
+const MINUTE = 60_000;
 const FILES =
   "The files hold voters\u2019 numbers instead of nicknames. Preferences are in the " +
   "format of the TRL library; \u201Cevery answer\u201D also includes Tie, Both bad and Skip. " +
@@ -118,6 +119,12 @@ export const screen = (root, about, server, token, left) => {
   const parts = { join, tool, ...partsOf(about, ask, now) };
   const { page, votes } = lay(parts, [problem, told], voteFiles(ask));
   fill(root, page);
+
+  // Also out of sight, on another tab: a class whose screen is closed rests.
+  const alive = setInterval(() => {
+    if (page.isConnected) server.class_state({ token }).catch(() => {});
+    else clearInterval(alive);
+  }, MINUTE);
 
   const poller = poll(page, EVERY, async () => {
     /** @type {ClassState & {error?: string}} */
