@@ -25,16 +25,16 @@ class RateLimit:
         self._most = MOST_BUCKETS
         self._lock = threading.Lock()
 
-    def allow(self, key: str | int) -> bool:
-        """Take one permit; False when none is left."""
+    def allow(self, key: str | int, count: int = 1) -> bool:
+        """Take some permits; False when there are not as many, nor all that there can be."""
         with self._lock:
             now = self.clock()
             if len(self._buckets) > self._most:
                 self._forget_full(now)
                 self._most = max(MOST_BUCKETS, 2 * len(self._buckets))  # or every call would search
             permits = self._permits(key, now)
-            allowed = permits >= 1
-            self._buckets[key] = (permits - allowed, now)
+            allowed = permits >= min(count, self.burst)
+            self._buckets[key] = (permits - count if allowed else permits, now)
             return allowed
 
     def has(self, key: str | int, reserved: int = 0) -> bool:

@@ -38,3 +38,16 @@ def test_refusal_says_what_came_too_fast_and_how_long_to_wait(clock):
     limit.require("ann", "guesses from your address")
     with pytest.raises(Refused, match=r"^too many guesses from your address: wait 5 s and try"):
         limit.require("ann", "guesses from your address")
+
+
+def test_many_permits_are_taken_together_or_none(clock):
+    limit = RateLimit(5, 1.0, clock)
+    assert limit.allow("ann", 3)
+    assert not limit.allow("ann", 3)
+    assert limit.allow("ann", 2) and not limit.allow("ann")
+    clock.now += 5
+    assert limit.allow("ann", 100)  # more than there can be: all that there are, and then
+    clock.now += 95
+    assert not limit.allow("ann")
+    clock.now += 1
+    assert limit.allow("ann")

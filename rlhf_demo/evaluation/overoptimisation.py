@@ -21,7 +21,7 @@ from statistics import fmean, stdev
 from typing import Any, Literal, TypedDict
 
 from rlhf_demo.config.overoptimise import PROXY, OveroptimiseConfig
-from rlhf_demo.errors import DemoError, JobError
+from rlhf_demo.errors import DemoError, JobError, Refused
 from rlhf_demo.files import Row, read_json
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.runs.reports import RewardReport, read_figures
@@ -469,11 +469,14 @@ def study_of(run: Run, rows: Reader = all_rows) -> Study:
 
     Raises:
         JobError: it is a run of another kind, or its files are damaged.
+        Refused: whoever asks has had too much read.
     """
     if run.config["kind"] != KIND:
         raise JobError(f"{run.folder.name} pushes no reward too far: choose an {KIND} run")
     try:
         return study([read_attempt(run, rows)])
+    except Refused:  # they are large, and whoever asks has read many
+        raise
     except DAMAGED:
         raise JobError(f"the files of {run.folder.name} are damaged: choose another run") from None
 

@@ -40,9 +40,9 @@ LARGE, LARGE_AGAIN = MOST_MEMORY // 100, (10, 0.5)
 them than fit, those that made room may be read again so often from an address: at first, and in a
 second."""
 
-NEW, NEW_READS = 100_000, (60, 1.0)
-"""A file from so many bytes on the disk on takes a noticeable time to read for the first time, and
-an address may have so many of them read: at first, and in a second. A board reads three."""
+NEW, NEW_READS = 100_000, (100, 10.0)
+"""Bytes on the disk that take a noticeable time to read for the first time, and how many times as
+many an address may have read: at first, and in a second. A board of 200 steps takes 26."""
 
 MOST_STEP_MEMORY = MOST_MEMORY // 10
 """Bytes that the rows of one step may take where steps are read one at a time: eight responses of
@@ -311,7 +311,8 @@ class Tails:
     def _check_new(self, path: Path) -> None:
         """Refuse to read one more large file for an address that has had many of them read."""
         with suppress(OSError):
-            if path.stat().st_size >= NEW and not self._new.allow(sender.get()):
+            size = path.stat().st_size
+            if size <= MOST_BYTES and not self._new.allow(sender.get(), size // NEW):
                 raise Refused("your pages open too many large runs at once: try again in a minute")
 
     def _make_room(self) -> None:

@@ -81,7 +81,7 @@ class Submit:
         path = choices.pairs(data, secret)
         options = fitting(options, RewardConfig(), path)
         config = RewardConfig(model=choices.policy(model), data=path, **options)
-        title = self._checked(title or f"{model} on {self._called(data)}")
+        title = self.checked_title(title or f"{model} on {self._called(data)}")
         return self.jobs.start("reward", config, title=title, secret=secret, address=address)
 
     def policy(
@@ -119,7 +119,7 @@ class Submit:
                 f"batch size times longest response is {tokens:,} tokens: choose at most "
                 f"{MOST_PUBLIC:,}, because this page is public"
             )
-        title = self._checked(title or _title(kind, policy, config))
+        title = self.checked_title(title or _title(kind, policy, config))
         return self.jobs.start(kind, config, title=title, secret=secret, address=address)
 
     def offline(
@@ -160,7 +160,7 @@ class Submit:
         stage = STAGES[kind]
         options = fitting(options, stage.config(), path)
         config = stage.config(**options | named | {"data": path})
-        title = self._checked(title or f"{policy} by {STAGES[kind].title} on {called}")
+        title = self.checked_title(title or f"{policy} by {STAGES[kind].title} on {called}")
         return self.jobs.start(kind, config, title=title, secret=secret, address=address)
 
     def overoptimise(self, title: str, options: dict[str, Any], secret: str, address: str) -> str:
@@ -183,10 +183,10 @@ class Submit:
                 f"tokens: choose at most {MOST_SAMPLED:,}, because this page is public"
             )
         usual = f"{config.policy} pushed too far, {config.train_pairs:,} pairs"
-        title = self._checked(title or usual)
+        title = self.checked_title(title or usual)
         return self.jobs.start("overoptimise", config, title=title, secret=secret, address=address)
 
-    def _checked(self, title: str) -> str:
+    def checked_title(self, title: str) -> str:
         """Return a title that may stand in the list that everyone sees.
 
         Raises:

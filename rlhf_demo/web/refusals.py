@@ -20,6 +20,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rlhf_demo.errors import DemoError
+from rlhf_demo.rate_limit import sender
+from rlhf_demo.web.addresses import address_of
 from rlhf_demo.web.cache import UPLOADED
 from rlhf_demo.web.middleware import UPLOAD
 
@@ -71,6 +73,9 @@ class Page(gr.Blocks):
         Raises:
             gr.Error: the handler, or Gradio before it, refused the request.
         """
+        request = named.get("request")
+        if isinstance(request, gr.Request):  # Gradio's queue runs handlers outside of it
+            sender.set(address_of(request))
         try:
             return await super().process_api(block_fn, *given, **named)
         except gr.Error as error:

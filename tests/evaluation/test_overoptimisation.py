@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rlhf_demo.config.overoptimise import SIZES
-from rlhf_demo.errors import JobError
+from rlhf_demo.errors import JobError, Refused
 from rlhf_demo.evaluation import overoptimisation as module
 from rlhf_demo.evaluation.overoptimisation import (
     FEWEST_POINTS,
@@ -404,3 +404,11 @@ def test_record_groups_attempts_by_size(monkeypatch, tmp_path):
     attempts = [attempt() | {"pairs": 400}, attempt(), attempt(seed=1) | {"pairs": 400}]
     module.RECORD.write_text(json.dumps(attempts))
     assert [(one["pairs"], one["seeds"]) for one in record()] == [(100, 1), (400, 2)]
+
+
+def test_whoever_read_too_much_hears_that_and_not_that_files_are_damaged(run):
+    def refuse(path):
+        raise Refused("try again in a minute")
+
+    with pytest.raises(Refused, match="try again in a minute"):
+        study_of(run, refuse)

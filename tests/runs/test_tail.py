@@ -414,14 +414,15 @@ def test_file_whose_steps_go_back_is_refused(tmp_path):
         Tail(path).rows()
 
 
-def test_one_address_has_so_many_large_files_read_for_the_first_time(tmp_path, monkeypatch):
+def test_one_address_has_so_many_bytes_read_for_the_first_time(tmp_path, monkeypatch):
     """After a restart, or of new runs, each was parsed at the first request for it."""
     clock = SimpleNamespace(monotonic=lambda: 0.0)
     monkeypatch.setattr("rlhf_demo.runs.tail.time", clock)
-    monkeypatch.setattr("rlhf_demo.runs.tail.NEW", 1)
     tails = Tails()
     sender.set("one")
     paths = files(tmp_path, [f"run {number}" for number in range(70)])
+    [size] = {path.stat().st_size for path in paths}
+    monkeypatch.setattr("rlhf_demo.runs.tail.NEW", size / 2)  # so each takes two permits of 100
 
     def opened(read):
         count = 0
@@ -431,10 +432,10 @@ def test_one_address_has_so_many_large_files_read_for_the_first_time(tmp_path, m
                 count += 1
         return count
 
-    assert opened(tails.rows) == 60
-    assert opened(tails.rows) == 60  # those that are there need no permit
+    assert opened(tails.rows) == 50
+    assert opened(tails.rows) == 50  # those that are there need no permit
     assert opened(tails.steps) == 0
     sender.set("two")
-    assert opened(tails.steps) == 60
-    monkeypatch.setattr("rlhf_demo.runs.tail.NEW", 1000)
+    assert opened(tails.steps) == 50
+    monkeypatch.setattr("rlhf_demo.runs.tail.NEW", size + 1)
     assert opened(tails.steps) == 70

@@ -3,6 +3,7 @@
 import gc
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
@@ -13,6 +14,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from rlhf_demo.errors import DemoError
+from rlhf_demo.rate_limit import sender
 from rlhf_demo.web.refusals import DISK_FULL, FAILED, WRONG_SHAPE, Page, Refusals, in_words
 from tests import event_loops
 
@@ -273,3 +275,15 @@ def test_name_of_a_session_is_a_short_text(client, session):
 def test_upload_is_not_read_as_json(client, form):
     answer = client.post("/gradio_api/upload", content=b"--x", headers={"content-type": form})
     assert answer.json() == 3
+
+
+def test_handler_knows_whose_request_it_answers(monkeypatch):
+    """Gradio's queue runs it outside of the request: all shared one limit."""
+    seen = []
+    with Page() as page:
+        field = gr.Number()
+        field.submit(lambda value: seen.append(sender.get()), field, None)
+    for address in ("10.0.0.1", "10.0.0.2"):
+        request = gr.Request(client=SimpleNamespace(host=address))
+        event_loops.run(page.process_api(page.fns[0], [1], request=request))
+    assert seen == ["10.0.0.1", "10.0.0.2"]

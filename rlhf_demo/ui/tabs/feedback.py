@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from rlhf_demo.errors import DataError, DemoError, Refused
+from rlhf_demo.errors import ConfigError, DataError, DemoError, Refused
 from rlhf_demo.files import read_jsonl
 from rlhf_demo.server.class_training import reward_config
 from rlhf_demo.server.payloads import NextFour, NextPair, QualityState
@@ -360,11 +360,18 @@ class FeedbackTab:
         run = self.shared.jobs.start(
             "reward",
             config,
-            title=title[:100],
+            title=self._shown_title(title),
             secret=secret,
             address=address,
         )
         return {"run": run}
+
+    def _shown_title(self, title: str) -> str:
+        """Return a title that may stand in the list that everyone sees: cut, a question may not."""
+        try:
+            return self.shared.submit.checked_title(title)
+        except ConfigError:
+            return "Votes on one question"
 
     def _check_careless(self, question: str, voters: set[int]) -> None:
         """Refuse to leave out arbitrary voters: each choice of voters would be another data set."""

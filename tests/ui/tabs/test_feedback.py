@@ -447,3 +447,11 @@ def test_visitors_get_no_imported_texts(files, store):
     text_of(files, store.visit("here"), "was by Ann.", "ann")
     ann = file_of(files.export_texts({"format": "jsonl", "secret": "ann"})).read_text()
     assert "by Ann" in ann and "was imported" not in ann
+
+
+def test_question_is_no_rude_title_where_it_is_cut(tab, monkeypatch):
+    submit = tab.shared.submit
+    monkeypatch.setattr(submit, "settings", replace(submit.settings, public=True))
+    asked = f"Votes: {'a' * 47} prickly pear"  # a title has 60 characters
+    assert tab._shown_title(asked) == "Votes on one question"
+    assert tab._shown_title("Votes: Which is happier?") == "Votes: Which is happier?"
