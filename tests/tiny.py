@@ -10,7 +10,7 @@ from rlhf_demo.models.tokenizer import load_tokenizer
 from rlhf_demo.paths import CHECKPOINTS
 
 
-def save_tiny_model(folder: Path, seed: int = 0) -> Path:
+def save_tiny_model(folder: Path, seed: int = 0, positions: int = 64) -> Path:
     """Write a GPT-2 of 2 layers, 32 wide, random weights, with the shipped tokenizer."""
     tokenizer = load_tokenizer(CHECKPOINTS / "gpt2-mini")
     torch.manual_seed(seed)
@@ -18,7 +18,7 @@ def save_tiny_model(folder: Path, seed: int = 0) -> Path:
         n_layer=2,
         n_head=2,
         n_embd=32,
-        n_positions=64,
+        n_positions=positions,
         vocab_size=len(tokenizer),
         bos_token_id=0,
         eos_token_id=0,

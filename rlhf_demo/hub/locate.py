@@ -98,9 +98,9 @@ def adapter_base(folder: Path) -> Path | None:
     if not path.is_file():
         return None
     base = _named_base(path)
-    if (CHECKPOINTS.parent / base / "config.json").is_file():
-        return CHECKPOINTS.parent / base
-    found = locate(base)
+    found = CHECKPOINTS.parent / base
+    if not (found / "config.json").is_file():
+        found = locate(base)
     if (found / ADAPTER).is_file():  # it may name itself
         raise CheckpointError(
             f"{short_name(folder)} is an adapter on an adapter: choose another model"

@@ -33,11 +33,17 @@ from rlhf_demo.runs.run import Run, RunConfig, RunStatus, Status, take_lock
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 """A run's id is its folder's name: no separator, no leading dot, so it cannot lead elsewhere."""
 
+VOTES_FILE = "votes.db"
+"""The votes, and the beginning of the names of SQLite's own files beside them."""
+
 OWN_FOLDERS = frozenset({
     "classes", "comparisons", "demonstrations", "rlhf-demo-served", "uploads", "votes",
 })  # fmt: skip
 """Folders beside the runs in which the page keeps other things. A copied archive may put files of a
 run into them: to delete that run would delete what the page keeps."""
+
+OWN_FILES = frozenset({".backup.json", ".key", ".scheduler"})
+"""Files beside the runs that the page keeps, besides the votes."""
 
 NO_FOLDER = re.compile(r"lock|stop|.*\.(json|jsonl|log)")
 """Names that are always files in a run's folder."""
@@ -56,6 +62,10 @@ MOST_TITLE, MOST_TYPED = 60, 1000
 
 STARTED = ("handle", "started_pid")
 """Keys of the job record that name a process."""
+
+ENDED = "ended", "made"
+"""Keys of the signed record of a run that has ended here: a copy of it that says that it waits was
+changed elsewhere. `made` is the name of an earlier version."""
 
 BEGINNING_SECONDS = 60
 """A run may take this long to write its first files; before, a missing file is no damage."""
@@ -172,8 +182,8 @@ class JobFolders:
         self.addresses: dict[
             str, str
         ] = {}  # by run id; never written to a file, so that they stay private
-        self.ending: set[str] = set()
-        """Ids of runs that this app saw in training, and whose end it has not noted yet."""
+        self.queued_here: set[str] = set()
+        """Ids of runs that this app queued or saw in training, and whose end is not signed yet."""
         self._parsed: dict[Path, tuple[tuple[int, int], Any]] = {}
 
     def find(self, run_id: str) -> Run:
@@ -217,8 +227,6 @@ class JobFolders:
 
         What a link leads to stays as it is, also if the run's folder is one.
         """
-        if run.folder.is_symlink():
-            return
         for folder in folders_under(run.folder):
             folder.chmod(0o700)
 
@@ -272,7 +280,7 @@ class JobFolders:
         except DataError as error:
             return self._damaged(run, str(error), example=example)
         signed = self.signer.has_signed(run.folder.name, config, record)
-        if phase is Phase.WAITING and (not signed or "made" in record):  # the latter has ended
+        if phase is Phase.WAITING and not (signed and record.keys().isdisjoint(ENDED)):
             phase = Phase.COPIED
         ending = stopping is not None and (
             signed or self._has_process(run, record, status, stopping)
@@ -391,7 +399,8 @@ def _check_plain(folder: Path) -> None:
 
 def is_run_id(name: str) -> bool:
     """Say whether a folder of this name can be a run's."""
-    return bool(RUN_ID.fullmatch(name)) and name not in OWN_FOLDERS
+    ours = name in OWN_FOLDERS or name.startswith(VOTES_FILE)
+    return bool(RUN_ID.fullmatch(name)) and not ours
 
 
 def _holds_run(folder: Path) -> bool:
@@ -404,6 +413,8 @@ def _holds_run(folder: Path) -> bool:
 def _remove(top: Path) -> None:
     """Remove a folder that was moved away; what cannot be removed stays for the next app."""
     with suppress(OSError):
+        if top.is_symlink():  # not what it leads to: an archive of a run may have brought it
+            top.unlink()
         for folder in reversed(list(folders_under(top))):
             for file in folder.iterdir():
                 file.unlink()

@@ -27,6 +27,7 @@ from rlhf_demo.jobs.disk import Disk, in_words
 from rlhf_demo.jobs.executor import Executor
 from rlhf_demo.jobs.fair_order import jobs_to_displace, places
 from rlhf_demo.jobs.job import (
+    ENDED,
     Job,
     JobFolders,
     Phase,
@@ -42,7 +43,6 @@ from rlhf_demo.jobs.processes import training_command
 from rlhf_demo.jobs.run_rows import Overview, RunRow
 from rlhf_demo.jobs.scheduler import UNFIT, Scheduler
 from rlhf_demo.jobs.shapes import JobRecord
-from rlhf_demo.jobs.signature import made_of
 from rlhf_demo.rate_limit import RateLimit
 from rlhf_demo.runs.run import Run, Status
 from rlhf_demo.runs.tail import Tails
@@ -111,9 +111,6 @@ class Jobs:
         # Raises if a run that this page did not queue has options that no form accepts. The rules
         # are in server/choices.py.
         self.check_names: Callable[[dict[str, Any]], None] = lambda options: None
-        # Says whether a run with these options begins with a model that is no stranger's. The rules
-        # are in server/model_trial.py.
-        self.begins_with_ours: Callable[[dict[str, Any]], bool] = lambda options: False
         starts = self._limits.starts_address
         self._starts = RateLimit(*starts, time.monotonic) if starts else None
         self._asks = RateLimit(*ASKS, time.monotonic)
@@ -161,24 +158,6 @@ class Jobs:
             return self._folders.job(run_id).config["options"]
         except JobError:
             return {}
-
-    def made_here(self, path: Path) -> Job | None:
-        """Return the job of the run in whose folder a path lies, if this page began it, else None.
-
-        A copied run has no valid signature, and one that was resumed here says that it was copied.
-        The models of one that was copied elsewhere and came back are not those that it made here.
-        """
-        path, root = path.resolve(), self._folders.root
-        if path == root or not path.is_relative_to(root):
-            return None
-        try:
-            job = self._folders.job(path.relative_to(root).parts[0])
-        except JobError:
-            return None
-        if not job.signed or job.record.get("copied"):
-            return None
-        runs = job.busy or job.phase is Phase.WAITING or job.id in self._folders.ending
-        return job if runs or job.record.get("made", "") == made_of(job.run.folder) else None
 
     def overview(self) -> list[RunRow]:
         """Return one row per run, newest first, examples last."""
@@ -353,7 +332,6 @@ class Jobs:
     def _write(self, folder: Path, order: Order, record: JobRecord, address: str) -> None:
         """Write a queued run's folder, or nothing."""
         values = order.options.to_dict()
-        record["ours"] = self.begins_with_ours(values)
         if order.experiment:
             record["experiment"] = order.experiment
         task: Task = {"kind": order.kind, "options": values}
@@ -367,6 +345,7 @@ class Jobs:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         self._folders.addresses[folder.name] = address
+        self._folders.queued_here.add(folder.name)
 
     def _take_back(self, queued: list[str]) -> None:
         """Delete runs that were queued a moment ago for another one, which was not."""
@@ -447,7 +426,8 @@ class Jobs:
                 self._check_permit(address)
                 displaced = self._check_room(self._folders.own(), self._owner(secret), address)
             record = job.record.copy() if job.signed else self._new_record(job, secret)
-            record.pop("made", None)
+            for key in ENDED:
+                record.pop(key, None)
             record = self._folders.signer.signed(
                 run_id, job.config, {**record, "queued_at": time.time()}
             )
@@ -458,6 +438,7 @@ class Jobs:
                 if not requeue(job, record=record):
                     raise JobError(f"{run_id} has just been changed by someone else: try again")
             self._folders.addresses[run_id] = address
+            self._folders.queued_here.add(run_id)
             self._changed()
 
     def _new_record(self, job: Job, secret: str) -> JobRecord:

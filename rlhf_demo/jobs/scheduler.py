@@ -34,7 +34,6 @@ from rlhf_demo.jobs.job import (
     requeue,
 )
 from rlhf_demo.jobs.shapes import StopRequest
-from rlhf_demo.jobs.signature import made_of
 from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.runs.run import Status
 
@@ -170,14 +169,14 @@ class Scheduler:
 
     def _handle_job(self, job: Job) -> None:
         if job.busy:
-            self._folders.ending.add(job.id)
+            self._folders.queued_here.add(job.id)
         if job.stopping:
             self._escalate(job, job.stopping)
         elif job.phase is Phase.DEAD:
             finish(job, Status.FAILED, exit_reason(job))
         elif job.busy:
             self._watch(job)
-        elif job.id in self._folders.ending and job.phase is Phase.ENDED:
+        elif job.id in self._folders.queued_here and job.phase is Phase.ENDED:
             self._note_end(job)
         elif job.status["status"] == Status.FAILED:
             self._reword(job)
@@ -331,15 +330,15 @@ class Scheduler:
             (job.run.folder / "stopping.json").unlink(missing_ok=True)
 
     def _note_end(self, job: Job) -> None:
-        """Sign what the models of a run are that has just been trained here."""
+        """Sign that a run has ended, so that a copy of it never starts by itself."""
         with locked(job) as free:
-            if free and job.signed and (made := made_of(job.run.folder)):
+            if free and job.signed:
                 record = self._folders.signer.signed(
-                    job.id, job.config, job.record | {"made": made}
+                    job.id, job.config, job.record | {"ended": True}
                 )
                 write_json(job.run.folder / "job.json", record)
         if free:
-            self._folders.ending.discard(job.id)
+            self._folders.queued_here.discard(job.id)
 
     def _reword(self, job: Job) -> None:
         """Replace a failed trainer's error about memory or disk by a sentence for people."""

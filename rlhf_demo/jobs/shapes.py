@@ -36,8 +36,9 @@ class JobRecord(TypedDict, total=False):
     most_megabytes: float | None
     signature: str
     copied: bool  # it began elsewhere, and was resumed here
-    ours: bool  # the model that it began with was no stranger's
-    made: str  # what its models' files were when its training ended here (signature.py)
+    ended: bool  # here
+    ours: bool  # earlier versions signed these two, and their signatures must stay valid
+    made: str
     experiment: str  # key of config/experiments.py, if it was started as one
     started_at: float  # seconds of the machine's monotonic clock
     handle: str | None  # of the process, in the executor
@@ -69,6 +70,7 @@ ALLOWED = {
     "message": (str,),
     "signature": (str,),
     "copied": (bool,),
+    "ended": (bool,),
     "ours": (bool,),
     "made": (str,),
     "experiment": (str,),

@@ -234,7 +234,7 @@ class Choices:
         base: str | None = run.config["options"].get("policy")
         if base is None:
             return self.policy(chosen)
-        self.check_here(run, base)
+        self.check_here(base)
         return base
 
     def reward(self, chosen: str) -> str:
@@ -359,21 +359,19 @@ class Choices:
             if named and not os.path.exists(REPOSITORY / os.path.expanduser(named)):
                 check(named)
 
-    def check_here(self, run: Run, *names: str) -> None:
-        """Check that models of a run can be loaded without fetching them, if it was copied here.
+    def check_here(self, *names: str) -> None:
+        """Check that models can be loaded without fetching them: nobody asked for that.
 
-        Its options and its adapter may name any model of the Hub.
+        The options and the adapter of a copied run may name any model of the Hub.
 
         Raises:
             DemoError: one of them would have to be fetched, or cannot be found.
         """
-        if self.jobs.made_here(run.folder) is not None:
-            return
         for name in names:
             if name not in self.settings.hub and not is_here(name):
                 raise ConfigError(
-                    f"{run.folder.name} was not started on this page, and {name[:60]!r} would have "
-                    "to be fetched from the Hub: choose that model in a form first"
+                    f"{name[:60]!r} would have to be fetched from the Hub: choose it in a form "
+                    "first"
                 )
 
     def path(self, folder: Path) -> str:

@@ -135,7 +135,7 @@ class Frontier:
             raise JobError(f"{run_id} is no run: choose a finished run from the list")
         run, record = self.choices.jobs.find(run_id), self.record()
         measured, models = describe_run(run), models_of(run, MOST_MODELS)
-        self.choices.check_here(run, run.config["options"]["policy"])
+        self.choices.check_here(run.config["options"]["policy"])
         total = len(models) * len(record["prompts"])
         if run_id in self._measured:  # its models do not change any more
             yield {"run": run_id, "done": total, "total": total}

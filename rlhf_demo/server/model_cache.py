@@ -201,6 +201,7 @@ def _stamp(folder: Path) -> Stamp:
     Taken before loading: if a file is replaced meanwhile, the next caller loads them again.
     """
     paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
-    files = [(path.name, path.stat().st_mtime_ns) for path in paths]
+    # An archive keeps the times of modification; those of status nobody can set.
+    files = [(path.name, path.stat().st_ctime_ns) for path in paths]
     base = adapter_base(folder)
     return (*files, *(_stamp(base) if base else ()))

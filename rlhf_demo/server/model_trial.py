@@ -1,9 +1,10 @@
 """Try a stranger's model in a separate process before the app loads it.
 
 A few bytes of a configuration can make a network compute gigabytes from weights of a megabyte, in
-more ways than a list of forbidden values can name. So a model that neither ships with the page nor
-was trained here first reads the longest text that the app would give it, with limits on memory and
-time. What it needs depends on the text's length alone. If it passes, the app loads it.
+more ways than a list of forbidden values can name. So a model of a structure (model_structure.py)
+that neither ships with the page nor has passed first reads the longest text that the app would give
+it, with limits on memory and time. What it needs depends on the text's length alone. If it passes,
+the app loads it, and all others of its structure: those that are trained from it here, for example.
 
     python -m rlhf_demo.server.model_trial policy|scorer SECONDS MEGABYTES NAME [LABEL]
 """
@@ -14,7 +15,7 @@ import sys
 import threading
 from collections.abc import Collection
 from contextlib import suppress
-from itertools import islice
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import psutil
 from rlhf_demo.errors import CheckpointError, DemoError
 from rlhf_demo.files import short_name
 from rlhf_demo.hub.locate import (
+    ADAPTER,
     ADAPTER_WEIGHTS,
     adapter_base,
     locate,
@@ -30,10 +32,10 @@ from rlhf_demo.hub.locate import (
     weight_files,
 )
 from rlhf_demo.jobs.bounds import OWN_MEMORY_SHARE
-from rlhf_demo.jobs.queue import Jobs
-from rlhf_demo.paths import CHECKPOINTS, typed_path
+from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server.apart import limit_myself, run_apart
 from rlhf_demo.server.comparisons import MOST_TOKENS
+from rlhf_demo.server.model_structure import FILES, VALUE_HEAD, structure
 
 SECONDS, MEGABYTES = 60, 1_500
 """Of computing, and of memory, besides those for each megabyte of weights. Python with torch takes
@@ -43,36 +45,32 @@ SECONDS_EACH, MEGABYTES_EACH = 0.5, 5
 holds it twice."""
 
 MOST_SECONDS = 300
-MOST_FILES = 1000
-"""Entries of a model's folder: each request for a model that was not tried yet looks at them."""
 BLOCK = 512
 """Bytes that st_blocks counts in."""
 
-Key = tuple[str, Path, str | None]
-"""Kind of model, its folder, and of a scorer its label."""
+Asked = tuple[str, str, str | None]
+"""Kind of a model, its name, and a scorer's label."""
 
-Stamp = tuple[tuple[str, int, int], ...]
-"""Path, size and time of change of each file."""
+Known = tuple[str, str, str | None]
+"""Kind of a model, its structure (a model without one: its stamp), and a scorer's label."""
 
 
 class ModelTrials:
-    """Remembers which models have passed; several threads may ask.
+    """Remembers which structures of models have passed; several threads may ask.
 
     Args:
-        jobs: know which runs were trained here.
         trusted: Hub ids that the owner lists.
     """
 
-    def __init__(self, jobs: Jobs, trusted: Collection[str]) -> None:
-        self._jobs, self._trusted = jobs, trusted
-        self._passed: dict[Key, Stamp] = {}
-        self._failed: dict[Key, tuple[Stamp, str]] = {}
+    def __init__(self, trusted: Collection[str]) -> None:
+        self._trusted = trusted
+        self._passed: set[Known] = set()
+        self._failed: dict[Asked, tuple[str, str]] = {}  # the stamp, and why
         self._in_background = threading.Lock()  # one model is tried there, the others later
         self._lock = threading.Lock()  # one trial at a time
-        jobs.begins_with_ours = self._begins_with_ours
 
     def check(self, kind: str, name: str, label: str | None = None) -> None:
-        """Try a model, unless it is ours or has passed.
+        """Try a model, unless its structure ships with the page or has passed.
 
         Args:
             kind: `policy` or `scorer`.
@@ -82,33 +80,36 @@ class ModelTrials:
         Raises:
             CheckpointError: it cannot be loaded, or takes too much memory or time.
         """
-        if self.is_ours(name):
+        if self._is_trusted(name):
             return
-        key, stamp = _found(kind, name, label)
+        stamp = _stamp(locate(name))
+        known = kind, _structure(name, stamp), label
+        if self._is_known(known):
+            return
         with self._lock:
-            if self._passed.get(key) == stamp:
+            if self._is_known(known):
                 return
             try:
                 try_model(kind, name, label)
             except CheckpointError as error:
-                self._failed[key] = stamp, str(error)
+                self._failed[kind, name, label] = stamp, str(error)
                 raise
-            self._passed[key] = stamp
+            self._passed.add(known)
 
     def begin(self, kind: str, name: str, label: str | None = None) -> bool:
-        """Say whether a model is ours or has passed; if not, try it in the background.
+        """Say whether `check` would let a model pass at once; if not, try it in the background.
 
         The arguments are those of `check`.
 
         Raises:
             CheckpointError: it failed, and has not changed since.
         """
-        if self.is_ours(name):
+        if self._is_trusted(name):
             return True
-        key, stamp = _found(kind, name, label)
-        if self._passed.get(key) == stamp:
+        stamp = _stamp(locate(name))
+        if self._is_known((kind, _structure(name, stamp), label)):
             return True
-        failed_with, why = self._failed.get(key, (None, ""))
+        failed_with, why = self._failed.get((kind, name, label), ("", ""))
         if failed_with == stamp:
             raise CheckpointError(why)
         if self._in_background.acquire(blocking=False):
@@ -124,51 +125,33 @@ class ModelTrials:
         finally:
             self._in_background.release()
 
-    def is_ours(self, name: str) -> bool:
-        """Say whether a model ships with the page, was trained here from such a model, or is
-        trusted by the owner.
-        """
-        if name in self._trusted:
-            return True
-        if name not in shipped_models() and not typed_path(name).is_dir():
-            return False  # it is on the Hub, and is not fetched for this
-        folder = locate(name).resolve()
-        if folder.is_relative_to(CHECKPOINTS.resolve()):
-            return True
-        job = self._jobs.made_here(folder)
-        if job is None:
-            return False
-        # Whoever deletes the run that it began with makes it no stranger's.
-        return job.record.get("ours", False) or self._begins_with_ours(job.config["options"])
+    def _is_trusted(self, name: str) -> bool:
+        """Say whether the owner lists a model, or it ships with the page."""
+        return name in self._trusted or locate(name).resolve().is_relative_to(CHECKPOINTS.resolve())
 
-    def _begins_with_ours(self, options: dict[str, Any]) -> bool:
-        """Say whether a run with these options begins with a model that is ours."""
-        start = options.get("policy") or options.get("model")
-        try:
-            return isinstance(start, str) and self.is_ours(start)
-        except CheckpointError:  # it has been deleted, or has no model yet
-            return False
+    def _is_known(self, known: Known) -> bool:
+        return known in self._passed or known[1] in _shipped()
 
 
-def _found(kind: str, name: str, label: str | None) -> tuple[Key, Stamp]:
-    """Return what a model is remembered by, and what tells its files from later ones."""
-    folder = locate(name)
-    files = {path: path.stat() for path in _files(folder)}
-    stamp = tuple((str(path), seen.st_size, seen.st_mtime_ns) for path, seen in files.items())
-    return (kind, folder, label), stamp
+@cache
+def _shipped() -> set[str]:
+    return {_structure(name, _stamp(locate(name))) for name in shipped_models()}
 
 
-def _files(folder: Path) -> list[Path]:
-    """Return the files of a model, and of the base under an adapter."""
+@lru_cache(maxsize=512)
+def _structure(name: str, stamp: str) -> str:
+    """Return a model's structure; one without is told from others by its stamp."""
+    return structure(locate(name)) or stamp
+
+
+def _stamp(folder: Path) -> str:
+    """Return the paths, sizes and times of change of the files that loading a model opens."""
     base = adapter_base(folder)
-    with os.scandir(folder) as entries:
-        found = list(islice(entries, MOST_FILES + 1))
-    if len(found) > MOST_FILES:
-        raise CheckpointError(
-            f"{short_name(folder)} holds more than {MOST_FILES:,} files: choose another model"
-        )
-    files = [Path(entry) for entry in found if entry.is_file()]
-    return sorted(files) + (_files(base) if base else [])
+    paths = [folder / name for name in (*FILES, ADAPTER, ADAPTER_WEIGHTS, VALUE_HEAD)]
+    paths += [] if base else weight_files(folder)
+    seen = {str(path): path.stat() for path in paths if path.is_file()}
+    files = [(path, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for path, at in seen.items()]
+    return f"{files} {_stamp(base) if base else ''}"
 
 
 def _weights(folder: Path) -> list[Path]:

@@ -16,13 +16,13 @@ import gradio as gr
 
 from rlhf_demo.errors import ConfigError, DemoError
 from rlhf_demo.jobs.bounds import MEMORY_SHARE, OWN_MEMORY_SHARE, PUBLIC, Limits
+from rlhf_demo.jobs.job import OWN_FILES, OWN_FOLDERS, VOTES_FILE
 from rlhf_demo.jobs.processes import machine_memory
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server import space
 from rlhf_demo.server.choices import Choices
 from rlhf_demo.server.class_lessons import ClassLessons
-from rlhf_demo.server.class_records import FOLDER as CLASSES
 from rlhf_demo.server.class_training import ClassTraining
 from rlhf_demo.server.comparisons import Comparisons
 from rlhf_demo.server.compute_lock import ComputeLock
@@ -36,7 +36,6 @@ from rlhf_demo.server.model_trial import ModelTrials
 from rlhf_demo.server.sampler import Sampler
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.submit import Submit
-from rlhf_demo.server.uploads import UPLOADS
 from rlhf_demo.server.vote_data import VoteData
 from rlhf_demo.votes.database import database_url
 from rlhf_demo.votes.store import Store
@@ -50,6 +49,7 @@ SECRET = "(...a) => [...a.slice(0, -1), rlhf.secret()]"
 FLAG = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
 """How an error names an option: as the command line does."""
 COMPARISONS, VOTES = "comparisons", "votes"
+IN_THE_WAY = "this page needs one there, so move it away"
 """Subfolders of the folder of runs."""
 
 
@@ -97,7 +97,7 @@ class Shared:
             instructor_token=instructor.token,
             start_token=start_token,
         )
-        trials = ModelTrials(jobs, settings.hub)
+        trials = ModelTrials(settings.hub)
         model_cache = ModelCache(space.app_device(), check=trials.check, begin=trials.begin)
         store = Store(database_url(settings.runs))
         vote_data = VoteData(store, settings.runs / VOTES, jobs, public=settings.public)
@@ -176,16 +176,31 @@ def _make_folder(runs: Path) -> None:
             f"the folder of runs, {runs}, cannot be written: change its permissions, or set "
             "RLHF_DEMO_RUNS to another folder"
         )
-    for name in (UPLOADS, CLASSES, COMPARISONS, VOTES, DEMONSTRATIONS):
-        if (runs / name).is_symlink():
-            raise ConfigError(
-                f"{runs / name} is a link: remove it, because this page removes old files there"
-            )
+    _check_own_names(runs)
     status = runs.stat()
     is_shared = status.st_mode & stat.S_ISVTX  # like /tmp
     if status.st_uid == os.geteuid() and not is_shared:
         with suppress(OSError):  # some mounts have no permissions
             runs.chmod(0o700)
+
+
+def _check_own_names(runs: Path) -> None:
+    """Check that nothing else has the names of the page's own files and folders.
+
+    An archive of a run may have brought it: a link, through which the page would change other
+    files; a pipe, which nobody reads; a folder, which SQLite takes for its journal.
+
+    Raises:
+        ConfigError: something has.
+    """
+    with os.scandir(runs) as entries:
+        for entry in entries:
+            folder = entry.name in OWN_FOLDERS
+            if folder and not entry.is_dir(follow_symlinks=False):
+                raise ConfigError(f"{entry.path} is not a folder: {IN_THE_WAY}")
+            file = entry.name.startswith(VOTES_FILE) or entry.name in OWN_FILES
+            if file and not entry.is_file(follow_symlinks=entry.name == VOTES_FILE):
+                raise ConfigError(f"{entry.path} is not a file: {IN_THE_WAY}")
 
 
 def _limits(settings: Settings) -> Limits:

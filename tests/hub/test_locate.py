@@ -130,6 +130,15 @@ def test_adapter_whose_base_is_gone_names_the_folder(tmp_path):
         adapter_base(write_adapter(tmp_path / "a", "/gone/base"))
 
 
+def test_adapters_that_name_each_other_are_refused(tmp_path):
+    named = {"a": "b", "b": "a", "itself": "itself"}
+    for name, base in named.items():
+        make_model(write_adapter(tmp_path / name, str(tmp_path / base)))
+    for name in named:
+        with pytest.raises(CheckpointError, match="is an adapter on an adapter"):
+            adapter_base(tmp_path / name)
+
+
 @pytest.mark.parametrize("text", ["{", '{"r": 8}', '{"base_model_name_or_path": null}'])
 def test_adapter_config_that_names_no_base_is_refused(tmp_path, text):
     (tmp_path / "adapter_config.json").write_text(text)

@@ -15,6 +15,7 @@ from rlhf_demo.runs.run import Run, Status
 from tests.fake_jobs import (
     BEGIN,
     PATIENT,
+    QUICK,
     fake,
     jobs,
     new_jobs,
@@ -192,73 +193,26 @@ def test_key_that_cannot_be_read_is_told_in_a_sentence(tmp_path):
 
 # -- a run that comes back -------------------------------------------------------------------------
 
-MAKES_A_MODEL = (
-    BEGIN
-    + """
-with run.recording():
-    run.model_folder.mkdir(exist_ok=True)
-    (run.model_folder / "model.safetensors").write_bytes(b"ours")
-"""
-)
-
 
 @pytest.fixture
 def trained(jobs, fake, runs):
     """The folder of a run that this page has just trained."""
-    fake.scripts["ppo"] = MAKES_A_MODEL
+    fake.scripts["ppo"] = QUICK
     run = start(jobs)
     wait_for(jobs, run, Status.FINISHED)
-    wait_until(lambda: "made" in read_json(runs / run / "job.json"))
+    wait_until(lambda: "ended" in read_json(runs / run / "job.json"))
     return runs / run
 
 
-def send_away_and_back(folder):
-    """As an archive does: names, contents and times of modification are those of before."""
-    shutil.copytree(folder, folder.parent / ".away")
-    shutil.rmtree(folder)
-    shutil.copytree(folder.parent / ".away", folder)
+def says_that_it_waits(folder):
+    """Change a run's files so that it seems to wait; only the process is not signed."""
+    write_json(folder / "status.json", {"status": "queued", "updated_at": ""})
+    record = read_json(folder / "job.json")
+    write_json(folder / "job.json", {k: v for k, v in record.items() if k != "handle"})
 
 
-def test_models_of_a_run_are_ours_from_its_start_until_it_leaves(jobs, fake, trained, runs):
-    assert jobs.made_here(trained / "model").id == trained.name
-    send_away_and_back(trained)
-    assert row(jobs, trained.name)["status"] == "finished"
-    assert jobs.made_here(trained) is None
-    fake.scripts["ppo"] = PATIENT
-    run = start(jobs)
-    wait_for(jobs, run, Status.RUNNING)
-    assert jobs.made_here(runs / run)
-    jobs.stop(run, "ann")
-    wait_for(jobs, run, Status.STOPPED)
-    assert jobs.made_here(runs / run)
-
-
-@pytest.mark.parametrize(
-    "act",
-    [
-        lambda model: model.write_bytes(b"evil"),
-        lambda model: (model.parent / "adapter.safetensors").touch(),
-        lambda model: model.unlink(),
-        lambda model: os.replace(shutil.copy2(model, model.parent.parent / "other"), model),
-        lambda model: shutil.copytree(model.parent, model.parent.parent / "steps" / "1"),
-    ],
-)
-def test_models_that_were_changed_after_the_run_are_not_ours(jobs, trained, act):
-    act(trained / "model" / "model.safetensors")
-    assert jobs.made_here(trained) is None
-
-
-def test_run_with_more_files_of_models_than_ours_have_is_not_ours(jobs, trained, monkeypatch):
-    monkeypatch.setattr("rlhf_demo.jobs.signature.MOST_FILES", 0)
-    assert jobs.made_here(trained) is None
-
-
-def test_run_that_has_ended_here_and_says_that_it_waits_starts_only_by_a_click(
-    jobs, fake, trained, runs
-):
-    write_json(trained / "status.json", {"status": "queued", "updated_at": ""})
-    record = read_json(trained / "job.json")  # without the process, which is not signed
-    write_json(trained / "job.json", {k: v for k, v in record.items() if k != "handle"})
+def test_run_that_has_ended_here_and_says_that_it_waits_starts_only_by_a_click(jobs, fake, trained):
+    says_that_it_waits(trained)
     sound = start(jobs, "reward")
     wait_for(jobs, sound, Status.FINISHED)
     assert fake.started == [trained.name, sound]
@@ -266,5 +220,28 @@ def test_run_that_has_ended_here_and_says_that_it_waits_starts_only_by_a_click(
     jobs.resume(trained.name, "ann")
     wait_for(jobs, trained.name, Status.FINISHED)
     assert fake.started == [trained.name, sound, trained.name]
-    wait_until(lambda: "made" in read_json(trained / "job.json"))
-    assert jobs.made_here(trained)
+    wait_until(lambda: "ended" in read_json(trained / "job.json"))
+
+
+def test_run_that_was_resumed_and_left_the_queue_starts_only_by_a_click(jobs, fake, trained):
+    says_that_it_waits(trained)
+    fake.scripts["reward"] = PATIENT
+    running = start(jobs, "reward")
+    wait_for(jobs, running, Status.RUNNING)
+    jobs.resume(trained.name, "ann")
+    assert "ended" not in read_json(trained / "job.json")
+    jobs.stop(trained.name, "ann")
+    wait_until(lambda: "ended" in read_json(trained / "job.json"))
+    says_that_it_waits(trained)
+    assert row(jobs, trained.name)["status"] == "stopped"
+
+
+def test_record_of_an_earlier_version_that_says_what_it_made_has_ended(jobs, fake, trained):
+    record, task = read_json(trained / "job.json"), read_json(trained / "config.json")
+    del record["ended"]
+    record |= {"made": "0123", "ours": True}
+    signer = jobs._folders.signer
+    write_json(trained / "job.json", signer.signed(trained.name, task, record))
+    says_that_it_waits(trained)
+    assert jobs._folders.job(trained.name).signed
+    assert row(jobs, trained.name)["status"] == "stopped"

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.config.reward import RewardConfig
 from rlhf_demo.config.stages import STAGES
 from rlhf_demo.errors import CheckpointError, ConfigError, DataError, DemoError
 from rlhf_demo.paths import CHECKPOINTS
-from rlhf_demo.runs.run import Run
 from rlhf_demo.server.choices import Choices, newest_model
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.ui.parts import answering
@@ -223,15 +221,11 @@ def test_model_that_the_hub_does_not_have_is_refused_without_naming_paths(choice
     )
 
 
-def test_copied_run_does_not_make_the_page_fetch_models(choices):
-    """Its board loads them without a click."""
-    run = choices.jobs.find(choices.jobs.start("ppo", PPOConfig(), title="", secret="ann"))
-    choices.check_here(run, "evil/huge")  # started here, by a form that checked it
-    copied = Run(run.folder.with_name("ppo-copied"))
-    shutil.copytree(run.folder, copied.folder)
-    choices.check_here(copied, "gpt2-mini", "star-rater", "gpt2")  # gpt2: listed
+def test_board_does_not_make_the_page_fetch_models(choices):
+    """It loads them without a click, and a run that was copied here may name any."""
+    choices.check_here("gpt2-mini", "star-rater", "gpt2")  # gpt2: listed
     with pytest.raises(ConfigError, match="'evil/huge' would have to be fetched from the Hub"):
-        choices.check_here(copied, "gpt2-mini", "evil/huge")
+        choices.check_here("gpt2-mini", "evil/huge")
 
 
 def test_options_of_a_resumed_run_may_name_what_lies_on_this_machine(choices, tmp_path):

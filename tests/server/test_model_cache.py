@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 import torch
@@ -80,6 +81,18 @@ def test_adapter_is_loaded_anew_when_its_base_changed(model_cache, loads, tmp_pa
     assert model_cache.policy(str(adapter)) is first
     os.utime(base / "model.safetensors", ns=(1, 1))
     assert model_cache.policy(str(adapter)) is not first
+
+
+def test_model_that_comes_with_the_times_of_another_is_loaded_anew(model_cache, loads, tmp_path):
+    """As an archive brings it: names, sizes and times of modification are those of before."""
+    folder = save_tiny_model(tmp_path / "a")
+    before = {path: path.stat() for path in folder.iterdir()}
+    first = model_cache.policy(str(folder))
+    time.sleep(0.01)
+    save_tiny_model(folder, seed=1)
+    for path, status in before.items():
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert model_cache.policy(str(folder)) is not first
 
 
 def test_callers_at_the_same_time_share_one_load(model_cache, loads, tiny_model_folder):

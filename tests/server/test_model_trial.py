@@ -1,5 +1,4 @@
-"""A stranger's model is tried in a process of its own; ours, and those that passed, are not."""
-# ruff: noqa: F811  (fixtures are imported, and named again where they are used)
+"""A model of a structure that neither ships nor has passed is tried in a process of its own."""
 
 import os
 import shutil
@@ -11,29 +10,22 @@ import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from rlhf_demo.config.ppo import PPOConfig
 from rlhf_demo.errors import CheckpointError
 from rlhf_demo.files import read_json, write_json
-from rlhf_demo.models.policy import Policy
+from rlhf_demo.models.policy import Policy, load_policy
 from rlhf_demo.models.reward_model import RewardModel
 from rlhf_demo.models.tokenizer import load_tokenizer
 from rlhf_demo.paths import CHECKPOINTS
-from rlhf_demo.runs.run import Status
 from rlhf_demo.server import model_trial
 from rlhf_demo.server.model_cache import ModelCache
 from rlhf_demo.server.model_trial import ModelTrials
-from tests.fake_jobs import fake, new_jobs, wait_until  # noqa: F401  (fixtures)
+from tests.fake_jobs import wait_until
 from tests.tiny import save_tiny_classifier, save_tiny_model
 
 
 @pytest.fixture
-def jobs(new_jobs):
-    return new_jobs(scheduling=False, start_token="flour")
-
-
-@pytest.fixture
-def trials(jobs):
-    return ModelTrials(jobs, ["gpt2"])
+def trials():
+    return ModelTrials(["gpt2"])
 
 
 @pytest.fixture
@@ -44,110 +36,57 @@ def tried(monkeypatch):
     return names
 
 
-def finished_run(jobs, folder, **options):
-    """A run of this page that has a model."""
-    run = jobs.start("ppo", PPOConfig(**options), title="", secret="ann")
-    shutil.copytree(folder, jobs.find(run).model_folder, dirs_exist_ok=True)
-    return str(jobs.find(run).folder)  # as if it were still being trained: it waits
-
-
 # -- which are tried -------------------------------------------------------------------------------
 
 
-def test_shipped_and_trusted_models_are_not_tried(trials, tried):
+def adapter_of(base, folder):
+    """Save an adapter on a base, as PPO does."""
+    policy = load_policy(str(base), device=torch.device("cpu"), for_training=True, lora_rank=4)
+    policy.save(folder)
+    return str(folder)
+
+
+def test_shipped_and_trusted_models_are_not_tried(trials, tried, monkeypatch):
+    def fetch(name):
+        raise AssertionError
+
+    monkeypatch.setattr("rlhf_demo.hub.locate._on_hub", fetch)
     for name in ("gpt2-mini", "gpt2-mini-ppo", str(CHECKPOINTS / "gpt2-mini"), "gpt2"):
         trials.check("policy", name)
     trials.check("scorer", "star-rater")
     assert tried == []
 
 
-def test_run_of_this_page_is_not_tried_and_a_copied_one_is(trials, tried, jobs, tiny_model_folder):
-    own = finished_run(jobs, tiny_model_folder)
-    trials.check("policy", own)
-    assert tried == []
-    copied = Path(own).parent / "ppo-copied"
-    shutil.copytree(own, copied)  # its signature names another run
-    trials.check("policy", str(copied))
-    assert [(kind, name) for kind, name, *_ in tried] == [("policy", str(copied))]
-
-
-def test_copied_run_that_was_resumed_here_is_still_a_strangers(
-    trials, tried, jobs, tiny_model_folder
+def test_what_was_trained_from_a_shipped_model_is_not_tried_wherever_it_lies(
+    trials, tried, tmp_path
 ):
-    """Its model may be as it came: the run may fail at once."""
-    own = finished_run(jobs, tiny_model_folder)
-    copied = Path(own).parent / "ppo-copied"
-    shutil.copytree(own, copied)
-    for name in ("job.json", ".lock"):
-        (copied / name).unlink(missing_ok=True)
-    jobs.find("ppo-copied").set_status(Status.STOPPED)
-    jobs.resume("ppo-copied", "flour")
-    assert jobs.made_here(copied) is None
-    trials.check("policy", str(copied))
-    assert [name for _, name, *_ in tried] == [str(copied)]
-
-
-def test_run_that_began_with_one_of_ours_stays_ours_when_that_is_deleted(
-    trials, tried, jobs, tiny_model_folder
-):
-    """Or a visitor who deletes a run would make everybody wait for trials of what came of it."""
-    first = finished_run(jobs, tiny_model_folder)
-    second = finished_run(jobs, tiny_model_folder, policy=first)
-    shutil.rmtree(first)
-    third = finished_run(jobs, tiny_model_folder, policy=second)
-    shutil.rmtree(second)
-    trials.check("policy", third)
+    first = adapter_of("gpt2-mini", tmp_path / "ppo-abc" / "model")
+    trials.check("policy", first)
+    shutil.copytree(first, tmp_path / "copied")
+    trials.check("policy", str(tmp_path / "copied"))
+    assert trials.begin("policy", first) and trials.begin("policy", str(tmp_path / "copied"))
     assert tried == []
 
 
-def test_run_that_began_with_a_strangers_model_is_tried_when_that_is_deleted(
-    trials, tried, jobs, tiny_model_folder, tmp_path
-):
-    theirs = tmp_path / "theirs"
-    shutil.copytree(tiny_model_folder, theirs)
-    run = finished_run(jobs, tiny_model_folder, policy=str(theirs))
-    shutil.rmtree(theirs)
-    trials.check("policy", run)
-    assert [name for _, name, *_ in tried] == [run]
+def test_model_put_in_the_place_of_one_that_passed_is_tried(trials, tried, tmp_path):
+    """Whatever the records of its run say: a run that comes back may hold other models."""
+    base = save_tiny_model(tmp_path / "base")
+    on_it = adapter_of(base, tmp_path / "adapter")
+    trials.check("policy", str(base))
+    trials.check("policy", on_it)
+    assert len(tried) == 2
+    shutil.rmtree(base)
+    save_tiny_model(base, positions=128)
+    trials.check("policy", str(base))
+    trials.check("policy", on_it)  # the base under it is another one
+    assert [name for _, name, *_ in tried] == [str(base), on_it] * 2
 
 
-def test_run_of_an_earlier_version_is_ours_if_its_start_is(trials, tried, jobs, tiny_model_folder):
-    first = finished_run(jobs, tiny_model_folder)
-    second = finished_run(jobs, tiny_model_folder, policy=first)
-    for run in (first, second):
-        without_its_word(jobs, Path(run))
-    trials.check("policy", second)
-    assert tried == []
-    shutil.rmtree(first)
-    trials.check("policy", second)
-    assert [name for _, name, *_ in tried] == [second]
-
-
-def without_its_word(jobs, folder):
-    """Sign the record of a run as earlier versions did."""
-    record = {k: v for k, v in read_json(folder / "job.json").items() if k != "ours"}
-    task = read_json(folder / "config.json")
-    write_json(folder / "job.json", jobs._folders.signer.signed(folder.name, task, record))
-
-
-def test_model_on_the_hub_is_not_fetched_to_learn_whose_it_is(trials, jobs, monkeypatch):
-    def fetch(name):
-        raise AssertionError
-
-    monkeypatch.setattr("rlhf_demo.hub.locate._on_hub", fetch)
-    assert not trials.is_ours("somebody/model")
-    run = jobs.start("ppo", PPOConfig(policy="somebody/model"), title="", secret="ann")
-    assert read_json(jobs.find(run).folder / "job.json")["ours"] is False
-
-
-def test_model_among_very_many_files_is_not_looked_at_further(trials, tried, tmp_path, monkeypatch):
-    monkeypatch.setattr(model_trial, "MOST_FILES", 20)
-    folder = save_tiny_model(tmp_path / "model")
-    trials.check("policy", str(folder))
-    for number in range(20):
-        (folder / f"f{number}").touch()
-    with pytest.raises(CheckpointError, match="model holds more than 20 files: choose another"):
-        trials.check("policy", str(folder))
+def test_one_of_many_saved_steps_is_tried_for_all(trials, tried, tmp_path):
+    """Or a visitor's run with 40 saved steps would make all others wait for 40 trials."""
+    base = save_tiny_model(tmp_path / "base")
+    for step in range(1, 4):
+        trials.check("policy", adapter_of(base, tmp_path / "steps" / str(step)))
     assert len(tried) == 1
 
 
@@ -172,26 +111,30 @@ def test_limits_have_an_end(tmp_path, monkeypatch):
     assert int(megabytes) <= psutil.virtual_memory().total / 10**6
 
 
-def test_run_that_began_with_a_strangers_model_is_tried(trials, tried, jobs, tiny_model_folder):
-    run = finished_run(jobs, tiny_model_folder, policy=str(tiny_model_folder))
-    trials.check("policy", run)
-    assert len(tried) == 1
-    second = finished_run(jobs, tiny_model_folder, policy=run)
-    trials.check("policy", second)
-    assert len(tried) == 2
-
-
-def test_model_that_passed_is_tried_again_only_after_its_files_changed(trials, tried, tmp_path):
+def test_model_that_passed_is_tried_again_only_after_its_structure_changed(trials, tried, tmp_path):
     folder = save_tiny_model(tmp_path / "model")
     for _ in range(2):
         trials.check("policy", str(folder))
+        os.utime(folder / "config.json", (0, 0))
     assert len(tried) == 1
     trials.check("scorer", str(folder), "fine")  # it would be loaded as something else
-    os.utime(folder / "config.json", (0, 0))
+    write_json(folder / "config.json", read_json(folder / "config.json") | {"n_head": 1})
     trials.check("policy", str(folder))
     assert [(kind, label) for kind, _, label, _ in tried] == [
         ("policy", None), ("scorer", "fine"), ("policy", None),
     ]  # fmt: skip
+
+
+def test_model_without_a_structure_is_tried_again_after_its_files_changed(trials, tried, tmp_path):
+    folder = save_tiny_model(tmp_path / "model")
+    (folder / "tokenizer_config.json").write_text("x" * 10)
+    (folder / "config.json").write_text("[]")
+    for _ in range(2):
+        trials.check("policy", str(folder))
+    assert len(tried) == 1
+    os.utime(folder / "config.json", (0, 0))
+    trials.check("policy", str(folder))
+    assert len(tried) == 2
 
 
 def test_model_that_failed_is_refused_each_time_and_never_loaded(trials, tmp_path, monkeypatch):
@@ -210,7 +153,7 @@ def test_model_that_failed_is_refused_each_time_and_never_loaded(trials, tmp_pat
 
 
 def test_trial_in_the_background_keeps_nobody_waiting(trials, tmp_path, monkeypatch):
-    name, other = (str(save_tiny_model(tmp_path / folder)) for folder in ("one", "two"))
+    name, other = (str(save_tiny_model(tmp_path / str(size), positions=size)) for size in (32, 64))
     go_on, begun = threading.Event(), []
     monkeypatch.setattr(model_trial, "_try", lambda *what: begun.append(what[1]) or go_on.wait(60))
     assert trials.begin("policy", "gpt2-mini")

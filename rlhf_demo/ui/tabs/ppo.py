@@ -207,7 +207,7 @@ class PPOTab:
         options = run.config["options"]
         base, reward = options["policy"], options["reward"]
         scorer = () if reward in RULES or ":" in reward else (reward,)
-        self.shared.choices.check_here(run, name, base, *scorer)
+        self.shared.choices.check_here(name, base, *scorer)
         model_cache, label = self.shared.model_cache, options["label"]
         needed = [("policy", base, None), ("policy", name, None)]
         needed += [("scorer", one, label) for one in scorer]

@@ -124,6 +124,7 @@ def test_board_waits_for_no_trial_of_a_model(tab, monkeypatch):
     tab.shared = replace(tab.shared, model_cache=cache)
     monkeypatch.setattr(ppo, "newest_model", lambda run, rows: (1, run.folder))
     monkeypatch.setattr(tab.shared.choices, "path", lambda folder: "given")
+    monkeypatch.setattr("rlhf_demo.server.choices.is_here", lambda name: True)
     monkeypatch.setattr(tab, "_duel", lambda options, name: {"state": "x"})
     base, reward = (
         tab.shared.jobs.find(run).config["options"][name] for name in ("policy", "reward")

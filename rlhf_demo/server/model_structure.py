@@ -1,0 +1,129 @@
+"""What decides how much memory and time a model takes: all of its files but the weights' values.
+
+What a network needs for a text follows from its configuration, its tokenizer, and the shapes of its
+weights. So a model of the same structure as one that was tried (model_trial.py) is not tried again,
+whoever it comes from: a training changes values alone.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, cast
+
+from safetensors import SafetensorError, safe_open
+
+from rlhf_demo.errors import DataError
+from rlhf_demo.files import read_json
+from rlhf_demo.hub.locate import ADAPTER, ADAPTER_WEIGHTS, MOST_CONFIG, adapter_base, weight_files
+
+CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+TEXTS = (
+    TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+    "vocab.json", "merges.txt", "vocab.txt",
+)  # fmt: skip
+"""Files of a tokenizer that loading opens (models/tokenizer.py)."""
+FILES = (CONFIG, *TEXTS)
+MOST_TEXT = 2**26
+
+VALUE_HEAD, SMALL = "value_head.safetensors", 2**16
+"""A value head of so many bytes costs nothing to speak of; PPO has one and DPO has none."""
+
+ODD = ValueError, TypeError, KeyError, AttributeError
+"""What odd values in a file raise."""
+
+NO_COST = {
+    "_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache",
+    "base_model_name_or_path", "peft_version", "inference_mode", "lora_alpha", "lora_dropout",
+}  # fmt: skip
+"""Keys of a configuration that change no shape: all weights are read in float32."""
+
+FLOATS = {"F32", "F16", "BF16"}
+MOST_RANK = 512
+"""Of adapters that count as one structure; it is that of our options, and loading merges them."""
+MOST_HEADER = 10**6
+"""Bytes that name a file's tensors; those of GPT-2 XL take 60,000."""
+
+
+def structure(folder: Path) -> str | None:
+    """Return a hash that two models share only if both take the same memory and time.
+
+    Args:
+        folder: as `locate` returns it.
+
+    Returns:
+        None if a file is missing, damaged or too large to be looked at: it equals no other.
+
+    Raises:
+        CheckpointError: the base under an adapter cannot be found.
+    """
+    base = adapter_base(folder)
+    try:
+        found: list[Any] = [_texts(folder), _value_head(folder)]
+        if base is None:
+            found += [_config(folder / CONFIG), _tensors(weight_files(folder))]
+        else:
+            spec = read_json(folder / ADAPTER, MOST_CONFIG)
+            found += [structure(base), _adapter(spec), _tensors([folder / ADAPTER_WEIGHTS], spec)]
+            if not (folder / TOKENIZER).is_file():  # an older form, which config.json chooses
+                found.append(_config(folder / CONFIG))
+    except (*ODD, OSError, DataError, SafetensorError):
+        return None
+    if None in found:
+        return None
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+def _texts(folder: Path) -> dict[str, str]:
+    """Return the hashes of the tokenizer's files."""
+    found: dict[str, str] = {}
+    for path in (folder / name for name in TEXTS):
+        if path.is_file():
+            with open(path, "rb") as file:
+                text = file.read(MOST_TEXT + 1)
+            if len(text) > MOST_TEXT:
+                raise ValueError
+            found[path.name] = hashlib.sha256(text).hexdigest()
+    return found
+
+
+def _config(path: Path) -> dict[str, Any]:
+    spec: dict[str, Any] = read_json(path, MOST_CONFIG) if path.is_file() else {}
+    return {key: value for key, value in spec.items() if key not in NO_COST}
+
+
+def _adapter(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return an adapter's configuration, up to the order of its modules and to its rank."""
+    modules: Any = spec["target_modules"]
+    if not isinstance(modules, list):  # a regular expression, which is refused
+        raise ValueError
+    kept = {key: value for key, value in spec.items() if key not in NO_COST}
+    return kept | {"target_modules": sorted(cast("list[str]", modules)), "r": _rank(spec)}
+
+
+def _rank(spec: dict[str, Any]) -> Any:
+    rank = spec["r"]
+    return "r" if type(rank) is int and 1 <= rank <= MOST_RANK else rank
+
+
+def _tensors(files: list[Path], adapter: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the type and the shape of each tensor; of an adapter's matrices, `r` for its rank."""
+    found: dict[str, Any] = {}
+    for path in files:
+        with open(path, "rb") as file:  # else the library would read a header of 100 MB
+            if int.from_bytes(file.read(8), "little") > MOST_HEADER:
+                raise ValueError
+        opened: Any = safe_open(path, "numpy")  # without types
+        with opened as tensors:
+            for name in tensors.keys():
+                part = tensors.get_slice(name)
+                shape, kind = part.get_shape(), part.get_dtype()
+                if adapter and ".lora_" in name:
+                    shape = [_rank(adapter) if size == adapter["r"] else size for size in shape]
+                found[name] = "float" if kind in FLOATS else kind, shape
+    return found
+
+
+def _value_head(folder: Path) -> int:
+    path = folder / VALUE_HEAD
+    size = path.stat().st_size if path.is_file() else 0
+    return 0 if size <= SMALL else size
