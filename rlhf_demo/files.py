@@ -104,11 +104,11 @@ def is_record(value: Any) -> TypeGuard[dict[str, Any]]:
 
 
 def folders_under(top: Path) -> Iterator[Path]:
-    """Yield a folder and all folders under it, each after the one that it lies in.
+    """Yield a folder and all folders under it, each after the one that it lies in; none of a link.
 
     `os.walk` and `shutil.rmtree` call themselves for each level, and fail at a thousand.
     """
-    found = [top]
+    found = [] if top.is_symlink() else [top]
     while found:
         yield (folder := found.pop())
         with os.scandir(folder) as entries:

@@ -79,7 +79,8 @@ class Comparisons:
         return kept
 
     def _make_room(self) -> None:
-        by_age = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        ours = [path for path in self.folder.glob("*.json") if ID.fullmatch(path.stem)]
+        by_age = sorted(ours, key=lambda path: path.stat().st_mtime_ns)
         origins = {path: self._came_from.get(path.stem, "") for path in by_age}
         while len(origins) > self.most:
             [(fullest, _)] = Counter(origins.values()).most_common(1)

@@ -24,6 +24,9 @@ from rlhf_demo.votes.vote import Demonstration
 
 FOLDER = "demonstrations"
 """Where the files are, in the folder of runs."""
+
+FILES = f"demonstrations-{'?' * 12}.jsonl"
+"""Their names: nothing else is deleted, should a copied archive have put a link in that place."""
 FEWEST = 8
 """Fewest texts that the lists offer: one batch."""
 MOST_QUESTIONS = 20
@@ -100,7 +103,7 @@ class DemonstrationData:
         """Delete files that no run learned from, except those used last."""
         all_data = [self.jobs.options(row["id"]).get("data") for row in self.jobs.overview()]
         needed = {Path(str(data)).name for data in all_data}
-        files = [file for file in self.folder.glob("*.jsonl") if file.name not in needed]
+        files = [file for file in self.folder.glob(FILES) if file.name not in needed]
         files.sort(key=lambda file: file.stat().st_mtime, reverse=True)
         for file in files[KEPT:]:
             file.unlink(missing_ok=True)

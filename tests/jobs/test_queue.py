@@ -223,3 +223,17 @@ def test_deleting_that_a_killed_app_began_is_finished_by_the_next(new_jobs, tmp_
     jobs = new_jobs()
     assert jobs.overview() == []
     wait_until(lambda: not leftover.exists())
+
+
+def test_what_a_link_leads_to_stays_where_deleting_is_finished(new_jobs, tmp_path):
+    """An archive of a run brought the link; at the next start, all files there were gone."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("all of it")
+    (tmp_path / "runs").mkdir()
+    for number, place in enumerate((mine, "../mine", ".")):
+        (tmp_path / "runs" / f".deleted-{number}").symlink_to(place)
+    (tmp_path / "runs" / ".key").write_bytes(bytes(32))
+    new_jobs()
+    wait_until(lambda: not list((tmp_path / "runs").glob(".deleted-*")))
+    assert (mine / "thesis.txt").exists() and (tmp_path / "runs" / ".key").exists()

@@ -40,11 +40,12 @@ def test_record_of_an_earlier_version_is_told_in_a_sentence(tmp_path, old):
 
 def test_folder_of_comparisons_when_full_loses_its_oldest(tmp_path):
     kept = Comparisons(tmp_path, most=2)
+    (tmp_path / "letters.json").write_text("of somebody, where a link led")
     ids = []
     for number in range(3):
         ids.append(kept.keep({"number": number}, "here")["id"])
         os.utime(tmp_path / f"{ids[-1]}.json", ns=(number, number))
-    assert {path.stem for path in tmp_path.glob("*.json")} == set(ids[1:])
+    assert {path.stem for path in tmp_path.glob("*.json")} == {"letters", *ids[1:]}
 
 
 def test_who_fills_the_folder_of_comparisons_loses_ones_own(tmp_path):

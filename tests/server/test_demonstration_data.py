@@ -76,6 +76,7 @@ def test_file_never_changes_and_those_that_runs_learned_from_stay(store, data, j
     [(_, chosen)] = data.choices("")
     first = data.chosen(chosen, "")
     before = first.read_text()
+    (foreign := first.with_name("letters.jsonl")).touch()  # where a link led
     files = [first]
     for n in range(1, KEPT + 3):
         store.demonstrations.add(texts(1, completion=f" {n}"), f"{n}" * 64)
@@ -87,6 +88,7 @@ def test_file_never_changes_and_those_that_runs_learned_from_stay(store, data, j
     assert len(set(files)) == KEPT + 3 and first.read_text() == before
     # A run learned from the first; of the others, the five used last stay.
     assert [file.is_file() for file in files] == [True, False, False, *[True] * KEPT]
+    assert foreign.exists()
 
 
 @pytest.mark.parametrize("config", DAMAGED)

@@ -1,5 +1,7 @@
 """What the page hands to its tabs."""
 
+import os
+
 import pytest
 
 from rlhf_demo.errors import ConfigError
@@ -20,9 +22,33 @@ def test_names_in_a_resumed_run_are_checked_by_the_lists(tmp_path):
     assert page.jobs.check_names == page.choices.check_names
 
 
-@pytest.mark.parametrize("name", ["uploads", "classes", "comparisons", "votes"])
+@pytest.mark.parametrize("name", ["uploads", "classes", "comparisons", "votes", "demonstrations"])
 def test_link_in_the_place_of_a_folder_where_old_files_are_removed_is_refused(tmp_path, name):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / name).symlink_to(tmp_path)
-    with pytest.raises(ConfigError, match=f"runs/{name} is a link: remove it"):
+    with pytest.raises(ConfigError, match=f"runs/{name} is not a folder: this page needs one"):
         shared.Shared.open(Settings(runs=tmp_path / "runs"))
+
+
+@pytest.mark.parametrize("name", ["votes.db", "votes.db-journal", "votes.db-wal", ".key"])
+def test_folder_in_the_place_of_a_file_of_the_page_is_named_at_the_start(tmp_path, name):
+    """SQLite took votes.db-journal for its own, and said "disk I/O error"."""
+    (tmp_path / "runs" / name).mkdir(parents=True)
+    with pytest.raises(ConfigError, match=f"runs/{name} is not a file: this page needs one"):
+        shared.Shared.open(Settings(runs=tmp_path / "runs"))
+
+
+@pytest.mark.parametrize("name", [".scheduler", "votes.db-wal"])
+def test_pipe_in_the_place_of_a_file_of_the_page_is_named_at_the_start(tmp_path, name):
+    """Opened, it made the scheduler wait for ever."""
+    (tmp_path / "runs").mkdir()
+    os.mkfifo(tmp_path / "runs" / name)
+    with pytest.raises(ConfigError, match=f"runs/{name} is not a file: this page needs one"):
+        shared.Shared.open(Settings(runs=tmp_path / "runs"))
+
+
+def test_votes_may_lie_on_another_disk(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "elsewhere.db").touch()
+    (tmp_path / "runs" / "votes.db").symlink_to(tmp_path / "elsewhere.db")
+    shared.Shared.open(Settings(runs=tmp_path / "runs")).store.close()
