@@ -26,6 +26,8 @@ answer within 3 seconds, imports included, also on a busy machine."""
 ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 WEIGHTS = re.compile(r"model-\d+-of-\d+\.safetensors", re.ASCII)
 """How transformers names the files of a model that it saves in several; else model.safetensors."""
+MOST_PARTS = 200
+"""Files of a model's weights: transformers starts a new one after 5 GB, other programs after 2."""
 MOST_CONFIG = 1_000_000
 """Bytes of an adapter's configuration, which is read before its weights are fetched."""
 
@@ -144,9 +146,17 @@ def weight_files(folder: Path) -> list[Path]:
     """Return the files that hold a model's weights; none of an adapter, and no others beside them.
 
     A pipe is no file: opening one would stop all threads for ever.
+
+    Raises:
+        CheckpointError: there are more than MOST_PARTS.
     """
     whole = folder / "model.safetensors"
     parts = sorted(path for path in folder.iterdir() if WEIGHTS.fullmatch(path.name))
+    if len(parts) > MOST_PARTS:
+        raise CheckpointError(
+            f"{short_name(folder)} holds more than {MOST_PARTS} files of weights: choose another "
+            "model"
+        )
     return [path for path in ([whole] if whole.exists() else parts) if path.is_file()]
 
 

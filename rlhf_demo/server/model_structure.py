@@ -7,6 +7,7 @@ whoever it comes from: a training changes values alone.
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,7 +29,7 @@ MOST_TEXT = 2**26
 VALUE_HEAD, SMALL = "value_head.safetensors", 2**16
 """A value head of so many bytes costs nothing to speak of; PPO has one and DPO has none."""
 
-ODD = ValueError, TypeError, KeyError, AttributeError
+ODD = ValueError, TypeError, KeyError, AttributeError, RecursionError
 """What odd values in a file raise."""
 
 NO_COST = {
@@ -38,10 +39,11 @@ NO_COST = {
 """Keys of a configuration that change no shape: all weights are read in float32."""
 
 FLOATS = {"F32", "F16", "BF16"}
-MOST_RANK = 512
-"""Of adapters that count as one structure; it is that of our options, and loading merges them."""
+ANY_RANK = 2**24
+"""Adapters of up to so many numbers count as one structure, of whatever rank: loading adds them to
+their base. Rank 512, the highest of our options, makes 11.8 million of the shipped base's."""
 MOST_HEADER = 10**6
-"""Bytes that name a file's tensors; those of GPT-2 XL take 60,000."""
+"""Bytes that name the tensors in all files of a model; those of GPT-2 XL take 60,000."""
 
 
 def structure(folder: Path) -> str | None:
@@ -62,8 +64,7 @@ def structure(folder: Path) -> str | None:
         if base is None:
             found += [_config(folder / CONFIG), _tensors(weight_files(folder))]
         else:
-            spec = read_json(folder / ADAPTER, MOST_CONFIG)
-            found += [structure(base), _adapter(spec), _tensors([folder / ADAPTER_WEIGHTS], spec)]
+            found += [structure(base), *_adapter(folder)]
             if not (folder / TOKENIZER).is_file():  # an older form, which config.json chooses
                 found.append(_config(folder / CONFIG))
     except (*ODD, OSError, DataError, SafetensorError):
@@ -91,35 +92,37 @@ def _config(path: Path) -> dict[str, Any]:
     return {key: value for key, value in spec.items() if key not in NO_COST}
 
 
-def _adapter(spec: dict[str, Any]) -> dict[str, Any]:
-    """Return an adapter's configuration, up to the order of its modules and to its rank."""
-    modules: Any = spec["target_modules"]
+def _adapter(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return an adapter's configuration, up to the order of its modules, and its tensors."""
+    spec: dict[str, Any] = read_json(folder / ADAPTER, MOST_CONFIG)
+    tensors, modules, rank = _tensors([folder / ADAPTER_WEIGHTS]), spec["target_modules"], spec["r"]
     if not isinstance(modules, list):  # a regular expression, which is refused
         raise ValueError
     kept = {key: value for key, value in spec.items() if key not in NO_COST}
-    return kept | {"target_modules": sorted(cast("list[str]", modules)), "r": _rank(spec)}
+    kept["target_modules"] = sorted(cast("list[str]", modules))
+    if sum(math.prod(shape) for _, shape in tensors.values()) <= ANY_RANK:
+        kept["r"] = "any"
+        for name, (kind, shape) in tensors.items():
+            if ".lora_" in name:
+                tensors[name] = kind, ["rank" if size == rank else size for size in shape]
+    return kept, tensors
 
 
-def _rank(spec: dict[str, Any]) -> Any:
-    rank = spec["r"]
-    return "r" if type(rank) is int and 1 <= rank <= MOST_RANK else rank
-
-
-def _tensors(files: list[Path], adapter: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return the type and the shape of each tensor; of an adapter's matrices, `r` for its rank."""
-    found: dict[str, Any] = {}
+def _tensors(files: list[Path]) -> dict[str, tuple[str, list[Any]]]:
+    """Return the type and the shape of each tensor."""
+    found: dict[str, tuple[str, list[Any]]] = {}
+    left = MOST_HEADER
     for path in files:
-        with open(path, "rb") as file:  # else the library would read a header of 100 MB
-            if int.from_bytes(file.read(8), "little") > MOST_HEADER:
-                raise ValueError
+        with open(path, "rb") as file:  # else the library would read headers of 100 MB
+            left -= int.from_bytes(file.read(8), "little")
+        if left < 0:
+            raise ValueError
         opened: Any = safe_open(path, "numpy")  # without types
         with opened as tensors:
             for name in tensors.keys():
                 part = tensors.get_slice(name)
-                shape, kind = part.get_shape(), part.get_dtype()
-                if adapter and ".lora_" in name:
-                    shape = [_rank(adapter) if size == adapter["r"] else size for size in shape]
-                found[name] = "float" if kind in FLOATS else kind, shape
+                kind: str = part.get_dtype()
+                found[name] = "float" if kind in FLOATS else kind, part.get_shape()
     return found
 
 
