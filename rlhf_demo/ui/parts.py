@@ -108,21 +108,20 @@ def encoded(function: Callable[..., Any]) -> Callable[..., bytes]:
 
 
 def head() -> str:
-    """Return what goes into the page's head: Plotly from the installed package, and our scripts.
+    """Return what goes into the page's head: our scripts, and the names of the stages.
 
     Nothing is fetched from another machine. The addresses are relative, so they also work under a
     path prefix.
     """
     return (
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<script src="{LIBRARY}"></script>\n'
         f"{scripts.head()}\n"
         f"<script>rlhf.stages = {json.dumps(charts.stages())};</script>"
     )
 
 
 def library(request: Request) -> FileResponse:
-    """Answer with Plotly, at an address that does not reveal the server's folders."""
+    """Answer with Plotly, which static/shared/charts.js fetches, from the installed package."""
     import plotly  # noqa: PLC0415  (only its folder is needed)
 
     return FileResponse(Path(plotly.__file__).parent / "package_data" / LIBRARY)

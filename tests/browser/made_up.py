@@ -7,6 +7,8 @@ shows.
 import math
 
 HELPERS = """async () => {
+  window.drawn = () => new Promise((done) => setTimeout(done, 20)); // the library is there
+  while (!window.Plotly) await drawn();
   const { themeColour } = await rlhf.load("shared/theme");
   const { h } = await rlhf.load("shared/dom");
   const COLOURS = ["soft", "base", "ppo", "score", "kl", "warn", "below"];
@@ -44,6 +46,7 @@ EXTENDED = """async ({specs, points}) => {
   const cards = specs.map((spec) => chartCard({ ...spec, height: 150 }));
   const made = place(cards.map((one) => one.card));
   cards.forEach((one, i) => points[i].forEach((more) => one.chart.extend(more)));
+  await drawn();
   return chartsIn(made);
 }"""
 """In the page: what new charts hold after points were added."""
@@ -91,6 +94,7 @@ INSIDE = """async ({details, specs}) => {
       word.querySelector("i").style.background,
     ]),
   }));
+  await drawn();
   return { charts: chartsIn(made), table: cells(made.querySelector("table")), lists };
 }"""
 """In the page: the charts, table and lists of words of the fold "Inside a step"."""
@@ -145,7 +149,7 @@ HONESTY = """async ({report, votes}) => {
   mount({ element: made, server: { reward_report: async () => answer } });
   const run = { id: "reward-made-up", status: "finished" };
   window.dispatchEvent(new CustomEvent("rlhf:board", { detail: { kind: "reward", run } }));
-  await new Promise((done) => setTimeout(done));
+  await drawn();
   return {
     charts: chartsIn(made), unit: made.querySelector("details > p").textContent,
     worst: made.querySelector(".rl-sample").textContent,

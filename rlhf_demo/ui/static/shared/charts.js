@@ -211,6 +211,26 @@ const headTrace = (one) => {
 
 const BEHAVIOUR = { displayModeBar: false, doubleClick: "reset" };
 
+/** @type {Promise<void> | null} */
+let library = null;
+
+/**
+ * Fetches Plotly with the first chart: it takes 4.6 MB, and a student's phone may never draw one.
+ * @returns a promise that fails if the line is lost; the next call tries again
+ */
+const plotly = () => {
+  library ??= new Promise((done, failed) => {
+    const script = h("script", { src: "plotly.min.js" });
+    script.onload = () => done();
+    script.onerror = () => {
+      library = null;
+      failed(new Error("Plotly cannot be fetched"));
+    };
+    document.head.append(script);
+  });
+  return library;
+};
+
 class Chart {
   /** @param {HTMLElement} element  @param {Spec} spec */
   constructor(element, spec) {
@@ -221,10 +241,24 @@ class Chart {
       x: [...(one.x || [])],
       y: [...(one.y || [])],
     }));
-    Plotly.newPlot(element, this.traces(), this.layout(), BEHAVIOUR);
-    onTheme(() => element.isConnected && this.draw());
-    this.width = element.clientWidth;
-    new ResizeObserver(() => this.fit()).observe(element);
+    /** @type {"empty" | "waiting" | "drawn"} */
+    this.state = "empty";
+    this.draw();
+  }
+
+  async begin() {
+    this.state = "waiting";
+    try {
+      await plotly();
+    } catch {
+      this.state = "empty"; // new points ask again
+      return;
+    }
+    Plotly.newPlot(this.element, this.traces(), this.layout(), BEHAVIOUR);
+    this.state = "drawn";
+    onTheme(() => this.element.isConnected && this.draw());
+    this.width = this.element.clientWidth;
+    new ResizeObserver(() => this.fit()).observe(this.element);
   }
 
   layout() {
@@ -243,6 +277,11 @@ class Chart {
   }
 
   draw() {
+    if (this.state === "empty") this.begin();
+    if (this.state === "drawn") this.redraw();
+  }
+
+  redraw() {
     Plotly.react(this.element, this.traces(), this.layout(), BEHAVIOUR);
   }
 
