@@ -146,6 +146,7 @@ def load_reward_model(
     )
     tokenizer = load_tokenizer_for(model, folder)
     model.config.pad_token_id = tokenizer.pad_token_id
+    model.config.use_cache = False  # a text is read once; 4,096 tokens may take gigabytes
     model.to(device)  # pyright: ignore[reportArgumentType]  (wrapped without types)
     return RewardModel(
         speed_up(model).requires_grad_(False),

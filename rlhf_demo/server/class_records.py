@@ -77,6 +77,14 @@ class ClassRecords:
         """Return the folder of a class."""
         return self.root / str(collection)
 
+    def make_way(self, collection: int) -> None:
+        """Remove what lies in the place of a new class's folder; an archive may have brought it."""
+        folder = self.folder(collection)
+        if folder.is_symlink() or folder.is_file():
+            folder.unlink()
+        elif folder.exists():
+            shutil.rmtree(folder)
+
     def read(self, collection: int) -> ClassRecord:
         """Return the record of a class."""
         record: ClassRecord = {

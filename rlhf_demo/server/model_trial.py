@@ -244,6 +244,9 @@ def _try_scorer(name: str, label: str | None = None) -> None:
     # Each row is its number in binary, so that all differ and none is left out.
     texts = [[int(digit) for digit in f"{row:0{time}b}"][-time:] for row in range(rows)]
     scorer.score_ids(texts, batch_size=rows)
+    # The values of the weights decide how it reads; another model of its structure may read so.
+    scorer.reads_left_to_right = False
+    scorer.score_ids(texts, batch_size=rows)
 
 
 if __name__ == "__main__":

@@ -90,6 +90,15 @@ def test_score_is_the_same_alone_in_a_batch_and_padded_on_either_side(classifier
     assert_close(together, left[:, 0], atol=1e-5, rtol=0)
 
 
+def test_no_keys_and_values_are_kept_of_a_text_that_is_read_once(classifier_folder, monkeypatch):
+    scorer = load_reward_model(str(classifier_folder), device=CPU)
+    for scorer.reads_left_to_right in (True, False):
+        with torch.no_grad():
+            scorer._read([[1, 2, 3]])
+            batch = scorer.tokenizer.pad({"input_ids": [[1, 2, 3]]}, return_tensors="pt")
+            assert scorer.model(**batch).past_key_values is None
+
+
 def test_prompt_and_response_are_scored_as_one_text(classifier_folder):
     ours = load_reward_model(str(classifier_folder), device=CPU)
     assert_close(

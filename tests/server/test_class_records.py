@@ -63,6 +63,39 @@ def test_records_with_their_secrets_are_for_their_owner_alone_whatever_the_umask
     assert folder.parent.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("form", ["a record", "a list", "a folder", "a link"])
+def test_new_class_begins_without_what_an_archive_put_in_its_place(mode, tmp_path, form):
+    place = mode.training.records.folder(2)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    (mine := tmp_path / "mine").mkdir()
+    (mine / "class.json").write_text("[1]")
+    if form == "a link":
+        place.symlink_to(mine)
+    elif form == "a folder":
+        (place / "class.json").mkdir(parents=True)
+    else:
+        place.mkdir()
+        (place / "class.json").write_text('{"ppo": 5}' if form == "a record" else "[1]")
+    made = open_class(mode)
+    assert made.collection == 2
+    assert mode.class_state({"token": made.token})["code"] == made.code
+    assert (mine / "class.json").read_text() == "[1]"
+
+
+def test_votes_behind_a_link_are_not_rewritten(mode, tmp_path):
+    """An archive brought it: a data set of the same form, where it led, lost its rows."""
+    made, _ = taught(mode)
+    mine = tmp_path / "mine" / "pairs.jsonl"
+    mine.parent.mkdir()
+    mine.write_text('{"rater": 77}\n')
+    folder = mode.training.records.folder(made.collection)
+    (folder / "votes-000000000000").symlink_to(mine.parent)
+    mode.training.records.keep_voters(made.collection, set())
+    assert mine.read_text() == '{"rater": 77}\n'
+    [own] = (path for path in folder.glob("votes-*/pairs.jsonl") if path.resolve() != mine)
+    assert own.read_text() == ""
+
+
 def test_votes_that_no_model_in_use_learned_from_are_deleted(mode):
     made, _ = taught(mode)
     folder = mode.training.records.folder(made.collection)

@@ -242,3 +242,16 @@ def test_as_many_of_the_longest_texts_are_read_as_the_app_reads_at_once(
     )
     model_trial._try_scorer(str(save_tiny_classifier(tmp_path / "one", tiny_model_folder)))
     assert read[-1] == (most // 32, 32)
+
+
+def test_scorer_is_tried_in_both_ways_of_reading(tmp_path, tiny_model_folder, monkeypatch):
+    """The values of the weights decide which; those of the next model of its structure may differ.
+
+    One NaN in a head made the page keep 2 GB of keys and values that the trial had not.
+    """
+    ways, scores = set(), RewardModel._read
+    monkeypatch.setattr(
+        RewardModel, "_read", lambda *a: ways.add(a[0].reads_left_to_right) or scores(*a)
+    )
+    model_trial._try_scorer(str(save_tiny_classifier(tmp_path / "one", tiny_model_folder)))
+    assert ways == {True, False}

@@ -99,6 +99,7 @@ class ClassMode:
         made = self.classes.create_class(
             request["question"], overlap=overlap, clean_words=bool(request["clean_words"])
         )
+        self.training.records.make_way(made.collection)
         self.training.records.note(made.collection, each=each)
         self.training.watch(made.collection)
         self.training.wake()
