@@ -1,4 +1,7 @@
-"""The order in which waiting jobs start: classes first, then the visitors in rotation."""
+"""The order in which waiting jobs start: classes first, then the visitors in rotation.
+
+Whether the next one may start now, scheduler.py decides.
+"""
 
 from collections import Counter
 from collections.abc import Callable

@@ -44,6 +44,7 @@ from rlhf_demo.objectives.rewards import adapt_kl_coef, kl_k1, token_rewards
 from rlhf_demo.runs.reports import PPOReport
 from rlhf_demo.runs.run import Run, StopRequested, started_by_hand
 from rlhf_demo.train.checkpoint import load_state, save_state
+from rlhf_demo.train.data_parallel import Processes
 from rlhf_demo.train.distributions import distribution_row
 from rlhf_demo.train.ppo_report import ppo_report, report_prompts
 from rlhf_demo.train.ppo_rows import (
@@ -55,7 +56,6 @@ from rlhf_demo.train.ppo_rows import (
     sample_rows,
     token_columns,
 )
-from rlhf_demo.train.processes import Processes
 from rlhf_demo.train.rollout import Rollout, require_finite, sample_rollout
 from rlhf_demo.train.schedule import linear_rate, step_prompts
 

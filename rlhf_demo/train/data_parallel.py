@@ -6,7 +6,7 @@ starts them (data parallel). Every process holds the same weights and the same o
 samples, scores and reads its own rows of a rollout, and its own rows of a minibatch. Then the
 processes put their rollouts together (`joined`), and add up their gradients (`add`). All of them
 compute everything else, in the same way, so two processes give the figures of one, up to rounding:
-tests/train/test_processes.py. The first process alone writes the run's files.
+tests/train/test_data_parallel.py. The first process alone writes the run's files.
 
 A process without others is the usual case, and then nothing here changes a number.
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from rlhf_demo.cli.main import main
 from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.runs.run import Run, Status
-from rlhf_demo.train.processes import Processes
+from rlhf_demo.train.data_parallel import Processes
 from tests.command import refused
 from tests.fake_jobs import wait_until
 
