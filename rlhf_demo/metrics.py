@@ -63,8 +63,8 @@ GLOSSARY: dict[str, Metric] = {
     "objective/distinct_2": Metric(
         "distinct-2",
         "0..1",
-        "share of distinct pairs among the step's first pairs of neighbouring tokens; 4 pairs per "
-        "response are counted, about half of all",
+        "share of distinct pairs among the step's first pairs of neighbouring tokens; 4 times as "
+        "many pairs as responses are counted, about half of all",
         healthy="stays above 0.75 of its initial value",
     ),
     "judge/score": Metric(
@@ -84,7 +84,7 @@ GLOSSARY: dict[str, Metric] = {
         "reward and judge agree",
         "0..1",
         "share of all pairs of 32 responses that reward and judge rank the same way; 0.5 is chance",
-        healthy="falls by ten points or so as the texts get similar scores",
+        healthy="falls by about 10 percentage points as the texts get similar scores",
     ),
     "judge/agreement_se": Metric(
         "standard error of the agreement",

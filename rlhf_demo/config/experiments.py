@@ -123,7 +123,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "rloo": Experiment(
         title="RLOO instead of PPO",
         change="There is no value head: each text is compared with three others for the same "
-        "prompt. A step samples as many texts, for a quarter of the prompts.",
+        "prompt. A step samples as many texts as PPO\u2019s, for a quarter as many prompts.",
         kind="rloo",
         question="Where will the score end?",
         metric="objective/score",

@@ -12,7 +12,8 @@ class GRPOConfig(GroupConfig):
 
     kl_coef: float = option(
         0.25,
-        "initial weight of the mean KL per token in the loss, reward units per nat",
+        "initial weight of the mean KL per token in the loss, standard deviations of the score "
+        "per nat",
         low=0.0,
         high=10.0,
     )

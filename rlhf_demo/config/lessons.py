@@ -70,9 +70,9 @@ LESSONS: dict[str, Lesson] = {
         question="\u201cI watched this unbelievable masterpiece.\u201d has five words. "
         "\u201cPhotosynthesis needs chlorophyll.\u201d has three. How many tokens does the "
         "second have, compared with the first?",
-        answers=("fewer", "as many, or up to twice as many", "at least twice as many"),
-        sentence="The model never sees letters or words, only the numbers of tokens; rare words "
-        "cost several.",
+        answers=("fewer", "as many, or less than twice as many", "at least twice as many"),
+        sentence="The model never sees letters or words, only each token\u2019s number in "
+        "the list. A rare word takes several tokens.",
         code="models.token_text:token_texts",
         test="tests/models/test_token_text.py::test_pieces_of_a_real_tokenizer_join_up_to_the_text",
         caveat="These tokens come from reviews of films. OpenAI\u2019s GPT-2 of 2019 has "
@@ -80,7 +80,7 @@ LESSONS: dict[str, Lesson] = {
         "places.",
     ),
     "vectors": Lesson(
-        title="Vectors and places",
+        title="Vectors and positions",
         minutes=3,
         before="The model has a vector, a list of 256 numbers, for each of its 8,192 "
         "tokens. It learned them by predicting the next token in reviews of films. "
@@ -98,7 +98,7 @@ LESSONS: dict[str, Lesson] = {
         "which position a token stands.",
         code="explain.vectors:nearest",
         test="tests/explain/test_vectors.py::test_nearest_worked_by_hand",
-        caveat="Near means used in the same places, not meaning the same. The model also "
+        caveat="Near means used in the same contexts, not meaning the same. The model also "
         "uses this table at its end, to turn its last vector into logits, so the "
         "table had two jobs to learn.",
     ),
@@ -194,7 +194,7 @@ LESSONS: dict[str, Lesson] = {
         code="explain.surprise:surprises",
         test="tests/explain/test_surprise.py::test_mean_equals_the_loss_of_transformers",
         caveat="A low loss says that a text is like those of the training, not that it is true or "
-        "good. Losses compare only between models with the same tokens.",
+        "good. Losses can be compared only between models with the same tokens.",
     ),
     "votes": Lesson(
         title="From votes to a score",
@@ -222,8 +222,8 @@ LESSONS: dict[str, Lesson] = {
         minutes=4,
         before="The reward model reads a text with the base\u2019s six layers, slightly "
         "corrected. Where the base computes a logit for every token, the reward model computes "
-        "one number, the score. The base\u2019s own texts score 0 on average; a better text "
-        "should score higher.",
+        "one number, the score. The base\u2019s own texts score 0 on average, with a standard "
+        "deviation of 1; a better text should score higher.",
         question="What does it make of \u201cThe acting was not terrible.\u201d?",
         answers=(
             "a score above 0: not terrible is mild praise",
@@ -235,9 +235,9 @@ LESSONS: dict[str, Lesson] = {
         "looks for texts with a high score, whether they deserve it or not.",
         code="explain.gpt2:read_out",
         test="tests/explain/test_gpt2.py::test_the_last_sum_reads_as_the_output",
-        caveat="The colours show the score if the text ended at that token; they are no causes. "
-        "No early layer was trained to be read by the scoring head, so a small number there does "
-        "not mean that the layer knows nothing.",
+        caveat="The colours show the score if the text ended at that token; they do not show what "
+        "caused it. No early layer was trained to be read by the scoring head, so a small number "
+        "there does not mean that the layer knows nothing.",
     ),
     "word_scores": Lesson(
         title="Why running scores mislead",
@@ -325,7 +325,7 @@ LESSONS: dict[str, Lesson] = {
         "model, the value head, had expected: the advantage. PPO makes a token with "
         "a positive advantage more likely, and one with a negative advantage less "
         "likely. Once a step has made a token less than 0.80 or more than 1.20 "
-        "times as likely, the clip stops pushing it further that way.",
+        "times as likely, the clip stops PPO from pushing it further that way.",
         question="Which tokens get a negative advantage?",
         answers=(
             "only the last one, which the score comes with",
@@ -334,8 +334,8 @@ LESSONS: dict[str, Lesson] = {
             "some others",
         ),
         sentence="PPO does not know which word earned the score: it hands the score back to the "
-        "tokens before, a little less to each, and its clip stops a token that has already moved "
-        "far enough.",
+        "tokens before, a little less to each, and its clip ends the push on a token that has "
+        "already moved far enough.",
         code="objectives.advantages:gae",
         test="tests/objectives/test_advantages.py::test_gae_worked_by_hand_for_two_lengths",
         caveat="\u201cTimes as likely\u201d is measured after all updates of the step, but "
@@ -403,7 +403,7 @@ LESSONS: dict[str, Lesson] = {
         question="Each of two students answers 20% of the pairs wrong, by chance. They answer the "
         "same pairs. On what share of the pairs do they agree?",
         answers=("96%", "80%", "68%", "60%"),
-        sentence="Wrong votes limit what any reward model can be seen to know, and the votes of "
+        sentence="Wrong votes limit how well any reward model can do in a test, and the votes of "
         "some people are not the taste of all.",
         code="explain.noise:agreement",
         test="tests/explain/test_noise.py::test_two_voters_by_hand",

@@ -41,14 +41,16 @@ class PolicyGradientConfig(Options):
         16, "rank of the LoRA adapter that is trained; 0 trains all weights", low=0, high=512
     )
     kl_coef: float = option(
-        0.25, "initial KL coefficient, reward units per nat", low=0.0, high=10.0
+        0.25, "initial KL coefficient, standard deviations of the score per nat", low=0.0, high=10.0
     )
     kl_target: float = option(
         2.5, "KL per response that the coefficient aims at, nats; 0 fixes the coefficient", low=0.0
     )
     kl_budget: float = option(10.0, "KL per response at which the run stops, nats", low=0.0)
     missing_eos_penalty: float = option(
-        1.0, "subtracted from the score of a response that was cut short, reward units", low=0.0
+        1.0,
+        "subtracted from the score of a response that was cut short, in standard deviations",
+        low=0.0,
     )
     clip_range: float = option(
         0.2,

@@ -14,8 +14,16 @@ class PPOConfig(PolicyGradientConfig):
     """Stage 2: train the policy to score higher while it stays close to the reference."""
 
     value_clip_range: float = option(
-        0.2, "how far a value may move per rollout before its gradient stops, reward units", low=0.0
+        0.2,
+        "how far a value may move per rollout before its gradient stops, in standard deviations "
+        "of the score",
+        low=0.0,
     )
     value_coef: float = option(0.1, "weight of the value loss", low=0.0)
     gamma: float = option(1.0, "discount per token", low=0.0, high=1.0)
-    gae_lambda: float = option(0.95, "how far advantages look ahead", low=0.0, high=1.0)
+    gae_lambda: float = option(
+        0.95,
+        "how far advantages look ahead: 0 is one token, 1 is to the end of the text",
+        low=0.0,
+        high=1.0,
+    )

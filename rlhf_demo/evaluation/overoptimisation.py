@@ -405,10 +405,10 @@ def _tops(judge: Sequence[Bin], curve: Curve) -> str:
     """Say where a fitted curve is highest, and what that means for the judge's means."""
     turned, farthest = turn(judge), judge[-1].distance
     if curve.top is None or curve.top > farthest:
-        return f"The fitted curve has no top up to {_nats(farthest)}."
+        return f"The fitted curve has no peak up to {_nats(farthest)}."
     top = _nats(curve.top)
     if turned is None:
-        return f"The fitted curve has its top at {top}, but the fall after it is within chance."
+        return f"The fitted curve peaks at {top}, but the fall after it is within chance."
     if top == _nats(turned.top.distance):
         return f"The fitted curve is highest at {top} too."
     return f"The fitted curve is highest at {top}; the points scatter, so the two places differ."

@@ -156,7 +156,9 @@ def settings_of(metrics: Row, options: Mapping[str, Any]) -> StepSettings:
     given["kl_coef"] = metrics.get("objective/kl_coef")
     for name, value in given.items():
         if not is_figure(value):
-            raise DataError(f"this run notes no {name}, which its loss needs: choose another run")
+            raise DataError(
+                f"this run recorded no {name}, which its loss needs: choose another run"
+            )
     return StepSettings(**given)
 
 

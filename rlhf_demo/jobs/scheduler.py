@@ -296,7 +296,7 @@ class Scheduler:
             request_stop(
                 job,
                 f"ended with {held:,.0f} MB of memory, over this page's limit of {most:,.0f} MB "
-                "for a training: choose a smaller batch, shorter responses or a smaller "
+                "for a training run: choose a smaller batch, shorter responses or a smaller "
                 "model",
             )
             job.executor.stop(handle, job.run.folder, hard=True)  # there is no time to ask

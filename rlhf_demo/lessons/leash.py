@@ -55,7 +55,7 @@ def outcome(models: Models) -> Outcome:
         f"On the curves, at {_nats(end)}, the reward model\u2019s score ends "
         f"{_gain(drawn['proxy']['line'][-1])} above the base\u2019s mean. The judge\u2019s is "
         f"highest at {_nats(top)} ({_gain(top)}) and ends at {_gain(end)}. The unit is a standard "
-        "deviation of the base\u2019s scores: a usual difference between two of its texts."
+        "deviation of the base\u2019s scores: a typical difference between two of its texts."
     )
     if turned is None:
         return {"answer": 0, "result": result}

@@ -134,7 +134,7 @@ def text_of(request: dict[str, Any], default: str, models: Models) -> str:
     if not isinstance(text, str) or not text.strip():
         raise ConfigError("the text is empty: write a few words")
     if len(text) > MOST_CHARACTERS:
-        raise ConfigError(f"the text has {len(text):,} letters: write at most {MOST_CHARACTERS}")
+        raise ConfigError(f"the text has {len(text):,} characters: write at most {MOST_CHARACTERS}")
     check_letters(text)
     count = len(models.ids(text)) - 1
     if count > MOST_TOKENS:

@@ -75,7 +75,7 @@ def learned_by_heart(rows: Sequence[Row]) -> Story | None:
     return warning(
         "learned_by_heart",
         f"The loss on held-out texts was lowest at step {best} ({number(min(losses))} nats per "
-        f"token) and is now {number(losses[-1])}: the policy learns its texts by heart.",
+        f"token) and is now {number(losses[-1])}: the policy is memorising its training texts.",
         "Next run: more texts, or fewer epochs.",
     )
 

@@ -11,7 +11,7 @@ from rlhf_demo.runs.reports import RewardReport
 from rlhf_demo.runs.story import LONG, Story, failed, waiting, warning
 from rlhf_demo.runs.trend import FEWEST
 
-GAP = 0.1  # training less held-out accuracy: from here pairs are learned by heart
+GAP = 0.1  # training less held-out accuracy: from here pairs are memorised
 TOO_SURE = 0.05  # probability as stated less share right: from here it is overconfident
 
 

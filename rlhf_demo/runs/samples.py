@@ -45,7 +45,7 @@ def left_out(rows: list[Row]) -> list[str]:
     if any(type(each) is list and len(each) > MOST_TOKENS for each in tokens):
         said.append(f"Of each text, the first {MOST_TOKENS} tokens are shown.")
     if any(len(_text(each)) > MOST_LETTERS for each in prompts):
-        said.append(f"Of each prompt, the last {MOST_LETTERS:,} letters are shown.")
+        said.append(f"Of each prompt, the last {MOST_LETTERS:,} characters are shown.")
     return said
 
 

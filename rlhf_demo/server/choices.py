@@ -53,7 +53,7 @@ LABELS = {
     "gpt2-mini-ppo": "gpt2-mini-ppo: the base after PPO",
     "reward-mini": "reward-mini: trained on the shipped pairs",
     STAR_RATER: "star-rater: simulated film rater",
-    WORD_JUDGE: "word-judge: simulated judge that counts words",
+    WORD_JUDGE: "word-judge: simulated judge that adds up weights of words",
     FLUENCY_JUDGE: "fluency-judge: simulated judge that also wants good writing",
     RULE: "longer: the longer text wins",
     HARSHNESS: "harshness: a classifier with the labels harsh and not harsh",

@@ -261,7 +261,8 @@ class ClassTraining:
         record = self.records.read(collection)
         if record["reward"] is None or self.row(record["reward"]) is None:
             raise JobError(
-                "there is no reward model yet: it is ready half a minute after the tenth preference"
+                "there is no reward model yet: on two CPU cores, it is ready about half a minute "
+                "after the tenth preference"
             )
         if not 1 <= steps <= MOST_STEPS:
             raise JobError(f"PPO is asked for {steps} steps: choose 1 to {MOST_STEPS}")

@@ -66,8 +66,8 @@ REWARD = (
     "{method} worked."
 )
 READS_WITH = (
-    "{judge} takes star-rater\u2019s score and subtracts for text that the base finds unlikely and "
-    "for repetition, so it shares their network."
+    "{judge} takes star-rater\u2019s score and subtracts penalties for repetition and for text "
+    "that the base finds unlikely, so it shares the network of these two."
 )
 APART = "{judge} shares no network with the models."
 NO_PART = (
@@ -123,7 +123,7 @@ def _title(judge: str, *, taught: bool) -> str:
     if judge == STAR_RATER:
         return "the simulated judge that labelled the pairs" if taught else "a simulated judge"
     if judge == WORD_JUDGE:
-        return "a simulated judge of another kind, which only counts words"
+        return "a simulated judge of another kind, which only adds up weights of words"
     if judge == FLUENCY_JUDGE:
         return "a simulated judge of sentiment and writing"
     return "a rule: the longer text wins" if judge == RULE else "a model that scores texts"

@@ -100,7 +100,7 @@ class Learn:
         """
         lesson, asked = find(name), json.dumps(request, sort_keys=True, default=str)
         if len(asked) > MOST_REQUEST:
-            raise ConfigError(f"the request has {len(asked):,} letters: shorten the text")
+            raise ConfigError(f"the request has {len(asked):,} characters: shorten the text")
         key = lesson, str(trained), asked
         return self._computed(key, trained, lambda models: module(lesson).look(models, request))
 

@@ -236,7 +236,7 @@ class Classes:
             collection = self._there(self._find(connection, code, lock=True))
             if not collection.door_open:
                 raise Refused(
-                    "this class takes no new students now: ask the instructor to let you join"
+                    "this class is not taking new students now: ask the instructor to let you join"
                 )
             self.arrivals.check_pace(client, name)
             self._make_room(connection, collection, client)

@@ -157,15 +157,15 @@ def _in_lesson(
     voter = owner(connection, voters, secret, lock=lock)
     collection = by_id(connection, collections, voter.collection_id)
     if collection.open_lesson != lesson or collection.lesson_answer is None:
-        raise Refused("this lesson takes no texts now: look at the class screen")
+        raise Refused("this lesson is not accepting texts now: look at the class screen")
     if collection.texts_closed:
-        raise Refused("your instructor takes no more texts: look at the class screen")
+        raise Refused("your instructor is not accepting more texts: look at the class screen")
     return voter, collection
 
 
 def _refuse_after_removal(best: Try | None) -> None:
     if best is not None and best.text == REMOVED:
-        raise Refused("your instructor takes no more texts from you")
+        raise Refused("your instructor is not accepting more texts from you")
 
 
 def _of_student(connection: Connection, voter: int) -> Try | None:

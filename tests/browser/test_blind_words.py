@@ -110,8 +110,20 @@ def test_a_rate_and_its_interval_turn_round_together(visitor, contender, of_ppo)
 @pytest.mark.parametrize(
     ("counted", "figure", "choice", "said", "words"),
     [
-        (WINS, "75% [63, 88]", "left", "You preferred PPO.", "luck alone is unlikely"),
-        (LOSES, "25% [13, 38]", "right", "You preferred base.", "luck alone is unlikely"),
+        (
+            WINS,
+            "75% [63, 88]",
+            "left",
+            "You preferred PPO.",
+            "luck alone is an unlikely explanation",
+        ),
+        (
+            LOSES,
+            "25% [13, 38]",
+            "right",
+            "You preferred base.",
+            "luck alone is an unlikely explanation",
+        ),
         (
             EVEN,
             "56% [38, 75]",

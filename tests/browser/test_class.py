@@ -126,7 +126,7 @@ def test_student_is_removed_and_kept_out_by_the_closed_door(new_visitor):
     phone.get_by_role("button", name="Join again").click()
     phone.get_by_label("A nickname").fill("Ann")
     phone.get_by_role("button", name="Join the class").click()
-    expect(phone.get_by_role("alert")).to_contain_text("this class takes no new students now")
+    expect(phone.get_by_role("alert")).to_contain_text("this class is not taking new students now")
     screen.get_by_role("button", name="Let new students join").click()
     expect(screen.get_by_role("button", name="Stop new students joining")).to_be_visible()
     phone.get_by_role("button", name="Join the class").click()

@@ -63,7 +63,7 @@ def test_board_draws_score_with_its_error_exact_kl_and_both_over_kl(visitor):
     rows = read_rows(RUN / "metrics.jsonl")
     visitor.wait_for_step(rows[-1]["step"])
     visitor.board.locator("summary", has_text="Inside a step").click()
-    visitor.wait_for(f"({IN_SIGHT}['Reward and judge over KL']?.traces[0].x || []).length")
+    visitor.wait_for(f"({IN_SIGHT}['Reward and judge by KL']?.traces[0].x || []).length")
 
     drawn = visitor.page.evaluate(f"() => {IN_SIGHT}")
 
@@ -79,7 +79,7 @@ def test_board_draws_score_with_its_error_exact_kl_and_both_over_kl(visitor):
     of_score, of_kl = (drawn[title]["traces"][0] for title in ("Score", "KL from the base"))
     assert (of_score["x"], of_score["y"], of_score["customdata"]) == (step, score, error)
     assert (of_kl["x"], of_kl["y"]) == (step, kl)
-    over_kl = drawn["Reward and judge over KL"]
+    over_kl = drawn["Reward and judge by KL"]
     reward, judged, _ = over_kl["traces"]  # the last one holds the yardstick in view
     assert (reward["name"], reward["x"], reward["y"]) == ("reward", kl, score)
     assert judged["x"] == written("objective/kl", judged_rows)
@@ -279,7 +279,7 @@ def test_score_is_told_as_a_probability_and_the_rejected_text_as_what_it_preferr
     assert "75% if it scores 0.5 higher, and 90% if it scores 1 higher" in drawn["unit"]
     assert "90% if it scores 1 higher: sigmoid(2.20 \u00d7 difference)" in drawn["unit"]
     assert "\u22120.50" in drawn["worst"]
-    assert "the judge preferred  good." in drawn["worst"]
+    assert "the label preferred  good." in drawn["worst"]
     assert "the model preferred  bad." in drawn["worst"]
     assert "a probability of 75.0% that the rejected one is better" in drawn["title"]
 

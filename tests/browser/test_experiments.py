@@ -62,7 +62,7 @@ def test_curves_are_covered_until_a_visitor_has_answered(app, new_visitor):
     finished.set_status(Status.FINISHED)
     measured = "measured: \u201c10 times or more\u201d. The KL from the reference ended at 54.0"
     ann.sees(fold(ann), f"You said \u201c2 to 10 times\u201d; {measured}")
-    eve.sees(fold(eve), f"You looked without an answer; {measured}")
+    eve.sees(fold(eve), f"You looked without answering first; {measured}")
 
     # A page that is opened again still knows the answer; whoever forgets it is asked again.
     ann.page.reload()

@@ -47,7 +47,7 @@ def test_a_token_is_traced_by_keys_alone(new_visitor):
     ann.sees(scope(ann), "rlhf_demo/objectives/masks.py line")
     for key in ("ArrowDown", "ArrowDown", "ArrowDown", "ArrowDown"):
         ann.page.keyboard.press(key)
-    ann.sees(scope(ann), "gives one more update no gradient from this token")
+    ann.sees(scope(ann), "one more update would get no gradient from this token")
     ann.sees(scope(ann), "def policy_loss(")
     ann.page.keyboard.press("Escape")
     expect(scope(ann)).to_be_hidden()

@@ -258,7 +258,7 @@ def test_words_for_a_fitted_curve_whose_fall_is_within_chance():
     assert in_words(Way.PPO, PROXY, UNTURNED, Curve(Way.PPO, alpha=1.0, beta=1.0, r2=0.9)) == (
         f"{PROXY_ENDS} The judge\u2019s gain does not fall again by more than chance: it is +0.40 "
         "at 36 nats. Gao\u2019s curve describes the judge\u2019s gain (R\u00b2 0.90, \u03b1 +1.00, "
-        "\u03b2 +1.00). The fitted curve has its top at 1.0 nats, but the fall after it is "
+        "\u03b2 +1.00). The fitted curve peaks at 1.0 nats, but the fall after it is "
         "within chance."
     )
 
@@ -282,7 +282,7 @@ def test_a_fit_just_below_the_bound_is_not_shown_as_the_bound():
 @pytest.mark.parametrize("beta", [-1.0, 0.01])
 def test_words_for_a_fitted_curve_whose_top_is_not_reached(beta):
     said = in_words(Way.PPO, PROXY, PROXY, Curve(Way.PPO, alpha=1.0, beta=beta, r2=0.9))
-    assert said.endswith("The fitted curve has no top up to 36 nats.")
+    assert said.endswith("The fitted curve has no peak up to 36 nats.")
 
 
 # -- runs ------------------------------------------------------------------------------------------

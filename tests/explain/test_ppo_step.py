@@ -259,9 +259,9 @@ def test_a_damaged_column_is_named(quick, name, bad):
 
 def test_a_missing_setting_is_named(quick):
     for options in ({}, quick.options | {"gamma": "1"}, quick.options | {"gamma": math.inf}):
-        with pytest.raises(DataError, match="notes no gamma"):
+        with pytest.raises(DataError, match="recorded no gamma"):
             settings_of(quick.metrics[1], options)
-    with pytest.raises(DataError, match="notes no kl_coef"):
+    with pytest.raises(DataError, match="recorded no kl_coef"):
         settings_of({}, quick.options)
     with pytest.raises(DataError, match="has no tokens"):
         response_of({"token": []}, settings_of(quick.metrics[1], quick.options))

@@ -44,7 +44,7 @@ test("who looked without an answer, or has one that is gone, said nothing", () =
   for (const said of [SKIPPED, 3])
     assert.equal(
       resultWords(experiment, said, state(1)),
-      "You looked without an answer; measured: \u201Cthe same\u201D. KL 60.",
+      "You looked without answering first; measured: \u201Cthe same\u201D. KL 60.",
     );
 });
 

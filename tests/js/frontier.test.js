@@ -67,8 +67,8 @@ test("a run with points outside the chart is said to have them", () => {
   const words = (...runs) => outsideWords({ ...view, own: runs });
   assert.deepEqual(words(own("ppo-a", 0.5, 2.75)), []);
   assert.deepEqual(words(own("ppo-a", 2, 64.96), own("ppo-b", 223.8, 301.5)), [
-    "Outside the chart, which ends at 2.9 nats: of ppo-a, 1 of 2 points, up to 65.0 nats.",
-    "Outside the chart, which ends at 2.9 nats: of ppo-b, 2 of 2 points, up to 301.5 nats.",
+    "The chart ends at 2.9 nats. Outside it: of ppo-a, 1 of 2 points, up to 65.0 nats.",
+    "The chart ends at 2.9 nats. Outside it: of ppo-b, 2 of 2 points, up to 301.5 nats.",
   ]);
 });
 

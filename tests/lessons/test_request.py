@@ -20,7 +20,7 @@ from rlhf_demo.models.policy import Policy
         ("  \n", "the text is empty"),
         (3, "the text is empty"),
         (None, "the text is empty"),
-        ("a" * 501, "has 501 letters: write at most 500"),
+        ("a" * 501, "has 501 characters: write at most 500"),
         ("good " * 25, "has 26 tokens: write at most 24"),
         ("хороший фильм", "only read English"),
         ("映画は", "only read English"),

@@ -26,7 +26,7 @@ def test_letters_of_two_directions_by_turns_come_as_far_as_a_tab_can_draw_them()
     assert (row["prompt"], row["response"]) == (long[-2000:], long[:2000])
     assert row["token"] == [long[:100], "b"]
     assert left_out([ROW, ROW | {"prompt": long}]) == [
-        "Of each prompt, the last 2,000 letters are shown."
+        "Of each prompt, the last 2,000 characters are shown."
     ]
 
 

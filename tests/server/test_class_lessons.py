@@ -126,7 +126,7 @@ def test_texts_are_scored_and_each_screen_shows_its_own(lessons, classes):
     made = classes.create_class(HAPPY)
     ann, bob = join(classes, made, 2)
     lessons.send(made.token, HUNT)
-    with pytest.raises(Refused, match="takes no texts now"):
+    with pytest.raises(Refused, match="is not accepting texts now"):
         lessons.try_text(ann, "Before the reveal.", "school")
     screens = (lessons.for_instructor, made.token), (lessons.for_student, ann)
     assert [show(who)["tries"] for show, who in screens] == [None, None]

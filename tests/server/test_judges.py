@@ -44,7 +44,7 @@ def test_shipped_comparison_says_that_the_first_judge_labelled_the_pairs(choices
     assert [judge["name"] for judge in found] == ["star-rater", "word-judge"]
     assert titles(found) == [
         "the simulated judge that labelled the pairs",
-        "a simulated judge of another kind, which only counts words",
+        "a simulated judge of another kind, which only adds up weights of words",
     ]
     assert found[0]["note"].startswith("star-rater labelled the pairs that the training")
     assert "share its network" in found[0]["note"]

@@ -18,7 +18,7 @@ def test_fields_have_the_defaults_and_choices_that_were_declared():
     assert (steps.value, steps.precision) == (40, None)
     assert [value for _, value in dtype.choices] == ["auto", "float32", "bfloat16"]
     assert (policy.value, policy.label) == ("gpt2-mini", "policy")
-    assert kl_coef.info == "initial KL coefficient, reward units per nat"
+    assert kl_coef.info == "initial KL coefficient, standard deviations of the score per nat"
 
 
 def test_values_become_options_of_their_kind():

@@ -69,7 +69,9 @@ def test_door_that_is_closed_lets_nobody_in_and_nobody_out(store, classes, round
     rounds.add_pairs(opened.collection, new_pairs(3))
     [ann] = join(classes, opened, 1)
     classes.set_door(opened.token, False)
-    with pytest.raises(Refused, match="this class takes no new students now: ask the instructor"):
+    with pytest.raises(
+        Refused, match="this class is not taking new students now: ask the instructor"
+    ):
         join(classes, opened, 1)
     assert answer_one(store, ann)
     classes.set_door(opened.token, True)

@@ -65,7 +65,7 @@ def test_board_has_the_best_of_its_own_class_and_no_names(store, classes, huntin
 def test_texts_are_taken_between_the_reveal_and_the_end(store, classes):
     hunting = classes.create_class(HAPPY)
     [ann] = join(classes, hunting, 1)
-    over = "this lesson takes no texts now"
+    over = "this lesson is not accepting texts now"
     for act in (
         lambda: None,
         lambda: store.predictions.send(hunting.token, LESSON),  # a score would tell the answer
@@ -127,9 +127,9 @@ def test_instructor_removes_all_texts_of_the_class_at_once(store, classes, hunti
     assert (board(store, hunting), store.tries.remove_all(hunting.token)) == ([], 0)
     [late] = join(classes, hunting, 1)
     for student in (*students, silent, late):
-        with pytest.raises(Refused, match="your instructor takes no more texts"):
+        with pytest.raises(Refused, match="your instructor is not accepting more texts"):
             store.tries.check(student, LESSON, "back at once", "school")
-        with pytest.raises(Refused, match="your instructor takes no more texts"):
+        with pytest.raises(Refused, match="your instructor is not accepting more texts"):
             store.tries.keep(student, LESSON, "checked before", 9.0)
     assert store.predictions.for_student(silent).texts_closed
     store.predictions.send(hunting.token, LESSON)
@@ -161,7 +161,7 @@ def test_student_whose_text_was_removed_sends_no_other(store, classes, hunting):
         lambda: store.tries.check(ann, LESSON, "rude", "school"),
         lambda: store.tries.keep(ann, LESSON, checked, 9.0),
     ):
-        with pytest.raises(Refused, match="your instructor takes no more texts"):
+        with pytest.raises(Refused, match="your instructor is not accepting more texts"):
             act()
     assert board(store, hunting) == []
     with store.database.reading() as connection:

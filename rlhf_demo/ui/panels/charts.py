@@ -104,7 +104,7 @@ def _spec(
         "title": title,
         "subtitle": subtitle,
         "meaning": f"{first.label}: {first.meaning}"
-        + (f"; {first.healthy}" if first.healthy else ""),
+        + (f". In a healthy run: {first.healthy}" if first.healthy else ""),
         "unit": "" if first.unit in ("-", "0..1", "up to 1") else first.unit,
         "series": [
             {"key": key, "color": color, "name": GLOSSARY[key].label, **drawn.get(key, {})}
@@ -175,7 +175,7 @@ PPO: BoardCharts = {
         ),
         _spec(
             "Loss on texts",
-            "nats per token; if the loss on held-out texts rises, the policy learns by heart; "
+            "nats per token; if the loss on held-out texts rises, the policy is memorising; "
             "grey: training, mean of 10 steps",
             ("sft/heldout_loss", "score"), ("sft/loss", "soft"), drawn=IMITATION, only="sft",
             key_shown=True,
@@ -208,7 +208,7 @@ PPO: BoardCharts = {
             ("policy/update_kl", "soft"), fromZero=True,
         ),
         _spec(
-            "Distinct-2", "share of distinct token pairs, among equally many in every step",
+            "Distinct-2", "share of distinct token pairs, always of the same number of pairs",
             ("objective/distinct_2", "soft"),
         ),
         _spec(
@@ -219,7 +219,7 @@ PPO: BoardCharts = {
     ],
     "inside": [
         _spec(
-            "Reward and judge over KL",
+            "Reward and judge by KL",
             "mean of each step, against its KL from the base; bars: \u00b1 1 standard error",
             ("objective/score", "score"), ("judge/score", "warn"), drawn=JUDGED,
             x="objective/kl", xTitle="KL from the base, nats per response", xFormat=".3~g",
@@ -261,7 +261,7 @@ REWARD: BoardCharts = {
         ),
         _spec(
             "Accuracy",
-            "share of pairs in the judge\u2019s order; grey: training, mean of 10 steps",
+            "share of pairs ordered as their labels say; grey: training, mean of 10 steps",
             ("heldout/accuracy", "score"), ("reward/accuracy", "soft"), yFormat=".0%", drawn=FAINT,
         ),
         _spec(
@@ -305,7 +305,7 @@ OVERLAID: dict[str, Overlaid] = {
     },
     "heldout/accuracy": {
         "title": "Held-out accuracy",
-        "subtitle": "share of pairs in the judge\u2019s order, over the steps",
+        "subtitle": "share of pairs ordered as their labels say, over the steps",
         "mode": "lines+markers",
         "yFormat": ".0%",
         "lines": [{"y": 0.5, "label": "coin flip", "dash": "dot", "color": "soft"}],

@@ -145,8 +145,8 @@ class FeedbackTab:
         kept += "number instead of a name."
         if self.data.public:
             use += " On this page, no other visitor can read it or train on it."
-            kept += " Anyone can download the answers below, except those to your own prompts; "
-            kept += "only you can download your texts."
+            kept += " Anyone can download the answers with the buttons below, except those to "
+            kept += "your own prompts; only you can download your texts."
         else:
             use += " Anyone who can open this page can download it."
             kept += " Anyone who can open this page can download them below."

@@ -34,8 +34,9 @@ from rlhf_demo.web.lanes import heavy
 
 LEAD = (
     "Here the policy learns. It writes texts, and the reward model scores them. PPO (proximal "
-    "policy optimisation) then pushes each token's probability up if its text turned out better "
-    "than expected, and down if worse, compared with the step's other texts. RLOO and GRPO compare "
+    "policy optimisation) then compares how each token's text turned out with what the value head "
+    "had expected. It pushes the token's probability up if that was better than for the step's "
+    "other tokens, and down if it was worse. RLOO and GRPO compare "
     "each text with other texts for the same prompt. Once a step has pushed a token's probability "
     "up or down by a fifth, a clip stops the push. A reward model is easily fooled, so a penalty "
     "keeps the policy near the base. The penalty grows with the KL (Kullback-Leibler divergence, "

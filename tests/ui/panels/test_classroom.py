@@ -222,7 +222,7 @@ def test_closed_door_and_most_joins_are_seen_on_the_screen(mode):
     mode.set_most_joins({"token": made.token, "most": "120"})
     told = mode.class_state({"token": made.token})
     assert (told["door_open"], told["most_joins"]) == (False, 120)
-    with pytest.raises(Refused, match="this class takes no new students now"):
+    with pytest.raises(Refused, match="this class is not taking new students now"):
         join(mode, made)
 
 

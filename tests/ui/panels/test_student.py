@@ -92,7 +92,7 @@ def test_text_that_fools_the_model_is_shown_without_a_name_and_can_be_removed(
     monkeypatch.setattr(learn, "outcome", lambda name, *, priority: outcome)
     monkeypatch.setattr(learn, "score", lambda text: 1.5)
     post("send_lesson", token=made.token, lesson="reward_head")
-    assert "takes no texts now" in post("try_text", secret=ann, text="Bad.")["error"]
+    assert "is not accepting texts now" in post("try_text", secret=ann, text="Bad.")["error"]
     post("reveal_lesson", token=made.token)
     told = post("try_text", secret=ann, text="Bad <b>text</b>.")
     assert (told["score"], told["best"]["text"]) == (1.5, "Bad <b>text</b>.")
@@ -111,7 +111,7 @@ def test_text_that_fools_the_model_is_shown_without_a_name_and_can_be_removed(
     assert post("class_state", token=made.token)["lesson"]["tries"] is None
     assert post("student_state", secret=bob)["lesson"]["tries"] is None
     told = post("try_text", secret=bob, text="Worse.")["error"]
-    assert "your instructor takes no more texts" in told
+    assert "your instructor is not accepting more texts" in told
 
 
 def test_lesson_comes_with_the_state_and_its_answer_is_on_disk(post, mode, monkeypatch):

@@ -39,14 +39,15 @@ export const FIGURES = [
     label: "Distinct-1",
     unit: "of {} tokens",
     meaning:
-      "share of distinct tokens, among equally many of each model: low when a model repeats itself",
+      "share of distinct tokens, of the same number from each model: low when a model repeats " +
+      "itself",
     show: (value) => percent(value),
   },
   {
     key: "distinct_2",
     label: "Distinct-2",
     unit: "of {} pairs of tokens",
-    meaning: "share of distinct pairs of neighbouring tokens, among equally many of each model",
+    meaning: "share of distinct pairs of neighbouring tokens, of the same number from each model",
     show: (value) => percent(value),
   },
   {

@@ -38,7 +38,7 @@ const quoted = (/** @type {string} */ answer) => `\u201C${answer}\u201D`;
  * @param {State | null} state
  */
 export const resultWords = ({ answers }, said, state) => {
-  const none = "You looked without an answer";
+  const none = "You looked without answering first";
   const own = said in answers ? `You said ${quoted(answers[said])}` : none;
   if (!state || state.answer === null) return `${own}.`;
   if (said === state.answer) return `${own}, and that is what came out. ${state.measured}`;

@@ -88,7 +88,7 @@ export const outsideWords = (view) => {
     const outside = marks.map(({ kl }) => kl).filter((kl) => kl > end);
     if (!outside.length) return [];
     return (
-      `Outside the chart, which ends at ${end.toFixed(1)} nats: of ${name}, ${outside.length} of ` +
+      `The chart ends at ${end.toFixed(1)} nats. Outside it: of ${name}, ${outside.length} of ` +
       `${counted(marks.length, "point")}, up to ${Math.max(...outside).toFixed(1)} nats.`
     );
   });

@@ -27,11 +27,11 @@ export const GROUPS = [
   {
     title: "What it earned",
     rows: [
-      { name: "reward", label: "reward", unit: "reward units" },
-      { name: "value", label: "value", unit: "reward units" },
-      { name: "delta", label: "delta, one-step error", unit: "reward units" },
-      { name: "raw_advantage", label: "advantage", unit: "reward units" },
-      { name: "return", label: "return", unit: "reward units" },
+      { name: "reward", label: "reward", unit: "standard deviations of the score" },
+      { name: "value", label: "value", unit: "standard deviations of the score" },
+      { name: "delta", label: "delta, one-step error", unit: "standard deviations of the score" },
+      { name: "raw_advantage", label: "advantage", unit: "standard deviations of the score" },
+      { name: "return", label: "return", unit: "standard deviations of the score" },
       { name: "advantage", label: "advantage, whitened", unit: "standard deviations" },
     ],
   },
@@ -42,7 +42,7 @@ export const GROUPS = [
       { name: "ratio", label: "ratio, new \u00F7 old", unit: "times" },
       { name: "policy_term", label: "policy loss", unit: "" },
       { name: "gradient", label: "its gradient", unit: "" },
-      { name: "value_after", label: "value, new", unit: "reward units" },
+      { name: "value_after", label: "value, new", unit: "standard deviations of the score" },
       { name: "value_term", label: "value loss", unit: "" },
       { name: "entropy_after", label: "entropy, new", unit: "nats" },
       { name: "total", label: "whole loss", unit: "" },
@@ -255,8 +255,8 @@ const gradientWords = (/** @type {Trace} */ trace, /** @type {number} */ at, val
       : " In this step, the clip stopped none of its updates.";
   if (trace.stopped[at]) {
     return (
-      "The ratio has left the clip range on the side to which the advantage pushes, so the clip " +
-      `gives one more update no gradient from this token.${updates}`
+      "The ratio has left the clip range on the side to which the advantage pushes, so one " +
+      `more update would get no gradient from this token.${updates}`
     );
   }
   if (Math.abs(value) < 5e-4) return `One more update would hardly move it.${updates}`;
@@ -307,9 +307,9 @@ const WORDS = {
 
 const UNKNOWN = {
   advantage:
-    "The mean and standard deviation of this step\u2019s advantages were not noted, and " +
+    "The mean and standard deviation of this step\u2019s advantages were not recorded, and " +
     "they cannot be computed from the kept tokens.",
-  logprob_after: "The ratio was noted to four decimals, as 0.0000, so this is not known.",
+  logprob_after: "The ratio was recorded to four decimals, as 0.0000, so this is not known.",
 };
 
 /**
@@ -323,7 +323,7 @@ export const sentence = (trace, name, at) => {
   if (!trace.settings.with_values && name.startsWith("value")) {
     return "Without a value head there is no such figure.";
   }
-  return UNKNOWN[name] || "This run was made before we noted what this needs.";
+  return UNKNOWN[name] || "This run was made before runs recorded what this needs.";
 };
 
 // -- what if ---------------------------------------------------------------------------------

@@ -83,7 +83,8 @@ export const votesWords = (/** @type {import("../types").VoteFacts} */ votes) =>
 
 /** @param {{kept: number, double: number, what: string}} imported */
 export const importWords = ({ kept, double, what }) => {
-  const twice = `; ${double} left out because ${double === 1 ? "it was" : "they were"} there twice`;
+  const were = double === 1 ? "it was" : "they were";
+  const twice = `; ${double} left out because ${were} in the file twice`;
   if (what === "text") return `${counted(kept, "written text")} imported${double ? twice : ""}.`;
   const toTrain = "choose their question on the Reward model tab.";
   if (what === "ranking") {

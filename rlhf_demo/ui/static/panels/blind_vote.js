@@ -26,7 +26,7 @@ const namesOf = (/** @type {string[]} */ names, /** @type {Choice} */ choice) =>
   ];
 };
 
-const SURE = "The whole interval is on one side of 50%, so luck alone is unlikely.";
+const SURE = "The whole interval is on one side of 50%, so luck alone is an unlikely explanation.";
 const UNSURE = "The interval includes 50%: these votes cannot tell which model is better.";
 
 const resultCard = (/** @type {Record<string, any>} */ result, { left, right }) => {

@@ -23,7 +23,7 @@ import { answered } from "../shared/server.js";
 /** @typedef {import("../types").JudgeView} JudgeView */
 
 const CHART = {
-  title: "Wins over KL",
+  title: "Wins at each KL",
   subtitle: "",
   height: 380,
   hovermode: "closest",

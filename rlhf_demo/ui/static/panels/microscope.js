@@ -17,7 +17,7 @@ const FIRST_ROW = "advantage";
 const HONEST =
   "The ratio is the one after all updates of the step; the clip acts on those in between. Mean " +
   "and standard deviation are of all the step\u2019s responses, of which only some were kept. " +
-  "What-if changes neither them nor what was sampled. A dash: the run did not note what the " +
+  "What-if changes neither them nor what was sampled. A dash: the run did not record what the " +
   "figure needs.";
 
 const view = (close, what, table, cell) => {

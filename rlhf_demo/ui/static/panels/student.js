@@ -20,7 +20,7 @@ const STORED =
   "write the address down. The instructor sees your nickname, how many answers you gave and " +
   "whether they look careless, can read and download your texts and your answers, and can " +
   "delete all of it. Of the answers to a lesson, everyone sees only how many chose each one. A " +
-  "text with which you try to fool the reward model may stand on the class screen, without your " +
+  "text with which you try to fool the reward model may appear on the class screen, without your " +
   "name.";
 const USE =
   "Your instructor can read it and download it, and supervised fine-tuning can learn from it.";

@@ -11,8 +11,8 @@ const words = (state, settings) => {
   return (
     "Same prompt, same random numbers. " +
     `${state.parting === null ? "Both models wrote the same text." : parted} ` +
-    "The stronger a token\u2019s colour, the further the model\u2019s choice there is from " +
-    "the base\u2019s (KL from the base). The scores here are raw scores, in the units of " +
+    "The stronger a token\u2019s colour, the further the model\u2019s probabilities there are " +
+    "from the base\u2019s (KL from the base). The scores here are raw scores, in the units of " +
     `${settings.scorer.name}.`
   );
 };

@@ -27,7 +27,7 @@ const SPREADS = {
   ratio: {
     title: "How far tokens moved",
     subtitle: "share of tokens by ratio; shaded: the clip range; last bin: 3 or more",
-    xTitle: "probability \u00F7 the one before the step",
+    xTitle: "probability \u00F7 probability before the step",
     yFormat: ".0%",
     fromZero: true,
     xRange: [0, 3],
@@ -84,8 +84,8 @@ const ratioWords = (clip, figures) =>
   `${number(1 - clip)} to ${number(1 + clip)}, and the middle 98% are between ` +
   `${number(figures["policy/ratio_p01"])} and ${number(figures["policy/ratio_p99"])}. ` +
   "In epoch 1 most tokens are read before many updates have been made, so their ratios are " +
-  "nearer to 1 than later; in the first minibatch, before any update, they are exactly 1 apart " +
-  "from rounding. " +
+  "nearer to 1 than later; in the first minibatch, before any update, they are all 1, except " +
+  "for rounding. " +
   "The clip stops a token\u2019s own gradient only when its ratio is outside the range on the " +
   "side that its advantage pushes towards. It does not pull the token back, and the updates for " +
   "other tokens keep moving it.";

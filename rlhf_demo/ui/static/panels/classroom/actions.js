@@ -11,9 +11,9 @@ import { askButton, questionField } from "./fields.js";
 /** @type {[string, number][]} */
 const STEPS = [
   ["5 steps, for a rehearsal", 5],
-  ["15 steps, about half a minute", 15],
-  ["40 steps, about a minute", 40],
-  ["80 steps, about two minutes", 80],
+  ["15 steps, about half a minute on two CPU cores", 15],
+  ["40 steps, about a minute on two CPU cores", 40],
+  ["80 steps, about two minutes on two CPU cores", 80],
 ];
 const USUAL = "40";
 const MAIN = "rl-main rl-large";

@@ -10,7 +10,7 @@ const LEAD =
   "Students join on their phones with a code and compare texts. On your screen they watch a " +
   "reward model learn from their votes, and PPO train a model to please it. A blind vote then " +
   "shows whether they prefer the result.";
-const CLEAN = " Keep rude words out: they are never sampled or scored";
+const CLEAN = " Keep rude words out: no model writes them, and no text with one is scored";
 const ELSEWHERE = "Continue a class that was opened on another computer";
 const PASSWORD = "Instructor\u2019s password";
 

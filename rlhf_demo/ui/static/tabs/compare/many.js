@@ -16,7 +16,8 @@ const EMPTY =
 
 // -- who wins -------------------------------------------------------------------------------------
 
-const SURE = "The whole interval is on one side of 50%, so luck alone is unlikely. ";
+const APART = "not comparable: another tokenizer";
+const SURE = "The whole interval is on one side of 50%, so luck alone is an unlikely explanation. ";
 const UNSURE =
   "The interval includes 50%: so few prompts cannot tell whose texts this judge prefers. ";
 
@@ -80,7 +81,7 @@ const figureRow = (
   { models, counted },
 ) => {
   const { key, label, unit, meaning, show } = figure;
-  const value = (model) => (model[key] === undefined ? "other tokens" : show(model[key], model));
+  const value = (model) => (model[key] === undefined ? APART : show(model[key], model));
   const size = (counted[key] || 0).toLocaleString("en");
   return row(label, unit.replace("{}", size), meaning, models.map(value));
 };

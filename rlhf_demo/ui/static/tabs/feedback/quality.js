@@ -32,7 +32,7 @@ const ABOUT = {
     "from these texts or this question.",
   left:
     "How often people prefer the left text (on a phone, the upper one). The sides are random, so " +
-    "a share far from 50% is a habit.",
+    "a share far from 50%, with an interval that leaves 50% out, shows a habit.",
   caught:
     "How often people prefer one of two identical texts. A careful reader answers \u201CTie\u201D.",
   files:

@@ -15,17 +15,20 @@ const WORDS = [
   ["action", "the next token, one of 8,192"],
   [
     "reward",
-    "for each token, a small price if it is likelier than under the base (the KL penalty); for " +
-      "the last token, the score as well",
+    "for each token, a small price if it is likelier than under the base, and a small bonus if " +
+      "it is less likely (the KL penalty); for the last token, the score as well",
   ],
   ["policy", "the model\u2019s probabilities of the next token, given the text so far"],
   ["value function", "the value head: it predicts the rewards that are still to come"],
-  ["model of the world", "none: PPO tries actions out and does not predict the score in advance"],
+  [
+    "model of the world",
+    "none: PPO tries actions out, and nothing predicts what the environment will do",
+  ],
 ];
 const NETWORKS =
   "PPO needs four models: the policy, the reference (the base, for the KL penalty), the value " +
-  "function and the reward model. Here all four share one body, the base: the policy adds small " +
-  "corrections to it, the value function an output to the policy, and the reward model other " +
+  "function and the reward model. Here all four share one body, the base. The policy adds small " +
+  "corrections to it. The value function is one more output of the policy. The reward model has " +
   "corrections and an output of its own.";
 const END = "<|endoftext|>";
 

@@ -41,12 +41,13 @@ export const alternatives = () => {
   const levels = h("div", { class: "rl-asking", role: "group", "aria-label": "KL from the base" });
   const bars = h("div", { class: "rl-bars" });
   const sentence = h("p", {});
+  const FARTHER = "did not reach this distance";
   const list = h("dl", { class: "rl-methods" });
 
   const bar = ([arm, title]) => {
     const { wins } = shown.levels[place];
     const share = wins[arm];
-    if (!share) return h("div", { class: "rl-bar-row" }, h("span", {}, title), "does not get here");
+    if (!share) return h("div", { class: "rl-bar-row" }, h("span", {}, title), FARTHER);
     const range = interval(share.low, share.high);
     return h(
       "div",

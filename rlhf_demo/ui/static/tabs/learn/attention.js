@@ -41,8 +41,9 @@ const rowByHand = (/** @type {Look} */ { pieces, row }) => {
 };
 
 const ENCODER =
-  "The Transformer of 2017 translated. Its encoder reads the whole source text X, and its tokens " +
-  "look in both directions: Z = Encoder(X). Its decoder writes the translation token by token: " +
+  "The first Transformer, of 2017, was built to translate. Its encoder reads the whole source " +
+  "text X, and its tokens look in both directions: Z = Encoder(X). Its decoder writes the " +
+  "translation token by token: " +
   "the next token follows from the tokens written so far and from Z. In a second attention of " +
   "each layer, cross-attention, the queries come from the decoder, the keys and values from Z.";
 const DECODER =
@@ -104,16 +105,17 @@ export const attention = ({ look }) => {
   const drawLarge = () => {
     const { row, pieces, patterns } = shown;
     const pattern = patterns[row.layer - 1][row.head - 1];
-    say(title, `Layer ${row.layer}, head ${row.head}: each row is a token that looks`);
+    const axes = "each row is a token that looks, each column one that it looks at";
+    say(title, `Layer ${row.layer}, head ${row.head}: ${axes}`);
     const tokens = h("div", { class: "rl-map-names" }, pieces.map(tokenButton));
     fill(large, tokens, square(pattern));
     const name = pieceWords(pieces[row.place]);
     say(
       about,
-      `The row of \u201C${name}\u201D by hand. Its query is multiplied, number by number, with ` +
-        "the key of each token up to it, and added up. In the rows above, hatched tokens come " +
-        "later and are masked. The values, times the weights, are added up. \u201Cstart\u201D " +
-        "stands before every text.",
+      `The row of \u201C${name}\u201D by hand. Its query is multiplied, number by number, by ` +
+        "the key of each token up to it, and the products are added up. In the rows above, " +
+        "hatched tokens come later and are masked. The values are multiplied by the weights and " +
+        "added up. \u201Cstart\u201D stands before every text.",
     );
     fill(byHand, rowByHand(shown));
   };

@@ -28,8 +28,8 @@ const OPTIMUM =
   "the base\u2019s twelve most likely next words. With a small beta, the penalty is cheap, and " +
   "the word with the highest score takes all.";
 const AXIS =
-  "Dots: single measurements. Lines: the curves fitted to them. A square root of 7 is 49 nats " +
-  "per text.";
+  "Dots: single measurements. Lines: the curves fitted to them. Where the axis says 7, the KL " +
+  "is 49 nats per text.";
 const EXPERIMENT = "Run it yourself: PPO with a KL penalty of 0";
 
 const texts = (/** @type {Look} */ { study }) =>

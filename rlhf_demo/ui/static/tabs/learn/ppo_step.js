@@ -79,7 +79,7 @@ const clipQuestion = () => {
         `After the step\u2019s updates, \u201C${name(look.tokens[asked])}\u201D is ` +
           `${number(look.ratio[asked])} times as likely as before (the ratio), and its ` +
           `advantage is ${signed(look.advantage[asked])}. The clip range is ${range}. ` +
-          "Does the clip stop it?",
+          "If PPO made one more update, would the clip stop this token\u2019s push?",
       );
     },
   };

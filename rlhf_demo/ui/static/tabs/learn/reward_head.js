@@ -74,7 +74,7 @@ export const reward_head = ({ look }) => {
   const show = (/** @type {Look | null} */ next) => {
     if (!next) return;
     ask.set(next);
-    say(summary, `The score is ${signed(next.score)}. The base\u2019s texts score 0 on average.`);
+    say(summary, `The score is ${signed(next.score)}. The base\u2019s texts score 0 \u00B1 1.`);
     fill(depths, h("h3", {}, "The score, read after each layer"), next.depths.map(depthRow));
     const tokens = next.pieces.map((piece, i) => ({ piece, score_if_ended: next.running[i] }));
     const scale = { from: 0, full: FULL };

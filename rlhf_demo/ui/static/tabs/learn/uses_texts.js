@@ -23,7 +23,7 @@ export const USES = [
   ],
   [
     "Question answering",
-    "correct answers, by people or by a test set",
+    "correct answers, as judged by people or by a test set",
     "long answers with many claims look better",
     "a reader who cannot check them",
   ],

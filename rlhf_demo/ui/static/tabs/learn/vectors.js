@@ -10,7 +10,8 @@ const MAPS =
   "A second table has a vector for each position; the model adds it to the token\u2019s. Each " +
   "map compares the first positions, row with column: the darker a cell, the closer their " +
   "vectors. This model learned them. The Transformer of 2017 computed them, as sine " +
-  "and cosine waves of growing length: a dark diagonal band says that near places are alike.";
+  "and cosine waves of growing length: a dark diagonal band says that nearby positions have " +
+  "similar vectors.";
 
 const map = (/** @type {number[][]} */ rows) => {
   const cell = (/** @type {number} */ cosine) =>
@@ -89,7 +90,7 @@ export const vectors = ({ look }) => {
     );
     if (next.without) fill(without, withoutTable(next.without));
   };
-  const line = h("div", { class: "rl-asking" }, word, button("Find near words", go));
+  const line = h("div", { class: "rl-asking" }, word, button("Find similar words", go));
   const positions = h("div", {}, h("p", { class: "rl-soft" }, MAPS), maps);
   const near = h("div", { class: "rl-near" }, words);
   const both = h("div", { class: "rl-attention" }, near, positions);

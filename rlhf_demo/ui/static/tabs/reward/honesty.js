@@ -13,7 +13,7 @@ import { onBoard } from "../../shared/navigation.js";
 const CHARTS = {
   accuracy: {
     title: "Right on held-out pairs",
-    subtitle: "share of pairs in the judge\u2019s order, with its 95% interval",
+    subtitle: "share of pairs ordered as their labels say, with its 95% interval",
     height: 230,
     hovermode: "closest",
     xRange: [0, 1.05],
@@ -128,7 +128,7 @@ const wrongPair = (pair, factor) => {
     { class: "rl-sample" },
     h("span", { class: "rl-chip rl-down", title }, signed(pair.margin)),
     h("p", { class: "rl-prompt" }, pair.prompt),
-    h("p", {}, h("span", { class: "rl-soft" }, "the judge preferred "), pair.chosen),
+    h("p", {}, h("span", { class: "rl-soft" }, "the label preferred "), pair.chosen),
     h("p", {}, h("span", { class: "rl-soft" }, "the model preferred "), pair.rejected),
   );
 };

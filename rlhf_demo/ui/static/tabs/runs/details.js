@@ -77,7 +77,7 @@ const repeatable = (/** @type {PickedRun} */ run) => {
       "h3",
       {},
       "The command that repeats it ",
-      h("span", {}, "the same seed gives the same numbers"),
+      h("span", {}, "on the same machine, the same seed gives the same numbers"),
     ),
     h("div", { class: "rl-command-line" }, code, button("Copy", copyCode)),
   ];
