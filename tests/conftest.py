@@ -22,14 +22,6 @@ from tests.tiny import save_tiny_model
 torch.set_num_threads(1)
 
 
-def pytest_collection_modifyitems(items):
-    """Begin with what takes long: else one process of two has it left at the end, alone."""
-    long = {
-        item.path for item in items for name in ("slow", "browser") if item.get_closest_marker(name)
-    }
-    items.sort(key=lambda item: item.path not in long)
-
-
 def pytest_collection_finish():
     """Leave what the tests imported out of later garbage collections, which took 15% of a run."""
     gc.collect()

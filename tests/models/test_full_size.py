@@ -40,7 +40,6 @@ def full_size(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 def test_one_step_of_gpt2_with_lora_fits_and_saves(full_size, tmp_path, capsys):
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("".join(f"The film number {n} was seen by my\n" for n in range(10, 26)))

@@ -18,11 +18,10 @@ MODES = {
 
 
 def wanted(request, number, mode):
-    """Leave out most hostile requests to a public page, where the functions are the same."""
-    return mode == "local" or request.honest or number % 4 == 0
+    """Leave out every other hostile request to a public page, where the functions are the same."""
+    return mode == "local" or request.honest or number % 2
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_hostile_requests_are_answered_in_words(tmp_path, mode):
     with PageProcess(tmp_path / "runs", SCRIPT, **MODES[mode]) as page:
