@@ -435,7 +435,10 @@ class Jobs:
                 self._take_permit(address)
                 self._make_room(displaced)
             with in_words():
-                if not requeue(job, record=record):
+                queued = requeue(job, record=record)
+                if not queued:  # the scheduler may just have signed that the run has ended
+                    queued = requeue(self._folders.job(run_id), record=record)
+                if not queued:
                     raise JobError(f"{run_id} has just been changed by someone else: try again")
             self._folders.addresses[run_id] = address
             self._folders.queued_here.add(run_id)

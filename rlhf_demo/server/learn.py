@@ -85,7 +85,8 @@ class Learn:
             DemoError: there is no such lesson, or its models cannot be used.
         """
         lesson = find(name)
-        return self._computed((lesson, str(trained)), trained, module(lesson).outcome, priority)
+        key = lesson, str(trained)
+        return self._computed(key, trained, lambda models: module(lesson).outcome(models), priority)
 
     def look(self, name: Any, request: dict[str, Any], trained: Any = PPO) -> Any:
         """Return what a lesson shows.

@@ -9,6 +9,7 @@ import pytest
 
 from rlhf_demo.errors import ConfigError, DataError, JobError
 from rlhf_demo.files import read_json, write_json
+from rlhf_demo.jobs import queue
 from rlhf_demo.jobs.bounds import Limits
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.runs.run import Run, Status
@@ -245,3 +246,23 @@ def test_record_of_an_earlier_version_that_says_what_it_made_has_ended(jobs, fak
     says_that_it_waits(trained)
     assert jobs._folders.job(trained.name).signed
     assert row(jobs, trained.name)["status"] == "stopped"
+
+
+def test_run_is_resumed_while_the_scheduler_signs_that_it_has_ended(
+    jobs, fake, trained, monkeypatch
+):
+    """Pressed just after Stop, Resume said that somebody else had changed the run."""
+    Run(trained).set_status(Status.STOPPED)
+    requeue, seen = queue.requeue, []
+
+    def signed_meanwhile(job, **given):
+        if not seen:
+            record = read_json(trained / "job.json")
+            write_json(trained / "job.json", record | {"signature": "of another moment"})
+        seen.append(job)
+        return requeue(job, **given)
+
+    monkeypatch.setattr(queue, "requeue", signed_meanwhile)
+    jobs.resume(trained.name, "ann")
+    assert len(seen) == 2
+    wait_for(jobs, trained.name, Status.FINISHED)

@@ -98,6 +98,17 @@ def test_outcome_for_a_class_is_computed_before_visitors(learn, monkeypatch):
     assert held == [Priority.CLASS, Priority.VISITORS]
 
 
+def test_lesson_is_imported_only_after_what_models_need(learn, monkeypatch):
+    """Two threads that import transformers at once find it half made."""
+    order = []
+    warm = learn.model_cache.warm
+    monkeypatch.setattr(learn.model_cache, "warm", lambda: order.append("models") or warm())
+    imported = learn_module.module
+    monkeypatch.setattr(learn_module, "module", lambda name: order.append(name) or imported(name))
+    learn.outcome("tokens")
+    assert order.index("models") < order.index("tokens")
+
+
 def test_score_of_a_text_that_a_class_sends(learn):
     assert learn.score("The acting was not terrible.") == pytest.approx(-1.16, abs=0.006)
     assert not learn.compute_lock.held

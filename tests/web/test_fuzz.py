@@ -18,8 +18,8 @@ MODES = {
 
 
 def wanted(request, number, mode):
-    """Leave out every other hostile request to a public page, where the functions are the same."""
-    return mode == "local" or request.honest or number % 2
+    """Leave out most hostile requests to a public page, where the functions are the same."""
+    return mode == "local" or request.honest or number % 4 == 0
 
 
 @pytest.mark.parametrize("mode", MODES)
