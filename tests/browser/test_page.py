@@ -232,7 +232,8 @@ def test_best_of_n_shows_a_dot_for_each_response_and_markup_stays_text(new_visit
     visitor.sees(best, "at most 1.84 nats of KL away from gpt2-mini")
     expect(best.locator(".rl-dots i")).to_have_count(16)
     expect(best.locator(".rl-written .rl-prompt")).to_have_text([prompt] * 3)
-    drawn = visitor.page.evaluate("document.querySelector('.rl-best .js-plotly-plot').data[0].y")
+    chart = best.locator(".js-plotly-plot")  # the library comes with the first chart
+    drawn = chart.evaluate("(chart) => chart.data[0].y")
     assert len(drawn) == 16 and drawn == sorted(drawn)
     best.get_by_text("All responses, the best first").click()
     expect(best.locator(".rl-sample")).to_have_count(16)
@@ -246,9 +247,8 @@ def test_all_methods_at_equal_kl_come_from_the_shipped_record_by_any_judge(new_v
     methods = visitor.page.locator(".rl-frontier")
     visitor.sees(methods, "Wins at equal KL by fluency-judge")
     visitor.sees(methods, "At 2 nats, ")
-    names = visitor.page.evaluate(
-        "document.querySelector('.rl-frontier .js-plotly-plot').data.map((one) => one.name)"
-    )
+    chart = methods.locator(".js-plotly-plot")
+    names = chart.evaluate("(chart) => chart.data.map((one) => one.name)")
     assert {"PPO", "RLOO", "GRPO", "DPO", "SFT", "best-of-N"} <= set(names)
     methods.get_by_label("Judge").select_option("word-judge")
     visitor.sees(methods, "Wins at equal KL by word-judge")
