@@ -69,9 +69,16 @@ class ClassRecords:
 
     def __init__(self, jobs: Jobs, runs: Path) -> None:
         self.jobs = jobs
-        self.root = runs / FOLDER
+        self._root = runs / FOLDER
         self.lock = threading.RLock()
         """Held from reading a record until the change that depends on it is written."""
+
+    @property
+    def root(self) -> Path:
+        """The folder of all classes. A link in its place goes: an archive may have brought it."""
+        if self._root.is_symlink():
+            self._root.unlink()
+        return self._root
 
     def folder(self, collection: int) -> Path:
         """Return the folder of a class."""

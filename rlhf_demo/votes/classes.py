@@ -314,10 +314,16 @@ class Classes:
         return collection
 
     def student_view(self, secret: str) -> StudentView:
-        """Return what a student's phone shows besides the pair, without data of other students."""
+        """Return what a student's phone shows besides the pair, without data of other students.
+
+        Raises:
+            Refused: the secret is of nobody, or of a voter who is in no class.
+        """
         with self.database.reading() as connection:
             voter = owner(connection, voters, secret)
             collection = by_id(connection, collections, voter.collection_id)
+            if collection.kind != "class":
+                raise Refused("you are in no class: join one with its code")
             latest = current_round(connection, collection.id)
             mine = (assignments.c.voter_id == voter.id, assignments.c.choice.is_not(None))
             done = (

@@ -82,6 +82,16 @@ def test_new_class_begins_without_what_an_archive_put_in_its_place(mode, tmp_pat
     assert (mine / "class.json").read_text() == "[1]"
 
 
+def test_link_in_place_of_the_folder_of_classes_goes_and_what_it_led_to_stays(mode, tmp_path):
+    """An archive brought it: the first class deleted the folder `2` where it led."""
+    (mine := tmp_path / "mine" / "2").mkdir(parents=True)
+    (mine / "thesis.txt").write_text("mine")
+    mode.training.records.folder(2).parent.symlink_to(mine.parent)
+    made = open_class(mode)
+    mode.training.records.forget(made.collection)
+    assert [path.name for path in mine.parent.rglob("*")] == ["2", "thesis.txt"]
+
+
 def test_votes_behind_a_link_are_not_rewritten(mode, tmp_path):
     """An archive brought it: a data set of the same form, where it led, lost its rows."""
     made, _ = taught(mode)

@@ -124,6 +124,11 @@ def test_pair_of_a_student_who_left_goes_to_another(store, classes, rounds, cloc
     assert len(classes.votes(opened.token)) == 1
 
 
+def test_voter_of_the_open_page_has_no_view_of_a_student(store, classes):
+    with pytest.raises(Refused, match="in no class"):
+        classes.student_view(store.enter(None, "somewhere"))
+
+
 def test_student_view_holds_nothing_of_others(store, classes, rounds):
     opened = classes.create_class(HAPPY)
     rounds.add_pairs(opened.collection, new_pairs(3))
