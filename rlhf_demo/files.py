@@ -12,7 +12,8 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Generator, Iterator
+import sys
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeGuard
@@ -193,6 +194,18 @@ def _whole(text: str) -> int:
 def is_figure(value: Any) -> TypeGuard[float]:
     """Say whether a value out of JSON is a number that the page can compute with."""
     return type(value) in (int, float) and abs(value) < LARGEST_FIGURE
+
+
+def memory_of(value: Any, deepest: int) -> float:
+    """Return how many bytes a value out of JSON takes; infinitely many if it is nested deeper."""
+    size = sys.getsizeof(value)
+    if type(value) not in (list, dict):
+        return size
+    if not deepest:
+        return math.inf
+    inside: Iterable[Any] = value.values() if is_record(value) else value
+    keys = sum(map(sys.getsizeof, value)) if is_record(value) else 0
+    return size + keys + sum(memory_of(each, deepest - 1) for each in inside)
 
 
 def is_unicode(text: str) -> bool:

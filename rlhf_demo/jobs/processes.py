@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from rlhf_demo.config.stages import STAGES
+from rlhf_demo.files import leads_elsewhere
 from rlhf_demo.paths import REPOSITORY
 from rlhf_demo.runs.run import JOB
 
@@ -64,6 +65,8 @@ def start(command: list[str], log: Path, *, hub: bool = False) -> int:
     Raises:
         OSError: the command cannot be started or the log cannot be written.
     """
+    if leads_elsewhere(log):  # an archive may have made it a second name of the page's own key
+        log.unlink()
     with open(log, "ab", buffering=0) as output:
         line = shlex.join(command).replace("\n", " ")
         output.write(f"{STARTED}{line}\n".encode())

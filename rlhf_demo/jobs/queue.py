@@ -395,6 +395,8 @@ class Jobs:
         job = self._folders.job(job.id)
         if not job.busy:
             raise JobError(f"{job.id} is {job.status['status']}: there is nothing to stop")
+        if (job.stopping or {}).get("again") is False:
+            return  # asked already; to read all runs anew for each click would slow all lists
         with in_words():
             request_stop(job, "stopped on request")
         self._changed()

@@ -180,26 +180,42 @@ class CompareReport(Comparison):
     chosen_by: NotRequired[str]  # on the command line: scorer that chose the best responses
 
 
-def read_figures(path: Path, kind: Any) -> Any:
+def read_figures(path: Path, kind: Any, most: int = MOST_REPORT) -> Any:
     """Read a JSON file whose figures the page computes with; a copied run may have anything there.
 
     Args:
         path: the file.
         kind: a TypedDict, or a list of one. The file may lack some of its keys, as files of earlier
             versions do, and have others, which are left out.
+        most: bytes.
 
     Raises:
         DataError: the file is not JSON or is too large, a value has another type than in `kind`, or
             a list has more than MOST_RECORDS records.
         OSError: the file cannot be read.
     """
-    figures = read_json(path, most=MOST_REPORT)
-    if not _fits(figures, kind):
+    try:
+        return figures(read_json(path, most), kind)
+    except TypeError:
         raise DataError(
             f"{short_name(path)} has values of the wrong type, or too many: restore or delete the "
             "file"
-        )
-    return _known(figures, kind)
+        ) from None
+
+
+def figures(value: Any, kind: Any) -> Any:
+    """Return a value out of JSON without the keys that its type does not name.
+
+    Args:
+        value: of a file that a copied run may have brought.
+        kind: as for `read_figures`.
+
+    Raises:
+        TypeError: it does not fit the type.
+    """
+    if not _fits(value, kind):
+        raise TypeError(f"it is no {kind}")
+    return _known(value, kind)
 
 
 def _known(value: Any, kind: Any) -> Any:

@@ -6,17 +6,16 @@ than the training that writes it.
 
 import math
 import os
-import sys
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rlhf_demo.errors import DataError, Refused
-from rlhf_demo.files import Row, is_record, open_plain, parse_lines, short_name
+from rlhf_demo.files import Row, is_record, memory_of, open_plain, parse_lines, short_name
 from rlhf_demo.rate_limit import RateLimit, sender
 
 HIGHEST_STEP = 10**9
@@ -225,7 +224,7 @@ def _parse(path: Path, lines: list[bytes], first: int = 1) -> tuple[list[Row], f
     # Parsing one very long line would block all other threads.
     odd = [number for number, line in enumerate(lines, first) if len(line) > MOST_ROW_BYTES]
     rows = [] if odd else parse_lines(path, lines, first=first)
-    memory = [_memory(row) if _has_step(row) else math.inf for row in rows]
+    memory = [memory_of(row, DEEPEST) if _has_step(row) else math.inf for row in rows]
     odd = odd or [
         number
         for number, (line, size) in enumerate(zip(lines, memory, strict=False), first)
@@ -241,18 +240,6 @@ def _parse(path: Path, lines: list[bytes], first: int = 1) -> tuple[list[Row], f
 def _has_step(row: Any) -> bool:
     step = row.get("step") if is_record(row) else None
     return type(step) is int and 0 <= step <= HIGHEST_STEP
-
-
-def _memory(value: Any, deepest: int = DEEPEST) -> float:
-    """Return how many bytes a value out of JSON takes; infinitely many if it is nested deeper."""
-    size = sys.getsizeof(value)
-    if type(value) not in (list, dict):
-        return size
-    if not deepest:
-        return math.inf
-    inside: Iterable[Any] = value.values() if is_record(value) else value
-    keys = sum(map(sys.getsizeof, value)) if is_record(value) else 0
-    return size + keys + sum(_memory(each, deepest - 1) for each in inside)
 
 
 class Tails:

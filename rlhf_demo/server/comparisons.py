@@ -10,12 +10,12 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict, TypeVar
+from typing import Any, Literal, NotRequired, TypedDict, TypeVar, cast
 
 from rlhf_demo.errors import ConfigError, DataError
-from rlhf_demo.files import read_json, write_json
+from rlhf_demo.files import memory_of, read_json, write_json
 from rlhf_demo.paths import CHECKPOINTS
-from rlhf_demo.runs.reports import CompareReport
+from rlhf_demo.runs.reports import CompareReport, figures
 from rlhf_demo.server.payloads import DuelState
 
 ID = re.compile(r"[a-z0-9]{8}")
@@ -23,19 +23,26 @@ EXAMPLE_PATH = CHECKPOINTS / "examples" / "duel.json"
 
 MOST_TOKENS = 128
 """Tokens of the longest response on this page, so that other visitors do not wait long."""
-MOST_RECORD = 2**24
-"""Bytes of a saved comparison."""
+MOST_RECORD = 2**22
+"""Bytes of a saved comparison: the largest, of 131,072 tokens, has about one million."""
+MOST_SETTINGS, DEEPEST_SETTING = 100_000, 4
+"""Bytes of memory of a comparison's settings, and how deeply they may be nested."""
 MOST_CHARACTERS = 500
 """Characters of the longest prompt."""
 
 
-class Saved(TypedDict):
-    """A comparison as JSON."""
+class Stamp(TypedDict):
+    """Where a comparison comes from."""
 
-    settings: dict[str, Any]  # names of models and judges, prompt, sampling options
     id: NotRequired[str]  # of a saved record
     date: NotRequired[str]  # UTC: 2026-01-31T09:00:00Z
     example: NotRequired[bool]
+
+
+class Saved(Stamp):
+    """A comparison as JSON."""
+
+    settings: dict[str, Any]  # names of models and judges, prompt, sampling options
 
 
 class DuelRecord(Saved):
@@ -101,22 +108,34 @@ class Comparisons:
                 f"there is no saved comparison {name[:40]!r} here: "
                 "check the address, or compare again"
             )
-        record = read_json(path, MOST_RECORD)
-        if not _is_readable(record):
+        try:
+            return _known(read_json(path, MOST_RECORD))
+        except (KeyError, TypeError):
             raise DataError(
                 f"the saved comparison {name} was made by an earlier version of this page, which "
                 "measured other things: compare again"
-            )
-        return record
+            ) from None
 
 
-def _is_readable(record: Any) -> bool:
-    try:
-        if record["kind"] == "many":
-            return "judges" in record["report"]
-        return "log_ratio" in record["state"]["left"]
-    except (KeyError, TypeError):  # another program wrote it
-        return False
+def _known(record: Any) -> Record:
+    """Return what the page shows of a record; a copied archive may have brought any.
+
+    Raises:
+        KeyError, TypeError: it is none of this version.
+    """
+    settings = record["settings"]
+    chosen = ["left", "right", "scorer", *(["chosen_by"] if "chosen_by" in settings else [])]
+    named = all(type(settings[each]["id"]) is str for each in chosen)
+    if not named or memory_of(settings, DEEPEST_SETTING) > MOST_SETTINGS:
+        raise TypeError("its settings are odd")
+    stamp = figures(record, Stamp)
+    if record["kind"] == "many":
+        report = figures(record["report"], CompareReport)
+        report["judges"]  # KeyError: earlier reports had no judges
+        return cast("ManyRecord", {**stamp, "settings": settings, "kind": "many", "report": report})
+    state = figures(record["state"], DuelState)
+    state["left"]["log_ratio"]  # KeyError: what was called `kl` was no KL
+    return cast("DuelRecord", {**stamp, "settings": settings, "kind": "duel", "state": state})
 
 
 def check_prompt(prompt: str) -> None:

@@ -14,15 +14,16 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, TypeGuard
+from typing import NotRequired, TypedDict
 
 from rlhf_demo.data.rows import kind_of
 from rlhf_demo.errors import DataError
-from rlhf_demo.files import is_record, read_json, replacing_folder, write_json
+from rlhf_demo.files import replacing_folder, write_json
 from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.jobs.disk import shortage
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.rate_limit import RateLimit
+from rlhf_demo.runs.reports import read_figures
 from rlhf_demo.runs.run import Status
 from rlhf_demo.server.compute_lock import Busy
 from rlhf_demo.server.reading import FileSummary, read_apart
@@ -36,6 +37,9 @@ LARGEST = 20_000_000
 """Most bytes of a file."""
 MOST, MOST_EACH = 100, 10
 """Most uploads of all visitors and, on a page with limits, of one visitor."""
+MOST_LISTED, MOST_ABOUT = 2 * MOST, 2**17
+"""Folders that are looked at, and most bytes of the record in each; an archive may bring others.
+Ours have under 20,000."""
 MOST_BYTES, BYTES_NEARBY = 1_000_000_000, 300_000_000
 """Most bytes of the copies on a page with limits: of all visitors, and of one address."""
 SAFE_SECONDS = 3600
@@ -110,16 +114,16 @@ class Uploads:
         return about["summary"] if about and self._is_theirs(about, secret) else None
 
     def _all(self) -> list[tuple[str, Upload]]:
-        names = [folder.name for folder in self.folder.glob("upload-*")]
+        names = sorted(folder.name for folder in self.folder.glob("upload-*"))[:MOST_LISTED]
         return [(name, about) for name in names if (about := self._about(name))]
 
     def _about(self, upload: str) -> Upload | None:
         """Return the record of an upload, or None if it is missing or incomplete."""
         try:
-            about = read_json(self.folder / upload / ABOUT)
+            about = read_figures(self.folder / upload / ABOUT, Upload, MOST_ABOUT)
         except (OSError, DataError):
             return None
-        return about if is_record(about) and _is_upload(about) else None
+        return about if {"owner", "at", "summary"} <= about.keys() else None
 
     def _is_theirs(self, about: Upload, secret: str) -> bool:
         return not self.public or (bool(secret) and about["owner"] == _hash(secret))
@@ -260,11 +264,6 @@ class Uploads:
         busy = Status.QUEUED, Status.RUNNING
         runs = [row["id"] for row in self.jobs.overview() if row["status"] in busy]
         return {Path(str(self.jobs.options(run).get("data"))).parent.name for run in runs}
-
-
-def _is_upload(record: dict[str, Any]) -> TypeGuard[Upload]:
-    kinds: dict[str, tuple[type, ...]] = {"owner": (str,), "at": (int, float), "summary": (dict,)}
-    return all(type(record.get(key)) in wanted for key, wanted in kinds.items())
 
 
 def digest(path: Path) -> str:

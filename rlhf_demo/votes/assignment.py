@@ -37,6 +37,9 @@ OPEN_POOL = 2_000
 """Number of newest pairs shown to visitors of the open page, where strangers add pairs without end.
 Choosing among 83,000 took 170 ms, and all voters wait for each other."""
 
+SEARCHED = 4 * OPEN_POOL
+"""Number of newest pairs of the open page in which those of one model or kind are looked for."""
+
 
 @dataclass(frozen=True)
 class PairQuery:
@@ -190,8 +193,11 @@ def _open_pairs(
     With `full`, pairs without a free seat, the least seen first. With `idle` too, only those that
     had one, were it not for students who have answered nothing.
     """
-    newest = select(pairs.c.id).where(_visible(voter, pair_query)).order_by(pairs.c.id.desc())
-    pool = newest.limit(None if pair_query.evenly else OPEN_POOL)
+    pool = select(pairs.c.id).where(_visible(voter, pair_query)).order_by(pairs.c.id.desc())
+    if not pair_query.evenly:
+        of_round = select(pairs.c.id).where(pairs.c.round_id == pair_query.round)
+        newest = of_round.order_by(pairs.c.id.desc()).limit(SEARCHED)
+        pool = pool.where(pairs.c.id.in_(newest)).limit(OPEN_POOL)
     seated = select(func.count()).where(assignments.c.pair_id == pairs.c.id, _seated(now))
     number = seated.correlate(pairs).scalar_subquery()
     seen = select(assignments.c.pair_id).where(assignments.c.voter_id == voter)

@@ -436,15 +436,13 @@ class Store:
 
     def count(self) -> int:
         """Return the number of answers, without those of classes."""
-        answered = (
-            select(func.count())
-            .select_from(assignments.join(voters).join(collections))
-            .where(
-                assignments.c.voted_at.is_not(None), collections.c.kind != "class"
-            )  # is in an index
-        )
+        answered = select(func.count()).where(assignments.c.voted_at.is_not(None))  # is in an index
+        students = select(voters.c.id).join(collections).where(collections.c.kind == "class")
+        # To look up the voter of each answer on the open page would take twice as long.
         with self.database.reading() as connection:
-            return connection.execute(answered).scalar_one()
+            total = connection.execute(answered).scalar_one()
+            of_classes = answered.where(assignments.c.voter_id.in_(students))
+            return total - connection.execute(of_classes).scalar_one()
 
     def votes(self, collection: int | None = None, *, classes: bool = True) -> list[Vote]:
         """Return the answers of a collection, or all answers, in order of time.

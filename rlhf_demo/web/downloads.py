@@ -9,6 +9,7 @@ machine's folders, and texts that only some people may read.
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -16,7 +17,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -24,10 +25,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from rlhf_demo.errors import DataError, JobError
-from rlhf_demo.files import replacing
+from rlhf_demo.files import is_record, leads_elsewhere, memory_of, parse_json, replacing
 from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.jobs.disk import shortage
 from rlhf_demo.paths import CHECKPOINTS
+from rlhf_demo.runs.reports import MOST_REPORT, RewardReport
 from rlhf_demo.runs.run import Run
 from rlhf_demo.server.class_records import learned_from_private, without_texts
 from rlhf_demo.server.settings import Settings
@@ -40,6 +42,8 @@ KEPT_BACK = {"job.json", "lock", "stop", "stopping.json", "checkpoint.pt", "chec
 pickled and names folders of this machine."""
 TEXTS = {".json", ".jsonl", ".log", ".md"}
 """Files that may name folders of this machine."""
+DEEPEST_REPORT = 6
+"""Levels of lists and objects in a report; ours have three. Written again, each costs blanks."""
 MOST_ZIPPED = 300_000_000
 """Most bytes of a run to download: GPT-2 with LoRA has far fewer, its full weights more."""
 MOST_ZIPS = 1_000_000_000
@@ -208,8 +212,9 @@ def zip_folder(run: Run, settings: Settings) -> Path:
                     name = f"{run_id}/{path.relative_to(run.folder).as_posix()}"
                     content = _content(path, settings.runs)
                     if private and path == run.folder / "report.json":
-                        content = json.dumps(without_texts(json.loads(content)), indent=2).encode()
-                    archive.writestr(name, content, _method(path))
+                        content = _without_texts(content)
+                    if content is not None:
+                        archive.writestr(name, content, _method(path))
     except FileNotFoundError:
         raise JobError(f"{run_id} changed while it was packed: try again in a moment") from None
     return target
@@ -239,12 +244,12 @@ def _make_room(zips: Path, run_id: str, size: int, settings: Settings) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the files to send: complete files of the run, without links."""
+    """Return the files to send: complete files of the run, none that is another file as well."""
     return sorted(
         path
         for path in folder.rglob("*")
         if path.is_file()
-        and not path.is_symlink()
+        and not leads_elsewhere(path)
         and not any(name.startswith(".") for name in path.relative_to(folder).parts)
         and KEPT_BACK.isdisjoint(path.relative_to(folder).parts)
     )
@@ -262,6 +267,17 @@ def _content(path: Path, runs: Path) -> bytes:
     ):
         content = content.replace(os.fsencode(parent) + b"/", instead)
     return content
+
+
+def _without_texts(content: bytes) -> bytes | None:
+    """Return a report without the texts that it quotes; None if a copied run has anything else."""
+    try:
+        report = parse_json(content) if len(content) <= MOST_REPORT else None
+    except (ValueError, RecursionError):
+        return None
+    if not is_record(report) or memory_of(report, DEEPEST_REPORT) == math.inf:
+        return None
+    return json.dumps(without_texts(cast("RewardReport", report)), indent=2).encode()
 
 
 def _method(path: Path) -> int:

@@ -40,6 +40,18 @@ def test_trainer_sees_no_secret_but_the_hubs_where_it_names_the_hub(
     assert ("HF_TOKEN" in seen) is sees
 
 
+def test_log_that_is_another_file_as_well_is_begun_anew(tmp_path):
+    """An archive can make it a second name of the page's own key, which the output then spoilt."""
+    (tmp_path / ".key").write_text("secret")
+    log = tmp_path / "run" / "job.log"
+    log.parent.mkdir()
+    log.hardlink_to(tmp_path / ".key")
+    child = processes._children[processes.start(["true"], log)]
+    assert child.wait(timeout=10) == 0
+    assert log.read_text().endswith("true\n")
+    assert (tmp_path / ".key").read_text() == "secret"
+
+
 def test_training_command_goes_on_in_the_folder_with_the_options_that_lie_there(tmp_path):
     assert training_command("pairs", tmp_path)[1:] == [
         "-m", "rlhf_demo", "make-pairs", "--run-dir", str(tmp_path), "--resume",

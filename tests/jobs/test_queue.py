@@ -120,6 +120,20 @@ def test_stop_asks_and_the_child_saves_and_ends(jobs):
         jobs.stop(run_id, "ann")
 
 
+def test_stop_that_is_asked_again_reads_no_run_again(new_jobs, fake, monkeypatch):
+    """A visitor who asked without pause had all runs read anew for each list of each page."""
+    jobs = new_jobs(ask_seconds=60)
+    fake.scripts["ppo"] = STUBBORN
+    run_id = start(jobs)
+    wait_for(jobs, run_id, Status.RUNNING)
+    jobs.stop(run_id, "ann")
+    read = []
+    monkeypatch.setattr(jobs, "_changed", lambda: read.append(1))
+    for _ in range(3):
+        jobs.stop(run_id, "ann")
+    assert read == []
+
+
 def test_stop_of_a_child_that_ignores_sigterm_kills_it_and_its_grandchild(new_jobs, fake):
     jobs = new_jobs(ask_seconds=0.1, term_seconds=0.1)
     fake.scripts["ppo"] = STUBBORN

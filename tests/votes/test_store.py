@@ -166,6 +166,18 @@ def test_open_page_shows_its_newest_pairs_however_many_strangers_have_left(store
     assert store.next_pair(secret, HAPPY) is None
 
 
+def test_pairs_of_a_model_are_looked_for_among_the_newest_alone(store, monkeypatch):
+    """With 83,000 pairs of other models, all voters waited while one asked for it."""
+    monkeypatch.setattr("rlhf_demo.votes.assignment.SEARCHED", 3)
+    secret = store.visit("here")
+    old, *others = new_pairs(4)
+    newest = replace(new_pairs(1, start=7)[0], first_model="other")
+    store.add_pairs([replace(old, first_model="other"), *others[:2], newest])
+    assert store.pairs_waiting(secret, HAPPY, model="other") == 1
+    store.add_pairs(others[2:])
+    assert answer(store, secret, model="other").prompt == newest.prompt
+
+
 def test_newest_votes_are_counted_however_many_strangers_have_left(store, monkeypatch):
     monkeypatch.setattr("rlhf_demo.votes.queries.MOST_READ", 2)
     store.add_pairs(new_pairs(4))

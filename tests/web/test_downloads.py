@@ -61,6 +61,8 @@ def test_zip_holds_the_runs_own_files_without_what_is_kept_back(run, settings):
     for name in ("lock", "checkpoints/checkpoint-2/training_args.bin", "report.json"):
         (proxy / name).write_text("kept back, but for the report")
     (run.folder / "link").symlink_to("/etc/passwd")
+    (settings.runs / ".key").write_text("secret")
+    (run.folder / "notes.md").hardlink_to(settings.runs / ".key")  # as an archive can make it
     found = content_of(downloads.zip_folder(run, settings))
     assert sorted(found) == [
         "ppo-abcdef/config.json", "ppo-abcdef/proxy/report.json", "ppo-abcdef/status.json",
@@ -75,6 +77,27 @@ def test_zip_names_no_folder_of_this_machine(run, settings):
     found = content_of(downloads.zip_folder(run, settings))
     assert found["ppo-abcdef/train.log"] == b"runs/ppo-abcdef/model on checkpoints/gpt2-mini"
     assert found["ppo-abcdef/model.safetensors"] == weights  # not a text: left as it is
+
+
+@pytest.mark.parametrize(
+    "report, kept",
+    [
+        ('{"pairs": 9, "most_wrong": [{"prompt": "a vote"}]}', {"pairs": 9, "most_wrong": []}),
+        ('{"accuracy": 0.9, "x": ' + "[" * 400 + "]" * 400 + "}", None),
+        ("[" * 5000, None),
+        ("5", None),
+        ('{"x": "' + "a" * 2**20 + '"}', None),
+    ],
+    ids=["ours", "nested", "no JSON", "a number", "too large"],
+)
+def test_report_on_a_classs_votes_is_sent_without_texts_or_not_at_all(settings, report, kept):
+    """A nested one of half a megabyte took 2.3 GB, written again with its blanks."""
+    data = str(settings.runs / "classes" / "2" / "votes-000000000000")
+    run = Run.create(settings.runs / "reward-abcdef", "reward", {"data": data})
+    (run.folder / "report.json").write_text(report)
+    found = content_of(downloads.zip_folder(run, settings))
+    sent = found.get("reward-abcdef/report.json")
+    assert (sent and json.loads(sent)) == kept
 
 
 def test_zip_is_made_again_only_after_a_change_and_replaces_the_last(run, settings):

@@ -347,12 +347,12 @@ def _as_asked(record: Record) -> tuple[tuple[str, ...], list[Any]]:
     settings = record["settings"]
     models, scorer = (settings["left"]["id"], settings["right"]["id"]), settings["scorer"]["id"]
     if record["kind"] == "duel":
-        fields = [settings["prompt"], *(settings[name] for name in NAMES)]
+        fields = [settings.get(name, gr.skip()) for name in ("prompt", *NAMES)]
         rest = [gr.skip(), record, gr.skip(), *fields, gr.skip()]
         return (*models, scorer, DEFAULTS[3]), rest
     report: dict[str, Any] = dict(record.get("report", {}))
     fields = [gr.skip(), *(report.get(name, gr.skip()) for name in NAMES)]
-    count = gr.skip() if settings["own"] else report["prompts"]
+    count = gr.skip() if settings.get("own") else report.get("prompts", gr.skip())
     chooser = settings["chosen_by"]["id"] if "chosen_by" in settings else DEFAULTS[2]
     rest = [count, gr.skip(), record, *fields, settings.get("best_of", 1)]
     return (*models, chooser, scorer), rest
