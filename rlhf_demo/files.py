@@ -24,8 +24,12 @@ Row = dict[str, Any]
 """A line of a JSONL file, as read: its keys and values are still to be checked."""
 
 MOST_JSON = 2**20
-"""Maximum bytes of a JSON file, unless its reader allows more. A copied run may have any file, the
-page polls some, and nested lists take 48 times as much memory."""
+"""Maximum bytes of a JSON file, unless its reader allows more. A copied run may have any file, and
+the page polls some."""
+
+FREE_BRACKETS, BYTES_PER_BRACKET = 1000, 8
+"""Maximum lists and objects of a JSON file: so many, and one for each so many bytes; ours have one
+in 65. Empty ones take 48 times as much memory as their text, and nobody is answered meanwhile."""
 
 MOST_DIGITS = 20
 """Maximum digits of a whole number: a 64-bit seed has 20. A longer number may not fit a float."""
@@ -81,6 +85,17 @@ def leads_elsewhere(path: Path) -> bool:
     return stat.S_ISLNK(facts.st_mode) or second_name
 
 
+def own_folder(path: Path) -> Path:
+    """Return one of the page's own folders; a link in its place goes.
+
+    An archive that was unpacked beside the runs may have brought it. The page removes old files
+    from its folders, and would remove what lies where the link leads.
+    """
+    if path.is_symlink():
+        path.unlink()
+    return path
+
+
 def short_name(path: Path) -> str:
     """Return a file's name and its folder's, for messages; the full path stays private.
 
@@ -127,6 +142,9 @@ def read_json(path: Path, most: int = MOST_JSON) -> Any:
     try:
         if len(content) > most:
             raise ValueError(f"it has more than {most / 1e6:.0f} MB")
+        brackets = content.count(b"[") + content.count(b"{")
+        if brackets > FREE_BRACKETS + len(content) // BYTES_PER_BRACKET:
+            raise ValueError(f"it has {brackets:,} lists and objects")
         return parse_json(content)
     except (ValueError, RecursionError) as error:
         raise DataError(

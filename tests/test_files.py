@@ -69,6 +69,19 @@ def test_json_that_is_too_large_is_not_parsed(tmp_path):
         read_json(tmp_path / "a.json", most=8)
 
 
+def test_json_file_has_so_many_lists_and_objects(tmp_path):
+    """A megabyte of empty lists took 48 MB, and a second in which nobody was answered."""
+    path = tmp_path / "a.json"
+    for one in ("[]", "{}"):
+        for count, size in ((1000, 0), (1500, 4000)):
+            text = "[" + ",".join([one] * (count - 1)) + "]"
+            path.write_text(text.ljust(size))
+            assert len(read_json(path)) == count - 1
+        path.write_text("[" + ",".join([one] * 1700) + "]")
+        with pytest.raises(DataError, match="it has 1,701 lists and objects"):
+            read_json(path)
+
+
 def test_pipe_that_nobody_writes_to_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="it is not a regular file"):

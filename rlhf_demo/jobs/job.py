@@ -237,12 +237,12 @@ class JobFolders:
             return
         away = self.root / f"{DELETED}{run.folder.name}-{time.time_ns()}"
         os.replace(run.folder, away)
-        _remove(away)
+        remove(away)
 
     def finish_deleting(self) -> None:
         """Remove folders that a killed app had begun to delete."""
         for leftover in self.root.glob(f"{DELETED}*"):
-            _remove(leftover)
+            remove(leftover)
 
     def _jobs_in(self, parent: Path, *, example: bool) -> Iterator[Job]:
         try:
@@ -410,12 +410,19 @@ def _holds_run(folder: Path) -> bool:
         return True
 
 
-def _remove(top: Path) -> None:
-    """Remove a folder that was moved away; what cannot be removed stays for the next app."""
+def remove(top: Path) -> None:
+    """Remove what an archive may have brought, however deep, read-only, or not a folder at all.
+
+    What a link leads to stays; so does what cannot be removed.
+    """
     with suppress(OSError):
-        if top.is_symlink():  # not what it leads to: an archive of a run may have brought it
+        if top.is_symlink() or not top.is_dir():
             top.unlink()
-        for folder in reversed(list(folders_under(top))):
+        folders: list[Path] = []
+        for folder in folders_under(top):
+            folder.chmod(0o700)  # before its contents are listed
+            folders.append(folder)
+        for folder in reversed(folders):
             for file in folder.iterdir():
                 file.unlink()
             folder.rmdir()

@@ -484,11 +484,19 @@ class Jobs:
             if job.phase is Phase.DAMAGED:
                 self._folders.delete(job.run)
             else:
-                with locked(job) as free:
-                    if not free:
-                        raise JobError(f"{job.id} has just been changed by someone else: try again")
-                    self._folders.delete(job.run)
+                deleted = self._delete_unchanged(job)
+                if not deleted:  # the scheduler may just have signed that the run has ended
+                    now = self._folders.job(job.id)
+                    deleted = not now.busy and self._delete_unchanged(now)
+                if not deleted:
+                    raise JobError(f"{job.id} has just been changed by someone else: try again")
         self._changed()
+
+    def _delete_unchanged(self, job: Job) -> bool:
+        with locked(job) as free:
+            if free:
+                self._folders.delete(job.run)
+            return free
 
     # -- rules -------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ under 200."""
 
 MOST_RECORDS = 1000
 """Records in a list of a report; ours have some dozens. The strip reads one at each poll, and a
-megabyte has room for 345,000 empty ones."""
+megabyte has room for 86,000 short ones."""
 
 MOST_LETTERS = 10_000
 """Letters of a text in a report; ours have up to 1,024 tokens. A browser draws these at once."""

@@ -299,7 +299,7 @@ class Tails:
         """Refuse to read one more large file for an address that has had many of them read."""
         with suppress(OSError):
             size = path.stat().st_size
-            if size <= MOST_BYTES and not self._new.allow(sender.get(), size // NEW):
+            if NEW <= size <= MOST_BYTES and not self._new.allow(sender.get(), size // NEW):
                 raise Refused("your pages open too many large runs at once: try again in a minute")
 
     def _make_room(self) -> None:

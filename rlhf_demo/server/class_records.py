@@ -5,7 +5,6 @@ anyone join.
 """
 
 import secrets
-import shutil
 import threading
 from collections.abc import Collection
 from contextlib import suppress
@@ -13,7 +12,8 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from rlhf_demo.errors import JobError
-from rlhf_demo.files import read_json, write_json
+from rlhf_demo.files import own_folder, read_json, write_json
+from rlhf_demo.jobs.job import remove
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.paths import CHECKPOINTS
@@ -75,10 +75,8 @@ class ClassRecords:
 
     @property
     def root(self) -> Path:
-        """The folder of all classes. A link in its place goes: an archive may have brought it."""
-        if self._root.is_symlink():
-            self._root.unlink()
-        return self._root
+        """The folder of all classes."""
+        return own_folder(self._root)
 
     def folder(self, collection: int) -> Path:
         """Return the folder of a class."""
@@ -86,11 +84,7 @@ class ClassRecords:
 
     def make_way(self, collection: int) -> None:
         """Remove what lies in the place of a new class's folder; an archive may have brought it."""
-        folder = self.folder(collection)
-        if folder.is_symlink() or folder.is_file():
-            folder.unlink()
-        elif folder.exists():
-            shutil.rmtree(folder)
+        remove(self.folder(collection))
 
     def read(self, collection: int) -> ClassRecord:
         """Return the record of a class."""
@@ -139,7 +133,7 @@ class ClassRecords:
             known = {model["run"] for model in record["history"]}
             known |= {record["training"]["run"]} if record["training"] else set()
             self._keep_leaving(self._leaving() | dict.fromkeys(known, record["job_secret"]))
-            shutil.rmtree(self.folder(collection), ignore_errors=True)
+            remove(self.folder(collection))
             if record["training"]:
                 with suppress(JobError):  # it has just ended
                     self.jobs.stop(record["training"]["run"], record["job_secret"])

@@ -55,6 +55,9 @@ FEWEST_NEW = 10
 """Pairs are written for so many students who have not answered yet, or for as many as have. The
 others get theirs once these have begun; phones that only join keep nothing busy."""
 LOOK_SECONDS = 1.0
+SILENT_SECONDS = 150.0
+"""An open screen of a class says so each minute, so one that was silent for this long is closed, if
+the screen of another class was not."""
 MOST_STEPS = 200
 """Most steps of a class's PPO or reward model, because a class has only an hour or two."""
 BUSY = (Status.QUEUED, Status.RUNNING)
@@ -104,6 +107,10 @@ class ClassTraining:
         """
         self._watched[collection] = time.monotonic()
 
+    def begin(self, collection: int) -> None:
+        """Note that an instructor has opened a class; the screens of others must ask again."""
+        self._watched = {collection: time.monotonic()}
+
     def wake(self) -> None:
         """Check all classes now, because something was requested."""
         self._wake.set()
@@ -118,7 +125,8 @@ class ClassTraining:
 
     def _active(self) -> list[int]:
         try:
-            since = time.monotonic() - ACTIVE_SECONDS
+            newest = max(self._watched.values(), default=-math.inf)
+            since = max(time.monotonic() - ACTIVE_SECONDS, newest - SILENT_SECONDS)
             found = self.rounds.active()
             return [one for one in found if self._watched.get(one, -math.inf) > since]
         except Exception:  # the database may be busy for a while: the thread must survive that

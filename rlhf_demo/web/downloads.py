@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import time
 import zipfile
@@ -25,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from rlhf_demo.errors import DataError, JobError
-from rlhf_demo.files import is_record, leads_elsewhere, memory_of, parse_json, replacing
+from rlhf_demo.files import is_record, leads_elsewhere, memory_of, own_folder, parse_json, replacing
 from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.jobs.disk import shortage
 from rlhf_demo.paths import CHECKPOINTS
@@ -42,6 +43,8 @@ KEPT_BACK = {"job.json", "lock", "stop", "stopping.json", "checkpoint.pt", "chec
 pickled and names folders of this machine."""
 TEXTS = {".json", ".jsonl", ".log", ".md"}
 """Files that may name folders of this machine."""
+DIGEST = re.compile("[0-9a-f]{32}")
+"""Name of the folder that a zip is made in."""
 DEEPEST_REPORT = 6
 """Levels of lists and objects in a report; ours have three. Written again, each costs blanks."""
 MOST_ZIPPED = 300_000_000
@@ -65,9 +68,10 @@ class VoteFile(TypedDict):
     rows: int
 
 
-def downloads() -> Path:
-    """Return the folder of all downloads, in Gradio's cache."""
-    return Path(get_upload_folder()).resolve() / DOWNLOADS
+def downloads(kind: str = "") -> Path:
+    """Return the folder of all downloads, in Gradio's cache, or that of a kind in it."""
+    folder = own_folder(Path(get_upload_folder()).resolve() / DOWNLOADS)
+    return own_folder(folder / kind) if kind else folder
 
 
 def visitors_folder(secret: str) -> Path:
@@ -75,12 +79,12 @@ def visitors_folder(secret: str) -> Path:
 
     Its name is a hash of the secret, so no one else can guess it.
     """
-    parent = downloads() / "visitors"
+    parent = downloads("visitors")
     since = time.time() - OWN_SECONDS
     for folder in parent.glob("*"):
         with suppress(FileNotFoundError):  # another request removes it too
             if folder.stat().st_mtime < since:
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)
     return parent / hashlib.sha256(f"downloads of {secret}".encode()).hexdigest()[:32]
 
 
@@ -175,7 +179,7 @@ def _offer(
     for older in folder.glob(f"{form}-{kind}-*"):
         with suppress(FileNotFoundError):  # another request removes it too
             if older != target_folder and older.stat().st_mtime < since:
-                shutil.rmtree(older)
+                shutil.rmtree(older, ignore_errors=True)
     return {"link": link_to(target), "name": target.name, "rows": rows}
 
 
@@ -223,8 +227,13 @@ def zip_folder(run: Run, settings: Settings) -> Path:
 def _young(zips: Path, run_id: str) -> Path | None:
     """Return the run's zip if it is not a minute old."""
     since = time.time() - ZIP_SECONDS
-    made = zips.glob(f"*/{run_id}.zip")
+    made = (path for path in _zips(zips) if path.stem == run_id)
     return next((path for path in made if path.stat().st_mtime > since), None)
+
+
+def _zips(folder: Path) -> list[Path]:
+    """Return the zips that were made here; an archive may have brought other folders."""
+    return [path for path in folder.glob("*/*.zip") if DIGEST.fullmatch(path.parent.name)]
 
 
 def _make_room(zips: Path, run_id: str, size: int, settings: Settings) -> None:
@@ -234,7 +243,7 @@ def _make_room(zips: Path, run_id: str, size: int, settings: Settings) -> None:
         JobError: the disk is still short of room.
     """
     left = MOST_ZIPS - size
-    made = sorted(zips.glob("*/*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
+    made = sorted(_zips(zips), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in made:
         left -= path.stat().st_size
         if left < 0 or path.stem == run_id:

@@ -70,13 +70,13 @@ def test_copied_run_that_is_read_only_is_deleted(idle, monkeypatch):
     (folder / "link").symlink_to(outside)
     for one in (folder / "model" / "inside", folder / "model", folder, outside):
         one.chmod(0o555)
-    modes, remove = [], job_module._remove
+    modes, remove = [], job_module.remove
 
     def note(away):
         modes.extend(stat.S_IMODE(one.stat().st_mode) for one in (away, *away.glob("model/**/")))
         remove(away)
 
-    monkeypatch.setattr(job_module, "_remove", note)
+    monkeypatch.setattr(job_module, "remove", note)
     idle.delete(run_id, "ann")
     assert modes == [0o700] * 3 and not folder.exists()
     assert stat.S_IMODE(outside.stat().st_mode) == 0o555

@@ -266,3 +266,21 @@ def test_run_is_resumed_while_the_scheduler_signs_that_it_has_ended(
     jobs.resume(trained.name, "ann")
     assert len(seen) == 2
     wait_for(jobs, trained.name, Status.FINISHED)
+
+
+def test_run_is_deleted_while_the_scheduler_signs_that_it_has_ended(jobs, trained, monkeypatch):
+    """Pressed just after Stop, Delete said that somebody else had changed the run."""
+    Run(trained).set_status(Status.STOPPED)
+    locked, seen = queue.locked, []
+
+    def signed_meanwhile(job):
+        if not seen:
+            record = read_json(trained / "job.json")
+            write_json(trained / "job.json", record | {"signature": "of another moment"})
+        seen.append(job)
+        return locked(job)
+
+    monkeypatch.setattr(queue, "locked", signed_meanwhile)
+    jobs.delete(trained.name, "ann")
+    assert len(seen) == 2
+    assert not trained.exists()

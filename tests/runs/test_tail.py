@@ -437,5 +437,8 @@ def test_one_address_has_so_many_bytes_read_for_the_first_time(tmp_path, monkeyp
     assert opened(tails.steps) == 0
     sender.set("two")
     assert opened(tails.steps) == 50
+    sender.set("three")
+    monkeypatch.setattr("rlhf_demo.runs.tail.NEW", size / 300)
+    assert opened(Tails().rows) == 1  # a file that needs more permits than there are takes them all
     monkeypatch.setattr("rlhf_demo.runs.tail.NEW", size + 1)
-    assert opened(tails.steps) == 70
+    assert opened(tails.steps) == 70  # small ones, such as those of a run that was just started

@@ -7,6 +7,7 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_records_with_their_secrets_are_for_their_owner_alone_whatever_the_umask
     assert folder.parent.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize("form", ["a record", "a list", "a folder", "a link"])
+@pytest.mark.parametrize("form", ["a record", "a list", "a folder", "a link", "deep folders"])
 def test_new_class_begins_without_what_an_archive_put_in_its_place(mode, tmp_path, form):
     place = mode.training.records.folder(2)
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +74,9 @@ def test_new_class_begins_without_what_an_archive_put_in_its_place(mode, tmp_pat
         place.symlink_to(mine)
     elif form == "a folder":
         (place / "class.json").mkdir(parents=True)
+    elif form == "deep folders":  # shutil.rmtree fails at a thousand
+        for level in range(1100):
+            Path(place, *["a"] * level).mkdir()
     else:
         place.mkdir()
         (place / "class.json").write_text('{"ppo": 5}' if form == "a record" else "[1]")

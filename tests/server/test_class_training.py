@@ -160,9 +160,12 @@ def test_class_trains_only_while_its_instructor_looks_at_the_screen(mode, monkey
     training = mode.training
     training._watched = {}
     old, new = open_class(mode), open_class(mode)
+    assert training._active() == [new.collection]  # whether the old one's screen is open, it says
+    mode.class_state({"token": old.token})
     now[0] = ACTIVE_SECONDS - 1
     assert training._active() == [old.collection, new.collection]
     mode.class_state({"token": new.token})
+    assert training._active() == [new.collection]  # the old one's screen has been silent for long
     now[0] = ACTIVE_SECONDS + 1
     assert training.rounds.active() == [old.collection, new.collection]
     assert training._active() == [new.collection]

@@ -108,6 +108,24 @@ def test_zip_is_made_again_only_after_a_change_and_replaces_the_last(run, settin
     assert second != first and second.is_file() and not first.exists()
 
 
+def test_what_lies_where_a_link_leads_stays(run, settings, cache, tmp_path):
+    """An archive brought it, and the folder with that archive, a zip of the run, was deleted."""
+    mine = tmp_path / "home" / "Downloads"
+    mine.mkdir(parents=True)
+    for name in (f"{run.folder.name}.zip", "thesis.txt"):
+        (mine / name).write_text("mine")
+    cache.mkdir()
+    (cache / "downloads").symlink_to(mine.parent)
+    assert downloads.zip_folder(run, settings).is_relative_to(cache / "downloads")
+    (cache / "downloads" / "votes").symlink_to(mine)
+    assert downloads.downloads("votes") == cache / "downloads" / "votes"
+    assert not (cache / "downloads" / "votes").exists()
+    (cache / "downloads" / "mine").symlink_to(mine)  # a folder of zips, but none that was made here
+    (run.folder / "train.log").write_text("a line")
+    downloads.zip_folder(run, settings)
+    assert sorted(path.name for path in mine.iterdir()) == ["ppo-abcdef.zip", "thesis.txt"]
+
+
 def test_run_with_too_many_bytes_is_refused(run, settings, monkeypatch):
     (run.folder / "train.log").write_bytes(b"x" * 2_000_000)
     monkeypatch.setattr(downloads, "MOST_ZIPPED", 1_000_000)

@@ -101,7 +101,7 @@ class ClassMode:
         )
         self.training.records.make_way(made.collection)
         self.training.records.note(made.collection, each=each)
-        self.training.watch(made.collection)
+        self.training.begin(made.collection)
         self.training.wake()
         return {"code": made.code, "token": made.token}
 
@@ -293,7 +293,7 @@ class ClassMode:
     def _downloads(self, collection: int) -> Path:
         secret = self.training.records.secret(collection)
         hidden = hmac.new(secret.encode(), str(collection).encode(), "sha256").hexdigest()[:32]
-        return downloads() / f"class-{hidden}"
+        return downloads(f"class-{hidden}")
 
     # -- PPO and the blind vote --------------------------------------------------------------------
 

@@ -58,6 +58,8 @@ LEAD = (
     "then trains the model to write what you are likely to prefer."
 )
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+MOST_LISTED = 100
+"""Careless voters that are listed; a file of votes may have thousands."""
 VOTER = "(...a) => [...a.slice(0, -1), rlhf.voter()]"
 """JavaScript that replaces a handler's last input by the voter's secret."""
 
@@ -328,7 +330,7 @@ class FeedbackTab:
             "rankings_together": len(usable_rankings(ranked, questions, without_voters=without)),
             "simulated": sum(vote.simulated for vote in votes),
             "quality": vote_quality(kept),
-            "careless": careless,
+            "careless": careless[:MOST_LISTED],
         }
 
     @heavy
@@ -394,7 +396,7 @@ class FeedbackTab:
         Raises:
             DataError: there are no votes, the format is unknown, or the disk is nearly full.
         """
-        folder = downloads() / "votes"
+        folder = downloads("votes")
         self.data.check_room(folder)
         return vote_file(self.data.votes(), folder, "votes", request)
 
@@ -410,7 +412,7 @@ class FeedbackTab:
         """
         secret = str(request["secret"])
         texts, public = self.texts.texts(secret), self.texts.public
-        folder = visitors_folder(secret) if public else downloads() / "demonstrations"
+        folder = visitors_folder(secret) if public else downloads("demonstrations")
         self.texts.check_room(folder)
         return demonstration_file(texts, folder, "demonstrations", request)
 
@@ -421,7 +423,7 @@ class FeedbackTab:
         Raises:
             DataError: there are none, the format is unknown, or the disk is nearly full.
         """
-        folder = downloads() / "rankings"
+        folder = downloads("rankings")
         self.data.check_room(folder)
         return ranking_file(self.data.rankings(), folder, request)
 

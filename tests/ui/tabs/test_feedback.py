@@ -14,6 +14,7 @@ from rlhf_demo.server.sampler import AHEAD, FOURS_AHEAD, PairRequest
 from rlhf_demo.server.settings import Settings
 from rlhf_demo.server.vote_data import vote_facts
 from rlhf_demo.ui.parts import answering
+from rlhf_demo.ui.tabs import feedback
 from rlhf_demo.ui.tabs.reward import RewardTab
 from rlhf_demo.votes.vote import Demonstration
 from rlhf_demo.web.cache import DOWNLOADS
@@ -276,6 +277,14 @@ def test_one_sided_voter_is_listed_by_number_and_reason(tab, store):
     [row] = tab.quality({"question": HAPPY})["careless"]
     assert row["voter"] == store.votes()[0].voter
     assert "chose the left text" in " ".join(row["careless"])
+
+
+def test_of_thousands_of_careless_voters_some_are_listed(tab, store, monkeypatch):
+    monkeypatch.setattr(feedback, "MOST_LISTED", 2)
+    people_vote(store, 12, people=3)
+    told = tab.quality({"question": HAPPY})
+    assert len(told["careless"]) == 2
+    assert told["voters"] == 3
 
 
 # -- files -----------------------------------------------------------------------------------------
