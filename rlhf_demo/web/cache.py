@@ -87,9 +87,14 @@ def own_cache(runs: Path) -> Path:
     variable = "GRADIO_TEMP_DIR" if os.environ.get("GRADIO_TEMP_DIR") else "RLHF_DEMO_RUNS"
     folder = Path(os.environ.get("GRADIO_TEMP_DIR") or runs) / FOLDER
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if any(path.is_symlink() for path in (folder, *folder.rglob("*"))):
             raise ConfigError(f"{folder} is a link, or there is one in it: remove that link")
+        if folder.stat().st_uid != os.geteuid():
+            raise ConfigError(
+                f"{folder} belongs to another account: name another folder in {variable}"
+            )
+        folder.chmod(0o700)
         marked = (folder / MARK).is_file()
         if not marked and not all(OURS.fullmatch(path.name) for path in folder.iterdir()):
             raise ConfigError(

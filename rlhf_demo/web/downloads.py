@@ -96,7 +96,8 @@ def link_to(file: Path) -> str:
 def served(request: Request) -> Response:
     """Answer with a download, which the browser saves and does not show."""
     file = (downloads().parent / request.path_params["path"]).resolve()
-    if not file.is_relative_to(downloads()) or not file.is_file():
+    ours = file.is_relative_to(downloads()) and file.is_file() and not leads_elsewhere(file)
+    if not ours:
         return JSONResponse({"error": "this file is no longer here: request it again"}, 404)
     return FileResponse(file, filename=file.name)
 
@@ -222,6 +223,13 @@ def zip_folder(run: Run, settings: Settings) -> Path:
     except FileNotFoundError:
         raise JobError(f"{run_id} changed while it was packed: try again in a moment") from None
     return target
+
+
+def forget_zip(run_id: str) -> None:
+    """Remove the zip of a run that was deleted."""
+    for path in _zips(downloads()):
+        if path.stem == run_id:
+            shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def _young(zips: Path, run_id: str) -> Path | None:

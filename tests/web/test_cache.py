@@ -215,6 +215,7 @@ def test_cache_is_a_folder_of_the_page_alone(tmp_path, monkeypatch, owners):
         monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
     made = own_cache(tmp_path / "runs")
     assert made == tmp_path / (owners or "runs") / "rlhf-demo-served"
+    assert made.stat().st_mode & 0o777 == 0o700
     (made / "tmp1").touch()
     assert own_cache(tmp_path / "runs") == made  # at the next start
 
@@ -229,6 +230,16 @@ def test_cache_without_its_mark_is_known_by_the_names_in_it(tmp_path, monkeypatc
     (cache / module.MARK).unlink()
     assert own_cache(tmp_path / "runs") == cache
     assert (cache / module.MARK).is_file()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_cache_of_another_account_is_refused(tmp_path, monkeypatch):
+    """In a folder like /tmp, it made ours first, and could put a link there at any time."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    (tmp_path / module.FOLDER).mkdir(mode=0o777)
+    os.chown(tmp_path / module.FOLDER, 65534, -1)
+    with pytest.raises(ConfigError, match="belongs to another account: name another folder in GRA"):
+        own_cache(tmp_path / "runs")
 
 
 def linked(folder, home):

@@ -142,6 +142,8 @@ def test_link_is_served_as_a_file_to_save_and_nothing_beside_the_downloads_is(ru
     assert answer.content == zipped.read_bytes()
     assert answer.headers["content-disposition"] == 'attachment; filename="ppo-abcdef.zip"'
     folder = Path(downloads.link_to(zipped)).parts[1]
+    (zipped.parent / "key.zip").hardlink_to(cache / "upload.txt")  # as an archive can make it
+    assert client.get(f"/served/{folder}/key.zip").status_code == 404
     for path in ("upload.txt", f"{folder}/../upload.txt", f"{folder}/%2e%2e/upload.txt", folder):
         assert client.get(f"/served/{path}").status_code == 404
 

@@ -33,7 +33,7 @@ from rlhf_demo.ui.tabs.ppo import PPOTab
 from rlhf_demo.ui.tabs.reward import RewardTab
 from rlhf_demo.votes.pairs import FEWEST_TO_TELL
 from rlhf_demo.web.addresses import address_of
-from rlhf_demo.web.downloads import link_to, zip_folder
+from rlhf_demo.web.downloads import forget_zip, link_to, zip_folder
 from rlhf_demo.web.lanes import heavy
 
 LEAD = (
@@ -210,6 +210,7 @@ class RunsTab:
         """Delete a run and everything it made; only its owner can."""
         run = str(request["run"])
         self.jobs.delete(run, proof(self.jobs, run, request))
+        forget_zip(run)
         return {"deleted": True}
 
     def check_password(self, request: dict[str, Any], http: gr.Request) -> dict[str, str]:

@@ -397,6 +397,13 @@ def test_zip_is_made_once_for_each_state_of_the_run(tab, finished):
     assert not file_of({"link": first}).exists()  # the run's last one takes its place
 
 
+def test_zip_goes_with_its_run(call, finished):
+    link = call("zip_run", run=finished.folder.name)["link"]
+    assert call.get(f"/{link}").status_code == 200
+    assert call("delete_run", run=finished.folder.name, secret="ann")["deleted"]
+    assert call.get(f"/{link}").status_code == 404
+
+
 def test_zip_of_a_run_that_trains_is_made_once_a_minute(tab, finished):
     request = {"run": finished.folder.name}
     with finished.recording():
