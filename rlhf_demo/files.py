@@ -157,9 +157,11 @@ def read_jsonl(path: Path) -> list[Row]:
 
     Raises:
         DataError: a line before the last is not JSON.
+        OSError: there is no such file, or it is not a regular file.
     """
     # Bytes, because an unfinished line may end inside a character.
-    lines = path.read_bytes().split(b"\n")
+    with open_plain(path) as file:
+        lines = file.read().split(b"\n")
     # Text after the last newline is empty or an unfinished line.
     return parse_lines(path, lines[:-1])
 

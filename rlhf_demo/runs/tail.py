@@ -50,9 +50,10 @@ MOST_STEP_MEMORY = MOST_MEMORY // 10
 PLACE_BYTES, MOST_PLACES = 200, MOST_MEMORY
 """Bytes that it takes to remember where a row is, and where all rows of all files are."""
 
-MOST_FILES, MOST_STEP_FILES = 400, 10_000
+MOST_FILES, MOST_STEP_FILES = 1000, 10_000
 """Files whose rows are remembered, and files of which only the places of rows are: these take
-little memory, and to find them anew a whole file is parsed."""
+little memory, and to find them anew a whole file is parsed. A public page has 200 runs, with three
+files whose rows are read."""
 
 DEEPEST = 4
 """Lists and objects inside each other, with the row itself; our rows have up to 3."""

@@ -380,7 +380,7 @@ class ClassTraining:
         self.model_cache.warm()
         from rlhf_demo.models.sampling import decode, generate  # noqa: PLC0415  (torch)
 
-        policy = self.model_cache.policy(self.choices.policy(model))
+        policy = self.model_cache.policy(self.choices.policy(model), for_class=True)
         if class_status.clean_words:
             policy = copy.copy(policy)  # its weights are the model_cache's, its guard is not
             policy.keep_words_clean()

@@ -13,7 +13,7 @@ and on; load a model of your own for that.
 
 import gc
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 Key = tuple[str, Path, str | None]
 """Kind of model, its folder, and of a scorer its label."""
+
+MOST_OF_CLASSES = 3
+"""Models that classes used last: the two of a blind vote, and one of another class. One visitor who
+compared saved steps had them loaded again for each batch of pairs."""
 
 Check = Callable[[str, str, str | None], None]
 Begin = Callable[[str, str, str | None], bool]
@@ -65,6 +69,7 @@ class ModelCache:
         self.most, self.ready, self._asked = most, False, device
         self._check, self._begin = check, begin
         self._models: OrderedDict[Key, tuple[Stamp, Any]] = OrderedDict()  # key -> stamp, model
+        self._of_classes: deque[Key] = deque(maxlen=MOST_OF_CLASSES)
         self._cache_lock = threading.Lock()  # held for a moment, around self._models
         # One load at a time, whatever the model: transformers replaces functions of torch while it
         # loads, and another thread's load would run into them.
@@ -128,8 +133,12 @@ class ModelCache:
         """
         return self._begin is None or self._begin(kind, name, label)
 
-    def policy(self, name: str) -> "Policy":
+    def policy(self, name: str, *, for_class: bool = False) -> "Policy":
         """Return a model that writes, ready to be read from.
+
+        Args:
+            name: of the model.
+            for_class: it stays when others make room, until classes use other models.
 
         Raises:
             CheckpointError: the model cannot be found or is no causal language model.
@@ -140,6 +149,9 @@ class ModelCache:
 
             return load_policy(name, device=self.device)
 
+        key = "policy", locate(name), None
+        if for_class and key not in self._of_classes:
+            self._of_classes.append(key)
         return self._get("policy", name, None, load)
 
     def scorer(self, name: str, label: str | None = None) -> "Scorer":
@@ -192,7 +204,8 @@ class ModelCache:
             self._models[key] = stamp, model
             self._models.move_to_end(key)
             while len(self._models) > self.most:
-                self._models.popitem(last=False)
+                others = (each for each in self._models if each not in self._of_classes)
+                del self._models[next(others, key)]
 
 
 def _stamp(folder: Path) -> Stamp:

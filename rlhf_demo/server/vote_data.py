@@ -248,7 +248,7 @@ def keep_voters(folder: Path, voters: Collection[int]) -> None:
         voters: ids of those whose votes stay.
     """
     for path in folder.glob(f"{VOTES}/{PAIRS_FILE}"):
-        if path.parent.is_symlink():  # a copied archive may have brought it
+        if path.parent.is_symlink() or not path.is_file():  # a copied archive may have brought it
             continue
         rows = read_jsonl(path)
         kept = [row for row in rows if row.get("rater") in voters]

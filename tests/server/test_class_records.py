@@ -110,6 +110,15 @@ def test_votes_behind_a_link_are_not_rewritten(mode, tmp_path):
     assert own.read_text() == ""
 
 
+def test_pipe_in_place_of_votes_stops_nobody(mode):
+    """An archive brought it: who removed a student waited for ever, and so did all classes."""
+    made, _ = taught(mode)
+    folder = mode.training.records.folder(made.collection) / "votes-aaaaaaaaaaaa"
+    folder.mkdir()
+    os.mkfifo(folder / "pairs.jsonl")
+    mode.training.records.keep_voters(made.collection, set())
+
+
 def test_votes_that_no_model_in_use_learned_from_are_deleted(mode):
     made, _ = taught(mode)
     folder = mode.training.records.folder(made.collection)

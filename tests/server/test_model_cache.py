@@ -61,6 +61,23 @@ def test_the_one_longest_unused_makes_room(model_cache, loads, tmp_path):
     assert loads == [a, b, c, b]
 
 
+def test_model_of_a_class_makes_no_room_for_a_visitors(loads, tmp_path):
+    """One who compared saved steps had a class's models loaded again for each batch of pairs."""
+    model_cache = ModelCache("cpu", most=3)
+    a, b, c, d, e = (str(save_tiny_model(tmp_path / name)) for name in "abcde")
+    for name in (a, b):
+        model_cache.policy(name, for_class=True)
+    for name in (c, d, e, a, b):
+        model_cache.policy(name)
+    assert loads == [a, b, c, d, e]
+    for name in (c, d, e):  # classes use other models now
+        model_cache.policy(name, for_class=True)
+    loads.clear()
+    for name in (a, c, d, e):
+        model_cache.policy(name)
+    assert loads == [a]
+
+
 def test_retrained_folder_is_loaded_anew_in_place_of_the_old(model_cache, loads, tmp_path):
     folder, other = save_tiny_model(tmp_path / "a"), save_tiny_model(tmp_path / "b")
     old, kept = model_cache.policy(str(folder)), model_cache.policy(str(other))
