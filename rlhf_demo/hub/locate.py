@@ -23,7 +23,14 @@ HUB_SECONDS = 1.5
 """How long the Hub may take to answer before it counts as unreachable. So a wrong name gets an
 answer within 3 seconds, imports included, also on a busy machine."""
 
+CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+VALUE_HEAD = "value_head.safetensors"
+TOKENIZER_FILES = (
+    TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+    "vocab.json", "merges.txt", "vocab.txt",
+)  # fmt: skip
+"""Files of a tokenizer that loading opens (models/tokenizer.py)."""
 WEIGHTS = re.compile(r"model-\d+-of-\d+\.safetensors", re.ASCII)
 """How transformers names the files of a model that it saves in several; else model.safetensors."""
 MOST_PARTS = 200

@@ -15,10 +15,15 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
 from rlhf_demo.errors import CheckpointError
 from rlhf_demo.files import read_json, replacing_folder, write_json
-from rlhf_demo.hub.locate import adapter_base, locate
+from rlhf_demo.hub.locate import (
+    ADAPTER,
+    ADAPTER_WEIGHTS,
+    TOKENIZER_FILES,
+    VALUE_HEAD,
+    adapter_base,
+    locate,
+)
 from rlhf_demo.paths import CHECKPOINTS
-
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 
 
 def ship(run: str, name: str) -> Path:
@@ -37,27 +42,28 @@ def ship(run: str, name: str) -> Path:
     with replacing_folder(target) as folder:
         _copy_adapter(source, folder, base)
         _point_to_base(base, folder, classifier=_is_classifier(source))
-        for file in TOKENIZER:  # without them AutoTokenizer silently makes an empty tokenizer
-            shutil.copy(base / file, folder / file)
-        if (source / "value_head.safetensors").is_file():
-            shutil.copy(source / "value_head.safetensors", folder / "value_head.safetensors")
+        for file in TOKENIZER_FILES:  # without them AutoTokenizer silently makes an empty tokenizer
+            if (base / file).is_file():
+                shutil.copy(base / file, folder / file)
+        if (source / VALUE_HEAD).is_file():
+            shutil.copy(source / VALUE_HEAD, folder / VALUE_HEAD)
         if (target / "README.md").is_file():
             shutil.copy(target / "README.md", folder / "README.md")
     return target
 
 
 def _copy_adapter(source: Path, folder: Path, base: Path) -> None:
-    tensors = load_file(source / "adapter_model.safetensors")
+    tensors = load_file(source / ADAPTER_WEIGHTS)
     halves = {key: tensor.to(torch.float16).contiguous() for key, tensor in tensors.items()}
-    save_file(halves, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    spec = read_json(source / "adapter_config.json")
+    save_file(halves, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    spec = read_json(source / ADAPTER)
     # Our loader, and peft in the repository's root, follow this path; transformers ignores it.
     spec["base_model_name_or_path"] = f"{CHECKPOINTS.name}/{base.name}"
-    write_json(folder / "adapter_config.json", spec)
+    write_json(folder / ADAPTER, spec)
 
 
 def _is_classifier(source: Path) -> bool:
-    return read_json(source / "adapter_config.json")["task_type"] == "SEQ_CLS"
+    return read_json(source / ADAPTER)["task_type"] == "SEQ_CLS"
 
 
 def _point_to_base(base: Path, folder: Path, *, classifier: bool) -> None:

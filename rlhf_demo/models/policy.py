@@ -24,7 +24,7 @@ from transformers.utils import logging as transformers_logging
 
 from rlhf_demo.errors import CheckpointError
 from rlhf_demo.files import replacing_folder, short_name
-from rlhf_demo.hub.locate import locate
+from rlhf_demo.hub.locate import VALUE_HEAD, locate
 from rlhf_demo.models.adapters import add_adapter, save_network
 from rlhf_demo.models.loading import (
     is_classifier,
@@ -143,7 +143,7 @@ class Policy(nn.Module):
             if self.value_head is not None:
                 head = self.value_head.state_dict()
                 head = {name: tensor.contiguous() for name, tensor in head.items()}
-                save_file(head, temporary / "value_head.safetensors")
+                save_file(head, temporary / VALUE_HEAD)
 
 
 def load_policy(
@@ -175,7 +175,7 @@ def load_policy(
     lm = load_network(AutoModelForCausalLM, folder)
     speed_up(lm.to(device))  # pyright: ignore[reportArgumentType]  (wrapped without types)
     policy = Policy(lm, load_tokenizer_for(lm, folder), folder)
-    weights = folder / "value_head.safetensors"
+    weights = folder / VALUE_HEAD
     if value_head or (value_head is None and weights.is_file()):
         head = policy.add_value_head()
         if weights.is_file():

@@ -15,17 +15,24 @@ from pathlib import Path
 import torch
 
 from rlhf_demo.files import write_json
-from rlhf_demo.hub.locate import ADAPTER, ADAPTER_WEIGHTS, WEIGHTS, adapter_base, hub_id
+from rlhf_demo.hub.locate import (
+    ADAPTER,
+    ADAPTER_WEIGHTS,
+    CONFIG,
+    TOKENIZER_FILES,
+    VALUE_HEAD,
+    WEIGHTS,
+    adapter_base,
+    hub_id,
+)
 from rlhf_demo.models.loading import is_classifier
 from rlhf_demo.models.network_config import read_config
 from rlhf_demo.models.policy import load_policy
 from rlhf_demo.models.reward_model import load_reward_model
 
-VALUE_HEAD = "value_head.safetensors"
 PLAIN = {
-    "config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json",
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
-    "merges.txt", "vocab.txt", "chat_template.jinja", ADAPTER, ADAPTER_WEIGHTS, VALUE_HEAD,
+    CONFIG, "generation_config.json", "model.safetensors", "model.safetensors.index.json",
+    *TOKENIZER_FILES, ADAPTER, ADAPTER_WEIGHTS, VALUE_HEAD,
 }  # fmt: skip
 """Files of a model that are copied; nothing else of its folder leaves this machine."""
 

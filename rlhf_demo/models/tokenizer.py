@@ -29,7 +29,7 @@ from transformers import (
 
 from rlhf_demo.errors import CheckpointError, DataError
 from rlhf_demo.files import read_json, short_name
-from rlhf_demo.hub.locate import adapter_base
+from rlhf_demo.hub.locate import TOKENIZER, adapter_base
 from rlhf_demo.models.loading import UNREADABLE, first_line
 from rlhf_demo.models.tokenizer_parts import (
     MOST_EACH,
@@ -45,8 +45,6 @@ BYTE_0 = "\u0100"
 """How byte-level BPE (GPT-2's) writes the byte 0."""
 
 PAD = "<|pad|>"
-
-FILE = "tokenizer.json"
 
 MOST_FILE = 2**26
 """Bytes of a tokenizer's file; a vocabulary of 256,000 words takes 35 million."""
@@ -119,7 +117,7 @@ def _read_backend(folder: Path) -> Tokenizer:
         ValueError: there is none of them, or texts may grow without bound in it.
         DataError: it is not JSON, or too large.
     """
-    path = folder / FILE
+    path = folder / TOKENIZER
     spec = read_json(path, MOST_FILE) if path.is_file() else _older_form(folder)
     check_parts(spec)
     spec |= {"padding": None, "truncation": None}  # both belong to whoever calls the tokenizer
@@ -136,7 +134,7 @@ def _older_form(folder: Path) -> dict[str, Any]:
     made, names = OLDER_FORMS.get(str(kind), (None, {}))
     paths = {part: folder / name for part, name in names.items()}
     if made is None or not all(path.is_file() for path in paths.values()):
-        raise ValueError(f"no {FILE}")
+        raise ValueError(f"no {TOKENIZER}")
     for path in paths.values():
         if path.stat().st_size > MOST_FILE:
             raise ValueError(f"{path.name} is larger than {MOST_FILE:,} bytes")

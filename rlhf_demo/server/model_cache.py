@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf_demo.config.scorers import BASE, FLUENCY_JUDGE, RULES, STAR_RATER
-from rlhf_demo.hub.locate import adapter_base, locate
+from rlhf_demo.hub.locate import locate
+from rlhf_demo.server.model_structure import stamp
 
 if TYPE_CHECKING:
     import torch
@@ -37,9 +38,6 @@ compared saved steps had them loaded again for each batch of pairs."""
 
 Check = Callable[[str, str, str | None], None]
 Begin = Callable[[str, str, str | None], bool]
-
-Stamp = tuple[tuple[str, int], ...]
-"""Name and time of change, in nanoseconds, of each file of weights."""
 
 
 class ModelCache:
@@ -68,7 +66,7 @@ class ModelCache:
         """
         self.most, self.ready, self._asked = most, False, device
         self._check, self._begin = check, begin
-        self._models: OrderedDict[Key, tuple[Stamp, Any]] = OrderedDict()  # key -> stamp, model
+        self._models: OrderedDict[Key, tuple[str, Any]] = OrderedDict()  # with its files' stamp
         self._of_classes: deque[Key] = deque(maxlen=MOST_OF_CLASSES)
         self._cache_lock = threading.Lock()  # held for a moment, around self._models
         # One load at a time, whatever the model: transformers replaces functions of torch while it
@@ -178,43 +176,31 @@ class ModelCache:
 
     def _get(self, kind: str, name: str, label: str | None, load: Callable[[], Any]) -> Any:
         folder = locate(name)
-        key, stamp = (kind, folder, label), _stamp(folder)
-        model = self._find(key, stamp)
+        key, files = (kind, folder, label), stamp(folder)
+        model = self._find(key, files)
         if model is None:
             if self._check:
                 self._check(kind, name, label)  # it may take a minute, so without the lock
             with self._load_lock:
-                model = self._find(key, stamp)  # another caller may just have loaded it
+                model = self._find(key, files)  # another caller may just have loaded it
                 if model is None:
                     self.warm()
                     model = load()
-                    self._keep(key, stamp, model)
+                    self._keep(key, files, model)
         return model
 
-    def _find(self, key: Key, stamp: Stamp) -> Any:
+    def _find(self, key: Key, files: str) -> Any:
         with self._cache_lock:
-            kept_stamp, model = self._models.get(key, (None, None))
-            if kept_stamp != stamp:
+            of_files, model = self._models.get(key, (None, None))
+            if of_files != files:
                 return None
             self._models.move_to_end(key)
             return model
 
-    def _keep(self, key: Key, stamp: Stamp, model: Any) -> None:
+    def _keep(self, key: Key, files: str, model: Any) -> None:
         with self._cache_lock:
-            self._models[key] = stamp, model
+            self._models[key] = files, model
             self._models.move_to_end(key)
             while len(self._models) > self.most:
                 others = (each for each in self._models if each not in self._of_classes)
                 del self._models[next(others, key)]
-
-
-def _stamp(folder: Path) -> Stamp:
-    """Tell a folder's files, and those of the base under an adapter, from others put there later.
-
-    Taken before loading: if a file is replaced meanwhile, the next caller loads them again.
-    """
-    paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
-    # An archive keeps the times of modification; those of status nobody can set.
-    files = [(path.name, path.stat().st_ctime_ns) for path in paths]
-    base = adapter_base(folder)
-    return (*files, *(_stamp(base) if base else ()))

@@ -15,18 +15,22 @@ from safetensors import SafetensorError, safe_open
 
 from rlhf_demo.errors import DataError
 from rlhf_demo.files import read_json
-from rlhf_demo.hub.locate import ADAPTER, ADAPTER_WEIGHTS, MOST_CONFIG, adapter_base, weight_files
+from rlhf_demo.hub.locate import (
+    ADAPTER,
+    ADAPTER_WEIGHTS,
+    CONFIG,
+    MOST_CONFIG,
+    TOKENIZER,
+    TOKENIZER_FILES,
+    VALUE_HEAD,
+    adapter_base,
+    weight_files,
+)
 
-CONFIG, TOKENIZER = "config.json", "tokenizer.json"
-TEXTS = (
-    TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
-    "vocab.json", "merges.txt", "vocab.txt",
-)  # fmt: skip
-"""Files of a tokenizer that loading opens (models/tokenizer.py)."""
-FILES = (CONFIG, *TEXTS)
 MOST_TEXT = 2**26
+"""Bytes of each file of a tokenizer."""
 
-VALUE_HEAD, SMALL = "value_head.safetensors", 2**16
+SMALL = 2**16
 """A value head of so many bytes costs nothing to speak of; PPO has one and DPO has none."""
 
 ODD = ValueError, TypeError, KeyError, AttributeError, RecursionError
@@ -44,6 +48,24 @@ ANY_RANK = 2**24
 their base. Rank 512, the highest of our options, makes 11.8 million of the shipped base's."""
 MOST_HEADER = 10**6
 """Bytes that name the tensors in all files of a model; those of GPT-2 XL take 60,000."""
+
+
+def stamp(folder: Path) -> str:
+    """Tell a model's files, and those of the base under an adapter, from others put there later.
+
+    Taken before loading: if a file is replaced meanwhile, the next caller loads them again.
+
+    Args:
+        folder: as `locate` returns it.
+
+    Raises:
+        CheckpointError: the base under an adapter cannot be found.
+    """
+    base = adapter_base(folder)
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    # An archive keeps the times of modification; those of status nobody can set.
+    files = [(path.name, path.stat().st_ctime_ns) for path in paths]
+    return f"{folder} {files} {stamp(base) if base else ''}"
 
 
 def structure(folder: Path) -> str | None:
@@ -77,7 +99,7 @@ def structure(folder: Path) -> str | None:
 def _texts(folder: Path) -> dict[str, str]:
     """Return the hashes of the tokenizer's files."""
     found: dict[str, str] = {}
-    for path in (folder / name for name in TEXTS):
+    for path in (folder / name for name in TOKENIZER_FILES):
         if path.is_file():
             with open(path, "rb") as file:
                 text = file.read(MOST_TEXT + 1)

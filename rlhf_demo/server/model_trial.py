@@ -24,7 +24,6 @@ import psutil
 from rlhf_demo.errors import CheckpointError, DemoError
 from rlhf_demo.files import short_name
 from rlhf_demo.hub.locate import (
-    ADAPTER,
     ADAPTER_WEIGHTS,
     adapter_base,
     locate,
@@ -35,7 +34,7 @@ from rlhf_demo.jobs.bounds import OWN_MEMORY_SHARE
 from rlhf_demo.paths import CHECKPOINTS
 from rlhf_demo.server.apart import limit_myself, run_apart
 from rlhf_demo.server.comparisons import MOST_TOKENS
-from rlhf_demo.server.model_structure import FILES, VALUE_HEAD, structure
+from rlhf_demo.server.model_structure import stamp, structure
 
 SECONDS, MEGABYTES = 60, 1_500
 """Of computing, and of memory, besides those for each megabyte of weights. Python with torch takes
@@ -82,8 +81,8 @@ class ModelTrials:
         """
         if self._is_trusted(name):
             return
-        stamp = _stamp(locate(name))
-        known = kind, _structure(name, stamp), label
+        files = stamp(locate(name))
+        known = kind, _structure(name, files), label
         if self._is_known(known):
             return
         with self._lock:
@@ -92,7 +91,7 @@ class ModelTrials:
             try:
                 try_model(kind, name, label)
             except CheckpointError as error:
-                self._failed[kind, name, label] = stamp, str(error)
+                self._failed[kind, name, label] = files, str(error)
                 raise
             self._passed.add(known)
 
@@ -106,11 +105,11 @@ class ModelTrials:
         """
         if self._is_trusted(name):
             return True
-        stamp = _stamp(locate(name))
-        if self._is_known((kind, _structure(name, stamp), label)):
+        files = stamp(locate(name))
+        if self._is_known((kind, _structure(name, files), label)):
             return True
         failed_with, why = self._failed.get((kind, name, label), ("", ""))
-        if failed_with == stamp:
+        if failed_with == files:
             raise CheckpointError(why)
         if self._in_background.acquire(blocking=False):
             threading.Thread(
@@ -135,23 +134,13 @@ class ModelTrials:
 
 @cache
 def _shipped() -> set[str]:
-    return {_structure(name, _stamp(locate(name))) for name in shipped_models()}
+    return {_structure(name, stamp(locate(name))) for name in shipped_models()}
 
 
 @lru_cache(maxsize=512)
-def _structure(name: str, stamp: str) -> str:
-    """Return a model's structure; one without is told from others by its stamp."""
-    return structure(locate(name)) or stamp
-
-
-def _stamp(folder: Path) -> str:
-    """Return the paths, sizes and times of change of the files that loading a model opens."""
-    base = adapter_base(folder)
-    paths = [folder / name for name in (*FILES, ADAPTER, ADAPTER_WEIGHTS, VALUE_HEAD)]
-    paths += [] if base else weight_files(folder)
-    seen = {str(path): path.stat() for path in paths if path.is_file()}
-    files = [(path, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for path, at in seen.items()]
-    return f"{files} {_stamp(base) if base else ''}"
+def _structure(name: str, files: str) -> str:
+    """Return a model's structure; one without is told from others by the stamp of its files."""
+    return structure(locate(name)) or files
 
 
 def _weights(folder: Path) -> list[Path]:
