@@ -31,6 +31,9 @@ FREE_BRACKETS, BYTES_PER_BRACKET = 1000, 8
 """Maximum lists and objects of a JSON file: so many, and one for each so many bytes; ours have one
 in 65. Empty ones take 48 times as much memory as their text, and nobody is answered meanwhile."""
 
+TEXT = re.compile(rb'"[^"]*"?')
+"""A text in JSON that contains no escaped quotes."""
+
 MOST_DIGITS = 20
 """Maximum digits of a whole number: a 64-bit seed has 20. A longer number may not fit a float."""
 
@@ -142,14 +145,20 @@ def read_json(path: Path, most: int = MOST_JSON) -> Any:
     try:
         if len(content) > most:
             raise ValueError(f"it has more than {most / 1e6:.0f} MB")
-        brackets = content.count(b"[") + content.count(b"{")
-        if brackets > FREE_BRACKETS + len(content) // BYTES_PER_BRACKET:
+        if (brackets := _brackets(content)) > FREE_BRACKETS + len(content) // BYTES_PER_BRACKET:
             raise ValueError(f"it has {brackets:,} lists and objects")
         return parse_json(content)
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"{short_name(path)} is not valid JSON ({error}): restore or delete it"
         ) from None
+
+
+def _brackets(content: bytes) -> int:
+    """Count the lists and objects of a JSON text; texts in it may hold as many brackets."""
+    if content.count(b"[") + content.count(b"{") > FREE_BRACKETS:
+        content = TEXT.sub(b"", content.replace(rb"\\", b"").replace(rb"\"", b""))
+    return content.count(b"[") + content.count(b"{")
 
 
 def read_jsonl(path: Path) -> list[Row]:

@@ -1,5 +1,6 @@
 """Plain files: what is read, what is refused, and what people are shown of a name."""
 
+import json
 import os
 from pathlib import Path
 
@@ -80,6 +81,9 @@ def test_json_file_has_so_many_lists_and_objects(tmp_path):
         path.write_text("[" + ",".join([one] * 1700) + "]")
         with pytest.raises(DataError, match="it has 1,701 lists and objects"):
             read_json(path)
+    text = {"[": '\\"[{' * 2000 + "\\"}
+    path.write_text(json.dumps(text))  # brackets in texts are none
+    assert read_json(path) == text
 
 
 def test_pipe_that_nobody_writes_to_is_refused_at_once(tmp_path):

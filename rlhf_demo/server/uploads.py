@@ -18,7 +18,7 @@ from typing import NotRequired, TypedDict
 
 from rlhf_demo.data.rows import kind_of
 from rlhf_demo.errors import DataError
-from rlhf_demo.files import replacing_folder, write_json
+from rlhf_demo.files import replacing_folder, short_name, write_json
 from rlhf_demo.jobs.bounds import PUBLIC
 from rlhf_demo.jobs.disk import shortage
 from rlhf_demo.jobs.queue import Jobs
@@ -120,10 +120,16 @@ class Uploads:
     def _about(self, upload: str) -> Upload | None:
         """Return the record of an upload, or None if it is missing or incomplete."""
         try:
-            about = read_figures(self.folder / upload / ABOUT, Upload, MOST_ABOUT)
+            return self._read_about(self.folder / upload / ABOUT)
         except (OSError, DataError):
             return None
-        return about if {"owner", "at", "summary"} <= about.keys() else None
+
+    @staticmethod
+    def _read_about(path: Path) -> Upload:
+        about: Upload = read_figures(path, Upload, MOST_ABOUT)
+        if not {"owner", "at", "summary"} <= about.keys():
+            raise DataError(f"{short_name(path)} is incomplete: upload the file again")
+        return about
 
     def _is_theirs(self, about: Upload, secret: str) -> bool:
         return not self.public or (bool(secret) and about["owner"] == _hash(secret))
@@ -159,6 +165,7 @@ class Uploads:
                 "owner": owner, "at": self.clock(), "summary": summary, "name": name,
             }  # fmt: skip
             write_json(folder / ABOUT, about)
+            self._read_about(folder / ABOUT)  # what cannot be read would be counted nowhere
         with self._freed:
             present = {name: of for name, of in self._came_from.items() if self._about(name)}
             self._came_from = present | {upload: address}

@@ -273,6 +273,23 @@ def test_what_an_archive_adds_to_notes_of_uploads_is_not_kept_in_memory(uploads,
     assert [about.keys() for _, about in uploads._all()] == [about.keys()] * 2
 
 
+def test_upload_whose_texts_hold_brackets_is_listed(uploads, tmp_path):
+    """Its record could not be read: it was listed to nobody, and counted nowhere."""
+    path = tmp_path / "mine.jsonl"
+    row = {"chosen": '["{' * 200, "rejected": "\\" * 900 + "["}
+    rows = [row | {"prompt": f"{number}{'[' * 600}"} for number in range(40)]
+    path.write_text("".join(json.dumps(each) + "\n" for each in rows))
+    upload = uploads.keep(str(path), "ann", "here")
+    assert uploads.listed("ann") == [upload]
+
+
+def test_upload_whose_record_cannot_be_read_is_not_kept(uploads, tmp_path, unread, monkeypatch):
+    monkeypatch.setattr(module, "MOST_ABOUT", 9)
+    with pytest.raises(DataError, match=r"about\.json is not valid JSON"):
+        bring(uploads, tmp_path, "a")
+    assert list(uploads.folder.iterdir()) == []
+
+
 def test_upload_of_an_earlier_version_is_listed_by_its_id(uploads, tmp_path, unread):
     upload = bring(uploads, tmp_path, "a")
     assert uploads.label(upload).endswith(f" ({upload})")

@@ -208,9 +208,9 @@ def test_texts_are_skipped_slower_than_they_are_written(store):
         store.rankings.skip(secret, left["id"], "here")
     rank(store, secret)
     for _ in range(ADDRESS_SKIPS[0]):
-        store.rankings.skip(store.visit("elsewhere"), 0, "here")
+        store.rankings.skip(store.visit("there"), 0, "there")
     with pytest.raises(Refused, match="too many skips from your address: wait 5 s"):
-        store.rankings.skip(store.visit("elsewhere"), 0, "here")
+        store.rankings.skip(store.visit("there"), 0, "there")
 
 
 def test_requests_that_rank_nothing_use_up_no_ranking_of_the_address(store, monkeypatch):
