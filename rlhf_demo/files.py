@@ -34,6 +34,10 @@ in 65. Empty ones take 48 times as much memory as their text, and nobody is answ
 TEXT = re.compile(rb'"[^"]*"?')
 """A text in JSON that contains no escaped quotes."""
 
+MOST_STRIPPED = 2**22
+"""Maximum bytes of a JSON file whose texts are left out to count its lists: it takes 40 times as
+much memory."""
+
 MOST_DIGITS = 20
 """Maximum digits of a whole number: a 64-bit seed has 20. A longer number may not fit a float."""
 
@@ -145,7 +149,8 @@ def read_json(path: Path, most: int = MOST_JSON) -> Any:
     try:
         if len(content) > most:
             raise ValueError(f"it has more than {most / 1e6:.0f} MB")
-        if (brackets := _brackets(content)) > FREE_BRACKETS + len(content) // BYTES_PER_BRACKET:
+        allowed = FREE_BRACKETS + len(content) // BYTES_PER_BRACKET
+        if (brackets := _brackets(content, allowed)) > allowed:
             raise ValueError(f"it has {brackets:,} lists and objects")
         return parse_json(content)
     except (ValueError, RecursionError) as error:
@@ -154,11 +159,13 @@ def read_json(path: Path, most: int = MOST_JSON) -> Any:
         ) from None
 
 
-def _brackets(content: bytes) -> int:
-    """Count the lists and objects of a JSON text; texts in it may hold as many brackets."""
-    if content.count(b"[") + content.count(b"{") > FREE_BRACKETS:
+def _brackets(content: bytes, allowed: int) -> int:
+    """Count the lists and objects of a JSON text, or all its brackets if these are not too many."""
+    found = content.count(b"[") + content.count(b"{")
+    if found > allowed and len(content) <= MOST_STRIPPED:  # texts in it may hold brackets
         content = TEXT.sub(b"", content.replace(rb"\\", b"").replace(rb"\"", b""))
-    return content.count(b"[") + content.count(b"{")
+        found = content.count(b"[") + content.count(b"{")
+    return found
 
 
 def read_jsonl(path: Path) -> list[Row]:
@@ -223,6 +230,11 @@ def _whole(text: str) -> int:
 def is_figure(value: Any) -> TypeGuard[float]:
     """Say whether a value out of JSON is a number that the page can compute with."""
     return type(value) in (int, float) and abs(value) < LARGEST_FIGURE
+
+
+def figure_or_none(value: Any) -> float | None:
+    """Return a value out of JSON if it is such a number, else None."""
+    return value if is_figure(value) else None
 
 
 def memory_of(value: Any, deepest: int) -> float:

@@ -41,7 +41,7 @@ from rlhf_demo.votes.quality import Quality, VoterRow
 from rlhf_demo.votes.rounds import BlindResult
 from rlhf_demo.votes.vote import ShownAssignment, ShownFour
 
-Columns = dict[str, list[Any]]
+Columns = dict[str, list[float | None]]
 """Figures metric by metric, one entry a row; None where a row lacks one."""
 
 

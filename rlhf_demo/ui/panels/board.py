@@ -21,7 +21,7 @@ from rlhf_demo.config.stages import STAGES, is_offline, on_board
 from rlhf_demo.errors import DemoError, JobError, Refused
 from rlhf_demo.evaluation.labellers import NO_JUDGE, judge_of, labeller, labeller_of_pairs
 from rlhf_demo.evaluation.reliability import read_report
-from rlhf_demo.files import Row, read_json
+from rlhf_demo.files import Row, figure_or_none, read_json
 from rlhf_demo.jobs.queue import Jobs
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.runs import samples
@@ -292,8 +292,12 @@ class Board:
 
 
 def _columns(kind: str, new: list[Row]) -> Columns:
-    """Return the rows' figures, metric by metric; some rows lack some figures."""
-    return {key: [row.get(key) for row in new] for key in charts.keys(BOARDS[kind])} if new else {}
+    """Return the rows' figures, metric by metric; some rows lack some figures.
+
+    The browser would draw a copied run's text in place of a figure, however long, as markup.
+    """
+    keys = charts.keys(BOARDS[kind]) if new else []
+    return {key: [figure_or_none(row.get(key)) for row in new] for key in keys}
 
 
 def _lines(

@@ -1,6 +1,6 @@
 // Written by `python -m rlhf_demo.cli.types` out of server/payloads.py.
 
-export type Columns = Record<string, any[]>;
+export type Columns = Record<string, (number | null)[]>;
 
 export interface BoardRun {
   id: string;
@@ -183,7 +183,7 @@ export interface BoardState {
   has_model: boolean;
   runs: Labelled[];
   since: number;
-  columns: Record<string, any[]>;
+  columns: Record<string, (number | null)[]>;
   texts: StepTexts | null;
   inside: InsideStep | null;
   log: string;

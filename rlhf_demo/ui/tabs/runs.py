@@ -15,6 +15,7 @@ from rlhf_demo.config.options import declarations
 from rlhf_demo.config.stages import STAGES, Task, is_offline, on_board
 from rlhf_demo.errors import DemoError, JobError
 from rlhf_demo.evaluation.reliability import read_report
+from rlhf_demo.files import is_figure
 from rlhf_demo.jobs.job import DAMAGED
 from rlhf_demo.jobs.run_rows import RunRow
 from rlhf_demo.metrics import GLOSSARY
@@ -199,7 +200,7 @@ class RunsTab:
         return {
             "id": run_id,
             "curves": {
-                key: [(row["step"], row[key]) for row in rows if row.get(key) is not None]
+                key: [(row["step"], row[key]) for row in rows if is_figure(row.get(key))]
                 for key in STAGES[kind].headline
             },
         }

@@ -223,6 +223,16 @@ def test_what_a_method_does_not_have_is_absent_and_not_zero(board):
     assert columns["objective/score"] == [0.5]
 
 
+@pytest.mark.parametrize("odd", ["2<br>x", [1.0], {"a": 1}, True, 1e300])
+def test_what_a_copied_run_has_in_place_of_a_figure_is_not_drawn(board, odd):
+    """Plotly drew a text of 800 kB as markup: 2.2 GB, and half a minute without an answer."""
+    run = start(board.jobs)
+    board.jobs.find(run).append("metrics", [{"step": 1, **FIGURES, "policy/loss": odd}])
+    columns = ask(board, run)["columns"]
+    assert columns["policy/loss"] == [None]
+    assert columns["objective/score"] == [0.5]
+
+
 def test_board_of_sft_shows_its_loss_on_held_out_texts(board):
     run = board.jobs.start("sft", SFTConfig(), title="", secret="ann")
     measured = {"objective/score": 0.4, "objective/score_se": 0.1, "objective/kl": 1.5}

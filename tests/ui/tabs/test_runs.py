@@ -243,6 +243,7 @@ def test_curves_of_two_runs_leave_out_steps_without_the_figure(tab, jobs):
         [
             {"step": 1, "reward/loss": 0.7},
             {"step": 2, "heldout/loss": 0.6, "heldout/accuracy": 0.5},
+            {"step": 3, "heldout/loss": "a<br>text", "heldout/accuracy": [0.5]},  # of a copied run
         ],
     )
     answer = tab.run_curves({"runs": [one, two]})["runs"]
