@@ -88,6 +88,7 @@ class Uploads:
         self._last_read: dict[str, float] = {}  # by address
         self._turned_away: dict[str, float] = {}
         self._came_from: dict[str, str] = {}  # address by upload; in no file: private
+        self._records: dict[str, tuple[int, Upload]] = {}  # with the time of change of each
         self._freed = threading.Condition()
         for unfinished in folder.glob(".upload-*"):  # by an app that was killed
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -119,10 +120,17 @@ class Uploads:
 
     def _about(self, upload: str) -> Upload | None:
         """Return the record of an upload, or None if it is missing or incomplete."""
+        path = self.folder / upload / ABOUT
         try:
-            return self._read_about(self.folder / upload / ABOUT)
+            changed = path.stat().st_ctime_ns
+            known = self._records.get(upload)
+            if known is None or known[0] != changed:
+                if len(self._records) > 2 * MOST_LISTED:
+                    self._records.clear()
+                known = self._records[upload] = changed, self._read_about(path)
         except (OSError, DataError):
             return None
+        return known[1]
 
     @staticmethod
     def _read_about(path: Path) -> Upload:
